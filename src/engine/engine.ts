@@ -1,0 +1,146 @@
+/**
+ * The engine contract: the seam between the algorithms and whatever computes them.
+ *
+ * Every R1 stage is a short program over four verbs: sample, forwardBackward, optimStep, saveState/loadState (`forward`
+ * is forwardBackward without the backward). They are those of the Tinker API. A loss is data (`LossSpec`), never a
+ * closure, so that the same training loop drives an engine in this process or one behind a wire. What it is not: a
+ * tensor library. Tokens go in, log-probabilities and metrics come out.
+ *
+ * `engine/conformance.ts` is the suite that every implementation passes.
+ */
+
+import type { LossSpec } from "../losses/loss-spec.ts";
+
+/** What an engine is and can do; checked before a run starts, so that nothing is refused half-way. */
+export interface EngineInfo {
+  /** For messages and logs, e.g. `local (cpu, 2 threads)`. */
+  readonly name: string;
+  readonly vocabSize: number;
+  /** The most positions (prompt + completion) of one sequence. */
+  readonly maxContextTokens: number;
+  readonly parameterCount: number;
+  /** Loss names that `forwardBackward` takes. */
+  readonly losses: readonly LossSpec["name"][];
+}
+
+/** Which weights to use: the ones being trained, or the frozen copy made by `freezeReference`. */
+export type PolicyName = "policy" | "reference";
+
+/** One prompt to complete `numSamples` times. */
+export interface SamplePrompt {
+  /** Token ids, at least one. */
+  readonly tokens: Int32Array;
+  readonly numSamples: number;
+  /** Names the prompt in the random stream; two prompts of one call with the same id draw the same numbers. */
+  readonly promptId: number;
+}
+
+export interface SamplingParams {
+  /** Softmax temperature, > 0; 0 is greedy (arg max), with log-probabilities at temperature 1. */
+  readonly temperature: number;
+  /** Nucleus: the smallest set of tokens whose probability reaches topP; 1 is off. */
+  readonly topP: number;
+  /** The topK most probable tokens; 0 is off. */
+  readonly topK: number;
+  readonly maxCompletionTokens: number;
+  /** Before this many tokens no stop token is drawn; 0 by default. */
+  readonly minCompletionTokens?: number;
+  /** Sampling ends with any of these; the stop token is part of the completion. */
+  readonly stopTokenIds: readonly number[];
+  /** The draw for a token is a function of (seed, iteration, promptId, sample, position) and nothing else. */
+  readonly seed: number;
+  readonly iteration: number;
+}
+
+export interface SampledSequence {
+  readonly promptIndex: number;
+  /** 0 … numSamples − 1. */
+  readonly sampleIndex: number;
+  /** Completion tokens, the stop token included. */
+  readonly tokens: Int32Array;
+  /** Natural-log probability of each token under softmax(logits / temperature) over the whole vocabulary: what
+   * `forward` returns for the same tokens at the same temperature (top-p and top-k restrict the draw, not this). */
+  readonly logprobs: Float32Array;
+  readonly finishReason: "stop" | "length";
+}
+
+/** Called as sampling goes on: completed sequences and tokens so far. */
+export type SampleProgress = (progress: { readonly finished: number; readonly total: number; readonly tokens: number }) => void;
+
+/** One sequence to train on or to score: a prompt and its completion. Only completion tokens carry loss. */
+export interface Datum {
+  readonly promptTokens: Int32Array;
+  /** At least one token. */
+  readonly completionTokens: Int32Array;
+  /** Per completion token. Weight of the token's loss term, normalisation included: the engine only sums. */
+  readonly weights: Float32Array;
+  /** Per completion token; the policy-gradient losses need it. */
+  readonly advantages?: Float32Array;
+  /** Per completion token: log-probabilities of the policy that sampled; the policy-gradient losses need them. */
+  readonly samplerLogprobs?: Float32Array;
+  /** Per completion token; needed where the loss has a KL term. */
+  readonly refLogprobs?: Float32Array;
+}
+
+/** The part of a datum that scoring needs. */
+export type ScoreDatum = Pick<Datum, "promptTokens" | "completionTokens">;
+
+export interface ForwardResult {
+  /** One per datum, in order; per completion token, nats. */
+  readonly logprobs: readonly Float32Array[];
+  /** One per datum: entropy of the next-token distribution at each completion position, nats. */
+  readonly entropies: readonly Float32Array[];
+}
+
+export interface ForwardBackwardResult extends ForwardResult {
+  /** Σ over all data of weight · loss term. */
+  readonly loss: number;
+}
+
+export interface AdamParams {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled (AdamW); not applied to one-dimensional weights (norm gains, biases). */
+  readonly weightDecay: number;
+  /** Global-norm clip; 0 is none. */
+  readonly maxGradNorm: number;
+}
+
+export interface OptimStepResult {
+  /** Global L2 norm of the accumulated gradient, before clipping. */
+  readonly gradNorm: number;
+  /** False where the gradient was not finite: weights and moments are untouched, the gradient is dropped. */
+  readonly applied: boolean;
+}
+
+export interface Engine {
+  readonly info: EngineInfo;
+
+  /** Completes every prompt; results ordered by (promptIndex, sampleIndex). Uses the current weights. */
+  sample(prompts: readonly SamplePrompt[], params: SamplingParams, onProgress?: SampleProgress): Promise<SampledSequence[]>;
+
+  /** Scores completions without a gradient, at `temperature`, under the policy or the frozen reference. */
+  forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult>;
+
+  /** Adds the gradient of Σ weight · loss term to the accumulated gradient. How data are batched inside does not change
+   * the result beyond rounding. */
+  forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult>;
+
+  /** One AdamW step on the accumulated gradient, which is zero afterwards. */
+  optimStep(params: AdamParams): Promise<OptimStepResult>;
+
+  /** Freezes a copy of the current weights as the reference policy. */
+  freezeReference(): Promise<void>;
+
+  /** Writes weights, optimizer moments, step count and, where frozen, the reference into an existing, empty directory. */
+  saveState(directory: string): Promise<void>;
+  /** Restores what `saveState` wrote, bit for bit. */
+  loadState(directory: string): Promise<void>;
+  /** Writes the policy in the Hugging Face layout (config.json, model.safetensors) into an existing directory. */
+  saveWeights(directory: string): Promise<void>;
+
+  /** Releases native memory; the engine must not be used afterwards. */
+  dispose(): Promise<void>;
+}
