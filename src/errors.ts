@@ -36,6 +36,16 @@ export class RunDirError extends AhaError {
   override name = "RunDirError";
 }
 
+/** Training stopped by itself because it no longer learns: gradients that stay non-finite. */
+export class DivergenceError extends AhaError {
+  override name = "DivergenceError";
+}
+
+/** The user stopped a run (Ctrl-C). Its state is saved; the command line says how to go on and exits with code 130. */
+export class RunInterrupted extends AhaError {
+  override name = "RunInterrupted";
+}
+
 /** A graph that cannot be built or bound: shapes or dtypes that do not fit. A defect of the caller, not of a user. */
 export class GraphError extends Error {
   override name = "GraphError";

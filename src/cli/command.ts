@@ -1,0 +1,25 @@
+/**
+ * What a command of the `aha` program is: one file per command exports one of these, `main.ts` finds it by name.
+ */
+
+/** Where a command writes, and how it learns of Ctrl-C. */
+export interface CommandContext {
+  /** Results, for people or (with --json) for programs. */
+  readonly out: (text: string) => void;
+  /** Progress and notes: standard error. */
+  readonly note: (text: string) => void;
+  /** Aborted by the first Ctrl-C (SIGINT) or SIGTERM; the command stops cleanly, its state saved. */
+  readonly signal: AbortSignal;
+  /** True where standard error is a terminal: progress may rewrite its line. */
+  readonly interactive: boolean;
+}
+
+export interface Command {
+  readonly name: string;
+  /** One line for `aha --help`. */
+  readonly summary: string;
+  /** The whole text of `aha NAME --help`: usage, options with defaults, an example. */
+  readonly help: string;
+  /** Throws an AhaError for anything the user can mend; returns the exit code. */
+  readonly run: (args: readonly string[], context: CommandContext) => Promise<number>;
+}

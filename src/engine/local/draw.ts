@@ -1,0 +1,77 @@
+/**
+ * Draws a token from a row of logits: temperature, top-k, nucleus (Holtzman et al., arXiv:1904.09751), or arg max.
+ *
+ * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one uniform
+ * number. The log-probability is that of softmax(logits / temperature) over the whole vocabulary, whatever top-k and
+ * top-p leave out.
+ */
+
+export interface DrawOptions {
+  /** 0 is arg max (the lowest id of equals), with the log-probability at temperature 1. */
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+}
+
+export interface Draw {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+/** Draws from `logits` with the uniform number `u` in [0, 1); tokens in `excluded` are never drawn. */
+export function drawToken(logits: Float32Array, u: number, options: DrawOptions, excluded: readonly number[] = []): Draw {
+  const greedy = options.temperature === 0;
+  const inverseTemperature = greedy ? 1 : 1 / options.temperature;
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
+  const weights = new Float64Array(logits.length);
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) {
+    const weight = Math.exp((logits[i]! - largest) * inverseTemperature);
+    weights[i] = weight;
+    total += weight;
+  }
+  const logTotal = Math.log(total);
+  const result = (token: number): Draw => ({
+    token,
+    logprob: (logits[token]! - largest) * inverseTemperature - logTotal,
+  });
+
+  for (const token of excluded) weights[token] = 0;
+  if (greedy) return result(argMax(weights));
+  if (options.topK > 0 || options.topP < 1) restrict(weights, options.topK, options.topP);
+  let mass = total;
+  if (excluded.length > 0 || options.topK > 0 || options.topP < 1) mass = weights.reduce((sum, w) => sum + w, 0);
+
+  let remaining = u * mass;
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i]!;
+    if (weight === 0) continue;
+    last = i;
+    remaining -= weight;
+    if (remaining < 0) break;
+  }
+  return result(last);
+}
+
+function argMax(weights: Float64Array): number {
+  let best = 0;
+  for (let i = 1; i < weights.length; i++) if (weights[i]! > weights[best]!) best = i;
+  return best;
+}
+
+/** Zeroes all but the topK largest weights (0: all), and of those all but the smallest set that holds topP of their sum. */
+function restrict(weights: Float64Array, topK: number, topP: number): void {
+  const order = Array.from(weights.keys()).sort((a, b) => weights[b]! - weights[a]! || a - b);
+  const candidates = topK > 0 ? order.slice(0, topK) : order;
+  const mass = candidates.reduce((sum, token) => sum + weights[token]!, 0);
+  const kept = new Set<number>();
+  let held = 0;
+  for (const token of candidates) {
+    if (held >= topP * mass) break;
+    kept.add(token);
+    held += weights[token]!;
+  }
+  for (let i = 0; i < weights.length; i++) if (!kept.has(i)) weights[i] = 0;
+}

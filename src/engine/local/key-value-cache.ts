@@ -1,0 +1,63 @@
+/**
+ * A key-value cache: for each layer the keys and values of B rows of M positions, [B, kv, M, D], in memory that
+ * attention reads and extends in place. The batch may shrink to its first rows without moving anything.
+ */
+
+import type { ModelConfig } from "../../model/model-config.ts";
+import type { DeviceTensor, Runtime } from "../../runtime/runtime.ts";
+import { allocateFloats } from "./weights.ts";
+
+export class KeyValueCache {
+  readonly rows: number; // B
+  readonly positions: number; // M
+  readonly #runtime: Runtime;
+  readonly #config: ModelConfig;
+  /** Keys of layer 0, values of layer 0, keys of layer 1, … */
+  readonly #memory: readonly Float32Array[];
+
+  constructor(runtime: Runtime, config: ModelConfig, rows: number, positions: number) {
+    this.rows = rows;
+    this.positions = positions;
+    this.#runtime = runtime;
+    this.#config = config;
+    const length = rows * config.numKvHeads * positions * config.headDim;
+    this.#memory = Array.from({ length: 2 * config.numLayers }, () => allocateFloats(length));
+  }
+
+  /** Bytes of one row of M positions. */
+  static rowBytes(config: ModelConfig, positions: number): number {
+    return 2 * config.numLayers * config.numKvHeads * positions * config.headDim * 4;
+  }
+
+  /** The first `rows` rows, as what the sampling program reads and as what it writes: the same memory. */
+  bind(rows: number): { feeds: Map<string, DeviceTensor>; fetches: Map<string, DeviceTensor>; dispose: () => void } {
+    const dims = [rows, this.#config.numKvHeads, this.positions, this.#config.headDim];
+    const feeds = new Map<string, DeviceTensor>();
+    const fetches = new Map<string, DeviceTensor>();
+    this.#memory.forEach((memory, i) => {
+      const tensor = this.#runtime.view("float32", dims, memory);
+      const layer = i >> 1;
+      feeds.set(`${i % 2 === 0 ? "keys" : "values"}.${layer}`, tensor);
+      fetches.set(`${i % 2 === 0 ? "newKeys" : "newValues"}.${layer}`, tensor);
+    });
+    return {
+      feeds,
+      fetches,
+      dispose: () => {
+        for (const tensor of feeds.values()) tensor.dispose();
+      },
+    };
+  }
+
+  /** Copies the first `length` positions of a row of `source` to a row of this cache. */
+  copyRow(row: number, source: KeyValueCache, sourceRow: number, length: number): void {
+    const { numKvHeads, headDim } = this.#config;
+    this.#memory.forEach((memory, i) => {
+      const from = source.#memory[i]!;
+      for (let head = 0; head < numKvHeads; head++) {
+        const start = (sourceRow * numKvHeads + head) * source.positions * headDim;
+        memory.set(from.subarray(start, start + length * headDim), (row * numKvHeads + head) * this.positions * headDim);
+      }
+    });
+  }
+}

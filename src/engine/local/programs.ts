@@ -1,0 +1,169 @@
+/**
+ * The graphs that the embedded engine runs, all made of the same decoder:
+ *
+ * - the sampling program: new positions of B sequences over a key-value cache → logits, cache grown in place;
+ * - the sequence program: whole sequences → per-token log-probabilities and entropies, and for training the loss and the
+ *   gradient of every parameter.
+ *
+ * Sequences of one prompt share it: R prompts of P positions and S completions of C positions lie one after another on
+ * the token axis, N = R·P + S·C, and a completion attends to its prompt's keys and to its own. The last prompt token is
+ * a completion's first input, so every completion position predicts one completion token and logits exist only there.
+ * Rows shorter than P or C are padded on the right: causality hides a completion's padding from its tokens, and a bias
+ * hides the prompt's.
+ */
+
+import { type Dim, type Shape, dimMultiply, shapeSize } from "../../graph/dim.ts";
+import { gradients } from "../../graph/gradient.ts";
+import { attention, cachedAttention } from "../../graph/ops/attention.ts";
+import { expand, sum } from "../../graph/ops/broadcast.ts";
+import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
+import { gatherRows, pickLast } from "../../graph/ops/index.ts";
+import { concat, split } from "../../graph/ops/join.ts";
+import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
+import { reshape, transpose } from "../../graph/ops/shape.ts";
+import { Graph, type Tensor } from "../../graph/tensor.ts";
+import type { LossSpec } from "../../losses/loss-spec.ts";
+import { lossInputs, tokenLoss } from "../../losses/token-losses.ts";
+import { type Attend, type DecoderTokens, decoderHidden, decoderLogits, parameterInputs } from "../../model/decoder.ts";
+import type { ModelConfig } from "../../model/model-config.ts";
+
+/** A graph and the tensors that are fetched from it, by name. */
+export interface ProgramGraph {
+  readonly graph: Graph;
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
+/** Name of the gradient output of a parameter. */
+export const gradientName = (parameter: string): string => `gradient ${parameter}`;
+
+/**
+ * B sequences, T new positions each, a cache of M positions. Inputs: the parameters; `ids`, `positions` [B, T],
+ * `cos`, `sin`, `lastPositions` [B], `totalLength`, `rows` [B] (which of the B·T positions to read the logits at), and
+ * `keys.l`, `values.l` [B, kv, M, D] of each layer. Outputs: `logits` [B, V], `newKeys.l`, `newValues.l`.
+ */
+export function samplingGraph(config: ModelConfig): ProgramGraph {
+  const graph = new Graph();
+  const { numHeads, numKvHeads, headDim } = config;
+  const parameters = parameterInputs(graph, config);
+  const lastPositions = graph.input("lastPositions", "int32", ["B"]);
+  const totalLength = graph.input("totalLength", "int32", []);
+  const rows = graph.input("rows", "int64", ["B"]);
+  const tokens = tokenInputs(graph, config, ["B", "T"]);
+  const cacheShape = ["B", numKvHeads, "M", headDim];
+  const outputs: Record<string, Tensor> = {};
+
+  const attend: Attend = (layer, q, k, v) => {
+    const sequences = (x: Tensor) => reshape(x, ["B", "T", x.shape[1]!]);
+    const operands = {
+      q: sequences(q),
+      k: sequences(k),
+      v: sequences(v),
+      pastKeys: graph.input(`keys.${layer}`, "float32", cacheShape),
+      pastValues: graph.input(`values.${layer}`, "float32", cacheShape),
+      lastPositions,
+      totalLength,
+    };
+    const attended = cachedAttention(operands, { numHeads, numKvHeads, scale: headDim ** -0.5 });
+    outputs[`newKeys.${layer}`] = attended.keys;
+    outputs[`newValues.${layer}`] = attended.values;
+    return reshape(attended.output, q.shape);
+  };
+  const hidden = decoderHidden(config, parameters, tokens, attend);
+  return { graph, outputs: { logits: decoderLogits(config, parameters, gatherRows(hidden, rows)), ...outputs } };
+}
+
+const PROMPT_TOKENS: Dim = "P*R";
+const COMPLETION_TOKENS: Dim = "C*S";
+
+/**
+ * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
+ * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
+ * prompt of each completion), `targets` [S·C], `inverseTemperature`. Outputs: `logprobs`, `entropies` [S·C].
+ *
+ * With a loss also `weights` [S·C] and what the loss reads, each [S·C]; outputs `loss` and each parameter's gradient.
+ */
+export function sequenceGraph(config: ModelConfig, loss: LossSpec | null): ProgramGraph {
+  const graph = new Graph();
+  const parameters = parameterInputs(graph, config);
+  const promptBias = graph.input("promptBias", "float32", ["R", "P"]);
+  const promptCausal = graph.input("promptCausal", "float32", ["P", "P"]);
+  const completionCausal = graph.input("completionCausal", "float32", ["C", "C"]);
+  const promptOf = graph.input("promptOf", "int64", ["S"]);
+  const tokens = tokenInputs(graph, config, ["C*S+P*R"]);
+  const perToken = (name: string) => graph.input(name, "float32", [COMPLETION_TOKENS]);
+
+  const attend = sharedPromptAttention(config, { promptBias, promptCausal, completionCausal, promptOf });
+  const hidden = split(decoderHidden(config, parameters, tokens, attend), 0, [PROMPT_TOKENS, COMPLETION_TOKENS])[1]!;
+  const inverseTemperature = graph.input("inverseTemperature", "float32", []);
+  const logits = multiply(decoderLogits(config, parameters, hidden), inverseTemperature); // [S·C, V]
+  const normalizer = logSumExp(logits); // [S·C, 1]
+  const targets = graph.input("targets", "int64", [COMPLETION_TOKENS]);
+  const logprobs = subtract(pickLast(logits, targets), reshape(normalizer, [COMPLETION_TOKENS]));
+  // H = ln Z − Σ p·z; for metrics only.
+  const meanLogit = sum(multiply(softmax(stopGradient(logits)), stopGradient(logits)), [-1], true);
+  const entropies = reshape(subtract(stopGradient(normalizer), meanLogit), [COMPLETION_TOKENS]);
+  if (!loss) return { graph, outputs: { logprobs, entropies } };
+
+  const inputs = new Map(lossInputs(loss).map((name) => [name, perToken(name)]));
+  const terms = tokenLoss(loss, logprobs, (name) => inputs.get(name)!);
+  const total = sum(multiply(terms, perToken("weights")));
+  const outputs: Record<string, Tensor> = { logprobs, entropies, loss: total };
+  const names = [...parameters.keys()];
+  gradients(total, [...parameters.values()]).forEach((gradient, i) => {
+    outputs[gradientName(names[i]!)] = gradient!;
+  });
+  return { graph, outputs };
+}
+
+function tokenInputs(graph: Graph, config: ModelConfig, shape: Shape): DecoderTokens {
+  const half = config.headDim / 2;
+  const count = shapeSize(shape);
+  return {
+    ids: reshape(graph.input("ids", "int64", shape), [count]),
+    positions: reshape(graph.input("positions", "int64", shape), [count, 1]),
+    cos: graph.input("cos", "float32", ["K", half]),
+    sin: graph.input("sin", "float32", ["K", half]),
+  };
+}
+
+interface SharedPrompt {
+  readonly promptBias: Tensor; // [R, P]
+  readonly promptCausal: Tensor; // [P, P]
+  readonly completionCausal: Tensor; // [C, C]
+  readonly promptOf: Tensor; // [S]
+}
+
+/** Attention of R prompts, each to itself, and of S completions, each to its prompt and to itself. */
+function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Attend {
+  const { numHeads, numKvHeads, headDim } = config;
+  const repeats = numHeads / numKvHeads;
+  const grouping = { repeats, scale: headDim ** -0.5 };
+
+  /** [n·t, heads·D] → [n, heads, t, D] */
+  const byHead = (x: Tensor, n: Dim, t: Dim, heads: number) =>
+    transpose(reshape(x, [n, t, heads, headDim]), [0, 2, 1, 3]);
+  /** [n, kv, repeats·t, D] → [n·t, h·D] */
+  const byToken = (x: Tensor, n: Dim, t: Dim, count: Dim) =>
+    reshape(transpose(reshape(x, [n, numHeads, t, headDim]), [0, 2, 1, 3]), [count, numHeads * headDim]);
+  const grouped = (q: Tensor, n: Dim, t: Dim) =>
+    reshape(byHead(q, n, t, numHeads), [n, numKvHeads, dimMultiply(repeats, t), headDim]);
+
+  const { promptBias, promptCausal, completionCausal, promptOf } = shared;
+  const promptMask = expand(reshape(gatherRows(promptBias, promptOf), ["S", 1, 1, 1, "P"]), ["S", 1, 1, "C", "P"]);
+  const ownMask = expand(reshape(completionCausal, [1, 1, 1, "C", "C"]), ["S", 1, 1, "C", "C"]);
+  const completionMask = concat([promptMask, ownMask], 4); // [S, 1, 1, C, P + C]
+
+  return (_, q, k, v) => {
+    const parts = [PROMPT_TOKENS, COMPLETION_TOKENS];
+    const [promptQ, ownQ] = split(q, 0, parts) as [Tensor, Tensor];
+    const [promptKRows, ownK] = split(k, 0, parts) as [Tensor, Tensor];
+    const [promptVRows, ownV] = split(v, 0, parts) as [Tensor, Tensor];
+    const promptK = byHead(promptKRows, "R", "P", numKvHeads);
+    const promptV = byHead(promptVRows, "R", "P", numKvHeads);
+    const promptOut = attention(grouped(promptQ, "R", "P"), promptK, promptV, promptCausal, grouping);
+    const keys = concat([gatherRows(promptK, promptOf), byHead(ownK, "S", "C", numKvHeads)], 2);
+    const values = concat([gatherRows(promptV, promptOf), byHead(ownV, "S", "C", numKvHeads)], 2);
+    const ownOut = attention(grouped(ownQ, "S", "C"), keys, values, completionMask, grouping);
+    return concat([byToken(promptOut, "R", "P", PROMPT_TOKENS), byToken(ownOut, "S", "C", COMPLETION_TOKENS)], 0);
+  };
+}

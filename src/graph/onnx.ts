@@ -1,0 +1,206 @@
+/**
+ * Writes a graph as an ONNX model (the protobuf message `ModelProto` of onnx.proto3, IR version 10, opset 21, and ONNX
+ * Runtime's `com.microsoft` operators, version 1).
+ *
+ * Sizes that are known only at run time never become ONNX shape arithmetic: each distinct run-time shape that an
+ * operation needs is one int64 input of the model, which whoever runs it computes from the sizes of what is fed
+ * (`LoweredGraph.shapeInputs`).
+ */
+
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { GraphError } from "../errors.ts";
+import { type Dim, type Shape, showShape } from "./dim.ts";
+import { type ConstantData, type DType, type Graph, type Tensor, type TensorType, nodesUpTo } from "./tensor.ts";
+
+const IR_VERSION = 10;
+const OPSET_VERSION = 21;
+const MICROSOFT = "com.microsoft";
+
+/** TensorProto.DataType of each dtype. */
+export const ONNX_DTYPE: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+
+export type Attribute = number | bigint | string | readonly number[];
+
+interface OnnxNode {
+  readonly type: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** A number is a float attribute, a bigint an integer, a list of numbers a list of integers. */
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+/** What operations write their ONNX nodes to. */
+export interface Emitter {
+  /** Adds a node and returns the names of its outputs; an empty input name is an absent optional input. */
+  node(
+    type: string,
+    inputs: readonly string[],
+    options?: { outputs?: number; microsoft?: boolean; attributes?: Readonly<Record<string, Attribute>> },
+  ): string[];
+  /** The name of an initializer with these values; equal constants share one. */
+  constant(data: ConstantData, shape: readonly number[]): string;
+  /** The name of a one-dimensional int64 tensor with the value of each dimension. */
+  shape(dims: Shape): string;
+}
+
+/** An ONNX model and what its caller must feed and may fetch. */
+export interface LoweredGraph {
+  readonly model: Uint8Array;
+  /** Inputs that the outputs depend on. */
+  readonly inputs: readonly (TensorType & { readonly name: string })[];
+  readonly outputs: readonly (TensorType & { readonly name: string })[];
+  /** Further int64 inputs whose values are these dimensions. */
+  readonly shapeInputs: readonly { readonly name: string; readonly dims: readonly Dim[] }[];
+}
+
+/** Lowers everything that the named outputs depend on. */
+export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tensor>>): LoweredGraph {
+  const nodes: OnnxNode[] = [];
+  const constants = new Map<string, { name: string; data: ConstantData; shape: readonly number[] }>();
+  const shapeInputs = new Map<string, { name: string; dims: readonly Dim[] }>();
+  let counter = 0;
+
+  const emit: Emitter = {
+    node(type, inputs, { outputs: count = 1, microsoft = false, attributes = {} } = {}) {
+      const names = Array.from({ length: count }, () => `t${counter++}`);
+      nodes.push({ type, domain: microsoft ? MICROSOFT : "", inputs, outputs: names, attributes });
+      return names;
+    },
+    constant(data, shape) {
+      const key = `${data.constructor.name} ${showShape(shape)} ${data.join(",")}`;
+      let known = constants.get(key);
+      if (!known) {
+        known = { name: `c${constants.size}`, data, shape };
+        constants.set(key, known);
+      }
+      return known.name;
+    },
+    shape(dims) {
+      if (dims.every((dim) => typeof dim === "number")) {
+        return emit.constant(BigInt64Array.from(dims, BigInt), [dims.length]);
+      }
+      const key = showShape(dims);
+      let known = shapeInputs.get(key);
+      if (!known) {
+        known = { name: `shape ${key}`, dims };
+        shapeInputs.set(key, known);
+      }
+      return known.name;
+    },
+  };
+
+  const names = new Map<Tensor, string>();
+  const order = nodesUpTo(...Object.values(outputs));
+  for (const node of order) {
+    const inputs = node.inputs.map((input) => names.get(input)!);
+    const lowered = node.operation.lower(emit, inputs, node);
+    if (lowered.length !== node.outputs.length) {
+      throw new GraphError(`${node.operation.name} lowers to ${lowered.length} outputs of ${node.outputs.length}`);
+    }
+    node.outputs.forEach((output, i) => names.set(output, lowered[i]!));
+  }
+  for (const [name, tensor] of Object.entries(outputs)) {
+    nodes.push({ type: "Identity", domain: "", inputs: [names.get(tensor)!], outputs: [name], attributes: {} });
+  }
+
+  const used = new Set(order);
+  const inputs = graph.inputs.filter(({ tensor }) => used.has(tensor.node));
+  const outputTypes = Object.entries(outputs).map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+  const shapes = [...shapeInputs.values()];
+  const modelInputs = [
+    ...inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    ...shapes.map(({ name, dims }) => ({ name, dtype: "int64" as const, shape: [dims.length] })),
+  ];
+  const model = writeModel(nodes, modelInputs, outputTypes, [...constants.values()]);
+  return { model, inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })), outputs: outputTypes, shapeInputs: shapes };
+}
+
+// Field numbers below are those of onnx.proto3.
+
+type Named = TensorType & { readonly name: string };
+type Constant = { readonly name: string; readonly data: ConstantData; readonly shape: readonly number[] };
+
+function message(writer: BinaryWriter, field: number, write: () => void): void {
+  writer.tag(field, WireType.LengthDelimited).fork();
+  write();
+  writer.join();
+}
+
+const text = (w: BinaryWriter, field: number, value: string) => w.tag(field, WireType.LengthDelimited).string(value);
+const integer = (w: BinaryWriter, field: number, value: number | bigint) => w.tag(field, WireType.Varint).int64(BigInt(value).toString());
+
+function writeModel(
+  nodes: readonly OnnxNode[],
+  inputs: readonly Named[],
+  outputs: readonly Named[],
+  constants: readonly Constant[],
+): Uint8Array {
+  const w = new BinaryWriter();
+  integer(w, 1, IR_VERSION);
+  text(w, 2, "aha");
+  message(w, 7, () => {
+    for (const node of nodes) message(w, 1, () => writeNode(w, node));
+    text(w, 2, "graph");
+    for (const constant of constants) message(w, 5, () => writeConstant(w, constant));
+    for (const input of inputs) message(w, 11, () => writeValueInfo(w, input));
+    for (const output of outputs) message(w, 12, () => writeValueInfo(w, output));
+  });
+  for (const [domain, version] of [["", OPSET_VERSION], [MICROSOFT, 1]] as const) {
+    message(w, 8, () => {
+      text(w, 1, domain);
+      integer(w, 2, version);
+    });
+  }
+  return w.finish();
+}
+
+function writeNode(w: BinaryWriter, node: OnnxNode): void {
+  for (const input of node.inputs) text(w, 1, input);
+  for (const output of node.outputs) text(w, 2, output);
+  text(w, 4, node.type);
+  for (const [name, value] of Object.entries(node.attributes)) {
+    message(w, 5, () => {
+      text(w, 1, name);
+      if (typeof value === "number") {
+        w.tag(2, WireType.Bit32).float(value);
+        integer(w, 20, 1);
+      } else if (typeof value === "bigint") {
+        integer(w, 3, value);
+        integer(w, 20, 2);
+      } else if (typeof value === "string") {
+        text(w, 4, value);
+        integer(w, 20, 3);
+      } else {
+        for (const element of value) integer(w, 8, element);
+        integer(w, 20, 7);
+      }
+    });
+  }
+  if (node.domain !== "") text(w, 7, node.domain);
+}
+
+function writeConstant(w: BinaryWriter, { name, data, shape }: Constant): void {
+  for (const size of shape) integer(w, 1, size);
+  integer(w, 2, data instanceof Float32Array ? ONNX_DTYPE.float32 : data instanceof Int32Array ? ONNX_DTYPE.int32 : ONNX_DTYPE.int64);
+  text(w, 8, name);
+  // raw_data is little-endian, as every platform that Node runs on.
+  w.tag(9, WireType.LengthDelimited).bytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+}
+
+function writeValueInfo(w: BinaryWriter, { name, dtype, shape }: Named): void {
+  text(w, 1, name);
+  message(w, 2, () => {
+    message(w, 1, () => {
+      integer(w, 1, ONNX_DTYPE[dtype]);
+      message(w, 2, () => {
+        for (const dim of shape) {
+          message(w, 1, () => {
+            if (typeof dim === "number") integer(w, 1, dim);
+            else text(w, 2, dim);
+          });
+        }
+      });
+    });
+  });
+}

@@ -1,0 +1,56 @@
+/** Matrix products: one operation, closed under differentiation. */
+
+import { GraphError } from "../../errors.ts";
+import { type Dim, sameShape, showShape } from "../dim.ts";
+import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+
+export interface MatmulOptions {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+  /** α: the product is multiplied by it. */
+  readonly scale?: number;
+}
+
+/**
+ * α · op(a) · op(b) over the last two axes, op being the transpose where asked for; leading axes are equal and batch.
+ * Two matrices become ONNX `Gemm`, batches `MatMul` or ONNX Runtime's `FusedMatMul`, so no transpose is ever made.
+ */
+export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  const { transposeA = false, transposeB = false, scale = 1 } = options;
+  requireFloat("matmul", a, b);
+  const batch = a.shape.slice(0, -2);
+  const [rows, innerA] = lastTwo(a, transposeA);
+  const [innerB, columns] = lastTwo(b, transposeB);
+  if (innerA !== innerB || !sameShape(batch, b.shape.slice(0, -2))) {
+    const mark = (flag: boolean) => (flag ? "ᵀ" : "");
+    const found = `${showShape(a.shape)}${mark(transposeA)} and ${showShape(b.shape)}${mark(transposeB)}`;
+    throw new GraphError(`matmul: ${found} do not fit`);
+  }
+  const operation: Operation = {
+    name: "matmul",
+    lower: (emit, inputs) => {
+      const flags = { transA: transposeA ? 1n : 0n, transB: transposeB ? 1n : 0n };
+      if (batch.length === 0) return emit.node("Gemm", inputs, { attributes: { ...flags, alpha: scale } });
+      if (!transposeA && !transposeB && scale === 1) return emit.node("MatMul", inputs);
+      return emit.node("FusedMatMul", inputs, { microsoft: true, attributes: { ...flags, alpha: scale } });
+    },
+    gradient: (_, [g], wants) => {
+      const toA = () =>
+        transposeA
+          ? matmul(b, g!, { transposeA: transposeB, transposeB: true, scale })
+          : matmul(g!, b, { transposeB: !transposeB, scale });
+      const toB = () =>
+        transposeB
+          ? matmul(g!, a, { transposeA: true, transposeB: transposeA, scale })
+          : matmul(a, g!, { transposeA: !transposeA, scale });
+      return [wants[0] ? toA() : undefined, wants[1] ? toB() : undefined];
+    },
+  };
+  return a.graph.apply(operation, [a, b], [{ dtype: "float32", shape: [...batch, rows, columns] }])[0]!;
+}
+
+function lastTwo({ shape }: Tensor, transposed: boolean): [Dim, Dim] {
+  if (shape.length < 2) throw new GraphError(`matmul takes matrices or batches of them, not ${showShape(shape)}`);
+  const [rows, columns] = [shape[shape.length - 2]!, shape[shape.length - 1]!];
+  return transposed ? [columns, rows] : [rows, columns];
+}

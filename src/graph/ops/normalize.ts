@@ -1,0 +1,68 @@
+/** Normalisations over the last axis: softmax, log-sum-exp and RMSNorm. */
+
+import { GraphError } from "../../errors.ts";
+import { sameShape, shapeSize, showShape } from "../dim.ts";
+import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+import { sum } from "./broadcast.ts";
+import { multiply, subtract } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
+import { reshape } from "./shape.ts";
+
+/** eˣ / Σ eˣ over the last axis. */
+export function softmax(x: Tensor): Tensor {
+  requireFloat("softmax", x);
+  const operation: Operation = {
+    name: "softmax",
+    lower: (emit, inputs) => emit.node("Softmax", inputs, { attributes: { axis: -1n } }),
+    gradient: ({ outputs: [p] }, [g]) => [multiply(p!, subtract(g!, sum(multiply(g!, p!), [-1], true)))],
+  };
+  return x.graph.apply(operation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
+}
+
+/** ln Σ eˣ over the last axis, which keeps size 1. */
+export function logSumExp(x: Tensor): Tensor {
+  requireFloat("logSumExp", x);
+  const operation: Operation = {
+    name: "logSumExp",
+    lower: (emit, [input]) => {
+      // ONNX Runtime's ReduceLogSumExp subtracts the maximum first, so large logits do not overflow.
+      const axes = emit.constant(BigInt64Array.of(-1n), [1]);
+      return emit.node("ReduceLogSumExp", [input!, axes], { attributes: { keepdims: 1n } });
+    },
+    gradient: (_, [g]) => [multiply(softmax(x), g!)],
+  };
+  return x.graph.apply(operation, [x], [{ dtype: "float32", shape: [...x.shape.slice(0, -1), 1] }])[0]!;
+}
+
+/**
+ * RMSNorm (Zhang & Sennrich, arXiv:1910.07467): y = gain · x / √(mean(x²) + ε) over the last axis; x [N…, H], gain [H].
+ * With s = 1/√(mean(x²) + ε), x̂ = s·x and m = g·x̂: dgain = Σ_rows m; dx = s·(g·gain − x̂ · (m·gain)/H), where m·gain is
+ * a matrix-vector product.
+ */
+export function rmsNorm(x: Tensor, gain: Tensor, epsilon: number): Tensor {
+  requireFloat("rmsNorm", x, gain);
+  const width = x.shape.at(-1)!;
+  if (typeof width !== "number" || !sameShape(gain.shape, [width])) {
+    throw new GraphError(`rmsNorm: a gain of shape ${showShape(gain.shape)} does not fit ${showShape(x.shape)}`);
+  }
+  const rowShape = [...x.shape.slice(0, -1), 1];
+  const operation: Operation = {
+    name: "rmsNorm",
+    lower: (emit, inputs) => {
+      const attributes = { axis: -1n, epsilon, stash_type: 1n };
+      return emit.node("SimplifiedLayerNormalization", inputs, { outputs: 2, attributes });
+    },
+    gradient: ({ outputs: [, inverse] }, [g], wants) => {
+      const normalized = multiply(x, inverse!);
+      const product = multiply(g!, normalized); // m [N…, H]
+      const rows = shapeSize(rowShape);
+      const toGain = wants[1] ? sum(reshape(product, [rows, width]), [0]) : undefined;
+      if (!wants[0]) return [undefined, toGain];
+      const projection = matmul(reshape(product, [rows, width]), reshape(gain, [width, 1]), { scale: 1 / width });
+      const along = multiply(normalized, reshape(projection, rowShape));
+      return [multiply(subtract(multiply(g!, gain), along), inverse!), toGain];
+    },
+  };
+  const inverse = { dtype: "float32", shape: rowShape } as const;
+  return x.graph.apply(operation, [x, gain], [{ dtype: "float32", shape: x.shape }, inverse])[0]!;
+}

@@ -1,0 +1,128 @@
+/**
+ * Symbolic tensors. A `Tensor` is a value in a computation that has not run: a dtype, a shape, and the node that makes
+ * it. Operations (`ops/`) make nodes; `gradient.ts` walks them backwards; `onnx.ts` writes them as an ONNX model.
+ *
+ * What it is not: an eager array library. Nothing here holds numbers except small constants.
+ */
+
+import { GraphError } from "../errors.ts";
+import { type Shape, showShape } from "./dim.ts";
+import type { Emitter } from "./onnx.ts";
+
+export type DType = "float32" | "int64" | "int32" | "bool";
+
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+export interface Tensor extends TensorType {
+  readonly graph: Graph;
+  /** Unique in the graph and rising: a node's inputs have lower ids than its outputs. */
+  readonly id: number;
+  readonly node: GraphNode;
+  /** Which of the node's outputs this is. */
+  readonly output: number;
+}
+
+/**
+ * An operation, all of it in one place: its shape rule is in the function that calls `graph.apply`, its gradient and its
+ * ONNX lowering are here.
+ */
+export interface Operation {
+  readonly name: string;
+  /** Adds ONNX nodes for `node` and returns the names of its outputs. */
+  readonly lower: (emit: Emitter, inputs: readonly string[], node: GraphNode) => readonly string[];
+  /**
+   * Given dL/d(output i) (undefined: zero), returns dL/d(input i) (undefined: none flows). Absent: not differentiable,
+   * and asking for a gradient through it is an error. `wants[i]` is false where nobody needs input i's gradient.
+   */
+  readonly gradient?: (
+    node: GraphNode,
+    outputGradients: readonly (Tensor | undefined)[],
+    wants: readonly boolean[],
+  ) => readonly (Tensor | undefined)[];
+}
+
+export interface GraphNode {
+  readonly operation: Operation;
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+}
+
+/** Values of a small constant, in a typed array of its dtype. */
+export type ConstantData = Float32Array | BigInt64Array | Int32Array;
+
+export interface GraphInput extends TensorType {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
+/** The nodes of one computation and its named inputs. */
+export class Graph {
+  readonly inputs: GraphInput[] = [];
+  readonly #constants = new Map<string, Tensor>();
+  #nextId = 0;
+
+  /** A named input, fed when the graph runs. A shape's bare names (`"B"`) are bound to the sizes of what is fed. */
+  input(name: string, dtype: DType, shape: Shape): Tensor {
+    if (this.inputs.some((input) => input.name === name)) throw new GraphError(`two inputs are named ${name}`);
+    const [tensor] = this.apply({ name: `input ${name}`, lower: () => [name] }, [], [{ dtype, shape }]);
+    this.inputs.push({ name, dtype, shape, tensor: tensor! });
+    return tensor!;
+  }
+
+  /** A float32 scalar. The same value twice is one tensor. */
+  scalar(value: number): Tensor {
+    return this.constant(Float32Array.of(value), []);
+  }
+
+  /** A small constant; its dtype follows from the array's kind. */
+  constant(data: ConstantData, shape: readonly number[]): Tensor {
+    const dtype: DType = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64";
+    const key = `${dtype} ${showShape(shape)} ${data.join(",")}`;
+    const known = this.#constants.get(key);
+    if (known) return known;
+    const operation: Operation = {
+      name: "constant",
+      lower: (emit) => [emit.constant(data, shape)],
+      gradient: () => [],
+    };
+    const [tensor] = this.apply(operation, [], [{ dtype, shape }]);
+    this.#constants.set(key, tensor!);
+    return tensor!;
+  }
+
+  /** Records a node. Called by operations, which have checked shapes and dtypes. */
+  apply(operation: Operation, inputs: readonly Tensor[], outputs: readonly TensorType[]): Tensor[] {
+    for (const input of inputs) {
+      if (input.graph !== this) throw new GraphError(`${operation.name}: an operand belongs to another graph`);
+    }
+    const tensors: Tensor[] = [];
+    const node: GraphNode = { operation, inputs, outputs: tensors };
+    outputs.forEach(({ dtype, shape }, output) => {
+      tensors.push({ graph: this, id: this.#nextId++, dtype, shape, node, output });
+    });
+    return tensors;
+  }
+}
+
+/** Throws GraphError unless the tensor is float32: the only dtype that operations compute and differentiate in. */
+export function requireFloat(name: string, ...tensors: readonly Tensor[]): void {
+  for (const { dtype, shape } of tensors) {
+    if (dtype !== "float32") throw new GraphError(`${name} takes float32, not ${dtype} ${showShape(shape)}`);
+  }
+}
+
+/** Every node that `tensor` depends on, operands before their users. */
+export function nodesUpTo(...tensors: readonly Tensor[]): GraphNode[] {
+  const seen = new Set<GraphNode>();
+  const pending = tensors.map((tensor) => tensor.node);
+  while (pending.length > 0) {
+    const node = pending.pop()!;
+    if (seen.has(node)) continue;
+    seen.add(node);
+    for (const input of node.inputs) pending.push(input.node);
+  }
+  return [...seen].sort((a, b) => a.outputs[0]!.id - b.outputs[0]!.id);
+}

@@ -1,0 +1,221 @@
+/**
+ * A model on disk, in the layout of Hugging Face: `config.json`, `generation_config.json` and `model.safetensors` (or
+ * its shards with `model.safetensors.index.json`).
+ *
+ * A checkpoint is compared with what its config demands before any memory is taken: a tensor that is missing, of another
+ * shape, or that nobody asked for, is an error that names it. Optimizer moments and everything else that a resume needs
+ * are the engine's; the tokenizer's files are the tokenizer's.
+ */
+
+import { stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { CheckpointError } from "../errors.ts";
+import { readTextFile, writeWhole } from "../files.ts";
+import { generationConfigOf, hfConfigOf, readModelConfig } from "./hf-config.ts";
+import type { ModelConfig } from "./model-config.ts";
+import { type CheckpointSlice, elementCount, type ParameterValues, parameterSpecs } from "./parameters.ts";
+import { SafetensorsFile, type TensorData, writeSafetensors } from "./safetensors.ts";
+
+const WEIGHTS_FILE = "model.safetensors";
+const INDEX_FILE = "model.safetensors.index.json";
+const MAX_INDEX_BYTES = 64 * 2 ** 20;
+const HEAD = "lm_head.weight";
+const EMBEDDING = "model.embed_tokens.weight";
+
+/** Takes memory for so many f32 numbers; its content does not matter. */
+export type Allocate = (elements: number) => Float32Array;
+
+const allocateOnHeap: Allocate = (elements) => new Float32Array(elements);
+
+export interface LoadedModel {
+  readonly config: ModelConfig;
+  readonly values: ParameterValues;
+}
+
+/** Which file holds each tensor, all of them open; the config's demands are met. */
+interface OpenCheckpoint {
+  readonly config: ModelConfig;
+  readonly fileOf: ReadonlyMap<string, SafetensorsFile>;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * The model in `directory`, its weights as f32 in memory from `allocate` (the heap by default). Throws CheckpointError
+ * where files are missing or damaged, or hold another model than config.json describes.
+ */
+export async function loadModel(directory: string, options: { allocate?: Allocate } = {}): Promise<LoadedModel> {
+  const allocate = options.allocate ?? allocateOnHeap;
+  const checkpoint = await openCheckpoint(directory);
+  try {
+    const { config, fileOf } = checkpoint;
+    const values: ParameterValues = new Map();
+    for (const { name, shape, slices } of parameterSpecs(config)) {
+      const value = allocate(elementCount(shape));
+      for (const { checkpointName, part } of partsOf(slices, value)) {
+        await fileOf.get(checkpointName)!.readInto(checkpointName, part);
+      }
+      values.set(name, value);
+    }
+    if (config.tieWordEmbeddings) await checkTiedHead(fileOf, values.get("embed")!);
+    return { config, values };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** What a checkpoint is, without reading its weights: every check of `loadModel` but that of their values. */
+export async function inspectModel(
+  directory: string,
+): Promise<{ config: ModelConfig; storedBytes: number; dtypes: string[] }> {
+  const { config, fileOf, close } = await openCheckpoint(directory);
+  const entries = [...fileOf].map(([name, file]) => file.entries.get(name)!);
+  await close();
+  return {
+    config,
+    storedBytes: entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    dtypes: [...new Set(entries.map(({ dtype }) => dtype))],
+  };
+}
+
+/**
+ * Writes the model into an existing directory, each file whole, `config.json` last: a directory that has one is
+ * complete. transformers loads it with the same numbers. Throws CheckpointError where `values` are not those of `config`.
+ */
+export async function saveModel(directory: string, config: ModelConfig, values: ParameterValues): Promise<void> {
+  const tensors: TensorData[] = [];
+  for (const { name, shape, slices } of parameterSpecs(config)) {
+    const value = values.get(name);
+    if (value === undefined) throw new CheckpointError(`Cannot save: the model has no parameter ${name}.`);
+    if (value.length !== elementCount(shape)) {
+      throw new CheckpointError(
+        `Cannot save: ${name} has ${value.length} elements, expected ${elementCount(shape)} ([${shape.join(", ")}]).`,
+      );
+    }
+    for (const { checkpointName, shape: sliceShape, part } of partsOf(slices, value)) {
+      tensors.push({ name: checkpointName, shape: sliceShape, data: part });
+    }
+  }
+  await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
+  await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
+  await writeJson(join(directory, "config.json"), hfConfigOf(config));
+}
+
+/** The parts of a parameter that are tensors of the checkpoint, as views into its memory. */
+function* partsOf(
+  slices: readonly CheckpointSlice[],
+  value: Float32Array,
+): Generator<CheckpointSlice & { readonly part: Float32Array }> {
+  let start = 0;
+  for (const slice of slices) {
+    const end = start + elementCount(slice.shape);
+    yield { ...slice, part: value.subarray(start, end) };
+    start = end;
+  }
+}
+
+async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
+  const config = await readModelConfig(directory);
+  const files: SafetensorsFile[] = [];
+  const close = async () => {
+    await Promise.all(files.map((file) => file.close()));
+  };
+  try {
+    const fileOf = new Map<string, SafetensorsFile>();
+    for (const name of await weightFiles(directory)) {
+      const file = await SafetensorsFile.open(join(directory, name));
+      files.push(file);
+      for (const tensor of file.entries.keys()) {
+        if (fileOf.has(tensor)) throw new CheckpointError(`${directory}: ${tensor} is in two files.`);
+        fileOf.set(tensor, file);
+      }
+    }
+    checkTensors(directory, config, fileOf);
+    return { config, fileOf, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The safetensors files of a directory: the one, or the shards that the index names. */
+async function weightFiles(directory: string): Promise<string[]> {
+  if (await exists(join(directory, WEIGHTS_FILE))) return [WEIGHTS_FILE];
+  const indexPath = join(directory, INDEX_FILE);
+  if (!(await exists(indexPath))) {
+    throw new CheckpointError(
+      `${directory} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout; ` +
+        "other formats (pytorch_model.bin, GGUF) must be converted first.",
+    );
+  }
+  const text = await readTextFile(indexPath, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
+  const index = z.looseObject({ weight_map: z.record(z.string(), z.string()) }).safeParse(parseJson(text, indexPath));
+  if (!index.success) throw new CheckpointError(`${indexPath} has no weight_map from tensor names to file names.`);
+  const names = [...new Set(Object.values(index.data.weight_map))];
+  // The index may come from anywhere: a shard's name must not lead out of the directory.
+  const strange = names.find((name) => name !== basename(name) || !name.endsWith(".safetensors"));
+  if (strange !== undefined) {
+    throw new CheckpointError(`${indexPath} names ${JSON.stringify(strange)}, which is no safetensors file beside it.`);
+  }
+  return names;
+}
+
+/** Tensors that some checkpoints carry and no model needs: tables that follow from the config. */
+function isDerived(name: string): boolean {
+  return name.endsWith(".rotary_emb.inv_freq");
+}
+
+function checkTensors(directory: string, config: ModelConfig, fileOf: ReadonlyMap<string, SafetensorsFile>): void {
+  const expected = new Map<string, readonly number[]>();
+  for (const { slices } of parameterSpecs(config)) {
+    for (const { checkpointName, shape } of slices) expected.set(checkpointName, shape);
+  }
+  // Some tied checkpoints store the embedding a second time; its values are compared when it is read.
+  if (config.tieWordEmbeddings && fileOf.has(HEAD)) expected.set(HEAD, [config.vocabSize, config.hiddenSize]);
+
+  const problems: string[] = [];
+  for (const [name, shape] of expected) {
+    const found = fileOf.get(name)?.entries.get(name)?.shape;
+    if (found === undefined) problems.push(`${name} is missing`);
+    else if (found.join() !== shape.join()) {
+      problems.push(`${name}: expected shape [${shape.join(", ")}], found [${found.join(", ")}]`);
+    }
+  }
+  for (const name of fileOf.keys()) {
+    if (!expected.has(name) && !isDerived(name)) problems.push(`${name} is not a tensor of this model`);
+  }
+  if (problems.length === 0) return;
+  const more = problems.length > 5 ? `; and ${problems.length - 5} more` : "";
+  throw new CheckpointError(
+    `The weights in ${directory} are not those of its config.json: ${problems.slice(0, 5).join("; ")}${more}.`,
+  );
+}
+
+/** A tied model whose file has a head of its own is two models; transformers would untie it, we ask. */
+async function checkTiedHead(fileOf: ReadonlyMap<string, SafetensorsFile>, embedding: Float32Array): Promise<void> {
+  const file = fileOf.get(HEAD);
+  if (file === undefined) return;
+  const head = new Float32Array(embedding.length);
+  await file.readInto(HEAD, head);
+  if (head.every((value, i) => Object.is(value, embedding[i]))) return;
+  throw new CheckpointError(
+    `${file.path}: config.json has tie_word_embeddings = true, but ${HEAD} differs from ${EMBEDDING}. ` +
+      "Set tie_word_embeddings to false to use both, or remove the head from the file.",
+  );
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+function parseJson(text: string, where: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new CheckpointError(`${where} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+function writeJson(path: string, content: Record<string, unknown>): Promise<void> {
+  return writeWhole(path, `${JSON.stringify(content, null, 2)}\n`);
+}

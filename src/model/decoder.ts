@@ -1,0 +1,105 @@
+/**
+ * The decoder as a graph program, written once: sampling, scoring and training differ only in the attention that they
+ * pass in (over a key-value cache, or over whole sequences with a gradient) and in where they read the result.
+ *
+ * Tokens of all sequences lie one after another on one axis N, so that every projection is one matrix product and no
+ * operation but attention knows of sequences. Pre-norm residual blocks: RMSNorm, grouped-query attention with RoPE (and
+ * RMSNorm of each query and key head where the model has it, Qwen3: arXiv:2505.09388), RMSNorm, SwiGLU.
+ */
+
+import type { Dim } from "../graph/dim.ts";
+import { rotaryEmbedding } from "../graph/ops/attention.ts";
+import { add } from "../graph/ops/elementwise.ts";
+import { gatherRows } from "../graph/ops/index.ts";
+import { split } from "../graph/ops/join.ts";
+import { matmul } from "../graph/ops/matmul.ts";
+import { rmsNorm } from "../graph/ops/normalize.ts";
+import { reshape } from "../graph/ops/shape.ts";
+import { swiglu } from "../graph/ops/swiglu.ts";
+import type { Graph, Tensor } from "../graph/tensor.ts";
+import type { ModelConfig } from "./model-config.ts";
+import { parameterSpecs } from "./parameters.ts";
+
+/** The model's parameters as graph inputs, by name. */
+export type DecoderParameters = ReadonlyMap<string, Tensor>;
+
+/** Declares every parameter of the model as an input of the graph. */
+export function parameterInputs(graph: Graph, config: ModelConfig): DecoderParameters {
+  return new Map(parameterSpecs(config).map(({ name, shape }) => [name, graph.input(name, "float32", shape)]));
+}
+
+/** Where the tokens are: N tokens, each with its position in its own sequence. */
+export interface DecoderTokens {
+  readonly ids: Tensor; // int64 [N]
+  readonly positions: Tensor; // int64 [N, 1]
+  readonly cos: Tensor; // [positions, D/2]
+  readonly sin: Tensor; // [positions, D/2]
+}
+
+/** Attention of one layer: q [N, h·D], k and v [N, kv·D], rotated already; returns [N, h·D]. */
+export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
+
+/** The hidden states after the last norm, [N, H]. */
+export function decoderHidden(
+  config: ModelConfig,
+  parameters: DecoderParameters,
+  tokens: DecoderTokens,
+  attend: Attend,
+): Tensor {
+  const parameter = (name: string) => parameters.get(name)!;
+  const norm = (x: Tensor, name: string) => rmsNorm(x, parameter(name), config.rmsNormEpsilon);
+  const linear = (x: Tensor, name: string) => matmul(x, parameter(name), { transposeB: true });
+  const queryWidth = config.numHeads * config.headDim;
+  const kvWidth = config.numKvHeads * config.headDim;
+
+  let x = gatherRows(parameter("embed"), tokens.ids); // [N, H]
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    const at = `layers.${layer}`;
+    let qkv = linear(norm(x, `${at}.attnNorm`), `${at}.qkv`);
+    if (config.attentionBias) qkv = add(qkv, parameter(`${at}.qkvBias`));
+    let [q, k, v] = split(qkv, 1, [queryWidth, kvWidth, kvWidth]) as [Tensor, Tensor, Tensor];
+    if (config.qkNorm) {
+      q = perHead(q, config.numHeads, config.headDim, (heads) => norm(heads, `${at}.qNorm`));
+      k = perHead(k, config.numKvHeads, config.headDim, (heads) => norm(heads, `${at}.kNorm`));
+    }
+    const attended = attend(layer, rotate(q, tokens), rotate(k, tokens), v);
+    x = add(x, linear(attended, `${at}.attnOut`));
+    const gateUp = linear(norm(x, `${at}.mlpNorm`), `${at}.gateUp`);
+    const [gate, up] = split(gateUp, 1, [config.intermediateSize, config.intermediateSize]) as [Tensor, Tensor];
+    x = add(x, linear(swiglu(gate, up), `${at}.mlpDown`));
+  }
+  return norm(x, "finalNorm");
+}
+
+/** Next-token logits [N, V] of hidden states [N, H]. */
+export function decoderLogits(config: ModelConfig, parameters: DecoderParameters, hidden: Tensor): Tensor {
+  return matmul(hidden, parameters.get(config.tieWordEmbeddings ? "embed" : "head")!, { transposeB: true });
+}
+
+/** Applies `transform` to x [N, heads·D] as [N, heads, D]. */
+function perHead(x: Tensor, heads: number, headDim: number, transform: (x: Tensor) => Tensor): Tensor {
+  const n: Dim = x.shape[0]!;
+  return reshape(transform(reshape(x, [n, heads, headDim])), x.shape);
+}
+
+function rotate(x: Tensor, { positions, cos, sin }: DecoderTokens): Tensor {
+  const [n, width] = x.shape as [Dim, Dim];
+  return reshape(rotaryEmbedding(reshape(x, [n, 1, width]), positions, cos, sin), x.shape);
+}
+
+/** Cosine and sine of position · θ^(−2i/D) for positions 0 … count − 1, each [count, D/2] (arXiv:2104.09864, §3.2). */
+export function rotaryTables(config: ModelConfig, count: number): { cos: Float32Array; sin: Float32Array } {
+  const half = config.headDim / 2;
+  const cos = new Float32Array(new ArrayBuffer(Math.max(64, count * half * 4)), 0, count * half);
+  const sin = new Float32Array(new ArrayBuffer(Math.max(64, count * half * 4)), 0, count * half);
+  for (let i = 0; i < half; i++) {
+    // transformers holds the frequencies, and the angles, in f32: rounding as it does keeps the two models' numbers equal.
+    const frequency = Math.fround(1 / config.ropeTheta ** ((2 * i) / config.headDim));
+    for (let position = 0; position < count; position++) {
+      const angle = Math.fround(position * frequency);
+      cos[position * half + i] = Math.cos(angle);
+      sin[position * half + i] = Math.sin(angle);
+    }
+  }
+  return { cos, sin };
+}

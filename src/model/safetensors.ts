@@ -1,0 +1,255 @@
+/**
+ * The safetensors file format (github.com/huggingface/safetensors): eight bytes with the length of a JSON header, the
+ * header with each tensor's dtype, shape and place, then the tensors' bytes without a gap.
+ *
+ * A file may come from anywhere, so its header is believed only after every number in it was checked against the file:
+ * lengths, ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and
+ * converted to f32 (from F32, F16, BF16) on the way; nothing holds a second copy of the weights. Written are F32 files.
+ */
+
+import type { FileHandle } from "node:fs/promises";
+import { open } from "node:fs/promises";
+import { endianness } from "node:os";
+import { CheckpointError } from "../errors.ts";
+import { systemReason, writeWholeFile } from "../files.ts";
+import { elementCount } from "./parameters.ts";
+
+/** Headers beyond this are refused, as the reference implementation does. */
+const MAX_HEADER_BYTES = 100_000_000;
+const CHUNK_BYTES = 4 * 2 ** 20;
+
+const DTYPE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
+
+/** Number formats that are read. */
+export type FloatDtype = keyof typeof DTYPE_BYTES;
+
+/** One tensor of a file. */
+export interface TensorEntry {
+  readonly name: string;
+  readonly dtype: FloatDtype;
+  readonly shape: readonly number[];
+  /** Of its first byte, from the start of the file. */
+  readonly byteOffset: number;
+  readonly sizeBytes: number;
+}
+
+/** An open safetensors file whose header was checked. Close it after use. */
+export class SafetensorsFile {
+  readonly path: string;
+  /** By tensor name. */
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  readonly #file: FileHandle;
+
+  private constructor(path: string, entries: ReadonlyMap<string, TensorEntry>, file: FileHandle) {
+    this.path = path;
+    this.entries = entries;
+    this.#file = file;
+  }
+
+  /** Opens a file and checks its header. Throws CheckpointError for a file that is missing, damaged or hostile. */
+  static async open(path: string): Promise<SafetensorsFile> {
+    requireLittleEndian();
+    let file: FileHandle;
+    try {
+      file = await open(path, "r");
+    } catch (error) {
+      const reason = systemReason(error);
+      if (reason === undefined) throw error;
+      throw new CheckpointError(`Cannot read ${path}: ${reason}.`);
+    }
+    try {
+      return new SafetensorsFile(path, await readHeader(file, path), file);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Reads a tensor's elements, as f32, into `destination`, which has exactly as many. Throws CheckpointError. */
+  async readInto(name: string, destination: Float32Array): Promise<void> {
+    const entry = this.entries.get(name);
+    if (entry === undefined) throw new CheckpointError(`${this.path} has no tensor ${JSON.stringify(name)}.`);
+    const elements = elementCount(entry.shape);
+    if (destination.length !== elements) {
+      throw new CheckpointError(
+        `${this.path}: ${name} has ${elements} elements, the destination ${destination.length}.`,
+      );
+    }
+    if (entry.dtype === "F32") {
+      const bytes = new Uint8Array(destination.buffer, destination.byteOffset, destination.byteLength);
+      await readFully(this.#file, bytes, entry.byteOffset, this.path);
+      return;
+    }
+    const convert = entry.dtype === "BF16" ? convertBfloat16 : convertFloat16;
+    const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, elements));
+    for (let done = 0; done < elements; done += chunk.length) {
+      const part = chunk.subarray(0, Math.min(chunk.length, elements - done));
+      const bytes = new Uint8Array(part.buffer, 0, part.byteLength);
+      await readFully(this.#file, bytes, entry.byteOffset + done * 2, this.path);
+      convert(part, destination.subarray(done, done + part.length));
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+/** One tensor to write: f32 in row-major order. */
+export interface TensorData {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/**
+ * Writes an F32 safetensors file, whole or not at all, straight from the tensors' memory. `metadata` goes into the
+ * header; `{ format: "pt" }` is what transformers expects.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: readonly TensorData[],
+  metadata: Readonly<Record<string, string>> = { format: "pt" },
+): Promise<void> {
+  requireLittleEndian();
+  const header = new Map<string, unknown>([["__metadata__", metadata]]);
+  let offset = 0;
+  for (const { name, shape, data } of tensors) {
+    if (header.has(name))
+      throw new CheckpointError(`Two tensors are named ${JSON.stringify(name)}; names must differ.`);
+    if (elementCount(shape) !== data.length) {
+      throw new CheckpointError(`${name}: shape [${shape.join(", ")}] does not have ${data.length} elements.`);
+    }
+    header.set(name, { dtype: "F32", shape, data_offsets: [offset, offset + data.byteLength] });
+    offset += data.byteLength;
+  }
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+  // Padded with spaces so that the data begin at a multiple of eight and can be memory-mapped.
+  const headerBytes = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
+  headerBytes.writeBigUInt64LE(BigInt(headerBytes.length - 8), 0);
+  json.copy(headerBytes, 8);
+  await writeWholeFile(path, async (file) => {
+    await writeFully(file, headerBytes);
+    for (const { data } of tensors) {
+      await writeFully(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    }
+  });
+}
+
+async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorEntry>> {
+  const { size: fileBytes } = await file.stat();
+  if (fileBytes < 8) throw damaged(path, `it has ${fileBytes} bytes, less than the 8 of a header's length`);
+  const lengthBytes = new Uint8Array(8);
+  await readFully(file, lengthBytes, 0, path);
+  const headerBytes = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true));
+  if (headerBytes > MAX_HEADER_BYTES) throw damaged(path, `its header claims ${headerBytes} bytes`);
+  if (headerBytes > fileBytes - 8) {
+    throw damaged(path, `its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
+  }
+  const bytes = new Uint8Array(headerBytes);
+  await readFully(file, bytes, 8, path);
+  return parseHeader(bytes, fileBytes - 8 - headerBytes, 8 + headerBytes, path);
+}
+
+function parseHeader(bytes: Uint8Array, dataBytes: number, dataStart: number, path: string): Map<string, TensorEntry> {
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw damaged(path, "its header is not JSON");
+  }
+  if (!isRecord(header)) throw damaged(path, "its header is not a JSON object");
+  const entries: TensorEntry[] = [];
+  for (const [name, value] of Object.entries(header)) {
+    if (name !== "__metadata__") entries.push(parseEntry(name, value, dataBytes, dataStart, path));
+  }
+  // Sorted by place, each tensor must begin where the one before it ends: no overlap, no gap, nothing after the last.
+  const byPlace = [...entries].sort((a, b) => a.byteOffset - b.byteOffset || a.sizeBytes - b.sizeBytes);
+  let end = dataStart;
+  for (const { name, byteOffset, sizeBytes } of byPlace) {
+    if (byteOffset < end) throw damaged(path, `tensor ${JSON.stringify(name)} overlaps another one`);
+    if (byteOffset > end) throw damaged(path, `there is a gap before tensor ${JSON.stringify(name)}`);
+    end = byteOffset + sizeBytes;
+  }
+  if (end !== dataStart + dataBytes) {
+    throw damaged(path, `its tensors end ${dataStart + dataBytes - end} bytes before the file does`);
+  }
+  return new Map(entries.map((entry) => [entry.name, entry]));
+}
+
+function parseEntry(name: string, value: unknown, dataBytes: number, dataStart: number, path: string): TensorEntry {
+  const here = `tensor ${JSON.stringify(name.slice(0, 200))}`;
+  if (!isRecord(value)) throw damaged(path, `${here} is not described by an object`);
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+    throw new CheckpointError(
+      `${path}: ${here} has dtype ${JSON.stringify(dtype)}; read are ${Object.keys(DTYPE_BYTES).join(", ")}. ` +
+        "Convert the checkpoint, e.g. with transformers' save_pretrained after loading it as float32.",
+    );
+  }
+  if (!isCountList(shape)) throw damaged(path, `${here} has no valid shape`);
+  if (!isCountList(offsets) || offsets.length !== 2) throw damaged(path, `${here} has no valid data_offsets`);
+  const [begin, end] = offsets as [number, number];
+  if (begin > end || end > dataBytes) throw damaged(path, `${here} lies at ${begin} … ${end} of ${dataBytes} bytes`);
+  const sizeBytes = elementCount(shape) * DTYPE_BYTES[dtype as FloatDtype];
+  if (sizeBytes !== end - begin) {
+    throw damaged(path, `${here}: ${dtype} [${shape.join(", ")}] needs ${sizeBytes} bytes, it has ${end - begin}`);
+  }
+  return { name, dtype: dtype as FloatDtype, shape, byteOffset: dataStart + begin, sizeBytes };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isCountList(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((count) => Number.isSafeInteger(count) && count >= 0);
+}
+
+function damaged(path: string, what: string): CheckpointError {
+  return new CheckpointError(`${path} is not a sound safetensors file: ${what}. Fetch or save it again.`);
+}
+
+async function readFully(file: FileHandle, bytes: Uint8Array, position: number, path: string): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const length = Math.min(bytes.length - done, 64 * CHUNK_BYTES);
+    const { bytesRead } = await file.read(bytes, done, length, position + done);
+    if (bytesRead === 0) throw damaged(path, "it ends too early");
+    done += bytesRead;
+  }
+}
+
+async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.length - done, 64 * CHUNK_BYTES));
+    done += bytesWritten;
+  }
+}
+
+/** bfloat16 is the upper half of an f32. */
+function convertBfloat16(from: Uint16Array, to: Float32Array): void {
+  const bits = new Uint32Array(to.buffer, to.byteOffset, to.length);
+  for (let i = 0; i < from.length; i++) bits[i] = from[i]! << 16;
+}
+
+function convertFloat16(from: Uint16Array, to: Float32Array): void {
+  for (let i = 0; i < from.length; i++) to[i] = float16(from[i]!);
+}
+
+/** The value of an IEEE 754 binary16 number: 1 sign, 5 exponent and 10 fraction bits. Exact in f32. */
+function float16(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
+
+/** The format is little-endian, and bytes are used as they are; no big-endian machine runs ONNX Runtime either. */
+function requireLittleEndian(): void {
+  if (endianness() !== "LE")
+    throw new CheckpointError("Checkpoints can only be read and written on little-endian machines.");
+}

@@ -1,0 +1,147 @@
+/**
+ * Zod's findings about a recipe in words that a user can act on: the full path of each key, what was expected and what
+ * came, and for an unknown key the nearest one that exists at that place. All findings are listed at once.
+ */
+
+import { z } from "zod";
+import { nearestName } from "../errors.ts";
+
+/** How a path is shown; a recipe names its stages instead of counting them. */
+export type PathNames = (path: readonly PropertyKey[]) => string;
+
+/** What was checked, and against what. */
+export interface Checked {
+  readonly value: unknown;
+  readonly schema: z.ZodType;
+  readonly pathNames: PathNames;
+  /** Keys that stand at a place beside those that the schema knows there. */
+  readonly furtherKeys: (path: readonly PropertyKey[]) => readonly string[];
+}
+
+/** One line per finding. */
+export function describeIssues(issues: readonly z.core.$ZodIssue[], checked: Checked): string[] {
+  return issues.flatMap((issue) => describeIssue(issue, checked));
+}
+
+function describeIssue(issue: z.core.$ZodIssue, checked: Checked): string[] {
+  const { value: root, schema, pathNames } = checked;
+  if (issue.code === "unrecognized_keys") {
+    const known = [...knownKeys(schema, root, issue.path), ...checked.furtherKeys(issue.path)];
+    return issue.keys.map((key) => unknownKey(pathNames([...issue.path, key]), key, known));
+  }
+  const path = pathNames(issue.path);
+  const at = path === "" ? "" : `${path}: `;
+  const value = valueAt(root, issue.path);
+  if (issue.code === "custom") return [`${at}${issue.message}.`];
+  if (value === undefined) return [`${at}is missing; expected ${expectation(issue)}.`];
+  return [`${at}expected ${expectation(issue)}, got ${show(value)}.`];
+}
+
+/** `PATH: unknown key` with the nearest known name, or with all of them. */
+function unknownKey(path: string, key: string, known: readonly string[]): string {
+  const nearest = nearestName(key, known);
+  if (nearest !== undefined) return `${path}: unknown key; did you mean "${nearest}"?`;
+  return `${path}: unknown key${known.length > 0 ? `; known here: ${known.join(", ")}` : ""}.`;
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return TYPE_NAMES[issue.expected] ?? issue.expected;
+    case "invalid_value":
+      return oneOf(issue.values);
+    case "too_small":
+      return bounded(issue.origin, issue.inclusive === false ? "more than" : "at least", Number(issue.minimum));
+    case "too_big":
+      return bounded(issue.origin, issue.inclusive === false ? "less than" : "at most", Number(issue.maximum));
+    case "invalid_union":
+      return "options" in issue && issue.options ? oneOf(issue.options) : alternatives(issue.errors);
+    default:
+      return lowerFirst(issue.message);
+  }
+}
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  int: "a whole number",
+  number: "a number",
+  string: "text",
+  boolean: "true or false",
+  object: "a mapping of keys to values",
+  record: "a mapping of keys to values",
+  array: "a list",
+};
+
+function bounded(origin: string, relation: string, bound: number): string {
+  if (origin === "string") return `text of ${relation} ${bound} characters`;
+  if (origin === "array") return `a list of ${relation} ${bound} items`;
+  return `a number of ${relation} ${bound}`;
+}
+
+function oneOf(values: readonly unknown[]): string {
+  return values.map((value) => JSON.stringify(value)).join(" or ");
+}
+
+function alternatives(errors: readonly (readonly z.core.$ZodIssue[])[]): string {
+  const each = errors.flatMap((issues) => (issues[0] ? [expectation(issues[0])] : []));
+  return [...new Set(each)].join(" or ");
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+/** The value and its type, short enough for a message. */
+function show(value: unknown): string {
+  if (typeof value === "string") return `the text ${JSON.stringify(shorten(value))}`;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (value === null) return "nothing (null)";
+  return `${Array.isArray(value) ? "a list" : "a mapping"}, ${shorten(JSON.stringify(value))}`;
+}
+
+function shorten(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  let value = root;
+  for (const key of path) value = isObject(value) ? value[String(key)] : undefined;
+  return value;
+}
+
+/** The keys that `schema` knows at `path`; where it branches on a discriminator, those of the branch that `root` took. */
+export function knownKeys(schema: z.ZodType, root: unknown, path: readonly PropertyKey[]): string[] {
+  let current = branch(schema, root);
+  let value = root;
+  for (const key of path) {
+    value = isObject(value) ? value[String(key)] : undefined;
+    if (current instanceof z.ZodArray) current = branch(current.element, value);
+    else if (current instanceof z.ZodObject) current = branch(current.shape[String(key)], value);
+    else return [];
+  }
+  return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
+}
+
+/** What stands behind optional, default and union wrappers. */
+function branch(schema: unknown, value: unknown): unknown {
+  let current = schema;
+  while (
+    current instanceof z.ZodOptional ||
+    current instanceof z.ZodDefault ||
+    current instanceof z.ZodPrefault ||
+    current instanceof z.ZodNullable
+  ) {
+    current = current.unwrap();
+  }
+  if (!(current instanceof z.ZodDiscriminatedUnion)) return current;
+  const { discriminator } = current.def;
+  const tag = isObject(value) ? value[discriminator] : undefined;
+  return current.options.find((option) => option instanceof z.ZodObject && isLiteral(option.shape[discriminator], tag));
+}
+
+function isLiteral(schema: unknown, value: unknown): boolean {
+  return schema instanceof z.ZodLiteral && schema.safeParse(value).success;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

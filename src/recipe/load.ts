@@ -1,0 +1,77 @@
+/**
+ * From a recipe file and overrides to a checked recipe with every default filled in.
+ *
+ * A recipe with one stage may leave `stages` out and put `trainer` and its keys at the top; it is the same recipe with
+ * one stage, named after its trainer.
+ */
+
+import { dirname, resolve } from "node:path";
+import { ConfigError } from "../errors.ts";
+import { readTextFile } from "../files.ts";
+import { describeIssues, type PathNames } from "./issues.ts";
+import { applyOverrides } from "./overrides.ts";
+import { type Recipe, recipeSchema } from "./schema.ts";
+import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";
+
+/**
+ * Reads `path`, applies `overrides` (`a.b=c`), and checks the result. Paths in it become absolute.
+ *
+ * @throws ConfigError listing every problem
+ */
+export async function loadRecipe(path: string, overrides: readonly string[] = []): Promise<Recipe> {
+  const text = await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError });
+  return parseRecipe(text, path, overrides);
+}
+
+/** `loadRecipe` for text at hand; `path` names it in errors, and paths in it are relative to its folder. */
+export function parseRecipe(text: string, path: string, overrides: readonly string[] = []): Recipe {
+  const written = parseYaml(text, path);
+  if (!isMapping(written)) throw new ConfigError(`${path}: a recipe is a mapping of keys to values.`);
+  const changed = applyOverrides(written, overrides) as Record<string, unknown>;
+  const single = !("stages" in changed) && "trainer" in changed;
+  const value = single ? withStages(changed) : changed;
+  const checked = recipeSchema.safeParse(value);
+  if (!checked.success) {
+    const issues = describeIssues(checked.error.issues, {
+      value,
+      schema: recipeSchema,
+      pathNames: pathNames(value, single),
+      // A misspelt key at the top of a single-stage recipe was taken for one of the stage.
+      furtherKeys: (path) => (single && path.length === 2 ? Object.keys(recipeSchema.shape) : []),
+    });
+    throw new ConfigError(`${path} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
+  }
+  const { model, task, ...rest } = checked.data;
+  const absolute = (file: string) => resolve(dirname(path), file);
+  return {
+    ...rest,
+    model: model.path === undefined ? model : { ...model, path: absolute(model.path) },
+    task: task.file === undefined ? task : { ...task, file: absolute(task.file) },
+  };
+}
+
+function withStages(recipe: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const top: Record<string, unknown> = {};
+  const stage: Record<string, unknown> = { name: String(recipe.trainer) };
+  for (const [key, value] of Object.entries(recipe))
+    (Object.hasOwn(recipeSchema.shape, key) ? top : stage)[key] = value;
+  return { ...top, stages: [stage] };
+}
+
+/** Paths as the user wrote them: stages by name, and none where the recipe has a single one at the top. */
+function pathNames(value: Readonly<Record<string, unknown>>, single: boolean): PathNames {
+  const stages = Array.isArray(value.stages) ? (value.stages as unknown[]) : [];
+  return (path) => {
+    const parts = path.map(String);
+    if (parts[0] === "stages" && parts[1] !== undefined) {
+      if (single) return parts.slice(2).join(".");
+      const stage = stages[Number(parts[1])];
+      if (isMapping(stage) && typeof stage.name === "string") parts[1] = stage.name;
+    }
+    return parts.join(".");
+  };
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,41 @@
+/** The model that a recipe starts from, as a directory in the Hugging Face layout that the engine can open. */
+
+import { saveModel } from "../model/checkpoint.ts";
+import { initializeParameters } from "../model/initialize.ts";
+import type { ModelConfig } from "../model/model-config.ts";
+import { buildTokenizer } from "../tokenizer/build.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Recipe } from "./schema.ts";
+
+type InitConfig = NonNullable<Recipe["model"]["init"]>;
+
+/** Writes a new model with random weights, a pure function of (init, seed), and its tokenizer into `directory`. */
+export async function writeInitialModel(directory: string, init: InitConfig, seed: number): Promise<void> {
+  const tokenizer = buildTokenizer(init.tokenizer);
+  const config = modelConfigOf(init, tokenizer);
+  const scheme = { scheme: "scaled", embeddingStd: init.embeddingStd, gain: init.gain } as const;
+  await tokenizer.save(directory);
+  await saveModel(directory, config, initializeParameters(config, { seed, init: scheme }));
+}
+
+function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConfig {
+  return {
+    architecture: init.architecture,
+    vocabSize: tokenizer.vocabSize,
+    hiddenSize: init.hiddenSize,
+    intermediateSize: init.intermediateSize,
+    numLayers: init.numLayers,
+    numHeads: init.numHeads,
+    numKvHeads: init.numKvHeads,
+    headDim: init.headDim,
+    maxContextTokens: init.maxContextTokens,
+    rmsNormEpsilon: init.rmsNormEpsilon,
+    ropeTheta: init.ropeTheta,
+    tieWordEmbeddings: init.tieWordEmbeddings,
+    attentionBias: false,
+    qkNorm: init.architecture === "qwen3",
+    bosTokenId: null,
+    eosTokenIds: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
+    padTokenId: tokenizer.padTokenId,
+  };
+}

@@ -1,0 +1,29 @@
+/** What a pipeline tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
+
+import type { EngineInfo } from "../engine/engine.ts";
+import type { EvaluationRecord, TimingRecord } from "../run/records.ts";
+import type { MetricsRow, TrainProgress } from "../train/context.ts";
+import type { StageConfig } from "./schema.ts";
+import type { RunSummary } from "./summary.ts";
+
+export type PipelineEvent =
+  /** Model, tokenizer and task stand; nothing is trained yet. */
+  | { readonly type: "ready"; readonly engine: EngineInfo; readonly resumedFrom: string | undefined }
+  | {
+      readonly type: "stage-started";
+      readonly stage: StageConfig;
+      /** 0-based, of `count`. */
+      readonly index: number;
+      readonly count: number;
+      /** Optimizer steps that an earlier session already took. */
+      readonly stepsDone: number;
+    }
+  | { readonly type: "progress"; readonly stage: string; readonly progress: TrainProgress }
+  | { readonly type: "metrics"; readonly stage: string; readonly row: MetricsRow }
+  | { readonly type: "timing"; readonly stage: string; readonly row: Omit<TimingRecord, "stage"> }
+  | { readonly type: "evaluating"; readonly stage: string; readonly finished: number; readonly total: number }
+  | { readonly type: "evaluated"; readonly record: EvaluationRecord }
+  | { readonly type: "stage-finished"; readonly stage: StageConfig; readonly steps: number }
+  | { readonly type: "finished"; readonly summary: RunSummary };
+
+export type PipelineObserver = (event: PipelineEvent) => void;

@@ -1,0 +1,258 @@
+/**
+ * Runs a recipe: its stages in order, held-out evaluations between them, everything into the run directory.
+ *
+ *     evaluate the model as it is
+ *     for each stage: train; checkpoint; evaluate
+ *     write the trained model and the summary
+ *
+ * The evaluation after a stage is also the one before the next: nothing happens in between. A resumed run enters this
+ * program at its newest checkpoint. Checkpoints are made where trainers ask for them, when the user stops the run, and
+ * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
+ */
+
+import { readAllJsonl } from "../data/jsonl.ts";
+import type { Engine } from "../engine/engine.ts";
+import { createLocalEngine } from "../engine/local/create.ts";
+import { RunInterrupted } from "../errors.ts";
+import { evaluate } from "../eval/evaluate.ts";
+import { hashString, philox } from "../random.ts";
+import { requirePromptsFit } from "../rollout/collect.ts";
+import { checkpointName } from "../run/checkpoint.ts";
+import { recipeHash } from "../run/recipe-file.ts";
+import type { EvaluationRecord } from "../run/records.ts";
+import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
+import { readRun } from "../run/run-reader.ts";
+import { createTask } from "../tasks/registry.ts";
+import type { Problem, Task } from "../tasks/task.ts";
+import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
+import { trainGrpo } from "../train/grpo.ts";
+import { createRewards } from "../train/grpo-config.ts";
+import { trainSft } from "../train/sft.ts";
+import { writeInitialModel } from "./model.ts";
+import type { PipelineObserver } from "./observer.ts";
+import type { Recipe, StageConfig } from "./schema.ts";
+import { comparedStates, type RunSummary, type StageSummary } from "./summary.ts";
+
+/** Name of a run's first state in its lineage. */
+const INITIAL = "initial";
+
+/** Everything a recipe names, built and checked against each other. */
+export interface PreparedRecipe {
+  readonly recipe: Recipe;
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly task: Task;
+  readonly heldOut: readonly Problem[];
+}
+
+/**
+ * Builds model, engine, tokenizer and task, and makes every check that can be made before training. A model with random
+ * weights is written into the run directory. The caller disposes of the engine.
+ *
+ * @throws AhaError
+ */
+export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
+  const { init, path } = recipe.model;
+  const { threads } = recipe.engine;
+  const modelDirectory = init
+    ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
+    : path!;
+  const tokenizer = await loadTokenizer(modelDirectory);
+  const task = await createTask(recipe.task, {
+    seed: recipe.seed,
+    renderChat: (messages) => tokenizer.applyChatTemplate(messages, { continueFinalMessage: true }),
+    readRows: readAllJsonl,
+  });
+  const heldOut = task.heldOut(recipe.evaluation.problems);
+  const engine = await createLocalEngine(modelDirectory, threads === undefined ? {} : { threads });
+  try {
+    const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
+    requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
+  } catch (error) {
+    await engine.dispose();
+    throw error;
+  }
+  return { recipe, engine, tokenizer, task, heldOut };
+}
+
+/**
+ * Runs what is left of the recipe: all of it in a fresh directory, the rest in a resumed one.
+ *
+ * @throws RunInterrupted when `signal` aborts; the run can be resumed
+ */
+export async function runPipeline(
+  prepared: PreparedRecipe,
+  run: RunDirectory,
+  signal: AbortSignal,
+  observe: PipelineObserver = () => {},
+): Promise<RunSummary> {
+  return new Pipeline(prepared, run, signal, observe).run();
+}
+
+class Pipeline {
+  private readonly recipe: Recipe;
+  private readonly prepared: PreparedRecipe;
+  private readonly directory: RunDirectory;
+  private readonly signal: AbortSignal;
+  private readonly observe: PipelineObserver;
+
+  constructor(prepared: PreparedRecipe, directory: RunDirectory, signal: AbortSignal, observe: PipelineObserver) {
+    this.recipe = prepared.recipe;
+    this.prepared = prepared;
+    this.directory = directory;
+    this.signal = signal;
+    this.observe = observe;
+  }
+
+  async run(): Promise<RunSummary> {
+    const { engine } = this.prepared;
+    const resumed = this.directory.resumedFrom;
+    const { stages } = this.recipe;
+    let first = 0;
+    let resumedState: TrainerState | undefined;
+    if (resumed) {
+      await engine.loadState(resumed.directory);
+      const { manifest } = resumed;
+      first = stages.findIndex(({ name }) => name === manifest.stage);
+      resumedState = manifest.trainerState;
+    }
+    this.observe({ type: "ready", engine: engine.info, resumedFrom: resumed?.name });
+    if (!resumed) await this.evaluate(stages[0]!, 0, "before");
+
+    for (let index = first; index < stages.length; index++) {
+      const stage = stages[index]!;
+      const complete = index === first && resumed?.manifest.stageComplete === true;
+      const steps = complete ? resumed.manifest.step : await this.train(stage, index, resumedState);
+      resumedState = undefined;
+      await this.evaluate(stage, steps, "after");
+      this.observe({ type: "stage-finished", stage, steps });
+    }
+    return this.finish();
+  }
+
+  /** Trains one stage from its start or from `resumed`, and leaves a checkpoint; returns its optimizer steps. */
+  private async train(stage: StageConfig, index: number, resumed: TrainerState | undefined): Promise<number> {
+    const writer = this.directory.stage(stage.name);
+    const stepsDone = resumed ? this.directory.resumedFrom!.manifest.step : 0;
+    this.observe({ type: "stage-started", stage, index, count: this.recipe.stages.length, stepsDone });
+    writer.event("stage-started", { stepsDone });
+    const context: TrainContext = {
+      engine: this.prepared.engine,
+      tokenizer: this.prepared.tokenizer,
+      task: this.prepared.task,
+      seed: stageSeed(this.recipe.seed, stage.name),
+      signal: this.signal,
+      log: this.log(stage.name, writer),
+      onProgress: (progress) => this.observe({ type: "progress", stage: stage.name, progress }),
+      checkpoint: {
+        every: stage.checkpointEvery,
+        save: (step, state) => this.checkpoint(stage, step, state, false),
+      },
+      evaluation: { every: stage.evaluateEvery, run: (step) => this.evaluate(stage, step, "during") },
+      ...(resumed ? { resumed } : {}),
+    };
+    const outcome = await runTrainer(context, stage);
+    await this.checkpoint(stage, outcome.steps, { numTokens: outcome.numTokens }, true);
+    return outcome.steps;
+  }
+
+  private log(stage: string, writer: StageWriter): StageLog {
+    return {
+      metrics: (row) => {
+        writer.metrics(row);
+        this.observe({ type: "metrics", stage, row });
+      },
+      rollouts: (rows) => writer.rollouts(rows),
+      timing: (row) => {
+        writer.timing(row);
+        this.observe({ type: "timing", stage, row });
+      },
+      event: (name, details) => writer.event(name, details),
+    };
+  }
+
+  private async checkpoint(stage: StageConfig, step: number, trainerState: TrainerState, complete: boolean) {
+    await this.directory.saveCheckpoint(
+      { stage: stage.name, step, trainerState, stageComplete: complete, keep: this.recipe.keepCheckpoints },
+      (directory) => this.prepared.engine.saveState(directory),
+    );
+  }
+
+  /** Answers the held-out problems sampled at temperature 1 and, at the boundaries of stages, greedily too. */
+  private async evaluate(stage: StageConfig, step: number, moment: EvaluationRecord["moment"]): Promise<void> {
+    const { engine, tokenizer, task, heldOut } = this.prepared;
+    const decodings = moment === "during" ? (["sampled"] as const) : (["sampled", "greedy"] as const);
+    for (const decoding of decodings) {
+      // During a stage the trainer stops at its next step, where a checkpoint can be made.
+      if (this.signal.aborted && moment !== "during") {
+        throw new RunInterrupted("Stopped before an evaluation: run the same command with --resume to go on.");
+      }
+      const { statistics, intervals, completions } = await evaluate(engine, tokenizer, task, heldOut, {
+        temperature: decoding === "sampled" ? 1 : 0,
+        samples: 1,
+        maxCompletionTokens: this.recipe.evaluation.maxCompletionTokens,
+        seed: this.recipe.seed,
+        onProgress: ({ finished, total }) => this.observe({ type: "evaluating", stage: stage.name, finished, total }),
+      });
+      const record = { step, moment, decoding, statistics, intervals, completions: [...completions] };
+      this.directory.stage(stage.name).evaluation(record);
+      this.observe({ type: "evaluated", record: { stage: stage.name, ...record } });
+    }
+  }
+
+  private async finish(): Promise<RunSummary> {
+    const { engine, tokenizer } = this.prepared;
+    await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
+      await engine.saveWeights(directory);
+      await tokenizer.save(directory);
+    });
+    const summary = await this.summarise();
+    await this.directory.finish(summary);
+    this.observe({ type: "finished", summary });
+    return summary;
+  }
+
+  private async summarise(): Promise<RunSummary> {
+    const { recipe, directory } = this;
+    const { parameterCount, vocabSize } = this.prepared.engine.info;
+    const { evaluations, timings } = readRun(directory.path);
+    const made = await directory.completedStages();
+    let from = INITIAL;
+    const stages = recipe.stages.map(({ name, trainer }): StageSummary => {
+      const { step, trainerState } = made.get(name)!;
+      const seconds = timings.filter(({ stage }) => stage === name).reduce((sum, row) => sum + (row.step_time ?? 0), 0);
+      const checkpoint = checkpointName(name, step);
+      const stage = { name, trainer, steps: step, numTokens: trainerState.numTokens!, seconds, from, made: checkpoint };
+      from = checkpoint;
+      return stage;
+    });
+    return {
+      recipe: recipe.name,
+      question: recipe.question,
+      seed: recipe.seed,
+      recipeHash: recipeHash(recipe),
+      seconds: directory.seconds,
+      model: { parameters: parameterCount, vocabSize },
+      ...comparedStates(recipe, evaluations),
+      stages,
+    };
+  }
+}
+
+function runTrainer(context: TrainContext, stage: StageConfig): Promise<TrainOutcome> {
+  switch (stage.trainer) {
+    case "sft":
+      return trainSft(context, stage);
+    case "grpo":
+      return trainGrpo(context, stage, createRewards(stage.rewards));
+    default:
+      return stage satisfies never;
+  }
+}
+
+/** Stages of one run draw different numbers, whatever their place in the list. */
+function stageSeed(seed: number, stage: string): number {
+  return philox(seed, hashString("stage"), [hashString(stage)])[0];
+}

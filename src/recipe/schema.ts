@@ -1,0 +1,133 @@
+/**
+ * The recipe: what a run is, in one strict schema. Each trainer's own keys are defined beside the trainer
+ * (`train/*-config.ts`) and joined here with those that every stage has.
+ *
+ * Every key is read by something (a test runs a recipe under a recording proxy), and every key that is not known here
+ * is refused.
+ */
+
+import { z } from "zod";
+import { ConfigError } from "../errors.ts";
+import { taskSpecSchema } from "../tasks/registry.ts";
+import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
+import { createRewards, grpoIssues, grpoShape } from "../train/grpo-config.ts";
+import { refineWith } from "../train/optimizer-config.ts";
+import { sftIssues, sftShape } from "../train/sft-config.ts";
+
+/** Names appear in paths and in overrides: no dots, no slashes, not only digits. */
+const nameSchema = z
+  .string()
+  .regex(/^(?!\d+$)[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "a name of letters, digits, - and _, not of digits alone");
+
+const stageShape = {
+  name: nameSchema.describe("names the stage in logs, checkpoints and overrides"),
+  evaluateEvery: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("held-out evaluation after so many SFT steps or GRPO iterations; 0: never"),
+  checkpointEvery: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("checkpoint after so many SFT steps or GRPO iterations; 0: at the end"),
+};
+
+const sftStageSchema = z
+  .strictObject({ ...stageShape, trainer: z.literal("sft"), ...sftShape })
+  .superRefine(refineWith(sftIssues));
+
+const grpoStageSchema = z
+  .strictObject({ ...stageShape, trainer: z.literal("grpo"), ...grpoShape })
+  .superRefine((stage, refinement) => {
+    refineWith(grpoIssues)(stage, refinement);
+    for (const [index, reward] of stage.rewards.entries()) {
+      const fault = faultOf(() => createRewards([reward]));
+      if (fault) refinement.addIssue({ code: "custom", path: ["rewards", index], message: fault, input: reward });
+    }
+  });
+
+const initSchema = z
+  .strictObject({
+    architecture: z.literal("qwen3").default("qwen3"),
+    tokenizer: z.enum(BUILT_TOKENIZERS).describe("a tokenizer that Aha builds"),
+    hiddenSize: z.int().min(1),
+    intermediateSize: z.int().min(1),
+    numLayers: z.int().min(1),
+    numHeads: z.int().min(1),
+    numKvHeads: z.int().min(1),
+    headDim: z.int().min(2),
+    maxContextTokens: z.int().min(1),
+    rmsNormEpsilon: z.number().positive().default(1e-6),
+    ropeTheta: z.number().positive().default(10_000),
+    tieWordEmbeddings: z.boolean().default(true),
+    embeddingStd: z.number().positive().default(0.02).describe("standard deviation of the random embeddings"),
+    gain: z.number().positive().default(0.5).describe("random linear maps have the standard deviation gain / √inputs"),
+  })
+  .superRefine((init, refinement) => {
+    if (init.numHeads % init.numKvHeads !== 0) {
+      const message = `numKvHeads (${init.numKvHeads}) does not divide numHeads (${init.numHeads})`;
+      refinement.addIssue({ code: "custom", path: ["numKvHeads"], message, input: init });
+    }
+    if (init.headDim % 2 !== 0) {
+      const message = `headDim (${init.headDim}) is odd; rotary positions turn its numbers in pairs`;
+      refinement.addIssue({ code: "custom", path: ["headDim"], message, input: init });
+    }
+  });
+
+const modelSchema = z
+  .strictObject({
+    path: z.string().min(1).optional().describe("a model directory in the Hugging Face layout, relative to the recipe"),
+    init: initSchema.optional().describe("a new model with random weights"),
+  })
+  .superRefine((model, refinement) => {
+    if ((model.path === undefined) === (model.init === undefined)) {
+      refinement.addIssue("expected exactly one of path (a model on disk) and init (random weights)");
+    }
+  });
+
+const evaluationSchema = z.strictObject({
+  problems: z.int().min(1).default(256).describe("held-out problems, one completion each"),
+  maxCompletionTokens: z.int().min(1).default(512).describe("longest completion in evaluations"),
+});
+
+/** The whole recipe. */
+export const recipeSchema = z.strictObject({
+  name: nameSchema.describe("names the default run directory"),
+  question: z.string().default("").describe("what this recipe asks; shown at the start and in the report"),
+  seed: z.int().min(0).max(0xffffffff).default(0).describe("root of every random number"),
+  model: modelSchema,
+  task: taskSpecSchema,
+  evaluation: evaluationSchema.prefault({}),
+  engine: z
+    .strictObject({
+      threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
+    })
+    .prefault({}),
+  keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
+  stages: z
+    .array(z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema]))
+    .min(1)
+    .superRefine((stages, refinement) => {
+      for (const [index, { name }] of stages.entries()) {
+        const first = stages.findIndex((stage) => stage.name === name);
+        if (first === index) continue;
+        const message = `stage ${first} has this name already; names of stages differ`;
+        refinement.addIssue({ code: "custom", path: [index, "name"], message, input: name });
+      }
+    }),
+});
+
+export type Recipe = z.infer<typeof recipeSchema>;
+export type StageConfig = Recipe["stages"][number];
+
+/** What `check` refuses, as the message of an issue, so that all problems of a recipe are listed together. */
+function faultOf(check: () => unknown): string | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.replace(/\.$/, "");
+    throw error;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The run in one small file: what it was, and how held-out problems were answered before and after.
+ *
+ * "After" is the end of the last stage. "Before" is the policy that reinforcement learning started from: the state
+ * before the first GRPO stage; where there is none, the start of the run. The evaluation before the first stage (random
+ * weights, in a recipe that starts from them) is there too, under `start`.
+ */
+
+import type { EvaluationRecord } from "../run/records.ts";
+import type { Recipe, StageConfig } from "./schema.ts";
+
+/** Statistics of the sampled evaluation (temperature 1), and of the greedy one beside them. */
+export interface EvaluatedState {
+  /** The stage whose end this is; null: the start of the run. */
+  readonly afterStage: string | null;
+  /** In words, e.g. `after cold-start, before r1-zero`. */
+  readonly moment: string;
+  readonly [statistic: string]: unknown;
+  readonly intervals: EvaluationRecord["intervals"];
+  readonly greedy: Readonly<Record<string, number | null>>;
+}
+
+/** How one stage came about: what it started from and what it made. */
+export interface StageSummary {
+  readonly name: string;
+  readonly trainer: StageConfig["trainer"];
+  readonly steps: number;
+  /** Tokens that were trained on or sampled, prompts included. */
+  readonly numTokens: number;
+  /** Time in its steps, without evaluations. */
+  readonly seconds: number;
+  /** The checkpoint it started from; `initial` is the recipe's model. */
+  readonly from: string;
+  /** The checkpoint with its result. */
+  readonly made: string;
+}
+
+export interface RunSummary {
+  readonly recipe: string;
+  readonly question: string;
+  readonly seed: number;
+  readonly recipeHash: string;
+  readonly seconds: number;
+  readonly model: { readonly parameters: number; readonly vocabSize: number };
+  readonly start: EvaluatedState;
+  readonly before: EvaluatedState;
+  readonly after: EvaluatedState;
+  readonly stages: readonly StageSummary[];
+}
+
+/** Index of the stage before which "before" is. */
+export function comparedStage(recipe: Recipe): number {
+  return Math.max(
+    0,
+    recipe.stages.findIndex(({ trainer }) => trainer === "grpo"),
+  );
+}
+
+/** The start, "before" and "after", found among the run's evaluations. */
+export function comparedStates(
+  recipe: Recipe,
+  evaluations: readonly EvaluationRecord[],
+): Pick<RunSummary, "start" | "before" | "after"> {
+  return {
+    start: stateBefore(recipe, 0, evaluations),
+    before: stateBefore(recipe, comparedStage(recipe), evaluations),
+    after: stateBefore(recipe, recipe.stages.length, evaluations),
+  };
+}
+
+/** The state before stage `index`, which is the state after the one before it. */
+function stateBefore(recipe: Recipe, index: number, evaluations: readonly EvaluationRecord[]): EvaluatedState {
+  const stage = recipe.stages[Math.max(0, index - 1)]!.name;
+  const moment = index === 0 ? "before" : "after";
+  const find = (decoding: EvaluationRecord["decoding"]) =>
+    evaluations.find((record) => record.stage === stage && record.moment === moment && record.decoding === decoding);
+  const sampled = find("sampled")!;
+  return {
+    ...sampled.statistics,
+    afterStage: index === 0 ? null : stage,
+    moment: momentInWords(recipe, index),
+    intervals: sampled.intervals,
+    greedy: find("greedy")!.statistics,
+  };
+}
+
+function momentInWords(recipe: Recipe, index: number): string {
+  const before = recipe.stages[index - 1]?.name;
+  const after = recipe.stages[index]?.name;
+  if (before === undefined) return recipe.model.init ? `random weights, before ${after}` : `before ${after}`;
+  return after === undefined ? `after ${before}` : `after ${before}, before ${after}`;
+}

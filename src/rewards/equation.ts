@@ -1,0 +1,33 @@
+/**
+ * The accuracy reward of the Countdown game: 1 where the first single-line `<answer>` is an expression that uses every
+ * number of `nums` exactly once and equals `target`, else `wrongScore`; a completion without an answer gets 0.
+ *
+ * With `wrongScore` 0 (the default) these are Mini-R1's scores, with 0.1 TinyZero's. Departures from both are those of
+ * the parser (`expression/parse.ts`: no `**`, `//`, signs, decimals) and of exact equality. Where the columns are not a
+ * Countdown problem it abstains.
+ */
+
+import { z } from "zod";
+import { findAnswer } from "../expression/answer.ts";
+import { judgeCompletion, readCountdown } from "../expression/countdown.ts";
+import { defineReward } from "./definition.ts";
+
+export const equation = defineReward({
+  name: "equation",
+  summary: "1 where the <answer> uses every number once and equals the target; else wrongScore (no answer: 0)",
+  columns: ["nums", "target"],
+  options: z.strictObject({
+    /** Score of an answer that is there but is wrong or cannot be read. */
+    wrongScore: z.number().min(0).max(1).default(0),
+  }),
+  create: ({ wrongScore }) => {
+    return (input) => {
+      const problem = readCountdown(input.columns);
+      if ("fault" in problem) return { score: null, reason: `cannot judge: ${problem.fault}` };
+      const { solved, reason } = judgeCompletion(input.completion, problem);
+      if (solved) return { score: 1, reason };
+      const hasAnswer = wrongScore !== 0 && !("fault" in findAnswer(input.completion));
+      return { score: hasAnswer ? wrongScore : 0, reason };
+    };
+  },
+});

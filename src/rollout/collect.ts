@@ -1,0 +1,146 @@
+/**
+ * Rollouts: groups of completions sampled from the policy, read back as text and judged.
+ *
+ * What it is not: an algorithm. GRPO, rejection sampling and evaluation each do something else with a rollout.
+ */
+
+import type { Engine, SampledSequence, SampleProgress } from "../engine/engine.ts";
+import { ConfigError } from "../errors.ts";
+import type { Reward, RewardResult } from "../rewards/reward.ts";
+import type { Problem, Task, Verdict } from "../tasks/task.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** A reward and how much it counts in the sum. */
+export interface WeightedReward {
+  readonly reward: Reward;
+  readonly weight: number;
+}
+
+/** One problem to sample for, and its number in the random stream and in logs. */
+export interface NumberedProblem {
+  /** Index in the task's stream; no two problems of one call share it, though they may be the same problem. */
+  readonly promptId: number;
+  readonly problem: Problem;
+}
+
+/** How completions are drawn: the engine's parameters as recipes and options name them. */
+export interface SamplingOptions {
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly maxCompletionTokens: number;
+  readonly seed: number;
+  readonly iteration: number;
+}
+
+/** A completion of a problem. */
+export interface Completion extends NumberedProblem {
+  /** 0 … numSamples − 1 */
+  readonly sample: number;
+  readonly promptTokens: Int32Array;
+  /** The stop token included. */
+  readonly tokens: Int32Array;
+  readonly samplerLogprobs: Float32Array;
+  /** The tokens' text, special tokens left out. */
+  readonly text: string;
+  readonly finishReason: SampledSequence["finishReason"];
+}
+
+/** A completion and everybody's opinion of it. */
+export interface Rollout extends Completion {
+  /** By reward name. */
+  readonly rewards: Readonly<Record<string, RewardResult>>;
+  /** Σ weight · score over the rewards that did not abstain; null where all did. */
+  readonly reward: number | null;
+  readonly verdict: Verdict;
+}
+
+/**
+ * Samples `numSamples` completions of each problem; whole groups one after another, in the order of `problems`.
+ */
+export async function sampleCompletions(
+  engine: Engine,
+  tokenizer: Tokenizer,
+  problems: readonly NumberedProblem[],
+  numSamples: number,
+  options: SamplingOptions,
+  onProgress?: SampleProgress,
+): Promise<Completion[]> {
+  const prompts = problems.map(({ promptId, problem }) => ({
+    tokens: tokenizer.encode(problem.prompt),
+    numSamples,
+    promptId,
+  }));
+  const params = { ...options, stopTokenIds: [endOfSequence(tokenizer)] };
+  const sequences = await engine.sample(prompts, params, onProgress);
+  return sequences.map((sequence) => ({
+    ...problems[sequence.promptIndex]!,
+    sample: sequence.sampleIndex,
+    promptTokens: prompts[sequence.promptIndex]!.tokens,
+    tokens: sequence.tokens,
+    samplerLogprobs: sequence.logprobs,
+    text: tokenizer.decode(sequence.tokens),
+    finishReason: sequence.finishReason,
+  }));
+}
+
+/** Asks every reward and the task's own judge about each completion. */
+export function judgeCompletions(
+  completions: readonly Completion[],
+  task: Task,
+  rewards: readonly WeightedReward[],
+): Rollout[] {
+  return completions.map((completion) => {
+    const { problem, text } = completion;
+    const input = { prompt: problem.prompt, completion: text, columns: problem.columns };
+    const results: Record<string, RewardResult> = {};
+    let total: number | null = null;
+    for (const { reward, weight } of rewards) {
+      const result = reward.judge(input);
+      results[reward.name] = result;
+      if (result.score !== null) total = (total ?? 0) + weight * result.score;
+    }
+    return { ...completion, rewards: results, reward: total, verdict: task.judge(problem, text) };
+  });
+}
+
+/**
+ * The token that ends a completion.
+ *
+ * @throws ConfigError where the tokenizer has none: every completion would run to its length limit.
+ */
+export function endOfSequence(tokenizer: Tokenizer): number {
+  if (tokenizer.eosTokenId !== null) return tokenizer.eosTokenId;
+  throw new ConfigError(
+    "The tokenizer has no end-of-sequence token, so no completion could end by itself. Give tokenizer_config.json an " +
+      '"eos_token" that is in the vocabulary.',
+  );
+}
+
+/**
+ * Refuses, before anything is sampled, problems whose prompt and longest completion do not fit into the model's context.
+ *
+ * @throws ConfigError naming the first such problem and the numbers.
+ */
+export function requirePromptsFit(
+  engine: Engine,
+  tokenizer: Tokenizer,
+  problems: Iterable<NumberedProblem>,
+  maxCompletionTokens: number,
+): void {
+  const context = engine.info.maxContextTokens;
+  for (const { promptId, problem } of problems) {
+    const promptTokens = tokenizer.encode(problem.prompt).length;
+    const name = `The prompt of problem ${problem.id} (number ${promptId} of the data)`;
+    if (promptTokens === 0) throw new ConfigError(`${name} is empty; a prompt needs at least one token.`);
+    if (promptTokens + maxCompletionTokens <= context) continue;
+    const room = context - promptTokens;
+    throw new ConfigError(
+      `${name} has ${promptTokens} tokens; with maxCompletionTokens ${maxCompletionTokens} that is ` +
+        `${promptTokens + maxCompletionTokens}, more than the model's context of ${context}. ` +
+        (room > 0
+          ? `Set maxCompletionTokens to ${room} or less, or leave this problem out.`
+          : "Leave this problem out, shorten the prompt template, or take a model with a longer context."),
+    );
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * An append-only JSON Lines file. A line is in the operating system's hands when `append` returns, so that a killed
+ * process loses nothing; `sync` puts it on the disk, which a checkpoint asks for before it pins the length.
+ */
+
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
+import type { z } from "zod";
+import { RunDirError } from "../errors.ts";
+
+export class LogFile {
+  readonly path: string;
+  private readonly descriptor: number;
+  private length: number;
+
+  /** Opens for appending; the file is made where it does not exist. */
+  constructor(path: string) {
+    this.path = path;
+    this.descriptor = openSync(path, "a");
+    this.length = fstatSync(this.descriptor).size;
+  }
+
+  /** Length in bytes, everything appended so far included. */
+  get sizeBytes(): number {
+    return this.length;
+  }
+
+  /** Appends one line per record, all in one write. */
+  append(records: readonly object[]): void {
+    if (records.length === 0) return;
+    const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(""), "utf8");
+    // The operating system may take only a part at a time.
+    for (let written = 0; written < bytes.length; ) written += writeSync(this.descriptor, bytes, written);
+    this.length += bytes.length;
+  }
+
+  /** Cuts the file back to its first `sizeBytes` bytes. */
+  truncate(sizeBytes: number): void {
+    ftruncateSync(this.descriptor, sizeBytes);
+    this.length = sizeBytes;
+  }
+
+  sync(): void {
+    fsyncSync(this.descriptor);
+  }
+
+  close(): void {
+    closeSync(this.descriptor);
+  }
+}
+
+/**
+ * Reads a log. A last line without its newline is one that is just being written, or was cut by a crash: it is left
+ * out. Throws RunDirError with file and line for anything else that is not a record of `schema`.
+ */
+export function readLog<T>(path: string, schema: z.ZodType<T>): T[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, "utf8").split("\n");
+  lines.pop();
+  return lines.map((line, index) => {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      throw new RunDirError(`${path}:${index + 1} is not JSON; the log was changed by something other than Aha.`);
+    }
+    const parsed = schema.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const issue = parsed.error.issues[0];
+    throw new RunDirError(
+      `${path}:${index + 1}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unexpected form"}.`,
+    );
+  });
+}

@@ -1,0 +1,52 @@
+/**
+ * The resolved recipe as it lies in a run directory, and what differs between two of them. To this layer a recipe is
+ * plain JSON; `recipe/` knows what it means.
+ */
+
+import { createHash } from "node:crypto";
+import { parse, stringify } from "yaml";
+
+/** YAML text of a resolved recipe. */
+export function recipeToYaml(recipe: unknown): string {
+  return `# Written by aha run: the recipe with every default filled in and every override applied.\n${stringify(recipe)}`;
+}
+
+/** Inverse of `recipeToYaml`. */
+export function recipeFromYaml(text: string): unknown {
+  return parse(text, { maxAliasCount: 0 });
+}
+
+/** SHA-256 of the recipe's JSON with sorted keys: the order of keys and comments do not matter. */
+export function recipeHash(recipe: unknown): string {
+  return createHash("sha256")
+    .update(JSON.stringify(sortKeys(recipe)))
+    .digest("hex");
+}
+
+/** Paths at which two recipes differ, e.g. `stages.1.learningRate`, each with both values. */
+export function differingKeys(before: unknown, after: unknown, path: readonly string[] = []): string[] {
+  if (isBranch(before) && isBranch(after)) {
+    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+    return keys.flatMap((key) => differingKeys(before[key], after[key], [...path, key]));
+  }
+  if (JSON.stringify(before) === JSON.stringify(after)) return [];
+  return [`${path.join(".")} was ${show(before)}, now ${show(after)}`];
+}
+
+function show(value: unknown): string {
+  return value === undefined ? "absent" : JSON.stringify(value);
+}
+
+function isBranch(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (!isBranch(value)) return value;
+  return Object.fromEntries(
+    Object.keys(value)
+      .sort()
+      .map((key) => [key, sortKeys(value[key])]),
+  );
+}

@@ -1,0 +1,388 @@
+/**
+ * The run directory, as the one process that trains sees it: it holds the lock, appends to the logs, and makes the
+ * checkpoints. Everything that a run writes is in here, and nothing outside it.
+ *
+ *     recipe.yaml        the resolved recipe
+ *     run.lock           who writes here now
+ *     metrics.jsonl      one line per optimizer step       ┐ the same bytes for the same recipe and seed, however
+ *     rollouts.jsonl     one line per sampled completion   │ often the run was interrupted; a resume cuts them back
+ *     evaluations.jsonl  one line per held-out evaluation  ┘ to the lengths that the checkpoint recorded
+ *     timings.jsonl      seconds and tokens per second of each step (cut back likewise, but never the same bytes)
+ *     events.jsonl       a diary with wall-clock times; only ever appended
+ *     checkpoints/       <stage>-<step>/ with the engine's state and manifest.json
+ *     initial-model/     the model with random weights, in a recipe that starts from them
+ *     model/             the trained policy in the Hugging Face layout
+ *     summary.json       before and after; its presence says that the run is complete
+ *     report.html        the page that people read
+ *
+ * What it is not: it does not know what a recipe means nor what a state holds. Reading a run, also a live one, is
+ * `run-reader.ts`.
+ */
+
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { RunDirError } from "../errors.ts";
+import { systemReason, writeWhole } from "../files.ts";
+import {
+  type Checkpoint,
+  type CheckpointFinding,
+  type CheckpointManifest,
+  checkpointDamage,
+  listCheckpoints,
+  removeOldCheckpoints,
+  writeCheckpoint,
+} from "./checkpoint.ts";
+import { LogFile } from "./log-file.ts";
+import { differingKeys, recipeFromYaml, recipeHash, recipeToYaml } from "./recipe-file.ts";
+import {
+  type EvaluationRecord,
+  type MetricsRecord,
+  PINNED_LOGS,
+  type PinnedLog,
+  type RolloutRecord,
+  type TimingRecord,
+} from "./records.ts";
+import { LOCK_NAME, lockRun } from "./run-lock.ts";
+import { TEMPORARY_PREFIX, writeWholeFolder } from "./whole-folder.ts";
+
+/** Names of the files and folders of a run directory. */
+export const RUN_FILES = {
+  recipe: "recipe.yaml",
+  events: "events.jsonl",
+  checkpoints: "checkpoints",
+  initialModel: "initial-model",
+  model: "model",
+  summary: "summary.json",
+  report: "report.html",
+} as const;
+
+/** File name of a pinned log. */
+export function logFileName(log: PinnedLog): string {
+  return `${log}.jsonl`;
+}
+
+/** Where one stage of the run writes its lines; every call is on its way to the disk when it returns. */
+export interface StageWriter {
+  metrics(row: Omit<MetricsRecord, "stage" | "step"> & { readonly step: number }): void;
+  rollouts(rows: readonly Omit<RolloutRecord, "stage">[]): void;
+  evaluation(record: Omit<EvaluationRecord, "stage">): void;
+  timing(row: Omit<TimingRecord, "stage" | "step"> & { readonly step: number }): void;
+  event(name: string, details: Readonly<Record<string, unknown>>): void;
+}
+
+/** What `saveCheckpoint` is told beside the state itself. */
+export interface CheckpointRequest {
+  readonly stage: string;
+  readonly step: number;
+  readonly trainerState: Readonly<Record<string, number>>;
+  readonly stageComplete: boolean;
+  /** Keep this many checkpoints beside those that end a stage; the oldest go. */
+  readonly keep: number;
+}
+
+export class RunDirectory {
+  readonly path: string;
+  /** The checkpoint to continue from; undefined in a fresh run, and where none was made before the interruption. */
+  readonly resumedFrom: Checkpoint | undefined;
+  /** What a resume found damaged and left out, in sentences for the user. */
+  readonly warnings: readonly string[];
+  private readonly hash: string;
+  private readonly release: () => void;
+  private readonly logs: Readonly<Record<PinnedLog, LogFile>>;
+  private readonly diary: LogFile;
+  private readonly openedAt = performance.now();
+  /** The topmost directory that `create` had to make. */
+  private readonly firstMade: string | undefined;
+  private serial: number;
+
+  private constructor(
+    path: string,
+    recipe: unknown,
+    release: () => void,
+    found: {
+      readonly resumedFrom: Checkpoint | undefined;
+      readonly warnings: readonly string[];
+      readonly firstMade?: string | undefined;
+    },
+  ) {
+    this.path = path;
+    this.hash = recipeHash(recipe);
+    this.release = release;
+    this.resumedFrom = found.resumedFrom;
+    this.warnings = found.warnings;
+    this.firstMade = found.firstMade;
+    this.serial = found.resumedFrom?.manifest.serial ?? 0;
+    const open = (log: PinnedLog) => new LogFile(join(path, logFileName(log)));
+    this.logs = {
+      metrics: open("metrics"),
+      rollouts: open("rollouts"),
+      evaluations: open("evaluations"),
+      timings: open("timings"),
+    };
+    this.diary = new LogFile(join(path, RUN_FILES.events));
+  }
+
+  /**
+   * Starts a run in a directory that does not exist or is empty, and locks it.
+   *
+   * @throws RunDirError not empty, in use, not a directory, not writable
+   */
+  static async create(directory: string, recipe: unknown): Promise<RunDirectory> {
+    const path = resolve(directory);
+    const firstMade = makeWritable(path);
+    const release = lockRun(path);
+    try {
+      requireFreeForRun(path);
+      await writeWhole(join(path, RUN_FILES.recipe), recipeToYaml(recipe));
+      mkdirSync(join(path, RUN_FILES.checkpoints));
+      const run = new RunDirectory(path, recipe, release, { resumedFrom: undefined, warnings: [], firstMade });
+      run.event("started", { recipeHash: run.hash });
+      return run;
+    } catch (error) {
+      release();
+      removeIfEmpty(path, firstMade);
+      throw error;
+    }
+  }
+
+  /**
+   * Locks the directory of an interrupted run, finds its newest sound checkpoint, and cuts the logs back to it. Damaged
+   * checkpoints are removed, with a warning: nothing can be continued from them.
+   *
+   * @throws RunDirError no run there, complete already, in use, not writable, or begun with another recipe
+   */
+  static async resume(directory: string, recipe: unknown): Promise<RunDirectory> {
+    const path = resolve(directory);
+    const recipePath = join(path, RUN_FILES.recipe);
+    if (!existsSync(recipePath)) {
+      throw new RunDirError(
+        `${path} has no ${RUN_FILES.recipe}: there is no run to resume. Start one without --resume.`,
+      );
+    }
+    requireWritable(path);
+    const release = lockRun(path);
+    try {
+      if (existsSync(join(path, RUN_FILES.summary))) {
+        throw new RunDirError(
+          `The run in ${path} is complete; nothing is left to resume. See ${RUN_FILES.report} there.`,
+        );
+      }
+      requireSameRecipe(path, recipeFromYaml(readFileSync(recipePath, "utf8")), recipe);
+      mkdirSync(join(path, RUN_FILES.checkpoints), { recursive: true });
+      await removeUnfinished(path);
+      const found = await newestSoundCheckpoint(path, recipeHash(recipe));
+      const run = new RunDirectory(path, recipe, release, found);
+      for (const log of PINNED_LOGS) run.logs[log].truncate(found.resumedFrom?.manifest.logBytes[log] ?? 0);
+      run.event("resumed", { from: found.resumedFrom?.name ?? null, warnings: found.warnings });
+      return run;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** Seconds of work on this run up to the checkpoint it was resumed from, and since it was opened. */
+  get seconds(): number {
+    return (this.resumedFrom?.manifest.seconds ?? 0) + (performance.now() - this.openedAt) / 1000;
+  }
+
+  /** The writer of one stage's lines. */
+  stage(stage: string): StageWriter {
+    return {
+      metrics: (row) => this.logs.metrics.append([{ stage, ...row }]),
+      rollouts: (rows) => this.logs.rollouts.append(rows.map((row) => ({ stage, ...row }))),
+      evaluation: (record) => this.logs.evaluations.append([{ stage, ...record }]),
+      timing: (row) => this.logs.timings.append([{ stage, ...row }]),
+      event: (name, details) => this.event(name, { stage, ...details }),
+    };
+  }
+
+  /** Appends to the diary. */
+  event(name: string, details: Readonly<Record<string, unknown>> = {}): void {
+    this.diary.append([{ at: new Date().toISOString(), event: name, ...details }]);
+  }
+
+  /** Makes a checkpoint: `write` puts the state into the folder it is given. Logs are on the disk before it counts. */
+  async saveCheckpoint(request: CheckpointRequest, write: (directory: string) => Promise<void>): Promise<Checkpoint> {
+    for (const log of PINNED_LOGS) this.logs[log].sync();
+    const logBytes = Object.fromEntries(PINNED_LOGS.map((log) => [log, this.logs[log].sizeBytes]));
+    this.serial++;
+    const parent = join(this.path, RUN_FILES.checkpoints);
+    const { stage, step, trainerState, stageComplete, keep } = request;
+    const checkpoint = await writeCheckpoint(
+      parent,
+      {
+        serial: this.serial,
+        stage,
+        step,
+        stageComplete,
+        trainerState: { ...trainerState },
+        recipeHash: this.hash,
+        seconds: this.seconds,
+        logBytes: logBytes as Record<PinnedLog, number>,
+      },
+      write,
+    );
+    await removeOldCheckpoints(await listCheckpoints(parent), Math.max(1, keep));
+    this.event("checkpoint", { stage, step, stageComplete });
+    return checkpoint;
+  }
+
+  /** The manifest of the checkpoint at the end of each completed stage, by the stage's name. */
+  async completedStages(): Promise<Map<string, CheckpointManifest>> {
+    const manifests = (await listCheckpoints(join(this.path, RUN_FILES.checkpoints))).flatMap((finding) =>
+      "manifest" in finding && finding.manifest.stageComplete ? [finding.manifest] : [],
+    );
+    return new Map(manifests.map((manifest) => [manifest.stage, manifest]));
+  }
+
+  /** Writes a folder of the run, e.g. `model`, in one piece. */
+  async writeFolder(name: string, write: (directory: string) => Promise<void>): Promise<string> {
+    const path = join(this.path, name);
+    await writeWholeFolder(path, write);
+    return path;
+  }
+
+  /** Marks the run as complete. */
+  async finish(summary: object): Promise<void> {
+    await writeWhole(join(this.path, RUN_FILES.summary), `${JSON.stringify(summary, null, 2)}\n`);
+    this.event("finished", { seconds: this.seconds });
+  }
+
+  /** Closes the logs and gives the lock back. */
+  close(): void {
+    for (const log of PINNED_LOGS) this.logs[log].close();
+    this.diary.close();
+    this.release();
+  }
+
+  /** For a run that fails before its first step: closes, and leaves the disk as `create` found it. */
+  discard(): void {
+    this.close();
+    const names = [...Object.values(RUN_FILES), ...PINNED_LOGS.map(logFileName)];
+    for (const name of names) rmSync(join(this.path, name), { recursive: true, force: true });
+    removeIfEmpty(this.path, this.firstMade);
+  }
+}
+
+/** Whether `path` can be given to `RunDirectory.create`: it does not exist, or is an empty directory. */
+export function isFreeForRun(path: string): boolean {
+  return !existsSync(path) || (statSync(path).isDirectory() && contentOf(path).length === 0);
+}
+
+/** What is in a directory, apart from what a run leaves that was killed before it wrote its recipe. */
+function contentOf(path: string): string[] {
+  return readdirSync(path).filter((name) => name !== LOCK_NAME && !name.startsWith(TEMPORARY_PREFIX));
+}
+
+/** Removes `path` and the directories above it up to `top`, as long as they are empty. */
+function removeIfEmpty(path: string, top: string | undefined): void {
+  if (top === undefined) return;
+  for (let directory = path; readdirSync(directory).length === 0; directory = dirname(directory)) {
+    rmdirSync(directory);
+    if (directory === top) return;
+  }
+}
+
+/**
+ * Checks a directory for `create` without touching it, so that a run which cannot be kept is refused at once.
+ *
+ * @throws RunDirError
+ */
+export function requireFreeForRun(path: string): void {
+  if (!isFreeForRun(path)) {
+    if (!statSync(path).isDirectory()) throw new RunDirError(`${path} is a file; a run needs a directory.`);
+    throw notEmpty(path, contentOf(path));
+  }
+}
+
+function notEmpty(path: string, present: readonly string[]): RunDirError {
+  const names = present.slice(0, 3).join(", ") + (present.length > 3 ? ", …" : "");
+  const isRun = present.includes(RUN_FILES.recipe);
+  const complete = present.includes(RUN_FILES.summary);
+  const hint =
+    isRun && !complete ? "To continue the run that is there, add --resume. To start anew, " : "To start a run, ";
+  return new RunDirError(`${path} is not empty (${names}). ${hint}choose another directory with --out.`);
+}
+
+/** Makes the directory where it is missing; returns the topmost directory that had to be made. */
+function makeWritable(path: string): string | undefined {
+  if (existsSync(path)) {
+    requireFreeForRun(path);
+    requireWritable(path);
+    return undefined;
+  }
+  try {
+    return mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw notWritable(path, error);
+  }
+}
+
+function requireWritable(path: string): void {
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw notWritable(path, error);
+  }
+}
+
+function notWritable(path: string, error: unknown): RunDirError {
+  const reason = systemReason(error);
+  if (reason === undefined) throw error;
+  return new RunDirError(`Cannot write to ${path}: ${reason}. Choose a directory of your own with --out.`);
+}
+
+function requireSameRecipe(path: string, before: unknown, now: unknown): void {
+  const differences = differingKeys(before, now);
+  if (differences.length === 0) return;
+  throw new RunDirError(
+    `The run in ${path} was begun with another recipe; it can only be resumed with the same one. What differs:\n` +
+      differences.map((difference) => `  ${difference}`).join("\n"),
+  );
+}
+
+async function removeUnfinished(path: string): Promise<void> {
+  for (const parent of [path, join(path, RUN_FILES.checkpoints)]) {
+    for (const name of readdirSync(parent)) {
+      if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(parent, name), { recursive: true, force: true });
+    }
+  }
+}
+
+async function newestSoundCheckpoint(
+  path: string,
+  hash: string,
+): Promise<{ resumedFrom: Checkpoint | undefined; warnings: string[] }> {
+  const warnings: string[] = [];
+  for (const finding of await listCheckpoints(join(path, RUN_FILES.checkpoints))) {
+    const damage = await damageOf(finding, path, hash);
+    if (damage === undefined && "manifest" in finding) return { resumedFrom: finding, warnings };
+    warnings.push(`Checkpoint ${finding.name} is damaged and was removed: ${damage}.`);
+    await rm(finding.directory, { recursive: true, force: true });
+  }
+  return { resumedFrom: undefined, warnings };
+}
+
+async function damageOf(finding: CheckpointFinding, path: string, hash: string): Promise<string | undefined> {
+  if ("damage" in finding) return finding.damage;
+  if (finding.manifest.recipeHash !== hash) return "it was made by another recipe";
+  for (const log of PINNED_LOGS) {
+    const file = join(path, logFileName(log));
+    const sizeBytes = existsSync(file) ? statSync(file).size : 0;
+    const pinned = finding.manifest.logBytes[log];
+    if (sizeBytes < pinned) return `${logFileName(log)} has ${sizeBytes} bytes where the checkpoint counts ${pinned}`;
+  }
+  return checkpointDamage(finding);
+}

@@ -1,0 +1,63 @@
+/**
+ * Reads a run directory without taking part in it: for the report, the dashboard, and anyone who wants the numbers of
+ * a run that is over or still going. Nothing here writes or locks.
+ */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { RunDirError } from "../errors.ts";
+import { readLog } from "./log-file.ts";
+import { recipeFromYaml } from "./recipe-file.ts";
+import {
+  type EvaluationRecord,
+  type EventRecord,
+  evaluationRecordSchema,
+  eventRecordSchema,
+  type MetricsRecord,
+  metricsRecordSchema,
+  type RolloutRecord,
+  rolloutRecordSchema,
+  type TimingRecord,
+  timingRecordSchema,
+} from "./records.ts";
+import { logFileName, RUN_FILES } from "./run-directory.ts";
+
+export interface RunSnapshot {
+  readonly path: string;
+  /** The resolved recipe, as plain JSON. */
+  readonly recipe: Readonly<Record<string, unknown>>;
+  readonly metrics: readonly MetricsRecord[];
+  readonly evaluations: readonly EvaluationRecord[];
+  readonly timings: readonly TimingRecord[];
+  readonly events: readonly EventRecord[];
+  /** undefined while the run is not complete. */
+  readonly summary: Readonly<Record<string, unknown>> | undefined;
+}
+
+const objectSchema = z.record(z.string(), z.unknown());
+
+/**
+ * Everything but the rollouts, which can be many (`readRollouts`).
+ *
+ * @throws RunDirError no run there, or a log that something else has changed
+ */
+export function readRun(path: string): RunSnapshot {
+  const recipePath = join(path, RUN_FILES.recipe);
+  if (!existsSync(recipePath)) throw new RunDirError(`${path} has no ${RUN_FILES.recipe}: it is not a run directory.`);
+  const summaryPath = join(path, RUN_FILES.summary);
+  return {
+    path,
+    recipe: objectSchema.parse(recipeFromYaml(readFileSync(recipePath, "utf8"))),
+    metrics: readLog(join(path, logFileName("metrics")), metricsRecordSchema),
+    evaluations: readLog(join(path, logFileName("evaluations")), evaluationRecordSchema),
+    timings: readLog(join(path, logFileName("timings")), timingRecordSchema),
+    events: readLog(join(path, RUN_FILES.events), eventRecordSchema),
+    summary: existsSync(summaryPath) ? objectSchema.parse(JSON.parse(readFileSync(summaryPath, "utf8"))) : undefined,
+  };
+}
+
+/** All rollouts of a run, in the order in which they were sampled. */
+export function readRollouts(path: string): RolloutRecord[] {
+  return readLog(join(path, logFileName("rollouts")), rolloutRecordSchema);
+}

@@ -1,0 +1,57 @@
+/**
+ * Folders that appear whole or not at all: filled beside their destination under a temporary name, flushed to the disk,
+ * then renamed. A reader, or a run that was killed in between, sees the old state or the new one. The same for single
+ * files is `files.ts`.
+ *
+ * Windows cannot flush a directory entry; there the rename alone has to do.
+ */
+
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+
+/** Every temporary name starts with this, so that what a killed process left behind can be recognised and removed. */
+export const TEMPORARY_PREFIX = ".unfinished-";
+
+/** Lets `write` fill a new folder and then gives it its name; an older folder of that name is replaced. */
+export async function writeWholeFolder(path: string, write: (directory: string) => Promise<void>): Promise<void> {
+  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}-${process.pid}`);
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+  try {
+    await write(temporary);
+    for (const file of await filesBelow(temporary)) await sync(join(temporary, file));
+    await syncDirectory(temporary);
+    await rm(path, { recursive: true, force: true });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** Every file below a folder, as paths relative to it with forward slashes, sorted. */
+export async function filesBelow(directory: string): Promise<string[]> {
+  const files: string[] = [];
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) {
+      for (const inner of await filesBelow(join(directory, entry.name))) files.push(`${entry.name}/${inner}`);
+    } else {
+      files.push(entry.name);
+    }
+  }
+  return files.sort();
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform !== "win32") await sync(directory);
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

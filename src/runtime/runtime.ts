@@ -1,0 +1,293 @@
+/**
+ * Runs graphs on this machine's CPU through ONNX Runtime.
+ *
+ * Buffers are plain typed arrays outside V8's heap; ONNX Runtime reads and writes them in place. An output may be given
+ * the memory of an input (a key-value cache that grows in place); nothing is copied on the way in or out.
+ */
+
+import { GraphError, RuntimeFailure } from "../errors.ts";
+import { evaluateDim, isSizeName, showShape } from "../graph/dim.ts";
+import { type LoweredGraph, ONNX_DTYPE, lowerToOnnx } from "../graph/onnx.ts";
+import type { DType, Graph, Tensor, TensorType } from "../graph/tensor.ts";
+import koffi from "koffi";
+import { OrtApi, type Pointer } from "./ort-api.ts";
+
+export type TensorData = Float32Array | BigInt64Array | Int32Array;
+
+const LOG_ERRORS_ONLY = 3;
+const ARENA_ALLOCATOR = 1;
+const DEFAULT_MEMORY = 0;
+
+/** Zeroed memory for `length` elements, always outside V8's heap, so that its address never changes. */
+export function allocate(dtype: DType, length: number): TensorData {
+  const bytes = (elementBytes: number) => new ArrayBuffer(Math.max(length * elementBytes, 64));
+  switch (dtype) {
+    case "float32":
+      return new Float32Array(bytes(4), 0, length);
+    case "int32":
+      return new Int32Array(bytes(4), 0, length);
+    case "int64":
+      return new BigInt64Array(bytes(8), 0, length);
+    case "bool":
+      throw new GraphError("a bool tensor cannot cross the runtime: cast it in the graph");
+  }
+}
+
+/** A tensor in memory that a program can read and write. Holds a native handle: dispose it. */
+export class DeviceTensor {
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+  readonly data: TensorData;
+  readonly handle: Pointer;
+  readonly #runtime: Runtime;
+  #disposed = false;
+
+  constructor(runtime: Runtime, dtype: DType, dims: readonly number[], data: TensorData) {
+    const elements = dims.reduce((product, size) => product * size, 1);
+    if (data.length < elements) {
+      throw new GraphError(`${data.length} elements are too few for a tensor of shape ${showShape(dims)}`);
+    }
+    this.dtype = dtype;
+    this.dims = dims;
+    this.data = data;
+    this.#runtime = runtime;
+    this.handle = runtime.createValue(dtype, dims, data, elements);
+  }
+
+  dispose(): void {
+    if (!this.#disposed) this.#runtime.api.release("ReleaseValue", this.handle);
+    this.#disposed = true;
+  }
+}
+
+/** ONNX Runtime in this process: one environment, one pool of threads for every program. */
+export class Runtime {
+  static #instance: Runtime | undefined;
+  readonly api = new OrtApi();
+  readonly threads: number;
+  readonly #environment: Pointer;
+  readonly #memoryInfo: Pointer;
+
+  /**
+   * The process's runtime. ONNX Runtime has one thread pool per process: the first call decides how many threads it has,
+   * and a later call with another number throws RuntimeFailure.
+   */
+  static open(threads: number): Runtime {
+    Runtime.#instance ??= new Runtime(threads);
+    if (Runtime.#instance.threads !== threads) {
+      throw new RuntimeFailure(`this process computes with ${Runtime.#instance.threads} threads already, not ${threads}`);
+    }
+    return Runtime.#instance;
+  }
+
+  private constructor(threads: number) {
+    this.threads = threads;
+    const options = this.api.create("CreateThreadingOptions");
+    this.api.call("SetGlobalIntraOpNumThreads", options, threads);
+    // Denormals slow AVX code down a hundredfold and carry nothing at f32's scale of log-probabilities.
+    this.api.call("SetGlobalDenormalAsZero", options);
+    this.#environment = this.api.create("CreateEnvWithGlobalThreadPools", LOG_ERRORS_ONLY, "aha", options);
+    this.api.release("ReleaseThreadingOptions", options);
+    this.#memoryInfo = this.api.create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
+  }
+
+  /** New zeroed memory as a tensor. */
+  zeros(dtype: DType, dims: readonly number[]): DeviceTensor {
+    const length = dims.reduce((product, size) => product * size, 1);
+    return new DeviceTensor(this, dtype, dims, allocate(dtype, length));
+  }
+
+  /** A tensor over existing memory (from `allocate`), which it may be larger than. */
+  view(dtype: DType, dims: readonly number[], data: TensorData): DeviceTensor {
+    return new DeviceTensor(this, dtype, dims, data);
+  }
+
+  /** Compiles the named outputs of a graph. `profilePrefix` makes ONNX Runtime write a trace when the program goes. */
+  compile(graph: Graph, outputs: Readonly<Record<string, Tensor>>, profilePrefix?: string): Program {
+    const lowered = lowerToOnnx(graph, outputs);
+    const options = this.api.create("CreateSessionOptions");
+    this.api.call("DisablePerSessionThreads", options);
+    // Sizes change from run to run, so a plan of memory made for one run fits no other.
+    this.api.call("DisableMemPattern", options);
+    if (profilePrefix) this.api.call("EnableProfiling", options, profilePrefix);
+    const { model } = lowered;
+    const session = this.api.create("CreateSessionFromArray", this.#environment, model, model.length, options);
+    this.api.release("ReleaseSessionOptions", options);
+    return new Program(this, session, lowered);
+  }
+
+  createValue(dtype: DType, dims: readonly number[], data: TensorData, elements: number): Pointer {
+    const native = BigInt64Array.from(dims.length === 0 ? [0n] : dims.map(BigInt));
+    const bytes = elements * data.BYTES_PER_ELEMENT;
+    const rank = dims.length;
+    return this.api.create("CreateTensorWithDataAsOrtValue", this.#memoryInfo, data, bytes, native, rank, ONNX_DTYPE[dtype]);
+  }
+}
+
+type Named = TensorType & { readonly name: string };
+
+/** Names as C strings, and an array of pointers to them; both must outlive their use. */
+class NativeNames {
+  readonly strings: Buffer[];
+  readonly pointers: BigUint64Array;
+
+  constructor(names: readonly string[]) {
+    this.strings = names.map((name) => Buffer.concat([Buffer.from(name), Buffer.alloc(64)]));
+    this.pointers = pointerArray(this.strings.map((string) => koffi.address(string)));
+  }
+}
+
+/** A compiled graph. */
+export class Program {
+  readonly inputs: readonly Named[];
+  readonly outputs: readonly Named[];
+  readonly #runtime: Runtime;
+  readonly #session: Pointer;
+  readonly #shapeInputs: LoweredGraph["shapeInputs"];
+  readonly #inputNames: NativeNames;
+  readonly #outputNames: NativeNames;
+
+  constructor(runtime: Runtime, session: Pointer, lowered: LoweredGraph) {
+    this.#runtime = runtime;
+    this.#session = session;
+    this.inputs = lowered.inputs;
+    this.outputs = lowered.outputs;
+    this.#shapeInputs = lowered.shapeInputs;
+    this.#inputNames = new NativeNames([...lowered.inputs, ...lowered.shapeInputs].map(({ name }) => name));
+    this.#outputNames = new NativeNames(lowered.outputs.map(({ name }) => name));
+  }
+
+  /**
+   * Checks and fixes what a run reads and writes; the same call runs again and again on whatever its tensors then hold.
+   * `feeds` has every input; `fetches` has the tensors to write outputs to, and for an output that it lacks memory is
+   * allocated, which the call owns. Throws GraphError for shapes that do not fit.
+   */
+  prepare(feeds: ReadonlyMap<string, DeviceTensor>, fetches: ReadonlyMap<string, DeviceTensor> = new Map()): PreparedCall {
+    const sizes = this.#bindSizes(feeds);
+    const owned: DeviceTensor[] = [];
+    const inputs = this.inputs.map(({ name }) => feeds.get(name)!);
+    for (const { dims } of this.#shapeInputs) {
+      const values = BigInt64Array.from(dims, (dim) => BigInt(evaluateDim(dim, sizes)));
+      const tensor = this.#runtime.zeros("int64", [dims.length]);
+      (tensor.data as BigInt64Array).set(values);
+      owned.push(tensor);
+      inputs.push(tensor);
+    }
+    const results = new Map<string, DeviceTensor>();
+    for (const { name, dtype, shape } of this.outputs) {
+      const dims = shape.map((dim) => evaluateDim(dim, sizes));
+      let tensor = fetches.get(name);
+      if (tensor && !sameDims(tensor.dims, dims)) {
+        throw new GraphError(`output ${name} has shape ${showShape(dims)}, not ${showShape(tensor.dims)}`);
+      }
+      if (!tensor) {
+        tensor = this.#runtime.zeros(dtype, dims);
+        owned.push(tensor);
+      }
+      results.set(name, tensor);
+    }
+    const call = {
+      session: this.#session,
+      inputNames: this.#inputNames,
+      outputNames: this.#outputNames,
+      inputs,
+      outputs: [...results.values()],
+    };
+    return new PreparedCall(this.#runtime, call, results, owned);
+  }
+
+  #bindSizes(feeds: ReadonlyMap<string, DeviceTensor>): Map<string, number> {
+    const sizes = new Map<string, number>();
+    const fed = this.inputs.map((input) => {
+      const tensor = feeds.get(input.name);
+      if (!tensor) throw new GraphError(`input ${input.name} is not fed`);
+      if (tensor.dtype !== input.dtype || tensor.dims.length !== input.shape.length) {
+        const found = `${tensor.dtype} ${showShape(tensor.dims)}`;
+        throw new GraphError(`input ${input.name} is ${input.dtype} ${showShape(input.shape)}, not ${found}`);
+      }
+      return { input, tensor };
+    });
+    for (const { input, tensor } of fed) {
+      input.shape.forEach((dim, axis) => {
+        if (isSizeName(dim) && !sizes.has(dim)) sizes.set(dim, tensor.dims[axis]!);
+      });
+    }
+    for (const { input, tensor } of fed) {
+      const expected = input.shape.map((dim) => evaluateDim(dim, sizes));
+      if (!sameDims(expected, tensor.dims)) {
+        const found = `${showShape(input.shape)} = ${showShape(expected)}, not ${showShape(tensor.dims)}`;
+        throw new GraphError(`input ${input.name} has shape ${found}`);
+      }
+    }
+    return sizes;
+  }
+
+  dispose(): void {
+    this.#runtime.api.release("ReleaseSession", this.#session);
+  }
+}
+
+interface NativeCall {
+  readonly session: Pointer;
+  readonly inputNames: NativeNames;
+  readonly outputNames: NativeNames;
+  readonly inputs: readonly DeviceTensor[];
+  readonly outputs: readonly DeviceTensor[];
+}
+
+/** A program with its operands bound. */
+export class PreparedCall {
+  /** Every output by name; valid after a run, and for those that the call owns until `dispose`. */
+  readonly results: ReadonlyMap<string, DeviceTensor>;
+  readonly #runtime: Runtime;
+  readonly #call: NativeCall;
+  readonly #owned: readonly DeviceTensor[];
+  readonly #inputHandles: BigUint64Array;
+  readonly #outputHandles: BigUint64Array;
+
+  constructor(
+    runtime: Runtime,
+    call: NativeCall,
+    results: ReadonlyMap<string, DeviceTensor>,
+    owned: readonly DeviceTensor[],
+  ) {
+    this.#runtime = runtime;
+    this.#call = call;
+    this.results = results;
+    this.#owned = owned;
+    this.#inputHandles = pointerArray(call.inputs.map(({ handle }) => handle));
+    this.#outputHandles = pointerArray(call.outputs.map(({ handle }) => handle));
+  }
+
+  /** Runs on a worker thread; the event loop stays free meanwhile. */
+  async run(): Promise<void> {
+    const { session, inputNames, outputNames, inputs, outputs } = this.#call;
+    await this.#runtime.api.callAsync(
+      "Run",
+      session,
+      null,
+      inputNames.pointers,
+      this.#inputHandles,
+      inputs.length,
+      outputNames.pointers,
+      outputs.length,
+      this.#outputHandles,
+    );
+  }
+
+  /** Releases the tensors that the call owns; feeds and fetches are their owner's. */
+  dispose(): void {
+    for (const tensor of this.#owned) tensor.dispose();
+  }
+}
+
+/** Pointers in memory outside V8's heap. */
+function pointerArray(pointers: readonly Pointer[]): BigUint64Array {
+  const array = new BigUint64Array(new ArrayBuffer(Math.max(64, pointers.length * 8)), 0, pointers.length);
+  array.set(pointers as Pointer[]);
+  return array;
+}
+
+function sameDims(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}

@@ -1,0 +1,103 @@
+/**
+ * The Countdown task: use every given number once, with + - * /, to reach the target. Problems come from a seeded
+ * generator or from a file; the split into training and held-out problems is a property of the problems themselves
+ * (`split.ts`), so neither source can leak one into the other.
+ *
+ * Training depends on the seed; the list of held-out problems from the generator does not, so that runs with different
+ * seeds are measured on the same problems.
+ */
+
+import { ConfigError, DataError } from "../../errors.ts";
+import { findAnswer, formFault } from "../../expression/answer.ts";
+import { type CountdownProblem, judgeCompletion, judgeExpression, readCountdown } from "../../expression/countdown.ts";
+import { parseExpression } from "../../expression/parse.ts";
+import { checkOptions } from "../../strict-options.ts";
+import type { Problem, Task, Verdict } from "../task.ts";
+import { demonstrate, demonstrationRule } from "./demonstration.ts";
+import { type CountdownOptions, countdownOptionsSchema } from "./options.ts";
+import { type ChatRenderer, renderPrompt } from "./prompts.ts";
+import type { SourceRow } from "./rows.ts";
+import { type CountdownSource, type SourceProblem, sourceFromGenerator, sourceFromRows } from "./source.ts";
+import { readTries, traceStatistics } from "./trace.ts";
+import { type Tree, treeOfPostfix } from "./tree.ts";
+
+export interface CountdownDeps {
+  /** Root of the training problems' random numbers. */
+  readonly seed: number;
+  /** Needed by the prompts english and chinese. */
+  readonly renderChat?: ChatRenderer;
+  /** The rows of `options.file`, read by the caller; needed where that is set. */
+  readonly rows?: readonly SourceRow[];
+}
+
+/**
+ * The task for these options (`countdownOptionsSchema`). The generator makes a first training and a first held-out
+ * problem at once, so that ranges that cannot be met fail here and not in the middle of a run.
+ *
+ * @throws ConfigError for unknown or impossible options; DataError for a row that is not a problem.
+ */
+export function createCountdownTask(options: unknown, deps: CountdownDeps): Task {
+  const checked = checkOptions(countdownOptionsSchema, options, "task countdown");
+  const source = openSource(checked, deps);
+  const rule = demonstrationRule(checked.values);
+  const toProblem = ({ id, numbers, target, columns }: SourceProblem): Problem => ({
+    id,
+    prompt: renderPrompt(checked.prompt, numbers, target, deps.renderChat),
+    columns,
+  });
+  return {
+    name: "countdown",
+    trainCount: source.trainCount,
+    trainProblem: (index) => toProblem(source.train(index)),
+    heldOut: (count) => source.heldOut(count, checked.heldOutDraws).map(toProblem),
+    demonstrate: (problem, seed) => {
+      const { numbers, target } = gameOf(problem);
+      const solution = solutionOf(problem);
+      const demonstrated = { id: problem.id, numbers: numbers.map(Number), target, solution };
+      return demonstrate(demonstrated, checked.demonstration, rule, seed);
+    },
+    judge: judgeCountdown,
+  };
+}
+
+function openSource(options: CountdownOptions, deps: CountdownDeps): CountdownSource {
+  if (options.file === undefined) {
+    const source = sourceFromGenerator(options, deps.seed);
+    source.train(0);
+    source.heldOut(1, "natural");
+    return source;
+  }
+  if (deps.rows === undefined) {
+    throw new ConfigError(
+      `task countdown: the rows of ${options.file} were not read. Read them, or leave out task.file.`,
+    );
+  }
+  return sourceFromRows(deps.rows, options.file, options.heldOutShare, deps.seed);
+}
+
+/** The verdict of the game itself, with the statistics of `traceStatistics`. */
+export function judgeCountdown(problem: Problem, completion: string): Verdict {
+  const game = gameOf(problem);
+  const { solved } = judgeCompletion(completion, game);
+  const tries = readTries(completion, game);
+  return {
+    solved,
+    wellFormed: formFault(problem.prompt, completion) === undefined,
+    tries: tries.length,
+    statistics: traceStatistics(tries, { solved, answered: !("fault" in findAnswer(completion)) }),
+  };
+}
+
+function gameOf(problem: Problem): CountdownProblem {
+  const game = readCountdown(problem.columns);
+  if ("fault" in game) throw new DataError(`Problem ${problem.id} is not a Countdown problem: ${game.fault}.`);
+  return game;
+}
+
+/** The solution in the column of that name, where it is one. */
+function solutionOf(problem: Problem): Tree | undefined {
+  const { solution } = problem.columns;
+  if (typeof solution !== "string" || !judgeExpression(solution, gameOf(problem)).solved) return undefined;
+  const parsed = parseExpression(solution);
+  return parsed.ok ? treeOfPostfix(parsed.postfix) : undefined;
+}

@@ -1,0 +1,79 @@
+/** The options of the Countdown task, as they stand in a recipe under `task:`. */
+
+import { z } from "zod";
+
+const valueRuleSchema = z.strictObject({
+  /** The least that an intermediate or final result may be. */
+  min: z.int().optional(),
+  /** The most. */
+  max: z.int().optional(),
+  /** Every result is a whole number: divisions come out exactly. */
+  integersOnly: z.boolean().default(true),
+});
+
+const probability = z.number().min(0).max(1);
+
+/** How cold-start demonstrations are drawn; facts and names are explained in `demonstration.ts`. */
+export const demonstrationOptionsSchema = z.strictObject({
+  /** That a try is the known solution. */
+  solutionProbability: probability.default(0.15),
+  /** That an impatient trace gives up after a miss. */
+  giveUpProbability: probability.default(0.4),
+  /** Share of the traces that are patient. */
+  patientShare: probability.default(0.2),
+  /** That a patient trace gives up after a miss. */
+  patientGiveUpProbability: probability.default(0.05),
+  maxTries: z.int().min(1).max(1000).default(16),
+  /** Which tries count as already made and are not made again in a trace: none (`off`), those with the same text, or
+   * those that are the same up to the order of the operands of + and * (`commuted`). */
+  distinctTries: z.enum(["off", "text", "commuted"]).default("off"),
+  /** Loss weight of the verdicts ` yes`, ` too low`, ` too high`. */
+  verdictWeight: z.number().positive().default(2),
+});
+
+/** Defaults of what only the generator reads. */
+const GENERATOR = { counts: [3, 4], min: 1, max: 99, targetMin: 10, targetMax: 99 };
+
+export const countdownOptionsSchema = z
+  .strictObject({
+    /** How many numbers a problem has, drawn uniformly from this list. */
+    counts: z.array(z.int().min(2).max(6)).min(1).default(GENERATOR.counts),
+    /** Range of the numbers. */
+    min: z.int().min(0).default(GENERATOR.min),
+    max: z.int().max(9999).default(GENERATOR.max),
+    /** Range of the target. */
+    targetMin: z.int().default(GENERATOR.targetMin),
+    targetMax: z.int().default(GENERATOR.targetMax),
+    /** What results have to be in the expression that makes a problem solvable, and in demonstrations; absent: any
+     * fraction in problems, whole numbers ≥ 0 in demonstrations. */
+    values: valueRuleSchema.optional(),
+    /** A JSONL file of problems, `{"nums": [6, 3, 3], "target": 54}` a line, in place of the generator. */
+    file: z.string().min(1).optional(),
+    /** english and chinese are chat messages and need a chat template; compact is plain text. */
+    prompt: z.enum(["english", "chinese", "compact"]).default("english"),
+    /** Share of all distinct problems that is held out, decided by a hash of the problem. */
+    heldOutShare: z.number().gt(0).lt(1).default(0.125),
+    /** natural: as often as the generator, or the file, brings them up; distinct: each at most once. */
+    heldOutDraws: z.enum(["natural", "distinct"]).default("natural"),
+    demonstration: demonstrationOptionsSchema.prefault({}),
+  })
+  .superRefine((options, context) => {
+    const fail = (path: string, message: string): void => {
+      context.addIssue({ code: "custom", path: [path], message });
+    };
+    if (options.min > options.max) fail("min", `expected at most max (${options.max}), got ${options.min}`);
+    if (options.targetMin > options.targetMax) {
+      fail("targetMin", `expected at most targetMax (${options.targetMax}), got ${options.targetMin}`);
+    }
+    const { min, max } = options.values ?? {};
+    if (min !== undefined && max !== undefined && min > max)
+      fail("values", `expected min at most max, got ${min} > ${max}`);
+    if (options.file === undefined) return;
+    for (const [key, value] of Object.entries(GENERATOR)) {
+      const isDefault = JSON.stringify(options[key as keyof typeof GENERATOR]) === JSON.stringify(value);
+      if (!isDefault) fail(key, "is of the generator and has no effect together with file; leave one of them out");
+    }
+  });
+
+export type CountdownOptions = z.output<typeof countdownOptionsSchema>;
+export type DemonstrationOptions = z.output<typeof demonstrationOptionsSchema>;

@@ -1,0 +1,46 @@
+/**
+ * What a task is: problems with prompts and ground truth, and how an answer is judged apart from any reward.
+ */
+
+export interface Problem {
+  /** Stable within a data set; names the problem in the random stream and in logs. */
+  readonly id: number;
+  /** The whole prompt text, as it is given to the tokenizer. */
+  readonly prompt: string;
+  /** Ground truth and whatever a reward needs, e.g. `{ nums, target }`. */
+  readonly columns: Readonly<Record<string, unknown>>;
+}
+
+/** The task's own verdict on one completion, for evaluation: independent of how rewards are weighted. */
+export interface Verdict {
+  readonly solved: boolean;
+  /** The completion has the form that the task asks for. */
+  readonly wellFormed: boolean;
+  /** How many attempts (candidate equations) the thinking makes. */
+  readonly tries: number;
+  /** The final answer in a canonical form (equal answers are equal strings), null where the completion gives none: what
+   * majority voting counts. Absent where the task has no such form. */
+  readonly answer?: string | null;
+  /** Further statistics by name, averaged over completions in reports, e.g. `{ falseYes: 1 }`. */
+  readonly statistics: Readonly<Record<string, number>>;
+}
+
+export interface Task {
+  readonly name: string;
+  /** The i-th training problem of an endless, seeded stream (a pure function of i), or of a data set, cyclically. */
+  trainProblem(index: number): Problem;
+  /** Number of distinct training problems; Infinity for a generator. */
+  readonly trainCount: number;
+  /** Held-out problems, never in training; the same `count` gives the same list. */
+  heldOut(count: number): Problem[];
+  /** A demonstration for cold-start SFT: a completion for this problem, a pure function of (problem, seed). Absent where
+   * the task has none. `weights`: loss weight per character range, 1 where absent. */
+  demonstrate?(problem: Problem, seed: number): Demonstration;
+  judge(problem: Problem, completion: string): Verdict;
+}
+
+export interface Demonstration {
+  readonly completion: string;
+  /** Spans of the completion (character offsets, end exclusive) whose tokens weigh more or less than 1 in the loss. */
+  readonly weightedSpans: readonly { readonly start: number; readonly end: number; readonly weight: number }[];
+}

@@ -1,0 +1,220 @@
+/**
+ * A checkpoint's tokenizer: Hugging Face's own JavaScript implementation (`@huggingface/tokenizers`) behind Aha's face.
+ *
+ * What is added here is what training needs and the package leaves out: checks on files that came from elsewhere, typed
+ * errors, the character span of every token, and saving. Two defaults differ from the package's and follow
+ * transformers 5 instead: decoded text is not "cleaned up" (` .` stays ` .`) unless the checkpoint asks for it, and ids
+ * beyond the vocabulary, which a model with a padded embedding can sample, decode to nothing.
+ */
+
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { z } from "zod";
+import { CheckpointError, DataError } from "../errors.ts";
+import { ChatTemplate } from "./chat-template.ts";
+import type { Message, Tokenizer } from "./tokenizer.ts";
+import { readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
+
+/** What is used of the package. Its own declarations do not resolve under Node's module resolution (0.2.0). */
+interface Library {
+  readonly model: { readonly vocab: readonly string[]; readonly unk_token?: string | null };
+  encode(
+    text: string,
+    options: { add_special_tokens: boolean },
+  ): { readonly ids: readonly (number | undefined)[]; readonly tokens: readonly string[] };
+  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+}
+
+/** No character is split into more tokens than this: 4 bytes of UTF-8, with room to spare. */
+const MOST_TOKENS_OF_A_CHARACTER = 16;
+
+const SPECIAL_NAMES = [
+  "bos_token",
+  "eos_token",
+  "unk_token",
+  "sep_token",
+  "pad_token",
+  "cls_token",
+  "mask_token",
+] as const;
+
+const tokenText = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
+const tokenizerSchema = z.looseObject({
+  added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([]),
+  model: z.looseObject({ vocab: z.union([z.record(z.string(), z.unknown()), z.array(z.unknown())]) }),
+});
+const configSchema = z.looseObject({
+  ...Object.fromEntries(SPECIAL_NAMES.map((name) => [name, tokenText.nullish()])),
+  additional_special_tokens: z.array(tokenText).nullish(),
+  clean_up_tokenization_spaces: z.boolean().nullish(),
+  chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))]).nullish(),
+});
+
+/** The tokenizer in `directory`; throws CheckpointError where its files are missing, damaged or not supported. */
+export async function loadTokenizer(directory: string): Promise<HuggingFaceTokenizer> {
+  return new HuggingFaceTokenizer(await readTokenizerFiles(directory), directory);
+}
+
+export class HuggingFaceTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly eosTokenId: number | null;
+  readonly padTokenId: number | null;
+  readonly #files: TokenizerFiles;
+  readonly #library: Library;
+  readonly #cleanUp: boolean;
+  readonly #unknown: { readonly id: number; readonly text: string } | null;
+  readonly #chatTemplate: ChatTemplate | null;
+
+  /** `source` names the tokenizer in messages. Throws CheckpointError for files that are no tokenizer. */
+  constructor(files: TokenizerFiles, source: string) {
+    const tokenizer = parseFile(tokenizerSchema, files["tokenizer.json"], `${source}: tokenizer.json`);
+    const { chat_template, ...config } = mergedConfig(files, source);
+    try {
+      this.#library = new LibraryTokenizer(tokenizer, config) as Library;
+    } catch (error) {
+      throw new CheckpointError(`${source}: this tokenizer is not supported: ${(error as Error).message}`);
+    }
+    this.#files = files;
+    this.#cleanUp = config.clean_up_tokenization_spaces ?? false;
+    this.vocabSize = this.#library.model.vocab.length;
+
+    const specialTokens: Record<string, string> = {};
+    for (const name of SPECIAL_NAMES) {
+      const text = config[name];
+      if (typeof text === "string") specialTokens[name] = text;
+    }
+    const idOf = (name: string): number | null => {
+      const text = specialTokens[name];
+      if (text === undefined) return null;
+      const id = this.#library.token_to_id(text);
+      if (id !== undefined) return id;
+      throw new CheckpointError(`${source}: ${name} is ${JSON.stringify(text)}, which is not in tokenizer.json.`);
+    };
+    this.eosTokenId = idOf("eos_token");
+    this.padTokenId = idOf("pad_token");
+    const unknownText = this.#library.model.unk_token;
+    const unknownId = typeof unknownText === "string" ? this.#library.token_to_id(unknownText) : undefined;
+    this.#unknown = unknownId === undefined ? null : { id: unknownId, text: unknownText as string };
+    const template = files["chat_template.jinja"] ?? defaultTemplate(chat_template);
+    this.#chatTemplate = template === undefined ? null : new ChatTemplate(template, specialTokens);
+  }
+
+  encode(text: string): Int32Array {
+    const { ids, tokens } = this.#library.encode(text, { add_special_tokens: false });
+    const lost = ids.indexOf(undefined);
+    if (lost >= 0) {
+      throw new DataError(`The tokenizer has no id for ${JSON.stringify(tokens[lost])} and no token for unknown text.`);
+    }
+    return Int32Array.from(ids as readonly number[]);
+  }
+
+  decode(tokens: ArrayLike<number>, options: { keepSpecial?: boolean } = {}): string {
+    const known = Array.from(tokens).filter((id) => this.#library.id_to_token(id) !== undefined);
+    if (known.length === 0) return "";
+    return this.#library.decode(known, {
+      skip_special_tokens: !(options.keepSpecial ?? false),
+      clean_up_tokenization_spaces: this.#cleanUp,
+    });
+  }
+
+  /**
+   * Spans come from decoding: a token's text is what it adds to the text of the tokens before it. Tokens that split one
+   * character (byte-level BPE on emoji) each get the span of the whole character; an unknown token stands for one code
+   * point. Throws DataError where the tokenizer changes the text (lower case, Unicode normalisation), so that its
+   * tokens have no place in it.
+   */
+  tokenSpans(text: string): { tokens: Int32Array; spans: (readonly [number, number])[] } {
+    const tokens = this.encode(text);
+    const spans: (readonly [number, number])[] = [];
+    let position = 0;
+    // Decoders treat the first token apart (SentencePiece strips its space), so one group back is always decoded along.
+    let before: number[] = [];
+    let group: number[] = [];
+    for (const token of tokens) {
+      group.push(token);
+      const length = this.#matchLength(text, position, before, group);
+      if (length === undefined) {
+        if (group.length >= MOST_TOKENS_OF_A_CHARACTER) break;
+        continue;
+      }
+      const span = [position, position + length] as const;
+      for (let i = 0; i < group.length; i++) spans.push(span);
+      position += length;
+      before = group;
+      group = [];
+    }
+    if (group.length > 0 || position !== text.length) {
+      throw new DataError(
+        "The tokenizer changes this text, so its tokens have no character spans in it; it parts from " +
+          `${JSON.stringify(text.slice(position, position + 40))} at character ${position}.`,
+      );
+    }
+    return { tokens, spans };
+  }
+
+  applyChatTemplate(
+    messages: readonly Message[],
+    options: { addGenerationPrompt?: boolean; continueFinalMessage?: boolean } = {},
+  ): string {
+    if (this.#chatTemplate === null) {
+      throw new DataError(
+        "This tokenizer has no chat template. Use a plain-text prompt, or a checkpoint that has one.",
+      );
+    }
+    return this.#chatTemplate.render(messages, options);
+  }
+
+  save(directory: string): Promise<void> {
+    return writeTokenizerFiles(directory, this.#files);
+  }
+
+  /** Characters of `text` at `position` that `group` stands for; undefined where it ends inside a character. */
+  #matchLength(
+    text: string,
+    position: number,
+    before: readonly number[],
+    group: readonly number[],
+  ): number | undefined {
+    const unknown = this.#unknown;
+    if (unknown !== null && group.length === 1 && group[0] === unknown.id && !text.startsWith(unknown.text, position)) {
+      const codePoint = text.codePointAt(position);
+      return codePoint === undefined ? undefined : String.fromCodePoint(codePoint).length;
+    }
+    const prefix = this.decode(before, { keepSpecial: true });
+    const piece = this.decode([...before, ...group], { keepSpecial: true }).slice(prefix.length);
+    if (text.startsWith(piece, position)) return piece.length;
+    // SentencePiece puts a space before each stretch of text, also one that the text does not have.
+    const inserted = piece.startsWith(" ") && text.startsWith(piece.slice(1), position);
+    return inserted ? piece.length - 1 : undefined;
+  }
+}
+
+/** tokenizer_config.json over the older special_tokens_map.json. */
+function mergedConfig(files: TokenizerFiles, source: string): z.infer<typeof configSchema> {
+  const older = parseFile(configSchema, files["special_tokens_map.json"] ?? "{}", `${source}: special_tokens_map.json`);
+  const config = parseFile(configSchema, files["tokenizer_config.json"] ?? "{}", `${source}: tokenizer_config.json`);
+  const merged: Record<string, unknown> = { ...older };
+  for (const [key, value] of Object.entries(config)) if (value !== null && value !== undefined) merged[key] = value;
+  return configSchema.parse(merged);
+}
+
+function defaultTemplate(field: z.infer<typeof configSchema>["chat_template"]): string | undefined {
+  if (typeof field === "string") return field;
+  return field?.find(({ name }) => name === "default")?.template;
+}
+
+function parseFile<T>(schema: z.ZodType<T>, text: string, where: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new CheckpointError(`${where} is not JSON: ${(error as Error).message}`);
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new CheckpointError(
+    `${where} is not a tokenizer's: at ${issue?.path.join(".") || "the top"}: ${issue?.message}.`,
+  );
+}

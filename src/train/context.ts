@@ -1,0 +1,160 @@
+/**
+ * What a trainer is given: an engine, a tokenizer, a task, and a place to leave what happens.
+ *
+ * A trainer knows nothing of files. It hands rows to `log`, asks for a checkpoint by `checkpoint.save`, and is given
+ * back, on resumption, the small state that it had handed over; who stands behind these hooks (`run/` and
+ * `recipe/pipeline.ts`, a notebook, a test) decides where they go. All that a trainer needs to continue beyond the
+ * engine's own state is a few integers: problems and random draws are functions of indices.
+ */
+
+import { z } from "zod";
+import type { Engine } from "../engine/engine.ts";
+import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
+import type { RewardResult } from "../rewards/reward.ts";
+import type { Task } from "../tasks/task.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** One line of the metrics log: the optimizer step that it describes, and numbers by name. It holds nothing that depends
+ * on the clock, so that the same seed gives the same rows. */
+export type MetricsRow = { readonly step: number } & Readonly<Record<string, number>>;
+
+/** One sampled completion with everything that was decided about it. */
+export interface RolloutRow {
+  readonly iteration: number;
+  /** Index of the problem in the task's endless stream. */
+  readonly promptId: number;
+  readonly prompt: string;
+  readonly completion: string;
+  /** Score and reason by reward name; a null score is an abstention. */
+  readonly rewards: Readonly<Record<string, RewardResult>>;
+  /** The weighted sum; null where every reward abstained. */
+  readonly reward: number | null;
+  readonly advantage: number;
+  readonly finishReason: "stop" | "length";
+  readonly lengthTokens: number;
+}
+
+/** Where a stage writes what happens. */
+export interface StageLog {
+  metrics(row: MetricsRow): void;
+  rollouts(rows: readonly RolloutRow[]): void;
+  /** Seconds spent, by name, on what led to optimizer step `step`. */
+  timing(row: MetricsRow): void;
+  /** Something that a person reading the run should know, e.g. a step that was skipped. */
+  event(name: string, details: Readonly<Record<string, unknown>>): void;
+}
+
+/** How far a stage has come, for a progress line. */
+export interface TrainProgress {
+  /** What it is doing now. */
+  readonly phase: "sampling" | "training" | "evaluating";
+  /** Units done and planned: optimizer steps in SFT, iterations in GRPO. */
+  readonly done: number;
+  readonly total: number;
+  /** The last row of metrics, where there is one. */
+  readonly metrics?: MetricsRow;
+  /** While sampling: completions finished so far. */
+  readonly sampled?: { readonly finished: number; readonly total: number; readonly tokens: number };
+}
+
+/** A trainer's own part of a checkpoint: JSON-serialisable, checked by the trainer when it comes back. */
+export type TrainerState = Readonly<Record<string, number>>;
+
+export interface TrainContext {
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly task: Task;
+  /** Root of every random draw of the stage. */
+  readonly seed: number;
+  /** Aborted when the user wants to stop: the trainer checkpoints between steps and throws `RunInterrupted`. */
+  readonly signal: AbortSignal;
+  readonly log: StageLog;
+  readonly onProgress?: (progress: TrainProgress) => void;
+  /** Saves engine and trainer state. Called after every `every` units (0: only on interruption) and on interruption. */
+  readonly checkpoint?: {
+    readonly every: number;
+    readonly save: (step: number, state: TrainerState) => Promise<void>;
+  };
+  /** Held-out evaluation after every `every` units (0: never); it logs what it finds. */
+  readonly evaluation?: {
+    readonly every: number;
+    readonly run: (step: number) => Promise<void>;
+  };
+  /** The trainer state of the checkpoint that the engine was loaded from; absent in a fresh stage. */
+  readonly resumed?: TrainerState;
+}
+
+/** What a finished stage reports. */
+export interface TrainOutcome {
+  /** Optimizer steps of the whole stage, those before a resumption included. */
+  readonly steps: number;
+  /** Tokens seen by the optimizer or the sampler, prompts included. */
+  readonly numTokens: number;
+}
+
+/**
+ * The trainer state to start from, mutable: that of the checkpoint, or zeros.
+ *
+ * @throws CheckpointError where the checkpoint holds the state of another trainer.
+ */
+export function startState<Key extends string>(context: TrainContext, keys: readonly Key[]): Record<Key, number> {
+  const zeros = Object.fromEntries(keys.map((key) => [key, 0])) as Record<Key, number>;
+  if (!context.resumed) return zeros;
+  const schema = z.strictObject(Object.fromEntries(keys.map((key) => [key, z.int().min(0)])));
+  const parsed = schema.safeParse(context.resumed);
+  if (parsed.success) return parsed.data as Record<Key, number>;
+  throw new CheckpointError(
+    `Expected a trainer state of ${keys.join(", ")}; the checkpoint has ${Object.keys(context.resumed).join(", ")}. ` +
+      "It was written by another trainer or version; start the stage anew.",
+  );
+}
+
+/** True where `unit` (1-based, just completed) is one after which a hook with this period runs. */
+export function isDue(every: number, unit: number): boolean {
+  return every > 0 && unit % every === 0;
+}
+
+/**
+ * Saves a checkpoint and throws where the user asked to stop. To be called where the trainer's state and the engine's
+ * are one: between steps.
+ *
+ * @throws RunInterrupted
+ */
+export async function stopIfAsked(context: TrainContext, step: number, state: TrainerState): Promise<void> {
+  if (!context.signal.aborted) return;
+  await context.checkpoint?.save(step, { ...state });
+  const saved = context.checkpoint
+    ? "its state is saved; run the same command with --resume to go on"
+    : "nothing was saved";
+  throw new RunInterrupted(`Stopped at step ${step}: ${saved}.`);
+}
+
+/**
+ * Follows optimizer steps that were not applied because the gradient was not finite: one is an accident, a row of them
+ * is a policy that is lost.
+ */
+export class SkippedSteps {
+  /** Skipped steps since the last one that was applied. */
+  inARow: number;
+
+  constructor(inARow: number) {
+    this.inARow = inARow;
+  }
+
+  /** @throws DivergenceError after more than `maxSkippedSteps` in a row. */
+  record(applied: boolean, step: number, maxSkippedSteps: number, log: StageLog): void {
+    if (applied) {
+      this.inARow = 0;
+      return;
+    }
+    this.inARow++;
+    log.event("step_skipped", { step, reason: "the gradient was not finite", inARow: this.inARow });
+    if (this.inARow > maxSkippedSteps) {
+      throw new DivergenceError(
+        `The gradient was not finite in ${this.inARow} optimizer steps in a row (maxSkippedSteps is ${maxSkippedSteps}), ` +
+          `the last at step ${step}; no weights were changed by them. Lower learningRate or maxGradNorm, or resume from ` +
+          "an earlier checkpoint.",
+      );
+    }
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The recipe keys about optimization that every trainer shares: AdamW, its learning-rate schedule, and what happens
+ * when a gradient is not finite.
+ */
+
+import { z } from "zod";
+import type { AdamParams } from "../engine/engine.ts";
+import { learningRateAt, SCHEDULES } from "../optim/schedule.ts";
+
+/** Keys and defaults; a trainer spreads them into its own schema. */
+export const optimizerShape = {
+  learningRate: z.number().positive().describe("peak learning rate"),
+  schedule: z.enum(SCHEDULES).default("constant").describe("how the learning rate falls after the warm-up"),
+  warmupSteps: z.int().min(0).default(0).describe("optimizer steps of linear warm-up"),
+  minLearningRateRatio: z.number().min(0).max(1).default(0).describe("floor of the decay as a share of the peak"),
+  beta1: z.number().min(0).lt(1).default(0.9).describe("AdamW: decay of the first moment"),
+  beta2: z.number().min(0).lt(1).default(0.999).describe("AdamW: decay of the second moment"),
+  adamEpsilon: z.number().positive().default(1e-8).describe("AdamW: added to the root of the second moment"),
+  weightDecay: z.number().min(0).default(0).describe("decoupled weight decay; not applied to norms and biases"),
+  maxGradNorm: z.number().min(0).default(1).describe("clip of the gradient's global norm; 0 is none"),
+  maxSkippedSteps: z
+    .int()
+    .min(0)
+    .default(3)
+    .describe("steps in a row whose gradient may be non-finite before it stops"),
+};
+
+export type OptimizerConfig = z.infer<z.ZodObject<typeof optimizerShape>>;
+
+/** AdamW's parameters for optimizer step `step` (0-based) of `totalSteps`. */
+export function adamParamsAt(step: number, totalSteps: number, config: OptimizerConfig): AdamParams {
+  return {
+    learningRate: learningRateAt(step, totalSteps, config),
+    beta1: config.beta1,
+    beta2: config.beta2,
+    epsilon: config.adamEpsilon,
+    weightDecay: config.weightDecay,
+    maxGradNorm: config.maxGradNorm,
+  };
+}
+
+/** An impossible combination of keys: which key to look at, and why. */
+export interface ConfigIssue {
+  readonly key: string;
+  readonly message: string;
+}
+
+/** Problems of the warm-up against the length of the stage. */
+export function warmupIssues(config: OptimizerConfig, totalSteps: number): ConfigIssue[] {
+  if (config.warmupSteps <= totalSteps) return [];
+  return [
+    {
+      key: "warmupSteps",
+      message: `warmupSteps (${config.warmupSteps}) is more than the ${totalSteps} optimizer steps of the stage`,
+    },
+  ];
+}
+
+/** Hands the issues that `find` sees in a parsed value to zod; for `schema.superRefine`. */
+export function refineWith<Config>(find: (config: Config) => readonly ConfigIssue[]) {
+  return (config: Config, refinement: z.core.$RefinementCtx<Config>): void => {
+    for (const { key, message } of find(config)) {
+      refinement.addIssue({ code: "custom", path: [key], message, input: config });
+    }
+  };
+}

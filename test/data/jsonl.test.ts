@@ -1,0 +1,113 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { type JsonlLimits, readAllJsonl, requireText, writeJsonl } from "../../src/data/jsonl.ts";
+import { AhaError, DataError } from "../../src/errors.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "aha-jsonl-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+function fileWith(content: string | Uint8Array): string {
+  const file = join(directory, `${readdirSync(directory).length}.jsonl`);
+  writeFileSync(file, content);
+  return file;
+}
+
+async function failure(content: string | Uint8Array, limits?: JsonlLimits): Promise<string> {
+  const file = fileWith(content);
+  const error = await readAllJsonl(file, limits).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(DataError);
+  return (error as DataError).message.replaceAll(file, "FILE");
+}
+
+describe("reading", () => {
+  test("gives each object with its file and line, blank lines counted but passed over", async () => {
+    const file = fileWith('{"a":1}\n\n  \r\n{"b":"\\n"}');
+    expect(await readAllJsonl(file)).toEqual([
+      { fields: { a: 1 }, file, line: 1 },
+      { fields: { b: "\n" }, file, line: 4 },
+    ]);
+  });
+
+  test("takes CRLF line ends, a byte order mark and an empty file", async () => {
+    expect((await readAllJsonl(fileWith('\uFEFF{"a":1}\r\n{"a":2}\r\n'))).map((row) => row.fields)).toEqual([
+      { a: 1 },
+      { a: 2 },
+    ]);
+    expect(await readAllJsonl(fileWith(""))).toEqual([]);
+  });
+
+  test("joins lines and characters that are cut by a chunk boundary", async () => {
+    const long = "é".repeat(100_000);
+    const rows = await readAllJsonl(fileWith(`{"a":"${long}"}\n{"a":"x${long}"}\n`));
+    expect(rows.map((row) => row.fields.a)).toEqual([long, `x${long}`]);
+  });
+
+  test("a line that is not JSON, or not an object, is named by file and line", async () => {
+    expect(await failure('{"a":1}\n{"a":')).toMatch(/^FILE:2: expected one JSON object, the line is not JSON/);
+    expect(await failure("\n[1,2]\n")).toBe("FILE:2: expected a JSON object with named fields, got [1,2].");
+    expect(await failure("null")).toMatch(/^FILE:1: expected a JSON object/);
+  });
+
+  test("bytes that are not UTF-8 are named by file and line", async () => {
+    expect(await failure(Buffer.from([0x7b, 0x7d, 0x0a, 0xff, 0xfe]))).toMatch(/^FILE:2: expected UTF-8 text/);
+  });
+
+  test("a line or a file beyond its limit is refused", async () => {
+    const limits = { maxLineBytes: 20, maxFileBytes: 40 };
+    expect(await failure(`{}\n{"a":"${"x".repeat(24)}"}`, limits)).toMatch(
+      /^FILE:2: expected a line of at most 20 bytes/,
+    );
+    expect(await failure("{}\n".repeat(20), limits)).toMatch(/^FILE: expected at most 40 bytes/);
+  });
+
+  test("a file that does not exist, or is a folder, is a DataError with its path", async () => {
+    await expect(readAllJsonl(join(directory, "absent"))).rejects.toThrow(/Cannot read .*absent: it does not exist/);
+    await expect(readAllJsonl(directory)).rejects.toThrow(/it is a directory/);
+  });
+});
+
+describe("requireText", () => {
+  const row = { fields: { promt: "x", completion: 3 }, file: "f.jsonl", line: 7 };
+
+  test("an absent field names file, line, the fields there are and the nearest of them", () => {
+    expect(() => requireText(row, "prompt")).toThrow(
+      "f.jsonl:7: expected a text in the field prompt, which is not there; " +
+        "the fields of this line are: promt, completion. Is promt meant?",
+    );
+  });
+
+  test("a field of another type is shown", () => {
+    expect(() => requireText(row, "completion")).toThrow("field completion, which is 3;");
+  });
+});
+
+describe("writing", () => {
+  test("what is written is what is read", async () => {
+    const file = join(directory, "written.jsonl");
+    const rows = Array.from({ length: 3000 }, (_, i) => ({ i, text: "ü\n" }));
+    expect(await writeJsonl(file, rows)).toBe(3000);
+    expect((await readAllJsonl(file)).map((row) => row.fields)).toEqual(rows);
+  });
+
+  test("where the rows fail half-way, an older file stays and nothing is left behind", async () => {
+    const folder = mkdtempSync(join(directory, "half-"));
+    const file = join(folder, "data.jsonl");
+    writeFileSync(file, "old");
+    async function* failing(): AsyncGenerator<object> {
+      for (let i = 0; i < 5000; i++) yield { i };
+      throw new Error("boom");
+    }
+    await expect(writeJsonl(file, failing())).rejects.toThrow("boom");
+    expect(readFileSync(file, "utf8")).toBe("old");
+    expect(readdirSync(folder)).toEqual(["data.jsonl"]);
+  });
+
+  test("a folder that does not exist is a clear error", async () => {
+    await expect(writeJsonl(join(directory, "no", "such.jsonl"), [])).rejects.toThrow(AhaError);
+  });
+});

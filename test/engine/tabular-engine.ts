@@ -1,0 +1,384 @@
+/**
+ * The reference engine: the whole engine contract over a policy small enough to be read at a glance.
+ *
+ * The policy is a table: logits(next | previous) = table[previous] + bias, so the softmax, its gradient and AdamW are a
+ * few lines of plain JavaScript in double precision, with nothing batched, cached or fused. It really samples, really
+ * differentiates and really learns, which makes it the measure of trainers (they must learn on it in milliseconds) and
+ * of other engines (the conformance suite runs on it too, so the suite is known to be satisfiable). What it is not: a
+ * language model; it sees one token of context.
+ *
+ * Weights are f32, rounded after every update, so that a saved state is the whole state.
+ */
+
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type {
+  AdamParams,
+  Datum,
+  Engine,
+  EngineInfo,
+  ForwardBackwardResult,
+  ForwardResult,
+  OptimStepResult,
+  PolicyName,
+  SampledSequence,
+  SampleProgress,
+  SamplePrompt,
+  SamplingParams,
+  ScoreDatum,
+} from "../../src/engine/engine.ts";
+import { CheckpointError, EngineError } from "../../src/errors.ts";
+import type { GrpoLoss, LossSpec } from "../../src/losses/loss-spec.ts";
+import { hashString, Random, uniformAt } from "../../src/random.ts";
+
+const STATE_FILE = "tabular-state.json";
+
+export interface TabularOptions {
+  readonly vocabSize: number;
+  readonly maxContextTokens?: number;
+  readonly seed?: number;
+  /** Standard deviation of the initial logits. */
+  readonly initStd?: number;
+}
+
+/** A weight matrix or vector with its gradient and AdamW moments. */
+interface Parameter {
+  readonly weights: Float32Array;
+  readonly gradient: Float64Array;
+  readonly firstMoment: Float32Array;
+  readonly secondMoment: Float32Array;
+  /** AdamW leaves one-dimensional parameters undecayed. */
+  readonly decays: boolean;
+}
+
+export class TabularEngine implements Engine {
+  readonly info: EngineInfo;
+  /** [V, V] and [V] */
+  private readonly table: Parameter;
+  private readonly bias: Parameter;
+  private reference: { table: Float32Array; bias: Float32Array } | undefined;
+  private stepCount = 0;
+
+  constructor(options: TabularOptions) {
+    const { vocabSize, maxContextTokens = 64, seed = 0, initStd = 0.1 } = options;
+    const random = new Random(seed, "tabular-init");
+    this.table = newParameter(
+      Float32Array.from({ length: vocabSize * vocabSize }, () => initStd * random.normal()),
+      true,
+    );
+    this.bias = newParameter(new Float32Array(vocabSize), false);
+    this.info = {
+      name: "tabular (reference)",
+      vocabSize,
+      maxContextTokens,
+      parameterCount: vocabSize * vocabSize + vocabSize,
+      losses: ["cross_entropy", "grpo"],
+    };
+  }
+
+  async sample(
+    prompts: readonly SamplePrompt[],
+    params: SamplingParams,
+    onProgress?: SampleProgress,
+  ): Promise<SampledSequence[]> {
+    const sequences: SampledSequence[] = [];
+    const total = prompts.reduce((sum, { numSamples }) => sum + numSamples, 0);
+    let tokens = 0;
+    for (const [promptIndex, prompt] of prompts.entries()) {
+      this.requireTokens(prompt.tokens, "a prompt");
+      this.requireRoom(prompt.tokens.length + params.maxCompletionTokens);
+      for (let sampleIndex = 0; sampleIndex < prompt.numSamples; sampleIndex++) {
+        const sequence = this.sampleOne(prompt, promptIndex, sampleIndex, params);
+        sequences.push(sequence);
+        tokens += sequence.tokens.length;
+        onProgress?.({ finished: sequences.length, total, tokens });
+      }
+    }
+    return sequences;
+  }
+
+  private sampleOne(prompt: SamplePrompt, promptIndex: number, sampleIndex: number, params: SamplingParams) {
+    const tokens: number[] = [];
+    const logprobs: number[] = [];
+    let previous = prompt.tokens[prompt.tokens.length - 1]!;
+    let finishReason: SampledSequence["finishReason"] = "length";
+    for (let position = 0; position < params.maxCompletionTokens; position++) {
+      const distribution = this.logprobs(previous, params.temperature === 0 ? 1 : params.temperature);
+      const barred = position < (params.minCompletionTokens ?? 0) ? params.stopTokenIds : [];
+      const uniform = uniformAt(params.seed, hashString("sample"), [
+        params.iteration,
+        prompt.promptId,
+        sampleIndex,
+        position,
+      ]);
+      const token = drawToken(distribution, params, barred, uniform);
+      tokens.push(token);
+      logprobs.push(distribution[token]!);
+      previous = token;
+      if (params.stopTokenIds.includes(token)) {
+        finishReason = "stop";
+        break;
+      }
+    }
+    return {
+      promptIndex,
+      sampleIndex,
+      tokens: Int32Array.from(tokens),
+      logprobs: Float32Array.from(logprobs),
+      finishReason,
+    };
+  }
+
+  async forward(
+    data: readonly ScoreDatum[],
+    options: { temperature: number; policy: PolicyName },
+  ): Promise<ForwardResult> {
+    if (options.policy === "reference" && !this.reference) {
+      throw new EngineError("No reference policy is frozen; call freezeReference() first.");
+    }
+    const weights = options.policy === "reference" ? this.reference : undefined;
+    const logprobs: Float32Array[] = [];
+    const entropies: Float32Array[] = [];
+    for (const datum of data) {
+      this.requireDatum(datum);
+      const distributions = previousTokens(datum).map((previous) =>
+        this.logprobs(previous, options.temperature, weights?.table, weights?.bias),
+      );
+      logprobs.push(Float32Array.from(distributions, (distribution, t) => distribution[datum.completionTokens[t]!]!));
+      entropies.push(Float32Array.from(distributions, entropyOf));
+    }
+    return { logprobs, entropies };
+  }
+
+  async forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+    const temperature = loss.name === "grpo" ? loss.temperature : 1;
+    const scored = await this.forward(data, { temperature, policy: "policy" });
+    let total = 0;
+    for (const [i, datum] of data.entries()) {
+      requireColumns(datum, loss);
+      for (const [t, previous] of previousTokens(datum).entries()) {
+        const logprob = scored.logprobs[i]![t]!;
+        const { term, slope } =
+          loss.name === "grpo" ? grpoTerm(logprob, datum, t, loss) : { term: -logprob, slope: -1 };
+        const weight = datum.weights[t]!;
+        total += weight * term;
+        this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, temperature);
+      }
+    }
+    return { ...scored, loss: total };
+  }
+
+  /** Adds `scale` · ∂(T · logπ(token)) / ∂logits = scale · (onehot(token) − π) to the gradient of row `previous`. */
+  private addGradient(previous: number, token: number, scale: number, temperature: number): void {
+    const V = this.info.vocabSize;
+    const distribution = this.logprobs(previous, temperature);
+    for (let next = 0; next < V; next++) {
+      const derivative = scale * ((next === token ? 1 : 0) - Math.exp(distribution[next]!));
+      this.table.gradient[previous * V + next]! += derivative;
+      this.bias.gradient[next]! += derivative;
+    }
+  }
+
+  async optimStep(params: AdamParams): Promise<OptimStepResult> {
+    const parameters = [this.table, this.bias];
+    let squares = 0;
+    for (const { gradient } of parameters) for (const value of gradient) squares += value * value;
+    const gradNorm = Math.sqrt(squares);
+    const applied = Number.isFinite(gradNorm);
+    if (applied) {
+      this.stepCount++;
+      const clip = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm ? params.maxGradNorm / gradNorm : 1;
+      for (const parameter of parameters) adamStep(parameter, clip, this.stepCount, params);
+    }
+    for (const { gradient } of parameters) gradient.fill(0);
+    return { gradNorm, applied };
+  }
+
+  async freezeReference(): Promise<void> {
+    this.reference = { table: this.table.weights.slice(), bias: this.bias.weights.slice() };
+  }
+
+  async saveState(directory: string): Promise<void> {
+    const state = {
+      vocabSize: this.info.vocabSize,
+      stepCount: this.stepCount,
+      arrays: Object.fromEntries([...this.stateArrays()].map(([name, values]) => [name, [...values]])),
+      reference: this.reference && { table: [...this.reference.table], bias: [...this.reference.bias] },
+    };
+    await writeFile(join(directory, STATE_FILE), JSON.stringify(state));
+  }
+
+  async loadState(directory: string): Promise<void> {
+    const state = JSON.parse(await readFile(join(directory, STATE_FILE), "utf8"));
+    if (state.vocabSize !== this.info.vocabSize) {
+      throw new CheckpointError(`Expected a state of ${this.info.vocabSize} tokens, got one of ${state.vocabSize}.`);
+    }
+    for (const [name, values] of this.stateArrays()) values.set(state.arrays[name]);
+    for (const { gradient } of [this.table, this.bias]) gradient.fill(0);
+    this.stepCount = state.stepCount;
+    this.reference = state.reference && {
+      table: Float32Array.from(state.reference.table),
+      bias: Float32Array.from(state.reference.bias),
+    };
+  }
+
+  async saveWeights(directory: string): Promise<void> {
+    const weights = { table: [...this.table.weights], bias: [...this.bias.weights] };
+    await writeFile(join(directory, "tabular-weights.json"), JSON.stringify(weights));
+  }
+
+  async dispose(): Promise<void> {
+    this.reference = undefined;
+  }
+
+  /** A copy of the weights, table then bias: for tests that compare runs or differentiate numerically. */
+  weights(): Float32Array {
+    return Float32Array.from([...this.table.weights, ...this.bias.weights]);
+  }
+
+  /** Replaces the weights, in the order of `weights()`. */
+  setWeights(values: Float32Array): void {
+    this.table.weights.set(values.subarray(0, this.table.weights.length));
+    this.bias.weights.set(values.subarray(this.table.weights.length));
+  }
+
+  /** A copy of the accumulated gradient, in the order of `weights()`. */
+  gradient(): Float64Array {
+    return Float64Array.from([...this.table.gradient, ...this.bias.gradient]);
+  }
+
+  /** Log-softmax of logits / temperature after `previous`, [V]. */
+  private logprobs(
+    previous: number,
+    temperature: number,
+    table = this.table.weights,
+    bias = this.bias.weights,
+  ): Float64Array {
+    const V = this.info.vocabSize;
+    const logits = Float64Array.from(bias, (value, next) => (table[previous * V + next]! + value) / temperature);
+    const max = logits.reduce((most, value) => Math.max(most, value), -Infinity);
+    const logSum = max + Math.log(logits.reduce((sum, value) => sum + Math.exp(value - max), 0));
+    return logits.map((value) => value - logSum);
+  }
+
+  private *stateArrays(): Generator<[string, Float32Array]> {
+    for (const [name, parameter] of [["table", this.table] as const, ["bias", this.bias] as const]) {
+      yield [name, parameter.weights];
+      yield [`${name}.firstMoment`, parameter.firstMoment];
+      yield [`${name}.secondMoment`, parameter.secondMoment];
+    }
+  }
+
+  private requireDatum(datum: ScoreDatum): void {
+    this.requireTokens(datum.promptTokens, "a prompt");
+    this.requireTokens(datum.completionTokens, "a completion");
+    this.requireRoom(datum.promptTokens.length + datum.completionTokens.length);
+  }
+
+  private requireTokens(tokens: Int32Array, what: string): void {
+    if (tokens.length === 0) throw new EngineError(`Expected ${what} of at least one token, got none.`);
+    const stray = tokens.find((token) => token < 0 || token >= this.info.vocabSize);
+    if (stray === undefined) return;
+    throw new EngineError(`Token ${stray} of ${what} is not in the vocabulary of ${this.info.vocabSize}.`);
+  }
+
+  private requireRoom(tokens: number): void {
+    if (tokens <= this.info.maxContextTokens) return;
+    throw new EngineError(`A sequence of ${tokens} tokens does not fit into ${this.info.maxContextTokens}.`);
+  }
+}
+
+function newParameter(weights: Float32Array, decays: boolean): Parameter {
+  return {
+    weights,
+    gradient: new Float64Array(weights.length),
+    firstMoment: new Float32Array(weights.length),
+    secondMoment: new Float32Array(weights.length),
+    decays,
+  };
+}
+
+/** The token before each completion token. */
+function previousTokens({ promptTokens, completionTokens }: ScoreDatum): number[] {
+  const last = promptTokens[promptTokens.length - 1]!;
+  return Array.from(completionTokens, (_, t) => (t === 0 ? last : completionTokens[t - 1]!));
+}
+
+function entropyOf(logprobs: Float64Array): number {
+  return -logprobs.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
+}
+
+/** Greedy, or a draw from the tokens that top-k and then top-p leave, in order of falling probability (ties by id). */
+function drawToken(
+  logprobs: Float64Array,
+  { temperature, topK, topP }: SamplingParams,
+  barred: readonly number[],
+  uniform: number,
+): number {
+  let ranked = Array.from(logprobs, (logprob, token) => ({ token, probability: Math.exp(logprob) }))
+    .filter(({ token }) => !barred.includes(token))
+    .sort((a, b) => b.probability - a.probability || a.token - b.token);
+  if (temperature === 0) return ranked[0]!.token;
+  if (topK > 0) ranked = ranked.slice(0, topK);
+  const mass = () => ranked.reduce((sum, { probability }) => sum + probability, 0);
+  if (topP < 1) {
+    const enough = topP * mass();
+    let sum = 0;
+    ranked = ranked.filter(({ probability }) => {
+      const needed = sum < enough;
+      sum += probability;
+      return needed;
+    });
+  }
+  let left = uniform * mass();
+  for (const { token, probability } of ranked) {
+    left -= probability;
+    if (left < 0) return token;
+  }
+  return ranked[ranked.length - 1]!.token;
+}
+
+/** The GRPO term of one token and its derivative with respect to logπ (see `GrpoLoss`). */
+function grpoTerm(logprob: number, datum: Datum, t: number, loss: GrpoLoss): { term: number; slope: number } {
+  const advantage = datum.advantages![t]!;
+  const ratio = Math.exp(logprob - datum.samplerLogprobs![t]!);
+  const clipped = Math.min(Math.max(ratio, 1 - loss.clipEpsilon), 1 + loss.clipEpsilonHigh);
+  const unclippedCounts = ratio * advantage <= clipped * advantage;
+  let term = -(unclippedCounts ? ratio : clipped) * advantage;
+  let slope = unclippedCounts ? -ratio * advantage : 0;
+  if (loss.klCoef > 0) {
+    const difference = datum.refLogprobs![t]! - logprob;
+    term += loss.klCoef * (Math.exp(difference) - difference - 1);
+    slope += loss.klCoef * (1 - Math.exp(difference));
+  }
+  return { term, slope };
+}
+
+function requireColumns(datum: Datum, loss: LossSpec): void {
+  const columns: Record<string, Float32Array | undefined> = { weights: datum.weights };
+  if (loss.name === "grpo") {
+    Object.assign(columns, { advantages: datum.advantages, samplerLogprobs: datum.samplerLogprobs });
+    if (loss.klCoef > 0) columns.refLogprobs = datum.refLogprobs;
+  }
+  for (const [name, column] of Object.entries(columns)) {
+    if (column?.length === datum.completionTokens.length) continue;
+    throw new EngineError(
+      `The loss ${loss.name} needs ${datum.completionTokens.length} ${name}, one per completion token; got ${column?.length ?? "none"}.`,
+    );
+  }
+}
+
+/** AdamW with decoupled decay (Loshchilov & Hutter, arXiv:1711.05101) on the clipped gradient. */
+function adamStep(parameter: Parameter, clip: number, stepCount: number, params: AdamParams): void {
+  const { weights, gradient, firstMoment, secondMoment } = parameter;
+  const { learningRate, beta1, beta2, epsilon } = params;
+  const decay = parameter.decays ? 1 - learningRate * params.weightDecay : 1;
+  for (let i = 0; i < weights.length; i++) {
+    const slope = gradient[i]! * clip;
+    firstMoment[i] = beta1 * firstMoment[i]! + (1 - beta1) * slope;
+    secondMoment[i] = beta2 * secondMoment[i]! + (1 - beta2) * slope * slope;
+    const direction = firstMoment[i]! / (1 - beta1 ** stepCount);
+    const scale = Math.sqrt(secondMoment[i]! / (1 - beta2 ** stepCount)) + epsilon;
+    weights[i] = decay * weights[i]! - (learningRate * direction) / scale;
+  }
+}
