@@ -14,6 +14,9 @@ import { AhaError } from "./errors.ts";
 /** Constructor of the error that a failed read is reported with. */
 type ErrorClass = new (message: string) => AhaError;
 
+/** Temporary names start with this, so that what a killed process left behind can be recognised and removed. */
+export const TEMPORARY_PREFIX = ".unfinished-";
+
 let temporaryCount = 0;
 
 /** The operating system's reason for a failed call, in words; undefined for anything that is not such an error. */
@@ -79,7 +82,7 @@ export async function readTextFileIfPresent(
  * A refusal of the operating system (no permission, disk full, no such folder) is an AhaError that names the path.
  */
 export async function writeWholeFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}-${temporaryCount++}.part`);
+  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}-${process.pid}-${temporaryCount++}`);
   try {
     const file = await open(temporary, "wx");
     try {

@@ -65,7 +65,11 @@ export interface SampledSequence {
 }
 
 /** Called as sampling goes on: completed sequences and tokens so far. */
-export type SampleProgress = (progress: { readonly finished: number; readonly total: number; readonly tokens: number }) => void;
+export type SampleProgress = (progress: {
+  readonly finished: number;
+  readonly total: number;
+  readonly tokens: number;
+}) => void;
 
 /** One sequence to train on or to score: a prompt and its completion. Only completion tokens carry loss. */
 export interface Datum {
@@ -119,7 +123,11 @@ export interface Engine {
   readonly info: EngineInfo;
 
   /** Completes every prompt; results ordered by (promptIndex, sampleIndex). Uses the current weights. */
-  sample(prompts: readonly SamplePrompt[], params: SamplingParams, onProgress?: SampleProgress): Promise<SampledSequence[]>;
+  sample(
+    prompts: readonly SamplePrompt[],
+    params: SamplingParams,
+    onProgress?: SampleProgress,
+  ): Promise<SampledSequence[]>;
 
   /** Scores completions without a gradient, at `temperature`, under the policy or the frozen reference. */
   forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult>;

@@ -37,9 +37,7 @@ function format(polynomial: Polynomial): Dim {
   const terms = [...polynomial].filter(([, coefficient]) => coefficient !== 0).sort(([a], [b]) => (a < b ? -1 : 1));
   if (terms.length === 0) return 0;
   if (terms.length === 1 && terms[0]![0] === "") return terms[0]![1];
-  return terms
-    .map(([factors, c]) => (factors === "" ? `${c}` : c === 1 ? factors : `${c}*${factors}`))
-    .join("+");
+  return terms.map(([factors, c]) => (factors === "" ? `${c}` : c === 1 ? factors : `${c}*${factors}`)).join("+");
 }
 
 /** a + b. */
@@ -87,7 +85,10 @@ export function evaluateDim(dim: Dim, sizes: ReadonlyMap<string, number>): numbe
   let monomials = monomialsOf.get(dim);
   if (!monomials) {
     const terms = [...parse(dim)];
-    monomials = terms.map(([factors, coefficient]) => ({ coefficient, names: factors === "" ? [] : factors.split("*") }));
+    monomials = terms.map(([factors, coefficient]) => ({
+      coefficient,
+      names: factors === "" ? [] : factors.split("*"),
+    }));
     monomialsOf.set(dim, monomials);
   }
   let value = 0;

@@ -6,7 +6,7 @@
 import { GraphError } from "../errors.ts";
 import { sameShape, showShape } from "./dim.ts";
 import { add } from "./ops/elementwise.ts";
-import { type GraphNode, type Tensor, nodesUpTo } from "./tensor.ts";
+import { type GraphNode, nodesUpTo, type Tensor } from "./tensor.ts";
 
 /**
  * d loss / d w for each `w`, where `loss` is a float32 scalar. A tensor that the loss does not depend on gets undefined.

@@ -10,7 +10,7 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { GraphError } from "../errors.ts";
 import { type Dim, type Shape, showShape } from "./dim.ts";
-import { type ConstantData, type DType, type Graph, type Tensor, type TensorType, nodesUpTo } from "./tensor.ts";
+import { type ConstantData, type DType, type Graph, nodesUpTo, type Tensor, type TensorType } from "./tensor.ts";
 
 const IR_VERSION = 10;
 const OPSET_VERSION = 21;
@@ -98,7 +98,9 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
     if (lowered.length !== node.outputs.length) {
       throw new GraphError(`${node.operation.name} lowers to ${lowered.length} outputs of ${node.outputs.length}`);
     }
-    node.outputs.forEach((output, i) => names.set(output, lowered[i]!));
+    node.outputs.forEach((output, i) => {
+      names.set(output, lowered[i]!);
+    });
   }
   for (const [name, tensor] of Object.entries(outputs)) {
     nodes.push({ type: "Identity", domain: "", inputs: [names.get(tensor)!], outputs: [name], attributes: {} });
@@ -113,7 +115,12 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
     ...shapes.map(({ name, dims }) => ({ name, dtype: "int64" as const, shape: [dims.length] })),
   ];
   const model = writeModel(nodes, modelInputs, outputTypes, [...constants.values()]);
-  return { model, inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })), outputs: outputTypes, shapeInputs: shapes };
+  return {
+    model,
+    inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    outputs: outputTypes,
+    shapeInputs: shapes,
+  };
 }
 
 // Field numbers below are those of onnx.proto3.
@@ -128,7 +135,8 @@ function message(writer: BinaryWriter, field: number, write: () => void): void {
 }
 
 const text = (w: BinaryWriter, field: number, value: string) => w.tag(field, WireType.LengthDelimited).string(value);
-const integer = (w: BinaryWriter, field: number, value: number | bigint) => w.tag(field, WireType.Varint).int64(BigInt(value).toString());
+const integer = (w: BinaryWriter, field: number, value: number | bigint) =>
+  w.tag(field, WireType.Varint).int64(BigInt(value).toString());
 
 function writeModel(
   nodes: readonly OnnxNode[],
@@ -146,7 +154,10 @@ function writeModel(
     for (const input of inputs) message(w, 11, () => writeValueInfo(w, input));
     for (const output of outputs) message(w, 12, () => writeValueInfo(w, output));
   });
-  for (const [domain, version] of [["", OPSET_VERSION], [MICROSOFT, 1]] as const) {
+  for (const [domain, version] of [
+    ["", OPSET_VERSION],
+    [MICROSOFT, 1],
+  ] as const) {
     message(w, 8, () => {
       text(w, 1, domain);
       integer(w, 2, version);
@@ -182,7 +193,15 @@ function writeNode(w: BinaryWriter, node: OnnxNode): void {
 
 function writeConstant(w: BinaryWriter, { name, data, shape }: Constant): void {
   for (const size of shape) integer(w, 1, size);
-  integer(w, 2, data instanceof Float32Array ? ONNX_DTYPE.float32 : data instanceof Int32Array ? ONNX_DTYPE.int32 : ONNX_DTYPE.int64);
+  integer(
+    w,
+    2,
+    data instanceof Float32Array
+      ? ONNX_DTYPE.float32
+      : data instanceof Int32Array
+        ? ONNX_DTYPE.int32
+        : ONNX_DTYPE.int64,
+  );
   text(w, 8, name);
   // raw_data is little-endian, as every platform that Node runs on.
   w.tag(9, WireType.LengthDelimited).bytes(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));

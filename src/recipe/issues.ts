@@ -34,7 +34,10 @@ function describeIssue(issue: z.core.$ZodIssue, checked: Checked): string[] {
   const value = valueAt(root, issue.path);
   if (issue.code === "custom") return [`${at}${issue.message}.`];
   if (value === undefined) return [`${at}is missing; expected ${expectation(issue)}.`];
-  return [`${at}expected ${expectation(issue)}, got ${show(value)}.`];
+  const known = issue.code === "invalid_value" ? issue.values.map(String) : [];
+  const nearest = typeof value === "string" ? nearestName(value, known) : undefined;
+  const hint = nearest === undefined ? "." : `; did you mean ${JSON.stringify(nearest)}?`;
+  return [`${at}expected ${expectation(issue)}, got ${show(value)}${hint}`];
 }
 
 /** `PATH: unknown key` with the nearest known name, or with all of them. */

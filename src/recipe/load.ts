@@ -41,10 +41,11 @@ export function parseRecipe(text: string, path: string, overrides: readonly stri
     });
     throw new ConfigError(`${path} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
   }
-  const { model, task, ...rest } = checked.data;
+  const recipe = checked.data;
+  const { model, task } = recipe;
   const absolute = (file: string) => resolve(dirname(path), file);
   return {
-    ...rest,
+    ...recipe,
     model: model.path === undefined ? model : { ...model, path: absolute(model.path) },
     task: task.file === undefined ? task : { ...task, file: absolute(task.file) },
   };

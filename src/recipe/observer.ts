@@ -2,9 +2,9 @@
 
 import type { EngineInfo } from "../engine/engine.ts";
 import type { EvaluationRecord, TimingRecord } from "../run/records.ts";
+import type { RunSummary } from "../run/summary.ts";
 import type { MetricsRow, TrainProgress } from "../train/context.ts";
 import type { StageConfig } from "./schema.ts";
-import type { RunSummary } from "./summary.ts";
 
 export type PipelineEvent =
   /** Model, tokenizer and task stand; nothing is trained yet. */

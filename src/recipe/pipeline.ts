@@ -22,18 +22,19 @@ import { recipeHash } from "../run/recipe-file.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
+import type { RunSummary, StageSummary } from "../run/summary.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
-import { trainGrpo } from "../train/grpo.ts";
+import { checkGrpo, trainGrpo } from "../train/grpo.ts";
 import { createRewards } from "../train/grpo-config.ts";
-import { trainSft } from "../train/sft.ts";
+import { checkSft, trainSft } from "../train/sft.ts";
 import { writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
-import { comparedStates, type RunSummary, type StageSummary } from "./summary.ts";
+import { comparedStates } from "./summary.ts";
 
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
@@ -70,6 +71,9 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   try {
     const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
     requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
+    for (const stage of recipe.stages) {
+      checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
+    }
   } catch (error) {
     await engine.dispose();
     throw error;
@@ -238,6 +242,18 @@ class Pipeline {
       ...comparedStates(recipe, evaluations),
       stages,
     };
+  }
+}
+
+/** What a trainer can refuse before anything is trained. */
+function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">): void {
+  switch (stage.trainer) {
+    case "sft":
+      return checkSft(parts, stage);
+    case "grpo":
+      return checkGrpo(parts, stage);
+    default:
+      return stage satisfies never;
   }
 }
 

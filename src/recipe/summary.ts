@@ -1,5 +1,5 @@
 /**
- * The run in one small file: what it was, and how held-out problems were answered before and after.
+ * Which states of the policy a run's summary compares.
  *
  * "After" is the end of the last stage. "Before" is the policy that reinforcement learning started from: the state
  * before the first GRPO stage; where there is none, the start of the run. The evaluation before the first stage (random
@@ -7,46 +7,8 @@
  */
 
 import type { EvaluationRecord } from "../run/records.ts";
-import type { Recipe, StageConfig } from "./schema.ts";
-
-/** Statistics of the sampled evaluation (temperature 1), and of the greedy one beside them. */
-export interface EvaluatedState {
-  /** The stage whose end this is; null: the start of the run. */
-  readonly afterStage: string | null;
-  /** In words, e.g. `after cold-start, before r1-zero`. */
-  readonly moment: string;
-  readonly [statistic: string]: unknown;
-  readonly intervals: EvaluationRecord["intervals"];
-  readonly greedy: Readonly<Record<string, number | null>>;
-}
-
-/** How one stage came about: what it started from and what it made. */
-export interface StageSummary {
-  readonly name: string;
-  readonly trainer: StageConfig["trainer"];
-  readonly steps: number;
-  /** Tokens that were trained on or sampled, prompts included. */
-  readonly numTokens: number;
-  /** Time in its steps, without evaluations. */
-  readonly seconds: number;
-  /** The checkpoint it started from; `initial` is the recipe's model. */
-  readonly from: string;
-  /** The checkpoint with its result. */
-  readonly made: string;
-}
-
-export interface RunSummary {
-  readonly recipe: string;
-  readonly question: string;
-  readonly seed: number;
-  readonly recipeHash: string;
-  readonly seconds: number;
-  readonly model: { readonly parameters: number; readonly vocabSize: number };
-  readonly start: EvaluatedState;
-  readonly before: EvaluatedState;
-  readonly after: EvaluatedState;
-  readonly stages: readonly StageSummary[];
-}
+import type { EvaluatedState, RunSummary } from "../run/summary.ts";
+import type { Recipe } from "./schema.ts";
 
 /** Index of the stage before which "before" is. */
 export function comparedStage(recipe: Recipe): number {

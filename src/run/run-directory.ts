@@ -97,6 +97,8 @@ export class RunDirectory {
   readonly resumedFrom: Checkpoint | undefined;
   /** What a resume found damaged and left out, in sentences for the user. */
   readonly warnings: readonly string[];
+  /** Made by `create` in this process, not resumed. */
+  readonly isNew: boolean;
   private readonly hash: string;
   private readonly release: () => void;
   private readonly logs: Readonly<Record<PinnedLog, LogFile>>;
@@ -113,6 +115,7 @@ export class RunDirectory {
     found: {
       readonly resumedFrom: Checkpoint | undefined;
       readonly warnings: readonly string[];
+      readonly isNew: boolean;
       readonly firstMade?: string | undefined;
     },
   ) {
@@ -121,6 +124,7 @@ export class RunDirectory {
     this.release = release;
     this.resumedFrom = found.resumedFrom;
     this.warnings = found.warnings;
+    this.isNew = found.isNew;
     this.firstMade = found.firstMade;
     this.serial = found.resumedFrom?.manifest.serial ?? 0;
     const open = (log: PinnedLog) => new LogFile(join(path, logFileName(log)));
@@ -146,7 +150,12 @@ export class RunDirectory {
       requireFreeForRun(path);
       await writeWhole(join(path, RUN_FILES.recipe), recipeToYaml(recipe));
       mkdirSync(join(path, RUN_FILES.checkpoints));
-      const run = new RunDirectory(path, recipe, release, { resumedFrom: undefined, warnings: [], firstMade });
+      const run = new RunDirectory(path, recipe, release, {
+        resumedFrom: undefined,
+        warnings: [],
+        isNew: true,
+        firstMade,
+      });
       run.event("started", { recipeHash: run.hash });
       return run;
     } catch (error) {
@@ -182,7 +191,7 @@ export class RunDirectory {
       mkdirSync(join(path, RUN_FILES.checkpoints), { recursive: true });
       await removeUnfinished(path);
       const found = await newestSoundCheckpoint(path, recipeHash(recipe));
-      const run = new RunDirectory(path, recipe, release, found);
+      const run = new RunDirectory(path, recipe, release, { ...found, isNew: false });
       for (const log of PINNED_LOGS) run.logs[log].truncate(found.resumedFrom?.manifest.logBytes[log] ?? 0);
       run.event("resumed", { from: found.resumedFrom?.name ?? null, warnings: found.warnings });
       return run;

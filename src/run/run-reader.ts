@@ -22,6 +22,7 @@ import {
   timingRecordSchema,
 } from "./records.ts";
 import { logFileName, RUN_FILES } from "./run-directory.ts";
+import { type RunSummary, runSummarySchema } from "./summary.ts";
 
 export interface RunSnapshot {
   readonly path: string;
@@ -32,7 +33,7 @@ export interface RunSnapshot {
   readonly timings: readonly TimingRecord[];
   readonly events: readonly EventRecord[];
   /** undefined while the run is not complete. */
-  readonly summary: Readonly<Record<string, unknown>> | undefined;
+  readonly summary: RunSummary | undefined;
 }
 
 const objectSchema = z.record(z.string(), z.unknown());
@@ -53,7 +54,9 @@ export function readRun(path: string): RunSnapshot {
     evaluations: readLog(join(path, logFileName("evaluations")), evaluationRecordSchema),
     timings: readLog(join(path, logFileName("timings")), timingRecordSchema),
     events: readLog(join(path, RUN_FILES.events), eventRecordSchema),
-    summary: existsSync(summaryPath) ? objectSchema.parse(JSON.parse(readFileSync(summaryPath, "utf8"))) : undefined,
+    summary: existsSync(summaryPath)
+      ? runSummarySchema.parse(JSON.parse(readFileSync(summaryPath, "utf8")))
+      : undefined,
   };
 }
 

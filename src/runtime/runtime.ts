@@ -5,11 +5,11 @@
  * the memory of an input (a key-value cache that grows in place); nothing is copied on the way in or out.
  */
 
+import koffi from "koffi";
 import { GraphError, RuntimeFailure } from "../errors.ts";
 import { evaluateDim, isSizeName, showShape } from "../graph/dim.ts";
-import { type LoweredGraph, ONNX_DTYPE, lowerToOnnx } from "../graph/onnx.ts";
+import { type LoweredGraph, lowerToOnnx, ONNX_DTYPE } from "../graph/onnx.ts";
 import type { DType, Graph, Tensor, TensorType } from "../graph/tensor.ts";
-import koffi from "koffi";
 import { OrtApi, type Pointer } from "./ort-api.ts";
 
 export type TensorData = Float32Array | BigInt64Array | Int32Array;
@@ -75,7 +75,9 @@ export class Runtime {
   static open(threads: number): Runtime {
     Runtime.#instance ??= new Runtime(threads);
     if (Runtime.#instance.threads !== threads) {
-      throw new RuntimeFailure(`this process computes with ${Runtime.#instance.threads} threads already, not ${threads}`);
+      throw new RuntimeFailure(
+        `this process computes with ${Runtime.#instance.threads} threads already, not ${threads}`,
+      );
     }
     return Runtime.#instance;
   }
@@ -120,7 +122,15 @@ export class Runtime {
     const native = BigInt64Array.from(dims.length === 0 ? [0n] : dims.map(BigInt));
     const bytes = elements * data.BYTES_PER_ELEMENT;
     const rank = dims.length;
-    return this.api.create("CreateTensorWithDataAsOrtValue", this.#memoryInfo, data, bytes, native, rank, ONNX_DTYPE[dtype]);
+    return this.api.create(
+      "CreateTensorWithDataAsOrtValue",
+      this.#memoryInfo,
+      data,
+      bytes,
+      native,
+      rank,
+      ONNX_DTYPE[dtype],
+    );
   }
 }
 
@@ -162,7 +172,10 @@ export class Program {
    * `feeds` has every input; `fetches` has the tensors to write outputs to, and for an output that it lacks memory is
    * allocated, which the call owns. Throws GraphError for shapes that do not fit.
    */
-  prepare(feeds: ReadonlyMap<string, DeviceTensor>, fetches: ReadonlyMap<string, DeviceTensor> = new Map()): PreparedCall {
+  prepare(
+    feeds: ReadonlyMap<string, DeviceTensor>,
+    fetches: ReadonlyMap<string, DeviceTensor> = new Map(),
+  ): PreparedCall {
     const sizes = this.#bindSizes(feeds);
     const owned: DeviceTensor[] = [];
     const inputs = this.inputs.map(({ name }) => feeds.get(name)!);

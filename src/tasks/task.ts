@@ -21,7 +21,8 @@ export interface Verdict {
   /** The final answer in a canonical form (equal answers are equal strings), null where the completion gives none: what
    * majority voting counts. Absent where the task has no such form. */
   readonly answer?: string | null;
-  /** Further statistics by name, averaged over completions in reports, e.g. `{ falseYes: 1 }`. */
+  /** Further statistics by name, averaged over completions in reports, e.g. `{ falseYes: 1 }`; a share that has nothing to
+   * be a share of (`arithmeticRight` without arithmetic) is absent. */
   readonly statistics: Readonly<Record<string, number>>;
 }
 

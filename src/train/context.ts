@@ -70,12 +70,15 @@ export interface TrainContext {
   readonly signal: AbortSignal;
   readonly log: StageLog;
   readonly onProgress?: (progress: TrainProgress) => void;
-  /** Saves engine and trainer state. Called after every `every` units (0: only on interruption) and on interruption. */
+  /**
+   * Saves engine and trainer state. Called on interruption and after every `every` units (0: never) but the last, which
+   * ends the stage: from there on its state is the caller's.
+   */
   readonly checkpoint?: {
     readonly every: number;
     readonly save: (step: number, state: TrainerState) => Promise<void>;
   };
-  /** Held-out evaluation after every `every` units (0: never); it logs what it finds. */
+  /** Held-out evaluation after every `every` units (0: never) but the last; it logs what it finds. */
   readonly evaluation?: {
     readonly every: number;
     readonly run: (step: number) => Promise<void>;
@@ -109,9 +112,18 @@ export function startState<Key extends string>(context: TrainContext, keys: read
   );
 }
 
-/** True where `unit` (1-based, just completed) is one after which a hook with this period runs. */
-export function isDue(every: number, unit: number): boolean {
-  return every > 0 && unit % every === 0;
+/** Runs the hooks that are due after `unit` (1-based) of `total`: the evaluation first, so that no resume repeats it. */
+export async function runDueHooks(
+  context: TrainContext,
+  unit: number,
+  total: number,
+  step: number,
+  state: TrainerState,
+): Promise<void> {
+  const { evaluation, checkpoint } = context;
+  const isDue = (every: number) => every > 0 && unit % every === 0 && unit < total;
+  if (evaluation && isDue(evaluation.every)) await evaluation.run(step);
+  if (checkpoint && isDue(checkpoint.every)) await checkpoint.save(step, { ...state });
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 
 import { z } from "zod";
+import { ConfigError } from "../errors.ts";
 import { createReward } from "../rewards/registry.ts";
 import { SCALE_REWARDS } from "../rollout/advantages.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
@@ -65,7 +66,18 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
   const names = config.rewards.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) issues.push({ key: "rewards", message: `rewards lists ${twice} twice; give it one weight` });
-  return issues;
+  return [...issues, ...rewardIssues(config.rewards)];
+}
+
+/** What the registry refuses about the rewards, so that it is refused with the recipe and not at the stage's start. */
+function rewardIssues(rewards: GrpoConfig["rewards"]): ConfigIssue[] {
+  try {
+    createRewards(rewards);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return [{ key: "rewards", message: error.message.replace(/\.$/, "") }];
+    throw error;
+  }
 }
 
 /**

@@ -26,6 +26,7 @@ import type { Datum, Engine } from "../engine/engine.ts";
 import type { GrpoLoss } from "../losses/loss-spec.ts";
 import { groupAdvantages } from "../rollout/advantages.ts";
 import {
+  endOfSequence,
   judgeCompletions,
   type NumberedProblem,
   type Rollout,
@@ -44,16 +45,16 @@ import {
 } from "../rollout/metrics.ts";
 import type { Task } from "../tasks/task.ts";
 import {
-  isDue,
   type MetricsRow,
   type RolloutRow,
+  runDueHooks,
   SkippedSteps,
   startState,
   stopIfAsked,
   type TrainContext,
   type TrainOutcome,
 } from "./context.ts";
-import { type GrpoConfig, grpoTotalSteps } from "./grpo-config.ts";
+import { createRewards, type GrpoConfig, grpoTotalSteps } from "./grpo-config.ts";
 import { adamParamsAt } from "./optimizer-config.ts";
 
 const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow"] as const;
@@ -61,15 +62,15 @@ const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow"] as const;
 /**
  * Trains for `config.iterations` iterations, or on from `context.resumed`. Interruption waits for the running iteration,
  * unless no step of it is taken yet: then its completions are dropped, and sampled again, the same, on resumption.
- * `createRewards(config.rewards)` makes the rewards of a recipe.
+ * `rewards`, where given, stand in for those that the recipe names: judges of your own.
  *
  * @throws ConfigError where a prompt and its longest completion do not fit into the context.
  * @throws RunInterrupted, DivergenceError
  */
 export async function trainGrpo(
   context: TrainContext,
-  config: Omit<GrpoConfig, "rewards">,
-  rewards: readonly WeightedReward[],
+  config: GrpoConfig,
+  rewards: readonly WeightedReward[] = createRewards(config.rewards),
 ): Promise<TrainOutcome> {
   const { engine, tokenizer, task, log } = context;
   const { iterations, groupSize } = config;
@@ -83,7 +84,7 @@ export async function trainGrpo(
   };
   const state = startState(context, STATE_KEYS);
   const skipped = new SkippedSteps(state.skippedInARow);
-  requirePromptsFit(engine, tokenizer, upcomingProblems(task, state.iteration, config), config.maxCompletionTokens);
+  checkGrpo(context, config, state.iteration);
   if (config.klCoef > 0 && !context.resumed) await engine.freezeReference();
 
   while (state.iteration < iterations) {
@@ -92,7 +93,8 @@ export async function trainGrpo(
     const startedAt = performance.now();
 
     // Sample a group of completions for each problem.
-    const problems = problemsOfIteration(task, iteration, config.promptsPerIteration);
+    const { promptsPerIteration } = config;
+    const problems = [...numbered(task, iteration * promptsPerIteration, promptsPerIteration)];
     const { temperature, topP, topK, maxCompletionTokens } = config;
     const sampling = { temperature, topP, topK, maxCompletionTokens, seed: context.seed, iteration };
     const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
@@ -166,34 +168,34 @@ export async function trainGrpo(
       update_time: (endedAt - sampledAt) / 1000,
     });
     context.onProgress?.({ phase: "training", done: state.iteration, total: iterations, metrics: row });
-    // The evaluation comes first, so that a resumed run does not repeat it.
-    if (context.evaluation && isDue(context.evaluation.every, state.iteration))
-      await context.evaluation.run(state.step);
-    if (context.checkpoint && isDue(context.checkpoint.every, state.iteration)) {
-      await context.checkpoint.save(state.step, { ...state });
-    }
+    await runDueHooks(context, state.iteration, iterations, state.step, state);
   }
   return { steps: state.step, numTokens: state.numTokens };
 }
 
-/** The problems of one iteration: the next ones of the task's endless stream. */
-function problemsOfIteration(task: Task, iteration: number, count: number): NumberedProblem[] {
-  return Array.from({ length: count }, (_, i) => {
-    const promptId = iteration * count + i;
-    return { promptId, problem: task.trainProblem(promptId) };
-  });
-}
-
-/** Every problem that the rest of the stage will sample for; of a data set, each once. */
-function* upcomingProblems(
-  task: Task,
-  fromIteration: number,
-  config: Pick<GrpoConfig, "iterations" | "promptsPerIteration">,
-): Generator<NumberedProblem> {
+/**
+ * Refuses, before any training, problems that do not fit: every one that the stage will sample for from `fromIteration`
+ * on (of a data set, each once).
+ *
+ * @throws ConfigError
+ */
+export function checkGrpo(
+  parts: Pick<TrainContext, "engine" | "tokenizer" | "task">,
+  config: Pick<GrpoConfig, "iterations" | "promptsPerIteration" | "maxCompletionTokens">,
+  fromIteration = 0,
+): void {
   const { iterations, promptsPerIteration } = config;
   const first = fromIteration * promptsPerIteration;
-  const end = Math.min(iterations * promptsPerIteration, first + task.trainCount);
-  for (let promptId = first; promptId < end; promptId++) yield { promptId, problem: task.trainProblem(promptId) };
+  const count = Math.min(iterations * promptsPerIteration - first, parts.task.trainCount);
+  endOfSequence(parts.tokenizer);
+  requirePromptsFit(parts.engine, parts.tokenizer, numbered(parts.task, first, count), config.maxCompletionTokens);
+}
+
+/** `count` problems of the task's endless stream, from number `first` on. */
+function* numbered(task: Task, first: number, count: number): Generator<NumberedProblem> {
+  for (let promptId = first; promptId < first + count; promptId++) {
+    yield { promptId, problem: task.trainProblem(promptId) };
+  }
 }
 
 /** The data of one optimizer step, weights normalised over all its rollouts; those that cannot move it are left out. */

@@ -20,8 +20,8 @@ import { endOfSequence } from "../rollout/collect.ts";
 import type { Demonstration } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import {
-  isDue,
   type MetricsRow,
+  runDueHooks,
   SkippedSteps,
   startState,
   stopIfAsked,
@@ -45,7 +45,7 @@ const STATE_KEYS = ["step", "cursor", "numTokens", "skippedInARow"] as const;
  */
 export async function trainSft(context: TrainContext, config: SftConfig): Promise<TrainOutcome> {
   const { engine, log } = context;
-  const stream = new DemonstrationStream(context, Math.min(config.batchTokens, engine.info.maxContextTokens));
+  const stream = streamOf(context, config);
   const state = startState(context, STATE_KEYS);
   const skipped = new SkippedSteps(state.skippedInARow);
   stream.probe();
@@ -77,12 +77,18 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     log.metrics(row);
     log.timing({ step: state.step, step_time: (performance.now() - startedAt) / 1000 });
     context.onProgress?.({ phase: "training", done: state.step, total: config.steps, metrics: row });
-    if (context.evaluation && isDue(context.evaluation.every, state.step)) await context.evaluation.run(state.step);
-    if (context.checkpoint && isDue(context.checkpoint.every, state.step)) {
-      await context.checkpoint.save(state.step, { ...state });
-    }
+    await runDueHooks(context, state.step, config.steps, state.step, state);
   }
   return { steps: state.step, numTokens: state.numTokens };
+}
+
+/**
+ * Refuses, before any training, a task that SFT cannot train on.
+ *
+ * @throws ConfigError where the task has no demonstrations, or none of the first ones fits.
+ */
+export function checkSft(parts: DemonstrationParts, config: Pick<SftConfig, "batchTokens">): void {
+  streamOf(parts, config).probe();
 }
 
 /**
@@ -112,20 +118,27 @@ export function normaliseWeights(data: readonly Datum[]): Datum[] {
   return data.map((datum) => ({ ...datum, weights: datum.weights.map((weight) => weight / total) }));
 }
 
+/** What demonstrations are made from. */
+type DemonstrationParts = Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">;
+
+function streamOf(parts: DemonstrationParts, { batchTokens }: Pick<SftConfig, "batchTokens">): DemonstrationStream {
+  return new DemonstrationStream(parts, Math.min(batchTokens, parts.engine.info.maxContextTokens));
+}
+
 /** The endless stream of demonstrations of a task, as the engine takes them. */
 class DemonstrationStream {
-  private readonly context: TrainContext;
+  private readonly parts: DemonstrationParts;
   /** Longer demonstrations are left out. */
   private readonly maxTokens: number;
 
-  constructor(context: TrainContext, maxTokens: number) {
-    this.context = context;
+  constructor(parts: DemonstrationParts, maxTokens: number) {
+    this.parts = parts;
     this.maxTokens = maxTokens;
   }
 
   /** Demonstration number `index`, weights not yet normalised. */
   private at(index: number): Datum {
-    const { task, tokenizer, seed } = this.context;
+    const { task, tokenizer, seed } = this.parts;
     if (!task.demonstrate) {
       throw new ConfigError(`The task ${task.name} has no demonstrations, so there is nothing for SFT to train on.`);
     }
@@ -143,9 +156,9 @@ class DemonstrationStream {
       if (shortest <= this.maxTokens) return;
     }
     throw new ConfigError(
-      `The shortest of the first ${PROBED_DEMONSTRATIONS} demonstrations of ${this.context.task.name} has ${shortest} ` +
+      `The shortest of the first ${PROBED_DEMONSTRATIONS} demonstrations of ${this.parts.task.name} has ${shortest} ` +
         `tokens, but only ${this.maxTokens} fit (the smaller of batchTokens and the model's context, ` +
-        `${this.context.engine.info.maxContextTokens}). Raise batchTokens, or take a model with a longer context.`,
+        `${this.parts.engine.info.maxContextTokens}). Raise batchTokens, or take a model with a longer context.`,
     );
   }
 

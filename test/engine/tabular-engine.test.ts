@@ -91,7 +91,9 @@ describe("the reference engine", () => {
     const engine = newEngine();
     const before = engine.weights();
     const adam = { learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.5, maxGradNorm: 1 };
-    // Without a gradient only the decay moves weights: the table's.
+    // A gradient of 0 leaves only the decay to move weights: the table's.
+    const silent = someData(3).map((datum) => ({ ...datum, weights: datum.weights.map(() => 0) }));
+    await engine.forwardBackward(silent, { name: "cross_entropy" });
     expect(await engine.optimStep(adam)).toEqual({ gradNorm: 0, applied: true });
     const after = engine.weights();
     expect(after[0]).toBeCloseTo(before[0]! * 0.95, 6);
@@ -116,6 +118,8 @@ describe("the reference engine", () => {
   it("refuses what the contract does not allow", async () => {
     const engine = newEngine();
     const [datum] = someData(1);
+    const adam = { learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
+    await expect(engine.optimStep(adam)).rejects.toThrow(EngineError);
     const scored = { temperature: 1, policy: "reference" } as const;
     await expect(engine.forward([datum!], scored)).rejects.toThrow(EngineError);
     const grpo: LossSpec = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: 1 };

@@ -58,6 +58,8 @@ export class TabularEngine implements Engine {
   private readonly bias: Parameter;
   private reference: { table: Float32Array; bias: Float32Array } | undefined;
   private stepCount = 0;
+  /** Whether anything was accumulated since the last step. */
+  private hasGradient = false;
 
   constructor(options: TabularOptions) {
     const { vocabSize, maxContextTokens = 64, seed = 0, initStd = 0.1 } = options;
@@ -165,6 +167,7 @@ export class TabularEngine implements Engine {
         this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, temperature);
       }
     }
+    this.hasGradient = true;
     return { ...scored, loss: total };
   }
 
@@ -180,6 +183,8 @@ export class TabularEngine implements Engine {
   }
 
   async optimStep(params: AdamParams): Promise<OptimStepResult> {
+    if (!this.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
+    this.hasGradient = false;
     const parameters = [this.table, this.bias];
     let squares = 0;
     for (const { gradient } of parameters) for (const value of gradient) squares += value * value;
@@ -215,6 +220,7 @@ export class TabularEngine implements Engine {
     }
     for (const [name, values] of this.stateArrays()) values.set(state.arrays[name]);
     for (const { gradient } of [this.table, this.bias]) gradient.fill(0);
+    this.hasGradient = false;
     this.stepCount = state.stepCount;
     this.reference = state.reference && {
       table: Float32Array.from(state.reference.table),

@@ -19,6 +19,20 @@ import { readRollouts, readRun } from "../../src/run/run-reader.ts";
 
 const RECIPE = { name: "toy", seed: 1, stages: [{ name: "only", steps: 10, learningRate: 0.001 }] };
 
+const STATE = { afterStage: null, moment: "before only", intervals: { solveRate: [0, 1] }, greedy: {}, solveRate: 0.5 };
+const SUMMARY = {
+  recipe: "toy",
+  question: "",
+  seed: 1,
+  recipeHash: "00",
+  seconds: 1,
+  model: { parameters: 1, vocabSize: 1 },
+  start: STATE,
+  before: STATE,
+  after: STATE,
+  stages: [],
+};
+
 let root: string;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "aha-run-"));
@@ -67,12 +81,12 @@ describe("a run directory", () => {
     const run = await RunDirectory.create(path, RECIPE);
     run.stage("only").metrics({ step: 1, iteration: 1, loss: Number.NaN, reward: 0.5 });
     run.stage("only").rollouts([rollout(1)]);
-    await run.finish({ seconds: 1 });
+    await run.finish(SUMMARY);
     run.close();
     const snapshot = readRun(path);
     expect(snapshot.recipe).toEqual(RECIPE);
     expect(snapshot.metrics).toEqual([{ stage: "only", step: 1, iteration: 1, loss: null, reward: 0.5 }]);
-    expect(snapshot.summary).toEqual({ seconds: 1 });
+    expect(snapshot.summary).toEqual(SUMMARY);
     expect(snapshot.events.map((event) => event.event)).toEqual(["started", "finished"]);
     expect(readRollouts(path)).toEqual([{ stage: "only", ...rollout(1) }]);
     expect(existsSync(join(path, "run.lock"))).toBe(false);

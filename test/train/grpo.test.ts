@@ -187,14 +187,14 @@ describe("interruption and resumption of trainGrpo", () => {
     await expect(trainGrpo(context, config, [letterReward])).rejects.toThrow(CheckpointError);
   });
 
-  it("evaluates before it checkpoints, after every so many iterations", async () => {
+  it("evaluates before it checkpoints, after every so many iterations but the last", async () => {
     const calls: string[] = [];
     const context = lettersContext(newEngine(), new MemoryLog(), {
       checkpoint: { every: 6, save: async (step) => void calls.push(`save ${step}`) },
       evaluation: { every: 6, run: async (step) => void calls.push(`evaluate ${step}`) },
     });
     await trainGrpo(context, config, [letterReward]);
-    expect(calls).toEqual(["evaluate 24", "save 24", "evaluate 48", "save 48"]);
+    expect(calls).toEqual(["evaluate 24", "save 24"]);
   });
 });
 
@@ -233,6 +233,8 @@ describe("what trainGrpo refuses", () => {
     [{ temperature: 0 }, "temperature"],
     [{ rewards: [{ name: "format" }, { name: "format", weight: 2 }] }, "rewards lists format twice"],
     [{ clipEpsilonHi: 0.3 }, "clipEpsilonHi"],
+    [{ rewards: [{ name: "formatt" }] }, "Did you mean format?"],
+    [{ rewards: [{ name: "format", options: { strict: true } }] }, "strict is not an option"],
   ])("its schema refuses %o", (overrides, message) => {
     const result = grpoConfigSchema.safeParse({ ...small, ...overrides });
     expect(result.success).toBe(false);

@@ -19,7 +19,12 @@ export interface Draw {
 }
 
 /** Draws from `logits` with the uniform number `u` in [0, 1); tokens in `excluded` are never drawn. */
-export function drawToken(logits: Float32Array, u: number, options: DrawOptions, excluded: readonly number[] = []): Draw {
+export function drawToken(
+  logits: Float32Array,
+  u: number,
+  options: DrawOptions,
+  excluded: readonly number[] = [],
+): Draw {
   const greedy = options.temperature === 0;
   const inverseTemperature = greedy ? 1 : 1 / options.temperature;
   let largest = Number.NEGATIVE_INFINITY;

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
 import { readTextFile, writeWhole } from "../../files.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { type ParameterValues, elementCount, parameterSpecs } from "../../model/parameters.ts";
+import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { SafetensorsFile, writeSafetensors } from "../../model/safetensors.ts";
 
 const TENSORS_FILE = "engine.safetensors";
@@ -75,7 +75,9 @@ function requireShape(file: SafetensorsFile, name: string, shape: readonly numbe
   if (found?.length === shape.length && found.every((size, i) => size === shape[i])) return;
   const what = found ? `has shape [${found.join(", ")}]` : "is missing";
   const expected = `[${shape.join(", ")}], ${elementCount(shape)} elements`;
-  throw new CheckpointError(`${file.path}: ${name} ${what}; this model needs ${expected}. It is a checkpoint of another model.`);
+  throw new CheckpointError(
+    `${file.path}: ${name} ${what}; this model needs ${expected}. It is a checkpoint of another model.`,
+  );
 }
 
 function parseJson(text: string, path: string): unknown {

@@ -56,7 +56,10 @@ export class KeyValueCache {
       const from = source.#memory[i]!;
       for (let head = 0; head < numKvHeads; head++) {
         const start = (sourceRow * numKvHeads + head) * source.positions * headDim;
-        memory.set(from.subarray(start, start + length * headDim), (row * numKvHeads + head) * this.positions * headDim);
+        memory.set(
+          from.subarray(start, start + length * headDim),
+          (row * numKvHeads + head) * this.positions * headDim,
+        );
       }
     });
   }

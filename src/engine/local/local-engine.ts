@@ -8,7 +8,7 @@ import { CheckpointError, EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { saveModel } from "../../model/checkpoint.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { type ParameterValues, elementCount, parameterSpecs } from "../../model/parameters.ts";
+import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { adamWStep, globalNorm } from "../../optim/adamw.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type {
@@ -21,8 +21,8 @@ import type {
   OptimStepResult,
   PolicyName,
   SampledSequence,
-  SamplePrompt,
   SampleProgress,
+  SamplePrompt,
   SamplingParams,
   ScoreDatum,
 } from "../engine.ts";
@@ -49,7 +49,12 @@ export class LocalEngine implements Engine {
   #reference: Weights | undefined;
 
   /** `values` must come from `allocateFloats`; they become the engine's own. */
-  constructor(runtime: Runtime, config: ModelConfig, values: ParameterValues, limits: LocalEngineLimits = DEFAULT_LIMITS) {
+  constructor(
+    runtime: Runtime,
+    config: ModelConfig,
+    values: ParameterValues,
+    limits: LocalEngineLimits = DEFAULT_LIMITS,
+  ) {
     this.#runtime = runtime;
     this.#config = config;
     this.#weights = new Weights(runtime, config, values);
@@ -151,7 +156,8 @@ export class LocalEngine implements Engine {
 
   async saveWeights(directory: string): Promise<void> {
     for (const [name, values] of this.#weights.all()) {
-      if (!values.every(Number.isFinite)) throw new CheckpointError(`cannot save: ${name} has values that are not finite`);
+      if (!values.every(Number.isFinite))
+        throw new CheckpointError(`cannot save: ${name} has values that are not finite`);
     }
     await saveModel(directory, this.#config, this.#weights.all());
   }

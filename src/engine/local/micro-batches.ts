@@ -46,7 +46,12 @@ function distinctPrompts(data: readonly ScoreDatum[]): number[] {
   });
 }
 
-function cut(order: readonly number[], data: readonly ScoreDatum[], promptIds: readonly number[], budget: number): MicroBatch[] {
+function cut(
+  order: readonly number[],
+  data: readonly ScoreDatum[],
+  promptIds: readonly number[],
+  budget: number,
+): MicroBatch[] {
   const batches: MicroBatch[] = [];
   let members: number[] = [];
   let prompts = new Set<number>();
@@ -79,7 +84,12 @@ function cut(order: readonly number[], data: readonly ScoreDatum[], promptIds: r
   return batches;
 }
 
-function build(members: readonly number[], promptIds: readonly number[], promptLength: number, completionLength: number): MicroBatch {
+function build(
+  members: readonly number[],
+  promptIds: readonly number[],
+  promptLength: number,
+  completionLength: number,
+): MicroBatch {
   const rowOf = new Map<number, number>();
   const promptRows: number[] = [];
   const sequences = members.map((datum) => {

@@ -12,7 +12,7 @@
  * hides the prompt's.
  */
 
-import { type Dim, type Shape, dimMultiply, shapeSize } from "../../graph/dim.ts";
+import { type Dim, dimMultiply, type Shape, shapeSize } from "../../graph/dim.ts";
 import { gradients } from "../../graph/gradient.ts";
 import { attention, cachedAttention } from "../../graph/ops/attention.ts";
 import { expand, sum } from "../../graph/ops/broadcast.ts";

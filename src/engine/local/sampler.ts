@@ -7,11 +7,11 @@
  * (seed, iteration, prompt id, sample, position), so results do not depend on which sequences shared a batch.
  */
 
-import { hashString, philox } from "../../random.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
+import { hashString, philox } from "../../random.ts";
 import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../runtime/runtime.ts";
-import type { SamplePrompt, SampleProgress, SampledSequence, SamplingParams } from "../engine.ts";
+import type { SampledSequence, SampleProgress, SamplePrompt, SamplingParams } from "../engine.ts";
 import { type Draw, drawToken } from "./draw.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
@@ -67,7 +67,10 @@ export class Sampler {
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]> {
     const waiting = prompts.flatMap(({ numSamples }, promptIndex) =>
-      Array.from({ length: numSamples }, (_, sampleIndex): Sequence => ({ promptIndex, sampleIndex, tokens: [], logprobs: [] })),
+      Array.from(
+        { length: numSamples },
+        (_, sampleIndex): Sequence => ({ promptIndex, sampleIndex, tokens: [], logprobs: [] }),
+      ),
     );
     const total = waiting.length;
     const results: SampledSequence[] = [];
@@ -115,10 +118,14 @@ export class Sampler {
         }
         if (active.length === 0) continue;
         const lengths = active.map(({ promptIndex, tokens }) => prompts[promptIndex]!.tokens.length + tokens.length);
-        const logits = await decode.run(active.map(({ tokens }) => tokens[tokens.length - 1]!), lengths);
+        const logits = await decode.run(
+          active.map(({ tokens }) => tokens[tokens.length - 1]!),
+          lengths,
+        );
         const ended: number[] = [];
         active.forEach((sequence, row) => {
-          if (extend(sequence, logits.subarray(row * this.#config.vocabSize, (row + 1) * this.#config.vocabSize))) ended.push(row);
+          if (extend(sequence, logits.subarray(row * this.#config.vocabSize, (row + 1) * this.#config.vocabSize)))
+            ended.push(row);
         });
         for (const row of ended.reverse()) {
           const last = active.pop()!;
@@ -140,7 +147,10 @@ export class Sampler {
   }
 
   #slots(sequences: number, positions: number): KeyValueCache {
-    const affordable = Math.max(1, Math.floor(this.#limits.cacheBytes / KeyValueCache.rowBytes(this.#config, positions)));
+    const affordable = Math.max(
+      1,
+      Math.floor(this.#limits.cacheBytes / KeyValueCache.rowBytes(this.#config, positions)),
+    );
     const rows = Math.min(sequences, this.#limits.maxSlots, affordable);
     if (!this.#cache || this.#cache.rows < rows || this.#cache.positions < positions) {
       this.#cache = new KeyValueCache(this.#runtime, this.#config, rows, positions);

@@ -50,7 +50,12 @@ export class SequenceRunner {
   }
 
   /** Adds the gradient of Σ weight · term to `state` and returns the loss and what `score` returns. */
-  async train(weights: Weights, state: OptimizerState, data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+  async train(
+    weights: Weights,
+    state: OptimizerState,
+    data: readonly Datum[],
+    loss: LossSpec,
+  ): Promise<ForwardBackwardResult> {
     const results = emptyResults(data);
     const program = this.#program(loss);
     const temperature = loss.name === "cross_entropy" ? 1 : loss.temperature;
@@ -151,7 +156,9 @@ export class SequenceRunner {
       const { length } = data[datum]!.completionTokens;
       if (own?.length !== length) {
         const found = own ? `${own.length} ${name}` : `no ${name}`;
-        throw new EngineError(`datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each`);
+        throw new EngineError(
+          `datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each`,
+        );
       }
       values.set(own, s * C);
     });

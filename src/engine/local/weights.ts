@@ -2,10 +2,10 @@
  * The parameters of one policy in memory that ONNX Runtime reads in place, and what training keeps beside them.
  */
 
-import { type ParameterSpec, type ParameterValues, elementCount, parameterSpecs } from "../../model/parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
+import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import type { OptimizedParameter } from "../../optim/adamw.ts";
-import { type DeviceTensor, type Runtime, type TensorData, allocate } from "../../runtime/runtime.ts";
+import { allocate, type DeviceTensor, type Runtime, type TensorData } from "../../runtime/runtime.ts";
 
 /** Memory for a parameter's values, as ONNX Runtime needs it. */
 export function allocateFloats(length: number): Float32Array {

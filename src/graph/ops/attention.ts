@@ -6,7 +6,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { type Dim, dimMultiply, sameShape, showShape } from "../dim.ts";
-import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
 import { add, multiply, negate, subtract } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
@@ -20,7 +20,13 @@ import { reshape } from "./shape.ts";
  * Gradient, with p the probabilities, o the output, g upstream: dv = pᵀg; dp = g·vᵀ; ds = p·(dp − Σ_D g·o), the row sum
  * taken over D instead of S (Dao et al., arXiv:2205.14135, eq. 4); dq = scale·ds·k; dk = scale·dsᵀ·q.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, heads: { repeats: number; scale: number }): Tensor {
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  mask: Tensor,
+  heads: { repeats: number; scale: number },
+): Tensor {
   requireFloat("attention", q, k, v, mask);
   const [batch, kv, rows] = q.shape as [Dim, Dim, Dim, Dim];
   const length = k.shape[2]!;

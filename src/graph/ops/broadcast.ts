@@ -1,8 +1,8 @@
 /** Sum and expand: each is the other's adjoint. */
 
 import { GraphError } from "../../errors.ts";
-import { type Shape, broadcastShapes, sameShape, showShape } from "../dim.ts";
-import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+import { broadcastShapes, type Shape, sameShape, showShape } from "../dim.ts";
+import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { reshape } from "./shape.ts";
 
 /**

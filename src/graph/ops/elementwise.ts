@@ -3,8 +3,8 @@
  */
 
 import { GraphError } from "../../errors.ts";
-import { type Dim, broadcastShapes, sameShape, showShape } from "../dim.ts";
-import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+import { broadcastShapes, type Dim, sameShape, showShape } from "../dim.ts";
+import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
 import { reshape } from "./shape.ts";
 

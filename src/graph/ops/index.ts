@@ -1,13 +1,14 @@
 /** Operations that pick elements by integer indices. */
 
 import { GraphError } from "../../errors.ts";
-import { showShape } from "../dim.ts";
-import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+import { type Shape, shapeSize, showShape } from "../dim.ts";
+import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { expand } from "./broadcast.ts";
+import { reshape } from "./shape.ts";
 
 /**
- * Rows of `table` [R, …] by `indices` (int64, any shape [I…]): [I…, …]. Its gradient adds the rows of one index up
- * (`ScatterND` with addition). Indices out of range make the run fail.
+ * Rows of `table` [R, …] by `indices` (int64, any shape [I…]): [I…, …]. Its gradient adds the rows of one index up.
+ * Indices out of range make the run fail.
  */
 export function gatherRows(table: Tensor, indices: Tensor): Tensor {
   if (indices.dtype !== "int64") throw new GraphError(`gatherRows takes int64 indices, not ${indices.dtype}`);
@@ -20,17 +21,24 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
   return table.graph.apply(operation, [table, indices], [{ dtype: table.dtype, shape }])[0]!;
 }
 
-/** Zeros in the shape of `like` [R, …] with row j of `rows` [I…, …] added to row indices[j]. Not differentiable. */
+/**
+ * Zeros in the shape of `like` [R, …] with row j of `rows` [I…, …] added to row indices[j]. Not differentiable.
+ * By `ScatterElements`, which adds in order: ONNX Runtime's `ScatterND` adds from several threads, in no order and
+ * without a lock, so that equal runs differ.
+ */
 function scatterRows(rows: Tensor, indices: Tensor, like: Tensor): Tensor {
-  const zeros = expand(rows.graph.scalar(0), like.shape);
+  const count = shapeSize(indices.shape);
+  const width = shapeSize(like.shape.slice(1));
+  const table: Shape = [like.shape[0]!, width];
   const operation: Operation = {
     name: "scatterRows",
     lower: (emit, [target, index, updates]) => {
-      const column = emit.node("Unsqueeze", [index!, emit.constant(BigInt64Array.of(-1n), [1])])[0]!;
-      return emit.node("ScatterND", [target!, column, updates!], { attributes: { reduction: "add" } });
+      const every = emit.node("Expand", [index!, emit.shape([count, width])])[0]!;
+      return emit.node("ScatterElements", [target!, every, updates!], { attributes: { axis: 0n, reduction: "add" } });
     },
   };
-  return rows.graph.apply(operation, [zeros, indices, rows], [{ dtype: "float32", shape: like.shape }])[0]!;
+  const operands = [expand(rows.graph.scalar(0), table), reshape(indices, [count, 1]), reshape(rows, [count, width])];
+  return reshape(rows.graph.apply(operation, operands, [{ dtype: "float32", shape: table }])[0]!, like.shape);
 }
 
 /**
@@ -39,7 +47,12 @@ function scatterRows(rows: Tensor, indices: Tensor, like: Tensor): Tensor {
  */
 export function pickLast(x: Tensor, indices: Tensor): Tensor {
   requireFloat("pickLast", x);
-  if (x.shape.length !== 2 || indices.shape.length !== 1 || indices.shape[0] !== x.shape[0] || indices.dtype !== "int64") {
+  if (
+    x.shape.length !== 2 ||
+    indices.shape.length !== 1 ||
+    indices.shape[0] !== x.shape[0] ||
+    indices.dtype !== "int64"
+  ) {
     const found = `${showShape(x.shape)} and ${indices.dtype} ${showShape(indices.shape)}`;
     throw new GraphError(`pickLast takes [N, V] and int64 [N], not ${found}`);
   }

@@ -12,7 +12,9 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   for (const { shape, dtype } of tensors) {
     const fits = shape.length === first.shape.length && shape.every((dim, i) => i === axis || dim === first.shape[i]);
     if (!fits || dtype !== first.dtype) {
-      throw new GraphError(`concat: ${dtype} ${showShape(shape)} does not join ${showShape(first.shape)} on axis ${axis}`);
+      throw new GraphError(
+        `concat: ${dtype} ${showShape(shape)} does not join ${showShape(first.shape)} on axis ${axis}`,
+      );
     }
   }
   const sizes = tensors.map(({ shape }) => shape[axis]!);

@@ -2,7 +2,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { type Dim, sameShape, showShape } from "../dim.ts";
-import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 
 export interface MatmulOptions {
   readonly transposeA?: boolean;

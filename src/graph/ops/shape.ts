@@ -27,7 +27,12 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   const operation: Operation = {
     name: "transpose",
     lower: (emit, inputs) => emit.node("Transpose", inputs, { attributes: { perm: permutation } }),
-    gradient: (_, [g]) => [transpose(g!, axes.map((axis) => permutation.indexOf(axis)))],
+    gradient: (_, [g]) => [
+      transpose(
+        g!,
+        axes.map((axis) => permutation.indexOf(axis)),
+      ),
+    ],
   };
   const shape = permutation.map((axis) => x.shape[axis]!);
   return x.graph.apply(operation, [x], [{ dtype: x.dtype, shape }])[0]!;

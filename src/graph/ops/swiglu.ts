@@ -2,7 +2,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { sameShape, showShape } from "../dim.ts";
-import { type Operation, type Tensor, requireFloat } from "../tensor.ts";
+import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { add, multiply, subtract } from "./elementwise.ts";
 
 const sigmoidOperation: Operation = {
@@ -24,7 +24,9 @@ export function sigmoid(x: Tensor): Tensor {
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   requireFloat("swiglu", gate, up);
   if (!sameShape(gate.shape, up.shape)) {
-    throw new GraphError(`swiglu takes two tensors of one shape, not ${showShape(gate.shape)} and ${showShape(up.shape)}`);
+    throw new GraphError(
+      `swiglu takes two tensors of one shape, not ${showShape(gate.shape)} and ${showShape(up.shape)}`,
+    );
   }
   const operation: Operation = {
     name: "swiglu",
@@ -36,10 +38,7 @@ export function swiglu(gate: Tensor, up: Tensor): Tensor {
       const s = sigmoid(gate);
       const a = multiply(gate, s);
       const slope = () => subtract(add(s, a), multiply(a, s));
-      return [
-        wants[0] ? multiply(multiply(g!, up), slope()) : undefined,
-        wants[1] ? multiply(g!, a) : undefined,
-      ];
+      return [wants[0] ? multiply(multiply(g!, up), slope()) : undefined, wants[1] ? multiply(g!, a) : undefined];
     },
   };
   return gate.graph.apply(operation, [gate, up], [{ dtype: "float32", shape: gate.shape }])[0]!;

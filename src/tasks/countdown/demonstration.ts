@@ -9,7 +9,7 @@
  * says ` too low` or ` too high` and goes on, unless the trace gives up, which it does often (patient traces seldom) and
  * by answering its last, wrong try. So a model learns from them the form, the arithmetic and the verdict, but to give up
  * early: that is what reinforcement is to mend. Verdicts of direction matter: with a bare yes/no they stayed unreliable
- * and thinking did not pay (docs/log.md).
+ * and thinking did not pay (found by experiment).
  *
  * What it is not: DeepSeek-R1's cold start (arXiv:2501.12948 §2.3.1), which is long traces of a large model, edited.
  */
@@ -25,15 +25,12 @@ import { commutedKey, drawTree, evaluateTree, formatSteps, formatTree, type Tree
 /** What the verdict on a try looks like. */
 export const VERDICTS = { yes: " yes", tooLow: " too low\n", tooHigh: " too high\n" } as const;
 
-/** The notation has no signs and no fractions; a task's own rule can only be narrower. */
-const NOTATION: ValueRule = { min: 0, integersOnly: true };
-
 /** Random expressions drawn for one try before there is taken to be no further one. */
 const MAX_DRAWS = 1000;
 
-/** The rule for every value in a demonstration: the task's, narrowed to whole numbers ≥ 0. */
+/** The rule for every value in a demonstration: the task's, narrowed to what the notation can write, whole numbers ≥ 0. */
 export function demonstrationRule(values: ValueRule | undefined): ValueRule {
-  return { min: Math.max(0, values?.min ?? 0), max: values?.max, integersOnly: NOTATION.integersOnly };
+  return { min: Math.max(0, values?.min ?? 0), max: values?.max, integersOnly: true };
 }
 
 export interface DemonstratedProblem {

@@ -29,8 +29,8 @@ export interface Try {
   readonly verdict: TryVerdict | undefined;
 }
 
-/** Everything that can be part of an equation on one line; what surrounds it ends the run. */
-const RUN = /[0-9+\-*/()=. \t]+/g;
+/** Everything that can be part of an equation on one line; a full stop only inside of a decimal. */
+const RUN = /(?:[0-9+\-*/()= \t]|(?<=[0-9])\.(?=[0-9]))+/g;
 
 const SYMBOLS: readonly (readonly [RegExp, string])[] = [
   [/×|·|\\times|\\cdot/g, "*"],
@@ -77,16 +77,15 @@ function readValue(text: string): Rational | undefined {
 }
 
 /**
- * Takes off what prose leaves around an expression: white space, a list's `1.` or `-` in front, a full stop or an
- * operator behind, parentheses that open or close outside of it.
+ * Takes off what prose leaves around an expression: white space, a list's `-` in front, an operator behind, parentheses
+ * that open or close outside of it.
  */
 function trimToExpression(text: string): string {
-  const list = /^\s*[0-9]+\.\s+/.exec(text);
-  let start = list ? list[0].length : 0;
+  let start = 0;
   let end = text.length;
-  while (start < end && " \t+*/.)".includes(text[start]!)) start++;
+  while (start < end && " \t+*/)".includes(text[start]!)) start++;
   if (text.startsWith("- ", start)) start += 2;
-  while (end > start && " \t+-*/.(".includes(text[end - 1]!)) end--;
+  while (end > start && " \t+-*/(".includes(text[end - 1]!)) end--;
   let depth = 0;
   let outermostUnclosed = -1;
   for (let i = start; i < end; i++) {
@@ -134,13 +133,4 @@ export function traceStatistics(
     statistics.arithmeticRight = checked.filter((attempt) => attempt.isArithmeticRight).length / checked.length;
   }
   return statistics;
-}
-
-/**
- * Solved completions per try: Σ solved / Σ tries, the chance that one try hits. The ratio of the sums and not the mean
- * of the ratios, which would count those that stop early more; NaN without tries.
- */
-export function solvedPerTry(verdicts: readonly { readonly solved: boolean; readonly tries: number }[]): number {
-  const tries = verdicts.reduce((sum, verdict) => sum + verdict.tries, 0);
-  return verdicts.filter((verdict) => verdict.solved).length / tries;
 }

@@ -1,0 +1,25 @@
+/** Sampling alone: `batch` random prompts of `prompt` tokens, each completed by exactly `tokens` tokens. */
+
+import { createLocalEngine } from "../src/engine/local/create.ts";
+import { Random } from "../src/random.ts";
+import type { BenchOptions } from "./main.ts";
+import { median, peakMemoryMiB, seconds } from "./measure.ts";
+
+export async function benchSample(options: BenchOptions): Promise<Record<string, unknown>> {
+  const { batch, prompt, tokens, repeat, threads, seed } = options;
+  const engine = await createLocalEngine(options.model, { threads });
+  const random = new Random(seed, "bench/sample");
+  const prompts = Array.from({ length: batch }, (_, promptId) => ({
+    tokens: Int32Array.from({ length: prompt }, () => 3 + random.integer(engine.info.vocabSize - 3)),
+    numSamples: 1,
+    promptId,
+  }));
+  const sampling = { temperature: 1, topP: 1, topK: 0, maxCompletionTokens: tokens, stopTokenIds: [], seed };
+  const times: number[] = [];
+  for (let iteration = 0; iteration <= repeat; iteration++) {
+    times.push(await seconds(() => engine.sample(prompts, { ...sampling, iteration })));
+  }
+  await engine.dispose();
+  const s = median(times.slice(1));
+  return { bench: "sample", seconds: s, tokens_per_s: (batch * tokens) / s, peak_memory_mib: peakMemoryMiB() };
+}

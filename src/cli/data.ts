@@ -1,0 +1,165 @@
+/** `aha data`: makes data sets. Today those of the Countdown game. */
+
+import { existsSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
+import { writeJsonl } from "../data/jsonl.ts";
+import { ConfigError, nearestName, RunInterrupted } from "../errors.ts";
+import { checkOptions } from "../strict-options.ts";
+import { generateProblem } from "../tasks/countdown/generator.ts";
+import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdown/options.ts";
+import { isHeldOut } from "../tasks/countdown/split.ts";
+import { formatTree } from "../tasks/countdown/tree.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { numberOption, parseOptions } from "./parse-options.ts";
+
+const HELP = `Usage: aha data countdown --count N [--out FILE.jsonl] [options]
+
+Makes Countdown problems that can be solved with every number used once, one JSON object a line, in the form of
+Countdown-Tasks-3to4: {"nums": [6, 3, 3], "target": 54}. The same options and seed give the same file.
+
+Options
+  --count N           how many problems (required)
+  --out FILE          where to; without it, to standard output
+  --force             replace FILE if it exists
+  --seed N            root of the random numbers (default 0)
+  --numbers 3,4       how many numbers a problem has (default 3,4)
+  --min N, --max N    range of the numbers (default 1 to 99)
+  --target-min N, --target-max N
+                      range of the target (default 10 to 99)
+  --integers          only expressions whose every result is a whole number
+  --value-min N, --value-max N
+                      range of every result on the way (with --integers; default: none)
+  --train             only problems that training may see
+  --held-out          only problems that are held out from training, in every run
+  --held-out-share X  the share of all problems that is held out (default 0.125)
+  --solutions         add the column solution
+  --json              print one JSON line about what was written, instead of a sentence
+
+Example: the game of the tiny recipe
+  aha data countdown --count 1000 --numbers 3 --max 10 --integers --value-min 0 --value-max 99 --out tiny.jsonl
+`;
+
+const OPTIONS = {
+  count: { type: "string" },
+  out: { type: "string" },
+  force: { type: "boolean" },
+  seed: { type: "string" },
+  numbers: { type: "string" },
+  min: { type: "string" },
+  max: { type: "string" },
+  "target-min": { type: "string" },
+  "target-max": { type: "string" },
+  integers: { type: "boolean" },
+  "value-min": { type: "string" },
+  "value-max": { type: "string" },
+  train: { type: "boolean" },
+  "held-out": { type: "boolean" },
+  "held-out-share": { type: "string" },
+  solutions: { type: "boolean" },
+  json: { type: "boolean" },
+} as const;
+
+type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
+
+const DATA_SETS = ["countdown"];
+
+export const command: Command = {
+  name: "data",
+  summary: "make data sets: Countdown problems",
+  help: HELP,
+  run: async (args, context) => {
+    const { values, positionals } = parseOptions("data", args, OPTIONS, ["DATASET"]);
+    requireKnown(positionals[0]!);
+    if (values.count === undefined)
+      throw new ConfigError("aha data countdown: --count N is required, e.g. --count 1000.");
+    const count = wholeNumber("count", values.count, 1);
+    const seed = values.seed === undefined ? 0 : wholeNumber("seed", values.seed, 0);
+    if (values.train && values["held-out"]) {
+      throw new ConfigError(
+        "aha data countdown: --train and --held-out exclude each other; without either, both kinds.",
+      );
+    }
+    const rows = countdownRows(gameOptions(values), values, count, seed, context);
+    if (values.out === undefined) {
+      for await (const row of rows) context.out(`${JSON.stringify(row)}\n`);
+      return 0;
+    }
+    if (existsSync(values.out) && !values.force) {
+      throw new ConfigError(`${values.out} exists; choose another name, or replace it with --force.`);
+    }
+    const written = await writeJsonl(values.out, rows);
+    context.out(
+      values.json
+        ? `${JSON.stringify({ file: values.out, rows: written, seed, split: splitOf(values) })}\n`
+        : `Wrote ${written} Countdown problems (${splitOf(values)}) to ${values.out}.\n`,
+    );
+    return 0;
+  },
+};
+
+/** @throws ConfigError for the name of a data set that Aha does not make. */
+function requireKnown(name: string): void {
+  if (DATA_SETS.includes(name)) return;
+  const nearest = nearestName(name, DATA_SETS);
+  const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
+  throw new ConfigError(
+    `aha data: there is no data set ${JSON.stringify(name)}; known: ${DATA_SETS.join(", ")}.${hint}`,
+  );
+}
+
+function wholeNumber(option: string, text: string, min = Number.MIN_SAFE_INTEGER): number {
+  const expected = `a whole number${min === Number.MIN_SAFE_INTEGER ? "" : ` of at least ${min}`}`;
+  return numberOption(`--${option}`, text, (value) => Number.isSafeInteger(value) && value >= min, expected);
+}
+
+function gameOptions(values: Values): CountdownOptions {
+  const number = (option: keyof Values & string): number | undefined => {
+    const text = values[option];
+    return typeof text === "string" ? wholeNumber(option, text) : undefined;
+  };
+  const range = { min: number("value-min"), max: number("value-max") };
+  if (!values.integers && (range.min !== undefined || range.max !== undefined)) {
+    throw new ConfigError("aha data countdown: --value-min and --value-max need --integers.");
+  }
+  const share = values["held-out-share"];
+  const options = {
+    prompt: "compact",
+    counts: values.numbers?.split(",").map((text) => wholeNumber("numbers", text)),
+    min: number("min"),
+    max: number("max"),
+    targetMin: number("target-min"),
+    targetMax: number("target-max"),
+    values: values.integers ? { ...range, integersOnly: true } : undefined,
+    heldOutShare: share === undefined ? undefined : Number(share),
+  };
+  return checkOptions(countdownOptionsSchema, options, "aha data countdown");
+}
+
+async function* countdownRows(
+  options: CountdownOptions,
+  values: Values,
+  count: number,
+  seed: number,
+  context: CommandContext,
+): AsyncGenerator<object, void, void> {
+  const wanted = values.train ? false : values["held-out"] ? true : undefined;
+  const stream = `countdown/data/${splitOf(values)}`;
+  for (let index = 0; index < count; index++) {
+    // Ctrl-C and a slow reader of standard output are only noticed between turns of the event loop.
+    if (index % 1024 === 0) await setImmediate();
+    if (context.signal.aborted) throw new RunInterrupted("Stopped; no file was written.");
+    const { numbers, target, solution } = generateProblem(
+      options,
+      seed,
+      stream,
+      index,
+      (problem) => wanted === undefined || isHeldOut(problem.numbers, problem.target, options.heldOutShare) === wanted,
+    );
+    const row = { nums: numbers, target: Number(target.numerator) };
+    yield values.solutions ? { ...row, solution: formatTree(solution) } : row;
+  }
+}
+
+function splitOf(values: Values): string {
+  return values.train ? "training" : values["held-out"] ? "held out" : "training and held out";
+}

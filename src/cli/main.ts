@@ -1,0 +1,125 @@
+#!/usr/bin/env node
+/**
+ * The `aha` program: finds the command by name and lets it run.
+ *
+ * Here, and nowhere else, is decided what an error looks like to a user: an AhaError is one they can mend, so it is its
+ * message and exit code 1; anything else is a defect of ours and keeps its stack. The first Ctrl-C asks the command to
+ * stop cleanly, the second ends the process at once.
+ */
+
+import { readFileSync, realpathSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { AhaError, ConfigError, nearestName, RunInterrupted } from "../errors.ts";
+import type { Command, CommandContext } from "./command.ts";
+
+/** 128 + SIGINT: what shells expect of a program that was stopped. */
+const EXIT_INTERRUPTED = 130;
+
+/** The commands and their summaries; a command's code is only loaded when it runs, so that help is instant. */
+const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: () => Promise<Command> }> = new Map([
+  ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).command }],
+  ["eval", { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).command }],
+  ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).command }],
+  ["data", { summary: "make or inspect data", load: async () => (await import("./data.ts")).command }],
+  ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).command }],
+  ["model", { summary: "make, inspect and score with models", load: async () => (await import("./model.ts")).command }],
+]);
+
+/** What `aha --help` prints. */
+export function helpText(): string {
+  const lines = [...COMMANDS].map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  return [
+    "Aha trains language models to reason, the way DeepSeek-R1 was trained.",
+    "",
+    "Usage: aha COMMAND [options]",
+    "",
+    ...lines,
+    "",
+    "aha COMMAND --help tells more; aha --version tells the version.",
+    "Start here: aha run recipes/countdown/tiny/recipe.yaml",
+    "",
+  ].join("\n");
+}
+
+/** Runs the program with these arguments and returns its exit code. */
+export async function main(args: readonly string[], context: CommandContext): Promise<number> {
+  const [name, ...rest] = args;
+  try {
+    if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+      context.out(helpText());
+      return 0;
+    }
+    if (name === "--version" || name === "-v") {
+      context.out(`${version()}\n`);
+      return 0;
+    }
+    const entry = COMMANDS.get(name);
+    if (entry === undefined) throw unknownCommand(name);
+    const command = await entry.load();
+    if (rest.includes("--help") || rest.includes("-h")) {
+      context.out(command.help.endsWith("\n") ? command.help : `${command.help}\n`);
+      return 0;
+    }
+    return await command.run(rest, context);
+  } catch (error) {
+    if (error instanceof RunInterrupted) {
+      context.note(`${error.message}\n`);
+      return EXIT_INTERRUPTED;
+    }
+    const text = error instanceof AhaError ? `aha: ${error.message}` : describeDefect(error);
+    context.note(`${text}\n`);
+    return 1;
+  }
+}
+
+function unknownCommand(name: string): ConfigError {
+  const nearest = nearestName(name, COMMANDS.keys());
+  const hint = nearest ? `Did you mean "aha ${nearest}"?` : `There are: ${[...COMMANDS.keys()].join(", ")}.`;
+  return new ConfigError(`"${name}" is not a command. ${hint}`);
+}
+
+function describeDefect(error: unknown): string {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `aha: this is a defect of Aha, not of your input. Please report it with these lines:\n${stack}`;
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The process as a command's surroundings. A reader that has gone away (`aha … | head`) ends the program quietly. */
+function processContext(): CommandContext {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(EXIT_INTERRUPTED);
+    controller.abort();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(0);
+      throw error;
+    });
+  }
+  return {
+    out: (text) => void process.stdout.write(text),
+    note: (text) => void process.stderr.write(text),
+    signal: controller.signal,
+    interactive: process.stderr.isTTY === true,
+  };
+}
+
+if (process.argv[1] !== undefined && isThisFile(process.argv[1])) {
+  process.exitCode = await main(process.argv.slice(2), processContext());
+}
+
+/** Whether the program was started with this file, also through npm's link to it. */
+function isThisFile(path: string): boolean {
+  try {
+    return realpathSync(path) === fileURLToPath(import.meta.url);
+  } catch {
+    return false;
+  }
+}

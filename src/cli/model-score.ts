@@ -1,0 +1,128 @@
+/**
+ * `aha model score`: per-token log-probabilities of given token sequences, to compare a model with other programs.
+ *
+ * The convention is that of transformers: for tokens t₀ … tₙ₋₁ the result has n − 1 numbers, the i-th being
+ * log softmax(logits / temperature) of tᵢ₊₁ given t₀ … tᵢ. The first token has none.
+ */
+
+import type { Engine } from "../engine/engine.ts";
+import { createLocalEngine } from "../engine/local/create.ts";
+import { ConfigError, DataError, EngineError } from "../errors.ts";
+import { readTextFile } from "../files.ts";
+import type { CommandContext } from "./command.ts";
+import { numberOption, parseOptions } from "./parse-options.ts";
+
+const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
+
+const OPTIONS = {
+  tokens: { type: "string" },
+  temperature: { type: "string", default: "1" },
+  threads: { type: "string" },
+  json: { type: "boolean", default: false },
+} as const;
+
+/** Runs the subcommand with the arguments after `aha model score`. */
+export async function runModelScore(args: readonly string[], context: CommandContext): Promise<number> {
+  const { values, positionals } = parseOptions("model score", args, OPTIONS, ["DIR"]);
+  const directory = positionals[0]!;
+  if (values.tokens === undefined) {
+    throw new ConfigError("aha model score needs --tokens FILE, a JSON array of arrays of token ids.");
+  }
+  const temperature = numberOption("--temperature", values.temperature, isTemperature, "a number above 0");
+  const threads =
+    values.threads === undefined
+      ? {}
+      : { threads: numberOption("--threads", values.threads, isCount, "a whole number from 1") };
+  const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
+  const sequences = parseTokenSequences(text, values.tokens);
+  const engine = await createLocalEngine(directory, threads);
+  try {
+    const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
+    context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));
+  } finally {
+    await engine.dispose();
+  }
+  return 0;
+}
+
+function isTemperature(value: number): boolean {
+  return value > 0 && value < Number.POSITIVE_INFINITY;
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 1;
+}
+
+/** The token sequences of a JSON text: an array of arrays of at least two token ids. Throws DataError. */
+export function parseTokenSequences(text: string, where: string): Int32Array[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new DataError(`${where} is not JSON: ${(error as Error).message}`);
+  }
+  if (!Array.isArray(value))
+    throw new DataError(`${where}: expected an array of arrays of token ids, like [[5, 2, 7], [1, 4]].`);
+  return value.map((tokens: unknown, index) => {
+    const here = `${where}: sequence ${index}`;
+    if (!Array.isArray(tokens)) throw new DataError(`${here} is not an array of token ids.`);
+    if (tokens.length < 2) {
+      throw new DataError(
+        `${here} has ${tokens.length} tokens; at least 2 are needed, since the first has no log-probability.`,
+      );
+    }
+    const strange = tokens.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= 2 ** 31);
+    if (strange >= 0) {
+      const shown = JSON.stringify(tokens[strange]).slice(0, 40);
+      throw new DataError(`${here}, token ${strange}: expected a token id, a whole number from 0, not ${shown}.`);
+    }
+    return Int32Array.from(tokens as number[]);
+  });
+}
+
+/**
+ * Per sequence the log-probabilities, in nats, of its tokens from the second on. Throws DataError for a token outside of
+ * the vocabulary or a sequence beyond the context, before anything is computed.
+ */
+export async function scoreSequences(
+  engine: Engine,
+  sequences: readonly Int32Array[],
+  temperature: number,
+  where: string,
+): Promise<readonly Float32Array[]> {
+  const { vocabSize, maxContextTokens } = engine.info;
+  for (const [index, tokens] of sequences.entries()) {
+    const outside = tokens.findIndex((id) => id >= vocabSize);
+    if (outside >= 0) {
+      throw new DataError(
+        `${where}: sequence ${index}, token ${outside} is ${tokens[outside]}; the vocabulary ends at ${vocabSize - 1}.`,
+      );
+    }
+    if (tokens.length > maxContextTokens) {
+      throw new DataError(
+        `${where}: sequence ${index} has ${tokens.length} tokens; the model's context is ${maxContextTokens}.`,
+      );
+    }
+  }
+  if (sequences.length === 0) return [];
+  const data = sequences.map((tokens) => ({ promptTokens: tokens.slice(0, 1), completionTokens: tokens.slice(1) }));
+  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  if (!logprobs.every((row) => row.every(Number.isFinite))) {
+    throw new EngineError("The model's log-probabilities are not finite. Its weights are damaged or have diverged.");
+  }
+  return logprobs;
+}
+
+/** Nine significant digits give back every f32 exactly. */
+function toJson(rows: readonly Float32Array[]): string {
+  return JSON.stringify(rows.map((row) => Array.from(row, (value) => Number(value.toPrecision(9)))));
+}
+
+function report(rows: readonly Float32Array[]): string {
+  const lines = rows.map((row, index) => {
+    const sum = row.reduce((total, value) => total + value, 0);
+    const perplexity = Math.exp(-sum / row.length);
+    return `sequence ${index}: ${row.length} tokens, log-probability ${sum.toFixed(4)}, perplexity ${perplexity.toFixed(3)}\n`;
+  });
+  return lines.join("");
+}

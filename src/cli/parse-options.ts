@@ -1,0 +1,59 @@
+/**
+ * Command-line arguments over node:util's parseArgs, with errors that say what to type instead. Options are long names;
+ * a value follows as `--name value` or `--name=value`.
+ */
+
+import { type ParseArgsConfig, parseArgs } from "node:util";
+import { ConfigError, nearestName } from "../errors.ts";
+
+type OptionsConfig = NonNullable<ParseArgsConfig["options"]>;
+
+/**
+ * Option values by name, and as many positional arguments as `positionals` names (`["DIR"]`).
+ *
+ * @throws ConfigError for an unknown option (with the nearest name), a value that is missing or superfluous, or another
+ * number of positional arguments.
+ */
+export function parseOptions<T extends OptionsConfig>(
+  command: string,
+  args: readonly string[],
+  options: T,
+  positionals: readonly string[] = [],
+) {
+  const help = `See aha ${command.split(" ")[0]} --help.`;
+  const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
+  for (const token of tokens) {
+    if (token.kind !== "option" || Object.hasOwn(options, token.name)) continue;
+    const nearest = nearestName(token.name, Object.keys(options));
+    const hint = nearest === undefined ? "" : ` Did you mean --${nearest}?`;
+    throw new ConfigError(`aha ${command}: there is no option ${token.rawName}.${hint} ${help}`);
+  }
+  const parsed = strictly(command, args, options);
+  if (parsed.positionals.length !== positionals.length) {
+    const expected = positionals.length === 0 ? "no arguments but options" : positionals.join(" ");
+    const given = parsed.positionals.length === 0 ? "nothing" : parsed.positionals.join(" ");
+    throw new ConfigError(`aha ${command}: expected ${expected}, got ${given}. ${help}`);
+  }
+  return parsed;
+}
+
+function strictly<T extends OptionsConfig>(command: string, args: readonly string[], options: T) {
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new ConfigError(`aha ${command}: ${error.message.split("\n")[0]!.trim()}`);
+  }
+}
+
+/** A number given as an option's value; `accepts` and `expected` say which ones. Throws ConfigError. */
+export function numberOption(
+  option: string,
+  text: string,
+  accepts: (value: number) => boolean,
+  expected: string,
+): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (accepts(value)) return value;
+  throw new ConfigError(`${option} must be ${expected}, not ${JSON.stringify(text)}.`);
+}

@@ -1,0 +1,96 @@
+/** `aha reward`: scores saved completions with any of the rewards that recipes use. */
+
+import { readJsonl, requireText } from "../data/jsonl.ts";
+import { ConfigError, RunInterrupted } from "../errors.ts";
+import { createReward, rewardDescriptions } from "../rewards/registry.ts";
+import type { Reward, RewardResult } from "../rewards/reward.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { parseOptions } from "./parse-options.ts";
+
+const HELP = `Usage: aha reward NAME --in FILE.jsonl [--set option=value] [--json]
+
+Scores completions. Each line of FILE is a JSON object with the texts prompt and completion and the columns that the
+reward reads, e.g. {"prompt": "…<think>", "completion": "…</think>\\n<answer>…</answer>", "nums": [6, 3, 3], "target": 54}.
+Nothing of it is ever run as code. A score of null means that the reward cannot judge that line.
+
+Rewards
+${rewardDescriptions.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join("\n")}
+
+Options
+  --in FILE           the completions (required)
+  --set option=value  an option of the reward; may be repeated
+  --json              one JSON line {"line", "score", "reason"} per completion, instead of a table
+
+Example
+  aha reward equation --in completions.jsonl --set wrongScore=0.1 --json
+`;
+
+const OPTIONS = {
+  in: { type: "string" },
+  set: { type: "string", multiple: true },
+  json: { type: "boolean" },
+} as const;
+
+interface ScoredLine extends RewardResult {
+  readonly line: number;
+}
+
+export const command: Command = {
+  name: "reward",
+  summary: "score saved completions with a reward",
+  help: HELP,
+  run: async (args, context) => {
+    const { values, positionals } = parseOptions("reward", args, OPTIONS, ["NAME"]);
+    const reward = createReward(positionals[0]!, rewardOptions(values.set ?? []));
+    if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
+    // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
+    const scored = await scoreFile(reward, values.in, context);
+    for (const line of scored) context.out(`${values.json ? JSON.stringify(line) : tableRow(line)}\n`);
+    context.note(`${summarize(reward.name, scored)}\n`);
+    return 0;
+  },
+};
+
+async function scoreFile(reward: Reward, file: string, context: CommandContext): Promise<ScoredLine[]> {
+  const scored: ScoredLine[] = [];
+  for await (const row of readJsonl(file)) {
+    if (context.signal.aborted) throw new RunInterrupted("Stopped before the last line; nothing was printed.");
+    const prompt = requireText(row, "prompt");
+    const completion = requireText(row, "completion");
+    const { score, reason } = reward.judge({ prompt, completion, columns: row.fields });
+    scored.push({ line: row.line, score, reason });
+  }
+  return scored;
+}
+
+/** `a=1` → `{ a: 1 }`; a value that is not JSON is text. */
+function rewardOptions(settings: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    settings.map((setting) => {
+      const equals = setting.indexOf("=");
+      if (equals > 0) return [setting.slice(0, equals), jsonOrText(setting.slice(equals + 1))];
+      throw new ConfigError(`--set: expected option=value, got ${JSON.stringify(setting)}.`);
+    }),
+  );
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function tableRow({ line, score, reason }: ScoredLine): string {
+  return `${String(line).padStart(7)}  ${(score === null ? "-" : String(score)).padStart(6)}  ${reason}`;
+}
+
+function summarize(name: string, scored: readonly ScoredLine[]): string {
+  const scores = scored.flatMap(({ score }) => (score === null ? [] : [score]));
+  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+  const abstained = scored.length - scores.length;
+  const of = `${scores.length} completion${scores.length === 1 ? "" : "s"}`;
+  const average = scores.length === 0 ? "nothing was scored" : `mean ${mean.toFixed(4)} over ${of}`;
+  return `${name}: ${average}${abstained === 0 ? "" : `; ${abstained} could not be judged`}.`;
+}

@@ -1,0 +1,168 @@
+/** `aha run`: trains as a recipe says. */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../errors.ts";
+import { loadRecipe } from "../recipe/load.ts";
+import type { PipelineEvent, PipelineObserver } from "../recipe/observer.ts";
+import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
+import type { Recipe } from "../recipe/schema.ts";
+import { writeReport } from "../report/report.ts";
+import { isFreeForRun, RUN_FILES, RunDirectory } from "../run/run-directory.ts";
+import { readRun } from "../run/run-reader.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { parseOptions } from "./parse-options.ts";
+import { RunTerminal } from "./terminal.ts";
+import { resultsText } from "./terminal-results.ts";
+import { styleFor } from "./terminal-style.ts";
+
+/** Where runs go that are not told where. */
+const RUNS = "runs";
+
+const HELP = `Usage: aha run RECIPE [--set key=value]… [--out DIR] [--resume] [--json] [--quiet]
+
+Trains as the recipe (a YAML file) says and writes everything into one run directory: metrics, completions with their
+rewards, checkpoints, the trained model, summary.json, and report.html to read.
+
+Options
+  --set KEY=VALUE   replace one value of the recipe, e.g. --set seed=2 --set stages.r1-zero.iterations=50;
+                    may be repeated
+  --out DIR         the run directory; it must not exist or be empty (${RUNS}/NAME-SEED; if taken, NAME-SEED-2, …)
+  --resume          continue an interrupted run, with the same recipe and --set options
+  --json            what happens as JSON lines on standard output, instead of text
+  --quiet           only the result
+
+Ctrl-C stops after the current step with a checkpoint (exit code 130); a second Ctrl-C stops at once. Either way
+--resume goes on, and ends where an uninterrupted run would have ended.
+
+Examples
+  aha run recipes/countdown/tiny/recipe.yaml
+  aha run recipes/countdown/tiny/recipe.yaml --set seed=2 --out runs/second
+  aha run recipes/countdown/tiny/recipe.yaml --resume
+`;
+
+const OPTIONS = {
+  set: { type: "string", multiple: true },
+  out: { type: "string" },
+  resume: { type: "boolean" },
+  json: { type: "boolean" },
+  quiet: { type: "boolean" },
+} as const;
+
+export const command: Command = {
+  name: "run",
+  summary: "train as a recipe says",
+  help: HELP,
+  run: async (args, context) => {
+    const { values, positionals } = parseOptions("run", args, OPTIONS, ["RECIPE"]);
+    const recipe = await loadRecipe(positionals[0]!, values.set ?? []);
+    const resume = values.resume === true;
+    const path = values.out ?? (resume ? unfinishedRun(recipe) : freeRun(recipe));
+    const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
+    const mode = values.json ? "json" : values.quiet ? "quiet" : "text";
+    await train(run, { recipe, context, mode, shownPath: path });
+    return 0;
+  },
+};
+
+interface Session {
+  readonly recipe: Recipe;
+  readonly context: CommandContext;
+  readonly mode: "text" | "json" | "quiet";
+  /** The run directory as the user would type it. */
+  readonly shownPath: string;
+}
+
+async function train(run: RunDirectory, session: Session): Promise<void> {
+  const { recipe, context, mode, shownPath } = session;
+  const terminal =
+    mode === "text" ? new RunTerminal(recipe, { write: context.note, interactive: context.interactive }) : undefined;
+  terminal?.start(shownPath);
+  for (const warning of run.warnings) context.note(`Warning: ${warning}\n`);
+  const observe = observer(session, terminal);
+  const prepared = await prepareOrDiscard(run, recipe);
+  try {
+    await runPipeline(prepared, run, context.signal, observe);
+    await writeReport(run.path);
+    if (mode !== "json") printResult(run.path, session);
+  } finally {
+    terminal?.stop();
+    run.close();
+    await prepared.engine.dispose();
+  }
+}
+
+/** A run that cannot start leaves nothing behind; one that was to be resumed stays as it is. */
+async function prepareOrDiscard(run: RunDirectory, recipe: Recipe) {
+  try {
+    return await prepareRecipe(recipe, run);
+  } catch (error) {
+    if (run.isNew) run.discard();
+    else run.close();
+    throw error;
+  }
+}
+
+function observer({ context, mode }: Session, terminal: RunTerminal | undefined): PipelineObserver {
+  if (mode === "json") {
+    return (event) => {
+      const line = jsonLine(event);
+      if (line !== undefined) context.out(`${JSON.stringify(line)}\n`);
+    };
+  }
+  return (event) => terminal?.observe(event);
+}
+
+/** An event as programs get it: the answers to held-out problems stay in the run directory, progress in between goes. */
+function jsonLine(event: PipelineEvent): object | undefined {
+  switch (event.type) {
+    case "progress":
+    case "evaluating":
+      return undefined;
+    case "evaluated": {
+      const { completions, ...record } = event.record;
+      return { type: event.type, ...record, problems: completions.length };
+    }
+    case "stage-started":
+    case "stage-finished":
+      return { ...event, stage: event.stage.name };
+    case "metrics":
+    case "timing":
+      return { type: event.type, stage: event.stage, ...event.row };
+    default:
+      return event;
+  }
+}
+
+function printResult(runPath: string, { context, shownPath }: Session): void {
+  const colours = context.interactive && process.stdout.isTTY === true;
+  const results = resultsText(readRun(runPath), styleFor(colours));
+  const report = join(shownPath, RUN_FILES.report);
+  const model = join(shownPath, RUN_FILES.model);
+  context.out(`\n${results}\n\nThe report: ${report}\nThe model:  ${model}\n`);
+}
+
+/** `runs/NAME-SEED`, or the first of `-2`, `-3`, … that is free. */
+function freeRun(recipe: Recipe): string {
+  for (let number = 1; ; number++) {
+    const path = runPath(recipe, number);
+    if (isFreeForRun(path)) return path;
+  }
+}
+
+/** The newest of the recipe's default directories that holds an unfinished run. */
+function unfinishedRun(recipe: Recipe): string {
+  let found: string | undefined;
+  for (let number = 1; existsSync(runPath(recipe, number)); number++) {
+    const path = runPath(recipe, number);
+    if (existsSync(join(path, RUN_FILES.recipe)) && !existsSync(join(path, RUN_FILES.summary))) found = path;
+  }
+  if (found !== undefined) return found;
+  throw new ConfigError(
+    `There is no unfinished run ${runPath(recipe, 1)} to resume. Name its directory with --out, or start without --resume.`,
+  );
+}
+
+function runPath(recipe: Recipe, number: number): string {
+  return join(RUNS, `${recipe.name}-${recipe.seed}${number === 1 ? "" : `-${number}`}`);
+}

@@ -1,0 +1,92 @@
+/** Where a stage stands, in one line: how far, how well, how fast, how long still. */
+
+import { clock, count, decimal, percent, plain } from "../report/numbers.ts";
+import type { TimingRecord } from "../run/records.ts";
+import type { MetricsRow, TrainProgress } from "../train/context.ts";
+
+/** Weight of the newest value in the running means. */
+const SMOOTHING = 0.1;
+const BAR_WIDTH = 16;
+
+export class StageProgress {
+  private readonly unit: string;
+  private readonly startedAt: number;
+  private readonly now: () => number;
+  private latest: TrainProgress | undefined;
+  private metrics: MetricsRow | undefined;
+  /** Units that were done when this session began. */
+  private doneBefore: number | undefined;
+  private tokensPerSecond: number | undefined;
+  private previousTokens: number | undefined;
+  private readonly means = new Map<string, number>();
+
+  /** `unit`: what is counted, e.g. `step`. */
+  constructor(unit: string, now: () => number = () => performance.now()) {
+    this.unit = unit;
+    this.now = now;
+    this.startedAt = now();
+  }
+
+  progress(progress: TrainProgress): void {
+    this.doneBefore ??= progress.phase === "training" ? progress.done - 1 : progress.done;
+    this.latest = progress;
+  }
+
+  row(row: MetricsRow): void {
+    this.metrics = row;
+    for (const [name, value] of Object.entries(row)) {
+      const mean = this.means.get(name);
+      this.means.set(name, mean === undefined ? value : mean + SMOOTHING * (value - mean));
+    }
+  }
+
+  timing(row: Omit<TimingRecord, "stage">): void {
+    const tokens = this.metrics?.num_tokens;
+    if (tokens !== undefined && this.previousTokens !== undefined && row.step_time) {
+      const speed = (tokens - this.previousTokens) / row.step_time;
+      this.tokensPerSecond =
+        this.tokensPerSecond === undefined ? speed : this.tokensPerSecond + SMOOTHING * (speed - this.tokensPerSecond);
+    }
+    this.previousTokens = tokens;
+  }
+
+  /** The line. */
+  text(): string {
+    if (this.latest === undefined) return "";
+    const { done, total } = this.latest;
+    const parts = [`${bar(done / total)} ${this.unit} ${done}/${total}`, ...this.numbers()];
+    if (this.tokensPerSecond !== undefined) parts.push(`${count(this.tokensPerSecond)} tokens/s`);
+    const left = this.secondsLeft();
+    if (left !== undefined && done < total) parts.push(`${clock(left)} left`);
+    return parts.join("  ");
+  }
+
+  /** The numbers that matter for the stage: rewards where there are any, else the loss. */
+  private numbers(): string[] {
+    const mean = (name: string) => this.means.get(name);
+    if (mean("reward") === undefined) {
+      return mean("loss") === undefined ? [] : [`loss ${plain(mean("loss"))}`];
+    }
+    return [
+      `reward ${mean("reward")!.toFixed(2)}`,
+      `solved ${percent(mean("solve_rate"))}`,
+      `tries ${decimal(mean("tries/mean"))}`,
+      `length ${plain(mean("completions/mean_length"))}`,
+    ];
+  }
+
+  private secondsLeft(): number | undefined {
+    if (this.latest === undefined || this.doneBefore === undefined) return undefined;
+    const { done, total, sampled, phase } = this.latest;
+    // Sampling is most of an iteration: count what is sampled of the one that is going on.
+    const part = phase === "sampling" && sampled ? (0.7 * sampled.finished) / Math.max(1, sampled.total) : 0;
+    const doneHere = done - this.doneBefore + part;
+    if (doneHere <= 0.05) return undefined;
+    return ((this.now() - this.startedAt) / 1000 / doneHere) * (total - done - part);
+  }
+}
+
+function bar(share: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * BAR_WIDTH);
+  return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)}`;
+}

@@ -1,0 +1,142 @@
+/**
+ * A run as a person follows it: what is happening and why, in words for somebody who has never seen reinforcement
+ * learning, with one line of progress. It only watches; nothing here decides anything.
+ */
+
+import type { PipelineEvent } from "../recipe/observer.ts";
+import type { Recipe, StageConfig } from "../recipe/schema.ts";
+import { count, decimal, percent, plain } from "../report/numbers.ts";
+import type { EvaluationRecord } from "../run/records.ts";
+import { StatusLine } from "./terminal-line.ts";
+import { StageProgress } from "./terminal-progress.ts";
+import { type Style, styleFor, wrap } from "./terminal-style.ts";
+
+/** Text is set no wider than this, however wide the terminal. */
+const TEXT_WIDTH = 92;
+
+export class RunTerminal {
+  private readonly write: (text: string) => void;
+  private readonly style: Style;
+  private readonly status: StatusLine;
+  private readonly recipe: Recipe;
+  private progress: StageProgress | undefined;
+  /** The newest sampled evaluation of the run. */
+  private lastEvaluation: EvaluationRecord | undefined;
+
+  constructor(recipe: Recipe, options: { readonly write: (text: string) => void; readonly interactive: boolean }) {
+    this.recipe = recipe;
+    this.write = options.write;
+    this.style = styleFor(options.interactive);
+    this.status = new StatusLine({ ...options, columns: () => process.stderr.columns ?? 100 });
+  }
+
+  /** The first lines: what is asked, and where the answer will lie. */
+  start(runPath: string): void {
+    const { name, seed, question } = this.recipe;
+    this.line(`${this.style.bold(name)}, seed ${seed} → ${runPath}`);
+    this.paragraph(question);
+  }
+
+  /** A sentence that does not belong to an event. */
+  note(text: string): void {
+    this.paragraph(text);
+  }
+
+  observe(event: PipelineEvent): void {
+    switch (event.type) {
+      case "ready": {
+        const { parameterCount, name } = event.engine;
+        const model = this.recipe.model.init
+          ? "random weights: it knows nothing yet"
+          : `weights of ${this.recipe.model.path}`;
+        this.paragraph(`The model: ${count(parameterCount)} parameters, ${model}. Computed by ${name}.`);
+        if (event.resumedFrom) this.paragraph(`Continuing from checkpoint ${event.resumedFrom}.`);
+        return;
+      }
+      case "stage-started":
+        return this.stageStarted(event);
+      case "progress":
+        this.progress?.progress(event.progress);
+        return this.status.update(() => `  ${this.progress?.text() ?? ""}`);
+      case "metrics":
+        return this.progress?.row(event.row);
+      case "timing":
+        return this.progress?.timing(event.row);
+      case "evaluating":
+        return this.status.update(() => `  testing on held-out problems: ${event.finished}/${event.total}`);
+      case "evaluated":
+        return this.evaluated(event.record);
+      case "stage-finished":
+      case "finished":
+        return;
+      default:
+        return event satisfies never;
+    }
+  }
+
+  /** Leaves the terminal as a program should that is about to say something else. */
+  stop(): void {
+    this.status.keep();
+  }
+
+  private stageStarted({ stage, index, count: stages, stepsDone }: Extract<PipelineEvent, { type: "stage-started" }>) {
+    this.status.keep();
+    this.progress = new StageProgress(stage.trainer === "grpo" ? "iteration" : "step");
+    this.write("\n");
+    this.line(this.style.bold(`Stage ${index + 1} of ${stages}: ${stage.name}`));
+    this.paragraph(explanation(stage));
+    if (stepsDone > 0) this.paragraph(`${count(stepsDone)} steps of it are done already.`);
+  }
+
+  private evaluated(record: EvaluationRecord): void {
+    if (record.decoding === "greedy") return this.status.clear();
+    // The end of a stage is worth a last look at its numbers.
+    if (record.moment === "after" && this.progress) this.status.update(() => `  ${this.progress!.text()}`, true);
+    this.status.keep();
+    const { solveRate, tries, meanLength } = record.statistics;
+    const was = this.lastEvaluation?.statistics.solveRate;
+    const change = was === undefined ? "" : this.style.dim(` (it was ${percent(was)})`);
+    this.line(
+      `  ${WHEN[record.moment]}: ${this.style.bold(`${percent(solveRate)} solved`)}${change} of ` +
+        `${record.completions.length} problems it never trains on; ${decimal(tries)} tries, ${plain(meanLength)} tokens each`,
+    );
+    this.lastEvaluation = record;
+    if (record.moment === "after") this.progress = undefined;
+  }
+
+  private line(text: string): void {
+    this.status.clear();
+    this.write(`${text}\n`);
+  }
+
+  private paragraph(text: string): void {
+    for (const line of wrap(text, TEXT_WIDTH)) this.line(`  ${line}`);
+  }
+}
+
+const WHEN: Readonly<Record<EvaluationRecord["moment"], string>> = {
+  before: "At the start",
+  during: "On the way",
+  after: "At its end",
+};
+
+/** What a stage does, for somebody who has not seen one. */
+function explanation(stage: StageConfig): string {
+  switch (stage.trainer) {
+    case "sft":
+      return (
+        "Learning from examples: the model reads worked solutions and learns to write like them. " +
+        `${count(stage.steps)} steps of up to ${count(stage.batchTokens)} tokens. The loss is its surprise; it should fall.`
+      );
+    case "grpo": {
+      const rewards = stage.rewards.map(({ name }) => name).join(" + ");
+      return (
+        `Learning by doing, without examples: in each of ${count(stage.iterations)} iterations it gets ` +
+        `${stage.promptsPerIteration} problems and writes ${stage.groupSize} answers to each. Rules score them (${rewards}). ` +
+        "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think."
+      );
+    }
+    default:
+      return stage satisfies never;
+  }
+}

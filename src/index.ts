@@ -1,0 +1,93 @@
+/**
+ * Aha's public API: what a program that trains a model imports. Everything that is exported here is kept stable;
+ * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
+ */
+
+// The engine: sample, forwardBackward, optimStep, saveState.
+export type {
+  AdamParams,
+  Datum,
+  Engine,
+  EngineInfo,
+  ForwardBackwardResult,
+  ForwardResult,
+  OptimStepResult,
+  PolicyName,
+  SampledSequence,
+  SampleProgress,
+  SamplePrompt,
+  SamplingParams,
+  ScoreDatum,
+} from "./engine/engine.ts";
+export { createLocalEngine, type LocalEngineOptions } from "./engine/local/create.ts";
+
+// Errors and random numbers.
+export {
+  AhaError,
+  CheckpointError,
+  ConfigError,
+  DataError,
+  DivergenceError,
+  EngineError,
+  RunDirError,
+  RunInterrupted,
+} from "./errors.ts";
+
+// Evaluation.
+export { type EvaluatedCompletion, type Evaluation, type EvaluationOptions, evaluate } from "./eval/evaluate.ts";
+export { wilsonInterval } from "./eval/interval.ts";
+export { majorityAnswer } from "./eval/majority-vote.ts";
+export { passAtK } from "./eval/pass-at-k.ts";
+export { reflectionWords } from "./eval/reflection.ts";
+
+// Losses, as data.
+export type { CrossEntropyLoss, GrpoLoss, LossSpec } from "./losses/loss-spec.ts";
+
+// Models: Hugging Face directories, and new ones from random weights.
+export { loadModel, saveModel } from "./model/checkpoint.ts";
+export { type InitScheme, initializeParameters } from "./model/initialize.ts";
+export type { Architecture, ModelConfig } from "./model/model-config.ts";
+export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
+export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
+export { hashString, Random, uniformAt } from "./random.ts";
+
+// Rewards.
+export { createReward, rewardNames } from "./rewards/registry.ts";
+export type { Reward, RewardInput, RewardResult } from "./rewards/reward.ts";
+
+// Rollouts: the parts that reinforcement learning is made of.
+export { type GroupAdvantages, groupAdvantages, type ScaleRewards } from "./rollout/advantages.ts";
+export {
+  type Completion,
+  judgeCompletions,
+  type NumberedProblem,
+  type Rollout,
+  type SamplingOptions,
+  sampleCompletions,
+  type WeightedReward,
+} from "./rollout/collect.ts";
+export { type LossType, lossWeights } from "./rollout/loss-weights.ts";
+
+// Tasks.
+export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";
+export type { Demonstration, Problem, Task, Verdict } from "./tasks/task.ts";
+
+// Tokenizers.
+export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
+export { loadTokenizer } from "./tokenizer/huggingface.ts";
+export type { Message, Tokenizer } from "./tokenizer/tokenizer.ts";
+
+// Trainers.
+export type {
+  MetricsRow,
+  RolloutRow,
+  StageLog,
+  TrainContext,
+  TrainerState,
+  TrainOutcome,
+  TrainProgress,
+} from "./train/context.ts";
+export { trainGrpo } from "./train/grpo.ts";
+export { type GrpoConfig, grpoConfigSchema } from "./train/grpo-config.ts";
+export { trainSft } from "./train/sft.ts";
+export { type SftConfig, sftConfigSchema } from "./train/sft-config.ts";

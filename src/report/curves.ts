@@ -1,0 +1,144 @@
+/** Which curves a stage's page shows, and what to see in each. */
+
+import type { EvaluationRecord, MetricsRecord } from "../run/records.ts";
+import type { RunSnapshot } from "../run/run-reader.ts";
+import { type ChartSeries, type ChartSpec, chart } from "./chart.ts";
+import type { Html } from "./html.ts";
+import { percent } from "./numbers.ts";
+
+/** A chart of metrics by name; it is left out where the stage has none of them. */
+interface Curve {
+  readonly title: string;
+  readonly caption: string;
+  readonly metrics: Readonly<Record<string, string>>;
+  readonly yMin?: number;
+  readonly yMax?: number;
+  readonly format?: (value: number) => string;
+  /** The statistic of held-out evaluations that belongs into it. */
+  readonly heldOut?: string;
+}
+
+const CURVES: readonly Curve[] = [
+  {
+    title: "Solve rate",
+    caption: "Share of training answers that are right, and the same on problems it never trains on.",
+    metrics: { solve_rate: "training problems" },
+    yMin: 0,
+    format: percent,
+    heldOut: "solveRate",
+  },
+  {
+    title: "Reward",
+    caption: "What the rules gave on average: the only thing that this stage learns from.",
+    metrics: { reward: "reward" },
+  },
+  {
+    title: "Tries",
+    caption: "Attempts per answer. Rising tries mean that the model searches longer before it settles.",
+    metrics: { "tries/mean": "tries" },
+    yMin: 0,
+    heldOut: "tries",
+  },
+  {
+    title: "Length",
+    caption: "Tokens per answer, and those of answers that ended by themselves.",
+    metrics: { "completions/mean_length": "all", "completions/mean_terminated_length": "ended" },
+    yMin: 0,
+  },
+  {
+    title: "Form",
+    caption: "Well-formed answers should stay near the top, answers cut at the length limit near the bottom.",
+    metrics: { format_rate: "well-formed", "completions/clipped_ratio": "cut off" },
+    yMin: 0,
+    yMax: 1,
+    format: percent,
+  },
+  {
+    title: "Groups without signal",
+    caption: "Groups whose answers all got the same reward teach nothing.",
+    metrics: { frac_reward_zero_std: "share of groups" },
+    yMin: 0,
+    yMax: 1,
+    format: percent,
+  },
+  {
+    title: "Loss",
+    caption: "Cross-entropy of the demonstrations' tokens, in nats.",
+    metrics: { loss: "loss" },
+  },
+  {
+    title: "Entropy",
+    caption: "How undecided the policy is per token, in nats. Near zero it has stopped exploring.",
+    metrics: { entropy: "entropy" },
+    yMin: 0,
+  },
+  {
+    title: "Distance from the reference",
+    caption: "KL divergence (k3) from the policy that the stage started with.",
+    metrics: { kl: "KL" },
+    yMin: 0,
+  },
+  {
+    title: "Clipped tokens",
+    caption: "Share of tokens whose probability had already moved as far as one update may move it.",
+    metrics: { "clip_ratio/high_mean": "upwards", "clip_ratio/low_mean": "downwards" },
+    yMin: 0,
+    format: percent,
+  },
+  {
+    title: "Gradient norm",
+    caption: "Size of each step's gradient before clipping. Spikes announce trouble.",
+    metrics: { grad_norm: "norm" },
+    yMin: 0,
+  },
+  {
+    title: "Learning rate",
+    caption: "As the schedule sets it.",
+    metrics: { learning_rate: "rate" },
+    yMin: 0,
+  },
+];
+
+/** The loss of a policy gradient says nothing about learning: its curve would only mislead. */
+const WITHOUT_LOSS = new Set(["grpo"]);
+
+/** The charts of one stage. */
+export function stageCurves(run: RunSnapshot, stage: string, trainer: string): Html[] {
+  const rows = run.metrics.filter((row) => row.stage === stage);
+  return CURVES.flatMap((curve) => {
+    if ("loss" in curve.metrics && WITHOUT_LOSS.has(trainer)) return [];
+    const series = Object.entries(curve.metrics).map(([name, label]) => seriesOf(rows, name, label));
+    if (series.every(({ points }) => points.every(({ y }) => y === 0))) return [];
+    const { metrics: _, heldOut, ...spec } = curve;
+    const evaluations = heldOut && series[0]!.points.length > 0 ? heldOutPoints(run, stage, heldOut) : [];
+    const drawn: ChartSpec = { ...spec, xLabel: "optimizer step", series, evaluations };
+    return chart(drawn) ?? [];
+  });
+}
+
+function seriesOf(rows: readonly MetricsRecord[], name: string, label: string): ChartSeries {
+  const points = rows.flatMap((row) => {
+    const y = row[name];
+    return typeof y === "number" ? [{ x: row.step, y }] : [];
+  });
+  return { label, points };
+}
+
+/** Held-out evaluations of the stage; that before it is the one after the stage before, or the run's first. */
+function heldOutPoints(run: RunSnapshot, stage: string, statistic: string) {
+  const sampled = run.evaluations.filter(({ decoding }) => decoding === "sampled");
+  const own = sampled.findIndex((record) => record.stage === stage && record.moment !== "before");
+  const points = sampled
+    .filter((record) => record.stage === stage && record.moment !== "before")
+    .map(pointOf(statistic));
+  const start = own > 0 ? sampled[own - 1] : undefined;
+  return start ? [{ ...pointOf(statistic)(start), x: 0 }, ...points] : points;
+}
+
+function pointOf(statistic: string) {
+  return (record: EvaluationRecord) => {
+    const y = record.statistics[statistic] ?? 0;
+    const [low, high] = record.intervals[statistic] ?? [y, y];
+    return { x: record.step, y, low: low ?? y, high: high ?? y };
+  };
+}

@@ -1,0 +1,196 @@
+/**
+ * `report.html`: one page that tells a complete run. It asks for nothing from the network and runs no script, so it can
+ * be opened from disk, mailed and archived. Everything in it comes from the run directory.
+ */
+
+import { join } from "node:path";
+import { RunDirError } from "../errors.ts";
+import { writeWhole } from "../files.ts";
+import { recipeToYaml } from "../run/recipe-file.ts";
+import { RUN_FILES } from "../run/run-directory.ts";
+import { type RunSnapshot, readRun } from "../run/run-reader.ts";
+import type { EvaluatedState, RunSummary, StageSummary } from "../run/summary.ts";
+import {
+  type AnswerPair,
+  answerPairs,
+  comparisonRows,
+  evaluationsOf,
+  pairsToShow,
+  type StateEvaluations,
+} from "./comparison.ts";
+import { completionHtml } from "./completion.ts";
+import { stageCurves } from "./curves.ts";
+import { type Html, html } from "./html.ts";
+import { clock, count, decimal, percent, plain } from "./numbers.ts";
+import { STYLE } from "./style.ts";
+
+/** Writes the report of a complete run into its directory; returns the file's path. */
+export async function writeReport(runPath: string): Promise<string> {
+  const path = join(runPath, RUN_FILES.report);
+  await writeWhole(path, reportHtml(readRun(runPath)));
+  return path;
+}
+
+/**
+ * The page.
+ *
+ * @throws RunDirError where the run is not complete
+ */
+export function reportHtml(run: RunSnapshot): string {
+  const { summary } = run;
+  if (summary === undefined)
+    throw new RunDirError(`The run in ${run.path} is not complete; it has no summary to report.`);
+  const states = comparedStates(run, summary);
+  const page = html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>${summary.recipe} · Aha</title>
+<style>
+STYLE_SHEET</style>
+</head>
+<body>
+<main>
+<h1>${summary.recipe}</h1>
+<p class="question">${summary.question}</p>
+<p class="soft">Seed ${summary.seed} · ${count(summary.model.parameters)} parameters · ${clock(summary.seconds)} · Aha</p>
+${headline(states)}
+${states.length > 1 ? comparisonTable(states) : undefined}
+${answers(states)}
+${summary.stages.map((stage) => stageSection(run, stage))}
+${lineage(summary)}
+<h2>The recipe</h2>
+<details><summary>As it was run, every default filled in</summary><pre>${recipeToYaml(run.recipe)}</pre></details>
+</main>
+</body>
+</html>
+`;
+  return page.text.replace("STYLE_SHEET", () => STYLE);
+}
+
+/** A state of the summary with its evaluations. */
+interface ComparedState extends StateEvaluations {
+  readonly state: EvaluatedState;
+}
+
+/** The start, before and after; each state once. */
+function comparedStates(run: RunSnapshot, summary: RunSummary): ComparedState[] {
+  const states = new Map([summary.start, summary.before, summary.after].map((state) => [state.afterStage, state]));
+  return [...states.values()].flatMap((state) => {
+    const evaluations = evaluationsOf(run, state);
+    return evaluations ? [{ state, ...evaluations }] : [];
+  });
+}
+
+/** The last two of the states: before and after. */
+function beforeAndAfter(states: readonly ComparedState[]): [ComparedState, ComparedState] | undefined {
+  const [before, after] = states.slice(-2);
+  return before && after ? [before, after] : undefined;
+}
+
+function headline(states: readonly ComparedState[]): Html | undefined {
+  const pair = beforeAndAfter(states);
+  if (pair === undefined) return undefined;
+  const [before, after] = pair.map(({ sampled }) => sampled.statistics);
+  const item = (name: string, label: string, format: (value: number | null | undefined) => string) =>
+    html`<li><b>${format(before![name])} → ${format(after![name])}</b>${label}</li>`;
+  return html`<ul class="headline">
+${item("solveRate", "of the held-out problems solved", percent)}
+${item("tries", "tries per problem", decimal)}
+${item("meanLength", "tokens per answer", plain)}
+</ul>`;
+}
+
+function comparisonTable(states: readonly ComparedState[]): Html {
+  const problems = states[0]!.sampled.completions.length;
+  return html`<h2>Before and after</h2>
+<div class="scroll"><table>
+<caption>${problems} held-out answers at each point, sampled at temperature 1 unless it says greedy; 95 % intervals.</caption>
+<thead><tr><td></td>${states.map(({ state }) => html`<th scope="col">${state.moment}</th>`)}</tr></thead>
+<tbody>${comparisonRows(states).map(
+    ({
+      label,
+      meaning,
+      cells,
+    }) => html`<tr><th scope="row">${label}<span class="meaning">${meaning}</span></th>${cells.map(
+      ({ value, interval }) =>
+        html`<td>${value}${interval ? html`<span class="interval">${interval}</span>` : undefined}</td>`,
+    )}</tr>
+`,
+  )}</tbody>
+</table></div>`;
+}
+
+const CHANGES: Readonly<Record<AnswerPair["change"], string>> = {
+  gained: "Solved only afterwards",
+  missed: "Not solved, before or after",
+  lost: "Solved only before",
+  kept: "Solved before and after",
+};
+
+function answers(states: readonly ComparedState[]): Html | undefined {
+  const pair = beforeAndAfter(states);
+  if (pair === undefined) return undefined;
+  const [before, after] = pair;
+  const pairs = answerPairs(before.sampled, after.sampled);
+  const shown = pairsToShow(pairs);
+  if (shown.length === 0) return undefined;
+  // One of each kind is seen without opening anything.
+  const open = shown.filter(({ change }, i) => shown.findIndex((other) => other.change === change) === i);
+  const more = shown.filter((one) => !open.includes(one));
+  const kinds = (Object.keys(CHANGES) as AnswerPair["change"][])
+    .map((change) => `${CHANGES[change].toLowerCase()}: ${pairs.filter((one) => one.change === change).length}`)
+    .join(" · ");
+  return html`<h2>The same problems, answered before and after</h2>
+<p class="soft">Of ${pairs.length} problems, ${kinds}. A few of each kind, each answered with the same luck of the draw.
+Numbered lines are the tries.</p>
+${open.map(problem)}
+${more.length > 0 ? html`<details><summary>${more.length} more problems</summary>${more.map(problem)}</details>` : undefined}`;
+}
+
+function problem({ before, after, change }: AnswerPair): Html {
+  return html`<article class="problem"><h3>${problemTitle(before.prompt)}
+<span class="soft">${CHANGES[change].toLowerCase()}</span></h3><div class="sides">
+${side("before", before)}
+${side("after", after)}
+</div></article>
+`;
+}
+
+function side(when: string, answer: AnswerPair["before"]): Html {
+  const verdict = answer.solved
+    ? html`<span class="badge right">✓ right</span>`
+    : html`<span class="badge wrong">✗ wrong</span>`;
+  const cut = answer.finishReason === "length" ? ", cut off" : "";
+  return html`<div><h4>${when} · ${answer.tries === 1 ? "1 try" : `${plain(answer.tries)} tries`} · ${answer.lengthTokens} tokens${cut} ${verdict}</h4>
+${completionHtml(answer.completion)}</div>`;
+}
+
+/** The prompt without the tag that opens the thinking. */
+function problemTitle(prompt: string): string {
+  return prompt.replace(/<think>\s*$/, "").trim();
+}
+
+const TRAINERS: Readonly<Record<string, string>> = {
+  sft: "supervised fine-tuning: imitating demonstrations",
+  grpo: "GRPO: reinforcement learning from rule rewards",
+};
+
+function stageSection(run: RunSnapshot, stage: StageSummary): Html {
+  return html`<h2>${stage.name}</h2>
+<p class="soft">${TRAINERS[stage.trainer] ?? stage.trainer} · ${count(stage.steps)} steps · ${count(stage.numTokens)} tokens ·
+${clock(stage.seconds)}</p>
+<div class="charts">${stageCurves(run, stage.name, stage.trainer)}</div>`;
+}
+
+function lineage(summary: RunSummary): Html {
+  return html`<h2>What came from what</h2>
+<div class="scroll"><table><thead><tr><th scope="col">stage</th><th scope="col">trainer</th><th scope="col">started from</th><th scope="col">made</th></tr></thead>
+<tbody>${summary.stages.map(
+    (stage) =>
+      html`<tr><th scope="row">${stage.name}</th><td>${stage.trainer}</td><td>${stage.from}</td><td>checkpoints/${stage.made}</td></tr>`,
+  )}</tbody></table></div>
+<p class="soft">The last of them, as a model that other programs load, is in <code>model/</code>.</p>`;
+}

@@ -1,0 +1,56 @@
+/**
+ * `summary.json`: the run in one small file. What it was, what each stage made, and how held-out problems were answered
+ * at its start, before reinforcement learning, and after everything.
+ */
+
+import { z } from "zod";
+
+const statistics = z.record(z.string(), z.number().nullable());
+
+/**
+ * One state of the policy. Its statistics (solveRate, formatRate, meanLength, tries, …) sampled at temperature 1 stand
+ * beside these keys; the whole evaluation, with every answer, is in evaluations.jsonl.
+ */
+const evaluatedStateSchema = z.looseObject({
+  /** The stage whose end this is; null: the start of the run. */
+  afterStage: z.string().nullable(),
+  /** In words, e.g. `after cold-start, before r1-zero`. */
+  moment: z.string(),
+  intervals: z.record(z.string(), z.tuple([z.number().nullable(), z.number().nullable()])),
+  greedy: statistics,
+});
+
+const stageSummarySchema = z.object({
+  name: z.string(),
+  trainer: z.string(),
+  /** Optimizer steps. */
+  steps: z.int(),
+  /** Tokens that were trained on or sampled, prompts included. */
+  numTokens: z.number(),
+  /** Time in its steps, without evaluations. */
+  seconds: z.number(),
+  /** The checkpoint it started from; `initial` is the recipe's model. */
+  from: z.string(),
+  /** The checkpoint with its result. */
+  made: z.string(),
+});
+
+export const runSummarySchema = z.object({
+  recipe: z.string(),
+  question: z.string(),
+  seed: z.int(),
+  recipeHash: z.string(),
+  /** Seconds of work, all sessions together. */
+  seconds: z.number(),
+  model: z.object({ parameters: z.int(), vocabSize: z.int() }),
+  /** Before the first stage. */
+  start: evaluatedStateSchema,
+  /** What "before" means in this run is in its `moment`. */
+  before: evaluatedStateSchema,
+  after: evaluatedStateSchema,
+  stages: z.array(stageSummarySchema),
+});
+
+export type EvaluatedState = z.infer<typeof evaluatedStateSchema>;
+export type StageSummary = z.infer<typeof stageSummarySchema>;
+export type RunSummary = z.infer<typeof runSummarySchema>;

@@ -1,0 +1,110 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import type { CommandContext } from "../../src/cli/command.ts";
+import { command } from "../../src/cli/reward.ts";
+import { ConfigError, DataError } from "../../src/errors.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "aha-reward-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+let files = 0;
+
+function fileWith(...rows: readonly unknown[]): string {
+  const file = join(directory, `${files++}.jsonl`);
+  writeFileSync(file, rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row))).join("\n"));
+  return file;
+}
+
+async function run(args: readonly string[]): Promise<{ out: string; note: string }> {
+  let out = "";
+  let note = "";
+  const context: CommandContext = {
+    out: (text) => {
+      out += text;
+    },
+    note: (text) => {
+      note += text;
+    },
+    signal: new AbortController().signal,
+    interactive: false,
+  };
+  expect(await command.run(args, context)).toBe(0);
+  return { out, note };
+}
+
+const prompt = "…<think>";
+const right = { prompt, completion: "</think>\n<answer>6*9</answer>", nums: [6, 9], target: 54 };
+const wrong = { ...right, completion: "</think>\n<answer>6+9</answer>" };
+const without = { prompt, completion: "</think>\n<answer>6+9</answer>" };
+
+describe("aha reward", () => {
+  test("--json prints line, score and reason of every completion; the summary goes to standard error", async () => {
+    const { out, note } = await run(["equation", "--in", fileWith(right, "", wrong, without), "--json"]);
+    expect(
+      out
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { line: 1, score: 1, reason: "the answer is 54, with every number used once" },
+      { line: 3, score: 0, reason: "the answer is 15, not 54" },
+      { line: 4, score: null, reason: "cannot judge: nums is not a list of whole numbers" },
+    ]);
+    expect(note).toBe("equation: mean 0.5000 over 2 completions; 1 could not be judged.\n");
+  });
+
+  test("without --json it prints a table", async () => {
+    const { out, note } = await run(["format", "--in", fileWith(right)]);
+    expect(out).toBe("      1       1  has the form <think>…</think>, <answer>…</answer>\n");
+    expect(note).toBe("format: mean 1.0000 over 1 completion.\n");
+  });
+
+  test("--set gives the reward its options", async () => {
+    const { out } = await run(["equation", "--in", fileWith(wrong), "--set", "wrongScore=0.1", "--json"]);
+    expect(JSON.parse(out)).toMatchObject({ score: 0.1 });
+  });
+
+  test("an empty file is nothing to score", async () => {
+    expect(await run(["format", "--in", fileWith()])).toEqual({ out: "", note: "format: nothing was scored.\n" });
+  });
+
+  test("a bad line is named by file and line, and nothing is printed", async () => {
+    const file = fileWith(right, { prompt, completions: "x" });
+    let printed = "";
+    const context: CommandContext = {
+      out: (text) => {
+        printed += text;
+      },
+      note: () => {},
+      signal: new AbortController().signal,
+      interactive: false,
+    };
+    const scoring = command.run(["equation", "--in", file, "--json"], context);
+    await expect(scoring).rejects.toThrow(DataError);
+    await expect(scoring).rejects.toThrow(
+      `${file}:2: expected a text in the field completion, which is not there; ` +
+        "the fields of this line are: prompt, completions. Is completions meant?",
+    );
+    expect(printed).toBe("");
+    await expect(run(["format", "--in", fileWith(right, "{")])).rejects.toThrow(/:2: expected one JSON object/);
+  });
+
+  test.each([
+    [[], "NAME"],
+    [["equatoin", "--in", "x"], "Did you mean equation?"],
+    [["equation"], "--in FILE.jsonl is required"],
+    [["equation", "--in", "x", "--jsn"], "Did you mean --json?"],
+    [["equation", "--in", "x", "--set", "wrongScore"], 'expected option=value, got "wrongScore"'],
+    [["equation", "--in", "x", "--set", "wrongscore=1"], "did you mean wrongScore?"],
+    [["equation", "--in", "x", "--set", "wrongScore=high"], "wrongScore: invalid input"],
+  ])("%j is a ConfigError", async (args, message) => {
+    await expect(run(args)).rejects.toThrow(ConfigError);
+    await expect(run(args)).rejects.toThrow(message);
+  });
+
+  test("a file that does not exist is a DataError with its path", async () => {
+    await expect(run(["format", "--in", join(directory, "absent")])).rejects.toThrow(/Cannot read .*absent/);
+  });
+});
