@@ -73,6 +73,7 @@ export async function readTextFileIfPresent(
     await stat(path);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    // Any other refusal comes again below, and is reported there.
   }
   return readTextFile(path, limit);
 }

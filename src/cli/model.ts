@@ -84,7 +84,7 @@ async function runInit(args: readonly string[], context: CommandContext): Promis
   }
   if (tokenizerName === undefined) throw new ConfigError("aha model init needs --tokenizer, a name or a directory.");
   if (out === undefined) throw new ConfigError("aha model init needs --out DIR.");
-  const seed = numberOption("--seed", values.seed, Number.isSafeInteger, "a whole number");
+  const seed = numberOption("--seed", values.seed, isUint32, "a whole number from 0 to 4294967295");
   const init = initScheme(values.scheme);
   const tokenizer = await tokenizerOf(tokenizerName, values.largest);
   const config = preset !== undefined ? presetConfig(preset, tokenizer) : await configOf(configFile!, tokenizer);
@@ -141,6 +141,11 @@ async function configOf(file: string, tokenizer: HuggingFaceTokenizer): Promise<
 function initScheme(name: string): InitScheme {
   if (name === "scaled" || name === "normal") return { scheme: name };
   throw new ConfigError(`--scheme must be scaled or normal, not ${JSON.stringify(name)}.`);
+}
+
+/** Random streams are keyed by 32 bits of seed; more would be cut off unseen. */
+function isUint32(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < 2 ** 32;
 }
 
 async function requireFreshDirectory(path: string): Promise<void> {

@@ -8,6 +8,11 @@ import { ConfigError, nearestName } from "../errors.ts";
 
 type OptionsConfig = NonNullable<ParseArgsConfig["options"]>;
 
+/** What `parseOptions` returns: `values` by option name and the positional arguments. */
+export type ParsedOptions<T extends OptionsConfig> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: T; strict: true; allowPositionals: true }>
+>;
+
 /**
  * Option values by name, and as many positional arguments as `positionals` names (`["DIR"]`).
  *
@@ -19,7 +24,7 @@ export function parseOptions<T extends OptionsConfig>(
   args: readonly string[],
   options: T,
   positionals: readonly string[] = [],
-) {
+): ParsedOptions<T> {
   const help = `See aha ${command.split(" ")[0]} --help.`;
   const { tokens } = parseArgs({ args: [...args], options, strict: false, tokens: true });
   for (const token of tokens) {
@@ -37,7 +42,7 @@ export function parseOptions<T extends OptionsConfig>(
   return parsed;
 }
 
-function strictly<T extends OptionsConfig>(command: string, args: readonly string[], options: T) {
+function strictly<T extends OptionsConfig>(command: string, args: readonly string[], options: T): ParsedOptions<T> {
   try {
     return parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
   } catch (error) {

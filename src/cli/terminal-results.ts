@@ -8,6 +8,7 @@ import {
   tellingPair,
 } from "../report/comparison.ts";
 import { completionLines } from "../report/completion.ts";
+import type { EvaluatedCompletion } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import { printable, type Style } from "./terminal-style.ts";
 
@@ -50,17 +51,18 @@ function oneProblem(states: readonly StateEvaluations[], style: Style): string[]
     `  ${prompt}`,
     "",
     `  ${style.bold("before")}  ${style.bad("✗ wrong")}`,
-    ...answer(pair.before.completion, style),
+    ...answer(pair.before, style),
     "",
     `  ${style.bold("after")}   ${style.good("✓ right")}`,
-    ...answer(pair.after.completion, style),
+    ...answer(pair.after, style),
   ];
 }
 
-function answer(completion: string, style: Style): string[] {
+function answer({ completion, solved }: EvaluatedCompletion, style: Style): string[] {
   const lines = completionLines(completion).map(({ text, kind }) => {
     const line = `    ${kind === "answer" ? "answer: " : ""}${printable(text)}`;
-    return kind === "hit" ? style.good(line) : line;
+    if (kind !== "hit") return line;
+    return solved ? style.good(line) : style.bad(line);
   });
   if (lines.length <= MAX_LINES) return lines;
   const head = lines.slice(0, MAX_LINES / 2);

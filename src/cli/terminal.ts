@@ -54,23 +54,29 @@ export class RunTerminal {
         return;
       }
       case "stage-started":
-        return this.stageStarted(event);
+        this.stageStarted(event);
+        return;
       case "progress":
         this.progress?.progress(event.progress);
-        return this.status.update(() => `  ${this.progress?.text() ?? ""}`);
+        this.status.update(() => `  ${this.progress?.text() ?? ""}`);
+        return;
       case "metrics":
-        return this.progress?.row(event.row);
+        this.progress?.row(event.row);
+        return;
       case "timing":
-        return this.progress?.timing(event.row);
+        this.progress?.timing(event.row);
+        return;
       case "evaluating":
-        return this.status.update(() => `  testing on held-out problems: ${event.finished}/${event.total}`);
+        this.status.update(() => `  testing on held-out problems: ${event.finished}/${event.total}`);
+        return;
       case "evaluated":
-        return this.evaluated(event.record);
+        this.evaluated(event.record);
+        return;
       case "stage-finished":
       case "finished":
         return;
       default:
-        return event satisfies never;
+        event satisfies never;
     }
   }
 
@@ -89,7 +95,10 @@ export class RunTerminal {
   }
 
   private evaluated(record: EvaluationRecord): void {
-    if (record.decoding === "greedy") return this.status.clear();
+    if (record.decoding === "greedy") {
+      this.status.clear();
+      return;
+    }
     // The end of a stage is worth a last look at its numbers.
     if (record.moment === "after" && this.progress) this.status.update(() => `  ${this.progress!.text()}`, true);
     this.status.keep();

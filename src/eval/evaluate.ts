@@ -103,7 +103,11 @@ function verdictStatistics(verdicts: readonly Verdict[]): Record<string, number>
   const tries = sum(verdicts.map((verdict) => verdict.tries));
   const solved = sum(verdicts.map((verdict) => Number(verdict.solved)));
   const names = new Set(verdicts.flatMap((verdict) => Object.keys(verdict.statistics)));
-  const ofTask = [...names].map((name) => [name, mean(verdicts.map((verdict) => verdict.statistics[name] ?? 0))]);
+  const ofTask = [...names].map((name) => {
+    // A statistic that a completion lacks (a share of nothing) says nothing about it.
+    const values = verdicts.map((verdict) => verdict.statistics[name]).filter((value) => value !== undefined);
+    return [name, mean(values)];
+  });
   return {
     ...Object.fromEntries(ofTask),
     solveRate: mean(verdicts.map((verdict) => Number(verdict.solved))),

@@ -54,7 +54,10 @@ export interface LoweredGraph {
   readonly shapeInputs: readonly { readonly name: string; readonly dims: readonly Dim[] }[];
 }
 
-/** Lowers everything that the named outputs depend on. */
+/**
+ * Lowers everything that the named outputs depend on. Names that begin with `%` are the lowering's own. Throws GraphError
+ * for an output that is named like an input.
+ */
 export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tensor>>): LoweredGraph {
   const nodes: OnnxNode[] = [];
   const constants = new Map<string, { name: string; data: ConstantData; shape: readonly number[] }>();
@@ -63,7 +66,7 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
 
   const emit: Emitter = {
     node(type, inputs, { outputs: count = 1, microsoft = false, attributes = {} } = {}) {
-      const names = Array.from({ length: count }, () => `t${counter++}`);
+      const names = Array.from({ length: count }, () => `%${counter++}`);
       nodes.push({ type, domain: microsoft ? MICROSOFT : "", inputs, outputs: names, attributes });
       return names;
     },
@@ -71,7 +74,7 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
       const key = `${data.constructor.name} ${showShape(shape)} ${data.join(",")}`;
       let known = constants.get(key);
       if (!known) {
-        known = { name: `c${constants.size}`, data, shape };
+        known = { name: `%constant ${constants.size}`, data, shape };
         constants.set(key, known);
       }
       return known.name;
@@ -83,7 +86,7 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
       const key = showShape(dims);
       let known = shapeInputs.get(key);
       if (!known) {
-        known = { name: `shape ${key}`, dims };
+        known = { name: `%shape ${key}`, dims };
         shapeInputs.set(key, known);
       }
       return known.name;
@@ -103,6 +106,9 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
     });
   }
   for (const [name, tensor] of Object.entries(outputs)) {
+    if (graph.inputs.some((input) => input.name === name)) {
+      throw new GraphError(`an output is named ${name}, which is an input: a model has one name for one tensor`);
+    }
     nodes.push({ type: "Identity", domain: "", inputs: [names.get(tensor)!], outputs: [name], attributes: {} });
   }
 

@@ -14,7 +14,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
-import { readTextFile, readTextFileIfPresent } from "../files.ts";
+import { readTextFileIfPresent } from "../files.ts";
 import type { Architecture, ModelConfig } from "./model-config.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
@@ -98,7 +98,13 @@ const INERT_VALUES: Readonly<Record<string, readonly unknown[]>> = {
 export async function readModelConfig(directory: string): Promise<ModelConfig> {
   const limit = { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError };
   const path = join(directory, "config.json");
-  const config = parseModelConfig(await readTextFile(path, limit), path);
+  const text = await readTextFileIfPresent(path, limit);
+  if (text === undefined) {
+    throw new CheckpointError(
+      `${directory} has no config.json. Expected a model directory in the Hugging Face layout.`,
+    );
+  }
+  const config = parseModelConfig(text, path);
   const generationPath = join(directory, "generation_config.json");
   const generation = await readTextFileIfPresent(generationPath, limit);
   if (generation === undefined) return config;

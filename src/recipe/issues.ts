@@ -34,8 +34,7 @@ function describeIssue(issue: z.core.$ZodIssue, checked: Checked): string[] {
   const value = valueAt(root, issue.path);
   if (issue.code === "custom") return [`${at}${issue.message}.`];
   if (value === undefined) return [`${at}is missing; expected ${expectation(issue)}.`];
-  const known = issue.code === "invalid_value" ? issue.values.map(String) : [];
-  const nearest = typeof value === "string" ? nearestName(value, known) : undefined;
+  const nearest = typeof value === "string" ? nearestName(value, choices(issue).map(String)) : undefined;
   const hint = nearest === undefined ? "." : `; did you mean ${JSON.stringify(nearest)}?`;
   return [`${at}expected ${expectation(issue)}, got ${show(value)}${hint}`];
 }
@@ -52,16 +51,22 @@ function expectation(issue: z.core.$ZodIssue): string {
     case "invalid_type":
       return TYPE_NAMES[issue.expected] ?? issue.expected;
     case "invalid_value":
-      return oneOf(issue.values);
+      return oneOf(choices(issue));
     case "too_small":
       return bounded(issue.origin, issue.inclusive === false ? "more than" : "at least", Number(issue.minimum));
     case "too_big":
       return bounded(issue.origin, issue.inclusive === false ? "less than" : "at most", Number(issue.maximum));
     case "invalid_union":
-      return "options" in issue && issue.options ? oneOf(issue.options) : alternatives(issue.errors);
+      return choices(issue).length > 0 ? oneOf(choices(issue)) : alternatives(issue.errors);
     default:
       return lowerFirst(issue.message);
   }
+}
+
+/** The values that are allowed, where they can be listed. */
+function choices(issue: z.core.$ZodIssue): readonly unknown[] {
+  if (issue.code === "invalid_value") return issue.values;
+  return issue.code === "invalid_union" && "options" in issue ? (issue.options ?? []) : [];
 }
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {

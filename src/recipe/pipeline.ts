@@ -10,15 +10,15 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
+import { existsSync } from "node:fs";
 import { readAllJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
-import { RunInterrupted } from "../errors.ts";
+import { ConfigError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit } from "../rollout/collect.ts";
 import { checkpointName } from "../run/checkpoint.ts";
-import { recipeHash } from "../run/recipe-file.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
@@ -57,6 +57,7 @@ export interface PreparedRecipe {
 export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
   const { threads } = recipe.engine;
+  if (path !== undefined && !existsSync(path)) throw new ConfigError(`model.path: ${path} does not exist.`);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
     : path!;
@@ -236,7 +237,7 @@ class Pipeline {
       recipe: recipe.name,
       question: recipe.question,
       seed: recipe.seed,
-      recipeHash: recipeHash(recipe),
+      recipeHash: directory.recipeHash,
       seconds: directory.seconds,
       model: { parameters: parameterCount, vocabSize },
       ...comparedStates(recipe, evaluations),
@@ -249,11 +250,13 @@ class Pipeline {
 function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">): void {
   switch (stage.trainer) {
     case "sft":
-      return checkSft(parts, stage);
+      checkSft(parts, stage);
+      return;
     case "grpo":
-      return checkGrpo(parts, stage);
+      checkGrpo(parts, stage);
+      return;
     default:
-      return stage satisfies never;
+      stage satisfies never;
   }
 }
 

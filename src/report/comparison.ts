@@ -47,6 +47,31 @@ const STATISTICS: readonly StatisticLabel[] = [
   { name: "solvedPerTry", label: "solved per try", meaning: "how good a single guess is", format: percent },
   { name: "meanLength", label: "length", meaning: "tokens per answer, thinking included", format: plain },
   { name: "truncatedRate", label: "cut off", meaning: "answers that ran into the length limit", format: percent },
+  {
+    name: "gaveUp",
+    label: "gave up",
+    meaning: "a wrong answer that the thinking itself does not call right",
+    format: percent,
+  },
+  { name: "falseYes", label: "false yes", meaning: "calls a try right, and is wrong", format: percent },
+  {
+    name: "arithmeticRight",
+    label: "arithmetic right",
+    meaning: "share of the tries that are calculated well",
+    format: percent,
+  },
+  {
+    name: "wrongNumbers",
+    label: "wrong numbers",
+    meaning: "share of the tries that do not use the given numbers",
+    format: percent,
+  },
+  {
+    name: "repeatedTries",
+    label: "repeated tries",
+    meaning: "share of the tries that were made before",
+    format: percent,
+  },
 ];
 
 /** Names that a general reader is not shown: they say nothing about these tasks, or are shown elsewhere. */

@@ -29,9 +29,9 @@ export function completionLines(completion: string): CompletionLine[] {
     .filter(({ text }) => text !== "");
 }
 
-/** The completion as a list. */
-export function completionHtml(completion: string): Html {
+/** The completion as a list; where it is not `solved`, a try that it calls right was called so by mistake. */
+export function completionHtml(completion: string, solved: boolean): Html {
   const lines = completionLines(completion);
   if (lines.length === 0) return html`<p class="nothing">(nothing)</p>`;
-  return html`<ol class="lines">${lines.map(({ text, kind }) => html`<li class="${kind}">${text}</li>`)}</ol>`;
+  return html`<ol class="lines">${lines.map(({ text, kind }) => html`<li class="${kind === "hit" && !solved ? "hit mistaken" : kind}">${text}</li>`)}</ol>`;
 }

@@ -165,7 +165,7 @@ function side(when: string, answer: AnswerPair["before"]): Html {
     : html`<span class="badge wrong">✗ wrong</span>`;
   const cut = answer.finishReason === "length" ? ", cut off" : "";
   return html`<div><h4>${when} · ${answer.tries === 1 ? "1 try" : `${plain(answer.tries)} tries`} · ${answer.lengthTokens} tokens${cut} ${verdict}</h4>
-${completionHtml(answer.completion)}</div>`;
+${completionHtml(answer.completion, answer.solved)}</div>`;
 }
 
 /** The prompt without the tag that opens the thinking. */

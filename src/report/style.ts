@@ -61,7 +61,7 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 .lines li { overflow-wrap: anywhere; padding-left: 2.4em; text-indent: -2.4em; }
 .lines .try::before, .lines .hit::before { counter-increment: try; content: counter(try); color: var(--soft);
   display: inline-block; width: 2.4em; text-indent: 0; font-size: .8em; }
-.hit { color: var(--good); font-weight: 600; }
+.hit { color: var(--good); font-weight: 600; } .mistaken { color: var(--bad); }
 .lines .answer { margin-top: .5em; padding: 4px 8px; text-indent: 0; border-radius: 5px; background: var(--panel); }
 .answer::before { content: "answer "; color: var(--soft); } .nothing { color: var(--soft); font-style: italic; }
 details { border-top: 1px solid var(--line); padding: 10px 0; }

@@ -99,7 +99,8 @@ export class RunDirectory {
   readonly warnings: readonly string[];
   /** Made by `create` in this process, not resumed. */
   readonly isNew: boolean;
-  private readonly hash: string;
+  /** SHA-256 of the resolved recipe. */
+  readonly recipeHash: string;
   private readonly release: () => void;
   private readonly logs: Readonly<Record<PinnedLog, LogFile>>;
   private readonly diary: LogFile;
@@ -120,7 +121,7 @@ export class RunDirectory {
     },
   ) {
     this.path = path;
-    this.hash = recipeHash(recipe);
+    this.recipeHash = recipeHash(recipe);
     this.release = release;
     this.resumedFrom = found.resumedFrom;
     this.warnings = found.warnings;
@@ -156,7 +157,7 @@ export class RunDirectory {
         isNew: true,
         firstMade,
       });
-      run.event("started", { recipeHash: run.hash });
+      run.event("started", { recipeHash: run.recipeHash });
       return run;
     } catch (error) {
       release();
@@ -237,7 +238,7 @@ export class RunDirectory {
         step,
         stageComplete,
         trainerState: { ...trainerState },
-        recipeHash: this.hash,
+        recipeHash: this.recipeHash,
         seconds: this.seconds,
         logBytes: logBytes as Record<PinnedLog, number>,
       },

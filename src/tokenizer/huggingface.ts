@@ -65,6 +65,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
   readonly #cleanUp: boolean;
   readonly #unknown: { readonly id: number; readonly text: string } | null;
   readonly #chatTemplate: ChatTemplate | null;
+  readonly #tokenTexts = new Map<number, string>();
 
   /** `source` names the tokenizer in messages. Throws CheckpointError for files that are no tokenizer. */
   constructor(files: TokenizerFiles, source: string) {
@@ -118,6 +119,16 @@ export class HuggingFaceTokenizer implements Tokenizer {
     });
   }
 
+  /** A token's text on its own; in many tokenizers a text is the texts of its tokens one after another. */
+  #textOf(token: number): string {
+    let text = this.#tokenTexts.get(token);
+    if (text === undefined) {
+      text = this.decode([token], { keepSpecial: true });
+      this.#tokenTexts.set(token, text);
+    }
+    return text;
+  }
+
   /**
    * Spans come from decoding: a token's text is what it adds to the text of the tokens before it. Tokens that split one
    * character (byte-level BPE on emoji) each get the span of the whole character; an unknown token stands for one code
@@ -126,6 +137,8 @@ export class HuggingFaceTokenizer implements Tokenizer {
    */
   tokenSpans(text: string): { tokens: Int32Array; spans: (readonly [number, number])[] } {
     const tokens = this.encode(text);
+    const texts = Array.from(tokens, (token) => this.#textOf(token));
+    if (texts.join("") === text) return { tokens, spans: consecutiveSpans(texts) };
     const spans: (readonly [number, number])[] = [];
     let position = 0;
     // Decoders treat the first token apart (SentencePiece strips its space), so one group back is always decoded along.
@@ -188,6 +201,16 @@ export class HuggingFaceTokenizer implements Tokenizer {
     const inserted = piece.startsWith(" ") && text.startsWith(piece.slice(1), position);
     return inserted ? piece.length - 1 : undefined;
   }
+}
+
+/** The span of each of these texts in all of them joined. */
+function consecutiveSpans(texts: readonly string[]): (readonly [number, number])[] {
+  let end = 0;
+  return texts.map((text) => {
+    const start = end;
+    end += text.length;
+    return [start, end] as const;
+  });
 }
 
 /** tokenizer_config.json over the older special_tokens_map.json. */

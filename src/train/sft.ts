@@ -50,12 +50,16 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
   const skipped = new SkippedSteps(state.skippedInARow);
   stream.probe();
 
+  let batch = stream.batch(state.cursor, config.batchTokens);
   while (state.step < config.steps) {
     await stopIfAsked(context, state.step, state);
     const startedAt = performance.now();
 
-    const { demonstrations, cursor, tooLong } = stream.batch(state.cursor, config.batchTokens);
-    const result = await engine.forwardBackward(normaliseWeights(demonstrations), { name: "cross_entropy" });
+    const { demonstrations, cursor, tooLong } = batch;
+    const computed = engine.forwardBackward(normaliseWeights(demonstrations), { name: "cross_entropy" });
+    // The next batch is made while the engine computes this one.
+    batch = stream.batch(cursor, config.batchTokens);
+    const result = await computed;
     const adam = adamParamsAt(state.step, config.steps, config);
     const { gradNorm, applied } = await engine.optimStep(adam);
 

@@ -135,6 +135,7 @@ export class TabularEngine implements Engine {
     data: readonly ScoreDatum[],
     options: { temperature: number; policy: PolicyName },
   ): Promise<ForwardResult> {
+    if (data.length === 0) throw new EngineError("Expected at least one datum, got none.");
     if (options.policy === "reference" && !this.reference) {
       throw new EngineError("No reference policy is frozen; call freezeReference() first.");
     }
@@ -214,7 +215,10 @@ export class TabularEngine implements Engine {
   }
 
   async loadState(directory: string): Promise<void> {
-    const state = JSON.parse(await readFile(join(directory, STATE_FILE), "utf8"));
+    const text = await readFile(join(directory, STATE_FILE), "utf8").catch(() => {
+      throw new CheckpointError(`Expected ${STATE_FILE} in ${directory}, which has none.`);
+    });
+    const state = JSON.parse(text);
     if (state.vocabSize !== this.info.vocabSize) {
       throw new CheckpointError(`Expected a state of ${this.info.vocabSize} tokens, got one of ${state.vocabSize}.`);
     }

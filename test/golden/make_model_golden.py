@@ -67,13 +67,14 @@ def logprobs(model, tokens: list, temperature: float) -> list:
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
-    cases = []
+    cases, parameter_counts = [], {}
     for name, settings in MODELS.items():
         make(name, settings)
         if name == "qwen3-untied":
             old_style(name)
         # Loaded again, so that what is measured is what the files say.
         model = Qwen3ForCausalLM.from_pretrained(HERE / "models" / name, attn_implementation="eager").float().eval()
+        parameter_counts[name] = sum(parameter.numel() for parameter in model.parameters())
         lengths = [2, 3, 17, 40, settings["max_position_embeddings"]]
         sequences = [torch.randint(0, settings["vocab_size"], (length,)).tolist() for length in lengths]
         for temperature in (1.0, 0.7):
@@ -89,6 +90,7 @@ def main() -> None:
         "dtype": "float32",
         "tolerance": 1e-4,
         "meaning": "logprobs[i] = log softmax(logits / temperature) of tokens[i + 1] given tokens[0..i]",
+        "parameterCounts": parameter_counts,
         "cases": cases,
     }
     (HERE / "model-logprobs.json").write_text(json.dumps(golden) + "\n")

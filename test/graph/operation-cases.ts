@@ -214,9 +214,7 @@ function shapeCases(): OperationCase[] {
       operands: { a: float([2, 1, 3], 60), b: float([2, 4, 3], 61, [2, "N", 3]) },
       apply: ({ a, b }) => concat([a!, b!, a!], 1),
       reference: ({ a, b }) =>
-        build([2, 6, 3], ([i, j, k]) =>
-          j === 0 || j === 5 ? at(a!, [i!, 0, k!]) : at(b!, [i!, j! - 1, k!]),
-        ),
+        build([2, 6, 3], ([i, j, k]) => (j === 0 || j === 5 ? at(a!, [i!, 0, k!]) : at(b!, [i!, j! - 1, k!]))),
     },
     {
       operation: "split",

@@ -42,7 +42,7 @@ export function drawToken(
     logprob: (logits[token]! - largest) * inverseTemperature - logTotal,
   });
 
-  for (const token of excluded) weights[token] = 0;
+  if (excluded.length > 0) leaveOut(excluded, weights, logits, inverseTemperature);
   if (greedy) return result(argMax(weights));
   if (options.topK > 0 || options.topP < 1) restrict(weights, options.topK, options.topP);
   let mass = total;
@@ -58,6 +58,22 @@ export function drawToken(
     if (remaining < 0) break;
   }
   return result(last);
+}
+
+/** Zeroes the weights of `excluded` and makes the others relative to their own largest: beside an excluded token's, all
+ * of them may be too small for a number. */
+function leaveOut(
+  excluded: readonly number[],
+  weights: Float64Array,
+  logits: Float32Array,
+  inverseTemperature: number,
+): void {
+  const out = new Set(excluded);
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) if (!out.has(i) && logits[i]! > largest) largest = logits[i]!;
+  for (let i = 0; i < logits.length; i++) {
+    weights[i] = out.has(i) ? 0 : Math.exp((logits[i]! - largest) * inverseTemperature);
+  }
 }
 
 function argMax(weights: Float64Array): number {

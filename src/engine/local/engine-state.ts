@@ -18,11 +18,11 @@ const FORMAT = 1;
 const stateSchema = z.strictObject({
   format: z.literal(FORMAT),
   optimizerSteps: z.int().nonnegative(),
-  /** Which sets of tensors the file holds. */
-  sets: z.array(z.enum(["weights", "firstMoments", "secondMoments", "reference"])),
+  /** Which sets of tensors the file holds, in the order in which they are read. */
+  sets: z.tuple([z.literal("weights")]).rest(z.enum(["firstMoments", "secondMoments", "reference"])),
 });
 
-type SetName = z.infer<typeof stateSchema>["sets"][number];
+type SetName = "weights" | "firstMoments" | "secondMoments" | "reference";
 
 /** What is saved: sets of values by parameter name; a set that is absent was never made. */
 export interface EngineState {

@@ -32,11 +32,9 @@ import { SequenceRunner } from "./sequence-runner.ts";
 import { OptimizerState, Weights } from "./weights.ts";
 
 export interface LocalEngineLimits extends SamplerLimits {
-  /** Token positions computed at once in scoring and training. */
+  /** Token positions of a micro-batch in scoring and training. */
   readonly microBatchTokens: number;
 }
-
-export const DEFAULT_LIMITS: LocalEngineLimits = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2048 };
 
 export class LocalEngine implements Engine {
   readonly info: EngineInfo;
@@ -49,12 +47,7 @@ export class LocalEngine implements Engine {
   #reference: Weights | undefined;
 
   /** `values` must come from `allocateFloats`; they become the engine's own. */
-  constructor(
-    runtime: Runtime,
-    config: ModelConfig,
-    values: ParameterValues,
-    limits: LocalEngineLimits = DEFAULT_LIMITS,
-  ) {
+  constructor(runtime: Runtime, config: ModelConfig, values: ParameterValues, limits: LocalEngineLimits) {
     this.#runtime = runtime;
     this.#config = config;
     this.#weights = new Weights(runtime, config, values);
@@ -81,6 +74,9 @@ export class LocalEngine implements Engine {
     if (!(params.temperature >= 0) || !(params.topP > 0 && params.topP <= 1) || !(params.topK >= 0)) {
       const found = `temperature ${params.temperature}, topP ${params.topP}, topK ${params.topK}`;
       throw new EngineError(`sampling takes temperature ≥ 0, topP in (0, 1] and topK ≥ 0, not ${found}`);
+    }
+    if (this.#config.headDim % 8 !== 0) {
+      throw new EngineError(`this engine samples with heads of 8, 16, 24 … numbers, not ${this.#config.headDim}`);
     }
     return this.#sampler.sample(this.#weights, prompts, params, onProgress);
   }
@@ -132,13 +128,11 @@ export class LocalEngine implements Engine {
   }
 
   async loadState(directory: string): Promise<void> {
-    this.#reference?.dispose();
-    this.#reference = undefined;
-    this.#optimizer?.dispose();
-    this.#optimizer = undefined;
     const { optimizerSteps } = await loadEngineState(directory, this.#config, (set) => {
       switch (set) {
         case "weights":
+          // The first set that is read, once the whole state is known to fit: a refused one leaves everything as it was.
+          this.#forget();
           return this.#weights.all();
         case "firstMoments":
           return this.#optimizerState().firstMoments;
@@ -168,6 +162,14 @@ export class LocalEngine implements Engine {
     this.#optimizer?.dispose();
     this.#reference?.dispose();
     this.#weights.dispose();
+  }
+
+  /** Drops reference, moments and gradient. */
+  #forget(): void {
+    this.#reference?.dispose();
+    this.#reference = undefined;
+    this.#optimizer?.dispose();
+    this.#optimizer = undefined;
   }
 
   #optimizerState(): OptimizerState {

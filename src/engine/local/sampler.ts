@@ -43,12 +43,21 @@ interface ComputedPrompt {
   readonly logits: Float32Array; // [V]
 }
 
+/** One call of `sample`. */
+interface SampleCall {
+  readonly weights: Weights;
+  readonly prompts: readonly SamplePrompt[];
+  readonly params: SamplingParams;
+  readonly results: SampledSequence[];
+  readonly onTokens: (count: number) => void;
+}
+
 export class Sampler {
   readonly #runtime: Runtime;
   readonly #config: ModelConfig;
   readonly #limits: SamplerLimits;
   readonly #program: Program;
-  /** The slots' cache, kept between calls and replaced by a larger one when needed. */
+  /** The slots, kept between calls where they fit. */
   #cache: KeyValueCache | undefined;
 
   constructor(runtime: Runtime, config: ModelConfig, limits: SamplerLimits) {
@@ -66,78 +75,20 @@ export class Sampler {
     params: SamplingParams,
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]> {
-    const waiting = prompts.flatMap(({ numSamples }, promptIndex) =>
+    const sequences = prompts.flatMap(({ numSamples }, promptIndex) =>
       Array.from(
         { length: numSamples },
         (_, sampleIndex): Sequence => ({ promptIndex, sampleIndex, tokens: [], logprobs: [] }),
       ),
     );
-    const total = waiting.length;
+    const total = sequences.length;
     const results: SampledSequence[] = [];
-    if (total === 0) return results;
-    const longestPrompt = prompts.reduce((longest, { tokens }) => Math.max(longest, tokens.length), 0);
-    const cache = this.#slots(total, longestPrompt + params.maxCompletionTokens);
-    const tables = rotaryTables(this.#config, cache.positions);
-    const decode = new DecodeStep(this.#runtime, this.#program, this.#config, weights, cache, tables);
-    const computed = new Map<number, ComputedPrompt>();
-    const active: Sequence[] = [];
-    let next = 0;
-    let tokenCount = 0;
-
-    /** Draws the next token of a sequence; true where that ends it. */
-    const extend = (sequence: Sequence, logits: Float32Array): boolean => {
-      const { token, logprob } = this.#draw(prompts[sequence.promptIndex]!, sequence, logits, params);
-      sequence.tokens.push(token);
-      sequence.logprobs.push(logprob);
-      tokenCount++;
-      const stopped = params.stopTokenIds.includes(token);
-      if (!stopped && sequence.tokens.length < params.maxCompletionTokens) return false;
-      results.push({
-        promptIndex: sequence.promptIndex,
-        sampleIndex: sequence.sampleIndex,
-        tokens: Int32Array.from(sequence.tokens),
-        logprobs: Float32Array.from(sequence.logprobs),
-        finishReason: stopped ? "stop" : "length",
-      });
-      return true;
+    let tokens = 0;
+    const onTokens = (count: number) => {
+      tokens += count;
+      onProgress?.({ finished: results.length, total, tokens });
     };
-
-    try {
-      while (active.length > 0 || next < total) {
-        while (active.length < cache.rows && next < total) {
-          const sequence = waiting[next]!;
-          if (!computed.has(sequence.promptIndex)) {
-            computed.clear();
-            await this.#prefill(weights, prompts, sequence.promptIndex, cache.rows, computed);
-          }
-          next++;
-          const prompt = computed.get(sequence.promptIndex)!;
-          if (extend(sequence, prompt.logits)) continue;
-          cache.copyRow(active.length, prompt.cache, prompt.row, prompts[sequence.promptIndex]!.tokens.length);
-          active.push(sequence);
-        }
-        if (active.length === 0) continue;
-        const lengths = active.map(({ promptIndex, tokens }) => prompts[promptIndex]!.tokens.length + tokens.length);
-        const logits = await decode.run(
-          active.map(({ tokens }) => tokens[tokens.length - 1]!),
-          lengths,
-        );
-        const ended: number[] = [];
-        active.forEach((sequence, row) => {
-          if (extend(sequence, logits.subarray(row * this.#config.vocabSize, (row + 1) * this.#config.vocabSize)))
-            ended.push(row);
-        });
-        for (const row of ended.reverse()) {
-          const last = active.pop()!;
-          if (row === active.length) continue;
-          cache.copyRow(row, cache, active.length, lengths[active.length]!);
-          active[row] = last;
-        }
-        onProgress?.({ finished: results.length, total, tokens: tokenCount });
-      }
-    } finally {
-      decode.dispose();
-    }
+    if (total > 0) await this.#decodeAll(sequences, { weights, prompts, params, results, onTokens });
     return results.sort((a, b) => a.promptIndex - b.promptIndex || a.sampleIndex - b.sampleIndex);
   }
 
@@ -146,15 +97,83 @@ export class Sampler {
     this.#cache = undefined;
   }
 
-  #slots(sequences: number, positions: number): KeyValueCache {
-    const affordable = Math.max(
-      1,
-      Math.floor(this.#limits.cacheBytes / KeyValueCache.rowBytes(this.#config, positions)),
+  /** Decodes sequences until all have ended. */
+  async #decodeAll(waiting: readonly Sequence[], call: SampleCall): Promise<void> {
+    const { weights, prompts, params } = call;
+    const { vocabSize } = this.#config;
+    const longestPrompt = waiting.reduce(
+      (max, { promptIndex }) => Math.max(max, prompts[promptIndex]!.tokens.length),
+      0,
     );
-    const rows = Math.min(sequences, this.#limits.maxSlots, affordable);
-    if (!this.#cache || this.#cache.rows < rows || this.#cache.positions < positions) {
-      this.#cache = new KeyValueCache(this.#runtime, this.#config, rows, positions);
+    const cache = this.#slots(waiting.length, longestPrompt + params.maxCompletionTokens);
+    const tables = rotaryTables(this.#config, cache.positions);
+    const decode = new DecodeStep(this.#runtime, this.#program, this.#config, weights, cache, tables);
+    let computed = new Map<number, ComputedPrompt>();
+    const active: Sequence[] = [];
+    let next = 0;
+    try {
+      while (active.length > 0 || next < waiting.length) {
+        while (active.length < cache.rows && next < waiting.length) {
+          const sequence = waiting[next]!;
+          if (!computed.has(sequence.promptIndex)) {
+            computed = await this.#prefill(weights, prompts, promptsFrom(waiting, next, cache.rows));
+          }
+          next++;
+          const prompt = computed.get(sequence.promptIndex)!;
+          const ended = this.#extend(sequence, prompt.logits, call);
+          call.onTokens(1);
+          if (ended) continue;
+          cache.copyRow(active.length, prompt.cache, prompt.row, prompts[sequence.promptIndex]!.tokens.length);
+          active.push(sequence);
+        }
+        if (active.length === 0) continue;
+        const lengths = active.map(({ promptIndex, tokens }) => prompts[promptIndex]!.tokens.length + tokens.length);
+        const lastTokens = active.map(({ tokens }) => tokens[tokens.length - 1]!);
+        const logits = await decode.run(lastTokens, lengths);
+        const ended: number[] = [];
+        active.forEach((sequence, row) => {
+          if (this.#extend(sequence, logits.subarray(row * vocabSize, (row + 1) * vocabSize), call)) ended.push(row);
+        });
+        call.onTokens(active.length);
+        // From the last row on, so that the row that moves into a hole is never one that has ended.
+        for (const row of ended.reverse()) {
+          const last = active.pop()!;
+          if (row === active.length) continue;
+          cache.copyRow(row, cache, active.length, lengths[active.length]!);
+          active[row] = last;
+        }
+      }
+    } finally {
+      decode.dispose();
     }
+  }
+
+  /** Draws the next token of a sequence; true where that ends it, and it is among the results. */
+  #extend(sequence: Sequence, logits: Float32Array, { prompts, params, results }: SampleCall): boolean {
+    const { promptIndex, sampleIndex, tokens, logprobs } = sequence;
+    const { token, logprob } = this.#draw(prompts[promptIndex]!, sequence, logits, params);
+    tokens.push(token);
+    logprobs.push(logprob);
+    const stopped = params.stopTokenIds.includes(token);
+    if (!stopped && tokens.length < params.maxCompletionTokens) return false;
+    results.push({
+      promptIndex,
+      sampleIndex,
+      tokens: Int32Array.from(tokens),
+      logprobs: Float32Array.from(logprobs),
+      finishReason: stopped ? "stop" : "length",
+    });
+    return true;
+  }
+
+  /** The cache that a call of this size decodes in: how many rows it has must not depend on earlier calls. */
+  #slots(sequences: number, positions: number): KeyValueCache {
+    const { maxSlots, cacheBytes } = this.#limits;
+    const affordable = Math.floor(cacheBytes / KeyValueCache.rowBytes(this.#config, positions));
+    const rows = Math.max(1, Math.min(sequences, maxSlots, affordable));
+    const known = this.#cache;
+    if (known && known.rows === rows && known.positions >= positions) return known;
+    this.#cache = new KeyValueCache(this.#runtime, this.#config, rows, positions);
     return this.#cache;
   }
 
@@ -166,24 +185,19 @@ export class Sampler {
     return drawToken(logits, u, params, tooEarly ? params.stopTokenIds : []);
   }
 
-  /** Computes prompts from index `first` on, as many as fit one prefill and may be needed soon, into `computed`. */
+  /** Computes the first of these prompts (by index), as many as fit one prefill. */
   async #prefill(
     weights: Weights,
     prompts: readonly SamplePrompt[],
-    first: number,
-    slots: number,
-    computed: Map<number, ComputedPrompt>,
-  ): Promise<void> {
+    wanted: readonly number[],
+  ): Promise<Map<number, ComputedPrompt>> {
     const members: number[] = [];
     let length = 0; // T
-    let samples = 0;
-    for (let index = first; index < prompts.length && samples < slots; index++) {
+    for (const index of wanted) {
       const longest = Math.max(length, prompts[index]!.tokens.length);
       if (members.length > 0 && longest * (members.length + 1) > PREFILL_TOKENS) break;
-      if (prompts[index]!.numSamples === 0) continue;
       members.push(index);
       length = longest;
-      samples += prompts[index]!.numSamples;
     }
     const B = members.length;
     const cache = new KeyValueCache(this.#runtime, this.#config, B, length);
@@ -214,11 +228,18 @@ export class Sampler {
       for (const tensor of inputs.tensors.values()) tensor.dispose();
     }
     const { vocabSize } = this.#config;
-    members.forEach((index, row) => {
-      const rowLogits = (logits.data as Float32Array).subarray(row * vocabSize, (row + 1) * vocabSize);
-      computed.set(index, { cache, row, logits: rowLogits });
-    });
+    return new Map(
+      members.map((index, row) => {
+        const rowLogits = (logits.data as Float32Array).subarray(row * vocabSize, (row + 1) * vocabSize);
+        return [index, { cache, row, logits: rowLogits }];
+      }),
+    );
   }
+}
+
+/** The distinct prompts of the next `count` waiting sequences, in order. */
+function promptsFrom(waiting: readonly Sequence[], next: number, count: number): number[] {
+  return [...new Set(waiting.slice(next, next + count).map(({ promptIndex }) => promptIndex))];
 }
 
 /** The inputs of the sampling program besides weights and cache, with their memory at hand. */

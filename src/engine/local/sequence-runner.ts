@@ -5,7 +5,7 @@
 
 import { EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import { lossInputs } from "../../losses/token-losses.ts";
+import { type LossInputName, lossInputs } from "../../losses/token-losses.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { DeviceTensor, Program, Runtime } from "../../runtime/runtime.ts";
@@ -24,7 +24,7 @@ export class SequenceRunner {
   /** Compiled programs by loss (as JSON; `null` scores). */
   readonly #programs = new Map<string, Program>();
 
-  /** `budgetTokens`: token positions computed at once; decides memory and cache locality, not results. */
+  /** `budgetTokens`: token positions of a micro-batch; decides memory and cache locality, not results. */
   constructor(runtime: Runtime, config: ModelConfig, budgetTokens: number) {
     this.#runtime = runtime;
     this.#config = config;
@@ -56,25 +56,20 @@ export class SequenceRunner {
     data: readonly Datum[],
     loss: LossSpec,
   ): Promise<ForwardBackwardResult> {
+    const columns = ["weights", ...lossInputs(loss)] as const;
+    for (const name of columns) requirePerToken(data, name);
     const results = emptyResults(data);
     const program = this.#program(loss);
     const temperature = loss.name === "cross_entropy" ? 1 : loss.temperature;
-    const outputs = new Map([...state.gradients].map(([name, tensor]) => [gradientName(name), tensor]));
+    const outputs = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
     for (const batch of planMicroBatches(data, this.#budgetTokens)) {
       const inputs = this.#layOut(batch, data, temperature);
-      for (const name of ["weights", ...lossInputs(loss)] as const) {
-        inputs.set(name, this.#perToken(batch, data, name));
-      }
-      const feeds = new Map([...weights.tensors, ...inputs]);
-      // The first gradient is written in place; later ones go to memory of the call and are added.
-      const call = program.prepare(feeds, state.hasGradient ? new Map() : outputs);
+      for (const name of columns) inputs.set(name, this.#perToken(batch, data, name));
+      const call = program.prepare(new Map([...weights.tensors, ...inputs]), outputs);
       try {
         await call.run();
-        if (state.hasGradient) {
-          for (const [name, tensor] of state.gradients) addTo(tensor, call.results.get(gradientName(name))!);
-        }
-        state.hasGradient = true;
+        state.accumulate();
         total += call.results.get("loss")!.data[0] as number;
         scatter(batch, call.results, results);
       } finally {
@@ -152,15 +147,7 @@ export class SequenceRunner {
   #perToken({ completionLength: C, sequences }: MicroBatch, data: readonly Datum[], name: PerTokenName): DeviceTensor {
     const values = new Float32Array(sequences.length * C);
     sequences.forEach(({ datum }, s) => {
-      const own = data[datum]![name];
-      const { length } = data[datum]!.completionTokens;
-      if (own?.length !== length) {
-        const found = own ? `${own.length} ${name}` : `no ${name}`;
-        throw new EngineError(
-          `datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each`,
-        );
-      }
-      values.set(own, s * C);
+      values.set(data[datum]![name]!, s * C);
     });
     return this.#filled("float32", [values.length], values);
   }
@@ -173,7 +160,17 @@ export class SequenceRunner {
   }
 }
 
-type PerTokenName = "weights" | "advantages" | "samplerLogprobs" | "refLogprobs";
+type PerTokenName = "weights" | LossInputName;
+
+/** Throws EngineError unless every datum has this column, with one value for each completion token. */
+function requirePerToken(data: readonly Datum[], name: PerTokenName): void {
+  data.forEach(({ completionTokens: { length }, ...columns }, datum) => {
+    const own = columns[name];
+    if (own?.length === length) return;
+    const found = own ? `${own.length} ${name}` : `no ${name}`;
+    throw new EngineError(`datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each`);
+  });
+}
 
 /** 0 at and before the diagonal, masked after. */
 function causalMask(size: number): Float32Array {
@@ -199,12 +196,6 @@ function scatter(
       target.set(values.subarray(s * C, s * C + target.length));
     });
   }
-}
-
-function addTo(target: DeviceTensor, source: DeviceTensor): void {
-  const sum = target.data as Float32Array;
-  const addend = source.data as Float32Array;
-  for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + addend[i]!;
 }
 
 function dispose(tensors: ReadonlyMap<string, DeviceTensor>): void {

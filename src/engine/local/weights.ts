@@ -54,6 +54,8 @@ export class Weights {
 export class OptimizerState {
   /** Accumulated gradients, by parameter name. */
   readonly gradients: ReadonlyMap<string, DeviceTensor>;
+  /** Gradients of the running micro-batch. */
+  readonly batchGradients: ReadonlyMap<string, DeviceTensor>;
   readonly parameters: readonly OptimizedParameter[];
   readonly firstMoments: ParameterValues = new Map();
   readonly secondMoments: ParameterValues = new Map();
@@ -63,7 +65,9 @@ export class OptimizerState {
   hasGradient = false;
 
   constructor(runtime: Runtime, weights: Weights) {
-    this.gradients = new Map(weights.specs.map(({ name, shape }) => [name, runtime.zeros("float32", shape)]));
+    const zeros = () => new Map(weights.specs.map(({ name, shape }) => [name, runtime.zeros("float32", shape)]));
+    this.gradients = zeros();
+    this.batchGradients = zeros();
     this.parameters = weights.specs.map(({ name, shape }) => {
       const firstMoment = new Float32Array(elementCount(shape));
       const secondMoment = new Float32Array(elementCount(shape));
@@ -74,7 +78,20 @@ export class OptimizerState {
     });
   }
 
+  /** Adds `batchGradients` to `gradients`. */
+  accumulate(): void {
+    for (const [name, tensor] of this.gradients) {
+      const sum = tensor.data as Float32Array;
+      const addend = this.batchGradients.get(name)!.data as Float32Array;
+      if (this.hasGradient) for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + addend[i]!;
+      else sum.set(addend);
+    }
+    this.hasGradient = true;
+  }
+
   dispose(): void {
-    for (const tensor of this.gradients.values()) tensor.dispose();
+    for (const tensors of [this.gradients, this.batchGradients]) {
+      for (const tensor of tensors.values()) tensor.dispose();
+    }
   }
 }

@@ -1,0 +1,46 @@
+/**
+ * The conformance suite: the promises of the engine contract as checks that any implementation can be put through, in
+ * this process or behind a wire, by a test or by hand.
+ *
+ * It knows an engine only by its contract, so it is bound to no test framework and to no way of storing weights; what
+ * needs either (gradients by parameter, files bit for bit, memory) is in the tests of each implementation. Checks are
+ * seeded: an engine that passes passes again.
+ */
+
+import { SAMPLING_CHECKS } from "./conformance/sampling-checks.ts";
+import { STATE_CHECKS } from "./conformance/state-checks.ts";
+import type { ConformanceCheck, ConformanceSubject } from "./conformance/subject.ts";
+import { TRAINING_CHECKS } from "./conformance/training-checks.ts";
+
+export type { ConformanceCheck, ConformanceSubject } from "./conformance/subject.ts";
+export { ConformanceFailure } from "./conformance/subject.ts";
+
+/** Every promise, cheapest kind first. */
+export const CONFORMANCE_CHECKS: readonly ConformanceCheck[] = [
+  ...TRAINING_CHECKS,
+  ...SAMPLING_CHECKS,
+  ...STATE_CHECKS,
+];
+
+/** What became of one check; `error` is absent where the engine kept the promise. */
+export interface ConformanceResult {
+  readonly name: string;
+  readonly error?: unknown;
+}
+
+/** Puts an engine through every check, one after another; a failure does not stop the rest. */
+export async function runConformance(
+  subject: ConformanceSubject,
+  onResult: (result: ConformanceResult) => void = () => {},
+): Promise<ConformanceResult[]> {
+  const results: ConformanceResult[] = [];
+  for (const { name, run } of CONFORMANCE_CHECKS) {
+    const result = await run(subject).then(
+      (): ConformanceResult => ({ name }),
+      (error: unknown): ConformanceResult => ({ name, error }),
+    );
+    results.push(result);
+    onResult(result);
+  }
+  return results;
+}

@@ -1,0 +1,117 @@
+/** What the contract promises about the reference policy, `saveState` and `loadState`. */
+
+import { CheckpointError, EngineError } from "../../errors.ts";
+import type { LossSpec } from "../../losses/loss-spec.ts";
+import type { Engine, PolicyName } from "../engine.ts";
+import {
+  ADAM,
+  type ConformanceCheck,
+  engineCheck,
+  FREE_SAMPLING,
+  fingerprint,
+  require,
+  requireAllClose,
+  requireClose,
+  requireRejection,
+  someData,
+  somePrompts,
+  withEngine,
+} from "./subject.ts";
+
+const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
+
+/** One step on data of their own for each seed; returns the gradient's norm. */
+async function step(engine: Engine, seed: number): Promise<number> {
+  await engine.forwardBackward(someData(engine.info, seed), CROSS_ENTROPY);
+  return (await engine.optimStep(ADAM)).gradNorm;
+}
+
+/** Log-probabilities of fixed data under one policy. */
+async function scores(engine: Engine, policy: PolicyName): Promise<readonly Float32Array[]> {
+  return (await engine.forward(someData(engine.info, 9), { temperature: 1, policy })).logprobs;
+}
+
+/** The promises about state. */
+export const STATE_CHECKS: readonly ConformanceCheck[] = [
+  engineCheck(
+    "there is no reference before it is frozen, and afterwards it stays while the policy moves",
+    async (engine) => {
+      await requireRejection("scoring with no reference", EngineError, () => scores(engine, "reference"));
+      await step(engine, 0);
+      await engine.freezeReference();
+      const frozen = await scores(engine, "policy");
+      requireAllClose("reference of datum", await scores(engine, "reference"), frozen, 0);
+      await step(engine, 1);
+      requireAllClose("reference of datum after a step", await scores(engine, "reference"), frozen, 0);
+      const moved = await scores(engine, "policy");
+      require(moved.some((row, i) => row[0] !== frozen[i]![0]), "a step changed no log-probability of the policy");
+      await engine.freezeReference();
+      requireAllClose("reference of datum, frozen again", await scores(engine, "reference"), moved, 0);
+    },
+  ),
+
+  engineCheck(
+    "a state restores weights, moments, step count and reference: training goes on bit for bit",
+    async (engine, subject) => {
+      await step(engine, 0);
+      await engine.freezeReference();
+      await step(engine, 1);
+      const directory = await subject.emptyDirectory();
+      await engine.saveState(directory);
+      const goOn = async (own: Engine) => ({
+        norms: [await step(own, 2), await step(own, 3)],
+        policy: await scores(own, "policy"),
+        reference: await scores(own, "reference"),
+        samples: await own.sample(somePrompts(own.info), FREE_SAMPLING),
+      });
+      const expected = await goOn(engine);
+      const compare = async (what: string, own: Engine) => {
+        await own.loadState(directory);
+        const found = await goOn(own);
+        requireAllClose(`${what}: gradient norms`, [found.norms], [expected.norms], 0);
+        requireAllClose(`${what}: policy of datum`, found.policy, expected.policy, 0);
+        requireAllClose(`${what}: reference of datum`, found.reference, expected.reference, 0);
+        const tokens = ({ samples }: typeof expected) => samples.map((sample) => sample.tokens);
+        requireAllClose(`${what}: sample`, tokens(found), tokens(expected), 0);
+      };
+      await compare("the same engine, gone back", engine);
+      await withEngine(subject, (fresh) => compare("a fresh engine", fresh));
+    },
+  ),
+
+  engineCheck(
+    "a state of an engine that never trained restores that: no reference, no gradient",
+    async (engine, subject) => {
+      const directory = await subject.emptyDirectory();
+      await engine.saveState(directory);
+      const untrained = await fingerprint(engine, someData(engine.info));
+      const first = await step(engine, 0);
+      await engine.freezeReference();
+      await engine.forwardBackward(someData(engine.info, 5), CROSS_ENTROPY);
+      await engine.loadState(directory);
+      requireAllClose("datum", await fingerprint(engine, someData(engine.info)), untrained, 0);
+      await requireRejection("scoring with the reference", EngineError, () => scores(engine, "reference"));
+      await requireRejection("a step on the gradient from before", EngineError, () => engine.optimStep(ADAM));
+      requireClose("norm of the first gradient, again", await step(engine, 0), first, 0);
+    },
+  ),
+
+  engineCheck("saving changes nothing", async (engine, subject) => {
+    await engine.forwardBackward(someData(engine.info), CROSS_ENTROPY);
+    const before = await scores(engine, "policy");
+    await engine.saveState(await subject.emptyDirectory());
+    await engine.saveWeights(await subject.emptyDirectory());
+    requireAllClose("datum", await scores(engine, "policy"), before, 0);
+    require((await engine.optimStep(ADAM)).applied, "the gradient was lost by saving");
+  }),
+
+  engineCheck("a directory without a state is refused, and the engine stays as it was", async (engine, subject) => {
+    await step(engine, 0);
+    await engine.freezeReference();
+    const [policy, reference] = [await scores(engine, "policy"), await scores(engine, "reference")];
+    const empty = await subject.emptyDirectory();
+    await requireRejection("loading from an empty directory", CheckpointError, () => engine.loadState(empty));
+    requireAllClose("policy of datum", await scores(engine, "policy"), policy, 0);
+    requireAllClose("reference of datum", await scores(engine, "reference"), reference, 0);
+  }),
+];

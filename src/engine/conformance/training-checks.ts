@@ -1,0 +1,288 @@
+/** What the contract promises about `forward`, `forwardBackward` and `optimStep`. */
+
+import { EngineError } from "../../errors.ts";
+import type { GrpoLoss, LossSpec } from "../../losses/loss-spec.ts";
+import type { Datum, Engine } from "../engine.ts";
+import {
+  ADAM,
+  type ConformanceCheck,
+  engineCheck,
+  fingerprint,
+  gradientDescent,
+  nextLogprobs,
+  randomTokens,
+  require,
+  requireAllClose,
+  requireClose,
+  requireRejection,
+  someData,
+  withEngine,
+} from "./subject.ts";
+
+const GRPO: GrpoLoss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.28, klCoef: 0, temperature: 1 };
+const WITH_KL: GrpoLoss = { ...GRPO, klCoef: 0.3, temperature: 0.7 };
+const LOSSES: readonly LossSpec[] = [{ name: "cross_entropy" }, GRPO, WITH_KL];
+const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
+const POLICY = { temperature: 1, policy: "policy" } as const;
+/** Sums in f32, in another order. */
+const ROUNDING = 1e-5;
+
+/** The losses of LOSSES that the engine offers. */
+const offered = ({ info }: Engine) => LOSSES.filter(({ name }) => info.losses.includes(name));
+
+/** Σ weight · term of the definitions in `loss-spec.ts`. */
+function lossOf(data: readonly Datum[], logprobs: readonly Float32Array[], loss: LossSpec): number {
+  let total = 0;
+  data.forEach((datum, i) => {
+    datum.weights.forEach((weight, t) => {
+      const logprob = logprobs[i]![t]!;
+      if (loss.name === "cross_entropy") {
+        total -= weight * logprob;
+        return;
+      }
+      const advantage = datum.advantages![t]!;
+      const ratio = Math.exp(logprob - datum.samplerLogprobs![t]!);
+      const clipped = Math.min(Math.max(ratio, 1 - loss.clipEpsilon), 1 + loss.clipEpsilonHigh);
+      const difference = datum.refLogprobs![t]! - logprob;
+      const penalty = loss.klCoef * (Math.exp(difference) - difference - 1);
+      total += weight * (penalty - Math.min(ratio * advantage, clipped * advantage));
+    });
+  });
+  return total;
+}
+
+/** The norm of the gradient of these calls, one after another, without a change of weights. */
+async function gradientNorm(engine: Engine, loss: LossSpec, ...calls: (readonly Datum[])[]): Promise<number> {
+  for (const data of calls) await engine.forwardBackward(data, loss);
+  return (await engine.optimStep(gradientDescent(0))).gradNorm;
+}
+
+const withWeights = (data: readonly Datum[], weight: (w: number) => number): Datum[] =>
+  data.map((datum) => ({ ...datum, weights: datum.weights.map(weight) }));
+
+/**
+ * The data with sampler and reference near the policy, as in training: ratios stay inside the clip, where the loss is
+ * smooth, and neither they nor the KL term drown everything else.
+ */
+async function nearPolicy(engine: Engine, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
+  const temperature = loss.name === "grpo" ? loss.temperature : 1;
+  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  return data.map((datum, i) => ({
+    ...datum,
+    samplerLogprobs: logprobs[i]!.map((logprob, t) => logprob + (t % 2 === 0 ? 0.1 : -0.1)),
+    refLogprobs: logprobs[i]!.map((logprob, t) => logprob + (t % 3 === 0 ? 0.4 : -0.3)),
+  }));
+}
+
+/** The promises about scoring and training. */
+export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
+  engineCheck("forward gives the log of a distribution, and its entropy, at any temperature", async (engine) => {
+    const promptTokens = randomTokens(engine.info, 5, 1);
+    for (const temperature of [1, 0.4, 2]) {
+      const logprobs = await nextLogprobs(engine, promptTokens, temperature);
+      const total = logprobs.reduce((sum, logprob) => sum + Math.exp(logprob), 0);
+      requireClose(`sum of probabilities at temperature ${temperature}`, total, 1, 1e-4);
+      const datum = { promptTokens, completionTokens: Int32Array.of(0) };
+      const { entropies } = await engine.forward([datum], { temperature, policy: "policy" });
+      const entropy = -logprobs.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
+      requireClose(`entropy at temperature ${temperature}`, entropies[0]![0]!, entropy, 1e-4);
+    }
+  }),
+
+  engineCheck("forward scores a datum as if it were alone, and each token from those before it", async (engine) => {
+    const data = someData(engine.info);
+    const together = await engine.forward(data, POLICY);
+    for (const [i, datum] of data.entries()) {
+      const alone = await engine.forward([datum], POLICY);
+      requireAllClose(`datum ${i}`, alone.logprobs, [together.logprobs[i]!], ROUNDING);
+      requireAllClose(`entropy of datum ${i}`, alone.entropies, [together.entropies[i]!], ROUNDING);
+      // The same tokens with the border between prompt and completion moved by one.
+      if (datum.completionTokens.length < 2) continue;
+      const promptTokens = Int32Array.from([...datum.promptTokens, datum.completionTokens[0]!]);
+      const moved = await engine.forward([{ promptTokens, completionTokens: datum.completionTokens.slice(1) }], POLICY);
+      requireAllClose(`datum ${i}, longer prompt`, moved.logprobs, [together.logprobs[i]!.slice(1)], 1e-4);
+    }
+  }),
+
+  engineCheck("forwardBackward returns what forward returns, and the loss of its definition", async (engine) => {
+    const data = someData(engine.info);
+    for (const loss of offered(engine)) {
+      const temperature = loss.name === "grpo" ? loss.temperature : 1;
+      const expected = await engine.forward(data, { temperature, policy: "policy" });
+      const result = await engine.forwardBackward(data, loss);
+      const what = JSON.stringify(loss);
+      requireAllClose(`log-probability with ${what} of datum`, result.logprobs, expected.logprobs, ROUNDING);
+      requireAllClose(`entropy with ${what} of datum`, result.entropies, expected.entropies, ROUNDING);
+      requireClose(`loss of ${what}`, result.loss, lossOf(data, expected.logprobs, loss), 1e-4);
+    }
+  }),
+
+  {
+    name: "the gradient is that of the loss: along it the loss changes by its squared norm",
+    run: async (subject) => {
+      const losses = await withEngine(subject, async (engine) => offered(engine));
+      for (const loss of losses) {
+        // A step down the gradient of ±loss moves the weights by ∓rate · gradient.
+        const moved = (rate: number, sign: number) =>
+          withEngine(subject, async (engine) => {
+            const data = await nearPolicy(engine, someData(engine.info, 3), loss);
+            await engine.forwardBackward(
+              withWeights(data, (w) => sign * w),
+              loss,
+            );
+            const { gradNorm } = await engine.optimStep(gradientDescent(rate));
+            return { gradNorm, loss: (await engine.forwardBackward(data, loss)).loss };
+          });
+        const { gradNorm } = await moved(0, 1);
+        require(gradNorm > 0, `the gradient of ${JSON.stringify(loss)} is zero`);
+        const rate = 1e-2 / gradNorm ** 2;
+        const change = ((await moved(rate, -1)).loss - (await moved(rate, 1)).loss) / (2 * rate);
+        requireClose(`slope of ${JSON.stringify(loss)} over its gradient's square`, change / gradNorm ** 2, 1, 0.02);
+      }
+    },
+  },
+
+  engineCheck("gradients of several calls add up to that of one call", async (engine) => {
+    const data = someData(engine.info);
+    for (const loss of offered(engine)) {
+      const whole = await gradientNorm(engine, loss, data);
+      const parts = await gradientNorm(engine, loss, data.slice(0, 1), data.slice(1));
+      requireClose(`gradient norm of ${JSON.stringify(loss)} in two calls, relative`, parts / whole, 1, ROUNDING);
+      const twice = await gradientNorm(engine, loss, data, data);
+      requireClose(`gradient norm of ${JSON.stringify(loss)} twice, relative`, twice / whole, 2, ROUNDING);
+    }
+  }),
+
+  engineCheck("the order of data changes nothing but the order of results", async (engine) => {
+    const data = someData(engine.info);
+    const [forwards, backwards] = [await fingerprint(engine, data), await fingerprint(engine, [...data].reverse())];
+    requireAllClose("datum", [...backwards].reverse(), forwards, ROUNDING);
+    const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
+    const reversed = await gradientNorm(engine, CROSS_ENTROPY, [...data].reverse());
+    requireClose("gradient norm of reversed data, relative", reversed / norm, 1, ROUNDING);
+  }),
+
+  engineCheck("a token of weight 0 adds nothing", async (engine) => {
+    const [first, ...rest] = someData(engine.info) as [Datum, ...Datum[]];
+    for (const loss of offered(engine)) {
+      const alone = await engine.forwardBackward([first], loss);
+      const expected = (await engine.optimStep(gradientDescent(0))).gradNorm;
+      const silent = await engine.forwardBackward([first, ...withWeights(rest, () => 0)], loss);
+      const found = (await engine.optimStep(gradientDescent(0))).gradNorm;
+      requireClose(`loss of ${JSON.stringify(loss)}`, silent.loss, alone.loss, ROUNDING);
+      requireClose(`gradient norm of ${JSON.stringify(loss)}, relative`, found / expected, 1, ROUNDING);
+    }
+  }),
+
+  engineCheck("optimStep uses up the gradient", async (engine) => {
+    const data = someData(engine.info);
+    const first = await gradientNorm(engine, CROSS_ENTROPY, data);
+    requireClose(
+      "gradient norm after a step, relative",
+      (await gradientNorm(engine, CROSS_ENTROPY, data)) / first,
+      1,
+      ROUNDING,
+    );
+    await requireRejection("optimStep without a gradient", EngineError, () => engine.optimStep(ADAM));
+  }),
+
+  {
+    name: "clipping scales the gradient to the norm that is asked for, and reports the norm before",
+    run: async (subject) => {
+      const after = (clip: (norm: number) => number, rate: number) =>
+        withEngine(subject, async (engine) => {
+          const data = someData(engine.info);
+          const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
+          await engine.forwardBackward(data, CROSS_ENTROPY);
+          const { gradNorm } = await engine.optimStep({ ...gradientDescent(rate), maxGradNorm: clip(norm) });
+          requireClose("reported norm over the norm before clipping", gradNorm / norm, 1, ROUNDING);
+          return fingerprint(engine, data);
+        });
+      const plain = await after(() => 0, 0.5);
+      requireAllClose("half the norm at twice the rate: datum", await after((norm) => norm / 2, 1), plain, 1e-4);
+      requireAllClose("a bound above the norm: datum", await after((norm) => 2 * norm, 0.5), plain, 1e-6);
+    },
+  },
+
+  engineCheck("a gradient that is not finite is dropped and changes nothing", async (engine) => {
+    const data = someData(engine.info);
+    const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY, data)];
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      await engine.forwardBackward(
+        withWeights(data, () => bad),
+        CROSS_ENTROPY,
+      );
+      const { applied, gradNorm } = await engine.optimStep(ADAM);
+      require(!applied && !Number.isFinite(gradNorm), `a gradient of ${bad} was applied (norm ${gradNorm})`);
+      requireAllClose("datum after a dropped step", await fingerprint(engine, data), before, 0);
+    }
+    const again = await gradientNorm(engine, CROSS_ENTROPY, data);
+    requireClose("gradient norm after a dropped step, relative", again / norm, 1, ROUNDING);
+  }),
+
+  engineCheck("training learns: cross-entropy falls, and rewarded tokens become more probable", async (engine) => {
+    const { vocabSize } = engine.info;
+    // No token comes twice, so that even a model of one token of context can learn the sequence.
+    const tokens = Int32Array.from({ length: 6 }, (_, i) => (i + 1) % vocabSize);
+    const length = tokens.length - 1;
+    const datum: Datum = {
+      promptTokens: tokens.slice(0, 1),
+      completionTokens: tokens.slice(1),
+      weights: new Float32Array(length).fill(1 / length),
+    };
+    const total = (logprobs: readonly Float32Array[]) => logprobs[0]!.reduce((a, b) => a + b, 0);
+    const before = total(await fingerprint(engine, [datum]));
+    for (const sign of engine.info.losses.includes("grpo") ? [1, -1] : []) {
+      const [samplerLogprobs] = await fingerprint(engine, [datum]);
+      const advantages = new Float32Array(length).fill(sign);
+      await engine.forwardBackward([{ ...datum, advantages, samplerLogprobs: samplerLogprobs! }], GRPO);
+      await engine.optimStep({ ...gradientDescent(1e-2), maxGradNorm: 1 });
+      const change = total(await fingerprint(engine, [datum])) - total([samplerLogprobs!]);
+      require(sign * change > 0, `an advantage of ${sign} changed the log-probability by ${change}`);
+    }
+    for (let step = 0; step < 30; step++) {
+      await engine.forwardBackward([datum], CROSS_ENTROPY);
+      await engine.optimStep({ ...ADAM, learningRate: 0.03 });
+    }
+    const after = total(await fingerprint(engine, [datum]));
+    require(after > 0.8 * before, `30 steps took the log-probability from ${before} to ${after} only`);
+  }),
+
+  engineCheck("data that make no sense are refused, and add nothing to the gradient", async (engine) => {
+    const data = someData(engine.info);
+    const [datum] = data as [Datum];
+    const { vocabSize, maxContextTokens } = engine.info;
+    const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
+    const bad: [string, Partial<Datum>][] = [
+      ["a prompt without tokens", { promptTokens: new Int32Array(0) }],
+      ["a completion without tokens", { completionTokens: new Int32Array(0), weights: new Float32Array(0) }],
+      ["a negative token", { promptTokens: Int32Array.of(-1) }],
+      ["a token beyond the vocabulary", { completionTokens: new Int32Array(4).fill(vocabSize) }],
+      ["more tokens than the context has", { promptTokens: new Int32Array(maxContextTokens - 3) }],
+    ];
+    for (const [what, change] of bad) {
+      const mixed = [...data, { ...datum, ...change }];
+      await requireRejection(`forward, ${what}`, EngineError, () => engine.forward(mixed, POLICY));
+      await requireRejection(`training, ${what}`, EngineError, () => engine.forwardBackward(mixed, CROSS_ENTROPY));
+    }
+    const short: [string, LossSpec, Partial<Datum>][] = [
+      ["too few weights", CROSS_ENTROPY, { weights: new Float32Array(2) }],
+      ["too many advantages", GRPO, { advantages: new Float32Array(5) }],
+      ["too few sampler log-probabilities", GRPO, { samplerLogprobs: new Float32Array(0) }],
+      ["too few reference log-probabilities", WITH_KL, { refLogprobs: new Float32Array(3) }],
+    ];
+    for (const [what, loss, change] of short) {
+      if (!engine.info.losses.includes(loss.name)) continue;
+      const mixed = [...data, { ...datum, ...change }];
+      await requireRejection(what, EngineError, () => engine.forwardBackward(mixed, loss));
+    }
+    if (engine.info.losses.includes("grpo")) {
+      const { advantages: _, ...without } = datum;
+      await requireRejection("no advantages", EngineError, () => engine.forwardBackward([without], GRPO));
+    }
+    await requireRejection("forward of no data", EngineError, () => engine.forward([], POLICY));
+    await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));
+    const after = await gradientNorm(engine, CROSS_ENTROPY, data);
+    requireClose("gradient norm after refusals, relative", after / norm, 1, ROUNDING);
+  }),
+];

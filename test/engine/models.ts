@@ -1,0 +1,93 @@
+/** Small models with odd sizes, written to temporary directories: what the tests of the embedded engine run on. */
+
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+import { LocalEngine, type LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
+import { allocateFloats } from "../../src/engine/local/weights.ts";
+import { saveModel } from "../../src/model/checkpoint.ts";
+import { initializeParameters } from "../../src/model/initialize.ts";
+import type { ModelConfig } from "../../src/model/model-config.ts";
+import type { ParameterValues } from "../../src/model/parameters.ts";
+import { Random } from "../../src/random.ts";
+import { Runtime } from "../../src/runtime/runtime.ts";
+
+const BASE: ModelConfig = {
+  architecture: "qwen3",
+  vocabSize: 29,
+  hiddenSize: 20,
+  intermediateSize: 28,
+  numLayers: 2,
+  numHeads: 6,
+  numKvHeads: 2,
+  headDim: 8,
+  maxContextTokens: 40,
+  rmsNormEpsilon: 1e-5,
+  ropeTheta: 500,
+  tieWordEmbeddings: true,
+  attentionBias: false,
+  qkNorm: true,
+  bosTokenId: null,
+  eosTokenIds: [1],
+  padTokenId: null,
+};
+
+/** Every switch of the configuration in both positions, head sizes of one and two vectors, grouped and single heads. */
+export const MODELS = {
+  "tied, query and key norms": BASE,
+  "untied, biases, no norms, heads of 16": {
+    ...BASE,
+    tieWordEmbeddings: false,
+    attentionBias: true,
+    qkNorm: false,
+    headDim: 16,
+    numHeads: 3,
+    numKvHeads: 3,
+    hiddenSize: 24,
+  },
+} as const satisfies Record<string, ModelConfig>;
+
+let root: Promise<string> | undefined;
+let count = 0;
+
+afterAll(async () => {
+  if (root) await rm(await root, { recursive: true, force: true });
+});
+
+/** A new, empty directory that goes when the tests end. */
+export async function emptyDirectory(): Promise<string> {
+  root ??= mkdtemp(join(tmpdir(), "aha-engine-"));
+  const directory = join(await root, `${count++}`);
+  await mkdir(directory);
+  return directory;
+}
+
+/** Weights that no symmetry hides anything in: norms are not 1, biases are not 0. */
+export function modelValues(config: ModelConfig, seed = 1): ParameterValues {
+  const init = { scheme: "scaled", embeddingStd: 0.25, gain: 1 } as const;
+  const values = initializeParameters(config, { seed, init, allocate: allocateFloats });
+  const random = new Random(seed, "perturbed");
+  for (const [name, weights] of values) {
+    if (!name.endsWith("Norm") && !name.endsWith("Bias")) continue;
+    for (let i = 0; i < weights.length; i++) weights[i] = weights[i]! + 0.3 * random.normal();
+  }
+  return values;
+}
+
+/** Writes a model of these values. */
+export async function writeModel(config: ModelConfig, values = modelValues(config)): Promise<string> {
+  const directory = await emptyDirectory();
+  await saveModel(directory, config, values);
+  return directory;
+}
+
+/** An engine on a model that need not be of an architecture that has a file format. */
+export function openEngine(
+  config: ModelConfig,
+  values: ParameterValues = modelValues(config),
+  limits: Partial<LocalEngineLimits> = {},
+): LocalEngine {
+  const defaults = { maxSlots: 64, cacheBytes: 2 ** 28, microBatchTokens: 2048, lanes: 2 };
+  return new LocalEngine(Runtime.open(1), config, values, { ...defaults, ...limits });
+}

@@ -1,0 +1,109 @@
+/**
+ * No dead knobs: every key of the recipe's schema is read by the code that runs recipes. The recipe is handed over
+ * wrapped in a proxy that writes down what is asked for; keys are taken from the schema, so that a key that is added and
+ * forgotten fails here.
+ *
+ * What it cannot see: whether a value that is read changes anything, and, since a task checks its options against its
+ * schema again, whether a task's own options are used.
+ */
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { z } from "zod";
+import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
+import { QUICK, runSmoke } from "./smoke.ts";
+
+/** Every optional key gets a value, so that it can be read. */
+const EVERYTHING = [...QUICK, "stages.r1-zero.clipEpsilonHigh=0.3", "engine.threads=1", "task.targetMax=60"];
+
+let root: string;
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "aha-knobs-"));
+});
+afterAll(() => {
+  rmSync(root, { recursive: true, force: true });
+});
+
+it("every key of the schema is read by a run", async () => {
+  const read = new Set<string>();
+  await runSmoke(join(root, "init"), { overrides: EVERYTHING, wrap: (recipe) => recording(recipe, read) });
+  const path = join(root, "init", "model");
+  const file = join(root, "problems.jsonl");
+  writeFileSync(file, problems());
+  await runSmoke(join(root, "path"), {
+    overrides: [
+      ...QUICK,
+      `model={path: ${path}}`,
+      `task={name: countdown, prompt: compact, heldOutShare: 0.5, file: ${file}}`,
+    ],
+    wrap: (recipe) => recording(recipe, read),
+  });
+  expect(schemaKeys(recipeSchema).filter((key) => !read.has(key))).toEqual([]);
+});
+
+it("a key that nobody reads is found", () => {
+  const read = new Set<string>();
+  const recipe = recording({ a: 1, b: { c: 2, d: 3 }, list: [{ trainer: "x", e: 4 }] }, read);
+  expect([recipe.a, recipe.b.c, recipe.list[0]!.e]).toEqual([1, 2, 4]);
+  expect([...read].sort()).toEqual(["a", "b", "b.c", "list", "list.x.e"]);
+});
+
+/** A data file for `task.file`, a*b+c for small numbers. */
+function problems(): string {
+  const lines: string[] = [];
+  for (let a = 2; a < 8; a++) {
+    for (let b = 2; b < 8; b++) lines.push(JSON.stringify({ nums: [a, b, 5], target: a * b + 5 }));
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** A view on `value` that notes the path of every key that is read; list items are named by their trainer. */
+function recording<T extends object>(value: T, read: Set<string>, path = ""): T {
+  return new Proxy(value, {
+    get(target, key, receiver) {
+      const inner: unknown = Reflect.get(target, key, receiver);
+      if (typeof key === "symbol" || typeof inner === "function") return inner;
+      const item = Array.isArray(target) && /^\d+$/.test(key);
+      const name = item ? ((inner as { trainer?: string } | undefined)?.trainer ?? "") : key;
+      const at = [path, name].filter((part) => part !== "").join(".");
+      if (!item) read.add(at);
+      return typeof inner === "object" && inner !== null ? recording(inner, read, at) : inner;
+    },
+  });
+}
+
+/** Paths of all keys below a schema, in the form that `recording` writes. */
+function schemaKeys(schema: unknown, path: readonly string[] = []): string[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
+    return schemaKeys(schema.unwrap(), path);
+  }
+  if (schema instanceof z.ZodArray) return schemaKeys(schema.element, path);
+  if (schema instanceof z.ZodDiscriminatedUnion) {
+    return schema.options.flatMap((option) => {
+      const trainer = option instanceof z.ZodObject ? option.shape.trainer : undefined;
+      return schemaKeys(option, trainer instanceof z.ZodLiteral ? [...path, String(trainer.value)] : path);
+    });
+  }
+  if (!(schema instanceof z.ZodObject)) return [];
+  return Object.entries(schema.shape).flatMap(([key, inner]) => [
+    [...path, key].join("."),
+    ...schemaKeys(inner, [...path, key]),
+  ]);
+}
+
+it("keys are taken from the schema, through unions and defaults", () => {
+  const keys = schemaKeys(recipeSchema);
+  for (const key of [
+    "seed",
+    "model.init.headDim",
+    "stages.sft.batchTokens",
+    "stages.grpo.rewards.weight",
+    "task.counts",
+  ]) {
+    expect(keys).toContain(key);
+  }
+  const recipeType: keyof Recipe = "stages";
+  expect(keys).toContain(recipeType);
+});

@@ -1,0 +1,45 @@
+/** Runs the smoke recipe in this process, with the real engine. */
+
+import { join } from "node:path";
+import { loadRecipe } from "../../src/recipe/load.ts";
+import type { PipelineObserver } from "../../src/recipe/observer.ts";
+import { prepareRecipe, runPipeline } from "../../src/recipe/pipeline.ts";
+import type { Recipe } from "../../src/recipe/schema.ts";
+import { RunDirectory } from "../../src/run/run-directory.ts";
+import type { RunSummary } from "../../src/run/summary.ts";
+
+export const SMOKE_RECIPE = join(import.meta.dirname, "../../recipes/countdown/smoke/recipe.yaml");
+
+/** Fewer steps than the recipe has: for tests of what happens, not of what is learned. */
+export const QUICK = ["stages.cold-start.steps=6", "stages.cold-start.checkpointEvery=2"];
+
+export interface SmokeOptions {
+  readonly overrides?: readonly string[];
+  readonly resume?: boolean;
+  readonly signal?: AbortSignal;
+  readonly observe?: PipelineObserver;
+  /** Puts something between the recipe and the code that reads it. */
+  readonly wrap?: (recipe: Recipe) => Recipe;
+}
+
+/** Runs, or resumes, in `path`. */
+export async function runSmoke(path: string, options: SmokeOptions = {}): Promise<RunSummary> {
+  const {
+    overrides = QUICK,
+    resume = false,
+    signal = new AbortController().signal,
+    wrap = (recipe) => recipe,
+  } = options;
+  const recipe = await loadRecipe(SMOKE_RECIPE, overrides);
+  const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
+  try {
+    const prepared = await prepareRecipe(wrap(recipe), run);
+    try {
+      return await runPipeline(prepared, run, signal, options.observe);
+    } finally {
+      await prepared.engine.dispose();
+    }
+  } finally {
+    run.close();
+  }
+}
