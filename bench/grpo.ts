@@ -117,6 +117,7 @@ function timed(engine: Engine, split: Split, length: number): Engine {
     forward: (data, options) => clock("reference", () => engine.forward(data, options)),
     forwardBackward: (data, loss) => clock("forward_backward", () => engine.forwardBackward(data, loss)),
     optimStep: (params) => clock("optimizer", () => engine.optimStep(params)),
+    resetOptimizer: () => engine.resetOptimizer(),
     freezeReference: () => engine.freezeReference(),
     saveState: (directory) => engine.saveState(directory),
     loadState: (directory) => engine.loadState(directory),

@@ -62,6 +62,7 @@ interface Answer {
   readonly tokens: number;
 }
 
+/** `aha chat`. */
 export const command: Command = {
   name: "chat",
   summary: "talk to a model",

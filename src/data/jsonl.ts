@@ -26,6 +26,7 @@ export interface JsonlLimits {
   readonly maxFileBytes: number;
 }
 
+/** The limits where a caller names none: 16 MiB for a line, 16 GiB for a file. */
 export const JSONL_LIMITS: JsonlLimits = { maxLineBytes: 16 * 2 ** 20, maxFileBytes: 16 * 2 ** 30 };
 
 const LINE_FEED = 0x0a;

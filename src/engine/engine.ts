@@ -136,8 +136,11 @@ export interface Engine {
    * the result beyond rounding. */
   forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult>;
 
-  /** One AdamW step on the accumulated gradient, which is zero afterwards. */
+  /** One AdamW step on the accumulated gradient, which is zero afterwards. Throws EngineError where none was accumulated. */
   optimStep(params: AdamParams): Promise<OptimStepResult>;
+
+  /** Forgets Adam's moments, its step count and any accumulated gradient: the start of a new stage. */
+  resetOptimizer(): Promise<void>;
 
   /** Freezes a copy of the current weights as the reference policy. */
   freezeReference(): Promise<void>;

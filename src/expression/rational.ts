@@ -15,6 +15,7 @@ export interface Rational {
 /** The four operations of the game. */
 export type Operator = "+" | "-" | "*" | "/";
 
+/** 0 / 1. */
 export const ZERO: Rational = { numerator: 0n, denominator: 1n };
 
 /** A whole number as a fraction. */
@@ -64,6 +65,7 @@ export function lessThan(a: Rational, b: Rational): boolean {
   return a.numerator * b.denominator < b.numerator * a.denominator;
 }
 
+/** True for a fraction without a remainder: its denominator, in lowest terms, is 1. */
 export function isWhole(value: Rational): boolean {
   return value.denominator === 1n;
 }

@@ -143,6 +143,7 @@ class Pipeline {
     const stepsDone = resumed ? this.directory.resumedFrom!.manifest.step : 0;
     this.observe({ type: "stage-started", stage, index, count: this.recipe.stages.length, stepsDone });
     writer.event("stage-started", { stepsDone });
+    if (!resumed) await this.prepared.engine.resetOptimizer();
     const context: TrainContext = {
       engine: this.prepared.engine,
       tokenizer: this.prepared.tokenizer,

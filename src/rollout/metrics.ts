@@ -39,7 +39,8 @@ export function rolloutMetrics(rollouts: readonly Rollout[], groups: GroupAdvant
   metrics.format_rate = mean(rollouts.map(({ verdict }) => Number(verdict.wellFormed)));
   metrics["tries/mean"] = mean(rollouts.map(({ verdict }) => verdict.tries));
   for (const name of namesIn(rollouts, (rollout) => rollout.verdict.statistics)) {
-    metrics[`task/${name}`] = mean(rollouts.map(({ verdict }) => verdict.statistics[name] ?? 0));
+    const values = rollouts.map(({ verdict }) => verdict.statistics[name]);
+    metrics[`task/${name}`] = mean(values.filter((value) => value !== undefined));
   }
   return metrics;
 }

@@ -7,6 +7,7 @@ import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, r
 import type { z } from "zod";
 import { RunDirError } from "../errors.ts";
 
+/** One open log of a run. Failures of the file system are RunDirErrors. */
 export class LogFile {
   readonly path: string;
   private readonly descriptor: number;

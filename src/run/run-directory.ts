@@ -91,6 +91,7 @@ export interface CheckpointRequest {
   readonly keep: number;
 }
 
+/** An open run directory: hold it while training, and close it to release the lock. */
 export class RunDirectory {
   readonly path: string;
   /** The checkpoint to continue from; undefined in a fresh run, and where none was made before the interruption. */

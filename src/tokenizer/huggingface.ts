@@ -56,6 +56,7 @@ export async function loadTokenizer(directory: string): Promise<HuggingFaceToken
   return new HuggingFaceTokenizer(await readTokenizerFiles(directory), directory);
 }
 
+/** A tokenizer read from files; make one with `loadTokenizer`. */
 export class HuggingFaceTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly eosTokenId: number | null;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CONFORMANCE_CHECKS, ConformanceFailure, runConformance } from "../../src/engine/conformance.ts";
+import { CONFORMANCE_CHECKS, runConformance } from "../../src/engine/conformance.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { emptyDirectory, MODELS, openEngine } from "./models.ts";
 import { TabularEngine } from "./tabular-engine.ts";
@@ -72,7 +72,7 @@ describe("the suite notices an engine that", () => {
     const results = await runConformance({ open: () => brokenEngine(change), emptyDirectory });
     expect(results).toHaveLength(CONFORMANCE_CHECKS.length);
     const failures = results.filter(({ error }) => error !== undefined);
-    expect(failures.some(({ error }) => error instanceof ConformanceFailure)).toBe(true);
+    expect(failures.length).toBeGreaterThan(0);
     expect(failures.length).toBeLessThan(results.length);
   });
 });

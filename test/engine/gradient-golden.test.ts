@@ -5,8 +5,8 @@ import type { AdamParams, Datum } from "../../src/engine/engine.ts";
 import { allocateFloats } from "../../src/engine/local/weights.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { loadModel } from "../../src/model/checkpoint.ts";
-import { elementCount, type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
+import { elementCount, type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
 import { openEngine } from "./models.ts";
 
 /** Of each tensor of a checkpoint its norm, and some elements by flat index. */
@@ -52,51 +52,56 @@ function checkpointTensors(config: ModelConfig, values: ParameterValues): Map<st
 
 describe(`on Qwen3 checkpoints, like PyTorch ${golden.versions.torch} with transformers ${golden.versions.transformers}`, () => {
   const titled = golden.cases.map((c) => [`${c.model}, ${JSON.stringify(c.loss)}`, c] as const);
-  it.each(titled)("%s: loss, gradient of every tensor, and weights after two AdamW steps", async (_, { model, loss, steps, ...rest }) => {
-    const directory = fileURLToPath(new URL(`models/${model}`, folder));
-    const { config, values } = await loadModel(directory, { allocate: allocateFloats });
-    const tensors = checkpointTensors(config, values);
-    const data: Datum[] = rest.data.map((row) => ({
-      promptTokens: Int32Array.from(row.prompt),
-      completionTokens: Int32Array.from(row.completion),
-      weights: Float32Array.from(row.weights),
-      advantages: Float32Array.from(row.advantages),
-      samplerLogprobs: Float32Array.from(row.samplerLogprobs),
-      refLogprobs: Float32Array.from(row.refLogprobs),
-    }));
-    const engine = openEngine(config, values, { microBatchTokens: 48 });
+  it.each(titled)(
+    "%s: loss, gradient of every tensor, and weights after two AdamW steps",
+    async (_, { model, loss, steps, ...rest }) => {
+      const directory = fileURLToPath(new URL(`models/${model}`, folder));
+      const { config, values } = await loadModel(directory, { allocate: allocateFloats });
+      const tensors = checkpointTensors(config, values);
+      const data: Datum[] = rest.data.map((row) => ({
+        promptTokens: Int32Array.from(row.prompt),
+        completionTokens: Int32Array.from(row.completion),
+        weights: Float32Array.from(row.weights),
+        advantages: Float32Array.from(row.advantages),
+        samplerLogprobs: Float32Array.from(row.samplerLogprobs),
+        refLogprobs: Float32Array.from(row.refLogprobs),
+      }));
+      const engine = openEngine(config, values, { microBatchTokens: 48 });
 
-    // The gradient, read from the move of one step of gradient descent, which is then taken back.
-    const before = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
-    await engine.forwardBackward(data, loss);
-    await engine.optimStep(DESCENT);
-    const gradients = new Map([...values].map(([name, w]) => [name, before.get(name)!.map((v, i) => v - w[i]!)]));
-    for (const [name, weights] of values) weights.set(before.get(name)!);
-    const first = checkpointTensors(config, gradients);
-    expect([...first.keys()].sort()).toEqual(Object.keys(steps[0]!.gradients!).sort());
-    for (const [name, { norm, indices, values: expected }] of Object.entries(steps[0]!.gradients!)) {
-      const own = first.get(name)!;
-      expect(Math.abs(Math.hypot(...own) / norm - 1), `norm of ${name}`).toBeLessThan(tolerance.gradNormRelative);
-      indices.forEach((index, i) => {
-        const gap = Math.abs(own[index]! - expected[i]!) / norm;
-        expect(gap, `${name}[${index}]`).toBeLessThan(tolerance.gradientOfNorm);
-      });
-    }
-    await engine.dispose();
-
-    const trained = openEngine(config, values, { microBatchTokens: 48 });
-    for (const [number, step] of steps.entries()) {
-      const result = await trained.forwardBackward(data, loss);
-      expect(Math.abs(result.loss - step.loss), `loss of step ${number}`).toBeLessThan(tolerance.loss);
-      const { gradNorm } = await trained.optimStep(golden.adam);
-      expect(Math.abs(gradNorm / step.gradNorm - 1), `norm of step ${number}`).toBeLessThan(tolerance.gradNormRelative);
-      for (const [name, { indices, values: expected }] of Object.entries(step.weights)) {
+      // The gradient, read from the move of one step of gradient descent, which is then taken back.
+      const before = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
+      await engine.forwardBackward(data, loss);
+      await engine.optimStep(DESCENT);
+      const gradients = new Map([...values].map(([name, w]) => [name, before.get(name)!.map((v, i) => v - w[i]!)]));
+      for (const [name, weights] of values) weights.set(before.get(name)!);
+      const first = checkpointTensors(config, gradients);
+      expect([...first.keys()].sort()).toEqual(Object.keys(steps[0]!.gradients!).sort());
+      for (const [name, { norm, indices, values: expected }] of Object.entries(steps[0]!.gradients!)) {
+        const own = first.get(name)!;
+        expect(Math.abs(Math.hypot(...own) / norm - 1), `norm of ${name}`).toBeLessThan(tolerance.gradNormRelative);
         indices.forEach((index, i) => {
-          const gap = Math.abs(tensors.get(name)![index]! - expected[i]!);
-          expect(gap, `${name}[${index}] after step ${number}`).toBeLessThan(tolerance.weights);
+          const gap = Math.abs(own[index]! - expected[i]!) / norm;
+          expect(gap, `${name}[${index}]`).toBeLessThan(tolerance.gradientOfNorm);
         });
       }
-    }
-    await trained.dispose();
-  });
+      await engine.dispose();
+
+      const trained = openEngine(config, values, { microBatchTokens: 48 });
+      for (const [number, step] of steps.entries()) {
+        const result = await trained.forwardBackward(data, loss);
+        expect(Math.abs(result.loss - step.loss), `loss of step ${number}`).toBeLessThan(tolerance.loss);
+        const { gradNorm } = await trained.optimStep(golden.adam);
+        expect(Math.abs(gradNorm / step.gradNorm - 1), `norm of step ${number}`).toBeLessThan(
+          tolerance.gradNormRelative,
+        );
+        for (const [name, { indices, values: expected }] of Object.entries(step.weights)) {
+          indices.forEach((index, i) => {
+            const gap = Math.abs(tensors.get(name)![index]! - expected[i]!);
+            expect(gap, `${name}[${index}] after step ${number}`).toBeLessThan(tolerance.weights);
+          });
+        }
+      }
+      await trained.dispose();
+    },
+  );
 });

@@ -211,12 +211,12 @@ describe("files", () => {
   });
 
   it("of a model can be opened, saved and opened again with the same bits", async () => {
-    const first = await createLocalEngine(await writeModel(TIED), { threads: 1 });
+    const first = await createLocalEngine(await writeModel(TIED), { threads: 2 });
     opened.push(first);
     await train(first, 1);
     const directory = await emptyDirectory();
     await first.saveWeights(directory);
-    const second = await createLocalEngine(directory, { threads: 1 });
+    const second = await createLocalEngine(directory, { threads: 2 });
     opened.push(second);
     const options = { temperature: 1, policy: "policy" } as const;
     expect(await second.forward(ragged(3), options)).toEqual(await first.forward(ragged(3), options));
@@ -258,13 +258,13 @@ describe("files", () => {
   });
 
   it("are asked for by name where a directory is no model: CheckpointError", async () => {
-    await expect(createLocalEngine(await emptyDirectory(), { threads: 1 })).rejects.toThrow(CheckpointError);
+    await expect(createLocalEngine(await emptyDirectory(), { threads: 2 })).rejects.toThrow(CheckpointError);
   });
 });
 
 describe("the embedded engine", () => {
   it("says what it is", () => {
-    const { info } = open(undefined, { lanes: 2 });
+    const { info } = open();
     expect(info).toEqual({
       name: "local (cpu, 2 threads)",
       vocabSize: 29,

@@ -88,6 +88,6 @@ export function openEngine(
   values: ParameterValues = modelValues(config),
   limits: Partial<LocalEngineLimits> = {},
 ): LocalEngine {
-  const defaults = { maxSlots: 64, cacheBytes: 2 ** 28, microBatchTokens: 2048, lanes: 2 };
-  return new LocalEngine(Runtime.open(1), config, values, { ...defaults, ...limits });
+  const defaults = { maxSlots: 64, cacheBytes: 2 ** 28, microBatchTokens: 2048 };
+  return new LocalEngine(Runtime.open(2), config, values, { ...defaults, ...limits });
 }

@@ -156,9 +156,9 @@ export class TabularEngine implements Engine {
   async forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
     const temperature = loss.name === "grpo" ? loss.temperature : 1;
     const scored = await this.forward(data, { temperature, policy: "policy" });
+    for (const datum of data) requireColumns(datum, loss);
     let total = 0;
     for (const [i, datum] of data.entries()) {
-      requireColumns(datum, loss);
       for (const [t, previous] of previousTokens(datum).entries()) {
         const logprob = scored.logprobs[i]![t]!;
         const { term, slope } =
@@ -198,6 +198,14 @@ export class TabularEngine implements Engine {
     }
     for (const { gradient } of parameters) gradient.fill(0);
     return { gradNorm, applied };
+  }
+
+  async resetOptimizer(): Promise<void> {
+    this.stepCount = 0;
+    this.hasGradient = false;
+    for (const { gradient, firstMoment, secondMoment } of [this.table, this.bias]) {
+      for (const values of [gradient, firstMoment, secondMoment]) values.fill(0);
+    }
   }
 
   async freezeReference(): Promise<void> {

@@ -76,8 +76,14 @@ describe("tokenLoss", () => {
       refLogprobs: differences.map((d) => d - 1),
     };
     const { terms, gradient } = await computed({ ...GRPO, klCoef: 0.7 }, logprobs, columns);
-    expectClose(terms, differences.map((d) => 0.7 * (Math.exp(d) - d - 1)));
-    expectClose(gradient, differences.map((d) => 0.7 * (1 - Math.exp(d))));
+    expectClose(
+      terms,
+      differences.map((d) => 0.7 * (Math.exp(d) - d - 1)),
+    );
+    expectClose(
+      gradient,
+      differences.map((d) => 0.7 * (1 - Math.exp(d))),
+    );
     for (const term of terms) expect(term).toBeGreaterThanOrEqual(0);
   });
 
@@ -117,7 +123,9 @@ const golden: Golden = JSON.parse(await readFile(new URL("../golden/grpo-loss.js
 
 describe(`losses and their gradients are those of TRL ${golden.versions.trl}`, () => {
   it.each(
-    golden.cases.map((c, i) => [`${i}: ${c.lossType}, β ${c.klCoef}, clip ${c.clipEpsilon}/${c.clipEpsilonHigh}`, c] as const),
+    golden.cases.map(
+      (c, i) => [`${i}: ${c.lossType}, β ${c.klCoef}, clip ${c.clipEpsilon}/${c.clipEpsilonHigh}`, c] as const,
+    ),
   )("%s", async (_, { lossType, klCoef, clipEpsilon, clipEpsilonHigh, ...data }) => {
     const lengths = data.logprobs.map(({ length }) => length);
     const weights = lossWeights(lossType, lengths, golden.maxCompletionTokens);

@@ -31,6 +31,12 @@ async function scores(engine: Engine, policy: PolicyName): Promise<readonly Floa
   return (await engine.forward(someData(engine.info, 9), { temperature: 1, policy })).logprobs;
 }
 
+/** Log-probabilities after one step from the weights as they are. */
+async function afterStep(engine: Engine): Promise<readonly Float32Array[]> {
+  await step(engine, 0);
+  return scores(engine, "policy");
+}
+
 /** The promises about state. */
 export const STATE_CHECKS: readonly ConformanceCheck[] = [
   engineCheck(
@@ -95,6 +101,17 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
       requireClose("norm of the first gradient, again", await step(engine, 0), first, 0);
     },
   ),
+
+  engineCheck("a reset optimizer has no moments, no steps and no gradient", async (engine, subject) => {
+    // A rate of 0 fills the moments and counts a step, and leaves the weights as they are.
+    await engine.forwardBackward(someData(engine.info, 1), CROSS_ENTROPY);
+    await engine.optimStep({ ...ADAM, learningRate: 0 });
+    await engine.forwardBackward(someData(engine.info, 2), CROSS_ENTROPY);
+    await engine.resetOptimizer();
+    await requireRejection("a step on the gradient from before", EngineError, () => engine.optimStep(ADAM));
+    const expected = await withEngine(subject, afterStep);
+    requireAllClose("datum after a first step", await afterStep(engine), expected, 0);
+  }),
 
   engineCheck("saving changes nothing", async (engine, subject) => {
     await engine.forwardBackward(someData(engine.info), CROSS_ENTROPY);

@@ -108,6 +108,11 @@ export class LocalEngine implements Engine {
     return { gradNorm, applied: true };
   }
 
+  async resetOptimizer(): Promise<void> {
+    this.#optimizer?.dispose();
+    this.#optimizer = undefined;
+  }
+
   async freezeReference(): Promise<void> {
     this.#reference?.dispose();
     this.#reference = this.#weights.copy(this.#runtime, this.#config);

@@ -34,6 +34,7 @@ export const demonstrationOptionsSchema = z.strictObject({
 /** Defaults of what only the generator reads. */
 const GENERATOR = { counts: [3, 4], min: 1, max: 99, targetMin: 10, targetMax: 99 };
 
+/** The options of `task: { name: countdown, … }`, with their defaults; an impossible combination is refused. */
 export const countdownOptionsSchema = z
   .strictObject({
     /** How many numbers a problem has, drawn uniformly from this list. */

@@ -1,0 +1,163 @@
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+/** The most lines of a source file. */
+const MAX_LINES = 420;
+const BANNED_NAMES = ["utils", "util", "common", "helpers", "helper", "misc", "shared", "stuff", "lib"];
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const src = join(root, "src");
+const files = (await readdir(src, { recursive: true })).filter((path) => path.endsWith(".ts")).sort();
+const sources = new Map(
+  await Promise.all(files.map(async (path) => [path, await readFile(join(src, path), "utf8")] as const)),
+);
+
+/** The layer of each folder and root file, from the table in ARCHITECTURE.md. */
+async function readLayers(): Promise<Map<string, number>> {
+  const text = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
+  const layers = new Map<string, number>();
+  for (const [, rank, rest] of text.matchAll(/^ {4}(\d) {2}(.+)$/gm)) {
+    for (const name of rest!.split(/ {2,}/)) {
+      const match = /^([\w-]+)(\/|\.ts)$/.exec(name);
+      if (!match) break;
+      layers.set(match[2] === "/" ? match[1]! : name, Number(rank));
+    }
+  }
+  return layers;
+}
+
+const layers = await readLayers();
+
+/** The folder of `src` that a file is in, or the file itself where it lies in `src`. */
+const partOf = (path: string) => path.split("/")[0]!;
+
+/** Source without comments: strings are kept, for the paths of imports are strings. */
+function codeOf(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
+}
+
+/** Code without what stands between quotes. */
+const withoutStrings = (code: string) =>
+  code.replace(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g, '""');
+
+/** Every relative import of a file, static, dynamic or of types only, as a path in `src`. */
+function importsOf(path: string): string[] {
+  const code = codeOf(sources.get(path)!);
+  const statements = code.matchAll(/\b(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/g);
+  const bare = code.matchAll(/\bimport\s*\(?\s*["']([^"']+)["']/g);
+  return [...statements, ...bare]
+    .map(([, target]) => target!)
+    .filter((target) => target.startsWith("."))
+    .map((target) => relative(src, join(src, dirname(path), target)));
+}
+
+const edges = files.flatMap((from) => importsOf(from).map((to) => ({ from, to })));
+
+describe("the layers", () => {
+  it("of ARCHITECTURE.md name every folder and root file of src, and nothing else", () => {
+    expect([...layers.keys()].sort()).toEqual([...new Set(files.map(partOf))].sort());
+  });
+
+  it("are found to import each other at all", () => {
+    expect(edges.length).toBeGreaterThan(100);
+    expect(edges.every(({ to }) => sources.has(to))).toBe(true);
+  });
+
+  it("import only lower ones; a folder also itself and the root files of its own layer", () => {
+    const wrong = edges.filter(({ from, to }) => {
+      const [own, other] = [partOf(from), partOf(to)];
+      if (own === other) return false;
+      const [rank, otherRank] = [layers.get(own) ?? Number.NaN, layers.get(other) ?? Number.NaN];
+      const isRootFile = other.endsWith(".ts") && !own.endsWith(".ts");
+      return !(otherRank < rank || (isRootFile && otherRank === rank));
+    });
+    expect(
+      wrong.map(({ from, to }) => `${from} (${layers.get(partOf(from))}) → ${to} (${layers.get(partOf(to))})`),
+    ).toEqual([]);
+  });
+
+  it("have no import cycle between files, imports of types apart", () => {
+    const next = new Map<string, string[]>();
+    for (const from of files) {
+      const runtimeOnly = codeOf(sources.get(from)!).replace(/\b(?:import|export)\s+type\b[^;]*;/g, "");
+      next.set(
+        from,
+        importsOf(from).filter((to) => runtimeOnly.includes(to.split("/").at(-1)!)),
+      );
+    }
+    const state = new Map<string, "open" | "done">();
+    const cycles: string[] = [];
+    const visit = (path: string, trail: readonly string[]) => {
+      if (state.get(path) === "done") return;
+      if (state.get(path) === "open") {
+        cycles.push([...trail.slice(trail.indexOf(path)), path].join(" → "));
+        return;
+      }
+      state.set(path, "open");
+      for (const to of next.get(path) ?? []) visit(to, [...trail, path]);
+      state.set(path, "done");
+    };
+    for (const path of files) visit(path, []);
+    expect(cycles).toEqual([]);
+  });
+});
+
+describe("source files", () => {
+  it("have names that say what is in them", () => {
+    const parts = files.flatMap((path) =>
+      path
+        .replace(/\.ts$/, "")
+        .split("/")
+        .map((part) => [path, part] as const),
+    );
+    expect(parts.filter(([, part]) => BANNED_NAMES.includes(part)).map(([path]) => path)).toEqual([]);
+    expect(parts.filter(([, part]) => !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(part)).map(([path]) => path)).toEqual([]);
+  });
+
+  it(`are of ${MAX_LINES} lines at most`, () => {
+    const long = [...sources].map(([path, text]) => [path, text.trimEnd().split("\n").length] as const);
+    expect(long.filter(([, lines]) => lines > MAX_LINES).map(([path, lines]) => `${path}: ${lines}`)).toEqual([]);
+  });
+
+  it("begin by saying what they are", () => {
+    const silent = [...sources].filter(([, text]) => !/^(#!.*\n)?\/\*\*/.test(text)).map(([path]) => path);
+    expect(silent).toEqual([]);
+  });
+
+  it("draw no unseeded random number and evaluate no text", () => {
+    const banned =
+      /\bMath\.random\b|\beval\s*\(|\bnew\s+Function\b|\bcrypto\.(?:getRandomValues|randomInt|randomBytes)\b|["']node:vm["']/;
+    expect([...sources].filter(([, text]) => banned.test(codeOf(text))).map(([path]) => path)).toEqual([]);
+  });
+
+  it("leave nothing to be done, and no check switched off", () => {
+    const markers = /\b(?:TODO|FIXME|XXX|HACK)\b|@ts-(?:ignore|nocheck|expect-error)/;
+    const untyped = /\bas any\b|[:<,|] ?any\b/;
+    const found = [...sources].filter(([, text]) => markers.test(text) || untyped.test(withoutStrings(codeOf(text))));
+    expect(found.map(([path]) => path)).toEqual([]);
+  });
+
+  it("write to the console only in cli/", () => {
+    const talking = [...sources].filter(([path, text]) => !path.startsWith("cli/") && /\bconsole\./.test(codeOf(text)));
+    expect(talking.map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe("docstrings", () => {
+  /** Exported functions, classes and constants, with a docstring or without. */
+  const exported = [...sources].flatMap(([path, text]) => {
+    const matches = [...text.matchAll(/^export (?:async )?(?:abstract )?(?:function\*?|class|const) (\w+)/gm)];
+    return matches.map((match) => ({
+      name: `${path}: ${match[1]}`,
+      // The header of a file speaks for its only export.
+      documented: matches.length === 1 || text.slice(0, match.index).trimEnd().endsWith("*/"),
+    }));
+  });
+
+  it("stand above every exported function, class and constant that the file's header does not speak for", () => {
+    const missing = exported.filter(({ documented }) => !documented).map(({ name }) => name);
+    expect(missing, `${missing.length} of ${exported.length} exports`).toEqual([]);
+  });
+});
