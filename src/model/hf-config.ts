@@ -30,8 +30,14 @@ interface Family {
 }
 
 const FAMILIES: Readonly<Record<Architecture, Family>> = {
+  qwen2: { className: "Qwen2ForCausalLM", qkNorm: false, attentionBias: true, defaultHeadDim: evenShare },
   qwen3: { className: "Qwen3ForCausalLM", qkNorm: true, attentionBias: false, defaultHeadDim: () => 128 },
 };
+
+/** The head size of models whose heads share the hidden size. */
+function evenShare(hiddenSize: number, numHeads: number): number {
+  return Math.floor(hiddenSize / numHeads);
+}
 
 const ROPE_THETA_DEFAULT = 10_000;
 
@@ -156,8 +162,23 @@ export function parseModelConfig(text: string, where: string): ModelConfig {
   };
 }
 
-/** The content of `config.json`: transformers 5 loads it as a float32 model with these numbers. */
+/** What an architecture's name alone decides. */
+export function familyTraits(architecture: Architecture): Pick<ModelConfig, "qkNorm" | "attentionBias"> {
+  const { qkNorm, attentionBias } = FAMILIES[architecture];
+  return { qkNorm, attentionBias };
+}
+
+/**
+ * The content of `config.json`: transformers 5 loads it as a float32 model with these numbers. Throws CheckpointError for
+ * a model that its architecture's name would not describe.
+ */
 export function hfConfigOf(config: ModelConfig): Record<string, unknown> {
+  const traits = familyTraits(config.architecture);
+  if (config.qkNorm !== traits.qkNorm || config.attentionBias !== traits.attentionBias) {
+    const found = `qkNorm ${config.qkNorm} and attentionBias ${config.attentionBias}`;
+    const expected = `qkNorm ${traits.qkNorm} and attentionBias ${traits.attentionBias}`;
+    throw new CheckpointError(`Cannot save: a ${config.architecture} has ${expected}, this model ${found}.`);
+  }
   return {
     architectures: [FAMILIES[config.architecture].className],
     attention_bias: false,

@@ -1,12 +1,13 @@
 /**
  * The shape of a decoder-only language model, normalised from a Hugging Face `config.json`.
  *
- * One description for the family (Qwen3, and by its switches Qwen2 and Llama): the graph program in `decoder.ts` reads
+ * One description for the family (Qwen3, and by its switches Qwen2): the graph program in `decoder.ts` reads
  * the switches, never the architecture's name.
  */
 
 /** Architectures whose checkpoints are read and written. */
-export type Architecture = "qwen3";
+export const ARCHITECTURES = ["qwen2", "qwen3"] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
 
 export interface ModelConfig {
   readonly architecture: Architecture;

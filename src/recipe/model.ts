@@ -1,6 +1,7 @@
 /** The model that a recipe starts from, as a directory in the Hugging Face layout that the engine can open. */
 
 import { saveModel } from "../model/checkpoint.ts";
+import { familyTraits } from "../model/hf-config.ts";
 import { initializeParameters } from "../model/initialize.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
@@ -32,8 +33,7 @@ function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConfig {
     rmsNormEpsilon: init.rmsNormEpsilon,
     ropeTheta: init.ropeTheta,
     tieWordEmbeddings: init.tieWordEmbeddings,
-    attentionBias: false,
-    qkNorm: init.architecture === "qwen3",
+    ...familyTraits(init.architecture),
     bosTokenId: null,
     eosTokenIds: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
     padTokenId: tokenizer.padTokenId,

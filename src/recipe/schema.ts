@@ -8,6 +8,7 @@
 
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import { ARCHITECTURES } from "../model/model-config.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
 import { createRewards, grpoIssues, grpoShape } from "../train/grpo-config.ts";
@@ -49,7 +50,7 @@ const grpoStageSchema = z
 
 const initSchema = z
   .strictObject({
-    architecture: z.literal("qwen3").default("qwen3"),
+    architecture: z.enum(ARCHITECTURES).default("qwen3"),
     tokenizer: z.enum(BUILT_TOKENIZERS).describe("a tokenizer that Aha builds"),
     hiddenSize: z.int().min(1),
     intermediateSize: z.int().min(1),

@@ -1,4 +1,4 @@
-"""Tiny random Qwen3 checkpoints with odd settings, and transformers' log-probabilities on them.
+"""Tiny random Qwen3 and Qwen2 checkpoints with odd settings, and transformers' log-probabilities on them.
 
 usage: OMP_NUM_THREADS=1 python test/golden/make_model_golden.py
 writes test/golden/models/NAME/ and test/golden/model-logprobs.json; needs torch and transformers (see the JSON).
@@ -9,7 +9,7 @@ import shutil
 
 import torch
 import transformers
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 HERE = pathlib.Path(__file__).parent
 SEED = 20250120
@@ -26,23 +26,29 @@ MODELS = {
         num_key_value_heads=2, head_dim=16, max_position_embeddings=96, rms_norm_eps=1e-4, rope_theta=731.0,
         tie_word_embeddings=False, bos_token_id=2, eos_token_id=[1, 3], pad_token_id=0,
     ),
+    "qwen2": dict(
+        vocab_size=47, hidden_size=48, intermediate_size=40, num_hidden_layers=2, num_attention_heads=6,
+        num_key_value_heads=3, max_position_embeddings=80, rms_norm_eps=2e-6, rope_theta=4321.0,
+        tie_word_embeddings=True, bos_token_id=None, eos_token_id=1, pad_token_id=0,
+    ),
 }
 
 
-def make(name: str, settings: dict) -> Qwen3ForCausalLM:
+def make(name: str, settings: dict) -> None:
     settings = dict(settings)
     rope = {"rope_type": "default", "rope_theta": settings.pop("rope_theta")}
-    config = Qwen3Config(**settings, rope_parameters=rope, attn_implementation="eager", initializer_range=0.15)
-    model = Qwen3ForCausalLM(config).float().eval()
+    config = AutoConfig.for_model(name.split("-")[0], **settings, rope_parameters=rope, initializer_range=0.15)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if "norm" in parameter_name:
                 parameter.uniform_(0.5, 1.5)
+            elif parameter_name.endswith("bias"):
+                parameter.normal_(0, 0.3)
     out = HERE / "models" / name
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     (out / "model.safetensors").chmod(0o644)
-    return model
 
 
 def old_style(name: str) -> None:
@@ -73,7 +79,7 @@ def main() -> None:
         if name == "qwen3-untied":
             old_style(name)
         # Loaded again, so that what is measured is what the files say.
-        model = Qwen3ForCausalLM.from_pretrained(HERE / "models" / name, attn_implementation="eager").float().eval()
+        model = AutoModelForCausalLM.from_pretrained(HERE / "models" / name, attn_implementation="eager").float().eval()
         parameter_counts[name] = sum(parameter.numel() for parameter in model.parameters())
         lengths = [2, 3, 17, 40, settings["max_position_embeddings"]]
         sequences = [torch.randint(0, settings["vocab_size"], (length,)).tolist() for length in lengths]
