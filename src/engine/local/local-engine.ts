@@ -54,7 +54,7 @@ export class LocalEngine implements Engine {
     this.#sampler = new Sampler(runtime, config, limits);
     this.#sequences = new SequenceRunner(runtime, config, limits.microBatchTokens);
     this.info = {
-      name: `local (cpu, ${runtime.threads} threads)`,
+      name: `local (cpu, ${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"})`,
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
       parameterCount: parameterSpecs(config).reduce((sum, { shape }) => sum + elementCount(shape), 0),
