@@ -26,7 +26,7 @@ export class CheckpointError extends AhaError {
   override name = "CheckpointError";
 }
 
-/** A request that an engine, by its declared capabilities, cannot serve. */
+/** A request that an engine cannot serve: beyond what it declares, or of numbers that make no sense. */
 export class EngineError extends AhaError {
   override name = "EngineError";
 }

@@ -1,5 +1,6 @@
 /**
- * Files that appear whole or not at all, and reads that cannot be made to swallow a machine.
+ * Files that appear whole or not at all, and reads that cannot be made to swallow a machine. Folders that do are
+ * `run/whole-folder.ts`.
  *
  * A writer that is killed half-way must not leave half a checkpoint behind, so data go to a temporary file in the same
  * folder, are flushed to the disk and only then take their name: POSIX rename replaces atomically. A folder of several
@@ -21,7 +22,9 @@ let temporaryCount = 0;
 
 /** The operating system's reason for a failed call, in words; undefined for anything that is not such an error. */
 export function systemReason(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return undefined;
+  // Node gives its own errors, about arguments that make no sense, codes too: they come from no system call.
+  if (!(error instanceof Error) || !("syscall" in error)) return undefined;
+  if (!("code" in error) || typeof error.code !== "string") return undefined;
   switch (error.code) {
     case "ENOENT":
       return "it does not exist";
@@ -78,6 +81,15 @@ export async function readTextFileIfPresent(
   return readTextFile(path, limit);
 }
 
+/** The value of a JSON text; where it is not JSON, an error of the class `error` that names `where` it is from. */
+export function parseJson(text: string, where: string, error: ErrorClass): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (fault) {
+    throw new error(`${where} is not JSON: ${fault instanceof Error ? fault.message : String(fault)}.`);
+  }
+}
+
 /**
  * Creates or replaces `path` with what `write` puts into the open file. Where `write` throws, nothing has changed.
  * A refusal of the operating system (no permission, disk full, no such folder) is an AhaError that names the path.
@@ -96,10 +108,15 @@ export async function writeWholeFile(path: string, write: (file: FileHandle) => 
     await syncDirectory(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true });
-    const reason = error instanceof AhaError ? undefined : systemReason(error);
-    if (reason === undefined) throw error;
-    throw new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or mend this one.`);
+    throw writeFailure(path, error);
   }
+}
+
+/** What to throw where `path` could not be written: an AhaError that names it for a refusal of the operating system. */
+export function writeFailure(path: string, error: unknown): unknown {
+  const reason = systemReason(error);
+  if (reason === undefined) return error;
+  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or mend this one.`);
 }
 
 /** `writeWholeFile` for data at hand. */
@@ -110,7 +127,7 @@ export function writeWhole(path: string, data: string | Uint8Array): Promise<voi
 }
 
 /** Makes a rename in this directory durable. Windows has no such call and refuses to open directories. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(directory, "r");
   try {

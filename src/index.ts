@@ -21,7 +21,7 @@ export type {
 } from "./engine/engine.ts";
 export { createLocalEngine, type LocalEngineOptions } from "./engine/local/create.ts";
 
-// Errors and random numbers.
+// Errors.
 export {
   AhaError,
   CheckpointError,
@@ -48,6 +48,8 @@ export { loadModel, saveModel } from "./model/checkpoint.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
 export type { Architecture, ModelConfig } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
+
+// Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 

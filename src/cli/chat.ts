@@ -12,7 +12,7 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { findModel } from "./model-directory.ts";
-import { numberOption, parseOptions } from "./parse-options.ts";
+import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha chat DIR [--prompt TEXT] [options]
 
@@ -33,7 +33,7 @@ Options
   --json                 one JSON line {"prompt", "completion", "finishReason", "tokens"} per answer
 
 Example
-  aha chat runs/countdown-tiny --prompt 'Using the numbers [6, 3, 3], create an equation that equals 54.\\n<think>'
+  aha chat runs/countdown-tiny-1 --prompt 'Using the numbers [6, 3, 3], create an equation that equals 54.\\n<think>'
 `;
 
 const OPTIONS = {
@@ -64,8 +64,6 @@ interface Answer {
 
 /** `aha chat`. */
 export const command: Command = {
-  name: "chat",
-  summary: "talk to a model",
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("chat", args, OPTIONS, ["DIR"]);
@@ -76,8 +74,7 @@ export const command: Command = {
     if (values.system !== undefined && !isChat) {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
-    const threads = values.threads === undefined ? {} : { threads: count("threads", values.threads, 1) };
-    const engine = await createLocalEngine(modelDirectory, threads);
+    const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
     try {
       const session = new ChatSession(engine, tokenizer, sampling, isChat ? { system: values.system } : undefined);
       const print = (answer: Answer) => context.out(`${values.json ? JSON.stringify(answer) : answer.completion}\n`);
@@ -205,17 +202,16 @@ interface Sampling {
 function samplingOf(values: Values): Sampling {
   const text = (option: keyof Values, otherwise: number) => String(values[option] ?? otherwise);
   return {
-    temperature: numberOption("--temperature", text("temperature", 1), (value) => value >= 0, "a number of at least 0"),
-    topP: numberOption("--top-p", text("top-p", 1), (value) => value > 0 && value <= 1, "above 0 and at most 1"),
-    topK: count("top-k", text("top-k", 0), 0),
-    maxTokens: count("max-tokens", text("max-tokens", DEFAULT_MAX_TOKENS), 1),
-    seed: count("seed", text("seed", 0), 0),
+    temperature: numberOption("temperature", text("temperature", 1), isTemperature, "a number of at least 0"),
+    topP: numberOption("top-p", text("top-p", 1), (value) => value > 0 && value <= 1, "above 0 and at most 1"),
+    topK: wholeNumberOption("top-k", text("top-k", 0), 0),
+    maxTokens: wholeNumberOption("max-tokens", text("max-tokens", DEFAULT_MAX_TOKENS), 1),
+    seed: seedOption(text("seed", 0)),
   };
 }
 
-function count(option: string, text: string, least: number): number {
-  const accepts = (value: number) => Number.isSafeInteger(value) && value >= least;
-  return numberOption(`--${option}`, text, accepts, `a whole number of at least ${least}`);
+function isTemperature(value: number): boolean {
+  return value >= 0 && Number.isFinite(value);
 }
 
 /** Whether the checkpoint has a template: rendering without one is a DataError. */

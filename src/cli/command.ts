@@ -1,5 +1,6 @@
 /**
- * What a command of the `aha` program is: one file per command exports one of these, `main.ts` finds it by name.
+ * What a command of the `aha` program is: one file per command exports one of these; `main.ts` finds it by name, and
+ * has the line about it that `aha --help` prints.
  */
 
 /** Where a command writes, and how it learns of Ctrl-C. */
@@ -15,9 +16,6 @@ export interface CommandContext {
 }
 
 export interface Command {
-  readonly name: string;
-  /** One line for `aha --help`. */
-  readonly summary: string;
   /** The whole text of `aha NAME --help`: usage, options with defaults, an example. */
   readonly help: string;
   /** Throws an AhaError for anything the user can mend; returns the exit code. */

@@ -4,13 +4,13 @@ import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { writeJsonl } from "../data/jsonl.ts";
 import { ConfigError, nearestName, RunInterrupted } from "../errors.ts";
-import { checkOptions } from "../strict-options.ts";
+import { checkOptions } from "../strict-schema.ts";
 import { generateProblem } from "../tasks/countdown/generator.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdown/options.ts";
 import { isHeldOut } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { numberOption, parseOptions } from "./parse-options.ts";
+import { parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha data countdown --count N [--out FILE.jsonl] [options]
 
@@ -64,16 +64,14 @@ type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 const DATA_SETS = ["countdown"];
 
 export const command: Command = {
-  name: "data",
-  summary: "make data sets: Countdown problems",
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("data", args, OPTIONS, ["DATASET"]);
     requireKnown(positionals[0]!);
     if (values.count === undefined)
       throw new ConfigError("aha data countdown: --count N is required, e.g. --count 1000.");
-    const count = wholeNumber("count", values.count, 1);
-    const seed = values.seed === undefined ? 0 : wholeNumber("seed", values.seed, 0);
+    const count = wholeNumberOption("count", values.count, 1);
+    const seed = values.seed === undefined ? 0 : seedOption(values.seed);
     if (values.train && values["held-out"]) {
       throw new ConfigError(
         "aha data countdown: --train and --held-out exclude each other; without either, both kinds.",
@@ -107,15 +105,10 @@ function requireKnown(name: string): void {
   );
 }
 
-function wholeNumber(option: string, text: string, min = Number.MIN_SAFE_INTEGER): number {
-  const expected = `a whole number${min === Number.MIN_SAFE_INTEGER ? "" : ` of at least ${min}`}`;
-  return numberOption(`--${option}`, text, (value) => Number.isSafeInteger(value) && value >= min, expected);
-}
-
 function gameOptions(values: Values): CountdownOptions {
   const number = (option: keyof Values & string): number | undefined => {
     const text = values[option];
-    return typeof text === "string" ? wholeNumber(option, text) : undefined;
+    return typeof text === "string" ? wholeNumberOption(option, text) : undefined;
   };
   const range = { min: number("value-min"), max: number("value-max") };
   if (!values.integers && (range.min !== undefined || range.max !== undefined)) {
@@ -124,7 +117,7 @@ function gameOptions(values: Values): CountdownOptions {
   const share = values["held-out-share"];
   const options = {
     prompt: "compact",
-    counts: values.numbers?.split(",").map((text) => wholeNumber("numbers", text)),
+    counts: values.numbers?.split(",").map((text) => wholeNumberOption("numbers", text)),
     min: number("min"),
     max: number("max"),
     targetMin: number("target-min"),

@@ -5,17 +5,17 @@ import { resolve } from "node:path";
 import { readAllJsonl, writeJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, RunInterrupted } from "../errors.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
-import { createTask, taskNames } from "../tasks/registry.ts";
+import { createTask, taskNames, withDataFile } from "../tasks/registry.ts";
 import type { Problem } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { findModel } from "./model-directory.ts";
-import { numberOption, parseOptions } from "./parse-options.ts";
+import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_MAX_TOKENS = 512;
 
@@ -41,7 +41,7 @@ Options
   --json                 print one JSON line instead of a table
 
 Examples
-  aha eval runs/countdown-tiny --samples 8
+  aha eval runs/countdown-tiny-1 --samples 8
   aha eval my-model --task countdown --set task.prompt=compact --set task.counts=[3] --set task.max=10 --json
 `;
 
@@ -78,8 +78,6 @@ interface Plan {
 }
 
 export const command: Command = {
-  name: "eval",
-  summary: "measure a model on held-out problems",
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);
@@ -95,11 +93,10 @@ export const command: Command = {
       readRows: readAllJsonl,
     });
     const problems = task.heldOut(plan.problems);
-    const threads = values.threads === undefined ? {} : { threads: count("threads", values.threads, 1) };
-    const engine = await createLocalEngine(modelDirectory, threads);
+    const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
     try {
       const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
-      const options = { ...plan, maxCompletionTokens, onProgress: progressLine(context) };
+      const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };
       const evaluation = await evaluate(engine, tokenizer, task, problems, options);
       if (context.interactive) context.note("\n");
       if (values.out !== undefined) await writeJsonl(values.out, evaluation.completions);
@@ -114,7 +111,9 @@ export const command: Command = {
 
 async function planOf(values: Values, recipePath: string | undefined): Promise<Plan> {
   const recipe = recipePath === undefined ? undefined : await loadRecipe(recipePath);
-  const samples = values.samples === undefined ? 1 : count("samples", values.samples, 1);
+  const count = (option: keyof Values, otherwise: number, least: number) =>
+    values[option] === undefined ? otherwise : wholeNumberOption(option, String(values[option]), least);
+  const samples = count("samples", 1, 1);
   if (values.greedy && values.temperature !== undefined) {
     throw new ConfigError("aha eval: --greedy and --temperature exclude each other.");
   }
@@ -123,19 +122,18 @@ async function planOf(values: Values, recipePath: string | undefined): Promise<P
   }
   return {
     task: taskSpec(values, recipe?.task),
-    problems:
-      values.problems === undefined ? (recipe?.evaluation.problems ?? 256) : count("problems", values.problems, 1),
+    problems: count("problems", recipe?.evaluation.problems ?? 256, 1),
     samples,
     temperature: values.greedy
       ? 0
-      : number("temperature", values.temperature, 1, (value) => value > 0, "a number above 0 (or use --greedy)"),
+      : number("temperature", values.temperature, 1, isTemperature, "a number above 0 (or use --greedy)"),
     topP: number("top-p", values["top-p"], 1, (value) => value > 0 && value <= 1, "a number above 0 and at most 1"),
-    topK: values["top-k"] === undefined ? 0 : count("top-k", values["top-k"], 0),
+    topK: count("top-k", 0, 0),
     maxCompletionTokens:
       values["max-tokens"] === undefined
         ? recipe?.evaluation.maxCompletionTokens
-        : count("max-tokens", values["max-tokens"], 1),
-    seed: values.seed === undefined ? (recipe?.seed ?? 0) : count("seed", values.seed, 0),
+        : wholeNumberOption("max-tokens", values["max-tokens"], 1),
+    seed: values.seed === undefined ? (recipe?.seed ?? 0) : seedOption(values.seed),
   };
 }
 
@@ -150,11 +148,8 @@ function taskSpec(values: Values, ofRecipe: { readonly name: string } | undefine
   if (stray !== undefined) {
     throw new ConfigError(`aha eval: --set expects task.key=value, e.g. --set task.prompt=compact, not "${stray}".`);
   }
-  const base = {
-    ...(ofRecipe?.name === name ? ofRecipe : {}),
-    name,
-    ...(values.data === undefined ? {} : { file: resolve(values.data) }),
-  };
+  const known = ofRecipe?.name === name ? ofRecipe : { name };
+  const base = values.data === undefined ? known : withDataFile(known, resolve(values.data));
   return (applyOverrides({ task: base }, settings) as { task: typeof base }).task;
 }
 
@@ -164,8 +159,10 @@ function roomFor(engine: Engine, tokenizer: Tokenizer, problems: readonly Proble
   return Math.max(1, Math.min(DEFAULT_MAX_TOKENS, engine.info.maxContextTokens - longest));
 }
 
-function progressLine(context: CommandContext) {
+/** Shows how far the evaluation is, and ends it when the user asks to stop. */
+function progress(context: CommandContext) {
   return ({ finished, total, tokens }: { finished: number; total: number; tokens: number }): void => {
+    if (context.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
     if (context.interactive) context.note(`\r${finished}/${total} completions, ${tokens} tokens`);
   };
 }
@@ -184,9 +181,8 @@ function table({ statistics, intervals }: Evaluation): string {
   return rows.join("");
 }
 
-function count(option: string, text: string, least: number): number {
-  const accepts = (value: number) => Number.isSafeInteger(value) && value >= least;
-  return numberOption(`--${option}`, text, accepts, `a whole number of at least ${least}`);
+function isTemperature(value: number): boolean {
+  return value > 0 && Number.isFinite(value);
 }
 
 function number(
@@ -196,5 +192,5 @@ function number(
   accepts: (value: number) => boolean,
   expected: string,
 ): number {
-  return text === undefined ? otherwise : numberOption(`--${option}`, text, accepts, expected);
+  return text === undefined ? otherwise : numberOption(option, text, accepts, expected);
 }

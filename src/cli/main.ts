@@ -20,13 +20,13 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: (
   ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).command }],
   ["eval", { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).command }],
   ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).command }],
-  ["data", { summary: "make or inspect data", load: async () => (await import("./data.ts")).command }],
+  ["data", { summary: "make data sets", load: async () => (await import("./data.ts")).command }],
   ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).command }],
   ["model", { summary: "make, inspect and score with models", load: async () => (await import("./model.ts")).command }],
 ]);
 
 /** What `aha --help` prints. */
-export function helpText(): string {
+function helpText(): string {
   const lines = [...COMMANDS].map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
   return [
     "Aha trains language models to reason, the way DeepSeek-R1 was trained.",

@@ -8,9 +8,10 @@
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
-import { readTextFile } from "../files.ts";
+import { parseJson, readTextFile } from "../files.ts";
 import type { CommandContext } from "./command.ts";
-import { numberOption, parseOptions } from "./parse-options.ts";
+import { findModel } from "./model-directory.ts";
+import { numberOption, parseOptions, threadsOption } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
 
@@ -24,18 +25,14 @@ const OPTIONS = {
 /** Runs the subcommand with the arguments after `aha model score`. */
 export async function runModelScore(args: readonly string[], context: CommandContext): Promise<number> {
   const { values, positionals } = parseOptions("model score", args, OPTIONS, ["DIR"]);
-  const directory = positionals[0]!;
   if (values.tokens === undefined) {
     throw new ConfigError("aha model score needs --tokens FILE, a JSON array of arrays of token ids.");
   }
-  const temperature = numberOption("--temperature", values.temperature, isTemperature, "a number above 0");
-  const threads =
-    values.threads === undefined
-      ? {}
-      : { threads: numberOption("--threads", values.threads, isCount, "a whole number from 1") };
+  const temperature = numberOption("temperature", values.temperature, isTemperature, "a number above 0");
+  const { modelDirectory } = findModel(positionals[0]!);
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
-  const engine = await createLocalEngine(directory, threads);
+  const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));
@@ -49,18 +46,9 @@ function isTemperature(value: number): boolean {
   return value > 0 && value < Number.POSITIVE_INFINITY;
 }
 
-function isCount(value: number): boolean {
-  return Number.isSafeInteger(value) && value >= 1;
-}
-
 /** The token sequences of a JSON text: an array of arrays of at least two token ids. Throws DataError. */
 export function parseTokenSequences(text: string, where: string): Int32Array[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new DataError(`${where} is not JSON: ${(error as Error).message}`);
-  }
+  const value = parseJson(text, where, DataError);
   if (!Array.isArray(value))
     throw new DataError(`${where}: expected an array of arrays of token ids, like [[5, 2, 7], [1, 4]].`);
   return value.map((tokens: unknown, index) => {
@@ -84,7 +72,7 @@ export function parseTokenSequences(text: string, where: string): Int32Array[] {
  * Per sequence the log-probabilities, in nats, of its tokens from the second on. Throws DataError for a token outside of
  * the vocabulary or a sequence beyond the context, before anything is computed.
  */
-export async function scoreSequences(
+async function scoreSequences(
   engine: Engine,
   sequences: readonly Int32Array[],
   temperature: number,

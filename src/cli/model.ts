@@ -13,13 +13,16 @@ import { writeWholeFolder } from "../run/whole-folder.ts";
 import { BUILT_TOKENIZERS, type BuiltTokenizer, buildCountdownCompact, buildTokenizer } from "../tokenizer/build.ts";
 import { type HuggingFaceTokenizer, loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { findModel } from "./model-directory.ts";
 import { runModelScore } from "./model-score.ts";
-import { numberOption, parseOptions } from "./parse-options.ts";
+import { numberOption, parseOptions, seedOption } from "./parse-options.ts";
 
 const HELP = `Usage:
-  aha model init --preset NAME | --config FILE --tokenizer NAME|DIR --out DIR [--seed N] [--scheme NAME] [--largest N]
+  aha model init (--preset NAME | --config FILE) --tokenizer NAME|DIR --out DIR [--seed N] [--scheme NAME] [--largest N]
   aha model info DIR [--json]
   aha model score DIR --tokens FILE [--temperature T] [--threads N] [--json]
+
+DIR is a model directory in the Hugging Face layout, or (to info and score) the directory of a run.
 
 init   writes a model with random weights, and its tokenizer, in the Hugging Face layout.
   --preset NAME      one of Aha's own shapes: ${Object.keys(MODEL_PRESETS).join(", ")}; the vocabulary is the tokenizer's
@@ -36,7 +39,7 @@ info   architecture, parameters, context, and the memory to sample and to train.
 score  log-probabilities of token sequences, to compare a model with other programs.
   --tokens FILE      a JSON array of arrays of at least two token ids
   --temperature T    divides the logits (1)
-  --threads N        to compute with
+  --threads N        threads to compute with (one per processor, at most 8)
   --json             an array of arrays: for n tokens the n - 1 log-probabilities of the second to the last, each
                      given all tokens before it; in nats
 
@@ -52,8 +55,6 @@ const SUBCOMMANDS: Readonly<Record<string, Command["run"]>> = {
 };
 
 export const command: Command = {
-  name: "model",
-  summary: "make a model with random weights (init), describe one (info), score tokens with one (score)",
   help: HELP,
   run: async ([subcommand, ...args], context) => {
     const names = Object.keys(SUBCOMMANDS);
@@ -84,21 +85,15 @@ async function runInit(args: readonly string[], context: CommandContext): Promis
   }
   if (tokenizerName === undefined) throw new ConfigError("aha model init needs --tokenizer, a name or a directory.");
   if (out === undefined) throw new ConfigError("aha model init needs --out DIR.");
-  const seed = numberOption("--seed", values.seed, isUint32, "a whole number from 0 to 4294967295");
+  const seed = seedOption(values.seed);
   const init = initScheme(values.scheme);
   const tokenizer = await tokenizerOf(tokenizerName, values.largest);
   const config = preset !== undefined ? presetConfig(preset, tokenizer) : await configOf(configFile!, tokenizer);
   await requireFreshDirectory(out);
-  try {
-    await writeWholeFolder(out, async (directory) => {
-      await tokenizer.save(directory);
-      await saveModel(directory, config, initializeParameters(config, { seed, init }));
-    });
-  } catch (error) {
-    const reason = systemReason(error);
-    if (reason === undefined) throw error;
-    throw new RunDirError(`Cannot write ${out}: ${reason}. Choose another --out.`);
-  }
+  await writeWholeFolder(out, async (directory) => {
+    await tokenizer.save(directory);
+    await saveModel(directory, config, initializeParameters(config, { seed, init }));
+  });
   context.out(
     `${out}: ${config.architecture}, ${inMillions(modelSize(config).parameterCount)} parameters, random weights of seed ${seed}\n`,
   );
@@ -110,7 +105,7 @@ async function tokenizerOf(name: string, largest: string | undefined): Promise<H
     if (name !== "countdown-compact")
       throw new ConfigError("--largest is an option of --tokenizer countdown-compact alone.");
     return buildCountdownCompact({
-      largest: numberOption("--largest", largest, Number.isSafeInteger, "a whole number"),
+      largest: numberOption("largest", largest, Number.isSafeInteger, "a whole number"),
     });
   }
   if (BUILT_TOKENIZERS.includes(name as BuiltTokenizer)) return buildTokenizer(name as BuiltTokenizer);
@@ -143,11 +138,6 @@ function initScheme(name: string): InitScheme {
   throw new ConfigError(`--scheme must be scaled or normal, not ${JSON.stringify(name)}.`);
 }
 
-/** Random streams are keyed by 32 bits of seed; more would be cut off unseen. */
-function isUint32(value: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value < 2 ** 32;
-}
-
 async function requireFreshDirectory(path: string): Promise<void> {
   let names: string[];
   try {
@@ -169,7 +159,7 @@ async function runInfo(args: readonly string[], context: CommandContext): Promis
   const { values, positionals } = parseOptions("model info", args, { json: { type: "boolean", default: false } }, [
     "DIR",
   ]);
-  const directory = positionals[0]!;
+  const directory = findModel(positionals[0]!).modelDirectory;
   const { config, storedBytes, dtypes } = await inspectModel(directory);
   const size = modelSize(config);
   if (values.json) {

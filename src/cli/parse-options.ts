@@ -51,14 +51,31 @@ function strictly<T extends OptionsConfig>(command: string, args: readonly strin
   }
 }
 
-/** A number given as an option's value; `accepts` and `expected` say which ones. Throws ConfigError. */
+/** A number given as the value of `--name`; `accepts` and `expected` say which ones. Throws ConfigError. */
 export function numberOption(
-  option: string,
+  name: string,
   text: string,
   accepts: (value: number) => boolean,
   expected: string,
 ): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);
   if (accepts(value)) return value;
-  throw new ConfigError(`${option} must be ${expected}, not ${JSON.stringify(text)}.`);
+  throw new ConfigError(`--${name} must be ${expected}, not ${JSON.stringify(text)}.`);
+}
+
+/** A whole number, where it has a bound of at least `least`, given as the value of `--name`. Throws ConfigError. */
+export function wholeNumberOption(name: string, text: string, least?: number): number {
+  const accepts = (value: number) => Number.isSafeInteger(value) && (least === undefined || value >= least);
+  return numberOption(name, text, accepts, `a whole number${least === undefined ? "" : ` of at least ${least}`}`);
+}
+
+/** The value of `--seed`. Random streams are keyed by 32 bits of it; more would be cut off unseen. Throws ConfigError. */
+export function seedOption(text: string): number {
+  const accepts = (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 32;
+  return numberOption("seed", text, accepts, "a whole number from 0 to 4294967295");
+}
+
+/** The value of `--threads` as an option of the engine, which has its own default. Throws ConfigError. */
+export function threadsOption(text: string | undefined): { readonly threads?: number } {
+  return text === undefined ? {} : { threads: wholeNumberOption("threads", text, 1) };
 }

@@ -36,8 +36,6 @@ interface ScoredLine extends RewardResult {
 }
 
 export const command: Command = {
-  name: "reward",
-  summary: "score saved completions with a reward",
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("reward", args, OPTIONS, ["NAME"]);

@@ -27,8 +27,9 @@ rewards, checkpoints, the trained model, summary.json, and report.html to read.
 Options
   --set KEY=VALUE   replace one value of the recipe, e.g. --set seed=2 --set stages.r1-zero.iterations=50;
                     may be repeated
-  --out DIR         the run directory; it must not exist or be empty (${RUNS}/NAME-SEED; if taken, NAME-SEED-2, …)
-  --resume          continue an interrupted run, with the same recipe and --set options
+  --out DIR         the run directory, a new or an empty one (${RUNS}/NAME-SEED; if taken, NAME-SEED-2, …)
+  --resume          continue an interrupted run, with the same recipe and --set options: that in --out DIR, or the
+                    last unfinished one of the default directories
   --json            what happens as JSON lines on standard output, instead of text
   --quiet           only the result
 
@@ -50,8 +51,6 @@ const OPTIONS = {
 } as const;
 
 export const command: Command = {
-  name: "run",
-  summary: "train as a recipe says",
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("run", args, OPTIONS, ["RECIPE"]);

@@ -37,11 +37,6 @@ export class RunTerminal {
     this.paragraph(question);
   }
 
-  /** A sentence that does not belong to an event. */
-  note(text: string): void {
-    this.paragraph(text);
-  }
-
   observe(event: PipelineEvent): void {
     switch (event.type) {
       case "ready": {

@@ -19,6 +19,7 @@ export interface DataRow {
   readonly line: number;
 }
 
+/** How much of a file is read before it is refused. */
 export interface JsonlLimits {
   /** The longest line; a file without line feeds is refused after this much of it. */
   readonly maxLineBytes: number;
@@ -27,7 +28,7 @@ export interface JsonlLimits {
 }
 
 /** The limits where a caller names none: 16 MiB for a line, 16 GiB for a file. */
-export const JSONL_LIMITS: JsonlLimits = { maxLineBytes: 16 * 2 ** 20, maxFileBytes: 16 * 2 ** 30 };
+const JSONL_LIMITS: JsonlLimits = { maxLineBytes: 16 * 2 ** 20, maxFileBytes: 16 * 2 ** 30 };
 
 const LINE_FEED = 0x0a;
 

@@ -6,12 +6,16 @@
  * closure, so that the same training loop drives an engine in this process or one behind a wire. What it is not: a
  * tensor library. Tokens go in, log-probabilities and metrics come out.
  *
+ * Calls may overlap: an engine carries them out one after another, in the order in which they were made, so a caller may
+ * prepare its next call while one is under way. A call that fails holds up none behind it. What cannot be served (data
+ * or parameters that make no sense, an engine that was disposed of) rejects with EngineError and changes nothing.
+ *
  * `engine/conformance.ts` is the suite that every implementation passes.
  */
 
 import type { LossSpec } from "../losses/loss-spec.ts";
 
-/** What an engine is and can do; checked before a run starts, so that nothing is refused half-way. */
+/** What an engine is and can do; trainers check it before they start, so that nothing is refused half-way. */
 export interface EngineInfo {
   /** For messages and logs, e.g. `local (cpu, 2 threads)`. */
   readonly name: string;
@@ -31,12 +35,13 @@ export interface SamplePrompt {
   /** Token ids, at least one. */
   readonly tokens: Int32Array;
   readonly numSamples: number;
-  /** Names the prompt in the random stream; two prompts of one call with the same id draw the same numbers. */
+  /** Names the prompt in the random stream; two prompts of one call with the same id draw the same numbers. A whole
+   * number, like the sample, seed and iteration, of which 32 bits count. */
   readonly promptId: number;
 }
 
 export interface SamplingParams {
-  /** Softmax temperature, > 0; 0 is greedy (arg max), with log-probabilities at temperature 1. */
+  /** Softmax temperature; 0 is greedy (arg max), with log-probabilities at temperature 1. */
   readonly temperature: number;
   /** Nucleus: the smallest set of tokens whose probability reaches topP; 1 is off. */
   readonly topP: number;
@@ -64,7 +69,7 @@ export interface SampledSequence {
   readonly finishReason: "stop" | "length";
 }
 
-/** Called as sampling goes on: completed sequences and tokens so far. */
+/** Called as sampling goes on: completed sequences and tokens so far. An error that it throws ends the call. */
 export type SampleProgress = (progress: {
   readonly finished: number;
   readonly total: number;
@@ -129,7 +134,7 @@ export interface Engine {
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]>;
 
-  /** Scores completions without a gradient, at `temperature`, under the policy or the frozen reference. */
+  /** Scores completions without a gradient, at `temperature` > 0, under the policy or the frozen reference. */
   forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult>;
 
   /** Adds the gradient of Σ weight · loss term to the accumulated gradient. How data are batched inside does not change
@@ -152,6 +157,6 @@ export interface Engine {
   /** Writes the policy in the Hugging Face layout (config.json, model.safetensors) into an existing directory. */
   saveWeights(directory: string): Promise<void>;
 
-  /** Releases native memory; the engine must not be used afterwards. */
+  /** Releases native memory, once what was called before is done; every other call afterwards is refused. */
   dispose(): Promise<void>;
 }

@@ -15,9 +15,6 @@ export interface Rational {
 /** The four operations of the game. */
 export type Operator = "+" | "-" | "*" | "/";
 
-/** 0 / 1. */
-export const ZERO: Rational = { numerator: 0n, denominator: 1n };
-
 /** A whole number as a fraction. */
 export function whole(value: bigint | number): Rational {
   return { numerator: BigInt(value), denominator: 1n };

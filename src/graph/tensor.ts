@@ -21,8 +21,6 @@ export interface Tensor extends TensorType {
   /** Unique in the graph and rising: a node's inputs have lower ids than its outputs. */
   readonly id: number;
   readonly node: GraphNode;
-  /** Which of the node's outputs this is. */
-  readonly output: number;
 }
 
 /**
@@ -100,9 +98,7 @@ export class Graph {
     }
     const tensors: Tensor[] = [];
     const node: GraphNode = { operation, inputs, outputs: tensors };
-    outputs.forEach(({ dtype, shape }, output) => {
-      tensors.push({ graph: this, id: this.#nextId++, dtype, shape, node, output });
-    });
+    for (const { dtype, shape } of outputs) tensors.push({ graph: this, id: this.#nextId++, dtype, shape, node });
     return tensors;
   }
 }
@@ -114,7 +110,7 @@ export function requireFloat(name: string, ...tensors: readonly Tensor[]): void 
   }
 }
 
-/** Every node that `tensor` depends on, operands before their users. */
+/** Every node that the tensors depend on, operands before their users. */
 export function nodesUpTo(...tensors: readonly Tensor[]): GraphNode[] {
   const seen = new Set<GraphNode>();
   const pending = tensors.map((tensor) => tensor.node);

@@ -16,10 +16,13 @@ export interface CrossEntropyLoss {
  */
 export interface GrpoLoss {
   readonly name: "grpo";
+  /** ≥ 0. */
   readonly clipEpsilon: number;
+  /** ≥ 0. */
   readonly clipEpsilonHigh: number;
-  /** β; 0 leaves the KL term, and the need for reference log-probabilities, out. */
+  /** β ≥ 0; 0 leaves the KL term, and the need for reference log-probabilities, out. */
   readonly klCoef: number;
+  /** > 0. */
   readonly temperature: number;
 }
 

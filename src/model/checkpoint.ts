@@ -11,10 +11,10 @@ import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { readTextFile, writeWhole } from "../files.ts";
+import { parseJson, readTextFile, writeWhole } from "../files.ts";
 import { generationConfigOf, hfConfigOf, readModelConfig } from "./hf-config.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { type CheckpointSlice, elementCount, type ParameterValues, parameterSpecs } from "./parameters.ts";
+import { elementCount, type ParameterValues, parameterSpecs } from "./parameters.ts";
 import { SafetensorsFile, type TensorData, writeSafetensors } from "./safetensors.ts";
 
 const WEIGHTS_FILE = "model.safetensors";
@@ -50,11 +50,9 @@ export async function loadModel(directory: string, options: { allocate?: Allocat
   try {
     const { config, fileOf } = checkpoint;
     const values: ParameterValues = new Map();
-    for (const { name, shape, slices } of parameterSpecs(config)) {
+    for (const { name, shape, checkpointName } of parameterSpecs(config)) {
       const value = allocate(elementCount(shape));
-      for (const { checkpointName, part } of partsOf(slices, value)) {
-        await fileOf.get(checkpointName)!.readInto(checkpointName, part);
-      }
+      await fileOf.get(checkpointName)!.readInto(checkpointName, value);
       values.set(name, value);
     }
     if (config.tieWordEmbeddings) await checkTiedHead(fileOf, values.get("embed")!);
@@ -84,7 +82,7 @@ export async function inspectModel(
  */
 export async function saveModel(directory: string, config: ModelConfig, values: ParameterValues): Promise<void> {
   const tensors: TensorData[] = [];
-  for (const { name, shape, slices } of parameterSpecs(config)) {
+  for (const { name, shape, checkpointName } of parameterSpecs(config)) {
     const value = values.get(name);
     if (value === undefined) throw new CheckpointError(`Cannot save: the model has no parameter ${name}.`);
     if (value.length !== elementCount(shape)) {
@@ -92,26 +90,11 @@ export async function saveModel(directory: string, config: ModelConfig, values: 
         `Cannot save: ${name} has ${value.length} elements, expected ${elementCount(shape)} ([${shape.join(", ")}]).`,
       );
     }
-    for (const { checkpointName, shape: sliceShape, part } of partsOf(slices, value)) {
-      tensors.push({ name: checkpointName, shape: sliceShape, data: part });
-    }
+    tensors.push({ name: checkpointName, shape, data: value });
   }
   await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
   await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
   await writeJson(join(directory, "config.json"), hfConfigOf(config));
-}
-
-/** The parts of a parameter that are tensors of the checkpoint, as views into its memory. */
-function* partsOf(
-  slices: readonly CheckpointSlice[],
-  value: Float32Array,
-): Generator<CheckpointSlice & { readonly part: Float32Array }> {
-  let start = 0;
-  for (const slice of slices) {
-    const end = start + elementCount(slice.shape);
-    yield { ...slice, part: value.subarray(start, end) };
-    start = end;
-  }
 }
 
 async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
@@ -149,7 +132,9 @@ async function weightFiles(directory: string): Promise<string[]> {
     );
   }
   const text = await readTextFile(indexPath, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
-  const index = z.looseObject({ weight_map: z.record(z.string(), z.string()) }).safeParse(parseJson(text, indexPath));
+  const index = z
+    .looseObject({ weight_map: z.record(z.string(), z.string()) })
+    .safeParse(parseJson(text, indexPath, CheckpointError));
   if (!index.success) throw new CheckpointError(`${indexPath} has no weight_map from tensor names to file names.`);
   const names = [...new Set(Object.values(index.data.weight_map))];
   // The index may come from anywhere: a shard's name must not lead out of the directory.
@@ -167,8 +152,8 @@ function isDerived(name: string): boolean {
 
 function checkTensors(directory: string, config: ModelConfig, fileOf: ReadonlyMap<string, SafetensorsFile>): void {
   const expected = new Map<string, readonly number[]>();
-  for (const { slices } of parameterSpecs(config)) {
-    for (const { checkpointName, shape } of slices) expected.set(checkpointName, shape);
+  for (const { checkpointName, shape } of parameterSpecs(config)) {
+    expected.set(checkpointName, shape);
   }
   // Some tied checkpoints store the embedding a second time; its values are compared when it is read.
   if (config.tieWordEmbeddings && fileOf.has(HEAD)) expected.set(HEAD, [config.vocabSize, config.hiddenSize]);
@@ -206,14 +191,6 @@ async function checkTiedHead(fileOf: ReadonlyMap<string, SafetensorsFile>, embed
 
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
-}
-
-function parseJson(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new CheckpointError(`${where} is not JSON: ${(error as Error).message}`);
-  }
 }
 
 function writeJson(path: string, content: Record<string, unknown>): Promise<void> {

@@ -11,7 +11,6 @@ import type { Dim } from "../graph/dim.ts";
 import { rotaryEmbedding } from "../graph/ops/attention.ts";
 import { add } from "../graph/ops/elementwise.ts";
 import { gatherRows } from "../graph/ops/index.ts";
-import { split } from "../graph/ops/join.ts";
 import { matmul } from "../graph/ops/matmul.ts";
 import { rmsNorm } from "../graph/ops/normalize.ts";
 import { reshape } from "../graph/ops/shape.ts";
@@ -49,24 +48,27 @@ export function decoderHidden(
   const parameter = (name: string) => parameters.get(name)!;
   const norm = (x: Tensor, name: string) => rmsNorm(x, parameter(name), config.rmsNormEpsilon);
   const linear = (x: Tensor, name: string) => matmul(x, parameter(name), { transposeB: true });
-  const queryWidth = config.numHeads * config.headDim;
-  const kvWidth = config.numKvHeads * config.headDim;
 
   let x = gatherRows(parameter("embed"), tokens.ids); // [N, H]
   for (let layer = 0; layer < config.numLayers; layer++) {
     const at = `layers.${layer}`;
-    let qkv = linear(norm(x, `${at}.attnNorm`), `${at}.qkv`);
-    if (config.attentionBias) qkv = add(qkv, parameter(`${at}.qkvBias`));
-    let [q, k, v] = split(qkv, 1, [queryWidth, kvWidth, kvWidth]) as [Tensor, Tensor, Tensor];
+    const normed = norm(x, `${at}.attnNorm`);
+    const project = (part: string) => {
+      const projected = linear(normed, `${at}.${part}`);
+      return config.attentionBias ? add(projected, parameter(`${at}.${part}Bias`)) : projected;
+    };
+    let q = project("q");
+    let k = project("k");
+    const v = project("v");
     if (config.qkNorm) {
       q = perHead(q, config.numHeads, config.headDim, (heads) => norm(heads, `${at}.qNorm`));
       k = perHead(k, config.numKvHeads, config.headDim, (heads) => norm(heads, `${at}.kNorm`));
     }
     const attended = attend(layer, rotate(q, tokens), rotate(k, tokens), v);
     x = add(x, linear(attended, `${at}.attnOut`));
-    const gateUp = linear(norm(x, `${at}.mlpNorm`), `${at}.gateUp`);
-    const [gate, up] = split(gateUp, 1, [config.intermediateSize, config.intermediateSize]) as [Tensor, Tensor];
-    x = add(x, linear(swiglu(gate, up), `${at}.mlpDown`));
+    const mlpInput = norm(x, `${at}.mlpNorm`);
+    const activated = swiglu(linear(mlpInput, `${at}.gate`), linear(mlpInput, `${at}.up`));
+    x = add(x, linear(activated, `${at}.mlpDown`));
   }
   return norm(x, "finalNorm");
 }
@@ -90,8 +92,9 @@ function rotate(x: Tensor, { positions, cos, sin }: DecoderTokens): Tensor {
 /** Cosine and sine of position · θ^(−2i/D) for positions 0 … count − 1, each [count, D/2] (arXiv:2104.09864, §3.2). */
 export function rotaryTables(config: ModelConfig, count: number): { cos: Float32Array; sin: Float32Array } {
   const half = config.headDim / 2;
-  const cos = new Float32Array(new ArrayBuffer(Math.max(64, count * half * 4)), 0, count * half);
-  const sin = new Float32Array(new ArrayBuffer(Math.max(64, count * half * 4)), 0, count * half);
+  // At least 64 bytes: V8 keeps smaller arrays on its heap and moves them, and the runtime reads these in place.
+  const table = () => new Float32Array(new ArrayBuffer(Math.max(64, count * half * 4)), 0, count * half);
+  const [cos, sin] = [table(), table()];
   for (let i = 0; i < half; i++) {
     // transformers holds the frequencies, and the angles, in f32: rounding as it does keeps the two models' numbers equal.
     const frequency = Math.fround(1 / config.ropeTheta ** ((2 * i) / config.headDim));

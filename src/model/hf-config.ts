@@ -14,7 +14,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
-import { readTextFileIfPresent } from "../files.ts";
+import { parseJson, readTextFileIfPresent } from "../files.ts";
 import type { Architecture, ModelConfig } from "./model-config.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
@@ -294,13 +294,7 @@ function checkTokenIds(ids: readonly number[], vocabSize: number, where: string)
 }
 
 function check<T>(schema: z.ZodType<T>, text: string, where: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new CheckpointError(`${where} is not JSON: ${(error as Error).message}`);
-  }
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(parseJson(text, where, CheckpointError));
   if (result.success) return result.data;
   const reasons = result.error.issues
     .slice(0, 4)

@@ -38,19 +38,14 @@ export function initializeParameters(
 ): ParameterValues {
   const { seed, init = { scheme: "scaled" }, allocate = (elements) => new Float32Array(elements) } = options;
   const values: ParameterValues = new Map();
-  for (const { name, shape, slices } of parameterSpecs(config)) {
+  for (const { name, shape, checkpointName } of parameterSpecs(config)) {
     const value = allocate(elementCount(shape));
     const kind = parameterKind(name);
     if (kind === "norm") value.fill(1);
     else if (kind === "bias") value.fill(0);
     else {
       const std = standardDeviation(init, config, name, shape);
-      let start = 0;
-      for (const slice of slices) {
-        const end = start + elementCount(slice.shape);
-        fillNormal(value.subarray(start, end), std, seed, `initialize/${slice.checkpointName}`);
-        start = end;
-      }
+      fillNormal(value, std, seed, `initialize/${checkpointName}`);
     }
     values.set(name, value);
   }

@@ -4,10 +4,15 @@ export type ParameterKind = "embedding" | "attention" | "mlp" | "norm" | "bias" 
 
 const KINDS: Readonly<Record<string, ParameterKind>> = {
   embed: "embedding",
-  qkv: "attention",
+  q: "attention",
+  k: "attention",
+  v: "attention",
   attnOut: "attention",
-  qkvBias: "bias",
-  gateUp: "mlp",
+  qBias: "bias",
+  kBias: "bias",
+  vBias: "bias",
+  gate: "mlp",
+  up: "mlp",
   mlpDown: "mlp",
   attnNorm: "norm",
   qNorm: "norm",
@@ -17,7 +22,7 @@ const KINDS: Readonly<Record<string, ParameterKind>> = {
   head: "head",
 };
 
-/** The kind of a parameter by its name (`layers.0.qkv` → attention). Throws for a name that no model has. */
+/** The kind of a parameter by its name (`layers.0.q` → attention). Throws for a name that no model has. */
 export function parameterKind(name: string): ParameterKind {
   const kind = KINDS[name.slice(name.lastIndexOf(".") + 1)];
   if (kind === undefined) throw new Error(`Unknown parameter ${name}: give its kind in parameter-kinds.ts.`);

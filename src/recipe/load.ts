@@ -8,7 +8,7 @@
 import { dirname, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
-import { describeIssues, type PathNames } from "./issues.ts";
+import { describeIssues, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";

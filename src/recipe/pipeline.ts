@@ -14,7 +14,7 @@ import { existsSync } from "node:fs";
 import { readAllJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
-import { ConfigError, RunInterrupted } from "../errors.ts";
+import { CheckpointError, ConfigError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit } from "../rollout/collect.ts";
@@ -29,7 +29,6 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
-import { createRewards } from "../train/grpo-config.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
 import { writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
@@ -70,6 +69,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   const heldOut = task.heldOut(recipe.evaluation.problems);
   const engine = await createLocalEngine(modelDirectory, threads === undefined ? {} : { threads });
   try {
+    requireVocabulary(engine, tokenizer, modelDirectory);
     const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
     requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
     for (const stage of recipe.stages) {
@@ -93,7 +93,21 @@ export async function runPipeline(
   signal: AbortSignal,
   observe: PipelineObserver = () => {},
 ): Promise<RunSummary> {
-  return new Pipeline(prepared, run, signal, observe).run();
+  try {
+    return await new Pipeline(prepared, run, signal, observe).run();
+  } catch (error) {
+    if (error instanceof RunInterrupted) run.event("interrupted", { reason: error.message });
+    throw error;
+  }
+}
+
+/** A tokenizer with more tokens than the model's vocabulary is another model's. */
+function requireVocabulary({ info }: Engine, tokenizer: Tokenizer, directory: string): void {
+  if (tokenizer.vocabSize <= info.vocabSize) return;
+  throw new CheckpointError(
+    `${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${info.vocabSize}. ` +
+      "They belong to two models; put the model's own tokenizer files there.",
+  );
 }
 
 class Pipeline {
@@ -190,17 +204,22 @@ class Pipeline {
   private async evaluate(stage: StageConfig, step: number, moment: EvaluationRecord["moment"]): Promise<void> {
     const { engine, tokenizer, task, heldOut } = this.prepared;
     const decodings = moment === "during" ? (["sampled"] as const) : (["sampled", "greedy"] as const);
+    const stopIfAsked = () => {
+      // Between stages there is a checkpoint; during one the trainer makes it at its next step, and stops there.
+      if (!this.signal.aborted || moment === "during") return;
+      throw new RunInterrupted("Stopped in an evaluation: run the same command with --resume to go on.");
+    };
     for (const decoding of decodings) {
-      // During a stage the trainer stops at its next step, where a checkpoint can be made.
-      if (this.signal.aborted && moment !== "during") {
-        throw new RunInterrupted("Stopped before an evaluation: run the same command with --resume to go on.");
-      }
+      stopIfAsked();
       const { statistics, intervals, completions } = await evaluate(engine, tokenizer, task, heldOut, {
         temperature: decoding === "sampled" ? 1 : 0,
         samples: 1,
         maxCompletionTokens: this.recipe.evaluation.maxCompletionTokens,
         seed: this.recipe.seed,
-        onProgress: ({ finished, total }) => this.observe({ type: "evaluating", stage: stage.name, finished, total }),
+        onProgress: ({ finished, total }) => {
+          stopIfAsked();
+          this.observe({ type: "evaluating", stage: stage.name, finished, total });
+        },
       });
       const record = { step, moment, decoding, statistics, intervals, completions: [...completions] };
       this.directory.stage(stage.name).evaluation(record);
@@ -214,24 +233,26 @@ class Pipeline {
       await engine.saveWeights(directory);
       await tokenizer.save(directory);
     });
-    const summary = await this.summarise();
+    const summary = this.summarise();
     await this.directory.finish(summary);
     this.observe({ type: "finished", summary });
     return summary;
   }
 
-  private async summarise(): Promise<RunSummary> {
+  /** Told from the logs alone: they are whole, whichever checkpoints somebody has removed to save space. */
+  private summarise(): RunSummary {
     const { recipe, directory } = this;
     const { parameterCount, vocabSize } = this.prepared.engine.info;
-    const { evaluations, timings } = readRun(directory.path);
-    const made = await directory.completedStages();
+    const { metrics, evaluations, timings } = readRun(directory.path);
     let from = INITIAL;
     const stages = recipe.stages.map(({ name, trainer }): StageSummary => {
-      const { step, trainerState } = made.get(name)!;
+      const last = metrics.findLast(({ stage }) => stage === name);
+      const steps = last?.step ?? 0;
+      const numTokens = last?.num_tokens ?? 0;
       const seconds = timings.filter(({ stage }) => stage === name).reduce((sum, row) => sum + (row.step_time ?? 0), 0);
-      const checkpoint = checkpointName(name, step);
-      const stage = { name, trainer, steps: step, numTokens: trainerState.numTokens!, seconds, from, made: checkpoint };
-      from = checkpoint;
+      const made = checkpointName(name, steps);
+      const stage = { name, trainer, steps, numTokens, seconds, from, made };
+      from = made;
       return stage;
     });
     return {
@@ -266,7 +287,7 @@ function runTrainer(context: TrainContext, stage: StageConfig): Promise<TrainOut
     case "sft":
       return trainSft(context, stage);
     case "grpo":
-      return trainGrpo(context, stage, createRewards(stage.rewards));
+      return trainGrpo(context, stage);
     default:
       return stage satisfies never;
   }

@@ -7,11 +7,10 @@
  */
 
 import { z } from "zod";
-import { ConfigError } from "../errors.ts";
 import { ARCHITECTURES } from "../model/model-config.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
-import { createRewards, grpoIssues, grpoShape } from "../train/grpo-config.ts";
+import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
 import { refineWith } from "../train/optimizer-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
 
@@ -40,13 +39,7 @@ const sftStageSchema = z
 
 const grpoStageSchema = z
   .strictObject({ ...stageShape, trainer: z.literal("grpo"), ...grpoShape })
-  .superRefine((stage, refinement) => {
-    refineWith(grpoIssues)(stage, refinement);
-    for (const [index, reward] of stage.rewards.entries()) {
-      const fault = faultOf(() => createRewards([reward]));
-      if (fault) refinement.addIssue({ code: "custom", path: ["rewards", index], message: fault, input: reward });
-    }
-  });
+  .superRefine(refineWith(grpoIssues));
 
 const initSchema = z
   .strictObject({
@@ -121,14 +114,3 @@ export const recipeSchema = z.strictObject({
 
 export type Recipe = z.infer<typeof recipeSchema>;
 export type StageConfig = Recipe["stages"][number];
-
-/** What `check` refuses, as the message of an issue, so that all problems of a recipe are listed together. */
-function faultOf(check: () => unknown): string | undefined {
-  try {
-    check();
-    return undefined;
-  } catch (error) {
-    if (error instanceof ConfigError) return error.message.replace(/\.$/, "");
-    throw error;
-  }
-}

@@ -11,7 +11,7 @@ import type { EvaluatedState, RunSummary } from "../run/summary.ts";
 import type { Recipe } from "./schema.ts";
 
 /** Index of the stage before which "before" is. */
-export function comparedStage(recipe: Recipe): number {
+function comparedStage(recipe: Recipe): number {
   return Math.max(
     0,
     recipe.stages.findIndex(({ trainer }) => trainer === "grpo"),

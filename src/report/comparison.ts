@@ -136,7 +136,7 @@ export function answerPairs(before: EvaluationRecord, after: EvaluationRecord): 
 /** How many of each kind the report shows: most are gains, but losses and failures are not hidden. */
 const SHOWN: Readonly<Record<AnswerPair["change"], number>> = { gained: 6, missed: 3, lost: 2, kept: 1 };
 
-/** Problems for the report: of each kind those with the fewest repeated prompts, gains with the longest searches first. */
+/** Problems for the report, each prompt once: some of each kind, gains with the longest searches first. */
 export function pairsToShow(pairs: readonly AnswerPair[]): AnswerPair[] {
   const seen = new Set<string>();
   const distinct = pairs.filter(({ before }) => !seen.has(before.prompt) && seen.add(before.prompt));

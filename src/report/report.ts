@@ -20,7 +20,7 @@ import {
 } from "./comparison.ts";
 import { completionHtml } from "./completion.ts";
 import { stageCurves } from "./curves.ts";
-import { type Html, html } from "./html.ts";
+import { Html, html } from "./html.ts";
 import { clock, count, decimal, percent, plain } from "./numbers.ts";
 import { STYLE } from "./style.ts";
 
@@ -41,15 +41,14 @@ export function reportHtml(run: RunSnapshot): string {
   if (summary === undefined)
     throw new RunDirError(`The run in ${run.path} is not complete; it has no summary to report.`);
   const states = comparedStates(run, summary);
-  const page = html`<!doctype html>
+  return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>${summary.recipe} · Aha</title>
-<style>
-STYLE_SHEET</style>
+<style>${new Html(STYLE)}</style>
 </head>
 <body>
 <main>
@@ -66,8 +65,7 @@ ${lineage(summary)}
 </main>
 </body>
 </html>
-`;
-  return page.text.replace("STYLE_SHEET", () => STYLE);
+`.text;
 }
 
 /** A state of the summary with its evaluations. */

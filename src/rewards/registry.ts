@@ -2,7 +2,7 @@
 
 import type { z } from "zod";
 import { ConfigError, nearestName } from "../errors.ts";
-import { checkOptions } from "../strict-options.ts";
+import { checkOptions } from "../strict-schema.ts";
 import type { RewardDefinition, RewardDescription } from "./definition.ts";
 import { equation } from "./equation.ts";
 import { format } from "./format.ts";

@@ -1,7 +1,7 @@
 /**
  * Rollouts: groups of completions sampled from the policy, read back as text and judged.
  *
- * What it is not: an algorithm. GRPO, rejection sampling and evaluation each do something else with a rollout.
+ * What it is not: an algorithm. GRPO and evaluation each do something else with a completion.
  */
 
 import type { Engine, SampledSequence, SampleProgress } from "../engine/engine.ts";

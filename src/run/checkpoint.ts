@@ -8,9 +8,10 @@ import { createReadStream, readFileSync, statSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeWhole } from "../files.ts";
+import { RunDirError } from "../errors.ts";
+import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import { PINNED_LOGS } from "./records.ts";
-import { filesBelow, TEMPORARY_PREFIX, writeWholeFolder } from "./whole-folder.ts";
+import { filesBelow, writeWholeFolder } from "./whole-folder.ts";
 
 const MANIFEST_NAME = "manifest.json";
 
@@ -76,7 +77,7 @@ export async function writeCheckpoint(
   return { directory, name, manifest: manifest! };
 }
 
-/** Every checkpoint below `parent`, newest first; those whose manifest cannot be read come before all others. */
+/** Every checkpoint below `parent`, newest first; those without a sound manifest come before all others. */
 export async function listCheckpoints(parent: string): Promise<CheckpointFinding[]> {
   const findings: CheckpointFinding[] = [];
   for (const entry of await readdir(parent, { withFileTypes: true })) {
@@ -85,7 +86,8 @@ export async function listCheckpoints(parent: string): Promise<CheckpointFinding
     try {
       const manifest = manifestSchema.parse(JSON.parse(readFileSync(join(directory, MANIFEST_NAME), "utf8")));
       findings.push({ directory, name: entry.name, manifest });
-    } catch {
+    } catch (error) {
+      refuseUnreadable(directory, error);
       findings.push({ directory, name: entry.name, damage: `${MANIFEST_NAME} is missing or not in its form` });
     }
   }
@@ -100,7 +102,8 @@ export async function checkpointDamage(checkpoint: Checkpoint): Promise<string |
     let sizeBytes: number;
     try {
       sizeBytes = statSync(path).size;
-    } catch {
+    } catch (error) {
+      refuseUnreadable(path, error);
       return `${file.name} is missing`;
     }
     if (sizeBytes !== file.sizeBytes) return `${file.name} has ${sizeBytes} bytes instead of ${file.sizeBytes}`;
@@ -116,6 +119,13 @@ export async function checkpointDamage(checkpoint: Checkpoint): Promise<string |
 export async function removeOldCheckpoints(findings: readonly CheckpointFinding[], keep: number): Promise<void> {
   const passing = findings.filter((finding) => !("manifest" in finding && finding.manifest.stageComplete));
   for (const finding of passing.slice(keep)) await rm(finding.directory, { recursive: true, force: true });
+}
+
+/** What cannot be read for want of permission, or of anything else but the file, is not damaged: it must not be removed. */
+function refuseUnreadable(path: string, error: unknown): void {
+  const reason = systemReason(error);
+  if (reason === undefined || (error as NodeJS.ErrnoException).code === "ENOENT") return;
+  throw new RunDirError(`Cannot read ${path}: ${reason}. Mend that, and try again.`);
 }
 
 async function sha256OfFile(path: string): Promise<string> {

@@ -6,6 +6,9 @@
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import type { z } from "zod";
 import { RunDirError } from "../errors.ts";
+import { systemReason } from "../files.ts";
+
+const LINE_FEED = 0x0a;
 
 /** One open log of a run. Failures of the file system are RunDirErrors. */
 export class LogFile {
@@ -16,7 +19,7 @@ export class LogFile {
   /** Opens for appending; the file is made where it does not exist. */
   constructor(path: string) {
     this.path = path;
-    this.descriptor = openSync(path, "a");
+    this.descriptor = onDisk(path, () => openSync(path, "a"));
     this.length = fstatSync(this.descriptor).size;
   }
 
@@ -30,22 +33,41 @@ export class LogFile {
     if (records.length === 0) return;
     const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(""), "utf8");
     // The operating system may take only a part at a time.
-    for (let written = 0; written < bytes.length; ) written += writeSync(this.descriptor, bytes, written);
+    for (let written = 0; written < bytes.length; ) {
+      written += onDisk(this.path, () => writeSync(this.descriptor, bytes, written));
+    }
     this.length += bytes.length;
   }
 
   /** Cuts the file back to its first `sizeBytes` bytes. */
   truncate(sizeBytes: number): void {
-    ftruncateSync(this.descriptor, sizeBytes);
+    onDisk(this.path, () => ftruncateSync(this.descriptor, sizeBytes));
     this.length = sizeBytes;
   }
 
+  /** Cuts off a last line without its newline: a killed process may leave one, and the next line would grow out of it. */
+  dropPartialLine(): void {
+    const end = readFileSync(this.path).lastIndexOf(LINE_FEED) + 1;
+    if (end < this.length) this.truncate(end);
+  }
+
   sync(): void {
-    fsyncSync(this.descriptor);
+    onDisk(this.path, () => fsyncSync(this.descriptor));
   }
 
   close(): void {
     closeSync(this.descriptor);
+  }
+}
+
+/** What `work`, a call on the file `path`, returns; a refusal of the operating system is a RunDirError. */
+function onDisk<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
+    throw new RunDirError(`Cannot write ${path}: ${reason}. Mend that, and go on with --resume.`);
   }
 }
 

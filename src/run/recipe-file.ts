@@ -4,16 +4,24 @@
  */
 
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { parse, stringify } from "yaml";
+import { RunDirError } from "../errors.ts";
+import { systemReason } from "../files.ts";
 
 /** YAML text of a resolved recipe. */
 export function recipeToYaml(recipe: unknown): string {
   return `# Written by aha run: the recipe with every default filled in and every override applied.\n${stringify(recipe)}`;
 }
 
-/** Inverse of `recipeToYaml`. */
-export function recipeFromYaml(text: string): unknown {
-  return parse(text, { maxAliasCount: 0 });
+/** The recipe in a file that holds what `recipeToYaml` wrote. Throws RunDirError where it cannot be read. */
+export function readRecipeFile(path: string): unknown {
+  try {
+    return parse(readFileSync(path, "utf8"), { maxAliasCount: 0 });
+  } catch (error) {
+    const reason = systemReason(error) ?? "it is not YAML, so something other than Aha has changed it";
+    throw new RunDirError(`Cannot read ${path}: ${reason}. Bring the file back, or start another run.`);
+  }
 }
 
 /** SHA-256 of the recipe's JSON with sorted keys: the order of keys and comments do not matter. */

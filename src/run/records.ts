@@ -14,7 +14,10 @@ const numbersByName = z.record(z.string(), number);
 
 const interval = z.tuple([number, number]);
 
-/** One optimizer step: its stage, its number, and the metrics under their usual names (`reward`, `loss`, …). */
+/**
+ * One optimizer step of SFT, one iteration of GRPO: its stage, the optimizer step that ended it, and the metrics under
+ * their usual names (`reward`, `loss`, …).
+ */
 export const metricsRecordSchema = z
   .object({ stage: z.string(), step: z.int(), iteration: z.int().optional() })
   .catchall(number);
@@ -37,7 +40,7 @@ export const rolloutRecordSchema = z.object({
 });
 
 /** One answer of the policy to one held-out problem, as the task judged it. */
-export const evaluatedCompletionSchema = z.object({
+const evaluatedCompletionSchema = z.object({
   problemId: z.int(),
   sample: z.int(),
   prompt: z.string(),
@@ -66,7 +69,8 @@ export const evaluationRecordSchema = z.object({
 /** How long a step took; never part of what has to be reproduced. */
 export const timingRecordSchema = z.object({ stage: z.string(), step: z.int() }).catchall(number);
 
-/** Something that happened, with the wall clock: started, stage-started, checkpoint, interrupted, resumed, finished. */
+/** Something that happened, with the wall clock: started, stage-started, step-skipped, no-signal, checkpoint,
+ * interrupted, resumed, finished. */
 export const eventRecordSchema = z.looseObject({ at: z.string(), event: z.string() });
 
 export type MetricsRecord = z.infer<typeof metricsRecordSchema>;

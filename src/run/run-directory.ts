@@ -4,10 +4,10 @@
  *
  *     recipe.yaml        the resolved recipe
  *     run.lock           who writes here now
- *     metrics.jsonl      one line per optimizer step       ┐ the same bytes for the same recipe and seed, however
- *     rollouts.jsonl     one line per sampled completion   │ often the run was interrupted; a resume cuts them back
- *     evaluations.jsonl  one line per held-out evaluation  ┘ to the lengths that the checkpoint recorded
- *     timings.jsonl      seconds and tokens per second of each step (cut back likewise, but never the same bytes)
+ *     metrics.jsonl      a line per SFT step, GRPO iteration ┐ the same bytes for the same recipe and seed, however
+ *     rollouts.jsonl     one line per sampled completion     │ often the run was interrupted; a resume cuts them back
+ *     evaluations.jsonl  one line per held-out evaluation    ┘ to the lengths that the checkpoint recorded
+ *     timings.jsonl      seconds of each of them (cut back likewise, but never the same bytes)
  *     events.jsonl       a diary with wall-clock times; only ever appended
  *     checkpoints/       <stage>-<step>/ with the engine's state and manifest.json
  *     initial-model/     the model with random weights, in a recipe that starts from them
@@ -19,32 +19,21 @@
  * `run-reader.ts`.
  */
 
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { RunDirError } from "../errors.ts";
-import { systemReason, writeWhole } from "../files.ts";
+import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import {
   type Checkpoint,
   type CheckpointFinding,
-  type CheckpointManifest,
   checkpointDamage,
   listCheckpoints,
   removeOldCheckpoints,
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { LogFile } from "./log-file.ts";
-import { differingKeys, recipeFromYaml, recipeHash, recipeToYaml } from "./recipe-file.ts";
+import { differingKeys, readRecipeFile, recipeHash, recipeToYaml } from "./recipe-file.ts";
 import {
   type EvaluationRecord,
   type MetricsRecord,
@@ -54,7 +43,7 @@ import {
   type TimingRecord,
 } from "./records.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
-import { TEMPORARY_PREFIX, writeWholeFolder } from "./whole-folder.ts";
+import { writeWholeFolder } from "./whole-folder.ts";
 
 /** Names of the files and folders of a run directory. */
 export const RUN_FILES = {
@@ -189,12 +178,13 @@ export class RunDirectory {
           `The run in ${path} is complete; nothing is left to resume. See ${RUN_FILES.report} there.`,
         );
       }
-      requireSameRecipe(path, recipeFromYaml(readFileSync(recipePath, "utf8")), recipe);
+      requireSameRecipe(path, readRecipeFile(recipePath), recipe);
       mkdirSync(join(path, RUN_FILES.checkpoints), { recursive: true });
       await removeUnfinished(path);
       const found = await newestSoundCheckpoint(path, recipeHash(recipe));
       const run = new RunDirectory(path, recipe, release, { ...found, isNew: false });
       for (const log of PINNED_LOGS) run.logs[log].truncate(found.resumedFrom?.manifest.logBytes[log] ?? 0);
+      run.diary.dropPartialLine();
       run.event("resumed", { from: found.resumedFrom?.name ?? null, warnings: found.warnings });
       return run;
     } catch (error) {
@@ -250,14 +240,6 @@ export class RunDirectory {
     return checkpoint;
   }
 
-  /** The manifest of the checkpoint at the end of each completed stage, by the stage's name. */
-  async completedStages(): Promise<Map<string, CheckpointManifest>> {
-    const manifests = (await listCheckpoints(join(this.path, RUN_FILES.checkpoints))).flatMap((finding) =>
-      "manifest" in finding && finding.manifest.stageComplete ? [finding.manifest] : [],
-    );
-    return new Map(manifests.map((manifest) => [manifest.stage, manifest]));
-  }
-
   /** Writes a folder of the run, e.g. `model`, in one piece. */
   async writeFolder(name: string, write: (directory: string) => Promise<void>): Promise<string> {
     const path = join(this.path, name);
@@ -306,16 +288,10 @@ function removeIfEmpty(path: string, top: string | undefined): void {
   }
 }
 
-/**
- * Checks a directory for `create` without touching it, so that a run which cannot be kept is refused at once.
- *
- * @throws RunDirError
- */
-export function requireFreeForRun(path: string): void {
-  if (!isFreeForRun(path)) {
-    if (!statSync(path).isDirectory()) throw new RunDirError(`${path} is a file; a run needs a directory.`);
-    throw notEmpty(path, contentOf(path));
-  }
+function requireFreeForRun(path: string): void {
+  if (isFreeForRun(path)) return;
+  if (!statSync(path).isDirectory()) throw new RunDirError(`${path} is a file; a run needs a directory.`);
+  throw notEmpty(path, contentOf(path));
 }
 
 function notEmpty(path: string, present: readonly string[]): RunDirError {

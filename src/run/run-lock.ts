@@ -10,7 +10,7 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
-import { TEMPORARY_PREFIX } from "./whole-folder.ts";
+import { TEMPORARY_PREFIX } from "../files.ts";
 
 /** File name of the lock. */
 export const LOCK_NAME = "run.lock";

@@ -1,14 +1,15 @@
 /**
- * Reads a run directory without taking part in it: for the report, the dashboard, and anyone who wants the numbers of
- * a run that is over or still going. Nothing here writes or locks.
+ * Reads a run directory without taking part in it: for the report, and anyone who wants the numbers of a run that is
+ * over or still going. Nothing here writes or locks.
  */
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { RunDirError } from "../errors.ts";
+import { parseJson } from "../files.ts";
 import { readLog } from "./log-file.ts";
-import { recipeFromYaml } from "./recipe-file.ts";
+import { readRecipeFile } from "./recipe-file.ts";
 import {
   type EvaluationRecord,
   type EventRecord,
@@ -41,7 +42,7 @@ const objectSchema = z.record(z.string(), z.unknown());
 /**
  * Everything but the rollouts, which can be many (`readRollouts`).
  *
- * @throws RunDirError no run there, or a log that something else has changed
+ * @throws RunDirError no run there, or a file in it that something else has changed
  */
 export function readRun(path: string): RunSnapshot {
   const recipePath = join(path, RUN_FILES.recipe);
@@ -49,15 +50,27 @@ export function readRun(path: string): RunSnapshot {
   const summaryPath = join(path, RUN_FILES.summary);
   return {
     path,
-    recipe: objectSchema.parse(recipeFromYaml(readFileSync(recipePath, "utf8"))),
+    recipe: inForm(objectSchema, readRecipeFile(recipePath), recipePath),
     metrics: readLog(join(path, logFileName("metrics")), metricsRecordSchema),
     evaluations: readLog(join(path, logFileName("evaluations")), evaluationRecordSchema),
     timings: readLog(join(path, logFileName("timings")), timingRecordSchema),
     events: readLog(join(path, RUN_FILES.events), eventRecordSchema),
-    summary: existsSync(summaryPath)
-      ? runSummarySchema.parse(JSON.parse(readFileSync(summaryPath, "utf8")))
-      : undefined,
+    summary: existsSync(summaryPath) ? readSummary(summaryPath) : undefined,
   };
+}
+
+function readSummary(path: string): RunSummary {
+  return inForm(runSummarySchema, parseJson(readFileSync(path, "utf8"), path, RunDirError), path);
+}
+
+function inForm<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new RunDirError(
+    `${path} is not as Aha writes it, so something else has changed it: ` +
+      `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unexpected form"}.`,
+  );
 }
 
 /** All rollouts of a run, in the order in which they were sampled. */

@@ -1,33 +1,32 @@
 /**
  * Folders that appear whole or not at all: filled beside their destination under a temporary name, flushed to the disk,
- * then renamed. A reader, or a run that was killed in between, sees the old state or the new one. The same for single
- * files is `files.ts`.
- *
- * Windows cannot flush a directory entry; there the rename alone has to do.
+ * then renamed. A reader, or a run that was killed in between, sees the whole old folder, the whole new one, or for a
+ * moment, where one takes the place of the other, none. The same for single files is `files.ts`.
  */
 
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { syncDirectory, TEMPORARY_PREFIX, writeFailure } from "../files.ts";
 
-/** Every temporary name starts with this, so that what a killed process left behind can be recognised and removed. */
-export const TEMPORARY_PREFIX = ".unfinished-";
-
-/** Lets `write` fill a new folder and then gives it its name; an older folder of that name is replaced. */
+/**
+ * Lets `write` fill a new folder and then gives it its name; an older folder of that name is replaced. A refusal of the
+ * operating system (no permission, disk full) is an AhaError that names the path; then an older folder is still there.
+ */
 export async function writeWholeFolder(path: string, write: (directory: string) => Promise<void>): Promise<void> {
   const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}-${process.pid}`);
-  await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true });
   try {
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary, { recursive: true });
     await write(temporary);
     for (const file of await filesBelow(temporary)) await sync(join(temporary, file));
     await syncDirectory(temporary);
     await rm(path, { recursive: true, force: true });
     await rename(temporary, path);
+    await syncDirectory(dirname(path));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
-    throw error;
+    throw writeFailure(path, error);
   }
-  await syncDirectory(dirname(path));
 }
 
 /** Every file below a folder, as paths relative to it with forward slashes, sorted. */
@@ -41,10 +40,6 @@ export async function filesBelow(directory: string): Promise<string[]> {
     }
   }
   return files.sort();
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  if (process.platform !== "win32") await sync(directory);
 }
 
 async function sync(path: string): Promise<void> {

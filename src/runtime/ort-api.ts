@@ -11,12 +11,12 @@ import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
-import { RuntimeFailure } from "../errors.ts";
+import { AhaError, RuntimeFailure } from "../errors.ts";
 
 /** A native pointer. */
 export type Pointer = bigint;
 
-/** The newest API version whose table we rely on: all functions below stand in version 6 (ONNX Runtime 1.6) and later. */
+/** The version of the table that is asked for, that of ONNX Runtime 1.20: an older library refuses, a newer one has it. */
 const API_VERSION = 20;
 
 /** Position of each function in `OrtApi`, and its C signature (all but `GetErrorMessage` return an OrtStatus*). */
@@ -28,9 +28,7 @@ const FUNCTIONS = {
     "void* (void* session, void* runOptions, void* inputNames, void* inputs, size_t inputCount, void* outputNames, size_t outputCount, void* outputs)",
   ],
   CreateSessionOptions: [10, "void* (_Out_ void** options)"],
-  EnableProfiling: [14, "void* (void* options, const char* prefix)"],
   DisableMemPattern: [17, "void* (void* options)"],
-  CreateRunOptions: [39, "void* (_Out_ void** options)"],
   CreateTensorWithDataAsOrtValue: [
     49,
     "void* (void* memoryInfo, void* data, size_t bytes, void* dims, size_t rank, int dtype, _Out_ void** value)",
@@ -39,16 +37,13 @@ const FUNCTIONS = {
   ReleaseStatus: [93, "void (void* status)"],
   ReleaseSession: [95, "void (void* session)"],
   ReleaseValue: [96, "void (void* value)"],
-  ReleaseRunOptions: [97, "void (void* options)"],
   ReleaseSessionOptions: [100, "void (void* options)"],
   CreateEnvWithGlobalThreadPools: [119, "void* (int logLevel, const char* name, void* threading, _Out_ void** env)"],
   DisablePerSessionThreads: [120, "void* (void* options)"],
   CreateThreadingOptions: [121, "void* (_Out_ void** options)"],
   ReleaseThreadingOptions: [122, "void (void* options)"],
-  AddSessionConfigEntry: [130, "void* (void* options, const char* key, const char* value)"],
   SetGlobalIntraOpNumThreads: [147, "void* (void* options, int threads)"],
   SetGlobalDenormalAsZero: [155, "void* (void* options)"],
-  AddRunConfigEntry: [165, "void* (void* options, const char* key, const char* value)"],
 } as const satisfies Record<string, readonly [number, string]>;
 
 type FunctionName = keyof typeof FUNCTIONS;
@@ -63,7 +58,7 @@ export class OrtApi {
   readonly #functions: Record<FunctionName, NativeFunction>;
 
   constructor() {
-    const library = koffi.load(sharedLibraryPath());
+    const library = loadLibrary(sharedLibraryPath());
     const base = library.func("void* OrtGetApiBase()")() as Pointer;
     const [getApi] = koffi.decode(base, koffi.array("void*", 2)) as Pointer[];
     const api = koffi.call(getApi, koffi.proto("void* OrtGetApi(uint32_t version)"), API_VERSION) as Pointer | null;
@@ -117,6 +112,15 @@ export class OrtApi {
   }
 }
 
+function loadLibrary(path: string) {
+  try {
+    return koffi.load(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new AhaError(`Cannot load ONNX Runtime from ${path}: ${reason}. On Linux it needs glibc; Alpine has none.`);
+  }
+}
+
 /** The shared library in the installed onnxruntime-node package, for this platform. */
 function sharedLibraryPath(): string {
   const packageRoot = dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json"));
@@ -127,8 +131,9 @@ function sharedLibraryPath(): string {
   ];
   const file = pattern && existsSync(folder) ? readdirSync(folder).find((name) => pattern.test(name)) : undefined;
   if (!file) {
-    throw new RuntimeFailure(
-      `onnxruntime-node has no library for ${platform}; it ships linux x64 and arm64, darwin arm64, win32 x64 and arm64`,
+    throw new AhaError(
+      `Aha computes with ONNX Runtime, whose npm package has no library for ${platform}. It has them for linux x64 and ` +
+        "arm64, darwin arm64, and win32 x64 and arm64: use one of these.",
     );
   }
   return join(folder, file);

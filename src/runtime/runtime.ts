@@ -10,13 +10,18 @@ import { GraphError, RuntimeFailure } from "../errors.ts";
 import { evaluateDim, isSizeName, showShape } from "../graph/dim.ts";
 import { type LoweredGraph, lowerToOnnx, ONNX_DTYPE } from "../graph/onnx.ts";
 import type { DType, Graph, Tensor, TensorType } from "../graph/tensor.ts";
+import { NativeScope } from "./native-scope.ts";
 import { OrtApi, type Pointer } from "./ort-api.ts";
 
 export type TensorData = Float32Array | BigInt64Array | Int32Array;
 
-const LOG_ERRORS_ONLY = 3;
+/** Of what it reports as an error ONNX Runtime also gives a status, which becomes a RuntimeFailure: not said twice. */
+const LOG_FATAL_ONLY = 4;
 const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
+
+/** The array that holds elements of a dtype; bool tensors stay inside of graphs. */
+const ARRAY_OF = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: undefined } as const;
 
 /** Zeroed memory for `length` elements, always outside V8's heap, so that its address never changes. */
 export function allocate(dtype: DType, length: number): TensorData {
@@ -43,6 +48,12 @@ export class DeviceTensor {
   #disposed = false;
 
   constructor(runtime: Runtime, dtype: DType, dims: readonly number[], data: TensorData) {
+    const kind = ARRAY_OF[dtype];
+    if (kind === undefined || !(data instanceof kind)) {
+      throw new GraphError(
+        `a ${dtype} tensor of shape ${showShape(dims)} needs ${kind?.name ?? "a cast in the graph"}`,
+      );
+    }
     const elements = dims.reduce((product, size) => product * size, 1);
     if (data.length < elements) {
       throw new GraphError(`${data.length} elements are too few for a tensor of shape ${showShape(dims)}`);
@@ -76,7 +87,8 @@ export class Runtime {
     Runtime.#instance ??= new Runtime(threads);
     if (Runtime.#instance.threads !== threads) {
       throw new RuntimeFailure(
-        `this process computes with ${Runtime.#instance.threads} threads already, not ${threads}`,
+        `this process computes with ${Runtime.#instance.threads} threads already, not ${threads}: ` +
+          "there is one pool of threads for all engines of a process, so open each with the same number",
       );
     }
     return Runtime.#instance;
@@ -85,11 +97,14 @@ export class Runtime {
   private constructor(threads: number) {
     this.threads = threads;
     const options = this.api.create("CreateThreadingOptions");
-    this.api.call("SetGlobalIntraOpNumThreads", options, threads);
-    // Denormals slow AVX code down a hundredfold and carry nothing at f32's scale of log-probabilities.
-    this.api.call("SetGlobalDenormalAsZero", options);
-    this.#environment = this.api.create("CreateEnvWithGlobalThreadPools", LOG_ERRORS_ONLY, "aha", options);
-    this.api.release("ReleaseThreadingOptions", options);
+    try {
+      this.api.call("SetGlobalIntraOpNumThreads", options, threads);
+      // Denormals slow AVX code down a hundredfold and carry nothing at f32's scale of log-probabilities.
+      this.api.call("SetGlobalDenormalAsZero", options);
+      this.#environment = this.api.create("CreateEnvWithGlobalThreadPools", LOG_FATAL_ONLY, "aha", options);
+    } finally {
+      this.api.release("ReleaseThreadingOptions", options);
+    }
     this.#memoryInfo = this.api.create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
   }
 
@@ -104,20 +119,23 @@ export class Runtime {
     return new DeviceTensor(this, dtype, dims, data);
   }
 
-  /** Compiles the named outputs of a graph. `profilePrefix` makes ONNX Runtime write a trace when the program goes. */
-  compile(graph: Graph, outputs: Readonly<Record<string, Tensor>>, profilePrefix?: string): Program {
+  /** Compiles the named outputs of a graph. */
+  compile(graph: Graph, outputs: Readonly<Record<string, Tensor>>): Program {
     const lowered = lowerToOnnx(graph, outputs);
-    const options = this.api.create("CreateSessionOptions");
-    this.api.call("DisablePerSessionThreads", options);
-    // Sizes change from run to run, so a plan of memory made for one run fits no other.
-    this.api.call("DisableMemPattern", options);
-    if (profilePrefix) this.api.call("EnableProfiling", options, profilePrefix);
     const { model } = lowered;
-    const session = this.api.create("CreateSessionFromArray", this.#environment, model, model.length, options);
-    this.api.release("ReleaseSessionOptions", options);
-    return new Program(this, session, lowered);
+    const options = this.api.create("CreateSessionOptions");
+    try {
+      this.api.call("DisablePerSessionThreads", options);
+      // Sizes change from run to run, so a plan of memory made for one run fits no other.
+      this.api.call("DisableMemPattern", options);
+      const session = this.api.create("CreateSessionFromArray", this.#environment, model, model.length, options);
+      return new Program(this, session, lowered);
+    } finally {
+      this.api.release("ReleaseSessionOptions", options);
+    }
   }
 
+  /** The native handle of a tensor over `data`; whoever asks for it releases it. */
   createValue(dtype: DType, dims: readonly number[], data: TensorData, elements: number): Pointer {
     const native = BigInt64Array.from(dims.length === 0 ? [0n] : dims.map(BigInt));
     const bytes = elements * data.BYTES_PER_ELEMENT;
@@ -147,7 +165,7 @@ class NativeNames {
   }
 }
 
-/** A compiled graph. */
+/** A compiled graph. Holds a native session: dispose it, once no call of it runs. */
 export class Program {
   readonly inputs: readonly Named[];
   readonly outputs: readonly Named[];
@@ -156,6 +174,7 @@ export class Program {
   readonly #shapeInputs: LoweredGraph["shapeInputs"];
   readonly #inputNames: NativeNames;
   readonly #outputNames: NativeNames;
+  #disposed = false;
 
   constructor(runtime: Runtime, session: Pointer, lowered: LoweredGraph) {
     this.#runtime = runtime;
@@ -177,36 +196,38 @@ export class Program {
     fetches: ReadonlyMap<string, DeviceTensor> = new Map(),
   ): PreparedCall {
     const sizes = this.#bindSizes(feeds);
-    const owned: DeviceTensor[] = [];
-    const inputs = this.inputs.map(({ name }) => feeds.get(name)!);
-    for (const { dims } of this.#shapeInputs) {
-      const values = BigInt64Array.from(dims, (dim) => BigInt(evaluateDim(dim, sizes)));
-      const tensor = this.#runtime.zeros("int64", [dims.length]);
-      (tensor.data as BigInt64Array).set(values);
-      owned.push(tensor);
-      inputs.push(tensor);
-    }
-    const results = new Map<string, DeviceTensor>();
-    for (const { name, dtype, shape } of this.outputs) {
-      const dims = shape.map((dim) => evaluateDim(dim, sizes));
-      let tensor = fetches.get(name);
-      if (tensor && !sameDims(tensor.dims, dims)) {
-        throw new GraphError(`output ${name} has shape ${showShape(dims)}, not ${showShape(tensor.dims)}`);
+    const owned = new NativeScope();
+    try {
+      const inputs = this.inputs.map(({ name }) => feeds.get(name)!);
+      for (const { dims } of this.#shapeInputs) {
+        const tensor = owned.hold(this.#runtime.zeros("int64", [dims.length]));
+        (tensor.data as BigInt64Array).set(dims.map((dim) => BigInt(evaluateDim(dim, sizes))));
+        inputs.push(tensor);
       }
-      if (!tensor) {
-        tensor = this.#runtime.zeros(dtype, dims);
-        owned.push(tensor);
+      const results = new Map<string, DeviceTensor>();
+      for (const { name, dtype, shape } of this.outputs) {
+        const dims = shape.map((dim) => evaluateDim(dim, sizes));
+        const given = fetches.get(name);
+        if (given && given.dtype !== dtype) {
+          throw new GraphError(`output ${name} is ${dtype}, not ${given.dtype}`);
+        }
+        if (given && !sameDims(given.dims, dims)) {
+          throw new GraphError(`output ${name} has shape ${showShape(dims)}, not ${showShape(given.dims)}`);
+        }
+        results.set(name, given ?? owned.hold(this.#runtime.zeros(dtype, dims)));
       }
-      results.set(name, tensor);
+      const call = {
+        session: this.#session,
+        inputNames: this.#inputNames,
+        outputNames: this.#outputNames,
+        inputs,
+        outputs: [...results.values()],
+      };
+      return new PreparedCall(this.#runtime, call, results, owned);
+    } catch (error) {
+      owned.dispose();
+      throw error;
     }
-    const call = {
-      session: this.#session,
-      inputNames: this.#inputNames,
-      outputNames: this.#outputNames,
-      inputs,
-      outputs: [...results.values()],
-    };
-    return new PreparedCall(this.#runtime, call, results, owned);
   }
 
   #bindSizes(feeds: ReadonlyMap<string, DeviceTensor>): Map<string, number> {
@@ -236,7 +257,8 @@ export class Program {
   }
 
   dispose(): void {
-    this.#runtime.api.release("ReleaseSession", this.#session);
+    if (!this.#disposed) this.#runtime.api.release("ReleaseSession", this.#session);
+    this.#disposed = true;
   }
 }
 
@@ -254,16 +276,11 @@ export class PreparedCall {
   readonly results: ReadonlyMap<string, DeviceTensor>;
   readonly #runtime: Runtime;
   readonly #call: NativeCall;
-  readonly #owned: readonly DeviceTensor[];
+  readonly #owned: NativeScope;
   readonly #inputHandles: BigUint64Array;
   readonly #outputHandles: BigUint64Array;
 
-  constructor(
-    runtime: Runtime,
-    call: NativeCall,
-    results: ReadonlyMap<string, DeviceTensor>,
-    owned: readonly DeviceTensor[],
-  ) {
+  constructor(runtime: Runtime, call: NativeCall, results: ReadonlyMap<string, DeviceTensor>, owned: NativeScope) {
     this.#runtime = runtime;
     this.#call = call;
     this.results = results;
@@ -290,7 +307,7 @@ export class PreparedCall {
 
   /** Releases the tensors that the call owns; feeds and fetches are their owner's. */
   dispose(): void {
-    for (const tensor of this.#owned) tensor.dispose();
+    this.#owned.dispose();
   }
 }
 

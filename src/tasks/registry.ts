@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { ConfigError, nearestName } from "../errors.ts";
 import { createCountdownTask } from "./countdown/countdown.ts";
+import { GENERATOR_KEYS } from "./countdown/generator.ts";
 import { countdownOptionsSchema } from "./countdown/options.ts";
 import type { ChatRenderer } from "./countdown/prompts.ts";
 import type { SourceRow } from "./countdown/rows.ts";
@@ -22,6 +23,15 @@ export type TaskSpec = z.input<typeof taskSpecSchema>;
 /** Names that `createTask` knows. */
 export const taskNames: readonly string[] = ["countdown"];
 
+/** The spec for problems of `file` in place of generated ones: without what only the generator reads. */
+export function withDataFile(spec: { readonly name: string }, file: string): { readonly name: string } {
+  const isOfGenerator = (key: string) => GENERATOR_KEYS.some((known) => known === key);
+  const kept = Object.fromEntries(Object.entries(spec).filter(([key]) => !isOfGenerator(key)));
+  const ofFile = { ...kept, name: spec.name, file };
+  return ofFile;
+}
+
+/** What a task is given besides its spec. */
 export interface TaskDeps {
   /** Root of the task's random numbers. */
   readonly seed: number;

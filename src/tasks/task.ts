@@ -2,6 +2,7 @@
  * What a task is: problems with prompts and ground truth, and how an answer is judged apart from any reward.
  */
 
+/** One problem of a task. */
 export interface Problem {
   /** Stable within a data set; names the problem in the random stream and in logs. */
   readonly id: number;
@@ -26,6 +27,7 @@ export interface Verdict {
   readonly statistics: Readonly<Record<string, number>>;
 }
 
+/** A source of problems, and their judge. */
 export interface Task {
   readonly name: string;
   /** The i-th training problem of an endless, seeded stream (a pure function of i), or of a data set, cyclically. */
@@ -35,11 +37,13 @@ export interface Task {
   /** Held-out problems, never in training; the same `count` gives the same list. */
   heldOut(count: number): Problem[];
   /** A demonstration for cold-start SFT: a completion for this problem, a pure function of (problem, seed). Absent where
-   * the task has none. `weights`: loss weight per character range, 1 where absent. */
+   * the task has none. */
   demonstrate?(problem: Problem, seed: number): Demonstration;
+  /** Never throws on whatever a model may have written. */
   judge(problem: Problem, completion: string): Verdict;
 }
 
+/** What SFT imitates. */
 export interface Demonstration {
   readonly completion: string;
   /** Spans of the completion (character offsets, end exclusive) whose tokens weigh more or less than 1 in the loss. */

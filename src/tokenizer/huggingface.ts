@@ -10,6 +10,7 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { CheckpointError, DataError } from "../errors.ts";
+import { parseJson } from "../files.ts";
 import { ChatTemplate } from "./chat-template.ts";
 import type { Message, Tokenizer } from "./tokenizer.ts";
 import { readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
@@ -229,13 +230,7 @@ function defaultTemplate(field: z.infer<typeof configSchema>["chat_template"]): 
 }
 
 function parseFile<T>(schema: z.ZodType<T>, text: string, where: string): T {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new CheckpointError(`${where} is not JSON: ${(error as Error).message}`);
-  }
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(parseJson(text, where, CheckpointError));
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new CheckpointError(

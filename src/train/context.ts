@@ -9,7 +9,8 @@
 
 import { z } from "zod";
 import type { Engine } from "../engine/engine.ts";
-import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
+import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../errors.ts";
+import type { LossSpec } from "../losses/loss-spec.ts";
 import type { RewardResult } from "../rewards/reward.ts";
 import type { Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -47,7 +48,7 @@ export interface StageLog {
 /** How far a stage has come, for a progress line. */
 export interface TrainProgress {
   /** What it is doing now. */
-  readonly phase: "sampling" | "training" | "evaluating";
+  readonly phase: "sampling" | "training";
   /** Units done and planned: optimizer steps in SFT, iterations in GRPO. */
   readonly done: number;
   readonly total: number;
@@ -60,6 +61,7 @@ export interface TrainProgress {
 /** A trainer's own part of a checkpoint: JSON-serialisable, checked by the trainer when it comes back. */
 export type TrainerState = Readonly<Record<string, number>>;
 
+/** The surroundings of one stage. */
 export interface TrainContext {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
@@ -112,6 +114,14 @@ export function startState<Key extends string>(context: TrainContext, keys: read
   );
 }
 
+/** Refuses an engine that cannot train by this loss. Throws ConfigError. */
+export function requireLoss({ info }: Engine, name: LossSpec["name"]): void {
+  if (info.losses.includes(name)) return;
+  throw new ConfigError(
+    `The engine ${info.name} has no loss ${name}, only ${info.losses.join(", ")}; use another one.`,
+  );
+}
+
 /** Runs the hooks that are due after `unit` (1-based) of `total`: the evaluation first, so that no resume repeats it. */
 export async function runDueHooks(
   context: TrainContext,
@@ -160,7 +170,7 @@ export class SkippedSteps {
       return;
     }
     this.inARow++;
-    log.event("step_skipped", { step, reason: "the gradient was not finite", inARow: this.inARow });
+    log.event("step-skipped", { step, reason: "the gradient was not finite", inARow: this.inARow });
     if (this.inARow > maxSkippedSteps) {
       throw new DivergenceError(
         `The gradient was not finite in ${this.inARow} optimizer steps in a row (maxSkippedSteps is ${maxSkippedSteps}), ` +

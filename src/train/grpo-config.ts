@@ -57,7 +57,7 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
   const issues = warmupIssues(config, grpoTotalSteps(config));
   if (promptsPerIteration % minibatchesPerIteration !== 0) {
     issues.push({
-      key: "minibatchesPerIteration",
+      path: ["minibatchesPerIteration"],
       message:
         `minibatchesPerIteration (${minibatchesPerIteration}) does not divide promptsPerIteration ` +
         `(${promptsPerIteration}); a minibatch is a whole number of groups`,
@@ -65,17 +65,19 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
   }
   const names = config.rewards.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) issues.push({ key: "rewards", message: `rewards lists ${twice} twice; give it one weight` });
-  return [...issues, ...rewardIssues(config.rewards)];
+  if (twice !== undefined) {
+    issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight` });
+  }
+  return [...issues, ...config.rewards.flatMap(rewardIssues)];
 }
 
-/** What the registry refuses about the rewards, so that it is refused with the recipe and not at the stage's start. */
-function rewardIssues(rewards: GrpoConfig["rewards"]): ConfigIssue[] {
+/** What the registry refuses about a reward, so that it is refused with the recipe and not at the stage's start. */
+function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): ConfigIssue[] {
   try {
-    createRewards(rewards);
+    createRewards([reward]);
     return [];
   } catch (error) {
-    if (error instanceof ConfigError) return [{ key: "rewards", message: error.message.replace(/\.$/, "") }];
+    if (error instanceof ConfigError) return [{ path: ["rewards", index], message: error.message }];
     throw error;
   }
 }

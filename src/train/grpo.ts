@@ -47,6 +47,7 @@ import type { Task } from "../tasks/task.ts";
 import {
   type MetricsRow,
   type RolloutRow,
+  requireLoss,
   runDueHooks,
   SkippedSteps,
   startState,
@@ -146,7 +147,7 @@ export async function trainGrpo(
       }
     }
     if (updates.length === 0)
-      log.event("no_signal", { iteration, reason: "no completion has an advantage to learn from" });
+      log.event("no-signal", { iteration, reason: "no completion has an advantage to learn from" });
 
     state.iteration++;
     state.numTokens += rollouts.reduce((sum, rollout) => sum + rollout.promptTokens.length + rollout.tokens.length, 0);
@@ -174,8 +175,8 @@ export async function trainGrpo(
 }
 
 /**
- * Refuses, before any training, problems that do not fit: every one that the stage will sample for from `fromIteration`
- * on (of a data set, each once).
+ * Refuses, before any training, an engine without the loss, and problems that do not fit: every one that the stage will
+ * sample for from `fromIteration` on (of a data set, each once).
  *
  * @throws ConfigError
  */
@@ -187,6 +188,7 @@ export function checkGrpo(
   const { iterations, promptsPerIteration } = config;
   const first = fromIteration * promptsPerIteration;
   const count = Math.min(iterations * promptsPerIteration - first, parts.task.trainCount);
+  requireLoss(parts.engine, "grpo");
   endOfSequence(parts.tokenizer);
   requirePromptsFit(parts.engine, parts.tokenizer, numbered(parts.task, first, count), config.maxCompletionTokens);
 }

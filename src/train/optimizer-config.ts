@@ -39,9 +39,9 @@ export function adamParamsAt(step: number, totalSteps: number, config: Optimizer
   };
 }
 
-/** An impossible combination of keys: which key to look at, and why. */
+/** An impossible combination of keys: where to look, and why. */
 export interface ConfigIssue {
-  readonly key: string;
+  readonly path: readonly PropertyKey[];
   readonly message: string;
 }
 
@@ -50,7 +50,7 @@ export function warmupIssues(config: OptimizerConfig, totalSteps: number): Confi
   if (config.warmupSteps <= totalSteps) return [];
   return [
     {
-      key: "warmupSteps",
+      path: ["warmupSteps"],
       message: `warmupSteps (${config.warmupSteps}) is more than the ${totalSteps} optimizer steps of the stage`,
     },
   ];
@@ -59,8 +59,8 @@ export function warmupIssues(config: OptimizerConfig, totalSteps: number): Confi
 /** Hands the issues that `find` sees in a parsed value to zod; for `schema.superRefine`. */
 export function refineWith<Config>(find: (config: Config) => readonly ConfigIssue[]) {
   return (config: Config, refinement: z.core.$RefinementCtx<Config>): void => {
-    for (const { key, message } of find(config)) {
-      refinement.addIssue({ code: "custom", path: [key], message, input: config });
+    for (const { path, message } of find(config)) {
+      refinement.addIssue({ code: "custom", path: [...path], message, input: config });
     }
   };
 }

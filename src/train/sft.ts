@@ -21,6 +21,7 @@ import type { Demonstration } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import {
   type MetricsRow,
+  requireLoss,
   runDueHooks,
   SkippedSteps,
   startState,
@@ -48,7 +49,7 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
   const stream = streamOf(context, config);
   const state = startState(context, STATE_KEYS);
   const skipped = new SkippedSteps(state.skippedInARow);
-  stream.probe();
+  checkSft(context, config);
 
   let batch = stream.batch(state.cursor, config.batchTokens);
   while (state.step < config.steps) {
@@ -56,10 +57,13 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     const startedAt = performance.now();
 
     const { demonstrations, cursor, tooLong } = batch;
-    const computed = engine.forwardBackward(normaliseWeights(demonstrations), { name: "cross_entropy" });
-    // The next batch is made while the engine computes this one.
-    batch = stream.batch(cursor, config.batchTokens);
-    const result = await computed;
+    const isLast = state.step + 1 === config.steps;
+    const [result, next] = await Promise.all([
+      engine.forwardBackward(normaliseWeights(demonstrations), { name: "cross_entropy" }),
+      // Made while the engine computes.
+      (async () => (isLast ? batch : stream.batch(cursor, config.batchTokens)))(),
+    ]);
+    batch = next;
     const adam = adamParamsAt(state.step, config.steps, config);
     const { gradNorm, applied } = await engine.optimStep(adam);
 
@@ -87,11 +91,12 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
 }
 
 /**
- * Refuses, before any training, a task that SFT cannot train on.
+ * Refuses, before any training, an engine without the loss, and a task that SFT cannot train on.
  *
  * @throws ConfigError where the task has no demonstrations, or none of the first ones fits.
  */
 export function checkSft(parts: DemonstrationParts, config: Pick<SftConfig, "batchTokens">): void {
+  requireLoss(parts.engine, "cross_entropy");
   streamOf(parts, config).probe();
 }
 

@@ -38,6 +38,7 @@ export const MODELS = {
   "tied, query and key norms": BASE,
   "untied, biases, no norms, heads of 16": {
     ...BASE,
+    architecture: "qwen2",
     tieWordEmbeddings: false,
     attentionBias: true,
     qkNorm: false,

@@ -27,6 +27,7 @@ import type {
   SamplingParams,
   ScoreDatum,
 } from "../../src/engine/engine.ts";
+import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import type { GrpoLoss, LossSpec } from "../../src/losses/loss-spec.ts";
 import { hashString, Random, uniformAt } from "../../src/random.ts";
@@ -60,6 +61,8 @@ export class TabularEngine implements Engine {
   private stepCount = 0;
   /** Whether anything was accumulated since the last step. */
   private hasGradient = false;
+  private readonly turns = new Turns();
+  private disposed = false;
 
   constructor(options: TabularOptions) {
     const { vocabSize, maxContextTokens = 64, seed = 0, initStd = 0.1 } = options;
@@ -78,25 +81,30 @@ export class TabularEngine implements Engine {
     };
   }
 
-  async sample(
+  sample(
     prompts: readonly SamplePrompt[],
     params: SamplingParams,
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]> {
-    const sequences: SampledSequence[] = [];
-    const total = prompts.reduce((sum, { numSamples }) => sum + numSamples, 0);
-    let tokens = 0;
-    for (const [promptIndex, prompt] of prompts.entries()) {
-      this.requireTokens(prompt.tokens, "a prompt");
-      this.requireRoom(prompt.tokens.length + params.maxCompletionTokens);
-      for (let sampleIndex = 0; sampleIndex < prompt.numSamples; sampleIndex++) {
-        const sequence = this.sampleOne(prompt, promptIndex, sampleIndex, params);
-        sequences.push(sequence);
-        tokens += sequence.tokens.length;
-        onProgress?.({ finished: sequences.length, total, tokens });
+    return this.inTurn(() => {
+      requireSampling(params);
+      for (const prompt of prompts) {
+        this.requireTokens(prompt.tokens, "a prompt");
+        this.requireRoom(prompt.tokens.length + params.maxCompletionTokens);
       }
-    }
-    return sequences;
+      const sequences: SampledSequence[] = [];
+      const total = prompts.reduce((sum, { numSamples }) => sum + numSamples, 0);
+      let tokens = 0;
+      for (const [promptIndex, prompt] of prompts.entries()) {
+        for (let sampleIndex = 0; sampleIndex < prompt.numSamples; sampleIndex++) {
+          const sequence = this.sampleOne(prompt, promptIndex, sampleIndex, params);
+          sequences.push(sequence);
+          tokens += sequence.tokens.length;
+          onProgress?.({ finished: sequences.length, total, tokens });
+        }
+      }
+      return sequences;
+    });
   }
 
   private sampleOne(prompt: SamplePrompt, promptIndex: number, sampleIndex: number, params: SamplingParams) {
@@ -131,10 +139,12 @@ export class TabularEngine implements Engine {
     };
   }
 
-  async forward(
-    data: readonly ScoreDatum[],
-    options: { temperature: number; policy: PolicyName },
-  ): Promise<ForwardResult> {
+  forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult> {
+    return this.inTurn(() => this.score(data, options));
+  }
+
+  private score(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): ForwardResult {
+    requireTemperature(options.temperature);
     if (data.length === 0) throw new EngineError("Expected at least one datum, got none.");
     if (options.policy === "reference" && !this.reference) {
       throw new EngineError("No reference policy is frozen; call freezeReference() first.");
@@ -153,23 +163,26 @@ export class TabularEngine implements Engine {
     return { logprobs, entropies };
   }
 
-  async forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
-    const temperature = loss.name === "grpo" ? loss.temperature : 1;
-    const scored = await this.forward(data, { temperature, policy: "policy" });
-    for (const datum of data) requireColumns(datum, loss);
-    let total = 0;
-    for (const [i, datum] of data.entries()) {
-      for (const [t, previous] of previousTokens(datum).entries()) {
-        const logprob = scored.logprobs[i]![t]!;
-        const { term, slope } =
-          loss.name === "grpo" ? grpoTerm(logprob, datum, t, loss) : { term: -logprob, slope: -1 };
-        const weight = datum.weights[t]!;
-        total += weight * term;
-        this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, temperature);
+  forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+    return this.inTurn(() => {
+      requireLoss(loss);
+      const temperature = loss.name === "grpo" ? loss.temperature : 1;
+      const scored = this.score(data, { temperature, policy: "policy" });
+      for (const datum of data) requireColumns(datum, loss);
+      let total = 0;
+      for (const [i, datum] of data.entries()) {
+        for (const [t, previous] of previousTokens(datum).entries()) {
+          const logprob = scored.logprobs[i]![t]!;
+          const { term, slope } =
+            loss.name === "grpo" ? grpoTerm(logprob, datum, t, loss) : { term: -logprob, slope: -1 };
+          const weight = datum.weights[t]!;
+          total += weight * term;
+          this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, temperature);
+        }
       }
-    }
-    this.hasGradient = true;
-    return { ...scored, loss: total };
+      this.hasGradient = true;
+      return { ...scored, loss: total };
+    });
   }
 
   /** Adds `scale` · ∂(T · logπ(token)) / ∂logits = scale · (onehot(token) − π) to the gradient of row `previous`. */
@@ -183,70 +196,92 @@ export class TabularEngine implements Engine {
     }
   }
 
-  async optimStep(params: AdamParams): Promise<OptimStepResult> {
-    if (!this.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
-    this.hasGradient = false;
-    const parameters = [this.table, this.bias];
-    let squares = 0;
-    for (const { gradient } of parameters) for (const value of gradient) squares += value * value;
-    const gradNorm = Math.sqrt(squares);
-    const applied = Number.isFinite(gradNorm);
-    if (applied) {
-      this.stepCount++;
-      const clip = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm ? params.maxGradNorm / gradNorm : 1;
-      for (const parameter of parameters) adamStep(parameter, clip, this.stepCount, params);
-    }
-    for (const { gradient } of parameters) gradient.fill(0);
-    return { gradNorm, applied };
-  }
-
-  async resetOptimizer(): Promise<void> {
-    this.stepCount = 0;
-    this.hasGradient = false;
-    for (const { gradient, firstMoment, secondMoment } of [this.table, this.bias]) {
-      for (const values of [gradient, firstMoment, secondMoment]) values.fill(0);
-    }
-  }
-
-  async freezeReference(): Promise<void> {
-    this.reference = { table: this.table.weights.slice(), bias: this.bias.weights.slice() };
-  }
-
-  async saveState(directory: string): Promise<void> {
-    const state = {
-      vocabSize: this.info.vocabSize,
-      stepCount: this.stepCount,
-      arrays: Object.fromEntries([...this.stateArrays()].map(([name, values]) => [name, [...values]])),
-      reference: this.reference && { table: [...this.reference.table], bias: [...this.reference.bias] },
-    };
-    await writeFile(join(directory, STATE_FILE), JSON.stringify(state));
-  }
-
-  async loadState(directory: string): Promise<void> {
-    const text = await readFile(join(directory, STATE_FILE), "utf8").catch(() => {
-      throw new CheckpointError(`Expected ${STATE_FILE} in ${directory}, which has none.`);
+  optimStep(params: AdamParams): Promise<OptimStepResult> {
+    return this.inTurn(() => {
+      requireAdam(params);
+      if (!this.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
+      this.hasGradient = false;
+      const parameters = [this.table, this.bias];
+      let squares = 0;
+      for (const { gradient } of parameters) for (const value of gradient) squares += value * value;
+      const gradNorm = Math.sqrt(squares);
+      const applied = Number.isFinite(gradNorm);
+      if (applied) {
+        this.stepCount++;
+        const clip = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm ? params.maxGradNorm / gradNorm : 1;
+        for (const parameter of parameters) adamStep(parameter, clip, this.stepCount, params);
+      }
+      for (const { gradient } of parameters) gradient.fill(0);
+      return { gradNorm, applied };
     });
-    const state = JSON.parse(text);
-    if (state.vocabSize !== this.info.vocabSize) {
-      throw new CheckpointError(`Expected a state of ${this.info.vocabSize} tokens, got one of ${state.vocabSize}.`);
-    }
-    for (const [name, values] of this.stateArrays()) values.set(state.arrays[name]);
-    for (const { gradient } of [this.table, this.bias]) gradient.fill(0);
-    this.hasGradient = false;
-    this.stepCount = state.stepCount;
-    this.reference = state.reference && {
-      table: Float32Array.from(state.reference.table),
-      bias: Float32Array.from(state.reference.bias),
-    };
   }
 
-  async saveWeights(directory: string): Promise<void> {
-    const weights = { table: [...this.table.weights], bias: [...this.bias.weights] };
-    await writeFile(join(directory, "tabular-weights.json"), JSON.stringify(weights));
+  resetOptimizer(): Promise<void> {
+    return this.inTurn(() => {
+      this.stepCount = 0;
+      this.hasGradient = false;
+      for (const { gradient, firstMoment, secondMoment } of [this.table, this.bias]) {
+        for (const values of [gradient, firstMoment, secondMoment]) values.fill(0);
+      }
+    });
   }
 
-  async dispose(): Promise<void> {
-    this.reference = undefined;
+  freezeReference(): Promise<void> {
+    return this.inTurn(() => {
+      this.reference = { table: this.table.weights.slice(), bias: this.bias.weights.slice() };
+    });
+  }
+
+  saveState(directory: string): Promise<void> {
+    return this.inTurn(async () => {
+      const state = {
+        vocabSize: this.info.vocabSize,
+        stepCount: this.stepCount,
+        arrays: Object.fromEntries([...this.stateArrays()].map(([name, values]) => [name, [...values]])),
+        reference: this.reference && { table: [...this.reference.table], bias: [...this.reference.bias] },
+      };
+      await writeFile(join(directory, STATE_FILE), JSON.stringify(state));
+    });
+  }
+
+  loadState(directory: string): Promise<void> {
+    return this.inTurn(async () => {
+      const text = await readFile(join(directory, STATE_FILE), "utf8").catch(() => {
+        throw new CheckpointError(`Expected ${STATE_FILE} in ${directory}, which has none.`);
+      });
+      const state = JSON.parse(text);
+      if (state.vocabSize !== this.info.vocabSize) {
+        throw new CheckpointError(`Expected a state of ${this.info.vocabSize} tokens, got one of ${state.vocabSize}.`);
+      }
+      for (const [name, values] of this.stateArrays()) values.set(state.arrays[name]);
+      for (const { gradient } of [this.table, this.bias]) gradient.fill(0);
+      this.hasGradient = false;
+      this.stepCount = state.stepCount;
+      this.reference = state.reference && {
+        table: Float32Array.from(state.reference.table),
+        bias: Float32Array.from(state.reference.bias),
+      };
+    });
+  }
+
+  saveWeights(directory: string): Promise<void> {
+    return this.inTurn(async () => {
+      const weights = { table: [...this.table.weights], bias: [...this.bias.weights] };
+      await writeFile(join(directory, "tabular-weights.json"), JSON.stringify(weights));
+    });
+  }
+
+  dispose(): Promise<void> {
+    return this.turns.take(async () => {
+      this.disposed = true;
+    });
+  }
+
+  private inTurn<T>(work: () => T | Promise<T>): Promise<T> {
+    return this.turns.take(async () => {
+      if (this.disposed) throw new EngineError("This engine was disposed of.");
+      return work();
+    });
   }
 
   /** A copy of the weights, table then bias: for tests that compare runs or differentiate numerically. */
@@ -370,6 +405,41 @@ function grpoTerm(logprob: number, datum: Datum, t: number, loss: GrpoLoss): { t
     slope += loss.klCoef * (1 - Math.exp(difference));
   }
   return { term, slope };
+}
+
+function requireNumbers(what: string, valid: boolean, found: object): void {
+  if (!valid) throw new EngineError(`Expected ${what}, got ${JSON.stringify(found)}.`);
+}
+
+function requireTemperature(temperature: number): void {
+  requireNumbers("a temperature above 0", temperature > 0 && temperature < Infinity, { temperature });
+}
+
+function requireSampling(params: SamplingParams): void {
+  const { temperature, topP, topK, maxCompletionTokens } = params;
+  const valid = temperature >= 0 && temperature < Infinity && topP > 0 && topP <= 1 && topK >= 0;
+  const whole = Number.isInteger(topK) && Number.isInteger(maxCompletionTokens) && maxCompletionTokens > 0;
+  requireNumbers("parameters of a distribution, and whole limits", valid && whole, params);
+}
+
+function requireLoss(loss: LossSpec): void {
+  if (loss.name !== "grpo") return;
+  requireTemperature(loss.temperature);
+  const numbers = [loss.clipEpsilon, loss.clipEpsilonHigh, loss.klCoef];
+  requireNumbers(
+    "numbers of at least 0",
+    numbers.every((value) => value >= 0),
+    loss,
+  );
+}
+
+function requireAdam(params: AdamParams): void {
+  const finite = Object.values(params).every((value) => Number.isFinite(value) && value >= 0);
+  requireNumbers(
+    "numbers that AdamW takes",
+    finite && params.beta1 < 1 && params.beta2 < 1 && params.epsilon > 0,
+    params,
+  );
 }
 
 function requireColumns(datum: Datum, loss: LossSpec): void {

@@ -114,6 +114,12 @@ describe("aha eval", () => {
     expect(report).toMatchObject({ problems: 3, maxCompletionTokens: 6, seed: 5, task: recipe.task });
     const other = JSON.parse(await run(directory, "--json", "--set", "task.max=9", "--problems", "2"));
     expect(other).toMatchObject({ problems: 2, task: { ...recipe.task, max: 9 } });
+
+    const data = join(directory, "problems.jsonl");
+    const rows = Array.from({ length: 60 }, (_, i) => JSON.stringify({ nums: [i + 1, 2, 3], target: i + 6 }));
+    await writeFile(data, `${rows.join("\n")}\n`);
+    const ofFile = JSON.parse(await run(directory, "--json", "--data", data, "--problems", "2"));
+    expect(ofFile).toMatchObject({ problems: 2, task: { name: "countdown", prompt: "compact", file: data } });
     await rm(directory, { recursive: true });
   });
 });

@@ -10,7 +10,7 @@ import type { Dim } from "../../src/graph/dim.ts";
 import { attention, rotaryEmbedding } from "../../src/graph/ops/attention.ts";
 import { expand, sum } from "../../src/graph/ops/broadcast.ts";
 import * as elementwise from "../../src/graph/ops/elementwise.ts";
-import { gatherRows, pickLast } from "../../src/graph/ops/index.ts";
+import { gatherRows, pickLast, repeatRows } from "../../src/graph/ops/index.ts";
 import { concat, split } from "../../src/graph/ops/join.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { logSumExp, rmsNorm, softmax } from "../../src/graph/ops/normalize.ts";
@@ -245,6 +245,16 @@ function indexCases(): OperationCase[] {
       apply: ({ table, indices: rows }) => gatherRows(table!, rows!),
       reference: ({ table, indices: rows }) =>
         build([2, 3, 2, 3], ([a, b, i, j]) => at(table!, [at(rows!, [a!, b!]), i!, j!])),
+    },
+    {
+      operation: "repeatRows",
+      title: "rows of a table of three axes, shared by several indices, one by none",
+      operands: { table: float([3, 2, 2], 74), indices: indices([4], [2, 0, 2, 2]) },
+      apply: ({ table, indices: rows }) => {
+        const membership = Float32Array.of(0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 1);
+        return repeatRows(table!, rows!, table!.graph.constant(membership, [4, 3]));
+      },
+      reference: ({ table, indices: rows }) => build([4, 2, 2], ([s, i, j]) => at(table!, [rows!.values[s!]!, i!, j!])),
     },
     {
       operation: "pickLast",

@@ -22,8 +22,8 @@ describe("initializeParameters", () => {
     const values = initializeParameters(untied, { seed: 3 });
     const expected: Record<string, number> = {
       embed: 0.02,
-      "layers.0.qkv": 0.5 / Math.sqrt(96),
-      "layers.1.gateUp": 0.5 / Math.sqrt(96),
+      "layers.0.q": 0.5 / Math.sqrt(96),
+      "layers.1.gate": 0.5 / Math.sqrt(96),
       "layers.2.attnOut": 0.5 / Math.sqrt(96) / Math.sqrt(6),
       "layers.2.mlpDown": 0.5 / Math.sqrt(192) / Math.sqrt(6),
       head: 0.5 / Math.sqrt(96),
@@ -56,7 +56,7 @@ describe("initializeParameters", () => {
       moments(initializeParameters(tiny, { seed: 1, init: init! }).get(name)!).std;
     expect(stdOf({ scheme: "normal", std: 0.1 }, "embed")).toBeCloseTo(0.1, 2);
     expect(stdOf({ scheme: "scaled", embeddingStd: 0.3 }, "embed")).toBeCloseTo(0.3, 1);
-    expect(stdOf({ scheme: "scaled", gain: 2 }, "layers.0.qkv")).toBeCloseTo(2 / Math.sqrt(96), 2);
+    expect(stdOf({ scheme: "scaled", gain: 2 }, "layers.0.q")).toBeCloseTo(2 / Math.sqrt(96), 2);
   });
 
   it("is a function of the seed: same seed same weights, another seed other weights", () => {
@@ -68,9 +68,9 @@ describe("initializeParameters", () => {
   it("draws each tensor from a stream of its own, so that other sizes elsewhere change nothing", () => {
     const deeper = initializeParameters({ ...untied, numLayers: 5, vocabSize: 300 }, { seed: 7 });
     const shallow = initializeParameters(untied, { seed: 7 });
-    expect(deeper.get("layers.1.qkv")).toEqual(shallow.get("layers.1.qkv"));
+    expect(deeper.get("layers.1.q")).toEqual(shallow.get("layers.1.q"));
     expect(deeper.get("embed")!.slice(0, 121 * 96)).toEqual(shallow.get("embed"));
-    const [first, second] = [shallow.get("layers.0.qkv")!, shallow.get("layers.1.qkv")!];
+    const [first, second] = [shallow.get("layers.0.q")!, shallow.get("layers.1.q")!];
     expect(first.some((value, i) => value === second[i])).toBe(false);
   });
 });

@@ -97,8 +97,8 @@ describe("aha reward", () => {
     [["equation"], "--in FILE.jsonl is required"],
     [["equation", "--in", "x", "--jsn"], "Did you mean --json?"],
     [["equation", "--in", "x", "--set", "wrongScore"], 'expected option=value, got "wrongScore"'],
-    [["equation", "--in", "x", "--set", "wrongscore=1"], "did you mean wrongScore?"],
-    [["equation", "--in", "x", "--set", "wrongScore=high"], "wrongScore: invalid input"],
+    [["equation", "--in", "x", "--set", "wrongscore=1"], 'did you mean "wrongScore"?'],
+    [["equation", "--in", "x", "--set", "wrongScore=high"], 'wrongScore: expected a number, got the text "high"'],
   ])("%j is a ConfigError", async (args, message) => {
     await expect(run(args)).rejects.toThrow(ConfigError);
     await expect(run(args)).rejects.toThrow(message);

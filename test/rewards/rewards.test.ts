@@ -148,11 +148,14 @@ describe("the registry", () => {
 
   test("an unknown or impossible option is a ConfigError with its name", () => {
     expect(() => createReward("equation", { wrongscore: 0.1 })).toThrow(
-      "reward equation: wrongscore is not an option (did you mean wrongScore?).",
+      'reward equation: wrongscore: unknown key; did you mean "wrongScore"?',
     );
     expect(() => createReward("equation", { wrongScore: 2 })).toThrow(ConfigError);
+    expect(() => createReward("equation", { wrongScore: 2 })).toThrow(
+      "reward equation: wrongScore: expected a number of at most 1, got 2.",
+    );
     expect(() => createReward("format", { weight: 1 })).toThrow(
-      "reward format: weight is not an option: there are none.",
+      "reward format: weight: unknown key; there are none here.",
     );
   });
 

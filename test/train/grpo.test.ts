@@ -105,7 +105,7 @@ describe("trainGrpo", () => {
     expect(engine.weights()).toEqual(before);
     expect(log.metricsRows.map((row) => row.frac_reward_zero_std)).toEqual([1, 1]);
     expect(log.metricsRows.every((row) => !("loss" in row))).toBe(true);
-    expect(log.events.map(({ name }) => name)).toEqual(["no_signal", "no_signal"]);
+    expect(log.events.map(({ name }) => name)).toEqual(["no-signal", "no-signal"]);
   });
 
   it("counts abstentions and gives a row that every reward abstained from advantage 0", async () => {
@@ -209,7 +209,7 @@ describe("what trainGrpo refuses", () => {
     const training = trainGrpo(lettersContext(broken, log), configOf({ maxSkippedSteps: 2 }), [letterReward]);
     await expect(training).rejects.toThrow(DivergenceError);
     await expect(training).rejects.toThrow(/not finite in 3 optimizer steps in a row \(maxSkippedSteps is 2\)/);
-    expect(log.events.map(({ name }) => name)).toEqual(["step_skipped", "step_skipped", "step_skipped"]);
+    expect(log.events.map(({ name }) => name)).toEqual(["step-skipped", "step-skipped", "step-skipped"]);
     expect(engine.weights()).toEqual(before);
   });
 
@@ -234,7 +234,7 @@ describe("what trainGrpo refuses", () => {
     [{ rewards: [{ name: "format" }, { name: "format", weight: 2 }] }, "rewards lists format twice"],
     [{ clipEpsilonHi: 0.3 }, "clipEpsilonHi"],
     [{ rewards: [{ name: "formatt" }] }, "Did you mean format?"],
-    [{ rewards: [{ name: "format", options: { strict: true } }] }, "strict is not an option"],
+    [{ rewards: [{ name: "format", options: { strict: true } }] }, "strict: unknown key; there are none here"],
   ])("its schema refuses %o", (overrides, message) => {
     const result = grpoConfigSchema.safeParse({ ...small, ...overrides });
     expect(result.success).toBe(false);

@@ -260,6 +260,16 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
     }
   }),
 
+  engineCheck("an error of whoever watches the progress ends the call, and the engine goes on", async (engine) => {
+    const prompts = somePrompts(engine.info);
+    const expected = await engine.sample(prompts, FREE_SAMPLING);
+    const stop = () => {
+      throw new RangeError("seen enough");
+    };
+    await requireRejection("sampling", RangeError, () => engine.sample(prompts, FREE_SAMPLING, stop));
+    requireSameSamples("afterwards", await engine.sample(prompts, FREE_SAMPLING), expected);
+  }),
+
   engineCheck("a sequence may fill the context, and no more", async (engine) => {
     const { maxContextTokens } = engine.info;
     const prompt = { tokens: randomTokens(engine.info, maxContextTokens - 3, 5), numSamples: 2, promptId: 0 };
@@ -287,6 +297,20 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
     ];
     for (const [what, tokens] of badPrompts) {
       await requireRejection(what, EngineError, () => engine.sample([prompt, { ...prompt, tokens }], FREE_SAMPLING));
+    }
+    const badParams: Partial<SamplingParams>[] = [
+      { temperature: -1 },
+      { temperature: Number.NaN },
+      { topP: 0 },
+      { topP: 1.5 },
+      { topK: -1 },
+      { topK: 1.5 },
+      { maxCompletionTokens: 0 },
+      { maxCompletionTokens: Number.NaN },
+    ];
+    for (const change of badParams) {
+      const what = Object.entries(change).join();
+      await requireRejection(what, EngineError, () => engine.sample([prompt], { ...FREE_SAMPLING, ...change }));
     }
     requireSameSamples("after refusals", await engine.sample([prompt], FREE_SAMPLING), before);
   }),

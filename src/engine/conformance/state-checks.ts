@@ -1,4 +1,4 @@
-/** What the contract promises about the reference policy, `saveState` and `loadState`. */
+/** What the contract promises about the reference policy, `saveState` and `loadState`, the order of calls, and the end. */
 
 import { CheckpointError, EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
@@ -121,6 +121,48 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
     requireAllClose("datum", await scores(engine, "policy"), before, 0);
     require((await engine.optimStep(ADAM)).applied, "the gradient was lost by saving");
   }),
+
+  engineCheck("calls that overlap are carried out one after another, in their order", async (engine, subject) => {
+    const data = someData(engine.info);
+    const calls = (own: Engine, directory: string): (() => Promise<readonly ArrayLike<number>[]>)[] => [
+      () => own.forwardBackward(data, CROSS_ENTROPY).then(({ logprobs }) => logprobs),
+      () => own.optimStep(ADAM).then(({ gradNorm }) => [[gradNorm]]),
+      () => own.freezeReference().then(() => []),
+      () => own.sample(somePrompts(own.info), FREE_SAMPLING).then((samples) => samples.map(({ logprobs }) => logprobs)),
+      // Refused: there is no gradient. What comes behind it goes on.
+      () =>
+        own.optimStep(ADAM).then(
+          () => [],
+          () => [[-1]],
+        ),
+      () => own.saveState(directory).then(() => []),
+      () => own.resetOptimizer().then(() => []),
+      () => own.loadState(directory).then(() => []),
+      () => scores(own, "policy"),
+      () => scores(own, "reference"),
+    ];
+    const expected = await withEngine(subject, async (own) => {
+      const results: (readonly ArrayLike<number>[])[] = [];
+      for (const call of calls(own, await subject.emptyDirectory())) results.push(await call());
+      return results;
+    });
+    const found = await Promise.all(calls(engine, await subject.emptyDirectory()).map((call) => call()));
+    expected.forEach((rows, i) => {
+      requireAllClose(`call ${i}: result`, found[i]!, rows, 0);
+    });
+  }),
+
+  {
+    name: "disposing waits for what is under way, and what comes after it is refused",
+    run: async (subject) => {
+      const engine = await subject.open();
+      const data = someData(engine.info);
+      const [scored] = await Promise.all([fingerprint(engine, data), engine.dispose()]);
+      require(scored.length === data.length, `${scored.length} data of ${data.length} were scored`);
+      await requireRejection("scoring afterwards", EngineError, () => fingerprint(engine, data));
+      await engine.dispose();
+    },
+  },
 
   engineCheck("a directory without a state is refused, and the engine stays as it was", async (engine, subject) => {
     await step(engine, 0);

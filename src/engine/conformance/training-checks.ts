@@ -204,6 +204,18 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     },
   },
 
+  engineCheck("a step of parameters that make no sense is refused, and the gradient stays", async (engine) => {
+    const data = someData(engine.info);
+    const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY, data)];
+    await engine.forwardBackward(data, CROSS_ENTROPY);
+    for (const change of [{ learningRate: Number.NaN }, { beta2: 1 }, { epsilon: 0 }, { maxGradNorm: -1 }]) {
+      await requireRejection(JSON.stringify(change), EngineError, () => engine.optimStep({ ...ADAM, ...change }));
+    }
+    requireAllClose("datum after refused steps", await fingerprint(engine, data), before, 0);
+    const { gradNorm } = await engine.optimStep(gradientDescent(0));
+    requireClose("gradient norm after refused steps, relative", gradNorm / norm, 1, ROUNDING);
+  }),
+
   engineCheck("a gradient that is not finite is dropped and changes nothing", async (engine) => {
     const data = someData(engine.info);
     const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY, data)];
@@ -279,6 +291,18 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     if (engine.info.losses.includes("grpo")) {
       const { advantages: _, ...without } = datum;
       await requireRejection("no advantages", EngineError, () => engine.forwardBackward([without], GRPO));
+    }
+    for (const temperature of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      const what = `temperature ${temperature}`;
+      await requireRejection(`forward at ${what}`, EngineError, () => engine.forward(data, { ...POLICY, temperature }));
+      if (!engine.info.losses.includes("grpo")) continue;
+      const loss = { ...GRPO, temperature };
+      await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, loss));
+    }
+    for (const change of [{ klCoef: -1 }, { clipEpsilon: -0.1 }, { clipEpsilonHigh: Number.NaN }]) {
+      if (!engine.info.losses.includes("grpo")) continue;
+      const loss = { ...GRPO, ...change };
+      await requireRejection(JSON.stringify(change), EngineError, () => engine.forwardBackward(data, loss));
     }
     await requireRejection("forward of no data", EngineError, () => engine.forward([], POLICY));
     await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));

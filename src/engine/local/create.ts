@@ -1,6 +1,7 @@
 /** Opens the embedded engine on a checkpoint. */
 
 import { availableParallelism } from "node:os";
+import { EngineError } from "../../errors.ts";
 import { loadModel } from "../../model/checkpoint.ts";
 import { Runtime } from "../../runtime/runtime.ts";
 import type { Engine } from "../engine.ts";
@@ -12,14 +13,22 @@ export interface LocalEngineOptions extends Partial<LocalEngineLimits> {
   readonly threads?: number;
 }
 
+/** More threads than any machine has cores: a slip of the keyboard, that would end the process for want of memory. */
+const MAX_THREADS = 1024;
+
 const DEFAULT_LIMITS = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2048 };
 
 /**
- * An engine on this machine's CPU for a model in the Hugging Face layout. Throws CheckpointError for a directory that is
- * not one.
+ * An engine on this machine's CPU for a model in the Hugging Face layout. All engines of a process share one pool of
+ * threads, so they are opened with the same number of them.
+ *
+ * @throws CheckpointError for a directory that is no model; EngineError for a number of threads that cannot be.
  */
 export async function createLocalEngine(modelDirectory: string, options: LocalEngineOptions = {}): Promise<Engine> {
   const { threads = Math.min(8, availableParallelism()), ...limits } = options;
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+    throw new EngineError(`Expected a whole number of threads from 1 to ${MAX_THREADS}, not ${threads}.`);
+  }
   const { config, values } = await loadModel(modelDirectory, { allocate: allocateFloats });
   return new LocalEngine(Runtime.open(threads), config, values, { ...DEFAULT_LIMITS, ...limits });
 }

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
-import { readTextFile, writeWhole } from "../../files.ts";
+import { parseJson, readTextFile, writeWhole } from "../../files.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { SafetensorsFile, writeSafetensors } from "../../model/safetensors.ts";
@@ -19,10 +19,14 @@ const stateSchema = z.strictObject({
   format: z.literal(FORMAT),
   optimizerSteps: z.int().nonnegative(),
   /** Which sets of tensors the file holds, in the order in which they are read. */
-  sets: z.tuple([z.literal("weights")]).rest(z.enum(["firstMoments", "secondMoments", "reference"])),
+  sets: z
+    .tuple([z.literal("weights")])
+    .rest(z.enum(["firstMoments", "secondMoments", "reference"]))
+    .refine((sets) => new Set(sets).size === sets.length, "a set of tensors is listed twice"),
 });
 
-type SetName = "weights" | "firstMoments" | "secondMoments" | "reference";
+/** A set of tensors, one for each parameter of the model. */
+export type SetName = "weights" | "firstMoments" | "secondMoments" | "reference";
 
 /** What is saved: sets of values by parameter name; a set that is absent was never made. */
 export interface EngineState {
@@ -53,7 +57,7 @@ export async function loadEngineState(
 ): Promise<{ optimizerSteps: number; sets: readonly SetName[] }> {
   const path = join(directory, STATE_FILE);
   const text = await readTextFile(path, { maxBytes: 1 << 20, error: CheckpointError });
-  const parsed = stateSchema.safeParse(parseJson(text, path));
+  const parsed = stateSchema.safeParse(parseJson(text, path, CheckpointError));
   if (!parsed.success) throw new CheckpointError(`${path} is not an engine state: ${z.prettifyError(parsed.error)}`);
   const { sets, optimizerSteps } = parsed.data;
   const file = await SafetensorsFile.open(join(directory, TENSORS_FILE));
@@ -78,12 +82,4 @@ function requireShape(file: SafetensorsFile, name: string, shape: readonly numbe
   throw new CheckpointError(
     `${file.path}: ${name} ${what}; this model needs ${expected}. It is a checkpoint of another model.`,
   );
-}
-
-function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new CheckpointError(`${path} is not JSON; the checkpoint is damaged: use an older one.`);
-  }
 }

@@ -4,6 +4,7 @@
  */
 
 import type { ModelConfig } from "../../model/model-config.ts";
+import type { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, Runtime } from "../../runtime/runtime.ts";
 import { allocateFloats } from "./weights.ts";
 
@@ -29,24 +30,19 @@ export class KeyValueCache {
     return 2 * config.numLayers * config.numKvHeads * positions * config.headDim * 4;
   }
 
-  /** The first `rows` rows, as what the sampling program reads and as what it writes: the same memory. */
-  bind(rows: number): { feeds: Map<string, DeviceTensor>; fetches: Map<string, DeviceTensor>; dispose: () => void } {
+  /** The first `rows` rows, as what the sampling program reads and as what it writes: the same memory. `scope` holds
+   * the handles. */
+  bind(rows: number, scope: NativeScope): { feeds: Map<string, DeviceTensor>; fetches: Map<string, DeviceTensor> } {
     const dims = [rows, this.#config.numKvHeads, this.positions, this.#config.headDim];
     const feeds = new Map<string, DeviceTensor>();
     const fetches = new Map<string, DeviceTensor>();
     this.#memory.forEach((memory, i) => {
-      const tensor = this.#runtime.view("float32", dims, memory);
+      const tensor = scope.hold(this.#runtime.view("float32", dims, memory));
       const layer = i >> 1;
       feeds.set(`${i % 2 === 0 ? "keys" : "values"}.${layer}`, tensor);
       fetches.set(`${i % 2 === 0 ? "newKeys" : "newValues"}.${layer}`, tensor);
     });
-    return {
-      feeds,
-      fetches,
-      dispose: () => {
-        for (const tensor of feeds.values()) tensor.dispose();
-      },
-    };
+    return { feeds, fetches };
   }
 
   /** Copies the first `length` positions of a row of `source` to a row of this cache. */

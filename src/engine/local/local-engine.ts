@@ -1,7 +1,7 @@
 /**
  * The embedded engine: one process, one set of weights. The sampler reads the same memory that the optimizer writes, so
  * there is no second copy, no synchronisation, and no difference between the policy that samples and the one that learns
- * beyond the rounding of two attention kernels.
+ * beyond the rounding of two attention kernels. Verbs that are called while one runs wait for their turn.
  */
 
 import { CheckpointError, EngineError } from "../../errors.ts";
@@ -26,7 +26,9 @@ import type {
   SamplingParams,
   ScoreDatum,
 } from "../engine.ts";
-import { loadEngineState, saveEngineState } from "./engine-state.ts";
+import { Turns } from "../turns.ts";
+import { loadEngineState, type SetName, saveEngineState } from "./engine-state.ts";
+import { requireAdam, requireData, requireLoss, requireSampling, requireTemperature } from "./requests.ts";
 import { Sampler, type SamplerLimits } from "./sampler.ts";
 import { SequenceRunner } from "./sequence-runner.ts";
 import { OptimizerState, Weights } from "./weights.ts";
@@ -43,6 +45,8 @@ export class LocalEngine implements Engine {
   readonly #weights: Weights;
   readonly #sampler: Sampler;
   readonly #sequences: SequenceRunner;
+  readonly #turns = new Turns();
+  #disposed = false;
   #optimizer: OptimizerState | undefined;
   #reference: Weights | undefined;
 
@@ -62,117 +66,144 @@ export class LocalEngine implements Engine {
     };
   }
 
-  async sample(
+  sample(
     prompts: readonly SamplePrompt[],
     params: SamplingParams,
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]> {
-    prompts.forEach(({ tokens }, i) => {
-      this.#requireFits(`prompt ${i}`, tokens.length, params.maxCompletionTokens);
-      this.#requireTokens(`prompt ${i}`, tokens);
-    });
-    if (!(params.temperature >= 0) || !(params.topP > 0 && params.topP <= 1) || !(params.topK >= 0)) {
-      const found = `temperature ${params.temperature}, topP ${params.topP}, topK ${params.topK}`;
-      throw new EngineError(`sampling takes temperature ≥ 0, topP in (0, 1] and topK ≥ 0, not ${found}`);
-    }
-    if (this.#config.headDim % 8 !== 0) {
-      throw new EngineError(`this engine samples with heads of 8, 16, 24 … numbers, not ${this.#config.headDim}`);
-    }
-    return this.#sampler.sample(this.#weights, prompts, params, onProgress);
-  }
-
-  async forward(
-    data: readonly ScoreDatum[],
-    options: { temperature: number; policy: PolicyName },
-  ): Promise<ForwardResult> {
-    this.#requireData(data);
-    const weights = options.policy === "policy" ? this.#weights : this.#reference;
-    if (!weights) throw new EngineError("the reference policy was not frozen yet: call freezeReference first");
-    return this.#sequences.score(weights, data, options.temperature);
-  }
-
-  async forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
-    this.#requireData(data);
-    return this.#sequences.train(this.#weights, this.#optimizerState(), data, loss);
-  }
-
-  async optimStep(params: AdamParams): Promise<OptimStepResult> {
-    const state = this.#optimizerState();
-    if (!state.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first");
-    state.hasGradient = false;
-    const gradNorm = globalNorm(state.parameters);
-    if (!Number.isFinite(gradNorm)) return { gradNorm, applied: false };
-    state.steps++;
-    const clipped = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm;
-    adamWStep(state.parameters, state.steps, clipped ? params.maxGradNorm / gradNorm : 1, params);
-    return { gradNorm, applied: true };
-  }
-
-  async resetOptimizer(): Promise<void> {
-    this.#optimizer?.dispose();
-    this.#optimizer = undefined;
-  }
-
-  async freezeReference(): Promise<void> {
-    this.#reference?.dispose();
-    this.#reference = this.#weights.copy(this.#runtime, this.#config);
-  }
-
-  async saveState(directory: string): Promise<void> {
-    await saveEngineState(directory, this.#config, {
-      optimizerSteps: this.#optimizer?.steps ?? 0,
-      sets: {
-        weights: this.#weights.all(),
-        ...(this.#optimizer && {
-          firstMoments: this.#optimizer.firstMoments,
-          secondMoments: this.#optimizer.secondMoments,
-        }),
-        ...(this.#reference && { reference: this.#reference.all() }),
-      },
-    });
-  }
-
-  async loadState(directory: string): Promise<void> {
-    const { optimizerSteps } = await loadEngineState(directory, this.#config, (set) => {
-      switch (set) {
-        case "weights":
-          // The first set that is read, once the whole state is known to fit: a refused one leaves everything as it was.
-          this.#forget();
-          return this.#weights.all();
-        case "firstMoments":
-          return this.#optimizerState().firstMoments;
-        case "secondMoments":
-          return this.#optimizerState().secondMoments;
-        case "reference":
-          this.#reference = this.#weights.copy(this.#runtime, this.#config);
-          return this.#reference.all();
-        default:
-          return set satisfies never;
+    return this.#inTurn(async () => {
+      requireSampling(this.info, prompts, params);
+      if (this.#config.headDim % 8 !== 0) {
+        throw new EngineError(`This engine samples with heads of 8, 16, 24 … numbers, not ${this.#config.headDim}.`);
       }
+      return this.#sampler.sample(this.#weights, prompts, params, onProgress);
     });
-    if (optimizerSteps > 0) this.#optimizerState().steps = optimizerSteps;
   }
 
-  async saveWeights(directory: string): Promise<void> {
-    for (const [name, values] of this.#weights.all()) {
-      if (!values.every(Number.isFinite))
-        throw new CheckpointError(`cannot save: ${name} has values that are not finite`);
+  forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult> {
+    return this.#inTurn(async () => {
+      requireTemperature(options.temperature);
+      requireData(this.info, data);
+      const weights = options.policy === "policy" ? this.#weights : this.#reference;
+      if (!weights) throw new EngineError("The reference policy was not frozen yet: call freezeReference first.");
+      return this.#sequences.score(weights, data, options.temperature);
+    });
+  }
+
+  forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+    return this.#inTurn(async () => {
+      requireLoss(this.info, loss);
+      requireData(this.info, data);
+      return this.#sequences.train(this.#weights, this.#optimizerState(), data, loss);
+    });
+  }
+
+  optimStep(params: AdamParams): Promise<OptimStepResult> {
+    return this.#inTurn(async () => {
+      requireAdam(params);
+      const state = this.#optimizerState();
+      if (!state.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
+      state.hasGradient = false;
+      const gradNorm = globalNorm(state.parameters);
+      if (!Number.isFinite(gradNorm)) return { gradNorm, applied: false };
+      state.steps++;
+      const clipped = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm;
+      adamWStep(state.parameters, state.steps, clipped ? params.maxGradNorm / gradNorm : 1, params);
+      return { gradNorm, applied: true };
+    });
+  }
+
+  resetOptimizer(): Promise<void> {
+    return this.#inTurn(async () => this.#forgetOptimizer());
+  }
+
+  freezeReference(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#forgetReference();
+      this.#reference = this.#weights.copy(this.#runtime, this.#config);
+    });
+  }
+
+  saveState(directory: string): Promise<void> {
+    return this.#inTurn(() =>
+      saveEngineState(directory, this.#config, {
+        optimizerSteps: this.#optimizer?.steps ?? 0,
+        sets: {
+          weights: this.#weights.all(),
+          ...(this.#optimizer && {
+            firstMoments: this.#optimizer.firstMoments,
+            secondMoments: this.#optimizer.secondMoments,
+          }),
+          ...(this.#reference && { reference: this.#reference.all() }),
+        },
+      }),
+    );
+  }
+
+  loadState(directory: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { optimizerSteps } = await loadEngineState(directory, this.#config, (set) => this.#emptySet(set));
+      if (optimizerSteps > 0) this.#optimizerState().steps = optimizerSteps;
+    });
+  }
+
+  saveWeights(directory: string): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const [name, values] of this.#weights.all()) {
+        if (values.every(Number.isFinite)) continue;
+        throw new CheckpointError(
+          `Cannot save: ${name} has values that are not finite. The policy has diverged; use an earlier checkpoint.`,
+        );
+      }
+      await saveModel(directory, this.#config, this.#weights.all());
+    });
+  }
+
+  dispose(): Promise<void> {
+    return this.#turns.take(async () => {
+      this.#disposed = true;
+      this.#sampler.dispose();
+      this.#sequences.dispose();
+      this.#forgetOptimizer();
+      this.#forgetReference();
+      this.#weights.dispose();
+    });
+  }
+
+  /** Native memory is shared and freed by hand, so one verb runs at a time, and none on an engine that is gone. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(async () => {
+      if (this.#disposed) throw new EngineError("This engine was disposed of; open another one.");
+      return work();
+    });
+  }
+
+  /** Memory for a set of a state that is being read. Weights come first, once the whole state is known to fit. */
+  #emptySet(set: SetName): ParameterValues {
+    switch (set) {
+      case "weights":
+        this.#forgetOptimizer();
+        this.#forgetReference();
+        return this.#weights.all();
+      case "firstMoments":
+        return this.#optimizerState().firstMoments;
+      case "secondMoments":
+        return this.#optimizerState().secondMoments;
+      case "reference":
+        this.#reference = this.#weights.copy(this.#runtime, this.#config);
+        return this.#reference.all();
+      default:
+        return set satisfies never;
     }
-    await saveModel(directory, this.#config, this.#weights.all());
   }
 
-  async dispose(): Promise<void> {
-    this.#sampler.dispose();
-    this.#sequences.dispose();
-    this.#optimizer?.dispose();
-    this.#reference?.dispose();
-    this.#weights.dispose();
-  }
-
-  /** Drops reference, moments and gradient. */
-  #forget(): void {
+  #forgetReference(): void {
     this.#reference?.dispose();
     this.#reference = undefined;
+  }
+
+  /** Drops moments, step count and gradient. */
+  #forgetOptimizer(): void {
     this.#optimizer?.dispose();
     this.#optimizer = undefined;
   }
@@ -180,32 +211,5 @@ export class LocalEngine implements Engine {
   #optimizerState(): OptimizerState {
     this.#optimizer ??= new OptimizerState(this.#runtime, this.#weights);
     return this.#optimizer;
-  }
-
-  #requireData(data: readonly ScoreDatum[]): void {
-    if (data.length === 0) throw new EngineError("there is nothing to compute: the list of data is empty");
-    data.forEach(({ promptTokens, completionTokens }, i) => {
-      this.#requireFits(`datum ${i}`, promptTokens.length, completionTokens.length);
-      this.#requireTokens(`datum ${i}`, promptTokens);
-      this.#requireTokens(`datum ${i}`, completionTokens);
-    });
-  }
-
-  #requireFits(what: string, promptTokens: number, completionTokens: number): void {
-    const { maxContextTokens } = this.info;
-    if (promptTokens === 0 || completionTokens === 0) {
-      const found = `${promptTokens} and ${completionTokens}`;
-      throw new EngineError(`${what} needs at least one prompt token and one completion token, not ${found}`);
-    }
-    if (promptTokens + completionTokens > maxContextTokens) {
-      const needed = `${promptTokens} prompt and ${completionTokens} completion tokens`;
-      throw new EngineError(`${what} needs ${needed}; the model's context has ${maxContextTokens}`);
-    }
-  }
-
-  #requireTokens(what: string, tokens: Int32Array): void {
-    const { vocabSize } = this.#config;
-    const bad = tokens.find((token) => token < 0 || token >= vocabSize);
-    if (bad !== undefined) throw new EngineError(`${what} has token ${bad}; the model's vocabulary has ${vocabSize}`);
   }
 }

@@ -17,7 +17,7 @@ import { gradients } from "../../graph/gradient.ts";
 import { attention, cachedAttention } from "../../graph/ops/attention.ts";
 import { expand, sum } from "../../graph/ops/broadcast.ts";
 import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
-import { gatherRows, pickLast } from "../../graph/ops/index.ts";
+import { gatherRows, pickLast, repeatRows } from "../../graph/ops/index.ts";
 import { concat, split } from "../../graph/ops/join.ts";
 import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { reshape, transpose } from "../../graph/ops/shape.ts";
@@ -78,7 +78,7 @@ const COMPLETION_TOKENS: Dim = "C*S";
 /**
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
- * prompt of each completion), `targets` [S·C], `inverseTemperature`. Outputs: `logprobs`, `entropies` [S·C].
+ * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `targets` [S·C], `inverseTemperature`. Outputs: `logprobs`, `entropies` [S·C].
  *
  * With a loss also `weights` [S·C] and what the loss reads, each [S·C]; outputs `loss` and each parameter's gradient.
  */
@@ -89,10 +89,17 @@ export function sequenceGraph(config: ModelConfig, loss: LossSpec | null): Progr
   const promptCausal = graph.input("promptCausal", "float32", ["P", "P"]);
   const completionCausal = graph.input("completionCausal", "float32", ["C", "C"]);
   const promptOf = graph.input("promptOf", "int64", ["S"]);
+  const membership = graph.input("membership", "float32", ["S", "R"]);
   const tokens = tokenInputs(graph, config, ["C*S+P*R"]);
   const perToken = (name: string) => graph.input(name, "float32", [COMPLETION_TOKENS]);
 
-  const attend = sharedPromptAttention(config, { promptBias, promptCausal, completionCausal, promptOf });
+  const attend = sharedPromptAttention(config, {
+    promptBias,
+    promptCausal,
+    completionCausal,
+    promptOf,
+    membership,
+  });
   const hidden = split(decoderHidden(config, parameters, tokens, attend), 0, [PROMPT_TOKENS, COMPLETION_TOKENS])[1]!;
   const inverseTemperature = graph.input("inverseTemperature", "float32", []);
   const logits = multiply(decoderLogits(config, parameters, hidden), inverseTemperature); // [S·C, V]
@@ -131,6 +138,7 @@ interface SharedPrompt {
   readonly promptCausal: Tensor; // [P, P]
   readonly completionCausal: Tensor; // [C, C]
   readonly promptOf: Tensor; // [S]
+  readonly membership: Tensor; // [S, R]
 }
 
 /** Attention of R prompts, each to itself, and of S completions, each to its prompt and to itself. */
@@ -148,7 +156,9 @@ function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Atten
   const grouped = (q: Tensor, n: Dim, t: Dim) =>
     reshape(byHead(q, n, t, numHeads), [n, numKvHeads, dimMultiply(repeats, t), headDim]);
 
-  const { promptBias, promptCausal, completionCausal, promptOf } = shared;
+  const { promptBias, promptCausal, completionCausal, promptOf, membership } = shared;
+  /** A prompt's keys or values for each of its completions: [R, kv, P, D] → [S, kv, P, D] */
+  const forEach = (x: Tensor) => repeatRows(x, promptOf, membership);
   const promptMask = expand(reshape(gatherRows(promptBias, promptOf), ["S", 1, 1, 1, "P"]), ["S", 1, 1, "C", "P"]);
   const ownMask = expand(reshape(completionCausal, [1, 1, 1, "C", "C"]), ["S", 1, 1, "C", "C"]);
   const completionMask = concat([promptMask, ownMask], 4); // [S, 1, 1, C, P + C]
@@ -161,8 +171,8 @@ function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Atten
     const promptK = byHead(promptKRows, "R", "P", numKvHeads);
     const promptV = byHead(promptVRows, "R", "P", numKvHeads);
     const promptOut = attention(grouped(promptQ, "R", "P"), promptK, promptV, promptCausal, grouping);
-    const keys = concat([gatherRows(promptK, promptOf), byHead(ownK, "S", "C", numKvHeads)], 2);
-    const values = concat([gatherRows(promptV, promptOf), byHead(ownV, "S", "C", numKvHeads)], 2);
+    const keys = concat([forEach(promptK), byHead(ownK, "S", "C", numKvHeads)], 2);
+    const values = concat([forEach(promptV), byHead(ownV, "S", "C", numKvHeads)], 2);
     const ownOut = attention(grouped(ownQ, "S", "C"), keys, values, completionMask, grouping);
     return concat([byToken(promptOut, "R", "P", PROMPT_TOKENS), byToken(ownOut, "S", "C", COMPLETION_TOKENS)], 0);
   };

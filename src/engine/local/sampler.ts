@@ -7,9 +7,11 @@
  * (seed, iteration, prompt id, sample, position), so results do not depend on which sequences shared a batch.
  */
 
+import { EngineError } from "../../errors.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { hashString, philox } from "../../random.ts";
+import { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../runtime/runtime.ts";
 import type { SampledSequence, SampleProgress, SamplePrompt, SamplingParams } from "../engine.ts";
 import { type Draw, drawToken } from "./draw.ts";
@@ -107,7 +109,7 @@ export class Sampler {
     );
     const cache = this.#slots(waiting.length, longestPrompt + params.maxCompletionTokens);
     const tables = rotaryTables(this.#config, cache.positions);
-    const decode = new DecodeStep(this.#runtime, this.#program, this.#config, weights, cache, tables);
+    const decode = new DecodeStep(this.#runtime, this.#program, this.#config, { weights, cache, tables });
     let computed = new Map<number, ComputedPrompt>();
     const active: Sequence[] = [];
     let next = 0;
@@ -152,6 +154,12 @@ export class Sampler {
   #extend(sequence: Sequence, logits: Float32Array, { prompts, params, results }: SampleCall): boolean {
     const { promptIndex, sampleIndex, tokens, logprobs } = sequence;
     const { token, logprob } = this.#draw(prompts[promptIndex]!, sequence, logits, params);
+    if (Number.isNaN(logprob)) {
+      throw new EngineError(
+        "The policy's logits are not finite, so nothing can be sampled from it: its weights are damaged or have " +
+          "diverged. Use an earlier checkpoint, or lower the learning rate.",
+      );
+    }
     tokens.push(token);
     logprobs.push(logprob);
     const stopped = params.stopTokenIds.includes(token);
@@ -166,13 +174,18 @@ export class Sampler {
     return true;
   }
 
-  /** The cache that a call of this size decodes in: how many rows it has must not depend on earlier calls. */
+  /**
+   * The cache that a call of this size decodes in. How many rows it has must not depend on earlier calls, or a resumed run
+   * would not be the uninterrupted one; how many positions may, for attention reads those of the sequence alone.
+   */
   #slots(sequences: number, positions: number): KeyValueCache {
     const { maxSlots, cacheBytes } = this.#limits;
     const affordable = Math.floor(cacheBytes / KeyValueCache.rowBytes(this.#config, positions));
     const rows = Math.max(1, Math.min(sequences, maxSlots, affordable));
     const known = this.#cache;
     if (known && known.rows === rows && known.positions >= positions) return known;
+    // Let go of first, so that the two need not fit into memory together.
+    this.#cache = undefined;
     this.#cache = new KeyValueCache(this.#runtime, this.#config, rows, positions);
     return this.#cache;
   }
@@ -201,39 +214,32 @@ export class Sampler {
     }
     const B = members.length;
     const cache = new KeyValueCache(this.#runtime, this.#config, B, length);
-    const bound = cache.bind(B);
     const tables = rotaryTables(this.#config, length);
-    const inputs = decodeInputs(this.#runtime, this.#config, B, length, tables);
-    members.forEach((index, row) => {
-      const { tokens } = prompts[index]!;
-      for (let t = 0; t < length; t++) {
-        inputs.ids[row * length + t] = BigInt(tokens[t] ?? 0);
-        inputs.positions[row * length + t] = BigInt(t);
-      }
-      inputs.lastPositions[row] = tokens.length - 1;
-      inputs.rows[row] = BigInt(row * length + tokens.length - 1);
-    });
-    inputs.totalLength[0] = length;
-    const logits = this.#runtime.zeros("float32", [B, this.#config.vocabSize]);
-    const call = this.#program.prepare(
-      new Map([...weights.tensors, ...inputs.tensors, ...bound.feeds]),
-      new Map([...bound.fetches, ["logits", logits]]),
-    );
+    const scope = new NativeScope();
     try {
-      await call.run();
+      const step = bindStep(this.#runtime, this.#program, this.#config, { weights, cache, tables }, [B, length], scope);
+      const { inputs } = step;
+      members.forEach((index, row) => {
+        const { tokens } = prompts[index]!;
+        for (let t = 0; t < length; t++) {
+          inputs.ids[row * length + t] = BigInt(tokens[t] ?? 0);
+          inputs.positions[row * length + t] = BigInt(t);
+        }
+        inputs.lastPositions[row] = tokens.length - 1;
+        inputs.rows[row] = BigInt(row * length + tokens.length - 1);
+      });
+      inputs.totalLength[0] = length;
+      await step.call.run();
+      const { vocabSize } = this.#config;
+      // The logits' memory outlives the native handle on it.
+      return new Map(
+        members.map((index, row) => {
+          return [index, { cache, row, logits: step.logits.subarray(row * vocabSize, (row + 1) * vocabSize) }];
+        }),
+      );
     } finally {
-      call.dispose();
-      bound.dispose();
-      logits.dispose();
-      for (const tensor of inputs.tensors.values()) tensor.dispose();
+      scope.dispose();
     }
-    const { vocabSize } = this.#config;
-    return new Map(
-      members.map((index, row) => {
-        const rowLogits = (logits.data as Float32Array).subarray(row * vocabSize, (row + 1) * vocabSize);
-        return [index, { cache, row, logits: rowLogits }];
-      }),
-    );
   }
 }
 
@@ -242,85 +248,83 @@ function promptsFrom(waiting: readonly Sequence[], next: number, count: number):
   return [...new Set(waiting.slice(next, next + count).map(({ promptIndex }) => promptIndex))];
 }
 
-/** The inputs of the sampling program besides weights and cache, with their memory at hand. */
-interface DecodeInputs {
-  readonly ids: BigInt64Array;
-  readonly positions: BigInt64Array;
-  readonly lastPositions: Int32Array;
-  readonly totalLength: Int32Array;
-  readonly rows: BigInt64Array;
-  readonly tensors: ReadonlyMap<string, DeviceTensor>;
+/** The inputs of the sampling program besides weights, tables and cache: the memory to fill before each run. */
+interface StepInputs {
+  readonly ids: BigInt64Array; // [B, T]
+  readonly positions: BigInt64Array; // [B, T]
+  readonly lastPositions: Int32Array; // [B]
+  readonly totalLength: Int32Array; // []
+  readonly rows: BigInt64Array; // [B]
 }
 
-function decodeInputs(
+/** The sampling program with everything bound that it reads and writes. */
+interface BoundStep {
+  readonly inputs: StepInputs;
+  readonly logits: Float32Array; // [B, V]
+  readonly call: PreparedCall;
+}
+
+/** What every step of one call of `sample` reads. */
+interface StepContext {
+  readonly weights: Weights;
+  readonly cache: KeyValueCache;
+  readonly tables: { readonly cos: Float32Array; readonly sin: Float32Array };
+}
+
+/** Binds the program to T new positions in each of the first B rows of the cache; `scope` holds all native handles. */
+function bindStep(
   runtime: Runtime,
+  program: Program,
   config: ModelConfig,
-  B: number,
-  T: number,
-  tables: { cos: Float32Array; sin: Float32Array },
-): DecodeInputs {
+  { weights, cache, tables }: StepContext,
+  [B, T]: readonly [number, number],
+  scope: NativeScope,
+): BoundStep {
   const half = config.headDim / 2;
   const tableDims = [tables.cos.length / half, half];
-  const tensors = new Map([
-    ["ids", runtime.zeros("int64", [B, T])],
-    ["positions", runtime.zeros("int64", [B, T])],
-    ["lastPositions", runtime.zeros("int32", [B])],
-    ["totalLength", runtime.zeros("int32", [])],
-    ["rows", runtime.zeros("int64", [B])],
-    ["cos", runtime.view("float32", tableDims, tables.cos)],
-    ["sin", runtime.view("float32", tableDims, tables.sin)],
-  ]);
-  const data = (name: string) => tensors.get(name)!.data;
-  return {
-    ids: data("ids") as BigInt64Array,
-    positions: data("positions") as BigInt64Array,
-    lastPositions: data("lastPositions") as Int32Array,
-    totalLength: data("totalLength") as Int32Array,
-    rows: data("rows") as BigInt64Array,
-    tensors,
+  const zeros = (dtype: "int64" | "int32" | "float32", dims: readonly number[]) =>
+    scope.hold(runtime.zeros(dtype, dims));
+  const tensors = {
+    ids: zeros("int64", [B, T]),
+    positions: zeros("int64", [B, T]),
+    lastPositions: zeros("int32", [B]),
+    totalLength: zeros("int32", []),
+    rows: zeros("int64", [B]),
+    cos: scope.hold(runtime.view("float32", tableDims, tables.cos)),
+    sin: scope.hold(runtime.view("float32", tableDims, tables.sin)),
+  } satisfies Record<string, DeviceTensor>;
+  const logits = zeros("float32", [B, config.vocabSize]);
+  const slots = cache.bind(B, scope);
+  const feeds = new Map([...weights.tensors, ...Object.entries(tensors), ...slots.feeds]);
+  const call = scope.hold(program.prepare(feeds, new Map([...slots.fetches, ["logits", logits]])));
+  const inputs = {
+    ids: tensors.ids.data as BigInt64Array,
+    positions: tensors.positions.data as BigInt64Array,
+    lastPositions: tensors.lastPositions.data as Int32Array,
+    totalLength: tensors.totalLength.data as Int32Array,
+    rows: tensors.rows.data as BigInt64Array,
   };
+  return { inputs, logits: logits.data as Float32Array, call };
 }
 
 /** One decoding step over the first rows of the cache; the call is prepared anew only when their number changes. */
 class DecodeStep {
-  readonly #create: (rows: number) => BoundStep;
-  readonly #vocabSize: number;
-  #bound: BoundStep | undefined;
+  readonly #bind: (rows: number) => BoundStep;
+  readonly #scope = new NativeScope();
+  #bound: { readonly rows: number; readonly step: BoundStep } | undefined;
 
-  constructor(
-    runtime: Runtime,
-    program: Program,
-    config: ModelConfig,
-    weights: Weights,
-    cache: KeyValueCache,
-    tables: { cos: Float32Array; sin: Float32Array },
-  ) {
-    this.#vocabSize = config.vocabSize;
-    this.#create = (rows) => {
-      const inputs = decodeInputs(runtime, config, rows, 1, tables);
-      const slots = cache.bind(rows);
-      const logits = runtime.zeros("float32", [rows, config.vocabSize]);
-      const call = program.prepare(
-        new Map([...weights.tensors, ...inputs.tensors, ...slots.feeds]),
-        new Map([...slots.fetches, ["logits", logits]]),
-      );
-      const dispose = () => {
-        call.dispose();
-        slots.dispose();
-        logits.dispose();
-        for (const tensor of inputs.tensors.values()) tensor.dispose();
-      };
-      return { rows, inputs, logits, call, dispose };
-    };
+  constructor(runtime: Runtime, program: Program, config: ModelConfig, context: StepContext) {
+    this.#bind = (rows) => bindStep(runtime, program, config, context, [rows, 1], this.#scope);
   }
 
   /** Logits [rows · V] after these last tokens; `lengths`: tokens of each sequence so far, the last one included. */
   async run(lastTokens: readonly number[], lengths: readonly number[]): Promise<Float32Array> {
-    if (this.#bound?.rows !== lastTokens.length) {
-      this.#bound?.dispose();
-      this.#bound = this.#create(lastTokens.length);
+    const rows = lastTokens.length;
+    if (this.#bound?.rows !== rows) {
+      this.dispose();
+      this.#bound = { rows, step: this.#bind(rows) };
     }
-    const { inputs, call, logits } = this.#bound!;
+    const { inputs, call, logits } = this.#bound.step;
     let longest = 0;
     lastTokens.forEach((token, row) => {
       const position = lengths[row]! - 1;
@@ -332,18 +336,11 @@ class DecodeStep {
     });
     inputs.totalLength[0] = longest;
     await call.run();
-    return (logits.data as Float32Array).subarray(0, lastTokens.length * this.#vocabSize);
+    return logits;
   }
 
   dispose(): void {
-    this.#bound?.dispose();
+    this.#bound = undefined;
+    this.#scope.dispose();
   }
-}
-
-interface BoundStep {
-  readonly rows: number;
-  readonly inputs: DecodeInputs;
-  readonly logits: DeviceTensor;
-  readonly call: PreparedCall;
-  readonly dispose: () => void;
 }

@@ -8,6 +8,7 @@ import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type LossInputName, lossInputs } from "../../losses/token-losses.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
+import { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, Program, Runtime } from "../../runtime/runtime.ts";
 import type { Datum, ForwardBackwardResult, ForwardResult, ScoreDatum } from "../engine.ts";
 import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
@@ -36,14 +37,14 @@ export class SequenceRunner {
     const results = emptyResults(data);
     const program = this.#program(null);
     for (const batch of planMicroBatches(data, this.#budgetTokens)) {
-      const inputs = this.#layOut(batch, data, temperature);
-      const call = program.prepare(new Map([...weights.tensors, ...inputs]));
+      const scope = new NativeScope();
       try {
+        const inputs = this.#layOut(batch, data, temperature, scope);
+        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs])));
         await call.run();
         scatter(batch, call.results, results);
       } finally {
-        call.dispose();
-        dispose(inputs);
+        scope.dispose();
       }
     }
     return results;
@@ -64,17 +65,17 @@ export class SequenceRunner {
     const outputs = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
     for (const batch of planMicroBatches(data, this.#budgetTokens)) {
-      const inputs = this.#layOut(batch, data, temperature);
-      for (const name of columns) inputs.set(name, this.#perToken(batch, data, name));
-      const call = program.prepare(new Map([...weights.tensors, ...inputs]), outputs);
+      const scope = new NativeScope();
       try {
+        const inputs = this.#layOut(batch, data, temperature, scope);
+        for (const name of columns) inputs.set(name, this.#perToken(batch, data, name, scope));
+        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), outputs));
         await call.run();
         state.accumulate();
         total += call.results.get("loss")!.data[0] as number;
         scatter(batch, call.results, results);
       } finally {
-        call.dispose();
-        dispose(inputs);
+        scope.dispose();
       }
     }
     return { ...results, loss: total };
@@ -97,13 +98,20 @@ export class SequenceRunner {
     return program;
   }
 
-  #layOut(batch: MicroBatch, data: readonly ScoreDatum[], temperature: number): Map<string, DeviceTensor> {
+  /** The inputs of the sequence program besides the weights, held by `scope`. */
+  #layOut(
+    batch: MicroBatch,
+    data: readonly ScoreDatum[],
+    temperature: number,
+    scope: NativeScope,
+  ): Map<string, DeviceTensor> {
     const { promptLength: P, completionLength: C, promptRows, sequences } = batch;
     const R = promptRows.length;
     const S = sequences.length;
     const ids = new BigInt64Array(R * P + S * C);
     const positions = new BigInt64Array(R * P + S * C);
     const promptBias = new Float32Array(R * P).fill(MASKED);
+    const membership = new Float32Array(S * R);
     const targets = new BigInt64Array(S * C);
     let positionCount = P;
 
@@ -115,7 +123,8 @@ export class SequenceRunner {
         promptBias[row * P + t] = 0;
       }
     });
-    sequences.forEach(({ datum }, s) => {
+    sequences.forEach(({ datum, promptRow }, s) => {
+      membership[s * R + promptRow] = 1;
       const { promptTokens, completionTokens } = data[datum]!;
       const first = promptTokens.length - 1;
       positionCount = Math.max(positionCount, first + C);
@@ -129,31 +138,40 @@ export class SequenceRunner {
     const tables = rotaryTables(this.#config, positionCount);
     const half = this.#config.headDim / 2;
     const promptOf = BigInt64Array.from(sequences, ({ promptRow }) => BigInt(promptRow));
+    const filled = (dims: readonly number[], values: Float32Array | BigInt64Array) =>
+      scope.hold(this.#filled(dims, values));
     return new Map([
-      ["ids", this.#filled("int64", [ids.length], ids)],
-      ["positions", this.#filled("int64", [positions.length], positions)],
-      ["cos", this.#filled("float32", [positionCount, half], tables.cos)],
-      ["sin", this.#filled("float32", [positionCount, half], tables.sin)],
-      ["promptBias", this.#filled("float32", [R, P], promptBias)],
-      ["promptCausal", this.#filled("float32", [P, P], causalMask(P))],
-      ["completionCausal", this.#filled("float32", [C, C], causalMask(C))],
-      ["promptOf", this.#filled("int64", [S], promptOf)],
-      ["targets", this.#filled("int64", [S * C], targets)],
-      ["inverseTemperature", this.#filled("float32", [], Float32Array.of(1 / temperature))],
+      ["ids", filled([ids.length], ids)],
+      ["positions", filled([positions.length], positions)],
+      ["cos", filled([positionCount, half], tables.cos)],
+      ["sin", filled([positionCount, half], tables.sin)],
+      ["promptBias", filled([R, P], promptBias)],
+      ["promptCausal", filled([P, P], causalMask(P))],
+      ["completionCausal", filled([C, C], causalMask(C))],
+      ["promptOf", filled([S], promptOf)],
+      ["membership", filled([S, R], membership)],
+      ["targets", filled([S * C], targets)],
+      ["inverseTemperature", filled([], Float32Array.of(1 / temperature))],
     ]);
   }
 
   /** Per-token loss data in the layout of the batch, 0 at padding. */
-  #perToken({ completionLength: C, sequences }: MicroBatch, data: readonly Datum[], name: PerTokenName): DeviceTensor {
+  #perToken(
+    { completionLength: C, sequences }: MicroBatch,
+    data: readonly Datum[],
+    name: PerTokenName,
+    scope: NativeScope,
+  ): DeviceTensor {
     const values = new Float32Array(sequences.length * C);
     sequences.forEach(({ datum }, s) => {
       values.set(data[datum]![name]!, s * C);
     });
-    return this.#filled("float32", [values.length], values);
+    return scope.hold(this.#filled([values.length], values));
   }
 
-  #filled(dtype: "float32" | "int64", dims: readonly number[], values: Float32Array | BigInt64Array): DeviceTensor {
-    const tensor = this.#runtime.zeros(dtype, dims);
+  /** A tensor with these values, in memory that the runtime can read. */
+  #filled(dims: readonly number[], values: Float32Array | BigInt64Array): DeviceTensor {
+    const tensor = this.#runtime.zeros(values instanceof Float32Array ? "float32" : "int64", dims);
     if (values instanceof Float32Array) (tensor.data as Float32Array).set(values);
     else (tensor.data as BigInt64Array).set(values);
     return tensor;
@@ -168,7 +186,7 @@ function requirePerToken(data: readonly Datum[], name: PerTokenName): void {
     const own = columns[name];
     if (own?.length === length) return;
     const found = own ? `${own.length} ${name}` : `no ${name}`;
-    throw new EngineError(`datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each`);
+    throw new EngineError(`Datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each.`);
   });
 }
 
@@ -196,8 +214,4 @@ function scatter(
       target.set(values.subarray(s * C, s * C + target.length));
     });
   }
-}
-
-function dispose(tensors: ReadonlyMap<string, DeviceTensor>): void {
-  for (const tensor of tensors.values()) tensor.dispose();
 }

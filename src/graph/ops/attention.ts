@@ -14,11 +14,12 @@ import { softmax } from "./normalize.ts";
 import { reshape } from "./shape.ts";
 
 /**
- * Grouped attention. q [B, kv, R·T, D] (the R query heads of a key-value head are rows of one matrix, so keys are never
- * repeated), k and v [B, kv, S, D], mask additive, broadcastable to [B, kv, R, T, S]. Returns [B, kv, R·T, D].
+ * Grouped attention. q [B, kv, r·T, D] (the r = h/kv query heads of a key-value head, `repeats`, are rows of one matrix,
+ * so keys are never repeated), k and v [B, kv, M, D], mask additive, broadcastable to [B, kv, r, T, M]. Returns
+ * [B, kv, r·T, D].
  *
  * Gradient, with p the probabilities, o the output, g upstream: dv = pᵀg; dp = g·vᵀ; ds = p·(dp − Σ_D g·o), the row sum
- * taken over D instead of S (Dao et al., arXiv:2205.14135, eq. 4); dq = scale·ds·k; dk = scale·dsᵀ·q.
+ * taken over D instead of M (Dao et al., arXiv:2205.14135, eq. 4); dq = scale·ds·k; dk = scale·dsᵀ·q.
  */
 export function attention(
   q: Tensor,
@@ -46,7 +47,7 @@ export function attention(
     gradient: ({ outputs: [o] }, [g], wants) => {
       const toV = wants[3] ? matmul(probabilities, g!, { transposeA: true }) : undefined;
       if (!wants[1] && !wants[2]) return [undefined, undefined, undefined, toV];
-      const correction = sum(multiply(g!, o!), [-1], true); // [B, kv, R·T, 1]
+      const correction = sum(multiply(g!, o!), [-1], true); // [B, kv, r·T, 1]
       const toScores = multiply(probabilities, subtract(matmul(g!, v, { transposeB: true }), correction));
       return [
         undefined,
@@ -61,9 +62,9 @@ export function attention(
 
 /**
  * Rotary position embedding in the half-split layout (Su et al., arXiv:2104.09864; the pairing of Hugging Face's models):
- * x [N, 1, heads·D], positions [N, 1] (int64), cos and sin tables [positions, D/2]; the tokens are ONNX Runtime's batch
- * axis, because along its sequence axis it takes no more tokens than the tables have rows. Its gradient is the rotation by the
- * opposite angle. Positions beyond the table make the run fail.
+ * x [N, 1, heads·D], positions [N, 1] (int64), cos and sin tables [K, D/2]; the tokens are ONNX Runtime's batch axis,
+ * because along its sequence axis it takes no more tokens than the tables have rows. Its gradient is the rotation by the
+ * opposite angle. Positions beyond the tables make the run fail.
  */
 export function rotaryEmbedding(x: Tensor, positions: Tensor, cos: Tensor, sin: Tensor): Tensor {
   requireFloat("rotaryEmbedding", x, cos, sin);

@@ -1,13 +1,14 @@
 /** Operations that pick elements by integer indices. */
 
 import { GraphError } from "../../errors.ts";
-import { type Shape, shapeSize, showShape } from "../dim.ts";
+import { type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { expand } from "./broadcast.ts";
+import { matmul } from "./matmul.ts";
 import { reshape } from "./shape.ts";
 
 /**
- * Rows of `table` [R, …] by `indices` (int64, any shape [I…]): [I…, …]. Its gradient adds the rows of one index up.
+ * Rows of `table` [rows, …] by `indices` (int64, any shape [i…]): [i…, …]. Its gradient adds the rows of one index up.
  * Indices out of range make the run fail.
  */
 export function gatherRows(table: Tensor, indices: Tensor): Tensor {
@@ -22,7 +23,7 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
 }
 
 /**
- * Zeros in the shape of `like` [R, …] with row j of `rows` [I…, …] added to row indices[j]. Not differentiable.
+ * Zeros in the shape of `like` with row j of `rows` [i…, …] added to row indices[j]. Not differentiable.
  * By `ScatterElements`, which adds in order: ONNX Runtime's `ScatterND` adds from several threads, in no order and
  * without a lock, so that equal runs differ.
  */
@@ -39,6 +40,30 @@ function scatterRows(rows: Tensor, indices: Tensor, like: Tensor): Tensor {
   };
   const operands = [expand(rows.graph.scalar(0), table), reshape(indices, [count, 1]), reshape(rows, [count, width])];
   return reshape(rows.graph.apply(operation, operands, [{ dtype: "float32", shape: table }])[0]!, like.shape);
+}
+
+/**
+ * Rows of `table` [R, …] by `indices` (int64 [S]): [S, …], as `gatherRows`, for few rows that many indices share. Its
+ * gradient is a matrix product with `membership` [S, R] (1 where indices[s] = r, else 0), which runs on every thread where
+ * adding rows one by one does not.
+ */
+export function repeatRows(table: Tensor, indices: Tensor, membership: Tensor): Tensor {
+  requireFloat("repeatRows", table, membership);
+  const [count, rows] = [indices.shape[0]!, table.shape[0]!];
+  if (indices.shape.length !== 1 || !sameShape(membership.shape, [count, rows])) {
+    const found = `${showShape(membership.shape)} for ${showShape(indices.shape)} of ${showShape(table.shape)}`;
+    throw new GraphError(`repeatRows takes indices [S] and a membership [S, R], not ${found}`);
+  }
+  const operation: Operation = {
+    name: "repeatRows",
+    lower: (emit, inputs) => emit.node("Gather", inputs.slice(0, 2), { attributes: { axis: 0n } }),
+    gradient: (_, [g]) => {
+      const flat = reshape(g!, [count, shapeSize(table.shape.slice(1))]);
+      return [reshape(matmul(membership, flat, { transposeA: true }), table.shape), undefined, undefined];
+    },
+  };
+  const shape = [count, ...table.shape.slice(1)];
+  return table.graph.apply(operation, [table, indices, membership], [{ dtype: "float32", shape }])[0]!;
 }
 
 /**

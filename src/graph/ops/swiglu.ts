@@ -1,4 +1,4 @@
-/** The gated activation of Qwen and Llama. */
+/** The gated activation of the Qwen models. */
 
 import { GraphError } from "../../errors.ts";
 import { sameShape, showShape } from "../dim.ts";

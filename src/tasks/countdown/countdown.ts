@@ -11,7 +11,7 @@ import { ConfigError, DataError } from "../../errors.ts";
 import { findAnswer, formFault } from "../../expression/answer.ts";
 import { type CountdownProblem, judgeCompletion, judgeExpression, readCountdown } from "../../expression/countdown.ts";
 import { parseExpression } from "../../expression/parse.ts";
-import { checkOptions } from "../../strict-options.ts";
+import { checkOptions } from "../../strict-schema.ts";
 import type { Problem, Task, Verdict } from "../task.ts";
 import { demonstrate, demonstrationRule } from "./demonstration.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "./options.ts";

@@ -72,12 +72,6 @@ export function demonstrate(
     if (tree === undefined) break;
     if (keyOf) made.add(keyOf(tree));
     answer = tree;
-    const expression = formatTree(tree);
-    // Not its first token: that one also says that the trace goes on, which must not be taught at a lower weight than that
-    // it gives up.
-    const opening = /^(\(|\d+)/.exec(expression)![0].length;
-    const start = text.length + opening;
-    weightedSpans.push({ start, end: text.length + expression.length, weight: options.tryWeight });
     text += formatSteps(tree);
     const verdict = verdictOn(evaluateTree(tree)!, problem.target);
     weightedSpans.push({ start: text.length, end: text.length + verdict.length, weight: options.verdictWeight });
@@ -91,7 +85,7 @@ export function demonstrate(
     );
   }
   const completion = `${text}</think>\n<answer>${formatTree(answer)}</answer>`;
-  return { completion, weightedSpans: weightedSpans.filter(({ weight }) => weight !== 1) };
+  return { completion, weightedSpans: options.verdictWeight === 1 ? [] : weightedSpans };
 }
 
 /** The problem's own solution where it keeps the rule, else one that is searched for; undefined where there is none. */

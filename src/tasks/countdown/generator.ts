@@ -20,7 +20,10 @@ export interface GeneratedProblem {
   readonly solution: Tree;
 }
 
-export type GeneratorOptions = Pick<CountdownOptions, "counts" | "min" | "max" | "targetMin" | "targetMax" | "values">;
+/** The options that only the generator reads: they say nothing about the problems of a file. */
+export const GENERATOR_KEYS = ["counts", "min", "max", "targetMin", "targetMax"] as const;
+
+export type GeneratorOptions = Pick<CountdownOptions, (typeof GENERATOR_KEYS)[number] | "values">;
 
 /** Draws for one problem before the options are called impossible. */
 const MAX_DRAWS = 100_000;

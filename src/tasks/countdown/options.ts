@@ -27,9 +27,6 @@ export const demonstrationOptionsSchema = z.strictObject({
   /** Which tries count as already made and are not made again in a trace: none (`off`), those with the same text, or
    * those that are the same up to the order of the operands of + and * (`commuted`). */
   distinctTries: z.enum(["off", "text", "commuted"]).default("off"),
-  /** Loss weight of what a try tries, the expression before its first `=` but for its first token: mostly chance, which no model can learn, so
-   * that at full weight its noise drowns the signal of the arithmetic. */
-  tryWeight: z.number().positive().default(1),
   /** Loss weight of the verdicts ` yes`, ` too low`, ` too high`. */
   verdictWeight: z.number().positive().default(2),
 });

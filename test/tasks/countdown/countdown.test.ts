@@ -188,9 +188,9 @@ describe("problems from a file", () => {
 
 describe("options that cannot be", () => {
   test.each([
-    [{ promt: "compact" }, "task countdown: promt is not an option (did you mean prompt?)."],
-    [{ values: { mn: 0 } }, "task countdown: values.mn is not an option (did you mean min?)."],
-    [{ demonstration: { maxtries: 3 } }, "demonstration.maxtries is not an option (did you mean maxTries?)"],
+    [{ promt: "compact" }, 'task countdown: promt: unknown key; did you mean "prompt"?'],
+    [{ values: { mn: 0 } }, 'task countdown: values.mn: unknown key; did you mean "min"?'],
+    [{ demonstration: { maxtries: 3 } }, 'demonstration.maxtries: unknown key; did you mean "maxTries"?'],
     [{ min: 50, max: 4 }, "min: expected at most max (4), got 50"],
     [{ targetMin: 5, targetMax: 4 }, "targetMin: expected at most targetMax (4), got 5"],
     [{ values: { min: 3, max: 2 } }, "values: expected min at most max, got 3 > 2"],

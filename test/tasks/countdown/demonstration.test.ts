@@ -148,18 +148,6 @@ describe("demonstrations", () => {
     ).toEqual([]);
   });
 
-  test("a try's weight lies on its expression before the first =, less the first token, which says that the trace goes on", () => {
-    for (const { completion, weightedSpans } of taskWith({ verdictWeight: 1, tryWeight: 0.5 }).traces(50)) {
-      const phrases = weightedSpans.map(({ start, end }) => completion.slice(start, end));
-      const thinking = completion.slice(0, completion.indexOf("</think>"));
-      const expressions = thinking
-        .split("\n")
-        .flatMap((line) => (line === "" ? [] : [line.slice(0, line.indexOf("=")).replace(/^(\d+|\()/, "")]));
-      expect(phrases).toEqual(expressions);
-      expect(weightedSpans.every(({ weight }) => weight === 0.5)).toBe(true);
-    }
-  });
-
   test("a file's problems are solved for the known solution", () => {
     const rows = [{ fields: { nums: [25, 3, 7, 50], target: 132 }, file: "f", line: 1 }];
     const demonstration = { solutionProbability: 1 };

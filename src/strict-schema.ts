@@ -1,10 +1,24 @@
 /**
- * Zod's findings about a recipe in words that a user can act on: the full path of each key, what was expected and what
- * came, and for an unknown key the nearest one that exists at that place. All findings are listed at once.
+ * Values that a person wrote (a recipe, the options of a reward or a task) checked against a strict zod schema, with
+ * findings that they can act on: the full path of each key, what was expected and what came, and for a key that is not
+ * known the nearest one that exists at that place. All findings are listed at once.
  */
 
 import { z } from "zod";
-import { nearestName } from "../errors.ts";
+import { ConfigError, nearestName } from "./errors.ts";
+
+/**
+ * Options given by name, with defaults filled in. `what` opens the message, e.g. `reward equation`.
+ *
+ * @throws ConfigError with every finding.
+ */
+export function checkOptions<S extends z.ZodType>(schema: S, options: unknown, what: string): z.output<S> {
+  const result = schema.safeParse(options);
+  if (result.success) return result.data;
+  const pathNames: PathNames = (path) => path.join(".") || "options";
+  const found = describeIssues(result.error.issues, { value: options, schema, pathNames, furtherKeys: () => [] });
+  throw new ConfigError(`${what}: ${found.join(" ")}`);
+}
 
 /** How a path is shown; a recipe names its stages instead of counting them. */
 export type PathNames = (path: readonly PropertyKey[]) => string;
@@ -18,7 +32,7 @@ export interface Checked {
   readonly furtherKeys: (path: readonly PropertyKey[]) => readonly string[];
 }
 
-/** One line per finding. */
+/** One sentence for each finding of zod's. */
 export function describeIssues(issues: readonly z.core.$ZodIssue[], checked: Checked): string[] {
   return issues.flatMap((issue) => describeIssue(issue, checked));
 }
@@ -32,7 +46,7 @@ function describeIssue(issue: z.core.$ZodIssue, checked: Checked): string[] {
   const path = pathNames(issue.path);
   const at = path === "" ? "" : `${path}: `;
   const value = valueAt(root, issue.path);
-  if (issue.code === "custom") return [`${at}${issue.message}.`];
+  if (issue.code === "custom") return [`${at}${issue.message}${/[.?!]$/.test(issue.message) ? "" : "."}`];
   if (value === undefined) return [`${at}is missing; expected ${expectation(issue)}.`];
   const nearest = typeof value === "string" ? nearestName(value, choices(issue).map(String)) : undefined;
   const hint = nearest === undefined ? "." : `; did you mean ${JSON.stringify(nearest)}?`;
@@ -43,7 +57,7 @@ function describeIssue(issue: z.core.$ZodIssue, checked: Checked): string[] {
 function unknownKey(path: string, key: string, known: readonly string[]): string {
   const nearest = nearestName(key, known);
   if (nearest !== undefined) return `${path}: unknown key; did you mean "${nearest}"?`;
-  return `${path}: unknown key${known.length > 0 ? `; known here: ${known.join(", ")}` : ""}.`;
+  return `${path}: unknown key; ${known.length > 0 ? `known here: ${known.join(", ")}` : "there are none here"}.`;
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
@@ -117,7 +131,7 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** The keys that `schema` knows at `path`; where it branches on a discriminator, those of the branch that `root` took. */
-export function knownKeys(schema: z.ZodType, root: unknown, path: readonly PropertyKey[]): string[] {
+function knownKeys(schema: z.ZodType, root: unknown, path: readonly PropertyKey[]): string[] {
   let current = branch(schema, root);
   let value = root;
   for (const key of path) {

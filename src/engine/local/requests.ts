@@ -1,0 +1,92 @@
+/**
+ * What the embedded engine asks of a request before it computes anything. Native code reads these numbers as addresses,
+ * lengths and divisors, so what makes no sense is refused here, by name, and not found out there.
+ */
+
+import { EngineError } from "../../errors.ts";
+import type { LossSpec } from "../../losses/loss-spec.ts";
+import type { AdamParams, EngineInfo, SamplePrompt, SamplingParams, ScoreDatum } from "../engine.ts";
+
+/** Throws EngineError for prompts or parameters that cannot be sampled with. */
+export function requireSampling(info: EngineInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
+  const { temperature, topP, topK, maxCompletionTokens, minCompletionTokens = 0 } = params;
+  if (!isAtLeast(temperature, 0) || !(topP > 0 && topP <= 1) || !isWhole(topK, 0)) {
+    const found = `temperature ${temperature}, topP ${topP}, topK ${topK}`;
+    throw new EngineError(`Sampling takes a temperature ≥ 0, a topP in (0, 1] and a whole topK ≥ 0, not ${found}.`);
+  }
+  if (!isWhole(maxCompletionTokens, 1) || !isWhole(minCompletionTokens, 0)) {
+    const found = `maxCompletionTokens ${maxCompletionTokens}, minCompletionTokens ${minCompletionTokens}`;
+    throw new EngineError(`A completion has at least one token, and limits are whole numbers; got ${found}.`);
+  }
+  prompts.forEach(({ tokens, numSamples }, i) => {
+    if (!isWhole(numSamples, 0)) {
+      throw new EngineError(`Prompt ${i}: numSamples must be a whole number of at least 0, not ${numSamples}.`);
+    }
+    requireFits(info, `Prompt ${i}`, tokens.length, maxCompletionTokens);
+    requireTokens(info, `Prompt ${i}`, tokens);
+  });
+}
+
+/** Throws EngineError for data that cannot be scored. */
+export function requireData(info: EngineInfo, data: readonly ScoreDatum[]): void {
+  if (data.length === 0) throw new EngineError("There is nothing to compute: the list of data is empty.");
+  data.forEach(({ promptTokens, completionTokens }, i) => {
+    requireFits(info, `Datum ${i}`, promptTokens.length, completionTokens.length);
+    requireTokens(info, `Datum ${i}`, promptTokens);
+    requireTokens(info, `Datum ${i}`, completionTokens);
+  });
+}
+
+/** Throws EngineError for a temperature that logits cannot be divided by. */
+export function requireTemperature(temperature: number): void {
+  if (isAtLeast(temperature, 0) && temperature > 0) return;
+  throw new EngineError(`Scoring and training take a temperature above 0, not ${temperature}.`);
+}
+
+/** Throws EngineError for a loss that the engine does not have, or whose numbers make no sense. */
+export function requireLoss(info: EngineInfo, loss: LossSpec): void {
+  if (!info.losses.includes(loss.name)) {
+    throw new EngineError(`This engine has the losses ${info.losses.join(", ")}, not ${JSON.stringify(loss.name)}.`);
+  }
+  if (loss.name !== "grpo") return;
+  requireTemperature(loss.temperature);
+  const { clipEpsilon, clipEpsilonHigh, klCoef } = loss;
+  if ([clipEpsilon, clipEpsilonHigh, klCoef].every((value) => isAtLeast(value, 0))) return;
+  const found = `clipEpsilon ${clipEpsilon}, clipEpsilonHigh ${clipEpsilonHigh}, klCoef ${klCoef}`;
+  throw new EngineError(`The clips and klCoef of the loss grpo are numbers of at least 0, not ${found}.`);
+}
+
+/** Throws EngineError for parameters with which AdamW would make weights that are no numbers. */
+export function requireAdam(params: AdamParams): void {
+  const { learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm } = params;
+  const rates = [learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm];
+  if (rates.every((value) => isAtLeast(value, 0)) && beta1 < 1 && beta2 < 1 && epsilon > 0) return;
+  throw new EngineError(
+    `AdamW takes numbers of at least 0, with beta1 and beta2 below 1 and epsilon above 0, not ${JSON.stringify(params)}.`,
+  );
+}
+
+function requireFits(info: EngineInfo, what: string, promptTokens: number, completionTokens: number): void {
+  const { maxContextTokens } = info;
+  if (promptTokens === 0 || completionTokens === 0) {
+    const found = `${promptTokens} and ${completionTokens}`;
+    throw new EngineError(`${what} needs at least one prompt token and one completion token, not ${found}.`);
+  }
+  if (promptTokens + completionTokens > maxContextTokens) {
+    const needed = `${promptTokens} prompt and ${completionTokens} completion tokens`;
+    throw new EngineError(`${what} needs ${needed}; the model's context has ${maxContextTokens}.`);
+  }
+}
+
+function requireTokens({ vocabSize }: EngineInfo, what: string, tokens: Int32Array): void {
+  const bad = tokens.find((token) => token < 0 || token >= vocabSize);
+  if (bad !== undefined) throw new EngineError(`${what} has token ${bad}; the model's vocabulary has ${vocabSize}.`);
+}
+
+function isAtLeast(value: number, least: number): boolean {
+  return Number.isFinite(value) && value >= least;
+}
+
+function isWhole(value: number, least: number): boolean {
+  return Number.isSafeInteger(value) && value >= least;
+}
