@@ -24,27 +24,38 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
 Every name takes --threads N (2) and --seed N. A model: npm run aha -- model init --help.
 `;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    model: { type: "string" },
-    prompts: { type: "string", default: "8" },
-    group: { type: "string", default: "8" },
-    tokens: { type: "string", default: "128" },
-    beta: { type: "string", default: "0.001" },
-    steps: { type: "string", default: "4" },
-    batch: { type: "string", default: "64" },
-    prompt: { type: "string", default: "32" },
-    length: { type: "string", default: "192" },
-    repeat: { type: "string", default: "3" },
-    rounds: { type: "string", default: "3" },
-    threads: { type: "string", default: "2" },
-    seed: { type: "string", default: "0" },
-    python: { type: "string", default: "python3" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
+const { values, positionals } = readArguments();
+
+/** The command line; what it does not know ends the program with a line, not with a stack. */
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        model: { type: "string" },
+        prompts: { type: "string", default: "8" },
+        group: { type: "string", default: "8" },
+        tokens: { type: "string", default: "128" },
+        beta: { type: "string", default: "0.001" },
+        steps: { type: "string", default: "4" },
+        batch: { type: "string", default: "64" },
+        prompt: { type: "string", default: "32" },
+        length: { type: "string", default: "192" },
+        repeat: { type: "string", default: "3" },
+        rounds: { type: "string", default: "3" },
+        threads: { type: "string", default: "2" },
+        seed: { type: "string", default: "0" },
+        python: { type: "string", default: "python3" },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(`bench: ${error.message.split("\n")[0]}`);
+    process.exit(1);
+  }
+}
 
 export type BenchOptions = Readonly<Record<"model" | "python", string>> &
   Readonly<
