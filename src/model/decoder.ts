@@ -35,8 +35,11 @@ export interface DecoderTokens {
   readonly sin: Tensor; // [positions, D/2]
 }
 
-/** Attention of one layer: q [N, h·D], k and v [N, kv·D], rotated already; returns [N, h·D]. */
-export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
+/**
+ * Attention of one layer: q [N, h·D], k and v [N, kv·D]; returns [N, h·D]. It rotates q and k to their positions, with
+ * `rotate` or by an operation that does both.
+ */
+export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor, rotate: (x: Tensor) => Tensor) => Tensor;
 
 /** The hidden states after the last norm, [N, H]. */
 export function decoderHidden(
@@ -54,8 +57,8 @@ export function decoderHidden(
     const at = `layers.${layer}`;
     const normed = norm(x, `${at}.attnNorm`);
     const project = (part: string) => {
-      const projected = linear(normed, `${at}.${part}`);
-      return config.attentionBias ? add(projected, parameter(`${at}.${part}Bias`)) : projected;
+      const bias = config.attentionBias ? { bias: parameter(`${at}.${part}Bias`) } : {};
+      return matmul(normed, parameter(`${at}.${part}`), { transposeB: true, ...bias });
     };
     let q = project("q");
     let k = project("k");
@@ -64,7 +67,7 @@ export function decoderHidden(
       q = perHead(q, config.numHeads, config.headDim, (heads) => norm(heads, `${at}.qNorm`));
       k = perHead(k, config.numKvHeads, config.headDim, (heads) => norm(heads, `${at}.kNorm`));
     }
-    const attended = attend(layer, rotate(q, tokens), rotate(k, tokens), v);
+    const attended = attend(layer, q, k, v, (heads) => rotate(heads, tokens));
     x = add(x, linear(attended, `${at}.attnOut`));
     const mlpInput = norm(x, `${at}.mlpNorm`);
     const activated = swiglu(linear(mlpInput, `${at}.gate`), linear(mlpInput, `${at}.up`));

@@ -124,7 +124,15 @@ function binaryCases(): OperationCase[] {
 
 function matmulCases(): OperationCase[] {
   const flags = [false, true];
-  return flags.flatMap((transposeA) =>
+  const withBias: OperationCase = {
+    operation: "matmul",
+    title: "matrices, with a bias that the scale does not touch",
+    operands: { a: float([4, 3], 43, ["N", 3]), b: float([2, 3], 44), bias: float([2], 45) },
+    apply: ({ a, b, bias }) => matmul(a!, b!, { transposeB: true, scale: 0.37, bias: bias! }),
+    reference: ({ a, b, bias }) =>
+      build([4, 2], ([n, m]) => at(bias!, [m!]) + 0.37 * total(3, (k) => at(a!, [n!, k]) * at(b!, [m!, k]))),
+  };
+  const products = flags.flatMap((transposeA) =>
     flags.flatMap((transposeB) =>
       [1, 0.37].flatMap((scale) =>
         [[], [2, 3]].map((batch): OperationCase => {
@@ -154,6 +162,7 @@ function matmulCases(): OperationCase[] {
       ),
     ),
   );
+  return [...products, withBias];
 }
 
 function shapeCases(): OperationCase[] {
@@ -165,6 +174,16 @@ function shapeCases(): OperationCase[] {
       // `n` binds N, which the polynomial 2·N alone does not.
       apply: ({ x, n }) => elementwise.multiply(reshape(x!, ["N", 10]), reshape(n!, ["N", 1])),
       reference: ({ x, n }) => build([3, 10], ([i, j]) => x!.values[i! * 10 + j!]! * n!.values[i!]!),
+    },
+    {
+      operation: "reshape",
+      title: "of a reshape, back to the first shape and to a third",
+      operands: { x: float([6, 5], 57) },
+      apply: ({ x }) => {
+        const once = reshape(x!, [3, 10]);
+        return elementwise.multiply(reshape(reshape(once, [6, 5]), [5, 6]), reshape(once, [5, 6]));
+      },
+      reference: ({ x }) => build([5, 6], ([i, j]) => x!.values[i! * 6 + j!]! ** 2),
     },
     {
       operation: "transpose",

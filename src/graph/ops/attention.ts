@@ -96,6 +96,9 @@ export interface CachedAttentionOperands {
   readonly lastPositions: Tensor;
   /** int32 scalar: the largest number of valid positions after this step. */
   readonly totalLength: Tensor;
+  /** Tables [≥ M, D/2]: with them q and k come unrotated and are rotated to their positions. D is a multiple of 16. */
+  readonly cos?: Tensor;
+  readonly sin?: Tensor;
 }
 
 /**
@@ -107,7 +110,7 @@ export function cachedAttention(
   operands: CachedAttentionOperands,
   heads: { numHeads: number; numKvHeads: number; scale: number },
 ): { readonly output: Tensor; readonly keys: Tensor; readonly values: Tensor } {
-  const { q, k, v, pastKeys, pastValues, lastPositions, totalLength } = operands;
+  const { q, k, v, pastKeys, pastValues, lastPositions, totalLength, cos, sin } = operands;
   const operation: Operation = {
     name: "cachedAttention",
     lower: (emit, inputs) =>
@@ -118,11 +121,11 @@ export function cachedAttention(
           num_heads: BigInt(heads.numHeads),
           kv_num_heads: BigInt(heads.numKvHeads),
           scale: heads.scale,
-          do_rotary: 0n,
+          do_rotary: cos && sin ? 1n : 0n,
         },
       }),
   };
-  const inputs = [q, k, v, pastKeys, pastValues, lastPositions, totalLength];
+  const inputs = [q, k, v, pastKeys, pastValues, lastPositions, totalLength, ...(cos && sin ? [cos, sin] : [])];
   const [output, keys, values] = q.graph.apply(operation, inputs, [q, pastKeys, pastValues]);
   return { output: output!, keys: keys!, values: values! };
 }

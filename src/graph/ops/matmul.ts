@@ -3,21 +3,25 @@
 import { GraphError } from "../../errors.ts";
 import { type Dim, sameShape, showShape } from "../dim.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
+import { sum } from "./broadcast.ts";
 
 export interface MatmulOptions {
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
   /** α: the product is multiplied by it. */
   readonly scale?: number;
+  /** [columns], added to each row of a product of two matrices. */
+  readonly bias?: Tensor;
 }
 
 /**
- * α · op(a) · op(b) over the last two axes, op being the transpose where asked for; leading axes are equal and batch.
+ * α · op(a) · op(b) + bias over the last two axes, op being the transpose where asked for; leading axes are equal and batch.
  * Two matrices become ONNX `Gemm`, batches `MatMul` or ONNX Runtime's `FusedMatMul`, so no transpose is ever made.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
-  const { transposeA = false, transposeB = false, scale = 1 } = options;
-  requireFloat("matmul", a, b);
+  const { transposeA = false, transposeB = false, scale = 1, bias } = options;
+  const operands = bias ? [a, b, bias] : [a, b];
+  requireFloat("matmul", ...operands);
   const batch = a.shape.slice(0, -2);
   const [rows, innerA] = lastTwo(a, transposeA);
   const [innerB, columns] = lastTwo(b, transposeB);
@@ -25,6 +29,10 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     const mark = (flag: boolean) => (flag ? "ᵀ" : "");
     const found = `${showShape(a.shape)}${mark(transposeA)} and ${showShape(b.shape)}${mark(transposeB)}`;
     throw new GraphError(`matmul: ${found} do not fit`);
+  }
+  if (bias && (batch.length > 0 || !sameShape(bias.shape, [columns]))) {
+    const expected = `matmul: a bias goes with two matrices and has the shape of a row, ${showShape([columns])}`;
+    throw new GraphError(`${expected}, not ${showShape(bias.shape)}`);
   }
   const operation: Operation = {
     name: "matmul",
@@ -43,10 +51,14 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
         transposeB
           ? matmul(g!, a, { transposeA: true, transposeB: transposeA, scale })
           : matmul(a, g!, { transposeA: !transposeA, scale });
-      return [wants[0] ? toA() : undefined, wants[1] ? toB() : undefined];
+      return [
+        wants[0] ? toA() : undefined,
+        wants[1] ? toB() : undefined,
+        ...(bias ? [wants[2] ? sum(g!, [0]) : undefined] : []),
+      ];
     },
   };
-  return a.graph.apply(operation, [a, b], [{ dtype: "float32", shape: [...batch, rows, columns] }])[0]!;
+  return a.graph.apply(operation, operands, [{ dtype: "float32", shape: [...batch, rows, columns] }])[0]!;
 }
 
 function lastTwo({ shape }: Tensor, transposed: boolean): [Dim, Dim] {

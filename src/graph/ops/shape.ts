@@ -4,14 +4,17 @@ import { GraphError } from "../../errors.ts";
 import { type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
 import type { Operation, Tensor } from "../tensor.ts";
 
-/** The same elements in the same order in another shape. */
-export function reshape(x: Tensor, shape: Shape): Tensor {
-  if (sameShape(x.shape, shape)) return x;
-  if (shapeSize(x.shape) !== shapeSize(shape)) {
-    throw new GraphError(`reshape: ${showShape(x.shape)} has not as many elements as ${showShape(shape)}`);
+const RESHAPE = "reshape";
+
+/** The same elements in the same order in another shape. Of reshapes of reshapes only the last is made. */
+export function reshape(reshaped: Tensor, shape: Shape): Tensor {
+  if (shapeSize(reshaped.shape) !== shapeSize(shape)) {
+    throw new GraphError(`reshape: ${showShape(reshaped.shape)} has not as many elements as ${showShape(shape)}`);
   }
+  const x = reshaped.node.operation.name === RESHAPE ? reshaped.node.inputs[0]! : reshaped;
+  if (sameShape(x.shape, shape)) return x;
   const operation: Operation = {
-    name: "reshape",
+    name: RESHAPE,
     lower: (emit, [input]) => emit.node("Reshape", [input!, emit.shape(shape)], { attributes: { allowzero: 1n } }),
     gradient: (_, [g]) => [reshape(g!, x.shape)],
   };
