@@ -17,6 +17,7 @@
 import { DataError } from "../../errors.ts";
 import { equal, lessThan, type Rational } from "../../expression/rational.ts";
 import type { Demonstration } from "../task.ts";
+import { drawAllowedTree } from "./allowed-tree.ts";
 import { Draws } from "./draws.ts";
 import type { DemonstrationOptions } from "./options.ts";
 import { solve } from "./solver.ts";
@@ -25,8 +26,10 @@ import { commutedKey, drawTree, evaluateTree, formatSteps, formatTree, type Tree
 /** What the verdict on a try looks like. */
 export const VERDICTS = { yes: " yes", tooLow: " too low\n", tooHigh: " too high\n" } as const;
 
-/** Random expressions drawn for one try before there is taken to be no further one. */
-const MAX_DRAWS = 1000;
+/** Random expressions drawn for one try: so many uniformly, then so many that are led to keep the rule, then there is
+ * taken to be no further one. */
+const UNIFORM_DRAWS = 100;
+const LED_DRAWS = 100;
 
 /** The rule for every value in a demonstration: the task's, narrowed to what the notation can write, whole numbers ≥ 0. */
 export function demonstrationRule(values: ValueRule | undefined): ValueRule {
@@ -44,7 +47,7 @@ export interface DemonstratedProblem {
 /**
  * A trace for the problem: a pure function of (problem, options, rule, seed). The prompt has ended with `<think>`.
  *
- * @throws DataError where no expression over the numbers keeps the rule, so that there is nothing to try.
+ * @throws DataError where no expression over the numbers is found that keeps the rule, so that there is nothing to try.
  */
 export function demonstrate(
   problem: DemonstratedProblem,
@@ -80,8 +83,8 @@ export function demonstrate(
   }
   if (answer === undefined) {
     throw new DataError(
-      `No demonstration for the numbers ${problem.numbers.join(", ")}: in ${MAX_DRAWS} draws no expression had only values ` +
-        `allowed by ${JSON.stringify(rule)}. Widen task.values.`,
+      `No demonstration for the numbers ${problem.numbers.join(", ")}: in ${UNIFORM_DRAWS + LED_DRAWS} draws no expression had only ` +
+        `values allowed by ${JSON.stringify(rule)}. Widen task.values.`,
     );
   }
   const completion = `${text}</think>\n<answer>${formatTree(answer)}</answer>`;
@@ -101,9 +104,13 @@ function drawTry(
   draws: Draws,
   isNew: (tree: Tree) => boolean,
 ): Tree | undefined {
-  for (let draw = 0; draw < MAX_DRAWS; draw++) {
+  for (let draw = 0; draw < UNIFORM_DRAWS; draw++) {
     const tree = drawTree(numbers, draws);
     if (evaluateTree(tree, rule) !== undefined && isNew(tree)) return tree;
+  }
+  for (let draw = 0; draw < LED_DRAWS; draw++) {
+    const tree = drawAllowedTree(numbers, rule, draws);
+    if (tree !== undefined && isNew(tree)) return tree;
   }
   return undefined;
 }

@@ -16,7 +16,8 @@ export interface SolveOptions {
   readonly rule?: ValueRule | undefined;
 }
 
-interface Item {
+/** An expression and its value. */
+export interface Item {
   readonly tree: Tree;
   readonly value: Rational;
 }
@@ -48,7 +49,8 @@ export function solve(numbers: readonly number[], target: Rational, options: Sol
   return [...solutions.values()];
 }
 
-function joinings(a: Item, b: Item, rule: ValueRule | undefined): Item[] {
+/** Every allowed operation on two expressions; of + and * one order. */
+export function joinings(a: Item, b: Item, rule: ValueRule | undefined): Item[] {
   const items: Item[] = [];
   const add = (operator: Operator, left: Item, right: Item): void => {
     const value = combine(operator, left.value, right.value);

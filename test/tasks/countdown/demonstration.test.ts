@@ -166,6 +166,20 @@ describe("demonstrations", () => {
     }
   });
 
+  test("tries are found where fewer than one random expression in a thousand keeps the rule", () => {
+    const rows = [{ fields: { nums: [77, 61, 46, 50], target: 20 }, file: "f", line: 1 }];
+    const values = { min: 0, max: 99 };
+    const demonstration = { solutionProbability: 0, giveUpProbability: 0, maxTries: 3, distinctTries: "commuted" };
+    const task = createCountdownTask({ prompt: "compact", file: "f", values, demonstration }, { seed: 0, rows });
+    for (let seed = 0; seed < 20; seed++) {
+      const { completion } = task.demonstrate!(task.trainProblem(0), seed);
+      const numbers = completion.match(/\d+/g)!.map(Number);
+      expect(Math.max(...numbers), completion).toBeLessThanOrEqual(99);
+      expect(new Set(triesIn(completion)).size, completion).toBe(triesIn(completion).length);
+      expect(task.judge(task.trainProblem(0), completion).statistics.arithmeticRight).toBe(1);
+    }
+  });
+
   test("where no expression keeps the rule there is nothing to demonstrate: a DataError", () => {
     const rows = [{ fields: { nums: [50, 70], target: 10 }, file: "f", line: 1 }];
     const options = { prompt: "compact", file: "f", values: { min: 0, max: 9 } };
