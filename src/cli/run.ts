@@ -12,6 +12,7 @@ import { isFreeForRun, RUN_FILES, RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions } from "./parse-options.ts";
+import { openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
 import { RunTerminal } from "./terminal.ts";
 import { resultsText } from "./terminal-results.ts";
 import { styleFor } from "./terminal-style.ts";
@@ -20,6 +21,7 @@ import { styleFor } from "./terminal-style.ts";
 const RUNS = "runs";
 
 const HELP = `Usage: aha run RECIPE [--set key=value]… [--out DIR] [--resume] [--json] [--quiet]
+       aha run --trl FILE.yaml [--model DIR] [--data FILE] [--dry-run] [the options above]
 
 Trains as the recipe (a YAML file) says and writes everything into one run directory: metrics, completions with their
 rewards, checkpoints, the trained model, summary.json, and report.html to read.
@@ -33,6 +35,7 @@ Options
   --json            what happens as JSON lines on standard output, instead of text
   --quiet           only the result
 
+${TRL_HELP}
 Ctrl-C stops after the current step with a checkpoint (exit code 130); a second Ctrl-C stops at once. Either way
 --resume goes on, and ends where an uninterrupted run would have ended.
 
@@ -40,6 +43,7 @@ Examples
   aha run recipes/countdown/tiny/recipe.yaml
   aha run recipes/countdown/tiny/recipe.yaml --set seed=2 --out runs/second
   aha run recipes/countdown/tiny/recipe.yaml --resume
+  aha run --trl grpo-qwen-2.5-3b-deepseek-r1-zero-countdown.yaml --model my-model --set max_steps=20
 `;
 
 const OPTIONS = {
@@ -48,17 +52,23 @@ const OPTIONS = {
   resume: { type: "boolean" },
   json: { type: "boolean" },
   quiet: { type: "boolean" },
+  ...TRL_OPTIONS,
 } as const;
 
 export const command: Command = {
   help: HELP,
   run: async (args, context) => {
-    const { values, positionals } = parseOptions("run", args, OPTIONS, ["RECIPE"]);
-    const recipe = await loadRecipe(positionals[0]!, values.set ?? []);
-    const resume = values.resume === true;
-    const path = values.out ?? (resume ? unfinishedRun(recipe) : freeRun(recipe));
-    const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
+    const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
+    const { values, positionals } = parseOptions("run", args, OPTIONS, fromTrl ? [] : ["RECIPE"]);
     const mode = values.json ? "json" : values.quiet ? "quiet" : "text";
+    const trl = values.trl === undefined ? undefined : await openTrlRecipe(values.trl, values, { context, mode });
+    if (trl === undefined) requireNoTrlOptions(values);
+    else if (values["dry-run"]) return 0;
+    const recipe = trl?.recipe ?? (await loadRecipe(positionals[0]!, values.set ?? []));
+    const resume = values.resume === true;
+    const path = values.out ?? trl?.directory ?? (resume ? unfinishedRun(recipe) : freeRun(recipe));
+    const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
+    if (trl !== undefined && run.isNew) await run.writeText(RUN_FILES.trl, trl.text);
     await train(run, { recipe, context, mode, shownPath: path });
     return 0;
   },

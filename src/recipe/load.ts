@@ -27,7 +27,11 @@ export async function loadRecipe(path: string, overrides: readonly string[] = []
 export function parseRecipe(text: string, path: string, overrides: readonly string[] = []): Recipe {
   const written = parseYaml(text, path);
   if (!isMapping(written)) throw new ConfigError(`${path}: a recipe is a mapping of keys to values.`);
-  const changed = applyOverrides(written, overrides) as Record<string, unknown>;
+  return checkRecipe(applyOverrides(written, overrides) as Record<string, unknown>, path);
+}
+
+/** Checks a recipe at hand; errors as in `loadRecipe`. */
+export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: string): Recipe {
   const single = !("stages" in changed) && "trainer" in changed;
   const value = single ? withStages(changed) : changed;
   const checked = recipeSchema.safeParse(value);

@@ -3,6 +3,7 @@
  * checkpoints. Everything that a run writes is in here, and nothing outside it.
  *
  *     recipe.yaml        the resolved recipe
+ *     trl.yaml           the TRL recipe that it was made of, as it was given (only in aha run --trl)
  *     run.lock           who writes here now
  *     metrics.jsonl      a line per SFT step, GRPO iteration ┐ the same bytes for the same recipe and seed, however
  *     rollouts.jsonl     one line per sampled completion     │ often the run was interrupted; a resume cuts them back
@@ -48,6 +49,7 @@ import { writeWholeFolder } from "./whole-folder.ts";
 /** Names of the files and folders of a run directory. */
 export const RUN_FILES = {
   recipe: "recipe.yaml",
+  trl: "trl.yaml",
   events: "events.jsonl",
   checkpoints: "checkpoints",
   initialModel: "initial-model",
@@ -245,6 +247,11 @@ export class RunDirectory {
     const path = join(this.path, name);
     await writeWholeFolder(path, write);
     return path;
+  }
+
+  /** Writes a text file of the run, e.g. `trl.yaml`, in one piece. */
+  async writeText(name: string, text: string): Promise<void> {
+    await writeWhole(join(this.path, name), text);
   }
 
   /** Marks the run as complete. */

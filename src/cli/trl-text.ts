@@ -1,0 +1,113 @@
+/** What a TRL recipe became, for people: a table of its keys, the arithmetic of its batch, and what had to be chosen. */
+
+import type { TrlBatch, TrlConversion, TrlKeyLine } from "../recipe/trl/conversion.ts";
+import { shown } from "../recipe/trl/settings.ts";
+import { count } from "../report/numbers.ts";
+import { wrap } from "./terminal-style.ts";
+
+/** Columns of a value are no wider than this: one long path does not push all notes to the right. */
+const MAX_VALUE = 34;
+
+const TEXT_WIDTH = 112;
+
+/** Stands for a space that is not broken at. */
+const NO_BREAK = "\u0000";
+
+/** The whole text; `path` as the user typed it. */
+export function trlText(path: string, conversion: TrlConversion): string {
+  const { keys, launcherKeys, defaults, batch, choices, missing } = conversion;
+  const all = [...keys, ...launcherKeys];
+  const width = Math.max(...[...all, ...defaults].map(({ key }) => key.length));
+  const valueWidth = Math.min(MAX_VALUE, Math.max(...all.map(({ value }) => shown(value).length)));
+  const table = (lines: readonly TrlKeyLine[]) => lines.map((line) => keyText(line, width, valueWidth));
+  const kept = all.filter(({ path: place }) => place !== null);
+  const idle = all.filter(({ path: place }) => place === null);
+  return [
+    `${path}, read as a recipe of TRL ${conversion.version}: ${conversion.versionBecause}.`,
+    ...section("What each key became", table(kept)),
+    ...section("No meaning here", byReason(idle)),
+    ...section(`Not in the file: what TRL ${conversion.version} does by default`, table(defaults)),
+    ...section("The batch", batchText(batch, conversion.version)),
+    ...section(
+      "What else was chosen",
+      choices.flatMap(({ what, chosen }) => wrap(`${what}: ${chosen}`, TEXT_WIDTH)),
+    ),
+    ...section("Missing", missing),
+    "",
+    "",
+  ].join("\n");
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ["", title, ...lines.map((line) => `  ${line}`)];
+}
+
+function keyText({ key, value, path, recipeValue, note }: TrlKeyLine, width: number, valueWidth: number): string {
+  const left = `${key.padEnd(width)}  ${shown(value).padEnd(valueWidth)}`;
+  if (path === null) return `${left}  ${note}`;
+  const place = recipeValue === undefined ? path : `${path}: ${valueText(recipeValue)}`;
+  return `${left}  → ${place}${note === "" ? "" : ` (${note})`}`;
+}
+
+/** Keys without meaning, those of one reason together below it. */
+function byReason(lines: readonly TrlKeyLine[]): string[] {
+  const groups = new Map<string, string[]>();
+  for (const { key, value, note } of lines) {
+    groups.set(note, [...(groups.get(note) ?? []), `${key}:${NO_BREAK}${shown(value).replaceAll(" ", NO_BREAK)},`]);
+  }
+  return [...groups].flatMap(([reason, keys]) => [
+    ...wrap(reason, TEXT_WIDTH),
+    ...wrap(keys.join(" ").slice(0, -1), TEXT_WIDTH).map((line) => `    ${line.replaceAll(NO_BREAK, " ")}`),
+  ]);
+}
+
+/** The value in the recipe; rewards by name and weight. */
+function valueText(value: unknown): string {
+  if (!Array.isArray(value)) return shown(value);
+  const items = value as readonly { readonly name: string; readonly weight: number }[];
+  return items.map(({ name, weight }) => `${weight} × ${name}`).join(" + ");
+}
+
+function batchText(batch: TrlBatch, version: string): string[] {
+  const { numbers, promptsPerStep, completionsPerStep, batchCounts, otherReading } = batch;
+  const { perDevice, numProcesses, accumulation, groupSize } = numbers;
+  const factors =
+    `${perDevice} per device × ${numProcesses} ${numProcesses === 1 ? "process" : "processes"} × ` +
+    `${accumulation} accumulation ${accumulation === 1 ? "step" : "steps"}`;
+  const arithmetic =
+    batchCounts === "prompts"
+      ? `${factors} = ${count(promptsPerStep)} prompts, × ${groupSize} generations = ${count(completionsPerStep)} completions`
+      : `${factors} = ${count(completionsPerStep)} completions, / ${groupSize} generations = ${count(promptsPerStep)} prompts`;
+  return [
+    `one optimizer step: ${amount(promptsPerStep, "prompt")}, ${amount(completionsPerStep, "completion")}`,
+    `  ${arithmetic}: in TRL ${version} per_device_train_batch_size counts ${batchCounts}`,
+    `  num_processes: ${numProcesses} (${batch.numProcessesFrom})`,
+    otherText(otherReading, batchCounts),
+    ...iterationText(batch),
+    `the run: ${amount(batch.steps, "optimizer step")}, ${amount(batch.iterations * batch.promptsPerIteration, "prompt")}, ` +
+      amount(batch.iterations * batch.promptsPerIteration * groupSize, "completion"),
+  ];
+}
+
+function otherText(other: TrlBatch["otherReading"], batchCounts: TrlBatch["batchCounts"]): string {
+  const counted = batchCounts === "prompts" ? "completions (TRL since 0.15)" : "prompts (TRL 0.14)";
+  if (other === null) return `  counted as ${counted} it does not divide into groups, and could not be run`;
+  const { version, promptsPerStep, completionsPerStep } = other;
+  return (
+    `  counted as ${counted} it would be ${amount(promptsPerStep, "prompt")}, ` +
+    `${amount(completionsPerStep, "completion")}: --trl-version ${version}`
+  );
+}
+
+function iterationText({ promptsPerIteration, stepsPerIteration, numbers, ...batch }: TrlBatch): string[] {
+  if (stepsPerIteration === 1) return [];
+  return [
+    `one iteration: ${amount(promptsPerIteration, "prompt")}, ${amount(promptsPerIteration * numbers.groupSize, "completion")} ` +
+      `sampled at once, ${stepsPerIteration} optimizer steps on them (${batch.minibatchesPerIteration} in each of ` +
+      `${batch.updatesPerIteration} ${batch.updatesPerIteration === 1 ? "pass" : "passes"})`,
+  ];
+}
+
+function amount(number: number, what: string): string {
+  return `${count(number)} ${what}${number === 1 ? "" : "s"}`;
+}

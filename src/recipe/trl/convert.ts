@@ -1,0 +1,277 @@
+/**
+ * From a TRL recipe (the YAML that `accelerate launch script.py --config FILE` takes, snake_case) to an Aha recipe of
+ * one GRPO stage, with a line for every key that says what became of it. The file is taken as it stands: what TRL would
+ * take by default for keys that are not there is put into the recipe, not what Aha would.
+ *
+ * What it is not: a reader of the scripts. What those hard-code, the task, the prompt and the rewards, is `data.ts`'s.
+ */
+
+import { ConfigError, nearestName } from "../../errors.ts";
+import { checkRecipe } from "../load.ts";
+import { applyOverrides } from "../overrides.ts";
+import { type Recipe, recipeSchema } from "../schema.ts";
+import { type Batch, type BatchNumbers, batchOf } from "./batch.ts";
+import { STAGE, type TrlBatch, type TrlConversion, TrlDraft } from "./conversion.ts";
+import { dataSetOf, setRewards, setTask } from "./data.ts";
+import { setDistances } from "./distances.ts";
+import { LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "./keys.ts";
+import { type Launch, launchOf, type TextFile } from "./launcher.ts";
+import { type StageLength, setLength, setSchedule } from "./length.ts";
+import { setLoss, setOptimizer, setSampling } from "./objective.ts";
+import { readSettings, shown, type TrlSettings } from "./settings.ts";
+import { readingOf, TRL_VERSIONS, type TrlReading } from "./version.ts";
+
+/** What the user says beside the file. */
+export interface TrlOptions {
+  /** `key=value`: keys of TRL, applied to the file; keys of the recipe, applied to what it becomes. */
+  readonly overrides?: readonly string[];
+  /** A model directory that stands in for model_name_or_path. */
+  readonly model?: string | undefined;
+  /** A file of problems that stands in for the data set. */
+  readonly data?: string | undefined;
+  readonly prompt?: string | undefined;
+  readonly version?: string | undefined;
+  readonly numProcesses?: number | undefined;
+  /** Where the run goes, in place of output_dir. */
+  readonly out?: string | undefined;
+  /** accelerate's file. */
+  readonly launcher?: TextFile | undefined;
+}
+
+/** Finds on this machine what a file names; undefined where it is not here. */
+export interface TrlPlaces {
+  readonly model: (name: string, revision: string | undefined) => Promise<string | undefined>;
+  readonly data: (name: string, split: string) => Promise<string | undefined>;
+  /** Whether a run can go to this output_dir. */
+  readonly output: (directory: string) => boolean;
+}
+
+/**
+ * Converts `file`.
+ *
+ * @throws ConfigError for keys, values or numbers that cannot be run, by name; DataError for a bad file of problems
+ */
+export async function convertTrl(file: TextFile, options: TrlOptions, places: TrlPlaces): Promise<TrlConversion> {
+  const overrides = sortOverrides(options.overrides ?? []);
+  const settings = readSettings(file.text, file.path, TRL_KEYS, overrides.trl);
+  requireTraining(settings);
+  const reading = readingOf(settings, options.version);
+  const draft = new TrlDraft(settings);
+
+  const numbers = batchNumbers(settings, reading, options);
+  const batch = batchOf(numbers.batch, reading.batchCounts);
+  setBatch(draft, batch, numbers.batch, reading);
+  setNames(draft, file.path, options, places);
+  await setModel(draft, options, places);
+  const { name, split } = dataSetOf(settings);
+  const seed = settings.number("seed") ?? 42;
+  draft.becomes("seed", "seed", seed, { fallback: 42 });
+  const { trainCount } = await setTask(draft, {
+    file: options.data ?? (await places.data(name, split)),
+    dataIsGiven: options.data !== undefined,
+    prompt: options.prompt,
+    seed,
+  });
+  setRewards(draft);
+  setSampling(draft, reading);
+  setLoss(draft, reading);
+  setOptimizer(draft, numbers.launch.gradientClipping);
+  const length = setLength(draft, batch, reading, trainCount);
+  setSchedule(draft, length);
+  setDistances(draft, length, batch);
+
+  return {
+    recipe: finished(draft, file.path, overrides.recipe),
+    version: reading.version,
+    versionBecause: reading.because,
+    keys: draft.keyLines(),
+    defaults: draft.defaultLines(),
+    batch: batchReport(numbers, batch, reading, length),
+    choices: draft.choices,
+    missing: draft.missing,
+    launcherKeys: numbers.launch.lines,
+    outputDirectory: draft.paths().has("the run directory") ? settings.text("output_dir") : undefined,
+  };
+}
+
+/** Overrides of TRL's keys, and those of the recipe's. Throws ConfigError for one that is neither. */
+function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; readonly recipe: string[] } {
+  const sorted = { trl: [] as string[], recipe: [] as string[] };
+  for (const override of overrides) {
+    const key = override.slice(0, Math.max(0, override.indexOf("="))).trim();
+    const first = key.split(".")[0]!;
+    if (TRL_KEYS.has(first)) sorted.trl.push(override);
+    else if (Object.hasOwn(recipeSchema.shape, first)) sorted.recipe.push(override);
+    else {
+      const nearest = nearestName(first, [...TRL_KEYS.keys(), ...Object.keys(recipeSchema.shape)]);
+      const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
+      throw new ConfigError(`--set ${override}: neither a key of TRL's nor of Aha's recipes.${hint}`);
+    }
+  }
+  return sorted;
+}
+
+/** accelerate's file is not a training file, though the two lie side by side. */
+function requireTraining({ written, source }: TrlSettings): void {
+  const training = new Set(TRAINING_ENTRIES.map(([key]) => key));
+  const keys = [...written.keys()];
+  if (keys.some((key) => training.has(key) && !LAUNCHER_KEYS.has(key))) return;
+  throw new ConfigError(
+    keys.length === 0
+      ? `${source} is empty; expected TRL's keys, such as max_steps: 450.`
+      : `${source} has only keys of accelerate (${keys.slice(0, 3).join(", ")}, …): it says how to start processes, not ` +
+          `what to train. Give the training file as --trl, and this one as --accelerate ${source}.`,
+  );
+}
+
+interface NumbersOfBatch {
+  readonly batch: BatchNumbers;
+  readonly launch: Launch;
+}
+
+function batchNumbers(settings: TrlSettings, { defaults }: TrlReading, options: TrlOptions): NumbersOfBatch {
+  const accumulation = settings.number("gradient_accumulation_steps") ?? defaults.gradient_accumulation_steps;
+  const launch = launchOf(settings, { file: options.launcher, asked: options.numProcesses, accumulation });
+  const perDevice =
+    settings.number("per_device_train_batch_size") ??
+    settings.number("per_gpu_train_batch_size") ??
+    defaults.per_device_train_batch_size;
+  return {
+    launch,
+    batch: {
+      perDevice,
+      numProcesses: launch.numProcesses,
+      accumulation,
+      groupSize: settings.number("num_generations") ?? 8,
+      passes: settings.number("num_iterations") ?? 1,
+      stepsPerGeneration: settings.number("steps_per_generation"),
+      generationBatchSize: settings.number("generation_batch_size"),
+    },
+  };
+}
+
+function setBatch(draft: TrlDraft, batch: Batch, numbers: BatchNumbers, { defaults }: TrlReading): void {
+  const { settings } = draft;
+  const at = (key: string) => `stages.${STAGE}.${key}`;
+  const prompts = batch.promptsPerIteration;
+  const perDevice = settings.has("per_device_train_batch_size")
+    ? "per_device_train_batch_size"
+    : settings.has("per_gpu_train_batch_size")
+      ? "per_gpu_train_batch_size"
+      : "per_device_train_batch_size";
+  draft.becomes(perDevice, at("promptsPerIteration"), prompts, {
+    fallback: defaults.per_device_train_batch_size,
+    note: "see the batch",
+  });
+  draft.hasNoEffect(
+    "per_gpu_train_batch_size",
+    perDevice === "per_gpu_train_batch_size" ? "" : `${perDevice} is its new name`,
+  );
+  const fallback = defaults.gradient_accumulation_steps;
+  draft.becomes("gradient_accumulation_steps", at("promptsPerIteration"), prompts, { fallback, note: "see the batch" });
+  if (settings.written.has("num_processes")) {
+    draft.becomes("num_processes", at("promptsPerIteration"), prompts, { note: "see the batch" });
+  }
+  draft.hasNoEffect("deepspeed_config", "see its keys");
+  draft.becomes("num_generations", at("groupSize"), numbers.groupSize, { fallback: 8 });
+  draft.becomes("num_iterations", at("updatesPerIteration"), batch.updatesPerIteration, { fallback: 1 });
+  const minibatches = batch.minibatchesPerIteration;
+  const key = settings.has("generation_batch_size") ? "generation_batch_size" : "steps_per_generation";
+  draft.becomes(key, at("minibatchesPerIteration"), minibatches, {
+    fallback: numbers.accumulation,
+    note: "optimizer steps of one generation batch",
+  });
+}
+
+/** The recipe's name, its question, and where the run goes. */
+function setNames(draft: TrlDraft, path: string, options: TrlOptions, places: TrlPlaces): void {
+  const { settings } = draft;
+  const file = path.split(/[\\/]/).at(-1)!;
+  const name = settings.text("run_name") ?? file.replace(/\.ya?ml$/i, "");
+  const safe = name
+    .replace(/[^A-Za-z0-9_-]+/g, "-")
+    .replace(/^[-_]+/, "")
+    .slice(0, 64);
+  const recipeName = safe === "" || /^\d+$/.test(safe) ? `trl-${safe}` : safe;
+  if (settings.has("run_name")) draft.becomes("run_name", "name", recipeName);
+  else draft.put("name", recipeName);
+  draft.put("question", `What does the TRL recipe ${file} teach, as it stands?`);
+  setOutput(draft, options, places);
+}
+
+/** output_dir is where the run goes, unless the user says otherwise, or it is a place on somebody else's machine. */
+function setOutput(draft: TrlDraft, { out }: TrlOptions, places: TrlPlaces): void {
+  const directory = draft.settings.text("output_dir");
+  if (directory === undefined) return;
+  if (out !== undefined) draft.hasNoEffect("output_dir", `--out ${out} is given`);
+  else if (places.output(directory)) draft.goesTo("output_dir", "the run directory", directory);
+  else draft.hasNoEffect("output_dir", "the folder that it is in is not on this machine; the run goes to runs/");
+}
+
+async function setModel(draft: TrlDraft, options: TrlOptions, places: TrlPlaces): Promise<void> {
+  const { settings } = draft;
+  const name = settings.text("model_name_or_path");
+  const revision = settings.text("model_revision");
+  draft.hasNoEffect(
+    "model_revision",
+    options.model === undefined ? "the directory is the revision" : "--model is given",
+  );
+  draft.hasNoEffect("tokenizer_name_or_path", "the model's own tokenizer is used");
+  if (options.model !== undefined) {
+    draft.becomes("model_name_or_path", "model.path", options.model, { note: "as --model says" });
+    return;
+  }
+  if (name === undefined) {
+    throw new ConfigError(`${settings.source} names no model (model_name_or_path); give one with --model DIR.`);
+  }
+  const tokenizer = settings.text("tokenizer_name_or_path");
+  if (tokenizer !== undefined && tokenizer !== name) {
+    throw new ConfigError(
+      `tokenizer_name_or_path: ${shown(tokenizer)} is not the model's (${shown(name)}); put its files into the model's ` +
+        "directory, and leave the key out.",
+    );
+  }
+  const found = await places.model(name, revision);
+  if (found === undefined) {
+    draft.missing.push(`The model ${name} is not on this machine; --model DIR takes another in its place.`);
+  }
+  draft.becomes("model_name_or_path", "model.path", found ?? name);
+}
+
+/** The checked recipe, with the user's own overrides of it. */
+function finished(draft: TrlDraft, path: string, overrides: readonly string[]): Recipe {
+  const owners = draft.paths();
+  for (const override of overrides) {
+    const key = override.slice(0, override.indexOf("=")).trim();
+    const owner = owners.get(key);
+    if (owner !== undefined) {
+      throw new ConfigError(`--set ${override}: ${key} comes from the file's ${owner}; set that instead.`);
+    }
+    draft.choices.push({ what: "--set", chosen: override });
+  }
+  return checkRecipe(applyOverrides(draft.recipe(), overrides) as Record<string, unknown>, path);
+}
+
+function batchReport(numbers: NumbersOfBatch, batch: Batch, reading: TrlReading, length: StageLength): TrlBatch {
+  const other = reading.batchCounts === "prompts" ? "completions" : "prompts";
+  return {
+    ...batch,
+    numbers: numbers.batch,
+    numProcessesFrom: numbers.launch.from,
+    batchCounts: reading.batchCounts,
+    otherReading: otherReading(numbers.batch, other),
+    steps: length.steps,
+    iterations: length.iterations,
+  };
+}
+
+function otherReading(numbers: BatchNumbers, counts: TrlReading["batchCounts"]): TrlBatch["otherReading"] {
+  const version = counts === "prompts" ? TRL_VERSIONS[0] : TRL_VERSIONS[1];
+  try {
+    const { promptsPerStep, completionsPerStep } = batchOf(numbers, counts);
+    return { version, promptsPerStep, completionsPerStep };
+  } catch (error) {
+    if (error instanceof ConfigError) return null;
+    throw error;
+  }
+}

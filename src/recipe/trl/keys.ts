@@ -1,0 +1,123 @@
+/**
+ * Every key that a TRL recipe for GRPO may have, and what Aha does with it. To give a key a meaning is to move its entry
+ * from `REFUSED` to `CONVERTED` and to read it in `convert.ts`.
+ */
+
+import { KEYS_WITHOUT_MEANING, LAUNCHER_KEYS_WITHOUT_MEANING, ZERO_KEYS } from "./keys-without-meaning.ts";
+import { becomes, type KeyEntry, type KeyRule, nothing, refused } from "./rule.ts";
+
+const CONVERTED: readonly KeyEntry[] = [
+  ...becomes("text", "model_name_or_path", "model_revision", "tokenizer_name_or_path"),
+  ...becomes("text", "dataset_id_or_path", "dataset_name", "dataset_splits", "dataset_train_split"),
+  ...becomes("text", "output_dir", "run_name"),
+  ...becomes("wholeOrZero", "seed"),
+  // The batch.
+  ...becomes("whole", "per_device_train_batch_size", "per_gpu_train_batch_size", "gradient_accumulation_steps"),
+  ...becomes("whole", "num_generations", "num_iterations", "generation_batch_size", "steps_per_generation"),
+  // How long, and how fast.
+  ...becomes("anyWhole", "max_steps"),
+  ...becomes("positive", "num_train_epochs", "learning_rate"),
+  ...becomes("text", "lr_scheduler_type"),
+  ...becomes("mapping", "lr_scheduler_kwargs"),
+  ...becomes("share", "warmup_ratio"),
+  ...becomes("notNegative", "warmup_steps"),
+  // AdamW.
+  ...becomes("text", "optim"),
+  ...becomes("notNegative", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm"),
+  ...becomes("positive", "adam_epsilon"),
+  // Sampling.
+  ...becomes("positive", "temperature", "top_p"),
+  ...becomes("anyWhole", "top_k"),
+  ...becomes("whole", "max_completion_length"),
+  // The loss.
+  ...becomes("notNegative", "beta"),
+  ...becomes("positive", "epsilon", "epsilon_high"),
+  ...becomes("text", "loss_type"),
+  ...becomes("scale", "scale_rewards"),
+  ...becomes("boolean", "mask_truncated_completions", "use_bias_correction_kl"),
+  // Rewards.
+  ...becomes("texts", "reward_funcs"),
+  ...becomes("numbers", "reward_weights"),
+  // Checkpoints and evaluations.
+  ...becomes("text", "save_strategy", "eval_strategy", "evaluation_strategy"),
+  ...becomes("positive", "save_steps", "eval_steps"),
+  ...becomes("whole", "save_total_limit"),
+];
+
+const NO_LORA = "this version of Aha trains all weights, in float32: no LoRA, no quantization";
+const OWN_TASK = "the prompts are those of Aha's Countdown task (--prompt)";
+
+/** Adapters and quantization: what `use_peft` and `load_in_4bit` turn on has no meaning where they are off. */
+const ADAPTERS: readonly KeyEntry[] = [
+  refused("use_peft", NO_LORA, false),
+  refused("load_in_4bit", NO_LORA, false),
+  refused("load_in_8bit", NO_LORA, false),
+  ...nothing(
+    "of use_peft, which is off",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_modules_to_save",
+    "lora_r",
+    "lora_target_modules",
+    "lora_target_parameters",
+    "lora_task_type",
+    "use_dora",
+    "use_rslora",
+  ),
+  ...nothing("of load_in_4bit, which is off", "bnb_4bit_quant_storage", "bnb_4bit_quant_type", "use_bnb_nested_quant"),
+];
+
+const REFUSED: readonly KeyEntry[] = [
+  refused("delta", "two-sided clipping is not there"),
+  refused("importance_sampling_level", "ratios are per token", "token"),
+  refused("multi_objective_aggregation", "rewards are summed, then normalised", "sum_then_normalize"),
+  refused("off_policy_mask_threshold", "sequences are not masked by how far the policy has moved"),
+  refused("top_entropy_quantile", "all tokens are trained on, whatever their entropy", 1),
+  refused("entropy_coef", "there is no entropy bonus", 0),
+  refused("use_adaptive_entropy", "there is no entropy bonus", false),
+  refused("sync_ref_model", "the reference is the policy at the stage's start", false),
+  refused("min_p", "the sampler has temperature, top_p and top_k", 0),
+  refused("repetition_penalty", "the sampler has temperature, top_p and top_k", 1),
+  refused("generation_kwargs", "the sampler has temperature, top_p and top_k", {}),
+  refused("vllm_guided_decoding_regex", "completions are not constrained by a grammar"),
+  refused("vllm_structured_outputs_regex", "completions are not constrained by a grammar"),
+  refused("max_tool_calling_iterations", "completions call no tools"),
+  refused("chat_template", OWN_TASK),
+  refused("chat_template_kwargs", OWN_TASK, {}),
+  refused("system_prompt", OWN_TASK),
+  refused("dataset_prompt_column", OWN_TASK, "prompt"),
+  refused("dataset_config", "a data set is one file"),
+  refused("dataset_mixture", "a data set is one file"),
+  refused("shuffle_dataset", "rows come in a seeded random order", true),
+  refused("neftune_noise_alpha", "embeddings get no noise", 0),
+  refused("optim_args", "AdamW has adam_beta1, adam_beta2, adam_epsilon and weight_decay", ""),
+  refused("optim_target_modules", "all weights have the same optimizer"),
+  refused("adafactor", "the optimizer is AdamW", false),
+  refused("eval_delay", "evaluations come at even distances", 0),
+  refused("load_best_model_at_end", "the model of a run is the last one; checkpoints keep the others", false),
+];
+
+/** Of the launcher's file, or of the training file. */
+const LAUNCHER: readonly KeyEntry[] = [
+  ...becomes("whole", "num_processes"),
+  ...becomes("mapping", "deepspeed_config"),
+  ...LAUNCHER_KEYS_WITHOUT_MEANING,
+];
+
+/** Entries of the training file, for a test that no key has two. */
+export const TRAINING_ENTRIES: readonly KeyEntry[] = [...CONVERTED, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
+
+/** What the training file may hold: TRL's keys, and those of the launcher. */
+export const TRL_KEYS: ReadonlyMap<string, KeyRule> = new Map([...LAUNCHER, ...TRAINING_ENTRIES]);
+
+/** What the launcher's file may hold (`--accelerate`). `debug` and the like are keys of both files. */
+export const LAUNCHER_KEYS: ReadonlyMap<string, KeyRule> = new Map([
+  ...LAUNCHER,
+  ...TRAINING_ENTRIES.filter(([key]) => ["debug", "use_cpu", "fsdp_config", "parallelism_config"].includes(key)),
+]);
+
+/** What `deepspeed_config` may hold. */
+export const DEEPSPEED_KEYS: ReadonlyMap<string, KeyRule> = new Map([
+  ...becomes("text", "gradient_accumulation_steps", "gradient_clipping"),
+  ...ZERO_KEYS,
+]);
