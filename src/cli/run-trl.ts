@@ -64,6 +64,8 @@ export interface OpenedTrlRecipe {
   readonly recipe: Recipe;
   /** The file as it was given. */
   readonly text: string;
+  /** For the run's diary: how the file was read, and what it left open. */
+  readonly record: Readonly<Record<string, unknown>>;
   /** Where its output_dir says that the run goes; undefined: nowhere on this machine. */
   readonly directory: string | undefined;
 }
@@ -108,7 +110,13 @@ export async function openTrlRecipe(
   if (mode === "json") context.out(`${JSON.stringify({ type: "trl", file: path, ...conversion })}\n`);
   else if (mode === "text" || values["dry-run"]) context.out(trlText(path, conversion));
   if (!values["dry-run"]) requireComplete(path, conversion);
-  return { recipe: conversion.recipe, text: file.text, directory: conversion.outputDirectory };
+  const { recipe, version: trlVersion, batch, choices } = conversion;
+  return {
+    recipe,
+    text: file.text,
+    record: { from: path, trlVersion, batch, choices },
+    directory: conversion.outputDirectory,
+  };
 }
 
 function requireComplete(path: string, { missing }: TrlConversion): void {

@@ -12,7 +12,7 @@ import { isFreeForRun, RUN_FILES, RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions } from "./parse-options.ts";
-import { openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
+import { type OpenedTrlRecipe, openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
 import { RunTerminal } from "./terminal.ts";
 import { resultsText } from "./terminal-results.ts";
 import { styleFor } from "./terminal-style.ts";
@@ -68,11 +68,22 @@ export const command: Command = {
     const resume = values.resume === true;
     const path = values.out ?? trl?.directory ?? (resume ? unfinishedRun(recipe) : freeRun(recipe));
     const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
-    if (trl !== undefined && run.isNew) await run.writeText(RUN_FILES.trl, trl.text);
+    if (trl !== undefined && run.isNew) await keepOriginal(run, trl);
     await train(run, { recipe, context, mode, shownPath: path });
     return 0;
   },
 };
+
+/** Keeps the TRL recipe as it was given beside what it became. */
+async function keepOriginal(run: RunDirectory, { text, record }: OpenedTrlRecipe): Promise<void> {
+  try {
+    await run.writeText(RUN_FILES.trl, text);
+    run.event("converted", record);
+  } catch (error) {
+    run.discard();
+    throw error;
+  }
+}
 
 interface Session {
   readonly recipe: Recipe;

@@ -58,14 +58,14 @@ export function batchOf(numbers: BatchNumbers, counts: TrlReading["batchCounts"]
   requireDivides(
     `num_generations (${groupSize})`,
     groupSize,
-    `the completions that are sampled at once, ${factors} × steps_per_generation (${generation}) = ${microBatch * generation}`,
-    microBatch * generation,
+    `the completions of an optimizer step, ${factors} × gradient_accumulation_steps (${accumulation}) = ${completionsPerStep}`,
+    completionsPerStep,
   );
   requireDivides(
     `num_generations (${groupSize})`,
     groupSize,
-    `the completions of an optimizer step, ${factors} × gradient_accumulation_steps (${accumulation}) = ${completionsPerStep}`,
-    completionsPerStep,
+    `the completions that are sampled at once, ${factors} × steps_per_generation (${generation}) = ${microBatch * generation}`,
+    microBatch * generation,
   );
   const minibatches = minibatchesPerIteration(generation, accumulation, passes);
   const promptsPerStep = completionsPerStep / groupSize;

@@ -59,7 +59,7 @@ export async function convertTrl(file: TextFile, options: TrlOptions, places: Tr
   const draft = new TrlDraft(settings);
 
   const numbers = batchNumbers(settings, reading, options);
-  const batch = batchOf(numbers.batch, reading.batchCounts);
+  const batch = batchIn(reading, numbers.batch);
   setBatch(draft, batch, numbers.batch, reading);
   setNames(draft, file.path, options, places);
   await setModel(draft, options, places);
@@ -124,6 +124,20 @@ function requireTraining({ written, source }: TrlSettings): void {
   );
 }
 
+/** `batchOf`, with a hint where only the other reading of the file works out. */
+function batchIn({ batchCounts, version }: TrlReading, numbers: BatchNumbers): Batch {
+  try {
+    return batchOf(numbers, batchCounts);
+  } catch (error) {
+    const other = otherReading(numbers, batchCounts);
+    if (!(error instanceof ConfigError) || other === null) throw error;
+    throw new ConfigError(
+      `${error.message} The file was read as one of TRL ${version}; with --trl-version ${other.version} it would be ` +
+        `${other.promptsPerStep} prompts and ${other.completionsPerStep} completions per optimizer step.`,
+    );
+  }
+}
+
 interface NumbersOfBatch {
   readonly batch: BatchNumbers;
   readonly launch: Launch;
@@ -154,19 +168,13 @@ function setBatch(draft: TrlDraft, batch: Batch, numbers: BatchNumbers, { defaul
   const { settings } = draft;
   const at = (key: string) => `stages.${STAGE}.${key}`;
   const prompts = batch.promptsPerIteration;
-  const perDevice = settings.has("per_device_train_batch_size")
-    ? "per_device_train_batch_size"
-    : settings.has("per_gpu_train_batch_size")
-      ? "per_gpu_train_batch_size"
-      : "per_device_train_batch_size";
+  const [old, young] = ["per_gpu_train_batch_size", "per_device_train_batch_size"] as const;
+  const perDevice = settings.has(old) && !settings.has(young) ? old : young;
+  draft.hasNoEffect(old, `${young} is its new name`);
   draft.becomes(perDevice, at("promptsPerIteration"), prompts, {
     fallback: defaults.per_device_train_batch_size,
     note: "see the batch",
   });
-  draft.hasNoEffect(
-    "per_gpu_train_batch_size",
-    perDevice === "per_gpu_train_batch_size" ? "" : `${perDevice} is its new name`,
-  );
   const fallback = defaults.gradient_accumulation_steps;
   draft.becomes("gradient_accumulation_steps", at("promptsPerIteration"), prompts, { fallback, note: "see the batch" });
   if (settings.written.has("num_processes")) {
@@ -253,22 +261,23 @@ function finished(draft: TrlDraft, path: string, overrides: readonly string[]): 
 }
 
 function batchReport(numbers: NumbersOfBatch, batch: Batch, reading: TrlReading, length: StageLength): TrlBatch {
-  const other = reading.batchCounts === "prompts" ? "completions" : "prompts";
   return {
     ...batch,
     numbers: numbers.batch,
     numProcessesFrom: numbers.launch.from,
     batchCounts: reading.batchCounts,
-    otherReading: otherReading(numbers.batch, other),
+    otherReading: otherReading(numbers.batch, reading.batchCounts),
     steps: length.steps,
     iterations: length.iterations,
   };
 }
 
+/** What the numbers come to in the reading that counts something else than `counts`. */
 function otherReading(numbers: BatchNumbers, counts: TrlReading["batchCounts"]): TrlBatch["otherReading"] {
-  const version = counts === "prompts" ? TRL_VERSIONS[0] : TRL_VERSIONS[1];
+  const [version, others] =
+    counts === "prompts" ? ([TRL_VERSIONS[1], "completions"] as const) : ([TRL_VERSIONS[0], "prompts"] as const);
   try {
-    const { promptsPerStep, completionsPerStep } = batchOf(numbers, counts);
+    const { promptsPerStep, completionsPerStep } = batchOf(numbers, others);
     return { version, promptsPerStep, completionsPerStep };
   } catch (error) {
     if (error instanceof ConfigError) return null;

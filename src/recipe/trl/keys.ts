@@ -10,7 +10,7 @@ const CONVERTED: readonly KeyEntry[] = [
   ...becomes("text", "model_name_or_path", "model_revision", "tokenizer_name_or_path"),
   ...becomes("text", "dataset_id_or_path", "dataset_name", "dataset_splits", "dataset_train_split"),
   ...becomes("text", "output_dir", "run_name"),
-  ...becomes("wholeOrZero", "seed"),
+  ...becomes("seed", "seed"),
   // The batch.
   ...becomes("whole", "per_device_train_batch_size", "per_gpu_train_batch_size", "gradient_accumulation_steps"),
   ...becomes("whole", "num_generations", "num_iterations", "generation_batch_size", "steps_per_generation"),
@@ -23,15 +23,18 @@ const CONVERTED: readonly KeyEntry[] = [
   ...becomes("notNegative", "warmup_steps"),
   // AdamW.
   ...becomes("text", "optim"),
-  ...becomes("notNegative", "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm"),
+  ...becomes("notNegative", "weight_decay", "max_grad_norm"),
+  ...becomes("belowOne", "adam_beta1", "adam_beta2"),
   ...becomes("positive", "adam_epsilon"),
   // Sampling.
-  ...becomes("positive", "temperature", "top_p"),
+  ...becomes("positive", "temperature"),
+  ...becomes("shareAboveZero", "top_p"),
   ...becomes("anyWhole", "top_k"),
   ...becomes("whole", "max_completion_length"),
   // The loss.
   ...becomes("notNegative", "beta"),
-  ...becomes("positive", "epsilon", "epsilon_high"),
+  ...becomes("betweenZeroAndOne", "epsilon"),
+  ...becomes("positive", "epsilon_high"),
   ...becomes("text", "loss_type"),
   ...becomes("scale", "scale_rewards"),
   ...becomes("boolean", "mask_truncated_completions", "use_bias_correction_kl"),

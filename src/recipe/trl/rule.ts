@@ -14,8 +14,11 @@ export type ValueKind =
   | "positive"
   | "notNegative"
   | "share"
+  | "shareAboveZero"
+  | "belowOne"
+  | "betweenZeroAndOne"
   | "whole"
-  | "wholeOrZero"
+  | "seed"
   | "anyWhole"
   | "scale";
 

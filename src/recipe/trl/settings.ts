@@ -168,8 +168,12 @@ const KINDS: Readonly<Record<ValueKind, Kind>> = {
   positive: numberKind("a number of more than 0", (value) => value > 0),
   notNegative: numberKind("a number of at least 0", (value) => value >= 0),
   share: numberKind("a number from 0 to 1", (value) => value >= 0 && value <= 1),
+  shareAboveZero: numberKind("a number above 0 of at most 1", (value) => value > 0 && value <= 1),
+  belowOne: numberKind("a number of at least 0 and below 1", (value) => value >= 0 && value < 1),
+  betweenZeroAndOne: numberKind("a number between 0 and 1", (value) => value > 0 && value < 1),
   whole: numberKind("a whole number of at least 1", (value) => Number.isSafeInteger(value) && value >= 1),
-  wholeOrZero: numberKind("a whole number of at least 0", (value) => Number.isSafeInteger(value) && value >= 0),
+  // Random streams are keyed by 32 bits.
+  seed: numberKind("a whole number from 0 to 4294967295", (value) => Number.isInteger(value) && value >>> 0 === value),
   anyWhole: numberKind("a whole number", (value) => Number.isSafeInteger(value)),
   scale: {
     expected: "true, false, group, batch or none",

@@ -1,0 +1,286 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { convert, convertKeys, fixtureText, lineOf, stageOf } from "./conversions.ts";
+
+let root: string;
+let file: string;
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "aha-trl-"));
+  file = join(root, "problems.jsonl");
+  const rows = Array.from({ length: 100 }, (_, i) => JSON.stringify({ nums: [i + 1, 2, 3], target: i + 6 }));
+  writeFileSync(file, `${rows.join("\n")}\n`);
+});
+afterAll(() => {
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe("the seeds' recipes", () => {
+  it("seed 000 becomes what it says, with TRL 0.14's defaults where it says nothing", async () => {
+    const conversion = await convert(fixtureText("seed-000.yaml"));
+    expect(conversion.version).toBe("0.14");
+    expect(stageOf(conversion)).toEqual({
+      name: "grpo",
+      trainer: "grpo",
+      iterations: 450,
+      promptsPerIteration: 8,
+      groupSize: 2,
+      updatesPerIteration: 1,
+      minibatchesPerIteration: 1,
+      rewards: [
+        { name: "format", weight: 1, options: {} },
+        { name: "equation", weight: 1, options: {} },
+      ],
+      temperature: 0.9,
+      topP: 1,
+      topK: 50,
+      maxCompletionTokens: 1024,
+      maskTruncatedCompletions: false,
+      lossType: "grpo",
+      scaleRewards: "group",
+      clipEpsilon: 0.2,
+      klCoef: 0.001,
+      learningRate: 5e-7,
+      schedule: "cosine",
+      warmupSteps: 14,
+      minLearningRateRatio: 0,
+      beta1: 0.9,
+      beta2: 0.999,
+      adamEpsilon: 1e-8,
+      weightDecay: 0,
+      maxGradNorm: 1,
+      maxSkippedSteps: 3,
+      checkpointEvery: 100,
+      evaluateEvery: 0,
+    });
+    expect(conversion.recipe).toMatchObject({
+      seed: 2025,
+      task: { name: "countdown", prompt: "chinese", heldOutShare: 0.1 },
+      evaluation: { maxCompletionTokens: 1024 },
+      keepCheckpoints: 5,
+    });
+  });
+
+  it.each([
+    ["seed-000.yaml", "chinese", 2, 8],
+    ["seed-002.yaml", "chinese", 2, 8],
+    ["mini-r1.yaml", "english", 8, 8],
+  ] as const)("%s asks in %s, %d answers to each of %d prompts a step", async (name, prompt, groupSize, prompts) => {
+    const conversion = await convert(fixtureText(name));
+    expect(conversion.recipe.task.prompt).toBe(prompt);
+    expect(stageOf(conversion)).toMatchObject({ groupSize, promptsPerIteration: prompts, iterations: 450 });
+  });
+
+  it.each(["seed-000.yaml", "seed-002.yaml", "mini-r1.yaml"])(
+    "%s: every key has one line, in the file's order",
+    async (name) => {
+      const { keys } = await convert(fixtureText(name));
+      const written = fixtureText(name).match(/^[a-z]\w*(?=:)/gm);
+      expect(keys.map(({ key }) => key)).toEqual(written);
+      expect(keys.filter(({ path, note }) => path === null && note === "")).toEqual([]);
+    },
+  );
+
+  it("say why vLLM's device, ZeRO's friends and precision have no meaning", async () => {
+    const conversion = await convert(fixtureText("mini-r1.yaml"));
+    for (const key of ["vllm_device", "use_vllm", "gradient_checkpointing", "bf16", "push_to_hub", "report_to"]) {
+      expect(lineOf(conversion, key)).toMatchObject({ path: null });
+      expect(lineOf(conversion, key)!.note.length).toBeGreaterThan(10);
+    }
+  });
+
+  it("have no top-k where vLLM sampled, and transformers' 50 where generate() did", async () => {
+    expect(stageOf(await convert(fixtureText("mini-r1.yaml"))).topK).toBe(0);
+    expect(stageOf(await convert(fixtureText("seed-002.yaml"))).topK).toBe(50);
+  });
+
+  it("seed 001's notebook is refused for LoRA and four bits, by name, and runs without them", async () => {
+    const text = fixtureText("notebook.yaml");
+    await expect(convert(text)).rejects.toThrow(/use_peft: true cannot be done.*\n.*load_in_4bit: true cannot be done/);
+    const overrides = ["use_peft=false", "load_in_4bit=false"];
+    const conversion = await convert(text, { overrides, version: "0.14" });
+    expect(conversion.batch).toMatchObject({ promptsPerStep: 1, completionsPerStep: 2 });
+    await expect(convert(text, { overrides })).rejects.toThrow(
+      /num_generations \(2\) does not divide .* with --trl-version 0\.14 it would be 1 prompts and 2 completions/,
+    );
+  });
+
+  it("name what is not on this machine", async () => {
+    const conversion = await convert(fixtureText("seed-002.yaml"));
+    expect(conversion.missing).toEqual([
+      expect.stringMatching(/Qwen2___5-3B-Instruct is not on this machine; --model/),
+    ]);
+    expect(conversion.choices.find(({ what }) => what === "data")!.chosen).toMatch(
+      /countdown-tasks-3to4 is not on this/,
+    );
+    expect(conversion.outputDirectory).toBeUndefined();
+    const model = join(root, "model");
+    expect((await convert(fixtureText("seed-002.yaml"), { model })).missing).toEqual([]);
+  });
+});
+
+describe("the version of TRL", () => {
+  it("is 0.14 for files with the keys that went, else 1.16, with the defaults of each", async () => {
+    const young = await convertKeys("save_steps: 50");
+    expect(young.version).toBe("1.16");
+    expect(stageOf(young)).toMatchObject({
+      temperature: 1,
+      topK: 0,
+      klCoef: 0,
+      lossType: "dapo",
+      maxCompletionTokens: 512,
+      groupSize: 8,
+      promptsPerIteration: 1,
+      schedule: "linear",
+      learningRate: 1e-6,
+    });
+    const old = await convertKeys("vllm_dtype: auto");
+    expect(old.version).toBe("0.14");
+    expect(stageOf(old)).toMatchObject({ temperature: 0.9, klCoef: 0.04, lossType: "grpo", promptsPerIteration: 8 });
+    expect((await convertKeys("vllm_dtype: auto", { version: "1.16" })).version).toBe("1.16");
+    await expect(convertKeys("beta: 0", { version: "0.20" })).rejects.toThrow(/two readings, 0\.14 .* and 1\.16/);
+  });
+});
+
+describe("values", () => {
+  it("may be text that reads as a number or a truth value, as argparse takes them", async () => {
+    const conversion = await convertKeys(
+      'learning_rate: "2e-6"\nmask_truncated_completions: yes\nscale_rewards: false',
+    );
+    expect(stageOf(conversion)).toMatchObject({
+      learningRate: 2e-6,
+      maskTruncatedCompletions: true,
+      scaleRewards: "none",
+    });
+  });
+
+  it.each([
+    ["max_steps: ten", /max_steps: expected a whole number, got "ten"/],
+    ["num_generations: 2.5", /num_generations: expected a whole number of at least 1, got 2\.5/],
+    ["learning_rate: 0", /learning_rate: expected a number of more than 0, got 0/],
+    ["warmup_ratio: 3", /warmup_ratio: expected a number from 0 to 1, got 3/],
+    ["mask_truncated_completions: maybe", /mask_truncated_completions: expected true or false/],
+    ["scale_rewards: mean", /scale_rewards: expected true, false, group, batch or none/],
+    ["reward_weights: [1, x]", /reward_weights: expected a list of numbers/],
+    ["reward_weights: [1, 2, 3]", /reward_weights has 3 numbers for 2 rewards \(format, equation\)/],
+    ["epsilon: 2", /epsilon: expected a number between 0 and 1, got 2/],
+    ["top_p: 0", /top_p: expected a number above 0 of at most 1, got 0/],
+    ["adam_beta2: 1", /adam_beta2: expected a number of at least 0 and below 1, got 1/],
+    ["seed: 4294967296", /seed: expected a whole number from 0 to 4294967295/],
+    ["warmup_steps: 20", /warmup_steps: expected a whole number of at most the run's 12/],
+  ])("that cannot be are refused by name: %s", async (keys, message) => {
+    await expect(convertKeys(keys)).rejects.toThrow(message);
+  });
+
+  it("of a file that is empty or a list are refused", async () => {
+    await expect(convert("")).rejects.toThrow(/expected a mapping/);
+    await expect(convert("- max_steps: 3")).rejects.toThrow(/expected a mapping/);
+  });
+});
+
+describe("schedules", () => {
+  it.each([
+    ["lr_scheduler_type: constant\nwarmup_ratio: 0.5", { schedule: "constant", warmupSteps: 0 }],
+    ["lr_scheduler_type: constant_with_warmup\nwarmup_ratio: 0.5", { schedule: "constant", warmupSteps: 6 }],
+    ["lr_scheduler_type: linear\nwarmup_steps: 3\nwarmup_ratio: 0.5", { schedule: "linear", warmupSteps: 3 }],
+    ["warmup_steps: 0.1", { schedule: "linear", warmupSteps: 2 }],
+    [
+      "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr_rate: 0.1}",
+      { schedule: "cosine", minLearningRateRatio: 0.1 },
+    ],
+    [
+      "learning_rate: 1e-5\nlr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 5e-6}",
+      { schedule: "cosine", minLearningRateRatio: 0.5 },
+    ],
+  ])("%s", async (keys, expected) => {
+    expect(stageOf(await convertKeys(keys))).toMatchObject(expected);
+  });
+
+  it("refuse arguments that they do not have", async () => {
+    await expect(convertKeys("lr_scheduler_type: cosine\nlr_scheduler_kwargs: {num_cycles: 2}")).rejects.toThrow(
+      /lr_scheduler_kwargs: .* cosine takes none here/,
+    );
+    await expect(convertKeys("lr_scheduler_type: cosine_with_min_lr")).rejects.toThrow(/min_lr_rate, from 0 to 1/);
+  });
+});
+
+describe("checkpoints and evaluations", () => {
+  it("come after steps, rounded up to iterations, shares of the run, epochs, or never", async () => {
+    const steps = await convertKeys("num_iterations: 2\nsave_steps: 3\neval_strategy: steps\neval_steps: 0.5");
+    expect(stageOf(steps)).toMatchObject({ iterations: 6, checkpointEvery: 2, evaluateEvery: 3 });
+    expect(steps.recipe.keepCheckpoints).toBe(3);
+    const never = await convertKeys("save_strategy: no\nsave_total_limit: 4");
+    expect(stageOf(never).checkpointEvery).toBe(0);
+    expect(never.recipe.keepCheckpoints).toBe(4);
+    const epochs = await convertKeys("save_strategy: epoch\nevaluation_strategy: epoch\nnum_generations: 4", {
+      data: file,
+    });
+    expect(stageOf(epochs).checkpointEvery).toBe(stageOf(epochs).evaluateEvery);
+    await expect(convertKeys("save_strategy: epoch")).rejects.toThrow(/epoch needs data that end/);
+  });
+});
+
+describe("the length", () => {
+  it("is epochs over the file where there is no max_steps", async () => {
+    const conversion = await convert("model_name_or_path: m\nnum_generations: 2\nnum_train_epochs: 2\n", {
+      data: file,
+    });
+    const { trainCount, iterations } = { trainCount: 90, iterations: stageOf(conversion).iterations };
+    // A tenth is held out, more or less: the split is a hash.
+    const perEpoch = iterations / 2;
+    expect(Number.isInteger(perEpoch)).toBe(true);
+    expect(Math.abs(perEpoch * 4 - trainCount)).toBeLessThan(12);
+    expect(conversion.recipe.evaluation.problems).toBeLessThan(20);
+    expect(conversion.recipe.task.file).toBe(file);
+    expect(lineOf(conversion, "num_train_epochs")!.note).toMatch(/\d+ problems to train on, 4 an iteration/);
+  });
+
+  it("needs max_steps where problems are generated", async () => {
+    await expect(convert("model_name_or_path: m\n")).rejects.toThrow(/Give max_steps/);
+    await expect(convert("model_name_or_path: m\nmax_steps: -1\n")).rejects.toThrow(/Give max_steps/);
+  });
+});
+
+describe("overrides", () => {
+  it("replace TRL's keys in the file, and recipe's keys in what it becomes", async () => {
+    const conversion = await convertKeys("beta: 0.5", {
+      overrides: ["beta=0.1", "evaluation.problems=3", "engine.threads=1"],
+    });
+    expect(stageOf(conversion).klCoef).toBe(0.1);
+    expect(conversion.recipe).toMatchObject({ evaluation: { problems: 3 }, engine: { threads: 1 } });
+    expect(conversion.choices.filter(({ what }) => what === "--set")).toHaveLength(2);
+  });
+
+  it("are refused where they are neither, or say what a key of the file says", async () => {
+    await expect(convertKeys("beta: 0", { overrides: ["max_step=3"] })).rejects.toThrow(/Did you mean "max_steps"/);
+    await expect(convertKeys("beta: 0", { overrides: ["stages.grpo.klCoef=1"] })).rejects.toThrow(
+      /stages\.grpo\.klCoef comes from the file's beta; set that instead/,
+    );
+    await expect(convertKeys("beta: 0", { overrides: ["stages.grpo.klCof=1"] })).rejects.toThrow(
+      /did you mean "klCoef"/,
+    );
+  });
+});
+
+describe("what a file names", () => {
+  it("is taken where it is on this machine", async () => {
+    const places = { model: async () => join(root, "here"), data: async () => file, output: () => true };
+    const conversion = await convert(fixtureText("mini-r1.yaml"), {}, places);
+    expect(conversion.recipe).toMatchObject({ model: { path: join(root, "here") }, task: { file } });
+    expect([conversion.missing, conversion.outputDirectory]).toEqual([[], "runs/qwen-2.5-3b-r1-countdown"]);
+    expect(lineOf(conversion, "dataset_id_or_path")).toMatchObject({ path: "task.file", recipeValue: file });
+  });
+
+  it("is the name of the run", async () => {
+    expect((await convertKeys("run_name: Qwen2.5 on Countdown!")).recipe.name).toBe("Qwen2-5-on-Countdown-");
+    expect((await convertKeys("run_name: 2025")).recipe.name).toBe("trl-2025");
+    expect((await convertKeys("beta: 0")).recipe.name).toBe("recipe");
+  });
+
+  it("and its prompt can be chosen", async () => {
+    const text = fixtureText("seed-002.yaml");
+    expect((await convert(text, { prompt: "english" })).recipe.task.prompt).toBe("english");
+    await expect(convert(text, { prompt: "chines" })).rejects.toThrow(/Did you mean chinese/);
+  });
+});

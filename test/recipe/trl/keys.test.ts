@@ -1,0 +1,147 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { DEEPSPEED_KEYS, LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "../../../src/recipe/trl/keys.ts";
+import { convertKeys, fixtureText, lineOf } from "./conversions.ts";
+
+/** Names of keys by the version of TRL that brought them (`make_trl_keys.py`). */
+const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../../golden/trl-keys.json"), "utf8")) as Record<
+  string,
+  string[]
+>;
+
+describe("the table of TRL's keys", () => {
+  it.each(Object.entries(golden))("has every key that TRL %s brought", (_, keys) => {
+    expect(keys.filter((key) => !TRL_KEYS.has(key))).toEqual([]);
+  });
+
+  it("has no key twice", () => {
+    const keys = TRAINING_ENTRIES.map(([key]) => key);
+    expect(keys.filter((key, i) => keys.indexOf(key) !== i)).toEqual([]);
+  });
+
+  it("gives a reason of a few words for every key that it does not convert", () => {
+    const reasons = [...TRL_KEYS.values(), ...LAUNCHER_KEYS.values(), ...DEEPSPEED_KEYS.values()].flatMap((rule) =>
+      rule.effect === "becomes" ? [] : [rule.why],
+    );
+    expect(reasons.length).toBeGreaterThan(200);
+    expect(reasons.filter((why) => why.length < 10 || why.length > 120 || /[.]$/.test(why))).toEqual([]);
+  });
+
+  it.each(["seed-000.yaml", "seed-002.yaml", "mini-r1.yaml", "notebook.yaml"])("has every key of %s", (name) => {
+    const keys = Object.keys(parse(fixtureText(name)) as object);
+    expect(keys.length).toBeGreaterThan(15);
+    expect(keys.filter((key) => !TRL_KEYS.has(key))).toEqual([]);
+  });
+
+  it.each(["seed-000-accelerate.yaml", "seed-002-accelerate.yaml"])("has every key of %s", (name) => {
+    const { deepspeed_config, ...keys } = parse(fixtureText(name)) as Record<string, object>;
+    expect(Object.keys(keys).filter((key) => !LAUNCHER_KEYS.has(key))).toEqual([]);
+    expect(Object.keys(deepspeed_config!).filter((key) => !DEEPSPEED_KEYS.has(key))).toEqual([]);
+  });
+});
+
+describe("a key that the table says is converted", () => {
+  /** A value for each kind that is possible for all its keys. */
+  const values: Record<string, string> = {
+    adam_beta1: "0.5",
+    adam_beta2: "0.5",
+    deepspeed_config: "{zero_stage: 3}",
+    dataset_id_or_path: "any/countdown",
+    dataset_name: "any/countdown",
+    epsilon: "0.3",
+    epsilon_high: "0.3",
+    eval_strategy: '"no"',
+    evaluation_strategy: '"no"',
+    generation_batch_size: "8",
+    mask_truncated_completions: "true",
+    per_device_train_batch_size: "8",
+    per_gpu_train_batch_size: "8",
+    loss_type: "grpo",
+    lr_scheduler_kwargs: "{}",
+    lr_scheduler_type: "cosine",
+    max_steps: "12",
+    num_generations: "4",
+    num_train_epochs: "2",
+    optim: "adamw_torch",
+    reward_funcs: "[format, equation]",
+    reward_weights: "[1, 2]",
+    save_strategy: "steps",
+    scale_rewards: "batch",
+    tokenizer_name_or_path: "some/model",
+    top_p: "0.5",
+    use_bias_correction_kl: "false",
+    warmup_steps: "3",
+  };
+  /** What `convertKeys` has by itself. */
+  const GIVEN = { model_name_or_path: true };
+  const converted = [...TRL_KEYS].filter(([, rule]) => rule.effect === "becomes").map(([key]) => key);
+
+  it.each(converted)("%s has a line with a place or a reason", async (key) => {
+    const conversion = await convertKeys(key in GIVEN ? "" : `${key}: ${values[key] ?? "1"}`);
+    const line = lineOf(conversion, key);
+    expect(line, key).toBeDefined();
+    expect(line!.path ?? line!.note, key).not.toBe("");
+  });
+});
+
+describe("a key that is not TRL's", () => {
+  it("is refused with the nearest one", async () => {
+    await expect(convertKeys("num_generation: 8")).rejects.toThrow(
+      /num_generation: not a key of TRL's .*Did you mean "num_generations"\?/,
+    );
+  });
+
+  it("is listed beside all other findings", async () => {
+    await expect(convertKeys("learning_rte: 1\nbeta: low\nmin_p: 0.1")).rejects.toThrow(
+      /learning_rte: .*"learning_rate"\?\n.*beta: expected a number of at least 0, got "low"\.\n.*min_p: 0\.1 cannot be done/,
+    );
+  });
+
+  it("is refused below deepspeed_config and in accelerate's file too", async () => {
+    await expect(convertKeys("deepspeed_config: {zero_stge: 3}")).rejects.toThrow(
+      /deepspeed_config\.zero_stge: .*"zero_stage"/,
+    );
+    const launcher = { path: "accelerate.yaml", text: "num_proceses: 2" };
+    await expect(convertKeys("beta: 0", { launcher })).rejects.toThrow(/accelerate\.yaml.*\n.*"num_processes"/);
+  });
+});
+
+describe("a key for what Aha has not", () => {
+  it.each([
+    ["use_peft: true", /use_peft: true cannot be done: .*LoRA.*set it to false/],
+    ["load_in_4bit: true", /load_in_4bit: true cannot be done/],
+    ["delta: 4", /delta: 4 cannot be done: two-sided/],
+    ["importance_sampling_level: sequence", /importance_sampling_level: "sequence"/],
+    ["repetition_penalty: 1.1", /repetition_penalty: 1\.1 cannot be done/],
+    ["system_prompt: You are", /system_prompt: "You are" cannot be done: the prompts are those of/],
+    ["shuffle_dataset: no", /shuffle_dataset/],
+    ["loss_type: sapo", /loss_type: "sapo" cannot be done; there are grpo, dapo, dr_grpo, bnpo/],
+    ["optim: lion_32bit", /optim: "lion_32bit" cannot be done/],
+    ["lr_scheduler_type: polynomial", /lr_scheduler_type: "polynomial" cannot be done\. There are cosine/],
+    ["reward_funcs: [accuracy]", /reward_funcs: there is no reward "accuracy"/],
+    ["dataset_splits: train[:100]", /split such as "train\[:100\]"/],
+    ["dataset_name: AI-MO/NuminaMath-TIR", /dataset_name: "AI-MO\/NuminaMath-TIR" is not here, and is no Countdown/],
+    ["tokenizer_name_or_path: other", /tokenizer_name_or_path: "other" is not the model's/],
+    ["save_strategy: best", /save_strategy: "best" cannot be done/],
+    ["eval_strategy: steps", /eval_steps does not say how many/],
+    ["beta: 0.1\nuse_bias_correction_kl: true", /use_bias_correction_kl/],
+  ])("is refused by name: %s", async (keys, message) => {
+    await expect(convertKeys(keys)).rejects.toThrow(message);
+  });
+
+  it("is let pass where it asks for nothing", async () => {
+    const keys = [
+      "use_peft: false",
+      "load_in_4bit: off",
+      "delta: null",
+      "repetition_penalty: 1.0",
+      "top_entropy_quantile: 1",
+    ];
+    const conversion = await convertKeys(keys.join("\n"));
+    expect(conversion.keys.slice(2).map(({ path }) => path)).toEqual([null, null, null, null, null]);
+    expect(lineOf(conversion, "delta")!.note).toBe("null is TRL's own default");
+    expect(lineOf(conversion, "use_peft")!.note).toMatch(/^as it is here: /);
+  });
+});
