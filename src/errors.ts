@@ -36,6 +36,11 @@ export class RunDirError extends AhaError {
   override name = "RunDirError";
 }
 
+/** The Hugging Face Hub, or the way to it, refuses: no such repository, no permission, no network, wrong content. */
+export class HubError extends AhaError {
+  override name = "HubError";
+}
+
 /** Training stopped by itself because it no longer learns: gradients that stay non-finite. */
 export class DivergenceError extends AhaError {
   override name = "DivergenceError";
