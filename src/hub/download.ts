@@ -89,13 +89,14 @@ class Download {
   }
 
   private async fetchRest(): Promise<void> {
-    while (this.partial.sizeBytes < this.file.sizeBytes) {
-      const before = this.partial.sizeBytes;
-      await withPatience(
-        () => this.fetchOnce(),
-        this.context,
-        () => this.partial.sizeBytes > before,
-      );
+    let reached = this.partial.sizeBytes;
+    const progressed = () => {
+      const isFurther = this.partial.sizeBytes > reached;
+      reached = this.partial.sizeBytes;
+      return isFurther;
+    };
+    if (this.partial.sizeBytes < this.file.sizeBytes) {
+      await withPatience(() => this.fetchOnce(), this.context, progressed);
     }
   }
 

@@ -134,7 +134,8 @@ function isHidden(path: string): boolean {
 }
 
 function contents(files: readonly Listed[]): string {
-  return files.length === 0 ? "It is empty." : `It has: ${shown(files)}.`;
+  const visible = files.filter(({ path }) => !isHidden(path));
+  return visible.length === 0 ? "It is empty." : `It has: ${shown(visible)}.`;
 }
 
 function shown(files: readonly Listed[]): string {
