@@ -398,7 +398,7 @@ export function cutAfter(ending: string, bytes: number): Fault {
     if (isRedirected(request, ending, content)) return false;
     const from = Number(/bytes=(\d+)-/.exec(request.range ?? "")?.[1] ?? 0);
     head(response, request, content);
-    response.write(content.subarray(from, from + bytes), () => response.destroy());
+    response.write(content.subarray(from, from + bytes), () => response.socket?.end());
     return true;
   };
 }

@@ -19,6 +19,12 @@ import { parseHubReference } from "../../src/hub/reference.ts";
 import { type HubSettings, hubSettings } from "../../src/hub/settings.ts";
 import { cutAfter, gitHash, HubServer, refuse, sha256, wrongContent } from "./hub-server.ts";
 
+/** Where the requests for large files began; what was on its way when a connection was cut may be lost. */
+const starts = () =>
+  hub.requests
+    .filter(({ server }) => server === "files")
+    .map(({ range }) => (range === undefined ? 0 : Number(/^bytes=(\d+)-$/.exec(range)![1])));
+
 /** Numbers that do not repeat, so that a part in the wrong place is seen. */
 const bytes = (size: number, seed = 1) => {
   const content = Buffer.alloc(size);
@@ -225,8 +231,11 @@ describe("a connection", () => {
     hub.inject(cutAfter("/model.safetensors", 100_000), 2);
     const { directory } = await pullModel("org/tiny");
     expect(readFileSync(join(directory, "model.safetensors")).equals(WEIGHTS)).toBe(true);
-    const ranges = hub.requests.filter(({ server }) => server === "files").map(({ range }) => range);
-    expect(ranges).toEqual([undefined, "bytes=100000-", "bytes=200000-"]);
+    const [first, second, third, ...more] = starts();
+    expect([first, more]).toEqual([0, []]);
+    expect(second).toBeGreaterThan(0);
+    expect(second).toBeLessThanOrEqual(100_000);
+    expect(third).toBeGreaterThan(second!);
   });
 
   it("that is cut for good leaves what came, and the next call goes on from there", async () => {
@@ -245,9 +254,9 @@ describe("a connection", () => {
     again.put("org/tiny", MODEL);
     const { directory } = await pullModel("org/tiny");
     expect(readFileSync(join(directory, "model.safetensors")).equals(WEIGHTS)).toBe(true);
-    expect(again.requests.filter(({ server }) => server === "files").map(({ range }) => range)).toEqual([
-      "bytes=100000-",
-    ]);
+    const [start, ...more] = starts();
+    expect(start).toBeGreaterThan(0);
+    expect(more).toEqual([]);
     expect(blobsOf("models--org--tiny").filter((name) => name.includes("incomplete"))).toEqual([]);
   });
 
@@ -531,10 +540,9 @@ describe("a stop by the user", () => {
     expect((error as Error).message).toContain("the same command goes on from there");
     const { directory } = await pullModel("org/tiny");
     expect(readFileSync(join(directory, "model.safetensors")).equals(WEIGHTS)).toBe(true);
-    expect(hub.requests.filter(({ server }) => server === "files").map(({ range }) => range)).toEqual([
-      undefined,
-      "bytes=65536-",
-    ]);
+    const [first, second, ...more] = starts();
+    expect([first, more]).toEqual([0, []]);
+    expect(second).toBeGreaterThan(0);
   });
 });
 
