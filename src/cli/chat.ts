@@ -11,7 +11,7 @@ import { endOfSequence } from "../rollout/collect.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { findModel } from "./model-directory.ts";
+import { openModel } from "./model-directory.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha chat DIR [--prompt TEXT] [options]
@@ -67,7 +67,7 @@ export const command: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("chat", args, OPTIONS, ["DIR"]);
-    const { modelDirectory } = findModel(positionals[0]!);
+    const { modelDirectory } = await openModel(positionals[0]!, context);
     const sampling = samplingOf(values);
     const tokenizer = await loadTokenizer(modelDirectory);
     const isChat = !values.raw && hasChatTemplate(tokenizer);

@@ -1,4 +1,4 @@
-/** `aha data`: makes data sets. Today those of the Countdown game. */
+/** `aha data`: makes data sets, those of the Countdown game, and downloads others from the Hub. */
 
 import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -10,6 +10,7 @@ import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdow
 import { isHeldOut } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { DATA_HUB_HELP, runDataPull } from "./hub.ts";
 import { parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha data countdown --count N [--out FILE.jsonl] [options]
@@ -37,6 +38,8 @@ Options
 
 Example: the game of the tiny recipe
   aha data countdown --count 1000 --numbers 3 --max 10 --integers --value-min 0 --value-max 99 --out tiny.jsonl
+
+${DATA_HUB_HELP}
 `;
 
 const OPTIONS = {
@@ -62,10 +65,12 @@ const OPTIONS = {
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 const DATA_SETS = ["countdown"];
+const ACTIONS = ["pull", ...DATA_SETS];
 
 export const command: Command = {
   help: HELP,
   run: async (args, context) => {
+    if (args[0] === "pull") return runDataPull(args.slice(1), context);
     const { values, positionals } = parseOptions("data", args, OPTIONS, ["DATASET"]);
     requireKnown(positionals[0]!);
     if (values.count === undefined)
@@ -98,7 +103,7 @@ export const command: Command = {
 /** @throws ConfigError for the name of a data set that Aha does not make. */
 function requireKnown(name: string): void {
   if (DATA_SETS.includes(name)) return;
-  const nearest = nearestName(name, DATA_SETS);
+  const nearest = nearestName(name, ACTIONS);
   const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
   throw new ConfigError(
     `aha data: there is no data set ${JSON.stringify(name)}; known: ${DATA_SETS.join(", ")}.${hint}`,

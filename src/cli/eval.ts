@@ -14,7 +14,7 @@ import type { Problem } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { findModel } from "./model-directory.ts";
+import { openModel } from "./model-directory.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_MAX_TOKENS = 512;
@@ -81,7 +81,7 @@ export const command: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);
-    const { modelDirectory, recipePath } = findModel(positionals[0]!);
+    const { modelDirectory, recipePath } = await openModel(positionals[0]!, context);
     const plan = await planOf(values, recipePath);
     if (values.out !== undefined && existsSync(values.out)) {
       throw new ConfigError(`${values.out} exists; choose another name for --out.`);

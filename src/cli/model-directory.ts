@@ -1,9 +1,15 @@
-/** What a user may name where a command takes a model: a model directory, or the directory of a run that made one. */
+/**
+ * What a user may name where a command takes a model: a model directory, the directory of a run that made one, or, where
+ * there is no such path, `org/name[@revision]` on the Hub.
+ */
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
+import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
+import type { CommandContext } from "./command.ts";
+import { HubProgress } from "./hub-progress.ts";
 
 export interface FoundModel {
   /** Directory with config.json, model.safetensors and the tokenizer's files. */
@@ -12,7 +18,24 @@ export interface FoundModel {
   readonly recipePath: string | undefined;
 }
 
-/** @throws CheckpointError where `directory` is neither. */
+/**
+ * The model that `text` names, downloaded where it is on the Hub and not in the cache, which standard error shows.
+ *
+ * @throws CheckpointError where it is nothing of the kind; HubError
+ */
+export async function openModel(text: string, context: CommandContext): Promise<FoundModel> {
+  if (hubReferenceOf(text, "model") === undefined) return findModel(text);
+  const progress = new HubProgress(context, "text");
+  try {
+    const { signal } = context;
+    const { path } = await resolveModel(text, { signal, onProgress: progress.pull, onNote: progress.note });
+    return { modelDirectory: path, recipePath: undefined };
+  } finally {
+    progress.end();
+  }
+}
+
+/** The model in a directory. @throws CheckpointError where it is neither a model's nor a run's */
 export function findModel(directory: string): FoundModel {
   if (existsSync(join(directory, "config.json"))) return { modelDirectory: directory, recipePath: undefined };
   const recipePath = join(directory, RUN_FILES.recipe);
@@ -25,6 +48,6 @@ export function findModel(directory: string): FoundModel {
   }
   throw new CheckpointError(
     `${directory} is neither a model directory (it has no config.json) nor that of a run (no ${RUN_FILES.recipe}). ` +
-      "Make a model with aha run or aha model init.",
+      "Make a model with aha run or aha model init, or name one on the Hub as org/name.",
   );
 }

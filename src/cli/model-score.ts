@@ -10,7 +10,7 @@ import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
 import { parseJson, readTextFile } from "../files.ts";
 import type { CommandContext } from "./command.ts";
-import { findModel } from "./model-directory.ts";
+import { openModel } from "./model-directory.ts";
 import { numberOption, parseOptions, threadsOption } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
@@ -29,7 +29,7 @@ export async function runModelScore(args: readonly string[], context: CommandCon
     throw new ConfigError("aha model score needs --tokens FILE, a JSON array of arrays of token ids.");
   }
   const temperature = numberOption("temperature", values.temperature, isTemperature, "a number above 0");
-  const { modelDirectory } = findModel(positionals[0]!);
+  const { modelDirectory } = await openModel(positionals[0]!, context);
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
   const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));

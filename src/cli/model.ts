@@ -13,7 +13,8 @@ import { writeWholeFolder } from "../run/whole-folder.ts";
 import { BUILT_TOKENIZERS, type BuiltTokenizer, buildCountdownCompact, buildTokenizer } from "../tokenizer/build.ts";
 import { type HuggingFaceTokenizer, loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { findModel } from "./model-directory.ts";
+import { MODEL_HUB_HELP, MODEL_HUB_USAGE, runModelPull, runModelPush } from "./hub.ts";
+import { openModel } from "./model-directory.ts";
 import { runModelScore } from "./model-score.ts";
 import { numberOption, parseOptions, seedOption } from "./parse-options.ts";
 
@@ -21,8 +22,10 @@ const HELP = `Usage:
   aha model init (--preset NAME | --config FILE) --tokenizer NAME|DIR --out DIR [--seed N] [--scheme NAME] [--largest N]
   aha model info DIR [--json]
   aha model score DIR --tokens FILE [--temperature T] [--threads N] [--json]
+  ${MODEL_HUB_USAGE}
 
-DIR is a model directory in the Hugging Face layout, or (to info and score) the directory of a run.
+DIR is a model directory in the Hugging Face layout, or (to info, score and push) the directory of a run; info and score
+also take a model of the Hugging Face Hub, ORG/NAME[@REVISION].
 
 init   writes a model with random weights, and its tokenizer, in the Hugging Face layout.
   --preset NAME      one of Aha's own shapes: ${Object.keys(MODEL_PRESETS).join(", ")}; the vocabulary is the tokenizer's
@@ -43,6 +46,8 @@ score  log-probabilities of token sequences, to compare a model with other progr
   --json             an array of arrays: for n tokens the n - 1 log-probabilities of the second to the last, each
                      given all tokens before it; in nats
 
+${MODEL_HUB_HELP}
+
 Example:
   aha model init --preset tiny --tokenizer countdown-compact --out my-model --seed 1
   aha model info my-model
@@ -52,6 +57,8 @@ const SUBCOMMANDS: Readonly<Record<string, Command["run"]>> = {
   init: runInit,
   info: runInfo,
   score: runModelScore,
+  pull: runModelPull,
+  push: runModelPush,
 };
 
 export const command: Command = {
@@ -159,7 +166,7 @@ async function runInfo(args: readonly string[], context: CommandContext): Promis
   const { values, positionals } = parseOptions("model info", args, { json: { type: "boolean", default: false } }, [
     "DIR",
   ]);
-  const directory = findModel(positionals[0]!).modelDirectory;
+  const { modelDirectory: directory } = await openModel(positionals[0]!, context);
   const { config, storedBytes, dtypes } = await inspectModel(directory);
   const size = modelSize(config);
   if (values.json) {

@@ -12,6 +12,7 @@ import { isFreeForRun, RUN_FILES, RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions } from "./parse-options.ts";
+import { pinRecipe } from "./run-hub.ts";
 import { type OpenedTrlRecipe, openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
 import { RunTerminal } from "./terminal.ts";
 import { resultsText } from "./terminal-results.ts";
@@ -20,7 +21,7 @@ import { styleFor } from "./terminal-style.ts";
 /** Where runs go that are not told where. */
 const RUNS = "runs";
 
-const HELP = `Usage: aha run RECIPE [--set key=value]… [--out DIR] [--resume] [--json] [--quiet]
+const HELP = `Usage: aha run RECIPE [--set key=value]… [--out DIR] [--resume] [--json] [--quiet] [--offline]
        aha run --trl FILE.yaml [--model DIR] [--data FILE] [--dry-run] [the options above]
 
 Trains as the recipe (a YAML file) says and writes everything into one run directory: metrics, completions with their
@@ -34,6 +35,7 @@ Options
                     last unfinished one of the default directories
   --json            what happens as JSON lines on standard output, instead of text
   --quiet           only the result
+  --offline         a model or data set of the Hub comes from the cache alone (also: HF_HUB_OFFLINE=1)
 
 ${TRL_HELP}
 Ctrl-C stops after the current step with a checkpoint (exit code 130); a second Ctrl-C stops at once. Either way
@@ -52,6 +54,7 @@ const OPTIONS = {
   resume: { type: "boolean" },
   json: { type: "boolean" },
   quiet: { type: "boolean" },
+  offline: { type: "boolean" },
   ...TRL_OPTIONS,
 } as const;
 
@@ -67,9 +70,15 @@ export const command: Command = {
     const recipe = trl?.recipe ?? (await loadRecipe(positionals[0]!, values.set ?? []));
     const resume = values.resume === true;
     const path = values.out ?? trl?.directory ?? (resume ? unfinishedRun(recipe) : freeRun(recipe));
-    const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
+    const pinned = await pinRecipe(recipe, {
+      context,
+      mode,
+      offline: values.offline === true,
+      resumed: resume ? path : undefined,
+    });
+    const run = resume ? await RunDirectory.resume(path, pinned) : await RunDirectory.create(path, pinned);
     if (trl !== undefined && run.isNew) await keepOriginal(run, trl);
-    await train(run, { recipe, context, mode, shownPath: path });
+    await train(run, { recipe: pinned, context, mode, shownPath: path });
     return 0;
   },
 };

@@ -8,6 +8,7 @@ import type { MetricsRow, TrainProgress } from "../train/context.ts";
 const SMOOTHING = 0.1;
 const BAR_WIDTH = 16;
 
+/** The line of one stage. */
 export class StageProgress {
   private readonly unit: string;
   private readonly startedAt: number;
@@ -86,7 +87,8 @@ export class StageProgress {
   }
 }
 
-function bar(share: number): string {
+/** A share of 1 as a bar. */
+export function bar(share: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * BAR_WIDTH);
   return `${"█".repeat(full)}${"░".repeat(BAR_WIDTH - full)}`;
 }

@@ -4,6 +4,7 @@
  */
 
 import { existsSync } from "node:fs";
+import { resolve as resolvePath } from "node:path";
 import { HubError } from "../errors.ts";
 import { HubFailure } from "./failure.ts";
 import { type PullOptions, pull } from "./pull.ts";
@@ -11,7 +12,10 @@ import { formatHubReference, type HubReference, parseHubReference, type Reposito
 import { hubSettings } from "./settings.ts";
 
 /** How a name is resolved: as a pull, with the settings of the environment unless others are given. */
-export type ResolveOptions = Partial<PullOptions>;
+export interface ResolveOptions extends Partial<PullOptions> {
+  /** Use the cache alone, whatever the environment says. */
+  readonly offline?: boolean;
+}
 
 /** What a path or name led to. */
 export interface Resolved {
@@ -31,16 +35,30 @@ export function resolveDataset(text: string, options: ResolveOptions = {}): Prom
   return resolve(text, "dataset", options);
 }
 
+/** Files have such endings; names of repositories do not. */
+const FILE_ENDING = /\.(?:jsonl?|ndjson|parquet|csv|tsv|txt|ya?ml|safetensors|gguf|bin)$/;
+
 /** The repository that `text` names, where no such path exists. */
 export function hubReferenceOf(text: string, kind: RepositoryKind): HubReference | undefined {
-  return existsSync(text) ? undefined : parseHubReference(text, kind);
+  const reference = parseHubReference(text, kind);
+  return reference === undefined || FILE_ENDING.test(text) || existsSync(text) ? undefined : reference;
+}
+
+/**
+ * A path or name that stands in a file of `folder`, as it is to be kept: an absolute path, or a name as it is where
+ * nothing of that path exists.
+ */
+export function anchorReference(text: string, kind: RepositoryKind, folder: string): string {
+  const absolute = resolvePath(folder, text);
+  return !existsSync(absolute) && hubReferenceOf(text, kind) !== undefined ? text : absolute;
 }
 
 async function resolve(text: string, kind: RepositoryKind, options: ResolveOptions): Promise<Resolved> {
   const reference = hubReferenceOf(text, kind);
   if (reference === undefined) return { path: text, pinned: undefined };
   try {
-    const { directory, commit } = await pull(reference, { ...options, settings: options.settings ?? hubSettings() });
+    const settings = options.settings ?? hubSettings({ offline: options.offline === true });
+    const { directory, commit } = await pull(reference, { ...options, settings });
     return { path: directory, pinned: formatHubReference({ name: reference.name, revision: commit }) };
   } catch (error) {
     if (!(error instanceof HubError)) throw error;

@@ -8,13 +8,14 @@
 import { dirname, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
+import { anchorReference } from "../hub/resolve.ts";
 import { describeIssues, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";
 
 /**
- * Reads `path`, applies `overrides` (`a.b=c`), and checks the result. Paths in it become absolute.
+ * Reads `path`, applies `overrides` (`a.b=c`), and checks the result. Paths in it become absolute; names on the Hub stay.
  *
  * @throws ConfigError listing every problem
  */
@@ -50,7 +51,7 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
   const absolute = (file: string) => resolve(dirname(path), file);
   return {
     ...recipe,
-    model: model.path === undefined ? model : { ...model, path: absolute(model.path) },
+    model: model.path === undefined ? model : { ...model, path: anchorReference(model.path, "model", dirname(path)) },
     task: task.file === undefined ? task : { ...task, file: absolute(task.file) },
   };
 }

@@ -1,5 +1,8 @@
 /** The model that a recipe starts from, as a directory in the Hugging Face layout that the engine can open. */
 
+import { existsSync } from "node:fs";
+import { ConfigError } from "../errors.ts";
+import { resolveModel } from "../hub/resolve.ts";
 import { saveModel } from "../model/checkpoint.ts";
 import { familyTraits } from "../model/hf-config.ts";
 import { initializeParameters } from "../model/initialize.ts";
@@ -17,6 +20,13 @@ export async function writeInitialModel(directory: string, init: InitConfig, see
   const scheme = { scheme: "scaled", embeddingStd: init.embeddingStd, gain: init.gain } as const;
   await tokenizer.save(directory);
   await saveModel(directory, config, initializeParameters(config, { seed, init: scheme }));
+}
+
+/** The directory of `model.path`: itself, or the cached checkout of `org/name[@revision]`, downloaded where it is not. */
+export async function modelDirectoryOf(path: string): Promise<string> {
+  const { path: directory } = await resolveModel(path);
+  if (!existsSync(directory)) throw new ConfigError(`model.path: ${directory} does not exist.`);
+  return directory;
 }
 
 function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConfig {

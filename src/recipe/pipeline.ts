@@ -10,11 +10,10 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
-import { existsSync } from "node:fs";
 import { readAllJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
-import { CheckpointError, ConfigError, RunInterrupted } from "../errors.ts";
+import { CheckpointError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit } from "../rollout/collect.ts";
@@ -30,7 +29,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
-import { writeInitialModel } from "./model.ts";
+import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 import { comparedStates } from "./summary.ts";
@@ -56,10 +55,9 @@ export interface PreparedRecipe {
 export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
   const { threads } = recipe.engine;
-  if (path !== undefined && !existsSync(path)) throw new ConfigError(`model.path: ${path} does not exist.`);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
-    : path!;
+    : await modelDirectoryOf(path!);
   const tokenizer = await loadTokenizer(modelDirectory);
   const task = await createTask(recipe.task, {
     seed: recipe.seed,

@@ -71,12 +71,18 @@ const initSchema = z
 
 const modelSchema = z
   .strictObject({
-    path: z.string().min(1).optional().describe("a model directory in the Hugging Face layout, relative to the recipe"),
+    path: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "a model directory in the Hugging Face layout, relative to the recipe, or org/name[@revision] on the Hub",
+      ),
     init: initSchema.optional().describe("a new model with random weights"),
   })
   .superRefine((model, refinement) => {
     if ((model.path === undefined) === (model.init === undefined)) {
-      refinement.addIssue("expected exactly one of path (a model on disk) and init (random weights)");
+      refinement.addIssue("expected exactly one of path (a model on disk or on the Hub) and init (random weights)");
     }
   });
 

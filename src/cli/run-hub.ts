@@ -1,0 +1,40 @@
+/** Models and data sets of the Hub in `aha run`: fetched before the run directory is made, with progress. */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { pinHubReferences } from "../recipe/hub-references.ts";
+import type { Recipe } from "../recipe/schema.ts";
+import { readRecipeFile } from "../run/recipe-file.ts";
+import { RUN_FILES } from "../run/run-directory.ts";
+import type { CommandContext } from "./command.ts";
+import { HubProgress, type HubProgressMode } from "./hub-progress.ts";
+
+/** Surroundings of a run's downloads. */
+export interface PinOptions {
+  readonly context: CommandContext;
+  readonly mode: HubProgressMode;
+  readonly offline: boolean;
+  /** The directory of the run that is to be resumed: its commits are used again. */
+  readonly resumed: string | undefined;
+}
+
+/**
+ * The recipe with its names on the Hub pinned to commits that are in the cache.
+ *
+ * @throws HubError, RunInterrupted
+ */
+export async function pinRecipe(recipe: Recipe, { context, mode, offline, resumed }: PinOptions): Promise<Recipe> {
+  const progress = new HubProgress(context, mode, context.out);
+  const recipePath = resumed === undefined ? undefined : join(resumed, RUN_FILES.recipe);
+  const recorded = recipePath !== undefined && existsSync(recipePath) ? readRecipeFile(recipePath) : undefined;
+  try {
+    const { signal } = context;
+    return await pinHubReferences(
+      recipe,
+      { offline, signal, onProgress: progress.pull, onNote: progress.note },
+      recorded,
+    );
+  } finally {
+    progress.end();
+  }
+}
