@@ -128,13 +128,13 @@ describe("a model on the Hub", () => {
     const info = await aha("model", "info", "org/tiny", "--json");
     expect(JSON.parse(info.stdout).directory).toContain(commit);
     expect(info.stderr).toContain("Downloading org/tiny");
-    const score = await aha("model", "score", `org/tiny@${commit}`, "--tokens", tokens, "--json");
+    const score = await aha("model", "score", `org/tiny@${commit}`, "--tokens", tokens, "--threads", "1", "--json");
     expect(JSON.parse(score.stdout)[0]).toHaveLength(2);
     expect(score.stderr).toBe("");
     vi.stubEnv("HF_HUB_OFFLINE", "1");
-    const chat = await aha("chat", "org/tiny", "--prompt", "1 2 3", "--max-tokens", "3", "--json");
+    const chat = await aha("chat", "org/tiny", "--prompt", "1 2 3", "--max-tokens", "3", "--threads", "1", "--json");
     expect(JSON.parse(chat.stdout).tokens).toBeLessThanOrEqual(3);
-    const sets = ["--set", "task.prompt=compact", "--set", "task.counts=[3]", "--set", "task.max=10"];
+    const sets = ["--threads", "1", "--set", "task.prompt=compact", "--set", "task.counts=[3]", "--set", "task.max=10"];
     const evaluated = await aha(
       "eval",
       "org/tiny",
