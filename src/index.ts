@@ -29,6 +29,7 @@ export {
   DataError,
   DivergenceError,
   EngineError,
+  HubError,
   RunDirError,
   RunInterrupted,
 } from "./errors.ts";
@@ -39,6 +40,13 @@ export { wilsonInterval } from "./eval/interval.ts";
 export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
+
+// The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
+export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
+export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
+export { type HubReference, parseHubReference } from "./hub/reference.ts";
+export { type Resolved, type ResolveOptions, resolveDataset, resolveModel } from "./hub/resolve.ts";
+export { type HubSettings, hubSettings } from "./hub/settings.ts";
 
 // Losses, as data.
 export type { CrossEntropyLoss, GrpoLoss, LossSpec } from "./losses/loss-spec.ts";

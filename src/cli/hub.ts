@@ -106,7 +106,7 @@ async function runPull(kind: RepositoryKind, args: readonly string[], context: C
       context.out(`${JSON.stringify({ ...result, files: listed })}\n`);
     } else {
       const came = downloadedBytes === 0 ? "all in the cache already" : `${sizeText(downloadedBytes)} downloaded`;
-      const what = `${files.length} files, ${sizeText(sizeBytes)}`;
+      const what = `${files.length === 1 ? "1 file" : `${files.length} files`}, ${sizeText(sizeBytes)}`;
       context.note(`${formatHubReference(reference)} is at commit ${commit}: ${what}, ${came}.\n`);
       context.out(`${directory}\n`);
     }

@@ -10,7 +10,7 @@ import { HubError } from "../errors.ts";
 import { parseJson, readTextFile } from "../files.ts";
 import type { RepositoryCache } from "./cache.ts";
 import type { Snapshot } from "./pull.ts";
-import { formatHubReference, type HubReference } from "./reference.ts";
+import { formatHubReference, type HubReference, pullCommand } from "./reference.ts";
 import type { RemoteFile } from "./remote-file.ts";
 import { isEssential, selectFiles } from "./selection.ts";
 import { sizeText } from "./size-text.ts";
@@ -81,13 +81,12 @@ async function missingOfModel(directory: string, paths: readonly string[]): Prom
 }
 
 function incomplete(reference: HubReference, commit: string, what: string, failure: HubError | undefined): HubError {
-  const command = `aha ${reference.kind === "model" ? "model" : "data"} pull ${formatHubReference(reference)}`;
   const why =
     failure === undefined
       ? "Offline mode (HF_HUB_OFFLINE or --offline) allows no download"
       : failure.message.replace(/\.$/, "");
   return new HubError(
     `${why}, and the cache lacks files of ${formatHubReference(reference)} (commit ${commit.slice(0, 12)}): ${what}. ` +
-      `Download them while online: ${command}.`,
+      `Download them while online: ${pullCommand(reference)}.`,
   );
 }

@@ -16,6 +16,9 @@ import { blobName, type RemoteFile } from "./remote-file.ts";
 import { bodyChunks, type RequestContext, sendRequest, withPatience } from "./requests.ts";
 import { sizeText } from "./size-text.ts";
 
+/** A long download outlives a network that is away for a minute (waits of 0.5, 1, 2, … 32 s). */
+const NETWORK_ATTEMPTS = 8;
+
 /** Where a download stands: bytes more than before, negative where some were wrong and are thrown away. */
 export type OnBytes = (difference: number) => void;
 
@@ -96,7 +99,7 @@ class Download {
       return isFurther;
     };
     if (this.partial.sizeBytes < this.file.sizeBytes) {
-      await withPatience(() => this.fetchOnce(), this.context, progressed);
+      await withPatience(() => this.fetchOnce(), this.context, { progressed, networkAttempts: NETWORK_ATTEMPTS });
     }
   }
 

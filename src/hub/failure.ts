@@ -81,7 +81,7 @@ export function answerFailure(answer: RefusedAnswer, subject: RequestSubject): H
   if (code === "EntryNotFound") {
     return new HubFailure("no-file", `${naming(subject)} has no such file although its list names it. Try again.`);
   }
-  if (code === "RepoNotFound" || status === 404) return noRepository(subject, quote);
+  if (code === "RepoNotFound" || status === 404) return noRepository(subject, quote, code);
   if (status === 401) return unauthorized(subject, quote);
   if (status === 403) return forbidden(subject, quote);
   return new HubFailure("refused", `${host} refused a request about ${naming(subject)} (HTTP ${status}).${quote}`);
@@ -153,16 +153,20 @@ function noRevision(subject: RequestSubject): HubFailure {
   );
 }
 
-function noRepository(subject: RequestSubject, quote: string): HubFailure {
+function noRepository(subject: RequestSubject, quote: string, code = "RepoNotFound"): HubFailure {
   const { reference, settings } = subject;
   const other = reference.kind === "model" ? "data set" : "model";
+  // A server that is not the Hub itself may not say which of the two is missing.
+  const { revision } = reference;
+  const orRevision =
+    code === "" && revision !== undefined ? `, or none with a revision ${JSON.stringify(revision)}` : "";
   const advice =
     settings.token === undefined
       ? "If it is private, set HF_TOKEN to a token that may read it."
       : "If it is private, the token in HF_TOKEN may not read it.";
   return new HubFailure(
     "no-repository",
-    `${hostOf(settings)} has no ${KIND_TEXT[reference.kind]} ${reference.name}. Check the name, and that it is a ` +
+    `${hostOf(settings)} has no ${KIND_TEXT[reference.kind]} ${reference.name}${orRevision}. Check the name, and that it is a ` +
       `${KIND_TEXT[reference.kind]} and not a ${other}. ${advice}${isPlain(quote) ? "" : quote}`,
   );
 }

@@ -18,7 +18,7 @@ import { downloadBlob } from "./download.ts";
 import { HubFailure, hostOf } from "./failure.ts";
 import { listFiles, lookUpCommit } from "./listing.ts";
 import { resumableBytes } from "./partial-file.ts";
-import { DEFAULT_REVISION, formatHubReference, type HubReference, isCommitHash } from "./reference.ts";
+import { DEFAULT_REVISION, formatHubReference, type HubReference, isCommitHash, pullCommand } from "./reference.ts";
 import { blobName, type RemoteFile } from "./remote-file.ts";
 import { type RequestContext, throwIfStopped } from "./requests.ts";
 import { selectFiles } from "./selection.ts";
@@ -141,11 +141,6 @@ async function notCached(reference: HubReference, cache: RepositoryCache): Promi
     `${name} is not in the cache (${cache.folder}), and offline mode (HF_HUB_OFFLINE or --offline) allows no ` +
       `download.${others} Download it once while online: ${pullCommand(reference)}.`,
   );
-}
-
-/** The command that downloads a repository, for messages. */
-export function pullCommand(reference: HubReference): string {
-  return `aha ${reference.kind === "model" ? "model" : "data"} pull ${formatHubReference(reference)}`;
 }
 
 /** The files of a commit, from the cache (a commit never changes) or from the Hub; undefined where neither tells. */

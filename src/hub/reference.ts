@@ -63,6 +63,11 @@ export function formatHubReference({ name, revision }: Pick<HubReference, "name"
   return revision === undefined ? name : `${name}@${revision}`;
 }
 
+/** The command that downloads a repository, for messages. */
+export function pullCommand(reference: HubReference): string {
+  return `aha ${reference.kind === "model" ? "model" : "data"} pull ${formatHubReference(reference)}`;
+}
+
 /** Kinds as sentences have them. */
 export const KIND_TEXT: Readonly<Record<RepositoryKind, string>> = { model: "model", dataset: "data set" };
 

@@ -19,8 +19,10 @@ export interface RequestContext extends RequestSubject {
   readonly onWait?: ((reason: string) => void) | undefined;
 }
 
-/** Attempts in a row that brought nothing, after which a failure is final. */
+/** Attempts in a row that brought nothing, after which a server's failure is final. */
 const MAX_ATTEMPTS = 5;
+/** The same where no answer came at all: who has no network wants to know soon. */
+const MAX_NETWORK_ATTEMPTS = 3;
 /** Answers of the API are lists of files and the like; a list of 100,000 files has about 30 MB. */
 const MAX_ANSWER_BYTES = 64 * 2 ** 20;
 const MAX_ERROR_BYTES = 64 * 1024;
@@ -62,21 +64,23 @@ export async function sendRequest(url: string, init: RequestInit, context: Reque
 
 /**
  * Does `attempt` again after transient failures, waiting longer each time or as long as the server asks. `progressed`
- * tells whether the last attempt brought anything: then counting starts anew.
+ * tells whether the last attempt brought anything: then counting starts anew. `networkAttempts` is the patience with a
+ * network that is not there.
  */
 export async function withPatience<T>(
   attempt: () => Promise<T>,
   context: RequestContext,
-  progressed: () => boolean = () => false,
+  options: { readonly progressed?: () => boolean; readonly networkAttempts?: number } = {},
 ): Promise<T> {
   const { backoffMs, maxWaitMs } = context.settings.timing;
+  const { progressed = () => false, networkAttempts = MAX_NETWORK_ATTEMPTS } = options;
   for (let failures = 1; ; failures++) {
     try {
       return await attempt();
     } catch (error) {
       if (!(error instanceof HubFailure) || !error.transient) throw error;
       if (progressed()) failures = 1;
-      if (failures >= MAX_ATTEMPTS) throw error;
+      if (failures >= (error.kind === "network" ? networkAttempts : MAX_ATTEMPTS)) throw error;
       const waitMs = error.waitMs ?? backoffMs * 2 ** (failures - 1);
       // Waiting longer than a person would is no service; neither is asking again before the server wants to hear.
       if (waitMs > maxWaitMs) throw error;

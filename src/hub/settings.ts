@@ -39,7 +39,7 @@ export interface HubTiming {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const DEFAULT_ENDPOINT = "https://huggingface.co";
-const DEFAULT_TIMING: HubTiming = { stallMs: 30_000, backoffMs: 1000, maxWaitMs: 300_000 };
+const DEFAULT_TIMING: HubTiming = { stallMs: 30_000, backoffMs: 500, maxWaitMs: 300_000 };
 
 /**
  * The settings that the environment gives; `offline` true adds to what it says.

@@ -440,6 +440,8 @@ describe("access", () => {
       /has no branch, tag or commit "v2"\. It has: main, v1\.0\./,
     );
     expect(await failureOf(pullModel(`org/tiny@${"a".repeat(40)}`))).toContain("no branch, tag or commit");
+    hub.inject(refuse("/revision/v9", 404));
+    expect(await failureOf(pullModel("org/tiny@v9"))).toContain('has no model org/tiny, or none with a revision "v9".');
   });
 
   it("that is forbidden says what the token has to allow", async () => {
