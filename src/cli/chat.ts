@@ -16,7 +16,7 @@ import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOptio
 
 const HELP = `Usage: aha chat DIR [--prompt TEXT] [options]
 
-Talks to the model in DIR (a model directory, or the directory of a run). Where the checkpoint has a chat template this
+Talks to the model in DIR (a model directory, the directory of a run, or ORG/NAME[@REVISION] on the Hub). Where the checkpoint has a chat template this
 is a conversation; where it has none the model continues your text, in which \\n stands for a line break. Without
 --prompt it reads from the keyboard, until Ctrl-D (/new forgets what was said); piped in, every line is a prompt of its
 own and gets one answer.

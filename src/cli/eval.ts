@@ -22,7 +22,7 @@ const DEFAULT_MAX_TOKENS = 512;
 const HELP = `Usage: aha eval DIR [--task NAME] [options]
 
 Samples answers to held-out problems from the model in DIR and reports how many are solved, with a 95 % interval. DIR is
-a model directory in the Hugging Face layout, or the directory of a run: then the task, the number of problems, the
+a model directory in the Hugging Face layout, ORG/NAME[@REVISION] on the Hub, or the directory of a run: then the task, the number of problems, the
 length limit and the seed are those of its recipe, and the solve rate is the one that its summary ends with.
 
 Options

@@ -11,7 +11,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { HubError, RunInterrupted } from "../errors.ts";
+import { AhaError, HubError, RunInterrupted } from "../errors.ts";
 import { makeFolder, RepositoryCache } from "./cache.ts";
 import { requireCached, snapshotWithoutList } from "./cached-snapshot.ts";
 import { downloadBlob } from "./download.ts";
@@ -97,7 +97,7 @@ export async function pull(reference: HubReference, options: PullOptions): Promi
     await downloadAll(missing, commit, cache, context, options);
   }
   // Only a commit whose files are all here becomes what an offline user gets for the branch.
-  if (isCurrent) await cache.writeRef(reference.revision ?? DEFAULT_REVISION, commit);
+  if (isCurrent) await remember(() => cache.writeRef(reference.revision ?? DEFAULT_REVISION, commit));
   return { ...result, files: wanted, downloadedBytes: sumOf(missing) };
 }
 
@@ -153,12 +153,21 @@ async function listOf(
   if (cached !== undefined || context.settings.offline || failure !== undefined) return { listed: cached, failure };
   try {
     const listed = await listFiles(context, commit);
-    await cache.writeTree(commit, listed);
+    await remember(() => cache.writeTree(commit, listed));
     return { listed, failure: undefined };
   } catch (error) {
     if (!(error instanceof HubFailure) || !error.transient) throw error;
     if ((await cache.snapshotPaths(commit)).length === 0) throw error;
     return { listed: undefined, failure: error };
+  }
+}
+
+/** Writes what saves a request next time. A cache that is shared may not be writable: then it is asked again. */
+async function remember(write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!(error instanceof AhaError)) throw error;
   }
 }
 

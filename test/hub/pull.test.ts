@@ -548,6 +548,22 @@ describe("a stop by the user", () => {
   });
 });
 
+describe("a cache that cannot be written", () => {
+  it("is used where it has everything, and named where it has not", async () => {
+    hub.put("org/tiny", MODEL);
+    const { directory } = await pullModel("org/tiny");
+    const folder = join(cache, "models--org--tiny");
+    for (const name of ["refs", "trees"]) {
+      rmSync(join(folder, name), { recursive: true });
+      writeFileSync(join(folder, name), "no folder");
+    }
+    expect((await pullModel("org/tiny")).directory).toBe(directory);
+    rmSync(join(folder, "blobs"), { recursive: true });
+    writeFileSync(join(folder, "blobs"), "no folder");
+    expect(String(await pullModel("org/tiny").catch((error: unknown) => error))).toMatch(/Cannot write .*blobs: /);
+  });
+});
+
 describe("two downloads of one model at once", () => {
   it("both end with the whole model and leave nothing unfinished", async () => {
     hub.put("org/tiny", MODEL);

@@ -80,7 +80,7 @@ describe("aha model init", () => {
   });
 
   it.each<[string[], RegExp]>([
-    [[], /takes a subcommand \(init, info, score\)/],
+    [[], /takes a subcommand \(init, info, score, pull, push\)/],
     [["inot"], /Did you mean init/],
     [["init"], /either --preset NAME or --config FILE/],
     [["init", "--preset", "tiny", "--config", "x"], /either --preset NAME or --config FILE/],
