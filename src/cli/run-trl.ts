@@ -16,7 +16,7 @@ import { fitToModel } from "../recipe/trl/fit.ts";
 import type { TextFile } from "../recipe/trl/launcher.ts";
 import { MAX_RECIPE_BYTES } from "../recipe/yaml.ts";
 import type { CommandContext } from "./command.ts";
-import { findModel } from "./model-directory.ts";
+import { openModel } from "./model-directory.ts";
 import { wholeNumberOption } from "./parse-options.ts";
 import { trlText } from "./trl-text.ts";
 
@@ -89,7 +89,8 @@ export async function openTrlRecipe(
 ): Promise<OpenedTrlRecipe> {
   const file = await readYaml(path);
   const launcher = values.accelerate === undefined ? undefined : await readYaml(values.accelerate);
-  const model = values.model === undefined ? undefined : resolve(findModel(values.model).modelDirectory);
+  const model =
+    values.model === undefined ? undefined : resolve((await openModel(values.model, terminal.context)).modelDirectory);
   const processes = values["num-processes"];
   const converted = await convertTrl(
     file,
