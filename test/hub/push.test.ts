@@ -9,7 +9,8 @@ import { pushModel } from "../../src/hub/push.ts";
 import { hubSettings } from "../../src/hub/settings.ts";
 import { recordedConsole } from "../cli/console.ts";
 import { randomModel } from "../eval/models.ts";
-import { HubServer, refuse, sha256 } from "./hub-server.ts";
+import { refuse } from "./hub-faults.ts";
+import { HubServer, sha256 } from "./hub-server.ts";
 
 let hub: HubServer;
 let root: string;
