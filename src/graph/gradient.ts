@@ -16,9 +16,17 @@ export function gradients(loss: Tensor, withRespectTo: readonly Tensor[]): (Tens
   if (loss.dtype !== "float32" || loss.shape.length !== 0) {
     throw new GraphError(`gradients are taken of a float32 scalar, not of ${loss.dtype} ${showShape(loss.shape)}`);
   }
-  const order = nodesUpTo(loss);
+  return pullBack(new Map([[loss, loss.graph.scalar(1)]]), withRespectTo);
+}
+
+/**
+ * Σ_y gᵧ · dy/dw for each `w`: the adjoints g of the tensors y, given by `seeds` in the shape of each, carried back to `w`.
+ * For a loss whose derivative with respect to y was found by other means. Undefined and errors as in `gradients`.
+ */
+export function pullBack(seeds: ReadonlyMap<Tensor, Tensor>, withRespectTo: readonly Tensor[]): (Tensor | undefined)[] {
+  const order = nodesUpTo(...seeds.keys());
   const needed = markNeeded(order, withRespectTo);
-  const adjoints = new Map<Tensor, Tensor>([[loss, loss.graph.scalar(1)]]);
+  const adjoints = new Map<Tensor, Tensor>(seeds);
 
   for (const node of order.reverse()) {
     const outputGradients = node.outputs.map((output) => adjoints.get(output));

@@ -10,7 +10,15 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { GraphError } from "../errors.ts";
 import { type Dim, type Shape, showShape } from "./dim.ts";
-import { type ConstantData, type DType, type Graph, nodesUpTo, type Tensor, type TensorType } from "./tensor.ts";
+import {
+  type ConstantData,
+  type DType,
+  type Graph,
+  type GraphNode,
+  nodesUpTo,
+  type Tensor,
+  type TensorType,
+} from "./tensor.ts";
 
 const IR_VERSION = 10;
 const OPSET_VERSION = 21;
@@ -19,14 +27,21 @@ const MICROSOFT = "com.microsoft";
 /** TensorProto.DataType of each dtype. */
 export const ONNX_DTYPE: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
 
-export type Attribute = number | bigint | string | readonly number[];
+export type Attribute = number | bigint | string | readonly number[] | Subgraph;
+
+/** The body of a control-flow node: made by `Emitter.subgraph`, and an attribute of the node that runs it. */
+export interface Subgraph {
+  readonly nodes: readonly OnnxNode[];
+  readonly inputs: readonly Named[];
+  readonly outputs: readonly Named[];
+}
 
 interface OnnxNode {
   readonly type: string;
   readonly domain: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** A number is a float attribute, a bigint an integer, a list of numbers a list of integers. */
+  /** A number is a float attribute, a bigint an integer, a list of numbers a list of integers, a subgraph a graph. */
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
@@ -42,6 +57,14 @@ export interface Emitter {
   constant(data: ConstantData, shape: readonly number[]): string;
   /** The name of a one-dimensional int64 tensor with the value of each dimension. */
   shape(dims: Shape): string;
+  /**
+   * A body with inputs of these types: `build` gets an emitter of the body's nodes and the names of the inputs, and
+   * returns what the body results in, by name. A body's nodes may read every name of the graph around it.
+   */
+  subgraph(
+    inputs: readonly TensorType[],
+    build: (body: Emitter, inputs: readonly string[]) => readonly (TensorType & { readonly name: string })[],
+  ): Subgraph;
 }
 
 /** An ONNX model and what its caller must feed and may fetch. */
@@ -60,13 +83,67 @@ export interface LoweredGraph {
  */
 export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tensor>>): LoweredGraph {
   const nodes: OnnxNode[] = [];
-  const constants = new Map<string, { name: string; data: ConstantData; shape: readonly number[] }>();
-  const shapeInputs = new Map<string, { name: string; dims: readonly Dim[] }>();
-  let counter = 0;
+  const writer = new ModelNames();
+  const emit = emitter(nodes, writer);
 
+  const names = new Map<Tensor, string>();
+  const order = nodesUpTo(...Object.values(outputs));
+  lowerNodes(emit, order, names);
+  for (const [name, tensor] of Object.entries(outputs)) {
+    if (graph.inputs.some((input) => input.name === name)) {
+      throw new GraphError(`an output is named ${name}, which is an input: a model has one name for one tensor`);
+    }
+    nodes.push({ type: "Identity", domain: "", inputs: [names.get(tensor)!], outputs: [name], attributes: {} });
+  }
+
+  const used = new Set(order);
+  const inputs = graph.inputs.filter(({ tensor }) => used.has(tensor.node));
+  const outputTypes = Object.entries(outputs).map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+  const shapes = [...writer.shapeInputs.values()];
+  const modelInputs = [
+    ...inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    ...shapes.map(({ name, dims }) => ({ name, dtype: "int64" as const, shape: [dims.length] })),
+  ];
+  const model = writeModel(nodes, modelInputs, outputTypes, [...writer.constants.values()]);
+  return {
+    model,
+    inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    outputs: outputTypes,
+    shapeInputs: shapes,
+  };
+}
+
+/** Adds the ONNX nodes of `nodes`, operands before their users, and enters the names of their outputs into `names`. */
+export function lowerNodes(emit: Emitter, nodes: readonly GraphNode[], names: Map<Tensor, string>): void {
+  for (const node of nodes) {
+    const inputs = node.inputs.map((input) => names.get(input)!);
+    const lowered = node.operation.lower(emit, inputs, node);
+    if (lowered.length !== node.outputs.length) {
+      throw new GraphError(`${node.operation.name} lowers to ${lowered.length} outputs of ${node.outputs.length}`);
+    }
+    node.outputs.forEach((output, i) => {
+      names.set(output, lowered[i]!);
+    });
+  }
+}
+
+/** What a model and the bodies in it share: one space of names, the constants and the run-time shapes. */
+class ModelNames {
+  readonly constants = new Map<string, Constant>();
+  readonly shapeInputs = new Map<string, { name: string; dims: readonly Dim[] }>();
+  #counter = 0;
+
+  fresh(): string {
+    return `%${this.#counter++}`;
+  }
+}
+
+/** An emitter that adds to `nodes`. */
+function emitter(nodes: OnnxNode[], model: ModelNames): Emitter {
+  const { constants, shapeInputs } = model;
   const emit: Emitter = {
     node(type, inputs, { outputs: count = 1, microsoft = false, attributes = {} } = {}) {
-      const names = Array.from({ length: count }, () => `%${counter++}`);
+      const names = Array.from({ length: count }, () => model.fresh());
       nodes.push({ type, domain: microsoft ? MICROSOFT : "", inputs, outputs: names, attributes });
       return names;
     },
@@ -91,42 +168,17 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
       }
       return known.name;
     },
+    subgraph(types, build) {
+      const inputs = types.map(({ dtype, shape }) => ({ dtype, shape, name: model.fresh() }));
+      const inner: OnnxNode[] = [];
+      const outputs = build(
+        emitter(inner, model),
+        inputs.map(({ name }) => name),
+      );
+      return { nodes: inner, inputs, outputs };
+    },
   };
-
-  const names = new Map<Tensor, string>();
-  const order = nodesUpTo(...Object.values(outputs));
-  for (const node of order) {
-    const inputs = node.inputs.map((input) => names.get(input)!);
-    const lowered = node.operation.lower(emit, inputs, node);
-    if (lowered.length !== node.outputs.length) {
-      throw new GraphError(`${node.operation.name} lowers to ${lowered.length} outputs of ${node.outputs.length}`);
-    }
-    node.outputs.forEach((output, i) => {
-      names.set(output, lowered[i]!);
-    });
-  }
-  for (const [name, tensor] of Object.entries(outputs)) {
-    if (graph.inputs.some((input) => input.name === name)) {
-      throw new GraphError(`an output is named ${name}, which is an input: a model has one name for one tensor`);
-    }
-    nodes.push({ type: "Identity", domain: "", inputs: [names.get(tensor)!], outputs: [name], attributes: {} });
-  }
-
-  const used = new Set(order);
-  const inputs = graph.inputs.filter(({ tensor }) => used.has(tensor.node));
-  const outputTypes = Object.entries(outputs).map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
-  const shapes = [...shapeInputs.values()];
-  const modelInputs = [
-    ...inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
-    ...shapes.map(({ name, dims }) => ({ name, dtype: "int64" as const, shape: [dims.length] })),
-  ];
-  const model = writeModel(nodes, modelInputs, outputTypes, [...constants.values()]);
-  return {
-    model,
-    inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
-    outputs: outputTypes,
-    shapeInputs: shapes,
-  };
+  return emit;
 }
 
 // Field numbers below are those of onnx.proto3.
@@ -153,13 +205,7 @@ function writeModel(
   const w = new BinaryWriter();
   integer(w, 1, IR_VERSION);
   text(w, 2, "aha");
-  message(w, 7, () => {
-    for (const node of nodes) message(w, 1, () => writeNode(w, node));
-    text(w, 2, "graph");
-    for (const constant of constants) message(w, 5, () => writeConstant(w, constant));
-    for (const input of inputs) message(w, 11, () => writeValueInfo(w, input));
-    for (const output of outputs) message(w, 12, () => writeValueInfo(w, output));
-  });
+  message(w, 7, () => writeGraph(w, "graph", { nodes, inputs, outputs }, constants));
   for (const [domain, version] of [
     ["", OPSET_VERSION],
     [MICROSOFT, 1],
@@ -170,6 +216,14 @@ function writeModel(
     });
   }
   return w.finish();
+}
+
+function writeGraph(w: BinaryWriter, name: string, graph: Subgraph, constants: readonly Constant[] = []): void {
+  for (const node of graph.nodes) message(w, 1, () => writeNode(w, node));
+  text(w, 2, name);
+  for (const constant of constants) message(w, 5, () => writeConstant(w, constant));
+  for (const input of graph.inputs) message(w, 11, () => writeValueInfo(w, input));
+  for (const output of graph.outputs) message(w, 12, () => writeValueInfo(w, output));
 }
 
 function writeNode(w: BinaryWriter, node: OnnxNode): void {
@@ -188,6 +242,9 @@ function writeNode(w: BinaryWriter, node: OnnxNode): void {
       } else if (typeof value === "string") {
         text(w, 4, value);
         integer(w, 20, 3);
+      } else if ("nodes" in value) {
+        message(w, 6, () => writeGraph(w, name, value));
+        integer(w, 20, 5);
       } else {
         for (const element of value) integer(w, 8, element);
         integer(w, 20, 7);

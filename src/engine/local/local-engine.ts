@@ -30,13 +30,11 @@ import { Turns } from "../turns.ts";
 import { loadEngineState, type SetName, saveEngineState } from "./engine-state.ts";
 import { requireAdam, requireData, requireLoss, requireSampling, requireTemperature } from "./requests.ts";
 import { Sampler, type SamplerLimits } from "./sampler.ts";
-import { SequenceRunner } from "./sequence-runner.ts";
+import { type SequenceLimits, SequenceRunner } from "./sequence-runner.ts";
 import { OptimizerState, Weights } from "./weights.ts";
 
-export interface LocalEngineLimits extends SamplerLimits {
-  /** Token positions of a micro-batch in scoring and training. */
-  readonly microBatchTokens: number;
-}
+/** How much memory sampling, scoring and training take. */
+export interface LocalEngineLimits extends SamplerLimits, SequenceLimits {}
 
 export class LocalEngine implements Engine {
   readonly info: EngineInfo;
@@ -56,7 +54,7 @@ export class LocalEngine implements Engine {
     this.#config = config;
     this.#weights = new Weights(runtime, config, values);
     this.#sampler = new Sampler(runtime, config, limits);
-    this.#sequences = new SequenceRunner(runtime, config, limits.microBatchTokens);
+    this.#sequences = new SequenceRunner(runtime, config, limits);
     this.info = {
       name: `local (cpu, ${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"})`,
       vocabSize: config.vocabSize,

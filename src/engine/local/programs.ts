@@ -13,19 +13,17 @@
  */
 
 import { type Dim, dimMultiply, type Shape, shapeSize } from "../../graph/dim.ts";
-import { gradients } from "../../graph/gradient.ts";
 import { attention, cachedAttention } from "../../graph/ops/attention.ts";
-import { expand, sum } from "../../graph/ops/broadcast.ts";
-import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
-import { gatherRows, pickLast, repeatRows } from "../../graph/ops/index.ts";
+import { expand } from "../../graph/ops/broadcast.ts";
+import { multiply } from "../../graph/ops/elementwise.ts";
+import { gatherRows, repeatRows } from "../../graph/ops/index.ts";
 import { concat, split } from "../../graph/ops/join.ts";
-import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { reshape, transpose } from "../../graph/ops/shape.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import { lossInputs, tokenLoss } from "../../losses/token-losses.ts";
 import { type Attend, type DecoderTokens, decoderHidden, decoderLogits, parameterInputs } from "../../model/decoder.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
+import { chunkedCompletions, wholeCompletions } from "./completion-loss.ts";
 
 /** A graph and the tensors that are fetched from it, by name. */
 export interface ProgramGraph {
@@ -84,11 +82,11 @@ const COMPLETION_TOKENS: Dim = "C*S";
 /**
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
- * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `targets` [S·C], `inverseTemperature`. Outputs: `logprobs`, `entropies` [S·C].
- *
- * With a loss also `weights` [S·C] and what the loss reads, each [S·C]; outputs `loss` and each parameter's gradient.
+ * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, and per token those of `completion-loss.ts`, which
+ * has the logits whole or in chunks. Outputs: `logprobs` and `entropies` per token; with a loss also `loss` and each
+ * parameter's gradient.
  */
-export function sequenceGraph(config: ModelConfig, loss: LossSpec | null): ProgramGraph {
+export function sequenceGraph(config: ModelConfig, loss: LossSpec | null, { chunked = false } = {}): ProgramGraph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, config);
   const promptBias = graph.input("promptBias", "float32", ["R", "P"]);
@@ -97,7 +95,6 @@ export function sequenceGraph(config: ModelConfig, loss: LossSpec | null): Progr
   const promptOf = graph.input("promptOf", "int64", ["S"]);
   const membership = graph.input("membership", "float32", ["S", "R"]);
   const tokens = tokenInputs(graph, config, ["C*S+P*R"]);
-  const perToken = (name: string) => graph.input(name, "float32", [COMPLETION_TOKENS]);
 
   const attend = sharedPromptAttention(config, {
     promptBias,
@@ -108,22 +105,17 @@ export function sequenceGraph(config: ModelConfig, loss: LossSpec | null): Progr
   });
   const hidden = split(decoderHidden(config, parameters, tokens, attend), 0, [PROMPT_TOKENS, COMPLETION_TOKENS])[1]!;
   const inverseTemperature = graph.input("inverseTemperature", "float32", []);
-  const logits = multiply(decoderLogits(config, parameters, hidden), inverseTemperature); // [S·C, V]
-  const normalizer = logSumExp(logits); // [S·C, 1]
-  const targets = graph.input("targets", "int64", [COMPLETION_TOKENS]);
-  const logprobs = subtract(pickLast(logits, targets), reshape(normalizer, [COMPLETION_TOKENS]));
-  // H = ln Z − Σ p·z; for metrics only.
-  const meanLogit = sum(multiply(softmax(stopGradient(logits)), stopGradient(logits)), [-1], true);
-  const entropies = reshape(subtract(stopGradient(normalizer), meanLogit), [COMPLETION_TOKENS]);
-  if (!loss) return { graph, outputs: { logprobs, entropies } };
-
-  const inputs = new Map(lossInputs(loss).map((name) => [name, perToken(name)]));
-  const terms = tokenLoss(loss, logprobs, (name) => inputs.get(name)!);
-  const total = sum(multiply(terms, perToken("weights")));
-  const outputs: Record<string, Tensor> = { logprobs, entropies, loss: total };
-  const names = [...parameters.keys()];
-  gradients(total, [...parameters.values()]).forEach((gradient, i) => {
-    outputs[gradientName(names[i]!)] = gradient!;
+  const { logprobs, entropies, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
+    graph,
+    hidden,
+    logitsOf: (rows) => multiply(decoderLogits(config, parameters, rows), inverseTemperature),
+    loss,
+    trained: [...parameters.values()],
+  });
+  const outputs: Record<string, Tensor> = { logprobs, entropies };
+  if (total) outputs.loss = total;
+  [...parameters.keys()].forEach((name, i) => {
+    if (gradients[i]) outputs[gradientName(name)] = gradients[i];
   });
   return { graph, outputs };
 }

@@ -13,41 +13,53 @@ import type { DeviceTensor, Program, Runtime } from "../../runtime/runtime.ts";
 import type { Datum, ForwardBackwardResult, ForwardResult, ScoreDatum } from "../engine.ts";
 import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
 import { gradientName, sequenceGraph } from "./programs.ts";
+import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
 
 /** Added to the score of a position that must not be attended to: its probability is exactly 0 in f32. */
 const MASKED = -1e9;
 
+/** What bounds the memory of a run; results do not depend on it beyond rounding. */
+export interface SequenceLimits {
+  /** Token positions of a micro-batch. */
+  readonly microBatchTokens: number;
+  /** Completion tokens that have their logits in memory at once; by default as many as fit into 64 MiB. */
+  readonly logitChunkTokens?: number;
+}
+
+/** Bytes of logits that are in memory at once, where nothing else was asked for. */
+const LOGIT_BYTES = 64 * 2 ** 20;
+
+/** One call: what the program computes, what it is fed, and what becomes of its results. */
+interface SequenceJob {
+  readonly weights: Weights;
+  readonly data: readonly (ScoreDatum & Partial<Datum>)[];
+  readonly temperature: number;
+  readonly loss: LossSpec | null;
+  /** Where outputs go that have memory of their own. */
+  readonly fetches?: ReadonlyMap<string, DeviceTensor>;
+  /** Called after each micro-batch, while its results are there. */
+  readonly onBatch?: (results: ReadonlyMap<string, DeviceTensor>) => void;
+}
+
 export class SequenceRunner {
   readonly #runtime: Runtime;
   readonly #config: ModelConfig;
   readonly #budgetTokens: number;
-  /** Compiled programs by loss (as JSON; `null` scores). */
+  readonly #chunkTokens: number;
+  /** Compiled programs by loss and by whether logits are whole (as JSON; the loss `null` scores). */
   readonly #programs = new Map<string, Program>();
 
-  /** `budgetTokens`: token positions of a micro-batch; decides memory and cache locality, not results. */
-  constructor(runtime: Runtime, config: ModelConfig, budgetTokens: number) {
+  constructor(runtime: Runtime, config: ModelConfig, limits: SequenceLimits) {
     this.#runtime = runtime;
     this.#config = config;
-    this.#budgetTokens = budgetTokens;
+    this.#budgetTokens = limits.microBatchTokens;
+    this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(LOGIT_BYTES / (4 * config.vocabSize)));
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
-  async score(weights: Weights, data: readonly ScoreDatum[], temperature: number): Promise<ForwardResult> {
-    const results = emptyResults(data);
-    const program = this.#program(null);
-    for (const batch of planMicroBatches(data, this.#budgetTokens)) {
-      const scope = new NativeScope();
-      try {
-        const inputs = this.#layOut(batch, data, temperature, scope);
-        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs])));
-        await call.run();
-        scatter(batch, call.results, results);
-      } finally {
-        scope.dispose();
-      }
-    }
-    return results;
+  score(weights: Weights, data: readonly ScoreDatum[], temperature: number): Promise<ForwardResult> {
+    return this.#run({ weights, data, temperature, loss: null });
   }
 
   /** Adds the gradient of Σ weight · term to `state` and returns the loss and what `score` returns. */
@@ -57,27 +69,15 @@ export class SequenceRunner {
     data: readonly Datum[],
     loss: LossSpec,
   ): Promise<ForwardBackwardResult> {
-    const columns = ["weights", ...lossInputs(loss)] as const;
-    for (const name of columns) requirePerToken(data, name);
-    const results = emptyResults(data);
-    const program = this.#program(loss);
+    for (const name of lossColumns(loss)) requirePerToken(data, name);
     const temperature = loss.name === "cross_entropy" ? 1 : loss.temperature;
-    const outputs = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
+    const fetches = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
-    for (const batch of planMicroBatches(data, this.#budgetTokens)) {
-      const scope = new NativeScope();
-      try {
-        const inputs = this.#layOut(batch, data, temperature, scope);
-        for (const name of columns) inputs.set(name, this.#perToken(batch, data, name, scope));
-        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), outputs));
-        await call.run();
-        state.accumulate();
-        total += call.results.get("loss")!.data[0] as number;
-        scatter(batch, call.results, results);
-      } finally {
-        scope.dispose();
-      }
-    }
+    const onBatch = (results: ReadonlyMap<string, DeviceTensor>) => {
+      state.accumulate();
+      total += results.get("loss")!.data[0] as number;
+    };
+    const results = await this.#run({ weights, data, temperature, loss, fetches, onBatch });
     return { ...results, loss: total };
   }
 
@@ -86,12 +86,46 @@ export class SequenceRunner {
     this.#programs.clear();
   }
 
-  #program(loss: LossSpec | null): Program {
+  /** Runs a job over its micro-batches. */
+  async #run({ weights, data, temperature, loss, fetches, onBatch }: SequenceJob): Promise<ForwardResult> {
+    const results = emptyResults(data);
+    for (const batch of planMicroBatches(data, this.#budgetTokens)) {
+      const scope = new NativeScope();
+      try {
+        const layout = this.#tokenLayout(batch, data);
+        const program = this.#program(loss, layout.chunks !== undefined);
+        const inputs = this.#layOut(batch, data, temperature, layout, scope);
+        for (const name of loss ? lossColumns(loss) : []) {
+          inputs.set(name, this.#perToken(batch, data, name, layout, scope));
+        }
+        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches));
+        await call.run();
+        onBatch?.(call.results);
+        scatter(batch, layout, call.results, results);
+      } finally {
+        scope.dispose();
+      }
+    }
+    return results;
+  }
+
+  /**
+   * Logits are whole where the budget keeps them small in every batch; a sequence that exceeds it alone has them in chunks
+   * all the same. One program for all batches, because each compiled program keeps the memory that its largest run took.
+   */
+  #tokenLayout(batch: MicroBatch, data: readonly ScoreDatum[]): TokenLayout {
+    const padded = paddedLayout(batch);
+    if (Math.max(padded.dims[0]!, this.#budgetTokens) <= this.#chunkTokens) return padded;
+    const lengths = batch.sequences.map(({ datum }) => data[datum]!.completionTokens.length);
+    return chunkedLayout(batch, lengths, this.#chunkTokens);
+  }
+
+  #program(loss: LossSpec | null, chunked: boolean): Program {
     // Temperature is an input, so it does not make a program of its own.
-    const key = JSON.stringify(loss && { ...loss, temperature: undefined });
+    const key = JSON.stringify([chunked, loss && { ...loss, temperature: undefined }]);
     let program = this.#programs.get(key);
     if (!program) {
-      const { graph, outputs } = sequenceGraph(this.#config, loss);
+      const { graph, outputs } = sequenceGraph(this.#config, loss, { chunked });
       program = this.#runtime.compile(graph, outputs);
       this.#programs.set(key, program);
     }
@@ -103,6 +137,7 @@ export class SequenceRunner {
     batch: MicroBatch,
     data: readonly ScoreDatum[],
     temperature: number,
+    layout: TokenLayout,
     scope: NativeScope,
   ): Map<string, DeviceTensor> {
     const { promptLength: P, completionLength: C, promptRows, sequences } = batch;
@@ -112,7 +147,7 @@ export class SequenceRunner {
     const positions = new BigInt64Array(R * P + S * C);
     const promptBias = new Float32Array(R * P).fill(MASKED);
     const membership = new Float32Array(S * R);
-    const targets = new BigInt64Array(S * C);
+    const targets = new BigInt64Array(sizeOf(layout));
     let positionCount = P;
 
     promptRows.forEach((datum, row) => {
@@ -132,7 +167,7 @@ export class SequenceRunner {
       for (let t = 0; t < completionTokens.length; t++) {
         const input = t === 0 ? promptTokens[first]! : completionTokens[t - 1]!;
         ids[R * P + s * C + t] = BigInt(input);
-        targets[s * C + t] = BigInt(completionTokens[t]!);
+        targets[layout.starts[s]! + t] = BigInt(completionTokens[t]!);
       }
     });
     const tables = rotaryTables(this.#config, positionCount);
@@ -140,7 +175,7 @@ export class SequenceRunner {
     const promptOf = BigInt64Array.from(sequences, ({ promptRow }) => BigInt(promptRow));
     const filled = (dims: readonly number[], values: Float32Array | BigInt64Array) =>
       scope.hold(this.#filled(dims, values));
-    return new Map([
+    const inputs = new Map([
       ["ids", filled([ids.length], ids)],
       ["positions", filled([positions.length], positions)],
       ["cos", filled([positionCount, half], tables.cos)],
@@ -150,23 +185,29 @@ export class SequenceRunner {
       ["completionCausal", filled([C, C], causalMask(C))],
       ["promptOf", filled([S], promptOf)],
       ["membership", filled([S, R], membership)],
-      ["targets", filled([S * C], targets)],
+      ["targets", filled(layout.dims, targets)],
       ["inverseTemperature", filled([], Float32Array.of(1 / temperature))],
     ]);
+    if (layout.chunks) {
+      inputs.set("logitRows", filled(layout.dims, layout.chunks.rows));
+      inputs.set("logitPlaces", filled([S * C], layout.chunks.places));
+    }
+    return inputs;
   }
 
-  /** Per-token loss data in the layout of the batch, 0 at padding. */
+  /** Per-token loss data in the layout of the batch. */
   #perToken(
-    { completionLength: C, sequences }: MicroBatch,
-    data: readonly Datum[],
-    name: PerTokenName,
+    { sequences }: MicroBatch,
+    data: SequenceJob["data"],
+    name: LossColumn,
+    layout: TokenLayout,
     scope: NativeScope,
   ): DeviceTensor {
-    const values = new Float32Array(sequences.length * C);
+    const values = new Float32Array(sizeOf(layout)).fill(PADDING[name]);
     sequences.forEach(({ datum }, s) => {
-      values.set(data[datum]![name]!, s * C);
+      values.set(data[datum]![name]!, layout.starts[s]!);
     });
-    return scope.hold(this.#filled([values.length], values));
+    return scope.hold(this.#filled(layout.dims, values));
   }
 
   /** A tensor with these values, in memory that the runtime can read. */
@@ -178,10 +219,30 @@ export class SequenceRunner {
   }
 }
 
-type PerTokenName = "weights" | LossInputName;
+type LossColumn = "weights" | LossInputName;
+
+/**
+ * What a loss reads where there is no token. Weight 0 takes the term and its gradient out, if they are finite, which they
+ * are with these values whatever the log-probability of the token 0 is there: no ratio is above 1, exp(ref − policy) is 0.
+ */
+const PADDING: Readonly<Record<LossColumn, number>> = {
+  weights: 0,
+  advantages: 0,
+  samplerLogprobs: 0,
+  refLogprobs: MASKED,
+};
+
+/** The columns of a datum that a loss reads. */
+function lossColumns(loss: LossSpec): readonly LossColumn[] {
+  return ["weights", ...lossInputs(loss)];
+}
+
+function sizeOf({ dims }: TokenLayout): number {
+  return dims.reduce((product, size) => product * size, 1);
+}
 
 /** Throws EngineError unless every datum has this column, with one value for each completion token. */
-function requirePerToken(data: readonly Datum[], name: PerTokenName): void {
+function requirePerToken(data: readonly Datum[], name: LossColumn): void {
   data.forEach(({ completionTokens: { length }, ...columns }, datum) => {
     const own = columns[name];
     if (own?.length === length) return;
@@ -203,7 +264,8 @@ function emptyResults(data: readonly ScoreDatum[]): { logprobs: Float32Array[]; 
 }
 
 function scatter(
-  { completionLength: C, sequences }: MicroBatch,
+  { sequences }: MicroBatch,
+  { starts }: TokenLayout,
   outputs: ReadonlyMap<string, DeviceTensor>,
   results: { logprobs: Float32Array[]; entropies: Float32Array[] },
 ): void {
@@ -211,7 +273,7 @@ function scatter(
     const values = outputs.get(name)!.data as Float32Array;
     sequences.forEach(({ datum }, s) => {
       const target = results[name][datum]!;
-      target.set(values.subarray(s * C, s * C + target.length));
+      target.set(values.subarray(starts[s]!, starts[s]! + target.length));
     });
   }
 }

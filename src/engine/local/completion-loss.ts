@@ -1,0 +1,123 @@
+/**
+ * From hidden states to what the engine returns for completion tokens: log-probabilities, entropies, the loss and its
+ * gradient. Two graphs of one mathematics:
+ *
+ * - whole: the logits [S·C, V] are one tensor, and its gradient another;
+ * - chunked, for a vocabulary with which they would not fit: a loop over J chunks of U tokens each. A token's loss reads
+ *   the logits of no other token, so a chunk's forward pass, loss and gradient are done together and the largest tensor
+ *   is [U, V] (Hsu et al., "Liger Kernel", arXiv:2410.10989, §3.2; its kernel is for cross-entropy, this loop for every
+ *   per-token loss). Nothing is computed twice. Chunks hold completion tokens only: no padding but what fills the last.
+ *
+ * A loss whose terms read several tokens of a sequence cannot be chunked so: it needs a first loop for log-probabilities
+ * and a second one, which computes the logits again, for the gradient.
+ */
+
+import { capturedBy, forEachChunk } from "../../graph/chunk-loop.ts";
+import type { Dim } from "../../graph/dim.ts";
+import { gradients, pullBack } from "../../graph/gradient.ts";
+import { sum } from "../../graph/ops/broadcast.ts";
+import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
+import { gatherRows, pickLast } from "../../graph/ops/index.ts";
+import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
+import { reshape } from "../../graph/ops/shape.ts";
+import { type Graph, nodesUpTo, type Tensor } from "../../graph/tensor.ts";
+import type { LossSpec } from "../../losses/loss-spec.ts";
+import { type LossInputName, lossInputs, tokenLoss } from "../../losses/token-losses.ts";
+
+/** What is known of each completion token besides its hidden state. */
+export type TokenInputName = "targets" | "weights" | LossInputName;
+
+/** The per-token inputs of a program: int64 `targets`, and with a loss `weights` and what the loss reads. */
+export function tokenInputNames(loss: LossSpec | null): readonly TokenInputName[] {
+  return loss ? ["targets", "weights", ...lossInputs(loss)] : ["targets"];
+}
+
+/** The last part of a sequence program. */
+export interface CompletionPart {
+  readonly graph: Graph;
+  /** Hidden states of completion positions, [S·C, H]. */
+  readonly hidden: Tensor;
+  /** Logits [n, V], temperature included, of hidden states [n, H]. */
+  readonly logitsOf: (hidden: Tensor) => Tensor;
+  readonly loss: LossSpec | null;
+  /** What the gradient of the loss is taken with respect to. */
+  readonly trained: readonly Tensor[];
+}
+
+/** `logprobs` and `entropies`, one for each token; with a loss also the scalar `total` and a gradient of each trained tensor. */
+export interface CompletionResults {
+  readonly logprobs: Tensor;
+  readonly entropies: Tensor;
+  readonly total?: Tensor;
+  readonly gradients: readonly Tensor[];
+}
+
+/** One tensor of logits. Adds the inputs of `tokenInputNames`, each [S·C] like the results. */
+export function wholeCompletions({ graph, hidden, logitsOf, loss, trained }: CompletionPart): CompletionResults {
+  const inputs = tokenInputs(graph, loss, [hidden.shape[0]!]);
+  const results = tokenResults(logitsOf(hidden), loss, inputs);
+  if (!results.total) return { ...results, gradients: [] };
+  return { ...results, gradients: gradients(results.total, trained) as Tensor[] };
+}
+
+/**
+ * J chunks of U tokens. Adds the inputs of `tokenInputNames`, each [J, U] like the results, `logitRows` [J, U] (the
+ * completion position, of S·C, of each token) and for a loss `logitPlaces` [S·C] (the place among the J·U of each
+ * position's token; for padding a place whose weight is 0, so that no gradient comes from there).
+ */
+export function chunkedCompletions({ graph, hidden, logitsOf, loss, trained }: CompletionPart): CompletionResults {
+  const operands = { rows: graph.input("logitRows", "int64", ["J", "U"]), ...tokenInputs(graph, loss, ["J", "U"]) };
+  /** Of what the logits are computed from besides the hidden states, what is trained or computed from it. */
+  let weights: readonly Tensor[] = [];
+  const loop = forEachChunk(operands, ({ rows, ...inputs }) => {
+    const chunk = gatherRows(hidden, rows!); // [U, H]
+    const { logprobs, entropies, total } = tokenResults(logitsOf(chunk), loss, inputs);
+    if (!total) return { stacked: { logprobs, entropies }, summed: {} };
+    weights = capturedBy([chunk], [total]).filter((tensor) => isComputedFrom(tensor, trained));
+    const [toChunk, ...toWeights] = gradients(total, [chunk, ...weights]) as [Tensor, ...Tensor[]];
+    const summed = Object.fromEntries(toWeights.map((gradient, i) => [`${i}`, gradient]));
+    return { stacked: { logprobs, entropies, total, toChunk }, summed };
+  });
+  const { logprobs, entropies, total, toChunk } = loop.stacked;
+  if (!total || !toChunk) return { logprobs: logprobs!, entropies: entropies!, gradients: [] };
+
+  const width = hidden.shape[1]!;
+  const places = graph.input("logitPlaces", "int64", [hidden.shape[0]!]);
+  const toHidden = gatherRows(reshape(toChunk, ["J*U", width]), places); // [S·C, H]
+  const seeds = new Map([[hidden, toHidden]]);
+  weights.forEach((tensor, i) => {
+    seeds.set(tensor, loop.summed[`${i}`]!);
+  });
+  const results = { logprobs: logprobs!, entropies: entropies!, total: sum(total) };
+  return { ...results, gradients: pullBack(seeds, trained) as Tensor[] };
+}
+
+type TokenInputs = Readonly<Record<string, Tensor>>;
+
+function tokenInputs(graph: Graph, loss: LossSpec | null, shape: readonly Dim[]): TokenInputs {
+  const dtype = (name: TokenInputName) => (name === "targets" ? "int64" : "float32");
+  return Object.fromEntries(tokenInputNames(loss).map((name) => [name, graph.input(name, dtype(name), shape)]));
+}
+
+/** Of n tokens with logits [n, V]: log-probabilities and entropies [n], and Σ weight · term. */
+function tokenResults(
+  logits: Tensor,
+  loss: LossSpec | null,
+  inputs: TokenInputs,
+): { readonly logprobs: Tensor; readonly entropies: Tensor; readonly total?: Tensor } {
+  const shape = logits.shape.slice(0, 1);
+  const normalizer = logSumExp(logits); // [n, 1]
+  const logprobs = subtract(pickLast(logits, inputs.targets!), reshape(normalizer, shape));
+  // H = ln Z − Σ p·z; for metrics only.
+  const meanLogit = sum(multiply(softmax(stopGradient(logits)), stopGradient(logits)), [-1], true);
+  const entropies = reshape(subtract(stopGradient(normalizer), meanLogit), shape);
+  if (!loss) return { logprobs, entropies };
+  const terms = tokenLoss(loss, logprobs, (name) => inputs[name]!);
+  return { logprobs, entropies, total: sum(multiply(terms, inputs.weights!)) };
+}
+
+/** True where `tensor` is one of `sources` or depends on one. */
+function isComputedFrom(tensor: Tensor, sources: readonly Tensor[]): boolean {
+  const nodes = new Set(nodesUpTo(tensor));
+  return sources.some(({ node }) => nodes.has(node));
+}
