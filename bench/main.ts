@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- grpo|sample|train|peers …`: speed and memory, measured on the real code paths.
+ * `npm run bench -- grpo|sample|train|memory|peers …`: speed and memory, measured on the real code paths.
  *
  * A figure is a median over repetitions after one that is not counted. Never measure while anything else runs, and
  * compare two programs in one run only: `peers` runs Aha and the Python peers in turn on one checkpoint.
@@ -8,6 +8,7 @@
 import { parseArgs } from "node:util";
 import { AhaError } from "../src/errors.ts";
 import { benchGrpo } from "./grpo.ts";
+import { benchMemory, benchMemoryPoint } from "./memory.ts";
 import { benchPeers } from "./peers.ts";
 import { benchSample } from "./sample.ts";
 import { benchTrain } from "./train.ts";
@@ -18,7 +19,9 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
           --prompts 8 --group 8 --tokens 128 --beta 0.001 --steps 4
   sample  sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
   train   forward, and forward + backward      --batch 64 --length 192 --repeat 3
-  peers   all three beside TRL, transformers and PyTorch, in turn, and the ratios
+  memory  peak memory of training over 1, 2 and 4 batches and ½, 1, 2 and 4 chunks of logits, and with whole logits;
+          memory-point measures one    --batch 64 --prompt 32 --tokens 128 --chunk 110 --repeat 3
+  peers   grpo, sample and train beside TRL, transformers and PyTorch, in turn, and the ratios
           --python PYTHON (with torch, transformers, trl, datasets, accelerate) [--rounds 3]
 
 Every name takes --threads N (2) and --seed N. A model: npm run aha -- model init --help.
@@ -39,6 +42,7 @@ function readArguments() {
         beta: { type: "string", default: "0.001" },
         steps: { type: "string", default: "4" },
         batch: { type: "string", default: "64" },
+        chunk: { type: "string", default: "110" },
         prompt: { type: "string", default: "32" },
         length: { type: "string", default: "192" },
         repeat: { type: "string", default: "3" },
@@ -66,6 +70,7 @@ export type BenchOptions = Readonly<Record<"model" | "python", string>> &
       | "beta"
       | "steps"
       | "batch"
+      | "chunk"
       | "prompt"
       | "length"
       | "repeat"
@@ -76,7 +81,14 @@ export type BenchOptions = Readonly<Record<"model" | "python", string>> &
     >
   >;
 
-const BENCHES = { grpo: benchGrpo, sample: benchSample, train: benchTrain, peers: benchPeers };
+const BENCHES = {
+  grpo: benchGrpo,
+  sample: benchSample,
+  train: benchTrain,
+  memory: benchMemory,
+  "memory-point": benchMemoryPoint,
+  peers: benchPeers,
+};
 
 function readOptions(): BenchOptions {
   if (!values.model) throw new AhaError("--model DIR is missing: a checkpoint in the Hugging Face layout");

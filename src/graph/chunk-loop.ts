@@ -47,7 +47,7 @@ export function forEachChunk(operands: Tensors, body: (chunk: Tensors) => ChunkR
   if (![...summed, ...stacked].every((result) => inside.has(result))) {
     throw new GraphError("forEachChunk: a result of the body does not depend on the chunk");
   }
-  const captured = readFromOutside(inner, inside);
+  const captured = [...new Set(inner.flatMap(({ inputs }) => inputs))].filter((input) => !inside.has(input));
   const zeros = summed.map(({ shape }) => expand(graph.scalar(0), shape));
 
   const operation: Operation = {
@@ -86,17 +86,6 @@ export function forEachChunk(operands: Tensors, body: (chunk: Tensors) => ChunkR
   const named = (of: Tensors, first: number) =>
     Object.fromEntries(Object.keys(of).map((name, i) => [name, outputs[first + i]!]));
   return { summed: named(results.summed, 0), stacked: named(results.stacked, summed.length) };
-}
-
-/** The tensors that do not depend on `sources` and from which, besides those, `results` are computed. */
-export function capturedBy(sources: readonly Tensor[], results: readonly Tensor[]): Tensor[] {
-  const inner = dependents(sources, results);
-  return readFromOutside(inner, new Set([...sources, ...inner.flatMap(({ outputs }) => outputs)]));
-}
-
-/** Operands of `nodes` that are not `inside`. */
-function readFromOutside(nodes: readonly GraphNode[], inside: ReadonlySet<Tensor>): Tensor[] {
-  return [...new Set(nodes.flatMap(({ inputs }) => inputs))].filter((input) => !inside.has(input));
 }
 
 /** Stands for one chunk of an operand inside of a body; the loop lowers it. */

@@ -54,7 +54,7 @@ export interface PreparedRecipe {
  */
 export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
-  const { threads } = recipe.engine;
+  const { threads, logitChunkTokens } = recipe.engine;
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
     : await modelDirectoryOf(path!);
@@ -65,7 +65,10 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
     readRows: readAllJsonl,
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
-  const engine = await createLocalEngine(modelDirectory, threads === undefined ? {} : { threads });
+  const engine = await createLocalEngine(modelDirectory, {
+    ...(threads !== undefined && { threads }),
+    ...(logitChunkTokens !== undefined && { logitChunkTokens }),
+  });
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
     const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));

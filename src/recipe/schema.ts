@@ -102,6 +102,11 @@ export const recipeSchema = z.strictObject({
   engine: z
     .strictObject({
       threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
+      logitChunkTokens: z
+        .int()
+        .min(1)
+        .optional()
+        .describe("completion tokens whose logits are in memory at once; as many as fit into 64 MiB if absent"),
     })
     .prefault({}),
   keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),

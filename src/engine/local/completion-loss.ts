@@ -12,7 +12,7 @@
  * and a second one, which computes the logits again, for the gradient.
  */
 
-import { capturedBy, forEachChunk } from "../../graph/chunk-loop.ts";
+import { forEachChunk } from "../../graph/chunk-loop.ts";
 import type { Dim } from "../../graph/dim.ts";
 import { gradients, pullBack } from "../../graph/gradient.ts";
 import { sum } from "../../graph/ops/broadcast.ts";
@@ -20,7 +20,7 @@ import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts
 import { gatherRows, pickLast } from "../../graph/ops/index.ts";
 import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { reshape } from "../../graph/ops/shape.ts";
-import { type Graph, nodesUpTo, type Tensor } from "../../graph/tensor.ts";
+import type { Graph, Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type LossInputName, lossInputs, tokenLoss } from "../../losses/token-losses.ts";
 
@@ -66,16 +66,16 @@ export function wholeCompletions({ graph, hidden, logitsOf, loss, trained }: Com
  * position's token; for padding a place whose weight is 0, so that no gradient comes from there).
  */
 export function chunkedCompletions({ graph, hidden, logitsOf, loss, trained }: CompletionPart): CompletionResults {
-  const operands = { rows: graph.input("logitRows", "int64", ["J", "U"]), ...tokenInputs(graph, loss, ["J", "U"]) };
-  /** Of what the logits are computed from besides the hidden states, what is trained or computed from it. */
-  let weights: readonly Tensor[] = [];
-  const loop = forEachChunk(operands, ({ rows, ...inputs }) => {
-    const chunk = gatherRows(hidden, rows!); // [U, H]
+  const rows = graph.input("logitRows", "int64", ["J", "U"]);
+  const operands = { states: gatherRows(hidden, rows), ...tokenInputs(graph, loss, ["J", "U"]) };
+  const loop = forEachChunk(operands, ({ states, ...inputs }) => {
+    const chunk = states!; // [U, H]
     const { logprobs, entropies, total } = tokenResults(logitsOf(chunk), loss, inputs);
     if (!total) return { stacked: { logprobs, entropies }, summed: {} };
-    weights = capturedBy([chunk], [total]).filter((tensor) => isComputedFrom(tensor, trained));
-    const [toChunk, ...toWeights] = gradients(total, [chunk, ...weights]) as [Tensor, ...Tensor[]];
-    const summed = Object.fromEntries(toWeights.map((gradient, i) => [`${i}`, gradient]));
+    // A chunk is a leaf here: these are the gradients of what is trained in the head alone.
+    const [toChunk, ...toTrained] = gradients(total, [chunk, ...trained]) as [Tensor, ...(Tensor | undefined)[]];
+    const ofHead = toTrained.flatMap((gradient, i) => (gradient ? [[`${i}`, gradient] as const] : []));
+    const summed = Object.fromEntries(ofHead);
     return { stacked: { logprobs, entropies, total, toChunk }, summed };
   });
   const { logprobs, entropies, total, toChunk } = loop.stacked;
@@ -85,9 +85,7 @@ export function chunkedCompletions({ graph, hidden, logitsOf, loss, trained }: C
   const places = graph.input("logitPlaces", "int64", [hidden.shape[0]!]);
   const toHidden = gatherRows(reshape(toChunk, ["J*U", width]), places); // [S·C, H]
   const seeds = new Map([[hidden, toHidden]]);
-  weights.forEach((tensor, i) => {
-    seeds.set(tensor, loop.summed[`${i}`]!);
-  });
+  for (const [i, gradient] of Object.entries(loop.summed)) seeds.set(trained[Number(i)]!, gradient);
   const results = { logprobs: logprobs!, entropies: entropies!, total: sum(total) };
   return { ...results, gradients: pullBack(seeds, trained) as Tensor[] };
 }
@@ -114,10 +112,4 @@ function tokenResults(
   if (!loss) return { logprobs, entropies };
   const terms = tokenLoss(loss, logprobs, (name) => inputs[name]!);
   return { logprobs, entropies, total: sum(multiply(terms, inputs.weights!)) };
-}
-
-/** True where `tensor` is one of `sources` or depends on one. */
-function isComputedFrom(tensor: Tensor, sources: readonly Tensor[]): boolean {
-  const nodes = new Set(nodesUpTo(tensor));
-  return sources.some(({ node }) => nodes.has(node));
 }

@@ -22,12 +22,16 @@ const DEFAULT_LIMITS = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2
  * An engine on this machine's CPU for a model in the Hugging Face layout. All engines of a process share one pool of
  * threads, so they are opened with the same number of them.
  *
- * @throws CheckpointError for a directory that is no model; EngineError for a number of threads that cannot be.
+ * @throws CheckpointError for a directory that is no model; EngineError for an option that cannot be.
  */
 export async function createLocalEngine(modelDirectory: string, options: LocalEngineOptions = {}): Promise<Engine> {
   const { threads = Math.min(8, availableParallelism()), ...limits } = options;
+  const { logitChunkTokens: chunk } = limits;
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     throw new EngineError(`Expected a whole number of threads from 1 to ${MAX_THREADS}, not ${threads}.`);
+  }
+  if (chunk !== undefined && !(Number.isSafeInteger(chunk) && chunk >= 1)) {
+    throw new EngineError(`Expected a whole number of at least 1 for logitChunkTokens, not ${chunk}.`);
   }
   const { config, values } = await loadModel(modelDirectory, { allocate: allocateFloats });
   return new LocalEngine(Runtime.open(threads), config, values, { ...DEFAULT_LIMITS, ...limits });

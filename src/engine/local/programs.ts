@@ -108,7 +108,8 @@ export function sequenceGraph(config: ModelConfig, loss: LossSpec | null, { chun
   const { logprobs, entropies, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
     graph,
     hidden,
-    logitsOf: (rows) => multiply(decoderLogits(config, parameters, rows), inverseTemperature),
+    // (h / temperature)·Wᵀ, because the hidden states are the smaller operand.
+    logitsOf: (rows) => decoderLogits(config, parameters, multiply(rows, inverseTemperature)),
     loss,
     trained: [...parameters.values()],
   });

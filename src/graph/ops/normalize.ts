@@ -19,19 +19,27 @@ export function softmax(x: Tensor): Tensor {
   return x.graph.apply(operation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
 }
 
-/** ln Σ eˣ over the last axis, which keeps size 1. */
+/**
+ * ln Σ eˣ over the last axis, which keeps size 1: as max x − ln max softmax(x), where the largest probability is at least
+ * one over the size of the axis. Wherever this is computed the softmax is wanted too, for an entropy or a gradient, and
+ * ONNX Runtime's softmax takes a fifth of the time of its ReduceLogSumExp.
+ */
 export function logSumExp(x: Tensor): Tensor {
   requireFloat("logSumExp", x);
+  const probabilities = softmax(x);
+  // The probabilities enter as an operand; no gradient flows into them, because this operation's own is all of it.
   const operation: Operation = {
     name: "logSumExp",
-    lower: (emit, [input]) => {
-      // ONNX Runtime's ReduceLogSumExp subtracts the maximum first, so large logits do not overflow.
+    lower: (emit, inputs) => {
       const axes = emit.constant(BigInt64Array.of(-1n), [1]);
-      return emit.node("ReduceLogSumExp", [input!, axes], { attributes: { keepdims: 1n } });
+      const max = (name: string) => emit.node("ReduceMax", [name, axes], { attributes: { keepdims: 1n } })[0]!;
+      const [largest, probability] = inputs.map(max) as [string, string];
+      return emit.node("Sub", [largest, ...emit.node("Log", [probability])]);
     },
-    gradient: (_, [g]) => [multiply(softmax(x), g!)],
+    gradient: (_, [g]) => [multiply(probabilities, g!), undefined],
   };
-  return x.graph.apply(operation, [x], [{ dtype: "float32", shape: [...x.shape.slice(0, -1), 1] }])[0]!;
+  const outputs = [{ dtype: "float32", shape: [...x.shape.slice(0, -1), 1] }] as const;
+  return x.graph.apply(operation, [x, probabilities], outputs)[0]!;
 }
 
 /**
