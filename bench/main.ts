@@ -20,7 +20,7 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
   sample  sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
   train   forward, and forward + backward      --batch 64 --length 192 --repeat 3
   memory  peak memory of training over 1, 2 and 4 batches and ½, 1, 2 and 4 chunks of logits, and with whole logits;
-          memory-point measures one    --batch 64 --prompt 32 --tokens 128 --chunk 110 --repeat 3
+          memory-point measures one    --batch 64 --prompt 32 --tokens 128 --chunk 220 --repeat 3
   peers   grpo, sample and train beside TRL, transformers and PyTorch, in turn, and the ratios
           --python PYTHON (with torch, transformers, trl, datasets, accelerate) [--rounds 3]
 
@@ -42,7 +42,7 @@ function readArguments() {
         beta: { type: "string", default: "0.001" },
         steps: { type: "string", default: "4" },
         batch: { type: "string", default: "64" },
-        chunk: { type: "string", default: "110" },
+        chunk: { type: "string", default: "220" },
         prompt: { type: "string", default: "32" },
         length: { type: "string", default: "192" },
         repeat: { type: "string", default: "3" },

@@ -106,7 +106,7 @@ export const recipeSchema = z.strictObject({
         .int()
         .min(1)
         .optional()
-        .describe("completion tokens whose logits are in memory at once; as many as fit into 64 MiB if absent"),
+        .describe("completion tokens whose logits are in memory at once; as many as fit into 128 MiB if absent"),
     })
     .prefault({}),
   keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),

@@ -1,12 +1,19 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { AdamParams, Datum, Engine } from "../../src/engine/engine.ts";
+import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { sequenceGraph } from "../../src/engine/local/programs.ts";
+import { EngineError } from "../../src/errors.ts";
+import type { Shape } from "../../src/graph/dim.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import type { ParameterValues } from "../../src/model/parameters.ts";
 import { Random } from "../../src/random.ts";
-import { MODELS, modelValues, openEngine } from "./models.ts";
+import { MODELS, modelValues, openEngine, writeModel } from "./models.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 const LOSSES: readonly LossSpec[] = [
   { name: "cross_entropy" },
@@ -81,5 +88,136 @@ describe.each(Object.entries(MODELS))("logits in chunks, %s", (_, config) => {
       // A bias of keys hardly matters to a softmax: what is left of its gradient is small beside its terms' rounding.
       expect(gap(gradient, whole.gradients.get(name)!), name).toBeLessThan(name.endsWith("kBias") ? 1e-5 : 2e-6);
     }
+  });
+});
+
+describe("gradients through chunks", () => {
+  it.each(LOSSES)("of $name agree with finite differences along a random direction", async (loss) => {
+    const config = MODELS["tied, query and key norms"];
+    const data = ragged(config.vocabSize, 4);
+    // Ratios inside the clip: at its edges the loss has no derivative.
+    const temperature = loss.name === "grpo" ? loss.temperature : 1;
+    const values = modelValues(config);
+    const engine = openEngine(config, values, { microBatchTokens: 24, logitChunkTokens: 3 });
+    const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+    data.forEach((datum, i) => {
+      datum.samplerLogprobs!.set(logprobs[i]!.map((logprob, t) => logprob + (t % 2 ? 0.1 : -0.1)));
+      datum.refLogprobs!.set(logprobs[i]!.map((logprob, t) => logprob + (t % 2 ? 0.5 : -0.4)));
+    });
+    const { gradients } = await learned(config, loss, 3, data);
+    const random = new Random(11, "direction");
+    const start: ParameterValues = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
+    const direction = new Map([...values].map(([name, w]) => [name, w.map(() => (random.uniform() < 0.5 ? -1 : 1))]));
+    const lossAt = async (distance: number) => {
+      for (const [name, weights] of values) {
+        weights.set(start.get(name)!.map((value, i) => value + distance * direction.get(name)![i]!));
+      }
+      return (await engine.forwardBackward(data, loss)).loss;
+    };
+    const step = 5e-4;
+    const slope = ((await lossAt(step)) - (await lossAt(-step))) / (2 * step);
+    await engine.dispose();
+    const slopes = [...gradients].map(([name, own]) =>
+      own.reduce((sum, g, i) => sum + g * direction.get(name)![i]!, 0),
+    );
+    const expected = slopes.reduce((sum, part) => sum + part, 0);
+    expect(Math.abs(slope / expected - 1)).toBeLessThan(0.02);
+  });
+});
+
+describe("the graph for a large vocabulary", () => {
+  const config: ModelConfig = { ...MODELS["tied, query and key norms"], vocabSize: 151_936 };
+
+  /** The shape of every tensor of the graph, bodies of loops included. */
+  function shapesOf(chunked: boolean, loss: LossSpec | null): Shape[] {
+    const shapes: Shape[] = [];
+    const apply = Graph.prototype.apply;
+    vi.spyOn(Graph.prototype, "apply").mockImplementation(function (this: Graph, ...args) {
+      const tensors = apply.apply(this, args);
+      shapes.push(...tensors.map(({ shape }) => shape));
+      return tensors;
+    });
+    sequenceGraph(config, loss, { chunked });
+    vi.restoreAllMocks();
+    return shapes;
+  }
+
+  /** Sizes beside the vocabulary in tensors that have it as an axis. */
+  const besideVocabulary = (shapes: readonly Shape[]) => {
+    const rows = shapes
+      .filter((shape) => shape.includes(config.vocabSize))
+      .map((s) => s.filter((d) => d !== config.vocabSize));
+    return [...new Set(rows.map((dims) => dims.join("*")))].sort();
+  };
+
+  it.each([null, ...LOSSES])("has no tensor of all tokens by the vocabulary, with loss %j", (loss) => {
+    // The embedding and its gradient are [V, H]; logits are [U, V], U tokens being one chunk.
+    expect(besideVocabulary(shapesOf(true, loss))).toEqual([`${config.hiddenSize}`, "U"]);
+    expect(besideVocabulary(shapesOf(false, loss))).toEqual([`${config.hiddenSize}`, "C*S"]);
+  });
+});
+
+describe("where logits are in chunks", () => {
+  const config = MODELS["tied, query and key norms"];
+
+  it("is decided by the budget of a micro-batch, and by a sequence that exceeds it alone", async () => {
+    const chunkedGraphs = async (logitChunkTokens: number, data: Datum[]) => {
+      const inputs = vi.spyOn(Graph.prototype, "input");
+      await learned(config, LOSSES[0]!, logitChunkTokens, data);
+      const count = inputs.mock.calls.filter(([name]) => name === "logitRows").length;
+      inputs.mockRestore();
+      return count;
+    };
+    const short = ragged(config.vocabSize);
+    const tokens = new Int32Array(30).fill(3);
+    const long = { promptTokens: tokens.subarray(0, 2), completionTokens: tokens, weights: new Float32Array(30) };
+    // The budget of these tests is 24 positions; one graph scores and one trains.
+    expect(await chunkedGraphs(24, short)).toBe(0);
+    expect(await chunkedGraphs(23, short)).toBe(2);
+    expect(await chunkedGraphs(24, [...short, long])).toBe(2);
+    expect(await chunkedGraphs(30, [...short, long])).toBe(0);
+  });
+
+  it.each([0, -1, 1.5, Number.NaN])("%d tokens in a chunk are refused: EngineError", async (logitChunkTokens) => {
+    await expect(createLocalEngine("nowhere", { logitChunkTokens })).rejects.toThrow(EngineError);
+    await expect(createLocalEngine("nowhere", { logitChunkTokens })).rejects.toThrow(/logitChunkTokens/);
+  });
+
+  it("createLocalEngine takes their size", async () => {
+    const inputs = vi.spyOn(Graph.prototype, "input");
+    const engine = await createLocalEngine(await writeModel(config), { threads: 2, logitChunkTokens: 5 });
+    await engine.forward(ragged(config.vocabSize), { temperature: 1, policy: "policy" });
+    await engine.dispose();
+    expect(inputs.mock.calls.some(([name]) => name === "logitRows")).toBe(true);
+  });
+});
+
+describe("padding", () => {
+  it.each([undefined, 3])("adds nothing, however improbable token 0 is there (chunks of %s)", async (chunk) => {
+    const config = MODELS["untied, biases, no norms, heads of 16"];
+    const values = modelValues(config);
+    // Logits of token 0 hundreds below all others: exp(0 − logprob) is not finite in f32.
+    const bias = values.get("finalNorm")!;
+    bias.fill(1);
+    const head = values.get("head")!;
+    const width = config.hiddenSize;
+    for (let i = 0; i < head.length; i++) head[i] = i < width ? 0 : 30 * head[i]!;
+    const data = ragged(config.vocabSize, 3).map((datum) => ({
+      ...datum,
+      completionTokens: datum.completionTokens.map((token) => Math.max(1, token)),
+    }));
+    const engine = openEngine(config, values, { microBatchTokens: 64, ...(chunk && { logitChunkTokens: chunk }) });
+    const loss: LossSpec = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0.1, temperature: 0.05 };
+    const { logprobs } = await engine.forward(data, { temperature: loss.temperature, policy: "policy" });
+    data.forEach((datum, i) => {
+      datum.samplerLogprobs!.set(logprobs[i]!);
+      datum.refLogprobs!.set(logprobs[i]!);
+    });
+    const result = await engine.forwardBackward(data, loss);
+    const { gradNorm } = await engine.optimStep(DESCENT);
+    await engine.dispose();
+    expect(Math.min(...logprobs.flatMap((row) => [...row]))).toBeLessThan(-89);
+    expect(Number.isFinite(result.loss)).toBe(true);
+    expect(Number.isFinite(gradNorm)).toBe(true);
   });
 });

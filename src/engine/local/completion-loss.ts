@@ -24,12 +24,12 @@ import type { Graph, Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type LossInputName, lossInputs, tokenLoss } from "../../losses/token-losses.ts";
 
-/** What is known of each completion token besides its hidden state. */
-export type TokenInputName = "targets" | "weights" | LossInputName;
+/** What a loss reads of each completion token besides its log-probability. */
+export type LossColumn = "weights" | LossInputName;
 
-/** The per-token inputs of a program: int64 `targets`, and with a loss `weights` and what the loss reads. */
-export function tokenInputNames(loss: LossSpec | null): readonly TokenInputName[] {
-  return loss ? ["targets", "weights", ...lossInputs(loss)] : ["targets"];
+/** The columns of a datum that a loss reads; none without a loss. */
+export function lossColumns(loss: LossSpec | null): readonly LossColumn[] {
+  return loss ? ["weights", ...lossInputs(loss)] : [];
 }
 
 /** The last part of a sequence program. */
@@ -52,7 +52,7 @@ export interface CompletionResults {
   readonly gradients: readonly Tensor[];
 }
 
-/** One tensor of logits. Adds the inputs of `tokenInputNames`, each [S·C] like the results. */
+/** One tensor of logits. Adds the inputs `targets` (int64) and `lossColumns`, each [S·C] like the results. */
 export function wholeCompletions({ graph, hidden, logitsOf, loss, trained }: CompletionPart): CompletionResults {
   const inputs = tokenInputs(graph, loss, [hidden.shape[0]!]);
   const results = tokenResults(logitsOf(hidden), loss, inputs);
@@ -61,9 +61,9 @@ export function wholeCompletions({ graph, hidden, logitsOf, loss, trained }: Com
 }
 
 /**
- * J chunks of U tokens. Adds the inputs of `tokenInputNames`, each [J, U] like the results, `logitRows` [J, U] (the
- * completion position, of S·C, of each token) and for a loss `logitPlaces` [S·C] (the place among the J·U of each
- * position's token; for padding a place whose weight is 0, so that no gradient comes from there).
+ * J chunks of U tokens. Adds the inputs `targets` (int64) and `lossColumns`, each [J, U] like the results, `logitRows`
+ * [J, U] (the completion position, of S·C, of each token) and for a loss `logitPlaces` [S·C] (the place among the J·U of
+ * each position's token; for padding a place whose weight is 0, so that no gradient comes from there).
  */
 export function chunkedCompletions({ graph, hidden, logitsOf, loss, trained }: CompletionPart): CompletionResults {
   const rows = graph.input("logitRows", "int64", ["J", "U"]);
@@ -93,8 +93,9 @@ export function chunkedCompletions({ graph, hidden, logitsOf, loss, trained }: C
 type TokenInputs = Readonly<Record<string, Tensor>>;
 
 function tokenInputs(graph: Graph, loss: LossSpec | null, shape: readonly Dim[]): TokenInputs {
-  const dtype = (name: TokenInputName) => (name === "targets" ? "int64" : "float32");
-  return Object.fromEntries(tokenInputNames(loss).map((name) => [name, graph.input(name, dtype(name), shape)]));
+  const targets = graph.input("targets", "int64", shape);
+  const columns = lossColumns(loss).map((name) => [name, graph.input(name, "float32", shape)] as const);
+  return { targets, ...Object.fromEntries(columns) };
 }
 
 /** Of n tokens with logits [n, V]: log-probabilities and entropies [n], and Σ weight · term. */
