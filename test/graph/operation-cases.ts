@@ -12,6 +12,7 @@ import { expand, sum } from "../../src/graph/ops/broadcast.ts";
 import * as elementwise from "../../src/graph/ops/elementwise.ts";
 import { gatherRows, pickLast, repeatRows } from "../../src/graph/ops/index.ts";
 import { concat, split } from "../../src/graph/ops/join.ts";
+import { logProbability } from "../../src/graph/ops/log-probability.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { logSumExp, rmsNorm, softmax } from "../../src/graph/ops/normalize.ts";
 import { reshape, transpose } from "../../src/graph/ops/shape.ts";
@@ -312,6 +313,17 @@ function normalizeCases(): OperationCase[] {
       operands: { x: float([2, 3, 5], 81, ["N", 3, 5]) },
       apply: ({ x }) => softmax(x!),
       reference: ({ x }) => array([2, 3, 5], rows(x!, 5).flatMap(softmaxOf)),
+    },
+    {
+      operation: "logProbability",
+      title: "one element of each row",
+      operands: { x: float([5, 4], 74, ["N", 4]), indices: indices([5], [3, 0, 0, 2, 3], ["N"]) },
+      apply: ({ x, indices: columns }) => logProbability(x!, columns!),
+      reference: ({ x, indices: columns }) =>
+        array(
+          [5],
+          rows(x!, 4).map((row, i) => Math.log(softmaxOf(row)[columns!.values[i]!]!)),
+        ),
     },
     {
       operation: "logSumExp",

@@ -17,7 +17,8 @@ import type { Dim } from "../../graph/dim.ts";
 import { gradients, pullBack } from "../../graph/gradient.ts";
 import { sum } from "../../graph/ops/broadcast.ts";
 import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
-import { gatherRows, pickLast } from "../../graph/ops/index.ts";
+import { gatherRows } from "../../graph/ops/index.ts";
+import { logProbability } from "../../graph/ops/log-probability.ts";
 import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { reshape } from "../../graph/ops/shape.ts";
 import type { Graph, Tensor } from "../../graph/tensor.ts";
@@ -104,12 +105,11 @@ function tokenResults(
   loss: LossSpec | null,
   inputs: TokenInputs,
 ): { readonly logprobs: Tensor; readonly entropies: Tensor; readonly total?: Tensor } {
-  const shape = logits.shape.slice(0, 1);
-  const normalizer = logSumExp(logits); // [n, 1]
-  const logprobs = subtract(pickLast(logits, inputs.targets!), reshape(normalizer, shape));
+  const logprobs = logProbability(logits, inputs.targets!);
   // H = ln Z − Σ p·z; for metrics only.
-  const meanLogit = sum(multiply(softmax(stopGradient(logits)), stopGradient(logits)), [-1], true);
-  const entropies = reshape(subtract(stopGradient(normalizer), meanLogit), shape);
+  const fixed = stopGradient(logits);
+  const meanLogits = sum(multiply(softmax(fixed), fixed), [-1], true);
+  const entropies = reshape(subtract(logSumExp(fixed), meanLogits), logprobs.shape);
   if (!loss) return { logprobs, entropies };
   const terms = tokenLoss(loss, logprobs, (name) => inputs[name]!);
   return { logprobs, entropies, total: sum(multiply(terms, inputs.weights!)) };
