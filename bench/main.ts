@@ -19,8 +19,8 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
           --prompts 8 --group 8 --tokens 128 --beta 0.001 --steps 4
   sample  sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
   train   forward, and forward + backward      --batch 64 --length 192 --repeat 3
-  memory  peak memory of training over 1, 2 and 4 batches and ½, 1, 2 and 4 chunks of logits, and with whole logits;
-          memory-point measures one    --batch 64 --prompt 32 --tokens 128 --chunk 220 --repeat 3
+  memory  peak memory of training over 1, 2 and 4 batches, then over chunks of logits and with whole logits
+          --batch 4 --prompt 32 --tokens 128 --chunk 220 --repeat 1; memory-point measures a single point
   peers   grpo, sample and train beside TRL, transformers and PyTorch, in turn, and the ratios
           --python PYTHON (with torch, transformers, trl, datasets, accelerate) [--rounds 3]
 

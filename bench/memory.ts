@@ -57,14 +57,15 @@ export async function benchMemoryPoint(options: BenchOptions): Promise<Record<st
   };
 }
 
-/** `benchMemoryPoint` over batches and over chunks, and with whole logits. */
+/** `benchMemoryPoint` over 1, 2 and 4 batches, and for the largest over chunks of logits, the last of them all tokens. */
 export async function benchMemory(options: BenchOptions): Promise<Record<string, unknown>> {
-  const { batch, tokens, chunk } = options;
-  const whole = batch * tokens + options.prompt;
+  const { batch, tokens, prompt, chunk } = options;
+  const largest = batch * 4;
+  const whole = largest * tokens + prompt;
   const points = [
     ...[1, 2, 4].map((factor) => ({ batch: batch * factor, chunk })),
-    ...[0.5, 2, 4].map((factor) => ({ batch, chunk: Math.round(chunk * factor) })),
-    { batch, chunk: whole },
+    ...[0.5, 2, 4].map((factor) => ({ batch: largest, chunk: Math.round(chunk * factor) })),
+    { batch: largest, chunk: whole },
   ];
   const results: Record<string, unknown> = { bench: "memory" };
   for (const point of points) {
