@@ -22,6 +22,8 @@ const INDEX_FILE = "model.safetensors.index.json";
 const MAX_INDEX_BYTES = 64 * 2 ** 20;
 const HEAD = "lm_head.weight";
 const EMBEDDING = "model.embed_tokens.weight";
+/** A stored head is compared with the embedding in parts of about so many elements. */
+const COMPARED_ELEMENTS = 2 ** 22;
 
 /** Takes memory for so many f32 numbers; its content does not matter. */
 export type Allocate = (elements: number) => Float32Array;
@@ -33,8 +35,8 @@ export interface LoadedModel {
   readonly values: ParameterValues;
 }
 
-/** Which file holds each tensor, all of them open; the config's demands are met. */
-interface OpenCheckpoint {
+/** Which file holds each tensor, all of them open; the config's demands are met. Close it after use. */
+export interface OpenCheckpoint {
   readonly config: ModelConfig;
   readonly fileOf: ReadonlyMap<string, SafetensorsFile>;
   readonly close: () => Promise<void>;
@@ -55,7 +57,7 @@ export async function loadModel(directory: string, options: { allocate?: Allocat
       await fileOf.get(checkpointName)!.readInto(checkpointName, value);
       values.set(name, value);
     }
-    if (config.tieWordEmbeddings) await checkTiedHead(fileOf, values.get("embed")!);
+    await checkTiedHead(checkpoint);
     return { config, values };
   } finally {
     await checkpoint.close();
@@ -97,7 +99,8 @@ export async function saveModel(directory: string, config: ModelConfig, values: 
   await writeJson(join(directory, "config.json"), hfConfigOf(config));
 }
 
-async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
+/** Opens a model's files and compares them with its config; reads no weights. Throws CheckpointError. */
+export async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
   const config = await readModelConfig(directory);
   const files: SafetensorsFile[] = [];
   const close = async () => {
@@ -177,16 +180,21 @@ function checkTensors(directory: string, config: ModelConfig, fileOf: ReadonlyMa
 }
 
 /** A tied model whose file has a head of its own is two models; transformers would untie it, we ask. */
-async function checkTiedHead(fileOf: ReadonlyMap<string, SafetensorsFile>, embedding: Float32Array): Promise<void> {
+export async function checkTiedHead({ config, fileOf }: OpenCheckpoint): Promise<void> {
   const file = fileOf.get(HEAD);
-  if (file === undefined) return;
-  const head = new Float32Array(embedding.length);
-  await file.readInto(HEAD, head);
-  if (head.every((value, i) => Object.is(value, embedding[i]))) return;
-  throw new CheckpointError(
-    `${file.path}: config.json has tie_word_embeddings = true, but ${HEAD} differs from ${EMBEDDING}. ` +
-      "Set tie_word_embeddings to false to use both, or remove the head from the file.",
-  );
+  if (!config.tieWordEmbeddings || file === undefined) return;
+  const rows = Math.max(1, Math.floor(COMPARED_ELEMENTS / config.hiddenSize));
+  for (let row = 0; row < config.vocabSize; row += rows) {
+    const length = Math.min(rows, config.vocabSize - row) * config.hiddenSize;
+    const [head, embedding] = [new Float32Array(length), new Float32Array(length)];
+    await file.readElements(HEAD, row * config.hiddenSize, head);
+    await fileOf.get(EMBEDDING)!.readElements(EMBEDDING, row * config.hiddenSize, embedding);
+    if (head.every((value, i) => Object.is(value, embedding[i]))) continue;
+    throw new CheckpointError(
+      `${file.path}: config.json has tie_word_embeddings = true, but ${HEAD} differs from ${EMBEDDING}. ` +
+        "Set tie_word_embeddings to false to use both, or remove the head from the file.",
+    );
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

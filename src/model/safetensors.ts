@@ -67,27 +67,42 @@ export class SafetensorsFile {
 
   /** Reads a tensor's elements, as f32, into `destination`, which has exactly as many. Throws CheckpointError. */
   async readInto(name: string, destination: Float32Array): Promise<void> {
-    const entry = this.entries.get(name);
-    if (entry === undefined) throw new CheckpointError(`${this.path} has no tensor ${JSON.stringify(name)}.`);
-    const elements = elementCount(entry.shape);
+    const elements = elementCount(this.#entry(name).shape);
     if (destination.length !== elements) {
       throw new CheckpointError(
         `${this.path}: ${name} has ${elements} elements, the destination ${destination.length}.`,
       );
     }
+    await this.readElements(name, 0, destination);
+  }
+
+  /** As `readInto`, for as many elements as `destination` has from the element `first` on, in row-major order. */
+  async readElements(name: string, first: number, destination: Float32Array): Promise<void> {
+    const entry = this.#entry(name);
+    const elements = elementCount(entry.shape);
+    if (first < 0 || first + destination.length > elements) {
+      const range = `${first} … ${first + destination.length}`;
+      throw new CheckpointError(`${this.path}: ${name} has ${elements} elements; ${range} are not among them.`);
+    }
     if (entry.dtype === "F32") {
       const bytes = new Uint8Array(destination.buffer, destination.byteOffset, destination.byteLength);
-      await readFully(this.#file, bytes, entry.byteOffset, this.path);
+      await readFully(this.#file, bytes, entry.byteOffset + first * 4, this.path);
       return;
     }
     const convert = entry.dtype === "BF16" ? convertBfloat16 : convertFloat16;
-    const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, elements));
-    for (let done = 0; done < elements; done += chunk.length) {
-      const part = chunk.subarray(0, Math.min(chunk.length, elements - done));
+    const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, destination.length));
+    for (let done = 0; done < destination.length; done += chunk.length) {
+      const part = chunk.subarray(0, Math.min(chunk.length, destination.length - done));
       const bytes = new Uint8Array(part.buffer, 0, part.byteLength);
-      await readFully(this.#file, bytes, entry.byteOffset + done * 2, this.path);
+      await readFully(this.#file, bytes, entry.byteOffset + (first + done) * 2, this.path);
       convert(part, destination.subarray(done, done + part.length));
     }
+  }
+
+  #entry(name: string): TensorEntry {
+    const entry = this.entries.get(name);
+    if (entry === undefined) throw new CheckpointError(`${this.path} has no tensor ${JSON.stringify(name)}.`);
+    return entry;
   }
 
   close(): Promise<void> {
