@@ -3,23 +3,19 @@
  * its shards with `model.safetensors.index.json`).
  *
  * A checkpoint is compared with what its config demands before any memory is taken: a tensor that is missing, of another
- * shape, or that nobody asked for, is an error that names it. Optimizer moments and everything else that a resume needs
- * are the engine's; the tokenizer's files are the tokenizer's.
+ * shape, or that nobody asked for, is an error that names it. Tensors are read and written one at a time. Optimizer
+ * moments and everything else that a resume needs are the engine's; the tokenizer's files are the tokenizer's.
  */
 
-import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { z } from "zod";
+import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { parseJson, readTextFile, writeWhole } from "../files.ts";
-import { generationConfigOf, hfConfigOf, readModelConfig } from "./hf-config.ts";
+import { writeWhole } from "../files.ts";
+import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { elementCount, type ParameterValues, parameterSpecs } from "./parameters.ts";
-import { SafetensorsFile, type TensorData, writeSafetensors } from "./safetensors.ts";
+import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
+import { SafetensorsFile } from "./safetensors.ts";
+import { findWeightFiles, writeWeightFiles } from "./weight-files.ts";
 
-const WEIGHTS_FILE = "model.safetensors";
-const INDEX_FILE = "model.safetensors.index.json";
-const MAX_INDEX_BYTES = 64 * 2 ** 20;
 const HEAD = "lm_head.weight";
 const EMBEDDING = "model.embed_tokens.weight";
 /** A stored head is compared with the embedding in parts of about so many elements. */
@@ -78,13 +74,25 @@ export async function inspectModel(
   };
 }
 
+/** How weights are written. */
+export interface SaveOptions {
+  /** float32 by default: what was trained, to the bit. bfloat16 takes half the space and rounds to 8 bits of precision. */
+  readonly dtype?: SaveDtype;
+  /** Weights beyond this are cut into several files; 5 GB by default. */
+  readonly maxShardBytes?: number;
+}
+
 /**
  * Writes the model into an existing directory, each file whole, `config.json` last: a directory that has one is
  * complete. transformers loads it with the same numbers. Throws CheckpointError where `values` are not those of `config`.
  */
-export async function saveModel(directory: string, config: ModelConfig, values: ParameterValues): Promise<void> {
-  const tensors: TensorData[] = [];
-  for (const { name, shape, checkpointName } of parameterSpecs(config)) {
+export async function saveModel(
+  directory: string,
+  config: ModelConfig,
+  values: ReadonlyMap<string, Float32Array>,
+  options: SaveOptions = {},
+): Promise<void> {
+  for (const { name, shape } of parameterSpecs(config)) {
     const value = values.get(name);
     if (value === undefined) throw new CheckpointError(`Cannot save: the model has no parameter ${name}.`);
     if (value.length !== elementCount(shape)) {
@@ -92,11 +100,27 @@ export async function saveModel(directory: string, config: ModelConfig, values: 
         `Cannot save: ${name} has ${value.length} elements, expected ${elementCount(shape)} ([${shape.join(", ")}]).`,
       );
     }
-    tensors.push({ name: checkpointName, shape, data: value });
   }
-  await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
+  await saveModelFrom(directory, config, ({ name }) => values.get(name)!, options);
+}
+
+/** `saveModel` for weights that are not all in memory: `valueOf` is asked for one parameter after another. */
+export async function saveModelFrom(
+  directory: string,
+  config: ModelConfig,
+  valueOf: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
+  options: SaveOptions = {},
+): Promise<void> {
+  const { dtype = "float32" } = options;
+  const hfConfig = hfConfigOf(config, dtype);
+  const tensors = parameterSpecs(config).map((parameter) => ({
+    name: parameter.checkpointName,
+    shape: parameter.shape,
+    data: () => valueOf(parameter),
+  }));
+  await writeWeightFiles(directory, tensors, dtype === "float32" ? "F32" : "BF16", options.maxShardBytes);
   await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
-  await writeJson(join(directory, "config.json"), hfConfigOf(config));
+  await writeJson(join(directory, "config.json"), hfConfig);
 }
 
 /** Opens a model's files and compares them with its config; reads no weights. Throws CheckpointError. */
@@ -108,7 +132,8 @@ export async function openCheckpoint(directory: string): Promise<OpenCheckpoint>
   };
   try {
     const fileOf = new Map<string, SafetensorsFile>();
-    for (const name of await weightFiles(directory)) {
+    const { names, fileNameOf } = await findWeightFiles(directory);
+    for (const name of names) {
       const file = await SafetensorsFile.open(join(directory, name));
       files.push(file);
       for (const tensor of file.entries.keys()) {
@@ -116,36 +141,18 @@ export async function openCheckpoint(directory: string): Promise<OpenCheckpoint>
         fileOf.set(tensor, file);
       }
     }
+    for (const [tensor, name] of fileNameOf) {
+      if (fileOf.get(tensor)?.path === join(directory, name)) continue;
+      throw new CheckpointError(
+        `${directory}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
+      );
+    }
     checkTensors(directory, config, fileOf);
     return { config, fileOf, close };
   } catch (error) {
     await close();
     throw error;
   }
-}
-
-/** The safetensors files of a directory: the one, or the shards that the index names. */
-async function weightFiles(directory: string): Promise<string[]> {
-  if (await exists(join(directory, WEIGHTS_FILE))) return [WEIGHTS_FILE];
-  const indexPath = join(directory, INDEX_FILE);
-  if (!(await exists(indexPath))) {
-    throw new CheckpointError(
-      `${directory} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout; ` +
-        "other formats (pytorch_model.bin, GGUF) must be converted first.",
-    );
-  }
-  const text = await readTextFile(indexPath, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
-  const index = z
-    .looseObject({ weight_map: z.record(z.string(), z.string()) })
-    .safeParse(parseJson(text, indexPath, CheckpointError));
-  if (!index.success) throw new CheckpointError(`${indexPath} has no weight_map from tensor names to file names.`);
-  const names = [...new Set(Object.values(index.data.weight_map))];
-  // The index may come from anywhere: a shard's name must not lead out of the directory.
-  const strange = names.find((name) => name !== basename(name) || !name.endsWith(".safetensors"));
-  if (strange !== undefined) {
-    throw new CheckpointError(`${indexPath} names ${JSON.stringify(strange)}, which is no safetensors file beside it.`);
-  }
-  return names;
 }
 
 /** Tensors that some checkpoints carry and no model needs: tables that follow from the config. */
@@ -195,10 +202,6 @@ export async function checkTiedHead({ config, fileOf }: OpenCheckpoint): Promise
         "Set tie_word_embeddings to false to use both, or remove the head from the file.",
     );
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
 function writeJson(path: string, content: Record<string, unknown>): Promise<void> {
