@@ -23,6 +23,8 @@ export interface EngineInfo {
   /** The most positions (prompt + completion) of one sequence. */
   readonly maxContextTokens: number;
   readonly parameterCount: number;
+  /** Tokens with which the model ends a text, by its own files (`eos_token_id`); none where they name none. */
+  readonly eosTokenIds: readonly number[];
   /** Loss names that `forwardBackward` takes. */
   readonly losses: readonly LossSpec["name"][];
 }

@@ -63,7 +63,7 @@ export async function loadModel(directory: string, options: { allocate?: Allocat
 /** What a checkpoint is, without reading its weights: every check of `loadModel` but that of their values. */
 export async function inspectModel(
   directory: string,
-): Promise<{ config: ModelConfig; storedBytes: number; dtypes: string[] }> {
+): Promise<{ config: ModelConfig; storedBytes: number; dtypes: string[]; fileCount: number }> {
   const { config, fileOf, close } = await openCheckpoint(directory);
   const entries = [...fileOf].map(([name, file]) => file.entries.get(name)!);
   await close();
@@ -71,6 +71,7 @@ export async function inspectModel(
     config,
     storedBytes: entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     dtypes: [...new Set(entries.map(({ dtype }) => dtype))],
+    fileCount: new Set(fileOf.values()).size,
   };
 }
 
@@ -104,11 +105,11 @@ export async function saveModel(
   await saveModelFrom(directory, config, ({ name }) => values.get(name)!, options);
 }
 
-/** `saveModel` for weights that are not all in memory: `valueOf` is asked for one parameter after another. */
+/** `saveModel` for weights that are not all in memory: `parameterValue` is asked for one parameter after another. */
 export async function saveModelFrom(
   directory: string,
   config: ModelConfig,
-  valueOf: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
+  parameterValue: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
   options: SaveOptions = {},
 ): Promise<void> {
   const { dtype = "float32" } = options;
@@ -116,7 +117,7 @@ export async function saveModelFrom(
   const tensors = parameterSpecs(config).map((parameter) => ({
     name: parameter.checkpointName,
     shape: parameter.shape,
-    data: () => valueOf(parameter),
+    data: () => parameterValue(parameter),
   }));
   await writeWeightFiles(directory, tensors, dtype === "float32" ? "F32" : "BF16", options.maxShardBytes);
   await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));

@@ -18,8 +18,8 @@ export function toBfloat16(from: Float32Array, to: Uint16Array): void {
   for (let i = 0; i < from.length; i++) {
     const word = bits[i]!;
     // Rounding could carry a NaN's bits into infinity's: a NaN keeps its upper half, with its quiet bit set.
-    const isNaN = (word & 0x7fffffff) > 0x7f800000;
-    to[i] = isNaN ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+    const notANumber = (word & 0x7fffffff) > 0x7f800000;
+    to[i] = notANumber ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   }
 }
 

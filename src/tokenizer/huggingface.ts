@@ -62,6 +62,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
+  readonly hasChatTemplate: boolean;
   readonly #files: TokenizerFiles;
   readonly #library: Library;
   readonly #cleanUp: boolean;
@@ -101,6 +102,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
     this.#unknown = unknownId === undefined ? null : { id: unknownId, text: unknownText as string };
     const template = files["chat_template.jinja"] ?? defaultTemplate(chat_template);
     this.#chatTemplate = template === undefined ? null : new ChatTemplate(template, specialTokens);
+    this.hasChatTemplate = this.#chatTemplate !== null;
   }
 
   encode(text: string): Int32Array {

@@ -274,6 +274,7 @@ describe("the embedded engine", () => {
       name: "local (cpu, 2 threads)",
       vocabSize: 29,
       maxContextTokens: 40,
+      eosTokenIds: [1],
       parameterCount: [...modelValues(TIED).values()].reduce((sum, { length }) => sum + length, 0),
       losses: ["cross_entropy", "grpo"],
     });

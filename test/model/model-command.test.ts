@@ -80,11 +80,16 @@ describe("aha model init", () => {
   });
 
   it.each<[string[], RegExp]>([
-    [[], /takes a subcommand \(init, info, score, pull, push\)/],
+    [[], /takes a subcommand \(init, info, score, convert, pull, push\)/],
     [["inot"], /Did you mean init/],
     [["init"], /either --preset NAME or --config FILE/],
     [["init", "--preset", "tiny", "--config", "x"], /either --preset NAME or --config FILE/],
-    [["init", "--preset", "tiny", "--out", "x"], /needs --tokenizer/],
+    [["init", "--preset", "tiny", "--out", "x"], /--preset needs --tokenizer/],
+    [["init", "--config", "x", "--out", "y", "--dtype", "float16"], /--dtype must be float32 or bfloat16/],
+    [["init", "--config", "x", "--out", "y", "--max-shard-size", "5 apples"], /a size like 5GB/],
+    [["init", "--config", "x", "--out", "y", "--max-shard-size", "0"], /a size like 5GB/],
+    [["init", "--config", "absent.json", "--out", "y"], /absent.json: it does not exist/],
+    [["init", "--config", "x", "--out", "y", "--largest", "9"], /countdown-compact alone/],
     [["init", "--preset", "tiny", "--tokenizer", "characters"], /needs --out/],
     [["init", "--presets", "tiny"], /Did you mean --preset/],
     [["init", "--preset", "tiny", "--tokenizer", "charakters", "--out", "x"], /Did you mean --tokenizer characters/],
@@ -96,6 +101,7 @@ describe("aha model init", () => {
     ],
     [["info"], /expected DIR/],
     [["info", "a", "b"], /expected DIR/],
+    [["convert", "a"], /needs --out/],
     [["score", "a"], /needs --tokens/],
     [["score", "a", "--tokens", "x", "--temperature", "0"], /--temperature/],
   ])("aha model %j is an error that says what to do", async (args, message) => {

@@ -62,6 +62,7 @@ export class LocalEngine implements Engine {
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
       parameterCount: parameterSpecs(config).reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      eosTokenIds: config.eosTokenIds,
       losses: ["cross_entropy", "grpo"] satisfies LossSpec["name"][],
     };
   }
