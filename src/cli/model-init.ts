@@ -122,7 +122,7 @@ async function readBlueprint(path: string, given: HuggingFaceTokenizer | undefin
   // Another tokenizer's ids are other tokens: the config's special tokens mean nothing then.
   if (given === undefined) return { config, tokenizer, initializerRange };
   const specialTokens = {
-    bosTokenId: null,
+    bosTokenId: given.bosTokenId,
     eosTokenIds: given.eosTokenId === null ? [] : [given.eosTokenId],
     padTokenId: given.padTokenId,
   };
