@@ -72,9 +72,13 @@ const size = (most: number) => z.int().min(1).max(most);
 const tokenId = z.int().nonnegative();
 const eosTokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
 
-const configSchema = z.looseObject({
+const architectureSchema = z.looseObject({
   model_type: z.string().optional(),
   architectures: z.array(z.string()).nullish(),
+});
+
+const configSchema = z.looseObject({
+  ...architectureSchema.shape,
   vocab_size: size(2 ** 22),
   hidden_size: size(2 ** 17),
   intermediate_size: size(2 ** 19),
@@ -154,8 +158,9 @@ export async function readModelConfig(directory: string): Promise<ModelConfig> {
 
 /** The model that the text of a `config.json` describes; `where` names the file in messages. Throws CheckpointError. */
 export function parseModelConfig(text: string, where: string): ModelConfig {
+  // The architecture first: the config of another one has other keys, and "hidden_size is missing" would not help.
+  const architecture = architectureOf(check(architectureSchema, text, where), where);
   const hf = check(configSchema, text, where);
-  const architecture = architectureOf(hf, where);
   const family = FAMILIES[architecture];
   refuseUnsupported(hf, family, where);
 
@@ -267,7 +272,7 @@ function specialTokensOf(config: ModelConfig): Record<string, unknown> {
   };
 }
 
-function architectureOf(hf: HfConfig, where: string): Architecture {
+function architectureOf(hf: z.infer<typeof architectureSchema>, where: string): Architecture {
   const known = Object.keys(FAMILIES) as Architecture[];
   const className = hf.architectures?.[0];
   const found = known.find(

@@ -30,17 +30,14 @@ const llama = (keys: Readonly<Record<string, unknown>>) =>
   );
 
 describe("rotaryFrequencies against transformers", () => {
-  it.each(golden.cases)(
-    "$name: equal to a few units in the last place",
-    ({ config, frequencies, attentionFactor }) => {
-      const found = rotaryFrequencies(llama(config));
-      expect(found.frequencies).toHaveLength(config.head_dim / 2);
-      for (const [i, expected] of frequencies.entries()) {
-        expect(Math.abs(found.frequencies[i]! / expected - 1), `pair ${i}`).toBeLessThan(2 ** -21);
-      }
-      expect(Math.abs(found.attentionFactor - attentionFactor)).toBeLessThan(1e-6);
-    },
-  );
+  it.each(golden.cases)("$name: equal to a few units in the last place", ({ config, frequencies, attentionFactor }) => {
+    const found = rotaryFrequencies(llama(config));
+    expect(found.frequencies).toHaveLength(config.head_dim / 2);
+    for (const [i, expected] of frequencies.entries()) {
+      expect(Math.abs(found.frequencies[i]! / expected - 1), `pair ${i}`).toBeLessThan(2 ** -21);
+    }
+    expect(Math.abs(found.attentionFactor - attentionFactor)).toBeLessThan(1e-6);
+  });
 
   it("nearly all of them are the same bits, since far positions multiply a difference", () => {
     const pairs = golden.cases.flatMap(({ config, frequencies }) => {
