@@ -52,9 +52,9 @@ export { type HubSettings, hubSettings } from "./hub/settings.ts";
 export type { CrossEntropyLoss, GrpoLoss, LossSpec } from "./losses/loss-spec.ts";
 
 // Models: Hugging Face directories, and new ones from random weights.
-export { loadModel, saveModel } from "./model/checkpoint.ts";
+export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
-export type { Architecture, ModelConfig } from "./model/model-config.ts";
+export type { Architecture, ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
 
 // Learning rates and random numbers.
@@ -74,6 +74,7 @@ export {
   type Rollout,
   type SamplingOptions,
   sampleCompletions,
+  stopTokens,
   type WeightedReward,
 } from "./rollout/collect.ts";
 export { type LossType, lossWeights } from "./rollout/loss-weights.ts";
@@ -85,7 +86,8 @@ export type { Demonstration, Problem, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
-export type { Message, Tokenizer } from "./tokenizer/tokenizer.ts";
+export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
+export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
 
 // Trainers.
 export type {

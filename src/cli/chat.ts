@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { endOfSequence } from "../rollout/collect.ts";
+import { stopTokens } from "../rollout/collect.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -138,7 +138,7 @@ export class ChatSession {
     const [sequence] = await this.engine.sample([{ tokens, numSamples: 1, promptId: 0 }], {
       ...sampling,
       maxCompletionTokens: Math.min(maxTokens, room),
-      stopTokenIds: [endOfSequence(this.tokenizer)],
+      stopTokenIds: stopTokens(this.engine, this.tokenizer),
       iteration: this.turn++,
     });
     const completion = this.tokenizer.decode(sequence!.tokens);

@@ -23,6 +23,8 @@ export interface EngineInfo {
   /** The most positions (prompt + completion) of one sequence. */
   readonly maxContextTokens: number;
   readonly parameterCount: number;
+  /** Tokens with which the model ends a text, by its own files (`eos_token_id`); none where they name none. */
+  readonly eosTokenIds: readonly number[];
   /** Loss names that `forwardBackward` takes. */
   readonly losses: readonly LossSpec["name"][];
 }
@@ -154,8 +156,11 @@ export interface Engine {
   saveState(directory: string): Promise<void>;
   /** Restores what `saveState` wrote, bit for bit. */
   loadState(directory: string): Promise<void>;
-  /** Writes the policy in the Hugging Face layout (config.json, model.safetensors) into an existing directory. */
-  saveWeights(directory: string): Promise<void>;
+  /**
+   * Writes the policy in the Hugging Face layout (config.json, model.safetensors or its shards) into an existing
+   * directory: as float32, what was trained to the bit, unless `dtype` asks for the half of its bytes.
+   */
+  saveWeights(directory: string, options?: { readonly dtype?: "float32" | "bfloat16" }): Promise<void>;
 
   /** Releases native memory, once what was called before is done; every other call afterwards is refused. */
   dispose(): Promise<void>;

@@ -3,25 +3,23 @@
  * its shards with `model.safetensors.index.json`).
  *
  * A checkpoint is compared with what its config demands before any memory is taken: a tensor that is missing, of another
- * shape, or that nobody asked for, is an error that names it. Optimizer moments and everything else that a resume needs
- * are the engine's; the tokenizer's files are the tokenizer's.
+ * shape, or that nobody asked for, is an error that names it. Tensors are read and written one at a time. Optimizer
+ * moments and everything else that a resume needs are the engine's; the tokenizer's files are the tokenizer's.
  */
 
-import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { z } from "zod";
+import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { parseJson, readTextFile, writeWhole } from "../files.ts";
-import { generationConfigOf, hfConfigOf, readModelConfig } from "./hf-config.ts";
+import { writeWhole } from "../files.ts";
+import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { elementCount, type ParameterValues, parameterSpecs } from "./parameters.ts";
-import { SafetensorsFile, type TensorData, writeSafetensors } from "./safetensors.ts";
+import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
+import { SafetensorsFile } from "./safetensors.ts";
+import { findWeightFiles, writeWeightFiles } from "./weight-files.ts";
 
-const WEIGHTS_FILE = "model.safetensors";
-const INDEX_FILE = "model.safetensors.index.json";
-const MAX_INDEX_BYTES = 64 * 2 ** 20;
 const HEAD = "lm_head.weight";
 const EMBEDDING = "model.embed_tokens.weight";
+/** A stored head is compared with the embedding in parts of about so many elements. */
+const COMPARED_ELEMENTS = 2 ** 22;
 
 /** Takes memory for so many f32 numbers; its content does not matter. */
 export type Allocate = (elements: number) => Float32Array;
@@ -33,8 +31,8 @@ export interface LoadedModel {
   readonly values: ParameterValues;
 }
 
-/** Which file holds each tensor, all of them open; the config's demands are met. */
-interface OpenCheckpoint {
+/** Which file holds each tensor, all of them open; the config's demands are met. Close it after use. */
+export interface OpenCheckpoint {
   readonly config: ModelConfig;
   readonly fileOf: ReadonlyMap<string, SafetensorsFile>;
   readonly close: () => Promise<void>;
@@ -55,7 +53,7 @@ export async function loadModel(directory: string, options: { allocate?: Allocat
       await fileOf.get(checkpointName)!.readInto(checkpointName, value);
       values.set(name, value);
     }
-    if (config.tieWordEmbeddings) await checkTiedHead(fileOf, values.get("embed")!);
+    await checkTiedHead(checkpoint);
     return { config, values };
   } finally {
     await checkpoint.close();
@@ -65,7 +63,7 @@ export async function loadModel(directory: string, options: { allocate?: Allocat
 /** What a checkpoint is, without reading its weights: every check of `loadModel` but that of their values. */
 export async function inspectModel(
   directory: string,
-): Promise<{ config: ModelConfig; storedBytes: number; dtypes: string[] }> {
+): Promise<{ config: ModelConfig; storedBytes: number; dtypes: string[]; fileCount: number }> {
   const { config, fileOf, close } = await openCheckpoint(directory);
   const entries = [...fileOf].map(([name, file]) => file.entries.get(name)!);
   await close();
@@ -73,16 +71,29 @@ export async function inspectModel(
     config,
     storedBytes: entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     dtypes: [...new Set(entries.map(({ dtype }) => dtype))],
+    fileCount: new Set(fileOf.values()).size,
   };
+}
+
+/** How weights are written. */
+export interface SaveOptions {
+  /** float32 by default: what was trained, to the bit. bfloat16 takes half the space and rounds to 8 bits of precision. */
+  readonly dtype?: SaveDtype;
+  /** Weights beyond this are cut into several files; 5 GB by default. */
+  readonly maxShardBytes?: number;
 }
 
 /**
  * Writes the model into an existing directory, each file whole, `config.json` last: a directory that has one is
  * complete. transformers loads it with the same numbers. Throws CheckpointError where `values` are not those of `config`.
  */
-export async function saveModel(directory: string, config: ModelConfig, values: ParameterValues): Promise<void> {
-  const tensors: TensorData[] = [];
-  for (const { name, shape, checkpointName } of parameterSpecs(config)) {
+export async function saveModel(
+  directory: string,
+  config: ModelConfig,
+  values: ReadonlyMap<string, Float32Array>,
+  options: SaveOptions = {},
+): Promise<void> {
+  for (const { name, shape } of parameterSpecs(config)) {
     const value = values.get(name);
     if (value === undefined) throw new CheckpointError(`Cannot save: the model has no parameter ${name}.`);
     if (value.length !== elementCount(shape)) {
@@ -90,14 +101,31 @@ export async function saveModel(directory: string, config: ModelConfig, values: 
         `Cannot save: ${name} has ${value.length} elements, expected ${elementCount(shape)} ([${shape.join(", ")}]).`,
       );
     }
-    tensors.push({ name: checkpointName, shape, data: value });
   }
-  await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
-  await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
-  await writeJson(join(directory, "config.json"), hfConfigOf(config));
+  await saveModelFrom(directory, config, ({ name }) => values.get(name)!, options);
 }
 
-async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
+/** `saveModel` for weights that are not all in memory: `parameterValue` is asked for one parameter after another. */
+export async function saveModelFrom(
+  directory: string,
+  config: ModelConfig,
+  parameterValue: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
+  options: SaveOptions = {},
+): Promise<void> {
+  const { dtype = "float32" } = options;
+  const hfConfig = hfConfigOf(config, dtype);
+  const tensors = parameterSpecs(config).map((parameter) => ({
+    name: parameter.checkpointName,
+    shape: parameter.shape,
+    data: () => parameterValue(parameter),
+  }));
+  await writeWeightFiles(directory, tensors, dtype === "float32" ? "F32" : "BF16", options.maxShardBytes);
+  await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
+  await writeJson(join(directory, "config.json"), hfConfig);
+}
+
+/** Opens a model's files and compares them with its config; reads no weights. Throws CheckpointError. */
+export async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
   const config = await readModelConfig(directory);
   const files: SafetensorsFile[] = [];
   const close = async () => {
@@ -105,7 +133,8 @@ async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
   };
   try {
     const fileOf = new Map<string, SafetensorsFile>();
-    for (const name of await weightFiles(directory)) {
+    const { names, fileNameOf } = await findWeightFiles(directory);
+    for (const name of names) {
       const file = await SafetensorsFile.open(join(directory, name));
       files.push(file);
       for (const tensor of file.entries.keys()) {
@@ -113,36 +142,18 @@ async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
         fileOf.set(tensor, file);
       }
     }
+    for (const [tensor, name] of fileNameOf) {
+      if (fileOf.get(tensor)?.path === join(directory, name)) continue;
+      throw new CheckpointError(
+        `${directory}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
+      );
+    }
     checkTensors(directory, config, fileOf);
     return { config, fileOf, close };
   } catch (error) {
     await close();
     throw error;
   }
-}
-
-/** The safetensors files of a directory: the one, or the shards that the index names. */
-async function weightFiles(directory: string): Promise<string[]> {
-  if (await exists(join(directory, WEIGHTS_FILE))) return [WEIGHTS_FILE];
-  const indexPath = join(directory, INDEX_FILE);
-  if (!(await exists(indexPath))) {
-    throw new CheckpointError(
-      `${directory} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout; ` +
-        "other formats (pytorch_model.bin, GGUF) must be converted first.",
-    );
-  }
-  const text = await readTextFile(indexPath, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
-  const index = z
-    .looseObject({ weight_map: z.record(z.string(), z.string()) })
-    .safeParse(parseJson(text, indexPath, CheckpointError));
-  if (!index.success) throw new CheckpointError(`${indexPath} has no weight_map from tensor names to file names.`);
-  const names = [...new Set(Object.values(index.data.weight_map))];
-  // The index may come from anywhere: a shard's name must not lead out of the directory.
-  const strange = names.find((name) => name !== basename(name) || !name.endsWith(".safetensors"));
-  if (strange !== undefined) {
-    throw new CheckpointError(`${indexPath} names ${JSON.stringify(strange)}, which is no safetensors file beside it.`);
-  }
-  return names;
 }
 
 /** Tensors that some checkpoints carry and no model needs: tables that follow from the config. */
@@ -177,20 +188,21 @@ function checkTensors(directory: string, config: ModelConfig, fileOf: ReadonlyMa
 }
 
 /** A tied model whose file has a head of its own is two models; transformers would untie it, we ask. */
-async function checkTiedHead(fileOf: ReadonlyMap<string, SafetensorsFile>, embedding: Float32Array): Promise<void> {
+export async function checkTiedHead({ config, fileOf }: OpenCheckpoint): Promise<void> {
   const file = fileOf.get(HEAD);
-  if (file === undefined) return;
-  const head = new Float32Array(embedding.length);
-  await file.readInto(HEAD, head);
-  if (head.every((value, i) => Object.is(value, embedding[i]))) return;
-  throw new CheckpointError(
-    `${file.path}: config.json has tie_word_embeddings = true, but ${HEAD} differs from ${EMBEDDING}. ` +
-      "Set tie_word_embeddings to false to use both, or remove the head from the file.",
-  );
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+  if (!config.tieWordEmbeddings || file === undefined) return;
+  const rows = Math.max(1, Math.floor(COMPARED_ELEMENTS / config.hiddenSize));
+  for (let row = 0; row < config.vocabSize; row += rows) {
+    const length = Math.min(rows, config.vocabSize - row) * config.hiddenSize;
+    const [head, embedding] = [new Float32Array(length), new Float32Array(length)];
+    await file.readElements(HEAD, row * config.hiddenSize, head);
+    await fileOf.get(EMBEDDING)!.readElements(EMBEDDING, row * config.hiddenSize, embedding);
+    if (head.every((value, i) => Object.is(value, embedding[i]))) continue;
+    throw new CheckpointError(
+      `${file.path}: config.json has tie_word_embeddings = true, but ${HEAD} differs from ${EMBEDDING}. ` +
+        "Set tie_word_embeddings to false to use both, or remove the head from the file.",
+    );
+  }
 }
 
 function writeJson(path: string, content: Record<string, unknown>): Promise<void> {

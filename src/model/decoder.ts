@@ -4,7 +4,8 @@
  *
  * Tokens of all sequences lie one after another on one axis N, so that every projection is one matrix product and no
  * operation but attention knows of sequences. Pre-norm residual blocks: RMSNorm, grouped-query attention with RoPE (and
- * RMSNorm of each query and key head where the model has it, Qwen3: arXiv:2505.09388), RMSNorm, SwiGLU.
+ * RMSNorm of each query and key head where the model has it, Qwen3: arXiv:2505.09388), RMSNorm, SwiGLU. A projection has
+ * a bias where the model has a parameter for it.
  */
 
 import type { Dim } from "../graph/dim.ts";
@@ -18,6 +19,7 @@ import { swiglu } from "../graph/ops/swiglu.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { parameterSpecs } from "./parameters.ts";
+import { rotaryFrequencies } from "./rope.ts";
 
 /** The model's parameters as graph inputs, by name. */
 export type DecoderParameters = ReadonlyMap<string, Tensor>;
@@ -50,19 +52,18 @@ export function decoderHidden(
 ): Tensor {
   const parameter = (name: string) => parameters.get(name)!;
   const norm = (x: Tensor, name: string) => rmsNorm(x, parameter(name), config.rmsNormEpsilon);
-  const linear = (x: Tensor, name: string) => matmul(x, parameter(name), { transposeB: true });
+  const linear = (x: Tensor, name: string) => {
+    const bias = parameters.get(`${name}Bias`);
+    return matmul(x, parameter(name), { transposeB: true, ...(bias && { bias }) });
+  };
 
   let x = gatherRows(parameter("embed"), tokens.ids); // [N, H]
   for (let layer = 0; layer < config.numLayers; layer++) {
     const at = `layers.${layer}`;
     const normed = norm(x, `${at}.attnNorm`);
-    const project = (part: string) => {
-      const bias = config.attentionBias ? { bias: parameter(`${at}.${part}Bias`) } : {};
-      return matmul(normed, parameter(`${at}.${part}`), { transposeB: true, ...bias });
-    };
-    let q = project("q");
-    let k = project("k");
-    const v = project("v");
+    let q = linear(normed, `${at}.q`);
+    let k = linear(normed, `${at}.k`);
+    const v = linear(normed, `${at}.v`);
     if (config.qkNorm) {
       q = perHead(q, config.numHeads, config.headDim, (heads) => norm(heads, `${at}.qNorm`));
       k = perHead(k, config.numKvHeads, config.headDim, (heads) => norm(heads, `${at}.kNorm`));
@@ -92,19 +93,19 @@ function rotate(x: Tensor, { positions, cos, sin }: DecoderTokens): Tensor {
   return reshape(rotaryEmbedding(reshape(x, [n, 1, width]), positions, cos, sin), x.shape);
 }
 
-/** Cosine and sine of position · θ^(−2i/D) for positions 0 … count − 1, each [count, D/2] (arXiv:2104.09864, §3.2). */
+/** Cosine and sine of position · frequency for positions 0 … count − 1, each [count, D/2] (arXiv:2104.09864, §3.2). */
 export function rotaryTables(config: ModelConfig, count: number): { cos: Float32Array; sin: Float32Array } {
   const half = config.headDim / 2;
   // At least 64 bytes: V8 keeps smaller arrays on its heap and moves them, and the runtime reads these in place.
   const table = () => new Float32Array(new ArrayBuffer(Math.max(64, count * half * 4)), 0, count * half);
   const [cos, sin] = [table(), table()];
-  for (let i = 0; i < half; i++) {
-    // transformers holds the frequencies, and the angles, in f32: rounding as it does keeps the two models' numbers equal.
-    const frequency = Math.fround(1 / config.ropeTheta ** ((2 * i) / config.headDim));
+  const { frequencies, attentionFactor } = rotaryFrequencies(config);
+  for (const [i, frequency] of frequencies.entries()) {
     for (let position = 0; position < count; position++) {
+      // transformers holds the angles in f32: rounding as it does keeps the two models' numbers equal.
       const angle = Math.fround(position * frequency);
-      cos[position * half + i] = Math.cos(angle);
-      sin[position * half + i] = Math.sin(angle);
+      cos[position * half + i] = attentionFactor * Math.cos(angle);
+      sin[position * half + i] = attentionFactor * Math.sin(angle);
     }
   }
   return { cos, sin };

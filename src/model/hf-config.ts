@@ -2,19 +2,17 @@
  * Hugging Face's `config.json`: read into a `ModelConfig`, and written back so that transformers loads it.
  *
  * A checkpoint's numbers depend on its config, so nothing that changes them is passed over: a key whose value asks for
- * something the decoder does not do (scaled RoPE, sliding windows, another activation, quantised weights …) is refused
- * by name. Keys that change no numbers, of which there are many and which differ by version, are ignored. Where a key is
- * absent its value is transformers' default for that architecture, which is not always the obvious one: `head_dim` of
- * Qwen3 is 128, whatever the hidden size.
- *
- * Both spellings of RoPE are read: `rope_theta` with `rope_scaling` (transformers 4) and `rope_parameters`
- * (transformers 5). The new one is written.
+ * something the decoder does not do (sliding windows, another activation, quantised weights …) is refused by name. Keys
+ * that change no numbers, of which there are many and which differ by version, are ignored. Where a key is absent its
+ * value is transformers' default for that architecture, which is not always the obvious one: `head_dim` of Qwen3 is 128,
+ * whatever the hidden size. How positions are encoded is read and written by `hf-rope.ts`.
  */
 
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
 import { parseJson, readTextFileIfPresent } from "../files.ts";
+import { hfRopeOf, ropeConfigShape, ropeOf } from "./hf-rope.ts";
 import type { Architecture, ModelConfig } from "./model-config.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
@@ -24,14 +22,44 @@ interface Family {
   /** `architectures[0]`: the class that transformers loads. */
   readonly className: string;
   readonly qkNorm: boolean;
-  /** Biases on the query, key and value projections alone. */
-  readonly attentionBias: boolean;
+  /** Biases of the attention: on query, key and value always, or on all four projections where `attention_bias` is true. */
+  readonly attentionBias: "query, key, value" | "by attention_bias";
+  /** Whether `mlp_bias` means anything. */
+  readonly hasMlpBias: boolean;
   readonly defaultHeadDim: (hiddenSize: number, numHeads: number) => number;
+  /** Where the config has no `num_key_value_heads`; null there means as many as heads. */
+  readonly defaultKvHeads: number | undefined;
+  readonly defaultContextTokens: number;
 }
 
 const FAMILIES: Readonly<Record<Architecture, Family>> = {
-  qwen2: { className: "Qwen2ForCausalLM", qkNorm: false, attentionBias: true, defaultHeadDim: evenShare },
-  qwen3: { className: "Qwen3ForCausalLM", qkNorm: true, attentionBias: false, defaultHeadDim: () => 128 },
+  llama: {
+    className: "LlamaForCausalLM",
+    qkNorm: false,
+    attentionBias: "by attention_bias",
+    hasMlpBias: true,
+    defaultHeadDim: evenShare,
+    defaultKvHeads: undefined,
+    defaultContextTokens: 2048,
+  },
+  qwen2: {
+    className: "Qwen2ForCausalLM",
+    qkNorm: false,
+    attentionBias: "query, key, value",
+    hasMlpBias: false,
+    defaultHeadDim: evenShare,
+    defaultKvHeads: 32,
+    defaultContextTokens: 32_768,
+  },
+  qwen3: {
+    className: "Qwen3ForCausalLM",
+    qkNorm: true,
+    attentionBias: "by attention_bias",
+    hasMlpBias: false,
+    defaultHeadDim: () => 128,
+    defaultKvHeads: 32,
+    defaultContextTokens: 32_768,
+  },
 };
 
 /** The head size of models whose heads share the hidden size. */
@@ -39,21 +67,18 @@ function evenShare(hiddenSize: number, numHeads: number): number {
   return Math.floor(hiddenSize / numHeads);
 }
 
-const ROPE_THETA_DEFAULT = 10_000;
-
 // Generous bounds: they refuse a damaged or hostile file before anything is allocated for it.
 const size = (most: number) => z.int().min(1).max(most);
 const tokenId = z.int().nonnegative();
-const ropeSchema = z.looseObject({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-  rope_theta: z.number().positive().optional(),
-  partial_rotary_factor: z.number().optional(),
+const eosTokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
+
+const architectureSchema = z.looseObject({
+  model_type: z.string().optional(),
+  architectures: z.array(z.string()).nullish(),
 });
 
 const configSchema = z.looseObject({
-  model_type: z.string().optional(),
-  architectures: z.array(z.string()).nullish(),
+  ...architectureSchema.shape,
   vocab_size: size(2 ** 22),
   hidden_size: size(2 ** 17),
   intermediate_size: size(2 ** 19),
@@ -61,11 +86,9 @@ const configSchema = z.looseObject({
   num_attention_heads: size(4096),
   num_key_value_heads: size(4096).nullish(),
   head_dim: size(4096).nullish(),
-  max_position_embeddings: size(2 ** 26).default(32_768),
+  max_position_embeddings: size(2 ** 26).nullish(),
   rms_norm_eps: z.number().positive().max(1).default(1e-6),
-  rope_theta: z.number().positive().nullish(),
-  rope_scaling: ropeSchema.nullish(),
-  rope_parameters: ropeSchema.nullish(),
+  ...ropeConfigShape,
   tie_word_embeddings: z.boolean().default(false),
   hidden_act: z.string().default("silu"),
   use_sliding_window: z.boolean().nullish(),
@@ -73,20 +96,24 @@ const configSchema = z.looseObject({
   max_window_layers: z.number().default(28),
   layer_types: z.array(z.string()).nullish(),
   bos_token_id: tokenId.nullish(),
-  eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
+  eos_token_id: eosTokenIds,
+  attention_bias: z.boolean().nullish(),
+  mlp_bias: z.boolean().nullish(),
   pad_token_id: tokenId.nullish(),
 });
 
 type HfConfig = z.infer<typeof configSchema>;
 
-/**
- * Keys that change a model's numbers, with the values under which they do not. A key that is absent is inert.
- * `attention_bias` of Qwen3 would also put a bias on the output projection, which the decoder does not have.
- */
+/** `generation_config.json`; the keys that are not special tokens are kept as they are. */
+const generationSchema = z.looseObject({
+  bos_token_id: tokenId.nullish(),
+  eos_token_id: eosTokenIds,
+  pad_token_id: tokenId.nullish(),
+});
+
+/** Keys that change a model's numbers, with the values under which they do not. A key that is absent is inert. */
 const INERT_VALUES: Readonly<Record<string, readonly unknown[]>> = {
   hidden_act: ["silu"],
-  attention_bias: [false, null],
-  mlp_bias: [false, null],
   attention_dropout: [0, null],
   partial_rotary_factor: [1, null],
   quantization_config: [null],
@@ -114,21 +141,32 @@ export async function readModelConfig(directory: string): Promise<ModelConfig> {
   const generationPath = join(directory, "generation_config.json");
   const generation = await readTextFileIfPresent(generationPath, limit);
   if (generation === undefined) return config;
-  const { eos_token_id } = check(configSchema.pick({ eos_token_id: true }), generation, generationPath);
-  const eosTokenIds = [...new Set([...config.eosTokenIds, ...idList(eos_token_id)])];
-  checkTokenIds(eosTokenIds, config.vocabSize, `${generationPath}: eos_token_id`);
-  return { ...config, eosTokenIds };
+  const { bos_token_id, eos_token_id, pad_token_id, ...others } = check(generationSchema, generation, generationPath);
+  const ids = [...new Set([...config.eosTokenIds, ...idList(eos_token_id)])];
+  checkTokenIds(ids, config.vocabSize, `${generationPath}: eos_token_id`);
+  checkTokenIds(idList(pad_token_id), config.vocabSize, `${generationPath}: pad_token_id`);
+  // Two keys are about how the file came to be, not about generation.
+  const { transformers_version: _version, _from_model_config: _source, ...generationDefaults } = others;
+  return {
+    ...config,
+    bosTokenId: config.bosTokenId ?? bos_token_id ?? null,
+    eosTokenIds: ids,
+    padTokenId: config.padTokenId ?? pad_token_id ?? null,
+    generationDefaults,
+  };
 }
 
 /** The model that the text of a `config.json` describes; `where` names the file in messages. Throws CheckpointError. */
 export function parseModelConfig(text: string, where: string): ModelConfig {
+  // The architecture first: the config of another one has other keys, and "hidden_size is missing" would not help.
+  const architecture = architectureOf(check(architectureSchema, text, where), where);
   const hf = check(configSchema, text, where);
-  const architecture = architectureOf(hf, where);
   const family = FAMILIES[architecture];
-  refuseUnsupported(hf, where);
+  refuseUnsupported(hf, family, where);
 
   const numHeads = hf.num_attention_heads;
-  const numKvHeads = hf.num_key_value_heads ?? numHeads;
+  const numKvHeads =
+    (hf.num_key_value_heads === undefined ? family.defaultKvHeads : hf.num_key_value_heads) ?? numHeads;
   if (numHeads % numKvHeads !== 0) {
     throw new CheckpointError(
       `${where}: num_attention_heads (${numHeads}) is not a multiple of num_key_value_heads (${numKvHeads}).`,
@@ -138,9 +176,10 @@ export function parseModelConfig(text: string, where: string): ModelConfig {
   if (headDim % 2 !== 0) {
     throw new CheckpointError(`${where}: head_dim is ${headDim}; it must be even, since RoPE turns pairs of numbers.`);
   }
-  const eosTokenIds = idList(hf.eos_token_id);
-  checkTokenIds(eosTokenIds, hf.vocab_size, `${where}: eos_token_id`);
+  const ids = idList(hf.eos_token_id);
+  checkTokenIds(ids, hf.vocab_size, `${where}: eos_token_id`);
   checkTokenIds(idList(hf.pad_token_id), hf.vocab_size, `${where}: pad_token_id`);
+  const maxContextTokens = hf.max_position_embeddings ?? family.defaultContextTokens;
   return {
     architecture,
     vocabSize: hf.vocab_size,
@@ -150,61 +189,81 @@ export function parseModelConfig(text: string, where: string): ModelConfig {
     numHeads,
     numKvHeads,
     headDim,
-    maxContextTokens: hf.max_position_embeddings,
+    maxContextTokens,
     rmsNormEpsilon: hf.rms_norm_eps,
-    ropeTheta: ropeThetaOf(hf, where),
+    ...ropeOf({ ...hf, max_position_embeddings: maxContextTokens }, where),
     tieWordEmbeddings: hf.tie_word_embeddings,
-    attentionBias: family.attentionBias,
-    qkNorm: family.qkNorm,
+    ...familyTraits(architecture, { attentionBias: hf.attention_bias ?? false, mlpBias: hf.mlp_bias ?? false }),
     bosTokenId: hf.bos_token_id ?? null,
-    eosTokenIds,
+    eosTokenIds: ids,
     padTokenId: hf.pad_token_id ?? null,
+    generationDefaults: {},
   };
 }
 
-/** What an architecture's name alone decides. */
-export function familyTraits(architecture: Architecture): Pick<ModelConfig, "qkNorm" | "attentionBias"> {
-  const { qkNorm, attentionBias } = FAMILIES[architecture];
-  return { qkNorm, attentionBias };
+/** What an architecture's name decides, and which biases it has under the config's `attention_bias` and `mlp_bias`. */
+export function familyTraits(
+  architecture: Architecture,
+  asked: { readonly attentionBias: boolean; readonly mlpBias: boolean } = { attentionBias: false, mlpBias: false },
+): Pick<ModelConfig, "qkNorm" | "attentionBias" | "attentionOutputBias" | "mlpBias"> {
+  const { qkNorm, attentionBias, hasMlpBias } = FAMILIES[architecture];
+  const byConfig = attentionBias === "by attention_bias";
+  return {
+    qkNorm,
+    attentionBias: byConfig ? asked.attentionBias : true,
+    attentionOutputBias: byConfig && asked.attentionBias,
+    mlpBias: hasMlpBias && asked.mlpBias,
+  };
 }
 
+/** Number formats in which weights are written, as `config.json` and torch name them. */
+export const SAVE_DTYPES = ["float32", "bfloat16"] as const;
+export type SaveDtype = (typeof SAVE_DTYPES)[number];
+
 /**
- * The content of `config.json`: transformers 5 loads it as a float32 model with these numbers. Throws CheckpointError for
- * a model that its architecture's name would not describe.
+ * The content of `config.json`: transformers loads it as a model of this dtype with these numbers. Throws
+ * CheckpointError for a model that its architecture's name would not describe.
  */
-export function hfConfigOf(config: ModelConfig): Record<string, unknown> {
-  const traits = familyTraits(config.architecture);
-  if (config.qkNorm !== traits.qkNorm || config.attentionBias !== traits.attentionBias) {
-    const found = `qkNorm ${config.qkNorm} and attentionBias ${config.attentionBias}`;
-    const expected = `qkNorm ${traits.qkNorm} and attentionBias ${traits.attentionBias}`;
-    throw new CheckpointError(`Cannot save: a ${config.architecture} has ${expected}, this model ${found}.`);
+export function hfConfigOf(config: ModelConfig, dtype: SaveDtype = "float32"): Record<string, unknown> {
+  const traits = familyTraits(config.architecture, config);
+  for (const name of ["qkNorm", "attentionBias", "attentionOutputBias", "mlpBias"] as const) {
+    if (config[name] === traits[name]) continue;
+    throw new CheckpointError(
+      `Cannot save: a ${config.architecture} has ${name} ${traits[name]}, this model ${config[name]}.`,
+    );
   }
   return {
     architectures: [FAMILIES[config.architecture].className],
-    attention_bias: false,
+    // Qwen2 has no such key: its biases are always there.
+    attention_bias: config.attentionOutputBias,
     attention_dropout: 0,
-    ...generationConfigOf(config),
-    dtype: "float32",
+    ...specialTokensOf(config),
+    dtype,
     head_dim: config.headDim,
     hidden_act: "silu",
     hidden_size: config.hiddenSize,
     intermediate_size: config.intermediateSize,
     max_position_embeddings: config.maxContextTokens,
+    ...(FAMILIES[config.architecture].hasMlpBias && { mlp_bias: config.mlpBias }),
     model_type: config.architecture,
     num_attention_heads: config.numHeads,
     num_hidden_layers: config.numLayers,
     num_key_value_heads: config.numKvHeads,
     rms_norm_eps: config.rmsNormEpsilon,
-    rope_parameters: { rope_theta: config.ropeTheta, rope_type: "default" },
+    ...hfRopeOf(config),
     tie_word_embeddings: config.tieWordEmbeddings,
-    torch_dtype: "float32", // the name of dtype before transformers 4.56
+    torch_dtype: dtype, // the name of dtype before transformers 4.56
     use_sliding_window: false,
     vocab_size: config.vocabSize,
   };
 }
 
-/** The content of `generation_config.json`: the special tokens of generation. */
+/** The content of `generation_config.json`: the special tokens of generation, and the defaults that were read. */
 export function generationConfigOf(config: ModelConfig): Record<string, unknown> {
+  return { ...specialTokensOf(config), ...config.generationDefaults };
+}
+
+function specialTokensOf(config: ModelConfig): Record<string, unknown> {
   const [first, ...others] = config.eosTokenIds;
   return {
     bos_token_id: config.bosTokenId,
@@ -213,7 +272,7 @@ export function generationConfigOf(config: ModelConfig): Record<string, unknown>
   };
 }
 
-function architectureOf(hf: HfConfig, where: string): Architecture {
+function architectureOf(hf: z.infer<typeof architectureSchema>, where: string): Architecture {
   const known = Object.keys(FAMILIES) as Architecture[];
   const className = hf.architectures?.[0];
   const found = known.find(
@@ -227,58 +286,40 @@ function architectureOf(hf: HfConfig, where: string): Architecture {
   throw new CheckpointError(`${where}: expected model_type ${expected}; found ${given}.${hint}`);
 }
 
-function refuseUnsupported(hf: HfConfig, where: string): void {
+function refuseUnsupported(hf: HfConfig, family: Family, where: string): void {
   for (const [key, inert] of Object.entries(INERT_VALUES)) {
     const value = hf[key];
     if (value === undefined || inert.includes(value)) continue;
     const shown = JSON.stringify(value).slice(0, 80);
     throw new CheckpointError(`${where}: ${key} = ${shown} is not supported; only ${JSON.stringify(inert[0])} is.`);
   }
-  const windowed = hf.layer_types?.find((type) => type !== "full_attention");
-  if (windowed !== undefined) {
-    throw new CheckpointError(
-      `${where}: layer_types has ${JSON.stringify(windowed)}; only "full_attention" is supported.`,
-    );
+  if (hf.mlp_bias === true && !family.hasMlpBias) {
+    throw new CheckpointError(`${where}: mlp_bias = true is not supported by ${family.className}; only false is.`);
   }
+  refuseWindows(hf, hf.max_position_embeddings ?? family.defaultContextTokens, where);
   if (hf.layer_types && hf.layer_types.length !== hf.num_hidden_layers) {
     throw new CheckpointError(
       `${where}: layer_types has ${hf.layer_types.length} entries for num_hidden_layers = ${hf.num_hidden_layers}.`,
     );
   }
-  const windowSize = hf.use_sliding_window === true ? hf.sliding_window : null;
-  if (typeof windowSize === "number" && !hf.layer_types && hf.max_window_layers < hf.num_hidden_layers) {
-    throw new CheckpointError(
-      `${where}: use_sliding_window is true and layers from ${hf.max_window_layers} on would use a window of ` +
-        `${windowSize} tokens; sliding windows are not supported.`,
-    );
-  }
 }
 
-function ropeThetaOf(hf: HfConfig, where: string): number {
-  for (const key of ["rope_scaling", "rope_parameters"] as const) {
-    const rope = hf[key];
-    if (!rope) continue;
-    const type = rope.rope_type ?? rope.type ?? "default";
-    if (type !== "default") {
-      throw new CheckpointError(
-        `${where}: ${key} of type ${JSON.stringify(type)} is not supported; only "default" is.`,
-      );
-    }
-    if (rope.partial_rotary_factor !== undefined && rope.partial_rotary_factor !== 1) {
-      throw new CheckpointError(
-        `${where}: ${key}.partial_rotary_factor = ${rope.partial_rotary_factor} is not supported.`,
-      );
-    }
-    if ("full_attention" in rope) {
-      throw new CheckpointError(`${where}: ${key} by layer type is not supported; expected {rope_type, rope_theta}.`);
-    }
+/** A sliding window is refused where it would hide anything: where a layer has one that is shorter than the context. */
+function refuseWindows(hf: HfConfig, contextTokens: number, where: string): void {
+  const size = hf.use_sliding_window === true ? hf.sliding_window : null;
+  const reaches = typeof size === "number" && size >= contextTokens;
+  const other = hf.layer_types?.find((type) => type !== "full_attention");
+  if (other !== undefined && !(other === "sliding_attention" && reaches)) {
+    throw new CheckpointError(
+      `${where}: layer_types has ${JSON.stringify(other)}; only "full_attention" is supported, sliding windows are not.`,
+    );
   }
-  const newStyle = hf.rope_parameters?.rope_theta;
-  const oldStyle = hf.rope_theta ?? undefined;
-  if (newStyle !== undefined && oldStyle !== undefined && newStyle !== oldStyle) {
-    throw new CheckpointError(`${where}: rope_theta is ${oldStyle}, but rope_parameters.rope_theta is ${newStyle}.`);
+  if (typeof size === "number" && !reaches && !hf.layer_types && hf.max_window_layers < hf.num_hidden_layers) {
+    throw new CheckpointError(
+      `${where}: use_sliding_window is true and layers from ${hf.max_window_layers} on would use a sliding_window of ` +
+        `${size} tokens, less than the context of ${contextTokens}; sliding windows are not supported.`,
+    );
   }
-  return newStyle ?? oldStyle ?? ROPE_THETA_DEFAULT;
 }
 
 function idList(ids: number | readonly number[] | null | undefined): number[] {

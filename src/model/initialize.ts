@@ -14,7 +14,7 @@ import { hashString, philox } from "../random.ts";
 import type { Allocate } from "./checkpoint.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { parameterKind, writesToResidual } from "./parameter-kinds.ts";
-import { elementCount, type ParameterValues, parameterSpecs } from "./parameters.ts";
+import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
 
 /** How weights are drawn. */
 export type InitScheme =
@@ -38,18 +38,28 @@ export function initializeParameters(
 ): ParameterValues {
   const { seed, init = { scheme: "scaled" }, allocate = (elements) => new Float32Array(elements) } = options;
   const values: ParameterValues = new Map();
-  for (const { name, shape, checkpointName } of parameterSpecs(config)) {
-    const value = allocate(elementCount(shape));
-    const kind = parameterKind(name);
-    if (kind === "norm") value.fill(1);
-    else if (kind === "bias") value.fill(0);
-    else {
-      const std = standardDeviation(init, config, name, shape);
-      fillNormal(value, std, seed, `initialize/${checkpointName}`);
-    }
-    values.set(name, value);
+  for (const parameter of parameterSpecs(config)) {
+    values.set(parameter.name, initializeParameter(config, parameter, { seed, init, allocate }));
   }
   return values;
+}
+
+/** One parameter of what `initializeParameters` makes. */
+export function initializeParameter(
+  config: ModelConfig,
+  { name, shape, checkpointName }: ParameterSpec,
+  options: { readonly seed: number; readonly init?: InitScheme; readonly allocate?: Allocate },
+): Float32Array {
+  const { seed, init = { scheme: "scaled" }, allocate = (elements) => new Float32Array(elements) } = options;
+  const value = allocate(elementCount(shape));
+  const kind = parameterKind(name);
+  if (kind === "norm") value.fill(1);
+  else if (kind === "bias") value.fill(0);
+  else {
+    const std = standardDeviation(init, config, name, shape);
+    fillNormal(value, std, seed, `initialize/${checkpointName}`);
+  }
+  return value;
 }
 
 function standardDeviation(init: InitScheme, config: ModelConfig, name: string, shape: readonly number[]): number {

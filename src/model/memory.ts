@@ -23,18 +23,25 @@ export interface ModelSize {
     readonly sampleBytes: number;
     /** Weights, gradient and moments; activations, which depend on the batch, come on top. */
     readonly trainBytes: number;
+    /** Training an adapter instead: the frozen weights, and for its parameters 16 bytes each, as above. */
+    readonly lora: { readonly rank: number; readonly parameterCount: number; readonly trainBytes: number };
   };
 }
 
-/** Sizes of the model that `config` describes, in f32. */
-export function modelSize(config: ModelConfig): ModelSize {
+/**
+ * Sizes of the model that `config` describes, in f32. The adapter is LoRA (arXiv:2106.09685) of rank r on every projection
+ * of attention and MLP: r · (in + out) parameters for each [out, in].
+ */
+export function modelSize(config: ModelConfig, loraRank = 16): ModelSize {
   const byKind: Partial<Record<ParameterKind, number>> = {};
   let parameterCount = 0;
+  let loraCount = 0;
   for (const { name, shape } of parameterSpecs(config)) {
     const count = elementCount(shape);
     const kind = parameterKind(name);
     byKind[kind] = (byKind[kind] ?? 0) + count;
     parameterCount += count;
+    if (kind === "attention" || kind === "mlp") loraCount += loraRank * (shape[0]! + shape[1]!);
   }
   const weightsBytes = parameterCount * F32_BYTES;
   const kvCacheBytesPerToken = 2 * config.numLayers * config.numKvHeads * config.headDim * F32_BYTES;
@@ -48,6 +55,7 @@ export function modelSize(config: ModelConfig): ModelSize {
       kvCacheBytesPerToken,
       sampleBytes: weightsBytes + kvCacheBytesPerToken * config.maxContextTokens,
       trainBytes: 4 * weightsBytes,
+      lora: { rank: loraRank, parameterCount: loraCount, trainBytes: weightsBytes + 4 * F32_BYTES * loraCount },
     },
   };
 }

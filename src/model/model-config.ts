@@ -1,13 +1,36 @@
 /**
  * The shape of a decoder-only language model, normalised from a Hugging Face `config.json`.
  *
- * One description for the family (Qwen3, and by its switches Qwen2): the graph program in `decoder.ts` reads
- * the switches, never the architecture's name.
+ * One description for the family (Llama, Qwen2, Qwen3): the graph program in `decoder.ts` reads the switches, never the
+ * architecture's name.
  */
 
 /** Architectures whose checkpoints are read and written. */
-export const ARCHITECTURES = ["qwen2", "qwen3"] as const;
+export const ARCHITECTURES = ["llama", "qwen2", "qwen3"] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
+
+/** How RoPE's frequencies are changed for contexts beyond those of pretraining; `rope.ts` has the formulas. */
+export type RopeScaling =
+  | { readonly type: "linear"; readonly factor: number }
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      /** Positions of the pretraining. */
+      readonly originalContextTokens: number;
+    }
+  | {
+      readonly type: "yarn";
+      readonly factor: number;
+      readonly originalContextTokens: number;
+      /** Multiplies cosine and sine. */
+      readonly attentionFactor: number;
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      /** Rounds the bounds of the ramp to whole dimensions. */
+      readonly truncate: boolean;
+    };
 
 export interface ModelConfig {
   readonly architecture: Architecture;
@@ -22,13 +45,20 @@ export interface ModelConfig {
   readonly maxContextTokens: number;
   readonly rmsNormEpsilon: number;
   readonly ropeTheta: number;
+  readonly ropeScaling: RopeScaling | null;
   /** The output projection is the embedding matrix. */
   readonly tieWordEmbeddings: boolean;
   /** Query, key and value projections have biases. */
   readonly attentionBias: boolean;
+  /** The attention's output projection has a bias. */
+  readonly attentionOutputBias: boolean;
+  /** The three projections of the MLP have biases. */
+  readonly mlpBias: boolean;
   /** RMSNorm over each query and key head before RoPE. */
   readonly qkNorm: boolean;
   readonly bosTokenId: number | null;
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
+  /** What else `generation_config.json` says (temperature, top_p, …), in its own words: kept, and written back. */
+  readonly generationDefaults: Readonly<Record<string, unknown>>;
 }

@@ -47,10 +47,16 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
       add(`${here}.kNorm`, `${at}.self_attn.k_norm.weight`, [D]);
     }
     add(`${here}.attnOut`, `${at}.self_attn.o_proj.weight`, [H, queryWidth]);
+    if (config.attentionOutputBias) add(`${here}.attnOutBias`, `${at}.self_attn.o_proj.bias`, [H]);
     add(`${here}.mlpNorm`, `${at}.post_attention_layernorm.weight`, [H]);
-    add(`${here}.gate`, `${at}.mlp.gate_proj.weight`, [I, H]);
-    add(`${here}.up`, `${at}.mlp.up_proj.weight`, [I, H]);
-    add(`${here}.mlpDown`, `${at}.mlp.down_proj.weight`, [H, I]);
+    for (const [part, tensor, rows, columns] of [
+      ["gate", "gate_proj", I, H],
+      ["up", "up_proj", I, H],
+      ["mlpDown", "down_proj", H, I],
+    ] as const) {
+      add(`${here}.${part}`, `${at}.mlp.${tensor}.weight`, [rows, columns]);
+      if (config.mlpBias) add(`${here}.${part}Bias`, `${at}.mlp.${tensor}.bias`, [rows]);
+    }
   }
   add("finalNorm", "model.norm.weight", [H]);
   if (!config.tieWordEmbeddings) add("head", "lm_head.weight", [V, H]);

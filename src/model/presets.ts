@@ -11,9 +11,13 @@ const QWEN3 = {
   architecture: "qwen3",
   rmsNormEpsilon: 1e-6,
   ropeTheta: 10_000,
+  ropeScaling: null,
   tieWordEmbeddings: true,
   attentionBias: false,
+  attentionOutputBias: false,
+  mlpBias: false,
   qkNorm: true,
+  generationDefaults: {},
 } as const;
 
 /** By name; parameter counts are those with the tokenizer in parentheses. */

@@ -4,7 +4,8 @@
  *
  * A file may come from anywhere, so its header is believed only after every number in it was checked against the file:
  * lengths, ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and
- * converted to f32 (from F32, F16, BF16) on the way; nothing holds a second copy of the weights. Written are F32 files.
+ * converted to f32 (from F32, F16, BF16) on the way; nothing holds a second copy of the weights. Written are files of F32
+ * or BF16, straight from the tensors' memory, which may be made one after another while the file is written.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -12,13 +13,15 @@ import { open } from "node:fs/promises";
 import { endianness } from "node:os";
 import { CheckpointError } from "../errors.ts";
 import { systemReason, writeWholeFile } from "../files.ts";
+import { fromBfloat16, fromFloat16, toBfloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
 
 /** Headers beyond this are refused, as the reference implementation does. */
 const MAX_HEADER_BYTES = 100_000_000;
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-const DTYPE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
+/** Bytes of a number in each format that is read. */
+export const DTYPE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
 
 /** Number formats that are read. */
 export type FloatDtype = keyof typeof DTYPE_BYTES;
@@ -67,27 +70,42 @@ export class SafetensorsFile {
 
   /** Reads a tensor's elements, as f32, into `destination`, which has exactly as many. Throws CheckpointError. */
   async readInto(name: string, destination: Float32Array): Promise<void> {
-    const entry = this.entries.get(name);
-    if (entry === undefined) throw new CheckpointError(`${this.path} has no tensor ${JSON.stringify(name)}.`);
-    const elements = elementCount(entry.shape);
+    const elements = elementCount(this.#entry(name).shape);
     if (destination.length !== elements) {
       throw new CheckpointError(
         `${this.path}: ${name} has ${elements} elements, the destination ${destination.length}.`,
       );
     }
+    await this.readElements(name, 0, destination);
+  }
+
+  /** As `readInto`, for as many elements as `destination` has from the element `first` on, in row-major order. */
+  async readElements(name: string, first: number, destination: Float32Array): Promise<void> {
+    const entry = this.#entry(name);
+    const elements = elementCount(entry.shape);
+    if (first < 0 || first + destination.length > elements) {
+      const range = `${first} … ${first + destination.length}`;
+      throw new CheckpointError(`${this.path}: ${name} has ${elements} elements; ${range} are not among them.`);
+    }
     if (entry.dtype === "F32") {
       const bytes = new Uint8Array(destination.buffer, destination.byteOffset, destination.byteLength);
-      await readFully(this.#file, bytes, entry.byteOffset, this.path);
+      await readFully(this.#file, bytes, entry.byteOffset + first * 4, this.path);
       return;
     }
-    const convert = entry.dtype === "BF16" ? convertBfloat16 : convertFloat16;
-    const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, elements));
-    for (let done = 0; done < elements; done += chunk.length) {
-      const part = chunk.subarray(0, Math.min(chunk.length, elements - done));
+    const convert = entry.dtype === "BF16" ? fromBfloat16 : fromFloat16;
+    const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, destination.length));
+    for (let done = 0; done < destination.length; done += chunk.length) {
+      const part = chunk.subarray(0, Math.min(chunk.length, destination.length - done));
       const bytes = new Uint8Array(part.buffer, 0, part.byteLength);
-      await readFully(this.#file, bytes, entry.byteOffset + done * 2, this.path);
+      await readFully(this.#file, bytes, entry.byteOffset + (first + done) * 2, this.path);
       convert(part, destination.subarray(done, done + part.length));
     }
+  }
+
+  #entry(name: string): TensorEntry {
+    const entry = this.entries.get(name);
+    if (entry === undefined) throw new CheckpointError(`${this.path} has no tensor ${JSON.stringify(name)}.`);
+    return entry;
   }
 
   close(): Promise<void> {
@@ -95,21 +113,30 @@ export class SafetensorsFile {
   }
 }
 
-/** One tensor to write: f32 in row-major order. */
-export interface TensorData {
+/** One tensor to write: f32 in row-major order, or what makes it when its turn comes. */
+export interface TensorSource {
   readonly name: string;
   readonly shape: readonly number[];
+  readonly data: Float32Array | (() => Float32Array | Promise<Float32Array>);
+}
+
+/** One tensor in memory. */
+export interface TensorData extends TensorSource {
   readonly data: Float32Array;
 }
 
+/** Number formats that are written. */
+export type WrittenDtype = "F32" | "BF16";
+
 /**
- * Writes an F32 safetensors file, whole or not at all, straight from the tensors' memory. `metadata` goes into the
- * header; `{ format: "pt" }` is what transformers expects.
+ * Writes a safetensors file, whole or not at all. `metadata` goes into the header; `{ format: "pt" }` is what
+ * transformers expects. Throws CheckpointError for tensors of the same name or of another size than their shape.
  */
 export async function writeSafetensors(
   path: string,
-  tensors: readonly TensorData[],
+  tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>> = { format: "pt" },
+  dtype: WrittenDtype = "F32",
 ): Promise<void> {
   requireLittleEndian();
   const header = new Map<string, unknown>([["__metadata__", metadata]]);
@@ -117,11 +144,10 @@ export async function writeSafetensors(
   for (const { name, shape, data } of tensors) {
     if (header.has(name))
       throw new CheckpointError(`Two tensors are named ${JSON.stringify(name)}; names must differ.`);
-    if (elementCount(shape) !== data.length) {
-      throw new CheckpointError(`${name}: shape [${shape.join(", ")}] does not have ${data.length} elements.`);
-    }
-    header.set(name, { dtype: "F32", shape, data_offsets: [offset, offset + data.byteLength] });
-    offset += data.byteLength;
+    if (typeof data !== "function") requireElements(name, shape, data);
+    const end = offset + elementCount(shape) * DTYPE_BYTES[dtype];
+    header.set(name, { dtype, shape, data_offsets: [offset, end] });
+    offset = end;
   }
   const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
   // Padded with spaces so that the data begin at a multiple of eight and can be memory-mapped.
@@ -130,10 +156,27 @@ export async function writeSafetensors(
   json.copy(headerBytes, 8);
   await writeWholeFile(path, async (file) => {
     await writeFully(file, headerBytes);
-    for (const { data } of tensors) {
-      await writeFully(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    for (const { name, shape, data: source } of tensors) {
+      const data = typeof source === "function" ? await source() : source;
+      requireElements(name, shape, data);
+      if (dtype === "F32") await writeFully(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      else await writeBfloat16(file, data);
     }
   });
+}
+
+function requireElements(name: string, shape: readonly number[], data: Float32Array): void {
+  if (elementCount(shape) === data.length) return;
+  throw new CheckpointError(`${name}: shape [${shape.join(", ")}] does not have ${data.length} elements.`);
+}
+
+async function writeBfloat16(file: FileHandle, data: Float32Array): Promise<void> {
+  const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, data.length));
+  for (let done = 0; done < data.length; done += chunk.length) {
+    const part = chunk.subarray(0, Math.min(chunk.length, data.length - done));
+    toBfloat16(data.subarray(done, done + part.length), part);
+    await writeFully(file, new Uint8Array(part.buffer, 0, part.byteLength));
+  }
 }
 
 async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorEntry>> {
@@ -226,26 +269,6 @@ async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
     const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.length - done, 64 * CHUNK_BYTES));
     done += bytesWritten;
   }
-}
-
-/** bfloat16 is the upper half of an f32. */
-function convertBfloat16(from: Uint16Array, to: Float32Array): void {
-  const bits = new Uint32Array(to.buffer, to.byteOffset, to.length);
-  for (let i = 0; i < from.length; i++) bits[i] = from[i]! << 16;
-}
-
-function convertFloat16(from: Uint16Array, to: Float32Array): void {
-  for (let i = 0; i < from.length; i++) to[i] = float16(from[i]!);
-}
-
-/** The value of an IEEE 754 binary16 number: 1 sign, 5 exponent and 10 fraction bits. Exact in f32. */
-function float16(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
 /** The format is little-endian, and bytes are used as they are; no big-endian machine runs ONNX Runtime either. */

@@ -42,10 +42,12 @@ function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConfig {
     maxContextTokens: init.maxContextTokens,
     rmsNormEpsilon: init.rmsNormEpsilon,
     ropeTheta: init.ropeTheta,
+    ropeScaling: null,
     tieWordEmbeddings: init.tieWordEmbeddings,
     ...familyTraits(init.architecture),
     bosTokenId: null,
     eosTokenIds: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
     padTokenId: tokenizer.padTokenId,
+    generationDefaults: {},
   };
 }

@@ -231,7 +231,7 @@ class Pipeline {
   private async finish(): Promise<RunSummary> {
     const { engine, tokenizer } = this.prepared;
     await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
-      await engine.saveWeights(directory);
+      await engine.saveWeights(directory, { dtype: this.recipe.model.saveDtype });
       await tokenizer.save(directory);
     });
     const summary = this.summarise();

@@ -7,6 +7,7 @@
  */
 
 import { z } from "zod";
+import { SAVE_DTYPES } from "../model/hf-config.ts";
 import { ARCHITECTURES } from "../model/model-config.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
@@ -79,6 +80,10 @@ const modelSchema = z
         "a model directory in the Hugging Face layout, relative to the recipe, or org/name[@revision] on the Hub",
       ),
     init: initSchema.optional().describe("a new model with random weights"),
+    saveDtype: z
+      .enum(SAVE_DTYPES)
+      .default("float32")
+      .describe("number format of the final model: float32 is what was trained, bfloat16 half of its bytes"),
   })
   .superRefine((model, refinement) => {
     if ((model.path === undefined) === (model.init === undefined)) {

@@ -71,7 +71,7 @@ export async function sampleCompletions(
     numSamples,
     promptId,
   }));
-  const params = { ...options, stopTokenIds: [endOfSequence(tokenizer)] };
+  const params = { ...options, stopTokenIds: stopTokens(engine, tokenizer) };
   const sequences = await engine.sample(prompts, params, onProgress);
   return sequences.map((sequence) => ({
     ...problems[sequence.promptIndex]!,
@@ -105,7 +105,19 @@ export function judgeCompletions(
 }
 
 /**
- * The token that ends a completion.
+ * The tokens that end a completion: the tokenizer's end of sequence, and those that the model's files name. A chat model
+ * ends its turn with one token and a text with another, and the tokenizer knows one of them.
+ *
+ * @throws ConfigError where there is none: every completion would run to its length limit.
+ */
+export function stopTokens(engine: Pick<Engine, "info">, tokenizer: Tokenizer): readonly number[] {
+  const { eosTokenIds } = engine.info;
+  if (tokenizer.eosTokenId === null) return eosTokenIds.length > 0 ? eosTokenIds : [endOfSequence(tokenizer)];
+  return [...new Set([tokenizer.eosTokenId, ...eosTokenIds])];
+}
+
+/**
+ * The token that ends a completion in training data.
  *
  * @throws ConfigError where the tokenizer has none: every completion would run to its length limit.
  */

@@ -3,17 +3,19 @@
  *
  * What is added here is what training needs and the package leaves out: checks on files that came from elsewhere, typed
  * errors, the character span of every token, and saving. Two defaults differ from the package's and follow
- * transformers 5 instead: decoded text is not "cleaned up" (` .` stays ` .`) unless the checkpoint asks for it, and ids
- * beyond the vocabulary, which a model with a padded embedding can sample, decode to nothing.
+ * transformers 5 instead: decoded text is not "cleaned up" (` .` stays ` .`) unless the checkpoint asks for it and its
+ * model is no BPE (Llama 3's files ask for it by mistake), and ids beyond the vocabulary, which a model with a padded
+ * embedding can sample, decode to nothing.
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { CheckpointError, DataError } from "../errors.ts";
 import { parseJson } from "../files.ts";
-import { ChatTemplate } from "./chat-template.ts";
-import type { Message, Tokenizer } from "./tokenizer.ts";
-import { readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
+import { ChatTemplates } from "./chat-template.ts";
+import { composeText } from "./composed-text.ts";
+import type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer.ts";
+import { namedTemplates, readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
 
 /** What is used of the package. Its own declarations do not resolve under Node's module resolution (0.2.0). */
 interface Library {
@@ -43,13 +45,18 @@ const SPECIAL_NAMES = [
 const tokenText = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
 const tokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([]),
-  model: z.looseObject({ vocab: z.union([z.record(z.string(), z.unknown()), z.array(z.unknown())]) }),
+  model: z.looseObject({
+    type: z.string().nullish(),
+    vocab: z.union([z.record(z.string(), z.unknown()), z.array(z.unknown())]),
+  }),
 });
+const templatesSchema = z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))]);
 const configSchema = z.looseObject({
   ...Object.fromEntries(SPECIAL_NAMES.map((name) => [name, tokenText.nullish()])),
   additional_special_tokens: z.array(tokenText).nullish(),
   clean_up_tokenization_spaces: z.boolean().nullish(),
-  chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))]).nullish(),
+  clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output: z.boolean().nullish(),
+  chat_template: templatesSchema.nullish(),
 });
 
 /** The tokenizer in `directory`; throws CheckpointError where its files are missing, damaged or not supported. */
@@ -60,13 +67,15 @@ export async function loadTokenizer(directory: string): Promise<HuggingFaceToken
 /** A tokenizer read from files; make one with `loadTokenizer`. */
 export class HuggingFaceTokenizer implements Tokenizer {
   readonly vocabSize: number;
+  readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
+  readonly hasChatTemplate: boolean;
   readonly #files: TokenizerFiles;
   readonly #library: Library;
   readonly #cleanUp: boolean;
   readonly #unknown: { readonly id: number; readonly text: string } | null;
-  readonly #chatTemplate: ChatTemplate | null;
+  readonly #chatTemplates: ChatTemplates;
   readonly #tokenTexts = new Map<number, string>();
 
   /** `source` names the tokenizer in messages. Throws CheckpointError for files that are no tokenizer. */
@@ -79,7 +88,10 @@ export class HuggingFaceTokenizer implements Tokenizer {
       throw new CheckpointError(`${source}: this tokenizer is not supported: ${(error as Error).message}`);
     }
     this.#files = files;
-    this.#cleanUp = config.clean_up_tokenization_spaces ?? false;
+    const isBpe = (tokenizer.model.type ?? "BPE") === "BPE";
+    this.#cleanUp =
+      (config.clean_up_tokenization_spaces ?? false) &&
+      (!isBpe || (config.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output ?? false));
     this.vocabSize = this.#library.model.vocab.length;
 
     const specialTokens: Record<string, string> = {};
@@ -94,17 +106,18 @@ export class HuggingFaceTokenizer implements Tokenizer {
       if (id !== undefined) return id;
       throw new CheckpointError(`${source}: ${name} is ${JSON.stringify(text)}, which is not in tokenizer.json.`);
     };
+    this.bosTokenId = idOf("bos_token");
     this.eosTokenId = idOf("eos_token");
     this.padTokenId = idOf("pad_token");
     const unknownText = this.#library.model.unk_token;
     const unknownId = typeof unknownText === "string" ? this.#library.token_to_id(unknownText) : undefined;
     this.#unknown = unknownId === undefined ? null : { id: unknownId, text: unknownText as string };
-    const template = files["chat_template.jinja"] ?? defaultTemplate(chat_template);
-    this.#chatTemplate = template === undefined ? null : new ChatTemplate(template, specialTokens);
+    this.#chatTemplates = new ChatTemplates(templatesOf(files, chat_template, source), specialTokens);
+    this.hasChatTemplate = this.#chatTemplates.names.length > 0;
   }
 
-  encode(text: string): Int32Array {
-    const { ids, tokens } = this.#library.encode(text, { add_special_tokens: false });
+  encode(text: string, options: { addSpecial?: boolean } = {}): Int32Array {
+    const { ids, tokens } = this.#library.encode(text, { add_special_tokens: options.addSpecial ?? false });
     const lost = ids.indexOf(undefined);
     if (lost >= 0) {
       throw new DataError(`The tokenizer has no id for ${JSON.stringify(tokens[lost])} and no token for unknown text.`);
@@ -134,10 +147,24 @@ export class HuggingFaceTokenizer implements Tokenizer {
   /**
    * Spans come from decoding: a token's text is what it adds to the text of the tokens before it. Tokens that split one
    * character (byte-level BPE on emoji) each get the span of the whole character; an unknown token stands for one code
-   * point. Throws DataError where the tokenizer changes the text (lower case, Unicode normalisation), so that its
-   * tokens have no place in it.
+   * point; where the tokenizer composes characters first (NFC), a token gets those that its own came from. Throws
+   * DataError where the tokenizer changes the text otherwise (lower case), so that its tokens have no place in it.
    */
   tokenSpans(text: string): { tokens: Int32Array; spans: (readonly [number, number])[] } {
+    const composed = composeText(text);
+    if (composed !== undefined && this.#composes()) {
+      const { tokens, spans } = this.#plainSpans(composed.text);
+      return { tokens, spans: spans.map(([start, end]) => composed.originalSpan(start, end)) };
+    }
+    return this.#plainSpans(text);
+  }
+
+  /** Whether e + ◌́ is the same to the tokenizer as é. */
+  #composes(): boolean {
+    return this.encode("e\u0301").join() === this.encode("\u00e9").join();
+  }
+
+  #plainSpans(text: string): { tokens: Int32Array; spans: (readonly [number, number])[] } {
     const tokens = this.encode(text);
     const texts = Array.from(tokens, (token) => this.#textOf(token));
     if (texts.join("") === text) return { tokens, spans: consecutiveSpans(texts) };
@@ -168,16 +195,14 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return { tokens, spans };
   }
 
-  applyChatTemplate(
-    messages: readonly Message[],
-    options: { addGenerationPrompt?: boolean; continueFinalMessage?: boolean } = {},
-  ): string {
-    if (this.#chatTemplate === null) {
+  applyChatTemplate(messages: readonly Message[], options: ChatTemplateOptions = {}): string {
+    if (!this.hasChatTemplate) {
       throw new DataError(
-        "This tokenizer has no chat template. Use a plain-text prompt, or a checkpoint that has one.",
+        "This tokenizer has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json). Use a " +
+          "plain-text prompt, or a checkpoint that has one.",
       );
     }
-    return this.#chatTemplate.render(messages, options);
+    return this.#chatTemplates.render(messages, options);
   }
 
   save(directory: string): Promise<void> {
@@ -224,9 +249,25 @@ function mergedConfig(files: TokenizerFiles, source: string): z.infer<typeof con
   return configSchema.parse(merged);
 }
 
-function defaultTemplate(field: z.infer<typeof configSchema>["chat_template"]): string | undefined {
-  if (typeof field === "string") return field;
-  return field?.find(({ name }) => name === "default")?.template;
+/**
+ * The chat templates by name. Files of their own (`chat_template.jinja`, `additional_chat_templates/`) count before the
+ * config's field, which is one template or a list of them, and that before the older `chat_template.json`.
+ */
+function templatesOf(
+  files: TokenizerFiles,
+  field: z.infer<typeof templatesSchema> | null | undefined,
+  source: string,
+): ReadonlyMap<string, string> {
+  const ofFiles = namedTemplates(files);
+  if (ofFiles.size > 0) return ofFiles;
+  const older = parseFile(
+    z.looseObject({ chat_template: templatesSchema.nullish() }),
+    files["chat_template.json"] ?? "{}",
+    `${source}: chat_template.json`,
+  );
+  const found = field ?? older.chat_template ?? [];
+  if (typeof found === "string") return new Map([["default", found]]);
+  return new Map(found.map(({ name, template }) => [name, template]));
 }
 
 function parseFile<T>(schema: z.ZodType<T>, text: string, where: string): T {

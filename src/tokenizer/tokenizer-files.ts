@@ -5,9 +5,10 @@
  * understand. What it is not: an interpreter of these files; `huggingface.ts` is.
  */
 
-import { join } from "node:path";
+import { mkdir, readdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { readTextFileIfPresent, writeWhole } from "../files.ts";
+import { readTextFileIfPresent, systemReason, writeWhole } from "../files.ts";
 
 const MIB = 2 ** 20;
 
@@ -18,23 +19,33 @@ const LIMITS = {
   "special_tokens_map.json": 4 * MIB,
   "added_tokens.json": 4 * MIB,
   "chat_template.jinja": 4 * MIB,
+  "chat_template.json": 4 * MIB,
 } as const;
 
+/** Further chat templates, one file each: `additional_chat_templates/tool_use.jinja` is the one named `tool_use`. */
+const TEMPLATE_DIRECTORY = "additional_chat_templates";
+const MAX_TEMPLATES = 64;
+
 /** The name of one of a tokenizer's files. */
-export type TokenizerFileName = keyof typeof LIMITS;
+export type TokenizerFileName = keyof typeof LIMITS | `${typeof TEMPLATE_DIRECTORY}/${string}.jinja`;
 
 /** The files that are there, by name; `tokenizer.json` always is. */
 export type TokenizerFiles = Readonly<Partial<Record<TokenizerFileName, string>>> & {
   readonly "tokenizer.json": string;
 };
 
-const FILE_NAMES = Object.keys(LIMITS) as TokenizerFileName[];
+const FILE_NAMES = Object.keys(LIMITS) as (keyof typeof LIMITS)[];
 
 /** Reads the tokenizer's files from a directory. Throws CheckpointError where tokenizer.json is missing or unreadable. */
 export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
   const texts: Partial<Record<TokenizerFileName, string>> = {};
   for (const name of FILE_NAMES) {
     const limit = { maxBytes: LIMITS[name], error: CheckpointError };
+    const text = await readTextFileIfPresent(join(directory, name), limit);
+    if (text !== undefined) texts[name] = text;
+  }
+  for (const name of await additionalTemplates(directory)) {
+    const limit = { maxBytes: LIMITS["chat_template.jinja"], error: CheckpointError };
     const text = await readTextFileIfPresent(join(directory, name), limit);
     if (text !== undefined) texts[name] = text;
   }
@@ -50,8 +61,44 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
 
 /** Writes the files into an existing directory, each whole; tokenizer.json last, since it makes the rest a tokenizer. */
 export async function writeTokenizerFiles(directory: string, files: TokenizerFiles): Promise<void> {
-  for (const name of [...FILE_NAMES].reverse()) {
+  const names = (Object.keys(files) as TokenizerFileName[]).filter((name) => name !== "tokenizer.json");
+  for (const name of [...names, "tokenizer.json"] as const) {
     const text = files[name];
-    if (text !== undefined) await writeWhole(join(directory, name), text);
+    if (text === undefined) continue;
+    const path = join(directory, name);
+    if (dirname(path) !== directory) await mkdir(dirname(path), { recursive: true });
+    await writeWhole(path, text);
   }
+}
+
+/** The chat templates that are files of their own, by name; `default` is `chat_template.jinja`. */
+export function namedTemplates(files: TokenizerFiles): Map<string, string> {
+  const templates = new Map<string, string>();
+  const main = files["chat_template.jinja"];
+  if (main !== undefined) templates.set("default", main);
+  for (const [path, text] of Object.entries(files)) {
+    const name = /^additional_chat_templates\/(.+)\.jinja$/.exec(path)?.[1];
+    if (name !== undefined && text !== undefined) templates.set(name, text);
+  }
+  return templates;
+}
+
+async function additionalTemplates(directory: string): Promise<TokenizerFileName[]> {
+  let names: string[];
+  try {
+    names = await readdir(join(directory, TEMPLATE_DIRECTORY));
+  } catch (error) {
+    // Most tokenizers have no such directory.
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
+    throw new CheckpointError(`Cannot read ${join(directory, TEMPLATE_DIRECTORY)}: ${reason}.`);
+  }
+  const templates = names.filter((name) => /^[\w-]+\.jinja$/.test(name)).sort();
+  if (templates.length > MAX_TEMPLATES) {
+    throw new CheckpointError(
+      `${join(directory, TEMPLATE_DIRECTORY)} has ${templates.length} templates; at most ${MAX_TEMPLATES} are read.`,
+    );
+  }
+  return templates.map((name) => `${TEMPLATE_DIRECTORY}/${name}` as TokenizerFileName);
 }

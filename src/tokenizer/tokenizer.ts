@@ -1,8 +1,33 @@
 /** The tokenizer's face to the rest of Aha; `huggingface.ts` implements it over Hugging Face's own packages. */
 
+/** One message of a conversation. Beside role and content it has the fields that templates read, under their names. */
 export interface Message {
   readonly role: string;
   readonly content: string;
+  /** What a reasoning model thought before it wrote `content`. */
+  readonly reasoning_content?: string;
+  /** What an assistant asks to be called, each `{ type: "function", function: { name, arguments } }`. */
+  readonly tool_calls?: readonly unknown[];
+  /** Which call a message of role `tool` answers, and of what name. */
+  readonly tool_call_id?: string;
+  readonly name?: string;
+}
+
+/** How a conversation is rendered; names and meanings are those of transformers' `apply_chat_template`. */
+export interface ChatTemplateOptions {
+  /** Opens a new assistant message at the end; false by default. */
+  readonly addGenerationPrompt?: boolean;
+  /** Ends right after the last message's content, so that the model goes on with it; false by default. */
+  readonly continueFinalMessage?: boolean;
+  /** JSON schemas of functions that the model may call. */
+  readonly tools?: readonly unknown[];
+  readonly documents?: readonly unknown[];
+  /** Further variables of the template (`enable_thinking`, `date_string`, …). */
+  readonly variables?: Readonly<Record<string, unknown>>;
+  /** One of several templates; by default `tool_use` where there are tools and such a template, else `default`. */
+  readonly template?: string;
+  /** What `strftime_now` says; the present by default. Give one where runs are to be equal. */
+  readonly now?: Date;
 }
 
 export interface Tokenizer {
@@ -10,17 +35,17 @@ export interface Tokenizer {
   readonly vocabSize: number;
   readonly eosTokenId: number | null;
   readonly padTokenId: number | null;
-  /** No special tokens are added; those written out in the text are recognised. */
-  encode(text: string): Int32Array;
+  /**
+   * Special tokens written out in the text are recognised. None are added (chat templates write their own) unless
+   * `addSpecial` is set, which puts before and after the text what the tokenizer has for that: Llama's begin of text.
+   */
+  encode(text: string, options?: { addSpecial?: boolean }): Int32Array;
   /** Special tokens are left out unless asked for. */
   decode(tokens: ArrayLike<number>, options?: { keepSpecial?: boolean }): string;
   /** Character span [start, end) of each token of `encode(text)`, where decoding is a plain concatenation. */
   tokenSpans(text: string): { readonly tokens: Int32Array; readonly spans: readonly (readonly [number, number])[] };
   /** Renders a conversation with the checkpoint's chat template. */
-  applyChatTemplate(
-    messages: readonly Message[],
-    options?: { addGenerationPrompt?: boolean; continueFinalMessage?: boolean },
-  ): string;
+  applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
   /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into an existing directory. */
   save(directory: string): Promise<void>;
 }

@@ -26,12 +26,12 @@ import type { Datum, Engine } from "../engine/engine.ts";
 import type { GrpoLoss } from "../losses/loss-spec.ts";
 import { groupAdvantages } from "../rollout/advantages.ts";
 import {
-  endOfSequence,
   judgeCompletions,
   type NumberedProblem,
   type Rollout,
   requirePromptsFit,
   sampleCompletions,
+  stopTokens,
   type WeightedReward,
 } from "../rollout/collect.ts";
 import { lossWeights } from "../rollout/loss-weights.ts";
@@ -189,7 +189,7 @@ export function checkGrpo(
   const first = fromIteration * promptsPerIteration;
   const count = Math.min(iterations * promptsPerIteration - first, parts.task.trainCount);
   requireLoss(parts.engine, "grpo");
-  endOfSequence(parts.tokenizer);
+  stopTokens(parts.engine, parts.tokenizer);
   requirePromptsFit(parts.engine, parts.tokenizer, numbered(parts.task, first, count), config.maxCompletionTokens);
 }
 

@@ -7,6 +7,7 @@ import type { LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { ParameterValues } from "../../src/model/parameters.ts";
+import { inspectModel } from "../../src/model/checkpoint.ts";
 import { Random } from "../../src/random.ts";
 import { emptyDirectory, MODELS, modelValues, openEngine, writeModel } from "./models.ts";
 
@@ -228,6 +229,23 @@ describe("files", () => {
     expect(second.info).toEqual({ ...first.info });
   });
 
+  it("are written as bfloat16 where asked, close to what was trained", async () => {
+    const engine = await createLocalEngine(await writeModel(TIED), { threads: 2 });
+    opened.push(engine);
+    const directory = await emptyDirectory();
+    await engine.saveWeights(directory, { dtype: "bfloat16" });
+    expect((await inspectModel(directory)).dtypes).toEqual(["BF16"]);
+    const rounded = await createLocalEngine(directory, { threads: 2 });
+    opened.push(rounded);
+    const options = { temperature: 1, policy: "policy" } as const;
+    const [exact, close] = [await engine.forward(ragged(3), options), await rounded.forward(ragged(3), options)];
+    const difference = Math.max(
+      ...exact.logprobs.flatMap((row, i) => [...row].map((value, j) => Math.abs(value - close.logprobs[i]![j]!))),
+    );
+    expect(difference).toBeGreaterThan(0);
+    expect(difference).toBeLessThan(0.1);
+  });
+
   it("of another model's state are refused, and nothing is taken from them: CheckpointError", async () => {
     const other = { ...TIED, hiddenSize: 24 };
     const stranger = open(modelValues(other), {}, other);
@@ -274,6 +292,7 @@ describe("the embedded engine", () => {
       name: "local (cpu, 2 threads)",
       vocabSize: 29,
       maxContextTokens: 40,
+      eosTokenIds: [1],
       parameterCount: [...modelValues(TIED).values()].reduce((sum, { length }) => sum + length, 0),
       losses: ["cross_entropy", "grpo"],
     });

@@ -25,12 +25,16 @@ const BASE: ModelConfig = {
   maxContextTokens: 40,
   rmsNormEpsilon: 1e-5,
   ropeTheta: 500,
+  ropeScaling: null,
   tieWordEmbeddings: true,
   attentionBias: false,
+  attentionOutputBias: false,
+  mlpBias: false,
   qkNorm: true,
   bosTokenId: null,
   eosTokenIds: [1],
   padTokenId: null,
+  generationDefaults: {},
 };
 
 /** Every switch of the configuration in both positions, head sizes of one and two vectors, grouped and single heads. */
@@ -46,6 +50,22 @@ export const MODELS = {
     numHeads: 3,
     numKvHeads: 3,
     hiddenSize: 24,
+  },
+  "scaled RoPE, biases everywhere": {
+    ...BASE,
+    architecture: "llama",
+    tieWordEmbeddings: false,
+    attentionBias: true,
+    attentionOutputBias: true,
+    mlpBias: true,
+    qkNorm: false,
+    ropeScaling: {
+      type: "llama3",
+      factor: 4,
+      lowFrequencyFactor: 1,
+      highFrequencyFactor: 4,
+      originalContextTokens: 16,
+    },
   },
 } as const satisfies Record<string, ModelConfig>;
 

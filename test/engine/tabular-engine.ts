@@ -40,6 +40,7 @@ export interface TabularOptions {
   readonly seed?: number;
   /** Standard deviation of the initial logits. */
   readonly initStd?: number;
+  readonly eosTokenIds?: readonly number[];
 }
 
 /** A weight matrix or vector with its gradient and AdamW moments. */
@@ -65,7 +66,7 @@ export class TabularEngine implements Engine {
   private disposed = false;
 
   constructor(options: TabularOptions) {
-    const { vocabSize, maxContextTokens = 64, seed = 0, initStd = 0.1 } = options;
+    const { vocabSize, maxContextTokens = 64, seed = 0, initStd = 0.1, eosTokenIds = [] } = options;
     const random = new Random(seed, "tabular-init");
     this.table = newParameter(
       Float32Array.from({ length: vocabSize * vocabSize }, () => initStd * random.normal()),
@@ -77,6 +78,7 @@ export class TabularEngine implements Engine {
       vocabSize,
       maxContextTokens,
       parameterCount: vocabSize * vocabSize + vocabSize,
+      eosTokenIds,
       losses: ["cross_entropy", "grpo"],
     };
   }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CheckpointError } from "../../src/errors.ts";
-import { inspectModel, loadModel, saveModel } from "../../src/model/checkpoint.ts";
+import { inspectModel, loadModel, saveModel, saveModelFrom } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import { elementCount, parameterSpecs } from "../../src/model/parameters.ts";
@@ -67,15 +67,19 @@ describe("loadModel and saveModel", () => {
     for (const { name } of specs) expect(values.get(name)!.every(Number.isFinite), name).toBe(true);
   });
 
-  it.each(["qwen3-tied", "qwen3-untied"])("saves %s with the very tensors that transformers wrote", async (name) => {
-    const directory = await fresh();
-    const { config: read, values } = await loadModel(golden(name));
-    await saveModel(directory, read, values);
-    expect((await readdir(directory)).sort()).toEqual(["config.json", "generation_config.json", "model.safetensors"]);
-    const byName = (tensors: TensorData[]) => new Map(tensors.map(({ name, shape, data }) => [name, { shape, data }]));
-    expect(byName(await tensorsOf(directory))).toEqual(byName(await tensorsOf(golden(name))));
-    expect(await loadModel(directory)).toEqual({ config: read, values });
-  });
+  it.each(["qwen3-tied", "qwen3-untied", "qwen2"])(
+    "saves %s with the very tensors that transformers wrote",
+    async (name) => {
+      const directory = await fresh();
+      const { config: read, values } = await loadModel(golden(name));
+      await saveModel(directory, read, values);
+      expect((await readdir(directory)).sort()).toEqual(["config.json", "generation_config.json", "model.safetensors"]);
+      const byName = (tensors: TensorData[]) =>
+        new Map(tensors.map(({ name, shape, data }) => [name, { shape, data }]));
+      expect(byName(await tensorsOf(directory))).toEqual(byName(await tensorsOf(golden(name))));
+      expect(await loadModel(directory)).toEqual({ config: read, values });
+    },
+  );
 
   it("reads a checkpoint in shards", async () => {
     const directory = await savedModel();
@@ -95,6 +99,112 @@ describe("loadModel and saveModel", () => {
     await expect(loadModel(directory)).rejects.toThrow(/secret\.safetensors", which is no safetensors file beside it/);
     await writeFile(index, "{}");
     await expect(loadModel(directory)).rejects.toThrow(/no weight_map/);
+  });
+
+  it("writes shards above a size, an index that transformers reads, and no file of an earlier form", async () => {
+    const directory = await savedModel();
+    const whole = await loadModel(directory);
+    await saveModel(directory, whole.config, whole.values, { maxShardBytes: 3_000 });
+    const names = (await readdir(directory)).filter((name) => name.endsWith(".safetensors"));
+    expect(names.length).toBeGreaterThan(2);
+    expect(names.sort()[0]).toBe(`model-00001-of-${String(names.length).padStart(5, "0")}.safetensors`);
+    const index = JSON.parse(await readFile(join(directory, "model.safetensors.index.json"), "utf8")) as {
+      metadata: Record<string, number>;
+      weight_map: Record<string, string>;
+    };
+    const specs = parameterSpecs(whole.config);
+    const elements = specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    expect(index.metadata).toEqual({ total_parameters: elements, total_size: 4 * elements });
+    expect(Object.keys(index.weight_map)).toEqual(specs.map(({ checkpointName }) => checkpointName));
+    expect([...new Set(Object.values(index.weight_map))].sort()).toEqual(names);
+    for (const name of names) {
+      const file = await SafetensorsFile.open(join(directory, name));
+      const sizes = [...file.entries.values()].map(({ sizeBytes }) => sizeBytes);
+      // Only a tensor that is larger by itself may pass the limit.
+      if (sizes.length > 1) expect(sizes.reduce((sum, size) => sum + size)).toBeLessThanOrEqual(3_000);
+      await file.close();
+    }
+    expect(await loadModel(directory)).toEqual(whole);
+    await saveModel(directory, whole.config, whole.values);
+    expect((await readdir(directory)).sort()).toEqual(["config.json", "generation_config.json", "model.safetensors"]);
+    expect(await loadModel(directory)).toEqual(whole);
+  });
+
+  it("writes bfloat16: a bfloat16 checkpoint's very bits, and half of the bytes", async () => {
+    const directory = await fresh();
+    const whole = await loadModel(golden("llama-scaled"));
+    await saveModel(directory, whole.config, whole.values, { dtype: "bfloat16" });
+    const config = JSON.parse(await readFile(join(directory, "config.json"), "utf8")) as Record<string, unknown>;
+    expect([config.dtype, config.torch_dtype]).toEqual(["bfloat16", "bfloat16"]);
+    expect((await inspectModel(directory)).dtypes).toEqual(["BF16"]);
+    expect((await inspectModel(directory)).storedBytes).toBe((await inspectModel(golden("llama-scaled"))).storedBytes);
+    expect(await loadModel(directory)).toEqual(whole);
+  });
+
+  it("keeps what generation_config.json says beside special tokens", async () => {
+    const directory = await savedModel();
+    const file = join(directory, "generation_config.json");
+    await writeFile(file, '{"eos_token_id": [1, 4], "temperature": 0.6, "top_p": 0.95, "transformers_version": "4.1"}');
+    const whole = await loadModel(directory);
+    expect(whole.config.generationDefaults).toEqual({ temperature: 0.6, top_p: 0.95 });
+    const out = await fresh();
+    await saveModel(out, whole.config, whole.values);
+    expect(JSON.parse(await readFile(join(out, "generation_config.json"), "utf8"))).toEqual({
+      bos_token_id: null,
+      eos_token_id: [1, 4],
+      pad_token_id: 0,
+      temperature: 0.6,
+      top_p: 0.95,
+    });
+    expect(await loadModel(out)).toEqual(whole);
+  });
+
+  it("asks for one parameter after another where weights are not all in memory", async () => {
+    const directory = await fresh();
+    const values = initializeParameters(config, { seed: 2 });
+    let held = 0;
+    await saveModelFrom(directory, config, async ({ name }) => {
+      expect(held++).toBe(parameterSpecs(config).findIndex((parameter) => parameter.name === name));
+      return values.get(name)!;
+    });
+    expect((await loadModel(directory)).values).toEqual(values);
+  });
+
+  it("leaves no file behind where the weights cannot be had", async () => {
+    const directory = await fresh();
+    const fail = saveModelFrom(directory, config, ({ name, shape }) => {
+      if (name === "layers.1.k") throw new CheckpointError("gone");
+      return new Float32Array(elementCount(shape));
+    });
+    await expect(fail).rejects.toThrow("gone");
+    await expect(saveModelFrom(directory, config, () => new Float32Array(3))).rejects.toThrow(
+      /does not have 3 elements/,
+    );
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it("names a shard that is missing or cut short, and a tensor that is not where the index says", async () => {
+    const sharded = async () => {
+      const directory = await fresh();
+      await cp(golden("llama-linear"), directory, { recursive: true });
+      return directory;
+    };
+    const shard = "model-00003-of-00009.safetensors";
+    const missing = await sharded();
+    await rm(join(missing, shard));
+    await expect(loadModel(missing)).rejects.toThrow(/lacks 1 of the 9 weight files .*model-00003-of-00009/);
+    const short = await sharded();
+    const bytes = await readFile(join(short, shard));
+    await writeFile(join(short, shard), bytes.subarray(0, bytes.length - 2));
+    await expect(loadModel(short)).rejects.toThrow(/model-00003-of-00009\.safetensors is not a sound safetensors file/);
+    const wrong = await sharded();
+    const indexPath = join(wrong, "model.safetensors.index.json");
+    const index = JSON.parse(await readFile(indexPath, "utf8")) as { weight_map: Record<string, string> };
+    index.weight_map["model.norm.weight"] = "model-00001-of-00009.safetensors";
+    await writeFile(indexPath, JSON.stringify(index));
+    await expect(loadModel(wrong)).rejects.toThrow(/index says that model\.norm\.weight is in model-00001/);
+    for (const directory of [missing, short, wrong])
+      await expect(loadModel(directory)).rejects.toThrow(CheckpointError);
   });
 
   it("takes a second copy of a tied embedding for what it is, and refuses a different one", async () => {

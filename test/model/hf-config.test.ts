@@ -61,12 +61,16 @@ describe("parseModelConfig", () => {
       maxContextTokens: 40960,
       rmsNormEpsilon: 1e-6,
       ropeTheta: 1e6,
+      ropeScaling: null,
       tieWordEmbeddings: true,
       attentionBias: false,
+      attentionOutputBias: false,
+      mlpBias: false,
       qkNorm: true,
       bosTokenId: 151643,
       eosTokenIds: [151645],
       padTokenId: null,
+      generationDefaults: {},
     });
   });
 
@@ -81,13 +85,14 @@ describe("parseModelConfig", () => {
   it("has transformers' defaults where keys are absent, head_dim 128 of Qwen3 among them", () => {
     const absent = {
       head_dim: undefined,
+      num_attention_heads: 64,
       num_key_value_heads: undefined,
       tie_word_embeddings: undefined,
       rms_norm_eps: undefined,
     };
     expect(parse({ ...absent, hidden_act: undefined, max_position_embeddings: undefined })).toMatchObject({
       headDim: 128,
-      numKvHeads: 16,
+      numKvHeads: 32,
       tieWordEmbeddings: false,
       rmsNormEpsilon: 1e-6,
       maxContextTokens: 32_768,
@@ -105,13 +110,31 @@ describe("parseModelConfig", () => {
     ["another head on the same trunk", { architectures: ["Qwen3ForSequenceClassification"] }, /SequenceClassification/],
     ["another activation", { hidden_act: "gelu" }, /hidden_act = "gelu"/],
     ["attention dropout", { attention_dropout: 0.1 }, /attention_dropout = 0.1/],
-    ["attention bias", { attention_bias: true }, /attention_bias = true/],
+    ["a bias in an MLP that has none", { mlp_bias: true }, /mlp_bias = true is not supported by Qwen3ForCausalLM/],
     ["quantised weights", { quantization_config: { bits: 4 } }, /quantization_config/],
-    ["scaled RoPE, old style", { rope_scaling: { type: "linear", factor: 2 } }, /rope_scaling of type "linear"/],
     [
-      "scaled RoPE, new style",
-      { rope_parameters: { rope_type: "yarn", rope_theta: 1e6 } },
-      /rope_parameters of type "yarn"/,
+      "RoPE that follows the length",
+      { rope_scaling: { type: "dynamic", factor: 2 } },
+      /rope_scaling of type "dynamic"/,
+    ],
+    ["a misspelt RoPE", { rope_parameters: { rope_type: "lama3" } }, /type "lama3" .* Did you mean "llama3"/],
+    ["a scaling without its factor", { rope_scaling: { type: "linear" } }, /type linear needs a factor/],
+    ["YaRN without its factor", { rope_parameters: { rope_type: "yarn" } }, /type yarn needs a factor/],
+    ["a factor of 0", { rope_scaling: { type: "linear", factor: 0 } }, /rope_scaling.factor/],
+    [
+      "a key that the scaling does not have",
+      { rope_scaling: { type: "linear", factor: 2, long_factor: [1] } },
+      /has the key "long_factor", which the type linear does not have/,
+    ],
+    [
+      "Llama 3's bounds in the wrong order",
+      { rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } },
+      /high_freq_factor \(4\) must be above low_freq_factor \(4\)/,
+    ],
+    [
+      "two spellings that differ",
+      { rope_scaling: { type: "linear", factor: 2 }, rope_parameters: { rope_theta: 1e6 } },
+      /rope_scaling and rope_parameters ask for different positions/,
     ],
     ["partial RoPE", { rope_parameters: { rope_theta: 1e6, partial_rotary_factor: 0.5 } }, /partial_rotary_factor/],
     ["RoPE by layer type", { rope_parameters: { full_attention: {} } }, /by layer type/],
@@ -153,7 +176,7 @@ describe("readModelConfig and hfConfigOf", () => {
       const directory = fileURLToPath(new URL(`../golden/models/${name}`, import.meta.url));
       const config = await readModelConfig(directory);
       const written = hfConfigOf(config);
-      expect(parseModelConfig(JSON.stringify(written), "written")).toEqual(config);
+      expect(parseModelConfig(JSON.stringify(written), "written")).toEqual({ ...config, generationDefaults: {} });
       const original = JSON.parse(await readFile(join(directory, "config.json"), "utf8")) as Record<string, unknown>;
       for (const key of Object.keys(written).filter((key) => key in original)) {
         expect(written[key], key).toEqual(original[key]);

@@ -79,12 +79,48 @@ describe("aha model init", () => {
     );
   });
 
+  it("makes a model of each family from its config alone, without a tokenizer", async () => {
+    for (const name of ["llama-scaled", "qwen2-yarn", "qwen3-bias"]) {
+      const out = join(scratch, `from-${name}`);
+      const said = await run("init", "--config", goldenPath(`models/${name}/config.json`), "--out", out, "--seed", "3");
+      expect(said).toContain("no tokenizer");
+      const { config } = await loadModel(out);
+      const { config: original } = await loadModel(goldenPath(`models/${name}`));
+      expect({ ...config, generationDefaults: {} }).toEqual({ ...original, generationDefaults: {} });
+    }
+  });
+
+  it("takes the config's directory with its tokenizer, generation config and initializer_range", async () => {
+    const blueprint = join(scratch, "blueprint");
+    await mkdir(blueprint);
+    const text = await readFile(goldenPath("models/llama-tied/config.json"), "utf8");
+    const config = { ...(JSON.parse(text) as object), vocab_size: 500, hidden_size: 60, initializer_range: 0.5 };
+    await writeFile(join(blueprint, "config.json"), JSON.stringify(config));
+    await writeFile(join(blueprint, "generation_config.json"), '{"eos_token_id": [1, 4], "top_p": 0.9}');
+    await (await loadTokenizer(goldenPath("tokenizers/llama-like"))).save(blueprint);
+    const out = join(scratch, "of-blueprint");
+    await run("init", "--config", blueprint, "--out", out, "--scheme", "normal", "--dtype", "bf16");
+    expect(await readdir(out)).toContain("tokenizer.json");
+    const { config: made, values } = await loadModel(out);
+    expect(made).toMatchObject({ eosTokenIds: [1, 4], bosTokenId: 2, generationDefaults: { top_p: 0.9 } });
+    const weights = values.get("layers.0.gate")!;
+    const variance = weights.reduce((sum, value) => sum + value ** 2, 0) / weights.length;
+    expect(Math.sqrt(variance)).toBeCloseTo(0.5, 1);
+    const info = JSON.parse(await run("info", out, "--json")) as Record<string, unknown>;
+    expect(info).toMatchObject({ dtypes: ["BF16"], fileCount: 1, tokenizer: { hasChatTemplate: true } });
+  });
+
   it.each<[string[], RegExp]>([
-    [[], /takes a subcommand \(init, info, score, pull, push\)/],
+    [[], /takes a subcommand \(init, info, score, convert, pull, push\)/],
     [["inot"], /Did you mean init/],
     [["init"], /either --preset NAME or --config FILE/],
     [["init", "--preset", "tiny", "--config", "x"], /either --preset NAME or --config FILE/],
-    [["init", "--preset", "tiny", "--out", "x"], /needs --tokenizer/],
+    [["init", "--preset", "tiny", "--out", "x"], /--preset needs --tokenizer/],
+    [["init", "--config", "x", "--out", "y", "--dtype", "float16"], /--dtype must be float32 or bfloat16/],
+    [["init", "--config", "x", "--out", "y", "--max-shard-size", "5 apples"], /a size like 5GB/],
+    [["init", "--config", "x", "--out", "y", "--max-shard-size", "0"], /a size like 5GB/],
+    [["init", "--config", "absent.json", "--out", "y"], /absent.json: it does not exist/],
+    [["init", "--config", "x", "--out", "y", "--largest", "9"], /countdown-compact alone/],
     [["init", "--preset", "tiny", "--tokenizer", "characters"], /needs --out/],
     [["init", "--presets", "tiny"], /Did you mean --preset/],
     [["init", "--preset", "tiny", "--tokenizer", "charakters", "--out", "x"], /Did you mean --tokenizer characters/],
@@ -96,6 +132,7 @@ describe("aha model init", () => {
     ],
     [["info"], /expected DIR/],
     [["info", "a", "b"], /expected DIR/],
+    [["convert", "a"], /needs --out/],
     [["score", "a"], /needs --tokens/],
     [["score", "a", "--tokens", "x", "--temperature", "0"], /--temperature/],
   ])("aha model %j is an error that says what to do", async (args, message) => {
@@ -126,6 +163,46 @@ describe("aha model info", () => {
       config: { architecture: "qwen3", headDim: 10 },
     });
     expect(await run("info", directory)).toMatch(/architecture +qwen3, 2 layers, width 24/);
+  });
+});
+
+describe("aha model convert", () => {
+  it("writes the same model in another format and in shards, tokenizer and all, and back", async () => {
+    const [model, small, back] = ["convert-from", "convert-small", "convert-back"].map((name) => join(scratch, name));
+    await run("init", "--preset", "tiny", "--tokenizer", "characters", "--out", model!);
+    await run("convert", model!, "--out", small!, "--dtype", "bfloat16", "--max-shard-size", "100KB");
+    expect((await readdir(small!)).filter((name) => name.startsWith("model-")).length).toBeGreaterThan(3);
+    await run("convert", small!, "--out", back!);
+    const [first, second, third] = [await loadModel(model!), await loadModel(small!), await loadModel(back!)];
+    expect(third).toEqual(second);
+    for (const [name, values] of first.values) {
+      const rounded = second.values.get(name)!;
+      // Eight bits of precision: half a unit in the last place is 2⁻⁹ of the value.
+      expect(
+        values.every((value, i) => Math.abs(rounded[i]! - value) <= 2 ** -8 * Math.abs(value)),
+        name,
+      ).toBe(true);
+    }
+    expect((await loadTokenizer(back!)).hasChatTemplate).toBe(true);
+    await expect(run("convert", model!, "--out", small!)).rejects.toThrow(/not empty/);
+  });
+});
+
+describe("bad checkpoints", () => {
+  it.each<[string, string, RegExp]>([
+    [
+      "an unknown architecture",
+      '{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}',
+      /expected model_type "llama" with .* or "qwen2" .*; found model_type "gpt2"/,
+    ],
+    ["a config that is not JSON", "{", /config\.json is not JSON/],
+  ])("%s is an error for info and score", async (_, text, message) => {
+    const directory = await mkdtemp(join(scratch, "bad-"));
+    await writeFile(join(directory, "config.json"), text);
+    const tokens = join(directory, "tokens.json");
+    await writeFile(tokens, "[[1, 2]]");
+    await expect(run("info", directory)).rejects.toThrow(message);
+    await expect(run("score", directory, "--tokens", tokens)).rejects.toThrow(AhaError);
   });
 });
 

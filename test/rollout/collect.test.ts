@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/errors.ts";
-import { endOfSequence, judgeCompletions, requirePromptsFit, sampleCompletions } from "../../src/rollout/collect.ts";
+import {
+  endOfSequence,
+  judgeCompletions,
+  requirePromptsFit,
+  sampleCompletions,
+  stopTokens,
+} from "../../src/rollout/collect.ts";
 import { EOS, letterReward, lettersTask, lettersTokenizer, newEngine } from "../train/letters.ts";
 
 const options = { temperature: 1, topP: 1, topK: 0, maxCompletionTokens: 5, seed: 1, iteration: 0 };
@@ -38,6 +44,24 @@ describe("sampleCompletions", () => {
   });
 });
 
+describe("stopTokens", () => {
+  const engine = (eosTokenIds: number[]) => newEngine({ eosTokenIds });
+
+  it("are the tokenizer's end of sequence and those of the model's files, each once", () => {
+    expect(stopTokens(engine([]), lettersTokenizer)).toEqual([EOS]);
+    expect(stopTokens(engine([2, EOS, 3]), lettersTokenizer)).toEqual([EOS, 2, 3]);
+    expect(stopTokens(engine([2]), { ...lettersTokenizer, eosTokenId: null })).toEqual([2]);
+  });
+
+  it("end a completion, whichever of them comes first", async () => {
+    const long = { ...options, maxCompletionTokens: 12 };
+    const completions = await sampleCompletions(engine([2]), lettersTokenizer, problems(4, 2), 12, long);
+    const lasts = completions.flatMap(({ tokens, finishReason }) => (finishReason === "stop" ? [tokens.at(-1)] : []));
+    expect(new Set(lasts)).toEqual(new Set([EOS, 2]));
+    for (const { tokens } of completions) expect(tokens.slice(0, -1).some((id) => id === EOS || id === 2)).toBe(false);
+  });
+});
+
 describe("judgeCompletions", () => {
   it("adds weighted scores, passes over abstentions, and is null where all abstain", async () => {
     const completions = await sampleCompletions(newEngine(), lettersTokenizer, problems(0), 6, options);
@@ -65,7 +89,9 @@ describe("judgeCompletions", () => {
 
 describe("what collecting refuses", () => {
   it("a tokenizer without an end token", () => {
-    expect(() => endOfSequence({ ...lettersTokenizer, eosTokenId: null })).toThrow(ConfigError);
+    const endless = { ...lettersTokenizer, eosTokenId: null };
+    expect(() => endOfSequence(endless)).toThrow(ConfigError);
+    expect(() => stopTokens(newEngine(), endless)).toThrow(ConfigError);
   });
 
   it("an empty prompt, and one that leaves no room for a completion", () => {

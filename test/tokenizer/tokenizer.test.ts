@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CheckpointError, ConfigError, DataError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
 import { buildCharacters, buildCountdownCompact, COUNTDOWN_PHRASES } from "../../src/tokenizer/build.ts";
-import { ChatTemplate } from "../../src/tokenizer/chat-template.ts";
+import { ChatTemplates } from "../../src/tokenizer/chat-template.ts";
 import { type HuggingFaceTokenizer, loadTokenizer } from "../../src/tokenizer/huggingface.ts";
 
 let scratch: string;
@@ -143,10 +143,46 @@ describe("HuggingFaceTokenizer", () => {
       ...files,
       "tokenizer_config.json": JSON.stringify({ chat_template }),
     });
-    expect((await load(config("in config"))).applyChatTemplate([])).toBe("in config");
-    expect((await load(config(several))).applyChatTemplate([])).toBe("by name");
-    expect((await load({ ...config("in config"), "chat_template.jinja": own! })).applyChatTemplate([])).toBe("");
-    expect(() => buildCountdownCompact().applyChatTemplate([])).toThrow(/no chat template/);
+    const chat = [{ role: "user", content: "" }];
+    const render = async (files: Record<string, string>, options = {}) =>
+      (await load(files)).applyChatTemplate(chat, options);
+    expect(await render(config("in config"))).toBe("in config");
+    expect(await render(config(several))).toBe("by name");
+    expect(await render({ ...config("in config"), "chat_template.jinja": own! })).toMatch(/^<\|im_start\|>user/);
+    expect(await render({ ...config(null), "chat_template.json": '{"chat_template": "older"}' })).toBe("older");
+    expect(await render({ ...config("newer"), "chat_template.json": '{"chat_template": "older"}' })).toBe("newer");
+    expect(() => buildCountdownCompact().applyChatTemplate(chat)).toThrow(/no chat template/);
+  });
+
+  it("takes the template for tools where there are tools, and one by its name", async () => {
+    const named = [
+      { name: "default", template: "plain" },
+      { name: "tool_use", template: "tools: {{ tools | length }}" },
+      { name: "rag", template: "documents: {{ documents | length }}" },
+    ];
+    const { "chat_template.jinja": _, ...files } = await saved();
+    const tokenizer = await load({ ...files, "tokenizer_config.json": JSON.stringify({ chat_template: named }) });
+    const render = (options = {}) => tokenizer.applyChatTemplate([{ role: "user", content: "" }], options);
+    expect(render()).toBe("plain");
+    expect(render({ tools: [{}, {}] })).toBe("tools: 2");
+    expect(render({ tools: [{}], template: "default" })).toBe("plain");
+    expect(render({ template: "rag", documents: [{}] })).toBe("documents: 1");
+    expect(() => render({ template: "rog" })).toThrow(/no chat template "rog".*Did you mean "rag"/);
+  });
+
+  it("reads and saves further templates in files of their own", async () => {
+    const directory = await mkdtemp(join(scratch, "templates-"));
+    for (const [name, text] of Object.entries(await saved())) await writeFile(join(directory, name), text);
+    await mkdir(join(directory, "additional_chat_templates"));
+    await writeFile(join(directory, "additional_chat_templates", "tool_use.jinja"), "with tools");
+    await writeFile(join(directory, "additional_chat_templates", "notes.txt"), "not a template");
+    const out = await mkdtemp(join(scratch, "templates-out-"));
+    await (await loadTokenizer(directory)).save(out);
+    expect(await readdir(join(out, "additional_chat_templates"))).toEqual(["tool_use.jinja"]);
+    const render = async (path: string, options = {}) =>
+      (await loadTokenizer(path)).applyChatTemplate([{ role: "user", content: "x" }], options);
+    expect(await render(out, { tools: [] })).toBe("with tools");
+    expect(await render(out)).toBe(await render(directory));
   });
 
   it("says what is wrong with files that are no tokenizer", async () => {
@@ -174,18 +210,36 @@ describe("HuggingFaceTokenizer", () => {
     await expect(loadTokenizer(directory)).rejects.toThrow(CheckpointError);
   });
 
-  it("has no spans for a text that its normalizer changes", async () => {
+  it("gives tokens of composed characters the characters that they came from", async () => {
     const byteLevel = await loadTokenizer(fileURLToPath(new URL("../golden/tokenizers/byte-level", import.meta.url)));
-    expect(() => byteLevel.tokenSpans("cafe\u0301 au lait")).toThrow(DataError);
+    const decomposed = "cafe\u0301 au lait";
+    const { tokens, spans } = byteLevel.tokenSpans(decomposed);
+    expect([...tokens]).toEqual([...byteLevel.encode("caf\u00e9 au lait")]);
+    expect(spans.at(-1)![1]).toBe(decomposed.length);
+    expect(spans.some(([start, end]) => decomposed.slice(start, end).includes("e\u0301"))).toBe(true);
     expect(byteLevel.tokenSpans("caf\u00e9 au lait").spans.at(-1)![1]).toBe(12);
+    for (const text of ["\u1112\u1161\u11ab글", "x\u0327\u0301y", "\u212b\u0301 1", "\u0301a", "a\u0301"]) {
+      expect(byteLevel.tokenSpans(text).spans.at(-1)![1], text).toBe(text.length);
+    }
+  });
+
+  it("has no spans for a text that its normalizer changes otherwise", async () => {
+    const files = await saved();
+    const json = JSON.parse(files["tokenizer.json"]!) as Record<string, unknown>;
+    const lower = await load({
+      ...files,
+      "tokenizer.json": JSON.stringify({ ...json, normalizer: { type: "Lowercase" } }),
+    });
+    expect(() => lower.tokenSpans("Ab")).toThrow(DataError);
   });
 });
 
-describe("ChatTemplate", () => {
+describe("ChatTemplates", () => {
   const messages = [{ role: "user", content: "hi" }];
+  const single = (source: string) => new ChatTemplates(new Map([["default", source]]), {});
 
   it("refuses what transformers refuses: both options, no message to continue, a message that is dropped", () => {
-    const template = new ChatTemplate("{% for m in messages %}{{ m.role }}{% endfor %}", {});
+    const template = single("{% for m in messages %}{{ m.role }}{% endfor %}");
     const both = { addGenerationPrompt: true, continueFinalMessage: true };
     expect(() => template.render(messages, both)).toThrow(/choose one/);
     expect(() => template.render([], { continueFinalMessage: true })).toThrow(/at least one message/);
@@ -193,10 +247,30 @@ describe("ChatTemplate", () => {
   });
 
   it("reports a template that does not parse, and one that raises, as different errors", () => {
-    expect(() => new ChatTemplate("{% for %}", {}).render(messages)).toThrow(CheckpointError);
-    expect(() => new ChatTemplate("{{ raise_exception('no system role') }}", {}).render(messages)).toThrow(
+    expect(() => single("{% for %}").render(messages)).toThrow(CheckpointError);
+    expect(() => single("{{ raise_exception('no system role') }}").render(messages)).toThrow(
       /refuses this conversation: .*no system role/,
     );
+  });
+
+  it("gives templates what transformers gives them: none for what is absent, variables, thinking, no empty fields", () => {
+    const shown = single(
+      "{{ tools is none }} {{ documents is none }} {{ enable_thinking is defined }} {{ messages[0].thinking }} " +
+        "{{ 'name' in messages[0] }} {{ eos_token }}",
+    );
+    const message = { role: "assistant", content: "", reasoning_content: "hm", name: undefined as unknown as string };
+    expect(shown.render([message])).toBe(
+      "True True False hm False ".replaceAll("True", "true").replaceAll("False", "false"),
+    );
+    const variables = { enable_thinking: false, eos_token: "<end>" };
+    expect(shown.render([message], { variables })).toMatch(/true hm false <end>$/);
+  });
+
+  it("writes the date in English, of the moment that it is given", () => {
+    const template = single("{{ strftime_now('%d %b %Y') }}");
+    expect(template.render(messages, { now: new Date(2024, 6, 26) })).toBe("26 Jul 2024");
+    expect(template.render(messages)).toMatch(/^\d\d [A-Z][a-z][a-z] \d{4}$/);
+    expect(template.render(messages, { variables: { strftime_now: () => "today" } })).toBe("today");
   });
 
   it("shows the template nothing of this program", () => {
@@ -209,7 +283,7 @@ describe("ChatTemplate", () => {
       "messages[0].__proto__",
     ];
     for (const probe of probes) {
-      const rendered = new ChatTemplate(`{{ ${probe} is defined and ${probe} is not none }}`, {});
+      const rendered = single(`{{ ${probe} is defined and ${probe} is not none }}`);
       expect(rendered.render(messages), probe).toMatch(/^(false|)$/i);
     }
   });

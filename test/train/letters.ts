@@ -84,8 +84,8 @@ export class MemoryLog implements StageLog {
   }
 }
 
-export function newEngine(): TabularEngine {
-  return new TabularEngine({ vocabSize: SYMBOLS.length, maxContextTokens: 16, seed: 3 });
+export function newEngine(options: { readonly eosTokenIds?: readonly number[] } = {}): TabularEngine {
+  return new TabularEngine({ vocabSize: SYMBOLS.length, maxContextTokens: 16, seed: 3, ...options });
 }
 
 /** A context over the letters world; what a test cares about goes into `overrides`. */

@@ -7,6 +7,7 @@
 import { CheckpointError, EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { saveModel } from "../../model/checkpoint.ts";
+import type { SaveDtype } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { adamWStep, globalNorm } from "../../optim/adamw.ts";
@@ -60,6 +61,7 @@ export class LocalEngine implements Engine {
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
       parameterCount: parameterSpecs(config).reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      eosTokenIds: config.eosTokenIds,
       losses: ["cross_entropy", "grpo"] satisfies LossSpec["name"][],
     };
   }
@@ -145,7 +147,7 @@ export class LocalEngine implements Engine {
     });
   }
 
-  saveWeights(directory: string): Promise<void> {
+  saveWeights(directory: string, options: { readonly dtype?: SaveDtype } = {}): Promise<void> {
     return this.#inTurn(async () => {
       for (const [name, values] of this.#weights.all()) {
         if (values.every(Number.isFinite)) continue;
@@ -153,7 +155,7 @@ export class LocalEngine implements Engine {
           `Cannot save: ${name} has values that are not finite. The policy has diverged; use an earlier checkpoint.`,
         );
       }
-      await saveModel(directory, this.#config, this.#weights.all());
+      await saveModel(directory, this.#config, this.#weights.all(), options);
     });
   }
 

@@ -1,0 +1,62 @@
+/**
+ * `aha model convert`: the same model with weights in another number format or in shards of another size.
+ *
+ * Weights pass through one tensor at a time, so the model need not fit into memory. The tokenizer's files are copied as
+ * they are.
+ */
+
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError } from "../errors.ts";
+import { checkTiedHead, openCheckpoint, saveModelFrom } from "../model/checkpoint.ts";
+import { elementCount } from "../model/parameters.ts";
+import { writeWholeFolder } from "../run/whole-folder.ts";
+import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { CommandContext } from "./command.ts";
+import { openModel } from "./model-directory.ts";
+import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
+import { parseOptions } from "./parse-options.ts";
+
+/** The part of `aha model --help` about this subcommand. */
+export const CONVERT_HELP = `convert  writes the model again, with its tokenizer, config and generation config.
+  --out DIR          where to write: a directory that does not exist or is empty
+  --dtype NAME       float32 (the default) or bfloat16
+  --max-shard-size N weights beyond this are cut into several files (5GB); 300MB, 2GiB, …
+`;
+
+/** Runs the subcommand with the arguments after `aha model convert`. */
+export async function runModelConvert(args: readonly string[], context: CommandContext): Promise<number> {
+  const options = { out: { type: "string" }, ...SAVE_OPTIONS } as const;
+  const { values, positionals } = parseOptions("model convert", args, options, ["DIR"]);
+  const { out } = values;
+  if (out === undefined) throw new ConfigError("aha model convert needs --out DIR.");
+  const save = saveOptions(values);
+  const { modelDirectory } = await openModel(positionals[0]!, context);
+  await requireFreshDirectory(out);
+  const checkpoint = await openCheckpoint(modelDirectory);
+  try {
+    await checkTiedHead(checkpoint);
+    const { config, fileOf } = checkpoint;
+    const hasTokenizer = (await stat(join(modelDirectory, "tokenizer.json")).catch(() => undefined)) !== undefined;
+    const tokenizer = hasTokenizer ? await loadTokenizer(modelDirectory) : undefined;
+    await writeWholeFolder(out, async (directory) => {
+      await tokenizer?.save(directory);
+      const parameterValue = async ({
+        checkpointName,
+        shape,
+      }: {
+        checkpointName: string;
+        shape: readonly number[];
+      }) => {
+        const value = new Float32Array(elementCount(shape));
+        await fileOf.get(checkpointName)!.readInto(checkpointName, value);
+        return value;
+      };
+      await saveModelFrom(directory, config, parameterValue, save);
+    });
+  } finally {
+    await checkpoint.close();
+  }
+  context.out(`${out}: the model of ${modelDirectory} as ${save.dtype ?? "float32"}\n`);
+  return 0;
+}

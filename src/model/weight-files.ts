@@ -1,0 +1,124 @@
+/**
+ * Which files hold a checkpoint's weights: one `model.safetensors`, or shards named by `model.safetensors.index.json`.
+ *
+ * The layout is transformers': tensors in order, a new shard where the next one would pass the limit, a tensor that is
+ * larger than the limit in a shard of its own. Where both forms are in a directory the single file counts, as there.
+ */
+
+import { readdir, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { z } from "zod";
+import { CheckpointError } from "../errors.ts";
+import { parseJson, readTextFile, writeWhole } from "../files.ts";
+import { elementCount } from "./parameters.ts";
+import { DTYPE_BYTES, type TensorSource, type WrittenDtype, writeSafetensors } from "./safetensors.ts";
+
+const WEIGHTS_FILE = "model.safetensors";
+const INDEX_FILE = "model.safetensors.index.json";
+const MAX_INDEX_BYTES = 64 * 2 ** 20;
+/** transformers 4's limit; in decimal units, as there. */
+const MAX_SHARD_BYTES = 5e9;
+
+/** The weight files in a directory. Throws CheckpointError where there are none, or the index makes no sense. */
+export async function findWeightFiles(directory: string): Promise<{
+  names: readonly string[];
+  /** Of each tensor, where an index says it. */
+  fileNameOf: ReadonlyMap<string, string>;
+}> {
+  if (await exists(join(directory, WEIGHTS_FILE))) return { names: [WEIGHTS_FILE], fileNameOf: new Map() };
+  const indexPath = join(directory, INDEX_FILE);
+  if (!(await exists(indexPath))) {
+    throw new CheckpointError(
+      `${directory} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout; ` +
+        "other formats (pytorch_model.bin, GGUF) must be converted first.",
+    );
+  }
+  const text = await readTextFile(indexPath, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
+  const index = z
+    .looseObject({ weight_map: z.record(z.string(), z.string()) })
+    .safeParse(parseJson(text, indexPath, CheckpointError));
+  if (!index.success) throw new CheckpointError(`${indexPath} has no weight_map from tensor names to file names.`);
+  const fileNameOf = new Map(Object.entries(index.data.weight_map));
+  const names = [...new Set(fileNameOf.values())];
+  // The index may come from anywhere: a shard's name must not lead out of the directory.
+  const strange = names.find((name) => name !== basename(name) || !name.endsWith(".safetensors"));
+  if (strange !== undefined) {
+    throw new CheckpointError(`${indexPath} names ${JSON.stringify(strange)}, which is no safetensors file beside it.`);
+  }
+  const missing: string[] = [];
+  for (const name of names) if (!(await exists(join(directory, name)))) missing.push(name);
+  if (missing.length > 0) {
+    throw new CheckpointError(
+      `${directory} lacks ${missing.length} of the ${names.length} weight files that ${INDEX_FILE} names: ` +
+        `${missing.slice(0, 3).join(", ")}${missing.length > 3 ? ", …" : ""}. Fetch the model again.`,
+    );
+  }
+  return { names, fileNameOf };
+}
+
+/**
+ * Writes the tensors into an existing directory: one file, or shards of at most `maxShardBytes` and their index. Weight
+ * files of an earlier checkpoint there are removed afterwards, so that the directory has one form only.
+ */
+export async function writeWeightFiles(
+  directory: string,
+  tensors: readonly TensorSource[],
+  dtype: WrittenDtype,
+  maxShardBytes = MAX_SHARD_BYTES,
+): Promise<void> {
+  const sizeBytes = ({ shape }: TensorSource) => elementCount(shape) * DTYPE_BYTES[dtype];
+  const shards = planShards(tensors, sizeBytes, maxShardBytes);
+  const nameOf = (shard: number) => (shards.length === 1 ? WEIGHTS_FILE : shardName(shard, shards.length));
+  for (const [shard, part] of shards.entries()) {
+    await writeSafetensors(join(directory, nameOf(shard)), part, { format: "pt" }, dtype);
+  }
+  const written = new Set(shards.map((_, shard) => nameOf(shard)));
+  if (shards.length > 1) {
+    const index = {
+      metadata: {
+        total_parameters: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+        total_size: tensors.reduce((sum, tensor) => sum + sizeBytes(tensor), 0),
+      },
+      weight_map: Object.fromEntries(
+        shards.flatMap((part, shard) => part.map(({ name }) => [name, nameOf(shard)] as const)),
+      ),
+    };
+    await writeWhole(join(directory, INDEX_FILE), `${JSON.stringify(index, null, 2)}\n`);
+    written.add(INDEX_FILE);
+  }
+  for (const name of await readdir(directory)) {
+    if (isWeightFile(name) && !written.has(name)) await rm(join(directory, name));
+  }
+}
+
+function planShards(
+  tensors: readonly TensorSource[],
+  sizeBytes: (tensor: TensorSource) => number,
+  maxShardBytes: number,
+): TensorSource[][] {
+  const shards: TensorSource[][] = [[]];
+  let used = 0;
+  for (const tensor of tensors) {
+    const size = sizeBytes(tensor);
+    if (used > 0 && used + size > maxShardBytes) {
+      shards.push([]);
+      used = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    used += size;
+  }
+  return shards;
+}
+
+function shardName(shard: number, count: number): string {
+  const five = (value: number) => String(value).padStart(5, "0");
+  return `model-${five(shard + 1)}-of-${five(count)}.safetensors`;
+}
+
+function isWeightFile(name: string): boolean {
+  return name === WEIGHTS_FILE || name === INDEX_FILE || /^model-\d{5}-of-\d{5}\.safetensors$/.test(name);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
