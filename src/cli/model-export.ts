@@ -1,0 +1,83 @@
+/** `aha model export`: a model as one file for programs that do not read the Hugging Face layout: GGUF, for llama.cpp. */
+
+import { open, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { CheckpointError, ConfigError, nearestName } from "../errors.ts";
+import { exportGguf } from "../model/gguf/export.ts";
+import type { TensorFormat } from "../model/gguf/number-formats.ts";
+import type { CommandContext } from "./command.ts";
+import { findModel } from "./model-directory.ts";
+import { parseOptions } from "./parse-options.ts";
+
+const FORMATS: readonly TensorFormat[] = ["f32", "f16", "bf16", "q8_0"];
+
+/** The part of `aha model --help` that is about this command. */
+export const EXPORT_HELP = `export writes the model as one file for other programs.
+  --gguf             the format of llama.cpp: weights, tokenizer, chat template (the only format there is)
+  --out FILE         where to write; a GGUF file that is there is replaced (DIR/NAME-DTYPE.gguf, NAME that of DIR)
+  --dtype NAME       of the matrices: ${FORMATS.join(", ")} (as the checkpoint stores them)
+  --tokenizer NAME   auto (the default), or none for a file that runs on token ids alone. Written are byte-level BPE
+                     tokenizers (Qwen, Llama 3) and Aha's own; another one is refused
+  --json             the result for programs
+`;
+
+/** Runs the subcommand with the arguments after `aha model export`. */
+export async function runModelExport(args: readonly string[], context: CommandContext): Promise<number> {
+  const { values, positionals } = parseOptions(
+    "model export",
+    args,
+    {
+      gguf: { type: "boolean", default: false },
+      out: { type: "string" },
+      dtype: { type: "string" },
+      tokenizer: { type: "string", default: "auto" },
+      json: { type: "boolean", default: false },
+    },
+    ["DIR"],
+  );
+  if (!values.gguf) throw new ConfigError("aha model export needs --gguf, the format to write.");
+  const format = values.dtype === undefined ? undefined : oneOf("dtype", values.dtype, FORMATS);
+  const withTokenizer = oneOf("tokenizer", values.tokenizer, ["auto", "none"]) === "auto";
+  const { modelDirectory } = findModel(positionals[0]!);
+  const name = basename(resolve(positionals[0]!));
+  const path = values.out ?? join(modelDirectory, `${name}${format === undefined ? "" : `-${format}`}.gguf`);
+  await requireReplaceable(path);
+  const result = await exportGguf(modelDirectory, path, { name, withTokenizer, ...(format && { format }) });
+  for (const note of result.notes) context.note(`note: ${note}.\n`);
+  if (values.json) {
+    context.out(`${JSON.stringify({ file: path, ...result })}\n`);
+  } else {
+    const size = `${(result.tensorBytes / 2 ** 20).toFixed(1)} MiB`;
+    context.out(`${path}: ${result.tensorCount} tensors, ${size} as ${result.format}, tokenizer ${result.tokenizer}\n`);
+  }
+  return 0;
+}
+
+function oneOf<T extends string>(option: string, value: string, names: readonly T[]): T {
+  const found = names.find((name) => name === value);
+  if (found !== undefined) return found;
+  const near = nearestName(value, names);
+  const hint = near === undefined ? "" : ` Did you mean ${near}?`;
+  throw new ConfigError(`--${option} must be one of ${names.join(", ")}, not ${JSON.stringify(value)}.${hint}`);
+}
+
+/** A slip in --out must cost no other file: what is there and is replaced is a GGUF file, or an empty one. */
+async function requireReplaceable(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) {
+    const folder = await stat(dirname(path)).catch(() => undefined);
+    if (folder?.isDirectory() !== true) {
+      throw new CheckpointError(`Cannot write ${path}: ${dirname(path)} is no directory. Make it first.`);
+    }
+    return;
+  }
+  if (!found.isFile()) throw new CheckpointError(`${path} is not a file. Choose another --out, with a file name.`);
+  const file = await open(path, "r");
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(4), 0, 4, 0);
+    if (bytesRead === 0 || buffer.toString("latin1") === "GGUF") return;
+  } finally {
+    await file.close();
+  }
+  throw new CheckpointError(`${path} is there and is no GGUF file. Choose another --out, or remove it.`);
+}
