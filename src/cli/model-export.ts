@@ -16,8 +16,8 @@ export const EXPORT_HELP = `export writes the model as one file for other progra
   --gguf             the format of llama.cpp: weights, tokenizer, chat template (the only format there is)
   --out FILE         where to write; a GGUF file that is there is replaced (DIR/NAME-DTYPE.gguf, NAME that of DIR)
   --dtype NAME       of the matrices: ${FORMATS.join(", ")} (as the checkpoint stores them)
-  --tokenizer NAME   auto (the default), or none for a file that runs on token ids alone. Written are byte-level BPE
-                     tokenizers (Qwen, Llama 3) and Aha's own; another one is refused
+  --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3) or one of Aha's own;
+                     another is refused. ids: none, token 12 is written [12]; so it is where the model has none
   --json             the result for programs
 `;
 
@@ -37,7 +37,7 @@ export async function runModelExport(args: readonly string[], context: CommandCo
   );
   if (!values.gguf) throw new ConfigError("aha model export needs --gguf, the format to write.");
   const format = values.dtype === undefined ? undefined : oneOf("dtype", values.dtype, FORMATS);
-  const withTokenizer = oneOf("tokenizer", values.tokenizer, ["auto", "none"]) === "auto";
+  const withTokenizer = oneOf("tokenizer", values.tokenizer, ["auto", "ids"]) === "auto";
   const { modelDirectory } = findModel(positionals[0]!);
   const name = basename(resolve(positionals[0]!));
   const path = values.out ?? join(modelDirectory, `${name}${format === undefined ? "" : `-${format}`}.gguf`);
@@ -48,7 +48,9 @@ export async function runModelExport(args: readonly string[], context: CommandCo
     context.out(`${JSON.stringify({ file: path, ...result })}\n`);
   } else {
     const size = `${(result.tensorBytes / 2 ** 20).toFixed(1)} MiB`;
-    context.out(`${path}: ${result.tensorCount} tensors, ${size} as ${result.format}, tokenizer ${result.tokenizer}\n`);
+    context.out(
+      `${path}: ${result.tensorCount} tensors, ${size} as ${result.format}, tokenizer: ${result.tokenizer}\n`,
+    );
   }
   return 0;
 }

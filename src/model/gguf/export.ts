@@ -14,14 +14,14 @@ import { modelMetadata } from "./metadata.ts";
 import { readModelCard } from "./model-card.ts";
 import type { TensorFormat } from "./number-formats.ts";
 import { weightTensors } from "./tensors.ts";
-import { noTokenizerMetadata, type TokenizerMetadata, tokenizerMetadata } from "./tokenizer.ts";
+import { type TokenizerMetadata, tokenIdMetadata, tokenizerMetadata } from "./tokenizer.ts";
 
 export interface GgufExportOptions {
   /** `general.name`, by which llama.cpp shows the model. */
   readonly name: string;
   /** Of the matrices; by default that of the checkpoint, f32 where it has several. */
   readonly format?: TensorFormat;
-  /** False writes a file without a tokenizer, that runs on token ids; true by default. */
+  /** False writes the tokens' ids in place of the tokenizer; true by default. */
   readonly withTokenizer?: boolean;
 }
 
@@ -30,8 +30,7 @@ export interface GgufExport {
   readonly tensorCount: number;
   /** Of all tensors; the file has a header on top. */
   readonly tensorBytes: number;
-  /** llama.cpp's name for the kind of tokenizer, none among them. */
-  readonly tokenizer: string;
+  readonly tokenizer: TokenizerMetadata["kind"];
   /** What a user should know: sentences without a full stop. */
   readonly notes: readonly string[];
 }
@@ -56,12 +55,11 @@ export async function exportGguf(directory: string, path: string, options: GgufE
     if (otherwise.length > 0) {
       notes.push(`${otherwise.length} matrices are ${otherwise[0]!.format}: their rows are no multiple of 32 numbers`);
     }
-    const kind = tokenizer.metadata.get("tokenizer.ggml.model")!;
     return {
       format,
       tensorCount: tensors.length,
       tensorBytes: tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
-      tokenizer: "value" in kind ? String(kind.value) : "none",
+      tokenizer: tokenizer.kind,
       notes,
     };
   } finally {
@@ -82,10 +80,10 @@ async function readTokenizer(
   { config }: OpenCheckpoint,
   wanted: boolean,
 ): Promise<TokenizerMetadata> {
-  if (!wanted) return noTokenizerMetadata();
+  if (!wanted) return tokenIdMetadata(config);
   if ((await stat(join(directory, "tokenizer.json")).catch(() => undefined)) === undefined) {
     return {
-      ...noTokenizerMetadata(),
+      ...tokenIdMetadata(),
       notes: [`${directory} has no tokenizer.json: the file runs on token ids alone`],
     };
   }

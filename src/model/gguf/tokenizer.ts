@@ -10,7 +10,7 @@
  *   integers up to 99 is 11 2 here and 1 12 there; and several unknown characters in a row are one unknown token there.
  *
  * What is neither is refused by name, never approximated: a model that reads other tokens than it learned is broken in a
- * way that nobody sees. `noTokenizerMetadata` is the way out: a file without a tokenizer, that runs on token ids.
+ * way that nobody sees. `tokenIdMetadata` is the way out: a file whose tokens are written as their ids.
  */
 
 import { CheckpointError } from "../../errors.ts";
@@ -30,6 +30,8 @@ const TOKEN_SCORE = -(2 ** -10);
 
 /** What there is to write, and what a user should know about it. */
 export interface TokenizerMetadata {
+  /** For people. */
+  readonly kind: "byte-level BPE" | "longest match" | "token ids";
   readonly metadata: Map<string, GgufValue>;
   /** Sentences without a full stop. */
   readonly notes: readonly string[];
@@ -40,7 +42,7 @@ export function tokenizerMetadata(files: TokenizerFiles, model: ModelConfig, dir
   const refuse = (reason: string): never => {
     throw new CheckpointError(
       `The tokenizer in ${directory} cannot be written to GGUF: ${reason}. ` +
-        "Export with --tokenizer none for a file that runs on token ids alone.",
+        "Export with --tokenizer ids for a file that runs on token ids.",
     );
   };
   const notes: string[] = [];
@@ -48,17 +50,45 @@ export function tokenizerMetadata(files: TokenizerFiles, model: ModelConfig, dir
   const tokenizer = parseBpeTokenizer(files["tokenizer.json"], `${directory}: tokenizer.json`, refuse);
   const tokenizerConfig = mergedConfig(files, directory);
   const vocabulary = vocabularyOf(tokenizer, model.vocabSize, refuse);
-  const metadata = isByteLevel(tokenizer)
+  const byteLevel = isByteLevel(tokenizer);
+  const metadata = byteLevel
     ? byteLevelMetadata(tokenizer, vocabulary, refuse, note)
     : longestMatchMetadata(tokenizer, vocabulary, refuse);
   const special = specialTokenMetadata({ tokenizer, tokenizerConfig, model, vocabulary }, refuse, note);
   const templates = chatTemplateMetadata(files, tokenizerConfig);
-  return { metadata: new Map([...metadata, ...special, ...templates]), notes };
+  const kind = byteLevel ? "byte-level BPE" : "longest match";
+  return { kind, metadata: new Map([...metadata, ...special, ...templates]), notes };
 }
 
-/** A file without a tokenizer: `vocab_size` alone says how many tokens there are. */
-export function noTokenizerMetadata(): TokenizerMetadata {
-  return { metadata: new Map([["tokenizer.ggml.model", { type: "string", value: "none" }]]), notes: [] };
+/**
+ * A vocabulary in place of a tokenizer: the text of token 12 is `[12]`, and all other text is dropped. Programs that know
+ * token ids use them as with any model; others can write them out. (llama.cpp's own tokenizer model "none" ends most
+ * programs with a failed assertion, since they all tokenize something as they start.)
+ */
+export function tokenIdMetadata(model: ModelConfig): TokenizerMetadata {
+  const ids = Array.from({ length: model.vocabSize }, (_, id) => id);
+  const named = model.eosTokenIds[0] ?? model.padTokenId ?? undefined;
+  const eos = named ?? model.vocabSize - 1;
+  const notes = named === undefined ? [`config.json names no stop token; llama.cpp needs one and takes ${eos}`] : [];
+  const metadata = new Map<string, GgufValue>([
+    ["tokenizer.ggml.model", { type: "string", value: "gpt2" }],
+    ["tokenizer.ggml.pre", { type: "string", value: "gpt-2" }],
+    ["tokenizer.ggml.tokens", { type: "string", values: ids.map((id) => `[${id}]`) }],
+    ["tokenizer.ggml.token_type", { type: "int32", values: ids.map(() => TOKEN_TYPES.user) }],
+    ["tokenizer.ggml.merges", { type: "string", values: [] }],
+    ["tokenizer.ggml.bos_token_id", { type: "uint32", value: model.bosTokenId ?? eos }],
+    ["tokenizer.ggml.eos_token_id", { type: "uint32", value: eos }],
+    ["tokenizer.ggml.add_bos_token", { type: "bool", value: false }],
+    ["tokenizer.ggml.add_eos_token", { type: "bool", value: false }],
+  ]);
+  for (const [key, id] of [
+    ["eot", model.eosTokenIds[1]],
+    ["eom", model.eosTokenIds[2]],
+    ["padding", model.padTokenId ?? undefined],
+  ] as const) {
+    if (id !== undefined) metadata.set(`tokenizer.ggml.${key}_token_id`, { type: "uint32", value: id });
+  }
+  return { kind: "token ids", metadata, notes };
 }
 
 function isByteLevel({ decoder }: BpeTokenizer): boolean {
