@@ -13,7 +13,8 @@ import { tensorBytes, writeGguf } from "./format.ts";
 import { modelMetadata } from "./metadata.ts";
 import { readModelCard } from "./model-card.ts";
 import type { TensorFormat } from "./number-formats.ts";
-import { weightTensors } from "./tensors.ts";
+import { ROPE_FACTORS, ropeFactors } from "./rope.ts";
+import { vectorTensor, weightTensors } from "./tensors.ts";
 import { type TokenizerMetadata, tokenIdMetadata, tokenizerMetadata } from "./tokenizer.ts";
 
 export interface GgufExportOptions {
@@ -47,7 +48,11 @@ export async function exportGguf(directory: string, path: string, options: GgufE
     const tokenizer = await readTokenizer(directory, checkpoint, options.withTokenizer ?? true);
     const card = await readModelCard(directory);
     const metadata = new Map([...modelMetadata(config, { name: options.name, format, card }), ...tokenizer.metadata]);
-    const tensors = weightTensors(checkpoint, format);
+    const factors = ropeFactors(config);
+    const tensors = [
+      ...(factors === undefined ? [] : [vectorTensor(ROPE_FACTORS, factors)]),
+      ...weightTensors(checkpoint, format),
+    ];
     await checkTiedHead(checkpoint);
     await writeGguf(path, metadata, tensors);
     const otherwise = tensors.filter((tensor) => tensor.shape.length > 1 && tensor.format !== format);
@@ -82,10 +87,8 @@ async function readTokenizer(
 ): Promise<TokenizerMetadata> {
   if (!wanted) return tokenIdMetadata(config);
   if ((await stat(join(directory, "tokenizer.json")).catch(() => undefined)) === undefined) {
-    return {
-      ...tokenIdMetadata(),
-      notes: [`${directory} has no tokenizer.json: the file runs on token ids alone`],
-    };
+    const { kind, metadata, notes } = tokenIdMetadata(config);
+    return { kind, metadata, notes: [`${directory} has no tokenizer.json: tokens are written as their ids`, ...notes] };
   }
   return tokenizerMetadata(await readTokenizerFiles(directory), config, directory);
 }

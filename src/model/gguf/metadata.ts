@@ -8,13 +8,17 @@ import type { ModelConfig } from "../model-config.ts";
 import type { GgufValue } from "./format.ts";
 import type { ModelCard } from "./model-card.ts";
 import type { TensorFormat } from "./number-formats.ts";
+import { ropeMetadata } from "./rope.ts";
 
 /** llama.cpp's numbers (`llama_ftype`) of files whose matrices are mostly in one format. */
 const FILE_TYPES: Readonly<Record<TensorFormat, number>> = { f32: 0, f16: 1, q8_0: 7, bf16: 32 };
 /** Of ggml's quantised blocks. */
 const QUANTIZATION_VERSION = 2;
 
-/** The keys of a file whose matrices are in `format`; `name` is what llama.cpp shows. */
+/**
+ * The keys of a file whose matrices are in `format`; `name` is what llama.cpp shows. Throws CheckpointError for a RoPE
+ * scaling that llama.cpp does not have.
+ */
 export function modelMetadata(
   config: ModelConfig,
   options: { readonly name: string; readonly format: TensorFormat; readonly card: ModelCard },
@@ -30,7 +34,7 @@ export function modelMetadata(
   text("general.type", "model");
   text("general.name", name);
   text("general.size_label", sizeLabel(modelSize(config).parameterCount));
-  for (const [key, value] of cardMetadata(card)) metadata.set(key, value);
+  for (const [key, value] of [...cardMetadata(card), ...samplingMetadata(config)]) metadata.set(key, value);
   count("general.file_type", FILE_TYPES[format]);
   if (format === "q8_0") count("general.quantization_version", QUANTIZATION_VERSION);
 
@@ -46,7 +50,26 @@ export function modelMetadata(
   count(`${architecture}.attention.value_length`, config.headDim);
   count(`${architecture}.rope.dimension_count`, config.headDim);
   real(`${architecture}.attention.layer_norm_rms_epsilon`, config.rmsNormEpsilon);
-  real(`${architecture}.rope.freq_base`, config.ropeTheta);
+  for (const [key, value] of ropeMetadata(config)) metadata.set(key, value);
+  return metadata;
+}
+
+/** How to sample where nothing else is said: from generation_config.json, where that asks for sampling. */
+function samplingMetadata({ generationDefaults }: ModelConfig): Map<string, GgufValue> {
+  const metadata = new Map<string, GgufValue>();
+  if (generationDefaults.do_sample !== true) return metadata;
+  for (const [from, key, type] of [
+    ["top_k", "top_k", "int32"],
+    ["top_p", "top_p", "float32"],
+    ["min_p", "min_p", "float32"],
+    ["temperature", "temp", "float32"],
+    ["repetition_penalty", "penalty_repeat", "float32"],
+  ] as const) {
+    const value = generationDefaults[from];
+    if (typeof value !== "number" || !Number.isFinite(value) || (type === "int32" && !Number.isInteger(value)))
+      continue;
+    metadata.set(`general.sampling.${key}`, { type, value });
+  }
   return metadata;
 }
 

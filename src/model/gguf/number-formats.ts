@@ -6,6 +6,8 @@
  * value comes back as d·q, off by rounding q and by rounding d to f16: |error| ≤ d/2 + 127 · max(d · 2⁻¹¹, 2⁻²⁵).
  */
 
+import { toBfloat16, toFloat16 } from "../float-formats.ts";
+
 /** How a tensor's numbers are stored; the names are those of llama.cpp's converter. */
 export type TensorFormat = "f32" | "f16" | "bf16" | "q8_0";
 
@@ -51,55 +53,31 @@ export function encode(format: TensorFormat, values: Float32Array): Uint8Array {
     case "f32":
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     case "f16":
-      return encodeHalves(values, halfBits);
+      return encodeHalves(values, toFloat16);
     case "bf16":
-      return encodeHalves(values, bfloatBits);
+      return encodeHalves(values, toBfloat16);
     case "q8_0":
       return encodeQ8(values);
   }
 }
 
-function encodeHalves(values: Float32Array, convert: (bits: number) => number): Uint8Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+function encodeHalves(values: Float32Array, convert: typeof toFloat16): Uint8Array {
   const halves = new Uint16Array(values.length);
-  for (let i = 0; i < bits.length; i++) halves[i] = convert(bits[i]!);
+  convert(values, halves);
   return new Uint8Array(halves.buffer);
-}
-
-const scratch = new Float32Array(1);
-const scratchBits = new Uint32Array(scratch.buffer);
-
-/** binary16 from the bits of an f32. */
-function halfBits(bits: number): number {
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7e00; // NaN
-  if (magnitude >= 0x47800000) return sign | 0x7c00; // 2^16 and more: infinity
-  if (magnitude < 0x38800000) {
-    // Below 2^-14, subnormal: in a sum with 1/2 the last bit is worth 2^-24, and the adder rounds.
-    scratchBits[0] = magnitude;
-    scratch[0] = scratch[0]! + 0.5;
-    return sign | (scratchBits[0] - 0x3f000000);
-  }
-  // The exponent's bias falls from 127 to 15; half of the last place that stays, less one bit if that place is even.
-  return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
-}
-
-/** bfloat16, the upper half of an f32, from its bits. */
-function bfloatBits(bits: number): number {
-  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40; // NaN stays NaN
-  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
 function encodeQ8(values: Float32Array): Uint8Array {
   const bytes = new Uint8Array(encodedBytes("q8_0", values.length));
+  const [scales, halves] = [new Float32Array(1), new Uint16Array(1)];
   for (let start = 0, at = 0; start < values.length; start += Q8_0_BLOCK, at += Q8_0_BLOCK_BYTES) {
     let most = 0;
     for (let i = start; i < start + Q8_0_BLOCK; i++) most = Math.max(most, Math.abs(values[i]!));
     // In f32, like ggml, so that the bytes are the same as its converter's.
     const scale = Math.fround(most / 127);
-    scratch[0] = scale;
-    const half = halfBits(scratchBits[0]!);
+    scales[0] = scale;
+    toFloat16(scales, halves);
+    const half = halves[0]!;
     // A scale that is 0 as f16 makes zeros of any q; its inverse could be infinite.
     const inverse = half === 0 ? 0 : Math.fround(1 / scale);
     bytes[at] = half & 0xff;

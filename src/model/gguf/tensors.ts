@@ -31,10 +31,14 @@ const NAMES: Readonly<Record<string, string>> = {
   qNorm: "attn_q_norm.weight",
   kNorm: "attn_k_norm.weight",
   attnOut: "attn_output.weight",
+  attnOutBias: "attn_output.bias",
   mlpNorm: "ffn_norm.weight",
   gate: "ffn_gate.weight",
   up: "ffn_up.weight",
   mlpDown: "ffn_down.weight",
+  gateBias: "ffn_gate.bias",
+  upBias: "ffn_up.bias",
+  mlpDownBias: "ffn_down.bias",
   finalNorm: "output_norm.weight",
   head: "output.weight",
 };
@@ -56,8 +60,10 @@ export function storedFormat(wanted: TensorFormat, shape: readonly number[]): Te
   return wanted === "q8_0" && shape.at(-1)! % Q8_0_BLOCK !== 0 ? "f16" : wanted;
 }
 
-/** Every tensor of the model but those that follow from its config, in the order of its parameters. */
+/** Every tensor of the model but those that follow from its config, in the order of its parameters. Throws
+ * CheckpointError for biases that llama.cpp's architecture of this name does not have. */
 export function weightTensors(checkpoint: OpenCheckpoint, wanted: TensorFormat): GgufTensor[] {
+  refuseUnknownBiases(checkpoint.config);
   return parameterSpecs(checkpoint.config).map((spec) => {
     const format = storedFormat(wanted, spec.shape);
     return {
@@ -67,6 +73,15 @@ export function weightTensors(checkpoint: OpenCheckpoint, wanted: TensorFormat):
       pieces: () => encodedPieces(checkpoint, spec, format),
     };
   });
+}
+
+/** llama.cpp refuses a file with tensors that its architecture does not have. */
+function refuseUnknownBiases({ architecture, attentionOutputBias, mlpBias }: ModelConfig): void {
+  if (architecture === "llama" || !(attentionOutputBias || mlpBias)) return;
+  throw new CheckpointError(
+    `This model cannot be written to GGUF: it has ${mlpBias ? "mlp_bias" : "attention_bias"} = true, and llama.cpp's ` +
+      `${architecture} has no such biases.`,
+  );
 }
 
 /** A tensor of numbers at hand, stored as f32. */
@@ -107,12 +122,9 @@ async function* encodedPieces(
   }
 }
 
-/** Architectures in which llama.cpp pairs neighbours (its LLAMA_ROPE_TYPE_NORM). */
-const PAIRS_NEIGHBOURS: ReadonlySet<string> = new Set(["llama"]);
-
-/** Whether a parameter makes what RoPE turns, in an architecture that pairs neighbours. */
+/** Whether a parameter makes what RoPE turns, in the architecture in which llama.cpp pairs neighbours. */
 function isInterleaved(config: ModelConfig, name: string): boolean {
-  return PAIRS_NEIGHBOURS.has(config.architecture) && /\.[qk](?:Bias)?$/.test(name);
+  return config.architecture === "llama" && /\.[qk](?:Bias)?$/.test(name);
 }
 
 /** Rows [heads · D, columns] with those of each head's halves taken in turn: 0, D/2, 1, D/2 + 1, … */
