@@ -61,9 +61,9 @@ export function storedFormat(wanted: TensorFormat, shape: readonly number[]): Te
 }
 
 /** Every tensor of the model but those that follow from its config, in the order of its parameters. Throws
- * CheckpointError for biases that llama.cpp's architecture of this name does not have. */
+ * CheckpointError for a model that llama.cpp's architecture of this name does not cover. */
 export function weightTensors(checkpoint: OpenCheckpoint, wanted: TensorFormat): GgufTensor[] {
-  refuseUnknownBiases(checkpoint.config);
+  requireKnownShape(checkpoint.config);
   return parameterSpecs(checkpoint.config).map((spec) => {
     const format = storedFormat(wanted, spec.shape);
     return {
@@ -75,13 +75,22 @@ export function weightTensors(checkpoint: OpenCheckpoint, wanted: TensorFormat):
   });
 }
 
-/** llama.cpp refuses a file with tensors that its architecture does not have. */
-function refuseUnknownBiases({ architecture, attentionOutputBias, mlpBias }: ModelConfig): void {
-  if (architecture === "llama" || !(attentionOutputBias || mlpBias)) return;
-  throw new CheckpointError(
-    `This model cannot be written to GGUF: it has ${mlpBias ? "mlp_bias" : "attention_bias"} = true, and llama.cpp's ` +
-      `${architecture} has no such biases.`,
-  );
+/** llama.cpp compares a file with what its architecture of this name has, and knows no exceptions. */
+function requireKnownShape(config: ModelConfig): void {
+  const { architecture, attentionOutputBias, mlpBias, numHeads, headDim, hiddenSize } = config;
+  if (architecture === "llama") return;
+  const refuse = (what: string, known: string): never => {
+    throw new CheckpointError(
+      `This model cannot be written to GGUF: it has ${what}, and llama.cpp's ${architecture} ${known}.`,
+    );
+  };
+  if (attentionOutputBias || mlpBias) refuse(mlpBias ? "mlp_bias" : "attention_bias", "has no such biases");
+  if (architecture === "qwen2" && numHeads * headDim !== hiddenSize) {
+    refuse(
+      `${numHeads} heads of ${headDim} for a width of ${hiddenSize}`,
+      `wants num_attention_heads · head_dim = hidden_size`,
+    );
+  }
 }
 
 /** A tensor of numbers at hand, stored as f32. */
