@@ -59,8 +59,8 @@ const YARN = {
   factor: 4,
   originalContextTokens: 40,
   attentionFactor: 1.2,
-  betaFast: 24,
-  betaSlow: 1.5,
+  betaFast: 32,
+  betaSlow: 1,
   truncate: true,
 } as const;
 
@@ -106,7 +106,7 @@ export const CHECKPOINTS: Readonly<Record<string, CheckpointCase>> = {
     },
     tokenizer: "llama3",
   },
-  "llama, untied, biases everywhere, yarn": {
+  "llama, untied, biases everywhere, yarn with other bounds": {
     config: {
       ...LLAMA,
       vocabSize: 99,
@@ -115,7 +115,7 @@ export const CHECKPOINTS: Readonly<Record<string, CheckpointCase>> = {
       attentionBias: true,
       attentionOutputBias: true,
       mlpBias: true,
-      ropeScaling: { ...YARN, attentionFactor: 0.1 * Math.log(4) + 1, betaFast: 32, betaSlow: 1 },
+      ropeScaling: { ...YARN, betaFast: 24, betaSlow: 1.5, truncate: false },
     },
     tokenizer: "characters",
   },
