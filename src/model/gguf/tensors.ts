@@ -60,9 +60,16 @@ export function storedFormat(wanted: TensorFormat, shape: readonly number[]): Te
   return wanted === "q8_0" && shape.at(-1)! % Q8_0_BLOCK !== 0 ? "f16" : wanted;
 }
 
-/** Every tensor of the model but those that follow from its config, in the order of its parameters. Throws
- * CheckpointError for a model that llama.cpp's architecture of this name does not cover. */
-export function weightTensors(checkpoint: OpenCheckpoint, wanted: TensorFormat): GgufTensor[] {
+/**
+ * Every tensor of the model but those that follow from its config, in the order of its parameters. About
+ * `pieceElements` numbers are in memory at a time, at least one row (or head). Throws CheckpointError for a model that
+ * llama.cpp's architecture of this name does not cover.
+ */
+export function weightTensors(
+  checkpoint: OpenCheckpoint,
+  wanted: TensorFormat,
+  pieceElements: number = PIECE_ELEMENTS,
+): GgufTensor[] {
   requireKnownShape(checkpoint.config);
   return parameterSpecs(checkpoint.config).map((spec) => {
     const format = storedFormat(wanted, spec.shape);
@@ -70,7 +77,7 @@ export function weightTensors(checkpoint: OpenCheckpoint, wanted: TensorFormat):
       name: ggufTensorName(spec.name),
       shape: spec.shape,
       format,
-      pieces: () => encodedPieces(checkpoint, spec, format),
+      pieces: () => encodedPieces(checkpoint, spec, format, pieceElements),
     };
   });
 }
@@ -110,13 +117,14 @@ async function* encodedPieces(
   { config, fileOf }: OpenCheckpoint,
   { name, shape, checkpointName }: ParameterSpec,
   format: TensorFormat,
+  pieceElements: number,
 ): AsyncGenerator<Uint8Array> {
   const file = fileOf.get(checkpointName)!;
   const elements = elementCount(shape);
   const columns = shape.length < 2 ? 1 : shape.at(-1)!; // a bias has one number a row
   const interleaved = isInterleaved(config, name);
   const unit = columns * (interleaved ? config.headDim : 1);
-  const length = unit * Math.max(1, Math.floor(PIECE_ELEMENTS / unit));
+  const length = unit * Math.max(1, Math.floor(pieceElements / unit));
   for (let first = 0; first < elements; first += length) {
     const values = new Float32Array(Math.min(length, elements - first));
     await file.readElements(checkpointName, first, values);
