@@ -1,4 +1,4 @@
-/** `aha model`: make a model with random weights, look at one, score token sequences with one, write one again, export one. */
+/** `aha model`: make a model with random weights, look at one, score token sequences with one, write or export one. */
 
 import { ConfigError, nearestName } from "../errors.ts";
 import type { Command } from "./command.ts";

@@ -9,7 +9,7 @@ import { tokenIdMetadata, tokenizerMetadata } from "../../../src/model/gguf/toke
 import type { ModelConfig } from "../../../src/model/model-config.ts";
 import { buildCountdownCompact } from "../../../src/tokenizer/build.ts";
 import { readTokenizerFiles, type TokenizerFiles } from "../../../src/tokenizer/tokenizer-files.ts";
-import { CHECKPOINTS, writeCheckpoint } from "../../llama-cpp/checkpoints.ts";
+import { CHECKPOINTS } from "../../llama-cpp/checkpoints.ts";
 
 const golden = (name: string) =>
   readTokenizerFiles(fileURLToPath(new URL(`../../golden/tokenizers/${name}`, import.meta.url)));
@@ -70,16 +70,22 @@ describe("a byte-level tokenizer", () => {
     expect(keys["tokenizer.ggml.merges"]).toEqual(model.merges.map((merge) => (merge as string[]).join(" ")));
   });
 
-  it("of Llama 3's kind has its own pattern and a first token", async () => {
-    const directory = join(scratch, "llama3");
-    await writeCheckpoint(directory, CHECKPOINTS["llama, tied, llama3 scaling"]!);
-    expect(keysOf(await readTokenizerFiles(directory))).toMatchObject({
+  it("of Llama 3's kind has its own pattern and a first token; of Qwen3's, thoughts that are printed", async () => {
+    const keys = keysOf(await golden("llama-like"), { vocabSize: 398, eosTokenIds: [4, 1] });
+    expect(keys).toMatchObject({
       "tokenizer.ggml.pre": "llama-bpe",
       "tokenizer.ggml.bos_token_id": 0,
-      "tokenizer.ggml.eos_token_id": 2,
+      "tokenizer.ggml.eos_token_id": 4,
       "tokenizer.ggml.add_bos_token": true,
       "tokenizer.ggml.add_eos_token": false,
+      "tokenizer.chat_template": expect.stringContaining("bos_token") as string,
     });
+    // <|end_of_text|> ends a text by its name.
+    expect(keys).not.toHaveProperty(["tokenizer.ggml.eot_token_id"]);
+    const qwen = keysOf(await golden("qwen-like"));
+    expect(qwen).toMatchObject({ "tokenizer.ggml.pre": "qwen2", "tokenizer.ggml.add_bos_token": false });
+    const think = (qwen["tokenizer.ggml.tokens"] as string[]).indexOf("<think>");
+    expect((qwen["tokenizer.ggml.token_type"] as number[])[think]).toBe(4);
   });
 
   it("gives stop tokens that llama.cpp does not know by their text the keys that are free", async () => {
