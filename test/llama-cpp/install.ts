@@ -67,7 +67,15 @@ async function installed(): Promise<string> {
   await mkdir(CACHE, { recursive: true });
   await writeFile(join(CACHE, "package.json"), '{ "private": true }\n');
   const packages = [`node-llama-cpp@${VERSION}`, `@node-llama-cpp/${platform}@${VERSION}`];
-  const options = ["--ignore-scripts", "--no-save", "--omit=optional", "--no-audit", "--no-fund", "--no-package-lock"];
+  const options = [
+    "--ignore-scripts",
+    "--no-save",
+    "--omit=optional",
+    "--no-audit",
+    "--no-fund",
+    "--no-package-lock",
+    "--fetch-retries=1",
+  ];
   console.log(`installing ${packages.join(" and ")} into ${CACHE}`);
   try {
     const npm = process.platform === "win32" ? "npm.cmd" : "npm";
@@ -75,8 +83,15 @@ async function installed(): Promise<string> {
   } catch (error) {
     throw new Error(
       `Could not install ${packages.join(" and ")} from the npm registry. Without it GGUF files are not compared with ` +
-        `llama.cpp. Set AHA_LLAMA_CPP to a node_modules folder that has it, or mend this:\n${String(error)}`,
+        `llama.cpp. Set AHA_LLAMA_CPP to a node_modules folder that has it, or mend this:\n${reasonOf(error)}`,
     );
   }
   return modules;
+}
+
+/** What npm printed first: the rest is its stack. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error && "stderr" in error ? String(error.stderr) : String(error);
+  const lines = text.split("\n").filter((line) => line.startsWith("npm error"));
+  return (lines.length > 0 ? lines.slice(0, 6) : [text]).join("\n");
 }

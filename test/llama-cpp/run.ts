@@ -57,7 +57,10 @@ const TEXTS: Readonly<Record<Exclude<TokenizerName, "none">, readonly string[]>>
   ],
 };
 
-const { getLlama } = await llamaLibrary();
+const { getLlama } = await llamaLibrary().catch((error: Error): never => {
+  console.error(error.message);
+  process.exit(1);
+});
 const llama = await getLlama({ gpu: false, build: "never", logLevel: "error", maxThreads: 1 });
 const scratch = await mkdtemp(join(tmpdir(), "aha-llama-cpp-"));
 const failures: string[] = [];
