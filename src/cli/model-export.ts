@@ -2,19 +2,23 @@
 
 import { open, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { CheckpointError, ConfigError, nearestName } from "../errors.ts";
+import { CheckpointError, ConfigError, nearestName, RunInterrupted } from "../errors.ts";
+import { hubReferenceOf } from "../hub/resolve.ts";
 import { exportGguf } from "../model/gguf/export.ts";
+import type { GgufProgress } from "../model/gguf/format.ts";
 import type { TensorFormat } from "../model/gguf/number-formats.ts";
 import type { CommandContext } from "./command.ts";
-import { findModel } from "./model-directory.ts";
+import { openModel } from "./model-directory.ts";
 import { parseOptions } from "./parse-options.ts";
+import { StatusLine } from "./terminal-line.ts";
 
 const FORMATS: readonly TensorFormat[] = ["f32", "f16", "bf16", "q8_0"];
 
 /** The part of `aha model --help` that is about this command. */
 export const EXPORT_HELP = `export writes the model as one file for other programs.
   --gguf             the format of llama.cpp: weights, tokenizer, chat template (the only format there is)
-  --out FILE         where to write; a GGUF file that is there is replaced (DIR/NAME-DTYPE.gguf, NAME that of DIR)
+  --out FILE         where to write; a GGUF file that is there is replaced (NAME-DTYPE.gguf in DIR, NAME that of DIR;
+                     for a model of the Hub in this directory)
   --dtype NAME       of the matrices: ${FORMATS.join(", ")} (as the checkpoint stores them)
   --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3) or one of Aha's own;
                      another is refused. ids: none, token 12 is written [12]; so it is where the model has none
@@ -38,21 +42,44 @@ export async function runModelExport(args: readonly string[], context: CommandCo
   if (!values.gguf) throw new ConfigError("aha model export needs --gguf, the format to write.");
   const format = values.dtype === undefined ? undefined : oneOf("dtype", values.dtype, FORMATS);
   const withTokenizer = oneOf("tokenizer", values.tokenizer, ["auto", "ids"]) === "auto";
-  const { modelDirectory } = findModel(positionals[0]!);
-  const name = basename(resolve(positionals[0]!));
-  const path = values.out ?? join(modelDirectory, `${name}${format === undefined ? "" : `-${format}`}.gguf`);
-  await requireReplaceable(path);
-  const result = await exportGguf(modelDirectory, path, { name, withTokenizer, ...(format && { format }) });
+  const source = positionals[0]!;
+  const reference = hubReferenceOf(source, "model");
+  const name = basename(reference?.name ?? resolve(source));
+  const fileName = `${name}${format === undefined ? "" : `-${format}`}.gguf`;
+  if (values.out !== undefined) await requireReplaceable(values.out);
+  const { modelDirectory } = await openModel(source, context);
+  // The cache of the Hub is no place for results.
+  const path = values.out ?? join(reference === undefined ? modelDirectory : ".", fileName);
+  if (values.out === undefined) await requireReplaceable(path);
+  const line = new StatusLine({
+    write: context.note,
+    interactive: context.interactive,
+    columns: () => process.stderr.columns ?? 80,
+  });
+  const onProgress: GgufProgress = (writtenBytes, totalBytes) => {
+    if (context.signal.aborted) throw new RunInterrupted("Stopped; no file was written.");
+    line.update(() => `${inMebibytes(writtenBytes)} of ${inMebibytes(totalBytes)}`);
+  };
+  const result = await exportGguf(modelDirectory, path, {
+    name,
+    withTokenizer,
+    onProgress,
+    ...(format !== undefined && { format }),
+  }).finally(() => line.clear());
   for (const note of result.notes) context.note(`note: ${note}.\n`);
   if (values.json) {
     context.out(`${JSON.stringify({ file: path, ...result })}\n`);
   } else {
-    const size = `${(result.tensorBytes / 2 ** 20).toFixed(1)} MiB`;
+    const size = inMebibytes(result.tensorBytes);
     context.out(
       `${path}: ${result.tensorCount} tensors, ${size} as ${result.format}, tokenizer: ${result.tokenizer}\n`,
     );
   }
   return 0;
+}
+
+function inMebibytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 function oneOf<T extends string>(option: string, value: string, names: readonly T[]): T {

@@ -17,8 +17,8 @@ const HELP = `Usage:
   aha model export DIR --gguf [--out FILE] [--dtype NAME] [--tokenizer NAME] [--json]
   ${MODEL_HUB_USAGE}
 
-DIR is a model directory in the Hugging Face layout, or the directory of a run; info, score, convert and export also take a
-model of the Hugging Face Hub, ORG/NAME[@REVISION].
+DIR is a model directory in the Hugging Face layout, or the directory of a run; info, score, convert and export also take
+a model of the Hugging Face Hub, ORG/NAME[@REVISION].
 
 ${INIT_HELP}
 ${INFO_HELP}

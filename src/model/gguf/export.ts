@@ -9,7 +9,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { readTokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import { checkTiedHead, type OpenCheckpoint, openCheckpoint } from "../checkpoint.ts";
-import { tensorBytes, writeGguf } from "./format.ts";
+import { type GgufProgress, tensorBytes, writeGguf } from "./format.ts";
 import { modelMetadata } from "./metadata.ts";
 import { readModelCard } from "./model-card.ts";
 import type { TensorFormat } from "./number-formats.ts";
@@ -24,6 +24,7 @@ export interface GgufExportOptions {
   readonly format?: TensorFormat;
   /** False writes the tokens' ids in place of the tokenizer; true by default. */
   readonly withTokenizer?: boolean;
+  readonly onProgress?: GgufProgress;
 }
 
 export interface GgufExport {
@@ -54,7 +55,7 @@ export async function exportGguf(directory: string, path: string, options: GgufE
       ...weightTensors(checkpoint, format),
     ];
     await checkTiedHead(checkpoint);
-    await writeGguf(path, metadata, tensors);
+    await writeGguf(path, metadata, tensors, options.onProgress);
     const otherwise = tensors.filter((tensor) => tensor.shape.length > 1 && tensor.format !== format);
     const notes = [...tokenizer.notes];
     if (otherwise.length > 0) {

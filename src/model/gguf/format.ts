@@ -42,9 +42,22 @@ export interface GgufTensor {
   readonly pieces: () => AsyncIterable<Uint8Array>;
 }
 
-/** Writes the file, whole or not at all. An error from `pieces` is thrown on, and nothing has changed on the disk. */
-export async function writeGguf(path: string, metadata: GgufMetadata, tensors: readonly GgufTensor[]): Promise<void> {
+/** Called as tensors are written, with their bytes so far. An error that it throws ends the writing. */
+export type GgufProgress = (writtenBytes: number, totalBytes: number) => void;
+
+/**
+ * Writes the file, whole or not at all. An error from `pieces` or `onProgress` is thrown on, and nothing has changed on
+ * the disk.
+ */
+export async function writeGguf(
+  path: string,
+  metadata: GgufMetadata,
+  tensors: readonly GgufTensor[],
+  onProgress: GgufProgress = () => {},
+): Promise<void> {
   const header = encodeHeader(metadata, tensors);
+  const totalBytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
+  let doneBytes = 0;
   await writeWholeFile(path, async (file) => {
     await writeFully(file, header);
     for (const tensor of tensors) {
@@ -53,6 +66,8 @@ export async function writeGguf(path: string, metadata: GgufMetadata, tensors: r
       for await (const piece of tensor.pieces()) {
         await writeFully(file, piece);
         written += piece.length;
+        doneBytes += piece.length;
+        onProgress(doneBytes, totalBytes);
       }
       if (written !== sizeBytes) throw new Error(`${tensor.name} gave ${written} bytes, expected ${sizeBytes}.`);
       await writeFully(file, new Uint8Array(padding(sizeBytes)));

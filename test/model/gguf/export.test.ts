@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { command } from "../../../src/cli/model.ts";
-import { CheckpointError, ConfigError } from "../../../src/errors.ts";
+import { CheckpointError, ConfigError, RunInterrupted } from "../../../src/errors.ts";
 import { loadModel, openCheckpoint, saveModel } from "../../../src/model/checkpoint.ts";
 import { weightTensors } from "../../../src/model/gguf/tensors.ts";
 import type { ModelConfig } from "../../../src/model/model-config.ts";
@@ -328,6 +328,14 @@ describe("aha model export", () => {
     await refused("--gguf", "--tokenizer", "none").toThrow(/--tokenizer must be one of auto, ids/);
     await refused("--gguf", "--dtyp", "f16").toThrow(ConfigError);
     await expect(run(join(scratch, "nowhere"), "--gguf")).rejects.toThrow(/neither a model directory/);
+  });
+
+  it("leaves nothing behind where it is stopped", async () => {
+    const directory = await written(BLOCKS);
+    const before = await readdir(directory);
+    const context = { out: () => {}, note: () => {}, signal: AbortSignal.abort(), interactive: false };
+    await expect(command.run(["export", directory, "--gguf"], context)).rejects.toThrow(RunInterrupted);
+    expect(await readdir(directory)).toEqual(before);
   });
 
   it("writes nothing where the weights are damaged", async () => {
