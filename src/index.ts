@@ -53,6 +53,7 @@ export type { CrossEntropyLoss, GrpoLoss, LossSpec } from "./losses/loss-spec.ts
 
 // Models: Hugging Face directories, and new ones from random weights.
 export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
+export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
 export type { Architecture, ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";

@@ -1,9 +1,10 @@
-/** `aha model`: make a model with random weights, look at one, score token sequences with one, write one again. */
+/** `aha model`: make a model with random weights, look at one, score token sequences with one, write or export one. */
 
 import { ConfigError, nearestName } from "../errors.ts";
 import type { Command } from "./command.ts";
 import { MODEL_HUB_HELP, MODEL_HUB_USAGE, runModelPull, runModelPush } from "./hub.ts";
 import { CONVERT_HELP, runModelConvert } from "./model-convert.ts";
+import { EXPORT_HELP, runModelExport } from "./model-export.ts";
 import { INFO_HELP, runModelInfo } from "./model-info.ts";
 import { INIT_HELP, runModelInit } from "./model-init.ts";
 import { runModelScore } from "./model-score.ts";
@@ -13,10 +14,11 @@ const HELP = `Usage:
   aha model info DIR [--json]
   aha model score DIR --tokens FILE [--temperature T] [--threads N] [--json]
   aha model convert DIR --out DIR [--dtype NAME] [--max-shard-size N]
+  aha model export DIR --gguf [--out FILE] [--dtype NAME] [--tokenizer NAME] [--json]
   ${MODEL_HUB_USAGE}
 
-DIR is a model directory in the Hugging Face layout, or the directory of a run; info, score and convert also take a model
-of the Hugging Face Hub, ORG/NAME[@REVISION].
+DIR is a model directory in the Hugging Face layout, or the directory of a run; info, score, convert and export also take
+a model of the Hugging Face Hub, ORG/NAME[@REVISION].
 
 ${INIT_HELP}
 ${INFO_HELP}
@@ -28,11 +30,13 @@ score  log-probabilities of token sequences, to compare a model with other progr
                      given all tokens before it; in nats
 
 ${CONVERT_HELP}
+${EXPORT_HELP}
 ${MODEL_HUB_HELP}
 
 Example:
   aha model init --preset tiny --tokenizer countdown-compact --out my-model --seed 1
   aha model info my-model
+  aha model export my-model --gguf --out my-model.gguf
 `;
 
 const SUBCOMMANDS: Readonly<Record<string, Command["run"]>> = {
@@ -40,6 +44,7 @@ const SUBCOMMANDS: Readonly<Record<string, Command["run"]>> = {
   info: runModelInfo,
   score: runModelScore,
   convert: runModelConvert,
+  export: runModelExport,
   pull: runModelPull,
   push: runModelPush,
 };

@@ -62,8 +62,7 @@ export function buildCountdownCompact(
   const phrases = [...COUNTDOWN_PHRASES, ...extraPhrases];
   checkPhrases(phrases);
   const integers = Array.from({ length: largest + 1 }, (_, i) => String(i));
-  const byLength = [...phrases].sort((a, b) => b.length - a.length);
-  const pattern = [...byLength.map(escapePattern), integerPattern(largest)].join("|");
+  const pattern = longestMatchPattern(phrases, largest);
   return tokenizerOf({
     name: "countdown-compact",
     specialTokens: [PAD, EOS, UNKNOWN],
@@ -178,6 +177,12 @@ function checkPhrases(phrases: readonly string[]): void {
       throw new ConfigError(`The phrase ${shown} contains ${special}, which is always a token.`);
     seen.add(phrase);
   }
+}
+
+/** A pattern that matches the longest of the phrases and the integers 0 … `largest` that a text begins with. */
+export function longestMatchPattern(phrases: readonly string[], largest: number): string {
+  const byLength = [...phrases].sort((a, b) => b.length - a.length);
+  return [...byLength.map(escapePattern), integerPattern(largest)].join("|");
 }
 
 /** A pattern, for Oniguruma and JavaScript alike, that matches this text and nothing else. */

@@ -241,7 +241,7 @@ function consecutiveSpans(texts: readonly string[]): (readonly [number, number])
 }
 
 /** tokenizer_config.json over the older special_tokens_map.json. */
-function mergedConfig(files: TokenizerFiles, source: string): z.infer<typeof configSchema> {
+export function mergedConfig(files: TokenizerFiles, source: string): z.infer<typeof configSchema> {
   const older = parseFile(configSchema, files["special_tokens_map.json"] ?? "{}", `${source}: special_tokens_map.json`);
   const config = parseFile(configSchema, files["tokenizer_config.json"] ?? "{}", `${source}: tokenizer_config.json`);
   const merged: Record<string, unknown> = { ...older };
