@@ -6,8 +6,8 @@ import { createLocalEngine } from "../../src/engine/local/create.ts";
 import type { LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import type { ParameterValues } from "../../src/model/parameters.ts";
 import { inspectModel } from "../../src/model/checkpoint.ts";
+import type { ParameterValues } from "../../src/model/parameters.ts";
 import { Random } from "../../src/random.ts";
 import { emptyDirectory, MODELS, modelValues, openEngine, writeModel } from "./models.ts";
 
