@@ -10,7 +10,6 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
-import { readAllJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { CheckpointError, RunInterrupted } from "../errors.ts";
@@ -61,8 +60,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   const tokenizer = await loadTokenizer(modelDirectory);
   const task = await createTask(recipe.task, {
     seed: recipe.seed,
-    renderChat: (messages) => tokenizer.applyChatTemplate(messages, { continueFinalMessage: true }),
-    readRows: readAllJsonl,
+    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
   const engine = await createLocalEngine(modelDirectory, threads === undefined ? {} : { threads });
