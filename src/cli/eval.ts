@@ -7,6 +7,7 @@ import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
+import { resolveDataset } from "../recipe/dataset.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { createTask, taskNames, withDataFile } from "../tasks/registry.ts";
@@ -90,6 +91,7 @@ export const command: Command = {
     const task = await createTask(plan.task, {
       seed: plan.seed,
       renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
+      resolveDataset,
     });
     const problems = task.heldOut(plan.problems);
     const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));

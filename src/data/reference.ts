@@ -28,7 +28,7 @@ export function anchorReference(path: string, folder: string): string {
 }
 
 /**
- * The local path of a data set.
+ * The local path of a data set: itself, or what `resolveDataset` makes of a Hub name.
  *
  * @throws ConfigError for a Hub name where there is no means to fetch it; whatever `resolveDataset` throws.
  */

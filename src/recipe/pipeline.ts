@@ -28,6 +28,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
+import { resolveDataset } from "./dataset.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
@@ -61,6 +62,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   const task = await createTask(recipe.task, {
     seed: recipe.seed,
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
+    resolveDataset,
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
   const engine = await createLocalEngine(modelDirectory, threads === undefined ? {} : { threads });
