@@ -4,10 +4,11 @@
  * reads the first group only.
  *
  * Values are brought into JSON's form: 64-bit integers become numbers where a number holds them, else their digits;
- * times become ISO 8601 text; bytes that are no text become Base64.
+ * times become ISO 8601 text; bytes that are not declared as text become text if they are UTF-8, else Base64.
  *
- * Whatever a file says of itself is checked against its size and against limits before memory is asked for; what the
- * decoder then stumbles over is reported with file and rows.
+ * What a file says of itself, in its footer and in its page headers, is checked against its size and against limits before
+ * memory is asked for; what the decoder then stumbles over is reported with file and rows. Not guarded against: a damaged
+ * run length inside a page, which the decoder takes for granted. Downloads from the Hub are checked by their SHA-256.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -16,6 +17,7 @@ import { type ColumnMetaData, type FileMetaData, parquetMetadataAsync, parquetRe
 import { compressors } from "hyparquet-compressors";
 import { AhaError, DataError } from "../errors.ts";
 import { systemReason } from "../files.ts";
+import { pagesFault } from "./parquet-pages.ts";
 import type { DataRow } from "./row.ts";
 
 /** A file that is read in parts: the seam at which a test sees which ones. */
@@ -31,6 +33,8 @@ export interface ParquetLimits {
   /** A row group, uncompressed; also each of its pages. */
   readonly maxRowGroupBytes: number;
   readonly maxRowGroupRows: number;
+  /** Values of one column in a row group: more than rows where rows hold lists. */
+  readonly maxColumnValues: number;
 }
 
 /** The limits where a caller names none. */
@@ -38,6 +42,7 @@ const PARQUET_LIMITS: ParquetLimits = {
   maxFooterBytes: 64 * 2 ** 20,
   maxRowGroupBytes: 2 * 2 ** 30,
   maxRowGroupRows: 10_000_000,
+  maxColumnValues: 100_000_000,
 };
 
 /** `PAR1`, the footer's length and the first `PAR1`. */
@@ -88,6 +93,7 @@ interface OpenParquet {
 
 async function* readGroup(opened: OpenParquet, rowStart: number, rowEnd: number): AsyncGenerator<DataRow, void, void> {
   const { source, metadata, file, limits } = opened;
+  await checkPages(opened, rowStart, rowEnd);
   const decodedRows = new Map<string, number>();
   const rows = await named(`${file}, rows ${rowStart + 1} to ${rowEnd}`, () =>
     parquetReadObjects({
@@ -96,7 +102,9 @@ async function* readGroup(opened: OpenParquet, rowStart: number, rowEnd: number)
       rowStart,
       rowEnd,
       compressors: limited(limits.maxRowGroupBytes),
-      parsers: { stringFromBytes: decodeText },
+      // Bytes that are not declared as text stay bytes until `jsonValue` has looked at them.
+      utf8: false,
+      parsers: { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && decodeText(bytes) },
       onChunk: ({ columnName, columnData }) => {
         decodedRows.set(columnName, (decodedRows.get(columnName) ?? 0) + columnData.length);
       },
@@ -115,6 +123,27 @@ async function* readGroup(opened: OpenParquet, rowStart: number, rowEnd: number)
   }
 }
 
+/** Refuses pages that contradict the footer or the limits, in the row group that begins at `rowStart`. */
+async function checkPages(opened: OpenParquet, rowStart: number, rowEnd: number): Promise<void> {
+  const { source, metadata, file, limits } = opened;
+  let before = 0;
+  const group = metadata.row_groups.find(({ num_rows }) => {
+    const isIt = before === rowStart && num_rows > 0;
+    before += Number(num_rows);
+    return isIt;
+  });
+  for (const { meta_data: column } of group?.columns ?? []) {
+    const start = firstByte(column!);
+    const range = [start, start + Number(column!.total_compressed_size)] as const;
+    const fault = await pagesFault(column!, range, limits.maxRowGroupBytes, (from, to) => source.slice(from, to));
+    if (fault === undefined) continue;
+    throw new DataError(
+      `${file}, rows ${rowStart + 1} to ${rowEnd}: the column ${column!.path_in_schema.join(".")} is damaged: ${fault}. ` +
+        "Get the file again.",
+    );
+  }
+}
+
 async function openFile(file: string): Promise<FileHandle> {
   try {
     return await open(file, "r");
@@ -129,20 +158,26 @@ async function sourceOf(handle: FileHandle, file: string): Promise<ByteSource> {
   const found = await handle.stat();
   if (!found.isFile()) throw new DataError(`Cannot read ${file}: it is not a regular file. Check the path.`);
   const byteLength = found.size;
+  const read = async (start: number, end: number): Promise<ArrayBuffer> => {
+    if (!(start >= 0 && start <= end && end <= byteLength)) {
+      throw new DataError(`${file} has ${byteLength} bytes, but its footer points to bytes ${start} to ${end}.`);
+    }
+    const buffer = new ArrayBuffer(end - start);
+    const bytes = new Uint8Array(buffer);
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesRead } = await handle.read(bytes, at, bytes.length - at, start + at);
+      if (bytesRead === 0) throw new DataError(`${file} became shorter while it was read.`);
+      at += bytesRead;
+    }
+    return buffer;
+  };
   return {
     byteLength,
-    slice: async (start, end = byteLength) => {
-      if (!(start >= 0 && start <= end && end <= byteLength)) {
-        throw new DataError(`${file} has ${byteLength} bytes, but its footer points to bytes ${start} to ${end}.`);
-      }
-      const buffer = new ArrayBuffer(end - start);
-      const bytes = new Uint8Array(buffer);
-      for (let at = 0; at < bytes.length; ) {
-        const { bytesRead } = await handle.read(bytes, at, bytes.length - at, start + at);
-        if (bytesRead === 0) throw new DataError(`${file} became shorter while it was read.`);
-        at += bytesRead;
-      }
-      return buffer;
+    slice: (start, end = byteLength) => {
+      const bytes = read(start, end);
+      // The decoder asks for several parts at once and may give up after one: the others' failures are heard here.
+      bytes.catch(() => {});
+      return bytes;
     },
   };
 }
@@ -190,6 +225,17 @@ function checkFooter(metadata: FileMetaData, file: string, byteLength: number, l
           `${group} has ${column.path_in_schema.join(".")} at bytes ${start} to ${start + size} of ${byteLength}`,
         );
       }
+      if (!(Number(column.num_values) >= count)) {
+        throw damaged(
+          `${group} has ${column.num_values} values of ${column.path_in_schema.join(".")} for ${count} rows`,
+        );
+      }
+      if (Number(column.num_values) > limits.maxColumnValues) {
+        throw new DataError(
+          `${file}: ${group} has ${column.num_values} values of ${column.path_in_schema.join(".")}; at most ` +
+            `${limits.maxColumnValues} are decoded at once. Write the file again with smaller row groups.`,
+        );
+      }
       bytes += Math.max(size, Number(column.total_uncompressed_size));
     }
     if (count <= limits.maxRowGroupRows && bytes <= limits.maxRowGroupBytes) continue;
@@ -230,8 +276,17 @@ async function named<T>(where: string, decode: () => Promise<T>): Promise<T> {
   }
 }
 
-function decodeText(bytes: Uint8Array | undefined): string | undefined {
-  return bytes && new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+/** Throws TypeError for bytes that are not UTF-8. */
+function decodeText(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+}
+
+function textOrBase64(bytes: Uint8Array): string {
+  try {
+    return decodeText(bytes);
+  } catch {
+    return Buffer.from(bytes).toString("base64");
+  }
 }
 
 function jsonValue(value: unknown): unknown {
@@ -240,7 +295,7 @@ function jsonValue(value: unknown): unknown {
   if (value === undefined || value === null) return null;
   if (typeof value !== "object") return value;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
+  if (value instanceof Uint8Array) return textOrBase64(value);
   if (Array.isArray(value) || ArrayBuffer.isView(value)) {
     return Array.from(value as unknown as ArrayLike<unknown>, jsonValue);
   }

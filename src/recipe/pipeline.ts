@@ -27,6 +27,7 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
+import { requireRewardColumns } from "../train/grpo-config.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
 import { resolveDataset } from "./dataset.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
@@ -273,6 +274,7 @@ function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "to
       checkSft(parts, stage);
       return;
     case "grpo":
+      requireRewardColumns(stage.rewards, parts.task);
       checkGrpo(parts, stage);
       return;
     default:

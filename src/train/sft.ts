@@ -79,6 +79,8 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
       learning_rate: adam.learningRate,
       num_tokens: state.numTokens,
       entropy: mean(result.entropies.flatMap((values) => Array.from(values))),
+      // Passes over the data, where it is not endless.
+      ...(Number.isFinite(context.task.trainCount) ? { epoch: state.cursor / context.task.trainCount } : {}),
       num_demonstrations: demonstrations.length,
       num_too_long: tooLong,
     };

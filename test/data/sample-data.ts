@@ -44,15 +44,9 @@ export function sampleFiles(): Map<string, Buffer> {
       "numinamath-tir/data/train-00000-of-00001.parquet",
       parquetBytes(NUMINA, numina.slice(0, CONVERSATION_ROWS.train)),
     ],
-    [
-      "numinamath-tir/data/test-00000-of-00001.parquet",
-      parquetBytes(NUMINA, numina.slice(CONVERSATION_ROWS.train)),
-    ],
+    ["numinamath-tir/data/test-00000-of-00001.parquet", parquetBytes(NUMINA, numina.slice(CONVERSATION_ROWS.train))],
     ["bespoke-stratos-17k/README.md", card("bespoke-stratos-17k", "bespokelabs/Bespoke-Stratos-17k", ["train"])],
-    [
-      "bespoke-stratos-17k/data/train-00000-of-00001.parquet",
-      parquetBytes(STRATOS, stratos),
-    ],
+    ["bespoke-stratos-17k/data/train-00000-of-00001.parquet", parquetBytes(STRATOS, stratos)],
   ]);
 }
 
