@@ -123,7 +123,7 @@ function requireKnown(name: string): void {
   const nearest = nearestName(name, ACTIONS);
   const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
   throw new ConfigError(
-    `aha data: there is no data set ${JSON.stringify(name)}; known: ${DATA_SETS.join(", ")}; show looks at yours.${hint}`,
+    `aha data: there is no data set ${JSON.stringify(name)}; known: ${DATA_SETS.join(", ")}.${hint}`,
   );
 }
 
