@@ -3,12 +3,11 @@
 import { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "../data/dataset-folder.ts";
 import { formatOf, readRows } from "../data/formats.ts";
 import { parquetRowCount } from "../data/parquet.ts";
-import { localPathOf } from "../data/reference.ts";
 import { type DataRow, placeOf } from "../data/row.ts";
 import { columnTypes } from "../data/value-types.ts";
 import { RunInterrupted } from "../errors.ts";
-import { resolveDataset } from "../recipe/dataset.ts";
 import type { CommandContext } from "./command.ts";
+import { datasetResolver } from "./dataset-path.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
 /** How many rows the types of columns are told from. */
@@ -32,12 +31,12 @@ interface CountedSplit extends DatasetSplit {
  * Runs `aha data show PATH`: configurations, splits with their rows counted, columns with their types, first rows. Rows
  * of text files are counted by reading them, so a file that ends in a bad line is found; Parquet's footers are believed.
  *
- * @throws ConfigError, DataError
+ * @throws ConfigError, DataError, HubError
  */
 export async function showData(args: readonly string[], context: CommandContext): Promise<number> {
   const { values, positionals } = parseOptions("data", args, OPTIONS, ["show", "PATH"]);
   const shownRows = values.rows === undefined ? 5 : wholeNumberOption("rows", values.rows, 0);
-  const dataset = await findDataset(await localPathOf(positionals[1]!, resolveDataset), values.config);
+  const dataset = await findDataset(await datasetResolver(context)(positionals[1]!), values.config);
   const split = splitOf(dataset, values.split);
   const first = await firstRows(split, Math.max(LOOKED_AT, shownRows));
   const splits: CountedSplit[] = [];

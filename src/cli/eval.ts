@@ -7,7 +7,6 @@ import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
-import { resolveDataset } from "../recipe/dataset.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { createTask, taskNames, withDataFile } from "../tasks/registry.ts";
@@ -15,6 +14,7 @@ import type { Problem } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { datasetResolver } from "./dataset-path.ts";
 import { openModel } from "./model-directory.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
@@ -91,7 +91,7 @@ export const command: Command = {
     const task = await createTask(plan.task, {
       seed: plan.seed,
       renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
-      resolveDataset,
+      resolveDataset: datasetResolver(context),
     });
     const problems = task.heldOut(plan.problems);
     const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));

@@ -12,7 +12,7 @@ import { DataError, nearestName } from "../errors.ts";
 import { hashString, philox } from "../random.ts";
 import { findDataset, splitOf, splitRows } from "./dataset-folder.ts";
 import type { DataOptions } from "./options.ts";
-import { localPathOf, type ResolveDataset } from "./reference.ts";
+import { fetchDataset, type ResolveDataset } from "./reference.ts";
 import { columnsOf, type DataRow, placeOf } from "./row.ts";
 import { RowStore } from "./row-store.ts";
 import { Rounds, selectRows } from "./selection.ts";
@@ -26,6 +26,7 @@ export interface LoadDeps {
    * DataError for a row that the task cannot use.
    */
   readonly identify: (row: DataRow) => string;
+  /** `fetchDataset` where there is none. */
   readonly resolveDataset?: ResolveDataset;
 }
 
@@ -58,7 +59,7 @@ const FIRST_HELD_OUT_ID = 2 ** 31;
  * @throws ConfigError for options that the data cannot meet; DataError for a bad file or row, naming it.
  */
 export async function loadData(options: DataOptions, deps: LoadDeps): Promise<LoadedData> {
-  const path = await localPathOf(options.path, deps.resolveDataset);
+  const path = await (deps.resolveDataset ?? fetchDataset)(options.path);
   const dataset = await findDataset(path, options.config);
   const training = splitOf(dataset, options.split);
   const testing = options.testSplit === undefined ? undefined : splitOf(dataset, options.testSplit);

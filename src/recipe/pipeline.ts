@@ -29,7 +29,6 @@ import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../trai
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
 import { requireRewardColumns } from "../train/grpo-config.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
-import { resolveDataset } from "./dataset.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
@@ -63,7 +62,6 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   const task = await createTask(recipe.task, {
     seed: recipe.seed,
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
-    resolveDataset,
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
   const engine = await createLocalEngine(modelDirectory, threads === undefined ? {} : { threads });

@@ -56,7 +56,7 @@ export interface TaskDeps {
   readonly seed: number;
   /** Renders conversations; needed by prompts that are conversations. */
   readonly renderChat?: ChatRenderer;
-  /** Fetches a data set of the Hub; needed where the spec names one. */
+  /** Fetches a data set of the Hub; `fetchDataset` where there is none. */
   readonly resolveDataset?: ResolveDataset;
 }
 

@@ -85,7 +85,6 @@ describe("aha data show", () => {
     [[folder, "--rows", "-1"], "--rows"],
     [[folder, "--splt", "x"], "Did you mean --split?"],
     [[], "expected show PATH"],
-    [["no-org/no-name"], "no-org/no-name is no path that exists here"],
   ])("%j says what is wrong", async (args, message) => {
     const { code, note } = await aha(...args);
     expect(code).toBe(1);

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { findDataset, splitOf, splitRows } from "../../src/data/dataset-folder.ts";
 import { matchesPattern } from "../../src/data/glob.ts";
-import { anchorReference, isHubName, localPathOf } from "../../src/data/reference.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { parquetBytes } from "./write-parquet.ts";
@@ -169,29 +168,5 @@ describe("patterns", () => {
 
   test("many stars take no exponential time", () => {
     expect(matchesPattern(`${"a".repeat(250)}b`, `${"*a".repeat(60)}c`)).toBe(false);
-  });
-});
-
-describe("names of data sets", () => {
-  test("are told from paths", () => {
-    expect(isHubName("Jiayi-Pan/Countdown-Tasks-3to4")).toBe(true);
-    expect(isHubName("org/name@refs/convert/parquet")).toBe(true);
-    expect(isHubName("data/train.jsonl")).toBe(false);
-    expect(isHubName("./org/name")).toBe(false);
-    expect(isHubName("a/b/c")).toBe(false);
-  });
-
-  test("what exists on the disk is a path, relative to the recipe; only what does not may be a name", () => {
-    const folder = makeFiles(names("org/name/train.jsonl"));
-    expect(anchorReference("org/name", folder)).toBe(join(folder, "org/name"));
-    expect(anchorReference("org/other", folder)).toBe("org/other");
-    expect(anchorReference("rows.csv", folder)).toBe(join(folder, "rows.csv"));
-  });
-
-  test("are handed to the downloader, and refused where there is none", async () => {
-    expect(await localPathOf("no-such-org/name@main", async (reference) => `/cache/${reference}`)).toBe(
-      "/cache/no-such-org/name@main",
-    );
-    await expect(localPathOf("no-such-org/name")).rejects.toThrow(/no-such-org\/name is no path that exists here/);
   });
 });

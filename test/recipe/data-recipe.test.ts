@@ -152,7 +152,6 @@ describe("bad data is refused before any training, and nothing is left behind", 
       ["evaluation.problems=40"],
       /Asked for 40 held-out problems/,
     ],
-    ["a name that is neither a path nor fetched", CONVERSATIONS, [setPath("no-org/no-name")], /no-org\/no-name/],
     [
       "a misspelt key",
       CONVERSATIONS,
