@@ -3,6 +3,14 @@
  * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
  */
 
+// Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
+export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
+export { readRows } from "./data/formats.ts";
+export { type LoadDeps, type LoadedData, loadData, type NumberedRow } from "./data/load.ts";
+export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
+export type { ResolveDataset } from "./data/reference.ts";
+export type { DataRow } from "./data/row.ts";
+
 // The engine: sample, forwardBackward, optimStep, saveState.
 export type {
   AdamParams,

@@ -1,4 +1,4 @@
-/** `aha data`: makes data sets, those of the Countdown game, and downloads others from the Hub. */
+/** `aha data`: makes data sets, those of the Countdown game, downloads others from the Hub, and shows what is in them. */
 
 import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -10,10 +10,26 @@ import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdow
 import { isHeldOut } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { showData } from "./data-show.ts";
 import { DATA_HUB_HELP, runDataPull } from "./hub.ts";
 import { parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 
-const HELP = `Usage: aha data countdown --count N [--out FILE.jsonl] [options]
+const HELP = `Usage: aha data show PATH [--split NAME] [--rows N] [--json]
+       aha data countdown --count N [--out FILE.jsonl] [options]
+
+aha data show
+
+Shows what a data set holds: its splits and their rows, the columns and their types, the first rows. PATH is a file
+(.jsonl, .json, .parquet, .csv, .tsv) or a folder in the Hub's layout: README.md, data/train-00000-of-00002.parquet,
+test.jsonl, …, or ORG/NAME[@REVISION] on the Hub. What is shown here a recipe takes under task.data.
+
+Options
+  --split NAME        the split whose columns and rows are shown (default train)
+  --config NAME       a configuration of the data set (default: its own default)
+  --rows N            how many rows (default 5)
+  --json              one JSON line with all of it, values whole
+
+aha data countdown
 
 Makes Countdown problems that can be solved with every number used once, one JSON object a line, in the form of
 Countdown-Tasks-3to4: {"nums": [6, 3, 3], "target": 54}. The same options and seed give the same file.
@@ -65,12 +81,13 @@ const OPTIONS = {
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 const DATA_SETS = ["countdown"];
-const ACTIONS = ["pull", ...DATA_SETS];
+const ACTIONS = ["show", "pull", ...DATA_SETS];
 
 export const command: Command = {
   help: HELP,
   run: async (args, context) => {
     if (args[0] === "pull") return runDataPull(args.slice(1), context);
+    if (args[0] === "show") return showData(args, context);
     const { values, positionals } = parseOptions("data", args, OPTIONS, ["DATASET"]);
     requireKnown(positionals[0]!);
     if (values.count === undefined)

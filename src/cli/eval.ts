@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { readAllJsonl, writeJsonl } from "../data/jsonl.ts";
+import { writeJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
@@ -14,6 +14,7 @@ import type { Problem } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { datasetResolver } from "./dataset-path.ts";
 import { openModel } from "./model-directory.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
@@ -28,7 +29,7 @@ length limit and the seed are those of its recipe, and the solve rate is the one
 Options
   --task NAME            ${taskNames.join(", ")} (needed for a model directory)
   --set task.key=value   an option of the task, e.g. --set task.prompt=compact; may be repeated
-  --data FILE.jsonl      problems of this file instead of generated ones (its held-out share)
+  --data PATH            problems of this data instead (of those, the share that is held out)
   --problems N           how many problems (256)
   --samples K            completions per problem (1); with several also pass@k and the majority vote
   --temperature T        softmax temperature (1)
@@ -89,8 +90,8 @@ export const command: Command = {
     const tokenizer = await loadTokenizer(modelDirectory);
     const task = await createTask(plan.task, {
       seed: plan.seed,
-      renderChat: (messages) => tokenizer.applyChatTemplate(messages, { continueFinalMessage: true }),
-      readRows: readAllJsonl,
+      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
+      resolveDataset: datasetResolver(context),
     });
     const problems = task.heldOut(plan.problems);
     const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));

@@ -1,6 +1,7 @@
 /** `aha reward`: scores saved completions with any of the rewards that recipes use. */
 
-import { readJsonl, requireText } from "../data/jsonl.ts";
+import { readJsonl } from "../data/jsonl.ts";
+import { requireText } from "../data/row.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { createReward, rewardDescriptions } from "../rewards/registry.ts";
 import type { Reward, RewardResult } from "../rewards/reward.ts";

@@ -2,22 +2,14 @@
  * JSON Lines: one JSON object per line, UTF-8. Read as a stream, so that a data set need not fit into memory twice, with
  * errors that name file and line; written whole or not at all. Blank lines and a byte order mark are passed over.
  *
- * What it is not: a schema. A task or a reward says which fields it needs (`requireText`, or its own check), and a
+ * What it is not: a schema. A task or a reward says which columns it needs (`requireText`, or its own check), and a
  * `DataRow` carries what such an error has to name.
  */
 
 import { createReadStream } from "node:fs";
-import { DataError, nearestName } from "../errors.ts";
+import { DataError } from "../errors.ts";
 import { systemReason, writeWholeFile } from "../files.ts";
-
-/** One line of a data file. */
-export interface DataRow {
-  readonly fields: Readonly<Record<string, unknown>>;
-  /** Path as it was given. */
-  readonly file: string;
-  /** 1-based. */
-  readonly line: number;
-}
+import { type DataRow, shorten } from "./row.ts";
 
 /** How much of a file is read before it is refused. */
 export interface JsonlLimits {
@@ -91,7 +83,8 @@ async function* readLines(file: string, limits: JsonlLimits): AsyncGenerator<Buf
   if (partBytes > 0) yield Buffer.concat(parts);
 }
 
-async function* readChunks(file: string): AsyncGenerator<Buffer, void, void> {
+/** The bytes of a file, in order; a refusal of the operating system is a DataError that names the file. */
+export async function* readChunks(file: string): AsyncGenerator<Buffer, void, void> {
   try {
     yield* createReadStream(file) as AsyncIterable<Buffer>;
   } catch (error) {
@@ -121,28 +114,6 @@ function parseLine(bytes: Buffer, file: string, line: number): DataRow | undefin
     throw new DataError(`${file}:${line}: expected a JSON object with named fields, got ${shorten(text.trim())}.`);
   }
   return { fields: value as Record<string, unknown>, file, line };
-}
-
-function shorten(text: string): string {
-  return text.length <= 120 ? text : `${text.slice(0, 120)}…`;
-}
-
-/**
- * The text in a field of a row.
- *
- * @throws DataError with file, line and the fields that there are, where it is absent or not a string.
- */
-export function requireText(row: DataRow, field: string): string {
-  const value = row.fields[field];
-  if (typeof value === "string") return value;
-  const names = Object.keys(row.fields);
-  const nearest = nearestName(field, names);
-  const hint = nearest === undefined || nearest === field ? "" : ` Is ${nearest} meant?`;
-  const fault = value === undefined ? "is not there" : `is ${shorten(JSON.stringify(value))}`;
-  throw new DataError(
-    `${row.file}:${row.line}: expected a text in the field ${field}, which ${fault}; ` +
-      `the fields of this line are: ${names.map(shorten).join(", ") || "none"}.${hint}`,
-  );
 }
 
 /**

@@ -52,7 +52,11 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
   return {
     ...recipe,
     model: model.path === undefined ? model : { ...model, path: anchorReference(model.path, "model", dirname(path)) },
-    task: task.file === undefined ? task : { ...task, file: absolute(task.file) },
+    task: {
+      ...task,
+      ...("file" in task && task.file !== undefined ? { file: absolute(task.file) } : {}),
+      ...(task.data ? { data: { ...task.data, path: anchorReference(task.data.path, "dataset", dirname(path)) } } : {}),
+    } as Recipe["task"],
   };
 }
 

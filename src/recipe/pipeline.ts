@@ -10,7 +10,6 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
-import { readAllJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { CheckpointError, RunInterrupted } from "../errors.ts";
@@ -28,6 +27,7 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
+import { requireRewardColumns } from "../train/grpo-config.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
@@ -61,8 +61,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   const tokenizer = await loadTokenizer(modelDirectory);
   const task = await createTask(recipe.task, {
     seed: recipe.seed,
-    renderChat: (messages) => tokenizer.applyChatTemplate(messages, { continueFinalMessage: true }),
-    readRows: readAllJsonl,
+    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
   const engine = await createLocalEngine(modelDirectory, {
@@ -276,6 +275,7 @@ function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "to
       checkSft(parts, stage);
       return;
     case "grpo":
+      requireRewardColumns(stage.rewards, parts.task);
       checkGrpo(parts, stage);
       return;
     default:

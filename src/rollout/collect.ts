@@ -143,7 +143,7 @@ export function requirePromptsFit(
   const context = engine.info.maxContextTokens;
   for (const { promptId, problem } of problems) {
     const promptTokens = tokenizer.encode(problem.prompt).length;
-    const name = `The prompt of problem ${problem.id} (number ${promptId} of the data)`;
+    const name = `The prompt of problem ${problem.id} (${problem.place ?? `number ${promptId} of the data`})`;
     if (promptTokens === 0) throw new ConfigError(`${name} is empty; a prompt needs at least one token.`);
     if (promptTokens + maxCompletionTokens <= context) continue;
     const room = context - promptTokens;

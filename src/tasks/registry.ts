@@ -4,30 +4,49 @@
  */
 
 import { z } from "zod";
+import { readAllRows } from "../data/formats.ts";
+import { loadData } from "../data/load.ts";
+import type { ResolveDataset } from "../data/reference.ts";
 import { ConfigError, nearestName } from "../errors.ts";
+import { checkOptions } from "../strict-schema.ts";
+import type { ChatRenderer } from "./chat.ts";
+import { createConversationsTask, identifyConversation } from "./conversations/conversations.ts";
+import { conversationsOptionsSchema } from "./conversations/options.ts";
 import { createCountdownTask } from "./countdown/countdown.ts";
 import { GENERATOR_KEYS } from "./countdown/generator.ts";
 import { countdownOptionsSchema } from "./countdown/options.ts";
-import type { ChatRenderer } from "./countdown/prompts.ts";
-import type { SourceRow } from "./countdown/rows.ts";
+import { identifyRow } from "./countdown/source.ts";
 import type { Task } from "./task.ts";
 
 /** A task in a recipe: its name and that task's options. */
 export const taskSpecSchema = z.discriminatedUnion("name", [
   countdownOptionsSchema.safeExtend({ name: z.literal("countdown") }),
+  conversationsOptionsSchema.safeExtend({ name: z.literal("conversations") }),
 ]);
 
 /** A task as it may be written; options left out have their defaults. */
 export type TaskSpec = z.input<typeof taskSpecSchema>;
 
-/** Names that `createTask` knows. */
-export const taskNames: readonly string[] = ["countdown"];
+type CreateTask = (options: unknown, deps: TaskDeps) => Promise<Task>;
 
-/** The spec for problems of `file` in place of generated ones: without what only the generator reads. */
-export function withDataFile(spec: { readonly name: string }, file: string): { readonly name: string } {
-  const isOfGenerator = (key: string) => GENERATOR_KEYS.some((known) => known === key);
-  const kept = Object.fromEntries(Object.entries(spec).filter(([key]) => !isOfGenerator(key)));
-  const ofFile = { ...kept, name: spec.name, file };
+const tasks: ReadonlyMap<string, CreateTask> = new Map([
+  ["countdown", createCountdown],
+  ["conversations", createConversations],
+]);
+
+/** Names that `createTask` knows. */
+export const taskNames: readonly string[] = [...tasks.keys()];
+
+/** The spec for problems of the data at `path` in place of those that it names or generates. */
+export function withDataFile(spec: { readonly name: string }, path: string): { readonly name: string } {
+  if (spec.name === "conversations") {
+    const { data } = spec as { readonly data?: Readonly<Record<string, unknown>> };
+    const changed = { ...spec, data: { ...(data?.columns ? { columns: data.columns } : {}), path } };
+    return changed;
+  }
+  const ofSource = (key: string) => key === "data" || GENERATOR_KEYS.some((known) => known === key);
+  const kept = Object.fromEntries(Object.entries(spec).filter(([key]) => !ofSource(key)));
+  const ofFile = { ...kept, name: spec.name, file: path };
   return ofFile;
 }
 
@@ -35,25 +54,37 @@ export function withDataFile(spec: { readonly name: string }, file: string): { r
 export interface TaskDeps {
   /** Root of the task's random numbers. */
   readonly seed: number;
-  /** Renders a conversation whose last message, the assistant's, is continued; needed by prompts that are conversations. */
+  /** Renders conversations; needed by prompts that are conversations. */
   readonly renderChat?: ChatRenderer;
-  /** Reads a data file, e.g. `readAllJsonl`; needed where the task's options name one. */
-  readonly readRows?: (file: string) => Promise<readonly SourceRow[]>;
+  /** Fetches a data set of the Hub; `fetchDataset` where there is none. */
+  readonly resolveDataset?: ResolveDataset;
 }
 
 /**
- * The task of a spec.
+ * The task of a spec, its data read and checked.
  *
- * @throws ConfigError for an unknown name or option, or options that cannot be met; DataError for a bad data file.
+ * @throws ConfigError for an unknown name or option, or options that cannot be met; DataError for bad data.
  */
 export async function createTask(spec: { readonly name: string }, deps: TaskDeps): Promise<Task> {
-  const { name, ...options } = spec as Record<string, unknown> & { name: string };
-  if (name !== "countdown") {
-    const nearest = nearestName(name, taskNames);
-    const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
-    throw new ConfigError(`There is no task ${JSON.stringify(name)}; known: ${taskNames.join(", ")}.${hint}`);
-  }
-  const file = options.file;
-  const rows = typeof file === "string" ? await deps.readRows?.(file) : undefined;
-  return createCountdownTask(options, { ...deps, ...(rows ? { rows } : {}) });
+  const { name, ...options } = spec;
+  const create = tasks.get(name);
+  if (create) return create(options, deps);
+  const nearest = nearestName(name, taskNames);
+  const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
+  throw new ConfigError(`There is no task ${JSON.stringify(name)}; known: ${taskNames.join(", ")}.${hint}`);
+}
+
+async function createCountdown(options: unknown, deps: TaskDeps): Promise<Task> {
+  const { file, data } = checkOptions(countdownOptionsSchema, options, "task countdown");
+  return createCountdownTask(options, {
+    ...deps,
+    ...(file === undefined ? {} : { rows: await readAllRows(file) }),
+    ...(data === undefined ? {} : { data: await loadData(data, { ...deps, identify: identifyRow }) }),
+  });
+}
+
+async function createConversations(options: unknown, deps: TaskDeps): Promise<Task> {
+  const checked = checkOptions(conversationsOptionsSchema, options, "task conversations");
+  const identify = (row: Parameters<typeof identifyConversation>[0]) => identifyConversation(row, checked);
+  return createConversationsTask(checked, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
 }

@@ -10,6 +10,8 @@ export interface Problem {
   readonly prompt: string;
   /** Ground truth and whatever a reward needs, e.g. `{ nums, target }`. */
   readonly columns: Readonly<Record<string, unknown>>;
+  /** Where a data set has it, for messages, e.g. `train.jsonl:17`; absent where none has. */
+  readonly place?: string;
 }
 
 /** The task's own verdict on one completion, for evaluation: independent of how rewards are weighted. */
@@ -39,6 +41,9 @@ export interface Task {
   /** A demonstration for cold-start SFT: a completion for this problem, a pure function of (problem, seed). Absent where
    * the task has none. */
   demonstrate?(problem: Problem, seed: number): Demonstration;
+  /** Refuses, before any training, a data set with a row that cannot be demonstrated: throws DataError naming it. Absent
+   * where demonstrations are generated. */
+  requireDemonstrations?(): void;
   /** Never throws on whatever a model may have written. */
   judge(problem: Problem, completion: string): Verdict;
 }

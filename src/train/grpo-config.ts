@@ -8,10 +8,11 @@
 
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
-import { createReward } from "../rewards/registry.ts";
+import { createReward, rewardDescriptions } from "../rewards/registry.ts";
 import { SCALE_REWARDS } from "../rollout/advantages.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
 import { LOSS_TYPES } from "../rollout/loss-weights.ts";
+import type { Task } from "../tasks/task.ts";
 import { type ConfigIssue, optimizerShape, refineWith, warmupIssues } from "./optimizer-config.ts";
 
 const rewardSchema = z.strictObject({
@@ -89,6 +90,27 @@ function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): Con
  */
 export function createRewards(rewards: GrpoConfig["rewards"]): WeightedReward[] {
   return rewards.map(({ name, weight, options }) => ({ reward: createReward(name, options), weight }));
+}
+
+/**
+ * Refuses, before any training, rewards that read columns which the task's problems do not have: they would abstain from
+ * every completion.
+ *
+ * @throws ConfigError naming the reward and the columns that there are.
+ */
+export function requireRewardColumns(rewards: GrpoConfig["rewards"], task: Task): void {
+  const { columns, place } = task.trainProblem(0);
+  const there = Object.keys(columns);
+  for (const { name } of rewards) {
+    const needed = rewardDescriptions.find((description) => description.name === name)?.columns ?? [];
+    const missing = needed.filter((column) => !there.includes(column));
+    if (missing.length === 0) continue;
+    throw new ConfigError(
+      `The reward ${name} reads the column${missing.length > 1 ? "s" : ""} ${missing.join(", ")}, which problems of the ` +
+        `task ${task.name} do not have${place === undefined ? "" : ` (${place})`}; they have: ${there.join(", ")}. ` +
+        "Map columns to these names (task.data.columns), or use another reward.",
+    );
+  }
 }
 
 /** The strict schema: unknown keys and impossible combinations are refused. */

@@ -79,6 +79,8 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
       learning_rate: adam.learningRate,
       num_tokens: state.numTokens,
       entropy: mean(result.entropies.flatMap((values) => Array.from(values))),
+      // Passes over the data, where it is not endless.
+      ...(Number.isFinite(context.task.trainCount) ? { epoch: state.cursor / context.task.trainCount } : {}),
       num_demonstrations: demonstrations.length,
       num_too_long: tooLong,
     };
@@ -93,10 +95,12 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
 /**
  * Refuses, before any training, an engine without the loss, and a task that SFT cannot train on.
  *
- * @throws ConfigError where the task has no demonstrations, or none of the first ones fits.
+ * @throws ConfigError where the task has no demonstrations, or none of the first ones fits; DataError for a row of its
+ * data that cannot be demonstrated.
  */
 export function checkSft(parts: DemonstrationParts, config: Pick<SftConfig, "batchTokens">): void {
   requireLoss(parts.engine, "cross_entropy");
+  parts.task.requireDemonstrations?.();
   streamOf(parts, config).probe();
 }
 
@@ -108,9 +112,15 @@ export function demonstrationTokens(
   demonstration: Demonstration,
   tokenizer: Tokenizer,
 ): { completionTokens: Int32Array; weights: Float32Array } {
-  const { tokens, spans } = tokenizer.tokenSpans(demonstration.completion);
+  const { completion, weightedSpans } = demonstration;
+  if (weightedSpans.length === 0) {
+    const tokens = tokenizer.encode(completion);
+    const weights = new Float32Array(tokens.length + 1).fill(1);
+    return { completionTokens: Int32Array.from([...tokens, endOfSequence(tokenizer)]), weights };
+  }
+  const { tokens, spans } = tokenizer.tokenSpans(completion);
   const weights = spans.map(([start, end]) => {
-    const covering = demonstration.weightedSpans.findLast((span) => span.start < end && start < span.end);
+    const covering = weightedSpans.findLast((span) => span.start < end && start < span.end);
     return covering?.weight ?? 1;
   });
   return {

@@ -218,7 +218,7 @@ describe("--data FILE", () => {
       ],
     );
     expect(code).toBe(0);
-    expect((parse(readFileSync(join(out, "recipe.yaml"), "utf8")) as Recipe).task.file).toBe(data);
+    expect((parse(readFileSync(join(out, "recipe.yaml"), "utf8")) as Recipe).task).toMatchObject({ file: data });
     const rows = readFileSync(data, "utf8").trimEnd().split("\n");
     const numbers = rows.map((row) => `[${(JSON.parse(row) as { nums: number[] }).nums.join(", ")}]`);
     const [rollout] = readFileSync(join(out, "rollouts.jsonl"), "utf8").split("\n");

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { type JsonlLimits, readAllJsonl, requireText, writeJsonl } from "../../src/data/jsonl.ts";
+import { type JsonlLimits, readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
+import { requireText } from "../../src/data/row.ts";
 import { AhaError, DataError } from "../../src/errors.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "aha-jsonl-"));
@@ -76,13 +77,13 @@ describe("requireText", () => {
 
   test("an absent field names file, line, the fields there are and the nearest of them", () => {
     expect(() => requireText(row, "prompt")).toThrow(
-      "f.jsonl:7: expected a text in the field prompt, which is not there; " +
-        "the fields of this line are: promt, completion. Is promt meant?",
+      "f.jsonl:7: expected a text in the column prompt, which is not there; " +
+        "the columns of this row are: promt, completion. Is promt meant?",
     );
   });
 
   test("a field of another type is shown", () => {
-    expect(() => requireText(row, "completion")).toThrow("field completion, which is 3;");
+    expect(() => requireText(row, "completion")).toThrow("column completion, which is 3;");
   });
 });
 

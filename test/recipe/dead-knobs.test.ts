@@ -7,13 +7,13 @@
  * schema again, whether a task's own options are used.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
-import { QUICK, runSmoke } from "./smoke.ts";
+import { CONVERSATIONS_RECIPE, QUICK, runSmoke } from "./smoke.ts";
 
 /** Every optional key gets a value, so that it can be read. */
 const EVERYTHING = [...QUICK, "stages.r1-zero.clipEpsilonHigh=0.3", "engine.threads=1", "engine.logitChunkTokens=64", "task.targetMax=60"];
@@ -40,6 +40,16 @@ it("every key of the schema is read by a run", async () => {
     ],
     wrap: (recipe) => recording(recipe, read),
   });
+  const conversations = join(root, "conversations");
+  mkdirSync(conversations);
+  for (const split of ["train", "test"]) writeFileSync(join(conversations, `${split}.jsonl`), questions(split));
+  const data = `{path: ${conversations}, select: 20, testSplit: test}`;
+  const task = `{name: conversations, form: prompt, system: Add., answer: completion, data: ${data}}`;
+  await runSmoke(join(root, "data"), {
+    recipe: CONVERSATIONS_RECIPE,
+    overrides: [`task=${task}`],
+    wrap: (recipe) => recording(recipe, read),
+  });
   expect(schemaKeys(recipeSchema).filter((key) => !read.has(key))).toEqual([]);
 });
 
@@ -56,6 +66,13 @@ function problems(): string {
   for (let a = 2; a < 8; a++) {
     for (let b = 2; b < 8; b++) lines.push(JSON.stringify({ nums: [a, b, 5], target: a * b + 5 }));
   }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Prompts and completions for `task.data`. */
+function questions(split: string): string {
+  const first = split === "train" ? 0 : 60;
+  const lines = Array.from({ length: 30 }, (_, i) => JSON.stringify({ prompt: `${first + i}+1=`, completion: "5" }));
   return `${lines.join("\n")}\n`;
 }
 

@@ -39,7 +39,7 @@ describe("a recipe", () => {
     const text = TWO_STAGES.replace(TASK, "task: { name: countdown, prompt: compact, file: data/p.jsonl }");
     const recipe = parseRecipe(text, "/recipes/here/r.yaml");
     expect(recipe.model.path).toBe("/recipes/here/m");
-    expect(recipe.task.file).toBe("/recipes/here/data/p.jsonl");
+    expect(recipe.task).toMatchObject({ file: "/recipes/here/data/p.jsonl" });
   });
 
   it("with a single stage may have its keys at the top", () => {

@@ -10,10 +10,15 @@ import type { RunSummary } from "../../src/run/summary.ts";
 
 export const SMOKE_RECIPE = join(import.meta.dirname, "../../recipes/countdown/smoke/recipe.yaml");
 
+/** SFT and GRPO on a data set of conversations. */
+export const CONVERSATIONS_RECIPE = join(import.meta.dirname, "../../recipes/conversations/smoke/recipe.yaml");
+
 /** Fewer steps than the recipe has: for tests of what happens, not of what is learned. */
 export const QUICK = ["stages.cold-start.steps=6", "stages.cold-start.checkpointEvery=2"];
 
 export interface SmokeOptions {
+  /** Another recipe than the smoke one. */
+  readonly recipe?: string;
   readonly overrides?: readonly string[];
   readonly resume?: boolean;
   readonly signal?: AbortSignal;
@@ -25,12 +30,13 @@ export interface SmokeOptions {
 /** Runs, or resumes, in `path`. */
 export async function runSmoke(path: string, options: SmokeOptions = {}): Promise<RunSummary> {
   const {
+    recipe: file = SMOKE_RECIPE,
     overrides = QUICK,
     resume = false,
     signal = new AbortController().signal,
     wrap = (recipe) => recipe,
   } = options;
-  const recipe = await loadRecipe(SMOKE_RECIPE, overrides);
+  const recipe = await loadRecipe(file, overrides);
   const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
   try {
     const prepared = await prepareRecipe(wrap(recipe), run);

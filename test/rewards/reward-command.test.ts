@@ -84,8 +84,8 @@ describe("aha reward", () => {
     const scoring = command.run(["equation", "--in", file, "--json"], context);
     await expect(scoring).rejects.toThrow(DataError);
     await expect(scoring).rejects.toThrow(
-      `${file}:2: expected a text in the field completion, which is not there; ` +
-        "the fields of this line are: prompt, completions. Is completions meant?",
+      `${file}:2: expected a text in the column completion, which is not there; ` +
+        "the columns of this row are: prompt, completions. Is completions meant?",
     );
     expect(printed).toBe("");
     await expect(run(["format", "--in", fileWith(right, "{")])).rejects.toThrow(/:2: expected one JSON object/);

@@ -48,9 +48,12 @@ export interface TrlBatch extends Batch {
   readonly iterations: number;
 }
 
+/** What a TRL recipe becomes: the scripts know no other task than Countdown. */
+export type TrlRecipe = Recipe & { readonly task: Extract<Recipe["task"], { readonly name: "countdown" }> };
+
 export interface TrlConversion {
   /** Checked, with every default filled in. */
-  readonly recipe: Recipe;
+  readonly recipe: TrlRecipe;
   readonly version: string;
   readonly versionBecause: string;
   /** One for each key of the file, in its order. */

@@ -9,9 +9,9 @@
 import { ConfigError, nearestName } from "../../errors.ts";
 import { checkRecipe } from "../load.ts";
 import { applyOverrides } from "../overrides.ts";
-import { type Recipe, recipeSchema } from "../schema.ts";
+import { recipeSchema } from "../schema.ts";
 import { type Batch, type BatchNumbers, batchOf } from "./batch.ts";
-import { STAGE, type TrlBatch, type TrlConversion, TrlDraft } from "./conversion.ts";
+import { STAGE, type TrlBatch, type TrlConversion, TrlDraft, type TrlRecipe } from "./conversion.ts";
 import { dataSetOf, setRewards, setTask } from "./data.ts";
 import { setDistances } from "./distances.ts";
 import { LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "./keys.ts";
@@ -247,7 +247,7 @@ async function setModel(draft: TrlDraft, options: TrlOptions, places: TrlPlaces)
 }
 
 /** The checked recipe, with the user's own overrides of it. */
-function finished(draft: TrlDraft, path: string, overrides: readonly string[]): Recipe {
+function finished(draft: TrlDraft, path: string, overrides: readonly string[]): TrlRecipe {
   const owners = draft.paths();
   for (const override of overrides) {
     const key = override.slice(0, override.indexOf("=")).trim();
@@ -257,7 +257,10 @@ function finished(draft: TrlDraft, path: string, overrides: readonly string[]): 
     }
     draft.choices.push({ what: "--set", chosen: override });
   }
-  return checkRecipe(applyOverrides(draft.recipe(), overrides) as Record<string, unknown>, path);
+  const recipe = checkRecipe(applyOverrides(draft.recipe(), overrides) as Record<string, unknown>, path);
+  const { task } = recipe;
+  if (task.name === "countdown") return { ...recipe, task };
+  throw new ConfigError(`--set task.name=${task.name}: a TRL recipe is of the task countdown; write one of Aha's own.`);
 }
 
 function batchReport(numbers: NumbersOfBatch, batch: Batch, reading: TrlReading, length: StageLength): TrlBatch {

@@ -7,7 +7,7 @@
  * problem, so that no problem is on both sides.
  */
 
-import { readAllJsonl } from "../../data/jsonl.ts";
+import { readAllRows } from "../../data/formats.ts";
 import { ConfigError, nearestName } from "../../errors.ts";
 import { rewardNames } from "../../rewards/registry.ts";
 import { createTask } from "../../tasks/registry.ts";
@@ -123,8 +123,8 @@ function promptOf(
 async function extentOf(file: string | undefined, seed: number): Promise<TaskExtent> {
   if (file === undefined) return { trainCount: Number.POSITIVE_INFINITY, evaluationProblems: EVALUATION_PROBLEMS };
   const spec = { name: "countdown", prompt: "compact", heldOutShare: HELD_OUT_SHARE, file };
-  const rows = await readAllJsonl(file);
-  const { trainCount } = await createTask(spec, { seed, readRows: async () => rows });
+  const rows = await readAllRows(file);
+  const { trainCount } = await createTask(spec, { seed });
   // A small file holds out few; a run needs one.
   const heldOut = rows.length - trainCount;
   return { trainCount, evaluationProblems: Math.max(1, Math.min(EVALUATION_PROBLEMS, heldOut)) };

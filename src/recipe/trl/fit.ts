@@ -6,15 +6,13 @@
  * What it is not: an adjustment of a recipe to its own model. There a length that does not fit is an error.
  */
 
-import { readAllJsonl } from "../../data/jsonl.ts";
 import { AhaError, ConfigError } from "../../errors.ts";
 import { inspectModel } from "../../model/checkpoint.ts";
 import { createTask } from "../../tasks/registry.ts";
 import type { Task } from "../../tasks/task.ts";
 import { loadTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { Recipe } from "../schema.ts";
-import type { TrlConversion } from "./conversion.ts";
+import type { TrlConversion, TrlRecipe } from "./conversion.ts";
 
 /** Where less room is left for completions than this, a shorter prompt is tried. */
 const LEAST_ROOM = 64;
@@ -53,13 +51,12 @@ export async function fitToModel(
 }
 
 /** Tokens of the longest prompt of the run, or why the tokenizer cannot express it. */
-async function longestPrompt(recipe: Recipe, tokenizer: Tokenizer): Promise<number | string> {
+async function longestPrompt(recipe: TrlRecipe, tokenizer: Tokenizer): Promise<number | string> {
   let task: Task;
   try {
     task = await createTask(recipe.task, {
       seed: recipe.seed,
-      renderChat: (messages) => tokenizer.applyChatTemplate(messages, { continueFinalMessage: true }),
-      readRows: readAllJsonl,
+      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
     });
     task.trainProblem(0);
   } catch (error) {
@@ -82,7 +79,7 @@ function letters(text: string): string {
   return text.normalize("NFKC").replace(/\s+/g, "");
 }
 
-function* promptsOf(recipe: Recipe, task: Task): Generator<string> {
+function* promptsOf(recipe: TrlRecipe, task: Task): Generator<string> {
   for (const problem of task.heldOut(recipe.evaluation.problems)) yield problem.prompt;
   for (const stage of recipe.stages) {
     if (stage.trainer !== "grpo") continue;

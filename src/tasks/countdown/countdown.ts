@@ -1,23 +1,31 @@
 /**
  * The Countdown task: use every given number once, with + - * /, to reach the target. Problems come from a seeded
  * generator or from a file; the split into training and held-out problems is a property of the problems themselves
- * (`split.ts`), so neither source can leak one into the other.
+ * (`split.ts`), so neither source can leak one into the other. A data set (`data:`) is split as its options say instead.
  *
  * Training depends on the seed; the list of held-out problems from the generator does not, so that runs with different
  * seeds are measured on the same problems.
  */
 
+import type { LoadedData } from "../../data/load.ts";
+import type { DataRow } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { findAnswer, formFault } from "../../expression/answer.ts";
 import { type CountdownProblem, judgeCompletion, judgeExpression, readCountdown } from "../../expression/countdown.ts";
 import { parseExpression } from "../../expression/parse.ts";
 import { checkOptions } from "../../strict-schema.ts";
+import type { ChatRenderer } from "../chat.ts";
 import type { Problem, Task, Verdict } from "../task.ts";
 import { demonstrate, demonstrationRule } from "./demonstration.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "./options.ts";
-import { type ChatRenderer, renderPrompt } from "./prompts.ts";
-import type { SourceRow } from "./rows.ts";
-import { type CountdownSource, type SourceProblem, sourceFromGenerator, sourceFromRows } from "./source.ts";
+import { renderPrompt } from "./prompts.ts";
+import {
+  type CountdownSource,
+  type SourceProblem,
+  sourceFromData,
+  sourceFromGenerator,
+  sourceFromRows,
+} from "./source.ts";
 import { readTries, traceStatistics } from "./trace.ts";
 import { type Tree, treeOfPostfix } from "./tree.ts";
 
@@ -27,7 +35,9 @@ export interface CountdownDeps {
   /** Needed by the prompts english and chinese. */
   readonly renderChat?: ChatRenderer;
   /** The rows of `options.file`, read by the caller; needed where that is set. */
-  readonly rows?: readonly SourceRow[];
+  readonly rows?: readonly DataRow[];
+  /** The rows of `options.data`, loaded by the caller; needed where that is set. */
+  readonly data?: LoadedData;
 }
 
 /**
@@ -61,6 +71,10 @@ export function createCountdownTask(options: unknown, deps: CountdownDeps): Task
 }
 
 function openSource(options: CountdownOptions, deps: CountdownDeps): CountdownSource {
+  if (options.data !== undefined) {
+    if (deps.data !== undefined) return sourceFromData(deps.data);
+    throw new ConfigError(`task countdown: ${options.data.path} was not loaded. Load it, or leave out task.data.`);
+  }
   if (options.file === undefined) {
     const source = sourceFromGenerator(options, deps.seed);
     source.train(0);

@@ -1,6 +1,7 @@
 /** The options of the Countdown task, as they stand in a recipe under `task:`. */
 
 import { z } from "zod";
+import { dataOptionsSchema } from "../../data/options.ts";
 
 const valueRuleSchema = z.strictObject({
   /** The least that an intermediate or final result may be. */
@@ -31,6 +32,8 @@ export const demonstrationOptionsSchema = z.strictObject({
   verdictWeight: z.number().positive().default(2),
 });
 
+const HELD_OUT_SHARE = 0.125;
+
 /** Defaults of what only the generator reads. */
 const GENERATOR = { counts: [3, 4], min: 1, max: 99, targetMin: 10, targetMax: 99 };
 
@@ -48,12 +51,15 @@ export const countdownOptionsSchema = z
     /** What results have to be in the expression that makes a problem solvable, and in demonstrations; absent: any
      * fraction in problems, whole numbers ≥ 0 in demonstrations. */
     values: valueRuleSchema.optional(),
-    /** A JSONL file of problems, `{"nums": [6, 3, 3], "target": 54}` a line, in place of the generator. */
+    /** A file of problems (JSONL, Parquet or CSV; `{"nums": [6, 3, 3], "target": 54}` a row), in place of the generator,
+     * with problems held out by their hash. */
     file: z.string().min(1).optional(),
+    /** A data set in place of the generator: any path, mapped, shuffled, cut and split as it says. */
+    data: dataOptionsSchema.optional(),
     /** english and chinese are chat messages and need a chat template; compact is plain text. */
     prompt: z.enum(["english", "chinese", "compact"]).default("english"),
     /** Share of all distinct problems that is held out, decided by a hash of the problem. */
-    heldOutShare: z.number().gt(0).lt(1).default(0.125),
+    heldOutShare: z.number().gt(0).lt(1).default(HELD_OUT_SHARE),
     /** natural: as often as the generator, or the file, brings them up; distinct: each at most once. */
     heldOutDraws: z.enum(["natural", "distinct"]).default("natural"),
     demonstration: demonstrationOptionsSchema.prefault({}),
@@ -69,10 +75,17 @@ export const countdownOptionsSchema = z
     const { min, max } = options.values ?? {};
     if (min !== undefined && max !== undefined && min > max)
       fail("values", `expected min at most max, got ${min} > ${max}`);
-    if (options.file === undefined) return;
+    if (options.file === undefined && options.data === undefined) return;
+    if (options.file !== undefined && options.data !== undefined) {
+      fail("file", "and data both say where the problems come from; leave one of them out");
+    }
+    if (options.data !== undefined && options.heldOutShare !== HELD_OUT_SHARE) {
+      fail("heldOutShare", "is of the generator and of file; with data it is data.testShare");
+    }
+    const source = options.file === undefined ? "data" : "file";
     for (const [key, value] of Object.entries(GENERATOR)) {
       const isDefault = JSON.stringify(options[key as keyof typeof GENERATOR]) === JSON.stringify(value);
-      if (!isDefault) fail(key, "is of the generator and has no effect together with file; leave one of them out");
+      if (!isDefault) fail(key, `is of the generator and has no effect together with ${source}; leave one of them out`);
     }
   });
 

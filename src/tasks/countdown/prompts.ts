@@ -11,15 +11,7 @@
 import { ConfigError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
 import { formatRational, type Rational } from "../../expression/rational.ts";
-
-/** Structurally a tokenizer's message. */
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string;
-}
-
-/** Renders a conversation so that the last message, the assistant's, is continued and not closed. */
-export type ChatRenderer = (messages: readonly ChatMessage[]) => string;
+import type { ChatMessage, ChatRenderer } from "../chat.ts";
 
 export type PromptName = "english" | "chinese" | "compact";
 
@@ -43,7 +35,8 @@ export function renderPrompt(
         "Use a model whose tokenizer has one, or task.prompt: compact.",
     );
   }
-  const text = renderChat(name === "english" ? englishMessages(nums, goal) : chineseMessages(nums, goal));
+  const messages = name === "english" ? englishMessages(nums, goal) : chineseMessages(nums, goal);
+  const text = renderChat(messages, { continueFinalMessage: true });
   if (endsInsideThink(text)) return text;
   throw new ConfigError(
     `The chat template does not leave the assistant's last message open: expected a prompt that ends with <think>, ` +

@@ -1,15 +1,17 @@
 /**
- * Where the task's problems come from: the endless generator, or the rows of a file. Either way training never sees a
- * held-out problem (`split.ts`), and problem ids name a problem once: training counts from 0, held-out problems of the
- * generator from 2^31.
+ * Where the task's problems come from: the endless generator, the rows of a file, or a data set that a recipe has shuffled,
+ * cut and split. However they come, training never sees a held-out problem (`split.ts`; `data/load.ts` for the last), and
+ * problem ids name a problem once: training counts from 0, held-out problems of the generator from 2^31.
  */
 
+import type { LoadedData, NumberedRow } from "../../data/load.ts";
+import type { DataRow } from "../../data/row.ts";
 import { ConfigError } from "../../errors.ts";
 import type { Rational } from "../../expression/rational.ts";
 import { Random } from "../../random.ts";
 import { type GeneratedProblem, generateProblem } from "./generator.ts";
 import type { CountdownOptions } from "./options.ts";
-import { problemOfRow, type SourceRow } from "./rows.ts";
+import { problemOfRow } from "./rows.ts";
 import { isHeldOut, problemKey } from "./split.ts";
 import { formatTree } from "./tree.ts";
 
@@ -87,12 +89,12 @@ function tooFewDistinct(count: number, found: number): ConfigError {
  * @throws DataError for a row that is not a problem; ConfigError where none is left for training.
  */
 export function sourceFromRows(
-  rows: readonly SourceRow[],
+  rows: readonly DataRow[],
   file: string,
   heldOutShare: number,
   seed: number,
 ): CountdownSource {
-  const problems = rows.map((row, id): SourceProblem => ({ id, ...problemOfRow(row), columns: row.fields }));
+  const problems = rows.map((row, id): SourceProblem => ({ id, ...problemOfRow(row) }));
   const isOut = ({ numbers, target }: SourceProblem): boolean => isHeldOut(numbers, target, heldOutShare);
   const training = problems.filter((problem) => !isOut(problem));
   const heldOut = new Random(HELD_OUT_SEED, "countdown/held-out").shuffle(problems.filter(isOut));
@@ -122,4 +124,37 @@ export function sourceFromRows(
       );
     },
   };
+}
+
+/**
+ * Problems of a data set, split as the recipe says. Held-out problems come in the order of the split, `distinct` without
+ * those that are the same up to the order of their numbers.
+ */
+export function sourceFromData(data: LoadedData): CountdownSource {
+  const problemAt = ({ id, row }: NumberedRow): SourceProblem => ({ id, ...problemOfRow(row) });
+  return {
+    trainCount: data.trainCount,
+    train: (index) => problemAt(data.train(index)),
+    heldOut: (count, draws) => {
+      const seen = new Set<string>();
+      const found: SourceProblem[] = [];
+      for (let index = 0; index < data.heldOutCount && found.length < count; index++) {
+        const problem = problemAt(data.heldOut(index));
+        const key = problemKey(problem.numbers, problem.target);
+        if (draws === "natural" || !seen.has(key)) found.push(problem);
+        seen.add(key);
+      }
+      if (found.length === count) return found;
+      throw new ConfigError(
+        `Asked for ${count} ${draws} held-out problems, but of ${data.name} ${found.length} are held out. ` +
+          "Ask for fewer (evaluation.problems), or hold out more (data.testShare).",
+      );
+    },
+  };
+}
+
+/** What makes two rows the same problem, for `loadData`; throws DataError for a row that is none. */
+export function identifyRow(row: DataRow): string {
+  const { numbers, target } = problemOfRow(row);
+  return problemKey(numbers, target);
 }

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ConfigError, DataError } from "../../../src/errors.ts";
 import { judgeExpression, readCountdown } from "../../../src/expression/countdown.ts";
@@ -159,14 +162,14 @@ describe("problems from a file", () => {
   test.each([
     [
       { numbers: [1, 2], target: 3 },
-      "nums is not a list of whole numbers; the fields of this line are: numbers, target.",
+      "nums is not a list of whole numbers; the columns of this row are: numbers, target.",
     ],
-    [{ nums: [1, 2] }, "target is missing, not a number; the fields of this line are: nums."],
+    [{ nums: [1, 2] }, "target is missing, not a number; the columns of this row are: nums."],
     [
       { nums: [1, 2, 3, 4, 5, 6, 7], target: 3 },
-      "nums has 7 numbers, more than 6; the fields of this line are: nums, target.",
+      "nums has 7 numbers, more than 6; the columns of this row are: nums, target.",
     ],
-    [{}, "nums is not a list of whole numbers; the fields of this line are: none."],
+    [{}, "nums is not a list of whole numbers; the columns of this row are: none."],
   ])("the row %j is a DataError with file and line", (fields, message) => {
     const bad = [...rows.slice(0, 2), { fields, file: "data.jsonl", line: 3 }];
     const make = () => createCountdownTask(options, { seed: 5, rows: bad });
@@ -211,21 +214,18 @@ describe("options that cannot be", () => {
 
 describe("createTask", () => {
   test("makes the task by name and reads its file", async () => {
-    const asked: string[] = [];
-    const readRows = async (file: string) => {
-      asked.push(file);
-      return [{ fields: { nums: [1, 2], target: 3 }, file, line: 1 }];
-    };
-    const spec = { name: "countdown", prompt: "compact", file: "a.jsonl", heldOutShare: 1e-9 };
-    const task = await createTask(spec, { seed: 0, readRows });
+    const file = join(mkdtempSync(join(tmpdir(), "aha-countdown-")), "a.jsonl");
+    writeFileSync(file, '{"nums": [1, 2], "target": 3}\n');
+    const spec = { name: "countdown", prompt: "compact", file, heldOutShare: 1e-9 };
+    const task = await createTask(spec, { seed: 0 });
     expect(task.name).toBe("countdown");
     expect(task.trainProblem(0).prompt).toContain("[1, 2]");
-    expect(asked).toEqual(["a.jsonl"]);
+    rmSync(dirname(file), { recursive: true });
   });
 
   test("an unknown name is a ConfigError with the nearest", async () => {
     await expect(createTask({ name: "countdwn" }, { seed: 0 })).rejects.toThrow(
-      'There is no task "countdwn"; known: countdown. Did you mean countdown?',
+      'There is no task "countdwn"; known: countdown, conversations. Did you mean countdown?',
     );
   });
 });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../../src/errors.ts";
 import { whole } from "../../../src/expression/rational.ts";
+import type { ChatMessage } from "../../../src/tasks/chat.ts";
 import { createCountdownTask } from "../../../src/tasks/countdown/countdown.ts";
-import { type ChatMessage, renderPrompt } from "../../../src/tasks/countdown/prompts.ts";
+import { renderPrompt } from "../../../src/tasks/countdown/prompts.ts";
 
 /** Qwen2.5's way of writing a conversation, the last message left open; without a system message it adds its own. */
 function qwen(messages: readonly ChatMessage[]): string {

@@ -1,0 +1,103 @@
+/** `aha data show`: what a data set holds, before a recipe is written for it. */
+
+import { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "../data/dataset-folder.ts";
+import { formatOf, readRows } from "../data/formats.ts";
+import { parquetRowCount } from "../data/parquet.ts";
+import { type DataRow, placeOf } from "../data/row.ts";
+import { columnTypes } from "../data/value-types.ts";
+import { RunInterrupted } from "../errors.ts";
+import type { CommandContext } from "./command.ts";
+import { datasetResolver } from "./dataset-path.ts";
+import { parseOptions, wholeNumberOption } from "./parse-options.ts";
+
+/** How many rows the types of columns are told from. */
+const LOOKED_AT = 100;
+
+/** How much of a value is shown to people; --json has all of it. */
+const SHOWN_CHARACTERS = 160;
+
+const OPTIONS = {
+  split: { type: "string" },
+  config: { type: "string" },
+  rows: { type: "string" },
+  json: { type: "boolean" },
+} as const;
+
+interface CountedSplit extends DatasetSplit {
+  readonly rows: number;
+}
+
+/**
+ * Runs `aha data show PATH`: configurations, splits with their rows counted, columns with their types, first rows. Rows
+ * of text files are counted by reading them, so a file that ends in a bad line is found; Parquet's footers are believed.
+ *
+ * @throws ConfigError, DataError, HubError
+ */
+export async function showData(args: readonly string[], context: CommandContext): Promise<number> {
+  const { values, positionals } = parseOptions("data", args, OPTIONS, ["show", "PATH"]);
+  const shownRows = values.rows === undefined ? 5 : wholeNumberOption("rows", values.rows, 0);
+  const dataset = await findDataset(await datasetResolver(context)(positionals[1]!), values.config);
+  const split = splitOf(dataset, values.split);
+  const first = await firstRows(split, Math.max(LOOKED_AT, shownRows));
+  const splits: CountedSplit[] = [];
+  for (const each of dataset.splits) splits.push({ ...each, rows: await countRows(each, context) });
+  const columns = columnTypes(first.slice(0, LOOKED_AT));
+  const rows = first.slice(0, shownRows);
+  context.out(
+    values.json
+      ? `${JSON.stringify({ ...dataset, splits, split: split.name, columns, rows: rows.map(({ fields }) => fields) })}\n`
+      : describe(dataset, splits, split.name, columns, rows),
+  );
+  return 0;
+}
+
+async function firstRows(split: DatasetSplit, count: number): Promise<DataRow[]> {
+  const rows: DataRow[] = [];
+  for await (const row of splitRows(split)) {
+    rows.push(row);
+    if (rows.length >= count) break;
+  }
+  return rows;
+}
+
+async function countRows({ files }: DatasetSplit, context: CommandContext): Promise<number> {
+  let count = 0;
+  for (const file of files) {
+    if (formatOf(file) === "parquet") {
+      count += await parquetRowCount(file);
+      continue;
+    }
+    for await (const _ of readRows(file)) {
+      if (context.signal.aborted) throw new RunInterrupted("Stopped while the rows were counted.");
+      count++;
+    }
+  }
+  return count;
+}
+
+function describe(
+  { path, config, configs }: Dataset,
+  splits: readonly CountedSplit[],
+  shownSplit: string,
+  columns: ReturnType<typeof columnTypes>,
+  rows: readonly DataRow[],
+): string {
+  const ofConfigs = configs.length > 1 ? ` (of ${configs.join(", ")})` : "";
+  const lines = [config === undefined ? path : `${path}, configuration ${config}${ofConfigs}`, ""];
+  for (const { name, files, rows: count } of splits) {
+    const of = files.length === 1 ? "1 file" : `${files.length} files`;
+    lines.push(`split ${name}: ${count} rows in ${of} (${formatOf(files[0]!) ?? "jsonl"})`);
+  }
+  const width = Math.max(0, ...columns.map(({ name }) => name.length)) + 2;
+  lines.push("", `columns of ${shownSplit}`, ...columns.map(({ name, type }) => `  ${name.padEnd(width)}${type}`));
+  for (const row of rows) {
+    lines.push("", placeOf(row));
+    for (const [name, value] of Object.entries(row.fields)) lines.push(`  ${name.padEnd(width)}${brief(value)}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function brief(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+}

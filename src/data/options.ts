@@ -1,0 +1,36 @@
+/** Which rows a task takes from a data set, as it stands in a recipe under `task.data`. */
+
+import { z } from "zod";
+
+/** The keys of `data:`, with their defaults; an impossible combination is refused. */
+export const dataOptionsSchema = z
+  .strictObject({
+    path: z
+      .string()
+      .min(1)
+      .describe("a data file, a folder in the Hub's layout, or a data set of the Hub, org/name[@revision]"),
+    config: z.string().min(1).optional().describe("a configuration of the data set; its default one if absent"),
+    split: z.string().min(1).optional().describe("the split to take; train, or the only one, if absent"),
+    columns: z
+      .record(z.string().min(1), z.string().min(1))
+      .default({})
+      .describe("names that the task and its rewards read, each with the column that it stands for"),
+    shuffle: z.boolean().default(true).describe("rows in a seeded order, before select"),
+    select: z.int().min(1).optional().describe("the first so many rows; all if absent"),
+    testShare: z.number().gt(0).lt(1).default(0.1).describe("share of the rows that is held out, drawn by seed"),
+    testSplit: z.string().min(1).optional().describe("a split of the data set that is held out, in place of a share"),
+    seed: z.int().min(0).max(0xffffffff).default(0).describe("of shuffle and split: runs that share it hold out alike"),
+  })
+  .superRefine((options, context) => {
+    if (options.testSplit === undefined) return;
+    if (options.testShare !== 0.1) {
+      const message = "has no effect together with testSplit; leave one of them out";
+      context.addIssue({ code: "custom", path: ["testShare"], message });
+    }
+    if (options.testSplit === (options.split ?? "train")) {
+      const message = `${options.testSplit} is trained on and cannot be held out too`;
+      context.addIssue({ code: "custom", path: ["testSplit"], message });
+    }
+  });
+
+export type DataOptions = z.output<typeof dataOptionsSchema>;

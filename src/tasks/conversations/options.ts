@@ -1,0 +1,34 @@
+/** The options of the conversations task, as they stand in a recipe under `task:`. */
+
+import { z } from "zod";
+import { dataOptionsSchema } from "../../data/options.ts";
+
+/** In which columns a row keeps its conversation; explained in `row-forms.ts`. */
+export const ROW_FORMS = ["messages", "conversations", "prompt"] as const;
+export type RowForm = (typeof ROW_FORMS)[number];
+
+/** The options of `task: { name: conversations, … }`, with their defaults; an impossible combination is refused. */
+export const conversationsOptionsSchema = z
+  .strictObject({
+    data: dataOptionsSchema,
+    /** Absent: the one that `data.columns` maps, else the first whose column a row has. */
+    form: z.enum(ROW_FORMS).optional(),
+    /** Prompts through the model's chat template; false: the text of the column prompt as it stands. */
+    chat: z.boolean().default(true),
+    /** The system message of conversations that bring none of their own. */
+    system: z.string().min(1).optional(),
+    /** What the assistant's message begins with; it belongs to the prompt, e.g. `<think>`. */
+    prefill: z.string().default(""),
+    /** The column with the right answer, or with a worked solution that ends in it. */
+    answer: z.string().min(1).optional(),
+  })
+  .superRefine(({ chat, form, system }, context) => {
+    const fail = (path: string, message: string): void => {
+      context.addIssue({ code: "custom", path: [path], message });
+    };
+    if (chat) return;
+    if (form !== undefined && form !== "prompt") fail("chat", `must be true for rows of the form ${form}`);
+    if (system !== undefined) fail("system", "is a message and has no effect with chat: false; leave it out");
+  });
+
+export type ConversationsOptions = z.output<typeof conversationsOptionsSchema>;

@@ -1,0 +1,158 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { type ByteSource, parquetRowCount, readParquet } from "../../src/data/parquet.ts";
+import type { DataRow } from "../../src/data/row.ts";
+import { AhaError, DataError } from "../../src/errors.ts";
+import { temporaryFolder } from "./temporary-folder.ts";
+import { parquetBytes } from "./write-parquet.ts";
+
+const makeFiles = temporaryFolder();
+const GOLDEN = fileURLToPath(new URL("../golden", import.meta.url));
+const LIMITS = { maxFooterBytes: 2 ** 20, maxRowGroupBytes: 2 ** 24, maxRowGroupRows: 1e6, maxColumnValues: 1e6 };
+
+function fileOf(bytes: Uint8Array): string {
+  return join(makeFiles({ "data.parquet": bytes }), "data.parquet");
+}
+
+async function readAll(file: string): Promise<DataRow[]> {
+  const rows: DataRow[] = [];
+  for await (const row of readParquet(file)) rows.push(row);
+  return rows;
+}
+
+async function failure(bytes: Uint8Array, limits = LIMITS): Promise<string> {
+  const file = fileOf(bytes);
+  try {
+    for await (const _ of readParquet(file, limits));
+  } catch (error) {
+    expect(error).toBeInstanceOf(DataError);
+    return (error as DataError).message.replaceAll(file, "FILE");
+  }
+  return "nothing was wrong";
+}
+
+const rowsOf = (count: number) => Array.from({ length: count }, (_, i) => ({ id: i, text: `row ${i}` }));
+const TYPES = { id: "INT64", text: "STRING" } as const;
+
+describe("values", () => {
+  test.each(["snappy", "zstd-v2", "gzip-plain", "none-small-pages", "brotli", "lz4"])(
+    "of pyarrow's %s file are those that pyarrow reads",
+    async (name) => {
+      const expected = JSON.parse(readFileSync(join(GOLDEN, "parquet.json"), "utf8")) as unknown[];
+      const rows = await readAll(join(GOLDEN, "parquet", `${name}.parquet`));
+      expect(rows.map(({ fields }) => fields)).toEqual(expected);
+    },
+  );
+
+  test("rows are numbered over the row groups", async () => {
+    const rows = await readAll(fileOf(parquetBytes(TYPES, rowsOf(25), { rowGroupSize: 10 })));
+    expect(rows.map(({ line }) => line)).toEqual(Array.from({ length: 25 }, (_, i) => i + 1));
+    expect(rows[24]).toMatchObject({ fields: { id: 24, text: "row 24" }, unit: "row" });
+  });
+
+  test("a file without rows has none", async () => {
+    const file = fileOf(parquetBytes(TYPES, []));
+    expect(await readAll(file)).toEqual([]);
+    expect(await parquetRowCount(file)).toBe(0);
+  });
+});
+
+describe("a file of many row groups", () => {
+  const GROUPS = 50;
+  const bytes = parquetBytes(TYPES, rowsOf(GROUPS * 1000), { rowGroupSize: 1000, codec: "UNCOMPRESSED" });
+
+  /** Reads rows until `enough`, and says how many bytes of the file that took. */
+  async function bytesReadFor(enough: number): Promise<{ rows: number; bytesRead: number; largest: number }> {
+    const parts = { bytesRead: 0, largest: 0 };
+    const inspect = (source: ByteSource): ByteSource => ({
+      byteLength: source.byteLength,
+      slice: (start, end = source.byteLength) => {
+        parts.bytesRead += end - start;
+        parts.largest = Math.max(parts.largest, end - start);
+        return source.slice(start, end);
+      },
+    });
+    let rows = 0;
+    for await (const _ of readParquet(fileOf(bytes), LIMITS, inspect)) if (++rows >= enough) break;
+    return { rows, ...parts };
+  }
+
+  test("is read only as far as rows are taken: the footer and one group for the first rows", async () => {
+    const first = await bytesReadFor(5);
+    expect(first.rows).toBe(5);
+    expect(first.bytesRead).toBeLessThan(bytes.length / 10);
+    expect((await bytesReadFor(25_000)).bytesRead).toBeGreaterThan(bytes.length / 3);
+  });
+
+  test("is never in memory whole: no read is larger than the footer or a row group", async () => {
+    const all = await bytesReadFor(Number.POSITIVE_INFINITY);
+    expect(all.rows).toBe(GROUPS * 1000);
+    expect(all.largest).toBeLessThan(bytes.length / 10);
+  });
+
+  test("is counted by its footer", async () => {
+    expect(await parquetRowCount(fileOf(bytes))).toBe(GROUPS * 1000);
+  });
+});
+
+describe("bad files", () => {
+  const good = parquetBytes(TYPES, rowsOf(100), { rowGroupSize: 40 });
+
+  test("what is no Parquet, or cut off, is refused by name", async () => {
+    expect(await failure(Buffer.from("nums,target\n1,2\n"))).toMatch(/^FILE is not a whole Parquet file/);
+    expect(await failure(Buffer.alloc(0))).toMatch(/^FILE is not a whole Parquet file/);
+    expect(await failure(good.subarray(0, good.length - 20))).toMatch(/cut off/);
+    await expect(readAll("/no/such.parquet")).rejects.toThrow("Cannot read /no/such.parquet: it does not exist.");
+  });
+
+  test("a footer length beyond the file, or beyond the limit, is refused before it is read", async () => {
+    const lying = Buffer.from(good);
+    lying.writeUInt32LE(0x7fffffff, good.length - 8);
+    expect(await failure(lying)).toMatch(/^FILE: the footer is said to have 2147483647 bytes/);
+    expect(await failure(good, { ...LIMITS, maxFooterBytes: 10 })).toMatch(/at most 10 are read/);
+  });
+
+  test("a row group beyond the limits is refused with the advice to write smaller ones", async () => {
+    expect(await failure(good, { ...LIMITS, maxRowGroupRows: 39 })).toMatch(
+      /^FILE: row group 1 has 40 rows .* Write the file again with smaller row groups\.$/,
+    );
+    expect(await failure(good, { ...LIMITS, maxRowGroupBytes: 100 })).toMatch(/at most .* 100 bytes are decoded/);
+    expect(await failure(good, { ...LIMITS, maxColumnValues: 39 })).toMatch(/40 values of id; at most 39/);
+  });
+
+  test("a page header that lies about sizes or values is refused, with file, rows and column", async () => {
+    // Zigzag numbers of the first page's header: each one damaged in turn must be found out or be harmless.
+    const found = new Set<string>();
+    for (let at = 5; at < 30; at++) {
+      const damaged = Buffer.from(good);
+      damaged[at] = damaged[at]! ^ 0x7f;
+      found.add((await failure(damaged)).replace(/\d+/g, "N"));
+    }
+    expect([...found].some((message) => message.startsWith("FILE, rows N to N: the column id is damaged"))).toBe(true);
+  });
+
+  test("a footer that is damaged anywhere gives a DataError or rows, and nothing else", async () => {
+    const footerStart = good.length - 8 - good.readUInt32LE(good.length - 8);
+    let refused = 0;
+    for (let at = footerStart; at < good.length; at += 3) {
+      const damaged = Buffer.from(good);
+      damaged[at] = damaged[at]! ^ 0xff;
+      try {
+        for await (const _ of readParquet(fileOf(damaged), LIMITS));
+      } catch (error) {
+        expect(error).toBeInstanceOf(AhaError);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(20);
+  });
+
+  test("text that is not UTF-8 is refused, not replaced", async () => {
+    const file = parquetBytes({ text: "STRING" }, [{ text: "abcdefgh" }], { codec: "UNCOMPRESSED" });
+    const at = file.indexOf("abcdefgh");
+    file[at + 2] = 0xff;
+    expect(await failure(file)).toMatch(/^FILE, rows 1 to 1: cannot be decoded as Parquet \(.*utf-8.*\)/);
+  });
+});
