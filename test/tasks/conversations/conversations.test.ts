@@ -4,15 +4,17 @@ import { ConfigError, DataError } from "../../../src/errors.ts";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
 import { createTask, withDataFile } from "../../../src/tasks/registry.ts";
 import { buildCharacters } from "../../../src/tokenizer/build.ts";
-import { ChatTemplate } from "../../../src/tokenizer/chat-template.ts";
+import { ChatTemplates } from "../../../src/tokenizer/chat-template.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
 
 const makeFiles = temporaryFolder();
 const characters = buildCharacters();
 const plain: ChatRenderer = (messages, options) => characters.applyChatTemplate(messages, options);
 
+const templateOf = (source: string) => new ChatTemplates(new Map([["default", source]]), {});
+
 /** Qwen3's treatment of thinking: what a past message thought is dropped, an answer without thinking gets empty tags. */
-const QWEN3 = new ChatTemplate(
+const QWEN3 = templateOf(
   "{%- for m in messages %}{%- set content = m.content %}{%- set thought = '' %}" +
     "{%- if m.role == 'assistant' and '</think>' in content %}" +
     "{%- set thought = content.split('</think>')[0].split('<think>')[-1].strip('\\n') %}" +
@@ -21,15 +23,13 @@ const QWEN3 = new ChatTemplate(
     "{%- if m.role == 'assistant' and loop.last %}{{- '<think>\\n' + thought + '\\n</think>\\n\\n' }}{%- endif %}" +
     "{{- content + '<|im_end|>\\n' }}{%- endfor %}" +
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}",
-  {},
 );
 
 /** DeepSeek-R1's distilled models: thinking is opened for the model and dropped from every answer that is shown. */
-const DEEPSEEK = new ChatTemplate(
+const DEEPSEEK = templateOf(
   "{%- for m in messages %}{%- if m.role == 'user' %}{{- '<U>' + m.content }}{%- else %}" +
     "{{- '<A>' + m.content.split('</think>')[-1] + '<end>' }}{%- endif %}{%- endfor %}" +
     "{%- if add_generation_prompt %}{{- '<A><think>\\n' }}{%- endif %}",
-  {},
 );
 
 const conversation = (question: string, answer: string) => ({
@@ -52,7 +52,7 @@ async function taskOf(text: string, further: object = {}, renderChat: ChatRender
 }
 
 /** Prompt and completion of the first training problem, one text after the other as a model sees them. */
-async function shown(template: ChatTemplate, answer: string, further: object = {}) {
+async function shown(template: ChatTemplates, answer: string, further: object = {}) {
   const task = await taskOf(rows(answer, 2), further, (messages, options) => template.render(messages, options));
   const problem = task.trainProblem(0);
   return { prompt: problem.prompt, completion: task.demonstrate!(problem, 0).completion };
