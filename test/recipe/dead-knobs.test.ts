@@ -16,7 +16,13 @@ import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
 import { CONVERSATIONS_RECIPE, QUICK, runSmoke } from "./smoke.ts";
 
 /** Every optional key gets a value, so that it can be read. */
-const EVERYTHING = [...QUICK, "stages.r1-zero.clipEpsilonHigh=0.3", "engine.threads=1", "engine.logitChunkTokens=64", "task.targetMax=60"];
+const EVERYTHING = [
+  ...QUICK,
+  "stages.r1-zero.clipEpsilonHigh=0.3",
+  "engine.threads=1",
+  "engine.logitChunkTokens=64",
+  "task.targetMax=60",
+];
 
 let root: string;
 beforeAll(() => {
