@@ -97,7 +97,8 @@ export function parseRequest<S extends z.ZodObject>(schema: S, body: unknown): z
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   const [message] = describeIssues([issue], { value: given, schema, pathNames: pathName, furtherKeys: () => [] });
-  throw invalidParameter(pathName(issue.path) || "body", message ?? issue.message);
+  const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]!] : issue.path;
+  throw invalidParameter(pathName(path), message ?? issue.message);
 }
 
 function requireHarmless(name: string, value: unknown, known: readonly string[]): void {

@@ -69,9 +69,10 @@ async function respondStreaming({ spec, stream, format }: PreparedRequest, excha
     events.end(true);
     return usage;
   } catch (error) {
-    send(describe(error).body);
+    const failure = describe(error);
+    send(failure.body);
     events.end(false);
-    throw error;
+    throw failure;
   }
 }
 
