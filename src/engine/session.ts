@@ -38,8 +38,9 @@ export type SequenceEnd = "stop" | "length" | "cancelled";
 /** A sequence that is waiting or being decoded. */
 export interface RunningSequence {
   /**
-   * Settles when the sequence has ended and its slot is free. Rejects with EngineError where the model's numbers are not
-   * finite, or with what `onToken` threw: that ends this sequence and no other.
+   * Settles when the sequence has ended; that of one that is cancelled at once, its slot is free from the next step on.
+   * Rejects with EngineError where the model's numbers are not finite, or with what `onToken` threw: that ends this
+   * sequence and no other.
    */
   readonly finished: Promise<SequenceEnd>;
   /** Ends the sequence: no token is handed out any more, and no further step computes it. Also from within `onToken`. */

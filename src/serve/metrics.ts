@@ -23,6 +23,7 @@ export interface RequestRecord {
   readonly completionTokens: number;
 }
 
+/** The counters of one server. */
 export class ServerMetrics {
   readonly #requests = new Map<string, number>();
   readonly #seconds = new Histogram();

@@ -26,6 +26,7 @@ export function endsInsideReasoning(text: string): boolean {
   return opened >= 0 && text.indexOf(THINK_TAGS.close, opened) < 0;
 }
 
+/** Splits one completion, piece by piece; the pieces' borders make no difference. */
 export class ReasoningSplitter {
   #channel: Channel;
   /** The end of the text so far that may become a tag, or, in reasoning, whitespace before the closing tag. */

@@ -60,6 +60,25 @@ export function drawToken(
   return result(last);
 }
 
+/** The `count` most probable tokens under softmax(logits / temperature), from the top down, equals by id. */
+export function mostProbable(logits: Float32Array, count: number, temperature: number): Draw[] {
+  if (count === 0) return [];
+  const best: number[] = [];
+  for (let token = 0; token < logits.length; token++) {
+    if (best.length === count && !(logits[token]! > logits[best[count - 1]!]!)) continue;
+    if (best.length === count) best.pop();
+    let at = best.length;
+    while (at > 0 && logits[token]! > logits[best[at - 1]!]!) at--;
+    best.splice(at, 0, token);
+  }
+  const inverseTemperature = temperature === 0 ? 1 : 1 / temperature;
+  const largest = logits[best[0]!]!;
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i]! - largest) * inverseTemperature);
+  const logTotal = Math.log(total);
+  return best.map((token) => ({ token, logprob: (logits[token]! - largest) * inverseTemperature - logTotal }));
+}
+
 /** Zeroes the weights of `excluded` and makes the others relative to their own largest: beside an excluded token's, all
  * of them may be too small for a number. */
 function leaveOut(
