@@ -11,6 +11,7 @@ import { DataError } from "../errors.ts";
 import type { Message } from "../tokenizer/tokenizer.ts";
 import { invalidParameter } from "./api-error.ts";
 import type { ChoiceDelta, PlacedToken } from "./choice-text.ts";
+import { renderConversation } from "./conversation.ts";
 import {
   type FinishedChoice,
   type PreparedRequest,
@@ -19,7 +20,7 @@ import {
   usageBody,
 } from "./endpoint.ts";
 import type { FinishReason, TokenUsage } from "./generation.ts";
-import { type Channel, endsInsideReasoning } from "./reasoning.ts";
+import type { Channel } from "./reasoning.ts";
 import {
   commonFields,
   MAX_TOP_LOGPROBS,
@@ -98,23 +99,13 @@ function readConversation(model: ServedModel, request: ChatRequest): { tokens: I
     throw invalidParameter("continue_final_message", "continue_final_message needs a last message of the assistant's.");
   }
   try {
-    const prompt = model.tokenizer.applyChatTemplate(messages, { addGenerationPrompt, continueFinalMessage });
-    const opened = continueFinalMessage ? messages.at(-1)!.content : generationPrompt(model, messages, prompt);
-    return { tokens: model.tokenizer.encode(prompt), reasoning: endsInsideReasoning(opened) ? "reasoning" : "content" };
+    const options = { addGenerationPrompt, continueFinalMessage };
+    const { text, channel } = renderConversation(model.tokenizer, messages, options);
+    return { tokens: model.tokenizer.encode(text), reasoning: channel };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     throw invalidParameter("messages", error.message, "invalid_messages");
   }
-}
-
-/**
- * What the template puts behind the conversation for the assistant to go on from. A user may write about tags, so only
- * this part tells whether the model is inside of them.
- */
-function generationPrompt(model: ServedModel, messages: readonly Message[], prompt: string): string {
-  const conversation = model.tokenizer.applyChatTemplate(messages, { addGenerationPrompt: false });
-  if (prompt.startsWith(conversation)) return prompt.slice(conversation.length);
-  return prompt.slice(prompt.trimEnd().lastIndexOf("\n") + 1);
 }
 
 function readMessage(

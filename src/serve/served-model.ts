@@ -1,7 +1,10 @@
 /** A model as the server has it: its name, its tokenizer, the open session, and what may be asked of it. */
 
+import type { Engine } from "../engine/engine.ts";
 import type { SamplingSession } from "../engine/session.ts";
+import { EngineError } from "../errors.ts";
 import { hashString } from "../random.ts";
+import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ApiError, invalidParameter } from "./api-error.ts";
 import type { IncrementalDecoder } from "./choice-text.ts";
@@ -20,6 +23,37 @@ export interface ServedModel {
   readonly stopTokenIds: readonly number[];
   /** The longest completion where a chat request names none. */
   readonly defaultMaxTokens: number;
+}
+
+/** What is said about a model that an engine has. */
+export interface ServedModelOptions {
+  readonly id: string;
+  /** Tokens with which the model ends a text, by its own files. */
+  readonly eosTokenIds: readonly number[];
+  readonly defaultMaxTokens: number;
+}
+
+/** The model of an engine, with a session of its own. Throws EngineError for an engine that has no sessions. */
+export function serveEngine(engine: Engine, tokenizer: Tokenizer, options: ServedModelOptions): ServedModel {
+  const { eosTokenIds, ...rest } = options;
+  const { vocabSize, maxContextTokens, name } = engine.info;
+  const session = engine.openSession?.();
+  if (session === undefined) throw new EngineError(`The engine ${name} cannot be served: it has no sampling sessions.`);
+  return {
+    ...rest,
+    created: Math.floor(Date.now() / 1000),
+    tokenizer,
+    newDecoder: () => new StreamingDecoder(tokenizer),
+    session,
+    vocabSize,
+    maxContextTokens,
+    stopTokenIds: stopTokens(tokenizer, eosTokenIds),
+  };
+}
+
+/** The tokens that end a completion: the tokenizer's and those that the model's files name. */
+export function stopTokens({ eosTokenId }: Tokenizer, eosTokenIds: readonly number[]): readonly number[] {
+  return [...new Set([...(eosTokenId === null ? [] : [eosTokenId]), ...eosTokenIds])];
 }
 
 /**

@@ -52,16 +52,14 @@ export class DecodeLoop<S extends DecodedSequence> {
   /** The sequences being decoded, by row. */
   readonly active: S[] = [];
   readonly #program: SamplingProgram;
-  readonly #weights: Weights;
   readonly #memory: SlotMemory;
   readonly #hooks: DecodeLoopHooks;
   #computed = new Map<Int32Array, ComputedPrompt>();
   /** Steps over the cache that the active rows are in. */
   #decode: { readonly cache: KeyValueCache; readonly step: DecodeStep } | undefined;
 
-  constructor(program: SamplingProgram, weights: Weights, memory: SlotMemory, hooks: DecodeLoopHooks = {}) {
+  constructor(program: SamplingProgram, memory: SlotMemory, hooks: DecodeLoopHooks = {}) {
     this.#program = program;
-    this.#weights = weights;
     this.#memory = memory;
     this.#hooks = hooks;
   }
@@ -71,12 +69,12 @@ export class DecodeLoop<S extends DecodedSequence> {
    * `waiting`, and taken out of it, while it goes on. What a sequence throws ends all of it: those that were not done are
    * still active or waiting then.
    */
-  async run(waiting: S[]): Promise<void> {
+  async run(weights: Weights, waiting: S[]): Promise<void> {
     const { admits = () => true } = this.#hooks;
     try {
       do {
         this.#leave((sequence) => sequence.cancelled);
-        if (this.active.length === 0 || admits()) await this.#admit(waiting);
+        if (this.active.length === 0 || admits()) await this.#admit(weights, waiting);
         if (this.active.length > 0) await this.#step();
       } while (this.active.length > 0 || (waiting.length > 0 && admits()));
     } finally {
@@ -87,15 +85,15 @@ export class DecodeLoop<S extends DecodedSequence> {
   }
 
   /** Begins waiting sequences, in order, for as long as there is room. */
-  async #admit(waiting: S[]): Promise<void> {
+  async #admit(weights: Weights, waiting: S[]): Promise<void> {
     for (let sequence = waiting[0]; sequence !== undefined; sequence = waiting[0]) {
       const cache = this.#memory.cacheFor(sequence.mostPositions, this.active.map(usedRow));
       if (cache === undefined) return;
-      this.#useCache(cache);
+      this.#useCache(weights, cache);
       const computed = this.#computed.get(sequence.prompt);
       if (computed === undefined) {
         const next = new Set(waiting.slice(0, cache.rows).map(({ prompt }) => prompt));
-        this.#computed = await this.#program.prefill(this.#weights, [...next]);
+        this.#computed = await this.#program.prefill(weights, [...next]);
         // Meanwhile the first may have gone.
         continue;
       }
@@ -140,10 +138,10 @@ export class DecodeLoop<S extends DecodedSequence> {
     }
   }
 
-  #useCache(cache: KeyValueCache): void {
+  #useCache(weights: Weights, cache: KeyValueCache): void {
     if (this.#decode?.cache === cache) return;
     this.#decode?.step.dispose();
-    this.#decode = { cache, step: this.#program.decodeStep(this.#weights, cache) };
+    this.#decode = { cache, step: this.#program.decodeStep(weights, cache) };
   }
 }
 

@@ -90,7 +90,7 @@ export class LocalEngine implements Engine {
     return new LocalSession({
       info: this.info,
       program: this.#sampling,
-      weights: this.#weights,
+      weights: () => this.#weights,
       limits: this.#limits,
       inTurn: (work) => this.#inTurn(work),
       contended: () => this.#turns.contended,

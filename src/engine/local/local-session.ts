@@ -28,7 +28,8 @@ import type { Weights } from "./weights.ts";
 export interface SessionHost {
   readonly info: EngineInfo;
   readonly program: SamplingProgram;
-  readonly weights: Weights;
+  /** What the engine samples with now; asked when its turn has come. */
+  readonly weights: () => Weights;
   readonly limits: SamplerLimits;
   /** Carries out work when the engine's turn comes. */
   readonly inTurn: (work: () => Promise<void>) => Promise<void>;
@@ -48,7 +49,7 @@ export class LocalSession implements SamplingSession {
   constructor(host: SessionHost) {
     this.#host = host;
     this.#slots = new GrowingSlots(host.program, host.limits);
-    this.#loop = new DecodeLoop(host.program, host.weights, this.#slots, { admits: () => !host.contended() });
+    this.#loop = new DecodeLoop(host.program, this.#slots, { admits: () => !host.contended() });
   }
 
   get load(): SessionLoad {
@@ -82,7 +83,7 @@ export class LocalSession implements SamplingSession {
     await null;
     while (this.#waiting.length > 0) {
       try {
-        await this.#host.inTurn(() => this.#loop.run(this.#waiting));
+        await this.#host.inTurn(() => this.#loop.run(this.#host.weights(), this.#waiting));
       } catch (error) {
         // The engine is gone, or its computation failed: nobody's fault, and the end of all.
         for (const sequence of [...this.#loop.active.splice(0), ...this.#waiting.splice(0)]) sequence.fail(error);

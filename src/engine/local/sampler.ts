@@ -70,7 +70,7 @@ export class Sampler {
     const memory = {
       cacheFor: (_: number, used: readonly UsedRow[]) => (used.length < cache.rows ? cache : undefined),
     };
-    await new DecodeLoop(this.#program, weights, memory, { onTokens }).run(sequences);
+    await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
     return results.sort((a, b) => a.promptIndex - b.promptIndex || a.sampleIndex - b.sampleIndex);
   }
 
