@@ -70,13 +70,12 @@ export class DecodeLoop<S extends DecodedSequence> {
    * still active or waiting then.
    */
   async run(weights: Weights, waiting: S[]): Promise<void> {
-    const { admits = () => true } = this.#hooks;
     try {
       do {
         this.#leave((sequence) => sequence.cancelled);
-        if (this.active.length === 0 || admits()) await this.#admit(weights, waiting);
+        await this.#admit(weights, waiting);
         if (this.active.length > 0) await this.#step();
-      } while (this.active.length > 0 || (waiting.length > 0 && admits()));
+      } while (this.active.length > 0 || (waiting.length > 0 && this.#admits()));
     } finally {
       this.#decode?.step.dispose();
       this.#decode = undefined;
@@ -87,6 +86,7 @@ export class DecodeLoop<S extends DecodedSequence> {
   /** Begins waiting sequences, in order, for as long as there is room. */
   async #admit(weights: Weights, waiting: S[]): Promise<void> {
     for (let sequence = waiting[0]; sequence !== undefined; sequence = waiting[0]) {
+      if (this.active.length > 0 && !this.#admits()) return;
       const cache = this.#memory.cacheFor(sequence.mostPositions, this.active.map(usedRow));
       if (cache === undefined) return;
       this.#useCache(weights, cache);
@@ -107,6 +107,10 @@ export class DecodeLoop<S extends DecodedSequence> {
       this.active.push(sequence);
     }
     this.#computed.clear();
+  }
+
+  #admits(): boolean {
+    return this.#hooks.admits?.() ?? true;
   }
 
   /** One token of every active sequence. */
