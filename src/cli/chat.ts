@@ -20,11 +20,11 @@ import { printable, type Style, styleFor } from "./terminal-style.ts";
 
 const HELP = `Usage: aha chat DIR [--prompt TEXT] [options]
 
-Talks to the model in DIR (a model directory, the directory of a run, or ORG/NAME[@REVISION] on the Hub). Where the checkpoint has a chat template this
-is a conversation; where it has none the model continues your text, in which \\n stands for a line break. Without
---prompt it reads from the keyboard, until Ctrl-D (/new forgets what was said, Ctrl-C stops an answer); piped in, every
-line is a prompt of its own and gets one answer. Answers appear as they are written, what the model thinks
-(<think> … </think>) dimmed.
+Talks to the model in DIR (a model directory, the directory of a run, or ORG/NAME[@REVISION] on the Hub). Where the
+checkpoint has a chat template this is a conversation; where it has none the model continues your text, in which \\n
+stands for a line break. Without --prompt it reads from the keyboard, until Ctrl-D (/new forgets what was said, Ctrl-C
+stops an answer); piped in, every line is a prompt of its own and gets one answer. Answers appear as they are written,
+what the model thinks (<think> … </think>) dimmed.
 
 Options
   --prompt TEXT          answer this and end

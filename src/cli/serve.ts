@@ -6,6 +6,7 @@
 import { basename, resolve } from "node:path";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError } from "../errors.ts";
+import { hubReferenceOf } from "../hub/resolve.ts";
 import { readModelConfig } from "../model/hf-config.ts";
 import { isLoopback } from "../serve/access.ts";
 import type { RequestRecord } from "../serve/metrics.ts";
@@ -13,7 +14,7 @@ import { serveEngine } from "../serve/served-model.ts";
 import { ApiServer } from "../serve/server.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { findModel } from "./model-directory.ts";
+import { openModel } from "./model-directory.ts";
 import { numberOption, parseOptions, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
@@ -21,15 +22,15 @@ const MIB = 2 ** 20;
 
 const HELP = `Usage: aha serve DIR [options]
 
-Serves the model in DIR (a model directory, or the directory of a run) under OpenAI's API: /v1/models,
-/v1/chat/completions and /v1/completions, whole or streamed, all clients in one batch; /health and /metrics
-(Prometheus). Text within <think> … </think> comes as reasoning_content, apart from content. Ctrl-C lets what runs
+Serves the model in DIR (a model directory, the directory of a run, or ORG/NAME[@REVISION] on the Hub) under OpenAI's
+API: /v1/models, /v1/chat/completions and /v1/completions, whole or streamed, all clients in one batch; /health and
+/metrics (Prometheus). Text within <think> … </think> comes as reasoning_content, apart from content. Ctrl-C lets what runs
 finish, a second one ends at once.
 
 Options
   --host ADDRESS         where to listen (127.0.0.1: this machine only)
   --port N               port (8000); 0 takes any that is free
-  --name NAME            what requests call the model (the directory's name)
+  --name NAME            what requests call the model (the directory's name, or that on the Hub)
   --api-key-env NAME     environment variable that has the key which requests must bring (${DEFAULT_KEY_VARIABLE}, where it is set)
   --slots N              most sequences decoded at once (64)
   --queue N              most sequences that wait; further requests get 429 (256)
@@ -76,8 +77,8 @@ export const command: Command = {
     const { values, positionals } = parseOptions("serve", args, OPTIONS, ["DIR"]);
     const limits = limitsOf(values);
     const apiKey = apiKeyFrom(values["api-key-env"], process.env);
-    const { modelDirectory } = findModel(positionals[0]!);
-    const id = values.name ?? basename(resolve(positionals[0]!));
+    const { modelDirectory } = await openModel(positionals[0]!, context);
+    const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
     const tokenizer = await loadTokenizer(modelDirectory);
     const { eosTokenIds } = await readModelConfig(modelDirectory);
     const { maxSlots, cacheBytes, defaultMaxTokens } = limits;
