@@ -210,7 +210,7 @@ class ChatFormat implements ResponseFormat {
 
   #head(object: string): object {
     const { uuid, created } = this.#identity;
-    return { id: `chatcmpl-${uuid}`, object, created, model: this.#model.id, system_fingerprint: null };
+    return { id: `chatcmpl-${uuid}`, object, created, model: this.#model.id };
   }
 
   #logprobsOf(tokens: readonly PlacedToken[]): object {

@@ -177,7 +177,7 @@ class CompletionFormat implements ResponseFormat {
 
   #head(): object {
     const { uuid, created } = this.#identity;
-    return { id: `cmpl-${uuid}`, object: "text_completion", created, model: this.#model.id, system_fingerprint: null };
+    return { id: `cmpl-${uuid}`, object: "text_completion", created, model: this.#model.id };
   }
 
   #logprobsOf(tokens: readonly PlacedToken[]): object | null {

@@ -84,6 +84,8 @@ export class ApiServer {
       api.#server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error)));
       api.#server.listen(port, host, resolve);
     });
+    // From here on: a connection that could not be taken, for want of file handles for example. Others can.
+    api.#server.on("error", (error) => options.onDefect?.(error));
     return api;
   }
 
