@@ -6,6 +6,7 @@
 import type { Engine } from "../engine/engine.ts";
 import type { SamplingSession } from "../engine/session.ts";
 import { DataError, EngineError } from "../errors.ts";
+import { stopTokens } from "../rollout/collect.ts";
 import { channelAfter, renderConversation } from "../serve/conversation.ts";
 import { type Channel, type ChannelText, ReasoningSplitter } from "../serve/reasoning.ts";
 import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
@@ -26,7 +27,6 @@ export interface ChatSampling {
 export interface ChatOptions {
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
-  readonly stopTokenIds: readonly number[];
   readonly sampling: ChatSampling;
   /** Undefined: no conversation, but a series of texts that have nothing to do with each other. */
   readonly chat: { readonly system: string | undefined } | undefined;
@@ -54,6 +54,7 @@ export interface Answer {
 export class ChatSession {
   readonly #options: ChatOptions;
   readonly #session: SamplingSession;
+  readonly #stopTokenIds: readonly number[];
   #messages: Message[] = [];
   #turn = 0;
 
@@ -62,6 +63,7 @@ export class ChatSession {
     if (session === undefined)
       throw new EngineError(`The engine ${options.engine.info.name} has no sampling sessions.`);
     this.#options = options;
+    this.#stopTokenIds = stopTokens(options.engine, options.tokenizer);
     this.#session = session;
     this.forget();
   }
@@ -82,7 +84,8 @@ export class ChatSession {
    * @throws DataError where nothing was said, or the conversation leaves no room in the model's context.
    */
   async answer(text: string, onPart: (part: AnswerPart) => void = () => {}, signal?: AbortSignal): Promise<Answer> {
-    const { tokenizer, engine, sampling, stopTokenIds } = this.#options;
+    const { tokenizer, engine, sampling } = this.#options;
+    const stopTokenIds = this.#stopTokenIds;
     const asked: Message[] = [...this.#messages, { role: "user", content: text }];
     const prompt = this.#prompt(asked, text);
     const tokens = tokenizer.encode(prompt.text);

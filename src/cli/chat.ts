@@ -7,9 +7,7 @@
 import { createInterface } from "node:readline";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { readModelConfig } from "../model/hf-config.ts";
 import type { Channel } from "../serve/reasoning.ts";
-import { stopTokens } from "../serve/served-model.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Answer, type AnswerPart, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
@@ -71,11 +69,9 @@ export const command: Command = {
     if (values.system !== undefined && !isChat) {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
-    const { eosTokenIds } = await readModelConfig(modelDirectory);
-    const stopTokenIds = stopTokens(tokenizer, eosTokenIds);
     const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
     const chat = isChat ? { system: values.system } : undefined;
-    const session = new ChatSession({ engine, tokenizer, stopTokenIds, sampling, chat });
+    const session = new ChatSession({ engine, tokenizer, sampling, chat });
     const display = values.json
       ? jsonDisplay(context.out)
       : streamingDisplay(context.out, { terminal: process.stdout.isTTY === true });

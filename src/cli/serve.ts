@@ -7,7 +7,6 @@ import { basename, resolve } from "node:path";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
-import { readModelConfig } from "../model/hf-config.ts";
 import { isLoopback } from "../serve/access.ts";
 import type { RequestRecord } from "../serve/metrics.ts";
 import { serveEngine } from "../serve/served-model.ts";
@@ -80,11 +79,10 @@ export const command: Command = {
     const { modelDirectory } = await openModel(positionals[0]!, context);
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
     const tokenizer = await loadTokenizer(modelDirectory);
-    const { eosTokenIds } = await readModelConfig(modelDirectory);
     const { maxSlots, cacheBytes, defaultMaxTokens } = limits;
     const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), maxSlots, cacheBytes });
     try {
-      const model = serveEngine(engine, tokenizer, { id, eosTokenIds, defaultMaxTokens });
+      const model = serveEngine(engine, tokenizer, { id, defaultMaxTokens });
       const server = await ApiServer.listen(model, {
         host: values.host,
         port: limits.port,

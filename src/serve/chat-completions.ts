@@ -2,8 +2,9 @@
  * /v1/chat/completions: a conversation, rendered with the checkpoint's own chat template, and the model's next message.
  *
  * Beyond OpenAI's parameters it takes `add_generation_prompt` and `continue_final_message`, which go on with a message of
- * the assistant's (a prompt that ends inside <think>), and `separate_reasoning: false`, which leaves tags and reasoning in
- * `content`. Log-probabilities cover every token of the text, those of the reasoning too.
+ * the assistant's (a prompt that ends inside <think>), `chat_template_kwargs`, further variables of the template (Qwen3's
+ * `enable_thinking`), and `separate_reasoning: false`, which leaves tags and reasoning in `content`. Log-probabilities
+ * cover every token of the text, those of the reasoning too.
  */
 
 import { z } from "zod";
@@ -59,6 +60,7 @@ const schema = z.strictObject({
   add_generation_prompt: z.boolean().optional(),
   continue_final_message: z.boolean().default(false),
   separate_reasoning: z.boolean().default(true),
+  chat_template_kwargs: z.record(z.string(), z.unknown()).optional(),
 });
 
 type ChatRequest = z.output<typeof schema>;
@@ -99,7 +101,8 @@ function readConversation(model: ServedModel, request: ChatRequest): { tokens: I
     throw invalidParameter("continue_final_message", "continue_final_message needs a last message of the assistant's.");
   }
   try {
-    const options = { addGenerationPrompt, continueFinalMessage };
+    const variables = request.chat_template_kwargs ?? {};
+    const options = { addGenerationPrompt, continueFinalMessage, variables };
     const { text, channel } = renderConversation(model.tokenizer, messages, options);
     return { tokens: model.tokenizer.encode(text), reasoning: channel };
   } catch (error) {
@@ -109,7 +112,7 @@ function readConversation(model: ServedModel, request: ChatRequest): { tokens: I
 }
 
 function readMessage(
-  { role, content, tool_calls, function_call, audio }: z.output<typeof message>,
+  { role, content, name, reasoning_content, tool_calls, function_call, audio }: z.output<typeof message>,
   index: number,
 ): Message {
   const where = `messages[${index}]`;
@@ -140,7 +143,12 @@ function readMessage(
           );
         });
   // Templates know no developer: it is what OpenAI calls the system message of its newer models.
-  return { role: role === "developer" ? "system" : role, content: texts.join("") };
+  return {
+    role: role === "developer" ? "system" : role,
+    content: texts.join(""),
+    ...(typeof name === "string" && { name }),
+    ...(typeof reasoning_content === "string" && { reasoning_content }),
+  };
 }
 
 class ChatFormat implements ResponseFormat {

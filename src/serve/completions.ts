@@ -1,6 +1,7 @@
 /**
  * /v1/completions: continues a text, or token ids, as they are; one or many at once. This is the endpoint of base models
- * and of evaluation programs. Reasoning is not told apart here: the text is what the model wrote.
+ * and of evaluation programs. A text gets the tokens that the tokenizer puts around one (Llama's begin of text) unless
+ * `add_special_tokens` is false. Reasoning is not told apart here: the text is what the model wrote.
  */
 
 import { z } from "zod";
@@ -40,6 +41,7 @@ const schema = z.strictObject({
   logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
   echo: z.boolean().default(false),
   best_of: z.int().optional(),
+  add_special_tokens: z.boolean().default(true),
 });
 
 type CompletionRequest = z.output<typeof schema>;
@@ -65,7 +67,7 @@ export function prepareCompletion(model: ServedModel, body: unknown, identity: R
       "unsupported_parameter",
     );
   }
-  const read = promptList(request.prompt).map((prompt, index) => readPrompt(model, prompt, index));
+  const read = promptList(request.prompt).map((prompt, index) => readPrompt(model, request, prompt, index));
   if (read.length * n > MAX_CHOICES) {
     throw invalidParameter("prompt", `${read.length} prompts with n ${n} are more than ${MAX_CHOICES} choices.`);
   }
@@ -93,7 +95,12 @@ function promptList(prompt: CompletionRequest["prompt"]): readonly Prompt[] {
   return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as Prompt[]);
 }
 
-function readPrompt(model: ServedModel, prompt: Prompt, index: number): { tokens: Int32Array; text: () => string } {
+function readPrompt(
+  model: ServedModel,
+  request: CompletionRequest,
+  prompt: Prompt,
+  index: number,
+): { tokens: Int32Array; text: () => string } {
   if (typeof prompt !== "string") {
     const stray = prompt.find((id) => id >= model.vocabSize);
     if (stray !== undefined) {
@@ -105,7 +112,7 @@ function readPrompt(model: ServedModel, prompt: Prompt, index: number): { tokens
     return { tokens: Int32Array.from(prompt), text: () => model.tokenizer.decode(prompt, { keepSpecial: true }) };
   }
   try {
-    return { tokens: model.tokenizer.encode(prompt), text: () => prompt };
+    return { tokens: model.tokenizer.encode(prompt, { addSpecial: request.add_special_tokens }), text: () => prompt };
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     throw invalidParameter("prompt", error.message);

@@ -1,6 +1,6 @@
 /** A conversation as the prompt of the model's next message, and what that message begins with: reasoning or the answer. */
 
-import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { ChatTemplateOptions, Message, Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Channel, endsInsideReasoning } from "./reasoning.ts";
 
 export interface ConversationPrompt {
@@ -9,8 +9,6 @@ export interface ConversationPrompt {
   readonly channel: Channel;
 }
 
-type TemplateOptions = NonNullable<Parameters<Tokenizer["applyChatTemplate"]>[1]>;
-
 /**
  * Renders a conversation of at least one message with the checkpoint's chat template; with `continueFinalMessage` the
  * completion goes on with the last message. Throws DataError for a conversation that the template refuses.
@@ -18,7 +16,7 @@ type TemplateOptions = NonNullable<Parameters<Tokenizer["applyChatTemplate"]>[1]
 export function renderConversation(
   tokenizer: Pick<Tokenizer, "applyChatTemplate">,
   messages: readonly Message[],
-  options: TemplateOptions,
+  options: ChatTemplateOptions,
 ): ConversationPrompt {
   const text = tokenizer.applyChatTemplate(messages, options);
   const opened = options.continueFinalMessage ? messages.at(-1)!.content : openedBy(tokenizer, messages, text, options);
@@ -38,7 +36,7 @@ function openedBy(
   tokenizer: Pick<Tokenizer, "applyChatTemplate">,
   messages: readonly Message[],
   prompt: string,
-  options: TemplateOptions,
+  options: ChatTemplateOptions,
 ): string {
   const conversation = tokenizer.applyChatTemplate(messages, { ...options, addGenerationPrompt: false });
   if (prompt.startsWith(conversation)) return prompt.slice(conversation.length);

@@ -4,6 +4,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { SamplingSession } from "../engine/session.ts";
 import { EngineError } from "../errors.ts";
 import { hashString } from "../random.ts";
+import { stopTokens } from "../rollout/collect.ts";
 import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ApiError, invalidParameter } from "./api-error.ts";
@@ -28,32 +29,27 @@ export interface ServedModel {
 /** What is said about a model that an engine has. */
 export interface ServedModelOptions {
   readonly id: string;
-  /** Tokens with which the model ends a text, by its own files. */
-  readonly eosTokenIds: readonly number[];
   readonly defaultMaxTokens: number;
 }
 
-/** The model of an engine, with a session of its own. Throws EngineError for an engine that has no sessions. */
+/**
+ * The model of an engine, with a session of its own. Throws EngineError for an engine that has no sessions, ConfigError
+ * where no token could end a completion.
+ */
 export function serveEngine(engine: Engine, tokenizer: Tokenizer, options: ServedModelOptions): ServedModel {
-  const { eosTokenIds, ...rest } = options;
   const { vocabSize, maxContextTokens, name } = engine.info;
   const session = engine.openSession?.();
   if (session === undefined) throw new EngineError(`The engine ${name} cannot be served: it has no sampling sessions.`);
   return {
-    ...rest,
+    ...options,
     created: Math.floor(Date.now() / 1000),
     tokenizer,
     newDecoder: () => new StreamingDecoder(tokenizer),
     session,
     vocabSize,
     maxContextTokens,
-    stopTokenIds: stopTokens(tokenizer, eosTokenIds),
+    stopTokenIds: stopTokens(engine, tokenizer),
   };
-}
-
-/** The tokens that end a completion: the tokenizer's and those that the model's files name. */
-export function stopTokens({ eosTokenId }: Tokenizer, eosTokenIds: readonly number[]): readonly number[] {
-  return [...new Set([...(eosTokenId === null ? [] : [eosTokenId]), ...eosTokenIds])];
 }
 
 /**

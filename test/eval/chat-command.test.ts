@@ -59,12 +59,10 @@ describe("aha chat --prompt", () => {
 
 describe("aha chat reading lines", () => {
   const sampling = { temperature: 1, topP: 1, topK: 0, maxTokens: 3, seed: 1 };
-  const stopTokenIds = [lettersTokenizer.eosTokenId!];
   const letters = (changes: Partial<ChatOptions> = {}) =>
     new ChatSession({
       engine: newEngine(),
       tokenizer: lettersTokenizer,
-      stopTokenIds,
       sampling,
       chat: { system: undefined },
       ...changes,
@@ -111,7 +109,8 @@ describe("aha chat reading lines", () => {
 
   it("stops an answer at Ctrl-C, keeps what was said of it, and goes on; at the prompt Ctrl-C ends it", async () => {
     const CTRL_C = "\u0003";
-    const session = letters({ sampling: { ...sampling, maxTokens: 12 }, stopTokenIds: [] });
+    const endless = { ...lettersTokenizer, eosTokenId: 6 };
+    const session = letters({ sampling: { ...sampling, maxTokens: 12 }, tokenizer: endless });
     const keyboard = Object.assign(new PassThrough(), { isTTY: true });
     const { context } = recordingContext();
     const answers: Answer[] = [];

@@ -153,6 +153,40 @@ describe("what a request may be", () => {
     expect((await post(CHAT, { ...chat, messages: [{ role: "user", content: "x".repeat(400) }] })).status).toBe(400);
   });
 
+  it("hands the template its own variables, and what messages have beside their text", async () => {
+    const rendered: unknown[][] = [];
+    const tokenizer = {
+      encode: (text: string) => characters.encode(text),
+      decode: (tokens: ArrayLike<number>) => characters.decode(tokens),
+      applyChatTemplate: (...args: unknown[]) => {
+        rendered.push(args);
+        return "x";
+      },
+    };
+    const { post } = await startServer(scriptedModel(newSession(), { tokenizer }));
+    const messages = [...chat.messages, { role: "assistant", content: "4", reasoning_content: "Hm.", refusal: null }];
+    const kwargs = { enable_thinking: false };
+    expect((await post(CHAT, { ...chat, messages, chat_template_kwargs: kwargs })).status).toBe(200);
+    expect(rendered[0]![0]).toEqual([...chat.messages, { role: "assistant", content: "4", reasoning_content: "Hm." }]);
+    expect(rendered[0]![1]).toMatchObject({ addGenerationPrompt: true, variables: kwargs });
+  });
+
+  it("puts the tokenizer's own tokens around a text to complete, unless it is told not to", async () => {
+    const encode = (text: string, { addSpecial = false } = {}) =>
+      Int32Array.from([...(addSpecial ? [1] : []), ...characters.encode(text)]);
+    const session = newSession();
+    const tokenizer = {
+      encode,
+      decode: (tokens: ArrayLike<number>) => characters.decode(tokens),
+      applyChatTemplate: () => "x",
+    };
+    const { post } = await startServer(scriptedModel(session, { tokenizer }));
+    await post("/v1/completions", completion);
+    await post("/v1/completions", { ...completion, add_special_tokens: false });
+    const plain = [...characters.encode("Hi")];
+    expect(session.requests.map(({ tokens }) => [...tokens])).toEqual([[1, ...plain], plain]);
+  });
+
   it("asks a chat of a model with a template only", async () => {
     const { buildTokenizer } = await import("../../src/tokenizer/build.ts");
     const model = scriptedModel(newSession(), { tokenizer: buildTokenizer("countdown-compact") });
