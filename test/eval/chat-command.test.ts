@@ -126,7 +126,7 @@ describe("aha chat reading lines", () => {
     };
     keyboard.write("1\n2\n");
     await readAndAnswer(session, { input: keyboard, output: new PassThrough() }, context, display);
-    expect(answers.map(({ finishReason }) => finishReason)).toEqual(["cancelled", "length"]);
+    expect(answers.map(({ finishReason }) => finishReason)).toEqual(["cancelled", "stop"]);
     expect(answers[0]!.tokens).toBeLessThan(12);
     expect(answers[1]!.prompt).toBe(`1${answers[0]!.completion}2`);
   });

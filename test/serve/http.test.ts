@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { ConfigError, EngineError } from "../../src/errors.ts";
 import { ApiServer } from "../../src/serve/server.ts";
 import { startServer, until } from "./running-server.ts";
-import { ScriptedSession, says, scriptedModel } from "./scripted-session.ts";
+import { characters, ScriptedSession, says, scriptedModel } from "./scripted-session.ts";
 
 const CHAT = "/v1/chat/completions";
 const chat = { model: "scripted", messages: [{ role: "user", content: "Hi" }] };
