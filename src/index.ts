@@ -28,6 +28,15 @@ export type {
   ScoreDatum,
 } from "./engine/engine.ts";
 export { createLocalEngine, type LocalEngineOptions } from "./engine/local/create.ts";
+export type {
+  DrawnToken,
+  RunningSequence,
+  SamplingSession,
+  SequenceEnd,
+  SequenceRequest,
+  SessionLoad,
+  TokenLogprob,
+} from "./engine/session.ts";
 
 // Errors.
 export {
@@ -87,6 +96,10 @@ export {
   type WeightedReward,
 } from "./rollout/collect.ts";
 export { type LossType, lossWeights } from "./rollout/loss-weights.ts";
+
+// Serving: OpenAI's API for a model of an engine.
+export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
+export { ApiServer, type ServerOptions } from "./serve/server.ts";
 
 // Tasks.
 export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";

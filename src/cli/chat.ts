@@ -1,25 +1,28 @@
 /**
  * `aha chat`: talk to a model. With a chat template it is a conversation; without one the model continues the text that
- * it is given, which is what a base model does.
+ * it is given, which is what a base model does. Answers appear while they are made: on a terminal with colours thinking is
+ * dimmed and the answer plain, anywhere else the text is as the model wrote it, tags included.
  */
 
 import { createInterface } from "node:readline";
-import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { stopTokens } from "../rollout/collect.ts";
+import type { Channel } from "../serve/reasoning.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
-import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { type Answer, type AnswerPart, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { openModel } from "./model-directory.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
+import { printable, type Style, styleFor } from "./terminal-style.ts";
 
 const HELP = `Usage: aha chat DIR [--prompt TEXT] [options]
 
-Talks to the model in DIR (a model directory, the directory of a run, or ORG/NAME[@REVISION] on the Hub). Where the checkpoint has a chat template this
-is a conversation; where it has none the model continues your text, in which \\n stands for a line break. Without
---prompt it reads from the keyboard, until Ctrl-D (/new forgets what was said); piped in, every line is a prompt of its
-own and gets one answer.
+Talks to the model in DIR (a model directory, the directory of a run, or ORG/NAME[@REVISION] on the Hub). Where the
+checkpoint has a chat template this is a conversation; where it has none the model continues your text, in which \\n
+stands for a line break. Without --prompt it reads from the keyboard, until Ctrl-D (/new forgets what was said, Ctrl-C
+stops an answer); piped in, every line is a prompt of its own and gets one answer. Answers appear as they are written,
+what the model thinks (<think> … </think>) dimmed.
 
 Options
   --prompt TEXT          answer this and end
@@ -30,7 +33,7 @@ Options
   --max-tokens N         longest answer (512, or what the model's context leaves)
   --seed N               root of the random numbers (0)
   --threads N            threads to compute with (one per processor, at most 8)
-  --json                 one JSON line {"prompt", "completion", "finishReason", "tokens"} per answer
+  --json                 one JSON line per answer: {"prompt", "completion", "reasoning", "answer", "finishReason", "tokens"}
 
 Example
   aha chat runs/countdown-tiny-1 --prompt 'Using the numbers [6, 3, 3], create an equation that equals 54.\\n<think>'
@@ -52,15 +55,7 @@ const OPTIONS = {
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 const DEFAULT_MAX_TOKENS = 512;
-const FORGET = "/new";
-
-interface Answer {
-  /** The whole text that the model saw. */
-  readonly prompt: string;
-  readonly completion: string;
-  readonly finishReason: "stop" | "length";
-  readonly tokens: number;
-}
+const EXIT_INTERRUPTED = 130;
 
 /** `aha chat`. */
 export const command: Command = {
@@ -75,98 +70,106 @@ export const command: Command = {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
     const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
+    const chat = isChat ? { system: values.system } : undefined;
+    const session = new ChatSession({ engine, tokenizer, sampling, chat });
+    const display = values.json
+      ? jsonDisplay(context.out)
+      : streamingDisplay(context.out, { terminal: process.stdout.isTTY === true });
     try {
-      const session = new ChatSession(engine, tokenizer, sampling, isChat ? { system: values.system } : undefined);
-      const print = (answer: Answer) => context.out(`${values.json ? JSON.stringify(answer) : answer.completion}\n`);
-      if (values.prompt !== undefined) print(await session.answer(values.prompt));
-      else await readAndAnswer(session, process.stdin, context, print);
+      if (values.prompt !== undefined) {
+        const answer = await session.answer(values.prompt, display.part, context.signal);
+        display.end(answer);
+        return answer.finishReason === "cancelled" ? EXIT_INTERRUPTED : 0;
+      }
+      const output = process.stdin.isTTY === true ? process.stderr : undefined;
+      await readAndAnswer(session, { input: process.stdin, output }, context, display);
       return 0;
     } finally {
+      await session.dispose();
       await engine.dispose();
     }
   },
 };
 
-/** A conversation, or with `chat` undefined a series of texts that have nothing to do with each other. */
-export class ChatSession {
-  private readonly engine: Engine;
-  private readonly tokenizer: Tokenizer;
-  private readonly sampling: Sampling;
-  private readonly chat: { readonly system: string | undefined } | undefined;
-  private messages: Message[] = [];
-  private turn = 0;
-
-  constructor(
-    engine: Engine,
-    tokenizer: Tokenizer,
-    sampling: Sampling,
-    chat: { readonly system: string | undefined } | undefined,
-  ) {
-    this.engine = engine;
-    this.tokenizer = tokenizer;
-    this.sampling = sampling;
-    this.chat = chat;
-    this.forget();
-  }
-
-  /** Starts a new conversation. */
-  forget(): void {
-    const system = this.chat?.system;
-    this.messages = system === undefined ? [] : [{ role: "system", content: system }];
-  }
-
-  /**
-   * The model's answer to `text`, which becomes part of the conversation with it.
-   *
-   * @throws DataError where nothing was said, or the conversation leaves no room in the model's context.
-   */
-  async answer(text: string): Promise<Answer> {
-    const asked: Message[] = [...this.messages, { role: "user", content: text }];
-    const prompt = this.chat
-      ? this.tokenizer.applyChatTemplate(asked, { addGenerationPrompt: true })
-      : text.replaceAll("\\n", "\n");
-    const tokens = this.tokenizer.encode(prompt);
-    const room = this.engine.info.maxContextTokens - tokens.length;
-    if (tokens.length === 0) throw new DataError("The prompt is empty; give the model at least one token.");
-    if (room < 1) {
-      throw new DataError(
-        `The prompt has ${tokens.length} tokens and the model's context ${this.engine.info.maxContextTokens}: there is no ` +
-          `room for an answer. Start a new conversation (${FORGET}), or say less.`,
-      );
-    }
-    const { maxTokens, ...sampling } = this.sampling;
-    const [sequence] = await this.engine.sample([{ tokens, numSamples: 1, promptId: 0 }], {
-      ...sampling,
-      maxCompletionTokens: Math.min(maxTokens, room),
-      stopTokenIds: stopTokens(this.engine, this.tokenizer),
-      iteration: this.turn++,
-    });
-    const completion = this.tokenizer.decode(sequence!.tokens);
-    this.messages = [...asked, { role: "assistant", content: completion }];
-    return { prompt, completion, finishReason: sequence!.finishReason, tokens: sequence!.tokens.length };
-  }
+/** Shows answers. */
+export interface AnswerDisplay {
+  readonly part: (part: AnswerPart) => void;
+  /** The answer is complete, or was stopped. */
+  readonly end: (answer: Answer) => void;
 }
 
-/** Answers line by line until the input ends or the user stops. */
+/** One JSON line for each answer. */
+export function jsonDisplay(write: (text: string) => void): AnswerDisplay {
+  return { part: () => {}, end: (answer) => write(`${JSON.stringify(answer)}\n`) };
+}
+
+/** Text as it comes; on a `terminal` without signs that could move its cursor, and with colours thinking dimmed. */
+export function streamingDisplay(
+  write: (text: string) => void,
+  { terminal, style = styleFor(terminal) }: { readonly terminal: boolean; readonly style?: Style },
+): AnswerDisplay {
+  const clean = (text: string) => (terminal ? printable(text.replaceAll("\t", "    ")) : text);
+  const dims = style.dim("x") !== "x";
+  let shown: Channel | undefined;
+  return {
+    part: ({ text, pieces }) => {
+      if (!dims) write(clean(text));
+      for (const piece of dims ? pieces : []) {
+        if (shown === "reasoning" && piece.channel === "content") write("\n\n");
+        shown = piece.channel;
+        write(shown === "reasoning" ? style.dim(clean(piece.text)) : clean(piece.text));
+      }
+    },
+    end: ({ finishReason }) => {
+      shown = undefined;
+      write(terminal && finishReason !== "stop" ? ` ${style.dim(`[${ENDS[finishReason]}]`)}\n` : "\n");
+    },
+  };
+}
+
+const ENDS = { length: "longest answer; see --max-tokens", cancelled: "stopped" } as const;
+
+/** Where lines come from; `output` is the terminal that shows what is typed, where there is one. */
+export interface LineSource {
+  readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly output?: NodeJS.WritableStream | undefined;
+}
+
+/** Answers line by line until the input ends or the user stops. At the keyboard Ctrl-C first stops a running answer. */
 export async function readAndAnswer(
   session: ChatSession,
-  input: NodeJS.ReadableStream & { readonly isTTY?: boolean },
+  { input, output }: LineSource,
   context: CommandContext,
-  print: (answer: Answer) => void,
+  display: AnswerDisplay,
 ): Promise<void> {
   const atKeyboard = input.isTTY === true;
+  const lines = createInterface({
+    input,
+    // With a terminal of its own readline is told of Ctrl-C as a key, and the process gets no signal.
+    ...(output && { output, terminal: true, prompt: "> " }),
+    crlfDelay: Number.POSITIVE_INFINITY,
+  });
   const invite = () => {
-    if (atKeyboard) context.note("> ");
+    if (output) lines.prompt();
+    else if (atKeyboard) context.note("> ");
   };
-  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-  const stop = () => lines.close();
+  let answering: AbortController | undefined;
+  const stop = () => {
+    answering?.abort();
+    lines.close();
+  };
+  lines.on("SIGINT", () => (answering ? answering.abort() : lines.close()));
   context.signal.addEventListener("abort", stop, { once: true });
   try {
     invite();
     for await (const line of lines) {
       if (context.signal.aborted) break;
       if (line.trim() === FORGET || !atKeyboard) session.forget();
-      if (line.trim() !== "" && line.trim() !== FORGET) await answerLine(session, line, atKeyboard, context, print);
+      if (line.trim() !== "" && line.trim() !== FORGET) {
+        answering = new AbortController();
+        await answerLine(session, line, { atKeyboard, context, display, signal: answering.signal });
+        answering = undefined;
+      }
       invite();
     }
   } finally {
@@ -179,27 +182,22 @@ export async function readAndAnswer(
 async function answerLine(
   session: ChatSession,
   line: string,
-  atKeyboard: boolean,
-  context: CommandContext,
-  print: (answer: Answer) => void,
+  how: {
+    readonly atKeyboard: boolean;
+    readonly context: CommandContext;
+    readonly display: AnswerDisplay;
+    readonly signal: AbortSignal;
+  },
 ): Promise<void> {
   try {
-    print(await session.answer(line));
+    how.display.end(await session.answer(line, how.display.part, how.signal));
   } catch (error) {
-    if (!atKeyboard || !(error instanceof DataError)) throw error;
-    context.note(`${error.message}\n`);
+    if (!how.atKeyboard || !(error instanceof DataError)) throw error;
+    how.context.note(`${error.message}\n`);
   }
 }
 
-interface Sampling {
-  readonly temperature: number;
-  readonly topP: number;
-  readonly topK: number;
-  readonly maxTokens: number;
-  readonly seed: number;
-}
-
-function samplingOf(values: Values): Sampling {
+function samplingOf(values: Values): ChatSampling {
   const text = (option: keyof Values, otherwise: number) => String(values[option] ?? otherwise);
   return {
     temperature: numberOption("temperature", text("temperature", 1), isTemperature, "a number of at least 0"),

@@ -20,6 +20,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: (
   ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).command }],
   ["eval", { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).command }],
   ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).command }],
+  ["serve", { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).command }],
   ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).command }],
   ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).command }],
   [

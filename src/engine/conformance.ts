@@ -8,6 +8,7 @@
  */
 
 import { SAMPLING_CHECKS } from "./conformance/sampling-checks.ts";
+import { SESSION_CHECKS } from "./conformance/session-checks.ts";
 import { STATE_CHECKS } from "./conformance/state-checks.ts";
 import type { ConformanceCheck, ConformanceSubject } from "./conformance/subject.ts";
 import { TRAINING_CHECKS } from "./conformance/training-checks.ts";
@@ -19,6 +20,7 @@ export { ConformanceFailure } from "./conformance/subject.ts";
 export const CONFORMANCE_CHECKS: readonly ConformanceCheck[] = [
   ...TRAINING_CHECKS,
   ...SAMPLING_CHECKS,
+  ...SESSION_CHECKS,
   ...STATE_CHECKS,
 ];
 

@@ -14,6 +14,7 @@
  */
 
 import type { LossSpec } from "../losses/loss-spec.ts";
+import type { SamplingSession } from "./session.ts";
 
 /** What an engine is and can do; trainers check it before they start, so that nothing is refused half-way. */
 export interface EngineInfo {
@@ -135,6 +136,12 @@ export interface Engine {
     params: SamplingParams,
     onProgress?: SampleProgress,
   ): Promise<SampledSequence[]>;
+
+  /**
+   * Opens a session that samples with the current weights whatever is submitted to it, in one batch. An engine without
+   * it can train, and cannot serve.
+   */
+  openSession?(): SamplingSession;
 
   /** Scores completions without a gradient, at `temperature` > 0, under the policy or the frozen reference. */
   forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult>;

@@ -10,15 +10,28 @@
 export class Turns {
   /** Settles, and never rejects, when everything asked for so far is done; undefined where nothing goes on. */
   #last: Promise<void> | undefined;
+  #waiting = 0;
+
+  /** Whether work waits for its turn: long work that could stop somewhere may want to know. */
+  get contended(): boolean {
+    return this.#waiting > 0;
+  }
 
   /** Carries out `work` when its turn comes, and hands on what becomes of it. */
   take<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last ? this.#last.then(work) : work();
+    const result = this.#last ? this.#after(this.#last, work) : work();
     const done = () => {
       if (this.#last === settled) this.#last = undefined;
     };
     const settled: Promise<void> = result.then(done, done);
     this.#last = settled;
     return result;
+  }
+
+  async #after<T>(before: Promise<void>, work: () => Promise<T>): Promise<T> {
+    this.#waiting++;
+    await before;
+    this.#waiting--;
+    return work();
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { drawToken } from "../../src/engine/local/draw.ts";
+import { drawToken, mostProbable } from "../../src/engine/local/draw.ts";
 import { Random } from "../../src/random.ts";
 
 const FREE = { temperature: 1, topP: 1, topK: 0 };
@@ -63,5 +63,65 @@ describe("drawToken", () => {
     const certain = Float32Array.of(-1e4, 0, -1e4);
     for (const u of [0, 0.5, 1 - 2 ** -32]) expect(drawToken(certain, u, FREE)).toEqual({ token: 1, logprob: 0 });
     expect(drawToken(logits, 1 - 2 ** -32, FREE).token).toBe(3);
+  });
+});
+
+/** The tokens that top-k and then top-p leave, by sorting everything. */
+function leftBy(logits: Float32Array, topK: number, topP: number): Set<number> {
+  const largest = Math.max(...logits);
+  const weights = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const order = [...weights.keys()].sort((a, b) => weights[b]! - weights[a]! || a - b);
+  const candidates = topK > 0 ? order.slice(0, topK) : order;
+  const mass = candidates.reduce((sum, token) => sum + weights[token]!, 0);
+  let held = 0;
+  return new Set(
+    candidates.filter((token) => {
+      const kept = held < topP * mass;
+      held += weights[token]!;
+      return kept;
+    }),
+  );
+}
+
+describe("top-k and top-p of a large vocabulary", () => {
+  it.each([
+    ["flat", 0.01],
+    ["usual", 2],
+    ["peaked", 6],
+  ])("leave the tokens that sorting all of it leaves, with %s logits", (_, spread) => {
+    const random = new Random(2, "vocabulary");
+    const vocabulary = Float32Array.from({ length: 800 }, () => Math.fround(spread * random.normal()));
+    // Equals at the border are taken by id.
+    for (let i = 0; i < 400; i += 3) vocabulary[i] = vocabulary[i + 1]!;
+    for (const [topK, topP] of [
+      [0, 0.9],
+      [0, 0.999999],
+      [0, 1e-9],
+      [40, 1],
+      [40, 0.6],
+      [700, 0.5],
+      [5000, 1],
+    ] as const) {
+      const allowed = leftBy(vocabulary, topK, topP);
+      const drawn = new Set<number>();
+      for (let i = 0; i < 100; i++) drawn.add(drawToken(vocabulary, i / 100, { ...FREE, topK, topP }).token);
+      const ends = [0, 1 - 2 ** -32].map((u) => drawToken(vocabulary, u, { ...FREE, topK, topP }).token);
+      expect([...drawn].filter((token) => !allowed.has(token))).toEqual([]);
+      expect(ends).toEqual([Math.min(...allowed), Math.max(...allowed)]);
+    }
+  });
+});
+
+describe("mostProbable", () => {
+  it("lists the most probable tokens, equals by id, with their log-probabilities", () => {
+    const row = Float32Array.of(1, 3, 3, 2, -5);
+    const total = Math.log([1, 3, 3, 2, -5].reduce((sum, logit) => sum + Math.exp(logit / 0.5), 0));
+    const expected = [1, 2, 3].map((token) => ({ token, logprob: row[token]! / 0.5 - total }));
+    mostProbable(row, 3, 0.5).forEach(({ token, logprob }, i) => {
+      expect(token).toBe(expected[i]!.token);
+      expect(logprob).toBeCloseTo(expected[i]!.logprob, 6);
+    });
+    expect(mostProbable(row, 0, 1)).toEqual([]);
+    expect(mostProbable(row, 9, 0).map(({ token }) => token)).toEqual([1, 2, 3, 0, 4]);
   });
 });

@@ -27,10 +27,13 @@ import type {
   SamplingParams,
   ScoreDatum,
 } from "../../src/engine/engine.ts";
+import type { DrawnToken, SequenceRequest } from "../../src/engine/session.ts";
 import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import type { GrpoLoss, LossSpec } from "../../src/losses/loss-spec.ts";
 import { hashString, Random, uniformAt } from "../../src/random.ts";
+
+import { StepSession } from "./step-session.ts";
 
 const STATE_FILE = "tabular-state.json";
 
@@ -115,17 +118,9 @@ export class TabularEngine implements Engine {
     let previous = prompt.tokens[prompt.tokens.length - 1]!;
     let finishReason: SampledSequence["finishReason"] = "length";
     for (let position = 0; position < params.maxCompletionTokens; position++) {
-      const distribution = this.logprobs(previous, params.temperature === 0 ? 1 : params.temperature);
-      const barred = position < (params.minCompletionTokens ?? 0) ? params.stopTokenIds : [];
-      const uniform = uniformAt(params.seed, hashString("sample"), [
-        params.iteration,
-        prompt.promptId,
-        sampleIndex,
-        position,
-      ]);
-      const token = drawToken(distribution, params, barred, uniform);
+      const { token, logprob } = this.drawAfter(previous, params, { ...prompt, sampleIndex, position });
       tokens.push(token);
-      logprobs.push(distribution[token]!);
+      logprobs.push(logprob);
       previous = token;
       if (params.stopTokenIds.includes(token)) {
         finishReason = "stop";
@@ -139,6 +134,37 @@ export class TabularEngine implements Engine {
       logprobs: Float32Array.from(logprobs),
       finishReason,
     };
+  }
+
+  /** The token after `previous` at its place in the random stream, and the `topLogprobs` most probable ones. */
+  private drawAfter(
+    previous: number,
+    params: SamplingParams,
+    place: { promptId: number; sampleIndex: number; position: number; topLogprobs?: number },
+  ): DrawnToken {
+    const { promptId, sampleIndex, position, topLogprobs = 0 } = place;
+    const distribution = this.logprobs(previous, params.temperature === 0 ? 1 : params.temperature);
+    const barred = position < (params.minCompletionTokens ?? 0) ? params.stopTokenIds : [];
+    const counter = [params.iteration, promptId, sampleIndex, position] as const;
+    const token = drawToken(distribution, params, barred, uniformAt(params.seed, hashString("sample"), counter));
+    const top = Array.from(distribution, (logprob, other) => ({ token: other, logprob }))
+      .sort((a, b) => b.logprob - a.logprob || a.token - b.token)
+      .slice(0, topLogprobs);
+    return { token, logprob: distribution[token]!, top };
+  }
+
+  openSession(): StepSession {
+    const last = (tokens: ArrayLike<number>) => tokens[tokens.length - 1];
+    return new StepSession({
+      inTurn: (work) => this.inTurn(work),
+      check: ({ tokens, params }) => {
+        requireSampling(params);
+        this.requireTokens(tokens, "a prompt");
+        this.requireRoom(tokens.length + params.maxCompletionTokens);
+      },
+      next: (request: SequenceRequest, tokens) =>
+        this.drawAfter(last(tokens) ?? last(request.tokens)!, request.params, { ...request, position: tokens.length }),
+    });
   }
 
   forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult> {

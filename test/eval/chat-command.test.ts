@@ -1,7 +1,9 @@
 import { rm } from "node:fs/promises";
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ChatSession, command, readAndAnswer } from "../../src/cli/chat.ts";
+import { type AnswerDisplay, command, jsonDisplay, readAndAnswer, streamingDisplay } from "../../src/cli/chat.ts";
+import { type Answer, type AnswerPart, type ChatOptions, ChatSession } from "../../src/cli/chat-session.ts";
+import { styleFor } from "../../src/cli/terminal-style.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { buildTokenizer } from "../../src/tokenizer/build.ts";
 import { lettersTokenizer, newEngine } from "../train/letters.ts";
@@ -57,42 +59,122 @@ describe("aha chat --prompt", () => {
 
 describe("aha chat reading lines", () => {
   const sampling = { temperature: 1, topP: 1, topK: 0, maxTokens: 3, seed: 1 };
+  const letters = (changes: Partial<ChatOptions> = {}) =>
+    new ChatSession({
+      engine: newEngine(),
+      tokenizer: lettersTokenizer,
+      sampling,
+      chat: { system: undefined },
+      ...changes,
+    });
+  const collecting = (answers: Answer[]): AnswerDisplay => ({ part: () => {}, end: (answer) => answers.push(answer) });
 
   it("answers every piped line by itself, passing over empty ones", async () => {
-    const session = new ChatSession(newEngine(), lettersTokenizer, sampling, { system: undefined });
     const { context } = recordingContext();
-    const prompts: string[] = [];
-    await readAndAnswer(session, Readable.from(["1\n\n2\n", "3"]), context, ({ prompt }) => prompts.push(prompt));
-    expect(prompts).toEqual(["1", "2", "3"]);
+    const answers: Answer[] = [];
+    await readAndAnswer(letters(), { input: Readable.from(["1\n\n2\n", "3"]) }, context, collecting(answers));
+    expect(answers.map(({ prompt }) => prompt)).toEqual(["1", "2", "3"]);
   });
 
   it("remembers the conversation at the keyboard until /new, and survives a line it cannot answer", async () => {
-    const session = new ChatSession(newEngine(), lettersTokenizer, sampling, { system: undefined });
     const keyboard = Object.assign(Readable.from([`1\n2\n${"3".repeat(20)}\n/new\n3\n`]), { isTTY: true });
     const { context, written } = recordingContext();
-    const answers: { prompt: string; completion: string }[] = [];
-    await readAndAnswer(session, keyboard, context, (answer) => answers.push(answer));
+    const answers: Answer[] = [];
+    await readAndAnswer(letters(), { input: keyboard }, context, collecting(answers));
     expect(answers.map(({ prompt }) => prompt)).toEqual(["1", `1${answers[0]!.completion}2`, "3"]);
     expect(written.notes).toContain("no room for an answer");
   });
 
   it("stops reading when the user interrupts", async () => {
     const controller = new AbortController();
-    const session = new ChatSession(newEngine(), lettersTokenizer, sampling, undefined);
     const { context } = recordingContext(controller.signal);
     const prompts: string[] = [];
-    await readAndAnswer(session, Readable.from(["1\n2\n3\n"]), context, ({ prompt }) => {
-      prompts.push(prompt);
-      controller.abort();
-    });
+    const display = {
+      part: () => {},
+      end: ({ prompt }: Answer) => {
+        prompts.push(prompt);
+        controller.abort();
+      },
+    };
+    await readAndAnswer(letters({ chat: undefined }), { input: Readable.from(["1\n2\n3\n"]) }, context, display);
     expect(prompts).toEqual(["1"]);
   });
 
   it("draws anew in every turn", async () => {
-    const session = new ChatSession(newEngine(), lettersTokenizer, { ...sampling, maxTokens: 12 }, undefined);
+    const session = letters({ sampling: { ...sampling, maxTokens: 12 }, chat: undefined });
     const completions: string[] = [];
     for (let turn = 0; turn < 6; turn++) completions.push((await session.answer("1")).completion);
     expect(new Set(completions).size).toBeGreaterThan(2);
+  });
+
+  it("stops an answer at Ctrl-C, keeps what was said of it, and goes on; at the prompt Ctrl-C ends it", async () => {
+    const CTRL_C = "\u0003";
+    const endless = { ...lettersTokenizer, eosTokenId: 6 };
+    const session = letters({ sampling: { ...sampling, maxTokens: 12 }, tokenizer: endless });
+    const keyboard = Object.assign(new PassThrough(), { isTTY: true });
+    const { context } = recordingContext();
+    const answers: Answer[] = [];
+    let parts = 0;
+    const display = {
+      part: () => {
+        if (answers.length === 0 && ++parts === 2) keyboard.write(CTRL_C);
+      },
+      end: (answer: Answer) => {
+        answers.push(answer);
+        if (answers.length === 2) setImmediate(() => keyboard.write(CTRL_C));
+      },
+    };
+    keyboard.write("1\n2\n");
+    await readAndAnswer(session, { input: keyboard, output: new PassThrough() }, context, display);
+    expect(answers.map(({ finishReason }) => finishReason)).toEqual(["cancelled", "stop"]);
+    expect(answers[0]!.tokens).toBeLessThan(12);
+    expect(answers[1]!.prompt).toBe(`1${answers[0]!.completion}2`);
+  });
+});
+
+describe("what aha chat shows", () => {
+  const parts: AnswerPart[] = [
+    { text: "<think>\nHm", pieces: [{ channel: "reasoning", text: "Hm" }] },
+    {
+      text: ".\u001b[2J</think>\n4",
+      pieces: [
+        { channel: "reasoning", text: ".\u001b[2J" },
+        { channel: "content", text: "4" },
+      ],
+    },
+  ];
+  const answer: Answer = {
+    prompt: "",
+    completion: "<think>\nHm.</think>\n4",
+    reasoning: "Hm.",
+    answer: "4",
+    finishReason: "length",
+    tokens: 3,
+  };
+  const shown = (display: (write: (text: string) => void) => AnswerDisplay): string => {
+    let text = "";
+    const { part, end } = display((more) => {
+      text += more;
+    });
+    for (const one of parts) part(one);
+    end(answer);
+    return text;
+  };
+
+  it("is thinking dimmed and the answer plain on a terminal, without what could move its cursor", () => {
+    const dim = (text: string) => `(${text})`;
+    const style = { ...styleFor(false), dim };
+    expect(shown((write) => streamingDisplay(write, { terminal: true, style }))).toBe(
+      "(Hm)(.\ufffd[2J)\n\n4 ([longest answer; see --max-tokens])\n",
+    );
+  });
+
+  it("is the text as it is anywhere else", () => {
+    expect(shown((write) => streamingDisplay(write, { terminal: false }))).toBe("<think>\nHm.\u001b[2J</think>\n4\n");
+  });
+
+  it("is a JSON line with --json", () => {
+    expect(JSON.parse(shown(jsonDisplay))).toEqual(answer);
   });
 });
 

@@ -82,6 +82,25 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
     },
   ),
 
+  engineCheck("a sequence that goes on is not touched by those that end beside it", async (engine) => {
+    const prompts = Array.from({ length: 16 }, (_, i) => ({
+      tokens: randomTokens(engine.info, 1 + ((5 * i) % 12), 20 + i),
+      numSamples: 1 + (i % 3),
+      promptId: i,
+    }));
+    const samples = await engine.sample(prompts, {
+      ...FREE_SAMPLING,
+      maxCompletionTokens: 12,
+      stopTokenIds: [0, 3, 5],
+    });
+    requireAllClose(
+      "log-probability of sample",
+      samples.map(({ logprobs }) => logprobs),
+      await scored(engine, prompts, samples, 1),
+      LOGPROB_TOLERANCE,
+    );
+  }),
+
   engineCheck("sampling uses the weights as they are now", async (engine) => {
     const prompts = somePrompts(engine.info);
     const before = await engine.sample(prompts, FREE_SAMPLING);

@@ -60,6 +60,18 @@ export function drawToken(
   return result(last);
 }
 
+/** The `count` most probable tokens under softmax(logits / temperature), from the top down, equals by id. */
+export function mostProbable(logits: Float32Array, count: number, temperature: number): Draw[] {
+  if (count === 0) return [];
+  const best = largestOf(logits, count);
+  const inverseTemperature = temperature === 0 ? 1 : 1 / temperature;
+  const largest = logits[best[0]!]!;
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i]! - largest) * inverseTemperature);
+  const logTotal = Math.log(total);
+  return best.map((token) => ({ token, logprob: (logits[token]! - largest) * inverseTemperature - logTotal }));
+}
+
 /** Zeroes the weights of `excluded` and makes the others relative to their own largest: beside an excluded token's, all
  * of them may be too small for a number. */
 function leaveOut(
@@ -84,15 +96,56 @@ function argMax(weights: Float64Array): number {
 
 /** Zeroes all but the topK largest weights (0: all), and of those all but the smallest set that holds topP of their sum. */
 function restrict(weights: Float64Array, topK: number, topP: number): void {
-  const order = Array.from(weights.keys()).sort((a, b) => weights[b]! - weights[a]! || a - b);
-  const candidates = topK > 0 ? order.slice(0, topK) : order;
-  const mass = candidates.reduce((sum, token) => sum + weights[token]!, 0);
-  const kept = new Set<number>();
+  const candidates = topK > 0 ? largestOf(weights, topK) : nucleusCandidates(weights, topP);
+  const mass = sumOf(topK > 0 ? candidates.map((token) => weights[token]!) : weights);
+  const kept: [token: number, weight: number][] = [];
   let held = 0;
   for (const token of candidates) {
     if (held >= topP * mass) break;
-    kept.add(token);
+    kept.push([token, weights[token]!]);
     held += weights[token]!;
   }
-  for (let i = 0; i < weights.length; i++) if (!kept.has(i)) weights[i] = 0;
+  weights.fill(0);
+  for (const [token, weight] of kept) weights[token] = weight;
+}
+
+/**
+ * All tokens that a nucleus may have, from the largest weight down, equals by id. The others, each below its share of
+ * what a nucleus leaves out, together weigh less than that: so a vocabulary need not be sorted whole.
+ */
+function nucleusCandidates(weights: Float64Array, topP: number): number[] {
+  const leftOut = Math.max(0, 1 - topP) * sumOf(weights);
+  const least = (leftOut / weights.length) * (1 - 1e-6);
+  const candidates: number[] = [];
+  for (let token = 0; token < weights.length; token++) if (weights[token]! >= least) candidates.push(token);
+  return candidates.sort((a, b) => weights[b]! - weights[a]! || a - b);
+}
+
+/** Up to so many a list that is kept in order costs less than to sort a vocabulary. */
+const MOST_INSERTED = 512;
+
+/** The tokens of the `count` largest values, from the largest down, equals by id. */
+function largestOf(values: Float32Array | Float64Array, count: number): number[] {
+  if (count > MOST_INSERTED) {
+    const order = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
+    return order.slice(0, count);
+  }
+  const best: number[] = [];
+  for (let token = 0; token < values.length; token++) {
+    const value = values[token]!;
+    if (best.length === count) {
+      if (!(value > values[best[count - 1]!]!)) continue;
+      best.pop();
+    }
+    let at = best.length;
+    while (at > 0 && value > values[best[at - 1]!]!) at--;
+    best.splice(at, 0, token);
+  }
+  return best;
+}
+
+function sumOf(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum;
 }

@@ -27,10 +27,13 @@ import type {
   SamplingParams,
   ScoreDatum,
 } from "../engine.ts";
+import type { SamplingSession } from "../session.ts";
 import { Turns } from "../turns.ts";
 import { loadEngineState, type SetName, saveEngineState } from "./engine-state.ts";
+import { LocalSession } from "./local-session.ts";
 import { requireAdam, requireData, requireLoss, requireSampling, requireTemperature } from "./requests.ts";
 import { Sampler, type SamplerLimits } from "./sampler.ts";
+import { SamplingProgram } from "./sampling-program.ts";
 import { type SequenceLimits, SequenceRunner } from "./sequence-runner.ts";
 import { OptimizerState, Weights } from "./weights.ts";
 
@@ -42,6 +45,8 @@ export class LocalEngine implements Engine {
   readonly #runtime: Runtime;
   readonly #config: ModelConfig;
   readonly #weights: Weights;
+  readonly #limits: LocalEngineLimits;
+  readonly #sampling: SamplingProgram;
   readonly #sampler: Sampler;
   readonly #sequences: SequenceRunner;
   readonly #turns = new Turns();
@@ -54,7 +59,9 @@ export class LocalEngine implements Engine {
     this.#runtime = runtime;
     this.#config = config;
     this.#weights = new Weights(runtime, config, values);
-    this.#sampler = new Sampler(runtime, config, limits);
+    this.#limits = limits;
+    this.#sampling = new SamplingProgram(runtime, config);
+    this.#sampler = new Sampler(this.#sampling, limits);
     this.#sequences = new SequenceRunner(runtime, config, limits);
     this.info = {
       name: `local (cpu, ${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"})`,
@@ -73,10 +80,20 @@ export class LocalEngine implements Engine {
   ): Promise<SampledSequence[]> {
     return this.#inTurn(async () => {
       requireSampling(this.info, prompts, params);
-      if (this.#config.headDim % 8 !== 0) {
-        throw new EngineError(`This engine samples with heads of 8, 16, 24 … numbers, not ${this.#config.headDim}.`);
-      }
+      this.#requireSampledHeads();
       return this.#sampler.sample(this.#weights, prompts, params, onProgress);
+    });
+  }
+
+  openSession(): SamplingSession {
+    this.#requireSampledHeads();
+    return new LocalSession({
+      info: this.info,
+      program: this.#sampling,
+      weights: () => this.#weights,
+      limits: this.#limits,
+      inTurn: (work) => this.#inTurn(work),
+      contended: () => this.#turns.contended,
     });
   }
 
@@ -163,11 +180,17 @@ export class LocalEngine implements Engine {
     return this.#turns.take(async () => {
       this.#disposed = true;
       this.#sampler.dispose();
+      this.#sampling.dispose();
       this.#sequences.dispose();
       this.#forgetOptimizer();
       this.#forgetReference();
       this.#weights.dispose();
     });
+  }
+
+  #requireSampledHeads(): void {
+    if (this.#config.headDim % 8 === 0) return;
+    throw new EngineError(`This engine samples with heads of 8, 16, 24 … numbers, not ${this.#config.headDim}.`);
   }
 
   /** Native memory is shared and freed by hand, so one verb runs at a time, and none on an engine that is gone. */

@@ -6,6 +6,7 @@
 import { EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import type { AdamParams, EngineInfo, SamplePrompt, SamplingParams, ScoreDatum } from "../engine.ts";
+import type { SequenceRequest } from "../session.ts";
 
 /** Throws EngineError for prompts or parameters that cannot be sampled with. */
 export function requireSampling(info: EngineInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
@@ -25,6 +26,16 @@ export function requireSampling(info: EngineInfo, prompts: readonly SamplePrompt
     requireFits(info, `Prompt ${i}`, tokens.length, maxCompletionTokens);
     requireTokens(info, `Prompt ${i}`, tokens);
   });
+}
+
+/** Throws EngineError for a sequence that cannot be sampled in a session. */
+export function requireSequence(
+  info: EngineInfo,
+  { tokens, promptId, params, topLogprobs = 0 }: SequenceRequest,
+): void {
+  requireSampling(info, [{ tokens, numSamples: 1, promptId }], params);
+  if (isWhole(topLogprobs, 0)) return;
+  throw new EngineError(`topLogprobs must be a whole number of at least 0, not ${topLogprobs}.`);
 }
 
 /** Throws EngineError for data that cannot be scored. */

@@ -1,0 +1,51 @@
+/**
+ * The slots of a session, which does not know what will come: one cache whose rows are as long as the longest sequence in
+ * it may become, and as many as the memory allows at that length.
+ *
+ * A sequence that needs longer rows gets a new cache, if all who are being decoded fit in there with it; else it waits
+ * until enough of them have ended. When the long ones are gone rows become shorter, and more, again. A place is kept for
+ * the longest completion a sequence may have, so none ever has to give way to another. Lengths are powers of two: few
+ * caches are made. While one replaces another both are in memory.
+ */
+
+import type { SlotMemory, UsedRow } from "./decode-loop.ts";
+import { KeyValueCache } from "./key-value-cache.ts";
+import { affordableRows, type SamplerLimits } from "./sampler.ts";
+import type { SamplingProgram } from "./sampling-program.ts";
+
+const SHORTEST_ROW = 256;
+
+export class GrowingSlots implements SlotMemory {
+  readonly #program: SamplingProgram;
+  readonly #limits: SamplerLimits;
+  #cache: KeyValueCache | undefined;
+
+  constructor(program: SamplingProgram, limits: SamplerLimits) {
+    this.#program = program;
+    this.#limits = limits;
+  }
+
+  cacheFor(mostPositions: number, used: readonly UsedRow[]): KeyValueCache | undefined {
+    const { runtime, config } = this.#program;
+    const needed = used.reduce((most, row) => Math.max(most, row.mostPositions), mostPositions);
+    const current = this.#cache;
+    if (current && needed <= current.positions && used.length < current.rows) return current;
+    let positions = SHORTEST_ROW;
+    while (positions < needed) positions *= 2;
+    positions = Math.min(positions, config.maxContextTokens);
+    const rows = affordableRows(config, this.#limits, positions);
+    if (used.length >= rows) return undefined;
+    if (used.length === 0) this.#cache = undefined;
+    const cache = new KeyValueCache(runtime, config, rows, positions);
+    if (current) {
+      for (const [row, { cachedPositions }] of used.entries()) cache.copyRow(row, current, row, cachedPositions);
+    }
+    this.#cache = cache;
+    return cache;
+  }
+
+  /** Lets go of the memory. */
+  release(): void {
+    this.#cache = undefined;
+  }
+}

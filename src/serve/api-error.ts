@@ -1,0 +1,49 @@
+/**
+ * Errors in OpenAI's shape: a status and {"error": {message, type, param, code}}. The official clients make their error
+ * classes from the status alone; programs look at `code`. Nothing of the server's inside (paths, stacks) is in them.
+ */
+
+import { AhaError } from "../errors.ts";
+
+interface ApiErrorDetails {
+  /** OpenAI's family of the error; by default `invalid_request_error` below 500, `server_error` from there on. */
+  readonly type?: string;
+  /** The request's parameter that is at fault. */
+  readonly param?: string;
+  readonly code?: string;
+  /** Further response headers. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What a request is answered with where it cannot be served. */
+export class ApiError extends AhaError {
+  override name = "ApiError";
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly #details: ApiErrorDetails;
+
+  constructor(status: number, message: string, details: ApiErrorDetails = {}) {
+    super(message);
+    this.status = status;
+    this.headers = details.headers ?? {};
+    this.#details = details;
+  }
+
+  /** The body of the response, or the data of an event where a stream has begun. */
+  get body(): { error: { message: string; type: string; param: string | null; code: string | null } } {
+    const { type, param, code } = this.#details;
+    return {
+      error: {
+        message: this.message,
+        type: type ?? (this.status < 500 ? "invalid_request_error" : "server_error"),
+        param: param ?? null,
+        code: code ?? null,
+      },
+    };
+  }
+}
+
+/** 400 for a parameter that makes no sense, or that this server does not have. */
+export function invalidParameter(param: string, message: string, code = "invalid_value"): ApiError {
+  return new ApiError(400, message, { param, code });
+}

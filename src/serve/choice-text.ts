@@ -1,0 +1,91 @@
+/**
+ * From tokens to the text of one choice: decoded without splitting a character, cut at a stop string, reasoning apart
+ * from the answer. Tokens come out together with the text they begin in, so that log-probabilities line up with it.
+ */
+
+import type { DrawnToken } from "../engine/session.ts";
+import { type Channel, type ChannelText, ReasoningSplitter } from "./reasoning.ts";
+import { StopStrings } from "./stop-strings.ts";
+
+/** Turns token ids into text one at a time; what is not a whole character yet is kept for the next. */
+export interface IncrementalDecoder {
+  push(token: number): string;
+  end(): string;
+}
+
+/** A token and where its text begins in the completion, in characters. */
+export interface PlacedToken extends DrawnToken {
+  readonly offset: number;
+}
+
+/** What a token added to a choice. */
+export interface ChoiceDelta {
+  readonly pieces: readonly ChannelText[];
+  readonly tokens: readonly PlacedToken[];
+}
+
+export interface ChoiceTextOptions {
+  readonly decoder: IncrementalDecoder;
+  /** Tokens that end the completion and are not part of its text. */
+  readonly stopTokenIds: readonly number[];
+  readonly stop: readonly string[];
+  /** Where the text begins; undefined: reasoning is not told apart. */
+  readonly reasoning: Channel | undefined;
+}
+
+export class ChoiceText {
+  readonly #options: ChoiceTextOptions;
+  readonly #stops: StopStrings;
+  readonly #splitter: ReasoningSplitter | undefined;
+  /** Tokens whose text has not come out yet. */
+  #pending: PlacedToken[] = [];
+  /** Characters decoded, and characters that came out. */
+  #decoded = 0;
+  #shown = 0;
+  #reasoningTokens = 0;
+
+  constructor(options: ChoiceTextOptions) {
+    this.#options = options;
+    this.#stops = new StopStrings(options.stop);
+    this.#splitter =
+      options.reasoning === undefined ? undefined : new ReasoningSplitter(options.reasoning === "reasoning");
+  }
+
+  /** True once a stop string was found: nothing that follows is part of the text. */
+  get stopped(): boolean {
+    return this.#stops.stopped;
+  }
+
+  /** Tokens that were drawn while the text was reasoning. */
+  get reasoningTokens(): number {
+    return this.#reasoningTokens;
+  }
+
+  push(drawn: DrawnToken): ChoiceDelta {
+    if (this.#splitter?.channel === "reasoning") this.#reasoningTokens++;
+    if (this.#options.stopTokenIds.includes(drawn.token)) return { pieces: [], tokens: [] };
+    this.#pending.push({ ...drawn, offset: this.#decoded });
+    const text = this.#options.decoder.push(drawn.token);
+    this.#decoded += text.length;
+    return this.#show(this.#stops.push(text));
+  }
+
+  /** The completion is over: whatever was held back comes out. */
+  end(): ChoiceDelta {
+    const last = this.stopped ? "" : this.#options.decoder.end();
+    this.#decoded += last.length;
+    const { pieces, tokens } = this.#show(this.#stops.push(last) + this.#stops.end());
+    // Tokens without text (special ones) at the very end; those at and after a stop string are not part of the text.
+    const rest = this.stopped ? [] : this.#pending;
+    this.#pending = [];
+    return { pieces: [...pieces, ...(this.#splitter?.end() ?? [])], tokens: [...tokens, ...rest] };
+  }
+
+  #show(text: string): ChoiceDelta {
+    this.#shown += text.length;
+    const waiting = this.#pending.findIndex(({ offset }) => offset >= this.#shown);
+    const tokens = this.#pending.splice(0, waiting < 0 ? this.#pending.length : waiting);
+    if (text === "") return { pieces: [], tokens };
+    return { pieces: this.#splitter?.push(text) ?? [{ channel: "content", text }], tokens };
+  }
+}

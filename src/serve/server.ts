@@ -1,0 +1,353 @@
+/**
+ * The server: OpenAI's routes over node:http, for one model.
+ *
+ *     GET  /v1/models, /v1/models/ID       POST /v1/chat/completions, /v1/completions
+ *     GET  /health                         GET  /metrics
+ *
+ * Here are the limits (size of a body, sequences in flight, time of a request), what happens to a request from arrival to
+ * its record, and the end: a server that is told to stop takes nothing new and gives what runs some time to finish. Text
+ * is made in `generation.ts`; what a body means is the endpoints' matter. A web framework would replace a dozen lines of
+ * routing and nothing of the rest.
+ */
+
+import { randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { ConfigError, EngineError } from "../errors.ts";
+import { hashString } from "../random.ts";
+import { type AccessRules, corsHeaders, preflightHeaders, requireApiKey, requireKnownHost } from "./access.ts";
+import { ApiError, invalidParameter } from "./api-error.ts";
+import { prepareChat } from "./chat-completions.ts";
+import { prepareCompletion } from "./completions.ts";
+import type { PrepareRequest } from "./endpoint.ts";
+import { METRICS_TYPE, type RequestRecord, ServerMetrics } from "./metrics.ts";
+import { readJsonBody } from "./request-body.ts";
+import { respond, sendJson } from "./respond.ts";
+import type { ServedModel } from "./served-model.ts";
+
+export interface ServerOptions extends AccessRules {
+  /** 0: any that is free. */
+  readonly port: number;
+  readonly maxBodyBytes: number;
+  /** Most sequences that are decoded or wait, over all requests; one more is refused with 429. */
+  readonly maxSequences: number;
+  /** Most time of a request, from its arrival to its last token. */
+  readonly requestTimeoutMs: number;
+  /** Called when a request is over. */
+  readonly onRequest?: (record: RequestRecord) => void;
+  /** Called with errors that are a defect of ours; the client only learns that there was one. */
+  readonly onDefect?: (error: unknown) => void;
+}
+
+/** Time to send the head and the body of a request. */
+const RECEIVE_TIMEOUT_MS = 60_000;
+/** Time without progress after which a client that does not read its answer is cut off. */
+const STALLED_MS = 60_000;
+const MAX_HEADER_BYTES = 16_384;
+const CLIENT_GONE = 499;
+
+/** The reason of an abort where nobody is there to be told. */
+class ClientGone extends Error {
+  override name = "ClientGone";
+}
+
+/** What a request used, as it goes on. */
+interface Progress {
+  secondsToFirstToken?: number;
+  promptTokens: number;
+  completionTokens: number;
+}
+
+export class ApiServer {
+  readonly #model: ServedModel;
+  readonly #options: ServerOptions;
+  readonly #server: Server;
+  readonly #metrics = new ServerMetrics();
+  /** One for each request that is being answered. */
+  readonly #inFlight = new Set<AbortController>();
+  /** Resolves when the last request is over, once the server was told to stop. */
+  #idle: (() => void) | undefined;
+  #stopping = false;
+
+  private constructor(model: ServedModel, options: ServerOptions) {
+    this.#model = model;
+    this.#options = options;
+    const limits = { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: RECEIVE_TIMEOUT_MS };
+    this.#server = createServer(limits, (request, response) => void this.#answer(request, response));
+  }
+
+  /** Starts to listen. Throws ConfigError where the address cannot be had. */
+  static async listen(model: ServedModel, options: ServerOptions): Promise<ApiServer> {
+    const api = new ApiServer(model, options);
+    const { host, port } = options;
+    await new Promise<void>((resolve, reject) => {
+      api.#server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error)));
+      api.#server.listen(port, host, resolve);
+    });
+    // From here on: a connection that could not be taken, for want of file handles for example. Others can.
+    api.#server.on("error", (error) => options.onDefect?.(error));
+    return api;
+  }
+
+  /** Where clients reach it, without a path. */
+  get url(): string {
+    const { address, port, family } = this.#server.address() as AddressInfo;
+    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  }
+
+  /** Stops: nothing new is taken; requests that still run after `graceMs` are cut off, with an error to their clients. */
+  async close(graceMs: number): Promise<void> {
+    this.#stopping = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    if (this.#inFlight.size > 0) {
+      const idle = new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+      const cut = setTimeout(() => {
+        for (const controller of this.#inFlight) controller.abort(stopping());
+      }, graceMs);
+      await idle;
+      clearTimeout(cut);
+    }
+    this.#server.closeIdleConnections();
+    const impatient = setTimeout(() => this.#server.closeAllConnections(), 1000);
+    await closed;
+    clearTimeout(impatient);
+  }
+
+  /** One request, from its arrival to its record. Never throws. */
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedAt = performance.now();
+    const controller = new AbortController();
+    const progress: Progress = { promptTokens: 0, completionTokens: 0 };
+    const path = pathOf(request);
+    const endpoint = ROUTES.find(({ matches }) => matches(path))?.name ?? "other";
+    response.on("close", () => controller.abort(new ClientGone()));
+    response.on("error", () => controller.abort(new ClientGone()));
+    this.#inFlight.add(controller);
+    let failure: ApiError | undefined;
+    try {
+      await this.#route(request, response, path, controller, progress, startedAt);
+    } catch (error) {
+      failure = response.destroyed || (request.destroyed && !request.complete) ? gone() : this.#describe(error);
+      this.#sendFailure(response, failure);
+    } finally {
+      this.#inFlight.delete(controller);
+      if (!response.writableFinished && !response.destroyed) {
+        response.setTimeout(STALLED_MS, () => response.destroy());
+      }
+      const status = failure?.status ?? response.statusCode;
+      const record = { endpoint, status, seconds: (performance.now() - startedAt) / 1000, ...progress };
+      this.#metrics.record(record);
+      this.#options.onRequest?.(record);
+      if (this.#inFlight.size === 0) this.#idle?.();
+    }
+  }
+
+  async #route(
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+    controller: AbortController,
+    progress: Progress,
+    startedAt: number,
+  ): Promise<void> {
+    requireKnownHost(this.#options, request);
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    if (method === "OPTIONS" && this.#options.corsOrigin !== undefined) {
+      response.writeHead(204, preflightHeaders(this.#options, request)).end();
+      return;
+    }
+    const route = ROUTES.find(({ matches }) => matches(path));
+    if (route === undefined) {
+      throw new ApiError(404, `Unknown request URL: ${request.method} ${path.slice(0, 200)}.`, { code: "unknown_url" });
+    }
+    if (route.name !== "/health") requireApiKey(this.#options, request);
+    if (method !== route.method) {
+      const headers = { allow: route.method };
+      throw new ApiError(405, `${route.name} takes ${route.method}, not ${request.method}.`, { headers });
+    }
+    switch (route.name) {
+      case "/health":
+        return this.#sendHealth(response);
+      case "/metrics":
+        return this.#sendMetrics(response);
+      case "/v1/models":
+        return this.#send(response, { object: "list", data: [this.#modelCard()] });
+      case "/v1/models/{model}":
+        return this.#send(response, this.#modelNamed(path));
+      case "/v1/chat/completions":
+        return this.#generate(prepareChat, request, response, controller, progress, startedAt);
+      case "/v1/completions":
+        return this.#generate(prepareCompletion, request, response, controller, progress, startedAt);
+      default:
+        route satisfies never;
+    }
+  }
+
+  async #generate(
+    prepare: PrepareRequest,
+    request: IncomingMessage,
+    response: ServerResponse,
+    controller: AbortController,
+    progress: Progress,
+    startedAt: number,
+  ): Promise<void> {
+    if (this.#stopping) throw stopping();
+    const body = await readJsonBody(request, this.#options.maxBodyBytes);
+    // Before a long prompt is tokenized in vain, and again when it is known how much is asked for.
+    this.#requireRoom(1);
+    const uuid = randomUUID();
+    const identity = { uuid, seed: hashString(uuid), created: Math.floor(Date.now() / 1000) };
+    const prepared = prepare(this.#model, body, identity);
+    this.#requireRoom(prepared.spec.prompts.length * prepared.spec.n);
+    const { requestTimeoutMs } = this.#options;
+    const timeout = setTimeout(() => controller.abort(timedOut(requestTimeoutMs)), requestTimeoutMs);
+    try {
+      progress.promptTokens = prepared.spec.prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
+      await respond(prepared, {
+        model: this.#model,
+        response,
+        headers: { ...this.#headers(), "x-request-id": uuid },
+        signal: controller.signal,
+        describe: (error) => this.#describe(error),
+        onToken: () => {
+          progress.completionTokens++;
+          progress.secondsToFirstToken ??= (performance.now() - startedAt) / 1000;
+        },
+      });
+    } finally {
+      clearTimeout(timeout);
+    }
+  }
+
+  #requireRoom(sequences: number): void {
+    const { maxSequences } = this.#options;
+    if (sequences > maxSequences) {
+      throw invalidParameter(
+        "n",
+        `The request asks for ${sequences} choices; this server takes ${maxSequences} at once.`,
+      );
+    }
+    const { active, waiting } = this.#model.session.load;
+    if (active + waiting + sequences <= maxSequences) return;
+    throw new ApiError(
+      429,
+      `The server is busy: ${active} completions are running and ${waiting} wait. Try again later.`,
+      {
+        type: "rate_limit_error",
+        code: "rate_limit_exceeded",
+        headers: { "retry-after": "1" },
+      },
+    );
+  }
+
+  #sendHealth(response: ServerResponse): void {
+    const status = this.#stopping ? "stopping" : "ok";
+    sendJson(
+      response,
+      this.#stopping ? 503 : 200,
+      { status, model: this.#model.id, ...this.#model.session.load },
+      this.#headers(),
+    );
+  }
+
+  #sendMetrics(response: ServerResponse): void {
+    // This request is not one that is being served.
+    const text = this.#metrics.text(this.#model.session.load, this.#inFlight.size - 1);
+    response.writeHead(200, { ...this.#headers(), "content-type": METRICS_TYPE }).end(text);
+  }
+
+  #send(response: ServerResponse, value: object): void {
+    sendJson(response, 200, value, this.#headers());
+  }
+
+  #modelCard(): object {
+    const { id, created, maxContextTokens } = this.#model;
+    return { id, object: "model", created, owned_by: "aha", max_model_len: maxContextTokens };
+  }
+
+  #modelNamed(path: string): object {
+    const name = decodePath(path.slice("/v1/models/".length));
+    if (name === this.#model.id) return this.#modelCard();
+    throw new ApiError(
+      404,
+      `The model ${JSON.stringify(name.slice(0, 200))} does not exist; this server has ${this.#model.id}.`,
+      {
+        param: "model",
+        code: "model_not_found",
+      },
+    );
+  }
+
+  #headers(): Readonly<Record<string, string>> {
+    return { ...corsHeaders(this.#options), ...(this.#stopping && { connection: "close" }) };
+  }
+
+  #sendFailure(response: ServerResponse, failure: ApiError): void {
+    if (response.destroyed || response.writableEnded) return;
+    if (response.headersSent) response.destroy();
+    else sendJson(response, failure.status, failure.body, { ...this.#headers(), ...failure.headers });
+  }
+
+  /** What a client may know of an error. */
+  #describe(error: unknown): ApiError {
+    if (error instanceof ApiError) return error;
+    if (error instanceof ClientGone) return gone();
+    if (error instanceof EngineError) return new ApiError(500, error.message, { code: "engine_error" });
+    this.#options.onDefect?.(error);
+    return new ApiError(500, "The server had an error while it worked on your request.", { code: "internal_error" });
+  }
+}
+
+const exactly = (wanted: string) => (path: string) => path === wanted;
+
+/** The routes, by the names under which they are counted. */
+const ROUTES = [
+  { name: "/health", method: "GET", matches: exactly("/health") },
+  { name: "/metrics", method: "GET", matches: exactly("/metrics") },
+  { name: "/v1/models", method: "GET", matches: exactly("/v1/models") },
+  { name: "/v1/models/{model}", method: "GET", matches: (path: string) => path.startsWith("/v1/models/") },
+  { name: "/v1/chat/completions", method: "POST", matches: exactly("/v1/chat/completions") },
+  { name: "/v1/completions", method: "POST", matches: exactly("/v1/completions") },
+] as const;
+
+/** The path of a request's URL, without a slash at its end. */
+function pathOf(request: IncomingMessage): string {
+  const path = (request.url ?? "/").split("?")[0]!;
+  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+}
+
+function decodePath(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): ConfigError {
+  const reason =
+    error.code === "EADDRINUSE"
+      ? "the port is in use; choose another with --port (0: any that is free)"
+      : error.code === "EACCES"
+        ? "permission denied; ports below 1024 are the system's"
+        : (error.code ?? error.message);
+  return new ConfigError(`Cannot listen on ${host} port ${port}: ${reason}.`);
+}
+
+function gone(): ApiError {
+  return new ApiError(CLIENT_GONE, "The client closed the connection.");
+}
+
+function timedOut(milliseconds: number): ApiError {
+  return new ApiError(504, `The request took longer than ${milliseconds / 1000} s and was ended.`, {
+    code: "timeout",
+    // The same request would take as long again.
+    headers: { "x-should-retry": "false" },
+  });
+}
+
+function stopping(): ApiError {
+  return new ApiError(503, "The server is shutting down.", { code: "shutting_down", headers: { connection: "close" } });
+}

@@ -1,0 +1,123 @@
+/** What only the embedded engine's sessions have: rows that grow, turns, failures. The rest is the conformance suite. */
+
+import { describe, expect, it } from "vitest";
+import { KeyValueCache } from "../../src/engine/local/key-value-cache.ts";
+import type { LocalEngine } from "../../src/engine/local/local-engine.ts";
+import type { SamplingSession, SequenceRequest } from "../../src/engine/session.ts";
+import { EngineError } from "../../src/errors.ts";
+import type { ModelConfig } from "../../src/model/model-config.ts";
+import { MODELS, modelValues, openEngine } from "./models.ts";
+
+const CONFIG: ModelConfig = { ...MODELS["tied, query and key norms"], maxContextTokens: 2048 };
+const ROW_BYTES = KeyValueCache.rowBytes(CONFIG, 256);
+
+/** A request of so many prompt and completion tokens; the number is its place in the random stream, too. */
+function request(number: number, promptTokens: number, maxCompletionTokens: number): SequenceRequest {
+  const params = { temperature: 1, topP: 1, topK: 0, maxCompletionTokens, stopTokenIds: [], seed: 3, iteration: 0 };
+  const tokens = Int32Array.from({ length: promptTokens }, (_, t) => (7 * number + 5 * t) % CONFIG.vocabSize);
+  return { tokens, promptId: number, sampleIndex: 0, params };
+}
+
+async function tokensOf(session: SamplingSession, asked: SequenceRequest, log?: string[]): Promise<number[]> {
+  const tokens: number[] = [];
+  await session.submit(asked, ({ token }) => {
+    if (tokens.length === 0) log?.push(`begin ${asked.promptId}`);
+    tokens.push(token);
+  }).finished;
+  log?.push(`end ${asked.promptId}`);
+  return tokens;
+}
+
+async function expectSampled(engine: LocalEngine, asked: SequenceRequest, tokens: readonly number[]): Promise<void> {
+  const { promptId, params } = asked;
+  const [sample] = await engine.sample([{ tokens: asked.tokens, promptId, numSamples: 1 }], params);
+  expect(tokens, `sequence ${promptId}`).toEqual([...sample!.tokens]);
+}
+
+describe("a session's slots", () => {
+  it.each([
+    ["for all in longer rows", 8],
+    ["for one long row or three short ones", 3.5],
+    ["for less than one row", 0.5],
+  ])("hold every sequence there is memory %s", async (_, rows) => {
+    const engine = openEngine(CONFIG, undefined, { cacheBytes: Math.floor(rows * ROW_BYTES) });
+    const session = engine.openSession();
+    const requests = [
+      request(0, 5, 30),
+      request(1, 90, 12),
+      request(2, 5, 280),
+      request(3, 20, 20),
+      request(4, 400, 15),
+      request(5, 3, 9),
+      request(6, 8, 40),
+    ];
+    const results = await Promise.all(requests.map((asked) => tokensOf(session, asked)));
+    for (const [i, asked] of requests.entries()) await expectSampled(engine, asked, results[i]!);
+    await session.close();
+    await engine.dispose();
+  });
+
+  it("are given in the order of requests, and a long one holds up those behind it until it has its place", async () => {
+    const engine = openEngine(CONFIG, undefined, { cacheBytes: 3.5 * ROW_BYTES });
+    const session = engine.openSession();
+    const log: string[] = [];
+    const lengths = [10, 20, 300, 5];
+    await Promise.all(lengths.map((length, i) => tokensOf(session, request(i, 4, length), log)));
+    expect(log).toEqual(["begin 0", "begin 1", "end 0", "end 1", "begin 2", "end 2", "begin 3", "end 3"]);
+    await session.close();
+    await engine.dispose();
+  });
+});
+
+describe("a session and the engine's verbs", () => {
+  it("take turns: a verb waits for what is decoded, and what comes after it waits for the verb", async () => {
+    const engine = openEngine(CONFIG);
+    const session = engine.openSession();
+    const log: string[] = [];
+    let scored: Promise<void> | undefined;
+    let late: Promise<number[]> | undefined;
+    const early = session.submit(request(0, 4, 40), () => {
+      const data = [{ promptTokens: Int32Array.of(1), completionTokens: Int32Array.of(2) }];
+      scored ??= engine.forward(data, { temperature: 1, policy: "policy" }).then(() => void log.push("scored"));
+      late ??= tokensOf(session, request(1, 4, 5), log);
+    });
+    await early.finished;
+    log.push("end 0");
+    await Promise.all([scored, late]);
+    expect(log).toEqual(["end 0", "scored", "begin 1", "end 1"]);
+    await session.close();
+    await engine.dispose();
+  });
+
+  it("two sessions of one engine both come to their end", async () => {
+    const engine = openEngine(CONFIG);
+    const sessions = [engine.openSession(), engine.openSession()];
+    const requests = [request(0, 4, 30), request(1, 4, 30), request(2, 9, 10), request(3, 2, 20)];
+    const results = await Promise.all(requests.map((asked, i) => tokensOf(sessions[i % 2]!, asked)));
+    for (const [i, asked] of requests.entries()) await expectSampled(engine, asked, results[i]!);
+    for (const session of sessions) await session.close();
+    await engine.dispose();
+  });
+
+  it("end together: after dispose a sequence is refused by its promise", async () => {
+    const engine = openEngine(CONFIG);
+    const session = engine.openSession();
+    await engine.dispose();
+    await expect(session.submit(request(0, 4, 4), () => {}).finished).rejects.toThrow(EngineError);
+    expect(session.load).toEqual({ active: 0, waiting: 0 });
+    await session.close();
+  });
+});
+
+describe("a model whose numbers are not finite", () => {
+  it("ends each sequence with an error that says so", async () => {
+    const values = modelValues(CONFIG);
+    values.get("embed")!.fill(Number.NaN);
+    const engine = openEngine(CONFIG, values);
+    const session = engine.openSession();
+    const running = [request(0, 4, 4), request(1, 9, 4)].map((asked) => session.submit(asked, () => {}).finished);
+    for (const finished of running) await expect(finished).rejects.toThrow(/not finite/);
+    await session.close();
+    await engine.dispose();
+  });
+});

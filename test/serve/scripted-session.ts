@@ -1,0 +1,52 @@
+/** A model that says what a script says, for tests of everything between the engine and the client. */
+
+import type { SamplingSession, SequenceRequest } from "../../src/engine/session.ts";
+import type { ServedModel } from "../../src/serve/served-model.ts";
+import { buildTokenizer } from "../../src/tokenizer/build.ts";
+import { StreamingDecoder } from "../../src/tokenizer/streaming-decoder.ts";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { StepSession } from "../engine/step-session.ts";
+
+/** The completion of a request, as the tokens that would be drawn one after another for as long as it may go on. */
+export type Script = (request: SequenceRequest) => Iterable<number>;
+
+/** A session that samples what the script says; each token has the log-probability −0.25, its successors one less each. */
+export class ScriptedSession extends StepSession {
+  constructor(script: Script, slots = 8) {
+    const scripts = new Map<SequenceRequest, Iterator<number>>();
+    const next = (request: SequenceRequest) => {
+      const iterator = scripts.get(request) ?? script(request)[Symbol.iterator]();
+      scripts.set(request, iterator);
+      const { done, value: token } = iterator.next();
+      if (done) throw new Error("the script is over before the completion");
+      const top = (_: unknown, rank: number) => ({ token: token + rank, logprob: -0.25 - rank });
+      return { token, logprob: -0.25, top: Array.from({ length: request.topLogprobs ?? 0 }, top) };
+    };
+    super({ next, slots });
+  }
+}
+
+/** The tokenizer of these tests: a character a token, with a chat template. */
+export const characters = buildTokenizer("characters");
+
+/** The tokens of a text and then the end-of-sequence token, for ever. */
+export function* says(text: string, tokenizer: Tokenizer = characters): Generator<number> {
+  yield* tokenizer.encode(text);
+  for (;;) yield tokenizer.eosTokenId!;
+}
+
+/** A model that says what the script says. */
+export function scriptedModel(session: SamplingSession, overrides: Partial<ServedModel> = {}): ServedModel {
+  return {
+    id: "scripted",
+    created: 1_700_000_000,
+    tokenizer: characters,
+    newDecoder: () => new StreamingDecoder(characters),
+    session,
+    vocabSize: characters.vocabSize,
+    maxContextTokens: 400,
+    stopTokenIds: [characters.eosTokenId!],
+    defaultMaxTokens: 100,
+    ...overrides,
+  };
+}
