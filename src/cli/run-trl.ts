@@ -9,6 +9,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
+import { formatHubReference, parseHubReference } from "../hub/reference.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { TrlConversion } from "../recipe/trl/conversion.ts";
 import { convertTrl, type TrlPlaces } from "../recipe/trl/convert.ts";
@@ -124,9 +125,10 @@ function requireComplete(path: string, { missing }: TrlConversion): void {
   if (missing.length > 0) throw new ConfigError(`${path} cannot be run: ${missing.join(" ")}`);
 }
 
-/** Where a file's names are looked for: on this machine, relative to the working directory, as TRL's scripts do. */
+/** Where a file's names are looked for: on this machine, relative to the working directory, as TRL's scripts do; else a
+ * model's on the Hub, from where the run takes it. */
 const PLACES: TrlPlaces = {
-  model: async (name) => (isDirectory(name) ? resolve(name) : undefined),
+  model: async (name, revision) => (isDirectory(name) ? resolve(name) : hubName(name, revision)),
   data: async (name) => {
     if (isDirectory(name)) {
       throw new ConfigError(`The data set ${name} is a directory; give the file in it with --data FILE.`);
@@ -135,6 +137,11 @@ const PLACES: TrlPlaces = {
   },
   output: (directory) => !isAbsolute(directory) || isDirectory(dirname(directory)),
 };
+
+function hubName(name: string, revision: string | undefined): string | undefined {
+  const reference = parseHubReference(name, "model");
+  return reference && formatHubReference({ name: reference.name, revision: revision ?? reference.revision });
+}
 
 function dataFile(path: string): string {
   if (isDirectory(path)) throw new ConfigError(`--data ${path} is a directory; name the file in it.`);
