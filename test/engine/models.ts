@@ -51,7 +51,7 @@ export const MODELS = {
     numKvHeads: 3,
     hiddenSize: 24,
   },
-  "scaled RoPE, biases everywhere": {
+  "scaled RoPE, biases everywhere, heads of 10": {
     ...BASE,
     architecture: "llama",
     tieWordEmbeddings: false,
@@ -59,6 +59,7 @@ export const MODELS = {
     attentionOutputBias: true,
     mlpBias: true,
     qkNorm: false,
+    headDim: 10,
     ropeScaling: {
       type: "llama3",
       factor: 4,

@@ -1,5 +1,5 @@
 /**
- * A key-value cache: for each layer the keys and values of B rows of M positions, [B, kv, M, D], in memory that
+ * A key-value cache: for each layer the keys and values of B rows of M positions, [B, kv, M, D′], in memory that
  * attention reads and extends in place. The batch may shrink to its first rows without moving anything.
  */
 
@@ -8,9 +8,15 @@ import type { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, Runtime } from "../../runtime/runtime.ts";
 import { allocateFloats } from "./weights.ts";
 
+/** D′: attention over a cache takes heads of 8, 16, 24 … numbers, so others are filled up with zeros, which change nothing. */
+export function cachedHeadWidth({ headDim }: ModelConfig): number {
+  return Math.ceil(headDim / 8) * 8;
+}
+
 export class KeyValueCache {
   readonly rows: number; // B
   readonly positions: number; // M
+  readonly #width: number; // D′
   readonly #runtime: Runtime;
   readonly #config: ModelConfig;
   /** Keys of layer 0, values of layer 0, keys of layer 1, … */
@@ -21,19 +27,20 @@ export class KeyValueCache {
     this.positions = positions;
     this.#runtime = runtime;
     this.#config = config;
-    const length = rows * config.numKvHeads * positions * config.headDim;
+    this.#width = cachedHeadWidth(config);
+    const length = rows * config.numKvHeads * positions * this.#width;
     this.#memory = Array.from({ length: 2 * config.numLayers }, () => allocateFloats(length));
   }
 
   /** Bytes of one row of M positions. */
   static rowBytes(config: ModelConfig, positions: number): number {
-    return 2 * config.numLayers * config.numKvHeads * positions * config.headDim * 4;
+    return 2 * config.numLayers * config.numKvHeads * positions * cachedHeadWidth(config) * 4;
   }
 
   /** The first `rows` rows, as what the sampling program reads and as what it writes: the same memory. `scope` holds
    * the handles. */
   bind(rows: number, scope: NativeScope): { feeds: Map<string, DeviceTensor>; fetches: Map<string, DeviceTensor> } {
-    const dims = [rows, this.#config.numKvHeads, this.positions, this.#config.headDim];
+    const dims = [rows, this.#config.numKvHeads, this.positions, this.#width];
     const feeds = new Map<string, DeviceTensor>();
     const fetches = new Map<string, DeviceTensor>();
     this.#memory.forEach((memory, i) => {
@@ -47,15 +54,13 @@ export class KeyValueCache {
 
   /** Copies the first `length` positions of a row of `source` to a row of this cache. */
   copyRow(row: number, source: KeyValueCache, sourceRow: number, length: number): void {
-    const { numKvHeads, headDim } = this.#config;
+    const { numKvHeads } = this.#config;
+    const width = this.#width;
     this.#memory.forEach((memory, i) => {
       const from = source.#memory[i]!;
       for (let head = 0; head < numKvHeads; head++) {
-        const start = (sourceRow * numKvHeads + head) * source.positions * headDim;
-        memory.set(
-          from.subarray(start, start + length * headDim),
-          (row * numKvHeads + head) * this.positions * headDim,
-        );
+        const start = (sourceRow * numKvHeads + head) * source.positions * width;
+        memory.set(from.subarray(start, start + length * width), (row * numKvHeads + head) * this.positions * width);
       }
     });
   }

@@ -80,13 +80,11 @@ export class LocalEngine implements Engine {
   ): Promise<SampledSequence[]> {
     return this.#inTurn(async () => {
       requireSampling(this.info, prompts, params);
-      this.#requireSampledHeads();
       return this.#sampler.sample(this.#weights, prompts, params, onProgress);
     });
   }
 
   openSession(): SamplingSession {
-    this.#requireSampledHeads();
     return new LocalSession({
       info: this.info,
       program: this.#sampling,
@@ -186,11 +184,6 @@ export class LocalEngine implements Engine {
       this.#forgetReference();
       this.#weights.dispose();
     });
-  }
-
-  #requireSampledHeads(): void {
-    if (this.#config.headDim % 8 === 0) return;
-    throw new EngineError(`This engine samples with heads of 8, 16, 24 … numbers, not ${this.#config.headDim}.`);
   }
 
   /** Native memory is shared and freed by hand, so one verb runs at a time, and none on an engine that is gone. */

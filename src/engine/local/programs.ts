@@ -24,6 +24,7 @@ import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type Attend, type DecoderTokens, decoderHidden, decoderLogits, parameterInputs } from "../../model/decoder.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { chunkedCompletions, wholeCompletions } from "./completion-loss.ts";
+import { cachedHeadWidth } from "./key-value-cache.ts";
 
 /** A graph and the tensors that are fetched from it, by name. */
 export interface ProgramGraph {
@@ -40,7 +41,7 @@ const ROTATED_HEAD_MULTIPLE = 16;
 /**
  * B sequences, T new positions each, a cache of M positions. Inputs: the parameters; `ids`, `positions` [B, T],
  * `cos`, `sin`, `lastPositions` [B], `totalLength`, `rows` [B] (which of the B·T positions to read the logits at), and
- * `keys.l`, `values.l` [B, kv, M, D] of each layer. Outputs: `logits` [B, V], `newKeys.l`, `newValues.l`.
+ * `keys.l`, `values.l` [B, kv, M, D′] of each layer. Outputs: `logits` [B, V], `newKeys.l`, `newValues.l`.
  */
 export function samplingGraph(config: ModelConfig): ProgramGraph {
   const graph = new Graph();
@@ -50,17 +51,21 @@ export function samplingGraph(config: ModelConfig): ProgramGraph {
   const totalLength = graph.input("totalLength", "int32", []);
   const rows = graph.input("rows", "int64", ["B"]);
   const tokens = tokenInputs(graph, config, ["B", "T"]);
-  const cacheShape = ["B", numKvHeads, "M", headDim];
+  const width = cachedHeadWidth(config); // D′
+  const cacheShape = ["B", numKvHeads, "M", width];
   const outputs: Record<string, Tensor> = {};
   const rotatesWhileAttending = headDim % ROTATED_HEAD_MULTIPLE === 0;
 
   const attend: Attend = (layer, q, k, v, rotate) => {
-    const sequences = (x: Tensor) => reshape(x, ["B", "T", x.shape[1]!]);
+    const sequences = (x: Tensor, heads: number) => {
+      const filled = fillHeads(reshape(x, [x.shape[0]!, heads, headDim]), width);
+      return reshape(filled, ["B", "T", heads * width]);
+    };
     const rotated = rotatesWhileAttending ? (x: Tensor) => x : rotate;
     const operands = {
-      q: sequences(rotated(q)),
-      k: sequences(rotated(k)),
-      v: sequences(v),
+      q: sequences(rotated(q), numHeads),
+      k: sequences(rotated(k), numKvHeads),
+      v: sequences(v, numKvHeads),
       pastKeys: graph.input(`keys.${layer}`, "float32", cacheShape),
       pastValues: graph.input(`values.${layer}`, "float32", cacheShape),
       lastPositions,
@@ -70,10 +75,18 @@ export function samplingGraph(config: ModelConfig): ProgramGraph {
     const attended = cachedAttention(operands, { numHeads, numKvHeads, scale: headDim ** -0.5 });
     outputs[`newKeys.${layer}`] = attended.keys;
     outputs[`newValues.${layer}`] = attended.values;
-    return reshape(attended.output, q.shape);
+    const heads = reshape(attended.output, [q.shape[0]!, numHeads, width]);
+    return reshape(split(heads, 2, width === headDim ? [headDim] : [headDim, width - headDim])[0]!, q.shape);
   };
   const hidden = decoderHidden(config, parameters, tokens, attend);
   return { graph, outputs: { logits: decoderLogits(config, parameters, gatherRows(hidden, rows)), ...outputs } };
+}
+
+/** Heads x [N, heads, D] with zeros up to `width` numbers. */
+function fillHeads(x: Tensor, width: number): Tensor {
+  const [n, heads, headDim] = x.shape as [Dim, number, number];
+  if (headDim === width) return x;
+  return concat([x, expand(x.graph.scalar(0), [n, heads, width - headDim])], 2);
 }
 
 const PROMPT_TOKENS: Dim = "P*R";
