@@ -6,6 +6,9 @@
 
 import type { Engine } from "../src/engine/engine.ts";
 import { createLocalEngine } from "../src/engine/local/create.ts";
+import { AhaError } from "../src/errors.ts";
+import { ALL_LORA_TARGETS, type LoraConfig } from "../src/model/lora.ts";
+import { QUANTIZATIONS, type Quantization } from "../src/model/quantization.ts";
 import { Random } from "../src/random.ts";
 import { createReward } from "../src/rewards/registry.ts";
 import type { Reward } from "../src/rewards/reward.ts";
@@ -23,7 +26,12 @@ type Split = Record<Verb, number>;
 export async function benchGrpo(options: BenchOptions): Promise<Record<string, unknown>> {
   const { prompts, group, tokens, beta, steps, threads, seed } = options;
   const split: Split = { sampling: 0, reference: 0, forward_backward: 0, optimizer: 0 };
-  const engine = await createLocalEngine(options.model, { threads });
+  const engine = await createLocalEngine(options.model, {
+    threads,
+    microBatchTokens: options["micro-batch"],
+    lora: options.lora > 0 ? adapterOf(options.lora) : undefined,
+    quantization: quantizationOf(options.quantization),
+  });
   const config = grpoConfigSchema.parse({
     iterations: steps + 1,
     rewards: [{ name: "format" }],
@@ -74,6 +82,18 @@ export async function benchGrpo(options: BenchOptions): Promise<Record<string, u
     tokens_per_s: (prompts * group * tokens) / total,
     peak_memory_mib: peakMemoryMiB(),
   };
+}
+
+/** As `peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")`. */
+function adapterOf(rank: number): LoraConfig {
+  return { rank, alpha: 2 * rank, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+}
+
+function quantizationOf(name: string): Quantization | undefined {
+  if (name === "") return undefined;
+  const found = QUANTIZATIONS.find((known) => known === name);
+  if (!found) throw new AhaError(`--quantization takes ${QUANTIZATIONS.join(", ")}, not ${name}`);
+  return found;
 }
 
 /** Keeps the advantages of a random model from being zero, as the peer's second reward does. */

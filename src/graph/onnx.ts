@@ -25,7 +25,13 @@ const OPSET_VERSION = 21;
 const MICROSOFT = "com.microsoft";
 
 /** TensorProto.DataType of each dtype. */
-export const ONNX_DTYPE: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+export const ONNX_DTYPE: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+};
 
 export type Attribute = number | bigint | string | readonly number[] | Subgraph;
 

@@ -9,7 +9,8 @@ import { GraphError } from "../errors.ts";
 import { type Shape, showShape } from "./dim.ts";
 import type { Emitter } from "./onnx.ts";
 
-export type DType = "float32" | "int64" | "int32" | "bool";
+/** uint8 is for packed weights, which are only ever inputs; bool stays inside of graphs. */
+export type DType = "float32" | "int64" | "int32" | "uint8" | "bool";
 
 export interface TensorType {
   readonly dtype: DType;

@@ -16,18 +16,10 @@ import { matmul } from "../graph/ops/matmul.ts";
 import { rmsNorm } from "../graph/ops/normalize.ts";
 import { reshape } from "../graph/ops/shape.ts";
 import { swiglu } from "../graph/ops/swiglu.ts";
-import type { Graph, Tensor } from "../graph/tensor.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { DecoderParameters } from "./decoder-parameters.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { parameterSpecs } from "./parameters.ts";
 import { rotaryFrequencies } from "./rope.ts";
-
-/** The model's parameters as graph inputs, by name. */
-export type DecoderParameters = ReadonlyMap<string, Tensor>;
-
-/** Declares every parameter of the model as an input of the graph. */
-export function parameterInputs(graph: Graph, config: ModelConfig): DecoderParameters {
-  return new Map(parameterSpecs(config).map(({ name, shape }) => [name, graph.input(name, "float32", shape)]));
-}
 
 /** Where the tokens are: N tokens, each with its position in its own sequence. */
 export interface DecoderTokens {
@@ -50,14 +42,10 @@ export function decoderHidden(
   tokens: DecoderTokens,
   attend: Attend,
 ): Tensor {
-  const parameter = (name: string) => parameters.get(name)!;
-  const norm = (x: Tensor, name: string) => rmsNorm(x, parameter(name), config.rmsNormEpsilon);
-  const linear = (x: Tensor, name: string) => {
-    const bias = parameters.get(`${name}Bias`);
-    return matmul(x, parameter(name), { transposeB: true, ...(bias && { bias }) });
-  };
+  const { linear } = parameters;
+  const norm = (x: Tensor, name: string) => rmsNorm(x, parameters.get(name), config.rmsNormEpsilon);
 
-  let x = gatherRows(parameter("embed"), tokens.ids); // [N, H]
+  let x = gatherRows(parameters.get("embed"), tokens.ids); // [N, H]
   for (let layer = 0; layer < config.numLayers; layer++) {
     const at = `layers.${layer}`;
     const normed = norm(x, `${at}.attnNorm`);
@@ -79,7 +67,7 @@ export function decoderHidden(
 
 /** Next-token logits [N, V] of hidden states [N, H]. */
 export function decoderLogits(config: ModelConfig, parameters: DecoderParameters, hidden: Tensor): Tensor {
-  return matmul(hidden, parameters.get(config.tieWordEmbeddings ? "embed" : "head")!, { transposeB: true });
+  return matmul(hidden, parameters.get(config.tieWordEmbeddings ? "embed" : "head"), { transposeB: true });
 }
 
 /** Applies `transform` to x [N, heads·D] as [N, heads, D]. */

@@ -13,7 +13,7 @@ import type { DType, Graph, Tensor, TensorType } from "../graph/tensor.ts";
 import { NativeScope } from "./native-scope.ts";
 import { OrtApi, type Pointer } from "./ort-api.ts";
 
-export type TensorData = Float32Array | BigInt64Array | Int32Array;
+export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint8Array;
 
 /** Of what it reports as an error ONNX Runtime also gives a status, which becomes a RuntimeFailure: not said twice. */
 const LOG_FATAL_ONLY = 4;
@@ -21,7 +21,13 @@ const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
 
 /** The array that holds elements of a dtype; bool tensors stay inside of graphs. */
-const ARRAY_OF = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: undefined } as const;
+const ARRAY_OF = {
+  float32: Float32Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  bool: undefined,
+} as const;
 
 /** Zeroed memory for `length` elements, always outside V8's heap, so that its address never changes. */
 export function allocate(dtype: DType, length: number): TensorData {
@@ -33,6 +39,8 @@ export function allocate(dtype: DType, length: number): TensorData {
       return new Int32Array(bytes(4), 0, length);
     case "int64":
       return new BigInt64Array(bytes(8), 0, length);
+    case "uint8":
+      return new Uint8Array(bytes(1), 0, length);
     case "bool":
       throw new GraphError("a bool tensor cannot cross the runtime: cast it in the graph");
   }

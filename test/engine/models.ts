@@ -5,11 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { LocalEngine, type LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
-import { allocateFloats } from "../../src/engine/local/weights.ts";
+import { allocateFloats, allocateNf4, type ModelValues } from "../../src/engine/local/weights.ts";
 import { saveModel } from "../../src/model/checkpoint.ts";
+import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
+import { initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
-import type { ParameterValues } from "../../src/model/parameters.ts";
+import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
+import { isQuantized, quantizeNf4 } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 
@@ -104,12 +107,46 @@ export async function writeModel(config: ModelConfig, values = modelValues(confi
   return directory;
 }
 
+/** An adapter that changes something: B is not zero. */
+export function adapterValues(config: ModelConfig, lora: LoraConfig, seed = 1): ParameterValues {
+  const values = initializeAdapter(config, lora, { seed, allocate: allocateFloats });
+  const random = new Random(seed, "adapter");
+  for (const [name, weights] of values) {
+    if (name.endsWith("loraB")) for (let i = 0; i < weights.length; i++) weights[i] = 0.2 * random.normal();
+  }
+  return values;
+}
+
+/** The values in the form in which they are to be held. */
+export function inForm(config: ModelConfig, values: ParameterValues, { quantization }: WeightForm): ModelValues {
+  const dense: ParameterValues = new Map();
+  const packed = new Map<string, ReturnType<typeof allocateNf4>>();
+  for (const spec of parameterSpecs(config)) {
+    const own = values.get(spec.name)!;
+    if (quantization && isQuantized(spec)) {
+      const target = allocateNf4(own.length);
+      quantizeNf4(own, target);
+      packed.set(spec.name, target);
+    } else dense.set(spec.name, own);
+  }
+  return { dense, packed };
+}
+
 /** An engine on a model that need not be of an architecture that has a file format. */
 export function openEngine(
   config: ModelConfig,
   values: ParameterValues = modelValues(config),
   limits: Partial<LocalEngineLimits> = {},
+  form: WeightForm = {},
+  adapter: ParameterValues | undefined = form.lora && adapterValues(config, form.lora),
 ): LocalEngine {
   const defaults = { maxSlots: 64, cacheBytes: 2 ** 28, microBatchTokens: 2048 };
-  return new LocalEngine(Runtime.open(2), config, values, { ...defaults, ...limits });
+  const model = {
+    config,
+    form,
+    values: { model: inForm(config, values, form), adapter },
+    directory: "/somewhere/base",
+    dropoutSeed: 7,
+  };
+  return new LocalEngine(Runtime.open(2), model, { ...defaults, ...limits });
 }

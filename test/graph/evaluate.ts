@@ -1,6 +1,6 @@
 /** Runs small graphs on arrays: what the tests of operations share. */
 
-import type { Graph, Tensor } from "../../src/graph/tensor.ts";
+import type { DType, Graph, Tensor } from "../../src/graph/tensor.ts";
 import { type DeviceTensor, Runtime } from "../../src/runtime/runtime.ts";
 import type { NumberArray } from "./arrays.ts";
 
@@ -8,7 +8,7 @@ import type { NumberArray } from "./arrays.ts";
 export const runtime = Runtime.open(1);
 
 /** A tensor with these values. */
-export function feed({ dims, values }: NumberArray, dtype: "float32" | "int64" | "int32" = "float32"): DeviceTensor {
+export function feed({ dims, values }: NumberArray, dtype: Exclude<DType, "bool"> = "float32"): DeviceTensor {
   const tensor = runtime.zeros(dtype, dims);
   values.forEach((value, i) => {
     tensor.data[i] = dtype === "int64" ? BigInt(value) : value;

@@ -1,16 +1,31 @@
-/** Opens the embedded engine on a checkpoint. */
+/** Opens the embedded engine on a checkpoint, with an adapter or packed weights where asked for. */
 
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import { EngineError } from "../../errors.ts";
-import { loadModel } from "../../model/checkpoint.ts";
+import { checkTiedHead, openCheckpoint } from "../../model/checkpoint.ts";
+import type { WeightForm } from "../../model/decoder-parameters.ts";
+import { initializeAdapter, type LoraConfig } from "../../model/lora.ts";
+import type { ModelConfig } from "../../model/model-config.ts";
+import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
+import { loadPeftAdapter } from "../../model/peft-adapter.ts";
+import { isQuantized, type Nf4Values, type Quantization, quantizeNf4 } from "../../model/quantization.ts";
 import { Runtime } from "../../runtime/runtime.ts";
 import type { Engine } from "../engine.ts";
 import { LocalEngine, type LocalEngineLimits } from "./local-engine.ts";
-import { allocateFloats } from "./weights.ts";
+import { allocateFloats, allocateNf4, type ModelValues } from "./weights.ts";
 
 export interface LocalEngineOptions extends Partial<LocalEngineLimits> {
   /** Threads to compute with; by default one per processor, at most 8. */
   readonly threads?: number;
+  /** Train a new adapter of this form; the model's own weights are frozen. */
+  readonly lora?: LoraConfig | undefined;
+  /** Directory of an adapter in PEFT's format: it is applied, and what training trains. */
+  readonly adapter?: string | undefined;
+  /** Hold the projections of the layers packed; they cannot be trained then. */
+  readonly quantization?: Quantization | undefined;
+  /** Root of an adapter's random numbers: its first values and its dropout; 0 by default. */
+  readonly adapterSeed?: number;
 }
 
 /** More threads than any machine has cores: a slip of the keyboard, that would end the process for want of memory. */
@@ -22,10 +37,18 @@ const DEFAULT_LIMITS = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2
  * An engine on this machine's CPU for a model in the Hugging Face layout. All engines of a process share one pool of
  * threads, so they are opened with the same number of them.
  *
- * @throws CheckpointError for a directory that is no model; EngineError for an option that cannot be.
+ * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it; EngineError for an option
+ * that cannot be, and for two adapters.
  */
 export async function createLocalEngine(modelDirectory: string, options: LocalEngineOptions = {}): Promise<Engine> {
-  const { threads = Math.min(8, availableParallelism()), ...limits } = options;
+  const {
+    threads = Math.min(8, availableParallelism()),
+    lora,
+    adapter,
+    quantization,
+    adapterSeed,
+    ...limits
+  } = options;
   const { logitChunkTokens: chunk } = limits;
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     throw new EngineError(`Expected a whole number of threads from 1 to ${MAX_THREADS}, not ${threads}.`);
@@ -33,6 +56,56 @@ export async function createLocalEngine(modelDirectory: string, options: LocalEn
   if (chunk !== undefined && !(Number.isSafeInteger(chunk) && chunk >= 1)) {
     throw new EngineError(`Expected a whole number of at least 1 for logitChunkTokens, not ${chunk}.`);
   }
-  const { config, values } = await loadModel(modelDirectory, { allocate: allocateFloats });
-  return new LocalEngine(Runtime.open(threads), config, values, { ...DEFAULT_LIMITS, ...limits });
+  if (lora && adapter !== undefined) {
+    throw new EngineError(`Give either a new adapter (lora) or the one in ${adapter}, not both.`);
+  }
+  const checkpoint = await openCheckpoint(modelDirectory);
+  const { config } = checkpoint;
+  try {
+    // Before the weights: an adapter that does not fit is told at once.
+    const trained = await openAdapter(config, options);
+    const form: WeightForm = { lora: trained?.lora, quantization };
+    const values = { model: await readWeights(checkpoint, form), adapter: trained?.values };
+    const directory = resolve(modelDirectory);
+    const model = { config, form, values, directory, dropoutSeed: adapterSeed ?? 0 };
+    return new LocalEngine(Runtime.open(threads), model, { ...DEFAULT_LIMITS, ...limits });
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function openAdapter(
+  config: ModelConfig,
+  { lora, adapter, adapterSeed: seed = 0 }: LocalEngineOptions,
+): Promise<{ readonly lora: LoraConfig; readonly values: ParameterValues } | undefined> {
+  const allocate = allocateFloats;
+  if (adapter !== undefined) return loadPeftAdapter(adapter, config, { allocate });
+  return lora && { lora, values: initializeAdapter(config, lora, { seed, allocate }) };
+}
+
+/** The checkpoint's weights in the form in which they are held; what is packed passes through one matrix's memory. */
+async function readWeights(
+  checkpoint: Awaited<ReturnType<typeof openCheckpoint>>,
+  { quantization }: WeightForm,
+): Promise<ModelValues> {
+  const { config, fileOf } = checkpoint;
+  const specs = parameterSpecs(config);
+  const isPacked = (spec: (typeof specs)[number]) => quantization !== undefined && isQuantized(spec);
+  const largest = Math.max(0, ...specs.filter(isPacked).map(({ shape }) => elementCount(shape)));
+  const matrix = new Float32Array(largest);
+  const dense: ParameterValues = new Map();
+  const packed = new Map<string, Nf4Values>();
+  for (const spec of specs) {
+    const { name, shape, checkpointName } = spec;
+    const elements = elementCount(shape);
+    const target = isPacked(spec) ? matrix.subarray(0, elements) : allocateFloats(elements);
+    await fileOf.get(checkpointName)!.readInto(checkpointName, target);
+    if (isPacked(spec)) {
+      const values = allocateNf4(elements);
+      quantizeNf4(target, values);
+      packed.set(name, values);
+    } else dense.set(name, target);
+  }
+  await checkTiedHead(checkpoint);
+  return { dense, packed };
 }

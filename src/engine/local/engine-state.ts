@@ -7,8 +7,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
 import { parseJson, readTextFile, writeWhole } from "../../files.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
-import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
+import { elementCount, type ParameterSpec, type ParameterValues } from "../../model/parameters.ts";
 import { SafetensorsFile, writeSafetensors } from "../../model/safetensors.ts";
 
 const TENSORS_FILE = "engine.safetensors";
@@ -23,26 +22,34 @@ const stateSchema = z.strictObject({
     .tuple([z.literal("weights")])
     .rest(z.enum(["firstMoments", "secondMoments", "reference"]))
     .refine((sets) => new Set(sets).size === sets.length, "a set of tensors is listed twice"),
+  /** The reference is the base with the adapter off, and no set of tensors. */
+  referenceOff: z.boolean().default(false),
 });
 
-/** A set of tensors, one for each parameter of the model. */
+/** A set of tensors, one for each parameter that is trained: the model's, or an adapter's alone. */
 export type SetName = "weights" | "firstMoments" | "secondMoments" | "reference";
 
 /** What is saved: sets of values by parameter name; a set that is absent was never made. */
 export interface EngineState {
   readonly optimizerSteps: number;
+  /** The reference is the base with the adapter off: nothing to save. */
+  readonly referenceOff: boolean;
   readonly sets: Partial<Record<SetName, ParameterValues>>;
 }
 
 /** Writes the state into an existing directory. */
-export async function saveEngineState(directory: string, config: ModelConfig, state: EngineState): Promise<void> {
-  const specs = parameterSpecs(config);
+export async function saveEngineState(
+  directory: string,
+  specs: readonly ParameterSpec[],
+  state: EngineState,
+): Promise<void> {
   const sets = Object.keys(state.sets) as SetName[];
   const tensors = sets.flatMap((set) =>
     specs.map(({ name, shape }) => ({ name: `${set}/${name}`, shape, data: state.sets[set]!.get(name)! })),
   );
   await writeSafetensors(join(directory, TENSORS_FILE), tensors);
-  const description = { format: FORMAT, optimizerSteps: state.optimizerSteps, sets };
+  const { optimizerSteps, referenceOff } = state;
+  const description = { format: FORMAT, optimizerSteps, sets, ...(referenceOff && { referenceOff }) };
   await writeWhole(join(directory, STATE_FILE), `${JSON.stringify(description, null, 2)}\n`);
 }
 
@@ -52,17 +59,16 @@ export async function saveEngineState(directory: string, config: ModelConfig, st
  */
 export async function loadEngineState(
   directory: string,
-  config: ModelConfig,
+  specs: readonly ParameterSpec[],
   target: (set: SetName) => ParameterValues,
-): Promise<{ optimizerSteps: number; sets: readonly SetName[] }> {
+): Promise<{ optimizerSteps: number; referenceOff: boolean; sets: readonly SetName[] }> {
   const path = join(directory, STATE_FILE);
   const text = await readTextFile(path, { maxBytes: 1 << 20, error: CheckpointError });
   const parsed = stateSchema.safeParse(parseJson(text, path, CheckpointError));
   if (!parsed.success) throw new CheckpointError(`${path} is not an engine state: ${z.prettifyError(parsed.error)}`);
-  const { sets, optimizerSteps } = parsed.data;
+  const { sets, optimizerSteps, referenceOff } = parsed.data;
   const file = await SafetensorsFile.open(join(directory, TENSORS_FILE));
   try {
-    const specs = parameterSpecs(config);
     for (const set of sets) for (const { name, shape } of specs) requireShape(file, `${set}/${name}`, shape);
     for (const set of sets) {
       const values = target(set);
@@ -71,7 +77,7 @@ export async function loadEngineState(
   } finally {
     await file.close();
   }
-  return { optimizerSteps, sets };
+  return { optimizerSteps, referenceOff, sets };
 }
 
 function requireShape(file: SafetensorsFile, name: string, shape: readonly number[]): void {

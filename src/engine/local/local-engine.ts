@@ -7,9 +7,11 @@
 import { CheckpointError, EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { saveModel } from "../../model/checkpoint.ts";
+import { trainedSpecs, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { SaveDtype } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
+import { savePeftAdapter } from "../../model/peft-adapter.ts";
 import { adamWStep, globalNorm } from "../../optim/adamw.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type {
@@ -31,20 +33,33 @@ import type { SamplingSession } from "../session.ts";
 import { Turns } from "../turns.ts";
 import { loadEngineState, type SetName, saveEngineState } from "./engine-state.ts";
 import { LocalSession } from "./local-session.ts";
+import { Policy, type PolicyValues } from "./policy.ts";
 import { requireAdam, requireData, requireLoss, requireSampling, requireTemperature } from "./requests.ts";
 import { Sampler, type SamplerLimits } from "./sampler.ts";
 import { SamplingProgram } from "./sampling-program.ts";
 import { type SequenceLimits, SequenceRunner } from "./sequence-runner.ts";
-import { OptimizerState, Weights } from "./weights.ts";
+import { type DenseWeights, OptimizerState } from "./weights.ts";
 
 /** How much memory sampling, scoring and training take. */
 export interface LocalEngineLimits extends SamplerLimits, SequenceLimits {}
 
+/** What an engine is made of: a model in the form in which its weights are held. */
+export interface LocalModel {
+  readonly config: ModelConfig;
+  readonly form: WeightForm;
+  /** Become the engine's own. */
+  readonly values: PolicyValues;
+  /** Where the model came from: what a saved adapter names as its base. */
+  readonly directory: string;
+  /** Root of the random numbers of an adapter's dropout. */
+  readonly dropoutSeed: number;
+}
+
 export class LocalEngine implements Engine {
   readonly info: EngineInfo;
   readonly #runtime: Runtime;
-  readonly #config: ModelConfig;
-  readonly #weights: Weights;
+  readonly #model: Omit<LocalModel, "values">;
+  readonly #policy: Policy;
   readonly #limits: LocalEngineLimits;
   readonly #sampling: SamplingProgram;
   readonly #sampler: Sampler;
@@ -52,24 +67,26 @@ export class LocalEngine implements Engine {
   readonly #turns = new Turns();
   #disposed = false;
   #optimizer: OptimizerState | undefined;
-  #reference: Weights | undefined;
 
-  /** `values` must come from `allocateFloats`; they become the engine's own. */
-  constructor(runtime: Runtime, config: ModelConfig, values: ParameterValues, limits: LocalEngineLimits) {
+  constructor(runtime: Runtime, { values, ...model }: LocalModel, limits: LocalEngineLimits) {
+    const { config, form } = model;
     this.#runtime = runtime;
-    this.#config = config;
-    this.#weights = new Weights(runtime, config, values);
+    this.#model = model;
+    this.#policy = new Policy(runtime, config, form, values);
     this.#limits = limits;
-    this.#sampling = new SamplingProgram(runtime, config);
+    this.#sampling = new SamplingProgram(runtime, config, form);
     this.#sampler = new Sampler(this.#sampling, limits);
-    this.#sequences = new SequenceRunner(runtime, config, limits);
+    this.#sequences = new SequenceRunner(runtime, config, form, limits);
+    const threads = `${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"}`;
+    const adapter = form.lora ? [`LoRA of rank ${form.lora.rank}`] : [];
+    const specs = [...parameterSpecs(config), ...(form.lora ? trainedSpecs(config, form) : [])];
     this.info = {
-      name: `local (cpu, ${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"})`,
+      name: `local (${["cpu", threads, ...(form.quantization ? [form.quantization] : []), ...adapter].join(", ")})`,
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
-      parameterCount: parameterSpecs(config).reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      losses: this.#policy.trained ? (["cross_entropy", "grpo"] satisfies LossSpec["name"][]) : [],
       eosTokenIds: config.eosTokenIds,
-      losses: ["cross_entropy", "grpo"] satisfies LossSpec["name"][],
     };
   }
 
@@ -80,7 +97,7 @@ export class LocalEngine implements Engine {
   ): Promise<SampledSequence[]> {
     return this.#inTurn(async () => {
       requireSampling(this.info, prompts, params);
-      return this.#sampler.sample(this.#weights, prompts, params, onProgress);
+      return this.#sampler.sample(this.#policy.current, prompts, params, onProgress);
     });
   }
 
@@ -88,7 +105,7 @@ export class LocalEngine implements Engine {
     return new LocalSession({
       info: this.info,
       program: this.#sampling,
-      weights: () => this.#weights,
+      weights: () => this.#policy.current,
       limits: this.#limits,
       inTurn: (work) => this.#inTurn(work),
       contended: () => this.#turns.contended,
@@ -99,7 +116,7 @@ export class LocalEngine implements Engine {
     return this.#inTurn(async () => {
       requireTemperature(options.temperature);
       requireData(this.info, data);
-      const weights = options.policy === "policy" ? this.#weights : this.#reference;
+      const weights = options.policy === "policy" ? this.#policy.current : this.#policy.reference;
       if (!weights) throw new EngineError("The reference policy was not frozen yet: call freezeReference first.");
       return this.#sequences.score(weights, data, options.temperature);
     });
@@ -109,7 +126,7 @@ export class LocalEngine implements Engine {
     return this.#inTurn(async () => {
       requireLoss(this.info, loss);
       requireData(this.info, data);
-      return this.#sequences.train(this.#weights, this.#optimizerState(), data, loss);
+      return this.#sequences.train(this.#policy.current, this.#optimizerState(), data, loss, this.#model.dropoutSeed);
     });
   }
 
@@ -119,6 +136,7 @@ export class LocalEngine implements Engine {
       const state = this.#optimizerState();
       if (!state.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
       state.hasGradient = false;
+      state.dataCount = 0;
       const gradNorm = globalNorm(state.parameters);
       if (!Number.isFinite(gradNorm)) return { gradNorm, applied: false };
       state.steps++;
@@ -134,43 +152,49 @@ export class LocalEngine implements Engine {
 
   freezeReference(): Promise<void> {
     return this.#inTurn(async () => {
-      this.#forgetReference();
-      this.#reference = this.#weights.copy(this.#runtime, this.#config);
+      this.#policy.freeze();
     });
   }
 
   saveState(directory: string): Promise<void> {
-    return this.#inTurn(() =>
-      saveEngineState(directory, this.#config, {
+    return this.#inTurn(() => {
+      const { savedReference: reference } = this.#policy;
+      return saveEngineState(directory, this.#trainedSpecs(), {
         optimizerSteps: this.#optimizer?.steps ?? 0,
+        referenceOff: reference === "off",
         sets: {
-          weights: this.#weights.all(),
+          weights: this.#trained().all(),
           ...(this.#optimizer && {
             firstMoments: this.#optimizer.firstMoments,
             secondMoments: this.#optimizer.secondMoments,
           }),
-          ...(this.#reference && { reference: this.#reference.all() }),
+          ...(reference instanceof Map && { reference }),
         },
-      }),
-    );
+      });
+    });
   }
 
   loadState(directory: string): Promise<void> {
     return this.#inTurn(async () => {
-      const { optimizerSteps } = await loadEngineState(directory, this.#config, (set) => this.#emptySet(set));
+      const specs = this.#trainedSpecs();
+      const { optimizerSteps, referenceOff } = await loadEngineState(directory, specs, (set) => this.#emptySet(set));
       if (optimizerSteps > 0) this.#optimizerState().steps = optimizerSteps;
+      if (referenceOff) this.#policy.referenceOff();
     });
   }
 
   saveWeights(directory: string, options: { readonly dtype?: SaveDtype } = {}): Promise<void> {
     return this.#inTurn(async () => {
-      for (const [name, values] of this.#weights.all()) {
-        if (values.every(Number.isFinite)) continue;
+      const { config, form, directory: base } = this.#model;
+      const values = this.#trained().all();
+      for (const [name, numbers] of values) {
+        if (numbers.every(Number.isFinite)) continue;
         throw new CheckpointError(
           `Cannot save: ${name} has values that are not finite. The policy has diverged; use an earlier checkpoint.`,
         );
       }
-      await saveModel(directory, this.#config, this.#weights.all(), options);
+      if (form.lora) await savePeftAdapter(directory, config, form.lora, values, base);
+      else await saveModel(directory, config, values, options);
     });
   }
 
@@ -181,8 +205,7 @@ export class LocalEngine implements Engine {
       this.#sampling.dispose();
       this.#sequences.dispose();
       this.#forgetOptimizer();
-      this.#forgetReference();
-      this.#weights.dispose();
+      this.#policy.dispose();
     });
   }
 
@@ -199,23 +222,29 @@ export class LocalEngine implements Engine {
     switch (set) {
       case "weights":
         this.#forgetOptimizer();
-        this.#forgetReference();
-        return this.#weights.all();
+        this.#policy.forgetReference();
+        return this.#trained().all();
       case "firstMoments":
         return this.#optimizerState().firstMoments;
       case "secondMoments":
         return this.#optimizerState().secondMoments;
       case "reference":
-        this.#reference = this.#weights.copy(this.#runtime, this.#config);
-        return this.#reference.all();
+        return this.#policy.emptyReference();
       default:
         return set satisfies never;
     }
   }
 
-  #forgetReference(): void {
-    this.#reference?.dispose();
-    this.#reference = undefined;
+  /** What is trained. Throws EngineError where nothing can be. */
+  #trained(): DenseWeights {
+    if (this.#policy.trained) return this.#policy.trained;
+    throw new EngineError(
+      `Weights packed as ${this.#model.form.quantization} cannot be trained or saved: train an adapter (lora) on them.`,
+    );
+  }
+
+  #trainedSpecs() {
+    return trainedSpecs(this.#model.config, this.#model.form);
   }
 
   /** Drops moments, step count and gradient. */
@@ -225,7 +254,7 @@ export class LocalEngine implements Engine {
   }
 
   #optimizerState(): OptimizerState {
-    this.#optimizer ??= new OptimizerState(this.#runtime, this.#weights);
+    this.#optimizer ??= new OptimizerState(this.#runtime, this.#trained());
     return this.#optimizer;
   }
 }

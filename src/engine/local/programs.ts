@@ -21,7 +21,8 @@ import { concat, split } from "../../graph/ops/join.ts";
 import { reshape, transpose } from "../../graph/ops/shape.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import { type Attend, type DecoderTokens, decoderHidden, decoderLogits, parameterInputs } from "../../model/decoder.ts";
+import { type Attend, type DecoderTokens, decoderHidden, decoderLogits } from "../../model/decoder.ts";
+import { parameterInputs, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { chunkedCompletions, wholeCompletions } from "./completion-loss.ts";
 import { cachedHeadWidth } from "./key-value-cache.ts";
@@ -43,10 +44,10 @@ const ROTATED_HEAD_MULTIPLE = 16;
  * `cos`, `sin`, `lastPositions` [B], `totalLength`, `rows` [B] (which of the B·T positions to read the logits at), and
  * `keys.l`, `values.l` [B, kv, M, D′] of each layer. Outputs: `logits` [B, V], `newKeys.l`, `newValues.l`.
  */
-export function samplingGraph(config: ModelConfig): ProgramGraph {
+export function samplingGraph(config: ModelConfig, form: WeightForm = {}): ProgramGraph {
   const graph = new Graph();
   const { numHeads, numKvHeads, headDim } = config;
-  const parameters = parameterInputs(graph, config);
+  const parameters = parameterInputs(graph, config, form);
   const lastPositions = graph.input("lastPositions", "int32", ["B"]);
   const totalLength = graph.input("totalLength", "int32", []);
   const rows = graph.input("rows", "int64", ["B"]);
@@ -91,23 +92,28 @@ function fillHeads(x: Tensor, width: number): Tensor {
 
 const PROMPT_TOKENS: Dim = "P*R";
 const COMPLETION_TOKENS: Dim = "C*S";
+const TOKENS: Dim = "C*S+P*R";
 
 /**
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
  * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, and per token those of `completion-loss.ts`, which
- * has the logits whole or in chunks. Outputs: `logprobs` and `entropies` per token; with a loss also `loss` and each
- * parameter's gradient.
+ * has the logits whole or in chunks. Outputs: `logprobs` and `entropies` per token; with a loss also `loss` and the
+ * gradient of each parameter that is trained.
  */
-export function sequenceGraph(config: ModelConfig, loss: LossSpec | null, { chunked = false } = {}): ProgramGraph {
+export function sequenceGraph(
+  config: ModelConfig,
+  loss: LossSpec | null,
+  { chunked = false, form = {} }: { readonly chunked?: boolean; readonly form?: WeightForm } = {},
+): ProgramGraph {
   const graph = new Graph();
-  const parameters = parameterInputs(graph, config);
+  const parameters = parameterInputs(graph, config, form, loss ? { tokens: TOKENS } : undefined);
   const promptBias = graph.input("promptBias", "float32", ["R", "P"]);
   const promptCausal = graph.input("promptCausal", "float32", ["P", "P"]);
   const completionCausal = graph.input("completionCausal", "float32", ["C", "C"]);
   const promptOf = graph.input("promptOf", "int64", ["S"]);
   const membership = graph.input("membership", "float32", ["S", "R"]);
-  const tokens = tokenInputs(graph, config, ["C*S+P*R"]);
+  const tokens = tokenInputs(graph, config, [TOKENS]);
 
   const attend = sharedPromptAttention(config, {
     promptBias,
@@ -124,11 +130,11 @@ export function sequenceGraph(config: ModelConfig, loss: LossSpec | null, { chun
     // (h / temperature)·Wᵀ, because the hidden states are the smaller operand.
     logitsOf: (rows) => decoderLogits(config, parameters, multiply(rows, inverseTemperature)),
     loss,
-    trained: [...parameters.values()],
+    trained: [...parameters.trained.values()],
   });
   const outputs: Record<string, Tensor> = { logprobs, entropies };
   if (total) outputs.loss = total;
-  [...parameters.keys()].forEach((name, i) => {
+  [...parameters.trained.keys()].forEach((name, i) => {
     if (gradients[i]) outputs[gradientName(name)] = gradients[i];
   });
   return { graph, outputs };

@@ -4,6 +4,7 @@
  */
 
 import { rotaryTables } from "../../model/decoder.ts";
+import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../runtime/runtime.ts";
@@ -27,10 +28,10 @@ export class SamplingProgram {
   readonly config: ModelConfig;
   readonly #program: Program;
 
-  constructor(runtime: Runtime, config: ModelConfig) {
+  constructor(runtime: Runtime, config: ModelConfig, form: WeightForm) {
     this.runtime = runtime;
     this.config = config;
-    const { graph, outputs } = samplingGraph(config);
+    const { graph, outputs } = samplingGraph(config, form);
     this.#program = runtime.compile(graph, outputs);
   }
 

@@ -6,11 +6,13 @@
 import { EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { rotaryTables } from "../../model/decoder.ts";
+import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, Program, Runtime } from "../../runtime/runtime.ts";
 import type { Datum, ForwardBackwardResult, ForwardResult, ScoreDatum } from "../engine.ts";
 import { type LossColumn, lossColumns } from "./completion-loss.ts";
+import { type DropoutMoment, dropoutWords } from "./dropout-words.ts";
 import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
 import { gradientName, sequenceGraph } from "./programs.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
@@ -40,6 +42,8 @@ interface SequenceJob {
   readonly data: readonly (ScoreDatum & Partial<Datum>)[];
   readonly temperature: number;
   readonly loss: LossSpec | null;
+  /** With a loss: where in the stream of random numbers an adapter's dropout stands. */
+  readonly dropout?: DropoutMoment;
   /** Where outputs go that have memory of their own. */
   readonly fetches?: ReadonlyMap<string, DeviceTensor>;
   /** Called after each micro-batch, while its results are there. */
@@ -49,14 +53,16 @@ interface SequenceJob {
 export class SequenceRunner {
   readonly #runtime: Runtime;
   readonly #config: ModelConfig;
+  readonly #form: WeightForm;
   readonly #budgetTokens: number;
   readonly #chunkTokens: number;
   /** Compiled programs by loss and by whether logits are whole (as JSON; the loss `null` scores). */
   readonly #programs = new Map<string, Program>();
 
-  constructor(runtime: Runtime, config: ModelConfig, limits: SequenceLimits) {
+  constructor(runtime: Runtime, config: ModelConfig, form: WeightForm, limits: SequenceLimits) {
     this.#runtime = runtime;
     this.#config = config;
+    this.#form = form;
     this.#budgetTokens = limits.microBatchTokens;
     this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(LOGIT_BYTES / (4 * config.vocabSize)));
   }
@@ -66,12 +72,14 @@ export class SequenceRunner {
     return this.#run({ weights, data, temperature, loss: null });
   }
 
-  /** Adds the gradient of Σ weight · term to `state` and returns the loss and what `score` returns. */
+  /** Adds the gradient of Σ weight · term to `state` and returns the loss and what `score` returns. `dropoutSeed` is the
+   * root of an adapter's dropout. */
   async train(
     weights: Weights,
     state: OptimizerState,
     data: readonly Datum[],
     loss: LossSpec,
+    dropoutSeed: number,
   ): Promise<ForwardBackwardResult> {
     for (const name of lossColumns(loss)) requirePerToken(data, name);
     const temperature = loss.name === "cross_entropy" ? 1 : loss.temperature;
@@ -81,7 +89,9 @@ export class SequenceRunner {
       state.accumulate();
       total += results.get("loss")!.data[0] as number;
     };
-    const results = await this.#run({ weights, data, temperature, loss, fetches, onBatch });
+    const dropout = { seed: dropoutSeed, step: state.steps, dataBefore: state.dataCount };
+    const results = await this.#run({ weights, data, temperature, loss, dropout, fetches, onBatch });
+    state.dataCount += data.length;
     return { ...results, loss: total };
   }
 
@@ -91,7 +101,7 @@ export class SequenceRunner {
   }
 
   /** Runs a job over its micro-batches. */
-  async #run({ weights, data, temperature, loss, fetches, onBatch }: SequenceJob): Promise<ForwardResult> {
+  async #run({ weights, data, temperature, loss, dropout, fetches, onBatch }: SequenceJob): Promise<ForwardResult> {
     const results = emptyResults(data);
     for (const batch of planMicroBatches(data, this.#budgetTokens)) {
       const scope = new NativeScope();
@@ -102,6 +112,7 @@ export class SequenceRunner {
         for (const name of lossColumns(loss)) {
           inputs.set(name, this.#perToken(batch, data, name, layout, scope));
         }
+        if (dropout) for (const [name, words] of this.#dropout(batch, data, dropout, scope)) inputs.set(name, words);
         const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches));
         await call.run();
         onBatch?.(call.results);
@@ -129,7 +140,7 @@ export class SequenceRunner {
     const key = JSON.stringify([chunked, loss && { ...loss, temperature: undefined }]);
     let program = this.#programs.get(key);
     if (!program) {
-      const { graph, outputs } = sequenceGraph(this.#config, loss, { chunked });
+      const { graph, outputs } = sequenceGraph(this.#config, loss, { chunked, form: this.#form });
       program = this.#runtime.compile(graph, outputs);
       this.#programs.set(key, program);
     }
@@ -197,6 +208,19 @@ export class SequenceRunner {
       inputs.set("logitPlaces", filled([S * C], layout.chunks.places));
     }
     return inputs;
+  }
+
+  /** The random words of dropout, where the adapter has any. */
+  #dropout(
+    batch: MicroBatch,
+    data: readonly ScoreDatum[],
+    moment: DropoutMoment,
+    scope: NativeScope,
+  ): [string, DeviceTensor][] {
+    const sites = dropoutSites(this.#config, this.#form);
+    if (sites === 0) return [];
+    const words = dropoutWords(batch, data, sites, moment);
+    return [[DROPOUT_INPUT, scope.hold(this.#filled([2 * sites, words.length / (2 * sites), 1], words))]];
   }
 
   /** Per-token loss data in the layout of the batch. */

@@ -1,9 +1,14 @@
 /**
- * The parameters of one policy in memory that ONNX Runtime reads in place, and what training keeps beside them.
+ * Weights in memory that ONNX Runtime reads in place, and what training keeps beside them.
+ *
+ * Each number is held once: programs read this memory, the optimizer writes it. Frozen weights (the base of an adapter)
+ * have no gradient and no moments, and may be packed in 4 bits.
  */
 
+import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
+import { codesName, isQuantized, type Nf4Values, nf4Lengths, scalesName } from "../../model/quantization.ts";
 import type { OptimizedParameter } from "../../optim/adamw.ts";
 import { allocate, type DeviceTensor, type Runtime, type TensorData } from "../../runtime/runtime.ts";
 
@@ -12,16 +17,29 @@ export function allocateFloats(length: number): Float32Array {
   return allocate("float32", length) as Float32Array;
 }
 
-/** The weights of a policy, as tensors by parameter name. */
-export class Weights {
+/** Memory for a packed matrix of so many elements, as ONNX Runtime needs it. */
+export function allocateNf4(elements: number): Nf4Values {
+  const lengths = nf4Lengths(elements);
+  return { codes: allocate("uint8", lengths.codes) as Uint8Array, scales: allocateFloats(lengths.scales) };
+}
+
+/** What a program reads as its parameters: tensors by the names of its inputs. */
+export interface Weights {
+  readonly tensors: ReadonlyMap<string, DeviceTensor>;
+}
+
+/** Parameters in f32, by name. */
+export class DenseWeights implements Weights {
   readonly specs: readonly ParameterSpec[];
   readonly tensors: ReadonlyMap<string, DeviceTensor>;
+  readonly #runtime: Runtime;
 
   /** `values` must come from `allocateFloats`; they are used in place. */
-  constructor(runtime: Runtime, config: ModelConfig, values: ParameterValues) {
-    this.specs = parameterSpecs(config);
+  constructor(runtime: Runtime, specs: readonly ParameterSpec[], values: ParameterValues) {
+    this.#runtime = runtime;
+    this.specs = specs;
     this.tensors = new Map(
-      this.specs.map(({ name, shape }) => [name, runtime.view("float32", shape, values.get(name) as TensorData)]),
+      specs.map(({ name, shape }) => [name, runtime.view("float32", shape, values.get(name) as TensorData)]),
     );
   }
 
@@ -35,14 +53,14 @@ export class Weights {
   }
 
   /** The same values in memory of their own. */
-  copy(runtime: Runtime, config: ModelConfig): Weights {
+  copy(): DenseWeights {
     const values: ParameterValues = new Map();
     for (const { name, shape } of this.specs) {
       const target = allocateFloats(elementCount(shape));
       target.set(this.values(name));
       values.set(name, target);
     }
-    return new Weights(runtime, config, values);
+    return new DenseWeights(this.#runtime, this.specs, values);
   }
 
   dispose(): void {
@@ -50,7 +68,43 @@ export class Weights {
   }
 }
 
-/** Gradients and Adam moments; allocated on first use, because a policy that only samples needs none. */
+/** The values of a model: f32 by parameter name, and of those that are packed the codes and scales. */
+export interface ModelValues {
+  readonly dense: ParameterValues;
+  readonly packed: ReadonlyMap<string, Nf4Values>;
+}
+
+/** Every parameter of a model, in the form in which it is held. */
+export class ModelWeights implements Weights {
+  readonly tensors: ReadonlyMap<string, DeviceTensor>;
+  /** The parameters in f32: all of them, unless some are packed. */
+  readonly dense: DenseWeights;
+  readonly #packed = new Map<string, DeviceTensor>();
+
+  /** Memory must come from `allocateFloats` and `allocateNf4`; it is used in place. */
+  constructor(runtime: Runtime, config: ModelConfig, form: WeightForm, values: ModelValues) {
+    const isPacked = (spec: ParameterSpec) => form.quantization !== undefined && isQuantized(spec);
+    const specs = parameterSpecs(config);
+    this.dense = new DenseWeights(
+      runtime,
+      specs.filter((spec) => !isPacked(spec)),
+      values.dense,
+    );
+    for (const { name } of specs.filter(isPacked)) {
+      const { codes, scales } = values.packed.get(name)!;
+      this.#packed.set(codesName(name), runtime.view("uint8", [codes.length], codes));
+      this.#packed.set(scalesName(name), runtime.view("float32", [scales.length], scales));
+    }
+    this.tensors = new Map([...this.dense.tensors, ...this.#packed]);
+  }
+
+  dispose(): void {
+    this.dense.dispose();
+    for (const tensor of this.#packed.values()) tensor.dispose();
+  }
+}
+
+/** Gradients and Adam moments of the weights that are trained; made on first use, because sampling needs none. */
 export class OptimizerState {
   /** Accumulated gradients, by parameter name. */
   readonly gradients: ReadonlyMap<string, DeviceTensor>;
@@ -63,8 +117,10 @@ export class OptimizerState {
   steps = 0;
   /** True while `gradients` hold something. */
   hasGradient = false;
+  /** Data that were trained on since the last step. */
+  dataCount = 0;
 
-  constructor(runtime: Runtime, weights: Weights) {
+  constructor(runtime: Runtime, weights: DenseWeights) {
     const zeros = () => new Map(weights.specs.map(({ name, shape }) => [name, runtime.zeros("float32", shape)]));
     this.gradients = zeros();
     this.batchGradients = zeros();

@@ -10,7 +10,7 @@ export interface MatmulOptions {
   readonly transposeB?: boolean;
   /** α: the product is multiplied by it. */
   readonly scale?: number;
-  /** [columns], added to each row of a product of two matrices. */
+  /** [columns], added to each row of a product of two matrices; or a matrix of the product's shape, added to it. */
   readonly bias?: Tensor;
 }
 
@@ -30,8 +30,8 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     const found = `${showShape(a.shape)}${mark(transposeA)} and ${showShape(b.shape)}${mark(transposeB)}`;
     throw new GraphError(`matmul: ${found} do not fit`);
   }
-  if (bias && (batch.length > 0 || !sameShape(bias.shape, [columns]))) {
-    const expected = `matmul: a bias goes with two matrices and has the shape of a row, ${showShape([columns])}`;
+  if (bias && (batch.length > 0 || !(sameShape(bias.shape, [columns]) || sameShape(bias.shape, [rows, columns])))) {
+    const expected = `matmul: a bias goes with two matrices and has the shape of a row, ${showShape([columns])}, or of all`;
     throw new GraphError(`${expected}, not ${showShape(bias.shape)}`);
   }
   const operation: Operation = {
@@ -54,7 +54,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
       return [
         wants[0] ? toA() : undefined,
         wants[1] ? toB() : undefined,
-        ...(bias ? [wants[2] ? sum(g!, [0]) : undefined] : []),
+        ...(bias ? [wants[2] ? (bias.shape.length === 2 ? g! : sum(g!, [0])) : undefined] : []),
       ];
     },
   };

@@ -1,0 +1,46 @@
+/**
+ * The mask of dropout (Srivastava et al., JMLR 15, 2014), counted instead of drawn: element i of row n is a function of
+ * two 64-bit words of that row and of i, so a mask repeats whatever else is computed, and nothing of it is stored.
+ *
+ * The function is multiply-add-shift hashing (Dietzfelbinger, STACS 1996): h = a·i + b modulo 2⁶⁴, of which the upper
+ * bits decide. For random a and b any two elements of a row are independent, and rows have words of their own. ONNX's own
+ * `Dropout` draws from a generator with a state, which no resumed run could find again.
+ */
+
+import { GraphError } from "../../errors.ts";
+import { sameShape, showShape } from "../dim.ts";
+import type { Operation, Tensor } from "../tensor.ts";
+
+/**
+ * [N, width]: 0 with this probability, else 1 / (1 − probability). `multiplier` and `offset` are int64 [N, 1], random in
+ * all bits. Not differentiable: a mask has no gradient.
+ */
+export function dropoutMask(multiplier: Tensor, offset: Tensor, width: number, probability: number): Tensor {
+  const shape = [multiplier.shape[0]!, 1];
+  const words = [multiplier, offset];
+  if (!words.every((word) => word.dtype === "int64" && sameShape(word.shape, shape))) {
+    const found = words.map((word) => `${word.dtype} ${showShape(word.shape)}`).join(" and ");
+    throw new GraphError(`dropoutMask takes two int64 [N, 1], not ${found}`);
+  }
+  if (!(probability >= 0 && probability < 1)) {
+    throw new GraphError(`dropoutMask takes a probability in [0, 1), not ${probability}`);
+  }
+  // As signed numbers the words lie in [−2⁶³, 2⁶³): a share of `probability` of them lies below this one.
+  const threshold = BigInt(Math.floor(probability * 2 ** 32) - 2 ** 31) << 32n;
+  const operation: Operation = {
+    name: "dropoutMask",
+    lower: (emit, [a, b]) => {
+      const columns = emit.constant(
+        BigInt64Array.from({ length: width }, (_, i) => BigInt(i)),
+        [1, width],
+      );
+      const product = emit.node("Mul", [a!, columns])[0]!;
+      const hash = emit.node("Add", [product, b!])[0]!;
+      const kept = emit.node("GreaterOrEqual", [hash, emit.constant(BigInt64Array.of(threshold), [])])[0]!;
+      const mask = emit.node("Cast", [kept], { attributes: { to: 1n } })[0]!;
+      return emit.node("Mul", [mask, emit.constant(Float32Array.of(1 / (1 - probability)), [])]);
+    },
+    gradient: () => [undefined, undefined],
+  };
+  return multiplier.graph.apply(operation, words, [{ dtype: "float32", shape: [shape[0]!, width] }])[0]!;
+}

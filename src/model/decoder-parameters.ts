@@ -1,0 +1,117 @@
+/**
+ * The decoder's parameters as inputs of a graph, in the form in which an engine holds them: each tensor in f32, or the
+ * projections packed in 4 bits, or either of them frozen beside an adapter that is trained.
+ *
+ * `linear` is the one place that knows these forms; the decoder asks for "x times the matrix of this name". An adapter
+ * stays apart from its matrix, in sampling as in training: y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ. So one set of weights serves all
+ * programs, and s = 0 turns the adapter off, exactly: the base is the reference policy, without a copy.
+ */
+
+import type { Dim } from "../graph/dim.ts";
+import { dropoutMask } from "../graph/ops/dropout.ts";
+import { add, multiply } from "../graph/ops/elementwise.ts";
+import { gatherRows } from "../graph/ops/index.ts";
+import { matmul } from "../graph/ops/matmul.ts";
+import { nf4Matmul } from "../graph/ops/quantized.ts";
+import type { Graph, Tensor } from "../graph/tensor.ts";
+import { adaptedParameters, adapterSpecs, type LoraConfig, loraA, loraB } from "./lora.ts";
+import type { ModelConfig } from "./model-config.ts";
+import { elementCount, type ParameterSpec, parameterSpecs } from "./parameters.ts";
+import { codesName, isQuantized, nf4Lengths, type Quantization, scalesName } from "./quantization.ts";
+
+/** In what form a model's parameters are held; by default all of them in f32 and all of them trained. */
+export interface WeightForm {
+  /** An adapter is trained, the base is frozen. */
+  readonly lora?: LoraConfig | undefined;
+  /** Projections are packed, and cannot be trained. */
+  readonly quantization?: Quantization | undefined;
+}
+
+/** Name of the input that scales every adapter: s of `loraScale`, or 0 for the base alone. */
+export const LORA_SCALE_INPUT = "loraScale";
+
+/** Name of the input with the random words of dropout: int64 [2·sites, N, 1], two for each adapted matrix (a site). */
+export const DROPOUT_INPUT = "dropoutWords";
+
+/** The parameters that an optimizer moves. */
+export function trainedSpecs(config: ModelConfig, { lora, quantization }: WeightForm): ParameterSpec[] {
+  if (lora) return adapterSpecs(config, lora);
+  return quantization ? [] : parameterSpecs(config);
+}
+
+/** How many adapted matrices have dropout in training. */
+export function dropoutSites(config: ModelConfig, { lora }: WeightForm): number {
+  return lora && lora.dropout > 0 ? adaptedParameters(config, lora).length : 0;
+}
+
+/** The model's parameters in a graph. */
+export interface DecoderParameters {
+  /** A parameter that is held in f32, by name. */
+  get(name: string): Tensor;
+  /** x · Wᵀ for the matrix of this name, with its bias where the model has one, and its adapter. */
+  linear(x: Tensor, name: string): Tensor;
+  /** What is trained, by name: gradients are taken with respect to these. */
+  readonly trained: ReadonlyMap<string, Tensor>;
+}
+
+/**
+ * Declares every parameter as an input of the graph. `training` is for graphs whose gradient is taken over so many
+ * tokens: there, and only there, dropout applies.
+ */
+export function parameterInputs(
+  graph: Graph,
+  config: ModelConfig,
+  form: WeightForm = {},
+  training?: { readonly tokens: Dim },
+): DecoderParameters {
+  const packed = new Map<string, PackedLinear>();
+  const dense = new Map<string, Tensor>();
+  for (const spec of parameterSpecs(config)) {
+    const { name, shape } = spec;
+    if (form.quantization && isQuantized(spec)) packed.set(name, packedLinear(graph, spec));
+    else dense.set(name, graph.input(name, "float32", shape));
+  }
+  const get = (name: string) => dense.get(name)!;
+  const base = (x: Tensor, name: string) => {
+    const bias = dense.get(`${name}Bias`);
+    const product = packed.get(name)?.(x);
+    if (product) return bias ? add(product, bias) : product;
+    return matmul(x, get(name), { transposeB: true, ...(bias && { bias }) });
+  };
+  const { lora } = form;
+  if (!lora) return { get, linear: base, trained: packed.size > 0 ? new Map() : dense };
+
+  const adapter = new Map(
+    adapterSpecs(config, lora).map(({ name, shape }) => [name, graph.input(name, "float32", shape)]),
+  );
+  const scale = graph.input(LORA_SCALE_INPUT, "float32", []);
+  const sites = new Map(adaptedParameters(config, lora).map(({ base: { name } }, site) => [name, site]));
+  const words =
+    training && lora.dropout > 0
+      ? graph.input(DROPOUT_INPUT, "int64", [2 * sites.size, training.tokens, 1])
+      : undefined;
+  const dropped = (x: Tensor, site: number): Tensor => {
+    if (!words) return x;
+    const word = (index: number) => gatherRows(words, graph.constant(BigInt64Array.of(BigInt(index)), []));
+    return multiply(x, dropoutMask(word(2 * site), word(2 * site + 1), x.shape[1] as number, lora.dropout));
+  };
+  const linear = (x: Tensor, name: string) => {
+    const y = base(x, name);
+    const site = sites.get(name);
+    if (site === undefined) return y;
+    const low = matmul(dropped(x, site), adapter.get(loraA(name))!, { transposeB: true }); // [N, r]
+    return matmul(multiply(low, scale), adapter.get(loraB(name))!, { transposeB: true, bias: y });
+  };
+  return { get, linear, trained: adapter };
+}
+
+/** x · Wᵀ for a packed W. */
+type PackedLinear = (x: Tensor) => Tensor;
+
+function packedLinear(graph: Graph, { name, shape }: ParameterSpec): PackedLinear {
+  const [rows, columns] = shape as [number, number];
+  const lengths = nf4Lengths(elementCount(shape));
+  const codes = graph.input(codesName(name), "uint8", [lengths.codes]);
+  const scales = graph.input(scalesName(name), "float32", [lengths.scales]);
+  return (x) => nf4Matmul(x, { codes, scales, rows, columns });
+}
