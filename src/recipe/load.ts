@@ -51,7 +51,11 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
   const absolute = (file: string) => resolve(dirname(path), file);
   return {
     ...recipe,
-    model: model.path === undefined ? model : { ...model, path: anchorReference(model.path, "model", dirname(path)) },
+    model: {
+      ...model,
+      ...(model.path === undefined ? {} : { path: anchorReference(model.path, "model", dirname(path)) }),
+      ...(model.adapter === undefined ? {} : { adapter: absolute(model.adapter) }),
+    },
     task: {
       ...task,
       ...("file" in task && task.file !== undefined ? { file: absolute(task.file) } : {}),

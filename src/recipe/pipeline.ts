@@ -11,9 +11,10 @@
  */
 
 import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine } from "../engine/local/create.ts";
+import { createLocalEngine, type LocalEngineOptions } from "../engine/local/create.ts";
 import { CheckpointError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
+import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit } from "../rollout/collect.ts";
 import { checkpointName } from "../run/checkpoint.ts";
@@ -65,6 +66,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
   const engine = await createLocalEngine(modelDirectory, {
+    ...adapterOptions(recipe),
     ...(threads !== undefined && { threads }),
     ...(logitChunkTokens !== undefined && { logitChunkTokens }),
   });
@@ -99,6 +101,12 @@ export async function runPipeline(
     if (error instanceof RunInterrupted) run.event("interrupted", { reason: error.message });
     throw error;
   }
+}
+
+/** What the engine is told of an adapter and of packed weights. */
+function adapterOptions({ model: { lora, adapter, quantization }, seed }: Recipe): LocalEngineOptions {
+  const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
+  return { lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
 }
 
 /** A tokenizer with more tokens than the model's vocabulary is another model's. */

@@ -8,7 +8,9 @@
 
 import { z } from "zod";
 import { SAVE_DTYPES } from "../model/hf-config.ts";
+import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { ARCHITECTURES } from "../model/model-config.ts";
+import { QUANTIZATIONS } from "../model/quantization.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
 import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
@@ -70,6 +72,17 @@ const initSchema = z
     }
   });
 
+const loraSchema = z.strictObject({
+  rank: z.int().min(1).default(16).describe("r: inner width of the adapter"),
+  alpha: z.number().positive().default(32).describe("α: the adapter is scaled by alpha / rank"),
+  dropout: z.number().min(0).lt(1).default(0).describe("share of the adapter's inputs dropped in training"),
+  rsLora: z.boolean().default(false).describe("scale by alpha / √rank"),
+  targets: z
+    .union([z.literal("all-linear"), z.array(z.enum(ALL_LORA_TARGETS)).min(1)])
+    .default("all-linear")
+    .describe("projections that get an adapter, or all-linear"),
+});
+
 const modelSchema = z
   .strictObject({
     path: z
@@ -80,6 +93,16 @@ const modelSchema = z
         "a model directory in the Hugging Face layout, relative to the recipe, or org/name[@revision] on the Hub",
       ),
     init: initSchema.optional().describe("a new model with random weights"),
+    lora: loraSchema.optional().describe("train a new low-rank adapter; the model's own weights are frozen"),
+    adapter: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("train the adapter in this directory (PEFT's format), relative to the recipe"),
+    quantization: z
+      .enum(QUANTIZATIONS)
+      .optional()
+      .describe("hold the projections packed in 4 bits (QLoRA); with lora or adapter, for they are not trained"),
     saveDtype: z
       .enum(SAVE_DTYPES)
       .default("float32")
@@ -88,6 +111,12 @@ const modelSchema = z
   .superRefine((model, refinement) => {
     if ((model.path === undefined) === (model.init === undefined)) {
       refinement.addIssue("expected exactly one of path (a model on disk or on the Hub) and init (random weights)");
+    }
+    if (model.lora !== undefined && model.adapter !== undefined) {
+      refinement.addIssue("expected lora (a new adapter) or adapter (one that there is), not both");
+    }
+    if (model.quantization !== undefined && model.lora === undefined && model.adapter === undefined) {
+      refinement.addIssue(`${model.quantization} weights cannot be trained: add lora, an adapter beside them`);
     }
   });
 

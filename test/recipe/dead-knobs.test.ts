@@ -21,6 +21,8 @@ const EVERYTHING = [
   "stages.r1-zero.clipEpsilonHigh=0.3",
   "engine.threads=1",
   "engine.logitChunkTokens=64",
+  "model.lora={rank: 2, alpha: 4, dropout: 0.1, rsLora: true, targets: [q_proj, down_proj]}",
+  "model.quantization=nf4",
   "task.targetMax=60",
 ];
 
@@ -35,13 +37,14 @@ afterAll(() => {
 it("every key of the schema is read by a run", async () => {
   const read = new Set<string>();
   await runSmoke(join(root, "init"), { overrides: EVERYTHING, wrap: (recipe) => recording(recipe, read) });
-  const path = join(root, "init", "model");
+  const base = join(root, "init", "initial-model");
+  const adapter = join(root, "init", "model");
   const file = join(root, "problems.jsonl");
   writeFileSync(file, problems());
   await runSmoke(join(root, "path"), {
     overrides: [
       ...QUICK,
-      `model={path: ${path}}`,
+      `model={path: ${base}, adapter: ${adapter}}`,
       `task={name: countdown, prompt: compact, heldOutShare: 0.5, file: ${file}}`,
     ],
     wrap: (recipe) => recording(recipe, read),
