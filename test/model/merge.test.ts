@@ -53,7 +53,7 @@ function largestDifference(found: readonly number[][], expected: readonly number
   return Math.max(...found.flatMap((row, i) => row.map((value, j) => Math.abs(value - expected[i]![j]!))));
 }
 
-/** A random file of PEFT's form beside the config of `adapter`, with some keys of the config changed. */
+/** A copy of the golden `adapter`, with some keys of its config changed. */
 async function changedAdapter(adapter: string, changes: Record<string, unknown>): Promise<string> {
   const path = newPath();
   await cp(adapterPath(adapter), path, { recursive: true });
@@ -69,7 +69,12 @@ describe.each(golden.cases)("PEFT's adapter $adapter", ({ adapter, base, sequenc
   it("gives PEFT's log-probabilities, and these are not the base's", async () => {
     const found = await score(sequences, modelPath(base), "--adapter", adapterPath(adapter));
     expect(largestDifference(found, withAdapter)).toBeLessThan(golden.tolerance);
-    expect(largestDifference(found, sequences.map((sequence) => sequence.base))).toBeGreaterThan(0.1);
+    expect(
+      largestDifference(
+        found,
+        sequences.map((sequence) => sequence.base),
+      ),
+    ).toBeGreaterThan(0.1);
   });
 
   it("may be named in the place of the model: its base is where its config says", async () => {
@@ -82,7 +87,12 @@ describe.each(golden.cases)("PEFT's adapter $adapter", ({ adapter, base, sequenc
     const { note } = await run("merge", modelPath(base), adapterPath(adapter), "--out", out, "--dtype", "float32");
     expect(note).toBe("");
     const merged = await score(sequences, out);
-    expect(largestDifference(merged, sequences.map((sequence) => sequence.merged))).toBeLessThan(golden.tolerance);
+    expect(
+      largestDifference(
+        merged,
+        sequences.map((sequence) => sequence.merged),
+      ),
+    ).toBeLessThan(golden.tolerance);
   });
 
   it("merges into the base's number format by default", async () => {
@@ -108,7 +118,7 @@ describe("aha model merge", () => {
     await mkdir(directory);
     const values = initializeAdapter(config, LORA, { seed: 3 });
     const random = new Random(5, "b");
-    for (const [name, numbers] of values) if (name.endsWith("B")) numbers.forEach((_, i) => (numbers[i] = random.uniform()));
+    for (const [name, numbers] of values) if (name.endsWith("B")) numbers.set(numbers.map(() => random.uniform()));
     await savePeftAdapter(directory, config, LORA, values, resolve(modelPath("llama-tied")));
     const [half, whole] = [newPath(), newPath()];
     await run("merge", modelPath("llama-tied"), directory, "--out", half);
@@ -178,8 +188,18 @@ describe("aha model merge", () => {
   });
 
   it.each([
-    ["another width", () => modelPath("qwen3-tied"), () => adapter, /does not fit this qwen3 of 2 layers and width 24: .*q_proj\.lora_A/],
-    ["more layers", () => modelPath("llama-linear"), () => adapterPath("qwen3-rslora"), /does not fit this llama .*made for/],
+    [
+      "another width",
+      () => modelPath("qwen3-tied"),
+      () => adapter,
+      /does not fit this qwen3 of 2 layers and width 24: .*q_proj\.lora_A/,
+    ],
+    [
+      "more layers",
+      () => modelPath("llama-linear"),
+      () => adapterPath("qwen3-rslora"),
+      /does not fit this llama .*made for/,
+    ],
     ["DoRA", () => base, () => changedAdapter("qwen2-attention", { use_dora: true }), /use_dora = true/],
     ["no adapter", () => base, () => modelPath("qwen2"), /no adapter_config\.json/],
     ["no base", () => adapter, () => adapter, /no config\.json/],
@@ -202,12 +222,17 @@ describe("aha model merge", () => {
       }),
     );
     await file.close();
-    for (const [value, message] of [[Number.NaN, /not finite/], [1e6, /float16 ends at 65504/]] as const) {
+    for (const [value, message] of [
+      [Number.NaN, /not finite/],
+      [1e6, /float16 ends at 65504/],
+    ] as const) {
       const path = await changedAdapter("qwen2-attention", {});
       tensors[1]!.data[2] = value;
       await writeSafetensors(join(path, "adapter_model.safetensors"), tensors);
       const out = newPath();
-      await expect(command.run(["merge", base, path, "--out", out, "--dtype", "float16"], recordedConsole())).rejects.toThrow(message);
+      await expect(
+        command.run(["merge", base, path, "--out", out, "--dtype", "float16"], recordedConsole()),
+      ).rejects.toThrow(message);
       await expect(readdir(out)).rejects.toThrow("ENOENT");
     }
   });
@@ -242,7 +267,9 @@ describe("an adapter that Aha saved", () => {
     expect((await describeAdapter(out)).lora).toEqual(lora);
     const read = async (path: string) => {
       const file = await SafetensorsFile.open(join(path, "adapter_model.safetensors"));
-      const shapes = Object.fromEntries([...file.entries.values()].map(({ name, shape, dtype }) => [name, [dtype, ...shape]]));
+      const shapes = Object.fromEntries(
+        [...file.entries.values()].map(({ name, shape, dtype }) => [name, [dtype, ...shape]]),
+      );
       await file.close();
       return shapes;
     };
