@@ -18,8 +18,10 @@ export interface FoundPolicy extends FoundModel {
   readonly adapter: { readonly adapter?: string };
 }
 
-/** The option of the commands that call `openPolicy`, and what their help says of it. */
+/** The option of the commands that call `openPolicy`. */
 export const ADAPTER_OPTION = { adapter: { type: "string" } } as const;
+
+/** What their help says of it. */
 export const ADAPTER_HELP =
   "--adapter DIR          apply this LoRA adapter (PEFT's format); DIR may be an adapter itself, which names its base";
 

@@ -54,8 +54,9 @@ export function isQuantized({ name }: ParameterSpec): boolean {
   return kind === "attention" || kind === "mlp";
 }
 
-/** Names of the two tensors that stand for a packed parameter. */
+/** Name of the codes of a packed parameter. */
 export const codesName = (parameter: string): string => `${parameter}.codes`;
+/** Name of the scales of a packed parameter. */
 export const scalesName = (parameter: string): string => `${parameter}.scales`;
 
 /** How many bytes of codes and how many scales so many elements take. */

@@ -111,7 +111,7 @@ describe("aha model init", () => {
   });
 
   it.each<[string[], RegExp]>([
-    [[], /takes a subcommand \(init, info, score, convert, export, pull, push\)/],
+    [[], /takes a subcommand \(init, info, score, convert, merge, export, pull, push\)/],
     [["inot"], /Did you mean init/],
     [["init"], /either --preset NAME or --config FILE/],
     [["init", "--preset", "tiny", "--config", "x"], /either --preset NAME or --config FILE/],
