@@ -12,7 +12,7 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Answer, type AnswerPart, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { openModel } from "./model-directory.ts";
+import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 import { printable, type Style, styleFor } from "./terminal-style.ts";
 
@@ -32,6 +32,7 @@ Options
   --top-p P, --top-k K   restrict sampling (off)
   --max-tokens N         longest answer (512, or what the model's context leaves)
   --seed N               root of the random numbers (0)
+  ${ADAPTER_HELP}
   --threads N            threads to compute with (one per processor, at most 8)
   --json                 one JSON line per answer: {"prompt", "completion", "reasoning", "answer", "finishReason", "tokens"}
 
@@ -48,6 +49,7 @@ const OPTIONS = {
   "top-k": { type: "string" },
   "max-tokens": { type: "string" },
   seed: { type: "string" },
+  ...ADAPTER_OPTION,
   threads: { type: "string" },
   json: { type: "boolean" },
 } as const;
@@ -62,14 +64,14 @@ export const command: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("chat", args, OPTIONS, ["DIR"]);
-    const { modelDirectory } = await openModel(positionals[0]!, context);
+    const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
     const sampling = samplingOf(values);
-    const tokenizer = await loadTokenizer(modelDirectory);
+    const tokenizer = await loadTokenizer(tokenizerDirectory);
     const isChat = !values.raw && hasChatTemplate(tokenizer);
     if (values.system !== undefined && !isChat) {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
-    const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
+    const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
     const chat = isChat ? { system: values.system } : undefined;
     const session = new ChatSession({ engine, tokenizer, sampling, chat });
     const display = values.json

@@ -15,7 +15,7 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
-import { openModel } from "./model-directory.ts";
+import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_MAX_TOKENS = 512;
@@ -37,6 +37,7 @@ Options
   --top-p P, --top-k K   restrict sampling (off)
   --max-tokens N         longest completion (${DEFAULT_MAX_TOKENS}, or what the model's context leaves)
   --seed N               root of the random numbers (0)
+  ${ADAPTER_HELP}
   --threads N            threads to compute with (one per processor, at most 8)
   --out FILE.jsonl       write every completion with its verdict
   --json                 print one JSON line instead of a table
@@ -58,6 +59,7 @@ const OPTIONS = {
   "top-k": { type: "string" },
   "max-tokens": { type: "string" },
   seed: { type: "string" },
+  ...ADAPTER_OPTION,
   threads: { type: "string" },
   out: { type: "string" },
   json: { type: "boolean" },
@@ -82,26 +84,30 @@ export const command: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);
-    const { modelDirectory, recipePath } = await openModel(positionals[0]!, context);
+    const { modelDirectory, tokenizerDirectory, adapter, recipePath } = await openPolicy(
+      positionals[0]!,
+      values.adapter,
+      context,
+    );
     const plan = await planOf(values, recipePath);
     if (values.out !== undefined && existsSync(values.out)) {
       throw new ConfigError(`${values.out} exists; choose another name for --out.`);
     }
-    const tokenizer = await loadTokenizer(modelDirectory);
+    const tokenizer = await loadTokenizer(tokenizerDirectory);
     const task = await createTask(plan.task, {
       seed: plan.seed,
       renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
       resolveDataset: datasetResolver(context),
     });
     const problems = task.heldOut(plan.problems);
-    const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
+    const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
     try {
       const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
       const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };
       const evaluation = await evaluate(engine, tokenizer, task, problems, options);
       if (context.interactive) context.note("\n");
       if (values.out !== undefined) await writeJsonl(values.out, evaluation.completions);
-      const about = { model: modelDirectory, ...plan, problems: problems.length, maxCompletionTokens };
+      const about = { model: modelDirectory, ...adapter, ...plan, problems: problems.length, maxCompletionTokens };
       context.out(values.json ? jsonLine(about, evaluation) : table(evaluation));
       return 0;
     } finally {

@@ -20,7 +20,7 @@ import { parseOptions } from "./parse-options.ts";
 /** The part of `aha model --help` about this subcommand. */
 export const CONVERT_HELP = `convert  writes the model again, with its tokenizer, config and generation config.
   --out DIR          where to write: a directory that does not exist or is empty
-  --dtype NAME       float32 (the default) or bfloat16
+  --dtype NAME       float32 (the default), bfloat16 or float16
   --max-shard-size N weights beyond this are cut into several files (5GB); 300MB, 2GiB, …
 `;
 

@@ -30,7 +30,7 @@ export const INIT_HELP = `init   writes a model with random weights, and its tok
   --seed N           of the random weights (0)
   --scheme NAME      scaled (0.5/sqrt(fan-in), the default) or normal (everywhere the config's initializer_range, 0.02
                      where it has none, as transformers)
-  --dtype NAME       float32 (the default) or bfloat16
+  --dtype NAME       float32 (the default), bfloat16 or float16
   --max-shard-size N weights beyond this are cut into several files (5GB); 300MB, 2GiB, …
 `;
 

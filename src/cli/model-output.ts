@@ -9,7 +9,13 @@ import { SAVE_DTYPES, type SaveDtype } from "../model/hf-config.ts";
 /** Options of every command that writes weights; `saveOptions` reads them. */
 export const SAVE_OPTIONS = { dtype: { type: "string" }, "max-shard-size": { type: "string" } } as const;
 
-const DTYPE_ALIASES: Readonly<Record<string, SaveDtype>> = { f32: "float32", fp32: "float32", bf16: "bfloat16" };
+const DTYPE_ALIASES: Readonly<Record<string, SaveDtype>> = {
+  f32: "float32",
+  fp32: "float32",
+  bf16: "bfloat16",
+  f16: "float16",
+  fp16: "float16",
+};
 
 const UNIT_BYTES: Readonly<Record<string, number>> = {
   kb: 1e3,
@@ -39,7 +45,9 @@ function saveDtype(name: string): SaveDtype {
   if (found !== undefined) return found;
   const near = nearestName(name, SAVE_DTYPES);
   const hint = near === undefined ? "" : ` Did you mean ${near}?`;
-  throw new ConfigError(`--dtype must be ${SAVE_DTYPES.join(" or ")}, not ${JSON.stringify(name)}.${hint}`);
+  throw new ConfigError(
+    `--dtype must be ${SAVE_DTYPES.slice(0, -1).join(", ")} or ${SAVE_DTYPES.at(-1)}, not ${JSON.stringify(name)}.${hint}`,
+  );
 }
 
 /** A number of bytes as transformers writes them: 5GB, 300MB, 2GiB, or a plain number. */

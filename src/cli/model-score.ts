@@ -10,7 +10,7 @@ import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
 import { parseJson, readTextFile } from "../files.ts";
 import type { CommandContext } from "./command.ts";
-import { openModel } from "./model-directory.ts";
+import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { numberOption, parseOptions, threadsOption } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
@@ -18,6 +18,7 @@ const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
 const OPTIONS = {
   tokens: { type: "string" },
   temperature: { type: "string", default: "1" },
+  ...ADAPTER_OPTION,
   threads: { type: "string" },
   json: { type: "boolean", default: false },
 } as const;
@@ -29,10 +30,10 @@ export async function runModelScore(args: readonly string[], context: CommandCon
     throw new ConfigError("aha model score needs --tokens FILE, a JSON array of arrays of token ids.");
   }
   const temperature = numberOption("temperature", values.temperature, isTemperature, "a number above 0");
-  const { modelDirectory } = await openModel(positionals[0]!, context);
+  const { modelDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
-  const engine = await createLocalEngine(modelDirectory, threadsOption(values.threads));
+  const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));

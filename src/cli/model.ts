@@ -1,4 +1,4 @@
-/** `aha model`: make a model with random weights, look at one, score token sequences with one, write or export one. */
+/** `aha model`: make a model with random weights, look at one, score token sequences with one, write, merge or export one. */
 
 import { ConfigError, nearestName } from "../errors.ts";
 import type { Command } from "./command.ts";
@@ -7,29 +7,33 @@ import { CONVERT_HELP, runModelConvert } from "./model-convert.ts";
 import { EXPORT_HELP, runModelExport } from "./model-export.ts";
 import { INFO_HELP, runModelInfo } from "./model-info.ts";
 import { INIT_HELP, runModelInit } from "./model-init.ts";
+import { MERGE_HELP, runModelMerge } from "./model-merge.ts";
 import { runModelScore } from "./model-score.ts";
 
 const HELP = `Usage:
   aha model init (--preset NAME | --config FILE) [--tokenizer NAME|DIR] --out DIR [--seed N] [--dtype NAME] …
   aha model info DIR [--json]
-  aha model score DIR --tokens FILE [--temperature T] [--threads N] [--json]
+  aha model score DIR --tokens FILE [--adapter DIR] [--temperature T] [--threads N] [--json]
   aha model convert DIR --out DIR [--dtype NAME] [--max-shard-size N]
+  aha model merge BASE ADAPTER --out DIR [--dtype NAME] [--max-shard-size N] [--json]
   aha model export DIR --gguf [--out FILE] [--dtype NAME] [--tokenizer NAME] [--json]
   ${MODEL_HUB_USAGE}
 
-DIR is a model directory in the Hugging Face layout, or the directory of a run; info, score, convert and export also take
-a model of the Hugging Face Hub, ORG/NAME[@REVISION].
+DIR is a model directory in the Hugging Face layout, or the directory of a run; info, score, convert, merge and export also
+take a model of the Hugging Face Hub, ORG/NAME[@REVISION].
 
 ${INIT_HELP}
 ${INFO_HELP}
 score  log-probabilities of token sequences, to compare a model with other programs.
   --tokens FILE      a JSON array of arrays of at least two token ids
+  --adapter DIR      apply this LoRA adapter (PEFT's format); DIR may be an adapter itself, which names its base
   --temperature T    divides the logits (1)
   --threads N        threads to compute with (one per processor, at most 8)
   --json             an array of arrays: for n tokens the n - 1 log-probabilities of the second to the last, each
                      given all tokens before it; in nats
 
 ${CONVERT_HELP}
+${MERGE_HELP}
 ${EXPORT_HELP}
 ${MODEL_HUB_HELP}
 
@@ -44,6 +48,7 @@ const SUBCOMMANDS: Readonly<Record<string, Command["run"]>> = {
   info: runModelInfo,
   score: runModelScore,
   convert: runModelConvert,
+  merge: runModelMerge,
   export: runModelExport,
   pull: runModelPull,
   push: runModelPush,

@@ -13,7 +13,7 @@ import { serveEngine } from "../serve/served-model.ts";
 import { ApiServer } from "../serve/server.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { openModel } from "./model-directory.ts";
+import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { numberOption, parseOptions, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
@@ -39,6 +39,7 @@ Options
   --timeout SECONDS      most time of a request, waiting included (600)
   --grace SECONDS        how long running requests may go on after Ctrl-C (10)
   --cors-origin ORIGIN   let web pages of this origin ask (none); * lets all
+  ${ADAPTER_HELP}
   --threads N            threads to compute with (one per processor, at most 8)
   --log                  a line on standard error for every request; never its text
   --json                 say where it listens in one JSON line {"url", "model", …}
@@ -62,6 +63,7 @@ const OPTIONS = {
   timeout: { type: "string", default: "600" },
   grace: { type: "string", default: "10" },
   "cors-origin": { type: "string" },
+  ...ADAPTER_OPTION,
   threads: { type: "string" },
   log: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -76,11 +78,16 @@ export const command: Command = {
     const { values, positionals } = parseOptions("serve", args, OPTIONS, ["DIR"]);
     const limits = limitsOf(values);
     const apiKey = apiKeyFrom(values["api-key-env"], process.env);
-    const { modelDirectory } = await openModel(positionals[0]!, context);
+    const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
-    const tokenizer = await loadTokenizer(modelDirectory);
+    const tokenizer = await loadTokenizer(tokenizerDirectory);
     const { maxSlots, cacheBytes, defaultMaxTokens } = limits;
-    const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), maxSlots, cacheBytes });
+    const engine = await createLocalEngine(modelDirectory, {
+      ...threadsOption(values.threads),
+      ...adapter,
+      maxSlots,
+      cacheBytes,
+    });
     try {
       const model = serveEngine(engine, tokenizer, { id, defaultMaxTokens });
       const server = await ApiServer.listen(model, {

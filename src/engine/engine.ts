@@ -167,7 +167,7 @@ export interface Engine {
    * Writes the policy in the Hugging Face layout (config.json, model.safetensors or its shards) into an existing
    * directory: as float32, what was trained to the bit, unless `dtype` asks for the half of its bytes.
    */
-  saveWeights(directory: string, options?: { readonly dtype?: "float32" | "bfloat16" }): Promise<void>;
+  saveWeights(directory: string, options?: { readonly dtype?: "float32" | "bfloat16" | "float16" }): Promise<void>;
 
   /** Releases native memory, once what was called before is done; every other call afterwards is refused. */
   dispose(): Promise<void>;

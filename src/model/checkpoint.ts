@@ -13,13 +13,16 @@ import { writeWhole } from "../files.ts";
 import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
-import { SafetensorsFile } from "./safetensors.ts";
+import { type FloatDtype, SafetensorsFile } from "./safetensors.ts";
 import { findWeightFiles, writeWeightFiles } from "./weight-files.ts";
 
 const HEAD = "lm_head.weight";
 const EMBEDDING = "model.embed_tokens.weight";
 /** A stored head is compared with the embedding in parts of about so many elements. */
 const COMPARED_ELEMENTS = 2 ** 22;
+
+/** Safetensors' names of the number formats. */
+const STORED_AS: Readonly<Record<SaveDtype, FloatDtype>> = { float32: "F32", bfloat16: "BF16", float16: "F16" };
 
 /** Takes memory for so many f32 numbers; its content does not matter. */
 export type Allocate = (elements: number) => Float32Array;
@@ -77,7 +80,8 @@ export async function inspectModel(
 
 /** How weights are written. */
 export interface SaveOptions {
-  /** float32 by default: what was trained, to the bit. bfloat16 takes half the space and rounds to 8 bits of precision. */
+  /** float32 by default: what was trained, to the bit. The others take half the space
+   *  and round: bfloat16 to 8 bits of precision, float16 to 11, where its range (65504) suffices. */
   readonly dtype?: SaveDtype;
   /** Weights beyond this are cut into several files; 5 GB by default. */
   readonly maxShardBytes?: number;
@@ -119,7 +123,7 @@ export async function saveModelFrom(
     shape: parameter.shape,
     data: () => parameterValue(parameter),
   }));
-  await writeWeightFiles(directory, tensors, dtype === "float32" ? "F32" : "BF16", options.maxShardBytes);
+  await writeWeightFiles(directory, tensors, STORED_AS[dtype], options.maxShardBytes);
   await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
   await writeJson(join(directory, "config.json"), hfConfig);
 }

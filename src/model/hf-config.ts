@@ -217,7 +217,7 @@ export function familyTraits(
 }
 
 /** Number formats in which weights are written, as `config.json` and torch name them. */
-export const SAVE_DTYPES = ["float32", "bfloat16"] as const;
+export const SAVE_DTYPES = ["float32", "bfloat16", "float16"] as const;
 export type SaveDtype = (typeof SAVE_DTYPES)[number];
 
 /**

@@ -46,8 +46,9 @@ export function loraScale({ rank, alpha, rsLora }: Pick<LoraConfig, "rank" | "al
   return alpha / (rsLora ? Math.sqrt(rank) : rank);
 }
 
-/** Names of A and B of a parameter. */
+/** Name of a parameter's A. */
 export const loraA = (parameter: string): string => `${parameter}.loraA`;
+/** Name of a parameter's B. */
 export const loraB = (parameter: string): string => `${parameter}.loraB`;
 
 /** A matrix of the base and the two of its adapter. */

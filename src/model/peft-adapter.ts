@@ -50,14 +50,17 @@ const EMPTY_KEYS = [
   "alora_invocation_tokens",
   "arrow_config",
   "exclude_modules",
+  "kasa_config",
   "layer_replication",
   "layers_to_transform",
   "loftq_config",
   "modules_to_save",
+  "monteclora_config",
   "rank_pattern",
   "target_parameters",
   "trainable_token_indices",
   "use_bdlora",
+  "velora_config",
 ];
 
 /** An adapter's settings as its files tell them. */
@@ -78,7 +81,10 @@ export async function describeAdapter(directory: string): Promise<AdapterDescrip
   if (!isAdapterDirectory(directory)) {
     throw new CheckpointError(`${directory} has no ${CONFIG_FILE}. Expected an adapter in PEFT's format.`);
   }
-  const config = parseAdapterConfig(await readTextFile(path, { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError }), path);
+  const config = parseAdapterConfig(
+    await readTextFile(path, { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError }),
+    path,
+  );
   const file = await openWeights(directory);
   try {
     const targets = targetsOf(file);
@@ -147,7 +153,7 @@ export async function savePeftAdapter(
  * relative to the adapter's own. Throws CheckpointError where there is none: names on the Hub must be fetched first.
  */
 export function baseDirectoryOf(directory: string, baseModel: string | undefined): string {
-  const advice = "Say where the base is with --base DIR.";
+  const advice = "Name the base, and this adapter with --adapter.";
   if (baseModel === undefined || baseModel === "") {
     throw new CheckpointError(`${join(directory, CONFIG_FILE)} names no base (base_model_name_or_path). ${advice}`);
   }
@@ -187,7 +193,9 @@ function adapterConfigOf({ rank, alpha, dropout, rsLora, targets }: LoraConfig, 
 function parseAdapterConfig(text: string, path: string): z.infer<typeof configSchema> {
   const parsed = configSchema.safeParse(parseJson(text, path, CheckpointError));
   if (!parsed.success) {
-    const reasons = parsed.error.issues.slice(0, 4).map((issue) => `${issue.path.join(".") || "the top"}: ${issue.message}`);
+    const reasons = parsed.error.issues
+      .slice(0, 4)
+      .map((issue) => `${issue.path.join(".") || "the top"}: ${issue.message}`);
     throw new CheckpointError(`${path} is not an adapter's config: ${reasons.join("; ")}.`);
   }
   const config = parsed.data;
@@ -202,7 +210,9 @@ function parseAdapterConfig(text: string, path: string): z.infer<typeof configSc
   if (key === undefined) return config;
   const shown = JSON.stringify(config[key]).slice(0, 80);
   const expected = odd ? JSON.stringify(odd[1][0]) : "none";
-  throw new CheckpointError(`${path}: ${key} = ${shown} changes the adapter's numbers and is not supported; only ${expected} is.`);
+  throw new CheckpointError(
+    `${path}: ${key} = ${shown} changes the adapter's numbers and is not supported; only ${expected} is.`,
+  );
 }
 
 function isEmpty(value: unknown): boolean {

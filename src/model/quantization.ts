@@ -54,8 +54,9 @@ export function isQuantized({ name }: ParameterSpec): boolean {
   return kind === "attention" || kind === "mlp";
 }
 
-/** Names of the two tensors that stand for a packed parameter. */
+/** Name of the codes of a packed parameter. */
 export const codesName = (parameter: string): string => `${parameter}.codes`;
+/** Name of the scales of a packed parameter. */
 export const scalesName = (parameter: string): string => `${parameter}.scales`;
 
 /** How many bytes of codes and how many scales so many elements take. */
@@ -71,7 +72,9 @@ export function quantizeNf4(values: Float32Array, { codes, scales }: Nf4Values):
     for (let i = start; i < end; i++) largest = Math.max(largest, Math.abs(values[i]!));
     scales[block] = largest;
     // In f32, as bitsandbytes computes, so that a value half-way between two levels goes the same way.
-    const inverse = largest > 0 ? Math.fround(1 / largest) : 0;
+    let inverse = largest > 0 ? Math.fround(1 / largest) : 0;
+    // Of numbers below 2^-128 the reciprocal is infinite in f32, and a zero times it no number.
+    if (inverse === Number.POSITIVE_INFINITY) inverse = 1 / largest;
     for (let i = start; i < end; i += 2) {
       const second = i + 1 < end ? nearestLevel(Math.fround(values[i + 1]! * inverse)) : 0;
       codes[i >> 1] = (nearestLevel(Math.fround(values[i]! * inverse)) << 4) | second;

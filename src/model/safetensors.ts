@@ -13,7 +13,7 @@ import { open } from "node:fs/promises";
 import { endianness } from "node:os";
 import { CheckpointError } from "../errors.ts";
 import { systemReason, writeWholeFile } from "../files.ts";
-import { fromBfloat16, fromFloat16, toBfloat16 } from "./float-formats.ts";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
 
 /** Headers beyond this are refused, as the reference implementation does. */
@@ -125,18 +125,16 @@ export interface TensorData extends TensorSource {
   readonly data: Float32Array;
 }
 
-/** Number formats that are written. */
-export type WrittenDtype = "F32" | "BF16";
-
 /**
  * Writes a safetensors file, whole or not at all. `metadata` goes into the header; `{ format: "pt" }` is what
- * transformers expects. Throws CheckpointError for tensors of the same name or of another size than their shape.
+ * transformers expects. Throws CheckpointError for tensors of the same name, of another size than their shape, or, in
+ * float16, with numbers beyond its range.
  */
 export async function writeSafetensors(
   path: string,
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>> = { format: "pt" },
-  dtype: WrittenDtype = "F32",
+  dtype: FloatDtype = "F32",
 ): Promise<void> {
   requireLittleEndian();
   const header = new Map<string, unknown>([["__metadata__", metadata]]);
@@ -160,7 +158,7 @@ export async function writeSafetensors(
       const data = typeof source === "function" ? await source() : source;
       requireElements(name, shape, data);
       if (dtype === "F32") await writeFully(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      else await writeBfloat16(file, data);
+      else await writeHalves(file, name, data, dtype);
     }
   });
 }
@@ -170,11 +168,22 @@ function requireElements(name: string, shape: readonly number[], data: Float32Ar
   throw new CheckpointError(`${name}: shape [${shape.join(", ")}] does not have ${data.length} elements.`);
 }
 
-async function writeBfloat16(file: FileHandle, data: Float32Array): Promise<void> {
+/** From here on binary16 rounds to infinity. */
+const FLOAT16_LIMIT = 65_520;
+
+async function writeHalves(file: FileHandle, name: string, data: Float32Array, dtype: "F16" | "BF16"): Promise<void> {
   const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, data.length));
   for (let done = 0; done < data.length; done += chunk.length) {
     const part = chunk.subarray(0, Math.min(chunk.length, data.length - done));
-    toBfloat16(data.subarray(done, done + part.length), part);
+    const from = data.subarray(done, done + part.length);
+    const large = dtype === "F16" ? from.find((value) => Math.abs(value) >= FLOAT16_LIMIT) : undefined;
+    if (large !== undefined) {
+      throw new CheckpointError(
+        `${name} has the value ${large}, and float16 ends at 65504. Write the model as bfloat16 or float32.`,
+      );
+    }
+    if (dtype === "F16") toFloat16(from, part);
+    else toBfloat16(from, part);
     await writeFully(file, new Uint8Array(part.buffer, 0, part.byteLength));
   }
 }

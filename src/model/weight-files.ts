@@ -11,7 +11,7 @@ import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { parseJson, readTextFile, writeWhole } from "../files.ts";
 import { elementCount } from "./parameters.ts";
-import { DTYPE_BYTES, type TensorSource, type WrittenDtype, writeSafetensors } from "./safetensors.ts";
+import { DTYPE_BYTES, type FloatDtype, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
 const WEIGHTS_FILE = "model.safetensors";
 const INDEX_FILE = "model.safetensors.index.json";
@@ -63,7 +63,7 @@ export async function findWeightFiles(directory: string): Promise<{
 export async function writeWeightFiles(
   directory: string,
   tensors: readonly TensorSource[],
-  dtype: WrittenDtype,
+  dtype: FloatDtype,
   maxShardBytes = MAX_SHARD_BYTES,
 ): Promise<void> {
   const sizeBytes = ({ shape }: TensorSource) => elementCount(shape) * DTYPE_BYTES[dtype];

@@ -106,7 +106,9 @@ const modelSchema = z
     saveDtype: z
       .enum(SAVE_DTYPES)
       .default("float32")
-      .describe("number format of the final model: float32 is what was trained, bfloat16 half of its bytes"),
+      .describe(
+        "number format of the final model: float32 is what was trained, bfloat16 and float16 half of its bytes",
+      ),
   })
   .superRefine((model, refinement) => {
     if ((model.path === undefined) === (model.init === undefined)) {

@@ -111,12 +111,12 @@ describe("aha model init", () => {
   });
 
   it.each<[string[], RegExp]>([
-    [[], /takes a subcommand \(init, info, score, convert, export, pull, push\)/],
+    [[], /takes a subcommand \(init, info, score, convert, merge, export, pull, push\)/],
     [["inot"], /Did you mean init/],
     [["init"], /either --preset NAME or --config FILE/],
     [["init", "--preset", "tiny", "--config", "x"], /either --preset NAME or --config FILE/],
     [["init", "--preset", "tiny", "--out", "x"], /--preset needs --tokenizer/],
-    [["init", "--config", "x", "--out", "y", "--dtype", "float16"], /--dtype must be float32 or bfloat16/],
+    [["init", "--config", "x", "--out", "y", "--dtype", "int8"], /--dtype must be float32, bfloat16 or float16/],
     [["init", "--config", "x", "--out", "y", "--max-shard-size", "5 apples"], /a size like 5GB/],
     [["init", "--config", "x", "--out", "y", "--max-shard-size", "0"], /a size like 5GB/],
     [["init", "--config", "absent.json", "--out", "y"], /absent.json: it does not exist/],

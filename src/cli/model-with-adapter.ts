@@ -1,0 +1,87 @@
+/**
+ * A model that is a base and an adapter: where a command takes a model it may be told `--adapter DIR`, or be given the
+ * adapter itself, whose config says on which base it was trained. Both may be directories or names on the Hub.
+ */
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { CheckpointError, ConfigError } from "../errors.ts";
+import { hubReferenceOf } from "../hub/resolve.ts";
+import { baseDirectoryOf, describeAdapter, isAdapterDirectory } from "../model/peft-adapter.ts";
+import type { CommandContext } from "./command.ts";
+import { type FoundModel, openModel } from "./model-directory.ts";
+
+export interface FoundPolicy extends FoundModel {
+  /** Directory with the tokenizer: the adapter's where it has one of its own, else the model's. */
+  readonly tokenizerDirectory: string;
+  /** For `createLocalEngine`: the adapter's directory, where there is one. */
+  readonly adapter: { readonly adapter?: string };
+}
+
+/** The option of the commands that call `openPolicy`. */
+export const ADAPTER_OPTION = { adapter: { type: "string" } } as const;
+
+/** What their help says of it. */
+export const ADAPTER_HELP =
+  "--adapter DIR          apply this LoRA adapter (PEFT's format); DIR may be an adapter itself, which names its base";
+
+/**
+ * The model that `text` names with the adapter that `adapterText` names, or, where `text` is an adapter, the base that
+ * its config names with it; downloaded where they are on the Hub and not in the cache.
+ *
+ * @throws CheckpointError where one of them is nothing of the kind; ConfigError for two adapters; HubError
+ */
+export async function openPolicy(
+  text: string,
+  adapterText: string | undefined,
+  context: CommandContext,
+): Promise<FoundPolicy> {
+  const found = isAdapterAlone(text) ? { modelDirectory: text, recipePath: undefined } : await openModel(text, context);
+  if (!isAdapterAlone(found.modelDirectory)) {
+    const adapter = adapterText === undefined ? undefined : await openAdapter(adapterText, context);
+    return policyOf(found, adapter);
+  }
+  if (adapterText !== undefined) {
+    throw new ConfigError(`${text} is an adapter itself: give its base as DIR, or leave --adapter out.`);
+  }
+  const adapter = found.modelDirectory;
+  const { modelDirectory } = await openBase(adapter, context);
+  return policyOf({ ...found, modelDirectory }, adapter);
+}
+
+/** The directory of the adapter that `text` names: a directory, that of a run which trained one, or a name on the Hub. */
+export async function openAdapter(text: string, context: CommandContext): Promise<string> {
+  if (isAdapterDirectory(text)) return text;
+  const isHere = hubReferenceOf(text, "model") === undefined;
+  const directory = isHere && !existsSync(text) ? text : (await openModel(text, context)).modelDirectory;
+  if (isAdapterDirectory(directory)) return directory;
+  throw new CheckpointError(
+    `${text} is no adapter: it has no adapter_config.json. Expected a LoRA adapter in PEFT's format.`,
+  );
+}
+
+function policyOf(found: FoundModel, adapter: string | undefined): FoundPolicy {
+  const hasTokenizer = adapter !== undefined && existsSync(join(adapter, "tokenizer.json"));
+  return {
+    ...found,
+    tokenizerDirectory: hasTokenizer ? adapter : found.modelDirectory,
+    adapter: adapter === undefined ? {} : { adapter },
+  };
+}
+
+/** Whether a directory holds an adapter and no model: where both lie together, the directory is the model. */
+function isAdapterAlone(directory: string): boolean {
+  return isAdapterDirectory(directory) && !existsSync(join(directory, "config.json"));
+}
+
+/** The base that an adapter's config names: a directory, else a name on the Hub. */
+async function openBase(adapter: string, context: CommandContext): Promise<FoundModel> {
+  const { baseModel } = await describeAdapter(adapter);
+  try {
+    return { modelDirectory: baseDirectoryOf(adapter, baseModel), recipePath: undefined };
+  } catch (error) {
+    if (!(error instanceof CheckpointError) || !baseModel || hubReferenceOf(baseModel, "model") === undefined)
+      throw error;
+    return openModel(baseModel, context);
+  }
+}

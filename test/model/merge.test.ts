@@ -1,0 +1,294 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { command } from "../../src/cli/model.ts";
+import { createLocalEngine } from "../../src/engine/local/create.ts";
+import { AhaError } from "../../src/errors.ts";
+import { inspectModel, loadModel } from "../../src/model/checkpoint.ts";
+import { initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
+import { foldAdapter } from "../../src/model/merge.ts";
+import { describeAdapter, savePeftAdapter } from "../../src/model/peft-adapter.ts";
+import { SafetensorsFile, writeSafetensors } from "../../src/model/safetensors.ts";
+import { Random } from "../../src/random.ts";
+import { recordedConsole } from "../cli/console.ts";
+
+const goldenPath = (name: string) => fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
+interface Golden {
+  readonly tolerance: number;
+  readonly cases: readonly {
+    readonly adapter: string;
+    readonly base: string;
+    readonly sequences: readonly Record<"tokens" | "logprobs" | "merged" | "base", number[]>[];
+  }[];
+}
+const golden = JSON.parse(await readFile(goldenPath("adapter-logprobs.json"), "utf8")) as Golden;
+const modelPath = (name: string) => goldenPath(`models/${name}`);
+const adapterPath = (name: string) => goldenPath(`adapters/${name}`);
+const LORA: LoraConfig = { rank: 3, alpha: 7, dropout: 0, rsLora: false, targets: ["q_proj", "v_proj"] };
+
+let scratch: string;
+let fresh = 0;
+const newPath = () => join(scratch, String(fresh++));
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "aha-merge-"));
+});
+afterAll(() => rm(scratch, { recursive: true }));
+
+async function run(...args: string[]) {
+  const console = recordedConsole();
+  expect(await command.run(args, console)).toBe(0);
+  return { out: console.stdout(), note: console.stderr() };
+}
+
+async function score(sequences: readonly { readonly tokens: number[] }[], ...args: string[]): Promise<number[][]> {
+  const path = newPath();
+  await writeFile(path, JSON.stringify(sequences.map(({ tokens }) => tokens)));
+  return JSON.parse((await run("score", ...args, "--tokens", path, "--json", "--threads", "1")).out) as number[][];
+}
+
+function largestDifference(found: readonly number[][], expected: readonly number[][]): number {
+  expect(found.map((row) => row.length)).toEqual(expected.map((row) => row.length));
+  return Math.max(...found.flatMap((row, i) => row.map((value, j) => Math.abs(value - expected[i]![j]!))));
+}
+
+/** A copy of the golden `adapter`, with some keys of its config changed. */
+async function changedAdapter(adapter: string, changes: Record<string, unknown>): Promise<string> {
+  const path = newPath();
+  await cp(adapterPath(adapter), path, { recursive: true });
+  const configPath = join(path, "adapter_config.json");
+  const config = JSON.parse(await readFile(configPath, "utf8")) as Record<string, unknown>;
+  await writeFile(configPath, JSON.stringify({ ...config, ...changes }));
+  return path;
+}
+
+describe.each(golden.cases)("PEFT's adapter $adapter", ({ adapter, base, sequences }) => {
+  const withAdapter = sequences.map(({ logprobs }) => logprobs);
+
+  it("gives PEFT's log-probabilities, and these are not the base's", async () => {
+    const found = await score(sequences, modelPath(base), "--adapter", adapterPath(adapter));
+    expect(largestDifference(found, withAdapter)).toBeLessThan(golden.tolerance);
+    expect(
+      largestDifference(
+        found,
+        sequences.map((sequence) => sequence.base),
+      ),
+    ).toBeGreaterThan(0.1);
+  });
+
+  it("may be named in the place of the model: its base is where its config says", async () => {
+    const found = await score(sequences, adapterPath(adapter));
+    expect(largestDifference(found, withAdapter)).toBeLessThan(golden.tolerance);
+  });
+
+  it("merges into a model with the log-probabilities of PEFT's merge_and_unload", async () => {
+    const out = newPath();
+    const { note } = await run("merge", modelPath(base), adapterPath(adapter), "--out", out, "--dtype", "float32");
+    expect(note).toBe("");
+    const merged = await score(sequences, out);
+    expect(
+      largestDifference(
+        merged,
+        sequences.map((sequence) => sequence.merged),
+      ),
+    ).toBeLessThan(golden.tolerance);
+  });
+
+  it("merges into the base's number format by default", async () => {
+    const out = newPath();
+    await run("merge", modelPath(base), adapterPath(adapter), "--out", out);
+    expect((await inspectModel(out)).dtypes).toEqual((await inspectModel(modelPath(base))).dtypes);
+  });
+});
+
+describe("aha model merge", () => {
+  const [base, adapter] = [modelPath("qwen2"), adapterPath("qwen2-attention")];
+
+  it("tells what it merged as JSON", async () => {
+    const out = newPath();
+    const about = JSON.parse((await run("merge", base, adapter, "--out", out, "--json")).out) as object;
+    expect(about).toMatchObject({ out, base, adapter, dtype: "float32", rank: 3, alpha: 7, scale: 7 / 3, matrices: 4 });
+    expect(about).toMatchObject({ rsLora: false, targets: ["q_proj", "v_proj"], warnings: [] });
+  });
+
+  it("keeps a float16 base in float16, with the numbers of the merge in float32 rounded", async () => {
+    const { config } = await loadModel(modelPath("llama-tied"));
+    const directory = newPath();
+    await mkdir(directory);
+    const values = initializeAdapter(config, LORA, { seed: 3 });
+    const random = new Random(5, "b");
+    for (const [name, numbers] of values) if (name.endsWith("B")) numbers.set(numbers.map(() => random.uniform()));
+    await savePeftAdapter(directory, config, LORA, values, resolve(modelPath("llama-tied")));
+    const [half, whole] = [newPath(), newPath()];
+    await run("merge", modelPath("llama-tied"), directory, "--out", half);
+    await run("merge", modelPath("llama-tied"), directory, "--out", whole, "--dtype", "float32");
+    expect((await inspectModel(half)).dtypes).toEqual(["F16"]);
+    expect(JSON.parse(await readFile(join(half, "config.json"), "utf8"))).toMatchObject({ dtype: "float16" });
+    const exact = (await loadModel(whole)).values;
+    for (const [name, numbers] of (await loadModel(half)).values) {
+      // 11 bits: at most half of the last place, or of 2^-24 where the numbers are subnormal.
+      numbers.forEach((value, i) => {
+        const wanted = exact.get(name)![i]!;
+        expect(Math.abs(value - wanted)).toBeLessThanOrEqual(Math.max(Math.abs(wanted) * 2 ** -11, 2 ** -25));
+      });
+    }
+  });
+
+  it("leaves every bit of the base where the adapter was never trained", async () => {
+    const { config, values } = await loadModel(base);
+    const directory = newPath();
+    await mkdir(directory);
+    await savePeftAdapter(directory, config, LORA, initializeAdapter(config, LORA, { seed: 1 }), base);
+    const out = newPath();
+    await run("merge", base, directory, "--out", out);
+    expect((await loadModel(out)).values).toEqual(values);
+  });
+
+  it("cuts the weights into shards", async () => {
+    const out = newPath();
+    await run("merge", base, adapter, "--out", out, "--max-shard-size", "20KB");
+    expect(await readdir(out)).toContain("model.safetensors.index.json");
+    const whole = newPath();
+    await run("merge", base, adapter, "--out", whole);
+    expect(await loadModel(out)).toEqual(await loadModel(whole));
+  });
+
+  it("brings the tokenizer, the generation config and the licence, and the adapter's own tokenizer before the base's", async () => {
+    const full = newPath();
+    await run("init", "--preset", "tiny", "--tokenizer", "countdown-compact", "--out", full);
+    await writeFile(join(full, "LICENSE"), "free");
+    await writeFile(join(full, "README.md"), "another model");
+    await writeFile(join(full, "chat_template.jinja"), "the base's");
+    await writeFile(join(full, "generation_config.json"), JSON.stringify({ eos_token_id: 1, top_k: 20 }));
+    const { config } = await loadModel(full);
+    const directory = newPath();
+    await mkdir(directory);
+    await savePeftAdapter(directory, config, LORA, initializeAdapter(config, LORA, { seed: 1 }), full);
+    const out = newPath();
+    await run("merge", full, directory, "--out", out);
+    for (const name of ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "LICENSE"]) {
+      expect(await readFile(join(out, name), "utf8"), name).toBe(await readFile(join(full, name), "utf8"));
+    }
+    expect(JSON.parse(await readFile(join(out, "generation_config.json"), "utf8"))).toMatchObject({ top_k: 20 });
+    expect(await readdir(out)).not.toContain("README.md");
+
+    for (const name of ["tokenizer.json", "tokenizer_config.json"]) await cp(join(full, name), join(directory, name));
+    await writeFile(join(directory, "chat_template.jinja"), "the adapter's");
+    const second = newPath();
+    await run("merge", full, directory, "--out", second);
+    expect(await readFile(join(second, "chat_template.jinja"), "utf8")).toBe("the adapter's");
+  });
+
+  it("warns where the adapter names another base that it fits", async () => {
+    const other = await changedAdapter("qwen2-attention", { base_model_name_or_path: "Org/Other" });
+    const { out, note } = await run("merge", base, other, "--out", newPath(), "--json");
+    expect(note).toMatch(/^Warning: .*was trained on "Org\/Other".*\n$/);
+    expect(JSON.parse(out)).toMatchObject({ warnings: [note.slice("Warning: ".length, -1)] });
+  });
+
+  it.each([
+    [
+      "another width",
+      () => modelPath("qwen3-tied"),
+      () => adapter,
+      /does not fit this qwen3 of 2 layers and width 24: .*q_proj\.lora_A/,
+    ],
+    [
+      "more layers",
+      () => modelPath("llama-linear"),
+      () => adapterPath("qwen3-rslora"),
+      /does not fit this llama .*made for/,
+    ],
+    ["DoRA", () => base, () => changedAdapter("qwen2-attention", { use_dora: true }), /use_dora = true/],
+    ["no adapter", () => base, () => modelPath("qwen2"), /no adapter_config\.json/],
+    ["no base", () => adapter, () => adapter, /no config\.json/],
+  ] as const)("refuses %s, and writes nothing", async (_title, baseOf, adapterOf, message) => {
+    const out = newPath();
+    const args = ["merge", baseOf(), await adapterOf(), "--out", out];
+    const failure = await command.run(args, recordedConsole()).then(undefined, (error: unknown) => error);
+    expect(failure).toBeInstanceOf(AhaError);
+    expect((failure as Error).message).toMatch(message);
+    expect((await readdir(scratch)).filter((name) => name.includes(out.slice(scratch.length + 1)))).toEqual([]);
+  });
+
+  it("refuses an adapter that has diverged, and one that leaves float16's range", async () => {
+    const file = await SafetensorsFile.open(join(adapter, "adapter_model.safetensors"));
+    const tensors = await Promise.all(
+      [...file.entries.values()].map(async ({ name, shape }) => {
+        const data = new Float32Array(shape[0]! * shape[1]!);
+        await file.readInto(name, data);
+        return { name, shape, data };
+      }),
+    );
+    await file.close();
+    for (const [value, message] of [
+      [Number.NaN, /not finite/],
+      [1e6, /float16 ends at 65504/],
+    ] as const) {
+      const path = await changedAdapter("qwen2-attention", {});
+      tensors[1]!.data[2] = value;
+      await writeSafetensors(join(path, "adapter_model.safetensors"), tensors);
+      const out = newPath();
+      await expect(
+        command.run(["merge", base, path, "--out", out, "--dtype", "float16"], recordedConsole()),
+      ).rejects.toThrow(message);
+      await expect(readdir(out)).rejects.toThrow("ENOENT");
+    }
+  });
+
+  it("refuses an output directory that has something in it", async () => {
+    const out = newPath();
+    await mkdir(out);
+    await writeFile(join(out, "notes"), "mine");
+    await expect(run("merge", base, adapter, "--out", out)).rejects.toThrow(/is not empty/);
+    expect(await readdir(out)).toEqual(["notes"]);
+  });
+});
+
+describe("an adapter in the place of a model", () => {
+  it("takes no second adapter, and must name a base", async () => {
+    const adapter = adapterPath("qwen2-attention");
+    const tokens = newPath();
+    await writeFile(tokens, "[[1, 2]]");
+    await expect(run("score", adapter, "--adapter", adapter, "--tokens", tokens)).rejects.toThrow(/an adapter itself/);
+    const nameless = await changedAdapter("qwen2-attention", { base_model_name_or_path: null });
+    await expect(run("score", nameless, "--tokens", tokens)).rejects.toThrow(/names no base/);
+  });
+});
+
+describe("an adapter that Aha saved", () => {
+  it.each(golden.cases)("has the names, shapes and settings of PEFT's $adapter", async ({ adapter, base }) => {
+    const { lora } = await describeAdapter(adapterPath(adapter));
+    const engine = await createLocalEngine(modelPath(base), { threads: 1, adapter: adapterPath(adapter) });
+    const out = newPath();
+    await mkdir(out);
+    await engine.saveWeights(out).finally(() => engine.dispose());
+    expect((await describeAdapter(out)).lora).toEqual(lora);
+    const read = async (path: string) => {
+      const file = await SafetensorsFile.open(join(path, "adapter_model.safetensors"));
+      const shapes = Object.fromEntries(
+        [...file.entries.values()].map(({ name, shape, dtype }) => [name, [dtype, ...shape]]),
+      );
+      await file.close();
+      return shapes;
+    };
+    expect(await read(out)).toEqual(await read(adapterPath(adapter)));
+    const config = async (path: string) =>
+      JSON.parse(await readFile(join(path, "adapter_config.json"), "utf8")) as Record<string, unknown>;
+    const [ours, theirs] = [await config(out), await config(adapterPath(adapter))];
+    for (const key of Object.keys(ours)) {
+      if (key === "base_model_name_or_path") expect(ours[key]).toBe(resolve(modelPath(base)));
+      else if (key === "target_modules") expect(ours[key]).toEqual(lora.targets);
+      else expect(ours[key], key).toEqual(theirs[key]);
+    }
+  });
+});
+
+describe("foldAdapter", () => {
+  it("adds s·B·A and rounds once", () => {
+    const weight = Float32Array.of(1, -0, 3, 4, 5, 6);
+    foldAdapter(weight, Float32Array.of(1, 2, 3, 10, 20, 30), Float32Array.of(0, 0, 2, -1), 2, 0.5);
+    expect([...weight]).toEqual([1, -0, 3, 0, -3, -6]);
+  });
+});
