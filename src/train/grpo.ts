@@ -105,7 +105,7 @@ export async function trainGrpo(
     await stopIfAsked(context, state.step, state);
 
     // Judge them, and compare each with its group.
-    const rollouts = judgeCompletions(completions, task, rewards);
+    const rollouts = await judgeCompletions(completions, task, rewards);
     const groups = groupAdvantages(
       rollouts.map(({ reward }) => reward),
       groupSize,
