@@ -12,7 +12,7 @@
 
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
-import { CheckpointError, RunInterrupted } from "../errors.ts";
+import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit } from "../rollout/collect.ts";
@@ -27,7 +27,8 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
-import { requireRewardColumns } from "../train/grpo-config.ts";
+import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
+import { withOpenRewards } from "../train/reward-session.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
@@ -73,7 +74,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
     const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
     requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
     for (const stage of recipe.stages) {
-      checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
+      await checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
     }
   } catch (error) {
     await engine.dispose();
@@ -97,6 +98,7 @@ export async function runPipeline(
     return await new Pipeline(prepared, run, signal, observe).run();
   } catch (error) {
     if (error instanceof RunInterrupted) run.event("interrupted", { reason: error.message });
+    if (error instanceof DivergenceError) run.event("diverged", { reason: error.message });
     throw error;
   }
 }
@@ -269,7 +271,10 @@ class Pipeline {
 }
 
 /** What a trainer can refuse before anything is trained. */
-function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">): void {
+async function checkStage(
+  stage: StageConfig,
+  parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">,
+): Promise<void> {
   switch (stage.trainer) {
     case "sft":
       checkSft(parts, stage);
@@ -277,6 +282,7 @@ function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "to
     case "grpo":
       requireRewardColumns(stage.rewards, parts.task);
       checkGrpo(parts, stage);
+      await withOpenRewards(createRewards(stage.rewards), undefined, async () => {});
       return;
     default:
       stage satisfies never;

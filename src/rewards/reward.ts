@@ -32,6 +32,8 @@ export interface BatchReward {
   readonly name: string;
   /** One result for each input, in order. */
   readonly judgeBatch: (inputs: readonly RewardInput[]) => Promise<readonly RewardResult[]>;
+  /** Makes it ready, with what `state` gave in an earlier session; a reward that cannot be used throws ConfigError here. */
+  readonly open?: (state?: string) => Promise<void>;
   /** What a checkpoint keeps of it, as JSON text: the state after the last batch; undefined where there is none. */
   readonly state?: () => string | undefined;
   /** Gives back what it holds; it may be asked again, and then starts again. */

@@ -25,7 +25,7 @@ const manifestSchema = z.strictObject({
   /** Whether these are all of the stage's steps. */
   stageComplete: z.boolean(),
   /** What the stage's trainer needs back, beside the state of the engine. */
-  trainerState: z.record(z.string(), z.number()),
+  trainerState: z.record(z.string(), z.union([z.number(), z.string()])),
   /** SHA-256 of the resolved recipe. */
   recipeHash: z.string(),
   /** Seconds of work until here, earlier sessions included. */

@@ -69,8 +69,8 @@ export const evaluationRecordSchema = z.object({
 /** How long a step took; never part of what has to be reproduced. */
 export const timingRecordSchema = z.object({ stage: z.string(), step: z.int() }).catchall(number);
 
-/** Something that happened, with the wall clock: started, stage-started, step-skipped, no-signal, checkpoint,
- * interrupted, resumed, finished. */
+/** Something that happened, with the wall clock: started, stage-started, step-skipped, no-signal,
+ * reward-abstained, checkpoint, interrupted, diverged, resumed, finished. */
 export const eventRecordSchema = z.looseObject({ at: z.string(), event: z.string() });
 
 export type MetricsRecord = z.infer<typeof metricsRecordSchema>;

@@ -28,6 +28,7 @@ import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import {
   type Checkpoint,
   type CheckpointFinding,
+  type CheckpointManifest,
   checkpointDamage,
   listCheckpoints,
   removeOldCheckpoints,
@@ -76,7 +77,7 @@ export interface StageWriter {
 export interface CheckpointRequest {
   readonly stage: string;
   readonly step: number;
-  readonly trainerState: Readonly<Record<string, number>>;
+  readonly trainerState: CheckpointManifest["trainerState"];
   readonly stageComplete: boolean;
   /** Keep this many checkpoints beside those that end a stage; the oldest go. */
   readonly keep: number;

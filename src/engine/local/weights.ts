@@ -63,6 +63,8 @@ export class OptimizerState {
   steps = 0;
   /** True while `gradients` hold something. */
   hasGradient = false;
+  /** False where a loss whose gradient is in `gradients` was not finite. */
+  lossIsFinite = true;
 
   constructor(runtime: Runtime, weights: Weights) {
     const zeros = () => new Map(weights.specs.map(({ name, shape }) => [name, runtime.zeros("float32", shape)]));
