@@ -67,6 +67,10 @@ export class RunTerminal {
       case "evaluated":
         this.evaluated(event.record);
         return;
+      case "warning":
+        this.status.keep();
+        this.line(`Warning: ${event.message}`);
+        return;
       case "stage-finished":
       case "finished":
         return;

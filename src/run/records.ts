@@ -83,3 +83,8 @@ export type EventRecord = z.infer<typeof eventRecordSchema>;
 /** Names of the logs that a checkpoint pins and a resume cuts back. `events` is not one of them: it is a diary. */
 export const PINNED_LOGS = ["metrics", "rollouts", "evaluations", "timings"] as const;
 export type PinnedLog = (typeof PINNED_LOGS)[number];
+
+/** File name of a pinned log. */
+export function logFileName(log: PinnedLog): string {
+  return `${log}.jsonl`;
+}

@@ -83,10 +83,13 @@ export interface TrainContext {
     readonly every: number;
     readonly save: (step: number, state: TrainerState) => Promise<void>;
   };
-  /** Held-out evaluation after every `every` units (0: never) but the last; it logs what it finds. */
+  /**
+   * Held-out evaluation after every `every` units (0: never) but the last; it logs what it finds, and asks by true for a
+   * checkpoint of what it has evaluated.
+   */
   readonly evaluation?: {
     readonly every: number;
-    readonly run: (step: number) => Promise<void>;
+    readonly run: (step: number) => Promise<boolean | undefined>;
   };
   /** The trainer state of the checkpoint that the engine was loaded from; absent in a fresh stage. */
   readonly resumed?: TrainerState;
@@ -136,8 +139,8 @@ export async function runDueHooks(
 ): Promise<void> {
   const { evaluation, checkpoint } = context;
   const isDue = (every: number) => every > 0 && unit % every === 0 && unit < total;
-  if (evaluation && isDue(evaluation.every)) await evaluation.run(step);
-  if (checkpoint && isDue(checkpoint.every)) await checkpoint.save(step, { ...state });
+  const isWanted = evaluation && isDue(evaluation.every) ? await evaluation.run(step) : undefined;
+  if (checkpoint && (isWanted || isDue(checkpoint.every))) await checkpoint.save(step, { ...state });
 }
 
 /**
