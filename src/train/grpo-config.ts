@@ -9,7 +9,7 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { createReward, rewardDescriptions } from "../rewards/registry.ts";
-import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
+import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
 import { SCALE_REWARDS } from "../rollout/advantages.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
@@ -73,21 +73,13 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
         `(${promptsPerIteration}); a minibatch is a whole number of groups`,
     });
   }
-  const names = config.rewards.map(({ name }) => labelOf(name));
+  const found = config.rewards.flatMap(rewardIssues);
+  const names = found.length > 0 ? [] : config.rewards.map(({ name }) => rewardLabel(name));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight` });
+    issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight, or another name` });
   }
-  return [...issues, ...config.rewards.flatMap(rewardIssues)];
-}
-
-/** What logs and metrics call a reward. */
-function labelOf(name: string): string {
-  try {
-    return isRewardReference(name) ? parseRewardReference(name).label : name;
-  } catch {
-    return name; // It is refused for what it is, elsewhere.
-  }
+  return [...issues, ...found];
 }
 
 /** What the registry refuses about a reward, so that it is refused with the recipe and not at the stage's start. */

@@ -21,6 +21,8 @@ const EVERYTHING = [
   "stages.r1-zero.clipEpsilonHigh=0.3",
   "engine.threads=1",
   "engine.logitChunkTokens=64",
+  "engine.microBatchTokens=512",
+  "bestCheckpoint={metric: meanLength, mode: min, useAsModel: true}",
   "task.targetMax=60",
 ];
 

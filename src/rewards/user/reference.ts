@@ -44,6 +44,11 @@ export function parseRewardReference(name: string): RewardReference {
   return { file, exportName, label };
 }
 
+/** What logs, metrics and the terminal call a reward of either kind. Throws ConfigError like `parseRewardReference`. */
+export function rewardLabel(name: string): string {
+  return isRewardReference(name) ? parseRewardReference(name).label : name;
+}
+
 /** The same reference with its file below `directory` made absolute; names of the registry stay as they are. */
 export function anchorReward(name: string, directory: string): string {
   if (!isRewardReference(name)) return name;
