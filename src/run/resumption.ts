@@ -39,9 +39,9 @@ export function requireSameRecipe(path: string, before: unknown, now: unknown): 
   );
 }
 
-/** Removes what a process that was killed had begun to write. */
-export async function removeUnfinished(path: string, checkpoints: string): Promise<void> {
-  for (const parent of [path, checkpoints]) {
+/** Removes what a process that was killed had begun to write into these folders. */
+export async function removeUnfinished(...folders: readonly string[]): Promise<void> {
+  for (const parent of folders) {
     for (const name of readdirSync(parent)) {
       if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(parent, name), { recursive: true, force: true });
     }

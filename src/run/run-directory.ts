@@ -141,6 +141,7 @@ export class RunDirectory {
     const release = lockRun(path);
     try {
       requireFreeForRun(path);
+      await removeUnfinished(path);
       await writeWhole(join(path, RUN_FILES.recipe), recipeToYaml(recipe));
       mkdirSync(join(path, RUN_FILES.checkpoints));
       const run = new RunDirectory(path, recipe, release, {
