@@ -37,6 +37,12 @@ export function systemReason(error: unknown): string | undefined {
       return "a part of its path is not a directory";
     case "ENOSPC":
       return "the disk is full";
+    case "EDQUOT":
+      return "the disk quota is used up";
+    case "EFBIG":
+      return "it would be larger than the file system or a limit (ulimit -f) allows";
+    case "EIO":
+      return "the disk reports an error";
     case "EROFS":
       return "the file system is read-only";
     default:

@@ -81,7 +81,10 @@ export { hashString, Random, uniformAt } from "./random.ts";
 
 // Rewards.
 export { createReward, rewardNames } from "./rewards/registry.ts";
-export type { Reward, RewardInput, RewardResult } from "./rewards/reward.ts";
+export type { AnyReward, BatchReward, Reward, RewardInput, RewardResult } from "./rewards/reward.ts";
+export { defineReward, type Judgement, type RewardDefinition } from "./rewards/user/definition.ts";
+export { parseRewardReference, type RewardReference } from "./rewards/user/reference.ts";
+export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";
 
 // Rollouts: the parts that reinforcement learning is made of.
 export { type GroupAdvantages, groupAdvantages, type ScaleRewards } from "./rollout/advantages.ts";

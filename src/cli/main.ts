@@ -10,6 +10,7 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AhaError, ConfigError, nearestName, RunInterrupted } from "../errors.ts";
+import { systemReason } from "../files.ts";
 import type { Command, CommandContext } from "./command.ts";
 
 /** 128 + SIGINT: what shells expect of a program that was stopped. */
@@ -73,7 +74,7 @@ export async function main(args: readonly string[], context: CommandContext): Pr
       context.note(`${error.message}\n`);
       return EXIT_INTERRUPTED;
     }
-    const text = error instanceof AhaError ? `aha: ${error.message}` : describeDefect(error);
+    const text = error instanceof AhaError ? `aha: ${error.message}` : (diskFault(error) ?? describeDefect(error));
     context.note(`${text}\n`);
     return 1;
   }
@@ -83,6 +84,16 @@ function unknownCommand(name: string): ConfigError {
   const nearest = nearestName(name, COMMANDS.keys());
   const hint = nearest ? `Did you mean "aha ${nearest}"?` : `There are: ${[...COMMANDS.keys()].join(", ")}.`;
   return new ConfigError(`"${name}" is not a command. ${hint}`);
+}
+
+/** Codes of a disk that takes nothing any more, whoever met it first. */
+const DISK_FAULTS: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
+
+function diskFault(error: unknown): string | undefined {
+  const reason = systemReason(error);
+  if (reason === undefined || !DISK_FAULTS.has((error as NodeJS.ErrnoException).code)) return undefined;
+  const { path } = error as NodeJS.ErrnoException;
+  return `aha: Cannot write${path === undefined ? "" : ` ${path}`}: ${reason}. Mend that, and try again.`;
 }
 
 function describeDefect(error: unknown): string {

@@ -14,8 +14,14 @@ export interface PinOptions {
   readonly context: CommandContext;
   readonly mode: HubProgressMode;
   readonly offline: boolean;
-  /** The directory of the run that is to be resumed: its commits are used again. */
-  readonly resumed: string | undefined;
+  /** The recipe of the run that is to be resumed: its commits are used again. */
+  readonly resumed: unknown;
+}
+
+/** The recipe that the run in `directory` began with; undefined where there is none. Throws RunDirError. */
+export function recordedRecipe(directory: string): unknown {
+  const path = join(directory, RUN_FILES.recipe);
+  return existsSync(path) ? readRecipeFile(path) : undefined;
 }
 
 /**
@@ -25,14 +31,12 @@ export interface PinOptions {
  */
 export async function pinRecipe(recipe: Recipe, { context, mode, offline, resumed }: PinOptions): Promise<Recipe> {
   const progress = new HubProgress(context, mode, context.out);
-  const recipePath = resumed === undefined ? undefined : join(resumed, RUN_FILES.recipe);
-  const recorded = recipePath !== undefined && existsSync(recipePath) ? readRecipeFile(recipePath) : undefined;
   try {
     const { signal } = context;
     return await pinHubReferences(
       recipe,
       { offline, signal, onProgress: progress.pull, onNote: progress.note },
-      recorded,
+      resumed,
     );
   } finally {
     progress.end();

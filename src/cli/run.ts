@@ -2,17 +2,18 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DivergenceError } from "../errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import type { PipelineEvent, PipelineObserver } from "../recipe/observer.ts";
 import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { pinThreads, threadsWarning } from "../recipe/threads.ts";
 import { writeReport } from "../report/report.ts";
 import { isFreeForRun, RUN_FILES, RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions } from "./parse-options.ts";
-import { pinRecipe } from "./run-hub.ts";
+import { pinRecipe, recordedRecipe } from "./run-hub.ts";
 import { type OpenedTrlRecipe, openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
 import { RunTerminal } from "./terminal.ts";
 import { resultsText } from "./terminal-results.ts";
@@ -39,7 +40,8 @@ Options
 
 ${TRL_HELP}
 Ctrl-C stops after the current step with a checkpoint (exit code 130); a second Ctrl-C stops at once. Either way
---resume goes on, and ends where an uninterrupted run would have ended.
+--resume goes on, and ends where an uninterrupted run would have ended: with the same recipe, the same input files and as
+many threads, or not at all. A resume without --set engine.threads takes as many as the run began with.
 
 Examples
   aha run recipes/countdown/tiny/recipe.yaml
@@ -70,12 +72,9 @@ export const command: Command = {
     const recipe = trl?.recipe ?? (await loadRecipe(positionals[0]!, values.set ?? []));
     const resume = values.resume === true;
     const path = values.out ?? trl?.directory ?? (resume ? unfinishedRun(recipe) : freeRun(recipe));
-    const pinned = await pinRecipe(recipe, {
-      context,
-      mode,
-      offline: values.offline === true,
-      resumed: resume ? path : undefined,
-    });
+    const resumed = resume ? recordedRecipe(path) : undefined;
+    const offline = values.offline === true;
+    const pinned = pinThreads(await pinRecipe(recipe, { context, mode, offline, resumed }), resumed);
     const run = resume ? await RunDirectory.resume(path, pinned) : await RunDirectory.create(path, pinned);
     if (trl !== undefined && run.isNew) await keepOriginal(run, trl);
     await train(run, { recipe: pinned, context, mode, shownPath: path });
@@ -107,18 +106,28 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
   const terminal =
     mode === "text" ? new RunTerminal(recipe, { write: context.note, interactive: context.interactive }) : undefined;
   terminal?.start(shownPath);
-  for (const warning of run.warnings) context.note(`Warning: ${warning}\n`);
+  const slow = run.isNew ? undefined : threadsWarning(recipe);
+  for (const warning of [...run.warnings, ...(slow ? [slow] : [])]) context.note(`Warning: ${warning}\n`);
   const observe = observer(session, terminal);
   const prepared = await prepareOrDiscard(run, recipe);
   try {
     await runPipeline(prepared, run, context.signal, observe);
     await writeReport(run.path);
     if (mode !== "json") printResult(run.path, session);
+  } catch (error) {
+    if (error instanceof DivergenceError) await reportDivergence(run, session);
+    throw error;
   } finally {
     terminal?.stop();
     run.close();
     await prepared.engine.dispose();
   }
+}
+
+/** A run that was given up leaves the page too, so far as it came. */
+async function reportDivergence(run: RunDirectory, { context, shownPath }: Session): Promise<void> {
+  await writeReport(run.path);
+  context.note(`The run is lost; what happened is told in ${join(shownPath, RUN_FILES.report)}\n`);
 }
 
 /** A run that cannot start leaves nothing behind; one that was to be resumed stays as it is. */
@@ -139,7 +148,10 @@ function observer({ context, mode }: Session, terminal: RunTerminal | undefined)
       if (line !== undefined) context.out(`${JSON.stringify(line)}\n`);
     };
   }
-  return (event) => terminal?.observe(event);
+  return (event) => {
+    if (terminal) terminal.observe(event);
+    else if (event.type === "warning") context.note(`Warning: ${event.message}\n`);
+  };
 }
 
 /** An event as programs get it: the answers to held-out problems stay in the run directory, progress in between goes. */
@@ -165,10 +177,15 @@ function jsonLine(event: PipelineEvent): object | undefined {
 
 function printResult(runPath: string, { context, shownPath }: Session): void {
   const colours = context.interactive && process.stdout.isTTY === true;
-  const results = resultsText(readRun(runPath), styleFor(colours));
+  const snapshot = readRun(runPath);
+  const results = resultsText(snapshot, styleFor(colours));
   const report = join(shownPath, RUN_FILES.report);
   const model = join(shownPath, RUN_FILES.model);
-  context.out(`\n${results}\n\nThe report: ${report}\nThe model:  ${model}\n`);
+  const { best, modelFrom } = snapshot.summary!;
+  const bestLine = best
+    ? `The best checkpoint: ${best.name} (${best.metric} ${best.value.toFixed(3)})${best.name === modelFrom ? ", which is the model" : ""}\n`
+    : "";
+  context.out(`\n${results}\n\n${bestLine}The report: ${report}\nThe model:  ${model}\n`);
 }
 
 /** `runs/NAME-SEED`, or the first of `-2`, `-3`, … that is free. */

@@ -6,6 +6,7 @@
 import type { PipelineEvent } from "../recipe/observer.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import { count, decimal, percent, plain } from "../report/numbers.ts";
+import { rewardLabel } from "../rewards/user/reference.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { StatusLine } from "./terminal-line.ts";
 import { StageProgress } from "./terminal-progress.ts";
@@ -66,6 +67,10 @@ export class RunTerminal {
         return;
       case "evaluated":
         this.evaluated(event.record);
+        return;
+      case "warning":
+        this.status.keep();
+        this.line(`Warning: ${event.message}`);
         return;
       case "stage-finished":
       case "finished":
@@ -133,7 +138,7 @@ function explanation(stage: StageConfig): string {
         `${count(stage.steps)} steps of up to ${count(stage.batchTokens)} tokens. The loss is its surprise; it should fall.`
       );
     case "grpo": {
-      const rewards = stage.rewards.map(({ name }) => name).join(" + ");
+      const rewards = stage.rewards.map(({ name }) => rewardLabel(name)).join(" + ");
       return (
         `Learning by doing, without examples: in each of ${count(stage.iterations)} iterations it gets ` +
         `${stage.promptsPerIteration} problems and writes ${stage.groupSize} answers to each. Rules score them (${rewards}). ` +

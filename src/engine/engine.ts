@@ -123,7 +123,7 @@ export interface AdamParams {
 export interface OptimStepResult {
   /** Global L2 norm of the accumulated gradient, before clipping. */
   readonly gradNorm: number;
-  /** False where the gradient was not finite: weights and moments are untouched, the gradient is dropped. */
+  /** False where the loss or the gradient was not finite: weights and moments are untouched, the gradient is dropped. */
   readonly applied: boolean;
 }
 

@@ -99,6 +99,11 @@ export async function evaluate(
   };
 }
 
+/** Names of the statistics that an evaluation has whose completions got such verdicts, one sample for each problem. */
+export function statisticNames(verdicts: readonly Verdict[]): string[] {
+  return [...Object.keys(verdictStatistics(verdicts)), "meanLength", "truncatedRate", "reflectionWords"];
+}
+
 function verdictStatistics(verdicts: readonly Verdict[]): Record<string, number> {
   const tries = sum(verdicts.map((verdict) => verdict.tries));
   const solved = sum(verdicts.map((verdict) => Number(verdict.solved)));

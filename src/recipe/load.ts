@@ -9,9 +9,10 @@ import { dirname, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { anchorReference } from "../hub/resolve.ts";
+import { anchorReward } from "../rewards/user/reference.ts";
 import { describeIssues, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
-import { type Recipe, recipeSchema } from "./schema.ts";
+import { type Recipe, recipeSchema, type StageConfig } from "./schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";
 
 /**
@@ -61,7 +62,15 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
       ...("file" in task && task.file !== undefined ? { file: absolute(task.file) } : {}),
       ...(task.data ? { data: { ...task.data, path: anchorReference(task.data.path, "dataset", dirname(path)) } } : {}),
     } as Recipe["task"],
+    stages: recipe.stages.map((stage) => withAbsoluteRewards(stage, dirname(path))),
   };
+}
+
+/** Rewards of the user's own are files, relative to the recipe. */
+function withAbsoluteRewards(stage: StageConfig, directory: string): StageConfig {
+  if (!("rewards" in stage)) return stage;
+  const rewards = stage.rewards.map((reward) => ({ ...reward, name: anchorReward(reward.name, directory) }));
+  return { ...stage, rewards };
 }
 
 function withStages(recipe: Readonly<Record<string, unknown>>): Record<string, unknown> {

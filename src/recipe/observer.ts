@@ -24,6 +24,8 @@ export type PipelineEvent =
   | { readonly type: "evaluating"; readonly stage: string; readonly finished: number; readonly total: number }
   | { readonly type: "evaluated"; readonly record: EvaluationRecord }
   | { readonly type: "stage-finished"; readonly stage: StageConfig; readonly steps: number }
+  /** Something went on without what it should have had. */
+  | { readonly type: "warning"; readonly message: string }
   | { readonly type: "finished"; readonly summary: RunSummary };
 
 export type PipelineObserver = (event: PipelineEvent) => void;

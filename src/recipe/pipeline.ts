@@ -12,7 +12,7 @@
 
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine, type LocalEngineOptions } from "../engine/local/create.ts";
-import { CheckpointError, RunInterrupted } from "../errors.ts";
+import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { hashString, philox } from "../random.ts";
@@ -28,8 +28,11 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
-import { requireRewardColumns } from "../train/grpo-config.ts";
+import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
+import { withOpenRewards } from "../train/reward-session.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
+import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics, requireMetric } from "./best-checkpoint.ts";
+import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
@@ -55,7 +58,8 @@ export interface PreparedRecipe {
  */
 export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
-  const { threads, logitChunkTokens } = recipe.engine;
+  const { threads, logitChunkTokens, microBatchTokens } = recipe.engine;
+  await pinInputFiles(recipe, run);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
     : await modelDirectoryOf(path!);
@@ -69,13 +73,15 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
     ...adapterOptions(recipe),
     ...(threads !== undefined && { threads }),
     ...(logitChunkTokens !== undefined && { logitChunkTokens }),
+    ...(microBatchTokens !== undefined && { microBatchTokens }),
   });
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
     const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
     requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
+    if (recipe.bestCheckpoint) requireMetric(recipe.bestCheckpoint, task);
     for (const stage of recipe.stages) {
-      checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
+      await checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
     }
   } catch (error) {
     await engine.dispose();
@@ -99,6 +105,7 @@ export async function runPipeline(
     return await new Pipeline(prepared, run, signal, observe).run();
   } catch (error) {
     if (error instanceof RunInterrupted) run.event("interrupted", { reason: error.message });
+    if (error instanceof DivergenceError) run.event("diverged", { reason: error.message });
     throw error;
   }
 }
@@ -124,6 +131,10 @@ class Pipeline {
   private readonly directory: RunDirectory;
   private readonly signal: AbortSignal;
   private readonly observe: PipelineObserver;
+  /** The run's evaluations so far, without their answers. */
+  private readonly evaluated: EvaluatedStatistics[] = [];
+  /** Where the recipe asks for it. */
+  private best: BestCheckpoint | undefined;
 
   constructor(prepared: PreparedRecipe, directory: RunDirectory, signal: AbortSignal, observe: PipelineObserver) {
     this.recipe = prepared.recipe;
@@ -144,6 +155,8 @@ class Pipeline {
       const { manifest } = resumed;
       first = stages.findIndex(({ name }) => name === manifest.stage);
       resumedState = manifest.trainerState;
+      this.evaluated.push(...readRun(this.directory.path).evaluations);
+      this.noteBest();
     }
     this.observe({ type: "ready", engine: engine.info, resumedFrom: resumed?.name });
     if (!resumed) await this.evaluate(stages[0]!, 0, "before");
@@ -154,6 +167,7 @@ class Pipeline {
       const steps = complete ? resumed.manifest.step : await this.train(stage, index, resumedState);
       resumedState = undefined;
       await this.evaluate(stage, steps, "after");
+      this.noteBest();
       this.observe({ type: "stage-finished", stage, steps });
     }
     return this.finish();
@@ -178,7 +192,13 @@ class Pipeline {
         every: stage.checkpointEvery,
         save: (step, state) => this.checkpoint(stage, step, state, false),
       },
-      evaluation: { every: stage.evaluateEvery, run: (step) => this.evaluate(stage, step, "during") },
+      evaluation: {
+        every: stage.evaluateEvery,
+        run: async (step) => {
+          await this.evaluate(stage, step, "during");
+          return this.noteBest();
+        },
+      },
       ...(resumed ? { resumed } : {}),
     };
     const outcome = await runTrainer(context, stage);
@@ -201,9 +221,27 @@ class Pipeline {
     };
   }
 
+  /** Finds the best checkpoint in the evaluations so far; true where it is a new one. */
+  private noteBest(): boolean {
+    const { bestCheckpoint: config } = this.recipe;
+    if (config === undefined) return false;
+    const best = bestCheckpoint(this.evaluated, config);
+    const isNew = best?.name !== this.best?.name;
+    this.best = best;
+    if (isNew) this.directory.event("best-checkpoint", { ...best });
+    return isNew;
+  }
+
   private async checkpoint(stage: StageConfig, step: number, trainerState: TrainerState, complete: boolean) {
     await this.directory.saveCheckpoint(
-      { stage: stage.name, step, trainerState, stageComplete: complete, keep: this.recipe.keepCheckpoints },
+      {
+        stage: stage.name,
+        step,
+        trainerState,
+        stageComplete: complete,
+        keep: this.recipe.keepCheckpoints,
+        best: this.best?.name,
+      },
       (directory) => this.prepared.engine.saveState(directory),
     );
   }
@@ -231,24 +269,44 @@ class Pipeline {
       });
       const record = { step, moment, decoding, statistics, intervals, completions: [...completions] };
       this.directory.stage(stage.name).evaluation(record);
+      this.evaluated.push({ stage: stage.name, step, moment, decoding, statistics });
       this.observe({ type: "evaluated", record: { stage: stage.name, ...record } });
     }
   }
 
   private async finish(): Promise<RunSummary> {
     const { engine, tokenizer } = this.prepared;
+    const modelFrom = await this.takeBest();
     await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
       await engine.saveWeights(directory, { dtype: this.recipe.model.saveDtype });
       await tokenizer.save(directory);
     });
-    const summary = this.summarise();
+    const summary = this.summarise(modelFrom);
     await this.directory.finish(summary);
     this.observe({ type: "finished", summary });
     return summary;
   }
 
+  /**
+   * Gives the engine the weights of the best checkpoint where the recipe wants it as the model; returns its name. One that
+   * is damaged or gone is passed over, with a warning: the last state is there.
+   */
+  private async takeBest(): Promise<string | undefined> {
+    const { best, directory } = this;
+    if (best === undefined || this.recipe.bestCheckpoint?.useAsModel !== true) return undefined;
+    const found = await directory.soundCheckpoint(best.name);
+    if ("damage" in found) {
+      const message = `The best checkpoint, ${best.name}, cannot be used (${found.damage}): model/ is the last state.`;
+      directory.event("warning", { message });
+      this.observe({ type: "warning", message });
+      return undefined;
+    }
+    await this.prepared.engine.loadState(found.directory);
+    return best.name;
+  }
+
   /** Told from the logs alone: they are whole, whichever checkpoints somebody has removed to save space. */
-  private summarise(): RunSummary {
+  private summarise(modelFrom: string | undefined): RunSummary {
     const { recipe, directory } = this;
     const { parameterCount, vocabSize } = this.prepared.engine.info;
     const { metrics, evaluations, timings } = readRun(directory.path);
@@ -272,12 +330,17 @@ class Pipeline {
       model: { parameters: parameterCount, vocabSize },
       ...comparedStates(recipe, evaluations),
       stages,
+      modelFrom: modelFrom ?? from,
+      ...(this.best && { best: this.best }),
     };
   }
 }
 
 /** What a trainer can refuse before anything is trained. */
-function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">): void {
+async function checkStage(
+  stage: StageConfig,
+  parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">,
+): Promise<void> {
   switch (stage.trainer) {
     case "sft":
       checkSft(parts, stage);
@@ -285,6 +348,7 @@ function checkStage(stage: StageConfig, parts: Pick<TrainContext, "engine" | "to
     case "grpo":
       requireRewardColumns(stage.rewards, parts.task);
       checkGrpo(parts, stage);
+      await withOpenRewards(createRewards(stage.rewards), undefined, async () => {});
       return;
     default:
       stage satisfies never;

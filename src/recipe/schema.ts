@@ -16,6 +16,7 @@ import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
 import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
 import { refineWith } from "../train/optimizer-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
+import { bestCheckpointSchema } from "./best-checkpoint.ts";
 
 /** Names appear in paths and in overrides: no dots, no slashes, not only digits. */
 const nameSchema = z
@@ -143,9 +144,17 @@ export const recipeSchema = z.strictObject({
         .min(1)
         .optional()
         .describe("completion tokens whose logits are in memory at once; as many as fit into 128 MiB if absent"),
+      microBatchTokens: z
+        .int()
+        .min(1)
+        .optional()
+        .describe("token positions that are scored or trained on at once: memory, not results; 2048 if absent"),
     })
     .prefault({}),
   keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
+  bestCheckpoint: bestCheckpointSchema
+    .optional()
+    .describe("keeps the best evaluated checkpoint too; after every evaluation that is better one is made"),
   stages: z
     .array(z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema]))
     .min(1)

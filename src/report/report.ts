@@ -23,11 +23,13 @@ import { stageCurves } from "./curves.ts";
 import { Html, html } from "./html.ts";
 import { clock, count, decimal, percent, plain } from "./numbers.ts";
 import { STYLE } from "./style.ts";
+import { unfinishedReportHtml } from "./unfinished.ts";
 
-/** Writes the report of a complete run into its directory; returns the file's path. */
+/** Writes the report of a run, complete or given up, into its directory; returns the file's path. */
 export async function writeReport(runPath: string): Promise<string> {
   const path = join(runPath, RUN_FILES.report);
-  await writeWhole(path, reportHtml(readRun(runPath)));
+  const run = readRun(runPath);
+  await writeWhole(path, run.summary === undefined ? unfinishedReportHtml(run) : reportHtml(run));
   return path;
 }
 
@@ -190,5 +192,12 @@ function lineage(summary: RunSummary): Html {
     (stage) =>
       html`<tr><th scope="row">${stage.name}</th><td>${stage.trainer}</td><td>${stage.from}</td><td>checkpoints/${stage.made}</td></tr>`,
   )}</tbody></table></div>
-<p class="soft">The last of them, as a model that other programs load, is in <code>model/</code>.</p>`;
+<p class="soft">${modelSentence(summary)}</p>`;
+}
+
+function modelSentence({ best, modelFrom }: RunSummary): Html {
+  const model = html`as a model that other programs load, is in <code>model/</code>.`;
+  if (best === undefined) return html`The last of them, ${model}`;
+  const reached = html`The best checkpoint by held-out ${best.metric} (${decimal(best.value)}) is checkpoints/${best.name}.`;
+  return best.name === modelFrom ? html`${reached} It, ${model}` : html`${reached} The last, ${model}`;
 }

@@ -1,6 +1,10 @@
 /**
- * What a reward is: a pure judgement of one completion, with a score and the reason for it. A reward never throws and
- * never hangs; where it cannot judge it abstains (`score: null`) and says why.
+ * What a reward is: a judgement of one completion, with a score and the reason for it. Where it cannot judge it abstains
+ * (`score: null`) and says why.
+ *
+ * Two kinds. `Reward` is a pure function that never throws and never hangs: those of the registry. `BatchReward` judges
+ * elsewhere, in another thread or on another machine, and is asked about many completions at once: those of a user's own
+ * file (`user/thread.ts`). Whoever asks goes through `judge.ts`, which takes both and trusts neither.
  */
 
 export interface RewardInput {
@@ -23,3 +27,18 @@ export interface Reward {
   readonly name: string;
   readonly judge: (input: RewardInput) => RewardResult;
 }
+
+export interface BatchReward {
+  readonly name: string;
+  /** One result for each input, in order. */
+  readonly judgeBatch: (inputs: readonly RewardInput[]) => Promise<readonly RewardResult[]>;
+  /** Makes it ready, with what `state` gave in an earlier session; a reward that cannot be used throws ConfigError here. */
+  readonly open?: (state?: string) => Promise<void>;
+  /** What a checkpoint keeps of it, as JSON text: the state after the last batch; undefined where there is none. */
+  readonly state?: () => string | undefined;
+  /** Gives back what it holds; it may be asked again, and then starts again. */
+  readonly close?: () => Promise<void>;
+}
+
+/** Either kind. */
+export type AnyReward = Reward | BatchReward;

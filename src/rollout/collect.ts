@@ -6,13 +6,14 @@
 
 import type { Engine, SampledSequence, SampleProgress } from "../engine/engine.ts";
 import { ConfigError } from "../errors.ts";
-import type { Reward, RewardResult } from "../rewards/reward.ts";
+import { judgeAll } from "../rewards/judge.ts";
+import type { AnyReward, RewardInput, RewardResult } from "../rewards/reward.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** A reward and how much it counts in the sum. */
 export interface WeightedReward {
-  readonly reward: Reward;
+  readonly reward: AnyReward;
   readonly weight: number;
 }
 
@@ -84,23 +85,25 @@ export async function sampleCompletions(
   }));
 }
 
-/** Asks every reward and the task's own judge about each completion. */
-export function judgeCompletions(
+/** Asks every reward and the task's own judge about each completion. A reward that fails abstains (`judgeAll`). */
+export async function judgeCompletions(
   completions: readonly Completion[],
   task: Task,
   rewards: readonly WeightedReward[],
-): Rollout[] {
-  return completions.map((completion) => {
-    const { problem, text } = completion;
-    const input = { prompt: problem.prompt, completion: text, columns: problem.columns };
+): Promise<Rollout[]> {
+  const inputs = completions.map(({ problem, text }): RewardInput => {
+    return { prompt: problem.prompt, completion: text, columns: problem.columns };
+  });
+  const judged = await Promise.all(rewards.map(({ reward }) => judgeAll(reward, inputs)));
+  return completions.map((completion, i) => {
     const results: Record<string, RewardResult> = {};
     let total: number | null = null;
-    for (const { reward, weight } of rewards) {
-      const result = reward.judge(input);
+    for (const [j, { reward, weight }] of rewards.entries()) {
+      const result = judged[j]![i]!;
       results[reward.name] = result;
       if (result.score !== null) total = (total ?? 0) + weight * result.score;
     }
-    return { ...completion, rewards: results, reward: total, verdict: task.judge(problem, text) };
+    return { ...completion, rewards: results, reward: total, verdict: task.judge(completion.problem, completion.text) };
   });
 }
 

@@ -15,6 +15,11 @@ import { filesBelow, writeWholeFolder } from "./whole-folder.ts";
 
 const MANIFEST_NAME = "manifest.json";
 
+/** Names of checkpoints that a resume found damaged begin with this: they are no checkpoints any more. */
+export const SET_ASIDE_PREFIX = "damaged-";
+
+const NO_CHECKPOINTS = [TEMPORARY_PREFIX, SET_ASIDE_PREFIX];
+
 const manifestSchema = z.strictObject({
   formatVersion: z.literal(1),
   /** Counts the run's checkpoints over all stages: the highest is the newest. */
@@ -25,11 +30,13 @@ const manifestSchema = z.strictObject({
   /** Whether these are all of the stage's steps. */
   stageComplete: z.boolean(),
   /** What the stage's trainer needs back, beside the state of the engine. */
-  trainerState: z.record(z.string(), z.number()),
+  trainerState: z.record(z.string(), z.union([z.number(), z.string()])),
   /** SHA-256 of the resolved recipe. */
   recipeHash: z.string(),
   /** Seconds of work until here, earlier sessions included. */
   seconds: z.number(),
+  /** What computed it (`environment.ts`). */
+  environment: z.record(z.string(), z.string()).default({}),
   /** Length of every pinned log at this moment. */
   logBytes: z.record(z.enum(PINNED_LOGS), z.int().min(0)),
   files: z.array(z.strictObject({ name: z.string(), sizeBytes: z.int().min(0), sha256: z.string() })),
@@ -81,7 +88,7 @@ export async function writeCheckpoint(
 export async function listCheckpoints(parent: string): Promise<CheckpointFinding[]> {
   const findings: CheckpointFinding[] = [];
   for (const entry of await readdir(parent, { withFileTypes: true })) {
-    if (!entry.isDirectory() || entry.name.startsWith(TEMPORARY_PREFIX)) continue;
+    if (!entry.isDirectory() || NO_CHECKPOINTS.some((prefix) => entry.name.startsWith(prefix))) continue;
     const directory = join(parent, entry.name);
     try {
       const manifest = manifestSchema.parse(JSON.parse(readFileSync(join(directory, MANIFEST_NAME), "utf8")));
@@ -113,12 +120,17 @@ export async function checkpointDamage(checkpoint: Checkpoint): Promise<string |
 }
 
 /**
- * Removes all but the newest `keep` checkpoints; those at the end of a stage, which are the run's lineage, stay.
- * `findings`: newest first.
+ * Removes all but the newest `keep` checkpoints; those at the end of a stage, which are the run's lineage, stay, and so
+ * does the best one. `findings`: newest first.
  */
-export async function removeOldCheckpoints(findings: readonly CheckpointFinding[], keep: number): Promise<void> {
+export async function removeOldCheckpoints(
+  findings: readonly CheckpointFinding[],
+  { keep, best }: { readonly keep: number; readonly best: string | undefined },
+): Promise<void> {
   const passing = findings.filter((finding) => !("manifest" in finding && finding.manifest.stageComplete));
-  for (const finding of passing.slice(keep)) await rm(finding.directory, { recursive: true, force: true });
+  for (const { directory, name } of passing.slice(keep)) {
+    if (name !== best) await rm(directory, { recursive: true, force: true });
+  }
 }
 
 /** What cannot be read for want of permission, or of anything else but the file, is not damaged: it must not be removed. */

@@ -69,8 +69,8 @@ export const evaluationRecordSchema = z.object({
 /** How long a step took; never part of what has to be reproduced. */
 export const timingRecordSchema = z.object({ stage: z.string(), step: z.int() }).catchall(number);
 
-/** Something that happened, with the wall clock: started, stage-started, step-skipped, no-signal, checkpoint,
- * interrupted, resumed, finished. */
+/** Something that happened, with the wall clock: started, stage-started, step-skipped, no-signal,
+ * reward-abstained, checkpoint, interrupted, diverged, resumed, finished. */
 export const eventRecordSchema = z.looseObject({ at: z.string(), event: z.string() });
 
 export type MetricsRecord = z.infer<typeof metricsRecordSchema>;
@@ -83,3 +83,8 @@ export type EventRecord = z.infer<typeof eventRecordSchema>;
 /** Names of the logs that a checkpoint pins and a resume cuts back. `events` is not one of them: it is a diary. */
 export const PINNED_LOGS = ["metrics", "rollouts", "evaluations", "timings"] as const;
 export type PinnedLog = (typeof PINNED_LOGS)[number];
+
+/** File name of a pinned log. */
+export function logFileName(log: PinnedLog): string {
+  return `${log}.jsonl`;
+}

@@ -4,6 +4,7 @@
  *
  *     recipe.yaml        the resolved recipe
  *     trl.yaml           the TRL recipe that it was made of, as it was given (only in aha run --trl)
+ *     inputs.json        checksums of the files that the recipe names (only where it names any)
  *     run.lock           who writes here now
  *     metrics.jsonl      a line per SFT step, GRPO iteration ┐ the same bytes for the same recipe and seed, however
  *     rollouts.jsonl     one line per sampled completion     │ often the run was interrupted; a resume cuts them back
@@ -21,28 +22,32 @@
  */
 
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { RunDirError } from "../errors.ts";
 import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import {
   type Checkpoint,
   type CheckpointFinding,
+  type CheckpointManifest,
   checkpointDamage,
   listCheckpoints,
   removeOldCheckpoints,
   writeCheckpoint,
 } from "./checkpoint.ts";
+import { currentEnvironment } from "./environment.ts";
 import { LogFile } from "./log-file.ts";
-import { differingKeys, readRecipeFile, recipeHash, recipeToYaml } from "./recipe-file.ts";
+import { readRecipeFile, recipeHash, recipeToYaml } from "./recipe-file.ts";
 import {
   type EvaluationRecord,
+  logFileName,
   type MetricsRecord,
   PINNED_LOGS,
   type PinnedLog,
   type RolloutRecord,
   type TimingRecord,
 } from "./records.ts";
+import { findResumption, type Resumption, removeUnfinished, requireSameRecipe } from "./resumption.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
@@ -50,6 +55,7 @@ import { writeWholeFolder } from "./whole-folder.ts";
 export const RUN_FILES = {
   recipe: "recipe.yaml",
   trl: "trl.yaml",
+  inputs: "inputs.json",
   events: "events.jsonl",
   checkpoints: "checkpoints",
   initialModel: "initial-model",
@@ -57,11 +63,6 @@ export const RUN_FILES = {
   summary: "summary.json",
   report: "report.html",
 } as const;
-
-/** File name of a pinned log. */
-export function logFileName(log: PinnedLog): string {
-  return `${log}.jsonl`;
-}
 
 /** Where one stage of the run writes its lines; every call is on its way to the disk when it returns. */
 export interface StageWriter {
@@ -76,10 +77,12 @@ export interface StageWriter {
 export interface CheckpointRequest {
   readonly stage: string;
   readonly step: number;
-  readonly trainerState: Readonly<Record<string, number>>;
+  readonly trainerState: CheckpointManifest["trainerState"];
   readonly stageComplete: boolean;
-  /** Keep this many checkpoints beside those that end a stage; the oldest go. */
+  /** Keep this many checkpoints beside those that end a stage and the best one; the oldest go. */
   readonly keep: number;
+  /** Name of the best checkpoint so far, which stays however old it is. */
+  readonly best?: string | undefined;
 }
 
 /** An open run directory: hold it while training, and close it to release the lock. */
@@ -93,6 +96,7 @@ export class RunDirectory {
   readonly isNew: boolean;
   /** SHA-256 of the resolved recipe. */
   readonly recipeHash: string;
+  private readonly recipe: unknown;
   private readonly release: () => void;
   private readonly logs: Readonly<Record<PinnedLog, LogFile>>;
   private readonly diary: LogFile;
@@ -105,14 +109,10 @@ export class RunDirectory {
     path: string,
     recipe: unknown,
     release: () => void,
-    found: {
-      readonly resumedFrom: Checkpoint | undefined;
-      readonly warnings: readonly string[];
-      readonly isNew: boolean;
-      readonly firstMade?: string | undefined;
-    },
+    found: Resumption & { readonly isNew: boolean; readonly firstMade?: string | undefined },
   ) {
     this.path = path;
+    this.recipe = recipe;
     this.recipeHash = recipeHash(recipe);
     this.release = release;
     this.resumedFrom = found.resumedFrom;
@@ -141,6 +141,7 @@ export class RunDirectory {
     const release = lockRun(path);
     try {
       requireFreeForRun(path);
+      await removeUnfinished(path);
       await writeWhole(join(path, RUN_FILES.recipe), recipeToYaml(recipe));
       mkdirSync(join(path, RUN_FILES.checkpoints));
       const run = new RunDirectory(path, recipe, release, {
@@ -159,10 +160,11 @@ export class RunDirectory {
   }
 
   /**
-   * Locks the directory of an interrupted run, finds its newest sound checkpoint, and cuts the logs back to it. Damaged
-   * checkpoints are removed, with a warning: nothing can be continued from them.
+   * Locks the directory of an interrupted run, finds its newest sound checkpoint (`resumption.ts`), and cuts the logs back
+   * to it.
    *
-   * @throws RunDirError no run there, complete already, in use, not writable, or begun with another recipe
+   * @throws RunDirError no run there, complete already, in use, not writable, begun with another recipe, or no checkpoint
+   * of it is sound
    */
   static async resume(directory: string, recipe: unknown): Promise<RunDirectory> {
     const path = resolve(directory);
@@ -181,9 +183,10 @@ export class RunDirectory {
         );
       }
       requireSameRecipe(path, readRecipeFile(recipePath), recipe);
-      mkdirSync(join(path, RUN_FILES.checkpoints), { recursive: true });
-      await removeUnfinished(path);
-      const found = await newestSoundCheckpoint(path, recipeHash(recipe));
+      const checkpoints = join(path, RUN_FILES.checkpoints);
+      mkdirSync(checkpoints, { recursive: true });
+      await removeUnfinished(path, checkpoints);
+      const found = await findResumption(path, checkpoints, recipeHash(recipe));
       const run = new RunDirectory(path, recipe, release, { ...found, isNew: false });
       for (const log of PINNED_LOGS) run.logs[log].truncate(found.resumedFrom?.manifest.logBytes[log] ?? 0);
       run.diary.dropPartialLine();
@@ -216,13 +219,21 @@ export class RunDirectory {
     this.diary.append([{ at: new Date().toISOString(), event: name, ...details }]);
   }
 
-  /** Makes a checkpoint: `write` puts the state into the folder it is given. Logs are on the disk before it counts. */
+  /**
+   * Makes a checkpoint: `write` puts the state into the folder it is given. Logs are on the disk before it counts. One that
+   * is there already (Ctrl-C just after a checkpoint) is not made again, so that there is no moment without it.
+   */
   async saveCheckpoint(request: CheckpointRequest, write: (directory: string) => Promise<void>): Promise<Checkpoint> {
     for (const log of PINNED_LOGS) this.logs[log].sync();
     const logBytes = Object.fromEntries(PINNED_LOGS.map((log) => [log, this.logs[log].sizeBytes]));
-    this.serial++;
     const parent = join(this.path, RUN_FILES.checkpoints);
-    const { stage, step, trainerState, stageComplete, keep } = request;
+    const { stage, step, trainerState, stageComplete, keep, best } = request;
+    const [newest] = await listCheckpoints(parent);
+    if (newest !== undefined && "manifest" in newest) {
+      const state = { stage, step, stageComplete, trainerState, logBytes };
+      if (isDeepStrictEqual({ ...newest.manifest, ...state }, newest.manifest)) return newest;
+    }
+    this.serial++;
     const checkpoint = await writeCheckpoint(
       parent,
       {
@@ -233,13 +244,26 @@ export class RunDirectory {
         trainerState: { ...trainerState },
         recipeHash: this.recipeHash,
         seconds: this.seconds,
+        environment: currentEnvironment(),
         logBytes: logBytes as Record<PinnedLog, number>,
       },
-      write,
+      async (unfinished) => {
+        await write(unfinished);
+        await writeWhole(join(unfinished, RUN_FILES.recipe), recipeToYaml(this.recipe));
+      },
     );
-    await removeOldCheckpoints(await listCheckpoints(parent), Math.max(1, keep));
+    await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best });
     this.event("checkpoint", { stage, step, stageComplete });
     return checkpoint;
+  }
+
+  /** The checkpoint of that name, all of its files checked, or what is wrong with it. */
+  async soundCheckpoint(name: string): Promise<CheckpointFinding> {
+    const parent = join(this.path, RUN_FILES.checkpoints);
+    const finding = (await listCheckpoints(parent)).find((candidate) => candidate.name === name);
+    if (finding === undefined) return { directory: join(parent, name), name, damage: "it is not there" };
+    const damage = "manifest" in finding ? await checkpointDamage(finding) : finding.damage;
+    return damage === undefined ? finding : { directory: finding.directory, name, damage };
   }
 
   /** Writes a folder of the run, e.g. `model`, in one piece. */
@@ -336,47 +360,4 @@ function notWritable(path: string, error: unknown): RunDirError {
   const reason = systemReason(error);
   if (reason === undefined) throw error;
   return new RunDirError(`Cannot write to ${path}: ${reason}. Choose a directory of your own with --out.`);
-}
-
-function requireSameRecipe(path: string, before: unknown, now: unknown): void {
-  const differences = differingKeys(before, now);
-  if (differences.length === 0) return;
-  throw new RunDirError(
-    `The run in ${path} was begun with another recipe; it can only be resumed with the same one. What differs:\n` +
-      differences.map((difference) => `  ${difference}`).join("\n"),
-  );
-}
-
-async function removeUnfinished(path: string): Promise<void> {
-  for (const parent of [path, join(path, RUN_FILES.checkpoints)]) {
-    for (const name of readdirSync(parent)) {
-      if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(parent, name), { recursive: true, force: true });
-    }
-  }
-}
-
-async function newestSoundCheckpoint(
-  path: string,
-  hash: string,
-): Promise<{ resumedFrom: Checkpoint | undefined; warnings: string[] }> {
-  const warnings: string[] = [];
-  for (const finding of await listCheckpoints(join(path, RUN_FILES.checkpoints))) {
-    const damage = await damageOf(finding, path, hash);
-    if (damage === undefined && "manifest" in finding) return { resumedFrom: finding, warnings };
-    warnings.push(`Checkpoint ${finding.name} is damaged and was removed: ${damage}.`);
-    await rm(finding.directory, { recursive: true, force: true });
-  }
-  return { resumedFrom: undefined, warnings };
-}
-
-async function damageOf(finding: CheckpointFinding, path: string, hash: string): Promise<string | undefined> {
-  if ("damage" in finding) return finding.damage;
-  if (finding.manifest.recipeHash !== hash) return "it was made by another recipe";
-  for (const log of PINNED_LOGS) {
-    const file = join(path, logFileName(log));
-    const sizeBytes = existsSync(file) ? statSync(file).size : 0;
-    const pinned = finding.manifest.logBytes[log];
-    if (sizeBytes < pinned) return `${logFileName(log)} has ${sizeBytes} bytes where the checkpoint counts ${pinned}`;
-  }
-  return checkpointDamage(finding);
 }

@@ -10,7 +10,7 @@ import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
-import { TEMPORARY_PREFIX } from "../files.ts";
+import { systemReason, TEMPORARY_PREFIX } from "../files.ts";
 
 /** File name of the lock. */
 export const LOCK_NAME = "run.lock";
@@ -37,8 +37,8 @@ export function lockRun(directory: string): () => void {
     processStart: processStart(process.pid),
   };
   const content = `${JSON.stringify(holder)}\n`;
-  writeFileSync(own, content);
   try {
+    writeFileSync(own, content);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (placeLock(own, path, content)) return () => releaseLock(path, content);
       const current = readIfPresent(path);
@@ -47,6 +47,10 @@ export function lockRun(directory: string): () => void {
       removeStale(path, current);
     }
     throw new RunDirError(`${directory}: other processes are taking this run directory at the same time. Try again.`);
+  } catch (error) {
+    const reason = systemReason(error);
+    if (reason === undefined) throw error;
+    throw new RunDirError(`Cannot lock ${directory}: ${reason}. Mend that, and try again.`);
   } finally {
     rmSync(own, { force: true });
   }

@@ -15,6 +15,7 @@ import {
   type EventRecord,
   evaluationRecordSchema,
   eventRecordSchema,
+  logFileName,
   type MetricsRecord,
   metricsRecordSchema,
   type RolloutRecord,
@@ -22,7 +23,7 @@ import {
   type TimingRecord,
   timingRecordSchema,
 } from "./records.ts";
-import { logFileName, RUN_FILES } from "./run-directory.ts";
+import { RUN_FILES } from "./run-directory.ts";
 import { type RunSummary, runSummarySchema } from "./summary.ts";
 
 export interface RunSnapshot {

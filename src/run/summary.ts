@@ -49,6 +49,10 @@ export const runSummarySchema = z.object({
   before: evaluatedStateSchema,
   after: evaluatedStateSchema,
   stages: z.array(stageSummarySchema),
+  /** The checkpoint that `model/` holds. */
+  modelFrom: z.string().optional(),
+  /** The best checkpoint by the recipe's `bestCheckpoint`, with the held-out statistic that decided. */
+  best: z.object({ name: z.string(), metric: z.string(), value: z.number() }).optional(),
 });
 
 export type EvaluatedState = z.infer<typeof evaluatedStateSchema>;

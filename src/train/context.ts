@@ -59,7 +59,10 @@ export interface TrainProgress {
 }
 
 /** A trainer's own part of a checkpoint: JSON-serialisable, checked by the trainer when it comes back. */
-export type TrainerState = Readonly<Record<string, number>>;
+export type TrainerState = Readonly<Record<string, number | string>>;
+
+/** The key of what rewards remember, in the state of a trainer that has rewards with a memory. */
+export const REWARD_STATES = "rewardStates";
 
 /** The surroundings of one stage. */
 export interface TrainContext {
@@ -80,10 +83,13 @@ export interface TrainContext {
     readonly every: number;
     readonly save: (step: number, state: TrainerState) => Promise<void>;
   };
-  /** Held-out evaluation after every `every` units (0: never) but the last; it logs what it finds. */
+  /**
+   * Held-out evaluation after every `every` units (0: never) but the last; it logs what it finds, and asks by true for a
+   * checkpoint of what it has evaluated.
+   */
   readonly evaluation?: {
     readonly every: number;
-    readonly run: (step: number) => Promise<void>;
+    readonly run: (step: number) => Promise<boolean | undefined>;
   };
   /** The trainer state of the checkpoint that the engine was loaded from; absent in a fresh stage. */
   readonly resumed?: TrainerState;
@@ -105,8 +111,9 @@ export interface TrainOutcome {
 export function startState<Key extends string>(context: TrainContext, keys: readonly Key[]): Record<Key, number> {
   const zeros = Object.fromEntries(keys.map((key) => [key, 0])) as Record<Key, number>;
   if (!context.resumed) return zeros;
+  const { [REWARD_STATES]: _, ...numbers } = context.resumed;
   const schema = z.strictObject(Object.fromEntries(keys.map((key) => [key, z.int().min(0)])));
-  const parsed = schema.safeParse(context.resumed);
+  const parsed = schema.safeParse(numbers);
   if (parsed.success) return parsed.data as Record<Key, number>;
   throw new CheckpointError(
     `Expected a trainer state of ${keys.join(", ")}; the checkpoint has ${Object.keys(context.resumed).join(", ")}. ` +
@@ -132,8 +139,8 @@ export async function runDueHooks(
 ): Promise<void> {
   const { evaluation, checkpoint } = context;
   const isDue = (every: number) => every > 0 && unit % every === 0 && unit < total;
-  if (evaluation && isDue(evaluation.every)) await evaluation.run(step);
-  if (checkpoint && isDue(checkpoint.every)) await checkpoint.save(step, { ...state });
+  const isWanted = evaluation && isDue(evaluation.every) ? await evaluation.run(step) : undefined;
+  if (checkpoint && (isWanted || isDue(checkpoint.every))) await checkpoint.save(step, { ...state });
 }
 
 /**
@@ -151,32 +158,67 @@ export async function stopIfAsked(context: TrainContext, step: number, state: Tr
   throw new RunInterrupted(`Stopped at step ${step}: ${saved}.`);
 }
 
+/** What an engine said of one optimizer step. */
+export interface StepResult {
+  readonly loss: number;
+  readonly gradNorm: number;
+  readonly applied: boolean;
+}
+
 /**
- * Follows optimizer steps that were not applied because the gradient was not finite: one is an accident, a row of them
- * is a policy that is lost.
+ * Follows optimizer steps that were not applied because the loss or the gradient was not finite: one is an accident, a row
+ * of them is a policy that is lost.
  */
 export class SkippedSteps {
   /** Skipped steps since the last one that was applied. */
   inARow: number;
+  /** Skipped steps since `takeCount` was last called. */
+  private count = 0;
+  private readonly maxInARow: number;
+  private readonly log: StageLog;
+  private isLost = false;
 
-  constructor(inARow: number) {
+  constructor(inARow: number, maxInARow: number, log: StageLog) {
     this.inARow = inARow;
+    this.maxInARow = maxInARow;
+    this.log = log;
   }
 
-  /** @throws DivergenceError after more than `maxSkippedSteps` in a row. */
-  record(applied: boolean, step: number, maxSkippedSteps: number, log: StageLog): void {
+  /** Counts the step `step` (1-based), and tells the diary where it was skipped. */
+  record({ loss, gradNorm, applied }: StepResult, step: number): void {
     if (applied) {
       this.inARow = 0;
       return;
     }
     this.inARow++;
-    log.event("step-skipped", { step, reason: "the gradient was not finite", inARow: this.inARow });
-    if (this.inARow > maxSkippedSteps) {
-      throw new DivergenceError(
-        `The gradient was not finite in ${this.inARow} optimizer steps in a row (maxSkippedSteps is ${maxSkippedSteps}), ` +
-          `the last at step ${step}; no weights were changed by them. Lower learningRate or maxGradNorm, or resume from ` +
-          "an earlier checkpoint.",
-      );
-    }
+    this.count++;
+    this.isLost ||= this.inARow > this.maxInARow;
+    const what = Number.isFinite(loss) ? `gradient was not finite (its norm was ${gradNorm})` : `loss was ${loss}`;
+    this.log.event("step-skipped", { step, reason: `the ${what}`, inARow: this.inARow });
+  }
+
+  /** For the metrics: skipped steps since this was last asked. */
+  takeCount(): number {
+    const { count } = this;
+    this.count = 0;
+    return count;
+  }
+
+  /**
+   * Stops a stage that is lost, after it has saved a checkpoint: skipped steps leave the weights as they were, so it is
+   * sound, and whoever resumes it goes on behind these steps with the count at 0. To be called between steps, where
+   * trainer's and engine's states are one.
+   *
+   * @throws DivergenceError after more than `maxSkippedSteps` in a row.
+   */
+  async stopIfLost(context: TrainContext, step: number, state: TrainerState): Promise<void> {
+    if (!this.isLost) return;
+    await context.checkpoint?.save(step, { ...state, skippedInARow: 0 });
+    const saved = context.checkpoint ? ", and a checkpoint is saved. --resume goes on behind them" : "";
+    throw new DivergenceError(
+      `The loss or its gradient was not finite in ${this.inARow} optimizer steps in a row (maxSkippedSteps is ` +
+        `${this.maxInARow}), the last at step ${step}. They changed no weights${saved}. If it happens again, start a run ` +
+        "with a lower learningRate or maxGradNorm.",
+    );
   }
 }

@@ -9,6 +9,8 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { createReward, rewardDescriptions } from "../rewards/registry.ts";
+import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
+import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
 import { SCALE_REWARDS } from "../rollout/advantages.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
 import { LOSS_TYPES } from "../rollout/loss-weights.ts";
@@ -16,9 +18,16 @@ import type { Task } from "../tasks/task.ts";
 import { type ConfigIssue, optimizerShape, refineWith, warmupIssues } from "./optimizer-config.ts";
 
 const rewardSchema = z.strictObject({
-  name: z.string().describe("a reward of the registry (aha reward --help lists them)"),
+  name: z
+    .string()
+    .describe("a reward of the registry (aha reward --help lists them), or one of your own: ./my-reward.ts#name"),
   weight: z.number().default(1).describe("how much its score counts in the sum"),
   options: z.record(z.string(), z.unknown()).default({}).describe("the reward's own options"),
+  timeoutMs: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(`a reward of your own abstains where a judgement takes longer; ${DEFAULT_TIMEOUT_MS} if absent`),
 });
 
 /** Keys and defaults, for recipes that add keys of their own. */
@@ -64,12 +73,13 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
         `(${promptsPerIteration}); a minibatch is a whole number of groups`,
     });
   }
-  const names = config.rewards.map(({ name }) => name);
+  const found = config.rewards.flatMap(rewardIssues);
+  const names = found.length > 0 ? [] : config.rewards.map(({ name }) => rewardLabel(name));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight` });
+    issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight, or another name` });
   }
-  return [...issues, ...config.rewards.flatMap(rewardIssues)];
+  return [...issues, ...found];
 }
 
 /** What the registry refuses about a reward, so that it is refused with the recipe and not at the stage's start. */
@@ -84,12 +94,19 @@ function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): Con
 }
 
 /**
- * The rewards that a recipe names, made by the registry.
+ * The rewards that a recipe names: of the registry, or of the user's own files, which `open` will load.
  *
  * @throws ConfigError for an unknown name or option.
  */
 export function createRewards(rewards: GrpoConfig["rewards"]): WeightedReward[] {
-  return rewards.map(({ name, weight, options }) => ({ reward: createReward(name, options), weight }));
+  return rewards.map(({ name, weight, options, timeoutMs }) => {
+    if (isRewardReference(name)) {
+      const limit = timeoutMs === undefined ? {} : { timeoutMs };
+      return { reward: new UserReward(parseRewardReference(name), { options, ...limit }), weight };
+    }
+    if (timeoutMs === undefined) return { reward: createReward(name, options), weight };
+    throw new ConfigError(`timeoutMs is for rewards of your own (FILE#NAME); ${name} needs none. Leave it out.`);
+  });
 }
 
 /**

@@ -57,6 +57,7 @@ import {
 } from "./context.ts";
 import { createRewards, type GrpoConfig, grpoTotalSteps } from "./grpo-config.ts";
 import { adamParamsAt } from "./optimizer-config.ts";
+import { logAbstentions, withOpenRewards, withRewardStates } from "./reward-session.ts";
 
 const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow"] as const;
 
@@ -73,6 +74,14 @@ export async function trainGrpo(
   config: GrpoConfig,
   rewards: readonly WeightedReward[] = createRewards(config.rewards),
 ): Promise<TrainOutcome> {
+  return withOpenRewards(rewards, context.resumed, () => iterate(context, config, rewards));
+}
+
+async function iterate(
+  context: TrainContext,
+  config: GrpoConfig,
+  rewards: readonly WeightedReward[],
+): Promise<TrainOutcome> {
   const { engine, tokenizer, task, log } = context;
   const { iterations, groupSize } = config;
   const totalSteps = grpoTotalSteps(config);
@@ -84,12 +93,12 @@ export async function trainGrpo(
     temperature: config.temperature,
   };
   const state = startState(context, STATE_KEYS);
-  const skipped = new SkippedSteps(state.skippedInARow);
+  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
   checkGrpo(context, config, state.iteration);
   if (config.klCoef > 0 && !context.resumed) await engine.freezeReference();
 
   while (state.iteration < iterations) {
-    await stopIfAsked(context, state.step, state);
+    await stopIfAsked(context, state.step, withRewardStates(state, rewards));
     const { iteration } = state;
     const startedAt = performance.now();
 
@@ -102,15 +111,16 @@ export async function trainGrpo(
       context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
     );
     const sampledAt = performance.now();
-    await stopIfAsked(context, state.step, state);
+    await stopIfAsked(context, state.step, withRewardStates(state, rewards));
 
     // Judge them, and compare each with its group.
-    const rollouts = judgeCompletions(completions, task, rewards);
+    const rollouts = await judgeCompletions(completions, task, rewards);
     const groups = groupAdvantages(
       rollouts.map(({ reward }) => reward),
       groupSize,
       config.scaleRewards,
     );
+    logAbstentions(log, iteration, rollouts);
     log.rollouts(rollouts.map((rollout, i) => rolloutRow(rollout, groups.advantages[i]!, iteration)));
 
     // Lay out the minibatches; where there is a KL term, score them under the reference, once for all passes.
@@ -135,7 +145,7 @@ export async function trainGrpo(
         if (data.length === 0) continue;
         const result = await engine.forwardBackward(data, loss);
         const { gradNorm, applied } = await engine.optimStep(adam);
-        skipped.record(applied, state.step, config.maxSkippedSteps, log);
+        skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
         const view = viewOf(data, result.logprobs, result.entropies);
         firstUpdate ??= samplerDifference(view);
         updates.push({
@@ -156,6 +166,7 @@ export async function trainGrpo(
       step: state.step,
       iteration,
       num_tokens: state.numTokens,
+      skipped_steps: skipped.takeCount(),
       ...mergeUpdates(updates),
       ...firstUpdate,
       ...rolloutMetrics(rollouts, groups),
@@ -169,7 +180,9 @@ export async function trainGrpo(
       update_time: (endedAt - sampledAt) / 1000,
     });
     context.onProgress?.({ phase: "training", done: state.iteration, total: iterations, metrics: row });
-    await runDueHooks(context, state.iteration, iterations, state.step, state);
+    const saved = withRewardStates(state, rewards);
+    await skipped.stopIfLost(context, state.step, saved);
+    await runDueHooks(context, state.iteration, iterations, state.step, saved);
   }
   return { steps: state.step, numTokens: state.numTokens };
 }

@@ -22,7 +22,7 @@ export const optimizerShape = {
     .int()
     .min(0)
     .default(3)
-    .describe("steps in a row whose gradient may be non-finite before it stops"),
+    .describe("steps in a row that may be skipped, as their loss or gradient is not finite, before it stops"),
 };
 
 export type OptimizerConfig = z.infer<z.ZodObject<typeof optimizerShape>>;

@@ -48,7 +48,7 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
   const { engine, log } = context;
   const stream = streamOf(context, config);
   const state = startState(context, STATE_KEYS);
-  const skipped = new SkippedSteps(state.skippedInARow);
+  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
   checkSft(context, config);
 
   let batch = stream.batch(state.cursor, config.batchTokens);
@@ -70,7 +70,7 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     state.step++;
     state.cursor = cursor;
     state.numTokens += tokenCount(demonstrations);
-    skipped.record(applied, state.step, config.maxSkippedSteps, log);
+    skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
     state.skippedInARow = skipped.inARow;
     const row: MetricsRow = {
       step: state.step,
@@ -83,10 +83,12 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
       ...(Number.isFinite(context.task.trainCount) ? { epoch: state.cursor / context.task.trainCount } : {}),
       num_demonstrations: demonstrations.length,
       num_too_long: tooLong,
+      skipped_steps: skipped.takeCount(),
     };
     log.metrics(row);
     log.timing({ step: state.step, step_time: (performance.now() - startedAt) / 1000 });
     context.onProgress?.({ phase: "training", done: state.step, total: config.steps, metrics: row });
+    await skipped.stopIfLost(context, state.step, state);
     await runDueHooks(context, state.step, config.steps, state.step, state);
   }
   return { steps: state.step, numTokens: state.numTokens };

@@ -65,6 +65,7 @@ export class TabularEngine implements Engine {
   private stepCount = 0;
   /** Whether anything was accumulated since the last step. */
   private hasGradient = false;
+  private lossIsFinite = true;
   private readonly turns = new Turns();
   private disposed = false;
 
@@ -209,6 +210,7 @@ export class TabularEngine implements Engine {
         }
       }
       this.hasGradient = true;
+      this.lossIsFinite &&= Number.isFinite(total);
       return { ...scored, loss: total };
     });
   }
@@ -233,7 +235,8 @@ export class TabularEngine implements Engine {
       let squares = 0;
       for (const { gradient } of parameters) for (const value of gradient) squares += value * value;
       const gradNorm = Math.sqrt(squares);
-      const applied = Number.isFinite(gradNorm);
+      const applied = this.lossIsFinite && Number.isFinite(gradNorm);
+      this.lossIsFinite = true;
       if (applied) {
         this.stepCount++;
         const clip = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm ? params.maxGradNorm / gradNorm : 1;

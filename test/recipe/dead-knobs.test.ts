@@ -23,6 +23,8 @@ const EVERYTHING = [
   "engine.logitChunkTokens=64",
   "model.lora={rank: 2, alpha: 4, dropout: 0.1, rsLora: true, targets: [q_proj, down_proj]}",
   "model.quantization=nf4",
+  "engine.microBatchTokens=512",
+  "bestCheckpoint={metric: meanLength, mode: min, useAsModel: true}",
   "task.targetMax=60",
 ];
 

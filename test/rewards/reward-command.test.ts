@@ -108,3 +108,30 @@ describe("aha reward", () => {
     await expect(run(["format", "--in", join(directory, "absent")])).rejects.toThrow(/Cannot read .*absent/);
   });
 });
+
+describe("aha reward with a reward of the user's own", () => {
+  const own = join(import.meta.dirname, "files", "broken.mjs#perCompletion");
+
+  test("prints a score of null with the reason where it fails, and goes on", async () => {
+    const completions = ["ab", "throw", "loop", "abcd"].map((completion) => ({ prompt, completion }));
+    const { out, note } = await run([own, "--in", fileWith(...completions), "--json", "--timeout-ms", "300"]);
+    expect(
+      out
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { line: 1, score: 2, reason: "counted" },
+      { line: 2, score: null, reason: "threw: no such column" },
+      { line: 3, score: null, reason: "took longer than 300 ms" },
+      { line: 4, score: 4, reason: "counted" },
+    ]);
+    expect(note).toBe("perCompletion: mean 3.0000 over 2 completions; 2 could not be judged.\n");
+  });
+
+  test("refuses a file that is not there, and a time limit for a reward of Aha's", async () => {
+    const file = fileWith(right);
+    await expect(run(["./nowhere.ts#x", "--in", file])).rejects.toThrow(/nowhere\.ts#x does not exist/);
+    await expect(run(["format", "--in", file, "--timeout-ms", "5"])).rejects.toThrow(/rewards of your own/);
+  });
+});

@@ -71,17 +71,17 @@ describe("judgeCompletions", () => {
     });
     const even = (text: string) => text.length % 2 === 0;
     const rewards = [fixed("half", 0.5, () => 2), fixed("even", 3, (text) => (even(text) ? 1 : null))];
-    for (const rollout of judgeCompletions(completions, lettersTask, rewards)) {
+    for (const rollout of await judgeCompletions(completions, lettersTask, rewards)) {
       expect(rollout.reward).toBe(even(rollout.text) ? 4 : 1);
       expect(rollout.rewards.half).toEqual({ score: 2, reason: "half" });
     }
-    const silent = judgeCompletions(completions, lettersTask, [fixed("silent", 1, () => null)]);
+    const silent = await judgeCompletions(completions, lettersTask, [fixed("silent", 1, () => null)]);
     expect(silent.map(({ reward }) => reward)).toEqual(Array(6).fill(null));
   });
 
   it("gives rewards the prompt, the text and the problem's columns, and keeps the task's verdict beside them", async () => {
     const [completion] = await sampleCompletions(newEngine(), lettersTokenizer, problems(1), 1, options);
-    const [rollout] = judgeCompletions([{ ...completion!, text: "b" }], lettersTask, [letterReward]);
+    const [rollout] = await judgeCompletions([{ ...completion!, text: "b" }], lettersTask, [letterReward]);
     expect(rollout!.reward).toBe(1);
     expect(rollout!.verdict.solved).toBe(true);
   });

@@ -228,10 +228,56 @@ describe("resuming", () => {
       expect(second.warnings).toHaveLength(1);
       expect(second.warnings[0]).toContain("only-000004 is damaged");
       expect(readRun(path).metrics).toHaveLength(2);
-      expect(readdirSync(join(path, "checkpoints"))).toEqual(["only-000002"]);
+      expect(readdirSync(join(path, "checkpoints")).sort()).toEqual(["damaged-only-000004", "only-000002"]);
+      await train(second, 2, 4);
       second.close();
+      expect(readdirSync(join(path, "checkpoints")).sort()).toEqual([
+        "damaged-only-000004",
+        "only-000002",
+        "only-000004",
+      ]);
     });
   }
+
+  it("refuses where no checkpoint is sound, and changes nothing", async () => {
+    const path = join(root, "r");
+    const first = await RunDirectory.create(path, RECIPE);
+    await train(first, 0, 5);
+    first.close();
+    const before = bytes(path, "metrics");
+    for (const name of ["only-000002", "only-000004"]) damages["a flipped byte"]!(join(path, "checkpoints", name));
+    await expect(RunDirectory.resume(path, RECIPE)).rejects.toThrow(
+      /only-000004: engine\/weights\.bin does not have the checksum[\s\S]*only-000002[\s\S]*Nothing was changed/,
+    );
+    expect(bytes(path, "metrics")).toBe(before);
+    expect(readdirSync(join(path, "checkpoints")).sort()).toEqual(["only-000002", "only-000004"]);
+  });
+
+  it("takes the checkpoint before one whose log has lost its end", async () => {
+    const path = join(root, "r");
+    const first = await RunDirectory.create(path, RECIPE);
+    await train(first, 0, 4);
+    first.close();
+    writeFileSync(join(path, "rollouts.jsonl"), readFileSync(join(path, "rollouts.jsonl")).subarray(0, 700));
+    const second = await RunDirectory.resume(path, RECIPE);
+    expect(second.resumedFrom?.manifest.step).toBe(2);
+    expect(second.warnings[0]).toMatch(/rollouts\.jsonl has 700 bytes where the checkpoint counts/);
+    second.close();
+  });
+
+  it("warns where a checkpoint was made by another processor", async () => {
+    const path = join(root, "r");
+    const first = await RunDirectory.create(path, RECIPE);
+    await train(first, 0, 2);
+    first.close();
+    const manifestPath = join(path, "checkpoints", "only-000002", "manifest.json");
+    const manifest = JSON.parse(readFileSync(manifestPath, "utf8"));
+    writeFileSync(manifestPath, JSON.stringify({ ...manifest, environment: { processor: "abacus" } }));
+    const second = await RunDirectory.resume(path, RECIPE);
+    expect(second.resumedFrom?.manifest.step).toBe(2);
+    expect(second.warnings[0]).toMatch(/only-000002 was made elsewhere \(processor: abacus →/);
+    second.close();
+  });
 
   it("names the keys of a recipe that has changed", async () => {
     const path = join(root, "r");
@@ -287,6 +333,36 @@ describe("checkpoints", () => {
     await train(run, 0, 8, 2);
     run.close();
     expect(readdirSync(join(run.path, "checkpoints")).sort()).toEqual(["only-000006", "only-000008"]);
+  });
+
+  it("keeps the best one however old it is, until there is a better one", async () => {
+    const run = await RunDirectory.create(join(root, "r"), RECIPE);
+    await checkpoint(run, 1, 1);
+    const names = () => readdirSync(join(run.path, "checkpoints")).sort();
+    for (const [step, best] of [
+      [2, "only-000001"],
+      [3, "only-000001"],
+      [4, "only-000004"],
+    ] as const) {
+      await run.saveCheckpoint(
+        { stage: "only", step, trainerState: { step }, stageComplete: false, keep: 1, best },
+        async () => {},
+      );
+      expect(names()).toEqual(best === "only-000001" ? [best, `only-00000${step}`] : [best]);
+    }
+    run.close();
+  });
+
+  it("hold the resolved recipe, and are not made twice of one state", async () => {
+    const run = await RunDirectory.create(join(root, "r"), RECIPE);
+    const first = await checkpoint(run, 2);
+    expect(readFileSync(join(first.directory, "recipe.yaml"), "utf8")).toBe(
+      readFileSync(join(run.path, "recipe.yaml"), "utf8"),
+    );
+    expect((await checkpoint(run, 2)).manifest.serial).toBe(1);
+    run.stage("only").metrics({ step: 3, loss: 1 });
+    expect((await checkpoint(run, 2)).manifest.serial).toBe(2);
+    run.close();
   });
 
   it("at the end of a stage are kept beside the newest ones", async () => {

@@ -253,7 +253,7 @@ describe("updateData", () => {
       problem: lettersTask.trainProblem(promptId),
     }));
     const completions = await sampleCompletions(engine, lettersTokenizer, problems, 3, options);
-    const rollouts = judgeCompletions(completions, lettersTask, [letterReward]);
+    const rollouts = await judgeCompletions(completions, lettersTask, [letterReward]);
     const { advantages } = groupAdvantages(
       rollouts.map(({ reward }) => reward),
       3,

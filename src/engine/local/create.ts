@@ -33,6 +33,11 @@ const MAX_THREADS = 1024;
 
 const DEFAULT_LIMITS = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2048 };
 
+/** Threads where none are asked for: one per processor, at most 8. */
+export function defaultThreads(): number {
+  return Math.min(8, availableParallelism());
+}
+
 /**
  * An engine on this machine's CPU for a model in the Hugging Face layout. All engines of a process share one pool of
  * threads, so they are opened with the same number of them.
@@ -41,14 +46,7 @@ const DEFAULT_LIMITS = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2
  * that cannot be, and for two adapters.
  */
 export async function createLocalEngine(modelDirectory: string, options: LocalEngineOptions = {}): Promise<Engine> {
-  const {
-    threads = Math.min(8, availableParallelism()),
-    lora,
-    adapter,
-    quantization,
-    adapterSeed,
-    ...limits
-  } = options;
+  const { threads = defaultThreads(), lora, adapter, quantization, adapterSeed, ...limits } = options;
   const { logitChunkTokens: chunk } = limits;
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
     throw new EngineError(`Expected a whole number of threads from 1 to ${MAX_THREADS}, not ${threads}.`);

@@ -13,6 +13,7 @@ export function cachedHeadWidth({ headDim }: ModelConfig): number {
   return Math.ceil(headDim / 8) * 8;
 }
 
+/** B rows of M positions in every layer. */
 export class KeyValueCache {
   readonly rows: number; // B
   readonly positions: number; // M

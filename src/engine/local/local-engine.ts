@@ -126,7 +126,10 @@ export class LocalEngine implements Engine {
     return this.#inTurn(async () => {
       requireLoss(this.info, loss);
       requireData(this.info, data);
-      return this.#sequences.train(this.#policy.current, this.#optimizerState(), data, loss, this.#model.dropoutSeed);
+      const state = this.#optimizerState();
+      const result = await this.#sequences.train(this.#policy.current, state, data, loss, this.#model.dropoutSeed);
+      state.lossIsFinite &&= Number.isFinite(result.loss);
+      return result;
     });
   }
 
@@ -135,10 +138,12 @@ export class LocalEngine implements Engine {
       requireAdam(params);
       const state = this.#optimizerState();
       if (!state.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
+      const { lossIsFinite } = state;
       state.hasGradient = false;
       state.dataCount = 0;
+      state.lossIsFinite = true;
       const gradNorm = globalNorm(state.parameters);
-      if (!Number.isFinite(gradNorm)) return { gradNorm, applied: false };
+      if (!lossIsFinite || !Number.isFinite(gradNorm)) return { gradNorm, applied: false };
       state.steps++;
       const clipped = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm;
       adamWStep(state.parameters, state.steps, clipped ? params.maxGradNorm / gradNorm : 1, params);

@@ -119,6 +119,8 @@ export class OptimizerState {
   hasGradient = false;
   /** Data that were trained on since the last step. */
   dataCount = 0;
+  /** False where a loss whose gradient is in `gradients` was not finite. */
+  lossIsFinite = true;
 
   constructor(runtime: Runtime, weights: DenseWeights) {
     const zeros = () => new Map(weights.specs.map(({ name, shape }) => [name, runtime.zeros("float32", shape)]));

@@ -1,0 +1,67 @@
+/**
+ * Which checkpoint of a run is the best, by held-out evaluation (never by reward, which a policy may learn to please).
+ *
+ * It is told from the evaluations log alone, which a resume cuts back together with everything else, so it needs no state
+ * of its own. Every evaluation sampled at temperature 1 counts, in and after every stage; of equals the first is best.
+ * A statistic over a few hundred problems is noisy, and the best of many evaluations is partly the luckiest: look at its
+ * interval.
+ */
+
+import { z } from "zod";
+import { ConfigError, nearestName } from "../errors.ts";
+import { statisticNames } from "../eval/evaluate.ts";
+import { hashString } from "../random.ts";
+import { checkpointName } from "../run/checkpoint.ts";
+import type { EvaluationRecord } from "../run/records.ts";
+import type { Task } from "../tasks/task.ts";
+
+/** The recipe's key `bestCheckpoint`. */
+export const bestCheckpointSchema = z.strictObject({
+  metric: z.string().min(1).default("solveRate").describe("the held-out statistic that decides"),
+  mode: z.enum(["max", "min"]).default("max").describe("whether more of it is better, or less"),
+  useAsModel: z.boolean().default(false).describe("model/ is the best checkpoint, not the last"),
+});
+
+export type BestCheckpointConfig = z.infer<typeof bestCheckpointSchema>;
+
+/** What of an evaluation counts here. */
+export type EvaluatedStatistics = Pick<EvaluationRecord, "stage" | "step" | "moment" | "decoding"> & {
+  readonly statistics: Readonly<Record<string, number | null>>;
+};
+
+/** A checkpoint and what its policy reached. */
+export interface BestCheckpoint {
+  /** Name of its folder. */
+  readonly name: string;
+  readonly metric: string;
+  readonly value: number;
+}
+
+/** The best of the evaluated states; undefined where none has the metric. */
+export function bestCheckpoint(
+  records: readonly EvaluatedStatistics[],
+  { metric, mode }: Pick<BestCheckpointConfig, "metric" | "mode">,
+): BestCheckpoint | undefined {
+  let best: BestCheckpoint | undefined;
+  for (const { stage, step, moment, decoding, statistics } of records) {
+    const value = statistics[metric];
+    if (moment === "before" || decoding !== "sampled" || value === undefined || value === null) continue;
+    if (best === undefined || (mode === "max" ? value > best.value : value < best.value)) {
+      best = { name: checkpointName(stage, step), metric, value };
+    }
+  }
+  return best;
+}
+
+/** Refuses, before any training, a metric that evaluations of the task do not have. Throws ConfigError. */
+export function requireMetric({ metric }: Pick<BestCheckpointConfig, "metric">, task: Task): void {
+  const problem = task.trainProblem(0);
+  const completions = ["", ...(task.demonstrate ? [task.demonstrate(problem, hashString("probe")).completion] : [])];
+  const known = statisticNames(completions.map((completion) => task.judge(problem, completion)));
+  if (known.includes(metric)) return;
+  const nearest = nearestName(metric, known);
+  throw new ConfigError(
+    `bestCheckpoint.metric: evaluations of the task ${task.name} have no statistic ${metric}; they have: ` +
+      `${known.join(", ")}.${nearest === undefined ? "" : ` Did you mean ${nearest}?`}`,
+  );
+}

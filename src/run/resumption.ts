@@ -1,0 +1,104 @@
+/**
+ * What a resume looks for before it touches anything: the same recipe, and a checkpoint to go on from.
+ *
+ * The newest checkpoint whose files all have the sizes and checksums of its manifest, and whose logs are as long as it
+ * says, is taken. Damaged ones are set aside under another name, never deleted: somebody may want to look at them, and the
+ * run makes them anew. Where none is sound a resume would begin from the start and cut every log to nothing, so it refuses.
+ */
+
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { RunDirError } from "../errors.ts";
+import { TEMPORARY_PREFIX } from "../files.ts";
+import {
+  type Checkpoint,
+  type CheckpointFinding,
+  checkpointDamage,
+  listCheckpoints,
+  SET_ASIDE_PREFIX,
+} from "./checkpoint.ts";
+import { currentEnvironment, differingEnvironment } from "./environment.ts";
+import { differingKeys } from "./recipe-file.ts";
+import { logFileName, PINNED_LOGS } from "./records.ts";
+
+/** Where a run goes on, and what its user should know about it. */
+export interface Resumption {
+  /** undefined: no checkpoint had been made, so it begins from the start. */
+  readonly resumedFrom: Checkpoint | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** Refuses a recipe that is not the one that the run in `path` was begun with. Throws RunDirError. */
+export function requireSameRecipe(path: string, before: unknown, now: unknown): void {
+  const differences = differingKeys(before, now);
+  if (differences.length === 0) return;
+  throw new RunDirError(
+    `The run in ${path} was begun with another recipe; it can only be resumed with the same one. What differs:\n` +
+      differences.map((difference) => `  ${difference}`).join("\n"),
+  );
+}
+
+/** Removes what a process that was killed had begun to write into these folders. */
+export async function removeUnfinished(...folders: readonly string[]): Promise<void> {
+  for (const parent of folders) {
+    for (const name of readdirSync(parent)) {
+      if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(parent, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/**
+ * The newest sound checkpoint of the run in `path`; damaged ones that are newer are set aside.
+ *
+ * @throws RunDirError where there are checkpoints but none is sound; then nothing is changed.
+ */
+export async function findResumption(path: string, checkpoints: string, recipeHash: string): Promise<Resumption> {
+  const damaged: { readonly finding: CheckpointFinding; readonly damage: string }[] = [];
+  const findings = await listCheckpoints(checkpoints);
+  for (const finding of findings) {
+    const damage = await damageOf(finding, path, recipeHash);
+    if (damage !== undefined || !("manifest" in finding)) {
+      damaged.push({ finding, damage: damage ?? "it has no manifest" });
+      continue;
+    }
+    const warnings: string[] = [];
+    for (const { finding: old, damage: found } of damaged) warnings.push(await setAside(checkpoints, old, found));
+    return { resumedFrom: finding, warnings: [...warnings, ...foreignEnvironment(finding)] };
+  }
+  if (damaged.length === 0) return { resumedFrom: undefined, warnings: [] };
+  throw new RunDirError(
+    `No checkpoint of the run in ${path} can be used:\n` +
+      damaged.map(({ finding, damage }) => `  ${finding.name}: ${damage}\n`).join("") +
+      `Nothing was changed. Bring one of them back from a copy, or begin anew in another directory (--out). To begin anew ` +
+      `here, which cuts the logs to nothing, delete ${checkpoints} first.`,
+  );
+}
+
+async function setAside(checkpoints: string, { directory, name }: CheckpointFinding, damage: string): Promise<string> {
+  const aside = join(checkpoints, `${SET_ASIDE_PREFIX}${name}`);
+  await rm(aside, { recursive: true, force: true });
+  await rename(directory, aside);
+  return `Checkpoint ${name} is damaged (${damage}); it was set aside as ${aside}, and one before it is used.`;
+}
+
+function foreignEnvironment({ name, manifest }: Checkpoint): string[] {
+  const differences = differingEnvironment(manifest.environment, currentEnvironment());
+  if (differences.length === 0) return [];
+  return [
+    `Checkpoint ${name} was made elsewhere (${differences.join("; ")}): results may differ in their last bits from those ` +
+      "of a run that was not interrupted.",
+  ];
+}
+
+async function damageOf(finding: CheckpointFinding, path: string, recipeHash: string): Promise<string | undefined> {
+  if ("damage" in finding) return finding.damage;
+  if (finding.manifest.recipeHash !== recipeHash) return "it was made by another recipe";
+  for (const log of PINNED_LOGS) {
+    const file = join(path, logFileName(log));
+    const sizeBytes = existsSync(file) ? statSync(file).size : 0;
+    const pinned = finding.manifest.logBytes[log];
+    if (sizeBytes < pinned) return `${logFileName(log)} has ${sizeBytes} bytes where the checkpoint counts ${pinned}`;
+  }
+  return checkpointDamage(finding);
+}

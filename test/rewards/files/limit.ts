@@ -1,0 +1,2 @@
+/** What `typed.ts` imports. */
+export const LIMIT: number = 5;
