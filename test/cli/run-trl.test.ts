@@ -186,7 +186,7 @@ describe("--dry-run", () => {
     expect(stdout).toMatch(/no vLLM: .*\n +use_vllm: true, vllm_device: "cuda:3", vllm_gpu_memory_utilization: 0\.5/);
     expect(stdout).toContain("one optimizer step: 24 prompts, 192 completions");
     expect(stdout).toContain("it would be 3 prompts, 24 completions: --trl-version 1.16");
-    expect(stdout).toMatch(/model_name_or_path .*→ model\.path: "Qwen\/Qwen2\.5-3B-Instruct"/);
+    expect(stdout).toMatch(/model_name_or_path .*→ model\.path: "Qwen\/Qwen2\.5-3B-Instruct@main"/);
     expect(readdirSync(root)).toEqual(before);
   });
 

@@ -447,4 +447,10 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
   lessOrEqual: "a step function: its derivative is zero almost everywhere, and none flows",
   stopGradient: "exists to let no gradient through",
   cachedAttention: "samples only; training attends over whole sequences",
+  dropoutMask: "a mask has no gradient",
+};
+
+/** Operations whose operands no case can make, and where they are tested. */
+export const TESTED_APART: Readonly<Record<string, string>> = {
+  nf4Matmul: "packed weights: quantized.test.ts",
 };
