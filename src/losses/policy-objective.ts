@@ -44,7 +44,7 @@ export interface PolicyObjective {
   readonly importanceSamplingLevel: ImportanceSamplingLevel;
   /** r is clipped at 1 − clipEpsilon from below; ≥ 0. */
   readonly clipEpsilon: number;
-  /** r is clipped at 1 + clipEpsilonHigh from above; of cispo it is the cap itself. See `upperClip` for where it is absent. */
+  /** r is clipped at 1 + clipEpsilonHigh from above, clipEpsilon if absent; of cispo it is the cap itself. */
   readonly clipEpsilonHigh?: number | undefined;
   /** Two-sided clipping: r is bounded by delta also where A < 0 (INTELLECT-2, arXiv:2505.07291, §3.4). */
   readonly delta?: number | undefined;
@@ -96,15 +96,9 @@ export function policyObjective(given: Partial<PolicyObjective> = {}): PolicyObj
   };
 }
 
-/** The cap that ScaleRL (arXiv:2510.13786) found best for cispo. */
-const CISPO_CAP = 5;
-
-/**
- * clipEpsilonHigh, or what stands for it: clipEpsilon, as in PPO, and for cispo 5. (TRL takes clipEpsilon for cispo too,
- * which caps every ratio at a fifth of what it is on policy.)
- */
-export function upperClip({ lossType, clipEpsilon, clipEpsilonHigh }: PolicyObjective): number {
-  return clipEpsilonHigh ?? (lossType === "cispo" ? CISPO_CAP : clipEpsilon);
+/** clipEpsilonHigh, or what stands for it: clipEpsilon, as in PPO. */
+export function upperClip({ clipEpsilon, clipEpsilonHigh }: PolicyObjective): number {
+  return clipEpsilonHigh ?? clipEpsilon;
 }
 
 /**

@@ -62,10 +62,12 @@ def batch(name: str, groups: int, size: int, spread: float, generator: torch.Gen
         # Rounded here, so that the JSON is what TRL was given.
         columns = {
             "logprobs": logprobs, "oldLogprobs": old, "samplerLogprobs": old + 0.5 * spread * normal(length),
-            "refLogprobs": logprobs + min(spread, 1.0) * normal(length), "entropies": 3 * torch.rand(length, generator=generator),
+            "refLogprobs": logprobs + min(spread, 1.0) * normal(length),
         }
         for key, values in columns.items():
             rows[key].append([round(float(v), 3) for v in values])
+        # Numbers that f32 holds exactly: TRL takes the quantile of entropies in single precision.
+        rows["entropies"].append([int(v) / 64 for v in torch.randint(200, (length,), generator=generator)])
         mask = [1] * length
         if holes and length > 2:
             mask = [int(torch.rand(1, generator=generator) < 0.7) for _ in range(length)]
