@@ -100,6 +100,11 @@ export function evaluateObjective(
   return { loss: policyLoss - bonus, policyLoss, rows: evaluated, entropyWeights };
 }
 
+/** Tokens of the rows that count, in all. */
+export function countedTokens(rows: readonly Pick<ObjectiveRow, "weights">[]): number {
+  return countOf(rows.map(({ weights }) => positionsOf(weights)));
+}
+
 /** Terms and slopes of a row at `positions`; `entropyCounts` says whether a token's policy term does. */
 function evaluateRow(
   objective: PolicyObjective,
@@ -171,7 +176,8 @@ function sharedLogRatio(
   return { value: sum * slope, slope };
 }
 
-function positionsOf(weights: ArrayLike<number>): number[] {
+/** Where tokens count: where their weight is not 0. */
+export function positionsOf(weights: ArrayLike<number>): number[] {
   const positions: number[] = [];
   for (let t = 0; t < weights.length; t++) if (weights[t] !== 0) positions.push(t);
   return positions;

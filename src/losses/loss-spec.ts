@@ -81,3 +81,36 @@ export type LossSpec = CrossEntropyLoss | GrpoLoss | CispoLoss | SapoLoss;
 export function lossTemperature(loss: LossSpec): number {
   return loss.name === "cross_entropy" ? (loss.temperature ?? 1) : loss.temperature;
 }
+
+/** What makes no sense about the numbers of a loss, as a sentence; undefined where they do. */
+export function lossProblem(loss: LossSpec): string | undefined {
+  if (loss.name === "cross_entropy") return undefined;
+  const { name, klEstimator = "k3" } = loss;
+  if (!KL_ESTIMATORS.includes(klEstimator)) {
+    return `The loss ${name} takes a klEstimator of ${KL_ESTIMATORS.join(", ")}, not ${JSON.stringify(klEstimator)}.`;
+  }
+  const bad = (values: Readonly<Record<string, number | undefined>>, isInRange: (value: number) => boolean) =>
+    Object.entries(values).find(([, value]) => value !== undefined && !(Number.isFinite(value) && isInRange(value)));
+  const negative = bad(notNegative(loss), (value) => value >= 0);
+  if (negative) return `The loss ${name} takes a ${negative[0]} of at least 0, not ${negative[1]}.`;
+  const tooSmall = bad(positive(loss), (value) => value > 0);
+  return tooSmall && `The loss ${name} takes a ${tooSmall[0]} above 0, not ${tooSmall[1]}.`;
+}
+
+function notNegative(loss: GrpoLoss | CispoLoss | SapoLoss) {
+  const { klCoef } = loss;
+  return loss.name === "grpo" ? { klCoef, clipEpsilon: loss.clipEpsilon, clipEpsilonHigh: loss.clipEpsilonHigh } : { klCoef };
+}
+
+function positive(loss: GrpoLoss | CispoLoss | SapoLoss): Record<string, number | undefined> {
+  switch (loss.name) {
+    case "grpo":
+      return { delta: loss.delta };
+    case "cispo":
+      return { clipEpsilonHigh: loss.clipEpsilonHigh };
+    case "sapo":
+      return { sapoTemperaturePos: loss.sapoTemperaturePos, sapoTemperatureNeg: loss.sapoTemperatureNeg };
+    default:
+      return loss satisfies never;
+  }
+}

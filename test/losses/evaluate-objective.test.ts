@@ -1,6 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { evaluateObjective } from "../../src/losses/evaluate-objective.ts";
-import { policyObjective } from "../../src/losses/policy-objective.ts";
 import { evaluated, golden, relativeGap, stepOf, titledCases } from "./trl-steps.ts";
 
 const { lossRelative, gradientRelative } = golden.tolerance;

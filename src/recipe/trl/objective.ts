@@ -4,7 +4,7 @@
  */
 
 import { ConfigError } from "../../errors.ts";
-import { LOSS_TYPES } from "../../rollout/loss-weights.ts";
+import { LOSS_TYPES } from "../../losses/policy-objective.ts";
 import { STAGE, type TrlDraft } from "./conversion.ts";
 import { shown } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
