@@ -123,8 +123,7 @@ function evaluateRow(
   const gamma = isVespo
     ? sequenceGamma(objective, ownLogRatios, correction ? at(correction) : [], advantages[positions[0] ?? 0] ?? 0)
     : undefined;
-  const drift =
-    objective.offPolicyMaskThreshold === undefined ? 0 : sequenceDrift(at(logprobs), at(samplerLogprobs));
+  const drift = objective.offPolicyMaskThreshold === undefined ? 0 : sequenceDrift(at(logprobs), at(samplerLogprobs));
   const driftBound = objective.offPolicyMaskThreshold ?? Number.POSITIVE_INFINITY;
 
   const slopes = new Float64Array(weights.length);

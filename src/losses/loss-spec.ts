@@ -99,7 +99,9 @@ export function lossProblem(loss: LossSpec): string | undefined {
 
 function notNegative(loss: GrpoLoss | CispoLoss | SapoLoss) {
   const { klCoef } = loss;
-  return loss.name === "grpo" ? { klCoef, clipEpsilon: loss.clipEpsilon, clipEpsilonHigh: loss.clipEpsilonHigh } : { klCoef };
+  return loss.name === "grpo"
+    ? { klCoef, clipEpsilon: loss.clipEpsilon, clipEpsilonHigh: loss.clipEpsilonHigh }
+    : { klCoef };
 }
 
 function positive(loss: GrpoLoss | CispoLoss | SapoLoss): Record<string, number | undefined> {

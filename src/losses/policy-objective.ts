@@ -16,17 +16,7 @@
 import type { KlEstimator, LossSpec } from "./loss-spec.ts";
 
 /** Names of the losses. */
-export const LOSS_TYPES = [
-  "grpo",
-  "bnpo",
-  "dr_grpo",
-  "dapo",
-  "cispo",
-  "sapo",
-  "luspo",
-  "vespo",
-  "rloo",
-] as const;
+export const LOSS_TYPES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo", "rloo"] as const;
 
 export type LossType = (typeof LOSS_TYPES)[number];
 

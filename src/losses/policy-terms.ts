@@ -109,9 +109,7 @@ export function sequenceGamma(
   advantage: number,
 ): number {
   const [k, lambda] =
-    advantage >= 0
-      ? [objective.vespoKPos, objective.vespoLambdaPos]
-      : [objective.vespoKNeg, objective.vespoLambdaNeg];
+    advantage >= 0 ? [objective.vespoKPos, objective.vespoLambdaPos] : [objective.vespoKNeg, objective.vespoLambdaNeg];
   const decay = Math.max(lambda, 1e-4);
   let logWeight = 0;
   for (const logRatio of logRatios) logWeight += clamp(logRatio, -MAX_LOG_WEIGHT, MAX_LOG_WEIGHT);

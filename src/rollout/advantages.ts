@@ -85,7 +85,9 @@ export function completionAdvantages(
     ? inGroups(completions, groupSize).map((group) => scoreColumns(group).every(isConstant))
     : spread.zeroVariance;
   const summary = { groupStds: spread.groupStds, zeroVariance };
-  const rewards = completions.map(({ reward, penalties }) => (reward === null ? null : reward - sumOf(penalties ?? [])));
+  const rewards = completions.map(({ reward, penalties }) =>
+    reward === null ? null : reward - sumOf(penalties ?? []),
+  );
 
   switch (advantage) {
     case "group": {
@@ -152,7 +154,9 @@ export function groupAdvantages(
  */
 function decoupledAdvantages(completions: readonly JudgedCompletion[], groupSize: number): Float64Array {
   const sums = inGroups(completions, groupSize).flatMap((group) => {
-    const zScores = scoreColumns(group).map((column) => [...groupAdvantages(column, column.length, "group").advantages]);
+    const zScores = scoreColumns(group).map((column) => [
+      ...groupAdvantages(column, column.length, "group").advantages,
+    ]);
     return group.map(({ reward, scores }, i) =>
       reward === null ? null : scores!.reduce((sum, { weight }, k) => sum + weight * zScores[k]![i]!, 0),
     );

@@ -44,7 +44,9 @@ const advantageShape = {
     .int()
     .min(1)
     .default(1)
-    .describe("rounds in which groups of equal rewards are replaced by new ones (DAPO's dynamic sampling); 1 keeps all"),
+    .describe(
+      "rounds in which groups of equal rewards are replaced by new ones (DAPO's dynamic sampling); 1 keeps all",
+    ),
 };
 
 /** The policy term of the loss and its mean. */
@@ -61,7 +63,11 @@ const policyShape = {
     .optional()
     .describe("how far above 1 a ratio counts; clipEpsilon if absent. Of cispo the cap itself; 5 if absent"),
   delta: z.number().positive().optional().describe("bounds the ratio where the advantage is negative too; above 1 + ε"),
-  sapoTemperaturePos: z.number().positive().default(1).describe("sapo: steepness of the gate where the advantage is > 0"),
+  sapoTemperaturePos: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("sapo: steepness of the gate where the advantage is > 0"),
   sapoTemperatureNeg: z.number().positive().default(1.05).describe("sapo: the same where it is not"),
   vespoKPos: z.number().min(0).default(2).describe("vespo: exponent k where the advantage is ≥ 0"),
   vespoLambdaPos: z.number().min(0).default(3).describe("vespo: decay λ there"),

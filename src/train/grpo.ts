@@ -118,7 +118,12 @@ export async function trainGrpo(
     );
     if (collected.unfilled > 0) {
       const { rounds, unfilled } = collected;
-      log.event("groups-without-variance", { iteration, rounds, groups: unfilled, reason: "maxSamplingRounds reached" });
+      log.event("groups-without-variance", {
+        iteration,
+        rounds,
+        groups: unfilled,
+        reason: "maxSamplingRounds reached",
+      });
     }
 
     // Compare each completion with its group.
@@ -211,12 +216,7 @@ export function checkGrpo(
   // Whatever has no loss of its own is computed by cross-entropy.
   requireLoss(parts.engine, loss && parts.engine.info.losses.includes(loss.name) ? loss.name : "cross_entropy");
   stopTokens(parts.engine, parts.tokenizer);
-  requirePromptsFit(
-    parts.engine,
-    parts.tokenizer,
-    numbered(parts.task, state.nextPrompt, count),
-    maxCompletionTokens,
-  );
+  requirePromptsFit(parts.engine, parts.tokenizer, numbered(parts.task, state.nextPrompt, count), maxCompletionTokens);
 }
 
 /** `count` problems of the task's endless stream, from number `first` on. */

@@ -31,7 +31,8 @@ export async function scoreRollouts(
 ): Promise<ScoredRollout[]> {
   const data = rollouts.map(({ promptTokens, tokens }) => ({ promptTokens, completionTokens: tokens }));
   const { temperature } = config;
-  const old = config.samplerCorrection === "none" ? undefined : await engine.forward(data, { temperature, policy: "policy" });
+  const old =
+    config.samplerCorrection === "none" ? undefined : await engine.forward(data, { temperature, policy: "policy" });
   const ref = config.klCoef > 0 ? await engine.forward(data, { temperature, policy: "reference" }) : undefined;
   return rollouts.map((rollout, i) => ({
     rollout,

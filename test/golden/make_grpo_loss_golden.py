@@ -75,9 +75,9 @@ def batch(name: str, groups: int, size: int, spread: float, generator: torch.Gen
         rows["mask"].append(mask)
         rows["truncated"].append(bool(torch.rand(1, generator=generator) < 0.3))
         rewards.append([round(float(torch.rand(1, generator=generator)), 2), round(float(normal(1)), 2)])
-    # The second group: equal rewards. The third: abstentions of one judge, of both, and one completion judged at all.
+    # The second group: equal rewards, whose mean is exact, so that no rounding has a sign. The third: abstentions of one judge, of both, and one completion judged at all.
     for i in range(size, 2 * size):
-        rewards[i] = [0.3, 1.0]
+        rewards[i] = [0.25, 1.0]
     if groups > 2:
         rewards[2 * size] = [None, 0.5]
         rewards[2 * size + 1] = [None, None]

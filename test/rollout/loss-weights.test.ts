@@ -45,7 +45,11 @@ describe("lossWeights", () => {
 
   it.each(LOSS_TYPES)("%s: is the same in any order", (lossType) => {
     const weights = lossWeights(lossType, [3, 5, 7], { maxCompletionTokens: 8 });
-    expect([...lossWeights(lossType, [7, 3, 5], { maxCompletionTokens: 8 })]).toEqual([weights[2], weights[0], weights[1]]);
+    expect([...lossWeights(lossType, [7, 3, 5], { maxCompletionTokens: 8 })]).toEqual([
+      weights[2],
+      weights[0],
+      weights[1],
+    ]);
   });
 
   it("all but dr_grpo and luspo are means: a constant term of 1 per token sums to 1", () => {

@@ -69,7 +69,12 @@ describe("rolloutMetrics", () => {
 });
 
 describe("updateMetrics", () => {
-  const view = (objective: PolicyObjective, rows: readonly ObjectiveRow[], logprobs: number[][], entropies: number[][]) => {
+  const view = (
+    objective: PolicyObjective,
+    rows: readonly ObjectiveRow[],
+    logprobs: number[][],
+    entropies: number[][],
+  ) => {
     const scores = { logprobs, entropies };
     return { objective, rows, scores, value: evaluateObjective(objective, rows, scores) };
   };
@@ -114,7 +119,12 @@ describe("updateMetrics", () => {
   });
 
   it("merges updates: the mean of each metric over the updates that have it", () => {
-    expect(mergeUpdates([{ loss: 1, "clip_ratio/low_min": 0.25 }, { loss: 3, "clip_ratio/low_min": 0.75, kl: 1 }])).toEqual({
+    expect(
+      mergeUpdates([
+        { loss: 1, "clip_ratio/low_min": 0.25 },
+        { loss: 3, "clip_ratio/low_min": 0.75, kl: 1 },
+      ]),
+    ).toEqual({
       loss: 2,
       "clip_ratio/low_min": 0.5,
       kl: 1,

@@ -296,10 +296,13 @@ describe("updateRows", () => {
     expect(await gradientOf(engine, kept)).toEqual(await gradientOf(engine, all));
   });
 
-  it.each([{ entropyCoef: 0.1 }, { topEntropyQuantile: 0.5 }])("keeps them where %o reads their entropies", async (knob) => {
-    const { scored, groups } = await someRollouts();
-    expect(updateRows(scored, groups, { ...base, ...knob }, noContext)).toHaveLength(24);
-  });
+  it.each([{ entropyCoef: 0.1 }, { topEntropyQuantile: 0.5 }])(
+    "keeps them where %o reads their entropies",
+    async (knob) => {
+      const { scored, groups } = await someRollouts();
+      expect(updateRows(scored, groups, { ...base, ...knob }, noContext)).toHaveLength(24);
+    },
+  );
 
   it("gives the same gradient in one call and in micro-batches of one", async () => {
     const { engine, scored, groups } = await someRollouts();

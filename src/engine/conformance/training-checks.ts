@@ -1,7 +1,13 @@
 /** What the contract promises about `forward`, `forwardBackward` and `optimStep`. */
 
 import { EngineError } from "../../errors.ts";
-import { type CispoLoss, type GrpoLoss, type LossSpec, lossTemperature, type SapoLoss } from "../../losses/loss-spec.ts";
+import {
+  type CispoLoss,
+  type GrpoLoss,
+  type LossSpec,
+  lossTemperature,
+  type SapoLoss,
+} from "../../losses/loss-spec.ts";
 import { policyObjective } from "../../losses/policy-objective.ts";
 import { klEstimate, policyTerm } from "../../losses/policy-terms.ts";
 import type { Datum, Engine, ForwardResult } from "../engine.ts";
@@ -162,25 +168,28 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     },
   },
 
-  engineCheck("the gradient is that of cross-entropy weighted by the loss's slopes: taken away it leaves none", async (engine) => {
-    const data = someData(engine.info);
-    for (const loss of offered(engine)) {
-      const temperature = lossTemperature(loss);
-      const scores = await engine.forward(data, { temperature, policy: "policy" });
-      const { slopes } = lossOf(data, scores, loss);
-      const opposite = data.map((datum, i) => ({
-        ...datum,
-        weights: slopes[i]!,
-        entropyWeights: datum.entropyWeights!.map((weight) => -weight),
-      }));
-      const linear: LossSpec = { name: "cross_entropy", temperature, entropyBonus: loss.entropyBonus === true };
-      const norm = await gradientNorm(engine, loss, data);
-      await engine.forwardBackward(data, loss);
-      await engine.forwardBackward(opposite, linear);
-      const { gradNorm } = await engine.optimStep(gradientDescent(0));
-      requireClose(`what is left of the gradient of ${JSON.stringify(loss)}, relative`, gradNorm / norm, 0, 1e-4);
-    }
-  }),
+  engineCheck(
+    "the gradient is that of cross-entropy weighted by the loss's slopes: taken away it leaves none",
+    async (engine) => {
+      const data = someData(engine.info);
+      for (const loss of offered(engine)) {
+        const temperature = lossTemperature(loss);
+        const scores = await engine.forward(data, { temperature, policy: "policy" });
+        const { slopes } = lossOf(data, scores, loss);
+        const opposite = data.map((datum, i) => ({
+          ...datum,
+          weights: slopes[i]!,
+          entropyWeights: datum.entropyWeights!.map((weight) => -weight),
+        }));
+        const linear: LossSpec = { name: "cross_entropy", temperature, entropyBonus: loss.entropyBonus === true };
+        const norm = await gradientNorm(engine, loss, data);
+        await engine.forwardBackward(data, loss);
+        await engine.forwardBackward(opposite, linear);
+        const { gradNorm } = await engine.optimStep(gradientDescent(0));
+        requireClose(`what is left of the gradient of ${JSON.stringify(loss)}, relative`, gradNorm / norm, 0, 1e-4);
+      }
+    },
+  ),
 
   engineCheck("gradients of several calls add up to that of one call", async (engine) => {
     const data = someData(engine.info);
