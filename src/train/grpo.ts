@@ -3,15 +3,20 @@
  * arXiv:2402.03300, Algorithm 1; the algorithm of R1-Zero, DeepSeek-R1, arXiv:2501.12948).
  *
  *     for each iteration:
- *       sample a group of completions for each problem
- *       judge them; a completion's advantage is its reward against its group's mean, over the deviation
- *       repeat μ times: for each minibatch, one step on the clipped ratio objective (+ β · KL to the reference)
+ *       sample a group of completions for each problem and judge them
+ *       score them under the policy and the reference, where a knob asks for it
+ *       compare each with its group: its advantage
+ *       repeat μ times: for each minibatch, one step on the policy objective
+ *
+ * This file is the loop. What the pieces mean stands with them: advantages in `rollout/advantages.ts`, the losses in
+ * `losses/policy-objective.ts`, their means in `rollout/loss-weights.ts`, one pass or two in `policy-update.ts`.
  *
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
- *   weights, so nothing is recomputed; `sampling/sampling_logp_difference` shows what they differ by.
- * - One reference, the policy at the stage's start (the paper's outer loop over references and reward models is a
- *   recipe of several stages). With klCoef 0 there is none.
+ *   weights, so nothing is recomputed unless `samplerCorrection` asks for it; `sampling/sampling_logp_difference` shows
+ *   what they differ by.
+ * - One reference, the policy at the stage's start, moved by `refSyncSteps` (the paper's outer loop over references and
+ *   reward models is a recipe of several stages). With klCoef 0 there is none.
  * - The mean over tokens is DAPO's by default (`lossType`), the upper clip may be wider (`clipEpsilonHigh`).
  * - A completion whose advantage is 0, as all are in a group of equal rewards, has a gradient of exactly 0 where there
  *   is no KL term, so it is not computed; it still counts in the loss's normalisation. A step with nothing left is not
@@ -23,7 +28,7 @@
  */
 
 import { tokenLossOf } from "../losses/policy-objective.ts";
-import { completionAdvantages } from "../rollout/advantages.ts";
+import { completionAdvantages, type JudgedCompletion, mean } from "../rollout/advantages.ts";
 import {
   judgeCompletions,
   type NumberedProblem,
@@ -104,13 +109,13 @@ export async function trainGrpo(
       await stopIfAsked(context, state.step, state);
       return judgeCompletions(completions, task, rewards);
     };
-    const advantagesOf = (scored: readonly ScoredRollout[]) =>
-      completionAdvantages(
-        scored.map((one) => judgedCompletion(one, rewards, config)),
+    const zeroVariance = (groups: readonly Rollout[]) => {
+      const unscored = groups.map((rollout) => ({ rollout, trainedTokens: rollout.tokens.length }));
+      return completionAdvantages(
+        unscored.map((one) => judgedCompletion(one, rewards, config)),
         config,
-      );
-    const zeroVariance = (groups: readonly Rollout[]) =>
-      advantagesOf(groups.map((rollout) => ({ rollout, trainedTokens: rollout.tokens.length }))).zeroVariance;
+      ).zeroVariance;
+    };
     const collected = await collectGroups(
       { numGroups: promptsPerIteration, groupSize, maxRounds: config.maxSamplingRounds },
       sampleGroups,
@@ -128,7 +133,8 @@ export async function trainGrpo(
 
     // Compare each completion with its group.
     const scored = await scoreRollouts(engine, collected.rollouts, config);
-    const groups = advantagesOf(scored);
+    const judged = scored.map((one) => judgedCompletion(one, rewards, config));
+    const groups = completionAdvantages(judged, config);
     const advantages = new Map(collected.rollouts.map((rollout, i) => [rollout, groups.advantages[i]!]));
     log.rollouts(collected.sampled.map((rollout) => rolloutRow(rollout, advantages.get(rollout) ?? 0, iteration)));
 
@@ -180,7 +186,7 @@ export async function trainGrpo(
       num_tokens: state.numTokens,
       ...mergeUpdates(updates),
       ...sampler,
-      ...penaltyMetrics(scored, rewards, config),
+      ...penaltyMetrics(judged, config),
       ...rolloutMetrics(sampled, zeroVariance(sampled)),
       ...(config.maxSamplingRounds > 1 && { sampling_rounds: collected.rounds }),
     };
@@ -244,13 +250,9 @@ function correctedSamplerMetrics(
 }
 
 /** `kl`, the mean over trained tokens, where it is taken from the rewards. */
-function penaltyMetrics(
-  scored: readonly ScoredRollout[],
-  rewards: readonly WeightedReward[],
-  config: GrpoConfig,
-): Metrics {
-  const penalties = scored.flatMap((one) => Array.from(judgedCompletion(one, rewards, config).penalties ?? []));
-  return penalties.length === 0 ? {} : { kl: sumOf(penalties) / config.klCoef / penalties.length };
+function penaltyMetrics(judged: readonly JudgedCompletion[], { klCoef }: GrpoConfig): Metrics {
+  const penalties = judged.flatMap((completion) => Array.from(completion.penalties ?? []));
+  return penalties.length === 0 ? {} : { kl: mean(penalties) / klCoef };
 }
 
 const sumOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
