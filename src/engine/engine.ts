@@ -161,7 +161,7 @@ export interface Engine {
 
   /**
    * Freezes a copy of the current weights as the reference policy. With a `mixup` α below 1 the reference, which then must
-   * be there, becomes α · policy + (1 − α) · reference (TR-DPO, arXiv:2404.09656, eq. 5). α is in (0, 1], 1 by default.
+   * be there, becomes α · policy + (1 − α) · reference (TR-DPO, arXiv:2404.09656). α is in (0, 1], 1 by default.
    */
   freezeReference(mixup?: number): Promise<void>;
 

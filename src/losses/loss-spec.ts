@@ -47,7 +47,7 @@ interface PolicyLoss extends TokenLoss {
 /**
  * −min(min(r, delta)·A, clip(r, 1 − clipEpsilon, 1 + clipEpsilonHigh)·A). PPO's objective as DeepSeekMath
  * (arXiv:2402.03300) eq. 3 has it; clip-higher from DAPO (arXiv:2503.14476), the second clip from INTELLECT-2
- * (arXiv:2505.07291) §3.4.
+ * (arXiv:2505.07291).
  */
 export interface GrpoLoss extends PolicyLoss {
   readonly name: "grpo";
@@ -59,7 +59,7 @@ export interface GrpoLoss extends PolicyLoss {
   readonly delta?: number;
 }
 
-/** −sg(min(r, clipEpsilonHigh))·A·logπ: every token keeps a gradient (MiniMax-M1, arXiv:2506.13585, eq. 4–5). */
+/** −sg(min(r, clipEpsilonHigh))·A·logπ: every token keeps a gradient (MiniMax-M1, arXiv:2506.13585). */
 export interface CispoLoss extends PolicyLoss {
   readonly name: "cispo";
   /** > 0: the cap itself, not its distance from 1. */

@@ -36,7 +36,7 @@ export interface PolicyObjective {
   readonly clipEpsilon: number;
   /** r is clipped at 1 + clipEpsilonHigh from above, clipEpsilon if absent; of cispo it is the cap itself. */
   readonly clipEpsilonHigh?: number | undefined;
-  /** Two-sided clipping: r is bounded by delta also where A < 0 (INTELLECT-2, arXiv:2505.07291, §3.4). */
+  /** Two-sided clipping: r is bounded by delta also where A < 0 (INTELLECT-2, arXiv:2505.07291). */
   readonly delta?: number | undefined;
   /** sapo: the sigmoid's steepness where A > 0. */
   readonly sapoTemperaturePos: number;
@@ -51,7 +51,7 @@ export interface PolicyObjective {
   /** β of the KL term in the loss; 0 is none. */
   readonly klCoef: number;
   readonly klEstimator: KlEstimator;
-  /** Multiplies the KL term by r (DeepSeek-V3.2, arXiv:2512.02556, eq. 7). */
+  /** Multiplies the KL term by r (DeepSeek-V3.2, arXiv:2512.02556). */
   readonly klBiasCorrection: boolean;
   /** Sequences with A < 0 and mean_t(logπ_sampler − logπ) above this are left out (DeepSeek-V3.2, eq. 9). */
   readonly offPolicyMaskThreshold?: number | undefined;
