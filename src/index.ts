@@ -65,8 +65,30 @@ export { type HubReference, parseHubReference } from "./hub/reference.ts";
 export { type Resolved, type ResolveOptions, resolveDataset, resolveModel } from "./hub/resolve.ts";
 export { type HubSettings, hubSettings } from "./hub/settings.ts";
 
-// Losses, as data.
-export type { CrossEntropyLoss, GrpoLoss, LossSpec } from "./losses/loss-spec.ts";
+// Losses, as data, and their mathematics.
+export {
+  evaluateObjective,
+  type ObjectiveRow,
+  type ObjectiveValue,
+  type PolicyScores,
+  type RowTerms,
+} from "./losses/evaluate-objective.ts";
+export type {
+  CispoLoss,
+  CrossEntropyLoss,
+  GrpoLoss,
+  KlEstimator,
+  LossSpec,
+  SapoLoss,
+} from "./losses/loss-spec.ts";
+export {
+  type ImportanceSamplingLevel,
+  type LossType,
+  type PolicyObjective,
+  policyObjective,
+  tokenLossOf,
+} from "./losses/policy-objective.ts";
+export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 
 // Models: Hugging Face directories, and new ones from random weights.
 export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
@@ -87,7 +109,15 @@ export { parseRewardReference, type RewardReference } from "./rewards/user/refer
 export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";
 
 // Rollouts: the parts that reinforcement learning is made of.
-export { type GroupAdvantages, groupAdvantages, type ScaleRewards } from "./rollout/advantages.ts";
+export {
+  type AdvantageName,
+  type AdvantageOptions,
+  completionAdvantages,
+  type GroupAdvantages,
+  groupAdvantages,
+  type JudgedCompletion,
+  type ScaleRewards,
+} from "./rollout/advantages.ts";
 export {
   type Completion,
   judgeCompletions,
@@ -98,7 +128,7 @@ export {
   stopTokens,
   type WeightedReward,
 } from "./rollout/collect.ts";
-export { type LossType, lossWeights } from "./rollout/loss-weights.ts";
+export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
 
 // Serving: OpenAI's API for a model of an engine.
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";

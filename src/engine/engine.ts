@@ -92,6 +92,9 @@ export interface Datum {
   readonly samplerLogprobs?: Float32Array;
   /** Per completion token; needed where the loss has a KL term. */
   readonly refLogprobs?: Float32Array;
+  /** Per completion token: weight of its entropy, which is taken from the loss; needed where the loss has an entropy
+   * bonus. */
+  readonly entropyWeights?: Float32Array;
 }
 
 /** The part of a datum that scoring needs. */
@@ -105,7 +108,7 @@ export interface ForwardResult {
 }
 
 export interface ForwardBackwardResult extends ForwardResult {
-  /** Σ over all data of weight · loss term. */
+  /** Σ over all data of weight · loss term, less Σ entropyWeight · entropy where the loss has an entropy bonus. */
   readonly loss: number;
 }
 
@@ -156,8 +159,11 @@ export interface Engine {
   /** Forgets Adam's moments, its step count and any accumulated gradient: the start of a new stage. */
   resetOptimizer(): Promise<void>;
 
-  /** Freezes a copy of the current weights as the reference policy. */
-  freezeReference(): Promise<void>;
+  /**
+   * Freezes a copy of the current weights as the reference policy. With a `mixup` α below 1 the reference, which then must
+   * be there, becomes α · policy + (1 − α) · reference (TR-DPO, arXiv:2404.09656). α is in (0, 1], 1 by default.
+   */
+  freezeReference(mixup?: number): Promise<void>;
 
   /** Writes weights, optimizer moments, step count and, where frozen, the reference into an existing, empty directory. */
   saveState(directory: string): Promise<void>;

@@ -166,7 +166,19 @@ export const recipeSchema = z.strictObject({
         refinement.addIssue({ code: "custom", path: [index, "name"], message, input: name });
       }
     }),
-});
+})
+  .superRefine(({ model, stages }, refinement) => {
+    if (model.lora === undefined && model.adapter === undefined) return;
+    for (const [index, stage] of stages.entries()) {
+      if (stage.trainer !== "grpo" || stage.refSyncSteps === 0 || stage.refSyncMixup === 1) continue;
+      refinement.addIssue({
+        code: "custom",
+        path: ["stages", index, "refSyncMixup"],
+        message: "the reference of an adapter can be replaced by the policy (refSyncMixup 1), not mixed with it",
+        input: stage.refSyncMixup,
+      });
+    }
+  });
 
 export type Recipe = z.infer<typeof recipeSchema>;
 export type StageConfig = Recipe["stages"][number];

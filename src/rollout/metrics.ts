@@ -4,19 +4,28 @@
  * `task/…`). What it is not: evaluation; these numbers are of training problems, sampled as training samples.
  *
  * Departures from TRL: means over the tokens of an update (`kl`, `entropy`, `clip_ratio/…`) cover the completions that
- * were trained on; groups left out because all their rewards are equal were never scored. A metric that has nothing to
- * be taken over (the terminated length where nothing terminated) is absent, not 0 or NaN.
+ * were trained on; groups left out because all their rewards are equal were never scored. `frac_reward_zero_std` is always
+ * of groups, before a KL penalty (TRL's is of the deviation that divides), and a group with one judged completion has no
+ * variance. A metric that has nothing to be taken over (the terminated length where nothing terminated) is absent, not 0
+ * or NaN.
  */
 
-import type { GrpoLoss } from "../losses/loss-spec.ts";
-import { type GroupAdvantages, mean, sampleStd } from "./advantages.ts";
+import {
+  type ObjectiveRow,
+  type ObjectiveValue,
+  type PolicyScores,
+  positionsOf,
+} from "../losses/evaluate-objective.ts";
+import { type PolicyObjective, upperClip } from "../losses/policy-objective.ts";
+import { mean, sampleStd } from "./advantages.ts";
 import type { Rollout } from "./collect.ts";
 
 /** Numbers by metric name. */
 export type Metrics = Record<string, number>;
 
-/** Lengths, rewards and verdicts of the completions of one iteration. */
-export function rolloutMetrics(rollouts: readonly Rollout[], groups: GroupAdvantages): Metrics {
+/** Lengths, rewards and verdicts of the completions of one iteration; `zeroVariance` says of each of their groups whether
+ * its rewards are all equal. */
+export function rolloutMetrics(rollouts: readonly Rollout[], zeroVariance: readonly boolean[]): Metrics {
   const lengths = rollouts.map(({ tokens }) => tokens.length);
   const terminated = rollouts.filter(({ finishReason }) => finishReason === "stop").map(({ tokens }) => tokens.length);
   const metrics: Metrics = {
@@ -31,9 +40,11 @@ export function rolloutMetrics(rollouts: readonly Rollout[], groups: GroupAdvant
     metrics[`rewards/${name}/std`] = sampleStd(scores);
   }
   const rewards = rollouts.map(({ reward }) => reward).filter((reward) => reward !== null);
-  if (rewards.length > 0) metrics.reward = mean(rewards);
-  metrics.reward_std = mean(groups.groupStds);
-  metrics.frac_reward_zero_std = mean(groups.zeroVariance.map(Number));
+  if (rewards.length > 0) {
+    metrics.reward = mean(rewards);
+    metrics.reward_std = sampleStd(rewards);
+  }
+  metrics.frac_reward_zero_std = mean(zeroVariance.map(Number));
   metrics.frac_reward_abstained = 1 - rewards.length / rollouts.length;
   metrics.solve_rate = mean(rollouts.map(({ verdict }) => Number(verdict.solved)));
   metrics.format_rate = mean(rollouts.map(({ verdict }) => Number(verdict.wellFormed)));
@@ -45,58 +56,84 @@ export function rolloutMetrics(rollouts: readonly Rollout[], groups: GroupAdvant
   return metrics;
 }
 
-/** What one optimizer step's update saw; per completion, per trained token. */
+/** What one optimizer step's update saw. */
 export interface UpdateView {
-  readonly advantages: readonly Float32Array[];
-  readonly samplerLogprobs: readonly Float32Array[];
-  /** Of the policy as it was when the step's gradient was computed. */
-  readonly policyLogprobs: readonly Float32Array[];
-  readonly entropies: readonly Float32Array[];
-  /** Present where the loss has a KL term. */
-  readonly refLogprobs?: readonly Float32Array[];
+  readonly objective: PolicyObjective;
+  readonly rows: readonly ObjectiveRow[];
+  readonly value: ObjectiveValue;
+  readonly scores: PolicyScores;
 }
 
 /**
- * Means over the tokens of one update. With r = exp(logπ − logπ_sampler): the shares of tokens whose ratio is clipped
- * from below (r < 1 − ε, A < 0), from above (r > 1 + ε_high, A > 0), or either; the entropy; k3 to the reference.
+ * What TRL reports of an update: `entropy` and `kl`, means over tokens; of losses that clip, the share of tokens (of
+ * sequences, where these share a ratio) whose ratio r is clipped from below (r < 1 − ε, A < 0), from above
+ * (r > 1 + ε_high, A > 0) or either, with the least and the greatest share of a completion; `cispo_clip_ratio`, the same
+ * against cispo's cap; `vespo/phi_seq_mean`, the mean weight of a sequence; with an entropy bonus `policy_loss`, the loss
+ * without it, and `entropy_coef`.
  */
-export function updateMetrics(view: UpdateView, loss: GrpoLoss): Metrics {
-  let tokens = 0;
-  let low = 0;
-  let high = 0;
-  let entropy = 0;
-  let kl = 0;
-  for (const [i, policy] of view.policyLogprobs.entries()) {
-    for (let t = 0; t < policy.length; t++) {
-      const ratio = Math.exp(policy[t]! - view.samplerLogprobs[i]![t]!);
-      const advantage = view.advantages[i]![t]!;
-      if (advantage < 0 && ratio < 1 - loss.clipEpsilon) low++;
-      if (advantage > 0 && ratio > 1 + loss.clipEpsilonHigh) high++;
-      entropy += view.entropies[i]![t]!;
-      if (view.refLogprobs) {
-        const difference = view.refLogprobs[i]![t]! - policy[t]!;
-        kl += Math.exp(difference) - difference - 1;
-      }
-      tokens++;
-    }
-  }
-  if (tokens === 0) return {};
+export function updateMetrics({ objective, rows, value, scores }: UpdateView): Metrics {
+  const counted = rows.map(({ weights }) => positionsOf(weights));
+  const valuesOf = (columns: readonly ArrayLike<number>[]) =>
+    counted.flatMap((positions, i) => positions.map((t) => columns[i]![t]!));
+  const entropies = valuesOf(scores.entropies);
+  if (entropies.length === 0) return {};
+  const kl = value.rows.flatMap((row, i) => (row.kl ? counted[i]!.map((t) => row.kl![t]!) : []));
   return {
-    entropy: entropy / tokens,
-    ...(view.refLogprobs ? { kl: kl / tokens } : {}),
-    "clip_ratio/low": low / tokens,
-    "clip_ratio/high": high / tokens,
-    "clip_ratio/region": (low + high) / tokens,
+    entropy: mean(entropies),
+    ...(kl.length > 0 ? { kl: mean(kl) } : {}),
+    ...(objective.entropyCoef === 0 ? {} : { policy_loss: value.policyLoss, entropy_coef: objective.entropyCoef }),
+    ...clipMetrics({ objective, rows, value }, counted),
   };
 }
 
+/** The part of `updateMetrics` that depends on the loss. */
+function clipMetrics(
+  { objective, rows, value }: Pick<UpdateView, "objective" | "rows" | "value">,
+  counted: readonly (readonly number[])[],
+): Metrics {
+  const low = 1 - objective.clipEpsilon;
+  const high = upperClip(objective);
+  const sharesRatio = objective.lossType === "rloo" || objective.importanceSamplingLevel === "sequence";
+  /** Per completion that counts: 1 or 0 of each token, of a shared ratio once. */
+  const flags = (isClipped: (ratio: number, advantage: number) => boolean): number[][] =>
+    counted.flatMap((positions, i) => {
+      const own = positions.map((t) => {
+        const ratio = Math.min(Math.exp(value.rows[i]!.logRatios[t]!), objective.delta ?? Number.POSITIVE_INFINITY);
+        return Number(isClipped(ratio, rows[i]!.advantages[t]!));
+      });
+      return own.length === 0 ? [] : [sharesRatio ? [mean(own)] : own];
+    });
+  switch (objective.lossType) {
+    case "cispo":
+      return { cispo_clip_ratio: mean(flags((ratio, advantage) => ratio > high && advantage > 0).flat()) };
+    case "vespo":
+      return { "vespo/phi_seq_mean": mean(value.rows.map(({ gamma }) => gamma!)) };
+    case "sapo":
+      return {};
+    default: {
+      const below = flags((ratio, advantage) => ratio < low && advantage < 0);
+      const above = flags((ratio, advantage) => ratio > 1 + high && advantage > 0);
+      return {
+        "clip_ratio/low_mean": mean(below.flat()),
+        "clip_ratio/low_min": minOf(below.map(mean)),
+        "clip_ratio/high_mean": mean(above.flat()),
+        "clip_ratio/high_max": maxOf(above.map(mean)),
+        "clip_ratio/region_mean": mean(below.flat()) + mean(above.flat()),
+      };
+    }
+  }
+}
+
 /**
- * Mean and maximum of |logπ − logπ_sampler| over the tokens of the first update of an iteration, when both are the same
- * policy: anything but rounding is a disagreement between sampler and trainer.
+ * Mean and maximum of |logπ − logπ_sampler| over the tokens of completions, logπ that of the policy which sampled, as the
+ * trainer computes it: anything but rounding is a disagreement between sampler and trainer.
  */
-export function samplerDifference(view: Pick<UpdateView, "policyLogprobs" | "samplerLogprobs">): Metrics {
-  const differences = view.policyLogprobs.flatMap((policy, i) =>
-    Array.from(policy, (logprob, t) => Math.abs(logprob - view.samplerLogprobs[i]![t]!)),
+export function samplerDifference(
+  logprobs: readonly ArrayLike<number>[],
+  samplerLogprobs: readonly ArrayLike<number>[],
+): Metrics {
+  const differences = logprobs.flatMap((row, i) =>
+    Array.from(row, (logprob, t) => Math.abs(logprob - samplerLogprobs[i]![t]!)),
   );
   if (differences.length === 0) return {};
   return {
@@ -105,21 +142,23 @@ export function samplerDifference(view: Pick<UpdateView, "policyLogprobs" | "sam
   };
 }
 
-/**
- * The updates of one iteration in one row: means, and for the clip ratios the extreme that worries (`low_min`,
- * `high_max`) beside the mean, as TRL names them.
- */
+/** Least, mean and greatest ρ of a correction of the sampler: of tokens, or of sequences where `perSequence`. */
+export function correctionMetrics(corrections: readonly ArrayLike<number>[], perSequence: boolean): Metrics {
+  const ratios = corrections.flatMap((row) => Array.from(row).slice(0, perSequence ? 1 : row.length));
+  if (ratios.length === 0) return {};
+  return {
+    "sampling/importance_sampling_ratio/min": minOf(ratios),
+    "sampling/importance_sampling_ratio/mean": mean(ratios),
+    "sampling/importance_sampling_ratio/max": maxOf(ratios),
+  };
+}
+
+/** The updates of one iteration in one row: the mean of each metric over the updates that have it, as TRL averages the
+ * steps between two lines of its log. */
 export function mergeUpdates(updates: readonly Metrics[]): Metrics {
   const merged: Metrics = {};
   for (const name of new Set(updates.flatMap((update) => Object.keys(update)))) {
-    const values = updates.map((update) => update[name]).filter((value) => value !== undefined);
-    if (!name.startsWith("clip_ratio/")) {
-      merged[name] = mean(values);
-      continue;
-    }
-    merged[`${name}_mean`] = mean(values);
-    if (name === "clip_ratio/low") merged[`${name}_min`] = minOf(values);
-    if (name === "clip_ratio/high") merged[`${name}_max`] = maxOf(values);
+    merged[name] = mean(updates.map((update) => update[name]).filter((value) => value !== undefined));
   }
   return merged;
 }

@@ -8,12 +8,19 @@
 
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import { KL_ESTIMATORS } from "../losses/loss-spec.ts";
+import {
+  IMPORTANCE_SAMPLING_LEVELS,
+  LOSS_TYPES,
+  type PolicyObjective,
+  policyObjective,
+} from "../losses/policy-objective.ts";
+import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
 import { createReward, rewardDescriptions } from "../rewards/registry.ts";
 import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
-import { SCALE_REWARDS } from "../rollout/advantages.ts";
+import { ADVANTAGES, REWARD_AGGREGATIONS, SCALE_REWARDS } from "../rollout/advantages.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
-import { LOSS_TYPES } from "../rollout/loss-weights.ts";
 import type { Task } from "../tasks/task.ts";
 import { type ConfigIssue, optimizerShape, refineWith, warmupIssues } from "./optimizer-config.ts";
 
@@ -30,27 +37,105 @@ const rewardSchema = z.strictObject({
     .describe(`a reward of your own abstains where a judgement takes longer; ${DEFAULT_TIMEOUT_MS} if absent`),
 });
 
+/** How rewards become advantages. */
+const advantageShape = {
+  advantage: z
+    .enum(ADVANTAGES)
+    .default("group")
+    .describe("what a completion is compared with: its group (GRPO), the others of it (rloo), the batch (reinforce++)"),
+  scaleRewards: z.enum(SCALE_REWARDS).default("group").describe("which deviation divides the advantages of a group"),
+  rewardAggregation: z
+    .enum(REWARD_AGGREGATIONS)
+    .default("sum_then_normalize")
+    .describe("several rewards: normalise their sum, or each by itself (GDPO)"),
+  normalizeAdvantages: z.boolean().default(false).describe("whiten advantages over the iteration's completions"),
+  maxSamplingRounds: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe(
+      "rounds in which groups of equal rewards are replaced by new ones (DAPO's dynamic sampling); 1 keeps all",
+    ),
+};
+
+/** The policy term of the loss and its mean. */
+const policyShape = {
+  lossType: z.enum(LOSS_TYPES).default("dapo").describe("the policy term and how it is averaged, as TRL names them"),
+  importanceSamplingLevel: z
+    .enum(IMPORTANCE_SAMPLING_LEVELS)
+    .default("token")
+    .describe("whose ratio counts: each token's, or the sequence's mean (GSPO, best with lossType grpo)"),
+  clipEpsilon: z.number().positive().lt(1).default(0.2).describe("how far below 1 a ratio counts"),
+  clipEpsilonHigh: z
+    .number()
+    .positive()
+    .optional()
+    .describe("how far above 1 a ratio counts; clipEpsilon if absent. Of cispo the cap itself; 5 if absent"),
+  delta: z.number().positive().optional().describe("bounds the ratio where the advantage is negative too; above 1 + ε"),
+  sapoTemperaturePos: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("sapo: steepness of the gate where the advantage is > 0"),
+  sapoTemperatureNeg: z.number().positive().default(1.05).describe("sapo: the same where it is not"),
+  vespoKPos: z.number().min(0).default(2).describe("vespo: exponent k where the advantage is ≥ 0"),
+  vespoLambdaPos: z.number().min(0).default(3).describe("vespo: decay λ there"),
+  vespoKNeg: z.number().min(0).default(3).describe("vespo: exponent k where the advantage is < 0"),
+  vespoLambdaNeg: z.number().min(0).default(2).describe("vespo: decay λ there"),
+  maskTruncatedCompletions: z
+    .boolean()
+    .default(false)
+    .describe("leave completions that were cut out of the loss; they still count in their group's mean reward"),
+  offPolicyMaskThreshold: z
+    .number()
+    .optional()
+    .describe("leave out sequences of negative advantage whose mean log-probability fell by more than this (nats)"),
+  topEntropyQuantile: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe("share of tokens, those of the highest entropy, whose policy term counts; 1 is all"),
+  entropyCoef: z.number().default(0).describe("how much of the mean entropy is taken from the loss; 0 is none"),
+  samplerCorrection: z
+    .enum(SAMPLER_CORRECTIONS)
+    .default("none")
+    .describe("weigh terms by π_trainer/π_sampler, of tokens or sequences, cut at the bounds or 0 outside them"),
+  samplerCorrectionMax: z.number().positive().nullable().default(3).describe("upper bound of that ratio; null is none"),
+  samplerCorrectionMin: z.number().positive().optional().describe("lower bound of that ratio; none if absent"),
+};
+
+/** The KL term and its reference. */
+const klShape = {
+  klCoef: z.number().min(0).default(0).describe("β of the KL term to the reference; 0 is none"),
+  klEstimator: z
+    .enum(KL_ESTIMATORS)
+    .default("k3")
+    .describe("k1 is unbiased (in the loss only with klBiasCorrection), k2 and k3 are never negative"),
+  klPlacement: z.enum(["loss", "reward"]).default("loss").describe("a term of the loss, or taken from the reward"),
+  klBiasCorrection: z
+    .boolean()
+    .default(false)
+    .describe("multiply the KL term by the ratio, which makes its gradient unbiased (TRL 1.16 does)"),
+  refSyncSteps: z.int().min(0).default(0).describe("optimizer steps between updates of the reference; 0 is never"),
+  refSyncMixup: z.number().positive().max(1).default(0.6).describe("share of the policy in such an update (TR-DPO)"),
+};
+
 /** Keys and defaults, for recipes that add keys of their own. */
 export const grpoShape = {
   iterations: z.int().min(1).describe("sample-then-update cycles"),
   rewards: z.array(rewardSchema).min(1).describe("what a completion is judged by; scores are added up"),
   promptsPerIteration: z.int().min(1).describe("problems per iteration; each gets one group of completions"),
-  groupSize: z.int().min(2).default(8).describe("completions per problem; the group's mean reward is the baseline"),
+  groupSize: z.int().min(1).default(8).describe("completions per problem; the group's mean reward is the baseline"),
   updatesPerIteration: z.int().min(1).default(1).describe("passes over an iteration's completions (the paper's μ)"),
   minibatchesPerIteration: z.int().min(1).default(1).describe("optimizer steps per pass; divides promptsPerIteration"),
   temperature: z.number().positive().default(1).describe("softmax temperature, in sampling and in the loss"),
   topP: z.number().positive().max(1).default(1).describe("nucleus sampling; 1 is off"),
   topK: z.int().min(0).default(0).describe("sampling from the k most probable tokens; 0 is off"),
   maxCompletionTokens: z.int().min(1).describe("longest completion; the sampler cuts there"),
-  maskTruncatedCompletions: z
-    .boolean()
-    .default(false)
-    .describe("leave completions that were cut out of the loss; they still count in their group's mean reward"),
-  lossType: z.enum(LOSS_TYPES).default("dapo").describe("how token losses are averaged"),
-  scaleRewards: z.enum(SCALE_REWARDS).default("group").describe("which deviation divides the advantages"),
-  clipEpsilon: z.number().positive().lt(1).default(0.2).describe("how far below 1 a ratio counts"),
-  clipEpsilonHigh: z.number().positive().optional().describe("how far above 1 a ratio counts; clipEpsilon if absent"),
-  klCoef: z.number().min(0).default(0).describe("β of the KL term to the policy at the stage's start; 0 is none"),
+  ...advantageShape,
+  ...policyShape,
+  ...klShape,
   ...optimizerShape,
 };
 
@@ -61,10 +146,39 @@ export function grpoTotalSteps(
   return config.iterations * config.updatesPerIteration * config.minibatchesPerIteration;
 }
 
+/** cispo's cap where none is given: what ScaleRL (arXiv:2510.13786) found best. TRL takes clipEpsilon, which would cap
+ * every ratio at a fifth of what it is on policy. */
+const CISPO_CAP = 5;
+
+/** What the optimizer steps minimise. A KL divergence in the reward is no part of it. */
+export function objectiveOf(config: GrpoConfig): PolicyObjective {
+  const { lossType } = config;
+  return policyObjective({
+    lossType,
+    importanceSamplingLevel: config.importanceSamplingLevel,
+    clipEpsilon: config.clipEpsilon,
+    clipEpsilonHigh: config.clipEpsilonHigh ?? (lossType === "cispo" ? CISPO_CAP : undefined),
+    delta: config.delta,
+    sapoTemperaturePos: config.sapoTemperaturePos,
+    sapoTemperatureNeg: config.sapoTemperatureNeg,
+    vespoKPos: config.vespoKPos,
+    vespoLambdaPos: config.vespoLambdaPos,
+    vespoKNeg: config.vespoKNeg,
+    vespoLambdaNeg: config.vespoLambdaNeg,
+    klCoef: config.klPlacement === "loss" ? config.klCoef : 0,
+    klEstimator: config.klEstimator,
+    klBiasCorrection: config.klBiasCorrection,
+    offPolicyMaskThreshold: config.offPolicyMaskThreshold,
+    topEntropyQuantile: config.topEntropyQuantile,
+    entropyCoef: config.entropyCoef,
+    temperature: config.temperature,
+  });
+}
+
 /** Impossible combinations, for `superRefine`. */
 export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
   const { promptsPerIteration, minibatchesPerIteration } = config;
-  const issues = warmupIssues(config, grpoTotalSteps(config));
+  const issues = [...warmupIssues(config, grpoTotalSteps(config)), ...knobIssues(config)];
   if (promptsPerIteration % minibatchesPerIteration !== 0) {
     issues.push({
       path: ["minibatchesPerIteration"],
@@ -80,6 +194,63 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
     issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight, or another name` });
   }
   return [...issues, ...found];
+}
+
+/** Knobs that cannot be turned together. */
+function knobIssues(config: GrpoConfig): ConfigIssue[] {
+  const { advantage, lossType, samplerCorrection, samplerCorrectionMax: max, samplerCorrectionMin: min } = config;
+  const batchBaseline = advantage === "reinforce++";
+  const correctsSequences = samplerCorrection.startsWith("sequence");
+  const truncates = samplerCorrection.endsWith("truncate");
+  const decoupled = config.rewardAggregation === "normalize_then_sum";
+  const checks: [boolean, keyof GrpoConfig, string][] = [
+    [
+      config.groupSize < 2 && !batchBaseline,
+      "groupSize",
+      `groupSize must be at least 2 with advantage ${advantage}: a completion is compared with the others of its group`,
+    ],
+    [
+      config.maxSamplingRounds > 1 && batchBaseline,
+      "maxSamplingRounds",
+      "maxSamplingRounds must be 1 with advantage reinforce++, which learns from groups of equal rewards too",
+    ],
+    [
+      decoupled && advantage !== "group",
+      "rewardAggregation",
+      `rewardAggregation normalize_then_sum needs advantage group, not ${advantage}`,
+    ],
+    [
+      decoupled && config.klCoef > 0 && config.klPlacement === "reward",
+      "klPlacement",
+      "klPlacement reward needs rewardAggregation sum_then_normalize: a penalty is taken from the sum",
+    ],
+    [
+      config.klBiasCorrection && config.klPlacement === "reward",
+      "klBiasCorrection",
+      "klBiasCorrection corrects a KL term in the loss; with klPlacement reward there is none",
+    ],
+    [
+      config.refSyncSteps > 0 && config.klCoef === 0,
+      "refSyncSteps",
+      "refSyncSteps needs a klCoef above 0: without a KL term there is no reference",
+    ],
+    [
+      lossType === "vespo" && correctsSequences,
+      "samplerCorrection",
+      `vespo takes corrections per token (token_truncate, token_mask), not ${samplerCorrection}`,
+    ],
+    [
+      truncates && max === null && min === undefined,
+      "samplerCorrectionMax",
+      `samplerCorrection ${samplerCorrection} needs samplerCorrectionMax or samplerCorrectionMin`,
+    ],
+    [
+      max !== null && min !== undefined && min >= max,
+      "samplerCorrectionMin",
+      `samplerCorrectionMin (${min}) must be below samplerCorrectionMax (${max})`,
+    ],
+  ];
+  return checks.flatMap(([isWrong, key, message]) => (isWrong ? [{ path: [key], message }] : []));
 }
 
 /** What the registry refuses about a reward, so that it is refused with the recipe and not at the stage's start. */

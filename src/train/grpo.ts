@@ -3,15 +3,20 @@
  * arXiv:2402.03300, Algorithm 1; the algorithm of R1-Zero, DeepSeek-R1, arXiv:2501.12948).
  *
  *     for each iteration:
- *       sample a group of completions for each problem
- *       judge them; a completion's advantage is its reward against its group's mean, over the deviation
- *       repeat μ times: for each minibatch, one step on the clipped ratio objective (+ β · KL to the reference)
+ *       sample a group of completions for each problem and judge them
+ *       score them under the policy and the reference, where a knob asks for it
+ *       compare each with its group: its advantage
+ *       repeat μ times: for each minibatch, one step on the policy objective
+ *
+ * This file is the loop. What the pieces mean stands with them: advantages in `rollout/advantages.ts`, the losses in
+ * `losses/policy-objective.ts`, their means in `rollout/loss-weights.ts`, one pass or two in `policy-update.ts`.
  *
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
- *   weights, so nothing is recomputed; `sampling/sampling_logp_difference` shows what they differ by.
- * - One reference, the policy at the stage's start (the paper's outer loop over references and reward models is a
- *   recipe of several stages). With klCoef 0 there is none.
+ *   weights, so nothing is recomputed unless `samplerCorrection` asks for it; `sampling/sampling_logp_difference` shows
+ *   what they differ by.
+ * - One reference, the policy at the stage's start, moved by `refSyncSteps` (the paper's outer loop over references and
+ *   reward models is a recipe of several stages). With klCoef 0 there is none.
  * - The mean over tokens is DAPO's by default (`lossType`), the upper clip may be wider (`clipEpsilonHigh`).
  * - A completion whose advantage is 0, as all are in a group of equal rewards, has a gradient of exactly 0 where there
  *   is no KL term, so it is not computed; it still counts in the loss's normalisation. A step with nothing left is not
@@ -22,9 +27,8 @@
  * On a first update the ratio is 1 everywhere and advantages sum to about 0, so `loss` is about 0: the gradient is not.
  */
 
-import type { Datum, Engine } from "../engine/engine.ts";
-import type { GrpoLoss } from "../losses/loss-spec.ts";
-import { groupAdvantages } from "../rollout/advantages.ts";
+import { tokenLossOf } from "../losses/policy-objective.ts";
+import { completionAdvantages, type JudgedCompletion, mean } from "../rollout/advantages.ts";
 import {
   judgeCompletions,
   type NumberedProblem,
@@ -34,13 +38,13 @@ import {
   stopTokens,
   type WeightedReward,
 } from "../rollout/collect.ts";
-import { lossWeights } from "../rollout/loss-weights.ts";
+import { collectGroups } from "../rollout/collect-groups.ts";
 import {
+  correctionMetrics,
   type Metrics,
   mergeUpdates,
   rolloutMetrics,
   samplerDifference,
-  type UpdateView,
   updateMetrics,
 } from "../rollout/metrics.ts";
 import type { Task } from "../tasks/task.ts";
@@ -55,11 +59,13 @@ import {
   type TrainContext,
   type TrainOutcome,
 } from "./context.ts";
-import { createRewards, type GrpoConfig, grpoTotalSteps } from "./grpo-config.ts";
+import { createRewards, type GrpoConfig, grpoTotalSteps, objectiveOf } from "./grpo-config.ts";
 import { adamParamsAt } from "./optimizer-config.ts";
+import { accumulateGradient, type UpdateRow } from "./policy-update.ts";
 import { logAbstentions, withOpenRewards, withRewardStates } from "./reward-session.ts";
+import { judgedCompletion, type ScoredRollout, scoreRollouts, updateRows } from "./update-rows.ts";
 
-const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow"] as const;
+const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow", "nextPrompt"] as const;
 
 /**
  * Trains for `config.iterations` iterations, or on from `context.resumed`. Interruption waits for the running iteration,
@@ -83,84 +89,106 @@ async function iterate(
   rewards: readonly WeightedReward[],
 ): Promise<TrainOutcome> {
   const { engine, tokenizer, task, log } = context;
-  const { iterations, groupSize } = config;
+  const { iterations, groupSize, promptsPerIteration } = config;
   const totalSteps = grpoTotalSteps(config);
-  const loss: GrpoLoss = {
-    name: "grpo",
-    clipEpsilon: config.clipEpsilon,
-    clipEpsilonHigh: config.clipEpsilonHigh ?? config.clipEpsilon,
-    klCoef: config.klCoef,
-    temperature: config.temperature,
-  };
+  const objective = objectiveOf(config);
   const state = startState(context, STATE_KEYS);
   const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
-  checkGrpo(context, config, state.iteration);
+  checkGrpo(context, config, state);
   if (config.klCoef > 0 && !context.resumed) await engine.freezeReference();
 
   while (state.iteration < iterations) {
     await stopIfAsked(context, state.step, withRewardStates(state, rewards));
     const { iteration } = state;
     const startedAt = performance.now();
+    let samplingTime = 0;
 
-    // Sample a group of completions for each problem.
-    const { promptsPerIteration } = config;
-    const problems = [...numbered(task, iteration * promptsPerIteration, promptsPerIteration)];
+    // Sample a group of completions for each problem and judge them; where asked, again for groups that teach nothing.
     const { temperature, topP, topK, maxCompletionTokens } = config;
     const sampling = { temperature, topP, topK, maxCompletionTokens, seed: context.seed, iteration };
-    const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
-      context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
-    );
-    const sampledAt = performance.now();
-    await stopIfAsked(context, state.step, withRewardStates(state, rewards));
-
-    // Judge them, and compare each with its group.
-    const rollouts = await judgeCompletions(completions, task, rewards);
-    const groups = groupAdvantages(
-      rollouts.map(({ reward }) => reward),
-      groupSize,
-      config.scaleRewards,
-    );
-    logAbstentions(log, iteration, rollouts);
-    log.rollouts(rollouts.map((rollout, i) => rolloutRow(rollout, groups.advantages[i]!, iteration)));
-
-    // Lay out the minibatches; where there is a KL term, score them under the reference, once for all passes.
-    const size = rollouts.length / config.minibatchesPerIteration;
-    const minibatches: Datum[][] = [];
-    for (let start = 0; start < rollouts.length; start += size) {
-      const data = updateData(
-        rollouts.slice(start, start + size),
-        groups.advantages.slice(start, start + size),
-        config,
+    let nextPrompt = state.nextPrompt;
+    const sampleGroups = async (count: number): Promise<readonly Rollout[]> => {
+      const roundStartedAt = performance.now();
+      const problems = [...numbered(task, nextPrompt, count)];
+      nextPrompt += count;
+      const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
+        context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
       );
-      minibatches.push(config.klCoef > 0 ? await withReference(engine, data, temperature) : data);
+      samplingTime += performance.now() - roundStartedAt;
+      await stopIfAsked(context, state.step, withRewardStates(state, rewards));
+      return judgeCompletions(completions, task, rewards);
+    };
+    const zeroVariance = (groups: readonly Rollout[]) => {
+      const unscored = groups.map((rollout) => ({ rollout, trainedTokens: rollout.tokens.length }));
+      return completionAdvantages(
+        unscored.map((one) => judgedCompletion(one, rewards, config)),
+        config,
+      ).zeroVariance;
+    };
+    const collected = await collectGroups(
+      { numGroups: promptsPerIteration, groupSize, maxRounds: config.maxSamplingRounds },
+      sampleGroups,
+      (group) => !zeroVariance(group)[0],
+    );
+    if (collected.unfilled > 0) {
+      const { rounds, unfilled } = collected;
+      log.event("groups-without-variance", {
+        iteration,
+        rounds,
+        groups: unfilled,
+        reason: "maxSamplingRounds reached",
+      });
+    }
+
+    // Compare each completion with its group.
+    const scored = await scoreRollouts(engine, collected.rollouts, config);
+    const judged = scored.map((one) => judgedCompletion(one, rewards, config));
+    const groups = completionAdvantages(judged, config);
+    const advantages = new Map(collected.rollouts.map((rollout, i) => [rollout, groups.advantages[i]!]));
+    logAbstentions(log, iteration, collected.sampled);
+    log.rollouts(collected.sampled.map((rollout) => rolloutRow(rollout, advantages.get(rollout) ?? 0, iteration)));
+
+    // Lay out the minibatches.
+    const size = scored.length / config.minibatchesPerIteration;
+    const tokensPerStep = sumOf(scored.map(({ trainedTokens }) => trainedTokens)) / config.minibatchesPerIteration;
+    const minibatches: UpdateRow[][] = [];
+    for (let start = 0; start < scored.length; start += size) {
+      minibatches.push(updateRows(scored.slice(start, start + size), groups, config, { start, tokensPerStep }));
     }
 
     // μ passes of one optimizer step per minibatch.
     const updates: Metrics[] = [];
-    let firstUpdate: Metrics | undefined;
+    let sampler = correctedSamplerMetrics(scored, minibatches, config);
     for (let pass = 0; pass < config.updatesPerIteration; pass++) {
-      for (const data of minibatches) {
+      for (const rows of minibatches) {
         const adam = adamParamsAt(state.step, totalSteps, config);
         state.step++;
-        if (data.length === 0) continue;
-        const result = await engine.forwardBackward(data, loss);
+        if (rows.length === 0) continue;
+        const { value, scores, hasGradient } = await accumulateGradient(engine, rows, objective);
+        sampler ??= samplerDifference(
+          scores.logprobs,
+          rows.map((row) => row.samplerLogprobs),
+        );
+        const seen = updateMetrics({ objective, rows, value, scores });
+        if (!hasGradient) {
+          updates.push({ loss: value.loss, ...seen });
+          continue;
+        }
         const { gradNorm, applied } = await engine.optimStep(adam);
-        skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
-        const view = viewOf(data, result.logprobs, result.entropies);
-        firstUpdate ??= samplerDifference(view);
-        updates.push({
-          loss: result.loss,
-          grad_norm: gradNorm,
-          learning_rate: adam.learningRate,
-          ...updateMetrics(view, loss),
-        });
+        skipped.record({ loss: value.loss, gradNorm, applied }, state.step);
+        updates.push({ loss: value.loss, grad_norm: gradNorm, learning_rate: adam.learningRate, ...seen });
+        if (config.refSyncSteps > 0 && state.step % config.refSyncSteps === 0) {
+          await engine.freezeReference(config.refSyncMixup);
+        }
       }
     }
     if (updates.length === 0)
       log.event("no-signal", { iteration, reason: "no completion has an advantage to learn from" });
 
+    const { sampled } = collected;
     state.iteration++;
-    state.numTokens += rollouts.reduce((sum, rollout) => sum + rollout.promptTokens.length + rollout.tokens.length, 0);
+    state.nextPrompt = nextPrompt;
+    state.numTokens += sumOf(sampled.map(({ promptTokens, tokens }) => promptTokens.length + tokens.length));
     state.skippedInARow = skipped.inARow;
     const row: MetricsRow = {
       step: state.step,
@@ -168,16 +196,18 @@ async function iterate(
       num_tokens: state.numTokens,
       skipped_steps: skipped.takeCount(),
       ...mergeUpdates(updates),
-      ...firstUpdate,
-      ...rolloutMetrics(rollouts, groups),
+      ...sampler,
+      ...penaltyMetrics(judged, config),
+      ...rolloutMetrics(sampled, zeroVariance(sampled)),
+      ...(config.maxSamplingRounds > 1 && { sampling_rounds: collected.rounds }),
     };
     log.metrics(row);
     const endedAt = performance.now();
     log.timing({
       step: state.step,
       step_time: (endedAt - startedAt) / 1000,
-      sampling_time: (sampledAt - startedAt) / 1000,
-      update_time: (endedAt - sampledAt) / 1000,
+      sampling_time: samplingTime / 1000,
+      update_time: (endedAt - startedAt - samplingTime) / 1000,
     });
     context.onProgress?.({ phase: "training", done: state.iteration, total: iterations, metrics: row });
     const saved = withRewardStates(state, rewards);
@@ -188,22 +218,24 @@ async function iterate(
 }
 
 /**
- * Refuses, before any training, an engine without the loss, and problems that do not fit: every one that the stage will
- * sample for from `fromIteration` on (of a data set, each once).
+ * Refuses, before any training, an engine without the loss, and problems that do not fit: every one that the stage may
+ * sample for from `state` on (of a data set, each once).
  *
  * @throws ConfigError
  */
 export function checkGrpo(
   parts: Pick<TrainContext, "engine" | "tokenizer" | "task">,
-  config: Pick<GrpoConfig, "iterations" | "promptsPerIteration" | "maxCompletionTokens">,
-  fromIteration = 0,
+  config: GrpoConfig,
+  state: { readonly iteration: number; readonly nextPrompt: number } = { iteration: 0, nextPrompt: 0 },
 ): void {
-  const { iterations, promptsPerIteration } = config;
-  const first = fromIteration * promptsPerIteration;
-  const count = Math.min(iterations * promptsPerIteration - first, parts.task.trainCount);
-  requireLoss(parts.engine, "grpo");
+  const { promptsPerIteration, maxSamplingRounds, maxCompletionTokens } = config;
+  const most = (config.iterations - state.iteration) * promptsPerIteration * maxSamplingRounds;
+  const count = Math.min(most, parts.task.trainCount);
+  const loss = tokenLossOf(objectiveOf(config));
+  // Whatever has no loss of its own is computed by cross-entropy.
+  requireLoss(parts.engine, loss && parts.engine.info.losses.includes(loss.name) ? loss.name : "cross_entropy");
   stopTokens(parts.engine, parts.tokenizer);
-  requirePromptsFit(parts.engine, parts.tokenizer, numbered(parts.task, first, count), config.maxCompletionTokens);
+  requirePromptsFit(parts.engine, parts.tokenizer, numbered(parts.task, state.nextPrompt, count), maxCompletionTokens);
 }
 
 /** `count` problems of the task's endless stream, from number `first` on. */
@@ -213,50 +245,30 @@ function* numbered(task: Task, first: number, count: number): Generator<Numbered
   }
 }
 
-/** The data of one optimizer step, weights normalised over all its rollouts; those that cannot move it are left out. */
-export function updateData(
-  rollouts: readonly Rollout[],
-  advantages: Float64Array,
-  config: Pick<GrpoConfig, "lossType" | "maxCompletionTokens" | "maskTruncatedCompletions" | "klCoef">,
-): Datum[] {
-  const trainedTokens = rollouts.map(({ tokens, finishReason }) =>
-    config.maskTruncatedCompletions && finishReason === "length" ? 0 : tokens.length,
-  );
-  const weights = lossWeights(config.lossType, trainedTokens, config.maxCompletionTokens);
-  return rollouts.flatMap((rollout, i) => {
-    if (weights[i] === 0 || (advantages[i] === 0 && config.klCoef === 0)) return [];
-    const perToken = (value: number) => new Float32Array(rollout.tokens.length).fill(value);
-    return {
-      promptTokens: rollout.promptTokens,
-      completionTokens: rollout.tokens,
-      weights: perToken(weights[i]!),
-      advantages: perToken(advantages[i]!),
-      samplerLogprobs: rollout.samplerLogprobs,
-    };
-  });
-}
-
-/** The same data with the log-probabilities of the frozen reference. */
-async function withReference(engine: Engine, data: readonly Datum[], temperature: number): Promise<Datum[]> {
-  if (data.length === 0) return [];
-  const { logprobs } = await engine.forward(data, { temperature, policy: "reference" });
-  return data.map((datum, i) => ({ ...datum, refLogprobs: logprobs[i]! }));
-}
-
-function viewOf(
-  data: readonly Datum[],
-  policyLogprobs: readonly Float32Array[],
-  entropies: readonly Float32Array[],
-): UpdateView {
-  const refLogprobs = data.map((datum) => datum.refLogprobs).filter((logprobs) => logprobs !== undefined);
+/** Of a corrected sampler: how far it is from the trainer over all completions, and the corrections. */
+function correctedSamplerMetrics(
+  scored: readonly ScoredRollout[],
+  minibatches: readonly (readonly UpdateRow[])[],
+  { samplerCorrection }: GrpoConfig,
+): Metrics | undefined {
+  if (samplerCorrection === "none") return undefined;
+  const corrections = minibatches.flat().map(({ correction }) => correction!);
   return {
-    advantages: data.map((datum) => datum.advantages!),
-    samplerLogprobs: data.map((datum) => datum.samplerLogprobs!),
-    policyLogprobs,
-    entropies,
-    ...(refLogprobs.length > 0 ? { refLogprobs } : {}),
+    ...samplerDifference(
+      scored.map(({ oldLogprobs }) => oldLogprobs!),
+      scored.map(({ rollout }) => rollout.samplerLogprobs),
+    ),
+    ...correctionMetrics(corrections, samplerCorrection.startsWith("sequence")),
   };
 }
+
+/** `kl`, the mean over trained tokens, where it is taken from the rewards. */
+function penaltyMetrics(judged: readonly JudgedCompletion[], { klCoef }: GrpoConfig): Metrics {
+  const penalties = judged.flatMap((completion) => Array.from(completion.penalties ?? []));
+  return penalties.length === 0 ? {} : { kl: mean(penalties) / klCoef };
+}
+
+const sumOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
 
 function rolloutRow(rollout: Rollout, advantage: number, iteration: number): RolloutRow {
   return {

@@ -17,7 +17,9 @@ const FORMS: readonly (readonly [string, keyof typeof MODELS, WeightForm])[] = [
 
 describe.each(FORMS)("the embedded engine with %s", (_, model, form) => {
   const open = async () => openEngine(MODELS[model], undefined, {}, form);
-  it.each(CONFORMANCE_CHECKS.map((check) => [check.name, check] as const))("%s", (_name, check) =>
+  // The mean of two adapters is no adapter of their rank, so mixing is refused by name.
+  const checks = CONFORMANCE_CHECKS.filter(({ name }) => !name.startsWith("a reference is moved towards the policy"));
+  it.each(checks.map((check) => [check.name, check] as const))("%s", (_name, check) =>
     check.run({ open, emptyDirectory }),
   );
 });

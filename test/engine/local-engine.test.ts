@@ -294,7 +294,7 @@ describe("the embedded engine", () => {
       maxContextTokens: 40,
       eosTokenIds: [1],
       parameterCount: [...modelValues(TIED).values()].reduce((sum, { length }) => sum + length, 0),
-      losses: ["cross_entropy", "grpo"],
+      losses: ["cross_entropy", "grpo", "cispo", "sapo"],
     });
   });
 

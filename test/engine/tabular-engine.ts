@@ -30,7 +30,9 @@ import type {
 import type { DrawnToken, SequenceRequest } from "../../src/engine/session.ts";
 import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
-import type { GrpoLoss, LossSpec } from "../../src/losses/loss-spec.ts";
+import { type LossSpec, lossProblem, lossTemperature } from "../../src/losses/loss-spec.ts";
+import { policyObjective } from "../../src/losses/policy-objective.ts";
+import { klEstimate, policyTerm } from "../../src/losses/policy-terms.ts";
 import { hashString, Random, uniformAt } from "../../src/random.ts";
 
 import { StepSession } from "./step-session.ts";
@@ -83,7 +85,7 @@ export class TabularEngine implements Engine {
       maxContextTokens,
       parameterCount: vocabSize * vocabSize + vocabSize,
       eosTokenIds,
-      losses: ["cross_entropy", "grpo"],
+      losses: ["cross_entropy", "grpo", "cispo", "sapo"],
     };
   }
 
@@ -195,7 +197,7 @@ export class TabularEngine implements Engine {
   forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
     return this.inTurn(() => {
       requireLoss(loss);
-      const temperature = loss.name === "grpo" ? loss.temperature : 1;
+      const temperature = lossTemperature(loss);
       const scored = this.score(data, { temperature, policy: "policy" });
       for (const datum of data) requireColumns(datum, loss);
       let total = 0;
@@ -203,9 +205,14 @@ export class TabularEngine implements Engine {
         for (const [t, previous] of previousTokens(datum).entries()) {
           const logprob = scored.logprobs[i]![t]!;
           const { term, slope } =
-            loss.name === "grpo" ? grpoTerm(logprob, datum, t, loss) : { term: -logprob, slope: -1 };
+            loss.name === "cross_entropy" ? { term: -logprob, slope: -1 } : policyLossTerm(logprob, datum, t, loss);
           const weight = datum.weights[t]!;
           total += weight * term;
+          if (loss.entropyBonus) {
+            const entropyWeight = datum.entropyWeights![t]!;
+            total -= entropyWeight * scored.entropies[i]![t]!;
+            this.addEntropyGradient(previous, -entropyWeight / temperature, temperature);
+          }
           this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, temperature);
         }
       }
@@ -221,6 +228,18 @@ export class TabularEngine implements Engine {
     const distribution = this.logprobs(previous, temperature);
     for (let next = 0; next < V; next++) {
       const derivative = scale * ((next === token ? 1 : 0) - Math.exp(distribution[next]!));
+      this.table.gradient[previous * V + next]! += derivative;
+      this.bias.gradient[next]! += derivative;
+    }
+  }
+
+  /** Adds `scale` · ∂(T · H) / ∂logits = −scale · π · (logπ + H) to the gradient of row `previous`. */
+  private addEntropyGradient(previous: number, scale: number, temperature: number): void {
+    const V = this.info.vocabSize;
+    const distribution = this.logprobs(previous, temperature);
+    const entropy = entropyOf(distribution);
+    for (let next = 0; next < V; next++) {
+      const derivative = -scale * Math.exp(distribution[next]!) * (distribution[next]! + entropy);
       this.table.gradient[previous * V + next]! += derivative;
       this.bias.gradient[next]! += derivative;
     }
@@ -257,8 +276,17 @@ export class TabularEngine implements Engine {
     });
   }
 
-  freezeReference(): Promise<void> {
+  freezeReference(mixup = 1): Promise<void> {
     return this.inTurn(() => {
+      requireNumbers("a share in (0, 1]", mixup > 0 && mixup <= 1, { mixup });
+      if (mixup < 1) {
+        if (!this.reference) throw new EngineError("No reference policy is frozen; call freezeReference() first.");
+        const mix = (own: Float32Array, policy: Float32Array) =>
+          own.map((value, i) => (1 - mixup) * value + mixup * policy[i]!);
+        const { table, bias } = this.reference;
+        this.reference = { table: mix(table, this.table.weights), bias: mix(bias, this.bias.weights) };
+        return;
+      }
       this.reference = { table: this.table.weights.slice(), bias: this.bias.weights.slice() };
     });
   }
@@ -422,20 +450,21 @@ function drawToken(
   return ranked[ranked.length - 1]!.token;
 }
 
-/** The GRPO term of one token and its derivative with respect to logπ (see `GrpoLoss`). */
-function grpoTerm(logprob: number, datum: Datum, t: number, loss: GrpoLoss): { term: number; slope: number } {
-  const advantage = datum.advantages![t]!;
-  const ratio = Math.exp(logprob - datum.samplerLogprobs![t]!);
-  const clipped = Math.min(Math.max(ratio, 1 - loss.clipEpsilon), 1 + loss.clipEpsilonHigh);
-  const unclippedCounts = ratio * advantage <= clipped * advantage;
-  let term = -(unclippedCounts ? ratio : clipped) * advantage;
-  let slope = unclippedCounts ? -ratio * advantage : 0;
-  if (loss.klCoef > 0) {
-    const difference = datum.refLogprobs![t]! - logprob;
-    term += loss.klCoef * (Math.exp(difference) - difference - 1);
-    slope += loss.klCoef * (1 - Math.exp(difference));
-  }
-  return { term, slope };
+/** The term of one token under a policy loss and its derivative with respect to logπ (see `loss-spec.ts`). */
+function policyLossTerm(
+  logprob: number,
+  datum: Datum,
+  t: number,
+  loss: Exclude<LossSpec, { name: "cross_entropy" }>,
+): { term: number; slope: number } {
+  const objective = policyObjective({ ...loss, lossType: loss.name });
+  const logRatio = logprob - datum.samplerLogprobs![t]!;
+  const { value, byLogprob, byLogRatio } = policyTerm(objective, logprob, logRatio, datum.advantages![t]!);
+  if (loss.klCoef === 0) return { term: value, slope: byLogprob + byLogRatio };
+  const kl = klEstimate(objective.klEstimator, logprob, datum.refLogprobs![t]!);
+  const factor = loss.klCoef * (loss.klBiasCorrection ? Math.exp(logRatio) : 1);
+  const klSlope = kl.byLogprob + (loss.klBiasCorrection ? kl.value : 0);
+  return { term: value + factor * kl.value, slope: byLogprob + byLogRatio + factor * klSlope };
 }
 
 function requireNumbers(what: string, valid: boolean, found: object): void {
@@ -454,14 +483,9 @@ function requireSampling(params: SamplingParams): void {
 }
 
 function requireLoss(loss: LossSpec): void {
-  if (loss.name !== "grpo") return;
-  requireTemperature(loss.temperature);
-  const numbers = [loss.clipEpsilon, loss.clipEpsilonHigh, loss.klCoef];
-  requireNumbers(
-    "numbers of at least 0",
-    numbers.every((value) => value >= 0),
-    loss,
-  );
+  requireTemperature(lossTemperature(loss));
+  const problem = lossProblem(loss);
+  if (problem) throw new EngineError(problem);
 }
 
 function requireAdam(params: AdamParams): void {
@@ -475,7 +499,8 @@ function requireAdam(params: AdamParams): void {
 
 function requireColumns(datum: Datum, loss: LossSpec): void {
   const columns: Record<string, Float32Array | undefined> = { weights: datum.weights };
-  if (loss.name === "grpo") {
+  if (loss.entropyBonus) columns.entropyWeights = datum.entropyWeights;
+  if (loss.name !== "cross_entropy") {
     Object.assign(columns, { advantages: datum.advantages, samplerLogprobs: datum.samplerLogprobs });
     if (loss.klCoef > 0) columns.refLogprobs = datum.refLogprobs;
   }

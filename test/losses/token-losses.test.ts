@@ -1,14 +1,15 @@
-import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { gradients } from "../../src/graph/gradient.ts";
 import { sum } from "../../src/graph/ops/broadcast.ts";
 import { multiply } from "../../src/graph/ops/elementwise.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import type { ObjectiveRow } from "../../src/losses/evaluate-objective.ts";
 import type { GrpoLoss, LossSpec } from "../../src/losses/loss-spec.ts";
+import { tokenLossOf } from "../../src/losses/policy-objective.ts";
 import { lossInputs, tokenLoss } from "../../src/losses/token-losses.ts";
-import { type LossType, lossWeights } from "../../src/rollout/loss-weights.ts";
 import { array } from "../graph/arrays.ts";
 import { evaluate } from "../graph/evaluate.ts";
+import { evaluated, golden, relativeGap, stepOf, titledCases } from "./trl-steps.ts";
 
 type Columns = Readonly<Record<string, readonly number[]>>;
 
@@ -101,57 +102,103 @@ describe("tokenLoss", () => {
   });
 });
 
-interface Golden {
-  readonly versions: { readonly trl: string };
-  readonly tolerance: { readonly lossRelative: number; readonly gradientRelative: number };
-  readonly maxCompletionTokens: number;
-  readonly cases: readonly {
-    readonly lossType: LossType;
-    readonly klCoef: number;
-    readonly clipEpsilon: number;
-    readonly clipEpsilonHigh: number;
-    readonly advantages: readonly number[];
-    readonly logprobs: readonly (readonly number[])[];
-    readonly samplerLogprobs: readonly (readonly number[])[];
-    readonly refLogprobs: readonly (readonly number[])[];
-    readonly loss: number;
-    readonly gradient: readonly (readonly number[])[];
-  }[];
-}
+describe("k1 and k2, and the ratio before the KL term", () => {
+  const logprobs = [-1, -1, -1];
+  const refLogprobs = [-1, -0.5, -1.5];
+  const columns = { advantages: [0, 0, 0], samplerLogprobs: [-1, -1.2, -0.9], refLogprobs };
+  const differences = refLogprobs.map((ref) => ref + 1);
+  const ratios = [0, 0.2, -0.1].map(Math.exp);
 
-const golden: Golden = JSON.parse(await readFile(new URL("../golden/grpo-loss.json", import.meta.url), "utf8"));
+  it.each([
+    ["k1", (d: number) => -d, () => 1],
+    ["k2", (d: number) => d ** 2 / 2, (d: number) => -d],
+    ["k3", (d: number) => Math.exp(d) - d - 1, (d: number) => 1 - Math.exp(d)],
+  ] as const)(
+    "%s has its value and slope, and with the ratio those of the product",
+    async (klEstimator, value, slope) => {
+      const plain = await computed({ ...GRPO, klCoef: 0.7, klEstimator }, logprobs, columns);
+      expectClose(
+        plain.terms,
+        differences.map((d) => 0.7 * value(d)),
+      );
+      expectClose(
+        plain.gradient,
+        differences.map((d) => 0.7 * slope(d)),
+      );
+      const corrected = await computed(
+        { ...GRPO, klCoef: 0.7, klEstimator, klBiasCorrection: true },
+        logprobs,
+        columns,
+      );
+      expectClose(
+        corrected.terms,
+        differences.map((d, i) => 0.7 * ratios[i]! * value(d)),
+      );
+      expectClose(
+        corrected.gradient,
+        differences.map((d, i) => 0.7 * ratios[i]! * (slope(d) + value(d))),
+      );
+    },
+  );
+});
 
-describe(`losses and their gradients are those of TRL ${golden.versions.trl}`, () => {
-  it.each(
-    golden.cases.map(
-      (c, i) => [`${i}: ${c.lossType}, β ${c.klCoef}, clip ${c.clipEpsilon}/${c.clipEpsilonHigh}`, c] as const,
-    ),
-  )("%s", async (_, { lossType, klCoef, clipEpsilon, clipEpsilonHigh, ...data }) => {
-    const lengths = data.logprobs.map(({ length }) => length);
-    const weights = lossWeights(lossType, lengths, golden.maxCompletionTokens);
-    const perToken = (values: ArrayLike<number>) => lengths.flatMap((length, i) => new Array(length).fill(values[i]));
-    const result = await computed(
-      { name: "grpo", clipEpsilon, clipEpsilonHigh, klCoef, temperature: 1 },
-      data.logprobs.flat(),
+describe(`losses and their gradients, as graphs in single precision, are those of TRL ${golden.versions.trl}`, () => {
+  const inOnePass = titledCases.filter(([, c]) => tokenLossOf(stepOf(c).objective));
+
+  it.each(inOnePass)("%s", async (_, c) => {
+    const { objective, rows, scores } = stepOf(c);
+    const loss = tokenLossOf(objective)!;
+    const flat = (columnOf: (row: ObjectiveRow) => ArrayLike<number>) =>
+      rows.flatMap((row) => Array.from(columnOf(row)));
+    const correction = flat((row) => row.correction ?? Array.from(row.weights, () => 1));
+    const { gradient, terms, ...result } = await computed(
+      loss,
+      scores.logprobs.flatMap((row) => Array.from(row)),
       {
-        weights: perToken(weights),
-        advantages: perToken(data.advantages),
-        samplerLogprobs: data.samplerLogprobs.flat(),
-        ...(klCoef > 0 && { refLogprobs: data.refLogprobs.flat() }),
+        weights: flat((row) => row.weights),
+        advantages: flat((row) => row.advantages).map((advantage, i) => advantage * correction[i]!),
+        samplerLogprobs: flat((row) => row.oldLogprobs!),
+        ...(objective.klCoef > 0 && { refLogprobs: flat((row) => row.refLogprobs!) }),
       },
     );
-    expect(Math.abs(result.loss / data.loss - 1)).toBeLessThan(golden.tolerance.lossRelative);
-    const expected = data.gradient.flat();
-    const gap = Math.hypot(...expected.map((value, i) => result.gradient[i]! - value));
-    expect(gap / Math.hypot(...expected)).toBeLessThan(golden.tolerance.gradientRelative);
+    const { loss: expected, policyLoss } = evaluated(c);
+    const bonus = policyLoss - expected;
+    // Terms of both signs cancel: rounding is of their sizes.
+    const size = flat((row) => row.weights).reduce((sum, weight, i) => sum + Math.abs(weight * terms[i]!), 0);
+    expect(Math.abs(result.loss - bonus - c.loss)).toBeLessThan(golden.tolerance.lossRelative * size);
+    expect(relativeGap([gradient], c.gradient)).toBeLessThan(golden.tolerance.gradientRelative);
   });
 
-  it("some ratios lie below the clip, some inside and some above", () => {
-    const ratios = golden.cases.flatMap(({ logprobs, samplerLogprobs }) =>
-      logprobs.flat().map((logprob, i) => Math.exp(logprob - samplerLogprobs.flat()[i]!)),
+  it("there are cases of every loss that an engine has, with and without a KL term", () => {
+    const names = inOnePass.map(([, c]) => {
+      const { name, ...rest } = tokenLossOf(stepOf(c).objective)!;
+      return `${name} ${"klCoef" in rest && rest.klCoef > 0}`;
+    });
+    expect([...new Set(names)].sort()).toEqual(
+      ["cispo", "grpo", "sapo"].flatMap((name) => [`${name} false`, `${name} true`]),
+    );
+  });
+
+  it("ratios lie below the clip, inside, above, and far from it", () => {
+    const ratios = Object.values(golden.batches).flatMap(({ logprobs, oldLogprobs }) =>
+      logprobs.flat().map((logprob, i) => Math.exp(logprob - oldLogprobs.flat()[i]!)),
     );
     expect(ratios.filter((ratio) => ratio < 0.8).length).toBeGreaterThan(20);
     expect(ratios.filter((ratio) => ratio > 1.3).length).toBeGreaterThan(20);
     expect(ratios.filter((ratio) => ratio > 0.8 && ratio < 1.2).length).toBeGreaterThan(20);
+    expect(ratios.filter((ratio) => ratio > 1e3 || ratio < 1e-3).length).toBeGreaterThan(5);
   });
+});
+
+it("a ratio that f32 cannot hold leaves a clipped token without gradient, not with NaN", async () => {
+  const losses: LossSpec[] = [
+    GRPO,
+    { name: "cispo", clipEpsilonHigh: 2, klCoef: 0, temperature: 1 },
+    { name: "sapo", sapoTemperaturePos: 1, sapoTemperatureNeg: 1, klCoef: 0, temperature: 1 },
+  ];
+  for (const loss of losses) {
+    const { terms, gradient } = await computed(loss, [-1], { advantages: [1], samplerLogprobs: [-150] });
+    expect(Number.isFinite(terms[0])).toBe(true);
+    expect(gradient[0]).toBeCloseTo(loss.name === "cispo" ? -2 : 0, 6);
+  }
 });

@@ -19,6 +19,9 @@ import { CONVERSATIONS_RECIPE, QUICK, runSmoke } from "./smoke.ts";
 const EVERYTHING = [
   ...QUICK,
   "stages.r1-zero.clipEpsilonHigh=0.3",
+  "stages.r1-zero.delta=4",
+  "stages.r1-zero.offPolicyMaskThreshold=9",
+  "stages.r1-zero.samplerCorrectionMin=0.1",
   "engine.threads=1",
   "engine.logitChunkTokens=64",
   "model.lora={rank: 2, alpha: 4, dropout: 0.1, rsLora: true, targets: [q_proj, down_proj]}",
@@ -58,7 +61,7 @@ it("every key of the schema is read by a run", async () => {
   const task = `{name: conversations, form: prompt, system: Add., answer: completion, data: ${data}}`;
   await runSmoke(join(root, "data"), {
     recipe: CONVERSATIONS_RECIPE,
-    overrides: [`task=${task}`],
+    overrides: [`task=${task}`, "stages.r1-zero.klCoef=0.01", "stages.r1-zero.refSyncSteps=1"],
     wrap: (recipe) => recording(recipe, read),
   });
   expect(schemaKeys(recipeSchema).filter((key) => !read.has(key))).toEqual([]);

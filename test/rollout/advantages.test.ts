@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/random.ts";
-import { groupAdvantages, mean, SCALE_REWARDS, STD_EPSILON, sampleStd } from "../../src/rollout/advantages.ts";
+import {
+  type AdvantageOptions,
+  completionAdvantages,
+  groupAdvantages,
+  type JudgedCompletion,
+  mean,
+  SCALE_REWARDS,
+  STD_EPSILON,
+  sampleStd,
+} from "../../src/rollout/advantages.ts";
 
 describe("groupAdvantages", () => {
   // Group one: mean 1, deviation √(4/3); group two: mean 2, deviation √(8/3) (both over n − 1 = 3).
@@ -79,5 +88,111 @@ describe("sampleStd", () => {
     expect(sampleStd([1, 2, 3, 4])).toBeCloseTo(Math.sqrt(5 / 3), 12);
     expect(sampleStd([3])).toBe(0);
     expect(sampleStd([])).toBe(0);
+  });
+});
+
+// GDPO, leave-one-out and batch scaling are compared with TRL in test/losses/evaluate-objective.test.ts.
+describe("completionAdvantages", () => {
+  const GROUP: AdvantageOptions = {
+    groupSize: 2,
+    advantage: "group",
+    scaleRewards: "none",
+    rewardAggregation: "sum_then_normalize",
+    normalizeAdvantages: false,
+  };
+  const judged = (reward: number | null, tokens = 2, penalties?: readonly number[]): JudgedCompletion => ({
+    reward,
+    tokens,
+    ...(penalties && { penalties }),
+  });
+
+  it("group takes a completion's penalties from its reward, but not from what says whether the group varies", () => {
+    const completions = [judged(1, 2, [0.5, 0.25]), judged(1, 2, [0, 0])];
+    const { advantages, zeroVariance, groupStds } = completionAdvantages(completions, GROUP);
+    expect([...advantages]).toEqual([-0.375, 0.375]);
+    expect(zeroVariance).toEqual([true]);
+    expect([...groupStds]).toEqual([0]);
+  });
+
+  it("rloo compares with the mean of the others, and leaves out who was not judged or is alone", () => {
+    const rewards = [1, 2, 6, 4, null, 5, null, null, 7];
+    const options = { ...GROUP, groupSize: 3, advantage: "rloo" } as const;
+    const { advantages } = completionAdvantages(rewards.map((reward) => judged(reward)), options);
+    expect([...advantages]).toEqual([-3, -1.5, 4.5, -1, 0, 1, 0, 0, 0]);
+  });
+
+  it("rloo gives equal rewards exactly 0", () => {
+    const options = { ...GROUP, groupSize: 3, advantage: "rloo" } as const;
+    expect([...completionAdvantages([0.1, 0.1, 0.1].map((reward) => judged(reward)), options).advantages]).toEqual([0, 0, 0]);
+  });
+
+  it("normalizeAdvantages whitens those that were judged", () => {
+    const rewards = [1, 3, null, 2, 8, 0];
+    const options = { ...GROUP, normalizeAdvantages: true };
+    const { advantages } = completionAdvantages(rewards.map((reward) => judged(reward)), options);
+    const centred = [-1, 1, 0, 4, -4];
+    const std = sampleStd(centred) + STD_EPSILON;
+    const expected = [-1 / std, 1 / std, 0, 0, 4 / std, -4 / std];
+    for (const [i, value] of expected.entries()) expect(advantages[i]).toBeCloseTo(value, 12);
+  });
+
+  it("reinforce++ whitens rewards over the tokens of the batch, with no group", () => {
+    const options = { ...GROUP, groupSize: 1, advantage: "reinforce++" } as const;
+    const completions = [judged(1, 3), judged(0, 1), judged(null, 5)];
+    const { advantages, tokenAdvantages } = completionAdvantages(completions, options);
+    // Tokens: 1, 1, 1, 0; mean 3/4, Bessel-corrected variance 1/4.
+    expect(advantages[0]).toBeCloseTo(0.25 / 0.5, 6);
+    expect(advantages[1]).toBeCloseTo(-0.75 / 0.5, 6);
+    expect(advantages[2]).toBe(0);
+    expect(tokenAdvantages).toBeUndefined();
+  });
+
+  it("reinforce++ makes each token answer for the penalties from itself on", () => {
+    const options = { ...GROUP, groupSize: 1, advantage: "reinforce++" } as const;
+    const completions = [judged(1, 3, [0.5, 0, 0.25]), judged(0, 1, [0])];
+    const { tokenAdvantages } = completionAdvantages(completions, options);
+    const returns = [0.25, 0.75, 0.75, 0];
+    const scale = 1 / Math.sqrt(sampleStd(returns) ** 2 + 1e-8);
+    const expected = returns.map((value) => (value - mean(returns)) * scale);
+    const found = tokenAdvantages!.flatMap((row) => [...row]);
+    for (const [i, value] of expected.entries()) expect(found[i]).toBeCloseTo(value, 12);
+  });
+
+  it("reinforce++-baseline takes the group's mean first", () => {
+    const options = { ...GROUP, advantage: "reinforce++-baseline" } as const;
+    const { advantages } = completionAdvantages([judged(5, 1), judged(7, 1), judged(0, 1), judged(4, 1)], options);
+    const scale = 1 / Math.sqrt(sampleStd([-1, 1, -2, 2]) ** 2 + 1e-8);
+    for (const [i, value] of [-1, 1, -2, 2].entries()) expect(advantages[i]).toBeCloseTo(value * scale, 12);
+  });
+
+  it.each(["reinforce++", "reinforce++-baseline"] as const)("%s gives a batch of equal rewards exactly 0", (advantage) => {
+    const completions = [judged(0.1, 3), judged(0.1, 1), judged(0.1, 2), judged(0.1, 4)];
+    expect([...completionAdvantages(completions, { ...GROUP, advantage }).advantages]).toEqual([0, 0, 0, 0]);
+  });
+
+  it("a masked completion has no tokens and no part in the whitening", () => {
+    const options = { ...GROUP, groupSize: 1, advantage: "reinforce++" } as const;
+    const { advantages } = completionAdvantages([judged(1, 1), judged(0, 1), judged(99, 0)], options);
+    expect(advantages[0]).toBeCloseTo(-advantages[1]!, 12);
+    expect(advantages[2]).toBe(0);
+  });
+
+  it("normalize_then_sum finds variance in any reward", () => {
+    const scores = (a: number | null, b: number | null) => ({
+      ...judged((a ?? 0) + (b ?? 0)),
+      scores: [
+        { weight: 1, score: a },
+        { weight: 1, score: b },
+      ],
+    });
+    const options = { ...GROUP, rewardAggregation: "normalize_then_sum" } as const;
+    const completions = [scores(1, 0), scores(0, 1), scores(0.5, 0.5), scores(0.5, 0.5)];
+    const { zeroVariance, advantages } = completionAdvantages(completions, options);
+    expect(zeroVariance).toEqual([false, true]);
+    expect([...advantages.slice(2)]).toEqual([0, 0]);
+  });
+
+  it("refuses what is not whole groups", () => {
+    expect(() => completionAdvantages([judged(1)], GROUP)).toThrow(RangeError);
   });
 });

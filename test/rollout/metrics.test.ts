@@ -1,9 +1,16 @@
 import { describe, expect, it } from "vitest";
+import { evaluateObjective, type ObjectiveRow } from "../../src/losses/evaluate-objective.ts";
+import { type PolicyObjective, policyObjective } from "../../src/losses/policy-objective.ts";
 import { groupAdvantages } from "../../src/rollout/advantages.ts";
 import type { Rollout } from "../../src/rollout/collect.ts";
-import { mergeUpdates, rolloutMetrics, samplerDifference, updateMetrics } from "../../src/rollout/metrics.ts";
-
-const loss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.3, klCoef: 0, temperature: 1 } as const;
+import {
+  correctionMetrics,
+  mergeUpdates,
+  rolloutMetrics,
+  samplerDifference,
+  updateMetrics,
+} from "../../src/rollout/metrics.ts";
+import { evaluated, golden, stepOf, titledCases } from "../losses/trl-steps.ts";
 
 function rollout(lengthTokens: number, finishReason: "stop" | "length", score: number | null): Rollout {
   return {
@@ -30,7 +37,7 @@ describe("rolloutMetrics", () => {
   );
 
   it("reports lengths, rewards, abstentions and verdicts under TRL's names", () => {
-    const metrics = rolloutMetrics(rollouts, groups);
+    const metrics = rolloutMetrics(rollouts, groups.zeroVariance);
     expect(metrics).toMatchObject({
       "completions/mean_length": 5,
       "completions/min_length": 2,
@@ -49,12 +56,12 @@ describe("rolloutMetrics", () => {
     expect(metrics.reward).toBeCloseTo(2 / 3, 12);
     expect(metrics["rewards/format/mean"]).toBeCloseTo(2 / 3, 12);
     expect(metrics["rewards/format/std"]).toBeCloseTo(Math.sqrt(1 / 3), 12);
-    expect(metrics.reward_std).toBeCloseTo(Math.SQRT1_2 / 2, 12);
+    expect(metrics.reward_std).toBeCloseTo(Math.sqrt(1 / 3), 12);
   });
 
   it("leaves out what there is nothing to take it over: no terminated length where nothing terminated", () => {
     const cut = [rollout(8, "length", null), rollout(8, "length", null)];
-    const metrics = rolloutMetrics(cut, groupAdvantages([null, null], 2, "group"));
+    const metrics = rolloutMetrics(cut, [true]);
     expect(Object.keys(metrics).filter((name) => name.includes("terminated"))).toEqual([]);
     expect(metrics).not.toHaveProperty("reward");
     expect(Object.values(metrics).every(Number.isFinite)).toBe(true);
@@ -62,61 +69,97 @@ describe("rolloutMetrics", () => {
 });
 
 describe("updateMetrics", () => {
-  const rows = (...values: number[][]) => values.map((row) => Float32Array.from(row));
+  const view = (
+    objective: PolicyObjective,
+    rows: readonly ObjectiveRow[],
+    logprobs: number[][],
+    entropies: number[][],
+  ) => {
+    const scores = { logprobs, entropies };
+    return { objective, rows, scores, value: evaluateObjective(objective, rows, scores) };
+  };
+  const row = (advantage: number, samplerLogprobs: readonly number[]): ObjectiveRow => ({
+    weights: samplerLogprobs.map(() => 0.1),
+    advantages: samplerLogprobs.map(() => advantage),
+    samplerLogprobs,
+  });
+  const clipping = policyObjective({ lossType: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.3 });
 
   it("counts a ratio as clipped only on the side that its advantage pushes it to", () => {
     // Ratios: 0.5, 2 with A > 0 (only the high one clips); 0.5, 2, 1 with A < 0 (only the low one clips).
-    const view = {
-      advantages: rows([1, 1], [-1, -1, -1]),
-      samplerLogprobs: rows([0, 0], [0, 0, 0]),
-      policyLogprobs: rows([Math.log(0.5), Math.log(2)], [Math.log(0.5), Math.log(2), 0]),
-      entropies: rows([1, 2], [3, 4, 5]),
-    };
-    const metrics = updateMetrics(view, loss);
-    expect(metrics).toEqual({ entropy: 3, "clip_ratio/low": 0.2, "clip_ratio/high": 0.2, "clip_ratio/region": 0.4 });
+    const logprobs = [
+      [Math.log(0.5), Math.log(2)],
+      [Math.log(0.5), Math.log(2), 0],
+    ];
+    const entropies = [
+      [1, 2],
+      [3, 4, 5],
+    ];
+    const metrics = updateMetrics(view(clipping, [row(1, [0, 0]), row(-1, [0, 0, 0])], logprobs, entropies));
+    expect(metrics).toEqual({
+      entropy: 3,
+      "clip_ratio/low_mean": 0.2,
+      "clip_ratio/low_min": 0,
+      "clip_ratio/high_mean": 0.2,
+      "clip_ratio/high_max": 0.5,
+      "clip_ratio/region_mean": 0.4,
+    });
   });
 
-  it("uses the wider upper clip", () => {
-    const view = {
-      advantages: rows([1, 1]),
-      samplerLogprobs: rows([0, 0]),
-      policyLogprobs: rows([Math.log(1.25), Math.log(1.35)]),
-      entropies: rows([0, 0]),
-    };
-    expect(updateMetrics(view, loss)["clip_ratio/high"]).toBe(0.5);
-  });
-
-  it("takes the k3 estimate of the KL over all tokens", () => {
-    const view = {
-      advantages: rows([1, 1]),
-      samplerLogprobs: rows([0, 0]),
-      policyLogprobs: rows([-1, -1]),
-      entropies: rows([0, 0]),
-      refLogprobs: rows([-1, -1.5]),
-    };
-    expect(updateMetrics(view, loss).kl).toBeCloseTo((Math.exp(-0.5) + 0.5 - 1) / 2, 6);
+  it("counts no token of weight 0", () => {
+    const masked = { ...row(1, [0, 0]), weights: [0.5, 0] };
+    const metrics = updateMetrics(view(clipping, [masked], [[0, Math.log(9)]], [[1, 7]]));
+    expect(metrics).toMatchObject({ entropy: 1, "clip_ratio/high_mean": 0 });
   });
 
   it("is empty where nothing was trained on", () => {
-    expect(updateMetrics({ advantages: [], samplerLogprobs: [], policyLogprobs: [], entropies: [] }, loss)).toEqual({});
-    expect(samplerDifference({ policyLogprobs: [], samplerLogprobs: [] })).toEqual({});
+    expect(updateMetrics(view(clipping, [], [], []))).toEqual({});
+    expect(samplerDifference([], [])).toEqual({});
+    expect(correctionMetrics([], true)).toEqual({});
   });
 
-  it("merges updates: means, the least low and the greatest high clip ratio", () => {
-    const update = (low: number, high: number, value: number) => ({
-      loss: value,
-      "clip_ratio/low": low,
-      "clip_ratio/high": high,
-      "clip_ratio/region": low + high,
-    });
-    expect(mergeUpdates([update(0.25, 0.5, 1), update(0.75, 0, 3)])).toEqual({
+  it("merges updates: the mean of each metric over the updates that have it", () => {
+    expect(
+      mergeUpdates([
+        { loss: 1, "clip_ratio/low_min": 0.25 },
+        { loss: 3, "clip_ratio/low_min": 0.75, kl: 1 },
+      ]),
+    ).toEqual({
       loss: 2,
-      "clip_ratio/low_mean": 0.5,
-      "clip_ratio/low_min": 0.25,
-      "clip_ratio/high_mean": 0.25,
-      "clip_ratio/high_max": 0.5,
-      "clip_ratio/region_mean": 0.75,
+      "clip_ratio/low_min": 0.5,
+      kl: 1,
     });
+  });
+});
+
+describe(`metrics of a step are those of TRL ${golden.versions.trl}`, () => {
+  /** Not of the update: rewards, where TRL's meaning is another (`frac_reward_zero_std`), and what is computed apart. */
+  const isOfUpdate = (name: string) => !name.includes("reward") && !name.startsWith("sampling/");
+
+  it.each(titledCases.filter(([, { trainer }]) => trainer === "grpo"))("%s", (_, c) => {
+    const step = stepOf(c);
+    const metrics = updateMetrics({ ...step, value: evaluated(c) });
+    const expected = Object.entries(c.metrics).filter(([name]) => isOfUpdate(name));
+    expect(Object.keys(metrics).sort()).toEqual(expected.map(([name]) => name).sort());
+    for (const [name, value] of expected) {
+      expect(Math.abs(metrics[name]! - value), name).toBeLessThan(1e-5 * Math.max(1, Math.abs(value)));
+    }
+  });
+
+  it.each(titledCases.filter(([, { correction }]) => correction))("sampler, %s", (_, c) => {
+    const data = golden.batches[c.batch]!;
+    const only = (rows: readonly ArrayLike<number>[]) =>
+      rows.map((values, i) => Array.from(values).filter((_value, t) => data.mask[i]![t] === 1));
+    const perSequence = c.config.samplerCorrection!.startsWith("sequence");
+    const metrics = {
+      ...samplerDifference(only(data.oldLogprobs), only(data.samplerLogprobs)),
+      ...correctionMetrics(only(stepOf(c).rows.map(({ correction }) => correction!)), perSequence),
+    };
+    const expected = Object.entries(c.metrics).filter(([name]) => name.startsWith("sampling/"));
+    expect(Object.keys(metrics).sort()).toEqual(expected.map(([name]) => name).sort());
+    for (const [name, value] of expected) {
+      expect(Math.abs(metrics[name]! - value), name).toBeLessThan(1e-5 * Math.max(1, Math.abs(value)));
+    }
   });
 });
 
@@ -124,7 +167,7 @@ describe("samplerDifference", () => {
   it("is the mean and the maximum of absolute differences", () => {
     const policyLogprobs = [Float32Array.of(-1, -2), Float32Array.of(-3)];
     const samplerLogprobs = [Float32Array.of(-1.5, -2), Float32Array.of(-2)];
-    expect(samplerDifference({ policyLogprobs, samplerLogprobs })).toEqual({
+    expect(samplerDifference(policyLogprobs, samplerLogprobs)).toEqual({
       "sampling/sampling_logp_difference/mean": 0.5,
       "sampling/sampling_logp_difference/max": 1,
     });

@@ -2,12 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Datum, Engine } from "../../src/engine/engine.ts";
+import type { Engine } from "../../src/engine/engine.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../../src/errors.ts";
-import { groupAdvantages } from "../../src/rollout/advantages.ts";
+import { completionAdvantages } from "../../src/rollout/advantages.ts";
 import { judgeCompletions, sampleCompletions } from "../../src/rollout/collect.ts";
-import { trainGrpo, updateData } from "../../src/train/grpo.ts";
-import { grpoConfigSchema } from "../../src/train/grpo-config.ts";
+import { trainGrpo } from "../../src/train/grpo.ts";
+import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo-config.ts";
+import { accumulateGradient, type UpdateRow } from "../../src/train/policy-update.ts";
+import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/update-rows.ts";
 import {
   checkpointInto,
   letterReward,
@@ -27,6 +29,14 @@ const small = {
   learningRate: 0.1,
 };
 const configOf = (overrides: object = {}) => grpoConfigSchema.parse({ ...small, ...overrides });
+
+/** Fifteen iterations on the letters, and what they gained in reward. */
+async function learn(overrides: object) {
+  const log = new MemoryLog();
+  const engine = newEngine();
+  await trainGrpo(lettersContext(engine, log), configOf({ iterations: 15, ...overrides }), [letterReward]);
+  return { log, engine, gain: log.metricsRows.at(-1)!.reward! - log.metricsRows[0]!.reward! };
+}
 
 let directory: string;
 beforeEach(async () => {
@@ -48,10 +58,8 @@ describe("trainGrpo", () => {
   it.each(["grpo", "dapo", "dr_grpo"] as const)(
     "learns with loss type %s and several clipped updates",
     async (lossType) => {
-      const log = new MemoryLog();
-      const config = configOf({ iterations: 15, lossType, updatesPerIteration: 2, minibatchesPerIteration: 3 });
-      await trainGrpo(lettersContext(newEngine(), log), config, [letterReward]);
-      expect(log.metricsRows.at(-1)!.reward! - log.metricsRows[0]!.reward!).toBeGreaterThan(0.4);
+      const { log, gain } = await learn({ lossType, updatesPerIteration: 2, minibatchesPerIteration: 3 });
+      expect(gain).toBeGreaterThan(0.4);
       expect(log.metricsRows.map(({ step }) => step)).toEqual(Array.from({ length: 15 }, (_, i) => 6 * (i + 1)));
       const highest = Math.max(...log.metricsRows.map((row) => row["clip_ratio/region_mean"] ?? 0));
       expect(highest).toBeGreaterThan(0);
@@ -172,7 +180,7 @@ describe("interruption and resumption of trainGrpo", () => {
     const engine = newEngine();
     const { kept, hook } = checkpointInto(directory, engine, 7);
     await trainGrpo(lettersContext(engine, new MemoryLog(), { checkpoint: hook }), config, [letterReward]);
-    expect(kept.state).toMatchObject({ iteration: 7, step: 28 });
+    expect(kept.state).toMatchObject({ iteration: 7, step: 28, nextPrompt: 42 });
 
     const fresh = newEngine();
     await fresh.loadState(kept.directory);
@@ -229,7 +237,15 @@ describe("what trainGrpo refuses", () => {
   it.each([
     [{ minibatchesPerIteration: 4 }, "minibatchesPerIteration (4) does not divide promptsPerIteration (6)"],
     [{ warmupSteps: 13 }, "warmupSteps (13) is more than the 12 optimizer steps"],
-    [{ groupSize: 1 }, "groupSize"],
+    [{ groupSize: 1 }, "groupSize must be at least 2 with advantage group"],
+    [{ refSyncSteps: 4 }, "refSyncSteps needs a klCoef above 0"],
+    [{ advantage: "reinforce++", maxSamplingRounds: 3 }, "maxSamplingRounds must be 1"],
+    [{ advantage: "rloo", rewardAggregation: "normalize_then_sum" }, "needs advantage group, not rloo"],
+    [{ klCoef: 0.1, klPlacement: "reward", klBiasCorrection: true }, "with klPlacement reward there is none"],
+    [{ lossType: "vespo", samplerCorrection: "sequence_mask" }, "vespo takes corrections per token"],
+    [{ samplerCorrection: "token_truncate", samplerCorrectionMax: null }, "needs samplerCorrectionMax"],
+    [{ samplerCorrectionMin: 4 }, "samplerCorrectionMin (4) must be below samplerCorrectionMax (3)"],
+    [{ lossType: "ppo" }, "lossType"],
     [{ temperature: 0 }, "temperature"],
     [{ rewards: [{ name: "format" }, { name: "format", weight: 2 }] }, "rewards lists format twice"],
     [{ clipEpsilonHi: 0.3 }, "clipEpsilonHi"],
@@ -242,11 +258,12 @@ describe("what trainGrpo refuses", () => {
   });
 });
 
-describe("updateData", () => {
+describe("updateRows", () => {
   const options = { temperature: 1, topP: 1, topK: 0, maxCompletionTokens: 4, seed: 5, iteration: 0 };
-  const base = { lossType: "grpo", maxCompletionTokens: 4, maskTruncatedCompletions: false, klCoef: 0 } as const;
+  const base = configOf({ lossType: "grpo", groupSize: 3 });
+  const noContext = { start: 0, tokensPerStep: 0 };
 
-  async function someRollouts() {
+  async function someRollouts(config = base) {
     const engine = newEngine();
     const problems = [0, 1, 2, 3, 4, 5, 6, 7].map((promptId) => ({
       promptId,
@@ -254,49 +271,55 @@ describe("updateData", () => {
     }));
     const completions = await sampleCompletions(engine, lettersTokenizer, problems, 3, options);
     const rollouts = await judgeCompletions(completions, lettersTask, [letterReward]);
-    const { advantages } = groupAdvantages(
-      rollouts.map(({ reward }) => reward),
-      3,
-      "group",
+    await engine.freezeReference();
+    const scored = await scoreRollouts(engine, rollouts, config);
+    const groups = completionAdvantages(
+      scored.map((one) => judgedCompletion(one, [letterReward], config)),
+      config,
     );
-    return { engine, rollouts, advantages };
+    return { engine, rollouts, scored, groups };
   }
 
-  async function gradientOf(engine: ReturnType<typeof newEngine>, data: readonly Datum[]) {
-    const loss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: 1 } as const;
-    await engine.forwardBackward(data, loss);
+  async function gradientOf(engine: ReturnType<typeof newEngine>, ...parts: (readonly UpdateRow[])[]) {
+    for (const rows of parts) await accumulateGradient(engine, rows, objectiveOf(base));
     const gradient = engine.gradient();
     await engine.optimStep({ learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0, maxGradNorm: 0 });
     return gradient;
   }
 
   it("leaves out completions without advantage, which changes no gradient", async () => {
-    const { engine, rollouts, advantages } = await someRollouts();
-    const kept = updateData(rollouts, advantages, base);
-    const all = updateData(rollouts, advantages, { ...base, klCoef: 1 });
+    const { engine, scored, groups } = await someRollouts();
+    const kept = updateRows(scored, groups, base, noContext);
+    const all = updateRows(scored, groups, { ...base, klCoef: 1 }, noContext);
     expect(kept.length).toBeLessThan(all.length);
     expect(all).toHaveLength(24);
     expect(await gradientOf(engine, kept)).toEqual(await gradientOf(engine, all));
   });
 
+  it.each([{ entropyCoef: 0.1 }, { topEntropyQuantile: 0.5 }])(
+    "keeps them where %o reads their entropies",
+    async (knob) => {
+      const { scored, groups } = await someRollouts();
+      expect(updateRows(scored, groups, { ...base, ...knob }, noContext)).toHaveLength(24);
+    },
+  );
+
   it("gives the same gradient in one call and in micro-batches of one", async () => {
-    const { engine, rollouts, advantages } = await someRollouts();
-    const data = updateData(rollouts, advantages, base);
-    const whole = await gradientOf(engine, data);
-    const loss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: 1 } as const;
-    for (const datum of data) await engine.forwardBackward([datum], loss);
-    expect(engine.gradient()).toEqual(whole);
+    const { engine, scored, groups } = await someRollouts();
+    const rows = updateRows(scored, groups, base, noContext);
+    const whole = await gradientOf(engine, rows);
+    expect(await gradientOf(engine, ...rows.map((row) => [row]))).toEqual(whole);
   });
 
   it("masks truncated completions out of the loss; they still count in the number of completions", async () => {
-    const { rollouts, advantages } = await someRollouts();
+    const config = { ...base, klCoef: 1, maskTruncatedCompletions: true };
+    const { rollouts, scored, groups } = await someRollouts(config);
     const truncated = rollouts.filter(({ finishReason }) => finishReason === "length").length;
     expect(truncated).toBeGreaterThan(0);
-    const masked = updateData(rollouts, advantages, { ...base, klCoef: 1, maskTruncatedCompletions: true });
+    const masked = updateRows(scored, groups, config, noContext);
     expect(masked).toHaveLength(24 - truncated);
-    for (const datum of masked) {
-      const sum = datum.weights.reduce((total, weight) => total + weight, 0);
-      expect(sum).toBeCloseTo(1 / 24, 6);
+    for (const { weights } of masked) {
+      expect(Array.from(weights).reduce((total, weight) => total + weight, 0)).toBeCloseTo(1 / 24, 6);
     }
   });
 });

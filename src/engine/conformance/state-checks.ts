@@ -9,6 +9,7 @@ import {
   engineCheck,
   FREE_SAMPLING,
   fingerprint,
+  gradientDescent,
   require,
   requireAllClose,
   requireClose,
@@ -55,6 +56,29 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
       requireAllClose("reference of datum, frozen again", await scores(engine, "reference"), moved, 0);
     },
   ),
+
+  engineCheck("a reference is moved towards the policy by the share that is asked for", async (engine) => {
+    await requireRejection("mixing with no reference", EngineError, () => engine.freezeReference(0.5));
+    await engine.freezeReference();
+    const start = await scores(engine, "reference");
+    // A step so small that log-probabilities follow weights along a line.
+    await engine.forwardBackward(someData(engine.info, 0), CROSS_ENTROPY);
+    await engine.optimStep({ ...gradientDescent(1), maxGradNorm: 1e-2 });
+    const moved = await scores(engine, "policy");
+    let behind = 1;
+    for (const share of [0.25, 0.5]) {
+      await engine.freezeReference(share);
+      behind *= 1 - share;
+      const reference = await scores(engine, "reference");
+      const distance = (from: readonly Float32Array[], to: readonly Float32Array[]) =>
+        Math.hypot(...from.flatMap((row, i) => Array.from(row, (value, t) => value - to[i]![t]!)));
+      const left = distance(reference, moved) / distance(start, moved);
+      requireClose(`what is left of the way after a share of ${share}, relative`, left / behind, 1, 0.02);
+    }
+    for (const share of [0, -1, 1.5, Number.NaN]) {
+      await requireRejection(`a share of ${share}`, EngineError, () => engine.freezeReference(share));
+    }
+  }),
 
   engineCheck(
     "a state restores weights, moments, step count and reference: training goes on bit for bit",

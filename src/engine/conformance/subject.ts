@@ -127,6 +127,7 @@ export function someData(info: EngineInfo, seed = 0): Datum[] {
       advantages: column(() => (i % 2 === 0 ? 1 : -1) * (0.5 + random.uniform())),
       samplerLogprobs: column(() => -Math.log(info.vocabSize) + 0.3 * random.normal()),
       refLogprobs: column(() => -Math.log(info.vocabSize) + 0.3 * random.normal()),
+      entropyWeights: column(() => 0.1 * random.uniform()),
     };
   });
 }

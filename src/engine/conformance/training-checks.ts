@@ -1,8 +1,16 @@
 /** What the contract promises about `forward`, `forwardBackward` and `optimStep`. */
 
 import { EngineError } from "../../errors.ts";
-import type { GrpoLoss, LossSpec } from "../../losses/loss-spec.ts";
-import type { Datum, Engine } from "../engine.ts";
+import {
+  type CispoLoss,
+  type GrpoLoss,
+  type LossSpec,
+  lossTemperature,
+  type SapoLoss,
+} from "../../losses/loss-spec.ts";
+import { policyObjective } from "../../losses/policy-objective.ts";
+import { klEstimate, policyTerm } from "../../losses/policy-terms.ts";
+import type { Datum, Engine, ForwardResult } from "../engine.ts";
 import {
   ADAM,
   type ConformanceCheck,
@@ -21,7 +29,17 @@ import {
 
 const GRPO: GrpoLoss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.28, klCoef: 0, temperature: 1 };
 const WITH_KL: GrpoLoss = { ...GRPO, klCoef: 0.3, temperature: 0.7 };
-const LOSSES: readonly LossSpec[] = [{ name: "cross_entropy" }, GRPO, WITH_KL];
+const CISPO: CispoLoss = { name: "cispo", clipEpsilonHigh: 1.05, klCoef: 0, temperature: 1 };
+const SAPO: SapoLoss = { name: "sapo", sapoTemperaturePos: 1, sapoTemperatureNeg: 1.5, klCoef: 0, temperature: 1.3 };
+const LOSSES: readonly LossSpec[] = [
+  { name: "cross_entropy" },
+  { name: "cross_entropy", temperature: 0.7, entropyBonus: true },
+  GRPO,
+  WITH_KL,
+  { ...WITH_KL, klEstimator: "k2", klBiasCorrection: true, delta: 1.08, entropyBonus: true },
+  { ...CISPO, klCoef: 0.2, klEstimator: "k1", klBiasCorrection: true },
+  SAPO,
+];
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
 const POLICY = { temperature: 1, policy: "policy" } as const;
 /** Sums in f32, in another order. */
@@ -30,25 +48,28 @@ const ROUNDING = 1e-5;
 /** The losses of LOSSES that the engine offers. */
 const offered = ({ info }: Engine) => LOSSES.filter(({ name }) => info.losses.includes(name));
 
-/** Σ weight · term of the definitions in `loss-spec.ts`. */
-function lossOf(data: readonly Datum[], logprobs: readonly Float32Array[], loss: LossSpec): number {
+/** A loss at these log-probabilities and entropies, and its slope by each log-probability, by the formulas as numbers. */
+function lossOf(data: readonly Datum[], { logprobs, entropies }: ForwardResult, loss: LossSpec) {
   let total = 0;
-  data.forEach((datum, i) => {
-    datum.weights.forEach((weight, t) => {
+  const slopes = data.map((datum, i) =>
+    datum.weights.map((weight, t) => {
       const logprob = logprobs[i]![t]!;
+      if (loss.entropyBonus) total -= datum.entropyWeights![t]! * entropies[i]![t]!;
       if (loss.name === "cross_entropy") {
         total -= weight * logprob;
-        return;
+        return -weight;
       }
-      const advantage = datum.advantages![t]!;
-      const ratio = Math.exp(logprob - datum.samplerLogprobs![t]!);
-      const clipped = Math.min(Math.max(ratio, 1 - loss.clipEpsilon), 1 + loss.clipEpsilonHigh);
-      const difference = datum.refLogprobs![t]! - logprob;
-      const penalty = loss.klCoef * (Math.exp(difference) - difference - 1);
-      total += weight * (penalty - Math.min(ratio * advantage, clipped * advantage));
-    });
-  });
-  return total;
+      const objective = policyObjective({ ...loss, lossType: loss.name });
+      const logRatio = logprob - datum.samplerLogprobs![t]!;
+      const ratio = loss.klBiasCorrection ? Math.exp(logRatio) : 1;
+      const term = policyTerm(objective, logprob, logRatio, datum.advantages![t]!);
+      const kl = klEstimate(objective.klEstimator, logprob, datum.refLogprobs![t]!);
+      total += weight * (term.value + loss.klCoef * ratio * kl.value);
+      const klSlope = ratio * (kl.byLogprob + (loss.klBiasCorrection ? kl.value : 0));
+      return weight * (term.byLogprob + term.byLogRatio + loss.klCoef * klSlope);
+    }),
+  );
+  return { total, slopes };
 }
 
 /** The norm of the gradient of these calls, one after another, without a change of weights. */
@@ -58,14 +79,18 @@ async function gradientNorm(engine: Engine, loss: LossSpec, ...calls: (readonly 
 }
 
 const withWeights = (data: readonly Datum[], weight: (w: number) => number): Datum[] =>
-  data.map((datum) => ({ ...datum, weights: datum.weights.map(weight) }));
+  data.map((datum) => ({
+    ...datum,
+    weights: datum.weights.map(weight),
+    entropyWeights: datum.entropyWeights!.map(weight),
+  }));
 
 /**
  * The data with sampler and reference near the policy, as in training: ratios stay inside the clip, where the loss is
  * smooth, and neither they nor the KL term drown everything else.
  */
 async function nearPolicy(engine: Engine, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
-  const temperature = loss.name === "grpo" ? loss.temperature : 1;
+  const temperature = lossTemperature(loss);
   const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
   return data.map((datum, i) => ({
     ...datum,
@@ -107,13 +132,13 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
   engineCheck("forwardBackward returns what forward returns, and the loss of its definition", async (engine) => {
     const data = someData(engine.info);
     for (const loss of offered(engine)) {
-      const temperature = loss.name === "grpo" ? loss.temperature : 1;
+      const temperature = lossTemperature(loss);
       const expected = await engine.forward(data, { temperature, policy: "policy" });
       const result = await engine.forwardBackward(data, loss);
       const what = JSON.stringify(loss);
       requireAllClose(`log-probability with ${what} of datum`, result.logprobs, expected.logprobs, ROUNDING);
       requireAllClose(`entropy with ${what} of datum`, result.entropies, expected.entropies, ROUNDING);
-      requireClose(`loss of ${what}`, result.loss, lossOf(data, expected.logprobs, loss), 1e-4);
+      requireClose(`loss of ${what}`, result.loss, lossOf(data, expected, loss).total, 1e-4);
     }
   }),
 
@@ -121,7 +146,8 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     name: "the gradient is that of the loss: along it the loss changes by its squared norm",
     run: async (subject) => {
       const losses = await withEngine(subject, async (engine) => offered(engine));
-      for (const loss of losses) {
+      // cispo's ratio is a constant to its gradient, so its value changes by more than that says.
+      for (const loss of losses.filter(({ name }) => name !== "cispo")) {
         // A step down the gradient of ±loss moves the weights by ∓rate · gradient.
         const moved = (rate: number, sign: number) =>
           withEngine(subject, async (engine) => {
@@ -141,6 +167,29 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       }
     },
   },
+
+  engineCheck(
+    "the gradient is that of cross-entropy weighted by the loss's slopes: taken away it leaves none",
+    async (engine) => {
+      const data = someData(engine.info);
+      for (const loss of offered(engine)) {
+        const temperature = lossTemperature(loss);
+        const scores = await engine.forward(data, { temperature, policy: "policy" });
+        const { slopes } = lossOf(data, scores, loss);
+        const opposite = data.map((datum, i) => ({
+          ...datum,
+          weights: slopes[i]!,
+          entropyWeights: datum.entropyWeights!.map((weight) => -weight),
+        }));
+        const linear: LossSpec = { name: "cross_entropy", temperature, entropyBonus: loss.entropyBonus === true };
+        const norm = await gradientNorm(engine, loss, data);
+        await engine.forwardBackward(data, loss);
+        await engine.forwardBackward(opposite, linear);
+        const { gradNorm } = await engine.optimStep(gradientDescent(0));
+        requireClose(`what is left of the gradient of ${JSON.stringify(loss)}, relative`, gradNorm / norm, 0, 1e-4);
+      }
+    },
+  ),
 
   engineCheck("gradients of several calls add up to that of one call", async (engine) => {
     const data = someData(engine.info);
@@ -282,6 +331,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       ["too many advantages", GRPO, { advantages: new Float32Array(5) }],
       ["too few sampler log-probabilities", GRPO, { samplerLogprobs: new Float32Array(0) }],
       ["too few reference log-probabilities", WITH_KL, { refLogprobs: new Float32Array(3) }],
+      ["too few entropy weights", { ...CROSS_ENTROPY, entropyBonus: true }, { entropyWeights: new Float32Array(1) }],
     ];
     for (const [what, loss, change] of short) {
       if (!engine.info.losses.includes(loss.name)) continue;
@@ -299,10 +349,17 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const loss = { ...GRPO, temperature };
       await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, loss));
     }
-    for (const change of [{ klCoef: -1 }, { clipEpsilon: -0.1 }, { clipEpsilonHigh: Number.NaN }]) {
-      if (!engine.info.losses.includes("grpo")) continue;
-      const loss = { ...GRPO, ...change };
-      await requireRejection(JSON.stringify(change), EngineError, () => engine.forwardBackward(data, loss));
+    const senseless: LossSpec[] = [
+      { ...CROSS_ENTROPY, temperature: 0 },
+      { ...GRPO, klCoef: -1 },
+      { ...GRPO, clipEpsilon: -0.1 },
+      { ...GRPO, clipEpsilonHigh: Number.NaN },
+      { ...GRPO, delta: 0 },
+      { ...CISPO, clipEpsilonHigh: 0 },
+      { ...SAPO, sapoTemperatureNeg: -1 },
+    ];
+    for (const loss of senseless.filter(({ name }) => engine.info.losses.includes(name))) {
+      await requireRejection(JSON.stringify(loss), EngineError, () => engine.forwardBackward(data, loss));
     }
     await requireRejection("forward of no data", EngineError, () => engine.forward([], POLICY));
     await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));

@@ -26,11 +26,12 @@ import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type LossInputName, lossInputs, tokenLoss } from "../../losses/token-losses.ts";
 
 /** What a loss reads of each completion token besides its log-probability. */
-export type LossColumn = "weights" | LossInputName;
+export type LossColumn = "weights" | "entropyWeights" | LossInputName;
 
 /** The columns of a datum that a loss reads; none without a loss. */
 export function lossColumns(loss: LossSpec | null): readonly LossColumn[] {
-  return loss ? ["weights", ...lossInputs(loss)] : [];
+  if (!loss) return [];
+  return ["weights", ...(loss.entropyBonus ? ["entropyWeights" as const] : []), ...lossInputs(loss)];
 }
 
 /** The last part of a sequence program. */
@@ -99,18 +100,20 @@ function tokenInputs(graph: Graph, loss: LossSpec | null, shape: readonly Dim[])
   return { targets, ...Object.fromEntries(columns) };
 }
 
-/** Of n tokens with logits [n, V]: log-probabilities and entropies [n], and Σ weight · term. */
+/** Of n tokens with logits [n, V]: log-probabilities and entropies [n], and Σ weight · term − Σ entropyWeight · entropy. */
 function tokenResults(
   logits: Tensor,
   loss: LossSpec | null,
   inputs: TokenInputs,
 ): { readonly logprobs: Tensor; readonly entropies: Tensor; readonly total?: Tensor } {
   const logprobs = logProbability(logits, inputs.targets!);
-  // H = ln Z − Σ p·z; for metrics only.
-  const fixed = stopGradient(logits);
-  const meanLogits = sum(multiply(softmax(fixed), fixed), [-1], true);
-  const entropies = reshape(subtract(logSumExp(fixed), meanLogits), logprobs.shape);
+  // H = ln Z − Σ p·z; without an entropy bonus for metrics only, which saves its gradient's tensors of the logits' size.
+  const scores = loss?.entropyBonus ? logits : stopGradient(logits);
+  const meanLogits = sum(multiply(softmax(scores), scores), [-1], true);
+  const entropies = reshape(subtract(logSumExp(scores), meanLogits), logprobs.shape);
   if (!loss) return { logprobs, entropies };
   const terms = tokenLoss(loss, logprobs, (name) => inputs[name]!);
-  return { logprobs, entropies, total: sum(multiply(terms, inputs.weights!)) };
+  const weighted = sum(multiply(terms, inputs.weights!));
+  if (!loss.entropyBonus) return { logprobs, entropies, total: weighted };
+  return { logprobs, entropies, total: subtract(weighted, sum(multiply(entropies, inputs.entropyWeights!))) };
 }

@@ -34,7 +34,7 @@ import { Turns } from "../turns.ts";
 import { loadEngineState, type SetName, saveEngineState } from "./engine-state.ts";
 import { LocalSession } from "./local-session.ts";
 import { Policy, type PolicyValues } from "./policy.ts";
-import { requireAdam, requireData, requireLoss, requireSampling, requireTemperature } from "./requests.ts";
+import { requireAdam, requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
 import { Sampler, type SamplerLimits } from "./sampler.ts";
 import { SamplingProgram } from "./sampling-program.ts";
 import { type SequenceLimits, SequenceRunner } from "./sequence-runner.ts";
@@ -54,6 +54,8 @@ export interface LocalModel {
   /** Root of the random numbers of an adapter's dropout. */
   readonly dropoutSeed: number;
 }
+
+const NO_REFERENCE = "The reference policy was not frozen yet: call freezeReference first.";
 
 export class LocalEngine implements Engine {
   readonly info: EngineInfo;
@@ -85,7 +87,7 @@ export class LocalEngine implements Engine {
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
       parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
-      losses: this.#policy.trained ? (["cross_entropy", "grpo"] satisfies LossSpec["name"][]) : [],
+      losses: this.#policy.trained ? (["cross_entropy", "grpo", "cispo", "sapo"] satisfies LossSpec["name"][]) : [],
       eosTokenIds: config.eosTokenIds,
     };
   }
@@ -117,7 +119,7 @@ export class LocalEngine implements Engine {
       requireTemperature(options.temperature);
       requireData(this.info, data);
       const weights = options.policy === "policy" ? this.#policy.current : this.#policy.reference;
-      if (!weights) throw new EngineError("The reference policy was not frozen yet: call freezeReference first.");
+      if (!weights) throw new EngineError(NO_REFERENCE);
       return this.#sequences.score(weights, data, options.temperature);
     });
   }
@@ -155,9 +157,12 @@ export class LocalEngine implements Engine {
     return this.#inTurn(async () => this.#forgetOptimizer());
   }
 
-  freezeReference(): Promise<void> {
+  freezeReference(mixup = 1): Promise<void> {
     return this.#inTurn(async () => {
-      this.#policy.freeze();
+      requireMixup(mixup);
+      if (mixup === 1) this.#policy.freeze();
+      else if (!this.#policy.reference) throw new EngineError(NO_REFERENCE);
+      else this.#policy.mixReference(mixup);
     });
   }
 

@@ -7,6 +7,7 @@
  * frozen, with a copy of the adapter as it was: a few million numbers, never a second model.
  */
 
+import { EngineError } from "../../errors.ts";
 import { LORA_SCALE_INPUT, type WeightForm } from "../../model/decoder-parameters.ts";
 import { adaptedParameters, adapterSpecs, loraScale } from "../../model/lora.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
@@ -66,6 +67,17 @@ export class Policy {
     this.forgetReference();
     const isOff = this.trained === undefined || (this.#form.lora !== undefined && this.#isZero(this.trained));
     this.#reference = isOff ? "off" : this.trained.copy();
+  }
+
+  /**
+   * Moves the reference, which must be there, by `share` of the way to the policy. Throws EngineError for an adapter: the
+   * way between two products of low rank is not one of that rank.
+   */
+  mixReference(share: number): void {
+    if (this.#form.lora || !(this.#reference instanceof DenseWeights)) {
+      throw new EngineError("The reference of an adapter can be frozen, not mixed with the policy: give a share of 1.");
+    }
+    this.#reference.mix(this.trained!, share);
   }
 
   /** Makes a reference whose values are read into the memory that is returned. */

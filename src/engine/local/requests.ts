@@ -4,7 +4,7 @@
  */
 
 import { EngineError } from "../../errors.ts";
-import type { LossSpec } from "../../losses/loss-spec.ts";
+import { type LossSpec, lossProblem, lossTemperature } from "../../losses/loss-spec.ts";
 import type { AdamParams, EngineInfo, SamplePrompt, SamplingParams, ScoreDatum } from "../engine.ts";
 import type { SequenceRequest } from "../session.ts";
 
@@ -59,12 +59,15 @@ export function requireLoss(info: EngineInfo, loss: LossSpec): void {
   if (!info.losses.includes(loss.name)) {
     throw new EngineError(`This engine has the losses ${info.losses.join(", ")}, not ${JSON.stringify(loss.name)}.`);
   }
-  if (loss.name !== "grpo") return;
-  requireTemperature(loss.temperature);
-  const { clipEpsilon, clipEpsilonHigh, klCoef } = loss;
-  if ([clipEpsilon, clipEpsilonHigh, klCoef].every((value) => isAtLeast(value, 0))) return;
-  const found = `clipEpsilon ${clipEpsilon}, clipEpsilonHigh ${clipEpsilonHigh}, klCoef ${klCoef}`;
-  throw new EngineError(`The clips and klCoef of the loss grpo are numbers of at least 0, not ${found}.`);
+  requireTemperature(lossTemperature(loss));
+  const problem = lossProblem(loss);
+  if (problem) throw new EngineError(problem);
+}
+
+/** Throws EngineError for a share of the policy that a reference cannot be mixed with. */
+export function requireMixup(mixup: number): void {
+  if (mixup > 0 && mixup <= 1) return;
+  throw new EngineError(`A reference takes a share in (0, 1] of the policy, not ${mixup}.`);
 }
 
 /** Throws EngineError for parameters with which AdamW would make weights that are no numbers. */

@@ -4,7 +4,7 @@
  */
 
 import { EngineError } from "../../errors.ts";
-import type { LossSpec } from "../../losses/loss-spec.ts";
+import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
@@ -82,7 +82,7 @@ export class SequenceRunner {
     dropoutSeed: number,
   ): Promise<ForwardBackwardResult> {
     for (const name of lossColumns(loss)) requirePerToken(data, name);
-    const temperature = loss.name === "cross_entropy" ? 1 : loss.temperature;
+    const temperature = lossTemperature(loss);
     const fetches = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
     const onBatch = (results: ReadonlyMap<string, DeviceTensor>) => {
@@ -253,6 +253,7 @@ export class SequenceRunner {
  */
 const PADDING: Readonly<Record<LossColumn, number>> = {
   weights: 0,
+  entropyWeights: 0,
   advantages: 0,
   samplerLogprobs: 0,
   refLogprobs: MASKED,

@@ -63,6 +63,15 @@ export class DenseWeights implements Weights {
     return new DenseWeights(this.#runtime, this.specs, values);
   }
 
+  /** Moves every value by `share` of the way to that of `other`, a policy of the same model. */
+  mix(other: DenseWeights, share: number): void {
+    for (const { name } of this.specs) {
+      const own = this.values(name);
+      const target = other.values(name);
+      for (let i = 0; i < own.length; i++) own[i] = (1 - share) * own[i]! + share * target[i]!;
+    }
+  }
+
   dispose(): void {
     for (const tensor of this.tensors.values()) tensor.dispose();
   }

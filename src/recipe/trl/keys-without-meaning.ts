@@ -152,22 +152,12 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
   // The loss.
   ...nothing("of the trainer's own loss, which GRPO does not use", "label_smoothing_factor", "past_index"),
   ...nothing(
-    "of a loss_type that was not chosen",
-    "sapo_temperature_neg",
-    "sapo_temperature_pos",
-    "vespo_k_neg",
-    "vespo_k_pos",
-    "vespo_lambda_neg",
-    "vespo_lambda_pos",
-  ),
-  ...nothing(
     "of use_adaptive_entropy, which is off",
     "entropy_coef_delta",
     "entropy_coef_max",
     "entropy_coef_min",
     "entropy_target",
   ),
-  ...nothing("of sync_ref_model, which is off", "ref_model_mixup_alpha", "ref_model_sync_steps"),
 
   ...nothing(
     "of a reward that was not chosen",

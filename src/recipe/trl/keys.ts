@@ -37,7 +37,14 @@ const CONVERTED: readonly KeyEntry[] = [
   ...becomes("positive", "epsilon_high"),
   ...becomes("text", "loss_type"),
   ...becomes("scale", "scale_rewards"),
-  ...becomes("boolean", "mask_truncated_completions", "use_bias_correction_kl"),
+  ...becomes("boolean", "mask_truncated_completions", "use_bias_correction_kl", "sync_ref_model"),
+  ...becomes("positive", "delta", "sapo_temperature_neg", "sapo_temperature_pos"),
+  ...becomes("notNegative", "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos"),
+  ...becomes("text", "importance_sampling_level", "multi_objective_aggregation"),
+  ...becomes("number", "off_policy_mask_threshold", "entropy_coef"),
+  ...becomes("share", "top_entropy_quantile"),
+  ...becomes("shareAboveZero", "ref_model_mixup_alpha"),
+  ...becomes("whole", "ref_model_sync_steps"),
   // Rewards.
   ...becomes("texts", "reward_funcs"),
   ...becomes("numbers", "reward_weights"),
@@ -71,14 +78,7 @@ const ADAPTERS: readonly KeyEntry[] = [
 ];
 
 const REFUSED: readonly KeyEntry[] = [
-  refused("delta", "two-sided clipping is not there"),
-  refused("importance_sampling_level", "ratios are per token", "token"),
-  refused("multi_objective_aggregation", "rewards are summed, then normalised", "sum_then_normalize"),
-  refused("off_policy_mask_threshold", "sequences are not masked by how far the policy has moved"),
-  refused("top_entropy_quantile", "all tokens are trained on, whatever their entropy", 1),
-  refused("entropy_coef", "there is no entropy bonus", 0),
-  refused("use_adaptive_entropy", "there is no entropy bonus", false),
-  refused("sync_ref_model", "the reference is the policy at the stage's start", false),
+  refused("use_adaptive_entropy", "the entropy bonus has one coefficient throughout (entropy_coef)", false),
   refused("min_p", "the sampler has temperature, top_p and top_k", 0),
   refused("repetition_penalty", "the sampler has temperature, top_p and top_k", 1),
   refused("generation_kwargs", "the sampler has temperature, top_p and top_k", {}),

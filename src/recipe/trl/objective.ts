@@ -4,15 +4,18 @@
  */
 
 import { ConfigError } from "../../errors.ts";
-import { LOSS_TYPES } from "../../rollout/loss-weights.ts";
+import { IMPORTANCE_SAMPLING_LEVELS, LOSS_TYPES } from "../../losses/policy-objective.ts";
+import { REWARD_AGGREGATIONS } from "../../rollout/advantages.ts";
 import { STAGE, type TrlDraft } from "./conversion.ts";
 import { shown } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
 
+/** Path of a key of the stage. */
+const at = (key: string) => `stages.${STAGE}.${key}`;
+
 /** Temperature, nucleus, top-k, length. */
 export function setSampling(draft: TrlDraft, { defaults, version }: TrlReading): void {
   const { settings } = draft;
-  const at = (key: string) => `stages.${STAGE}.${key}`;
   const note = version === "0.14" ? "in the loss too, where TRL 0.14 had none" : "";
   const temperature = settings.number("temperature") ?? defaults.temperature;
   draft.becomes("temperature", at("temperature"), temperature, { fallback: defaults.temperature, note });
@@ -28,46 +31,97 @@ export function setSampling(draft: TrlDraft, { defaults, version }: TrlReading):
   });
 }
 
-/** The clipped objective and its mean. Throws ConfigError for a loss that there is not. */
-export function setLoss(draft: TrlDraft, { defaults, version }: TrlReading): void {
+/** Losses of TRL's GRPO trainer; rloo is another trainer's. */
+const TRL_LOSS_TYPES = LOSS_TYPES.filter((lossType) => lossType !== "rloo");
+
+/** Numbers that have the same meaning here, by TRL's name. */
+const SAME_NUMBERS = {
+  delta: "delta",
+  off_policy_mask_threshold: "offPolicyMaskThreshold",
+  top_entropy_quantile: "topEntropyQuantile",
+  entropy_coef: "entropyCoef",
+} as const;
+
+/** The same of one loss alone. */
+const LOSS_NUMBERS = {
+  sapo: { sapo_temperature_neg: "sapoTemperatureNeg", sapo_temperature_pos: "sapoTemperaturePos" },
+  vespo: {
+    vespo_k_neg: "vespoKNeg",
+    vespo_k_pos: "vespoKPos",
+    vespo_lambda_neg: "vespoLambdaNeg",
+    vespo_lambda_pos: "vespoLambdaPos",
+  },
+} as const;
+
+/** The policy loss, its mean, advantages and the KL term. Throws ConfigError for a loss that there is not. */
+export function setLoss(draft: TrlDraft, reading: TrlReading): void {
+  const { defaults } = reading;
   const { settings } = draft;
-  const at = (key: string) => `stages.${STAGE}.${key}`;
-  const beta = settings.number("beta") ?? defaults.beta;
-  draft.becomes("beta", at("klCoef"), beta, { fallback: defaults.beta });
+  const lossType = settings.text("loss_type") ?? defaults.loss_type;
+  requireOneOf("loss_type", lossType, TRL_LOSS_TYPES);
+  setKlTerm(draft, reading);
   draft.becomes("epsilon", at("clipEpsilon"), settings.number("epsilon") ?? 0.2, { fallback: 0.2 });
   const high = settings.number("epsilon_high");
   if (high !== undefined) draft.becomes("epsilon_high", at("clipEpsilonHigh"), high);
-  const lossType = settings.text("loss_type") ?? defaults.loss_type;
-  // The local batch that bnpo counts tokens of is the whole optimizer step here, which is what dapo means by it.
-  const own = lossType === "bnpo" ? "dapo" : lossType;
-  if (!LOSS_TYPES.some((known) => known === own)) {
-    throw new ConfigError(
-      `loss_type: ${shown(lossType)} cannot be done; there are ${[...LOSS_TYPES, "bnpo"].join(", ")}.`,
-    );
-  }
+  else if (lossType === "cispo") draft.put(at("clipEpsilonHigh"), settings.number("epsilon") ?? 0.2);
   const note = lossType === "bnpo" ? "the local batch is the whole optimizer step here" : "";
-  draft.becomes("loss_type", at("lossType"), own, { fallback: defaults.loss_type, note });
-  draft.becomes("scale_rewards", at("scaleRewards"), settings.text("scale_rewards") ?? "group", { fallback: "group" });
+  draft.becomes("loss_type", at("lossType"), lossType, { fallback: defaults.loss_type, note });
+  const level = settings.text("importance_sampling_level");
+  if (level !== undefined) {
+    requireOneOf("importance_sampling_level", level, IMPORTANCE_SAMPLING_LEVELS);
+    draft.becomes("importance_sampling_level", at("importanceSamplingLevel"), level);
+  }
+  putNumbers(draft, SAME_NUMBERS);
+  for (const [owner, names] of Object.entries(LOSS_NUMBERS)) {
+    if (owner === lossType) putNumbers(draft, names);
+    else for (const key of Object.keys(names)) draft.hasNoEffect(key, "of a loss_type that was not chosen");
+  }
   const masked = settings.boolean("mask_truncated_completions") ?? false;
   draft.becomes("mask_truncated_completions", at("maskTruncatedCompletions"), masked, { fallback: false });
-  setKlCorrection(draft, beta, version);
+  draft.becomes("scale_rewards", at("scaleRewards"), settings.text("scale_rewards") ?? "group", { fallback: "group" });
+  const aggregation = settings.text("multi_objective_aggregation");
+  if (aggregation !== undefined) {
+    requireOneOf("multi_objective_aggregation", aggregation, REWARD_AGGREGATIONS);
+    draft.becomes("multi_objective_aggregation", at("rewardAggregation"), aggregation);
+  }
 }
 
-/** TRL 1.16 multiplies the KL term by the ratio, by default; Aha has the plain one of DeepSeekMath. */
-function setKlCorrection(draft: TrlDraft, beta: number, version: string): void {
-  const asked = draft.settings.boolean("use_bias_correction_kl");
-  if (asked === true && beta > 0) {
-    throw new ConfigError(
-      "use_bias_correction_kl: true cannot be done: the KL term is not multiplied by the ratio. Set it to false.",
-    );
+/** β, the ratio before the KL term, and how the reference follows the policy. */
+function setKlTerm(draft: TrlDraft, { defaults }: TrlReading): void {
+  const { settings } = draft;
+  const beta = settings.number("beta") ?? defaults.beta;
+  draft.becomes("beta", at("klCoef"), beta, { fallback: defaults.beta });
+  const { use_bias_correction_kl: fallback } = defaults;
+  if (beta === 0) draft.hasNoEffect("use_bias_correction_kl", "beta is 0: there is no KL term");
+  else {
+    const corrected = settings.boolean("use_bias_correction_kl") ?? fallback;
+    draft.becomes("use_bias_correction_kl", at("klBiasCorrection"), corrected, { fallback });
   }
-  draft.hasNoEffect("use_bias_correction_kl", beta > 0 ? "as it is here" : "beta is 0: there is no KL term");
-  if (asked === undefined && beta > 0 && version !== "0.14") {
-    draft.choices.push({
-      what: "KL term",
-      chosen: "that of DeepSeekMath; TRL 1.16 multiplies it by the ratio unless use_bias_correction_kl is false",
-    });
+  if (!settings.boolean("sync_ref_model")) {
+    for (const key of ["sync_ref_model", "ref_model_sync_steps", "ref_model_mixup_alpha"]) {
+      draft.hasNoEffect(key, key === "sync_ref_model" ? "the reference stays as it is" : "of sync_ref_model, which is off");
+    }
+    return;
   }
+  if (beta === 0) throw new ConfigError("sync_ref_model: true needs a beta above 0: without a KL term there is no reference.");
+  const steps = settings.number("ref_model_sync_steps") ?? defaults.ref_model_sync_steps;
+  const mixup = settings.number("ref_model_mixup_alpha") ?? defaults.ref_model_mixup_alpha;
+  draft.hasNoEffect("sync_ref_model", "what refSyncSteps above 0 says");
+  draft.becomes("ref_model_sync_steps", at("refSyncSteps"), steps, { fallback: defaults.ref_model_sync_steps });
+  draft.becomes("ref_model_mixup_alpha", at("refSyncMixup"), mixup, { fallback: defaults.ref_model_mixup_alpha });
+}
+
+/** Numbers of the file that go into the recipe as they are, by TRL's name. */
+function putNumbers(draft: TrlDraft, names: Readonly<Record<string, string>>): void {
+  for (const [key, own] of Object.entries(names)) {
+    const value = draft.settings.number(key);
+    if (value !== undefined) draft.becomes(key, at(own), value);
+  }
+}
+
+function requireOneOf(key: string, value: string, known: readonly string[]): void {
+  if (known.includes(value)) return;
+  throw new ConfigError(`${key}: ${shown(value)} cannot be done; there are ${known.join(", ")}.`);
 }
 
 /** AdamW by its names in transformers; those of bitsandbytes and paging differ in memory only. */
@@ -77,7 +131,6 @@ const ADAMW =
 /** AdamW; `clipping` is what DeepSpeed clips the gradient to. Throws ConfigError for another optimizer. */
 export function setOptimizer(draft: TrlDraft, clipping: number | undefined): void {
   const { settings } = draft;
-  const at = (key: string) => `stages.${STAGE}.${key}`;
   const optim = settings.text("optim") ?? "adamw_torch";
   if (!ADAMW.test(optim)) {
     throw new ConfigError(`optim: ${shown(optim)} cannot be done: the optimizer is AdamW (adamw_torch).`);

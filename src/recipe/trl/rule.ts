@@ -11,6 +11,7 @@ export type ValueKind =
   | "numbers"
   | "boolean"
   | "mapping"
+  | "number"
   | "positive"
   | "notNegative"
   | "share"

@@ -165,6 +165,7 @@ const KINDS: Readonly<Record<ValueKind, Kind>> = {
   },
   boolean: { expected: "true or false", read: toBoolean },
   mapping: { expected: "a mapping of keys to values", read: (value) => (isMapping(value) ? value : undefined) },
+  number: numberKind("a number", () => true),
   positive: numberKind("a number of more than 0", (value) => value > 0),
   notNegative: numberKind("a number of at least 0", (value) => value >= 0),
   share: numberKind("a number from 0 to 1", (value) => value >= 0 && value <= 1),

@@ -8,6 +8,8 @@
  *     top_k, if not given                50 (0 with vLLM)        0
  *     beta, if not given                 0.04                    0
  *     the mean of the loss               over each completion    over all tokens
+ *     the KL term                        as it is                times the ratio
+ *     reference sync, if asked for       0.9 every 64 steps      0.6 every 512
  *
  * Read in the packages trl 0.14.0, 0.15.2, 0.16.1, 0.17.0, 0.19.1, 0.21.0, 0.23.1, 0.24.0, 0.26.2, 1.0.0 and 1.16: the
  * count changed with 0.15, `vllm_device` and its like went between 0.17 and 0.19, temperature and beta changed with them.
@@ -38,6 +40,9 @@ export interface TrlDefaults {
   readonly beta: number;
   readonly max_completion_length: number;
   readonly loss_type: string;
+  readonly use_bias_correction_kl: boolean;
+  readonly ref_model_mixup_alpha: number;
+  readonly ref_model_sync_steps: number;
 }
 
 export interface TrlReading {
@@ -87,6 +92,9 @@ function reading(version: TrlVersionName, because: string, settings: TrlSettings
           beta: 0.04,
           max_completion_length: 256,
           loss_type: "grpo",
+          use_bias_correction_kl: false,
+          ref_model_mixup_alpha: 0.9,
+          ref_model_sync_steps: 64,
         },
       };
     case "1.16":
@@ -102,6 +110,9 @@ function reading(version: TrlVersionName, because: string, settings: TrlSettings
           beta: 0,
           max_completion_length: 512,
           loss_type: "dapo",
+          use_bias_correction_kl: true,
+          ref_model_mixup_alpha: 0.6,
+          ref_model_sync_steps: 512,
         },
       };
   }

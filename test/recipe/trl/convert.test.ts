@@ -16,6 +16,29 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
+/** The knobs of GRPO that TRL 0.14 did not have, off. */
+const OFF = {
+  advantage: "group",
+  rewardAggregation: "sum_then_normalize",
+  normalizeAdvantages: false,
+  maxSamplingRounds: 1,
+  importanceSamplingLevel: "token",
+  sapoTemperaturePos: 1,
+  sapoTemperatureNeg: 1.05,
+  vespoKPos: 2,
+  vespoLambdaPos: 3,
+  vespoKNeg: 3,
+  vespoLambdaNeg: 2,
+  topEntropyQuantile: 1,
+  entropyCoef: 0,
+  samplerCorrection: "none",
+  samplerCorrectionMax: 3,
+  klEstimator: "k3",
+  klPlacement: "loss",
+  refSyncSteps: 0,
+  refSyncMixup: 0.6,
+};
+
 describe("the seeds' recipes", () => {
   it("seed 000 becomes what it says, with TRL 0.14's defaults where it says nothing", async () => {
     const conversion = await convert(fixtureText("seed-000.yaml"));
@@ -41,6 +64,8 @@ describe("the seeds' recipes", () => {
       scaleRewards: "group",
       clipEpsilon: 0.2,
       klCoef: 0.001,
+      klBiasCorrection: false,
+      ...OFF,
       learningRate: 5e-7,
       schedule: "cosine",
       warmupSteps: 14,

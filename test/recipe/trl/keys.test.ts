@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { DEEPSPEED_KEYS, LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "../../../src/recipe/trl/keys.ts";
-import { convertKeys, fixtureText, lineOf } from "./conversions.ts";
+import { convertKeys, fixtureText, lineOf, stageOf } from "./conversions.ts";
 
 /** Names of keys by the version of TRL that brought them (`make_trl_keys.py`). */
 const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../../golden/trl-keys.json"), "utf8")) as Record<
@@ -72,6 +72,9 @@ describe("a key that the table says is converted", () => {
     tokenizer_name_or_path: "some/model",
     top_p: "0.5",
     use_bias_correction_kl: "false",
+    importance_sampling_level: "sequence",
+    multi_objective_aggregation: "normalize_then_sum",
+    sync_ref_model: "false",
     warmup_steps: "3",
   };
   /** What `convertKeys` has by itself. */
@@ -112,12 +115,14 @@ describe("a key for what Aha has not", () => {
   it.each([
     ["use_peft: true", /use_peft: true cannot be done: .*LoRA.*set it to false/],
     ["load_in_4bit: true", /load_in_4bit: true cannot be done/],
-    ["delta: 4", /delta: 4 cannot be done: two-sided/],
-    ["importance_sampling_level: sequence", /importance_sampling_level: "sequence"/],
+    ["use_adaptive_entropy: true", /use_adaptive_entropy: true cannot be done: .*entropy_coef/],
+    ["importance_sampling_level: word", /importance_sampling_level: "word" cannot be done; there are token, sequence/],
+    ["multi_objective_aggregation: sum", /"sum" cannot be done; there are sum_then_normalize, normalize_then_sum/],
+    ["sync_ref_model: true", /sync_ref_model: true needs a beta above 0/],
     ["repetition_penalty: 1.1", /repetition_penalty: 1\.1 cannot be done/],
     ["system_prompt: You are", /system_prompt: "You are" cannot be done: the prompts are those of/],
     ["shuffle_dataset: no", /shuffle_dataset/],
-    ["loss_type: sapo", /loss_type: "sapo" cannot be done; there are grpo, dapo, dr_grpo, bnpo/],
+    ["loss_type: rloo", /loss_type: "rloo" cannot be done; there are grpo, bnpo, dr_grpo, dapo, cispo, sapo/],
     ["optim: lion_32bit", /optim: "lion_32bit" cannot be done/],
     ["lr_scheduler_type: polynomial", /lr_scheduler_type: "polynomial" cannot be done\. There are cosine/],
     ["reward_funcs: [accuracy]", /reward_funcs: there is no reward "accuracy"/],
@@ -126,22 +131,57 @@ describe("a key for what Aha has not", () => {
     ["tokenizer_name_or_path: other", /tokenizer_name_or_path: "other" is not the model's/],
     ["save_strategy: best", /save_strategy: "best" cannot be done/],
     ["eval_strategy: steps", /eval_steps does not say how many/],
-    ["beta: 0.1\nuse_bias_correction_kl: true", /use_bias_correction_kl/],
   ])("is refused by name: %s", async (keys, message) => {
     await expect(convertKeys(keys)).rejects.toThrow(message);
   });
 
   it("is let pass where it asks for nothing", async () => {
-    const keys = [
-      "use_peft: false",
-      "load_in_4bit: off",
-      "delta: null",
-      "repetition_penalty: 1.0",
-      "top_entropy_quantile: 1",
-    ];
+    const keys = ["use_peft: false", "load_in_4bit: off", "delta: null", "repetition_penalty: 1.0", "vespo_k_pos: 1"];
     const conversion = await convertKeys(keys.join("\n"));
     expect(conversion.keys.slice(2).map(({ path }) => path)).toEqual([null, null, null, null, null]);
     expect(lineOf(conversion, "delta")!.note).toBe("null is TRL's own default");
     expect(lineOf(conversion, "use_peft")!.note).toMatch(/^as it is here: /);
+  });
+});
+
+describe("the loss", () => {
+  it.each([
+    ["loss_type: bnpo", { lossType: "bnpo" }],
+    ["loss_type: cispo", { lossType: "cispo", clipEpsilonHigh: 0.2 }],
+    ["loss_type: cispo\nepsilon_high: 5", { lossType: "cispo", clipEpsilonHigh: 5 }],
+    ["loss_type: sapo\nsapo_temperature_neg: 1.2", { lossType: "sapo", sapoTemperatureNeg: 1.2 }],
+    ["loss_type: vespo\nvespo_lambda_pos: 1.5", { lossType: "vespo", vespoLambdaPos: 1.5 }],
+    [
+      "loss_type: luspo\nimportance_sampling_level: sequence",
+      { lossType: "luspo", importanceSamplingLevel: "sequence" },
+    ],
+    ["delta: 4", { delta: 4 }],
+    ["off_policy_mask_threshold: 0.5", { offPolicyMaskThreshold: 0.5 }],
+    ["top_entropy_quantile: 0.2", { topEntropyQuantile: 0.2 }],
+    ["entropy_coef: -0.01", { entropyCoef: -0.01 }],
+    ["multi_objective_aggregation: normalize_then_sum", { rewardAggregation: "normalize_then_sum" }],
+    ["beta: 0.1", { klCoef: 0.1, klBiasCorrection: true }],
+    ["beta: 0.1\nuse_bias_correction_kl: false", { klCoef: 0.1, klBiasCorrection: false }],
+    ["beta: 0.1\nsync_ref_model: true", { refSyncSteps: 512, refSyncMixup: 0.6 }],
+    [
+      "beta: 0.1\nsync_ref_model: true\nref_model_sync_steps: 8\nref_model_mixup_alpha: 1",
+      { refSyncSteps: 8, refSyncMixup: 1 },
+    ],
+  ])("%s becomes what it says", async (keys, expected) => {
+    expect(stageOf(await convertKeys(keys))).toMatchObject(expected);
+  });
+
+  it("has TRL 0.14's KL term and reference where the file is of that time", async () => {
+    const old = await convertKeys("beta: 0.1\nsync_ref_model: true", { version: "0.14" });
+    expect(stageOf(old)).toMatchObject({ klBiasCorrection: false, refSyncSteps: 64, refSyncMixup: 0.9 });
+  });
+
+  it("says of another loss's numbers that they have no effect", async () => {
+    const conversion = await convertKeys("loss_type: grpo\nsapo_temperature_pos: 2\nvespo_k_neg: 1");
+    expect(lineOf(conversion, "sapo_temperature_pos")!.note).toBe("of a loss_type that was not chosen");
+    expect(lineOf(conversion, "vespo_k_neg")!.path).toBeNull();
+    expect(lineOf(await convertKeys("ref_model_sync_steps: 9"), "ref_model_sync_steps")!.note).toMatch(
+      /sync_ref_model/,
+    );
   });
 });
