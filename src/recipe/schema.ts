@@ -129,44 +129,45 @@ const evaluationSchema = z.strictObject({
 });
 
 /** The whole recipe. */
-export const recipeSchema = z.strictObject({
-  name: nameSchema.describe("names the default run directory"),
-  question: z.string().default("").describe("what this recipe asks; shown at the start and in the report"),
-  seed: z.int().min(0).max(0xffffffff).default(0).describe("root of every random number"),
-  model: modelSchema,
-  task: taskSpecSchema,
-  evaluation: evaluationSchema.prefault({}),
-  engine: z
-    .strictObject({
-      threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
-      logitChunkTokens: z
-        .int()
-        .min(1)
-        .optional()
-        .describe("completion tokens whose logits are in memory at once; as many as fit into 128 MiB if absent"),
-      microBatchTokens: z
-        .int()
-        .min(1)
-        .optional()
-        .describe("token positions that are scored or trained on at once: memory, not results; 2048 if absent"),
-    })
-    .prefault({}),
-  keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
-  bestCheckpoint: bestCheckpointSchema
-    .optional()
-    .describe("keeps the best evaluated checkpoint too; after every evaluation that is better one is made"),
-  stages: z
-    .array(z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema]))
-    .min(1)
-    .superRefine((stages, refinement) => {
-      for (const [index, { name }] of stages.entries()) {
-        const first = stages.findIndex((stage) => stage.name === name);
-        if (first === index) continue;
-        const message = `stage ${first} has this name already; names of stages differ`;
-        refinement.addIssue({ code: "custom", path: [index, "name"], message, input: name });
-      }
-    }),
-})
+export const recipeSchema = z
+  .strictObject({
+    name: nameSchema.describe("names the default run directory"),
+    question: z.string().default("").describe("what this recipe asks; shown at the start and in the report"),
+    seed: z.int().min(0).max(0xffffffff).default(0).describe("root of every random number"),
+    model: modelSchema,
+    task: taskSpecSchema,
+    evaluation: evaluationSchema.prefault({}),
+    engine: z
+      .strictObject({
+        threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
+        logitChunkTokens: z
+          .int()
+          .min(1)
+          .optional()
+          .describe("completion tokens whose logits are in memory at once; as many as fit into 128 MiB if absent"),
+        microBatchTokens: z
+          .int()
+          .min(1)
+          .optional()
+          .describe("token positions that are scored or trained on at once: memory, not results; 2048 if absent"),
+      })
+      .prefault({}),
+    keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
+    bestCheckpoint: bestCheckpointSchema
+      .optional()
+      .describe("keeps the best evaluated checkpoint too; after every evaluation that is better one is made"),
+    stages: z
+      .array(z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema]))
+      .min(1)
+      .superRefine((stages, refinement) => {
+        for (const [index, { name }] of stages.entries()) {
+          const first = stages.findIndex((stage) => stage.name === name);
+          if (first === index) continue;
+          const message = `stage ${first} has this name already; names of stages differ`;
+          refinement.addIssue({ code: "custom", path: [index, "name"], message, input: name });
+        }
+      }),
+  })
   .superRefine(({ model, stages }, refinement) => {
     if (model.lora === undefined && model.adapter === undefined) return;
     for (const [index, stage] of stages.entries()) {

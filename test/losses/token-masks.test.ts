@@ -1,5 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "../../src/losses/sampler-correction.ts";
+import {
+  type CorrectionBounds,
+  correctionRatios,
+  type SamplerCorrection,
+} from "../../src/losses/sampler-correction.ts";
 import { entropyThreshold, quantile, sequenceDrift } from "../../src/losses/token-masks.ts";
 
 describe("quantile", () => {

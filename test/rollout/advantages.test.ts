@@ -117,19 +117,30 @@ describe("completionAdvantages", () => {
   it("rloo compares with the mean of the others, and leaves out who was not judged or is alone", () => {
     const rewards = [1, 2, 6, 4, null, 5, null, null, 7];
     const options = { ...GROUP, groupSize: 3, advantage: "rloo" } as const;
-    const { advantages } = completionAdvantages(rewards.map((reward) => judged(reward)), options);
+    const { advantages } = completionAdvantages(
+      rewards.map((reward) => judged(reward)),
+      options,
+    );
     expect([...advantages]).toEqual([-3, -1.5, 4.5, -1, 0, 1, 0, 0, 0]);
   });
 
   it("rloo gives equal rewards exactly 0", () => {
     const options = { ...GROUP, groupSize: 3, advantage: "rloo" } as const;
-    expect([...completionAdvantages([0.1, 0.1, 0.1].map((reward) => judged(reward)), options).advantages]).toEqual([0, 0, 0]);
+    expect([
+      ...completionAdvantages(
+        [0.1, 0.1, 0.1].map((reward) => judged(reward)),
+        options,
+      ).advantages,
+    ]).toEqual([0, 0, 0]);
   });
 
   it("normalizeAdvantages whitens those that were judged", () => {
     const rewards = [1, 3, null, 2, 8, 0];
     const options = { ...GROUP, normalizeAdvantages: true };
-    const { advantages } = completionAdvantages(rewards.map((reward) => judged(reward)), options);
+    const { advantages } = completionAdvantages(
+      rewards.map((reward) => judged(reward)),
+      options,
+    );
     const centred = [-1, 1, 0, 4, -4];
     const std = sampleStd(centred) + STD_EPSILON;
     const expected = [-1 / std, 1 / std, 0, 0, 4 / std, -4 / std];
@@ -165,10 +176,13 @@ describe("completionAdvantages", () => {
     for (const [i, value] of [-1, 1, -2, 2].entries()) expect(advantages[i]).toBeCloseTo(value * scale, 12);
   });
 
-  it.each(["reinforce++", "reinforce++-baseline"] as const)("%s gives a batch of equal rewards exactly 0", (advantage) => {
-    const completions = [judged(0.1, 3), judged(0.1, 1), judged(0.1, 2), judged(0.1, 4)];
-    expect([...completionAdvantages(completions, { ...GROUP, advantage }).advantages]).toEqual([0, 0, 0, 0]);
-  });
+  it.each(["reinforce++", "reinforce++-baseline"] as const)(
+    "%s gives a batch of equal rewards exactly 0",
+    (advantage) => {
+      const completions = [judged(0.1, 3), judged(0.1, 1), judged(0.1, 2), judged(0.1, 4)];
+      expect([...completionAdvantages(completions, { ...GROUP, advantage }).advantages]).toEqual([0, 0, 0, 0]);
+    },
+  );
 
   it("a masked completion has no tokens and no part in the whitening", () => {
     const options = { ...GROUP, groupSize: 1, advantage: "reinforce++" } as const;

@@ -34,7 +34,14 @@ import { Turns } from "../turns.ts";
 import { loadEngineState, type SetName, saveEngineState } from "./engine-state.ts";
 import { LocalSession } from "./local-session.ts";
 import { Policy, type PolicyValues } from "./policy.ts";
-import { requireAdam, requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
+import {
+  requireAdam,
+  requireData,
+  requireLoss,
+  requireMixup,
+  requireSampling,
+  requireTemperature,
+} from "./requests.ts";
 import { Sampler, type SamplerLimits } from "./sampler.ts";
 import { SamplingProgram } from "./sampling-program.ts";
 import { type SequenceLimits, SequenceRunner } from "./sequence-runner.ts";

@@ -99,11 +99,15 @@ function setKlTerm(draft: TrlDraft, { defaults }: TrlReading): void {
   }
   if (!settings.boolean("sync_ref_model")) {
     for (const key of ["sync_ref_model", "ref_model_sync_steps", "ref_model_mixup_alpha"]) {
-      draft.hasNoEffect(key, key === "sync_ref_model" ? "the reference stays as it is" : "of sync_ref_model, which is off");
+      draft.hasNoEffect(
+        key,
+        key === "sync_ref_model" ? "the reference stays as it is" : "of sync_ref_model, which is off",
+      );
     }
     return;
   }
-  if (beta === 0) throw new ConfigError("sync_ref_model: true needs a beta above 0: without a KL term there is no reference.");
+  if (beta === 0)
+    throw new ConfigError("sync_ref_model: true needs a beta above 0: without a KL term there is no reference.");
   const steps = settings.number("ref_model_sync_steps") ?? defaults.ref_model_sync_steps;
   const mixup = settings.number("ref_model_mixup_alpha") ?? defaults.ref_model_mixup_alpha;
   draft.hasNoEffect("sync_ref_model", "what refSyncSteps above 0 says");
