@@ -64,6 +64,7 @@ async function fingerprints(recipe: Recipe): Promise<Record<string, string>> {
 function localPaths({ model, task, stages }: Recipe): string[] {
   const paths: string[] = [];
   if (model.path !== undefined && hubReferenceOf(model.path, "model") === undefined) paths.push(model.path);
+  if (model.adapter !== undefined) paths.push(model.adapter);
   if ("file" in task && task.file !== undefined) paths.push(task.file);
   if (task.data !== undefined && hubReferenceOf(task.data.path, "dataset") === undefined) paths.push(task.data.path);
   for (const stage of stages) {

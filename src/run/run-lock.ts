@@ -56,19 +56,34 @@ export function lockRun(directory: string): () => void {
   }
 }
 
+/** How a file system says that it has no hard links. */
+const WITHOUT_LINKS: ReadonlySet<unknown> = new Set([
+  "EPERM",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EINVAL",
+  "EMLINK",
+  "EXDEV",
+]);
+
 /** Creates the lock unless there is one. File systems without hard links get an exclusive create instead. */
 function placeLock(from: string, path: string, content: string): boolean {
   try {
     linkSync(from, path);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return false;
+    if (!WITHOUT_LINKS.has(code)) throw error;
   }
   try {
     writeFileSync(path, content, { flag: "wx" });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    // It is this process that has made it, and not to its end.
+    rmSync(path, { force: true });
     throw error;
   }
 }
