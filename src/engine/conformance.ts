@@ -7,6 +7,7 @@
  * seeded: an engine that passes passes again.
  */
 
+import { KEPT_TOKEN_CHECKS } from "./conformance/kept-token-checks.ts";
 import { SAMPLING_CHECKS } from "./conformance/sampling-checks.ts";
 import { SESSION_CHECKS } from "./conformance/session-checks.ts";
 import { STATE_CHECKS } from "./conformance/state-checks.ts";
@@ -20,6 +21,7 @@ export { ConformanceFailure } from "./conformance/subject.ts";
 export const CONFORMANCE_CHECKS: readonly ConformanceCheck[] = [
   ...TRAINING_CHECKS,
   ...SAMPLING_CHECKS,
+  ...KEPT_TOKEN_CHECKS,
   ...SESSION_CHECKS,
   ...STATE_CHECKS,
 ];

@@ -55,6 +55,8 @@ export interface SamplingParams {
   readonly minCompletionTokens?: number;
   /** Sampling ends with any of these; the stop token is part of the completion. */
   readonly stopTokenIds: readonly number[];
+  /** Return `keptTokens` with each sequence, as training on it needs; false by default, for they may be many. */
+  readonly returnKeptTokens?: boolean;
   /** The draw for a token is a function of (seed, iteration, promptId, sample, position) and nothing else. */
   readonly seed: number;
   readonly iteration: number;
@@ -66,9 +68,14 @@ export interface SampledSequence {
   readonly sampleIndex: number;
   /** Completion tokens, the stop token included. */
   readonly tokens: Int32Array;
-  /** Natural-log probability of each token under softmax(logits / temperature) over the whole vocabulary: what
-   * `forward` returns for the same tokens at the same temperature (top-p and top-k restrict the draw, not this). */
+  /**
+   * Natural-log probability of each token under softmax(logits / temperature): what `forward` returns for this sequence
+   * at the same temperature. With `keptTokens` over these alone, which is the distribution that it was drawn from; without
+   * over the whole vocabulary, whatever top-p and top-k left out.
+   */
   readonly logprobs: Float32Array;
+  /** For each token the ids that top-k and top-p left to draw from; only where asked for, and where one of them is on. */
+  readonly keptTokens?: readonly Int32Array[];
   readonly finishReason: "stop" | "length";
 }
 
@@ -84,6 +91,12 @@ export interface Datum {
   readonly promptTokens: Int32Array;
   /** At least one token. */
   readonly completionTokens: Int32Array;
+  /**
+   * For each completion token the ids that it was drawn from (`SampledSequence.keptTokens`), itself among them:
+   * log-probabilities and entropies are those of the distribution over them. Without it, over the whole vocabulary. All
+   * data of a call have it, or none. (DeepSeek-V3.2, arXiv:2512.02556, §3.1, "Keep Sampling Mask".)
+   */
+  readonly keptTokens?: readonly Int32Array[];
   /** Per completion token. Weight of the token's loss term, normalisation included: the engine only sums. */
   readonly weights: Float32Array;
   /** Per completion token; the policy-gradient losses need it. */
@@ -98,7 +111,7 @@ export interface Datum {
 }
 
 /** The part of a datum that scoring needs. */
-export type ScoreDatum = Pick<Datum, "promptTokens" | "completionTokens">;
+export type ScoreDatum = Pick<Datum, "promptTokens" | "completionTokens" | "keptTokens">;
 
 export interface ForwardResult {
   /** One per datum, in order; per completion token, nats. */

@@ -32,6 +32,8 @@ export interface SamplingOptions {
   readonly maxCompletionTokens: number;
   readonly seed: number;
   readonly iteration: number;
+  /** For training: see `SamplingParams`. */
+  readonly returnKeptTokens?: boolean;
 }
 
 /** A completion of a problem. */
@@ -42,6 +44,8 @@ export interface Completion extends NumberedProblem {
   /** The stop token included. */
   readonly tokens: Int32Array;
   readonly samplerLogprobs: Float32Array;
+  /** Where asked for, and where top-p or top-k was on: the tokens that each one was drawn from. */
+  readonly keptTokens?: readonly Int32Array[];
   /** The tokens' text, special tokens left out. */
   readonly text: string;
   readonly finishReason: SampledSequence["finishReason"];
@@ -80,6 +84,7 @@ export async function sampleCompletions(
     promptTokens: prompts[sequence.promptIndex]!.tokens,
     tokens: sequence.tokens,
     samplerLogprobs: sequence.logprobs,
+    ...(sequence.keptTokens && { keptTokens: sequence.keptTokens }),
     text: tokenizer.decode(sequence.tokens),
     finishReason: sequence.finishReason,
   }));

@@ -14,7 +14,9 @@
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
  *   weights, so nothing is recomputed unless `samplerCorrection` asks for it; `sampling/sampling_logp_difference` shows
- *   what they differ by.
+ *   what they differ by. Under topP or topK both are those of the distribution over the tokens that these left, the same
+ *   set for old, new and reference policy (DeepSeek-V3.2, arXiv:2512.02556, §3.1, "Keep Sampling Mask"): where sampling
+ *   cannot go, there is nothing to learn.
  * - One reference, the policy at the stage's start, moved by `refSyncSteps` (the paper's outer loop over references and
  *   reward models is a recipe of several stages). With klCoef 0 there is none.
  * - The mean over tokens is DAPO's by default (`lossType`), the upper clip may be wider (`clipEpsilonHigh`).
@@ -98,14 +100,18 @@ async function iterate(
   if (config.klCoef > 0 && !context.resumed) await engine.freezeReference();
 
   while (state.iteration < iterations) {
-    await stopIfAsked(context, state.step, withRewardStates(state, rewards));
+    const atStart = withRewardStates(state, rewards);
+    await stopIfAsked(context, state.step, atStart);
     const { iteration } = state;
     const startedAt = performance.now();
     let samplingTime = 0;
 
     // Sample a group of completions for each problem and judge them; where asked, again for groups that teach nothing.
     const { temperature, topP, topK, maxCompletionTokens } = config;
-    const sampling = { temperature, topP, topK, maxCompletionTokens, seed: context.seed, iteration };
+    const sampling = {
+      ...{ temperature, topP, topK, maxCompletionTokens },
+      ...{ seed: context.seed, iteration, returnKeptTokens: true },
+    };
     let nextPrompt = state.nextPrompt;
     const sampleGroups = async (count: number): Promise<readonly Rollout[]> => {
       const roundStartedAt = performance.now();

@@ -66,6 +66,7 @@ function tokenLossData(rows: readonly UpdateRow[], { entropyCoef }: PolicyObject
     weights: Float32Array.from(row.weights),
     advantages: Float32Array.from(row.advantages, (advantage, t) => advantage * (row.correction?.[t] ?? 1)),
     samplerLogprobs: Float32Array.from(row.oldLogprobs ?? row.samplerLogprobs),
+    ...(row.keptTokens && { keptTokens: row.keptTokens }),
     ...(row.refLogprobs && { refLogprobs: Float32Array.from(row.refLogprobs) }),
     ...(entropyCoef !== 0 && {
       entropyWeights: Float32Array.from(row.weights, (weight) => (weight === 0 ? 0 : entropyWeight)),
@@ -75,11 +76,15 @@ function tokenLossData(rows: readonly UpdateRow[], { entropyCoef }: PolicyObject
 
 /** Data whose cross-entropy has the objective's gradient; rows without slope are left out. */
 function slopeData(rows: readonly UpdateRow[], { rows: terms, entropyWeights }: ObjectiveValue): Datum[] {
-  return rows.flatMap(({ promptTokens, completionTokens }, i) => {
+  return rows.flatMap(({ promptTokens, completionTokens, keptTokens }, i) => {
     const slopes = terms[i]!.slopes;
     const bonus = entropyWeights?.[i];
     if (slopes.every((slope) => slope === 0) && (bonus?.every((weight) => weight === 0) ?? true)) return [];
     const weights = Float32Array.from(slopes, (slope) => -slope);
-    return { promptTokens, completionTokens, weights, ...(bonus && { entropyWeights: Float32Array.from(bonus) }) };
+    return {
+      ...{ promptTokens, completionTokens, weights },
+      ...(keptTokens && { keptTokens }),
+      ...(bonus && { entropyWeights: Float32Array.from(bonus) }),
+    };
   });
 }

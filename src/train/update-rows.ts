@@ -29,7 +29,11 @@ export async function scoreRollouts(
   rollouts: readonly Rollout[],
   config: Pick<GrpoConfig, "maskTruncatedCompletions" | "samplerCorrection" | "klCoef" | "temperature">,
 ): Promise<ScoredRollout[]> {
-  const data = rollouts.map(({ promptTokens, tokens }) => ({ promptTokens, completionTokens: tokens }));
+  const data = rollouts.map(({ promptTokens, tokens, keptTokens }) => ({
+    promptTokens,
+    completionTokens: tokens,
+    ...(keptTokens && { keptTokens }),
+  }));
   const { temperature } = config;
   const old =
     config.samplerCorrection === "none" ? undefined : await engine.forward(data, { temperature, policy: "policy" });
@@ -99,7 +103,7 @@ export function updateRows(
   // Without advantage a completion still has a divergence, and entropies that others' are compared with.
   const allCount = hasKlTerm || config.entropyCoef !== 0 || config.topEntropyQuantile < 1;
   return step.flatMap(({ rollout, oldLogprobs, refLogprobs }, i): UpdateRow[] => {
-    const { promptTokens, tokens, samplerLogprobs } = rollout;
+    const { promptTokens, tokens, samplerLogprobs, keptTokens } = rollout;
     const perToken = (value: number) => new Float64Array(tokens.length).fill(value);
     const own = tokenAdvantages?.[start + i] ?? perToken(advantages[start + i]!);
     if (weights[i] === 0 || (!allCount && own.every((advantage) => advantage === 0))) return [];
@@ -110,6 +114,7 @@ export function updateRows(
         weights: perToken(weights[i]!),
         advantages: own,
         samplerLogprobs,
+        ...(keptTokens && { keptTokens }),
         ...(oldLogprobs && {
           oldLogprobs,
           correction: correctionRatios(config.samplerCorrection, oldLogprobs, samplerLogprobs, bounds),

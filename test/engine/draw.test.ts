@@ -33,6 +33,18 @@ describe("drawToken", () => {
     expect(drawToken(logits, 0.99, { ...FREE, topK: 2, topP: 0.5 }).token).toBe(1);
   });
 
+  it("tells what top-k and top-p left, and the log-probability among these", () => {
+    const { restricted, logprob } = drawToken(logits, 0.99, { ...FREE, topK: 3, topP: 0.75 });
+    expect(restricted!.kept).toEqual(Int32Array.of(1, 3));
+    expect(restricted!.logprob).toBeCloseTo(Math.log(0.3 / 0.7), 6);
+    expect(logprob).toBeCloseTo(Math.log(0.3), 6);
+    expect(drawToken(logits, 0.99, FREE).restricted).toBeUndefined();
+    // Excluded tokens are left out first.
+    const barred = drawToken(logits, 0.99, { ...FREE, topK: 2 }, [1]);
+    expect(barred.restricted!.kept).toEqual(Int32Array.of(3, 2));
+    expect(barred.restricted!.logprob).toBeCloseTo(Math.log(barred.token === 3 ? 0.6 : 0.4), 6);
+  });
+
   it("is greedy at temperature 0, with the log-probability at temperature 1; the lowest of equals wins", () => {
     const greedy = drawToken(logits, 0.999, { ...FREE, temperature: 0 });
     expect(greedy.token).toBe(1);

@@ -118,12 +118,15 @@ export class TabularEngine implements Engine {
   private sampleOne(prompt: SamplePrompt, promptIndex: number, sampleIndex: number, params: SamplingParams) {
     const tokens: number[] = [];
     const logprobs: number[] = [];
+    const keptTokens: Int32Array[] = [];
     let previous = prompt.tokens[prompt.tokens.length - 1]!;
     let finishReason: SampledSequence["finishReason"] = "length";
     for (let position = 0; position < params.maxCompletionTokens; position++) {
-      const { token, logprob } = this.drawAfter(previous, params, { ...prompt, sampleIndex, position });
+      const { token, logprob, kept } = this.drawAfter(previous, params, { ...prompt, sampleIndex, position });
       tokens.push(token);
-      logprobs.push(logprob);
+      const isKept = kept !== undefined && params.returnKeptTokens === true;
+      if (isKept) keptTokens.push(kept);
+      logprobs.push(isKept ? among(this.logprobs(previous, params.temperature), kept)[token]! : logprob);
       previous = token;
       if (params.stopTokenIds.includes(token)) {
         finishReason = "stop";
@@ -135,6 +138,7 @@ export class TabularEngine implements Engine {
       sampleIndex,
       tokens: Int32Array.from(tokens),
       logprobs: Float32Array.from(logprobs),
+      ...(keptTokens.length > 0 && { keptTokens }),
       finishReason,
     };
   }
@@ -144,16 +148,17 @@ export class TabularEngine implements Engine {
     previous: number,
     params: SamplingParams,
     place: { promptId: number; sampleIndex: number; position: number; topLogprobs?: number },
-  ): DrawnToken {
+  ): DrawnToken & { readonly kept?: Int32Array } {
     const { promptId, sampleIndex, position, topLogprobs = 0 } = place;
     const distribution = this.logprobs(previous, params.temperature === 0 ? 1 : params.temperature);
     const barred = position < (params.minCompletionTokens ?? 0) ? params.stopTokenIds : [];
     const counter = [params.iteration, promptId, sampleIndex, position] as const;
-    const token = drawToken(distribution, params, barred, uniformAt(params.seed, hashString("sample"), counter));
+    const uniform = uniformAt(params.seed, hashString("sample"), counter);
+    const { token, kept } = drawToken(distribution, params, barred, uniform);
     const top = Array.from(distribution, (logprob, other) => ({ token: other, logprob }))
       .sort((a, b) => b.logprob - a.logprob || a.token - b.token)
       .slice(0, topLogprobs);
-    return { token, logprob: distribution[token]!, top };
+    return { token, logprob: distribution[token]!, top, ...(kept && { kept }) };
   }
 
   openSession(): StepSession {
@@ -177,6 +182,9 @@ export class TabularEngine implements Engine {
   private score(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): ForwardResult {
     requireTemperature(options.temperature);
     if (data.length === 0) throw new EngineError("Expected at least one datum, got none.");
+    if (new Set(data.map(({ keptTokens }) => keptTokens !== undefined)).size > 1) {
+      throw new EngineError("Expected keptTokens in all data of a call, or in none.");
+    }
     if (options.policy === "reference" && !this.reference) {
       throw new EngineError("No reference policy is frozen; call freezeReference() first.");
     }
@@ -185,8 +193,8 @@ export class TabularEngine implements Engine {
     const entropies: Float32Array[] = [];
     for (const datum of data) {
       this.requireDatum(datum);
-      const distributions = previousTokens(datum).map((previous) =>
-        this.logprobs(previous, options.temperature, weights?.table, weights?.bias),
+      const distributions = previousTokens(datum).map((previous, t) =>
+        among(this.logprobs(previous, options.temperature, weights?.table, weights?.bias), datum.keptTokens?.[t]),
       );
       logprobs.push(Float32Array.from(distributions, (distribution, t) => distribution[datum.completionTokens[t]!]!));
       entropies.push(Float32Array.from(distributions, entropyOf));
@@ -208,12 +216,13 @@ export class TabularEngine implements Engine {
             loss.name === "cross_entropy" ? { term: -logprob, slope: -1 } : policyLossTerm(logprob, datum, t, loss);
           const weight = datum.weights[t]!;
           total += weight * term;
+          const distribution = among(this.logprobs(previous, temperature), datum.keptTokens?.[t]);
           if (loss.entropyBonus) {
             const entropyWeight = datum.entropyWeights![t]!;
             total -= entropyWeight * scored.entropies[i]![t]!;
-            this.addEntropyGradient(previous, -entropyWeight / temperature, temperature);
+            this.addEntropyGradient(previous, -entropyWeight / temperature, distribution);
           }
-          this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, temperature);
+          this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, distribution);
         }
       }
       this.hasGradient = true;
@@ -223,9 +232,8 @@ export class TabularEngine implements Engine {
   }
 
   /** Adds `scale` · ∂(T · logπ(token)) / ∂logits = scale · (onehot(token) − π) to the gradient of row `previous`. */
-  private addGradient(previous: number, token: number, scale: number, temperature: number): void {
+  private addGradient(previous: number, token: number, scale: number, distribution: Float64Array): void {
     const V = this.info.vocabSize;
-    const distribution = this.logprobs(previous, temperature);
     for (let next = 0; next < V; next++) {
       const derivative = scale * ((next === token ? 1 : 0) - Math.exp(distribution[next]!));
       this.table.gradient[previous * V + next]! += derivative;
@@ -234,11 +242,11 @@ export class TabularEngine implements Engine {
   }
 
   /** Adds `scale` · ∂(T · H) / ∂logits = −scale · π · (logπ + H) to the gradient of row `previous`. */
-  private addEntropyGradient(previous: number, scale: number, temperature: number): void {
+  private addEntropyGradient(previous: number, scale: number, distribution: Float64Array): void {
     const V = this.info.vocabSize;
-    const distribution = this.logprobs(previous, temperature);
     const entropy = entropyOf(distribution);
     for (let next = 0; next < V; next++) {
+      if (distribution[next] === Number.NEGATIVE_INFINITY) continue;
       const derivative = -scale * Math.exp(distribution[next]!) * (distribution[next]! + entropy);
       this.table.gradient[previous * V + next]! += derivative;
       this.bias.gradient[next]! += derivative;
@@ -385,6 +393,11 @@ export class TabularEngine implements Engine {
     this.requireTokens(datum.promptTokens, "a prompt");
     this.requireTokens(datum.completionTokens, "a completion");
     this.requireRoom(datum.promptTokens.length + datum.completionTokens.length);
+    const { completionTokens, keptTokens } = datum;
+    if (keptTokens === undefined) return;
+    const fits = keptTokens.length === completionTokens.length;
+    if (fits && keptTokens.every((kept, t) => kept.includes(completionTokens[t]!))) return;
+    throw new EngineError("Expected keptTokens for each completion token, itself among them.");
   }
 
   private requireTokens(tokens: Int32Array, what: string): void {
@@ -417,7 +430,7 @@ function previousTokens({ promptTokens, completionTokens }: ScoreDatum): number[
 }
 
 function entropyOf(logprobs: Float64Array): number {
-  return -logprobs.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
+  return -logprobs.reduce((sum, logprob) => (logprob === -Infinity ? sum : sum + Math.exp(logprob) * logprob), 0);
 }
 
 /** Greedy, or a draw from the tokens that top-k and then top-p leave, in order of falling probability (ties by id). */
@@ -426,11 +439,11 @@ function drawToken(
   { temperature, topK, topP }: SamplingParams,
   barred: readonly number[],
   uniform: number,
-): number {
+): { readonly token: number; readonly kept?: Int32Array } {
   let ranked = Array.from(logprobs, (logprob, token) => ({ token, probability: Math.exp(logprob) }))
     .filter(({ token }) => !barred.includes(token))
     .sort((a, b) => b.probability - a.probability || a.token - b.token);
-  if (temperature === 0) return ranked[0]!.token;
+  if (temperature === 0) return { token: ranked[0]!.token };
   if (topK > 0) ranked = ranked.slice(0, topK);
   const mass = () => ranked.reduce((sum, { probability }) => sum + probability, 0);
   if (topP < 1) {
@@ -442,12 +455,22 @@ function drawToken(
       return needed;
     });
   }
+  const kept = topK > 0 || topP < 1 ? { kept: Int32Array.from(ranked, ({ token }) => token) } : {};
   let left = uniform * mass();
   for (const { token, probability } of ranked) {
     left -= probability;
-    if (left < 0) return token;
+    if (left < 0) return { token, ...kept };
   }
-  return ranked[ranked.length - 1]!.token;
+  return { token: ranked[ranked.length - 1]!.token, ...kept };
+}
+
+/** The distribution over `kept` alone, log-probabilities of all others −∞; the same one where nothing was left out. */
+function among(logprobs: Float64Array, kept: Int32Array | undefined): Float64Array {
+  if (kept === undefined) return logprobs;
+  const mass = kept.reduce((sum, token) => sum + Math.exp(logprobs[token]!), 0);
+  const result = new Float64Array(logprobs.length).fill(Number.NEGATIVE_INFINITY);
+  for (const token of kept) result[token] = logprobs[token]! - Math.log(mass);
+  return result;
 }
 
 /** The term of one token under a policy loss and its derivative with respect to logπ (see `loss-spec.ts`). */

@@ -3,16 +3,15 @@
  * with the bytes of a run to which nothing happened: SFT, then GRPO with a KL term, a reference and the best checkpoint.
  */
 
-import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hashString, Random } from "../../src/random.ts";
+import { type Ended, requireProgram, runProgram } from "../cli/program.ts";
 import { QUICK, SMOKE_RECIPE } from "../recipe/smoke.ts";
 
-const PROGRAM = join(import.meta.dirname, "../../dist/cli/main.js");
 const FAULTS = pathToFileURL(join(import.meta.dirname, "file-faults.mjs")).href;
 
 /** A run of little work with many checkpoints. */
@@ -37,7 +36,7 @@ let whole: string;
 /** Changes of the file system in a whole run. */
 let changes: number;
 beforeAll(async () => {
-  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run npm run build first (npm test does).`);
+  requireProgram();
   root = mkdtempSync(join(tmpdir(), "aha-faults-"));
   whole = join(root, "whole");
   const counted = join(root, "count");
@@ -54,27 +53,11 @@ let directories = 0;
 /** A path of its own, without a text that a fault is aimed at. */
 const newDirectory = () => join(root, `run-${directories++}`);
 
-interface Ended {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stderr: string;
-}
-
 /** Runs the program in `out`, going on with what is there. */
-function run(out: string, environment: Readonly<Record<string, string>> = {}): Promise<Ended> {
+function run(out: string, environment: Record<string, string> = {}): Promise<Ended> {
   const resume = existsSync(join(out, "recipe.yaml")) ? ["--resume"] : [];
-  const args = ["--import", FAULTS, PROGRAM, "run", SMOKE_RECIPE, ...SETS, "--out", out, "--quiet", ...resume];
-  const child = spawn(process.execPath, args, {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, ...environment },
-  });
-  let stderr = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    stderr += chunk.toString();
-  });
-  return new Promise((resolve) => {
-    child.on("close", (code, signal) => resolve({ code, signal, stderr }));
-  });
+  const args = ["run", SMOKE_RECIPE, ...SETS, "--out", out, "--quiet", ...resume];
+  return runProgram(args, { node: ["--import", FAULTS], environment });
 }
 
 /** Everything that has to be the same in two runs of one recipe and seed. */

@@ -12,6 +12,7 @@ import { expand, sum } from "../../src/graph/ops/broadcast.ts";
 import * as elementwise from "../../src/graph/ops/elementwise.ts";
 import { gatherRows, pickLast, repeatRows } from "../../src/graph/ops/index.ts";
 import { concat, split } from "../../src/graph/ops/join.ts";
+import { keepOnly } from "../../src/graph/ops/keep-only.ts";
 import { logProbability } from "../../src/graph/ops/log-probability.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { logSumExp, rmsNorm, softmax } from "../../src/graph/ops/normalize.ts";
@@ -323,6 +324,23 @@ function normalizeCases(): OperationCase[] {
         array(
           [5],
           rows(x!, 4).map((row, i) => Math.log(softmaxOf(row)[columns!.values[i]!]!)),
+        ),
+    },
+    {
+      operation: "keepOnly",
+      title: "behind a softmax, with a column that stands twice",
+      operands: {
+        x: float([3, 5], 75, ["N", 5]),
+        kept: { ...indices([3, 3], [0, 2, 2, 4, 3, 1, 1, 1, 1]), shape: ["N", "W"] },
+      },
+      apply: ({ x, kept }) => softmax(keepOnly(x!, kept!)),
+      reference: ({ x, kept }) =>
+        array(
+          [3, 5],
+          rows(x!, 5).flatMap((row, i) => {
+            const columns = new Set(rows(kept!, 3)[i]!);
+            return softmaxOf(row.map((value, column) => (columns.has(column) ? value : -Infinity)));
+          }),
         ),
     },
     {

@@ -18,6 +18,7 @@ import { gradients, pullBack } from "../../graph/gradient.ts";
 import { sum } from "../../graph/ops/broadcast.ts";
 import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
 import { gatherRows } from "../../graph/ops/index.ts";
+import { keepOnly } from "../../graph/ops/keep-only.ts";
 import { logProbability } from "../../graph/ops/log-probability.ts";
 import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { reshape } from "../../graph/ops/shape.ts";
@@ -42,6 +43,8 @@ export interface CompletionPart {
   /** Logits [n, V], temperature included, of hidden states [n, H]. */
   readonly logitsOf: (hidden: Tensor) => Tensor;
   readonly loss: LossSpec | null;
+  /** Whether each token's distribution is that over some tokens of the vocabulary only (input `keptTokens`). */
+  readonly restricted: boolean;
   /** What the gradient of the loss is taken with respect to. */
   readonly trained: readonly Tensor[];
 }
@@ -54,22 +57,28 @@ export interface CompletionResults {
   readonly gradients: readonly Tensor[];
 }
 
-/** One tensor of logits. Adds the inputs `targets` (int64) and `lossColumns`, each [S·C] like the results. */
-export function wholeCompletions({ graph, hidden, logitsOf, loss, trained }: CompletionPart): CompletionResults {
-  const inputs = tokenInputs(graph, loss, [hidden.shape[0]!]);
+/**
+ * One tensor of logits. Adds the inputs `targets` (int64) and `lossColumns`, each [S·C] like the results, and where
+ * `restricted` `keptTokens` (int32) [S·C, W].
+ */
+export function wholeCompletions(part: CompletionPart): CompletionResults {
+  const { hidden, logitsOf, loss, trained } = part;
+  const inputs = tokenInputs(part, [hidden.shape[0]!]);
   const results = tokenResults(logitsOf(hidden), loss, inputs);
   if (!results.total) return { ...results, gradients: [] };
   return { ...results, gradients: gradients(results.total, trained) as Tensor[] };
 }
 
 /**
- * J chunks of U tokens. Adds the inputs `targets` (int64) and `lossColumns`, each [J, U] like the results, `logitRows`
+ * J chunks of U tokens. Adds the inputs `targets` (int64) and `lossColumns`, each [J, U] like the results, where
+ * `restricted` `keptTokens` (int32) [J, U, W], `logitRows`
  * [J, U] (the completion position, of S·C, of each token) and for a loss `logitPlaces` [S·C] (the place among the J·U of
  * each position's token; for padding a place whose weight is 0, so that no gradient comes from there).
  */
-export function chunkedCompletions({ graph, hidden, logitsOf, loss, trained }: CompletionPart): CompletionResults {
+export function chunkedCompletions(part: CompletionPart): CompletionResults {
+  const { graph, hidden, logitsOf, loss, trained } = part;
   const rows = graph.input("logitRows", "int64", ["J", "U"]);
-  const operands = { states: gatherRows(hidden, rows), ...tokenInputs(graph, loss, ["J", "U"]) };
+  const operands = { states: gatherRows(hidden, rows), ...tokenInputs(part, ["J", "U"]) };
   const loop = forEachChunk(operands, ({ states, ...inputs }) => {
     const chunk = states!; // [U, H]
     const { logprobs, entropies, total } = tokenResults(logitsOf(chunk), loss, inputs);
@@ -94,18 +103,20 @@ export function chunkedCompletions({ graph, hidden, logitsOf, loss, trained }: C
 
 type TokenInputs = Readonly<Record<string, Tensor>>;
 
-function tokenInputs(graph: Graph, loss: LossSpec | null, shape: readonly Dim[]): TokenInputs {
+function tokenInputs({ graph, loss, restricted }: CompletionPart, shape: readonly Dim[]): TokenInputs {
   const targets = graph.input("targets", "int64", shape);
   const columns = lossColumns(loss).map((name) => [name, graph.input(name, "float32", shape)] as const);
-  return { targets, ...Object.fromEntries(columns) };
+  const kept = restricted ? { keptTokens: graph.input("keptTokens", "int32", [...shape, "W"]) } : {};
+  return { targets, ...Object.fromEntries(columns), ...kept };
 }
 
 /** Of n tokens with logits [n, V]: log-probabilities and entropies [n], and Σ weight · term − Σ entropyWeight · entropy. */
 function tokenResults(
-  logits: Tensor,
+  unrestricted: Tensor,
   loss: LossSpec | null,
   inputs: TokenInputs,
 ): { readonly logprobs: Tensor; readonly entropies: Tensor; readonly total?: Tensor } {
+  const logits = inputs.keptTokens ? keepOnly(unrestricted, inputs.keptTokens) : unrestricted;
   const logprobs = logProbability(logits, inputs.targets!);
   // H = ln Z − Σ p·z; without an entropy bonus for metrics only, which saves its gradient's tensors of the logits' size.
   const scores = loss?.entropyBonus ? logits : stopGradient(logits);

@@ -2,8 +2,8 @@
  * Draws a token from a row of logits: temperature, top-k, nucleus (Holtzman et al., arXiv:1904.09751), or arg max.
  *
  * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one uniform
- * number. The log-probability is that of softmax(logits / temperature) over the whole vocabulary, whatever top-k and
- * top-p leave out.
+ * number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and, where top-k
+ * or top-p is on, also that over the tokens which they left: the distribution that it was in truth drawn from.
  */
 
 export interface DrawOptions {
@@ -15,6 +15,17 @@ export interface DrawOptions {
 
 export interface Draw {
   readonly token: number;
+  /** Over the whole vocabulary. */
+  readonly logprob: number;
+  /** Where top-k or top-p is on. */
+  readonly restricted?: Restriction;
+}
+
+/** What top-k and top-p left of a vocabulary. */
+export interface Restriction {
+  /** Ids of the tokens, from the most probable down. */
+  readonly kept: Int32Array;
+  /** Log-probability of the drawn token among them. */
   readonly logprob: number;
 }
 
@@ -44,9 +55,9 @@ export function drawToken(
 
   if (excluded.length > 0) leaveOut(excluded, weights, logits, inverseTemperature);
   if (greedy) return result(argMax(weights));
-  if (options.topK > 0 || options.topP < 1) restrict(weights, options.topK, options.topP);
-  let mass = total;
-  if (excluded.length > 0 || options.topK > 0 || options.topP < 1) mass = weights.reduce((sum, w) => sum + w, 0);
+  const isRestricted = options.topK > 0 || options.topP < 1;
+  const kept = isRestricted ? restrict(weights, options.topK, options.topP) : [];
+  const mass = excluded.length > 0 || isRestricted ? weights.reduce((sum, w) => sum + w, 0) : total;
 
   let remaining = u * mass;
   let last = 0;
@@ -57,7 +68,9 @@ export function drawToken(
     remaining -= weight;
     if (remaining < 0) break;
   }
-  return result(last);
+  if (!isRestricted) return result(last);
+  const logprob = Math.log(weights[last]! / mass);
+  return { ...result(last), restricted: { kept: Int32Array.from(kept), logprob } };
 }
 
 /** The `count` most probable tokens under softmax(logits / temperature), from the top down, equals by id. */
@@ -94,8 +107,11 @@ function argMax(weights: Float64Array): number {
   return best;
 }
 
-/** Zeroes all but the topK largest weights (0: all), and of those all but the smallest set that holds topP of their sum. */
-function restrict(weights: Float64Array, topK: number, topP: number): void {
+/**
+ * Zeroes all but the topK largest weights (0: all), and of those all but the smallest set that holds topP of their sum.
+ * Returns the tokens that it kept, from the largest weight down.
+ */
+function restrict(weights: Float64Array, topK: number, topP: number): number[] {
   const candidates = topK > 0 ? largestOf(weights, topK) : nucleusCandidates(weights, topP);
   const mass = sumOf(topK > 0 ? candidates.map((token) => weights[token]!) : weights);
   const kept: [token: number, weight: number][] = [];
@@ -107,6 +123,7 @@ function restrict(weights: Float64Array, topK: number, topP: number): void {
   }
   weights.fill(0);
   for (const [token, weight] of kept) weights[token] = weight;
+  return kept.map(([token]) => token);
 }
 
 /**

@@ -94,17 +94,26 @@ const PROMPT_TOKENS: Dim = "P*R";
 const COMPLETION_TOKENS: Dim = "C*S";
 const TOKENS: Dim = "C*S+P*R";
 
+/** Which of the sequence programs. */
+export interface SequenceForm {
+  /** Logits in chunks. */
+  readonly chunked?: boolean;
+  /** Distributions over the tokens that the sampler drew from. */
+  readonly restricted?: boolean;
+  readonly form?: WeightForm;
+}
+
 /**
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
- * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, and per token those of `completion-loss.ts`, which
- * has the logits whole or in chunks. Outputs: `logprobs` and `entropies` per token; with a loss also `loss` and the
+ * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, and per
+ * token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs: `logprobs` and `entropies` per token; with a loss also `loss` and the
  * gradient of each parameter that is trained.
  */
 export function sequenceGraph(
   config: ModelConfig,
   loss: LossSpec | null,
-  { chunked = false, form = {} }: { readonly chunked?: boolean; readonly form?: WeightForm } = {},
+  { chunked = false, restricted = false, form = {} }: SequenceForm = {},
 ): ProgramGraph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, config, form, loss ? { tokens: TOKENS } : undefined);
@@ -130,6 +139,7 @@ export function sequenceGraph(
     // (h / temperature)·Wᵀ, because the hidden states are the smaller operand.
     logitsOf: (rows) => decoderLogits(config, parameters, multiply(rows, inverseTemperature)),
     loss,
+    restricted,
     trained: [...parameters.trained.values()],
   });
   const outputs: Record<string, Tensor> = { logprobs, entropies };

@@ -41,10 +41,27 @@ export function requireSequence(
 /** Throws EngineError for data that cannot be scored. */
 export function requireData(info: EngineInfo, data: readonly ScoreDatum[]): void {
   if (data.length === 0) throw new EngineError("There is nothing to compute: the list of data is empty.");
-  data.forEach(({ promptTokens, completionTokens }, i) => {
+  const hasKept = data[0]!.keptTokens !== undefined;
+  data.forEach(({ promptTokens, completionTokens, keptTokens }, i) => {
     requireFits(info, `Datum ${i}`, promptTokens.length, completionTokens.length);
     requireTokens(info, `Datum ${i}`, promptTokens);
     requireTokens(info, `Datum ${i}`, completionTokens);
+    if ((keptTokens !== undefined) !== hasKept) {
+      throw new EngineError(`All data of a call have keptTokens, or none; datum 0 and datum ${i} differ.`);
+    }
+    if (keptTokens) requireKept(info, `Datum ${i}`, completionTokens, keptTokens);
+  });
+}
+
+/** Throws EngineError unless each completion token is among the tokens that it is said to have been drawn from. */
+function requireKept(info: EngineInfo, what: string, tokens: Int32Array, kept: readonly Int32Array[]): void {
+  if (kept.length !== tokens.length) {
+    throw new EngineError(`${what} has ${tokens.length} completion tokens and ${kept.length} sets of keptTokens.`);
+  }
+  kept.forEach((set, t) => {
+    requireTokens(info, `${what}, keptTokens ${t},`, set);
+    if (set.includes(tokens[t]!)) return;
+    throw new EngineError(`${what}: completion token ${t} (${tokens[t]}) is not among its keptTokens.`);
   });
 }
 

@@ -103,6 +103,7 @@ class ListedSequence implements DecodedSequence {
   readonly #params: SamplingParams;
   readonly #place: { readonly promptIndex: number; readonly sampleIndex: number };
   readonly #logprobs: number[] = [];
+  readonly #kept: Int32Array[] = [];
   readonly #results: SampledSequence[];
 
   constructor(
@@ -123,15 +124,21 @@ class ListedSequence implements DecodedSequence {
     const { tokens } = this;
     const { stopTokenIds, maxCompletionTokens } = this.#params;
     const place = { promptId: this.#promptId, sampleIndex: this.#place.sampleIndex, position: tokens.length };
-    const { token, logprob } = drawAt(logits, this.#params, place);
+    const { token, logprob, restricted } = drawAt(logits, this.#params, place);
     tokens.push(token);
-    this.#logprobs.push(logprob);
+    if (restricted && this.#params.returnKeptTokens) {
+      this.#logprobs.push(restricted.logprob);
+      this.#kept.push(restricted.kept);
+    } else {
+      this.#logprobs.push(logprob);
+    }
     const stopped = stopTokenIds.includes(token);
     if (!stopped && tokens.length < maxCompletionTokens) return false;
     this.#results.push({
       ...this.#place,
       tokens: Int32Array.from(tokens),
       logprobs: Float32Array.from(this.#logprobs),
+      ...(this.#kept.length > 0 && { keptTokens: this.#kept }),
       finishReason: stopped ? "stop" : "length",
     });
     return true;

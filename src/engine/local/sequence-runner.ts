@@ -14,7 +14,7 @@ import type { Datum, ForwardBackwardResult, ForwardResult, ScoreDatum } from "..
 import { type LossColumn, lossColumns } from "./completion-loss.ts";
 import { type DropoutMoment, dropoutWords } from "./dropout-words.ts";
 import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
-import { gradientName, sequenceGraph } from "./programs.ts";
+import { gradientName, type SequenceForm, sequenceGraph } from "./programs.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
 
@@ -107,11 +107,13 @@ export class SequenceRunner {
       const scope = new NativeScope();
       try {
         const layout = this.#tokenLayout(batch, data);
-        const program = this.#program(loss, layout.chunks !== undefined);
+        const restricted = data[0]!.keptTokens !== undefined;
+        const program = this.#program(loss, { chunked: layout.chunks !== undefined, restricted });
         const inputs = this.#layOut(batch, data, temperature, layout, scope);
         for (const name of lossColumns(loss)) {
           inputs.set(name, this.#perToken(batch, data, name, layout, scope));
         }
+        if (restricted) inputs.set("keptTokens", this.#keptTokens(batch, data, layout, scope));
         if (dropout) for (const [name, words] of this.#dropout(batch, data, dropout, scope)) inputs.set(name, words);
         const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches));
         await call.run();
@@ -135,12 +137,12 @@ export class SequenceRunner {
     return chunkedLayout(batch, lengths, this.#chunkTokens);
   }
 
-  #program(loss: LossSpec | null, chunked: boolean): Program {
+  #program(loss: LossSpec | null, variant: Required<Pick<SequenceForm, "chunked" | "restricted">>): Program {
     // Temperature is an input, so it does not make a program of its own.
-    const key = JSON.stringify([chunked, loss && { ...loss, temperature: undefined }]);
+    const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined }]);
     let program = this.#programs.get(key);
     if (!program) {
-      const { graph, outputs } = sequenceGraph(this.#config, loss, { chunked, form: this.#form });
+      const { graph, outputs } = sequenceGraph(this.#config, loss, { ...variant, form: this.#form });
       program = this.#runtime.compile(graph, outputs);
       this.#programs.set(key, program);
     }
@@ -236,6 +238,28 @@ export class SequenceRunner {
       values.set(data[datum]![name]!, layout.starts[s]!);
     });
     return scope.hold(this.#filled(layout.dims, values));
+  }
+
+  /** The tokens that each completion token was drawn from [..., W], W the most that any has; the rest repeats the first. */
+  #keptTokens(
+    { sequences }: MicroBatch,
+    data: readonly ScoreDatum[],
+    layout: TokenLayout,
+    scope: NativeScope,
+  ): DeviceTensor {
+    let width = 1;
+    for (const { datum } of sequences)
+      for (const kept of data[datum]!.keptTokens!) width = Math.max(width, kept.length);
+    const tensor = scope.hold(this.#runtime.zeros("int32", [...layout.dims, width]));
+    const values = tensor.data as Int32Array;
+    sequences.forEach(({ datum }, s) => {
+      data[datum]!.keptTokens!.forEach((kept, t) => {
+        const start = (layout.starts[s]! + t) * width;
+        values.set(kept, start);
+        values.fill(kept[0]!, start + kept.length, start + width);
+      });
+    });
+    return tensor;
   }
 
   /** A tensor with these values, in memory that the runtime can read. */
