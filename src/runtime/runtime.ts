@@ -20,6 +20,11 @@ const LOG_FATAL_ONLY = 4;
 const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
 
+/** Settings of the arena (`OrtArenaCfg`): it grows by what is asked for; by default it doubles, and half lies idle. */
+const NO_LIMIT = 0;
+const EXTEND_AS_REQUESTED = 1;
+const DEFAULT = -1;
+
 /** The array that holds elements of a dtype; bool tensors stay inside of graphs. */
 const ARRAY_OF = {
   float32: Float32Array,
@@ -114,6 +119,12 @@ export class Runtime {
       this.api.release("ReleaseThreadingOptions", options);
     }
     this.#memoryInfo = this.api.create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
+    const arena = this.api.create("CreateArenaCfg", NO_LIMIT, EXTEND_AS_REQUESTED, DEFAULT, DEFAULT);
+    try {
+      this.api.call("CreateAndRegisterAllocator", this.#environment, this.#memoryInfo, arena);
+    } finally {
+      this.api.release("ReleaseArenaCfg", arena);
+    }
   }
 
   /** New zeroed memory as a tensor. */
@@ -136,6 +147,8 @@ export class Runtime {
       this.api.call("DisablePerSessionThreads", options);
       // Sizes change from run to run, so a plan of memory made for one run fits no other.
       this.api.call("DisableMemPattern", options);
+      // Programs run one after another, so they share one arena: memory is that of the largest, not of all of them.
+      this.api.call("AddSessionConfigEntry", options, "session.use_env_allocators", "1");
       const session = this.api.create("CreateSessionFromArray", this.#environment, model, model.length, options);
       return new Program(this, session, lowered);
     } finally {

@@ -94,6 +94,14 @@ const PROMPT_TOKENS: Dim = "P*R";
 const COMPLETION_TOKENS: Dim = "C*S";
 const TOKENS: Dim = "C*S+P*R";
 
+export interface SequenceGraphOptions {
+  /** Logits in chunks instead of whole. */
+  readonly chunked?: boolean;
+  /** The backward pass computes each layer again instead of keeping what the forward pass made. */
+  readonly recompute?: boolean;
+  readonly form?: WeightForm;
+}
+
 /**
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
@@ -104,7 +112,7 @@ const TOKENS: Dim = "C*S+P*R";
 export function sequenceGraph(
   config: ModelConfig,
   loss: LossSpec | null,
-  { chunked = false, form = {} }: { readonly chunked?: boolean; readonly form?: WeightForm } = {},
+  { chunked = false, recompute = false, form = {} }: SequenceGraphOptions = {},
 ): ProgramGraph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, config, form, loss ? { tokens: TOKENS } : undefined);
@@ -122,7 +130,11 @@ export function sequenceGraph(
     promptOf,
     membership,
   });
-  const hidden = split(decoderHidden(config, parameters, tokens, attend), 0, [PROMPT_TOKENS, COMPLETION_TOKENS])[1]!;
+  const hidden = split(
+    decoderHidden(config, parameters, tokens, attend, { recompute: recompute && loss !== null }),
+    0,
+    [PROMPT_TOKENS, COMPLETION_TOKENS],
+  )[1]!;
   const inverseTemperature = graph.input("inverseTemperature", "float32", []);
   const { logprobs, entropies, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
     graph,
