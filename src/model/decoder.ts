@@ -11,8 +11,6 @@
 import type { Dim } from "../graph/dim.ts";
 import { rotaryEmbedding } from "../graph/ops/attention.ts";
 import { add } from "../graph/ops/elementwise.ts";
-import { gatherRows } from "../graph/ops/index.ts";
-import { matmul } from "../graph/ops/matmul.ts";
 import { rmsNorm } from "../graph/ops/normalize.ts";
 import { reshape } from "../graph/ops/shape.ts";
 import { swiglu } from "../graph/ops/swiglu.ts";
@@ -67,7 +65,7 @@ export function decoderHidden(
     return add(x, linear(activated, `${at}.mlpDown`));
   };
 
-  let x = gatherRows(parameters.get("embed"), tokens.ids); // [N, H]
+  let x = parameters.embed(tokens.ids); // [N, H]
   for (let layer = 0; layer < config.numLayers; layer++) {
     x = recompute ? recomputed(x, (input) => block(input, layer)) : block(x, layer);
   }
@@ -76,7 +74,7 @@ export function decoderHidden(
 
 /** Next-token logits [N, V] of hidden states [N, H]. */
 export function decoderLogits(config: ModelConfig, parameters: DecoderParameters, hidden: Tensor): Tensor {
-  return matmul(hidden, parameters.get(config.tieWordEmbeddings ? "embed" : "head"), { transposeB: true });
+  return parameters.linear(hidden, config.tieWordEmbeddings ? "embed" : "head");
 }
 
 /** Applies `transform` to x [N, heads·D] as [N, heads, D]. */

@@ -13,7 +13,7 @@ import type { DType, Graph, Tensor, TensorType } from "../graph/tensor.ts";
 import { NativeScope } from "./native-scope.ts";
 import { OrtApi, type Pointer } from "./ort-api.ts";
 
-export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint8Array;
+export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint8Array | Uint16Array;
 
 /** Of what it reports as an error ONNX Runtime also gives a status, which becomes a RuntimeFailure: not said twice. */
 const LOG_FATAL_ONLY = 4;
@@ -31,6 +31,7 @@ const ARRAY_OF = {
   int32: Int32Array,
   int64: BigInt64Array,
   uint8: Uint8Array,
+  bfloat16: Uint16Array,
   bool: undefined,
 } as const;
 
@@ -44,6 +45,8 @@ export function allocate(dtype: DType, length: number): TensorData {
       return new Int32Array(bytes(4), 0, length);
     case "int64":
       return new BigInt64Array(bytes(8), 0, length);
+    case "bfloat16":
+      return new Uint16Array(bytes(2), 0, length);
     case "uint8":
       return new Uint8Array(bytes(1), 0, length);
     case "bool":
