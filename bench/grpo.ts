@@ -29,6 +29,7 @@ export async function benchGrpo(options: BenchOptions): Promise<Record<string, u
   const engine = await createLocalEngine(options.model, {
     threads,
     microBatchTokens: options["micro-batch"],
+    gradientCheckpointing: options.checkpointing,
     lora: options.lora > 0 ? adapterOf(options.lora) : undefined,
     quantization: quantizationOf(options.quantization),
   });

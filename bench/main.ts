@@ -18,7 +18,7 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
   grpo    one GRPO step: sampling, rewards, reference, forward + backward, AdamW
           --prompts 8 --group 8 --tokens 128 --beta 0.001 --steps 4
           --lora RANK trains an adapter on all projections; --quantization nf4 holds the base in 4 bits;
-          --micro-batch TOKENS (2048)
+          --micro-batch TOKENS (2048); --checkpointing: layers are computed again in the backward pass
   sample  sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
   train   forward, and forward + backward      --batch 64 --length 192 --repeat 3
   memory  peak memory of training over 1, 2 and 4 batches, then over chunks of logits and with whole logits
@@ -54,6 +54,7 @@ function readArguments() {
         lora: { type: "string", default: "0" },
         "micro-batch": { type: "string", default: "2048" },
         quantization: { type: "string", default: "" },
+        checkpointing: { type: "boolean", default: false },
         python: { type: "string", default: "python3" },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
@@ -66,8 +67,9 @@ function readArguments() {
   }
 }
 
-export type BenchOptions = Readonly<Record<"model" | "python" | "quantization", string>> &
-  Readonly<
+export type BenchOptions = Readonly<Record<"model" | "python" | "quantization", string>> & {
+  readonly checkpointing: boolean;
+} & Readonly<
     Record<
       | "prompts"
       | "group"
@@ -99,14 +101,14 @@ const BENCHES = {
 
 function readOptions(): BenchOptions {
   if (!values.model) throw new AhaError("--model DIR is missing: a checkpoint in the Hugging Face layout");
-  const { model, python, quantization, json: _, help: __, ...texts } = values;
+  const { model, python, quantization, checkpointing, json: _, help: __, ...texts } = values;
   const numbers = Object.entries(texts).map(([name, text]) => {
     const value = Number(text);
     if (text.trim() === "" || !Number.isFinite(value) || value < 0)
       throw new AhaError(`--${name} takes a number, not ${text}`);
     return [name, value];
   });
-  return { model, python, quantization, ...Object.fromEntries(numbers) };
+  return { model, python, quantization, checkpointing, ...Object.fromEntries(numbers) };
 }
 
 try {

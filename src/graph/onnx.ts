@@ -31,6 +31,7 @@ export const ONNX_DTYPE: Readonly<Record<DType, number>> = {
   int32: 6,
   int64: 7,
   bool: 9,
+  bfloat16: 16,
 };
 
 export type Attribute = number | bigint | string | readonly number[] | Subgraph;

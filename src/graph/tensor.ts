@@ -9,8 +9,8 @@ import { GraphError } from "../errors.ts";
 import { type Shape, showShape } from "./dim.ts";
 import type { Emitter } from "./onnx.ts";
 
-/** uint8 is for packed weights, which are only ever inputs; bool stays inside of graphs. */
-export type DType = "float32" | "int64" | "int32" | "uint8" | "bool";
+/** uint8 and bfloat16 are for packed weights, which are only ever inputs; bool stays inside of graphs. */
+export type DType = "float32" | "int64" | "int32" | "uint8" | "bfloat16" | "bool";
 
 export interface TensorType {
   readonly dtype: DType;

@@ -8,6 +8,7 @@
  */
 
 import type { Dim } from "../graph/dim.ts";
+import { bfloat16Matmul, widen } from "../graph/ops/bfloat16.ts";
 import { dropoutMask } from "../graph/ops/dropout.ts";
 import { add, multiply } from "../graph/ops/elementwise.ts";
 import { gatherRows } from "../graph/ops/index.ts";
@@ -17,13 +18,13 @@ import type { Graph, Tensor } from "../graph/tensor.ts";
 import { adaptedParameters, adapterSpecs, type LoraConfig, loraA, loraB } from "./lora.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "./parameters.ts";
-import { codesName, isQuantized, nf4Lengths, type Quantization, scalesName } from "./quantization.ts";
+import { codesName, nf4Lengths, type Quantization, scalesName, storageOf } from "./quantization.ts";
 
 /** In what form a model's parameters are held; by default all of them in f32 and all of them trained. */
 export interface WeightForm {
   /** An adapter is trained, the base is frozen. */
   readonly lora?: LoraConfig | undefined;
-  /** Projections are packed, and cannot be trained. */
+  /** Matrices are packed, and nothing of the model can be trained. */
   readonly quantization?: Quantization | undefined;
 }
 
@@ -46,8 +47,10 @@ export function dropoutSites(config: ModelConfig, { lora }: WeightForm): number 
 
 /** The model's parameters in a graph. */
 export interface DecoderParameters {
-  /** A parameter that is held in f32, by name. */
+  /** A norm's gain, by name. */
   get(name: string): Tensor;
+  /** Rows of the embedding for these token ids (int64 [N]): [N, H]. */
+  embed(ids: Tensor): Tensor;
   /** x · Wᵀ for the matrix of this name, with its bias where the model has one, and its adapter. */
   linear(x: Tensor, name: string): Tensor;
   /** What is trained, by name: gradients are taken with respect to these. */
@@ -65,21 +68,27 @@ export function parameterInputs(
   training?: { readonly tokens: Dim },
 ): DecoderParameters {
   const packed = new Map<string, PackedLinear>();
-  const dense = new Map<string, Tensor>();
+  const tensors = new Map<string, Tensor>();
   for (const spec of parameterSpecs(config)) {
     const { name, shape } = spec;
-    if (form.quantization && isQuantized(spec)) packed.set(name, packedLinear(graph, spec));
-    else dense.set(name, graph.input(name, "float32", shape));
+    const storage = storageOf(spec, form.quantization);
+    if (storage === "nf4") packed.set(name, packedLinear(graph, spec));
+    else tensors.set(name, graph.input(name, storage, shape));
   }
-  const get = (name: string) => dense.get(name)!;
+  const get = (name: string) => tensors.get(name)!;
+  const embed = (ids: Tensor) => {
+    const rows = gatherRows(get("embed"), ids);
+    return rows.dtype === "bfloat16" ? widen(rows) : rows;
+  };
   const base = (x: Tensor, name: string) => {
-    const bias = dense.get(`${name}Bias`);
-    const product = packed.get(name)?.(x);
-    if (product) return bias ? add(product, bias) : product;
-    return matmul(x, get(name), { transposeB: true, ...(bias && { bias }) });
+    const bias = tensors.get(`${name}Bias`);
+    const matrix = tensors.get(name);
+    if (matrix?.dtype === "float32") return matmul(x, matrix, { transposeB: true, ...(bias && { bias }) });
+    const product = matrix ? bfloat16Matmul(x, matrix) : packed.get(name)!(x);
+    return bias ? add(product, bias) : product;
   };
   const { lora } = form;
-  if (!lora) return { get, linear: base, trained: packed.size > 0 ? new Map() : dense };
+  if (!lora) return { get, embed, linear: base, trained: form.quantization ? new Map() : tensors };
 
   const adapter = new Map(
     adapterSpecs(config, lora).map(({ name, shape }) => [name, graph.input(name, "float32", shape)]),
@@ -102,7 +111,7 @@ export function parameterInputs(
     const low = matmul(dropped(x, site), adapter.get(loraA(name))!, { transposeB: true }); // [N, r]
     return matmul(multiply(low, scale), adapter.get(loraB(name))!, { transposeB: true, bias: y });
   };
-  return { get, linear, trained: adapter };
+  return { get, embed, linear, trained: adapter };
 }
 
 /** x · Wᵀ for a packed W. */

@@ -11,11 +11,10 @@
 import type { Dim } from "../graph/dim.ts";
 import { rotaryEmbedding } from "../graph/ops/attention.ts";
 import { add } from "../graph/ops/elementwise.ts";
-import { gatherRows } from "../graph/ops/index.ts";
-import { matmul } from "../graph/ops/matmul.ts";
 import { rmsNorm } from "../graph/ops/normalize.ts";
 import { reshape } from "../graph/ops/shape.ts";
 import { swiglu } from "../graph/ops/swiglu.ts";
+import { recomputed } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { DecoderParameters } from "./decoder-parameters.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -35,20 +34,23 @@ export interface DecoderTokens {
  */
 export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor, rotate: (x: Tensor) => Tensor) => Tensor;
 
-/** The hidden states after the last norm, [N, H]. */
+/**
+ * The hidden states after the last norm, [N, H]. With `recompute`, gradient checkpointing by layers (Chen et al.,
+ * arXiv:1604.06174): of each layer only its input is kept for a backward pass, which computes the layer again.
+ */
 export function decoderHidden(
   config: ModelConfig,
   parameters: DecoderParameters,
   tokens: DecoderTokens,
   attend: Attend,
+  { recompute = false }: { readonly recompute?: boolean } = {},
 ): Tensor {
   const { linear } = parameters;
   const norm = (x: Tensor, name: string) => rmsNorm(x, parameters.get(name), config.rmsNormEpsilon);
 
-  let x = gatherRows(parameters.get("embed"), tokens.ids); // [N, H]
-  for (let layer = 0; layer < config.numLayers; layer++) {
+  const block = (input: Tensor, layer: number): Tensor => {
     const at = `layers.${layer}`;
-    const normed = norm(x, `${at}.attnNorm`);
+    const normed = norm(input, `${at}.attnNorm`);
     let q = linear(normed, `${at}.q`);
     let k = linear(normed, `${at}.k`);
     const v = linear(normed, `${at}.v`);
@@ -57,17 +59,22 @@ export function decoderHidden(
       k = perHead(k, config.numKvHeads, config.headDim, (heads) => norm(heads, `${at}.kNorm`));
     }
     const attended = attend(layer, q, k, v, (heads) => rotate(heads, tokens));
-    x = add(x, linear(attended, `${at}.attnOut`));
+    const x = add(input, linear(attended, `${at}.attnOut`));
     const mlpInput = norm(x, `${at}.mlpNorm`);
     const activated = swiglu(linear(mlpInput, `${at}.gate`), linear(mlpInput, `${at}.up`));
-    x = add(x, linear(activated, `${at}.mlpDown`));
+    return add(x, linear(activated, `${at}.mlpDown`));
+  };
+
+  let x = parameters.embed(tokens.ids); // [N, H]
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    x = recompute ? recomputed(x, (input) => block(input, layer)) : block(x, layer);
   }
   return norm(x, "finalNorm");
 }
 
 /** Next-token logits [N, V] of hidden states [N, H]. */
 export function decoderLogits(config: ModelConfig, parameters: DecoderParameters, hidden: Tensor): Tensor {
-  return matmul(hidden, parameters.get(config.tieWordEmbeddings ? "embed" : "head"), { transposeB: true });
+  return parameters.linear(hidden, config.tieWordEmbeddings ? "embed" : "head");
 }
 
 /** Applies `transform` to x [N, heads·D] as [N, heads, D]. */

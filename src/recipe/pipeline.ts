@@ -58,7 +58,7 @@ export interface PreparedRecipe {
  */
 export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
-  const { threads, logitChunkTokens, microBatchTokens } = recipe.engine;
+  const { threads, logitChunkTokens, microBatchTokens, gradientCheckpointing } = recipe.engine;
   await pinInputFiles(recipe, run);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
@@ -73,6 +73,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
     ...adapterOptions(recipe),
     ...(threads !== undefined && { threads }),
     ...(logitChunkTokens !== undefined && { logitChunkTokens }),
+    gradientCheckpointing,
     ...(microBatchTokens !== undefined && { microBatchTokens }),
   });
   try {

@@ -150,6 +150,12 @@ export const recipeSchema = z
           .min(1)
           .optional()
           .describe("token positions that are scored or trained on at once: memory, not results; 2048 if absent"),
+        gradientCheckpointing: z
+          .boolean()
+          .default(false)
+          .describe(
+            "keep only each layer's input for the backward pass, which computes the layer again: memory for time",
+          ),
       })
       .prefault({}),
     keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),

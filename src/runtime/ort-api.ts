@@ -42,8 +42,15 @@ const FUNCTIONS = {
   DisablePerSessionThreads: [120, "void* (void* options)"],
   CreateThreadingOptions: [121, "void* (_Out_ void** options)"],
   ReleaseThreadingOptions: [122, "void (void* options)"],
+  AddSessionConfigEntry: [130, "void* (void* options, const char* key, const char* value)"],
+  CreateAndRegisterAllocator: [144, "void* (void* env, void* memoryInfo, void* arena)"],
   SetGlobalIntraOpNumThreads: [147, "void* (void* options, int threads)"],
   SetGlobalDenormalAsZero: [155, "void* (void* options)"],
+  CreateArenaCfg: [
+    156,
+    "void* (size_t maxBytes, int strategy, int initialBytes, int maxDeadBytes, _Out_ void** arena)",
+  ],
+  ReleaseArenaCfg: [157, "void (void* arena)"],
 } as const satisfies Record<string, readonly [number, string]>;
 
 type FunctionName = keyof typeof FUNCTIONS;

@@ -13,12 +13,17 @@ import type { DType, Graph, Tensor, TensorType } from "../graph/tensor.ts";
 import { NativeScope } from "./native-scope.ts";
 import { OrtApi, type Pointer } from "./ort-api.ts";
 
-export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint8Array;
+export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint8Array | Uint16Array;
 
 /** Of what it reports as an error ONNX Runtime also gives a status, which becomes a RuntimeFailure: not said twice. */
 const LOG_FATAL_ONLY = 4;
 const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
+
+/** Settings of the arena (`OrtArenaCfg`): it grows by what is asked for; by default it doubles, and half lies idle. */
+const NO_LIMIT = 0;
+const EXTEND_AS_REQUESTED = 1;
+const DEFAULT = -1;
 
 /** The array that holds elements of a dtype; bool tensors stay inside of graphs. */
 const ARRAY_OF = {
@@ -26,6 +31,7 @@ const ARRAY_OF = {
   int32: Int32Array,
   int64: BigInt64Array,
   uint8: Uint8Array,
+  bfloat16: Uint16Array,
   bool: undefined,
 } as const;
 
@@ -39,6 +45,8 @@ export function allocate(dtype: DType, length: number): TensorData {
       return new Int32Array(bytes(4), 0, length);
     case "int64":
       return new BigInt64Array(bytes(8), 0, length);
+    case "bfloat16":
+      return new Uint16Array(bytes(2), 0, length);
     case "uint8":
       return new Uint8Array(bytes(1), 0, length);
     case "bool":
@@ -114,6 +122,12 @@ export class Runtime {
       this.api.release("ReleaseThreadingOptions", options);
     }
     this.#memoryInfo = this.api.create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
+    const arena = this.api.create("CreateArenaCfg", NO_LIMIT, EXTEND_AS_REQUESTED, DEFAULT, DEFAULT);
+    try {
+      this.api.call("CreateAndRegisterAllocator", this.#environment, this.#memoryInfo, arena);
+    } finally {
+      this.api.release("ReleaseArenaCfg", arena);
+    }
   }
 
   /** New zeroed memory as a tensor. */
@@ -136,6 +150,8 @@ export class Runtime {
       this.api.call("DisablePerSessionThreads", options);
       // Sizes change from run to run, so a plan of memory made for one run fits no other.
       this.api.call("DisableMemPattern", options);
+      // Programs run one after another, so they share one arena: memory is that of the largest, not of all of them.
+      this.api.call("AddSessionConfigEntry", options, "session.use_env_allocators", "1");
       const session = this.api.create("CreateSessionFromArray", this.#environment, model, model.length, options);
       return new Program(this, session, lowered);
     } finally {

@@ -5,14 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { LocalEngine, type LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
-import { allocateFloats, allocateNf4, type ModelValues } from "../../src/engine/local/weights.ts";
+import { allocateBfloat16, allocateFloats, allocateNf4, type ModelValues } from "../../src/engine/local/weights.ts";
 import { saveModel } from "../../src/model/checkpoint.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
+import { toBfloat16 } from "../../src/model/float-formats.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import { initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
-import { isQuantized, quantizeNf4 } from "../../src/model/quantization.ts";
+import { quantizeNf4, storageOf } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
 import { Runtime } from "../../src/runtime/runtime.ts";
 
@@ -119,17 +120,20 @@ export function adapterValues(config: ModelConfig, lora: LoraConfig, seed = 1): 
 
 /** The values in the form in which they are to be held. */
 export function inForm(config: ModelConfig, values: ParameterValues, { quantization }: WeightForm): ModelValues {
-  const dense: ParameterValues = new Map();
-  const packed = new Map<string, ReturnType<typeof allocateNf4>>();
+  const [float32, bfloat16, nf4] = [new Map(), new Map(), new Map()] as const;
   for (const spec of parameterSpecs(config)) {
     const own = values.get(spec.name)!;
-    if (quantization && isQuantized(spec)) {
-      const target = allocateNf4(own.length);
-      quantizeNf4(own, target);
-      packed.set(spec.name, target);
-    } else dense.set(spec.name, own);
+    const storage = storageOf(spec, quantization);
+    if (storage === "float32") float32.set(spec.name, own);
+    if (storage === "bfloat16") bfloat16.set(spec.name, packed(toBfloat16, own, allocateBfloat16(own.length)));
+    if (storage === "nf4") nf4.set(spec.name, packed(quantizeNf4, own, allocateNf4(own.length)));
   }
-  return { dense, packed };
+  return { float32, bfloat16, nf4 };
+}
+
+function packed<T>(pack: (from: Float32Array, to: T) => void, values: Float32Array, target: T): T {
+  pack(values, target);
+  return target;
 }
 
 /** An engine on a model that need not be of an architecture that has a file format. */

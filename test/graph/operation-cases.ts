@@ -8,6 +8,7 @@
 
 import type { Dim } from "../../src/graph/dim.ts";
 import { attention, rotaryEmbedding } from "../../src/graph/ops/attention.ts";
+import { bfloat16Matmul } from "../../src/graph/ops/bfloat16.ts";
 import { expand, sum } from "../../src/graph/ops/broadcast.ts";
 import * as elementwise from "../../src/graph/ops/elementwise.ts";
 import { gatherRows, pickLast, repeatRows } from "../../src/graph/ops/index.ts";
@@ -16,6 +17,7 @@ import { keepOnly } from "../../src/graph/ops/keep-only.ts";
 import { logProbability } from "../../src/graph/ops/log-probability.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { logSumExp, rmsNorm, softmax } from "../../src/graph/ops/normalize.ts";
+import { nf4Matmul } from "../../src/graph/ops/quantized.ts";
 import { reshape, transpose } from "../../src/graph/ops/shape.ts";
 import { sigmoid, swiglu } from "../../src/graph/ops/swiglu.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
@@ -25,7 +27,8 @@ import { array, at, build, type NumberArray, randomArray, total, zip } from "./a
 export interface Operand {
   readonly values: NumberArray;
   readonly shape?: readonly Dim[];
-  readonly dtype?: "int64";
+  /** Of bfloat16 the values are the bits. */
+  readonly dtype?: "int64" | "uint8" | "bfloat16";
   /** False: an index, or a table that is never trained. */
   readonly differentiable?: false;
 }
@@ -287,6 +290,58 @@ function indexCases(): OperationCase[] {
   ];
 }
 
+/** QLoRA's table (arXiv:2305.14314, appendix E), written down here a second time. */
+const NF4 = [
+  -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+  -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+  0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+];
+
+/** A matrix in NF4 whose codes and scales are random, and what it stands for. */
+function nf4Case(rows: number, columns: number, seed: number): OperationCase {
+  const elements = rows * columns;
+  const bytes = randomArray([Math.ceil(elements / 2)], seed, 0, 256).values.map(Math.floor);
+  const element = (scales: NumberArray, i: number) =>
+    NF4[i % 2 === 0 ? bytes[i >> 1]! >> 4 : bytes[i >> 1]! & 15]! * scales.values[Math.floor(i / 64)]!;
+  return {
+    operation: "nf4Matmul",
+    title: `a matrix [${rows}, ${columns}]`,
+    operands: {
+      x: float([3, columns], seed + 1, ["N", columns]),
+      codes: { values: array([bytes.length], bytes), dtype: "uint8", differentiable: false },
+      scales: { ...positive([Math.ceil(elements / 64)], seed + 2), differentiable: false },
+    },
+    apply: ({ x, codes, scales }) => nf4Matmul(x!, { codes: codes!, scales: scales!, rows, columns }),
+    reference: ({ x, scales }) =>
+      build([3, rows], ([n, m]) => total(columns, (k) => at(x!, [n!, k]) * element(scales!, m! * columns + k))),
+  };
+}
+
+function bfloat16Case(rows: number, pieceRows: number): OperationCase {
+  const columns = 6;
+  const bits = randomArray([rows, columns], 47).values.map(
+    (value) => new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16,
+  );
+  const element = (i: number) => new Float32Array(Uint32Array.of(bits[i]! << 16).buffer)[0]!;
+  return {
+    operation: "bfloat16Matmul",
+    title: `a matrix of ${rows} rows, ${pieceRows} of them at once`,
+    operands: {
+      x: float([4, columns], 48, ["N", columns]),
+      matrix: { values: array([rows, columns], bits), dtype: "bfloat16", differentiable: false },
+    },
+    apply: ({ x, matrix }) => bfloat16Matmul(x!, matrix!, pieceRows),
+    reference: ({ x }) =>
+      build([4, rows], ([n, m]) => total(columns, (k) => at(x!, [n!, k]) * element(m! * columns + k))),
+  };
+}
+
+function packedCases(): OperationCase[] {
+  // Columns that 4 divides, that only 2 divides, that are odd; the last block of the last two is not full.
+  const nf4 = [nf4Case(5, 64, 91), nf4Case(7, 30, 94), nf4Case(9, 15, 97)];
+  return [...nf4, bfloat16Case(5, 5), bfloat16Case(7, 3)];
+}
+
 /** softmax of a list. */
 function softmaxOf(scores: readonly number[]): number[] {
   const weights = scores.map((score) => Math.exp(score - Math.max(...scores)));
@@ -456,6 +511,7 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...matmulCases(),
   ...shapeCases(),
   ...indexCases(),
+  ...packedCases(),
   ...normalizeCases(),
   ...attentionCases(),
 ];
@@ -465,7 +521,9 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
   lessOrEqual: "a step function: its derivative is zero almost everywhere, and none flows",
   stopGradient: "exists to let no gradient through",
   cachedAttention: "samples only; training attends over whole sequences",
-  dropoutMask: "a mask has no gradient",
+  after: "says only when something is computed",
+  dropoutMask: "a mask depends on nothing that is trained",
+  widen: "what is held in bfloat16 is not trained",
 };
 
 /** Operations whose operands no case can make, and where they are tested. */

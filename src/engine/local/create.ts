@@ -3,17 +3,18 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { EngineError } from "../../errors.ts";
-import { checkTiedHead, openCheckpoint } from "../../model/checkpoint.ts";
+import { checkTiedHead, type OpenCheckpoint, openCheckpoint } from "../../model/checkpoint.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
+import { toBfloat16 } from "../../model/float-formats.ts";
 import { initializeAdapter, type LoraConfig } from "../../model/lora.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { loadPeftAdapter } from "../../model/peft-adapter.ts";
-import { isQuantized, type Nf4Values, type Quantization, quantizeNf4 } from "../../model/quantization.ts";
+import { type Nf4Values, nf4From, type Quantization, quantizeNf4, storageOf } from "../../model/quantization.ts";
 import { Runtime } from "../../runtime/runtime.ts";
 import type { Engine } from "../engine.ts";
 import { LocalEngine, type LocalEngineLimits } from "./local-engine.ts";
-import { allocateFloats, allocateNf4, type ModelValues } from "./weights.ts";
+import { allocateBfloat16, allocateFloats, allocateNf4, type ModelValues } from "./weights.ts";
 
 export interface LocalEngineOptions extends Partial<LocalEngineLimits> {
   /** Threads to compute with; by default one per processor, at most 8. */
@@ -30,6 +31,9 @@ export interface LocalEngineOptions extends Partial<LocalEngineLimits> {
 
 /** More threads than any machine has cores: a slip of the keyboard, that would end the process for want of memory. */
 const MAX_THREADS = 1024;
+
+/** Elements that are packed at once: whole blocks of every format. */
+const PIECE_ELEMENTS = 2 ** 20;
 
 const DEFAULT_LIMITS = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2048 };
 
@@ -81,29 +85,44 @@ async function openAdapter(
   return lora && { lora, values: initializeAdapter(config, lora, { seed, allocate }) };
 }
 
-/** The checkpoint's weights in the form in which they are held; what is packed passes through one matrix's memory. */
-async function readWeights(
-  checkpoint: Awaited<ReturnType<typeof openCheckpoint>>,
-  { quantization }: WeightForm,
-): Promise<ModelValues> {
+/** The checkpoint's weights in the form in which they are held; what is packed passes through a small piece of memory. */
+async function readWeights(checkpoint: OpenCheckpoint, { quantization }: WeightForm): Promise<ModelValues> {
   const { config, fileOf } = checkpoint;
-  const specs = parameterSpecs(config);
-  const isPacked = (spec: (typeof specs)[number]) => quantization !== undefined && isQuantized(spec);
-  const largest = Math.max(0, ...specs.filter(isPacked).map(({ shape }) => elementCount(shape)));
-  const matrix = new Float32Array(largest);
-  const dense: ParameterValues = new Map();
-  const packed = new Map<string, Nf4Values>();
-  for (const spec of specs) {
+  const piece = new Float32Array(quantization === undefined ? 0 : PIECE_ELEMENTS);
+  const float32: ParameterValues = new Map();
+  const bfloat16 = new Map<string, Uint16Array>();
+  const nf4 = new Map<string, Nf4Values>();
+  for (const spec of parameterSpecs(config)) {
     const { name, shape, checkpointName } = spec;
+    const file = fileOf.get(checkpointName)!;
     const elements = elementCount(shape);
-    const target = isPacked(spec) ? matrix.subarray(0, elements) : allocateFloats(elements);
-    await fileOf.get(checkpointName)!.readInto(checkpointName, target);
-    if (isPacked(spec)) {
-      const values = allocateNf4(elements);
-      quantizeNf4(target, values);
-      packed.set(name, values);
-    } else dense.set(name, target);
+    const inPieces = async (pack: (values: Float32Array, first: number) => void) => {
+      for (let first = 0; first < elements; first += piece.length) {
+        const values = piece.subarray(0, Math.min(piece.length, elements - first));
+        await file.readElements(checkpointName, first, values);
+        pack(values, first);
+      }
+    };
+    switch (storageOf(spec, quantization)) {
+      case "float32": {
+        const target = allocateFloats(elements);
+        await file.readInto(checkpointName, target);
+        float32.set(name, target);
+        break;
+      }
+      case "bfloat16": {
+        const target = allocateBfloat16(elements);
+        await inPieces((values, first) => toBfloat16(values, target.subarray(first, first + values.length)));
+        bfloat16.set(name, target);
+        break;
+      }
+      case "nf4": {
+        const target = allocateNf4(elements);
+        await inPieces((values, first) => quantizeNf4(values, nf4From(target, first)));
+        nf4.set(name, target);
+      }
+    }
   }
   await checkTiedHead(checkpoint);
-  return { dense, packed };
+  return { float32, bfloat16, nf4 };
 }

@@ -96,10 +96,12 @@ const TOKENS: Dim = "C*S+P*R";
 
 /** Which of the sequence programs. */
 export interface SequenceForm {
-  /** Logits in chunks. */
+  /** Logits in chunks instead of whole. */
   readonly chunked?: boolean;
   /** Distributions over the tokens that the sampler drew from. */
   readonly restricted?: boolean;
+  /** The backward pass computes each layer again instead of keeping what the forward pass made. */
+  readonly recompute?: boolean;
   readonly form?: WeightForm;
 }
 
@@ -113,7 +115,7 @@ export interface SequenceForm {
 export function sequenceGraph(
   config: ModelConfig,
   loss: LossSpec | null,
-  { chunked = false, restricted = false, form = {} }: SequenceForm = {},
+  { chunked = false, restricted = false, recompute = false, form = {} }: SequenceForm = {},
 ): ProgramGraph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, config, form, loss ? { tokens: TOKENS } : undefined);
@@ -131,7 +133,11 @@ export function sequenceGraph(
     promptOf,
     membership,
   });
-  const hidden = split(decoderHidden(config, parameters, tokens, attend), 0, [PROMPT_TOKENS, COMPLETION_TOKENS])[1]!;
+  const hidden = split(
+    decoderHidden(config, parameters, tokens, attend, { recompute: recompute && loss !== null }),
+    0,
+    [PROMPT_TOKENS, COMPLETION_TOKENS],
+  )[1]!;
   const inverseTemperature = graph.input("inverseTemperature", "float32", []);
   const { logprobs, entropies, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
     graph,

@@ -27,6 +27,8 @@ export interface SequenceLimits {
   readonly microBatchTokens: number;
   /** Completion tokens that have their logits in memory at once; by default as many as fit into 128 MiB. */
   readonly logitChunkTokens?: number;
+  /** Training keeps of each layer its input alone and computes the layer again in the backward pass; not by default. */
+  readonly gradientCheckpointing?: boolean;
 }
 
 /**
@@ -56,6 +58,7 @@ export class SequenceRunner {
   readonly #form: WeightForm;
   readonly #budgetTokens: number;
   readonly #chunkTokens: number;
+  readonly #recompute: boolean;
   /** Compiled programs by loss and by whether logits are whole (as JSON; the loss `null` scores). */
   readonly #programs = new Map<string, Program>();
 
@@ -64,6 +67,7 @@ export class SequenceRunner {
     this.#config = config;
     this.#form = form;
     this.#budgetTokens = limits.microBatchTokens;
+    this.#recompute = limits.gradientCheckpointing ?? false;
     this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(LOGIT_BYTES / (4 * config.vocabSize)));
   }
 
@@ -142,7 +146,11 @@ export class SequenceRunner {
     const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined }]);
     let program = this.#programs.get(key);
     if (!program) {
-      const { graph, outputs } = sequenceGraph(this.#config, loss, { ...variant, form: this.#form });
+      const { graph, outputs } = sequenceGraph(this.#config, loss, {
+        ...variant,
+        recompute: this.#recompute,
+        form: this.#form,
+      });
       program = this.#runtime.compile(graph, outputs);
       this.#programs.set(key, program);
     }

@@ -8,7 +8,14 @@
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
-import { codesName, isQuantized, type Nf4Values, nf4Lengths, scalesName } from "../../model/quantization.ts";
+import {
+  codesName,
+  type Nf4Values,
+  nf4Lengths,
+  type Storage,
+  scalesName,
+  storageOf,
+} from "../../model/quantization.ts";
 import type { OptimizedParameter } from "../../optim/adamw.ts";
 import { allocate, type DeviceTensor, type Runtime, type TensorData } from "../../runtime/runtime.ts";
 
@@ -77,10 +84,16 @@ export class DenseWeights implements Weights {
   }
 }
 
-/** The values of a model: f32 by parameter name, and of those that are packed the codes and scales. */
+/** Memory for so many bfloat16 numbers, as ONNX Runtime needs it. */
+export function allocateBfloat16(length: number): Uint16Array {
+  return allocate("bfloat16", length) as Uint16Array;
+}
+
+/** The values of a model by parameter name, each as `storageOf` says. */
 export interface ModelValues {
-  readonly dense: ParameterValues;
-  readonly packed: ReadonlyMap<string, Nf4Values>;
+  readonly float32: ParameterValues;
+  readonly bfloat16: ReadonlyMap<string, Uint16Array>;
+  readonly nf4: ReadonlyMap<string, Nf4Values>;
 }
 
 /** Every parameter of a model, in the form in which it is held. */
@@ -90,17 +103,16 @@ export class ModelWeights implements Weights {
   readonly dense: DenseWeights;
   readonly #packed = new Map<string, DeviceTensor>();
 
-  /** Memory must come from `allocateFloats` and `allocateNf4`; it is used in place. */
+  /** Memory must come from the functions above; it is used in place. */
   constructor(runtime: Runtime, config: ModelConfig, form: WeightForm, values: ModelValues) {
-    const isPacked = (spec: ParameterSpec) => form.quantization !== undefined && isQuantized(spec);
     const specs = parameterSpecs(config);
-    this.dense = new DenseWeights(
-      runtime,
-      specs.filter((spec) => !isPacked(spec)),
-      values.dense,
-    );
-    for (const { name } of specs.filter(isPacked)) {
-      const { codes, scales } = values.packed.get(name)!;
+    const held = (storage: Storage) => specs.filter((spec) => storageOf(spec, form.quantization) === storage);
+    this.dense = new DenseWeights(runtime, held("float32"), values.float32);
+    for (const { name, shape } of held("bfloat16")) {
+      this.#packed.set(name, runtime.view("bfloat16", shape, values.bfloat16.get(name)!));
+    }
+    for (const { name } of held("nf4")) {
+      const { codes, scales } = values.nf4.get(name)!;
       this.#packed.set(codesName(name), runtime.view("uint8", [codes.length], codes));
       this.#packed.set(scalesName(name), runtime.view("float32", [scales.length], scales));
     }

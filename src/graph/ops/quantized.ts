@@ -15,7 +15,7 @@
 import { GraphError } from "../../errors.ts";
 import { shapeSize, showShape } from "../dim.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
-import { reshape, transpose } from "./shape.ts";
+import { after, reshape, transpose } from "./shape.ts";
 
 /** Elements of a block, which share a scale; QLoRA's. */
 export const NF4_BLOCK_SIZE = 64;
@@ -69,7 +69,9 @@ function timesMatrix(g: Tensor, { codes, scales, rows, columns }: Nf4Matrix): Te
       return emit.node("Reshape", [unpacked, emit.shape(pieces)]);
     },
   };
-  const matrix = g.graph.apply(unpack, [codes, scales], [{ dtype: "float32", shape: pieces }])[0]!;
+  // Not before it is needed: else every matrix of a model would be unpacked as soon as a run starts.
+  const operands = [after(codes, g), scales];
+  const matrix = g.graph.apply(unpack, operands, [{ dtype: "float32", shape: pieces }])[0]!;
   const n = g.shape[0]!;
   const product: Operation = { name: "nf4TimesMatrix", lower: (emit, inputs) => emit.node("MatMul", inputs) };
   const shape = [k, n, columns / k];

@@ -4,6 +4,9 @@ import { GraphError } from "../../errors.ts";
 import { type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
 import type { Operation, Tensor } from "../tensor.ts";
 
+/** ONNX's number for int64, the dtype of shapes. */
+const INT64 = 7n;
+
 const RESHAPE = "reshape";
 
 /** The same elements in the same order in another shape. Of reshapes of reshapes only the last is made. */
@@ -39,4 +42,30 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   };
   const shape = permutation.map((axis) => x.shape[axis]!);
   return x.graph.apply(operation, [x], [{ dtype: x.dtype, shape }])[0]!;
+}
+
+/**
+ * x, but not before each of `earlier` is computed. ONNX Runtime runs a node at any time when its operands are there: what
+ * depends on inputs alone may be made at the start of a run, and what nothing waits for at its end, and memory is held
+ * from the one to the other. This says when, and computes nothing: x is viewed in its own shape, of which 0 times the
+ * first element of each of `earlier` is a part. (A size of theirs would do, if it were not known before the run.) Not
+ * differentiable.
+ */
+export function after(x: Tensor, ...earlier: readonly Tensor[]): Tensor {
+  const operation: Operation = {
+    name: "after",
+    lower: (emit, [input, ...awaited]) => {
+      const [flat, first] = [BigInt64Array.of(-1n), BigInt64Array.of(0n)].map((value) => emit.constant(value, [1]));
+      const elements = awaited.map((name) => {
+        const [element] = emit.node("Gather", [emit.node("Reshape", [name, flat!])[0]!, first!]);
+        return emit.node("Cast", [element!], { attributes: { to: INT64 } })[0]!;
+      });
+      const all = emit.node("Concat", elements, { attributes: { axis: 0n } })[0]!;
+      const nothing = emit.node("Mul", [emit.node("ReduceMax", [all])[0]!, first!])[0]!; // [1]
+      const shape = emit.node("Add", [emit.shape(x.shape), nothing])[0]!;
+      return emit.node("Reshape", [input!, shape], { attributes: { allowzero: 1n } });
+    },
+    gradient: () => [undefined],
+  };
+  return x.graph.apply(operation, [x, ...earlier], [{ dtype: x.dtype, shape: x.shape }])[0]!;
 }
