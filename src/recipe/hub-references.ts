@@ -8,11 +8,14 @@ import { formatHubReference, isCommitHash, parseHubReference, type RepositoryKin
 import { hubReferenceOf, type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
 import type { Recipe } from "./schema.ts";
 
+type Keys = readonly (string | number)[];
+
 /** Where names may stand. */
-const PLACES: readonly { readonly keys: readonly string[]; readonly kind: RepositoryKind }[] = [
-  { keys: ["model", "path"], kind: "model" },
-  { keys: ["task", "data", "path"], kind: "dataset" },
-];
+function placesIn({ task }: Recipe): { readonly keys: Keys; readonly kind: RepositoryKind }[] {
+  const tasks: Keys[] = task.name === "mixture" ? task.tasks.map((_, i) => ["task", "tasks", i, "task"]) : [["task"]];
+  const datasets = tasks.map((keys) => ({ keys: [...keys, "data", "path"], kind: "dataset" as const }));
+  return [{ keys: ["model", "path"], kind: "model" }, ...datasets];
+}
 
 type Branch = Readonly<Record<string, unknown>>;
 
@@ -28,7 +31,7 @@ export async function pinHubReferences(
   recorded?: unknown,
 ): Promise<Recipe> {
   let pinned: Branch = recipe;
-  for (const { keys, kind } of PLACES) {
+  for (const { keys, kind } of placesIn(recipe)) {
     const written = valueAt(recipe, keys);
     if (typeof written !== "string" || hubReferenceOf(written, kind) === undefined) continue;
     const wanted = recordedCommit(written, valueAt(recorded, keys), kind) ?? written;
@@ -46,15 +49,17 @@ function recordedCommit(written: string, recorded: unknown, kind: RepositoryKind
   return isCommitHash(now.revision) ? undefined : formatHubReference(before);
 }
 
-function valueAt(value: unknown, keys: readonly string[]): unknown {
+function valueAt(value: unknown, keys: Keys): unknown {
   let branch = value;
   for (const key of keys) branch = isBranch(branch) ? branch[key] : undefined;
   return branch;
 }
 
-function withValue(branch: Branch, [key, ...rest]: readonly string[], value: unknown): Branch {
+function withValue(branch: Branch, [key, ...rest]: Keys, value: unknown): Branch {
   const inner = branch[key!];
-  return { ...branch, [key!]: rest.length === 0 || !isBranch(inner) ? value : withValue(inner, rest, value) };
+  const changed = rest.length === 0 || !isBranch(inner) ? value : withValue(inner, rest, value);
+  if (Array.isArray(branch)) return branch.map((item: unknown, i) => (i === key ? changed : item)) as unknown as Branch;
+  return { ...branch, [key!]: changed };
 }
 
 function isBranch(value: unknown): value is Branch {

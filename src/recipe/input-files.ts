@@ -16,6 +16,7 @@ import { isRewardReference, parseRewardReference } from "../rewards/user/referen
 import { RUN_FILES, type RunDirectory } from "../run/run-directory.ts";
 import { filesBelow } from "../run/whole-folder.ts";
 import type { Recipe } from "./schema.ts";
+import { singleTasks } from "./task-paths.ts";
 
 /** Of larger files (a checkpoint's weights) only the size is recorded. */
 const MAX_HASHED_BYTES = 64 * 2 ** 20;
@@ -65,8 +66,11 @@ function localPaths({ model, task, stages }: Recipe): string[] {
   const paths: string[] = [];
   if (model.path !== undefined && hubReferenceOf(model.path, "model") === undefined) paths.push(model.path);
   if (model.adapter !== undefined) paths.push(model.adapter);
-  if ("file" in task && task.file !== undefined) paths.push(task.file);
-  if (task.data !== undefined && hubReferenceOf(task.data.path, "dataset") === undefined) paths.push(task.data.path);
+  for (const single of singleTasks(task)) {
+    if ("file" in single && single.file !== undefined) paths.push(single.file);
+    const data = "data" in single ? single.data : undefined;
+    if (data !== undefined && hubReferenceOf(data.path, "dataset") === undefined) paths.push(data.path);
+  }
   for (const stage of stages) {
     for (const { name } of "rewards" in stage ? stage.rewards : []) {
       if (isRewardReference(name)) paths.push(parseRewardReference(name).file);

@@ -13,6 +13,7 @@ import { anchorReward } from "../rewards/user/reference.ts";
 import { describeIssues, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
 import { type Recipe, recipeSchema, type StageConfig } from "./schema.ts";
+import { withTaskPaths } from "./task-paths.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";
 
 /**
@@ -57,11 +58,10 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
       ...(model.path === undefined ? {} : { path: anchorReference(model.path, "model", dirname(path)) }),
       ...(model.adapter === undefined ? {} : { adapter: absolute(model.adapter) }),
     },
-    task: {
-      ...task,
-      ...("file" in task && task.file !== undefined ? { file: absolute(task.file) } : {}),
-      ...(task.data ? { data: { ...task.data, path: anchorReference(task.data.path, "dataset", dirname(path)) } } : {}),
-    } as Recipe["task"],
+    task: withTaskPaths(task, {
+      file: absolute,
+      data: (reference) => anchorReference(reference, "dataset", dirname(path)),
+    }),
     stages: recipe.stages.map((stage) => withAbsoluteRewards(stage, dirname(path))),
   };
 }

@@ -9,6 +9,8 @@ import { loadData } from "../data/load.ts";
 import type { ResolveDataset } from "../data/reference.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
+import { createAssistantTask } from "./assistant/assistant.ts";
+import { assistantOptionsSchema } from "./assistant/options.ts";
 import type { ChatRenderer } from "./chat.ts";
 import { createConversationsTask, identifyConversation } from "./conversations/conversations.ts";
 import { conversationsOptionsSchema } from "./conversations/options.ts";
@@ -16,12 +18,32 @@ import { createCountdownTask } from "./countdown/countdown.ts";
 import { GENERATOR_KEYS } from "./countdown/generator.ts";
 import { countdownOptionsSchema } from "./countdown/options.ts";
 import { identifyRow } from "./countdown/source.ts";
+import { mixTasks } from "./mixture.ts";
 import type { Task } from "./task.ts";
+
+const singleTaskSchemas = [
+  countdownOptionsSchema.safeExtend({ name: z.literal("countdown") }),
+  conversationsOptionsSchema.safeExtend({ name: z.literal("conversations") }),
+  assistantOptionsSchema.safeExtend({ name: z.literal("assistant") }),
+] as const;
+
+/** Tasks in turns: `tasks: [{ weight: 3, task: { name: countdown, … } }, …]`. */
+const mixtureOptionsSchema = z.strictObject({
+  tasks: z
+    .array(
+      z.strictObject({
+        /** How many problems of Σ weights are of this task. */
+        weight: z.int().min(1).max(1000).default(1),
+        task: z.discriminatedUnion("name", singleTaskSchemas),
+      }),
+    )
+    .min(2),
+});
 
 /** A task in a recipe: its name and that task's options. */
 export const taskSpecSchema = z.discriminatedUnion("name", [
-  countdownOptionsSchema.safeExtend({ name: z.literal("countdown") }),
-  conversationsOptionsSchema.safeExtend({ name: z.literal("conversations") }),
+  ...singleTaskSchemas,
+  mixtureOptionsSchema.safeExtend({ name: z.literal("mixture") }),
 ]);
 
 /** A task as it may be written; options left out have their defaults. */
@@ -32,6 +54,8 @@ type CreateTask = (options: unknown, deps: TaskDeps) => Promise<Task>;
 const tasks: ReadonlyMap<string, CreateTask> = new Map([
   ["countdown", createCountdown],
   ["conversations", createConversations],
+  ["assistant", async (options, deps) => createAssistantTask(options, deps)],
+  ["mixture", createMixture],
 ]);
 
 /** Names that `createTask` knows. */
@@ -81,6 +105,12 @@ async function createCountdown(options: unknown, deps: TaskDeps): Promise<Task> 
     ...(file === undefined ? {} : { rows: await readAllRows(file) }),
     ...(data === undefined ? {} : { data: await loadData(data, { ...deps, identify: identifyRow }) }),
   });
+}
+
+async function createMixture(options: unknown, deps: TaskDeps): Promise<Task> {
+  const { tasks: parts } = checkOptions(mixtureOptionsSchema, options, "task mixture");
+  const created = parts.map(async ({ task, weight }) => ({ task: await createTask(task, deps), weight }));
+  return mixTasks(await Promise.all(created));
 }
 
 async function createConversations(options: unknown, deps: TaskDeps): Promise<Task> {

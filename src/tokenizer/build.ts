@@ -3,7 +3,8 @@
  *
  * `countdown-compact` gives the Countdown game a vocabulary of its own: every integer is one token and so is every
  * phrase of the prompt and of the trace, so that a small model's few layers go into arithmetic and not into spelling
- * (with digits as characters the same model did not learn to add in the same time). `characters` has one token for each
+ * (with digits as characters the same model did not learn to add in the same time). `r1-compact` adds the phrases of the
+ * game in Chinese and of the assistant task. `characters` has one token for each
  * printable ASCII character, for tests and benchmarks.
  *
  * Longest match is a `Split` pre-tokenizer whose pattern lists the tokens, longest first, before a BPE model without
@@ -12,33 +13,12 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { ASSISTANT_PHRASES, CHINESE_COUNTDOWN_PHRASES, COUNTDOWN_PHRASES } from "./compact-phrases.ts";
 import { HuggingFaceTokenizer } from "./huggingface.ts";
 
 const PAD = "<pad>";
 const EOS = "<eos>";
 const UNKNOWN = "<unk>";
-
-/** The phrases of the compact Countdown prompt and trace; the operators and brackets of its expressions. */
-export const COUNTDOWN_PHRASES: readonly string[] = [
-  "Using the numbers [",
-  ", ",
-  "], create an equation that equals ",
-  ".\n",
-  "<think>",
-  "</think>\n",
-  "<answer>",
-  "</answer>",
-  " yes",
-  " too low\n",
-  " too high\n",
-  "+",
-  "-",
-  "*",
-  "/",
-  "(",
-  ")",
-  "=",
-];
 
 /** The most that `largest` may be: every integer has a row in the embedding. */
 const LARGEST_ALLOWED = 99_999;
@@ -50,9 +30,9 @@ const LARGEST_ALLOWED = 99_999;
  * integers decodes to itself. Throws ConfigError for a phrase that could never be matched.
  */
 export function buildCountdownCompact(
-  options: { largest?: number; extraPhrases?: readonly string[] } = {},
+  options: { name?: string; largest?: number; extraPhrases?: readonly string[] } = {},
 ): HuggingFaceTokenizer {
-  const { largest = 99, extraPhrases = [] } = options;
+  const { name = "countdown-compact", largest = 99, extraPhrases = [] } = options;
   if (!Number.isInteger(largest) || largest < 9 || largest > LARGEST_ALLOWED) {
     // Below 9 some digit would have no token, and with it no number that contains it.
     throw new ConfigError(
@@ -64,7 +44,7 @@ export function buildCountdownCompact(
   const integers = Array.from({ length: largest + 1 }, (_, i) => String(i));
   const pattern = longestMatchPattern(phrases, largest);
   return tokenizerOf({
-    name: "countdown-compact",
+    name,
     specialTokens: [PAD, EOS, UNKNOWN],
     tokens: [...integers, ...phrases],
     preTokenizer: { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
@@ -94,7 +74,7 @@ export function buildCharacters(): HuggingFaceTokenizer {
 }
 
 /** Names under which `buildTokenizer` makes a tokenizer. */
-export const BUILT_TOKENIZERS = ["countdown-compact", "characters"] as const;
+export const BUILT_TOKENIZERS = ["countdown-compact", "r1-compact", "characters"] as const;
 export type BuiltTokenizer = (typeof BUILT_TOKENIZERS)[number];
 
 /** A built tokenizer by name, with its default options. */
@@ -102,6 +82,8 @@ export function buildTokenizer(name: BuiltTokenizer): HuggingFaceTokenizer {
   switch (name) {
     case "countdown-compact":
       return buildCountdownCompact();
+    case "r1-compact":
+      return buildCountdownCompact({ name, extraPhrases: [...CHINESE_COUNTDOWN_PHRASES, ...ASSISTANT_PHRASES] });
     case "characters":
       return buildCharacters();
   }

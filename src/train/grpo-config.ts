@@ -16,12 +16,14 @@ import {
   policyObjective,
 } from "../losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
+import { forTasks } from "../rewards/for-tasks.ts";
 import { createReward, rewardDescriptions } from "../rewards/registry.ts";
+import type { AnyReward } from "../rewards/reward.ts";
 import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
 import { ADVANTAGES, REWARD_AGGREGATIONS, SCALE_REWARDS } from "../rollout/advantages.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
-import type { Task } from "../tasks/task.ts";
+import type { Problem, Task } from "../tasks/task.ts";
 import { type ConfigIssue, optimizerShape, refineWith, warmupIssues } from "./optimizer-config.ts";
 
 const rewardSchema = z.strictObject({
@@ -30,6 +32,13 @@ const rewardSchema = z.strictObject({
     .describe("a reward of the registry (aha reward --help lists them), or one of your own: ./my-reward.ts#name"),
   weight: z.number().default(1).describe("how much its score counts in the sum"),
   options: z.record(z.string(), z.unknown()).default({}).describe("the reward's own options"),
+  tasks: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe(
+      "of a mixture of tasks: names of those whose completions it judges; it abstains from others. All if absent",
+    ),
   timeoutMs: z
     .int()
     .min(1)
@@ -270,14 +279,19 @@ function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): Con
  * @throws ConfigError for an unknown name or option.
  */
 export function createRewards(rewards: GrpoConfig["rewards"]): WeightedReward[] {
-  return rewards.map(({ name, weight, options, timeoutMs }) => {
-    if (isRewardReference(name)) {
-      const limit = timeoutMs === undefined ? {} : { timeoutMs };
-      return { reward: new UserReward(parseRewardReference(name), { options, ...limit }), weight };
-    }
-    if (timeoutMs === undefined) return { reward: createReward(name, options), weight };
-    throw new ConfigError(`timeoutMs is for rewards of your own (FILE#NAME); ${name} needs none. Leave it out.`);
+  return rewards.map((config) => {
+    const reward = createOne(config);
+    return { reward: config.tasks ? forTasks(reward, config.tasks) : reward, weight: config.weight };
   });
+}
+
+function createOne({ name, options, timeoutMs }: GrpoConfig["rewards"][number]): AnyReward {
+  if (isRewardReference(name)) {
+    const limit = timeoutMs === undefined ? {} : { timeoutMs };
+    return new UserReward(parseRewardReference(name), { options, ...limit });
+  }
+  if (timeoutMs === undefined) return createReward(name, options);
+  throw new ConfigError(`timeoutMs is for rewards of your own (FILE#NAME); ${name} needs none. Leave it out.`);
 }
 
 /**
@@ -287,9 +301,9 @@ export function createRewards(rewards: GrpoConfig["rewards"]): WeightedReward[] 
  * @throws ConfigError naming the reward and the columns that there are.
  */
 export function requireRewardColumns(rewards: GrpoConfig["rewards"], task: Task): void {
-  const { columns, place } = task.trainProblem(0);
-  const there = Object.keys(columns);
-  for (const { name } of rewards) {
+  for (const { name, tasks } of rewards) {
+    const { columns, place } = problemFor(task, tasks, name);
+    const there = Object.keys(columns);
     const needed = rewardDescriptions.find((description) => description.name === name)?.columns ?? [];
     const missing = needed.filter((column) => !there.includes(column));
     if (missing.length === 0) continue;
@@ -299,6 +313,25 @@ export function requireRewardColumns(rewards: GrpoConfig["rewards"], task: Task)
         "Map columns to these names (task.data.columns), or use another reward.",
     );
   }
+}
+
+/** How many problems are looked at for one of a task. */
+const PROBED_PROBLEMS = 2000;
+
+/** The first problem that the reward judges. */
+function problemFor(task: Task, tasks: readonly string[] | undefined, reward: string): Problem {
+  if (tasks === undefined) return task.trainProblem(0);
+  const seen = new Set<string>();
+  for (let index = 0; index < Math.min(PROBED_PROBLEMS, task.trainCount); index++) {
+    const problem = task.trainProblem(index);
+    const name = String(problem.columns.task ?? task.name);
+    if (tasks.includes(name)) return problem;
+    seen.add(name);
+  }
+  throw new ConfigError(
+    `The reward ${reward} is for the tasks ${tasks.join(", ")}, but problems are of ${[...seen].join(", ")}. ` +
+      "Name one of these under rewards[].tasks, or leave it out.",
+  );
 }
 
 /** The strict schema: unknown keys and impossible combinations are refused. */

@@ -1,7 +1,7 @@
 """Encodings, decodings, character offsets and chat renderings by transformers, for the tests of src/tokenizer/.
 
 usage: npx tsx test/golden/write-built-tokenizers.ts && python test/golden/make_tokenizer_golden.py
-reads test/golden/tokenizers/{countdown-compact,characters}/, trains test/golden/tokenizers/byte-level/ (a byte-level
+reads test/golden/tokenizers/{countdown-compact,r1-compact,characters}/, trains test/golden/tokenizers/byte-level/ (a byte-level
 BPE with the pre-tokenizer, normalizer and post-processor of the Qwen family) and test/golden/tokenizers/metaspace/
 (SentencePiece style, as Llama 2), qwen-like/ and llama-like/ (byte-level BPE with the pre-tokenizers, added tokens and
 kinds of chat template of Qwen3 and Llama 3), and writes test/golden/tokenizers.json.
@@ -45,6 +45,7 @@ TEXTS = [
     "Using the numbers [6, 3, 3], create an equation that equals 54.\n",
     "<think>(6*3)+3=18+3=21 too low\n3*(6*3)=3*18=54 yes</think>\n<answer>3*(6*3)</answer>",
     "<think>12-9=3 too high\n99/9=11 yes</think>\n",
+    "用数字 [6, 3, 3]，列一个等于 54 的算式。\n<think>(6*3)+3=18+3=21 太小\n我怎么清洗汽车？\n12 和 58 哪个大？\n",
     "0, 00, 007, 100, 1234567890",
     "an unknown wörd, 数字 and 😀!",
     "  two  spaces\tand a tab\r\n ,, ]",
@@ -386,7 +387,7 @@ def main() -> None:
     train_metaspace()
     train_families()
     encodings, chats = [], []
-    for name in ("countdown-compact", "characters", "byte-level", "metaspace", "qwen-like", "llama-like"):
+    for name in ("countdown-compact", "r1-compact", "characters", "byte-level", "metaspace", "qwen-like", "llama-like"):
         tokenizer = AutoTokenizer.from_pretrained(HERE / "tokenizers" / name)
         for text in TEXTS + (HARD_TEXTS if name.endswith("-like") else []):
             encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)

@@ -34,7 +34,7 @@ const golden = JSON.parse(await readFile(goldenPath("tokenizers.json"), "utf8"))
   encodings: EncodingCase[];
   chats: ChatCase[];
 };
-const NAMES = ["countdown-compact", "characters", "byte-level", "metaspace", "qwen-like", "llama-like"];
+const NAMES = ["countdown-compact", "r1-compact", "characters", "byte-level", "metaspace", "qwen-like", "llama-like"];
 const tokenizers = new Map<string, HuggingFaceTokenizer>();
 let scratch: string;
 

@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CheckpointError, ConfigError, DataError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
-import { buildCharacters, buildCountdownCompact, COUNTDOWN_PHRASES } from "../../src/tokenizer/build.ts";
+import { buildCharacters, buildCountdownCompact } from "../../src/tokenizer/build.ts";
 import { ChatTemplates } from "../../src/tokenizer/chat-template.ts";
+import { COUNTDOWN_PHRASES } from "../../src/tokenizer/compact-phrases.ts";
 import { type HuggingFaceTokenizer, loadTokenizer } from "../../src/tokenizer/huggingface.ts";
 
 let scratch: string;

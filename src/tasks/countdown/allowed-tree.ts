@@ -7,7 +7,7 @@
  */
 
 import { whole } from "../../expression/rational.ts";
-import type { Draws } from "./draws.ts";
+import type { Draws } from "../draws.ts";
 import { type Item, joinings } from "./solver.ts";
 import type { Tree, ValueRule } from "./tree.ts";
 

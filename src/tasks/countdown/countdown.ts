@@ -10,11 +10,13 @@
 import type { LoadedData } from "../../data/load.ts";
 import type { DataRow } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
-import { findAnswer, formFault } from "../../expression/answer.ts";
+import { findAnswer, formFault, thinkingOf } from "../../expression/answer.ts";
 import { type CountdownProblem, judgeCompletion, judgeExpression, readCountdown } from "../../expression/countdown.ts";
 import { parseExpression } from "../../expression/parse.ts";
 import { checkOptions } from "../../strict-schema.ts";
 import type { ChatRenderer } from "../chat.ts";
+import { Draws } from "../draws.ts";
+import { LANGUAGES, type Language, languageShare } from "../language.ts";
 import type { Problem, Task, Verdict } from "../task.ts";
 import { demonstrate, demonstrationRule } from "./demonstration.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "./options.ts";
@@ -50,11 +52,14 @@ export function createCountdownTask(options: unknown, deps: CountdownDeps): Task
   const checked = checkOptions(countdownOptionsSchema, options, "task countdown");
   const source = openSource(checked, deps);
   const rule = demonstrationRule(checked.values);
-  const toProblem = ({ id, numbers, target, columns }: SourceProblem): Problem => ({
-    id,
-    prompt: renderPrompt(checked.prompt, numbers, target, deps.renderChat),
-    columns,
-  });
+  const toProblem = ({ id, numbers, target, columns }: SourceProblem): Problem => {
+    const language = checked.languages && languageAt(checked.languages, id);
+    return {
+      id,
+      prompt: renderPrompt(checked.prompt, numbers, target, deps.renderChat, language),
+      columns: language === undefined ? columns : { ...columns, language },
+    };
+  };
   return {
     name: "countdown",
     trainCount: source.trainCount,
@@ -63,7 +68,11 @@ export function createCountdownTask(options: unknown, deps: CountdownDeps): Task
     demonstrate: (problem, seed) => {
       const { numbers, target } = gameOf(problem);
       const solution = solutionOf(problem);
-      const demonstrated = { id: problem.id, numbers: numbers.map(Number), target, solution };
+      const language = languageOf(problem);
+      const demonstrated = {
+        ...{ id: problem.id, numbers: numbers.map(Number), target, solution },
+        ...(language && { language }),
+      };
       return demonstrate(demonstrated, checked.demonstration, rule, seed);
     },
     judge: judgeCountdown,
@@ -89,17 +98,35 @@ function openSource(options: CountdownOptions, deps: CountdownDeps): CountdownSo
   return sourceFromRows(deps.rows, options.file, options.heldOutShare, deps.seed);
 }
 
-/** The verdict of the game itself, with the statistics of `traceStatistics`. */
+/**
+ * The verdict of the game itself, with the statistics of `traceStatistics`; where the problem has a language, also
+ * `languageConsistency`, the share of the thinking's words in it.
+ */
 export function judgeCountdown(problem: Problem, completion: string): Verdict {
   const game = gameOf(problem);
   const { solved } = judgeCompletion(completion, game);
   const tries = readTries(completion, game);
+  const language = languageOf(problem);
+  const languageConsistency = language && languageShare(thinkingOf(completion), language);
   return {
     solved,
     wellFormed: formFault(problem.prompt, completion) === undefined,
     tries: tries.length,
-    statistics: traceStatistics(tries, { solved, answered: !("fault" in findAnswer(completion)) }),
+    statistics: {
+      ...traceStatistics(tries, { solved, answered: !("fault" in findAnswer(completion)) }),
+      ...(languageConsistency !== undefined && { languageConsistency }),
+    },
   };
+}
+
+/** The language of the generator's or the data's problem with this id, whatever the seed. */
+function languageAt(languages: readonly Language[], id: number): Language {
+  return new Draws(0, "countdown/language", id).choice(languages);
+}
+
+/** The column `language`, where it is there. */
+function languageOf({ columns }: Problem): Language | undefined {
+  return LANGUAGES.find((language) => language === columns.language);
 }
 
 function gameOf(problem: Problem): CountdownProblem {

@@ -11,20 +11,22 @@
  * early: that is what reinforcement is to mend. Verdicts of direction matter: with a bare yes/no they stayed unreliable
  * and thinking did not pay (found by experiment).
  *
+ * Where verdicts mix languages (`mixedLanguage`), the traces are what R1-Zero is criticised for and a language consistency
+ * reward is to mend (DeepSeek-R1, arXiv:2501.12948, §2.3).
+ *
  * What it is not: DeepSeek-R1's cold start (arXiv:2501.12948 §2.3.1), which is long traces of a large model, edited.
  */
 
 import { DataError } from "../../errors.ts";
 import { equal, lessThan, type Rational } from "../../expression/rational.ts";
+import { Draws } from "../draws.ts";
+import { LANGUAGES, type Language } from "../language.ts";
 import type { Demonstration } from "../task.ts";
 import { drawAllowedTree } from "./allowed-tree.ts";
-import { Draws } from "./draws.ts";
 import type { DemonstrationOptions } from "./options.ts";
 import { solve } from "./solver.ts";
 import { commutedKey, drawTree, evaluateTree, formatSteps, formatTree, type Tree, type ValueRule } from "./tree.ts";
-
-/** What the verdict on a try looks like. */
-export const VERDICTS = { yes: " yes", tooLow: " too low\n", tooHigh: " too high\n" } as const;
+import { VERDICT_WORDS, type VerdictWords } from "./verdict-words.ts";
 
 /** Random expressions drawn for one try: so many uniformly, then so many that are led to keep the rule, then there is
  * taken to be no further one. */
@@ -42,6 +44,8 @@ export interface DemonstratedProblem {
   readonly target: Rational;
   /** The solution that the problem came with, if it did. */
   readonly solution: Tree | undefined;
+  /** Of the prompt; english where it has none. */
+  readonly language?: Language;
 }
 
 /**
@@ -76,10 +80,11 @@ export function demonstrate(
     if (keyOf) made.add(keyOf(tree));
     answer = tree;
     text += formatSteps(tree);
-    const verdict = verdictOn(evaluateTree(tree)!, problem.target);
+    const words = VERDICT_WORDS[verdictLanguage(problem.language ?? "english", options, draws)];
+    const verdict = words[verdictOn(evaluateTree(tree)!, problem.target)];
     weightedSpans.push({ start: text.length, end: text.length + verdict.length, weight: options.verdictWeight });
     text += verdict;
-    if (verdict === VERDICTS.yes || draws.uniform() < giveUpProbability) break;
+    if (verdict === words.yes || draws.uniform() < giveUpProbability) break;
   }
   if (answer === undefined) {
     throw new DataError(
@@ -115,7 +120,13 @@ function drawTry(
   return undefined;
 }
 
-function verdictOn(value: Rational, target: Rational): string {
-  if (equal(value, target)) return VERDICTS.yes;
-  return lessThan(value, target) ? VERDICTS.tooLow : VERDICTS.tooHigh;
+function verdictOn(value: Rational, target: Rational): keyof VerdictWords {
+  if (equal(value, target)) return "yes";
+  return lessThan(value, target) ? "tooLow" : "tooHigh";
+}
+
+/** The prompt's language, or by chance another one; nothing is drawn where languages do not mix. */
+function verdictLanguage(own: Language, { mixedLanguage }: DemonstrationOptions, draws: Draws): Language {
+  if (mixedLanguage === 0 || draws.uniform() >= mixedLanguage) return own;
+  return draws.choice(LANGUAGES.filter((language) => language !== own));
 }

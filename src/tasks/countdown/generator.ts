@@ -9,7 +9,7 @@
 
 import { ConfigError } from "../../errors.ts";
 import { isWhole, lessThan, type Rational, whole } from "../../expression/rational.ts";
-import { Draws } from "./draws.ts";
+import { Draws } from "../draws.ts";
 import type { CountdownOptions } from "./options.ts";
 import { drawTree, evaluateTree, type Tree } from "./tree.ts";
 

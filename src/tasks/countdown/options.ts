@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { dataOptionsSchema } from "../../data/options.ts";
+import { LANGUAGES } from "../language.ts";
 
 const valueRuleSchema = z.strictObject({
   /** The least that an intermediate or final result may be. */
@@ -28,6 +29,8 @@ export const demonstrationOptionsSchema = z.strictObject({
   /** Which tries count as already made and are not made again in a trace: none (`off`), those with the same text, or
    * those that are the same up to the order of the operands of + and * (`commuted`). */
   distinctTries: z.enum(["off", "text", "commuted"]).default("off"),
+  /** That a verdict is not in the prompt's language. */
+  mixedLanguage: probability.default(0),
   /** Loss weight of the verdicts ` yes`, ` too low`, ` too high`. */
   verdictWeight: z.number().positive().default(2),
 });
@@ -58,6 +61,9 @@ export const countdownOptionsSchema = z
     data: dataOptionsSchema.optional(),
     /** english and chinese are chat messages and need a chat template; compact is plain text. */
     prompt: z.enum(["english", "chinese", "compact"]).default("english"),
+    /** compact: the languages of prompts, one drawn for each problem, which has it as the column `language`; english
+     * without that column if absent. */
+    languages: z.array(z.enum(LANGUAGES)).min(1).optional(),
     /** Share of all distinct problems that is held out, decided by a hash of the problem. */
     heldOutShare: z.number().gt(0).lt(1).default(HELD_OUT_SHARE),
     /** natural: as often as the generator, or the file, brings them up; distinct: each at most once. */
@@ -75,6 +81,9 @@ export const countdownOptionsSchema = z
     const { min, max } = options.values ?? {};
     if (min !== undefined && max !== undefined && min > max)
       fail("values", `expected min at most max, got ${min} > ${max}`);
+    if (options.languages !== undefined && options.prompt !== "compact") {
+      fail("languages", `is of the prompt compact; ${options.prompt} has a language of its own. Leave it out`);
+    }
     if (options.file === undefined && options.data === undefined) return;
     if (options.file !== undefined && options.data !== undefined) {
       fail("file", "and data both say where the problems come from; leave one of them out");

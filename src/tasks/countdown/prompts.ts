@@ -5,13 +5,14 @@
  * example of an answer, `(1 + 2) / 3 = 1`, would score 0, as in the original. `chinese` is that of
  * Datawhale's unlock-deepseek and has no system message. Both are conversations whose last message, the
  * assistant's, is to be continued; the checkpoint's chat template renders them. `compact` is plain text for a small
- * vocabulary.
+ * vocabulary, in English or Chinese.
  */
 
 import { ConfigError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
 import { formatRational, type Rational } from "../../expression/rational.ts";
 import type { ChatMessage, ChatRenderer } from "../chat.ts";
+import type { Language } from "../language.ts";
 
 export type PromptName = "english" | "chinese" | "compact";
 
@@ -25,10 +26,11 @@ export function renderPrompt(
   numbers: readonly number[],
   target: Rational,
   renderChat: ChatRenderer | undefined,
+  language: Language = "english",
 ): string {
   const nums = `[${numbers.join(", ")}]`;
   const goal = formatRational(target);
-  if (name === "compact") return `Using the numbers ${nums}, create an equation that equals ${goal}.\n<think>`;
+  if (name === "compact") return compactPrompt(nums, goal, language);
   if (renderChat === undefined) {
     throw new ConfigError(
       `The prompt ${name} is a conversation and needs a tokenizer with a chat template, which there is not. ` +
@@ -42,6 +44,14 @@ export function renderPrompt(
     `The chat template does not leave the assistant's last message open: expected a prompt that ends with <think>, ` +
       `it ends with ${JSON.stringify(text.slice(-40))}. Use another chat template, or task.prompt: compact.`,
   );
+}
+
+function compactPrompt(nums: string, goal: string, language: Language): string {
+  const request =
+    language === "english"
+      ? `Using the numbers ${nums}, create an equation that equals ${goal}.`
+      : `用数字 ${nums}，列一个等于 ${goal} 的算式。`;
+  return `${request}\n<think>`;
 }
 
 function englishMessages(nums: string, goal: string): ChatMessage[] {

@@ -97,13 +97,12 @@ function trimToExpression(text: string): string {
   return text.slice(depth > 0 ? outermostUnclosed + depth : start, end).trim();
 }
 
-const VERDICT = /^[\s,.:;)]{0,4}(yes|too low|too high)\b/i;
+const VERDICT = /^[\s,.:;)]{0,4}(?:(yes\b|对)|(too low\b|太小)|too high\b|太大)/i;
 
 function verdictAt(text: string, position: number): TryVerdict | undefined {
   const match = VERDICT.exec(text.slice(position, position + 16));
   if (!match) return undefined;
-  const word = match[1]!.toLowerCase();
-  return word === "yes" ? "yes" : word === "too low" ? "tooLow" : "tooHigh";
+  return match[1] ? "yes" : match[2] ? "tooLow" : "tooHigh";
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   type Rational,
   whole,
 } from "../../expression/rational.ts";
-import type { Draws } from "./draws.ts";
+import type { Draws } from "../draws.ts";
 
 export interface Operation {
   readonly operator: Operator;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { parseExpression } from "../../../src/expression/parse.ts";
 import { createCountdownTask } from "../../../src/tasks/countdown/countdown.ts";
-import { VERDICTS } from "../../../src/tasks/countdown/demonstration.ts";
 import { commutedKey, treeOfPostfix } from "../../../src/tasks/countdown/tree.ts";
+import { VERDICT_WORDS } from "../../../src/tasks/countdown/verdict-words.ts";
 
 const TINY = { prompt: "compact", counts: [3], min: 1, max: 10, values: { min: 0, max: 99 } };
 
@@ -43,7 +43,7 @@ describe("demonstrations", () => {
       expect(verdict.statistics.arithmeticRight).toBe(1);
       expect(verdict.statistics.wrongNumbers).toBe(0);
       expect(verdict.statistics.falseYes).toBe(0);
-      expect(verdict.solved).toBe(completion.includes(VERDICTS.yes));
+      expect(verdict.solved).toBe(completion.includes(VERDICT_WORDS.english.yes));
       expect(completion.endsWith(`<answer>${tries.at(-1)}</answer>`)).toBe(true);
     }
   });

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseExpression } from "../../../src/expression/parse.ts";
 import { formatRational, type Rational, ratio, whole } from "../../../src/expression/rational.ts";
-import { Draws } from "../../../src/tasks/countdown/draws.ts";
 import { solve } from "../../../src/tasks/countdown/solver.ts";
 import {
   commutedKey,
@@ -12,6 +11,7 @@ import {
   type Tree,
   treeOfPostfix,
 } from "../../../src/tasks/countdown/tree.ts";
+import { Draws } from "../../../src/tasks/draws.ts";
 
 function treeOf(text: string): Tree {
   const parsed = parseExpression(text);

@@ -4,7 +4,7 @@
  * from each; see `random.ts`.
  */
 
-import { hashString, philox } from "../../random.ts";
+import { hashString, philox } from "../random.ts";
 
 export class Draws {
   private readonly seed: number;

@@ -1,0 +1,33 @@
+/** The files and data sets that a task reads, also where it is a mixture of tasks. */
+
+import type { Recipe } from "./schema.ts";
+
+type TaskSpec = Recipe["task"];
+type SingleTaskSpec = Exclude<TaskSpec, { name: "mixture" }>;
+
+/** The task, or those that a mixture is made of. */
+export function singleTasks(task: TaskSpec): readonly SingleTaskSpec[] {
+  return task.name === "mixture" ? task.tasks.map((part) => part.task) : [task];
+}
+
+/** What a path may be. */
+export interface TaskPaths {
+  /** A file on this machine. */
+  readonly file: (path: string) => string;
+  /** A file or folder on this machine, or a data set on the Hub. */
+  readonly data: (path: string) => string;
+}
+
+/** The task with its paths replaced. */
+export function withTaskPaths(task: TaskSpec, paths: TaskPaths): TaskSpec {
+  if (task.name !== "mixture") return withPaths(task, paths);
+  return { ...task, tasks: task.tasks.map((part) => ({ ...part, task: withPaths(part.task, paths) })) };
+}
+
+function withPaths(task: SingleTaskSpec, { file, data }: TaskPaths): SingleTaskSpec {
+  return {
+    ...task,
+    ...("file" in task && task.file !== undefined && { file: file(task.file) }),
+    ...("data" in task && task.data !== undefined && { data: { ...task.data, path: data(task.data.path) } }),
+  } as SingleTaskSpec;
+}
