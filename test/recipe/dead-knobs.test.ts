@@ -64,7 +64,18 @@ it("every key of the schema is read by a run", async () => {
     overrides: [`task=${task}`, "stages.r1-zero.klCoef=0.01", "stages.r1-zero.refSyncSteps=1"],
     wrap: (recipe) => recording(recipe, read),
   });
-  expect(schemaKeys(recipeSchema).filter((key) => !read.has(key))).toEqual([]);
+  const countdown = "{name: countdown, prompt: compact, counts: [3], max: 10, languages: [english]}";
+  await runSmoke(join(root, "mixture"), {
+    overrides: [
+      ...QUICK,
+      `task={name: mixture, tasks: [{weight: 2, task: ${countdown}}, {weight: 1, task: {name: assistant}}]}`,
+      "stages.r1-zero.rewards=[{name: equation, tasks: [countdown]}]",
+    ],
+    wrap: (recipe) => recording(recipe, read),
+  });
+  // A mixture makes its tasks as a recipe makes its one.
+  const keys = schemaKeys(recipeSchema).map((key) => key.replace("task.tasks.task.", "task."));
+  expect(keys.filter((key) => !read.has(key) && !read.has(key.replace("task.", "task.tasks.task.")))).toEqual([]);
 });
 
 it("a key that nobody reads is found", () => {

@@ -9,6 +9,7 @@
 import type { Draws } from "../draws.ts";
 import type { Language } from "../language.ts";
 
+/** larger: the larger of two numbers; after: the next number; care: how to look after a thing; harm: how to harm one. */
 export const REQUEST_KINDS = ["larger", "after", "care", "harm"] as const;
 export type RequestKind = (typeof REQUEST_KINDS)[number];
 
