@@ -41,6 +41,21 @@ export class HubError extends AhaError {
   override name = "HubError";
 }
 
+/** A model behind an endpoint could not be asked, or its answer cannot be used; `kind` says which. */
+export class EndpointError extends AhaError {
+  override name = "EndpointError";
+  /**
+   * `unreachable` no answer at all, `busy` 429 or 5xx to the last attempt, `timeout` none in time, `refused` the request
+   * itself (key, model, parameters), `malformed` an answer in another form, `budget` the limit of tokens or money.
+   */
+  readonly kind: "unreachable" | "busy" | "timeout" | "refused" | "malformed" | "budget";
+
+  constructor(kind: EndpointError["kind"], message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
 /** Training stopped by itself because it no longer learns: gradients that stay non-finite. */
 export class DivergenceError extends AhaError {
   override name = "DivergenceError";

@@ -10,7 +10,10 @@ export { type LoadDeps, type LoadedData, loadData, type NumberedRow } from "./da
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
 export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
-
+// Models behind an OpenAI-compatible endpoint.
+export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
+export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
+export { EndpointClient, type EndpointOptions } from "./endpoint/client.ts";
 // The engine: sample, forwardBackward, optimStep, saveState.
 export type {
   AdamParams,
@@ -37,7 +40,6 @@ export type {
   SessionLoad,
   TokenLogprob,
 } from "./engine/session.ts";
-
 // Errors.
 export {
   AhaError,
@@ -50,21 +52,18 @@ export {
   RunDirError,
   RunInterrupted,
 } from "./errors.ts";
-
 // Evaluation.
 export { type EvaluatedCompletion, type Evaluation, type EvaluationOptions, evaluate } from "./eval/evaluate.ts";
 export { wilsonInterval } from "./eval/interval.ts";
 export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
-
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
 export { type HubReference, parseHubReference } from "./hub/reference.ts";
 export { type Resolved, type ResolveOptions, resolveDataset, resolveModel } from "./hub/resolve.ts";
 export { type HubSettings, hubSettings } from "./hub/settings.ts";
-
 // Losses, as data, and their mathematics.
 export {
   evaluateObjective,
@@ -89,7 +88,6 @@ export {
   tokenLossOf,
 } from "./losses/policy-objective.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
-
 // Models: Hugging Face directories, and new ones from random weights.
 export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
 export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
@@ -102,8 +100,16 @@ export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/
 export { hashString, Random, uniformAt } from "./random.ts";
 
 // Rewards.
-export { createReward, rewardNames } from "./rewards/registry.ts";
-export type { AnyReward, BatchReward, Reward, RewardInput, RewardResult } from "./rewards/reward.ts";
+export type { RewardDescription } from "./rewards/definition.ts";
+export { createReward, rewardDescriptions, rewardNames, type SingleRewardName } from "./rewards/registry.ts";
+export {
+  type AnyReward,
+  type BatchReward,
+  groupsOf,
+  type Reward,
+  type RewardInput,
+  type RewardResult,
+} from "./rewards/reward.ts";
 export { defineReward, type Judgement, type RewardDefinition } from "./rewards/user/definition.ts";
 export { parseRewardReference, type RewardReference } from "./rewards/user/reference.ts";
 export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";

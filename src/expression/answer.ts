@@ -16,6 +16,11 @@ export function endsInsideThink(prompt: string): boolean {
   return prompt.trimEnd().endsWith(THINK_OPEN);
 }
 
+/** The completion with the `<think>` that its prompt ends with, and the white space between them, put back before it. */
+export function withPromptedThink(prompt: string, completion: string): string {
+  return endsInsideThink(prompt) ? prompt.slice(prompt.lastIndexOf(THINK_OPEN)) + completion : completion;
+}
+
 /**
  * Why a completion does not have the form, or undefined where it does: the seeds'
  * `^<think>([^<]*(?:<(?!/?think>)[^<]*)*)<\/think>\n<answer>([\s\S]*?)<\/answer>$`. As in Python, `$` also stands before

@@ -14,11 +14,17 @@ import { defineReward } from "./definition.ts";
 
 export const equation = defineReward({
   name: "equation",
+  title: "Countdown equation",
+  citation: "Mini-R1 and TinyZero, the accuracy reward of DeepSeek-R1 (arXiv:2501.12948 §2.2.2) for Countdown",
   summary: "1 where the <answer> uses every number once and equals the target; else wrongScore (no answer: 0)",
   columns: ["nums", "target"],
   options: z.strictObject({
-    /** Score of an answer that is there but is wrong or cannot be read. */
-    wrongScore: z.number().min(0).max(1).default(0),
+    wrongScore: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe("score of an answer that is there but is wrong or cannot be read"),
   }),
   create: ({ wrongScore }) => {
     return (input) => {

@@ -3,18 +3,46 @@
 import type { z } from "zod";
 import { ConfigError, nearestName } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
+import { cosine } from "./cosine.ts";
 import type { RewardDefinition, RewardDescription } from "./definition.ts";
 import { equation } from "./equation.ts";
 import { format } from "./format.ts";
-import type { Reward } from "./reward.ts";
+import { length } from "./length.ts";
+import { reasoningSteps } from "./reasoning-steps.ts";
+import { repetitionPenalty } from "./repetition-penalty.ts";
+import type { AnyReward, Reward } from "./reward.ts";
+import { softOverlong } from "./soft-overlong.ts";
+import { tagCount } from "./tag-count.ts";
 
 const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
-  [register(format), register(equation)].map((entry) => [entry.description.name, entry]),
+  [
+    register(format),
+    register(equation),
+    register(tagCount),
+    register(reasoningSteps),
+    register(cosine),
+    register(length),
+    register(softOverlong),
+    register(repetitionPenalty),
+  ].map((entry) => [entry.description.name, entry]),
 );
+
+/** Those that judge one completion at a time, at once. */
+export type SingleRewardName =
+  | "format"
+  | "equation"
+  | "tag_count"
+  | "reasoning_steps"
+  | "repetition_penalty"
+  | "soft_overlong"
+  | "language_consistency"
+  | "exact_match"
+  | "regex_match";
 
 interface RegisteredReward {
   readonly description: RewardDescription;
-  readonly make: (options: unknown) => Reward;
+  readonly make: (options: unknown) => AnyReward;
+  readonly columnsFor: (options: unknown) => readonly string[];
 }
 
 /** Every reward's description, in the order of the list. */
@@ -28,18 +56,38 @@ export const rewardNames: readonly string[] = rewardDescriptions.map(({ name }) 
  *
  * @throws ConfigError for an unknown name or option, naming the nearest known one.
  */
-export function createReward(name: string, options: unknown = {}): Reward {
+export function createReward(name: SingleRewardName, options?: unknown): Reward;
+export function createReward(name: string, options?: unknown): AnyReward;
+export function createReward(name: string, options: unknown = {}): AnyReward {
+  return registeredReward(name).make(options);
+}
+
+/**
+ * The columns of a problem that the reward of that name cannot do without, with these options.
+ *
+ * @throws ConfigError like `createReward`.
+ */
+export function rewardColumns(name: string, options: unknown = {}): readonly string[] {
+  return registeredReward(name).columnsFor(options);
+}
+
+function registeredReward(name: string): RegisteredReward {
   const registered = rewards.get(name);
-  if (registered) return registered.make(options);
+  if (registered) return registered;
   const nearest = nearestName(name, rewardNames);
   const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
   throw new ConfigError(`There is no reward ${JSON.stringify(name)}; known: ${rewardNames.join(", ")}.${hint}`);
 }
 
 function register<Options extends z.ZodType>(definition: RewardDefinition<Options>): RegisteredReward {
-  const make = (options: unknown): Reward => ({
-    name: definition.name,
-    judge: definition.create(checkOptions(definition.options, options, `reward ${definition.name}`)),
-  });
-  return { description: definition, make };
+  const { name } = definition;
+  const checked = (options: unknown) => checkOptions(definition.options, options, `reward ${name}`);
+  return {
+    description: definition,
+    make: (options) => {
+      const made = definition.create(checked(options), { names: rewardNames, create: createReward });
+      return typeof made === "function" ? { name, judge: made } : made;
+    },
+    columnsFor: (options) => definition.columnsFor?.(checked(options)) ?? definition.columns,
+  };
 }

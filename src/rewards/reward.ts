@@ -2,9 +2,10 @@
  * What a reward is: a judgement of one completion, with a score and the reason for it. Where it cannot judge it abstains
  * (`score: null`) and says why.
  *
- * Two kinds. `Reward` is a pure function that never throws and never hangs: those of the registry. `BatchReward` judges
- * elsewhere, in another thread or on another machine, and is asked about many completions at once: those of a user's own
- * file (`user/thread.ts`). Whoever asks goes through `judge.ts`, which takes both and trusts neither.
+ * Two kinds. `Reward` is a pure function of one completion that never throws and never hangs: most of the registry.
+ * `BatchReward` is asked about many completions at once: because it compares those of one prompt, because it asks another
+ * reward first, or because it judges in another thread (`user/thread.ts`) or on another machine. Whoever asks goes through
+ * `judge.ts`, which takes both and trusts neither.
  */
 
 export interface RewardInput {
@@ -14,6 +15,17 @@ export interface RewardInput {
   readonly completion: string;
   /** The task's columns for this problem, e.g. `{ nums: [6, 3, 3], target: 54 }`. */
   readonly columns: Readonly<Record<string, unknown>>;
+  /**
+   * Completions of one prompt, which are compared with each other, share it. Whoever asks a `BatchReward` gives it all
+   * completions of a group in one call (`groupsOf` sorts them). Absent: the group is that of the prompt's text.
+   */
+  readonly group?: string | number;
+  /** Length of the completion, its end token included; absent where only the text is known. */
+  readonly completionTokens?: number;
+  /** `length`: cut at `maxCompletionTokens`. */
+  readonly finishReason?: "stop" | "length";
+  /** What the sampler allowed. */
+  readonly maxCompletionTokens?: number;
 }
 
 export interface RewardResult {
@@ -42,3 +54,15 @@ export interface BatchReward {
 
 /** Either kind. */
 export type AnyReward = Reward | BatchReward;
+
+/** The indices of each group's completions, groups and completions in the order in which they first came. */
+export function groupsOf(inputs: readonly RewardInput[]): number[][] {
+  const groups = new Map<string | number, number[]>();
+  for (const [index, { group, prompt }] of inputs.entries()) {
+    const key = group ?? `prompt:${prompt}`;
+    const members = groups.get(key);
+    if (members) members.push(index);
+    else groups.set(key, [index]);
+  }
+  return [...groups.values()];
+}

@@ -49,6 +49,8 @@ export interface Completion extends NumberedProblem {
   /** The tokens' text, special tokens left out. */
   readonly text: string;
   readonly finishReason: SampledSequence["finishReason"];
+  /** What the sampler allowed; absent for completions from elsewhere. */
+  readonly maxCompletionTokens?: number;
 }
 
 /** A completion and everybody's opinion of it. */
@@ -87,6 +89,7 @@ export async function sampleCompletions(
     ...(sequence.keptTokens && { keptTokens: sequence.keptTokens }),
     text: tokenizer.decode(sequence.tokens),
     finishReason: sequence.finishReason,
+    maxCompletionTokens: options.maxCompletionTokens,
   }));
 }
 
@@ -96,9 +99,7 @@ export async function judgeCompletions(
   task: Task,
   rewards: readonly WeightedReward[],
 ): Promise<Rollout[]> {
-  const inputs = completions.map(({ problem, text }): RewardInput => {
-    return { prompt: problem.prompt, completion: text, columns: problem.columns };
-  });
+  const inputs = completions.map(rewardInput);
   const judged = await Promise.all(rewards.map(({ reward }) => judgeAll(reward, inputs)));
   return completions.map((completion, i) => {
     const results: Record<string, RewardResult> = {};
@@ -110,6 +111,20 @@ export async function judgeCompletions(
     }
     return { ...completion, rewards: results, reward: total, verdict: task.judge(completion.problem, completion.text) };
   });
+}
+
+/** What rewards are told of a completion. */
+export function rewardInput(completion: Completion): RewardInput {
+  const { problem, promptId, text, tokens, finishReason, maxCompletionTokens } = completion;
+  return {
+    prompt: problem.prompt,
+    completion: text,
+    columns: problem.columns,
+    group: promptId,
+    completionTokens: tokens.length,
+    finishReason,
+    ...(maxCompletionTokens !== undefined && { maxCompletionTokens }),
+  };
 }
 
 /**

@@ -17,7 +17,7 @@ import {
 } from "../losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
 import { forTasks } from "../rewards/for-tasks.ts";
-import { createReward, rewardDescriptions } from "../rewards/registry.ts";
+import { createReward, rewardColumns } from "../rewards/registry.ts";
 import type { AnyReward } from "../rewards/reward.ts";
 import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
@@ -301,10 +301,10 @@ function createOne({ name, options, timeoutMs }: GrpoConfig["rewards"][number]):
  * @throws ConfigError naming the reward and the columns that there are.
  */
 export function requireRewardColumns(rewards: GrpoConfig["rewards"], task: Task): void {
-  for (const { name, tasks } of rewards) {
+  for (const { name, options, tasks } of rewards) {
     const { columns, place } = problemFor(task, tasks, name);
     const there = Object.keys(columns);
-    const needed = rewardDescriptions.find((description) => description.name === name)?.columns ?? [];
+    const needed = isRewardReference(name) ? [] : rewardColumns(name, options);
     const missing = needed.filter((column) => !there.includes(column));
     if (missing.length === 0) continue;
     throw new ConfigError(

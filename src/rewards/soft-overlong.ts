@@ -1,0 +1,43 @@
+/**
+ * DAPO's soft punishment of completions that come near the length limit (arXiv:2503.14476, eq. 13): 0 up to L − C tokens,
+ * then (L − C − length) / C, which falls to −1 at L, and −1 beyond.
+ *
+ * L is `maxTokens`, or what the sampler allowed; C is `cacheTokens`, or a fifth of L, the paper's proportion (4,096 of
+ * 20,480). Lengths include the end token, as in TRL. With a C of 0 nothing is punished but what is longer than L.
+ */
+
+import { z } from "zod";
+import { defineReward } from "./definition.ts";
+
+/** The paper's C / L. */
+const CACHE_SHARE = 0.2;
+
+export const softOverlong = defineReward({
+  name: "soft_overlong",
+  title: "Soft overlong punishment",
+  summary: "0 up to maxTokens − cacheTokens, from there down to −1 at maxTokens",
+  citation: "DAPO, arXiv:2503.14476, eq. 13; TRL get_soft_overlong_punishment",
+  columns: [],
+  options: z.strictObject({
+    maxTokens: z
+      .int()
+      .min(1)
+      .optional()
+      .describe("the length that scores −1; the stage's maxCompletionTokens if absent"),
+    cacheTokens: z.int().min(0).optional().describe("how far below it the punishment begins; a fifth of it if absent"),
+  }),
+  create: ({ maxTokens, cacheTokens }) => {
+    return ({ completionTokens, maxCompletionTokens }) => {
+      const limit = maxTokens ?? maxCompletionTokens;
+      if (limit === undefined) return { score: null, reason: "the length limit is not known: set maxTokens" };
+      if (completionTokens === undefined) {
+        return { score: null, reason: "the completion's length in tokens is not known (column completionTokens)" };
+      }
+      const cache = Math.min(limit, cacheTokens ?? Math.round(limit * CACHE_SHARE));
+      const reason = `${completionTokens} of ${limit} tokens, free up to ${limit - cache}`;
+      if (completionTokens <= limit - cache) return { score: 0, reason };
+      if (completionTokens > limit) return { score: -1, reason };
+      return { score: (limit - cache - completionTokens) / cache, reason };
+    };
+  },
+});
