@@ -1,46 +1,60 @@
 /** `aha reward`: scores saved completions with any of the rewards that recipes use. */
 
 import { readJsonl } from "../data/jsonl.ts";
-import { requireText } from "../data/row.ts";
-import { ConfigError, RunInterrupted } from "../errors.ts";
+import { type DataRow, requireText } from "../data/row.ts";
+import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { createReward, rewardDescriptions } from "../rewards/registry.ts";
-import type { AnyReward, RewardInput, RewardResult } from "../rewards/reward.ts";
+import { type AnyReward, groupsOf, type RewardInput, type RewardResult } from "../rewards/reward.ts";
 import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
+import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
+import { listedReward, rewardListText } from "./reward-list.ts";
+import { StatusLine } from "./terminal-line.ts";
 
-const HELP = `Usage: aha reward NAME --in FILE.jsonl [--set option=value] [--timeout-ms N] [--json]
+const HELP = `Usage: aha reward NAME --in FILE.jsonl [--set option=value] [--tokenizer DIR] [--timeout-ms N] [--json]
+       aha reward --list [--json]
 
 Scores completions. Each line of FILE is a JSON object with the texts prompt and completion and the columns that the
 reward reads, e.g. {"prompt": "…<think>", "completion": "…</think>\\n<answer>…</answer>", "nums": [6, 3, 3], "target": 54}.
-Nothing of it is ever run as code. A score of null means that the reward cannot judge that line.
+Nothing of it is ever run as code. A score of null means that the reward cannot judge that line. A run's rollouts.jsonl
+is such a file. Rewards that go by length in tokens read completionTokens (or lengthTokens) and maxCompletionTokens, or
+count with --tokenizer; rewards that compare completions take those of one group, or else of one prompt, together.
 
 NAME is one of the rewards below, or one of your own, FILE#EXPORT, e.g. ./my-reward.ts#brevity: that file is a program
 and is run. It judges in a thread of its own; what it throws, a score that is no number, and a judgement that takes too
 long are scores of null with the reason.
 
 Rewards
-${rewardDescriptions.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join("\n")}
+${rewardDescriptions.map(({ name, summary }) => `  ${name.padEnd(22)}${summary}`).join("\n")}
 
 Options
   --in FILE           the completions (required)
+  --list              every reward with its options, their defaults, and where it is from
+  --tokenizer DIR     count completions' tokens with the tokenizer of this model directory
   --set option=value  an option of the reward; may be repeated
   --timeout-ms N      time limit for a judgement of a reward of your own (${DEFAULT_TIMEOUT_MS})
   --json              one JSON line {"line", "score", "reason"} per completion, instead of a table
 
 Example
   aha reward equation --in completions.jsonl --set wrongScore=0.1 --json
+  aha reward cosine --in completions.jsonl --set correct=equation --set maxLength=400
   aha reward ./my-reward.ts#brevity --in completions.jsonl
 `;
 
-/** Lines judged together. */
+/** Lines judged together: whole groups, which may make it more. */
 const BATCH_LINES = 256;
+/** Most lines of a file: all are held, since those of a group may lie anywhere. */
+const MAX_LINES = 1_000_000;
 
 const OPTIONS = {
   in: { type: "string" },
   set: { type: "string", multiple: true },
+  list: { type: "boolean" },
+  tokenizer: { type: "string" },
   "timeout-ms": { type: "string" },
   json: { type: "boolean" },
 } as const;
@@ -52,7 +66,12 @@ interface ScoredLine extends RewardResult {
 export const command: Command = {
   help: HELP,
   run: async (args, context) => {
-    const { values, positionals } = parseOptions("reward", args, OPTIONS, ["NAME"]);
+    const { values, positionals } = parseOptions("reward", args, OPTIONS, args.includes("--list") ? [] : ["NAME"]);
+    if (values.list) {
+      const listed = rewardDescriptions.map(listedReward);
+      context.out(values.json ? `${JSON.stringify(listed, undefined, 2)}\n` : rewardListText(listed));
+      return 0;
+    }
     const name = positionals[0]!;
     const options = rewardOptions(values.set ?? []);
     const own = isRewardReference(name);
@@ -68,37 +87,100 @@ export const command: Command = {
       : createReward(name, options);
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
-    const scored = await scoreFile(reward, values.in, context);
+    const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);
+    const scored = await scoreFile(reward, values.in, tokenizer, context);
     for (const line of scored) context.out(`${values.json ? JSON.stringify(line) : tableRow(line)}\n`);
     context.note(`${summarize(reward.name, scored)}\n`);
     return 0;
   },
 };
 
-async function scoreFile(reward: AnyReward, file: string, context: CommandContext): Promise<ScoredLine[]> {
+async function scoreFile(
+  reward: AnyReward,
+  file: string,
+  tokenizer: Tokenizer | undefined,
+  context: CommandContext,
+): Promise<ScoredLine[]> {
+  const { lines, inputs } = await readInputs(file, tokenizer, context.signal);
   const scored: ScoredLine[] = [];
-  let lines: number[] = [];
-  let inputs: RewardInput[] = [];
-  const scoreBatch = async () => {
-    const results = await judgeAll(reward, inputs);
-    scored.push(...results.map(({ score, reason }, i) => ({ line: lines[i]!, score, reason })));
-    [lines, inputs] = [[], []];
-  };
+  const progress = new StatusLine({
+    write: context.note,
+    interactive: context.interactive,
+    columns: () => process.stderr.columns ?? 80,
+  });
   try {
     if ("open" in reward) await reward.open?.();
-    for await (const row of readJsonl(file)) {
-      if (context.signal.aborted) throw new RunInterrupted("Stopped before the last line; nothing was printed.");
-      const prompt = requireText(row, "prompt");
-      const completion = requireText(row, "completion");
-      inputs.push({ prompt, completion, columns: row.fields });
-      lines.push(row.line);
-      if (inputs.length === BATCH_LINES) await scoreBatch();
+    for (const batch of batchesOf(inputs)) {
+      stopIfAsked(context.signal);
+      const results = await judgeAll(
+        reward,
+        batch.map((i) => inputs[i]!),
+      );
+      for (const [k, i] of batch.entries()) scored.push({ line: lines[i]!, ...results[k]! });
+      progress.update(() => `${scored.length} of ${inputs.length} completions`);
     }
-    await scoreBatch();
   } finally {
+    progress.clear();
     if ("close" in reward) await reward.close?.();
   }
-  return scored;
+  return scored.sort((a, b) => a.line - b.line);
+}
+
+async function readInputs(
+  file: string,
+  tokenizer: Tokenizer | undefined,
+  signal: AbortSignal,
+): Promise<{ lines: number[]; inputs: RewardInput[] }> {
+  const lines: number[] = [];
+  const inputs: RewardInput[] = [];
+  for await (const row of readJsonl(file)) {
+    stopIfAsked(signal);
+    if (inputs.length === MAX_LINES) {
+      throw new DataError(`${file}: has more than ${MAX_LINES} completions; cut it into several files.`);
+    }
+    inputs.push(inputOf(row, tokenizer));
+    lines.push(row.line);
+  }
+  return { lines, inputs };
+}
+
+function stopIfAsked(signal: AbortSignal): void {
+  if (signal.aborted) throw new RunInterrupted("Stopped before the last line; nothing was printed.");
+}
+
+/** What a row says of a completion beside its text: columns of its own, or those of a run's rollouts. */
+function inputOf(row: DataRow, tokenizer: Tokenizer | undefined): RewardInput {
+  const prompt = requireText(row, "prompt");
+  const completion = requireText(row, "completion");
+  const { group, iteration, promptId, finishReason, maxCompletionTokens } = row.fields;
+  const { completionTokens = row.fields.lengthTokens } = row.fields;
+  const ofRun = typeof promptId === "number" ? `${String(iteration)}:${promptId}` : undefined;
+  const named = typeof group === "string" || typeof group === "number" ? group : ofRun;
+  const counted = tokenizer ? tokenizer.encode(completion).length : completionTokens;
+  return {
+    prompt,
+    completion,
+    columns: row.fields,
+    ...(named !== undefined && { group: named }),
+    ...(isCount(counted) && { completionTokens: counted }),
+    ...((finishReason === "stop" || finishReason === "length") && { finishReason }),
+    ...(isCount(maxCompletionTokens) && { maxCompletionTokens }),
+  };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+/** Whole groups, together at least BATCH_LINES where there are so many. */
+function batchesOf(inputs: readonly RewardInput[]): number[][] {
+  const batches: number[][] = [];
+  for (const group of groupsOf(inputs)) {
+    const last = batches.at(-1);
+    if (last && last.length < BATCH_LINES) last.push(...group);
+    else batches.push([...group]);
+  }
+  return batches;
 }
 
 /** `a=1` → `{ a: 1 }`; a value that is not JSON is text. */

@@ -55,7 +55,10 @@ export class EndpointClient implements ChatClient {
   readonly #cache: ResponseCache | undefined;
   readonly #budget: Budget;
   /** Equal requests under way share one answer. */
-  readonly #underWay = new Map<string, Promise<ChatAnswer>>();
+  readonly #underWay = new Map<
+    string,
+    { readonly signal: AbortSignal | undefined; readonly answer: Promise<ChatAnswer> }
+  >();
 
   /** Throws ConfigError for an address that is none. */
   constructor(options: EndpointOptions) {
@@ -80,18 +83,21 @@ export class EndpointClient implements ChatClient {
     this.#budget.restore(spent);
   }
 
-  /** The model's answer. Throws EndpointError after the last try; an aborted signal rejects with its reason. */
+  /** The model's answer. Throws EndpointError after the last try; an aborted signal rejects with its reason, but for
+   * an answer that is in the cache. */
   async complete(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
-    signal?.throwIfAborted();
     const body = chatBody(this.#model, request);
     const key = questionKey({ url: this.#url, body, sample: request.sample ?? 0 });
-    // A signal belongs to one caller: a request with one is not shared, for its end would be the others' too.
-    if (signal) return this.#answer(key, request, body, signal);
     const known = this.#underWay.get(key);
-    if (known) return known;
-    const answer = this.#answer(key, request, body, undefined).finally(() => this.#underWay.delete(key));
-    this.#underWay.set(key, answer);
-    return answer;
+    // Only with one signal: the end of one caller's request would be the other's too.
+    if (known && known.signal === signal) return known.answer;
+    const asked = { signal, answer: this.#answer(key, request, body, signal) };
+    this.#underWay.set(key, asked);
+    try {
+      return await asked.answer;
+    } finally {
+      if (this.#underWay.get(key) === asked) this.#underWay.delete(key);
+    }
   }
 
   async #answer(

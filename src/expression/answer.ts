@@ -93,3 +93,20 @@ export function thinkingOf(completion: string): string {
   if (close >= 0) return completion.slice(0, close);
   return completion.slice(0, indexOrEnd(completion, ANSWER_OPEN, 0));
 }
+
+/** What a completion says when it has thought: the text after its last `</think>`; all of it where there is none. */
+export function summaryOf(completion: string): string {
+  const close = completion.lastIndexOf(THINK_CLOSE);
+  return close < 0 ? completion : completion.slice(close + THINK_CLOSE.length);
+}
+
+/**
+ * The final answer: the content of the last closed `<answer>` after the thinking, which may have several lines; where there
+ * is none, all that follows the thinking. Unlike `findAnswer`, which reads as the seeds' expressions for Countdown do.
+ */
+export function finalAnswerOf(completion: string): string {
+  const summary = summaryOf(completion);
+  const close = summary.lastIndexOf(ANSWER_CLOSE);
+  const open = close < 0 ? -1 : summary.lastIndexOf(ANSWER_OPEN, close);
+  return open < 0 ? summary : summary.slice(open + ANSWER_OPEN.length, close);
+}

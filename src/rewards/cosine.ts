@@ -1,5 +1,5 @@
 /**
- * The cosine reward of Yeo et al. (arXiv:2502.03373, §3.2 and appendix C): a right answer counts more the shorter it is, a
+ * The cosine reward of Yeo et al. (arXiv:2502.03373, appendix C.1): a right answer counts more the shorter it is, a
  * wrong one less badly the longer it is (there the model should think on).
  *
  *     value(length) = end + ½ (start − end) (1 + cos(π · min(length, L) / L))
@@ -21,7 +21,7 @@ export const cosine = defineReward({
   name: "cosine",
   title: "Cosine length scaling",
   summary: "right answers: 1.0 falling to 0.8 with length; wrong ones: −0.5 rising to −0.1; flat from maxLength on",
-  citation: "Yeo et al., arXiv:2502.03373; open-r1, TRL get_cosine_scaled_reward",
+  citation: "Yeo et al., arXiv:2502.03373, appendix C.1; open-r1, TRL get_cosine_scaled_reward",
   columns: [],
   options: z
     .strictObject({

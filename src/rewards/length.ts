@@ -1,5 +1,5 @@
 /**
- * The length reward of Kimi k1.5 (arXiv:2501.12599, §2.3.3), among the completions of one prompt:
+ * The length reward of Kimi k1.5 (arXiv:2501.12599, “Length penalty”), among the completions of one prompt:
  *
  *     λ = 0.5 − (length − shortest) / (longest − shortest)
  *
@@ -21,7 +21,7 @@ export const length = defineReward({
   name: "length",
   title: "Length within the group",
   summary: "0.5 for the shortest of the prompt's completions down to −0.5 for the longest; wrong ones at most 0",
-  citation: "Kimi k1.5, arXiv:2501.12599 §2.3.3",
+  citation: "Kimi k1.5, arXiv:2501.12599, “Length penalty”",
   columns: [],
   options: z.strictObject({
     correct: correctOption,

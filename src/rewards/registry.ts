@@ -6,9 +6,13 @@ import { checkOptions } from "../strict-schema.ts";
 import { cosine } from "./cosine.ts";
 import type { RewardDefinition, RewardDescription } from "./definition.ts";
 import { equation } from "./equation.ts";
+import { exactMatch } from "./exact-match.ts";
 import { format } from "./format.ts";
+import { languageConsistency } from "./language-consistency.ts";
 import { length } from "./length.ts";
+import { modelJudge } from "./model-judge.ts";
 import { reasoningSteps } from "./reasoning-steps.ts";
+import { regexMatch } from "./regex-match.ts";
 import { repetitionPenalty } from "./repetition-penalty.ts";
 import type { AnyReward, Reward } from "./reward.ts";
 import { softOverlong } from "./soft-overlong.ts";
@@ -24,6 +28,10 @@ const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
     register(length),
     register(softOverlong),
     register(repetitionPenalty),
+    register(languageConsistency),
+    register(exactMatch),
+    register(regexMatch),
+    register(modelJudge),
   ].map((entry) => [entry.description.name, entry]),
 );
 

@@ -142,9 +142,7 @@ describe("format", () => {
 describe("the registry", () => {
   test("an unknown name is a ConfigError with the nearest name", () => {
     expect(() => createReward("fromat")).toThrow(ConfigError);
-    expect(() => createReward("fromat")).toThrow(
-      'There is no reward "fromat"; known: format, equation,',
-    );
+    expect(() => createReward("fromat")).toThrow('There is no reward "fromat"; known: format, equation,');
     expect(() => createReward("fromat")).toThrow(/Did you mean format\?$/);
     expect(() => createReward("toString")).toThrow(ConfigError);
   });

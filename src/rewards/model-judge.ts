@@ -1,0 +1,183 @@
+/**
+ * `judge`: another model as the judge, behind an OpenAI-compatible endpoint. It is given a rubric, the prompt and the
+ * completion (or the part after `</think>`), and answers with a number in a range, which becomes a score from 0 to 1.
+ *
+ * DeepSeek-R1 (arXiv:2501.12948 §2.3.4) judges helpfulness on the final summary only and harmlessness on the whole
+ * completion: `part`. The idea of a model as judge, and its biases, are Zheng et al.'s (arXiv:2306.05685).
+ *
+ * A judge that is down, too slow, over its limits or answers nonsense is an abstention with the reason. After a failure
+ * that outlasted all tries nothing more of the same batch is sent (answers that are kept are still used): a run does not wait for each completion's time limit.
+ * The cache makes a resumed run get the same scores.
+ */
+
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { DEFAULT_KEY_VARIABLE, EndpointClient } from "../endpoint/client.ts";
+import { AhaError, ConfigError, EndpointError } from "../errors.ts";
+import { summaryOf } from "../expression/answer.ts";
+import { defineReward } from "./definition.ts";
+import { DEFAULT_RUBRIC, gradingMessages, type QuestionForm } from "./grader/question.ts";
+import { readVerdict } from "./grader/verdict.ts";
+import type { BatchReward, RewardInput, RewardResult } from "./reward.ts";
+
+/** Failures after which the next request would fail too, each after its time. */
+const LOST: ReadonlySet<EndpointError["kind"]> = new Set(["unreachable", "busy", "timeout"]);
+/** Longest completion that is sent; cut ones would be judged for what is missing. */
+const MAX_CHARACTERS = 400_000;
+
+const options = z
+  .strictObject({
+    baseUrl: z.string().min(1).describe("where the endpoint's routes begin, e.g. http://127.0.0.1:8000/v1"),
+    model: z.string().min(1).describe("the judge's name there"),
+    apiKeyEnv: z
+      .string()
+      .min(1)
+      .default(DEFAULT_KEY_VARIABLE)
+      .describe("the environment variable that has the API key"),
+    rubric: z.string().min(1).default(DEFAULT_RUBRIC).describe("what to judge; {COLUMN} is the row's column"),
+    part: z
+      .enum(["summary", "completion"])
+      .default("summary")
+      .describe("what is judged: the text after </think>, or the whole completion"),
+    verdict: z
+      .enum(["marker", "json"])
+      .default("marker")
+      .describe("how the judge answers: a last line SCORE: n, or one JSON object"),
+    minScore: z.number().default(0).describe("the judge's worst, which scores 0"),
+    maxScore: z.number().default(10).describe("the judge's best, which scores 1"),
+    temperature: z.number().min(0).default(0).describe("the judge's sampling temperature"),
+    maxCompletionTokens: z.int().min(1).default(1024).describe("longest answer of the judge"),
+    timeoutMs: z.int().min(1).default(60_000).describe("time limit of one try"),
+    attempts: z.int().min(1).max(20).default(4).describe("tries for one completion, with growing waits between them"),
+    concurrency: z.int().min(1).max(1000).default(8).describe("requests under way at once"),
+    cacheDirectory: z
+      .union([z.string().min(1), z.literal(false)])
+      .optional()
+      .describe("folder of answers to be used again; false: none; $XDG_CACHE_HOME/aha/endpoint if absent"),
+    maxTokens: z.int().min(1).optional().describe("most tokens of the run, prompts and answers; unlimited if absent"),
+    maxCost: z.number().positive().optional().describe("most money of the run, by the two prices; unlimited if absent"),
+    promptPrice: z.number().min(0).default(0).describe("price of a million tokens of prompts"),
+    completionPrice: z.number().min(0).default(0).describe("price of a million tokens of answers"),
+  })
+  .superRefine(({ minScore, maxScore, maxCost, promptPrice, completionPrice }, context) => {
+    const refuse = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });
+    if (minScore >= maxScore) refuse("minScore", "must be below maxScore");
+    if (maxCost !== undefined && promptPrice + completionPrice === 0) {
+      refuse("maxCost", "needs promptPrice or completionPrice: without prices nothing costs anything");
+    }
+  });
+
+export const modelJudge = defineReward({
+  name: "judge",
+  title: "Model as judge",
+  summary: "a score from 0 to 1 by a model behind an OpenAI-compatible endpoint, after a rubric",
+  citation: "Zheng et al., arXiv:2306.05685; DeepSeek-R1, arXiv:2501.12948 §2.3.4",
+  columns: [],
+  options,
+  create: (given) => new ModelJudge(given),
+});
+
+/** What a checkpoint keeps. */
+const stateSchema = z.object({
+  requests: z.number().min(0),
+  promptTokens: z.number().min(0),
+  completionTokens: z.number().min(0),
+});
+
+class ModelJudge implements BatchReward {
+  readonly name = "judge";
+  readonly #options: z.output<typeof options>;
+  readonly #form: QuestionForm;
+  readonly #client: EndpointClient;
+
+  constructor(given: z.output<typeof options>) {
+    this.#options = given;
+    this.#form = given;
+    const { baseUrl, model, apiKeyEnv, timeoutMs, attempts, concurrency, cacheDirectory } = given;
+    const { maxTokens, maxCost, promptPrice, completionPrice } = given;
+    this.#client = new EndpointClient({
+      baseUrl,
+      model,
+      apiKeyEnv,
+      timeoutMs,
+      concurrency,
+      retries: { attempts },
+      ...(cacheDirectory !== false && { cacheDirectory: cacheDirectory ?? defaultCache() }),
+      limits: {
+        promptPrice,
+        completionPrice,
+        ...(maxTokens !== undefined && { maxTokens }),
+        ...(maxCost !== undefined && { maxCost }),
+      },
+    });
+  }
+
+  /** Goes on with the usage of an earlier session. The judge itself is not asked: it may come up later. */
+  async open(state?: string): Promise<void> {
+    if (state === undefined) return;
+    const parsed = stateSchema.safeParse(jsonOf(state));
+    if (!parsed.success) throw new ConfigError("The judge's state in the checkpoint is not in its form.");
+    this.#client.restoreSpent(parsed.data);
+  }
+
+  state(): string {
+    return JSON.stringify(this.#client.spent);
+  }
+
+  /** Never rejects on account of the judge. */
+  async judgeBatch(inputs: readonly RewardInput[]): Promise<RewardResult[]> {
+    const lost = new AbortController();
+    const results: RewardResult[] = inputs.map(() => ({ score: null, reason: "not asked" }));
+    const waiting = [...inputs.keys()];
+    const work = async () => {
+      for (let index = waiting.shift(); index !== undefined; index = waiting.shift()) {
+        results[index] = await this.#judge(inputs[index]!, lost);
+      }
+    };
+    await Promise.all(Array.from({ length: this.#options.concurrency }, work));
+    return results;
+  }
+
+  async #judge(input: RewardInput, lost: AbortController): Promise<RewardResult> {
+    if (input.completion.length > MAX_CHARACTERS) {
+      return { score: null, reason: `longer than the ${MAX_CHARACTERS} characters that a judge is sent` };
+    }
+    const judged = this.#options.part === "summary" ? summaryOf(input.completion).trim() : input.completion;
+    try {
+      const answer = await this.#client.complete(
+        {
+          messages: gradingMessages(this.#form, input, judged),
+          temperature: this.#options.temperature,
+          maxCompletionTokens: this.#options.maxCompletionTokens,
+          json: this.#options.verdict === "json",
+        },
+        lost.signal,
+      );
+      const verdict = readVerdict(answer.text, this.#form);
+      if ("fault" in verdict) return { score: null, reason: `the judge gave no verdict: ${verdict.fault}` };
+      const { minScore, maxScore } = this.#form;
+      const words = verdict.words === "" ? "" : `: ${verdict.words}`;
+      return { score: (verdict.value - minScore) / (maxScore - minScore), reason: `${verdict.value}${words}` };
+    } catch (error) {
+      if (lost.signal.aborted && error === lost.signal.reason) {
+        return { score: null, reason: "the judge was lost while this batch was judged" };
+      }
+      if (error instanceof EndpointError && LOST.has(error.kind)) lost.abort();
+      if (error instanceof AhaError) return { score: null, reason: `the judge cannot be asked: ${error.message}` };
+      throw error;
+    }
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function defaultCache(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "aha", "endpoint");
+}
