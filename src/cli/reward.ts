@@ -73,7 +73,7 @@ export const command: Command = {
       return 0;
     }
     const name = positionals[0]!;
-    const options = rewardOptions(values.set ?? []);
+    const options = rewardOptions(values.set ?? [], textOptions(name));
     const own = isRewardReference(name);
     if (!own && values["timeout-ms"] !== undefined) {
       throw new ConfigError(`aha reward: --timeout-ms is for rewards of your own (FILE#EXPORT), not for ${name}.`);
@@ -183,12 +183,20 @@ function batchesOf(inputs: readonly RewardInput[]): number[][] {
   return batches;
 }
 
-/** `a=1` → `{ a: 1 }`; a value that is not JSON is text. */
-function rewardOptions(settings: readonly string[]): Record<string, unknown> {
+/** The options of a reward that are texts: 6.9 is a pattern for one of them, and no number. */
+function textOptions(name: string): ReadonlySet<string> {
+  const description = rewardDescriptions.find((one) => one.name === name);
+  const options = description ? listedReward(description).options : [];
+  return new Set(options.filter(({ type }) => type === "string").map((option) => option.name));
+}
+
+/** `a=1` → `{ a: 1 }`; the value of one of `texts`, and one that is not JSON, is text. */
+function rewardOptions(settings: readonly string[], texts: ReadonlySet<string>): Record<string, unknown> {
   return Object.fromEntries(
     settings.map((setting) => {
       const equals = setting.indexOf("=");
-      if (equals > 0) return [setting.slice(0, equals), jsonOrText(setting.slice(equals + 1))];
+      const [key, value] = [setting.slice(0, equals), setting.slice(equals + 1)];
+      if (equals > 0) return [key, texts.has(key) ? value : jsonOrText(value)];
       throw new ConfigError(`--set: expected option=value, got ${JSON.stringify(setting)}.`);
     }),
   );
@@ -203,7 +211,7 @@ function jsonOrText(text: string): unknown {
 }
 
 function tableRow({ line, score, reason }: ScoredLine): string {
-  return `${String(line).padStart(7)}  ${(score === null ? "-" : String(score)).padStart(6)}  ${reason}`;
+  return `${String(line).padStart(7)}  ${(score === null ? "-" : String(Number(score.toFixed(4)))).padStart(6)}  ${reason}`;
 }
 
 function summarize(name: string, scored: readonly ScoredLine[]): string {

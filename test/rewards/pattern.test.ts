@@ -38,7 +38,7 @@ describe("the matcher", () => {
         return /^(?:\\b|\\B|\^|\$)$/i.test(atom) ? atom : atom + pick(quantifiers);
       }).join("");
     let found = 0;
-    for (let i = 0; i < 1500; i++) {
+    for (let i = 0; i < 700; i++) {
       const source = pattern(1);
       const text = Array.from({ length: random.integer(7) }, () =>
         pick(["a", "b", "1", " ", "\n", "😀", "\ud800"]),
@@ -53,7 +53,7 @@ describe("the matcher", () => {
       found += Number(expected);
       expect([source, flags, text, matches(source, text, flags)]).toEqual([source, flags, text, expected]);
     }
-    expect(found).toBeGreaterThan(200);
+    expect(found).toBeGreaterThan(100);
   });
 
   it("takes linear time where backtracking takes an age", () => {

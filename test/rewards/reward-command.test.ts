@@ -5,6 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { CommandContext } from "../../src/cli/command.ts";
 import { command } from "../../src/cli/reward.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
+import { rewardDescriptions, rewardNames } from "../../src/rewards/registry.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "aha-reward-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -64,6 +65,50 @@ describe("aha reward", () => {
   test("--set gives the reward its options", async () => {
     const { out } = await run(["equation", "--in", fileWith(wrong), "--set", "wrongScore=0.1", "--json"]);
     expect(JSON.parse(out)).toMatchObject({ score: 0.1 });
+  });
+
+  test("compares the completions of a group, wherever they stand, and prints lines in their order", async () => {
+    const line = (completionTokens: number, group: string) => ({ ...right, completionTokens, group });
+    const file = fileWith(line(10, "a"), line(10, "b"), line(30, "a"), line(20, "b"), line(20, "a"));
+    const { out } = await run(["length", "--in", file, "--json"]);
+    const rows = out.trimEnd().split("\n");
+    expect(rows.map((row) => [JSON.parse(row).line, JSON.parse(row).score])).toEqual([
+      [1, 0.5],
+      [2, 0.5],
+      [3, -0.5],
+      [4, -0.5],
+      [5, 0],
+    ]);
+  });
+
+  test("reads the rows of a run's rollouts: lengths in tokens, and groups by iteration and problem", async () => {
+    const row = (iteration: number, lengthTokens: number) => ({ ...right, iteration, promptId: 1, lengthTokens });
+    const file = fileWith(row(0, 90), row(0, 100), row(1, 7));
+    const overlong = await run(["soft_overlong", "--in", file, "--json", "--set", "maxTokens=100"]);
+    expect(overlong.out.match(/"score":[^,]+/g)).toEqual(['"score":-0.5', '"score":-1', '"score":0']);
+    const length = await run(["length", "--in", file, "--json"]);
+    expect(length.out.match(/"score":[^,]+/g)).toEqual(['"score":0.5', '"score":-0.5', '"score":0']);
+  });
+
+  test("--list describes every reward, --json for programs", async () => {
+    const { out } = await run(["--list"]);
+    for (const { name, citation } of rewardDescriptions) {
+      expect(out).toContain(`${name}  `);
+      expect(out).toContain(citation);
+    }
+    const listed = JSON.parse((await run(["--list", "--json"])).out) as {
+      name: string;
+      options: { name: string; description: string }[];
+    }[];
+    expect(listed.map(({ name }) => name)).toEqual(rewardNames);
+    for (const { options } of listed) for (const { description } of options) expect(description).not.toBe("");
+    expect(listed.find(({ name }) => name === "repetition_penalty")?.options[0]).toEqual({
+      name: "ngramSize",
+      description: "units of an n-gram",
+      type: "integer",
+      required: false,
+      default: 3,
+    });
   });
 
   test("an empty file is nothing to score", async () => {
