@@ -17,6 +17,7 @@ export interface RetryPolicy {
   readonly maxWaitMs: number;
 }
 
+/** Three waits of about half a second, one and two. */
 export const DEFAULT_RETRIES: RetryPolicy = { attempts: 4, firstWaitMs: 500, maxWaitMs: 30_000 };
 
 /** Whether a status may be another one next time. */

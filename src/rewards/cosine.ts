@@ -17,6 +17,7 @@ import { defineReward } from "./definition.ts";
 import type { RewardInput } from "./reward.ts";
 import { correctOption, scoredByVerdict } from "./verdict.ts";
 
+/** The definition; see the file's header. */
 export const cosine = defineReward({
   name: "cosine",
   title: "Cosine length scaling",

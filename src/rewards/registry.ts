@@ -65,7 +65,9 @@ export const rewardNames: readonly string[] = rewardDescriptions.map(({ name }) 
  * @throws ConfigError for an unknown name or option, naming the nearest known one.
  */
 export function createReward(name: SingleRewardName, options?: unknown): Reward;
+/** Any reward by name, as above. */
 export function createReward(name: string, options?: unknown): AnyReward;
+/** The two above in one. */
 export function createReward(name: string, options: unknown = {}): AnyReward {
   return registeredReward(name).make(options);
 }

@@ -64,6 +64,7 @@ describe("language_consistency", () => {
 
   test("abstains where the target cannot be told", () => {
     expect(judge(thoughts.en, {}, "6 3 3 54 =")).toBeNull();
+    expect(["zh_CN", "Chinese", "english", "EN"].map(languageCode)).toEqual(["zh", "zh", "en", "en"]);
     expect(languageCode("tlh")).toBeUndefined();
     expect(() => createReward("language_consistency", { language: "xx" })).toThrow(/language/);
   });

@@ -150,8 +150,10 @@ export type LanguageCode = keyof typeof LANGUAGES;
 /** Every code. */
 export const LANGUAGE_CODES = Object.keys(LANGUAGES) as LanguageCode[];
 
-/** What people write for a language, as a code: `en`, `en-US`, `zh_CN`, `ZH`; undefined for what is not known. */
+const englishNames = new Intl.DisplayNames("en", { type: "language" });
+
+/** What people write for a language, as a code: `en`, `en-US`, `zh_CN`, `Chinese`; undefined for what is not known. */
 export function languageCode(text: string): LanguageCode | undefined {
-  const code = text.trim().toLowerCase().split(/[-_]/)[0]!;
-  return LANGUAGE_CODES.find((known) => known === code);
+  const word = text.trim().toLowerCase().split(/[-_]/)[0]!;
+  return LANGUAGE_CODES.find((code) => code === word || englishNames.of(code)?.toLowerCase() === word);
 }
