@@ -78,6 +78,22 @@ describe("a user's reward", () => {
     expect(abstained).toEqual({ score: null, reason: "abstained" });
   });
 
+  it("judges a batch asynchronously, and is told the groups", async () => {
+    const grouped = ["a", "a", "b", "a"].map((completion, i) => ({
+      prompt: "",
+      completion,
+      columns: {},
+      group: i % 2,
+    }));
+    const results = await reward("typed.ts#shared").judgeBatch(grouped);
+    expect(results.map(({ score, reason }) => [score, reason])).toEqual([
+      [1, "0"],
+      [2, "1"],
+      [1, "0"],
+      [2, "1"],
+    ]);
+  });
+
   it("keeps what it remembers over threads: its state comes back as it was after the last batch", async () => {
     const first = reward("typed.ts#novelty");
     await first.open();
@@ -159,7 +175,7 @@ describe("a user's reward that fails abstains with the reason, and the others ar
 describe("a user's reward is refused before anything is judged:", () => {
   it.each([
     ["missing.ts#x", /missing\.ts#x does not exist/],
-    ["typed.ts#brevit", /has no export brevit, only brevity, default, novelty; did you mean brevity\?/],
+    ["typed.ts#brevit", /has no export brevit, only brevity, default, novelty, shared; did you mean brevity\?/],
     ["broken.mjs#notAReward", /neither a function nor made with defineReward/],
     ["throws.mjs", /the file itself is broken/],
   ])("%s", async (name, message) => {

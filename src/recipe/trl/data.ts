@@ -9,7 +9,6 @@
 
 import { readAllRows } from "../../data/formats.ts";
 import { ConfigError, nearestName } from "../../errors.ts";
-import { rewardNames } from "../../rewards/registry.ts";
 import { createTask } from "../../tasks/registry.ts";
 import { STAGE, type TrlDraft } from "./conversion.ts";
 import { shown, type TrlSettings } from "./settings.ts";
@@ -130,11 +129,11 @@ async function extentOf(file: string | undefined, seed: number): Promise<TaskExt
   return { trainCount, evaluationProblems: Math.max(1, Math.min(EVALUATION_PROBLEMS, heldOut)) };
 }
 
-/** What scripts call the rewards that Aha has. */
+/** The rewards that a script has without settings of its own, and what scripts call them. */
+const TRL_REWARDS = ["format", "equation", "tag_count", "reasoning_steps"];
+
 const REWARD_ALIASES: ReadonlyMap<string, string> = new Map(
-  ["format", "equation"].flatMap((name) =>
-    [name, `${name}_reward`, `${name}_reward_func`].map((alias) => [alias, name]),
-  ),
+  TRL_REWARDS.flatMap((name) => [name, `${name}_reward`, `${name}_reward_func`].map((alias) => [alias, name])),
 );
 
 /** The rewards that the file names, or those of the scripts. Throws ConfigError for one that there is not. */
@@ -147,7 +146,7 @@ export function setRewards(draft: TrlDraft): void {
     const known = REWARD_ALIASES.get(name);
     if (known !== undefined) return known;
     throw new ConfigError(
-      `reward_funcs: there is no reward ${shown(name)} for a TRL recipe; there are ${rewardNames.join(", ")}.`,
+      `reward_funcs: there is no reward ${shown(name)} for a TRL recipe; there are ${TRL_REWARDS.join(", ")}.`,
     );
   });
   const weights = settings.numbers("reward_weights") ?? names.map(() => 1);

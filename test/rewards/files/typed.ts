@@ -27,3 +27,14 @@ export const novelty = defineReward({
 
 export default async ({ columns }: { columns: Record<string, unknown> }): Promise<number | null> =>
   typeof columns.target === "number" ? columns.target : null;
+
+/** Judges a whole batch and is asynchronous: how often a completion is in its group. */
+export const shared = defineReward({
+  judgeBatch: async (inputs) => {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    return inputs.map(({ group, completion }) => {
+      const equal = inputs.filter((other) => other.group === group && other.completion === completion);
+      return { score: equal.length, reason: `${group}` };
+    });
+  },
+});
