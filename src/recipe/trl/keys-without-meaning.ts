@@ -147,7 +147,10 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "split_batches",
     "train_sampling_strategy",
   ),
-  ...nothing("held-out problems come from the same file, by a hash of the problem", "dataset_test_split"),
+  ...nothing(
+    "the scripts hold out a tenth of the rows that they train on, and so does the recipe",
+    "dataset_test_split",
+  ),
 
   // The loss.
   ...nothing("of the trainer's own loss, which GRPO does not use", "label_smoothing_factor", "past_index"),
