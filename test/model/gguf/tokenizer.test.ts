@@ -134,7 +134,12 @@ describe("a byte-level tokenizer", () => {
     [
       "another model",
       (t) => Object.assign(t.model, { type: "Unigram" }),
-      /its model is "Unigram", only BPE is written/,
+      /it is SentencePiece's \(Unigram\), only byte-level BPE is written/,
+    ],
+    [
+      "SentencePiece BPE, as Llama 2 has it",
+      (t) => Object.assign(t.model, { byte_fallback: true }),
+      /it is SentencePiece's \(BPE with byte fallback\), only byte-level BPE is written/,
     ],
     [
       "ids beyond the model's",
