@@ -29,7 +29,7 @@ model: { path: model }
 task: { name: countdown, prompt: english }
 evaluation: { problems: 1, maxCompletionTokens: 8 }
 engine: { threads: 1 }
-stages: [{ name: sft, trainer: sft, steps: 1, batchTokens: 1024 }]
+stages: [{ name: sft, trainer: sft, steps: 1, batchTokens: 1024, learningRate: 0.001 }]
 ${lines}`;
   const recipe = parseRecipe(text, join(root, "recipe.yaml"));
   const run = await RunDirectory.create(join(root, name), recipe);
