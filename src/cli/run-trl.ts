@@ -157,7 +157,7 @@ async function dataPlace(
     if (required) throw new DataError(`--data ${name} does not exist, and is no name on the Hub (ORG/NAME).`);
     return { absent: "there is no such path" };
   }
-  const settings = hubSettings({ offline: values.offline === true || values["dry-run"] === true, timing: DATA_TIMING });
+  const settings = hubSettings({ offline: values.offline === true, timing: DATA_TIMING });
   const progress = new HubProgress(context, values.quiet || values.json ? "quiet" : "text");
   try {
     // The cache alone answers at once: Ctrl-C is then left to the run, which makes a checkpoint.
@@ -166,7 +166,6 @@ async function dataPlace(
     return { path: name, directory: path };
   } catch (error) {
     if (!(error instanceof HubError)) throw error;
-    if (values["dry-run"] && !hubSettings().offline && !values.offline) return { path: name, directory: undefined };
     const isOutOfReach = settings.offline || (error instanceof HubFailure && error.kind === "network");
     if (required || !isOutOfReach) throw error;
     return { absent: settings.offline ? "offline, and not in the cache" : "the Hub cannot be reached" };

@@ -286,7 +286,10 @@ describe("aha run --trl refuses, before any training and leaving nothing behind,
       () => ["--trl", fixture("mini-r1.yaml"), "--model", compact, "--data", stories],
       /stories\.jsonl:1: expected a Countdown problem .*columns of this row are: story/,
     ],
-    "accelerate's file": [() => ["--trl", fixture("seed-002-accelerate.yaml")], /--accelerate/],
+    "accelerate's file": [
+      () => ["--trl", fixture("seed-002-accelerate.yaml"), "--model", compact, "--set", "max_steps=2"],
+      /has only keys of accelerate \(.*Give the training file as --trl, and this one as --accelerate/,
+    ],
     "data that are a directory without any": [
       () => ["--trl", fixture("mini-r1.yaml"), "--model", compact, "--data", empty],
       /no-rows.*data/,

@@ -43,7 +43,7 @@ ${lines}`;
 }
 
 it("prompts have the recipe's day, which is recorded with it, and not today's", async () => {
-  expect(await promptOf("default", "")).toMatch(/^Today is 26 Jul 2024\.\n/);
-  expect(await promptOf("chosen", "date: 2025-01-20")).toMatch(/^Today is 20 Jan 2025\.\n/);
+  expect(await promptOf("default", "")).toMatch(/^Today is 26 Jul 2024\./);
+  expect(await promptOf("chosen", "date: 2025-01-20")).toMatch(/^Today is 20 Jan 2025\./);
   expect(() => parseRecipe("date: 2025-02-30", "recipe.yaml")).toThrow(/date/);
 });

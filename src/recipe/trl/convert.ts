@@ -10,6 +10,7 @@ import { ConfigError, nearestName } from "../../errors.ts";
 import { checkRecipe } from "../load.ts";
 import { applyOverrides } from "../overrides.ts";
 import { recipeSchema } from "../schema.ts";
+import { parseYaml } from "../yaml.ts";
 import { setAdapter } from "./adapter.ts";
 import { type Batch, type BatchNumbers, batchOf } from "./batch.ts";
 import { STAGE, type TrlBatch, type TrlConversion, TrlDraft, type TrlRecipe } from "./conversion.ts";
@@ -56,7 +57,7 @@ export interface TrlPlaces {
 export async function convertTrl(file: TextFile, options: TrlOptions, places: TrlPlaces): Promise<TrlConversion> {
   const overrides = sortOverrides(options.overrides ?? []);
   const settings = readSettings(file.text, file.path, TRL_KEYS, overrides.trl);
-  requireTraining(settings);
+  requireTraining(file);
   const reading = readingOf(settings, options.version);
   const draft = new TrlDraft(settings);
 
@@ -110,9 +111,10 @@ function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; 
 }
 
 /** accelerate's file is not a training file, though the two lie side by side. */
-function requireTraining({ written, source }: TrlSettings): void {
+function requireTraining({ text, path: source }: TextFile): void {
   const training = new Set(TRAINING_ENTRIES.map(([key]) => key));
-  const keys = [...written.keys()];
+  // As it stands: what --set adds makes no training file of it.
+  const keys = Object.keys(parseYaml(text, source) as object);
   if (keys.some((key) => training.has(key) && !LAUNCHER_KEYS.has(key))) return;
   throw new ConfigError(
     keys.length === 0

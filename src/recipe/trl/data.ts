@@ -37,10 +37,8 @@ export interface TrlDataSet {
   readonly config: string | undefined;
 }
 
-/** Where a data set is: how the recipe names it, and where its rows can be read now, if they can; or why it is nowhere. */
-export type TrlDataPlace =
-  | { readonly path: string; readonly directory: string | undefined }
-  | { readonly absent: string };
+/** Where a data set is: how the recipe names it, and where on this disk its rows are; or why it is nowhere. */
+export type TrlDataPlace = { readonly path: string; readonly directory: string } | { readonly absent: string };
 
 /** The data set that the file names, in its several ways. Throws ConfigError where two of them differ. */
 export function dataSetOf(settings: TrlSettings): TrlDataSet {
@@ -129,17 +127,17 @@ async function setData(
   }
   if (parts.config === undefined) draft.hasNoEffect("dataset_config", "--data is given");
   else draft.becomes("dataset_config", "task.data.config", parts.config);
-  const available = directory === undefined ? SELECTED_ROWS : await countProblems(directory, parts);
+  const available = await countProblems(directory, parts);
   const count = Math.min(SELECTED_ROWS, available);
-  if (directory === undefined || available > count) draft.put("task.data.select", count);
+  if (available > count) draft.put("task.data.select", count);
   draft.put("task.data.seed", SHUFFLE_SEED);
   draft.put("task.data.testShare", HELD_OUT_SHARE);
-  const taken = directory !== undefined && available <= SELECTED_ROWS ? `all ${available} rows` : `${count} rows`;
+  const taken = available > count ? `${count} of ${available} rows` : `all ${available} rows`;
   draft.choices.push({
     what: "data",
     chosen:
       `${taken}, shuffled, a tenth of them held out, as the scripts do (shuffle(seed=42).select(range(50_000)), ` +
-      `test_size=0.1)${directory === undefined ? "; a run downloads the data set, a dry run does not" : ""}`,
+      "test_size=0.1)",
   });
   // The same rounding as the split's. A small file holds out few; a run needs one.
   const heldOut = Math.ceil(HELD_OUT_SHARE * count);

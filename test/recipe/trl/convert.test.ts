@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -302,7 +302,15 @@ describe("what a file names", () => {
   });
 
   it("has 50,000 of its rows taken, with the file's split and configuration", async () => {
-    const data = async () => ({ path: "any/countdown", directory: undefined });
+    const folder = join(root, "hub");
+    mkdirSync(folder);
+    const row = (i: number) => `{"nums": [${i}, 2], "target": ${i + 2}}\n`;
+    writeFileSync(join(folder, "games.jsonl"), Array.from({ length: 50_010 }, (_, i) => row(i)).join(""));
+    writeFileSync(
+      join(folder, "README.md"),
+      "---\nconfigs:\n- config_name: three\n  data_files:\n  - split: games\n    path: games.jsonl\n---\n",
+    );
+    const data = async () => ({ path: "any/countdown", directory: folder });
     const keys = "model_name_or_path: m\nnum_train_epochs: 1\nvllm_dtype: auto\ndataset_name: any/countdown";
     const parts = "dataset_train_split: games\ndataset_config: three";
     const conversion = await convert(`${keys}\n${parts}`, {}, { data });
@@ -311,7 +319,9 @@ describe("what a file names", () => {
       ...{ shuffle: true, select: 50_000, seed: 42, testShare: 0.1 },
     });
     expect(lineOf(conversion, "num_train_epochs")!.note).toBe("45000 problems to train on, 8 an iteration");
-    expect(conversion.choices.find(({ what }) => what === "data")!.chosen).toMatch(/^50000 rows, shuffled, a tenth/);
+    expect(conversion.choices.find(({ what }) => what === "data")!.chosen).toMatch(
+      /^50000 of 50010 rows, shuffled, a tenth/,
+    );
   });
 
   it("is refused where a row is no problem, by file and row", async () => {
