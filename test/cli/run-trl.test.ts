@@ -220,6 +220,7 @@ describe("an adapter", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/lora_r +2 +→ model\.lora\.rank: 2/);
     expect(stdout).toMatch(/load_in_4bit +true +→ model\.quantization: "nf4"/);
+    expect(stdout).toMatch(/lora_target_modules +null +→ model\.lora\.targets: q_proj, v_proj \(PEFT's default/);
     const config = JSON.parse(readFileSync(join(out, "model", "adapter_config.json"), "utf8")) as object;
     expect(config).toMatchObject({ peft_type: "LORA", r: 2, lora_alpha: 32, target_modules: ["q_proj", "v_proj"] });
   });
