@@ -1,6 +1,6 @@
 /**
- * The adapter of a TRL recipe: `use_peft` and what goes with it becomes `model.lora`, `load_in_4bit` becomes
- * `model.quantization`. What the file leaves out is TRL's (`ModelConfig`: r 16, α 32, dropout 0.05) and PEFT's: without
+ * The adapter of a TRL recipe, and what else saves memory: `use_peft` and what goes with it becomes `model.lora`,
+ * `load_in_4bit` `model.quantization`, `gradient_checkpointing` `engine.gradientCheckpointing`. What the file leaves out is TRL's (`ModelConfig`: r 16, α 32, dropout 0.05) and PEFT's: without
  * `lora_target_modules` the adapter is on q_proj and v_proj, as PEFT has it for Qwen2, Qwen3 and Llama.
  *
  * What it is not: bitsandbytes to the bit. Its second quantization, of the scales (`use_bnb_nested_quant`), is left out.
@@ -17,10 +17,15 @@ const DEFAULT_TARGETS = ["q_proj", "v_proj"];
 const LORA_KEYS = ["lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "use_rslora", "lora_task_type"];
 const BNB_KEYS = ["bnb_4bit_quant_type", "use_bnb_nested_quant"];
 
-/** Sets `model.lora` and `model.quantization`. Throws ConfigError for what cannot be trained. */
+/** Sets `model.lora`, `model.quantization` and `engine.gradientCheckpointing`. Throws ConfigError for what cannot be trained. */
 export function setAdapter(draft: TrlDraft): void {
   setLora(draft);
   setQuantization(draft);
+  const checkpointing = draft.settings.boolean("gradient_checkpointing");
+  if (checkpointing === undefined) return;
+  draft.becomes("gradient_checkpointing", "engine.gradientCheckpointing", checkpointing, {
+    note: "memory for time",
+  });
 }
 
 function setLora(draft: TrlDraft): void {

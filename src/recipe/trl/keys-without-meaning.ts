@@ -72,7 +72,6 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "activation_checkpointing",
     "activation_checkpointing_kwargs",
     "auto_find_batch_size",
-    "gradient_checkpointing",
     "gradient_checkpointing_kwargs",
     "gradient_checkpointing_use_reentrant",
     "liger_kernel_config",

@@ -57,8 +57,9 @@ const CONVERTED: readonly KeyEntry[] = [
 
 const OWN_TASK = "the prompts are those of Aha's Countdown task (--prompt)";
 
-/** Adapters and quantization (`adapter.ts`). */
+/** Adapters, quantization and what else decides how much memory a step takes (`adapter.ts`). */
 const ADAPTERS: readonly KeyEntry[] = [
+  ...becomes("boolean", "gradient_checkpointing"),
   ...becomes("boolean", "use_peft", "use_rslora", "load_in_4bit", "use_bnb_nested_quant"),
   ...becomes("whole", "lora_r"),
   ...becomes("positive", "lora_alpha"),

@@ -109,7 +109,14 @@ describe("the seeds' recipes", () => {
 
   it("say why vLLM's device, ZeRO's friends and precision have no meaning", async () => {
     const conversion = await convert(fixtureText("mini-r1.yaml"));
-    for (const key of ["vllm_device", "use_vllm", "gradient_checkpointing", "bf16", "push_to_hub", "report_to"]) {
+    for (const key of [
+      "vllm_device",
+      "use_vllm",
+      "gradient_checkpointing_kwargs",
+      "bf16",
+      "push_to_hub",
+      "report_to",
+    ]) {
       expect(lineOf(conversion, key)).toMatchObject({ path: null });
       expect(lineOf(conversion, key)!.note.length).toBeGreaterThan(10);
     }

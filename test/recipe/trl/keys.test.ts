@@ -59,6 +59,7 @@ describe("a key that the table says is converted", () => {
     use_peft: "true",
     use_rslora: "true",
     epsilon: "0.3",
+    gradient_checkpointing: "true",
     epsilon_high: "0.3",
     eval_strategy: '"no"',
     evaluation_strategy: '"no"',
@@ -226,6 +227,11 @@ describe("adapters", () => {
     expect(conversion.recipe.model.lora).toBeUndefined();
     expect(lineOf(conversion, "lora_r")).toMatchObject({ path: null, note: "of use_peft, which is off" });
     expect(lineOf(conversion, "bnb_4bit_quant_type")!.note).toBe("of load_in_4bit, which is off");
+  });
+
+  it("go with gradient checkpointing, where the file asks for it", async () => {
+    expect((await convertKeys("gradient_checkpointing: true")).recipe.engine.gradientCheckpointing).toBe(true);
+    expect((await convertKeys("use_peft: true")).recipe.engine.gradientCheckpointing).toBe(false);
   });
 
   it("refuse a reference that is a mixture", async () => {
