@@ -9,8 +9,10 @@ import { ConfigError, RunInterrupted } from "../errors.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
+import { PROMPT_DATE } from "../recipe/schema.ts";
 import { createTask, taskNames, withDataFile } from "../tasks/registry.ts";
 import type { Problem } from "../tasks/task.ts";
+import { dayOf } from "../tokenizer/format-date.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -78,6 +80,8 @@ interface Plan {
   /** undefined: as long as fits, up to the default. */
   readonly maxCompletionTokens: number | undefined;
   readonly seed: number;
+  /** The day in prompts whose chat template writes one. */
+  readonly date: string;
 }
 
 export const command: Command = {
@@ -96,7 +100,7 @@ export const command: Command = {
     const tokenizer = await loadTokenizer(tokenizerDirectory);
     const task = await createTask(plan.task, {
       seed: plan.seed,
-      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
+      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now: dayOf(plan.date) }),
       resolveDataset: datasetResolver(context),
     });
     const problems = task.heldOut(plan.problems);
@@ -141,6 +145,7 @@ async function planOf(values: Values, recipePath: string | undefined): Promise<P
         ? recipe?.evaluation.maxCompletionTokens
         : wholeNumberOption("max-tokens", values["max-tokens"], 1),
     seed: values.seed === undefined ? (recipe?.seed ?? 0) : seedOption(values.seed),
+    date: recipe?.date ?? PROMPT_DATE,
   };
 }
 

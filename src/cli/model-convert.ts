@@ -13,8 +13,8 @@ import { elementCount } from "../model/parameters.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { CommandContext } from "./command.ts";
-import { openModel } from "./model-directory.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
+import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
 
 /** The part of `aha model --help` about this subcommand. */
@@ -31,7 +31,7 @@ export async function runModelConvert(args: readonly string[], context: CommandC
   const { out } = values;
   if (out === undefined) throw new ConfigError("aha model convert needs --out DIR.");
   const save = saveOptions(values);
-  const { modelDirectory } = await openModel(positionals[0]!, context);
+  const { modelDirectory } = await openWholeModel(positionals[0]!, context);
   await requireFreshDirectory(out);
   const checkpoint = await openCheckpoint(modelDirectory);
   try {

@@ -8,7 +8,7 @@ import { exportGguf } from "../model/gguf/export.ts";
 import type { GgufProgress } from "../model/gguf/format.ts";
 import type { TensorFormat } from "../model/gguf/number-formats.ts";
 import type { CommandContext } from "./command.ts";
-import { openModel } from "./model-directory.ts";
+import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
 import { StatusLine } from "./terminal-line.ts";
 
@@ -47,7 +47,7 @@ export async function runModelExport(args: readonly string[], context: CommandCo
   const name = basename(reference?.name ?? resolve(source));
   const fileName = `${name}${format === undefined ? "" : `-${format}`}.gguf`;
   if (values.out !== undefined) await requireReplaceable(values.out);
-  const { modelDirectory } = await openModel(source, context);
+  const { modelDirectory } = await openWholeModel(source, context);
   // The cache of the Hub is no place for results.
   const path = values.out ?? join(reference === undefined ? modelDirectory : ".", fileName);
   if (values.out === undefined) await requireReplaceable(path);

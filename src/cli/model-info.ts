@@ -1,33 +1,49 @@
-/** `aha model info`: what a checkpoint is, and the memory that it takes to train it and to sample from it. */
+/** `aha model info`: what a checkpoint is, and the memory that it takes to train it and to sample from it; what a LoRA
+ * adapter is, alone or on its base. */
 
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { ConfigError } from "../errors.ts";
 import { inspectModel } from "../model/checkpoint.ts";
+import { loraScale } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
+import { type AdapterDescription, describeAdapter, loadPeftAdapter } from "../model/peft-adapter.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { CommandContext } from "./command.ts";
 import { inBytes, inMillions } from "./model-amounts.ts";
 import { openModel } from "./model-directory.ts";
+import { ADAPTER_OPTION, isAdapterAlone, openAdapter } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
 
 /** The part of `aha model --help` about this subcommand. */
 export const INFO_HELP = `info   architecture, parameters, stored format, tokenizer, and the memory to sample and to train (in f32; whole, or
-       with LoRA of rank 16 on every projection). Weights are not read.
+       with LoRA of rank 16 on every projection). Weights are not read. Of a LoRA adapter (PEFT's format): rank, alpha,
+       projections, parameters, the base that it was trained on.
+  --adapter DIR      the model with this adapter, which has to fit it
   --json             the same as one JSON object, sizes in bytes
 `;
 
 /** Runs the subcommand with the arguments after `aha model info`. */
 export async function runModelInfo(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions("model info", args, { json: { type: "boolean", default: false } }, [
-    "DIR",
-  ]);
-  const { modelDirectory: directory } = await openModel(positionals[0]!, context);
+  const options = { json: { type: "boolean", default: false }, ...ADAPTER_OPTION } as const;
+  const { values, positionals } = parseOptions("model info", args, options, ["DIR"]);
+  const text = positionals[0]!;
+  const directory = isAdapterAlone(text) ? text : (await openModel(text, context)).modelDirectory;
+  if (isAdapterAlone(directory)) {
+    if (values.adapter !== undefined) throw new ConfigError(`${text} is an adapter itself; leave --adapter out.`);
+    context.out(adapterText(directory, await describeAdapter(directory), values.json));
+    return 0;
+  }
+  const adapter = values.adapter === undefined ? undefined : await openAdapter(values.adapter, context);
   const { config, storedBytes, dtypes, fileCount } = await inspectModel(directory);
   const tokenizer = await tokenizerInfo(directory);
   const size = modelSize(config);
+  const onTop = adapter === undefined ? undefined : await loadPeftAdapter(adapter, config);
   if (values.json) {
-    context.out(`${JSON.stringify({ directory, config, storedBytes, dtypes, fileCount, tokenizer, ...size })}\n`);
+    const about = { directory, config, storedBytes, dtypes, fileCount, tokenizer, ...size };
+    const applied = onTop && { adapter: adapterAbout(adapter!, onTop) };
+    context.out(`${JSON.stringify({ ...about, ...applied })}\n`);
     return 0;
   }
   const kinds = Object.entries(size.parametersByKind).map(([kind, count]) => `${kind} ${inMillions(count)}`);
@@ -69,8 +85,43 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
         `(${inMillions(memory.lora.parameterCount)} parameters), and activations`,
     ],
   ];
-  context.out(`${rows.map(([name, value]) => `${name.padEnd(14)}${value}`).join("\n")}\n`);
+  context.out(`${table(rows)}${onTop ? `\n${adapterText(adapter!, onTop, false)}` : ""}`);
   return 0;
+}
+
+function table(rows: readonly (readonly [string, string])[]): string {
+  return `${rows.map(([name, value]) => `${name.padEnd(14)}${value}`).join("\n")}\n`;
+}
+
+function adapterAbout(directory: string, description: AdapterDescription) {
+  const { lora, baseModel, parameterCount, storedBytes, dtypes } = description;
+  return {
+    directory,
+    ...lora,
+    scale: loraScale(lora),
+    baseModel: baseModel ?? null,
+    parameterCount,
+    storedBytes,
+    dtypes,
+  };
+}
+
+function adapterText(directory: string, description: AdapterDescription, json: boolean): string {
+  const about = adapterAbout(directory, description);
+  if (json) return `${JSON.stringify({ adapter: about })}\n`;
+  const { rank, alpha, rsLora, scale, dropout, targets, baseModel, parameterCount, storedBytes, dtypes } = about;
+  return table([
+    ["adapter", `LoRA in PEFT's format, ${directory}`],
+    [
+      "rank",
+      `${rank}; alpha ${alpha}, so scaled by ${Number(scale.toPrecision(6))} (alpha / ${rsLora ? "√rank" : "rank"})`,
+    ],
+    ["dropout", `${dropout} in training`],
+    ["projections", targets.join(", ")],
+    ["parameters", inMillions(parameterCount)],
+    ["stored", `${inBytes(storedBytes)} as ${dtypes.join(", ")}`],
+    ["base", baseModel || "not named"],
+  ]);
 }
 
 /** null where the directory has no tokenizer. */

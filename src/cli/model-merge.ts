@@ -17,9 +17,8 @@ import { loadPeftAdapter } from "../model/peft-adapter.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { CommandContext } from "./command.ts";
-import { openModel } from "./model-directory.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
-import { openAdapter } from "./model-with-adapter.ts";
+import { openAdapter, openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
 
 /** The part of `aha model --help` about this subcommand. */
@@ -45,7 +44,7 @@ export async function runModelMerge(args: readonly string[], context: CommandCon
   if (out === undefined) throw new ConfigError("aha model merge needs --out DIR.");
   const save = saveOptions(values);
   await requireFreshDirectory(out);
-  const { modelDirectory } = await openModel(baseText, context);
+  const { modelDirectory } = await openWholeModel(baseText, context);
   const adapterDirectory = await openAdapter(adapterText, context);
   const checkpoint = await openCheckpoint(modelDirectory);
   try {

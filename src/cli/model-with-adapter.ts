@@ -49,6 +49,21 @@ export async function openPolicy(
   return policyOf({ ...found, modelDirectory }, adapter);
 }
 
+/**
+ * The whole model that `text` names, for commands that cannot apply an adapter. Throws CheckpointError for an adapter,
+ * with the command that makes a model of it.
+ */
+export async function openWholeModel(text: string, context: CommandContext): Promise<FoundModel> {
+  const found = isAdapterAlone(text) ? { modelDirectory: text, recipePath: undefined } : await openModel(text, context);
+  const { modelDirectory } = found;
+  if (!isAdapterAlone(modelDirectory)) return found;
+  const { baseModel } = await describeAdapter(modelDirectory);
+  throw new CheckpointError(
+    `${modelDirectory} is a LoRA adapter, not a whole model. Merge it into its base first: aha model merge ` +
+      `${baseModel || "BASE"} ${modelDirectory} --out DIR.`,
+  );
+}
+
 /** The directory of the adapter that `text` names: a directory, that of a run which trained one, or a name on the Hub. */
 export async function openAdapter(text: string, context: CommandContext): Promise<string> {
   if (isAdapterDirectory(text)) return text;
@@ -69,8 +84,8 @@ function policyOf(found: FoundModel, adapter: string | undefined): FoundPolicy {
   };
 }
 
-/** Whether a directory holds an adapter and no model: where both lie together, the directory is the model. */
-function isAdapterAlone(directory: string): boolean {
+/** Whether a directory holds an adapter and no model; where both lie together, the directory is the model. */
+export function isAdapterAlone(directory: string): boolean {
   return isAdapterDirectory(directory) && !existsSync(join(directory, "config.json"));
 }
 

@@ -12,7 +12,7 @@ import { runModelScore } from "./model-score.ts";
 
 const HELP = `Usage:
   aha model init (--preset NAME | --config FILE) [--tokenizer NAME|DIR] --out DIR [--seed N] [--dtype NAME] …
-  aha model info DIR [--json]
+  aha model info DIR [--adapter DIR] [--json]
   aha model score DIR --tokens FILE [--adapter DIR] [--temperature T] [--threads N] [--json]
   aha model convert DIR --out DIR [--dtype NAME] [--max-shard-size N]
   aha model merge BASE ADAPTER --out DIR [--dtype NAME] [--max-shard-size N] [--json]
@@ -20,7 +20,8 @@ const HELP = `Usage:
   ${MODEL_HUB_USAGE}
 
 DIR is a model directory in the Hugging Face layout, or the directory of a run; info, score, convert, merge and export also
-take a model of the Hugging Face Hub, ORG/NAME[@REVISION].
+take a model of the Hugging Face Hub, ORG/NAME[@REVISION]. info and score also take a LoRA adapter; convert and export
+take whole models only: merge first.
 
 ${INIT_HELP}
 ${INFO_HELP}

@@ -1,22 +1,26 @@
 /**
  * `aha run --trl FILE`: a TRL recipe as it stands, what became of its keys in words or as JSON, and the recipe to run.
  *
- * What a file names is looked for on this machine: models and data sets that are directories and files here. All the rest
- * is `recipe/trl/`.
+ * What a file names is looked for on this machine, then on the Hub. All the rest is `recipe/trl/`.
  */
 
 import { existsSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DataError, HubError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
+import { HubFailure } from "../hub/failure.ts";
 import { formatHubReference, parseHubReference } from "../hub/reference.ts";
+import { hubReferenceOf, resolveDataset } from "../hub/resolve.ts";
+import { hubSettings } from "../hub/settings.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { TrlConversion } from "../recipe/trl/conversion.ts";
 import { convertTrl, type TrlPlaces } from "../recipe/trl/convert.ts";
+import type { TrlDataPlace } from "../recipe/trl/data.ts";
 import { fitToModel } from "../recipe/trl/fit.ts";
 import type { TextFile } from "../recipe/trl/launcher.ts";
 import { MAX_RECIPE_BYTES } from "../recipe/yaml.ts";
 import type { CommandContext } from "./command.ts";
+import { HubProgress } from "./hub-progress.ts";
 import { openModel } from "./model-directory.ts";
 import { wholeNumberOption } from "./parse-options.ts";
 import { trlText } from "./trl-text.ts";
@@ -25,8 +29,9 @@ import { trlText } from "./trl-text.ts";
 export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL (GRPOConfig in YAML, as Mini-R1 and unlock-deepseek have) as it
                     stands; prints what each key became. --set replaces keys of it: --set max_steps=20
   --model DIR       a model in place of the file's; prompts and completions that it has no room for become shorter
-  --data FILE       problems, {"nums": [6, 3, 3], "target": 54} a line, in place of the file's data set; a Countdown
-                    data set that is not on this machine is replaced by generated problems
+  --data PATH       problems, {"nums": [6, 3, 3], "target": 54} a line, in place of the file's data set: a file, a
+                    folder, or ORG/NAME on the Hub. A Countdown data set that is neither on this machine nor to be had
+                    from the Hub is replaced by generated problems
   --prompt NAME     english (Mini-R1's), chinese (unlock-deepseek's) or compact; the file's keys tell which script's
   --num-processes N how many processes the file was written for: they multiply its batch (1)
   --accelerate FILE accelerate's configuration, for num_processes and DeepSpeed's settings
@@ -58,6 +63,9 @@ export interface TrlValues {
   readonly accelerate?: string | undefined;
   readonly "trl-version"?: string | undefined;
   readonly "dry-run"?: boolean | undefined;
+  readonly offline?: boolean | undefined;
+  readonly json?: boolean | undefined;
+  readonly quiet?: boolean | undefined;
 }
 
 /** A TRL recipe, ready to run. */
@@ -98,14 +106,14 @@ export async function openTrlRecipe(
     {
       overrides: values.set ?? [],
       model,
-      data: values.data === undefined ? undefined : dataFile(values.data),
+      data: values.data,
       prompt: values.prompt,
       version: values["trl-version"],
       numProcesses: processes === undefined ? undefined : wholeNumberOption("num-processes", processes, 1),
       out: values.out,
       launcher,
     },
-    PLACES,
+    placesOf(values, terminal.context),
   );
   const conversion = model === undefined ? converted : await fitToModel(converted, model, values.prompt !== undefined);
   const { context, mode } = terminal;
@@ -125,27 +133,50 @@ function requireComplete(path: string, { missing }: TrlConversion): void {
   if (missing.length > 0) throw new ConfigError(`${path} cannot be run: ${missing.join(" ")}`);
 }
 
-/** Where a file's names are looked for: on this machine, relative to the working directory, as TRL's scripts do; else a
- * model's on the Hub, from where the run takes it. */
-const PLACES: TrlPlaces = {
-  model: async (name, revision) => (isDirectory(name) ? resolve(name) : hubName(name, revision)),
-  data: async (name) => {
-    if (isDirectory(name)) {
-      throw new ConfigError(`The data set ${name} is a directory; give the file in it with --data FILE.`);
-    }
-    return existsSync(name) ? resolve(name) : undefined;
-  },
-  output: (directory) => !isAbsolute(directory) || isDirectory(dirname(directory)),
-};
+/** Where a file's names are looked for: on this machine, relative to the working directory, as TRL's scripts do; else on
+ * the Hub, a model's from where the run takes it, data at once, for their rows are counted. */
+function placesOf(values: TrlValues, context: CommandContext): TrlPlaces {
+  return {
+    model: async (name, revision) => (isDirectory(name) ? resolve(name) : hubName(name, revision)),
+    data: (name, required) => dataPlace(name, required, values, context),
+    output: (directory) => !isAbsolute(directory) || isDirectory(dirname(directory)),
+  };
+}
+
+/** Patience with a Hub that something can stand in for. */
+const DATA_TIMING = { stallMs: 10_000, backoffMs: 250, maxWaitMs: 60_000 };
+
+async function dataPlace(
+  name: string,
+  required: boolean,
+  values: TrlValues,
+  context: CommandContext,
+): Promise<TrlDataPlace> {
+  if (existsSync(name)) return { path: resolve(name), directory: resolve(name) };
+  if (hubReferenceOf(name, "dataset") === undefined) {
+    if (required) throw new DataError(`--data ${name} does not exist, and is no name on the Hub (ORG/NAME).`);
+    return { absent: "there is no such path" };
+  }
+  const settings = hubSettings({ offline: values.offline === true, timing: DATA_TIMING });
+  const progress = new HubProgress(context, values.quiet || values.json ? "quiet" : "text");
+  try {
+    // The cache alone answers at once: Ctrl-C is then left to the run, which makes a checkpoint.
+    const signal = settings.offline ? undefined : context.signal;
+    const { path } = await resolveDataset(name, { settings, signal, onProgress: progress.pull, onNote: progress.note });
+    return { path: name, directory: path };
+  } catch (error) {
+    if (!(error instanceof HubError)) throw error;
+    const isOutOfReach = settings.offline || (error instanceof HubFailure && error.kind === "network");
+    if (required || !isOutOfReach) throw error;
+    return { absent: settings.offline ? "offline, and not in the cache" : "the Hub cannot be reached" };
+  } finally {
+    progress.end();
+  }
+}
 
 function hubName(name: string, revision: string | undefined): string | undefined {
   const reference = parseHubReference(name, "model");
   return reference && formatHubReference({ name: reference.name, revision: revision ?? reference.revision });
-}
-
-function dataFile(path: string): string {
-  if (isDirectory(path)) throw new ConfigError(`--data ${path} is a directory; name the file in it.`);
-  return resolve(path);
 }
 
 function isDirectory(path: string): boolean {

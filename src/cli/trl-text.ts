@@ -61,11 +61,12 @@ function byReason(lines: readonly TrlKeyLine[]): string[] {
   ]);
 }
 
-/** The value in the recipe; rewards by name and weight. */
+/** The value in the recipe; of a list its names, rewards by name and weight. */
 function valueText(value: unknown): string {
   if (!Array.isArray(value)) return shown(value);
-  const items = value as readonly { readonly name: string; readonly weight: number }[];
-  return items.map(({ name, weight }) => `${weight} × ${name}`).join(" + ");
+  const items = value as readonly (string | { readonly name: string; readonly weight: number })[];
+  const texts = items.map((item) => (typeof item === "string" ? item : `${item.weight} × ${item.name}`));
+  return texts.join(typeof items[0] === "string" ? ", " : " + ");
 }
 
 function batchText(batch: TrlBatch, version: string): string[] {

@@ -93,8 +93,19 @@ export function networkFailure(error: unknown, settings: HubSettings): HubFailur
   return new HubFailure(
     "network",
     `Cannot reach ${hostOf(settings)}: ${reason}. Check the network (and HF_ENDPOINT, if it is set); with HF_HUB_OFFLINE=1 ` +
-      "only what is in the cache is used.",
+      `only what is in the cache is used.${proxyNote(process.env)}`,
     { transient: true },
+  );
+}
+
+/** Node's fetch goes through no proxy by itself, which a person behind one has to be told. */
+export function proxyNote(environment: Readonly<Record<string, string | undefined>>): string {
+  const names = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+  const name = names.find((candidate) => environment[candidate]);
+  if (name === undefined || environment.NODE_USE_ENV_PROXY === "1") return "";
+  return (
+    ` ${name} is set, but Node.js uses it only from version 24 on and with NODE_USE_ENV_PROXY=1; or fetch the files ` +
+    "with another program into the cache (HF_HUB_CACHE), or into a directory."
   );
 }
 

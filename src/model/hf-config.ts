@@ -8,6 +8,7 @@
  * whatever the hidden size. How positions are encoded is read and written by `hf-rope.ts`.
  */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
@@ -134,7 +135,7 @@ export async function readModelConfig(directory: string): Promise<ModelConfig> {
   const text = await readTextFileIfPresent(path, limit);
   if (text === undefined) {
     throw new CheckpointError(
-      `${directory} has no config.json. Expected a model directory in the Hugging Face layout.`,
+      `${directory} has no config.json. Expected a model directory in the Hugging Face layout.${likelyMeant(directory)}`,
     );
   }
   const config = parseModelConfig(text, path);
@@ -154,6 +155,18 @@ export async function readModelConfig(directory: string): Promise<ModelConfig> {
     padTokenId: config.padTokenId ?? pad_token_id ?? null,
     generationDefaults,
   };
+}
+
+/** What a directory without config.json is, where that can be told, and what to do then. */
+function likelyMeant(directory: string): string {
+  if (existsSync(join(directory, "adapter_config.json"))) {
+    return (
+      " It is a LoRA adapter: a model needs its base too. Merge the two first (aha model merge BASE ADAPTER --out DIR); " +
+      "in a recipe the base is model.path and this is model.adapter."
+    );
+  }
+  const inside = join(directory, "model");
+  return existsSync(join(inside, "config.json")) ? ` The model of this run is ${inside}.` : "";
 }
 
 /** The model that the text of a `config.json` describes; `where` names the file in messages. Throws CheckpointError. */

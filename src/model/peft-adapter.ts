@@ -68,6 +68,11 @@ export interface AdapterDescription {
   readonly lora: LoraConfig;
   /** `base_model_name_or_path`, as it is written. */
   readonly baseModel: string | undefined;
+  /** Numbers in A and B together. */
+  readonly parameterCount: number;
+  readonly storedBytes: number;
+  /** Names of safetensors. */
+  readonly dtypes: readonly string[];
 }
 
 /** Whether a directory holds an adapter in PEFT's format. */
@@ -89,7 +94,14 @@ export async function describeAdapter(directory: string): Promise<AdapterDescrip
   try {
     const targets = targetsOf(file);
     const { r: rank, lora_alpha: alpha, lora_dropout: dropout, use_rslora: rsLora } = config;
-    return { lora: { rank, alpha, dropout, rsLora, targets }, baseModel: config.base_model_name_or_path ?? undefined };
+    const tensors = [...file.entries.values()];
+    return {
+      lora: { rank, alpha, dropout, rsLora, targets },
+      baseModel: config.base_model_name_or_path ?? undefined,
+      parameterCount: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      storedBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      dtypes: [...new Set(tensors.map(({ dtype }) => dtype))].sort(),
+    };
   } finally {
     await file.close();
   }

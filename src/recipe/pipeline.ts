@@ -24,6 +24,7 @@ import { readRun } from "../run/run-reader.ts";
 import type { RunSummary, StageSummary } from "../run/summary.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
+import { dayOf } from "../tokenizer/format-date.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
@@ -64,9 +65,10 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
     : await modelDirectoryOf(path!);
   const tokenizer = await loadTokenizer(modelDirectory);
+  const now = dayOf(recipe.date);
   const task = await createTask(recipe.task, {
     seed: recipe.seed,
-    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
+    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
   const engine = await createLocalEngine(modelDirectory, {

@@ -18,6 +18,9 @@ import { refineWith } from "../train/optimizer-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";
 
+/** The day that Llama 3's templates take where nobody tells them one. */
+export const PROMPT_DATE = "2024-07-26";
+
 /** Names appear in paths and in overrides: no dots, no slashes, not only digits. */
 const nameSchema = z
   .string()
@@ -134,6 +137,12 @@ export const recipeSchema = z
     name: nameSchema.describe("names the default run directory"),
     question: z.string().default("").describe("what this recipe asks; shown at the start and in the report"),
     seed: z.int().min(0).max(0xffffffff).default(0).describe("root of every random number"),
+    date: z.iso
+      .date()
+      .default(PROMPT_DATE)
+      .describe(
+        "the day that chat templates write into prompts (strftime_now), whatever day it is: runs are repeatable",
+      ),
     model: modelSchema,
     task: taskSpecSchema,
     evaluation: evaluationSchema.prefault({}),

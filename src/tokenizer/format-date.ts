@@ -19,6 +19,12 @@ const MONTHS = [
   "December",
 ];
 
+/** The local noon of a day as recipes write it, `2024-07-26`: that day in every time zone. */
+export function dayOf(day: string): Date {
+  const [year, month, date] = day.split("-").map(Number) as [number, number, number];
+  return new Date(year, month - 1, date, 12);
+}
+
 const DAY_MS = 86_400_000;
 
 /** The local time `date` by a format of `%` directives; one that is not known stays as it is. */

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { main } from "../../src/cli/main.ts";
 import type { Recipe } from "../../src/recipe/schema.ts";
@@ -37,11 +37,22 @@ let root: string;
 let compact: string;
 /** A chat template and bytes for everything, 4,096 tokens of context. */
 let bytes: string;
+/** Rows of another kind. */
+let stories: string;
+/** A folder with nothing in it. */
+let empty: string;
 
 beforeAll(async () => {
+  // The Hub's data sets come from the cache alone, which has none.
+  vi.stubEnv("HF_HUB_OFFLINE", "1");
   root = mkdtempSync(join(tmpdir(), "aha-run-trl-"));
+  vi.stubEnv("HF_HUB_CACHE", join(root, "hub"));
   compact = join(root, "compact");
   bytes = join(root, "bytes");
+  empty = join(root, "no-rows");
+  mkdirSync(empty);
+  stories = join(root, "stories.jsonl");
+  writeFileSync(stories, '{"story": "Once upon a time"}\n');
   const tokenizer = join(import.meta.dirname, "../golden/tokenizers/byte-level");
   await aha("model", "init", "--preset", "tiny", "--tokenizer", "countdown-compact", "--out", compact);
   const config = join(root, "qwen2.json");
@@ -49,6 +60,7 @@ beforeAll(async () => {
   await aha("model", "init", "--config", config, "--tokenizer", tokenizer, "--out", bytes);
 });
 afterAll(() => {
+  vi.unstubAllEnvs();
   rmSync(root, { recursive: true, force: true });
 });
 
@@ -197,6 +209,23 @@ describe("--dry-run", () => {
   });
 });
 
+describe("an adapter", () => {
+  it("is trained by the notebook's file, on four bits, and saved in PEFT's format", async () => {
+    const out = join(root, "runs", "notebook");
+    const { code, stdout } = await aha(
+      ...["run", "--trl", fixture("notebook.yaml"), "--trl-version", "0.14", "--model", compact, "--out", out],
+      ...SHORT,
+      ...["--set", "lora_r=2"],
+    );
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/lora_r +2 +→ model\.lora\.rank: 2/);
+    expect(stdout).toMatch(/load_in_4bit +true +→ model\.quantization: "nf4"/);
+    expect(stdout).toMatch(/lora_target_modules +null +→ model\.lora\.targets: q_proj, v_proj \(PEFT's default/);
+    const config = JSON.parse(readFileSync(join(out, "model", "adapter_config.json"), "utf8")) as object;
+    expect(config).toMatchObject({ peft_type: "LORA", r: 2, lora_alpha: 32, target_modules: ["q_proj", "v_proj"] });
+  });
+});
+
 describe("--data FILE", () => {
   it("gives the problems", async () => {
     const data = join(root, "problems.jsonl");
@@ -218,7 +247,9 @@ describe("--data FILE", () => {
       ],
     );
     expect(code).toBe(0);
-    expect((parse(readFileSync(join(out, "recipe.yaml"), "utf8")) as Recipe).task).toMatchObject({ file: data });
+    expect((parse(readFileSync(join(out, "recipe.yaml"), "utf8")) as Recipe).task).toMatchObject({
+      data: { path: data, seed: 42, testShare: 0.1 },
+    });
     const rows = readFileSync(data, "utf8").trimEnd().split("\n");
     const numbers = rows.map((row) => `[${(JSON.parse(row) as { nums: number[] }).nums.join(", ")}]`);
     const [rollout] = readFileSync(join(out, "rollouts.jsonl"), "utf8").split("\n");
@@ -252,11 +283,21 @@ describe("aha run --trl refuses, before any training and leaving nothing behind,
       ],
       /num_generations \(3\) does not divide .* = 8/,
     ],
-    LoRA: [() => ["--trl", fixture("notebook.yaml"), "--model", compact], /use_peft: true cannot be done/],
-    "accelerate's file": [() => ["--trl", fixture("seed-002-accelerate.yaml")], /--accelerate/],
-    "data that are a directory": [
-      () => ["--trl", fixture("mini-r1.yaml"), "--model", compact, "--data", root],
-      /--data .* is a directory/,
+    "data that are not Countdown's": [
+      () => ["--trl", fixture("mini-r1.yaml"), "--model", compact, "--data", stories],
+      /stories\.jsonl:1: expected a Countdown problem .*columns of this row are: story/,
+    ],
+    "accelerate's file": [
+      () => ["--trl", fixture("seed-002-accelerate.yaml"), "--model", compact, "--set", "max_steps=2"],
+      /has only keys of accelerate \(.*Give the training file as --trl, and this one as --accelerate/,
+    ],
+    "data that are a directory without any": [
+      () => ["--trl", fixture("mini-r1.yaml"), "--model", compact, "--data", empty],
+      /no-rows.*data/,
+    ],
+    "data that are nowhere": [
+      () => ["--trl", fixture("mini-r1.yaml"), "--model", compact, "--data", "nowhere.jsonl"],
+      /--data nowhere\.jsonl does not exist/,
     ],
     "processes that are no number": [
       () => ["--trl", fixture("mini-r1.yaml"), "--num-processes", "two"],

@@ -1,14 +1,16 @@
 /** Data sets by their name on the Hub, where commands and recipes take a path. */
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { parse } from "yaml";
 import { main } from "../../src/cli/main.ts";
+import type { TrlRecipe } from "../../src/recipe/trl/conversion.ts";
 import { recordedConsole } from "../cli/console.ts";
 import { HubServer } from "../hub/hub-server.ts";
 import { SMOKE_RECIPE } from "../recipe/smoke.ts";
+import { fixture } from "../recipe/trl/conversions.ts";
 import { sampleFiles } from "./sample-data.ts";
 
 let hub: HubServer;
@@ -73,4 +75,29 @@ test("a name that is neither here nor in the cache is said to be missing", async
   const { code, stderr } = await aha("data", "show", "no-org/no-name");
   expect(code).toBe(1);
   expect(stderr).toContain("There is no no-org/no-name on this disk");
+});
+
+test("a TRL recipe's data set is downloaded and pinned, and generated problems stand in where the Hub is out of reach", async () => {
+  const model = join(root, "model");
+  await aha("model", "init", "--preset", "tiny", "--tokenizer", "countdown-compact", "--out", model);
+  const commit = putSample("countdown-3to4", "Jiayi-Pan/Countdown-Tasks-3to4");
+  const short = ["max_steps=1", "max_completion_length=4", "evaluation.problems=1", "engine.threads=1"];
+  const args = ["run", "--trl", fixture("mini-r1.yaml"), "--model", model, ...short.flatMap((set) => ["--set", set])];
+  const taskOf = (out: string) => (parse(readFileSync(join(out, "recipe.yaml"), "utf8")) as TrlRecipe).task;
+  const out = join(root, "run");
+  const { code, stdout, stderr } = await aha(...args, "--out", out);
+  expect([code, stderr.includes("Downloading Jiayi-Pan/Countdown-Tasks-3to4")]).toEqual([0, true]);
+  expect(stdout).toMatch(/dataset_id_or_path .*→ task\.data\.path: "Jiayi-Pan\/Countdown-Tasks-3to4"/);
+  expect(taskOf(out).data).toMatchObject({ path: `Jiayi-Pan/Countdown-Tasks-3to4@${commit}`, seed: 42 });
+
+  vi.stubEnv("HF_HUB_CACHE", join(root, "another"));
+  const offline = await aha(...args, "--out", join(root, "offline"), "--offline");
+  expect(offline.stdout).toMatch(/data: .* \(offline, and not in the\s+cache\): problems are\s+generated/);
+  expect(taskOf(join(root, "offline"))).toMatchObject({ name: "countdown", heldOutShare: 0.1 });
+  vi.stubEnv("HF_ENDPOINT", "http://127.0.0.1:1");
+  const unreachable = await aha(...args, "--dry-run");
+  expect(unreachable.stdout).toContain("the Hub cannot be reached");
+  const required = await aha(...args, "--data", "Jiayi-Pan/Countdown-Tasks-3to4", "--out", join(root, "none"));
+  expect([required.code, existsSync(join(root, "none"))]).toEqual([1, false]);
+  expect(required.stderr).toMatch(/Cannot reach 127\.0\.0\.1:1/);
 });

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { RunInterrupted } from "../../src/errors.ts";
+import { proxyNote } from "../../src/hub/failure.ts";
 import type { PullProgress } from "../../src/hub/pull.ts";
 import { cutAfter, refuse, wrongContent } from "./hub-faults.ts";
 import { sha256 } from "./hub-server.ts";
@@ -73,6 +74,9 @@ describe("a connection", () => {
     await session.hub.close();
     const message = await failureOf(session.pullModel("org/tiny"));
     expect(message).toMatch(/^Cannot reach 127\.0\.0\.1:\d+: the connection was refused\./);
+    expect(proxyNote({})).toBe("");
+    expect(proxyNote({ https_proxy: "http://proxy:3128" })).toMatch(/^ https_proxy is set, but Node\.js uses it only/);
+    expect(proxyNote({ HTTPS_PROXY: "http://proxy:3128", NODE_USE_ENV_PROXY: "1" })).toBe("");
     expect(message).toContain("HF_HUB_OFFLINE=1");
     await session.restart();
   });

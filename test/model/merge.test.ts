@@ -202,7 +202,7 @@ describe("aha model merge", () => {
     ],
     ["DoRA", () => base, () => changedAdapter("qwen2-attention", { use_dora: true }), /use_dora = true/],
     ["no adapter", () => base, () => modelPath("qwen2"), /no adapter_config\.json/],
-    ["no base", () => adapter, () => adapter, /no config\.json/],
+    ["no base", () => adapter, () => adapter, /is a LoRA adapter, not a whole model\. Merge it into its base first/],
   ] as const)("refuses %s, and writes nothing", async (_title, baseOf, adapterOf, message) => {
     const out = newPath();
     const args = ["merge", baseOf(), await adapterOf(), "--out", out];
@@ -254,6 +254,43 @@ describe("an adapter in the place of a model", () => {
     await expect(run("score", adapter, "--adapter", adapter, "--tokens", tokens)).rejects.toThrow(/an adapter itself/);
     const nameless = await changedAdapter("qwen2-attention", { base_model_name_or_path: null });
     await expect(run("score", nameless, "--tokens", tokens)).rejects.toThrow(/names no base/);
+  });
+});
+
+describe("aha model info, convert and export of an adapter", () => {
+  const adapter = adapterPath("qwen2-attention");
+
+  it("says what it is: rank, alpha, projections, parameters and base", async () => {
+    const { adapter: about } = JSON.parse((await run("info", adapter, "--json")).out) as { adapter: object };
+    expect(about).toMatchObject({ directory: adapter, rank: 3, alpha: 7, scale: 7 / 3, targets: ["q_proj", "v_proj"] });
+    const file = await SafetensorsFile.open(join(adapter, "adapter_model.safetensors"));
+    await file.close();
+    const count = [...file.entries.values()].reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+    expect(about).toMatchObject({ parameterCount: count, storedBytes: 4 * count, dtypes: ["F32"] });
+    expect((await run("info", adapter)).out).toMatch(/^rank +3; alpha 7, so scaled by 2\.33333 \(alpha \/ rank\)$/m);
+    expect((await run("info", adapterPath("qwen3-rslora"))).out).toMatch(/\(alpha \/ √rank\)$/m);
+  });
+
+  it("describes the model with it, where it fits", async () => {
+    const whole = JSON.parse((await run("info", modelPath("qwen2"), "--adapter", adapter, "--json")).out) as object;
+    expect(whole).toMatchObject({ config: { architecture: "qwen2" }, adapter: { rank: 3, directory: adapter } });
+    await expect(run("info", modelPath("qwen3-tied"), "--adapter", adapter)).rejects.toThrow(/does not fit this qwen3/);
+    await expect(run("info", adapter, "--adapter", adapter)).rejects.toThrow(/an adapter itself/);
+  });
+
+  it("refuses to convert or export it, with the command that merges it, and writes nothing", async () => {
+    const named = await changedAdapter("qwen2-attention", { base_model_name_or_path: "Org/Base" });
+    const out = newPath();
+    for (const args of [
+      ["convert", named, "--out", out],
+      ["export", named, "--gguf", "--out", out],
+    ]) {
+      await expect(run(...args)).rejects.toThrow(
+        `${named} is a LoRA adapter, not a whole model. Merge it into its base first: aha model merge Org/Base ${named} --out`,
+      );
+    }
+    await expect(readdir(out)).rejects.toThrow("ENOENT");
+    await expect(inspectModel(named)).rejects.toThrow(/It is a LoRA adapter.*in a recipe the base is model\.path/);
   });
 });
 

@@ -60,6 +60,11 @@ export function parseBpeTokenizer(text: string, where: string, refuse: (reason: 
   const model = bpeModel.safeParse(parsed.data.model);
   if (model.success) return { ...parsed.data, model: model.data };
   const { type } = parsed.data.model;
+  const isSentencePiece = type === "Unigram" || (type === "BPE" && parsed.data.model.byte_fallback === true);
+  if (isSentencePiece) {
+    const kind = type === "BPE" ? "BPE with byte fallback" : "Unigram";
+    return refuse(`it is SentencePiece's (${kind}), only byte-level BPE is written`);
+  }
   return refuse(
     type === "BPE"
       ? `its BPE model has a setting that GGUF does not know (${issue(model.error)})`

@@ -10,9 +10,11 @@ import { ConfigError, nearestName } from "../../errors.ts";
 import { checkRecipe } from "../load.ts";
 import { applyOverrides } from "../overrides.ts";
 import { recipeSchema } from "../schema.ts";
+import { parseYaml } from "../yaml.ts";
+import { setAdapter } from "./adapter.ts";
 import { type Batch, type BatchNumbers, batchOf } from "./batch.ts";
 import { STAGE, type TrlBatch, type TrlConversion, TrlDraft, type TrlRecipe } from "./conversion.ts";
-import { dataSetOf, setRewards, setTask } from "./data.ts";
+import { dataSetOf, setRewards, setTask, type TrlDataPlace } from "./data.ts";
 import { setDistances } from "./distances.ts";
 import { LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "./keys.ts";
 import { type Launch, launchOf, type TextFile } from "./launcher.ts";
@@ -27,7 +29,7 @@ export interface TrlOptions {
   readonly overrides?: readonly string[];
   /** A model directory that stands in for model_name_or_path. */
   readonly model?: string | undefined;
-  /** A file of problems that stands in for the data set. */
+  /** A data set, a path or a name on the Hub, that stands in for the file's. */
   readonly data?: string | undefined;
   readonly prompt?: string | undefined;
   readonly version?: string | undefined;
@@ -38,10 +40,11 @@ export interface TrlOptions {
   readonly launcher?: TextFile | undefined;
 }
 
-/** Finds on this machine what a file names; undefined where it is not here. */
+/** Finds what a file names; a model is undefined where it is not here. */
 export interface TrlPlaces {
   readonly model: (name: string, revision: string | undefined) => Promise<string | undefined>;
-  readonly data: (name: string, split: string) => Promise<string | undefined>;
+  /** `required`: the user has named it beside the file, so that nothing may stand in for it. Throws AhaError. */
+  readonly data: (name: string, required: boolean) => Promise<TrlDataPlace>;
   /** Whether a run can go to this output_dir. */
   readonly output: (directory: string) => boolean;
 }
@@ -54,7 +57,7 @@ export interface TrlPlaces {
 export async function convertTrl(file: TextFile, options: TrlOptions, places: TrlPlaces): Promise<TrlConversion> {
   const overrides = sortOverrides(options.overrides ?? []);
   const settings = readSettings(file.text, file.path, TRL_KEYS, overrides.trl);
-  requireTraining(settings);
+  requireTraining(file);
   const reading = readingOf(settings, options.version);
   const draft = new TrlDraft(settings);
 
@@ -63,15 +66,11 @@ export async function convertTrl(file: TextFile, options: TrlOptions, places: Tr
   setBatch(draft, batch, numbers.batch, reading);
   setNames(draft, file.path, options, places);
   await setModel(draft, options, places);
-  const { name, split } = dataSetOf(settings);
-  const seed = settings.number("seed") ?? 42;
-  draft.becomes("seed", "seed", seed, { fallback: 42 });
-  const { trainCount } = await setTask(draft, {
-    file: options.data ?? (await places.data(name, split)),
-    dataIsGiven: options.data !== undefined,
-    prompt: options.prompt,
-    seed,
-  });
+  setAdapter(draft);
+  draft.becomes("seed", "seed", settings.number("seed") ?? 42, { fallback: 42 });
+  const dataIsGiven = options.data !== undefined;
+  const place = await places.data(options.data ?? dataSetOf(settings).name, dataIsGiven);
+  const { trainCount } = await setTask(draft, { place, dataIsGiven, prompt: options.prompt });
   setRewards(draft);
   setSampling(draft, reading);
   setLoss(draft, reading);
@@ -112,9 +111,10 @@ function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; 
 }
 
 /** accelerate's file is not a training file, though the two lie side by side. */
-function requireTraining({ written, source }: TrlSettings): void {
+function requireTraining({ text, path: source }: TextFile): void {
   const training = new Set(TRAINING_ENTRIES.map(([key]) => key));
-  const keys = [...written.keys()];
+  // As it stands: what --set adds makes no training file of it.
+  const keys = Object.keys(parseYaml(text, source) as object);
   if (keys.some((key) => training.has(key) && !LAUNCHER_KEYS.has(key))) return;
   throw new ConfigError(
     keys.length === 0

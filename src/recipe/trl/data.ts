@@ -3,13 +3,13 @@
  * Countdown-Tasks-3to4 with `nums` and `target`, a tenth held out, a prompt that ends inside <think>, and the rewards
  * format and equation. So a file that names another data set is refused, unless the user gives a file of such rows.
  *
- * The scripts take 50,000 of the rows and split them at random; here all rows are there, and the split is a hash of the
- * problem, so that no problem is on both sides.
+ * The scripts shuffle the rows, take 50,000 and hold out a tenth of those; so does the recipe, with Aha's own permutations
+ * (`data/selection.ts`) and the shuffle's seed of Mini-R1's script, so that runs that differ in `seed` hold out the same.
  */
 
-import { readAllRows } from "../../data/formats.ts";
+import { findDataset, splitOf, splitRows } from "../../data/dataset-folder.ts";
 import { ConfigError, nearestName } from "../../errors.ts";
-import { createTask } from "../../tasks/registry.ts";
+import { identifyRow } from "../../tasks/countdown/source.ts";
 import { STAGE, type TrlDraft } from "./conversion.ts";
 import { shown, type TrlSettings } from "./settings.ts";
 
@@ -20,23 +20,39 @@ export type TrlPrompt = (typeof TRL_PROMPTS)[number];
 
 /** The scripts' default for dataset_id_or_path. */
 const DATA_SET = "Jiayi-Pan/Countdown-Tasks-3to4";
-/** The scripts' `test_size`. */
+/** The scripts' `shuffle(seed=42).select(range(50_000))` and `train_test_split(test_size=0.1)`. */
+const SHUFFLE_SEED = 42;
+const SELECTED_ROWS = 50_000;
 const HELD_OUT_SHARE = 0.1;
 /** Problems of an evaluation: TRL's own makes none unless asked, so few. */
 const EVALUATION_PROBLEMS = 64;
 
-/** The data set that the file names, in its several ways. Throws ConfigError where two of them differ. */
-export function dataSetOf(settings: TrlSettings): {
+/** What the file says of its data. */
+export interface TrlDataSet {
   readonly key: string;
   readonly name: string;
-  readonly split: string;
-} {
+  /** undefined: the data set's own default. */
+  readonly split: string | undefined;
+  readonly config: string | undefined;
+}
+
+/** Where a data set is: how the recipe names it, and where on this disk its rows are; or why it is nowhere. */
+export type TrlDataPlace = { readonly path: string; readonly directory: string } | { readonly absent: string };
+
+/** The data set that the file names, in its several ways. Throws ConfigError where two of them differ. */
+export function dataSetOf(settings: TrlSettings): TrlDataSet {
   const given = ["dataset_id_or_path", "dataset_name"].filter((key) => settings.has(key));
   const key = given[0] ?? "dataset_id_or_path";
   const name = settings.text(key) ?? DATA_SET;
   const other = given[1] === undefined ? name : settings.text(given[1]);
   if (other !== name) throw new ConfigError(`${given[0]} is ${shown(name)}, ${given[1]} ${shown(other)}; give one.`);
-  return { key, name, split: settings.text("dataset_splits") ?? settings.text("dataset_train_split") ?? "train" };
+  const split = settings.text("dataset_splits") ?? settings.text("dataset_train_split");
+  if (split !== undefined && /[[\]+]/.test(split)) {
+    throw new ConfigError(
+      `A split such as ${shown(split)} cannot be taken apart here; make a file of it and give --data.`,
+    );
+  }
+  return { key, name, split, config: settings.text("dataset_config") };
 }
 
 /** How much there is to train on and to hold out. */
@@ -46,59 +62,98 @@ export interface TaskExtent {
 }
 
 /**
- * Sets the task: problems of `file`, or where that is undefined of Aha's generator, which draws from the same ranges.
+ * Sets the task: problems of the data set at `place`, or where it is absent of Aha's generator, which draws from the same
+ * ranges.
  *
  * @throws ConfigError for a data set that is not Countdown; DataError for a bad file
  */
 export async function setTask(
   draft: TrlDraft,
   options: {
-    readonly file: string | undefined;
+    readonly place: TrlDataPlace;
     readonly dataIsGiven: boolean;
     readonly prompt: string | undefined;
-    readonly seed: number;
   },
 ): Promise<TaskExtent> {
   const { settings } = draft;
-  const { key, name, split } = dataSetOf(settings);
-  const { file } = options;
-  if (/[[\]+]/.test(split)) {
-    throw new ConfigError(
-      `A split such as ${shown(split)} cannot be taken apart here; make a file of it and give --data.`,
-    );
-  }
-  if (file === undefined && !/countdown/i.test(name)) {
-    throw new ConfigError(
-      `${key}: ${shown(name)} is not here, and is no Countdown data set whose like Aha could generate. Give a file of ` +
-        'problems, {"nums": [6, 3, 3], "target": 54} a line, with --data FILE.',
-    );
-  }
   draft.put("task.name", "countdown");
-  draft.put("task.heldOutShare", HELD_OUT_SHARE);
-  if (file === undefined) {
-    draft.becomes(key, "task.name", "countdown", { fallback: DATA_SET, note: "generated problems stand in for it" });
-    draft.choices.push({
-      what: "data",
-      chosen:
-        `${name} is not on this machine: problems are generated in its form (3 or 4 numbers from 1 to 99, targets from ` +
-        "10 to 99). --data FILE takes rows instead",
-    });
-  } else {
-    const note = options.dataIsGiven ? "as --data says" : "";
-    draft.becomes(key, "task.file", file, { fallback: DATA_SET, note });
-  }
-  for (const splitKey of ["dataset_splits", "dataset_train_split"])
-    draft.hasNoEffect(splitKey, "the file is the split");
   const prompt = promptOf(settings, options.prompt);
   draft.put("task.prompt", prompt.name);
   draft.choices.push({ what: "prompt", chosen: `${prompt.name}: ${prompt.because}` });
-  draft.choices.push({
-    what: "held out",
-    chosen: `a tenth of all problems, as the scripts do (test_size=0.1), by a hash of the problem`,
-  });
-  const extent = await extentOf(file, options.seed);
+  const { place, dataIsGiven } = options;
+  const extent = "absent" in place ? setGenerator(draft, place.absent) : await setData(draft, place, dataIsGiven);
   draft.put("evaluation.problems", extent.evaluationProblems);
   return extent;
+}
+
+function setGenerator(draft: TrlDraft, absent: string): TaskExtent {
+  const { key, name } = dataSetOf(draft.settings);
+  if (!/countdown/i.test(name)) {
+    throw new ConfigError(
+      `${key}: ${shown(name)} is not here, and is no Countdown data set whose like Aha could generate (${absent}). Give ` +
+        'a file of problems, {"nums": [6, 3, 3], "target": 54} a line, with --data FILE.',
+    );
+  }
+  draft.put("task.heldOutShare", HELD_OUT_SHARE);
+  draft.becomes(key, "task.name", "countdown", { fallback: DATA_SET, note: "generated problems stand in for it" });
+  for (const other of ["dataset_splits", "dataset_train_split", "dataset_config"])
+    draft.hasNoEffect(other, "generated problems have neither splits nor configurations");
+  draft.choices.push({
+    what: "data",
+    chosen:
+      `${name} is not on this machine (${absent}): problems are generated in its form (3 or 4 numbers from 1 to 99, ` +
+      "targets from 10 to 99). --data FILE takes rows instead",
+  });
+  draft.choices.push({
+    what: "held out",
+    chosen: "a tenth of all problems, as the scripts do (test_size=0.1), by a hash of the problem",
+  });
+  return { trainCount: Number.POSITIVE_INFINITY, evaluationProblems: EVALUATION_PROBLEMS };
+}
+
+async function setData(
+  draft: TrlDraft,
+  { path, directory }: Exclude<TrlDataPlace, { absent: string }>,
+  dataIsGiven: boolean,
+): Promise<TaskExtent> {
+  const { settings } = draft;
+  const { key, split, config } = dataSetOf(settings);
+  draft.becomes(key, "task.data.path", path, { fallback: DATA_SET, note: dataIsGiven ? "as --data says" : "" });
+  const parts = dataIsGiven ? {} : { split, config };
+  for (const splitKey of ["dataset_splits", "dataset_train_split"]) {
+    if (parts.split === undefined) draft.hasNoEffect(splitKey, "--data is given");
+    else if (settings.has(splitKey)) draft.becomes(splitKey, "task.data.split", parts.split);
+  }
+  if (parts.config === undefined) draft.hasNoEffect("dataset_config", "--data is given");
+  else draft.becomes("dataset_config", "task.data.config", parts.config);
+  const available = await countProblems(directory, parts);
+  const count = Math.min(SELECTED_ROWS, available);
+  if (available > count) draft.put("task.data.select", count);
+  draft.put("task.data.seed", SHUFFLE_SEED);
+  draft.put("task.data.testShare", HELD_OUT_SHARE);
+  const taken = available > count ? `${count} of ${available} rows` : `all ${available} rows`;
+  draft.choices.push({
+    what: "data",
+    chosen:
+      `${taken}, shuffled, a tenth of them held out, as the scripts do (shuffle(seed=42).select(range(50_000)), ` +
+      "test_size=0.1)",
+  });
+  // The same rounding as the split's. A small file holds out few; a run needs one.
+  const heldOut = Math.ceil(HELD_OUT_SHARE * count);
+  return { trainCount: count - heldOut, evaluationProblems: Math.max(1, Math.min(EVALUATION_PROBLEMS, heldOut)) };
+}
+
+/** How many rows there are, each a Countdown problem. Throws DataError for one that is not. */
+async function countProblems(
+  directory: string,
+  { split, config }: { readonly split?: string | undefined; readonly config?: string | undefined },
+): Promise<number> {
+  let count = 0;
+  for await (const row of splitRows(splitOf(await findDataset(directory, config), split))) {
+    identifyRow(row);
+    count++;
+  }
+  return count;
 }
 
 /** unlock-deepseek's script has arguments for SwanLab, and asks in Chinese; Mini-R1's asks in English. */
@@ -119,19 +174,10 @@ function promptOf(
   return { name: "chinese", because };
 }
 
-async function extentOf(file: string | undefined, seed: number): Promise<TaskExtent> {
-  if (file === undefined) return { trainCount: Number.POSITIVE_INFINITY, evaluationProblems: EVALUATION_PROBLEMS };
-  const spec = { name: "countdown", prompt: "compact", heldOutShare: HELD_OUT_SHARE, file };
-  const rows = await readAllRows(file);
-  const { trainCount } = await createTask(spec, { seed });
-  // A small file holds out few; a run needs one.
-  const heldOut = rows.length - trainCount;
-  return { trainCount, evaluationProblems: Math.max(1, Math.min(EVALUATION_PROBLEMS, heldOut)) };
-}
-
-/** The rewards that a script has without settings of its own, and what scripts call them. */
+/** The rewards that a script has without settings of its own. */
 const TRL_REWARDS = ["format", "equation", "tag_count", "reasoning_steps"];
 
+/** What scripts call them. */
 const REWARD_ALIASES: ReadonlyMap<string, string> = new Map(
   TRL_REWARDS.flatMap((name) => [name, `${name}_reward`, `${name}_reward_func`].map((alias) => [alias, name])),
 );

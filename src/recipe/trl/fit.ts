@@ -10,6 +10,7 @@ import { AhaError, ConfigError } from "../../errors.ts";
 import { inspectModel } from "../../model/checkpoint.ts";
 import { createTask } from "../../tasks/registry.ts";
 import type { Task } from "../../tasks/task.ts";
+import { dayOf } from "../../tokenizer/format-date.ts";
 import { loadTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { TrlConversion, TrlRecipe } from "./conversion.ts";
@@ -52,11 +53,12 @@ export async function fitToModel(
 
 /** Tokens of the longest prompt of the run, or why the tokenizer cannot express it. */
 async function longestPrompt(recipe: TrlRecipe, tokenizer: Tokenizer): Promise<number | string> {
+  const now = dayOf(recipe.date);
   let task: Task;
   try {
     task = await createTask(recipe.task, {
       seed: recipe.seed,
-      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
+      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
     });
     task.trainProblem(0);
   } catch (error) {

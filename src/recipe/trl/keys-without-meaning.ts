@@ -72,7 +72,6 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "activation_checkpointing",
     "activation_checkpointing_kwargs",
     "auto_find_batch_size",
-    "gradient_checkpointing",
     "gradient_checkpointing_kwargs",
     "gradient_checkpointing_use_reentrant",
     "liger_kernel_config",
@@ -147,7 +146,10 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "split_batches",
     "train_sampling_strategy",
   ),
-  ...nothing("held-out problems come from the same file, by a hash of the problem", "dataset_test_split"),
+  ...nothing(
+    "the scripts hold out a tenth of the rows that they train on, and so does the recipe",
+    "dataset_test_split",
+  ),
 
   // The loss.
   ...nothing("of the trainer's own loss, which GRPO does not use", "label_smoothing_factor", "past_index"),

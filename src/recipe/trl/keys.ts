@@ -8,7 +8,8 @@ import { becomes, type KeyEntry, type KeyRule, nothing, refused } from "./rule.t
 
 const CONVERTED: readonly KeyEntry[] = [
   ...becomes("text", "model_name_or_path", "model_revision", "tokenizer_name_or_path"),
-  ...becomes("text", "dataset_id_or_path", "dataset_name", "dataset_splits", "dataset_train_split"),
+  ...becomes("text", "dataset_id_or_path", "dataset_name", "dataset_config"),
+  ...becomes("text", "dataset_splits", "dataset_train_split"),
   ...becomes("text", "output_dir", "run_name"),
   ...becomes("seed", "seed"),
   // The batch.
@@ -54,27 +55,22 @@ const CONVERTED: readonly KeyEntry[] = [
   ...becomes("whole", "save_total_limit"),
 ];
 
-const NO_LORA = "this version of Aha trains all weights, in float32: no LoRA, no quantization";
 const OWN_TASK = "the prompts are those of Aha's Countdown task (--prompt)";
 
-/** Adapters and quantization: what `use_peft` and `load_in_4bit` turn on has no meaning where they are off. */
+/** Adapters, quantization and what else decides how much memory a step takes (`adapter.ts`). */
 const ADAPTERS: readonly KeyEntry[] = [
-  refused("use_peft", NO_LORA, false),
-  refused("load_in_4bit", NO_LORA, false),
-  refused("load_in_8bit", NO_LORA, false),
-  ...nothing(
-    "of use_peft, which is off",
-    "lora_alpha",
-    "lora_dropout",
-    "lora_modules_to_save",
-    "lora_r",
-    "lora_target_modules",
-    "lora_target_parameters",
-    "lora_task_type",
-    "use_dora",
-    "use_rslora",
-  ),
-  ...nothing("of load_in_4bit, which is off", "bnb_4bit_quant_storage", "bnb_4bit_quant_type", "use_bnb_nested_quant"),
+  ...becomes("boolean", "gradient_checkpointing"),
+  ...becomes("boolean", "use_peft", "use_rslora", "load_in_4bit", "use_bnb_nested_quant"),
+  ...becomes("whole", "lora_r"),
+  ...becomes("positive", "lora_alpha"),
+  ...becomes("belowOne", "lora_dropout"),
+  ...becomes("texts", "lora_target_modules"),
+  ...becomes("text", "lora_task_type", "bnb_4bit_quant_type"),
+  refused("load_in_8bit", "weights are packed in 4 bits (load_in_4bit), or not at all", false),
+  refused("lora_modules_to_save", "an adapter is the low-rank matrices of the projections and nothing else", []),
+  refused("lora_target_parameters", "adapters are on whole projections (lora_target_modules)", []),
+  refused("use_dora", "adapters are LoRA's, without DoRA's magnitudes", false),
+  ...nothing("how PyTorch stores the packed codes", "bnb_4bit_quant_storage"),
 ];
 
 const REFUSED: readonly KeyEntry[] = [
@@ -89,8 +85,7 @@ const REFUSED: readonly KeyEntry[] = [
   refused("chat_template_kwargs", OWN_TASK, {}),
   refused("system_prompt", OWN_TASK),
   refused("dataset_prompt_column", OWN_TASK, "prompt"),
-  refused("dataset_config", "a data set is one file"),
-  refused("dataset_mixture", "a data set is one file"),
+  refused("dataset_mixture", "there is one data set"),
   refused("shuffle_dataset", "rows come in a seeded random order", true),
   refused("neftune_noise_alpha", "embeddings get no noise", 0),
   refused("optim_args", "AdamW has adam_beta1, adam_beta2, adam_epsilon and weight_decay", ""),

@@ -130,11 +130,15 @@ describe("a byte-level tokenizer", () => {
     ["lower case", (t) => Object.assign(t, { normalizer: { type: "Lowercase" } }), /normalizer \{"type":"Lowercase"\}/],
     ["an added token that takes spaces", (t) => Object.assign(t.added_tokens[3]!, { lstrip: true }), /"<think>" has/],
     ["two ids of one text", (t) => Object.assign(t.added_tokens[3]!, { content: "e" }), /two ids have the text "e"/],
-    ["byte fallback", (t) => Object.assign(t.model, { byte_fallback: true }), /BPE model has a setting.*byte_fallback/],
+    [
+      "byte fallback",
+      (t) => Object.assign(t.model, { byte_fallback: true }),
+      /it is SentencePiece's \(BPE with byte fallback\), only byte-level BPE is written/,
+    ],
     [
       "another model",
       (t) => Object.assign(t.model, { type: "Unigram" }),
-      /its model is "Unigram", only BPE is written/,
+      /it is SentencePiece's \(Unigram\), only byte-level BPE is written/,
     ],
     [
       "ids beyond the model's",
@@ -201,7 +205,7 @@ describe("other tokenizers", () => {
   it("are refused by name, and their models run on token ids", async () => {
     expect(() => tokenizerMetadata({ "tokenizer.json": "{}" }, MODEL, "DIR")).toThrow(/DIR: tokenizer.json is not/);
     const files = await golden("metaspace");
-    expect(() => keysOf(files, { vocabSize: 420 })).toThrow(/byte_fallback/);
+    expect(() => keysOf(files, { vocabSize: 420 })).toThrow(/SentencePiece.*byte fallback/);
     const { metadata, notes } = tokenIdMetadata({ ...MODEL, vocabSize: 4, eosTokenIds: [2, 3], bosTokenId: 1 });
     expect(Object.fromEntries(metadata)).toMatchObject({
       "tokenizer.ggml.tokens": { values: ["[0]", "[1]", "[2]", "[3]"] },

@@ -1,6 +1,6 @@
 /** Conversions for tests: a text or a fixture, on a machine that has nothing that the file names. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StageConfig } from "../../../src/recipe/schema.ts";
 import type { TrlConversion, TrlKeyLine } from "../../../src/recipe/trl/conversion.ts";
@@ -16,7 +16,11 @@ export function fixtureText(name: string): string {
   return readFileSync(fixture(name), "utf8");
 }
 
-const NOTHING_HERE: TrlPlaces = { model: async () => undefined, data: async () => undefined, output: () => false };
+const NOTHING_HERE: TrlPlaces = {
+  model: async () => undefined,
+  data: async (name) => (existsSync(name) ? { path: name, directory: name } : { absent: "there is no such path" }),
+  output: () => false,
+};
 
 /** Converts a YAML text. */
 export function convert(

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -109,7 +109,14 @@ describe("the seeds' recipes", () => {
 
   it("say why vLLM's device, ZeRO's friends and precision have no meaning", async () => {
     const conversion = await convert(fixtureText("mini-r1.yaml"));
-    for (const key of ["vllm_device", "use_vllm", "gradient_checkpointing", "bf16", "push_to_hub", "report_to"]) {
+    for (const key of [
+      "vllm_device",
+      "use_vllm",
+      "gradient_checkpointing_kwargs",
+      "bf16",
+      "push_to_hub",
+      "report_to",
+    ]) {
       expect(lineOf(conversion, key)).toMatchObject({ path: null });
       expect(lineOf(conversion, key)!.note.length).toBeGreaterThan(10);
     }
@@ -120,13 +127,15 @@ describe("the seeds' recipes", () => {
     expect(stageOf(await convert(fixtureText("seed-002.yaml"))).topK).toBe(50);
   });
 
-  it("seed 001's notebook is refused for LoRA and four bits, by name, and runs without them", async () => {
+  it("seed 001's notebook trains an adapter on four bits", async () => {
     const text = fixtureText("notebook.yaml");
-    await expect(convert(text)).rejects.toThrow(/use_peft: true cannot be done.*\n.*load_in_4bit: true cannot be done/);
-    const overrides = ["use_peft=false", "load_in_4bit=false"];
-    const conversion = await convert(text, { overrides, version: "0.14" });
+    const conversion = await convert(text, { version: "0.14" });
+    expect(conversion.recipe.model).toMatchObject({
+      lora: { rank: 16, alpha: 32, dropout: 0.05, targets: ["q_proj", "v_proj"] },
+      quantization: "nf4",
+    });
     expect(conversion.batch).toMatchObject({ promptsPerStep: 1, completionsPerStep: 2 });
-    await expect(convert(text, { overrides })).rejects.toThrow(
+    await expect(convert(text)).rejects.toThrow(
       /num_generations \(2\) does not divide .* with --trl-version 0\.14 it would be 1 prompts and 2 completions/,
     );
   });
@@ -251,14 +260,12 @@ describe("the length", () => {
     const conversion = await convert("model_name_or_path: m\nnum_generations: 2\nnum_train_epochs: 2\n", {
       data: file,
     });
-    const { trainCount, iterations } = { trainCount: 90, iterations: stageOf(conversion).iterations };
-    // A tenth is held out, more or less: the split is a hash.
-    const perEpoch = iterations / 2;
-    expect(Number.isInteger(perEpoch)).toBe(true);
-    expect(Math.abs(perEpoch * 4 - trainCount)).toBeLessThan(12);
-    expect(conversion.recipe.evaluation.problems).toBeLessThan(20);
-    expect(conversion.recipe.task.file).toBe(file);
-    expect(lineOf(conversion, "num_train_epochs")!.note).toMatch(/\d+ problems to train on, 4 an iteration/);
+    // Of 100 rows a tenth is held out; generation batches of 4 are whole: 22 in an epoch.
+    expect(stageOf(conversion).iterations).toBe(44);
+    expect(conversion.recipe.evaluation.problems).toBe(10);
+    expect(conversion.recipe.task.data).toMatchObject({ path: file, shuffle: true, seed: 42, testShare: 0.1 });
+    expect(conversion.recipe.task.data!.select).toBeUndefined();
+    expect(lineOf(conversion, "num_train_epochs")!.note).toBe("90 problems to train on, 4 an iteration");
   });
 
   it("needs max_steps where problems are generated", async () => {
@@ -290,11 +297,46 @@ describe("overrides", () => {
 
 describe("what a file names", () => {
   it("is taken where it is on this machine", async () => {
-    const places = { model: async () => join(root, "here"), data: async () => file, output: () => true };
+    const places = {
+      model: async () => join(root, "here"),
+      data: async () => ({ path: file, directory: file }),
+      output: () => true,
+    };
     const conversion = await convert(fixtureText("mini-r1.yaml"), {}, places);
-    expect(conversion.recipe).toMatchObject({ model: { path: join(root, "here") }, task: { file } });
+    expect(conversion.recipe).toMatchObject({ model: { path: join(root, "here") }, task: { data: { path: file } } });
     expect([conversion.missing, conversion.outputDirectory]).toEqual([[], "runs/qwen-2.5-3b-r1-countdown"]);
-    expect(lineOf(conversion, "dataset_id_or_path")).toMatchObject({ path: "task.file", recipeValue: file });
+    expect(lineOf(conversion, "dataset_id_or_path")).toMatchObject({ path: "task.data.path", recipeValue: file });
+  });
+
+  it("has 50,000 of its rows taken, with the file's split and configuration", async () => {
+    const folder = join(root, "hub");
+    mkdirSync(folder);
+    const row = (i: number) => `{"nums": [${i}, 2], "target": ${i + 2}}\n`;
+    writeFileSync(join(folder, "games.jsonl"), Array.from({ length: 50_010 }, (_, i) => row(i)).join(""));
+    writeFileSync(
+      join(folder, "README.md"),
+      "---\nconfigs:\n- config_name: three\n  data_files:\n  - split: games\n    path: games.jsonl\n---\n",
+    );
+    const data = async () => ({ path: "any/countdown", directory: folder });
+    const keys = "model_name_or_path: m\nnum_train_epochs: 1\nvllm_dtype: auto\ndataset_name: any/countdown";
+    const parts = "dataset_train_split: games\ndataset_config: three";
+    const conversion = await convert(`${keys}\n${parts}`, {}, { data });
+    expect(conversion.recipe.task.data).toMatchObject({
+      ...{ path: "any/countdown", config: "three", split: "games" },
+      ...{ shuffle: true, select: 50_000, seed: 42, testShare: 0.1 },
+    });
+    expect(lineOf(conversion, "num_train_epochs")!.note).toBe("45000 problems to train on, 8 an iteration");
+    expect(conversion.choices.find(({ what }) => what === "data")!.chosen).toMatch(
+      /^50000 of 50010 rows, shuffled, a tenth/,
+    );
+  });
+
+  it("is refused where a row is no problem, by file and row", async () => {
+    const bad = join(root, "bad.jsonl");
+    writeFileSync(bad, '{"nums": [1, 2], "target": 3}\n{"numbers": [1, 2], "target": 3}\n');
+    await expect(convertKeys("beta: 0", { data: bad })).rejects.toThrow(
+      /bad\.jsonl:2: expected a Countdown problem .*numbers, target/,
+    );
   });
 
   it("is the name of the run", async () => {

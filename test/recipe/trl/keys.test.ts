@@ -50,7 +50,16 @@ describe("a key that the table says is converted", () => {
     deepspeed_config: "{zero_stage: 3}",
     dataset_id_or_path: "any/countdown",
     dataset_name: "any/countdown",
+    load_in_4bit: "true\nuse_peft: true",
+    lora_dropout: "0.1",
+    lora_target_modules: "[q_proj]",
+    lora_task_type: "CAUSAL_LM",
+    bnb_4bit_quant_type: "nf4",
+    use_bnb_nested_quant: "false",
+    use_peft: "true",
+    use_rslora: "true",
     epsilon: "0.3",
+    gradient_checkpointing: "true",
     epsilon_high: "0.3",
     eval_strategy: '"no"',
     evaluation_strategy: '"no"',
@@ -113,8 +122,13 @@ describe("a key that is not TRL's", () => {
 
 describe("a key for what Aha has not", () => {
   it.each([
-    ["use_peft: true", /use_peft: true cannot be done: .*LoRA.*set it to false/],
-    ["load_in_4bit: true", /load_in_4bit: true cannot be done/],
+    ["load_in_4bit: true", /load_in_4bit: weights in 4 bits cannot be trained; set use_peft: true/],
+    ["load_in_8bit: true", /load_in_8bit: true cannot be done: .*in 4 bits/],
+    ["use_peft: true\nlora_modules_to_save: [lm_head]", /lora_modules_to_save: \["lm_head"\] cannot be done/],
+    ["use_peft: true\nlora_target_modules: [q_prj]", /"q_prj" cannot be adapted; .*Did you mean q_proj\?/],
+    ["use_peft: true\nlora_task_type: SEQ_CLS", /lora_task_type: "SEQ_CLS" cannot be done/],
+    ["use_peft: true\nuse_dora: true", /use_dora: true cannot be done/],
+    ["use_peft: true\nload_in_4bit: true\nbnb_4bit_quant_type: fp4", /"fp4" cannot be done: .*nf4/],
     ["use_adaptive_entropy: true", /use_adaptive_entropy: true cannot be done: .*entropy_coef/],
     ["importance_sampling_level: word", /importance_sampling_level: "word" cannot be done; there are token, sequence/],
     ["multi_objective_aggregation: sum", /"sum" cannot be done; there are sum_then_normalize, normalize_then_sum/],
@@ -140,7 +154,7 @@ describe("a key for what Aha has not", () => {
     const conversion = await convertKeys(keys.join("\n"));
     expect(conversion.keys.slice(2).map(({ path }) => path)).toEqual([null, null, null, null, null]);
     expect(lineOf(conversion, "delta")!.note).toBe("null is TRL's own default");
-    expect(lineOf(conversion, "use_peft")!.note).toMatch(/^as it is here: /);
+    expect(lineOf(conversion, "use_peft")!.note).toBe("all weights are trained");
   });
 });
 
@@ -183,5 +197,44 @@ describe("the loss", () => {
     expect(lineOf(await convertKeys("ref_model_sync_steps: 9"), "ref_model_sync_steps")!.note).toMatch(
       /sync_ref_model/,
     );
+  });
+});
+
+describe("adapters", () => {
+  it("become model.lora and model.quantization, with TRL's and PEFT's defaults", async () => {
+    const plain = await convertKeys("use_peft: true");
+    expect(plain.recipe.model).toMatchObject({
+      lora: { rank: 16, alpha: 32, dropout: 0.05, rsLora: false, targets: ["q_proj", "v_proj"] },
+    });
+    expect(plain.recipe.model.quantization).toBeUndefined();
+    expect(lineOf(plain, "lora_target_modules")).toMatchObject({
+      path: "model.lora.targets",
+      note: expect.stringContaining("PEFT's default") as string,
+    });
+    const keys = ["use_peft: true", "load_in_4bit: true", "lora_r: 8", "lora_alpha: 4", "lora_dropout: 0"];
+    keys.push("use_rslora: true", "lora_target_modules: [all-linear]", "use_bnb_nested_quant: true");
+    const full = await convertKeys(keys.join("\n"));
+    expect(full.recipe.model).toMatchObject({
+      lora: { rank: 8, alpha: 4, dropout: 0, rsLora: true, targets: "all-linear" },
+      quantization: "nf4",
+    });
+    expect(lineOf(full, "use_bnb_nested_quant")).toMatchObject({ path: null });
+    expect(lineOf(full, "load_in_4bit")).toMatchObject({ path: "model.quantization", recipeValue: "nf4" });
+  });
+
+  it("have no effect without use_peft, which is said", async () => {
+    const conversion = await convertKeys("lora_r: 8\nbnb_4bit_quant_type: nf4");
+    expect(conversion.recipe.model.lora).toBeUndefined();
+    expect(lineOf(conversion, "lora_r")).toMatchObject({ path: null, note: "of use_peft, which is off" });
+    expect(lineOf(conversion, "bnb_4bit_quant_type")!.note).toBe("of load_in_4bit, which is off");
+  });
+
+  it("go with gradient checkpointing, where the file asks for it", async () => {
+    expect((await convertKeys("gradient_checkpointing: true")).recipe.engine.gradientCheckpointing).toBe(true);
+    expect((await convertKeys("use_peft: true")).recipe.engine.gradientCheckpointing).toBe(false);
+  });
+
+  it("refuse a reference that is a mixture", async () => {
+    await expect(convertKeys("use_peft: true\nbeta: 0.1\nsync_ref_model: true")).rejects.toThrow(/refSyncMixup/);
   });
 });
