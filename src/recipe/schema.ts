@@ -17,6 +17,7 @@ import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
 import { refineWith } from "../train/optimizer-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";
+import { evaluationSchema } from "./evaluation.ts";
 
 /** Names appear in paths and in overrides: no dots, no slashes, not only digits. */
 const nameSchema = z
@@ -122,11 +123,6 @@ const modelSchema = z
       refinement.addIssue(`${model.quantization} weights cannot be trained: add lora, an adapter beside them`);
     }
   });
-
-const evaluationSchema = z.strictObject({
-  problems: z.int().min(1).default(256).describe("held-out problems, one completion each"),
-  maxCompletionTokens: z.int().min(1).default(512).describe("longest completion in evaluations"),
-});
 
 /** The whole recipe. */
 export const recipeSchema = z

@@ -59,10 +59,14 @@ export const evaluationRecordSchema = z.object({
   /** Of the stage: before its first step, between two steps, or after its last. */
   moment: z.enum(["before", "during", "after"]),
   decoding: z.enum(["sampled", "greedy"]),
+  /** How each token was chosen (temperature 0: the most probable), and completions per problem. */
+  sampling: z.object({ temperature: z.number(), topP: z.number(), topK: z.int(), samples: z.int() }).optional(),
   /** Means over the completions: solveRate, formatRate, meanLength, tries, … */
   statistics: numbersByName,
   /** 95 % confidence intervals of those statistics that have one. */
   intervals: z.record(z.string(), interval),
+  /** The same statistics under TRL's names, with its prefix `eval_`. */
+  metrics: numbersByName.optional(),
   completions: z.array(evaluatedCompletionSchema),
 });
 

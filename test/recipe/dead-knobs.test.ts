@@ -28,6 +28,8 @@ const EVERYTHING = [
   "model.quantization=nf4",
   "engine.microBatchTokens=512",
   "bestCheckpoint={metric: meanLength, mode: min, useAsModel: true}",
+  "evaluation.samples=2",
+  "evaluation.passAt=[2]",
   "task.targetMax=60",
 ];
 

@@ -85,7 +85,7 @@ describe("a pipeline", () => {
     expect(summary.after).toMatchObject({ afterStage: "r1-zero", moment: "after r1-zero" });
     for (const state of [summary.before, summary.after]) {
       for (const name of ["solveRate", "formatRate", "meanLength", "tries"]) expect(state[name]).toBeTypeOf("number");
-      expect(state.greedy.solveRate).toBeTypeOf("number");
+      expect(state.greedy!.solveRate).toBeTypeOf("number");
     }
     expect(summary.stages).toMatchObject([
       { name: "cold-start", steps: 40, from: "initial", made: "cold-start-000040" },
