@@ -37,6 +37,7 @@ import { decodingOptions, decodingsAt } from "./evaluation.ts";
 import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
+import { rolloutRecord } from "./rollouts.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 import { comparedStates } from "./summary.ts";
 
@@ -161,6 +162,7 @@ class Pipeline {
       this.evaluated.push(...readRun(this.directory.path).evaluations);
       this.noteBest();
     }
+    this.directory.keepRolloutsAs(this.recipe.rollouts);
     this.observe({ type: "ready", engine: engine.info, resumedFrom: resumed?.name });
     if (!resumed) await this.evaluate(stages[0]!, 0, "before");
 
@@ -215,7 +217,7 @@ class Pipeline {
         writer.metrics(row);
         this.observe({ type: "metrics", stage, row });
       },
-      rollouts: (rows) => writer.rollouts(rows),
+      rollouts: (rows) => writer.rollouts(rows.map((row) => rolloutRecord(row, this.recipe.rollouts))),
       timing: (row) => {
         writer.timing(row);
         this.observe({ type: "timing", stage, row });

@@ -18,6 +18,7 @@ import { refineWith } from "../train/optimizer-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";
 import { evaluationSchema } from "./evaluation.ts";
+import { rolloutsSchema } from "./rollouts.ts";
 
 /** Names appear in paths and in overrides: no dots, no slashes, not only digits. */
 const nameSchema = z
@@ -154,6 +155,7 @@ export const recipeSchema = z
           ),
       })
       .prefault({}),
+    rollouts: rolloutsSchema.prefault({}).describe("the log of sampled completions"),
     keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
     bestCheckpoint: bestCheckpointSchema
       .optional()

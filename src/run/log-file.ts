@@ -61,7 +61,7 @@ export class LogFile {
 }
 
 /** What `work`, a call on the file `path`, returns; a refusal of the operating system is a RunDirError. */
-function onDisk<T>(path: string, work: () => T): T {
+export function onDisk<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (error) {

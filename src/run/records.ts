@@ -36,7 +36,14 @@ export const rolloutRecordSchema = z.object({
   reward: number,
   advantage: number,
   finishReason: z.enum(["stop", "length"]),
+  promptTokens: z.int().optional(),
+  /** Of the completion, its end included. */
   lengthTokens: z.int(),
+  /** Of the whole completion under the policy that sampled it, in nats. */
+  samplerLogprob: number.optional(),
+  /** Where the recipe asks for log-probabilities: the completion's tokens, and what the sampler gave each of them. */
+  tokens: z.array(z.int()).optional(),
+  samplerLogprobs: z.array(number).optional(),
 });
 
 /** One answer of the policy to one held-out problem, as the task judged it. */

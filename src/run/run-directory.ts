@@ -8,6 +8,7 @@
  *     run.lock           who writes here now
  *     metrics.jsonl      a line per SFT step, GRPO iteration ┐ the same bytes for the same recipe and seed, however
  *     rollouts.jsonl     one line per sampled completion     │ often the run was interrupted; a resume cuts them back
+ *                        (full files of them: rollout-log.ts)│
  *     evaluations.jsonl  one line per held-out evaluation    ┘ to the lengths that the checkpoint recorded
  *     timings.jsonl      seconds of each of them (cut back likewise, but never the same bytes)
  *     events.jsonl       a diary with wall-clock times; only ever appended
@@ -48,6 +49,7 @@ import {
   type TimingRecord,
 } from "./records.ts";
 import { findResumption, type Resumption, removeUnfinished, requireSameRecipe } from "./resumption.ts";
+import { type RolloutFiles, RolloutLog } from "./rollout-log.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
@@ -63,6 +65,9 @@ export const RUN_FILES = {
   summary: "summary.json",
   report: "report.html",
 } as const;
+
+/** Logs of one file each. */
+const PLAIN_LOGS = ["metrics", "evaluations", "timings"] as const;
 
 /** Where one stage of the run writes its lines; every call is on its way to the disk when it returns. */
 export interface StageWriter {
@@ -98,7 +103,8 @@ export class RunDirectory {
   readonly recipeHash: string;
   private readonly recipe: unknown;
   private readonly release: () => void;
-  private readonly logs: Readonly<Record<PinnedLog, LogFile>>;
+  private readonly logs: Readonly<Record<Exclude<PinnedLog, "rollouts">, LogFile>>;
+  private readonly rollouts: RolloutLog;
   private readonly diary: LogFile;
   private readonly openedAt = performance.now();
   /** The topmost directory that `create` had to make. */
@@ -121,12 +127,8 @@ export class RunDirectory {
     this.firstMade = found.firstMade;
     this.serial = found.resumedFrom?.manifest.serial ?? 0;
     const open = (log: PinnedLog) => new LogFile(join(path, logFileName(log)));
-    this.logs = {
-      metrics: open("metrics"),
-      rollouts: open("rollouts"),
-      evaluations: open("evaluations"),
-      timings: open("timings"),
-    };
+    this.logs = { metrics: open("metrics"), evaluations: open("evaluations"), timings: open("timings") };
+    this.rollouts = new RolloutLog(path);
     this.diary = new LogFile(join(path, RUN_FILES.events));
   }
 
@@ -188,7 +190,10 @@ export class RunDirectory {
       await removeUnfinished(path, checkpoints);
       const found = await findResumption(path, checkpoints, recipeHash(recipe));
       const run = new RunDirectory(path, recipe, release, { ...found, isNew: false });
-      for (const log of PINNED_LOGS) run.logs[log].truncate(found.resumedFrom?.manifest.logBytes[log] ?? 0);
+      run.rollouts.pin(await run.pinnedRollouts());
+      const pinned = found.resumedFrom?.manifest;
+      for (const log of PLAIN_LOGS) run.logs[log].truncate(pinned?.logBytes[log] ?? 0);
+      await run.rollouts.cutBack({ file: pinned?.rolloutFile ?? 1, bytes: pinned?.logBytes.rollouts ?? 0 });
       run.diary.dropPartialLine();
       run.event("resumed", { from: found.resumedFrom?.name ?? null, warnings: found.warnings });
       return run;
@@ -203,11 +208,16 @@ export class RunDirectory {
     return (this.resumedFrom?.manifest.seconds ?? 0) + (performance.now() - this.openedAt) / 1000;
   }
 
+  /** How rollouts are kept in files, before the first one is written. */
+  keepRolloutsAs(files: RolloutFiles): void {
+    this.rollouts.keepAs(files);
+  }
+
   /** The writer of one stage's lines. */
   stage(stage: string): StageWriter {
     return {
       metrics: (row) => this.logs.metrics.append([{ stage, ...row }]),
-      rollouts: (rows) => this.logs.rollouts.append(rows.map((row) => ({ stage, ...row }))),
+      rollouts: (rows) => this.rollouts.append(rows.map((row) => ({ stage, ...row }))),
       evaluation: (record) => this.logs.evaluations.append([{ stage, ...record }]),
       timing: (row) => this.logs.timings.append([{ stage, ...row }]),
       event: (name, details) => this.event(name, { stage, ...details }),
@@ -224,13 +234,20 @@ export class RunDirectory {
    * is there already (Ctrl-C just after a checkpoint) is not made again, so that there is no moment without it.
    */
   async saveCheckpoint(request: CheckpointRequest, write: (directory: string) => Promise<void>): Promise<Checkpoint> {
-    for (const log of PINNED_LOGS) this.logs[log].sync();
-    const logBytes = Object.fromEntries(PINNED_LOGS.map((log) => [log, this.logs[log].sizeBytes]));
+    for (const log of PLAIN_LOGS) this.logs[log].sync();
+    this.rollouts.sync();
+    const { file: rolloutFile, bytes } = this.rollouts.position;
+    const logBytes = {
+      metrics: this.logs.metrics.sizeBytes,
+      rollouts: bytes,
+      evaluations: this.logs.evaluations.sizeBytes,
+      timings: this.logs.timings.sizeBytes,
+    };
     const parent = join(this.path, RUN_FILES.checkpoints);
     const { stage, step, trainerState, stageComplete, keep, best } = request;
     const [newest] = await listCheckpoints(parent);
     if (newest !== undefined && "manifest" in newest) {
-      const state = { stage, step, stageComplete, trainerState, logBytes };
+      const state = { stage, step, stageComplete, trainerState, logBytes, rolloutFile };
       if (isDeepStrictEqual({ ...newest.manifest, ...state }, newest.manifest)) return newest;
     }
     this.serial++;
@@ -245,7 +262,8 @@ export class RunDirectory {
         recipeHash: this.recipeHash,
         seconds: this.seconds,
         environment: currentEnvironment(),
-        logBytes: logBytes as Record<PinnedLog, number>,
+        logBytes,
+        rolloutFile,
       },
       async (unfinished) => {
         await write(unfinished);
@@ -253,8 +271,15 @@ export class RunDirectory {
       },
     );
     await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best });
+    this.rollouts.pin(await this.pinnedRollouts());
     this.event("checkpoint", { stage, step, stageComplete });
     return checkpoint;
+  }
+
+  /** The files of rollouts that checkpoints point into. */
+  private async pinnedRollouts(): Promise<number[]> {
+    const found = await listCheckpoints(join(this.path, RUN_FILES.checkpoints));
+    return found.flatMap((one) => ("manifest" in one ? [one.manifest.rolloutFile] : []));
   }
 
   /** The checkpoint of that name, all of its files checked, or what is wrong with it. */
@@ -280,13 +305,15 @@ export class RunDirectory {
 
   /** Marks the run as complete. */
   async finish(summary: object): Promise<void> {
+    this.rollouts.finish();
     await writeWhole(join(this.path, RUN_FILES.summary), `${JSON.stringify(summary, null, 2)}\n`);
     this.event("finished", { seconds: this.seconds });
   }
 
   /** Closes the logs and gives the lock back. */
   close(): void {
-    for (const log of PINNED_LOGS) this.logs[log].close();
+    for (const log of PLAIN_LOGS) this.logs[log].close();
+    this.rollouts.close();
     this.diary.close();
     this.release();
   }

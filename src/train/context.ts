@@ -32,7 +32,11 @@ export interface RolloutRow {
   readonly reward: number | null;
   readonly advantage: number;
   readonly finishReason: "stop" | "length";
+  readonly promptTokens: number;
   readonly lengthTokens: number;
+  /** Of the completion, its end included, with what the sampler gave each token. */
+  readonly tokens: Int32Array;
+  readonly samplerLogprobs: Float32Array;
 }
 
 /** Where a stage writes what happens. */

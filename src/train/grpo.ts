@@ -286,6 +286,9 @@ function rolloutRow(rollout: Rollout, advantage: number, iteration: number): Rol
     reward: rollout.reward,
     advantage,
     finishReason: rollout.finishReason,
+    promptTokens: rollout.promptTokens.length,
     lengthTokens: rollout.tokens.length,
+    tokens: rollout.tokens,
+    samplerLogprobs: rollout.samplerLogprobs,
   };
 }

@@ -45,8 +45,8 @@ describe("a pipeline", () => {
     expect(steps("r1-zero")).toEqual([4, 8, 12, 16]);
   });
 
-  it("logs every completion with its rewards and reasons", () => {
-    const rollouts = readRollouts(whole);
+  it("logs every completion with its rewards and reasons", async () => {
+    const rollouts = await readRollouts(whole);
     expect(rollouts).toHaveLength(4 * 2 * 4);
     for (const { rewards } of rollouts) {
       expect(Object.keys(rewards)).toEqual(["format", "equation"]);
