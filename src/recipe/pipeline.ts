@@ -33,6 +33,7 @@ import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
 import { withOpenRewards } from "../train/reward-session.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
 import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics, requireMetric } from "./best-checkpoint.ts";
+import { drawnSamples } from "./completion-samples.ts";
 import { decodingOptions, decodingsAt } from "./evaluation.ts";
 import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
@@ -191,7 +192,7 @@ class Pipeline {
       task: this.prepared.task,
       seed: stageSeed(this.recipe.seed, stage.name),
       signal: this.signal,
-      log: this.log(stage.name, writer),
+      log: this.log(stage.name, writer, stageSeed(this.recipe.seed, stage.name)),
       onProgress: (progress) => this.observe({ type: "progress", stage: stage.name, progress }),
       checkpoint: {
         every: stage.checkpointEvery,
@@ -211,13 +212,17 @@ class Pipeline {
     return outcome.steps;
   }
 
-  private log(stage: string, writer: StageWriter): StageLog {
+  private log(stage: string, writer: StageWriter, seed: number): StageLog {
+    const { rollouts, completionSamples } = this.recipe;
     return {
       metrics: (row) => {
         writer.metrics(row);
         this.observe({ type: "metrics", stage, row });
       },
-      rollouts: (rows) => writer.rollouts(rows.map((row) => rolloutRecord(row, this.recipe.rollouts))),
+      rollouts: (rows) => {
+        writer.rollouts(rows.map((row) => rolloutRecord(row, rollouts)));
+        if (completionSamples) writer.samples(drawnSamples(rows, completionSamples, seed));
+      },
       timing: (row) => {
         writer.timing(row);
         this.observe({ type: "timing", stage, row });

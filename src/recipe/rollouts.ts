@@ -6,6 +6,7 @@ import type { RolloutRow } from "../train/context.ts";
 
 const MIB = 2 ** 20;
 
+/** The key. */
 export const rolloutsSchema = z.strictObject({
   format: z
     .enum(["jsonl", "parquet"])

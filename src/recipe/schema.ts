@@ -17,6 +17,7 @@ import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
 import { refineWith } from "../train/optimizer-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";
+import { completionSamplesSchema } from "./completion-samples.ts";
 import { evaluationSchema } from "./evaluation.ts";
 import { rolloutsSchema } from "./rollouts.ts";
 
@@ -156,6 +157,9 @@ export const recipeSchema = z
       })
       .prefault({}),
     rollouts: rolloutsSchema.prefault({}).describe("the log of sampled completions"),
+    completionSamples: completionSamplesSchema
+      .optional()
+      .describe("random completions as plain text in completion_samples/, as Mini-R1 writes them"),
     keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
     bestCheckpoint: bestCheckpointSchema
       .optional()

@@ -28,6 +28,8 @@ export const rolloutRecordSchema = z.object({
   iteration: z.int(),
   /** Index of the problem in the task's stream of training problems. */
   promptId: z.int(),
+  /** Which of the prompt's completions. */
+  sample: z.int().optional(),
   prompt: z.string(),
   completion: z.string(),
   /** A score of null: the reward abstained. */
@@ -35,6 +37,8 @@ export const rolloutRecordSchema = z.object({
   /** Weighted sum of the scores; null where every reward abstained. */
   reward: number,
   advantage: number,
+  /** By the task's own judgement, whatever the rewards say. */
+  solved: z.boolean().optional(),
   finishReason: z.enum(["stop", "length"]),
   promptTokens: z.int().optional(),
   /** Of the completion, its end included. */

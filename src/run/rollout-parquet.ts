@@ -1,8 +1,8 @@
 /**
  * Rollouts as Parquet: one row for each completion, a column for each thing that is known of it.
  *
- *     stage, iteration, promptId, prompt, completion, rewards/NAME/score, rewards/NAME/reason, …, reward, advantage,
- *     finishReason, promptTokens, lengthTokens, samplerLogprob, tokens, samplerLogprobs
+ *     stage, iteration, promptId, sample, prompt, completion, rewards/NAME/score, rewards/NAME/reason, …, reward,
+ *     advantage, solved, finishReason, promptTokens, lengthTokens, samplerLogprob, tokens, samplerLogprobs
  *
  * A file is made of a whole JSON Lines file and can be turned back into exactly its bytes, which a resume needs that goes
  * back into the middle of one. That holds for rows whose rewards come in one order: those of one stage.
@@ -14,18 +14,20 @@ import { type ColumnSource, parquetWriteBuffer, type SchemaElement } from "hypar
 import { RunDirError } from "../errors.ts";
 import { type RolloutRecord, rolloutRecordSchema } from "./records.ts";
 
-type Scalar = "STRING" | "INT32" | "INT64" | "DOUBLE";
+type Scalar = "STRING" | "INT32" | "INT64" | "DOUBLE" | "BOOLEAN";
 
 /** Columns beside those of the rewards, in the order of a row's keys; `rewards` says where those stand. */
 const COLUMNS: readonly (readonly [keyof RolloutRecord, Scalar | readonly [Scalar] | "rewards"])[] = [
   ["stage", "STRING"],
   ["iteration", "INT32"],
   ["promptId", "INT64"],
+  ["sample", "INT32"],
   ["prompt", "STRING"],
   ["completion", "STRING"],
   ["rewards", "rewards"],
   ["reward", "DOUBLE"],
   ["advantage", "DOUBLE"],
+  ["solved", "BOOLEAN"],
   ["finishReason", "STRING"],
   ["promptTokens", "INT32"],
   ["lengthTokens", "INT32"],

@@ -10,6 +10,7 @@
  *     rollouts.jsonl     one line per sampled completion     │ often the run was interrupted; a resume cuts them back
  *                        (full files of them: rollout-log.ts)│
  *     evaluations.jsonl  one line per held-out evaluation    ┘ to the lengths that the checkpoint recorded
+ *     completion_samples/ random completions as text (only where the recipe asks for them; cut back likewise)
  *     timings.jsonl      seconds of each of them (cut back likewise, but never the same bytes)
  *     events.jsonl       a diary with wall-clock times; only ever appended
  *     checkpoints/       <stage>-<step>/ with the engine's state and manifest.json
@@ -30,27 +31,20 @@ import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import {
   type Checkpoint,
   type CheckpointFinding,
-  type CheckpointManifest,
   checkpointDamage,
   listCheckpoints,
   removeOldCheckpoints,
   writeCheckpoint,
 } from "./checkpoint.ts";
+import { CompletionSamples } from "./completion-samples.ts";
 import { currentEnvironment } from "./environment.ts";
 import { LogFile } from "./log-file.ts";
 import { readRecipeFile, recipeHash, recipeToYaml } from "./recipe-file.ts";
-import {
-  type EvaluationRecord,
-  logFileName,
-  type MetricsRecord,
-  PINNED_LOGS,
-  type PinnedLog,
-  type RolloutRecord,
-  type TimingRecord,
-} from "./records.ts";
+import { logFileName, PINNED_LOGS, type PinnedLog } from "./records.ts";
 import { findResumption, type Resumption, removeUnfinished, requireSameRecipe } from "./resumption.ts";
 import { type RolloutFiles, RolloutLog } from "./rollout-log.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
+import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
 /** Names of the files and folders of a run directory. */
@@ -66,29 +60,10 @@ export const RUN_FILES = {
   report: "report.html",
 } as const;
 
+export type { StageWriter } from "./stage-writer.ts";
+
 /** Logs of one file each. */
 const PLAIN_LOGS = ["metrics", "evaluations", "timings"] as const;
-
-/** Where one stage of the run writes its lines; every call is on its way to the disk when it returns. */
-export interface StageWriter {
-  metrics(row: Omit<MetricsRecord, "stage" | "step"> & { readonly step: number }): void;
-  rollouts(rows: readonly Omit<RolloutRecord, "stage">[]): void;
-  evaluation(record: Omit<EvaluationRecord, "stage">): void;
-  timing(row: Omit<TimingRecord, "stage" | "step"> & { readonly step: number }): void;
-  event(name: string, details: Readonly<Record<string, unknown>>): void;
-}
-
-/** What `saveCheckpoint` is told beside the state itself. */
-export interface CheckpointRequest {
-  readonly stage: string;
-  readonly step: number;
-  readonly trainerState: CheckpointManifest["trainerState"];
-  readonly stageComplete: boolean;
-  /** Keep this many checkpoints beside those that end a stage and the best one; the oldest go. */
-  readonly keep: number;
-  /** Name of the best checkpoint so far, which stays however old it is. */
-  readonly best?: string | undefined;
-}
 
 /** An open run directory: hold it while training, and close it to release the lock. */
 export class RunDirectory {
@@ -105,6 +80,7 @@ export class RunDirectory {
   private readonly release: () => void;
   private readonly logs: Readonly<Record<Exclude<PinnedLog, "rollouts">, LogFile>>;
   private readonly rollouts: RolloutLog;
+  private readonly samples: CompletionSamples;
   private readonly diary: LogFile;
   private readonly openedAt = performance.now();
   /** The topmost directory that `create` had to make. */
@@ -129,6 +105,7 @@ export class RunDirectory {
     const open = (log: PinnedLog) => new LogFile(join(path, logFileName(log)));
     this.logs = { metrics: open("metrics"), evaluations: open("evaluations"), timings: open("timings") };
     this.rollouts = new RolloutLog(path);
+    this.samples = new CompletionSamples(path);
     this.diary = new LogFile(join(path, RUN_FILES.events));
   }
 
@@ -194,6 +171,7 @@ export class RunDirectory {
       const pinned = found.resumedFrom?.manifest;
       for (const log of PLAIN_LOGS) run.logs[log].truncate(pinned?.logBytes[log] ?? 0);
       await run.rollouts.cutBack({ file: pinned?.rolloutFile ?? 1, bytes: pinned?.logBytes.rollouts ?? 0 });
+      run.samples.cutBack(pinned?.sampleBytes ?? { all: 0, solved: 0 });
       run.diary.dropPartialLine();
       run.event("resumed", { from: found.resumedFrom?.name ?? null, warnings: found.warnings });
       return run;
@@ -218,6 +196,10 @@ export class RunDirectory {
     return {
       metrics: (row) => this.logs.metrics.append([{ stage, ...row }]),
       rollouts: (rows) => this.rollouts.append(rows.map((row) => ({ stage, ...row }))),
+      samples: ({ all, solved }) => {
+        this.samples.append("all", all);
+        this.samples.append("solved", solved);
+      },
       evaluation: (record) => this.logs.evaluations.append([{ stage, ...record }]),
       timing: (row) => this.logs.timings.append([{ stage, ...row }]),
       event: (name, details) => this.event(name, { stage, ...details }),
@@ -236,6 +218,8 @@ export class RunDirectory {
   async saveCheckpoint(request: CheckpointRequest, write: (directory: string) => Promise<void>): Promise<Checkpoint> {
     for (const log of PLAIN_LOGS) this.logs[log].sync();
     this.rollouts.sync();
+    this.samples.sync();
+    const sampleBytes = this.samples.sizeBytes;
     const { file: rolloutFile, bytes } = this.rollouts.position;
     const logBytes = {
       metrics: this.logs.metrics.sizeBytes,
@@ -247,7 +231,7 @@ export class RunDirectory {
     const { stage, step, trainerState, stageComplete, keep, best } = request;
     const [newest] = await listCheckpoints(parent);
     if (newest !== undefined && "manifest" in newest) {
-      const state = { stage, step, stageComplete, trainerState, logBytes, rolloutFile };
+      const state = { stage, step, stageComplete, trainerState, logBytes, rolloutFile, sampleBytes };
       if (isDeepStrictEqual({ ...newest.manifest, ...state }, newest.manifest)) return newest;
     }
     this.serial++;
@@ -264,6 +248,7 @@ export class RunDirectory {
         environment: currentEnvironment(),
         logBytes,
         rolloutFile,
+        sampleBytes,
       },
       async (unfinished) => {
         await write(unfinished);
@@ -314,6 +299,7 @@ export class RunDirectory {
   close(): void {
     for (const log of PLAIN_LOGS) this.logs[log].close();
     this.rollouts.close();
+    this.samples.close();
     this.diary.close();
     this.release();
   }

@@ -30,6 +30,8 @@ const EVERYTHING = [
   "bestCheckpoint={metric: meanLength, mode: min, useAsModel: true}",
   "evaluation.samples=2",
   "evaluation.passAt=[2]",
+  "completionSamples={share: 0.5}",
+  "rollouts.keepFiles=2",
   "task.targetMax=60",
 ];
 

@@ -33,6 +33,7 @@ function row(i: number, stage = "r1"): RolloutRecord {
     stage,
     iteration: Math.floor(i / 2),
     promptId: i + 2 ** 31,
+    sample: i % 2,
     prompt: `${i} + 1 = `,
     completion: i % 3 === 0 ? "" : `zwei — 二 👋\n"${"x".repeat(i % 7)}"`,
     rewards: {
@@ -41,6 +42,7 @@ function row(i: number, stage = "r1"): RolloutRecord {
     },
     reward: i % 4 === 3 ? null : 1 / (i + 1),
     advantage: -0.25,
+    solved: i % 3 === 0,
     finishReason: i % 2 ? "stop" : "length",
     promptTokens: 4,
     lengthTokens: 3,
@@ -87,9 +89,17 @@ describe("rollouts as Parquet", () => {
       file: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength),
     });
     expect(Object.keys(object!)).toEqual([
-      ...["stage", "iteration", "promptId", "prompt", "completion"],
+      ...["stage", "iteration", "promptId", "sample", "prompt", "completion"],
       ...["rewards/format/score", "rewards/format/reason", "rewards/./my.ts#own/one/score"],
-      ...["rewards/./my.ts#own/one/reason", "reward", "advantage", "finishReason", "promptTokens", "lengthTokens"],
+      ...[
+        "rewards/./my.ts#own/one/reason",
+        "reward",
+        "advantage",
+        "solved",
+        "finishReason",
+        "promptTokens",
+        "lengthTokens",
+      ],
       "samplerLogprob",
     ]);
   });

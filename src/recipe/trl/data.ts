@@ -130,6 +130,9 @@ async function extentOf(file: string | undefined, seed: number): Promise<TaskExt
   return { trainCount, evaluationProblems: Math.max(1, Math.min(EVALUATION_PROBLEMS, heldOut)) };
 }
 
+/** How many completions the scripts' reward functions write to files on the way. */
+const SAMPLED_SHARE = 0.1;
+
 /** What scripts call the rewards that Aha has. */
 const REWARD_ALIASES: ReadonlyMap<string, string> = new Map(
   ["format", "equation"].flatMap((name) =>
@@ -160,4 +163,10 @@ export function setRewards(draft: TrlDraft): void {
   const note = settings.has("reward_funcs") ? "" : "those of the seeds' scripts";
   draft.becomes("reward_weights", path, rewards, { fallback: weights });
   draft.becomes("reward_funcs", path, rewards, { fallback, note });
+  if (settings.has("reward_funcs")) return;
+  draft.put("completionSamples.share", SAMPLED_SHARE);
+  draft.choices.push({
+    what: "completion samples",
+    chosen: "a tenth of the completions in completion_samples/ of the run, as the scripts' reward functions write them",
+  });
 }
