@@ -101,6 +101,18 @@ describe("a run", () => {
   });
 });
 
+it("SFT has TRL's metrics", () => {
+  const golden: { trainer: string[]; sft: string[] } = JSON.parse(
+    readFileSync(join(import.meta.dirname, "../golden/trl-metrics.json"), "utf8"),
+  );
+  const [row] = readRun(whole).metrics;
+  // No mixtures of experts; and a generator has no epochs.
+  const names = [...golden.trainer, ...golden.sft].filter((name) => name !== "aux_loss" && name !== "epoch");
+  for (const name of names) expect(row, name).toHaveProperty(name);
+  expect(row!.mean_token_accuracy).toBeGreaterThanOrEqual(0);
+  expect(row!.mean_token_accuracy).toBeLessThan(0.5);
+});
+
 describe("completion samples", () => {
   const row = (iteration: number, sample: number, solved: boolean) => ({
     ...{ iteration, sample, solved, promptId: 3, prompt: "Think: <think>", completion: `${iteration}.${sample}` },
