@@ -53,8 +53,9 @@ export {
   RunInterrupted,
 } from "./errors.ts";
 // Evaluation.
+export { type Comparison, compareEvaluations, type Difference, type McNemar, mcNemarP } from "./eval/compare.ts";
 export { type EvaluatedCompletion, type Evaluation, type EvaluationOptions, evaluate } from "./eval/evaluate.ts";
-export { wilsonInterval } from "./eval/interval.ts";
+export { type Cluster, meanInterval, shareInterval, wilsonInterval } from "./eval/interval.ts";
 export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";

@@ -1,11 +1,12 @@
 /** `aha eval`: lets a model answer held-out problems and says how well it did, by the task's own judgement. */
 
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { writeJsonl } from "../data/jsonl.ts";
 import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine } from "../engine/local/create.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
+import { compareEvaluations } from "../eval/compare.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
@@ -17,6 +18,7 @@ import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
+import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
 
@@ -24,9 +26,10 @@ const DEFAULT_MAX_TOKENS = 512;
 
 const HELP = `Usage: aha eval DIR [--task NAME] [options]
 
-Samples answers to held-out problems from the model in DIR and reports how many are solved, with a 95 % interval. DIR is
-a model directory in the Hugging Face layout, ORG/NAME[@REVISION] on the Hub, or the directory of a run: then the task, the number of problems, the
-length limit and the seed are those of its recipe, and the solve rate is the one that its summary ends with.
+Samples answers to held-out problems from the model in DIR and reports how many are solved, every number with its 95 %
+interval. DIR is a model directory in the Hugging Face layout, ORG/NAME[@REVISION] on the Hub, or the directory of a run:
+then the task, the problems, the way of sampling and the seed are those of its recipe, and the solve rate is the one that
+its summary ends with.
 
 Options
   --task NAME            ${taskNames.join(", ")} (needed for a model directory)
@@ -34,18 +37,30 @@ Options
   --data PATH            problems of this data instead (of those, the share that is held out)
   --problems N           how many problems (256)
   --samples K            completions per problem (1); with several also pass@k and the majority vote
+  --pass-at K,K,…        the k of pass@k, each at most --samples (2, 4, 8, …)
   --temperature T        softmax temperature (1)
   --greedy               the most probable token each time, instead of sampling
   --top-p P, --top-k K   restrict sampling (off)
   --max-tokens N         longest completion (${DEFAULT_MAX_TOKENS}, or what the model's context leaves)
   --seed N               root of the random numbers (0)
+  --compare DIR          evaluate this model too, on the same problems, and say whether the difference is more than luck
   ${ADAPTER_HELP}
   --threads N            threads to compute with (one per processor, at most 8)
-  --out FILE.jsonl       write every completion with its verdict
+  --rollouts FILE.jsonl  write every completion with its verdict (also --out)
   --json                 print one JSON line instead of a table
+
+Statistics
+  solveRate              share of the completions that the task judges right; passAtK and majorityRate are of problems
+  formatRate             well-formed completions; truncatedRate: those that were cut at the length limit
+  meanLength, …          tokens per completion; …TerminatedLength: of those that ended by themselves
+  tries                  candidate answers per completion; distinctTries where the task can tell them apart
+  reflectionWords        "wait", "let me check", … per completion; reflectionRate: completions with any
+
+Intervals are over problems: several completions of one problem are not counted as independent.
 
 Examples
   aha eval runs/countdown-tiny-1 --samples 8
+  aha eval runs/countdown-tiny-1 --compare runs/countdown-tiny-1/initial-model
   aha eval my-model --task countdown --set task.prompt=compact --set task.counts=[3] --set task.max=10 --json
 `;
 
@@ -55,14 +70,17 @@ const OPTIONS = {
   data: { type: "string" },
   problems: { type: "string" },
   samples: { type: "string" },
+  "pass-at": { type: "string" },
   temperature: { type: "string" },
   greedy: { type: "boolean" },
   "top-p": { type: "string" },
   "top-k": { type: "string" },
   "max-tokens": { type: "string" },
   seed: { type: "string" },
+  compare: { type: "string" },
   ...ADAPTER_OPTION,
   threads: { type: "string" },
+  rollouts: { type: "string" },
   out: { type: "string" },
   json: { type: "boolean" },
 } as const;
@@ -74,6 +92,7 @@ interface Plan {
   readonly task: { readonly name: string };
   readonly problems: number;
   readonly samples: number;
+  readonly passAt: readonly number[] | undefined;
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
@@ -88,65 +107,145 @@ export const command: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);
-    const { modelDirectory, tokenizerDirectory, adapter, recipePath } = await openPolicy(
-      positionals[0]!,
-      values.adapter,
-      context,
+    const opened = await openPolicy(positionals[0]!, values.adapter, context);
+    const plan = await planOf(values, opened.recipePath);
+    const rollouts = rolloutsFile(values);
+    const rival = values.compare === undefined ? undefined : await openPolicy(values.compare, undefined, context);
+    const first = await evaluatePolicy(opened, plan, values, context);
+    const second = rival && (await evaluatePolicy(rival, atMost(plan, first), values, context));
+    if (second) requireSameProblems(first, second);
+    if (rollouts !== undefined) await writeJsonl(rollouts, first.evaluation.completions);
+    const { modelDirectory, adapter } = opened;
+    const about = {
+      model: modelDirectory,
+      ...adapter,
+      ...plan,
+      problems: first.problems,
+      maxCompletionTokens: first.maxCompletionTokens,
+    };
+    const compared = second && {
+      model: rival!.modelDirectory,
+      evaluation: second.evaluation,
+      comparison: compareEvaluations(first.evaluation, second.evaluation, plan.seed),
+    };
+    context.out(
+      values.json
+        ? evaluationJson(about, first.evaluation, compared)
+        : `${evaluationTable(first.evaluation)}${compared ? comparisonTable(compared) : ""}`,
     );
-    const plan = await planOf(values, recipePath);
-    if (values.out !== undefined && existsSync(values.out)) {
-      throw new ConfigError(`${values.out} exists; choose another name for --out.`);
-    }
-    const tokenizer = await loadTokenizer(tokenizerDirectory);
-    const task = await createTask(plan.task, {
-      seed: plan.seed,
-      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now: dayOf(plan.date) }),
-      resolveDataset: datasetResolver(context),
-    });
-    const problems = task.heldOut(plan.problems);
-    const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
-    try {
-      const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
-      const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };
-      const evaluation = await evaluate(engine, tokenizer, task, problems, options);
-      if (context.interactive) context.note("\n");
-      if (values.out !== undefined) await writeJsonl(values.out, evaluation.completions);
-      const about = { model: modelDirectory, ...adapter, ...plan, problems: problems.length, maxCompletionTokens };
-      context.out(values.json ? jsonLine(about, evaluation) : table(evaluation));
-      return 0;
-    } finally {
-      await engine.dispose();
-    }
+    return 0;
   },
 };
+
+/** A policy's answers, and what was made of the plan. */
+interface EvaluatedPolicy {
+  readonly problems: number;
+  readonly maxCompletionTokens: number;
+  readonly evaluation: Evaluation;
+}
+
+async function evaluatePolicy(
+  { modelDirectory, tokenizerDirectory, adapter }: Awaited<ReturnType<typeof openPolicy>>,
+  plan: Plan,
+  values: Values,
+  context: CommandContext,
+): Promise<EvaluatedPolicy> {
+  const tokenizer = await loadTokenizer(tokenizerDirectory);
+  const task = await createTask(plan.task, {
+    seed: plan.seed,
+    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now: dayOf(plan.date) }),
+    resolveDataset: datasetResolver(context),
+  });
+  const problems = task.heldOut(plan.problems);
+  const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
+  try {
+    const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
+    const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };
+    const evaluation = await evaluate(engine, tokenizer, task, problems, options);
+    if (context.interactive) context.note("\n");
+    return { problems: problems.length, maxCompletionTokens, evaluation };
+  } finally {
+    await engine.dispose();
+  }
+}
+
+/** The plan for the model that is compared: the same length limit, also where it came from the first one's context. */
+function atMost(plan: Plan, { maxCompletionTokens }: EvaluatedPolicy): Plan {
+  return { ...plan, maxCompletionTokens };
+}
+
+/** Throws ConfigError where two policies were not asked the same. */
+function requireSameProblems({ evaluation: first }: EvaluatedPolicy, { evaluation: second }: EvaluatedPolicy): void {
+  const isSame =
+    first.completions.length === second.completions.length &&
+    first.completions.every(({ problemId }, i) => problemId === second.completions[i]!.problemId);
+  if (isSame) return;
+  throw new ConfigError("aha eval: the two models were given different problems, so they cannot be compared.");
+}
+
+/** The file for completions. Throws ConfigError for one that exists, before anything is computed. */
+function rolloutsFile({ rollouts, out }: Values): string | undefined {
+  if (rollouts !== undefined && out !== undefined) {
+    throw new ConfigError("aha eval: --rollouts and --out are two names of one option; give one of them.");
+  }
+  const file = rollouts ?? out;
+  if (file !== undefined && existsSync(file)) {
+    throw new ConfigError(`${file} exists; choose another name for --${out === undefined ? "rollouts" : "out"}.`);
+  }
+  if (file !== undefined && !existsSync(dirname(resolve(file)))) {
+    throw new ConfigError(`${file} cannot be written: the folder ${dirname(resolve(file))} does not exist.`);
+  }
+  return file;
+}
 
 async function planOf(values: Values, recipePath: string | undefined): Promise<Plan> {
   const recipe = recipePath === undefined ? undefined : await loadRecipe(recipePath);
   const count = (option: keyof Values, otherwise: number, least: number) =>
     values[option] === undefined ? otherwise : wholeNumberOption(option, String(values[option]), least);
-  const samples = count("samples", 1, 1);
   if (values.greedy && values.temperature !== undefined) {
     throw new ConfigError("aha eval: --greedy and --temperature exclude each other.");
   }
+  const asked = recipe?.evaluation;
+  const samples = count("samples", values.greedy ? 1 : (asked?.samples ?? 1), 1);
   if (values.greedy && samples > 1) {
     throw new ConfigError("aha eval: --greedy gives the same completion every time; leave --samples out.");
   }
   return {
     task: taskSpec(values, recipe?.task),
-    problems: count("problems", recipe?.evaluation.problems ?? 256, 1),
+    problems: count("problems", asked?.problems ?? 256, 1),
     samples,
+    passAt: passAt(values["pass-at"], samples) ?? asked?.passAt?.filter((k) => k <= samples),
     temperature: values.greedy
       ? 0
-      : number("temperature", values.temperature, 1, isTemperature, "a number above 0 (or use --greedy)"),
-    topP: number("top-p", values["top-p"], 1, (value) => value > 0 && value <= 1, "a number above 0 and at most 1"),
-    topK: count("top-k", 0, 0),
+      : number(
+          "temperature",
+          values.temperature,
+          asked?.temperature ?? 1,
+          isTemperature,
+          "a number above 0 (or use --greedy)",
+        ),
+    topP: number("top-p", values["top-p"], asked?.topP ?? 1, isTopP, "a number above 0 and at most 1"),
+    topK: count("top-k", asked?.topK ?? 0, 0),
     maxCompletionTokens:
       values["max-tokens"] === undefined
-        ? recipe?.evaluation.maxCompletionTokens
+        ? asked?.maxCompletionTokens
         : wholeNumberOption("max-tokens", values["max-tokens"], 1),
     seed: values.seed === undefined ? (recipe?.seed ?? 0) : seedOption(values.seed),
     date: recipe?.date ?? PROMPT_DATE,
   };
+}
+
+/** The k of --pass-at, ascending. Throws ConfigError for one that is no number, or larger than the samples. */
+function passAt(text: string | undefined, samples: number): number[] | undefined {
+  if (text === undefined) return undefined;
+  const ks = text.split(",").map((k) => wholeNumberOption("pass-at", k.trim(), 1));
+  const beyond = ks.find((k) => k > samples);
+  if (beyond !== undefined) {
+    throw new ConfigError(
+      `aha eval: pass@${beyond} needs as many completions of a problem; add --samples ${beyond} or more.`,
+    );
+  }
+  return [...new Set(ks)].sort((a, b) => a - b);
 }
 
 /** The task as the recipe and the options give it. */
@@ -171,30 +270,29 @@ function roomFor(engine: Engine, tokenizer: Tokenizer, problems: readonly Proble
   return Math.max(1, Math.min(DEFAULT_MAX_TOKENS, engine.info.maxContextTokens - longest));
 }
 
+/** Milliseconds between two lines about how far it is, where no line can be rewritten. */
+const NOTE_EVERY_MS = 10_000;
+
 /** Shows how far the evaluation is, and ends it when the user asks to stop. */
 function progress(context: CommandContext) {
+  let notedAt = performance.now();
   return ({ finished, total, tokens }: { finished: number; total: number; tokens: number }): void => {
     if (context.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
-    if (context.interactive) context.note(`\r${finished}/${total} completions, ${tokens} tokens`);
+    const text = `${finished}/${total} completions, ${tokens} tokens`;
+    if (context.interactive) context.note(`\r${text}`);
+    else if (performance.now() - notedAt > NOTE_EVERY_MS) {
+      notedAt = performance.now();
+      context.note(`${text}\n`);
+    }
   };
-}
-
-function jsonLine(about: object, { statistics, intervals }: Evaluation): string {
-  return `${JSON.stringify({ ...about, statistics, intervals })}\n`;
-}
-
-function table({ statistics, intervals }: Evaluation): string {
-  const width = Math.max(...Object.keys(statistics).map((name) => name.length)) + 2;
-  const rows = Object.entries(statistics).map(([name, value]) => {
-    const interval = intervals[name];
-    const range = interval ? `  (95 %: ${interval[0].toFixed(3)} to ${interval[1].toFixed(3)})` : "";
-    return `${name.padEnd(width)}${value.toFixed(3).padStart(9)}${range}\n`;
-  });
-  return rows.join("");
 }
 
 function isTemperature(value: number): boolean {
   return value > 0 && Number.isFinite(value);
+}
+
+function isTopP(value: number): boolean {
+  return value > 0 && value <= 1;
 }
 
 function number(

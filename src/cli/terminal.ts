@@ -107,7 +107,7 @@ export class RunTerminal {
     const change = was === undefined ? "" : this.style.dim(` (it was ${percent(was)})`);
     this.line(
       `  ${WHEN[record.moment]}: ${this.style.bold(`${percent(solveRate)} solved`)}${change} of ` +
-        `${record.completions.length} problems it never trains on; ${decimal(tries)} tries, ${plain(meanLength)} tokens each`,
+        `${record.completions.length / (record.sampling?.samples ?? 1)} problems it never trains on; ${decimal(tries)} tries, ${plain(meanLength)} tokens each`,
     );
     this.lastEvaluation = record;
     if (record.moment === "after") this.progress = undefined;

@@ -121,6 +121,9 @@ export interface ForwardResult {
 }
 
 export interface ForwardBackwardResult extends ForwardResult {
+  /** Of cross-entropy, where the engine has them: the logit of each completion token less the largest logit there; 0 is a
+   * token that greedy decoding would have taken. */
+  readonly margins?: readonly Float32Array[];
   /** Σ over all data of weight · loss term, less Σ entropyWeight · entropy where the loss has an entropy bonus. */
   readonly loss: number;
 }

@@ -8,14 +8,11 @@
 
 import type { Engine, SampleProgress } from "../engine/engine.ts";
 import { hashString, philox } from "../random.ts";
-import { mean } from "../rollout/advantages.ts";
-import { type Completion, requirePromptsFit, sampleCompletions } from "../rollout/collect.ts";
+import { requirePromptsFit, sampleCompletions } from "../rollout/collect.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { wilsonInterval } from "./interval.ts";
-import { majorityAnswer } from "./majority-vote.ts";
-import { passAtK, reportedKs } from "./pass-at-k.ts";
-import { reflectionWords } from "./reflection.ts";
+import type { Cluster } from "./interval.ts";
+import { statisticsOf } from "./statistics.ts";
 
 export interface EvaluationOptions {
   /** 0 is greedy. */
@@ -26,6 +23,8 @@ export interface EvaluationOptions {
   readonly topK?: number;
   /** Completions per problem. */
   readonly samples: number;
+  /** The k of pass@k, each at most `samples`; 2, 4, 8, … by default. */
+  readonly passAt?: readonly number[] | undefined;
   readonly maxCompletionTokens: number;
   readonly seed: number;
   readonly onProgress?: SampleProgress;
@@ -45,18 +44,15 @@ export interface EvaluatedCompletion {
 }
 
 export interface Evaluation {
-  /**
-   * Means over all completions: solveRate, formatRate, meanLength (tokens), tries, truncatedRate, reflectionWords, and
-   * the task's own statistics by their names; solvedPerTry = solved completions / all tries (absent where nothing was
-   * tried); with several samples also passAt2, passAt4, … and, where the task has comparable answers, majorityRate, the
-   * share of problems whose most frequent answer is right.
-   */
+  /** By name: see `statisticsOf`. */
   readonly statistics: Readonly<Record<string, number>>;
   /**
-   * 95 % Wilson intervals of solveRate and formatRate. Trials are problems: several samples of one problem are not
-   * independent, so they narrow nothing.
+   * 95 % intervals over problems: several completions of one are not independent, and are not counted as if they were.
+   * Shares have Wilson's, other means Student's; minima and maxima have none.
    */
   readonly intervals: Readonly<Record<string, [number, number]>>;
+  /** What each problem, in order, adds to a statistic: for `compareEvaluations`. */
+  readonly clusters: Readonly<Record<string, readonly Cluster[]>>;
   /** Ordered by problem, then sample. */
   readonly completions: readonly EvaluatedCompletion[];
 }
@@ -73,90 +69,40 @@ export async function evaluate(
   problems: readonly Problem[],
   options: EvaluationOptions,
 ): Promise<Evaluation> {
-  const { temperature, topP = 1, topK = 0, samples, maxCompletionTokens } = options;
+  const { temperature, topP = 1, topK = 0, samples, passAt, maxCompletionTokens } = options;
   const numbered = problems.map((problem, promptId) => ({ promptId, problem }));
   requirePromptsFit(engine, tokenizer, numbered, maxCompletionTokens);
   // A stream of its own: an evaluation draws other numbers than the training that has the same seed.
   const seed = philox(options.seed, hashString("evaluation"), [0])[0];
   const sampling = { temperature, topP, topK, maxCompletionTokens, seed, iteration: 0 };
-  const completions = await sampleCompletions(engine, tokenizer, numbered, samples, sampling, options.onProgress);
-  const verdicts = completions.map(({ problem, text }) => task.judge(problem, text));
-
-  const statistics: Record<string, number> = {
-    ...verdictStatistics(verdicts),
-    meanLength: mean(completions.map(({ tokens }) => tokens.length)),
-    truncatedRate: mean(completions.map(({ finishReason }) => Number(finishReason === "length"))),
-    reflectionWords: mean(completions.map(({ text }) => sum([...reflectionWords(text).values()]))),
-    ...(samples > 1 ? severalSamples(verdicts, samples) : {}),
-  };
-  return {
-    statistics,
-    intervals: {
-      solveRate: wilsonInterval(statistics.solveRate!, problems.length),
-      formatRate: wilsonInterval(statistics.formatRate!, problems.length),
-    },
-    completions: completions.map((completion, i) => evaluated(completion, verdicts[i]!)),
-  };
-}
-
-/** Names of the statistics that an evaluation has whose completions got such verdicts, one sample for each problem. */
-export function statisticNames(verdicts: readonly Verdict[]): string[] {
-  return [...Object.keys(verdictStatistics(verdicts)), "meanLength", "truncatedRate", "reflectionWords"];
-}
-
-function verdictStatistics(verdicts: readonly Verdict[]): Record<string, number> {
-  const tries = sum(verdicts.map((verdict) => verdict.tries));
-  const solved = sum(verdicts.map((verdict) => Number(verdict.solved)));
-  const names = new Set(verdicts.flatMap((verdict) => Object.keys(verdict.statistics)));
-  const ofTask = [...names].map((name) => {
-    // A statistic that a completion lacks (a share of nothing) says nothing about it.
-    const values = verdicts.map((verdict) => verdict.statistics[name]).filter((value) => value !== undefined);
-    return [name, mean(values)];
+  const sampled = await sampleCompletions(engine, tokenizer, numbered, samples, sampling, options.onProgress);
+  const judged = sampled.map(({ problem, sample, text, tokens, finishReason }) => {
+    return { problem, sample, text, lengthTokens: tokens.length, finishReason, verdict: task.judge(problem, text) };
   });
-  return {
-    ...Object.fromEntries(ofTask),
-    solveRate: mean(verdicts.map((verdict) => Number(verdict.solved))),
-    formatRate: mean(verdicts.map((verdict) => Number(verdict.wellFormed))),
-    tries: mean(verdicts.map((verdict) => verdict.tries)),
-    ...(tries > 0 ? { solvedPerTry: solved / tries } : {}),
-  };
-}
-
-/** What only several samples of a problem can tell. `verdicts` holds `samples` of each problem, one after another. */
-function severalSamples(verdicts: readonly Verdict[], samples: number): Record<string, number> {
-  const groups: Verdict[][] = [];
-  for (let start = 0; start < verdicts.length; start += samples) groups.push(verdicts.slice(start, start + samples));
-  const statistics: Record<string, number> = {};
-  for (const k of reportedKs(samples)) {
-    statistics[`passAt${k}`] = mean(
-      groups.map((group) => passAtK(samples, group.filter(({ solved }) => solved).length, k)),
-    );
-  }
-  if (verdicts.some(({ answer }) => answer !== undefined)) {
-    statistics.majorityRate = mean(groups.map((group) => Number(majorityIsRight(group))));
-  }
-  return statistics;
-}
-
-function majorityIsRight(group: readonly Verdict[]): boolean {
-  const winner = majorityAnswer(group.map(({ answer }) => answer ?? null));
-  return winner !== null && group.some(({ answer, solved }) => answer === winner && solved);
-}
-
-function evaluated(completion: Completion, verdict: Verdict): EvaluatedCompletion {
-  return {
-    problemId: completion.problem.id,
-    sample: completion.sample,
-    prompt: completion.problem.prompt,
-    completion: completion.text,
+  const groups = problems.map((_, i) => judged.slice(i * samples, (i + 1) * samples));
+  const { values: statistics, intervals, clusters } = statisticsOf(groups, passAt);
+  const completions = judged.map(({ problem, sample, text, lengthTokens, finishReason, verdict }) => ({
+    problemId: problem.id,
+    sample,
+    prompt: problem.prompt,
+    completion: text,
     solved: verdict.solved,
     wellFormed: verdict.wellFormed,
     tries: verdict.tries,
-    finishReason: completion.finishReason,
-    lengthTokens: completion.tokens.length,
-  };
+    finishReason,
+    lengthTokens,
+  }));
+  return { statistics, intervals, clusters, completions };
 }
 
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
+/** Names of the statistics that an evaluation has whose completions get such verdicts. */
+export function statisticNames(
+  verdicts: readonly Verdict[],
+  { samples, passAt }: Pick<EvaluationOptions, "samples" | "passAt">,
+): string[] {
+  const completion = { text: "", lengthTokens: 0, finishReason: "stop" as const };
+  // Something is tried by some completion, though perhaps by none of these.
+  const one = verdicts.map((verdict) => ({ ...completion, verdict: { ...verdict, tries: 1 } }));
+  const groups = one.map((judged) => Array.from({ length: samples }, () => judged));
+  return Object.keys(statisticsOf(groups, passAt).values);
 }

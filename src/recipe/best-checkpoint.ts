@@ -2,7 +2,8 @@
  * Which checkpoint of a run is the best, by held-out evaluation (never by reward, which a policy may learn to please).
  *
  * It is told from the evaluations log alone, which a resume cuts back together with everything else, so it needs no state
- * of its own. Every evaluation sampled at temperature 1 counts, in and after every stage; of equals the first is best.
+ * of its own. Every evaluation in and after every stage counts, of the way of decoding that is asked for; of equals the
+ * first is best.
  * A statistic over a few hundred problems is noisy, and the best of many evaluations is partly the luckiest: look at its
  * interval.
  */
@@ -14,10 +15,19 @@ import { hashString } from "../random.ts";
 import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import type { Task } from "../tasks/task.ts";
+import { decodingOptions, type EvaluationConfig } from "./evaluation.ts";
 
 /** The recipe's key `bestCheckpoint`. */
 export const bestCheckpointSchema = z.strictObject({
-  metric: z.string().min(1).default("solveRate").describe("the held-out statistic that decides"),
+  metric: z
+    .string()
+    .min(1)
+    .default("solveRate")
+    .describe("the held-out statistic that decides, e.g. solveRate, passAt8, majorityRate"),
+  decoding: z
+    .enum(["sampled", "greedy"])
+    .default("sampled")
+    .describe("of which answers; greedy needs evaluation.greedy: always"),
   mode: z.enum(["max", "min"]).default("max").describe("whether more of it is better, or less"),
   useAsModel: z.boolean().default(false).describe("model/ is the best checkpoint, not the last"),
 });
@@ -40,12 +50,12 @@ export interface BestCheckpoint {
 /** The best of the evaluated states; undefined where none has the metric. */
 export function bestCheckpoint(
   records: readonly EvaluatedStatistics[],
-  { metric, mode }: Pick<BestCheckpointConfig, "metric" | "mode">,
+  { metric, decoding: asked, mode }: Pick<BestCheckpointConfig, "metric" | "decoding" | "mode">,
 ): BestCheckpoint | undefined {
   let best: BestCheckpoint | undefined;
   for (const { stage, step, moment, decoding, statistics } of records) {
     const value = statistics[metric];
-    if (moment === "before" || decoding !== "sampled" || value === undefined || value === null) continue;
+    if (moment === "before" || decoding !== asked || value === undefined || value === null) continue;
     if (best === undefined || (mode === "max" ? value > best.value : value < best.value)) {
       best = { name: checkpointName(stage, step), metric, value };
     }
@@ -53,15 +63,31 @@ export function bestCheckpoint(
   return best;
 }
 
-/** Refuses, before any training, a metric that evaluations of the task do not have. Throws ConfigError. */
-export function requireMetric({ metric }: Pick<BestCheckpointConfig, "metric">, task: Task): void {
+/**
+ * Refuses, before any training, a metric that evaluations of the task do not have.
+ *
+ * @throws ConfigError naming those that there are
+ */
+export function requireMetric(
+  { metric, decoding }: Pick<BestCheckpointConfig, "metric" | "decoding">,
+  evaluation: EvaluationConfig,
+  task: Task,
+): void {
+  if (decoding === "greedy" && evaluation.greedy !== "always") {
+    throw new ConfigError(
+      `bestCheckpoint.decoding: greedy answers are compared, but evaluation.greedy is ${evaluation.greedy}: set it to always.`,
+    );
+  }
   const problem = task.trainProblem(0);
   const completions = ["", ...(task.demonstrate ? [task.demonstrate(problem, hashString("probe")).completion] : [])];
-  const known = statisticNames(completions.map((completion) => task.judge(problem, completion)));
+  const verdicts = completions.map((completion) => task.judge(problem, completion));
+  const known = statisticNames(verdicts, decodingOptions(evaluation, decoding));
   if (known.includes(metric)) return;
   const nearest = nearestName(metric, known);
+  const several = /^(passAt|majority)/.test(metric) && evaluation.samples === 1;
   throw new ConfigError(
     `bestCheckpoint.metric: evaluations of the task ${task.name} have no statistic ${metric}; they have: ` +
-      `${known.join(", ")}.${nearest === undefined ? "" : ` Did you mean ${nearest}?`}`,
+      `${known.join(", ")}.${nearest === undefined ? "" : ` Did you mean ${nearest}?`}` +
+      (several ? " pass@k and the majority vote need several samples: set evaluation.samples." : ""),
   );
 }

@@ -14,6 +14,7 @@ import type { Engine } from "../engine/engine.ts";
 import { createLocalEngine, type LocalEngineOptions } from "../engine/local/create.ts";
 import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
+import { evalMetrics } from "../eval/trl-names.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit } from "../rollout/collect.ts";
@@ -33,9 +34,12 @@ import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
 import { withOpenRewards } from "../train/reward-session.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
 import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics, requireMetric } from "./best-checkpoint.ts";
+import { drawnSamples } from "./completion-samples.ts";
+import { decodingOptions, decodingsAt } from "./evaluation.ts";
 import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
+import { rolloutRecord } from "./rollouts.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 import { comparedStates } from "./summary.ts";
 
@@ -82,7 +86,7 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
     requireVocabulary(engine, tokenizer, modelDirectory);
     const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
     requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
-    if (recipe.bestCheckpoint) requireMetric(recipe.bestCheckpoint, task);
+    if (recipe.bestCheckpoint) requireMetric(recipe.bestCheckpoint, recipe.evaluation, task);
     for (const stage of recipe.stages) {
       await checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
     }
@@ -161,6 +165,7 @@ class Pipeline {
       this.evaluated.push(...readRun(this.directory.path).evaluations);
       this.noteBest();
     }
+    this.directory.keepRolloutsAs(this.recipe.rollouts);
     this.observe({ type: "ready", engine: engine.info, resumedFrom: resumed?.name });
     if (!resumed) await this.evaluate(stages[0]!, 0, "before");
 
@@ -189,7 +194,7 @@ class Pipeline {
       task: this.prepared.task,
       seed: stageSeed(this.recipe.seed, stage.name),
       signal: this.signal,
-      log: this.log(stage.name, writer),
+      log: this.log(stage.name, writer, stageSeed(this.recipe.seed, stage.name)),
       onProgress: (progress) => this.observe({ type: "progress", stage: stage.name, progress }),
       checkpoint: {
         every: stage.checkpointEvery,
@@ -209,13 +214,17 @@ class Pipeline {
     return outcome.steps;
   }
 
-  private log(stage: string, writer: StageWriter): StageLog {
+  private log(stage: string, writer: StageWriter, seed: number): StageLog {
+    const { rollouts, completionSamples } = this.recipe;
     return {
       metrics: (row) => {
         writer.metrics(row);
         this.observe({ type: "metrics", stage, row });
       },
-      rollouts: (rows) => writer.rollouts(rows),
+      rollouts: (rows) => {
+        writer.rollouts(rows.map((row) => rolloutRecord(row, rollouts)));
+        if (completionSamples) writer.samples(drawnSamples(rows, completionSamples, seed));
+      },
       timing: (row) => {
         writer.timing(row);
         this.observe({ type: "timing", stage, row });
@@ -249,28 +258,30 @@ class Pipeline {
     );
   }
 
-  /** Answers the held-out problems sampled at temperature 1 and, at the boundaries of stages, greedily too. */
+  /** Answers the held-out problems by sampling and, where the recipe wants it, greedily too. */
   private async evaluate(stage: StageConfig, step: number, moment: EvaluationRecord["moment"]): Promise<void> {
     const { engine, tokenizer, task, heldOut } = this.prepared;
-    const decodings = moment === "during" ? (["sampled"] as const) : (["sampled", "greedy"] as const);
     const stopIfAsked = () => {
       // Between stages there is a checkpoint; during one the trainer makes it at its next step, and stops there.
       if (!this.signal.aborted || moment === "during") return;
       throw new RunInterrupted("Stopped in an evaluation: run the same command with --resume to go on.");
     };
-    for (const decoding of decodings) {
+    for (const decoding of decodingsAt(this.recipe.evaluation, moment)) {
       stopIfAsked();
+      const options = decodingOptions(this.recipe.evaluation, decoding);
       const { statistics, intervals, completions } = await evaluate(engine, tokenizer, task, heldOut, {
-        temperature: decoding === "sampled" ? 1 : 0,
-        samples: 1,
-        maxCompletionTokens: this.recipe.evaluation.maxCompletionTokens,
+        ...options,
         seed: this.recipe.seed,
         onProgress: ({ finished, total }) => {
           stopIfAsked();
           this.observe({ type: "evaluating", stage: stage.name, finished, total });
         },
       });
-      const record = { step, moment, decoding, statistics, intervals, completions: [...completions] };
+      const { temperature, topP = 1, topK = 0, samples } = options;
+      const record = {
+        ...{ step, moment, decoding, sampling: { temperature, topP, topK, samples } },
+        ...{ statistics, intervals, metrics: evalMetrics(statistics), completions: [...completions] },
+      };
       this.directory.stage(stage.name).evaluation(record);
       this.evaluated.push({ stage: stage.name, step, moment, decoding, statistics });
       this.observe({ type: "evaluated", record: { stage: stage.name, ...record } });

@@ -17,6 +17,9 @@ import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
 import { refineWith } from "../train/optimizer-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";
+import { completionSamplesSchema } from "./completion-samples.ts";
+import { evaluationSchema } from "./evaluation.ts";
+import { rolloutsSchema } from "./rollouts.ts";
 
 /** The day that Llama 3's templates take where nobody tells them one. */
 export const PROMPT_DATE = "2024-07-26";
@@ -126,11 +129,6 @@ const modelSchema = z
     }
   });
 
-const evaluationSchema = z.strictObject({
-  problems: z.int().min(1).default(256).describe("held-out problems, one completion each"),
-  maxCompletionTokens: z.int().min(1).default(512).describe("longest completion in evaluations"),
-});
-
 /** The whole recipe. */
 export const recipeSchema = z
   .strictObject({
@@ -167,6 +165,10 @@ export const recipeSchema = z
           ),
       })
       .prefault({}),
+    rollouts: rolloutsSchema.prefault({}).describe("the log of sampled completions"),
+    completionSamples: completionSamplesSchema
+      .optional()
+      .describe("random completions as plain text in completion_samples/, as Mini-R1 writes them"),
     keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
     bestCheckpoint: bestCheckpointSchema
       .optional()

@@ -37,12 +37,13 @@ function stateBefore(recipe: Recipe, index: number, evaluations: readonly Evalua
   const find = (decoding: EvaluationRecord["decoding"]) =>
     evaluations.find((record) => record.stage === stage && record.moment === moment && record.decoding === decoding);
   const sampled = find("sampled")!;
+  const greedy = find("greedy");
   return {
     ...sampled.statistics,
     afterStage: index === 0 ? null : stage,
     moment: momentInWords(recipe, index),
     intervals: sampled.intervals,
-    greedy: find("greedy")!.statistics,
+    ...(greedy && { greedy: greedy.statistics }),
   };
 }
 

@@ -42,6 +42,7 @@ interface StatisticLabel {
 
 const STATISTICS: readonly StatisticLabel[] = [
   { name: "solveRate", label: "solved", meaning: "the answer uses every number once and is right", format: percent },
+  { name: "majorityRate", label: "majority", meaning: "the most frequent of its answers is right", format: percent },
   { name: "formatRate", label: "well-formed", meaning: "the answer has the form that was asked for", format: percent },
   { name: "tries", label: "tries", meaning: "attempts per problem while thinking", format: decimal },
   { name: "solvedPerTry", label: "solved per try", meaning: "how good a single guess is", format: percent },
@@ -67,6 +68,13 @@ const STATISTICS: readonly StatisticLabel[] = [
     format: percent,
   },
   {
+    name: "reflectionRate",
+    label: "looks back",
+    meaning: "answers that say “wait”, “let me check” or the like",
+    format: percent,
+  },
+  { name: "distinctTries", label: "distinct tries", meaning: "different attempts per problem", format: decimal },
+  {
     name: "repeatedTries",
     label: "repeated tries",
     meaning: "share of the tries that were made before",
@@ -75,7 +83,10 @@ const STATISTICS: readonly StatisticLabel[] = [
 ];
 
 /** Names that a general reader is not shown: they say nothing about these tasks, or are shown elsewhere. */
-const UNLISTED = new Set(["reflectionWords"]);
+const UNLISTED = new Set([
+  ...["reflectionWords", "minLength", "maxLength"],
+  ...["meanTerminatedLength", "minTerminatedLength", "maxTerminatedLength"],
+]);
 
 /** The rows for these states, sampled answers first, then the solve rate of greedy ones. */
 export function comparisonRows(states: readonly StateEvaluations[]): ComparisonRow[] {
@@ -104,12 +115,21 @@ function cell(record: EvaluationRecord, name: string, format: StatisticLabel["fo
   const interval = record.intervals[name];
   return {
     value: format(record.statistics[name]),
-    interval: interval ? `${percent(interval[0])} to ${percent(interval[1])}` : undefined,
+    interval: interval ? `${format(interval[0])} to ${format(interval[1])}` : undefined,
   };
 }
 
 /** A statistic of the task: `falseYes` as `false yes`; shares and counts cannot be told apart, so it is a number. */
 function furtherStatistic(name: string): StatisticLabel {
+  const k = /^passAt(\d+)$/.exec(name)?.[1];
+  if (k !== undefined) {
+    return {
+      name,
+      label: `pass@${k}`,
+      meaning: `a problem is solved by one of ${k} answers, estimated`,
+      format: percent,
+    };
+  }
   const label = name.replace(/([a-z0-9])([A-Z])/g, "$1 $2").toLowerCase();
   return { name, label, meaning: "the task's own statistic, mean per answer", format: plain };
 }

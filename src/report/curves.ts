@@ -99,13 +99,44 @@ const CURVES: readonly Curve[] = [
   },
 ];
 
+/**
+ * How the held-out problems of a stage are answered over its steps: the solve rate, and where problems are answered several
+ * times pass@k and the majority vote. Nothing where the other charts show all of it.
+ */
+function evaluationCurve(run: RunSnapshot, stage: string): Html[] {
+  const names = new Set(
+    run.evaluations
+      .filter((record) => record.stage === stage && record.decoding === "sampled")
+      .flatMap(({ statistics }) => Object.keys(statistics)),
+  );
+  // A chart has three lines at most: of several k the largest, which is farthest from the solve rate.
+  const ks = [...names].flatMap((name) => /^passAt(\d+)$/.exec(name)?.[1] ?? []).map(Number);
+  const shown = [
+    { name: "solveRate", label: "solved" },
+    ...(ks.length > 0 ? [{ name: `passAt${Math.max(...ks)}`, label: `pass@${Math.max(...ks)}` }] : []),
+    ...(names.has("majorityRate") ? [{ name: "majorityRate", label: "majority" }] : []),
+  ];
+  if (shown.length === 1) return [];
+  const series = shown.map(({ name, label }): ChartSeries => {
+    return { label, points: heldOutPoints(run, stage, name).map(({ x, y }) => ({ x, y })) };
+  });
+  const drawn = chart({
+    title: "Held-out problems, several answers each",
+    caption:
+      "pass@k: a problem counts where one of k answers is right. Majority: where the most frequent one is. A solve rate " +
+      "that rises to a pass@k which stays is a policy that finds more often what it could find before.",
+    ...{ xLabel: "optimizer step", series, evaluations: [], yMin: 0, format: percent },
+  });
+  return drawn ? [drawn] : [];
+}
+
 /** The loss of a policy gradient says nothing about learning: its curve would only mislead. */
 const WITHOUT_LOSS = new Set(["grpo"]);
 
 /** The charts of one stage. */
 export function stageCurves(run: RunSnapshot, stage: string, trainer: string): Html[] {
   const rows = run.metrics.filter((row) => row.stage === stage);
-  return CURVES.flatMap((curve) => {
+  const curves = CURVES.flatMap((curve) => {
     if ("loss" in curve.metrics && WITHOUT_LOSS.has(trainer)) return [];
     const series = Object.entries(curve.metrics).map(([name, label]) => seriesOf(rows, name, label));
     if (series.every(({ points }) => points.every(({ y }) => y === 0))) return [];
@@ -114,6 +145,7 @@ export function stageCurves(run: RunSnapshot, stage: string, trainer: string): H
     const drawn: ChartSpec = { ...spec, xLabel: "optimizer step", series, evaluations };
     return chart(drawn) ?? [];
   });
+  return [...curves, ...evaluationCurve(run, stage)];
 }
 
 function seriesOf(rows: readonly MetricsRecord[], name: string, label: string): ChartSeries {

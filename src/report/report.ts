@@ -104,10 +104,13 @@ ${item("meanLength", "tokens per answer", plain)}
 }
 
 function comparisonTable(states: readonly ComparedState[]): Html {
-  const problems = states[0]!.sampled.completions.length;
+  const { completions, sampling } = states[0]!.sampled;
+  const { temperature, samples } = sampling ?? { temperature: 1, samples: 1 };
+  const problems = completions.length / samples;
+  const each = samples === 1 ? "" : `, ${samples} answers each`;
   return html`<h2>Before and after</h2>
 <div class="scroll"><table>
-<caption>${problems} held-out answers at each point, sampled at temperature 1 unless it says greedy; 95 % intervals.</caption>
+<caption>${problems} held-out problems at each point${each}, sampled at temperature ${temperature} unless it says greedy; 95 % intervals.</caption>
 <thead><tr><td></td>${states.map(({ state }) => html`<th scope="col">${state.moment}</th>`)}</tr></thead>
 <tbody>${comparisonRows(states).map(
     ({

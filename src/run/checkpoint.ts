@@ -39,6 +39,10 @@ const manifestSchema = z.strictObject({
   environment: z.record(z.string(), z.string()).default({}),
   /** Length of every pinned log at this moment. */
   logBytes: z.record(z.enum(PINNED_LOGS), z.int().min(0)),
+  /** Which file of rollouts was written: `logBytes.rollouts` is of this one. */
+  rolloutFile: z.int().min(1).default(1),
+  /** Length of the files of completion samples. */
+  sampleBytes: z.strictObject({ all: z.int().min(0), solved: z.int().min(0) }).default({ all: 0, solved: 0 }),
   files: z.array(z.strictObject({ name: z.string(), sizeBytes: z.int().min(0), sha256: z.string() })),
 });
 

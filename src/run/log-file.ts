@@ -1,5 +1,5 @@
 /**
- * An append-only JSON Lines file. A line is in the operating system's hands when `append` returns, so that a killed
+ * An append-only file, of JSON Lines but for plain text where somebody reads it. A line is in the operating system's hands when `append` returns, so that a killed
  * process loses nothing; `sync` puts it on the disk, which a checkpoint asks for before it pins the length.
  */
 
@@ -31,7 +31,12 @@ export class LogFile {
   /** Appends one line per record, all in one write. */
   append(records: readonly object[]): void {
     if (records.length === 0) return;
-    const bytes = Buffer.from(records.map((record) => `${JSON.stringify(record)}\n`).join(""), "utf8");
+    this.appendText(records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+  }
+
+  /** Appends text as it is, in one write. */
+  appendText(text: string): void {
+    const bytes = Buffer.from(text, "utf8");
     // The operating system may take only a part at a time.
     for (let written = 0; written < bytes.length; ) {
       written += onDisk(this.path, () => writeSync(this.descriptor, bytes, written));
@@ -61,7 +66,7 @@ export class LogFile {
 }
 
 /** What `work`, a call on the file `path`, returns; a refusal of the operating system is a RunDirError. */
-function onDisk<T>(path: string, work: () => T): T {
+export function onDisk<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (error) {

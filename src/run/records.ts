@@ -28,6 +28,8 @@ export const rolloutRecordSchema = z.object({
   iteration: z.int(),
   /** Index of the problem in the task's stream of training problems. */
   promptId: z.int(),
+  /** Which of the prompt's completions. */
+  sample: z.int().optional(),
   prompt: z.string(),
   completion: z.string(),
   /** A score of null: the reward abstained. */
@@ -35,8 +37,17 @@ export const rolloutRecordSchema = z.object({
   /** Weighted sum of the scores; null where every reward abstained. */
   reward: number,
   advantage: number,
+  /** By the task's own judgement, whatever the rewards say. */
+  solved: z.boolean().optional(),
   finishReason: z.enum(["stop", "length"]),
+  promptTokens: z.int().optional(),
+  /** Of the completion, its end included. */
   lengthTokens: z.int(),
+  /** Of the whole completion under the policy that sampled it, in nats. */
+  samplerLogprob: number.optional(),
+  /** Where the recipe asks for log-probabilities: the completion's tokens, and what the sampler gave each of them. */
+  tokens: z.array(z.int()).optional(),
+  samplerLogprobs: z.array(number).optional(),
 });
 
 /** One answer of the policy to one held-out problem, as the task judged it. */
@@ -59,10 +70,14 @@ export const evaluationRecordSchema = z.object({
   /** Of the stage: before its first step, between two steps, or after its last. */
   moment: z.enum(["before", "during", "after"]),
   decoding: z.enum(["sampled", "greedy"]),
+  /** How each token was chosen (temperature 0: the most probable), and completions per problem. */
+  sampling: z.object({ temperature: z.number(), topP: z.number(), topK: z.int(), samples: z.int() }).optional(),
   /** Means over the completions: solveRate, formatRate, meanLength, tries, … */
   statistics: numbersByName,
   /** 95 % confidence intervals of those statistics that have one. */
   intervals: z.record(z.string(), interval),
+  /** The same statistics under TRL's names, with its prefix `eval_`. */
+  metrics: numbersByName.optional(),
   completions: z.array(evaluatedCompletionSchema),
 });
 

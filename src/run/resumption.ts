@@ -21,6 +21,7 @@ import {
 import { currentEnvironment, differingEnvironment } from "./environment.ts";
 import { differingKeys } from "./recipe-file.ts";
 import { logFileName, PINNED_LOGS } from "./records.ts";
+import { rolloutDamage } from "./rollout-log.ts";
 
 /** Where a run goes on, and what its user should know about it. */
 export interface Resumption {
@@ -95,10 +96,12 @@ async function damageOf(finding: CheckpointFinding, path: string, recipeHash: st
   if ("damage" in finding) return finding.damage;
   if (finding.manifest.recipeHash !== recipeHash) return "it was made by another recipe";
   for (const log of PINNED_LOGS) {
+    if (log === "rollouts") continue;
     const file = join(path, logFileName(log));
     const sizeBytes = existsSync(file) ? statSync(file).size : 0;
     const pinned = finding.manifest.logBytes[log];
     if (sizeBytes < pinned) return `${logFileName(log)} has ${sizeBytes} bytes where the checkpoint counts ${pinned}`;
   }
-  return checkpointDamage(finding);
+  const { rolloutFile, logBytes } = finding.manifest;
+  return rolloutDamage(path, { file: rolloutFile, bytes: logBytes.rollouts }) ?? checkpointDamage(finding);
 }

@@ -8,7 +8,9 @@
  *     run.lock           who writes here now
  *     metrics.jsonl      a line per SFT step, GRPO iteration ┐ the same bytes for the same recipe and seed, however
  *     rollouts.jsonl     one line per sampled completion     │ often the run was interrupted; a resume cuts them back
+ *                        (full files of them: rollout-log.ts)│
  *     evaluations.jsonl  one line per held-out evaluation    ┘ to the lengths that the checkpoint recorded
+ *     completion_samples/ random completions as text (only where the recipe asks for them; cut back likewise)
  *     timings.jsonl      seconds of each of them (cut back likewise, but never the same bytes)
  *     events.jsonl       a diary with wall-clock times; only ever appended
  *     checkpoints/       <stage>-<step>/ with the engine's state and manifest.json
@@ -29,26 +31,20 @@ import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import {
   type Checkpoint,
   type CheckpointFinding,
-  type CheckpointManifest,
   checkpointDamage,
   listCheckpoints,
   removeOldCheckpoints,
   writeCheckpoint,
 } from "./checkpoint.ts";
+import { CompletionSamples } from "./completion-samples.ts";
 import { currentEnvironment } from "./environment.ts";
 import { LogFile } from "./log-file.ts";
 import { readRecipeFile, recipeHash, recipeToYaml } from "./recipe-file.ts";
-import {
-  type EvaluationRecord,
-  logFileName,
-  type MetricsRecord,
-  PINNED_LOGS,
-  type PinnedLog,
-  type RolloutRecord,
-  type TimingRecord,
-} from "./records.ts";
+import { logFileName, PINNED_LOGS, type PinnedLog } from "./records.ts";
 import { findResumption, type Resumption, removeUnfinished, requireSameRecipe } from "./resumption.ts";
+import { type RolloutFiles, RolloutLog } from "./rollout-log.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
+import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
 /** Names of the files and folders of a run directory. */
@@ -64,26 +60,10 @@ export const RUN_FILES = {
   report: "report.html",
 } as const;
 
-/** Where one stage of the run writes its lines; every call is on its way to the disk when it returns. */
-export interface StageWriter {
-  metrics(row: Omit<MetricsRecord, "stage" | "step"> & { readonly step: number }): void;
-  rollouts(rows: readonly Omit<RolloutRecord, "stage">[]): void;
-  evaluation(record: Omit<EvaluationRecord, "stage">): void;
-  timing(row: Omit<TimingRecord, "stage" | "step"> & { readonly step: number }): void;
-  event(name: string, details: Readonly<Record<string, unknown>>): void;
-}
+export type { StageWriter } from "./stage-writer.ts";
 
-/** What `saveCheckpoint` is told beside the state itself. */
-export interface CheckpointRequest {
-  readonly stage: string;
-  readonly step: number;
-  readonly trainerState: CheckpointManifest["trainerState"];
-  readonly stageComplete: boolean;
-  /** Keep this many checkpoints beside those that end a stage and the best one; the oldest go. */
-  readonly keep: number;
-  /** Name of the best checkpoint so far, which stays however old it is. */
-  readonly best?: string | undefined;
-}
+/** Logs of one file each. */
+const PLAIN_LOGS = ["metrics", "evaluations", "timings"] as const;
 
 /** An open run directory: hold it while training, and close it to release the lock. */
 export class RunDirectory {
@@ -98,7 +78,9 @@ export class RunDirectory {
   readonly recipeHash: string;
   private readonly recipe: unknown;
   private readonly release: () => void;
-  private readonly logs: Readonly<Record<PinnedLog, LogFile>>;
+  private readonly logs: Readonly<Record<Exclude<PinnedLog, "rollouts">, LogFile>>;
+  private readonly rollouts: RolloutLog;
+  private readonly samples: CompletionSamples;
   private readonly diary: LogFile;
   private readonly openedAt = performance.now();
   /** The topmost directory that `create` had to make. */
@@ -121,12 +103,9 @@ export class RunDirectory {
     this.firstMade = found.firstMade;
     this.serial = found.resumedFrom?.manifest.serial ?? 0;
     const open = (log: PinnedLog) => new LogFile(join(path, logFileName(log)));
-    this.logs = {
-      metrics: open("metrics"),
-      rollouts: open("rollouts"),
-      evaluations: open("evaluations"),
-      timings: open("timings"),
-    };
+    this.logs = { metrics: open("metrics"), evaluations: open("evaluations"), timings: open("timings") };
+    this.rollouts = new RolloutLog(path);
+    this.samples = new CompletionSamples(path);
     this.diary = new LogFile(join(path, RUN_FILES.events));
   }
 
@@ -188,7 +167,11 @@ export class RunDirectory {
       await removeUnfinished(path, checkpoints);
       const found = await findResumption(path, checkpoints, recipeHash(recipe));
       const run = new RunDirectory(path, recipe, release, { ...found, isNew: false });
-      for (const log of PINNED_LOGS) run.logs[log].truncate(found.resumedFrom?.manifest.logBytes[log] ?? 0);
+      run.rollouts.pin(await run.pinnedRollouts());
+      const pinned = found.resumedFrom?.manifest;
+      for (const log of PLAIN_LOGS) run.logs[log].truncate(pinned?.logBytes[log] ?? 0);
+      await run.rollouts.cutBack({ file: pinned?.rolloutFile ?? 1, bytes: pinned?.logBytes.rollouts ?? 0 });
+      run.samples.cutBack(pinned?.sampleBytes ?? { all: 0, solved: 0 });
       run.diary.dropPartialLine();
       run.event("resumed", { from: found.resumedFrom?.name ?? null, warnings: found.warnings });
       return run;
@@ -203,11 +186,20 @@ export class RunDirectory {
     return (this.resumedFrom?.manifest.seconds ?? 0) + (performance.now() - this.openedAt) / 1000;
   }
 
+  /** How rollouts are kept in files, before the first one is written. */
+  keepRolloutsAs(files: RolloutFiles): void {
+    this.rollouts.keepAs(files);
+  }
+
   /** The writer of one stage's lines. */
   stage(stage: string): StageWriter {
     return {
       metrics: (row) => this.logs.metrics.append([{ stage, ...row }]),
-      rollouts: (rows) => this.logs.rollouts.append(rows.map((row) => ({ stage, ...row }))),
+      rollouts: (rows) => this.rollouts.append(rows.map((row) => ({ stage, ...row }))),
+      samples: ({ all, solved }) => {
+        this.samples.append("all", all);
+        this.samples.append("solved", solved);
+      },
       evaluation: (record) => this.logs.evaluations.append([{ stage, ...record }]),
       timing: (row) => this.logs.timings.append([{ stage, ...row }]),
       event: (name, details) => this.event(name, { stage, ...details }),
@@ -224,13 +216,22 @@ export class RunDirectory {
    * is there already (Ctrl-C just after a checkpoint) is not made again, so that there is no moment without it.
    */
   async saveCheckpoint(request: CheckpointRequest, write: (directory: string) => Promise<void>): Promise<Checkpoint> {
-    for (const log of PINNED_LOGS) this.logs[log].sync();
-    const logBytes = Object.fromEntries(PINNED_LOGS.map((log) => [log, this.logs[log].sizeBytes]));
+    for (const log of PLAIN_LOGS) this.logs[log].sync();
+    this.rollouts.sync();
+    this.samples.sync();
+    const sampleBytes = this.samples.sizeBytes;
+    const { file: rolloutFile, bytes } = this.rollouts.position;
+    const logBytes = {
+      metrics: this.logs.metrics.sizeBytes,
+      rollouts: bytes,
+      evaluations: this.logs.evaluations.sizeBytes,
+      timings: this.logs.timings.sizeBytes,
+    };
     const parent = join(this.path, RUN_FILES.checkpoints);
     const { stage, step, trainerState, stageComplete, keep, best } = request;
     const [newest] = await listCheckpoints(parent);
     if (newest !== undefined && "manifest" in newest) {
-      const state = { stage, step, stageComplete, trainerState, logBytes };
+      const state = { stage, step, stageComplete, trainerState, logBytes, rolloutFile, sampleBytes };
       if (isDeepStrictEqual({ ...newest.manifest, ...state }, newest.manifest)) return newest;
     }
     this.serial++;
@@ -245,7 +246,9 @@ export class RunDirectory {
         recipeHash: this.recipeHash,
         seconds: this.seconds,
         environment: currentEnvironment(),
-        logBytes: logBytes as Record<PinnedLog, number>,
+        logBytes,
+        rolloutFile,
+        sampleBytes,
       },
       async (unfinished) => {
         await write(unfinished);
@@ -253,8 +256,15 @@ export class RunDirectory {
       },
     );
     await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best });
+    this.rollouts.pin(await this.pinnedRollouts());
     this.event("checkpoint", { stage, step, stageComplete });
     return checkpoint;
+  }
+
+  /** The files of rollouts that checkpoints point into. */
+  private async pinnedRollouts(): Promise<number[]> {
+    const found = await listCheckpoints(join(this.path, RUN_FILES.checkpoints));
+    return found.flatMap((one) => ("manifest" in one ? [one.manifest.rolloutFile] : []));
   }
 
   /** The checkpoint of that name, all of its files checked, or what is wrong with it. */
@@ -280,13 +290,16 @@ export class RunDirectory {
 
   /** Marks the run as complete. */
   async finish(summary: object): Promise<void> {
+    this.rollouts.finish();
     await writeWhole(join(this.path, RUN_FILES.summary), `${JSON.stringify(summary, null, 2)}\n`);
     this.event("finished", { seconds: this.seconds });
   }
 
   /** Closes the logs and gives the lock back. */
   close(): void {
-    for (const log of PINNED_LOGS) this.logs[log].close();
+    for (const log of PLAIN_LOGS) this.logs[log].close();
+    this.rollouts.close();
+    this.samples.close();
     this.diary.close();
     this.release();
   }

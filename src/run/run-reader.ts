@@ -19,10 +19,10 @@ import {
   type MetricsRecord,
   metricsRecordSchema,
   type RolloutRecord,
-  rolloutRecordSchema,
   type TimingRecord,
   timingRecordSchema,
 } from "./records.ts";
+import { eachRollout } from "./rollout-log.ts";
 import { RUN_FILES } from "./run-directory.ts";
 import { type RunSummary, runSummarySchema } from "./summary.ts";
 
@@ -74,7 +74,12 @@ function inForm<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
   );
 }
 
-/** All rollouts of a run, in the order in which they were sampled. */
-export function readRollouts(path: string): RolloutRecord[] {
-  return readLog(join(path, logFileName("rollouts")), rolloutRecordSchema);
+/**
+ * All rollouts of a run that are kept, in the order in which they were sampled, from all of its files. They can be many:
+ * `eachRollout` gives them one by one.
+ */
+export async function readRollouts(path: string): Promise<RolloutRecord[]> {
+  const rollouts: RolloutRecord[] = [];
+  for await (const rollout of eachRollout(path)) rollouts.push(rollout);
+  return rollouts;
 }

@@ -8,7 +8,7 @@ import { z } from "zod";
 const statistics = z.record(z.string(), z.number().nullable());
 
 /**
- * One state of the policy. Its statistics (solveRate, formatRate, meanLength, tries, …) sampled at temperature 1 stand
+ * One state of the policy. Its statistics (solveRate, formatRate, meanLength, tries, …) of sampled answers stand
  * beside these keys; the whole evaluation, with every answer, is in evaluations.jsonl.
  */
 const evaluatedStateSchema = z.looseObject({
@@ -17,7 +17,8 @@ const evaluatedStateSchema = z.looseObject({
   /** In words, e.g. `after cold-start, before r1-zero`. */
   moment: z.string(),
   intervals: z.record(z.string(), z.tuple([z.number().nullable(), z.number().nullable()])),
-  greedy: statistics,
+  /** Of greedy answers, where the recipe asks for them. */
+  greedy: statistics.optional(),
 });
 
 const stageSummarySchema = z.object({

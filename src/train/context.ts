@@ -24,6 +24,8 @@ export interface RolloutRow {
   readonly iteration: number;
   /** Index of the problem in the task's endless stream. */
   readonly promptId: number;
+  /** 0 … groupSize − 1 */
+  readonly sample: number;
   readonly prompt: string;
   readonly completion: string;
   /** Score and reason by reward name; a null score is an abstention. */
@@ -31,8 +33,14 @@ export interface RolloutRow {
   /** The weighted sum; null where every reward abstained. */
   readonly reward: number | null;
   readonly advantage: number;
+  /** By the task's own judgement. */
+  readonly solved: boolean;
   readonly finishReason: "stop" | "length";
+  readonly promptTokens: number;
   readonly lengthTokens: number;
+  /** Of the completion, its end included, with what the sampler gave each token. */
+  readonly tokens: Int32Array;
+  readonly samplerLogprobs: Float32Array;
 }
 
 /** Where a stage writes what happens. */

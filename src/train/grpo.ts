@@ -280,12 +280,17 @@ function rolloutRow(rollout: Rollout, advantage: number, iteration: number): Rol
   return {
     iteration,
     promptId: rollout.promptId,
+    sample: rollout.sample,
     prompt: rollout.problem.prompt,
     completion: rollout.text,
     rewards: rollout.rewards,
     reward: rollout.reward,
     advantage,
+    solved: rollout.verdict.solved,
     finishReason: rollout.finishReason,
+    promptTokens: rollout.promptTokens.length,
     lengthTokens: rollout.tokens.length,
+    tokens: rollout.tokens,
+    samplerLogprobs: rollout.samplerLogprobs,
   };
 }

@@ -79,6 +79,7 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
       learning_rate: adam.learningRate,
       num_tokens: state.numTokens,
       entropy: mean(result.entropies.flatMap((values) => Array.from(values))),
+      ...(result.margins && { mean_token_accuracy: mean(result.margins.flatMap(isMostProbable)) }),
       // Passes over the data, where it is not endless.
       ...(Number.isFinite(context.task.trainCount) ? { epoch: state.cursor / context.task.trainCount } : {}),
       num_demonstrations: demonstrations.length,
@@ -92,6 +93,11 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     await runDueHooks(context, state.step, config.steps, state.step, state);
   }
   return { steps: state.step, numTokens: state.numTokens };
+}
+
+/** 1 for each token that is the most probable one at its place, else 0. */
+function isMostProbable(margins: Float32Array): number[] {
+  return Array.from(margins, (margin) => Number(margin === 0));
 }
 
 /**

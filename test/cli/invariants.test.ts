@@ -63,7 +63,7 @@ async function run(...sets: readonly string[]): Promise<string> {
 }
 
 const firstRow = (path: string): MetricsRecord => readRun(path).metrics[0]!;
-const completions = (path: string) => readRollouts(path).map(({ completion }) => completion);
+const completions = async (path: string) => (await readRollouts(path)).map(({ completion }) => completion);
 
 function expectClose(actual: MetricsRecord, expected: MetricsRecord, names: readonly string[]): void {
   for (const name of names) {
@@ -87,7 +87,9 @@ describe("micro-batches", () => {
       sft: await run(stages(SFT), ...once),
       grpo: await run(fromBase(), stages(GRPO), ...once),
     };
-    expect(new Set(readRollouts(together.grpo).map(({ lengthTokens }) => lengthTokens)).size).toBeGreaterThan(3);
+    expect(new Set((await readRollouts(together.grpo)).map(({ lengthTokens }) => lengthTokens)).size).toBeGreaterThan(
+      3,
+    );
   });
 
   for (const [layout, sets] of Object.entries(layouts)) {
@@ -95,7 +97,7 @@ describe("micro-batches", () => {
       const sft = await run(stages(SFT), ...sets);
       expectClose(firstRow(sft), firstRow(together.sft), ["loss", "grad_norm", "entropy"]);
       const grpo = await run(fromBase(), stages(GRPO), ...sets);
-      expect(completions(grpo)).toEqual(completions(together.grpo));
+      expect(await completions(grpo)).toEqual(await completions(together.grpo));
       const names = ["loss", "grad_norm", "entropy", "kl", "reward"];
       expectClose(firstRow(grpo), firstRow(together.grpo), names);
       expect(firstRow(grpo).grad_norm).toBeGreaterThan(0.01);
@@ -119,7 +121,7 @@ describe("the number of threads", () => {
       await run(fromBase(), stages(GRPO), "engine.threads=1"),
       await run(fromBase(), stages(GRPO), "engine.threads=3"),
     ];
-    expect(completions(three)).toEqual(completions(one));
+    expect(await completions(three)).toEqual(await completions(one));
     expectClose(firstRow(three), firstRow(one), ["loss", "grad_norm", "entropy", "kl", "reward"]);
   });
 });

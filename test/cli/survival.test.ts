@@ -196,7 +196,7 @@ describe("a reward of the user's own in a run", () => {
     const sets = [rewards(`{name: ${file()}#picky}`, "{name: format}")];
     const { code, stderr } = await run(out, { sets });
     expect([code, stderr]).toEqual([0, expect.stringContaining("picky + format")]);
-    const judged = readRollouts(out).map(
+    const judged = (await readRollouts(out)).map(
       ({ completion, rewards: { picky } }) => [completion.length % 3, picky] as const,
     );
     expect(judged.length).toBe(16);
@@ -215,7 +215,7 @@ describe("a reward of the user's own in a run", () => {
     const out = join(root, "stuck");
     const sets = [rewards(`{name: ${file()}#stuck, timeoutMs: 300}`), "stages.r1-zero.iterations=1"];
     expect((await run(out, { sets })).code).toBe(0);
-    const results = readRollouts(out).map(({ rewards: { stuck } }) => stuck);
+    const results = (await readRollouts(out)).map(({ rewards: { stuck } }) => stuck);
     expect(results.filter(({ score } = { score: 0, reason: "" }) => score === null)).not.toHaveLength(0);
     expect(results[2]).toEqual({ score: null, reason: "took longer than 300 ms" });
   });

@@ -45,6 +45,34 @@ function open(values?: ParameterValues, limits?: Partial<LocalEngineLimits>, con
   return engine;
 }
 
+describe("margins of cross-entropy", () => {
+  it.each([{}, { logitChunkTokens: 3 }])(
+    "are 0 for the tokens that greedy decoding takes, and for no others: %o",
+    async (limits) => {
+      const engine = open(undefined, limits);
+      const prompts = [1, 2, 3].map((promptId) => ({
+        tokens: Int32Array.of(3 + promptId, 5),
+        numSamples: 1,
+        promptId,
+      }));
+      const greedy = await engine.sample(prompts, { ...SAMPLING, temperature: 0, topP: 1, stopTokenIds: [] });
+      const data = greedy.map(({ tokens, promptIndex }): Datum => {
+        const changed = tokens.slice();
+        changed[4] = (changed[4]! + 1) % TIED.vocabSize;
+        const promptTokens = prompts[promptIndex]!.tokens;
+        return { promptTokens, completionTokens: changed, weights: new Float32Array(tokens.length).fill(0.1) };
+      });
+      const { margins } = await engine.forwardBackward(data, { name: "cross_entropy" });
+      for (const row of margins!) {
+        expect(Array.from(row.subarray(0, 4))).toEqual([0, 0, 0, 0]);
+        expect(row[4]).toBeLessThan(0);
+      }
+      const other = await engine.forwardBackward(ragged(2), LOSSES[1]!);
+      expect(other).not.toHaveProperty("margins");
+    },
+  );
+});
+
 /** Groups of three completions on ragged prompts, near the policy of no model in particular. */
 function ragged(seed: number, prompts = 4, vocabSize: number = TIED.vocabSize): Datum[] {
   const random = new Random(seed, "ragged");

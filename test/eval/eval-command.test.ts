@@ -38,13 +38,16 @@ describe("aha eval", () => {
     expect(report.task).toEqual({ name: "countdown", prompt: "compact", counts: [3], max: 10 });
     expect(report.statistics.meanLength).toBeLessThanOrEqual(8);
     expect(report.statistics).toHaveProperty("passAt2");
-    expect(report.intervals.solveRate).toHaveLength(2);
+    expect(report.statistics).toHaveProperty("majorityRate");
+    for (const name of ["solveRate", "passAt2", "majorityRate", "meanLength", "tries", "reflectionWords"]) {
+      expect(report.intervals[name]).toHaveLength(2);
+    }
     expect(await run(...args)).toBe(first);
   });
 
   it("prints a table, and writes every completion with its verdict", async () => {
     const out = join(model, "completions.jsonl");
-    const table = await run(model, ...game, "--problems", "3", "--max-tokens", "6", "--greedy", "--out", out);
+    const table = await run(model, ...game, "--problems", "3", "--max-tokens", "6", "--greedy", "--rollouts", out);
     expect(table).toMatch(/solveRate +0\.000 {2}\(95 %: 0\.000 to 0\.\d{3}\)/);
     const lines = (await readFile(out, "utf8"))
       .trim()
@@ -52,7 +55,18 @@ describe("aha eval", () => {
       .map((line) => JSON.parse(line));
     expect(lines).toHaveLength(3);
     expect(lines[0]).toMatchObject({ sample: 0, solved: false });
-    await expect(run(model, ...game, "--out", out)).rejects.toThrow(/exists; choose another name/);
+    await expect(run(model, ...game, "--rollouts", out)).rejects.toThrow(/exists; choose another name/);
+  });
+
+  it("compares with another model on the same problems, and says whether the difference is real", async () => {
+    const args = [model, ...game, "--problems", "3", "--samples", "2", "--max-tokens", "6", "--compare", model];
+    const { compared } = JSON.parse(await run(...args, "--pass-at", "2", "--json"));
+    expect(compared).toMatchObject({ model, mcNemar: { onlyFirst: 0, onlySecond: 0, pValue: 1 } });
+    expect(compared.differences.passAt2).toEqual({ difference: 0, interval: [0, 0] });
+    const table = await run(...args);
+    expect(table).toMatch(/Against it, on the same problems/);
+    expect(table).toMatch(/meanLength .* \+0\.000 {2}\(95 %: 0\.000 to 0\.000\)\n/);
+    expect(table).toContain("McNemar's exact test: p = 1.000");
   });
 
   it("takes problems from a file", async () => {
@@ -79,6 +93,10 @@ describe("aha eval", () => {
     [[...game, "--greedy", "--temperature", "1"], "exclude each other"],
     [[...game, "--greedy", "--samples", "4"], "the same completion every time"],
     [[...game, "--temperature", "0"], "--temperature must be a number above 0"],
+    [[...game, "--pass-at", "2"], "pass@2 needs as many completions of a problem; add --samples 2"],
+    [[...game, "--samples", "2", "--pass-at", "2,x"], "--pass-at must be a whole number"],
+    [[...game, "--rollouts", "a.jsonl", "--out", "b.jsonl"], "two names of one option"],
+    [[...game, "--rollouts", "no/such/folder/a.jsonl"], "does not exist"],
     [[...game, "--problem", "4"], "Did you mean --problems?"],
     [[...game, "--max-tokens", "128"], "more than the model's context of 128"],
   ])("refuses %j", async (args, message) => {
@@ -100,7 +118,7 @@ describe("aha eval", () => {
       seed: 5,
       model: { path: "../elsewhere" },
       task: { name: "countdown", prompt: "compact", counts: [3], max: 10 },
-      evaluation: { problems: 3, maxCompletionTokens: 6 },
+      evaluation: { problems: 3, maxCompletionTokens: 6, samples: 2, topK: 50 },
       stages: [{ name: "school", trainer: "sft", steps: 1, learningRate: 0.001 }],
     };
     await writeFile(join(directory, "recipe.yaml"), JSON.stringify(recipe));
@@ -111,7 +129,14 @@ describe("aha eval", () => {
       await cp(join(model, file), join(directory, "model", file));
     }
     const report = JSON.parse(await run(directory, "--json"));
-    expect(report).toMatchObject({ problems: 3, maxCompletionTokens: 6, seed: 5, task: recipe.task });
+    expect(report).toMatchObject({
+      problems: 3,
+      samples: 2,
+      topK: 50,
+      maxCompletionTokens: 6,
+      seed: 5,
+      task: recipe.task,
+    });
     const other = JSON.parse(await run(directory, "--json", "--set", "task.max=9", "--problems", "2"));
     expect(other).toMatchObject({ problems: 2, task: { ...recipe.task, max: 9 } });
 

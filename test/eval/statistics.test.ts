@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { wilsonInterval } from "../../src/eval/interval.ts";
+import { mcNemarP } from "../../src/eval/compare.ts";
+import { meanInterval, shareInterval, studentQuantile95, wilsonInterval } from "../../src/eval/interval.ts";
 import { majorityAnswer } from "../../src/eval/majority-vote.ts";
 import { passAtK, reportedKs } from "../../src/eval/pass-at-k.ts";
 import { reflectionWords } from "../../src/eval/reflection.ts";
+import { evalMetrics } from "../../src/eval/trl-names.ts";
 
 /** The share of all subsets of k of n samples, the first c of which solve the problem, that contain a solved one. */
 function passByEnumeration(n: number, c: number, k: number): number {
@@ -71,6 +73,76 @@ describe("wilsonInterval", () => {
   });
 });
 
+describe("intervals over problems", () => {
+  const share = (solved: readonly number[], samples: number) =>
+    shareInterval(solved.map((sum) => ({ sum, count: samples })));
+
+  it("of one completion for each problem are Wilson's", () => {
+    expect(share([1, 0, 0, 1, 1], 1)).toEqual(wilsonInterval(3 / 5, 5));
+  });
+
+  it("count completions that stand and fall together as one trial, and independent ones as several", () => {
+    const together = share([8, 0, 8, 0, 8, 0, 8, 0], 8)!;
+    expect(together).toEqual(wilsonInterval(0.5, 8));
+    const apart = share([4, 4, 4, 4, 5, 3, 3, 5], 8)!;
+    expect(apart[0]).toBeCloseTo(wilsonInterval(0.5, 64)[0], 12);
+    const between = share([8, 0, 6, 2, 8, 0, 7, 1], 8)!;
+    expect(between[1] - between[0]).toBeLessThan(together[1] - together[0]);
+    expect(between[1] - between[0]).toBeGreaterThan(apart[1] - apart[0]);
+  });
+
+  it("where all agree are those of as many trials as problems, never a point", () => {
+    expect(share([0, 0, 0], 16)).toEqual(wilsonInterval(0, 3));
+    expect(shareInterval([])).toBeUndefined();
+  });
+
+  it("of a mean are Student's, by a ratio of sums where problems count differently", () => {
+    // One value for each problem: mean 2, s = 1, t(2) = 4.3027.
+    const [low, high] = meanInterval([1, 2, 3].map((sum) => ({ sum, count: 1 })))!;
+    expect(high - 2).toBeCloseTo(4.302653 / Math.sqrt(3), 5);
+    expect(2 - low).toBeCloseTo(high - 2, 12);
+    // R = 6/4; Σ(y − Rx)² = (1 − 1.5)² + (5 − 4.5)² = 0.5; v = 2/1 · 0.5/16; problems without a count do not vary.
+    const uneven = meanInterval([
+      { sum: 1, count: 1 },
+      { sum: 5, count: 3 },
+      { sum: 0, count: 0 },
+    ])!;
+    expect(uneven[1] - 1.5).toBeCloseTo(12.7062 * Math.sqrt(1 / 16), 4);
+    expect(meanInterval([{ sum: 1, count: 5 }])).toBeUndefined();
+  });
+
+  it("use Student's quantiles as tables have them", () => {
+    const table = { 1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 10: 2.228, 30: 2.042, 1000: 1.962 };
+    for (const [degrees, quantile] of Object.entries(table)) {
+      expect(Math.abs(studentQuantile95(Number(degrees)) / quantile - 1)).toBeLessThan(1.5e-3);
+    }
+  });
+});
+
+describe("mcNemarP", () => {
+  it("is twice the tail of a fair coin, at most 1", () => {
+    expect(mcNemarP(0, 0)).toBe(1);
+    expect(mcNemarP(1, 1)).toBe(1);
+    expect(mcNemarP(0, 5)).toBeCloseTo(2 / 32, 12);
+    expect(mcNemarP(2, 8)).toBeCloseTo((2 * (1 + 10 + 45)) / 1024, 12);
+    expect(mcNemarP(8, 2)).toBe(mcNemarP(2, 8));
+    expect(mcNemarP(3000, 3200)).toBeCloseTo(0.0114, 3);
+  });
+});
+
+describe("evalMetrics", () => {
+  it("names statistics as TRL does, with its prefix, and the task's own as in training", () => {
+    const statistics = { solveRate: 0.5, passAt4: 0.75, meanLength: 7, truncatedRate: 0.1, falseYes: 0.2 };
+    expect(evalMetrics(statistics)).toEqual({
+      eval_solve_rate: 0.5,
+      "eval_pass_at/4": 0.75,
+      "eval_completions/mean_length": 7,
+      "eval_completions/clipped_ratio": 0.1,
+      "eval_task/falseYes": 0.2,
+    });
+  });
+});
+
 describe("majorityAnswer", () => {
   it("is the most frequent answer; the first of equals; abstentions do not vote", () => {
     expect(majorityAnswer(["a", "b", "b", null, null, null])).toBe("b");
@@ -83,7 +155,7 @@ describe("majorityAnswer", () => {
 describe("reflectionWords", () => {
   it("counts whole words in any case, and Chinese ones anywhere", () => {
     const counts = reflectionWords("Wait, wait! A waiter's checklist. Let me CHECK: 不对，重新检查。");
-    expect(Object.fromEntries(counts)).toEqual({ wait: 2, check: 1, 不对: 1, 重新: 1, 检查: 1 });
+    expect(Object.fromEntries(counts)).toEqual({ wait: 2, "let me check": 1, 不对: 1, 重新: 1, 检查: 1 });
   });
 
   it("finds nothing in arithmetic", () => {

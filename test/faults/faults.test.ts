@@ -25,6 +25,8 @@ const SETS = [
   "stages.r1-zero.learningRate=0.003",
   "stages.r1-zero.evaluateEvery=1",
   "bestCheckpoint={metric: meanLength, mode: min, useAsModel: true}",
+  "rollouts={format: parquet, maxFileBytes: 3000}",
+  "completionSamples={share: 0.5}",
 ].flatMap((set) => ["--set", set]);
 
 /** Sessions that are killed one after another, at moments drawn from this seed. */
@@ -62,7 +64,14 @@ function run(out: string, environment: Record<string, string> = {}): Promise<End
 
 /** Everything that has to be the same in two runs of one recipe and seed. */
 function reproducible(path: string): string[] {
-  const files = ["metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl", "model/model.safetensors"];
+  const samples = ["completion_samples.txt", "success_completion_samples.txt"].map((name) =>
+    join("completion_samples", name),
+  );
+  const files = [
+    ...["metrics.jsonl", "evaluations.jsonl", "model/model.safetensors"],
+    ...readdirSync(path).filter((name) => name.startsWith("rollouts")),
+    ...samples.filter((name) => existsSync(join(path, name))),
+  ];
   return files.map((file) => readFileSync(join(path, file)).toString("base64"));
 }
 

@@ -31,13 +31,14 @@ describe("a recipe on conversations", () => {
     await runSmoke(whole, { recipe: CONVERSATIONS, overrides: [] });
   });
 
-  test("trains by SFT on rows of the data set, then by GRPO on their prompts, and leaves a model", () => {
+  test("trains by SFT on rows of the data set, then by GRPO on their prompts, and leaves a model", async () => {
     const { metrics } = readRun(whole);
     const sft = metrics.filter(({ stage }) => stage === "cold-start");
     expect(sft.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
     expect(sft.every(({ loss, epoch }) => Number.isFinite(loss) && epoch! > 0)).toBe(true);
     expect(sft.map(({ epoch }) => epoch)).toEqual(sft.map(({ epoch }) => epoch).toSorted((a, b) => a! - b!));
-    for (const { prompt } of readRollouts(whole)) expect(prompt).toMatch(/^<\|im_start\|>system\nThink step by step/);
+    for (const { prompt } of await readRollouts(whole))
+      expect(prompt).toMatch(/^<\|im_start\|>system\nThink step by step/);
     expect(existsSync(join(whole, "model", "model.safetensors"))).toBe(true);
   });
 
@@ -86,7 +87,7 @@ describe("a recipe on conversations", () => {
     ];
     const summary = await runSmoke(path, { recipe: CONVERSATIONS, overrides });
     expect(summary.stages.map(({ steps }) => steps)).toEqual([4, 2]);
-    const [rollout] = readRollouts(path);
+    const [rollout] = await readRollouts(path);
     expect(rollout!.prompt).toMatch(/^<\|im_start\|>system\nBe brief\.<\|im_end\|>\n<\|im_start\|>user\n\d+ plus 1\?/);
   });
 });

@@ -28,6 +28,10 @@ const EVERYTHING = [
   "model.quantization=nf4",
   "engine.microBatchTokens=512",
   "bestCheckpoint={metric: meanLength, mode: min, useAsModel: true}",
+  "evaluation.samples=2",
+  "evaluation.passAt=[2]",
+  "completionSamples={share: 0.5}",
+  "rollouts.keepFiles=2",
   "task.targetMax=60",
 ];
 

@@ -45,8 +45,8 @@ describe("a pipeline", () => {
     expect(steps("r1-zero")).toEqual([4, 8, 12, 16]);
   });
 
-  it("logs every completion with its rewards and reasons", () => {
-    const rollouts = readRollouts(whole);
+  it("logs every completion with its rewards and reasons", async () => {
+    const rollouts = await readRollouts(whole);
     expect(rollouts).toHaveLength(4 * 2 * 4);
     for (const { rewards } of rollouts) {
       expect(Object.keys(rewards)).toEqual(["format", "equation"]);
@@ -85,7 +85,7 @@ describe("a pipeline", () => {
     expect(summary.after).toMatchObject({ afterStage: "r1-zero", moment: "after r1-zero" });
     for (const state of [summary.before, summary.after]) {
       for (const name of ["solveRate", "formatRate", "meanLength", "tries"]) expect(state[name]).toBeTypeOf("number");
-      expect(state.greedy.solveRate).toBeTypeOf("number");
+      expect(state.greedy!.solveRate).toBeTypeOf("number");
     }
     expect(summary.stages).toMatchObject([
       { name: "cold-start", steps: 40, from: "initial", made: "cold-start-000040" },

@@ -57,6 +57,18 @@ describe("the report", () => {
     expect(page).toMatch(/role="img" aria-label="Solve rate by optimizer step\. training problems: .* held-out/);
   });
 
+  it("shows pass@k and the majority over steps where problems are answered several times", () => {
+    const several = run.evaluations.map((record) => ({
+      ...record,
+      statistics: { ...record.statistics, passAt2: 0.4, passAt8: 0.75, majorityRate: 0.5 },
+    }));
+    const text = reportHtml({ ...run, evaluations: several });
+    expect(page).not.toContain("several answers each");
+    expect(text).toContain("Held-out problems, several answers each by optimizer step. solved: ");
+    expect(text).toMatch(/pass@8: 75 % at .*majority: 50 % at /);
+    expect(text).toContain('<th scope="row">pass@2<span');
+  });
+
   it("shows the same problem before and after, each marked right or wrong", () => {
     const problems = page.split('<article class="problem">').slice(1);
     expect(problems.length).toBeGreaterThan(5);

@@ -88,7 +88,7 @@ describe("a run directory", () => {
     expect(snapshot.metrics).toEqual([{ stage: "only", step: 1, iteration: 1, loss: null, reward: 0.5 }]);
     expect(snapshot.summary).toEqual(SUMMARY);
     expect(snapshot.events.map((event) => event.event)).toEqual(["started", "finished"]);
-    expect(readRollouts(path)).toEqual([{ stage: "only", ...rollout(1) }]);
+    expect(await readRollouts(path)).toEqual([{ stage: "only", ...rollout(1) }]);
     expect(existsSync(join(path, "run.lock"))).toBe(false);
   });
 

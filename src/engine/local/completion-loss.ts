@@ -17,10 +17,10 @@ import type { Dim } from "../../graph/dim.ts";
 import { gradients, pullBack } from "../../graph/gradient.ts";
 import { sum } from "../../graph/ops/broadcast.ts";
 import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
-import { gatherRows } from "../../graph/ops/index.ts";
+import { gatherRows, pickLast } from "../../graph/ops/index.ts";
 import { keepOnly } from "../../graph/ops/keep-only.ts";
 import { logProbability } from "../../graph/ops/log-probability.ts";
-import { logSumExp, softmax } from "../../graph/ops/normalize.ts";
+import { largest, logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { reshape } from "../../graph/ops/shape.ts";
 import type { Graph, Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
@@ -49,10 +49,11 @@ export interface CompletionPart {
   readonly trained: readonly Tensor[];
 }
 
-/** `logprobs` and `entropies`, one for each token; with a loss also the scalar `total` and a gradient of each trained tensor. */
+/** `logprobs` and `entropies`, one for each token; of cross-entropy `margins` too; with a loss also the scalar `total` and a gradient of each trained tensor. */
 export interface CompletionResults {
   readonly logprobs: Tensor;
   readonly entropies: Tensor;
+  readonly margins?: Tensor;
   readonly total?: Tensor;
   readonly gradients: readonly Tensor[];
 }
@@ -81,15 +82,15 @@ export function chunkedCompletions(part: CompletionPart): CompletionResults {
   const operands = { states: gatherRows(hidden, rows), ...tokenInputs(part, ["J", "U"]) };
   const loop = forEachChunk(operands, ({ states, ...inputs }) => {
     const chunk = states!; // [U, H]
-    const { logprobs, entropies, total } = tokenResults(logitsOf(chunk), loss, inputs);
-    if (!total) return { stacked: { logprobs, entropies }, summed: {} };
+    const { total, ...perToken } = tokenResults(logitsOf(chunk), loss, inputs);
+    if (!total) return { stacked: perToken, summed: {} };
     // A chunk is a leaf here: these are the gradients of what is trained in the head alone.
     const [toChunk, ...toTrained] = gradients(total, [chunk, ...trained]) as [Tensor, ...(Tensor | undefined)[]];
     const ofHead = toTrained.flatMap((gradient, i) => (gradient ? [[`${i}`, gradient] as const] : []));
     const summed = Object.fromEntries(ofHead);
-    return { stacked: { logprobs, entropies, total, toChunk }, summed };
+    return { stacked: { ...perToken, total, toChunk }, summed };
   });
-  const { logprobs, entropies, total, toChunk } = loop.stacked;
+  const { logprobs, entropies, margins, total, toChunk } = loop.stacked;
   if (!total || !toChunk) return { logprobs: logprobs!, entropies: entropies!, gradients: [] };
 
   const width = hidden.shape[1]!;
@@ -97,7 +98,7 @@ export function chunkedCompletions(part: CompletionPart): CompletionResults {
   const toHidden = gatherRows(reshape(toChunk, ["J*U", width]), places); // [S·C, H]
   const seeds = new Map([[hidden, toHidden]]);
   for (const [i, gradient] of Object.entries(loop.summed)) seeds.set(trained[Number(i)]!, gradient);
-  const results = { logprobs: logprobs!, entropies: entropies!, total: sum(total) };
+  const results = { logprobs: logprobs!, entropies: entropies!, ...(margins && { margins }), total: sum(total) };
   return { ...results, gradients: pullBack(seeds, trained) as Tensor[] };
 }
 
@@ -110,12 +111,12 @@ function tokenInputs({ graph, loss, restricted }: CompletionPart, shape: readonl
   return { targets, ...Object.fromEntries(columns), ...kept };
 }
 
-/** Of n tokens with logits [n, V]: log-probabilities and entropies [n], and Σ weight · term − Σ entropyWeight · entropy. */
+/** Of n tokens with logits [n, V]: log-probabilities and entropies [n], of cross-entropy margins [n], and Σ weight · term − Σ entropyWeight · entropy. */
 function tokenResults(
   unrestricted: Tensor,
   loss: LossSpec | null,
   inputs: TokenInputs,
-): { readonly logprobs: Tensor; readonly entropies: Tensor; readonly total?: Tensor } {
+): { readonly logprobs: Tensor; readonly entropies: Tensor; readonly margins?: Tensor; readonly total?: Tensor } {
   const logits = inputs.keptTokens ? keepOnly(unrestricted, inputs.keptTokens) : unrestricted;
   const logprobs = logProbability(logits, inputs.targets!);
   // H = ln Z − Σ p·z; without an entropy bonus for metrics only, which saves its gradient's tensors of the logits' size.
@@ -125,6 +126,13 @@ function tokenResults(
   if (!loss) return { logprobs, entropies };
   const terms = tokenLoss(loss, logprobs, (name) => inputs[name]!);
   const weighted = sum(multiply(terms, inputs.weights!));
-  if (!loss.entropyBonus) return { logprobs, entropies, total: weighted };
-  return { logprobs, entropies, total: subtract(weighted, sum(multiply(entropies, inputs.entropyWeights!))) };
+  const perToken = { logprobs, entropies, ...(loss.name === "cross_entropy" && { margins: margins(logits, inputs) }) };
+  if (!loss.entropyBonus) return { ...perToken, total: weighted };
+  return { ...perToken, total: subtract(weighted, sum(multiply(entropies, inputs.entropyWeights!))) };
+}
+
+/** By how much the logit of each target is below the largest one, [n]: 0 where it is that one. */
+function margins(logits: Tensor, { targets }: TokenInputs): Tensor {
+  const scores = stopGradient(logits);
+  return subtract(pickLast(scores, targets!), reshape(largest(scores), targets!.shape));
 }

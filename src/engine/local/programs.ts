@@ -109,7 +109,7 @@ export interface SequenceForm {
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
  * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, and per
- * token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs: `logprobs` and `entropies` per token; with a loss also `loss` and the
+ * token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs: `logprobs` and `entropies` (of cross-entropy also `margins`) per token; with a loss also `loss` and the
  * gradient of each parameter that is trained.
  */
 export function sequenceGraph(
@@ -139,7 +139,7 @@ export function sequenceGraph(
     [PROMPT_TOKENS, COMPLETION_TOKENS],
   )[1]!;
   const inverseTemperature = graph.input("inverseTemperature", "float32", []);
-  const { logprobs, entropies, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
+  const { logprobs, entropies, margins, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
     graph,
     hidden,
     // (h / temperature)·Wᵀ, because the hidden states are the smaller operand.
@@ -148,7 +148,7 @@ export function sequenceGraph(
     restricted,
     trained: [...parameters.trained.values()],
   });
-  const outputs: Record<string, Tensor> = { logprobs, entropies };
+  const outputs: Record<string, Tensor> = { logprobs, entropies, ...(margins && { margins }) };
   if (total) outputs.loss = total;
   [...parameters.trained.keys()].forEach((name, i) => {
     if (gradients[i]) outputs[gradientName(name)] = gradients[i];

@@ -105,7 +105,15 @@ export class SequenceRunner {
   }
 
   /** Runs a job over its micro-batches. */
-  async #run({ weights, data, temperature, loss, dropout, fetches, onBatch }: SequenceJob): Promise<ForwardResult> {
+  async #run({
+    weights,
+    data,
+    temperature,
+    loss,
+    dropout,
+    fetches,
+    onBatch,
+  }: SequenceJob): Promise<Omit<ForwardBackwardResult, "loss">> {
     const results = emptyResults(data);
     for (const batch of planMicroBatches(data, this.#budgetTokens)) {
       const scope = new NativeScope();
@@ -127,7 +135,8 @@ export class SequenceRunner {
         scope.dispose();
       }
     }
-    return results;
+    const { margins, ...perToken } = results;
+    return loss?.name === "cross_entropy" ? { ...perToken, margins } : perToken;
   }
 
   /**
@@ -312,19 +321,23 @@ function causalMask(size: number): Float32Array {
   return mask;
 }
 
-function emptyResults(data: readonly ScoreDatum[]): { logprobs: Float32Array[]; entropies: Float32Array[] } {
+type TokenResults = Record<"logprobs" | "entropies" | "margins", Float32Array[]>;
+
+function emptyResults(data: readonly ScoreDatum[]): TokenResults {
   const empty = () => data.map(({ completionTokens }) => new Float32Array(completionTokens.length));
-  return { logprobs: empty(), entropies: empty() };
+  return { logprobs: empty(), entropies: empty(), margins: empty() };
 }
 
+/** Brings per-token results back to the data they are of; of `results` what the program does not have stays 0. */
 function scatter(
   { sequences }: MicroBatch,
   { starts }: TokenLayout,
   outputs: ReadonlyMap<string, DeviceTensor>,
-  results: { logprobs: Float32Array[]; entropies: Float32Array[] },
+  results: TokenResults,
 ): void {
-  for (const name of ["logprobs", "entropies"] as const) {
-    const values = outputs.get(name)!.data as Float32Array;
+  for (const name of ["logprobs", "entropies", "margins"] as const) {
+    const values = outputs.get(name)?.data as Float32Array | undefined;
+    if (values === undefined) continue;
     sequences.forEach(({ datum }, s) => {
       const target = results[name][datum]!;
       target.set(values.subarray(starts[s]!, starts[s]! + target.length));

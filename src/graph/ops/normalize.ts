@@ -1,4 +1,4 @@
-/** Normalisations over the last axis: softmax, log-sum-exp and RMSNorm. */
+/** Normalisations over the last axis: softmax, log-sum-exp and RMSNorm; and its maximum. */
 
 import { GraphError } from "../../errors.ts";
 import { sameShape, shapeSize, showShape } from "../dim.ts";
@@ -40,6 +40,19 @@ export function logSumExp(x: Tensor): Tensor {
   };
   const outputs = [{ dtype: "float32", shape: [...x.shape.slice(0, -1), 1] }] as const;
   return x.graph.apply(operation, [x, probabilities], outputs)[0]!;
+}
+
+/** max x over the last axis, which keeps size 1. Not differentiable: for what is only looked at. */
+export function largest(x: Tensor): Tensor {
+  requireFloat("largest", x);
+  const operation: Operation = {
+    name: "largest",
+    lower: (emit, inputs) => {
+      const axes = emit.constant(BigInt64Array.of(-1n), [1]);
+      return emit.node("ReduceMax", [inputs[0]!, axes], { attributes: { keepdims: 1n } });
+    },
+  };
+  return x.graph.apply(operation, [x], [{ dtype: "float32", shape: [...x.shape.slice(0, -1), 1] }])[0]!;
 }
 
 /**

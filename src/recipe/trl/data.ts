@@ -174,6 +174,9 @@ function promptOf(
   return { name: "chinese", because };
 }
 
+/** How many completions the scripts' reward functions write to files on the way. */
+const SAMPLED_SHARE = 0.1;
+
 /** The rewards that a script has without settings of its own. */
 const TRL_REWARDS = ["format", "equation", "tag_count", "reasoning_steps"];
 
@@ -205,4 +208,10 @@ export function setRewards(draft: TrlDraft): void {
   const note = settings.has("reward_funcs") ? "" : "those of the seeds' scripts";
   draft.becomes("reward_weights", path, rewards, { fallback: weights });
   draft.becomes("reward_funcs", path, rewards, { fallback, note });
+  if (settings.has("reward_funcs")) return;
+  draft.put("completionSamples.share", SAMPLED_SHARE);
+  draft.choices.push({
+    what: "completion samples",
+    chosen: "a tenth of the completions in completion_samples/ of the run, as the scripts' reward functions write them",
+  });
 }

@@ -11,8 +11,15 @@ import type { LoadedData } from "../../data/load.ts";
 import type { DataRow } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { findAnswer, formFault, thinkingOf } from "../../expression/answer.ts";
-import { type CountdownProblem, judgeCompletion, judgeExpression, readCountdown } from "../../expression/countdown.ts";
+import {
+  type CountdownProblem,
+  judgeCompletion,
+  judgeExpression,
+  numberMisuse,
+  readCountdown,
+} from "../../expression/countdown.ts";
 import { parseExpression } from "../../expression/parse.ts";
+import { formatRational } from "../../expression/rational.ts";
 import { checkOptions } from "../../strict-schema.ts";
 import type { ChatRenderer } from "../chat.ts";
 import { Draws } from "../draws.ts";
@@ -112,6 +119,7 @@ export function judgeCountdown(problem: Problem, completion: string): Verdict {
     solved,
     wellFormed: formFault(problem.prompt, completion) === undefined,
     tries: tries.length,
+    answer: canonicalAnswer(completion, game),
     statistics: {
       ...traceStatistics(tries, { solved, answered: !("fault" in findAnswer(completion)) }),
       ...(languageConsistency !== undefined && { languageConsistency }),
@@ -127,6 +135,19 @@ function languageAt(languages: readonly Language[], id: number): Language {
 /** The column `language`, where it is there. */
 function languageOf({ columns }: Problem): Language | undefined {
   return LANGUAGES.find((language) => language === columns.language);
+}
+
+/**
+ * What a completion's answer comes to: equations of one value that use the numbers alike are one answer, however they are
+ * written, so that votes for different right equations are votes for the same. null where there is no equation.
+ */
+function canonicalAnswer(completion: string, game: CountdownProblem): string | null {
+  const found = findAnswer(completion);
+  if ("fault" in found) return null;
+  const parsed = parseExpression(found.text);
+  if (!parsed.ok) return null;
+  const misuse = numberMisuse(parsed.numbers, game.numbers);
+  return `${formatRational(parsed.value)}${misuse === undefined ? "" : ", by other numbers"}`;
 }
 
 function gameOf(problem: Problem): CountdownProblem {

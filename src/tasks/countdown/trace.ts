@@ -110,6 +110,7 @@ function verdictAt(text: string, position: number): TryVerdict | undefined {
  *
  * - `falseYes`: 1 where a try is called ` yes` and the completion is not solved.
  * - `gaveUp`: 1 where there is an answer, it is wrong, and no try is called ` yes`.
+ * - `distinctTries`: how many different expressions were tried.
  * - `repeatedTries`: share of the tries whose expression was tried before.
  * - `arithmeticRight`: share of the tries with `=` whose arithmetic is right.
  * - `wrongNumbers`: share of the tries that do not use the given numbers, each once.
@@ -123,8 +124,9 @@ export function traceStatistics(
     falseYes: Number(saysYes && !outcome.solved),
     gaveUp: Number(outcome.answered && !outcome.solved && !saysYes),
   };
-  if (tries.length === 0) return statistics;
   const distinct = new Set(tries.map((attempt) => attempt.expression)).size;
+  statistics.distinctTries = distinct;
+  if (tries.length === 0) return statistics;
   statistics.repeatedTries = 1 - distinct / tries.length;
   statistics.wrongNumbers = tries.filter((attempt) => !attempt.usesNumbers).length / tries.length;
   const checked = tries.filter((attempt) => attempt.isArithmeticRight !== undefined);

@@ -28,7 +28,8 @@ describe("compact traces", () => {
       solved: true,
       wellFormed: true,
       tries: 2,
-      statistics: { falseYes: 0, gaveUp: 0, repeatedTries: 0, wrongNumbers: 0, arithmeticRight: 1 },
+      answer: "54",
+      statistics: { falseYes: 0, gaveUp: 0, distinctTries: 2, repeatedTries: 0, wrongNumbers: 0, arithmeticRight: 1 },
     });
   });
 
@@ -69,7 +70,8 @@ describe("compact traces", () => {
       solved: true,
       wellFormed: true,
       tries: 0,
-      statistics: { falseYes: 0, gaveUp: 0 },
+      answer: "54",
+      statistics: { distinctTries: 0, falseYes: 0, gaveUp: 0 },
     });
   });
 });

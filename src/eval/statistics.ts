@@ -1,0 +1,151 @@
+/**
+ * What is counted of judged completions, and how sure one can be of it. Every statistic but the extremes is a ratio of two
+ * sums over problems, so that each gets an interval of the same kind (`interval.ts`) and two policies can be compared
+ * problem by problem (`compare.ts`).
+ */
+
+import type { Verdict } from "../tasks/task.ts";
+import { type Cluster, meanInterval, ratioOf, shareInterval } from "./interval.ts";
+import { majorityAnswer } from "./majority-vote.ts";
+import { passAtK, reportedKs } from "./pass-at-k.ts";
+import { reflectionWords } from "./reflection.ts";
+
+/** A completion as far as statistics read it. */
+export interface JudgedCompletion {
+  readonly text: string;
+  readonly lengthTokens: number;
+  readonly finishReason: "stop" | "length";
+  readonly verdict: Verdict;
+}
+
+/** Statistics by name, and of those that have one their 95 % interval and what each problem adds to them. */
+export interface Statistics {
+  readonly values: Readonly<Record<string, number>>;
+  readonly intervals: Readonly<Record<string, [number, number]>>;
+  /** By statistic, then by problem in order. */
+  readonly clusters: Readonly<Record<string, readonly Cluster[]>>;
+}
+
+/** What a group of completions of one problem adds to a statistic. */
+interface Measure {
+  readonly name: string;
+  /** Of shares everything counted is within [0, 1]. */
+  readonly kind: "share" | "number";
+  readonly of: (group: readonly JudgedCompletion[]) => Cluster;
+}
+
+/**
+ * The statistics of `groups`, one for each problem, of equally many completions:
+ *
+ * - solveRate, formatRate, truncatedRate (cut at the length limit): shares of completions
+ * - passAtK for each of `passAt` (2, 4, 8, … by default), where there are several completions of a problem
+ * - majorityRate: share of problems whose most frequent answer is right (maj@k, k = completions of a problem)
+ * - meanLength, minLength, maxLength, and the same of completions that ended by themselves (…TerminatedLength), in tokens
+ * - tries: per completion; solvedPerTry: solved completions / all tries
+ * - reflectionWords per completion; reflectionRate: share of completions with any
+ * - the task's own, by their names
+ *
+ * What has nothing to be taken over is absent.
+ */
+export function statisticsOf(
+  groups: readonly (readonly JudgedCompletion[])[],
+  passAt?: readonly number[] | undefined,
+): Statistics {
+  const values: Record<string, number> = {};
+  const intervals: Record<string, [number, number]> = {};
+  const clusters: Record<string, readonly Cluster[]> = {};
+  for (const { name, kind, of } of measures(groups, passAt)) {
+    const own = groups.map(of);
+    const value = ratioOf(own);
+    if (value === undefined) continue;
+    values[name] = value;
+    clusters[name] = own;
+    const interval = kind === "share" ? shareInterval(own) : meanInterval(own);
+    if (interval !== undefined) intervals[name] = interval;
+  }
+  const all = groups.flat();
+  const ended = all.filter(({ finishReason }) => finishReason === "stop");
+  return {
+    values: { ...values, ...extremes("Length", all), ...extremes("TerminatedLength", ended) },
+    intervals,
+    clusters,
+  };
+}
+
+function measures(groups: readonly (readonly JudgedCompletion[])[], passAt: readonly number[] | undefined): Measure[] {
+  const samples = groups[0]?.length ?? 0;
+  const verdicts = groups.flat().map(({ verdict }) => verdict);
+  const ofTask = new Set(verdicts.flatMap(({ statistics }) => Object.keys(statistics)));
+  const ended = ({ finishReason, lengthTokens }: JudgedCompletion) =>
+    finishReason === "stop" ? lengthTokens : undefined;
+  return [
+    { name: "solveRate", kind: "share", of: overCompletions(({ verdict }) => Number(verdict.solved)) },
+    ...(samples > 1 ? severalSamples(samples, passAt ?? reportedKs(samples), verdicts) : []),
+    { name: "formatRate", kind: "share", of: overCompletions(({ verdict }) => Number(verdict.wellFormed)) },
+    { name: "truncatedRate", kind: "share", of: overCompletions((one) => Number(one.finishReason === "length")) },
+    { name: "meanLength", kind: "number", of: overCompletions(({ lengthTokens }) => lengthTokens) },
+    { name: "meanTerminatedLength", kind: "number", of: overCompletions(ended) },
+    { name: "tries", kind: "number", of: overCompletions(({ verdict }) => verdict.tries) },
+    {
+      name: "solvedPerTry",
+      kind: "number",
+      of: (group) => ({
+        sum: sumOf(group.map(({ verdict }) => Number(verdict.solved))),
+        count: sumOf(group.map(({ verdict }) => verdict.tries)),
+      }),
+    },
+    { name: "reflectionWords", kind: "number", of: overCompletions(({ text }) => countOfReflection(text)) },
+    { name: "reflectionRate", kind: "share", of: overCompletions(({ text }) => Number(countOfReflection(text) > 0)) },
+    // A statistic that a completion lacks (a share of nothing) says nothing about it.
+    ...[...ofTask].map((name): Measure => {
+      return { name, kind: "number", of: overCompletions(({ verdict }) => verdict.statistics[name]) };
+    }),
+  ];
+}
+
+/** What only several samples of a problem can tell. */
+function severalSamples(samples: number, passAt: readonly number[], verdicts: readonly Verdict[]): Measure[] {
+  const solved = (group: readonly JudgedCompletion[]) => group.filter(({ verdict }) => verdict.solved).length;
+  const measures = passAt.map((k): Measure => {
+    return {
+      name: `passAt${k}`,
+      kind: "share",
+      of: (group) => ({ sum: passAtK(samples, solved(group), k), count: 1 }),
+    };
+  });
+  if (verdicts.every(({ answer }) => answer === undefined)) return measures;
+  return [
+    ...measures,
+    { name: "majorityRate", kind: "share", of: (group) => ({ sum: Number(majorityIsRight(group)), count: 1 }) },
+  ];
+}
+
+function majorityIsRight(group: readonly JudgedCompletion[]): boolean {
+  const winner = majorityAnswer(group.map(({ verdict }) => verdict.answer ?? null));
+  return winner !== null && group.some(({ verdict }) => verdict.answer === winner && verdict.solved);
+}
+
+/** A mean over completions; those of which `value` is undefined do not count. */
+function overCompletions(value: (completion: JudgedCompletion) => number | undefined): Measure["of"] {
+  return (group) => {
+    const values = group.map(value).filter((one) => one !== undefined);
+    return { sum: sumOf(values), count: values.length };
+  };
+}
+
+function extremes(name: string, completions: readonly JudgedCompletion[]): Record<string, number> {
+  if (completions.length === 0) return {};
+  const lengths = completions.map(({ lengthTokens }) => lengthTokens);
+  return {
+    [`min${name}`]: lengths.reduce((least, length) => Math.min(least, length)),
+    [`max${name}`]: lengths.reduce((most, length) => Math.max(most, length)),
+  };
+}
+
+function countOfReflection(text: string): number {
+  return sumOf([...reflectionWords(text).values()]);
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,28 @@
+/** What a stage of a run hands over to its directory: rows for the logs, and states for checkpoints. */
+
+import type { CheckpointManifest } from "./checkpoint.ts";
+import type { SampleFile } from "./completion-samples.ts";
+import type { EvaluationRecord, MetricsRecord, RolloutRecord, TimingRecord } from "./records.ts";
+
+/** Where one stage of the run writes its lines; every call is on its way to the disk when it returns. */
+export interface StageWriter {
+  metrics(row: Omit<MetricsRecord, "stage" | "step"> & { readonly step: number }): void;
+  rollouts(rows: readonly Omit<RolloutRecord, "stage">[]): void;
+  /** Completions as plain text, each with those that are solved. */
+  samples(texts: Readonly<Record<SampleFile, readonly string[]>>): void;
+  evaluation(record: Omit<EvaluationRecord, "stage">): void;
+  timing(row: Omit<TimingRecord, "stage" | "step"> & { readonly step: number }): void;
+  event(name: string, details: Readonly<Record<string, unknown>>): void;
+}
+
+/** What `saveCheckpoint` is told beside the state itself. */
+export interface CheckpointRequest {
+  readonly stage: string;
+  readonly step: number;
+  readonly trainerState: CheckpointManifest["trainerState"];
+  readonly stageComplete: boolean;
+  /** Keep this many checkpoints beside those that end a stage and the best one; the oldest go. */
+  readonly keep: number;
+  /** Name of the best checkpoint so far, which stays however old it is. */
+  readonly best?: string | undefined;
+}
