@@ -39,6 +39,7 @@ interface StageState {
   best: RatedReward | undefined;
 }
 
+/** The alarms of one run: give it every row and evaluation, in order. */
 export class AlarmMonitor {
   private readonly watched: readonly WatchedStage[];
   private readonly stages = new Map<string, StageState>();
@@ -142,7 +143,7 @@ export class AlarmMonitor {
 
 /** What a log holds of a run: rows and evaluations, each in the order in which it was written. */
 export interface HeardLogs {
-  readonly metrics: readonly (Row & { readonly stage: string })[];
+  readonly metrics: readonly { readonly stage: string; readonly row: Row }[];
   readonly evaluations: readonly HeardEvaluation[];
 }
 
@@ -154,7 +155,7 @@ export function replay(monitor: AlarmMonitor, { metrics, evaluations }: HeardLog
     const heard = evaluations.filter((evaluation) => evaluation.stage === stage);
     const alarms: Alarm[] = [];
     let next = 0;
-    for (const row of metrics.filter((one) => one.stage === stage)) {
+    for (const { row } of metrics.filter((one) => one.stage === stage)) {
       for (; next < heard.length && heard[next]!.step < row.step; next++)
         alarms.push(...monitor.evaluation(heard[next]!));
       alarms.push(...monitor.row(stage, row));

@@ -9,7 +9,7 @@
  * Nothing is left behind and nothing is downloaded. What cannot be looked at is said in `unchecked`.
  */
 
-import { totalmem } from "node:os";
+import { availableParallelism, loadavg, totalmem } from "node:os";
 import { AhaError, HubError, RunInterrupted } from "../errors.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
 import { openRecipe, recipeChecks } from "../recipe/pipeline.ts";
@@ -27,6 +27,7 @@ import { stageFigures } from "./stage-figures.ts";
 import {
   epochFindings,
   epochsOf,
+  firstProblems,
   lengthFindings,
   overlapFindings,
   type PromptLengths,
@@ -39,6 +40,8 @@ const USUAL_PROMPT_TOKENS = 256;
 const MEMORY_WARNING = 0.8;
 /** A run this long should have checkpoints. */
 const LONG_SECONDS = 3600;
+/** Load per processor from which other programs are at work. */
+const BUSY = 1.25;
 /** Passes over the held-out problems at the boundary of stages: sampled and greedy. */
 const BOUNDARY_DECODINGS = 2;
 
@@ -102,7 +105,8 @@ async function lookAtTask(recipe: Recipe, { tokenizer, figures }: FoundModel, kn
   known.task = task;
   const heldOut = await orFinding(known, "task", async () => task.heldOut(recipe.evaluation.problems));
   if (heldOut === undefined) return;
-  known.findings.push(...overlapFindings(task, heldOut));
+  const training = firstProblems(task);
+  known.findings.push(...overlapFindings(training, heldOut));
   for (const stage of recipe.stages) {
     if (stage.trainer === "grpo")
       await orFinding(known, "reward-columns", async () => requireRewardColumns(stage.rewards, task), stage.name);
@@ -111,7 +115,7 @@ async function lookAtTask(recipe: Recipe, { tokenizer, figures }: FoundModel, kn
     known.unchecked.push("lengths of prompts: the model's tokenizer is not on this machine");
     return;
   }
-  known.prompts = promptLengths(task, heldOut, tokenizer);
+  known.prompts = promptLengths(training, heldOut, tokenizer);
   if (figures.contextTokens !== null)
     known.findings.push(...lengthFindings(recipe, known.prompts, figures.contextTokens));
 }
@@ -131,6 +135,7 @@ async function probe(recipe: Recipe, model: FoundModel, known: Knowledge, option
     unchecked.push(`${what}: the recipe has errors that come before`);
     return;
   }
+  findings.push(...loadFindings());
   const local = (await withLocalData(recipe)) ?? recipe;
   await model.inDirectory(async (directory) => {
     const prepared = await orFinding(known, "refused", () => openRecipe(local, directory));
@@ -163,7 +168,11 @@ function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledg
     return stageFigures(stage, { prompts, epochs, probe: found });
   });
   const evaluationSeconds = evaluationTime(recipe, [...probes.values()]);
-  const estimatedSeconds = addAll([evaluationSeconds, ...stages.map((stage) => stage.estimatedSeconds)]);
+  const trainingSeconds = addAll(stages.map((stage) => stage.estimatedSeconds));
+  const estimatedSeconds = trainingSeconds === null ? null : trainingSeconds + (evaluationSeconds ?? 0);
+  if (trainingSeconds !== null && evaluationSeconds === null) {
+    known.unchecked.push("the time of held-out evaluations: no stage samples, so its speed was not measured");
+  }
   for (const [i, figures] of stages.entries()) findings.push(...checkpointFindings(recipe.stages[i]!, figures));
   const machineMemoryBytes = totalmem();
   const estimatedPeakBytes = model?.config
@@ -190,6 +199,22 @@ function evaluationTime({ stages, evaluation }: Recipe, probes: readonly (GrpoPr
   const passes = BOUNDARY_DECODINGS * (stages.length + 1) + during.reduce((sum, count) => sum + count, 0);
   const length = Math.min(grpo.meanCompletionTokens, evaluation.maxCompletionTokens);
   return (passes * evaluation.problems * length) / grpo.samplingTokensPerSecond;
+}
+
+/** Other programs at work make every measured time too long. */
+function loadFindings(): Finding[] {
+  const load = loadavg()[0]!;
+  const processors = availableParallelism();
+  if (load <= BUSY * processors) return [];
+  return [
+    {
+      severity: "note",
+      id: "machine-busy",
+      measured: `load ${load.toFixed(1)} on ${processors} processors`,
+      why: "estimated times are those of the machine as it is now, with what else runs on it",
+      advice: "measure again when it is quiet",
+    },
+  ];
 }
 
 function memoryFindings(estimate: number, machine: number): Finding[] {

@@ -21,8 +21,12 @@ export interface PromptLengths {
 }
 
 /** Of the first training problems (all of them, where there are fewer) and the held-out ones. */
-export function promptLengths(task: Task, heldOut: readonly Problem[], tokenizer: Tokenizer): PromptLengths {
-  const lengths = [...trainProblems(task), ...heldOut].map(({ prompt }) => tokenizer.encode(prompt).length);
+export function promptLengths(
+  training: readonly Problem[],
+  heldOut: readonly Problem[],
+  tokenizer: Tokenizer,
+): PromptLengths {
+  const lengths = [...training, ...heldOut].map(({ prompt }) => tokenizer.encode(prompt).length);
   const total = lengths.reduce((sum, length) => sum + length, 0);
   return { mean: total / lengths.length, max: lengths.reduce((a, b) => Math.max(a, b), 0), lengths };
 }
@@ -53,8 +57,8 @@ export function lengthFindings({ stages }: Recipe, { lengths, max }: PromptLengt
 }
 
 /** Held-out problems that training sees too. */
-export function overlapFindings(task: Task, heldOut: readonly Problem[]): Finding[] {
-  const seen = new Set([...trainProblems(task)].map(({ prompt }) => prompt));
+export function overlapFindings(training: readonly Problem[], heldOut: readonly Problem[]): Finding[] {
+  const seen = new Set(training.map(({ prompt }) => prompt));
   const both = heldOut.filter(({ prompt }) => seen.has(prompt)).length;
   if (both === 0) return [];
   const share = both / heldOut.length;
@@ -103,6 +107,7 @@ export function epochFindings(stage: StageConfig, task: Task, epochs: number | u
   return found;
 }
 
-function* trainProblems(task: Task): Generator<Problem> {
-  for (let index = 0; index < Math.min(LOOKED_AT, task.trainCount); index++) yield task.trainProblem(index);
+/** The training problems that are looked at. */
+export function firstProblems(task: Task): Problem[] {
+  return Array.from({ length: Math.min(LOOKED_AT, task.trainCount) }, (_, index) => task.trainProblem(index));
 }

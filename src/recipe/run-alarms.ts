@@ -31,7 +31,12 @@ export class RunAlarms {
       const parsed = record.event === "alarm" ? alarmSchema.safeParse(record) : undefined;
       if (parsed?.success) this.told.add(alarmKey(parsed.data));
     }
-    this.tell(replay(this.monitor, { metrics, evaluations: evaluations.map(heard) }));
+    this.tell(
+      replay(this.monitor, {
+        metrics: metrics.map(({ stage, ...row }) => ({ stage, row })),
+        evaluations: evaluations.map(heard),
+      }),
+    );
   }
 
   row(stage: string, row: MetricsRow): void {
