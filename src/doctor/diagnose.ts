@@ -15,7 +15,7 @@ import { pinHubReferences } from "../recipe/hub-references.ts";
 import { openRecipe, recipeChecks } from "../recipe/pipeline.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import { createTask } from "../tasks/registry.ts";
-import type { Task } from "../tasks/task.ts";
+import type { Problem, Task } from "../tasks/task.ts";
 import { requireRewardColumns } from "../train/grpo-config.ts";
 import { countBySeverity, type Diagnosis, type Finding, type StageFigures, worstFirst } from "./finding.ts";
 import { estimatePeakBytes } from "./memory-estimate.ts";
@@ -91,20 +91,21 @@ async function lookAtTask(recipe: Recipe, { tokenizer, figures }: FoundModel, kn
     return;
   }
   let task: Task;
+  let heldOut: Problem[];
   try {
     const renderChat: Parameters<typeof createTask>[1]["renderChat"] = tokenizer
       ? (messages, more) => tokenizer.applyChatTemplate(messages, more)
       : undefined;
     task = await createTask(local.task, { seed: recipe.seed, ...(renderChat && { renderChat }) });
+    heldOut = task.heldOut(recipe.evaluation.problems);
   } catch (error) {
     if (!(error instanceof AhaError)) throw error;
-    if (tokenizer === undefined) known.unchecked.push("the task's problems: their prompts need the model's tokenizer");
+    if (tokenizer === undefined)
+      known.unchecked.push(`the task's problems, without the model's tokenizer: ${error.message}`);
     else known.findings.push(refusal("task", error.message));
     return;
   }
   known.task = task;
-  const heldOut = await orFinding(known, "task", async () => task.heldOut(recipe.evaluation.problems));
-  if (heldOut === undefined) return;
   const training = firstProblems(task);
   known.findings.push(...overlapFindings(training, heldOut));
   for (const stage of recipe.stages) {
@@ -179,7 +180,7 @@ function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledg
     ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS)
     : null;
   if (estimatedPeakBytes === null) known.unchecked.push("memory: the model's shape is not known");
-  else findings.push(...memoryFindings(estimatedPeakBytes, machineMemoryBytes));
+  else findings.push(...memoryFindings(estimatedPeakBytes, machineMemoryBytes, model?.figures.available === true));
   const sorted = worstFirst(findings);
   return {
     ...{ recipe: recipe.name, model: model?.figures ?? null, stages, evaluationSeconds, estimatedSeconds },
@@ -217,12 +218,13 @@ function loadFindings(): Finding[] {
   ];
 }
 
-function memoryFindings(estimate: number, machine: number): Finding[] {
+/** `isHere`: the model is on this machine; else another one is probably meant to train it. */
+function memoryFindings(estimate: number, machine: number, isHere: boolean): Finding[] {
   if (estimate <= MEMORY_WARNING * machine) return [];
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   return [
     {
-      severity: estimate > machine ? "error" : "warning",
+      severity: isHere && estimate > machine ? "error" : "warning",
       id: "memory",
       measured: `about ${gib(estimate)} at the peak, this machine has ${gib(machine)}`,
       why: "a process without memory is killed",
