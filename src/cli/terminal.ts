@@ -68,6 +68,12 @@ export class RunTerminal {
       case "evaluated":
         this.evaluated(event.record);
         return;
+      case "alarm":
+        this.status.keep();
+        this.line(
+          `  ${this.style[ALARM_STYLES[event.state]](`${ALARM_SIGNS[event.state]} step ${event.step}`)}: ${event.message}`,
+        );
+        return;
       case "warning":
         this.status.keep();
         this.line(`Warning: ${event.message}`);
@@ -122,6 +128,9 @@ export class RunTerminal {
     for (const line of wrap(text, TEXT_WIDTH)) this.line(`  ${line}`);
   }
 }
+
+const ALARM_SIGNS = { raised: "Alarm,", cleared: "Alarm over,", note: "Note," } as const;
+const ALARM_STYLES = { raised: "bad", cleared: "good", note: "dim" } as const;
 
 const WHEN: Readonly<Record<EvaluationRecord["moment"], string>> = {
   before: "At the start",

@@ -29,7 +29,8 @@ export async function modelDirectoryOf(path: string): Promise<string> {
   return directory;
 }
 
-function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConfig {
+/** The shape of a new model with this tokenizer. */
+export function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConfig {
   return {
     architecture: init.architecture,
     vocabSize: tokenizer.vocabSize,

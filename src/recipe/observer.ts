@@ -1,5 +1,6 @@
 /** What a pipeline tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
 
+import type { Alarm } from "../alarms/alarm.ts";
 import type { EngineInfo } from "../engine/engine.ts";
 import type { EvaluationRecord, TimingRecord } from "../run/records.ts";
 import type { RunSummary } from "../run/summary.ts";
@@ -24,6 +25,8 @@ export type PipelineEvent =
   | { readonly type: "evaluating"; readonly stage: string; readonly finished: number; readonly total: number }
   | { readonly type: "evaluated"; readonly record: EvaluationRecord }
   | { readonly type: "stage-finished"; readonly stage: StageConfig; readonly steps: number }
+  /** A number went bad, or well again (`docs/doctor.md`). */
+  | ({ readonly type: "alarm" } & Alarm)
   /** Something went on without what it should have had. */
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "finished"; readonly summary: RunSummary };

@@ -40,6 +40,7 @@ import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import { rolloutRecord } from "./rollouts.ts";
+import { RunAlarms } from "./run-alarms.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 import { comparedStates } from "./summary.ts";
 
@@ -63,11 +64,23 @@ export interface PreparedRecipe {
  */
 export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
-  const { threads, logitChunkTokens, microBatchTokens, gradientCheckpointing } = recipe.engine;
   await pinInputFiles(recipe, run);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
     : await modelDirectoryOf(path!);
+  const prepared = await openRecipe(recipe, modelDirectory);
+  try {
+    for (const check of recipeChecks(prepared)) await check();
+  } catch (error) {
+    await prepared.engine.dispose();
+    throw error;
+  }
+  return prepared;
+}
+
+/** Builds engine, tokenizer and task on the model in `modelDirectory`; the caller disposes of the engine. Throws AhaError. */
+export async function openRecipe(recipe: Recipe, modelDirectory: string): Promise<PreparedRecipe> {
+  const { threads, logitChunkTokens, microBatchTokens, gradientCheckpointing } = recipe.engine;
   const tokenizer = await loadTokenizer(modelDirectory);
   const now = dayOf(recipe.date);
   const task = await createTask(recipe.task, {
@@ -84,17 +97,27 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
   });
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
-    const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
-    requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
-    if (recipe.bestCheckpoint) requireMetric(recipe.bestCheckpoint, recipe.evaluation, task);
-    for (const stage of recipe.stages) {
-      await checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
-    }
   } catch (error) {
     await engine.dispose();
     throw error;
   }
   return { recipe, engine, tokenizer, task, heldOut };
+}
+
+/** Every check that can be made before training, each of which throws an AhaError where it fails. */
+export function recipeChecks({ recipe, engine, tokenizer, task, heldOut }: PreparedRecipe): (() => Promise<void>)[] {
+  return [
+    async () => {
+      const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
+      requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
+    },
+    async () => {
+      if (recipe.bestCheckpoint) requireMetric(recipe.bestCheckpoint, recipe.evaluation, task);
+    },
+    ...recipe.stages.map(
+      (stage) => () => checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) }),
+    ),
+  ];
 }
 
 /**
@@ -142,6 +165,7 @@ class Pipeline {
   private readonly evaluated: EvaluatedStatistics[] = [];
   /** Where the recipe asks for it. */
   private best: BestCheckpoint | undefined;
+  private readonly alarms: RunAlarms;
 
   constructor(prepared: PreparedRecipe, directory: RunDirectory, signal: AbortSignal, observe: PipelineObserver) {
     this.recipe = prepared.recipe;
@@ -149,6 +173,7 @@ class Pipeline {
     this.directory = directory;
     this.signal = signal;
     this.observe = observe;
+    this.alarms = new RunAlarms(prepared.recipe, directory, observe);
   }
 
   async run(): Promise<RunSummary> {
@@ -220,6 +245,7 @@ class Pipeline {
       metrics: (row) => {
         writer.metrics(row);
         this.observe({ type: "metrics", stage, row });
+        this.alarms.row(stage, row);
       },
       rollouts: (rows) => {
         writer.rollouts(rows.map((row) => rolloutRecord(row, rollouts)));
@@ -285,6 +311,7 @@ class Pipeline {
       this.directory.stage(stage.name).evaluation(record);
       this.evaluated.push({ stage: stage.name, step, moment, decoding, statistics });
       this.observe({ type: "evaluated", record: { stage: stage.name, ...record } });
+      this.alarms.evaluation({ stage: stage.name, ...record });
     }
   }
 
@@ -380,7 +407,7 @@ function runTrainer(context: TrainContext, stage: StageConfig): Promise<TrainOut
   }
 }
 
-/** Stages of one run draw different numbers, whatever their place in the list. */
-function stageSeed(seed: number, stage: string): number {
+/** Root of a stage's draws. Stages of one run draw different numbers, whatever their place in the list. */
+export function stageSeed(seed: number, stage: string): number {
   return philox(seed, hashString("stage"), [hashString(stage)])[0];
 }

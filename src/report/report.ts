@@ -10,6 +10,7 @@ import { recipeToYaml } from "../run/recipe-file.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
 import { type RunSnapshot, readRun } from "../run/run-reader.ts";
 import type { EvaluatedState, RunSummary, StageSummary } from "../run/summary.ts";
+import { alarmsHtml } from "./alarm-table.ts";
 import {
   type AnswerPair,
   answerPairs,
@@ -59,6 +60,7 @@ export function reportHtml(run: RunSnapshot): string {
 <p class="soft">Seed ${summary.seed} · ${count(summary.model.parameters)} parameters · ${clock(summary.seconds)} · Aha</p>
 ${headline(states)}
 ${states.length > 1 ? comparisonTable(states) : undefined}
+${alarmsHtml(run.events)}
 ${answers(states)}
 ${summary.stages.map((stage) => stageSection(run, stage))}
 ${lineage(summary)}

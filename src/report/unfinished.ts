@@ -7,6 +7,7 @@ import { z } from "zod";
 import { recipeToYaml } from "../run/recipe-file.ts";
 import type { EventRecord, MetricsRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
+import { alarmsHtml } from "./alarm-table.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html, Html as Markup } from "./html.ts";
 import { count, plain } from "./numbers.ts";
@@ -41,6 +42,7 @@ export function unfinishedReportHtml(run: RunSnapshot): string {
 <h1>${name}: not finished</h1>
 <p class="soft">Seed ${seed} · Aha</p>
 ${ending(run.events)}
+${alarmsHtml(run.events)}
 ${lastSteps(run.metrics)}
 ${trained.map(
   (stage) => html`<h2>${stage.name}</h2>

@@ -1,0 +1,92 @@
+/** A diagnosis as text: a table of figures, then the findings, worst first. */
+
+import type { Diagnosis, Finding, StageFigures } from "../doctor/finding.ts";
+import { clock, count, percent, plain } from "../report/numbers.ts";
+import { inBytes } from "./model-amounts.ts";
+import { type Style, wrap } from "./terminal-style.ts";
+
+const WIDTH = 100;
+const LABEL_WIDTH = 34;
+
+/** The whole text, ending with a newline. */
+export function diagnosisText(diagnosis: Diagnosis, style: Style): string {
+  const { model, stages, findings, unchecked, counts } = diagnosis;
+  const lines = [style.bold(diagnosis.recipe)];
+  const row = (label: string, value: string) => lines.push(`  ${label.padEnd(LABEL_WIDTH)}${value}`);
+  if (model !== null) {
+    const size = model.parameters === null ? "size not known" : `${count(model.parameters)} parameters`;
+    const trained =
+      model.adapter && model.trainableParameters !== null
+        ? `, ${count(model.trainableParameters)} of them trained`
+        : "";
+    row("model", `${model.source}${model.available ? "" : " (not on this machine)"}: ${size}${trained}`);
+  }
+  for (const stage of stages) {
+    lines.push("", style.bold(`${stage.name} (${stage.trainer})`));
+    for (const [label, value] of stageRows(stage)) row(label, value);
+  }
+  if (stages.length > 0) {
+    lines.push("", style.bold("the whole run"));
+    row("held-out evaluations", seconds(diagnosis.evaluationSeconds));
+    row("estimated time", seconds(diagnosis.estimatedSeconds));
+    const peak = diagnosis.estimatedPeakBytes;
+    row("estimated peak memory", `${peak === null ? "–" : inBytes(peak)} of ${inBytes(diagnosis.machineMemoryBytes)}`);
+  }
+  lines.push("");
+  for (const finding of findings) lines.push(...findingLines(finding, style), "");
+  if (unchecked.length > 0) {
+    lines.push(style.bold("Not checked"));
+    for (const what of unchecked) lines.push(...wrap(what, WIDTH - 2).map((line) => `  ${line}`));
+    lines.push("");
+  }
+  const some = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
+  lines.push(`${some(counts.error, "error")}, ${some(counts.warning, "warning")}, ${some(counts.note, "note")}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function stageRows(stage: StageFigures): [string, string][] {
+  const rows: [string, string | null][] = [
+    ["iterations", stage.iterations === null ? null : count(stage.iterations)],
+    ["optimizer steps", count(stage.optimizerSteps)],
+    ["optimizer steps per iteration", stage.stepsPerIteration === null ? null : count(stage.stepsPerIteration)],
+    ["prompts per iteration", stage.promptsPerIteration === null ? null : count(stage.promptsPerIteration)],
+    ["completions per iteration", stage.completionsPerIteration === null ? null : count(stage.completionsPerIteration)],
+    ["prompts per optimizer step", plain(stage.promptsPerStep)],
+    ["completions per optimizer step", plain(stage.completionsPerStep)],
+    ["tokens per optimizer step", plain(stage.tokensPerStep)],
+    ["epochs over the data", stage.epochs === null ? "– (endless, or not known)" : plain(stage.epochs)],
+    ["prompt tokens, mean and longest", `${plain(stage.meanPromptTokens)}, ${plain(stage.maxPromptTokens)}`],
+  ];
+  if (stage.sampledCompletions !== null) {
+    const rewards = Object.entries(stage.rewardMeans ?? {}).map(([name, mean]) => `${name} ${plain(mean)}`);
+    rows.push(
+      ["sampled completions", count(stage.sampledCompletions)],
+      [
+        "completion tokens, mean and limit",
+        `${plain(stage.meanCompletionTokens)}, ${plain(stage.maxCompletionTokens)}`,
+      ],
+      ["predicted truncation", percent(stage.truncatedShare)],
+      ["groups without variance", percent(stage.zeroVarianceShare)],
+      ["solved", percent(stage.solveRate)],
+      ["rewards", rewards.join(", ")],
+      ["sampling", `${plain(stage.samplingTokensPerSecond)} tokens/s`],
+    );
+  }
+  if (stage.trainingTokensPerSecond !== null) {
+    const { estimatedSeconds, longestSeconds } = stage;
+    const upTo =
+      longestSeconds === estimatedSeconds ? "" : `, up to ${seconds(longestSeconds)} at the longest completions`;
+    rows.push(["training", `${plain(stage.trainingTokensPerSecond)} tokens/s`]);
+    rows.push(["estimated time", `${seconds(estimatedSeconds)}${upTo}`]);
+  }
+  return rows.filter((row): row is [string, string] => row[1] !== null);
+}
+
+function findingLines({ severity, id, stage, measured, why, advice }: Finding, style: Style): string[] {
+  const emphasis = { error: style.bad, warning: style.bold, note: style.dim }[severity];
+  const head = `${emphasis(severity)} ${id}${stage === undefined ? "" : ` (${stage})`}`;
+  const body = [measured, `Why: ${why}.`, `Do: ${advice}.`].flatMap((text) => text.split("\n"));
+  return [head, ...body.flatMap((text) => wrap(text, WIDTH - 2).map((line) => `  ${line}`))];
+}
+
+const seconds = (value: number | null) => (value === null ? "–" : clock(value));

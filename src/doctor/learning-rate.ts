@@ -1,0 +1,37 @@
+/**
+ * Which learning rates are usual. Published full fine-tuning of pretrained models by reinforcement learning takes 1e-7 to
+ * 1e-5 (Mini-R1 5e-7, TinyZero and TRL's default 1e-6), by SFT 1e-6 to 1e-4; LoRA takes about ten times as much (Schulman
+ * et al., "LoRA Without Regret", 2025). Below half a billion parameters rates grow as the inverse square root of the
+ * size, which joins those to what Aha's own small models were measured to want (docs/log.md). SFT of random weights is
+ * pretraining: the rate of Kaplan et al. (arXiv:2001.08361, eq. D.1), 0.003239 − 0.0001395 ln N.
+ *
+ * These are habits, not laws, so only rates far outside are a finding.
+ */
+
+/** What the usual rate depends on. */
+export interface RateCircumstances {
+  readonly trainer: "sft" | "grpo";
+  readonly parameters: number;
+  /** Nothing has trained them yet. */
+  readonly random: boolean;
+  readonly adapter: boolean;
+}
+
+const FULL = { grpo: [1e-7, 1e-5], sft: [1e-6, 1e-4] } as const;
+const LORA_FACTOR = 10;
+const REFERENCE_SIZE = 5e8;
+/** Rates beyond the usual by more than this are "far outside". */
+export const FAR_FACTOR = 3;
+/** Above the usual by more than this, a run is lost at its first steps. */
+export const DESTRUCTIVE_FACTOR = 100;
+
+/** The lowest and highest usual peak learning rate. */
+export function usualLearningRates({ trainer, parameters, random, adapter }: RateCircumstances): [number, number] {
+  if (trainer === "sft" && random && !adapter) {
+    const peak = Math.max(1e-4, 0.003239 - 0.0001395 * Math.log(parameters));
+    return [peak / 30, 3 * peak];
+  }
+  const factor = (adapter ? LORA_FACTOR : 1) * Math.max(1, Math.sqrt(REFERENCE_SIZE / parameters));
+  const [low, high] = FULL[trainer];
+  return [low * factor, high * factor];
+}

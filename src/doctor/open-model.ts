@@ -1,0 +1,98 @@
+/**
+ * The model of a recipe, as far as this machine has it. Nothing is downloaded: a name on the Hub is looked up in the cache,
+ * and where it is not there its shape may be known by name (`known-models.ts`).
+ */
+
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ConfigError, HubError } from "../errors.ts";
+import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
+import { inspectModel } from "../model/checkpoint.ts";
+import { modelSize } from "../model/memory.ts";
+import type { ModelConfig } from "../model/model-config.ts";
+import { modelConfigOf, writeInitialModel } from "../recipe/model.ts";
+import type { Recipe } from "../recipe/schema.ts";
+import { buildTokenizer } from "../tokenizer/build.ts";
+import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { ModelFigures } from "./finding.ts";
+import { knownModel } from "./known-models.ts";
+import { trainableParameters } from "./memory-estimate.ts";
+
+/** What is known of the model. */
+export interface FoundModel {
+  readonly figures: ModelFigures;
+  readonly config: ModelConfig | undefined;
+  readonly tokenizer: Tokenizer | undefined;
+  /** Does `work` with a directory of the model; one that is made for it is gone afterwards. */
+  readonly inDirectory: (<T>(work: (directory: string) => Promise<T>) => Promise<T>) | undefined;
+}
+
+/**
+ * Finds the model.
+ *
+ * @throws ConfigError, CheckpointError for a directory that is not there or is no model
+ */
+export async function findModel(recipe: Recipe): Promise<FoundModel> {
+  const { init, path } = recipe.model;
+  if (init) {
+    const tokenizer = buildTokenizer(init.tokenizer);
+    const config = modelConfigOf(init, tokenizer);
+    return {
+      ...{ config, tokenizer, figures: figuresOf("random weights", config, recipe, true) },
+      inDirectory: (work) =>
+        inTemporaryFolder(async (directory) => {
+          await writeInitialModel(directory, init, recipe.seed);
+          return work(directory);
+        }),
+    };
+  }
+  const directory = await directoryOf(path!);
+  if (directory === undefined) {
+    const config = knownModel(path!);
+    return { figures: figuresOf(path!, config, recipe, false), config, tokenizer: undefined, inDirectory: undefined };
+  }
+  const { config } = await inspectModel(directory);
+  return {
+    figures: figuresOf(path!, config, recipe, true),
+    config,
+    tokenizer: await loadTokenizer(directory),
+    inDirectory: (work) => work(directory),
+  };
+}
+
+/** undefined: a name on the Hub that is not in the cache. */
+async function directoryOf(path: string): Promise<string | undefined> {
+  if (hubReferenceOf(path, "model") === undefined) {
+    if (!existsSync(path)) throw new ConfigError(`model.path: ${path} does not exist.`);
+    return path;
+  }
+  try {
+    return (await resolveModel(path, { offline: true })).path;
+  } catch (error) {
+    if (error instanceof HubError) return undefined;
+    throw error;
+  }
+}
+
+function figuresOf(source: string, config: ModelConfig | undefined, recipe: Recipe, available: boolean): ModelFigures {
+  return {
+    ...{ source, available },
+    parameters: config ? modelSize(config).parameterCount : null,
+    trainableParameters: config ? trainableParameters(config, recipe) : null,
+    contextTokens: config?.maxContextTokens ?? null,
+    weights: recipe.model.init ? "random" : "pretrained",
+    adapter: recipe.model.lora !== undefined || recipe.model.adapter !== undefined,
+  };
+}
+
+async function inTemporaryFolder<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(tmpdir(), "aha-doctor-"));
+  try {
+    return await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}

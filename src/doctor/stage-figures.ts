@@ -1,0 +1,77 @@
+/** The batch arithmetic of a stage, and the time that it will take, from its keys and what a probe measured. */
+
+import type { StageConfig } from "../recipe/schema.ts";
+import { grpoTotalSteps } from "../train/grpo-config.ts";
+import type { StageFigures } from "./finding.ts";
+import type { GrpoProbe, SftProbe } from "./probe.ts";
+import type { PromptLengths } from "./task-findings.ts";
+
+/** What is known about a stage. */
+export interface StageKnowledge {
+  readonly prompts: PromptLengths | undefined;
+  readonly epochs: number | undefined;
+  readonly probe: GrpoProbe | SftProbe | undefined;
+}
+
+/** A stage in numbers. */
+export function stageFigures(stage: StageConfig, known: StageKnowledge): StageFigures {
+  const { prompts, epochs, probe } = known;
+  const shared = {
+    name: stage.name,
+    trainer: stage.trainer,
+    epochs: epochs ?? null,
+    meanPromptTokens: prompts?.mean ?? null,
+    maxPromptTokens: prompts?.max ?? null,
+    trainingTokensPerSecond: probe?.trainingTokensPerSecond ?? null,
+  };
+  if (stage.trainer === "sft") {
+    const sft = probe?.kind === "sft" ? probe : undefined;
+    const seconds = sft ? (stage.steps * sft.tokensPerStep) / sft.trainingTokensPerSecond : null;
+    return {
+      ...shared,
+      ...{ iterations: null, stepsPerIteration: null, promptsPerIteration: null, completionsPerIteration: null },
+      optimizerSteps: stage.steps,
+      promptsPerStep: sft?.demonstrationsPerStep ?? null,
+      completionsPerStep: sft?.demonstrationsPerStep ?? null,
+      tokensPerStep: sft?.tokensPerStep ?? stage.batchTokens,
+      ...{ maxCompletionTokens: null, sampledCompletions: null, meanCompletionTokens: null, truncatedShare: null },
+      ...{ zeroVarianceShare: null, solveRate: null, rewardMeans: null, samplingTokensPerSecond: null },
+      ...{ estimatedSeconds: seconds, longestSeconds: seconds },
+    };
+  }
+  const grpo = probe?.kind === "grpo" ? probe : undefined;
+  const { iterations, promptsPerIteration, groupSize, minibatchesPerIteration, updatesPerIteration } = stage;
+  const completions = promptsPerIteration * groupSize;
+  const prompt = grpo?.meanPromptTokens ?? prompts?.mean;
+  const length = grpo?.meanCompletionTokens;
+  const secondsAt = (completionTokens: number) => {
+    if (grpo === undefined) return null;
+    const sampling = (completions * completionTokens) / grpo.samplingTokensPerSecond;
+    const trained = completions * (grpo.meanPromptTokens + completionTokens) * updatesPerIteration;
+    return iterations * (sampling + trained / grpo.trainingTokensPerSecond);
+  };
+  return {
+    ...shared,
+    iterations,
+    optimizerSteps: grpoTotalSteps(stage),
+    stepsPerIteration: updatesPerIteration * minibatchesPerIteration,
+    promptsPerIteration,
+    completionsPerIteration: completions,
+    promptsPerStep: promptsPerIteration / minibatchesPerIteration,
+    completionsPerStep: completions / minibatchesPerIteration,
+    tokensPerStep:
+      prompt === undefined || length === undefined ? null : (completions / minibatchesPerIteration) * (prompt + length),
+    maxCompletionTokens: stage.maxCompletionTokens,
+    sampledCompletions: grpo?.completions ?? null,
+    meanCompletionTokens: length ?? null,
+    truncatedShare: grpo?.truncatedShare ?? null,
+    zeroVarianceShare: grpo?.zeroVarianceShare ?? null,
+    solveRate: grpo?.solveRate ?? null,
+    rewardMeans: grpo
+      ? Object.fromEntries([...grpo.rewards].map(([name, score]) => [name, score?.mean ?? null]))
+      : null,
+    samplingTokensPerSecond: grpo?.samplingTokensPerSecond ?? null,
+    estimatedSeconds: length === undefined ? null : secondsAt(length),
+    longestSeconds: secondsAt(stage.maxCompletionTokens),
+  };
+}

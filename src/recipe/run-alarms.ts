@@ -1,0 +1,72 @@
+/**
+ * Alarms of a run that goes: what its logs would ring, told to the observer and written into the diary.
+ *
+ * The diary is never cut back, so a resumed run finds in it what was told of steps that it is about to repeat; that is not
+ * told again. An alarm whose line a crash cost is told on resumption.
+ */
+
+import { type Alarm, alarmSchema } from "../alarms/alarm.ts";
+import { AlarmMonitor, alarmKey, replay, type WatchedStage } from "../alarms/monitor.ts";
+import type { EvaluationRecord } from "../run/records.ts";
+import type { RunDirectory } from "../run/run-directory.ts";
+import { readRun } from "../run/run-reader.ts";
+import type { MetricsRow } from "../train/context.ts";
+import type { PipelineObserver } from "./observer.ts";
+import type { Recipe, StageConfig } from "./schema.ts";
+
+export class RunAlarms {
+  private readonly monitor: AlarmMonitor;
+  private readonly run: RunDirectory;
+  private readonly observe: PipelineObserver;
+  private readonly told: Set<string>;
+
+  constructor(recipe: Recipe, run: RunDirectory, observe: PipelineObserver) {
+    this.monitor = new AlarmMonitor(recipe.stages.map(watched));
+    this.run = run;
+    this.observe = observe;
+    this.told = new Set();
+    if (run.isNew) return;
+    const { events, metrics, evaluations } = readRun(run.path);
+    for (const record of events) {
+      const parsed = record.event === "alarm" ? alarmSchema.safeParse(record) : undefined;
+      if (parsed?.success) this.told.add(alarmKey(parsed.data));
+    }
+    this.tell(
+      replay(this.monitor, {
+        metrics: metrics.map(({ stage, ...row }) => ({ stage, row })),
+        evaluations: evaluations.map(heard),
+      }),
+    );
+  }
+
+  row(stage: string, row: MetricsRow): void {
+    this.tell(this.monitor.row(stage, row));
+  }
+
+  evaluation(record: EvaluationRecord): void {
+    this.tell(this.monitor.evaluation(heard(record)));
+  }
+
+  private tell(alarms: readonly Alarm[]): void {
+    for (const alarm of alarms) {
+      const key = alarmKey(alarm);
+      if (this.told.has(key)) continue;
+      this.told.add(key);
+      this.run.event("alarm", { ...alarm });
+      this.observe({ type: "alarm", ...alarm });
+    }
+  }
+}
+
+function heard({ stage, step, decoding, statistics, completions }: EvaluationRecord) {
+  return { stage, step, decoding, solveRate: statistics.solveRate, problems: completions.length };
+}
+
+function watched(stage: StageConfig): WatchedStage {
+  const lossIsZero =
+    stage.trainer === "grpo" &&
+    stage.updatesPerIteration * stage.minibatchesPerIteration === 1 &&
+    (stage.klCoef === 0 || stage.klPlacement === "reward") &&
+    stage.entropyCoef === 0;
+  return { name: stage.name, lossIsZero };
+}

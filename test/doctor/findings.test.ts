@@ -1,0 +1,186 @@
+/** Findings of deliberately bad recipes: each is there, and not in the recipe without the fault. */
+
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { diagnose } from "../../src/doctor/diagnose.ts";
+import type { Finding, ModelFigures } from "../../src/doctor/finding.ts";
+import { knownModel } from "../../src/doctor/known-models.ts";
+import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
+import { estimatePeakBytes } from "../../src/doctor/memory-estimate.ts";
+import type { GrpoProbe } from "../../src/doctor/probe.ts";
+import { probeFindings } from "../../src/doctor/probe-findings.ts";
+import { recipeFindings } from "../../src/doctor/recipe-findings.ts";
+import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.ts";
+import { modelSize } from "../../src/model/memory.ts";
+import { checkRecipe, loadRecipe } from "../../src/recipe/load.ts";
+import type { Problem, Task } from "../../src/tasks/task.ts";
+import { SMOKE_RECIPE } from "../recipe/smoke.ts";
+
+const signal = new AbortController().signal;
+
+const names = (findings: readonly Finding[]) => findings.map(({ severity, id }) => `${severity} ${id}`);
+
+const MODEL: ModelFigures = {
+  ...{ source: "random weights", available: true, parameters: 25_952, trainableParameters: 25_952 },
+  ...{ contextTokens: 128, weights: "random", adapter: false },
+};
+
+async function staticFindings(...overrides: string[]) {
+  return names(recipeFindings(await loadRecipe(SMOKE_RECIPE, overrides), MODEL));
+}
+
+const RL = "stages.r1-zero";
+const ONE_STEP = [`${RL}.minibatchesPerIteration=1`, `${RL}.updatesPerIteration=1`];
+
+describe("findings of a recipe alone", () => {
+  it("has none to speak of for the smoke recipe", async () => {
+    expect((await staticFindings()).filter((one) => !one.startsWith("note"))).toEqual([]);
+  });
+
+  it.each<[string, string[]]>([
+    ["error reward-weights-zero", [`${RL}.rewards=[{name: format, weight: 0}]`]],
+    ["note reward-weight-zero", [`${RL}.rewards=[{name: format, weight: 0}, {name: equation}]`]],
+    ["warning group-size", [`${RL}.groupSize=1`, `${RL}.advantage=reinforce++`]],
+    ["note group-size", [`${RL}.groupSize=2`]],
+    ["warning kl-without-effect", [`${RL}.klCoef=1e-7`]],
+    ["warning kl-without-effect", [`${RL}.refSyncSteps=1`, `${RL}.refSyncMixup=1`]],
+    ["warning kl-without-effect", [`${RL}.klEstimator=k1`]],
+    ["warning kl-without-effect", [...ONE_STEP, `${RL}.iterations=1`]],
+    ["note kl-starts-at-zero", ONE_STEP],
+    ["note loss-zero-by-construction", [...ONE_STEP, `${RL}.klCoef=0`]],
+    ["warning clip-without-effect", [...ONE_STEP, `${RL}.clipEpsilonHigh=0.28`]],
+    ["note clip-without-effect", ONE_STEP],
+    ["warning learning-rate", [`${RL}.learningRate=0.01`]],
+    ["error learning-rate", [`${RL}.learningRate=1`]],
+    ["warning learning-rate", [`${RL}.learningRate=1e-9`]],
+    ["warning temperature", [`${RL}.temperature=0.1`]],
+    ["warning entropy-coefficient", [`${RL}.entropyCoef=-0.1`]],
+    ["note no-evaluation", [`${RL}.evaluateEvery=0`, `${RL}.iterations=200`]],
+    ["warning evaluation-shorter", ["evaluation.maxCompletionTokens=32"]],
+    ["error context", [`${RL}.maxCompletionTokens=128`]],
+  ])("%s: %j", async (expected, overrides) => {
+    expect(await staticFindings()).not.toContain(expected);
+    expect(await staticFindings(...overrides)).toContain(expected);
+  });
+});
+
+describe("a diagnosis without sampling", () => {
+  it.each([
+    ["error prompt-too-long", `${RL}.maxCompletionTokens=120`],
+    ["error model", "model={path: ./no/such/model/here}"],
+  ])("%s: %s", async (expected, override) => {
+    const { findings } = await diagnose(await loadRecipe(SMOKE_RECIPE, [override]), { samples: 0, signal });
+    expect(names(findings)).toContain(expected);
+  });
+});
+
+describe("a model that is not on this machine", () => {
+  it("gets every static check, memory from its known shape, and a list of what was not checked", async () => {
+    const base = await loadRecipe(SMOKE_RECIPE);
+    const recipe = checkRecipe(
+      { ...base, model: { path: "Qwen/Qwen2.5-3B" } },
+      join(import.meta.dirname, "recipe.yaml"),
+    );
+    process.env.HF_HUB_OFFLINE = "1";
+    const { model, findings, unchecked, estimatedPeakBytes } = await diagnose(recipe, { samples: 32, signal });
+    expect(model).toMatchObject({ available: false, parameters: 3_085_938_688, contextTokens: 32_768 });
+    expect(findings.map(({ id }) => id)).toContain("learning-rate");
+    expect(unchecked.join(" ")).toContain("Qwen/Qwen2.5-3B is not on this machine");
+    expect(estimatedPeakBytes).toBeGreaterThan(16 * 3_085_938_688);
+  });
+
+  it.each([
+    ["Qwen/Qwen2.5-0.5B-Instruct", 494_032_768],
+    ["Qwen/Qwen2.5-1.5B", 1_543_714_304],
+    ["Qwen/Qwen2.5-7B", 7_615_616_512],
+    ["Qwen/Qwen3-0.6B@main", 596_049_920],
+    ["meta-llama/Llama-3.2-1B", 1_235_814_400],
+    ["HuggingFaceTB/SmolLM2-135M", 134_515_008],
+  ])("%s has its published size", (name, parameters) => {
+    expect(modelSize(knownModel(name)!).parameterCount).toBe(parameters);
+  });
+
+  it("is not guessed where its name is not known", () => {
+    expect(knownModel("someone/else")).toBeUndefined();
+  });
+});
+
+describe("usual learning rates", () => {
+  it("are TRL's for pretrained models, ten times as high for adapters, higher for small models", () => {
+    const large = { trainer: "grpo", parameters: 3e9, random: false, adapter: false } as const;
+    expect(usualLearningRates(large)).toEqual([1e-7, 1e-5]);
+    expect(usualLearningRates({ ...large, adapter: true })[1]).toBeCloseTo(1e-4, 10);
+    expect(usualLearningRates({ ...large, parameters: 5e6 })[1]).toBeCloseTo(1e-4, 10);
+    const [low, high] = usualLearningRates({ ...large, trainer: "sft", parameters: 2.5e5, random: true });
+    expect(low).toBeLessThan(1e-3);
+    expect(high).toBeGreaterThan(4e-3);
+  });
+});
+
+describe("the memory estimate", () => {
+  it("falls with an adapter, packed weights and gradient checkpointing, and grows with a reference", async () => {
+    const recipe = await loadRecipe(SMOKE_RECIPE, [`${RL}.klCoef=0`]);
+    const config = knownModel("Qwen/Qwen2.5-0.5B")!;
+    const bytes = (model: object, engine = {}, more = recipe) =>
+      estimatePeakBytes(
+        config,
+        { ...more, model: { ...more.model, ...model }, engine: { ...more.engine, ...engine } },
+        64,
+      );
+    const lora = { lora: { rank: 16, alpha: 32, dropout: 0, rsLora: false, targets: "all-linear" as const } };
+    const whole = bytes({});
+    expect(bytes(lora)).toBeLessThan(whole);
+    expect(bytes({ ...lora, quantization: "nf4" })).toBeLessThan(bytes(lora));
+    expect(bytes({}, { gradientCheckpointing: true })).toBeLessThan(whole);
+    expect(bytes({}, {}, await loadRecipe(SMOKE_RECIPE)) - whole).toBe(4 * modelSize(config).parameterCount);
+  });
+});
+
+describe("held-out problems", () => {
+  const problem = (id: number): Problem => ({ id, prompt: `problem ${id}`, columns: {} });
+  const task = (first: number): Task => ({
+    ...{ name: "numbers", trainCount: 10, trainProblem: (i) => problem(first + (i % 10)) },
+    ...{ heldOut: (count) => Array.from({ length: count }, (_, i) => problem(i)), judge: () => expect.fail() },
+  });
+
+  it("that training sees too are an error", () => {
+    expect(overlapFindings(firstProblems(task(3)), task(3).heldOut(5))).toMatchObject([
+      { severity: "error", id: "evaluation-overlap" },
+    ]);
+    expect(overlapFindings(firstProblems(task(5)), task(5).heldOut(5))).toEqual([]);
+  });
+});
+
+describe("findings of a probe", () => {
+  const good: GrpoProbe = {
+    ...{ kind: "grpo", completions: 64, groups: 8, meanPromptTokens: 9, meanCompletionTokens: 30 },
+    ...{ truncatedShare: 0.1, zeroVarianceShare: 0.2, abstainedShare: 0, solveRate: 0.3, formatRate: 0.5 },
+    rewards: new Map([["format", { mean: 0.5, varies: true }]]),
+    ...{ samplerDifference: 1e-6, samplingTokensPerSecond: 100, trainingTokensPerSecond: 100 },
+  };
+
+  it.each<[string, Partial<GrpoProbe>]>([
+    ["warning truncation", { truncatedShare: 0.6 }],
+    ["error zero-variance", { zeroVarianceShare: 1 }],
+    ["warning zero-variance", { zeroVarianceShare: 0.9 }],
+    ["warning reward-never-fires", { rewards: new Map([["format", { mean: 0, varies: false }]]) }],
+    ["warning reward-abstains", { rewards: new Map([["format", null]]) }],
+    ["error rewards-abstain", { abstainedShare: 1 }],
+    ["warning sampler-difference", { samplerDifference: 0.1 }],
+  ])("%s", async (expected, fault) => {
+    const stage = (await loadRecipe(SMOKE_RECIPE)).stages[1]!;
+    const told = (probe: GrpoProbe, before?: string) =>
+      probeFindings(stage, probe, before).map(({ severity, id }) => `${severity} ${id}`);
+    expect(told(good)).toEqual([]);
+    expect(told({ ...good, ...fault })).toEqual([expected]);
+    // Another stage trains the policy first.
+    expect(told({ ...good, ...fault }, "cold-start")).toEqual([expected.replace(/^\w+/, "note")]);
+  });
+
+  it("make truncation an error where what is cut is masked", async () => {
+    const stage = (await loadRecipe(SMOKE_RECIPE, [`${RL}.maskTruncatedCompletions=true`])).stages[1]!;
+    expect(probeFindings(stage, { ...good, truncatedShare: 1 })).toMatchObject([
+      { severity: "error", id: "truncation" },
+    ]);
+  });
+});
