@@ -3,13 +3,14 @@
 import type { z } from "zod";
 import { ConfigError, nearestName } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
+import { accuracy } from "./accuracy.ts";
 import type { RewardDefinition, RewardDescription } from "./definition.ts";
 import { equation } from "./equation.ts";
 import { format } from "./format.ts";
 import type { Reward } from "./reward.ts";
 
 const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
-  [register(format), register(equation)].map((entry) => [entry.description.name, entry]),
+  [register(format), register(equation), register(accuracy)].map((entry) => [entry.description.name, entry]),
 );
 
 interface RegisteredReward {
