@@ -5,7 +5,8 @@
  *   same symbol; other equations are equal up to exchanging sides and a constant factor.
  * - Percent: p % is p/100. As questions ask "what percent?", the bare number p also answers a gold p %, and p % a bare
  *   gold p above 1.
- * - Units: either side may leave its unit out; two known ones are converted, other words must be the same.
+ * - Units: either side may leave its unit out; two known ones are converted, other words must be the same. Degrees also
+ *   equal the angle in radians where that is written with π.
  * - Lists without brackets are unordered (roots of an equation); tuples are ordered; sets forget repetitions. A list
  *   answers a gold set, and a tuple in its order; a tuple answers no set. Items are as many as the gold has: listing
  *   more candidates is wrong.
@@ -18,7 +19,7 @@ import type { Budget } from "./budget.ts";
 import { exactValue } from "./exact.ts";
 import { proportional, sameExpression } from "./identity.ts";
 import { type Interval, realSetOf, zeroForm } from "./real-set.ts";
-import { type Answer, apply, type Node, symbolsOf, wholeNode } from "./tree.ts";
+import { type Answer, apply, hasPart, type Node, symbolsOf, wholeNode } from "./tree.ts";
 
 type Expression = Answer & { kind: "expression" };
 type Relation = Answer & { kind: "relation" };
@@ -39,7 +40,7 @@ export class Comparison {
     if (gold.kind === "choice" || answer.kind === "choice") return this.#sameChoice(gold, answer);
     if (gold.kind === "relation" || answer.kind === "relation") {
       if (this.#sameRelation(gold, answer)) return true;
-      const [bareGold, bareAnswer] = [valueOf(gold), valueOf(answer)];
+      const [bareGold, bareAnswer] = [statedValue(gold), statedValue(answer)];
       if (targetsDiffer(gold, answer) || bareGold === undefined || bareAnswer === undefined)
         return this.#sameSet(gold, answer);
       return (bareGold !== gold || bareAnswer !== answer) && this.same(bareGold, bareAnswer);
@@ -268,7 +269,7 @@ function targetsDiffer(gold: Answer, answer: Answer): boolean {
 
 /** The value of `x = value`; of `x = a + b = value` the last, if all say the same; of `value ≈ 1.41` the first. Of an
  * answer that is no relation itself; undefined for relations without a value. */
-function valueOf(answer: Answer): Answer | undefined {
+function statedValue(answer: Answer): Answer | undefined {
   if (answer.kind !== "relation") return answer;
   const { relations, sides } = answer;
   if (!relations.every((name) => name === "=" || name === "approx" || name === "in")) return undefined;
@@ -309,7 +310,7 @@ function assignmentsOf(answer: Answer): ReadonlyMap<string, Answer> | undefined 
   const map = new Map<string, Answer>();
   for (const item of answer.items) {
     const name = item.kind === "relation" ? targetName(item) : undefined;
-    const value = name === undefined ? undefined : valueOf(item);
+    const value = name === undefined ? undefined : statedValue(item);
     if (value === undefined || map.has(name!)) return undefined;
     map.set(name!, value);
   }
@@ -327,6 +328,8 @@ function withoutTargets(answer: Answer, assignments: ReadonlyMap<string, Answer>
  * side has a unit too; undefined where the units exclude each other. */
 function measured(side: Expression, other: Expression): Node | undefined {
   const node = side.percent ? apply("divide", side.node, wholeNode(100)) : side.node;
+  if (side.unit?.measure?.dimension === "angle^1" && !other.unit && isPartOfPi(other.node))
+    return apply("degrees", node);
   if (!side.unit || !other.unit) return node;
   const [own, others] = [side.unit, other.unit];
   if (!own.measure || !others.measure) return own.words.some((word) => others.words.includes(word)) ? node : undefined;
@@ -335,6 +338,9 @@ function measured(side: Expression, other: Expression): Node | undefined {
     ? node
     : apply("multiply", node, numberNode(own.measure.factor));
 }
+
+/** An angle in radians: 90° is π/2. */
+const isPartOfPi = (node: Node) => hasPart(node, (part) => part.kind === "constant" && part.name === "pi");
 
 const numberNode = (value: Rational): Node => ({ kind: "number", value });
 

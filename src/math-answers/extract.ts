@@ -37,6 +37,8 @@ export function extractAnswer(prompt: string, completion: string): Extracted | u
   const boxed = lastBoxed(text);
   if (tagged && (!boxed || boxed.start < tagged.end)) return fromTagged(tagged.text);
   if (boxed) return { text: boxed.text, from: "boxed" };
+  // A box that is cut off: what it would have held is not known.
+  if (/\\(?:boxed|fbox)\s*\{/.test(text)) return undefined;
   return fromLine(text) ?? fromProse(text);
 }
 

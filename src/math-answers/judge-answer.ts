@@ -82,7 +82,7 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
 
 /** The answer inside a sentence, where the gold answer is no text itself. */
 function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefined {
-  if (from !== "answer" && from !== "phrase") return undefined;
+  if (from === "formula" || from === "number") return undefined;
   const reading = readAnswer(text);
   const isProse = "fault" in reading || reading.answer.kind === "text" || /[A-Za-z]{2,}\s+[A-Za-z]{2,}/.test(text);
   if (!isProse || !("answer" in gold) || gold.answer.kind === "text") return undefined;

@@ -371,12 +371,14 @@ function readBase(tokens: readonly Token[]): Answer | undefined {
 
 /** Where the unit at the end begins; the number of signs where there is none. */
 function unitStart(tokens: readonly Token[]): number {
-  const hasFunction = tokens.some(({ type, text }) => type === "name" && text.length > 2);
+  const hasFunction = tokens.slice(0, -1).some(({ type, text }) => type === "name" && text.length > 2);
   let from = tokens.length;
   for (let i = tokens.length - 1; i > 0; i--) {
     const token = tokens[i]!;
     const { type, text, spaced } = token;
     if (type === "text" && /[A-Za-z]/.test(text)) from = i;
+    // The function min takes something; minutes stand last.
+    else if (type === "name" && text === "min" && i === tokens.length - 1) from = i;
     else if (type === "word" && (isUnitWord(text) || (spaced && text.length > 2))) from = i;
     else if (type === "word" && from === tokens.length && isUnitWord(text)) from = i;
     else if (

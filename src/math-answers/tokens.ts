@@ -204,7 +204,9 @@ export function tokenize(text: string, grouped: boolean): readonly Token[] | { r
       const content = bracedText(text, at);
       if (content === undefined) return `\\${name} has no text`;
       at = content.end;
-      push("text", content.text);
+      const word = content.text.trim();
+      if (functions.has(word) && word !== "min" && word !== "max") push("name", word);
+      else push("text", content.text);
     } else if (DECORATIONS.has(name)) spaced = true;
     else if (Object.hasOwn(COMMAND_SIGNS, name)) {
       const sign = COMMAND_SIGNS[name]!;
