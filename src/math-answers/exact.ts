@@ -16,8 +16,9 @@ export type Unknown = "irrational" | "undefined";
 /** Numbers of more bits are not computed with. */
 const MAX_BITS = 1 << 16;
 const MAX_FACTORIAL = 1000n;
-/** Numbers whose digits are counted in bits, four to a hexadecimal digit. */
-const bitsOf = (value: bigint): number => value.toString(16).length * 4;
+/** Bits of a number, rounded up to four; a small one is not written out. */
+const bitsOf = (value: bigint): number => (value < SMALL && value > -SMALL ? 32 : value.toString(16).length * 4);
+const SMALL = 1n << 32n;
 
 /** The value at the point. */
 export function exactValue(node: Node, point: Point, budget: Budget): Rational | Unknown {
@@ -31,7 +32,12 @@ export function exactValue(node: Node, point: Point, budget: Budget): Rational |
     if (typeof value === "string") return value;
     args.push(value);
   }
-  const result = applyExactly(node.name, args, budget);
+  return applyExactly(node.name, args, budget);
+}
+
+/** The value of one operation on exact values. */
+export function applyExactly(name: string, args: readonly Rational[], budget: Budget): Rational | Unknown {
+  const result = compute(name, args, budget);
   if (typeof result === "string") return result;
   return sizeOf(result) > MAX_BITS ? "irrational" : result;
 }
@@ -40,7 +46,7 @@ function sizeOf({ numerator, denominator }: Rational): number {
   return bitsOf(numerator) + bitsOf(denominator);
 }
 
-function applyExactly(name: string, args: readonly Rational[], budget: Budget): Rational | Unknown {
+function compute(name: string, args: readonly Rational[], budget: Budget): Rational | Unknown {
   const [a, b] = args as [Rational, Rational];
   switch (name) {
     case "add":
@@ -109,7 +115,7 @@ function powerOf(base: Rational, exponent: Rational, budget: Budget): Rational |
     return base.numerator === 1n || n % 2n === 0n ? whole(1) : whole(-1);
   }
   const size = n < 0n ? -n : n;
-  if (size > BigInt(MAX_BITS) || sizeOf(base) * Number(size) > MAX_BITS * 4) return "irrational";
+  if (size > BigInt(MAX_BITS) || sizeOf(base) * Number(size) > MAX_BITS * 2) return "irrational";
   budget.spend(1 + Math.floor((sizeOf(base) * Number(size)) / 1024));
   const [top, bottom] = [base.numerator ** size, base.denominator ** size];
   if (n > 0n) return { numerator: top, denominator: bottom };

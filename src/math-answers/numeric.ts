@@ -11,7 +11,7 @@ import { createRequire } from "node:module";
 import type { BigNumber, Complex, MathJsInstance } from "mathjs";
 import type { Rational } from "../expression/rational.ts";
 import type { Budget } from "./budget.ts";
-import { exactValue, type Point } from "./exact.ts";
+import { applyExactly, type Point } from "./exact.ts";
 import type { Node } from "./tree.ts";
 
 /** A finite value. */
@@ -42,31 +42,38 @@ export function bigNumberOf({ numerator, denominator }: Rational): BigNumber {
 
 /** The value at the point; undefined where there is none or it is too large to compute. */
 export function numericValue(node: Node, point: Point, budget: Budget): Value | undefined {
+  const value = valueAt(node, point, budget);
+  return value && asValue(value);
+}
+
+/** Exact as long as it can be. */
+function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | undefined {
   budget.spend();
+  if (node.kind === "number") return node.value;
+  if (node.kind === "symbol") return point.get(node.name);
   const math = library();
-  if (node.kind === "apply" || node.kind === "number") {
-    const exact = node.kind === "number" ? node.value : exactValue(node, point, budget);
-    if (exact === "undefined") return undefined;
-    if (exact !== "irrational") return bigNumberOf(exact);
-  }
-  if (node.kind === "symbol") {
-    const value = point.get(node.name);
-    return value && bigNumberOf(value);
-  }
   if (node.kind === "constant") {
     if (node.name === "infinity") return undefined;
     return node.name === "i" ? math.complex(0, 1) : constantOf(math, node.name);
   }
-  if (node.kind !== "apply") return undefined;
-  const args: Value[] = [];
+  const args: (Rational | Value)[] = [];
   for (const arg of node.args) {
-    const value = numericValue(arg, point, budget);
+    const value = valueAt(arg, point, budget);
     if (value === undefined) return undefined;
     args.push(value);
   }
+  if (args.every(isExact)) {
+    const exact = applyExactly(node.name, args, budget);
+    if (exact === "undefined") return undefined;
+    if (exact !== "irrational") return exact;
+  }
   budget.spend(4);
-  return finite(applyNumerically(math, node.name, args));
+  return finite(applyNumerically(math, node.name, args.map(asValue)));
 }
+
+const isExact = (value: Rational | Value): value is Rational => "numerator" in value;
+
+const asValue = (value: Rational | Value): Value => (isExact(value) ? bigNumberOf(value) : value);
 
 const constants = new Map<"pi" | "e", BigNumber>();
 

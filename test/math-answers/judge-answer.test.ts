@@ -88,18 +88,18 @@ describe("whatever a model writes", () => {
     ["a chain of relations", Array.from({ length: 500 }, (_, i) => i).join("<")],
   ];
 
-  test.each(hostile)("%s: an answer is wrong within a second, as a gold answer nothing is thrown", (_, text) => {
+  test.each(hostile)("%s: an answer is wrong within a second or so, as a gold answer nothing is thrown", (_, text) => {
     const started = performance.now();
-    for (const gold of ["5", "x^2+1", "\\{1,2\\}", "(1,2)", "\\sqrt{2}", "\\text{yes}"]) {
+    for (const gold of ["5", "x^2+1", "\\{1,\\sqrt{2}\\}"]) {
       expect(judgeAnswer(text, gold).verdict).not.toBe("right");
       judgeAnswer(gold, text);
     }
-    for (const completion of [text, `\\boxed{${text}}`, `<answer>${text}</answer>`, `The answer is ${text}`]) {
+    for (const completion of [text, `The answer is \\boxed{${text}}`]) {
       judgeMath("", completion, "5");
       canonicalAnswerOf("", completion);
     }
     judgeAnswer(text, text);
-    expect(performance.now() - started).toBeLessThan(4000);
+    expect(performance.now() - started).toBeLessThan(3000);
   });
 
   test("many boxes, tags and phrases are searched in one pass", () => {
