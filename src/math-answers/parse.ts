@@ -7,7 +7,7 @@
  * constants.
  */
 
-import { equal, lessThan, type Rational, ratio, whole } from "../expression/rational.ts";
+import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode, repeating } from "./numerals.ts";
 import { isFunction, type Token } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
 
@@ -17,8 +17,7 @@ export class ParseFault extends Error {
 }
 
 const MAX_DEPTH = 100;
-/** Longer words are not products of symbols. */
-const LONGEST_PRODUCT = 4;
+const LONGEST_PRODUCT = 4; // longer words are not products of symbols
 const CLOSING: Readonly<Record<string, string>> = {
   "(": ")",
   "[": "]",
@@ -31,19 +30,6 @@ const CLOSING: Readonly<Record<string, string>> = {
 /** The expression that all of these signs make. @throws ParseFault */
 export function parseFormula(tokens: readonly Token[], depth = 0): Node {
   return new Parser(tokens, depth).whole();
-}
-
-/** A numeral's exact value, with its places where it has a decimal point. */
-export function numeralNode(text: string): Node {
-  const point = text.indexOf(".");
-  if (point < 0) return wholeNode(BigInt(text));
-  const digits = text.slice(0, point) + text.slice(point + 1);
-  const places = text.length - point - 1;
-  return {
-    kind: "number",
-    value: ratio(BigInt(digits), 10n ** BigInt(places)),
-    decimal: { places, significant: digits.replace(/^0+/, "").length },
-  };
 }
 
 class Parser {
@@ -129,7 +115,6 @@ class Parser {
 
   /** A factor without a sign of multiplication, or the fraction of a mixed number. */
   #implicit(left: Node): Node {
-    const mark = this.#at;
     const first = this.#peek()!;
     if (first.type === "number" && left.kind === "number") {
       const mixed = this.#plainMixed(left);
@@ -138,8 +123,7 @@ class Parser {
     }
     const isFraction = this.#is("frac");
     const factor = this.#power();
-    const part = isFraction && mark < this.#at ? properFraction(factor) : undefined;
-    if (part && left.kind === "number" && isWholeNumeral(left)) return apply("add", left, factor);
+    if (isFraction && isProperFraction(factor) && isWholeNumeral(left)) return apply("add", left, factor);
     return apply("multiply", left, factor);
   }
 
@@ -149,7 +133,7 @@ class Parser {
     const fits = top?.spaced && slash?.text === "/" && bottom?.type === "number" && isWholeNumeral(left);
     if (!fits) return undefined;
     const fraction = apply("divide", numeralNode(top.text), numeralNode(bottom.text));
-    if (!properFraction(fraction)) return undefined;
+    if (!isProperFraction(fraction)) return undefined;
     for (let i = 0; i < 3; i++) this.#next();
     return apply("add", left, fraction);
   }
@@ -253,8 +237,7 @@ class Parser {
   #signAtom(sign: string): Node {
     const close = CLOSING[sign];
     if (close !== undefined) {
-      // Inside a group a bar opens again.
-      const bars = this.#bars;
+      const bars = this.#bars; // inside a group a bar opens again
       this.#bars = 0;
       const node = this.#sum();
       this.#bars = bars;
@@ -433,31 +416,4 @@ class Parser {
 
 function plainSymbol(letter: string): Node {
   return letter === "e" || letter === "i" ? { kind: "constant", name: letter } : { kind: "symbol", name: letter };
-}
-
-function isWholeNumeral(node: Node): boolean {
-  return node.kind === "number" && node.decimal === undefined;
-}
-
-/** The value of a fraction of two whole numerals between 0 and 1. */
-function properFraction(node: Node): Rational | undefined {
-  if (node.kind !== "apply" || node.name !== "divide") return undefined;
-  const [top, bottom] = node.args;
-  if (top?.kind !== "number" || bottom?.kind !== "number" || top.decimal || bottom.decimal) return undefined;
-  return lessThan(top.value, bottom.value) && !equal(top.value, whole(0)) ? top.value : undefined;
-}
-
-function isMinusOne(node: Node): boolean {
-  if (node.kind !== "apply" || node.name !== "negate") return false;
-  const [one] = node.args;
-  return one?.kind === "number" && equal(one.value, whole(1));
-}
-
-/** start.repeated repeated repeated … , exactly. */
-function repeating(start: string, repeated: string): Node {
-  const point = start.indexOf(".");
-  const places = BigInt(start.length - point - 1);
-  const fixed = BigInt(start.slice(0, point) + start.slice(point + 1));
-  const cycle = 10n ** BigInt(repeated.length) - 1n;
-  return { kind: "number", value: ratio(fixed * cycle + BigInt(repeated), cycle * 10n ** places) };
 }

@@ -141,7 +141,7 @@ describe("the registry", () => {
   test("an unknown name is a ConfigError with the nearest name", () => {
     expect(() => createReward("fromat")).toThrow(ConfigError);
     expect(() => createReward("fromat")).toThrow(
-      'There is no reward "fromat"; known: format, equation. Did you mean format?',
+      'There is no reward "fromat"; known: format, equation, accuracy. Did you mean format?',
     );
     expect(() => createReward("toString")).toThrow(ConfigError);
   });
@@ -160,7 +160,7 @@ describe("the registry", () => {
   });
 
   test("every reward can be made without options and is known by its name", () => {
-    expect(rewardNames).toEqual(["format", "equation"]);
+    expect(rewardNames).toEqual(["format", "equation", "accuracy"]);
     for (const { name, summary } of rewardDescriptions) {
       expect(createReward(name).name).toBe(name);
       expect(summary.length).toBeLessThan(100);
