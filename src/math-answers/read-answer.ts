@@ -34,7 +34,12 @@ export function readAnswer(text: string, grouped = true): Reading {
   const tokens = tokenize(cleaned, grouped);
   if (!("fault" in tokens)) {
     try {
-      return { answer: readSigns(tokens.map(joiningWord), 0) };
+      return {
+        answer: readSigns(
+          tokens.filter(({ type, text }) => type !== "text" || /[\p{L}\d]/u.test(text)).map(joiningWord),
+          0,
+        ),
+      };
     } catch (error) {
       if (!(error instanceof ParseFault)) throw error;
       return readText(cleaned, error.message);
@@ -305,6 +310,9 @@ function readMatrix(environment: string, content: readonly Token[]): Answer {
   throw new ParseFault("it is a determinant that is not worked out");
 }
 
+/** Words that make of "5 or more" no measure. */
+const HEDGES = /\b(?:or|and|not|any|all|none|other|but|if|when|unless|maybe|except|than|more|less|every)\b/i;
+
 /** A formula with what may stand around it: percent sign, currency, unit, the base of a numeral. */
 function readQuantity(tokens: readonly Token[]): Answer {
   let [start, end] = [0, tokens.length];
@@ -336,6 +344,7 @@ function readQuantity(tokens: readonly Token[]): Answer {
       .replace(/\^\{?circ\}?|degree(?!s)/g, " degree ");
     end = from;
   }
+  if (HEDGES.test(phrase)) throw new ParseFault("it says more than one thing");
   const node = parseFormula(tokens.slice(start, end));
   const unit = readUnit(phrase);
   const about = { ...(isPercent ? { percent: true } : {}), ...(unit ? { unit } : {}) };
@@ -373,6 +382,9 @@ function readBase(tokens: readonly Token[]): Answer | undefined {
 function unitStart(tokens: readonly Token[]): number {
   const hasFunction = tokens.slice(0, -1).some(({ type, text }) => type === "name" && text.length > 2);
   let from = tokens.length;
+  const [value, unit, slash, time] = tokens.slice(-4);
+  const isRate = value?.type === "number" && isSign(slash, "/") && LETTER_UNITS.has(time!.text) && unit!.spaced;
+  if (isRate && (LETTER_UNITS.has(unit!.text) || isUnitWord(unit!.text))) return from - 3;
   for (let i = tokens.length - 1; i > 0; i--) {
     const token = tokens[i]!;
     const { type, text, spaced } = token;

@@ -69,6 +69,7 @@ it("every key of the schema is read by a run", async () => {
     recipe: MATH_RECIPE,
     overrides: [
       `task={name: math, prompt: compact, gold: solution, data: {path: ${conversations}, ${columns}}}`,
+      "evaluation.problems=2",
       "stages.cold-start.steps=1",
       "stages.r1-zero.iterations=1",
     ],
