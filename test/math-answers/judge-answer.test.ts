@@ -3,8 +3,15 @@ import { Budget } from "../../src/math-answers/budget.ts";
 import { canonicalAnswerOf, judgeAnswer, judgeMath } from "../../src/math-answers/judge-answer.ts";
 import { corpus, countCategory } from "./corpus.ts";
 
-/** Pairs that are judged wrongly, with the reason why that is left so. None at present. */
-const KNOWN_FAILURES: Readonly<Record<string, readonly string[]>> = {};
+/** Pairs that are judged wrongly, with the reason why that is left so. */
+const KNOWN_FAILURES: Readonly<Record<string, readonly string[]>> = {
+  "answers as data sets give them": [
+    // Inequalities are read as sets of numbers where the symbol stands bare on one side.
+    "(-\\infty,-2)\\cup(2,\\infty) | |x|>2: wrong, |x|>2 is not (-\\infty,-2)\\cup(2,\\infty)",
+    // Two capitals are a word: without the bar it is not known that a segment is meant.
+    "\\overline{AB} | AB: wrong, AB is not \\overline{AB}",
+  ],
+};
 
 /** The pairs of each category: a category that shrinks by accident fails. */
 const FEWEST_PAIRS: Readonly<Record<string, number>> = {
@@ -26,7 +33,7 @@ const FEWEST_PAIRS: Readonly<Record<string, number>> = {
   "scientific notation": 12,
   hostile: 36,
   "where the answer stands": 66,
-  "answers as data sets give them": 136,
+  "answers as data sets give them": 241,
 };
 
 describe("the corpus", () => {

@@ -7,7 +7,7 @@
 import { ConfigError } from "../../errors.ts";
 import { combine, formatRational, type Operator, type Rational, ratio, whole } from "../../expression/rational.ts";
 import { hashString, uniformAt } from "../../random.ts";
-import { Draws } from "../countdown/draws.ts";
+import { Draws } from "../draws.ts";
 import type { MathOptions, ProblemKind } from "./options.ts";
 
 /** A problem with its answer: `-7`, `5/3`. */
