@@ -311,7 +311,7 @@ function readMatrix(environment: string, content: readonly Token[]): Answer {
 }
 
 /** Words that make of "5 or more" no measure. */
-const HEDGES = /\b(?:or|and|not|any|all|none|other|but|if|when|unless|maybe|except|than|more|less|every)\b/i;
+const HEDGES = new Set("or and not any all none other but if when unless maybe except than more less every".split(" "));
 
 /** A formula with what may stand around it: percent sign, currency, unit, the base of a numeral. */
 function readQuantity(tokens: readonly Token[]): Answer {
@@ -344,7 +344,13 @@ function readQuantity(tokens: readonly Token[]): Answer {
       .replace(/\^\{?circ\}?|degree(?!s)/g, " degree ");
     end = from;
   }
-  if (HEDGES.test(phrase)) throw new ParseFault("it says more than one thing");
+  if (
+    phrase
+      .toLowerCase()
+      .split(/[^a-z]+/)
+      .some((word) => HEDGES.has(word))
+  )
+    throw new ParseFault("it says more than one thing");
   const node = parseFormula(tokens.slice(start, end));
   const unit = readUnit(phrase);
   const about = { ...(isPercent ? { percent: true } : {}), ...(unit ? { unit } : {}) };

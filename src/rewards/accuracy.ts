@@ -15,7 +15,8 @@ import { defineReward } from "./definition.ts";
 export const accuracy = defineReward({
   name: "accuracy",
   summary: "1 where the final answer equals the gold one as mathematics; else 0",
-  columns: ["answer", "solution"],
+  // One of several, so none is required of every data set: a row without any is an abstention that says so.
+  columns: [],
   options: z.strictObject({
     /** The column with the gold answer, or with a solution that ends in it; absent: answer, else solution. */
     gold: z.string().min(1).optional(),
