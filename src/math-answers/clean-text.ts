@@ -130,3 +130,14 @@ export function cleanText(text: string): string {
     .replace(LOOKS, " ")
     .trim();
 }
+
+/** Lower case, without the commands and braces around words, punctuation and articles. */
+export function plainWords(text: string): string {
+  return text
+    .replace(/\\(?:text|mathrm|textbf|textit|textrm|mbox|operatorname)\s*\{([^{}]*)\}/g, "$1")
+    .toLowerCase()
+    .replace(/[.,;:!?"'`*]+(?=\s|$)/g, "")
+    .replace(/\b(?:the|a|an)\s/g, "")
+    .replace(/\s+/g, " ")
+    .trim();
+}

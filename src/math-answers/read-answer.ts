@@ -4,7 +4,7 @@
  */
 
 import { readChoice } from "./choice.ts";
-import { cleanText } from "./clean-text.ts";
+import { cleanText, plainWords } from "./clean-text.ts";
 import { ParseFault, parseFormula } from "./parse.ts";
 import { type Token, tokenize } from "./tokens.ts";
 import { type Answer, type Bracket, hasPart, type Node, type RelationName, wholeNode } from "./tree.ts";
@@ -67,17 +67,6 @@ function readText(cleaned: string, fault: string): Reading {
   const text = plainWords(cleaned);
   if (text === "") return { fault: "it is empty" };
   return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text) ? { fault } : { answer: { kind: "text", text } };
-}
-
-/** Lower case, without the commands and braces around words, punctuation and articles. */
-export function plainWords(text: string): string {
-  return text
-    .replace(/\\(?:text|mathrm|textbf|textit|textrm|mbox|operatorname)\s*\{([^{}]*)\}/g, "$1")
-    .toLowerCase()
-    .replace(/[.,;:!?"'`*]+(?=\s|$)/g, "")
-    .replace(/\b(?:the|a|an)\s/g, "")
-    .replace(/\s+/g, " ")
-    .trim();
 }
 
 /** `\text{ or }` is the word itself. */
