@@ -1,4 +1,4 @@
-/** `aha data`: makes data sets, those of the Countdown game, downloads others from the Hub, and shows what is in them. */
+/** `aha data`: makes data sets, those of the Countdown game and school problems, downloads others from the Hub, and shows what is in them. */
 
 import { existsSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -10,12 +10,14 @@ import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdow
 import { isHeldOut } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { DATA_MATH_HELP, runDataMath } from "./data-math.ts";
 import { showData } from "./data-show.ts";
 import { DATA_HUB_HELP, runDataPull } from "./hub.ts";
 import { parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha data show PATH [--split NAME] [--rows N] [--json]
        aha data countdown --count N [--out FILE.jsonl] [options]
+       aha data math --count N [--out FILE.jsonl] [options]
 
 aha data show
 
@@ -55,6 +57,8 @@ Options
 Example: the game of the tiny recipe
   aha data countdown --count 1000 --numbers 3 --max 10 --integers --value-min 0 --value-max 99 --out tiny.jsonl
 
+${DATA_MATH_HELP}
+
 ${DATA_HUB_HELP}
 `;
 
@@ -80,13 +84,14 @@ const OPTIONS = {
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
-const DATA_SETS = ["countdown"];
+const DATA_SETS = ["countdown", "math"];
 const ACTIONS = ["show", "pull", ...DATA_SETS];
 
 export const command: Command = {
   help: HELP,
   run: async (args, context) => {
     if (args[0] === "pull") return runDataPull(args.slice(1), context);
+    if (args[0] === "math") return runDataMath(args, context);
     if (args[0] === "show") return showData(args, context);
     const { values, positionals } = parseOptions("data", args, OPTIONS, ["DATASET"]);
     requireKnown(positionals[0]!);

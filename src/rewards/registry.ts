@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import { ConfigError, nearestName } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
+import { accuracy } from "./accuracy.ts";
 import { cosine } from "./cosine.ts";
 import type { RewardDefinition, RewardDescription } from "./definition.ts";
 import { equation } from "./equation.ts";
@@ -22,6 +23,7 @@ const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
   [
     register(format),
     register(equation),
+    register(accuracy),
     register(tagCount),
     register(reasoningSteps),
     register(cosine),
@@ -39,6 +41,7 @@ const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
 export type SingleRewardName =
   | "format"
   | "equation"
+  | "accuracy"
   | "tag_count"
   | "reasoning_steps"
   | "repetition_penalty"

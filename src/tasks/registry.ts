@@ -18,6 +18,8 @@ import { createCountdownTask } from "./countdown/countdown.ts";
 import { GENERATOR_KEYS } from "./countdown/generator.ts";
 import { countdownOptionsSchema } from "./countdown/options.ts";
 import { identifyRow } from "./countdown/source.ts";
+import { createMathTask, identifyProblem } from "./math/math.ts";
+import { GENERATOR_KEYS as MATH_GENERATOR_KEYS, mathOptionsSchema } from "./math/options.ts";
 import { mixTasks } from "./mixture.ts";
 import type { Task } from "./task.ts";
 
@@ -25,6 +27,7 @@ const singleTaskSchemas = [
   countdownOptionsSchema.safeExtend({ name: z.literal("countdown") }),
   conversationsOptionsSchema.safeExtend({ name: z.literal("conversations") }),
   assistantOptionsSchema.safeExtend({ name: z.literal("assistant") }),
+  mathOptionsSchema.safeExtend({ name: z.literal("math") }),
 ] as const;
 
 /** Tasks in turns: `tasks: [{ weight: 3, task: { name: countdown, … } }, …]`. */
@@ -55,6 +58,7 @@ const tasks: ReadonlyMap<string, CreateTask> = new Map([
   ["countdown", createCountdown],
   ["conversations", createConversations],
   ["assistant", async (options, deps) => createAssistantTask(options, deps)],
+  ["math", createMath],
   ["mixture", createMixture],
 ]);
 
@@ -63,9 +67,10 @@ export const taskNames: readonly string[] = [...tasks.keys()];
 
 /** The spec for problems of the data at `path` in place of those that it names or generates. */
 export function withDataFile(spec: { readonly name: string }, path: string): { readonly name: string } {
-  if (spec.name === "conversations") {
+  if (spec.name === "conversations" || spec.name === "math") {
     const { data } = spec as { readonly data?: Readonly<Record<string, unknown>> };
-    const changed = { ...spec, data: { ...(data?.columns ? { columns: data.columns } : {}), path } };
+    const kept = Object.fromEntries(Object.entries(spec).filter(([key]) => !MATH_GENERATOR_KEYS.includes(key)));
+    const changed = { ...kept, name: spec.name, data: { ...(data?.columns ? { columns: data.columns } : {}), path } };
     return changed;
   }
   const ofSource = (key: string) => key === "data" || GENERATOR_KEYS.some((known) => known === key);
@@ -117,4 +122,11 @@ async function createConversations(options: unknown, deps: TaskDeps): Promise<Ta
   const checked = checkOptions(conversationsOptionsSchema, options, "task conversations");
   const identify = (row: Parameters<typeof identifyConversation>[0]) => identifyConversation(row, checked);
   return createConversationsTask(checked, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
+}
+
+async function createMath(options: unknown, deps: TaskDeps): Promise<Task> {
+  const checked = checkOptions(mathOptionsSchema, options, "task math");
+  if (checked.data === undefined) return createMathTask(options, deps);
+  const identify = (row: Parameters<typeof identifyProblem>[0]) => identifyProblem(row, checked);
+  return createMathTask(options, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
 }

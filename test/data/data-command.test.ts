@@ -127,7 +127,7 @@ describe("aha data countdown", () => {
 
   test.each([
     [[], "DATASET"],
-    [["countdwn", "--count", "1"], 'no data set "countdwn"; known: countdown. Did you mean countdown?'],
+    [["countdwn", "--count", "1"], 'no data set "countdwn"; known: countdown, math. Did you mean countdown?'],
     [["countdown"], "--count N is required"],
     [["countdown", "--count", "0"], '--count must be a whole number of at least 1, not "0"'],
     [["countdown", "--count", "1", "--seeds", "3"], "Did you mean --seed?"],

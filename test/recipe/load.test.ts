@@ -101,7 +101,7 @@ describe("a bad recipe", () => {
   it("names an unknown reward, task and option of a reward", () => {
     const message = refusal(TWO_STAGES, ["stages.second.rewards.format.name=fromat"]);
     expect(message.split("\n").slice(1)).toEqual([
-      '  stages.second.rewards.0: There is no reward "fromat"; known: format, equation. Did you mean format?',
+      '  stages.second.rewards.0: There is no reward "fromat"; known: format, equation, accuracy. Did you mean format?',
     ]);
     expect(refusal(TWO_STAGES, ["stages.second.rewards.format.name=fromat"])).toMatch(/rewards.*fromat.*format/);
     expect(refusal(TWO_STAGES, ["task.name=countdwn"])).toContain("task.name: expected");

@@ -13,6 +13,9 @@ export const SMOKE_RECIPE = join(import.meta.dirname, "../../recipes/countdown/s
 /** SFT and GRPO on a data set of conversations. */
 export const CONVERSATIONS_RECIPE = join(import.meta.dirname, "../../recipes/conversations/smoke/recipe.yaml");
 
+/** SFT and GRPO on school problems, with the accuracy reward. */
+export const MATH_RECIPE = join(import.meta.dirname, "../../recipes/math/smoke/recipe.yaml");
+
 /** Fewer steps than the recipe has: for tests of what happens, not of what is learned. */
 export const QUICK = ["stages.cold-start.steps=6", "stages.cold-start.checkpointEvery=2"];
 

@@ -1,0 +1,350 @@
+/**
+ * When an answer is as good as the gold one. The relation is not symmetric: the gold answer says what was asked for.
+ *
+ * - Expressions: `identity.ts`. A bare value answers `x = value` and the other way around; two assignments must name the
+ *   same symbol; other equations are equal up to exchanging sides and a constant factor.
+ * - Percent: p % is p/100. As questions ask "what percent?", the bare number p also answers a gold p %, and p % a bare
+ *   gold p above 1.
+ * - Units: either side may leave its unit out; two known ones are converted, other words must be the same. Degrees also
+ *   equal the angle in radians where that is written with π.
+ * - Lists without brackets are unordered (roots of an equation); tuples are ordered; sets forget repetitions. A list
+ *   answers a gold set, and a tuple in its order; a tuple answers no set. Items are as many as the gold has: listing
+ *   more candidates is wrong.
+ * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers.
+ * - A choice (`A`) is answered by its letter, with or without its value; a gold `(A) 5` also by its value alone.
+ */
+
+import { equal, type Rational } from "../expression/rational.ts";
+import type { Budget } from "./budget.ts";
+import { exactValue } from "./exact.ts";
+import { proportional, sameExpression } from "./identity.ts";
+import { type Interval, realSetOf, zeroForm } from "./real-set.ts";
+import { type Answer, apply, hasPart, type Node, symbolsOf, wholeNode } from "./tree.ts";
+
+type Expression = Answer & { kind: "expression" };
+type Relation = Answer & { kind: "relation" };
+
+/** Compares within a budget, and remembers whether something could not be decided. */
+export class Comparison {
+  readonly #budget: Budget;
+  /** Some pair of expressions could be shown neither equal nor different. */
+  undecided = false;
+
+  constructor(budget: Budget) {
+    this.#budget = budget;
+  }
+
+  /** Whether the answer is right. */
+  same(gold: Answer, answer: Answer): boolean {
+    this.#budget.spend();
+    if (gold.kind === "choice" || answer.kind === "choice") return this.#sameChoice(gold, answer);
+    if (gold.kind === "relation" || answer.kind === "relation") {
+      if (this.#sameRelation(gold, answer)) return true;
+      const [bareGold, bareAnswer] = [statedValue(gold), statedValue(answer)];
+      if (targetsDiffer(gold, answer) || bareGold === undefined || bareAnswer === undefined)
+        return this.#sameSet(gold, answer);
+      return (bareGold !== gold || bareAnswer !== answer) && this.same(bareGold, bareAnswer);
+    }
+    if (isCollection(gold) || isCollection(answer)) return this.#sameCollection(gold, answer);
+    if (gold.kind === "matrix" || answer.kind === "matrix") return this.#sameMatrix(gold, answer);
+    if (gold.kind === "expression" && answer.kind === "expression") return this.#sameQuantity(gold, answer);
+    if (gold.kind === "text" && answer.kind === "text") return sameWords(gold.text, answer.text);
+    if (gold.kind === "numbers" && answer.kind === "numbers") return gold.name === answer.name;
+    return this.#sameSet(gold, answer);
+  }
+
+  #sameNode(gold: Node, answer: Node): boolean {
+    const sameness = sameExpression(gold, answer, this.#budget);
+    if (sameness === "unknown") this.undecided = true;
+    return sameness === "same";
+  }
+
+  #sameQuantity(gold: Expression, answer: Expression): boolean {
+    const [g, a] = [measured(gold, answer), measured(answer, gold)];
+    if (g === undefined || a === undefined) return false;
+    if (this.#sameNode(g, a)) return true;
+    if (gold.percent && !answer.percent) return this.#sameNode(gold.node, answer.node);
+    return (
+      answer.percent === true && !gold.percent && this.#isAboveOne(gold.node) && this.#sameNode(gold.node, answer.node)
+    );
+  }
+
+  #isAboveOne(node: Node): boolean {
+    const value = exactValue(node, new Map(), this.#budget);
+    return typeof value !== "string" && value.numerator > value.denominator;
+  }
+
+  #sameChoice(gold: Answer, answer: Answer): boolean {
+    if (gold.kind === "choice" && answer.kind === "choice") {
+      const valuesAgree = !gold.value || !answer.value || this.same(gold.value, answer.value);
+      return gold.letter === answer.letter && valuesAgree;
+    }
+    if (gold.kind === "choice") {
+      if (letterOf(answer)?.toUpperCase() === gold.letter) return true;
+      return gold.value !== undefined && this.same(gold.value, answer);
+    }
+    if (answer.kind !== "choice") return false;
+    if (letterOf(gold) === answer.letter) return true;
+    return answer.value !== undefined && gold.kind !== "text" && this.same(gold, answer.value);
+  }
+
+  #sameRelation(gold: Answer, answer: Answer): boolean {
+    if (gold.kind !== "relation" || answer.kind !== "relation") return false;
+    const isSameShape = gold.relations.join() === answer.relations.join() && gold.sides.length === answer.sides.length;
+    if (isSameShape && gold.sides.every((side, i) => this.same(side, answer.sides[i]!))) return true;
+    const [g, a] = [ascending(gold), ascending(answer)];
+    if (!g || !a || g.relation !== a.relation || isPlainAssignment(gold) || isPlainAssignment(answer)) {
+      if (!g || !a || g.relation !== a.relation) return false;
+    }
+    const sameness = proportional(g.difference, a.difference, g.relation !== "=" && g.relation !== "!=", this.#budget);
+    return sameness === "same";
+  }
+
+  #sameCollection(gold: Answer, answer: Answer): boolean {
+    const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
+    if (g && a) return this.#sameAssignments(g, a);
+    if (g || a) {
+      const [bareGold, bareAnswer] = [withoutTargets(gold, g), withoutTargets(answer, a)];
+      return this.same(bareGold, bareAnswer);
+    }
+    const single = onlyItem(gold) ?? gold;
+    const singleAnswer = onlyItem(answer) ?? answer;
+    if (single !== gold || singleAnswer !== answer) {
+      if (!isCollection(single) || !isCollection(singleAnswer)) return this.same(single, singleAnswer);
+    }
+    if (gold.kind === "tuple" && (answer.kind === "tuple" || answer.kind === "list")) {
+      const sameBrackets =
+        answer.kind === "list" ? gold.open === "(" : gold.open === answer.open && gold.close === answer.close;
+      return (sameBrackets && this.#sameInOrder(gold.items, answer.items)) || this.#sameSet(gold, answer);
+    }
+    if (gold.kind === "list" && answer.kind === "tuple") {
+      return (answer.open === "(" && this.#sameInOrder(gold.items, answer.items)) || this.#sameSet(gold, answer);
+    }
+    if (gold.kind === "tuple" && answer.kind === "matrix") return this.#sameInOrder(gold.items, vectorOf(answer) ?? []);
+    if (gold.kind === "matrix" && answer.kind === "tuple") return this.#sameInOrder(vectorOf(gold) ?? [], answer.items);
+    if (isBag(gold) && isBag(answer)) {
+      const forgets = gold.kind === "set" || answer.kind === "set";
+      return this.#sameInAnyOrder(gold.items, answer.items, forgets) || this.#sameSet(gold, answer);
+    }
+    return this.#sameSet(gold, answer);
+  }
+
+  #sameAssignments(gold: ReadonlyMap<string, Answer>, answer: ReadonlyMap<string, Answer>): boolean {
+    if (gold.size !== answer.size) return false;
+    return [...gold].every(([name, value]) => answer.has(name) && this.same(value, answer.get(name)!));
+  }
+
+  #sameInOrder(gold: readonly Answer[], answer: readonly Answer[]): boolean {
+    return gold.length > 0 && gold.length === answer.length && gold.every((item, i) => this.same(item, answer[i]!));
+  }
+
+  #sameInAnyOrder(gold: readonly Answer[], answer: readonly Answer[], forgets: boolean): boolean {
+    const [wanted, given] = forgets ? [this.#distinct(gold), this.#distinct(answer)] : [gold, answer];
+    if (wanted.length !== given.length) return false;
+    const left = [...given];
+    return wanted.every((item) => {
+      const found = left.findIndex((candidate) => this.same(item, candidate));
+      if (found >= 0) left.splice(found, 1);
+      return found >= 0;
+    });
+  }
+
+  #distinct(items: readonly Answer[]): Answer[] {
+    const kept: Answer[] = [];
+    for (const item of items) if (!kept.some((other) => this.same(other, item))) kept.push(item);
+    return kept;
+  }
+
+  #sameMatrix(gold: Answer, answer: Answer): boolean {
+    if (gold.kind !== "matrix" || answer.kind !== "matrix") return false;
+    const isSameShape = gold.rows.length === answer.rows.length && gold.rows[0]!.length === answer.rows[0]!.length;
+    return (
+      isSameShape && gold.rows.every((row, i) => row.every((cell, j) => this.#sameNode(cell, answer.rows[i]![j]!)))
+    );
+  }
+
+  /** The same set of real numbers. Two tuples of numbers in parentheses were compared as points already. */
+  #sameSet(gold: Answer, answer: Answer): boolean {
+    if (!isSetLike(gold) && !isSetLike(answer)) return false;
+    const [names, others] = [relatedSymbols(gold), relatedSymbols(answer)];
+    if (names !== "" && others !== "" && names !== others) return false;
+    const [g, a] = [realSetOf(gold, this.#budget), realSetOf(answer, this.#budget)];
+    if (!g || !a) return this.#sameParts(gold, answer);
+    return g.length === a.length && g.every((part, i) => this.#sameInterval(part, a[i]!));
+  }
+
+  #sameInterval(gold: Interval, answer: Interval): boolean {
+    if (gold.openLow !== answer.openLow || gold.openHigh !== answer.openHigh) return false;
+    return (["low", "high"] as const).every((end) => {
+      const [g, a] = [gold[end], answer[end]];
+      if (!g.node || !a.node) return g.value === a.value;
+      return this.#sameNode(g.node, a.node);
+    });
+  }
+
+  /** Unions and differences whose bounds are not all known numbers: part by part. */
+  #sameParts(gold: Answer, answer: Answer): boolean {
+    if (gold.kind === "union" && answer.kind === "union") return this.#sameInAnyOrder(gold.parts, answer.parts, true);
+    if (gold.kind === "difference" && answer.kind === "difference") {
+      return this.same(gold.whole, answer.whole) && this.same(gold.without, answer.without);
+    }
+    return false;
+  }
+}
+
+const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
+
+const isBag = (answer: Answer): answer is Answer & { kind: "list" | "set" } =>
+  answer.kind === "list" || answer.kind === "set";
+
+/** Whether an answer can only be meant as a set of numbers. */
+function isSetLike(answer: Answer): boolean {
+  if (answer.kind === "tuple") return answer.items.length === 2;
+  if (answer.kind === "list") return answer.items.some(({ kind }) => kind === "relation" || kind === "tuple");
+  return ["union", "difference", "numbers", "relation"].includes(answer.kind);
+}
+
+/** The symbols that relations are about; empty where there are none. */
+function relatedSymbols(answer: Answer): string {
+  if (isBag(answer)) return [...new Set(answer.items.map(relatedSymbols))].sort().join();
+  if (answer.kind !== "relation") return "";
+  return symbolsOf(...answer.sides.flatMap((side) => (side.kind === "expression" ? [side.node] : []))).join();
+}
+
+/** The item of a collection of one, `{5}`; a tuple has several. */
+function onlyItem(answer: Answer): Answer | undefined {
+  return isBag(answer) && answer.items.length === 1 ? answer.items[0] : undefined;
+}
+
+function vectorOf({ rows }: Answer & { kind: "matrix" }): Answer[] | undefined {
+  const cells =
+    rows.length === 1 ? rows[0] : rows.every(({ length }) => length === 1) ? rows.map((row) => row[0]!) : undefined;
+  return cells?.map((node): Answer => ({ kind: "expression", node }));
+}
+
+function letterOf(answer: Answer): string | undefined {
+  if (answer.kind === "text" && /^[a-j]$/.test(answer.text)) return answer.text;
+  if (answer.kind !== "expression" || answer.unit) return undefined;
+  const { node } = answer;
+  return node.kind === "symbol" || (node.kind === "constant" && node.name.length === 1) ? node.name : undefined;
+}
+
+/** What names a value: a symbol, `f(x)`, words, a product of capital letters (a segment AB), a tuple of symbols. */
+function targetOf(side: Answer): string | undefined {
+  if (side.kind === "text") return side.text;
+  if (side.kind === "choice" && !side.value) return side.letter;
+  if (side.kind === "tuple") {
+    const names = side.items.map(targetOf);
+    return names.every((name) => name !== undefined) ? `(${names.join(",")})` : undefined;
+  }
+  if (side.kind !== "expression" || side.percent || side.unit) return undefined;
+  if (side.node.kind === "symbol") return side.node.name;
+  if (side.node.kind === "apply" && side.node.name === "abs")
+    return targetOf({ kind: "expression", node: side.node.args[0]! });
+  return segmentName(side.node);
+}
+
+function segmentName(node: Node): string | undefined {
+  if (node.kind === "symbol") return /^[A-Z]/.test(node.name) ? node.name : undefined;
+  if (node.kind !== "apply" || node.name !== "multiply") return undefined;
+  const [first, second] = node.args.map(segmentName);
+  return first !== undefined && second !== undefined ? first + second : undefined;
+}
+
+/** `x = 5`, `x ∈ S`, `x ≈ 1.4`: the target, where the relation is an assignment. */
+function targetName({ relations, sides }: Relation): string | undefined {
+  return ["=", "in", "approx"].includes(relations[0]!) ? targetOf(sides[0]!) : undefined;
+}
+
+const isPlainAssignment = (relation: Relation): boolean => {
+  const value = relation.sides.at(-1)!;
+  return targetName(relation) !== undefined && value.kind === "expression" && symbolsOf(value.node).length === 0;
+};
+
+function targetsDiffer(gold: Answer, answer: Answer): boolean {
+  if (gold.kind !== "relation" || answer.kind !== "relation") return false;
+  const [g, a] = [targetName(gold), targetName(answer)];
+  return g === undefined || a === undefined || g !== a;
+}
+
+/** The value of `x = value`; of `x = a + b = value` the last, if all say the same; of `value ≈ 1.41` the first. Of an
+ * answer that is no relation itself; undefined for relations without a value. */
+function statedValue(answer: Answer): Answer | undefined {
+  if (answer.kind !== "relation") return answer;
+  const { relations, sides } = answer;
+  if (!relations.every((name) => name === "=" || name === "approx" || name === "in")) return undefined;
+  const hasTarget = targetOf(sides[0]!) !== undefined;
+  if (relations.includes("approx")) return sides[hasTarget ? 1 : 0];
+  if (hasTarget && sides.length === 2) return sides[1];
+  const values = hasTarget ? sides.slice(1) : sides;
+  if (!values.every((side) => side.kind === "expression" && symbolsOf(side.node).length === 0)) return undefined;
+  const [first, ...others] = values as readonly Expression[];
+  const agree = others.every((side) => isSameClosed(first!.node, side.node));
+  return agree ? values.at(-1) : undefined;
+}
+
+/** Both exact and equal, or not both exact: then the last one speaks. */
+function isSameClosed(a: Node, b: Node): boolean {
+  const free = { spend: () => {} } as unknown as Budget;
+  const [x, y] = [exactValue(a, new Map(), free), exactValue(b, new Map(), free)];
+  return typeof x === "string" || typeof y === "string" || equal(x, y);
+}
+
+/** left − right, with `>` turned into `<`. */
+function ascending({
+  relations,
+  sides,
+}: Relation): { readonly relation: string; readonly difference: Node } | undefined {
+  const [left, right] = sides;
+  if (relations.length !== 1 || left?.kind !== "expression" || right?.kind !== "expression") return undefined;
+  if (left.unit || right.unit || left.percent || right.percent) return undefined;
+  const relation = relations[0]!;
+  if (relation === "in" || relation === "approx") return undefined;
+  if (!relation.startsWith(">")) return { relation, difference: zeroForm(left.node, right.node) };
+  return { relation: relation.replace(">", "<"), difference: zeroForm(right.node, left.node) };
+}
+
+/** `x = 1, y = 2` by name: at least two assignments, each to another symbol. */
+function assignmentsOf(answer: Answer): ReadonlyMap<string, Answer> | undefined {
+  if (answer.kind !== "list" && answer.kind !== "set" && answer.kind !== "tuple") return undefined;
+  const map = new Map<string, Answer>();
+  for (const item of answer.items) {
+    const name = item.kind === "relation" ? targetName(item) : undefined;
+    const value = name === undefined ? undefined : statedValue(item);
+    if (value === undefined || map.has(name!)) return undefined;
+    map.set(name!, value);
+  }
+  return map.size > 1 ? map : undefined;
+}
+
+/** The values of assignments in their order, as a point. */
+function withoutTargets(answer: Answer, assignments: ReadonlyMap<string, Answer> | undefined): Answer {
+  if (assignments) return { kind: "tuple", open: "(", close: ")", items: [...assignments.values()] };
+  if (!isBag(answer)) return answer;
+  return { kind: "tuple", open: "(", close: ")", items: answer.items };
+}
+
+/** The value that is compared: of a percentage its hundredth, of a measure its multiple of the base unit where the other
+ * side has a unit too; undefined where the units exclude each other. */
+function measured(side: Expression, other: Expression): Node | undefined {
+  const node = side.percent ? apply("divide", side.node, wholeNode(100)) : side.node;
+  if (side.unit?.measure?.dimension === "angle^1" && !other.unit && isPartOfPi(other.node))
+    return apply("degrees", node);
+  if (!side.unit || !other.unit) return node;
+  const [own, others] = [side.unit, other.unit];
+  if (!own.measure || !others.measure) return own.words.some((word) => others.words.includes(word)) ? node : undefined;
+  if (own.measure.dimension !== others.measure.dimension) return undefined;
+  return equal(own.measure.factor, others.measure.factor)
+    ? node
+    : apply("multiply", node, numberNode(own.measure.factor));
+}
+
+/** An angle in radians: 90° is π/2. */
+const isPartOfPi = (node: Node) => hasPart(node, (part) => part.kind === "constant" && part.name === "pi");
+
+const numberNode = (value: Rational): Node => ({ kind: "number", value });
+
+function sameWords(gold: string, answer: string): boolean {
+  const bare = (text: string) => text.replace(/[\s\p{P}]+/gu, "");
+  return gold === answer || bare(gold) === bare(answer);
+}

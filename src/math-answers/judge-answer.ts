@@ -1,0 +1,122 @@
+/**
+ * The verdict on a completion against a gold answer: right, wrong, or no verdict where the gold answer cannot be read or
+ * the comparison would cost too much. It never throws and is bounded by construction: texts, trees, numbers and steps all
+ * have limits (`read-answer.ts`, `parse.ts`, `exact.ts`, `budget.ts`), and the algebra library is only asked for single
+ * operations on values of known size. So it needs no thread of its own, and tasks may ask it synchronously.
+ */
+
+import { Budget, BudgetExceeded } from "./budget.ts";
+import { canonicalForm } from "./canonical.ts";
+import { cleanText, plainWords } from "./clean-text.ts";
+import { Comparison } from "./equal.ts";
+import { answerInSentence, type Extracted, extractAnswer, extractGold } from "./extract.ts";
+import { type Reading, readAnswer } from "./read-answer.ts";
+
+/** A verdict; `abstain` where there is none, `unreadable` saying that the gold answer is why. */
+export type MathVerdict =
+  | { readonly verdict: "right" | "wrong"; readonly reason: string }
+  | { readonly verdict: "abstain"; readonly reason: string; readonly unreadable: boolean };
+
+/** Judges the final answer of a completion. `gold` is an answer, a solution that ends in one, or several that are all right. */
+export function judgeMath(prompt: string, completion: string, gold: string | readonly string[]): MathVerdict {
+  const golds = typeof gold === "string" ? [gold] : gold;
+  let first: MathVerdict | undefined;
+  const extracted = extractAnswer(prompt, completion);
+  for (const one of golds) {
+    const verdict = judgeExtracted(extracted, extractGold(one));
+    if (verdict.verdict === "right") return verdict;
+    if (!first || first.verdict === "abstain") first = verdict;
+  }
+  return first ?? { verdict: "abstain", reason: "there is no gold answer", unreadable: true };
+}
+
+/** Judges an answer's text against a gold answer's text, without looking for either in anything. */
+export function judgeAnswer(answer: string, gold: string): MathVerdict {
+  return judgeExtracted({ text: answer, from: "answer" }, gold);
+}
+
+function judgeExtracted(extracted: Extracted | undefined, gold: string): MathVerdict {
+  try {
+    const readGold = readAnswer(gold);
+    const isAlike = extracted !== undefined && alike(extracted.text, gold);
+    if ("fault" in readGold && !isAlike) {
+      return {
+        verdict: "abstain",
+        reason: `the gold answer ${shown(gold)} cannot be read: ${readGold.fault}`,
+        unreadable: true,
+      };
+    }
+    if (extracted === undefined) return { verdict: "wrong", reason: "there is no final answer" };
+    if (extracted.text.trim() === "") return { verdict: "wrong", reason: "the final answer is empty" };
+    if (isAlike) return { verdict: "right", reason: `${shown(extracted.text)} is the gold answer` };
+    return compare(extracted, gold);
+  } catch (error) {
+    if (!(error instanceof BudgetExceeded)) throw error;
+    return { verdict: "abstain", reason: error.message, unreadable: false };
+  }
+}
+
+function compare(extracted: Extracted, gold: string): MathVerdict {
+  const budget = new Budget();
+  const comparison = new Comparison(budget);
+  const candidates = [extracted.text];
+  let fault: string | undefined;
+  const isRight = (text: string): boolean =>
+    [true, false].some((grouped) => {
+      // `1,234` is first a number, then two: both sides are read in the same way.
+      if (!grouped && !/\d,\d{3}/.test(text + gold)) return false;
+      const [g, a] = [readAnswer(gold, grouped), readAnswer(text, grouped)];
+      if ("fault" in a) fault ??= a.fault;
+      return "answer" in g && "answer" in a && comparison.same(g.answer, a.answer);
+    });
+  const sentence = sentenceOf(extracted, readAnswer(gold));
+  if (sentence !== undefined) candidates.push(sentence);
+  for (const text of candidates) {
+    if (isRight(text)) return { verdict: "right", reason: `${shown(text)} equals ${shown(gold)}` };
+  }
+  if (fault !== undefined)
+    return { verdict: "wrong", reason: `the answer ${shown(extracted.text)} cannot be read: ${fault}` };
+  const verb = comparison.undecided ? "cannot be shown to be" : "is not";
+  return { verdict: "wrong", reason: `${shown(extracted.text)} ${verb} ${shown(gold)}` };
+}
+
+/** The answer inside a sentence, where the gold answer is no text itself. */
+function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefined {
+  if (from === "formula" || from === "number") return undefined;
+  const reading = readAnswer(text);
+  const isProse = "fault" in reading || reading.answer.kind === "text" || /[A-Za-z]{2,}\s+[A-Za-z]{2,}/.test(text);
+  if (!isProse || !("answer" in gold) || gold.answer.kind === "text") return undefined;
+  return text.length > 1000 ? undefined : answerInSentence(text.replace(/\\text\s*\{([^{}]*)\}/g, "$1 "));
+}
+
+/** The same text, white space and looks aside. */
+function alike(answer: string, gold: string): boolean {
+  if (answer.length > 100_000 || gold.length > 100_000) return false;
+  const bare = (text: string) => cleanText(text).replace(/(?<!\d)\s+|\s+(?!\d)/g, "");
+  return bare(answer) === bare(gold) && bare(answer) !== "";
+}
+
+/** The final answer in a form that equal answers share, for majority votes; null where there is none. */
+export function canonicalAnswerOf(prompt: string, completion: string): string | null {
+  const extracted = extractAnswer(prompt, completion);
+  if (extracted === undefined || extracted.text.trim() === "") return null;
+  return canonicalText(extracted.text);
+}
+
+function canonicalText(text: string): string {
+  const reading = readAnswer(text);
+  const words = plainWords(text.slice(0, 1000));
+  if ("fault" in reading) return words;
+  try {
+    return canonicalForm(reading.answer, new Budget());
+  } catch (error) {
+    if (error instanceof BudgetExceeded) return words;
+    throw error;
+  }
+}
+
+/** A text in a message: its beginning, on one line. */
+function shown(text: string): string {
+  const line = text.slice(0, 200).replace(/\s+/g, " ").trim();
+  return (line.length <= 60 ? line : `${line.slice(0, 60)}…`).replace(/\p{Cs}/gu, "\u{FFFD}");
+}

@@ -1,0 +1,229 @@
+/**
+ * Values of 80 digits, by math.js: of expressions that leave the rationals, real or complex, at a point. Real ones are
+ * BigNumbers; where a step leaves the reals (√−1, log −2) the value goes on as a complex number of double precision.
+ *
+ * math.js is given one operation at a time on values whose size is known, never a text and never a whole tree: its own
+ * `simplify` and `evaluate` have no limit on what they cost. It is loaded, in its one-file build (80 ms, against 500 for
+ * the other), when the first irrational answer comes.
+ */
+
+import { createRequire } from "node:module";
+import type { BigNumber, Complex, MathJsInstance } from "mathjs";
+import type { Rational } from "../expression/rational.ts";
+import type { Budget } from "./budget.ts";
+import { applyExactly, type Point } from "./exact.ts";
+import type { Node } from "./tree.ts";
+
+/** A finite value. */
+export type Value = BigNumber | Complex;
+
+const DIGITS = 80;
+/** Powers, exponentials and factorials beyond 10^±MAX_EXPONENT, and angles beyond it, are not computed. */
+const MAX_EXPONENT = 100_000;
+const MAX_ANGLE = 1e15;
+/** Relative to the larger value; below 1, absolute. */
+const REAL_TOLERANCE = 1e-60;
+const COMPLEX_TOLERANCE = 1e-10;
+
+let loaded: MathJsInstance | undefined;
+
+function library(): MathJsInstance {
+  if (loaded) return loaded;
+  const { create, all } = createRequire(import.meta.url)("mathjs/lib/browser/math.js") as typeof import("mathjs");
+  loaded = create(all!, { number: "BigNumber", precision: DIGITS, predictable: false }) as MathJsInstance;
+  return loaded;
+}
+
+/** A rational number in 80 digits. */
+export function bigNumberOf({ numerator, denominator }: Rational): BigNumber {
+  const math = library();
+  return math.bignumber(String(numerator)).div(math.bignumber(String(denominator)));
+}
+
+/** The value at the point; undefined where there is none or it is too large to compute. */
+export function numericValue(node: Node, point: Point, budget: Budget): Value | undefined {
+  const value = valueAt(node, point, budget);
+  return value && asValue(value);
+}
+
+/** Exact as long as it can be. */
+function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | undefined {
+  budget.spend();
+  if (node.kind === "number") return node.value;
+  if (node.kind === "symbol") return point.get(node.name);
+  const math = library();
+  if (node.kind === "constant") {
+    if (node.name === "infinity") return undefined;
+    return node.name === "i" ? math.complex(0, 1) : constantOf(math, node.name);
+  }
+  const args: (Rational | Value)[] = [];
+  for (const arg of node.args) {
+    const value = valueAt(arg, point, budget);
+    if (value === undefined) return undefined;
+    args.push(value);
+  }
+  if (args.every(isExact)) {
+    const exact = applyExactly(node.name, args, budget);
+    if (exact === "undefined") return undefined;
+    if (exact !== "irrational") return exact;
+  }
+  budget.spend(4);
+  return finite(applyNumerically(math, node.name, args.map(asValue)));
+}
+
+const isExact = (value: Rational | Value): value is Rational => "numerator" in value;
+
+const asValue = (value: Rational | Value): Value => (isExact(value) ? bigNumberOf(value) : value);
+
+const constants = new Map<"pi" | "e", BigNumber>();
+
+/** π or e in all digits; math.js keeps those under their names in double precision. */
+function constantOf(math: MathJsInstance, name: "pi" | "e"): BigNumber {
+  const known = constants.get(name);
+  if (known) return known;
+  const value = (name === "pi" ? math.acos(math.bignumber(-1)) : math.exp(math.bignumber(1))) as unknown as BigNumber;
+  constants.set(name, value);
+  return value;
+}
+
+function finite(value: unknown): Value | undefined {
+  const math = library();
+  // The size of a complex number comes in double precision: it is compared as a complex number is.
+  if (typeof value === "number") return Number.isFinite(value) ? math.complex(value, 0) : undefined;
+  if (math.isBigNumber(value)) return value.isFinite() ? value : undefined;
+  if (math.isComplex(value)) return Number.isFinite(value.re) && Number.isFinite(value.im) ? value : undefined;
+  return undefined;
+}
+
+const FUNCTIONS: Readonly<Record<string, string>> = {
+  sin: "sin",
+  cos: "cos",
+  tan: "tan",
+  cot: "cot",
+  sec: "sec",
+  csc: "csc",
+  arcsin: "asin",
+  arccos: "acos",
+  arctan: "atan",
+  arccot: "acot",
+  sinh: "sinh",
+  cosh: "cosh",
+  tanh: "tanh",
+};
+
+function applyNumerically(math: MathJsInstance, name: string, args: readonly Value[]): unknown {
+  const [a, b] = args as [Value, Value];
+  if (Object.hasOwn(FUNCTIONS, name)) {
+    if (sizeOf(a) > (name.endsWith("h") ? Math.log10(MAX_EXPONENT) : Math.log10(MAX_ANGLE))) return undefined;
+    const compute = (math as unknown as Record<string, (value: Value) => unknown>)[FUNCTIONS[name]!]!;
+    return compute(a);
+  }
+  switch (name) {
+    case "add":
+      return math.add(a, b);
+    case "subtract":
+      return math.subtract(a, b);
+    case "multiply":
+      return math.multiply(a, b);
+    case "divide":
+      return isZero(b) ? undefined : math.divide(a, b);
+    case "negate":
+      return math.unaryMinus(a);
+    case "abs":
+      return math.abs(a as BigNumber);
+    case "degrees":
+      return math.divide(math.multiply(a, constantOf(math, "pi")), math.bignumber(180));
+    case "power":
+      return powerOf(math, a, b);
+    case "exp":
+      return powerOf(math, constantOf(math, "e"), a);
+    case "root":
+      return rootOf(math, a, b);
+    case "ln":
+      return isZero(a) ? undefined : math.log(a as BigNumber);
+    case "log":
+      return logarithmOf(math, a, b);
+    case "floor":
+      return math.isBigNumber(a) ? math.floor(a) : undefined;
+    case "ceil":
+      return math.isBigNumber(a) ? math.ceil(a) : undefined;
+    case "max":
+      return args.every((value) => math.isBigNumber(value)) ? math.max(...(args as BigNumber[])) : undefined;
+    case "min":
+      return args.every((value) => math.isBigNumber(value)) ? math.min(...(args as BigNumber[])) : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** The power of ten of a value's size; −Infinity for 0. */
+function sizeOf(value: Value): number {
+  if (library().isBigNumber(value)) return value.isZero() ? Number.NEGATIVE_INFINITY : value.e;
+  return Math.log10(Math.hypot((value as Complex).re, (value as Complex).im));
+}
+
+function isZero(value: Value): boolean {
+  return library().isBigNumber(value) ? value.isZero() : (value as Complex).re === 0 && (value as Complex).im === 0;
+}
+
+function powerOf(math: MathJsInstance, base: Value, exponent: Value): unknown {
+  if (isZero(base)) return undefined;
+  const magnitude = Math.abs(sizeOf(base)) + 1;
+  if (sizeOf(exponent) + Math.log10(magnitude) > Math.log10(MAX_EXPONENT)) return undefined;
+  return math.pow(base as BigNumber, exponent as BigNumber);
+}
+
+/** Real where it can be: the odd root of a negative number. */
+function rootOf(math: MathJsInstance, value: Value, degree: Value): unknown {
+  if (!math.isBigNumber(degree) || degree.isZero()) return undefined;
+  if (math.isBigNumber(value) && value.isNegative() && degree.isInteger() && !degree.mod(2).isZero()) {
+    const root = powerOf(math, value.neg(), math.bignumber(1).div(degree));
+    return root === undefined ? undefined : math.unaryMinus(root as BigNumber);
+  }
+  if (isZero(value)) return value;
+  return degree.eq(2) ? math.sqrt(value as BigNumber) : powerOf(math, value, math.bignumber(1).div(degree));
+}
+
+/** Without a base, `log` is the natural one, as in open-r1's grader; where a base is meant it is written. */
+function logarithmOf(math: MathJsInstance, value: Value, base: Value | undefined): unknown {
+  if (isZero(value) || (base !== undefined && isZero(base))) return undefined;
+  const top = math.log(value as BigNumber);
+  if (base === undefined) return top;
+  const bottom = math.log(base as BigNumber) as unknown as Value;
+  return isZero(bottom) ? undefined : math.divide(top, bottom as BigNumber);
+}
+
+/** Whether a value has no imaginary part. */
+export function isReal(value: Value): boolean {
+  return library().isBigNumber(value);
+}
+
+/** Equal up to rounding: 60 digits for real values, 10 where one is complex. */
+export function isClose(a: Value, b: Value): boolean {
+  const math = library();
+  if (math.isBigNumber(a) && math.isBigNumber(b)) {
+    const scale = math.max(a.abs(), b.abs(), math.bignumber(1)) as BigNumber;
+    if (scale.isZero()) return true;
+    return a.minus(b).abs().lte(scale.times(REAL_TOLERANCE));
+  }
+  const [x, y] = [complexOf(a), complexOf(b)];
+  const scale = Math.max(1, Math.hypot(x.re, x.im), Math.hypot(y.re, y.im));
+  return Math.hypot(x.re - y.re, x.im - y.im) <= scale * COMPLEX_TOLERANCE;
+}
+
+function complexOf(value: Value): { readonly re: number; readonly im: number } {
+  return library().isBigNumber(value) ? { re: value.toNumber(), im: 0 } : (value as Complex);
+}
+
+/** A real value as a double, for ordering; of a complex one the real part. */
+export function approximate(value: Value): number {
+  return complexOf(value).re;
+}
+
+/** `2.449489743`, `1+2i`: ten significant digits, the same for values that are equal up to rounding. */
+export function shownValue(value: Value): string {
+  const round = (part: number) => String(Number((Math.abs(part) < 1e-11 ? 0 : part).toPrecision(10)));
+  const { re, im } = complexOf(value);
+  if (library().isBigNumber(value)) return value.toSignificantDigits(12).toString();
+  return Math.abs(im) < 1e-11 ? round(re) : `${round(re)}+${round(im)}i`;
+}

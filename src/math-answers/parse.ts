@@ -1,0 +1,419 @@
+/**
+ * The formula parser: signs (`tokens.ts`) to an expression tree. Precedence climbing, LaTeX and plain notation in one
+ * grammar; depth is limited, so no input overflows the stack, and every sign is taken once.
+ *
+ * Where notation is ambiguous it reads as the field's answers mean it: `3\frac{1}{2}` and `3 1/2` are mixed numbers,
+ * `2^10` is a power of ten's two digits, `\frac12` a half, `sin 2x` the sine of 2x, `1/2x` is (1/2)·x; `e` and `i` are the
+ * constants.
+ */
+
+import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode, repeating } from "./numerals.ts";
+import { isFunction, type Token } from "./tokens.ts";
+import { apply, type Node, wholeNode } from "./tree.ts";
+
+/** Thrown where signs are no formula; it never leaves this folder. */
+export class ParseFault extends Error {
+  override name = "ParseFault";
+}
+
+const MAX_DEPTH = 100;
+const LONGEST_PRODUCT = 4; // longer words are not products of symbols
+const CLOSING: Readonly<Record<string, string>> = {
+  "(": ")",
+  "[": "]",
+  "{": "}",
+  "\\{": "\\}",
+  lfloor: "rfloor",
+  lceil: "rceil",
+};
+
+/** The expression that all of these signs make. @throws ParseFault */
+export function parseFormula(tokens: readonly Token[], depth = 0): Node {
+  return new Parser(tokens, depth).whole();
+}
+
+class Parser {
+  readonly #tokens: readonly Token[];
+  #at = 0;
+  #depth: number;
+  /** How many absolute values are open: there `|` closes. */
+  #bars = 0;
+  /** The digits of a numeral that an argument without braces has left over. */
+  #rest: Token | undefined;
+
+  constructor(tokens: readonly Token[], depth: number) {
+    this.#tokens = tokens;
+    this.#depth = depth;
+  }
+
+  whole(): Node {
+    const node = this.#sum();
+    if (this.#peek()) throw new ParseFault(`${JSON.stringify(this.#peek()!.text)} stands where nothing is expected`);
+    return node;
+  }
+
+  #peek(ahead = 0): Token | undefined {
+    if (this.#rest) return ahead === 0 ? this.#rest : this.#tokens[this.#at + ahead - 1];
+    return this.#tokens[this.#at + ahead];
+  }
+
+  #next(): Token {
+    const token = this.#peek();
+    if (!token) throw new ParseFault("it ends too early");
+    if (this.#rest) this.#rest = undefined;
+    else this.#at++;
+    return token;
+  }
+
+  #is(text: string, ahead = 0): boolean {
+    const token = this.#peek(ahead);
+    return token?.type === "sign" && token.text === text;
+  }
+
+  #take(text: string): boolean {
+    if (!this.#is(text)) return false;
+    this.#next();
+    return true;
+  }
+
+  #expect(text: string): void {
+    if (!this.#take(text)) throw new ParseFault(`${JSON.stringify(text)} is missing`);
+  }
+
+  #deeper<T>(read: () => T): T {
+    if (++this.#depth > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
+    const result = read();
+    this.#depth--;
+    return result;
+  }
+
+  #sum(): Node {
+    return this.#deeper(() => {
+      let left = this.#product();
+      for (;;) {
+        if (this.#take("+")) left = apply("add", left, this.#product());
+        else if (this.#take("-")) left = apply("subtract", left, this.#product());
+        else if (this.#take("pm")) left = apply("plusminus", left, this.#product());
+        else if (this.#take("mp")) left = apply("minusplus", left, this.#product());
+        else return left;
+      }
+    });
+  }
+
+  #product(): Node {
+    let left = this.#unary();
+    for (;;) {
+      if (this.#take("*")) left = apply("multiply", left, this.#unary());
+      else if (this.#is(":") || this.#is("/")) {
+        this.#next();
+        left = apply("divide", left, this.#unary());
+      } else if (this.#take("choose")) left = apply("binom", left, this.#unary());
+      else if (this.#startsFactor()) left = this.#implicit(left);
+      else return left;
+    }
+  }
+
+  /** A factor without a sign of multiplication, or the fraction of a mixed number. */
+  #implicit(left: Node): Node {
+    const first = this.#peek()!;
+    if (first.type === "number" && left.kind === "number") {
+      const mixed = this.#plainMixed(left);
+      if (mixed) return mixed;
+      throw new ParseFault("two numbers stand side by side");
+    }
+    const isFraction = this.#is("frac");
+    const factor = this.#power();
+    if (isFraction && isProperFraction(factor) && isWholeNumeral(left)) return apply("add", left, factor);
+    return apply("multiply", left, factor);
+  }
+
+  /** `3 1/2`: a whole number, a space, a proper fraction of numerals. */
+  #plainMixed(left: Node): Node | undefined {
+    const [top, slash, bottom] = [this.#peek(0), this.#peek(1), this.#peek(2)];
+    const fits = top?.spaced && slash?.text === "/" && bottom?.type === "number" && isWholeNumeral(left);
+    if (!fits) return undefined;
+    const fraction = apply("divide", numeralNode(top.text), numeralNode(bottom.text));
+    if (!isProperFraction(fraction)) return undefined;
+    for (let i = 0; i < 3; i++) this.#next();
+    return apply("add", left, fraction);
+  }
+
+  #unary(): Node {
+    let negative = false;
+    for (;;) {
+      if (this.#take("-")) negative = !negative;
+      else if (this.#take("pm")) return this.#deeper(() => apply("plusminus", wholeNode(0), this.#signed(negative)));
+      else if (this.#take("mp")) return this.#deeper(() => apply("minusplus", wholeNode(0), this.#signed(negative)));
+      else if (!this.#take("+")) break;
+    }
+    return this.#signed(negative);
+  }
+
+  /** A sign binds more loosely than what multiplies without a sign: −3½ is −(3½). */
+  #signed(negative: boolean): Node {
+    let node = this.#power();
+    if (!negative) return node;
+    if (node.kind === "number" && this.#startsFactor()) node = this.#implicit(node);
+    return apply("negate", node);
+  }
+
+  #startsFactor(): boolean {
+    const token = this.#peek();
+    if (!token) return false;
+    if (token.type !== "sign") return true;
+    if (token.text === "|") return this.#bars === 0;
+    return ["(", "[", "{", "\\{", "frac", "pi", "infty", "binom", "lfloor", "lceil"].includes(token.text);
+  }
+
+  #power(): Node {
+    let base = this.#atom();
+    for (;;) {
+      if (this.#take("!")) base = apply("factorial", base);
+      else if (this.#take("%")) base = apply("divide", base, wholeNode(100));
+      else if (this.#take("degree")) base = apply("degrees", base);
+      else if (this.#take("^")) {
+        if (this.#takeCircle()) base = apply("degrees", base);
+        else {
+          const exponent = this.#deeper(() => this.#argument(false, true));
+          base = apply("power", base, exponent);
+        }
+      } else return base;
+    }
+  }
+
+  #takeCircle(): boolean {
+    if (this.#take("circ")) return true;
+    if (!this.#is("{") || !this.#is("circ", 1)) return false;
+    this.#next();
+    this.#next();
+    this.#expect("}");
+    return true;
+  }
+
+  /** What a command or an exponent applies to: a group, or the next sign (of a numeral its first digit, if `digit`). */
+  #argument(digit: boolean, signed = false): Node {
+    if (this.#take("{")) {
+      const node = this.#sum();
+      this.#expect("}");
+      return node;
+    }
+    if (signed && this.#take("-")) return apply("negate", this.#argument(digit, true));
+    if (signed && this.#take("+")) return this.#argument(digit, true);
+    const token = this.#peek();
+    if (digit && token?.type === "number" && token.text.length > 1) {
+      this.#next();
+      this.#rest = { ...token, text: token.text.slice(1), spaced: false };
+      return numeralNode(token.text[0]!);
+    }
+    const node = this.#atom();
+    // A tower: 9^9^9 is 9^(9^9).
+    if (signed && this.#take("^"))
+      return apply(
+        "power",
+        node,
+        this.#deeper(() => this.#argument(false, true)),
+      );
+    if (signed && this.#take("!")) return apply("factorial", node);
+    return node;
+  }
+
+  #atom(): Node {
+    return this.#deeper(() => {
+      const token = this.#next();
+      switch (token.type) {
+        case "number":
+          return this.#numeral(token.text);
+        case "name":
+          return isFunction(token.text) ? this.#call(token.text) : this.#symbol(token.text);
+        case "word":
+        case "text":
+          return this.#letters(token.text);
+        default:
+          return this.#signAtom(token.text);
+      }
+    });
+  }
+
+  #signAtom(sign: string): Node {
+    const close = CLOSING[sign];
+    if (close !== undefined) {
+      const bars = this.#bars; // inside a group a bar opens again
+      this.#bars = 0;
+      const node = this.#sum();
+      this.#bars = bars;
+      this.#expect(close);
+      if (sign === "lfloor") return apply("floor", node);
+      return sign === "lceil" ? apply("ceil", node) : node;
+    }
+    switch (sign) {
+      case "|": {
+        this.#bars++;
+        const node = this.#sum();
+        this.#bars--;
+        this.#expect("|");
+        return apply("abs", node);
+      }
+      case "frac": {
+        const top = this.#argument(true);
+        return apply("divide", top, this.#argument(true));
+      }
+      case "binom": {
+        const top = this.#argument(true);
+        return apply("binom", top, this.#argument(true));
+      }
+      case "pi":
+        return { kind: "constant", name: "pi" };
+      case "infty":
+        return { kind: "constant", name: "infinity" };
+      case "overline":
+        return this.#argument(true);
+      default:
+        throw new ParseFault(`${JSON.stringify(sign)} stands where a value is expected`);
+    }
+  }
+
+  /** A numeral, and what may belong to it: a repeating part (`0.\overline{3}`, `0.(3)`), a power of ten (`1e5`). */
+  #numeral(text: string): Node {
+    const dotted = this.#is(".") && this.#is("overline", 1);
+    if (dotted) this.#next();
+    if ((dotted || text.includes(".")) && this.#is("overline")) {
+      this.#next();
+      const braced = this.#take("{");
+      const repeated = this.#next();
+      if (repeated.type !== "number" || repeated.text.includes(".")) throw new ParseFault("no digits repeat");
+      if (braced) this.#expect("}");
+      return repeating(dotted ? `${text}.` : text, repeated.text);
+    }
+    const cycle = this.#cycleAfter(text);
+    if (cycle) return cycle;
+    const exponent = this.#exponentAfter();
+    const node = numeralNode(text);
+    if (exponent === undefined) return node;
+    return apply("multiply", node, apply("power", wholeNode(10), exponent));
+  }
+
+  /** `0.(3)`, `0.1(6)`: the repeating digits in parentheses right behind the others. */
+  #cycleAfter(text: string): Node | undefined {
+    const start = this.#is(".") ? 1 : 0;
+    const [open, digits] = [this.#peek(start), this.#peek(start + 1)];
+    const isPoint = start === 1 || text.includes(".");
+    if (!isPoint || open?.spaced || !this.#is("(", start) || !this.#is(")", start + 2)) return undefined;
+    if (digits?.type !== "number" || digits.text.includes(".")) return undefined;
+    for (let i = 0; i < start + 3; i++) this.#next();
+    return repeating(start === 1 ? `${text}.` : text, digits.text);
+  }
+
+  /** The exponent of `e5`, `E-5` right behind a numeral. */
+  #exponentAfter(): Node | undefined {
+    const letter = this.#peek();
+    if (letter?.type !== "name" || letter.spaced || letter.text.toLowerCase() !== "e") return undefined;
+    const isSigned = this.#is("-", 1) || this.#is("+", 1);
+    const digits = this.#peek(isSigned ? 2 : 1);
+    if (digits?.type !== "number" || digits.spaced || digits.text.includes(".")) return undefined;
+    if (letter.text === "e" && isSigned && this.#peek(1)!.spaced) return undefined;
+    this.#next();
+    const negative = isSigned && this.#next().text === "-";
+    const value = numeralNode(this.#next().text);
+    return negative ? apply("negate", value) : value;
+  }
+
+  #symbol(letter: string): Node {
+    if (this.#is("_")) {
+      this.#next();
+      return { kind: "symbol", name: `${letter}_${this.#subscript()}${this.#primes()}` };
+    }
+    const primes = this.#primes();
+    if (primes === "" && letter === "e") return { kind: "constant", name: "e" };
+    if (primes === "" && letter === "i") return { kind: "constant", name: "i" };
+    return { kind: "symbol", name: letter + primes };
+  }
+
+  #primes(): string {
+    let primes = "";
+    while (this.#take("'")) primes += "'";
+    return primes;
+  }
+
+  #subscript(): string {
+    if (!this.#take("{")) return this.#next().text;
+    let text = "";
+    for (let depth = 1; ; ) {
+      const token = this.#next();
+      if (token.type === "sign" && token.text === "{") depth++;
+      if (token.type === "sign" && token.text === "}" && --depth === 0) return text;
+      text += token.text;
+    }
+  }
+
+  #letters(text: string): Node {
+    const letters = text.trim();
+    if (letters.length > LONGEST_PRODUCT || !/^[A-Za-z]+$/.test(letters)) throw new ParseFault("it has words in it");
+    const [first, ...others] = [...letters];
+    const symbolOf = (letter: string, last: boolean): Node => (last ? this.#symbol(letter) : plainSymbol(letter));
+    let node = symbolOf(first!, others.length === 0);
+    others.forEach((letter, i) => {
+      let factor = symbolOf(letter, i === others.length - 1);
+      // In `xy^2` only the y is squared.
+      if (i === others.length - 1 && this.#take("^")) {
+        factor = apply(
+          "power",
+          factor,
+          this.#deeper(() => this.#argument(false, true)),
+        );
+      }
+      node = apply("multiply", node, factor);
+    });
+    return node;
+  }
+
+  #call(name: string): Node {
+    if (name === "sqrt" || name === "cbrt") return this.#root(name);
+    let base: Node | undefined;
+    let exponent: Node | undefined;
+    for (;;) {
+      if (base === undefined && this.#take("_")) base = this.#argument(false);
+      else if (exponent === undefined && this.#take("^")) exponent = this.#argument(false, true);
+      else break;
+    }
+    const args = this.#callArguments();
+    const inverse = exponent !== undefined && isMinusOne(exponent) && ["sin", "cos", "tan", "cot"].includes(name);
+    let node = apply(inverse ? `arc${name}` : name, ...args);
+    if (name === "log" && base) node = apply("log", args[0]!, base);
+    if (name === "lg") node = apply("log", args[0]!, wholeNode(10));
+    return exponent === undefined || inverse ? node : apply("power", node, exponent);
+  }
+
+  #root(name: string): Node {
+    let degree: Node = wholeNode(name === "cbrt" ? 3 : 2);
+    if (this.#take("[")) {
+      degree = this.#sum();
+      this.#expect("]");
+    }
+    const radicand = this.#argument(false);
+    return apply("root", radicand, degree);
+  }
+
+  /** `(a, b)`, `{a}`, or without parentheses a product up to the next +, −, / or function. */
+  #callArguments(): Node[] {
+    for (const open of ["(", "[", "{"]) {
+      if (!this.#take(open)) continue;
+      const args = [this.#sum()];
+      while (this.#take(",")) args.push(this.#sum());
+      this.#expect(CLOSING[open]!);
+      return args;
+    }
+    const isNegative = this.#take("-");
+    let node = this.#power();
+    while (this.#startsFactor() && !this.#startsFunction()) node = apply("multiply", node, this.#power());
+    return [isNegative ? apply("negate", node) : node];
+  }
+
+  #startsFunction(): boolean {
+    const token = this.#peek();
+    return token?.type === "name" && isFunction(token.text) && token.text !== "sqrt";
+  }
+}
+
+function plainSymbol(letter: string): Node {
+  return letter === "e" || letter === "i" ? { kind: "constant", name: letter } : { kind: "symbol", name: letter };
+}

@@ -1,0 +1,410 @@
+/**
+ * From the text of an answer to its structure (`tree.ts`): splits at commas and words, relations and set operations, reads
+ * brackets as what their shape says, and leaves formulas to `parse.ts`. What is no mathematics stays text.
+ */
+
+import { readChoice } from "./choice.ts";
+import { cleanText, plainWords } from "./clean-text.ts";
+import { ParseFault, parseFormula } from "./parse.ts";
+import { type Token, tokenize } from "./tokens.ts";
+import { type Answer, type Bracket, hasPart, type Node, type RelationName, wholeNode } from "./tree.ts";
+import { isUnitWord, LETTER_UNITS, readUnit } from "./units.ts";
+
+/** Longer texts are no final answer. */
+export const MAX_ANSWER_CHARACTERS = 20_000;
+const MAX_DEPTH = 20;
+const RELATIONS: ReadonlySet<string> = new Set(["=", "<", "<=", ">", ">=", "!=", "in", "approx"]);
+const OPENERS: ReadonlySet<string> = new Set(["(", "[", "{", "\\{", "lfloor", "lceil"]);
+const CLOSERS: ReadonlySet<string> = new Set([")", "]", "}", "\\}", "rfloor", "rceil"]);
+const NUMBER_WORDS =
+  "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split(
+    " ",
+  );
+
+/** The answer, or why the text is none. */
+export type Reading = { readonly answer: Answer } | { readonly fault: string };
+
+/** Reads an answer's text. `grouped`: `1,234` is a number, else two. */
+export function readAnswer(text: string, grouped = true): Reading {
+  if (text.length > MAX_ANSWER_CHARACTERS) return { fault: `it is longer than ${MAX_ANSWER_CHARACTERS} characters` };
+  const cleaned = stripMarkup(cleanText(text));
+  if (cleaned === "") return { fault: "it is empty" };
+  const choice = readChoice(cleaned, (rest) => readAnswer(rest, grouped));
+  if (choice) return { answer: choice };
+  const tokens = tokenize(cleaned, grouped);
+  if (!("fault" in tokens)) {
+    try {
+      return {
+        answer: readSigns(
+          tokens.filter(({ type, text }) => type !== "text" || /[\p{L}\d]/u.test(text)).map(joiningWord),
+          0,
+        ),
+      };
+    } catch (error) {
+      if (!(error instanceof ParseFault)) throw error;
+      return readText(cleaned, error.message);
+    }
+  }
+  return readText(cleaned, tokens.fault);
+}
+
+/** Emphasis of Markdown and quotation marks around all of it, and a full stop after it. */
+function stripMarkup(text: string): string {
+  let inner = text.trim();
+  for (let round = 0; round < 4; round++) {
+    const bare = inner
+      .replace(/^(\*\*|__|`+|"|'')([\s\S]*)\1$/, "$2")
+      .replace(/[.,;:?]$/, "")
+      .trim();
+    if (bare === inner) break;
+    inner = bare;
+  }
+  return inner;
+}
+
+/** Words are compared as words; what was meant as a formula and is none cannot be compared. */
+function readText(cleaned: string, fault: string): Reading {
+  const text = plainWords(cleaned);
+  if (text === "") return { fault: "it is empty" };
+  return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text) ? { fault } : { answer: { kind: "text", text } };
+}
+
+/** `\text{ or }` is the word itself. */
+function joiningWord(token: Token): Token {
+  if (token.type !== "text") return token;
+  const word = token.text
+    .trim()
+    .toLowerCase()
+    .replace(/^[,;]\s*|[,;]$/g, "")
+    .trim();
+  return word === "or" || word === "and" ? { ...token, type: "sign", text: word } : token;
+}
+
+const isSign = (token: Token | undefined, text: string): boolean => token?.type === "sign" && token.text === text;
+
+function readSigns(all: readonly Token[], depth: number): Answer {
+  if (depth > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
+  const tokens = trimmed(all);
+  if (tokens.length === 0) throw new ParseFault("a part of it is empty");
+  const words = readWords(tokens);
+  if (words) return words;
+  const inside = (part: readonly Token[]): Answer => readSigns(part, depth + 1);
+  const parts = splitAt(tokens, (text) => text === "," || text === ";" || text === "or" || text === "and");
+  if (parts.length > 1) {
+    const filled = parts.filter(({ length }) => length > 0);
+    const joinedByAnd = tokens.some((token) => isSign(token, "and")) && !tokens.some((token) => isSign(token, "or"));
+    const items = spread(filled.map(inside));
+    return joinedByAnd ? intersectionOrList(items) : { kind: "list", items };
+  }
+  const related = readRelation(tokens, inside);
+  if (related) return related;
+  const combined = readSetOperation(tokens, inside);
+  if (combined) return combined;
+  const enclosed = readEnclosed(tokens, inside);
+  if (enclosed) return enclosed;
+  return readQuantity(tokens);
+}
+
+/** `x > 1 and x < 3` is one chain. */
+function intersectionOrList(items: readonly Answer[]): Answer {
+  const [a, b] = items;
+  const isBound = (item: Answer | undefined) =>
+    item?.kind === "relation" && item.relations.length === 1 && /^[<>]/.test(item.relations[0]!);
+  if (items.length !== 2 || !isBound(a) || !isBound(b)) return { kind: "list", items };
+  const [low, high] = [a, b].map((item) => ascending(item as Answer & { kind: "relation" }));
+  const chain = (x: typeof low, y: typeof high): Answer | undefined => {
+    const meets = x && y && JSON.stringify(printable(x.sides[1]!)) === JSON.stringify(printable(y.sides[0]!));
+    if (!meets) return undefined;
+    return { kind: "relation", relations: [...x.relations, ...y.relations], sides: [...x.sides, y.sides[1]!] };
+  };
+  return chain(low, high) ?? chain(high, low) ?? { kind: "list", items };
+}
+
+function ascending(relation: Answer & { kind: "relation" }): Answer & { kind: "relation" } {
+  if (relation.relations[0]!.startsWith("<")) return relation;
+  const turned = relation.relations[0] === ">" ? "<" : "<=";
+  return { kind: "relation", relations: [turned], sides: [relation.sides[1]!, relation.sides[0]!] };
+}
+
+/** Whole numbers of any size in a form that JSON has. */
+const printable = (answer: Answer): unknown =>
+  JSON.parse(JSON.stringify(answer, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)));
+
+function trimmed(tokens: readonly Token[]): readonly Token[] {
+  let [start, end] = [0, tokens.length];
+  const isEdge = (token: Token | undefined) => token?.type === "sign" && [".", ",", ";", ":", '"'].includes(token.text);
+  while (start < end && isEdge(tokens[start])) start++;
+  while (end > start && isEdge(tokens[end - 1])) end--;
+  while (end - start >= 2 && isSign(tokens[start], "{") && closingOf(tokens, start) === end - 1) {
+    start++;
+    end--;
+  }
+  return tokens.slice(start, end);
+}
+
+/** The index of the sign that closes the bracket at `open`; brackets may differ in kind, as in `[0, 1)`. */
+function closingOf(tokens: readonly Token[], open: number): number {
+  let depth = 0;
+  for (let i = open; i < tokens.length; i++) {
+    depth += depthChange(tokens[i]!);
+    if (depth === 0) return i;
+  }
+  return -1;
+}
+
+function depthChange({ type, text }: Token): number {
+  if (type !== "sign") return 0;
+  if (OPENERS.has(text) || text.startsWith("begin ")) return 1;
+  return CLOSERS.has(text) || text.startsWith("end ") ? -1 : 0;
+}
+
+/** The parts between separators outside all brackets. */
+function splitAt(tokens: readonly Token[], separates: (text: string) => boolean): Token[][] {
+  const parts: Token[][] = [[]];
+  let depth = 0;
+  for (const token of tokens) {
+    depth += depthChange(token);
+    if (depth === 0 && token.type === "sign" && separates(token.text)) parts.push([]);
+    else parts.at(-1)!.push(token);
+  }
+  return parts;
+}
+
+/** Words only: a text, or a number in words. */
+function readWords(tokens: readonly Token[]): Answer | undefined {
+  if (!tokens.every(({ type }) => type === "word" || type === "text")) return undefined;
+  const raw = tokens
+    .map(({ text }) => text)
+    .join(" ")
+    .trim();
+  if (tokens.length === 1 && tokens[0]!.type === "text" && /\d/.test(raw)) {
+    const reading = readAnswer(raw);
+    if ("answer" in reading) return reading.answer;
+  }
+  if (tokens.length === 1 && tokens[0]!.type === "word" && raw.length <= 4 && raw === raw.toLowerCase()) {
+    const isText = ["yes", "no", "true", "none", "odd", "even", "all", "both"].includes(raw);
+    if (!isText && !NUMBER_WORDS.includes(raw) && !/[^a-z]/.test(raw))
+      return { kind: "expression", node: parseFormula(tokens) };
+  }
+  const text = plainWords(raw);
+  const number = NUMBER_WORDS.indexOf(text);
+  if (number >= 0) return { kind: "expression", node: wholeNode(number) };
+  if (text === "") throw new ParseFault("a part of it is empty");
+  return { kind: "text", text };
+}
+
+function readRelation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+  const sides = splitAt(tokens, (text) => RELATIONS.has(text));
+  if (sides.length === 1) return undefined;
+  const relations: RelationName[] = [];
+  let depth = 0;
+  for (const token of tokens) {
+    depth += depthChange(token);
+    if (depth === 0 && token.type === "sign" && RELATIONS.has(token.text)) relations.push(token.text as RelationName);
+  }
+  if (sides[0]!.length === 0 && relations[0] === "=") {
+    sides.shift();
+    relations.shift();
+    if (sides.length === 1) return inside(sides[0]!);
+  }
+  const read = sides.map((side, i) => (i === 0 ? (readTarget(side) ?? inside(side)) : inside(side)));
+  const last = read.at(-1)!;
+  // x = ±2 is x = 2 or x = −2.
+  if (last.kind === "list" && relations.length === 1) {
+    const items = last.items.map((item): Answer => ({ kind: "relation", relations, sides: [read[0]!, item] }));
+    return { kind: "list", items };
+  }
+  return { kind: "relation", relations, sides: read };
+}
+
+/** `f(x)`, `P(A)`: the name of a value, where it stands left of a relation. */
+function readTarget(tokens: readonly Token[]): Answer | undefined {
+  const isCall = tokens.length >= 4 && tokens[0]!.type === "name" && isSign(tokens[1], "(");
+  if (isCall && closingOf(tokens, 1) === tokens.length - 1) {
+    const isPlain = tokens.slice(2, -1).every(({ type, text }) => type === "name" || type === "number" || text === ",");
+    if (isPlain) return { kind: "text", text: tokens.map(({ text }) => text).join("") };
+  }
+  const isWords =
+    tokens.length > 0 && tokens.every(({ type, text }) => type === "text" || (type === "word" && text.length > 3));
+  return isWords ? { kind: "text", text: plainWords(tokens.map(({ text }) => text).join(" ")) } : undefined;
+}
+
+function readSetOperation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+  const union = splitAt(tokens, (text) => text === "cup");
+  if (union.length > 1) return { kind: "union", parts: union.map(inside) };
+  const difference = splitAt(tokens, (text) => text === "setminus");
+  if (difference.length === 2) {
+    return { kind: "difference", whole: inside(difference[0]!), without: inside(difference[1]!) };
+  }
+  const isNumbers = tokens[0]?.type === "sign" && tokens[0].text.startsWith("mathbb ");
+  if (isNumbers && isSign(tokens[1], "-") && isSign(tokens[2], "\\{")) {
+    return { kind: "difference", whole: inside(tokens.slice(0, 1)), without: inside(tokens.slice(2)) };
+  }
+  if (!isNumbers) return undefined;
+  const suffix = tokens
+    .slice(1)
+    .map(({ text }) => text)
+    .join("")
+    .replace(/[\^{}]/g, "");
+  if (!/^[-+*]?$/.test(suffix)) throw new ParseFault("it is no known set of numbers");
+  return { kind: "numbers", name: tokens[0]!.text.slice("mathbb ".length) + suffix };
+}
+
+function readEnclosed(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+  const [first, last] = [tokens[0]!, tokens.at(-1)!];
+  if (tokens.length === 1 && isSign(first, "emptyset")) return { kind: "set", items: [] };
+  if (first.type !== "sign" || closingOf(tokens, 0) !== tokens.length - 1 || tokens.length < 2) return undefined;
+  const content = tokens.slice(1, -1);
+  if (first.text.startsWith("begin ")) return readMatrix(first.text.slice("begin ".length), content);
+  if (first.text === "\\{" && last.text === "\\}") return readSet(content, inside);
+  if (!["(", "["].includes(first.text) || ![")", "]"].includes(last.text)) return undefined;
+  const items = splitAt(content, (text) => text === "," || text === ";");
+  if (items.length === 1) return first.text === "(" && last.text === ")" ? groupOf(content, inside) : undefined;
+  return { kind: "tuple", open: first.text as Bracket, close: last.text as Bracket, items: items.map(inside) };
+}
+
+/** A group in parentheses that is more than a formula, e.g. `(x = 2)`; a formula is read whole. */
+function groupOf(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+  return content[0]?.text.startsWith("begin ") ||
+    content.some(({ type, text }) => type === "sign" && (RELATIONS.has(text) || text === "or" || text === "\\{"))
+    ? inside(content)
+    : undefined;
+}
+
+function readSet(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer {
+  if (content.length === 0) return { kind: "set", items: [] };
+  const [variable, bar] = content;
+  if (variable?.type === "name" && (isSign(bar, "|") || isSign(bar, ":"))) return inside(content.slice(2));
+  const isIn =
+    isSign(bar, "in") && content[2]?.text.startsWith("mathbb ") && (isSign(content[3], "|") || isSign(content[3], ":"));
+  if (isIn) return inside(content.slice(4));
+  return { kind: "set", items: spread(splitAt(content, (text) => text === "," || text === ";").map(inside)) };
+}
+
+/** Two solutions in one item (`±2`) are two items. */
+function spread(items: readonly Answer[]): Answer[] {
+  return items.flatMap((item) => (item.kind === "list" ? item.items : [item]));
+}
+
+function readMatrix(environment: string, content: readonly Token[]): Answer {
+  if (!["pmatrix", "bmatrix", "matrix", "Bmatrix", "vmatrix", "array", "smallmatrix"].includes(environment)) {
+    throw new ParseFault(`${environment} is no matrix`);
+  }
+  const start = environment === "array" && isSign(content[0], "{") ? closingOf(content, 0) + 1 : 0;
+  const lines = splitAt(content.slice(start), (text) => text === "\\\\").filter(({ length }) => length > 0);
+  const rows = lines.map((line) => splitAt(line, (text) => text === "&").map((cell) => parseFormula(cell)));
+  if (rows.length === 0 || rows.some(({ length }) => length !== rows[0]!.length))
+    throw new ParseFault("its rows differ in length");
+  if (environment !== "vmatrix") return { kind: "matrix", rows };
+  throw new ParseFault("it is a determinant that is not worked out");
+}
+
+/** Words that make of "5 or more" no measure. */
+const HEDGES = new Set("or and not any all none other but if when unless maybe except than more less every".split(" "));
+
+/** A formula with what may stand around it: percent sign, currency, unit, the base of a numeral. */
+function readQuantity(tokens: readonly Token[]): Answer {
+  let [start, end] = [0, tokens.length];
+  let phrase = "";
+  const currency = tokens.findIndex(({ type, text }) => type === "sign" && ["dollar", "euro", "pounds"].includes(text));
+  if (currency === 0 || (currency === 1 && isSign(tokens[0], "-"))) {
+    const rest = [...tokens.slice(0, currency), ...tokens.slice(currency + 1)];
+    const answer = readQuantity(rest);
+    if (answer.kind !== "expression") return answer;
+    const unit = answer.unit ?? readUnit(tokens[currency]!.text);
+    return unit ? { ...answer, unit } : answer;
+  }
+  if (currency === end - 1 && end > 1) {
+    phrase = tokens[currency]!.text;
+    end--;
+  }
+  const based = readBase(tokens);
+  if (based) return based;
+  const last = tokens[end - 1]!;
+  const isPercent =
+    end > 1 && (isSign(last, "%") || (last.type !== "sign" && /^\s*(?:percent|per cent)\s*$/i.test(last.text)));
+  if (isPercent) end--;
+  else if (phrase === "") {
+    const from = unitStart(tokens);
+    phrase = tokens
+      .slice(from)
+      .map(({ text, spaced }) => (spaced ? ` ${text}` : text))
+      .join("")
+      .replace(/\^\{?circ\}?|degree(?!s)/g, " degree ");
+    end = from;
+  }
+  if (
+    phrase
+      .toLowerCase()
+      .split(/[^a-z]+/)
+      .some((word) => HEDGES.has(word))
+  )
+    throw new ParseFault("it says more than one thing");
+  const node = parseFormula(tokens.slice(start, end));
+  const unit = readUnit(phrase);
+  const about = { ...(isPercent ? { percent: true } : {}), ...(unit ? { unit } : {}) };
+  const signs = hasPart(node, ({ kind, ...part }) => kind === "apply" && isEitherSign((part as { name: string }).name));
+  if (!signs) return { kind: "expression", node, ...about };
+  const items = [true, false].map((upper): Answer => ({ kind: "expression", node: chooseSign(node, upper), ...about }));
+  return { kind: "list", items };
+}
+
+const isEitherSign = (name: string) => name === "plusminus" || name === "minusplus";
+
+/** The expression with every ± as + (and ∓ as −), or the other way around. */
+function chooseSign(node: Node, upper: boolean): Node {
+  if (node.kind !== "apply") return node;
+  const args = node.args.map((arg) => chooseSign(arg, upper));
+  if (!isEitherSign(node.name)) return { ...node, args };
+  return { kind: "apply", name: (node.name === "plusminus") === upper ? "add" : "subtract", args };
+}
+
+/** `1011_2`, `1011_{\text{two}}`: a numeral with its base as a unit. */
+function readBase(tokens: readonly Token[]): Answer | undefined {
+  const [numeral, bar, ...rest] = tokens;
+  if (numeral?.type !== "number" || !isSign(bar, "_")) return undefined;
+  const base = rest
+    .map(({ text }) => text)
+    .join("")
+    .replace(/[{}]/g, "")
+    .trim();
+  const number = NUMBER_WORDS.includes(base) ? String(NUMBER_WORDS.indexOf(base)) : base;
+  if (!/^\d{1,2}$/.test(number)) throw new ParseFault("its base is no number");
+  return { kind: "expression", node: parseFormula([numeral]), unit: { words: [`base ${number}`] } };
+}
+
+/** Where the unit at the end begins; the number of signs where there is none. */
+function unitStart(tokens: readonly Token[]): number {
+  const hasFunction = tokens.slice(0, -1).some(({ type, text }) => type === "name" && text.length > 2);
+  let from = tokens.length;
+  const [value, unit, slash, time] = tokens.slice(-4);
+  const isRate = value?.type === "number" && isSign(slash, "/") && LETTER_UNITS.has(time!.text) && unit!.spaced;
+  if (isRate && (LETTER_UNITS.has(unit!.text) || isUnitWord(unit!.text))) return from - 3;
+  for (let i = tokens.length - 1; i > 0; i--) {
+    const token = tokens[i]!;
+    const { type, text, spaced } = token;
+    if (type === "text" && /[A-Za-z]/.test(text)) from = i;
+    // The function min takes something; minutes stand last.
+    else if (type === "name" && text === "min" && i === tokens.length - 1) from = i;
+    else if (type === "word" && (isUnitWord(text) || (spaced && text.length > 2))) from = i;
+    else if (type === "word" && from === tokens.length && isUnitWord(text)) from = i;
+    else if (
+      type === "name" &&
+      LETTER_UNITS.has(text) &&
+      (spaced || from < tokens.length) &&
+      tokens[i - 1]!.type === "number"
+    )
+      from = i;
+    else if (isSign(token, "degree")) from = hasFunction ? from : i;
+    else if (isSign(token, "^") && (isSign(tokens[i + 1], "circ") || isSign(tokens[i + 2], "circ"))) {
+      if (hasFunction) break;
+      from = i;
+    } else if (
+      type === "number"
+        ? !isSign(tokens[i - 1], "^") && !isSign(tokens[i - 1], "{")
+        : !["^", "{", "}", "circ", "/"].includes(text)
+    )
+      break;
+  }
+  return from;
+}

@@ -1,0 +1,171 @@
+/**
+ * Sets of real numbers as intervals in order: the common form of `(1, 2] ∪ [3, ∞)`, `x < 1 or x > 2`, `x ≠ 1`, `ℝ∖{1}`
+ * and of single points. Bounds are expressions; their order is decided by value.
+ */
+
+import type { Budget } from "./budget.ts";
+import { approximate, isReal, numericValue } from "./numeric.ts";
+import { type Answer, apply, type Node, symbolsOf } from "./tree.ts";
+
+interface Bound {
+  /** −∞ and ∞ have no expression. */
+  readonly node: Node | undefined;
+  readonly value: number;
+}
+
+/** An interval; `low` below `high`, or a point with both the same and closed. */
+export interface Interval {
+  readonly low: Bound;
+  readonly high: Bound;
+  readonly openLow: boolean;
+  readonly openHigh: boolean;
+}
+
+const LEAST: Bound = { node: undefined, value: Number.NEGATIVE_INFINITY };
+const MOST: Bound = { node: undefined, value: Number.POSITIVE_INFINITY };
+const EVERYTHING: Interval = { low: LEAST, high: MOST, openLow: true, openHigh: true };
+
+/** The intervals, ascending and not touching; undefined where the answer is no set of real numbers with known bounds. */
+export function realSetOf(answer: Answer, budget: Budget): readonly Interval[] | undefined {
+  const intervals = read(answer, budget);
+  return intervals && joined(intervals);
+}
+
+function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
+  budget.spend();
+  switch (answer.kind) {
+    case "tuple":
+      return readInterval(answer, budget);
+    case "set":
+    case "list":
+      return all(
+        answer.items.map((item) => (item.kind === "expression" ? readPoint(item, budget) : read(item, budget))),
+      );
+    case "union":
+      return all(answer.parts.map((part) => read(part, budget)));
+    case "difference":
+      return subtract(answer, budget);
+    case "numbers":
+      if (answer.name === "R") return [EVERYTHING];
+      if (answer.name === "R+") return [{ ...EVERYTHING, low: zero() }];
+      return answer.name === "R-" ? [{ ...EVERYTHING, high: zero() }] : undefined;
+    case "relation":
+      return readRelation(answer, budget);
+    default:
+      return undefined;
+  }
+}
+
+function zero(): Bound {
+  return { node: { kind: "number", value: { numerator: 0n, denominator: 1n } }, value: 0 };
+}
+
+function all(parts: readonly (readonly Interval[] | undefined)[]): readonly Interval[] | undefined {
+  return parts.some((part) => part === undefined) ? undefined : parts.flatMap((part) => part!);
+}
+
+function boundOf(answer: Answer | undefined, budget: Budget): Bound | undefined {
+  if (answer?.kind !== "expression" || answer.percent) return undefined;
+  const { node } = answer;
+  if (node.kind === "constant" && node.name === "infinity") return MOST;
+  if (node.kind === "apply" && node.name === "negate" && isInfinity(node.args[0])) return LEAST;
+  if (symbolsOf(node).length > 0) return undefined;
+  const value = numericValue(node, new Map(), budget);
+  return value === undefined || !isReal(value) ? undefined : { node, value: approximate(value) };
+}
+
+const isInfinity = (node: Node | undefined) => node?.kind === "constant" && node.name === "infinity";
+
+function readPoint(answer: Answer, budget: Budget): readonly Interval[] | undefined {
+  const bound = boundOf(answer, budget);
+  return bound?.node && [{ low: bound, high: bound, openLow: false, openHigh: false }];
+}
+
+function readInterval(
+  { open, close, items }: Answer & { kind: "tuple" },
+  budget: Budget,
+): readonly Interval[] | undefined {
+  const [low, high] = items.map((item) => boundOf(item, budget));
+  if (items.length !== 2 || low === undefined || high === undefined || low.value > high.value) return undefined;
+  return [interval(low, high, open === "(", close === ")")];
+}
+
+/** An infinite end is open, whatever its bracket. */
+function interval(low: Bound, high: Bound, openLow: boolean, openHigh: boolean): Interval {
+  return { low, high, openLow: openLow || low.node === undefined, openHigh: openHigh || high.node === undefined };
+}
+
+/** `1 < x ≤ 2`, `3 ≥ x`, `x ≠ 1`, `x ∈ S`: of one symbol. */
+function readRelation(
+  { relations, sides }: Answer & { kind: "relation" },
+  budget: Budget,
+): readonly Interval[] | undefined {
+  const isSymbol = (side: Answer | undefined) =>
+    side?.kind === "expression" && side.node.kind === "symbol" && !side.unit;
+  const [first, second, third] = sides;
+  if (relations.length === 1) {
+    const relation = relations[0]!;
+    if (!isSymbol(first)) return isSymbol(second) ? readRelation(turned(relation, second!, first!), budget) : undefined;
+    if (relation === "in") return read(second!, budget);
+    const bound = boundOf(second, budget);
+    if (!bound?.node) return undefined;
+    if (relation === "!=") return [interval(LEAST, bound, true, true), interval(bound, MOST, true, true)];
+    if (relation === "=") return readPoint(second!, budget);
+    if (relation.startsWith("<")) return [interval(LEAST, bound, true, relation === "<")];
+    return relation.startsWith(">") ? [interval(bound, MOST, relation === ">", true)] : undefined;
+  }
+  if (relations.length !== 2 || !isSymbol(second)) return undefined;
+  const [left, right] = relations as [string, string];
+  const [a, b] = [boundOf(first, budget), boundOf(third, budget)];
+  if (!a || !b || left[0] !== right[0] || !/^[<>]/.test(left)) return undefined;
+  const [low, high, openLow, openHigh] =
+    left[0] === "<" ? [a, b, left === "<", right === "<"] : [b, a, right === ">", left === ">"];
+  return low.value <= high.value ? [interval(low, high, openLow, openHigh)] : undefined;
+}
+
+function turned(relation: string, left: Answer, right: Answer): Answer & { kind: "relation" } {
+  const mirror: Readonly<Record<string, string>> = { "<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!=" };
+  const name = (mirror[relation] ?? "approx") as (Answer & { kind: "relation" })["relations"][number];
+  return { kind: "relation", relations: [name], sides: [left, right] };
+}
+
+function subtract(
+  { whole, without }: Answer & { kind: "difference" },
+  budget: Budget,
+): readonly Interval[] | undefined {
+  const points = without.kind === "set" ? all(without.items.map((item) => readPoint(item, budget))) : undefined;
+  let rest = read(whole, budget);
+  for (const { low: point } of points ?? []) {
+    rest = rest?.flatMap((part) => {
+      if (point.value < part.low.value || point.value > part.high.value) return [part];
+      const left = { ...part, high: point, openHigh: true };
+      const right = { ...part, low: point, openLow: true };
+      return [left, right].filter(({ low, high }) => low.value < high.value);
+    });
+  }
+  return points && rest;
+}
+
+/** In order, what touches or overlaps in one. */
+function joined(intervals: readonly Interval[]): readonly Interval[] {
+  const sorted = [...intervals].sort((a, b) => a.low.value - b.low.value || Number(a.openLow) - Number(b.openLow));
+  const result: Interval[] = [];
+  for (const next of sorted) {
+    const last = result.at(-1);
+    const touches =
+      last &&
+      (next.low.value < last.high.value || (next.low.value === last.high.value && !(next.openLow && last.openHigh)));
+    if (!touches) {
+      if (next.low.value < next.high.value || (!next.openLow && !next.openHigh)) result.push(next);
+      continue;
+    }
+    const reaches = next.high.value > last.high.value || (next.high.value === last.high.value && !next.openHigh);
+    if (reaches) result[result.length - 1] = { ...last, high: next.high, openHigh: next.openHigh };
+  }
+  return result;
+}
+
+/** Difference of two sides, for comparing equations. */
+export function zeroForm(left: Node, right: Node): Node {
+  return apply("subtract", left, right);
+}

@@ -1,0 +1,76 @@
+/**
+ * What an answer is once it is read: an expression tree, or a structure of answers (list, set, tuple or interval, union,
+ * relation, matrix), or plain words. The trees are data; `exact.ts` and `numeric.ts` give them values.
+ */
+
+import type { Rational } from "../expression/rational.ts";
+
+/** A numeral's decimal places and how many of its digits are significant. */
+export interface DecimalPlaces {
+  /** 10^-places is one unit in the last place; negative for `1.5e6`. */
+  readonly places: number;
+  readonly significant: number;
+}
+
+/** An expression. `apply` names are those of `operators.ts`. */
+export type Node =
+  | { readonly kind: "number"; readonly value: Rational; readonly decimal?: DecimalPlaces }
+  | { readonly kind: "symbol"; readonly name: string }
+  | { readonly kind: "constant"; readonly name: ConstantName }
+  | { readonly kind: "apply"; readonly name: string; readonly args: readonly Node[] };
+
+export type ConstantName = "pi" | "e" | "i" | "infinity";
+
+/** Relations between two sides; `approx` says that the right side is the left one, rounded. */
+export type RelationName = "=" | "<" | "<=" | ">" | ">=" | "!=" | "in" | "approx";
+
+/** What stands around the items of a tuple or an interval. `⟨ ⟩` is written as parentheses. */
+export type Bracket = "(" | ")" | "[" | "]";
+
+/** A unit of measure, or words after a value. */
+export interface Unit {
+  /** The words, singular, lower case. */
+  readonly words: readonly string[];
+  /** Where all of them are known: dimension and factor to its base unit. */
+  readonly measure?: { readonly dimension: string; readonly factor: Rational };
+}
+
+/** One reading of an answer. */
+export type Answer =
+  | { readonly kind: "expression"; readonly node: Node; readonly percent?: boolean; readonly unit?: Unit }
+  | { readonly kind: "list"; readonly items: readonly Answer[] }
+  | { readonly kind: "set"; readonly items: readonly Answer[] }
+  | { readonly kind: "tuple"; readonly open: Bracket; readonly close: Bracket; readonly items: readonly Answer[] }
+  | { readonly kind: "union"; readonly parts: readonly Answer[] }
+  | { readonly kind: "difference"; readonly whole: Answer; readonly without: Answer }
+  | { readonly kind: "numbers"; readonly name: string }
+  | { readonly kind: "relation"; readonly relations: readonly RelationName[]; readonly sides: readonly Answer[] }
+  | { readonly kind: "matrix"; readonly rows: readonly (readonly Node[])[] }
+  | { readonly kind: "choice"; readonly letter: string; readonly value?: Answer }
+  | { readonly kind: "text"; readonly text: string };
+
+/** `apply` without its braces. */
+export function apply(name: string, ...args: readonly Node[]): Node {
+  return { kind: "apply", name, args };
+}
+
+/** A whole number as a node. */
+export function wholeNode(value: bigint | number): Node {
+  return { kind: "number", value: { numerator: BigInt(value), denominator: 1n } };
+}
+
+/** Every symbol of an expression, sorted. */
+export function symbolsOf(...nodes: readonly Node[]): string[] {
+  const names = new Set<string>();
+  const visit = (node: Node): void => {
+    if (node.kind === "symbol") names.add(node.name);
+    if (node.kind === "apply") node.args.forEach(visit);
+  };
+  nodes.forEach(visit);
+  return [...names].sort();
+}
+
+/** Whether some part of the expression is as asked. */
+export function hasPart(node: Node, wanted: (part: Node) => boolean): boolean {
+  return wanted(node) || (node.kind === "apply" && node.args.some((arg) => hasPart(arg, wanted)));
+}

@@ -1,0 +1,37 @@
+/**
+ * The accuracy reward of mathematics: 1 where the completion's final answer equals the gold one, else 0. DeepSeek-R1
+ * (arXiv:2501.12948) §2.2.2; open-r1's `accuracy_reward` in its purpose, `math-answers/` in its rules (which say what is
+ * equal, and from where an answer is taken).
+ *
+ * Where the gold answer cannot be read it abstains, as open-r1 does, or gives `unreadableGoldScore`: train-deepseek-r1
+ * gives 0.5. Where a comparison would cost too much it abstains.
+ */
+
+import { z } from "zod";
+import { goldOfColumns } from "../math-answers/gold.ts";
+import { judgeMath } from "../math-answers/judge-answer.ts";
+import { defineReward } from "./definition.ts";
+
+export const accuracy = defineReward({
+  name: "accuracy",
+  title: "accuracy of a mathematical answer",
+  summary: "1 where the final answer equals the gold one as mathematics; else 0",
+  citation: "DeepSeek-R1, arXiv:2501.12948, §2.2.2; open-r1's accuracy_reward",
+  // One of several, so none is required of every data set: a row without any is an abstention that says so.
+  columns: [],
+  options: z.strictObject({
+    /** The column with the gold answer, or with a solution that ends in it; absent: answer, else solution. */
+    gold: z.string().min(1).optional(),
+    /** The score where the gold answer cannot be read; null: none. */
+    unreadableGoldScore: z.number().min(0).max(1).nullable().default(null),
+  }),
+  create: ({ gold: column, unreadableGoldScore }) => {
+    return ({ prompt, completion, columns }) => {
+      const gold = goldOfColumns(columns, column);
+      if ("fault" in gold) return { score: unreadableGoldScore, reason: `cannot judge: ${gold.fault}` };
+      const verdict = judgeMath(prompt, completion, gold.answers);
+      if (verdict.verdict !== "abstain") return { score: Number(verdict.verdict === "right"), reason: verdict.reason };
+      return { score: verdict.unreadable ? unreadableGoldScore : null, reason: `cannot judge: ${verdict.reason}` };
+    };
+  },
+});

@@ -1,0 +1,51 @@
+/**
+ * Our corpus of answers, equal and unequal, by category: read, judged and counted. A pair is an answer against a gold
+ * answer, or a whole completion against one. Run as a program (`npm run math:corpus`) it prints the rate per category.
+ */
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { judgeAnswer, judgeMath, type MathVerdict } from "../../src/math-answers/judge-answer.ts";
+
+export interface Pair {
+  readonly gold: string;
+  readonly answer?: string;
+  readonly completion?: string;
+  readonly equal: boolean;
+}
+
+export const corpus = JSON.parse(readFileSync(join(import.meta.dirname, "corpus.json"), "utf8")) as Record<
+  string,
+  Pair[]
+>;
+
+export function judgePair({ gold, answer, completion }: Pair): MathVerdict {
+  return completion === undefined ? judgeAnswer(answer ?? "", gold) : judgeMath("", completion, gold);
+}
+
+export interface CategoryCount {
+  readonly equal: number;
+  readonly equalRight: number;
+  readonly unequal: number;
+  readonly unequalRight: number;
+  readonly failures: readonly string[];
+}
+
+/** How many of a category's equal and unequal pairs are judged as they should be. */
+export function countCategory(pairs: readonly Pair[]): CategoryCount {
+  const judged = pairs.map((pair) => ({ pair, verdict: judgePair(pair) }));
+  const isRight = ({ pair, verdict }: (typeof judged)[number]) => (verdict.verdict === "right") === pair.equal;
+  const [equal, unequal] = [true, false].map((kind) => judged.filter(({ pair }) => pair.equal === kind));
+  return {
+    equal: equal!.length,
+    equalRight: equal!.filter(isRight).length,
+    unequal: unequal!.length,
+    unequalRight: unequal!.filter(isRight).length,
+    failures: judged
+      .filter((entry) => !isRight(entry))
+      .map(
+        ({ pair, verdict }) =>
+          `${pair.gold} | ${pair.answer ?? pair.completion}: ${verdict.verdict}, ${verdict.reason}`,
+      ),
+  };
+}

@@ -1,0 +1,19 @@
+/** `npm run math:corpus [FILE.json]`: the corpus's rates, or those of another file in the same form; --json for programs. */
+
+import { readFileSync } from "node:fs";
+import { corpus, countCategory, type Pair } from "./corpus.ts";
+
+const args = process.argv.slice(2);
+const file = args.find((arg) => !arg.startsWith("--"));
+const categories = file === undefined ? corpus : (JSON.parse(readFileSync(file, "utf8")) as Record<string, Pair[]>);
+const rates = Object.entries(categories).map(([category, pairs]) => ({ category, ...countCategory(pairs) }));
+if (args.includes("--json")) console.log(JSON.stringify(rates));
+else {
+  const share = (right: number, of: number) =>
+    of === 0 ? "-" : `${right}/${of} (${((100 * right) / of).toFixed(1)} %)`;
+  console.log(`${"category".padEnd(26)}${"equal".padEnd(18)}unequal`);
+  for (const { category, equal, equalRight, unequal, unequalRight, failures } of rates) {
+    console.log(`${category.padEnd(26)}${share(equalRight, equal).padEnd(18)}${share(unequalRight, unequal)}`);
+    for (const failure of failures) console.log(`    ${failure}`);
+  }
+}
