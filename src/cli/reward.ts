@@ -8,6 +8,7 @@ import { createReward, rewardDescriptions } from "../rewards/registry.ts";
 import type { AnyReward, RewardInput, RewardResult } from "../rewards/reward.ts";
 import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
+import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
@@ -22,7 +23,7 @@ and is run. It judges in a thread of its own; what it throws, a score that is no
 long are scores of null with the reason.
 
 Rewards
-${rewardDescriptions.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join("\n")}
+${rewardDescriptions.map(({ name, summary }) => `  ${name.padEnd(14)}${summary}`).join("\n")}
 
 Options
   --in FILE           the completions (required)
@@ -32,6 +33,7 @@ Options
 
 Example
   aha reward equation --in completions.jsonl --set wrongScore=0.1 --json
+  aha reward reward_model --in completions.jsonl --set path=runs/rm-0/model --set part=summary
   aha reward ./my-reward.ts#brevity --in completions.jsonl
 `;
 
@@ -65,7 +67,7 @@ export const command: Command = {
         : wholeNumberOption("timeout-ms", values["timeout-ms"], 1);
     const reward = own
       ? new UserReward(parseRewardReference(name), { options, timeoutMs })
-      : createReward(name, options);
+      : createReward(name, options, { openScorer: scorerOpener() });
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
     const scored = await scoreFile(reward, values.in, context);

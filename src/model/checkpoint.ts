@@ -178,7 +178,8 @@ function checkTensors(
     expected.set(checkpointName, shape);
   }
   // Some tied checkpoints store the embedding a second time; its values are compared when it is read.
-  if (head === "tokens" && config.tieWordEmbeddings && fileOf.has(HEAD)) expected.set(HEAD, [config.vocabSize, config.hiddenSize]);
+  if (head === "tokens" && config.tieWordEmbeddings && fileOf.has(HEAD))
+    expected.set(HEAD, [config.vocabSize, config.hiddenSize]);
 
   const problems: string[] = [];
   for (const [name, shape] of expected) {

@@ -300,7 +300,9 @@ function classNameOf(architecture: Architecture, head: ModelHead): string {
 function architectureOf(hf: z.infer<typeof architectureSchema>, where: string, head: ModelHead): Architecture {
   const known = Object.keys(FAMILIES) as Architecture[];
   const className = hf.architectures?.[0];
-  const found = known.find((name) => name === hf.model_type && (className ?? classNameOf(name, head)) === classNameOf(name, head));
+  const found = known.find(
+    (name) => name === hf.model_type && (className ?? classNameOf(name, head)) === classNameOf(name, head),
+  );
   if (found !== undefined) return found;
   if (head === "tokens" && className?.endsWith(SCORE_CLASS)) {
     throw new CheckpointError(

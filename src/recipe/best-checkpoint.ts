@@ -10,6 +10,7 @@
 import { z } from "zod";
 import { ConfigError, nearestName } from "../errors.ts";
 import { statisticNames } from "../eval/evaluate.ts";
+import { PAIR_STATISTICS } from "../eval/evaluate-pairs.ts";
 import { hashString } from "../random.ts";
 import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
@@ -54,14 +55,22 @@ export function bestCheckpoint(
 }
 
 /** Refuses, before any training, a metric that evaluations of the task do not have. Throws ConfigError. */
-export function requireMetric({ metric }: Pick<BestCheckpointConfig, "metric">, task: Task): void {
-  const problem = task.trainProblem(0);
-  const completions = ["", ...(task.demonstrate ? [task.demonstrate(problem, hashString("probe")).completion] : [])];
-  const known = statisticNames(completions.map((completion) => task.judge(problem, completion)));
+export function requireMetric(
+  { metric }: Pick<BestCheckpointConfig, "metric">,
+  task: Task,
+  kind: "answers" | "pairs" = "answers",
+): void {
+  const known = kind === "pairs" ? PAIR_STATISTICS : answerStatistics(task);
   if (known.includes(metric)) return;
   const nearest = nearestName(metric, known);
   throw new ConfigError(
     `bestCheckpoint.metric: evaluations of the task ${task.name} have no statistic ${metric}; they have: ` +
       `${known.join(", ")}.${nearest === undefined ? "" : ` Did you mean ${nearest}?`}`,
   );
+}
+
+function answerStatistics(task: Task): readonly string[] {
+  const problem = task.trainProblem(0);
+  const completions = ["", ...(task.demonstrate ? [task.demonstrate(problem, hashString("probe")).completion] : [])];
+  return statisticNames(completions.map((completion) => task.judge(problem, completion)));
 }

@@ -66,10 +66,16 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
   };
 }
 
-/** Rewards of the user's own are files, relative to the recipe. */
+/** Rewards of the user's own are files, reward models are directories, relative to the recipe. */
 function withAbsoluteRewards(stage: StageConfig, directory: string): StageConfig {
   if (!("rewards" in stage)) return stage;
-  const rewards = stage.rewards.map((reward) => ({ ...reward, name: anchorReward(reward.name, directory) }));
+  const rewards = stage.rewards.map(({ options, ...reward }) => {
+    const { path } = options;
+    // Of the registry's rewards one is a model on this disk.
+    const ofModel = reward.name === "reward_model" && typeof path === "string";
+    const anchored = ofModel ? { ...options, path: resolve(directory, path) } : options;
+    return { ...reward, options: anchored, name: anchorReward(reward.name, directory) };
+  });
   return { ...stage, rewards };
 }
 

@@ -10,45 +10,40 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
-import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine, type LocalEngineOptions } from "../engine/local/create.ts";
 import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
-import { evaluate } from "../eval/evaluate.ts";
-import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { hashString, philox } from "../random.ts";
-import { requirePromptsFit } from "../rollout/collect.ts";
 import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { RunSummary, StageSummary } from "../run/summary.ts";
 import { createTask } from "../tasks/registry.ts";
-import type { Problem, Task } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
-import { checkGrpo, trainGrpo } from "../train/grpo.ts";
-import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
-import { withOpenRewards } from "../train/reward-session.ts";
-import { checkSft, trainSft } from "../train/sft.ts";
+import type { StageContext, StageLog, TrainerState } from "../train/context.ts";
 import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics, requireMetric } from "./best-checkpoint.ts";
 import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
+import {
+  checkEvaluation,
+  checkStage,
+  decodingsAt,
+  evaluateTrained,
+  openTrained,
+  type ProgramParts,
+  runTrainer,
+  type TrainedEngine,
+  trainsRewardModel,
+} from "./stage-programs.ts";
 import { comparedStates } from "./summary.ts";
 
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
 
 /** Everything a recipe names, built and checked against each other. */
-export interface PreparedRecipe {
-  readonly recipe: Recipe;
-  readonly engine: Engine;
-  readonly tokenizer: Tokenizer;
-  readonly task: Task;
-  readonly heldOut: readonly Problem[];
-}
+export type PreparedRecipe = ProgramParts;
 
 /**
  * Builds model, engine, tokenizer and task, and makes every check that can be made before training. A model with random
@@ -58,7 +53,6 @@ export interface PreparedRecipe {
  */
 export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
-  const { threads, logitChunkTokens, microBatchTokens, gradientCheckpointing } = recipe.engine;
   await pinInputFiles(recipe, run);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
@@ -69,26 +63,20 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
-  const engine = await createLocalEngine(modelDirectory, {
-    ...adapterOptions(recipe),
-    ...(threads !== undefined && { threads }),
-    ...(logitChunkTokens !== undefined && { logitChunkTokens }),
-    gradientCheckpointing,
-    ...(microBatchTokens !== undefined && { microBatchTokens }),
-  });
+  const engine = await openTrained(recipe, modelDirectory, tokenizer);
+  const prepared = { recipe, engine, tokenizer, task, heldOut };
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
-    const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
-    requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
-    if (recipe.bestCheckpoint) requireMetric(recipe.bestCheckpoint, task);
-    for (const stage of recipe.stages) {
-      await checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) });
+    checkEvaluation(prepared);
+    if (recipe.bestCheckpoint) {
+      requireMetric(recipe.bestCheckpoint, task, trainsRewardModel(recipe) ? "pairs" : "answers");
     }
+    for (const stage of recipe.stages) await checkStage(stage, prepared, stageSeed(recipe.seed, stage.name));
   } catch (error) {
     await engine.dispose();
     throw error;
   }
-  return { recipe, engine, tokenizer, task, heldOut };
+  return prepared;
 }
 
 /**
@@ -111,14 +99,8 @@ export async function runPipeline(
   }
 }
 
-/** What the engine is told of an adapter and of packed weights. */
-function adapterOptions({ model: { lora, adapter, quantization }, seed }: Recipe): LocalEngineOptions {
-  const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
-  return { lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
-}
-
 /** A tokenizer with more tokens than the model's vocabulary is another model's. */
-function requireVocabulary({ info }: Engine, tokenizer: Tokenizer, directory: string): void {
+function requireVocabulary({ info }: TrainedEngine, tokenizer: Tokenizer, directory: string): void {
   if (tokenizer.vocabSize <= info.vocabSize) return;
   throw new CheckpointError(
     `${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${info.vocabSize}. ` +
@@ -181,8 +163,7 @@ class Pipeline {
     this.observe({ type: "stage-started", stage, index, count: this.recipe.stages.length, stepsDone });
     writer.event("stage-started", { stepsDone });
     if (!resumed) await this.prepared.engine.resetOptimizer();
-    const context: TrainContext = {
-      engine: this.prepared.engine,
+    const context: StageContext = {
       tokenizer: this.prepared.tokenizer,
       task: this.prepared.task,
       seed: stageSeed(this.recipe.seed, stage.name),
@@ -202,7 +183,7 @@ class Pipeline {
       },
       ...(resumed ? { resumed } : {}),
     };
-    const outcome = await runTrainer(context, stage);
+    const outcome = await runTrainer(context, stage, this.prepared);
     await this.checkpoint(stage, outcome.steps, { numTokens: outcome.numTokens }, true);
     return outcome.steps;
   }
@@ -247,27 +228,19 @@ class Pipeline {
     );
   }
 
-  /** Answers the held-out problems sampled at temperature 1 and, at the boundaries of stages, greedily too. */
   private async evaluate(stage: StageConfig, step: number, moment: EvaluationRecord["moment"]): Promise<void> {
-    const { engine, tokenizer, task, heldOut } = this.prepared;
-    const decodings = moment === "during" ? (["sampled"] as const) : (["sampled", "greedy"] as const);
     const stopIfAsked = () => {
       // Between stages there is a checkpoint; during one the trainer makes it at its next step, and stops there.
       if (!this.signal.aborted || moment === "during") return;
       throw new RunInterrupted("Stopped in an evaluation: run the same command with --resume to go on.");
     };
-    for (const decoding of decodings) {
+    for (const decoding of decodingsAt(moment, this.prepared)) {
       stopIfAsked();
-      const { statistics, intervals, completions } = await evaluate(engine, tokenizer, task, heldOut, {
-        temperature: decoding === "sampled" ? 1 : 0,
-        samples: 1,
-        maxCompletionTokens: this.recipe.evaluation.maxCompletionTokens,
-        seed: this.recipe.seed,
-        onProgress: ({ finished, total }) => {
-          stopIfAsked();
-          this.observe({ type: "evaluating", stage: stage.name, finished, total });
-        },
+      const evaluation = await evaluateTrained(this.prepared, decoding, ({ finished, total }) => {
+        stopIfAsked();
+        this.observe({ type: "evaluating", stage: stage.name, finished, total });
       });
+      const { statistics, intervals, completions } = evaluation;
       const record = { step, moment, decoding, statistics, intervals, completions: [...completions] };
       this.directory.stage(stage.name).evaluation(record);
       this.evaluated.push({ stage: stage.name, step, moment, decoding, statistics });
@@ -334,36 +307,6 @@ class Pipeline {
       modelFrom: modelFrom ?? from,
       ...(this.best && { best: this.best }),
     };
-  }
-}
-
-/** What a trainer can refuse before anything is trained. */
-async function checkStage(
-  stage: StageConfig,
-  parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">,
-): Promise<void> {
-  switch (stage.trainer) {
-    case "sft":
-      checkSft(parts, stage);
-      return;
-    case "grpo":
-      requireRewardColumns(stage.rewards, parts.task);
-      checkGrpo(parts, stage);
-      await withOpenRewards(createRewards(stage.rewards), undefined, async () => {});
-      return;
-    default:
-      stage satisfies never;
-  }
-}
-
-function runTrainer(context: TrainContext, stage: StageConfig): Promise<TrainOutcome> {
-  switch (stage.trainer) {
-    case "sft":
-      return trainSft(context, stage);
-    case "grpo":
-      return trainGrpo(context, stage);
-    default:
-      return stage satisfies never;
   }
 }
 

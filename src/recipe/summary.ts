@@ -42,7 +42,7 @@ function stateBefore(recipe: Recipe, index: number, evaluations: readonly Evalua
     afterStage: index === 0 ? null : stage,
     moment: momentInWords(recipe, index),
     intervals: sampled.intervals,
-    greedy: find("greedy")!.statistics,
+    greedy: find("greedy")?.statistics ?? {},
   };
 }
 

@@ -175,6 +175,7 @@ function problemTitle(prompt: string): string {
 
 const TRAINERS: Readonly<Record<string, string>> = {
   sft: "supervised fine-tuning: imitating demonstrations",
+  reward_model: "a reward model: learning from pairs which of two answers is preferred",
   grpo: "GRPO: reinforcement learning from rule rewards",
 };
 

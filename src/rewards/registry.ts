@@ -6,15 +6,30 @@ import { checkOptions } from "../strict-schema.ts";
 import type { RewardDefinition, RewardDescription } from "./definition.ts";
 import { equation } from "./equation.ts";
 import { format } from "./format.ts";
-import type { Reward } from "./reward.ts";
+import type { AnyReward, Reward } from "./reward.ts";
+import { createRewardModelReward, type OpenScorer, rewardModelDescription } from "./reward-model.ts";
+
+/** What rewards need that this layer does not have. */
+export interface RewardDeps {
+  /** Opens reward models; without it `reward_model` can be checked, and not opened. */
+  readonly openScorer?: OpenScorer | undefined;
+}
+
+const rewardModel: RegisteredReward = {
+  description: rewardModelDescription,
+  make: (options, { openScorer }) => createRewardModelReward(options, openScorer),
+};
 
 const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
-  [register(format), register(equation)].map((entry) => [entry.description.name, entry]),
+  [register(format), register(equation), rewardModel].map((entry) => [entry.description.name, entry]),
 );
+
+/** Those that judge one completion at a time, at once. */
+export type SingleRewardName = "format" | "equation";
 
 interface RegisteredReward {
   readonly description: RewardDescription;
-  readonly make: (options: unknown) => Reward;
+  readonly make: (options: unknown, deps: RewardDeps) => AnyReward;
 }
 
 /** Every reward's description, in the order of the list. */
@@ -28,9 +43,11 @@ export const rewardNames: readonly string[] = rewardDescriptions.map(({ name }) 
  *
  * @throws ConfigError for an unknown name or option, naming the nearest known one.
  */
-export function createReward(name: string, options: unknown = {}): Reward {
+export function createReward(name: SingleRewardName, options?: unknown): Reward;
+export function createReward(name: string, options?: unknown, deps?: RewardDeps): AnyReward;
+export function createReward(name: string, options: unknown = {}, deps: RewardDeps = {}): AnyReward {
   const registered = rewards.get(name);
-  if (registered) return registered.make(options);
+  if (registered) return registered.make(options, deps);
   const nearest = nearestName(name, rewardNames);
   const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
   throw new ConfigError(`There is no reward ${JSON.stringify(name)}; known: ${rewardNames.join(", ")}.${hint}`);

@@ -19,12 +19,14 @@ import { GENERATOR_KEYS } from "./countdown/generator.ts";
 import { countdownOptionsSchema } from "./countdown/options.ts";
 import { identifyRow } from "./countdown/source.ts";
 import { mixTasks } from "./mixture.ts";
+import { createPreferencesTask, identifyPreference, preferencesOptionsSchema } from "./preferences/preferences.ts";
 import type { Task } from "./task.ts";
 
 const singleTaskSchemas = [
   countdownOptionsSchema.safeExtend({ name: z.literal("countdown") }),
   conversationsOptionsSchema.safeExtend({ name: z.literal("conversations") }),
   assistantOptionsSchema.safeExtend({ name: z.literal("assistant") }),
+  preferencesOptionsSchema.safeExtend({ name: z.literal("preferences") }),
 ] as const;
 
 /** Tasks in turns: `tasks: [{ weight: 3, task: { name: countdown, … } }, …]`. */
@@ -55,6 +57,7 @@ const tasks: ReadonlyMap<string, CreateTask> = new Map([
   ["countdown", createCountdown],
   ["conversations", createConversations],
   ["assistant", async (options, deps) => createAssistantTask(options, deps)],
+  ["preferences", createPreferences],
   ["mixture", createMixture],
 ]);
 
@@ -63,7 +66,7 @@ export const taskNames: readonly string[] = [...tasks.keys()];
 
 /** The spec for problems of the data at `path` in place of those that it names or generates. */
 export function withDataFile(spec: { readonly name: string }, path: string): { readonly name: string } {
-  if (spec.name === "conversations") {
+  if (spec.name === "conversations" || spec.name === "preferences") {
     const { data } = spec as { readonly data?: Readonly<Record<string, unknown>> };
     const changed = { ...spec, data: { ...(data?.columns ? { columns: data.columns } : {}), path } };
     return changed;
@@ -117,4 +120,10 @@ async function createConversations(options: unknown, deps: TaskDeps): Promise<Ta
   const checked = checkOptions(conversationsOptionsSchema, options, "task conversations");
   const identify = (row: Parameters<typeof identifyConversation>[0]) => identifyConversation(row, checked);
   return createConversationsTask(checked, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
+}
+
+async function createPreferences(options: unknown, deps: TaskDeps): Promise<Task> {
+  const checked = checkOptions(preferencesOptionsSchema, options, "task preferences");
+  const identify = (row: Parameters<typeof identifyPreference>[0]) => identifyPreference(row, checked);
+  return createPreferencesTask(checked, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
 }

@@ -21,9 +21,9 @@ import type { PairLossOptions, PairResult, RewardEngine, TokenPair } from "../re
 import { Turns } from "../turns.ts";
 import { defaultThreads } from "./create.ts";
 import { loadEngineState, saveEngineState } from "./engine-state.ts";
+import { gradientName } from "./programs.ts";
 import { requireAdam } from "./requests.ts";
 import { pairGraph, REWARD_FORM, scoringGraph } from "./reward-program.ts";
-import { gradientName } from "./programs.ts";
 import { allocateFloats, DenseWeights, OptimizerState } from "./weights.ts";
 
 export interface RewardEngineOptions {
@@ -299,7 +299,11 @@ export class LocalRewardEngine implements RewardEngine {
       const tables = rotaryTables(this.#config, T);
       const half = this.#config.headDim / 2;
       hold("ids", [B, T], tokenIds(batch));
-      hold("positions", [B, T], BigInt64Array.from({ length: B * T }, (_, i) => BigInt(i % T)));
+      hold(
+        "positions",
+        [B, T],
+        BigInt64Array.from({ length: B * T }, (_, i) => BigInt(i % T)),
+      );
       hold("cos", [T, half], tables.cos);
       hold("sin", [T, half], tables.sin);
       hold("causal", [T, T], causalMask(T));
