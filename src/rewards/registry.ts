@@ -44,7 +44,9 @@ export const rewardNames: readonly string[] = rewardDescriptions.map(({ name }) 
  * @throws ConfigError for an unknown name or option, naming the nearest known one.
  */
 export function createReward(name: SingleRewardName, options?: unknown): Reward;
+/** The same for a name that is not known yet; it may be a reward that judges in batches. */
 export function createReward(name: string, options?: unknown, deps?: RewardDeps): AnyReward;
+/** Both in one. */
 export function createReward(name: string, options: unknown = {}, deps: RewardDeps = {}): AnyReward {
   const registered = rewards.get(name);
   if (registered) return registered.make(options, deps);

@@ -49,9 +49,10 @@ const options = z.strictObject({
     .describe("score − mean, divided by std, e.g. those over the model's own training data"),
 });
 
+/** What is said of it. */
 export const rewardModelDescription: RewardDescription = {
   name: "reward_model",
-  summary: "the score of a reward model (path=DIR) for the completion, or for what follows </think> (part=summary)",
+  summary: "the score of a reward model (path=DIR), for all of it or for what follows </think>",
   columns: [],
   options,
 };

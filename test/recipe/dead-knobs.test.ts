@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
-import { CONVERSATIONS_RECIPE, QUICK, runSmoke } from "./smoke.ts";
+import { CONVERSATIONS_RECIPE, QUICK, REWARD_MODEL_RECIPE, runSmoke } from "./smoke.ts";
 
 /** Every optional key gets a value, so that it can be read. */
 const EVERYTHING = [
@@ -62,6 +62,11 @@ it("every key of the schema is read by a run", async () => {
   await runSmoke(join(root, "data"), {
     recipe: CONVERSATIONS_RECIPE,
     overrides: [`task=${task}`, "stages.r1-zero.klCoef=0.01", "stages.r1-zero.refSyncSteps=1"],
+    wrap: (recipe) => recording(recipe, read),
+  });
+  await runSmoke(join(root, "pairs"), {
+    recipe: REWARD_MODEL_RECIPE,
+    overrides: ["epochs=1", "batchPairs=48"],
     wrap: (recipe) => recording(recipe, read),
   });
   const countdown = "{name: countdown, prompt: compact, counts: [3], max: 10, languages: [english]}";

@@ -3,15 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RunInterrupted } from "../../src/errors.ts";
+import { loadRecipe } from "../../src/recipe/load.ts";
+import { writeReport } from "../../src/report/report.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
 import { createReward } from "../../src/rewards/registry.ts";
 import type { BatchReward } from "../../src/rewards/reward.ts";
-import { writeReport } from "../../src/report/report.ts";
 import { scorerOpener } from "../../src/train/reward-scorer.ts";
-import { loadRecipe } from "../../src/recipe/load.ts";
-import { runSmoke } from "./smoke.ts";
-
-const RECIPE = join(import.meta.dirname, "../../recipes/reward-model/smoke/recipe.yaml");
+import { CONVERSATIONS_RECIPE, REWARD_MODEL_RECIPE as RECIPE, runSmoke } from "./smoke.ts";
 
 let root: string;
 beforeAll(() => {
@@ -56,7 +54,10 @@ describe("a recipe with the trainer reward_model", () => {
     const rude = await judge({ part: "summary" }, "hm</think> Why should I add 2 and 3 for you?");
     expect(friendly.score!).toBeGreaterThan(rude.score!);
     expect(friendly.reason).toMatch(/^reward -?\d+\.\d{4} for the summary$/);
-    const scaled = await judge({ part: "summary", normalise: { mean: 1, std: 2 } }, "hm</think> Why should I add 2 and 3 for you?");
+    const scaled = await judge(
+      { part: "summary", normalise: { mean: 1, std: 2 } },
+      "hm</think> Why should I add 2 and 3 for you?",
+    );
     expect(scaled.score).toBeCloseTo((rude.score! - 1) / 2, 10);
     expect((await judge({ part: "summary" }, "no end of the thinking")).score).toBeNull();
     expect((await judge({}, "x".repeat(400))).reason).toMatch(/tokens; the reward model's context has 256/);
@@ -75,13 +76,15 @@ describe("a recipe with the trainer reward_model", () => {
   it("is refused with stages that train a policy, with an adapter, with another task, and on another model as a reward", async () => {
     const load = (...overrides: string[]) => loadRecipe(RECIPE, overrides);
     await expect(load("model.lora={rank: 2}")).rejects.toThrow(/model\.lora: a reward model is trained whole/);
-    await expect(load("task={name: countdown}")).rejects.toThrow(/learns from pairs of answers: take the task preferences/);
+    await expect(load("task={name: countdown}")).rejects.toThrow(
+      /learns from pairs of answers: take the task preferences/,
+    );
     await expect(load("steps=3")).rejects.toThrow(/expected exactly one of steps/);
     const sft = "{name: a, trainer: sft, steps: 1, learningRate: 1}";
     const scoring = "{name: b, trainer: reward_model, steps: 1, learningRate: 1}";
-    await expect(
-      loadRecipe(join(import.meta.dirname, "../../recipes/conversations/smoke/recipe.yaml"), [`stages=[${sft}, ${scoring}]`]),
-    ).rejects.toThrow(/stages\.b\.trainer: reward_model trains a model that scores.*recipe of its own/);
+    await expect(loadRecipe(CONVERSATIONS_RECIPE, [`stages=[${sft}, ${scoring}]`])).rejects.toThrow(
+      /stages\.b\.trainer: reward_model trains a model that scores.*recipe of its own/,
+    );
     await expect(scorerOpener({ threads: 1 })(join(root, "whole", "initial-model"))).rejects.toThrow(
       /is a language model and has no score/,
     );

@@ -13,6 +13,9 @@ export const SMOKE_RECIPE = join(import.meta.dirname, "../../recipes/countdown/s
 /** SFT and GRPO on a data set of conversations. */
 export const CONVERSATIONS_RECIPE = join(import.meta.dirname, "../../recipes/conversations/smoke/recipe.yaml");
 
+/** A reward model from pairs of answers. */
+export const REWARD_MODEL_RECIPE = join(import.meta.dirname, "../../recipes/reward-model/smoke/recipe.yaml");
+
 /** Fewer steps than the recipe has: for tests of what happens, not of what is learned. */
 export const QUICK = ["stages.cold-start.steps=6", "stages.cold-start.checkpointEvery=2"];
 

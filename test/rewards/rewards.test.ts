@@ -141,7 +141,7 @@ describe("the registry", () => {
   test("an unknown name is a ConfigError with the nearest name", () => {
     expect(() => createReward("fromat")).toThrow(ConfigError);
     expect(() => createReward("fromat")).toThrow(
-      'There is no reward "fromat"; known: format, equation. Did you mean format?',
+      'There is no reward "fromat"; known: format, equation, reward_model. Did you mean format?',
     );
     expect(() => createReward("toString")).toThrow(ConfigError);
   });
@@ -159,18 +159,18 @@ describe("the registry", () => {
     );
   });
 
-  test("every reward can be made without options and is known by its name", () => {
-    expect(rewardNames).toEqual(["format", "equation"]);
+  test("every reward can be made without options, but a model's path, and is known by its name", () => {
+    expect(rewardNames).toEqual(["format", "equation", "reward_model"]);
     for (const { name, summary } of rewardDescriptions) {
-      expect(createReward(name).name).toBe(name);
+      expect(createReward(name, name === "reward_model" ? { path: "rm" } : {}).name).toBe(name);
       expect(summary.length).toBeLessThan(100);
     }
   });
 });
 
-test("no reward throws on any prefix of a well-formed completion, whatever the columns", () => {
+test("no rule throws on any prefix of a well-formed completion, whatever the columns", () => {
   const completion = answered("3*(6*3)");
-  for (const name of rewardNames) {
+  for (const name of ["format", "equation"] as const) {
     const reward = createReward(name);
     for (let length = 0; length <= completion.length; length++) {
       for (const row of [{}, columns, { nums: null, target: null }, { nums: [{}], target: "x" }]) {

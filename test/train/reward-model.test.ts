@@ -6,8 +6,8 @@ import { pairStatistics } from "../../src/losses/bradley-terry.ts";
 import type { Task } from "../../src/tasks/task.ts";
 import { trainRewardModel } from "../../src/train/reward-model.ts";
 import { rewardModelConfigSchema } from "../../src/train/reward-model-config.ts";
-import { checkpointInto, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
 import { emptyDirectory } from "../engine/models.ts";
+import { checkpointInto, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
 
 const configOf = (overrides: object = {}) =>
   rewardModelConfigSchema.parse({ steps: 20, batchPairs: 2, learningRate: 0.5, ...overrides });
@@ -38,8 +38,12 @@ class TokenSums implements RewardEngine {
     this.gradient = new Float64Array(7);
     return { gradNorm: 1, applied: true };
   };
-  saveState = async () => void (this.saved = this.weights.slice());
-  loadState = async () => void (this.weights = this.saved.slice());
+  saveState = async () => {
+    this.saved = this.weights.slice();
+  };
+  loadState = async () => {
+    this.weights = this.saved.slice();
+  };
   resetOptimizer = async () => {};
   saveWeights = async () => {};
   dispose = async () => {};
@@ -117,10 +121,12 @@ describe("trainRewardModel", () => {
     const equal = { ...pairsTask, preference: () => ({ chosen: "a", rejected: "a" }) };
     await expect(run(equal)).rejects.toThrow(/None of 6 pairs.*6 have two equal answers/);
     await expect(run(pairsTask, { overlong: "error" })).rejects.toThrow(ConfigError);
-    await expect(run(pairsTask, { overlong: "error" })).rejects.toThrow(/problem 5: .*more than 8 tokens.*overlong: drop/);
-    await expect(run({ ...pairsTask, trainCount: Number.POSITIVE_INFINITY }, { steps: undefined, epochs: 1 })).rejects.toThrow(
-      /makes its problems without end. Give steps/,
+    await expect(run(pairsTask, { overlong: "error" })).rejects.toThrow(
+      /problem 5: .*more than 8 tokens.*overlong: drop/,
     );
+    await expect(
+      run({ ...pairsTask, trainCount: Number.POSITIVE_INFINITY }, { steps: undefined, epochs: 1 }),
+    ).rejects.toThrow(/makes its problems without end. Give steps/);
     expect(() => configOf({ epochs: 1 })).toThrow(/exactly one of steps/);
   });
 });

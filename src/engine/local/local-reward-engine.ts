@@ -78,6 +78,7 @@ interface Batch {
   readonly length: number;
 }
 
+/** The engine; `createRewardEngine` opens one. */
 export class LocalRewardEngine implements RewardEngine {
   readonly info: RewardEngine["info"];
   readonly #runtime: Runtime;
