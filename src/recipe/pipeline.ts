@@ -166,6 +166,7 @@ class Pipeline {
     const context: StageContext = {
       tokenizer: this.prepared.tokenizer,
       task: this.prepared.task,
+      heldOut: this.prepared.heldOut,
       seed: stageSeed(this.recipe.seed, stage.name),
       signal: this.signal,
       log: this.log(stage.name, writer),

@@ -114,14 +114,14 @@ export function evaluateTrained(
 /** What a trainer can refuse before anything is trained. */
 export async function checkStage(
   stage: StageConfig,
-  { recipe, engine, tokenizer, task }: ProgramParts,
+  { recipe, engine, tokenizer, task, heldOut }: ProgramParts,
   seed: number,
 ): Promise<void> {
   if (isRewardEngine(engine)) {
     checkRewardModel({ engine, tokenizer, task }, rewardStage(stage));
     return;
   }
-  const parts = { engine, tokenizer, task, seed };
+  const parts = { engine, tokenizer, task, heldOut, seed };
   switch (stage.trainer) {
     case "sft":
       checkSft(parts, stage);

@@ -64,7 +64,7 @@ const CURVES: readonly Curve[] = [
   {
     title: "Loss",
     caption: "Cross-entropy of the demonstrations' tokens, in nats.",
-    metrics: { loss: "loss" },
+    metrics: { loss: "loss", eval_loss: "on held-out demonstrations" },
   },
   {
     title: "Entropy",

@@ -58,6 +58,8 @@ export interface Preference {
 
 /** What SFT imitates. */
 export interface Demonstration {
+  /** What stands before it, where that is not the problem's own prompt. */
+  readonly prompt?: string;
   readonly completion: string;
   /** Spans of the completion (character offsets, end exclusive) whose tokens weigh more or less than 1 in the loss. */
   readonly weightedSpans: readonly { readonly start: number; readonly end: number; readonly weight: number }[];

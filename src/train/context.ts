@@ -12,7 +12,7 @@ import type { Engine } from "../engine/engine.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../errors.ts";
 import type { LossSpec } from "../losses/loss-spec.ts";
 import type { RewardResult } from "../rewards/reward.ts";
-import type { Task } from "../tasks/task.ts";
+import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** One line of the metrics log: the optimizer step that it describes, and numbers by name. It holds nothing that depends
@@ -68,6 +68,8 @@ export const REWARD_STATES = "rewardStates";
 export interface StageContext {
   readonly tokenizer: Tokenizer;
   readonly task: Task;
+  /** Held-out problems, never trained on; none by default. */
+  readonly heldOut?: readonly Problem[];
   /** Root of every random draw of the stage. */
   readonly seed: number;
   /** Aborted when the user wants to stop: the trainer checkpoints between steps and throws `RunInterrupted`. */
