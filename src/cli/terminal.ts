@@ -87,7 +87,7 @@ export class RunTerminal {
 
   private stageStarted({ stage, index, count: stages, stepsDone }: Extract<PipelineEvent, { type: "stage-started" }>) {
     this.status.keep();
-    this.progress = new StageProgress(stage.trainer === "grpo" ? "iteration" : "step");
+    this.progress = new StageProgress(stage.trainer === "grpo" || stage.trainer === "distill" ? "iteration" : "step");
     this.write("\n");
     this.line(this.style.bold(`Stage ${index + 1} of ${stages}: ${stage.name}`));
     this.paragraph(explanation(stage));
@@ -154,6 +154,12 @@ function explanation(stage: StageConfig): string {
         "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think."
       );
     }
+    case "distill":
+      return (
+        `Learning from a teacher: in each of ${count(stage.iterations)} iterations the model writes answers to ` +
+        `${stage.promptsPerIteration} problems, and a better model says of every token how probable it is. reverse_kl is ` +
+        "how far they are apart; it should fall."
+      );
     case "reward_model":
       return (
         "Learning to judge: the model reads two answers to a prompt, of which one was preferred, and learns to give that " +

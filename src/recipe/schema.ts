@@ -13,6 +13,7 @@ import { ARCHITECTURES } from "../model/model-config.ts";
 import { QUANTIZATIONS } from "../model/quantization.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
+import { distillIssues, distillShape } from "../train/distill-config.ts";
 import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
 import { refineWith } from "../train/optimizer-config.ts";
 import { rewardModelIssues, rewardModelShape } from "../train/reward-model-config.ts";
@@ -45,6 +46,10 @@ const sftStageSchema = z
 const grpoStageSchema = z
   .strictObject({ ...stageShape, trainer: z.literal("grpo"), ...grpoShape })
   .superRefine(refineWith(grpoIssues));
+
+const distillStageSchema = z
+  .strictObject({ ...stageShape, trainer: z.literal("distill"), ...distillShape })
+  .superRefine(refineWith(distillIssues));
 
 const rewardModelStageSchema = z
   .strictObject({ ...stageShape, trainer: z.literal("reward_model"), ...rewardModelShape })
@@ -168,7 +173,9 @@ export const recipeSchema = z
       .optional()
       .describe("keeps the best evaluated checkpoint too; after every evaluation that is better one is made"),
     stages: z
-      .array(z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema, rewardModelStageSchema]))
+      .array(
+        z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema, rewardModelStageSchema, distillStageSchema]),
+      )
       .min(1)
       .superRefine((stages, refinement) => {
         for (const [index, { name }] of stages.entries()) {

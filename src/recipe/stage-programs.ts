@@ -15,12 +15,14 @@ import type { EvaluationRecord } from "../run/records.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageContext, TrainContext, TrainOutcome } from "../train/context.ts";
+import { checkDistill, trainDistill } from "../train/distill.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo.ts";
 import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
 import { checkRewardModel, trainRewardModel } from "../train/reward-model.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import { withOpenRewards } from "../train/reward-session.ts";
 import { checkSft, trainSft } from "../train/sft.ts";
+import { openTeacher, type Teacher } from "../train/teacher.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 
 /** An engine with the model that a recipe trains. */
@@ -131,6 +133,9 @@ export async function checkStage(
       checkGrpo(parts, stage);
       await withOpenRewards(rewardsOf(stage, recipe), undefined, async () => {});
       return;
+    case "distill":
+      await withTeacher(stage, recipe, tokenizer, async (teacher) => checkDistill(parts, stage, teacher));
+      return;
     case "reward_model":
       throw notAPolicy(stage);
     default:
@@ -151,6 +156,8 @@ export function runTrainer(
       return trainSft(context, stage);
     case "grpo":
       return trainGrpo(context, stage, rewardsOf(stage, recipe));
+    case "distill":
+      return withTeacher(stage, recipe, context.tokenizer, (teacher) => trainDistill(context, stage, teacher));
     case "reward_model":
       throw notAPolicy(stage);
     default:
@@ -161,6 +168,22 @@ export function runTrainer(
 function rewardsOf({ rewards }: Extract<StageConfig, { trainer: "grpo" }>, recipe: Recipe) {
   const { gradientCheckpointing: _, ...options } = computeOptions(recipe);
   return createRewards(rewards, { openScorer: scorerOpener(options) });
+}
+
+/** Does `work` with the teacher of a stage. */
+async function withTeacher<T>(
+  { teacher: spec }: Extract<StageConfig, { trainer: "distill" }>,
+  recipe: Recipe,
+  tokenizer: Tokenizer,
+  work: (teacher: Teacher) => Promise<T>,
+): Promise<T> {
+  const { gradientCheckpointing: _, ...options } = computeOptions(recipe);
+  const teacher = await openTeacher(spec, tokenizer, options);
+  try {
+    return await work(teacher);
+  } finally {
+    await teacher.close();
+  }
 }
 
 function isRewardEngine(engine: TrainedEngine): engine is RewardEngine {

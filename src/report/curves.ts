@@ -33,6 +33,20 @@ const CURVES: readonly Curve[] = [
     metrics: { reward: "reward" },
   },
   {
+    title: "Distance to the teacher",
+    caption: "Reverse KL divergence per token of the student's own answers, in nats: what this stage makes small.",
+    metrics: { reverse_kl: "reverse KL" },
+  },
+  {
+    title: "Ranked right",
+    caption: "Share of training pairs whose preferred answer gets the higher reward, and the same of held-out pairs.",
+    metrics: { accuracy: "training pairs" },
+    yMin: 0,
+    yMax: 1,
+    format: percent,
+    heldOut: "accuracy",
+  },
+  {
     title: "Tries",
     caption: "Attempts per answer. Rising tries mean that the model searches longer before it settles.",
     metrics: { "tries/mean": "tries" },
@@ -100,7 +114,7 @@ const CURVES: readonly Curve[] = [
 ];
 
 /** The loss of a policy gradient says nothing about learning: its curve would only mislead. */
-const WITHOUT_LOSS = new Set(["grpo"]);
+const WITHOUT_LOSS = new Set(["grpo", "distill"]);
 
 /** The charts of one stage. */
 export function stageCurves(run: RunSnapshot, stage: string, trainer: string): Html[] {

@@ -175,6 +175,7 @@ function problemTitle(prompt: string): string {
 
 const TRAINERS: Readonly<Record<string, string>> = {
   sft: "supervised fine-tuning: imitating demonstrations",
+  distill: "on-policy distillation: towards a teacher on its own answers",
   reward_model: "a reward model: learning from pairs which of two answers is preferred",
   grpo: "GRPO: reinforcement learning from rule rewards",
 };

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
+import { constantEcho, teacherServer } from "../train/teacher-server.ts";
 import { CONVERSATIONS_RECIPE, QUICK, REWARD_MODEL_RECIPE, runSmoke } from "./smoke.ts";
 
 /** Every optional key gets a value, so that it can be read. */
@@ -64,6 +65,15 @@ it("every key of the schema is read by a run", async () => {
     overrides: [`task=${task}`, "stages.r1-zero.klCoef=0.01", "stages.r1-zero.refSyncSteps=1"],
     wrap: (recipe) => recording(recipe, read),
   });
+  const server = await teacherServer(constantEcho);
+  const distill = (name: string, teacher: string) =>
+    `{name: ${name}, trainer: distill, iterations: 1, promptsPerIteration: 2, maxCompletionTokens: 8, learningRate: 1e-4, teacher: {${teacher}}}`;
+  const teachers = [`path: ${base}`, `url: "${server.url}", model: m, apiKeyEnv: NO_KEY`];
+  await runSmoke(join(root, "distilled"), {
+    overrides: [`stages=[${teachers.map((teacher, i) => distill(`from-${i}`, teacher)).join(", ")}]`],
+    wrap: (recipe) => recording(recipe, read),
+  });
+  await server.close();
   await runSmoke(join(root, "pairs"), {
     recipe: REWARD_MODEL_RECIPE,
     overrides: ["epochs=1", "batchPairs=48"],
