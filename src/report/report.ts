@@ -96,6 +96,12 @@ function headline(states: readonly ComparedState[]): Html | undefined {
   const [before, after] = pair.map(({ sampled }) => sampled.statistics);
   const item = (name: string, label: string, format: (value: number | null | undefined) => string) =>
     html`<li><b>${format(before![name])} → ${format(after![name])}</b>${label}</li>`;
+  if ("accuracy" in before!) {
+    return html`<ul class="headline">
+${item("accuracy", "of the held-out pairs ranked right", percent)}
+${item("margin", "by which the preferred answer is ahead", decimal)}
+</ul>`;
+  }
   return html`<ul class="headline">
 ${item("solveRate", "of the held-out problems solved", percent)}
 ${item("tries", "tries per problem", decimal)}
@@ -107,7 +113,11 @@ function comparisonTable(states: readonly ComparedState[]): Html {
   const problems = states[0]!.sampled.completions.length;
   return html`<h2>Before and after</h2>
 <div class="scroll"><table>
-<caption>${problems} held-out answers at each point, sampled at temperature 1 unless it says greedy; 95 % intervals.</caption>
+<caption>${
+    "accuracy" in states[0]!.sampled.statistics
+      ? `${problems} held-out pairs at each point`
+      : `${problems} held-out answers at each point, sampled at temperature 1 unless it says greedy`
+  }; 95 % intervals.</caption>
 <thead><tr><td></td>${states.map(({ state }) => html`<th scope="col">${state.moment}</th>`)}</tr></thead>
 <tbody>${comparisonRows(states).map(
     ({

@@ -161,15 +161,20 @@ export function checkDistill(
 ): void {
   requireLoss(engine, "grpo");
   stopTokens(engine, tokenizer);
-  if (teacher.maxContextTokens < engine.info.maxContextTokens) {
-    throw new ConfigError(
-      `The teacher ${teacher.name} has a context of ${teacher.maxContextTokens} tokens, the student one of ` +
-        `${engine.info.maxContextTokens}: it could not score the longest completions. Take another teacher.`,
-    );
-  }
   const count = Math.min(config.iterations * config.promptsPerIteration, Math.ceil(task.trainCount));
   const problems = Array.from({ length: count }, (_, promptId) => ({ promptId, problem: task.trainProblem(promptId) }));
   requirePromptsFit(engine, tokenizer, problems, config.maxCompletionTokens);
+  const longestPrompt = problems.reduce(
+    (most, { problem }) => Math.max(most, tokenizer.encode(problem.prompt).length),
+    0,
+  );
+  const needed = longestPrompt + config.maxCompletionTokens;
+  if (needed <= teacher.maxContextTokens) return;
+  throw new ConfigError(
+    `The teacher ${teacher.name} has a context of ${teacher.maxContextTokens} tokens, but the longest prompt (` +
+      `${longestPrompt} tokens) with maxCompletionTokens ${config.maxCompletionTokens} needs ${needed}. Lower ` +
+      "maxCompletionTokens, or take another teacher.",
+  );
 }
 
 /**

@@ -25,6 +25,11 @@ export const sftShape = {
     .min(0)
     .default(0)
     .describe("loss on the held-out problems' demonstrations after so many steps, and at the end; 0: never"),
+  neftuneNoiseAlpha: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("noise on the embeddings (NEFTune); 0 is none, and all that there is so far"),
   ...optimizerShape,
 };
 

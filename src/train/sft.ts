@@ -12,7 +12,8 @@
  * lays them out as sequences of their own: each begins at position 0 and attends to nothing of another one, so there is no
  * contamination to be masked (a test compares a step with its demonstrations one at a time).
  *
- * Noise on the embeddings (NEFTune, arXiv:2310.05914) is not there: see `docs/r1.md`.
+ * Noise on the embeddings (NEFTune, arXiv:2310.05914) is refused by name: an engine takes tokens, and the noise would be a
+ * part of its loss's description, which the contract does not have.
  */
 
 import type { Datum, Engine } from "../engine/engine.ts";
@@ -106,6 +107,11 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
  */
 export function checkSft(parts: DemonstrationParts & Pick<TrainContext, "heldOut">, config: SftConfig): void {
   requireLoss(parts.engine, "cross_entropy");
+  if (config.neftuneNoiseAlpha !== 0) {
+    throw new ConfigError(
+      `neftuneNoiseAlpha is ${config.neftuneNoiseAlpha}, but no engine adds noise to embeddings yet. Leave it out, or 0.`,
+    );
+  }
   parts.task.requireDemonstrations?.();
   const stream = new DemonstrationStream(parts, config);
   stream.probe();

@@ -109,9 +109,9 @@ describe("trainDistill", () => {
   });
 
   it("refuses a teacher with a shorter context, and one with another tokenizer", async () => {
-    const short = { ...teacherOf(), name: "short", maxContextTokens: 8 };
+    const short = { ...teacherOf(), name: "short", maxContextTokens: 3 };
     await expect(trainDistill(lettersContext(newEngine(), new MemoryLog()), configOf(), short)).rejects.toThrow(
-      /short has a context of 8 tokens, the student one of 16/,
+      /short has a context of 3 tokens, but the longest prompt \(1 tokens\) with maxCompletionTokens 3 needs 4/,
     );
     const other = {
       ...lettersTokenizer,

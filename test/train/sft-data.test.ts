@@ -80,6 +80,13 @@ describe("demonstrations longer than maxTokens", () => {
   });
 });
 
+it("noise on embeddings is refused by name before training", () => {
+  const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
+  expect(() => checkSft(context, configOf({ neftuneNoiseAlpha: 5 }))).toThrow(
+    /neftuneNoiseAlpha is 5, but no engine adds/,
+  );
+});
+
 describe("the loss on held-out demonstrations", () => {
   const heldOut = lettersTask.heldOut(3);
 
