@@ -143,7 +143,7 @@ export { ApiServer, type ServerOptions } from "./serve/server.ts";
 
 // Tasks.
 export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";
-export type { Demonstration, Problem, Task, Verdict } from "./tasks/task.ts";
+export type { Demonstration, Preference, Problem, Task, Verdict } from "./tasks/task.ts";
 
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
@@ -155,13 +155,20 @@ export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokeni
 export type {
   MetricsRow,
   RolloutRow,
+  StageContext,
   StageLog,
   TrainContext,
   TrainerState,
   TrainOutcome,
   TrainProgress,
 } from "./train/context.ts";
+export { trainDistill } from "./train/distill.ts";
+export { type DistillConfig, distillConfigSchema } from "./train/distill-config.ts";
 export { trainGrpo } from "./train/grpo.ts";
 export { type GrpoConfig, grpoConfigSchema } from "./train/grpo-config.ts";
+export { type RewardModelContext, trainRewardModel } from "./train/reward-model.ts";
+export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model-config.ts";
+export { scorerOpener } from "./train/reward-scorer.ts";
 export { trainSft } from "./train/sft.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft-config.ts";
+export { openTeacher, type Teacher } from "./train/teacher.ts";

@@ -47,7 +47,7 @@ export function diagnosisText(diagnosis: Diagnosis, style: Style): string {
 function stageRows(stage: StageFigures): [string, string][] {
   const rows: [string, string | null][] = [
     ["iterations", stage.iterations === null ? null : count(stage.iterations)],
-    ["optimizer steps", count(stage.optimizerSteps)],
+    ["optimizer steps", stage.optimizerSteps === null ? null : count(stage.optimizerSteps)],
     ["optimizer steps per iteration", stage.stepsPerIteration === null ? null : count(stage.stepsPerIteration)],
     ["prompts per iteration", stage.promptsPerIteration === null ? null : count(stage.promptsPerIteration)],
     ["completions per iteration", stage.completionsPerIteration === null ? null : count(stage.completionsPerIteration)],

@@ -10,6 +10,7 @@ import { isRewardReference, parseRewardReference } from "../rewards/user/referen
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 import { listedReward, rewardListText } from "./reward-list.ts";
@@ -42,6 +43,7 @@ Options
 Example
   aha reward equation --in completions.jsonl --set wrongScore=0.1 --json
   aha reward cosine --in completions.jsonl --set correct=equation --set maxLength=400
+  aha reward reward_model --in completions.jsonl --set path=runs/rm-0/model --set part=summary
   aha reward ./my-reward.ts#brevity --in completions.jsonl
 `;
 
@@ -84,7 +86,7 @@ export const command: Command = {
         : wholeNumberOption("timeout-ms", values["timeout-ms"], 1);
     const reward = own
       ? new UserReward(parseRewardReference(name), { options, timeoutMs })
-      : createReward(name, options);
+      : createReward(name, options, { openScorer: scorerOpener() });
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);

@@ -34,7 +34,9 @@ function table(states: readonly StateEvaluations[], titles: readonly string[], s
   const line = (row: readonly string[]) =>
     `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("   ")}`.trimEnd();
   return [
-    `On ${problems} problems that it never trained on, sampled at temperature 1 (in brackets: 95 % interval):`,
+    "accuracy" in states[0]!.sampled.statistics
+      ? `On ${problems} pairs that it never trained on (in brackets: 95 % interval):`
+      : `On ${problems} problems that it never trained on, sampled at temperature 1 (in brackets: 95 % interval):`,
     "",
     style.dim(line(["", ...titles])),
     ...rows.map((row, i) => (i === 0 ? style.bold(line(row)) : line(row))),

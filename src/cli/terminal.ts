@@ -93,7 +93,7 @@ export class RunTerminal {
 
   private stageStarted({ stage, index, count: stages, stepsDone }: Extract<PipelineEvent, { type: "stage-started" }>) {
     this.status.keep();
-    this.progress = new StageProgress(stage.trainer === "grpo" ? "iteration" : "step");
+    this.progress = new StageProgress(stage.trainer === "grpo" || stage.trainer === "distill" ? "iteration" : "step");
     this.write("\n");
     this.line(this.style.bold(`Stage ${index + 1} of ${stages}: ${stage.name}`));
     this.paragraph(explanation(stage));
@@ -108,6 +108,15 @@ export class RunTerminal {
     // The end of a stage is worth a last look at its numbers.
     if (record.moment === "after" && this.progress) this.status.update(() => `  ${this.progress!.text()}`, true);
     this.status.keep();
+    if (record.statistics.accuracy !== undefined) {
+      const { accuracy, margin } = record.statistics;
+      this.line(
+        `  ${WHEN[record.moment]}: ${this.style.bold(`${percent(accuracy)} ranked right`)} of ${record.completions.length} ` +
+          `pairs it never trains on; the better answer is ${decimal(margin)} ahead`,
+      );
+      if (record.moment === "after") this.progress = undefined;
+      return;
+    }
     const { solveRate, tries, meanLength } = record.statistics;
     const was = this.lastEvaluation?.statistics.solveRate;
     const change = was === undefined ? "" : this.style.dim(` (it was ${percent(was)})`);
@@ -144,7 +153,7 @@ function explanation(stage: StageConfig): string {
     case "sft":
       return (
         "Learning from examples: the model reads worked solutions and learns to write like them. " +
-        `${count(stage.steps)} steps of up to ${count(stage.batchTokens)} tokens. The loss is its surprise; it should fall.`
+        `${stageLength(stage)} of up to ${count(stage.batchTokens)} tokens. The loss is its surprise; it should fall.`
       );
     case "grpo": {
       const rewards = stage.rewards.map(({ name }) => rewardLabel(name)).join(" + ");
@@ -154,7 +163,28 @@ function explanation(stage: StageConfig): string {
         "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think."
       );
     }
+    case "distill":
+      return (
+        `Learning from a teacher: in each of ${count(stage.iterations)} iterations the model writes answers to ` +
+        `${stage.promptsPerIteration} problems, and a better model says of every token how probable it is. reverse_kl is ` +
+        "how far they are apart; it should fall."
+      );
+    case "reward_model":
+      return (
+        "Learning to judge: the model reads two answers to a prompt, of which one was preferred, and learns to give that " +
+        `one the higher score, ${stage.batchPairs} pairs a step. accuracy is the share of pairs that it ranks right.`
+      );
     default:
       return stage satisfies never;
   }
+}
+
+function stageLength({
+  steps,
+  epochs,
+}: {
+  readonly steps?: number | undefined;
+  readonly epochs?: number | undefined;
+}): string {
+  return steps === undefined ? `${count(epochs!)} passes over the data, in steps` : `${count(steps)} steps`;
 }

@@ -20,7 +20,7 @@ import { requireRewardColumns } from "../train/grpo-config.ts";
 import { countBySeverity, type Diagnosis, type Finding, type StageFigures, worstFirst } from "./finding.ts";
 import { estimatePeakBytes } from "./memory-estimate.ts";
 import { type FoundModel, findModel } from "./open-model.ts";
-import { type GrpoProbe, probeStage, type SftProbe } from "./probe.ts";
+import { type GrpoProbe, isProbed, probeStage, type SftProbe } from "./probe.ts";
 import { probeFindings } from "./probe-findings.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
@@ -146,6 +146,11 @@ async function probe(recipe: Recipe, model: FoundModel, known: Knowledge, option
       if (findings.some(({ severity }) => severity === "error")) return;
       let trainedBefore: string | undefined;
       for (const stage of recipe.stages) {
+        if (!isProbed(stage)) {
+          unchecked.push(`speed of ${stage.name}: stages of ${stage.trainer} are not probed`);
+          trainedBefore = stage.name;
+          continue;
+        }
         const found = await orFinding(known, "probe", () => probeStage(prepared, stage, options), stage.name);
         if (found !== undefined) {
           known.probes.set(stage.name, found);
@@ -194,7 +199,7 @@ function evaluationTime({ stages, evaluation }: Recipe, probes: readonly (GrpoPr
   const grpo = probes.find((one) => one.kind === "grpo");
   if (grpo === undefined) return null;
   const during = stages.map((stage) => {
-    const units = stage.trainer === "grpo" ? stage.iterations : stage.steps;
+    const units = ("iterations" in stage ? stage.iterations : stage.steps) ?? 0;
     return stage.evaluateEvery === 0 ? 0 : Math.floor((units - 1) / stage.evaluateEvery);
   });
   const passes = BOUNDARY_DECODINGS * (stages.length + 1) + during.reduce((sum, count) => sum + count, 0);

@@ -22,7 +22,8 @@ export interface StageFigures {
   readonly name: string;
   readonly trainer: string;
   readonly iterations: number | null;
-  readonly optimizerSteps: number;
+  /** null where the data decide: a stage in epochs of data that were not read. */
+  readonly optimizerSteps: number | null;
   readonly stepsPerIteration: number | null;
   readonly promptsPerIteration: number | null;
   readonly completionsPerIteration: number | null;

@@ -52,9 +52,13 @@ export function estimatePeakBytes(config: ModelConfig, recipe: Recipe, promptTok
   const hasReference = recipe.stages.some((stage) => stage.trainer === "grpo" && stage.klCoef > 0);
   const reference = hasReference && !hasAdapter ? parameterCount * F32_BYTES : 0;
   const moments = recipe.stages.map((stage) => {
-    if (stage.trainer !== "grpo") return trainingBytes(config, recipe, stage.batchTokens, stage.batchTokens);
+    if (stage.trainer === "sft") return trainingBytes(config, recipe, stage.batchTokens, stage.batchTokens);
+    if (stage.trainer === "reward_model") {
+      const longest = stage.maxTokens ?? config.maxContextTokens;
+      return trainingBytes(config, recipe, 2 * stage.batchPairs * longest, longest);
+    }
     const length = promptTokens + stage.maxCompletionTokens;
-    const completions = stage.promptsPerIteration * stage.groupSize;
+    const completions = stage.promptsPerIteration * (stage.trainer === "grpo" ? stage.groupSize : 1);
     const perToken = modelSize(config).memory.kvCacheBytesPerToken;
     const cache = Math.min(CACHE_BYTES, Math.min(MAX_SLOTS, completions) * length * perToken);
     return Math.max(cache, trainingBytes(config, recipe, completions * length, length));

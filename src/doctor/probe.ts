@@ -7,6 +7,7 @@
  * reward of the probe's own, different for every completion, is added, and left out of what is reported.
  */
 
+import type { Engine } from "../engine/engine.ts";
 import { RunInterrupted } from "../errors.ts";
 import { type PreparedRecipe, stageSeed } from "../recipe/pipeline.ts";
 import type { StageConfig } from "../recipe/schema.ts";
@@ -14,6 +15,7 @@ import type { BatchReward } from "../rewards/reward.ts";
 import type { MetricsRow, RolloutRow, TrainContext } from "../train/context.ts";
 import { trainGrpo } from "../train/grpo.ts";
 import { createRewards } from "../train/grpo-config.ts";
+import { scorerOpener } from "../train/reward-scorer.ts";
 import { trainSft } from "../train/sft.ts";
 
 /** No reward of a recipe has such a name. */
@@ -60,10 +62,18 @@ export interface ProbeOptions {
   readonly onProgress?: ((text: string) => void) | undefined;
 }
 
+/** A stage that can be probed: distillation would need its teacher, a reward model's stage is short. */
+export type ProbedStage = Trained<"grpo"> | Trained<"sft">;
+
+/** Whether a stage is of that kind. */
+export function isProbed(stage: StageConfig): stage is ProbedStage {
+  return stage.trainer === "grpo" || stage.trainer === "sft";
+}
+
 /** Probes one stage. Throws what its trainer throws, and RunInterrupted. */
 export async function probeStage(
   prepared: PreparedRecipe,
-  stage: StageConfig,
+  stage: ProbedStage,
   options: ProbeOptions,
 ): Promise<GrpoProbe | SftProbe> {
   return stage.trainer === "grpo" ? probeGrpo(prepared, stage, options) : probeSft(prepared, stage, options);
@@ -78,7 +88,7 @@ async function probeGrpo(prepared: PreparedRecipe, stage: Trained<"grpo">, optio
     ...{ iterations: 1, promptsPerIteration: groups, minibatchesPerIteration: 1, updatesPerIteration: 1 },
     ...{ maxSamplingRounds: 1, learningRate: 0, weightDecay: 0, warmupSteps: 0, maskTruncatedCompletions: false },
   };
-  const rewards = createRewards(stage.rewards);
+  const rewards = createRewards(stage.rewards, { openScorer: scorerOpener() });
   const withProbe = [...rewards, { reward: distinct(), weight: 1 }];
   const short = Math.min(WARM_UP_TOKENS, stage.maxCompletionTokens);
   const warmUp = { ...config, promptsPerIteration: 1, maxCompletionTokens: short };
@@ -143,12 +153,15 @@ async function probeSft(prepared: PreparedRecipe, stage: Trained<"sft">, options
 }
 
 /** The surroundings of a stage that keep what it tells. */
-function listen({ engine, tokenizer, task, recipe }: PreparedRecipe, stage: StageConfig, options: ProbeOptions) {
+function listen(prepared: PreparedRecipe, stage: ProbedStage, options: ProbeOptions) {
+  const { tokenizer, task, heldOut, recipe } = prepared;
+  // The schema lets no policy stage into a recipe that trains a reward model.
+  const engine = prepared.engine as Engine;
   const metrics: MetricsRow[] = [];
   const timings: MetricsRow[] = [];
   const rollouts: RolloutRow[] = [];
   const context: TrainContext = {
-    ...{ engine, tokenizer, task, signal: options.signal },
+    ...{ engine, tokenizer, task, heldOut, signal: options.signal },
     seed: stageSeed(recipe.seed, stage.name),
     log: {
       metrics: (row) => metrics.push(row),

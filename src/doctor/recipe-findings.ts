@@ -26,11 +26,14 @@ export function recipeFindings(recipe: Recipe, model: ModelFigures): Finding[] {
   ]);
 }
 
+/** Distillation on the student's own samples is reinforcement learning; a reward model is fine-tuned. */
+const RATE_KIND = { sft: "sft", grpo: "grpo", distill: "grpo", reward_model: "sft" } as const;
+
 function rateFindings(stage: StageConfig, model: ModelFigures, before: readonly StageConfig[]): Finding[] {
   if (model.parameters === null) return [];
   const random = model.weights === "random" && before.length === 0;
   const { parameters, adapter } = model;
-  const [low, high] = usualLearningRates({ trainer: stage.trainer, parameters, random, adapter });
+  const [low, high] = usualLearningRates({ trainer: RATE_KIND[stage.trainer], parameters, random, adapter });
   const { learningRate: rate } = stage;
   if (rate >= low / FAR_FACTOR && rate <= high * FAR_FACTOR) return [];
   const isHigh = rate > high;

@@ -1,6 +1,7 @@
 /** The batch arithmetic of a stage, and the time that it will take, from its keys and what a probe measured. */
 
 import type { StageConfig } from "../recipe/schema.ts";
+import { distillTotalSteps } from "../train/distill-config.ts";
 import { grpoTotalSteps } from "../train/grpo-config.ts";
 import type { StageFigures } from "./finding.ts";
 import type { GrpoProbe, SftProbe } from "./probe.ts";
@@ -12,6 +13,12 @@ export interface StageKnowledge {
   readonly epochs: number | undefined;
   readonly probe: GrpoProbe | SftProbe | undefined;
 }
+
+/** Of a stage that samples nothing, or was not probed. */
+const NOTHING_SAMPLED = {
+  ...{ maxCompletionTokens: null, sampledCompletions: null, meanCompletionTokens: null, truncatedShare: null },
+  ...{ zeroVarianceShare: null, solveRate: null, rewardMeans: null, samplingTokensPerSecond: null },
+} as const;
 
 /** A stage in numbers. */
 export function stageFigures(stage: StageConfig, known: StageKnowledge): StageFigures {
@@ -26,17 +33,39 @@ export function stageFigures(stage: StageConfig, known: StageKnowledge): StageFi
   };
   if (stage.trainer === "sft") {
     const sft = probe?.kind === "sft" ? probe : undefined;
-    const seconds = sft ? (stage.steps * sft.tokensPerStep) / sft.trainingTokensPerSecond : null;
+    const seconds = sft && stage.steps ? (stage.steps * sft.tokensPerStep) / sft.trainingTokensPerSecond : null;
     return {
-      ...shared,
+      ...{ ...shared, ...NOTHING_SAMPLED },
       ...{ iterations: null, stepsPerIteration: null, promptsPerIteration: null, completionsPerIteration: null },
-      optimizerSteps: stage.steps,
+      optimizerSteps: stage.steps ?? null,
       promptsPerStep: sft?.demonstrationsPerStep ?? null,
       completionsPerStep: sft?.demonstrationsPerStep ?? null,
       tokensPerStep: sft?.tokensPerStep ?? stage.batchTokens,
-      ...{ maxCompletionTokens: null, sampledCompletions: null, meanCompletionTokens: null, truncatedShare: null },
-      ...{ zeroVarianceShare: null, solveRate: null, rewardMeans: null, samplingTokensPerSecond: null },
       ...{ estimatedSeconds: seconds, longestSeconds: seconds },
+    };
+  }
+  if (stage.trainer === "reward_model") {
+    return {
+      ...{ ...shared, ...NOTHING_SAMPLED },
+      ...{ iterations: null, stepsPerIteration: null, promptsPerIteration: null, completionsPerIteration: null },
+      optimizerSteps: stage.steps ?? null,
+      promptsPerStep: stage.batchPairs,
+      completionsPerStep: 2 * stage.batchPairs,
+      ...{ tokensPerStep: null, estimatedSeconds: null, longestSeconds: null },
+    };
+  }
+  if (stage.trainer === "distill") {
+    const prompts = stage.promptsPerIteration / stage.minibatchesPerIteration;
+    return {
+      ...{ ...shared, ...NOTHING_SAMPLED },
+      iterations: stage.iterations,
+      optimizerSteps: distillTotalSteps(stage),
+      stepsPerIteration: stage.minibatchesPerIteration,
+      promptsPerIteration: stage.promptsPerIteration,
+      completionsPerIteration: stage.promptsPerIteration,
+      ...{ promptsPerStep: prompts, completionsPerStep: prompts, tokensPerStep: null },
+      maxCompletionTokens: stage.maxCompletionTokens,
+      ...{ estimatedSeconds: null, longestSeconds: null },
     };
   }
   const grpo = probe?.kind === "grpo" ? probe : undefined;

@@ -76,9 +76,11 @@ export function overlapFindings(training: readonly Problem[], heldOut: readonly 
 /** Passes over the data by a stage; undefined where it is endless or the batch is counted in tokens. */
 export function epochsOf(stage: StageConfig, task: Task, tokensPerDemonstration?: number): number | undefined {
   if (!Number.isFinite(task.trainCount)) return undefined;
-  if (stage.trainer === "grpo") return (stage.iterations * stage.promptsPerIteration) / task.trainCount;
+  if ("iterations" in stage) return (stage.iterations * stage.promptsPerIteration) / task.trainCount;
+  if (stage.epochs !== undefined) return stage.epochs;
+  if (stage.trainer === "reward_model") return (stage.steps! * stage.batchPairs) / task.trainCount;
   if (tokensPerDemonstration === undefined) return undefined;
-  return (stage.steps * stage.batchTokens) / tokensPerDemonstration / task.trainCount;
+  return (stage.steps! * stage.batchTokens) / tokensPerDemonstration / task.trainCount;
 }
 
 /** Too little data for a stage. */

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { writeWhole } from "../files.ts";
 import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
 import { type FloatDtype, SafetensorsFile } from "./safetensors.ts";
 import { findWeightFiles, writeWeightFiles } from "./weight-files.ts";
@@ -85,6 +85,8 @@ export interface SaveOptions {
   readonly dtype?: SaveDtype;
   /** Weights beyond this are cut into several files; 5 GB by default. */
   readonly maxShardBytes?: number;
+  /** What stands on the decoder; next-token logits by default. */
+  readonly head?: ModelHead;
 }
 
 /**
@@ -97,7 +99,7 @@ export async function saveModel(
   values: ReadonlyMap<string, Float32Array>,
   options: SaveOptions = {},
 ): Promise<void> {
-  for (const { name, shape } of parameterSpecs(config)) {
+  for (const { name, shape } of parameterSpecs(config, options.head)) {
     const value = values.get(name);
     if (value === undefined) throw new CheckpointError(`Cannot save: the model has no parameter ${name}.`);
     if (value.length !== elementCount(shape)) {
@@ -116,21 +118,21 @@ export async function saveModelFrom(
   parameterValue: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
   options: SaveOptions = {},
 ): Promise<void> {
-  const { dtype = "float32" } = options;
-  const hfConfig = hfConfigOf(config, dtype);
-  const tensors = parameterSpecs(config).map((parameter) => ({
+  const { dtype = "float32", head = "tokens" } = options;
+  const hfConfig = hfConfigOf(config, dtype, head);
+  const tensors = parameterSpecs(config, head).map((parameter) => ({
     name: parameter.checkpointName,
     shape: parameter.shape,
     data: () => parameterValue(parameter),
   }));
   await writeWeightFiles(directory, tensors, STORED_AS[dtype], options.maxShardBytes);
-  await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
+  if (head === "tokens") await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
   await writeJson(join(directory, "config.json"), hfConfig);
 }
 
 /** Opens a model's files and compares them with its config; reads no weights. Throws CheckpointError. */
-export async function openCheckpoint(directory: string): Promise<OpenCheckpoint> {
-  const config = await readModelConfig(directory);
+export async function openCheckpoint(directory: string, head: ModelHead = "tokens"): Promise<OpenCheckpoint> {
+  const config = await readModelConfig(directory, head);
   const files: SafetensorsFile[] = [];
   const close = async () => {
     await Promise.all(files.map((file) => file.close()));
@@ -152,7 +154,7 @@ export async function openCheckpoint(directory: string): Promise<OpenCheckpoint>
         `${directory}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
       );
     }
-    checkTensors(directory, config, fileOf);
+    checkTensors(directory, config, head, fileOf);
     return { config, fileOf, close };
   } catch (error) {
     await close();
@@ -165,13 +167,19 @@ function isDerived(name: string): boolean {
   return name.endsWith(".rotary_emb.inv_freq");
 }
 
-function checkTensors(directory: string, config: ModelConfig, fileOf: ReadonlyMap<string, SafetensorsFile>): void {
+function checkTensors(
+  directory: string,
+  config: ModelConfig,
+  head: ModelHead,
+  fileOf: ReadonlyMap<string, SafetensorsFile>,
+): void {
   const expected = new Map<string, readonly number[]>();
-  for (const { checkpointName, shape } of parameterSpecs(config)) {
+  for (const { checkpointName, shape } of parameterSpecs(config, head)) {
     expected.set(checkpointName, shape);
   }
   // Some tied checkpoints store the embedding a second time; its values are compared when it is read.
-  if (config.tieWordEmbeddings && fileOf.has(HEAD)) expected.set(HEAD, [config.vocabSize, config.hiddenSize]);
+  if (head === "tokens" && config.tieWordEmbeddings && fileOf.has(HEAD))
+    expected.set(HEAD, [config.vocabSize, config.hiddenSize]);
 
   const problems: string[] = [];
   for (const [name, shape] of expected) {

@@ -16,7 +16,7 @@ import { matmul } from "../graph/ops/matmul.ts";
 import { nf4Matmul } from "../graph/ops/quantized.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import { adaptedParameters, adapterSpecs, type LoraConfig, loraA, loraB } from "./lora.ts";
-import type { ModelConfig } from "./model-config.ts";
+import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "./parameters.ts";
 import { codesName, nf4Lengths, type Quantization, scalesName, storageOf } from "./quantization.ts";
 
@@ -26,6 +26,8 @@ export interface WeightForm {
   readonly lora?: LoraConfig | undefined;
   /** Matrices are packed, and nothing of the model can be trained. */
   readonly quantization?: Quantization | undefined;
+  /** What stands on the decoder; next-token logits by default. */
+  readonly head?: ModelHead | undefined;
 }
 
 /** Name of the input that scales every adapter: s of `loraScale`, or 0 for the base alone. */
@@ -35,9 +37,9 @@ export const LORA_SCALE_INPUT = "loraScale";
 export const DROPOUT_INPUT = "dropoutWords";
 
 /** The parameters that an optimizer moves. */
-export function trainedSpecs(config: ModelConfig, { lora, quantization }: WeightForm): ParameterSpec[] {
+export function trainedSpecs(config: ModelConfig, { lora, quantization, head }: WeightForm): ParameterSpec[] {
   if (lora) return adapterSpecs(config, lora);
-  return quantization ? [] : parameterSpecs(config);
+  return quantization ? [] : parameterSpecs(config, head);
 }
 
 /** How many adapted matrices have dropout in training. */
@@ -69,7 +71,7 @@ export function parameterInputs(
 ): DecoderParameters {
   const packed = new Map<string, PackedLinear>();
   const tensors = new Map<string, Tensor>();
-  for (const spec of parameterSpecs(config)) {
+  for (const spec of parameterSpecs(config, form.head)) {
     const { name, shape } = spec;
     const storage = storageOf(spec, form.quantization);
     if (storage === "nf4") packed.set(name, packedLinear(graph, spec));

@@ -14,13 +14,13 @@ import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
 import { parseJson, readTextFileIfPresent } from "../files.ts";
 import { hfRopeOf, ropeConfigShape, ropeOf } from "./hf-rope.ts";
-import type { Architecture, ModelConfig } from "./model-config.ts";
+import type { Architecture, ModelConfig, ModelHead } from "./model-config.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 
 /** What one architecture switches on: the only place that knows architectures by name. */
 interface Family {
-  /** `architectures[0]`: the class that transformers loads. */
+  /** `architectures[0]` of a language model: the class that transformers loads. */
   readonly className: string;
   readonly qkNorm: boolean;
   /** Biases of the attention: on query, key and value always, or on all four projections where `attention_bias` is true. */
@@ -62,6 +62,11 @@ const FAMILIES: Readonly<Record<Architecture, Family>> = {
     defaultContextTokens: 32_768,
   },
 };
+
+/** Ends of transformers' class names, and what it calls the only label of a model that has one. */
+const TOKENS_CLASS = "ForCausalLM";
+const SCORE_CLASS = "ForSequenceClassification";
+const SCORE_LABEL = "LABEL_0";
 
 /** The head size of models whose heads share the hidden size. */
 function evenShare(hiddenSize: number, numHeads: number): number {
@@ -129,16 +134,9 @@ const INERT_VALUES: Readonly<Record<string, readonly unknown[]>> = {
  * The model that a directory's `config.json` describes. Stop tokens are those of `generation_config.json` too, where it
  * is there: that is where chat models name their end of turn. Throws CheckpointError.
  */
-export async function readModelConfig(directory: string): Promise<ModelConfig> {
-  const limit = { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError };
-  const path = join(directory, "config.json");
-  const text = await readTextFileIfPresent(path, limit);
-  if (text === undefined) {
-    throw new CheckpointError(
-      `${directory} has no config.json. Expected a model directory in the Hugging Face layout.${likelyMeant(directory)}`,
-    );
-  }
-  const config = parseModelConfig(text, path);
+export async function readModelConfig(directory: string, head: ModelHead = "tokens"): Promise<ModelConfig> {
+  const { text, path, limit } = await readConfigFile(directory);
+  const config = parseModelConfig(text, path, head);
   const generationPath = join(directory, "generation_config.json");
   const generation = await readTextFileIfPresent(generationPath, limit);
   if (generation === undefined) return config;
@@ -157,6 +155,23 @@ export async function readModelConfig(directory: string): Promise<ModelConfig> {
   };
 }
 
+/** What stands on the decoder of the model in a directory, by the class that its `config.json` names. Throws CheckpointError. */
+export async function storedHead(directory: string): Promise<ModelHead> {
+  const { text, path } = await readConfigFile(directory);
+  const [className] = check(architectureSchema, text, path).architectures ?? [];
+  return className?.endsWith(SCORE_CLASS) === true ? "score" : "tokens";
+}
+
+async function readConfigFile(directory: string) {
+  const limit = { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError };
+  const path = join(directory, "config.json");
+  const text = await readTextFileIfPresent(path, limit);
+  if (text !== undefined) return { text, path, limit };
+  throw new CheckpointError(
+    `${directory} has no config.json. Expected a model directory in the Hugging Face layout.${likelyMeant(directory)}`,
+  );
+}
+
 /** What a directory without config.json is, where that can be told, and what to do then. */
 function likelyMeant(directory: string): string {
   if (existsSync(join(directory, "adapter_config.json"))) {
@@ -170,9 +185,9 @@ function likelyMeant(directory: string): string {
 }
 
 /** The model that the text of a `config.json` describes; `where` names the file in messages. Throws CheckpointError. */
-export function parseModelConfig(text: string, where: string): ModelConfig {
+export function parseModelConfig(text: string, where: string, head: ModelHead = "tokens"): ModelConfig {
   // The architecture first: the config of another one has other keys, and "hidden_size is missing" would not help.
-  const architecture = architectureOf(check(architectureSchema, text, where), where);
+  const architecture = architectureOf(check(architectureSchema, text, where), where, head);
   const hf = check(configSchema, text, where);
   const family = FAMILIES[architecture];
   refuseUnsupported(hf, family, where);
@@ -237,7 +252,11 @@ export type SaveDtype = (typeof SAVE_DTYPES)[number];
  * The content of `config.json`: transformers loads it as a model of this dtype with these numbers. Throws
  * CheckpointError for a model that its architecture's name would not describe.
  */
-export function hfConfigOf(config: ModelConfig, dtype: SaveDtype = "float32"): Record<string, unknown> {
+export function hfConfigOf(
+  config: ModelConfig,
+  dtype: SaveDtype = "float32",
+  head: ModelHead = "tokens",
+): Record<string, unknown> {
   const traits = familyTraits(config.architecture, config);
   for (const name of ["qkNorm", "attentionBias", "attentionOutputBias", "mlpBias"] as const) {
     if (config[name] === traits[name]) continue;
@@ -246,7 +265,7 @@ export function hfConfigOf(config: ModelConfig, dtype: SaveDtype = "float32"): R
     );
   }
   return {
-    architectures: [FAMILIES[config.architecture].className],
+    architectures: [classNameOf(config.architecture, head)],
     // Qwen2 has no such key: its biases are always there.
     attention_bias: config.attentionOutputBias,
     attention_dropout: 0,
@@ -255,6 +274,8 @@ export function hfConfigOf(config: ModelConfig, dtype: SaveDtype = "float32"): R
     head_dim: config.headDim,
     hidden_act: "silu",
     hidden_size: config.hiddenSize,
+    // The number of labels is that of these names; without them it would be two.
+    ...(head === "score" && { id2label: { 0: SCORE_LABEL }, label2id: { [SCORE_LABEL]: 0 } }),
     intermediate_size: config.intermediateSize,
     max_position_embeddings: config.maxContextTokens,
     ...(FAMILIES[config.architecture].hasMlpBias && { mlp_bias: config.mlpBias }),
@@ -285,15 +306,27 @@ function specialTokensOf(config: ModelConfig): Record<string, unknown> {
   };
 }
 
-function architectureOf(hf: z.infer<typeof architectureSchema>, where: string): Architecture {
+/** The class that transformers loads. */
+function classNameOf(architecture: Architecture, head: ModelHead): string {
+  const { className } = FAMILIES[architecture];
+  return head === "score" ? className.replace(TOKENS_CLASS, SCORE_CLASS) : className;
+}
+
+function architectureOf(hf: z.infer<typeof architectureSchema>, where: string, head: ModelHead): Architecture {
   const known = Object.keys(FAMILIES) as Architecture[];
   const className = hf.architectures?.[0];
   const found = known.find(
-    (name) => name === hf.model_type && (className ?? FAMILIES[name].className) === FAMILIES[name].className,
+    (name) => name === hf.model_type && (className ?? classNameOf(name, head)) === classNameOf(name, head),
   );
   if (found !== undefined) return found;
+  if (head === "tokens" && className?.endsWith(SCORE_CLASS)) {
+    throw new CheckpointError(
+      `${where}: ${className} is a reward model: it scores texts and writes none. Give a language model (…${TOKENS_CLASS}) ` +
+        "here; a reward model is for the reward reward_model and the trainer reward_model.",
+    );
+  }
   const given = `model_type ${JSON.stringify(hf.model_type ?? null)}, architectures ${JSON.stringify(hf.architectures ?? null)}`;
-  const expected = known.map((name) => `${JSON.stringify(name)} with ${FAMILIES[name].className}`).join(" or ");
+  const expected = known.map((name) => `${JSON.stringify(name)} with ${classNameOf(name, head)}`).join(" or ");
   const near = nearestName(hf.model_type ?? "", known);
   const hint = near !== undefined && near !== hf.model_type ? ` Did you mean ${JSON.stringify(near)}?` : "";
   throw new CheckpointError(`${where}: expected model_type ${expected}; found ${given}.${hint}`);

@@ -32,6 +32,13 @@ export type RopeScaling =
       readonly truncate: boolean;
     };
 
+/**
+ * What stands on the decoder. `tokens`: next-token logits, `*ForCausalLM` of transformers. `score`: one number for a whole
+ * sequence, a linear map without bias of the hidden state at its last token, `*ForSequenceClassification` with one label:
+ * a reward model.
+ */
+export type ModelHead = "tokens" | "score";
+
 export interface ModelConfig {
   readonly architecture: Architecture;
   readonly vocabSize: number; // V

@@ -24,6 +24,7 @@ const KINDS: Readonly<Record<string, ParameterKind>> = {
   mlpNorm: "norm",
   finalNorm: "norm",
   head: "head",
+  score: "head",
 };
 
 /** The kind of a parameter by its name (`layers.0.q` → attention). Throws for a name that no model has. */

@@ -6,7 +6,7 @@
  * gradients, costs more than the larger product gains (docs/log.md).
  */
 
-import type { ModelConfig } from "./model-config.ts";
+import type { ModelConfig, ModelHead } from "./model-config.ts";
 
 export interface ParameterSpec {
   readonly name: string;
@@ -20,8 +20,8 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-/** Every parameter of the model, in the order in which they are stored and updated. */
-export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
+/** Every parameter of the model, in the order in which they are stored and updated; that of a score is [1, H]. */
+export function parameterSpecs(config: ModelConfig, head: ModelHead = "tokens"): ParameterSpec[] {
   const { vocabSize: V, hiddenSize: H, intermediateSize: I, numHeads, numKvHeads, headDim: D } = config;
   const queryWidth = numHeads * D;
   const kvWidth = numKvHeads * D;
@@ -59,7 +59,8 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
     }
   }
   add("finalNorm", "model.norm.weight", [H]);
-  if (!config.tieWordEmbeddings) add("head", "lm_head.weight", [V, H]);
+  if (head === "score") add("score", "score.weight", [1, H]);
+  else if (!config.tieWordEmbeddings) add("head", "lm_head.weight", [V, H]);
   return specs;
 }
 

@@ -11,6 +11,7 @@
 import { z } from "zod";
 import { ConfigError, nearestName } from "../errors.ts";
 import { statisticNames } from "../eval/evaluate.ts";
+import { PAIR_STATISTICS } from "../eval/evaluate-pairs.ts";
 import { hashString } from "../random.ts";
 import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
@@ -63,6 +64,11 @@ export function bestCheckpoint(
   return best;
 }
 
+/** Of a recipe that trains a reward model: its evaluations score pairs, and have nothing to decode. */
+export function requirePairMetric({ metric }: Pick<BestCheckpointConfig, "metric">, task: Task): void {
+  requireKnown(metric, PAIR_STATISTICS, task);
+}
+
 /**
  * Refuses, before any training, a metric that evaluations of the task do not have.
  *
@@ -81,13 +87,16 @@ export function requireMetric(
   const problem = task.trainProblem(0);
   const completions = ["", ...(task.demonstrate ? [task.demonstrate(problem, hashString("probe")).completion] : [])];
   const verdicts = completions.map((completion) => task.judge(problem, completion));
-  const known = statisticNames(verdicts, decodingOptions(evaluation, decoding));
+  const several = /^(passAt|majority)/.test(metric) && evaluation.samples === 1;
+  const hint = several ? " pass@k and the majority vote need several samples: set evaluation.samples." : "";
+  requireKnown(metric, statisticNames(verdicts, decodingOptions(evaluation, decoding)), task, hint);
+}
+
+function requireKnown(metric: string, known: readonly string[], task: Task, hint = ""): void {
   if (known.includes(metric)) return;
   const nearest = nearestName(metric, known);
-  const several = /^(passAt|majority)/.test(metric) && evaluation.samples === 1;
   throw new ConfigError(
     `bestCheckpoint.metric: evaluations of the task ${task.name} have no statistic ${metric}; they have: ` +
-      `${known.join(", ")}.${nearest === undefined ? "" : ` Did you mean ${nearest}?`}` +
-      (several ? " pass@k and the majority vote need several samples: set evaluation.samples." : ""),
+      `${known.join(", ")}.${nearest === undefined ? "" : ` Did you mean ${nearest}?`}${hint}`,
   );
 }

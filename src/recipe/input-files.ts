@@ -72,7 +72,9 @@ function localPaths({ model, task, stages }: Recipe): string[] {
     if (data !== undefined && hubReferenceOf(data.path, "dataset") === undefined) paths.push(data.path);
   }
   for (const stage of stages) {
-    for (const { name } of "rewards" in stage ? stage.rewards : []) {
+    if (stage.trainer === "distill" && stage.teacher.path !== undefined) paths.push(stage.teacher.path);
+    for (const { name, options } of "rewards" in stage ? stage.rewards : []) {
+      if (name === "reward_model" && typeof options.path === "string") paths.push(options.path);
       if (isRewardReference(name)) paths.push(parseRewardReference(name).file);
     }
   }

@@ -62,14 +62,23 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
       file: absolute,
       data: (reference) => anchorReference(reference, "dataset", dirname(path)),
     }),
-    stages: recipe.stages.map((stage) => withAbsoluteRewards(stage, dirname(path))),
+    stages: recipe.stages.map((stage) => withAbsolutePaths(stage, dirname(path))),
   };
 }
 
-/** Rewards of the user's own are files, relative to the recipe. */
-function withAbsoluteRewards(stage: StageConfig, directory: string): StageConfig {
+/** Rewards of the user's own are files, reward models and teachers are directories, relative to the recipe. */
+function withAbsolutePaths(stage: StageConfig, directory: string): StageConfig {
+  if (stage.trainer === "distill" && stage.teacher.path !== undefined) {
+    return { ...stage, teacher: { ...stage.teacher, path: resolve(directory, stage.teacher.path) } };
+  }
   if (!("rewards" in stage)) return stage;
-  const rewards = stage.rewards.map((reward) => ({ ...reward, name: anchorReward(reward.name, directory) }));
+  const rewards = stage.rewards.map(({ options, ...reward }) => {
+    const { path } = options;
+    // Of the registry's rewards one is a model on this disk.
+    const ofModel = reward.name === "reward_model" && typeof path === "string";
+    const anchored = ofModel ? { ...options, path: resolve(directory, path) } : options;
+    return { ...reward, options: anchored, name: anchorReward(reward.name, directory) };
+  });
   return { ...stage, rewards };
 }
 

@@ -10,51 +10,44 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
-import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine, type LocalEngineOptions } from "../engine/local/create.ts";
 import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
-import { evaluate } from "../eval/evaluate.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
-import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { hashString, philox } from "../random.ts";
-import { requirePromptsFit } from "../rollout/collect.ts";
 import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { RunSummary, StageSummary } from "../run/summary.ts";
 import { createTask } from "../tasks/registry.ts";
-import type { Problem, Task } from "../tasks/task.ts";
 import { dayOf } from "../tokenizer/format-date.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { StageLog, TrainContext, TrainerState, TrainOutcome } from "../train/context.ts";
-import { checkGrpo, trainGrpo } from "../train/grpo.ts";
-import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
-import { withOpenRewards } from "../train/reward-session.ts";
-import { checkSft, trainSft } from "../train/sft.ts";
-import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics, requireMetric } from "./best-checkpoint.ts";
+import type { StageContext, StageLog, TrainerState } from "../train/context.ts";
+import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics } from "./best-checkpoint.ts";
 import { drawnSamples } from "./completion-samples.ts";
-import { decodingOptions, decodingsAt } from "./evaluation.ts";
 import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { PipelineObserver } from "./observer.ts";
 import { rolloutRecord } from "./rollouts.ts";
 import { RunAlarms } from "./run-alarms.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
+import {
+  checkEvaluation,
+  checkStage,
+  decodingsAt,
+  evaluateTrained,
+  openTrained,
+  type ProgramParts,
+  runTrainer,
+  type TrainedEngine,
+} from "./stage-programs.ts";
 import { comparedStates } from "./summary.ts";
 
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
 
 /** Everything a recipe names, built and checked against each other. */
-export interface PreparedRecipe {
-  readonly recipe: Recipe;
-  readonly engine: Engine;
-  readonly tokenizer: Tokenizer;
-  readonly task: Task;
-  readonly heldOut: readonly Problem[];
-}
+export type PreparedRecipe = ProgramParts;
 
 /**
  * Builds model, engine, tokenizer and task, and makes every check that can be made before training. A model with random
@@ -80,7 +73,6 @@ export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<
 
 /** Builds engine, tokenizer and task on the model in `modelDirectory`; the caller disposes of the engine. Throws AhaError. */
 export async function openRecipe(recipe: Recipe, modelDirectory: string): Promise<PreparedRecipe> {
-  const { threads, logitChunkTokens, microBatchTokens, gradientCheckpointing } = recipe.engine;
   const tokenizer = await loadTokenizer(modelDirectory);
   const now = dayOf(recipe.date);
   const task = await createTask(recipe.task, {
@@ -88,35 +80,23 @@ export async function openRecipe(recipe: Recipe, modelDirectory: string): Promis
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
-  const engine = await createLocalEngine(modelDirectory, {
-    ...adapterOptions(recipe),
-    ...(threads !== undefined && { threads }),
-    ...(logitChunkTokens !== undefined && { logitChunkTokens }),
-    gradientCheckpointing,
-    ...(microBatchTokens !== undefined && { microBatchTokens }),
-  });
+  const engine = await openTrained(recipe, modelDirectory, tokenizer);
+  const prepared = { recipe, engine, tokenizer, task, heldOut };
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
   } catch (error) {
     await engine.dispose();
     throw error;
   }
-  return { recipe, engine, tokenizer, task, heldOut };
+  return prepared;
 }
 
 /** Every check that can be made before training, each of which throws an AhaError where it fails. */
-export function recipeChecks({ recipe, engine, tokenizer, task, heldOut }: PreparedRecipe): (() => Promise<void>)[] {
+export function recipeChecks(prepared: PreparedRecipe): (() => Promise<void>)[] {
+  const { recipe } = prepared;
   return [
-    async () => {
-      const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
-      requirePromptsFit(engine, tokenizer, numbered, recipe.evaluation.maxCompletionTokens);
-    },
-    async () => {
-      if (recipe.bestCheckpoint) requireMetric(recipe.bestCheckpoint, recipe.evaluation, task);
-    },
-    ...recipe.stages.map(
-      (stage) => () => checkStage(stage, { engine, tokenizer, task, seed: stageSeed(recipe.seed, stage.name) }),
-    ),
+    async () => checkEvaluation(prepared),
+    ...recipe.stages.map((stage) => () => checkStage(stage, prepared, stageSeed(recipe.seed, stage.name))),
   ];
 }
 
@@ -140,14 +120,8 @@ export async function runPipeline(
   }
 }
 
-/** What the engine is told of an adapter and of packed weights. */
-function adapterOptions({ model: { lora, adapter, quantization }, seed }: Recipe): LocalEngineOptions {
-  const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
-  return { lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
-}
-
 /** A tokenizer with more tokens than the model's vocabulary is another model's. */
-function requireVocabulary({ info }: Engine, tokenizer: Tokenizer, directory: string): void {
+function requireVocabulary({ info }: TrainedEngine, tokenizer: Tokenizer, directory: string): void {
   if (tokenizer.vocabSize <= info.vocabSize) return;
   throw new CheckpointError(
     `${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${info.vocabSize}. ` +
@@ -213,10 +187,10 @@ class Pipeline {
     this.observe({ type: "stage-started", stage, index, count: this.recipe.stages.length, stepsDone });
     writer.event("stage-started", { stepsDone });
     if (!resumed) await this.prepared.engine.resetOptimizer();
-    const context: TrainContext = {
-      engine: this.prepared.engine,
+    const context: StageContext = {
       tokenizer: this.prepared.tokenizer,
       task: this.prepared.task,
+      heldOut: this.prepared.heldOut,
       seed: stageSeed(this.recipe.seed, stage.name),
       signal: this.signal,
       log: this.log(stage.name, writer, stageSeed(this.recipe.seed, stage.name)),
@@ -234,7 +208,7 @@ class Pipeline {
       },
       ...(resumed ? { resumed } : {}),
     };
-    const outcome = await runTrainer(context, stage);
+    const outcome = await runTrainer(context, stage, this.prepared);
     await this.checkpoint(stage, outcome.steps, { numTokens: outcome.numTokens }, true);
     return outcome.steps;
   }
@@ -284,28 +258,22 @@ class Pipeline {
     );
   }
 
-  /** Answers the held-out problems by sampling and, where the recipe wants it, greedily too. */
+  /** Tests the model on held-out problems: by sampling and, where the recipe wants it, greedily too. */
   private async evaluate(stage: StageConfig, step: number, moment: EvaluationRecord["moment"]): Promise<void> {
-    const { engine, tokenizer, task, heldOut } = this.prepared;
     const stopIfAsked = () => {
       // Between stages there is a checkpoint; during one the trainer makes it at its next step, and stops there.
       if (!this.signal.aborted || moment === "during") return;
       throw new RunInterrupted("Stopped in an evaluation: run the same command with --resume to go on.");
     };
-    for (const decoding of decodingsAt(this.recipe.evaluation, moment)) {
+    for (const decoding of decodingsAt(moment, this.prepared)) {
       stopIfAsked();
-      const options = decodingOptions(this.recipe.evaluation, decoding);
-      const { statistics, intervals, completions } = await evaluate(engine, tokenizer, task, heldOut, {
-        ...options,
-        seed: this.recipe.seed,
-        onProgress: ({ finished, total }) => {
-          stopIfAsked();
-          this.observe({ type: "evaluating", stage: stage.name, finished, total });
-        },
+      const evaluation = await evaluateTrained(this.prepared, decoding, ({ finished, total }) => {
+        stopIfAsked();
+        this.observe({ type: "evaluating", stage: stage.name, finished, total });
       });
-      const { temperature, topP = 1, topK = 0, samples } = options;
+      const { statistics, intervals, completions, sampling } = evaluation;
       const record = {
-        ...{ step, moment, decoding, sampling: { temperature, topP, topK, samples } },
+        ...{ step, moment, decoding, ...(sampling && { sampling }) },
         ...{ statistics, intervals, metrics: evalMetrics(statistics), completions: [...completions] },
       };
       this.directory.stage(stage.name).evaluation(record);
@@ -374,36 +342,6 @@ class Pipeline {
       modelFrom: modelFrom ?? from,
       ...(this.best && { best: this.best }),
     };
-  }
-}
-
-/** What a trainer can refuse before anything is trained. */
-async function checkStage(
-  stage: StageConfig,
-  parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed">,
-): Promise<void> {
-  switch (stage.trainer) {
-    case "sft":
-      checkSft(parts, stage);
-      return;
-    case "grpo":
-      requireRewardColumns(stage.rewards, parts.task);
-      checkGrpo(parts, stage);
-      await withOpenRewards(createRewards(stage.rewards), undefined, async () => {});
-      return;
-    default:
-      stage satisfies never;
-  }
-}
-
-function runTrainer(context: TrainContext, stage: StageConfig): Promise<TrainOutcome> {
-  switch (stage.trainer) {
-    case "sft":
-      return trainSft(context, stage);
-    case "grpo":
-      return trainGrpo(context, stage);
-    default:
-      return stage satisfies never;
   }
 }
 

@@ -13,8 +13,10 @@ import { ARCHITECTURES } from "../model/model-config.ts";
 import { QUANTIZATIONS } from "../model/quantization.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
+import { distillIssues, distillShape } from "../train/distill-config.ts";
 import { grpoIssues, grpoShape } from "../train/grpo-config.ts";
 import { refineWith } from "../train/optimizer-config.ts";
+import { rewardModelIssues, rewardModelShape } from "../train/reward-model-config.ts";
 import { sftIssues, sftShape } from "../train/sft-config.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";
 import { completionSamplesSchema } from "./completion-samples.ts";
@@ -50,6 +52,14 @@ const sftStageSchema = z
 const grpoStageSchema = z
   .strictObject({ ...stageShape, trainer: z.literal("grpo"), ...grpoShape })
   .superRefine(refineWith(grpoIssues));
+
+const distillStageSchema = z
+  .strictObject({ ...stageShape, trainer: z.literal("distill"), ...distillShape })
+  .superRefine(refineWith(distillIssues));
+
+const rewardModelStageSchema = z
+  .strictObject({ ...stageShape, trainer: z.literal("reward_model"), ...rewardModelShape })
+  .superRefine(refineWith(rewardModelIssues));
 
 const initSchema = z
   .strictObject({
@@ -174,7 +184,9 @@ export const recipeSchema = z
       .optional()
       .describe("keeps the best evaluated checkpoint too; after every evaluation that is better one is made"),
     stages: z
-      .array(z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema]))
+      .array(
+        z.discriminatedUnion("trainer", [sftStageSchema, grpoStageSchema, rewardModelStageSchema, distillStageSchema]),
+      )
       .min(1)
       .superRefine((stages, refinement) => {
         for (const [index, { name }] of stages.entries()) {
@@ -185,7 +197,24 @@ export const recipeSchema = z
         }
       }),
   })
-  .superRefine(({ model, stages }, refinement) => {
+  .superRefine(({ model, stages, task }, refinement) => {
+    const scoring = stages.findIndex(({ trainer }) => trainer === "reward_model");
+    const fail = (path: PropertyKey[], message: string, input: unknown) =>
+      refinement.addIssue({ code: "custom", path, message, input });
+    if (scoring >= 0) {
+      if (stages.some(({ trainer }) => trainer !== "reward_model")) {
+        const message =
+          "reward_model trains a model that scores, the other stages one that writes: give it a recipe of its own";
+        fail(["stages", scoring, "trainer"], message, "reward_model");
+      }
+      for (const key of ["lora", "adapter", "quantization"] as const) {
+        if (model[key] !== undefined)
+          fail(["model", key], "a reward model is trained whole; leave this out", model[key]);
+      }
+      if (task.name !== "preferences") {
+        fail(["task", "name"], "reward_model learns from pairs of answers: take the task preferences", task.name);
+      }
+    }
     if (model.lora === undefined && model.adapter === undefined) return;
     for (const [index, stage] of stages.entries()) {
       if (stage.trainer !== "grpo" || stage.refSyncSteps === 0 || stage.refSyncMixup === 1) continue;

@@ -2,8 +2,8 @@
  * Which states of the policy a run's summary compares.
  *
  * "After" is the end of the last stage. "Before" is the policy that reinforcement learning started from: the state
- * before the first GRPO stage; where there is none, the start of the run. The evaluation before the first stage (random
- * weights, in a recipe that starts from them) is there too, under `start`.
+ * before the first stage that learns from its own answers (grpo, distill); where there is none, the start of the run. The
+ * evaluation before the first stage (random weights, in a recipe that starts from them) is there too, under `start`.
  */
 
 import type { EvaluationRecord } from "../run/records.ts";
@@ -14,7 +14,7 @@ import type { Recipe } from "./schema.ts";
 function comparedStage(recipe: Recipe): number {
   return Math.max(
     0,
-    recipe.stages.findIndex(({ trainer }) => trainer === "grpo"),
+    recipe.stages.findIndex(({ trainer }) => trainer === "grpo" || trainer === "distill"),
   );
 }
 

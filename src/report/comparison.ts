@@ -43,6 +43,13 @@ interface StatisticLabel {
 const STATISTICS: readonly StatisticLabel[] = [
   { name: "solveRate", label: "solved", meaning: "the answer uses every number once and is right", format: percent },
   { name: "majorityRate", label: "majority", meaning: "the most frequent of its answers is right", format: percent },
+  {
+    name: "accuracy",
+    label: "ranked right",
+    meaning: "pairs whose preferred answer has the higher reward",
+    format: percent,
+  },
+  { name: "margin", label: "margin", meaning: "how far the preferred answer is ahead", format: decimal },
   { name: "formatRate", label: "well-formed", meaning: "the answer has the form that was asked for", format: percent },
   { name: "tries", label: "tries", meaning: "attempts per problem while thinking", format: decimal },
   { name: "solvedPerTry", label: "solved per try", meaning: "how good a single guess is", format: percent },

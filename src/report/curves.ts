@@ -33,6 +33,20 @@ const CURVES: readonly Curve[] = [
     metrics: { reward: "reward" },
   },
   {
+    title: "Distance to the teacher",
+    caption: "Reverse KL divergence per token of the student's own answers, in nats: what this stage makes small.",
+    metrics: { reverse_kl: "reverse KL" },
+  },
+  {
+    title: "Ranked right",
+    caption: "Share of training pairs whose preferred answer gets the higher reward, and the same of held-out pairs.",
+    metrics: { accuracy: "training pairs" },
+    yMin: 0,
+    yMax: 1,
+    format: percent,
+    heldOut: "accuracy",
+  },
+  {
     title: "Tries",
     caption: "Attempts per answer. Rising tries mean that the model searches longer before it settles.",
     metrics: { "tries/mean": "tries" },
@@ -64,7 +78,7 @@ const CURVES: readonly Curve[] = [
   {
     title: "Loss",
     caption: "Cross-entropy of the demonstrations' tokens, in nats.",
-    metrics: { loss: "loss" },
+    metrics: { loss: "loss", eval_loss: "on held-out demonstrations" },
   },
   {
     title: "Entropy",
@@ -131,7 +145,7 @@ function evaluationCurve(run: RunSnapshot, stage: string): Html[] {
 }
 
 /** The loss of a policy gradient says nothing about learning: its curve would only mislead. */
-const WITHOUT_LOSS = new Set(["grpo"]);
+const WITHOUT_LOSS = new Set(["grpo", "distill"]);
 
 /** The charts of one stage. */
 export function stageCurves(run: RunSnapshot, stage: string, trainer: string): Html[] {

@@ -98,6 +98,12 @@ function headline(states: readonly ComparedState[]): Html | undefined {
   const [before, after] = pair.map(({ sampled }) => sampled.statistics);
   const item = (name: string, label: string, format: (value: number | null | undefined) => string) =>
     html`<li><b>${format(before![name])} → ${format(after![name])}</b>${label}</li>`;
+  if ("accuracy" in before!) {
+    return html`<ul class="headline">
+${item("accuracy", "of the held-out pairs ranked right", percent)}
+${item("margin", "by which the preferred answer is ahead", decimal)}
+</ul>`;
+  }
   return html`<ul class="headline">
 ${item("solveRate", "of the held-out problems solved", percent)}
 ${item("tries", "tries per problem", decimal)}
@@ -112,7 +118,11 @@ function comparisonTable(states: readonly ComparedState[]): Html {
   const each = samples === 1 ? "" : `, ${samples} answers each`;
   return html`<h2>Before and after</h2>
 <div class="scroll"><table>
-<caption>${problems} held-out problems at each point${each}, sampled at temperature ${temperature} unless it says greedy; 95 % intervals.</caption>
+<caption>${
+    "accuracy" in states[0]!.sampled.statistics
+      ? `${problems} held-out pairs at each point`
+      : `${problems} held-out problems at each point${each}, sampled at temperature ${temperature} unless it says greedy`
+  }; 95 % intervals.</caption>
 <thead><tr><td></td>${states.map(({ state }) => html`<th scope="col">${state.moment}</th>`)}</tr></thead>
 <tbody>${comparisonRows(states).map(
     ({
@@ -180,6 +190,8 @@ function problemTitle(prompt: string): string {
 
 const TRAINERS: Readonly<Record<string, string>> = {
   sft: "supervised fine-tuning: imitating demonstrations",
+  distill: "on-policy distillation: towards a teacher on its own answers",
+  reward_model: "a reward model: learning from pairs which of two answers is preferred",
   grpo: "GRPO: reinforcement learning from rule rewards",
 };
 

@@ -16,8 +16,21 @@ import { reasoningSteps } from "./reasoning-steps.ts";
 import { regexMatch } from "./regex-match.ts";
 import { repetitionPenalty } from "./repetition-penalty.ts";
 import type { AnyReward, Reward } from "./reward.ts";
+import { createRewardModelReward, type OpenScorer, rewardModelDescription } from "./reward-model.ts";
 import { softOverlong } from "./soft-overlong.ts";
 import { tagCount } from "./tag-count.ts";
+
+/** What rewards need that this layer does not have. */
+export interface RewardDeps {
+  /** Opens reward models; without it `reward_model` can be checked, and not opened. */
+  readonly openScorer?: OpenScorer | undefined;
+}
+
+const rewardModel: RegisteredReward = {
+  description: rewardModelDescription,
+  make: (options, { openScorer }) => createRewardModelReward(options, openScorer),
+  columnsFor: () => rewardModelDescription.columns,
+};
 
 const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
   [
@@ -34,6 +47,7 @@ const rewards: ReadonlyMap<string, RegisteredReward> = new Map(
     register(exactMatch),
     register(regexMatch),
     register(modelJudge),
+    rewardModel,
   ].map((entry) => [entry.description.name, entry]),
 );
 
@@ -52,7 +66,7 @@ export type SingleRewardName =
 
 interface RegisteredReward {
   readonly description: RewardDescription;
-  readonly make: (options: unknown) => AnyReward;
+  readonly make: (options: unknown, deps: RewardDeps) => AnyReward;
   readonly columnsFor: (options: unknown) => readonly string[];
 }
 
@@ -69,10 +83,10 @@ export const rewardNames: readonly string[] = rewardDescriptions.map(({ name }) 
  */
 export function createReward(name: SingleRewardName, options?: unknown): Reward;
 /** Any reward by name, as above. */
-export function createReward(name: string, options?: unknown): AnyReward;
+export function createReward(name: string, options?: unknown, deps?: RewardDeps): AnyReward;
 /** The two above in one. */
-export function createReward(name: string, options: unknown = {}): AnyReward {
-  return registeredReward(name).make(options);
+export function createReward(name: string, options: unknown = {}, deps: RewardDeps = {}): AnyReward {
+  return registeredReward(name).make(options, deps);
 }
 
 /**
@@ -97,8 +111,9 @@ function register<Options extends z.ZodType>(definition: RewardDefinition<Option
   const checked = (options: unknown) => checkOptions(definition.options, options, `reward ${name}`);
   return {
     description: definition,
-    make: (options) => {
-      const made = definition.create(checked(options), { names: rewardNames, create: createReward });
+    make: (options, deps) => {
+      const create = (other: string, of?: unknown) => createReward(other, of, deps);
+      const made = definition.create(checked(options), { names: rewardNames, create });
       return typeof made === "function" ? { name, judge: made } : made;
     },
     columnsFor: (options) => definition.columnsFor?.(checked(options)) ?? definition.columns,

@@ -21,6 +21,7 @@ import { identifyRow } from "./countdown/source.ts";
 import { createMathTask, identifyProblem } from "./math/math.ts";
 import { GENERATOR_KEYS as MATH_GENERATOR_KEYS, mathOptionsSchema } from "./math/options.ts";
 import { mixTasks } from "./mixture.ts";
+import { createPreferencesTask, identifyPreference, preferencesOptionsSchema } from "./preferences/preferences.ts";
 import type { Task } from "./task.ts";
 
 const singleTaskSchemas = [
@@ -28,6 +29,7 @@ const singleTaskSchemas = [
   conversationsOptionsSchema.safeExtend({ name: z.literal("conversations") }),
   assistantOptionsSchema.safeExtend({ name: z.literal("assistant") }),
   mathOptionsSchema.safeExtend({ name: z.literal("math") }),
+  preferencesOptionsSchema.safeExtend({ name: z.literal("preferences") }),
 ] as const;
 
 /** Tasks in turns: `tasks: [{ weight: 3, task: { name: countdown, … } }, …]`. */
@@ -59,6 +61,7 @@ const tasks: ReadonlyMap<string, CreateTask> = new Map([
   ["conversations", createConversations],
   ["assistant", async (options, deps) => createAssistantTask(options, deps)],
   ["math", createMath],
+  ["preferences", createPreferences],
   ["mixture", createMixture],
 ]);
 
@@ -67,7 +70,7 @@ export const taskNames: readonly string[] = [...tasks.keys()];
 
 /** The spec for problems of the data at `path` in place of those that it names or generates. */
 export function withDataFile(spec: { readonly name: string }, path: string): { readonly name: string } {
-  if (spec.name === "conversations" || spec.name === "math") {
+  if (spec.name === "conversations" || spec.name === "math" || spec.name === "preferences") {
     const { data } = spec as { readonly data?: Readonly<Record<string, unknown>> };
     const kept = Object.fromEntries(Object.entries(spec).filter(([key]) => !MATH_GENERATOR_KEYS.includes(key)));
     const changed = { ...kept, name: spec.name, data: { ...(data?.columns ? { columns: data.columns } : {}), path } };
@@ -129,4 +132,10 @@ async function createMath(options: unknown, deps: TaskDeps): Promise<Task> {
   if (checked.data === undefined) return createMathTask(options, deps);
   const identify = (row: Parameters<typeof identifyProblem>[0]) => identifyProblem(row, checked);
   return createMathTask(options, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
+}
+
+async function createPreferences(options: unknown, deps: TaskDeps): Promise<Task> {
+  const checked = checkOptions(preferencesOptionsSchema, options, "task preferences");
+  const identify = (row: Parameters<typeof identifyPreference>[0]) => identifyPreference(row, checked);
+  return createPreferencesTask(checked, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
 }

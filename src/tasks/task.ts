@@ -44,12 +44,22 @@ export interface Task {
   /** Refuses, before any training, a data set with a row that cannot be demonstrated: throws DataError naming it. Absent
    * where demonstrations are generated. */
   requireDemonstrations?(): void;
+  /** Two answers to this problem, of which one is preferred. Absent where the task has none. */
+  preference?(problem: Problem): Preference;
   /** Never throws on whatever a model may have written. */
   judge(problem: Problem, completion: string): Verdict;
 }
 
+/** What a reward model learns from: completions, as the model would write them. */
+export interface Preference {
+  readonly chosen: string;
+  readonly rejected: string;
+}
+
 /** What SFT imitates. */
 export interface Demonstration {
+  /** What stands before it, where that is not the problem's own prompt. */
+  readonly prompt?: string;
   readonly completion: string;
   /** Spans of the completion (character offsets, end exclusive) whose tokens weigh more or less than 1 in the loss. */
   readonly weightedSpans: readonly { readonly start: number; readonly end: number; readonly weight: number }[];

@@ -12,7 +12,7 @@ import type { Engine } from "../engine/engine.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../errors.ts";
 import type { LossSpec } from "../losses/loss-spec.ts";
 import type { RewardResult } from "../rewards/reward.ts";
-import type { Task } from "../tasks/task.ts";
+import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** One line of the metrics log: the optimizer step that it describes, and numbers by name. It holds nothing that depends
@@ -57,7 +57,7 @@ export interface StageLog {
 export interface TrainProgress {
   /** What it is doing now. */
   readonly phase: "sampling" | "training";
-  /** Units done and planned: optimizer steps in SFT, iterations in GRPO. */
+  /** Units done and planned: iterations where the policy samples, else optimizer steps. */
   readonly done: number;
   readonly total: number;
   /** The last row of metrics, where there is one. */
@@ -72,11 +72,12 @@ export type TrainerState = Readonly<Record<string, number | string>>;
 /** The key of what rewards remember, in the state of a trainer that has rewards with a memory. */
 export const REWARD_STATES = "rewardStates";
 
-/** The surroundings of one stage. */
-export interface TrainContext {
-  readonly engine: Engine;
+/** The surroundings of one stage, whatever engine it trains. */
+export interface StageContext {
   readonly tokenizer: Tokenizer;
   readonly task: Task;
+  /** Held-out problems, never trained on; none by default. */
+  readonly heldOut?: readonly Problem[];
   /** Root of every random draw of the stage. */
   readonly seed: number;
   /** Aborted when the user wants to stop: the trainer checkpoints between steps and throws `RunInterrupted`. */
@@ -103,6 +104,11 @@ export interface TrainContext {
   readonly resumed?: TrainerState;
 }
 
+/** The surroundings of a stage that trains a policy. */
+export interface TrainContext extends StageContext {
+  readonly engine: Engine;
+}
+
 /** What a finished stage reports. */
 export interface TrainOutcome {
   /** Optimizer steps of the whole stage, those before a resumption included. */
@@ -116,7 +122,7 @@ export interface TrainOutcome {
  *
  * @throws CheckpointError where the checkpoint holds the state of another trainer.
  */
-export function startState<Key extends string>(context: TrainContext, keys: readonly Key[]): Record<Key, number> {
+export function startState<Key extends string>(context: StageContext, keys: readonly Key[]): Record<Key, number> {
   const zeros = Object.fromEntries(keys.map((key) => [key, 0])) as Record<Key, number>;
   if (!context.resumed) return zeros;
   const { [REWARD_STATES]: _, ...numbers } = context.resumed;
@@ -139,7 +145,7 @@ export function requireLoss({ info }: Engine, name: LossSpec["name"]): void {
 
 /** Runs the hooks that are due after `unit` (1-based) of `total`: the evaluation first, so that no resume repeats it. */
 export async function runDueHooks(
-  context: TrainContext,
+  context: StageContext,
   unit: number,
   total: number,
   step: number,
@@ -157,7 +163,7 @@ export async function runDueHooks(
  *
  * @throws RunInterrupted
  */
-export async function stopIfAsked(context: TrainContext, step: number, state: TrainerState): Promise<void> {
+export async function stopIfAsked(context: StageContext, step: number, state: TrainerState): Promise<void> {
   if (!context.signal.aborted) return;
   await context.checkpoint?.save(step, { ...state });
   const saved = context.checkpoint
@@ -219,7 +225,7 @@ export class SkippedSteps {
    *
    * @throws DivergenceError after more than `maxSkippedSteps` in a row.
    */
-  async stopIfLost(context: TrainContext, step: number, state: TrainerState): Promise<void> {
+  async stopIfLost(context: StageContext, step: number, state: TrainerState): Promise<void> {
     if (!this.isLost) return;
     await context.checkpoint?.save(step, { ...state, skippedInARow: 0 });
     const saved = context.checkpoint ? ", and a checkpoint is saved. --resume goes on behind them" : "";

@@ -17,7 +17,7 @@ import {
 } from "../losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
 import { forTasks } from "../rewards/for-tasks.ts";
-import { createReward, rewardColumns } from "../rewards/registry.ts";
+import { createReward, type RewardDeps, rewardColumns } from "../rewards/registry.ts";
 import type { AnyReward } from "../rewards/reward.ts";
 import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
@@ -278,19 +278,19 @@ function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): Con
  *
  * @throws ConfigError for an unknown name or option.
  */
-export function createRewards(rewards: GrpoConfig["rewards"]): WeightedReward[] {
+export function createRewards(rewards: GrpoConfig["rewards"], deps: RewardDeps = {}): WeightedReward[] {
   return rewards.map((config) => {
-    const reward = createOne(config);
+    const reward = createOne(config, deps);
     return { reward: config.tasks ? forTasks(reward, config.tasks) : reward, weight: config.weight };
   });
 }
 
-function createOne({ name, options, timeoutMs }: GrpoConfig["rewards"][number]): AnyReward {
+function createOne({ name, options, timeoutMs }: GrpoConfig["rewards"][number], deps: RewardDeps): AnyReward {
   if (isRewardReference(name)) {
     const limit = timeoutMs === undefined ? {} : { timeoutMs };
     return new UserReward(parseRewardReference(name), { options, ...limit });
   }
-  if (timeoutMs === undefined) return createReward(name, options);
+  if (timeoutMs === undefined) return createReward(name, options, deps);
   throw new ConfigError(`timeoutMs is for rewards of your own (FILE#NAME); ${name} needs none. Leave it out.`);
 }
 

@@ -13,7 +13,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
-import { CONVERSATIONS_RECIPE, MATH_RECIPE, QUICK, runSmoke } from "./smoke.ts";
+import { constantEcho, teacherServer } from "../train/teacher-server.ts";
+import { CONVERSATIONS_RECIPE, MATH_RECIPE, QUICK, REWARD_MODEL_RECIPE, runSmoke } from "./smoke.ts";
 
 /** Every optional key gets a value, so that it can be read. */
 const EVERYTHING = [
@@ -77,6 +78,20 @@ it("every key of the schema is read by a run", async () => {
       "stages.cold-start.steps=1",
       "stages.r1-zero.iterations=1",
     ],
+    wrap: (recipe) => recording(recipe, read),
+  });
+  const server = await teacherServer(constantEcho);
+  const distill = (name: string, teacher: string) =>
+    `{name: ${name}, trainer: distill, iterations: 1, promptsPerIteration: 2, maxCompletionTokens: 8, learningRate: 1e-4, teacher: {${teacher}}}`;
+  const teachers = [`path: ${base}`, `url: "${server.url}", model: m, apiKeyEnv: NO_KEY`];
+  await runSmoke(join(root, "distilled"), {
+    overrides: [`stages=[${teachers.map((teacher, i) => distill(`from-${i}`, teacher)).join(", ")}]`],
+    wrap: (recipe) => recording(recipe, read),
+  });
+  await server.close();
+  await runSmoke(join(root, "pairs"), {
+    recipe: REWARD_MODEL_RECIPE,
+    overrides: ["epochs=1", "batchPairs=48"],
     wrap: (recipe) => recording(recipe, read),
   });
   const countdown = "{name: countdown, prompt: compact, counts: [3], max: 10, languages: [english]}";

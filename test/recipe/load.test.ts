@@ -74,7 +74,7 @@ describe("a bad recipe", () => {
     const message = refusal(text);
     expect(message).toContain('stepps: unknown key; did you mean "steps"?');
     expect(message).toContain('sede: unknown key; did you mean "seed"?');
-    expect(message).toContain("steps: is missing; expected a number");
+    expect(message).toContain("steps: expected exactly one of steps (optimizer steps) and epochs");
   });
 
   it("says what was expected and what came", () => {
@@ -94,15 +94,15 @@ describe("a bad recipe", () => {
 
   it("names the known trainers", () => {
     expect(refusal(TWO_STAGES, ["stages.second.trainer=gppo"])).toMatch(
-      /stages\.second\.trainer: expected "sft" or "grpo", got the text "gppo"; did you mean "grpo"\?/,
+      /stages\.second\.trainer: expected "sft" or "grpo" or "reward_model" or "distill", got the text "gppo"; did you mean "grpo"\?/,
     );
   });
 
   it("names an unknown reward, task and option of a reward", () => {
     const message = refusal(TWO_STAGES, ["stages.second.rewards.format.name=fromat"]);
-    expect(message.split("\n").slice(1)).toEqual([
-      '  stages.second.rewards.0: There is no reward "fromat"; known: format, equation, accuracy. Did you mean format?',
-    ]);
+    expect(message.split("\n").slice(1).join("\n")).toMatch(
+      /^ {2}stages\.second\.rewards\.0: There is no reward "fromat"; known: format, equation, .*\. Did you mean format\?$/,
+    );
     expect(refusal(TWO_STAGES, ["stages.second.rewards.format.name=fromat"])).toMatch(/rewards.*fromat.*format/);
     expect(refusal(TWO_STAGES, ["task.name=countdwn"])).toContain("task.name: expected");
     expect(refusal(TWO_STAGES, ["stages.second.rewards.0.options.x=1"])).toContain("x");

@@ -16,6 +16,9 @@ export const CONVERSATIONS_RECIPE = join(import.meta.dirname, "../../recipes/con
 /** SFT and GRPO on school problems, with the accuracy reward. */
 export const MATH_RECIPE = join(import.meta.dirname, "../../recipes/math/smoke/recipe.yaml");
 
+/** A reward model from pairs of answers. */
+export const REWARD_MODEL_RECIPE = join(import.meta.dirname, "../../recipes/reward-model/smoke/recipe.yaml");
+
 /** Fewer steps than the recipe has: for tests of what happens, not of what is learned. */
 export const QUICK = ["stages.cold-start.steps=6", "stages.cold-start.checkpointEvery=2"];
 

@@ -3,9 +3,9 @@
  * answers; GRPO and evaluation take the questions, and rewards see all columns of a row.
  *
  * The prompt is everything before the assistant's last message, through the model's chat template with a new message
- * opened; the demonstration is that last message as the template shows it. Only it carries a loss. Earlier messages of
- * the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave the thinking out of them, so they
- * are not what the model would have to say.
+ * opened; the demonstration is that last message as the template shows it. Only it carries a loss, unless `learnTurns`
+ * says otherwise. Earlier messages of the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave
+ * the thinking out of them, so they are not what the model would have to say.
  *
  * The judge compares final answers (`final-answer.ts`) with that of the column `answer`, else of the reference. Where
  * neither has one, only the reference's own words count as solved, white space aside; that is a test of memory and of
@@ -18,6 +18,7 @@ import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
 import type { ChatMessage, ChatRenderer } from "../chat.ts";
 import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
+import { demonstrateAllTurns } from "./all-turns.ts";
 import { canonicalAnswer, findFinalAnswer } from "./final-answer.ts";
 import type { ConversationsOptions } from "./options.ts";
 import { readConversation } from "./row-forms.ts";
@@ -49,7 +50,7 @@ export function identifyConversation(row: DataRow, options: ConversationsOptions
  * a conversation, when it is asked for.
  */
 export function createConversationsTask(options: ConversationsOptions, { data, renderChat }: ConversationsDeps): Task {
-  if (options.chat && renderChat === undefined) {
+  if (options.chat !== false && renderChat === undefined) {
     throw new ConfigError("task conversations: a tokenizer with a chat template is needed, or chat: false.");
   }
   const toProblem = ({ id, row }: NumberedRow): Problem => ({
@@ -58,10 +59,14 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
     prompt: renderPrompt(row, options, renderChat),
     columns: row.fields,
   });
-  const demonstrate = (problem: Problem): Demonstration => ({
-    completion: renderReference(problem, options, renderChat),
-    weightedSpans: [],
-  });
+  const demonstrate = (problem: Problem): Demonstration => {
+    const lastTurn = { completion: renderReference(problem, options, renderChat), weightedSpans: [] };
+    if (options.learnTurns === "last") return lastTurn;
+    const { prompt, reference } = readConversation(rowOf(problem), options);
+    if (typeof prompt === "string" || !prompt.some(({ role }) => role === "assistant")) return lastTurn;
+    const messages = [...prompt, { role: "assistant", content: reference! }];
+    return demonstrateAllTurns(messages, renderChat!, problem.place ?? "A row");
+  };
   return {
     name: "conversations",
     trainCount: data.trainCount,

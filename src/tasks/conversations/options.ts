@@ -13,8 +13,13 @@ export const conversationsOptionsSchema = z
     data: dataOptionsSchema,
     /** Absent: the one that `data.columns` maps, else the first whose column a row has. */
     form: z.enum(ROW_FORMS).optional(),
-    /** Prompts through the model's chat template; false: the text of the column prompt as it stands. */
-    chat: z.boolean().default(true),
+    /**
+     * Prompts through the model's chat template; false: the texts of the columns prompt and completion as they stand, as
+     * they are given to the tokenizer; "messages": the template for rows with messages, texts as they stand.
+     */
+    chat: z.union([z.boolean(), z.literal("messages")]).default(true),
+    /** What SFT imitates of a conversation: the assistant's last message, or every one of them. */
+    learnTurns: z.enum(["last", "all"]).default("last"),
     /** The system message of conversations that bring none of their own. */
     system: z.string().min(1).optional(),
     /** What the assistant's message begins with; it belongs to the prompt, e.g. `<think>`. */
@@ -22,11 +27,15 @@ export const conversationsOptionsSchema = z
     /** The column with the right answer, or with a worked solution that ends in it. */
     answer: z.string().min(1).optional(),
   })
-  .superRefine(({ chat, form, system }, context) => {
+  .superRefine(({ chat, form, system, prefill, learnTurns }, context) => {
     const fail = (path: string, message: string): void => {
       context.addIssue({ code: "custom", path: [path], message });
     };
-    if (chat) return;
+    if (learnTurns === "all" && chat === false)
+      fail("learnTurns", "must be last with chat: false, where there are no turns");
+    if (learnTurns === "all" && prefill !== "")
+      fail("prefill", "belongs to the last answer; leave it out with learnTurns: all");
+    if (chat !== false) return;
     if (form !== undefined && form !== "prompt") fail("chat", `must be true for rows of the form ${form}`);
     if (system !== undefined) fail("system", "is a message and has no effect with chat: false; leave it out");
   });

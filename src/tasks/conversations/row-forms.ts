@@ -6,6 +6,7 @@
  *     conversations  [{"from": "human", "value": "…"}, …]        ShareGPT, Bespoke-Stratos-17k
  *     prompt         prompt and completion, each a text or a list of messages; completion may be absent   TRL
  *
+ * A text under `prompt` is the user's message, or, by the option `chat`, what is given to the tokenizer as it stands.
  * In every form a column `system` holds the system message where the messages bring none. A file that has only text
  * (CSV) keeps lists as JSON. A conversation may end with the user: it is a prompt without a reference.
  */
@@ -38,10 +39,13 @@ const ROLES: ReadonlyMap<unknown, string> = new Map([
  * @throws DataError with place and columns where the row is not in the form.
  */
 export function readConversation(row: DataRow, options: ConversationsOptions): Conversation {
-  if (!options.chat) return { prompt: requireContent(row, "prompt"), reference: completionOf(row) };
+  if (options.chat === false) return { prompt: requireContent(row, "prompt"), reference: completionOf(row) };
   const form = options.form ?? findForm(row, options);
   if (form !== "prompt") return cutReference(row, form, withSystem(row, options, readMessages(row, form, form)));
   const { prompt } = row.fields;
+  if (options.chat === "messages" && typeof prompt === "string" && !isJsonList(prompt)) {
+    return { prompt: requireContent(row, "prompt"), reference: completionOf(row) };
+  }
   const asked = typeof prompt === "string" && !isJsonList(prompt) ? [userMessage(row)] : readMessages(row, "prompt");
   const messages = withSystem(row, options, asked);
   const completion = completionOf(row);

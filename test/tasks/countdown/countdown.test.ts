@@ -225,7 +225,7 @@ describe("createTask", () => {
 
   test("an unknown name is a ConfigError with the nearest", async () => {
     await expect(createTask({ name: "countdwn" }, { seed: 0 })).rejects.toThrow(
-      'There is no task "countdwn"; known: countdown, conversations, assistant, math, mixture. Did you mean countdown?',
+      'There is no task "countdwn"; known: countdown, conversations, assistant, math, preferences, mixture. Did you mean countdown?',
     );
   });
 });

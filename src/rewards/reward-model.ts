@@ -1,0 +1,111 @@
+/**
+ * A reward model as a reward: a checkpoint with a score for a head (`trainer: reward_model`) judges completions. It is how
+ * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards what no rule can check: helpfulness by the final summary alone, so that the
+ * thinking is left free, harmlessness by the whole of the completion.
+ *
+ * The model stays with whoever computes: this file is given a `Scorer`, and knows which texts it wants scored.
+ */
+
+import { z } from "zod";
+import { ConfigError } from "../errors.ts";
+import { checkOptions } from "../strict-schema.ts";
+import type { RewardDescription } from "./definition.ts";
+import { abstention } from "./judge.ts";
+import type { BatchReward, RewardInput, RewardResult } from "./reward.ts";
+
+/** Something that scores texts: a reward model in memory. */
+export interface Scorer {
+  /** A reward for each text; null for one that it cannot read, for the reason given. */
+  score(texts: readonly ScoredText[]): Promise<readonly { readonly reward: number | null; readonly reason?: string }[]>;
+  close(): Promise<void>;
+}
+
+/** What is scored: a prompt as the model saw it, and what follows it. */
+export interface ScoredText {
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+/** Opens the reward model in a directory. Throws AhaError where there is none. */
+export type OpenScorer = (path: string) => Promise<Scorer>;
+
+const THINK_CLOSE = "</think>";
+
+/** A prompt that opens the thinking itself. */
+const OPENED_THINKING = /<think>\s*$/;
+
+const options = z.strictObject({
+  path: z.string().min(1).describe("directory of the reward model, relative to the recipe"),
+  part: z
+    .enum(["completion", "summary"])
+    .default("completion")
+    .describe("what is judged: all of the completion, or what follows </think>"),
+  normalise: z
+    .strictObject({
+      mean: z.number().default(0).describe("taken from the score"),
+      std: z.number().positive().default(1).describe("the score is divided by it"),
+    })
+    .optional()
+    .describe("score − mean, divided by std, e.g. those over the model's own training data"),
+});
+
+/** What is said of it. */
+export const rewardModelDescription: RewardDescription = {
+  name: "reward_model",
+  title: "a reward model's score",
+  citation:
+    "Bradley–Terry models as in InstructGPT, arXiv:2203.02155; parts as in DeepSeek-R1, arXiv:2501.12948, §2.3.4",
+  summary: "the score of a reward model (path=DIR), for all of it or for what follows </think>",
+  columns: [],
+  options,
+};
+
+/**
+ * The reward for these options. A completion without `</think>` has no summary, and a text that does not fit into the
+ * model's context no score: the reward abstains from both.
+ *
+ * @throws ConfigError for an unknown option, or where nobody can open a model.
+ */
+export function createRewardModelReward(given: unknown, openScorer: OpenScorer | undefined): BatchReward {
+  const { path, part, normalise } = checkOptions(options, given, "reward reward_model");
+  const { mean, std } = { mean: 0, std: 1, ...normalise };
+  let scorer: Scorer | undefined;
+  return {
+    name: rewardModelDescription.name,
+    open: async () => {
+      if (openScorer === undefined) {
+        throw new ConfigError("The reward reward_model needs a scorer to compute with; create it with openScorer.");
+      }
+      scorer ??= await openScorer(path);
+    },
+    judgeBatch: async (inputs): Promise<RewardResult[]> => {
+      if (scorer === undefined) throw new ConfigError("The reward reward_model was not opened.");
+      const texts = inputs.map((input) => scoredText(input, part));
+      const scored = await scorer.score(texts.flatMap((text) => text ?? []));
+      let next = 0;
+      return texts.map((text): RewardResult => {
+        if (text === undefined) return abstention("there is no </think>, so there is no summary to judge");
+        const { reward, reason = "it could not be scored" } = scored[next++]!;
+        if (reward === null) return abstention(reason);
+        const score = (reward - mean) / std;
+        return { score, reason: `reward ${reward.toFixed(4)} for the ${part}` };
+      });
+    },
+    close: async () => {
+      const closing = scorer;
+      scorer = undefined;
+      await closing?.close();
+    },
+  };
+}
+
+function scoredText(
+  { prompt, completion }: RewardInput,
+  part: z.output<typeof options>["part"],
+): ScoredText | undefined {
+  if (part === "completion") return { prompt, completion };
+  const end = completion.lastIndexOf(THINK_CLOSE);
+  if (end < 0) return undefined;
+  // A summary answers the question, not a thinking that was begun.
+  return { prompt: prompt.replace(OPENED_THINKING, ""), completion: completion.slice(end + THINK_CLOSE.length).trim() };
+}

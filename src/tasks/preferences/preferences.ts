@@ -1,0 +1,114 @@
+/**
+ * The preferences task: a data set of prompts with two answers each, of which people (or a judge) preferred one. A reward
+ * model learns from the pairs; SFT imitates the chosen answers; GRPO takes the prompts, for a reward model to judge.
+ *
+ * A row has `prompt`, `chosen` and `rejected`, each a text or a list of messages, of which the last is the answer. Without
+ * `prompt` it is the messages before the answer, the same in both (TRL calls that an implicit prompt). Everything else is
+ * the conversations task's: the chat template, the data's columns and split.
+ *
+ * Two equal answers say nothing; such a pair is a row like others here, and skipped and counted by whoever trains on pairs.
+ */
+
+import { z } from "zod";
+import type { LoadedData, NumberedRow } from "../../data/load.ts";
+import { dataOptionsSchema } from "../../data/options.ts";
+import { columnError, type DataRow, placeOf } from "../../data/row.ts";
+import { DataError } from "../../errors.ts";
+import {
+  type ConversationsDeps,
+  createConversationsTask,
+  identifyConversation,
+} from "../conversations/conversations.ts";
+import { type ConversationsOptions, conversationsOptionsSchema } from "../conversations/options.ts";
+import type { Problem, Task } from "../task.ts";
+
+/** The options of `task: { name: preferences, … }`, with their defaults; an impossible combination is refused. */
+export const preferencesOptionsSchema = z
+  .strictObject({
+    data: dataOptionsSchema,
+    /** Prompts through the model's chat template; false: prompt and answers as they stand. */
+    chat: z.boolean().default(true),
+    /** The system message of conversations that bring none of their own. */
+    system: z.string().min(1).optional(),
+  })
+  .superRefine(({ chat, system }, context) => {
+    if (chat || system === undefined) return;
+    const message = "is a message and has no effect with chat: false; leave it out";
+    context.addIssue({ code: "custom", path: ["system"], message });
+  });
+
+export type PreferencesOptions = z.output<typeof preferencesOptionsSchema>;
+
+/**
+ * What makes two rows the same problem, for `loadData`: their prompt.
+ *
+ * @throws DataError for a row that is no pair of answers to one prompt.
+ */
+export function identifyPreference(row: DataRow, options: PreferencesOptions): string {
+  return identifyConversation(asConversation(row), conversationsOptions(options));
+}
+
+/** The task for these options; errors as those of the conversations task. */
+export function createPreferencesTask(options: PreferencesOptions, { data, ...deps }: ConversationsDeps): Task {
+  const base = createConversationsTask(conversationsOptions(options), { ...deps, data: asConversations(data) });
+  const answer = (problem: Problem, column: "chosen" | "rejected"): string => {
+    const columns = { ...problem.columns, completion: problem.columns[column] };
+    return base.demonstrate!({ ...problem, columns }, 0).completion;
+  };
+  return {
+    ...base,
+    name: "preferences",
+    preference: (problem) => ({ chosen: answer(problem, "chosen"), rejected: answer(problem, "rejected") }),
+  };
+}
+
+/** The same rows in the form prompt and completion, the chosen answer being the completion. */
+function asConversations(data: LoadedData): LoadedData {
+  const read = ({ id, row }: NumberedRow): NumberedRow => ({ id, row: asConversation(row) });
+  return { ...data, train: (index) => read(data.train(index)), heldOut: (index) => read(data.heldOut(index)) };
+}
+
+function conversationsOptions({ data, chat, system }: PreferencesOptions): ConversationsOptions {
+  return conversationsOptionsSchema.parse({ data, chat, form: "prompt", ...(system !== undefined && { system }) });
+}
+
+function asConversation(row: DataRow): DataRow {
+  const [chosen, rejected] = [readAnswer(row, "chosen"), readAnswer(row, "rejected")];
+  let { prompt } = row.fields;
+  if (prompt === undefined || prompt === null) {
+    prompt = chosen.before;
+    if (chosen.before.length === 0) throw columnError(row, "prompt", "a text or a list of messages");
+    if (JSON.stringify(chosen.before) !== JSON.stringify(rejected.before)) {
+      throw new DataError(
+        `${placeOf(row)}: expected chosen and rejected to answer the same messages, but they differ before the answer. ` +
+          "Give the prompt in a column prompt, or leave the row out.",
+      );
+    }
+  }
+  const fields = { ...row.fields, prompt, chosen: chosen.text, rejected: rejected.text, completion: chosen.text };
+  return { ...row, fields };
+}
+
+/** An answer and the messages that stand before it in its column. */
+function readAnswer(row: DataRow, column: string): { readonly text: string; readonly before: readonly unknown[] } {
+  const value = listOf(row.fields[column]);
+  if (typeof value === "string") return { text: value, before: [] };
+  const last: unknown = Array.isArray(value) ? value.at(-1) : undefined;
+  if (typeof last === "object" && last !== null && "content" in last && "role" in last) {
+    const { role, content } = last;
+    if (role === "assistant" && typeof content === "string") {
+      return { text: content, before: (value as unknown[]).slice(0, -1) };
+    }
+  }
+  throw columnError(row, column, "a text, or a list of messages that ends with the assistant's,");
+}
+
+/** The list in a text that is one in JSON, as in files that have only text; anything else as it is. */
+function listOf(value: unknown): unknown {
+  if (typeof value !== "string" || !value.startsWith("[{")) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}

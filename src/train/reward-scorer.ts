@@ -1,0 +1,51 @@
+/** A reward model in this process as the reward `reward_model` asks for it. */
+
+import { createRewardEngine, type RewardEngineOptions } from "../engine/local/local-reward-engine.ts";
+import { CheckpointError, ConfigError } from "../errors.ts";
+import { storedHead } from "../model/hf-config.ts";
+import type { OpenScorer, Scorer } from "../rewards/reward-model.ts";
+import { scoredTokens } from "../rollout/preference.ts";
+import { loadTokenizer } from "../tokenizer/huggingface.ts";
+
+/** Opens reward models with these options; models of one process are computed on one pool of threads. */
+export function scorerOpener(options: Omit<RewardEngineOptions, "padTokenId"> = {}): OpenScorer {
+  return (path) => openScorer(path, options);
+}
+
+/**
+ * The reward model in `path`.
+ *
+ * @throws ConfigError for a model that is none; CheckpointError for a damaged one.
+ */
+async function openScorer(path: string, options: RewardEngineOptions): Promise<Scorer> {
+  if ((await storedHead(path)) !== "score") {
+    throw new ConfigError(
+      `reward reward_model: ${path} is a language model and has no score. Expected a reward model (architecture ` +
+        "*ForSequenceClassification with one label), as the trainer reward_model makes one.",
+    );
+  }
+  const tokenizer = await loadTokenizer(path);
+  const engine = await createRewardEngine(path, { ...options, padTokenId: tokenizer.padTokenId });
+  const { vocabSize, maxContextTokens } = engine.info;
+  if (tokenizer.vocabSize > vocabSize) {
+    await engine.dispose();
+    throw new CheckpointError(
+      `${path}: the tokenizer has ${tokenizer.vocabSize} tokens, the reward model's vocabulary ${vocabSize}. They belong ` +
+        "to two models.",
+    );
+  }
+  return {
+    score: async (texts) => {
+      const sequences = texts.map(({ prompt, completion }) => scoredTokens(tokenizer, prompt, completion));
+      const fits = sequences.map(({ length }) => length <= maxContextTokens);
+      const rewards = await engine.score(sequences.filter((_, i) => fits[i]));
+      let next = 0;
+      return sequences.map(({ length }, i) =>
+        fits[i]
+          ? { reward: rewards[next++]! }
+          : { reward: null, reason: `it has ${length} tokens; the reward model's context has ${maxContextTokens}` },
+      );
+    },
+    close: () => engine.dispose(),
+  };
+}
