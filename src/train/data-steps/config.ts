@@ -182,5 +182,6 @@ export type DataStepName = keyof typeof dataStepSchemas;
 export type ColdStartConfig = z.infer<typeof coldStartSchema>;
 export type RejectionSamplingConfig = z.infer<typeof rejectionSamplingSchema>;
 export type CombineConfig = z.infer<typeof combineSchema>;
+export type DataStepConfig = ColdStartConfig | RejectionSamplingConfig | CombineConfig;
 /** What all sampling steps share. */
 export type SamplingConfig = Omit<RejectionSamplingConfig, "difficulty" | "general">;
