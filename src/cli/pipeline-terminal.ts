@@ -1,7 +1,7 @@
 /** A pipeline as a person follows it: which stage, why it runs, how far it is, what it changed. It only watches. */
 
-import type { PipelineFile } from "../pipeline/schema.ts";
 import type { RunnerEvent } from "../pipeline/runner.ts";
+import { DEFAULT_COLUMNS, type PipelineFile } from "../pipeline/schema.ts";
 import { clock, count, percent } from "../report/numbers.ts";
 import { statisticCell } from "../report/pipeline-table.ts";
 import { RunTerminal } from "./terminal.ts";
@@ -27,7 +27,7 @@ export class PipelineTerminal {
 
   /** The first lines. */
   start({ name, seed, question, pipeline, evaluate }: PipelineFile, shownPath: string): void {
-    this.columns = evaluate?.columns ?? [];
+    this.columns = evaluate?.columns ?? DEFAULT_COLUMNS;
     this.line(`${this.style.bold(name)}, seed ${seed}, ${pipeline.length} stages → ${shownPath}`);
     if (question !== "") this.line(`  ${question}`);
   }

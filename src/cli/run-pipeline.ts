@@ -1,12 +1,12 @@
 /** `aha run` with a pipeline: the plan, the stages as they are run, and the table at the end. */
 
 import { join, resolve } from "node:path";
-import { ConfigError, DivergenceError } from "../errors.ts";
 import { defaultThreads } from "../engine/local/create.ts";
+import { ConfigError, DivergenceError } from "../errors.ts";
 import { holdsPipeline, PipelineDirectory, readLineage } from "../pipeline/directory.ts";
 import { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "../pipeline/load.ts";
 import { checkChoice, type PlannedStage, planPipeline } from "../pipeline/plan.ts";
-import { requireBegun, type RunnerEvent, runStages } from "../pipeline/runner.ts";
+import { type RunnerEvent, requireBegun, runStages } from "../pipeline/runner.ts";
 import { writePipelineReport } from "../report/pipeline-report.ts";
 import { pipelineTable } from "../report/pipeline-table.ts";
 import { writeReport } from "../report/report.ts";
@@ -65,7 +65,8 @@ const NOT_FOR_PIPELINES = ["model", "data", "prompt", "num-processes", "accelera
  */
 export async function runPipelineFile(path: string, values: PipelineValues, output: PipelineOutput): Promise<number> {
   const stray = NOT_FOR_PIPELINES.find((name) => name in values);
-  if (stray !== undefined) throw new ConfigError(`aha run: --${stray} goes with --trl FILE; a pipeline says this itself (--set).`);
+  if (stray !== undefined)
+    throw new ConfigError(`aha run: --${stray} goes with --trl FILE; a pipeline says this itself (--set).`);
   const { context, mode } = output;
   const pipeline = await loadPipeline(path, values.set);
   const { file } = pipeline;
@@ -100,7 +101,8 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
     if (mode !== "json") printResult(summary, shownPath, context);
     return 0;
   } catch (error) {
-    if (error instanceof DivergenceError) context.note("A stage was given up: its run directory tells what happened.\n");
+    if (error instanceof DivergenceError)
+      context.note("A stage was given up: its run directory tells what happened.\n");
     throw error;
   } finally {
     terminal?.stop();
@@ -125,13 +127,14 @@ async function printPlan(
   const directory = resolve(shownPath);
   const planned = await planPipeline({ stages, directory, source: pipeline.path, lineage, hashes: new Map() }, choice);
   if (mode === "json") {
-    const lines = planned.map(({ stage, action, reason }) => ({
+    const lines = planned.map(({ stage, action, reason, isConditional = false }) => ({
       stage: stage.name,
       kind: stage.kind,
       makes: stage.makes,
       needs: [...new Set(stage.references.map(({ from }) => from))],
       action,
       reason,
+      conditional: isConditional,
     }));
     context.out(`${JSON.stringify({ pipeline: about.pipeline, directory: shownPath, stages: lines })}\n`);
     return;
@@ -180,7 +183,13 @@ function printResult(summary: PipelineSummary, shownPath: string, { out }: Comma
   const table = pipelineTable(summary);
   const rows = [table.header, ...table.rows.map(({ cells }) => cells)];
   const widths = table.header.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("   ").trimEnd();
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join("   ")
+      .trimEnd();
   const report = join(shownPath, PIPELINE_FILES.report);
-  out(`\n${rows.map(line).join("\n")}\n\nThe report:  ${report}\nThe lineage: ${join(shownPath, PIPELINE_FILES.lineage)}\n`);
+  out(
+    `\n${rows.map(line).join("\n")}\n\nThe report:  ${report}\nThe lineage: ${join(shownPath, PIPELINE_FILES.lineage)}\n`,
+  );
 }

@@ -3,10 +3,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, DivergenceError } from "../errors.ts";
+import { isPipelineFile } from "../pipeline/load.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import type { PipelineObserver } from "../recipe/observer.ts";
 import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
-import { isPipelineFile } from "../pipeline/load.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { pinThreads, threadsWarning } from "../recipe/threads.ts";
 import { writeReport } from "../report/report.ts";

@@ -1,6 +1,7 @@
 /**
  * Content hashes: what a file or a folder holds, as one SHA-256. A folder's is that of its files' names and hashes, so
  * neither its place nor any date counts. Nothing is left out for its size: two models of one shape differ in nothing else.
+ * A data set's `lineage.json` says where its rows came from and is none of them.
  */
 
 import { createHash } from "node:crypto";
@@ -17,7 +18,7 @@ export async function contentHash(path: string): Promise<string> {
     if (!(await stat(path)).isDirectory()) return await fileHash(path);
     const hash = createHash("sha256");
     // Hidden files (a Hub's cache notes, an editor's leftovers) are no content.
-    const names = (await filesBelow(path)).filter((name) => !/(^|\/)\./.test(name));
+    const names = (await filesBelow(path)).filter((name) => !/(^|\/)\./.test(name) && name !== "lineage.json");
     for (const name of names) hash.update(`${await fileHash(join(path, name))}  ${name}\n`);
     return hash.digest("hex");
   } catch (error) {

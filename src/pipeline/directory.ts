@@ -11,7 +11,12 @@ import { rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { RunDirError } from "../errors.ts";
 import { parseJson, systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
-import { PIPELINE_FILES, type PipelineLineage, pipelineLineageSchema, type StageRecord } from "../run/pipeline-records.ts";
+import {
+  PIPELINE_FILES,
+  type PipelineLineage,
+  pipelineLineageSchema,
+  type StageRecord,
+} from "../run/pipeline-records.ts";
 import { recipeToYaml } from "../run/recipe-file.ts";
 import { removeUnfinished } from "../run/resumption.ts";
 import { LOCK_NAME, lockRun } from "../run/run-lock.ts";
@@ -28,7 +33,9 @@ export function readLineage(directory: string): PipelineLineage | undefined {
   if (!existsSync(path)) return undefined;
   const parsed = pipelineLineageSchema.safeParse(parseJson(readFileSync(path, "utf8"), path, RunDirError));
   if (parsed.success) return parsed.data;
-  throw new RunDirError(`${path} is not as Aha writes it, so something else has changed it. Begin anew elsewhere (--out).`);
+  throw new RunDirError(
+    `${path} is not as Aha writes it, so something else has changed it. Begin anew elsewhere (--out).`,
+  );
 }
 
 /** An open pipeline directory; close it to give the lock back. */

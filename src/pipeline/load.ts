@@ -12,12 +12,22 @@ import { hashString, philox } from "../random.ts";
 import { checkRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { type Recipe, recipeSchema } from "../recipe/schema.ts";
+import { withTaskPaths } from "../recipe/task-paths.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
-import { describeIssues } from "../strict-schema.ts";
+import { checkOptions, describeIssues } from "../strict-schema.ts";
+import { taskSpecSchema } from "../tasks/registry.ts";
 import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../train/data-steps/config.ts";
+import { createRewards } from "../train/grpo-config.ts";
 import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
-import { type PipelineFile, pipelineSchema, STAGE_KINDS, type StageEntry, type StageKind } from "./schema.ts";
+import {
+  type PipelineFile,
+  pipelineSchema,
+  STAGE_KINDS,
+  type StageEntry,
+  type StageKind,
+  type SuiteConfig,
+} from "./schema.ts";
 
 /** A pipeline file that was read, its stages merged but not yet checked against their schemas. */
 export interface LoadedPipeline {
@@ -26,6 +36,7 @@ export interface LoadedPipeline {
   /** With overrides and defaults: what a run directory keeps. */
   readonly file: PipelineFile;
   readonly stages: readonly MergedStage[];
+  readonly suites: readonly SuiteConfig[];
 }
 
 /** A stage whose references still stand. */
@@ -85,7 +96,7 @@ export async function loadPipeline(path: string, overrides: readonly string[] = 
   const stages: MergedStage[] = [];
   for (const entry of file.pipeline) stages.push(await mergeStage(entry, file, path));
   checkReferences(stages, path);
-  return { path, file, stages };
+  return { path, file, stages, suites: suitesOf(file, path) };
 }
 
 /**
@@ -139,6 +150,24 @@ function checkFile(value: unknown, path: string): PipelineFile {
   throw new ConfigError(`${path} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
 }
 
+/** The suites, each with a task. */
+function suitesOf({ evaluate, defaults }: PipelineFile, path: string): SuiteConfig[] {
+  return (evaluate?.suites ?? []).map((suite) => {
+    const place = `${path}, evaluate.suites.${suite.name}`;
+    if (suite.task === undefined && defaults.task === undefined) {
+      throw new ConfigError(`${place}: task is missing, and there is none in the defaults.`);
+    }
+    const task = suite.task ?? checkOptions(taskSpecSchema, defaults.task, `${path}, defaults.task`);
+    createRewards(suite.rewards.map((reward) => ({ ...reward, weight: 1 })));
+    const folder = dirname(path);
+    const paths = {
+      file: (file: string) => resolve(folder, file),
+      data: (reference: string) => anchorReference(reference, "dataset", folder),
+    };
+    return { ...suite, task: withTaskPaths(task, paths) };
+  });
+}
+
 async function mergeStage(entry: StageEntry, file: PipelineFile, path: string): Promise<MergedStage> {
   const kind = STAGE_KINDS.find((name) => entry[name] !== undefined)!;
   const { name, note, evaluate } = entry;
@@ -181,7 +210,7 @@ function requireRecipeKeys(defaults: Mapping, path: string): void {
 function outputOf(config: Mapping): OutputType {
   const stages = Array.isArray(config.stages) ? (config.stages as unknown[]) : [config];
   const last = stages.at(-1);
-  return isMapping(last) && last.trainer === "reward-model" ? "rewardModel" : "model";
+  return isMapping(last) && last.trainer === "reward_model" ? "rewardModel" : "model";
 }
 
 function checkWork({ name, kind, source }: MergedStage, config: Mapping): StageWork {
@@ -207,11 +236,10 @@ function withAbsolutePaths(config: DataStepConfig, folder: string): DataStepConf
   const absolute = {
     ...config,
     model: { ...model, path: anchorReference(model.path, "model", folder) },
-    task: {
-      ...task,
-      ...("file" in task && task.file !== undefined ? { file: resolve(folder, task.file) } : {}),
-      ...("data" in task && task.data ? { data: source(task.data) } : {}),
-    } as typeof task,
+    task: withTaskPaths(task, {
+      file: (path) => resolve(folder, path),
+      data: (path) => anchorReference(path, "dataset", folder),
+    }),
   };
   return "general" in absolute && absolute.general ? { ...absolute, general: source(absolute.general) } : absolute;
 }

@@ -13,8 +13,8 @@ import { parseJson, writeWhole } from "../files.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { PIPELINE_FILES, type SuiteResult, suiteResultSchema } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
-import { createRewards } from "../train/grpo-config.ts";
 import { taskFor, withModel } from "../train/data-steps/step-context.ts";
+import { createRewards } from "../train/grpo-config.ts";
 import { withOpenRewards } from "../train/reward-session.ts";
 import type { SuiteConfig } from "./schema.ts";
 

@@ -11,12 +11,14 @@ import { dirname, relative, sep } from "node:path";
 import { ConfigError, nearestName } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { recipeInputPaths } from "../recipe/input-files.ts";
+import { singleTasks } from "../recipe/task-paths.ts";
 import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf, recipeHash } from "../run/recipe-file.ts";
 import type { DataStepConfig } from "../train/data-steps/config.ts";
 import { contentHash } from "./content-hash.ts";
 import { outputPath, type ResolvedStage } from "./load.ts";
+import { isMapping } from "./merge.ts";
 import { needsOf, withDependents } from "./references.ts";
 
 /** Of what stages make, as far as this code decides it: raise it where the same configuration makes something else. */
@@ -31,10 +33,11 @@ export interface Choice {
 /** What happens to one stage, and why. */
 export interface PlannedStage {
   readonly stage: ResolvedStage;
-  /** run: from its start. resume: where it was interrupted. reuse: it is finished. wait: an earlier stage decides. left:
-   * it is not asked for. */
-  readonly action: "run" | "resume" | "reuse" | "wait" | "left";
+  /** run: from its start. resume: where it was interrupted. reuse: it is finished. left: it is not asked for. */
+  readonly action: "run" | "resume" | "reuse" | "left";
   readonly reason: string;
+  /** It runs because an earlier stage does; should that make the same bytes again, it is reused. */
+  readonly isConditional?: boolean;
 }
 
 /** Files that were hashed already: a model of gigabytes is read once a session. */
@@ -117,7 +120,8 @@ export async function planStage(inputs: PlanInputs, stage: ResolvedStage): Promi
     return { stage, action: "resume", reason: "it was interrupted" };
   }
   if (record?.hash === hash) {
-    if (existsSync(outputPath(inputs.directory, stage))) return { stage, action: "reuse", reason: "nothing has changed" };
+    if (existsSync(outputPath(inputs.directory, stage)))
+      return { stage, action: "reuse", reason: "nothing has changed" };
     return { stage, action: "run", reason: "what it made is gone" };
   }
   if (Object.values(inputs.lineage.superseded).some((old) => old.stage === stage.name && old.record.hash === hash)) {
@@ -127,15 +131,21 @@ export async function planStage(inputs: PlanInputs, stage: ResolvedStage): Promi
   return { stage, action: "run", reason: `changed: ${changes(stage.name, record.ingredients, now)}` };
 }
 
-/** A stage after one that runs: it has changed by itself, or it waits. */
-async function planWaiting(inputs: PlanInputs, stage: ResolvedStage, waitsFor: readonly string[]): Promise<PlannedStage> {
+/** A stage after one that runs: it has changed by itself, or what that makes decides. */
+async function planWaiting(
+  inputs: PlanInputs,
+  stage: ResolvedStage,
+  waitsFor: readonly string[],
+): Promise<PlannedStage> {
   const record = inputs.lineage.stages[stage.name];
   if (record === undefined) return { stage, action: "run", reason: "not made yet" };
   const now = { ...(await ingredientsOf(inputs, stage)), inputs: record.ingredients.inputs };
   if (recipeHash(now) !== record.hash) {
     return { stage, action: "run", reason: `changed: ${changes(stage.name, record.ingredients, now)}` };
   }
-  return { stage, action: "wait", reason: `runs unless ${waitsFor.join(" and ")} makes the same again` };
+  const each = waitsFor.length > 1 ? "run" : "runs";
+  const reason = `${waitsFor.join(" and ")} ${each} before it (reused should that make the same again)`;
+  return { stage, action: "run", reason, isConditional: true };
 }
 
 /**
@@ -170,7 +180,9 @@ export async function ingredientsOf(inputs: PlanInputs, stage: ResolvedStage): P
     const hash = lineage.stages[name]?.output?.hash;
     return hash === undefined ? [] : [[name, hash] as const];
   });
-  const config = portable(configOf(stage), (text) => (outputs.has(text) ? `@${outputs.get(text)}` : (paths.get(text) ?? text)));
+  const config = portable(configOf(stage), (text) =>
+    outputs.has(text) ? `@${outputs.get(text)}` : (paths.get(text) ?? text),
+  );
   return { version: STAGE_VERSION, kind: stage.kind, config, inputs: Object.fromEntries(made), files };
 }
 
@@ -188,11 +200,13 @@ function namedFiles({ work }: ResolvedStage): string[] {
   const isLocal = (path: string, kind: "model" | "dataset") => hubReferenceOf(path, kind) === undefined;
   if ("data" in config) return config.data.map(({ path }) => path).filter((path) => isLocal(path, "dataset"));
   const { model, task, keep } = config;
-  const data = [task.data?.path, "general" in config ? config.general?.path : undefined];
+  const general = "general" in config ? config.general?.path : undefined;
+  const tasks = singleTasks(task);
+  const data = tasks.flatMap((single) => ("data" in single && single.data ? [single.data.path] : []));
   return [
     ...(isLocal(model.path, "model") ? [model.path] : []),
-    ...data.flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
-    ...("file" in task && task.file !== undefined ? [task.file] : []),
+    ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
+    ...tasks.flatMap((single) => ("file" in single && single.file !== undefined ? [single.file] : [])),
     ...keep.flatMap(({ reward }) =>
       reward !== undefined && isRewardReference(reward) ? [parseRewardReference(reward).file] : [],
     ),
@@ -217,7 +231,8 @@ function changes(name: string, before: Ingredients, after: Ingredients): string 
   const told = differencesOf(before, after).map((difference) => {
     const [part, ...rest] = difference.path;
     if (part === "config") {
-      return `${[name, ...rest].join(".")} ${shown(difference.before)} → ${shown(difference.after)}`;
+      const path = [name, ...stageNames(rest, after.config)].join(".");
+      return `${path} ${shown(difference.before)} → ${shown(difference.after)}`;
     }
     if (part === "inputs") return `what ${rest.join(".")} made`;
     if (part === "files") return `the file ${rest.join(".")}`;
@@ -225,6 +240,15 @@ function changes(name: string, before: Ingredients, after: Ingredients): string 
   });
   const more = told.length > SHOWN_CHANGES ? ` and ${told.length - SHOWN_CHANGES} more` : "";
   return told.slice(0, SHOWN_CHANGES).join(", ") + more;
+}
+
+/** A recipe's stages by name, and not at all where there is one. */
+function stageNames(path: readonly string[], config: unknown): readonly string[] {
+  const stages = isMapping(config) && Array.isArray(config.stages) ? (config.stages as unknown[]) : undefined;
+  if (path[0] !== "stages" || path[1] === undefined || stages === undefined) return path;
+  const stage = stages[Number(path[1])];
+  if (stages.length === 1) return path.slice(2);
+  return isMapping(stage) && typeof stage.name === "string" ? ["stages", stage.name, ...path.slice(2)] : path;
 }
 
 function shown(value: unknown): string {

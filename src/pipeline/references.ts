@@ -43,7 +43,11 @@ export function findReferences(value: unknown, path: readonly string[] = []): Re
 }
 
 /** The configuration with each reference replaced by what `pathOf` gives for its stage. */
-export function replaceReferences(value: unknown, pathOf: (stage: string) => string, path: readonly string[] = []): unknown {
+export function replaceReferences(
+  value: unknown,
+  pathOf: (stage: string) => string,
+  path: readonly string[] = [],
+): unknown {
   if (Array.isArray(value)) {
     return value.map((item: unknown, i) => replaceReferences(item, pathOf, [...path, String(i)]));
   }
@@ -150,4 +154,3 @@ export function withDependents(stages: readonly GraphStage[], name: string): str
   for (const stage of stages) if (stage.references.some(({ from }) => found.has(from))) found.add(stage.name);
   return stages.map((stage) => stage.name).filter((each) => found.has(each));
 }
-

@@ -33,6 +33,7 @@ import {
   planStage,
 } from "./plan.ts";
 import { needsOf } from "./references.ts";
+import { DEFAULT_COLUMNS } from "./schema.ts";
 import { runTrainStage } from "./train-stage.ts";
 
 /** What a running pipeline tells whoever watches it. */
@@ -53,7 +54,13 @@ export type RunnerEvent =
   | { readonly type: "training"; readonly name: string; readonly event: PipelineEvent }
   | { readonly type: "collecting"; readonly name: string; readonly progress: DataStepProgress }
   | { readonly type: "collected"; readonly name: string; readonly lineage: Readonly<Record<string, unknown>> }
-  | { readonly type: "measuring"; readonly name: string; readonly suite: string; readonly finished: number; readonly total: number }
+  | {
+      readonly type: "measuring";
+      readonly name: string;
+      readonly suite: string;
+      readonly finished: number;
+      readonly total: number;
+    }
   | { readonly type: "measured"; readonly name: string; readonly suite: string; readonly result: SuiteResult }
   | { readonly type: "stage-finished"; readonly name: string; readonly record: StageRecord }
   | { readonly type: "finished"; readonly summary: PipelineSummary };
@@ -154,7 +161,8 @@ class Runner {
       return;
     }
     this.announce(stage, index, action === "resume" ? "resume" : "run", reason);
-    if (action !== "resume") await this.directory.setAside(name, { isSame: this.directory.record(name)?.hash === hash });
+    if (action !== "resume")
+      await this.directory.setAside(name, { isSame: this.directory.record(name)?.hash === hash });
     const before = this.directory.record(name)?.seconds ?? 0;
     const startedAt = performance.now();
     const seconds = () => before + (performance.now() - startedAt) / 1000;
@@ -199,6 +207,7 @@ class Runner {
       inputs: Object.fromEntries(
         needsOf(stage).map((needed) => [needed, this.directory.record(needed)!.output!.hash] as const),
       ),
+      nameOf: (path) => this.stages.find((other) => outputPath(this.directory.path, other) === path)?.name ?? path,
       onProgress: (progress) => observe({ type: "collecting", name, progress }),
     });
     observe({ type: "collected", name, lineage });
@@ -207,7 +216,7 @@ class Runner {
 
   /** The measurements of the stage's model; where `isWanted` is false only those that are there. */
   private async measure(stage: ResolvedStage, isWanted: boolean): Promise<Readonly<Record<string, SuiteResult>>> {
-    const suites = this.pipeline.file.evaluate?.suites ?? [];
+    const { suites } = this.pipeline;
     const output = this.directory.record(stage.name)!.output!;
     if (stage.makes !== "model" || !stage.isEvaluated || suites.length === 0) return {};
     const about = {
@@ -256,17 +265,19 @@ class Runner {
           needs: needsOf(stage),
           output,
           ...(rows && { rows }),
-          evaluations: { ...evaluations.get(stage.name) },
+          evaluations: { ...evaluations.get(stage.name) } as Record<string, SuiteResult>,
         },
       ];
     });
+    const isMeasured = (column: string) =>
+      stages.some((stage) => Object.values(stage.evaluations).some((result) => column in result.statistics));
     const summary: PipelineSummary = {
       pipeline: file.name,
       question: file.question,
       seed: file.seed,
       seconds: stages.reduce((sum, { seconds }) => sum + seconds, 0),
-      columns: file.evaluate?.columns ?? [],
-      suites: file.evaluate?.suites.map(({ name }) => name) ?? [],
+      columns: file.evaluate?.columns ?? DEFAULT_COLUMNS.filter((column) => isMeasured(column)),
+      suites: this.pipeline.suites.map(({ name }) => name),
       stages,
     };
     const path = join(this.directory.path, PIPELINE_FILES.summary);
@@ -302,5 +313,7 @@ class Runner {
 /** Refuses --resume where nothing was begun. Throws ConfigError. */
 export function requireBegun(isBegun: boolean, directory: string): void {
   if (isBegun) return;
-  throw new ConfigError(`There is no pipeline in ${directory} to resume. Name its directory with --out, or leave --resume out.`);
+  throw new ConfigError(
+    `There is no pipeline in ${directory} to resume. Name its directory with --out, or leave --resume out.`,
+  );
 }

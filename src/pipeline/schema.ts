@@ -31,6 +31,7 @@ const stageSchema = z
     coldStart: configSchema.optional(),
     rejectionSampling: configSchema.optional(),
     teacherSamples: configSchema.optional(),
+    preferences: configSchema.optional(),
     combine: configSchema.optional(),
     evaluate: z.boolean().default(true).describe("measure the stage's model on the suites"),
   })
@@ -46,7 +47,7 @@ const stageSchema = z
 
 const suiteSchema = z.strictObject({
   name: nameSchema,
-  task: taskSpecSchema,
+  task: taskSpecSchema.optional().describe("the task of the defaults if absent"),
   problems: z.int().min(1).default(200).describe("held-out problems"),
   samples: z.int().min(1).default(1).describe("completions of each"),
   temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
@@ -81,8 +82,8 @@ export const pipelineSchema = z.strictObject({
       columns: z
         .array(z.string().min(1))
         .min(1)
-        .default([...DEFAULT_COLUMNS])
-        .describe("statistics that the table shows, where a suite has them"),
+        .optional()
+        .describe(`statistics that the table shows; ${DEFAULT_COLUMNS.join(", ")}, as far as there are, if absent`),
     })
     .optional()
     .describe("held-out tasks on which every stage's model is measured"),
@@ -91,4 +92,6 @@ export const pipelineSchema = z.strictObject({
 
 export type PipelineFile = z.infer<typeof pipelineSchema>;
 export type StageEntry = PipelineFile["pipeline"][number];
-export type SuiteConfig = NonNullable<PipelineFile["evaluate"]>["suites"][number];
+type SuiteEntry = NonNullable<PipelineFile["evaluate"]>["suites"][number];
+/** A suite with its task. */
+export type SuiteConfig = SuiteEntry & { readonly task: NonNullable<SuiteEntry["task"]> };

@@ -6,14 +6,14 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { openCheckpoint } from "../model/checkpoint.ts";
+import { saveMergedModel } from "../model/merge.ts";
+import { loadPeftAdapter } from "../model/peft-adapter.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
 import { modelDirectoryOf } from "../recipe/model.ts";
 import type { PipelineObserver } from "../recipe/observer.ts";
 import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { openCheckpoint } from "../model/checkpoint.ts";
-import { saveMergedModel } from "../model/merge.ts";
-import { loadPeftAdapter } from "../model/peft-adapter.ts";
 import { readRecipeFile } from "../run/recipe-file.ts";
 import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";

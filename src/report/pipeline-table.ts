@@ -37,11 +37,20 @@ export function statisticCell({ statistics, intervals }: SuiteResult, name: stri
     : `${percent(value)} (${percent(interval[0])} to ${percent(interval[1])})`;
 }
 
-/** The table: stage, what became of it, its time, and each column that any result of the suite has. */
+/** Whether any stage was measured so, by the suite or by any. */
+function hasStatistic(stages: PipelineSummary["stages"], name: string, suite?: string): boolean {
+  return stages.some(({ evaluations }) =>
+    Object.entries(evaluations).some(
+      ([of, { statistics }]) => (suite === undefined || of === suite) && name in statistics,
+    ),
+  );
+}
+
+/** The table: stage, what became of it, its time, and each column in the suites that have it; all, where none has. */
 export function pipelineTable({ stages, suites, columns }: PipelineSummary): PipelineTable {
   const shown = suites.flatMap((suite) =>
     columns
-      .filter((name) => stages.some(({ evaluations }) => evaluations[suite]?.statistics[name] !== undefined))
+      .filter((name) => hasStatistic(stages, name, suite) || !hasStatistic(stages, name))
       .map((name) => ({ suite, name })),
   );
   const title = ({ suite, name }: { suite: string; name: string }) => (suites.length > 1 ? `${suite} ${name}` : name);
@@ -57,5 +66,5 @@ export function pipelineTable({ stages, suites, columns }: PipelineSummary): Pip
       cells: [stage.name, stage.kind, stage.session, clock(stage.seconds), made, ...results],
     };
   });
-  return { header: ["stage", "kind", "", "time", "made", ...shown.map(title)], rows };
+  return { header: ["stage", "kind", "status", "time", "made", ...shown.map(title)], rows };
 }

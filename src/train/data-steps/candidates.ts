@@ -161,7 +161,8 @@ async function readPart(path: string): Promise<Candidate[]> {
   const candidates: Candidate[] = [];
   for await (const row of readJsonl(path)) {
     const parsed = candidateSchema.safeParse(row.fields);
-    if (!parsed.success) throw new DataError(`${path}:${row.line} is not as Aha writes it. Delete the file and run again.`);
+    if (!parsed.success)
+      throw new DataError(`${path}:${row.line} is not as Aha writes it. Delete the file and run again.`);
     candidates.push(parsed.data);
   }
   return candidates;

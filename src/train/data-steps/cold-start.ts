@@ -22,7 +22,7 @@ import { collectCandidates, type SamplingParts } from "./candidates.ts";
 import type { ColdStartConfig } from "./config.ts";
 import { PARTS_FOLDER } from "./rejection-sampling.ts";
 import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
-import { type DataStepContext, taskFor, withModel } from "./step-context.ts";
+import { type DataStepContext, nameIn, taskFor, withModel } from "./step-context.ts";
 
 /** What asks for reflection where the recipe does not say it itself. */
 const DEFAULT_INSTRUCTION =
@@ -49,13 +49,19 @@ export async function makeColdStartData(config: ColdStartConfig, context: DataSt
       tokenizer,
       task,
       askFor: await asking(config, task, tokenizer),
-      refine: config.method === "refine" ? refining(config.template ?? DEFAULT_TEMPLATE) : (_, completion) => completion,
+      refine:
+        config.method === "refine" ? refining(config.template ?? DEFAULT_TEMPLATE) : (_, completion) => completion,
       directory: parts,
       signal: context.signal,
       onProgress: context.onProgress,
     });
   });
-  const about = { method: config.method, model: config.model.path, samples: config.samples, inputs: context.inputs ?? {} };
+  const about = {
+    method: config.method,
+    model: nameIn(context, config.model.path),
+    samples: config.samples,
+    inputs: context.inputs ?? {},
+  };
   return writeSampledDataset(config, { step: "coldStart", parts, directory: context.directory, about });
 }
 
@@ -117,7 +123,11 @@ function refining(template: string): SamplingParts["refine"] {
     if (template.includes("{answer}") && "fault" in answer) return { fault: answer.fault };
     const summary = tidy(said.replace(/<\/?[a-z_]+>/gi, " "));
     if (template.includes("{summary}") && summary === "") return { fault: "nothing follows the thinking" };
-    const values: Readonly<Record<string, string>> = { thinking, summary, answer: "fault" in answer ? "" : answer.text };
+    const values: Readonly<Record<string, string>> = {
+      thinking,
+      summary,
+      answer: "fault" in answer ? "" : answer.text,
+    };
     const text = template.replace(/\{(thinking|summary|answer)\}/g, (_, name: string) => values[name]!);
     return endsInsideThink(prompt) ? text : `<think>${text}`;
   };

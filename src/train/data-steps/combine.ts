@@ -11,7 +11,7 @@ import type { CombineConfig } from "./config.ts";
 import { type Row, writeDataset } from "./dataset-writer.ts";
 import { type DataStepOutcome, readRowsOf } from "./sampled-dataset.ts";
 import { normalised } from "./selection.ts";
-import type { DataStepContext } from "./step-context.ts";
+import { type DataStepContext, nameIn } from "./step-context.ts";
 
 /**
  * Reads, mixes and writes.
@@ -24,7 +24,8 @@ export async function combineData(config: CombineConfig, context: DataStepContex
   const sources: object[] = [];
   const seen = new Set<string>();
   for (const [index, { path, split, rows: count, weight, kind }] of config.data.entries()) {
-    if (context.signal.aborted) throw new RunInterrupted("Stopped; nothing was written. Run the same command to go on.");
+    if (context.signal.aborted)
+      throw new RunInterrupted("Stopped; nothing was written. Run the same command to go on.");
     const found = await readRowsOf(path, split);
     const distinct = config.dedupe ? found.filter((row) => isNew(row, seen)) : found;
     const wanted = weight === undefined ? count : Math.round((config.rows! * weight) / weights);
@@ -36,7 +37,12 @@ export async function combineData(config: CombineConfig, context: DataStepContex
     }
     const drawn = new Random(config.seed, `combine/${index}`).shuffle([...distinct]).slice(0, wanted);
     for (const row of drawn) rows.push({ ...row, ...(kind === undefined || "kind" in row ? {} : { kind }) });
-    sources.push({ path, found: found.length, duplicates: found.length - distinct.length, taken: drawn.length });
+    sources.push({
+      data: nameIn(context, path),
+      found: found.length,
+      duplicates: found.length - distinct.length,
+      taken: drawn.length,
+    });
     context.onProgress?.({
       prompts: index + 1,
       totalPrompts: config.data.length,

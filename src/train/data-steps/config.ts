@@ -8,7 +8,9 @@
  */
 
 import { z } from "zod";
+import { ConfigError } from "../../errors.ts";
 import { taskSpecSchema } from "../../tasks/registry.ts";
+import { createRewards } from "../grpo-config.ts";
 
 /** What a filter looks at; an item of `keep` has exactly one of these keys. */
 const FILTER_KINDS = ["verdict", "finished", "tokens", "statistic", "lacks", "reward"] as const;
@@ -17,6 +19,17 @@ const boundsShape = {
   min: z.number().optional().describe("least value that is kept"),
   max: z.number().optional().describe("greatest value that is kept"),
 };
+
+/** What is wrong with a reward's name or options; undefined: nothing. */
+function rewardFault(name: string, options: Readonly<Record<string, unknown>> = {}): string | undefined {
+  try {
+    createRewards([{ name, weight: 1, options }]);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
 
 /** One item of `keep`. */
 export const filterSchema = z
@@ -54,6 +67,8 @@ export const filterSchema = z
     if (filter.reward === undefined && (filter.options ?? filter.timeoutMs ?? filter.onAbstention) !== undefined) {
       fail("options, timeoutMs and onAbstention go with reward");
     }
+    const fault = filter.reward === undefined ? undefined : rewardFault(filter.reward, filter.options);
+    if (fault !== undefined) fail(fault);
   });
 
 export type FilterConfig = z.infer<typeof filterSchema>;
@@ -88,7 +103,10 @@ const samplingShape = {
   maxCompletionTokens: z.int().min(1).default(512),
   stopAt: z.string().min(1).optional().describe("a completion is cut after the first occurrence of this text"),
   promptsPerPart: z.int().min(1).default(16).describe("prompts that are sampled at once and saved as one part"),
-  keep: z.array(filterSchema).default([{ verdict: "solved" }]).describe("filters, in order; the first that fails counts"),
+  keep: z
+    .array(filterSchema)
+    .default([{ verdict: "solved" }])
+    .describe("filters, in order; the first that fails counts"),
   dedupe: z.boolean().default(true).describe("drop a completion whose normalised text its prompt has already"),
   keepPerPrompt: z.int().min(1).optional().describe("at most so many completions of a prompt; all if absent"),
   choose: z
@@ -111,7 +129,9 @@ const selectionShape = {
     .array(bucketSchema)
     .min(1)
     .optional()
-    .describe("balance by pass rate, the share of a prompt's k completions that are solved; the first bucket that fits"),
+    .describe(
+      "balance by pass rate, the share of a prompt's k completions that are solved; the first bucket that fits",
+    ),
   general: z
     .strictObject({ ...sourceShape, share: z.number().gt(0).lt(1).describe("share of the rows that are general") })
     .optional()
@@ -142,6 +162,25 @@ export const coldStartSchema = z
 
 /** Stage 5 of R1: the keys of `rejectionSampling`; `teacherSamples`, stage 8, has the same. */
 export const rejectionSamplingSchema = z.strictObject({ ...samplingShape, ...selectionShape });
+
+const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape;
+
+/** Preference pairs for stage 7's reward model: the keys of `preferences`. */
+export const preferencesSchema = z
+  .strictObject({
+    ...pairedShape,
+    keep: z.array(filterSchema).default([]).describe("filters that both completions of a pair pass"),
+    reward: z.string().min(1).optional().describe("what says which is better; the task's verdict (solved) if absent"),
+    options: z.record(z.string(), z.unknown()).default({}).describe("the reward's options"),
+    margin: z.number().min(0).default(0).describe("the chosen one's score is more than this above the other's"),
+    pairsPerPrompt: z.int().min(1).default(1).describe("at most so many pairs of a prompt, each of other completions"),
+  })
+  .superRefine(({ samples, reward, options }, context) => {
+    const fail = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+    if (samples < 2) fail("samples", "a pair needs at least 2 samples of a prompt");
+    const fault = reward === undefined ? undefined : rewardFault(reward, options);
+    if (fault !== undefined) fail("reward", fault);
+  });
 
 const combinedSourceSchema = z
   .strictObject({
@@ -175,6 +214,7 @@ export const dataStepSchemas = {
   coldStart: coldStartSchema,
   rejectionSampling: rejectionSamplingSchema,
   teacherSamples: rejectionSamplingSchema,
+  preferences: preferencesSchema,
   combine: combineSchema,
 } as const;
 
@@ -182,6 +222,10 @@ export type DataStepName = keyof typeof dataStepSchemas;
 export type ColdStartConfig = z.infer<typeof coldStartSchema>;
 export type RejectionSamplingConfig = z.infer<typeof rejectionSamplingSchema>;
 export type CombineConfig = z.infer<typeof combineSchema>;
-export type DataStepConfig = ColdStartConfig | RejectionSamplingConfig | CombineConfig;
+export type PreferencesConfig = z.infer<typeof preferencesSchema>;
+export type DataStepConfig = ColdStartConfig | RejectionSamplingConfig | PreferencesConfig | CombineConfig;
 /** What all sampling steps share. */
-export type SamplingConfig = Omit<RejectionSamplingConfig, "difficulty" | "general">;
+export type SamplingConfig = Omit<
+  RejectionSamplingConfig,
+  "difficulty" | "general" | "keepPerPrompt" | "choose" | "dedupe"
+>;

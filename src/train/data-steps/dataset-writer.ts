@@ -52,5 +52,7 @@ function heldOutPrompts(rows: readonly Row[], share: number): ReadonlySet<string
 function promptOf({ prompt, messages, conversations }: Row): string {
   if (typeof prompt === "string") return prompt;
   const conversation = prompt ?? messages ?? conversations;
-  return JSON.stringify(Array.isArray(conversation) && conversation.length > 1 ? conversation.slice(0, -1) : conversation);
+  return JSON.stringify(
+    Array.isArray(conversation) && conversation.length > 1 ? conversation.slice(0, -1) : conversation,
+  );
 }

@@ -22,6 +22,9 @@ export interface Filter {
   readonly reward?: AnyReward;
 }
 
+/** A bound that every score is above: the filter asks for the score and drops nothing for it. */
+export const ANY_SCORE = -Number.MAX_VALUE;
+
 /** Ending of the label under which abstentions are counted. */
 const ABSTAINED = "abstained";
 
@@ -93,17 +96,22 @@ function faultOf(candidate: Candidate, config: FilterConfig, verdict: Verdict): 
   if (wanted === "wellFormed") return verdict.wellFormed ? undefined : "it has not the form that the task asks for";
   if (config.finished) return candidate.finished ? undefined : "it was cut off at the length limit";
   if (tokens) return isWithin(candidate.lengthTokens, tokens) ? undefined : `it has ${candidate.lengthTokens} tokens`;
-  if (lacks !== undefined) return candidate.completion.includes(lacks) ? `it contains ${JSON.stringify(lacks)}` : undefined;
+  if (lacks !== undefined)
+    return candidate.completion.includes(lacks) ? `it contains ${JSON.stringify(lacks)}` : undefined;
   const value = verdict.statistics[statistic!];
   if (value === undefined) return `its verdict has no ${statistic}`;
   return isWithin(value, config) ? undefined : `${statistic} is ${value}`;
 }
 
-function isWithin(value: number, { min, max }: { readonly min?: number | undefined; readonly max?: number | undefined }) {
+function isWithin(
+  value: number,
+  { min, max }: { readonly min?: number | undefined; readonly max?: number | undefined },
+) {
   return value >= (min ?? Number.NEGATIVE_INFINITY) && value <= (max ?? Number.POSITIVE_INFINITY);
 }
 
-function labelOf(config: FilterConfig): string {
+/** Names a filter in counts and scores. */
+export function labelOf(config: FilterConfig): string {
   if (config.verdict !== undefined) return `verdict ${config.verdict}`;
   if (config.finished) return "finished";
   if (config.tokens) return `tokens${bounds(config.tokens)}`;
@@ -113,7 +121,7 @@ function labelOf(config: FilterConfig): string {
 }
 
 function bounds({ min, max }: { readonly min?: number | undefined; readonly max?: number | undefined }): string {
-  return `${min === undefined ? "" : ` ≥ ${min}`}${max === undefined ? "" : ` ≤ ${max}`}`;
+  return `${min === undefined || min === ANY_SCORE ? "" : ` ≥ ${min}`}${max === undefined ? "" : ` ≤ ${max}`}`;
 }
 
 /** Looks for the statistic in the verdicts on an empty completion and on a demonstration. */
@@ -123,6 +131,7 @@ function requireStatistic(name: string, task: Task): void {
   const known = completions.flatMap((completion) => Object.keys(task.judge(problem, completion).statistics));
   if (known.includes(name)) return;
   const nearest = nearestName(name, known);
-  const hint = nearest === undefined ? `they have: ${[...new Set(known)].join(", ") || "none"}` : `is ${nearest} meant?`;
+  const hint =
+    nearest === undefined ? `they have: ${[...new Set(known)].join(", ") || "none"}` : `is ${nearest} meant?`;
   throw new ConfigError(`keep: verdicts of the task ${task.name} have no statistic ${name}; ${hint}.`);
 }

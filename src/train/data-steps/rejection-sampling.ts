@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { collectCandidates } from "./candidates.ts";
 import type { RejectionSamplingConfig } from "./config.ts";
 import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
-import { type DataStepContext, taskFor, withModel } from "./step-context.ts";
+import { type DataStepContext, nameIn, taskFor, withModel } from "./step-context.ts";
 
 /** Folder of the parts in a step's own. */
 export const PARTS_FOLDER = "parts";
@@ -42,6 +42,6 @@ export async function sampleByRejection(
       onProgress: context.onProgress,
     });
   });
-  const about = { model: config.model.path, samples: config.samples, inputs: context.inputs ?? {} };
+  const about = { model: nameIn(context, config.model.path), samples: config.samples, inputs: context.inputs ?? {} };
   return writeSampledDataset(config, { step, parts, directory: context.directory, about });
 }

@@ -1,8 +1,16 @@
 /** Data steps by the names that a pipeline has for them. */
 
-import { combineData } from "./combine.ts";
-import type { DataStepConfig, DataStepName, ColdStartConfig, CombineConfig, RejectionSamplingConfig } from "./config.ts";
 import { makeColdStartData } from "./cold-start.ts";
+import { combineData } from "./combine.ts";
+import type {
+  ColdStartConfig,
+  CombineConfig,
+  DataStepConfig,
+  DataStepName,
+  PreferencesConfig,
+  RejectionSamplingConfig,
+} from "./config.ts";
+import { makePreferences } from "./preferences.ts";
 import { sampleByRejection } from "./rejection-sampling.ts";
 import type { DataStepOutcome } from "./sampled-dataset.ts";
 import type { DataStepContext } from "./step-context.ts";
@@ -23,6 +31,8 @@ export function runDataStep(
     case "rejectionSampling":
     case "teacherSamples":
       return sampleByRejection(config as RejectionSamplingConfig, context, name);
+    case "preferences":
+      return makePreferences(config as PreferencesConfig, context);
     case "combine":
       return combineData(config as CombineConfig, context);
   }

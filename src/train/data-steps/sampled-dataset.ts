@@ -19,7 +19,13 @@ import { type Chosen, selectCandidates } from "./selection.ts";
 export const REJECTED_FILE = "rejected.jsonl";
 
 /** Columns of a task's rows that hold a conversation: the row's own prompt and completion take their place. */
-const CONVERSATION_COLUMNS: ReadonlySet<string> = new Set(["messages", "conversations", "prompt", "completion", "system"]);
+const CONVERSATION_COLUMNS: ReadonlySet<string> = new Set([
+  "messages",
+  "conversations",
+  "prompt",
+  "completion",
+  "system",
+]);
 
 /** What a step reports when its data set is written. */
 export interface DataStepOutcome extends RowCounts {
@@ -28,7 +34,9 @@ export interface DataStepOutcome extends RowCounts {
 }
 
 /** The parts of a configuration that choose and mix. */
-type ChoiceConfig = SamplingConfig & Partial<Pick<RejectionSamplingConfig, "difficulty" | "general">>;
+type ChoiceConfig = SamplingConfig &
+  Pick<RejectionSamplingConfig, "keepPerPrompt" | "choose" | "dedupe"> &
+  Partial<Pick<RejectionSamplingConfig, "difficulty" | "general">>;
 
 /**
  * Writes the data set of the candidates in `parts` into `directory`.
@@ -37,7 +45,12 @@ type ChoiceConfig = SamplingConfig & Partial<Pick<RejectionSamplingConfig, "diff
  */
 export async function writeSampledDataset(
   config: ChoiceConfig,
-  { step, parts, directory, about }: {
+  {
+    step,
+    parts,
+    directory,
+    about,
+  }: {
     /** Names the step in errors and lineage. */
     readonly step: string;
     readonly parts: string;
@@ -88,7 +101,7 @@ export async function writeSampledDataset(
 }
 
 /** Counts over all candidates. */
-class Tally {
+export class Tally {
   candidates = 0;
   solved = 0;
   /** By filter. */
@@ -122,7 +135,8 @@ class Tally {
   }
 }
 
-function nothingLeft(step: string, { candidates, dropped, reasons }: Tally, rejected: string): DataError {
+/** The error of a step that is left with nothing, and what dropped how many. */
+export function nothingLeft(step: string, { candidates, dropped, reasons }: Tally, rejected: string): DataError {
   const lines = Object.entries(dropped).map(
     ([by, count]) => `  ${by}: ${count}${reasons[by] === undefined ? "" : ` (e.g. ${reasons[by]})`}\n`,
   );
@@ -133,13 +147,18 @@ function nothingLeft(step: string, { candidates, dropped, reasons }: Tally, reje
   );
 }
 
-function rowOf({ candidate, passRate }: Chosen, kind: string): Row {
-  const { columns, prompt, completion, promptId, sample } = candidate;
-  const further = Object.entries(columns).filter(([name]) => !CONVERSATION_COLUMNS.has(name));
-  return { ...Object.fromEntries(further), prompt, completion, kind, passRate, promptId, sample };
+/** The task's columns of a candidate that a row of its own keeps. */
+export function furtherColumns({ columns }: Candidate): Row {
+  return Object.fromEntries(Object.entries(columns).filter(([name]) => !CONVERSATION_COLUMNS.has(name)));
 }
 
-function rejectedRow({ promptId, sample, prompt, completion, solved, scores, dropped }: Candidate): Row {
+function rowOf({ candidate, passRate }: Chosen, kind: string): Row {
+  const { prompt, completion, promptId, sample } = candidate;
+  return { ...furtherColumns(candidate), prompt, completion, kind, passRate, promptId, sample };
+}
+
+/** A dropped candidate as `rejected.jsonl` has it. */
+export function rejectedRow({ promptId, sample, prompt, completion, solved, scores, dropped }: Candidate): Row {
   return { promptId, sample, prompt, completion, solved, scores, droppedBy: dropped?.by, reason: dropped?.reason };
 }
 
@@ -160,7 +179,8 @@ async function generalRows(
 /** All rows of a split. Throws DataError where there are none. */
 export async function readRowsOf(path: string, split: string | undefined): Promise<Row[]> {
   const rows: Row[] = [];
-  for await (const { fields } of splitRows(splitOf(await findDataset(await fetchDataset(path)), split))) rows.push(fields);
+  for await (const { fields } of splitRows(splitOf(await findDataset(await fetchDataset(path)), split)))
+    rows.push(fields);
   if (rows.length === 0) throw new DataError(`${path} has no rows.`);
   return rows;
 }

@@ -100,7 +100,9 @@ function balanced(
   }
   const present = difficulty.filter((_, i) => buckets[i]!.length > 0);
   const sum = present.reduce((total, { share }) => total + share, 0);
-  const total = Math.min(...difficulty.flatMap(({ share }, i) => (buckets[i]!.length > 0 ? [(buckets[i]!.length * sum) / share] : [])));
+  const total = Math.min(
+    ...difficulty.flatMap(({ share }, i) => (buckets[i]!.length > 0 ? [(buckets[i]!.length * sum) / share] : [])),
+  );
   const counts: BucketCount[] = [];
   const taken: Chosen[] = [];
   for (const [i, { passRate, share }] of difficulty.entries()) {
@@ -109,7 +111,10 @@ function balanced(
     const count = bucket.length === 0 ? 0 : Math.max(1, Math.floor((total * share) / sum + 1e-9));
     taken.push(...bucket.slice(0, count));
     for (const { candidate } of bucket.slice(count)) {
-      candidate.dropped = { by: "difficulty", reason: `there are more of pass rate ${passRate.join(" to ")} than wanted` };
+      candidate.dropped = {
+        by: "difficulty",
+        reason: `there are more of pass rate ${passRate.join(" to ")} than wanted`,
+      };
     }
     counts.push({ passRate, share, found: bucket.length, taken: Math.min(count, bucket.length) });
   }

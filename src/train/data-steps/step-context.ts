@@ -20,7 +20,14 @@ export interface DataStepContext {
   readonly threads?: number | undefined;
   /** Content hashes of what goes in, by what they are, for the data set's lineage. */
   readonly inputs?: Readonly<Record<string, string>>;
+  /** What a model or data set is called in the lineage; its path if absent. */
+  readonly nameOf?: (path: string) => string;
   readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
+}
+
+/** A path as the lineage has it. */
+export function nameIn({ nameOf }: DataStepContext, path: string): string {
+  return nameOf?.(path) ?? path;
 }
 
 /** A model that can be sampled. */
