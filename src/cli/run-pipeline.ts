@@ -106,7 +106,6 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
     throw error;
   } finally {
     terminal?.stop();
-    directory.discardIfEmpty();
     directory.close();
   }
 }

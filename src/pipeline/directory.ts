@@ -143,14 +143,10 @@ export class PipelineDirectory {
     return true;
   }
 
-  /** Gives the lock back. */
+  /** Gives the lock back. A pipeline that failed before its first stage leaves nothing. */
   close(): void {
     this.release();
-  }
-
-  /** For a pipeline that fails before its first stage: an empty directory goes again. */
-  discardIfEmpty(): void {
-    if (Object.keys(this.lineage.stages).length > 0 || holdsPipeline(this.path)) return;
+    if (holdsPipeline(this.path)) return;
     const rest = readdirSync(this.path).filter((name) => name !== PIPELINE_FILES.stages);
     if (rest.length === 0) rmSync(this.path, { recursive: true, force: true });
   }

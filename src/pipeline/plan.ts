@@ -161,7 +161,7 @@ function requireInputs({ stages, lineage, directory }: PlanInputs, only: string)
   });
   if (missing.length === 0) return;
   throw new ConfigError(
-    `--only ${only} needs what ${missing.join(" and ")} makes, which is not there yet. Run without --only first.`,
+    `--only ${only} needs the output of ${missing.join(" and ")}, which is not there yet. Run without --only first.`,
   );
 }
 

@@ -95,6 +95,8 @@ class Runner {
   private readonly directory: PipelineDirectory;
   private readonly options: RunnerOptions;
   private readonly inputs: PlanInputs;
+  /** Stages whose finished result is to be made again, though nothing has changed. */
+  private readonly madeAnew = new Set<string>();
 
   constructor(
     pipeline: LoadedPipeline,
@@ -122,7 +124,9 @@ class Runner {
     await this.directory.keepFile(this.pipeline.file);
     await this.dropForgotten();
     for (const name of forcedStages(this.stages, choice)) {
-      if (isForcedAnew(this.directory.record(name))) await this.directory.setAside(name, { isSame: true });
+      if (!isForcedAnew(this.directory.record(name))) continue;
+      await this.directory.setAside(name, { isSame: false });
+      this.madeAnew.add(name);
     }
     const evaluations = new Map<string, Readonly<Record<string, SuiteResult>>>();
     for (const [index, stage] of this.stages.entries()) {
@@ -154,13 +158,14 @@ class Runner {
     const { action, reason } = await planStage(this.inputs, stage);
     const ingredients = await ingredientsOf(this.inputs, stage);
     const hash = recipeHash(ingredients);
-    if (action === "reuse") {
+    if (action === "reuse" && !this.madeAnew.has(name)) {
       if (this.directory.record(name)?.hash !== hash) await this.directory.takeBack(name, hash);
       this.announce(stage, index, "reuse", reason);
       await this.directory.note(name, { ...this.directory.record(name)!, session: "reused" });
       return;
     }
-    this.announce(stage, index, action === "resume" ? "resume" : "run", reason);
+    const why = this.madeAnew.has(name) ? "made again as asked" : reason;
+    this.announce(stage, index, action === "resume" ? "resume" : "run", why);
     if (action !== "resume")
       await this.directory.setAside(name, { isSame: this.directory.record(name)?.hash === hash });
     const before = this.directory.record(name)?.seconds ?? 0;

@@ -52,6 +52,7 @@ const stageRecordSchema = z.object({
   session: z.enum(["run", "reused", "left"]),
 });
 
+/** `lineage.json`. */
 export const pipelineLineageSchema = z.object({
   pipeline: z.string(),
   seed: z.int(),
@@ -72,6 +73,7 @@ export const suiteResultSchema = z.object({
   intervals: z.record(z.string(), z.tuple([z.number(), z.number()])),
 });
 
+/** `summary.json` of a pipeline. */
 export const pipelineSummarySchema = z.object({
   pipeline: z.string(),
   question: z.string(),
