@@ -101,6 +101,12 @@ export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.t
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 
+// Pipelines: stages of trainers and data steps, strung together by content hashes.
+export { PipelineDirectory } from "./pipeline/directory.ts";
+export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "./pipeline/load.ts";
+export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
+export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
+
 // Rewards.
 export { createReward, rewardNames } from "./rewards/registry.ts";
 export type { AnyReward, BatchReward, Reward, RewardInput, RewardResult } from "./rewards/reward.ts";
@@ -154,6 +160,9 @@ export type {
   TrainOutcome,
   TrainProgress,
 } from "./train/context.ts";
+export { dataStepSchemas } from "./train/data-steps/config.ts";
+export { runDataStep } from "./train/data-steps/run-step.ts";
+export type { DataStepContext } from "./train/data-steps/step-context.ts";
 export { trainGrpo } from "./train/grpo.ts";
 export { type GrpoConfig, grpoConfigSchema } from "./train/grpo-config.ts";
 export { trainSft } from "./train/sft.ts";
