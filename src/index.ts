@@ -99,13 +99,12 @@ export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.t
 
 // Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
-export { hashString, Random, uniformAt } from "./random.ts";
-
 // Pipelines: stages of trainers and data steps, strung together by content hashes.
 export { PipelineDirectory } from "./pipeline/directory.ts";
 export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "./pipeline/load.ts";
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
+export { hashString, Random, uniformAt } from "./random.ts";
 
 // Rewards.
 export { createReward, rewardNames } from "./rewards/registry.ts";

@@ -11,7 +11,7 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, RunInterrupted } from "../errors.ts";
+import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
 import type { PipelineEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
@@ -176,6 +176,12 @@ class Runner {
     let rows: StageRecord["rows"];
     try {
       rows = await this.work(stage);
+    } catch (error) {
+      // Of ten stages a person wants to know which one has refused.
+      if (error instanceof AhaError && !(error instanceof RunInterrupted)) {
+        error.message = `Stage ${name}: ${error.message}`;
+      }
+      throw error;
     } finally {
       await this.directory.note(name, { ...begun, seconds: seconds() });
     }

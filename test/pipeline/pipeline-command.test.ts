@@ -89,7 +89,7 @@ describe("a pipeline that runs through", () => {
   it("tells each stage, and ends with the table and where the report lies", () => {
     expect(first.code).toBe(0);
     for (const [i, name] of NAMES.entries()) expect(first.stderr).toContain(`[${i + 1}/10] ${name} (`);
-    expect(first.stderr).toMatch(/kept \d+ of 32 completions \(\d+ %\); dropped: refinement \d+/);
+    expect(first.stderr).toMatch(/kept \d+ of 64 completions \(\d+ %\); dropped: refinement \d+/);
     expect(first.stdout).toMatch(/stage +kind +status +time +made +solveRate +formatRate +meanLength +tries/);
     expect(first.stdout).toContain(join(root, "first", "report.html"));
   });
@@ -111,9 +111,9 @@ describe("a pipeline that runs through", () => {
     const folder = join(root, "first", "stages", "cold-start-data");
     const lineage = JSON.parse(readFileSync(join(folder, "data", "lineage.json"), "utf8"));
     const dropped = Object.values(lineage.dropped as Record<string, number>).reduce((sum, many) => sum + many, 0);
-    expect(lineage).toMatchObject({ step: "coldStart", method: "refine", model: "r1-zero", candidates: 32 });
+    expect(lineage).toMatchObject({ step: "coldStart", method: "refine", model: "r1-zero", candidates: 64 });
     expect(lineage.inputs).toEqual({ "r1-zero": outputHashes(join(root, "first"))["r1-zero"] });
-    expect(lineage.kept + dropped).toBe(32);
+    expect(lineage.kept + dropped).toBe(64);
     const rows = (file: string) =>
       readFileSync(join(folder, file), "utf8")
         .trim()
@@ -242,7 +242,7 @@ describe("what a pipeline refuses", () => {
     const out = copied("emptied");
     const text = await refused(out, ["--only", "teacher-data", "--set", "teacher-data.keep=[{tokens: {min: 999}}]"]);
     expect(text).toMatch(
-      /teacherSamples: none of the 16 completions is left[\s\S]*tokens ≥ 999: 16 \(e\.g\. it has \d+ tokens\)/,
+      /teacherSamples: none of the 48 completions is left[\s\S]*tokens ≥ 999: 48 \(e\.g\. it has \d+ tokens\)/,
     );
     expect(existsSync(join(out, "stages", "teacher-data", "data"))).toBe(false);
     expect(await actions(out, ["--only", "teacher-data"])).toMatchObject({ "teacher-data": "reuse" });
