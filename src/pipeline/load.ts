@@ -4,6 +4,7 @@
  * and nothing but the pipeline's and its recipes' files was read.
  */
 
+import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
@@ -74,8 +75,9 @@ export function outputPath(
   return join(stageFolder(directory, name), makes === "dataset" ? "data" : isAdapted ? "merged" : "model");
 }
 
-/** Whether the text of a recipe's file is a pipeline: it has that key. Throws ConfigError where it is no YAML. */
+/** Whether the file of a recipe is a pipeline: it has that key. Throws ConfigError where it is no YAML. */
 export async function isPipelineFile(path: string): Promise<boolean> {
+  if (!existsSync(path)) return false;
   const value = parseYaml(await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError }), path);
   return isMapping(value) && "pipeline" in value;
 }
