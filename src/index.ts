@@ -98,6 +98,11 @@ export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.t
 
 // Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
+// Pipelines: stages of trainers and data steps, strung together by content hashes.
+export { PipelineDirectory } from "./pipeline/directory.ts";
+export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "./pipeline/load.ts";
+export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
+export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 
 // Rewards.
@@ -162,6 +167,9 @@ export type {
   TrainOutcome,
   TrainProgress,
 } from "./train/context.ts";
+export { dataStepSchemas } from "./train/data-steps/config.ts";
+export { runDataStep } from "./train/data-steps/run-step.ts";
+export type { DataStepContext } from "./train/data-steps/step-context.ts";
 export { trainDistill } from "./train/distill.ts";
 export { type DistillConfig, distillConfigSchema } from "./train/distill-config.ts";
 export { trainGrpo } from "./train/grpo.ts";

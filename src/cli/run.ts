@@ -3,8 +3,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, DivergenceError } from "../errors.ts";
+import { isPipelineFile } from "../pipeline/load.ts";
 import { loadRecipe } from "../recipe/load.ts";
-import type { PipelineEvent, PipelineObserver } from "../recipe/observer.ts";
+import type { PipelineObserver } from "../recipe/observer.ts";
 import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { pinThreads, threadsWarning } from "../recipe/threads.ts";
@@ -13,7 +14,9 @@ import { isFreeForRun, RUN_FILES, RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions } from "./parse-options.ts";
+import { trainingEventLine } from "./run-events.ts";
 import { pinRecipe, recordedRecipe } from "./run-hub.ts";
+import { PIPELINE_HELP, PIPELINE_OPTIONS, requireNoPipelineOptions, runPipelineFile } from "./run-pipeline.ts";
 import { type OpenedTrlRecipe, openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
 import { RunTerminal } from "./terminal.ts";
 import { resultsText } from "./terminal-results.ts";
@@ -23,6 +26,7 @@ import { styleFor } from "./terminal-style.ts";
 const RUNS = "runs";
 
 const HELP = `Usage: aha run RECIPE [--set key=value]… [--out DIR] [--resume] [--json] [--quiet] [--offline]
+       aha run PIPELINE [--from STAGE | --only STAGE] [--dry-run] [the options above]
        aha run --trl FILE.yaml [--model DIR] [--data FILE] [--dry-run] [the options above]
 
 Trains as the recipe (a YAML file) says and writes everything into one run directory: metrics, completions with their
@@ -38,6 +42,7 @@ Options
   --quiet           only the result
   --offline         a model or data set of the Hub comes from the cache alone (also: HF_HUB_OFFLINE=1)
 
+${PIPELINE_HELP}
 ${TRL_HELP}
 Ctrl-C stops after the current step with a checkpoint (exit code 130); a second Ctrl-C stops at once. Either way
 --resume goes on, and ends where an uninterrupted run would have ended: with the same recipe, the same input files and as
@@ -58,6 +63,7 @@ const OPTIONS = {
   quiet: { type: "boolean" },
   offline: { type: "boolean" },
   ...TRL_OPTIONS,
+  ...PIPELINE_OPTIONS,
 } as const;
 
 export const command: Command = {
@@ -66,6 +72,10 @@ export const command: Command = {
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
     const { values, positionals } = parseOptions("run", args, OPTIONS, fromTrl ? [] : ["RECIPE"]);
     const mode = values.json ? "json" : values.quiet ? "quiet" : "text";
+    if (!fromTrl && (await isPipelineFile(positionals[0]!))) {
+      return await runPipelineFile(positionals[0]!, values, { context, mode });
+    }
+    requireNoPipelineOptions(values);
     const trl = values.trl === undefined ? undefined : await openTrlRecipe(values.trl, values, { context, mode });
     if (trl === undefined) requireNoTrlOptions(values);
     else if (values["dry-run"]) return 0;
@@ -144,7 +154,7 @@ async function prepareOrDiscard(run: RunDirectory, recipe: Recipe) {
 function observer({ context, mode }: Session, terminal: RunTerminal | undefined): PipelineObserver {
   if (mode === "json") {
     return (event) => {
-      const line = jsonLine(event);
+      const line = trainingEventLine(event);
       if (line !== undefined) context.out(`${JSON.stringify(line)}\n`);
     };
   }
@@ -152,27 +162,6 @@ function observer({ context, mode }: Session, terminal: RunTerminal | undefined)
     if (terminal) terminal.observe(event);
     else if (event.type === "warning") context.note(`Warning: ${event.message}\n`);
   };
-}
-
-/** An event as programs get it: the answers to held-out problems stay in the run directory, progress in between goes. */
-function jsonLine(event: PipelineEvent): object | undefined {
-  switch (event.type) {
-    case "progress":
-    case "evaluating":
-      return undefined;
-    case "evaluated": {
-      const { completions, ...record } = event.record;
-      return { type: event.type, ...record, problems: completions.length };
-    }
-    case "stage-started":
-    case "stage-finished":
-      return { ...event, stage: event.stage.name };
-    case "metrics":
-    case "timing":
-      return { type: event.type, stage: event.stage, ...event.row };
-    default:
-      return event;
-  }
 }
 
 function printResult(runPath: string, { context, shownPath }: Session): void {

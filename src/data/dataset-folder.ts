@@ -43,7 +43,14 @@ const MAX_DEPTH = 8;
 const MAX_ENTRIES = 100_000;
 
 /** JSON files that lie in data-set folders and hold no rows. */
-const NOT_DATA = new Set(["dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "config.json"]);
+const NOT_DATA = new Set([
+  "dataset_infos.json",
+  "dataset_info.json",
+  "dataset_dict.json",
+  "state.json",
+  "config.json",
+  "lineage.json",
+]);
 
 /** Split names by the words that stand for them, as `datasets` has them. */
 const SPLIT_WORDS: ReadonlyMap<string, string> = new Map([

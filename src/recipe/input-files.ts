@@ -53,7 +53,7 @@ export async function pinInputFiles(recipe: Recipe, run: RunDirectory): Promise<
 
 async function fingerprints(recipe: Recipe): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
-  for (const path of localPaths(recipe)) {
+  for (const path of recipeInputPaths(recipe)) {
     if (!existsSync(path)) continue;
     const files = statSync(path).isDirectory() ? (await filesBelow(path)).map((file) => join(path, file)) : [path];
     for (const file of files) if (!basename(file).startsWith(".")) found[file] = await fingerprint(file);
@@ -61,8 +61,8 @@ async function fingerprints(recipe: Recipe): Promise<Record<string, string>> {
   return found;
 }
 
-/** Paths in the recipe that are not names on the Hub. */
-function localPaths({ model, task, stages }: Recipe): string[] {
+/** Paths in the recipe that are not names on the Hub: what it reads of this disk. */
+export function recipeInputPaths({ model, task, stages }: Recipe): string[] {
   const paths: string[] = [];
   if (model.path !== undefined && hubReferenceOf(model.path, "model") === undefined) paths.push(model.path);
   if (model.adapter !== undefined) paths.push(model.adapter);

@@ -31,14 +31,27 @@ export function recipeHash(recipe: unknown): string {
     .digest("hex");
 }
 
-/** Paths at which two recipes differ, e.g. `stages.1.learningRate`, each with both values. */
-export function differingKeys(before: unknown, after: unknown, path: readonly string[] = []): string[] {
+/** A path at which two recipes differ, and both values; undefined: it is not there. */
+export interface Difference {
+  readonly path: readonly string[];
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** Where two recipes differ. */
+export function differencesOf(before: unknown, after: unknown, path: readonly string[] = []): Difference[] {
   if (isBranch(before) && isBranch(after)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-    return keys.flatMap((key) => differingKeys(before[key], after[key], [...path, key]));
+    return keys.flatMap((key) => differencesOf(before[key], after[key], [...path, key]));
   }
-  if (JSON.stringify(before) === JSON.stringify(after)) return [];
-  return [`${path.join(".")} was ${show(before)}, now ${show(after)}`];
+  return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
+}
+
+/** Paths at which two recipes differ, e.g. `stages.1.learningRate`, each with both values. */
+export function differingKeys(before: unknown, after: unknown): string[] {
+  return differencesOf(before, after).map(
+    (difference) => `${difference.path.join(".")} was ${show(difference.before)}, now ${show(difference.after)}`,
+  );
 }
 
 function show(value: unknown): string {

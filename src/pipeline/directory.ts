@@ -1,0 +1,172 @@
+/**
+ * A pipeline's run directory, as the one process that runs it sees it: it holds the lock, keeps `lineage.json`, and moves
+ * results out of the way that a change has made old. What each stage's folder holds is that stage's business.
+ *
+ * The lineage is the only memory: a stage counts as finished when it says so there, and every change of it is one file
+ * that appears whole.
+ */
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { RunDirError } from "../errors.ts";
+import { parseJson, systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
+import {
+  PIPELINE_FILES,
+  type PipelineLineage,
+  pipelineLineageSchema,
+  type StageRecord,
+} from "../run/pipeline-records.ts";
+import { recipeToYaml } from "../run/recipe-file.ts";
+import { removeUnfinished } from "../run/resumption.ts";
+import { LOCK_NAME, lockRun } from "../run/run-lock.ts";
+import { stageFolder } from "./load.ts";
+
+/** Whether a pipeline was begun in `directory`. */
+export function holdsPipeline(directory: string): boolean {
+  return existsSync(join(directory, PIPELINE_FILES.lineage));
+}
+
+/** The lineage in `directory`; undefined where no pipeline was begun there. Throws RunDirError where it is damaged. */
+export function readLineage(directory: string): PipelineLineage | undefined {
+  const path = join(directory, PIPELINE_FILES.lineage);
+  if (!existsSync(path)) return undefined;
+  const parsed = pipelineLineageSchema.safeParse(parseJson(readFileSync(path, "utf8"), path, RunDirError));
+  if (parsed.success) return parsed.data;
+  throw new RunDirError(
+    `${path} is not as Aha writes it, so something else has changed it. Begin anew elsewhere (--out).`,
+  );
+}
+
+/** An open pipeline directory; close it to give the lock back. */
+export class PipelineDirectory {
+  readonly path: string;
+  readonly lineage: PipelineLineage;
+  private readonly release: () => void;
+
+  private constructor(path: string, lineage: PipelineLineage, release: () => void) {
+    this.path = path;
+    this.lineage = lineage;
+    this.release = release;
+  }
+
+  /**
+   * Locks `directory` for this pipeline: a new or empty one, or one where the pipeline of that name was begun.
+   *
+   * @throws RunDirError in use, not writable, or of something else
+   */
+  static async open(
+    directory: string,
+    about: Pick<PipelineLineage, "pipeline" | "seed" | "threads">,
+  ): Promise<PipelineDirectory> {
+    const path = resolve(directory);
+    requireOwn(path, about.pipeline);
+    try {
+      mkdirSync(path, { recursive: true });
+    } catch (error) {
+      const reason = systemReason(error);
+      if (reason === undefined) throw error;
+      throw new RunDirError(`Cannot write in ${path}: ${reason}. Choose another directory with --out.`);
+    }
+    const release = lockRun(path);
+    try {
+      const found = readLineage(path);
+      await removeUnfinished(path);
+      const stages = join(path, PIPELINE_FILES.stages);
+      mkdirSync(stages, { recursive: true });
+      await removeUnfinished(stages);
+      return new PipelineDirectory(path, { stages: {}, superseded: {}, ...found, ...about }, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** What is known of a stage. */
+  record(stage: string): StageRecord | undefined {
+    return this.lineage.stages[stage];
+  }
+
+  /** Folder of a stage. */
+  folder(stage: string): string {
+    return stageFolder(this.path, stage);
+  }
+
+  /** Writes down what is known of a stage; from then on it counts. */
+  async note(stage: string, record: StageRecord): Promise<void> {
+    this.lineage.stages[stage] = record;
+    await this.save();
+  }
+
+  /** Brings the lineage to the disk. */
+  async save(): Promise<void> {
+    await writeWhole(join(this.path, PIPELINE_FILES.lineage), `${JSON.stringify(this.lineage, null, 2)}\n`);
+  }
+
+  /** Writes the file that is run. */
+  async keepFile(file: unknown): Promise<void> {
+    await writeWhole(join(this.path, PIPELINE_FILES.pipeline), recipeToYaml(file));
+  }
+
+  /**
+   * Moves what a stage has made out of the way: a finished result to superseded/, where `takeBack` finds it, unless it is
+   * to be made again from the same ingredients (`isSame`); half of one is removed.
+   */
+  async setAside(stage: string, { isSame }: { readonly isSame: boolean }): Promise<void> {
+    const record = this.record(stage);
+    const folder = this.folder(stage);
+    delete this.lineage.stages[stage];
+    await this.save();
+    if (record?.state !== "finished" || isSame || !existsSync(folder)) {
+      await rm(folder, { recursive: true, force: true });
+      return;
+    }
+    const name = `${stage}-${record.hash.slice(0, 12)}`;
+    const aside = join(this.path, PIPELINE_FILES.superseded, name);
+    mkdirSync(join(this.path, PIPELINE_FILES.superseded), { recursive: true });
+    await rm(aside, { recursive: true, force: true });
+    await rename(folder, aside);
+    this.lineage.superseded[name] = { stage, record };
+    await this.save();
+  }
+
+  /** Brings back a result that was set aside, where there is one of that hash; true where there was. */
+  async takeBack(stage: string, hash: string): Promise<boolean> {
+    const name = `${stage}-${hash.slice(0, 12)}`;
+    const found = this.lineage.superseded[name];
+    const aside = join(this.path, PIPELINE_FILES.superseded, name);
+    if (found?.record.hash !== hash || !existsSync(aside)) return false;
+    await this.setAside(stage, { isSame: false });
+    await rename(aside, this.folder(stage));
+    delete this.lineage.superseded[name];
+    await this.note(stage, found.record);
+    return true;
+  }
+
+  /** Gives the lock back. A pipeline that failed before its first stage leaves nothing. */
+  close(): void {
+    this.release();
+    if (holdsPipeline(this.path)) return;
+    const rest = readdirSync(this.path).filter((name) => name !== PIPELINE_FILES.stages);
+    if (rest.length === 0) rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+function requireOwn(path: string, pipeline: string): void {
+  if (!existsSync(path)) return;
+  if (!statSync(path).isDirectory()) throw new RunDirError(`${path} is a file; a pipeline needs a directory.`);
+  const lineage = readLineage(path);
+  if (lineage?.pipeline === pipeline) return;
+  if (lineage !== undefined) {
+    throw new RunDirError(
+      `${path} holds the pipeline ${lineage.pipeline}, not ${pipeline}. Choose another directory with --out.`,
+    );
+  }
+  const present = readdirSync(path).filter(
+    (name) => name !== LOCK_NAME && name !== PIPELINE_FILES.stages && !name.startsWith(TEMPORARY_PREFIX),
+  );
+  if (present.length === 0) return;
+  throw new RunDirError(
+    `${path} is not empty (${present.slice(0, 3).join(", ")}) and holds no pipeline. Choose another directory with --out.`,
+  );
+}

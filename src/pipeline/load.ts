@@ -1,0 +1,255 @@
+/**
+ * From a pipeline file and overrides to stages, each with its whole configuration: defaults below, the recipe, `with`
+ * above, every key checked by the schema of what the stage does, references checked and replaced. Nothing has been run,
+ * and nothing but the pipeline's and its recipes' files was read.
+ */
+
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { ConfigError } from "../errors.ts";
+import { readTextFile } from "../files.ts";
+import { anchorReference } from "../hub/resolve.ts";
+import { hashString, philox } from "../random.ts";
+import { checkRecipe } from "../recipe/load.ts";
+import { applyOverrides } from "../recipe/overrides.ts";
+import { type Recipe, recipeSchema } from "../recipe/schema.ts";
+import { withTaskPaths } from "../recipe/task-paths.ts";
+import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
+import { checkOptions, describeIssues } from "../strict-schema.ts";
+import { taskSpecSchema } from "../tasks/registry.ts";
+import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../train/data-steps/config.ts";
+import { createRewards } from "../train/grpo-config.ts";
+import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
+import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
+import {
+  type PipelineFile,
+  pipelineSchema,
+  STAGE_KINDS,
+  type StageEntry,
+  type StageKind,
+  type SuiteConfig,
+} from "./schema.ts";
+
+/** A pipeline file that was read, its stages merged but not yet checked against their schemas. */
+export interface LoadedPipeline {
+  /** As it was given. */
+  readonly path: string;
+  /** With overrides and defaults: what a run directory keeps. */
+  readonly file: PipelineFile;
+  readonly stages: readonly MergedStage[];
+  readonly suites: readonly SuiteConfig[];
+}
+
+/** A stage whose references still stand. */
+export interface MergedStage extends GraphStage {
+  readonly kind: StageKind;
+  readonly note: string | undefined;
+  readonly isEvaluated: boolean;
+  /** It trains an adapter beside frozen weights. */
+  readonly isAdapted: boolean;
+  readonly config: Mapping;
+  /** The file that plain relative paths in it belong to. */
+  readonly source: string;
+}
+
+/** What a stage does, checked. */
+export type StageWork =
+  | { readonly kind: "train"; readonly recipe: Recipe }
+  | { readonly kind: DataStepName; readonly config: DataStepConfig };
+
+/** A stage that can be run once what it needs is there. */
+export interface ResolvedStage extends MergedStage {
+  readonly work: StageWork;
+}
+
+/** Folder of a stage in a pipeline's run directory. */
+export function stageFolder(directory: string, stage: string): string {
+  return join(directory, "stages", stage);
+}
+
+/** Where a stage leaves what it makes: of an adapter's training that is the base with the adapter folded in. */
+export function outputPath(
+  directory: string,
+  { name, makes, isAdapted }: Pick<MergedStage, "name" | "makes" | "isAdapted">,
+): string {
+  return join(stageFolder(directory, name), makes === "dataset" ? "data" : isAdapted ? "merged" : "model");
+}
+
+/** Whether the file of a recipe is a pipeline: it has that key. Throws ConfigError where it is no YAML. */
+export async function isPipelineFile(path: string): Promise<boolean> {
+  if (!existsSync(path)) return false;
+  const value = parseYaml(await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError }), path);
+  return isMapping(value) && "pipeline" in value;
+}
+
+/**
+ * Reads the file, applies `overrides` (`seed=2`, `r1-zero.learningRate=1e-4`), merges each stage, and checks the graph.
+ *
+ * @throws ConfigError listing every problem of one kind
+ */
+export async function loadPipeline(path: string, overrides: readonly string[] = []): Promise<LoadedPipeline> {
+  const written = parseYaml(await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError }), path);
+  if (!isMapping(written)) throw new ConfigError(`${path}: a pipeline is a mapping of keys to values.`);
+  const value = applyOverrides(
+    written,
+    overrides.map((override) => stageOverride(override, written)),
+  );
+  const file = anchored(checkFile(value, path), dirname(path)) as PipelineFile;
+  const stages: MergedStage[] = [];
+  for (const entry of file.pipeline) stages.push(await mergeStage(entry, file, path));
+  checkReferences(stages, path);
+  return { path, file, stages, suites: suitesOf(file, path) };
+}
+
+/**
+ * Every stage's configuration checked and complete, its references replaced by paths in the run directory `directory`.
+ *
+ * @throws ConfigError with the stage and every problem of it
+ */
+export function resolveStages({ stages }: LoadedPipeline, directory: string): ResolvedStage[] {
+  const byName = new Map(stages.map((stage) => [stage.name, stage]));
+  const pathOf = (name: string) => outputPath(resolve(directory), byName.get(name)!);
+  return stages.map((stage) => {
+    const config = replaceReferences(stage.config, pathOf) as Mapping;
+    return { ...stage, work: checkWork(stage, config) };
+  });
+}
+
+/** The seed of a stage: stages draw different numbers, whatever their place in the list. */
+export function pipelineStageSeed(seed: number, stage: string): number {
+  return philox(seed, hashString("pipeline-stage"), [hashString(stage)])[0];
+}
+
+/** `r1-zero.iterations=5` as the override of the file that it means. */
+function stageOverride(override: string, file: Mapping): string {
+  const [key, equals] = [override.split(/[.=]/, 1)[0]!.trim(), override.indexOf("=")];
+  const entries = Array.isArray(file.pipeline) ? (file.pipeline as unknown[]) : [];
+  const entry = entries.find((item) => isMapping(item) && item.name === key);
+  const dot = override.indexOf(".");
+  if (!isMapping(entry) || Object.hasOwn(pipelineSchema.shape, key) || dot < 0 || dot > equals) return override;
+  const kind = STAGE_KINDS.find((name) => name in entry);
+  const rest = override.slice(dot + 1);
+  const own = ["with", "note", "evaluate", ...STAGE_KINDS].some((name) => rest.split(/[.=]/, 1)[0]!.trim() === name);
+  const inside = own ? "" : kind === "train" ? "with." : `${kind}.`;
+  return `pipeline.${key}.${inside}${rest}`;
+}
+
+function checkFile(value: unknown, path: string): PipelineFile {
+  const checked = pipelineSchema.safeParse(value);
+  if (checked.success) return checked.data;
+  const entries = isMapping(value) && Array.isArray(value.pipeline) ? (value.pipeline as unknown[]) : [];
+  const issues = describeIssues(checked.error.issues, {
+    value,
+    schema: pipelineSchema,
+    pathNames: ([first, second, ...rest]) => {
+      const entry = first === "pipeline" ? entries[Number(second)] : undefined;
+      const name = isMapping(entry) && typeof entry.name === "string" ? entry.name : undefined;
+      const parts = name === undefined ? [first, second, ...rest] : [name, ...rest];
+      return parts.filter((part) => part !== undefined).join(".");
+    },
+    furtherKeys: () => [],
+  });
+  throw new ConfigError(`${path} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
+}
+
+/** The suites, each with a task. */
+function suitesOf({ evaluate, defaults }: PipelineFile, path: string): SuiteConfig[] {
+  return (evaluate?.suites ?? []).map((suite) => {
+    const place = `${path}, evaluate.suites.${suite.name}`;
+    if (suite.task === undefined && defaults.task === undefined) {
+      throw new ConfigError(`${place}: task is missing, and there is none in the defaults.`);
+    }
+    const task = suite.task ?? checkOptions(taskSpecSchema, defaults.task, `${path}, defaults.task`);
+    createRewards(suite.rewards.map((reward) => ({ ...reward, weight: 1 })));
+    const folder = dirname(path);
+    const paths = {
+      file: (file: string) => resolve(folder, file),
+      data: (reference: string) => anchorReference(reference, "dataset", folder),
+    };
+    return { ...suite, task: withTaskPaths(task, paths) };
+  });
+}
+
+async function mergeStage(entry: StageEntry, file: PipelineFile, path: string): Promise<MergedStage> {
+  const kind = STAGE_KINDS.find((name) => entry[name] !== undefined)!;
+  const { name, note, evaluate } = entry;
+  const seed = pipelineStageSeed(file.seed, name);
+  const about = { name, kind, note, isEvaluated: evaluate };
+  if (kind !== "train") {
+    const keys = Object.keys(dataStepSchemas[kind].shape);
+    const defaults = Object.fromEntries(Object.entries(file.defaults).filter(([key]) => keys.includes(key)));
+    const config = mergeConfig({ ...defaults, seed }, entry[kind]!, name);
+    return { ...about, config, source: path, isAdapted: false, makes: "dataset", references: findReferences(config) };
+  }
+  const given = typeof entry.train === "string" ? resolve(dirname(path), entry.train) : entry.train!;
+  const source = typeof given === "string" ? given : path;
+  const recipe = typeof given === "string" ? await readRecipe(given, name) : given;
+  requireRecipeKeys(file.defaults, path);
+  const { seed: _, ...withoutSeed } = mergeConfig(file.defaults, recipe, name);
+  const config = { ...mergeConfig({ ...withoutSeed, seed }, entry.with ?? {}, name), name };
+  const { model } = config as Mapping;
+  const isAdapted = isMapping(model) && (model.lora ?? model.adapter) !== undefined;
+  return { ...about, config, source, isAdapted, makes: outputOf(config), references: findReferences(config) };
+}
+
+async function readRecipe(path: string, stage: string): Promise<Mapping> {
+  const text = await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError });
+  const value = parseYaml(text, path);
+  if (!isMapping(value)) throw new ConfigError(`${stage}.train: ${path}: a recipe is a mapping of keys to values.`);
+  if ("pipeline" in value) throw new ConfigError(`${stage}.train: ${path} is a pipeline; a stage takes a recipe.`);
+  return anchored(value, dirname(path)) as Mapping;
+}
+
+/** Defaults are keys of recipes; one that none has is a slip. */
+function requireRecipeKeys(defaults: Mapping, path: string): void {
+  const known = Object.keys(recipeSchema.shape).filter((key) => !["name", "question", "seed", "stages"].includes(key));
+  const strange = Object.keys(defaults).find((key) => !known.includes(key));
+  if (strange === undefined) return;
+  throw new ConfigError(`${path}: defaults.${strange}: unknown key; known here: ${known.join(", ")}.`);
+}
+
+/** A recipe makes what its last trainer does. */
+function outputOf(config: Mapping): OutputType {
+  const stages = Array.isArray(config.stages) ? (config.stages as unknown[]) : [config];
+  const last = stages.at(-1);
+  return isMapping(last) && last.trainer === "reward_model" ? "rewardModel" : "model";
+}
+
+function checkWork({ name, kind, source }: MergedStage, config: Mapping): StageWork {
+  if (kind === "train") return { kind, recipe: checkRecipe(config, `${source}, stage ${name}`) };
+  const schema = dataStepSchemas[kind];
+  const checked = schema.safeParse(config);
+  if (!checked.success) {
+    const pathNames = (path: readonly PropertyKey[]) => [name, ...path].join(".");
+    const issues = describeIssues(checked.error.issues, { value: config, schema, pathNames, furtherKeys: () => [] });
+    throw new ConfigError(`${source} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
+  }
+  return { kind, config: withAbsolutePaths(checked.data, dirname(source)) };
+}
+
+/** Plain relative paths and names on the Hub, as recipes have them. */
+function withAbsolutePaths(config: DataStepConfig, folder: string): DataStepConfig {
+  const source = <T extends { readonly path: string }>(of: T): T => ({
+    ...of,
+    path: anchorReference(of.path, "dataset", folder),
+  });
+  if ("data" in config) return { ...config, data: config.data.map(source) };
+  const { model, task } = config;
+  const absolute = {
+    ...config,
+    model: { ...model, path: anchorReference(model.path, "model", folder) },
+    task: withTaskPaths(task, {
+      file: (path) => resolve(folder, path),
+      data: (path) => anchorReference(path, "dataset", folder),
+    }),
+  };
+  return "general" in absolute && absolute.general ? { ...absolute, general: source(absolute.general) } : absolute;
+}
+
+/** Texts that begin with `./` or `../`, made absolute: what is merged comes from several folders. */
+function anchored(value: unknown, folder: string): unknown {
+  if (typeof value === "string") return /^\.\.?\//.test(value) ? resolve(folder, value) : value;
+  if (Array.isArray(value)) return value.map((item: unknown) => anchored(item, folder));
+  if (!isMapping(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, anchored(inner, folder)]));
+}

@@ -1,0 +1,97 @@
+/**
+ * The pipeline file: what `aha run` takes beside a recipe, told apart by its key `pipeline`. It lists stages; what a
+ * stage does is said by a recipe (`train`) or a data step, each checked by its own schema. Here are only the keys around
+ * them. Anything inside a stage may be `{ from: STAGE }`, an earlier stage's output (`references.ts`).
+ */
+
+import { z } from "zod";
+import { taskSpecSchema } from "../tasks/registry.ts";
+import { dataStepSchemas } from "../train/data-steps/config.ts";
+
+/** As in recipes: names appear in paths and in overrides. */
+const nameSchema = z
+  .string()
+  .regex(/^(?!\d+$)[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "a name of letters, digits, - and _, not of digits alone");
+
+const configSchema = z.record(z.string(), z.unknown());
+
+/** The keys that say what a stage is; each stage has exactly one. */
+export const STAGE_KINDS = ["train", ...Object.keys(dataStepSchemas)] as readonly StageKind[];
+export type StageKind = "train" | keyof typeof dataStepSchemas;
+
+const stageSchema = z
+  .strictObject({
+    name: nameSchema,
+    note: z.string().optional().describe("what the stage is for, and what to think of its result; shown in the report"),
+    train: z
+      .union([z.string().min(1), configSchema])
+      .optional()
+      .describe("a recipe: its file, relative to the pipeline, or the recipe itself"),
+    with: configSchema.optional().describe("values that replace those of the recipe"),
+    coldStart: configSchema.optional(),
+    rejectionSampling: configSchema.optional(),
+    teacherSamples: configSchema.optional(),
+    preferences: configSchema.optional(),
+    combine: configSchema.optional(),
+    evaluate: z.boolean().default(true).describe("measure the stage's model on the suites"),
+  })
+  .superRefine((stage, context) => {
+    const kinds = STAGE_KINDS.filter((kind) => stage[kind] !== undefined);
+    if (kinds.length !== 1) {
+      const message = `expected exactly one of ${STAGE_KINDS.join(", ")}, got ${kinds.join(" and ") || "none of them"}`;
+      context.addIssue({ code: "custom", path: [], message });
+    } else if (stage.with !== undefined && kinds[0] !== "train") {
+      context.addIssue({ code: "custom", path: ["with"], message: `goes with train; put its keys into ${kinds[0]}` });
+    }
+  });
+
+const suiteSchema = z.strictObject({
+  name: nameSchema,
+  task: taskSpecSchema.optional().describe("the task of the defaults if absent"),
+  problems: z.int().min(1).default(200).describe("held-out problems"),
+  samples: z.int().min(1).default(1).describe("completions of each"),
+  temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
+  maxCompletionTokens: z.int().min(1).default(512),
+  seed: z.int().min(0).max(0xffffffff).default(0).describe("of the draws; the same for every stage"),
+  rewards: z
+    .array(z.strictObject({ name: z.string().min(1), options: z.record(z.string(), z.unknown()).default({}) }))
+    .default([])
+    .describe("rewards whose mean score is a statistic of its own, under the reward's name"),
+});
+
+/** Statistics of the summary's table where the file names none. */
+export const DEFAULT_COLUMNS = ["solveRate", "formatRate", "languageConsistency", "meanLength"] as const;
+
+function requireDistinct(items: readonly { readonly name: string }[], context: z.RefinementCtx): void {
+  for (const [index, { name }] of items.entries()) {
+    if (items.findIndex((item) => item.name === name) === index) continue;
+    context.addIssue({ code: "custom", path: [index, "name"], message: `"${name}" is taken; names differ` });
+  }
+}
+
+/** The whole file. */
+export const pipelineSchema = z.strictObject({
+  name: nameSchema.describe("names the default run directory"),
+  question: z.string().default("").describe("what this pipeline asks; shown at the start and in the report"),
+  seed: z.int().min(0).max(0xffffffff).default(0).describe("each stage's seed is drawn from it and the stage's name"),
+  threads: z.int().min(1).optional().describe("threads of every stage; as many as cores if absent"),
+  defaults: configSchema.default({}).describe("keys of recipes and data steps that stages need not repeat"),
+  evaluate: z
+    .strictObject({
+      suites: z.array(suiteSchema).min(1).superRefine(requireDistinct),
+      columns: z
+        .array(z.string().min(1))
+        .min(1)
+        .optional()
+        .describe(`statistics that the table shows; ${DEFAULT_COLUMNS.join(", ")}, as far as there are, if absent`),
+    })
+    .optional()
+    .describe("held-out tasks on which every stage's model is measured"),
+  pipeline: z.array(stageSchema).min(1).superRefine(requireDistinct),
+});
+
+export type PipelineFile = z.infer<typeof pipelineSchema>;
+export type StageEntry = PipelineFile["pipeline"][number];
+type SuiteEntry = NonNullable<PipelineFile["evaluate"]>["suites"][number];
+/** A suite with its task. */
+export type SuiteConfig = SuiteEntry & { readonly task: NonNullable<SuiteEntry["task"]> };

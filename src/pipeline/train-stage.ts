@@ -1,0 +1,79 @@
+/**
+ * A stage that trains: its recipe, run by the program that runs recipes, in a run directory of its own. So everything
+ * that holds there holds here: it is killed at any moment, and resumed it ends with the same bits.
+ */
+
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { openCheckpoint } from "../model/checkpoint.ts";
+import { saveMergedModel } from "../model/merge.ts";
+import { loadPeftAdapter } from "../model/peft-adapter.ts";
+import { pinHubReferences } from "../recipe/hub-references.ts";
+import { modelDirectoryOf } from "../recipe/model.ts";
+import type { PipelineObserver } from "../recipe/observer.ts";
+import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
+import type { Recipe } from "../recipe/schema.ts";
+import { readRecipeFile } from "../run/recipe-file.ts";
+import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
+import { writeWholeFolder } from "../run/whole-folder.ts";
+import { loadTokenizer } from "../tokenizer/huggingface.ts";
+
+/** What a training stage is given. */
+export interface TrainStageContext {
+  /** The stage's folder; need not exist. */
+  readonly folder: string;
+  /** Where its model belongs. */
+  readonly output: string;
+  readonly threads: number;
+  readonly offline: boolean;
+  readonly signal: AbortSignal;
+  readonly observe: PipelineObserver;
+  /** Called when the run is complete, or given up: writes its page. */
+  readonly report: (runPath: string) => Promise<unknown>;
+}
+
+/**
+ * Trains, or goes on with what was begun in the folder.
+ *
+ * @throws AhaError of any kind; RunInterrupted where `signal` aborts, and the stage can be gone on with
+ */
+export async function runTrainStage(recipe: Recipe, context: TrainStageContext): Promise<void> {
+  const { folder, output, threads, offline, signal } = context;
+  const begun = existsSync(join(folder, RUN_FILES.recipe));
+  if (!existsSync(join(folder, RUN_FILES.summary))) {
+    const recorded = begun ? readRecipeFile(join(folder, RUN_FILES.recipe)) : undefined;
+    const withThreads = { ...recipe, engine: { ...recipe.engine, threads } };
+    const pinned = await pinHubReferences(withThreads, { offline, signal }, recorded);
+    if (!begun) await rm(folder, { recursive: true, force: true });
+    const run = begun ? await RunDirectory.resume(folder, pinned) : await RunDirectory.create(folder, pinned);
+    try {
+      for (const message of run.warnings) context.observe({ type: "warning", message });
+      const prepared = await prepareRecipe(pinned, run);
+      try {
+        await runPipeline(prepared, run, signal, context.observe);
+      } finally {
+        await prepared.engine.dispose();
+      }
+    } finally {
+      run.close();
+    }
+  }
+  await context.report(folder);
+  if (recipe.model.lora !== undefined || recipe.model.adapter !== undefined) await merge(recipe, folder, output);
+}
+
+/** Folds the trained adapter into its base, so that later stages take a model like any other. */
+async function merge({ model: { path } }: Recipe, folder: string, output: string): Promise<void> {
+  const base = path === undefined ? join(folder, RUN_FILES.initialModel) : await modelDirectoryOf(path);
+  const checkpoint = await openCheckpoint(base);
+  try {
+    const { lora, values } = await loadPeftAdapter(join(folder, RUN_FILES.model), checkpoint.config);
+    await writeWholeFolder(output, async (directory) => {
+      await (await loadTokenizer(base)).save(directory);
+      await saveMergedModel(directory, checkpoint, { lora, values });
+    });
+  } finally {
+    await checkpoint.close();
+  }
+}

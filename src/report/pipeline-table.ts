@@ -1,0 +1,70 @@
+/** The table of a pipeline: a line a stage, and what its model reached on each held-out suite. */
+
+import type { PipelineSummary, SuiteResult } from "../run/pipeline-records.ts";
+import { clock, percent, plain } from "./numbers.ts";
+
+/** One line. */
+export interface PipelineTableRow {
+  readonly name: string;
+  readonly note: string | undefined;
+  readonly cells: readonly string[];
+}
+
+/** Ready to print. */
+export interface PipelineTable {
+  readonly header: readonly string[];
+  readonly rows: readonly PipelineTableRow[];
+}
+
+/** Statistics that are shares, and read as per cent; those with an interval are too. */
+const SHARES: ReadonlySet<string> = new Set([
+  "solveRate",
+  "formatRate",
+  "languageConsistency",
+  "language_consistency",
+  "truncatedRate",
+  "solvedPerTry",
+  "majorityRate",
+]);
+
+/** A statistic of a result with its interval, as people read it; a dash where the result has none. */
+export function statisticCell({ statistics, intervals }: SuiteResult, name: string): string {
+  const value = statistics[name];
+  const interval = intervals[name];
+  if (!SHARES.has(name) && interval === undefined) return plain(value);
+  return interval === undefined
+    ? percent(value)
+    : `${percent(value)} (${percent(interval[0])} to ${percent(interval[1])})`;
+}
+
+/** Whether any stage was measured so, by the suite or by any. */
+function hasStatistic(stages: PipelineSummary["stages"], name: string, suite?: string): boolean {
+  return stages.some(({ evaluations }) =>
+    Object.entries(evaluations).some(
+      ([of, { statistics }]) => (suite === undefined || of === suite) && name in statistics,
+    ),
+  );
+}
+
+/** The table: stage, what became of it, its time, and each column in the suites that have it; all, where none has. */
+export function pipelineTable({ stages, suites, columns }: PipelineSummary): PipelineTable {
+  const shown = suites.flatMap((suite) =>
+    columns
+      .filter((name) => hasStatistic(stages, name, suite) || !hasStatistic(stages, name))
+      .map((name) => ({ suite, name })),
+  );
+  const title = ({ suite, name }: { suite: string; name: string }) => (suites.length > 1 ? `${suite} ${name}` : name);
+  const rows = stages.map((stage): PipelineTableRow => {
+    const made = stage.rows ? `${stage.rows.train + stage.rows.test} rows` : stage.output.type;
+    const results = shown.map(({ suite, name }) => {
+      const result = stage.evaluations[suite];
+      return result === undefined ? "" : statisticCell(result, name);
+    });
+    return {
+      name: stage.name,
+      note: stage.note,
+      cells: [stage.name, stage.kind, stage.session, clock(stage.seconds), made, ...results],
+    };
+  });
+  return { header: ["stage", "kind", "status", "time", "made", ...shown.map(title)], rows };
+}

@@ -1,0 +1,143 @@
+/**
+ * Cold-start data: stage 2 of R1 (arXiv:2501.12948 §2.3.1), a small data set of long chains of thought that people can
+ * read, to begin reinforcement learning from. The paper names three ways to come by it, and each is a method here:
+ *
+ *     few-shot   worked examples with long thinking stand before the prompt
+ *     direct     the model is asked for a detailed answer with reflection and verification
+ *     refine     R1-Zero's own outputs in a readable form, cleaned by rules
+ *
+ * All three sample, judge and filter alike; they differ in what the model is given and in what is made of its answer. In
+ * the paper people post-process the outputs of `refine`: here rules do, and a completion that they cannot bring into the
+ * form is dropped. A row has the task's own prompt: what helped the model to write the completion is not learned.
+ */
+
+import { join } from "node:path";
+import { ConfigError } from "../../errors.ts";
+import { endsInsideThink, findAnswer, thinkingOf } from "../../expression/answer.ts";
+import { hashString, philox } from "../../random.ts";
+import type { ChatMessage } from "../../tasks/chat.ts";
+import type { Task } from "../../tasks/task.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { collectCandidates, type SamplingParts } from "./candidates.ts";
+import type { ColdStartConfig } from "./config.ts";
+import { PARTS_FOLDER } from "./rejection-sampling.ts";
+import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
+import { type DataStepContext, nameIn, taskFor, withModel } from "./step-context.ts";
+
+/** What asks for reflection where the recipe does not say it itself. */
+const DEFAULT_INSTRUCTION =
+  "Think step by step, and in detail, before you answer. Reflect on each step, verify the result against what was asked, " +
+  "and where it does not hold go back and try another way.";
+
+/** The form of R1-Zero's answers; `<think>` comes before it where the prompt does not end with it. */
+const DEFAULT_TEMPLATE = "{thinking}</think>\n<answer>{answer}</answer>";
+
+const DEFAULT_EXAMPLES = 2;
+const DEFAULT_SEPARATOR = "\n\n";
+
+/**
+ * Samples, refines, filters and writes; goes on with the parts that are there.
+ *
+ * @throws AhaError for what cannot be used; DataError where nothing is left; RunInterrupted
+ */
+export async function makeColdStartData(config: ColdStartConfig, context: DataStepContext): Promise<DataStepOutcome> {
+  const parts = join(context.directory, PARTS_FOLDER);
+  await withModel(config.model.path, context, async ({ engine, tokenizer }) => {
+    const task = await taskFor(config.task, config.seed, tokenizer);
+    await collectCandidates(config, {
+      engine,
+      tokenizer,
+      task,
+      askFor: await asking(config, task, tokenizer),
+      refine:
+        config.method === "refine" ? refining(config.template ?? DEFAULT_TEMPLATE) : (_, completion) => completion,
+      directory: parts,
+      signal: context.signal,
+      onProgress: context.onProgress,
+    });
+  });
+  const about = {
+    method: config.method,
+    model: nameIn(context, config.model.path),
+    samples: config.samples,
+    inputs: context.inputs ?? {},
+  };
+  return writeSampledDataset(config, { step: "coldStart", parts, directory: context.directory, about });
+}
+
+/** The text that the model is given for a problem. */
+async function asking(config: ColdStartConfig, task: Task, tokenizer: Tokenizer): Promise<SamplingParts["askFor"]> {
+  switch (config.method) {
+    case "few-shot": {
+      const examples = workedExamples(config, task);
+      const separator = config.separator ?? DEFAULT_SEPARATOR;
+      return ({ prompt }) => [...examples, prompt].join(separator);
+    }
+    case "direct":
+      return askingDirectly(config, task, tokenizer);
+    case "refine":
+      return ({ prompt }) => prompt;
+  }
+}
+
+/** Demonstrations of the task's problems, from behind those that are asked, so that no answer stands in its prompt. */
+function workedExamples({ examples = DEFAULT_EXAMPLES, firstPrompt, prompts, seed }: ColdStartConfig, task: Task) {
+  if (task.demonstrate === undefined) {
+    throw new ConfigError(
+      `coldStart.method few-shot: the task ${task.name} has no demonstrations to show. Use direct or refine.`,
+    );
+  }
+  const first = firstPrompt + prompts;
+  return Array.from({ length: examples }, (_, i) => {
+    const problem = task.trainProblem(first + i);
+    const demonstration = task.demonstrate!(problem, philox(seed, hashString("few-shot"), [i])[0]);
+    return problem.prompt + demonstration.completion;
+  });
+}
+
+/** The instruction as the conversation's system message; before the prompt, where that is no conversation. */
+async function askingDirectly(
+  { task: spec, seed, instruction = DEFAULT_INSTRUCTION }: ColdStartConfig,
+  task: Task,
+  tokenizer: Tokenizer,
+): Promise<SamplingParts["askFor"]> {
+  const instructed = await taskFor(spec, seed, tokenizer, (messages) => withInstruction(messages, instruction));
+  const isConversation = instructed.trainProblem(0).prompt !== task.trainProblem(0).prompt;
+  if (!isConversation) return ({ prompt }) => `${instruction}\n\n${prompt}`;
+  return (_, promptId) => instructed.trainProblem(promptId).prompt;
+}
+
+function withInstruction([first, ...rest]: readonly ChatMessage[], instruction: string): readonly ChatMessage[] {
+  if (first?.role === "system") return [{ ...first, content: `${first.content}\n\n${instruction}` }, ...rest];
+  return [{ role: "system", content: instruction }, ...(first === undefined ? [] : [first]), ...rest];
+}
+
+/** Rewrites a completion by the template, or says what it lacks. */
+function refining(template: string): SamplingParts["refine"] {
+  return ({ prompt }, completion) => {
+    const thinking = tidy(thinkingOf(completion).replace(/^\s*<think>/, ""));
+    const close = completion.indexOf("</think>");
+    const said = close < 0 ? completion : completion.slice(close + "</think>".length);
+    const answer = findAnswer(said);
+    if (thinking === "") return { fault: "there is no thinking" };
+    if (template.includes("{answer}") && "fault" in answer) return { fault: answer.fault };
+    const summary = tidy(said.replace(/<\/?[a-z_]+>/gi, " "));
+    if (template.includes("{summary}") && summary === "") return { fault: "nothing follows the thinking" };
+    const values: Readonly<Record<string, string>> = {
+      thinking,
+      summary,
+      answer: "fault" in answer ? "" : answer.text,
+    };
+    const text = template.replace(/\{(thinking|summary|answer)\}/g, (_, name: string) => values[name]!);
+    return endsInsideThink(prompt) ? text : `<think>${text}`;
+  };
+}
+
+/** Lines trimmed at their ends, blank ones left out. */
+function tidy(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .join("\n");
+}

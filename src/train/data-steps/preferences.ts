@@ -1,0 +1,134 @@
+/**
+ * Preference pairs: what a reward model of stage 7 learns from (arXiv:2501.12948 §2.3.4), made of a model's own samples.
+ *
+ *     for each prompt: sample k completions; score them; pair the best with the worst, the second best with …
+ *
+ * The paper takes the pairs of DeepSeek-V3, which people and models had judged. Here the judge is the task's verdict or a
+ * reward: a rule, a model behind an endpoint, a program of the user's own. Prompts whose samples are all equally good
+ * make no pair, nor do two equal texts.
+ */
+
+import { join } from "node:path";
+import { writeJsonl } from "../../data/jsonl.ts";
+import { Random } from "../../random.ts";
+import { rewardLabel } from "../../rewards/user/reference.ts";
+import { type Candidate, collectCandidates, readCandidates } from "./candidates.ts";
+import type { FilterConfig, PreferencesConfig } from "./config.ts";
+import { type Row, writeDataset } from "./dataset-writer.ts";
+import { ANY_SCORE, labelOf } from "./filters.ts";
+import { PARTS_FOLDER } from "./rejection-sampling.ts";
+import {
+  type DataStepOutcome,
+  furtherColumns,
+  nothingLeft,
+  REJECTED_FILE,
+  rejectedRow,
+  Tally,
+} from "./sampled-dataset.ts";
+import { normalised } from "./selection.ts";
+import { type DataStepContext, nameIn, taskFor, withModel } from "./step-context.ts";
+
+/**
+ * Samples, scores, pairs and writes; goes on with the parts that are there.
+ *
+ * @throws AhaError for what cannot be used; DataError where there is no pair; RunInterrupted
+ */
+export async function makePreferences(config: PreferencesConfig, context: DataStepContext): Promise<DataStepOutcome> {
+  const { directory } = context;
+  const parts = join(directory, PARTS_FOLDER);
+  const scoring = scoringFilter(config);
+  const sampling = { ...config, keep: [...config.keep, ...(scoring ? [scoring] : [])] };
+  await withModel(config.model.path, context, async ({ engine, tokenizer }) => {
+    await collectCandidates(sampling, {
+      engine,
+      tokenizer,
+      task: await taskFor(config.task, config.seed, tokenizer),
+      askFor: ({ prompt }) => prompt,
+      refine: (_, completion) => completion,
+      directory: parts,
+      signal: context.signal,
+      onProgress: context.onProgress,
+    });
+  });
+  const tally = new Tally();
+  const groups = new Map<string, Candidate[]>();
+  await writeJsonl(
+    join(directory, REJECTED_FILE),
+    (async function* () {
+      for await (const candidate of readCandidates(sampling, parts)) {
+        tally.count(candidate);
+        if (candidate.dropped !== null) yield rejectedRow(candidate);
+        else groups.set(candidate.prompt, [...(groups.get(candidate.prompt) ?? []), candidate]);
+      }
+    })(),
+  );
+  const scoreOf = (candidate: Candidate) => (scoring ? candidate.scores[labelOf(scoring)]! : Number(candidate.solved));
+  const random = new Random(config.seed, "pairs");
+  const rows: Row[] = [];
+  let [withoutPair, equalTexts] = [0, 0];
+  for (const group of groups.values()) {
+    const pairs = pairsOf(group, scoreOf, config, random);
+    const distinct = pairs.filter(
+      ([chosen, rejected]) => normalised(chosen.completion) !== normalised(rejected.completion),
+    );
+    equalTexts += pairs.length - distinct.length;
+    withoutPair += Number(distinct.length === 0);
+    for (const [chosen, rejected] of distinct) rows.push(pairRow(chosen, rejected, config.kind));
+  }
+  const lineage = {
+    step: "preferences",
+    model: nameIn(context, config.model.path),
+    by: config.reward === undefined ? "verdict solved" : `reward ${rewardLabel(config.reward)}`,
+    samples: config.samples,
+    inputs: context.inputs ?? {},
+    seed: config.seed,
+    task: config.task,
+    prompts: config.prompts,
+    candidates: tally.candidates,
+    solved: tally.solved,
+    dropped: tally.dropped,
+    abstained: tally.abstained,
+    pairs: rows.length,
+    promptsWithoutPair: withoutPair,
+    pairsOfEqualTexts: equalTexts,
+  };
+  if (rows.length === 0) {
+    for (const group of groups.values()) for (const _ of group) tally.drop("as good as the others of its prompt");
+    throw nothingLeft("preferences", tally, join(directory, REJECTED_FILE));
+  }
+  const counts = await writeDataset(directory, rows, lineage, config);
+  return { ...counts, lineage: { ...lineage, rows: counts } };
+}
+
+/** The reward that says which is better, as a filter that every score passes. */
+function scoringFilter({ reward, options }: PreferencesConfig): FilterConfig | undefined {
+  return reward === undefined ? undefined : { reward, options, min: ANY_SCORE };
+}
+
+/** The best with the worst, and so on inwards, as long as one is better by more than the margin. */
+function pairsOf(
+  group: readonly Candidate[],
+  scoreOf: (candidate: Candidate) => number,
+  { margin, pairsPerPrompt }: PreferencesConfig,
+  random: Random,
+): [Candidate, Candidate][] {
+  const sorted = random.shuffle([...group]).sort((a, b) => scoreOf(b) - scoreOf(a));
+  const pairs: [Candidate, Candidate][] = [];
+  for (let i = 0; i < Math.min(pairsPerPrompt, Math.floor(sorted.length / 2)); i++) {
+    const [chosen, rejected] = [sorted[i]!, sorted[sorted.length - 1 - i]!];
+    if (scoreOf(chosen) - scoreOf(rejected) > margin) pairs.push([chosen, rejected]);
+  }
+  return pairs;
+}
+
+function pairRow(chosen: Candidate, rejected: Candidate, kind: string): Row {
+  const { prompt, promptId } = chosen;
+  return {
+    ...furtherColumns(chosen),
+    prompt,
+    chosen: chosen.completion,
+    rejected: rejected.completion,
+    kind,
+    promptId,
+  };
+}

@@ -1,0 +1,162 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
+import { mergeConfig } from "../../src/pipeline/merge.ts";
+import { findReferences, replaceReferences } from "../../src/pipeline/references.ts";
+
+let root: string;
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "aha-pipeline-load-"));
+});
+afterAll(() => {
+  rmSync(root, { recursive: true, force: true });
+});
+
+const INIT =
+  "{ tokenizer: countdown-compact, hiddenSize: 16, intermediateSize: 32, numLayers: 1, numHeads: 1, numKvHeads: 1, headDim: 16, maxContextTokens: 128 }";
+const TASK = "{ name: countdown, prompt: compact, counts: [3], max: 10 }";
+const BASE = `  - { name: base, train: { trainer: sft, steps: 1, learningRate: 1e-3, model: { init: ${INIT} } } }`;
+const sampling = (name: string, from: string, more = "") =>
+  `  - { name: ${name}, rejectionSampling: { model: { from: ${from} }, prompts: 2${more} } }`;
+
+let count = 0;
+/** The file of these stages, written. */
+function pipelineFile(stages: readonly string[], top = `defaults: { task: ${TASK} }`): string {
+  const path = join(root, `pipeline-${count++}.yaml`);
+  writeFileSync(path, `name: test\n${top}\npipeline:\n${stages.join("\n")}\n`);
+  return path;
+}
+
+async function load(stages: readonly string[], overrides: readonly string[] = [], top?: string) {
+  const pipeline = await loadPipeline(pipelineFile(stages, top), overrides);
+  return resolveStages(pipeline, "/out");
+}
+
+describe("a pipeline's graph", () => {
+  const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
+    [
+      "a stage that is not there",
+      [BASE, sampling("data", "bas")],
+      /data\.model: there is no stage "bas"; did you mean "base"\?/,
+    ],
+    ["a later stage", [sampling("data", "base"), BASE], /data\.model: "base" comes later in the file/],
+    [
+      "a circle",
+      [
+        sampling("a", "b"),
+        "  - { name: b, train: { trainer: sft, steps: 1, learningRate: 1e-3, model: { path: x }, task: { name: conversations, data: { from: a } } } }",
+      ],
+      /a\.model: the stages need each other in a circle: a → b → a/,
+    ],
+    ["a stage that needs itself", [sampling("a", "a")], /circle: a → a/],
+    [
+      "a data set for a model",
+      [BASE, sampling("a", "base"), sampling("b", "a")],
+      /b\.model: expected a model, but "a" makes a dataset/,
+    ],
+    [
+      "a model for a data set",
+      [BASE, "  - { name: mix, combine: { data: [{ from: base }] } }"],
+      /mix\.data\.0: expected a dataset, but "base" makes a model/,
+    ],
+    [
+      "an output that the stage has not",
+      [BASE, "  - { name: a, rejectionSampling: { model: { from: base, output: dataset }, prompts: 1 } }"],
+      /"base" makes a model, not a dataset/,
+    ],
+    [
+      "an output that there is none of",
+      [BASE, "  - { name: a, rejectionSampling: { model: { from: base, output: weights }, prompts: 1 } }"],
+      /a\.model\.output: expected model, dataset, rewardModel, got "weights"/,
+    ],
+    ["two stages of one name", [BASE, BASE], /base\.name: "base" is taken/],
+    ["a stage that does nothing", ["  - { name: a }"], /a: expected exactly one of train, coldStart.*got none/],
+    ["an unknown key of a stage", ["  - { name: a, trian: {} }"], /a\.trian: unknown key; did you mean "train"\?/],
+    [
+      "an unknown key of a data step",
+      [BASE, sampling("a", "base", ", promts: 2")],
+      /a\.promts: unknown key; did you mean "prompts"\?/,
+    ],
+    [
+      "a filter by an unknown reward",
+      [BASE, sampling("a", "base", ", keep: [{ reward: eqation, min: 1 }]")],
+      /a\.keep\.0: There is no reward "eqation".*Did you mean equation\?/,
+    ],
+    [
+      "a filter of two kinds",
+      [BASE, sampling("a", "base", ", keep: [{ verdict: solved, lacks: x }]")],
+      /expected exactly one of verdict.*got verdict and lacks/,
+    ],
+    [
+      "a reward without a threshold",
+      [BASE, sampling("a", "base", ", keep: [{ reward: format }]")],
+      /reward needs min or max/,
+    ],
+  ];
+  it.each(cases)("refuses %s", async (_, stages, message) => {
+    await expect(load(stages)).rejects.toThrow(message);
+  });
+
+  it("refuses defaults that no recipe has, and an unknown key of a recipe", async () => {
+    await expect(load([BASE], [], "defaults: { taks: {} }")).rejects.toThrow(/defaults\.taks: unknown key/);
+    await expect(load([BASE], ["base.learningRat=1"])).rejects.toThrow(/learningRat: unknown key; did you mean/);
+  });
+
+  it("gives each stage the paths of what it needs, the defaults, its own seed, and --set by its name", async () => {
+    const [base, data] = await load([BASE, sampling("data", "base")], ["seed=7", "base.steps=3", "data.prompts=5"]);
+    expect(base!.work).toMatchObject({ recipe: { name: "base", task: { name: "countdown" }, stages: [{ steps: 3 }] } });
+    expect(data!.work).toMatchObject({ config: { prompts: 5, model: { path: "/out/stages/base/model" } } });
+    const seeds = [base, data].map((stage) => stage!.config.seed);
+    expect(new Set([...seeds, 7]).size).toBe(3);
+    const again = await load([BASE, sampling("data", "base")], ["seed=7"]);
+    expect(again.map(({ config }) => config.seed)).toEqual(seeds);
+  });
+
+  it("knows that a recipe whose last trainer is a reward model's makes one", async () => {
+    const rewardModel = "  - { name: rm, train: { trainer: reward_model, model: { path: x } } }";
+    await expect(load([rewardModel, sampling("a", "rm")])).rejects.toThrow(
+      /expected a model, but "rm" makes a rewardModel/,
+    );
+  });
+});
+
+describe("references", () => {
+  it("become mappings with a path where these stand, and paths elsewhere", () => {
+    const config = {
+      model: { from: "a", saveDtype: "float16" },
+      task: { data: { from: "b", testSplit: "test" } },
+      stages: [{ rewards: [{ name: "reward_model", options: { path: { from: "c", output: "rewardModel" } } }] }],
+    };
+    expect(findReferences(config).map(({ from, expected }) => [from, expected])).toEqual([
+      ["a", "model"],
+      ["b", "dataset"],
+      ["c", "rewardModel"],
+    ]);
+    expect(replaceReferences(config, (stage) => `/${stage}`)).toEqual({
+      model: { path: "/a", saveDtype: "float16" },
+      task: { data: { path: "/b", testSplit: "test" } },
+      stages: [{ rewards: [{ name: "reward_model", options: { path: "/c" } }] }],
+    });
+  });
+});
+
+describe("merging", () => {
+  it("lays mappings over each other, replaces sources and other names, and meets items by name", () => {
+    const lower = {
+      model: { init: { a: 1 }, saveDtype: "float16" },
+      task: { name: "countdown", max: 10 },
+      stages: [{ name: "x", steps: 1, lr: 2 }, { name: "y" }],
+    };
+    const upper = { model: { path: "p" }, task: { name: "conversations" }, stages: { x: { steps: 5 } } };
+    expect(mergeConfig(lower, upper, "stage")).toEqual({
+      model: { path: "p", saveDtype: "float16" },
+      task: { name: "conversations" },
+      stages: [{ name: "x", steps: 5, lr: 2 }, { name: "y" }],
+    });
+    expect(() => mergeConfig(lower, { stages: { z: {} } }, "stage")).toThrow(
+      /stage\.stages has no item "z": there are x, y|meant/,
+    );
+  });
+});
