@@ -46,8 +46,8 @@ interface SequenceJob {
   readonly loss: LossSpec | null;
   /** With a loss: where in the stream of random numbers an adapter's dropout stands. */
   readonly dropout?: DropoutMoment;
-  /** Where outputs go that have memory of their own. */
-  readonly fetches?: ReadonlyMap<string, DeviceTensor>;
+  /** Where outputs of the next micro-batch go that have memory of their own. */
+  readonly fetches?: () => ReadonlyMap<string, DeviceTensor>;
   /** Called after each micro-batch, while its results are there. */
   readonly onBatch?: (results: ReadonlyMap<string, DeviceTensor>) => void;
 }
@@ -87,7 +87,7 @@ export class SequenceRunner {
   ): Promise<ForwardBackwardResult> {
     for (const name of lossColumns(loss)) requirePerToken(data, name);
     const temperature = lossTemperature(loss);
-    const fetches = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
+    const fetches = () => new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
     const onBatch = (results: ReadonlyMap<string, DeviceTensor>) => {
       state.accumulate();
@@ -119,7 +119,7 @@ export class SequenceRunner {
         }
         if (restricted) inputs.set("keptTokens", this.#keptTokens(batch, data, layout, scope));
         if (dropout) for (const [name, words] of this.#dropout(batch, data, dropout, scope)) inputs.set(name, words);
-        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches));
+        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
         await call.run();
         onBatch?.(call.results);
         scatter(batch, layout, call.results, results);
