@@ -31,7 +31,7 @@ For every name:
   --lora RANK               trains an adapter on all projections, the model's weights frozen (0: trains the model)
   --quantization nf4        holds the model in 4 bits; to train, with --lora
   --gradient-checkpointing  layers are computed again in the backward pass
-  --chunk TOKENS            completion tokens whose logits are in memory at once (as many as fit into 128 MiB)
+  --chunk TOKENS            completion tokens whose logits are in memory at once (as many as fit into 128 MiB, with nf4 into 64)
   --micro-batch TOKENS      token positions computed at once (2048)
   --threads 2  --seed 0     --no-trl: no comparison in grpo
   --python PYTHON           with torch, transformers, trl, datasets, accelerate, peft (python3)

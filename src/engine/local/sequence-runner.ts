@@ -25,7 +25,8 @@ const MASKED = -1e9;
 export interface SequenceLimits {
   /** Token positions of a micro-batch. */
   readonly microBatchTokens: number;
-  /** Completion tokens that have their logits in memory at once; by default as many as fit into 128 MiB. */
+  /** Completion tokens that have their logits in memory at once; by default as many as fit into 128 MiB, or into 64 where
+   * weights are packed. */
   readonly logitChunkTokens?: number;
   /** Training keeps of each layer its input alone and computes the layer again in the backward pass; not by default. */
   readonly gradientCheckpointing?: boolean;
@@ -37,6 +38,8 @@ export interface SequenceLimits {
  * the weights are read once for each chunk.
  */
 const LOGIT_BYTES = 128 * 2 ** 20;
+/** Where weights are packed, memory was worth time to whoever asked for it: half of that. */
+const LOGIT_BYTES_PACKED = LOGIT_BYTES / 2;
 
 /** One call: what the program computes, what it is fed, and what becomes of its results. */
 interface SequenceJob {
@@ -68,7 +71,8 @@ export class SequenceRunner {
     this.#form = form;
     this.#budgetTokens = limits.microBatchTokens;
     this.#recompute = limits.gradientCheckpointing ?? false;
-    this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(LOGIT_BYTES / (4 * config.vocabSize)));
+    const logitBytes = form.quantization === undefined ? LOGIT_BYTES : LOGIT_BYTES_PACKED;
+    this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(logitBytes / (4 * config.vocabSize)));
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
