@@ -1,14 +1,10 @@
 /**
  * One GRPO step as `aha run` takes it, on Countdown prompts, with every completion exactly `tokens` tokens long: the
  * work of the TRL peer (peers/trl_grpo.py), rewards included. The trainer is the product's own; a wrapper around the
- * engine tells what its verbs took.
+ * engine and the rewards tells what each part took. Where Python has TRL, it takes the same steps afterwards.
  */
 
 import type { Engine } from "../src/engine/engine.ts";
-import { createLocalEngine } from "../src/engine/local/create.ts";
-import { AhaError } from "../src/errors.ts";
-import { ALL_LORA_TARGETS, type LoraConfig } from "../src/model/lora.ts";
-import { QUANTIZATIONS, type Quantization } from "../src/model/quantization.ts";
 import { Random } from "../src/random.ts";
 import { createReward } from "../src/rewards/registry.ts";
 import type { Reward } from "../src/rewards/reward.ts";
@@ -17,22 +13,29 @@ import { loadTokenizer } from "../src/tokenizer/huggingface.ts";
 import type { TrainContext } from "../src/train/context.ts";
 import { trainGrpo } from "../src/train/grpo.ts";
 import { grpoConfigSchema } from "../src/train/grpo-config.ts";
-import type { BenchOptions } from "./main.ts";
+import { hasPeers, measurePeer } from "./apart.ts";
+import { openEngine } from "./engine.ts";
 import { median, peakMemoryMiB } from "./measure.ts";
+import type { BenchOptions, Figures } from "./options.ts";
 
-type Verb = "sampling" | "reference" | "forward_backward" | "optimizer";
-type Split = Record<Verb, number>;
+/** The parts of a step; forward + backward and AdamW are training. */
+type Part = "sampling" | "rewards" | "reference" | "forward_backward" | "optimizer";
+type Split = Record<Part, number>;
 
-export async function benchGrpo(options: BenchOptions): Promise<Record<string, unknown>> {
+interface Step {
+  readonly seconds: number;
+  readonly split: Split;
+  /** Of all threads together. */
+  readonly cpuSeconds: number;
+}
+
+export async function benchGrpo(options: BenchOptions): Promise<Figures> {
   const { prompts, group, tokens, beta, steps, threads, seed } = options;
-  const split: Split = { sampling: 0, reference: 0, forward_backward: 0, optimizer: 0 };
-  const engine = await createLocalEngine(options.model, {
-    threads,
-    microBatchTokens: options["micro-batch"],
-    gradientCheckpointing: options.checkpointing,
-    lora: options.lora > 0 ? adapterOf(options.lora) : undefined,
-    quantization: quantizationOf(options.quantization),
-  });
+  const clock = new PartClock();
+  const openedAt = performance.now();
+  const engine = await openEngine(options);
+  const loadSeconds = (performance.now() - openedAt) / 1000;
+  const loadedMiB = peakMemoryMiB();
   const config = grpoConfigSchema.parse({
     iterations: steps + 1,
     rewards: [{ name: "format" }],
@@ -43,9 +46,10 @@ export async function benchGrpo(options: BenchOptions): Promise<Record<string, u
     learningRate: 5e-7,
     lossType: "grpo",
   });
-  const times: { total: number; split: Split }[] = [];
+  const measured: Step[] = [];
+  let cpu = process.cpuUsage();
   const context: TrainContext = {
-    engine: timed(engine, split, tokens),
+    engine: timed(engine, clock, tokens),
     tokenizer: await loadTokenizer(options.model),
     task: promptsOnly(seed),
     seed,
@@ -55,47 +59,64 @@ export async function benchGrpo(options: BenchOptions): Promise<Record<string, u
       rollouts: () => undefined,
       event: () => undefined,
       timing: ({ step_time }) => {
-        times.push({ total: step_time!, split: { ...split } });
-        for (const verb of Object.keys(split) as Verb[]) split[verb] = 0;
+        const { user, system } = process.cpuUsage(cpu);
+        cpu = process.cpuUsage();
+        measured.push({ seconds: step_time!, split: clock.take(), cpuSeconds: (user + system) / 1e6 });
+        if (!options.json) console.error(`step ${measured.length} of ${steps + 1}: ${step_time!.toFixed(2)} s`);
       },
     },
   };
   await trainGrpo(context, config, [
-    { reward: createReward("format", {}), weight: 1 },
-    { reward: distinctCharacters, weight: 1 },
+    { reward: timedReward(createReward("format"), clock), weight: 1 },
+    { reward: timedReward(distinctCharacters, clock), weight: 1 },
   ]);
   await engine.dispose();
 
-  const counted = times.slice(1);
-  const total = median(counted.map((time) => time.total));
-  const medianOf = (verb: Verb) => median(counted.map((time) => time.split[verb]));
-  const verbs = Object.keys(split) as Verb[];
-  return {
+  const counted = steps > 0 ? measured.slice(1) : measured;
+  const seconds = median(counted.map((step) => step.seconds));
+  const medianOf = (of: (step: Step) => number) => median(counted.map(of));
+  const training = medianOf(({ split }) => split.forward_backward + split.optimizer);
+  const sampling = medianOf(({ split }) => split.sampling);
+  const completionTokens = prompts * group * tokens;
+  const ours = {
     bench: "grpo",
-    s_per_step: total,
-    sampling_s: medianOf("sampling"),
-    reference_s: medianOf("reference"),
-    forward_backward_s: medianOf("forward_backward"),
-    optimizer_s: medianOf("optimizer"),
-    rewards_and_rest_s: median(
-      counted.map((time) => time.total - verbs.reduce((sum, verb) => sum + time.split[verb], 0)),
-    ),
-    tokens_per_s: (prompts * group * tokens) / total,
+    s_per_step: seconds,
+    sampling_s: sampling,
+    rewards_s: medianOf(({ split }) => split.rewards),
+    reference_s: medianOf(({ split }) => split.reference),
+    training_s: training,
+    idle_s: medianOf(({ seconds, split }) => seconds - Object.values(split).reduce((sum, part) => sum + part, 0)),
+    threads_idle_share: medianOf(({ seconds, cpuSeconds }) => Math.max(0, 1 - cpuSeconds / (threads * seconds))),
+    tokens_per_s: completionTokens / seconds,
+    sampling_tokens_per_s: completionTokens / sampling,
+    training_tokens_per_s: completionTokens / training,
+    load_s: loadSeconds,
+    loaded_peak_mib: loadedMiB,
+    sampling_peak_mib: clock.peakOf("sampling"),
     peak_memory_mib: peakMemoryMiB(),
+  };
+  return { ...ours, ...(await besideTrl(options, ours)) };
+}
+
+/** TRL's figures on the same work, and the ratios; why there are none, where there are none. */
+async function besideTrl(
+  options: BenchOptions,
+  ours: { readonly s_per_step: number; readonly peak_memory_mib: number },
+): Promise<Figures> {
+  if (options["no-trl"]) return {};
+  if (options.quantization !== "") return { trl: "not compared: bitsandbytes' 4-bit weights want a GPU" };
+  if (!(await hasPeers(options.python))) return { trl: `not compared: ${options.python} has no TRL (--python PYTHON)` };
+  const trl = await measurePeer("trl_grpo.py", options, TRL_OPTIONS);
+  return {
+    trl_s_per_step: trl.s_per_step!,
+    trl_peak_memory_mib: trl.peak_memory_mib!,
+    times_as_fast_as_trl: trl.s_per_step! / ours.s_per_step,
+    memory_of_trl: ours.peak_memory_mib / trl.peak_memory_mib!,
   };
 }
 
-/** As `peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")`. */
-function adapterOf(rank: number): LoraConfig {
-  return { rank, alpha: 2 * rank, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
-}
-
-function quantizationOf(name: string): Quantization | undefined {
-  if (name === "") return undefined;
-  const found = QUANTIZATIONS.find((known) => known === name);
-  if (!found) throw new AhaError(`--quantization takes ${QUANTIZATIONS.join(", ")}, not ${name}`);
-  return found;
-}
+/** What peers/trl_grpo.py takes. */
+export const TRL_OPTIONS = ["prompts", "group", "tokens", "beta", "steps", "lora", "threads"] as const;
 
 /** Keeps the advantages of a random model from being zero, as the peer's second reward does. */
 const distinctCharacters: Reward = {
@@ -121,23 +142,63 @@ function promptsOnly(seed: number): Task {
   };
 }
 
-/** The engine, its verbs timed into `split` (seconds), its completions all `length` tokens long. */
-function timed(engine: Engine, split: Split, length: number): Engine {
-  const clock = async <T>(verb: Verb, work: () => Promise<T>): Promise<T> => {
+/** Seconds by part since they were last taken, and the peak of memory when a part was last done. */
+class PartClock {
+  #split = emptySplit();
+  readonly #peaks = new Map<Part, number>();
+
+  async time<T>(part: Part, work: () => Promise<T>): Promise<T> {
     const start = performance.now();
     try {
       return await work();
     } finally {
-      split[verb] += (performance.now() - start) / 1000;
+      this.add(part, start);
+      if (!this.#peaks.has(part)) this.#peaks.set(part, peakMemoryMiB());
     }
+  }
+
+  /** Counts the time since `start` to `part`. */
+  add(part: Part, start: number): void {
+    this.#split[part] += (performance.now() - start) / 1000;
+  }
+
+  take(): Split {
+    const split = this.#split;
+    this.#split = emptySplit();
+    return split;
+  }
+
+  /** The process's peak, MiB, after the part was done for the first time. */
+  peakOf(part: Part): number {
+    return this.#peaks.get(part) ?? Number.NaN;
+  }
+}
+
+function emptySplit(): Split {
+  return { sampling: 0, rewards: 0, reference: 0, forward_backward: 0, optimizer: 0 };
+}
+
+function timedReward(reward: Reward, clock: PartClock): Reward {
+  return {
+    name: reward.name,
+    judge: (input) => {
+      const start = performance.now();
+      const result = reward.judge(input);
+      clock.add("rewards", start);
+      return result;
+    },
   };
+}
+
+/** The engine, its verbs timed, its completions all `length` tokens long. */
+function timed(engine: Engine, clock: PartClock, length: number): Engine {
   return {
     info: engine.info,
     sample: (prompts, params, onProgress) =>
-      clock("sampling", () => engine.sample(prompts, { ...params, minCompletionTokens: length + 1 }, onProgress)),
-    forward: (data, options) => clock("reference", () => engine.forward(data, options)),
-    forwardBackward: (data, loss) => clock("forward_backward", () => engine.forwardBackward(data, loss)),
-    optimStep: (params) => clock("optimizer", () => engine.optimStep(params)),
+      clock.time("sampling", () => engine.sample(prompts, { ...params, minCompletionTokens: length + 1 }, onProgress)),
+    forward: (data, options) => clock.time("reference", () => engine.forward(data, options)),
+    forwardBackward: (data, loss) => clock.time("forward_backward", () => engine.forwardBackward(data, loss)),
+    optimStep: (params) => clock.time("optimizer", () => engine.optimStep(params)),
     resetOptimizer: () => engine.resetOptimizer(),
     freezeReference: () => engine.freezeReference(),
     saveState: (directory) => engine.saveState(directory),

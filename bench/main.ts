@@ -1,130 +1,68 @@
 /**
- * `npm run bench -- grpo|sample|train|memory|peers …`: speed and memory, measured on the real code paths.
+ * `npm run bench -- grpo|sample|train|memory|chunks|scaling|peers …`: speed and memory, measured on the real code paths.
  *
- * A figure is a median over repetitions after one that is not counted. Never measure while anything else runs, and
+ * A figure is a median over repetitions after one that is not counted. Never measure speed while anything else runs, and
  * compare two programs in one run only: `peers` runs Aha and the Python peers in turn on one checkpoint.
  */
 
-import { parseArgs } from "node:util";
 import { AhaError } from "../src/errors.ts";
 import { benchGrpo } from "./grpo.ts";
-import { benchMemory, benchMemoryPoint } from "./memory.ts";
+import { benchChunks, benchMemory, benchMemoryPoint } from "./memory.ts";
+import { type BenchOptions, type Figures, readOptions } from "./options.ts";
 import { benchPeers } from "./peers.ts";
 import { benchSample } from "./sample.ts";
+import { benchScaling } from "./scaling.ts";
 import { benchTrain } from "./train.ts";
 
 const HELP = `npm run bench -- NAME --model DIR [options] [--json]
 
-  grpo    one GRPO step: sampling, rewards, reference, forward + backward, AdamW
-          --prompts 8 --group 8 --tokens 128 --beta 0.001 --steps 4
-          --lora RANK trains an adapter on all projections; --quantization nf4 holds the base in 4 bits;
-          --micro-batch TOKENS (2048); --checkpointing: layers are computed again in the backward pass
-  sample  sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
-  train   forward, and forward + backward      --batch 64 --length 192 --repeat 3
-  memory  peak memory of training over 1, 2 and 4 batches, then over chunks of logits and with whole logits
-          --batch 4 --prompt 32 --tokens 128 --chunk 220 --repeat 1; memory-point measures a single point
-  peers   grpo, sample and train beside TRL, transformers and PyTorch, in turn, and the ratios
-          --python PYTHON (with torch, transformers, trl, datasets, accelerate) [--rounds 3]
+  grpo     GRPO steps: seconds in sampling, rewards, reference, training (forward + backward, AdamW) and idle (everything
+           else), tokens per second, peak memory; beside it TRL's on the same work, where --python has TRL
+           --prompts 8 --group 8 --tokens 128 --beta 0.001 --steps 4 (0: the first step alone, for its memory)
+  sample   sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
+  train    forward, and forward + backward      --batch 64 --length 192 --repeat 3
+  memory   peak memory of forward + backward over 1, 2 and 4 batches, then over chunks of logits and with whole logits
+           --batch 4 --prompt 32 --tokens 128 --chunk 220 --repeat 1; memory-point measures a single point
+  chunks   peak memory of the GRPO step over chunks of logits; the options of grpo, --chunk 220 is the middle one
+  scaling  the GRPO step over 1, 2, 4 times --group and --tokens and over half, all and twice of the model's layers
+  peers    grpo, sample and train beside TRL, transformers and PyTorch, in turn, and the ratios: --rounds 3
 
-Every name takes --threads N (2) and --seed N. A model: npm run aha -- model init --help.
+For every name:
+  --lora RANK               trains an adapter on all projections, the model's weights frozen (0: trains the model)
+  --quantization nf4        holds the model in 4 bits; to train, with --lora
+  --gradient-checkpointing  layers are computed again in the backward pass
+  --chunk TOKENS            completion tokens whose logits are in memory at once (as many as fit into 128 MiB, with nf4 into 64)
+  --micro-batch TOKENS      token positions computed at once (2048)
+  --threads 2  --seed 0     --no-trl: no comparison in grpo
+  --python PYTHON           with torch, transformers, trl, datasets, accelerate, peft (python3)
+
+A model: any in the Hugging Face layout, or a random one. The 0.5B step of the README:
+  npm run aha -- model init --config bench/qwen2.5-0.5b.json --tokenizer characters --dtype bfloat16 --out models/m05
+  npm run bench -- grpo --model models/m05 --lora 16 --quantization nf4 --gradient-checkpointing \\
+    --prompts 2 --group 4 --tokens 64 --steps 1 --no-trl
 `;
 
-const { values, positionals } = readArguments();
-
-/** The command line; what it does not know ends the program with a line, not with a stack. */
-function readArguments() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        model: { type: "string" },
-        prompts: { type: "string", default: "8" },
-        group: { type: "string", default: "8" },
-        tokens: { type: "string", default: "128" },
-        beta: { type: "string", default: "0.001" },
-        steps: { type: "string", default: "4" },
-        batch: { type: "string", default: "64" },
-        chunk: { type: "string", default: "220" },
-        prompt: { type: "string", default: "32" },
-        length: { type: "string", default: "192" },
-        repeat: { type: "string", default: "3" },
-        rounds: { type: "string", default: "3" },
-        threads: { type: "string", default: "2" },
-        seed: { type: "string", default: "0" },
-        lora: { type: "string", default: "0" },
-        "micro-batch": { type: "string", default: "2048" },
-        quantization: { type: "string", default: "" },
-        checkpointing: { type: "boolean", default: false },
-        python: { type: "string", default: "python3" },
-        json: { type: "boolean", default: false },
-        help: { type: "boolean", default: false },
-      },
-    });
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    console.error(`bench: ${error.message.split("\n")[0]}`);
-    process.exit(1);
-  }
-}
-
-export type BenchOptions = Readonly<Record<"model" | "python" | "quantization", string>> & {
-  readonly checkpointing: boolean;
-} & Readonly<
-    Record<
-      | "prompts"
-      | "group"
-      | "tokens"
-      | "beta"
-      | "steps"
-      | "batch"
-      | "chunk"
-      | "prompt"
-      | "length"
-      | "repeat"
-      | "rounds"
-      | "threads"
-      | "seed"
-      | "lora"
-      | "micro-batch",
-      number
-    >
-  >;
-
-const BENCHES = {
+const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<Figures | Figures[]>>> = {
   grpo: benchGrpo,
   sample: benchSample,
   train: benchTrain,
   memory: benchMemory,
   "memory-point": benchMemoryPoint,
+  chunks: benchChunks,
+  scaling: benchScaling,
   peers: benchPeers,
 };
 
-function readOptions(): BenchOptions {
-  if (!values.model) throw new AhaError("--model DIR is missing: a checkpoint in the Hugging Face layout");
-  const { model, python, quantization, checkpointing, json: _, help: __, ...texts } = values;
-  const numbers = Object.entries(texts).map(([name, text]) => {
-    const value = Number(text);
-    if (text.trim() === "" || !Number.isFinite(value) || value < 0)
-      throw new AhaError(`--${name} takes a number, not ${text}`);
-    return [name, value];
-  });
-  return { model, python, quantization, checkpointing, ...Object.fromEntries(numbers) };
-}
-
 try {
-  const [name = ""] = positionals;
-  if (values.help || name === "") console.log(HELP);
+  const { names, options } = readOptions(process.argv.slice(2));
+  const [name = ""] = names;
+  if (options.help || name === "") console.log(HELP);
   else {
-    const bench = BENCHES[name as keyof typeof BENCHES];
+    const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
     if (!bench) throw new AhaError(`there is no bench ${name}: ${Object.keys(BENCHES).join(", ")}`);
-    const figures = await bench(readOptions());
-    console.log(
-      values.json
-        ? JSON.stringify(figures)
-        : Object.entries(figures)
-            .map(([k, v]) => `${k.padEnd(34)} ${show(v)}`)
-            .join("\n"),
-    );
+    if (options.model === "") throw new AhaError("--model DIR is missing: a checkpoint in the Hugging Face layout");
+    const figures = await bench(options);
+    console.log(options.json ? JSON.stringify(figures) : Array.isArray(figures) ? table(figures) : list(figures));
   }
 } catch (error) {
   if (!(error instanceof AhaError)) throw error;
@@ -132,6 +70,23 @@ try {
   process.exitCode = 1;
 }
 
-function show(value: unknown): string {
-  return typeof value === "number" ? String(Number(value.toPrecision(4))) : JSON.stringify(value);
+function list(figures: Figures): string {
+  return Object.entries(figures)
+    .map(([name, value]) => `${name.padEnd(28)} ${show(value)}`)
+    .join("\n");
+}
+
+/** A Markdown table; all rows have the figures of the first. */
+function table(rows: readonly Figures[]): string {
+  const names = Object.keys(rows[0] ?? {});
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [
+    line(names),
+    line(names.map(() => "---")),
+    ...rows.map((row) => line(names.map((name) => show(row[name]!)))),
+  ].join("\n");
+}
+
+function show(value: number | string): string {
+  return typeof value === "number" ? String(Number(value.toPrecision(4))) : value;
 }

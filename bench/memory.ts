@@ -1,29 +1,25 @@
 /**
- * Peak memory of training at a large vocabulary, over the tokens of a micro-batch and over the chunk of logits: it should
- * grow with the chunk and with what a layer keeps for each token, not with tokens × vocabulary. Every point is a process
- * of its own, because a process keeps the memory that it once took.
+ * Peak memory at a large vocabulary, over tokens and over the chunk of logits: it should grow with the chunk and with what
+ * a layer keeps for each token, not with tokens × vocabulary. Every point is a process of its own.
+ *
+ * `memory` measures forward and backward alone; `chunks` the GRPO step of `grpo.ts`.
  */
 
-import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import type { Datum } from "../src/engine/engine.ts";
-import { createLocalEngine } from "../src/engine/local/create.ts";
 import { Random } from "../src/random.ts";
-import type { BenchOptions } from "./main.ts";
+import { measureApart } from "./apart.ts";
+import { openEngine } from "./engine.ts";
 import { median, peakMemoryMiB, seconds } from "./measure.ts";
+import type { BenchOptions, Figures } from "./options.ts";
 
-const run = promisify(execFile);
+/** The engine's own chunk at a vocabulary of 151,936 tokens. */
+const CHUNK = 220;
 
 /** One GRPO forward + backward of `batch` completions of `tokens` tokens on one prompt, all in one micro-batch. */
-export async function benchMemoryPoint(options: BenchOptions): Promise<Record<string, unknown>> {
-  const { batch, prompt, tokens, chunk, repeat, threads, seed } = options;
+export async function benchMemoryPoint(options: BenchOptions): Promise<Figures> {
+  const { batch, prompt, tokens, chunk, repeat, seed } = options;
   const positions = batch * tokens;
-  const engine = await createLocalEngine(options.model, {
-    threads,
-    microBatchTokens: prompt + positions,
-    ...(chunk > 0 && { logitChunkTokens: chunk }),
-  });
+  const engine = await openEngine(options, prompt + positions);
   const random = new Random(seed, "bench/memory");
   const draw = (length: number) => Int32Array.from({ length }, () => random.integer(engine.info.vocabSize));
   const promptTokens = draw(prompt);
@@ -58,8 +54,11 @@ export async function benchMemoryPoint(options: BenchOptions): Promise<Record<st
 }
 
 /** `benchMemoryPoint` over 1, 2 and 4 batches, and for the largest over chunks of logits, the last of them all tokens. */
-export async function benchMemory(options: BenchOptions): Promise<Record<string, unknown>> {
-  const { batch, tokens, prompt, chunk } = options;
+export async function benchMemory(options: BenchOptions): Promise<Figures[]> {
+  const { tokens, prompt } = options;
+  const batch = options.given.has("batch") ? options.batch : 4;
+  const repeat = options.given.has("repeat") ? options.repeat : 1;
+  const chunk = options.chunk || CHUNK;
   const largest = batch * 4;
   const whole = largest * tokens + prompt;
   const points = [
@@ -67,24 +66,38 @@ export async function benchMemory(options: BenchOptions): Promise<Record<string,
     ...[0.5, 2, 4].map((factor) => ({ batch: largest, chunk: Math.round(chunk * factor) })),
     { batch: largest, chunk: whole },
   ];
-  const results: Record<string, unknown> = { bench: "memory" };
+  const rows: Figures[] = [];
   for (const point of points) {
-    const { tokens: count, ...figures } = await measure({ ...options, ...point });
-    const title = `${count} tokens, ${point.chunk === whole ? "whole logits" : `chunks of ${point.chunk}`}`;
-    const { forward_peak_mib, peak_memory_mib, forward_backward_s } = figures;
-    results[`${title}: peak_memory_mib`] = peak_memory_mib;
-    results[`${title}: forward_peak_mib`] = forward_peak_mib;
-    results[`${title}: forward_backward_s`] = forward_backward_s;
+    const figures = await measureApart("memory-point", { ...options, repeat, ...point });
+    rows.push({
+      tokens: figures.tokens!,
+      chunk: point.chunk === whole ? "whole" : point.chunk,
+      whole_logits_mib: figures.whole_logits_mib!,
+      forward_peak_mib: figures.forward_peak_mib!,
+      peak_memory_mib: figures.peak_memory_mib!,
+      forward_backward_s: figures.forward_backward_s!,
+    });
   }
-  return results;
+  return rows;
 }
 
-/** A point in a process of its own. */
-async function measure(options: BenchOptions): Promise<Record<string, number>> {
-  const names = ["batch", "prompt", "tokens", "chunk", "repeat", "threads", "seed"] as const;
-  const flags = names.flatMap((name) => [`--${name}`, String(options[name])]);
-  const bench = fileURLToPath(new URL("./main.ts", import.meta.url));
-  const point = ["memory-point", "--model", options.model, ...flags, "--json"];
-  const { stdout } = await run(process.execPath, ["--import", "tsx", bench, ...point]);
-  return JSON.parse(stdout) as Record<string, number>;
+/** The GRPO step over chunks of logits: ¼, ½, 1, 2, 4 times `--chunk`, and whole. */
+export async function benchChunks(options: BenchOptions): Promise<Figures[]> {
+  const { prompts, group, tokens } = options;
+  const chunk = options.chunk || CHUNK;
+  const whole = 1e6;
+  const rows: Figures[] = [];
+  for (const size of [...[0.25, 0.5, 1, 2, 4].map((factor) => Math.round(chunk * factor)), whole]) {
+    const figures = await measureApart("grpo", { ...options, chunk: size });
+    rows.push({
+      completion_tokens: prompts * group * tokens,
+      chunk: size === whole ? "whole" : size,
+      loaded_peak_mib: figures.loaded_peak_mib!,
+      sampling_peak_mib: figures.sampling_peak_mib!,
+      peak_memory_mib: figures.peak_memory_mib!,
+      training_s: figures.training_s!,
+      s_per_step: figures.s_per_step!,
+    });
+  }
+  return rows;
 }

@@ -3,16 +3,11 @@
  * times; the ratio is taken round by round, and its median printed, so a machine that slows down slows both.
  */
 
-import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { AhaError } from "../src/errors.ts";
-import type { BenchOptions } from "./main.ts";
+import { hasPeers, measureApart, measurePeer, type NumbersByName } from "./apart.ts";
+import { TRL_OPTIONS } from "./grpo.ts";
 import { median } from "./measure.ts";
-
-const run = promisify(execFile);
-
-type Figures = Readonly<Record<string, number>>;
+import type { BenchOptions, Figures } from "./options.ts";
 
 /** What is compared: a peer's script and Aha's bench, and for each figure its name on either side. */
 const COMPARISONS = [
@@ -20,7 +15,7 @@ const COMPARISONS = [
     name: "grpo",
     script: "trl_grpo.py",
     peer: "TRL",
-    options: ["prompts", "group", "tokens", "beta", "steps"],
+    options: TRL_OPTIONS,
     figure: "s_per_step",
     smallerIsBetter: true,
   },
@@ -28,7 +23,7 @@ const COMPARISONS = [
     name: "sample",
     script: "hf_generate.py",
     peer: "transformers",
-    options: ["batch", "prompt", "tokens"],
+    options: ["batch", "prompt", "tokens", "threads"],
     figure: "tokens_per_s",
     smallerIsBetter: false,
   },
@@ -36,60 +31,44 @@ const COMPARISONS = [
     name: "train",
     script: "torch_step.py",
     peer: "PyTorch",
-    options: ["batch", "length"],
+    options: ["batch", "length", "threads"],
     figure: "forward_backward_tokens_per_s",
     smallerIsBetter: false,
   },
 ] as const;
 
-export async function benchPeers(options: BenchOptions): Promise<Record<string, unknown>> {
+export async function benchPeers(options: BenchOptions): Promise<Figures[]> {
   await requirePeers(options.python);
-  const results: Record<string, unknown> = {};
+  const rows: Figures[] = [];
   for (const { name, script, peer, options: names, figure, smallerIsBetter } of COMPARISONS) {
-    const flags = [...names, "threads" as const].flatMap((option) => [`--${option}`, String(options[option])]);
-    const ours: Figures[] = [];
-    const theirs: Figures[] = [];
+    const ours: NumbersByName[] = [];
+    const theirs: NumbersByName[] = [];
     for (let round = 0; round < options.rounds; round++) {
-      const bench = fileURLToPath(new URL("./main.ts", import.meta.url));
-      ours.push(
-        await figuresOf(process.execPath, [
-          "--import",
-          "tsx",
-          bench,
-          name,
-          "--model",
-          options.model,
-          ...flags,
-          "--json",
-        ]),
-      );
-      const path = fileURLToPath(new URL(`./peers/${script}`, import.meta.url));
-      theirs.push(await figuresOf(options.python, [path, options.model, ...flags]));
+      ours.push(await measureApart(name, options));
+      theirs.push(await measurePeer(script, options, names));
     }
-    const ratio = (of: string, inverse: boolean) =>
-      median(ours.map((own, i) => (inverse ? theirs[i]![of]! / own[of]! : own[of]! / theirs[i]![of]!)));
-    const middle = (list: readonly Figures[], of: string) => median(list.map((figures) => figures[of]!));
-    results[`${name}: Aha ${figure}`] = middle(ours, figure);
-    results[`${name}: ${peer} ${figure}`] = middle(theirs, figure);
-    results[`${name}: times as fast`] = ratio(figure, smallerIsBetter);
-    results[`${name}: Aha peak_memory_mib`] = middle(ours, "peak_memory_mib");
-    results[`${name}: ${peer} peak_memory_mib`] = middle(theirs, "peak_memory_mib");
+    const ratios = ours.map((own, i) => {
+      const ratio = own[figure]! / theirs[i]![figure]!;
+      return smallerIsBetter ? 1 / ratio : ratio;
+    });
+    const middle = (list: readonly NumbersByName[], of: string) => median(list.map((figures) => figures[of]!));
+    rows.push({
+      bench: name,
+      figure,
+      aha: middle(ours, figure),
+      peer: `${peer} ${middle(theirs, figure).toPrecision(4)}`,
+      times_as_fast: median(ratios),
+      aha_peak_mib: middle(ours, "peak_memory_mib"),
+      peer_peak_mib: middle(theirs, "peak_memory_mib"),
+    });
   }
-  return results;
-}
-
-async function figuresOf(program: string, args: readonly string[]): Promise<Figures> {
-  const { stdout } = await run(program, args, { maxBuffer: 1 << 26 });
-  return JSON.parse(stdout.trim().split("\n").at(-1)!) as Figures;
+  return rows;
 }
 
 async function requirePeers(python: string): Promise<void> {
-  try {
-    await run(python, ["-c", "import torch, transformers, trl, datasets, accelerate"]);
-  } catch {
-    throw new AhaError(
-      `the peers need a Python with torch, transformers, trl, datasets and accelerate; ${python} has not all of them. ` +
-        "Make one (python3 -m venv peers && peers/bin/pip install torch transformers trl datasets accelerate) and give it by --python",
-    );
-  }
+  if (await hasPeers(python)) return;
+  throw new AhaError(
+    `the peers need a Python with torch, transformers, trl, datasets and accelerate; ${python} has not all of them. ` +
+      "Make one (python3 -m venv peers && peers/bin/pip install torch transformers trl datasets accelerate peft) and give it by --python",
+  );
 }

@@ -1,13 +1,13 @@
 /** Sampling alone: `batch` random prompts of `prompt` tokens, each completed by exactly `tokens` tokens. */
 
-import { createLocalEngine } from "../src/engine/local/create.ts";
 import { Random } from "../src/random.ts";
-import type { BenchOptions } from "./main.ts";
+import { openEngine } from "./engine.ts";
 import { median, peakMemoryMiB, seconds } from "./measure.ts";
+import type { BenchOptions, Figures } from "./options.ts";
 
-export async function benchSample(options: BenchOptions): Promise<Record<string, unknown>> {
-  const { batch, prompt, tokens, repeat, threads, seed } = options;
-  const engine = await createLocalEngine(options.model, { threads });
+export async function benchSample(options: BenchOptions): Promise<Figures> {
+  const { batch, prompt, tokens, repeat, seed } = options;
+  const engine = await openEngine(options);
   const random = new Random(seed, "bench/sample");
   const prompts = Array.from({ length: batch }, (_, promptId) => ({
     tokens: Int32Array.from({ length: prompt }, () => 3 + random.integer(engine.info.vocabSize - 3)),

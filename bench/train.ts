@@ -1,14 +1,14 @@
 /** Forward, and forward + backward, of the next-token loss over `batch` random sequences of `length` tokens. */
 
 import type { Datum } from "../src/engine/engine.ts";
-import { createLocalEngine } from "../src/engine/local/create.ts";
 import { Random } from "../src/random.ts";
-import type { BenchOptions } from "./main.ts";
+import { openEngine } from "./engine.ts";
 import { median, peakMemoryMiB, seconds } from "./measure.ts";
+import type { BenchOptions, Figures } from "./options.ts";
 
-export async function benchTrain(options: BenchOptions): Promise<Record<string, unknown>> {
-  const { batch, length, repeat, threads, seed } = options;
-  const engine = await createLocalEngine(options.model, { threads });
+export async function benchTrain(options: BenchOptions): Promise<Figures> {
+  const { batch, length, repeat, seed } = options;
+  const engine = await openEngine(options);
   const random = new Random(seed, "bench/train");
   const token = () => 3 + random.integer(engine.info.vocabSize - 3);
   const weights = new Float32Array(length - 1).fill(1 / (batch * (length - 1)));

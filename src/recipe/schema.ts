@@ -161,7 +161,9 @@ export const recipeSchema = z
           .int()
           .min(1)
           .optional()
-          .describe("completion tokens whose logits are in memory at once; as many as fit into 128 MiB if absent"),
+          .describe(
+            "completion tokens whose logits are in memory at once; as many as fit into 128 MiB (64 with quantization) if absent",
+          ),
         microBatchTokens: z
           .int()
           .min(1)

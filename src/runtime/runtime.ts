@@ -20,10 +20,17 @@ const LOG_FATAL_ONLY = 4;
 const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
 
-/** Settings of the arena (`OrtArenaCfg`): it grows by what is asked for; by default it doubles, and half lies idle. */
+/**
+ * Settings of the arena (`OrtArenaCfg`), from which every program takes its memory. It grows in regions, and what was let
+ * go of is joined with its neighbours within a region only, so regions double: with regions as large as what was asked for
+ * a step at a vocabulary of 151,936 takes 60 MiB more. A region is an address range; memory is what of it was once
+ * written. (One first region of 2 GiB takes another 70 less there, and 70 more in sampling with a small model.) A free
+ * piece that is too large by more than `UNCUT_BYTES` is cut; by default only by more than 128 MiB.
+ */
 const NO_LIMIT = 0;
-const EXTEND_AS_REQUESTED = 1;
+const NEXT_POWER_OF_TWO = 0;
 const DEFAULT = -1;
+const UNCUT_BYTES = 2 ** 20;
 
 /** The array that holds elements of a dtype; bool tensors stay inside of graphs. */
 const ARRAY_OF = {
@@ -122,7 +129,7 @@ export class Runtime {
       this.api.release("ReleaseThreadingOptions", options);
     }
     this.#memoryInfo = this.api.create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
-    const arena = this.api.create("CreateArenaCfg", NO_LIMIT, EXTEND_AS_REQUESTED, DEFAULT, DEFAULT);
+    const arena = this.api.create("CreateArenaCfg", NO_LIMIT, NEXT_POWER_OF_TWO, DEFAULT, UNCUT_BYTES);
     try {
       this.api.call("CreateAndRegisterAllocator", this.#environment, this.#memoryInfo, arena);
     } finally {

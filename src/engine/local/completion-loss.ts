@@ -20,6 +20,7 @@ import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts
 import { gatherRows, pickLast } from "../../graph/ops/index.ts";
 import { keepOnly } from "../../graph/ops/keep-only.ts";
 import { logProbability } from "../../graph/ops/log-probability.ts";
+import { matmul } from "../../graph/ops/matmul.ts";
 import { largest, logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { reshape } from "../../graph/ops/shape.ts";
 import type { Graph, Tensor } from "../../graph/tensor.ts";
@@ -121,7 +122,7 @@ function tokenResults(
   const logprobs = logProbability(logits, inputs.targets!);
   // H = ln Z − Σ p·z; without an entropy bonus for metrics only, which saves its gradient's tensors of the logits' size.
   const scores = loss?.entropyBonus ? logits : stopGradient(logits);
-  const meanLogits = sum(multiply(softmax(scores), scores), [-1], true);
+  const meanLogits = rowProducts(softmax(scores), scores);
   const entropies = reshape(subtract(logSumExp(scores), meanLogits), logprobs.shape);
   if (!loss) return { logprobs, entropies };
   const terms = tokenLoss(loss, logprobs, (name) => inputs[name]!);
@@ -135,4 +136,10 @@ function tokenResults(
 function margins(logits: Tensor, { targets }: TokenInputs): Tensor {
   const scores = stopGradient(logits);
   return subtract(pickLast(scores, targets!), reshape(largest(scores), targets!.shape));
+}
+
+/** Σ_v aᵥ·bᵥ of each row of a, b [n, V], as [n, 1]; a product of matrices, which has no tensor of its operands' size. */
+function rowProducts(a: Tensor, b: Tensor): Tensor {
+  const [n, width] = a.shape as [Dim, number];
+  return reshape(matmul(reshape(a, [n, 1, width]), reshape(b, [n, width, 1])), [n, 1]);
 }

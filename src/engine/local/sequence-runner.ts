@@ -25,7 +25,8 @@ const MASKED = -1e9;
 export interface SequenceLimits {
   /** Token positions of a micro-batch. */
   readonly microBatchTokens: number;
-  /** Completion tokens that have their logits in memory at once; by default as many as fit into 128 MiB. */
+  /** Completion tokens that have their logits in memory at once; by default as many as fit into 128 MiB, or into 64 where
+   * weights are packed. */
   readonly logitChunkTokens?: number;
   /** Training keeps of each layer its input alone and computes the layer again in the backward pass; not by default. */
   readonly gradientCheckpointing?: boolean;
@@ -37,6 +38,8 @@ export interface SequenceLimits {
  * the weights are read once for each chunk.
  */
 const LOGIT_BYTES = 128 * 2 ** 20;
+/** Where weights are packed, memory was worth time to whoever asked for it: half of that. */
+const LOGIT_BYTES_PACKED = LOGIT_BYTES / 2;
 
 /** One call: what the program computes, what it is fed, and what becomes of its results. */
 interface SequenceJob {
@@ -46,8 +49,8 @@ interface SequenceJob {
   readonly loss: LossSpec | null;
   /** With a loss: where in the stream of random numbers an adapter's dropout stands. */
   readonly dropout?: DropoutMoment;
-  /** Where outputs go that have memory of their own. */
-  readonly fetches?: ReadonlyMap<string, DeviceTensor>;
+  /** Where outputs of the next micro-batch go that have memory of their own. */
+  readonly fetches?: () => ReadonlyMap<string, DeviceTensor>;
   /** Called after each micro-batch, while its results are there. */
   readonly onBatch?: (results: ReadonlyMap<string, DeviceTensor>) => void;
 }
@@ -68,7 +71,8 @@ export class SequenceRunner {
     this.#form = form;
     this.#budgetTokens = limits.microBatchTokens;
     this.#recompute = limits.gradientCheckpointing ?? false;
-    this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(LOGIT_BYTES / (4 * config.vocabSize)));
+    const logitBytes = form.quantization === undefined ? LOGIT_BYTES : LOGIT_BYTES_PACKED;
+    this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(logitBytes / (4 * config.vocabSize)));
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
@@ -87,7 +91,7 @@ export class SequenceRunner {
   ): Promise<ForwardBackwardResult> {
     for (const name of lossColumns(loss)) requirePerToken(data, name);
     const temperature = lossTemperature(loss);
-    const fetches = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
+    const fetches = () => new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
     const onBatch = (results: ReadonlyMap<string, DeviceTensor>) => {
       state.accumulate();
@@ -127,7 +131,7 @@ export class SequenceRunner {
         }
         if (restricted) inputs.set("keptTokens", this.#keptTokens(batch, data, layout, scope));
         if (dropout) for (const [name, words] of this.#dropout(batch, data, dropout, scope)) inputs.set(name, words);
-        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches));
+        const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
         await call.run();
         onBatch?.(call.results);
         scatter(batch, layout, call.results, results);

@@ -129,8 +129,6 @@ export class ModelWeights implements Weights {
 export class OptimizerState {
   /** Accumulated gradients, by parameter name. */
   readonly gradients: ReadonlyMap<string, DeviceTensor>;
-  /** Gradients of the running micro-batch. */
-  readonly batchGradients: ReadonlyMap<string, DeviceTensor>;
   readonly parameters: readonly OptimizedParameter[];
   readonly firstMoments: ParameterValues = new Map();
   readonly secondMoments: ParameterValues = new Map();
@@ -142,11 +140,13 @@ export class OptimizerState {
   dataCount = 0;
   /** False where a loss whose gradient is in `gradients` was not finite. */
   lossIsFinite = true;
+  readonly #zeros: () => ReadonlyMap<string, DeviceTensor>;
+  /** Gradients of a micro-batch that are to be added; made for the first one that is not the first of its step. */
+  #addends: ReadonlyMap<string, DeviceTensor> | undefined;
 
   constructor(runtime: Runtime, weights: DenseWeights) {
-    const zeros = () => new Map(weights.specs.map(({ name, shape }) => [name, runtime.zeros("float32", shape)]));
-    this.gradients = zeros();
-    this.batchGradients = zeros();
+    this.#zeros = () => new Map(weights.specs.map(({ name, shape }) => [name, runtime.zeros("float32", shape)]));
+    this.gradients = this.#zeros();
     this.parameters = weights.specs.map(({ name, shape }) => {
       const firstMoment = new Float32Array(elementCount(shape));
       const secondMoment = new Float32Array(elementCount(shape));
@@ -157,20 +157,28 @@ export class OptimizerState {
     });
   }
 
-  /** Adds `batchGradients` to `gradients`. */
+  /** Where the gradients of the next micro-batch are to be written: `gradients` itself, while there is nothing in it. */
+  get batchGradients(): ReadonlyMap<string, DeviceTensor> {
+    if (!this.hasGradient) return this.gradients;
+    this.#addends ??= this.#zeros();
+    return this.#addends;
+  }
+
+  /** Adds what was written into `batchGradients` to `gradients`. */
   accumulate(): void {
-    for (const [name, tensor] of this.gradients) {
-      const sum = tensor.data as Float32Array;
-      const addend = this.batchGradients.get(name)!.data as Float32Array;
-      if (this.hasGradient) for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + addend[i]!;
-      else sum.set(addend);
+    if (this.hasGradient) {
+      for (const [name, tensor] of this.gradients) {
+        const sum = tensor.data as Float32Array;
+        const addend = this.batchGradients.get(name)!.data as Float32Array;
+        for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + addend[i]!;
+      }
     }
     this.hasGradient = true;
   }
 
   dispose(): void {
-    for (const tensors of [this.gradients, this.batchGradients]) {
-      for (const tensor of tensors.values()) tensor.dispose();
+    for (const tensors of [this.gradients, this.#addends]) {
+      for (const tensor of tensors?.values() ?? []) tensor.dispose();
     }
   }
 }

@@ -8,7 +8,7 @@ import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { multiply, negate, subtract } from "./elementwise.ts";
 import { pickLast } from "./index.ts";
 import { logSumExp, softmax } from "./normalize.ts";
-import { reshape } from "./shape.ts";
+import { after, reshape } from "./shape.ts";
 
 /**
  * ln softmax(x)[indices] for x [N, V] and indices [N] (int64): [N], in nats. With p the probabilities and g upstream,
@@ -24,7 +24,8 @@ export function logProbability(x: Tensor, indices: Tensor): Tensor {
     lower: (_, inputs) => [inputs[3]!],
     gradient: (_, [g]) => {
       const column = [...indices.shape, 1];
-      const toX = multiply(lessOneHot(probabilities, indices), reshape(negate(g!), column));
+      // Not before the gradient arrives: by then nobody else reads the probabilities, and the result takes their memory.
+      const toX = multiply(lessOneHot(probabilities, after(indices, g!)), reshape(negate(g!), column));
       return [toX, undefined, undefined, undefined];
     },
   };

@@ -1,0 +1,33 @@
+/** The engine that a bench's options ask for. */
+
+import type { Engine } from "../src/engine/engine.ts";
+import { createLocalEngine } from "../src/engine/local/create.ts";
+import { AhaError } from "../src/errors.ts";
+import { ALL_LORA_TARGETS, type LoraConfig } from "../src/model/lora.ts";
+import { QUANTIZATIONS, type Quantization } from "../src/model/quantization.ts";
+import type { BenchOptions } from "./options.ts";
+
+/** Opens it. `microBatchTokens`: where the bench, not its user, decides. */
+export function openEngine(options: BenchOptions, microBatchTokens = options["micro-batch"]): Promise<Engine> {
+  const { model, threads, lora, quantization, chunk } = options;
+  return createLocalEngine(model, {
+    threads,
+    gradientCheckpointing: options["gradient-checkpointing"],
+    lora: lora > 0 ? adapterOf(lora) : undefined,
+    quantization: quantizationOf(quantization),
+    ...(microBatchTokens > 0 && { microBatchTokens }),
+    ...(chunk > 0 && { logitChunkTokens: chunk }),
+  });
+}
+
+/** As `peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")`. */
+function adapterOf(rank: number): LoraConfig {
+  return { rank, alpha: 2 * rank, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+}
+
+function quantizationOf(name: string): Quantization | undefined {
+  if (name === "") return undefined;
+  const found = QUANTIZATIONS.find((known) => known === name);
+  if (!found) throw new AhaError(`--quantization takes ${QUANTIZATIONS.join(", ")}, not ${name}`);
+  return found;
+}
