@@ -13,7 +13,10 @@ describe("error classes", () => {
   it("carry their class's name and the message", () => {
     for (const [name, value] of Object.entries(errors)) {
       if (!(value.prototype instanceof Error)) continue;
-      const error = new (value as typeof errors.AhaError)("what came");
+      const error =
+        value === errors.EndpointError
+          ? new errors.EndpointError("busy", "what came")
+          : new (value as typeof errors.AhaError)("what came");
       expect([error.name, error.message, `${error}`]).toEqual([name, "what came", `${name}: what came`]);
     }
   });

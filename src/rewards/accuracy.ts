@@ -20,10 +20,20 @@ export const accuracy = defineReward({
   // One of several, so none is required of every data set: a row without any is an abstention that says so.
   columns: [],
   options: z.strictObject({
-    /** The column with the gold answer, or with a solution that ends in it; absent: answer, else solution. */
-    gold: z.string().min(1).optional(),
-    /** The score where the gold answer cannot be read; null: none. */
-    unreadableGoldScore: z.number().min(0).max(1).nullable().default(null),
+    gold: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "the column with the gold answer, or with a solution that ends in it; answer, else solution, if absent",
+      ),
+    unreadableGoldScore: z
+      .number()
+      .min(0)
+      .max(1)
+      .nullable()
+      .default(null)
+      .describe("the score where the gold answer cannot be read; null abstains"),
   }),
   create: ({ gold: column, unreadableGoldScore }) => {
     return ({ prompt, completion, columns }) => {

@@ -48,7 +48,7 @@ describe("aha", () => {
       stdout: "",
       stderr: 'aha: "rnu" is not a command. Did you mean "aha run"?\n',
     });
-    expect((await aha("brew-coffee")).stderr).toContain("There are: run, eval");
+    expect((await aha("brew-coffee")).stderr).toContain("There are: run, doctor, eval");
   });
 
   it("says what is wrong without a stack", async () => {

@@ -47,7 +47,11 @@ describe("cosine", () => {
     const inputs = [input("yes", { columns: { gold: "yes" } }), input("no", { columns: { gold: "yes" } })];
     const correct = { name: "exact_match", options: { column: "gold" } };
     expect((await scores("cosine", inputs, { correct })).map((score) => score! > 0)).toEqual([true, false]);
-    const mixed = [input(right), input("yes", { columns: { answer: "yes" } }), input("x", { columns: {} })];
+    const mixed = [
+      input(right),
+      input("<answer>yes</answer>", { columns: { answer: "yes" } }),
+      input("x", { columns: {} }),
+    ];
     const found = await judgeAll(createReward("cosine"), mixed);
     expect(found.map(({ score }) => score !== null && score > 0.9)).toEqual([true, true, false]);
     expect(found[2]).toEqual({

@@ -47,7 +47,8 @@ const PIECES = [
 
 const columns = { nums: [1, 2], target: 3, answer: "3", pattern: "(a+)+$b|<answer>.*1", language: "en" };
 
-const local = rewardNames.filter((name) => !["judge"].includes(name));
+/** Those that need no other machine and no checkpoint. */
+const local = rewardNames.filter((name) => !["judge", "reward_model"].includes(name));
 
 test.each(local)("%s on long completions", async (name) => {
   const reward = rewardWithDefaults(name);

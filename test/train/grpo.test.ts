@@ -250,7 +250,7 @@ describe("what trainGrpo refuses", () => {
     [{ rewards: [{ name: "format" }, { name: "format", weight: 2 }] }, "rewards lists format twice"],
     [{ clipEpsilonHi: 0.3 }, "clipEpsilonHi"],
     [{ rewards: [{ name: "formatt" }] }, "Did you mean format?"],
-    [{ rewards: [{ name: "format", options: { strict: true } }] }, "strict: unknown key; there are none here"],
+    [{ rewards: [{ name: "format", options: { strict: true } }] }, "strict: unknown key; known here: form."],
   ])("its schema refuses %o", (overrides, message) => {
     const result = grpoConfigSchema.safeParse({ ...small, ...overrides });
     expect(result.success).toBe(false);

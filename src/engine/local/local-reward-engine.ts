@@ -139,7 +139,6 @@ export class LocalRewardEngine implements RewardEngine {
       }));
       this.#training ??= this.#compile(pairGraph(this.#config, this.#recompute));
       const state = this.#optimizerState();
-      const fetches = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
       const lengths = read.map(({ chosen, rejected }) => Math.max(chosen.length, rejected.length));
       const [chosen, rejected] = [new Float32Array(pairs.length), new Float32Array(pairs.length)];
       let loss = 0;
@@ -151,6 +150,7 @@ export class LocalRewardEngine implements RewardEngine {
           weights: Float32Array.from(members, (i) => read[i]!.weight),
           centering: Float32Array.of(centering),
         };
+        const fetches = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
         const results = await this.#run(this.#training, batch, columns, fetches);
         state.accumulate();
         loss += results.get("loss")![0]!;
