@@ -16,25 +16,16 @@ export interface PipelineTable {
   readonly rows: readonly PipelineTableRow[];
 }
 
-/** Statistics that are shares, and read as per cent; those with an interval are too. */
-const SHARES: ReadonlySet<string> = new Set([
-  "solveRate",
-  "formatRate",
-  "languageConsistency",
-  "language_consistency",
-  "truncatedRate",
-  "solvedPerTry",
-  "majorityRate",
-]);
+/** Statistics that count something, and may still lie between 0 and 1; tasks' own are shares where they do. */
+const COUNTS = /length|tries|words|margin|loss|reward/i;
 
 /** A statistic of a result with its interval, as people read it; a dash where the result has none. */
 export function statisticCell({ statistics, intervals }: SuiteResult, name: string): string {
   const value = statistics[name];
   const interval = intervals[name];
-  if (!SHARES.has(name) && interval === undefined) return plain(value);
-  return interval === undefined
-    ? percent(value)
-    : `${percent(value)} (${percent(interval[0])} to ${percent(interval[1])})`;
+  const isShare = !COUNTS.test(name) && value !== null && value !== undefined && value >= 0 && value <= 1;
+  const shown = isShare ? percent : plain;
+  return interval === undefined ? shown(value) : `${shown(value)} (${shown(interval[0])} to ${shown(interval[1])})`;
 }
 
 /** Whether any stage was measured so, by the suite or by any. */
