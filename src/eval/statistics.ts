@@ -98,9 +98,15 @@ function measures(groups: readonly (readonly JudgedCompletion[])[], passAt: read
     { name: "reflectionRate", kind: "share", of: overCompletions(({ text }) => Number(countOfReflection(text) > 0)) },
     // A statistic that a completion lacks (a share of nothing) says nothing about it.
     ...[...ofTask].map((name): Measure => {
-      return { name, kind: "number", of: overCompletions(({ verdict }) => verdict.statistics[name]) };
+      const isShare = verdicts.every(({ statistics }) => isWithinOne(statistics[name] ?? 0));
+      const of = overCompletions(({ verdict }) => verdict.statistics[name]);
+      return { name, kind: isShare ? "share" : "number", of };
     }),
   ];
+}
+
+function isWithinOne(value: number): boolean {
+  return value >= 0 && value <= 1;
 }
 
 /** What only several samples of a problem can tell. */
