@@ -38,6 +38,8 @@ class Parser {
   #depth: number;
   /** How many absolute values are open: there `|` closes. */
   #bars = 0;
+  /** Indices of the sums that are being read: names there, even `i`. */
+  readonly #indices: string[] = [];
   /** The digits of a numeral that an argument without braces has left over. */
   #rest: Token | undefined;
 
@@ -162,7 +164,7 @@ class Parser {
     if (!token) return false;
     if (token.type !== "sign") return true;
     if (token.text === "|") return this.#bars === 0;
-    return ["(", "[", "{", "\\{", "frac", "pi", "infty", "binom", "lfloor", "lceil"].includes(token.text);
+    return ["(", "[", "{", "\\{", "frac", "pi", "infty", "binom", "lfloor", "lceil", "sum", "product"].includes(token.text);
   }
 
   #power(): Node {
@@ -261,6 +263,9 @@ class Parser {
         const top = this.#argument(true);
         return apply("binom", top, this.#argument(true));
       }
+      case "sum":
+      case "product":
+        return this.#range(sign);
       case "pi":
         return { kind: "constant", name: "pi" };
       case "infty":
@@ -270,6 +275,23 @@ class Parser {
       default:
         throw new ParseFault(`${JSON.stringify(sign)} stands where a value is expected`);
     }
+  }
+
+  /** `\sum_{k=1}^{n} k^2`: the sum over whole numbers of the product that follows. */
+  #range(name: string): Node {
+    this.#expect("_");
+    this.#expect("{");
+    const index = this.#next();
+    if (index.type !== "name" || isFunction(index.text)) throw new ParseFault("a sum has no index");
+    this.#expect("=");
+    const from = this.#sum();
+    this.#expect("}");
+    this.#expect("^");
+    const to = this.#argument(false);
+    this.#indices.push(index.text);
+    const term = this.#product();
+    this.#indices.pop();
+    return apply(name, { kind: "symbol", name: index.text }, from, to, term);
   }
 
   /** A numeral, and what may belong to it: a repeating part (`0.\overline{3}`, `0.(3)`), a power of ten (`1e5`). */
@@ -323,6 +345,7 @@ class Parser {
       return { kind: "symbol", name: `${letter}_${this.#subscript()}${this.#primes()}` };
     }
     const primes = this.#primes();
+    if (primes === "" && this.#indices.includes(letter)) return { kind: "symbol", name: letter };
     if (primes === "" && letter === "e") return { kind: "constant", name: "e" };
     if (primes === "" && letter === "i") return { kind: "constant", name: "i" };
     return { kind: "symbol", name: letter + primes };
