@@ -131,9 +131,18 @@ export function cleanText(text: string): string {
     .replace(/\\(le|ge)q(?:slant)?(?![A-Za-z])/g, "\\$1")
     .replace(/\\overline\s*\{([A-Z]{2})\}/g, "$1")
     .replace(/(?<![A-Za-z\\])m\s*\\angle(?![A-Za-z])/g, "\\angle")
-    .replace(/\\frac\s*\{\s*\\(?:text|mathrm)\s*\{([^{}]{1,20})\}\s*\}\s*\{\s*\\(?:text|mathrm)\s*\{([^{}]{1,20})\}\s*\}/g, "\\text{$1/$2}")
-    .replace(/(\d\s*)(?:\\text\s*\{)?\s*([ap])\.\s?m\.?(?![A-Za-z])\s*\}?/gi, (_, time: string, half: string) => `${time} \\text{${half.toLowerCase()}m}`)
-    .replace(/(\d:\d\d\s*)(?:\\text\s*\{)?\s*([ap])m(?![A-Za-z])\s*\}?/gi, (_, time: string, half: string) => `${time} \\text{${half.toLowerCase()}m}`)
+    .replace(
+      /\\frac\s*\{\s*\\(?:text|mathrm)\s*\{([^{}]{1,20})\}\s*\}\s*\{\s*\\(?:text|mathrm)\s*\{([^{}]{1,20})\}\s*\}/g,
+      "\\text{$1/$2}",
+    )
+    .replace(
+      /(\d\s*)(?:\\text\s*\{)?\s*([ap])\.\s?m\.?(?![A-Za-z])\s*\}?/gi,
+      (_, time: string, half: string) => `${time} \\text{${half.toLowerCase()}m}`,
+    )
+    .replace(
+      /(\d:\d\d\s*)(?:\\text\s*\{)?\s*([ap])m(?![A-Za-z])\s*\}?/gi,
+      (_, time: string, half: string) => `${time} \\text{${half.toLowerCase()}m}`,
+    )
     .replace(LOOKS, " ")
     .trim()
     .replace(/^[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?$/, (grouped) => grouped.replaceAll(" ", ""))

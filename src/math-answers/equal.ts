@@ -248,7 +248,12 @@ function vectorOf({ rows }: Answer & { kind: "matrix" }): Answer[] | undefined {
 /** `[[1, 2], [3, 4]]`. */
 function rowsOf({ rows }: Answer & { kind: "matrix" }): Answer[] {
   return rows.map(
-    (row): Answer => ({ kind: "tuple", open: "[", close: "]", items: row.map((node) => ({ kind: "expression", node })) }),
+    (row): Answer => ({
+      kind: "tuple",
+      open: "[",
+      close: "]",
+      items: row.map((node) => ({ kind: "expression", node })),
+    }),
   );
 }
 

@@ -54,7 +54,10 @@ export function exactValue(node: Node, point: Point, budget: Budget): Rational |
 /** The point once for each value of a sum's or product's index; between bounds that are no whole numbers there are none. */
 export function indexPoints(node: Node, point: Point, budget: Budget): readonly Point[] | Unknown {
   const { index, bounds } = rangeOf(node)!;
-  const [from, to] = bounds.map((bound) => exactValue(bound, point, budget)) as [Rational | Unknown, Rational | Unknown];
+  const [from, to] = bounds.map((bound) => exactValue(bound, point, budget)) as [
+    Rational | Unknown,
+    Rational | Unknown,
+  ];
   if (typeof from === "string") return from;
   if (typeof to === "string") return to;
   // An upper bound below the lower one is a slip rather than an empty sum.
@@ -62,7 +65,10 @@ export function indexPoints(node: Node, point: Point, budget: Budget): readonly 
   const count = to.numerator - from.numerator + 1n;
   if (count > MAX_TERMS) return "irrational";
   budget.spend(Number(count));
-  return Array.from({ length: Number(count) }, (_, i) => new Map([...point, [index, whole(from.numerator + BigInt(i))]]));
+  return Array.from(
+    { length: Number(count) },
+    (_, i) => new Map([...point, [index, whole(from.numerator + BigInt(i))]]),
+  );
 }
 
 /** The value of one operation on exact values. */

@@ -75,7 +75,7 @@ const DENIES =
 
 /** `Jane started 3 hours ago`: the one number of a sentence that neither denies nor doubts. */
 function onlyNumber(sentence: string): string | undefined {
-  if (DENIES.test(sentence) || /[=<>\\^]/.test(sentence)) return undefined;
+  if (DENIES.test(sentence) || /[=<>\\^]|(?!\s)\p{Cc}/u.test(sentence)) return undefined;
   const numbers = numbersOf(sentence);
   return numbers.length === 1 ? numbers[0] : undefined;
 }
@@ -127,7 +127,8 @@ function standTogether(between: string): boolean {
 
 function listed(first: Box, second: Box): Box {
   const isRepeated = first.last === second.text || first.text === second.text;
-  if (isRepeated || first.text.length > TAIL_CHARACTERS) return { ...second, text: isRepeated ? first.text : second.text };
+  if (isRepeated || first.text.length > TAIL_CHARACTERS)
+    return { ...second, text: isRepeated ? first.text : second.text };
   return { text: `${first.text}, ${second.text}`, last: second.text, start: first.start, end: second.end };
 }
 
@@ -205,7 +206,8 @@ function leadingFormulas(text: string): string | undefined {
     const found = formula.exec(text);
     if (!found) {
       // "$42$ or 43": what comes after the joint is a part of it too.
-      const more = parts.length > 0 && /(?:and|or|或|和)\s*$/.test(text.slice(0, at)) && /^[-−\d]+/.exec(text.slice(at, at + 40));
+      const more =
+        parts.length > 0 && /(?:and|or|或|和)\s*$/.test(text.slice(0, at)) && /^[-−\d]+/.exec(text.slice(at, at + 40));
       if (more) parts.push(more[0]);
       break;
     }

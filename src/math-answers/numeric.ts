@@ -61,7 +61,10 @@ function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | u
     const points = indexPoints(node, point, budget);
     if (typeof points === "string") return undefined;
     const terms = points.map((at) => valueAt(range.term, at, budget));
-    return terms.reduce((result, term) => result && term && operated(math, node.name === "sum" ? "add" : "multiply", [result, term], budget));
+    return terms.reduce(
+      (result, term) =>
+        result && term && operated(math, node.name === "sum" ? "add" : "multiply", [result, term], budget),
+    );
   }
   const args: (Rational | Value)[] = [];
   for (const arg of node.args) {
@@ -73,7 +76,12 @@ function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | u
 }
 
 /** One operation, exact where it can be. */
-function operated(math: MathJsInstance, name: string, args: readonly (Rational | Value)[], budget: Budget): Rational | Value | undefined {
+function operated(
+  math: MathJsInstance,
+  name: string,
+  args: readonly (Rational | Value)[],
+  budget: Budget,
+): Rational | Value | undefined {
   if (args.every(isExact)) {
     const exact = applyExactly(name, args, budget);
     if (exact === "undefined") return undefined;

@@ -164,14 +164,19 @@ class Parser {
     if (!token) return false;
     if (token.type !== "sign") return true;
     if (token.text === "|") return this.#bars === 0;
-    return ["(", "[", "{", "\\{", "frac", "pi", "infty", "binom", "lfloor", "lceil", "sum", "product"].includes(token.text);
+    return ["(", "[", "{", "\\{", "frac", "pi", "infty", "binom", "lfloor", "lceil", "sum", "product"].includes(
+      token.text,
+    );
   }
 
   #power(): Node {
     let base = this.#atom();
+    let marks = 0;
     for (;;) {
-      if (this.#take("!")) base = apply("factorial", base);
-      else if (this.#take("%")) base = apply("divide", base, wholeNode(100));
+      if (this.#take("!")) {
+        if (++marks > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
+        base = apply("factorial", base);
+      } else if (this.#take("%")) base = apply("divide", base, wholeNode(100));
       else if (this.#take("degree")) base = apply("degrees", base);
       else if (this.#take("^")) {
         if (this.#takeCircle()) base = apply("degrees", base);

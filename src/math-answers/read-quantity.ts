@@ -34,7 +34,8 @@ export function readQuantity(tokens: readonly Token[]): Answer {
   if (based) return based;
   const last = tokens[end - 1]!;
   const isPercent =
-    end > 1 && (isSign(last, "%") || (last.type !== "sign" && /^\s*(?:percent|per cent|percentage|pct)\s*$/i.test(last.text)));
+    end > 1 &&
+    (isSign(last, "%") || (last.type !== "sign" && /^\s*(?:percent|per cent|percentage|pct)\s*$/i.test(last.text)));
   if (isPercent) end--;
   else if (phrase === "") {
     const from = unitStart(tokens);

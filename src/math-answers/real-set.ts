@@ -39,7 +39,8 @@ function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
     case "tuple":
       return readInterval(answer, budget);
     case "list":
-      if (answer.items.some(isExclusion) && !answer.items.every(isExclusion)) return readExclusions(answer.items, budget);
+      if (answer.items.some(isExclusion) && !answer.items.every(isExclusion))
+        return readExclusions(answer.items, budget);
       return all(answer.items.map((item) => readItem(item, budget)));
     case "set":
       return all(answer.items.map((item) => readItem(item, budget)));
@@ -147,25 +148,29 @@ const absoluteOf = (side: Answer | undefined): Node | undefined =>
     : undefined;
 
 /** `|a·x + b| < c` and its like: x between (−c − b)/a and (c − b)/a, or outside. */
-function readAbsolute(
-  relation: string,
-  left: Answer,
-  right: Answer,
-  budget: Budget,
-): readonly Interval[] | undefined {
+function readAbsolute(relation: string, left: Answer, right: Answer, budget: Budget): readonly Interval[] | undefined {
   const inner = absoluteOf(left)!;
   const [symbol, ...others] = symbolsOf(inner);
   const bound = boundOf(right, budget);
-  if (symbol === undefined || others.length > 0 || !bound?.node || !(bound.value > 0) || !/^[<>]/.test(relation)) return undefined;
+  if (symbol === undefined || others.length > 0 || !bound?.node || !(bound.value > 0) || !/^[<>]/.test(relation))
+    return undefined;
   const at = (x: bigint) => exactValue(inner, new Map([[symbol, { numerator: x, denominator: 1n }]]), budget);
   const [zeroth, first, fifth] = [at(0n), at(1n), at(5n)];
   if (typeof zeroth === "string" || typeof first === "string" || typeof fifth === "string") return undefined;
   const slope = combine("-", first, zeroth)!;
   // Three points on a line: a formula that bends elsewhere is not asked for.
   const isLinear = equal(fifth, combine("+", zeroth, combine("*", slope, { numerator: 5n, denominator: 1n })!)!);
-  if (!isLinear || slope.numerator === 0n || hasPart(inner, ({ kind, ...part }) => kind === "apply" && !LINEAR.has((part as { name: string }).name))) return undefined;
+  if (
+    !isLinear ||
+    slope.numerator === 0n ||
+    hasPart(inner, ({ kind, ...part }) => kind === "apply" && !LINEAR.has((part as { name: string }).name))
+  )
+    return undefined;
   const ends = [apply("negate", bound.node), bound.node].map((end) =>
-    boundOf({ kind: "expression", node: apply("divide", apply("subtract", end, numberNode(zeroth)), numberNode(slope)) }, budget),
+    boundOf(
+      { kind: "expression", node: apply("divide", apply("subtract", end, numberNode(zeroth)), numberNode(slope)) },
+      budget,
+    ),
   );
   const [low, high] = slope.numerator > 0n ? ends : [...ends].reverse();
   if (!low || !high) return undefined;

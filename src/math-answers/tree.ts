@@ -62,7 +62,9 @@ export function wholeNode(value: bigint | number): Node {
 }
 
 /** The index of a sum or product over a range: `apply(name, index, from, to, term)`, name `sum` or `product`. */
-export function rangeOf(node: Node): { readonly index: string; readonly bounds: readonly [Node, Node]; readonly term: Node } | undefined {
+export function rangeOf(
+  node: Node,
+): { readonly index: string; readonly bounds: readonly [Node, Node]; readonly term: Node } | undefined {
   if (node.kind !== "apply" || (node.name !== "sum" && node.name !== "product")) return undefined;
   const [index, from, to, term] = node.args;
   return index?.kind === "symbol" ? { index: index.name, bounds: [from!, to!], term: term! } : undefined;

@@ -18,7 +18,12 @@ const PARTS = ["half", "third", "quarter", "fifth", "sixth", "seventh", "eighth"
 export function numberOfWords(text: string): Rational | undefined {
   if (text.length > 80) return undefined;
   const words = text.toLowerCase().split(/[\s-]+/);
-  const part = PARTS.indexOf(words.at(-1)!.replace(/^halves$/, "half").replace(/s$/, ""));
+  const part = PARTS.indexOf(
+    words
+      .at(-1)!
+      .replace(/^halves$/, "half")
+      .replace(/s$/, ""),
+  );
   if (part >= 0 && words.length <= 2) {
     const top = words.length === 1 ? 1 : UNITS.indexOf(words[0]!);
     return top > 0 && (words.length > 1 || part === 0) ? ratio(BigInt(top), BigInt(part + 2)) : undefined;
@@ -33,7 +38,8 @@ function wholeOfWords(words: readonly string[]): Rational | undefined {
     // Each part is smaller than the one before it: "twenty one", not "one twenty".
     const value = unit >= 0 ? unit : ten >= 0 ? 20 + 10 * ten : undefined;
     if (value !== undefined) {
-      const fits = last === Number.POSITIVE_INFINITY || last === 100 || (last >= 20 && last < 100 && value > 0 && value < 10);
+      const fits =
+        last === Number.POSITIVE_INFINITY || last === 100 || (last >= 20 && last < 100 && value > 0 && value < 10);
       if (!fits || (value === 0 && words.length > 1)) return undefined;
       group += value;
       last = value;
@@ -70,6 +76,8 @@ export function readPhrase(cleaned: string, read: Read): ReturnType<Read> | unde
   if (ALL_REALS.test(words)) return { answer: { kind: "numbers", name: "R" } };
   if (NO_SOLUTION.test(words)) return { answer: { kind: "set", items: [] } };
   if (ENDLESS.test(words)) return { answer: { kind: "text", text: "infinitely many" } };
+  const value = numberOfWords(words);
+  if (value) return { answer: { kind: "expression", node: { kind: "number", value } } };
   if (words === "dne") return { answer: { kind: "text", text: "does not exist" } };
   // "a rectangle": the article is no symbol.
   const noun = /^(?:an?|the)\s+([A-Za-z]{3}[A-Za-z\s-]*)$/i.exec(cleaned);
