@@ -75,7 +75,7 @@ const DENIES =
 
 /** `Jane started 3 hours ago`: the one number of a sentence that neither denies nor doubts. */
 function onlyNumber(sentence: string): string | undefined {
-  if (DENIES.test(sentence) || /[=<>\\^]|(?!\s)\p{Cc}/u.test(sentence)) return undefined;
+  if (DENIES.test(sentence) || !/^[A-Z][A-Za-z]*\s[A-Za-z\d\s.,$%'*-]+$/.test(sentence)) return undefined;
   const numbers = numbersOf(sentence);
   return numbers.length === 1 ? numbers[0] : undefined;
 }
