@@ -71,7 +71,7 @@ export function answerInSentence(sentence: string): string | undefined {
 
 /** Words that make a number in a sentence something else than its statement. */
 const DENIES =
-  /\b(?:not|no|never|or|nor|neither|but|than|least|most|between|except|about|around|over|under|above|below|near|close|if|any|every|wrong|incorrect|un\w+|other|either|maybe|perhaps|possibly)\b|n't|[^\p{ASCII}]/iu;
+  /\b(?:not|no|never|or|nor|neither|but|than|least|most|between|except|about|around|over|under|above|below|near|close|if|an[y]|every|wrong|incorrect|un\w+|other|either|maybe|perhaps|possibly)\b|n't|[^\p{ASCII}]/iu;
 
 /** `Jane started 3 hours ago`: the one number of a sentence that neither denies nor doubts. */
 function onlyNumber(sentence: string): string | undefined {

@@ -8,6 +8,7 @@
  */
 
 import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode, repeating } from "./numerals.ts";
+import { CLOSING, FACTOR_STARTS, plainSymbol } from "./signs.ts";
 import { isFunction, type Token } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
 
@@ -18,14 +19,6 @@ export class ParseFault extends Error {
 
 const MAX_DEPTH = 100;
 const LONGEST_PRODUCT = 4; // longer words are not products of symbols
-const CLOSING: Readonly<Record<string, string>> = {
-  "(": ")",
-  "[": "]",
-  "{": "}",
-  "\\{": "\\}",
-  lfloor: "rfloor",
-  lceil: "rceil",
-};
 
 /** The expression that all of these signs make. @throws ParseFault */
 export function parseFormula(tokens: readonly Token[], depth = 0): Node {
@@ -164,9 +157,7 @@ class Parser {
     if (!token) return false;
     if (token.type !== "sign") return true;
     if (token.text === "|") return this.#bars === 0;
-    return ["(", "[", "{", "\\{", "frac", "pi", "infty", "binom", "lfloor", "lceil", "sum", "product"].includes(
-      token.text,
-    );
+    return FACTOR_STARTS.has(token.text);
   }
 
   #power(): Node {
@@ -440,8 +431,4 @@ class Parser {
     const token = this.#peek();
     return token?.type === "name" && isFunction(token.text) && token.text !== "sqrt";
   }
-}
-
-function plainSymbol(letter: string): Node {
-  return letter === "e" || letter === "i" ? { kind: "constant", name: letter } : { kind: "symbol", name: letter };
 }

@@ -56,7 +56,7 @@ function wholeOfWords(words: readonly string[]): Rational | undefined {
 
 type Read = (text: string) => { readonly answer: Answer } | { readonly fault: string };
 
-const ALL_REALS = /^(?:[a-z] (?:is|can be) )?(?:set of )?(?:all|any|every)? ?reals?(?: numbers?)?(?: [a-z])?$/;
+const ALL_REALS = /^(?:[a-z] (?:is|can be) )?(?:set of )?(?:all|an[y]|every)? ?reals?(?: numbers?)?(?: [a-z])?$/;
 const NO_SOLUTION = /^(?:there (?:is|are) |it has |has )?no (?:real )?(?:solutions?|roots)(?: exists?)?$|^empty set$/;
 const ENDLESS = /^(?:there (?:is|are) )?(?:infinitely many|infinite(?: number of)?)(?: solutions?)?$/;
 const CONGRUENCE = /^(.*?)[\s({\\]*(?:\\[pb]?mod|\bmod(?:ulo)?)(?![a-z])\s*\{?\s*(\d{1,30})\s*\}?[\s)}]*$/;
