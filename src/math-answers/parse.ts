@@ -8,14 +8,9 @@
  */
 
 import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode, repeating } from "./numerals.ts";
-import { CLOSING, FACTOR_STARTS, plainSymbol } from "./signs.ts";
+import { CLOSING, FACTOR_STARTS, ParseFault, plainSymbol } from "./signs.ts";
 import { isFunction, type Token } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
-
-/** Thrown where signs are no formula; it never leaves this folder. */
-export class ParseFault extends Error {
-  override name = "ParseFault";
-}
 
 const MAX_DEPTH = 100;
 const LONGEST_PRODUCT = 4; // longer words are not products of symbols
@@ -43,8 +38,8 @@ class Parser {
 
   whole(): Node {
     const node = this.#sum();
-    if (this.#peek()) throw new ParseFault(`${JSON.stringify(this.#peek()!.text)} stands where nothing is expected`);
-    return node;
+    if (!this.#peek()) return node;
+    throw new ParseFault(`${JSON.stringify(this.#peek()!.text)} stands where nothing is expected`);
   }
 
   #peek(ahead = 0): Token | undefined {
@@ -161,8 +156,7 @@ class Parser {
   }
 
   #power(): Node {
-    let base = this.#atom();
-    let marks = 0;
+    let [base, marks] = [this.#atom(), 0];
     for (;;) {
       if (this.#take("!")) {
         if (++marks > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
@@ -172,11 +166,14 @@ class Parser {
       else if (this.#take("^")) {
         if (this.#takeCircle()) base = apply("degrees", base);
         else {
-          const exponent = this.#deeper(() => this.#argument(false, true));
-          base = apply("power", base, exponent);
+          base = this.#raised(base);
         }
       } else return base;
     }
+  }
+
+  #raised(base: Node): Node {
+    return apply("power", base, this.#deeper(() => this.#argument(false, true)));
   }
 
   #takeCircle(): boolean {
@@ -206,11 +203,7 @@ class Parser {
     const node = this.#atom();
     // A tower: 9^9^9 is 9^(9^9).
     if (signed && this.#take("^"))
-      return apply(
-        "power",
-        node,
-        this.#deeper(() => this.#argument(false, true)),
-      );
+      return this.#raised(node);
     if (signed && this.#take("!")) return apply("factorial", node);
     return node;
   }
@@ -275,14 +268,12 @@ class Parser {
 
   /** `\sum_{k=1}^{n} k^2`: the sum over whole numbers of the product that follows. */
   #range(name: string): Node {
-    this.#expect("_");
-    this.#expect("{");
+    for (const sign of ["_", "{"]) this.#expect(sign);
     const index = this.#next();
     if (index.type !== "name" || isFunction(index.text)) throw new ParseFault("a sum has no index");
     this.#expect("=");
     const from = this.#sum();
-    this.#expect("}");
-    this.#expect("^");
+    for (const sign of ["}", "^"]) this.#expect(sign);
     const to = this.#argument(false);
     this.#indices.push(index.text);
     const term = this.#product();
@@ -374,11 +365,7 @@ class Parser {
       let factor = symbolOf(letter, i === others.length - 1);
       // In `xy^2` only the y is squared.
       if (i === others.length - 1 && this.#take("^")) {
-        factor = apply(
-          "power",
-          factor,
-          this.#deeper(() => this.#argument(false, true)),
-        );
+        factor = this.#raised(factor);
       }
       node = apply("multiply", node, factor);
     });

@@ -3,7 +3,8 @@
  * values.
  */
 
-import { ParseFault, parseFormula } from "./parse.ts";
+import { parseFormula } from "./parse.ts";
+import { ParseFault } from "./signs.ts";
 import type { Token } from "./tokens.ts";
 import { type Answer, hasPart, type Node } from "./tree.ts";
 import { isUnitWord, LETTER_UNITS, readUnit } from "./units.ts";

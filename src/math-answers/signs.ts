@@ -21,3 +21,8 @@ export const FACTOR_STARTS: ReadonlySet<string> = new Set(
 export function plainSymbol(letter: string): Node {
   return letter === "e" || letter === "i" ? { kind: "constant", name: letter } : { kind: "symbol", name: letter };
 }
+
+/** Thrown where signs are no formula; it never leaves this folder. */
+export class ParseFault extends Error {
+  override name = "ParseFault";
+}
