@@ -13,7 +13,6 @@ import { isFunction, type Token } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
 
 const MAX_DEPTH = 100;
-const LONGEST_PRODUCT = 4; // longer words are not products of symbols
 
 /** The expression that all of these signs make. @throws ParseFault */
 export function parseFormula(tokens: readonly Token[], depth = 0): Node {
@@ -276,9 +275,9 @@ class Parser {
     for (const sign of ["}", "^"]) this.#expect(sign);
     const to = this.#argument(false);
     this.#indices.push(index.text);
-    const term = this.#product();
+    const sum = apply(name, { kind: "symbol", name: index.text }, from, to, this.#product());
     this.#indices.pop();
-    return apply(name, { kind: "symbol", name: index.text }, from, to, term);
+    return sum;
   }
 
   /** A numeral, and what may belong to it: a repeating part (`0.\overline{3}`, `0.(3)`), a power of ten (`1e5`). */
@@ -357,7 +356,7 @@ class Parser {
 
   #letters(text: string): Node {
     const letters = text.trim();
-    if (letters.length > LONGEST_PRODUCT || !/^[A-Za-z]+$/.test(letters)) throw new ParseFault("it has words in it");
+    if (letters.length > 4 || !/^[A-Za-z]+$/.test(letters)) throw new ParseFault("it has words in it");
     const [first, ...others] = [...letters];
     const symbolOf = (letter: string, last: boolean): Node => (last ? this.#symbol(letter) : plainSymbol(letter));
     let node = symbolOf(first!, others.length === 0);
