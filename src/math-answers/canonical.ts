@@ -30,6 +30,8 @@ export function canonicalForm(answer: Answer, budget: Budget): string {
       return relationForm(answer, form);
     case "matrix":
       return `[${answer.rows.map((row) => row.map((cell) => expressionForm(cell, budget)).join(", ")).join("; ")}]`;
+    case "congruence":
+      return `${form(answer.residue)} mod ${answer.modulus}`;
     case "choice":
       return answer.letter;
     case "numbers":

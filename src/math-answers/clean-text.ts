@@ -103,7 +103,7 @@ const scriptText = (from: string) => (run: string) =>
 
 /** Words of LaTeX that say how something looks; what they are applied to stays. */
 const LOOKS =
-  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|quad|qquad|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|vec|hat|bar|widehat|overrightarrow|phantom|strut|kern|mathstrut)(?![A-Za-z])\.?/g;
+  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|quad|qquad|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|phantom|strut|kern|mathstrut)(?![A-Za-z])\.?/g;
 
 /** The text in one spelling. It is at most a few times as long as before. */
 export function cleanText(text: string): string {
@@ -116,6 +116,7 @@ export function cleanText(text: string): string {
     .replace(/[\u{80}-\u{10FFFF}]/gu, (sign) => SIGNS.get(sign) ?? sign);
   return spelled
     .replace(/\\\\(?:\[[^\]]{0,20}\])?/g, " \\newline ")
+    .replace(/,\\!\s*(?=\d{3}(?!\d))/g, ",")
     .replace(/\\!/g, "")
     .replace(/(\d)(?:\\[,;:> ]|~)(?=\d{3}(?!\d))/g, "$1")
     .replace(/\\(?:[,;:> ]|\n)|~/g, " ")
@@ -127,14 +128,31 @@ export function cleanText(text: string): string {
     .replace(/\\[()]|\\[[\]](?!\s*\d*(?:pt|em|ex))|\$/g, " ")
     .replace(/\\[dtc]frac(?![A-Za-z])/g, "\\frac")
     .replace(/\\[dt]binom(?![A-Za-z])/g, "\\binom")
+    .replace(/\\(le|ge)q(?:slant)?(?![A-Za-z])/g, "\\$1")
+    .replace(/\\overline\s*\{([A-Z]{2})\}/g, "$1")
+    .replace(/(?<![A-Za-z\\])m\s*\\angle(?![A-Za-z])/g, "\\angle")
+    .replace(
+      /\\frac\s*\{\s*\\(?:text|mathrm)\s*\{([^{}]{1,20})\}\s*\}\s*\{\s*\\(?:text|mathrm)\s*\{([^{}]{1,20})\}\s*\}/g,
+      "\\text{$1/$2}",
+    )
+    .replace(
+      /(\d\s*)(?:\\text\s*\{)?\s*([ap])\.\s?m\.?(?![A-Za-z])\s*\}?/gi,
+      (_, time: string, half: string) => `${time} \\text{${half.toLowerCase()}m}`,
+    )
+    .replace(
+      /(\d:\d\d\s*)(?:\\text\s*\{)?\s*([ap])m(?![A-Za-z])\s*\}?/gi,
+      (_, time: string, half: string) => `${time} \\text{${half.toLowerCase()}m}`,
+    )
     .replace(LOOKS, " ")
-    .trim();
+    .trim()
+    .replace(/^[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?$/, (grouped) => grouped.replaceAll(" ", ""))
+    .replace(/^(\d+)\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(\d+)$/, "$1:$2");
 }
 
 /** Lower case, without the commands and braces around words, punctuation and articles. */
 export function plainWords(text: string): string {
   return text
-    .replace(/\\(?:text|mathrm|textbf|textit|textrm|mbox|operatorname)\s*\{([^{}]*)\}/g, "$1")
+    .replace(/\\(?:text|mathrm|textbf|textit|textrm|textnormal|mbox|operatorname)\s*\{([^{}]*)\}/g, "$1")
     .toLowerCase()
     .replace(/[.,;:!?"'`*]+(?=\s|$)/g, "")
     .replace(/\b(?:the|a|an)\s/g, "")

@@ -11,6 +11,7 @@
  *   answers a gold set, and a tuple in its order; a tuple answers no set. Items are as many as the gold has: listing
  *   more candidates is wrong.
  * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers.
+ * - Residue classes: of the same modulus, by representatives that differ by a multiple of it; a bare number is none.
  * - A choice (`A`) is answered by its letter, with or without its value; a gold `(A) 5` also by its value alone.
  */
 
@@ -38,6 +39,7 @@ export class Comparison {
   same(gold: Answer, answer: Answer): boolean {
     this.#budget.spend();
     if (gold.kind === "choice" || answer.kind === "choice") return this.#sameChoice(gold, answer);
+    if (gold.kind === "congruence" || answer.kind === "congruence") return this.#sameCongruence(gold, answer);
     if (gold.kind === "relation" || answer.kind === "relation") {
       if (this.#sameRelation(gold, answer)) return true;
       const [bareGold, bareAnswer] = [statedValue(gold), statedValue(answer)];
@@ -74,6 +76,19 @@ export class Comparison {
     return typeof value !== "string" && value.numerator > value.denominator;
   }
 
+  #sameCongruence(gold: Answer, answer: Answer): boolean {
+    if (gold.kind !== "congruence" || answer.kind !== "congruence" || gold.modulus !== answer.modulus) return false;
+    if (this.same(gold.residue, answer.residue)) return true;
+    const bothNamed = gold.residue.kind === "relation" && answer.residue.kind === "relation";
+    if (bothNamed && targetsDiffer(gold.residue, answer.residue)) return false;
+    const [g, a] = [gold.residue, answer.residue].map((residue) => {
+      const stated = statedValue(residue);
+      const value = stated?.kind === "expression" ? exactValue(stated.node, new Map(), this.#budget) : "undefined";
+      return typeof value !== "string" && value.denominator === 1n ? value.numerator : undefined;
+    });
+    return g !== undefined && a !== undefined && (g - a) % gold.modulus === 0n;
+  }
+
   #sameChoice(gold: Answer, answer: Answer): boolean {
     if (gold.kind === "choice" && answer.kind === "choice") {
       const valuesAgree = !gold.value || !answer.value || this.same(gold.value, answer.value);
@@ -104,6 +119,8 @@ export class Comparison {
     const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
     if (g && a) return this.#sameAssignments(g, a);
     if (g || a) {
+      // `x = 1 or x = 2` is not a point; `x = 1, y = 2` is no list of two values of x.
+      if (hasTargets(g ? answer : gold)) return false;
       const [bareGold, bareAnswer] = [withoutTargets(gold, g), withoutTargets(answer, a)];
       return this.same(bareGold, bareAnswer);
     }
@@ -119,6 +136,12 @@ export class Comparison {
     }
     if (gold.kind === "list" && answer.kind === "tuple") {
       return (answer.open === "(" && this.#sameInOrder(gold.items, answer.items)) || this.#sameSet(gold, answer);
+    }
+    if (gold.kind === "matrix" && answer.kind === "tuple" && answer.items[0]?.kind === "tuple") {
+      return this.#sameInOrder(rowsOf(gold), answer.items);
+    }
+    if (gold.kind === "tuple" && gold.items[0]?.kind === "tuple" && answer.kind === "matrix") {
+      return this.#sameInOrder(gold.items, rowsOf(answer));
     }
     if (gold.kind === "tuple" && answer.kind === "matrix") return this.#sameInOrder(gold.items, vectorOf(answer) ?? []);
     if (gold.kind === "matrix" && answer.kind === "tuple") return this.#sameInOrder(vectorOf(gold) ?? [], answer.items);
@@ -222,6 +245,18 @@ function vectorOf({ rows }: Answer & { kind: "matrix" }): Answer[] | undefined {
   return cells?.map((node): Answer => ({ kind: "expression", node }));
 }
 
+/** `[[1, 2], [3, 4]]`. */
+function rowsOf({ rows }: Answer & { kind: "matrix" }): Answer[] {
+  return rows.map(
+    (row): Answer => ({
+      kind: "tuple",
+      open: "[",
+      close: "]",
+      items: row.map((node) => ({ kind: "expression", node })),
+    }),
+  );
+}
+
 function letterOf(answer: Answer): string | undefined {
   if (answer.kind === "text" && /^[a-j]$/.test(answer.text)) return answer.text;
   if (answer.kind !== "expression" || answer.unit) return undefined;
@@ -261,6 +296,18 @@ const isPlainAssignment = (relation: Relation): boolean => {
   return targetName(relation) !== undefined && value.kind === "expression" && symbolsOf(value.node).length === 0;
 };
 
+/** `a + b + c`: a combination of symbols that a question asks the value of, where it stands before `=`. */
+function isCombination(side: Answer | undefined): boolean {
+  if (side?.kind !== "expression" || side.percent || side.unit) return false;
+  const isSum = (node: Node): boolean =>
+    node.kind === "apply" && node.name === "add" && node.args.every((arg) => arg.kind === "symbol" || isSum(arg));
+  return isSum(side.node);
+}
+
+/** Whether some item is an assignment. */
+const hasTargets = (answer: Answer): boolean =>
+  isBag(answer) && answer.items.some((item) => item.kind === "relation" && targetName(item) !== undefined);
+
 function targetsDiffer(gold: Answer, answer: Answer): boolean {
   if (gold.kind !== "relation" || answer.kind !== "relation") return false;
   const [g, a] = [targetName(gold), targetName(answer)];
@@ -276,7 +323,7 @@ function statedValue(answer: Answer): Answer | undefined {
   const hasTarget = targetOf(sides[0]!) !== undefined;
   if (relations.includes("approx")) return sides[hasTarget ? 1 : 0];
   if (hasTarget && sides.length === 2) return sides[1];
-  const values = hasTarget ? sides.slice(1) : sides;
+  const values = hasTarget || (sides.length === 2 && isCombination(sides[0])) ? sides.slice(1) : sides;
   if (!values.every((side) => side.kind === "expression" && symbolsOf(side.node).length === 0)) return undefined;
   const [first, ...others] = values as readonly Expression[];
   const agree = others.every((side) => isSameClosed(first!.node, side.node));

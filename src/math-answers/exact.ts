@@ -5,7 +5,7 @@
 
 import { combine, equal, lessThan, type Rational, whole } from "../expression/rational.ts";
 import type { Budget } from "./budget.ts";
-import type { Node } from "./tree.ts";
+import { type Node, rangeOf } from "./tree.ts";
 
 /** Values for the symbols. */
 export type Point = ReadonlyMap<string, Rational>;
@@ -16,6 +16,8 @@ export type Unknown = "irrational" | "undefined";
 /** Numbers of more bits are not computed with. */
 const MAX_BITS = 1 << 16;
 const MAX_FACTORIAL = 1000n;
+/** Sums and products of more terms are not worked out. */
+const MAX_TERMS = 2000n;
 /** Bits of a number, rounded up to four; a small one is not written out. */
 const bitsOf = (value: bigint): number => (value < SMALL && value > -SMALL ? 32 : value.toString(16).length * 4);
 const SMALL = 1n << 32n;
@@ -26,6 +28,20 @@ export function exactValue(node: Node, point: Point, budget: Budget): Rational |
   if (node.kind === "number") return node.value;
   if (node.kind === "symbol") return point.get(node.name) ?? "irrational";
   if (node.kind === "constant") return "irrational";
+  const range = rangeOf(node);
+  if (range) {
+    const points = indexPoints(node, point, budget);
+    if (typeof points === "string") return points;
+    let result = whole(node.name === "sum" ? 0 : 1);
+    for (const at of points) {
+      const term = exactValue(range.term, at, budget);
+      if (typeof term === "string") return term;
+      const next = applyExactly(node.name === "sum" ? "add" : "multiply", [result, term], budget);
+      if (typeof next === "string") return next;
+      result = next;
+    }
+    return result;
+  }
   const args: Rational[] = [];
   for (const arg of node.args) {
     const value = exactValue(arg, point, budget);
@@ -33,6 +49,26 @@ export function exactValue(node: Node, point: Point, budget: Budget): Rational |
     args.push(value);
   }
   return applyExactly(node.name, args, budget);
+}
+
+/** The point once for each value of a sum's or product's index; between bounds that are no whole numbers there are none. */
+export function indexPoints(node: Node, point: Point, budget: Budget): readonly Point[] | Unknown {
+  const { index, bounds } = rangeOf(node)!;
+  const [from, to] = bounds.map((bound) => exactValue(bound, point, budget)) as [
+    Rational | Unknown,
+    Rational | Unknown,
+  ];
+  if (typeof from === "string") return from;
+  if (typeof to === "string") return to;
+  // An upper bound below the lower one is a slip rather than an empty sum.
+  if (!isWholeNumber(from) || !isWholeNumber(to) || to.numerator < from.numerator) return "undefined";
+  const count = to.numerator - from.numerator + 1n;
+  if (count > MAX_TERMS) return "irrational";
+  budget.spend(Number(count));
+  return Array.from(
+    { length: Number(count) },
+    (_, i) => new Map([...point, [index, whole(from.numerator + BigInt(i))]]),
+  );
 }
 
 /** The value of one operation on exact values. */

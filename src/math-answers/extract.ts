@@ -1,7 +1,7 @@
 /**
  * Where the final answer of a completion stands. What comes after the last `</think>` counts, and nothing before it; where
  * the thinking is opened and never closed, only an `<answer>` does. There it is the last `<answer>…</answer>` or
- * `\boxed{…}`, whichever begins later (in an `<answer>`, the box in it); else the line after `####` (GSM8K); else what
+ * `\boxed{…}` (several boxes in a row are a list), whichever begins later (in an `<answer>`, the box in it); else the line after `####` (GSM8K); else what
  * "the answer is" says; else the last formula between dollar signs; else the last number.
  *
  * Every search is a scan from the end or a single pass: a completion of a million brackets takes milliseconds.
@@ -21,8 +21,12 @@ const ANSWER_CLOSE = "</answer>";
 /** Only the end of what is not marked is looked through. */
 const TAIL_CHARACTERS = 4000;
 
+/** Where a chat template ends the turn: what a model writes after it is another turn. */
+const TURN_END = /<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id)\|>|<｜end▁of▁sentence｜>/;
+
 /** The part of a completion that may hold the answer. */
-export function finalPart(prompt: string, completion: string): { readonly text: string; readonly closed: boolean } {
+export function finalPart(prompt: string, whole: string): { readonly text: string; readonly closed: boolean } {
+  const completion = whole.split(TURN_END, 1)[0]!;
   const close = completion.lastIndexOf(THINK_CLOSE);
   if (close >= 0) return { text: completion.slice(close + THINK_CLOSE.length), closed: true };
   const isOpen = endsInsideThink(prompt) || completion.includes("<think>");
@@ -62,9 +66,18 @@ const SENTENCE_END =
 
 /** What a sentence ends in: for answers that are no formula as a whole. */
 export function answerInSentence(sentence: string): string | undefined {
-  const said = afterPhrase(sentence) ?? lastFormula(sentence);
-  if (said !== undefined) return said;
-  return SENTENCE_END.exec(sentence)?.[1];
+  return afterPhrase(sentence) ?? SENTENCE_END.exec(sentence)?.[1] ?? lastFormula(sentence) ?? onlyNumber(sentence);
+}
+
+/** Words that make a number in a sentence something else than its statement. */
+const DENIES =
+  /\b(?:not|no|never|or|nor|neither|but|than|least|most|between|except|about|around|over|under|above|below|near|close|if|an[y]|every|wrong|incorrect|un\w+|other|either|maybe|perhaps|possibly)\b|n't|[^\p{ASCII}]/iu;
+
+/** `Jane started 3 hours ago`: the one number of a sentence that neither denies nor doubts. */
+function onlyNumber(sentence: string): string | undefined {
+  if (DENIES.test(sentence) || !/^[A-Z][A-Za-z]*\s[A-Za-z\d\s.,$%'*-]+$/.test(sentence)) return undefined;
+  const numbers = numbersOf(sentence);
+  return numbers.length === 1 ? numbers[0] : undefined;
 }
 
 function lastTagged(text: string): { readonly text: string; readonly end: number } | undefined {
@@ -74,10 +87,18 @@ function lastTagged(text: string): { readonly text: string; readonly end: number
   return open < 0 ? undefined : { text: text.slice(open + ANSWER_OPEN.length, close), end: close };
 }
 
-/** The last box whose braces close; one inside another belongs to the outer one. */
-function lastBoxed(text: string): { readonly text: string; readonly start: number } | undefined {
+interface Box {
+  readonly text: string;
+  /** The last item, where several boxes are one answer. */
+  readonly last?: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The last box whose braces close, with those right before it; one inside another belongs to the outer one. */
+function lastBoxed(text: string): Box | undefined {
   const pattern = /\\(?:boxed|fbox|framebox)\s*/g;
-  let found: { readonly text: string; readonly start: number } | undefined;
+  let found: Box | undefined;
   // Where each brace closes, found once for all boxes.
   const closing = closingBraces(text, pattern.test(text));
   pattern.lastIndex = 0;
@@ -85,15 +106,30 @@ function lastBoxed(text: string): { readonly text: string; readonly start: numbe
     const start = pattern.lastIndex;
     if (text[start] !== "{") {
       const word = /^(-?[A-Za-z0-9.]+)/.exec(text.slice(start, start + 40));
-      if (word) found = { text: word[1]!, start: match.index };
+      if (word) found = { text: word[1]!, start: match.index, end: start + word[1]!.length };
       continue;
     }
     const end = closing.get(start);
     if (end === undefined) continue;
-    found = { text: withoutBox(text.slice(start + 1, end)), start: match.index };
+    const box: Box = { text: withoutBox(text.slice(start + 1, end)), start: match.index, end: end + 1 };
+    found = found && standTogether(text.slice(found.end, box.start)) ? listed(found, box) : box;
     pattern.lastIndex = end;
   }
   return found;
+}
+
+/** Whether two boxes are one answer: between them only spaces, commas, `and`, `or`, `x =`. */
+function standTogether(between: string): boolean {
+  if (between.length > 60) return false;
+  const bare = between.replace(/\\(?:text|mathrm)\s*\{([^{}]*)\}|\\q?quad(?![A-Za-z])|\\[,;:!()[\] ]/g, " $1 ");
+  return /^[\s$,;&]*(?:(?:and|or|和|或)[\s$,;]*)?(?:[A-Za-z](?:_\{?\d\}?)?\s*=\s*)?$/.test(bare);
+}
+
+function listed(first: Box, second: Box): Box {
+  const isRepeated = first.last === second.text || first.text === second.text;
+  if (isRepeated || first.text.length > TAIL_CHARACTERS)
+    return { ...second, text: isRepeated ? first.text : second.text };
+  return { text: `${first.text}, ${second.text}`, last: second.text, start: first.start, end: second.end };
 }
 
 function withoutBox(text: string): string {
@@ -134,11 +170,15 @@ function fromProse(text: string): Extracted | undefined {
   const formula = lastFormula(tail);
   if (formula !== undefined) return { text: formula, from: "formula" };
   const number = numbersOf(tail).at(-1);
-  return number === undefined ? undefined : { text: number, from: "number" };
+  if (number === undefined || ALTERNATIVES.test(tail.slice(-200))) return undefined;
+  return { text: number, from: "number" };
 }
 
+/** "41 or 42": no answer. */
+const ALTERNATIVES = /\d[^\s\d]{0,3}\s+(?:or|oder|ou|或)(?:\s+[a-z]+){0,2}\s+[-−$]*\d[\d.,]*[^\d]*$/i;
+
 const PHRASE =
-  /\b(?:answer|result|solution)s?(?: to [^.\n:]{1,80})?(?:\s+(?:is|are|equals|would be|will be|must be)\b:?|\s*[:=])|答案(?:是|为|：|:)?/gi;
+  /\b(?:(?:answer|result|solution|root)s?|(?:correct|right) (?:option|choice))(?: to [^.\n:]{1,80})?(?:\s+(?:is|are|equals|would be|will be|must be)\b:?|\s*[:=])|答案(?:是|为|：|:)?/gi;
 
 /** What the last "the answer is" says, up to the end of its sentence. */
 function afterPhrase(text: string): string | undefined {
@@ -146,14 +186,37 @@ function afterPhrase(text: string): string | undefined {
   for (const match of text.matchAll(PHRASE)) start = match.index + match[0].length;
   if (start === undefined) return undefined;
   const rest = text.slice(start).replace(/^[\s*_:]+(?=\S)/, "");
-  const formula = /^(?:therefore |indeed )?(\$\$[^$]+\$\$|\$[^$]+\$|\\\([\s\S]+?\\\)|\\\[[\s\S]+?\\\])/.exec(rest);
-  if (formula) return withoutDelimiters(formula[1]!);
+  const formulas = leadingFormulas(rest.replace(/^(?:therefore|indeed) /, ""));
+  if (formulas !== undefined) return formulas;
   const line = rest.split("\n", 1)[0]!;
   const sentence = /^[\s\S]*?(?=[.。](?:\s|$)|$)/
     .exec(line)![0]
     .replace(/[*_]+$/, "")
     .trim();
   return sentence === "" ? undefined : sentence;
+}
+
+/** The formula that a text begins with, and those that `and`, `or` or a comma join to it, as a list. */
+function leadingFormulas(text: string): string | undefined {
+  const formula = /(\$\$[^$]+\$\$|\$[^$]+\$|\\\([\s\S]+?\\\)|\\\[[\s\S]+?\\\])/y;
+  const joint = /\s*(?:,\s*(?:and|or)?|and|or|和|或|、)\s*/y;
+  const parts: string[] = [];
+  for (let at = 0; parts.length < 20; ) {
+    formula.lastIndex = at;
+    const found = formula.exec(text);
+    if (!found) {
+      // "$42$ or 43": what comes after the joint is a part of it too.
+      const more =
+        parts.length > 0 && /(?:and|or|或|和)\s*$/.test(text.slice(0, at)) && /^[-−\d]+/.exec(text.slice(at, at + 40));
+      if (more) parts.push(more[0]);
+      break;
+    }
+    parts.push(withoutDelimiters(found[0]));
+    joint.lastIndex = formula.lastIndex;
+    if (!joint.test(text)) break;
+    at = joint.lastIndex;
+  }
+  return parts.length === 0 ? undefined : parts.join(", ");
 }
 
 function lastFormula(text: string): string | undefined {

@@ -71,6 +71,8 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
     });
   const sentence = sentenceOf(extracted, readAnswer(gold));
   if (sentence !== undefined) candidates.push(sentence);
+  const pointed = withDecimalPoint(extracted.text, gold);
+  if (pointed !== undefined) candidates.push(pointed);
   for (const text of candidates) {
     if (isRight(text)) return { verdict: "right", reason: `${shown(text)} equals ${shown(gold)}` };
   }
@@ -80,9 +82,21 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
   return { verdict: "wrong", reason: `${shown(extracted.text)} ${verb} ${shown(gold)}` };
 }
 
-/** The answer inside a sentence, where the gold answer is no text itself. */
+/** `2,74` and `1.002,74` with a decimal point, where the gold answer is one decimal. */
+function withDecimalPoint(text: string, gold: string): string | undefined {
+  const isDecimal = /^\D{0,3}\d[\d,]*\.\d+\D{0,20}$/.test(gold.trim());
+  const bare = text.trim();
+  if (!isDecimal || !/^[-−+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+$/.test(bare)) return undefined;
+  return bare.replaceAll(".", "").replace(",", ".");
+}
+
+/** The answer inside a sentence. */
 function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefined {
   if (from === "formula" || from === "number") return undefined;
+  if ("answer" in gold && gold.answer.kind === "text") {
+    // "The function is odd": the words that it ends with, all of them.
+    return text.length > 300 ? undefined : /^[A-Za-z\s]{0,100}\s(?:is|are)\s+((?!not\b)[^,;]+)$/.exec(text.trim())?.[1];
+  }
   const reading = readAnswer(text);
   const isProse = "fault" in reading || reading.answer.kind === "text" || /[A-Za-z]{2,}\s+[A-Za-z]{2,}/.test(text);
   if (!isProse || !("answer" in gold) || gold.answer.kind === "text") return undefined;

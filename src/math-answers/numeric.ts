@@ -11,8 +11,8 @@ import { createRequire } from "node:module";
 import type { BigNumber, Complex, MathJsInstance } from "mathjs";
 import type { Rational } from "../expression/rational.ts";
 import type { Budget } from "./budget.ts";
-import { applyExactly, type Point } from "./exact.ts";
-import type { Node } from "./tree.ts";
+import { applyExactly, indexPoints, type Point } from "./exact.ts";
+import { type Node, rangeOf } from "./tree.ts";
 
 /** A finite value. */
 export type Value = BigNumber | Complex;
@@ -56,19 +56,39 @@ function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | u
     if (node.name === "infinity") return undefined;
     return node.name === "i" ? math.complex(0, 1) : constantOf(math, node.name);
   }
+  const range = rangeOf(node);
+  if (range) {
+    const points = indexPoints(node, point, budget);
+    if (typeof points === "string") return undefined;
+    const terms = points.map((at) => valueAt(range.term, at, budget));
+    return terms.reduce(
+      (result, term) =>
+        result && term && operated(math, node.name === "sum" ? "add" : "multiply", [result, term], budget),
+    );
+  }
   const args: (Rational | Value)[] = [];
   for (const arg of node.args) {
     const value = valueAt(arg, point, budget);
     if (value === undefined) return undefined;
     args.push(value);
   }
+  return operated(math, node.name, args, budget);
+}
+
+/** One operation, exact where it can be. */
+function operated(
+  math: MathJsInstance,
+  name: string,
+  args: readonly (Rational | Value)[],
+  budget: Budget,
+): Rational | Value | undefined {
   if (args.every(isExact)) {
-    const exact = applyExactly(node.name, args, budget);
+    const exact = applyExactly(name, args, budget);
     if (exact === "undefined") return undefined;
     if (exact !== "irrational") return exact;
   }
   budget.spend(4);
-  return finite(applyNumerically(math, node.name, args.map(asValue)));
+  return finite(applyNumerically(math, name, args.map(asValue)));
 }
 
 const isExact = (value: Rational | Value): value is Rational => "numerator" in value;

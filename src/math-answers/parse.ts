@@ -8,24 +8,11 @@
  */
 
 import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode, repeating } from "./numerals.ts";
+import { CLOSING, FACTOR_STARTS, ParseFault, plainSymbol } from "./signs.ts";
 import { isFunction, type Token } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
 
-/** Thrown where signs are no formula; it never leaves this folder. */
-export class ParseFault extends Error {
-  override name = "ParseFault";
-}
-
 const MAX_DEPTH = 100;
-const LONGEST_PRODUCT = 4; // longer words are not products of symbols
-const CLOSING: Readonly<Record<string, string>> = {
-  "(": ")",
-  "[": "]",
-  "{": "}",
-  "\\{": "\\}",
-  lfloor: "rfloor",
-  lceil: "rceil",
-};
 
 /** The expression that all of these signs make. @throws ParseFault */
 export function parseFormula(tokens: readonly Token[], depth = 0): Node {
@@ -38,6 +25,8 @@ class Parser {
   #depth: number;
   /** How many absolute values are open: there `|` closes. */
   #bars = 0;
+  /** Indices of the sums that are being read: names there, even `i`. */
+  readonly #indices: string[] = [];
   /** The digits of a numeral that an argument without braces has left over. */
   #rest: Token | undefined;
 
@@ -48,8 +37,8 @@ class Parser {
 
   whole(): Node {
     const node = this.#sum();
-    if (this.#peek()) throw new ParseFault(`${JSON.stringify(this.#peek()!.text)} stands where nothing is expected`);
-    return node;
+    if (!this.#peek()) return node;
+    throw new ParseFault(`${JSON.stringify(this.#peek()!.text)} stands where nothing is expected`);
   }
 
   #peek(ahead = 0): Token | undefined {
@@ -162,23 +151,28 @@ class Parser {
     if (!token) return false;
     if (token.type !== "sign") return true;
     if (token.text === "|") return this.#bars === 0;
-    return ["(", "[", "{", "\\{", "frac", "pi", "infty", "binom", "lfloor", "lceil"].includes(token.text);
+    return FACTOR_STARTS.has(token.text);
   }
 
   #power(): Node {
-    let base = this.#atom();
+    let [base, marks] = [this.#atom(), 0];
     for (;;) {
-      if (this.#take("!")) base = apply("factorial", base);
-      else if (this.#take("%")) base = apply("divide", base, wholeNode(100));
+      if (this.#take("!")) {
+        if (++marks > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
+        base = apply("factorial", base);
+      } else if (this.#take("%")) base = apply("divide", base, wholeNode(100));
       else if (this.#take("degree")) base = apply("degrees", base);
       else if (this.#take("^")) {
         if (this.#takeCircle()) base = apply("degrees", base);
         else {
-          const exponent = this.#deeper(() => this.#argument(false, true));
-          base = apply("power", base, exponent);
+          base = this.#raised(base);
         }
       } else return base;
     }
+  }
+
+  #raised(base: Node): Node {
+    return apply("power", base, this.#deeper(() => this.#argument(false, true)));
   }
 
   #takeCircle(): boolean {
@@ -208,11 +202,7 @@ class Parser {
     const node = this.#atom();
     // A tower: 9^9^9 is 9^(9^9).
     if (signed && this.#take("^"))
-      return apply(
-        "power",
-        node,
-        this.#deeper(() => this.#argument(false, true)),
-      );
+      return this.#raised(node);
     if (signed && this.#take("!")) return apply("factorial", node);
     return node;
   }
@@ -261,6 +251,9 @@ class Parser {
         const top = this.#argument(true);
         return apply("binom", top, this.#argument(true));
       }
+      case "sum":
+      case "product":
+        return this.#range(sign);
       case "pi":
         return { kind: "constant", name: "pi" };
       case "infty":
@@ -270,6 +263,21 @@ class Parser {
       default:
         throw new ParseFault(`${JSON.stringify(sign)} stands where a value is expected`);
     }
+  }
+
+  /** `\sum_{k=1}^{n} k^2`: the sum over whole numbers of the product that follows. */
+  #range(name: string): Node {
+    for (const sign of ["_", "{"]) this.#expect(sign);
+    const index = this.#next();
+    if (index.type !== "name" || isFunction(index.text)) throw new ParseFault("a sum has no index");
+    this.#expect("=");
+    const from = this.#sum();
+    for (const sign of ["}", "^"]) this.#expect(sign);
+    const to = this.#argument(false);
+    this.#indices.push(index.text);
+    const sum = apply(name, { kind: "symbol", name: index.text }, from, to, this.#product());
+    this.#indices.pop();
+    return sum;
   }
 
   /** A numeral, and what may belong to it: a repeating part (`0.\overline{3}`, `0.(3)`), a power of ten (`1e5`). */
@@ -323,6 +331,7 @@ class Parser {
       return { kind: "symbol", name: `${letter}_${this.#subscript()}${this.#primes()}` };
     }
     const primes = this.#primes();
+    if (primes === "" && this.#indices.includes(letter)) return { kind: "symbol", name: letter };
     if (primes === "" && letter === "e") return { kind: "constant", name: "e" };
     if (primes === "" && letter === "i") return { kind: "constant", name: "i" };
     return { kind: "symbol", name: letter + primes };
@@ -347,7 +356,7 @@ class Parser {
 
   #letters(text: string): Node {
     const letters = text.trim();
-    if (letters.length > LONGEST_PRODUCT || !/^[A-Za-z]+$/.test(letters)) throw new ParseFault("it has words in it");
+    if (letters.length > 4 || !/^[A-Za-z]+$/.test(letters)) throw new ParseFault("it has words in it");
     const [first, ...others] = [...letters];
     const symbolOf = (letter: string, last: boolean): Node => (last ? this.#symbol(letter) : plainSymbol(letter));
     let node = symbolOf(first!, others.length === 0);
@@ -355,11 +364,7 @@ class Parser {
       let factor = symbolOf(letter, i === others.length - 1);
       // In `xy^2` only the y is squared.
       if (i === others.length - 1 && this.#take("^")) {
-        factor = apply(
-          "power",
-          factor,
-          this.#deeper(() => this.#argument(false, true)),
-        );
+        factor = this.#raised(factor);
       }
       node = apply("multiply", node, factor);
     });
@@ -412,8 +417,4 @@ class Parser {
     const token = this.#peek();
     return token?.type === "name" && isFunction(token.text) && token.text !== "sqrt";
   }
-}
-
-function plainSymbol(letter: string): Node {
-  return letter === "e" || letter === "i" ? { kind: "constant", name: letter } : { kind: "symbol", name: letter };
 }

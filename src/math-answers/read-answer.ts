@@ -5,10 +5,12 @@
 
 import { readChoice } from "./choice.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
-import { ParseFault, parseFormula } from "./parse.ts";
+import { parseFormula } from "./parse.ts";
+import { ParseFault } from "./signs.ts";
+import { readQuantity } from "./read-quantity.ts";
 import { type Token, tokenize } from "./tokens.ts";
-import { type Answer, type Bracket, hasPart, type Node, type RelationName, wholeNode } from "./tree.ts";
-import { isUnitWord, LETTER_UNITS, readUnit } from "./units.ts";
+import { type Answer, apply, type Bracket, type RelationName } from "./tree.ts";
+import { numberOfWords, readPhrase } from "./words.ts";
 
 /** Longer texts are no final answer. */
 export const MAX_ANSWER_CHARACTERS = 20_000;
@@ -16,10 +18,6 @@ const MAX_DEPTH = 20;
 const RELATIONS: ReadonlySet<string> = new Set(["=", "<", "<=", ">", ">=", "!=", "in", "approx"]);
 const OPENERS: ReadonlySet<string> = new Set(["(", "[", "{", "\\{", "lfloor", "lceil"]);
 const CLOSERS: ReadonlySet<string> = new Set([")", "]", "}", "\\}", "rfloor", "rceil"]);
-const NUMBER_WORDS =
-  "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split(
-    " ",
-  );
 
 /** The answer, or why the text is none. */
 export type Reading = { readonly answer: Answer } | { readonly fault: string };
@@ -29,6 +27,8 @@ export function readAnswer(text: string, grouped = true): Reading {
   if (text.length > MAX_ANSWER_CHARACTERS) return { fault: `it is longer than ${MAX_ANSWER_CHARACTERS} characters` };
   const cleaned = stripMarkup(cleanText(text));
   if (cleaned === "") return { fault: "it is empty" };
+  const said = readPhrase(cleaned, (rest) => readAnswer(rest, grouped));
+  if (said) return said;
   const choice = readChoice(cleaned, (rest) => readAnswer(rest, grouped));
   if (choice) return { answer: choice };
   const tokens = tokenize(cleaned, grouped);
@@ -170,6 +170,9 @@ function splitAt(tokens: readonly Token[], separates: (text: string) => boolean)
   return parts;
 }
 
+/** `A, C`, `II and III`: several labels in one text. */
+const LABELS = /^[A-Z]{1,4}(?:\s*(?:,\s*(?:and\s)?|\sand\s)\s*[A-Z]{1,4})+$/;
+
 /** Words only: a text, or a number in words. */
 function readWords(tokens: readonly Token[]): Answer | undefined {
   if (!tokens.every(({ type }) => type === "word" || type === "text")) return undefined;
@@ -177,18 +180,18 @@ function readWords(tokens: readonly Token[]): Answer | undefined {
     .map(({ text }) => text)
     .join(" ")
     .trim();
-  if (tokens.length === 1 && tokens[0]!.type === "text" && /\d/.test(raw)) {
+  if (tokens.length === 1 && tokens[0]!.type === "text" && (/\d/.test(raw) || LABELS.test(raw))) {
     const reading = readAnswer(raw);
     if ("answer" in reading) return reading.answer;
   }
   if (tokens.length === 1 && tokens[0]!.type === "word" && raw.length <= 4 && raw === raw.toLowerCase()) {
     const isText = ["yes", "no", "true", "none", "odd", "even", "all", "both"].includes(raw);
-    if (!isText && !NUMBER_WORDS.includes(raw) && !/[^a-z]/.test(raw))
+    if (!isText && numberOfWords(raw) === undefined && !/[^a-z]/.test(raw))
       return { kind: "expression", node: parseFormula(tokens) };
   }
   const text = plainWords(raw);
-  const number = NUMBER_WORDS.indexOf(text);
-  if (number >= 0) return { kind: "expression", node: wholeNode(number) };
+  const value = numberOfWords(text);
+  if (value) return { kind: "expression", node: { kind: "number", value } };
   if (text === "") throw new ParseFault("a part of it is empty");
   return { kind: "text", text };
 }
@@ -253,13 +256,18 @@ function readSetOperation(tokens: readonly Token[], inside: (part: readonly Toke
 function readEnclosed(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
   const [first, last] = [tokens[0]!, tokens.at(-1)!];
   if (tokens.length === 1 && isSign(first, "emptyset")) return { kind: "set", items: [] };
+  const scaled = readScaledMatrix(tokens);
+  if (scaled) return scaled;
   if (first.type !== "sign" || closingOf(tokens, 0) !== tokens.length - 1 || tokens.length < 2) return undefined;
   const content = tokens.slice(1, -1);
   if (first.text.startsWith("begin ")) return readMatrix(first.text.slice("begin ".length), content);
   if (first.text === "\\{" && last.text === "\\}") return readSet(content, inside);
   if (!["(", "["].includes(first.text) || ![")", "]"].includes(last.text)) return undefined;
   const items = splitAt(content, (text) => text === "," || text === ";");
-  if (items.length === 1) return first.text === "(" && last.text === ")" ? groupOf(content, inside) : undefined;
+  const isMatrix = content[0]?.text.startsWith("begin ");
+  if (items.length === 1) {
+    return isMatrix || (first.text === "(" && last.text === ")") ? groupOf(content, inside) : undefined;
+  }
   return { kind: "tuple", open: first.text as Bracket, close: last.text as Bracket, items: items.map(inside) };
 }
 
@@ -286,6 +294,20 @@ function spread(items: readonly Answer[]): Answer[] {
   return items.flatMap((item) => (item.kind === "list" ? item.items : [item]));
 }
 
+/** `\frac{1}{3}\begin{pmatrix}…`: every entry times the factor. */
+function readScaledMatrix(tokens: readonly Token[]): Answer | undefined {
+  const open = tokens.findIndex(({ type, text }) => type === "sign" && text.startsWith("begin "));
+  if (open <= 0 || closingOf(tokens, open) !== tokens.length - 1) return undefined;
+  const before = isSign(tokens[open - 1], "*") ? open - 1 : open;
+  if (depthOf(tokens.slice(0, before)) !== 0) return undefined;
+  const factor = parseFormula(tokens.slice(0, before));
+  const matrix = readMatrix(tokens[open]!.text.slice("begin ".length), tokens.slice(open + 1, -1));
+  if (matrix.kind !== "matrix") return undefined;
+  return { kind: "matrix", rows: matrix.rows.map((row) => row.map((cell) => apply("multiply", factor, cell))) };
+}
+
+const depthOf = (tokens: readonly Token[]): number => tokens.reduce((depth, token) => depth + depthChange(token), 0);
+
 function readMatrix(environment: string, content: readonly Token[]): Answer {
   if (!["pmatrix", "bmatrix", "matrix", "Bmatrix", "vmatrix", "array", "smallmatrix"].includes(environment)) {
     throw new ParseFault(`${environment} is no matrix`);
@@ -297,114 +319,4 @@ function readMatrix(environment: string, content: readonly Token[]): Answer {
     throw new ParseFault("its rows differ in length");
   if (environment !== "vmatrix") return { kind: "matrix", rows };
   throw new ParseFault("it is a determinant that is not worked out");
-}
-
-/** Words that make of "5 or more" no measure. */
-const HEDGES = new Set("or and not any all none other but if when unless maybe except than more less every".split(" "));
-
-/** A formula with what may stand around it: percent sign, currency, unit, the base of a numeral. */
-function readQuantity(tokens: readonly Token[]): Answer {
-  let [start, end] = [0, tokens.length];
-  let phrase = "";
-  const currency = tokens.findIndex(({ type, text }) => type === "sign" && ["dollar", "euro", "pounds"].includes(text));
-  if (currency === 0 || (currency === 1 && isSign(tokens[0], "-"))) {
-    const rest = [...tokens.slice(0, currency), ...tokens.slice(currency + 1)];
-    const answer = readQuantity(rest);
-    if (answer.kind !== "expression") return answer;
-    const unit = answer.unit ?? readUnit(tokens[currency]!.text);
-    return unit ? { ...answer, unit } : answer;
-  }
-  if (currency === end - 1 && end > 1) {
-    phrase = tokens[currency]!.text;
-    end--;
-  }
-  const based = readBase(tokens);
-  if (based) return based;
-  const last = tokens[end - 1]!;
-  const isPercent =
-    end > 1 && (isSign(last, "%") || (last.type !== "sign" && /^\s*(?:percent|per cent)\s*$/i.test(last.text)));
-  if (isPercent) end--;
-  else if (phrase === "") {
-    const from = unitStart(tokens);
-    phrase = tokens
-      .slice(from)
-      .map(({ text, spaced }) => (spaced ? ` ${text}` : text))
-      .join("")
-      .replace(/\^\{?circ\}?|degree(?!s)/g, " degree ");
-    end = from;
-  }
-  if (
-    phrase
-      .toLowerCase()
-      .split(/[^a-z]+/)
-      .some((word) => HEDGES.has(word))
-  )
-    throw new ParseFault("it says more than one thing");
-  const node = parseFormula(tokens.slice(start, end));
-  const unit = readUnit(phrase);
-  const about = { ...(isPercent ? { percent: true } : {}), ...(unit ? { unit } : {}) };
-  const signs = hasPart(node, ({ kind, ...part }) => kind === "apply" && isEitherSign((part as { name: string }).name));
-  if (!signs) return { kind: "expression", node, ...about };
-  const items = [true, false].map((upper): Answer => ({ kind: "expression", node: chooseSign(node, upper), ...about }));
-  return { kind: "list", items };
-}
-
-const isEitherSign = (name: string) => name === "plusminus" || name === "minusplus";
-
-/** The expression with every ± as + (and ∓ as −), or the other way around. */
-function chooseSign(node: Node, upper: boolean): Node {
-  if (node.kind !== "apply") return node;
-  const args = node.args.map((arg) => chooseSign(arg, upper));
-  if (!isEitherSign(node.name)) return { ...node, args };
-  return { kind: "apply", name: (node.name === "plusminus") === upper ? "add" : "subtract", args };
-}
-
-/** `1011_2`, `1011_{\text{two}}`: a numeral with its base as a unit. */
-function readBase(tokens: readonly Token[]): Answer | undefined {
-  const [numeral, bar, ...rest] = tokens;
-  if (numeral?.type !== "number" || !isSign(bar, "_")) return undefined;
-  const base = rest
-    .map(({ text }) => text)
-    .join("")
-    .replace(/[{}]/g, "")
-    .trim();
-  const number = NUMBER_WORDS.includes(base) ? String(NUMBER_WORDS.indexOf(base)) : base;
-  if (!/^\d{1,2}$/.test(number)) throw new ParseFault("its base is no number");
-  return { kind: "expression", node: parseFormula([numeral]), unit: { words: [`base ${number}`] } };
-}
-
-/** Where the unit at the end begins; the number of signs where there is none. */
-function unitStart(tokens: readonly Token[]): number {
-  const hasFunction = tokens.slice(0, -1).some(({ type, text }) => type === "name" && text.length > 2);
-  let from = tokens.length;
-  const [value, unit, slash, time] = tokens.slice(-4);
-  const isRate = value?.type === "number" && isSign(slash, "/") && LETTER_UNITS.has(time!.text) && unit!.spaced;
-  if (isRate && (LETTER_UNITS.has(unit!.text) || isUnitWord(unit!.text))) return from - 3;
-  for (let i = tokens.length - 1; i > 0; i--) {
-    const token = tokens[i]!;
-    const { type, text, spaced } = token;
-    if (type === "text" && /[A-Za-z]/.test(text)) from = i;
-    // The function min takes something; minutes stand last.
-    else if (type === "name" && text === "min" && i === tokens.length - 1) from = i;
-    else if (type === "word" && (isUnitWord(text) || (spaced && text.length > 2))) from = i;
-    else if (type === "word" && from === tokens.length && isUnitWord(text)) from = i;
-    else if (
-      type === "name" &&
-      LETTER_UNITS.has(text) &&
-      (spaced || from < tokens.length) &&
-      tokens[i - 1]!.type === "number"
-    )
-      from = i;
-    else if (isSign(token, "degree")) from = hasFunction ? from : i;
-    else if (isSign(token, "^") && (isSign(tokens[i + 1], "circ") || isSign(tokens[i + 2], "circ"))) {
-      if (hasFunction) break;
-      from = i;
-    } else if (
-      type === "number"
-        ? !isSign(tokens[i - 1], "^") && !isSign(tokens[i - 1], "{")
-        : !["^", "{", "}", "circ", "/"].includes(text)
-    )
-      break;
-  }
-  return from;
 }

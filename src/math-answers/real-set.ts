@@ -3,9 +3,11 @@
  * and of single points. Bounds are expressions; their order is decided by value.
  */
 
+import { combine, equal, type Rational } from "../expression/rational.ts";
 import type { Budget } from "./budget.ts";
+import { exactValue } from "./exact.ts";
 import { approximate, isReal, numericValue } from "./numeric.ts";
-import { type Answer, apply, type Node, symbolsOf } from "./tree.ts";
+import { type Answer, apply, hasPart, type Node, symbolsOf } from "./tree.ts";
 
 interface Bound {
   /** −∞ and ∞ have no expression. */
@@ -36,11 +38,12 @@ function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
   switch (answer.kind) {
     case "tuple":
       return readInterval(answer, budget);
-    case "set":
     case "list":
-      return all(
-        answer.items.map((item) => (item.kind === "expression" ? readPoint(item, budget) : read(item, budget))),
-      );
+      if (answer.items.some(isExclusion) && !answer.items.every(isExclusion))
+        return readExclusions(answer.items, budget);
+      return all(answer.items.map((item) => readItem(item, budget)));
+    case "set":
+      return all(answer.items.map((item) => readItem(item, budget)));
     case "union":
       return all(answer.parts.map((part) => read(part, budget)));
     case "difference":
@@ -54,6 +57,20 @@ function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
     default:
       return undefined;
   }
+}
+
+const readItem = (item: Answer, budget: Budget): readonly Interval[] | undefined =>
+  item.kind === "expression" ? readPoint(item, budget) : read(item, budget);
+
+/** `x ≠ 1`. */
+const isExclusion = (item: Answer): boolean => item.kind === "relation" && item.relations.join() === "!=";
+
+/** `x > 0, x ≠ 1`: the points are taken out of what the others say. */
+function readExclusions(items: readonly Answer[], budget: Budget): readonly Interval[] | undefined {
+  const others = items.filter((item) => !isExclusion(item));
+  const points = items.filter(isExclusion).map((item) => (item as Answer & { kind: "relation" }).sides[1]!);
+  if (others.length !== 1) return undefined;
+  return subtract({ kind: "difference", whole: others[0]!, without: { kind: "set", items: points } }, budget);
 }
 
 function zero(): Bound {
@@ -105,6 +122,8 @@ function readRelation(
   const [first, second, third] = sides;
   if (relations.length === 1) {
     const relation = relations[0]!;
+    const around = absoluteOf(first) ? readAbsolute(relation, first!, second!, budget) : undefined;
+    if (around) return around;
     if (!isSymbol(first)) return isSymbol(second) ? readRelation(turned(relation, second!, first!), budget) : undefined;
     if (relation === "in") return read(second!, budget);
     const bound = boundOf(second, budget);
@@ -122,6 +141,46 @@ function readRelation(
     left[0] === "<" ? [a, b, left === "<", right === "<"] : [b, a, right === ">", left === ">"];
   return low.value <= high.value ? [interval(low, high, openLow, openHigh)] : undefined;
 }
+
+const absoluteOf = (side: Answer | undefined): Node | undefined =>
+  side?.kind === "expression" && !side.unit && side.node.kind === "apply" && side.node.name === "abs"
+    ? side.node.args[0]
+    : undefined;
+
+/** `|a·x + b| < c` and its like: x between (−c − b)/a and (c − b)/a, or outside. */
+function readAbsolute(relation: string, left: Answer, right: Answer, budget: Budget): readonly Interval[] | undefined {
+  const inner = absoluteOf(left)!;
+  const [symbol, ...others] = symbolsOf(inner);
+  const bound = boundOf(right, budget);
+  if (symbol === undefined || others.length > 0 || !bound?.node || !(bound.value > 0) || !/^[<>]/.test(relation))
+    return undefined;
+  const at = (x: bigint) => exactValue(inner, new Map([[symbol, { numerator: x, denominator: 1n }]]), budget);
+  const [zeroth, first, fifth] = [at(0n), at(1n), at(5n)];
+  if (typeof zeroth === "string" || typeof first === "string" || typeof fifth === "string") return undefined;
+  const slope = combine("-", first, zeroth)!;
+  // Three points on a line: a formula that bends elsewhere is not asked for.
+  const isLinear = equal(fifth, combine("+", zeroth, combine("*", slope, { numerator: 5n, denominator: 1n })!)!);
+  if (
+    !isLinear ||
+    slope.numerator === 0n ||
+    hasPart(inner, ({ kind, ...part }) => kind === "apply" && !LINEAR.has((part as { name: string }).name))
+  )
+    return undefined;
+  const ends = [apply("negate", bound.node), bound.node].map((end) =>
+    boundOf(
+      { kind: "expression", node: apply("divide", apply("subtract", end, numberNode(zeroth)), numberNode(slope)) },
+      budget,
+    ),
+  );
+  const [low, high] = slope.numerator > 0n ? ends : [...ends].reverse();
+  if (!low || !high) return undefined;
+  const isOpen = relation.length === 1;
+  if (relation.startsWith("<")) return [interval(low, high, isOpen, isOpen)];
+  return [interval(LEAST, low, true, isOpen), interval(high, MOST, isOpen, true)];
+}
+
+const LINEAR: ReadonlySet<string> = new Set(["add", "subtract", "multiply", "divide", "negate"]);
+const numberNode = (value: Rational): Node => ({ kind: "number", value });
 
 function turned(relation: string, left: Answer, right: Answer): Answer & { kind: "relation" } {
   const mirror: Readonly<Record<string, string>> = { "<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!=" };

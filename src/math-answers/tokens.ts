@@ -89,6 +89,8 @@ const COMMAND_SIGNS: Readonly<Record<string, string>> = {
   colon: ":",
   prime: "'",
   frac: "frac",
+  sum: "sum",
+  prod: "product",
   binom: "binom",
   choose: "choose",
   dollar: "dollar",
@@ -116,6 +118,8 @@ const TEXT_COMMANDS = new Set([
   "rm",
   "bf",
   "textsf",
+  "textnormal",
+  "textup",
 ]);
 const DECORATIONS = new Set(["angle", "triangle", "cdotp", "boxed", "fbox", "Longrightarrow", "therefore", "implies"]);
 

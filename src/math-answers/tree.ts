@@ -46,6 +46,8 @@ export type Answer =
   | { readonly kind: "numbers"; readonly name: string }
   | { readonly kind: "relation"; readonly relations: readonly RelationName[]; readonly sides: readonly Answer[] }
   | { readonly kind: "matrix"; readonly rows: readonly (readonly Node[])[] }
+  /** A residue class: `3 (mod 7)`, `x ≡ 3 (mod 7)`. */
+  | { readonly kind: "congruence"; readonly residue: Answer; readonly modulus: bigint }
   | { readonly kind: "choice"; readonly letter: string; readonly value?: Answer }
   | { readonly kind: "text"; readonly text: string };
 
@@ -59,12 +61,25 @@ export function wholeNode(value: bigint | number): Node {
   return { kind: "number", value: { numerator: BigInt(value), denominator: 1n } };
 }
 
-/** Every symbol of an expression, sorted. */
+/** The index of a sum or product over a range: `apply(name, index, from, to, term)`, name `sum` or `product`. */
+export function rangeOf(
+  node: Node,
+): { readonly index: string; readonly bounds: readonly [Node, Node]; readonly term: Node } | undefined {
+  if (node.kind !== "apply" || (node.name !== "sum" && node.name !== "product")) return undefined;
+  const [index, from, to, term] = node.args;
+  return index?.kind === "symbol" ? { index: index.name, bounds: [from!, to!], term: term! } : undefined;
+}
+
+/** Every free symbol of an expression, sorted. */
 export function symbolsOf(...nodes: readonly Node[]): string[] {
   const names = new Set<string>();
   const visit = (node: Node): void => {
-    if (node.kind === "symbol") names.add(node.name);
-    if (node.kind === "apply") node.args.forEach(visit);
+    const range = rangeOf(node);
+    if (range) {
+      range.bounds.forEach(visit);
+      for (const name of symbolsOf(range.term)) if (name !== range.index) names.add(name);
+    } else if (node.kind === "symbol") names.add(node.name);
+    else if (node.kind === "apply") node.args.forEach(visit);
   };
   nodes.forEach(visit);
   return [...names].sort();

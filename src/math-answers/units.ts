@@ -61,6 +61,8 @@ export function readUnit(phrase: string): Unit | undefined {
     .toLowerCase()
     .replace(/[{}.,\\]/g, " ")
     .replace(/\bper\b/g, "/")
+    .replace(/\bmph\b/g, "mile / hour")
+    .replace(/\bk(?:mh|ph|mph)\b/g, "km / hour")
     .replace(/\b(?:square|sq) ([a-z]+)/g, "$1^2")
     .replace(/\bcubic ([a-z]+)/g, "$1^3")
     .replace(/([a-z]) squared\b/g, "$1^2")

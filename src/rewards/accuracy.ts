@@ -8,7 +8,7 @@
  */
 
 import { z } from "zod";
-import { goldOfColumns } from "../math-answers/gold.ts";
+import { GOLD_COLUMNS, goldOfColumns } from "../math-answers/gold.ts";
 import { judgeMath } from "../math-answers/judge-answer.ts";
 import { defineReward } from "./definition.ts";
 
@@ -17,8 +17,10 @@ export const accuracy = defineReward({
   title: "accuracy of a mathematical answer",
   summary: "1 where the final answer equals the gold one as mathematics; else 0",
   citation: "DeepSeek-R1, arXiv:2501.12948, §2.2.2; open-r1's accuracy_reward",
-  // One of several, so none is required of every data set: a row without any is an abstention that says so.
+  // One of several (`anyColumnFor`); a single row without any is an abstention that says so.
   columns: [],
+  columnsFor: ({ gold }) => (gold === undefined ? [] : [gold]),
+  anyColumnFor: ({ gold }) => (gold === undefined ? GOLD_COLUMNS : []),
   options: z.strictObject({
     gold: z
       .string()

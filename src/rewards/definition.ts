@@ -33,6 +33,8 @@ export interface RewardDefinition<Options extends z.ZodType> extends RewardDescr
   readonly options: Options;
   /** The columns that it cannot do without with these options; `columns` where absent. */
   readonly columnsFor?: (options: z.output<Options>) => readonly string[];
+  /** The columns of which it needs one, whichever, with these options; none where absent or empty. */
+  readonly anyColumnFor?: (options: z.output<Options>) => readonly string[];
   /**
    * The judgement of one completion for checked options, which must not throw: what it cannot judge it abstains from. Or
    * a whole reward, named like the definition, for one that judges in batches or elsewhere.

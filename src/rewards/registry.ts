@@ -68,6 +68,7 @@ interface RegisteredReward {
   readonly description: RewardDescription;
   readonly make: (options: unknown, deps: RewardDeps) => AnyReward;
   readonly columnsFor: (options: unknown) => readonly string[];
+  readonly anyColumnFor?: (options: unknown) => readonly string[];
 }
 
 /** Every reward's description, in the order of the list. */
@@ -98,6 +99,15 @@ export function rewardColumns(name: string, options: unknown = {}): readonly str
   return registeredReward(name).columnsFor(options);
 }
 
+/**
+ * The columns of which the reward of that name needs one, with these options; empty where it needs none.
+ *
+ * @throws ConfigError like `createReward`.
+ */
+export function rewardAnyColumn(name: string, options: unknown = {}): readonly string[] {
+  return registeredReward(name).anyColumnFor?.(options) ?? [];
+}
+
 function registeredReward(name: string): RegisteredReward {
   const registered = rewards.get(name);
   if (registered) return registered;
@@ -117,5 +127,6 @@ function register<Options extends z.ZodType>(definition: RewardDefinition<Option
       return typeof made === "function" ? { name, judge: made } : made;
     },
     columnsFor: (options) => definition.columnsFor?.(checked(options)) ?? definition.columns,
+    anyColumnFor: (options) => definition.anyColumnFor?.(checked(options)) ?? [],
   };
 }

@@ -17,7 +17,7 @@ import {
 } from "../losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
 import { forTasks } from "../rewards/for-tasks.ts";
-import { createReward, type RewardDeps, rewardColumns } from "../rewards/registry.ts";
+import { createReward, type RewardDeps, rewardAnyColumn, rewardColumns } from "../rewards/registry.ts";
 import type { AnyReward } from "../rewards/reward.ts";
 import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
@@ -313,6 +313,23 @@ export function requireRewardColumns(rewards: GrpoConfig["rewards"], task: Task)
         "Map columns to these names (task.data.columns), or use another reward.",
     );
   }
+  for (const { name, options } of rewards) requireAnyColumn(name, options, task);
+}
+
+/** For a reward that takes its gold from one of several columns: some problem has to have one. */
+function requireAnyColumn(name: string, options: unknown, task: Task): void {
+  const wanted = isRewardReference(name) ? [] : rewardAnyColumn(name, options);
+  if (wanted.length === 0) return;
+  const probed = Math.min(PROBED_PROBLEMS, task.trainCount);
+  for (let index = 0; index < probed; index++) {
+    const { columns } = task.trainProblem(index);
+    if (wanted.some((column) => columns[column] !== undefined && columns[column] !== null)) return;
+  }
+  throw new ConfigError(
+    `The reward ${name} reads one of the columns ${wanted.join(", ")}, of which problems of the task ${task.name} have ` +
+      `none; they have: ${Object.keys(task.trainProblem(0).columns).join(", ")}. ` +
+      "Map a column to one of these names (task.data.columns), or name the column with the gold answer in the reward's options (gold).",
+  );
 }
 
 /** How many problems are looked at for one of a task. */

@@ -14,10 +14,19 @@ export interface Pair {
   readonly equal: boolean;
 }
 
-export const corpus = JSON.parse(readFileSync(join(import.meta.dirname, "corpus.json"), "utf8")) as Record<
-  string,
-  Pair[]
->;
+type Corpus = Readonly<Record<string, readonly Pair[]>>;
+
+const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname, name), "utf8")) as Corpus;
+
+/** Written beside the code. */
+export const corpus = read("corpus.json");
+
+/**
+ * Written by somebody else, before looking at the code's own corpus, from how answers in MATH, GSM8K, NuminaMath and model
+ * outputs look and from what other graders are tested with. Of these pairs 828 of 900 (92.0 %) were judged as they should
+ * be when they were first run.
+ */
+export const examination = read("examiner.json");
 
 export function judgePair({ gold, answer, completion }: Pair): MathVerdict {
   return completion === undefined ? judgeAnswer(answer ?? "", gold) : judgeMath("", completion, gold);

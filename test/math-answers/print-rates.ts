@@ -1,19 +1,26 @@
-/** `npm run math:corpus [FILE.json]`: the corpus's rates, or those of another file in the same form; --json for programs. */
+/** `npm run math:corpus [FILE.json]`: the rates of both corpora, or those of another file in the same form; --json for programs. */
 
 import { readFileSync } from "node:fs";
-import { corpus, countCategory, type Pair } from "./corpus.ts";
+import { corpus, countCategory, examination, type Pair } from "./corpus.ts";
+
+/** Categories of both have the same names in places. */
+const renamed = (pairs: typeof examination) =>
+  Object.fromEntries(Object.entries(pairs).map(([category, of]) => [`examiner: ${category}`, of]));
 
 const args = process.argv.slice(2);
 const file = args.find((arg) => !arg.startsWith("--"));
-const categories = file === undefined ? corpus : (JSON.parse(readFileSync(file, "utf8")) as Record<string, Pair[]>);
+const categories =
+  file === undefined
+    ? { ...corpus, ...renamed(examination) }
+    : (JSON.parse(readFileSync(file, "utf8")) as Record<string, Pair[]>);
 const rates = Object.entries(categories).map(([category, pairs]) => ({ category, ...countCategory(pairs) }));
 if (args.includes("--json")) console.log(JSON.stringify(rates));
 else {
   const share = (right: number, of: number) =>
     of === 0 ? "-" : `${right}/${of} (${((100 * right) / of).toFixed(1)} %)`;
-  console.log(`${"category".padEnd(26)}${"equal".padEnd(18)}unequal`);
+  console.log(`${"category".padEnd(44)}${"equal".padEnd(18)}unequal`);
   for (const { category, equal, equalRight, unequal, unequalRight, failures } of rates) {
-    console.log(`${category.padEnd(26)}${share(equalRight, equal).padEnd(18)}${share(unequalRight, unequal)}`);
+    console.log(`${category.padEnd(44)}${share(equalRight, equal).padEnd(18)}${share(unequalRight, unequal)}`);
     for (const failure of failures) console.log(`    ${failure}`);
   }
 }
