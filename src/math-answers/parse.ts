@@ -172,7 +172,11 @@ class Parser {
   }
 
   #raised(base: Node): Node {
-    return apply("power", base, this.#deeper(() => this.#argument(false, true)));
+    return apply(
+      "power",
+      base,
+      this.#deeper(() => this.#argument(false, true)),
+    );
   }
 
   #takeCircle(): boolean {
@@ -201,8 +205,7 @@ class Parser {
     }
     const node = this.#atom();
     // A tower: 9^9^9 is 9^(9^9).
-    if (signed && this.#take("^"))
-      return this.#raised(node);
+    if (signed && this.#take("^")) return this.#raised(node);
     if (signed && this.#take("!")) return apply("factorial", node);
     return node;
   }

@@ -6,8 +6,8 @@
 import { readChoice } from "./choice.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
 import { parseFormula } from "./parse.ts";
-import { ParseFault } from "./signs.ts";
 import { readQuantity } from "./read-quantity.ts";
+import { ParseFault } from "./signs.ts";
 import { type Token, tokenize } from "./tokens.ts";
 import { type Answer, apply, type Bracket, type RelationName } from "./tree.ts";
 import { numberOfWords, readPhrase } from "./words.ts";
