@@ -1,16 +1,18 @@
 /** What a data step's configuration says by itself, and against the model that it samples and its task. */
 
-import type { DataStepConfig, DataStepName } from "../train/data-steps/config.ts";
-import { singleTasks } from "../recipe/task-paths.ts";
-import { requireRewardColumns } from "../train/grpo-config.ts";
-import type { Task } from "../tasks/task.ts";
 import { AhaError } from "../errors.ts";
+import { singleTasks } from "../recipe/task-paths.ts";
+import type { Task } from "../tasks/task.ts";
+import type { DataStepConfig, DataStepName } from "../train/data-steps/config.ts";
+import { requireRewardColumns } from "../train/grpo-config.ts";
+import type { ExaminedStage } from "./examined-pipeline.ts";
 import type { DataStepFigures, Finding, ModelFigures } from "./finding.ts";
 import { refusal } from "./finding.ts";
-import type { ExaminedStage } from "./examined-pipeline.ts";
 
 /** A stage that makes a data set. */
-export type DataStage = ExaminedStage & { readonly work: { readonly kind: DataStepName; readonly config: DataStepConfig } };
+export type DataStage = ExaminedStage & {
+  readonly work: { readonly kind: DataStepName; readonly config: DataStepConfig };
+};
 
 /** What is known about a data step. */
 export interface DataStepKnowledge {

@@ -86,7 +86,8 @@ async function lookAtTraining(
   const onProgress = options.onProgress && ((text: string) => options.onProgress!(`${stage.name}/${text}`));
   const diagnosis = await diagnose(recipe, { ...options, ...(onProgress && { onProgress }) }, earlier);
   known.diagnoses.set(stage.name, diagnosis);
-  for (const finding of diagnosis.findings) known.findings.push({ ...finding, stage: inside(stage.name, finding.stage) });
+  for (const finding of diagnosis.findings)
+    known.findings.push({ ...finding, stage: inside(stage.name, finding.stage) });
   for (const what of diagnosis.unchecked) note(known, what, stage.name);
   known.findings.push(...longerDataFindings(stage, pipeline));
 }
@@ -142,7 +143,8 @@ async function lookAtDataStep(stage: DataStage, pipeline: ExaminedPipeline, know
   const maker = modelMaker(stage);
   const asRecipe = { model: { path: config.model.path } } as Recipe;
   const model = maker === undefined ? await sampledModel(asRecipe, stage, known) : known.roots.get(maker);
-  const task = dataMaker(stage) === undefined ? await taskOf(config.task, config.seed, model, known, stage.name) : undefined;
+  const task =
+    dataMaker(stage) === undefined ? await taskOf(config.task, config.seed, model, known, stage.name) : undefined;
   const trainers = pipeline.stages.find(({ name }) => name === maker);
   const lengths = trainers && isTrain(trainers) ? trainers.work.recipe.stages : [];
   const trainedAt = lengths.findLast((inner) => inner.trainer === "grpo")?.maxCompletionTokens;
@@ -182,7 +184,8 @@ async function taskOf(
     });
   } catch (error) {
     if (!(error instanceof AhaError)) throw error;
-    if (tokenizer === undefined) note(known, `the task's problems, without the model's tokenizer: ${error.message}`, stage);
+    if (tokenizer === undefined)
+      note(known, `the task's problems, without the model's tokenizer: ${error.message}`, stage);
     else known.findings.push(refusal("task", error.message, stage));
     return undefined;
   }
@@ -225,7 +228,9 @@ function conclude({ name }: ExaminedPipeline, known: Knowledge): PipelineDiagnos
   );
   const models: Record<string, ModelFigures> = {};
   for (const [stage, { model }] of diagnoses) if (model !== null) models[stage] = model;
-  const peaks = [...diagnoses].flatMap(([stage, { estimatedPeakBytes: bytes }]) => (bytes === null ? [] : [{ stage, bytes }]));
+  const peaks = [...diagnoses].flatMap(([stage, { estimatedPeakBytes: bytes }]) =>
+    bytes === null ? [] : [{ stage, bytes }],
+  );
   const most = peaks.reduce<{ stage: string; bytes: number } | undefined>(
     (best, one) => (best === undefined || one.bytes > best.bytes ? one : best),
     undefined,

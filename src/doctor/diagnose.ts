@@ -11,6 +11,7 @@
 
 import { totalmem } from "node:os";
 import { AhaError, RunInterrupted } from "../errors.ts";
+import type { ModelConfig } from "../model/model-config.ts";
 import { openRecipe, recipeChecks } from "../recipe/pipeline.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { createTask } from "../tasks/registry.ts";
@@ -19,11 +20,10 @@ import { requireRewardColumns } from "../train/grpo-config.ts";
 import { companionsOf, inspectCompanion } from "./companions.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { countBySeverity, type Diagnosis, type Finding, refusal, worstFirst } from "./finding.ts";
+import { withLocalData } from "./local-data.ts";
 import { checkpointFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
 import { estimatePeakBytes } from "./memory-estimate.ts";
-import { withLocalData } from "./local-data.ts";
 import { type FoundModel, findModel } from "./open-model.ts";
-import type { ModelConfig } from "../model/model-config.ts";
 import { type GrpoProbe, isProbed, probeStage, type SftProbe } from "./probe.ts";
 import { probeFindings } from "./probe-findings.ts";
 import { recipeFindings } from "./recipe-findings.ts";

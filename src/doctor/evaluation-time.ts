@@ -7,7 +7,10 @@ import type { GrpoProbe, SftProbe } from "./probe.ts";
 /** Completions of all held-out evaluations: before the first stage, after each, and between as often as a stage says. */
 export function evaluationCompletions({ stages, evaluation }: Pick<Recipe, "stages" | "evaluation">): number {
   const perProblem = (moment: "after" | "during") =>
-    decodingsAt(evaluation, moment).reduce((sum, decoding) => sum + (decodingOptions(evaluation, decoding).samples ?? 1), 0);
+    decodingsAt(evaluation, moment).reduce(
+      (sum, decoding) => sum + (decodingOptions(evaluation, decoding).samples ?? 1),
+      0,
+    );
   const during = stages.reduce((sum, stage) => {
     const units = ("iterations" in stage ? stage.iterations : stage.steps) ?? 0;
     return sum + (stage.evaluateEvery === 0 ? 0 : Math.floor((units - 1) / stage.evaluateEvery));

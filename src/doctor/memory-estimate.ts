@@ -60,7 +60,10 @@ export function estimatePeakBytes(
   const hasReference = recipe.stages.some((stage) => stage.trainer === "grpo" && stage.klCoef > 0);
   const reference = hasReference && !hasAdapter ? parameterCount * F32_BYTES : 0;
   const moments = recipe.stages.map((stage) => {
-    if (stage.trainer === "sft") return trainingBytes(config, recipe, stage.batchTokens, stage.batchTokens);
+    if (stage.trainer === "sft") {
+      const longest = Math.min(stage.maxTokens ?? stage.batchTokens, config.maxContextTokens);
+      return trainingBytes(config, recipe, stage.batchTokens, longest);
+    }
     if (stage.trainer === "reward_model") {
       const longest = stage.maxTokens ?? config.maxContextTokens;
       return trainingBytes(config, recipe, 2 * stage.batchPairs * longest, longest);

@@ -69,7 +69,12 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
  */
 export function descendedModel(base: FoundModel, maker: string, recipe: Recipe): FoundModel {
   const { config, tokenizer } = base;
-  const figures = figuresOf(`the model of ${maker} (from ${base.figures.source})`, config, recipe, base.figures.available);
+  const figures = figuresOf(
+    `the model of ${maker} (from ${base.figures.source})`,
+    config,
+    recipe,
+    base.figures.available,
+  );
   return { config, tokenizer, inDirectory: undefined, figures: { ...figures, weights: "pretrained" } };
 }
 

@@ -20,6 +20,8 @@ import { trainSft } from "../train/sft.ts";
 
 /** No reward of a recipe has such a name. */
 const PROBE_REWARD = "(probe)";
+/** An iteration of the recipe's own size is timed where it takes no longer than this: small batches are slower a token. */
+const FULL_ITERATION_SECONDS = 10;
 /** Programs are compiled at their first use: a short iteration before the one that is timed. */
 const WARM_UP_TOKENS = 2;
 const SFT_STEPS = 3;
@@ -97,7 +99,12 @@ async function probeGrpo(prepared: PreparedRecipe, stage: Trained<"grpo">, optio
   await trainGrpo(heard.context, config, withProbe);
 
   const { rollouts } = heard;
-  const [row, timing] = [heard.metrics[0]!, heard.timings[0]!];
+  const row = heard.metrics[0]!;
+  const timed = await timedIteration(heard, stage.promptsPerIteration / groups, async () => {
+    const whole = listen(prepared, stage, options);
+    await trainGrpo(whole.context, { ...config, promptsPerIteration: stage.promptsPerIteration }, withProbe);
+    return whole;
+  });
   const completionTokens = sum(rollouts.map(({ lengthTokens }) => lengthTokens));
   const weights = rewards.map(({ reward, weight }) => [reward.name, weight] as const);
   const totals = rollouts.map((rollout) => totalOf(rollout, weights));
@@ -127,8 +134,21 @@ async function probeGrpo(prepared: PreparedRecipe, stage: Trained<"grpo">, optio
       }),
     ),
     samplerDifference: row["sampling/sampling_logp_difference/mean"],
-    samplingTokensPerSecond: completionTokens / timing.sampling_time!,
-    trainingTokensPerSecond: row.num_tokens! / timing.update_time!,
+    ...speedOf(timed),
+  };
+}
+
+/** The iteration whose speed counts: one of the recipe's size, where the probe's is smaller and it takes seconds only. */
+async function timedIteration(probed: Heard, ratio: number, whole: () => Promise<Heard>): Promise<Heard> {
+  const { sampling_time: sampling, update_time: updating } = probed.timings[0]!;
+  return ratio > 1 && ratio * (sampling! + updating!) <= FULL_ITERATION_SECONDS ? whole() : probed;
+}
+
+function speedOf({ rollouts, metrics, timings }: Heard) {
+  const { sampling_time: sampling, update_time: updating } = timings[0]!;
+  return {
+    samplingTokensPerSecond: sum(rollouts.map(({ lengthTokens }) => lengthTokens)) / sampling!,
+    trainingTokensPerSecond: metrics[0]!.num_tokens! / updating!,
   };
 }
 
@@ -152,8 +172,16 @@ async function probeSft(prepared: PreparedRecipe, stage: Trained<"sft">, options
   };
 }
 
+/** What a stage told. */
+interface Heard {
+  readonly context: TrainContext;
+  readonly metrics: MetricsRow[];
+  readonly timings: MetricsRow[];
+  readonly rollouts: RolloutRow[];
+}
+
 /** The surroundings of a stage that keep what it tells. */
-function listen(prepared: PreparedRecipe, stage: ProbedStage, options: ProbeOptions) {
+function listen(prepared: PreparedRecipe, stage: ProbedStage, options: ProbeOptions): Heard {
   const { tokenizer, task, heldOut, recipe } = prepared;
   // The schema lets no policy stage into a recipe that trains a reward model.
   const engine = prepared.engine as Engine;
