@@ -14,6 +14,7 @@ import { AhaError, RunInterrupted } from "../errors.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { openRecipe, recipeChecks } from "../recipe/pipeline.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { trainsRewardModel } from "../recipe/stage-programs.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import { requireRewardColumns } from "../train/grpo-config.ts";
@@ -197,7 +198,7 @@ async function probe(
       let trainedBefore: string | undefined;
       for (const stage of recipe.stages) {
         if (!isProbed(stage)) {
-          unchecked.push(`speed of ${stage.name}: stages of ${stage.trainer} are not probed`);
+          unchecked.push(`speed of ${stage.name}: distillation is not probed, it would need its teacher`);
           trainedBefore = stage.name;
           continue;
         }
@@ -227,7 +228,7 @@ function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledg
   const evaluating = evaluationSeconds(recipe, [...probes.values()]);
   const trainingSeconds = addAll(stages.map((stage) => stage.estimatedSeconds));
   const estimatedSeconds = trainingSeconds === null ? null : trainingSeconds + (evaluating ?? 0);
-  if (trainingSeconds !== null && evaluating === null) {
+  if (trainingSeconds !== null && evaluating === null && !trainsRewardModel(recipe)) {
     known.unchecked.push("the time of held-out evaluations: no stage samples, so its speed was not measured");
   }
   for (const [i, figures] of stages.entries()) findings.push(...checkpointFindings(recipe.stages[i]!, figures));

@@ -16,6 +16,9 @@ const LONG_ITERATIONS = 100;
 /** Below this groups become alike. */
 const LOW_TEMPERATURE = 0.3;
 
+/** Losses in which every completion weighs the same, however long it is. */
+const MEANS_OF_SEQUENCES: ReadonlySet<string> = new Set(["grpo", "sapo"]);
+
 type GrpoStage = Extract<StageConfig, { trainer: "grpo" }>;
 
 /** Every finding of the recipe alone. `model` as far as it is known. */
@@ -147,7 +150,10 @@ function grpoFindings(stage: GrpoStage, recipe: Recipe, model: ModelFigures): Fi
         "note",
         "loss-zero-by-construction",
         "one optimizer step per batch (μ = 1)",
-        "the ratio is 1 and advantages sum to 0, so the loss is about 0; its gradient is not",
+        MEANS_OF_SEQUENCES.has(stage.lossType)
+          ? "the ratio is 1 and the advantages of a group sum to 0, so the loss is about 0; its gradient is not"
+          : "the ratio is 1 and the advantages of a group sum to 0, so the loss says only whether long completions are " +
+              "better than short ones, and is 0 where lengths are equal; its gradient is not",
         "watch reward and solve_rate, not the loss",
       );
     const clips = !["cispo", "sapo", "vespo"].includes(stage.lossType);

@@ -48,13 +48,17 @@ export function stageFigures(stage: StageConfig, known: StageKnowledge): StageFi
     };
   }
   if (stage.trainer === "reward_model") {
+    const pairs = probe?.kind === "sft" ? probe : undefined;
+    const steps = stage.steps ?? known.steps;
+    const seconds = pairs && steps !== undefined ? (steps * pairs.tokensPerStep) / pairs.trainingTokensPerSecond : null;
     return {
       ...{ ...shared, ...NOTHING_SAMPLED },
       ...{ iterations: null, stepsPerIteration: null, promptsPerIteration: null, completionsPerIteration: null },
-      optimizerSteps: stage.steps ?? known.steps ?? null,
+      optimizerSteps: steps ?? null,
       promptsPerStep: stage.batchPairs,
       completionsPerStep: 2 * stage.batchPairs,
-      ...{ tokensPerStep: null, estimatedSeconds: null, longestSeconds: null },
+      tokensPerStep: pairs?.tokensPerStep ?? null,
+      ...{ estimatedSeconds: seconds, longestSeconds: seconds },
     };
   }
   if (stage.trainer === "distill") {

@@ -124,12 +124,12 @@ export function epochFindings(stage: StageConfig, task: Task, epochs: number | u
       advice: `set promptsPerIteration to ${task.trainCount} or less, or bring more data`,
     });
   }
-  if (stage.trainer === "sft" && epochs !== undefined && epochs > MANY_EPOCHS) {
+  if ((stage.trainer === "sft" || stage.trainer === "reward_model") && epochs !== undefined && epochs > MANY_EPOCHS) {
     found.push({
       severity: "warning",
       id: "many-epochs",
       stage: stage.name,
-      measured: `${epochs.toFixed(1)} passes over ${task.trainCount} demonstrations`,
+      measured: `${epochs.toFixed(1)} passes over ${task.trainCount} ${stage.trainer === "sft" ? "demonstrations" : "pairs"}`,
       why: "so many passes teach the data by heart",
       advice: "take fewer steps or more data; 1 to 3 passes are usual",
     });

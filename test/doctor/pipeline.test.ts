@@ -95,13 +95,19 @@ describe("aha doctor on a pipeline", () => {
     ["error learning-rate sft/sft", { "batchTokens: 256, learningRate: 1.0e-4": "batchTokens: 256, learningRate: 10" }],
     ["warning data-longer sft/sft", { "batchTokens: 256": "batchTokens: 32" }],
     ["error context samples", { "samples: 2, maxCompletionTokens: 48": "samples: 2, maxCompletionTokens: 128" }],
-    ["warning sampled-shorter samples", { "samples: 2, maxCompletionTokens: 48": "samples: 2, maxCompletionTokens: 47" }],
+    [
+      "warning sampled-shorter samples",
+      { "samples: 2, maxCompletionTokens: 48": "samples: 2, maxCompletionTokens: 47" },
+    ],
     ["warning samples-alike samples", { "samples: 2,": "samples: 2, temperature: 0," }],
     [
       "error reward-columns samples",
       { "samples: 2,": "samples: 2, keep: [{ reward: exact_match, options: { column: gold }, min: 1 }]," },
     ],
-    ["warning evaluation-shorter suite game", { "name: game, problems: 2, maxCompletionTokens: 48": "name: game, problems: 2, maxCompletionTokens: 40" }],
+    [
+      "warning evaluation-shorter suite game",
+      { "name: game, problems: 2, maxCompletionTokens: 48": "name: game, problems: 2, maxCompletionTokens: 40" },
+    ],
     ["error recipe undefined", { "data: { from: samples }": "data: { from: sampels }" }],
   ])("finds %s", async (expected, change) => {
     expect(sound).not.toContain(expected);
