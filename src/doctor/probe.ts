@@ -68,7 +68,7 @@ export interface ProbeOptions {
   readonly onProgress?: ((text: string) => void) | undefined;
 }
 
-/** A stage that can be probed: distillation would need its teacher in memory, or money at an endpoint. */
+/** A stage that can be probed. Distillation is not: it would take its teacher into memory, or money at an endpoint. */
 export type ProbedStage = Exclude<StageConfig, { trainer: "distill" }>;
 
 /** Whether a stage is of that kind. */

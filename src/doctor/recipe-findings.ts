@@ -8,6 +8,7 @@ import { rewardLabel } from "../rewards/user/reference.ts";
 import { grpoTotalSteps } from "../train/grpo-config.ts";
 import type { Finding, ModelFigures } from "./finding.ts";
 import { DESTRUCTIVE_FACTOR, FAR_FACTOR, usualLearningRates } from "./learning-rate.ts";
+import { mixtureFindings } from "./mixture-findings.ts";
 
 /** β below this: at the divergences that runs reach (up to about 1 nat a token) the term is lost in the policy term. */
 const SMALL_KL_COEF = 1e-4;
@@ -25,7 +26,7 @@ type GrpoStage = Extract<StageConfig, { trainer: "grpo" }>;
 export function recipeFindings(recipe: Recipe, model: ModelFigures): Finding[] {
   return recipe.stages.flatMap((stage, index) => [
     ...rateFindings(stage, model, recipe.stages.slice(0, index)),
-    ...(stage.trainer === "grpo" ? grpoFindings(stage, recipe, model) : []),
+    ...(stage.trainer === "grpo" ? [...grpoFindings(stage, recipe, model), ...mixtureFindings(stage, recipe)] : []),
   ]);
 }
 
