@@ -12,7 +12,8 @@ import { elementCount } from "../model/parameters.ts";
 import type { Recipe } from "../recipe/schema.ts";
 
 const F32_BYTES = 4;
-/** Node, ONNX Runtime and the programs, before any weight; measured on the smoke recipe. */
+/** Node, ONNX Runtime and the programs, before any weight. The smoke recipe's whole run peaks at 188 MiB, of which its model is
+ * a few; the rest is room for kernels' work space, which is not counted otherwise (docs/doctor.md has what was measured). */
 const PROCESS_BYTES = 250 * 2 ** 20;
 /** The local engine's own limits where a recipe says nothing. */
 const DEFAULT_MICRO_BATCH_TOKENS = 2048;
