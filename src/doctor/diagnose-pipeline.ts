@@ -239,10 +239,7 @@ function conclude({ name }: ExaminedPipeline, known: Knowledge): PipelineDiagnos
   const told = findings.filter(({ id, stage }) => id !== "memory" || stage === inside(most!.stage, undefined));
   const times = [...diagnoses.values()].map(({ estimatedSeconds }) => estimatedSeconds);
   const isTimed = dataSteps.every(({ completions }) => completions === null) && times.every((time) => time !== null);
-  if (!isTimed) {
-    const first = [...diagnoses].find(([, { estimatedSeconds }]) => estimatedSeconds !== null)?.[0];
-    note(known, "the time of the whole: only stages that need no others are sampled", first ?? "all stages");
-  }
+  const untimed = isTimed ? [] : ["the time of the whole: only stages that need no others are sampled"];
   const sorted = worstFirst(told);
   return {
     ...{ recipe: name, model: [...diagnoses.values()][0]?.model ?? null, models, stages, dataSteps },
@@ -251,7 +248,7 @@ function conclude({ name }: ExaminedPipeline, known: Knowledge): PipelineDiagnos
     estimatedPeakBytes: most?.bytes ?? null,
     machineMemoryBytes: totalmem(),
     findings: sorted,
-    unchecked: [...unchecked].map(([what, where]) => `${what} (${where.join(", ")})`),
+    unchecked: [...[...unchecked].map(([what, where]) => `${what} (${where.join(", ")})`), ...untimed],
     counts: countBySeverity(sorted),
   };
 }
