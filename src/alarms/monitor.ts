@@ -63,7 +63,7 @@ export class AlarmMonitor {
       }
       state.waiting = undefined;
     }
-    return [...alarms, ...this.lossNote(stage, row)];
+    return [...alarms, ...this.lossNote(stage, row, state)];
   }
 
   /** Hears a held-out evaluation; greedy ones are passed over. */
@@ -96,9 +96,10 @@ export class AlarmMonitor {
     return [{ stage, step, alarm: "reward-hacking", state: isBad ? "raised" : "cleared", value, threshold, message }];
   }
 
-  /** The loss that a newcomer worries about, once a run. */
-  private lossNote(stage: string, row: Row): Alarm[] {
+  /** The loss that a newcomer worries about, once a run, and where it is 0 from the first: later it may be 0 by chance. */
+  private lossNote(stage: string, row: Row, { rows }: StageState): Alarm[] {
     const { loss, step } = row;
+    if (rows.find((one) => typeof one.loss === "number") !== row) return [];
     const facts = this.watched.find(({ name }) => name === stage);
     if (this.explainedLoss || !facts?.lossIsZero || typeof loss !== "number" || Math.abs(loss) > ZERO_LOSS) return [];
     this.explainedLoss = true;

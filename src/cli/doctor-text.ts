@@ -1,6 +1,6 @@
 /** A diagnosis as text: a table of figures, then the findings, worst first. */
 
-import type { Diagnosis, Finding, StageFigures } from "../doctor/finding.ts";
+import type { Diagnosis, Finding, PipelineDiagnosis, StageFigures } from "../doctor/finding.ts";
 import { clock, count, percent, plain } from "../report/numbers.ts";
 import { inBytes } from "./model-amounts.ts";
 import { type Style, wrap } from "./terminal-style.ts";
@@ -9,7 +9,7 @@ const WIDTH = 100;
 const LABEL_WIDTH = 34;
 
 /** The whole text, ending with a newline. */
-export function diagnosisText(diagnosis: Diagnosis, style: Style): string {
+export function diagnosisText(diagnosis: Diagnosis | PipelineDiagnosis, style: Style): string {
   const { model, stages, findings, unchecked, counts } = diagnosis;
   const lines = [style.bold(diagnosis.recipe)];
   const row = (label: string, value: string) => lines.push(`  ${label.padEnd(LABEL_WIDTH)}${value}`);
@@ -25,15 +25,25 @@ export function diagnosisText(diagnosis: Diagnosis, style: Style): string {
     lines.push("", style.bold(`${stage.name} (${stage.trainer})`));
     for (const [label, value] of stageRows(stage)) row(label, value);
   }
+  if ("dataSteps" in diagnosis && diagnosis.dataSteps.length > 0) {
+    lines.push("", style.bold("data steps"));
+    for (const { name, step, prompts, completions, maxCompletionTokens } of diagnosis.dataSteps) {
+      const amount =
+        completions === null
+          ? ""
+          : `: ${count(completions)} completions of ${count(prompts!)} prompts, at most ${count(maxCompletionTokens!)} tokens`;
+      row(name, `${step}${amount}`);
+    }
+  }
   if (stages.length > 0) {
     lines.push("", style.bold("the whole run"));
-    row("held-out evaluations", seconds(diagnosis.evaluationSeconds));
+    if (!("dataSteps" in diagnosis)) row("held-out evaluations", seconds(diagnosis.evaluationSeconds));
     row("estimated time", seconds(diagnosis.estimatedSeconds));
     const peak = diagnosis.estimatedPeakBytes;
     row("estimated peak memory", `${peak === null ? "–" : inBytes(peak)} of ${inBytes(diagnosis.machineMemoryBytes)}`);
   }
   lines.push("");
-  for (const finding of findings) lines.push(...findingLines(finding, style), "");
+  for (const finding of together(findings)) lines.push(...findingLines(finding, style), "");
   if (unchecked.length > 0) {
     lines.push(style.bold("Not checked"));
     for (const what of unchecked) lines.push(...wrap(what, WIDTH - 2).map((line) => `  ${line}`));
@@ -80,6 +90,19 @@ function stageRows(stage: StageFigures): [string, string][] {
     rows.push(["estimated time", `${seconds(estimatedSeconds)}${upTo}`]);
   }
   return rows.filter((row): row is [string, string] => row[1] !== null);
+}
+
+/** Findings that differ in nothing but the stage are told once, with all stages. */
+function together(findings: readonly Finding[]): Finding[] {
+  const found = new Map<string, Finding>();
+  for (const finding of findings) {
+    const { stage, ...what } = finding;
+    const key = JSON.stringify(what);
+    const before = found.get(key);
+    const stages = [before?.stage, stage].filter((name) => name !== undefined).join(", ");
+    found.set(key, stages === "" ? finding : { ...finding, stage: stages });
+  }
+  return [...found.values()];
 }
 
 function findingLines({ severity, id, stage, measured, why, advice }: Finding, style: Style): string[] {

@@ -1,11 +1,14 @@
-/** `aha doctor`: what a recipe comes to, and what is wrong with it, before it is run. */
+/** `aha doctor`: what a recipe or a pipeline comes to, and what is wrong with it, before it is run. */
 
 import { existsSync } from "node:fs";
-import { diagnose, refusedRecipe } from "../doctor/diagnose.ts";
+import { join, resolve } from "node:path";
+import { type DiagnoseOptions, diagnose, refusedRecipe } from "../doctor/diagnose.ts";
+import { diagnosePipeline } from "../doctor/diagnose-pipeline.ts";
+import type { ExaminedPipeline } from "../doctor/examined-pipeline.ts";
 import type { Diagnosis } from "../doctor/finding.ts";
 import { ConfigError } from "../errors.ts";
+import { isPipelineFile, loadPipeline, outputPath, resolveStages } from "../pipeline/load.ts";
 import { loadRecipe } from "../recipe/load.ts";
-import type { Recipe } from "../recipe/schema.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { diagnosisText } from "./doctor-text.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
@@ -15,15 +18,18 @@ import { styleFor } from "./terminal-style.ts";
 
 const DEFAULT_SAMPLES = 32;
 
-const HELP = `Usage: aha doctor RECIPE [--set key=value]… [--samples N] [--skip-sampling] [--strict] [--json]
+const HELP = `Usage: aha doctor RECIPE|PIPELINE [--set key=value]… [--samples N] [--skip-sampling] [--strict] [--json]
        aha doctor --trl FILE.yaml [--model DIR] [--data FILE] [the options above]
 
 Looks at a recipe before it is run. Samples a few completions at its current policy, trains a few steps at learning rate 0,
 and tells the batch arithmetic, estimated time and memory, predicted truncation, and what would waste the run. It leaves
 nothing behind and downloads nothing: a model or data set of the Hub is looked for in the cache.
 
+Of a pipeline every stage is looked at, with the shape of the model that its own descends from; a stage that needs nothing of
+others is sampled. What earlier stages have to make first, or is not on this machine, is listed as not checked.
+
 Options
-  --set KEY=VALUE   replace one value of the recipe, as in aha run; may be repeated
+  --set KEY=VALUE   replace one value, as in aha run (of a pipeline: STAGE.KEY=VALUE); may be repeated
   --samples N       completions to sample for each stage, made up to whole groups (${DEFAULT_SAMPLES})
   --skip-sampling   only what needs no model: settings, data, lengths, memory
   --strict          warnings fail too
@@ -36,6 +42,7 @@ Exit code: 0 without a finding of severity error, 1 with one (with --strict, wit
 Examples
   aha doctor recipes/countdown/tiny/recipe.yaml
   aha doctor recipes/countdown/tiny/recipe.yaml --set stages.r1-zero.learningRate=0.1 --skip-sampling
+  aha doctor recipes/r1/qwen2.5/0.5b.yaml
 `;
 
 const { "dry-run": _, ...TRL } = TRL_OPTIONS;
@@ -58,11 +65,16 @@ export const command: Command = {
     const path = values.trl ?? positionals[0]!;
     if (values.trl === undefined) requireNoTrlOptions(values);
     if (!existsSync(path)) throw new ConfigError(`There is no recipe ${path}.`);
-    const load = async () =>
-      values.trl === undefined
-        ? loadRecipe(path, values.set ?? [])
-        : (await openTrlRecipe(values.trl, values, { context, mode: "quiet" })).recipe;
-    const diagnosis = await examine(path, load, {
+    const look = async (options: DiagnoseOptions): Promise<Diagnosis> => {
+      if (values.trl !== undefined) {
+        const { recipe } = await openTrlRecipe(values.trl, values, { context, mode: "quiet" });
+        return diagnose(recipe, options);
+      }
+      const overrides = values.set ?? [];
+      if (await isPipelineFile(path)) return diagnosePipeline(await openPipeline(path, overrides), options);
+      return diagnose(await loadRecipe(path, overrides), options);
+    };
+    const diagnosis = await examine(path, look, {
       ...{ context, samples: values["skip-sampling"] ? 0 : samples, quiet: values.json === true },
     });
     const colours = context.interactive && process.stdout.isTTY === true;
@@ -72,9 +84,19 @@ export const command: Command = {
   },
 };
 
+/** The pipeline as `aha run` would run it, in the directory that it would take. */
+async function openPipeline(path: string, overrides: readonly string[]): Promise<ExaminedPipeline> {
+  const pipeline = await loadPipeline(path, overrides);
+  const { name, seed } = pipeline.file;
+  const directory = resolve(join("runs", `${name}-${seed}`));
+  const stages = resolveStages(pipeline, directory);
+  const pathOf = (stage: string) => outputPath(directory, stages.find((one) => one.name === stage)!);
+  return { name, seed, stages, suites: pipeline.suites, outputPath: pathOf };
+}
+
 async function examine(
   path: string,
-  load: () => Promise<Recipe>,
+  look: (options: DiagnoseOptions) => Promise<Diagnosis>,
   { context, samples, quiet }: { context: CommandContext; samples: number; quiet: boolean },
 ): Promise<Diagnosis> {
   const status = new StatusLine({
@@ -83,9 +105,8 @@ async function examine(
     columns: () => process.stderr.columns ?? 100,
   });
   try {
-    const recipe = await load();
     const onProgress = quiet ? {} : { onProgress: (text: string) => status.update(() => `  ${text}`) };
-    return await diagnose(recipe, { samples, signal: context.signal, ...onProgress });
+    return await look({ samples, signal: context.signal, ...onProgress });
   } catch (error) {
     // A recipe that cannot be read is what a doctor should say, in the form in which it says everything.
     if (error instanceof ConfigError) return refusedRecipe(path, error.message);

@@ -9,15 +9,20 @@
  * Nothing is left behind and nothing is downloaded. What cannot be looked at is said in `unchecked`.
  */
 
-import { availableParallelism, loadavg, totalmem } from "node:os";
-import { AhaError, HubError, RunInterrupted } from "../errors.ts";
-import { pinHubReferences } from "../recipe/hub-references.ts";
+import { totalmem } from "node:os";
+import { AhaError, RunInterrupted } from "../errors.ts";
+import type { ModelConfig } from "../model/model-config.ts";
 import { openRecipe, recipeChecks } from "../recipe/pipeline.ts";
-import type { Recipe, StageConfig } from "../recipe/schema.ts";
+import type { Recipe } from "../recipe/schema.ts";
+import { trainsRewardModel } from "../recipe/stage-programs.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import { requireRewardColumns } from "../train/grpo-config.ts";
-import { countBySeverity, type Diagnosis, type Finding, type StageFigures, worstFirst } from "./finding.ts";
+import { companionsOf, inspectCompanion } from "./companions.ts";
+import { evaluationSeconds } from "./evaluation-time.ts";
+import { countBySeverity, type Diagnosis, type Finding, refusal, worstFirst } from "./finding.ts";
+import { withLocalData } from "./local-data.ts";
+import { checkpointFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
 import { estimatePeakBytes } from "./memory-estimate.ts";
 import { type FoundModel, findModel } from "./open-model.ts";
 import { type GrpoProbe, isProbed, probeStage, type SftProbe } from "./probe.ts";
@@ -32,18 +37,12 @@ import {
   overlapFindings,
   type PromptLengths,
   promptLengths,
+  stepsOfEpochs,
+  warmupFindings,
 } from "./task-findings.ts";
 
 /** A prompt's length where it cannot be counted. */
 const USUAL_PROMPT_TOKENS = 256;
-/** Share of this machine's memory beyond which a run is at risk. */
-const MEMORY_WARNING = 0.8;
-/** A run this long should have checkpoints. */
-const LONG_SECONDS = 3600;
-/** Load per processor from which other programs are at work. */
-const BUSY = 1.25;
-/** Passes over the held-out problems at the boundary of stages: sampled and greedy. */
-const BOUNDARY_DECODINGS = 2;
 
 /** How to look. */
 export interface DiagnoseOptions {
@@ -53,23 +52,43 @@ export interface DiagnoseOptions {
   readonly onProgress?: (text: string) => void;
 }
 
+/** What a pipeline's stage takes from earlier ones, which have not run. */
+export interface FromEarlierStages {
+  /** Instead of the model that the recipe names. */
+  readonly model: FoundModel;
+  /** Directories of models that will be there, with the shapes that they will have. */
+  readonly companions: ReadonlyMap<string, ModelConfig | undefined>;
+  /** Who makes the task's data; undefined: it names none of an earlier stage. */
+  readonly dataMaker: string | undefined;
+}
+
 /** What is known of a recipe, as it is found out. */
 interface Knowledge {
   readonly findings: Finding[];
   readonly unchecked: string[];
   readonly probes: Map<string, GrpoProbe | SftProbe>;
+  readonly companions: ModelConfig[];
   task?: Task;
   prompts?: PromptLengths;
 }
 
-/** The diagnosis of a checked recipe. Throws RunInterrupted; whatever else goes wrong is a finding. */
-export async function diagnose(recipe: Recipe, options: DiagnoseOptions): Promise<Diagnosis> {
-  const known: Knowledge = { findings: [], unchecked: [], probes: new Map() };
-  const model = await orFinding(known, "model", () => findModel(recipe));
+/**
+ * The diagnosis of a checked recipe, which may be a stage of a pipeline. Throws RunInterrupted; whatever else goes wrong is a
+ * finding.
+ */
+export async function diagnose(
+  recipe: Recipe,
+  options: DiagnoseOptions,
+  earlier?: FromEarlierStages,
+): Promise<Diagnosis> {
+  if (options.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
+  const known: Knowledge = { findings: [], unchecked: [], probes: new Map(), companions: [] };
+  const model = earlier?.model ?? (await orFinding(known, "model", () => findModel(recipe)));
+  await lookAtCompanions(recipe, known, earlier);
   if (model !== undefined) {
     known.findings.push(...recipeFindings(recipe, model.figures));
-    await lookAtTask(recipe, model, known);
-    await probe(recipe, model, known, options);
+    await lookAtTask(recipe, model, known, earlier);
+    await probe(recipe, model, known, options, earlier);
   }
   return conclude(recipe, model, known);
 }
@@ -84,7 +103,29 @@ export function refusedRecipe(name: string, reason: string): Diagnosis {
   };
 }
 
-async function lookAtTask(recipe: Recipe, { tokenizer, figures }: FoundModel, known: Knowledge): Promise<void> {
+/** Teachers and reward models, which are there or will be. */
+async function lookAtCompanions(recipe: Recipe, known: Knowledge, earlier?: FromEarlierStages): Promise<void> {
+  for (const stage of recipe.stages) {
+    for (const companion of companionsOf(stage)) {
+      const { kind, path } = companion;
+      const config = earlier?.companions.has(path)
+        ? earlier.companions.get(path)
+        : await orFinding(known, kind, () => inspectCompanion(companion), stage.name);
+      if (config !== undefined) known.companions.push(config);
+    }
+  }
+}
+
+async function lookAtTask(
+  recipe: Recipe,
+  { tokenizer, figures }: FoundModel,
+  known: Knowledge,
+  earlier?: FromEarlierStages,
+): Promise<void> {
+  if (earlier?.dataMaker !== undefined) {
+    known.unchecked.push(`the task's problems: ${earlier.dataMaker} has to run first`);
+    return;
+  }
   const local = await withLocalData(recipe);
   if (local === undefined) {
     known.unchecked.push("the task's problems: its data set is not on this machine (aha data pull)");
@@ -121,9 +162,19 @@ async function lookAtTask(recipe: Recipe, { tokenizer, figures }: FoundModel, kn
     known.findings.push(...lengthFindings(recipe, known.prompts, figures.contextTokens));
 }
 
-async function probe(recipe: Recipe, model: FoundModel, known: Knowledge, options: DiagnoseOptions): Promise<void> {
+async function probe(
+  recipe: Recipe,
+  model: FoundModel,
+  known: Knowledge,
+  options: DiagnoseOptions,
+  earlier?: FromEarlierStages,
+): Promise<void> {
   const { findings, unchecked } = known;
   const what = "truncation, variance, rewards and speed";
+  if (earlier !== undefined) {
+    unchecked.push(`${what}: the stages before have to run first`);
+    return;
+  }
   if (options.samples === 0) {
     unchecked.push(`${what}: nothing was sampled (--skip-sampling)`);
     return;
@@ -147,7 +198,7 @@ async function probe(recipe: Recipe, model: FoundModel, known: Knowledge, option
       let trainedBefore: string | undefined;
       for (const stage of recipe.stages) {
         if (!isProbed(stage)) {
-          unchecked.push(`speed of ${stage.name}: stages of ${stage.trainer} are not probed`);
+          unchecked.push(`speed of ${stage.name}: distillation is not probed, it would need its teacher`);
           trainedBefore = stage.name;
           continue;
         }
@@ -170,99 +221,29 @@ function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledg
     const found = probes.get(stage.name);
     const perDemonstration = found?.kind === "sft" ? found.tokensPerStep / found.demonstrationsPerStep : undefined;
     const epochs = task && epochsOf(stage, task, perDemonstration);
-    if (task) findings.push(...epochFindings(stage, task, epochs));
-    return stageFigures(stage, { prompts, epochs, probe: found });
+    const steps = task && stepsOfEpochs(stage, task, perDemonstration);
+    if (task) findings.push(...epochFindings(stage, task, epochs), ...warmupFindings(stage, steps));
+    return stageFigures(stage, { prompts, epochs, steps, probe: found });
   });
-  const evaluationSeconds = evaluationTime(recipe, [...probes.values()]);
+  const evaluating = evaluationSeconds(recipe, [...probes.values()]);
   const trainingSeconds = addAll(stages.map((stage) => stage.estimatedSeconds));
-  const estimatedSeconds = trainingSeconds === null ? null : trainingSeconds + (evaluationSeconds ?? 0);
-  if (trainingSeconds !== null && evaluationSeconds === null) {
+  const estimatedSeconds = trainingSeconds === null ? null : trainingSeconds + (evaluating ?? 0);
+  if (trainingSeconds !== null && evaluating === null && !trainsRewardModel(recipe)) {
     known.unchecked.push("the time of held-out evaluations: no stage samples, so its speed was not measured");
   }
   for (const [i, figures] of stages.entries()) findings.push(...checkpointFindings(recipe.stages[i]!, figures));
   const machineMemoryBytes = totalmem();
   const estimatedPeakBytes = model?.config
-    ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS)
+    ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, known.companions)
     : null;
   if (estimatedPeakBytes === null) known.unchecked.push("memory: the model's shape is not known");
   else findings.push(...memoryFindings(estimatedPeakBytes, machineMemoryBytes, model?.figures.available === true));
   const sorted = worstFirst(findings);
   return {
-    ...{ recipe: recipe.name, model: model?.figures ?? null, stages, evaluationSeconds, estimatedSeconds },
+    ...{ recipe: recipe.name, model: model?.figures ?? null, stages, evaluationSeconds: evaluating, estimatedSeconds },
     ...{ estimatedPeakBytes, machineMemoryBytes, findings: sorted, unchecked: known.unchecked },
     counts: countBySeverity(sorted),
   };
-}
-
-/** Of all held-out evaluations, by the speed and the lengths of the first GRPO stage's probe; null without one. */
-function evaluationTime({ stages, evaluation }: Recipe, probes: readonly (GrpoProbe | SftProbe)[]): number | null {
-  const grpo = probes.find((one) => one.kind === "grpo");
-  if (grpo === undefined) return null;
-  const during = stages.map((stage) => {
-    const units = ("iterations" in stage ? stage.iterations : stage.steps) ?? 0;
-    return stage.evaluateEvery === 0 ? 0 : Math.floor((units - 1) / stage.evaluateEvery);
-  });
-  const passes = BOUNDARY_DECODINGS * (stages.length + 1) + during.reduce((sum, count) => sum + count, 0);
-  const length = Math.min(grpo.meanCompletionTokens, evaluation.maxCompletionTokens);
-  return (passes * evaluation.problems * length) / grpo.samplingTokensPerSecond;
-}
-
-/** Other programs at work make every measured time too long. */
-function loadFindings(): Finding[] {
-  const load = loadavg()[0]!;
-  const processors = availableParallelism();
-  if (load <= BUSY * processors) return [];
-  return [
-    {
-      severity: "note",
-      id: "machine-busy",
-      measured: `load ${load.toFixed(1)} on ${processors} processors`,
-      why: "estimated times are those of the machine as it is now, with what else runs on it",
-      advice: "measure again when it is quiet",
-    },
-  ];
-}
-
-/** `isHere`: the model is on this machine; else another one is probably meant to train it. */
-function memoryFindings(estimate: number, machine: number, isHere: boolean): Finding[] {
-  if (estimate <= MEMORY_WARNING * machine) return [];
-  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  return [
-    {
-      severity: isHere && estimate > machine ? "error" : "warning",
-      id: "memory",
-      measured: `about ${gib(estimate)} at the peak, this machine has ${gib(machine)}`,
-      why: "a process without memory is killed",
-      advice:
-        "train an adapter (model.lora, quantization nf4), set engine.gradientCheckpointing, or take a larger machine",
-    },
-  ];
-}
-
-function checkpointFindings(stage: StageConfig, { estimatedSeconds }: StageFigures): Finding[] {
-  if (estimatedSeconds === null || estimatedSeconds < LONG_SECONDS || stage.checkpointEvery > 0) return [];
-  return [
-    {
-      severity: "warning",
-      id: "no-checkpoints",
-      stage: stage.name,
-      measured: `about ${(estimatedSeconds / 3600).toFixed(1)} hours, checkpointEvery 0`,
-      why: "a run that is killed loses the whole stage",
-      advice: "set checkpointEvery",
-    },
-  ];
-}
-
-/** The recipe with data sets of the Hub found in the cache; undefined where they are not there. */
-async function withLocalData(recipe: Recipe): Promise<Recipe | undefined> {
-  const { path, ...model } = recipe.model;
-  try {
-    const pinned = await pinHubReferences({ ...recipe, model }, { offline: true });
-    return { ...pinned, model: recipe.model };
-  } catch (error) {
-    if (error instanceof HubError) return undefined;
-    throw error;
-  }
 }
 
 /** What `work` returns; where it throws what a user can mend, an error finding is added instead. */
@@ -280,18 +261,6 @@ async function orFinding<T>(
     if (!findings.some(({ measured }) => measured === message)) findings.push(refusal(id, message, stage));
     return undefined;
   }
-}
-
-function refusal(id: string, measured: string, stage?: string): Finding {
-  const why = "aha run would refuse it";
-  return {
-    severity: "error",
-    id,
-    ...(stage === undefined ? {} : { stage }),
-    measured,
-    why,
-    advice: "mend what it says",
-  };
 }
 
 /** The sum; null where a part is not known. */

@@ -79,6 +79,25 @@ export interface Diagnosis {
   readonly counts: Readonly<Record<Severity, number>>;
 }
 
+/** A data step of a pipeline in numbers. */
+export interface DataStepFigures {
+  readonly name: string;
+  /** coldStart, rejectionSampling, teacherSamples, preferences or combine. */
+  readonly step: string;
+  /** null for a step that samples nothing. */
+  readonly prompts: number | null;
+  /** Sampled before any filter. */
+  readonly completions: number | null;
+  readonly maxCompletionTokens: number | null;
+}
+
+/** A diagnosis of all stages of a pipeline. Names of stages and findings are `pipeline stage/stage of its recipe`. */
+export interface PipelineDiagnosis extends Diagnosis {
+  readonly dataSteps: readonly DataStepFigures[];
+  /** The model that each training stage begins with. */
+  readonly models: Readonly<Record<string, ModelFigures>>;
+}
+
 /** How many findings there are of each severity. */
 export function countBySeverity(findings: readonly Finding[]): Record<Severity, number> {
   const count = (severity: Severity) => findings.filter((finding) => finding.severity === severity).length;
@@ -88,4 +107,12 @@ export function countBySeverity(findings: readonly Finding[]): Record<Severity, 
 /** The findings, worst first, each severity in the order in which it was found. */
 export function worstFirst(findings: readonly Finding[]): Finding[] {
   return SEVERITIES.flatMap((severity) => findings.filter((finding) => finding.severity === severity));
+}
+
+/** An error finding of what `aha run` would refuse, with its own message. */
+export function refusal(id: string, measured: string, stage?: string): Finding {
+  return {
+    ...{ severity: "error", id, ...(stage === undefined ? {} : { stage }), measured },
+    ...{ why: "aha run would refuse it", advice: "mend what it says" },
+  };
 }

@@ -1,9 +1,10 @@
 /**
  * Which learning rates are usual. Published full fine-tuning of pretrained models by reinforcement learning takes 1e-7 to
- * 1e-5 (Mini-R1 5e-7, TinyZero and TRL's default 1e-6), by SFT 1e-6 to 1e-4; LoRA takes about ten times as much (Schulman
- * et al., "LoRA Without Regret", 2025). Below half a billion parameters rates grow as the inverse square root of the
- * size, which joins those to what Aha's own small models were measured to want (docs/log.md). SFT of random weights is
- * pretraining: the rate of Kaplan et al. (arXiv:2001.08361, eq. D.1), 0.003239 − 0.0001395 ln N.
+ * 1e-5 (Mini-R1 5e-7, TinyZero and TRL's default 1e-6), by SFT 1e-6 to 1e-4. LoRA's best rate is about ten times the whole
+ * model's (Schulman et al., "LoRA Without Regret", Thinking Machines 2025). Below half a billion parameters rates grow here as
+ * the inverse square root of the size: a rule of our own, which joins those numbers to the rates of Aha's small recipes
+ * (docs/log.md). SFT of random weights is pretraining: 0.003239 − 0.0001395 ln N, the rule of thumb in the appendix of Kaplan
+ * et al. (arXiv:2001.08361), quoted from memory; of it only the order of magnitude is used.
  *
  * These are habits, not laws, so only rates far outside are a finding.
  */

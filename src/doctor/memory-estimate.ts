@@ -2,7 +2,7 @@
  * Peak memory of a run, from shapes alone. An estimate for deciding whether a recipe fits a machine, not an account:
  * activations are counted by the tensors that the backward pass reads, kernels' own work space is not.
  *
- *     process + weights + gradients + Adam's moments + reference + max(key-value cache, activations + logits)
+ *     process + weights + gradients + Adam's moments + reference + teachers and reward models + max(key-value cache, activations + logits)
  */
 
 import { ALL_LORA_TARGETS, adapterSpecs } from "../model/lora.ts";
@@ -12,7 +12,8 @@ import { elementCount } from "../model/parameters.ts";
 import type { Recipe } from "../recipe/schema.ts";
 
 const F32_BYTES = 4;
-/** Node, ONNX Runtime and the programs, before any weight; measured on the smoke recipe. */
+/** Node, ONNX Runtime and the programs, before any weight. The smoke recipe's whole run peaks at 188 MiB, of which its model is
+ * a few; the rest is room for kernels' work space, which is not counted otherwise (docs/doctor.md has what was measured). */
 const PROCESS_BYTES = 250 * 2 ** 20;
 /** The local engine's own limits where a recipe says nothing. */
 const DEFAULT_MICRO_BATCH_TOKENS = 2048;
@@ -39,8 +40,16 @@ export function trainableParameters(config: ModelConfig, { model }: Pick<Recipe,
   return adapterSpecs(config, { ...lora, targets: list }).reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
-/** Bytes at the moment that takes most. `promptTokens`: length of a usual prompt. */
-export function estimatePeakBytes(config: ModelConfig, recipe: Recipe, promptTokens: number): number {
+/**
+ * Bytes at the moment that takes most. `promptTokens`: length of a usual prompt; `companions`: further models that are in
+ * memory beside the trained one, teachers and reward models.
+ */
+export function estimatePeakBytes(
+  config: ModelConfig,
+  recipe: Recipe,
+  promptTokens: number,
+  companions: readonly ModelConfig[] = [],
+): number {
   const { parameterCount, parametersByKind } = modelSize(config);
   const packed = (parametersByKind.attention ?? 0) + (parametersByKind.mlp ?? 0);
   const weights =
@@ -52,18 +61,22 @@ export function estimatePeakBytes(config: ModelConfig, recipe: Recipe, promptTok
   const hasReference = recipe.stages.some((stage) => stage.trainer === "grpo" && stage.klCoef > 0);
   const reference = hasReference && !hasAdapter ? parameterCount * F32_BYTES : 0;
   const moments = recipe.stages.map((stage) => {
-    if (stage.trainer === "sft") return trainingBytes(config, recipe, stage.batchTokens, stage.batchTokens);
+    if (stage.trainer === "sft") {
+      const longest = Math.min(stage.maxTokens ?? stage.batchTokens, config.maxContextTokens);
+      return trainingBytes(config, recipe, stage.batchTokens, longest);
+    }
     if (stage.trainer === "reward_model") {
       const longest = stage.maxTokens ?? config.maxContextTokens;
       return trainingBytes(config, recipe, 2 * stage.batchPairs * longest, longest);
     }
     const length = promptTokens + stage.maxCompletionTokens;
-    const completions = stage.promptsPerIteration * (stage.trainer === "grpo" ? stage.groupSize : 1);
+    const completions = stage.promptsPerIteration * stage.groupSize;
     const perToken = modelSize(config).memory.kvCacheBytesPerToken;
     const cache = Math.min(CACHE_BYTES, Math.min(MAX_SLOTS, completions) * length * perToken);
     return Math.max(cache, trainingBytes(config, recipe, completions * length, length));
   });
-  return PROCESS_BYTES + weights + optimizer + reference + Math.max(...moments);
+  const beside = companions.reduce((sum, one) => sum + modelSize(one).memory.weightsBytes, 0);
+  return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(...moments);
 }
 
 /** Activations and logits of one micro-batch: `tokens` there are, in sequences of `length`. */

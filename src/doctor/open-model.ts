@@ -63,6 +63,21 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
   };
 }
 
+/**
+ * The model of a pipeline's stage that begins with what another stage makes: the shape and the tokenizer of `base`, which
+ * that one descends from. There are no weights to look at yet.
+ */
+export function descendedModel(base: FoundModel, maker: string, recipe: Recipe): FoundModel {
+  const { config, tokenizer } = base;
+  const figures = figuresOf(
+    `the model of ${maker} (from ${base.figures.source})`,
+    config,
+    recipe,
+    base.figures.available,
+  );
+  return { config, tokenizer, inDirectory: undefined, figures: { ...figures, weights: "pretrained" } };
+}
+
 /** undefined: a name on the Hub that is not in the cache. */
 async function directoryOf(path: string): Promise<string | undefined> {
   if (hubReferenceOf(path, "model") === undefined) {

@@ -106,9 +106,9 @@ function sftFindings(stage: StageConfig, { tooLongShare, loss }: SftProbe): Find
       severity: "warning",
       id: "demonstrations-too-long",
       stage: stage.name,
-      measured: `${Math.round(100 * tooLongShare)} % of the first demonstrations exceed batchTokens or the context`,
+      measured: `${Math.round(100 * tooLongShare)} % of the first ${stage.trainer === "sft" ? "demonstrations" : "pairs"} are longer than maxTokens, or the context`,
       why: "they are passed over, and the model learns from the short ones only",
-      advice: "raise batchTokens, or take a model with a longer context",
+      advice: "raise maxTokens (and batchTokens), or take a model with a longer context",
     });
   }
   if (!Number.isFinite(loss)) {

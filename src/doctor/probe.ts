@@ -8,6 +8,7 @@
  */
 
 import type { Engine } from "../engine/engine.ts";
+import type { RewardEngine } from "../engine/reward-engine.ts";
 import { RunInterrupted } from "../errors.ts";
 import { type PreparedRecipe, stageSeed } from "../recipe/pipeline.ts";
 import type { StageConfig } from "../recipe/schema.ts";
@@ -15,14 +16,19 @@ import type { BatchReward } from "../rewards/reward.ts";
 import type { MetricsRow, RolloutRow, TrainContext } from "../train/context.ts";
 import { trainGrpo } from "../train/grpo.ts";
 import { createRewards } from "../train/grpo-config.ts";
+import { trainRewardModel } from "../train/reward-model.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import { trainSft } from "../train/sft.ts";
 
 /** No reward of a recipe has such a name. */
 const PROBE_REWARD = "(probe)";
+/** An iteration of the recipe's own size is timed where it takes no longer than this: small batches are slower a token. */
+const FULL_ITERATION_SECONDS = 10;
 /** Programs are compiled at their first use: a short iteration before the one that is timed. */
 const WARM_UP_TOKENS = 2;
 const SFT_STEPS = 3;
+/** Nothing moves. */
+const STANDING = { learningRate: 0, weightDecay: 0, warmupSteps: 0 } as const;
 
 /** What a GRPO stage would begin with. */
 export interface GrpoProbe {
@@ -44,7 +50,7 @@ export interface GrpoProbe {
   readonly trainingTokensPerSecond: number;
 }
 
-/** What an SFT stage would begin with. */
+/** What an SFT stage, or that of a reward model, would begin with. */
 export interface SftProbe {
   readonly kind: "sft";
   readonly tokensPerStep: number;
@@ -62,12 +68,12 @@ export interface ProbeOptions {
   readonly onProgress?: ((text: string) => void) | undefined;
 }
 
-/** A stage that can be probed: distillation would need its teacher, a reward model's stage is short. */
-export type ProbedStage = Trained<"grpo"> | Trained<"sft">;
+/** A stage that can be probed. Distillation is not: it would take its teacher into memory, or money at an endpoint. */
+export type ProbedStage = Exclude<StageConfig, { trainer: "distill" }>;
 
 /** Whether a stage is of that kind. */
 export function isProbed(stage: StageConfig): stage is ProbedStage {
-  return stage.trainer === "grpo" || stage.trainer === "sft";
+  return stage.trainer !== "distill";
 }
 
 /** Probes one stage. Throws what its trainer throws, and RunInterrupted. */
@@ -76,7 +82,14 @@ export async function probeStage(
   stage: ProbedStage,
   options: ProbeOptions,
 ): Promise<GrpoProbe | SftProbe> {
-  return stage.trainer === "grpo" ? probeGrpo(prepared, stage, options) : probeSft(prepared, stage, options);
+  switch (stage.trainer) {
+    case "grpo":
+      return probeGrpo(prepared, stage, options);
+    case "sft":
+      return probeSft(prepared, stage, options);
+    default:
+      return probeReward(prepared, stage, options);
+  }
 }
 
 type Trained<Name extends StageConfig["trainer"]> = Extract<StageConfig, { trainer: Name }>;
@@ -97,7 +110,12 @@ async function probeGrpo(prepared: PreparedRecipe, stage: Trained<"grpo">, optio
   await trainGrpo(heard.context, config, withProbe);
 
   const { rollouts } = heard;
-  const [row, timing] = [heard.metrics[0]!, heard.timings[0]!];
+  const row = heard.metrics[0]!;
+  const timed = await timedIteration(heard, stage.promptsPerIteration / groups, async () => {
+    const whole = listen(prepared, stage, options);
+    await trainGrpo(whole.context, { ...config, promptsPerIteration: stage.promptsPerIteration }, withProbe);
+    return whole;
+  });
   const completionTokens = sum(rollouts.map(({ lengthTokens }) => lengthTokens));
   const weights = rewards.map(({ reward, weight }) => [reward.name, weight] as const);
   const totals = rollouts.map((rollout) => totalOf(rollout, weights));
@@ -127,19 +145,48 @@ async function probeGrpo(prepared: PreparedRecipe, stage: Trained<"grpo">, optio
       }),
     ),
     samplerDifference: row["sampling/sampling_logp_difference/mean"],
-    samplingTokensPerSecond: completionTokens / timing.sampling_time!,
-    trainingTokensPerSecond: row.num_tokens! / timing.update_time!,
+    ...speedOf(timed),
+  };
+}
+
+/** The iteration whose speed counts: one of the recipe's size, where the probe's is smaller and it takes seconds only. */
+async function timedIteration(probed: Heard, ratio: number, whole: () => Promise<Heard>): Promise<Heard> {
+  const { sampling_time: sampling, update_time: updating } = probed.timings[0]!;
+  return ratio > 1 && ratio * (sampling! + updating!) <= FULL_ITERATION_SECONDS ? whole() : probed;
+}
+
+function speedOf({ rollouts, metrics, timings }: Heard) {
+  const { sampling_time: sampling, update_time: updating } = timings[0]!;
+  return {
+    samplingTokensPerSecond: sum(rollouts.map(({ lengthTokens }) => lengthTokens)) / sampling!,
+    trainingTokensPerSecond: metrics[0]!.num_tokens! / updating!,
   };
 }
 
 async function probeSft(prepared: PreparedRecipe, stage: Trained<"sft">, options: ProbeOptions): Promise<SftProbe> {
-  const config = { ...stage, steps: SFT_STEPS, learningRate: 0, weightDecay: 0, warmupSteps: 0 };
   const heard = listen(prepared, stage, options);
-  await trainSft(heard.context, config);
-  const { metrics, timings } = heard;
+  await trainSft(heard.context, { ...stage, ...STANDING, epochs: undefined, steps: SFT_STEPS, evalLossEvery: 0 });
+  return stepsProbe(heard, "num_demonstrations");
+}
+
+/** Of a reward model: pairs are its demonstrations. */
+async function probeReward(
+  prepared: PreparedRecipe,
+  stage: Trained<"reward_model">,
+  options: ProbeOptions,
+): Promise<SftProbe> {
+  const { context, ...heard } = listen(prepared, stage, options);
+  // The schema lets a recipe with such a stage have no other kind.
+  const engine = prepared.engine as RewardEngine;
+  await trainRewardModel({ ...context, engine }, { ...stage, ...STANDING, epochs: undefined, steps: SFT_STEPS });
+  return stepsProbe({ context, ...heard }, "num_pairs");
+}
+
+/** What a few steps on given data told. */
+function stepsProbe({ metrics, timings }: Heard, counted: string): SftProbe {
   const last = metrics.at(-1)!;
   const measured = last.num_tokens! - metrics[0]!.num_tokens!;
-  const demonstrations = sum(metrics.map((row) => row.num_demonstrations ?? 0));
+  const demonstrations = sum(metrics.map((row) => row[counted] ?? 0));
   const tooLong = sum(metrics.map((row) => row.num_too_long ?? 0));
   return {
     kind: "sft",
@@ -152,8 +199,16 @@ async function probeSft(prepared: PreparedRecipe, stage: Trained<"sft">, options
   };
 }
 
+/** What a stage told. */
+interface Heard {
+  readonly context: TrainContext;
+  readonly metrics: MetricsRow[];
+  readonly timings: MetricsRow[];
+  readonly rollouts: RolloutRow[];
+}
+
 /** The surroundings of a stage that keep what it tells. */
-function listen(prepared: PreparedRecipe, stage: ProbedStage, options: ProbeOptions) {
+function listen(prepared: PreparedRecipe, stage: ProbedStage, options: ProbeOptions): Heard {
   const { tokenizer, task, heldOut, recipe } = prepared;
   // The schema lets no policy stage into a recipe that trains a reward model.
   const engine = prepared.engine as Engine;

@@ -8,6 +8,7 @@ import { rewardLabel } from "../rewards/user/reference.ts";
 import { grpoTotalSteps } from "../train/grpo-config.ts";
 import type { Finding, ModelFigures } from "./finding.ts";
 import { DESTRUCTIVE_FACTOR, FAR_FACTOR, usualLearningRates } from "./learning-rate.ts";
+import { mixtureFindings } from "./mixture-findings.ts";
 
 /** β below this: at the divergences that runs reach (up to about 1 nat a token) the term is lost in the policy term. */
 const SMALL_KL_COEF = 1e-4;
@@ -16,13 +17,16 @@ const LONG_ITERATIONS = 100;
 /** Below this groups become alike. */
 const LOW_TEMPERATURE = 0.3;
 
+/** Losses in which every completion weighs the same, however long it is. */
+const MEANS_OF_SEQUENCES: ReadonlySet<string> = new Set(["grpo", "sapo"]);
+
 type GrpoStage = Extract<StageConfig, { trainer: "grpo" }>;
 
 /** Every finding of the recipe alone. `model` as far as it is known. */
 export function recipeFindings(recipe: Recipe, model: ModelFigures): Finding[] {
   return recipe.stages.flatMap((stage, index) => [
     ...rateFindings(stage, model, recipe.stages.slice(0, index)),
-    ...(stage.trainer === "grpo" ? grpoFindings(stage, recipe, model) : []),
+    ...(stage.trainer === "grpo" ? [...grpoFindings(stage, recipe, model), ...mixtureFindings(stage, recipe)] : []),
   ]);
 }
 
@@ -147,7 +151,10 @@ function grpoFindings(stage: GrpoStage, recipe: Recipe, model: ModelFigures): Fi
         "note",
         "loss-zero-by-construction",
         "one optimizer step per batch (μ = 1)",
-        "the ratio is 1 and advantages sum to 0, so the loss is about 0; its gradient is not",
+        MEANS_OF_SEQUENCES.has(stage.lossType)
+          ? "the ratio is 1 and the advantages of a group sum to 0, so the loss is about 0; its gradient is not"
+          : "the ratio is 1 and the advantages of a group sum to 0, so the loss says only whether long completions are " +
+              "better than short ones, and is 0 where lengths are equal; its gradient is not",
         "watch reward and solve_rate, not the loss",
       );
     const clips = !["cispo", "sapo", "vespo"].includes(stage.lossType);

@@ -11,6 +11,8 @@ import type { PromptLengths } from "./task-findings.ts";
 export interface StageKnowledge {
   readonly prompts: PromptLengths | undefined;
   readonly epochs: number | undefined;
+  /** Optimizer steps of a stage in epochs. */
+  readonly steps: number | undefined;
   readonly probe: GrpoProbe | SftProbe | undefined;
 }
 
@@ -33,11 +35,12 @@ export function stageFigures(stage: StageConfig, known: StageKnowledge): StageFi
   };
   if (stage.trainer === "sft") {
     const sft = probe?.kind === "sft" ? probe : undefined;
-    const seconds = sft && stage.steps ? (stage.steps * sft.tokensPerStep) / sft.trainingTokensPerSecond : null;
+    const steps = stage.steps ?? known.steps;
+    const seconds = sft && steps !== undefined ? (steps * sft.tokensPerStep) / sft.trainingTokensPerSecond : null;
     return {
       ...{ ...shared, ...NOTHING_SAMPLED },
       ...{ iterations: null, stepsPerIteration: null, promptsPerIteration: null, completionsPerIteration: null },
-      optimizerSteps: stage.steps ?? null,
+      optimizerSteps: steps ?? null,
       promptsPerStep: sft?.demonstrationsPerStep ?? null,
       completionsPerStep: sft?.demonstrationsPerStep ?? null,
       tokensPerStep: sft?.tokensPerStep ?? stage.batchTokens,
@@ -45,25 +48,31 @@ export function stageFigures(stage: StageConfig, known: StageKnowledge): StageFi
     };
   }
   if (stage.trainer === "reward_model") {
+    const pairs = probe?.kind === "sft" ? probe : undefined;
+    const steps = stage.steps ?? known.steps;
+    const seconds = pairs && steps !== undefined ? (steps * pairs.tokensPerStep) / pairs.trainingTokensPerSecond : null;
     return {
       ...{ ...shared, ...NOTHING_SAMPLED },
       ...{ iterations: null, stepsPerIteration: null, promptsPerIteration: null, completionsPerIteration: null },
-      optimizerSteps: stage.steps ?? null,
+      optimizerSteps: steps ?? null,
       promptsPerStep: stage.batchPairs,
       completionsPerStep: 2 * stage.batchPairs,
-      ...{ tokensPerStep: null, estimatedSeconds: null, longestSeconds: null },
+      tokensPerStep: pairs?.tokensPerStep ?? null,
+      ...{ estimatedSeconds: seconds, longestSeconds: seconds },
     };
   }
   if (stage.trainer === "distill") {
-    const prompts = stage.promptsPerIteration / stage.minibatchesPerIteration;
+    const completions = stage.promptsPerIteration * stage.groupSize;
     return {
       ...{ ...shared, ...NOTHING_SAMPLED },
       iterations: stage.iterations,
       optimizerSteps: distillTotalSteps(stage),
       stepsPerIteration: stage.minibatchesPerIteration,
       promptsPerIteration: stage.promptsPerIteration,
-      completionsPerIteration: stage.promptsPerIteration,
-      ...{ promptsPerStep: prompts, completionsPerStep: prompts, tokensPerStep: null },
+      completionsPerIteration: completions,
+      promptsPerStep: stage.promptsPerIteration / stage.minibatchesPerIteration,
+      completionsPerStep: completions / stage.minibatchesPerIteration,
+      tokensPerStep: null,
       maxCompletionTokens: stage.maxCompletionTokens,
       ...{ estimatedSeconds: null, longestSeconds: null },
     };

@@ -34,7 +34,7 @@ export function promptLengths(
 /** Prompts that leave no room for the longest completion. */
 export function lengthFindings({ stages }: Recipe, { lengths, max }: PromptLengths, context: number): Finding[] {
   return stages.flatMap((stage): Finding[] => {
-    if (stage.trainer !== "grpo") return [];
+    if (stage.trainer !== "grpo" && stage.trainer !== "distill") return [];
     const limit = context - stage.maxCompletionTokens;
     const tooLong = lengths.filter((length) => length > limit).length;
     if (tooLong === 0) return [];
@@ -83,6 +83,34 @@ export function epochsOf(stage: StageConfig, task: Task, tokensPerDemonstration?
   return (stage.steps! * stage.batchTokens) / tokensPerDemonstration / task.trainCount;
 }
 
+/**
+ * Optimizer steps of a stage in epochs, from the size of its data; undefined where the recipe says steps, or where the
+ * batch is counted in tokens and demonstrations were not measured.
+ */
+export function stepsOfEpochs(stage: StageConfig, task: Task, tokensPerDemonstration?: number): number | undefined {
+  if (!("epochs" in stage) || stage.epochs === undefined || !Number.isFinite(task.trainCount)) return undefined;
+  const seen = Math.ceil(stage.epochs * task.trainCount);
+  if (stage.trainer === "reward_model") return Math.ceil(seen / stage.batchPairs);
+  return tokensPerDemonstration === undefined
+    ? undefined
+    : Math.ceil((seen * tokensPerDemonstration) / stage.batchTokens);
+}
+
+/** A warm-up that is longer than what the epochs come to. */
+export function warmupFindings(stage: StageConfig, steps: number | undefined): Finding[] {
+  if (steps === undefined || stage.warmupSteps <= steps) return [];
+  return [
+    {
+      severity: "error",
+      id: "warmup",
+      stage: stage.name,
+      measured: `warmupSteps ${stage.warmupSteps}, about ${steps} optimizer steps in its epochs`,
+      why: "the run is refused before its first step",
+      advice: `set warmupSteps to a tenth, ${Math.floor(steps / 10)}`,
+    },
+  ];
+}
+
 /** Too little data for a stage. */
 export function epochFindings(stage: StageConfig, task: Task, epochs: number | undefined): Finding[] {
   const found: Finding[] = [];
@@ -96,12 +124,12 @@ export function epochFindings(stage: StageConfig, task: Task, epochs: number | u
       advice: `set promptsPerIteration to ${task.trainCount} or less, or bring more data`,
     });
   }
-  if (stage.trainer === "sft" && epochs !== undefined && epochs > MANY_EPOCHS) {
+  if ((stage.trainer === "sft" || stage.trainer === "reward_model") && epochs !== undefined && epochs > MANY_EPOCHS) {
     found.push({
       severity: "warning",
       id: "many-epochs",
       stage: stage.name,
-      measured: `${epochs.toFixed(1)} passes over ${task.trainCount} demonstrations`,
+      measured: `${epochs.toFixed(1)} passes over ${task.trainCount} ${stage.trainer === "sft" ? "demonstrations" : "pairs"}`,
       why: "so many passes teach the data by heart",
       advice: "take fewer steps or more data; 1 to 3 passes are usual",
     });

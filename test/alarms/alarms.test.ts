@@ -79,6 +79,10 @@ describe("alarms on one number", () => {
 });
 
 describe("a loss that is 0 by construction", () => {
+  it("is not explained where it was something else before", () => {
+    expect(alarmsOf(series("loss", [-0.4, -0.3, 1e-9]), true)).toEqual([]);
+  });
+
   it("is explained once a run, where each batch has one step", () => {
     const rows = series("loss", [1e-9, 1e-9, 0]);
     expect(told(alarmsOf(rows, true))).toEqual([["loss-zero-by-construction", "note", 1]]);

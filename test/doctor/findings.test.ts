@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../src/doctor/diagnose.ts";
+import { evaluationCompletions } from "../../src/doctor/evaluation-time.ts";
 import type { Finding, ModelFigures } from "../../src/doctor/finding.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
@@ -14,7 +15,7 @@ import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.t
 import { modelSize } from "../../src/model/memory.ts";
 import { checkRecipe, loadRecipe } from "../../src/recipe/load.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
-import { SMOKE_RECIPE } from "../recipe/smoke.ts";
+import { REWARD_MODEL_RECIPE, SMOKE_RECIPE } from "../recipe/smoke.ts";
 
 const signal = new AbortController().signal;
 
@@ -57,6 +58,8 @@ describe("findings of a recipe alone", () => {
     ["warning entropy-coefficient", [`${RL}.entropyCoef=-0.1`]],
     ["note no-evaluation", [`${RL}.evaluateEvery=0`, `${RL}.iterations=200`]],
     ["warning evaluation-shorter", ["evaluation.maxCompletionTokens=32"]],
+    ["error reward-tasks", [`${RL}.rewards=[{name: format}, {name: equation, tasks: [math]}]`]],
+    ["warning task-without-reward", [`${RL}.rewards=[{name: format, weight: 0}, {name: equation, tasks: [math]}]`]],
     ["error context", [`${RL}.maxCompletionTokens=128`]],
   ])("%s: %j", async (expected, overrides) => {
     expect(await staticFindings()).not.toContain(expected);
@@ -71,6 +74,42 @@ describe("a diagnosis without sampling", () => {
   ])("%s: %s", async (expected, override) => {
     const { findings } = await diagnose(await loadRecipe(SMOKE_RECIPE, [override]), { samples: 0, signal });
     expect(names(findings)).toContain(expected);
+  });
+});
+
+describe("a model beside the trained one", () => {
+  const grpo = "stages.r1-zero.rewards=[{name: format}, {name: reward_model, options: {path: ./no/reward/model}}]";
+  it("is an error where it is not there", async () => {
+    const { findings } = await diagnose(await loadRecipe(SMOKE_RECIPE, [grpo]), { samples: 0, signal });
+    expect(names(findings)).toContain("error reward-model");
+    const teacher =
+      "stages.r1-zero={name: d, trainer: distill, teacher: {path: ./no/teacher}, iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 8, learningRate: 1e-4}";
+    const distilled = await loadRecipe(SMOKE_RECIPE, [teacher]);
+    expect(names((await diagnose(distilled, { samples: 0, signal })).findings)).toContain("error teacher");
+  });
+
+  it("takes memory", async () => {
+    const recipe = await loadRecipe(SMOKE_RECIPE);
+    const config = knownModel("Qwen/Qwen2.5-0.5B")!;
+    const alone = estimatePeakBytes(config, recipe, 100);
+    expect(estimatePeakBytes(config, recipe, 100, [config]) - alone).toBe(modelSize(config).memory.weightsBytes);
+  });
+});
+
+describe("stages in epochs", () => {
+  it("have steps where the data are here, and a warm-up that must fit", async () => {
+    const recipe = await loadRecipe(REWARD_MODEL_RECIPE, ["warmupSteps=20"]);
+    const { stages, findings } = await diagnose(recipe, { samples: 0, signal });
+    expect(stages[0]).toMatchObject({ optimizerSteps: 16, epochs: 2 });
+    expect(names(findings)).toContain("error warmup");
+  });
+});
+
+describe("evaluations", () => {
+  it("count every pass: samples and the greedy one around stages, samples between", async () => {
+    const overrides = ["evaluation.samples=3", "evaluation.problems=10", "stages.r1-zero.evaluateEvery=1"];
+    const recipe = await loadRecipe(SMOKE_RECIPE, overrides);
+    expect(evaluationCompletions(recipe)).toBe(10 * (3 * 4 + 3 * 3));
   });
 });
 

@@ -22,9 +22,9 @@ const read = (name: string) => JSON.parse(readFileSync(join(import.meta.dirname,
 export const corpus = read("corpus.json");
 
 /**
- * Written by somebody else, before looking at the code's own corpus, from how answers in MATH, GSM8K, NuminaMath and model
- * outputs look and from what other graders are tested with. Of these pairs 828 of 900 (92.0 %) were judged as they should
- * be when they were first run.
+ * Written by somebody else, from how answers in MATH, GSM8K, NuminaMath and model outputs look and from what other graders
+ * are tested with. No blind test: the code was seen before, and after a first run (828 of 900 right) mended by it; a few
+ * pairs were changed or dropped then, others added.
  */
 export const examination = read("examiner.json");
 

@@ -1,0 +1,59 @@
+/** What this machine says of a recipe: memory that it has not, hours without a checkpoint, other programs at work. */
+
+import { availableParallelism, loadavg } from "node:os";
+import type { StageConfig } from "../recipe/schema.ts";
+import type { Finding, StageFigures } from "./finding.ts";
+
+/** Share of this machine's memory beyond which a run is at risk. */
+const MEMORY_WARNING = 0.8;
+/** A run this long should have checkpoints. */
+const LONG_SECONDS = 3600;
+/** Load per processor from which other programs are at work. */
+const BUSY = 1.25;
+
+/** Other programs at work make every measured time too long. */
+export function loadFindings(): Finding[] {
+  const load = loadavg()[0]!;
+  const processors = availableParallelism();
+  if (load <= BUSY * processors) return [];
+  return [
+    {
+      severity: "note",
+      id: "machine-busy",
+      measured: `load ${load.toFixed(1)} on ${processors} processors`,
+      why: "estimated times are those of the machine as it is now, with what else runs on it",
+      advice: "measure again when it is quiet",
+    },
+  ];
+}
+
+/** `isHere`: the model is on this machine; else another one is probably meant to train it. */
+export function memoryFindings(estimate: number, machine: number, isHere: boolean): Finding[] {
+  if (estimate <= MEMORY_WARNING * machine) return [];
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  return [
+    {
+      severity: isHere && estimate > machine ? "error" : "warning",
+      id: "memory",
+      measured: `about ${gib(estimate)} at the peak, this machine has ${gib(machine)}`,
+      why: "a process without memory is killed",
+      advice:
+        "train an adapter (model.lora, quantization nf4), set engine.gradientCheckpointing, or take a larger machine",
+    },
+  ];
+}
+
+/** A long stage that would lose everything. */
+export function checkpointFindings(stage: StageConfig, { estimatedSeconds }: StageFigures): Finding[] {
+  if (estimatedSeconds === null || estimatedSeconds < LONG_SECONDS || stage.checkpointEvery > 0) return [];
+  return [
+    {
+      severity: "warning",
+      id: "no-checkpoints",
+      stage: stage.name,
+      measured: `about ${(estimatedSeconds / 3600).toFixed(1)} hours, checkpointEvery 0`,
+      why: "a run that is killed loses the whole stage",
+      advice: "set checkpointEvery",
+    },
+  ];
+}
