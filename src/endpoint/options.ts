@@ -78,8 +78,9 @@ export function openEndpoint(config: EndpointConfig): EndpointClient {
 }
 
 /** What of an endpoint its answers are a function of. */
-export function endpointIdentity({ baseUrl, model, route }: TextEndpointConfig): Partial<TextEndpointConfig> {
-  return { baseUrl, model, route };
+export function endpointIdentity(config: EndpointConfig & { readonly route?: string }): Record<string, unknown> {
+  const { baseUrl, model, route } = config;
+  return { baseUrl, model, ...(route !== undefined && { route }) };
 }
 
 /** What an endpoint is called in messages and lineages. */
