@@ -194,7 +194,7 @@ export class EndpointClient implements ChatClient {
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       // A body of another form may be a proxy's page about a server that is just starting.
-      if (error instanceof EndpointError) return { error, again: true };
+      if (error instanceof EndpointError) return { error, again: error.kind === "malformed" };
       if (limit.aborted) {
         const message = `${url} did not answer within ${this.#timeoutMs} ms`;
         return { error: new EndpointError("timeout", message), again: true };

@@ -63,16 +63,17 @@ const echoSchema = z.object({
     .min(1),
 });
 
-/** The log-probabilities in a body, of a prompt of `count` tokens. Throws EndpointError `malformed`. */
+/** The log-probabilities in a body, of a prompt of `count` tokens. Throws EndpointError: `malformed`; `refused` where the
+ * server does not give them, and will not the next time. */
 export function parseEcho(body: string, count: number): EchoedPrompt {
   const { choices } = checkedAnswer(body, echoSchema, "a completion with an echoed prompt");
   const found = choices[0]!.logprobs;
-  if (!found) throw new EndpointError("malformed", "the answer has no log-probabilities of the prompt");
+  if (!found) throw new EndpointError("refused", "its answer has no log-probabilities of the prompt");
   // The first token has nothing before it; what a server generates in spite of max_tokens stands behind.
   const logprobs = found.token_logprobs.slice(1, count);
   if (logprobs.length !== count - 1 || logprobs.some((value) => value === null)) {
     const given = found.token_logprobs.length;
-    throw new EndpointError("malformed", `it gave ${given} log-probabilities for a prompt of ${count} tokens`);
+    throw new EndpointError("refused", `it gave ${given} log-probabilities for a prompt of ${count} tokens`);
   }
   return {
     logprobs: logprobs as number[],
