@@ -198,8 +198,8 @@ class CompletionFormat implements ResponseFormat {
       ...this.#head(),
       choices: prompts.map(({ tokens, text, logprobs }, index) => {
         const texts = Array.from(tokens, (token) => textOfToken(this.#model.tokenizer, token));
-        let offset = 0;
-        const offsets = texts.map((piece) => (offset += piece.length) - piece.length);
+        const offsets: number[] = [];
+        for (let i = 0, offset = 0; i < texts.length; offset += texts[i++]!.length) offsets.push(offset);
         const given = { tokens: texts, token_logprobs: [null, ...logprobs], top_logprobs: null, text_offset: offsets };
         return { index, text, logprobs: given, finish_reason: "length" };
       }),

@@ -63,7 +63,8 @@ async function scoreSequences(engine: Engine, sequences: readonly Int32Array[]):
   const data = sequences.flatMap((tokens) =>
     tokens.length < 2 ? [] : [{ promptTokens: tokens.subarray(0, 1), completionTokens: tokens.subarray(1) }],
   );
-  const { logprobs } = data.length === 0 ? { logprobs: [] } : await engine.forward(data, { temperature: 1, policy: "policy" });
+  const { logprobs } =
+    data.length === 0 ? { logprobs: [] } : await engine.forward(data, { temperature: 1, policy: "policy" });
   const scored = logprobs[Symbol.iterator]();
   return sequences.map((tokens) => (tokens.length < 2 ? new Float32Array(0) : (scored.next().value as Float32Array)));
 }

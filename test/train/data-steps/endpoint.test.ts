@@ -9,7 +9,7 @@ import { ingredientsOf } from "../../../src/pipeline/plan.ts";
 import { completionText } from "../../../src/train/data-steps/chat-prompts.ts";
 import { coldStartSchema, rejectionSamplingSchema } from "../../../src/train/data-steps/config.ts";
 import { runDataStep } from "../../../src/train/data-steps/run-step.ts";
-import { chatReply, type Asked, type FakeEndpoint, fakeEndpoint, type Reply } from "../../endpoint/server.ts";
+import { type Asked, chatReply, type FakeEndpoint, fakeEndpoint, type Reply } from "../../endpoint/server.ts";
 import { startServer } from "../../serve/running-server.ts";
 import { ScriptedSession, says, scriptedModel } from "../../serve/scripted-session.ts";
 
@@ -65,7 +65,9 @@ describe("a teacher behind an endpoint", () => {
     expect(server.asked[0]!.body).toMatchObject({ model: "teacher", max_tokens: 9, temperature: 1, top_p: 0.9 });
     expect(new Set(server.asked.map(({ body }) => (body as unknown as { seed: number }).seed)).size).toBe(6);
     const rows = await rowsOf(directory);
-    const asked = new Set(server.asked.map(({ body }) => body.messages.map(({ role, content }) => `${role} ${content}`)[0]));
+    const asked = new Set(
+      server.asked.map(({ body }) => body.messages.map(({ role, content }) => `${role} ${content}`)[0]),
+    );
     expect(asked).toEqual(new Set(rows.map(({ prompt }) => `user ${prompt}`)));
     // The prompt ends with <think>: it is not repeated.
     expect(rows[0]!.completion).toBe("1 + 2</think>\n<answer>1 + 2</answer>");
@@ -240,8 +242,12 @@ describe("cold-start data by an endpoint", () => {
 });
 
 describe("an answer as a completion", () => {
-  const answer = (text: string, reasoning?: string, finishReason = "stop") =>
-    ({ text, finishReason, usage: { promptTokens: 1, completionTokens: 1 }, ...(reasoning !== undefined && { reasoning }) });
+  const answer = (text: string, reasoning?: string, finishReason = "stop") => ({
+    text,
+    finishReason,
+    usage: { promptTokens: 1, completionTokens: 1 },
+    ...(reasoning !== undefined && { reasoning }),
+  });
   it("has its thinking between tags again, open where it was cut off in it", () => {
     expect(completionText("2 + 2?", answer("4", "Hm"))).toBe("<think>Hm</think>\n4");
     expect(completionText("2 + 2?\n<think>", answer("4", "Hm"))).toBe("Hm</think>\n4");
