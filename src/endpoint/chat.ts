@@ -1,6 +1,6 @@
 /**
- * What is asked of a model behind an OpenAI-compatible endpoint, and what it answers: `POST BASE/chat/completions`, one
- * answer to a request, not streamed. The form is OpenAI's; vLLM, llama.cpp, Ollama and `aha serve` speak it too.
+ * What is asked of a chat model behind an OpenAI-compatible endpoint, and what it answers: `POST BASE/chat/completions`,
+ * one answer to a request, not streamed. The form is OpenAI's; vLLM, llama.cpp, Ollama and `aha serve` speak it too.
  *
  * Only what those have in common is here. `reasoning_content`, where servers put the text between `<think>` tags, is not
  * OpenAI's, but theirs and DeepSeek's.
@@ -65,6 +65,11 @@ export function chatBody(model: string, request: ChatRequest): Record<string, un
   };
 }
 
+/** Usage in an answer; not every server tells it. */
+export const usageSchema = z
+  .object({ prompt_tokens: z.number().min(0), completion_tokens: z.number().min(0) })
+  .nullish();
+
 const answerSchema = z.object({
   choices: z
     .array(
@@ -74,7 +79,7 @@ const answerSchema = z.object({
       }),
     )
     .min(1),
-  usage: z.object({ prompt_tokens: z.number().min(0), completion_tokens: z.number().min(0) }).nullish(),
+  usage: usageSchema,
 });
 
 /**
@@ -84,27 +89,45 @@ const answerSchema = z.object({
  * @throws EndpointError `malformed`.
  */
 export function parseChatAnswer(body: string, request: ChatRequest): ChatAnswer {
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch {
-    throw new EndpointError("malformed", `expected a chat completion, got ${shown(body)}, which is not JSON`);
-  }
-  const parsed = answerSchema.safeParse(value);
-  if (!parsed.success) throw new EndpointError("malformed", `expected a chat completion, got ${shown(body)}`);
-  const { message, finish_reason } = parsed.data.choices[0]!;
+  const { choices, usage } = checkedAnswer(body, answerSchema, "a chat completion");
+  const { message, finish_reason } = choices[0]!;
   const text = message.content ?? "";
   const reasoning = message.reasoning_content;
   const promptCharacters = request.messages.reduce((sum, { content }) => sum + content.length, 0);
-  const { usage } = parsed.data;
   return {
     text,
     ...(typeof reasoning === "string" && { reasoning }),
     finishReason: finish_reason ?? "stop",
-    usage: {
-      promptTokens: usage?.prompt_tokens ?? Math.ceil(promptCharacters / 4),
-      completionTokens: usage?.completion_tokens ?? Math.ceil((text.length + (reasoning?.length ?? 0)) / 4),
-    },
+    usage: usageOf(usage, promptCharacters, text.length + (reasoning?.length ?? 0)),
+  };
+}
+
+/**
+ * A body read by its schema; `what` names it.
+ *
+ * @throws EndpointError `malformed`.
+ */
+export function checkedAnswer<S extends z.ZodType>(body: string, schema: S, what: string): z.output<S> {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    throw new EndpointError("malformed", `expected ${what}, got ${shown(body)}, which is not JSON`);
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new EndpointError("malformed", `expected ${what}, got ${shown(body)}`);
+  return parsed.data;
+}
+
+/** Usage as it was told, or an estimate from numbers of characters. */
+export function usageOf(
+  told: z.output<typeof usageSchema>,
+  promptCharacters: number,
+  completionCharacters: number,
+): ChatUsage {
+  return {
+    promptTokens: told?.prompt_tokens ?? Math.ceil(promptCharacters / 4),
+    completionTokens: told?.completion_tokens ?? Math.ceil(completionCharacters / 4),
   };
 }
 

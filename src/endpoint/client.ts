@@ -1,6 +1,7 @@
 /**
  * A client of a model behind an OpenAI-compatible endpoint, for judges, teachers and refining models: retries with
- * backoff, a time limit for each try, a limit on requests under way and on what they cost, answers kept on disk.
+ * backoff, a time limit for each try, a limit on requests under way and on what they cost, answers kept on disk. It asks
+ * for answers to conversations, for continuations of texts, and for the log-probabilities of given tokens.
  *
  * The API key comes from an environment variable and goes nowhere but into the `Authorization` header: no message, cache
  * key or log holds it. Redirects are refused, because a key should reach the named host only. Why not the `openai`
@@ -11,7 +12,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, EndpointError } from "../errors.ts";
 import { hashString } from "../random.ts";
 import { Budget, type BudgetLimits, type SpentUsage } from "./budget.ts";
-import { type ChatAnswer, type ChatClient, type ChatRequest, chatBody, parseChatAnswer, shown } from "./chat.ts";
+import {
+  type ChatAnswer,
+  type ChatClient,
+  type ChatRequest,
+  type ChatUsage,
+  chatBody,
+  parseChatAnswer,
+  shown,
+} from "./chat.ts";
+import { type EchoedPrompt, echoBody, parseEcho, parseTextAnswer, type TextRequest, textBody } from "./completions.ts";
 import { questionKey, ResponseCache } from "./response-cache.ts";
 import { DEFAULT_RETRIES, isPassing, type RetryPolicy, retryAfterMs, waitMs } from "./retry.ts";
 import { Turnstile } from "./turnstile.ts";
@@ -39,14 +49,22 @@ export interface EndpointOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
+/** What is asked, whatever the route: the body, and how its answer is read. */
+interface Question<Answer> {
+  readonly url: string;
+  readonly body: Record<string, unknown>;
+  /** Throws EndpointError `malformed`. */
+  readonly parse: (text: string) => Answer;
+}
+
 /** One try's outcome: an answer, or why not and whether another try may do better. */
-type Outcome =
-  | { readonly answer: ChatAnswer }
+type Outcome<Answer> =
+  | { readonly answer: Answer }
   | { readonly error: EndpointError; readonly again: boolean; readonly askedMs?: number | undefined };
 
 /** Asks a model; see the file's header. */
 export class EndpointClient implements ChatClient {
-  readonly #url: string;
+  readonly #baseUrl: string;
   readonly #model: string;
   readonly #apiKey: string | undefined;
   readonly #timeoutMs: number;
@@ -63,7 +81,7 @@ export class EndpointClient implements ChatClient {
   /** Throws ConfigError for an address that is none. */
   constructor(options: EndpointOptions) {
     const { apiKeyEnv = DEFAULT_KEY_VARIABLE, environment = process.env } = options;
-    this.#url = chatUrl(options.baseUrl);
+    this.#baseUrl = checkedBase(options.baseUrl);
     this.#model = options.model;
     this.#apiKey = environment[apiKeyEnv]?.trim() || undefined;
     this.#timeoutMs = options.timeoutMs ?? 60_000;
@@ -85,13 +103,34 @@ export class EndpointClient implements ChatClient {
 
   /** The model's answer. Throws EndpointError after the last try; an aborted signal rejects with its reason, but for
    * an answer that is in the cache. */
-  async complete(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
+  complete(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
     const body = chatBody(this.#model, request);
-    const key = questionKey({ url: this.#url, body, sample: request.sample ?? 0 });
+    const parse = (text: string) => parseChatAnswer(text, request);
+    return this.#kept({ url: `${this.#baseUrl}/chat/completions`, body, parse }, request.sample ?? 0, signal);
+  }
+
+  /** The model's continuation of a text, by the route of base models. Throws as `complete` does. */
+  continueText(request: TextRequest, signal?: AbortSignal): Promise<ChatAnswer> {
+    const body = textBody(this.#model, request);
+    const parse = (text: string) => parseTextAnswer(text, request);
+    return this.#kept({ url: `${this.#baseUrl}/completions`, body, parse }, request.sample ?? 0, signal);
+  }
+
+  /** Log-probabilities (natural, temperature 1) of given tokens, each after those before it. They are not kept: a student
+   * writes other tokens each time. Throws as `complete` does. */
+  echo(tokens: ArrayLike<number>, signal?: AbortSignal): Promise<EchoedPrompt> {
+    const parse = (text: string) => parseEcho(text, tokens.length);
+    const question = { url: `${this.#baseUrl}/completions`, body: echoBody(this.#model, tokens), parse };
+    return this.#turnstile.pass(() => this.#asked(question, hashString(JSON.stringify(question.body)), signal));
+  }
+
+  /** The answer from the cache; else asked for, and kept. */
+  async #kept(question: Question<ChatAnswer>, sample: number, signal: AbortSignal | undefined): Promise<ChatAnswer> {
+    const key = questionKey({ url: question.url, body: question.body, sample });
     const known = this.#underWay.get(key);
     // Only with one signal: the end of one caller's request would be the other's too.
     if (known && known.signal === signal) return known.answer;
-    const asked = { signal, answer: this.#answer(key, request, body, signal) };
+    const asked = { signal, answer: this.#answer(key, question, signal) };
     this.#underWay.set(key, asked);
     try {
       return await asked.answer;
@@ -100,37 +139,46 @@ export class EndpointClient implements ChatClient {
     }
   }
 
-  async #answer(
-    key: string,
-    request: ChatRequest,
-    body: Record<string, unknown>,
-    signal: AbortSignal | undefined,
-  ): Promise<ChatAnswer> {
+  async #answer(key: string, question: Question<ChatAnswer>, signal: AbortSignal | undefined): Promise<ChatAnswer> {
     const kept = await this.#cache?.get(key);
     if (kept) return kept;
     return this.#turnstile.pass(async () => {
-      const text = JSON.stringify(body);
-      for (let failures = 0; ; ) {
-        signal?.throwIfAborted();
-        this.#budget.require();
-        const outcome = await this.#try(request, text, signal);
-        if ("answer" in outcome) {
-          this.#budget.add(outcome.answer.usage);
-          await this.#cache?.put(key, outcome.answer);
-          return outcome.answer;
-        }
-        failures++;
-        const wait = waitMs(this.#retries, failures, hashString(key), outcome.askedMs);
-        if (!outcome.again || wait === undefined) throw outcome.error;
-        await sleep(wait, undefined, signal === undefined ? {} : { signal });
-      }
+      const answer = await this.#asked(question, hashString(key), signal);
+      await this.#cache?.put(key, answer);
+      return answer;
     });
   }
 
-  async #try(request: ChatRequest, body: string, signal: AbortSignal | undefined): Promise<Outcome> {
+  /** Asks until there is an answer or no more tries; `spread` keeps clients from trying again at the same moment. */
+  async #asked<Answer extends { readonly usage: ChatUsage }>(
+    question: Question<Answer>,
+    spread: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Answer> {
+    const text = JSON.stringify(question.body);
+    for (let failures = 0; ; ) {
+      signal?.throwIfAborted();
+      this.#budget.require();
+      const outcome = await this.#try(question, text, signal);
+      if ("answer" in outcome) {
+        this.#budget.add(outcome.answer.usage);
+        return outcome.answer;
+      }
+      failures++;
+      const wait = waitMs(this.#retries, failures, spread, outcome.askedMs);
+      if (!outcome.again || wait === undefined) throw outcome.error;
+      await sleep(wait, undefined, signal === undefined ? {} : { signal });
+    }
+  }
+
+  async #try<Answer>(
+    { url, parse }: Question<Answer>,
+    body: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Outcome<Answer>> {
     const limit = AbortSignal.timeout(this.#timeoutMs);
     try {
-      const response = await fetch(this.#url, {
+      const response = await fetch(url, {
         method: "POST",
         headers: {
           "content-type": "application/json",
@@ -141,27 +189,24 @@ export class EndpointClient implements ChatClient {
         signal: signal ? AbortSignal.any([signal, limit]) : limit,
       });
       const text = await boundedText(response);
-      if (response.ok) return { answer: parseChatAnswer(text, request) };
-      return this.#refusal(response, text);
+      if (response.ok) return { answer: parse(text) };
+      return this.#refusal(url, response, text);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       // A body of another form may be a proxy's page about a server that is just starting.
-      if (error instanceof EndpointError) return { error, again: true };
+      if (error instanceof EndpointError) return { error, again: error.kind === "malformed" };
       if (limit.aborted) {
-        const message = `${this.#url} did not answer within ${this.#timeoutMs} ms`;
+        const message = `${url} did not answer within ${this.#timeoutMs} ms`;
         return { error: new EndpointError("timeout", message), again: true };
       }
-      return {
-        error: new EndpointError("unreachable", this.#redacted(`${this.#url}: ${reasonOf(error)}`)),
-        again: true,
-      };
+      return { error: new EndpointError("unreachable", this.#redacted(`${url}: ${reasonOf(error)}`)), again: true };
     }
   }
 
-  #refusal(response: Response, text: string): Outcome {
+  #refusal(url: string, response: Response, text: string): Outcome<never> {
     const again = isPassing(response.status);
     const hint = response.status === 401 || response.status === 403 ? this.#keyHint() : "";
-    const said = this.#redacted(`${this.#url} answered ${response.status}: ${shown(text)}${hint}`);
+    const said = this.#redacted(`${url} answered ${response.status}: ${shown(text)}${hint}`);
     const askedMs = retryAfterMs(response.headers.get("retry-after"), Date.now());
     return { error: new EndpointError(again ? "busy" : "refused", said), again, askedMs };
   }
@@ -176,7 +221,8 @@ export class EndpointClient implements ChatClient {
   }
 }
 
-function chatUrl(baseUrl: string): string {
+/** The address without a route at its end, where people paste one. */
+function checkedBase(baseUrl: string): string {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
     throw new ConfigError(
@@ -186,7 +232,7 @@ function chatUrl(baseUrl: string): string {
   if (url.username !== "" || url.password !== "") {
     throw new ConfigError("baseUrl: holds a user name or password; put the key into an environment variable instead.");
   }
-  return `${url.href.replace(/\/+$/, "").replace(/\/chat\/completions$/, "")}/chat/completions`;
+  return url.href.replace(/\/+$/, "").replace(/(\/chat)?\/completions$/, "");
 }
 
 /** The body as text, read no further than the limit. */

@@ -237,12 +237,12 @@ function withAbsolutePaths(config: DataStepConfig, folder: string): DataStepConf
   const { model, task } = config;
   const absolute = {
     ...config,
-    model: { ...model, path: anchorReference(model.path, "model", folder) },
+    model: model.path === undefined ? model : { ...model, path: anchorReference(model.path, "model", folder) },
     task: withTaskPaths(task, {
       file: (path) => resolve(folder, path),
       data: (path) => anchorReference(path, "dataset", folder),
     }),
-  };
+  } as typeof config;
   return "general" in absolute && absolute.general ? { ...absolute, general: source(absolute.general) } : absolute;
 }
 

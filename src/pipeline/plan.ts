@@ -8,6 +8,7 @@
 
 import { existsSync } from "node:fs";
 import { dirname, relative, sep } from "node:path";
+import { endpointIdentity } from "../endpoint/options.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { recipeInputPaths } from "../recipe/input-files.ts";
@@ -188,9 +189,21 @@ export async function ingredientsOf(inputs: PlanInputs, stage: ResolvedStage): P
 
 /** The configuration without what changes no result. */
 function configOf({ work }: ResolvedStage): unknown {
-  if (work.kind !== "train") return work.config;
+  if (work.kind !== "train") return withEndpointIdentities(work.config);
   const { name: _, question: __, ...recipe } = work.recipe;
   return recipe;
+}
+
+/** Of endpoints only what their answers are a function of: limits, time limits and the key's variable may change. */
+function withEndpointIdentities(config: DataStepConfig): unknown {
+  if (!("model" in config)) return config;
+  const model = "endpoint" in config.model && config.model.endpoint;
+  const refiner = "refiner" in config && config.refiner;
+  return {
+    ...config,
+    ...(model && { model: { endpoint: endpointIdentity(model) } }),
+    ...(refiner && { refiner: { ...refiner, endpoint: endpointIdentity(refiner.endpoint) } }),
+  };
 }
 
 /** Paths on this disk that a stage names, absolute. */
@@ -204,7 +217,7 @@ function namedFiles({ work }: ResolvedStage): string[] {
   const tasks = singleTasks(task);
   const data = tasks.flatMap((single) => ("data" in single && single.data ? [single.data.path] : []));
   return [
-    ...(isLocal(model.path, "model") ? [model.path] : []),
+    ...(model.path !== undefined && isLocal(model.path, "model") ? [model.path] : []),
     ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
     ...tasks.flatMap((single) => ("file" in single && single.file !== undefined ? [single.file] : [])),
     ...keep.flatMap(({ reward }) =>

@@ -10,10 +10,9 @@
  * The cache makes a resumed run get the same scores.
  */
 
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { z } from "zod";
-import { DEFAULT_KEY_VARIABLE, EndpointClient } from "../endpoint/client.ts";
+import type { EndpointClient } from "../endpoint/client.ts";
+import { endpointShape, openEndpoint, refineEndpoint } from "../endpoint/options.ts";
 import { AhaError, ConfigError, EndpointError } from "../errors.ts";
 import { summaryOf } from "../expression/answer.ts";
 import { defineReward } from "./definition.ts";
@@ -28,13 +27,7 @@ const MAX_CHARACTERS = 400_000;
 
 const options = z
   .strictObject({
-    baseUrl: z.string().min(1).describe("where the endpoint's routes begin, e.g. http://127.0.0.1:8000/v1"),
-    model: z.string().min(1).describe("the judge's name there"),
-    apiKeyEnv: z
-      .string()
-      .min(1)
-      .default(DEFAULT_KEY_VARIABLE)
-      .describe("the environment variable that has the API key"),
+    ...endpointShape,
     rubric: z.string().min(1).default(DEFAULT_RUBRIC).describe("what to judge; {COLUMN} is the row's column"),
     part: z
       .enum(["summary", "completion"])
@@ -48,25 +41,12 @@ const options = z
     maxScore: z.number().default(10).describe("the judge's best, which scores 1"),
     temperature: z.number().min(0).default(0).describe("the judge's sampling temperature"),
     maxCompletionTokens: z.int().min(1).default(1024).describe("longest answer of the judge"),
-    timeoutMs: z.int().min(1).default(60_000).describe("time limit of one try"),
-    attempts: z.int().min(1).max(20).default(4).describe("tries for one completion, with growing waits between them"),
-    concurrency: z.int().min(1).max(1000).default(8).describe("requests under way at once"),
-    cacheDirectory: z
-      .union([z.string().min(1), z.literal(false)])
-      .optional()
-      .describe("folder of answers to be used again; false: none; $XDG_CACHE_HOME/aha/endpoint if absent"),
-    maxTokens: z.int().min(1).optional().describe("most tokens of the run, prompts and answers; unlimited if absent"),
-    maxCost: z.number().positive().optional().describe("most money of the run, by the two prices; unlimited if absent"),
-    promptPrice: z.number().min(0).default(0).describe("price of a million tokens of prompts"),
-    completionPrice: z.number().min(0).default(0).describe("price of a million tokens of answers"),
   })
-  .superRefine(({ minScore, maxScore, maxCost, promptPrice, completionPrice }, context) => {
-    const refuse = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });
-    if (minScore >= maxScore) refuse("minScore", "must be below maxScore");
-    if (maxCost !== undefined && promptPrice + completionPrice === 0) {
-      refuse("maxCost", "needs promptPrice or completionPrice: without prices nothing costs anything");
-    }
-  });
+  .superRefine(({ minScore, maxScore }, context) => {
+    if (minScore < maxScore) return;
+    context.addIssue({ code: "custom", path: ["minScore"], message: "must be below maxScore" });
+  })
+  .superRefine(refineEndpoint);
 
 export const modelJudge = defineReward({
   name: "judge",
@@ -94,23 +74,7 @@ class ModelJudge implements BatchReward {
   constructor(given: z.output<typeof options>) {
     this.#options = given;
     this.#form = given;
-    const { baseUrl, model, apiKeyEnv, timeoutMs, attempts, concurrency, cacheDirectory } = given;
-    const { maxTokens, maxCost, promptPrice, completionPrice } = given;
-    this.#client = new EndpointClient({
-      baseUrl,
-      model,
-      apiKeyEnv,
-      timeoutMs,
-      concurrency,
-      retries: { attempts },
-      ...(cacheDirectory !== false && { cacheDirectory: cacheDirectory ?? defaultCache() }),
-      limits: {
-        promptPrice,
-        completionPrice,
-        ...(maxTokens !== undefined && { maxTokens }),
-        ...(maxCost !== undefined && { maxCost }),
-      },
-    });
+    this.#client = openEndpoint(given);
   }
 
   /** Goes on with the usage of an earlier session. The judge itself is not asked: it may come up later. */
@@ -176,8 +140,4 @@ function jsonOf(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function defaultCache(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "aha", "endpoint");
 }

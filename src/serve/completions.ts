@@ -2,6 +2,9 @@
  * /v1/completions: continues a text, or token ids, as they are; one or many at once. This is the endpoint of base models
  * and of evaluation programs. A text gets the tokens that the tokenizer puts around one (Llama's begin of text) unless
  * `add_special_tokens` is false. Reasoning is not told apart here: the text is what the model wrote.
+ *
+ * With `echo`, `logprobs` and `max_tokens` 0 nothing is generated and the prompt's own tokens are scored, at temperature 1:
+ * what a teacher is asked for. Other servers add alternatives to each token; this one has the given tokens' numbers only.
  */
 
 import { z } from "zod";
@@ -38,6 +41,7 @@ const prompts = z.union([z.string(), tokenIds.min(1), z.array(z.union([z.string(
 const schema = z.strictObject({
   ...commonFields,
   prompt: prompts,
+  max_tokens: z.int().min(0).optional(),
   logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
   echo: z.boolean().default(false),
   best_of: z.int().optional(),
@@ -59,13 +63,9 @@ export function prepareCompletion(model: ServedModel, body: unknown, identity: R
       "unsupported_parameter",
     );
   }
-  if (echo && logprobs !== undefined) {
-    throw invalidParameter(
-      "echo",
-      "echo with logprobs is not supported by this server: it gives log-probabilities to what it sampled only. " +
-        "`aha model score` scores given tokens.",
-      "unsupported_parameter",
-    );
+  if (echo && logprobs !== undefined) return prepareScoring(model, request, identity);
+  if (request.max_tokens === 0) {
+    throw invalidParameter("max_tokens", "max_tokens 0 goes with echo and logprobs, which score the prompt.");
   }
   const read = promptList(request.prompt).map((prompt, index) => readPrompt(model, request, prompt, index));
   if (read.length * n > MAX_CHOICES) {
@@ -84,6 +84,44 @@ export function prepareCompletion(model: ServedModel, body: unknown, identity: R
     },
     stream,
     format: new CompletionFormat(model, request, identity, echo ? read.map(({ text }) => text()) : undefined),
+  };
+}
+
+/** A request that scores its prompts. Throws ApiError for what would have to be generated or is not computed. */
+function prepareScoring(model: ServedModel, request: CompletionRequest, identity: RequestIdentity): PreparedRequest {
+  const refuse = (name: string, why: string) =>
+    invalidParameter(name, `echo with logprobs ${why}`, "unsupported_parameter");
+  if (model.score === undefined) throw refuse("echo", "is not supported by this server's engine.");
+  if (request.max_tokens !== 0) {
+    throw refuse("echo", "scores the prompt and generates nothing on this server: set max_tokens to 0.");
+  }
+  if (request.logprobs! > 1) throw refuse("logprobs", "gives no alternatives on this server: set logprobs to 0 or 1.");
+  if (request.n !== 1) throw refuse("n", "has one choice for each prompt.");
+  if (request.stream) throw refuse("stream", "comes as a whole.");
+  const read = promptList(request.prompt).map((prompt, index) => readPrompt(model, request, prompt, index));
+  if (read.length > MAX_CHOICES) throw invalidParameter("prompt", `More than ${MAX_CHOICES} prompts.`);
+  for (const { tokens } of read) {
+    if (tokens.length === 0) throw invalidParameter("prompt", "The prompt is empty: it needs at least one token.");
+    if (tokens.length <= model.maxContextTokens) continue;
+    const message = `This model's maximum context length is ${model.maxContextTokens} tokens; a prompt has ${tokens.length}.`;
+    throw invalidParameter("prompt", message, "context_length_exceeded");
+  }
+  const format = new CompletionFormat(model, request, identity, undefined);
+  return {
+    spec: {
+      prompts: read.map(({ tokens }) => ({ tokens, reasoning: undefined })),
+      n: 1,
+      params: samplingOf(model, request, 1, identity.seed),
+      stop: [],
+      topLogprobs: 0,
+    },
+    stream: undefined,
+    format,
+    scored: (logprobs, usage) =>
+      format.scored(
+        read.map(({ tokens, text }, i) => ({ tokens, text: text(), logprobs: logprobs[i]! })),
+        usage,
+      ),
   };
 }
 
@@ -147,6 +185,24 @@ class CompletionFormat implements ResponseFormat {
         logprobs: this.#logprobsOf(tokens),
         finish_reason: finishReason,
       })),
+      usage: usageBody(usage),
+    };
+  }
+
+  /** Prompts with the log-probabilities of their tokens; the first has none. */
+  scored(
+    prompts: readonly { readonly tokens: Int32Array; readonly text: string; readonly logprobs: Float32Array }[],
+    usage: TokenUsage,
+  ): object {
+    return {
+      ...this.#head(),
+      choices: prompts.map(({ tokens, text, logprobs }, index) => {
+        const texts = Array.from(tokens, (token) => textOfToken(this.#model.tokenizer, token));
+        const offsets: number[] = [];
+        for (let i = 0, offset = 0; i < texts.length; offset += texts[i++]!.length) offsets.push(offset);
+        const given = { tokens: texts, token_logprobs: [null, ...logprobs], top_logprobs: null, text_offset: offsets };
+        return { index, text, logprobs: given, finish_reason: "length" };
+      }),
       usage: usageBody(usage),
     };
   }

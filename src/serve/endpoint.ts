@@ -29,6 +29,8 @@ export interface ResponseFormat {
 
 /** A request that was understood. */
 export interface PreparedRequest {
+  /** Nothing is generated: the prompts' own tokens are scored, and this writes the answer. */
+  readonly scored?: (logprobs: readonly Float32Array[], usage: TokenUsage) => object;
   readonly spec: GenerationSpec;
   /** Undefined: the answer comes as a whole. */
   readonly stream: { readonly includeUsage: boolean } | undefined;

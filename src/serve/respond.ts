@@ -24,7 +24,21 @@ export interface Exchange {
 
 /** Generates and answers. Rejects with what stopped it; where a stream has begun the client was told by then. */
 export function respond(prepared: PreparedRequest, exchange: Exchange): Promise<TokenUsage> {
+  if (prepared.scored) return respondScored(prepared.spec, prepared.scored, exchange);
   return prepared.stream === undefined ? respondWhole(prepared, exchange) : respondStreaming(prepared, exchange);
+}
+
+async function respondScored(
+  { prompts }: PreparedRequest["spec"],
+  write: NonNullable<PreparedRequest["scored"]>,
+  { model, response, headers, signal }: Exchange,
+): Promise<TokenUsage> {
+  const logprobs = await model.score!(prompts.map(({ tokens }) => tokens));
+  signal.throwIfAborted();
+  const promptTokens = prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  const usage = { promptTokens, completionTokens: 0, reasoningTokens: 0 };
+  sendJson(response, 200, write(logprobs, usage), headers);
+  return usage;
 }
 
 async function respondWhole({ spec, format }: PreparedRequest, exchange: Exchange): Promise<TokenUsage> {

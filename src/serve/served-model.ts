@@ -18,6 +18,11 @@ export interface ServedModel {
   readonly tokenizer: Pick<Tokenizer, "encode" | "decode" | "applyChatTemplate">;
   readonly newDecoder: () => IncrementalDecoder;
   readonly session: SamplingSession;
+  /**
+   * Of each sequence, the natural-log probability of every token after the first, given those before it, at temperature 1
+   * over the whole vocabulary. Absent: given tokens are not scored.
+   */
+  readonly score?: (sequences: readonly Int32Array[]) => Promise<readonly Float32Array[]>;
   readonly vocabSize: number;
   readonly maxContextTokens: number;
   /** Tokens that end a completion. */
@@ -46,10 +51,22 @@ export function serveEngine(engine: Engine, tokenizer: Tokenizer, options: Serve
     tokenizer,
     newDecoder: () => new StreamingDecoder(tokenizer),
     session,
+    score: (sequences) => scoreSequences(engine, sequences),
     vocabSize,
     maxContextTokens,
     stopTokenIds: stopTokens(engine, tokenizer),
   };
+}
+
+/** A sequence of one token has nothing to be scored. */
+async function scoreSequences(engine: Engine, sequences: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+  const data = sequences.flatMap((tokens) =>
+    tokens.length < 2 ? [] : [{ promptTokens: tokens.subarray(0, 1), completionTokens: tokens.subarray(1) }],
+  );
+  const { logprobs } =
+    data.length === 0 ? { logprobs: [] } : await engine.forward(data, { temperature: 1, policy: "policy" });
+  const scored = logprobs[Symbol.iterator]();
+  return sequences.map((tokens) => (tokens.length < 2 ? new Float32Array(0) : (scored.next().value as Float32Array)));
 }
 
 /**

@@ -124,6 +124,39 @@ describe("what a request may be", () => {
     expect((await get("/health")).status).toBe(200);
   });
 
+  it("may have its prompt scored: echo and logprobs with max_tokens 0", async () => {
+    const score = async (sequences: readonly Int32Array[]) =>
+      sequences.map((tokens) => Float32Array.from(tokens.subarray(1), (token) => -token));
+    const { post } = await startServer(scriptedModel(newSession(), { score }));
+    const scoring = { ...completion, echo: true, logprobs: 1, max_tokens: 0 };
+    const { status, json } = await post("/v1/completions", { ...scoring, prompt: ["Hi!", [7]] });
+    const ids = characters.encode("Hi!");
+    expect(status).toBe(200);
+    expect(json.choices[0]).toEqual({
+      index: 0,
+      text: "Hi!",
+      logprobs: {
+        tokens: ["H", "i", "!"],
+        token_logprobs: [null, -ids[1]!, -ids[2]!],
+        top_logprobs: null,
+        text_offset: [0, 1, 2],
+      },
+      finish_reason: "length",
+    });
+    expect(json.choices[1].logprobs.token_logprobs).toEqual([null]);
+    expect(json.usage).toMatchObject({ prompt_tokens: 4, completion_tokens: 0 });
+    for (const [name, value] of [
+      ["max_tokens", 1],
+      ["logprobs", 5],
+      ["n", 2],
+      ["stream", true],
+      ["prompt", "x".repeat(500)],
+    ] as const) {
+      const refused = await post("/v1/completions", { ...scoring, [name]: value });
+      expect([refused.status, refused.json.error.param]).toEqual([400, name === "max_tokens" ? "echo" : name]);
+    }
+  });
+
   it("may not ask of completions what they do not have", async () => {
     const { post } = await serve();
     for (const [name, value] of [
@@ -139,6 +172,8 @@ describe("what a request may be", () => {
     }
     const echoed = await post("/v1/completions", { ...completion, echo: true, logprobs: 0 });
     expect([echoed.status, echoed.json.error.param]).toEqual([400, "echo"]);
+    const nothing = await post("/v1/completions", { ...completion, max_tokens: 0 });
+    expect([nothing.status, nothing.json.error.param]).toEqual([400, "max_tokens"]);
     const many = await post("/v1/completions", { ...completion, prompt: Array(100).fill("x"), n: 2 });
     expect(many.json.error.message).toContain("128");
   });

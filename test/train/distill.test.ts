@@ -170,7 +170,7 @@ describe("a teacher behind an endpoint", () => {
     };
     await refused(
       () => ({ status: 400, body: "echo with logprobs is not supported" }),
-      /cannot score.*400: echo with logprobs/,
+      /cannot score.*400: "echo with logprobs/,
     );
     await refused(() => ({ choices: [{ text: "hi", logprobs: null }] }), /has no log-probabilities of the prompt/);
     await refused(

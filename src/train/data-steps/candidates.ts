@@ -4,21 +4,19 @@
  *
  * Draws are functions of the seed, the prompt's number and the sample's, so a step that was resumed has the same
  * candidates as one that was not. A reward that abstained may have been down: when a part is read again, what it could not
- * judge is asked again; nothing is sampled twice.
+ * judge is asked again, and so is an endpoint that gave no good answer; nothing else is written twice.
  */
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { readJsonl, writeJsonl } from "../../data/jsonl.ts";
-import type { Engine } from "../../engine/engine.ts";
 import { DataError, RunInterrupted } from "../../errors.ts";
-import { requirePromptsFit, sampleCompletions } from "../../rollout/collect.ts";
 import type { Problem, Task } from "../../tasks/task.ts";
-import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { withOpenRewards } from "../reward-session.ts";
 import type { SamplingConfig } from "./config.ts";
-import { applyFilters, openFilters } from "./filters.ts";
+import { applyFilters, BEFORE_FILTERS, openFilters } from "./filters.ts";
+import type { CompletionSource, Wanted } from "./sources.ts";
 
 const candidateSchema = z.object({
   /** Index of the problem in the task's stream. */
@@ -26,6 +24,13 @@ const candidateSchema = z.object({
   sample: z.int(),
   problemId: z.int(),
   prompt: z.string(),
+  /** The conversation behind the prompt and how the answer to it begins, where an endpoint was given that. */
+  conversation: z
+    .object({
+      messages: z.array(z.object({ role: z.string(), content: z.string() })).readonly(),
+      opening: z.string(),
+    })
+    .optional(),
   columns: z.record(z.string(), z.unknown()),
   /** As it would be trained on: cut at `stopAt`, and refined where the step refines. */
   completion: z.string(),
@@ -55,16 +60,21 @@ export interface DataStepProgress {
   readonly tokens: number;
 }
 
+/** Makes final texts of completions. `isLost`: there would be one had the refining model answered; it is asked again. */
+export type Refine = (
+  completions: readonly { readonly problem: Problem; readonly completion: string }[],
+  signal: AbortSignal,
+) => Promise<(string | { readonly fault: string; readonly isLost?: boolean })[]>;
+
 /** What sampling needs beside the configuration. */
 export interface SamplingParts {
-  readonly engine: Engine;
-  readonly tokenizer: Tokenizer;
+  readonly source: CompletionSource;
   /** Its judge decides, its prompts go into the data. */
   readonly task: Task;
   /** The text that the model is given for the problem of that number in the task's stream. */
   readonly askFor: (problem: Problem, promptId: number) => string;
-  /** What is made of a completion before it is judged: its final text, or why it cannot be used. */
-  readonly refine: (problem: Problem, completion: string) => string | { readonly fault: string };
+  /** What is made of completions before they are judged, in order: a final text, or why one cannot be used. */
+  readonly refine?: Refine | undefined;
   /** Folder of the parts. */
   readonly directory: string;
   readonly signal: AbortSignal;
@@ -78,25 +88,17 @@ export interface SamplingParts {
  * part on the disk.
  */
 export async function collectCandidates(config: SamplingConfig, parts: SamplingParts): Promise<void> {
-  const { engine, tokenizer, task, askFor, signal, onProgress } = parts;
+  const { source, task, askFor, signal, onProgress } = parts;
   const filters = openFilters(config.keep, task);
   const numbered = Array.from({ length: config.prompts }, (_, i) => {
     const promptId = config.firstPrompt + i;
     const problem = task.trainProblem(promptId);
     return { promptId, problem: { ...problem, prompt: askFor(problem, promptId) } };
   });
-  requirePromptsFit(engine, tokenizer, numbered, config.maxCompletionTokens);
+  source.requirePromptsFit(numbered, config);
   mkdirSync(parts.directory, { recursive: true });
   const stopIfAsked = () => {
     if (signal.aborted) throw new RunInterrupted("Stopped; what is finished is saved. Run the same command to go on.");
-  };
-  const sampling = {
-    temperature: config.temperature,
-    topP: config.topP,
-    topK: config.topK,
-    maxCompletionTokens: config.maxCompletionTokens,
-    seed: config.seed,
-    iteration: 0,
   };
   const rewards = filters.flatMap(({ reward }) => (reward === undefined ? [] : [{ reward, weight: 1 }]));
   await withOpenRewards(rewards, undefined, async () => {
@@ -109,42 +111,109 @@ export async function collectCandidates(config: SamplingConfig, parts: SamplingP
       const path = partPath(parts.directory, start / config.promptsPerPart);
       const found = existsSync(path) ? await readPart(path) : undefined;
       report(start, 0);
-      const asked = found?.filter(({ scores }) => Object.values(scores).includes(null)) ?? [];
-      const made =
-        found ??
-        (
-          await sampleCompletions(engine, tokenizer, here, config.samples, sampling, ({ tokens }) => {
+      const wanted = here.flatMap((one) => Array.from({ length: config.samples }, (_, sample) => ({ ...one, sample })));
+      const made = found ?? wanted.map((one) => candidateOf(one, task, source));
+      const unwritten = made.flatMap((one, i) => (isDroppedBy(one, "endpoint") ? [i] : []));
+      const unrefined = made.filter((one) => isDroppedBy(one, "refiner"));
+      const unjudged = made.filter(({ scores }) => Object.values(scores).includes(null));
+      try {
+        await write(
+          config,
+          unwritten.map((i) => [made[i]!, wanted[i]!] as const),
+          parts,
+          (tokens) => {
             stopIfAsked();
             report(start, tokens);
-          })
-        ).map((completion): Candidate => {
-          const problem = task.trainProblem(completion.promptId);
-          const { text, isCut } = cutAfter(completion.text, config.stopAt);
-          const refined = parts.refine(problem, text);
-          const usable = typeof refined === "string";
-          return {
-            promptId: completion.promptId,
-            sample: completion.sample,
-            problemId: problem.id,
-            prompt: problem.prompt,
-            columns: problem.columns,
-            completion: usable ? refined : text,
-            finished: isCut || completion.finishReason === "stop",
-            lengthTokens: completion.tokens.length,
-            solved: task.judge(problem, usable ? refined : text).solved,
-            scores: {},
-            dropped: usable ? null : { by: "refinement", reason: refined.fault },
-          };
-        });
-      if (found === undefined || asked.length > 0) {
-        await applyFilters(found === undefined ? made : asked, filters, task);
-        await writeJsonl(path, made);
+          },
+        );
+        const written = unwritten.map((i) => made[i]!);
+        await refine([...written, ...unrefined], parts);
+        const fresh = [...new Set([...written, ...unrefined, ...unjudged])];
+        if (fresh.length > 0) {
+          await applyFilters(fresh, filters, task);
+          await writeJsonl(path, made);
+        }
+      } catch (error) {
+        stopIfAsked();
+        throw error;
       }
       candidates += made.length;
       kept += made.filter(({ dropped }) => dropped === null).length;
       report(Math.min(start + config.promptsPerPart, numbered.length), 0);
     }
   });
+}
+
+/** A candidate that is still to be written. */
+function candidateOf({ promptId, sample }: Wanted, task: Task, source: CompletionSource): Candidate {
+  const { id: problemId, prompt, columns } = task.trainProblem(promptId);
+  const conversation = source.conversationOf?.(prompt);
+  return {
+    promptId,
+    sample,
+    problemId,
+    prompt,
+    ...(conversation && { conversation }),
+    columns,
+    completion: "",
+    finished: false,
+    lengthTokens: 0,
+    solved: false,
+    scores: {},
+    dropped: { by: BEFORE_FILTERS.endpoint, reason: "not asked yet" },
+  };
+}
+
+function isDroppedBy({ dropped }: Candidate, reason: keyof typeof BEFORE_FILTERS): boolean {
+  return dropped?.by === BEFORE_FILTERS[reason];
+}
+
+/** Has each of these written, as far as there is an answer. */
+async function write(
+  config: SamplingConfig,
+  these: readonly (readonly [Candidate, Wanted])[],
+  { source, signal }: SamplingParts,
+  onTokens: (tokens: number) => void,
+): Promise<void> {
+  if (these.length === 0) return;
+  const answers = await source.write(
+    these.map(([, wanted]) => wanted),
+    config,
+    signal,
+    onTokens,
+  );
+  for (const [i, [candidate]] of these.entries()) {
+    const answer = answers[i]!;
+    if ("fault" in answer) {
+      candidate.dropped = { by: BEFORE_FILTERS.endpoint, reason: answer.fault };
+      continue;
+    }
+    const { text, isCut } = cutAfter(answer.text, config.stopAt);
+    candidate.completion = text;
+    candidate.finished = isCut || answer.finished;
+    candidate.lengthTokens = answer.lengthTokens;
+    candidate.dropped = null;
+  }
+}
+
+/** Refines what was written, and has the task judge the outcome. */
+async function refine(written: readonly Candidate[], { refine, task, signal }: SamplingParts): Promise<void> {
+  const these = written.filter((one) => !isDroppedBy(one, "endpoint"));
+  if (these.length === 0) return;
+  const problemOf = ({ promptId }: Candidate) => task.trainProblem(promptId);
+  const texts =
+    refine &&
+    (await refine(
+      these.map((one) => ({ problem: problemOf(one), completion: one.completion })),
+      signal,
+    ));
+  for (const [i, candidate] of these.entries()) {
+    const text = texts?.[i] ?? candidate.completion;
+    if (typeof text === "string") candidate.completion = text;
+    const by = typeof text === "string" ? undefined : BEFORE_FILTERS[text.isLost ? "refiner" : "refinement"];
+    candidate.dropped = typeof text === "string" ? null : { by: by!, reason: text.fault };
+    candidate.solved = task.judge(problemOf(candidate), candidate.completion).solved;
+  }
 }
 
 /** Every candidate of a finished collection, in order. */

@@ -7,22 +7,22 @@
  *     refine     R1-Zero's own outputs in a readable form, cleaned by rules
  *
  * All three sample, judge and filter alike; they differ in what the model is given and in what is made of its answer. In
- * the paper people post-process the outputs of `refine`: here rules do, and a completion that they cannot bring into the
- * form is dropped. A row has the task's own prompt: what helped the model to write the completion is not learned.
+ * the paper people post-process the outputs of `refine`: here rules do, with a model behind an endpoint between them where
+ * the recipe names one (`refiner`), and a completion that they cannot bring into the form is dropped. A row has the task's own prompt: what helped the model to write the completion is not learned.
  */
 
 import { join } from "node:path";
 import { ConfigError } from "../../errors.ts";
-import { endsInsideThink, findAnswer, thinkingOf } from "../../expression/answer.ts";
+import { endsInsideThink, findAnswer, thinkingOf, withPromptedThink } from "../../expression/answer.ts";
 import { hashString, philox } from "../../random.ts";
 import type { ChatMessage } from "../../tasks/chat.ts";
-import type { Task } from "../../tasks/task.ts";
-import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { collectCandidates, type SamplingParts } from "./candidates.ts";
+import type { Problem, Task } from "../../tasks/task.ts";
+import { collectCandidates, type Refine, type SamplingParts } from "./candidates.ts";
 import type { ColdStartConfig } from "./config.ts";
+import { openRefiningModel, type RefiningModel } from "./refining-model.ts";
 import { PARTS_FOLDER } from "./rejection-sampling.ts";
 import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
-import { type DataStepContext, nameIn, taskFor, withModel } from "./step-context.ts";
+import { type DataStepContext, type OpenedSource, withSource } from "./step-context.ts";
 
 /** What asks for reflection where the recipe does not say it itself. */
 const DEFAULT_INSTRUCTION =
@@ -42,31 +42,31 @@ const DEFAULT_SEPARATOR = "\n\n";
  */
 export async function makeColdStartData(config: ColdStartConfig, context: DataStepContext): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
-  await withModel(config.model.path, context, async ({ engine, tokenizer }) => {
-    const task = await taskFor(config.task, config.seed, tokenizer);
+  const about = await withSource(config.model, context, async (opened) => {
+    const { source, name } = opened;
+    const task = await opened.taskFor(config.task, config.seed);
+    const refiner = config.refiner && (await openRefiningModel(config.refiner, context.directory));
     await collectCandidates(config, {
-      engine,
-      tokenizer,
+      source,
       task,
-      askFor: await asking(config, task, tokenizer),
-      refine:
-        config.method === "refine" ? refining(config.template ?? DEFAULT_TEMPLATE) : (_, completion) => completion,
+      askFor: await asking(config, task, opened),
+      refine: config.method === "refine" ? refining(config, task, refiner) : undefined,
       directory: parts,
       signal: context.signal,
       onProgress: context.onProgress,
     });
+    const by = { ...source.lineage(), ...refiner?.lineage() };
+    return { method: config.method, model: name, ...by, samples: config.samples, inputs: context.inputs ?? {} };
   });
-  const about = {
-    method: config.method,
-    model: nameIn(context, config.model.path),
-    samples: config.samples,
-    inputs: context.inputs ?? {},
-  };
   return writeSampledDataset(config, { step: "coldStart", parts, directory: context.directory, about });
 }
 
 /** The text that the model is given for a problem. */
-async function asking(config: ColdStartConfig, task: Task, tokenizer: Tokenizer): Promise<SamplingParts["askFor"]> {
+async function asking(
+  config: ColdStartConfig,
+  task: Task,
+  opened: Pick<OpenedSource, "taskFor">,
+): Promise<SamplingParts["askFor"]> {
   switch (config.method) {
     case "few-shot": {
       const examples = workedExamples(config, task);
@@ -74,7 +74,7 @@ async function asking(config: ColdStartConfig, task: Task, tokenizer: Tokenizer)
       return ({ prompt }) => [...examples, prompt].join(separator);
     }
     case "direct":
-      return askingDirectly(config, task, tokenizer);
+      return askingDirectly(config, task, opened);
     case "refine":
       return ({ prompt }) => prompt;
   }
@@ -99,9 +99,9 @@ function workedExamples({ examples = DEFAULT_EXAMPLES, firstPrompt, prompts, see
 async function askingDirectly(
   { task: spec, seed, instruction = DEFAULT_INSTRUCTION }: ColdStartConfig,
   task: Task,
-  tokenizer: Tokenizer,
+  { taskFor }: Pick<OpenedSource, "taskFor">,
 ): Promise<SamplingParts["askFor"]> {
-  const instructed = await taskFor(spec, seed, tokenizer, (messages) => withInstruction(messages, instruction));
+  const instructed = await taskFor(spec, seed, (messages) => withInstruction(messages, instruction));
   const isConversation = instructed.trainProblem(0).prompt !== task.trainProblem(0).prompt;
   if (!isConversation) return ({ prompt }) => `${instruction}\n\n${prompt}`;
   return (_, promptId) => instructed.trainProblem(promptId).prompt;
@@ -112,9 +112,33 @@ function withInstruction([first, ...rest]: readonly ChatMessage[], instruction: 
   return [{ role: "system", content: instruction }, ...(first === undefined ? [] : [first]), ...rest];
 }
 
+/** Rewrites completions by the rules; by the refining model between them, where there is one. */
+function refining(config: ColdStartConfig, task: Task, refiner: RefiningModel | undefined): Refine {
+  const byRules = rewriting(config.template ?? DEFAULT_TEMPLATE);
+  const wantsSolved = config.keep.some(({ verdict }) => verdict === "solved");
+  return async (completions, signal) => {
+    const texts = completions.map(({ problem, completion }) => byRules(problem, completion));
+    if (refiner === undefined) return texts;
+    const sent = texts.flatMap((text, i) => {
+      if (typeof text !== "string") return [];
+      // A refined wrong answer is one still: it is the filter's, and not paid for.
+      return wantsSolved && !task.judge(completions[i]!.problem, text).solved ? [] : [i];
+    });
+    const whole = (i: number) => withPromptedThink(completions[i]!.problem.prompt, texts[i] as string);
+    const asked = sent.map((i) => ({ prompt: completions[i]!.problem.prompt, completion: whole(i) }));
+    const refined = asked.length === 0 ? [] : await refiner.refine(asked, signal);
+    return texts.map((text, i) => {
+      const at = sent.indexOf(i);
+      if (at < 0) return text;
+      const answer = refined[at]!;
+      return typeof answer === "string" ? byRules(completions[i]!.problem, answer) : { ...answer, isLost: true };
+    });
+  };
+}
+
 /** Rewrites a completion by the template, or says what it lacks. */
-function refining(template: string): SamplingParts["refine"] {
-  return ({ prompt }, completion) => {
+function rewriting(template: string) {
+  return ({ prompt }: Problem, completion: string): string | { readonly fault: string } => {
     const thinking = tidy(thinkingOf(completion).replace(/^\s*<think>/, ""));
     const close = completion.indexOf("</think>");
     const said = close < 0 ? completion : completion.slice(close + "</think>".length);

@@ -8,6 +8,7 @@
  */
 
 import { z } from "zod";
+import { endpointShape, refineEndpoint, textEndpointSchema } from "../../endpoint/options.ts";
 import { ConfigError } from "../../errors.ts";
 import { taskSpecSchema } from "../../tasks/registry.ts";
 import { createRewards } from "../grpo-config.ts";
@@ -78,6 +79,51 @@ const modelSchema = z.strictObject({
   path: z.string().min(1).describe("a model directory in the Hugging Face layout, or org/name[@revision] on the Hub"),
 });
 
+/** A model that writes: one on disk, or behind an endpoint. */
+const writerSchema = z
+  .strictObject({
+    path: modelSchema.shape.path.optional(),
+    endpoint: textEndpointSchema.optional().describe("a model behind an OpenAI-compatible endpoint"),
+  })
+  .refine(
+    ({ path, endpoint }) => (path === undefined) !== (endpoint === undefined),
+    "expected exactly one of path (a model on disk or on the Hub) and endpoint",
+  );
+
+/** What an endpoint cannot be told. */
+function refineWriter(
+  { model, topK }: { readonly model: z.output<typeof writerSchema>; readonly topK: number },
+  context: { readonly addIssue: (issue: { code: "custom"; path: string[]; message: string }) => void },
+): void {
+  if (model.endpoint === undefined || topK === 0) return;
+  const message = "is no parameter of OpenAI's interface; leave it out beside model.endpoint";
+  context.addIssue({ code: "custom", path: ["topK"], message });
+}
+
+/** What a refining model is told where the recipe does not say it itself. */
+export const DEFAULT_REFINER_INSTRUCTION =
+  "You are given a problem and a text that thinks about it and answers it. Rewrite the text so that people like to read " +
+  "it: one language throughout, whole sentences, no repetitions and no loops, every step that the answer needs, and the " +
+  "same answer in the same form. Keep what it does, also where it doubts, checks itself or goes back. Keep its tags: " +
+  "<think>, the thinking, </think>, and what follows, with <answer> tags where it has them.";
+
+/** A model that rewrites what the sampled one wrote. */
+const refinerSchema = z.strictObject({
+  endpoint: z
+    .strictObject({ ...endpointShape, timeoutMs: textEndpointSchema.shape.timeoutMs })
+    .superRefine(refineEndpoint)
+    .describe("a chat model behind an OpenAI-compatible endpoint"),
+  instruction: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("how to rewrite; asks for one readable language and the same answer"),
+  temperature: z.number().min(0).default(0).describe("its sampling temperature"),
+  maxCompletionTokens: z.int().min(1).default(2048).describe("its longest answer"),
+});
+
+export type RefinerConfig = z.infer<typeof refinerSchema>;
+
 /** A data set as a data step names it; a pipeline writes `{ from: STAGE }`. */
 const sourceShape = {
   path: z.string().min(1).describe("a data file or folder, or a data set of the Hub, org/name[@revision]"),
@@ -92,7 +138,7 @@ const outputShape = {
 };
 
 const samplingShape = {
-  model: modelSchema.describe("the model that is sampled"),
+  model: writerSchema.describe("the model that is sampled"),
   task: taskSpecSchema,
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),
@@ -150,10 +196,20 @@ export const coldStartSchema = z
       .min(1)
       .optional()
       .describe("refine: the form of a refined completion, of {thinking}, {summary} and {answer}"),
+    refiner: refinerSchema
+      .optional()
+      .describe("refine: a model that rewrites what the rules let through; none if absent"),
     ...samplingShape,
   })
+  .superRefine(refineWriter)
   .superRefine(({ method, ...given }, context) => {
-    const owners = { examples: "few-shot", separator: "few-shot", instruction: "direct", template: "refine" } as const;
+    const owners = {
+      examples: "few-shot",
+      separator: "few-shot",
+      instruction: "direct",
+      template: "refine",
+      refiner: "refine",
+    } as const;
     for (const [key, owner] of Object.entries(owners)) {
       if (given[key as keyof typeof owners] === undefined || owner === method) continue;
       context.addIssue({ code: "custom", path: [key], message: `goes with method ${owner}, not with ${method}` });
@@ -161,7 +217,9 @@ export const coldStartSchema = z
   });
 
 /** Stage 5 of R1: the keys of `rejectionSampling`; `teacherSamples`, stage 8, has the same. */
-export const rejectionSamplingSchema = z.strictObject({ ...samplingShape, ...selectionShape });
+export const rejectionSamplingSchema = z
+  .strictObject({ ...samplingShape, ...selectionShape })
+  .superRefine(refineWriter);
 
 const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape;
 
@@ -169,6 +227,7 @@ const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingSh
 export const preferencesSchema = z
   .strictObject({
     ...pairedShape,
+    model: modelSchema.describe("the model that is sampled"),
     keep: z.array(filterSchema).default([]).describe("filters that both completions of a pair pass"),
     reward: z.string().min(1).optional().describe("what says which is better; the task's verdict (solved) if absent"),
     options: z.record(z.string(), z.unknown()).default({}).describe("the reward's options"),

@@ -14,6 +14,18 @@ import { scorerOpener } from "../reward-scorer.ts";
 import type { Candidate } from "./candidates.ts";
 import type { FilterConfig } from "./config.ts";
 
+/** Reasons for which a candidate is dropped before any filter. */
+export const BEFORE_FILTERS = {
+  /** It has not what the refinement needs. */
+  refinement: "refinement",
+  /** The endpoint gave no good answer. */
+  endpoint: "endpoint",
+  /** The refining model gave none. */
+  refiner: "refining model",
+} as const;
+
+const BEFORE: ReadonlySet<string> = new Set(Object.values(BEFORE_FILTERS));
+
 /** A filter, ready to be asked. */
 export interface Filter {
   /** Names it in counts, e.g. `reward language_consistency ≥ 0.95`. */
@@ -58,7 +70,7 @@ export async function applyFilters(
 ): Promise<void> {
   const verdicts = new Map<Candidate, Verdict>();
   for (const candidate of candidates) {
-    if (candidate.dropped?.by === "refinement") continue;
+    if (candidate.dropped !== null && BEFORE.has(candidate.dropped.by)) continue;
     candidate.dropped = null;
     candidate.scores = {};
     const { problemId: id, prompt, columns, completion } = candidate;

@@ -26,7 +26,7 @@ import {
   Tally,
 } from "./sampled-dataset.ts";
 import { normalised } from "./selection.ts";
-import { type DataStepContext, nameIn, taskFor, withModel } from "./step-context.ts";
+import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
 
 /**
  * Samples, scores, pairs and writes; goes on with the parts that are there.
@@ -38,13 +38,11 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
   const parts = join(directory, PARTS_FOLDER);
   const scoring = scoringFilter(config);
   const sampling = { ...config, keep: [...config.keep, ...(scoring ? [scoring] : [])] };
-  await withModel(config.model.path, context, async ({ engine, tokenizer }) => {
+  await withSource(config.model, context, async ({ source, taskFor }) => {
     await collectCandidates(sampling, {
-      engine,
-      tokenizer,
-      task: await taskFor(config.task, config.seed, tokenizer),
+      source,
+      task: await taskFor(config.task, config.seed),
       askFor: ({ prompt }) => prompt,
-      refine: (_, completion) => completion,
       directory: parts,
       signal: context.signal,
       onProgress: context.onProgress,

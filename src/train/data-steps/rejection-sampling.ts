@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { collectCandidates } from "./candidates.ts";
 import type { RejectionSamplingConfig } from "./config.ts";
 import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
-import { type DataStepContext, nameIn, taskFor, withModel } from "./step-context.ts";
+import { type DataStepContext, withSource } from "./step-context.ts";
 
 /** Folder of the parts in a step's own. */
 export const PARTS_FOLDER = "parts";
@@ -29,19 +29,16 @@ export async function sampleByRejection(
   step: "rejectionSampling" | "teacherSamples",
 ): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
-  await withModel(config.model.path, context, async ({ engine, tokenizer }) => {
-    const task = await taskFor(config.task, config.seed, tokenizer);
+  const about = await withSource(config.model, context, async ({ source, name, taskFor }) => {
     await collectCandidates(config, {
-      engine,
-      tokenizer,
-      task,
+      source,
+      task: await taskFor(config.task, config.seed),
       askFor: ({ prompt }) => prompt,
-      refine: (_, completion) => completion,
       directory: parts,
       signal: context.signal,
       onProgress: context.onProgress,
     });
+    return { model: name, ...source.lineage(), samples: config.samples, inputs: context.inputs ?? {} };
   });
-  const about = { model: nameIn(context, config.model.path), samples: config.samples, inputs: context.inputs ?? {} };
   return writeSampledDataset(config, { step, parts, directory: context.directory, about });
 }

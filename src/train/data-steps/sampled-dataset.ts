@@ -153,8 +153,12 @@ export function furtherColumns({ columns }: Candidate): Row {
 }
 
 function rowOf({ candidate, passRate }: Chosen, kind: string): Row {
-  const { prompt, completion, promptId, sample } = candidate;
-  return { ...furtherColumns(candidate), prompt, completion, kind, passRate, promptId, sample };
+  const { prompt, completion, conversation, promptId, sample } = candidate;
+  // Another model has another template: it gets the conversation, not this one's text.
+  const text = conversation
+    ? { messages: [...conversation.messages, { role: "assistant", content: conversation.opening + completion }] }
+    : { prompt, completion };
+  return { ...furtherColumns(candidate), ...text, kind, passRate, promptId, sample };
 }
 
 /** A dropped candidate as `rejected.jsonl` has it. */

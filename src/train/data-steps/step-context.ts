@@ -1,5 +1,6 @@
 /** What a data step is given besides its configuration, and how it opens what it samples from. */
 
+import { endpointName } from "../../endpoint/options.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { createLocalEngine } from "../../engine/local/create.ts";
 import { CheckpointError } from "../../errors.ts";
@@ -10,6 +11,8 @@ import type { Task } from "../../tasks/task.ts";
 import { loadTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { DataStepProgress } from "./candidates.ts";
+import type { SamplingConfig } from "./config.ts";
+import { type CompletionSource, endpointSource, engineSource } from "./sources.ts";
 
 /** The surroundings of a step. */
 export interface DataStepContext {
@@ -62,15 +65,44 @@ export async function withModel<T>(
   }
 }
 
-/** The task of a step, with the model's chat template; `change` may add to its conversations. */
-export function taskFor(
-  spec: TaskSpec,
-  seed: number,
-  tokenizer: Tokenizer,
-  change: (messages: readonly ChatMessage[]) => readonly ChatMessage[] = (messages) => messages,
-): Promise<Task> {
+/** A source of completions, and the task of a step with its prompts in that source's form. */
+export interface OpenedSource {
+  readonly source: CompletionSource;
+  /** What it is called in the lineage. */
+  readonly name: string;
+  /** `change` may add to the task's conversations. */
+  readonly taskFor: (
+    spec: TaskSpec,
+    seed: number,
+    change?: (messages: readonly ChatMessage[]) => readonly ChatMessage[],
+  ) => Promise<Task>;
+}
+
+/**
+ * Does `work` with whatever a step's `model` names open.
+ *
+ * @throws as `withModel`, and ConfigError for an endpoint's address that is none
+ */
+export async function withSource<T>(
+  { path, endpoint }: SamplingConfig["model"],
+  context: DataStepContext,
+  work: (opened: OpenedSource) => Promise<T>,
+): Promise<T> {
+  const opened = (source: CompletionSource, name: string) => {
+    const taskOf: OpenedSource["taskFor"] = (spec, seed, change = (messages) => messages) =>
+      createTask(spec, { seed, renderChat: (messages, options) => source.renderChat(change(messages), options) });
+    return work({ source, name, taskFor: taskOf });
+  };
+  if (endpoint !== undefined) return opened(await endpointSource(endpoint, context.directory), endpointName(endpoint));
+  return withModel(path!, context, ({ engine, tokenizer }) =>
+    opened(engineSource(engine, tokenizer), nameIn(context, path!)),
+  );
+}
+
+/** The task of a suite, with the model's chat template. */
+export function taskFor(spec: TaskSpec, seed: number, tokenizer: Tokenizer): Promise<Task> {
   return createTask(spec, {
     seed,
-    renderChat: (messages, options) => tokenizer.applyChatTemplate(change(messages), options),
+    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
   });
 }

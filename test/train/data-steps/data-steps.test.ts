@@ -11,6 +11,7 @@ import { combineData } from "../../../src/train/data-steps/combine.ts";
 import { combineSchema, rejectionSamplingSchema } from "../../../src/train/data-steps/config.ts";
 import { writeSampledDataset } from "../../../src/train/data-steps/sampled-dataset.ts";
 import { selectCandidates } from "../../../src/train/data-steps/selection.ts";
+import { engineSource } from "../../../src/train/data-steps/sources.ts";
 
 let root: string;
 beforeAll(() => {
@@ -141,11 +142,9 @@ describe("candidates", () => {
     });
   const collect = (directory: string, engine: Engine, of = config(), signal = new AbortController().signal) =>
     collectCandidates(of, {
-      engine,
-      tokenizer,
+      source: engineSource(engine, tokenizer),
       task,
       askFor: ({ prompt }) => prompt,
-      refine: (_, text) => text,
       directory,
       signal,
     });
@@ -207,17 +206,15 @@ describe("candidates", () => {
       ...task,
       trainProblem: (id: number) => ({ id, prompt: `${id}<think>`, columns: { gold: id, nums: "none", target: 0 } }),
     };
+    const { engine, asked } = countingEngine();
     const parts = {
-      tokenizer,
+      source: engineSource(engine, tokenizer),
       task: withColumns,
       askFor: ({ prompt }: { prompt: string }) => prompt,
-      refine: (_: unknown, text: string) => text,
     };
-    const { engine, asked } = countingEngine();
     const run = () =>
       collectCandidates(of, {
         ...parts,
-        engine,
         directory: join(directory, "parts"),
         signal: new AbortController().signal,
       });

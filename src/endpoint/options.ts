@@ -1,0 +1,93 @@
+/**
+ * The keys by which a recipe names a model behind an endpoint: a judge, a teacher, a refining model. One shape for all of
+ * them, and the client that it means.
+ *
+ * Which model is asked is told by `baseUrl`, `model` and `route`; all other keys say how patiently and at what expense,
+ * and change no answer. So a stage's content hash has the former only (`endpointIdentity`): a limit can be raised, a key
+ * renewed, and what was made stays made.
+ */
+
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { DEFAULT_KEY_VARIABLE, EndpointClient } from "./client.ts";
+
+/** Keys and defaults, for schemas that add keys of their own. */
+export const endpointShape = {
+  baseUrl: z.string().min(1).describe("where the endpoint's routes begin, e.g. http://127.0.0.1:8000/v1"),
+  model: z.string().min(1).describe("the model's name there"),
+  apiKeyEnv: z.string().min(1).default(DEFAULT_KEY_VARIABLE).describe("the environment variable that has the API key"),
+  timeoutMs: z.int().min(1).default(60_000).describe("time limit of one try"),
+  attempts: z.int().min(1).max(20).default(4).describe("tries for one answer, with growing waits between them"),
+  concurrency: z.int().min(1).max(1000).default(8).describe("requests under way at once"),
+  cacheDirectory: z
+    .union([z.string().min(1), z.literal(false)])
+    .optional()
+    .describe("folder of answers to be used again; false: none; $XDG_CACHE_HOME/aha/endpoint if absent"),
+  maxTokens: z.int().min(1).optional().describe("most tokens of the run, prompts and answers; unlimited if absent"),
+  maxCost: z.number().positive().optional().describe("most money of the run, by the two prices; unlimited if absent"),
+  promptPrice: z.number().min(0).default(0).describe("price of a million tokens of prompts"),
+  completionPrice: z.number().min(0).default(0).describe("price of a million tokens of answers"),
+};
+
+export type EndpointConfig = z.output<z.ZodObject<typeof endpointShape>>;
+
+/** For `superRefine`: a limit on costs without a price. */
+export function refineEndpoint(
+  { maxCost, promptPrice, completionPrice }: Pick<EndpointConfig, "maxCost" | "promptPrice" | "completionPrice">,
+  context: { readonly addIssue: (issue: { code: "custom"; path: string[]; message: string }) => void },
+): void {
+  if (maxCost === undefined || promptPrice + completionPrice > 0) return;
+  const message = "needs promptPrice or completionPrice: without prices nothing costs anything";
+  context.addIssue({ code: "custom", path: ["maxCost"], message });
+}
+
+/** An endpoint that writes texts: `endpoint:` of a model in a recipe. */
+export const textEndpointSchema = z
+  .strictObject({
+    ...endpointShape,
+    timeoutMs: endpointShape.timeoutMs.unwrap().default(300_000).describe("time limit of one try"),
+    route: z
+      .enum(["chat", "completions"])
+      .default("chat")
+      .describe("chat: prompts go as messages; completions: as plain text to be continued, for base models"),
+  })
+  .superRefine(refineEndpoint);
+
+export type TextEndpointConfig = z.output<typeof textEndpointSchema>;
+
+/** The client that the keys mean. Throws ConfigError for an address that is none. */
+export function openEndpoint(config: EndpointConfig): EndpointClient {
+  const { baseUrl, model, apiKeyEnv, timeoutMs, attempts, concurrency, cacheDirectory } = config;
+  const { maxTokens, maxCost, promptPrice, completionPrice } = config;
+  return new EndpointClient({
+    baseUrl,
+    model,
+    apiKeyEnv,
+    timeoutMs,
+    concurrency,
+    retries: { attempts },
+    ...(cacheDirectory !== false && { cacheDirectory: cacheDirectory ?? defaultCacheDirectory() }),
+    limits: {
+      promptPrice,
+      completionPrice,
+      ...(maxTokens !== undefined && { maxTokens }),
+      ...(maxCost !== undefined && { maxCost }),
+    },
+  });
+}
+
+/** What of an endpoint its answers are a function of. */
+export function endpointIdentity(config: EndpointConfig & { readonly route?: string }): Record<string, unknown> {
+  const { baseUrl, model, route } = config;
+  return { baseUrl, model, ...(route !== undefined && { route }) };
+}
+
+/** What an endpoint is called in messages and lineages. */
+export function endpointName({ baseUrl, model }: Pick<EndpointConfig, "baseUrl" | "model">): string {
+  return `${model} at ${baseUrl}`;
+}
+
+function defaultCacheDirectory(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "aha", "endpoint");
+}
