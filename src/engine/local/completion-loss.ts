@@ -22,7 +22,7 @@ import { keepOnly } from "../../graph/ops/keep-only.ts";
 import { logProbability } from "../../graph/ops/log-probability.ts";
 import { matmul } from "../../graph/ops/matmul.ts";
 import { largest, logSumExp, softmax } from "../../graph/ops/normalize.ts";
-import { reshape } from "../../graph/ops/shape.ts";
+import { after, reshape } from "../../graph/ops/shape.ts";
 import type { Graph, Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type LossInputName, lossInputs, tokenLoss } from "../../losses/token-losses.ts";
@@ -125,9 +125,16 @@ function tokenResults(
   const meanLogits = rowProducts(softmax(scores), scores);
   const entropies = reshape(subtract(logSumExp(scores), meanLogits), logprobs.shape);
   if (!loss) return { logprobs, entropies };
-  const terms = tokenLoss(loss, logprobs, (name) => inputs[name]!);
-  const weighted = sum(multiply(terms, inputs.weights!));
   const perToken = { logprobs, entropies, ...(loss.name === "cross_entropy" && { margins: margins(logits, inputs) }) };
+  // The gradient, which begins with the weights, waits for all that is read of the logits: it can let go of them then and
+  // take the memory of the probabilities, two tensors of that size less.
+  const weights = after(inputs.weights!, entropies, ...(perToken.margins ? [perToken.margins] : []));
+  const weighted = sum(
+    multiply(
+      tokenLoss(loss, logprobs, (name) => inputs[name]!),
+      weights,
+    ),
+  );
   if (!loss.entropyBonus) return { ...perToken, total: weighted };
   return { ...perToken, total: subtract(weighted, sum(multiply(entropies, inputs.entropyWeights!))) };
 }

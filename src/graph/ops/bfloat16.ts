@@ -13,8 +13,8 @@ import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { after } from "./shape.ts";
 
 const FLOAT32 = 1n;
-/** Elements of a piece: 32 MiB of f32. */
-const PIECE_ELEMENTS = 2 ** 23;
+/** Elements of a piece: 16 MiB of f32. */
+const PIECE_ELEMENTS = 2 ** 22;
 
 /** The same numbers in float32. Not differentiable: what is held in bfloat16 is not trained. */
 export function widen(x: Tensor): Tensor {
@@ -60,21 +60,15 @@ function timesMatrix(g: Tensor, matrix: Tensor, pieces: readonly Piece[]): Tenso
   const operation: Operation = {
     name: "bfloat16TimesMatrix",
     lower: (emit, [gradient, weights]) => {
-      // Written before the products, so that ONNX Runtime, which goes for the youngest operand first, widens a piece only
-      // when the product of the piece before it is done.
-      const widened = pieces.map((piece) => widenedRows(emit, weights!, piece, pieces.length));
-      const sizes = BigInt64Array.from(pieces, ({ start, end }) => BigInt(end - start));
-      const columns =
-        pieces.length === 1
-          ? [gradient!]
-          : emit.node("Split", [gradient!, emit.constant(sizes, [sizes.length])], {
-              outputs: pieces.length,
-              attributes: { axis: 1n },
-            });
-      let total: string | undefined;
-      widened.forEach((piece, i) => {
-        total = emit.node("Gemm", [columns[i]!, piece, ...(total === undefined ? [] : [total])])[0]!;
+      // Written before the products, so that ONNX Runtime, which goes for the youngest operand first, makes the operands of a
+      // product only when the product before it is done. (`Split` would make all columns at once: the gradient twice.)
+      const operands = pieces.map((piece) => {
+        return [partOf(emit, gradient!, 1, piece, pieces.length), widenedRows(emit, weights!, piece, pieces.length)];
       });
+      let total: string | undefined;
+      for (const pair of operands) {
+        total = emit.node("Gemm", [...pair, ...(total === undefined ? [] : [total])])[0]!;
+      }
       return [total!];
     },
   };
@@ -98,8 +92,14 @@ function rowsOfPiece({ shape }: Tensor): number {
   return Math.max(1, Math.floor(PIECE_ELEMENTS / Number(shape[1])));
 }
 
-function widenedRows(emit: Emitter, weights: string, { start, end }: Piece, count: number): string {
-  const bound = (value: number) => emit.constant(BigInt64Array.of(BigInt(value)), [1]);
-  const rows = count === 1 ? weights : emit.node("Slice", [weights, bound(start), bound(end), bound(0)])[0]!;
+function widenedRows(emit: Emitter, weights: string, piece: Piece, count: number): string {
+  const rows = partOf(emit, weights, 0, piece, count);
   return emit.node("Cast", [rows], { attributes: { to: FLOAT32 } })[0]!;
+}
+
+/** One of `count` pieces of a tensor along an axis; all of it where there is but one. */
+function partOf(emit: Emitter, tensor: string, axis: number, { start, end }: Piece, count: number): string {
+  if (count === 1) return tensor;
+  const bounds = [start, end, axis].map((value) => emit.constant(BigInt64Array.of(BigInt(value)), [1]));
+  return emit.node("Slice", [tensor, ...bounds])[0]!;
 }
