@@ -126,6 +126,11 @@ function cell(record: EvaluationRecord, name: string, format: StatisticLabel["fo
   };
 }
 
+/** How people read a statistic of this name: shares as per cent, lengths and counts as numbers. */
+export function statisticFormat(name: string): (value: number | null | undefined) => string {
+  return (STATISTICS.find((known) => known.name === name) ?? furtherStatistic(name)).format;
+}
+
 /** A statistic of the task: `falseYes` as `false yes`; shares and counts cannot be told apart, so it is a number. */
 function furtherStatistic(name: string): StatisticLabel {
   const k = /^passAt(\d+)$/.exec(name)?.[1];

@@ -1,7 +1,8 @@
 /** The table of a pipeline: a line a stage, and what its model reached on each held-out suite. */
 
 import type { PipelineSummary, SuiteResult } from "../run/pipeline-records.ts";
-import { clock, percent, plain } from "./numbers.ts";
+import { statisticFormat } from "./comparison.ts";
+import { clock, percent } from "./numbers.ts";
 
 /** One line. */
 export interface PipelineTableRow {
@@ -16,25 +17,15 @@ export interface PipelineTable {
   readonly rows: readonly PipelineTableRow[];
 }
 
-/** Statistics that are shares, and read as per cent; those with an interval are too. */
-const SHARES: ReadonlySet<string> = new Set([
-  "solveRate",
-  "formatRate",
-  "languageConsistency",
-  "language_consistency",
-  "truncatedRate",
-  "solvedPerTry",
-  "majorityRate",
-]);
+/** Means of rewards that are shares of something; the statistics that Aha knows itself are in `comparison.ts`. */
+const SHARES: ReadonlySet<string> = new Set(["languageConsistency", "language_consistency"]);
 
 /** A statistic of a result with its interval, as people read it; a dash where the result has none. */
 export function statisticCell({ statistics, intervals }: SuiteResult, name: string): string {
-  const value = statistics[name];
+  const format = SHARES.has(name) ? percent : statisticFormat(name);
+  const value = format(statistics[name]);
   const interval = intervals[name];
-  if (!SHARES.has(name) && interval === undefined) return plain(value);
-  return interval === undefined
-    ? percent(value)
-    : `${percent(value)} (${percent(interval[0])} to ${percent(interval[1])})`;
+  return interval === undefined ? value : `${value} (${format(interval[0])} to ${format(interval[1])})`;
 }
 
 /** Whether any stage was measured so, by the suite or by any. */
