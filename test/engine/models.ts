@@ -148,7 +148,10 @@ function openRuntime(): Runtime {
   const runtime = Runtime.open(2);
   const compile: Runtime["compile"] = (graph, outputs) => {
     const { model, inputs, outputs: results, shapeInputs } = lowerToOnnx(graph, outputs);
-    const key = createHash("sha256").update(model).update(JSON.stringify([inputs, results, shapeInputs])).digest("hex");
+    const key = createHash("sha256")
+      .update(model)
+      .update(JSON.stringify([inputs, results, shapeInputs]))
+      .digest("hex");
     const program = programs.get(key) ?? runtime.compile(graph, outputs);
     programs.set(key, program);
     return bound(program, { dispose: () => {} });

@@ -149,7 +149,7 @@ function resolverSource(ahaAddress: string): string {
   return `import { readFileSync } from "node:fs";
   import { fileURLToPath } from "node:url";
   export async function resolve(specifier, context, next) {
-    if (specifier === "aha") return { url: ${JSON.stringify(ahaAddress)}, shortCircuit: true };
+    if (specifier === "aha") return next(${JSON.stringify(ahaAddress)}, context);
     const found = await next(specifier, context);
     const file = found.url.split("?")[0];
     if (found.format !== "commonjs" || !/^file:.*\\.[jt]s$/.test(file) || file.includes("/node_modules/")) return found;
