@@ -119,12 +119,14 @@ function savedState({ saveState }: Definition): string | undefined {
 
 /** The reward that the setup names. Throws whatever is wrong with the file. */
 async function load({ file, exportName, typeScriptLoader, ahaAddress }: ThreadSetup): Promise<Definition> {
+  const hooks = (source: string) => register(`data:text/javascript,${encodeURIComponent(source)}`);
+  hooks(ahaResolver(ahaAddress));
   if (typeScriptLoader !== undefined) {
     const loader = (await import(typeScriptLoader)) as { register: () => unknown };
     loader.register();
   }
   // Registered last, so asked first: it sees what the loader of TypeScript makes of a file.
-  register(`data:text/javascript,${encodeURIComponent(resolverSource(ahaAddress))}`);
+  hooks(moduleFormat());
   const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   const found = module[exportName];
   if (typeof found === "function") return { judge: found as SingleDefinition<Options>["judge"] };
@@ -141,15 +143,21 @@ async function load({ file, exportName, typeScriptLoader, ahaAddress }: ThreadSe
   throw new TypeError(`it has no export ${exportName}, only ${names.join(", ") || "none at all"}${hint}`);
 }
 
+/** Module hooks (as source text) that give a reward the Aha that runs it, wherever its file lies. */
+function ahaResolver(address: string): string {
+  return `export function resolve(specifier, context, next) {
+    return specifier === "aha" ? { url: ${JSON.stringify(address)}, shortCircuit: true } : next(specifier, context);
+  }`;
+}
+
 /**
- * Module hooks (as source text) that give a reward the Aha that runs it, wherever its file lies, and that read a file with
- * `import` or `export` as the ES module it is, also where no package.json beside it says so.
+ * Module hooks (as source text) that read a file with `import` or `export` as the ES module it is, also where no
+ * package.json says so.
  */
-function resolverSource(ahaAddress: string): string {
+function moduleFormat(): string {
   return `import { readFileSync } from "node:fs";
   import { fileURLToPath } from "node:url";
   export async function resolve(specifier, context, next) {
-    if (specifier === "aha") return next(${JSON.stringify(ahaAddress)}, context);
     const found = await next(specifier, context);
     const file = found.url.split("?")[0];
     if (found.format !== "commonjs" || !/^file:.*\\.[jt]s$/.test(file) || file.includes("/node_modules/")) return found;
