@@ -167,7 +167,7 @@ export class EndpointClient implements ChatClient {
       failures++;
       const wait = waitMs(this.#retries, failures, spread, outcome.askedMs);
       if (!outcome.again || wait === undefined) throw outcome.error;
-      await sleep(wait, undefined, signal === undefined ? {} : { signal });
+      await pause(wait, signal);
     }
   }
 
@@ -255,4 +255,13 @@ function reasonOf(error: unknown): string {
   const { cause } = error;
   if (!(cause instanceof Error)) return error.message;
   return "code" in cause && typeof cause.code === "string" ? `${error.message} (${cause.code})` : cause.message;
+}
+
+/** Waits; an aborted signal rejects with its own reason, which that of the timer would hide. */
+async function pause(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(waitMs, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : error;
+  }
 }

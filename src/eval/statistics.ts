@@ -29,10 +29,19 @@ export interface Statistics {
 /** What a group of completions of one problem adds to a statistic. */
 interface Measure {
   readonly name: string;
-  /** Of shares everything counted is within [0, 1]. */
-  readonly kind: "share" | "number";
+  /** Of shares everything counted is within [0, 1], of amounts it is not negative. */
+  readonly kind: "share" | "amount" | "number";
   readonly of: (group: readonly JudgedCompletion[]) => Cluster;
 }
+
+const INTERVAL_OF: Readonly<Record<Measure["kind"], (clusters: readonly Cluster[]) => [number, number] | undefined>> = {
+  share: shareInterval,
+  amount: (clusters) => {
+    const interval = meanInterval(clusters);
+    return interval && [Math.max(0, interval[0]), interval[1]];
+  },
+  number: meanInterval,
+};
 
 /**
  * The statistics of `groups`, one for each problem, of equally many completions:
@@ -60,7 +69,7 @@ export function statisticsOf(
     if (value === undefined) continue;
     values[name] = value;
     clusters[name] = own;
-    const interval = kind === "share" ? shareInterval(own) : meanInterval(own);
+    const interval = INTERVAL_OF[kind](own);
     if (interval !== undefined) intervals[name] = interval;
   }
   const all = groups.flat();
@@ -83,30 +92,31 @@ function measures(groups: readonly (readonly JudgedCompletion[])[], passAt: read
     ...(samples > 1 ? severalSamples(samples, passAt ?? reportedKs(samples), verdicts) : []),
     { name: "formatRate", kind: "share", of: overCompletions(({ verdict }) => Number(verdict.wellFormed)) },
     { name: "truncatedRate", kind: "share", of: overCompletions((one) => Number(one.finishReason === "length")) },
-    { name: "meanLength", kind: "number", of: overCompletions(({ lengthTokens }) => lengthTokens) },
-    { name: "meanTerminatedLength", kind: "number", of: overCompletions(ended) },
-    { name: "tries", kind: "number", of: overCompletions(({ verdict }) => verdict.tries) },
+    { name: "meanLength", kind: "amount", of: overCompletions(({ lengthTokens }) => lengthTokens) },
+    { name: "meanTerminatedLength", kind: "amount", of: overCompletions(ended) },
+    { name: "tries", kind: "amount", of: overCompletions(({ verdict }) => verdict.tries) },
     {
       name: "solvedPerTry",
-      kind: "number",
+      kind: "amount",
       of: (group) => ({
         sum: sumOf(group.map(({ verdict }) => Number(verdict.solved))),
         count: sumOf(group.map(({ verdict }) => verdict.tries)),
       }),
     },
-    { name: "reflectionWords", kind: "number", of: overCompletions(({ text }) => countOfReflection(text)) },
+    { name: "reflectionWords", kind: "amount", of: overCompletions(({ text }) => countOfReflection(text)) },
     { name: "reflectionRate", kind: "share", of: overCompletions(({ text }) => Number(countOfReflection(text) > 0)) },
     // A statistic that a completion lacks (a share of nothing) says nothing about it.
     ...[...ofTask].map((name): Measure => {
-      const isShare = verdicts.every(({ statistics }) => isWithinOne(statistics[name] ?? 0));
-      const of = overCompletions(({ verdict }) => verdict.statistics[name]);
-      return { name, kind: isShare ? "share" : "number", of };
+      const own = verdicts.map(({ statistics }) => statistics[name]).filter((value) => value !== undefined);
+      return { name, kind: kindOf(own), of: overCompletions(({ verdict }) => verdict.statistics[name]) };
     }),
   ];
 }
 
-function isWithinOne(value: number): boolean {
-  return value >= 0 && value <= 1;
+/** Tasks do not say what kind their statistics are of, so it is read off the values. */
+function kindOf(values: readonly number[]): Measure["kind"] {
+  if (values.some((value) => value < 0)) return "number";
+  return values.some((value) => value > 1) ? "amount" : "share";
 }
 
 /** What only several samples of a problem can tell. */

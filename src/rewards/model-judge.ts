@@ -125,9 +125,10 @@ class ModelJudge implements BatchReward {
       return { score: (verdict.value - minScore) / (maxScore - minScore), reason: `${verdict.value}${words}` };
     } catch (error) {
       if (lost.signal.aborted && error === lost.signal.reason) {
-        return { score: null, reason: "the judge was lost while this batch was judged" };
+        const why = error instanceof EndpointError ? `: ${error.message}` : "";
+        return { score: null, reason: `the judge was lost while this batch was judged${why}` };
       }
-      if (error instanceof EndpointError && LOST.has(error.kind)) lost.abort();
+      if (error instanceof EndpointError && LOST.has(error.kind)) lost.abort(error);
       if (error instanceof AhaError) return { score: null, reason: `the judge cannot be asked: ${error.message}` };
       throw error;
     }

@@ -114,6 +114,14 @@ describe("the endpoint's client", () => {
     await expect(asked).rejects.toThrow("stopped");
   });
 
+  it("stops between two tries too, for the same reason", async () => {
+    const { client } = await open(() => ({ status: 503, body: "" }), { retries: { attempts: 2, firstWaitMs: 60_000 } });
+    const stop = new AbortController();
+    const asked = client.complete(request, stop.signal);
+    setTimeout(() => stop.abort(new Error("stopped")), 30);
+    await expect(asked).rejects.toThrow("stopped");
+  });
+
   it("keeps answers on disk: the second client asks nothing and pays nothing", async () => {
     const cacheDirectory = folder();
     const { server, client } = await open((_, index) => chatReply(`answer ${index}`), { cacheDirectory });

@@ -1,11 +1,13 @@
 /** Small models with odd sizes, written to temporary directories: what the tests of the embedded engine run on. */
 
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 import { LocalEngine, type LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
 import { allocateBfloat16, allocateFloats, allocateNf4, type ModelValues } from "../../src/engine/local/weights.ts";
+import { lowerToOnnx } from "../../src/graph/onnx.ts";
 import { saveModel } from "../../src/model/checkpoint.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { toBfloat16 } from "../../src/model/float-formats.ts";
@@ -15,7 +17,7 @@ import type { ModelConfig } from "../../src/model/model-config.ts";
 import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
 import { quantizeNf4, storageOf } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
-import { Runtime } from "../../src/runtime/runtime.ts";
+import { type Program, Runtime } from "../../src/runtime/runtime.ts";
 
 const BASE: ModelConfig = {
   architecture: "qwen3",
@@ -136,6 +138,37 @@ function packed<T>(pack: (from: Float32Array, to: T) => void, values: Float32Arr
   return target;
 }
 
+const programs = new Map<string, Program>();
+
+/**
+ * The process's runtime, which compiles a graph only once for all engines of a test file. A program has no weights and no
+ * state, and compiling takes most of a small engine's time.
+ */
+function openRuntime(): Runtime {
+  const runtime = Runtime.open(2);
+  const compile: Runtime["compile"] = (graph, outputs) => {
+    const { model, inputs, outputs: results, shapeInputs } = lowerToOnnx(graph, outputs);
+    const key = createHash("sha256")
+      .update(model)
+      .update(JSON.stringify([inputs, results, shapeInputs]))
+      .digest("hex");
+    const program = programs.get(key) ?? runtime.compile(graph, outputs);
+    programs.set(key, program);
+    return bound(program, { dispose: () => {} });
+  };
+  return bound(runtime, { compile });
+}
+
+/** An object with some methods of another make; the others see the object itself, whose private fields they need. */
+function bound<T extends object>(object: T, own: Partial<T>): T {
+  return new Proxy(object, {
+    get: (target, key) => {
+      const value: unknown = own[key as keyof T] ?? target[key as keyof T];
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 /** An engine on a model that need not be of an architecture that has a file format. */
 export function openEngine(
   config: ModelConfig,
@@ -152,5 +185,5 @@ export function openEngine(
     directory: "/somewhere/base",
     dropoutSeed: 7,
   };
-  return new LocalEngine(Runtime.open(2), model, { ...defaults, ...limits });
+  return new LocalEngine(openRuntime(), model, { ...defaults, ...limits });
 }

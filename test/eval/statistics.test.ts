@@ -4,6 +4,7 @@ import { meanInterval, shareInterval, studentQuantile95, wilsonInterval } from "
 import { majorityAnswer } from "../../src/eval/majority-vote.ts";
 import { passAtK, reportedKs } from "../../src/eval/pass-at-k.ts";
 import { reflectionWords } from "../../src/eval/reflection.ts";
+import { statisticsOf } from "../../src/eval/statistics.ts";
 import { evalMetrics } from "../../src/eval/trl-names.ts";
 
 /** The share of all subsets of k of n samples, the first c of which solve the problem, that contain a solved one. */
@@ -160,5 +161,30 @@ describe("reflectionWords", () => {
 
   it("finds nothing in arithmetic", () => {
     expect(reflectionWords("(6*3)+3=18+3=21 too low\n").size).toBe(0);
+  });
+});
+
+describe("statisticsOf", () => {
+  it("gives no interval beyond what a statistic can be: shares of a task in [0, 1], amounts not below 0", () => {
+    const groups = [0, 0, 0, 1].map((rare, i) => [
+      {
+        text: "",
+        lengthTokens: 1 + 30 * rare,
+        finishReason: "stop" as const,
+        verdict: {
+          solved: false,
+          wellFormed: false,
+          tries: rare,
+          statistics: { gaveUp: rare, falseYes: 0, distinctTries: 3 * rare, penalty: i === 0 ? -1 : 0 },
+        },
+      },
+    ]);
+    const { intervals } = statisticsOf(groups);
+    expect(intervals.gaveUp).toEqual(wilsonInterval(0.25, 4));
+    expect(intervals.falseYes).toEqual(wilsonInterval(0, 4));
+    for (const name of ["meanLength", "tries", "distinctTries"]) expect(intervals[name]![0]).toBe(0);
+    expect(intervals.distinctTries![1]).toBeGreaterThan(1);
+    expect(intervals.penalty![1]).toBeGreaterThan(0);
+    expect(intervals.penalty![0]).toBeLessThan(-1);
   });
 });

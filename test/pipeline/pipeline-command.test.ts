@@ -91,6 +91,10 @@ describe("a pipeline that runs through", () => {
     for (const [i, name] of NAMES.entries()) expect(first.stderr).toContain(`[${i + 1}/10] ${name} (`);
     expect(first.stderr).toMatch(/kept \d+ of 64 completions \(\d+ %\); dropped: refinement \d+/);
     expect(first.stdout).toMatch(/stage +kind +status +time +made +solveRate +formatRate +meanLength +tries/);
+    // Rates as per cent, lengths and tries as numbers.
+    const row =
+      /^student .*model +[\d.]+ % \(.*?%\) +[\d.]+ % \(.*?%\) +[\d.]+ \([\d.]+ to [\d.]+\) +[\d.]+ \([\d.]+ to [\d.]+\)$/m;
+    expect(first.stdout).toMatch(row);
     expect(first.stdout).toContain(join(root, "first", "report.html"));
   });
 

@@ -72,7 +72,7 @@ describe("judge", () => {
     const results = await judge.judgeBatch(Array.from({ length: 20 }, (_, i) => input(`text ${i}`)));
     expect(results.every(({ score }) => score === null)).toBe(true);
     expect(results[0]!.reason).toMatch(/the judge cannot be asked: .*503/);
-    expect(results[19]!.reason).toBe("the judge was lost while this batch was judged");
+    expect(results[19]!.reason).toMatch(/the judge was lost while this batch was judged: .*503/);
     expect(server.asked.length).toBeLessThanOrEqual(3);
   });
 

@@ -57,15 +57,17 @@ describe("a user's reward", () => {
     expect((await wide.judgeBatch(inputs("longer")))[0]).toEqual({ score: 1, reason: "6 of 6 characters" });
   });
 
-  it("may lie anywhere, and use what TypeScript adds to JavaScript beside types", async () => {
+  it("may lie anywhere, also where no package.json says what it is, and use all that TypeScript adds", async () => {
     const directory = mkdtempSync(join(tmpdir(), "aha-reward-"));
-    const file = join(directory, "elsewhere.mts");
+    const file = join(directory, "elsewhere.ts");
     writeFileSync(
       file,
-      'import { passAtK } from "aha";\nenum Half { Of = 2 }\nexport const pass = () => passAtK(Half.Of, 1, 1);\n',
+      'import { passAtK } from "aha";\nimport { Half } from "./half.ts";\nexport const pass = () => passAtK(Half.Of, 1, 1);\n',
     );
+    writeFileSync(join(directory, "half.ts"), "export enum Half { Of = 2 }\n");
     const elsewhere = new UserReward(parseRewardReference(`${file}#pass`));
     opened.push(elsewhere);
+    await elsewhere.open();
     expect(await elsewhere.judgeBatch(inputs("a"))).toEqual([{ score: 0.5, reason: "" }]);
     rmSync(directory, { recursive: true });
   });

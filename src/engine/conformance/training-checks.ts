@@ -142,31 +142,34 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     }
   }),
 
-  {
-    name: "the gradient is that of the loss: along it the loss changes by its squared norm",
-    run: async (subject) => {
-      const losses = await withEngine(subject, async (engine) => offered(engine));
+  engineCheck(
+    "the gradient is that of the loss: along it the loss changes by its squared norm",
+    async (engine, { emptyDirectory }) => {
+      const start = await emptyDirectory();
+      await engine.saveState(start);
       // cispo's ratio is a constant to its gradient, so its value changes by more than that says.
-      for (const loss of losses.filter(({ name }) => name !== "cispo")) {
-        // A step down the gradient of ±loss moves the weights by ∓rate · gradient.
-        const moved = (rate: number, sign: number) =>
-          withEngine(subject, async (engine) => {
-            const data = await nearPolicy(engine, someData(engine.info, 3), loss);
-            await engine.forwardBackward(
-              withWeights(data, (w) => sign * w),
-              loss,
-            );
-            const { gradNorm } = await engine.optimStep(gradientDescent(rate));
-            return { gradNorm, loss: (await engine.forwardBackward(data, loss)).loss };
-          });
-        const { gradNorm } = await moved(0, 1);
+      for (const loss of offered(engine).filter(({ name }) => name !== "cispo")) {
+        const data = await nearPolicy(engine, someData(engine.info, 3), loss);
+        const gradNorm = await gradientNorm(engine, loss, data);
         require(gradNorm > 0, `the gradient of ${JSON.stringify(loss)} is zero`);
         const rate = 1e-2 / gradNorm ** 2;
-        const change = ((await moved(rate, -1)).loss - (await moved(rate, 1)).loss) / (2 * rate);
+        // A step down the gradient of ±loss moves the weights by ∓rate · gradient.
+        const lossAfter = async (sign: number) => {
+          await engine.forwardBackward(
+            withWeights(data, (w) => sign * w),
+            loss,
+          );
+          await engine.optimStep(gradientDescent(rate));
+          const moved = await engine.forwardBackward(data, loss);
+          await engine.optimStep(gradientDescent(0)); // uses the gradient up
+          await engine.loadState(start);
+          return moved.loss;
+        };
+        const change = ((await lossAfter(-1)) - (await lossAfter(1))) / (2 * rate);
         requireClose(`slope of ${JSON.stringify(loss)} over its gradient's square`, change / gradNorm ** 2, 1, 0.02);
       }
     },
-  },
+  ),
 
   engineCheck(
     "the gradient is that of cross-entropy weighted by the loss's slopes: taken away it leaves none",

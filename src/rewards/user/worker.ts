@@ -119,11 +119,14 @@ function savedState({ saveState }: Definition): string | undefined {
 
 /** The reward that the setup names. Throws whatever is wrong with the file. */
 async function load({ file, exportName, typeScriptLoader, ahaAddress }: ThreadSetup): Promise<Definition> {
-  register(`data:text/javascript,${encodeURIComponent(ahaResolver(ahaAddress))}`);
+  const hooks = (source: string) => register(`data:text/javascript,${encodeURIComponent(source)}`);
+  hooks(ahaResolver(ahaAddress));
   if (typeScriptLoader !== undefined) {
     const loader = (await import(typeScriptLoader)) as { register: () => unknown };
     loader.register();
   }
+  // Registered last, so asked first: it sees what the loader of TypeScript makes of a file.
+  hooks(moduleFormat());
   const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   const found = module[exportName];
   if (typeof found === "function") return { judge: found as SingleDefinition<Options>["judge"] };
@@ -144,5 +147,21 @@ async function load({ file, exportName, typeScriptLoader, ahaAddress }: ThreadSe
 function ahaResolver(address: string): string {
   return `export function resolve(specifier, context, next) {
     return specifier === "aha" ? { url: ${JSON.stringify(address)}, shortCircuit: true } : next(specifier, context);
+  }`;
+}
+
+/**
+ * Module hooks (as source text) that read a file with `import` or `export` as the ES module it is, also where no
+ * package.json says so.
+ */
+function moduleFormat(): string {
+  return `import { readFileSync } from "node:fs";
+  import { fileURLToPath } from "node:url";
+  export async function resolve(specifier, context, next) {
+    const found = await next(specifier, context);
+    const file = found.url.split("?")[0];
+    if (found.format !== "commonjs" || !/^file:.*\\.[jt]s$/.test(file) || file.includes("/node_modules/")) return found;
+    const isModule = /^\\s*(import|export)\\b/m.test(readFileSync(fileURLToPath(file), "utf8"));
+    return isModule ? { ...found, format: "module" } : found;
   }`;
 }
