@@ -366,9 +366,7 @@ class Parser {
     others.forEach((letter, i) => {
       let factor = symbolOf(letter, i === others.length - 1);
       // In `xy^2` only the y is squared.
-      if (i === others.length - 1 && this.#take("^")) {
-        factor = this.#raised(factor);
-      }
+      if (i === others.length - 1 && this.#take("^")) factor = this.#raised(factor);
       node = apply("multiply", node, factor);
     });
     return node;
@@ -397,8 +395,7 @@ class Parser {
       degree = this.#sum();
       this.#expect("]");
     }
-    const radicand = this.#argument(false);
-    return apply("root", radicand, degree);
+    return apply("root", this.#argument(false), degree);
   }
 
   /** `(a, b)`, `{a}`, or without parentheses a product up to the next +, −, / or function. */

@@ -104,10 +104,12 @@ function inWords(spec: ChartSpec, series: readonly ChartSeries[], format: (value
 /** Mean over a window of about a twentieth of the points, centred; shorter at the ends. */
 export function movingAverage(points: readonly ChartPoint[]): ChartPoint[] {
   const radius = Math.max(1, Math.round(points.length / 40));
+  // Sums of what came before: the windows of a long run would be millions of points each time.
+  const before = [0];
+  for (const { y } of points) before.push(before.at(-1)! + y);
   return points.map(({ x }, i) => {
     const reach = Math.min(radius, i, points.length - 1 - i);
-    const window = points.slice(i - reach, i + reach + 1);
-    return { x, y: window.reduce((sum, point) => sum + point.y, 0) / window.length };
+    return { x, y: (before[i + reach + 1]! - before[i - reach]!) / (2 * reach + 1) };
   });
 }
 
