@@ -1,14 +1,11 @@
 /** `aha data math`: school problems with their answers and worked solutions, from the math task's generator. */
 
-import { existsSync } from "node:fs";
-import { setImmediate } from "node:timers/promises";
-import { writeJsonl } from "../data/jsonl.ts";
-import { ConfigError, RunInterrupted } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
 import { generateProblem } from "../tasks/math/generator.ts";
-import { type MathOptions, mathOptionsSchema, PROBLEM_KINDS } from "../tasks/math/options.ts";
+import { mathOptionsSchema, PROBLEM_KINDS } from "../tasks/math/options.ts";
 import type { CommandContext } from "./command.ts";
-import { parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
+import { generatedDataPlan, writeGeneratedData } from "./generated-data.ts";
+import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
 /** A part of `aha data --help`. */
 export const DATA_MATH_HELP = `aha data math
@@ -44,12 +41,7 @@ const OPTIONS = {
 /** Runs `aha data math …`; `args` begins with `math`. */
 export async function runDataMath(args: readonly string[], context: CommandContext): Promise<number> {
   const { values } = parseOptions("data", [...args], OPTIONS, ["DATASET"]);
-  if (values.count === undefined) throw new ConfigError("aha data math: --count N is required, e.g. --count 1000.");
-  const count = wholeNumberOption("count", values.count, 1);
-  const seed = values.seed === undefined ? 0 : seedOption(values.seed);
-  if (values.train && values["held-out"]) {
-    throw new ConfigError("aha data math: --train and --held-out exclude each other; without either, both kinds.");
-  }
+  const plan = generatedDataPlan(values, "math");
   const share = values["held-out-share"];
   const given = {
     kinds: values.kinds?.split(","),
@@ -57,42 +49,11 @@ export async function runDataMath(args: readonly string[], context: CommandConte
     heldOutShare: share === undefined ? undefined : Number(share),
   };
   const options = checkOptions(mathOptionsSchema, given, "aha data math");
-  const heldOut = values.train ? false : values["held-out"] ? true : undefined;
-  const split = heldOut === undefined ? "training and held out" : heldOut ? "held out" : "training";
-  const rows = mathRows(options, { count, seed, split, heldOut }, context);
-  if (values.out === undefined) {
-    for await (const row of rows) context.out(`${JSON.stringify(row)}\n`);
-    return 0;
-  }
-  if (existsSync(values.out) && !values.force) {
-    throw new ConfigError(`${values.out} exists; choose another name, or replace it with --force.`);
-  }
-  const written = await writeJsonl(values.out, rows);
-  context.out(
-    values.json
-      ? `${JSON.stringify({ file: values.out, rows: written, seed, split })}\n`
-      : `Wrote ${written} math problems (${split}) to ${values.out}.\n`,
-  );
+  const rowAt = (index: number) => {
+    const stream = `math/data/${plan.split}`;
+    const { problem, answer, solution, kind } = generateProblem(options, plan.seed, stream, index, plan.heldOut);
+    return { problem, answer, solution, kind };
+  };
+  await writeGeneratedData(rowAt, plan, values, "math", context);
   return 0;
-}
-
-interface RowPlan {
-  readonly count: number;
-  readonly seed: number;
-  readonly split: string;
-  readonly heldOut: boolean | undefined;
-}
-
-async function* mathRows(
-  options: MathOptions,
-  { count, seed, split, heldOut }: RowPlan,
-  context: CommandContext,
-): AsyncGenerator<object, void, void> {
-  for (let index = 0; index < count; index++) {
-    // Ctrl-C and a slow reader of standard output are only noticed between turns of the event loop.
-    if (index % 1024 === 0) await setImmediate();
-    if (context.signal.aborted) throw new RunInterrupted("Stopped; no file was written.");
-    const { problem, answer, solution, kind } = generateProblem(options, seed, `math/data/${split}`, index, heldOut);
-    yield { problem, answer, solution, kind };
-  }
 }

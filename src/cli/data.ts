@@ -1,19 +1,17 @@
 /** `aha data`: makes data sets, those of the Countdown game and school problems, downloads others from the Hub, and shows what is in them. */
 
-import { existsSync } from "node:fs";
-import { setImmediate } from "node:timers/promises";
-import { writeJsonl } from "../data/jsonl.ts";
-import { ConfigError, nearestName, RunInterrupted } from "../errors.ts";
+import { ConfigError, nearestName } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
-import { generateProblem } from "../tasks/countdown/generator.ts";
+import { type GeneratedProblem, generateProblem } from "../tasks/countdown/generator.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdown/options.ts";
 import { isHeldOut } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
-import type { Command, CommandContext } from "./command.ts";
+import type { Command } from "./command.ts";
 import { DATA_MATH_HELP, runDataMath } from "./data-math.ts";
 import { showData } from "./data-show.ts";
+import { type GeneratedDataPlan, generatedDataPlan, writeGeneratedData } from "./generated-data.ts";
 import { DATA_HUB_HELP, runDataPull } from "./hub.ts";
-import { parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
+import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha data show PATH [--split NAME] [--rows N] [--json]
        aha data countdown --count N [--out FILE.jsonl] [options]
@@ -95,29 +93,9 @@ export const command: Command = {
     if (args[0] === "show") return showData(args, context);
     const { values, positionals } = parseOptions("data", args, OPTIONS, ["DATASET"]);
     requireKnown(positionals[0]!);
-    if (values.count === undefined)
-      throw new ConfigError("aha data countdown: --count N is required, e.g. --count 1000.");
-    const count = wholeNumberOption("count", values.count, 1);
-    const seed = values.seed === undefined ? 0 : seedOption(values.seed);
-    if (values.train && values["held-out"]) {
-      throw new ConfigError(
-        "aha data countdown: --train and --held-out exclude each other; without either, both kinds.",
-      );
-    }
-    const rows = countdownRows(gameOptions(values), values, count, seed, context);
-    if (values.out === undefined) {
-      for await (const row of rows) context.out(`${JSON.stringify(row)}\n`);
-      return 0;
-    }
-    if (existsSync(values.out) && !values.force) {
-      throw new ConfigError(`${values.out} exists; choose another name, or replace it with --force.`);
-    }
-    const written = await writeJsonl(values.out, rows);
-    context.out(
-      values.json
-        ? `${JSON.stringify({ file: values.out, rows: written, seed, split: splitOf(values) })}\n`
-        : `Wrote ${written} Countdown problems (${splitOf(values)}) to ${values.out}.\n`,
-    );
+    const plan = generatedDataPlan(values, "countdown");
+    const rowAt = countdownRows(gameOptions(values), values.solutions === true, plan);
+    await writeGeneratedData(rowAt, plan, values, "Countdown", context);
     return 0;
   },
 };
@@ -155,31 +133,16 @@ function gameOptions(values: Values): CountdownOptions {
   return checkOptions(countdownOptionsSchema, options, "aha data countdown");
 }
 
-async function* countdownRows(
+function countdownRows(
   options: CountdownOptions,
-  values: Values,
-  count: number,
-  seed: number,
-  context: CommandContext,
-): AsyncGenerator<object, void, void> {
-  const wanted = values.train ? false : values["held-out"] ? true : undefined;
-  const stream = `countdown/data/${splitOf(values)}`;
-  for (let index = 0; index < count; index++) {
-    // Ctrl-C and a slow reader of standard output are only noticed between turns of the event loop.
-    if (index % 1024 === 0) await setImmediate();
-    if (context.signal.aborted) throw new RunInterrupted("Stopped; no file was written.");
-    const { numbers, target, solution } = generateProblem(
-      options,
-      seed,
-      stream,
-      index,
-      (problem) => wanted === undefined || isHeldOut(problem.numbers, problem.target, options.heldOutShare) === wanted,
-    );
-    const row = { nums: numbers, target: Number(target.numerator) };
-    yield values.solutions ? { ...row, solution: formatTree(solution) } : row;
-  }
-}
-
-function splitOf(values: Values): string {
-  return values.train ? "training" : values["held-out"] ? "held out" : "training and held out";
+  withSolutions: boolean,
+  { seed, split, heldOut }: GeneratedDataPlan,
+): (index: number) => object {
+  const isWanted = ({ numbers, target }: GeneratedProblem) =>
+    heldOut === undefined || isHeldOut(numbers, target, options.heldOutShare) === heldOut;
+  return (index) => {
+    const problem = generateProblem(options, seed, `countdown/data/${split}`, index, isWanted);
+    const row = { nums: problem.numbers, target: Number(problem.target.numerator) };
+    return withSolutions ? { ...row, solution: formatTree(problem.solution) } : row;
+  };
 }

@@ -9,10 +9,10 @@ import { RunDirError } from "../errors.ts";
 import { parseJson, writeWhole } from "../files.ts";
 import { PIPELINE_FILES, type PipelineSummary, pipelineSummarySchema } from "../run/pipeline-records.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
-import { Html, html } from "./html.ts";
+import { html } from "./html.ts";
 import { clock } from "./numbers.ts";
+import { page } from "./page.ts";
 import { pipelineTable } from "./pipeline-table.ts";
-import { STYLE } from "./style.ts";
 
 /** Writes the page of the pipeline in `directory`, whose summary is there; returns its path. Throws RunDirError. */
 export async function writePipelineReport(directory: string): Promise<string> {
@@ -38,18 +38,9 @@ export function pipelineReportHtml(
   file: string,
 ): string {
   const { header, rows } = pipelineTable(summary);
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${summary.pipeline} · Aha</title>
-<style>${new Html(STYLE)}</style>
-</head>
-<body>
-<main>
-<h1>${summary.pipeline}</h1>
+  return page(
+    summary.pipeline,
+    html`<h1>${summary.pipeline}</h1>
 <p class="question">${summary.question}</p>
 <p class="soft">Seed ${summary.seed} · ${summary.stages.length} stages · ${clock(summary.seconds)} · Aha</p>
 <h2>The stages and their effect</h2>
@@ -57,26 +48,23 @@ export function pipelineReportHtml(
 <caption>${caption(summary)}</caption>
 <thead><tr>${header.map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
 <tbody>${rows.map(({ name, note, cells: [, ...cells] }) => {
-    const page = pageOf(name);
-    const title = page === undefined ? html`${name}` : html`<a href="${page}">${name}</a>`;
-    return html`<tr><th scope="row">${title}${note === undefined ? undefined : html`<span class="meaning">${note}</span>`}</th>${cells.map(
-      (cell) => html`<td>${cell}</td>`,
-    )}</tr>
+      const link = pageOf(name);
+      const title = link === undefined ? html`${name}` : html`<a href="${link}">${name}</a>`;
+      return html`<tr><th scope="row">${title}${note === undefined ? undefined : html`<span class="meaning">${note}</span>`}</th>${cells.map(
+        (cell) => html`<td>${cell}</td>`,
+      )}</tr>
 `;
-  })}</tbody>
+    })}</tbody>
 </table></div>
 <h2>What came from what</h2>
 <div class="scroll"><table><thead><tr><th scope="col">stage</th><th scope="col">needs</th><th scope="col">output</th><th scope="col">content hash</th></tr></thead>
 <tbody>${summary.stages.map(
-    ({ name, needs, output }) =>
-      html`<tr><th scope="row">${name}</th><td>${needs.join(", ") || "nothing before it"}</td><td><code>${output.path}</code></td><td><code>${output.hash.slice(0, 16)}</code></td></tr>`,
-  )}</tbody></table></div>
+      ({ name, needs, output }) =>
+        html`<tr><th scope="row">${name}</th><td>${needs.join(", ") || "nothing before it"}</td><td><code>${output.path}</code></td><td><code>${output.hash.slice(0, 16)}</code></td></tr>`,
+    )}</tbody></table></div>
 <h2>The pipeline</h2>
-<details><summary>As it was run</summary><pre>${file}</pre></details>
-</main>
-</body>
-</html>
-`.text;
+<details><summary>As it was run</summary><pre>${file}</pre></details>`,
+  );
 }
 
 function caption({ stages, suites }: PipelineSummary): string {

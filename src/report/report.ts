@@ -21,9 +21,9 @@ import {
 } from "./comparison.ts";
 import { completionHtml } from "./completion.ts";
 import { stageCurves } from "./curves.ts";
-import { Html, html } from "./html.ts";
+import { type Html, html } from "./html.ts";
 import { clock, count, decimal, percent, plain } from "./numbers.ts";
-import { STYLE } from "./style.ts";
+import { page } from "./page.ts";
 import { unfinishedReportHtml } from "./unfinished.ts";
 
 /** Writes the report of a run, complete or given up, into its directory; returns the file's path. */
@@ -44,18 +44,9 @@ export function reportHtml(run: RunSnapshot): string {
   if (summary === undefined)
     throw new RunDirError(`The run in ${run.path} is not complete; it has no summary to report.`);
   const states = comparedStates(run, summary);
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${summary.recipe} · Aha</title>
-<style>${new Html(STYLE)}</style>
-</head>
-<body>
-<main>
-<h1>${summary.recipe}</h1>
+  return page(
+    summary.recipe,
+    html`<h1>${summary.recipe}</h1>
 <p class="question">${summary.question}</p>
 <p class="soft">Seed ${summary.seed} · ${count(summary.model.parameters)} parameters · ${clock(summary.seconds)} · Aha</p>
 ${headline(states)}
@@ -65,11 +56,8 @@ ${answers(states)}
 ${summary.stages.map((stage) => stageSection(run, stage))}
 ${lineage(summary)}
 <h2>The recipe</h2>
-<details><summary>As it was run, every default filled in</summary><pre>${recipeToYaml(run.recipe)}</pre></details>
-</main>
-</body>
-</html>
-`.text;
+<details><summary>As it was run, every default filled in</summary><pre>${recipeToYaml(run.recipe)}</pre></details>`,
+  );
 }
 
 /** A state of the summary with its evaluations. */

@@ -9,9 +9,9 @@ import type { EventRecord, MetricsRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import { alarmsHtml } from "./alarm-table.ts";
 import { stageCurves } from "./curves.ts";
-import { type Html, html, Html as Markup } from "./html.ts";
+import { type Html, html } from "./html.ts";
 import { count, plain } from "./numbers.ts";
-import { STYLE } from "./style.ts";
+import { page } from "./page.ts";
 
 /** Rows of metrics and events that are shown. */
 const LAST_STEPS = 12;
@@ -28,18 +28,9 @@ const aboutSchema = z.object({
 export function unfinishedReportHtml(run: RunSnapshot): string {
   const { name, seed, stages } = aboutSchema.parse(run.recipe);
   const trained = stages.filter((stage) => run.metrics.some((row) => row.stage === stage.name));
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${name}, not finished · Aha</title>
-<style>${new Markup(STYLE)}</style>
-</head>
-<body>
-<main>
-<h1>${name}: not finished</h1>
+  return page(
+    `${name}, not finished`,
+    html`<h1>${name}: not finished</h1>
 <p class="soft">Seed ${seed} · Aha</p>
 ${ending(run.events)}
 ${alarmsHtml(run.events)}
@@ -50,11 +41,8 @@ ${trained.map(
 )}
 ${diary(run.events)}
 <h2>The recipe</h2>
-<details><summary>As it was run, every default filled in</summary><pre>${recipeToYaml(run.recipe)}</pre></details>
-</main>
-</body>
-</html>
-`.text;
+<details><summary>As it was run, every default filled in</summary><pre>${recipeToYaml(run.recipe)}</pre></details>`,
+  );
 }
 
 function ending(events: readonly EventRecord[]): Html {

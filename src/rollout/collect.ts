@@ -24,6 +24,13 @@ export interface NumberedProblem {
   readonly problem: Problem;
 }
 
+/** `count` problems of the task's endless stream, from number `first` on. */
+export function* trainProblems(task: Task, first: number, count: number): Generator<NumberedProblem> {
+  for (let promptId = first; promptId < first + count; promptId++) {
+    yield { promptId, problem: task.trainProblem(promptId) };
+  }
+}
+
 /** How completions are drawn: the engine's parameters as recipes and options name them. */
 export interface SamplingOptions {
   readonly temperature: number;
@@ -154,6 +161,7 @@ export function endOfSequence(tokenizer: Tokenizer): number {
 
 /**
  * Refuses, before anything is sampled, problems whose prompt and longest completion do not fit into the model's context.
+ * Returns the tokens of the longest prompt.
  *
  * @throws ConfigError naming the first such problem and the numbers.
  */
@@ -162,12 +170,14 @@ export function requirePromptsFit(
   tokenizer: Tokenizer,
   problems: Iterable<NumberedProblem>,
   maxCompletionTokens: number,
-): void {
+): number {
   const context = engine.info.maxContextTokens;
+  let longestPrompt = 0;
   for (const { promptId, problem } of problems) {
     const promptTokens = tokenizer.encode(problem.prompt).length;
     const name = `The prompt of problem ${problem.id} (${problem.place ?? `number ${promptId} of the data`})`;
     if (promptTokens === 0) throw new ConfigError(`${name} is empty; a prompt needs at least one token.`);
+    longestPrompt = Math.max(longestPrompt, promptTokens);
     if (promptTokens + maxCompletionTokens <= context) continue;
     const room = context - promptTokens;
     throw new ConfigError(
@@ -178,4 +188,5 @@ export function requirePromptsFit(
           : "Leave this problem out, shorten the prompt template, or take a model with a longer context."),
     );
   }
+  return longestPrompt;
 }

@@ -24,11 +24,11 @@ import type { GrpoLoss } from "../losses/loss-spec.ts";
 import { mean } from "../rollout/advantages.ts";
 import {
   judgeCompletions,
-  type NumberedProblem,
   type Rollout,
   requirePromptsFit,
   sampleCompletions,
   stopTokens,
+  trainProblems,
 } from "../rollout/collect.ts";
 import { type Metrics, rolloutMetrics } from "../rollout/metrics.ts";
 import {
@@ -43,6 +43,7 @@ import {
 } from "./context.ts";
 import { type DistillConfig, distillTotalSteps } from "./distill-config.ts";
 import { adamParamsAt } from "./optimizer-config.ts";
+import { rolloutRow } from "./rollout-row.ts";
 import type { Teacher } from "./teacher.ts";
 
 const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow"] as const;
@@ -65,7 +66,7 @@ export async function trainDistill(
   teacher: Teacher,
 ): Promise<TrainOutcome> {
   const { engine, tokenizer, task, log } = context;
-  const { iterations, groupSize, temperature, maxCompletionTokens } = config;
+  const { iterations, promptsPerIteration, groupSize, temperature, maxCompletionTokens } = config;
   const totalSteps = distillTotalSteps(config);
   const state = startState(context, STATE_KEYS);
   const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
@@ -77,7 +78,7 @@ export async function trainDistill(
     const startedAt = performance.now();
 
     // Sample from the student, and let the teacher score the same tokens.
-    const problems = problemsOf(context, config, iteration);
+    const problems = [...trainProblems(task, iteration * promptsPerIteration, promptsPerIteration)];
     const sampling = { temperature, topP: 1, topK: 0, maxCompletionTokens, seed: context.seed, iteration };
     const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
       context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
@@ -108,24 +109,7 @@ export async function trainDistill(
     }
 
     const judged = rollouts.map((rollout, i) => withTeacher(rollout, teacherLogprobs[i]!));
-    log.rollouts(
-      judged.map((rollout) => ({
-        iteration,
-        promptId: rollout.promptId,
-        sample: rollout.sample,
-        prompt: rollout.problem.prompt,
-        completion: rollout.text,
-        rewards: rollout.rewards,
-        reward: rollout.reward,
-        advantage: rollout.reward,
-        solved: rollout.verdict.solved,
-        finishReason: rollout.finishReason,
-        promptTokens: rollout.promptTokens.length,
-        lengthTokens: rollout.tokens.length,
-        tokens: rollout.tokens,
-        samplerLogprobs: rollout.samplerLogprobs,
-      })),
-    );
+    log.rollouts(judged.map((rollout) => rolloutRow(rollout, rollout.reward, iteration)));
     state.iteration++;
     state.numTokens += rollouts.reduce((sum, row) => sum + row.promptTokens.length + row.tokens.length, 0);
     state.skippedInARow = skipped.inARow;
@@ -166,13 +150,9 @@ export function checkDistill(
 ): void {
   requireLoss(engine, "grpo");
   stopTokens(engine, tokenizer);
-  const count = Math.min(config.iterations * config.promptsPerIteration, Math.ceil(task.trainCount));
-  const problems = Array.from({ length: count }, (_, promptId) => ({ promptId, problem: task.trainProblem(promptId) }));
-  requirePromptsFit(engine, tokenizer, problems, config.maxCompletionTokens);
-  const longestPrompt = problems.reduce(
-    (most, { problem }) => Math.max(most, tokenizer.encode(problem.prompt).length),
-    0,
-  );
+  const count = Math.min(config.iterations * config.promptsPerIteration, task.trainCount);
+  const problems = trainProblems(task, 0, count);
+  const longestPrompt = requirePromptsFit(engine, tokenizer, problems, config.maxCompletionTokens);
   const needed = longestPrompt + config.maxCompletionTokens;
   if (needed <= teacher.maxContextTokens) return;
   throw new ConfigError(
@@ -203,17 +183,6 @@ export function distillData(
 /** −ratio · advantage, without a clip. */
 export function importanceSampling(temperature: number): GrpoLoss {
   return { name: "grpo", temperature, klCoef: 0, clipEpsilon: 1, clipEpsilonHigh: NO_CLIP };
-}
-
-function problemsOf(
-  { task }: TrainContext,
-  { promptsPerIteration }: DistillConfig,
-  iteration: number,
-): NumberedProblem[] {
-  return Array.from({ length: promptsPerIteration }, (_, i) => {
-    const promptId = iteration * promptsPerIteration + i;
-    return { promptId, problem: task.trainProblem(promptId) };
-  });
 }
 
 /** Means over all tokens of the iteration, nats: `reverse_kl` is what the stage makes small. */

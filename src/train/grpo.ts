@@ -33,11 +33,11 @@ import { tokenLossOf } from "../losses/policy-objective.ts";
 import { completionAdvantages, type JudgedCompletion, mean } from "../rollout/advantages.ts";
 import {
   judgeCompletions,
-  type NumberedProblem,
   type Rollout,
   requirePromptsFit,
   sampleCompletions,
   stopTokens,
+  trainProblems,
   type WeightedReward,
 } from "../rollout/collect.ts";
 import { collectGroups } from "../rollout/collect-groups.ts";
@@ -49,10 +49,8 @@ import {
   samplerDifference,
   updateMetrics,
 } from "../rollout/metrics.ts";
-import type { Task } from "../tasks/task.ts";
 import {
   type MetricsRow,
-  type RolloutRow,
   requireLoss,
   runDueHooks,
   SkippedSteps,
@@ -65,6 +63,7 @@ import { createRewards, type GrpoConfig, grpoTotalSteps, objectiveOf } from "./g
 import { adamParamsAt } from "./optimizer-config.ts";
 import { accumulateGradient, type UpdateRow } from "./policy-update.ts";
 import { logAbstentions, withOpenRewards, withRewardStates } from "./reward-session.ts";
+import { rolloutRow } from "./rollout-row.ts";
 import { judgedCompletion, type ScoredRollout, scoreRollouts, updateRows } from "./update-rows.ts";
 
 const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow", "nextPrompt"] as const;
@@ -115,7 +114,7 @@ async function iterate(
     let nextPrompt = state.nextPrompt;
     const sampleGroups = async (count: number): Promise<readonly Rollout[]> => {
       const roundStartedAt = performance.now();
-      const problems = [...numbered(task, nextPrompt, count)];
+      const problems = [...trainProblems(task, nextPrompt, count)];
       nextPrompt += count;
       const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
         context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
@@ -241,14 +240,12 @@ export function checkGrpo(
   // Whatever has no loss of its own is computed by cross-entropy.
   requireLoss(parts.engine, loss && parts.engine.info.losses.includes(loss.name) ? loss.name : "cross_entropy");
   stopTokens(parts.engine, parts.tokenizer);
-  requirePromptsFit(parts.engine, parts.tokenizer, numbered(parts.task, state.nextPrompt, count), maxCompletionTokens);
-}
-
-/** `count` problems of the task's endless stream, from number `first` on. */
-function* numbered(task: Task, first: number, count: number): Generator<NumberedProblem> {
-  for (let promptId = first; promptId < first + count; promptId++) {
-    yield { promptId, problem: task.trainProblem(promptId) };
-  }
+  requirePromptsFit(
+    parts.engine,
+    parts.tokenizer,
+    trainProblems(parts.task, state.nextPrompt, count),
+    maxCompletionTokens,
+  );
 }
 
 /** Of a corrected sampler: how far it is from the trainer over all completions, and the corrections. */
@@ -275,22 +272,3 @@ function penaltyMetrics(judged: readonly JudgedCompletion[], { klCoef }: GrpoCon
 }
 
 const sumOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
-
-function rolloutRow(rollout: Rollout, advantage: number, iteration: number): RolloutRow {
-  return {
-    iteration,
-    promptId: rollout.promptId,
-    sample: rollout.sample,
-    prompt: rollout.problem.prompt,
-    completion: rollout.text,
-    rewards: rollout.rewards,
-    reward: rollout.reward,
-    advantage,
-    solved: rollout.verdict.solved,
-    finishReason: rollout.finishReason,
-    promptTokens: rollout.promptTokens.length,
-    lengthTokens: rollout.tokens.length,
-    tokens: rollout.tokens,
-    samplerLogprobs: rollout.samplerLogprobs,
-  };
-}

@@ -4,7 +4,7 @@
  * beyond the rounding of two attention kernels. Verbs that are called while one runs wait for their turn.
  */
 
-import { CheckpointError, EngineError } from "../../errors.ts";
+import { EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { saveModel } from "../../model/checkpoint.ts";
 import { trainedSpecs, type WeightForm } from "../../model/decoder-parameters.ts";
@@ -12,7 +12,6 @@ import type { SaveDtype } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { savePeftAdapter } from "../../model/peft-adapter.ts";
-import { adamWStep, globalNorm } from "../../optim/adamw.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type {
   AdamParams,
@@ -45,7 +44,7 @@ import {
 import { Sampler, type SamplerLimits } from "./sampler.ts";
 import { SamplingProgram } from "./sampling-program.ts";
 import { type SequenceLimits, SequenceRunner } from "./sequence-runner.ts";
-import { type DenseWeights, OptimizerState } from "./weights.ts";
+import { type DenseWeights, OptimizerState, requireFinite } from "./weights.ts";
 
 /** How much memory sampling, scoring and training take. */
 export interface LocalEngineLimits extends SamplerLimits, SequenceLimits {}
@@ -145,18 +144,7 @@ export class LocalEngine implements Engine {
   optimStep(params: AdamParams): Promise<OptimStepResult> {
     return this.#inTurn(async () => {
       requireAdam(params);
-      const state = this.#optimizerState();
-      if (!state.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
-      const { lossIsFinite } = state;
-      state.hasGradient = false;
-      state.dataCount = 0;
-      state.lossIsFinite = true;
-      const gradNorm = globalNorm(state.parameters);
-      if (!lossIsFinite || !Number.isFinite(gradNorm)) return { gradNorm, applied: false };
-      state.steps++;
-      const clipped = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm;
-      adamWStep(state.parameters, state.steps, clipped ? params.maxGradNorm / gradNorm : 1, params);
-      return { gradNorm, applied: true };
+      return this.#optimizerState().step(params);
     });
   }
 
@@ -181,10 +169,7 @@ export class LocalEngine implements Engine {
         referenceOff: reference === "off",
         sets: {
           weights: this.#trained().all(),
-          ...(this.#optimizer && {
-            firstMoments: this.#optimizer.firstMoments,
-            secondMoments: this.#optimizer.secondMoments,
-          }),
+          ...this.#optimizer?.moments,
           ...(reference instanceof Map && { reference }),
         },
       });
@@ -204,12 +189,7 @@ export class LocalEngine implements Engine {
     return this.#inTurn(async () => {
       const { config, form, directory: base } = this.#model;
       const values = this.#trained().all();
-      for (const [name, numbers] of values) {
-        if (numbers.every(Number.isFinite)) continue;
-        throw new CheckpointError(
-          `Cannot save: ${name} has values that are not finite. The policy has diverged; use an earlier checkpoint.`,
-        );
-      }
+      requireFinite(values, "policy");
       if (form.lora) await savePeftAdapter(directory, config, form.lora, values, base);
       else await saveModel(directory, config, values, options);
     });

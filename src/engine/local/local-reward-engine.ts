@@ -13,7 +13,6 @@ import { rotaryTables } from "../../model/decoder.ts";
 import { type SaveDtype, storedHead } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
-import { adamWStep, globalNorm } from "../../optim/adamw.ts";
 import { NativeScope } from "../../runtime/native-scope.ts";
 import { type DeviceTensor, type Program, Runtime } from "../../runtime/runtime.ts";
 import type { AdamParams, OptimStepResult } from "../engine.ts";
@@ -24,7 +23,7 @@ import { loadEngineState, saveEngineState } from "./engine-state.ts";
 import { gradientName } from "./programs.ts";
 import { requireAdam } from "./requests.ts";
 import { pairGraph, REWARD_FORM, scoringGraph } from "./reward-program.ts";
-import { allocateFloats, DenseWeights, OptimizerState } from "./weights.ts";
+import { allocateFloats, DenseWeights, OptimizerState, requireFinite } from "./weights.ts";
 
 export interface RewardEngineOptions {
   /** Threads to compute with; by default one per processor, at most 8. */
@@ -167,17 +166,7 @@ export class LocalRewardEngine implements RewardEngine {
   optimStep(params: AdamParams): Promise<OptimStepResult> {
     return this.#inTurn(async () => {
       requireAdam(params);
-      const state = this.#optimizerState();
-      if (!state.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
-      const { lossIsFinite } = state;
-      state.hasGradient = false;
-      state.lossIsFinite = true;
-      const gradNorm = globalNorm(state.parameters);
-      if (!lossIsFinite || !Number.isFinite(gradNorm)) return { gradNorm, applied: false };
-      state.steps++;
-      const clipped = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm;
-      adamWStep(state.parameters, state.steps, clipped ? params.maxGradNorm / gradNorm : 1, params);
-      return { gradNorm, applied: true };
+      return this.#optimizerState().step(params);
     });
   }
 
@@ -192,10 +181,7 @@ export class LocalRewardEngine implements RewardEngine {
         referenceOff: false,
         sets: {
           weights: this.#weights.all(),
-          ...(this.#optimizer && {
-            firstMoments: this.#optimizer.firstMoments,
-            secondMoments: this.#optimizer.secondMoments,
-          }),
+          ...this.#optimizer?.moments,
         },
       }),
     );
@@ -225,12 +211,7 @@ export class LocalRewardEngine implements RewardEngine {
   saveWeights(directory: string, { dtype }: { readonly dtype?: SaveDtype } = {}): Promise<void> {
     return this.#inTurn(async () => {
       const values = this.#weights.all();
-      for (const [name, numbers] of values) {
-        if (numbers.every(Number.isFinite)) continue;
-        throw new CheckpointError(
-          `Cannot save: ${name} has values that are not finite. The model has diverged; use an earlier checkpoint.`,
-        );
-      }
+      requireFinite(values, "model");
       await saveModel(directory, this.#config, values, { ...REWARD_FORM, ...(dtype && { dtype }) });
     });
   }

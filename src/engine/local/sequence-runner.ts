@@ -233,7 +233,7 @@ export class SequenceRunner {
     return inputs;
   }
 
-  /** The random words of dropout, where the adapter has any. */
+  /** The words that decide what dropout drops, where the adapter has any: of the counter-based stream, not of chance. */
   #dropout(
     batch: MicroBatch,
     data: readonly ScoreDatum[],

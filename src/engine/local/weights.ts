@@ -5,6 +5,7 @@
  * have no gradient and no moments, and may be packed in 4 bits.
  */
 
+import { CheckpointError, EngineError } from "../../errors.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
@@ -16,8 +17,19 @@ import {
   scalesName,
   storageOf,
 } from "../../model/quantization.ts";
-import type { OptimizedParameter } from "../../optim/adamw.ts";
+import { adamWStep, globalNorm, type OptimizedParameter } from "../../optim/adamw.ts";
 import { allocate, type DeviceTensor, type Runtime, type TensorData } from "../../runtime/runtime.ts";
+import type { AdamParams, OptimStepResult } from "../engine.ts";
+
+/** Refuses to write weights that no one could use. `what` has diverged. @throws CheckpointError naming the first such one. */
+export function requireFinite(values: ParameterValues, what: "policy" | "model"): void {
+  for (const [name, numbers] of values) {
+    if (numbers.every(Number.isFinite)) continue;
+    throw new CheckpointError(
+      `Cannot save: ${name} has values that are not finite. The ${what} has diverged; use an earlier checkpoint.`,
+    );
+  }
+}
 
 /** Memory for a parameter's values, as ONNX Runtime needs it. */
 export function allocateFloats(length: number): Float32Array {
@@ -174,6 +186,30 @@ export class OptimizerState {
       }
     }
     this.hasGradient = true;
+  }
+
+  /** What a state keeps of it, beside `steps`. */
+  get moments(): { readonly firstMoments: ParameterValues; readonly secondMoments: ParameterValues } {
+    return { firstMoments: this.firstMoments, secondMoments: this.secondMoments };
+  }
+
+  /**
+   * One AdamW step on what `gradients` hold, which are used up by it; none where the loss or the norm is not finite.
+   *
+   * @throws EngineError where they hold nothing.
+   */
+  step(params: AdamParams): OptimStepResult {
+    if (!this.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
+    const { lossIsFinite } = this;
+    this.hasGradient = false;
+    this.dataCount = 0;
+    this.lossIsFinite = true;
+    const gradNorm = globalNorm(this.parameters);
+    if (!lossIsFinite || !Number.isFinite(gradNorm)) return { gradNorm, applied: false };
+    this.steps++;
+    const clipped = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm;
+    adamWStep(this.parameters, this.steps, clipped ? params.maxGradNorm / gradNorm : 1, params);
+    return { gradNorm, applied: true };
   }
 
   dispose(): void {

@@ -1,0 +1,24 @@
+/** A judged completion as trainers log it. */
+
+import type { Rollout } from "../rollout/collect.ts";
+import type { RolloutRow } from "./context.ts";
+
+/** The row of a completion that was learned from with this advantage in this iteration. */
+export function rolloutRow(rollout: Rollout, advantage: number, iteration: number): RolloutRow {
+  return {
+    iteration,
+    promptId: rollout.promptId,
+    sample: rollout.sample,
+    prompt: rollout.problem.prompt,
+    completion: rollout.text,
+    rewards: rollout.rewards,
+    reward: rollout.reward,
+    advantage,
+    solved: rollout.verdict.solved,
+    finishReason: rollout.finishReason,
+    promptTokens: rollout.promptTokens.length,
+    lengthTokens: rollout.tokens.length,
+    tokens: rollout.tokens,
+    samplerLogprobs: rollout.samplerLogprobs,
+  };
+}
