@@ -1,7 +1,7 @@
 /**
  * From a pipeline file and overrides to stages, each with its whole configuration: defaults below, the recipe, `with`
  * above, every key checked by the schema of what the stage does, references checked and replaced. Nothing has been run,
- * and nothing but the pipeline's and its recipes' files was read.
+ * and nothing but the pipeline's files (`extends.ts`) and its recipes' was read.
  */
 
 import { existsSync } from "node:fs";
@@ -19,6 +19,7 @@ import { checkOptions, describeIssues } from "../strict-schema.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../train/data-steps/config.ts";
 import { createRewards } from "../train/grpo-config.ts";
+import { anchored, isPipeline, readPipeline } from "./extends.ts";
 import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
 import {
@@ -75,11 +76,10 @@ export function outputPath(
   return join(stageFolder(directory, name), makes === "dataset" ? "data" : isAdapted ? "merged" : "model");
 }
 
-/** Whether the file of a recipe is a pipeline: it has that key. Throws ConfigError where it is no YAML. */
+/** Whether the file of a recipe is a pipeline's. Throws ConfigError where it is no YAML. */
 export async function isPipelineFile(path: string): Promise<boolean> {
   if (!existsSync(path)) return false;
-  const value = parseYaml(await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError }), path);
-  return isMapping(value) && "pipeline" in value;
+  return isPipeline(parseYaml(await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError }), path));
 }
 
 /**
@@ -88,8 +88,7 @@ export async function isPipelineFile(path: string): Promise<boolean> {
  * @throws ConfigError listing every problem of one kind
  */
 export async function loadPipeline(path: string, overrides: readonly string[] = []): Promise<LoadedPipeline> {
-  const written = parseYaml(await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError }), path);
-  if (!isMapping(written)) throw new ConfigError(`${path}: a pipeline is a mapping of keys to values.`);
+  const written = await readPipeline(path);
   const value = applyOverrides(
     written,
     overrides.map((override) => stageOverride(override, written)),
@@ -196,7 +195,7 @@ async function readRecipe(path: string, stage: string): Promise<Mapping> {
   const text = await readTextFile(path, { maxBytes: MAX_RECIPE_BYTES, error: ConfigError });
   const value = parseYaml(text, path);
   if (!isMapping(value)) throw new ConfigError(`${stage}.train: ${path}: a recipe is a mapping of keys to values.`);
-  if ("pipeline" in value) throw new ConfigError(`${stage}.train: ${path} is a pipeline; a stage takes a recipe.`);
+  if (isPipeline(value)) throw new ConfigError(`${stage}.train: ${path} is a pipeline; a stage takes a recipe.`);
   return anchored(value, dirname(path)) as Mapping;
 }
 
@@ -244,12 +243,4 @@ function withAbsolutePaths(config: DataStepConfig, folder: string): DataStepConf
     }),
   } as typeof config;
   return "general" in absolute && absolute.general ? { ...absolute, general: source(absolute.general) } : absolute;
-}
-
-/** Texts that begin with `./` or `../`, made absolute: what is merged comes from several folders. */
-function anchored(value: unknown, folder: string): unknown {
-  if (typeof value === "string") return /^\.\.?\//.test(value) ? resolve(folder, value) : value;
-  if (Array.isArray(value)) return value.map((item: unknown) => anchored(item, folder));
-  if (!isMapping(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, anchored(inner, folder)]));
 }
