@@ -21,8 +21,8 @@ const HELP = `Usage: aha reward NAME --in FILE.jsonl [--set option=value] [--tok
 
 Scores completions. Each line of FILE is a JSON object with the texts prompt and completion and the columns that the
 reward reads, e.g. {"prompt": "…<think>", "completion": "…</think>\\n<answer>…</answer>", "nums": [6, 3, 3], "target": 54}.
-Nothing of it is ever run as code. A score of null means that the reward cannot judge that line. A run's rollouts.jsonl
-is such a file. Rewards that go by length in tokens read completionTokens (or lengthTokens) and maxCompletionTokens, or
+Nothing of it is ever run as code. A score of null means that the reward cannot judge that line; where it can judge none,
+the exit code is 1. A run's rollouts.jsonl is such a file. Rewards that go by length in tokens read completionTokens (or lengthTokens) and maxCompletionTokens, or
 count with --tokenizer; rewards that compare completions take those of one group, or else of one prompt, together.
 
 NAME is one of the rewards below, or one of your own, FILE#EXPORT, e.g. ./my-reward.ts#brevity: that file is a program
@@ -93,7 +93,7 @@ export const command: Command = {
     const scored = await scoreFile(reward, values.in, tokenizer, context);
     for (const line of scored) context.out(`${values.json ? JSON.stringify(line) : tableRow(line)}\n`);
     context.note(`${summarize(reward.name, scored)}\n`);
-    return 0;
+    return scored.some(({ score }) => score !== null) ? 0 : 1;
   },
 };
 
@@ -221,6 +221,7 @@ function summarize(name: string, scored: readonly ScoredLine[]): string {
   const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
   const abstained = scored.length - scores.length;
   const of = `${scores.length} completion${scores.length === 1 ? "" : "s"}`;
+  if (scored.length === 0) return `${name}: nothing was scored: the file has no completions.`;
   const average = scores.length === 0 ? "nothing was scored" : `mean ${mean.toFixed(4)} over ${of}`;
   return `${name}: ${average}${abstained === 0 ? "" : `; ${abstained} could not be judged`}.`;
 }

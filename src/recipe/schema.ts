@@ -134,6 +134,10 @@ const modelSchema = z
     if (model.lora !== undefined && model.adapter !== undefined) {
       refinement.addIssue("expected lora (a new adapter) or adapter (one that there is), not both");
     }
+    if (model.saveDtype !== "float32" && (model.lora !== undefined || model.adapter !== undefined)) {
+      const message = `saveDtype ${model.saveDtype} would change nothing: the result is an adapter, saved as it was trained`;
+      refinement.addIssue({ code: "custom", path: ["saveDtype"], message, input: model.saveDtype });
+    }
     if (model.quantization !== undefined && model.lora === undefined && model.adapter === undefined) {
       refinement.addIssue(`${model.quantization} weights cannot be trained: add lora, an adapter beside them`);
     }

@@ -1,7 +1,7 @@
 /** The recipe keys of on-policy distillation. */
 
 import { z } from "zod";
-import { type ConfigIssue, optimizerShape, refineWith, warmupIssues } from "./optimizer-config.ts";
+import { type ConfigIssue, optimizerIssues, optimizerShape, refineWith } from "./optimizer-config.ts";
 
 /** Who scores the student's tokens. */
 export const teacherSchema = z
@@ -50,7 +50,7 @@ export const distillShape = {
 /** Impossible combinations, for `superRefine`. */
 export function distillIssues(config: DistillConfig): ConfigIssue[] {
   const { promptsPerIteration, minibatchesPerIteration, temperature, teacher } = config;
-  const issues = warmupIssues(config, distillTotalSteps(config));
+  const issues = optimizerIssues(config, distillTotalSteps(config));
   if (promptsPerIteration % minibatchesPerIteration !== 0) {
     const message = `minibatchesPerIteration (${minibatchesPerIteration}) does not divide promptsPerIteration (${promptsPerIteration})`;
     issues.push({ path: ["minibatchesPerIteration"], message });

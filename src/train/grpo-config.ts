@@ -24,7 +24,8 @@ import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
 import { ADVANTAGES, REWARD_AGGREGATIONS, SCALE_REWARDS } from "../rollout/advantages.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
 import type { Problem, Task } from "../tasks/task.ts";
-import { type ConfigIssue, optimizerShape, refineWith, warmupIssues } from "./optimizer-config.ts";
+import { combinationIssues } from "./grpo-combinations.ts";
+import { type ConfigIssue, optimizerIssues, optimizerShape, refineWith } from "./optimizer-config.ts";
 
 const rewardSchema = z.strictObject({
   name: z
@@ -80,7 +81,7 @@ const policyShape = {
     .positive()
     .optional()
     .describe("how far above 1 a ratio counts; clipEpsilon if absent. Of cispo the cap itself; 5 if absent"),
-  delta: z.number().positive().optional().describe("bounds the ratio where the advantage is negative too; above 1 + ε"),
+  delta: z.number().positive().optional().describe("bounds the ratio where the advantage is negative too; beyond the clip"),
   sapoTemperaturePos: z
     .number()
     .positive()
@@ -187,7 +188,7 @@ export function objectiveOf(config: GrpoConfig): PolicyObjective {
 /** Impossible combinations, for `superRefine`. */
 export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
   const { promptsPerIteration, minibatchesPerIteration } = config;
-  const issues = [...warmupIssues(config, grpoTotalSteps(config)), ...knobIssues(config)];
+  const issues = [...optimizerIssues(config, grpoTotalSteps(config)), ...combinationIssues(config, grpoShape)];
   if (promptsPerIteration % minibatchesPerIteration !== 0) {
     issues.push({
       path: ["minibatchesPerIteration"],
@@ -203,63 +204,6 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
     issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight, or another name` });
   }
   return [...issues, ...found];
-}
-
-/** Knobs that cannot be turned together. */
-function knobIssues(config: GrpoConfig): ConfigIssue[] {
-  const { advantage, lossType, samplerCorrection, samplerCorrectionMax: max, samplerCorrectionMin: min } = config;
-  const batchBaseline = advantage === "reinforce++";
-  const correctsSequences = samplerCorrection.startsWith("sequence");
-  const truncates = samplerCorrection.endsWith("truncate");
-  const decoupled = config.rewardAggregation === "normalize_then_sum";
-  const checks: [boolean, keyof GrpoConfig, string][] = [
-    [
-      config.groupSize < 2 && !batchBaseline,
-      "groupSize",
-      `groupSize must be at least 2 with advantage ${advantage}: a completion is compared with the others of its group`,
-    ],
-    [
-      config.maxSamplingRounds > 1 && batchBaseline,
-      "maxSamplingRounds",
-      "maxSamplingRounds must be 1 with advantage reinforce++, which learns from groups of equal rewards too",
-    ],
-    [
-      decoupled && advantage !== "group",
-      "rewardAggregation",
-      `rewardAggregation normalize_then_sum needs advantage group, not ${advantage}`,
-    ],
-    [
-      decoupled && config.klCoef > 0 && config.klPlacement === "reward",
-      "klPlacement",
-      "klPlacement reward needs rewardAggregation sum_then_normalize: a penalty is taken from the sum",
-    ],
-    [
-      config.klBiasCorrection && config.klPlacement === "reward",
-      "klBiasCorrection",
-      "klBiasCorrection corrects a KL term in the loss; with klPlacement reward there is none",
-    ],
-    [
-      config.refSyncSteps > 0 && config.klCoef === 0,
-      "refSyncSteps",
-      "refSyncSteps needs a klCoef above 0: without a KL term there is no reference",
-    ],
-    [
-      lossType === "vespo" && correctsSequences,
-      "samplerCorrection",
-      `vespo takes corrections per token (token_truncate, token_mask), not ${samplerCorrection}`,
-    ],
-    [
-      truncates && max === null && min === undefined,
-      "samplerCorrectionMax",
-      `samplerCorrection ${samplerCorrection} needs samplerCorrectionMax or samplerCorrectionMin`,
-    ],
-    [
-      max !== null && min !== undefined && min >= max,
-      "samplerCorrectionMin",
-      `samplerCorrectionMin (${min}) must be below samplerCorrectionMax (${max})`,
-    ],
-  ];
-  return checks.flatMap(([isWrong, key, message]) => (isWrong ? [{ path: [key], message }] : []));
 }
 
 /** What the registry refuses about a reward, so that it is refused with the recipe and not at the stage's start. */

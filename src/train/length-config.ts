@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import type { Task } from "../tasks/task.ts";
-import { type ConfigIssue, type OptimizerConfig, warmupIssues } from "./optimizer-config.ts";
+import { type ConfigIssue, type OptimizerConfig, optimizerIssues } from "./optimizer-config.ts";
 
 /** Keys of a trainer that goes through data; exactly one of them is given. */
 export const lengthShape = {
@@ -15,7 +15,7 @@ export const lengthShape = {
     .describe("passes over the data set, each in a seeded order of its own; the last step takes what is left"),
 };
 
-/** Problems of the length, and of the warm-up against it where it is known from the recipe alone. */
+/** Problems of the length, and of the optimizer's keys against it where it is known from the recipe alone. */
 export function lengthIssues(config: OptimizerConfig & StageLength): ConfigIssue[] {
   const { steps, epochs } = config;
   if ((steps === undefined) === (epochs === undefined)) {
@@ -23,7 +23,7 @@ export function lengthIssues(config: OptimizerConfig & StageLength): ConfigIssue
       { path: ["steps"], message: "expected exactly one of steps (optimizer steps) and epochs (passes over the data)" },
     ];
   }
-  return steps === undefined ? [] : warmupIssues(config, steps);
+  return optimizerIssues(config, steps ?? Number.POSITIVE_INFINITY);
 }
 
 /** The keys above, as they were given. */
@@ -48,6 +48,6 @@ export function endOfData({ epochs }: StageLength, task: Task): number {
 
 /** Refuses a warm-up that is longer than what `epochs` come to. Throws ConfigError. */
 export function requireWarmupFits(config: OptimizerConfig, totalSteps: number): void {
-  const [issue] = warmupIssues(config, totalSteps);
+  const [issue] = optimizerIssues(config, totalSteps);
   if (issue) throw new ConfigError(`${issue.message}.`);
 }

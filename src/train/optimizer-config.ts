@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { AdamParams } from "../engine/engine.ts";
 import { learningRateAt, SCHEDULES } from "../optim/schedule.ts";
+import { idleKeyIssues } from "./idle-keys.ts";
 
 /** Keys and defaults; a trainer spreads them into its own schema. */
 export const optimizerShape = {
@@ -45,15 +46,18 @@ export interface ConfigIssue {
   readonly message: string;
 }
 
-/** Problems of the warm-up against the length of the stage. */
-export function warmupIssues(config: OptimizerConfig, totalSteps: number): ConfigIssue[] {
-  if (config.warmupSteps <= totalSteps) return [];
-  return [
+/** Problems of the warm-up against the length of the stage, and of a floor that a constant rate never comes to. */
+export function optimizerIssues(config: OptimizerConfig, totalSteps: number): ConfigIssue[] {
+  const idle = idleKeyIssues(config, optimizerShape, [
     {
-      path: ["warmupSteps"],
-      message: `warmupSteps (${config.warmupSteps}) is more than the ${totalSteps} optimizer steps of the stage`,
+      keys: ["minLearningRateRatio"],
+      isRead: ({ schedule }) => schedule !== "constant",
+      because: () => "schedule constant falls to no floor",
     },
-  ];
+  ]);
+  if (config.warmupSteps <= totalSteps) return idle;
+  const message = `warmupSteps (${config.warmupSteps}) is more than the ${totalSteps} optimizer steps of the stage`;
+  return [{ path: ["warmupSteps"], message }, ...idle];
 }
 
 /** Hands the issues that `find` sees in a parsed value to zod; for `schema.superRefine`. */

@@ -22,6 +22,7 @@ const EVERYTHING = [
   "stages.r1-zero.clipEpsilonHigh=0.3",
   "stages.r1-zero.delta=4",
   "stages.r1-zero.offPolicyMaskThreshold=9",
+  "stages.r1-zero.samplerCorrection=token_truncate",
   "stages.r1-zero.samplerCorrectionMin=0.1",
   "engine.threads=1",
   "engine.logitChunkTokens=64",

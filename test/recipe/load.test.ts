@@ -69,6 +69,12 @@ describe("a bad recipe", () => {
     );
   });
 
+  it("asks for another number format of an adapter, which is saved as it was trained", () => {
+    const overrides = ["model.saveDtype=bfloat16"];
+    expect(refusal(TWO_STAGES, [...overrides, "model.lora={}"])).toContain("model.saveDtype: saveDtype bfloat16 would");
+    expect(parseRecipe(TWO_STAGES, "r.yaml", overrides).model.saveDtype).toBe("bfloat16");
+  });
+
   it("with one stage at the top gets the nearest key of the top and of the stage", () => {
     const text = `name: x\n${MODEL}\n${TASK}\ntrainer: sft\nlearningRate: 0.1\nstepps: 3\nsede: 1`;
     const message = refusal(text);

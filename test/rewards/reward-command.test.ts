@@ -18,7 +18,7 @@ function fileWith(...rows: readonly unknown[]): string {
   return file;
 }
 
-async function run(args: readonly string[]): Promise<{ out: string; note: string }> {
+async function run(args: readonly string[], exitCode = 0): Promise<{ out: string; note: string }> {
   let out = "";
   let note = "";
   const context: CommandContext = {
@@ -31,7 +31,7 @@ async function run(args: readonly string[]): Promise<{ out: string; note: string
     signal: new AbortController().signal,
     interactive: false,
   };
-  expect(await command.run(args, context)).toBe(0);
+  expect(await command.run(args, context)).toBe(exitCode);
   return { out, note };
 }
 
@@ -111,8 +111,17 @@ describe("aha reward", () => {
     });
   });
 
-  test("an empty file is nothing to score", async () => {
-    expect(await run(["format", "--in", fileWith()])).toEqual({ out: "", note: "format: nothing was scored.\n" });
+  test("an empty file is nothing to score, and no success", async () => {
+    const { out, note } = await run(["format", "--in", fileWith()], 1);
+    expect([out, note]).toEqual(["", "format: nothing was scored: the file has no completions.\n"]);
+  });
+
+  test("no success where not one completion can be judged; with one that can it is", async () => {
+    const { out, note } = await run(["equation", "--in", fileWith(without, without), "--json"], 1);
+    const lines = out.trim().split("\n");
+    expect(lines.map((line) => (JSON.parse(line) as { score: number | null }).score)).toEqual([null, null]);
+    expect(note).toBe("equation: nothing was scored; 2 could not be judged.\n");
+    expect((await run(["equation", "--in", fileWith(without, right)])).note).toContain("1 could not be judged");
   });
 
   test("a bad line is named by file and line, and nothing is printed", async () => {

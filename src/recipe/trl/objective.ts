@@ -36,7 +36,6 @@ const TRL_LOSS_TYPES = LOSS_TYPES.filter((lossType) => lossType !== "rloo");
 
 /** Numbers that have the same meaning here, by TRL's name. */
 const SAME_NUMBERS = {
-  delta: "delta",
   off_policy_mask_threshold: "offPolicyMaskThreshold",
   top_entropy_quantile: "topEntropyQuantile",
   entropy_coef: "entropyCoef",
@@ -60,15 +59,14 @@ export function setLoss(draft: TrlDraft, reading: TrlReading): void {
   const lossType = settings.text("loss_type") ?? defaults.loss_type;
   requireOneOf("loss_type", lossType, TRL_LOSS_TYPES);
   setKlTerm(draft, reading);
-  draft.becomes("epsilon", at("clipEpsilon"), settings.number("epsilon") ?? 0.2, { fallback: 0.2 });
-  const high = settings.number("epsilon_high");
-  if (high !== undefined) draft.becomes("epsilon_high", at("clipEpsilonHigh"), high);
-  else if (lossType === "cispo") draft.put(at("clipEpsilonHigh"), settings.number("epsilon") ?? 0.2);
+  setClip(draft, lossType);
   const note = lossType === "bnpo" ? "the local batch is the whole optimizer step here" : "";
   draft.becomes("loss_type", at("lossType"), lossType, { fallback: defaults.loss_type, note });
   const level = settings.text("importance_sampling_level");
-  if (level !== undefined) {
-    requireOneOf("importance_sampling_level", level, IMPORTANCE_SAMPLING_LEVELS);
+  if (level !== undefined) requireOneOf("importance_sampling_level", level, IMPORTANCE_SAMPLING_LEVELS);
+  if (lossType === "vespo") {
+    draft.hasNoEffect("importance_sampling_level", "vespo takes the ratio of whole completions by itself");
+  } else if (level !== undefined) {
     draft.becomes("importance_sampling_level", at("importanceSamplingLevel"), level);
   }
   putNumbers(draft, SAME_NUMBERS);
@@ -78,12 +76,44 @@ export function setLoss(draft: TrlDraft, reading: TrlReading): void {
   }
   const masked = settings.boolean("mask_truncated_completions") ?? false;
   draft.becomes("mask_truncated_completions", at("maskTruncatedCompletions"), masked, { fallback: false });
-  draft.becomes("scale_rewards", at("scaleRewards"), settings.text("scale_rewards") ?? "group", { fallback: "group" });
+  setAdvantages(draft);
+}
+
+/** What bounds the ratio: of the clipped losses both sides and δ, of cispo a cap, of the others nothing. */
+function setClip(draft: TrlDraft, lossType: string): void {
+  const { settings } = draft;
+  const [epsilon, high] = [settings.number("epsilon") ?? 0.2, settings.number("epsilon_high")];
+  switch (lossType) {
+    case "cispo": {
+      draft.hasNoEffect("delta", "cispo caps the ratio with epsilon_high alone");
+      const key = high === undefined ? "epsilon" : "epsilon_high";
+      if (high !== undefined) draft.hasNoEffect("epsilon", "cispo caps the ratio with epsilon_high alone");
+      draft.becomes(key, at("clipEpsilonHigh"), high ?? epsilon, { fallback: epsilon, note: "the cap itself in cispo" });
+      return;
+    }
+    case "sapo":
+    case "vespo":
+      for (const key of ["epsilon", "epsilon_high", "delta"]) draft.hasNoEffect(key, `${lossType} has no clip`);
+      return;
+    default:
+      draft.becomes("epsilon", at("clipEpsilon"), epsilon, { fallback: 0.2 });
+      putNumbers(draft, { epsilon_high: "clipEpsilonHigh", delta: "delta" });
+  }
+}
+
+/** How rewards become advantages. */
+function setAdvantages(draft: TrlDraft): void {
+  const { settings } = draft;
   const aggregation = settings.text("multi_objective_aggregation");
   if (aggregation !== undefined) {
     requireOneOf("multi_objective_aggregation", aggregation, REWARD_AGGREGATIONS);
     draft.becomes("multi_objective_aggregation", at("rewardAggregation"), aggregation);
   }
+  if (aggregation === "normalize_then_sum") {
+    draft.hasNoEffect("scale_rewards", "normalize_then_sum divides each reward by its group's deviation");
+    return;
+  }
+  draft.becomes("scale_rewards", at("scaleRewards"), settings.text("scale_rewards") ?? "group", { fallback: "group" });
 }
 
 /** β, the ratio before the KL term, and how the reference follows the policy. */

@@ -50,6 +50,7 @@ describe("a key that the table says is converted", () => {
     deepspeed_config: "{zero_stage: 3}",
     dataset_id_or_path: "any/countdown",
     dataset_name: "any/countdown",
+    delta: "4",
     load_in_4bit: "true\nuse_peft: true",
     lora_dropout: "0.1",
     lora_target_modules: "[q_proj]",
@@ -188,6 +189,26 @@ describe("the loss", () => {
   it("has TRL 0.14's KL term and reference where the file is of that time", async () => {
     const old = await convertKeys("beta: 0.1\nsync_ref_model: true", { version: "0.14" });
     expect(stageOf(old)).toMatchObject({ klBiasCorrection: false, refSyncSteps: 64, refSyncMixup: 0.9 });
+  });
+
+  it.each([
+    ["loss_type: cispo\ndelta: 4\nepsilon: 0.3\nepsilon_high: 5", ["delta", "epsilon"]],
+    ["loss_type: sapo\nepsilon: 0.3\nepsilon_high: 0.4\ndelta: 4", ["epsilon", "epsilon_high", "delta"]],
+    ["loss_type: vespo\nepsilon: 0.3\nimportance_sampling_level: sequence", ["epsilon", "importance_sampling_level"]],
+    ["multi_objective_aggregation: normalize_then_sum\nscale_rewards: none", ["scale_rewards"]],
+  ])("%j: says what TRL reads and never uses", async (keys, idle) => {
+    const conversion = await convertKeys(keys);
+    for (const key of idle) expect(lineOf(conversion, key)).toMatchObject({ path: null, note: expect.stringMatching(/./) });
+  });
+
+  it("takes epsilon for cispo's cap where that is all there is, as TRL does", async () => {
+    const conversion = await convertKeys("loss_type: cispo\nepsilon: 0.3");
+    expect(stageOf(conversion)).toMatchObject({ clipEpsilonHigh: 0.3, clipEpsilon: 0.2 });
+    expect(lineOf(conversion, "epsilon")!.path).toBe("stages.grpo.clipEpsilonHigh");
+  });
+
+  it("refuses a delta within the clip", async () => {
+    await expect(convertKeys("delta: 1.1")).rejects.toThrow(/delta \(1.1\) must be at least 1 \+ clipEpsilon/);
   });
 
   it("says of another loss's numbers that they have no effect", async () => {
