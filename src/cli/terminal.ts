@@ -156,7 +156,7 @@ function explanation(stage: StageConfig): string {
         `${stageLength(stage)} of up to ${count(stage.batchTokens)} tokens. The loss is its surprise; it should fall.`
       );
     case "grpo": {
-      const rewards = stage.rewards.map(({ name }) => rewardLabel(name)).join(" + ");
+      const rewards = stage.rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ");
       return (
         `Learning by doing, without examples: in each of ${count(stage.iterations)} iterations it gets ` +
         `${stage.promptsPerIteration} problems and writes ${stage.groupSize} answers to each. Rules score them (${rewards}). ` +

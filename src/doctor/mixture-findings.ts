@@ -1,7 +1,7 @@
 /** Rewards against the tasks of a mixture: which reward judges which task, by names alone. */
 
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
-import { singleTasks } from "../recipe/task-paths.ts";
+import { taskLabels } from "../recipe/task-paths.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
 import type { Finding } from "./finding.ts";
 
@@ -10,14 +10,14 @@ export function mixtureFindings(
   { rewards, name }: Extract<StageConfig, { trainer: "grpo" }>,
   recipe: Recipe,
 ): Finding[] {
-  const names = singleTasks(recipe.task).map((task) => task.name);
+  const names = taskLabels(recipe.task);
   const found: Finding[] = [];
-  for (const { name: reward, tasks = [] } of rewards) {
-    const strange = tasks.filter((task) => !names.some((known) => known === task));
+  for (const { name: reward, as, tasks = [] } of rewards) {
+    const strange = tasks.filter((task) => !names.includes(task));
     if (strange.length === 0) continue;
     found.push({
       ...{ severity: "error", id: "reward-tasks", stage: name },
-      measured: `${rewardLabel(reward)} is for ${strange.join(", ")}; the problems are of ${names.join(", ")}`,
+      measured: `${as ?? rewardLabel(reward)} is for ${strange.join(", ")}; the problems are of ${names.join(", ")}`,
       why: "it would abstain from everything",
       advice: "name one of these under rewards[].tasks, or leave it out",
     });

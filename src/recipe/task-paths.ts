@@ -10,6 +10,11 @@ export function singleTasks(task: TaskSpec): readonly SingleTaskSpec[] {
   return task.name === "mixture" ? task.tasks.map((part) => part.task) : [task];
 }
 
+/** What the tasks of a spec are called: in the column `task` of their problems, and in `rewards[].tasks`. */
+export function taskLabels(spec: TaskSpec): string[] {
+  return spec.name === "mixture" ? spec.tasks.map(({ as, task }) => as ?? task.name) : [spec.name];
+}
+
 /** What a path may be. */
 export interface TaskPaths {
   /** A file on this machine. */

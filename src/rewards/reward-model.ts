@@ -1,7 +1,7 @@
 /**
  * A reward model as a reward: a checkpoint with a score for a head (`trainer: reward_model`) judges completions. It is how
- * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards what no rule can check: helpfulness by the final summary alone, so that the
- * thinking is left free, harmlessness by the whole of the completion.
+ * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards what no rule can check; which part of a completion it judges is
+ * `judged-part.ts`'s.
  *
  * The model stays with whoever computes: this file is given a `Scorer`, and knows which texts it wants scored.
  */
@@ -11,33 +11,23 @@ import { ConfigError } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
 import type { RewardDescription } from "./definition.ts";
 import { abstention } from "./judge.ts";
-import type { BatchReward, RewardInput, RewardResult } from "./reward.ts";
+import { JUDGED_PARTS, type JudgedText, judgedPart } from "./judged-part.ts";
+import type { BatchReward, RewardResult } from "./reward.ts";
 
 /** Something that scores texts: a reward model in memory. */
 export interface Scorer {
   /** A reward for each text; null for one that it cannot read, for the reason given. */
-  score(texts: readonly ScoredText[]): Promise<readonly { readonly reward: number | null; readonly reason?: string }[]>;
+  score(texts: readonly JudgedText[]): Promise<readonly { readonly reward: number | null; readonly reason?: string }[]>;
   close(): Promise<void>;
-}
-
-/** What is scored: a prompt as the model saw it, and what follows it. */
-export interface ScoredText {
-  readonly prompt: string;
-  readonly completion: string;
 }
 
 /** Opens the reward model in a directory. Throws AhaError where there is none. */
 export type OpenScorer = (path: string) => Promise<Scorer>;
 
-const THINK_CLOSE = "</think>";
-
-/** A prompt that opens the thinking itself. */
-const OPENED_THINKING = /<think>\s*$/;
-
 const options = z.strictObject({
   path: z.string().min(1).describe("directory of the reward model, relative to the recipe"),
   part: z
-    .enum(["completion", "summary"])
+    .enum(JUDGED_PARTS)
     .default("completion")
     .describe("what is judged: all of the completion, or what follows </think>"),
   normalise: z
@@ -80,7 +70,7 @@ export function createRewardModelReward(given: unknown, openScorer: OpenScorer |
     },
     judgeBatch: async (inputs): Promise<RewardResult[]> => {
       if (scorer === undefined) throw new ConfigError("The reward reward_model was not opened.");
-      const texts = inputs.map((input) => scoredText(input, part));
+      const texts = inputs.map((input) => judgedPart(input, part));
       const scored = await scorer.score(texts.flatMap((text) => text ?? []));
       let next = 0;
       return texts.map((text): RewardResult => {
@@ -97,15 +87,4 @@ export function createRewardModelReward(given: unknown, openScorer: OpenScorer |
       await closing?.close();
     },
   };
-}
-
-function scoredText(
-  { prompt, completion }: RewardInput,
-  part: z.output<typeof options>["part"],
-): ScoredText | undefined {
-  if (part === "completion") return { prompt, completion };
-  const end = completion.lastIndexOf(THINK_CLOSE);
-  if (end < 0) return undefined;
-  // A summary answers the question, not a thinking that was begun.
-  return { prompt: prompt.replace(OPENED_THINKING, ""), completion: completion.slice(end + THINK_CLOSE.length).trim() };
 }

@@ -55,6 +55,18 @@ export interface BatchReward {
 /** Either kind. */
 export type AnyReward = Reward | BatchReward;
 
+/** The same reward by another name. */
+export function renamed(reward: AnyReward, name: string): AnyReward {
+  if ("judge" in reward) return { ...reward, name };
+  return {
+    name,
+    judgeBatch: async (inputs) => reward.judgeBatch(inputs),
+    open: async (state) => reward.open?.(state),
+    state: () => reward.state?.(),
+    close: async () => reward.close?.(),
+  };
+}
+
 /** The indices of each group's completions, groups and completions in the order in which they first came. */
 export function groupsOf(inputs: readonly RewardInput[]): number[][] {
   const groups = new Map<string | number, number[]>();

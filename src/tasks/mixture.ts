@@ -4,7 +4,7 @@
  *
  * Which task problem i belongs to is decided by weights, without chance: of each W = Σ weights problems in a row, a task
  * has as many as its weight, spread evenly. So shares are exact, and problem i is a pure function of i as the tasks' own
- * are. A problem is its task's, with one more column: `task`, the task's name, by which a recipe can give rewards to some
+ * are. A problem is its task's, with one more column: `task`, the task's name here (its own, or `as`), by which a recipe can give rewards to some
  * tasks only (`rewards[].tasks`). Ids are the tasks' own, so two tasks may have one id.
  *
  * Verdicts have the statistics of the problem's task and, so that tasks can be told apart in an evaluation,
@@ -27,7 +27,7 @@ export function mixTasks(parts: readonly MixturePart[]): Task {
   if (byName.size < parts.length) {
     const names = parts.map(({ task }) => task.name);
     throw new ConfigError(
-      `task mixture: the tasks ${names.join(", ")} need names that differ. Give each once; its weight says how often.`,
+      `task mixture: the tasks ${names.join(", ")} need names that differ. Give each once, its weight says how often; or name them apart with as.`,
     );
   }
   const turns = turnsOf(parts.map(({ weight }) => weight));

@@ -39,6 +39,11 @@ const mixtureOptionsSchema = z.strictObject({
       z.strictObject({
         /** How many problems of Σ weights are of this task. */
         weight: z.int().min(1).max(1000).default(1),
+        /** Its name in the mixture, in `rewards[].tasks` and in statistics; needed where a task comes twice. */
+        as: z
+          .string()
+          .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "a name of letters, digits, - and _")
+          .optional(),
         task: z.discriminatedUnion("name", singleTaskSchemas),
       }),
     )
@@ -117,7 +122,10 @@ async function createCountdown(options: unknown, deps: TaskDeps): Promise<Task> 
 
 async function createMixture(options: unknown, deps: TaskDeps): Promise<Task> {
   const { tasks: parts } = checkOptions(mixtureOptionsSchema, options, "task mixture");
-  const created = parts.map(async ({ task, weight }) => ({ task: await createTask(task, deps), weight }));
+  const created = parts.map(async ({ task: spec, weight, as }) => {
+    const task = await createTask(spec, deps);
+    return { task: as === undefined ? task : { ...task, name: as }, weight };
+  });
   return mixTasks(await Promise.all(created));
 }
 

@@ -18,7 +18,7 @@ import {
 import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
 import { forTasks } from "../rewards/for-tasks.ts";
 import { createReward, type RewardDeps, rewardAnyColumn, rewardColumns } from "../rewards/registry.ts";
-import type { AnyReward } from "../rewards/reward.ts";
+import { type AnyReward, renamed } from "../rewards/reward.ts";
 import { isRewardReference, parseRewardReference, rewardLabel } from "../rewards/user/reference.ts";
 import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
 import { ADVANTAGES, REWARD_AGGREGATIONS, SCALE_REWARDS } from "../rollout/advantages.ts";
@@ -31,6 +31,11 @@ const rewardSchema = z.strictObject({
   name: z
     .string()
     .describe("a reward of the registry (aha reward --help lists them), or one of your own: ./my-reward.ts#name"),
+  as: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "a name of letters, digits, - and _")
+    .optional()
+    .describe("its name in metrics and rollouts, where one reward is listed twice"),
   weight: z.number().default(1).describe("how much its score counts in the sum"),
   options: z.record(z.string(), z.unknown()).default({}).describe("the reward's own options"),
   tasks: z
@@ -81,7 +86,11 @@ const policyShape = {
     .positive()
     .optional()
     .describe("how far above 1 a ratio counts; clipEpsilon if absent. Of cispo the cap itself; 5 if absent"),
-  delta: z.number().positive().optional().describe("bounds the ratio where the advantage is negative too; beyond the clip"),
+  delta: z
+    .number()
+    .positive()
+    .optional()
+    .describe("bounds the ratio where the advantage is negative too; beyond the clip"),
   sapoTemperaturePos: z
     .number()
     .positive()
@@ -198,10 +207,13 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
     });
   }
   const found = config.rewards.flatMap(rewardIssues);
-  const names = found.length > 0 ? [] : config.rewards.map(({ name }) => rewardLabel(name));
+  const names = found.length > 0 ? [] : config.rewards.map(({ name, as }) => as ?? rewardLabel(name));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
-    issues.push({ path: ["rewards"], message: `rewards lists ${twice} twice; give it one weight, or another name` });
+    issues.push({
+      path: ["rewards"],
+      message: `rewards lists ${twice} twice; give it one weight, or name them apart with as`,
+    });
   }
   return [...issues, ...found];
 }
@@ -224,7 +236,8 @@ function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): Con
  */
 export function createRewards(rewards: GrpoConfig["rewards"], deps: RewardDeps = {}): WeightedReward[] {
   return rewards.map((config) => {
-    const reward = createOne(config, deps);
+    const created = createOne(config, deps);
+    const reward = config.as === undefined ? created : renamed(created, config.as);
     return { reward: config.tasks ? forTasks(reward, config.tasks) : reward, weight: config.weight };
   });
 }

@@ -47,6 +47,21 @@ describe("a mixture of tasks", () => {
     }
   });
 
+  it("has one task twice under names that differ: in problems, statistics and for rewards", async () => {
+    const tasks = [
+      { task: { name: "assistant", kinds: ["after"] } },
+      { as: "harmful", task: { name: "assistant", kinds: ["harm"] } },
+    ];
+    const both = await createTask({ name: "mixture", tasks } as { name: string }, { seed: 1 });
+    const [first, second] = [both.trainProblem(0), both.trainProblem(1)];
+    expect(names([first, second])).toEqual(["assistant", "harmful"]);
+    expect([first.columns.request, second.columns.request]).toEqual(["after", "harm"]);
+    expect(both.judge(second, "").statistics).toMatchObject({ "harmful/solveRate": 0 });
+    const reward = forTasks(createReward("format", {}), ["harmful"]);
+    const inputs = [first, second].map(({ prompt, columns }) => ({ prompt, columns, completion: "" }));
+    expect((await judgeAll(reward, inputs)).map(({ score }) => score)).toEqual([null, 0]);
+  });
+
   it("refuses one task twice, and a mixture in a mixture", async () => {
     const task = await createTask(countdown, { seed: 1 });
     expect(() =>

@@ -60,7 +60,7 @@ export function createAssistantTask(options: unknown, { seed }: { readonly seed:
 }
 
 function requestAt(
-  { languages }: AssistantOptions,
+  { languages, kinds }: AssistantOptions,
   seed: number,
   stream: string,
   index: number,
@@ -68,7 +68,7 @@ function requestAt(
 ): AssistantRequest {
   const draws = new Draws(seed, stream, index);
   for (;;) {
-    const drawn = drawRequest(draws.choice(languages), draws);
+    const drawn = drawRequest(draws.choice(languages), kinds, draws);
     if ((hashString(drawn.request) % HELD_OUT_ONE_IN === 0) === heldOut) return drawn;
   }
 }

@@ -78,9 +78,9 @@ const WORDINGS: Readonly<Record<Language, Wording>> = {
 /** Numbers in requests; every whole number up to one more has a token in the compact vocabularies. */
 const LARGEST = 98;
 
-/** A request of the language, drawn. */
-export function drawRequest(language: Language, draws: Draws): AssistantRequest {
-  const kind = draws.choice(REQUEST_KINDS);
+/** A request of the language and of one of the kinds, drawn. */
+export function drawRequest(language: Language, kinds: readonly RequestKind[], draws: Draws): AssistantRequest {
+  const kind = draws.choice(kinds);
   const words = WORDINGS[language];
   const other = WORDINGS[language === "english" ? "chinese" : "english"];
   const { refusal } = words;

@@ -10,6 +10,7 @@
 import { z } from "zod";
 import { endpointShape, refineEndpoint, textEndpointSchema } from "../../endpoint/options.ts";
 import { ConfigError } from "../../errors.ts";
+import { JUDGED_PARTS } from "../../rewards/judged-part.ts";
 import { taskSpecSchema } from "../../tasks/registry.ts";
 import { createRewards } from "../grpo-config.ts";
 
@@ -231,6 +232,10 @@ export const preferencesSchema = z
     keep: z.array(filterSchema).default([]).describe("filters that both completions of a pair pass"),
     reward: z.string().min(1).optional().describe("what says which is better; the task's verdict (solved) if absent"),
     options: z.record(z.string(), z.unknown()).default({}).describe("the reward's options"),
+    part: z
+      .enum(JUDGED_PARTS)
+      .default("completion")
+      .describe("what a pair is of: whole completions, or the summaries after </think>, as reward_model judges it"),
     margin: z.number().min(0).default(0).describe("the chosen one's score is more than this above the other's"),
     pairsPerPrompt: z.int().min(1).default(1).describe("at most so many pairs of a prompt, each of other completions"),
   })

@@ -5,12 +5,13 @@
  *
  * The paper takes the pairs of DeepSeek-V3, which people and models had judged. Here the judge is the task's verdict or a
  * reward: a rule, a model behind an endpoint, a program of the user's own. Prompts whose samples are all equally good
- * make no pair, nor do two equal texts.
+ * make no pair, nor do two equal texts. A pair is of the part that the reward model will be asked about.
  */
 
 import { join } from "node:path";
 import { writeJsonl } from "../../data/jsonl.ts";
 import { Random } from "../../random.ts";
+import { type JudgedText, judgedPart } from "../../rewards/judged-part.ts";
 import { rewardLabel } from "../../rewards/user/reference.ts";
 import { type Candidate, collectCandidates, readCandidates } from "./candidates.ts";
 import type { FilterConfig, PreferencesConfig } from "./config.ts";
@@ -63,15 +64,17 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
   const scoreOf = (candidate: Candidate) => (scoring ? candidate.scores[labelOf(scoring)]! : Number(candidate.solved));
   const random = new Random(config.seed, "pairs");
   const rows: Row[] = [];
-  let [withoutPair, equalTexts] = [0, 0];
+  let [withoutPair, equalTexts, withoutSummary] = [0, 0, 0];
   for (const group of groups.values()) {
-    const pairs = pairsOf(group, scoreOf, config, random);
-    const distinct = pairs.filter(
-      ([chosen, rejected]) => normalised(chosen.completion) !== normalised(rejected.completion),
-    );
-    equalTexts += pairs.length - distinct.length;
-    withoutPair += Number(distinct.length === 0);
-    for (const [chosen, rejected] of distinct) rows.push(pairRow(chosen, rejected, config.kind));
+    const before = rows.length;
+    for (const [chosen, rejected] of pairsOf(group, scoreOf, config, random)) {
+      const better = judgedPart(chosen, config.part);
+      const worse = judgedPart(rejected, config.part);
+      if (better === undefined || worse === undefined) withoutSummary++;
+      else if (normalised(better.completion) === normalised(worse.completion)) equalTexts++;
+      else rows.push(pairRow(chosen, better, worse, config.kind));
+    }
+    withoutPair += Number(rows.length === before);
   }
   const lineage = {
     step: "preferences",
@@ -89,6 +92,7 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
     pairs: rows.length,
     promptsWithoutPair: withoutPair,
     pairsOfEqualTexts: equalTexts,
+    ...(config.part === "summary" && { pairsWithoutSummary: withoutSummary }),
   };
   if (rows.length === 0) {
     for (const group of groups.values()) for (const _ of group) tally.drop("as good as the others of its prompt");
@@ -119,14 +123,13 @@ function pairsOf(
   return pairs;
 }
 
-function pairRow(chosen: Candidate, rejected: Candidate, kind: string): Row {
-  const { prompt, promptId } = chosen;
+function pairRow(candidate: Candidate, better: JudgedText, worse: JudgedText, kind: string): Row {
   return {
-    ...furtherColumns(chosen),
-    prompt,
-    chosen: chosen.completion,
-    rejected: rejected.completion,
+    ...furtherColumns(candidate),
+    prompt: better.prompt,
+    chosen: better.completion,
+    rejected: worse.completion,
     kind,
-    promptId,
+    promptId: candidate.promptId,
   };
 }

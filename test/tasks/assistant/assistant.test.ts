@@ -28,6 +28,13 @@ describe("requests", () => {
     for (const { prompt } of heldOut) expect(trained.has(prompt), prompt).toBe(false);
   });
 
+  it("are of the kinds that are asked for, held-out ones too", () => {
+    const harmful = createAssistantTask({ languages: ["chinese"], kinds: ["harm"] }, { seed: 3 });
+    const some = [...Array.from({ length: 30 }, (_, i) => harmful.trainProblem(i)), ...harmful.heldOut(10)];
+    expect(new Set(some.map(({ columns }) => columns.request))).toEqual(new Set(["harm"]));
+    expect(() => createAssistantTask({ kinds: ["hram"] }, { seed: 3 })).toThrow(/kinds/);
+  });
+
   it("and their answers have a token for everything they say", () => {
     const tokenizer = buildTokenizer("r1-compact");
     for (const problem of problems) {
