@@ -30,6 +30,10 @@ export const preferencesOptionsSchema = z
     chat: z.boolean().default(true),
     /** The system message of conversations that bring none of their own. */
     system: z.string().min(1).optional(),
+    /** For rows with two answers and the number of the better one (0 or 1), as PKU-SafeRLHF has them: their columns. */
+    answers: z
+      .strictObject({ columns: z.tuple([z.string().min(1), z.string().min(1)]), better: z.string().min(1) })
+      .optional(),
   })
   .superRefine(({ chat, system }, context) => {
     if (chat || system === undefined) return;
@@ -45,12 +49,12 @@ export type PreferencesOptions = z.output<typeof preferencesOptionsSchema>;
  * @throws DataError for a row that is no pair of answers to one prompt.
  */
 export function identifyPreference(row: DataRow, options: PreferencesOptions): string {
-  return identifyConversation(asConversation(row), conversationsOptions(options));
+  return identifyConversation(asConversation(row, options), conversationsOptions(options));
 }
 
 /** The task for these options; errors as those of the conversations task. */
 export function createPreferencesTask(options: PreferencesOptions, { data, ...deps }: ConversationsDeps): Task {
-  const base = createConversationsTask(conversationsOptions(options), { ...deps, data: asConversations(data) });
+  const base = createConversationsTask(conversationsOptions(options), { ...deps, data: asConversations(data, options) });
   const answer = (problem: Problem, column: "chosen" | "rejected"): string => {
     const columns = { ...problem.columns, completion: problem.columns[column] };
     return base.demonstrate!({ ...problem, columns }, 0).completion;
@@ -63,8 +67,8 @@ export function createPreferencesTask(options: PreferencesOptions, { data, ...de
 }
 
 /** The same rows in the form prompt and completion, the chosen answer being the completion. */
-function asConversations(data: LoadedData): LoadedData {
-  const read = ({ id, row }: NumberedRow): NumberedRow => ({ id, row: asConversation(row) });
+function asConversations(data: LoadedData, options: PreferencesOptions): LoadedData {
+  const read = ({ id, row }: NumberedRow): NumberedRow => ({ id, row: asConversation(row, options) });
   return { ...data, train: (index) => read(data.train(index)), heldOut: (index) => read(data.heldOut(index)) };
 }
 
@@ -72,7 +76,8 @@ function conversationsOptions({ data, chat, system }: PreferencesOptions): Conve
   return conversationsOptionsSchema.parse({ data, chat, form: "prompt", ...(system !== undefined && { system }) });
 }
 
-function asConversation(row: DataRow): DataRow {
+function asConversation(given: DataRow, { answers }: PreferencesOptions): DataRow {
+  const row = answers === undefined ? given : withChosen(given, answers);
   const [chosen, rejected] = [readAnswer(row, "chosen"), readAnswer(row, "rejected")];
   let { prompt } = row.fields;
   if (prompt === undefined || prompt === null) {
@@ -87,6 +92,17 @@ function asConversation(row: DataRow): DataRow {
   }
   const fields = { ...row.fields, prompt, chosen: chosen.text, rejected: rejected.text, completion: chosen.text };
   return { ...row, fields };
+}
+
+/** The row with the answer of the given number as `chosen` and the other one as `rejected`. */
+function withChosen(row: DataRow, { columns, better }: NonNullable<PreferencesOptions["answers"]>): DataRow {
+  for (const column of columns) {
+    if (row.fields[column] === undefined || row.fields[column] === null) throw columnError(row, column, "an answer");
+  }
+  const number = row.fields[better];
+  if (number !== 0 && number !== 1) throw columnError(row, better, "the number of the better answer, 0 or 1,");
+  const [chosen, rejected] = [row.fields[columns[number]], row.fields[columns[1 - number]!]];
+  return { ...row, fields: { ...row.fields, chosen, rejected } };
 }
 
 /** An answer and the messages that stand before it in its column. */
