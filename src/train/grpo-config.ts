@@ -81,7 +81,11 @@ const policyShape = {
     .positive()
     .optional()
     .describe("how far above 1 a ratio counts; clipEpsilon if absent. Of cispo the cap itself; 5 if absent"),
-  delta: z.number().positive().optional().describe("bounds the ratio where the advantage is negative too; beyond the clip"),
+  delta: z
+    .number()
+    .positive()
+    .optional()
+    .describe("bounds the ratio where the advantage is negative too; beyond the clip"),
   sapoTemperaturePos: z
     .number()
     .positive()

@@ -88,7 +88,10 @@ function setClip(draft: TrlDraft, lossType: string): void {
       draft.hasNoEffect("delta", "cispo caps the ratio with epsilon_high alone");
       const key = high === undefined ? "epsilon" : "epsilon_high";
       if (high !== undefined) draft.hasNoEffect("epsilon", "cispo caps the ratio with epsilon_high alone");
-      draft.becomes(key, at("clipEpsilonHigh"), high ?? epsilon, { fallback: epsilon, note: "the cap itself in cispo" });
+      draft.becomes(key, at("clipEpsilonHigh"), high ?? epsilon, {
+        fallback: epsilon,
+        note: "the cap itself in cispo",
+      });
       return;
     }
     case "sapo":
