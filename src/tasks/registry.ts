@@ -37,12 +37,12 @@ const mixtureOptionsSchema = z.strictObject({
   tasks: z
     .array(
       z.strictObject({
-        /** How many problems of Σ weights are of this task. */
-        weight: z.int().min(1).max(1000).default(1),
-        task: z.discriminatedUnion("name", singleTaskSchemas),
+        weight: z.int().min(1).max(1000).default(1).describe("how many problems of Σ weights are of this task"),
+        task: z.discriminatedUnion("name", singleTaskSchemas).describe("a task with its own keys"),
       }),
     )
-    .min(2),
+    .min(2)
+    .describe("tasks that take turns"),
 });
 
 /** A task in a recipe: its name and that task's options. */

@@ -4,10 +4,17 @@ import { z } from "zod";
 import { LANGUAGES } from "../language.ts";
 
 export const assistantOptionsSchema = z.strictObject({
-  /** The languages of requests, one drawn for each. */
-  languages: z.array(z.enum(LANGUAGES)).min(1).default(["english"]),
-  /** That a demonstration answers well; else it has one of the faults. */
-  goodProbability: z.number().min(0).max(1).default(1),
+  languages: z
+    .array(z.enum(LANGUAGES))
+    .min(1)
+    .default(["english"])
+    .describe("the languages of requests, one drawn for each"),
+  goodProbability: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe("probability that a demonstration answers well; else it has one of the faults"),
 });
 
 export type AssistantOptions = z.output<typeof assistantOptionsSchema>;

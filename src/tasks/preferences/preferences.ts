@@ -25,11 +25,12 @@ import type { Problem, Task } from "../task.ts";
 /** The options of `task: { name: preferences, … }`, with their defaults; an impossible combination is refused. */
 export const preferencesOptionsSchema = z
   .strictObject({
-    data: dataOptionsSchema,
-    /** Prompts through the model's chat template; false: prompt and answers as they stand. */
-    chat: z.boolean().default(true),
-    /** The system message of conversations that bring none of their own. */
-    system: z.string().min(1).optional(),
+    data: dataOptionsSchema.describe("where the pairs are"),
+    chat: z
+      .boolean()
+      .default(true)
+      .describe("prompts through the model's chat template; false: prompt and answers as they stand"),
+    system: z.string().min(1).optional().describe("the system message of conversations that bring none of their own"),
   })
   .superRefine(({ chat, system }, context) => {
     if (chat || system === undefined) return;
