@@ -148,7 +148,7 @@ export { ApiServer, type ServerOptions } from "./serve/server.ts";
 
 // Tasks.
 export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";
-export type { Demonstration, Preference, Problem, Task, Verdict } from "./tasks/task.ts";
+export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";

@@ -18,6 +18,7 @@ import { trainingEventLine } from "./run-events.ts";
 import { pinRecipe, recordedRecipe } from "./run-hub.ts";
 import { PIPELINE_HELP, PIPELINE_OPTIONS, requireNoPipelineOptions, runPipelineFile } from "./run-pipeline.ts";
 import { type OpenedTrlRecipe, openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
+import { recipeKeys, recipeKeysText } from "./schema-keys.ts";
 import { RunTerminal } from "./terminal.ts";
 import { resultsText } from "./terminal-results.ts";
 import { styleFor } from "./terminal-style.ts";
@@ -28,6 +29,7 @@ const RUNS = "runs";
 const HELP = `Usage: aha run RECIPE [--set key=value]… [--out DIR] [--resume] [--json] [--quiet] [--offline]
        aha run PIPELINE [--from STAGE | --only STAGE] [--dry-run] [the options above]
        aha run --trl FILE.yaml [--model DIR] [--data FILE] [--dry-run] [the options above]
+       aha run --keys [--json]
 
 Trains as the recipe (a YAML file) says and writes everything into one run directory: metrics, completions with their
 rewards, checkpoints, the trained model, summary.json, and report.html to read.
@@ -41,6 +43,7 @@ Options
   --json            what happens as JSON lines on standard output, instead of text
   --quiet           only the result
   --offline         a model or data set of the Hub comes from the cache alone (also: HF_HUB_OFFLINE=1)
+  --keys            every key that a recipe may have, by task and trainer: type, default, what it does
 
 ${PIPELINE_HELP}
 ${TRL_HELP}
@@ -62,6 +65,7 @@ const OPTIONS = {
   json: { type: "boolean" },
   quiet: { type: "boolean" },
   offline: { type: "boolean" },
+  keys: { type: "boolean" },
   ...TRL_OPTIONS,
   ...PIPELINE_OPTIONS,
 } as const;
@@ -69,8 +73,10 @@ const OPTIONS = {
 export const command: Command = {
   help: HELP,
   run: async (args, context) => {
+    const listsKeys = args.includes("--keys");
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
-    const { values, positionals } = parseOptions("run", args, OPTIONS, fromTrl ? [] : ["RECIPE"]);
+    const { values, positionals } = parseOptions("run", args, OPTIONS, fromTrl || listsKeys ? [] : ["RECIPE"]);
+    if (values.keys) return listKeys(args, values.json === true, context);
     const mode = values.json ? "json" : values.quiet ? "quiet" : "text";
     if (!fromTrl && (await isPipelineFile(positionals[0]!))) {
       return await runPipelineFile(positionals[0]!, values, { context, mode });
@@ -91,6 +97,15 @@ export const command: Command = {
     return 0;
   },
 };
+
+/** `--keys`, alone or with `--json`. */
+function listKeys(args: readonly string[], json: boolean, { out }: CommandContext): number {
+  const other = args.find((argument) => argument !== "--keys" && argument !== "--json");
+  if (other !== undefined) throw new ConfigError(`aha run: --keys lists keys and runs nothing; leave out ${other}.`);
+  const keys = recipeKeys();
+  out(json ? `${JSON.stringify(keys, undefined, 2)}\n` : recipeKeysText(keys));
+  return 0;
+}
 
 /** Keeps the TRL recipe as it was given beside what it became. */
 async function keepOriginal(run: RunDirectory, { text, record }: OpenedTrlRecipe): Promise<void> {

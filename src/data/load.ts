@@ -8,7 +8,7 @@
  * the same), its rows on the training side are left out. The seeds' `train_test_split` does not do that.
  */
 
-import { DataError, nearestName } from "../errors.ts";
+import { ConfigError, DataError, nearestName } from "../errors.ts";
 import { hashString, philox } from "../random.ts";
 import { findDataset, splitOf, splitRows } from "./dataset-folder.ts";
 import type { DataOptions } from "./options.ts";
@@ -48,6 +48,24 @@ export interface LoadedData {
 export interface NumberedRow {
   readonly id: number;
   readonly row: DataRow;
+}
+
+/**
+ * The first `count` held-out rows.
+ *
+ * @throws ConfigError where fewer are held out
+ */
+export function heldOutRows(data: LoadedData, count: number): NumberedRow[] {
+  if (count <= data.heldOutCount) return Array.from({ length: count }, (_, index) => data.heldOut(index));
+  throw tooFewHeldOut(data, `${count} held-out problems`, data.heldOutCount);
+}
+
+/** The error of a task that was asked for more held-out problems than its data have. */
+export function tooFewHeldOut({ name }: Pick<LoadedData, "name">, asked: string, there: number): ConfigError {
+  return new ConfigError(
+    `Asked for ${asked}, but of ${name} ${there} are held out. ` +
+      "Ask for fewer (evaluation.problems), or hold out more (data.testShare).",
+  );
 }
 
 /** Ids in a split of its own begin here, beyond every row number. */

@@ -80,7 +80,7 @@ export async function evaluate(
     return { problem, sample, text, lengthTokens: tokens.length, finishReason, verdict: task.judge(problem, text) };
   });
   const groups = problems.map((_, i) => judged.slice(i * samples, (i + 1) * samples));
-  const { values: statistics, intervals, clusters } = statisticsOf(groups, passAt);
+  const { values: statistics, intervals, clusters } = statisticsOf(groups, passAt, task.statisticKinds);
   const completions = judged.map(({ problem, sample, text, lengthTokens, finishReason, verdict }) => ({
     problemId: problem.id,
     sample,

@@ -4,7 +4,7 @@
  * problem by problem (`compare.ts`).
  */
 
-import type { Verdict } from "../tasks/task.ts";
+import type { StatisticKind, Verdict } from "../tasks/task.ts";
 import { type Cluster, meanInterval, ratioOf, shareInterval } from "./interval.ts";
 import { majorityAnswer } from "./majority-vote.ts";
 import { passAtK, reportedKs } from "./pass-at-k.ts";
@@ -29,12 +29,11 @@ export interface Statistics {
 /** What a group of completions of one problem adds to a statistic. */
 interface Measure {
   readonly name: string;
-  /** Of shares everything counted is within [0, 1], of amounts it is not negative. */
-  readonly kind: "share" | "amount" | "number";
+  readonly kind: StatisticKind;
   readonly of: (group: readonly JudgedCompletion[]) => Cluster;
 }
 
-const INTERVAL_OF: Readonly<Record<Measure["kind"], (clusters: readonly Cluster[]) => [number, number] | undefined>> = {
+const INTERVAL_OF: Readonly<Record<StatisticKind, (clusters: readonly Cluster[]) => [number, number] | undefined>> = {
   share: shareInterval,
   amount: (clusters) => {
     const interval = meanInterval(clusters);
@@ -54,16 +53,18 @@ const INTERVAL_OF: Readonly<Record<Measure["kind"], (clusters: readonly Cluster[
  * - reflectionWords per completion; reflectionRate: share of completions with any
  * - the task's own, by their names
  *
- * What has nothing to be taken over is absent.
+ * `kinds` says what the task's own are (a count that happens to be 0 or 1 everywhere is still no share). What has nothing to
+ * be taken over is absent.
  */
 export function statisticsOf(
   groups: readonly (readonly JudgedCompletion[])[],
   passAt?: readonly number[] | undefined,
+  kinds: Readonly<Record<string, StatisticKind>> = {},
 ): Statistics {
   const values: Record<string, number> = {};
   const intervals: Record<string, [number, number]> = {};
   const clusters: Record<string, readonly Cluster[]> = {};
-  for (const { name, kind, of } of measures(groups, passAt)) {
+  for (const { name, kind, of } of measures(groups, passAt, kinds)) {
     const own = groups.map(of);
     const value = ratioOf(own);
     if (value === undefined) continue;
@@ -81,7 +82,11 @@ export function statisticsOf(
   };
 }
 
-function measures(groups: readonly (readonly JudgedCompletion[])[], passAt: readonly number[] | undefined): Measure[] {
+function measures(
+  groups: readonly (readonly JudgedCompletion[])[],
+  passAt: readonly number[] | undefined,
+  kinds: Readonly<Record<string, StatisticKind>>,
+): Measure[] {
   const samples = groups[0]?.length ?? 0;
   const verdicts = groups.flat().map(({ verdict }) => verdict);
   const ofTask = new Set(verdicts.flatMap(({ statistics }) => Object.keys(statistics)));
@@ -108,13 +113,17 @@ function measures(groups: readonly (readonly JudgedCompletion[])[], passAt: read
     // A statistic that a completion lacks (a share of nothing) says nothing about it.
     ...[...ofTask].map((name): Measure => {
       const own = verdicts.map(({ statistics }) => statistics[name]).filter((value) => value !== undefined);
-      return { name, kind: kindOf(own), of: overCompletions(({ verdict }) => verdict.statistics[name]) };
+      return {
+        name,
+        kind: kinds[name] ?? narrowestKind(own),
+        of: overCompletions(({ verdict }) => verdict.statistics[name]),
+      };
     }),
   ];
 }
 
-/** Tasks do not say what kind their statistics are of, so it is read off the values. */
-function kindOf(values: readonly number[]): Measure["kind"] {
+/** For statistics that the task says nothing about. */
+function narrowestKind(values: readonly number[]): StatisticKind {
   if (values.some((value) => value < 0)) return "number";
   return values.some((value) => value > 1) ? "amount" : "share";
 }

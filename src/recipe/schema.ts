@@ -63,18 +63,18 @@ const rewardModelStageSchema = z
 
 const initSchema = z
   .strictObject({
-    architecture: z.enum(ARCHITECTURES).default("qwen3"),
+    architecture: z.enum(ARCHITECTURES).default("qwen3").describe("the kind of decoder"),
     tokenizer: z.enum(BUILT_TOKENIZERS).describe("a tokenizer that Aha builds"),
-    hiddenSize: z.int().min(1),
-    intermediateSize: z.int().min(1),
-    numLayers: z.int().min(1),
-    numHeads: z.int().min(1),
-    numKvHeads: z.int().min(1),
-    headDim: z.int().min(2),
-    maxContextTokens: z.int().min(1),
-    rmsNormEpsilon: z.number().positive().default(1e-6),
-    ropeTheta: z.number().positive().default(10_000),
-    tieWordEmbeddings: z.boolean().default(true),
+    hiddenSize: z.int().min(1).describe("H: width of the model"),
+    intermediateSize: z.int().min(1).describe("I: width of the MLP"),
+    numLayers: z.int().min(1).describe("L: layers"),
+    numHeads: z.int().min(1).describe("h: query heads"),
+    numKvHeads: z.int().min(1).describe("kv: key-value heads; divides numHeads"),
+    headDim: z.int().min(2).describe("D: width of a head; even"),
+    maxContextTokens: z.int().min(1).describe("longest sequence, prompt and completion"),
+    rmsNormEpsilon: z.number().positive().default(1e-6).describe("added to the mean square of a norm"),
+    ropeTheta: z.number().positive().default(10_000).describe("base of the rotary frequencies"),
+    tieWordEmbeddings: z.boolean().default(true).describe("the head is the embeddings' matrix"),
     embeddingStd: z.number().positive().default(0.02).describe("standard deviation of the random embeddings"),
     gain: z.number().positive().default(0.5).describe("random linear maps have the standard deviation gain / √inputs"),
   })
@@ -155,9 +155,9 @@ export const recipeSchema = z
       .describe(
         "the day that chat templates write into prompts (strftime_now), whatever day it is: runs are repeatable",
       ),
-    model: modelSchema,
-    task: taskSpecSchema,
-    evaluation: evaluationSchema.prefault({}),
+    model: modelSchema.describe("what is trained"),
+    task: taskSpecSchema.describe("problems and their judge: its name and its own keys"),
+    evaluation: evaluationSchema.prefault({}).describe("how held-out problems are answered"),
     engine: z
       .strictObject({
         threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
@@ -180,7 +180,8 @@ export const recipeSchema = z
             "keep only each layer's input for the backward pass, which computes the layer again: memory for time",
           ),
       })
-      .prefault({}),
+      .prefault({})
+      .describe("how it is computed; no key changes a result"),
     rollouts: rolloutsSchema.prefault({}).describe("the log of sampled completions"),
     completionSamples: completionSamplesSchema
       .optional()
@@ -201,7 +202,10 @@ export const recipeSchema = z
           const message = `stage ${first} has this name already; names of stages differ`;
           refinement.addIssue({ code: "custom", path: [index, "name"], message, input: name });
         }
-      }),
+      })
+      .describe(
+        "one after another, each with its trainer's keys; a single stage may have them at the top of the recipe",
+      ),
   })
   .superRefine(({ model, stages, task }, refinement) => {
     const scoring = stages.findIndex(({ trainer }) => trainer === "reward_model");

@@ -64,6 +64,7 @@ export function mixTasks(parts: readonly MixturePart[]): Task {
         return tagged(task, lists[part]![Math.floor(index / turns.length) * weight + rank]!);
       });
     },
+    statisticKinds: Object.fromEntries(parts.flatMap(({ task }) => Object.entries(task.statisticKinds ?? {}))),
     ...(demonstrable && { demonstrate: (problem, seed) => taskOf(problem).demonstrate!(problem, seed) }),
     requireDemonstrations: () => {
       for (const { task } of parts) task.requireDemonstrations?.();

@@ -37,17 +37,17 @@ const mixtureOptionsSchema = z.strictObject({
   tasks: z
     .array(
       z.strictObject({
-        /** How many problems of Σ weights are of this task. */
-        weight: z.int().min(1).max(1000).default(1),
-        /** Its name in the mixture, in `rewards[].tasks` and in statistics; needed where a task comes twice. */
+        weight: z.int().min(1).max(1000).default(1).describe("how many problems of Σ weights are of this task"),
         as: z
           .string()
           .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "a name of letters, digits, - and _")
-          .optional(),
-        task: z.discriminatedUnion("name", singleTaskSchemas),
+          .optional()
+          .describe("its name here, in rewards[].tasks and in statistics; needed where a task comes twice"),
+        task: z.discriminatedUnion("name", singleTaskSchemas).describe("a task with its own keys"),
       }),
     )
-    .min(2),
+    .min(2)
+    .describe("tasks that take turns"),
 });
 
 /** A task in a recipe: its name and that task's options. */

@@ -29,6 +29,9 @@ export interface Verdict {
   readonly statistics: Readonly<Record<string, number>>;
 }
 
+/** What a statistic is: a share, every value within [0, 1]; an amount, none below 0; or any number. */
+export type StatisticKind = "share" | "amount" | "number";
+
 /** A source of problems, and their judge. */
 export interface Task {
   readonly name: string;
@@ -46,6 +49,8 @@ export interface Task {
   requireDemonstrations?(): void;
   /** Two answers to this problem, of which one is preferred. Absent where the task has none. */
   preference?(problem: Problem): Preference;
+  /** What kinds its own statistics are of, by name. What is not named counts as the narrowest kind that its values fit. */
+  readonly statisticKinds?: Readonly<Record<string, StatisticKind>>;
   /** Never throws on whatever a model may have written. */
   judge(problem: Problem, completion: string): Verdict;
 }

@@ -144,7 +144,7 @@ export function requireLoss({ info }: Engine, name: LossSpec["name"]): void {
 }
 
 /** Runs the hooks that are due after `unit` (1-based) of `total`: the evaluation first, so that no resume repeats it. */
-export async function runDueHooks(
+async function runDueHooks(
   context: StageContext,
   unit: number,
   total: number,
@@ -155,6 +155,33 @@ export async function runDueHooks(
   const isDue = (every: number) => every > 0 && unit % every === 0 && unit < total;
   const isWanted = evaluation && isDue(evaluation.every) ? await evaluation.run(step) : undefined;
   if (checkpoint && (isWanted || isDue(checkpoint.every))) await checkpoint.save(step, { ...state });
+}
+
+/** An iteration, or an optimizer step where a trainer has no iterations, that is over. */
+export interface FinishedUnit {
+  /** How many there have been, of how many. */
+  readonly done: number;
+  readonly total: number;
+  /** Optimizer steps so far. */
+  readonly step: number;
+  readonly state: TrainerState;
+  readonly row: MetricsRow;
+  /** Seconds, by what they were spent on. */
+  readonly timing: Readonly<Record<string, number>>;
+}
+
+/**
+ * Logs what a unit came to, then evaluates and saves where that is due.
+ *
+ * @throws DivergenceError where too many steps in a row were skipped
+ */
+export async function finishUnit(context: StageContext, skipped: SkippedSteps, unit: FinishedUnit): Promise<void> {
+  const { done, total, step, state, row, timing } = unit;
+  context.log.metrics(row);
+  context.log.timing({ step, ...timing });
+  context.onProgress?.({ phase: "training", done, total, metrics: row });
+  await skipped.stopIfLost(context, step, state);
+  await runDueHooks(context, done, total, step, state);
 }
 
 /**

@@ -32,9 +32,9 @@ import {
 } from "../rollout/collect.ts";
 import { type Metrics, rolloutMetrics } from "../rollout/metrics.ts";
 import {
+  finishUnit,
   type MetricsRow,
   requireLoss,
-  runDueHooks,
   SkippedSteps,
   startState,
   stopIfAsked,
@@ -122,18 +122,15 @@ export async function trainDistill(
       ...divergenceMetrics(rollouts, teacherLogprobs),
       ...answerMetrics(judged),
     };
-    log.metrics(row);
     const endedAt = performance.now();
-    log.timing({
-      step: state.step,
+    const timing = {
       step_time: (endedAt - startedAt) / 1000,
       sampling_time: (scoredAt - startedAt) / 1000,
       teacher_time: (updatedAt - scoredAt) / 1000,
       update_time: (endedAt - updatedAt) / 1000,
-    });
-    context.onProgress?.({ phase: "training", done: state.iteration, total: iterations, metrics: row });
-    await skipped.stopIfLost(context, state.step, state);
-    await runDueHooks(context, state.iteration, iterations, state.step, state);
+    };
+    const finished = { done: state.iteration, total: iterations, step: state.step, state, row, timing };
+    await finishUnit(context, skipped, finished);
   }
   return { steps: state.step, numTokens: state.numTokens };
 }

@@ -50,9 +50,9 @@ import {
   updateMetrics,
 } from "../rollout/metrics.ts";
 import {
+  finishUnit,
   type MetricsRow,
   requireLoss,
-  runDueHooks,
   SkippedSteps,
   startState,
   stopIfAsked,
@@ -206,18 +206,15 @@ async function iterate(
       ...rolloutMetrics(sampled, zeroVariance(sampled)),
       ...(config.maxSamplingRounds > 1 && { sampling_rounds: collected.rounds }),
     };
-    log.metrics(row);
     const endedAt = performance.now();
-    log.timing({
-      step: state.step,
+    const timing = {
       step_time: (endedAt - startedAt) / 1000,
       sampling_time: samplingTime / 1000,
       update_time: (endedAt - startedAt - samplingTime) / 1000,
-    });
-    context.onProgress?.({ phase: "training", done: state.iteration, total: iterations, metrics: row });
+    };
     const saved = withRewardStates(state, rewards);
-    await skipped.stopIfLost(context, state.step, saved);
-    await runDueHooks(context, state.iteration, iterations, state.step, saved);
+    const finished = { done: state.iteration, total: iterations, step: state.step, state: saved, row, timing };
+    await finishUnit(context, skipped, finished);
   }
   return { steps: state.step, numTokens: state.numTokens };
 }

@@ -16,8 +16,8 @@ import { ConfigError } from "../errors.ts";
 import { pairStatistics } from "../losses/bradley-terry.ts";
 import { type TokenizedPair, tokenizedPair } from "../rollout/preference.ts";
 import {
+  finishUnit,
   type MetricsRow,
-  runDueHooks,
   SkippedSteps,
   type StageContext,
   startState,
@@ -85,11 +85,8 @@ export async function trainRewardModel(context: RewardModelContext, config: Rewa
       num_too_long: batch.tooLong,
       skipped_steps: skipped.takeCount(),
     };
-    log.metrics(row);
-    log.timing({ step: state.step, step_time: (performance.now() - startedAt) / 1000 });
-    context.onProgress?.({ phase: "training", done: state.step, total: totalSteps, metrics: row });
-    await skipped.stopIfLost(context, state.step, state);
-    await runDueHooks(context, state.step, totalSteps, state.step, state);
+    const timing = { step_time: (performance.now() - startedAt) / 1000 };
+    await finishUnit(context, skipped, { done: state.step, total: totalSteps, step: state.step, state, row, timing });
   }
   return { steps: state.step, numTokens: state.numTokens };
 }

@@ -20,9 +20,9 @@ import type { Datum, Engine } from "../engine/engine.ts";
 import { ConfigError } from "../errors.ts";
 import { mean } from "../rollout/advantages.ts";
 import {
+  finishUnit,
   type MetricsRow,
   requireLoss,
-  runDueHooks,
   SkippedSteps,
   startState,
   stopIfAsked,
@@ -91,11 +91,8 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
       ...(isEvaluated && (await heldOutLoss(engine, heldOut))),
       skipped_steps: skipped.takeCount(),
     };
-    log.metrics(row);
-    log.timing({ step: state.step, step_time: (performance.now() - startedAt) / 1000 });
-    context.onProgress?.({ phase: "training", done: state.step, total: totalSteps, metrics: row });
-    await skipped.stopIfLost(context, state.step, state);
-    await runDueHooks(context, state.step, totalSteps, state.step, state);
+    const timing = { step_time: (performance.now() - startedAt) / 1000 };
+    await finishUnit(context, skipped, { done: state.step, total: totalSteps, step: state.step, state, row, timing });
   }
   return { steps: state.step, numTokens: state.numTokens };
 }

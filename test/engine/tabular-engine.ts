@@ -30,12 +30,23 @@ import type {
 import type { DrawnToken, SequenceRequest } from "../../src/engine/session.ts";
 import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
-import { type LossSpec, lossProblem, lossTemperature } from "../../src/losses/loss-spec.ts";
-import { policyObjective } from "../../src/losses/policy-objective.ts";
-import { klEstimate, policyTerm } from "../../src/losses/policy-terms.ts";
+import { type LossSpec, lossTemperature } from "../../src/losses/loss-spec.ts";
 import { hashString, Random, uniformAt } from "../../src/random.ts";
-
 import { StepSession } from "./step-session.ts";
+import {
+  requireAdam,
+  requireColumns,
+  requireDatum,
+  requireLoss,
+  requireNumbers,
+  requireRoom,
+  requireSampling,
+  requireTemperature,
+  requireTokens,
+} from "./tabular-checks.ts";
+import { among, drawToken, entropyOf, previousTokens } from "./tabular-distribution.ts";
+import { policyLossTerm } from "./tabular-loss.ts";
+import { adamStep, newParameter, type Parameter } from "./tabular-parameter.ts";
 
 const STATE_FILE = "tabular-state.json";
 
@@ -46,16 +57,6 @@ export interface TabularOptions {
   /** Standard deviation of the initial logits. */
   readonly initStd?: number;
   readonly eosTokenIds?: readonly number[];
-}
-
-/** A weight matrix or vector with its gradient and AdamW moments. */
-interface Parameter {
-  readonly weights: Float32Array;
-  readonly gradient: Float64Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
-  /** AdamW leaves one-dimensional parameters undecayed. */
-  readonly decays: boolean;
 }
 
 export class TabularEngine implements Engine {
@@ -97,8 +98,8 @@ export class TabularEngine implements Engine {
     return this.inTurn(() => {
       requireSampling(params);
       for (const prompt of prompts) {
-        this.requireTokens(prompt.tokens, "a prompt");
-        this.requireRoom(prompt.tokens.length + params.maxCompletionTokens);
+        requireTokens(this.info, prompt.tokens, "a prompt");
+        requireRoom(this.info, prompt.tokens.length + params.maxCompletionTokens);
       }
       const sequences: SampledSequence[] = [];
       const total = prompts.reduce((sum, { numSamples }) => sum + numSamples, 0);
@@ -167,8 +168,8 @@ export class TabularEngine implements Engine {
       inTurn: (work) => this.inTurn(work),
       check: ({ tokens, params }) => {
         requireSampling(params);
-        this.requireTokens(tokens, "a prompt");
-        this.requireRoom(tokens.length + params.maxCompletionTokens);
+        requireTokens(this.info, tokens, "a prompt");
+        requireRoom(this.info, tokens.length + params.maxCompletionTokens);
       },
       next: (request: SequenceRequest, tokens) =>
         this.drawAfter(last(tokens) ?? last(request.tokens)!, request.params, { ...request, position: tokens.length }),
@@ -192,7 +193,7 @@ export class TabularEngine implements Engine {
     const logprobs: Float32Array[] = [];
     const entropies: Float32Array[] = [];
     for (const datum of data) {
-      this.requireDatum(datum);
+      requireDatum(this.info, datum);
       const distributions = previousTokens(datum).map((previous, t) =>
         among(this.logprobs(previous, options.temperature, weights?.table, weights?.bias), datum.keptTokens?.[t]),
       );
@@ -387,165 +388,5 @@ export class TabularEngine implements Engine {
       yield [`${name}.firstMoment`, parameter.firstMoment];
       yield [`${name}.secondMoment`, parameter.secondMoment];
     }
-  }
-
-  private requireDatum(datum: ScoreDatum): void {
-    this.requireTokens(datum.promptTokens, "a prompt");
-    this.requireTokens(datum.completionTokens, "a completion");
-    this.requireRoom(datum.promptTokens.length + datum.completionTokens.length);
-    const { completionTokens, keptTokens } = datum;
-    if (keptTokens === undefined) return;
-    const fits = keptTokens.length === completionTokens.length;
-    if (fits && keptTokens.every((kept, t) => kept.includes(completionTokens[t]!))) return;
-    throw new EngineError("Expected keptTokens for each completion token, itself among them.");
-  }
-
-  private requireTokens(tokens: Int32Array, what: string): void {
-    if (tokens.length === 0) throw new EngineError(`Expected ${what} of at least one token, got none.`);
-    const stray = tokens.find((token) => token < 0 || token >= this.info.vocabSize);
-    if (stray === undefined) return;
-    throw new EngineError(`Token ${stray} of ${what} is not in the vocabulary of ${this.info.vocabSize}.`);
-  }
-
-  private requireRoom(tokens: number): void {
-    if (tokens <= this.info.maxContextTokens) return;
-    throw new EngineError(`A sequence of ${tokens} tokens does not fit into ${this.info.maxContextTokens}.`);
-  }
-}
-
-function newParameter(weights: Float32Array, decays: boolean): Parameter {
-  return {
-    weights,
-    gradient: new Float64Array(weights.length),
-    firstMoment: new Float32Array(weights.length),
-    secondMoment: new Float32Array(weights.length),
-    decays,
-  };
-}
-
-/** The token before each completion token. */
-function previousTokens({ promptTokens, completionTokens }: ScoreDatum): number[] {
-  const last = promptTokens[promptTokens.length - 1]!;
-  return Array.from(completionTokens, (_, t) => (t === 0 ? last : completionTokens[t - 1]!));
-}
-
-function entropyOf(logprobs: Float64Array): number {
-  return -logprobs.reduce((sum, logprob) => (logprob === -Infinity ? sum : sum + Math.exp(logprob) * logprob), 0);
-}
-
-/** Greedy, or a draw from the tokens that top-k and then top-p leave, in order of falling probability (ties by id). */
-function drawToken(
-  logprobs: Float64Array,
-  { temperature, topK, topP }: SamplingParams,
-  barred: readonly number[],
-  uniform: number,
-): { readonly token: number; readonly kept?: Int32Array } {
-  let ranked = Array.from(logprobs, (logprob, token) => ({ token, probability: Math.exp(logprob) }))
-    .filter(({ token }) => !barred.includes(token))
-    .sort((a, b) => b.probability - a.probability || a.token - b.token);
-  if (temperature === 0) return { token: ranked[0]!.token };
-  if (topK > 0) ranked = ranked.slice(0, topK);
-  const mass = () => ranked.reduce((sum, { probability }) => sum + probability, 0);
-  if (topP < 1) {
-    const enough = topP * mass();
-    let sum = 0;
-    ranked = ranked.filter(({ probability }) => {
-      const needed = sum < enough;
-      sum += probability;
-      return needed;
-    });
-  }
-  const kept = topK > 0 || topP < 1 ? { kept: Int32Array.from(ranked, ({ token }) => token) } : {};
-  let left = uniform * mass();
-  for (const { token, probability } of ranked) {
-    left -= probability;
-    if (left < 0) return { token, ...kept };
-  }
-  return { token: ranked[ranked.length - 1]!.token, ...kept };
-}
-
-/** The distribution over `kept` alone, log-probabilities of all others −∞; the same one where nothing was left out. */
-function among(logprobs: Float64Array, kept: Int32Array | undefined): Float64Array {
-  if (kept === undefined) return logprobs;
-  const mass = kept.reduce((sum, token) => sum + Math.exp(logprobs[token]!), 0);
-  const result = new Float64Array(logprobs.length).fill(Number.NEGATIVE_INFINITY);
-  for (const token of kept) result[token] = logprobs[token]! - Math.log(mass);
-  return result;
-}
-
-/** The term of one token under a policy loss and its derivative with respect to logπ (see `loss-spec.ts`). */
-function policyLossTerm(
-  logprob: number,
-  datum: Datum,
-  t: number,
-  loss: Exclude<LossSpec, { name: "cross_entropy" }>,
-): { term: number; slope: number } {
-  const objective = policyObjective({ ...loss, lossType: loss.name });
-  const logRatio = logprob - datum.samplerLogprobs![t]!;
-  const { value, byLogprob, byLogRatio } = policyTerm(objective, logprob, logRatio, datum.advantages![t]!);
-  if (loss.klCoef === 0) return { term: value, slope: byLogprob + byLogRatio };
-  const kl = klEstimate(objective.klEstimator, logprob, datum.refLogprobs![t]!);
-  const factor = loss.klCoef * (loss.klBiasCorrection ? Math.exp(logRatio) : 1);
-  const klSlope = kl.byLogprob + (loss.klBiasCorrection ? kl.value : 0);
-  return { term: value + factor * kl.value, slope: byLogprob + byLogRatio + factor * klSlope };
-}
-
-function requireNumbers(what: string, valid: boolean, found: object): void {
-  if (!valid) throw new EngineError(`Expected ${what}, got ${JSON.stringify(found)}.`);
-}
-
-function requireTemperature(temperature: number): void {
-  requireNumbers("a temperature above 0", temperature > 0 && temperature < Infinity, { temperature });
-}
-
-function requireSampling(params: SamplingParams): void {
-  const { temperature, topP, topK, maxCompletionTokens } = params;
-  const valid = temperature >= 0 && temperature < Infinity && topP > 0 && topP <= 1 && topK >= 0;
-  const whole = Number.isInteger(topK) && Number.isInteger(maxCompletionTokens) && maxCompletionTokens > 0;
-  requireNumbers("parameters of a distribution, and whole limits", valid && whole, params);
-}
-
-function requireLoss(loss: LossSpec): void {
-  requireTemperature(lossTemperature(loss));
-  const problem = lossProblem(loss);
-  if (problem) throw new EngineError(problem);
-}
-
-function requireAdam(params: AdamParams): void {
-  const finite = Object.values(params).every((value) => Number.isFinite(value) && value >= 0);
-  requireNumbers(
-    "numbers that AdamW takes",
-    finite && params.beta1 < 1 && params.beta2 < 1 && params.epsilon > 0,
-    params,
-  );
-}
-
-function requireColumns(datum: Datum, loss: LossSpec): void {
-  const columns: Record<string, Float32Array | undefined> = { weights: datum.weights };
-  if (loss.entropyBonus) columns.entropyWeights = datum.entropyWeights;
-  if (loss.name !== "cross_entropy") {
-    Object.assign(columns, { advantages: datum.advantages, samplerLogprobs: datum.samplerLogprobs });
-    if (loss.klCoef > 0) columns.refLogprobs = datum.refLogprobs;
-  }
-  for (const [name, column] of Object.entries(columns)) {
-    if (column?.length === datum.completionTokens.length) continue;
-    throw new EngineError(
-      `The loss ${loss.name} needs ${datum.completionTokens.length} ${name}, one per completion token; got ${column?.length ?? "none"}.`,
-    );
-  }
-}
-
-/** AdamW with decoupled decay (Loshchilov & Hutter, arXiv:1711.05101) on the clipped gradient. */
-function adamStep(parameter: Parameter, clip: number, stepCount: number, params: AdamParams): void {
-  const { weights, gradient, firstMoment, secondMoment } = parameter;
-  const { learningRate, beta1, beta2, epsilon } = params;
-  const decay = parameter.decays ? 1 - learningRate * params.weightDecay : 1;
-  for (let i = 0; i < weights.length; i++) {
-    const slope = gradient[i]! * clip;
-    firstMoment[i] = beta1 * firstMoment[i]! + (1 - beta1) * slope;
-    secondMoment[i] = beta2 * secondMoment[i]! + (1 - beta2) * slope * slope;
-    const direction = firstMoment[i]! / (1 - beta1 ** stepCount);
-    const scale = Math.sqrt(secondMoment[i]! / (1 - beta2 ** stepCount)) + epsilon;
-    weights[i] = decay * weights[i]! - (learningRate * direction) / scale;
   }
 }

@@ -6,6 +6,7 @@ import { passAtK, reportedKs } from "../../src/eval/pass-at-k.ts";
 import { reflectionWords } from "../../src/eval/reflection.ts";
 import { statisticsOf } from "../../src/eval/statistics.ts";
 import { evalMetrics } from "../../src/eval/trl-names.ts";
+import { createTask } from "../../src/tasks/registry.ts";
 
 /** The share of all subsets of k of n samples, the first c of which solve the problem, that contain a solved one. */
 function passByEnumeration(n: number, c: number, k: number): number {
@@ -186,5 +187,29 @@ describe("statisticsOf", () => {
     expect(intervals.distinctTries![1]).toBeGreaterThan(1);
     expect(intervals.penalty![1]).toBeGreaterThan(0);
     expect(intervals.penalty![0]).toBeLessThan(-1);
+  });
+
+  it("takes a count for one where the task says so, though all its values are 0 or 1", () => {
+    const groups = [0, 1, 1, 1].map((distinctTries) => [
+      {
+        ...{ text: "", lengthTokens: 1, finishReason: "stop" as const },
+        verdict: { solved: false, wellFormed: false, tries: distinctTries, statistics: { distinctTries } },
+      },
+    ]);
+    const { distinctTries, tries } = statisticsOf(groups, undefined, { distinctTries: "amount" }).intervals;
+    expect(distinctTries).toEqual(tries);
+    expect(distinctTries![1]).toBeGreaterThan(1);
+    expect(statisticsOf(groups).intervals.distinctTries).toEqual(wilsonInterval(0.75, 4));
+  });
+
+  it("has the kinds of a task's statistics from the task, in a mixture of all its parts", async () => {
+    const countdown = { name: "countdown", prompt: "compact", counts: [3] };
+    const mixture = { name: "mixture", tasks: [countdown, { name: "assistant" }].map((task) => ({ weight: 1, task })) };
+    for (const spec of [countdown, mixture]) {
+      expect((await createTask(spec, { seed: 1 })).statisticKinds).toMatchObject({
+        distinctTries: "amount",
+        gaveUp: "share",
+      });
+    }
   });
 });

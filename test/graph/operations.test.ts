@@ -6,7 +6,8 @@ import { multiply } from "../../src/graph/ops/elementwise.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { array, type NumberArray, randomArray } from "./arrays.ts";
 import { difference, evaluate, feed, runtime } from "./evaluate.ts";
-import { NOT_DIFFERENTIABLE, OPERATION_CASES, type OperationCase, TESTED_APART } from "./operation-cases.ts";
+import type { OperationCase } from "./operation-case.ts";
+import { NOT_DIFFERENTIABLE, OPERATION_CASES, TESTED_APART } from "./operation-cases.ts";
 
 /** f32 rounds at 6e-8; sums of a dozen terms stay well within. */
 const FORWARD_TOLERANCE = 2e-6;

@@ -1,6 +1,8 @@
 /** What can go wrong between a client and the Hub on this machine: to be put in front of its routes. */
 
-import { type Fault, head, isLarge, type LoggedRequest, sendContent } from "./hub-server.ts";
+import { head, type LoggedRequest, sendContent } from "./hub-answers.ts";
+import { isLarge } from "./hub-repository.ts";
+import type { Fault } from "./hub-server.ts";
 
 /** Sends `bytes` of the content with the right headers and cuts the connection: matches requests whose path ends so. */
 export function cutAfter(ending: string, bytes: number): Fault {

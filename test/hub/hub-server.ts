@@ -9,43 +9,14 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-
-export interface LoggedRequest {
-  readonly method: string;
-  /** Path with its query. */
-  readonly url: string;
-  readonly range: string | undefined;
-  readonly authorization: string | undefined;
-  /** `hub`, or `files`: the other origin. */
-  readonly server: "hub" | "files";
-}
+import { json, type LoggedRequest, sendContent } from "./hub-answers.ts";
+import { entryOf, gitHash, isLarge, type Repository, sha256 } from "./hub-repository.ts";
 
 /** Answers in place of the route; true where it did, false to let the route answer. */
 export type Fault = (request: LoggedRequest, response: ServerResponse, content: Buffer | undefined) => boolean;
 
-interface Repository {
-  readonly kind: "model" | "dataset";
-  readonly name: string;
-  private: boolean;
-  readonly gated: boolean;
-  readonly commits: Map<string, Map<string, Buffer>>;
-  /** Branches and tags. */
-  readonly refs: Map<string, string>;
-}
-
-/** Files of this size, and safetensors of any, are in large-file storage. */
-const LARGE_BYTES = 4096;
+/** Entries of a page of the listing. */
 const PAGE_FILES = 5;
-
-export const sha256 = (content: Buffer) => createHash("sha256").update(content).digest("hex");
-export const gitHash = (content: Buffer) =>
-  createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex");
-export const isLarge = (path: string, size: number) => size >= LARGE_BYTES || path.endsWith(".safetensors");
-/** What git holds for a file in large-file storage. */
-const pointerHash = (content: Buffer) =>
-  gitHash(
-    Buffer.from(`version https://git-lfs.github.com/spec/v1\noid sha256:${sha256(content)}\nsize ${content.length}\n`),
-  );
 
 export class HubServer {
   /** The token that may read everything and write. */
@@ -389,48 +360,4 @@ export class HubServer {
       commitUrl: `${this.endpoint}/${repository.name}/commit/${sha}`,
     });
   }
-}
-
-function entryOf(path: string, content: Buffer) {
-  if (!isLarge(path, content.length)) return { type: "file", path, size: content.length, oid: gitHash(content) };
-  const oid = sha256(content);
-  return {
-    type: "file",
-    path,
-    size: content.length,
-    oid: pointerHash(content),
-    lfs: { oid, size: content.length, pointerSize: 130 },
-    xetHash: sha256(Buffer.from(`xet ${oid}`)),
-  };
-}
-
-/** Sends the head of an answer with the content, or with what the request's range leaves of it; returns where it begins. */
-export function head(response: ServerResponse, request: LoggedRequest, content: Buffer): number {
-  const from = /^bytes=(\d+)-$/.exec(request.range ?? "")?.[1];
-  response.setHeader("accept-ranges", "bytes");
-  if (from === undefined) {
-    response.writeHead(200, { "content-length": content.length });
-    return 0;
-  }
-  const start = Number(from);
-  if (start >= content.length) {
-    response.writeHead(416, { "content-range": `bytes */${content.length}` });
-    return content.length;
-  }
-  response.writeHead(206, {
-    "content-range": `bytes ${start}-${content.length - 1}/${content.length}`,
-    "content-length": content.length - start,
-  });
-  return start;
-}
-
-/** Answers with the content, or with what the request's range leaves of it. */
-export function sendContent(response: ServerResponse, request: LoggedRequest, content: Buffer): void {
-  const from = head(response, request, content);
-  response.end(content.subarray(from));
-}
-
-function json(response: ServerResponse, status: number, value: unknown): void {
-  response.writeHead(status, { "content-type": "application/json" });
-  response.end(JSON.stringify(value));
 }

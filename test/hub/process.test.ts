@@ -5,7 +5,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { HubServer, sha256 } from "./hub-server.ts";
+import { sha256 } from "./hub-repository.ts";
+import { HubServer } from "./hub-server.ts";
 
 const PROGRAM = join(import.meta.dirname, "../../dist/cli/main.js");
 const WEIGHTS = Buffer.from(Array.from({ length: 400_000 }, (_, i) => (i * 7) ^ (i >> 8)));

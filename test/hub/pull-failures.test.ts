@@ -8,7 +8,7 @@ import { RunInterrupted } from "../../src/errors.ts";
 import { proxyNote } from "../../src/hub/failure.ts";
 import type { PullProgress } from "../../src/hub/pull.ts";
 import { cutAfter, refuse, wrongContent } from "./hub-faults.ts";
-import { sha256 } from "./hub-server.ts";
+import { sha256 } from "./hub-repository.ts";
 import { bytes, failureOf, hubSession, MODEL, WEIGHTS } from "./hub-session.ts";
 
 const session = hubSession();

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type PullProgress, pull } from "../../src/hub/pull.ts";
 import { parseHubReference } from "../../src/hub/reference.ts";
-import { gitHash, sha256 } from "./hub-server.ts";
+import { gitHash, sha256 } from "./hub-repository.ts";
 import { bytes, failureOf, hubSession, MODEL, WEIGHTS } from "./hub-session.ts";
 
 const session = hubSession();

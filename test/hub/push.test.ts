@@ -10,7 +10,8 @@ import { hubSettings } from "../../src/hub/settings.ts";
 import { recordedConsole } from "../cli/console.ts";
 import { randomModel } from "../eval/models.ts";
 import { refuse } from "./hub-faults.ts";
-import { HubServer, sha256 } from "./hub-server.ts";
+import { sha256 } from "./hub-repository.ts";
+import { HubServer } from "./hub-server.ts";
 
 let hub: HubServer;
 let root: string;

@@ -7,7 +7,7 @@
  * schema again, whether a task's own options are used.
  */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -36,6 +36,8 @@ const EVERYTHING = [
   "rollouts.keepFiles=2",
   "task.targetMax=60",
 ];
+
+const PREFERENCES = join(import.meta.dirname, "../../recipes/data/preferences");
 
 let root: string;
 beforeAll(() => {
@@ -90,9 +92,19 @@ it("every key of the schema is read by a run", async () => {
     wrap: (recipe) => recording(recipe, read),
   });
   await server.close();
+  const pairs = join(root, "numbered-pairs");
+  mkdirSync(pairs);
+  const numbered = (split: string) =>
+    readFileSync(join(PREFERENCES, `${split}.jsonl`), "utf8").replaceAll(/\}$/gm, ', "better": 0}');
+  for (const split of ["train", "test"]) writeFileSync(join(pairs, `${split}.jsonl`), numbered(split));
   await runSmoke(join(root, "pairs"), {
     recipe: REWARD_MODEL_RECIPE,
-    overrides: ["epochs=1", "batchPairs=48"],
+    overrides: [
+      "epochs=1",
+      "batchPairs=48",
+      `task.data.path=${pairs}`,
+      "task.answers={columns: [chosen, rejected], better: better}",
+    ],
     wrap: (recipe) => recording(recipe, read),
   });
   const countdown = "{name: countdown, prompt: compact, counts: [3], max: 10, languages: [english]}";

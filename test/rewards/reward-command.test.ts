@@ -35,6 +35,18 @@ async function run(args: readonly string[], exitCode = 0): Promise<{ out: string
   return { out, note };
 }
 
+interface PrintedScore {
+  readonly line: number;
+  readonly score: number | null;
+  readonly reason: string;
+}
+
+const jsonLines = (text: string) =>
+  text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as PrintedScore);
+
 const prompt = "…<think>";
 const right = { prompt, completion: "</think>\n<answer>6*9</answer>", nums: [6, 9], target: 54 };
 const wrong = { ...right, completion: "</think>\n<answer>6+9</answer>" };
@@ -43,12 +55,7 @@ const without = { prompt, completion: "</think>\n<answer>6+9</answer>" };
 describe("aha reward", () => {
   test("--json prints line, score and reason of every completion; the summary goes to standard error", async () => {
     const { out, note } = await run(["equation", "--in", fileWith(right, "", wrong, without), "--json"]);
-    expect(
-      out
-        .trimEnd()
-        .split("\n")
-        .map((line) => JSON.parse(line)),
-    ).toEqual([
+    expect(jsonLines(out)).toEqual([
       { line: 1, score: 1, reason: "the answer is 54, with every number used once" },
       { line: 3, score: 0, reason: "the answer is 15, not 54" },
       { line: 4, score: null, reason: "cannot judge: nums is not a list of whole numbers" },
@@ -118,8 +125,7 @@ describe("aha reward", () => {
 
   test("no success where not one completion can be judged; with one that can it is", async () => {
     const { out, note } = await run(["equation", "--in", fileWith(without, without), "--json"], 1);
-    const lines = out.trim().split("\n");
-    expect(lines.map((line) => (JSON.parse(line) as { score: number | null }).score)).toEqual([null, null]);
+    expect(jsonLines(out).map(({ score }) => score)).toEqual([null, null]);
     expect(note).toBe("equation: nothing was scored; 2 could not be judged.\n");
     expect((await run(["equation", "--in", fileWith(without, right)])).note).toContain("1 could not be judged");
   });
@@ -169,12 +175,7 @@ describe("aha reward with a reward of the user's own", () => {
   test("prints a score of null with the reason where it fails, and goes on", async () => {
     const completions = ["ab", "throw", "loop", "abcd"].map((completion) => ({ prompt, completion }));
     const { out, note } = await run([own, "--in", fileWith(...completions), "--json", "--timeout-ms", "300"]);
-    expect(
-      out
-        .trimEnd()
-        .split("\n")
-        .map((line) => JSON.parse(line)),
-    ).toEqual([
+    expect(jsonLines(out)).toEqual([
       { line: 1, score: 2, reason: "counted" },
       { line: 2, score: null, reason: "threw: no such column" },
       { line: 3, score: null, reason: "took longer than 300 ms" },

@@ -16,22 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { RunDirError } from "../../src/errors.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
 import { readRollouts, readRun } from "../../src/run/run-reader.ts";
-
-const RECIPE = { name: "toy", seed: 1, stages: [{ name: "only", steps: 10, learningRate: 0.001 }] };
-
-const STATE = { afterStage: null, moment: "before only", intervals: { solveRate: [0, 1] }, greedy: {}, solveRate: 0.5 };
-const SUMMARY = {
-  recipe: "toy",
-  question: "",
-  seed: 1,
-  recipeHash: "00",
-  seconds: 1,
-  model: { parameters: 1, vocabSize: 1 },
-  start: STATE,
-  before: STATE,
-  after: STATE,
-  stages: [],
-};
+import { RECIPE, rollout, SUMMARY, train } from "./toy-run.ts";
 
 let root: string;
 beforeEach(() => {
@@ -40,38 +25,6 @@ beforeEach(() => {
 afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
-
-/** A stand-in for training: steps from `from` (exclusive) to `to`, a checkpoint after every second one. */
-async function train(run: RunDirectory, from: number, to: number, keep = 10): Promise<void> {
-  const log = run.stage("only");
-  for (let step = from + 1; step <= to; step++) {
-    log.metrics({ step, loss: 1 / step });
-    log.rollouts([rollout(step)]);
-    log.timing({ step, step_time: performance.now() });
-    if (step % 2 === 0) await checkpoint(run, step, keep);
-  }
-}
-
-function checkpoint(run: RunDirectory, step: number, keep = 10, stageComplete = false) {
-  return run.saveCheckpoint({ stage: "only", step, trainerState: { step }, stageComplete, keep }, async (directory) => {
-    mkdirSync(join(directory, "engine"));
-    writeFileSync(join(directory, "engine", "weights.bin"), Buffer.alloc(64, step));
-  });
-}
-
-function rollout(step: number) {
-  return {
-    iteration: step,
-    promptId: 7,
-    prompt: "1 + 1 = ",
-    completion: "2 — zwei",
-    rewards: { equation: { score: null, reason: "abstained" } },
-    reward: null,
-    advantage: 0,
-    finishReason: "stop" as const,
-    lengthTokens: 3,
-  };
-}
 
 const bytes = (path: string, log: string) => readFileSync(join(path, `${log}.jsonl`), "utf8");
 
@@ -324,67 +277,6 @@ describe("resuming", () => {
     mkdirSync(join(path, "checkpoints", ".unfinished-only-000002-1"));
     (await RunDirectory.resume(path, RECIPE)).close();
     expect(readdirSync(join(path, "checkpoints"))).toEqual([]);
-  });
-});
-
-describe("checkpoints", () => {
-  it("keeps the newest ones only", async () => {
-    const run = await RunDirectory.create(join(root, "r"), RECIPE);
-    await train(run, 0, 8, 2);
-    run.close();
-    expect(readdirSync(join(run.path, "checkpoints")).sort()).toEqual(["only-000006", "only-000008"]);
-  });
-
-  it("keeps the best one however old it is, until there is a better one", async () => {
-    const run = await RunDirectory.create(join(root, "r"), RECIPE);
-    await checkpoint(run, 1, 1);
-    const names = () => readdirSync(join(run.path, "checkpoints")).sort();
-    for (const [step, best] of [
-      [2, "only-000001"],
-      [3, "only-000001"],
-      [4, "only-000004"],
-    ] as const) {
-      await run.saveCheckpoint(
-        { stage: "only", step, trainerState: { step }, stageComplete: false, keep: 1, best },
-        async () => {},
-      );
-      expect(names()).toEqual(best === "only-000001" ? [best, `only-00000${step}`] : [best]);
-    }
-    run.close();
-  });
-
-  it("hold the resolved recipe, and are not made twice of one state", async () => {
-    const run = await RunDirectory.create(join(root, "r"), RECIPE);
-    const first = await checkpoint(run, 2);
-    expect(readFileSync(join(first.directory, "recipe.yaml"), "utf8")).toBe(
-      readFileSync(join(run.path, "recipe.yaml"), "utf8"),
-    );
-    expect((await checkpoint(run, 2)).manifest.serial).toBe(1);
-    run.stage("only").metrics({ step: 3, loss: 1 });
-    expect((await checkpoint(run, 2)).manifest.serial).toBe(2);
-    run.close();
-  });
-
-  it("at the end of a stage are kept beside the newest ones", async () => {
-    const run = await RunDirectory.create(join(root, "r"), RECIPE);
-    await checkpoint(run, 1, 1, true);
-    await train(run, 1, 8, 1);
-    expect(readdirSync(join(run.path, "checkpoints")).sort()).toEqual(["only-000001", "only-000008"]);
-    run.close();
-  });
-
-  it("do not appear when writing them fails", async () => {
-    const run = await RunDirectory.create(join(root, "r"), RECIPE);
-    const failing = run.saveCheckpoint(
-      { stage: "only", step: 1, trainerState: {}, stageComplete: false, keep: 1 },
-      async (directory) => {
-        writeFileSync(join(directory, "half"), "");
-        throw new Error("disk full");
-      },
-    );
-    await expect(failing).rejects.toThrow("disk full");
-    expect(readdirSync(join(run.path, "checkpoints"))).toEqual([]);
-    run.close();
   });
 });
 

@@ -244,7 +244,10 @@ describe("what trainGrpo refuses", () => {
     [{ klCoef: 0.1, klPlacement: "reward", klBiasCorrection: true }, "with klPlacement reward there is none"],
     [{ lossType: "vespo", samplerCorrection: "sequence_mask" }, "vespo takes corrections per token"],
     [{ samplerCorrection: "token_truncate", samplerCorrectionMax: null }, "needs samplerCorrectionMax"],
-    [{ samplerCorrectionMin: 4 }, "samplerCorrectionMin (4) must be below samplerCorrectionMax (3)"],
+    [
+      { samplerCorrection: "token_mask", samplerCorrectionMin: 4 },
+      "samplerCorrectionMin (4) must be below samplerCorrectionMax (3)",
+    ],
     [{ lossType: "ppo" }, "lossType"],
     [{ temperature: 0 }, "temperature"],
     [{ rewards: [{ name: "format" }, { name: "format", weight: 2 }] }, "rewards lists format twice"],

@@ -5,38 +5,28 @@
 
 import { EngineError } from "../../errors.ts";
 import { Random } from "../../random.ts";
-import type { Datum, Engine, SampledSequence, SamplePrompt, SamplingParams } from "../engine.ts";
+import type { Datum, Engine, SamplingParams } from "../engine.ts";
 import {
   type ConformanceCheck,
   engineCheck,
   FREE_SAMPLING,
   gradientDescent,
+  LOGPROB_TOLERANCE,
   nextLogprobs,
   require,
-  requireAllClose,
   requireClose,
+  requireForwardAgrees,
   requireRejection,
   someData,
   somePrompts,
   withEngine,
 } from "./subject.ts";
 
-/** How far the sampler's log-probabilities may be from those of `forward`, in nats. */
-const LOGPROB_TOLERANCE = 1e-4;
-
 const RESTRICTIONS: readonly Partial<SamplingParams>[] = [
   { temperature: 1.7, topP: 0.6 },
   { temperature: 0.8, topK: 3 },
   { temperature: 0.7, topK: 20, topP: 0.95 },
 ];
-
-function dataOf(prompts: readonly SamplePrompt[], samples: readonly SampledSequence[]) {
-  return samples.map(({ promptIndex, tokens, keptTokens }) => ({
-    promptTokens: prompts[promptIndex]!.tokens,
-    completionTokens: tokens,
-    ...(keptTokens && { keptTokens }),
-  }));
-}
 
 /** The data with a third of the vocabulary kept for each token, itself among them, in no order. */
 function withKept({ info }: Engine, data: readonly Datum[]): Datum[] {
@@ -72,13 +62,7 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
             if (kept.length === 1) requireClose(`${what}: of the only token`, logprobs[t]!, 0, LOGPROB_TOLERANCE);
           });
         });
-        const { logprobs } = await engine.forward(dataOf(prompts, samples), { ...params, policy: "policy" });
-        requireAllClose(
-          `log-probability with ${what} and keptTokens of sample`,
-          samples.map((sample) => sample.logprobs),
-          logprobs,
-          LOGPROB_TOLERANCE,
-        );
+        await requireForwardAgrees(`with ${what} and keptTokens`, engine, { prompts, samples }, params.temperature);
       }
       const free = await engine.sample(prompts, { ...FREE_SAMPLING, returnKeptTokens: true });
       require(free.every(({ keptTokens }) => keptTokens === undefined), "keptTokens came where nothing was left out");

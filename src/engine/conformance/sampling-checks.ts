@@ -1,38 +1,23 @@
 /** What the contract promises about `sample`. */
 
 import { EngineError } from "../../errors.ts";
-import type { Engine, SampledSequence, SamplePrompt, SamplingParams } from "../engine.ts";
+import type { SampledSequence, SamplePrompt, SamplingParams } from "../engine.ts";
 import {
   type ConformanceCheck,
   engineCheck,
   FREE_SAMPLING,
   gradientDescent,
+  LOGPROB_TOLERANCE,
   nextLogprobs,
   randomTokens,
   require,
   requireAllClose,
   requireClose,
+  requireForwardAgrees,
   requireRejection,
   someData,
   somePrompts,
 } from "./subject.ts";
-
-/** How far the sampler's log-probabilities may be from those of `forward`, in nats. */
-const LOGPROB_TOLERANCE = 1e-4;
-
-/** Log-probabilities that `forward` gives to sampled completions. */
-async function scored(
-  engine: Engine,
-  prompts: readonly SamplePrompt[],
-  samples: readonly SampledSequence[],
-  temperature: number,
-): Promise<readonly Float32Array[]> {
-  const data = samples.map(({ promptIndex, tokens }) => ({
-    promptTokens: prompts[promptIndex]!.tokens,
-    completionTokens: tokens,
-  }));
-  return (await engine.forward(data, { temperature, policy: "policy" })).logprobs;
-}
 
 function requireSameSamples(what: string, actual: readonly SampledSequence[], expected: readonly SampledSequence[]) {
   require(actual.length === expected.length, `${what}: ${actual.length} samples in place of ${expected.length}`);
@@ -70,14 +55,8 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
       for (const restriction of RESTRICTIONS) {
         const params = { ...FREE_SAMPLING, ...restriction };
         const samples = await engine.sample(prompts, params);
-        const expected = await scored(engine, prompts, samples, params.temperature === 0 ? 1 : params.temperature);
-        const what = `log-probability with ${JSON.stringify(restriction)} of sample`;
-        requireAllClose(
-          what,
-          samples.map(({ logprobs }) => logprobs),
-          expected,
-          LOGPROB_TOLERANCE,
-        );
+        const temperature = params.temperature === 0 ? 1 : params.temperature;
+        await requireForwardAgrees(`with ${JSON.stringify(restriction)}`, engine, { prompts, samples }, temperature);
       }
     },
   ),
@@ -93,12 +72,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
       maxCompletionTokens: 12,
       stopTokenIds: [0, 3, 5],
     });
-    requireAllClose(
-      "log-probability of sample",
-      samples.map(({ logprobs }) => logprobs),
-      await scored(engine, prompts, samples, 1),
-      LOGPROB_TOLERANCE,
-    );
+    await requireForwardAgrees("", engine, { prompts, samples });
   }),
 
   engineCheck("sampling uses the weights as they are now", async (engine) => {
@@ -107,13 +81,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
     const { loss } = await engine.forwardBackward(someData(engine.info), { name: "cross_entropy" });
     await engine.optimStep(gradientDescent(Math.max(1, loss)));
     const after = await engine.sample(prompts, FREE_SAMPLING);
-    const expected = await scored(engine, prompts, after, 1);
-    requireAllClose(
-      "log-probability of sample",
-      after.map(({ logprobs }) => logprobs),
-      expected,
-      LOGPROB_TOLERANCE,
-    );
+    await requireForwardAgrees("", engine, { prompts, samples: after });
     require(before.some(
       ({ logprobs }, i) => logprobs[0] !== after[i]!.logprobs[0],
     ), "a step on the weights changed no sample's log-probability");
@@ -294,13 +262,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
     const prompt = { tokens: randomTokens(engine.info, maxContextTokens - 3, 5), numSamples: 2, promptId: 0 };
     const full = { ...FREE_SAMPLING, maxCompletionTokens: 3 };
     const samples = await engine.sample([prompt], full);
-    const expected = await scored(engine, [prompt], samples, 1);
-    requireAllClose(
-      "log-probability of sample",
-      samples.map(({ logprobs }) => logprobs),
-      expected,
-      LOGPROB_TOLERANCE,
-    );
+    await requireForwardAgrees("", engine, { prompts: [prompt], samples });
     await requireRejection("one token too many", EngineError, () =>
       engine.sample([prompt], { ...full, maxCompletionTokens: 4 }),
     );

@@ -4,7 +4,19 @@
 
 import { AhaError } from "../../errors.ts";
 import { Random } from "../../random.ts";
-import type { AdamParams, Datum, Engine, EngineInfo, ForwardResult, SamplePrompt, SamplingParams } from "../engine.ts";
+import type {
+  AdamParams,
+  Datum,
+  Engine,
+  EngineInfo,
+  ForwardResult,
+  SampledSequence,
+  SamplePrompt,
+  SamplingParams,
+} from "../engine.ts";
+
+/** How far the sampler's log-probabilities may be from those of `forward`, in nats. */
+export const LOGPROB_TOLERANCE = 1e-4;
 
 /** The implementation under test. Its model needs at least 8 tokens, 24 positions, and probabilities that differ. */
 export interface ConformanceSubject {
@@ -69,6 +81,28 @@ export function requireAllClose(
     require(own.length === row.length, `${what} ${i}: expected ${row.length} values, got ${own.length}`);
     for (let t = 0; t < row.length; t++) requireClose(`${what} ${i}, token ${t}`, own[t]!, row[t]!, tolerance);
   });
+}
+
+/** Throws ConformanceFailure unless `forward` gives sampled completions, their kept tokens included, the log-probabilities
+ * that they came with. */
+export async function requireForwardAgrees(
+  what: string,
+  engine: Engine,
+  { prompts, samples }: { readonly prompts: readonly SamplePrompt[]; readonly samples: readonly SampledSequence[] },
+  temperature = 1,
+): Promise<void> {
+  const data = samples.map(({ promptIndex, tokens, keptTokens }) => ({
+    promptTokens: prompts[promptIndex]!.tokens,
+    completionTokens: tokens,
+    ...(keptTokens && { keptTokens }),
+  }));
+  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  requireAllClose(
+    `log-probability${what === "" ? "" : ` ${what}`} of sample`,
+    samples.map((sample) => sample.logprobs),
+    logprobs,
+    LOGPROB_TOLERANCE,
+  );
 }
 
 /** Throws ConformanceFailure unless `act` rejects with an error of this class. */

@@ -89,7 +89,7 @@ export class TrlDraft {
     this.line({ key, value: this.valueOf(key, options.fallback), path, recipeValue, note: options.note ?? "" });
   }
 
-  /** A key that is about something outside the recipe. */
+  /** A key that is about something outside the recipe, or whose value another key puts into it (in a list). */
   goesTo(key: string, what: string, value: unknown): void {
     this.line({ key, value, path: what, recipeValue: value, note: "" });
   }

@@ -3,7 +3,7 @@
  * one GRPO stage, with a line for every key that says what became of it. The file is taken as it stands: what TRL would
  * take by default for keys that are not there is put into the recipe, not what Aha would.
  *
- * What it is not: a reader of the scripts. What those hard-code, the task, the prompt and the rewards, is `data.ts`'s.
+ * What it is not: a reader of the scripts. What those hard-code, the task and the prompt, is `data.ts`'s; the rewards are `rewards.ts`'s.
  */
 
 import { ConfigError, nearestName } from "../../errors.ts";
@@ -14,12 +14,13 @@ import { parseYaml } from "../yaml.ts";
 import { setAdapter } from "./adapter.ts";
 import { type Batch, type BatchNumbers, batchOf } from "./batch.ts";
 import { STAGE, type TrlBatch, type TrlConversion, TrlDraft, type TrlRecipe } from "./conversion.ts";
-import { dataSetOf, setRewards, setTask, type TrlDataPlace } from "./data.ts";
+import { dataSetOf, setTask, type TrlDataPlace } from "./data.ts";
 import { setDistances } from "./distances.ts";
 import { LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "./keys.ts";
 import { type Launch, launchOf, type TextFile } from "./launcher.ts";
 import { type StageLength, setLength, setSchedule } from "./length.ts";
 import { setLoss, setOptimizer, setSampling } from "./objective.ts";
+import { setRewards } from "./rewards.ts";
 import { readSettings, shown, type TrlSettings } from "./settings.ts";
 import { readingOf, TRL_VERSIONS, type TrlReading } from "./version.ts";
 

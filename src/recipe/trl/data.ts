@@ -1,7 +1,6 @@
 /**
- * Which problems, prompt and rewards a TRL recipe stands for. The seeds' scripts hard-code most of it: rows of
- * Countdown-Tasks-3to4 with `nums` and `target`, a tenth held out, a prompt that ends inside <think>, and the rewards
- * format and equation. So a file that names another data set is refused, unless the user gives a file of such rows.
+ * Which problems and prompt a TRL recipe stands for. The seeds' scripts hard-code most of it: rows of
+ * Countdown-Tasks-3to4 with `nums` and `target`, a tenth held out, a prompt that ends inside <think>. So a file that names another data set is refused, unless the user gives a file of such rows.
  *
  * The scripts shuffle the rows, take 50,000 and hold out a tenth of those; so does the recipe, with Aha's own permutations
  * (`data/selection.ts`) and the shuffle's seed of Mini-R1's script, so that runs that differ in `seed` hold out the same.
@@ -10,7 +9,7 @@
 import { findDataset, splitOf, splitRows } from "../../data/dataset-folder.ts";
 import { ConfigError, nearestName } from "../../errors.ts";
 import { identifyRow } from "../../tasks/countdown/source.ts";
-import { STAGE, type TrlDraft } from "./conversion.ts";
+import type { TrlDraft } from "./conversion.ts";
 import { shown, type TrlSettings } from "./settings.ts";
 
 /** Names of `task.prompt`. */
@@ -172,46 +171,4 @@ function promptOf(
   if (mark === undefined) return { name: "english", because: "that of Mini-R1's script (--prompt chooses another)" };
   const because = `that of unlock-deepseek's script, whose key ${mark} the file has (--prompt chooses another)`;
   return { name: "chinese", because };
-}
-
-/** How many completions the scripts' reward functions write to files on the way. */
-const SAMPLED_SHARE = 0.1;
-
-/** The rewards that a script has without settings of its own. */
-const TRL_REWARDS = ["format", "equation", "tag_count", "reasoning_steps"];
-
-/** What scripts call them. */
-const REWARD_ALIASES: ReadonlyMap<string, string> = new Map(
-  TRL_REWARDS.flatMap((name) => [name, `${name}_reward`, `${name}_reward_func`].map((alias) => [alias, name])),
-);
-
-/** The rewards that the file names, or those of the scripts. Throws ConfigError for one that there is not. */
-export function setRewards(draft: TrlDraft): void {
-  const { settings } = draft;
-  const path = `stages.${STAGE}.rewards`;
-  const fallback = ["format", "equation"];
-  const asked = settings.texts("reward_funcs") ?? fallback;
-  const names = asked.map((name) => {
-    const known = REWARD_ALIASES.get(name);
-    if (known !== undefined) return known;
-    throw new ConfigError(
-      `reward_funcs: there is no reward ${shown(name)} for a TRL recipe; there are ${TRL_REWARDS.join(", ")}.`,
-    );
-  });
-  const weights = settings.numbers("reward_weights") ?? names.map(() => 1);
-  if (weights.length !== names.length) {
-    throw new ConfigError(
-      `reward_weights has ${weights.length} numbers for ${names.length} rewards (${names.join(", ")}); give one each.`,
-    );
-  }
-  const rewards = names.map((name, i) => ({ name, weight: weights[i] }));
-  const note = settings.has("reward_funcs") ? "" : "those of the seeds' scripts";
-  draft.becomes("reward_weights", path, rewards, { fallback: weights });
-  draft.becomes("reward_funcs", path, rewards, { fallback, note });
-  if (settings.has("reward_funcs")) return;
-  draft.put("completionSamples.share", SAMPLED_SHARE);
-  draft.choices.push({
-    what: "completion samples",
-    chosen: "a tenth of the completions in completion_samples/ of the run, as the scripts' reward functions write them",
-  });
 }

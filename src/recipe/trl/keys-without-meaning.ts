@@ -161,17 +161,6 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "entropy_target",
   ),
 
-  ...nothing(
-    "of a reward that was not chosen",
-    "cosine_max_len",
-    "cosine_max_value_correct",
-    "cosine_max_value_wrong",
-    "cosine_min_value_correct",
-    "cosine_min_value_wrong",
-    "repetition_max_penalty",
-    "repetition_n_grams",
-  ),
-
   // Evaluation.
   ...nothing(
     "how many held-out problems are answered at once is the engine's business",

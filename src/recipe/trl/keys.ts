@@ -49,11 +49,17 @@ const CONVERTED: readonly KeyEntry[] = [
   // Rewards.
   ...becomes("texts", "reward_funcs"),
   ...becomes("numbers", "reward_weights"),
+  ...becomes("number", "cosine_min_value_wrong", "cosine_max_value_wrong"),
+  ...becomes("number", "cosine_min_value_correct", "cosine_max_value_correct"),
+  ...becomes("whole", "cosine_max_len", "repetition_n_grams", "max_completion_len", "soft_punish_cache"),
+  ...becomes("number", "repetition_max_penalty"),
   // Checkpoints and evaluations.
   ...becomes("text", "save_strategy", "eval_strategy", "evaluation_strategy"),
   ...becomes("positive", "save_steps", "eval_steps"),
   ...becomes("whole", "save_total_limit"),
 ];
+
+const NO_CODE = "there is no reward that runs the code of a completion";
 
 const OWN_TASK = "the prompts are those of Aha's Countdown task (--prompt)";
 
@@ -85,6 +91,15 @@ const REFUSED: readonly KeyEntry[] = [
   refused("chat_template_kwargs", OWN_TASK, {}),
   refused("system_prompt", OWN_TASK),
   refused("dataset_prompt_column", OWN_TASK, "prompt"),
+  refused("code_language", NO_CODE, "python"),
+  refused("code_provider", NO_CODE, "e2b"),
+  refused("code_eval_test_batch_size", NO_CODE, 1),
+  refused("code_eval_scoring_mode", NO_CODE, "weighted_sum"),
+  refused("parallel_code_exec_per_proc", NO_CODE, 2),
+  refused("enforce_same_language", NO_CODE, false),
+  refused("e2b_router_url", NO_CODE),
+  refused("morph_router_url", NO_CODE),
+  refused("ioi_provider", NO_CODE, "piston"),
   refused("dataset_mixture", "there is one data set"),
   refused("shuffle_dataset", "rows come in a seeded random order", true),
   refused("neftune_noise_alpha", "embeddings get no noise", 0),

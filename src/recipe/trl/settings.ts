@@ -106,7 +106,7 @@ export function settingsOf(
 function unknownKey(path: string, key: string, known: Iterable<string>): string {
   const nearest = nearestName(key, known);
   const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
-  return `${path}: not a key of TRL's GRPOConfig, ModelConfig or ScriptArguments, nor of the seeds' scripts.${hint}`;
+  return `${path}: not a key of TRL's GRPOConfig, ModelConfig or ScriptArguments, nor of open-r1's or the seeds' scripts.${hint}`;
 }
 
 function refusal(path: string, value: unknown, rule: Extract<KeyRule, { effect: "refused" }>): string {

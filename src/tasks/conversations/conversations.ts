@@ -12,7 +12,7 @@
  * nothing else. `judged` says for which share of the problems there was anything to compare with.
  */
 
-import type { LoadedData, NumberedRow } from "../../data/load.ts";
+import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/load.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
@@ -71,13 +71,7 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
     name: "conversations",
     trainCount: data.trainCount,
     trainProblem: (index) => toProblem(data.train(index)),
-    heldOut: (count) => {
-      if (count <= data.heldOutCount) return Array.from({ length: count }, (_, i) => toProblem(data.heldOut(i)));
-      throw new ConfigError(
-        `Asked for ${count} held-out problems, but of ${data.name} ${data.heldOutCount} are held out. ` +
-          "Ask for fewer (evaluation.problems), or hold out more (data.testShare).",
-      );
-    },
+    heldOut: (count) => heldOutRows(data, count).map(toProblem),
     demonstrate,
     requireDemonstrations: () => {
       for (let index = 0; index < data.trainCount; index++) demonstrate(toProblem(data.train(index)));

@@ -10,22 +10,33 @@ export type RowForm = (typeof ROW_FORMS)[number];
 /** The options of `task: { name: conversations, … }`, with their defaults; an impossible combination is refused. */
 export const conversationsOptionsSchema = z
   .strictObject({
-    data: dataOptionsSchema,
-    /** Absent: the one that `data.columns` maps, else the first whose column a row has. */
-    form: z.enum(ROW_FORMS).optional(),
-    /**
-     * Prompts through the model's chat template; false: the texts of the columns prompt and completion as they stand, as
-     * they are given to the tokenizer; "messages": the template for rows with messages, texts as they stand.
-     */
-    chat: z.union([z.boolean(), z.literal("messages")]).default(true),
-    /** What SFT imitates of a conversation: the assistant's last message, or every one of them. */
-    learnTurns: z.enum(["last", "all"]).default("last"),
-    /** The system message of conversations that bring none of their own. */
-    system: z.string().min(1).optional(),
-    /** What the assistant's message begins with; it belongs to the prompt, e.g. `<think>`. */
-    prefill: z.string().default(""),
-    /** The column with the right answer, or with a worked solution that ends in it. */
-    answer: z.string().min(1).optional(),
+    data: dataOptionsSchema.describe("where the conversations are"),
+    form: z
+      .enum(ROW_FORMS)
+      .optional()
+      .describe(
+        "in which columns a row keeps its conversation; the one that data.columns maps, else the first that a row has, if absent",
+      ),
+    chat: z
+      .union([z.boolean(), z.literal("messages")])
+      .default(true)
+      .describe(
+        "prompts through the model's chat template; false: the texts of prompt and completion as they stand; messages: the template for rows with messages, texts as they stand",
+      ),
+    learnTurns: z
+      .enum(["last", "all"])
+      .default("last")
+      .describe("what SFT imitates of a conversation: the assistant's last message, or every one of them"),
+    system: z.string().min(1).optional().describe("the system message of conversations that bring none of their own"),
+    prefill: z
+      .string()
+      .default("")
+      .describe("what the assistant's message begins with; it belongs to the prompt, e.g. <think>"),
+    answer: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("the column with the right answer, or with a worked solution that ends in it"),
   })
   .superRefine(({ chat, form, system, prefill, learnTurns }, context) => {
     const fail = (path: string, message: string): void => {

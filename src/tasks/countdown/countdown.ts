@@ -35,7 +35,7 @@ import {
   sourceFromGenerator,
   sourceFromRows,
 } from "./source.ts";
-import { readTries, traceStatistics } from "./trace.ts";
+import { readTries, TRACE_STATISTIC_KINDS, traceStatistics } from "./trace.ts";
 import { type Tree, treeOfPostfix } from "./tree.ts";
 
 export interface CountdownDeps {
@@ -70,6 +70,7 @@ export function createCountdownTask(options: unknown, deps: CountdownDeps): Task
   return {
     name: "countdown",
     trainCount: source.trainCount,
+    statisticKinds: { ...TRACE_STATISTIC_KINDS, languageConsistency: "share" },
     trainProblem: (index) => toProblem(source.train(index)),
     heldOut: (count) => source.heldOut(count, checked.heldOutDraws).map(toProblem),
     demonstrate: (problem, seed) => {

@@ -5,34 +5,30 @@ import { dataOptionsSchema } from "../../data/options.ts";
 import { LANGUAGES } from "../language.ts";
 
 const valueRuleSchema = z.strictObject({
-  /** The least that an intermediate or final result may be. */
-  min: z.int().optional(),
-  /** The most. */
-  max: z.int().optional(),
-  /** Every result is a whole number: divisions come out exactly. */
-  integersOnly: z.boolean().default(true),
+  min: z.int().optional().describe("the least that an intermediate or final result may be"),
+  max: z.int().optional().describe("the most that it may be"),
+  integersOnly: z.boolean().default(true).describe("every result is a whole number: divisions come out exactly"),
 });
 
 const probability = z.number().min(0).max(1);
 
 /** How cold-start demonstrations are drawn; facts and names are explained in `demonstration.ts`. */
 export const demonstrationOptionsSchema = z.strictObject({
-  /** That a try is the known solution. */
-  solutionProbability: probability.default(0.15),
-  /** That an impatient trace gives up after a miss. */
-  giveUpProbability: probability.default(0.4),
-  /** Share of the traces that are patient. */
-  patientShare: probability.default(0.2),
-  /** That a patient trace gives up after a miss. */
-  patientGiveUpProbability: probability.default(0.05),
-  maxTries: z.int().min(1).max(1000).default(16),
-  /** Which tries count as already made and are not made again in a trace: none (`off`), those with the same text, or
-   * those that are the same up to the order of the operands of + and * (`commuted`). */
-  distinctTries: z.enum(["off", "text", "commuted"]).default("off"),
-  /** That a verdict is not in the prompt's language. */
-  mixedLanguage: probability.default(0),
-  /** Loss weight of the verdicts ` yes`, ` too low`, ` too high`. */
-  verdictWeight: z.number().positive().default(2),
+  solutionProbability: probability.default(0.15).describe("probability that a try is the known solution"),
+  giveUpProbability: probability.default(0.4).describe("probability that an impatient trace gives up after a miss"),
+  patientShare: probability.default(0.2).describe("share of the traces that are patient"),
+  patientGiveUpProbability: probability
+    .default(0.05)
+    .describe("probability that a patient trace gives up after a miss"),
+  maxTries: z.int().min(1).max(1000).default(16).describe("most tries of a trace"),
+  distinctTries: z
+    .enum(["off", "text", "commuted"])
+    .default("off")
+    .describe(
+      "which tries count as already made and are not made again in a trace: none (off), those of the same text, those equal up to the order of operands of + and * (commuted)",
+    ),
+  mixedLanguage: probability.default(0).describe("probability that a verdict is not in the prompt's language"),
+  verdictWeight: z.number().positive().default(2).describe("loss weight of the verdicts (yes, too low, too high)"),
 });
 
 const HELD_OUT_SHARE = 0.125;
@@ -43,32 +39,52 @@ const GENERATOR = { counts: [3, 4], min: 1, max: 99, targetMin: 10, targetMax: 9
 /** The options of `task: { name: countdown, … }`, with their defaults; an impossible combination is refused. */
 export const countdownOptionsSchema = z
   .strictObject({
-    /** How many numbers a problem has, drawn uniformly from this list. */
-    counts: z.array(z.int().min(2).max(6)).min(1).default(GENERATOR.counts),
-    /** Range of the numbers. */
-    min: z.int().min(0).default(GENERATOR.min),
-    max: z.int().max(9999).default(GENERATOR.max),
-    /** Range of the target. */
-    targetMin: z.int().default(GENERATOR.targetMin),
-    targetMax: z.int().default(GENERATOR.targetMax),
-    /** What results have to be in the expression that makes a problem solvable, and in demonstrations; absent: any
-     * fraction in problems, whole numbers ≥ 0 in demonstrations. */
-    values: valueRuleSchema.optional(),
-    /** A file of problems (JSONL, Parquet or CSV; `{"nums": [6, 3, 3], "target": 54}` a row), in place of the generator,
-     * with problems held out by their hash. */
-    file: z.string().min(1).optional(),
-    /** A data set in place of the generator: any path, mapped, shuffled, cut and split as it says. */
-    data: dataOptionsSchema.optional(),
-    /** english and chinese are chat messages and need a chat template; compact is plain text. */
-    prompt: z.enum(["english", "chinese", "compact"]).default("english"),
-    /** compact: the languages of prompts, one drawn for each problem, which has it as the column `language`; english
-     * without that column if absent. */
-    languages: z.array(z.enum(LANGUAGES)).min(1).optional(),
-    /** Share of all distinct problems that is held out, decided by a hash of the problem. */
-    heldOutShare: z.number().gt(0).lt(1).default(HELD_OUT_SHARE),
-    /** natural: as often as the generator, or the file, brings them up; distinct: each at most once. */
-    heldOutDraws: z.enum(["natural", "distinct"]).default("natural"),
-    demonstration: demonstrationOptionsSchema.prefault({}),
+    counts: z
+      .array(z.int().min(2).max(6))
+      .min(1)
+      .default(GENERATOR.counts)
+      .describe("how many numbers a problem has, drawn uniformly from this list"),
+    min: z.int().min(0).default(GENERATOR.min).describe("the smallest number"),
+    max: z.int().max(9999).default(GENERATOR.max).describe("the largest number"),
+    targetMin: z.int().default(GENERATOR.targetMin).describe("the smallest target"),
+    targetMax: z.int().default(GENERATOR.targetMax).describe("the largest target"),
+    values: valueRuleSchema
+      .optional()
+      .describe(
+        "what results have to be in the expression that makes a problem solvable, and in demonstrations; any fraction in problems, whole numbers ≥ 0 in demonstrations if absent",
+      ),
+    file: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'a file of problems (JSONL, Parquet or CSV; {"nums": [6, 3, 3], "target": 54} a row) in place of the generator, held out by their hash',
+      ),
+    data: dataOptionsSchema
+      .optional()
+      .describe("a data set in place of the generator: any path, mapped, shuffled, cut and split as it says"),
+    prompt: z
+      .enum(["english", "chinese", "compact"])
+      .default("english")
+      .describe("english and chinese are chat messages and need a chat template; compact is plain text"),
+    languages: z
+      .array(z.enum(LANGUAGES))
+      .min(1)
+      .optional()
+      .describe(
+        "compact: the languages of prompts, one drawn for each problem, which has it as the column language; english without that column if absent",
+      ),
+    heldOutShare: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .default(HELD_OUT_SHARE)
+      .describe("share of all distinct problems that is held out, decided by a hash of the problem"),
+    heldOutDraws: z
+      .enum(["natural", "distinct"])
+      .default("natural")
+      .describe("natural: as often as the generator, or the file, brings them up; distinct: each at most once"),
+    demonstration: demonstrationOptionsSchema.prefault({}).describe("how cold-start demonstrations are drawn"),
   })
   .superRefine((options, context) => {
     const fail = (path: string, message: string): void => {

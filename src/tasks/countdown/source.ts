@@ -4,7 +4,7 @@
  * problem ids name a problem once: training counts from 0, held-out problems of the generator from 2^31.
  */
 
-import type { LoadedData, NumberedRow } from "../../data/load.ts";
+import { type LoadedData, type NumberedRow, tooFewHeldOut } from "../../data/load.ts";
 import type { DataRow } from "../../data/row.ts";
 import { ConfigError } from "../../errors.ts";
 import type { Rational } from "../../expression/rational.ts";
@@ -145,10 +145,7 @@ export function sourceFromData(data: LoadedData): CountdownSource {
         seen.add(key);
       }
       if (found.length === count) return found;
-      throw new ConfigError(
-        `Asked for ${count} ${draws} held-out problems, but of ${data.name} ${found.length} are held out. ` +
-          "Ask for fewer (evaluation.problems), or hold out more (data.testShare).",
-      );
+      throw tooFewHeldOut(data, `${count} ${draws} held-out problems`, found.length);
     },
   };
 }

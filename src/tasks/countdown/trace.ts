@@ -105,6 +105,16 @@ function verdictAt(text: string, position: number): TryVerdict | undefined {
   return match[1] ? "yes" : match[2] ? "tooLow" : "tooHigh";
 }
 
+/** What kinds the statistics below are of: all shares but one. */
+export const TRACE_STATISTIC_KINDS = {
+  falseYes: "share",
+  gaveUp: "share",
+  distinctTries: "amount",
+  repeatedTries: "share",
+  arithmeticRight: "share",
+  wrongNumbers: "share",
+} as const;
+
 /**
  * Statistics of one completion, by the names that reports use; a share that has nothing to be a share of is absent.
  *

@@ -7,7 +7,7 @@
  * is not solved; the statistic `judged` says for which share there was a verdict.
  */
 
-import type { LoadedData, NumberedRow } from "../../data/load.ts";
+import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/load.ts";
 import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink, formFault } from "../../expression/answer.ts";
@@ -109,13 +109,7 @@ function ofData(options: MathOptions, { data, renderChat }: MathDeps): Source {
   return {
     trainCount: data.trainCount,
     trainProblem: (index) => toProblem(data.train(index)),
-    heldOut: (count) => {
-      if (count <= data.heldOutCount) return Array.from({ length: count }, (_, i) => toProblem(data.heldOut(i)));
-      throw new ConfigError(
-        `Asked for ${count} held-out problems, but of ${data.name} ${data.heldOutCount} are held out. ` +
-          "Ask for fewer (evaluation.problems), or hold out more (data.testShare).",
-      );
-    },
+    heldOut: (count) => heldOutRows(data, count).map(toProblem),
   };
 }
 

@@ -16,18 +16,35 @@ export const GENERATOR_KEYS: readonly string[] = Object.keys(GENERATOR);
 /** The options of `task: { name: math, … }`, with their defaults; an impossible combination is refused. */
 export const mathOptionsSchema = z
   .strictObject({
-    /** A data set in place of the generator: NuminaMath's columns, GSM8K's, or others by `data.columns`. */
-    data: dataOptionsSchema.optional(),
-    /** The column with the gold answer, or with a solution that ends in it; absent: answer, else solution. */
-    gold: z.string().min(1).optional(),
-    /** r1-zero is plain text, boxed a chat message, compact plain text for a small vocabulary. */
-    prompt: z.enum(["r1-zero", "boxed", "compact"]).default("r1-zero"),
-    /** What the generator draws from, uniformly. */
-    kinds: z.array(z.enum(PROBLEM_KINDS)).min(1).default(GENERATOR.kinds),
-    /** The largest number in a generated problem. */
-    maxOperand: z.int().min(3).max(9999).default(GENERATOR.maxOperand),
-    /** Share of all generated problems that is held out, decided by a hash of the problem. */
-    heldOutShare: z.number().gt(0).lt(1).default(GENERATOR.heldOutShare),
+    data: dataOptionsSchema
+      .optional()
+      .describe("a data set in place of the generator: NuminaMath's columns, GSM8K's, or others by data.columns"),
+    gold: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("the column with the gold answer, or with a solution that ends in it; absent: answer, else solution"),
+    prompt: z
+      .enum(["r1-zero", "boxed", "compact"])
+      .default("r1-zero")
+      .describe("r1-zero is plain text, boxed a chat message, compact plain text for a small vocabulary"),
+    kinds: z
+      .array(z.enum(PROBLEM_KINDS))
+      .min(1)
+      .default(GENERATOR.kinds)
+      .describe("what the generator draws from, uniformly"),
+    maxOperand: z
+      .int()
+      .min(3)
+      .max(9999)
+      .default(GENERATOR.maxOperand)
+      .describe("the largest number in a generated problem"),
+    heldOutShare: z
+      .number()
+      .gt(0)
+      .lt(1)
+      .default(GENERATOR.heldOutShare)
+      .describe("share of all generated problems that is held out, decided by a hash of the problem"),
   })
   .superRefine((options, context) => {
     const fail = (path: string, message: string): void => {

@@ -25,15 +25,19 @@ import type { Problem, Task } from "../task.ts";
 /** The options of `task: { name: preferences, … }`, with their defaults; an impossible combination is refused. */
 export const preferencesOptionsSchema = z
   .strictObject({
-    data: dataOptionsSchema,
-    /** Prompts through the model's chat template; false: prompt and answers as they stand. */
-    chat: z.boolean().default(true),
-    /** The system message of conversations that bring none of their own. */
-    system: z.string().min(1).optional(),
-    /** For rows with two answers and the number of the better one (0 or 1), as PKU-SafeRLHF has them: their columns. */
+    data: dataOptionsSchema.describe("where the pairs are"),
+    chat: z
+      .boolean()
+      .default(true)
+      .describe("prompts through the model's chat template; false: prompt and answers as they stand"),
+    system: z.string().min(1).optional().describe("the system message of conversations that bring none of their own"),
     answers: z
-      .strictObject({ columns: z.tuple([z.string().min(1), z.string().min(1)]), better: z.string().min(1) })
-      .optional(),
+      .strictObject({
+        columns: z.tuple([z.string().min(1), z.string().min(1)]).describe("the columns of the two answers"),
+        better: z.string().min(1).describe("the column with the number of the better one, 0 or 1"),
+      })
+      .optional()
+      .describe("for rows with two answers and the number of the better one, as PKU-SafeRLHF has them"),
   })
   .superRefine(({ chat, system }, context) => {
     if (chat || system === undefined) return;
@@ -54,7 +58,10 @@ export function identifyPreference(row: DataRow, options: PreferencesOptions): s
 
 /** The task for these options; errors as those of the conversations task. */
 export function createPreferencesTask(options: PreferencesOptions, { data, ...deps }: ConversationsDeps): Task {
-  const base = createConversationsTask(conversationsOptions(options), { ...deps, data: asConversations(data, options) });
+  const base = createConversationsTask(conversationsOptions(options), {
+    ...deps,
+    data: asConversations(data, options),
+  });
   const answer = (problem: Problem, column: "chosen" | "rejected"): string => {
     const columns = { ...problem.columns, completion: problem.columns[column] };
     return base.demonstrate!({ ...problem, columns }, 0).completion;

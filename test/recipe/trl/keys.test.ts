@@ -51,6 +51,7 @@ describe("a key that the table says is converted", () => {
     dataset_id_or_path: "any/countdown",
     dataset_name: "any/countdown",
     delta: "4",
+    repetition_max_penalty: "-0.5",
     load_in_4bit: "true\nuse_peft: true",
     lora_dropout: "0.1",
     lora_target_modules: "[q_proj]",
@@ -141,6 +142,11 @@ describe("a key for what Aha has not", () => {
     ["optim: lion_32bit", /optim: "lion_32bit" cannot be done/],
     ["lr_scheduler_type: polynomial", /lr_scheduler_type: "polynomial" cannot be done\. There are cosine/],
     ["reward_funcs: [accuracy]", /reward_funcs: there is no reward "accuracy"/],
+    ["reward_funcs: [format, code]", /reward_funcs: there is no reward "code"/],
+    ["code_language: javascript", /code_language: "javascript" cannot be done: there is no reward that runs the code/],
+    ["e2b_router_url: 10.0.0.1:8000", /e2b_router_url: .* Leave it out/],
+    ["reward_funcs: [cosine]", /cosine_min_value_wrong \(0\) is above cosine_max_value_wrong \(-0.5\), as open-r1's/],
+    ["reward_funcs: repetition_penalty\nrepetition_max_penalty: 1", /rewards.*maxPenalty.*0, got 1/],
     ["dataset_splits: train[:100]", /split such as "train\[:100\]"/],
     ["dataset_name: AI-MO/NuminaMath-TIR", /dataset_name: "AI-MO\/NuminaMath-TIR" is not here, and is no Countdown/],
     ["tokenizer_name_or_path: other", /tokenizer_name_or_path: "other" is not the model's/],
@@ -198,7 +204,8 @@ describe("the loss", () => {
     ["multi_objective_aggregation: normalize_then_sum\nscale_rewards: none", ["scale_rewards"]],
   ])("%j: says what TRL reads and never uses", async (keys, idle) => {
     const conversion = await convertKeys(keys);
-    for (const key of idle) expect(lineOf(conversion, key)).toMatchObject({ path: null, note: expect.stringMatching(/./) });
+    for (const key of idle)
+      expect(lineOf(conversion, key)).toMatchObject({ path: null, note: expect.stringMatching(/./) });
   });
 
   it("takes epsilon for cispo's cap where that is all there is, as TRL does", async () => {
@@ -257,5 +264,50 @@ describe("adapters", () => {
 
   it("refuse a reference that is a mixture", async () => {
     await expect(convertKeys("use_peft: true\nbeta: 0.1\nsync_ref_model: true")).rejects.toThrow(/refSyncMixup/);
+  });
+});
+
+describe("the rewards", () => {
+  const rewardsOf = async (keys: string) => stageOf(await convertKeys(keys)).rewards;
+
+  it.each([
+    [
+      "[cosine]\ncosine_min_value_wrong: -1\ncosine_max_len: 600",
+      "cosine",
+      { minWrong: -1, maxWrong: -0.5, minCorrect: 0.5, maxCorrect: 1, maxLength: 600 },
+    ],
+    [
+      "repetition_penalty\nrepetition_n_grams: 4",
+      "repetition_penalty",
+      { ngramSize: 4, maxPenalty: -1, unit: "words" },
+    ],
+    ["get_soft_overlong_punishment", "soft_overlong", { maxTokens: 1280, cacheTokens: 256 }],
+    ["soft_overlong_punishment\nsoft_punish_cache: 8", "soft_overlong", { maxTokens: 16384, cacheTokens: 8 }],
+    ["length", "length", {}],
+  ])("%j has open-r1's options", async (keys, name, options) => {
+    expect(await rewardsOf(`reward_funcs: ${keys}`)).toEqual([{ name, weight: 1, options }]);
+  });
+
+  it("have a line for each option, given or not, and for those of rewards that were not chosen", async () => {
+    const conversion = await convertKeys(
+      "reward_funcs: [format, repetition_penalty]\nrepetition_n_grams: 2\ncosine_max_len: 9",
+    );
+    expect(lineOf(conversion, "repetition_n_grams")).toMatchObject({
+      path: "stages.grpo.rewards.1.options.ngramSize",
+      recipeValue: 2,
+    });
+    expect(conversion.defaults.find(({ key }) => key === "repetition_max_penalty")).toMatchObject({ recipeValue: -1 });
+    expect(lineOf(conversion, "cosine_max_len")).toMatchObject({ path: null, note: "of a reward that was not chosen" });
+  });
+
+  it("that run code are refused, their keys at open-r1's defaults are not", async () => {
+    const keys = [
+      "code_language: python",
+      "code_provider: e2b",
+      "parallel_code_exec_per_proc: 2",
+      "ioi_provider: piston",
+    ];
+    const conversion = await convertKeys(keys.join("\n"));
+    expect(keys.map((key) => lineOf(conversion, key.split(":")[0]!)!.path)).toEqual([null, null, null, null]);
   });
 });

@@ -1,0 +1,74 @@
+/** What the reference engine refuses, as every engine has to: numbers out of range, data without what a loss reads. */
+
+import type { AdamParams, Datum, EngineInfo, SamplingParams, ScoreDatum } from "../../src/engine/engine.ts";
+import { EngineError } from "../../src/errors.ts";
+import { type LossSpec, lossProblem, lossTemperature } from "../../src/losses/loss-spec.ts";
+
+export function requireNumbers(what: string, valid: boolean, found: object): void {
+  if (!valid) throw new EngineError(`Expected ${what}, got ${JSON.stringify(found)}.`);
+}
+
+/** As the contract wants it. Throws EngineError. */
+export function requireTemperature(temperature: number): void {
+  requireNumbers("a temperature above 0", temperature > 0 && temperature < Infinity, { temperature });
+}
+
+export function requireSampling(params: SamplingParams): void {
+  const { temperature, topP, topK, maxCompletionTokens } = params;
+  const valid = temperature >= 0 && temperature < Infinity && topP > 0 && topP <= 1 && topK >= 0;
+  const whole = Number.isInteger(topK) && Number.isInteger(maxCompletionTokens) && maxCompletionTokens > 0;
+  requireNumbers("parameters of a distribution, and whole limits", valid && whole, params);
+}
+
+export function requireLoss(loss: LossSpec): void {
+  requireTemperature(lossTemperature(loss));
+  const problem = lossProblem(loss);
+  if (problem) throw new EngineError(problem);
+}
+
+export function requireAdam(params: AdamParams): void {
+  const finite = Object.values(params).every((value) => Number.isFinite(value) && value >= 0);
+  requireNumbers(
+    "numbers that AdamW takes",
+    finite && params.beta1 < 1 && params.beta2 < 1 && params.epsilon > 0,
+    params,
+  );
+}
+
+export function requireColumns(datum: Datum, loss: LossSpec): void {
+  const columns: Record<string, Float32Array | undefined> = { weights: datum.weights };
+  if (loss.entropyBonus) columns.entropyWeights = datum.entropyWeights;
+  if (loss.name !== "cross_entropy") {
+    Object.assign(columns, { advantages: datum.advantages, samplerLogprobs: datum.samplerLogprobs });
+    if (loss.klCoef > 0) columns.refLogprobs = datum.refLogprobs;
+  }
+  for (const [name, column] of Object.entries(columns)) {
+    if (column?.length === datum.completionTokens.length) continue;
+    throw new EngineError(
+      `The loss ${loss.name} needs ${datum.completionTokens.length} ${name}, one per completion token; got ${column?.length ?? "none"}.`,
+    );
+  }
+}
+
+export function requireDatum(info: EngineInfo, datum: ScoreDatum): void {
+  requireTokens(info, datum.promptTokens, "a prompt");
+  requireTokens(info, datum.completionTokens, "a completion");
+  requireRoom(info, datum.promptTokens.length + datum.completionTokens.length);
+  const { completionTokens, keptTokens } = datum;
+  if (keptTokens === undefined) return;
+  const fits = keptTokens.length === completionTokens.length;
+  if (fits && keptTokens.every((kept, t) => kept.includes(completionTokens[t]!))) return;
+  throw new EngineError("Expected keptTokens for each completion token, itself among them.");
+}
+
+export function requireTokens({ vocabSize }: EngineInfo, tokens: Int32Array, what: string): void {
+  if (tokens.length === 0) throw new EngineError(`Expected ${what} of at least one token, got none.`);
+  const stray = tokens.find((token) => token < 0 || token >= vocabSize);
+  if (stray === undefined) return;
+  throw new EngineError(`Token ${stray} of ${what} is not in the vocabulary of ${vocabSize}.`);
+}
+
+export function requireRoom({ maxContextTokens }: EngineInfo, tokens: number): void {
+  if (tokens <= maxContextTokens) return;
+  throw new EngineError(`A sequence of ${tokens} tokens does not fit into ${maxContextTokens}.`);
+}
