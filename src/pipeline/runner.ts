@@ -19,10 +19,10 @@ import { PIPELINE_FILES, type PipelineSummary, type StageRecord, type SuiteResul
 import { recipeHash } from "../run/recipe-file.ts";
 import type { DataStepProgress } from "../train/data-steps/candidates.ts";
 import { runDataStep } from "../train/data-steps/run-step.ts";
-import { contentHash } from "./content-hash.ts";
 import type { PipelineDirectory } from "./directory.ts";
 import { type LoadedPipeline, outputPath, type ResolvedStage } from "./load.ts";
 import { measuredBefore, measureStage } from "./measure.ts";
+import { outputRecord } from "./output-state.ts";
 import {
   type Choice,
   forcedStages,
@@ -166,8 +166,9 @@ class Runner {
     }
     const why = this.madeAnew.has(name) ? "made again as asked" : reason;
     this.announce(stage, index, action === "resume" ? "resume" : "run", why);
-    if (action !== "resume")
+    if (action !== "resume") {
       await this.directory.setAside(name, { isSame: this.directory.record(name)?.hash === hash });
+    }
     const before = this.directory.record(name)?.seconds ?? 0;
     const startedAt = performance.now();
     const seconds = () => before + (performance.now() - startedAt) / 1000;
@@ -186,7 +187,7 @@ class Runner {
       await this.directory.note(name, { ...begun, seconds: seconds() });
     }
     const path = outputPath(this.directory.path, stage);
-    const output = { type: stage.makes, path: this.relativeOutput(stage), hash: await contentHash(path) };
+    const output = await outputRecord(path, stage.makes, outputPath("", stage));
     const record: StageRecord = { ...begun, state: "finished", output, ...(rows && { rows }), seconds: seconds() };
     await this.directory.note(name, record);
     this.options.observe({ type: "stage-finished", name, record });
@@ -264,7 +265,8 @@ class Runner {
     const stages = this.stages.flatMap((stage) => {
       const record = this.directory.record(stage.name);
       if (record?.output === undefined) return [];
-      const { session, hash, seconds, output, rows } = record;
+      const { session, hash, seconds, rows } = record;
+      const { stamp: _, ...output } = record.output;
       return [
         {
           name: stage.name,
@@ -310,10 +312,6 @@ class Runner {
       folder: this.directory.folder(name),
       ...(work.kind === "train" ? { recipe: work.recipe } : {}),
     });
-  }
-
-  private relativeOutput(stage: ResolvedStage): string {
-    return outputPath("", stage);
   }
 
   private stopIfAsked(): void {

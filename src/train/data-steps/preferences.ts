@@ -28,6 +28,11 @@ import {
 import { normalised } from "./selection.ts";
 import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
 
+/** Why a prompt has no pair. */
+const EQUALLY_GOOD = "all equally good, or no better than by the margin";
+const EQUAL_TEXTS = "the better and the worse have the same text";
+const ALONE = "only one completion is left of it";
+
 /**
  * Samples, scores, pairs and writes; goes on with the parts that are there.
  *
@@ -63,14 +68,15 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
   const scoreOf = (candidate: Candidate) => (scoring ? candidate.scores[labelOf(scoring)]! : Number(candidate.solved));
   const random = new Random(config.seed, "pairs");
   const rows: Row[] = [];
-  let [withoutPair, equalTexts] = [0, 0];
+  const unpaired: string[] = [];
+  let equalTexts = 0;
   for (const group of groups.values()) {
     const pairs = pairsOf(group, scoreOf, config, random);
     const distinct = pairs.filter(
       ([chosen, rejected]) => normalised(chosen.completion) !== normalised(rejected.completion),
     );
     equalTexts += pairs.length - distinct.length;
-    withoutPair += Number(distinct.length === 0);
+    if (distinct.length === 0) unpaired.push(pairs.length > 0 ? EQUAL_TEXTS : group.length > 1 ? EQUALLY_GOOD : ALONE);
     for (const [chosen, rejected] of distinct) rows.push(pairRow(chosen, rejected, config.kind));
   }
   const lineage = {
@@ -87,15 +93,21 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
     dropped: tally.dropped,
     abstained: tally.abstained,
     pairs: rows.length,
-    promptsWithoutPair: withoutPair,
+    promptsWithoutPair: unpaired.length,
     pairsOfEqualTexts: equalTexts,
   };
-  if (rows.length === 0) {
-    for (const group of groups.values()) for (const _ of group) tally.drop("as good as the others of its prompt");
-    throw nothingLeft("preferences", tally, join(directory, REJECTED_FILE));
-  }
+  if (rows.length === 0) throw nothingLeft("preferences", tally, join(directory, REJECTED_FILE), noPair(unpaired));
   const counts = await writeDataset(directory, rows, lineage, config);
   return { ...counts, lineage: { ...lineage, rows: counts } };
+}
+
+/** Why the prompts have no pair, each as often as it holds. */
+function noPair(unpaired: readonly string[]): string {
+  const lines = [EQUALLY_GOOD, EQUAL_TEXTS, ALONE].flatMap((why) => {
+    const count = unpaired.filter((each) => each === why).length;
+    return count === 0 ? [] : [`  ${why}: ${count} ${count === 1 ? "prompt" : "prompts"}\n`];
+  });
+  return lines.length === 0 ? "" : `Prompts without a pair:\n${lines.join("")}`;
 }
 
 /** The reward that says which is better, as a filter that every score passes. */
