@@ -8,8 +8,8 @@
  * run. A stage that was begun goes on with the commit that it was begun with.
  */
 
-import { hubReferenceOf, knownCommit } from "../hub/resolve.ts";
 import type { RepositoryKind } from "../hub/reference.ts";
+import { hubReferenceOf, knownCommit } from "../hub/resolve.ts";
 import type { PipelineLineage } from "../run/pipeline-records.ts";
 import type { LoadedPipeline, ResolvedStage, StageWork } from "./load.ts";
 import { isMapping } from "./merge.ts";

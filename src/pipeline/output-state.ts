@@ -10,8 +10,8 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { filesBelow } from "../run/whole-folder.ts";
 import type { StageRecord } from "../run/pipeline-records.ts";
+import { filesBelow } from "../run/whole-folder.ts";
 import { contentHash, isContent } from "./content-hash.ts";
 
 type Output = NonNullable<StageRecord["output"]>;

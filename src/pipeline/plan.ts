@@ -20,8 +20,9 @@ import { differencesOf, recipeHash } from "../run/recipe-file.ts";
 import type { DataStepConfig } from "../train/data-steps/config.ts";
 import { contentHash } from "./content-hash.ts";
 import { supersededResult } from "./directory.ts";
+import { checkInputTypes } from "./input-types.ts";
 import { outputPath, type ResolvedStage } from "./load.ts";
-import { isMapping } from "./merge.ts";
+import { isMapping, type Mapping } from "./merge.ts";
 import { outputFault } from "./output-state.ts";
 import { needsOf, withDependents } from "./references.ts";
 
@@ -82,11 +83,12 @@ export function forcedStages(stages: readonly ResolvedStage[], { from, only }: C
 /**
  * The plan of a whole pipeline; reads the files that stages name, and changes nothing.
  *
- * @throws ConfigError for a choice that cannot be met, or a file that is not there
+ * @throws ConfigError for a choice that cannot be met, or a file that is not there or of the wrong kind
  */
 export async function planPipeline(inputs: PlanInputs, choice: Choice): Promise<PlannedStage[]> {
   const { stages, lineage } = inputs;
   checkChoice(stages, choice);
+  await checkInputTypes(stages, inputs.directory);
   const forced = forcedStages(stages, choice);
   const planned: PlannedStage[] = [];
   for (const stage of stages) {
@@ -147,6 +149,9 @@ async function planWaiting(
   if (recipeHash(now) !== record.hash) {
     return { stage, action: "run", reason: `changed: ${changes(stage.name, record.ingredients, now)}` };
   }
+  const fault =
+    record.state === "begun" ? undefined : await outputFault(outputPath(inputs.directory, stage), record.output);
+  if (fault !== undefined) return { stage, action: "run", reason: fault };
   const each = waitsFor.length > 1 ? "run" : "runs";
   const reason = `${waitsFor.join(" and ")} ${each} before it (reused should that make the same again)`;
   return { stage, action: "run", reason, isConditional: true };
@@ -241,10 +246,15 @@ function namedFiles({ work }: ResolvedStage): string[] {
     ...(model.path !== undefined && isLocal(model.path, "model") ? [model.path] : []),
     ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
     ...tasks.flatMap((single) => ("file" in single && single.file !== undefined ? [single.file] : [])),
-    ...keep.flatMap(({ reward }) =>
-      reward !== undefined && isRewardReference(reward) ? [parseRewardReference(reward).file] : [],
-    ),
+    ...[...keep, ..."reward" in config ? [config] : []].flatMap(filesOfReward),
   ];
+}
+
+/** The file of a reward of the user's own; the folder of a reward model. */
+function filesOfReward({ reward, options }: { reward?: string | undefined; options?: Mapping | undefined }): string[] {
+  if (reward === undefined) return [];
+  if (isRewardReference(reward)) return [parseRewardReference(reward).file];
+  return reward === "reward_model" && typeof options?.path === "string" ? [options.path] : [];
 }
 
 /** As plain JSON with every text mapped; keys without a value go. */

@@ -16,7 +16,10 @@ let file: string;
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), "aha-hub-pins-"));
   file = join(root, "pipeline.yaml");
-  writeFileSync(file, "name: pins\nthreads: 1\npipeline:\n  - { name: mix, combine: { data: [{ path: org/rows }] } }\n");
+  writeFileSync(
+    file,
+    "name: pins\nthreads: 1\npipeline:\n  - { name: mix, combine: { data: [{ path: org/rows }] } }\n",
+  );
   vi.stubEnv("HF_HUB_CACHE", join(root, "cache"));
   vi.stubEnv("HF_HUB_OFFLINE", "1");
 });
@@ -42,7 +45,8 @@ async function run(...args: string[]) {
 }
 
 const planned = async () =>
-  (JSON.parse((await run("--dry-run", "--json")).stdout) as { stages: { action: string; reason: string }[] }).stages[0]!;
+  (JSON.parse((await run("--dry-run", "--json")).stdout) as { stages: { action: string; reason: string }[] })
+    .stages[0]!;
 const rows = () => readFileSync(join(root, "out", "stages", "mix", "data", "train.jsonl"), "utf8");
 
 describe("a data set of the Hub in a pipeline", () => {

@@ -1,7 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ConfigError } from "../../src/errors.ts";
+import { checkInputTypes } from "../../src/pipeline/input-types.ts";
 import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
 import { mergeConfig } from "../../src/pipeline/merge.ts";
 import { findReferences, replaceReferences } from "../../src/pipeline/references.ts";
@@ -71,6 +73,19 @@ describe("a pipeline's graph", () => {
       [BASE, "  - { name: a, rejectionSampling: { model: { from: base, output: weights }, prompts: 1 } }"],
       /a\.model\.output: expected model, dataset, rewardModel, got "weights"/,
     ],
+    [
+      "a path beside a reference",
+      [BASE, "  - { name: a, rejectionSampling: { model: { from: base, path: ./x }, prompts: 1 } }"],
+      /a\.model: from and path exclude each other/,
+    ],
+    [
+      "a stage's output for an adapter",
+      [
+        BASE,
+        "  - { name: a, train: { trainer: sft, steps: 1, learningRate: 1e-3, model: { path: x, adapter: { from: base } } } }",
+      ],
+      /a\.model\.adapter: a stage that trains an adapter makes a whole model/,
+    ],
     ["two stages of one name", [BASE, BASE], /base\.name: "base" is taken/],
     ["a stage that does nothing", ["  - { name: a }"], /a: expected exactly one of train, coldStart.*got none/],
     ["an unknown key of a stage", ["  - { name: a, trian: {} }"], /a\.trian: unknown key; did you mean "train"\?/],
@@ -119,6 +134,39 @@ describe("a pipeline's graph", () => {
     await expect(load([rewardModel, sampling("a", "rm")])).rejects.toThrow(
       /expected a model, but "rm" makes a rewardModel/,
     );
+  });
+});
+
+describe("paths in a pipeline", () => {
+  it("to something of another kind are refused, all at once, before any stage is run", async () => {
+    const folder = (name: string, config?: object) => {
+      const path = join(root, name);
+      mkdirSync(path, { recursive: true });
+      if (config) writeFileSync(join(path, "config.json"), JSON.stringify(config));
+      return path;
+    };
+    const model = folder("lm", { architectures: ["Qwen3ForCausalLM"] });
+    const judge = folder("rm", { architectures: ["Qwen3ForSequenceClassification"] });
+    const data = folder("data");
+    const grpo =
+      "trainer: grpo, iterations: 1, promptsPerIteration: 1, groupSize: 2, maxCompletionTokens: 8, learningRate: 1e-3";
+    const stages = await load([
+      `  - { name: a, rejectionSampling: { model: { path: ${judge} }, prompts: 1 } }`,
+      `  - { name: b, combine: { data: [{ path: ${data} }, { path: ${model} }] } }`,
+      `  - { name: c, train: { ${grpo}, model: { path: ${data} }, rewards: [{ name: reward_model, options: { path: ${model} } }] } }`,
+      `  - { name: d, train: { ${grpo}, model: { path: ${model} }, rewards: [{ name: reward_model, options: { path: ${judge} } }] } }`,
+    ]);
+    const refused = checkInputTypes(stages, "/out");
+    await expect(refused).rejects.toThrow(ConfigError);
+    const message = await refused.catch((error: Error) => error.message);
+    expect(message.split("\n").slice(1)).toEqual([
+      expect.stringMatching(/ a\.model: expected a model .*, but .*rm is a reward model\.$/),
+      expect.stringMatching(/ b\.data\.1: expected a data set, but .*lm is a language model\.$/),
+      expect.stringMatching(/ c\.model: expected a model .*, but .*data has no config\.json\.$/),
+      expect.stringMatching(
+        / c\.stages\.0\.rewards\.0\.options\.path: expected a reward model .*lm is a language model\.$/,
+      ),
+    ]);
   });
 });
 

@@ -84,7 +84,9 @@ async function actions(out: string, args: readonly string[] = []): Promise<Recor
 async function plan(out: string, args: readonly string[] = []) {
   const { code, stdout } = await run(out, ["--dry-run", "--json", ...args]);
   expect(code).toBe(0);
-  const { stages } = JSON.parse(stdout) as { stages: { stage: string; action: string; reason: string; conditional: boolean }[] };
+  const { stages } = JSON.parse(stdout) as {
+    stages: { stage: string; action: string; reason: string; conditional: boolean }[];
+  };
   return new Map(stages.map((stage) => [stage.stage, stage]));
 }
 
@@ -117,7 +119,8 @@ describe("a pipeline that runs through", () => {
       const path = join(root, "first", "stages", name, "recipe.yaml");
       return existsSync(path) ? [readFileSync(path, "utf8")] : [];
     });
-    for (const trainer of ["sft", "grpo", "reward_model", "distill"]) expect(recipes.join("\n")).toContain(`trainer: ${trainer}\n`);
+    for (const trainer of ["sft", "grpo", "reward_model", "distill"])
+      expect(recipes.join("\n")).toContain(`trainer: ${trainer}\n`);
     expect(new Set(summaryOf(join(root, "first")).stages.map(({ kind }) => kind))).toEqual(new Set(STAGE_KINDS));
   });
 
@@ -235,7 +238,10 @@ describe("a pipeline that runs again", () => {
     expect(planned.get("mix")!.reason).toBe("what it made was changed by hand (stages/mix/data)");
     expect(planned.get("student")!.reason).toBe("what it made is gone");
     const only = await run(out, ["--only", "sft-2"]);
-    expect([only.code, only.stderr]).toEqual([1, expect.stringMatching(/needs the output of mix, which was changed by/)]);
+    expect([only.code, only.stderr]).toEqual([
+      1,
+      expect.stringMatching(/needs the output of mix, which was changed by/),
+    ]);
     const done = await actions(out);
     expect(NAMES.filter((name) => done[name] !== "reuse")).toEqual(madeAgain);
     expect(outputHashes(out)).toEqual(outputHashes(join(root, "first")));

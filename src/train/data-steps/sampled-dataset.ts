@@ -145,7 +145,10 @@ export function nothingLeft(
   const lines = Object.entries(dropped).map(
     ([by, count]) => `  ${by}: ${count}${reasons[by] === undefined ? "" : ` (e.g. ${reasons[by]})`}\n`,
   );
-  const what = further === "" ? `none of the ${candidates} completions is left` : `no two of ${candidates} completions make a pair`;
+  const what =
+    further === ""
+      ? `none of the ${candidates} completions is left`
+      : `no two of ${candidates} completions make a pair`;
   const drops = lines.length === 0 ? "No filter dropped any.\n" : `What dropped how many:\n${lines.join("")}`;
   return new DataError(
     `${step}: ${what}. ${drops}${further}` +

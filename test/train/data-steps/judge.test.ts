@@ -60,7 +60,9 @@ async function judgedStep(judge: (index: number) => Reply, more: object = {}) {
 
 describe("a judge of a data step", () => {
   it("that is busy once is asked again", async () => {
-    const { counts, run } = await judgedStep((index) => (index === 0 ? { status: 429, body: "slow" } : chatReply(GOOD)));
+    const { counts, run } = await judgedStep((index) =>
+      index === 0 ? { status: 429, body: "slow" } : chatReply(GOOD),
+    );
     expect(await run()).toMatchObject({ train: 4, lineage: { abstained: {} } });
     expect(counts).toEqual({ judged: 5, written: 4 });
   });
@@ -105,7 +107,9 @@ describe("a judge of a data step", () => {
     expect(counts).toEqual({ judged: 4, written: 4 });
     const config = async (options: object) => {
       const work = { kind: "rejectionSampling", config: configWith(options) } as const;
-      const stage = { name: "s", kind: work.kind, work, references: [] } as unknown as Parameters<typeof ingredientsOf>[1];
+      const stage = { name: "s", kind: work.kind, work, references: [] } as unknown as Parameters<
+        typeof ingredientsOf
+      >[1];
       const lineage = { stages: {}, superseded: {}, threads: 1 };
       return ingredientsOf({ stages: [], directory: root, source: root, lineage, hashes: new Map() }, stage);
     };

@@ -99,10 +99,12 @@ describe("preferences", () => {
   /** The pairs that are made of these completions, four of each of the prompts. */
   async function pairsOf(written: readonly Written[], more: object = {}) {
     const directory = stepFolder();
-    const candidates = written.map(({ prompt, completion, isSolved }, i): Candidate => ({
-      ...{ promptId: Math.floor(i / 4), sample: i % 4, problemId: Math.floor(i / 4), prompt, columns: { target: i } },
-      ...{ completion, finished: true, lengthTokens: completion.length, solved: isSolved, scores: {}, dropped: null },
-    }));
+    const candidates = written.map(
+      ({ prompt, completion, isSolved }, i): Candidate => ({
+        ...{ promptId: Math.floor(i / 4), sample: i % 4, problemId: Math.floor(i / 4), prompt, columns: { target: i } },
+        ...{ completion, finished: true, lengthTokens: completion.length, solved: isSolved, scores: {}, dropped: null },
+      }),
+    );
     mkdirSync(join(directory, "parts"));
     await writeJsonl(join(directory, "parts", "part-000000.jsonl"), candidates);
     const config = configOf("preferences", { prompts: written.length / 4, samples: 4, promptsPerPart: 64, ...more });
