@@ -246,7 +246,7 @@ function namedFiles({ work }: ResolvedStage): string[] {
     ...(model.path !== undefined && isLocal(model.path, "model") ? [model.path] : []),
     ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
     ...tasks.flatMap((single) => ("file" in single && single.file !== undefined ? [single.file] : [])),
-    ...[...keep, ..."reward" in config ? [config] : []].flatMap(filesOfReward),
+    ...[...keep, ...("reward" in config ? [config] : [])].flatMap(filesOfReward),
   ];
 }
 

@@ -9,7 +9,7 @@
  * to run again. Stages run one after another in the file's order.
  */
 
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
@@ -17,7 +17,9 @@ import type { PipelineEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { PIPELINE_FILES, type PipelineSummary, type StageRecord, type SuiteResult } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
+import { removeUnfinished } from "../run/resumption.ts";
 import type { DataStepProgress } from "../train/data-steps/candidates.ts";
+import { PARTS_FOLDER } from "../train/data-steps/rejection-sampling.ts";
 import { runDataStep } from "../train/data-steps/run-step.ts";
 import type { PipelineDirectory } from "./directory.ts";
 import { type LoadedPipeline, outputPath, type ResolvedStage } from "./load.ts";
@@ -212,6 +214,7 @@ class Runner {
       return undefined;
     }
     mkdirSync(folder, { recursive: true });
+    await removeUnfinished(...[folder, join(folder, PARTS_FOLDER)].filter(existsSync));
     const { train, test, lineage } = await runDataStep(work.kind, work.config, {
       directory: folder,
       signal,

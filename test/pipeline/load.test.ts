@@ -6,6 +6,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { checkInputTypes } from "../../src/pipeline/input-types.ts";
 import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
 import { mergeConfig } from "../../src/pipeline/merge.ts";
+import { ingredientsOf } from "../../src/pipeline/plan.ts";
 import { findReferences, replaceReferences } from "../../src/pipeline/references.ts";
 
 let root: string;
@@ -158,7 +159,7 @@ describe("paths in a pipeline", () => {
     ]);
     const refused = checkInputTypes(stages, "/out");
     await expect(refused).rejects.toThrow(ConfigError);
-    const message = await refused.catch((error: Error) => error.message);
+    const message = String(await refused.catch((error: Error) => error.message));
     expect(message.split("\n").slice(1)).toEqual([
       expect.stringMatching(/ a\.model: expected a model .*, but .*rm is a reward model\.$/),
       expect.stringMatching(/ b\.data\.1: expected a data set, but .*lm is a language model\.$/),
@@ -167,6 +168,22 @@ describe("paths in a pipeline", () => {
         / c\.stages\.0\.rewards\.0\.options\.path: expected a reward model .*lm is a language model\.$/,
       ),
     ]);
+  });
+});
+
+describe("the files of a stage", () => {
+  it("are those of rewards too, also of the one that says which of two completions is better", async () => {
+    const [reward, filter] = [join(root, "reward.ts"), join(root, "filter.ts")];
+    for (const path of [reward, filter]) writeFileSync(path, "export const score = () => 1;\n");
+    const model = join(root, "a-model");
+    mkdirSync(model, { recursive: true });
+    const keep = "keep: [{ reward: ./filter.ts#score, min: 1 }]";
+    const pairs = `  - { name: a, preferences: { model: { path: ${model} }, prompts: 1, reward: ./reward.ts#score, ${keep} } }`;
+    const [stage] = await load([pairs]);
+    const lineage = { stages: {}, superseded: {}, threads: 1 };
+    const inputs = { stages: [], directory: "/out", source: join(root, "p.yaml"), lineage, hashes: new Map() };
+    const { files } = await ingredientsOf(inputs, stage!);
+    expect(Object.keys(files).sort()).toEqual(["a-model", "filter.ts", "reward.ts"]);
   });
 });
 

@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { main } from "../../src/cli/main.ts";
+import { TEMPORARY_PREFIX } from "../../src/files.ts";
 import { PipelineDirectory } from "../../src/pipeline/directory.ts";
 import { STAGE_KINDS } from "../../src/pipeline/schema.ts";
 import type { PipelineLineage, PipelineSummary } from "../../src/run/pipeline-records.ts";
@@ -271,6 +272,8 @@ describe("a pipeline that runs again", () => {
     }
     const moved = join(root, "moved");
     renameSync(out, moved);
+    const halfWritten = join(killed, "stages", "samples", "parts", `${TEMPORARY_PREFIX}part-1`);
+    writeFileSync(halfWritten, "{");
     for (const lock of ["", join("stages", "on-policy-student")]) rmSync(join(killed, lock, "run.lock"));
     for (const directory of [moved, killed]) {
       const done = await actions(directory, ["--resume"]);
@@ -283,6 +286,7 @@ describe("a pipeline that runs again", () => {
         expect(content(directory)).toBe(content(join(root, "first")));
       }
     }
+    expect(existsSync(halfWritten)).toBe(false);
   });
 });
 
