@@ -4,6 +4,7 @@ import {
   appendFileSync,
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -13,10 +14,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { main } from "../../src/cli/main.ts";
 import { TEMPORARY_PREFIX } from "../../src/files.ts";
 import { PipelineDirectory } from "../../src/pipeline/directory.ts";
+import { pinHubNames } from "../../src/pipeline/hub-pins.ts";
+import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
 import { STAGE_KINDS } from "../../src/pipeline/schema.ts";
 import type { PipelineLineage, PipelineSummary } from "../../src/run/pipeline-records.ts";
 import { recordedConsole } from "../cli/console.ts";
@@ -56,7 +59,12 @@ afterAll(() => {
 });
 
 /** `aha run` of the smoke pipeline; `abortWhen` sees each JSON line and may ask to stop. */
-async function run(out: string, args: readonly string[] = [], abortWhen?: (line: Line) => boolean) {
+async function run(
+  out: string,
+  args: readonly string[] = [],
+  abortWhen?: (line: Line) => boolean,
+  file: string = SMOKE,
+) {
   const controller = new AbortController();
   const console = recordedConsole({ signal: controller.signal });
   const context = {
@@ -66,7 +74,7 @@ async function run(out: string, args: readonly string[] = [], abortWhen?: (line:
       if (abortWhen?.(JSON.parse(text) as Line)) controller.abort();
     },
   };
-  const code = await main(["run", SMOKE, "--out", out, ...args], context);
+  const code = await main(["run", file, "--out", out, ...args], context);
   return { code, stdout: console.stdout(), stderr: console.stderr() };
 }
 
@@ -82,8 +90,8 @@ async function actions(out: string, args: readonly string[] = []): Promise<Recor
   return Object.fromEntries(lines.filter(({ type }) => type === "stage").map(({ name, action }) => [name, action]));
 }
 
-async function plan(out: string, args: readonly string[] = []) {
-  const { code, stdout } = await run(out, ["--dry-run", "--json", ...args]);
+async function plan(out: string, args: readonly string[] = [], file: string = SMOKE) {
+  const { code, stdout } = await run(out, ["--dry-run", "--json", ...args], undefined, file);
   expect(code).toBe(0);
   const { stages } = JSON.parse(stdout) as {
     stages: { stage: string; action: string; reason: string; conditional: boolean }[];
@@ -287,6 +295,65 @@ describe("a pipeline that runs again", () => {
       }
     }
     expect(existsSync(halfWritten)).toBe(false);
+  });
+});
+
+describe("a data set of the Hub in a pipeline", () => {
+  const [first, second] = ["a".repeat(40), "b".repeat(40)];
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(root, "hub-"));
+    // Nothing is asked of the network.
+    vi.stubEnv("HF_HUB_CACHE", join(folder, "cache"));
+    vi.stubEnv("HF_HUB_OFFLINE", "1");
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+  });
+
+  /** What a pull leaves: the files of a commit, and what the branch means now. */
+  function cache(commit: string, prompt: string): void {
+    const repository = join(folder, "cache", "datasets--org--rows");
+    const snapshot = join(repository, "snapshots", commit);
+    for (const path of [snapshot, join(repository, "refs")]) mkdirSync(path, { recursive: true });
+    writeFileSync(join(snapshot, "train.jsonl"), `{"prompt":"${prompt}"}\n`);
+    writeFileSync(join(repository, "refs", "main"), commit);
+  }
+
+  it("is pinned to its commit: a stage runs again when the name means another one, and not before", async () => {
+    const [file, out] = [join(folder, "pipeline.yaml"), join(folder, "out")];
+    writeFileSync(file, "name: p\nthreads: 1\npipeline: [{ name: mix, combine: { data: [{ path: org/rows }] } }]\n");
+    const rows = () => readFileSync(join(out, "stages", "mix", "data", "train.jsonl"), "utf8");
+    const missing = await run(out, [], undefined, file);
+    expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/org\/rows is not in the cache/)]);
+    cache(first, "one");
+    expect((await run(out, [], undefined, file)).code).toBe(0);
+    expect(rows()).toBe('{"prompt":"one"}\n');
+    expect(lineageOf(out).stages.mix!.ingredients.config).toMatchObject({ data: [{ path: `org/rows@${first}` }] });
+    expect((await plan(out, [], file)).get("mix")!.action).toBe("reuse");
+    cache(second, "two");
+    const reason = `changed: mix.data.0.path "org/rows@${first}" → "org/rows@${second}"`;
+    expect((await plan(out, [], file)).get("mix")).toMatchObject({ action: "run", reason });
+    expect((await run(out, [], undefined, file)).code).toBe(0);
+    expect(rows()).toBe('{"prompt":"two"}\n');
+  });
+
+  it("is that of the lineage where the cache was emptied, and of a stage that was begun", async () => {
+    const pipeline = await loadPipeline(join(folder, "pipeline.yaml"));
+    const stages = resolveStages(pipeline, join(folder, "out"));
+    const record = (state: string) =>
+      ({ stages: { mix: { state, ingredients: { config: { data: [{ path: `org/rows@${first}` }] } } } } }) as never;
+    const pathWith = async (lineage: never | undefined, asked?: string) => {
+      const askHub = asked === undefined ? undefined : async () => asked;
+      const pinned = await pinHubNames(pipeline, stages, { lineage, askHub });
+      return (pinned.stages[0]!.work as unknown as { config: { data: { path: string }[] } }).config.data[0]!.path;
+    };
+    expect(await pathWith(record("begun"))).toBe(`org/rows@${first}`);
+    expect(await pathWith(record("finished"))).toBe(`org/rows@${second}`);
+    rmSync(join(folder, "cache"), { recursive: true });
+    expect(await pathWith(record("finished"), "asked")).toBe(`org/rows@${first}`);
+    expect(await pathWith(undefined, "asked")).toBe("asked");
+    expect(await pathWith(undefined)).toBe("org/rows");
   });
 });
 
