@@ -53,7 +53,7 @@ let first: Awaited<ReturnType<typeof run>>;
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "aha-pipeline-"));
   first = await run(join(root, "first"));
-});
+}, 180_000);
 afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
