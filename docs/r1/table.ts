@@ -24,7 +24,9 @@ const STAGES: Readonly<Record<string, string>> = {
 
 const [runDirectory] = process.argv.slice(2);
 if (runDirectory === undefined) throw new Error("usage: npx tsx docs/r1/table.ts RUN_DIRECTORY");
-const summary = pipelineSummarySchema.parse(JSON.parse(readFileSync(join(runDirectory, PIPELINE_FILES.summary), "utf8")));
+const summary = pipelineSummarySchema.parse(
+  JSON.parse(readFileSync(join(runDirectory, PIPELINE_FILES.summary), "utf8")),
+);
 
 const lines = Object.entries(STAGES).map(([name, label]) => {
   const evaluations = summary.stages.find((stage) => stage.name === name)?.evaluations;
@@ -33,7 +35,9 @@ const lines = Object.entries(STAGES).map(([name, label]) => {
   if (!game || !requests) throw new Error(`${runDirectory} has no evaluations of ${name}`);
   const share = (name: string, { statistics, intervals } = game): string => {
     const interval = intervals[name];
-    const around = interval ? ` (${percent(interval[0]).replace(" %", "")}–${percent(interval[1]).replace(" %", "")})` : "";
+    const around = interval
+      ? ` (${percent(interval[0]).replace(" %", "")}–${percent(interval[1]).replace(" %", "")})`
+      : "";
     return percent(statistics[name] ?? Number.NaN) + around;
   };
   const only = (name: string): string => percent(game.statistics[name] ?? Number.NaN);
@@ -50,6 +54,6 @@ const lines = Object.entries(STAGES).map(([name, label]) => {
     share("harmless", requests),
   ].join(" | ")} |`;
 });
-const header = "| after stage | solved | form | one language | tokens | tries | false \"yes\" | helpful | harmless |";
+const header = '| after stage | solved | form | one language | tokens | tries | false "yes" | helpful | harmless |';
 process.stdout.write(`${[header, "|---|---|---|---|---|---|---|---|---|", ...lines].join("\n")}\n`);
 process.stderr.write(`${(summary.seconds / 60).toFixed(1)} minutes\n`);

@@ -118,7 +118,10 @@ async function scoreFile(
         reward,
         batch.map((i) => inputs[i]!),
       );
-      for (const [k, i] of batch.entries()) scored.push({ line: lines[i]!, ...results[k]! });
+      for (const [k, i] of batch.entries()) {
+        const { score, reason } = results[k]!;
+        scored.push({ line: lines[i]!, score, reason });
+      }
       progress.update(() => `${scored.length} of ${inputs.length} completions`);
     }
   } finally {

@@ -3,7 +3,9 @@
 import { join, resolve } from "node:path";
 import { defaultThreads } from "../engine/local/create.ts";
 import { ConfigError, DivergenceError } from "../errors.ts";
+import { type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
 import { holdsPipeline, PipelineDirectory, readLineage } from "../pipeline/directory.ts";
+import { type AskHub, pinHubNames } from "../pipeline/hub-pins.ts";
 import { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "../pipeline/load.ts";
 import { checkChoice, type PlannedStage, planPipeline } from "../pipeline/plan.ts";
 import { type RunnerEvent, requireBegun, runStages } from "../pipeline/runner.ts";
@@ -68,15 +70,19 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
   if (stray !== undefined)
     throw new ConfigError(`aha run: --${stray} goes with --trl FILE; a pipeline says this itself (--set).`);
   const { context, mode } = output;
-  const pipeline = await loadPipeline(path, values.set);
-  const { file } = pipeline;
+  const loaded = await loadPipeline(path, values.set);
+  const { file } = loaded;
   const shownPath = values.out ?? join(RUNS, `${file.name}-${file.seed}`);
-  const stages = resolveStages(pipeline, shownPath);
+  const resolved = resolveStages(loaded, shownPath);
   const choice = { from: values.from, only: values.only };
-  checkChoice(stages, choice);
+  checkChoice(resolved, choice);
   if (values.resume) requireBegun(holdsPipeline(shownPath), shownPath);
-  const threads = file.threads ?? readLineage(shownPath)?.threads ?? defaultThreads();
+  const lineage = readLineage(shownPath);
+  const threads = file.threads ?? lineage?.threads ?? defaultThreads();
   const about = { pipeline: file.name, seed: file.seed, threads };
+  const askHub = values["dry-run"] ? undefined : hubAsker({ offline: values.offline === true, signal: context.signal });
+  const { stages, suites } = await pinHubNames(loaded, resolved, { lineage, only: choice.only, askHub });
+  const pipeline = { ...loaded, suites };
   if (values["dry-run"]) {
     await printPlan(pipeline, stages, { shownPath, choice, output, about });
     return 0;
@@ -108,6 +114,11 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
     terminal?.stop();
     directory.close();
   }
+}
+
+/** Brings what a name on the Hub means now into the cache, and tells its commit. */
+function hubAsker(options: ResolveOptions): AskHub {
+  return async (name, kind) => (await (kind === "model" ? resolveModel : resolveDataset)(name, options)).pinned ?? name;
 }
 
 interface PlanRequest {

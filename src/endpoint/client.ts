@@ -55,7 +55,11 @@ interface Question<Answer> {
   readonly body: Record<string, unknown>;
   /** Throws EndpointError `malformed`. */
   readonly parse: (text: string) => Answer;
+  readonly isUsable?: IsUsable;
 }
+
+/** Whether an answer is of any use to whoever asked. */
+type IsUsable = (answer: ChatAnswer) => boolean;
 
 /** One try's outcome: an answer, or why not and whether another try may do better. */
 type Outcome<Answer> =
@@ -102,11 +106,12 @@ export class EndpointClient implements ChatClient {
   }
 
   /** The model's answer. Throws EndpointError after the last try; an aborted signal rejects with its reason, but for
-   * an answer that is in the cache. */
-  complete(request: ChatRequest, signal?: AbortSignal): Promise<ChatAnswer> {
+   * an answer that is in the cache. One that is not `isUsable` is given back, and not kept. */
+  complete(request: ChatRequest, signal?: AbortSignal, isUsable?: IsUsable): Promise<ChatAnswer> {
     const body = chatBody(this.#model, request);
     const parse = (text: string) => parseChatAnswer(text, request);
-    return this.#kept({ url: `${this.#baseUrl}/chat/completions`, body, parse }, request.sample ?? 0, signal);
+    const question = { url: `${this.#baseUrl}/chat/completions`, body, parse, ...(isUsable && { isUsable }) };
+    return this.#kept(question, request.sample ?? 0, signal);
   }
 
   /** The model's continuation of a text, by the route of base models. Throws as `complete` does. */
@@ -141,10 +146,11 @@ export class EndpointClient implements ChatClient {
 
   async #answer(key: string, question: Question<ChatAnswer>, signal: AbortSignal | undefined): Promise<ChatAnswer> {
     const kept = await this.#cache?.get(key);
-    if (kept) return kept;
+    const { isUsable = () => true } = question;
+    if (kept && isUsable(kept)) return kept;
     return this.#turnstile.pass(async () => {
       const answer = await this.#asked(question, hashString(key), signal);
-      await this.#cache?.put(key, answer);
+      if (isUsable(answer)) await this.#cache?.put(key, answer);
       return answer;
     });
   }

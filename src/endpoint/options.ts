@@ -30,6 +30,11 @@ export const endpointShape = {
   completionPrice: z.number().min(0).default(0).describe("price of a million tokens of answers"),
 };
 
+/** Those keys that change no answer; which model is asked is told by the others. */
+export const PATIENCE_KEYS: readonly string[] = Object.keys(endpointShape).filter(
+  (key) => key !== "baseUrl" && key !== "model",
+);
+
 export type EndpointConfig = z.output<z.ZodObject<typeof endpointShape>>;
 
 /** For `superRefine`: a limit on costs without a price. */

@@ -6,9 +6,17 @@
 import { existsSync } from "node:fs";
 import { resolve as resolvePath } from "node:path";
 import { HubError } from "../errors.ts";
+import { RepositoryCache } from "./cache.ts";
 import { HubFailure } from "./failure.ts";
 import { type PullOptions, pull } from "./pull.ts";
-import { formatHubReference, type HubReference, parseHubReference, type RepositoryKind } from "./reference.ts";
+import {
+  DEFAULT_REVISION,
+  formatHubReference,
+  type HubReference,
+  isCommitHash,
+  parseHubReference,
+  type RepositoryKind,
+} from "./reference.ts";
 import { hubSettings } from "./settings.ts";
 
 /** How a name is resolved: as a pull, with the settings of the environment unless others are given. */
@@ -51,6 +59,13 @@ export function hubReferenceOf(text: string, kind: RepositoryKind): HubReference
 export function anchorReference(text: string, kind: RepositoryKind, folder: string): string {
   const absolute = resolvePath(folder, text);
   return !existsSync(absolute) && hubReferenceOf(text, kind) !== undefined ? text : absolute;
+}
+
+/** The commit of a reference as far as the cache knows it: what its branch was when it was last looked up. Asks nobody. */
+export async function knownCommit(reference: HubReference, settings = hubSettings()): Promise<string | undefined> {
+  if (isCommitHash(reference.revision)) return reference.revision;
+  const cache = new RepositoryCache(settings.cacheDirectory, reference);
+  return cache.readRef(reference.revision ?? DEFAULT_REVISION);
 }
 
 async function resolve(text: string, kind: RepositoryKind, options: ResolveOptions): Promise<Resolved> {

@@ -17,8 +17,7 @@ export async function contentHash(path: string): Promise<string> {
   try {
     if (!(await stat(path)).isDirectory()) return await fileHash(path);
     const hash = createHash("sha256");
-    // Hidden files (a Hub's cache notes, an editor's leftovers) are no content.
-    const names = (await filesBelow(path)).filter((name) => !/(^|\/)\./.test(name) && name !== "lineage.json");
+    const names = (await filesBelow(path)).filter(isContent);
     for (const name of names) hash.update(`${await fileHash(join(path, name))}  ${name}\n`);
     return hash.digest("hex");
   } catch (error) {
@@ -26,6 +25,11 @@ export async function contentHash(path: string): Promise<string> {
     if (reason === undefined) throw error;
     throw new ConfigError(`Cannot read ${path}: ${reason}. A stage of the pipeline names it.`);
   }
+}
+
+/** Whether a file of a folder, by its name in it, counts: hidden ones (an editor's leftovers, a Hub's notes) do not. */
+export function isContent(name: string): boolean {
+  return !/(^|\/)\./.test(name) && name !== "lineage.json";
 }
 
 async function fileHash(path: string): Promise<string> {

@@ -8,7 +8,7 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { RunDirError } from "../errors.ts";
 import { parseJson, systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import {
@@ -21,6 +21,7 @@ import { recipeToYaml } from "../run/recipe-file.ts";
 import { removeUnfinished } from "../run/resumption.ts";
 import { LOCK_NAME, lockRun } from "../run/run-lock.ts";
 import { stageFolder } from "./load.ts";
+import { outputFault } from "./output-state.ts";
 
 /** Whether a pipeline was begun in `directory`. */
 export function holdsPipeline(directory: string): boolean {
@@ -110,35 +111,38 @@ export class PipelineDirectory {
 
   /**
    * Moves what a stage has made out of the way: a finished result to superseded/, where `takeBack` finds it, unless it is
-   * to be made again from the same ingredients (`isSame`); half of one is removed.
+   * to be made again from the same ingredients (`isSame`); half of one is removed. One that somebody has edited is kept
+   * there too, as NAME-HASH-edited, and never taken back.
    */
   async setAside(stage: string, { isSame }: { readonly isSame: boolean }): Promise<void> {
     const record = this.record(stage);
     const folder = this.folder(stage);
+    const output = record?.output === undefined ? undefined : join(this.path, record.output.path);
+    const isThere = record?.state === "finished" && output !== undefined && existsSync(output);
+    const isEdited = isThere && (await outputFault(output, record.output)) !== undefined;
     delete this.lineage.stages[stage];
     await this.save();
-    if (record?.state !== "finished" || isSame || !existsSync(folder)) {
+    if (!isThere || (isSame && !isEdited)) {
       await rm(folder, { recursive: true, force: true });
       return;
     }
-    const name = `${stage}-${record.hash.slice(0, 12)}`;
+    const name = `${asideName(stage, record.hash)}${isEdited ? "-edited" : ""}`;
     const aside = join(this.path, PIPELINE_FILES.superseded, name);
     mkdirSync(join(this.path, PIPELINE_FILES.superseded), { recursive: true });
     await rm(aside, { recursive: true, force: true });
     await rename(folder, aside);
+    if (isEdited) return;
     this.lineage.superseded[name] = { stage, record };
     await this.save();
   }
 
   /** Brings back a result that was set aside, where there is one of that hash; true where there was. */
   async takeBack(stage: string, hash: string): Promise<boolean> {
-    const name = `${stage}-${hash.slice(0, 12)}`;
-    const found = this.lineage.superseded[name];
-    const aside = join(this.path, PIPELINE_FILES.superseded, name);
-    if (found?.record.hash !== hash || !existsSync(aside)) return false;
+    const found = await supersededResult(this.path, this.lineage, stage, hash);
+    if (found === undefined) return false;
     await this.setAside(stage, { isSame: false });
-    await rename(aside, this.folder(stage));
-    delete this.lineage.superseded[name];
+    await rename(found.folder, this.folder(stage));
+    delete this.lineage.superseded[asideName(stage, hash)];
     await this.note(stage, found.record);
     return true;
   }
@@ -150,6 +154,26 @@ export class PipelineDirectory {
     const rest = readdirSync(this.path).filter((name) => name !== PIPELINE_FILES.stages);
     if (rest.length === 0) rmSync(this.path, { recursive: true, force: true });
   }
+}
+
+/** The result of that hash which was set aside, where it is there and still what it was. */
+export async function supersededResult(
+  directory: string,
+  { superseded }: Pick<PipelineLineage, "superseded">,
+  stage: string,
+  hash: string,
+): Promise<{ readonly folder: string; readonly record: StageRecord } | undefined> {
+  const name = asideName(stage, hash);
+  const record = superseded[name]?.record;
+  if (record?.hash !== hash || record.output === undefined) return undefined;
+  const folder = join(directory, PIPELINE_FILES.superseded, name);
+  const fault = await outputFault(join(folder, basename(record.output.path)), record.output);
+  return fault === undefined ? { folder, record } : undefined;
+}
+
+/** Name of a result's folder in superseded/. */
+function asideName(stage: string, hash: string): string {
+  return `${stage}-${hash.slice(0, 12)}`;
 }
 
 function requireOwn(path: string, pipeline: string): void {

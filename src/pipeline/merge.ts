@@ -11,7 +11,7 @@ import { ConfigError, nearestName } from "../errors.ts";
 export type Mapping = Readonly<Record<string, unknown>>;
 
 /** Keys that say where a model or data set comes from; `output` and `adapter` belong to what they name. */
-const SOURCE_KEYS = ["from", "path", "init", "file", "endpoint"] as const;
+export const SOURCE_KEYS = ["from", "path", "init", "file", "endpoint"] as const;
 const OF_SOURCE = [...SOURCE_KEYS, "output", "adapter"] as const;
 
 /** True for a plain mapping of keys to values. */

@@ -8,18 +8,22 @@
 
 import { existsSync } from "node:fs";
 import { dirname, relative, sep } from "node:path";
-import { endpointIdentity } from "../endpoint/options.ts";
+import { endpointIdentity, PATIENCE_KEYS } from "../endpoint/options.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { recipeInputPaths } from "../recipe/input-files.ts";
 import { singleTasks } from "../recipe/task-paths.ts";
+import { modelJudge } from "../rewards/model-judge.ts";
 import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf, recipeHash } from "../run/recipe-file.ts";
 import type { DataStepConfig } from "../train/data-steps/config.ts";
 import { contentHash } from "./content-hash.ts";
+import { supersededResult } from "./directory.ts";
+import { checkInputTypes } from "./input-types.ts";
 import { outputPath, type ResolvedStage } from "./load.ts";
-import { isMapping } from "./merge.ts";
+import { isMapping, type Mapping } from "./merge.ts";
+import { outputFault } from "./output-state.ts";
 import { needsOf, withDependents } from "./references.ts";
 
 /** Of what stages make, as far as this code decides it: raise it where the same configuration makes something else. */
@@ -79,11 +83,12 @@ export function forcedStages(stages: readonly ResolvedStage[], { from, only }: C
 /**
  * The plan of a whole pipeline; reads the files that stages name, and changes nothing.
  *
- * @throws ConfigError for a choice that cannot be met, or a file that is not there
+ * @throws ConfigError for a choice that cannot be met, or a file that is not there or of the wrong kind
  */
 export async function planPipeline(inputs: PlanInputs, choice: Choice): Promise<PlannedStage[]> {
   const { stages, lineage } = inputs;
   checkChoice(stages, choice);
+  await checkInputTypes(stages, inputs.directory);
   const forced = forcedStages(stages, choice);
   const planned: PlannedStage[] = [];
   for (const stage of stages) {
@@ -99,7 +104,7 @@ export async function planPipeline(inputs: PlanInputs, choice: Choice): Promise<
       planned.push(await planStage(inputs, stage));
     }
   }
-  if (choice.only !== undefined) requireInputs(inputs, choice.only);
+  if (choice.only !== undefined) await requireInputs(inputs, choice.only);
   return planned;
 }
 
@@ -121,11 +126,11 @@ export async function planStage(inputs: PlanInputs, stage: ResolvedStage): Promi
     return { stage, action: "resume", reason: "it was interrupted" };
   }
   if (record?.hash === hash) {
-    if (existsSync(outputPath(inputs.directory, stage)))
-      return { stage, action: "reuse", reason: "nothing has changed" };
-    return { stage, action: "run", reason: "what it made is gone" };
+    const fault = await outputFault(outputPath(inputs.directory, stage), record.output);
+    if (fault !== undefined) return { stage, action: "run", reason: fault };
+    return { stage, action: "reuse", reason: "nothing has changed" };
   }
-  if (Object.values(inputs.lineage.superseded).some((old) => old.stage === stage.name && old.record.hash === hash)) {
+  if (await supersededResult(inputs.directory, inputs.lineage, stage.name, hash)) {
     return { stage, action: "reuse", reason: "it was made before, as it is to be now" };
   }
   if (record === undefined) return { stage, action: "run", reason: "not made yet" };
@@ -144,6 +149,9 @@ async function planWaiting(
   if (recipeHash(now) !== record.hash) {
     return { stage, action: "run", reason: `changed: ${changes(stage.name, record.ingredients, now)}` };
   }
+  const fault =
+    record.state === "begun" ? undefined : await outputFault(outputPath(inputs.directory, stage), record.output);
+  if (fault !== undefined) return { stage, action: "run", reason: fault };
   const each = waitsFor.length > 1 ? "run" : "runs";
   const reason = `${waitsFor.join(" and ")} ${each} before it (reused should that make the same again)`;
   return { stage, action: "run", reason, isConditional: true };
@@ -154,12 +162,20 @@ async function planWaiting(
  *
  * @throws ConfigError naming them
  */
-function requireInputs({ stages, lineage, directory }: PlanInputs, only: string): void {
+async function requireInputs({ stages, lineage, directory }: PlanInputs, only: string): Promise<void> {
   const stage = stages.find(({ name }) => name === only)!;
-  const missing = needsOf(stage).filter((name) => {
-    const needed = stages.find((other) => other.name === name)!;
-    return lineage.stages[name]?.state !== "finished" || !existsSync(outputPath(directory, needed));
-  });
+  const missing: string[] = [];
+  for (const name of needsOf(stage)) {
+    const record = lineage.stages[name];
+    const path = outputPath(directory, stages.find((other) => other.name === name)!);
+    if (record?.state !== "finished" || !existsSync(path)) missing.push(name);
+    else if ((await outputFault(path, record.output)) !== undefined) {
+      throw new ConfigError(
+        `--only ${only} needs the output of ${name}, which was changed by hand (${path}). Run without --only: that makes ` +
+          "it again and keeps the changed one in superseded/. Data of your own go into a pipeline by their path.",
+      );
+    }
+  }
   if (missing.length === 0) return;
   throw new ConfigError(
     `--only ${only} needs the output of ${missing.join(" and ")}, which is not there yet. Run without --only first.`,
@@ -199,11 +215,21 @@ function withEndpointIdentities(config: DataStepConfig): unknown {
   if (!("model" in config)) return config;
   const model = "endpoint" in config.model && config.model.endpoint;
   const refiner = "refiner" in config && config.refiner;
+  const { keep } = config;
+  const scoring = "reward" in config ? config : undefined;
   return {
     ...config,
+    keep: keep.map((filter) => ({ ...filter, ...judgeIdentity(filter.reward, filter.options) })),
+    ...judgeIdentity(scoring?.reward, scoring?.options),
     ...(model && { model: { endpoint: endpointIdentity(model) } }),
     ...(refiner && { refiner: { ...refiner, endpoint: endpointIdentity(refiner.endpoint) } }),
   };
+}
+
+/** Of a judge's options the same. A data set is finished when every verdict is there, so its limits change none. */
+function judgeIdentity(reward: string | undefined, options: unknown): { readonly options?: unknown } {
+  if (reward !== modelJudge.name || !isMapping(options)) return {};
+  return { options: Object.fromEntries(Object.entries(options).filter(([key]) => !PATIENCE_KEYS.includes(key))) };
 }
 
 /** Paths on this disk that a stage names, absolute. */
@@ -220,10 +246,15 @@ function namedFiles({ work }: ResolvedStage): string[] {
     ...(model.path !== undefined && isLocal(model.path, "model") ? [model.path] : []),
     ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
     ...tasks.flatMap((single) => ("file" in single && single.file !== undefined ? [single.file] : [])),
-    ...keep.flatMap(({ reward }) =>
-      reward !== undefined && isRewardReference(reward) ? [parseRewardReference(reward).file] : [],
-    ),
+    ...[...keep, ...("reward" in config ? [config] : [])].flatMap(filesOfReward),
   ];
+}
+
+/** The file of a reward of the user's own; the folder of a reward model. */
+function filesOfReward({ reward, options }: { reward?: string | undefined; options?: Mapping | undefined }): string[] {
+  if (reward === undefined) return [];
+  if (isRewardReference(reward)) return [parseRewardReference(reward).file];
+  return reward === "reward_model" && typeof options?.path === "string" ? [options.path] : [];
 }
 
 /** As plain JSON with every text mapped; keys without a value go. */

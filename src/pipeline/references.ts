@@ -8,7 +8,7 @@
  */
 
 import { ConfigError, nearestName } from "../errors.ts";
-import { isMapping } from "./merge.ts";
+import { isMapping, SOURCE_KEYS } from "./merge.ts";
 
 /** What stages make. */
 export const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;
@@ -23,6 +23,8 @@ export interface Reference {
   readonly output: unknown;
   /** The kind that its place takes; undefined: any. */
   readonly expected: OutputType | undefined;
+  /** Another key beside it that names a source too. */
+  readonly rival: string | undefined;
 }
 
 /** A stage as the graph sees it. */
@@ -37,7 +39,8 @@ export function findReferences(value: unknown, path: readonly string[] = []): Re
   if (Array.isArray(value)) return value.flatMap((item: unknown, i) => findReferences(item, [...path, String(i)]));
   if (!isMapping(value)) return [];
   if (typeof value.from === "string") {
-    return [{ path, from: value.from, output: value.output, expected: expectedAt(path) }];
+    const rival = SOURCE_KEYS.find((key) => key !== "from" && key in value);
+    return [{ path, from: value.from, output: value.output, expected: expectedAt(path), rival }];
   }
   return Object.entries(value).flatMap(([key, inner]) => findReferences(inner, [...path, key]));
 }
@@ -115,6 +118,12 @@ function referenceIssue(stages: readonly GraphStage[], index: number, reference:
     const circle = circleThrough(stages, stage.name, from);
     if (circle !== undefined) return `${place}: the stages need each other in a circle: ${circle.join(" → ")}.`;
     return `${place}: "${from}" comes later in the file; a stage takes what an earlier one made. Move it up.`;
+  }
+  if (reference.rival !== undefined) {
+    return `${place}: from and ${reference.rival} exclude each other: both say what to take. Leave one of them out.`;
+  }
+  if (lastKey(reference.path) === "adapter") {
+    return `${place}: a stage that trains an adapter makes a whole model, with the adapter folded in. Take it as the model.`;
   }
   const { makes } = stages[target]!;
   if (output !== undefined && !OUTPUT_TYPES.some((type) => type === output)) {

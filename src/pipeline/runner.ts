@@ -9,7 +9,7 @@
  * to run again. Stages run one after another in the file's order.
  */
 
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
@@ -17,12 +17,14 @@ import type { PipelineEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { PIPELINE_FILES, type PipelineSummary, type StageRecord, type SuiteResult } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
+import { removeUnfinished } from "../run/resumption.ts";
 import type { DataStepProgress } from "../train/data-steps/candidates.ts";
+import { PARTS_FOLDER } from "../train/data-steps/rejection-sampling.ts";
 import { runDataStep } from "../train/data-steps/run-step.ts";
-import { contentHash } from "./content-hash.ts";
 import type { PipelineDirectory } from "./directory.ts";
 import { type LoadedPipeline, outputPath, type ResolvedStage } from "./load.ts";
 import { measuredBefore, measureStage } from "./measure.ts";
+import { outputRecord } from "./output-state.ts";
 import {
   type Choice,
   forcedStages,
@@ -166,8 +168,9 @@ class Runner {
     }
     const why = this.madeAnew.has(name) ? "made again as asked" : reason;
     this.announce(stage, index, action === "resume" ? "resume" : "run", why);
-    if (action !== "resume")
+    if (action !== "resume") {
       await this.directory.setAside(name, { isSame: this.directory.record(name)?.hash === hash });
+    }
     const before = this.directory.record(name)?.seconds ?? 0;
     const startedAt = performance.now();
     const seconds = () => before + (performance.now() - startedAt) / 1000;
@@ -186,7 +189,7 @@ class Runner {
       await this.directory.note(name, { ...begun, seconds: seconds() });
     }
     const path = outputPath(this.directory.path, stage);
-    const output = { type: stage.makes, path: this.relativeOutput(stage), hash: await contentHash(path) };
+    const output = await outputRecord(path, stage.makes, outputPath("", stage));
     const record: StageRecord = { ...begun, state: "finished", output, ...(rows && { rows }), seconds: seconds() };
     await this.directory.note(name, record);
     this.options.observe({ type: "stage-finished", name, record });
@@ -211,6 +214,7 @@ class Runner {
       return undefined;
     }
     mkdirSync(folder, { recursive: true });
+    await removeUnfinished(...[folder, join(folder, PARTS_FOLDER)].filter(existsSync));
     const { train, test, lineage } = await runDataStep(work.kind, work.config, {
       directory: folder,
       signal,
@@ -264,7 +268,8 @@ class Runner {
     const stages = this.stages.flatMap((stage) => {
       const record = this.directory.record(stage.name);
       if (record?.output === undefined) return [];
-      const { session, hash, seconds, output, rows } = record;
+      const { session, hash, seconds, rows } = record;
+      const { stamp: _, ...output } = record.output;
       return [
         {
           name: stage.name,
@@ -310,10 +315,6 @@ class Runner {
       folder: this.directory.folder(name),
       ...(work.kind === "train" ? { recipe: work.recipe } : {}),
     });
-  }
-
-  private relativeOutput(stage: ResolvedStage): string {
-    return outputPath("", stage);
   }
 
   private stopIfAsked(): void {

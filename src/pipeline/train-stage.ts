@@ -5,7 +5,7 @@
 
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { saveMergedModel } from "../model/merge.ts";
 import { loadPeftAdapter } from "../model/peft-adapter.ts";
@@ -14,7 +14,7 @@ import { modelDirectoryOf } from "../recipe/model.ts";
 import type { PipelineObserver } from "../recipe/observer.ts";
 import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { readRecipeFile } from "../run/recipe-file.ts";
+import { differencesOf, readRecipeFile } from "../run/recipe-file.ts";
 import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
@@ -46,10 +46,13 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
     const withThreads = { ...recipe, engine: { ...recipe.engine, threads } };
     const pinned = await pinHubReferences(withThreads, { offline, signal }, recorded);
     if (!begun) await rm(folder, { recursive: true, force: true });
-    const run = begun ? await RunDirectory.resume(folder, pinned) : await RunDirectory.create(folder, pinned);
+    const run = begun
+      ? await RunDirectory.resume(folder, asBegun(recorded, pinned))
+      : await RunDirectory.create(folder, pinned);
     try {
       for (const message of run.warnings) context.observe({ type: "warning", message });
-      const prepared = await prepareRecipe(pinned, run);
+      // The plan has hashed every file that the recipe names.
+      const prepared = await prepareRecipe(pinned, run, { pinsInputs: false });
       try {
         await runPipeline(prepared, run, signal, context.observe);
       } finally {
@@ -61,6 +64,16 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
   }
   await context.report(folder);
   if (recipe.model.lora !== undefined || recipe.model.adapter !== undefined) await merge(recipe, folder, output);
+}
+
+/**
+ * The recipe that a run was begun with, where today's names other places for the same files: the pipeline's directory was
+ * moved meanwhile. That the files hold what they held is known, since the stage's hash is what it was.
+ */
+function asBegun(recorded: unknown, now: Recipe): unknown {
+  const isPlace = (value: unknown) => typeof value === "string" && isAbsolute(value);
+  const differences = differencesOf(recorded, now);
+  return differences.every(({ before, after }) => isPlace(before) && isPlace(after)) ? recorded : now;
 }
 
 /** Folds the trained adapter into its base, so that later stages take a model like any other. */

@@ -51,13 +51,18 @@ export type PreparedRecipe = ProgramParts;
 
 /**
  * Builds model, engine, tokenizer and task, and makes every check that can be made before training. A model with random
- * weights is written into the run directory. The caller disposes of the engine.
+ * weights is written into the run directory. `pinsInputs`: what the recipe's files hold is recorded, and compared on a
+ * resume; false where the caller sees to that. The caller disposes of the engine.
  *
  * @throws AhaError
  */
-export async function prepareRecipe(recipe: Recipe, run: RunDirectory): Promise<PreparedRecipe> {
+export async function prepareRecipe(
+  recipe: Recipe,
+  run: RunDirectory,
+  { pinsInputs = true }: { readonly pinsInputs?: boolean } = {},
+): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
-  await pinInputFiles(recipe, run);
+  if (pinsInputs) await pinInputFiles(recipe, run);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
     : await modelDirectoryOf(path!);

@@ -35,9 +35,11 @@ export async function judgeAll(reward: AnyReward, inputs: readonly RewardInput[]
  */
 export function checkedResult(returned: unknown): RewardResult {
   if (typeof returned === "object" && returned !== null && "score" in returned) {
-    const { score, reason } = returned as { score: unknown; reason?: unknown };
+    const { score, reason, isLost } = returned as { score: unknown; reason?: unknown; isLost?: unknown };
     const text = typeof reason === "string" ? reason : "";
-    if (score === null) return abstention(text === "" ? "abstained" : text);
+    if (score === null) {
+      return { ...abstention(text === "" ? "abstained" : text), ...(isLost === true && { isLost }) };
+    }
     if (typeof score === "number" && Number.isFinite(score)) return { score, reason: shortened(text) };
     return abstention(`returned a score of ${shown(score)}, which is not a finite number`);
   }

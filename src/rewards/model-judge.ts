@@ -7,7 +7,7 @@
  *
  * A judge that is down, too slow, over its limits or answers nonsense is an abstention with the reason. After a failure
  * that outlasted all tries nothing more of the same batch is sent (answers that are kept are still used): a run does not wait for each completion's time limit.
- * The cache makes a resumed run get the same scores.
+ * The cache makes a resumed run get the same scores; an answer without a verdict is not kept.
  */
 
 import { z } from "zod";
@@ -22,6 +22,8 @@ import type { BatchReward, RewardInput, RewardResult } from "./reward.ts";
 
 /** Failures after which the next request would fail too, each after its time. */
 const LOST: ReadonlySet<EndpointError["kind"]> = new Set(["unreachable", "busy", "timeout"]);
+/** Failures that are the judge's, not the completion's: another time it may have a verdict. */
+const PASSING: ReadonlySet<EndpointError["kind"]> = new Set([...LOST, "budget"]);
 /** Longest completion that is sent; cut ones would be judged for what is missing. */
 const MAX_CHARACTERS = 400_000;
 
@@ -70,6 +72,8 @@ class ModelJudge implements BatchReward {
   readonly #options: z.output<typeof options>;
   readonly #form: QuestionForm;
   readonly #client: EndpointClient;
+  /** Of the batches that are judged just now. */
+  readonly #underWay = new Set<AbortController>();
 
   constructor(given: z.output<typeof options>) {
     this.#options = given;
@@ -89,9 +93,14 @@ class ModelJudge implements BatchReward {
     return JSON.stringify(this.#client.spent);
   }
 
+  stop(): void {
+    for (const lost of this.#underWay) lost.abort(new EndpointError("unreachable", "stopped"));
+  }
+
   /** Never rejects on account of the judge. */
   async judgeBatch(inputs: readonly RewardInput[]): Promise<RewardResult[]> {
     const lost = new AbortController();
+    this.#underWay.add(lost);
     const results: RewardResult[] = inputs.map(() => ({ score: null, reason: "not asked" }));
     const waiting = [...inputs.keys()];
     const work = async () => {
@@ -100,6 +109,7 @@ class ModelJudge implements BatchReward {
       }
     };
     await Promise.all(Array.from({ length: this.#options.concurrency }, work));
+    this.#underWay.delete(lost);
     return results;
   }
 
@@ -117,6 +127,7 @@ class ModelJudge implements BatchReward {
           json: this.#options.verdict === "json",
         },
         lost.signal,
+        ({ text }) => !("fault" in readVerdict(text, this.#form)),
       );
       const verdict = readVerdict(answer.text, this.#form);
       if ("fault" in verdict) return { score: null, reason: `the judge gave no verdict: ${verdict.fault}` };
@@ -126,11 +137,12 @@ class ModelJudge implements BatchReward {
     } catch (error) {
       if (lost.signal.aborted && error === lost.signal.reason) {
         const why = error instanceof EndpointError ? `: ${error.message}` : "";
-        return { score: null, reason: `the judge was lost while this batch was judged${why}` };
+        return { score: null, reason: `the judge was lost while this batch was judged${why}`, isLost: true };
       }
       if (error instanceof EndpointError && LOST.has(error.kind)) lost.abort(error);
-      if (error instanceof AhaError) return { score: null, reason: `the judge cannot be asked: ${error.message}` };
-      throw error;
+      if (!(error instanceof AhaError)) throw error;
+      const isLost = error instanceof EndpointError && PASSING.has(error.kind);
+      return { score: null, reason: `the judge cannot be asked: ${error.message}`, ...(isLost && { isLost }) };
     }
   }
 }

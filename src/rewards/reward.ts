@@ -33,6 +33,8 @@ export interface RewardResult {
   readonly score: number | null;
   /** A short phrase for people and logs, e.g. `the answer is 53, not 54`. */
   readonly reason: string;
+  /** Of an abstention: whoever judges could not be asked (down, too slow, over its limit), and may be another time. */
+  readonly isLost?: boolean;
 }
 
 export interface Reward {
@@ -48,6 +50,8 @@ export interface BatchReward {
   readonly open?: (state?: string) => Promise<void>;
   /** What a checkpoint keeps of it, as JSON text: the state after the last batch; undefined where there is none. */
   readonly state?: () => string | undefined;
+  /** Ends at once what it is waiting for: whatever it is asked just now is lost. */
+  readonly stop?: () => void;
   /** Gives back what it holds; it may be asked again, and then starts again. */
   readonly close?: () => Promise<void>;
 }

@@ -56,18 +56,19 @@ export function scoredByVerdict(
     const isRight = verdicts.map(({ score }) => (score === null ? null : score > RIGHT_ABOVE));
     const results = judge(inputs, isRight);
     return results.map((result, i) => {
-      const { score, reason } = verdicts[i]!;
-      if (score === null) return { score: null, reason: `right or wrong is not known: ${reason}` };
+      const { score, reason, ...how } = verdicts[i]!;
+      if (score === null) return { score: null, reason: `right or wrong is not known: ${reason}`, ...how };
       return { ...result, reason: `${result.reason} (${reason})` };
     });
   };
   if ("judge" in inner) return { name, judgeBatch };
-  const { open, state, close } = inner;
+  const { open, state, stop, close } = inner;
   return {
     name,
     judgeBatch,
     ...(open && { open: (saved?: string) => open.call(inner, saved) }),
     ...(state && { state: () => state.call(inner) }),
+    ...(stop && { stop: () => stop.call(inner) }),
     ...(close && { close: () => close.call(inner) }),
   };
 }

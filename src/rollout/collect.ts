@@ -112,9 +112,9 @@ export async function judgeCompletions(
     const results: Record<string, RewardResult> = {};
     let total: number | null = null;
     for (const [j, { reward, weight }] of rewards.entries()) {
-      const result = judged[j]![i]!;
-      results[reward.name] = result;
-      if (result.score !== null) total = (total ?? 0) + weight * result.score;
+      const { score, reason } = judged[j]![i]!;
+      results[reward.name] = { score, reason };
+      if (score !== null) total = (total ?? 0) + weight * score;
     }
     return { ...completion, rewards: results, reward: total, verdict: task.judge(completion.problem, completion.text) };
   });

@@ -42,8 +42,8 @@ const stageRecordSchema = z.object({
   hash: z.string(),
   state: z.enum(["begun", "finished"]),
   ingredients: ingredientsSchema,
-  /** Of a finished stage: what it made, and a hash of all of its bytes. */
-  output: z.object({ type: z.string(), path: z.string(), hash: z.string() }).optional(),
+  /** Of a finished stage: what it made, a hash of all of its bytes, and one of its files' sizes and dates. */
+  output: z.object({ type: z.string(), path: z.string(), hash: z.string(), stamp: z.string().optional() }).optional(),
   /** Rows of a data set. */
   rows: z.object({ train: z.int(), test: z.int() }).optional(),
   /** Seconds of work, all sessions together. */

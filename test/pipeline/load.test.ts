@@ -1,9 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ConfigError } from "../../src/errors.ts";
+import { checkInputTypes } from "../../src/pipeline/input-types.ts";
 import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
 import { mergeConfig } from "../../src/pipeline/merge.ts";
+import { ingredientsOf } from "../../src/pipeline/plan.ts";
 import { findReferences, replaceReferences } from "../../src/pipeline/references.ts";
 
 let root: string;
@@ -71,6 +74,19 @@ describe("a pipeline's graph", () => {
       [BASE, "  - { name: a, rejectionSampling: { model: { from: base, output: weights }, prompts: 1 } }"],
       /a\.model\.output: expected model, dataset, rewardModel, got "weights"/,
     ],
+    [
+      "a path beside a reference",
+      [BASE, "  - { name: a, rejectionSampling: { model: { from: base, path: ./x }, prompts: 1 } }"],
+      /a\.model: from and path exclude each other/,
+    ],
+    [
+      "a stage's output for an adapter",
+      [
+        BASE,
+        "  - { name: a, train: { trainer: sft, steps: 1, learningRate: 1e-3, model: { path: x, adapter: { from: base } } } }",
+      ],
+      /a\.model\.adapter: a stage that trains an adapter makes a whole model/,
+    ],
     ["two stages of one name", [BASE, BASE], /base\.name: "base" is taken/],
     ["a stage that does nothing", ["  - { name: a }"], /a: expected exactly one of train, coldStart.*got none/],
     ["an unknown key of a stage", ["  - { name: a, trian: {} }"], /a\.trian: unknown key; did you mean "train"\?/],
@@ -119,6 +135,55 @@ describe("a pipeline's graph", () => {
     await expect(load([rewardModel, sampling("a", "rm")])).rejects.toThrow(
       /expected a model, but "rm" makes a rewardModel/,
     );
+  });
+});
+
+describe("paths in a pipeline", () => {
+  it("to something of another kind are refused, all at once, before any stage is run", async () => {
+    const folder = (name: string, config?: object) => {
+      const path = join(root, name);
+      mkdirSync(path, { recursive: true });
+      if (config) writeFileSync(join(path, "config.json"), JSON.stringify(config));
+      return path;
+    };
+    const model = folder("lm", { architectures: ["Qwen3ForCausalLM"] });
+    const judge = folder("rm", { architectures: ["Qwen3ForSequenceClassification"] });
+    const data = folder("data");
+    const grpo =
+      "trainer: grpo, iterations: 1, promptsPerIteration: 1, groupSize: 2, maxCompletionTokens: 8, learningRate: 1e-3";
+    const stages = await load([
+      `  - { name: a, rejectionSampling: { model: { path: ${judge} }, prompts: 1 } }`,
+      `  - { name: b, combine: { data: [{ path: ${data} }, { path: ${model} }] } }`,
+      `  - { name: c, train: { ${grpo}, model: { path: ${data} }, rewards: [{ name: reward_model, options: { path: ${model} } }] } }`,
+      `  - { name: d, train: { ${grpo}, model: { path: ${model} }, rewards: [{ name: reward_model, options: { path: ${judge} } }] } }`,
+    ]);
+    const refused = checkInputTypes(stages, "/out");
+    await expect(refused).rejects.toThrow(ConfigError);
+    const message = String(await refused.catch((error: Error) => error.message));
+    expect(message.split("\n").slice(1)).toEqual([
+      expect.stringMatching(/ a\.model: expected a model .*, but .*rm is a reward model\.$/),
+      expect.stringMatching(/ b\.data\.1: expected a data set, but .*lm is a language model\.$/),
+      expect.stringMatching(/ c\.model: expected a model .*, but .*data has no config\.json\.$/),
+      expect.stringMatching(
+        / c\.stages\.0\.rewards\.0\.options\.path: expected a reward model .*lm is a language model\.$/,
+      ),
+    ]);
+  });
+});
+
+describe("the files of a stage", () => {
+  it("are those of rewards too, also of the one that says which of two completions is better", async () => {
+    const [reward, filter] = [join(root, "reward.ts"), join(root, "filter.ts")];
+    for (const path of [reward, filter]) writeFileSync(path, "export const score = () => 1;\n");
+    const model = join(root, "a-model");
+    mkdirSync(model, { recursive: true });
+    const keep = "keep: [{ reward: ./filter.ts#score, min: 1 }]";
+    const pairs = `  - { name: a, preferences: { model: { path: ${model} }, prompts: 1, reward: ./reward.ts#score, ${keep} } }`;
+    const [stage] = await load([pairs]);
+    const lineage = { stages: {}, superseded: {}, threads: 1 };
+    const inputs = { stages: [], directory: "/out", source: join(root, "p.yaml"), lineage, hashes: new Map() };
+    const { files } = await ingredientsOf(inputs, stage!);
+    expect(Object.keys(files).sort()).toEqual(["a-model", "filter.ts", "reward.ts"]);
   });
 });
 

@@ -1,11 +1,26 @@
 /** The smoke pipeline by the command line, in this process: once from its start, then from copies of what that left. */
 
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { main } from "../../src/cli/main.ts";
+import { TEMPORARY_PREFIX } from "../../src/files.ts";
 import { PipelineDirectory } from "../../src/pipeline/directory.ts";
+import { pinHubNames } from "../../src/pipeline/hub-pins.ts";
+import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
+import { STAGE_KINDS } from "../../src/pipeline/schema.ts";
 import type { PipelineLineage, PipelineSummary } from "../../src/run/pipeline-records.ts";
 import { recordedConsole } from "../cli/console.ts";
 
@@ -19,8 +34,11 @@ const NAMES = [
   "mix",
   "sft-2",
   "preference-data",
+  "reward-model",
+  "r1",
   "teacher-data",
   "student",
+  "on-policy-student",
 ];
 
 interface Line {
@@ -35,13 +53,18 @@ let first: Awaited<ReturnType<typeof run>>;
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "aha-pipeline-"));
   first = await run(join(root, "first"));
-});
+}, 180_000);
 afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
 /** `aha run` of the smoke pipeline; `abortWhen` sees each JSON line and may ask to stop. */
-async function run(out: string, args: readonly string[] = [], abortWhen?: (line: Line) => boolean) {
+async function run(
+  out: string,
+  args: readonly string[] = [],
+  abortWhen?: (line: Line) => boolean,
+  file: string = SMOKE,
+) {
   const controller = new AbortController();
   const console = recordedConsole({ signal: controller.signal });
   const context = {
@@ -51,7 +74,7 @@ async function run(out: string, args: readonly string[] = [], abortWhen?: (line:
       if (abortWhen?.(JSON.parse(text) as Line)) controller.abort();
     },
   };
-  const code = await main(["run", SMOKE, "--out", out, ...args], context);
+  const code = await main(["run", file, "--out", out, ...args], context);
   return { code, stdout: console.stdout(), stderr: console.stderr() };
 }
 
@@ -67,10 +90,12 @@ async function actions(out: string, args: readonly string[] = []): Promise<Recor
   return Object.fromEntries(lines.filter(({ type }) => type === "stage").map(({ name, action }) => [name, action]));
 }
 
-async function plan(out: string, args: readonly string[] = []) {
-  const { code, stdout } = await run(out, ["--dry-run", "--json", ...args]);
+async function plan(out: string, args: readonly string[] = [], file: string = SMOKE) {
+  const { code, stdout } = await run(out, ["--dry-run", "--json", ...args], undefined, file);
   expect(code).toBe(0);
-  const { stages } = JSON.parse(stdout) as { stages: { stage: string; action: string; reason: string }[] };
+  const { stages } = JSON.parse(stdout) as {
+    stages: { stage: string; action: string; reason: string; conditional: boolean }[];
+  };
   return new Map(stages.map((stage) => [stage.stage, stage]));
 }
 
@@ -88,7 +113,7 @@ const outputHashes = (out: string) =>
 describe("a pipeline that runs through", () => {
   it("tells each stage, and ends with the table and where the report lies", () => {
     expect(first.code).toBe(0);
-    for (const [i, name] of NAMES.entries()) expect(first.stderr).toContain(`[${i + 1}/10] ${name} (`);
+    for (const [i, name] of NAMES.entries()) expect(first.stderr).toContain(`[${i + 1}/${NAMES.length}] ${name} (`);
     expect(first.stderr).toMatch(/kept \d+ of 64 completions \(\d+ %\); dropped: refinement \d+/);
     expect(first.stdout).toMatch(/stage +kind +status +time +made +solveRate +formatRate +meanLength +tries/);
     // Rates as per cent, lengths and tries as numbers.
@@ -98,13 +123,24 @@ describe("a pipeline that runs through", () => {
     expect(first.stdout).toContain(join(root, "first", "report.html"));
   });
 
-  it("measures every model, and no data set, on the suites", () => {
+  it("has every kind of stage and every trainer", () => {
+    const recipes = readdirSync(join(root, "first", "stages")).flatMap((name) => {
+      const path = join(root, "first", "stages", name, "recipe.yaml");
+      return existsSync(path) ? [readFileSync(path, "utf8")] : [];
+    });
+    for (const trainer of ["sft", "grpo", "reward_model", "distill"])
+      expect(recipes.join("\n")).toContain(`trainer: ${trainer}\n`);
+    expect(new Set(summaryOf(join(root, "first")).stages.map(({ kind }) => kind))).toEqual(new Set(STAGE_KINDS));
+  });
+
+  it("measures every model that is to be, and no data set or reward model, on the suites", () => {
     const { stages, columns } = summaryOf(join(root, "first"));
     expect(stages.map(({ name }) => name)).toEqual(NAMES);
     expect(columns).toEqual(["solveRate", "formatRate", "meanLength", "tries"]);
-    for (const { output, evaluations } of stages) {
-      expect(Object.keys(evaluations)).toEqual(output.type === "model" ? ["countdown"] : []);
-      if (output.type !== "model") continue;
+    for (const { name, output, evaluations } of stages) {
+      const isMeasured = output.type === "model" && name !== "on-policy-student";
+      expect(Object.keys(evaluations)).toEqual(isMeasured ? ["countdown"] : []);
+      if (!isMeasured) continue;
       expect(evaluations.countdown!.problems).toBe(8);
       expect(evaluations.countdown!.statistics.format).toBe(evaluations.countdown!.statistics.formatRate);
       expect(evaluations.countdown!.intervals.solveRate).toHaveLength(2);
@@ -154,7 +190,9 @@ describe("a pipeline that runs again", () => {
     const planned = await plan(out, ["--set", "samples.samples=3"]);
     expect(planned.get("samples")).toMatchObject({ action: "run", reason: "changed: samples.samples 4 → 3" });
     for (const name of ["base", "r1-zero", "cold-start-data", "sft"]) expect(planned.get(name)!.action).toBe("reuse");
-    for (const name of NAMES.slice(5)) expect(planned.get(name)!.action).toBe("run");
+    for (const name of NAMES.slice(5)) {
+      expect(planned.get(name)!.action).toBe(name === "preference-data" ? "reuse" : "run");
+    }
     const [rate] = [await plan(out, ["--set", "r1-zero.learningRate=4e-4"])];
     expect(rate.get("r1-zero")!.reason).toBe("changed: r1-zero.learningRate 0.0002 → 0.0004");
     const all = await plan(out, ["--set", "seed=2"]);
@@ -197,17 +235,125 @@ describe("a pipeline that runs again", () => {
     expect(existsSync(join(root, "empty"))).toBe(false);
   });
 
-  it("stops cleanly in a trainer and in a data step, and ends where it would have ended", async () => {
-    const out = copied("stopped");
-    const training = (line: Line) => line.name === "r1-zero" && line.event?.type === "metrics";
-    expect((await run(out, ["--json", "--only", "r1-zero"], training)).code).toBe(130);
-    const sampling = (line: Line) => line.type === "stage" && line.name === "samples" && line.action === "run";
-    expect((await run(out, ["--json", "--only", "samples"], sampling)).code).toBe(130);
-    for (const name of ["r1-zero", "samples"]) expect(lineageOf(out).stages[name]!.state).toBe("begun");
-    const done = await actions(out, ["--resume"]);
-    const resumed = ["r1-zero", "samples"];
-    expect(done).toEqual(Object.fromEntries(NAMES.map((name) => [name, resumed.includes(name) ? "resume" : "reuse"])));
+  it("makes again what somebody has edited or deleted, and keeps what was edited", async () => {
+    const out = copied("edited");
+    const data = (name: string) => join(out, "stages", name, "data");
+    appendFileSync(join(data("mix"), "train.jsonl"), "{}\n");
+    rmSync(join(data("preference-data"), "test.jsonl"));
+    rmSync(join(out, "stages", "student", "model"), { recursive: true });
+    const planned = await plan(out);
+    const madeAgain = NAMES.filter((name) => planned.get(name)!.action === "run" && !planned.get(name)!.conditional);
+    expect(madeAgain).toEqual(["mix", "preference-data", "student"]);
+    expect(planned.get("mix")!.reason).toBe("what it made was changed by hand (stages/mix/data)");
+    expect(planned.get("student")!.reason).toBe("what it made is gone");
+    const only = await run(out, ["--only", "sft-2"]);
+    expect([only.code, only.stderr]).toEqual([
+      1,
+      expect.stringMatching(/needs the output of mix, which was changed by/),
+    ]);
+    const done = await actions(out);
+    expect(NAMES.filter((name) => done[name] !== "reuse")).toEqual(madeAgain);
     expect(outputHashes(out)).toEqual(outputHashes(join(root, "first")));
+    const [kept] = readdirSync(join(out, "superseded")).filter((name) => /^mix-.*-edited$/.test(name));
+    expect(readFileSync(join(out, "superseded", kept!, "data", "train.jsonl"), "utf8")).toMatch(/\n\{\}\n$/);
+  });
+
+  it("stopped or killed in any trainer and in a data step, moved, and resumed, ends where it would have ended", async () => {
+    const out = copied("stopped");
+    const killed = join(root, "killed");
+    let rows = 0;
+    const atWork: Record<string, (line: Line) => boolean> = {
+      "r1-zero": ({ event }) => event?.type === "metrics",
+      samples: ({ type, action }) => type === "stage" && action === "run",
+      "reward-model": ({ event }) => event?.type === "metrics",
+      // In its second iteration, after a checkpoint; the copy is what a process that is killed then leaves.
+      "on-policy-student": ({ event }) => {
+        if (event?.type !== "metrics" || ++rows < 2) return false;
+        cpSync(out, killed, { recursive: true });
+        return true;
+      },
+    };
+    for (const [name, isAtWork] of Object.entries(atWork)) {
+      const stop = (line: Line) => line.name === name && isAtWork(line);
+      expect((await run(out, ["--json", "--only", name], stop)).code).toBe(130);
+      expect(lineageOf(out).stages[name]!.state).toBe("begun");
+    }
+    const moved = join(root, "moved");
+    renameSync(out, moved);
+    const halfWritten = join(killed, "stages", "samples", "parts", `${TEMPORARY_PREFIX}part-1`);
+    writeFileSync(halfWritten, "{");
+    for (const lock of ["", join("stages", "on-policy-student")]) rmSync(join(killed, lock, "run.lock"));
+    for (const directory of [moved, killed]) {
+      const done = await actions(directory, ["--resume"]);
+      const resumed = Object.keys(atWork);
+      expect(NAMES.filter((name) => done[name] !== "reuse")).toEqual(resumed);
+      expect(resumed.every((name) => done[name] === "resume")).toBe(true);
+      expect(outputHashes(directory)).toEqual(outputHashes(join(root, "first")));
+      for (const file of ["metrics.jsonl", "rollouts.jsonl"]) {
+        const content = (of: string) => readFileSync(join(of, "stages", "on-policy-student", file), "utf8");
+        expect(content(directory)).toBe(content(join(root, "first")));
+      }
+    }
+    expect(existsSync(halfWritten)).toBe(false);
+  });
+});
+
+describe("a data set of the Hub in a pipeline", () => {
+  const [first, second] = ["a".repeat(40), "b".repeat(40)];
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(root, "hub-"));
+    // Nothing is asked of the network.
+    vi.stubEnv("HF_HUB_CACHE", join(folder, "cache"));
+    vi.stubEnv("HF_HUB_OFFLINE", "1");
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+  });
+
+  /** What a pull leaves: the files of a commit, and what the branch means now. */
+  function cache(commit: string, prompt: string): void {
+    const repository = join(folder, "cache", "datasets--org--rows");
+    const snapshot = join(repository, "snapshots", commit);
+    for (const path of [snapshot, join(repository, "refs")]) mkdirSync(path, { recursive: true });
+    writeFileSync(join(snapshot, "train.jsonl"), `{"prompt":"${prompt}"}\n`);
+    writeFileSync(join(repository, "refs", "main"), commit);
+  }
+
+  it("is pinned to its commit: a stage runs again when the name means another one, and not before", async () => {
+    const [file, out] = [join(folder, "pipeline.yaml"), join(folder, "out")];
+    writeFileSync(file, "name: p\nthreads: 1\npipeline: [{ name: mix, combine: { data: [{ path: org/rows }] } }]\n");
+    const rows = () => readFileSync(join(out, "stages", "mix", "data", "train.jsonl"), "utf8");
+    const missing = await run(out, [], undefined, file);
+    expect([missing.code, missing.stderr]).toEqual([1, expect.stringMatching(/org\/rows is not in the cache/)]);
+    cache(first, "one");
+    expect((await run(out, [], undefined, file)).code).toBe(0);
+    expect(rows()).toBe('{"prompt":"one"}\n');
+    expect(lineageOf(out).stages.mix!.ingredients.config).toMatchObject({ data: [{ path: `org/rows@${first}` }] });
+    expect((await plan(out, [], file)).get("mix")!.action).toBe("reuse");
+    cache(second, "two");
+    const reason = `changed: mix.data.0.path "org/rows@${first}" → "org/rows@${second}"`;
+    expect((await plan(out, [], file)).get("mix")).toMatchObject({ action: "run", reason });
+    expect((await run(out, [], undefined, file)).code).toBe(0);
+    expect(rows()).toBe('{"prompt":"two"}\n');
+  });
+
+  it("is that of the lineage where the cache was emptied, and of a stage that was begun", async () => {
+    const pipeline = await loadPipeline(join(folder, "pipeline.yaml"));
+    const stages = resolveStages(pipeline, join(folder, "out"));
+    const record = (state: string) =>
+      ({ stages: { mix: { state, ingredients: { config: { data: [{ path: `org/rows@${first}` }] } } } } }) as never;
+    const pathWith = async (lineage: never | undefined, asked?: string) => {
+      const askHub = asked === undefined ? undefined : async () => asked;
+      const pinned = await pinHubNames(pipeline, stages, { lineage, askHub });
+      return (pinned.stages[0]!.work as unknown as { config: { data: { path: string }[] } }).config.data[0]!.path;
+    };
+    expect(await pathWith(record("begun"))).toBe(`org/rows@${first}`);
+    expect(await pathWith(record("finished"))).toBe(`org/rows@${second}`);
+    rmSync(join(folder, "cache"), { recursive: true });
+    expect(await pathWith(record("finished"), "asked")).toBe(`org/rows@${first}`);
+    expect(await pathWith(undefined, "asked")).toBe("asked");
+    expect(await pathWith(undefined)).toBe("org/rows");
   });
 });
 

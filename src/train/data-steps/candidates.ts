@@ -13,10 +13,13 @@ import { z } from "zod";
 import { readJsonl, writeJsonl } from "../../data/jsonl.ts";
 import { DataError, RunInterrupted } from "../../errors.ts";
 import type { Problem, Task } from "../../tasks/task.ts";
-import { withOpenRewards } from "../reward-session.ts";
 import type { SamplingConfig } from "./config.ts";
+import { withFilterRewards } from "./filter-rewards.ts";
 import { applyFilters, BEFORE_FILTERS, openFilters } from "./filters.ts";
 import type { CompletionSource, Wanted } from "./sources.ts";
+
+/** What the filters' rewards remember, beside the parts. */
+const REWARDS_FILE = "rewards.json";
 
 const candidateSchema = z.object({
   /** Index of the problem in the task's stream. */
@@ -84,8 +87,8 @@ export interface SamplingParts {
 /**
  * Makes every part that is not there yet, and asks again where a reward had abstained.
  *
- * @throws ConfigError for a filter that cannot be used or prompts that do not fit; RunInterrupted, with every finished
- * part on the disk.
+ * @throws ConfigError for a filter that cannot be used or prompts that do not fit; EndpointError where a judge cannot be
+ * asked any more, RunInterrupted: with every finished part on the disk.
  */
 export async function collectCandidates(config: SamplingConfig, parts: SamplingParts): Promise<void> {
   const { source, task, askFor, signal, onProgress } = parts;
@@ -100,8 +103,8 @@ export async function collectCandidates(config: SamplingConfig, parts: SamplingP
   const stopIfAsked = () => {
     if (signal.aborted) throw new RunInterrupted("Stopped; what is finished is saved. Run the same command to go on.");
   };
-  const rewards = filters.flatMap(({ reward }) => (reward === undefined ? [] : [{ reward, weight: 1 }]));
-  await withOpenRewards(rewards, undefined, async () => {
+  const memory = { file: join(parts.directory, REWARDS_FILE), signal };
+  await withFilterRewards(filters, memory, async (remember) => {
     let [kept, candidates] = [0, 0];
     for (let start = 0; start < numbered.length; start += config.promptsPerPart) {
       stopIfAsked();
@@ -130,8 +133,10 @@ export async function collectCandidates(config: SamplingConfig, parts: SamplingP
         await refine([...written, ...unrefined], parts);
         const fresh = [...new Set([...written, ...unrefined, ...unjudged])];
         if (fresh.length > 0) {
-          await applyFilters(fresh, filters, task);
+          const lost = await applyFilters(fresh, filters, task);
           await writeJsonl(path, made);
+          await remember();
+          if (lost !== undefined) throw lost;
         }
       } catch (error) {
         stopIfAsked();

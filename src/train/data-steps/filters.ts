@@ -1,10 +1,11 @@
 /**
  * Filters: the items of `keep`, asked in order about every candidate that is left. The first that fails drops the
  * candidate, with a reason; so the counts in a data set's lineage add up, and a reward that costs (a judge) is asked only
- * about what the rules before it let through.
+ * about what the rules before it let through. A judge that gives no verdict abstains, which is counted; one that is down
+ * or over its limit ends the step.
  */
 
-import { ConfigError, nearestName } from "../../errors.ts";
+import { ConfigError, EndpointError, nearestName } from "../../errors.ts";
 import { judgeAll } from "../../rewards/judge.ts";
 import type { AnyReward } from "../../rewards/reward.ts";
 import { rewardLabel } from "../../rewards/user/reference.ts";
@@ -62,12 +63,16 @@ export function openFilters(configs: readonly FilterConfig[], task: Task): Filte
   });
 }
 
-/** Asks the filters about each candidate and notes in it what they said. */
+/**
+ * Asks the filters about each candidate and notes in it what they said. Returns an error where a judge could not be asked
+ * any more: those candidates are none that it rejects, and a data set without them would not be what was asked for.
+ */
 export async function applyFilters(
   candidates: readonly Candidate[],
   filters: readonly Filter[],
   task: Task,
-): Promise<void> {
+): Promise<EndpointError | undefined> {
+  let lost: EndpointError | undefined;
   const verdicts = new Map<Candidate, Verdict>();
   for (const candidate of candidates) {
     if (candidate.dropped !== null && BEFORE.has(candidate.dropped.by)) continue;
@@ -79,7 +84,9 @@ export async function applyFilters(
   for (const filter of filters) {
     const left = candidates.filter(({ dropped }) => dropped === null);
     const reasons = filter.reward
-      ? await byReward(left, filter, filter.reward)
+      ? await byReward(left, filter, filter.reward, (reason) => {
+          lost ??= lostJudge(filter.label, reason);
+        })
       : left.map((candidate) => faultOf(candidate, filter.config, verdicts.get(candidate)!));
     for (const [i, candidate] of left.entries()) {
       const fault = reasons[i];
@@ -88,6 +95,14 @@ export async function applyFilters(
       candidate.dropped = { by: abstained ? `${filter.label} ${ABSTAINED}` : filter.label, reason: fault };
     }
   }
+  return lost;
+}
+
+function lostJudge(label: string, reason: string): EndpointError {
+  return new EndpointError(
+    "unreachable",
+    `${label}: ${reason}. What was sampled and judged is kept: when that is mended, run the same command to go on.`,
+  );
 }
 
 /** Why each candidate is dropped by a reward's score; undefined: it is not. */
@@ -95,11 +110,13 @@ async function byReward(
   candidates: readonly Candidate[],
   { label, config }: Filter,
   reward: AnyReward,
+  onLost: (reason: string) => void,
 ): Promise<(string | undefined)[]> {
   const inputs = candidates.map(({ prompt, completion, columns }) => ({ prompt, completion, columns }));
   const results = inputs.length === 0 ? [] : await judgeAll(reward, inputs);
   return candidates.map((candidate, i) => {
-    const { score, reason } = results[i]!;
+    const { score, reason, isLost } = results[i]!;
+    if (isLost) onLost(reason);
     candidate.scores[label] = score;
     if (score === null) return config.onAbstention === "keep" ? undefined : reason;
     return isWithin(score, config) ? undefined : `score ${Number(score.toPrecision(4))}: ${reason}`;

@@ -29,6 +29,12 @@ import {
 import { normalised } from "./selection.ts";
 import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
 
+/** Why a prompt has no pair. */
+const EQUALLY_GOOD = "all equally good, or no better than by the margin";
+const EQUAL_TEXTS = "the better and the worse have the same text";
+const NO_SUMMARY = "the better or the worse has no </think>, so no summary";
+const ALONE = "only one completion is left of it";
+
 /**
  * Samples, scores, pairs and writes; goes on with the parts that are there.
  *
@@ -64,17 +70,17 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
   const scoreOf = (candidate: Candidate) => (scoring ? candidate.scores[labelOf(scoring)]! : Number(candidate.solved));
   const random = new Random(config.seed, "pairs");
   const rows: Row[] = [];
-  let [withoutPair, equalTexts, withoutSummary] = [0, 0, 0];
+  const unpaired: string[] = [];
+  let [equalTexts, withoutSummary] = [0, 0];
   for (const group of groups.values()) {
-    const before = rows.length;
-    for (const [chosen, rejected] of pairsOf(group, scoreOf, config, random)) {
-      const better = judgedPart(chosen, config.part);
-      const worse = judgedPart(rejected, config.part);
-      if (better === undefined || worse === undefined) withoutSummary++;
-      else if (normalised(better.completion) === normalised(worse.completion)) equalTexts++;
-      else rows.push(pairRow(chosen, better, worse, config.kind));
-    }
-    withoutPair += Number(rows.length === before);
+    const made = pairRows(pairsOf(group, scoreOf, config, random), config);
+    rows.push(...made.rows);
+    equalTexts += made.equalTexts;
+    withoutSummary += made.withoutSummary;
+    if (made.rows.length > 0) continue;
+    if (made.equalTexts > 0) unpaired.push(EQUAL_TEXTS);
+    else if (made.withoutSummary > 0) unpaired.push(NO_SUMMARY);
+    else unpaired.push(group.length > 1 ? EQUALLY_GOOD : ALONE);
   }
   const lineage = {
     step: "preferences",
@@ -90,16 +96,22 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
     dropped: tally.dropped,
     abstained: tally.abstained,
     pairs: rows.length,
-    promptsWithoutPair: withoutPair,
+    promptsWithoutPair: unpaired.length,
     pairsOfEqualTexts: equalTexts,
     ...(config.part === "summary" && { pairsWithoutSummary: withoutSummary }),
   };
-  if (rows.length === 0) {
-    for (const group of groups.values()) for (const _ of group) tally.drop("as good as the others of its prompt");
-    throw nothingLeft("preferences", tally, join(directory, REJECTED_FILE));
-  }
+  if (rows.length === 0) throw nothingLeft("preferences", tally, join(directory, REJECTED_FILE), noPair(unpaired));
   const counts = await writeDataset(directory, rows, lineage, config);
   return { ...counts, lineage: { ...lineage, rows: counts } };
+}
+
+/** Why the prompts have no pair, each as often as it holds. */
+function noPair(unpaired: readonly string[]): string {
+  const lines = [EQUALLY_GOOD, EQUAL_TEXTS, NO_SUMMARY, ALONE].flatMap((why) => {
+    const count = unpaired.filter((each) => each === why).length;
+    return count === 0 ? [] : [`  ${why}: ${count} ${count === 1 ? "prompt" : "prompts"}\n`];
+  });
+  return lines.length === 0 ? "" : `Prompts without a pair:\n${lines.join("")}`;
 }
 
 /** The reward that says which is better, as a filter that every score passes. */
@@ -121,6 +133,23 @@ function pairsOf(
     if (scoreOf(chosen) - scoreOf(rejected) > margin) pairs.push([chosen, rejected]);
   }
   return pairs;
+}
+
+/** The rows of a prompt's pairs, and how many of these say nothing. */
+function pairRows(
+  pairs: readonly (readonly [Candidate, Candidate])[],
+  { part, kind }: PreferencesConfig,
+): { readonly rows: readonly Row[]; readonly equalTexts: number; readonly withoutSummary: number } {
+  const rows: Row[] = [];
+  let [equalTexts, withoutSummary] = [0, 0];
+  for (const [chosen, rejected] of pairs) {
+    const better = judgedPart(chosen, part);
+    const worse = judgedPart(rejected, part);
+    if (better === undefined || worse === undefined) withoutSummary++;
+    else if (normalised(better.completion) === normalised(worse.completion)) equalTexts++;
+    else rows.push(pairRow(chosen, better, worse, kind));
+  }
+  return { rows, equalTexts, withoutSummary };
 }
 
 function pairRow(candidate: Candidate, better: JudgedText, worse: JudgedText, kind: string): Row {

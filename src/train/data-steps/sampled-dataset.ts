@@ -135,14 +135,24 @@ export class Tally {
   }
 }
 
-/** The error of a step that is left with nothing, and what dropped how many. */
-export function nothingLeft(step: string, { candidates, dropped, reasons }: Tally, rejected: string): DataError {
+/** The error of a step that is left with nothing, and what dropped how many; `further` lines stand after that. */
+export function nothingLeft(
+  step: string,
+  { candidates, dropped, reasons }: Tally,
+  rejected: string,
+  further = "",
+): DataError {
   const lines = Object.entries(dropped).map(
     ([by, count]) => `  ${by}: ${count}${reasons[by] === undefined ? "" : ` (e.g. ${reasons[by]})`}\n`,
   );
+  const what =
+    further === ""
+      ? `none of the ${candidates} completions is left`
+      : `no two of ${candidates} completions make a pair`;
+  const drops = lines.length === 0 ? "No filter dropped any.\n" : `What dropped how many:\n${lines.join("")}`;
   return new DataError(
-    `${step}: none of the ${candidates} completions is left. What dropped how many:\n${lines.join("")}` +
-      `They are in ${rejected}, each with the reason. Loosen a filter (keep), ask more prompts or samples, or take a ` +
+    `${step}: ${what}. ${drops}${further}` +
+      `Dropped ones are in ${rejected}, each with the reason. Loosen a filter (keep), ask more prompts or samples, or take a ` +
       "better model. A reward that could not judge is asked again when the same command runs again.",
   );
 }

@@ -1,0 +1,91 @@
+/**
+ * Names on the Hub in a pipeline, pinned: `org/name` becomes `org/name@commit` in each stage's configuration before its
+ * content hash is made. So a stage runs again when the model or data set of that name is another one, its lineage says
+ * which one it was, and a pipeline that was interrupted goes on with the same.
+ *
+ * A name means what the cache says: the commit that its branch had when it was last pulled (`aha model pull` asks anew).
+ * Where the cache knows nothing, the commit of the lineage counts, and without that the Hub is asked, before anything is
+ * run. A stage that was begun goes on with the commit that it was begun with.
+ */
+
+import type { RepositoryKind } from "../hub/reference.ts";
+import { hubReferenceOf, knownCommit } from "../hub/resolve.ts";
+import type { PipelineLineage } from "../run/pipeline-records.ts";
+import type { LoadedPipeline, ResolvedStage, StageWork } from "./load.ts";
+import { isMapping } from "./merge.ts";
+import type { SuiteConfig } from "./schema.ts";
+
+/** Asks the Hub: `org/name@commit` of a name. */
+export type AskHub = (name: string, kind: RepositoryKind) => Promise<string>;
+
+/** How names are pinned. */
+export interface PinOptions {
+  readonly lineage: Pick<PipelineLineage, "stages"> | undefined;
+  /** The only stage that is to be run, if it is so: for others nothing is asked. */
+  readonly only?: string | undefined;
+  /** undefined: names that neither the cache nor the lineage knows stay as they are. */
+  readonly askHub: AskHub | undefined;
+}
+
+/**
+ * The stages and suites with their names pinned.
+ *
+ * @throws what `askHub` throws
+ */
+export async function pinHubNames(
+  { suites }: Pick<LoadedPipeline, "suites">,
+  stages: readonly ResolvedStage[],
+  { lineage, only, askHub }: PinOptions,
+): Promise<{ readonly stages: ResolvedStage[]; readonly suites: SuiteConfig[] }> {
+  const pinnedStages: ResolvedStage[] = [];
+  for (const stage of stages) {
+    const record = lineage?.stages[stage.name];
+    const ask = only === undefined || only === stage.name ? askHub : undefined;
+    const pin = pinning(record?.state === "begun", ask);
+    const [key, value] = stage.work.kind === "train" ? ["recipe", stage.work.recipe] : ["config", stage.work.config];
+    const pinned = await pinWithin(value, record?.ingredients.config, pin);
+    pinnedStages.push({ ...stage, work: { ...stage.work, [key as string]: pinned } as StageWork });
+  }
+  const pin = pinning(false, askHub);
+  const pinnedSuites: SuiteConfig[] = [];
+  for (const suite of suites) pinnedSuites.push((await pinWithin(suite, undefined, pin)) as SuiteConfig);
+  return { stages: pinnedStages, suites: pinnedSuites };
+}
+
+type Pin = (name: string, kind: RepositoryKind, recorded: unknown) => Promise<string>;
+
+/** How one name is pinned; `isBegun`: by what is recorded before all else. */
+function pinning(isBegun: boolean, ask: AskHub | undefined): Pin {
+  return async (name, kind, recorded) => {
+    const [wanted, before] = [hubReferenceOf(name, kind)!, recordedPin(name, recorded)];
+    if (isBegun && before !== undefined) return before;
+    const commit = await knownCommit(wanted);
+    return commit === undefined ? (before ?? (await ask?.(name, kind)) ?? name) : `${wanted.name}@${commit}`;
+  };
+}
+
+/** The recorded text, where it is `name` at some commit. */
+function recordedPin(name: string, recorded: unknown): string | undefined {
+  const repository = name.split("@", 1)[0]!;
+  return typeof recorded === "string" && recorded.startsWith(`${repository}@`) ? recorded : undefined;
+}
+
+/** Keys whose mapping has a `path` that may be a name on the Hub. */
+const KINDS: Readonly<Record<string, RepositoryKind>> = { model: "model", data: "dataset", general: "dataset" };
+
+/** A configuration with its names pinned; `recorded` is the same one as it was before. */
+async function pinWithin(value: unknown, recorded: unknown, pin: Pin, key = ""): Promise<unknown> {
+  if (Array.isArray(value)) {
+    const before: readonly unknown[] = Array.isArray(recorded) ? recorded : [];
+    return Promise.all(value.map((item: unknown, i) => pinWithin(item, before[i], pin, key)));
+  }
+  if (!isMapping(value)) return value;
+  const pinned: Record<string, unknown> = {};
+  for (const [inner, of] of Object.entries(value)) {
+    const before = isMapping(recorded) ? recorded[inner] : undefined;
+    const kind = inner === "path" ? KINDS[key] : undefined;
+    const isName = kind !== undefined && typeof of === "string" && hubReferenceOf(of, kind) !== undefined;
+    pinned[inner] = isName ? await pin(of, kind, before) : await pinWithin(of, before, pin, inner);
+  }
+  return pinned;
+}
