@@ -120,7 +120,7 @@ function lastBoxed(text: string): Box | undefined {
 
 /** Whether two boxes are one answer: between them only spaces, commas, `and`, `or`, `x =`. */
 function standTogether(between: string): boolean {
-  if (between.length > 60) return false;
+  if (between.length > 60 || /\n\s*\n/.test(between)) return false;
   const bare = between.replace(/\\(?:text|mathrm)\s*\{([^{}]*)\}|\\q?quad(?![A-Za-z])|\\[,;:!()[\] ]/g, " $1 ");
   return /^[\s$,;&]*(?:(?:and|or|和|或)[\s$,;]*)?(?:[A-Za-z](?:_\{?\d\}?)?\s*=\s*)?$/.test(bare);
 }
@@ -167,25 +167,43 @@ function fromProse(text: string): Extracted | undefined {
   const tail = text.slice(-TAIL_CHARACTERS);
   const said = afterPhrase(tail);
   if (said !== undefined) return { text: said, from: "phrase" };
+  const chosen = CHOSEN.exec(tail);
+  if (chosen) return { text: chosen[1]!, from: "phrase" };
+  const bold = boldAtEnd(tail);
+  if (bold !== undefined) return { text: bold, from: "phrase" };
   const formula = lastFormula(tail);
   if (formula !== undefined) return { text: formula, from: "formula" };
   const number = numbersOf(tail).at(-1);
+  // A short line without a number is the answer itself: "Yes.", "There is no solution."
+  const whole = text.trim();
+  if (number === undefined && whole.length <= 60 && /^\p{L}[^\n]*$/u.test(whole))
+    return { text: whole, from: "answer" };
   if (number === undefined || ALTERNATIVES.test(tail.slice(-200))) return undefined;
   return { text: number, from: "number" };
+}
+
+/** `故选：C`: the choice of a Chinese solution, at its end. */
+const CHOSEN = /(?:故选|应选|选择|选)(?:项)?\s*[:：]?\s*([A-J]+)\s*[.．。]?\s*$/;
+
+/** What the last line sets in bold type, if that is its end: "The expanded form is **x + 1**." */
+function boldAtEnd(text: string): string | undefined {
+  const line = text.trimEnd().slice(text.trimEnd().lastIndexOf("\n") + 1);
+  const bold = /^[^*]*\*\*([^*:：]{1,200})\*\*[\s.。!]*$/.exec(line)?.[1];
+  return bold === undefined || !/[\d=^√π\\]/.test(bold) ? undefined : withoutDelimiters(bold.trim());
 }
 
 /** "41 or 42": no answer. */
 const ALTERNATIVES = /\d[^\s\d]{0,3}\s+(?:or|oder|ou|或)(?:\s+[a-z]+){0,2}\s+[-−$]*\d[\d.,]*[^\d]*$/i;
 
 const PHRASE =
-  /\b(?:(?:answer|result|solution|root)s?|(?:correct|right) (?:option|choice))(?: to [^.\n:]{1,80})?(?:\s+(?:is|are|equals|would be|will be|must be)\b:?|\s*[:=])|答案(?:是|为|：|:)?/gi;
+  /\b(?:(?:answer|result|solution|root)s?|(?:correct|right) (?:option|choice))(?: to [^.\n:]{1,80})?(?:\s+(?:is|are|equals|would be|will be|must be)\b:?|\s*[:=])|答案(?:应该|应)?(?:是|为|选)?\s*[:：]?/gi;
 
 /** What the last "the answer is" says, up to the end of its sentence. */
 function afterPhrase(text: string): string | undefined {
   let start: number | undefined;
   for (const match of text.matchAll(PHRASE)) start = match.index + match[0].length;
   if (start === undefined) return undefined;
-  const rest = text.slice(start).replace(/^[\s*_:]+(?=\S)/, "");
+  const rest = text.slice(start).replace(/^[\s*_:：]+(?=\S)/, "");
   const formulas = leadingFormulas(rest.replace(/^(?:therefore|indeed) /, ""));
   if (formulas !== undefined) return formulas;
   const line = rest.split("\n", 1)[0]!;
@@ -193,7 +211,16 @@ function afterPhrase(text: string): string | undefined {
     .exec(line)![0]
     .replace(/[*_]+$/, "")
     .trim();
-  return sentence === "" ? undefined : sentence;
+  return sentence === "" ? undefined : withoutRemark(sentence);
+}
+
+/** "2 (two)", "2, not 3", "2, because …": what stands before the remark. */
+function withoutRemark(sentence: string): string {
+  const bare = sentence
+    .replace(/\s+\([a-z][a-z\s-]{0,60}\)[.!]?$/, "")
+    .replace(/(?:,|;|\s[-–—])?\s+(?:because|since|as|which|where|so that|not|rather than|instead of)\s[\s\S]*$/, "")
+    .trim();
+  return bare === "" ? sentence : bare;
 }
 
 /** The formula that a text begins with, and those that `and`, `or` or a comma join to it, as a list. */

@@ -80,6 +80,6 @@ export function readPhrase(cleaned: string, read: Read): ReturnType<Read> | unde
   if (value) return { answer: { kind: "expression", node: { kind: "number", value } } };
   if (words === "dne") return { answer: { kind: "text", text: "does not exist" } };
   // "a rectangle": the article is no symbol.
-  const noun = /^(?:an?|the)\s+([A-Za-z]{3}[A-Za-z\s-]*)$/i.exec(cleaned);
+  const noun = /^(?:an?|the)\s+(?!and\b|or\b)([A-Za-z]{3}[A-Za-z\s-]*)$/i.exec(cleaned);
   return noun ? read(noun[1]!) : undefined;
 }
