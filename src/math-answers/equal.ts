@@ -85,6 +85,8 @@ export class Comparison {
     const [g, a] = [measured(gold, answer), measured(answer, gold)];
     if (g === undefined || a === undefined) return false;
     if (this.#sameNode(g, a)) return true;
+    // "45" may be meant as 45 %, but 45° is not.
+    if (gold.unit || answer.unit) return false;
     if (gold.percent && !answer.percent) return this.#sameNode(gold.node, answer.node);
     return (
       answer.percent === true && !gold.percent && this.#isAboveOne(gold.node) && this.#sameNode(gold.node, answer.node)
@@ -145,6 +147,9 @@ export class Comparison {
     if (gold.kind !== "relation" || answer.kind !== "relation") return false;
     const isSameShape = gold.relations.join() === answer.relations.join() && gold.sides.length === answer.sides.length;
     if (isSameShape && gold.sides.every((side, i) => this.same(side, answer.sides[i]!))) return true;
+    const isTurned = gold.relations.join() === "=" && answer.relations.join() === "=";
+    if (isTurned && this.same(gold.sides[0]!, answer.sides[1]!) && this.same(gold.sides[1]!, answer.sides[0]!))
+      return true;
     const [g, a] = [ascending(gold), ascending(answer)];
     if (!g || !a || g.relation !== a.relation || isPlainAssignment(gold) || isPlainAssignment(answer)) {
       if (!g || !a || g.relation !== a.relation) return false;

@@ -1,7 +1,7 @@
 /**
  * Where the final answer of a completion stands. What comes after the last `</think>` counts, and nothing before it; where
  * the thinking is opened and never closed, only an `<answer>` does. There it is the last `<answer>…</answer>` or
- * `\boxed{…}` (several boxes in a row are a list), whichever begins later (in an `<answer>`, the box in it); else the line after `####` (GSM8K); else what
+ * `\boxed{…}` (several boxes in one paragraph are a list), whichever begins later (in an `<answer>`, the box in it); else the line after `####` (GSM8K); else what
  * "the answer is" says; else the last formula between dollar signs; else the last number.
  *
  * Every search is a scan from the end or a single pass: a completion of a million brackets takes milliseconds.
@@ -62,7 +62,7 @@ function fromTagged(content: string): Extracted {
 
 /** A number that the sentence ends with, perhaps a unit behind it. */
 const SENTENCE_END =
-  /(?:\b(?:is|are|equals?|be|to|gives?|get)|[=:])\s+(-?\$?\d[\d,]*(?:\.\d+)?(?:\/\d+)?%?(?:\s[A-Za-z]{1,20})?)\s*\.?$/;
+  /(?:\b(?:is|are|equals?|be|to|gives?|get)|[=:])\s+(-?\$?\d[\d,]*(?:\.\d+)?(?:[/:]\d+)*%?(?:\s[A-Za-z]{1,20})?)\s*\.?$/;
 
 /** What a sentence ends in: for answers that are no formula as a whole. */
 export function answerInSentence(sentence: string): string | undefined {
@@ -174,10 +174,8 @@ function fromProse(text: string): Extracted | undefined {
   const formula = lastFormula(tail);
   if (formula !== undefined) return { text: formula, from: "formula" };
   const number = numbersOf(tail).at(-1);
-  // A short line without a number is the answer itself: "Yes.", "There is no solution."
-  const whole = text.trim();
-  if (number === undefined && whole.length <= 60 && /^\p{L}[^\n]*$/u.test(whole))
-    return { text: whole, from: "answer" };
+  const alone = ALONE.exec(text.trim());
+  if (alone) return { text: alone[1]!, from: "answer" };
   if (number === undefined || ALTERNATIVES.test(tail.slice(-200))) return undefined;
   return { text: number, from: "number" };
 }
@@ -191,6 +189,10 @@ function boldAtEnd(text: string): string | undefined {
   const bold = /^[^*]*\*\*([^*:：]{1,200})\*\*[\s.。!]*$/.exec(line)?.[1];
   return bold === undefined || !/[\d=^√π\\]/.test(bold) ? undefined : withoutDelimiters(bold.trim());
 }
+
+/** A text that is nothing but an answer without digits: "Yes.", "(B)", "There is no solution." */
+const ALONE =
+  /^(\(?[A-J]\)?|yes|no|true|false|(?:there (?:is|are) )?(?:no (?:real )?(?:solutions?|roots)|infinitely many(?: solutions)?))[.!]?$/i;
 
 /** "41 or 42": no answer. */
 const ALTERNATIVES = /\d[^\s\d]{0,3}\s+(?:or|oder|ou|或)(?:\s+[a-z]+){0,2}\s+[-−$]*\d[\d.,]*[^\d]*$/i;

@@ -178,7 +178,7 @@ function trimmed(tokens: readonly Token[]): readonly Token[] {
 }
 
 /** `A, C`, `II and III`: several labels in one text. */
-const LABELS = /^[A-Z]{1,4}(?:\s*(?:,\s*(?:and\s)?|\sand\s)\s*[A-Z]{1,4})+$/;
+const LABELS = /^\(?[A-Z]{1,4}\)?(?:\s*(?:,\s*(?:and\s)?|\sand\s)\s*\(?[A-Z]{1,4}\)?)+$/;
 
 /** Words only: a text, or a number in words. */
 function readWords(tokens: readonly Token[]): Answer | undefined {
@@ -227,6 +227,8 @@ function readRelation(tokens: readonly Token[], inside: (part: readonly Token[])
   return { kind: "relation", relations, sides: read };
 }
 
+const SET_SIGNS: ReadonlySet<string> = new Set(["cap", "cup", "setminus"]);
+
 /** Words and signs that name a value where they stand left of `=`: `f(x)`, `f^{-1}(x)`, `P(A)`, `dy/dx`, `Area`. */
 function readTarget(tokens: readonly Token[]): Answer | undefined {
   const named = (): Answer => ({ kind: "text", text: tokens.map(({ text }) => text).join("") });
@@ -253,6 +255,9 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
   const bare = tokens.map(({ text }) => text).join("");
   if (/^frac\{(?:d|partial)(?:\^\{?2\}?)?[A-Za-z]{1,2}\}\{(?:d|partial)[A-Za-z](?:\^\{?2\}?)?\}$/.test(bare))
     return named();
+  const isSets =
+    tokens.length > 2 && tokens.every((token, i) => (i % 2 === 0 ? isName(token) : SET_SIGNS.has(token.text)));
+  if (isSets) return named();
   const isWords =
     tokens.length > 0 && tokens.every(({ type, text }) => type === "text" || (type === "word" && text.length > 3));
   return isWords ? { kind: "text", text: plainWords(tokens.map(({ text }) => text).join(" ")) } : undefined;
@@ -261,6 +266,19 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
 function readSetOperation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
   const union = splitAt(tokens, (text) => text === "cup");
   if (union.length > 1) return { kind: "union", parts: union.map(inside) };
+  const [met, ...others] = splitAt(tokens, (text) => text === "cap");
+  if (others.length > 0) {
+    // What is in both: the first without what is not in the second.
+    const reals: Answer = { kind: "numbers", name: "R" };
+    return others.map(inside).reduce<Answer>(
+      (whole, other) => ({
+        kind: "difference",
+        whole,
+        without: { kind: "difference", whole: reals, without: other },
+      }),
+      inside(met!),
+    );
+  }
   const difference = splitAt(tokens, (text) => text === "setminus");
   if (difference.length === 2) {
     return { kind: "difference", whole: inside(difference[0]!), without: inside(difference[1]!) };
@@ -320,9 +338,19 @@ function readSet(content: readonly Token[], inside: (part: readonly Token[]) => 
     return bound(inside(content.slice(2)), variable.text);
   const isIn =
     isSign(bar, "in") && content[2]?.text.startsWith("mathbb ") && (isSign(content[3], "|") || isSign(content[3], ":"));
+  const built = readBuilt(content, inside);
+  if (built) return built;
   if (isIn) return bound(inside(content.slice(4)), variable?.text);
   const items = progression(splitAt(content, (text) => text === "," || text === ";"));
   return { kind: "set", items: spread(items.map(inside)) };
+}
+
+/** `{2k | k ∈ ℤ}`: the values of an expression for every whole number. */
+function readBuilt(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+  const bar = content.findIndex((token) => isSign(token, "|") || isSign(token, ":"));
+  if (bar < 2 || content.slice(bar + 1).some((token) => isSign(token, "|")) || !isSign(content[bar + 2], "in"))
+    return undefined;
+  return familyOf([inside(content.slice(0, bar)), ...spread([inside(content.slice(bar + 1))])]);
 }
 
 /** The symbol that a set is built over may have any name. */

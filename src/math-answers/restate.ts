@@ -94,6 +94,10 @@ function wordsOfNumbers(text: string): string {
     )
     .replace(/,?\s*\bfor (?:any |all |every |each |some )?integers? \$?([a-z])\$?\s*$/, ", $1\\in\\mathbb{Z}")
     .replace(HEDGE, "")
+    .replace(/\\(?:text|mathrm|textbf)\s*\{\s*(\d{1,2}:\d\d[^{}]{0,20})\}/g, "$1")
+    .replace(/ ?\\text\s*\{ ?for (?:all|every|any)(?: real)?(?: numbers?)? ?\} ?[a-z]$/, "")
+    .replace(/(\d) ?o['’]clock/, "$1")
+    .replace(/^\s*the (?=\d)/i, "")
     .replace(/(\d) ?x ?(?=10(?:\^|\s?[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))/g, "$1\\times ")
     .replace(/^(\d+)\s*\{\s*(\\[dt]?frac\s*\{\d+\}\s*\{\d+\})\s*\}$/, "$1$2")
     .replace(
