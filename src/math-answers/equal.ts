@@ -11,6 +11,9 @@
  *   answers a gold set, and a tuple in its order; a tuple answers no set. Items are as many as the gold has: listing
  *   more candidates is wrong.
  * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers.
+ * - Vectors: tuples, single rows or columns, and sums of i, j, k are the same where their entries are. Systems of equations
+ *   go by name, branches of a function by condition.
+ * - Values for every whole number (`kπ, k ∈ ℤ`): by their formula, whatever the number is called.
  * - Residue classes: of the same modulus, by representatives that differ by a multiple of it; a bare number is none.
  * - A choice (`A`) is answered by its letter, with or without its value; a gold `(A) 5` also by its value alone.
  */

@@ -164,9 +164,7 @@ class Parser {
       else if (this.#take("degree")) base = apply("degrees", base);
       else if (this.#take("^")) {
         if (this.#takeCircle()) base = apply("degrees", base);
-        else {
-          base = this.#raised(base);
-        }
+        else base = this.#raised(base);
       } else return base;
     }
   }

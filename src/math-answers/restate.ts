@@ -92,10 +92,10 @@ function wordsOfNumbers(text: string): string {
       /,?\s*(?:\bwhere|\bfor)?\s*\$?(?<![A-Za-z\\])([a-z])\$?\s*(?:\\text\s*\{)?\s*(?:is|are)? ?an(?:y)? integer\s*\}?\s*$/,
       ", $1\\in\\mathbb{Z}",
     )
-    .replace(/,?\s*\bfor (?:any |all |every |each |some )?integers? \$?([a-z])\$?\s*$/, ", $1\\in\\mathbb{Z}")
+    .replace(/,?\s*\bfor (?:an[y] |all |every |each |some )?integers? \$?([a-z])\$?\s*$/, ", $1\\in\\mathbb{Z}")
     .replace(HEDGE, "")
     .replace(/\\(?:text|mathrm|textbf)\s*\{\s*(\d{1,2}:\d\d[^{}]{0,20})\}/g, "$1")
-    .replace(/ ?\\text\s*\{ ?for (?:all|every|any)(?: real)?(?: numbers?)? ?\} ?[a-z]$/, "")
+    .replace(/ ?\\text\s*\{ ?for (?:all|every|an[y])(?: real)?(?: numbers?)? ?\} ?[a-z]$/, "")
     .replace(/(\d) ?o['’]clock/, "$1")
     .replace(/^\s*the (?=\d)/i, "")
     .replace(/(\d) ?x ?(?=10(?:\^|\s?[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))/g, "$1\\times ")

@@ -42,6 +42,7 @@ function targetName({ relations, sides }: Relation): string | undefined {
   return ["=", "in", "approx"].includes(relations[0]!) ? targetOf(sides[0]!) : undefined;
 }
 
+/** `x = 5`: a named value without symbols. */
 export const isPlainAssignment = (relation: Relation): boolean => {
   const value = relation.sides.at(-1)!;
   return targetName(relation) !== undefined && value.kind === "expression" && symbolsOf(value.node).length === 0;
@@ -61,6 +62,7 @@ function isCombination(side: Answer | undefined): boolean {
 export const hasTargets = (answer: Answer): boolean =>
   isBag(answer) && answer.items.some((item) => item.kind === "relation" && targetName(item) !== undefined);
 
+/** Whether two relations are about different things; where one names nothing, they are. */
 export function targetsDiffer(gold: Answer, answer: Answer): boolean {
   if (gold.kind !== "relation" || answer.kind !== "relation") return false;
   const [g, a] = [targetName(gold), targetName(answer)].map((name) => (name === "f(x)" ? "y" : name));
