@@ -114,7 +114,7 @@ export function cleanText(text: string): string {
     .replace(/[\u{FF01}-\u{FF5E}]/gu, (sign) => (SIGNS.has(sign) ? sign : sign.normalize("NFKC")))
     .replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+/gu, (run) => `^{${scriptText(SUPERSCRIPTS)(run)}}`)
     .replace(/[₀-₉]+/gu, (run) => `_{${scriptText(SUBSCRIPTS)(run)}}`)
-    .replace(/[\u{200B}-\u{200D}\u{2060}\u{FEFF}]/gu, "")
+    .replace(/[\u{200B}-\u{200D}\u{2060}\u{FEFF}\u{2713}]|\u{FE0F}|\p{Extended_Pictographic}/gu, "")
     .replace(/[\u{A0}\u{2000}-\u{200A}\u{202F}\u{205F}\u{3000}]/gu, " ")
     .replace(/[\u{80}-\u{10FFFF}]/gu, (sign) => SIGNS.get(sign) ?? sign);
   return spelled

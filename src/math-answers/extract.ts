@@ -175,19 +175,35 @@ function fromProse(text: string): Extracted | undefined {
   const formula = lastFormula(tail);
   if (formula !== undefined) return { text: formula, from: "formula" };
   const number = numbersOf(tail).at(-1);
+  const line = lastLine(tail);
+  if (isEquation(line)) return { text: line, from: "formula" };
   const alone = ALONE.exec(text.trim());
   if (alone) return { text: alone[1]!, from: "answer" };
-  if (number === undefined || ALTERNATIVES.test(tail.slice(-200))) return undefined;
+  const word = number === undefined ? /\*\*([A-Za-z][A-Za-z\s-]{0,40})\*\*[\s.!]*$/.exec(line)?.[1] : undefined;
+  if (word !== undefined) return { text: word, from: "phrase" };
+  if (number === undefined || (ALTERNATIVES.test(tail.slice(-200)) && !OR_PERCENT.test(tail))) return undefined;
   return { text: number, from: "number" };
 }
 
 /** `故选：C`: the choice of a Chinese solution, at its end. */
 const CHOSEN = /(?:故选|应选|选择|选)(?:项)?\s*[:：]?\s*([A-J]+)\s*[.．。]?\s*$/;
 
+function lastLine(text: string): string {
+  const whole = text.trim();
+  return whole.slice(whole.lastIndexOf("\n") + 1).trim();
+}
+
+/** `f'(x) = 2x + 3` on a line of its own, without words. */
+function isEquation(line: string): boolean {
+  return (
+    /^[A-Za-z][A-Za-z\d'_(),^{}\\]{0,20} ?= ?[^=]{1,200}$/.test(line) &&
+    !/(?<![\\A-Za-z])(?!sqrt)[A-Za-z]{4}/.test(line)
+  );
+}
+
 /** What the last line sets in bold type, if that is its end: "The expanded form is **x + 1**." */
 function boldAtEnd(text: string): string | undefined {
-  const line = text.trimEnd().slice(text.trimEnd().lastIndexOf("\n") + 1);
-  const bold = /^[^*]*\*\*([^*:：]{1,200})\*\*[\s.。!]*$/.exec(line)?.[1];
+  const bold = /^[^*]*\*\*([^*:：]{1,200})\*\*[\s.。!]*$/.exec(lastLine(text))?.[1];
   return bold === undefined || !/[\d=^√π\\]/.test(bold) ? undefined : withoutDelimiters(bold.trim());
 }
 
@@ -195,7 +211,8 @@ function boldAtEnd(text: string): string | undefined {
 const ALONE =
   /^(\(?[A-J]\)?|yes|no|true|false|(?:there (?:is|are) )?(?:no (?:real )?(?:solutions?|roots)|infinitely many(?: solutions)?))[.!]?$/i;
 
-/** "41 or 42": no answer. */
+/** "41 or 42": no answer. "3/20, or 15 %": one. */
+const OR_PERCENT = /\d, or [\d.]+\s?%\s?[.!]?$/;
 const ALTERNATIVES = /\d[^\s\d]{0,3}\s+(?:or|oder|ou|或)(?:\s+[a-z]+){0,2}\s+[-−$]*\d[\d.,]*[^\d]*$/i;
 
 const PHRASE =
