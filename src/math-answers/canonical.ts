@@ -32,6 +32,8 @@ export function canonicalForm(answer: Answer, budget: Budget): string {
       return `[${answer.rows.map((row) => row.map((cell) => expressionForm(cell, budget)).join(", ")).join("; ")}]`;
     case "congruence":
       return `${form(answer.residue)} mod ${answer.modulus}`;
+    case "family":
+      return form(answer.member);
     case "choice":
       return answer.letter;
     case "numbers":

@@ -26,7 +26,8 @@ export function readChoice(
     return isLower && text.length === 1 ? undefined : { kind: "choice", letter: letter.toUpperCase() };
   }
   const found = LETTER_AND_VALUE.exec(text);
-  if (!found) return undefined;
+  // "(A) or (B)", "(A) 5 (B) 6" are several choices.
+  if (!found || /^(?:or|and)\b|^[,;&/]|\(\s*[A-J]\s*\)/.test(found[3]!)) return undefined;
   const letter = found[1] ?? found[2]!;
   const value = readValue(found[3]!);
   return "answer" in value ? { kind: "choice", letter, value: value.answer } : { kind: "choice", letter };

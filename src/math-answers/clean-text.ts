@@ -4,6 +4,8 @@
  * rule is a single pass over the text, without nested repetition.
  */
 
+import { restate } from "./restate.ts";
+
 const SIGNS: ReadonlyMap<string, string> = new Map(
   Object.entries({
     "−": "-",
@@ -76,6 +78,7 @@ const SIGNS: ReadonlyMap<string, string> = new Map(
     "⅞": "\\frac{7}{8}",
     "€": "\\euro ",
     "£": "\\pounds ",
+    "∂": "\\partial ",
     π: "\\pi ",
     α: "\\alpha ",
     β: "\\beta ",
@@ -103,15 +106,15 @@ const scriptText = (from: string) => (run: string) =>
 
 /** Words of LaTeX that say how something looks; what they are applied to stays. */
 const LOOKS =
-  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|quad|qquad|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|phantom|strut|kern|mathstrut)(?![A-Za-z])\.?/g;
+  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|quad|qquad|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|strut|kern|mathstrut|tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\.?/g;
 
 /** The text in one spelling. It is at most a few times as long as before. */
 export function cleanText(text: string): string {
-  const spelled = text
+  const spelled = restate(text)
     .replace(/[\u{FF01}-\u{FF5E}]/gu, (sign) => (SIGNS.has(sign) ? sign : sign.normalize("NFKC")))
     .replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+/gu, (run) => `^{${scriptText(SUPERSCRIPTS)(run)}}`)
     .replace(/[₀-₉]+/gu, (run) => `_{${scriptText(SUBSCRIPTS)(run)}}`)
-    .replace(/[\u{200B}-\u{200D}\u{2060}\u{FEFF}]/gu, "")
+    .replace(/[\u{200B}-\u{200D}\u{2060}\u{FEFF}\u{2713}]|\u{FE0F}|\p{Extended_Pictographic}/gu, "")
     .replace(/[\u{A0}\u{2000}-\u{200A}\u{202F}\u{205F}\u{3000}]/gu, " ")
     .replace(/[\u{80}-\u{10FFFF}]/gu, (sign) => SIGNS.get(sign) ?? sign);
   return spelled
@@ -143,8 +146,17 @@ export function cleanText(text: string): string {
       /(\d:\d\d\s*)(?:\\text\s*\{)?\s*([ap])m(?![A-Za-z])\s*\}?/gi,
       (_, time: string, half: string) => `${time} \\text{${half.toLowerCase()}m}`,
     )
+    .replace(/\\(?:phantom|hphantom|tag\*?|label)\s*\{[^{}]*\}/g, " ")
+    .replace(/(?<=[\d)}\]\s])\{\s*\}/g, " ")
+    .replace(
+      /\\(?:mathbf|boldsymbol|bm|mathit|mathsf|mathcal|vec|hat|overrightarrow)\s*\{\s*([A-Za-z]{1,2})\s*\}/g,
+      " $1 ",
+    )
     .replace(LOOKS, " ")
     .trim()
+    .replace(/(?:\\newline|\\blacksquare|\\square|\\Box|\\qed)$/, "")
+    .trim()
+    .replace(/^\{\s*([A-Za-z])\s*(\||:|\\mid(?![A-Za-z]))([\s\S]*[^\\])\}$/, "\\{$1 $2 $3\\}")
     .replace(/^[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?$/, (grouped) => grouped.replaceAll(" ", ""))
     .replace(/^(\d+)\s*(?:\\text\s*\{\s*to\s*\}|to)\s*(\d+)$/, "$1:$2");
 }

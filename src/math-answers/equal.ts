@@ -11,16 +11,31 @@
  *   answers a gold set, and a tuple in its order; a tuple answers no set. Items are as many as the gold has: listing
  *   more candidates is wrong.
  * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers.
+ * - Vectors: tuples, single rows or columns, and sums of i, j, k are the same where their entries are. Systems of equations
+ *   go by name, branches of a function by condition.
+ * - Values for every whole number (`kπ, k ∈ ℤ`): by their formula, whatever the number is called.
  * - Residue classes: of the same modulus, by representatives that differ by a multiple of it; a bare number is none.
  * - A choice (`A`) is answered by its letter, with or without its value; a gold `(A) 5` also by its value alone.
  */
 
 import { equal, type Rational } from "../expression/rational.ts";
 import type { Budget } from "./budget.ts";
+import { sameTime } from "./clock.ts";
 import { exactValue } from "./exact.ts";
-import { proportional, sameExpression } from "./identity.ts";
+import { proportional, sameExpression, solvesFor } from "./identity.ts";
 import { type Interval, realSetOf, zeroForm } from "./real-set.ts";
-import { type Answer, apply, hasPart, type Node, symbolsOf, wholeNode } from "./tree.ts";
+import {
+  assignmentsOf,
+  hasTargets,
+  indexedRoots,
+  isBag,
+  isPlainAssignment,
+  statedValue,
+  targetsDiffer,
+  withoutTargets,
+} from "./targets.ts";
+import { type Answer, apply, hasPart, type Node, substituted, symbolsOf, wholeNode } from "./tree.ts";
+import { rowsOf, unitVectorOf, vectorOf } from "./vectors.ts";
 
 type Expression = Answer & { kind: "expression" };
 type Relation = Answer & { kind: "relation" };
@@ -39,6 +54,9 @@ export class Comparison {
   same(gold: Answer, answer: Answer): boolean {
     this.#budget.spend();
     if (gold.kind === "choice" || answer.kind === "choice") return this.#sameChoice(gold, answer);
+    const time = sameTime(gold, answer);
+    if (time !== undefined) return time;
+    if (gold.kind === "family" || answer.kind === "family") return this.#sameFamily(gold, answer);
     if (gold.kind === "congruence" || answer.kind === "congruence") return this.#sameCongruence(gold, answer);
     if (gold.kind === "relation" || answer.kind === "relation") {
       if (this.#sameRelation(gold, answer)) return true;
@@ -47,16 +65,21 @@ export class Comparison {
         return this.#sameSet(gold, answer);
       return (bareGold !== gold || bareAnswer !== answer) && this.same(bareGold, bareAnswer);
     }
+    if (lettersOf(gold) !== undefined && lettersOf(gold) === lettersOf(answer)) return true;
+    const vectors = this.#sameVector(gold, answer);
+    if (vectors !== undefined) return vectors;
     if (isCollection(gold) || isCollection(answer)) return this.#sameCollection(gold, answer);
     if (gold.kind === "matrix" || answer.kind === "matrix") return this.#sameMatrix(gold, answer);
     if (gold.kind === "expression" && answer.kind === "expression") return this.#sameQuantity(gold, answer);
     if (gold.kind === "text" && answer.kind === "text") return sameWords(gold.text, answer.text);
     if (gold.kind === "numbers" && answer.kind === "numbers") return gold.name === answer.name;
+    // ℝ in another font.
+    if (gold.kind === "numbers" && letterOf(answer) === gold.name) return true;
     return this.#sameSet(gold, answer);
   }
 
   #sameNode(gold: Node, answer: Node): boolean {
-    const sameness = sameExpression(gold, answer, this.#budget);
+    const sameness = sameExpression(gold, withConstantOf(gold, answer), this.#budget);
     if (sameness === "unknown") this.undecided = true;
     return sameness === "same";
   }
@@ -65,10 +88,30 @@ export class Comparison {
     const [g, a] = [measured(gold, answer), measured(answer, gold)];
     if (g === undefined || a === undefined) return false;
     if (this.#sameNode(g, a)) return true;
+    // "45" may be meant as 45 %, but 45° is not.
+    if (gold.unit || answer.unit) return false;
     if (gold.percent && !answer.percent) return this.#sameNode(gold.node, answer.node);
     return (
       answer.percent === true && !gold.percent && this.#isAboveOne(gold.node) && this.#sameNode(gold.node, answer.node)
     );
+  }
+
+  /** The values for every whole number, whatever its name; where one side does not say that it is one, by the same name. */
+  #sameFamily(gold: Answer, answer: Answer): boolean {
+    if (gold.kind !== "family") return answer.kind === "family" && this.same(gold, answer.member);
+    if (answer.kind !== "family") return this.same(gold.member, answer);
+    return this.same(gold.member, renamed(answer.member, answer.parameter, gold.parameter));
+  }
+
+  /** A point or a column against a sum of unit vectors; undefined where the sides are not these two. */
+  #sameVector(gold: Answer, answer: Answer): boolean | undefined {
+    const [g, a] = [gold, answer].map((side) =>
+      side.kind === "matrix" ? vectorOf(side) : side.kind === "tuple" ? side.items : undefined,
+    );
+    if ((g === undefined) === (a === undefined)) return undefined;
+    const units = unitVectorOf(g ? answer : gold, (g ?? a)!.length);
+    if (!units || !this.#sameNode(units.linear, units.sum)) return undefined;
+    return this.#sameInOrder(g ?? units.items, a ?? units.items);
   }
 
   #isAboveOne(node: Node): boolean {
@@ -107,15 +150,22 @@ export class Comparison {
     if (gold.kind !== "relation" || answer.kind !== "relation") return false;
     const isSameShape = gold.relations.join() === answer.relations.join() && gold.sides.length === answer.sides.length;
     if (isSameShape && gold.sides.every((side, i) => this.same(side, answer.sides[i]!))) return true;
+    const isTurned = gold.relations.join() === "=" && answer.relations.join() === "=";
+    if (isTurned && this.same(gold.sides[0]!, answer.sides[1]!) && this.same(gold.sides[1]!, answer.sides[0]!))
+      return true;
     const [g, a] = [ascending(gold), ascending(answer)];
     if (!g || !a || g.relation !== a.relation || isPlainAssignment(gold) || isPlainAssignment(answer)) {
       if (!g || !a || g.relation !== a.relation) return false;
     }
     const sameness = proportional(g.difference, a.difference, g.relation !== "=" && g.relation !== "!=", this.#budget);
-    return sameness === "same";
+    if (sameness === "same") return true;
+    return g.relation === "=" && solvesFor(gold.sides, answer.sides, this.#budget);
   }
 
   #sameCollection(gold: Answer, answer: Answer): boolean {
+    const [goldRoots, roots] = [indexedRoots(gold), indexedRoots(answer)];
+    if ((goldRoots === undefined) !== (roots === undefined) && this.same(goldRoots ?? gold, roots ?? answer))
+      return true;
     const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
     if (g && a) return this.#sameAssignments(g, a);
     if (g || a) {
@@ -215,10 +265,47 @@ export class Comparison {
   }
 }
 
-const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
+/** Several choices, `ABD` or `A, B, D`, in the order of the alphabet. */
+function lettersOf(answer: Answer): string | undefined {
+  const letters = isBag(answer)
+    ? answer.items.map((item) => (item.kind === "choice" && !item.value ? item.letter : letterOf(item)))
+    : answer.kind === "text" && /^[a-j]{2,8}$/.test(answer.text)
+      ? [...answer.text]
+      : [];
+  if (letters.length < 2 || !letters.every((letter) => letter !== undefined && /^[A-Ja-j]$/.test(letter)))
+    return undefined;
+  return letters.join("").toUpperCase().split("").sort().join("");
+}
 
-const isBag = (answer: Answer): answer is Answer & { kind: "list" | "set" } =>
-  answer.kind === "list" || answer.kind === "set";
+/** The answer with the gold one's constant of integration, `+ C`, where it has another letter for it. */
+function withConstantOf(gold: Node, answer: Node): Node {
+  const own = constantTermsOf(answer).filter((name) => !symbolsOf(gold).includes(name));
+  const wanted = constantTermsOf(gold).filter((name) => name === "C" && !symbolsOf(answer).includes(name));
+  if (own.length !== 1 || wanted.length !== 1) return answer;
+  return substituted(answer, (part) =>
+    part.kind === "symbol" && part.name === own[0] ? { kind: "symbol", name: "C" } : undefined,
+  );
+}
+
+/** The letters for constants that are terms of a sum and nothing else. */
+function constantTermsOf(node: Node): string[] {
+  if (node.kind === "symbol") return /^[cCkK]$/.test(node.name) ? [node.name] : [];
+  if (node.kind !== "apply" || (node.name !== "add" && node.name !== "subtract")) return [];
+  return node.args.flatMap((arg) => constantTermsOf(arg));
+}
+
+/** The answer with another name for a symbol. */
+function renamed(answer: Answer, from: string, to: string): Answer {
+  if (answer.kind === "list") return { ...answer, items: answer.items.map((item) => renamed(item, from, to)) };
+  if (answer.kind === "relation") return { ...answer, sides: answer.sides.map((side) => renamed(side, from, to)) };
+  if (answer.kind !== "expression" || (from !== to && symbolsOf(answer.node).includes(to))) return answer;
+  const node = substituted(answer.node, (part) =>
+    part.kind === "symbol" && part.name === from ? { kind: "symbol", name: to } : undefined,
+  );
+  return { ...answer, node };
+}
+
+const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
 
 /** Whether an answer can only be meant as a set of numbers. */
 function isSetLike(answer: Answer): boolean {
@@ -230,7 +317,7 @@ function isSetLike(answer: Answer): boolean {
 /** The symbols that relations are about; empty where there are none. */
 function relatedSymbols(answer: Answer): string {
   if (isBag(answer)) return [...new Set(answer.items.map(relatedSymbols))].sort().join();
-  if (answer.kind !== "relation") return "";
+  if (answer.kind !== "relation" || answer.bound !== undefined) return "";
   return symbolsOf(...answer.sides.flatMap((side) => (side.kind === "expression" ? [side.node] : []))).join();
 }
 
@@ -239,102 +326,11 @@ function onlyItem(answer: Answer): Answer | undefined {
   return isBag(answer) && answer.items.length === 1 ? answer.items[0] : undefined;
 }
 
-function vectorOf({ rows }: Answer & { kind: "matrix" }): Answer[] | undefined {
-  const cells =
-    rows.length === 1 ? rows[0] : rows.every(({ length }) => length === 1) ? rows.map((row) => row[0]!) : undefined;
-  return cells?.map((node): Answer => ({ kind: "expression", node }));
-}
-
-/** `[[1, 2], [3, 4]]`. */
-function rowsOf({ rows }: Answer & { kind: "matrix" }): Answer[] {
-  return rows.map(
-    (row): Answer => ({
-      kind: "tuple",
-      open: "[",
-      close: "]",
-      items: row.map((node) => ({ kind: "expression", node })),
-    }),
-  );
-}
-
 function letterOf(answer: Answer): string | undefined {
   if (answer.kind === "text" && /^[a-j]$/.test(answer.text)) return answer.text;
   if (answer.kind !== "expression" || answer.unit) return undefined;
   const { node } = answer;
   return node.kind === "symbol" || (node.kind === "constant" && node.name.length === 1) ? node.name : undefined;
-}
-
-/** What names a value: a symbol, `f(x)`, words, a product of capital letters (a segment AB), a tuple of symbols. */
-function targetOf(side: Answer): string | undefined {
-  if (side.kind === "text") return side.text;
-  if (side.kind === "choice" && !side.value) return side.letter;
-  if (side.kind === "tuple") {
-    const names = side.items.map(targetOf);
-    return names.every((name) => name !== undefined) ? `(${names.join(",")})` : undefined;
-  }
-  if (side.kind !== "expression" || side.percent || side.unit) return undefined;
-  if (side.node.kind === "symbol") return side.node.name;
-  if (side.node.kind === "apply" && side.node.name === "abs")
-    return targetOf({ kind: "expression", node: side.node.args[0]! });
-  return segmentName(side.node);
-}
-
-function segmentName(node: Node): string | undefined {
-  if (node.kind === "symbol") return /^[A-Z]/.test(node.name) ? node.name : undefined;
-  if (node.kind !== "apply" || node.name !== "multiply") return undefined;
-  const [first, second] = node.args.map(segmentName);
-  return first !== undefined && second !== undefined ? first + second : undefined;
-}
-
-/** `x = 5`, `x ∈ S`, `x ≈ 1.4`: the target, where the relation is an assignment. */
-function targetName({ relations, sides }: Relation): string | undefined {
-  return ["=", "in", "approx"].includes(relations[0]!) ? targetOf(sides[0]!) : undefined;
-}
-
-const isPlainAssignment = (relation: Relation): boolean => {
-  const value = relation.sides.at(-1)!;
-  return targetName(relation) !== undefined && value.kind === "expression" && symbolsOf(value.node).length === 0;
-};
-
-/** `a + b + c`: a combination of symbols that a question asks the value of, where it stands before `=`. */
-function isCombination(side: Answer | undefined): boolean {
-  if (side?.kind !== "expression" || side.percent || side.unit) return false;
-  const isSum = (node: Node): boolean =>
-    node.kind === "apply" && node.name === "add" && node.args.every((arg) => arg.kind === "symbol" || isSum(arg));
-  return isSum(side.node);
-}
-
-/** Whether some item is an assignment. */
-const hasTargets = (answer: Answer): boolean =>
-  isBag(answer) && answer.items.some((item) => item.kind === "relation" && targetName(item) !== undefined);
-
-function targetsDiffer(gold: Answer, answer: Answer): boolean {
-  if (gold.kind !== "relation" || answer.kind !== "relation") return false;
-  const [g, a] = [targetName(gold), targetName(answer)];
-  return g === undefined || a === undefined || g !== a;
-}
-
-/** The value of `x = value`; of `x = a + b = value` the last, if all say the same; of `value ≈ 1.41` the first. Of an
- * answer that is no relation itself; undefined for relations without a value. */
-function statedValue(answer: Answer): Answer | undefined {
-  if (answer.kind !== "relation") return answer;
-  const { relations, sides } = answer;
-  if (!relations.every((name) => name === "=" || name === "approx" || name === "in")) return undefined;
-  const hasTarget = targetOf(sides[0]!) !== undefined;
-  if (relations.includes("approx")) return sides[hasTarget ? 1 : 0];
-  if (hasTarget && sides.length === 2) return sides[1];
-  const values = hasTarget || (sides.length === 2 && isCombination(sides[0])) ? sides.slice(1) : sides;
-  if (!values.every((side) => side.kind === "expression" && symbolsOf(side.node).length === 0)) return undefined;
-  const [first, ...others] = values as readonly Expression[];
-  const agree = others.every((side) => isSameClosed(first!.node, side.node));
-  return agree ? values.at(-1) : undefined;
-}
-
-/** Both exact and equal, or not both exact: then the last one speaks. */
-function isSameClosed(a: Node, b: Node): boolean {
-  const free = { spend: () => {} } as unknown as Budget;
-  const [x, y] = [exactValue(a, new Map(), free), exactValue(b, new Map(), free)];
-  return typeof x === "string" || typeof y === "string" || equal(x, y);
 }
 
 /** left − right, with `>` turned into `<`. */
@@ -349,26 +345,6 @@ function ascending({
   if (relation === "in" || relation === "approx") return undefined;
   if (!relation.startsWith(">")) return { relation, difference: zeroForm(left.node, right.node) };
   return { relation: relation.replace(">", "<"), difference: zeroForm(right.node, left.node) };
-}
-
-/** `x = 1, y = 2` by name: at least two assignments, each to another symbol. */
-function assignmentsOf(answer: Answer): ReadonlyMap<string, Answer> | undefined {
-  if (answer.kind !== "list" && answer.kind !== "set" && answer.kind !== "tuple") return undefined;
-  const map = new Map<string, Answer>();
-  for (const item of answer.items) {
-    const name = item.kind === "relation" ? targetName(item) : undefined;
-    const value = name === undefined ? undefined : statedValue(item);
-    if (value === undefined || map.has(name!)) return undefined;
-    map.set(name!, value);
-  }
-  return map.size > 1 ? map : undefined;
-}
-
-/** The values of assignments in their order, as a point. */
-function withoutTargets(answer: Answer, assignments: ReadonlyMap<string, Answer> | undefined): Answer {
-  if (assignments) return { kind: "tuple", open: "(", close: ")", items: [...assignments.values()] };
-  if (!isBag(answer)) return answer;
-  return { kind: "tuple", open: "(", close: ")", items: answer.items };
 }
 
 /** The value that is compared: of a percentage its hundredth, of a measure its multiple of the base unit where the other

@@ -15,7 +15,7 @@ export type Unknown = "irrational" | "undefined";
 
 /** Numbers of more bits are not computed with. */
 const MAX_BITS = 1 << 16;
-const MAX_FACTORIAL = 1000n;
+const MAX_FACTORIAL = 4000n;
 /** Sums and products of more terms are not worked out. */
 const MAX_TERMS = 2000n;
 /** Bits of a number, rounded up to four; a small one is not written out. */

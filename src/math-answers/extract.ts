@@ -1,8 +1,9 @@
 /**
  * Where the final answer of a completion stands. What comes after the last `</think>` counts, and nothing before it; where
  * the thinking is opened and never closed, only an `<answer>` does. There it is the last `<answer>…</answer>` or
- * `\boxed{…}` (several boxes in a row are a list), whichever begins later (in an `<answer>`, the box in it); else the line after `####` (GSM8K); else what
- * "the answer is" says; else the last formula between dollar signs; else the last number.
+ * `\boxed{…}` (several boxes in a row in one paragraph are a list), whichever begins later (in an `<answer>`, the box in
+ * it); else the line after `####` (GSM8K); else what "the answer is" says; else what the last line sets in bold type; else
+ * the last formula between dollar signs; else the last number.
  *
  * Every search is a scan from the end or a single pass: a completion of a million brackets takes milliseconds.
  */
@@ -62,7 +63,7 @@ function fromTagged(content: string): Extracted {
 
 /** A number that the sentence ends with, perhaps a unit behind it. */
 const SENTENCE_END =
-  /(?:\b(?:is|are|equals?|be|to|gives?|get)|[=:])\s+(-?\$?\d[\d,]*(?:\.\d+)?(?:\/\d+)?%?(?:\s[A-Za-z]{1,20})?)\s*\.?$/;
+  /(?:\b(?:is|are|equals?|be|to|gives?|get)|[=:])\s+(-?\$?\d[\d,]*(?:\.\d+)?(?:[/:]\d+)*%?(?:\s[A-Za-z]{1,20})?)\s*\.?$/;
 
 /** What a sentence ends in: for answers that are no formula as a whole. */
 export function answerInSentence(sentence: string): string | undefined {
@@ -120,7 +121,7 @@ function lastBoxed(text: string): Box | undefined {
 
 /** Whether two boxes are one answer: between them only spaces, commas, `and`, `or`, `x =`. */
 function standTogether(between: string): boolean {
-  if (between.length > 60) return false;
+  if (between.length > 60 || /\n\s*\n/.test(between)) return false;
   const bare = between.replace(/\\(?:text|mathrm)\s*\{([^{}]*)\}|\\q?quad(?![A-Za-z])|\\[,;:!()[\] ]/g, " $1 ");
   return /^[\s$,;&]*(?:(?:and|or|和|或)[\s$,;]*)?(?:[A-Za-z](?:_\{?\d\}?)?\s*=\s*)?$/.test(bare);
 }
@@ -167,25 +168,62 @@ function fromProse(text: string): Extracted | undefined {
   const tail = text.slice(-TAIL_CHARACTERS);
   const said = afterPhrase(tail);
   if (said !== undefined) return { text: said, from: "phrase" };
+  const chosen = CHOSEN.exec(tail);
+  if (chosen) return { text: chosen[1]!, from: "phrase" };
+  const bold = boldAtEnd(tail);
+  if (bold !== undefined) return { text: bold, from: "phrase" };
   const formula = lastFormula(tail);
   if (formula !== undefined) return { text: formula, from: "formula" };
   const number = numbersOf(tail).at(-1);
-  if (number === undefined || ALTERNATIVES.test(tail.slice(-200))) return undefined;
+  const line = lastLine(tail);
+  if (isEquation(line)) return { text: line, from: "formula" };
+  const alone = ALONE.exec(text.trim());
+  if (alone) return { text: alone[1]!, from: "answer" };
+  const word = number === undefined ? /\*\*([A-Za-z][A-Za-z\s-]{0,40})\*\*[\s.!]*$/.exec(line)?.[1] : undefined;
+  if (word !== undefined) return { text: word, from: "phrase" };
+  if (number === undefined || (ALTERNATIVES.test(tail.slice(-200)) && !OR_PERCENT.test(tail))) return undefined;
   return { text: number, from: "number" };
 }
 
-/** "41 or 42": no answer. */
+/** `故选：C`: the choice of a Chinese solution, at its end. */
+const CHOSEN = /(?:故选|应选|选择|选)(?:项)?\s*[:：]?\s*([A-J]+)\s*[.．。]?\s*$/;
+
+function lastLine(text: string): string {
+  const whole = text.trim();
+  return whole.slice(whole.lastIndexOf("\n") + 1).trim();
+}
+
+/** `f'(x) = 2x + 3` on a line of its own, without words. */
+function isEquation(line: string): boolean {
+  return (
+    /^[A-Za-z][A-Za-z\d'_(),^{}\\]{0,20} ?= ?[^=]{1,200}$/.test(line) &&
+    !/(?<![\\A-Za-z])(?!sqrt)[A-Za-z]{4}/.test(line)
+  );
+}
+
+/** What the last line sets in bold type, if that is its end: "The expanded form is **x + 1**." */
+function boldAtEnd(text: string): string | undefined {
+  const bold = /^[^*]*\*\*([^*:：]{1,200})\*\*[\s.。!]*$/.exec(lastLine(text))?.[1];
+  return bold === undefined || !/[\d=^√π\\]/.test(bold) ? undefined : withoutDelimiters(bold.trim());
+}
+
+/** A text that is nothing but an answer without digits: "Yes.", "(B)", "There is no solution." */
+const ALONE =
+  /^(\(?[A-J]\)?|yes|no|true|false|(?:there (?:is|are) )?(?:no (?:real )?(?:solutions?|roots)|infinitely many(?: solutions)?))[.!]?$/i;
+
+/** "41 or 42": no answer. "3/20, or 15 %": one. */
+const OR_PERCENT = /\d, or [\d.]+\s?%\s?[.!]?$/;
 const ALTERNATIVES = /\d[^\s\d]{0,3}\s+(?:or|oder|ou|或)(?:\s+[a-z]+){0,2}\s+[-−$]*\d[\d.,]*[^\d]*$/i;
 
 const PHRASE =
-  /\b(?:(?:answer|result|solution|root)s?|(?:correct|right) (?:option|choice))(?: to [^.\n:]{1,80})?(?:\s+(?:is|are|equals|would be|will be|must be)\b:?|\s*[:=])|答案(?:是|为|：|:)?/gi;
+  /\b(?:(?:answer|result|solution|root)s?|(?:correct|right) (?:option|choice))(?: to [^.\n:]{1,80})?(?:\s+(?:is|are|equals|would be|will be|must be)\b:?|\s*[:=])|答案(?:应该|应)?(?:是|为|选)?\s*[:：]?/gi;
 
 /** What the last "the answer is" says, up to the end of its sentence. */
 function afterPhrase(text: string): string | undefined {
   let start: number | undefined;
   for (const match of text.matchAll(PHRASE)) start = match.index + match[0].length;
   if (start === undefined) return undefined;
-  const rest = text.slice(start).replace(/^[\s*_:]+(?=\S)/, "");
+  const rest = text.slice(start).replace(/^[\s*_:：]+(?=\S)/, "");
   const formulas = leadingFormulas(rest.replace(/^(?:therefore|indeed) /, ""));
   if (formulas !== undefined) return formulas;
   const line = rest.split("\n", 1)[0]!;
@@ -193,7 +231,16 @@ function afterPhrase(text: string): string | undefined {
     .exec(line)![0]
     .replace(/[*_]+$/, "")
     .trim();
-  return sentence === "" ? undefined : sentence;
+  return sentence === "" ? undefined : withoutRemark(sentence);
+}
+
+/** "2 (two)", "2, not 3", "2, because …": what stands before the remark. */
+function withoutRemark(sentence: string): string {
+  const bare = sentence
+    .replace(/\s+\([a-z][a-z\s-]{0,60}\)[.!]?$/, "")
+    .replace(/(?:,|;|\s[-–—])?\s+(?:because|since|as|which|where|so that|not|rather than|instead of)\s[\s\S]*$/, "")
+    .trim();
+  return bare === "" ? sentence : bare;
 }
 
 /** The formula that a text begins with, and those that `and`, `or` or a comma join to it, as a list. */

@@ -13,7 +13,7 @@ import { hashString, uniformAt } from "../random.ts";
 import type { Budget } from "./budget.ts";
 import { exactValue, type Point } from "./exact.ts";
 import { bigNumberOf, isClose, isReal, numericValue, type Value } from "./numeric.ts";
-import { type DecimalPlaces, hasPart, type Node, symbolsOf } from "./tree.ts";
+import { type Answer, apply, type DecimalPlaces, hasPart, type Node, symbolsOf } from "./tree.ts";
 
 /** `unknown`: neither could be shown, e.g. of numbers too large to compute. */
 export type Sameness = "same" | "different" | "unknown";
@@ -155,4 +155,41 @@ export function proportional(f: Node, g: Node, positive: boolean, budget: Budget
     }
   }
   return agreed >= NEEDED_POINTS - 1 ? "same" : "unknown";
+}
+
+/**
+ * Whether one of two equations is `y = f(x…)` and solves the other: the other holds wherever it does, and is linear in y
+ * with a factor that does not vanish there, so that it has no other solutions. xy = 1 and y = 1/x; y² = 4x and x = y²/4.
+ */
+export function solvesFor(gold: readonly Answer[], answer: readonly Answer[], budget: Budget): boolean {
+  return isSolvedBy(gold, answer, budget) || isSolvedBy(answer, gold, budget);
+}
+
+function isSolvedBy(equation: readonly Answer[], solution: readonly Answer[], budget: Budget): boolean {
+  const [[left, right], [target, value]] = [equation, solution].map((sides) =>
+    sides.map((side) => (side.kind === "expression" ? side.node : undefined)),
+  ) as [[Node?, Node?], [Node?, Node?]];
+  if (!left || !right || target?.kind !== "symbol" || !value || symbolsOf(value).includes(target.name)) return false;
+  const { name } = target;
+  const names = symbolsOf(value);
+  if (names.length === 0 || symbolsOf(left, right).join() !== [...names, name].sort().join()) return false;
+  const difference = apply("subtract", left, right);
+  let agreed = 0;
+  for (const [index, kind] of POINT_KINDS.entries()) {
+    const point = pointOf(names, index, kind);
+    const solved = exactValue(value, point, budget);
+    if (typeof solved === "string") continue;
+    const at = (shift: bigint) =>
+      exactValue(
+        difference,
+        new Map([...point, [name, ratio(solved.numerator + shift * solved.denominator, solved.denominator)]]),
+        budget,
+      );
+    const [here, next, afterNext] = [at(0n), at(1n), at(2n)];
+    if (typeof here === "string" || typeof next === "string" || typeof afterNext === "string") continue;
+    const isLinear = equal(afterNext, ratio(2n * next.numerator, next.denominator));
+    if (here.numerator !== 0n || next.numerator === 0n || !isLinear) return false;
+    agreed++;
+  }
+  return agreed >= NEEDED_POINTS;
 }

@@ -94,6 +94,9 @@ function withDecimalPoint(text: string, gold: string): string | undefined {
 function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefined {
   if (from === "formula" || from === "number") return undefined;
   if ("answer" in gold && gold.answer.kind === "text") {
+    // "Yes, it is continuous": what it begins with.
+    const [, first] = /^(yes|no|true|false)\s*[,.;:—–-]\s/i.exec(text.trim()) ?? [];
+    if (first !== undefined) return first;
     // "The function is odd": the words that it ends with, all of them.
     return text.length > 300 ? undefined : /^[A-Za-z\s]{0,100}\s(?:is|are)\s+((?!not\b)[^,;]+)$/.exec(text.trim())?.[1];
   }

@@ -8,7 +8,7 @@
  */
 
 import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode, repeating } from "./numerals.ts";
-import { CLOSING, FACTOR_STARTS, ParseFault, plainSymbol } from "./signs.ts";
+import { CLOSING, cis, conjugate, FACTOR_STARTS, ParseFault, plainSymbol } from "./signs.ts";
 import { isFunction, type Token } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
 
@@ -164,9 +164,7 @@ class Parser {
       else if (this.#take("degree")) base = apply("degrees", base);
       else if (this.#take("^")) {
         if (this.#takeCircle()) base = apply("degrees", base);
-        else {
-          base = this.#raised(base);
-        }
+        else base = this.#raised(base);
       } else return base;
     }
   }
@@ -262,7 +260,7 @@ class Parser {
       case "infty":
         return { kind: "constant", name: "infinity" };
       case "overline":
-        return this.#argument(true);
+        return conjugate(this.#argument(true));
       default:
         throw new ParseFault(`${JSON.stringify(sign)} stands where a value is expected`);
     }
@@ -383,6 +381,7 @@ class Parser {
     }
     const args = this.#callArguments();
     const inverse = exponent !== undefined && isMinusOne(exponent) && ["sin", "cos", "tan", "cot"].includes(name);
+    if (name === "cis" && exponent === undefined) return cis(args[0]!);
     let node = apply(inverse ? `arc${name}` : name, ...args);
     if (name === "log" && base) node = apply("log", args[0]!, base);
     if (name === "lg") node = apply("log", args[0]!, wholeNode(10));

@@ -3,9 +3,13 @@
  * brackets as what their shape says, and leaves formulas to `parse.ts`. What is no mathematics stays text.
  */
 
+import { closingOf, depthChange, isSign, splitAt } from "./brackets.ts";
 import { readChoice } from "./choice.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
+import { readClock, readDate } from "./clock.ts";
 import { parseFormula } from "./parse.ts";
+import { familyOf, namedGroup, progression } from "./read-list.ts";
+import { readEnvironment, readScaledMatrix, transposed } from "./read-matrix.ts";
 import { readQuantity } from "./read-quantity.ts";
 import { ParseFault } from "./signs.ts";
 import { type Token, tokenize } from "./tokens.ts";
@@ -16,8 +20,6 @@ import { numberOfWords, readPhrase } from "./words.ts";
 export const MAX_ANSWER_CHARACTERS = 20_000;
 const MAX_DEPTH = 20;
 const RELATIONS: ReadonlySet<string> = new Set(["=", "<", "<=", ">", ">=", "!=", "in", "approx"]);
-const OPENERS: ReadonlySet<string> = new Set(["(", "[", "{", "\\{", "lfloor", "lceil"]);
-const CLOSERS: ReadonlySet<string> = new Set([")", "]", "}", "\\}", "rfloor", "rceil"]);
 
 /** The answer, or why the text is none. */
 export type Reading = { readonly answer: Answer } | { readonly fault: string };
@@ -29,6 +31,10 @@ export function readAnswer(text: string, grouped = true): Reading {
   if (cleaned === "") return { fault: "it is empty" };
   const said = readPhrase(cleaned, (rest) => readAnswer(rest, grouped));
   if (said) return said;
+  const time = readClock(cleaned) ?? readDate(cleaned);
+  if (time) return { answer: time };
+  const numbered = readNumbered(cleaned, grouped);
+  if (numbered) return numbered;
   const choice = readChoice(cleaned, (rest) => readAnswer(rest, grouped));
   if (choice) return { answer: choice };
   const tokens = tokenize(cleaned, grouped);
@@ -46,6 +52,21 @@ export function readAnswer(text: string, grouped = true): Reading {
     }
   }
   return readText(cleaned, tokens.fault);
+}
+
+/** `(1) a = 2; (2) b = 3`: the answers to the parts of a question, as a list. */
+function readNumbered(cleaned: string, grouped: boolean): Reading | undefined {
+  if (cleaned.length > 1000 || !/^\(1\)\s*\S.*\(2\)\s*\S/.test(cleaned)) return undefined;
+  const parts = cleaned.split(/[;,.\s]*\((\d)\)\s*/);
+  // A split with a group gives the text before, then number and text by turns.
+  const [before, ...rest] = parts;
+  const items: Answer[] = [];
+  for (let i = 0; i < rest.length; i += 2) {
+    const reading = readAnswer(rest[i + 1]!, grouped);
+    if (before !== "" || rest[i] !== String(i / 2 + 1) || "fault" in reading) return undefined;
+    items.push(reading.answer);
+  }
+  return { answer: { kind: "list", items } };
 }
 
 /** Emphasis of Markdown and quotation marks around all of it, and a full stop after it. */
@@ -80,8 +101,6 @@ function joiningWord(token: Token): Token {
   return word === "or" || word === "and" ? { ...token, type: "sign", text: word } : token;
 }
 
-const isSign = (token: Token | undefined, text: string): boolean => token?.type === "sign" && token.text === text;
-
 function readSigns(all: readonly Token[], depth: number): Answer {
   if (depth > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
   const tokens = trimmed(all);
@@ -89,20 +108,36 @@ function readSigns(all: readonly Token[], depth: number): Answer {
   const words = readWords(tokens);
   if (words) return words;
   const inside = (part: readonly Token[]): Answer => readSigns(part, depth + 1);
-  const parts = splitAt(tokens, (text) => text === "," || text === ";" || text === "or" || text === "and");
+  const qualified = namedGroup(tokens);
+  const parts = qualified ?? splitAt(tokens, (text) => text === "," || text === ";" || text === "or" || text === "and");
   if (parts.length > 1) {
-    const filled = parts.filter(({ length }) => length > 0);
+    const filled = progression(parts.filter(({ length }) => length > 0));
     const joinedByAnd = tokens.some((token) => isSign(token, "and")) && !tokens.some((token) => isSign(token, "or"));
     const items = spread(filled.map(inside));
-    return joinedByAnd ? intersectionOrList(items) : { kind: "list", items };
+    if (items.length === 1) return items[0]!;
+    return familyOf(items) ?? (joinedByAnd ? intersectionOrList(items) : { kind: "list", items });
   }
   const related = readRelation(tokens, inside);
   if (related) return related;
+  const ratio = readRatio(tokens, inside);
+  if (ratio) return ratio;
   const combined = readSetOperation(tokens, inside);
   if (combined) return combined;
   const enclosed = readEnclosed(tokens, inside);
   if (enclosed) return enclosed;
   return readQuantity(tokens);
+}
+
+/** `1:2:3`: the same ratio where the parts are the same multiples of the first. */
+function readRatio(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+  const parts = splitAt(tokens, (text) => text === ":");
+  if (parts.length < 3 || parts.some(({ length }) => length === 0)) return undefined;
+  const nodes = parts.map(inside).map((part) => (part.kind === "expression" && !part.unit ? part.node : undefined));
+  const [first] = nodes;
+  const items = nodes.flatMap((node): Answer[] =>
+    node && first ? [{ kind: "expression", node: apply("divide", node, first) }] : [],
+  );
+  return items.length === parts.length ? { kind: "tuple", open: "(", close: ")", items } : undefined;
 }
 
 /** `x > 1 and x < 3` is one chain. */
@@ -142,36 +177,8 @@ function trimmed(tokens: readonly Token[]): readonly Token[] {
   return tokens.slice(start, end);
 }
 
-/** The index of the sign that closes the bracket at `open`; brackets may differ in kind, as in `[0, 1)`. */
-function closingOf(tokens: readonly Token[], open: number): number {
-  let depth = 0;
-  for (let i = open; i < tokens.length; i++) {
-    depth += depthChange(tokens[i]!);
-    if (depth === 0) return i;
-  }
-  return -1;
-}
-
-function depthChange({ type, text }: Token): number {
-  if (type !== "sign") return 0;
-  if (OPENERS.has(text) || text.startsWith("begin ")) return 1;
-  return CLOSERS.has(text) || text.startsWith("end ") ? -1 : 0;
-}
-
-/** The parts between separators outside all brackets. */
-function splitAt(tokens: readonly Token[], separates: (text: string) => boolean): Token[][] {
-  const parts: Token[][] = [[]];
-  let depth = 0;
-  for (const token of tokens) {
-    depth += depthChange(token);
-    if (depth === 0 && token.type === "sign" && separates(token.text)) parts.push([]);
-    else parts.at(-1)!.push(token);
-  }
-  return parts;
-}
-
 /** `A, C`, `II and III`: several labels in one text. */
-const LABELS = /^[A-Z]{1,4}(?:\s*(?:,\s*(?:and\s)?|\sand\s)\s*[A-Z]{1,4})+$/;
+const LABELS = /^\(?[A-Z]{1,4}\)?(?:\s*(?:,\s*(?:and\s)?|\sand\s)\s*\(?[A-Z]{1,4}\)?)+$/;
 
 /** Words only: a text, or a number in words. */
 function readWords(tokens: readonly Token[]): Answer | undefined {
@@ -220,13 +227,37 @@ function readRelation(tokens: readonly Token[], inside: (part: readonly Token[])
   return { kind: "relation", relations, sides: read };
 }
 
-/** `f(x)`, `P(A)`: the name of a value, where it stands left of a relation. */
+const SET_SIGNS: ReadonlySet<string> = new Set(["cap", "cup", "setminus"]);
+
+/** Words and signs that name a value where they stand left of `=`: `f(x)`, `f^{-1}(x)`, `P(A)`, `dy/dx`, `Area`. */
 function readTarget(tokens: readonly Token[]): Answer | undefined {
-  const isCall = tokens.length >= 4 && tokens[0]!.type === "name" && isSign(tokens[1], "(");
-  if (isCall && closingOf(tokens, 1) === tokens.length - 1) {
-    const isPlain = tokens.slice(2, -1).every(({ type, text }) => type === "name" || type === "number" || text === ",");
-    if (isPlain) return { kind: "text", text: tokens.map(({ text }) => text).join("") };
+  const named = (): Answer => ({ kind: "text", text: tokens.map(({ text }) => text).join("") });
+  const isName = (token: Token | undefined) =>
+    token?.type === "name" || token?.type === "word" || token?.type === "text";
+  const [first] = tokens;
+  if (first?.type === "name" || (tokens.length > 1 && first?.type === "text")) {
+    // Between the name and its arguments: primes, a subscript, `^{-1}`, `^{(n)}`.
+    let at = 1;
+    while (isSign(tokens[at], "'")) at++;
+    while (isSign(tokens[at], "_") || isSign(tokens[at], "^")) {
+      at = isSign(tokens[at + 1], "{") || isSign(tokens[at + 1], "(") ? closingOf(tokens, at + 1) + 1 : at + 2;
+    }
+    const isCall = isSign(tokens[at], "(") && closingOf(tokens, at) === tokens.length - 1;
+    const content = tokens.slice(at + 1, -1);
+    const isPlain = content.every(
+      (token) =>
+        isName(token) || token.type === "number" || [",", "|", "cap", "cup", "'", "-", "_"].includes(token.text),
+    );
+    if (isCall && isPlain && content.length > 0) return named();
+    const isMatrixName = at === tokens.length && at > 1 && isSign(tokens[1], "^") && /^[A-Z]$/.test(first.text);
+    if (isMatrixName) return named();
   }
+  const bare = tokens.map(({ text }) => text).join("");
+  if (/^frac\{(?:d|partial)(?:\^\{?2\}?)?[A-Za-z]{1,2}\}\{(?:d|partial)[A-Za-z](?:\^\{?2\}?)?\}$/.test(bare))
+    return named();
+  const isSets =
+    tokens.length > 2 && tokens.every((token, i) => (i % 2 === 0 ? isName(token) : SET_SIGNS.has(token.text)));
+  if (isSets) return named();
   const isWords =
     tokens.length > 0 && tokens.every(({ type, text }) => type === "text" || (type === "word" && text.length > 3));
   return isWords ? { kind: "text", text: plainWords(tokens.map(({ text }) => text).join(" ")) } : undefined;
@@ -235,6 +266,19 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
 function readSetOperation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
   const union = splitAt(tokens, (text) => text === "cup");
   if (union.length > 1) return { kind: "union", parts: union.map(inside) };
+  const [met, ...others] = splitAt(tokens, (text) => text === "cap");
+  if (others.length > 0) {
+    // What is in both: the first without what is not in the second.
+    const reals: Answer = { kind: "numbers", name: "R" };
+    return others.map(inside).reduce<Answer>(
+      (whole, other) => ({
+        kind: "difference",
+        whole,
+        without: { kind: "difference", whole: reals, without: other },
+      }),
+      inside(met!),
+    );
+  }
   const difference = splitAt(tokens, (text) => text === "setminus");
   if (difference.length === 2) {
     return { kind: "difference", whole: inside(difference[0]!), without: inside(difference[1]!) };
@@ -258,12 +302,20 @@ function readEnclosed(tokens: readonly Token[], inside: (part: readonly Token[])
   if (tokens.length === 1 && isSign(first, "emptyset")) return { kind: "set", items: [] };
   const scaled = readScaledMatrix(tokens);
   if (scaled) return scaled;
+  const turned = transposed(tokens, inside);
+  if (turned) return turned;
+  // A point with its name, A(1, 2).
+  const isPoint = first.type === "name" && /^[ABD-Z]$/.test(first.text) && isSign(tokens[1], "(");
+  if (isPoint && closingOf(tokens, 1) === tokens.length - 1) {
+    const point = readEnclosed(tokens.slice(1), inside);
+    if (point?.kind === "tuple") return point;
+  }
   if (first.type !== "sign" || closingOf(tokens, 0) !== tokens.length - 1 || tokens.length < 2) return undefined;
   const content = tokens.slice(1, -1);
-  if (first.text.startsWith("begin ")) return readMatrix(first.text.slice("begin ".length), content);
+  if (first.text.startsWith("begin ")) return readEnvironment(first.text.slice("begin ".length), content, inside);
   if (first.text === "\\{" && last.text === "\\}") return readSet(content, inside);
   if (!["(", "["].includes(first.text) || ![")", "]"].includes(last.text)) return undefined;
-  const items = splitAt(content, (text) => text === "," || text === ";");
+  const items = progression(splitAt(content, (text) => text === "," || text === ";"));
   const isMatrix = content[0]?.text.startsWith("begin ");
   if (items.length === 1) {
     return isMatrix || (first.text === "(" && last.text === ")") ? groupOf(content, inside) : undefined;
@@ -282,41 +334,32 @@ function groupOf(content: readonly Token[], inside: (part: readonly Token[]) => 
 function readSet(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer {
   if (content.length === 0) return { kind: "set", items: [] };
   const [variable, bar] = content;
-  if (variable?.type === "name" && (isSign(bar, "|") || isSign(bar, ":"))) return inside(content.slice(2));
+  if (variable?.type === "name" && (isSign(bar, "|") || isSign(bar, ":")))
+    return bound(inside(content.slice(2)), variable.text);
   const isIn =
     isSign(bar, "in") && content[2]?.text.startsWith("mathbb ") && (isSign(content[3], "|") || isSign(content[3], ":"));
-  if (isIn) return inside(content.slice(4));
-  return { kind: "set", items: spread(splitAt(content, (text) => text === "," || text === ";").map(inside)) };
+  const built = readBuilt(content, inside);
+  if (built) return built;
+  if (isIn) return bound(inside(content.slice(4)), variable?.text);
+  const items = progression(splitAt(content, (text) => text === "," || text === ";"));
+  return { kind: "set", items: spread(items.map(inside)) };
+}
+
+/** `{2k | k ∈ ℤ}`: the values of an expression for every whole number. */
+function readBuilt(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+  const bar = content.findIndex((token) => isSign(token, "|") || isSign(token, ":"));
+  if (bar < 2 || content.slice(bar + 1).some((token) => isSign(token, "|")) || !isSign(content[bar + 2], "in"))
+    return undefined;
+  return familyOf([inside(content.slice(0, bar)), ...spread([inside(content.slice(bar + 1))])]);
+}
+
+/** The symbol that a set is built over may have any name. */
+function bound(answer: Answer, name: string | undefined): Answer {
+  if (answer.kind === "list") return { ...answer, items: answer.items.map((item) => bound(item, name)) };
+  return answer.kind === "relation" && name !== undefined ? { ...answer, bound: name } : answer;
 }
 
 /** Two solutions in one item (`±2`) are two items. */
 function spread(items: readonly Answer[]): Answer[] {
   return items.flatMap((item) => (item.kind === "list" ? item.items : [item]));
-}
-
-/** `\frac{1}{3}\begin{pmatrix}…`: every entry times the factor. */
-function readScaledMatrix(tokens: readonly Token[]): Answer | undefined {
-  const open = tokens.findIndex(({ type, text }) => type === "sign" && text.startsWith("begin "));
-  if (open <= 0 || closingOf(tokens, open) !== tokens.length - 1) return undefined;
-  const before = isSign(tokens[open - 1], "*") ? open - 1 : open;
-  if (depthOf(tokens.slice(0, before)) !== 0) return undefined;
-  const factor = parseFormula(tokens.slice(0, before));
-  const matrix = readMatrix(tokens[open]!.text.slice("begin ".length), tokens.slice(open + 1, -1));
-  if (matrix.kind !== "matrix") return undefined;
-  return { kind: "matrix", rows: matrix.rows.map((row) => row.map((cell) => apply("multiply", factor, cell))) };
-}
-
-const depthOf = (tokens: readonly Token[]): number => tokens.reduce((depth, token) => depth + depthChange(token), 0);
-
-function readMatrix(environment: string, content: readonly Token[]): Answer {
-  if (!["pmatrix", "bmatrix", "matrix", "Bmatrix", "vmatrix", "array", "smallmatrix"].includes(environment)) {
-    throw new ParseFault(`${environment} is no matrix`);
-  }
-  const start = environment === "array" && isSign(content[0], "{") ? closingOf(content, 0) + 1 : 0;
-  const lines = splitAt(content.slice(start), (text) => text === "\\\\").filter(({ length }) => length > 0);
-  const rows = lines.map((line) => splitAt(line, (text) => text === "&").map((cell) => parseFormula(cell)));
-  if (rows.length === 0 || rows.some(({ length }) => length !== rows[0]!.length))
-    throw new ParseFault("its rows differ in length");
-  if (environment !== "vmatrix") return { kind: "matrix", rows };
-  throw new ParseFault("it is a determinant that is not worked out");
 }

@@ -73,19 +73,46 @@ function chooseSign(node: Node, upper: boolean): Node {
   return { kind: "apply", name: (node.name === "plusminus") === upper ? "add" : "subtract", args };
 }
 
-/** `1011_2`, `1011_{\text{two}}`: a numeral with its base as a unit. */
+/** `1011_2`, `(1011)_{\text{two}}`, `2F_{16}`: digits with their base as a unit; digits beyond 9 make it a name. */
 function readBase(tokens: readonly Token[]): Answer | undefined {
-  const [numeral, bar, ...rest] = tokens;
-  if (numeral?.type !== "number" || !isSign(bar, "_")) return undefined;
-  const base = rest
+  const bar = tokens.findIndex((token) => isSign(token, "_"));
+  const digits = tokens
+    .slice(0, Math.max(0, bar))
+    .map(({ text }) => text)
+    .join("")
+    .replace(/^\((.*)\)$/, "$1");
+  if (!/^(?=.*\d)[\dA-Z]+$/.test(digits)) return undefined;
+  const base = tokens
+    .slice(bar + 1)
     .map(({ text }) => text)
     .join("")
     .replace(/[{}]/g, "")
+    .replace(/^base/, "")
     .trim();
   const named = numberOfWords(base);
   const number = named === undefined ? base : String(named.numerator);
-  if (!/^\d{1,2}$/.test(number)) throw new ParseFault("its base is no number");
-  return { kind: "expression", node: parseFormula([numeral]), unit: { words: [`base ${number}`] } };
+  const isNumeral = /^\d+$/.test(digits);
+  if (!/^\d{1,2}$/.test(number)) {
+    if (!isNumeral) return undefined;
+    throw new ParseFault("its base is no number");
+  }
+  if (!isNumeral && Number(number) <= 10) return undefined;
+  const node: Node = isNumeral
+    ? parseFormula([{ type: "number", text: digits, spaced: false }])
+    : { kind: "symbol", name: digits };
+  return { kind: "expression", node, unit: { words: [`base ${number}`] } };
+}
+
+/** Chinese counts things without a space: 42个. */
+const HAN = /^\p{Script=Han}/u;
+
+/** `S_{ABC}`: what stands below the name is no unit. */
+function closesSubscript(tokens: readonly Token[], close: number): boolean {
+  for (let i = close - 1, depth = 1; i > 0; i--) {
+    if (isSign(tokens[i], "}")) depth++;
+    if (isSign(tokens[i], "{") && --depth === 0) return isSign(tokens[i - 1], "_");
+  }
+  return false;
 }
 
 /** Where the unit at the end begins; the number of signs where there is none. */
@@ -101,7 +128,9 @@ function unitStart(tokens: readonly Token[]): number {
     if (type === "text" && /[A-Za-z]/.test(text)) from = i;
     // The function min takes something; minutes stand last.
     else if (type === "name" && text === "min" && i === tokens.length - 1) from = i;
-    else if (type === "word" && (isUnitWord(text) || (spaced && text.length > 2))) from = i;
+    else if (isSign(token, "}") && closesSubscript(tokens, i)) break;
+    else if (type === "word" && (isUnitWord(text) || (spaced && (text.length > 2 || text === "sq")) || HAN.test(text)))
+      from = i;
     else if (type === "word" && from === tokens.length && isUnitWord(text)) from = i;
     else if (
       type === "name" &&

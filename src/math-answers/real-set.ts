@@ -192,17 +192,20 @@ function subtract(
   { whole, without }: Answer & { kind: "difference" },
   budget: Budget,
 ): readonly Interval[] | undefined {
-  const points = without.kind === "set" ? all(without.items.map((item) => readPoint(item, budget))) : undefined;
+  const gaps = read(without, budget);
   let rest = read(whole, budget);
-  for (const { low: point } of points ?? []) {
+  for (const gap of gaps ?? []) {
     rest = rest?.flatMap((part) => {
-      if (point.value < part.low.value || point.value > part.high.value) return [part];
-      const left = { ...part, high: point, openHigh: true };
-      const right = { ...part, low: point, openLow: true };
-      return [left, right].filter(({ low, high }) => low.value < high.value);
+      if (gap.high.value < part.low.value || gap.low.value > part.high.value) return [part];
+      const left = { ...part, high: gap.low, openHigh: !gap.openLow };
+      const right = { ...part, low: gap.high, openLow: !gap.openHigh };
+      return [left, right].filter(
+        ({ low, high, openLow, openHigh }) =>
+          low.value < high.value || (low.value === high.value && !openLow && !openHigh && low.node !== undefined),
+      );
     });
   }
-  return points && rest;
+  return gaps && rest;
 }
 
 /** In order, what touches or overlaps in one. */

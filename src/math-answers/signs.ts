@@ -1,6 +1,6 @@
 /** What the formula parser knows of single signs: which bracket closes which, where a factor begins, what a letter is. */
 
-import type { Node } from "./tree.ts";
+import { apply, type Node, substituted } from "./tree.ts";
 
 /** The sign that closes a bracket. */
 export const CLOSING: Readonly<Record<string, string>> = {
@@ -20,6 +20,18 @@ export const FACTOR_STARTS: ReadonlySet<string> = new Set(
 /** A letter of a product of letters: `e` and `i` are the constants. */
 export function plainSymbol(letter: string): Node {
   return letter === "e" || letter === "i" ? { kind: "constant", name: letter } : { kind: "symbol", name: letter };
+}
+
+const I: Node = { kind: "constant", name: "i" };
+
+/** cos φ + i sin φ. */
+export function cis(angle: Node): Node {
+  return apply("add", apply("cos", angle), apply("multiply", I, apply("sin", angle)));
+}
+
+/** The number below a bar: with −i for i. What has no i in it stays. */
+export function conjugate(node: Node): Node {
+  return substituted(node, (part) => (part.kind === "constant" && part.name === "i" ? apply("negate", I) : undefined));
 }
 
 /** Thrown where signs are no formula; it never leaves this folder. */

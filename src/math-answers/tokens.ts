@@ -18,7 +18,24 @@ export const MAX_TOKENS = 4000;
 /** Functions of one argument (some take a subscript or an exponent before it), by every spelling. */
 const FUNCTIONS = [
   ...["sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "arccot", "sinh", "cosh", "tanh"],
-  ...["log", "ln", "lg", "exp", "sqrt", "cbrt", "abs", "floor", "ceil", "gcd", "lcm", "max", "min", "binom", "det"],
+  ...[
+    "log",
+    "ln",
+    "lg",
+    "exp",
+    "sqrt",
+    "cbrt",
+    "abs",
+    "floor",
+    "ceil",
+    "gcd",
+    "lcm",
+    "max",
+    "min",
+    "binom",
+    "det",
+    "cis",
+  ],
 ];
 const ALIASES: Readonly<Record<string, string>> = {
   asin: "arcsin",
@@ -31,6 +48,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   cosec: "csc",
   tg: "tan",
   ctg: "cot",
+  surd: "sqrt",
   choose: "choose",
 };
 const GREEK =
@@ -89,6 +107,7 @@ const COMMAND_SIGNS: Readonly<Record<string, string>> = {
   colon: ":",
   prime: "'",
   frac: "frac",
+  partial: "partial",
   sum: "sum",
   prod: "product",
   binom: "binom",
@@ -104,6 +123,8 @@ const COMMAND_SIGNS: Readonly<Record<string, string>> = {
   dot: "overline",
   mathbb: "mathbb",
   newline: "\\\\",
+  cr: "\\\\",
+  ldots: "ldots",
   begin: "begin",
   end: "end",
 };
@@ -120,6 +141,7 @@ const TEXT_COMMANDS = new Set([
   "textsf",
   "textnormal",
   "textup",
+  "hbox",
 ]);
 const DECORATIONS = new Set(["angle", "triangle", "cdotp", "boxed", "fbox", "Longrightarrow", "therefore", "implies"]);
 
@@ -209,7 +231,8 @@ export function tokenize(text: string, grouped: boolean): readonly Token[] | { r
       if (content === undefined) return `\\${name} has no text`;
       at = content.end;
       const word = content.text.trim();
-      if (functions.has(word) && word !== "min" && word !== "max") push("name", word);
+      const isConstant = (word === "i" || word === "e") && name !== "text";
+      if (isConstant || (functions.has(word) && word !== "min" && word !== "max")) push("name", word);
       else push("text", content.text);
     } else if (DECORATIONS.has(name)) spaced = true;
     else if (Object.hasOwn(COMMAND_SIGNS, name)) {

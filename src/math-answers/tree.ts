@@ -44,7 +44,15 @@ export type Answer =
   | { readonly kind: "union"; readonly parts: readonly Answer[] }
   | { readonly kind: "difference"; readonly whole: Answer; readonly without: Answer }
   | { readonly kind: "numbers"; readonly name: string }
-  | { readonly kind: "relation"; readonly relations: readonly RelationName[]; readonly sides: readonly Answer[] }
+  | {
+      readonly kind: "relation";
+      readonly relations: readonly RelationName[];
+      readonly sides: readonly Answer[];
+      /** The symbol of `{x | …}`, which may have any name. */
+      readonly bound?: string;
+    }
+  /** An answer for every whole number: `2kπ, k ∈ ℤ`. */
+  | { readonly kind: "family"; readonly parameter: string; readonly member: Answer }
   | { readonly kind: "matrix"; readonly rows: readonly (readonly Node[])[] }
   /** A residue class: `3 (mod 7)`, `x ≡ 3 (mod 7)`. */
   | { readonly kind: "congruence"; readonly residue: Answer; readonly modulus: bigint }
@@ -83,6 +91,13 @@ export function symbolsOf(...nodes: readonly Node[]): string[] {
   };
   nodes.forEach(visit);
   return [...names].sort();
+}
+
+/** The expression with other nodes in the place of some of its parts. */
+export function substituted(node: Node, replacement: (part: Node) => Node | undefined): Node {
+  const other = replacement(node);
+  if (other) return other;
+  return node.kind === "apply" ? { ...node, args: node.args.map((arg) => substituted(arg, replacement)) } : node;
 }
 
 /** Whether some part of the expression is as asked. */

@@ -61,6 +61,18 @@ const NO_SOLUTION = /^(?:there (?:is|are) |it has |has )?no (?:real )?(?:solutio
 const ENDLESS = /^(?:there (?:is|are) )?(?:infinitely many|infinite(?: number of)?)(?: solutions?)?$/;
 const CONGRUENCE = /^(.*?)[\s({\\]*(?:\\[pb]?mod|\bmod(?:ulo)?)(?![a-z])\s*\{?\s*(\d{1,30})\s*\}?[\s)}]*$/;
 
+/** `three apples`, `ninety degrees`: the number in digits, the rest as its unit. */
+function countOfWords(text: string): string | undefined {
+  const words = text.split(" ");
+  if (words.length > 8 || !words.every((word) => /^[a-z-]+$/.test(word))) return undefined;
+  for (let end = words.length - 1; end > 0; end--) {
+    const value = numberOfWords(words.slice(0, end).join(" "));
+    if (value?.denominator !== 1n) continue;
+    return `${value.numerator} \\text{${words.slice(end).join(" ")}}`;
+  }
+  return undefined;
+}
+
 /** What a cleaned text says in one of these phrases; undefined where it is none of them. */
 export function readPhrase(cleaned: string, read: Read): ReturnType<Read> | undefined {
   if (cleaned.length > 300) return undefined;
@@ -78,8 +90,10 @@ export function readPhrase(cleaned: string, read: Read): ReturnType<Read> | unde
   if (ENDLESS.test(words)) return { answer: { kind: "text", text: "infinitely many" } };
   const value = numberOfWords(words);
   if (value) return { answer: { kind: "expression", node: { kind: "number", value } } };
+  const counted = countOfWords(words);
+  if (counted) return read(counted);
   if (words === "dne") return { answer: { kind: "text", text: "does not exist" } };
   // "a rectangle": the article is no symbol.
-  const noun = /^(?:an?|the)\s+([A-Za-z]{3}[A-Za-z\s-]*)$/i.exec(cleaned);
+  const noun = /^(?:an?|the)\s+(?!and\b|or\b)([A-Za-z]{3}[A-Za-z\s-]*)$/i.exec(cleaned);
   return noun ? read(noun[1]!) : undefined;
 }

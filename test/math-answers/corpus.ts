@@ -28,6 +28,13 @@ export const corpus = read("corpus.json");
  */
 export const examination = read("examiner.json");
 
+/**
+ * Whole completions, written by an examiner before the code was read, from how golds and completions of the field's data sets
+ * look. First runs: 1011 of 1121 right, then, after the code was mended, 163 of 174, 146 of 153, 75 of 75 and 56 of 60 in fresh rounds.
+ * Left out since: 21 pairs whose verdict is debatable (τ for 2π, 3 for 3 (mod 7), 3.14159 for π, …).
+ */
+export const blind = read("blind.json");
+
 export function judgePair({ gold, answer, completion }: Pair): MathVerdict {
   return completion === undefined ? judgeAnswer(answer ?? "", gold) : judgeMath("", completion, gold);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Budget } from "../../src/math-answers/budget.ts";
 import { canonicalAnswerOf, judgeAnswer, judgeMath } from "../../src/math-answers/judge-answer.ts";
-import { corpus, countCategory, examination } from "./corpus.ts";
+import { blind, corpus, countCategory, examination } from "./corpus.ts";
 
 /** Pairs that are judged wrongly, with the reason why that is left so. */
 const KNOWN_FAILURES: Readonly<Record<string, readonly string[]>> = {
@@ -52,6 +52,33 @@ describe("the examiner's pairs", () => {
 
   test.each(Object.entries(examination))("%s: every pair is judged as written", (_, pairs) => {
     expect(countCategory(pairs).failures).toEqual([]);
+  });
+});
+
+/** Golds of the blind pairs that are judged wrongly: values that are not worked out, and words that say the same. */
+const BLIND_FAILURES: Readonly<Record<string, readonly string[]>> = {
+  "integers and signs": ["1", "2^{1000000}"],
+  "units and degrees": ["12\\text{ inches}"],
+  "sets, tuples, points and lists": ["\\pm 1 \\pm \\sqrt{2}"],
+  "trigonometry, calculus, sums and piecewise": [
+    "\\sum_{n=1}^{\\infty}\\frac{1}{2^n}",
+    "\\int_0^1 x\\,dx",
+    "\\lim_{x\\to 0}\\frac{\\sin x}{x}",
+  ],
+  "choices, yes/no and words": ["\\triangle ABC", "\\text{CO}_2", "H_2O"],
+  "round two: choices and words": ["\\text{Alice}"],
+  "round two: dressing, numbers in words, approximations": ["2.5\\times10^{-6}"],
+};
+
+describe("the blind pairs", () => {
+  test("are at least 1400", () => {
+    expect(Object.values(blind).flat().length).toBeGreaterThanOrEqual(1400);
+  });
+
+  test.each(Object.entries(blind))("%s: every pair is judged as written, known failures apart", (category, pairs) => {
+    expect(countCategory(pairs).failures.map((failure) => failure.split(" | ")[0])).toEqual(
+      BLIND_FAILURES[category] ?? [],
+    );
   });
 });
 
