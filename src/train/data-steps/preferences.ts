@@ -29,10 +29,18 @@ import {
 import { normalised } from "./selection.ts";
 import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
 
+/** A completion and the part of it that is judged. */
+interface Judged {
+  readonly candidate: Candidate;
+  readonly text: JudgedText;
+}
+
+/** Why a completion is in no pair of summaries. */
+const WITHOUT_SUMMARY = { by: "part summary", reason: "there is no </think>, so there is no summary" };
+
 /** Why a prompt has no pair. */
 const EQUALLY_GOOD = "all equally good, or no better than by the margin";
 const EQUAL_TEXTS = "the better and the worse have the same text";
-const NO_SUMMARY = "the better or the worse has no </think>, so no summary";
 const ALONE = "only one completion is left of it";
 
 /**
@@ -56,31 +64,32 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
     });
   });
   const tally = new Tally();
-  const groups = new Map<string, Candidate[]>();
+  const groups = new Map<string, Judged[]>();
   await writeJsonl(
     join(directory, REJECTED_FILE),
     (async function* () {
-      for await (const candidate of readCandidates(sampling, parts)) {
+      for await (const read of readCandidates(sampling, parts)) {
+        const text = judgedPart(read, config.part);
+        const candidate = text === undefined ? { ...read, dropped: read.dropped ?? WITHOUT_SUMMARY } : read;
         tally.count(candidate);
-        if (candidate.dropped !== null) yield rejectedRow(candidate);
-        else groups.set(candidate.prompt, [...(groups.get(candidate.prompt) ?? []), candidate]);
+        if (text === undefined || candidate.dropped !== null) yield rejectedRow(candidate);
+        else groups.set(candidate.prompt, [...(groups.get(candidate.prompt) ?? []), { candidate, text }]);
       }
     })(),
   );
-  const scoreOf = (candidate: Candidate) => (scoring ? candidate.scores[labelOf(scoring)]! : Number(candidate.solved));
+  const scoreOf = ({ candidate }: Judged) => (scoring ? candidate.scores[labelOf(scoring)]! : Number(candidate.solved));
   const random = new Random(config.seed, "pairs");
   const rows: Row[] = [];
   const unpaired: string[] = [];
-  let [equalTexts, withoutSummary] = [0, 0];
+  let equalTexts = 0;
   for (const group of groups.values()) {
-    const made = pairRows(pairsOf(group, scoreOf, config, random), config);
-    rows.push(...made.rows);
-    equalTexts += made.equalTexts;
-    withoutSummary += made.withoutSummary;
-    if (made.rows.length > 0) continue;
-    if (made.equalTexts > 0) unpaired.push(EQUAL_TEXTS);
-    else if (made.withoutSummary > 0) unpaired.push(NO_SUMMARY);
-    else unpaired.push(group.length > 1 ? EQUALLY_GOOD : ALONE);
+    const pairs = pairsOf(group, scoreOf, config, random);
+    const distinct = pairs.filter(
+      ([chosen, rejected]) => normalised(chosen.text.completion) !== normalised(rejected.text.completion),
+    );
+    equalTexts += pairs.length - distinct.length;
+    if (distinct.length === 0) unpaired.push(pairs.length > 0 ? EQUAL_TEXTS : group.length > 1 ? EQUALLY_GOOD : ALONE);
+    for (const [chosen, rejected] of distinct) rows.push(pairRow(chosen, rejected, config.kind));
   }
   const lineage = {
     step: "preferences",
@@ -98,7 +107,6 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
     pairs: rows.length,
     promptsWithoutPair: unpaired.length,
     pairsOfEqualTexts: equalTexts,
-    ...(config.part === "summary" && { pairsWithoutSummary: withoutSummary }),
   };
   if (rows.length === 0) throw nothingLeft("preferences", tally, join(directory, REJECTED_FILE), noPair(unpaired));
   const counts = await writeDataset(directory, rows, lineage, config);
@@ -107,7 +115,7 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
 
 /** Why the prompts have no pair, each as often as it holds. */
 function noPair(unpaired: readonly string[]): string {
-  const lines = [EQUALLY_GOOD, EQUAL_TEXTS, NO_SUMMARY, ALONE].flatMap((why) => {
+  const lines = [EQUALLY_GOOD, EQUAL_TEXTS, ALONE].flatMap((why) => {
     const count = unpaired.filter((each) => each === why).length;
     return count === 0 ? [] : [`  ${why}: ${count} ${count === 1 ? "prompt" : "prompts"}\n`];
   });
@@ -121,13 +129,13 @@ function scoringFilter({ reward, options }: PreferencesConfig): FilterConfig | u
 
 /** The best with the worst, and so on inwards, as long as one is better by more than the margin. */
 function pairsOf(
-  group: readonly Candidate[],
-  scoreOf: (candidate: Candidate) => number,
+  group: readonly Judged[],
+  scoreOf: (judged: Judged) => number,
   { margin, pairsPerPrompt }: PreferencesConfig,
   random: Random,
-): [Candidate, Candidate][] {
+): [Judged, Judged][] {
   const sorted = random.shuffle([...group]).sort((a, b) => scoreOf(b) - scoreOf(a));
-  const pairs: [Candidate, Candidate][] = [];
+  const pairs: [Judged, Judged][] = [];
   for (let i = 0; i < Math.min(pairsPerPrompt, Math.floor(sorted.length / 2)); i++) {
     const [chosen, rejected] = [sorted[i]!, sorted[sorted.length - 1 - i]!];
     if (scoreOf(chosen) - scoreOf(rejected) > margin) pairs.push([chosen, rejected]);
@@ -135,29 +143,12 @@ function pairsOf(
   return pairs;
 }
 
-/** The rows of a prompt's pairs, and how many of these say nothing. */
-function pairRows(
-  pairs: readonly (readonly [Candidate, Candidate])[],
-  { part, kind }: PreferencesConfig,
-): { readonly rows: readonly Row[]; readonly equalTexts: number; readonly withoutSummary: number } {
-  const rows: Row[] = [];
-  let [equalTexts, withoutSummary] = [0, 0];
-  for (const [chosen, rejected] of pairs) {
-    const better = judgedPart(chosen, part);
-    const worse = judgedPart(rejected, part);
-    if (better === undefined || worse === undefined) withoutSummary++;
-    else if (normalised(better.completion) === normalised(worse.completion)) equalTexts++;
-    else rows.push(pairRow(chosen, better, worse, kind));
-  }
-  return { rows, equalTexts, withoutSummary };
-}
-
-function pairRow(candidate: Candidate, better: JudgedText, worse: JudgedText, kind: string): Row {
+function pairRow({ candidate, text }: Judged, rejected: Judged, kind: string): Row {
   return {
     ...furtherColumns(candidate),
-    prompt: better.prompt,
-    chosen: better.completion,
-    rejected: worse.completion,
+    prompt: text.prompt,
+    chosen: text.completion,
+    rejected: rejected.text.completion,
     kind,
     promptId: candidate.promptId,
   };

@@ -163,6 +163,20 @@ describe("preferences", () => {
     expect([...test].filter((prompt) => train.has(prompt))).toEqual([]);
   });
 
+  it("of summaries: what follows the thinking, to the prompt without its tag; none where the thinking has no end", async () => {
+    const { lineage, rows } = await pairsOf(
+      [
+        ...asked("two\n<think>", "YES</think>\nright ", "no end", "no</think>\nwrong", "NO end"),
+        ...asked("same\n<think>", "A</think>\nsame", "b</think>\nsame", "no end", "no end"),
+      ],
+      { part: "summary" },
+    );
+    expect(await rows("train")).toEqual([
+      expect.objectContaining({ prompt: "two\n", chosen: "right", rejected: "wrong" }),
+    ]);
+    expect(lineage).toMatchObject({ dropped: { "part summary": 4 }, pairsOfEqualTexts: 1, promptsWithoutPair: 1 });
+  });
+
   it("without any pair are an error that says why, and leave no data set", async () => {
     const nothing = pairsOf([...asked("none", "a", "b", "c", "d"), ...asked("same", "SAME", "same", "same", "same")]);
     await expect(nothing).rejects.toThrow(
