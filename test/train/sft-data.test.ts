@@ -80,10 +80,12 @@ describe("demonstrations longer than maxTokens", () => {
   });
 });
 
-it("noise on embeddings is refused by name before training", () => {
+it("noise on embeddings is refused before training where the engine adds none", () => {
   const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
   expect(() => checkSft(context, configOf({ neftuneNoiseAlpha: 5 }))).toThrow(
-    /neftuneNoiseAlpha is 5, but no engine adds/,
+    new ConfigError(
+      "The engine tabular (reference) adds no noise to embeddings: leave neftuneNoiseAlpha out, or use another engine.",
+    ),
   );
 });
 
