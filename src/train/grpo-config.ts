@@ -14,6 +14,7 @@ import {
   LOSS_TYPES,
   type PolicyObjective,
   policyObjective,
+  tokenLossOf,
 } from "../losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
 import { forTasks } from "../rewards/for-tasks.ts";
@@ -106,6 +107,11 @@ const policyShape = {
     .default(1)
     .describe("share of tokens, those of the highest entropy, whose policy term counts; 1 is all"),
   entropyCoef: z.number().default(0).describe("how much of the mean entropy is taken from the loss; 0 is none"),
+  neftuneNoiseAlpha: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("α of the noise on the embeddings in training, not in sampling (NEFTune); 0 is none"),
   samplerCorrection: z
     .enum(SAMPLER_CORRECTIONS)
     .default("none")
@@ -242,6 +248,11 @@ function knobIssues(config: GrpoConfig): ConfigIssue[] {
       config.refSyncSteps > 0 && config.klCoef === 0,
       "refSyncSteps",
       "refSyncSteps needs a klCoef above 0: without a KL term there is no reference",
+    ],
+    [
+      config.neftuneNoiseAlpha > 0 && tokenLossOf(objectiveOf(config)) === undefined,
+      "neftuneNoiseAlpha",
+      "neftuneNoiseAlpha needs an objective whose terms read one token each; this one is computed from a pass without noise",
     ],
     [
       lossType === "vespo" && correctsSequences,
