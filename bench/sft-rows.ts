@@ -1,11 +1,12 @@
 /**
  * Demonstrations of mixed lengths for the SFT bench and its peer: a task whose row i is a function of (seed, i).
  *
- * Lengths are those of instruction data in kind, a log-normal with a long tail: for 32 rows from 21 to 433 tokens, 118 on
+ * Lengths are those of instruction data in kind, a log-normal with a long tail: for 32 rows from 21 to 434 tokens, 121 on
  * average, a third of a row its prompt. Every step has the same lengths in another order, so every step has the same number
  * of tokens, and a trainer that counts rows takes the very steps that one which counts tokens does.
  */
 
+import { AhaError } from "../src/errors.ts";
 import { Random } from "../src/random.ts";
 import type { Demonstration, Problem, Task } from "../src/tasks/task.ts";
 
@@ -14,8 +15,10 @@ const LOG_DEVIATION = 0.7;
 const PROMPT_SHARE = 1 / 3;
 const LETTERS = "abcdefghijklmnopqrstuvwxyz ";
 
-/** Lengths of a step's rows in tokens, prompt, completion and end token together, shortest first. */
+/** Lengths of a step's rows in tokens, prompt, completion and end token together, shortest first. Throws AhaError. */
 export function stepLengths(rows: number): number[] {
+  if (!Number.isSafeInteger(rows) || rows < 1)
+    throw new AhaError(`--rows takes a whole number of at least 1, not ${rows}`);
   return Array.from({ length: rows }, (_, i) => {
     const quantile = normalQuantile((i + 0.5) / rows);
     return Math.round(MEDIAN_TOKENS * Math.exp(LOG_DEVIATION * quantile));

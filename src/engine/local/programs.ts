@@ -112,9 +112,10 @@ export interface SequenceForm {
 /**
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
- * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, and per
- * token those of `completion-loss.ts`, which has the logits whole or in chunks; with noise on embeddings `NOISE_INPUTS`. Outputs: `logprobs` and `entropies` (of cross-entropy also `margins`) per token; with a loss also `loss` and the
- * gradient of each parameter that is trained.
+ * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, with noise on
+ * embeddings `NOISE_INPUTS`, and per token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs:
+ * `logprobs` and `entropies` (of cross-entropy also `margins`) per token; with a loss also `loss` and the gradient of each
+ * parameter that is trained.
  */
 export function sequenceGraph(
   config: ModelConfig,
