@@ -20,16 +20,17 @@ export function measureApart(name: string, options: BenchOptions): Promise<Numbe
   return figuresOf(process.execPath, ["--import", "tsx", bench, name, ...commandLine(options), "--no-trl", "--json"]);
 }
 
-/** A script of `peers/`, run by `options.python`, with those of the options that it has. */
+/** A script of `peers/`, run by `options.python`, with those of the options that it has and `more` of its own. */
 export function measurePeer(
   script: string,
   options: BenchOptions,
   names: readonly (keyof BenchOptions & string)[],
+  more: readonly string[] = [],
 ): Promise<NumbersByName> {
   const path = fileURLToPath(new URL(`./peers/${script}`, import.meta.url));
   const flags = names.flatMap((name) => [`--${name}`, String(options[name])]);
   const checkpointing = options["gradient-checkpointing"] ? ["--gradient-checkpointing"] : [];
-  return figuresOf(options.python, [path, options.model, ...flags, ...checkpointing]);
+  return figuresOf(options.python, [path, options.model, ...flags, ...checkpointing, ...more]);
 }
 
 async function figuresOf(program: string, args: readonly string[]): Promise<NumbersByName> {

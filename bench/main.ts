@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- grpo|sample|train|memory|chunks|scaling|peers …`: speed and memory, measured on the real code paths.
+ * `npm run bench -- grpo|sft|sample|train|memory|chunks|scaling|peers …`: speed and memory, measured on the real code paths.
  *
  * A figure is a median over repetitions after one that is not counted. Never measure speed while anything else runs, and
  * compare two programs in one run only: `peers` runs Aha and the Python peers in turn on one checkpoint.
@@ -12,6 +12,7 @@ import { type BenchOptions, type Figures, readOptions } from "./options.ts";
 import { benchPeers } from "./peers.ts";
 import { benchSample } from "./sample.ts";
 import { benchScaling } from "./scaling.ts";
+import { benchSft } from "./sft.ts";
 import { benchTrain } from "./train.ts";
 
 const HELP = `npm run bench -- NAME --model DIR [options] [--json]
@@ -19,13 +20,16 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
   grpo     GRPO steps: seconds in sampling, rewards, reference, training (forward + backward, AdamW) and idle (everything
            else), tokens per second, peak memory; beside it TRL's on the same work, where --python has TRL
            --prompts 8 --group 8 --tokens 128 --beta 0.001 --steps 4 (0: the first step alone, for its memory)
+  sft      SFT steps on rows of mixed lengths, loss on completions: tokens of rows (padding not counted) per second
+           --rows 32 a step  --steps 4
   sample   sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
   train    forward, and forward + backward      --batch 64 --length 192 --repeat 3
   memory   peak memory of forward + backward over 1, 2 and 4 batches, then over chunks of logits and with whole logits
            --batch 4 --prompt 32 --tokens 128 --chunk 220 --repeat 1; memory-point measures a single point
   chunks   peak memory of the GRPO step over chunks of logits; the options of grpo, --chunk 220 is the middle one
   scaling  the GRPO step over 1, 2, 4 times --group and --tokens and over half, all and twice of the model's layers
-  peers    grpo, sample and train beside TRL, transformers and PyTorch, in turn, and the ratios: --rounds 3
+  peers    grpo, sft, sample and train beside TRL (of sft with its padding, and packed), transformers and PyTorch, in turn,
+           and the ratios: --rounds 3
 
 For every name:
   --lora RANK               trains an adapter on all projections, the model's weights frozen (0: trains the model)
@@ -44,6 +48,7 @@ A model: any in the Hugging Face layout, or a random one. The 0.5B step of the R
 
 const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<Figures | Figures[]>>> = {
   grpo: benchGrpo,
+  sft: benchSft,
   sample: benchSample,
   train: benchTrain,
   memory: benchMemory,

@@ -13,6 +13,7 @@ const NUMBERS = {
   batch: 64,
   prompt: 32,
   length: 192,
+  rows: 32,
   /** 0: the engine's own. */
   chunk: 0,
   /** 0: the engine's own. */

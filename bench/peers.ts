@@ -8,44 +8,60 @@ import { hasPeers, measureApart, measurePeer, type NumbersByName } from "./apart
 import { TRL_OPTIONS } from "./grpo.ts";
 import { median } from "./measure.ts";
 import type { BenchOptions, Figures } from "./options.ts";
+import { measureTrlSft } from "./sft.ts";
 
-/** What is compared: a peer's script and Aha's bench, and for each figure its name on either side. */
-const COMPARISONS = [
+/** What is compared: Aha's bench, what measures the peer, and the name that the figure has on either side. */
+interface Comparison {
+  readonly name: string;
+  readonly peer: string;
+  readonly measure: (options: BenchOptions) => Promise<NumbersByName>;
+  readonly figure: string;
+  readonly smallerIsBetter?: boolean;
+}
+
+const COMPARISONS: readonly Comparison[] = [
   {
     name: "grpo",
-    script: "trl_grpo.py",
     peer: "TRL",
-    options: TRL_OPTIONS,
+    measure: (options) => measurePeer("trl_grpo.py", options, TRL_OPTIONS),
     figure: "s_per_step",
     smallerIsBetter: true,
   },
   {
-    name: "sample",
-    script: "hf_generate.py",
-    peer: "transformers",
-    options: ["batch", "prompt", "tokens", "threads"],
+    name: "sft",
+    peer: "TRL",
+    measure: (options) => measureTrlSft(options, { packed: false }),
     figure: "tokens_per_s",
-    smallerIsBetter: false,
+  },
+  {
+    name: "sft",
+    peer: "TRL, packed",
+    measure: (options) => measureTrlSft(options, { packed: true }),
+    figure: "tokens_per_s",
+  },
+  {
+    name: "sample",
+    peer: "transformers",
+    measure: (options) => measurePeer("hf_generate.py", options, ["batch", "prompt", "tokens", "threads"]),
+    figure: "tokens_per_s",
   },
   {
     name: "train",
-    script: "torch_step.py",
     peer: "PyTorch",
-    options: ["batch", "length", "threads"],
+    measure: (options) => measurePeer("torch_step.py", options, ["batch", "length", "threads"]),
     figure: "forward_backward_tokens_per_s",
-    smallerIsBetter: false,
   },
-] as const;
+];
 
 export async function benchPeers(options: BenchOptions): Promise<Figures[]> {
   await requirePeers(options.python);
   const rows: Figures[] = [];
-  for (const { name, script, peer, options: names, figure, smallerIsBetter } of COMPARISONS) {
+  for (const { name, peer, measure, figure, smallerIsBetter = false } of COMPARISONS) {
     const ours: NumbersByName[] = [];
     const theirs: NumbersByName[] = [];
     for (let round = 0; round < options.rounds; round++) {
       ours.push(await measureApart(name, options));
-      theirs.push(await measurePeer(script, options, names));
+      theirs.push(await measure(options));
     }
     const ratios = ours.map((own, i) => {
       const ratio = own[figure]! / theirs[i]![figure]!;

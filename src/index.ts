@@ -76,6 +76,7 @@ export {
 export type {
   CispoLoss,
   CrossEntropyLoss,
+  EmbeddingNoise,
   GrpoLoss,
   KlEstimator,
   LossSpec,

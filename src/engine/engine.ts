@@ -28,6 +28,8 @@ export interface EngineInfo {
   readonly eosTokenIds: readonly number[];
   /** Loss names that `forwardBackward` takes. */
   readonly losses: readonly LossSpec["name"][];
+  /** Whether its losses take `embeddingNoise`; false where absent. */
+  readonly embeddingNoise?: boolean;
 }
 
 /** Which weights to use: the ones being trained, or the frozen copy made by `freezeReference`. */

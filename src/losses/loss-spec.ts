@@ -9,8 +9,22 @@
  * cross-entropy with that as its weights.
  */
 
+/**
+ * Noise on the embeddings of the tokens that a loss is computed from (NEFTune, arXiv:2310.05914): x + α/√(L·H)·ε, ε uniform
+ * on [−1, 1] in every element, L the tokens of the sequence, prompt and completion, H the width of the embedding. ε is a
+ * function of (seed, optimizer steps taken, which datum since the last step, position, element).
+ */
+export interface EmbeddingNoise {
+  /** α > 0. */
+  readonly alpha: number;
+  /** Root of the random numbers: a whole number, of which 32 bits count. */
+  readonly seed: number;
+}
+
 /** What every loss may have beside its own term. */
 interface TokenLoss {
+  /** None where absent. Engines that have it say so (`EngineInfo.embeddingNoise`), others refuse the loss. */
+  readonly embeddingNoise?: EmbeddingNoise;
   /** True: − Σ_t entropyWeight_t · H_t is part of the loss, H_t the entropy of the distribution that token t is drawn
    * from. Data then carry `entropyWeights`. False by default. */
   readonly entropyBonus?: boolean;
@@ -84,6 +98,18 @@ export function lossTemperature(loss: LossSpec): number {
 
 /** What makes no sense about the numbers of a loss, as a sentence; undefined where they do. */
 export function lossProblem(loss: LossSpec): string | undefined {
+  return noiseProblem(loss) ?? termProblem(loss);
+}
+
+function noiseProblem({ name, embeddingNoise }: LossSpec): string | undefined {
+  if (embeddingNoise === undefined) return undefined;
+  const { alpha, seed } = embeddingNoise;
+  if (Number.isFinite(alpha) && alpha > 0 && Number.isSafeInteger(seed)) return undefined;
+  const found = `an alpha of ${alpha} and a seed of ${seed}`;
+  return `The embeddingNoise of the loss ${name} takes an alpha above 0 and a whole seed, not ${found}; leave it out for none.`;
+}
+
+function termProblem(loss: LossSpec): string | undefined {
   if (loss.name === "cross_entropy") return undefined;
   const { name, klEstimator = "k3" } = loss;
   if (!KL_ESTIMATORS.includes(klEstimator)) {

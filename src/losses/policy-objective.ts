@@ -13,7 +13,7 @@
  *   rloo                           the clipped ratio of whole completions (Ahmadian et al., arXiv:2402.14740)
  */
 
-import type { KlEstimator, LossSpec } from "./loss-spec.ts";
+import type { EmbeddingNoise, KlEstimator, LossSpec } from "./loss-spec.ts";
 
 /** Names of the losses. */
 export const LOSS_TYPES = ["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo", "rloo"] as const;
@@ -61,6 +61,8 @@ export interface PolicyObjective {
   readonly entropyCoef: number;
   /** Logits are divided by it before the log-softmax, as the sampler did; > 0. */
   readonly temperature: number;
+  /** Noise on the embeddings while the gradient is computed; only of objectives that are an engine's loss. */
+  readonly embeddingNoise?: EmbeddingNoise;
 }
 
 /** The objective with TRL's default for what is not given, the temperature and loss type included; klBiasCorrection is
@@ -105,6 +107,7 @@ export function tokenLossOf(objective: PolicyObjective): LossSpec | undefined {
     klCoef,
     ...(klCoef > 0 && { klEstimator, klBiasCorrection: objective.klBiasCorrection }),
     ...(objective.entropyCoef !== 0 && { entropyBonus: true }),
+    ...(objective.embeddingNoise && { embeddingNoise: objective.embeddingNoise }),
   };
   const clipEpsilonHigh = upperClip(objective);
   switch (lossType) {

@@ -37,13 +37,17 @@ export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor, rotate: (x
 /**
  * The hidden states after the last norm, [N, H]. With `recompute`, gradient checkpointing by layers (Chen et al.,
  * arXiv:1604.06174): of each layer only its input is kept for a backward pass, which computes the layer again.
+ * `embeddingNoise` [N, H] is added to the tokens' embeddings.
  */
 export function decoderHidden(
   config: ModelConfig,
   parameters: DecoderParameters,
   tokens: DecoderTokens,
   attend: Attend,
-  { recompute = false }: { readonly recompute?: boolean } = {},
+  {
+    recompute = false,
+    embeddingNoise,
+  }: { readonly recompute?: boolean; readonly embeddingNoise?: Tensor | undefined } = {},
 ): Tensor {
   const { linear } = parameters;
   const norm = (x: Tensor, name: string) => rmsNorm(x, parameters.get(name), config.rmsNormEpsilon);
@@ -65,7 +69,8 @@ export function decoderHidden(
     return add(x, linear(activated, `${at}.mlpDown`));
   };
 
-  let x = parameters.embed(tokens.ids); // [N, H]
+  const embedded = parameters.embed(tokens.ids); // [N, H]
+  let x = embeddingNoise ? add(embedded, embeddingNoise) : embedded;
   for (let layer = 0; layer < config.numLayers; layer++) {
     x = recompute ? recomputed(x, (input) => block(input, layer)) : block(x, layer);
   }

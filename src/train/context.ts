@@ -143,6 +143,14 @@ export function requireLoss({ info }: Engine, name: LossSpec["name"]): void {
   );
 }
 
+/** Refuses an engine whose losses take no noise on embeddings, which `key` of the recipe asks for. Throws ConfigError. */
+export function requireEmbeddingNoise({ info }: Engine, key: string): void {
+  if (info.embeddingNoise) return;
+  throw new ConfigError(
+    `The engine ${info.name} adds no noise to embeddings: leave ${key} out, or use another engine.`,
+  );
+}
+
 /** Runs the hooks that are due after `unit` (1-based) of `total`: the evaluation first, so that no resume repeats it. */
 async function runDueHooks(
   context: StageContext,

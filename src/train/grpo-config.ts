@@ -14,6 +14,7 @@ import {
   LOSS_TYPES,
   type PolicyObjective,
   policyObjective,
+  tokenLossOf,
 } from "../losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../losses/sampler-correction.ts";
 import { forTasks } from "../rewards/for-tasks.ts";
@@ -116,6 +117,11 @@ const policyShape = {
     .default(1)
     .describe("share of tokens, those of the highest entropy, whose policy term counts; 1 is all"),
   entropyCoef: z.number().default(0).describe("how much of the mean entropy is taken from the loss; 0 is none"),
+  neftuneNoiseAlpha: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("α of the noise on the embeddings in training, not in sampling (NEFTune); 0 is none"),
   samplerCorrection: z
     .enum(SAMPLER_CORRECTIONS)
     .default("none")
@@ -204,6 +210,13 @@ export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
       message:
         `minibatchesPerIteration (${minibatchesPerIteration}) does not divide promptsPerIteration ` +
         `(${promptsPerIteration}); a minibatch is a whole number of groups`,
+    });
+  }
+  if (config.neftuneNoiseAlpha > 0 && tokenLossOf(objectiveOf(config)) === undefined) {
+    issues.push({
+      path: ["neftuneNoiseAlpha"],
+      message:
+        "neftuneNoiseAlpha needs an objective whose terms read one token each; this one is computed from a pass without noise",
     });
   }
   const found = config.rewards.flatMap(rewardIssues);

@@ -52,6 +52,7 @@ import {
 import {
   finishUnit,
   type MetricsRow,
+  requireEmbeddingNoise,
   requireLoss,
   SkippedSteps,
   startState,
@@ -92,7 +93,11 @@ async function iterate(
   const { engine, tokenizer, task, log } = context;
   const { iterations, groupSize, promptsPerIteration } = config;
   const totalSteps = grpoTotalSteps(config);
-  const objective = objectiveOf(config);
+  const { neftuneNoiseAlpha: alpha } = config;
+  const objective = {
+    ...objectiveOf(config),
+    ...(alpha > 0 && { embeddingNoise: { alpha, seed: context.seed } }),
+  };
   const state = startState(context, STATE_KEYS);
   const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
   checkGrpo(context, config, state);
@@ -234,8 +239,11 @@ export function checkGrpo(
   const most = (config.iterations - state.iteration) * promptsPerIteration * maxSamplingRounds;
   const count = Math.min(most, parts.task.trainCount);
   const loss = tokenLossOf(objectiveOf(config));
-  // Whatever has no loss of its own is computed by cross-entropy.
-  requireLoss(parts.engine, loss && parts.engine.info.losses.includes(loss.name) ? loss.name : "cross_entropy");
+  const isNoisy = config.neftuneNoiseAlpha > 0;
+  if (isNoisy) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
+  // Whatever has no loss of its own is computed by cross-entropy, from a pass that no noise is added in.
+  const isOwn = loss !== undefined && (isNoisy || parts.engine.info.losses.includes(loss.name));
+  requireLoss(parts.engine, isOwn ? loss.name : "cross_entropy");
   stopTokens(parts.engine, parts.tokenizer);
   requirePromptsFit(
     parts.engine,

@@ -8,6 +8,7 @@
  * logits in chunks.
  *
  * An adapter's dropout is off in a forward pass, so with dropout the slopes of the second way are those at the mean policy.
+ * Noise on embeddings is a part of an engine's loss, and there is none in the second way: `checkGrpo` refuses it there.
  */
 
 import type { Datum, Engine, ScoreDatum } from "../engine/engine.ts";

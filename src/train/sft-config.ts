@@ -29,7 +29,7 @@ export const sftShape = {
     .number()
     .min(0)
     .default(0)
-    .describe("noise on the embeddings (NEFTune); 0 is none, and all that there is so far"),
+    .describe("α of the noise on the embeddings in training (NEFTune, 5 to 15 in its paper); 0 is none"),
   ...optimizerShape,
 };
 

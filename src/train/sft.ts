@@ -12,16 +12,20 @@
  * lays them out as sequences of their own: each begins at position 0 and attends to nothing of another one, so there is no
  * contamination to be masked (a test compares a step with its demonstrations one at a time).
  *
- * Noise on the embeddings (NEFTune, arXiv:2310.05914) is refused by name: an engine takes tokens, and the noise would be a
- * part of its loss's description, which the contract does not have.
+ * Noise on the embeddings (NEFTune, arXiv:2310.05914; `neftuneNoiseAlpha`) is a part of the loss that an engine is asked
+ * for, so it is there in training passes alone: the loss on held-out demonstrations, samples and scores have none. Its
+ * bound is α/√(L·H), L the tokens of the demonstration itself, not of what shares a step with it
+ * (`engine/local/embedding-noise.ts` says why, and where TRL differs).
  */
 
 import type { Datum, Engine } from "../engine/engine.ts";
 import { ConfigError } from "../errors.ts";
+import type { CrossEntropyLoss } from "../losses/loss-spec.ts";
 import { mean } from "../rollout/advantages.ts";
 import {
   finishUnit,
   type MetricsRow,
+  requireEmbeddingNoise,
   requireLoss,
   SkippedSteps,
   startState,
@@ -53,6 +57,11 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
   requireWarmupFits(config, totalSteps);
   const heldOut = config.evalLossEvery > 0 ? requireHeldOut(stream, context) : [];
 
+  const { neftuneNoiseAlpha: alpha } = config;
+  const loss: CrossEntropyLoss = {
+    name: "cross_entropy",
+    ...(alpha > 0 && { embeddingNoise: { alpha, seed: context.seed } }),
+  };
   let batch = stream.batch(state.cursor);
   while (state.step < totalSteps) {
     await stopIfAsked(context, state.step, state);
@@ -61,7 +70,7 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     const { demonstrations, cursor, tooLong, truncated } = batch;
     const isLast = state.step + 1 === totalSteps;
     const [result, next] = await Promise.all([
-      engine.forwardBackward(normaliseWeights(demonstrations), { name: "cross_entropy" }),
+      engine.forwardBackward(normaliseWeights(demonstrations), loss),
       // Made while the engine computes.
       (async () => (isLast ? batch : stream.batch(cursor)))(),
     ]);
@@ -103,18 +112,14 @@ function isMostProbable(margins: Float32Array): number[] {
 }
 
 /**
- * Refuses, before any training, an engine without the loss, and a task that SFT cannot train on.
+ * Refuses, before any training, an engine without the loss or its noise, and a task that SFT cannot train on.
  *
  * @throws ConfigError where the task has no demonstrations, none of the first ones fits, or one is too long that must not
  * be; DataError for a row of its data that cannot be demonstrated.
  */
 export function checkSft(parts: DemonstrationParts & Pick<TrainContext, "heldOut">, config: SftConfig): void {
   requireLoss(parts.engine, "cross_entropy");
-  if (config.neftuneNoiseAlpha !== 0) {
-    throw new ConfigError(
-      `neftuneNoiseAlpha is ${config.neftuneNoiseAlpha}, but no engine adds noise to embeddings yet. Leave it out, or 0.`,
-    );
-  }
+  if (config.neftuneNoiseAlpha > 0) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
   parts.task.requireDemonstrations?.();
   const stream = new DemonstrationStream(parts, config);
   stream.probe();

@@ -21,6 +21,8 @@ export function requireSampling(params: SamplingParams): void {
 }
 
 export function requireLoss(loss: LossSpec): void {
+  if (loss.embeddingNoise)
+    throw new EngineError("A table has no embeddings to add noise to: leave embeddingNoise out.");
   requireTemperature(lossTemperature(loss));
   const problem = lossProblem(loss);
   if (problem) throw new EngineError(problem);

@@ -32,6 +32,7 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
   cachedAttention: "samples only; training attends over whole sequences",
   after: "says only when something is computed",
   dropoutMask: "a mask depends on nothing that is trained",
+  uniformNoise: "noise depends on nothing that is trained",
   widen: "what is held in bfloat16 is not trained",
 };
 

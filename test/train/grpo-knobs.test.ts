@@ -12,7 +12,7 @@ import { ADVANTAGES } from "../../src/rollout/advantages.ts";
 import { trainGrpo } from "../../src/train/grpo.ts";
 import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo-config.ts";
 import { accumulateGradient, type UpdateRow } from "../../src/train/policy-update.ts";
-import { checkpointInto, letterReward, lettersContext, MemoryLog, newEngine } from "./letters.ts";
+import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
 const small = {
   iterations: 8,
@@ -65,6 +65,28 @@ describe("trainGrpo learns", () => {
       expect(log.metricsRows.flatMap((row) => Object.values(row)).every(Number.isFinite)).toBe(true);
     },
   );
+});
+
+describe("noise on embeddings", () => {
+  it("is part of the engine's loss, and refused where the engine or its loss would leave it out", async () => {
+    const noisy = new NoisyEngine();
+    const run = (own: Engine, seed = 5) =>
+      trainGrpo(
+        lettersContext(own, new MemoryLog(), { seed }),
+        configOf({ neftuneNoiseAlpha: 5, iterations: 1, minibatchesPerIteration: 2 }),
+        [letterReward],
+      );
+    await run(noisy);
+    expect(noisy.losses.map(({ embeddingNoise }) => embeddingNoise)).toEqual(
+      Array.from({ length: 2 }, () => ({ alpha: 5, seed: 5 })),
+    );
+    await expect(run(newEngine())).rejects.toThrow(/adds no noise to embeddings: leave neftuneNoiseAlpha out/);
+    await expect(run(withLosses(noisy, ["cross_entropy"]))).rejects.toThrow(/has no loss grpo/);
+    for (const knob of [{ lossType: "rloo" }, { importanceSamplingLevel: "sequence" }, { topEntropyQuantile: 0.5 }]) {
+      expect(() => configOf({ neftuneNoiseAlpha: 5, ...knob })).toThrow(/neftuneNoiseAlpha needs an objective/);
+      expect(() => configOf(knob)).not.toThrow();
+    }
+  });
 });
 
 describe("accumulateGradient", () => {

@@ -5,7 +5,8 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Datum, Engine, EngineInfo, ForwardBackwardResult } from "../../src/engine/engine.ts";
+import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { WeightedReward } from "../../src/rollout/collect.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
@@ -84,8 +85,10 @@ export class MemoryLog implements StageLog {
   }
 }
 
+const LETTERS_MODEL = { vocabSize: SYMBOLS.length, maxContextTokens: 16, seed: 3 };
+
 export function newEngine(options: { readonly eosTokenIds?: readonly number[] } = {}): TabularEngine {
-  return new TabularEngine({ vocabSize: SYMBOLS.length, maxContextTokens: 16, seed: 3, ...options });
+  return new TabularEngine({ ...LETTERS_MODEL, ...options });
 }
 
 /** A context over the letters world; what a test cares about goes into `overrides`. */
@@ -111,4 +114,22 @@ export function checkpointInto(directory: string, engine: Engine, every: number)
     kept.state = JSON.parse(JSON.stringify(state));
   };
   return { kept, hook: { every, save } };
+}
+
+/** An engine that says it adds noise to embeddings, keeps what it is asked for, and adds none. */
+export class NoisyEngine extends TabularEngine {
+  override readonly info: EngineInfo;
+  /** Of every training pass so far. */
+  readonly losses: LossSpec[] = [];
+
+  constructor() {
+    super(LETTERS_MODEL);
+    this.info = { ...newEngine().info, embeddingNoise: true };
+  }
+
+  override forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+    this.losses.push(loss);
+    const { embeddingNoise: _, ...silent } = loss;
+    return super.forwardBackward(data, silent);
+  }
 }

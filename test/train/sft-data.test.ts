@@ -5,7 +5,7 @@ import type { Problem, Task } from "../../src/tasks/task.ts";
 import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft.ts";
 import { sftConfigSchema } from "../../src/train/sft-config.ts";
 import { MODELS, modelValues, openEngine } from "../engine/models.ts";
-import { lettersContext, lettersTask, MemoryLog, newEngine } from "./letters.ts";
+import { lettersContext, lettersTask, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
 const configOf = (overrides: object = {}) =>
   sftConfigSchema.parse({ epochs: 2, batchTokens: 8, learningRate: 0.1, ...overrides });
@@ -80,11 +80,26 @@ describe("demonstrations longer than maxTokens", () => {
   });
 });
 
-it("noise on embeddings is refused by name before training", () => {
+it("noise on embeddings is refused before training where the engine adds none", () => {
   const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
   expect(() => checkSft(context, configOf({ neftuneNoiseAlpha: 5 }))).toThrow(
-    /neftuneNoiseAlpha is 5, but no engine adds/,
+    new ConfigError(
+      "The engine tabular (reference) adds no noise to embeddings: leave neftuneNoiseAlpha out, or use another engine.",
+    ),
   );
+});
+
+it("noise on embeddings is asked for with the loss, by the stage's seed; with an alpha of 0 the loss says nothing of it", async () => {
+  const lossesWith = async (neftuneNoiseAlpha: number) => {
+    const engine = new NoisyEngine();
+    const context = lettersContext(engine, new MemoryLog(), { task: finiteTask(), seed: 77 });
+    await trainSft(context, configOf({ neftuneNoiseAlpha }));
+    expect(engine.losses).toHaveLength(6);
+    return engine.losses;
+  };
+  for (const loss of await lossesWith(0)) expect(loss).toStrictEqual({ name: "cross_entropy" });
+  const embeddingNoise = { alpha: 5, seed: 77 };
+  for (const loss of await lossesWith(5)) expect(loss).toStrictEqual({ name: "cross_entropy", embeddingNoise });
 });
 
 describe("the loss on held-out demonstrations", () => {

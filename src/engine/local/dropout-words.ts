@@ -15,8 +15,7 @@ const PROMPT_STREAM = hashString("lora dropout, prompts");
 const COMPLETION_STREAM = hashString("lora dropout, completions");
 
 /** Where in training a micro-batch stands. */
-export interface DropoutMoment {
-  readonly seed: number;
+export interface TrainingMoment {
   /** Optimizer steps taken so far. */
   readonly step: number;
   /** Data that were trained on since the last step, before these. */
@@ -28,7 +27,8 @@ export function dropoutWords(
   { promptLength: P, completionLength: C, promptRows, sequences }: MicroBatch,
   data: readonly ScoreDatum[],
   sites: number,
-  { seed, step, dataBefore }: DropoutMoment,
+  seed: number,
+  { step, dataBefore }: TrainingMoment,
 ): BigInt64Array {
   const tokens = promptRows.length * P + sequences.length * C; // N
   const words = new BigInt64Array(2 * sites * tokens);

@@ -94,6 +94,7 @@ export class LocalEngine implements Engine {
       maxContextTokens: config.maxContextTokens,
       parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
       losses: this.#policy.trained ? (["cross_entropy", "grpo", "cispo", "sapo"] satisfies LossSpec["name"][]) : [],
+      embeddingNoise: true,
       eosTokenIds: config.eosTokenIds,
     };
   }

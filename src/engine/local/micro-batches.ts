@@ -23,10 +23,17 @@ export function microBatchTokens({ promptLength, completionLength, promptRows, s
   return promptLength * promptRows.length + completionLength * sequences.length;
 }
 
-/** Every datum in exactly one micro-batch of at most `budgetTokens` positions (one sequence may exceed it alone). */
-export function planMicroBatches(data: readonly ScoreDatum[], budgetTokens: number): MicroBatch[] {
-  const promptIds = distinctPrompts(data);
+/**
+ * Every datum in exactly one micro-batch of at most `budgetTokens` positions (one sequence may exceed it alone). With
+ * `sharePrompts` false each sequence has a prompt row of its own.
+ */
+export function planMicroBatches(
+  data: readonly ScoreDatum[],
+  budgetTokens: number,
+  { sharePrompts = true }: { readonly sharePrompts?: boolean } = {},
+): MicroBatch[] {
   const indices = data.map((_, i) => i);
+  const promptIds = sharePrompts ? distinctPrompts(data) : indices;
   const length = (i: number) => data[i]!.completionTokens.length;
   const byLength = [...indices].sort((a, b) => length(b) - length(a) || promptIds[a]! - promptIds[b]! || a - b);
   const byPrompt = [...indices].sort((a, b) => promptIds[a]! - promptIds[b]! || length(b) - length(a) || a - b);

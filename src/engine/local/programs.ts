@@ -19,6 +19,7 @@ import { multiply } from "../../graph/ops/elementwise.ts";
 import { gatherRows, repeatRows } from "../../graph/ops/index.ts";
 import { concat, split } from "../../graph/ops/join.ts";
 import { reshape, transpose } from "../../graph/ops/shape.ts";
+import { uniformNoise } from "../../graph/ops/uniform-noise.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type Attend, type DecoderTokens, decoderHidden, decoderLogits } from "../../model/decoder.ts";
@@ -94,6 +95,9 @@ const PROMPT_TOKENS: Dim = "P*R";
 const COMPLETION_TOKENS: Dim = "C*S";
 const TOKENS: Dim = "C*S+P*R";
 
+/** Names of the inputs of the noise on embeddings: int64 [2, N, 1], float32 [N, 1] (`embedding-noise.ts`). */
+export const NOISE_INPUTS = { words: "noiseWords", magnitudes: "noiseMagnitudes" } as const;
+
 /** Which of the sequence programs. */
 export interface SequenceForm {
   /** Logits in chunks instead of whole. */
@@ -108,9 +112,10 @@ export interface SequenceForm {
 /**
  * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
- * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, and per
- * token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs: `logprobs` and `entropies` (of cross-entropy also `margins`) per token; with a loss also `loss` and the
- * gradient of each parameter that is trained.
+ * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, with noise on
+ * embeddings `NOISE_INPUTS`, and per token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs:
+ * `logprobs` and `entropies` (of cross-entropy also `margins`) per token; with a loss also `loss` and the gradient of each
+ * parameter that is trained.
  */
 export function sequenceGraph(
   config: ModelConfig,
@@ -133,11 +138,10 @@ export function sequenceGraph(
     promptOf,
     membership,
   });
-  const hidden = split(
-    decoderHidden(config, parameters, tokens, attend, { recompute: recompute && loss !== null }),
-    0,
-    [PROMPT_TOKENS, COMPLETION_TOKENS],
-  )[1]!;
+  const embeddingNoise = loss?.embeddingNoise && noiseOf(graph, config.hiddenSize);
+  const options = { recompute: recompute && loss !== null, embeddingNoise };
+  const parts = [PROMPT_TOKENS, COMPLETION_TOKENS];
+  const hidden = split(decoderHidden(config, parameters, tokens, attend, options), 0, parts)[1]!;
   const inverseTemperature = graph.input("inverseTemperature", "float32", []);
   const { logprobs, entropies, margins, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
     graph,
@@ -154,6 +158,14 @@ export function sequenceGraph(
     if (gradients[i]) outputs[gradientName(name)] = gradients[i];
   });
   return { graph, outputs };
+}
+
+/** The noise on the embeddings of all tokens, [N, H]. */
+function noiseOf(graph: Graph, hiddenSize: number): Tensor {
+  const words = graph.input(NOISE_INPUTS.words, "int64", [2, TOKENS, 1]);
+  const magnitudes = graph.input(NOISE_INPUTS.magnitudes, "float32", [TOKENS, 1]);
+  const word = (index: number) => gatherRows(words, graph.constant(BigInt64Array.of(BigInt(index)), []));
+  return uniformNoise(word(0), word(1), magnitudes, hiddenSize);
 }
 
 function tokenInputs(graph: Graph, config: ModelConfig, shape: Shape): DecoderTokens {

@@ -12,9 +12,10 @@ import { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, Program, Runtime } from "../../runtime/runtime.ts";
 import type { Datum, ForwardBackwardResult, ForwardResult, ScoreDatum } from "../engine.ts";
 import { type LossColumn, lossColumns } from "./completion-loss.ts";
-import { type DropoutMoment, dropoutWords } from "./dropout-words.ts";
+import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
+import { noiseInputs } from "./embedding-noise.ts";
 import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
-import { gradientName, type SequenceForm, sequenceGraph } from "./programs.ts";
+import { gradientName, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./programs.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
 
@@ -47,8 +48,8 @@ interface SequenceJob {
   readonly data: readonly (ScoreDatum & Partial<Datum>)[];
   readonly temperature: number;
   readonly loss: LossSpec | null;
-  /** With a loss: where in the stream of random numbers an adapter's dropout stands. */
-  readonly dropout?: DropoutMoment;
+  /** With a loss: where in the streams of random numbers it stands, and the root of those of an adapter's dropout. */
+  readonly moment?: TrainingMoment & { readonly dropoutSeed: number };
   /** Where outputs of the next micro-batch go that have memory of their own. */
   readonly fetches?: () => ReadonlyMap<string, DeviceTensor>;
   /** Called after each micro-batch, while its results are there. */
@@ -97,8 +98,8 @@ export class SequenceRunner {
       state.accumulate();
       total += results.get("loss")!.data[0] as number;
     };
-    const dropout = { seed: dropoutSeed, step: state.steps, dataBefore: state.dataCount };
-    const results = await this.#run({ weights, data, temperature, loss, dropout, fetches, onBatch });
+    const moment = { dropoutSeed, step: state.steps, dataBefore: state.dataCount };
+    const results = await this.#run({ weights, data, temperature, loss, moment, fetches, onBatch });
     state.dataCount += data.length;
     return { ...results, loss: total };
   }
@@ -114,12 +115,13 @@ export class SequenceRunner {
     data,
     temperature,
     loss,
-    dropout,
+    moment,
     fetches,
     onBatch,
   }: SequenceJob): Promise<Omit<ForwardBackwardResult, "loss">> {
     const results = emptyResults(data);
-    for (const batch of planMicroBatches(data, this.#budgetTokens)) {
+    const sharePrompts = loss?.embeddingNoise === undefined;
+    for (const batch of planMicroBatches(data, this.#budgetTokens, { sharePrompts })) {
       const scope = new NativeScope();
       try {
         const layout = this.#tokenLayout(batch, data);
@@ -130,7 +132,10 @@ export class SequenceRunner {
           inputs.set(name, this.#perToken(batch, data, name, layout, scope));
         }
         if (restricted) inputs.set("keptTokens", this.#keptTokens(batch, data, layout, scope));
-        if (dropout) for (const [name, words] of this.#dropout(batch, data, dropout, scope)) inputs.set(name, words);
+        if (moment) {
+          this.#addDropout(inputs, batch, data, moment, scope);
+          this.#addNoise(inputs, batch, data, loss, moment, scope);
+        }
         const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
         await call.run();
         onBatch?.(call.results);
@@ -155,8 +160,9 @@ export class SequenceRunner {
   }
 
   #program(loss: LossSpec | null, variant: Required<Pick<SequenceForm, "chunked" | "restricted">>): Program {
-    // Temperature is an input, so it does not make a program of its own.
-    const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined }]);
+    // Temperature and the numbers of the noise are inputs, so they do not make a program of their own.
+    const isNoisy = loss?.embeddingNoise !== undefined;
+    const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined, embeddingNoise: isNoisy }]);
     let program = this.#programs.get(key);
     if (!program) {
       const { graph, outputs } = sequenceGraph(this.#config, loss, {
@@ -234,16 +240,32 @@ export class SequenceRunner {
   }
 
   /** The words that decide what dropout drops, where the adapter has any: of the counter-based stream, not of chance. */
-  #dropout(
+  #addDropout(
+    inputs: Map<string, DeviceTensor>,
     batch: MicroBatch,
     data: readonly ScoreDatum[],
-    moment: DropoutMoment,
+    moment: NonNullable<SequenceJob["moment"]>,
     scope: NativeScope,
-  ): [string, DeviceTensor][] {
+  ): void {
     const sites = dropoutSites(this.#config, this.#form);
-    if (sites === 0) return [];
-    const words = dropoutWords(batch, data, sites, moment);
-    return [[DROPOUT_INPUT, scope.hold(this.#filled([2 * sites, words.length / (2 * sites), 1], words))]];
+    if (sites === 0) return;
+    const words = dropoutWords(batch, data, sites, moment.dropoutSeed, moment);
+    inputs.set(DROPOUT_INPUT, scope.hold(this.#filled([2 * sites, words.length / (2 * sites), 1], words)));
+  }
+
+  /** The noise that the loss has on embeddings, where it has any. */
+  #addNoise(
+    inputs: Map<string, DeviceTensor>,
+    batch: MicroBatch,
+    data: readonly ScoreDatum[],
+    loss: LossSpec | null,
+    moment: TrainingMoment,
+    scope: NativeScope,
+  ): void {
+    if (!loss?.embeddingNoise) return;
+    const { words, magnitudes } = noiseInputs(batch, data, loss.embeddingNoise, this.#config.hiddenSize, moment);
+    inputs.set(NOISE_INPUTS.words, scope.hold(this.#filled([2, magnitudes.length, 1], words)));
+    inputs.set(NOISE_INPUTS.magnitudes, scope.hold(this.#filled([magnitudes.length, 1], magnitudes)));
   }
 
   /** Per-token loss data in the layout of the batch. */

@@ -44,6 +44,7 @@ const CONVERTED: readonly KeyEntry[] = [
   ...becomes("text", "importance_sampling_level", "multi_objective_aggregation"),
   ...becomes("number", "off_policy_mask_threshold", "entropy_coef"),
   ...becomes("share", "top_entropy_quantile"),
+  ...becomes("notNegative", "neftune_noise_alpha"),
   ...becomes("shareAboveZero", "ref_model_mixup_alpha"),
   ...becomes("whole", "ref_model_sync_steps"),
   // Rewards.
@@ -102,7 +103,6 @@ const REFUSED: readonly KeyEntry[] = [
   refused("ioi_provider", NO_CODE, "piston"),
   refused("dataset_mixture", "there is one data set"),
   refused("shuffle_dataset", "rows come in a seeded random order", true),
-  refused("neftune_noise_alpha", "embeddings get no noise", 0),
   refused("optim_args", "AdamW has adam_beta1, adam_beta2, adam_epsilon and weight_decay", ""),
   refused("optim_target_modules", "all weights have the same optimizer"),
   refused("adafactor", "the optimizer is AdamW", false),

@@ -70,6 +70,11 @@ export function setLoss(draft: TrlDraft, reading: TrlReading): void {
     draft.becomes("importance_sampling_level", at("importanceSamplingLevel"), level);
   }
   putNumbers(draft, SAME_NUMBERS);
+  const alpha = settings.number("neftune_noise_alpha");
+  if (alpha !== undefined) {
+    const note = "in training passes; TRL adds it in sampling too where its own model samples";
+    draft.becomes("neftune_noise_alpha", at("neftuneNoiseAlpha"), alpha, { note: alpha > 0 ? note : "" });
+  }
   for (const [owner, names] of Object.entries(LOSS_NUMBERS)) {
     if (owner === lossType) putNumbers(draft, names);
     else for (const key of Object.keys(names)) draft.hasNoEffect(key, "of a loss_type that was not chosen");

@@ -31,6 +31,7 @@ const OFF = {
   vespoLambdaNeg: 2,
   topEntropyQuantile: 1,
   entropyCoef: 0,
+  neftuneNoiseAlpha: 0,
   samplerCorrection: "none",
   samplerCorrectionMax: 3,
   klEstimator: "k3",

@@ -156,6 +156,16 @@ describe("a key for what Aha has not", () => {
     await expect(convertKeys(keys)).rejects.toThrow(message);
   });
 
+  it("for noise on embeddings becomes that of the stage, and is refused where two passes would be needed", async () => {
+    const conversion = await convertKeys("neftune_noise_alpha: 5");
+    expect(stageOf(conversion)).toMatchObject({ neftuneNoiseAlpha: 5 });
+    expect(lineOf(conversion, "neftune_noise_alpha")!.path).toBe("stages.grpo.neftuneNoiseAlpha");
+    expect(stageOf(await convertKeys("neftune_noise_alpha: null"))).toMatchObject({ neftuneNoiseAlpha: 0 });
+    const twoPasses = convertKeys("neftune_noise_alpha: 5\nimportance_sampling_level: sequence");
+    await expect(twoPasses).rejects.toThrow(/neftuneNoiseAlpha needs an objective whose terms read one token each/);
+    await expect(convertKeys("neftune_noise_alpha: -1")).rejects.toThrow(/neftune_noise_alpha: expected a number/);
+  });
+
   it("is let pass where it asks for nothing", async () => {
     const keys = ["use_peft: false", "load_in_4bit: off", "delta: null", "repetition_penalty: 1.0", "vespo_k_pos: 1"];
     const conversion = await convertKeys(keys.join("\n"));
