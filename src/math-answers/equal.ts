@@ -373,10 +373,12 @@ function measured(side: Expression, other: Expression): Node | undefined {
     : apply("multiply", node, numberNode(own.measure.factor));
 }
 
-/** Words of a unit that are all in the other, exponents aside: `apples` in `red apples`; `m/s` is no `q/s`. */
+/** What a unit says is all in the other: `apples` in `red apples`; `m/s` is no `q/s`. The base of a numeral is a unit too. */
 function saysNoMore(unit: Unit, other: Unit): boolean {
-  const [own, others] = [unit, other].map(({ words }) => words.map((word) => word.replace(/\P{L}+/gu, "")));
-  return own!.every((word) => others!.includes(word));
+  if (unit.words.every((word) => other.words.includes(word))) return true;
+  const [own, others] = [unit, other].map(({ words }) => words.join(" ").match(/\p{L}+/gu) ?? []);
+  const isBase = [...unit.words, ...other.words].some((word) => word.startsWith("base"));
+  return !isBase && own!.length > 0 && own!.every((word) => others!.includes(word));
 }
 
 /** An angle in radians: 90° is π/2. */

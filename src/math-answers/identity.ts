@@ -38,7 +38,7 @@ const POINT_KINDS = [
   "whole",
   "whole",
 ] as const;
-/** Beyond what answers have as bounds; not so far that sines there lose their digits. */
+/** Beyond what answers have as bounds. */
 const FAR = 5000n;
 /** Index of the first of the whole numbers at the end. */
 const LAST_WHOLE = 10;
@@ -115,7 +115,9 @@ function standsFor(decimal: Value, { places, significant }: DecimalPlaces, value
 function sameFunction(a: Node, b: Node, symbols: readonly string[], budget: Budget): Sameness {
   let agreed = 0;
   const complex: (readonly [Value, Value])[] = [];
+  const goesFar = isAlgebraic(a) && isAlgebraic(b);
   for (const [index, kind] of POINT_KINDS.entries()) {
+    if (!goesFar && kind.endsWith("far")) continue;
     const point = pointOf(symbols, index, kind);
     const exactA = exactValue(a, point, budget);
     const exactB = exactValue(b, point, budget);
@@ -136,6 +138,27 @@ function sameFunction(a: Node, b: Node, symbols: readonly string[], budget: Budg
   if (agreed >= NEEDED_POINTS) return "same";
   if (complex.length < NEEDED_POINTS) return "unknown";
   return complex.every(([x, y]) => isClose(x, y)) ? "same" : "different";
+}
+
+const ALGEBRAIC = new Set([
+  "add",
+  "subtract",
+  "multiply",
+  "divide",
+  "negate",
+  "abs",
+  "max",
+  "min",
+  "floor",
+  "ceil",
+  "root",
+]);
+
+/** Whether values far out keep their digits: of a sine or an exponential there they do not. */
+function isAlgebraic(node: Node): boolean {
+  if (node.kind !== "apply") return true;
+  if (node.name === "power") return isAlgebraic(node.args[0]!) && symbolsOf(node.args[1]!).length === 0;
+  return ALGEBRAIC.has(node.name) && node.args.every(isAlgebraic);
 }
 
 /** Values for the symbols: the same for the same names, so that equal answers are equal at equal points. */
@@ -167,7 +190,9 @@ export function proportional(f: Node, g: Node, positive: boolean, budget: Budget
   if (symbols.length === 0) return "unknown";
   let first: readonly [Value, Value] | undefined;
   let agreed = 0;
+  const goesFar = isAlgebraic(f) && isAlgebraic(g);
   for (const [index, kind] of POINT_KINDS.entries()) {
+    if (!goesFar && kind.endsWith("far")) continue;
     const point = pointOf(symbols, index, kind);
     const [x, y] = [numericValue(f, point, budget), numericValue(g, point, budget)];
     if (x === undefined || y === undefined || !isReal(x) || !isReal(y)) continue;

@@ -83,7 +83,9 @@ function stripMarkup(text: string): string {
 function readText(cleaned: string, fault: string): Reading {
   const text = plainWords(cleaned);
   if (text === "") return { fault: "it is empty" };
-  return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text) ? { fault } : { answer: { kind: "text", text, letters: LETTERS.test(cleaned) } };
+  return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text)
+    ? { fault }
+    : { answer: { kind: "text", text, letters: LETTERS.test(cleaned) } };
 }
 
 /** Several choices without anything between them. */

@@ -58,7 +58,12 @@ export function familyOf(items: readonly Answer[]): Answer | undefined {
   const values = items.filter((item) => wholeSymbolOf(item)?.parameter !== parameter);
   // `x > 0, x ∈ ℤ` restricts what is asked for and is no family.
   if (values.length === 0 || !values.some((value) => dependsOn(value, parameter))) return undefined;
-  return { kind: "family", parameter, over, member: values.length === 1 ? values[0]! : { kind: "list", items: values } };
+  return {
+    kind: "family",
+    parameter,
+    over,
+    member: values.length === 1 ? values[0]! : { kind: "list", items: values },
+  };
 }
 
 /** The symbol of `k ∈ ℤ`, `k ∈ ℕ`, and its numbers: ℕ, with or without 0, is what ℤ⁺, ℕ⁺ and ℕ* are called too. */
