@@ -376,7 +376,7 @@ function measured(side: Expression, other: Expression): Node | undefined {
 /** What a unit says is all in the other: `apples` in `red apples`; `m/s` is no `q/s`. The base of a numeral is a unit too. */
 function saysNoMore(unit: Unit, other: Unit): boolean {
   if (unit.words.every((word) => other.words.includes(word))) return true;
-  const [own, others] = [unit, other].map(({ words }) => words.join(" ").match(/\p{L}+/gu) ?? []);
+  const [own, others] = [unit, other].map(({ words }): readonly string[] => words.join(" ").match(/\p{L}+/gu) ?? []);
   const isBase = [...unit.words, ...other.words].some((word) => word.startsWith("base"));
   return !isBase && own!.length > 0 && own!.every((word) => others!.includes(word));
 }
