@@ -5,7 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // Most tests compute with threads of their own: more workers than this would fight over two cores.
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // For a slow machine that has other things to do: a test that hangs fails, one that waits for processes does not.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 });

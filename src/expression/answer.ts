@@ -94,6 +94,11 @@ export function thinkingOf(completion: string): string {
   return completion.slice(0, indexOrEnd(completion, ANSWER_OPEN, 0));
 }
 
+/** Whether a completion has ended its thinking. */
+export function closesThinking(completion: string): boolean {
+  return completion.includes(THINK_CLOSE);
+}
+
 /** What a completion says when it has thought: the text after its last `</think>`; all of it where there is none. */
 export function summaryOf(completion: string): string {
   const close = completion.lastIndexOf(THINK_CLOSE);

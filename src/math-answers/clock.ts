@@ -1,6 +1,6 @@
 /**
- * Times and dates: `3:30 p.m.`, `15:30`, `March 5`, `5 March 2024`. A time without a half of the day may mean either. `2:3` is a ratio; `7:15` may be
- * both, and is read as a ratio that a time can equal.
+ * Times and dates: `3:30 p.m.`, `15:30`, `March 5`, `5 March 2024`. A time without a half of the day may mean either. `2:3`
+ * is a ratio; `7:15` may be both, and is read as a ratio that a time can equal. The fraction 7/15 is no time.
  */
 
 import { plainWords } from "./clean-text.ts";
@@ -9,6 +9,8 @@ import type { Answer } from "./tree.ts";
 const TIME = /^(\d{1,2})\s*:\s*([0-5]\d)\s*(?:\\text\s*\{\s*([ap])m\s*\})?$/;
 const CLOCK = /^clock (\d+)( \?)?$/;
 const HALF_DAY = 720;
+/** From 13 o'clock on it is clear which half of the day is meant. */
+const MINUTES_OF_ONE_PM = 780;
 
 /** A time of day in a cleaned text; undefined where it is none, or could be a ratio in lowest terms. */
 export function readClock(cleaned: string): Answer | undefined {
@@ -16,7 +18,14 @@ export function readClock(cleaned: string): Answer | undefined {
   if (hours === undefined || Number(hours) > 24) return undefined;
   const [h, m] = [Number(hours), Number(minutes)];
   if (half !== undefined) return { kind: "text", text: `clock ${((h % 12) + (half === "p" ? 12 : 0)) * 60 + m}` };
-  return divisor(h, m) === 1 && !minutes!.startsWith("0") ? undefined : { kind: "text", text: clockText(h, m) };
+  return divisor(h, m) === 1 && !minutes!.startsWith("0") ? undefined : { kind: "text", text: clockText(h * 60 + m) };
+}
+
+/** A ratio that could be a time, with what time that is. */
+export function withTime(answer: Answer, cleaned: string): Answer {
+  const [, hours, minutes] = TIME.exec(cleaned) ?? [];
+  if (answer.kind !== "expression" || hours === undefined || Number(hours) > 24) return answer;
+  return { ...answer, minutes: Number(hours) * 60 + Number(minutes) };
 }
 
 const MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:uary|ruary|ch|il|e|y|ust|t|tember|ober|ember)?";
@@ -33,8 +42,7 @@ export function readDate(cleaned: string): Answer | undefined {
   return { kind: "text", text: `${month ?? otherMonth} ${Number(day ?? otherDay)} ${year ?? otherYear ?? ""}`.trim() };
 }
 
-/** From 13 o'clock on it is clear which half of the day is meant. */
-const clockText = (h: number, m: number): string => `clock ${h * 60 + m}${h > 12 ? "" : " ?"}`;
+const clockText = (minutes: number): string => `clock ${minutes}${minutes < MINUTES_OF_ONE_PM ? " ?" : ""}`;
 
 function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
@@ -52,11 +60,6 @@ function timeOf(answer: Answer): { readonly minutes: number; readonly isOpen: bo
     const [, minutes, open] = CLOCK.exec(answer.text) ?? [];
     return minutes === undefined ? undefined : { minutes: Number(minutes), isOpen: open !== undefined };
   }
-  if (answer.kind !== "expression" || answer.unit || answer.percent || answer.node.kind !== "apply") return undefined;
-  const [hours, minutes] = answer.node.args;
-  if (answer.node.name !== "divide" || hours?.kind !== "number" || minutes?.kind !== "number") return undefined;
-  const [h, m] = [hours.value, minutes.value].map(({ numerator, denominator }) =>
-    denominator === 1n && numerator < 60n ? Number(numerator) : undefined,
-  );
-  return h === undefined || m === undefined ? undefined : { minutes: h * 60 + m, isOpen: h <= 12 };
+  if (answer.kind !== "expression" || answer.minutes === undefined) return undefined;
+  return { minutes: answer.minutes, isOpen: answer.minutes < MINUTES_OF_ONE_PM };
 }

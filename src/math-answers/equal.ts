@@ -29,16 +29,16 @@ import {
   hasTargets,
   indexedRoots,
   isBag,
-  isPlainAssignment,
   statedValue,
   targetsDiffer,
   withoutTargets,
 } from "./targets.ts";
-import { type Answer, apply, hasPart, type Node, substituted, symbolsOf, wholeNode } from "./tree.ts";
+import { type Answer, apply, hasPart, type Node, substituted, symbolsOf, type Unit, wholeNode } from "./tree.ts";
 import { rowsOf, unitVectorOf, vectorOf } from "./vectors.ts";
 
 type Expression = Answer & { kind: "expression" };
 type Relation = Answer & { kind: "relation" };
+type Tuple = Answer & { kind: "tuple" };
 
 /** Compares within a budget, and remembers whether something could not be decided. */
 export class Comparison {
@@ -100,13 +100,14 @@ export class Comparison {
   #sameFamily(gold: Answer, answer: Answer): boolean {
     if (gold.kind !== "family") return answer.kind === "family" && this.same(gold, answer.member);
     if (answer.kind !== "family") return this.same(gold.member, answer);
+    if (gold.over !== answer.over) return false;
     return this.same(gold.member, renamed(answer.member, answer.parameter, gold.parameter));
   }
 
   /** A point or a column against a sum of unit vectors; undefined where the sides are not these two. */
   #sameVector(gold: Answer, answer: Answer): boolean | undefined {
     const [g, a] = [gold, answer].map((side) =>
-      side.kind === "matrix" ? vectorOf(side) : side.kind === "tuple" ? side.items : undefined,
+      side.kind === "matrix" ? vectorOf(side) : side.kind === "tuple" && isClosedAlike(side) ? side.items : undefined,
     );
     if ((g === undefined) === (a === undefined)) return undefined;
     const units = unitVectorOf(g ? answer : gold, (g ?? a)!.length);
@@ -154,9 +155,7 @@ export class Comparison {
     if (isTurned && this.same(gold.sides[0]!, answer.sides[1]!) && this.same(gold.sides[1]!, answer.sides[0]!))
       return true;
     const [g, a] = [ascending(gold), ascending(answer)];
-    if (!g || !a || g.relation !== a.relation || isPlainAssignment(gold) || isPlainAssignment(answer)) {
-      if (!g || !a || g.relation !== a.relation) return false;
-    }
+    if (!g || !a || g.relation !== a.relation) return false;
     const sameness = proportional(g.difference, a.difference, g.relation !== "=" && g.relation !== "!=", this.#budget);
     if (sameness === "same") return true;
     return g.relation === "=" && solvesFor(gold.sides, answer.sides, this.#budget);
@@ -181,11 +180,11 @@ export class Comparison {
     }
     if (gold.kind === "tuple" && (answer.kind === "tuple" || answer.kind === "list")) {
       const sameBrackets =
-        answer.kind === "list" ? gold.open === "(" : gold.open === answer.open && gold.close === answer.close;
+        answer.kind === "list" ? isPoint(gold) : gold.open === answer.open && gold.close === answer.close;
       return (sameBrackets && this.#sameInOrder(gold.items, answer.items)) || this.#sameSet(gold, answer);
     }
     if (gold.kind === "list" && answer.kind === "tuple") {
-      return (answer.open === "(" && this.#sameInOrder(gold.items, answer.items)) || this.#sameSet(gold, answer);
+      return (isPoint(answer) && this.#sameInOrder(gold.items, answer.items)) || this.#sameSet(gold, answer);
     }
     if (gold.kind === "matrix" && answer.kind === "tuple" && answer.items[0]?.kind === "tuple") {
       return this.#sameInOrder(rowsOf(gold), answer.items);
@@ -193,8 +192,10 @@ export class Comparison {
     if (gold.kind === "tuple" && gold.items[0]?.kind === "tuple" && answer.kind === "matrix") {
       return this.#sameInOrder(gold.items, rowsOf(answer));
     }
-    if (gold.kind === "tuple" && answer.kind === "matrix") return this.#sameInOrder(gold.items, vectorOf(answer) ?? []);
-    if (gold.kind === "matrix" && answer.kind === "tuple") return this.#sameInOrder(vectorOf(gold) ?? [], answer.items);
+    if (gold.kind === "tuple" && answer.kind === "matrix")
+      return isClosedAlike(gold) && this.#sameInOrder(gold.items, vectorOf(answer) ?? []);
+    if (gold.kind === "matrix" && answer.kind === "tuple")
+      return isClosedAlike(answer) && this.#sameInOrder(vectorOf(gold) ?? [], answer.items);
     if (isBag(gold) && isBag(answer)) {
       const forgets = gold.kind === "set" || answer.kind === "set";
       return this.#sameInAnyOrder(gold.items, answer.items, forgets) || this.#sameSet(gold, answer);
@@ -269,7 +270,7 @@ export class Comparison {
 function lettersOf(answer: Answer): string | undefined {
   const letters = isBag(answer)
     ? answer.items.map((item) => (item.kind === "choice" && !item.value ? item.letter : letterOf(item)))
-    : answer.kind === "text" && /^[a-j]{2,8}$/.test(answer.text)
+    : answer.kind === "text" && answer.letters
       ? [...answer.text]
       : [];
   if (letters.length < 2 || !letters.every((letter) => letter !== undefined && /^[A-Ja-j]$/.test(letter)))
@@ -277,8 +278,12 @@ function lettersOf(answer: Answer): string | undefined {
   return letters.join("").toUpperCase().split("").sort().join("");
 }
 
-/** The answer with the gold one's constant of integration, `+ C`, where it has another letter for it. */
+/**
+ * The answer with the gold one's constant of integration, `+ C`, where it has another letter for it: `x² + C`, with a
+ * variable beside it; `P + C`, `C` alone are what they say.
+ */
 function withConstantOf(gold: Node, answer: Node): Node {
+  if (gold.kind !== "apply" || !symbolsOf(gold).some((name) => /^[a-z]/.test(name))) return answer;
   const own = constantTermsOf(answer).filter((name) => !symbolsOf(gold).includes(name));
   const wanted = constantTermsOf(gold).filter((name) => name === "C" && !symbolsOf(answer).includes(name));
   if (own.length !== 1 || wanted.length !== 1) return answer;
@@ -306,6 +311,12 @@ function renamed(answer: Answer, from: string, to: string): Answer {
 }
 
 const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
+
+/** `(1, 2)`: what a list may be compared with in its order; `(1, 2]` is an interval. */
+const isPoint = ({ open, close }: Tuple): boolean => open === "(" && close === ")";
+
+/** `(1, 2)` or `[1, 2]`: what a vector may be written as. */
+const isClosedAlike = (tuple: Tuple): boolean => isPoint(tuple) || (tuple.open === "[" && tuple.close === "]");
 
 /** Whether an answer can only be meant as a set of numbers. */
 function isSetLike(answer: Answer): boolean {
@@ -355,11 +366,19 @@ function measured(side: Expression, other: Expression): Node | undefined {
     return apply("degrees", node);
   if (!side.unit || !other.unit) return node;
   const [own, others] = [side.unit, other.unit];
-  if (!own.measure || !others.measure) return own.words.some((word) => others.words.includes(word)) ? node : undefined;
+  if (!own.measure || !others.measure) return saysNoMore(own, others) || saysNoMore(others, own) ? node : undefined;
   if (own.measure.dimension !== others.measure.dimension) return undefined;
   return equal(own.measure.factor, others.measure.factor)
     ? node
     : apply("multiply", node, numberNode(own.measure.factor));
+}
+
+/** What a unit says is all in the other: `apples` in `red apples`; `m/s` is no `q/s`. The base of a numeral is a unit too. */
+function saysNoMore(unit: Unit, other: Unit): boolean {
+  if (unit.words.every((word) => other.words.includes(word))) return true;
+  const [own, others] = [unit, other].map(({ words }): readonly string[] => words.join(" ").match(/\p{L}+/gu) ?? []);
+  const isBase = [...unit.words, ...other.words].some((word) => word.startsWith("base"));
+  return !isBase && own!.length > 0 && own!.every((word) => others!.includes(word));
 }
 
 /** An angle in radians: 90° is π/2. */
@@ -368,6 +387,7 @@ const isPartOfPi = (node: Node) => hasPart(node, (part) => part.kind === "consta
 const numberNode = (value: Rational): Node => ({ kind: "number", value });
 
 function sameWords(gold: string, answer: string): boolean {
-  const bare = (text: string) => text.replace(/[\s\p{P}]+/gu, "");
+  // The sign of f^{-1} and the point of 3.5 are no punctuation.
+  const bare = (text: string) => text.replace(/(?!-\d|(?<=\d)\.\d)[\s\p{P}]/gu, "");
   return gold === answer || bare(gold) === bare(answer);
 }

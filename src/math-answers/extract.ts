@@ -8,7 +8,7 @@
  * Every search is a scan from the end or a single pass: a completion of a million brackets takes milliseconds.
  */
 
-import { endsInsideThink } from "../expression/answer.ts";
+import { closesThinking, endsInsideThink, summaryOf } from "../expression/answer.ts";
 
 /** A final answer's text, and how it was found. */
 export interface Extracted {
@@ -16,7 +16,6 @@ export interface Extracted {
   readonly from: "answer" | "boxed" | "####" | "phrase" | "formula" | "number";
 }
 
-const THINK_CLOSE = "</think>";
 const ANSWER_OPEN = "<answer>";
 const ANSWER_CLOSE = "</answer>";
 /** Only the end of what is not marked is looked through. */
@@ -28,8 +27,7 @@ const TURN_END = /<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id)\|>|
 /** The part of a completion that may hold the answer. */
 export function finalPart(prompt: string, whole: string): { readonly text: string; readonly closed: boolean } {
   const completion = whole.split(TURN_END, 1)[0]!;
-  const close = completion.lastIndexOf(THINK_CLOSE);
-  if (close >= 0) return { text: completion.slice(close + THINK_CLOSE.length), closed: true };
+  if (closesThinking(completion)) return { text: summaryOf(completion), closed: true };
   const isOpen = endsInsideThink(prompt) || completion.includes("<think>");
   return { text: completion, closed: !isOpen };
 }

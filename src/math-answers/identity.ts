@@ -8,7 +8,7 @@
  * truncation of (0.33333 for 1/3, 3.1416 for π; 0.33 and 3.14 for nothing but themselves).
  */
 
-import { equal, type Rational, ratio } from "../expression/rational.ts";
+import { combine, equal, type Rational, ratio, whole } from "../expression/rational.ts";
 import { hashString, uniformAt } from "../random.ts";
 import type { Budget } from "./budget.ts";
 import { exactValue, type Point } from "./exact.ts";
@@ -19,8 +19,29 @@ import { type Answer, apply, type DecimalPlaces, hasPart, type Node, symbolsOf }
 export type Sameness = "same" | "different" | "unknown";
 
 const FEWEST_DIGITS = 5;
-/** Points at which expressions with symbols are compared: of each kind, positive fractions, negative ones, whole numbers. */
-const POINT_KINDS = ["positive", "negative", "whole", "positive", "negative", "whole", "positive", "whole"] as const;
+/**
+ * Points at which expressions with symbols are compared: positive fractions, negative ones, whole numbers, and values far
+ * out on both sides, where |x − 100| and 100 − x part.
+ */
+const POINT_KINDS = [
+  "positive",
+  "negative",
+  "whole",
+  "positive",
+  "negative",
+  "whole",
+  "positive",
+  "whole",
+  "far",
+  "negative far",
+  "whole",
+  "whole",
+  "whole",
+] as const;
+/** Beyond what answers have as bounds. */
+const FAR = 5000n;
+/** Index of the first of the whole numbers at the end. */
+const LAST_WHOLE = 10;
 const NEEDED_POINTS = 3;
 const noPoint: Point = new Map();
 
@@ -94,7 +115,9 @@ function standsFor(decimal: Value, { places, significant }: DecimalPlaces, value
 function sameFunction(a: Node, b: Node, symbols: readonly string[], budget: Budget): Sameness {
   let agreed = 0;
   const complex: (readonly [Value, Value])[] = [];
+  const goesFar = isAlgebraic(a) && isAlgebraic(b);
   for (const [index, kind] of POINT_KINDS.entries()) {
+    if (!goesFar && kind.endsWith("far")) continue;
     const point = pointOf(symbols, index, kind);
     const exactA = exactValue(a, point, budget);
     const exactB = exactValue(b, point, budget);
@@ -117,15 +140,43 @@ function sameFunction(a: Node, b: Node, symbols: readonly string[], budget: Budg
   return complex.every(([x, y]) => isClose(x, y)) ? "same" : "different";
 }
 
+const ALGEBRAIC = new Set([
+  "add",
+  "subtract",
+  "multiply",
+  "divide",
+  "negate",
+  "abs",
+  "max",
+  "min",
+  "floor",
+  "ceil",
+  "root",
+]);
+
+/** Whether values far out keep their digits: of a sine or an exponential there they do not. */
+function isAlgebraic(node: Node): boolean {
+  if (node.kind !== "apply") return true;
+  if (node.name === "power") return isAlgebraic(node.args[0]!) && symbolsOf(node.args[1]!).length === 0;
+  return ALGEBRAIC.has(node.name) && node.args.every(isAlgebraic);
+}
+
 /** Values for the symbols: the same for the same names, so that equal answers are equal at equal points. */
 export function pointOf(symbols: readonly string[], index: number, kind: (typeof POINT_KINDS)[number]): Point {
   const draw = (name: string, salt: number): number => uniformAt(hashString(name), salt, [index]);
   return new Map(
     symbols.map((name): [string, Rational] => {
-      if (kind === "whole") return [name, ratio(BigInt(2 + index + Math.floor(draw(name, 1) * 8)), 1n)];
+      if (kind === "whole") {
+        const value = 2 + index + Math.floor(draw(name, 1) * 8);
+        // The last ones are even and odd by turns: (−1)^n is 1 at every even number.
+        const parity = (index + (hashString(name) & 1)) % 2;
+        return [name, whole(index < LAST_WHOLE ? value : 2 * Math.floor(value / 2) + parity)];
+      }
       const denominator = BigInt(3 + Math.floor(draw(name, 2) * 17));
-      const size = ratio(BigInt(1 + Math.floor(draw(name, 1) * 97)), denominator);
-      return [name, kind === "positive" ? size : ratio(-size.numerator, size.denominator)];
+      const isFar = kind === "far" || kind === "negative far";
+      const near = BigInt(1 + Math.floor(draw(name, 1) * 97));
+      const size = ratio(isFar ? near + FAR * denominator : near, denominator);
+      return [name, kind === "positive" || kind === "far" ? size : ratio(-size.numerator, size.denominator)];
     }),
   );
 }
@@ -139,7 +190,9 @@ export function proportional(f: Node, g: Node, positive: boolean, budget: Budget
   if (symbols.length === 0) return "unknown";
   let first: readonly [Value, Value] | undefined;
   let agreed = 0;
+  const goesFar = isAlgebraic(f) && isAlgebraic(g);
   for (const [index, kind] of POINT_KINDS.entries()) {
+    if (!goesFar && kind.endsWith("far")) continue;
     const point = pointOf(symbols, index, kind);
     const [x, y] = [numericValue(f, point, budget), numericValue(g, point, budget)];
     if (x === undefined || y === undefined || !isReal(x) || !isReal(y)) continue;
@@ -179,15 +232,15 @@ function isSolvedBy(equation: readonly Answer[], solution: readonly Answer[], bu
     const point = pointOf(names, index, kind);
     const solved = exactValue(value, point, budget);
     if (typeof solved === "string") continue;
-    const at = (shift: bigint) =>
-      exactValue(
-        difference,
-        new Map([...point, [name, ratio(solved.numerator + shift * solved.denominator, solved.denominator)]]),
-        budget,
-      );
-    const [here, next, afterNext] = [at(0n), at(1n), at(2n)];
-    if (typeof here === "string" || typeof next === "string" || typeof afterNext === "string") continue;
-    const isLinear = equal(afterNext, ratio(2n * next.numerator, next.denominator));
+    const at = (shift: Rational) =>
+      exactValue(difference, new Map([...point, [name, combine("+", solved, shift)!]]), budget);
+    const [here, next] = [at(whole(0)), at(whole(1))];
+    if (typeof here === "string" || typeof next === "string") continue;
+    // A step that nobody can have written the equation for, so that a cubic does not pass for a line.
+    const step = [...pointOf([`step of ${name}`], index, kind).values()][0]!;
+    const afterStep = at(step);
+    if (typeof afterStep === "string") continue;
+    const isLinear = equal(afterStep, combine("*", step, next)!);
     if (here.numerator !== 0n || next.numerator === 0n || !isLinear) return false;
     agreed++;
   }

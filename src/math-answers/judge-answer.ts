@@ -64,7 +64,8 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
   const isRight = (text: string): boolean =>
     [true, false].some((grouped) => {
       // `1,234` is first a number, then two: both sides are read in the same way.
-      if (!grouped && !/\d,\d{3}/.test(text + gold)) return false;
+      // What begins with a zero, as in `10,080`, is no second number.
+      if (!grouped && (!/\d,\d{3}/.test(text + gold) || /\d,0\d/.test(gold))) return false;
       const [g, a] = [readAnswer(gold, grouped), readAnswer(text, grouped)];
       if ("fault" in a) fault ??= a.fault;
       return "answer" in g && "answer" in a && comparison.same(g.answer, a.answer);

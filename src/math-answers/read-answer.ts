@@ -6,7 +6,7 @@
 import { closingOf, depthChange, isSign, splitAt } from "./brackets.ts";
 import { readChoice } from "./choice.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
-import { readClock, readDate } from "./clock.ts";
+import { readClock, readDate, withTime } from "./clock.ts";
 import { parseFormula } from "./parse.ts";
 import { familyOf, namedGroup, progression } from "./read-list.ts";
 import { readEnvironment, readScaledMatrix, transposed } from "./read-matrix.ts";
@@ -40,12 +40,8 @@ export function readAnswer(text: string, grouped = true): Reading {
   const tokens = tokenize(cleaned, grouped);
   if (!("fault" in tokens)) {
     try {
-      return {
-        answer: readSigns(
-          tokens.filter(({ type, text }) => type !== "text" || /[\p{L}\d]/u.test(text)).map(joiningWord),
-          0,
-        ),
-      };
+      const signs = tokens.filter(({ type, text }) => type !== "text" || /[\p{L}\d]/u.test(text)).map(joiningWord);
+      return { answer: withTime(readSigns(signs, 0), cleaned) };
     } catch (error) {
       if (!(error instanceof ParseFault)) throw error;
       return readText(cleaned, error.message);
@@ -87,8 +83,13 @@ function stripMarkup(text: string): string {
 function readText(cleaned: string, fault: string): Reading {
   const text = plainWords(cleaned);
   if (text === "") return { fault: "it is empty" };
-  return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text) ? { fault } : { answer: { kind: "text", text } };
+  return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text)
+    ? { fault }
+    : { answer: { kind: "text", text, letters: LETTERS.test(cleaned) } };
 }
+
+/** Several choices without anything between them. */
+const LETTERS = /^[A-J]{2,8}$/;
 
 /** `\text{ or }` is the word itself. */
 function joiningWord(token: Token): Token {
@@ -200,7 +201,7 @@ function readWords(tokens: readonly Token[]): Answer | undefined {
   const value = numberOfWords(text);
   if (value) return { kind: "expression", node: { kind: "number", value } };
   if (text === "") throw new ParseFault("a part of it is empty");
-  return { kind: "text", text };
+  return { kind: "text", text, letters: LETTERS.test(raw) };
 }
 
 function readRelation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {

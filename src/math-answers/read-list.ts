@@ -52,20 +52,27 @@ export function namedGroup(tokens: readonly Token[]): Token[][] | undefined {
 
 /** The family that a list states: values in a symbol, and that this symbol is a whole number. */
 export function familyOf(items: readonly Answer[]): Answer | undefined {
-  const parameter = items.map(wholeSymbolOf).find((name) => name !== undefined);
-  if (parameter === undefined) return undefined;
-  const values = items.filter((item) => wholeSymbolOf(item) !== parameter);
+  const named = items.map(wholeSymbolOf).find((found) => found !== undefined);
+  if (named === undefined) return undefined;
+  const { parameter, over } = named;
+  const values = items.filter((item) => wholeSymbolOf(item)?.parameter !== parameter);
   // `x > 0, x ∈ ℤ` restricts what is asked for and is no family.
   if (values.length === 0 || !values.some((value) => dependsOn(value, parameter))) return undefined;
-  return { kind: "family", parameter, member: values.length === 1 ? values[0]! : { kind: "list", items: values } };
+  return {
+    kind: "family",
+    parameter,
+    over,
+    member: values.length === 1 ? values[0]! : { kind: "list", items: values },
+  };
 }
 
-/** The symbol of `k ∈ ℤ`, `k ∈ ℕ`. */
-function wholeSymbolOf(item: Answer): string | undefined {
+/** The symbol of `k ∈ ℤ`, `k ∈ ℕ`, and its numbers: ℕ, with or without 0, is what ℤ⁺, ℕ⁺ and ℕ* are called too. */
+function wholeSymbolOf(item: Answer): { readonly parameter: string; readonly over: string } | undefined {
   if (item.kind !== "relation" || item.relations.join() !== "in") return undefined;
   const [symbol, numbers] = item.sides;
-  const isWhole = numbers?.kind === "numbers" && /^[ZN]/.test(numbers.name);
-  return isWhole && symbol?.kind === "expression" && symbol.node.kind === "symbol" ? symbol.node.name : undefined;
+  if (numbers?.kind !== "numbers" || !/^[ZN]/.test(numbers.name)) return undefined;
+  if (symbol?.kind !== "expression" || symbol.node.kind !== "symbol") return undefined;
+  return { parameter: symbol.node.name, over: /^(?:N[+*]?|Z\+)$/.test(numbers.name) ? "N" : numbers.name };
 }
 
 function dependsOn(value: Answer, name: string): boolean {

@@ -26,7 +26,8 @@ export function targetOf(side: Answer): string | undefined {
   if (side.kind !== "expression" || side.percent || side.unit) return undefined;
   if (side.node.kind === "symbol") return side.node.name;
   if (side.node.kind === "apply" && side.node.name === "abs")
-    return targetOf({ kind: "expression", node: side.node.args[0]! });
+    // |AB| is the length of AB; |x| is not x.
+    return segmentName(side.node.args[0]!);
   return segmentName(side.node);
 }
 
@@ -41,12 +42,6 @@ function segmentName(node: Node): string | undefined {
 function targetName({ relations, sides }: Relation): string | undefined {
   return ["=", "in", "approx"].includes(relations[0]!) ? targetOf(sides[0]!) : undefined;
 }
-
-/** `x = 5`: a named value without symbols. */
-export const isPlainAssignment = (relation: Relation): boolean => {
-  const value = relation.sides.at(-1)!;
-  return targetName(relation) !== undefined && value.kind === "expression" && symbolsOf(value.node).length === 0;
-};
 
 const isClosed = (side: Answer): boolean => side.kind === "expression" && symbolsOf(side.node).length === 0;
 

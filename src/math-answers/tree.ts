@@ -37,7 +37,14 @@ export interface Unit {
 
 /** One reading of an answer. */
 export type Answer =
-  | { readonly kind: "expression"; readonly node: Node; readonly percent?: boolean; readonly unit?: Unit }
+  | {
+      readonly kind: "expression";
+      readonly node: Node;
+      readonly percent?: boolean;
+      readonly unit?: Unit;
+      /** The ratio `7:15` is also a time of day: in minutes. */
+      readonly minutes?: number;
+    }
   | { readonly kind: "list"; readonly items: readonly Answer[] }
   | { readonly kind: "set"; readonly items: readonly Answer[] }
   | { readonly kind: "tuple"; readonly open: Bracket; readonly close: Bracket; readonly items: readonly Answer[] }
@@ -52,12 +59,19 @@ export type Answer =
       readonly bound?: string;
     }
   /** An answer for every whole number: `2kπ, k ∈ ℤ`. */
-  | { readonly kind: "family"; readonly parameter: string; readonly member: Answer }
+  | {
+      readonly kind: "family";
+      readonly parameter: string;
+      /** ℤ, ℕ, ℤ⁺ …, as a set of numbers is named. */
+      readonly over: string;
+      readonly member: Answer;
+    }
   | { readonly kind: "matrix"; readonly rows: readonly (readonly Node[])[] }
   /** A residue class: `3 (mod 7)`, `x ≡ 3 (mod 7)`. */
   | { readonly kind: "congruence"; readonly residue: Answer; readonly modulus: bigint }
   | { readonly kind: "choice"; readonly letter: string; readonly value?: Answer }
-  | { readonly kind: "text"; readonly text: string };
+  /** Words; `letters` where they are written as several choices are, `ABD`. */
+  | { readonly kind: "text"; readonly text: string; readonly letters?: boolean };
 
 /** `apply` without its braces. */
 export function apply(name: string, ...args: readonly Node[]): Node {

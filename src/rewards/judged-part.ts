@@ -4,10 +4,10 @@
  * the whole. A reward model has to be trained on the same part that it is asked about.
  */
 
+import { closesThinking, summaryOf } from "../expression/answer.ts";
+
 export const JUDGED_PARTS = ["completion", "summary"] as const;
 export type JudgedPart = (typeof JUDGED_PARTS)[number];
-
-const THINK_CLOSE = "</think>";
 
 /** A prompt that opens the thinking itself. */
 const OPENED_THINKING = /<think>\s*$/;
@@ -21,8 +21,7 @@ export interface JudgedText {
 /** The part with its prompt; undefined where a summary is asked for and there is no `</think>`. */
 export function judgedPart({ prompt, completion }: JudgedText, part: JudgedPart): JudgedText | undefined {
   if (part === "completion") return { prompt, completion };
-  const end = completion.lastIndexOf(THINK_CLOSE);
-  if (end < 0) return undefined;
+  if (!closesThinking(completion)) return undefined;
   // A summary answers the question, not a thinking that was begun.
-  return { prompt: prompt.replace(OPENED_THINKING, ""), completion: completion.slice(end + THINK_CLOSE.length).trim() };
+  return { prompt: prompt.replace(OPENED_THINKING, ""), completion: summaryOf(completion).trim() };
 }

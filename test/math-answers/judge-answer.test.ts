@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Budget } from "../../src/math-answers/budget.ts";
 import { canonicalAnswerOf, judgeAnswer, judgeMath } from "../../src/math-answers/judge-answer.ts";
+import { cpuTimeMs, HANG_LIMIT_MS } from "../cpu-time.ts";
 import { blind, corpus, countCategory, examination } from "./corpus.ts";
 
 /** Pairs that are judged wrongly, with the reason why that is left so. */
@@ -82,6 +83,46 @@ describe("the blind pairs", () => {
   });
 });
 
+describe("what looks alike and is not the same", () => {
+  test.each([
+    ["an absolute value", "|x| = 5", "x = 5"],
+    ["a length, in either name", "|AB| = 5", "AB = 6"],
+    ["a half-open interval and two numbers", "(1, 2]", "1, 2"],
+    ["two numbers and a half-open interval", "1, 2", "(1, 2]"],
+    ["a half-open interval and a vector", "(1,2]", "\\begin{pmatrix}1&2\\end{pmatrix}"],
+    ["a time and a fraction", "3:05", "\\frac{3}{5}"],
+    ["a time that could be a ratio, and a fraction", "7:15 pm", "\\frac{7}{15}"],
+    ["words of the same letters", "\\text{deaf}", "\\text{fade}"],
+    ["whole numbers and natural ones", "2k, k \\in \\mathbb{Z}", "2k, k \\in \\mathbb{N}"],
+    ["functions that part far out", "|x-100|", "100-x"],
+    ["functions that part very far out", "\\max(x,-1000)", "x"],
+    ["functions that are equal at even numbers", "(-1)^n", "1"],
+    ["the same for another name", "\\frac{(-1)^k}{k!}", "\\frac{1}{k!}"],
+    ["an equation with more solutions", "y = x", "(y-x)(5(y-x)^2-15(y-x)+11)=0"],
+    ["a name that is no constant of integration", "C=5", "k=5"],
+    ["a sum of two names", "P + C", "P + k"],
+    ["units that share a word", "3\\text{ m/s}", "3\\text{ q/s}"],
+    ["a function and its inverse", "f^{-1}(x)=2x", "f^{1}(x)=2x"],
+    ["a numeral with a part that begins with 0", "10,080", "10,80"],
+  ])("%s: %s and %s", (_, gold, answer) => {
+    expect(judgeAnswer(answer, gold).verdict).toBe("wrong");
+  });
+
+  test.each([
+    ["(1, 2)", "1, 2"],
+    ["(1, 2)", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"],
+    ["7:15 pm", "7:15"],
+    ["ABD", "B, A, D"],
+    ["2k, k \\in \\mathbb{N}", "2n, n \\in \\mathbb{Z}^+"],
+    ["(-1)^n", "(-1)^{n+2}"],
+    ["y = 1/x", "xy = 1"],
+    ["x^2 + C", "x^2 + k"],
+    ["5\\text{ apples}", "5\\text{ red apples}"],
+  ])("while %s and %s are the same", (gold, answer) => {
+    expect(judgeAnswer(answer, gold).verdict).toBe("right");
+  });
+});
+
 describe("whatever a model writes", () => {
   const deep = (open: string, close: string, count: number) => open.repeat(count) + 1 + close.repeat(count);
   const hostile: readonly (readonly [string, string])[] = [
@@ -127,8 +168,8 @@ describe("whatever a model writes", () => {
     ["a chain of relations", Array.from({ length: 500 }, (_, i) => i).join("<")],
   ];
 
-  test.each(hostile)("%s: an answer is wrong within a second or so, as a gold answer nothing is thrown", (_, text) => {
-    const started = performance.now();
+  test.each(hostile)("%s: an answer is wrong and does not hang, as a gold answer nothing is thrown", (_, text) => {
+    const started = cpuTimeMs();
     for (const gold of ["5", "x^2+1", "\\{1,\\sqrt{2}\\}"]) {
       expect(judgeAnswer(text, gold).verdict).not.toBe("right");
       judgeAnswer(gold, text);
@@ -138,11 +179,11 @@ describe("whatever a model writes", () => {
       canonicalAnswerOf("", completion);
     }
     judgeAnswer(text, text);
-    expect(performance.now() - started).toBeLessThan(3000);
+    expect(cpuTimeMs() - started).toBeLessThan(HANG_LIMIT_MS);
   });
 
   test("many boxes, tags and phrases are searched in one pass", () => {
-    const started = performance.now();
+    const started = cpuTimeMs();
     for (const part of [
       "\\boxed{",
       "\\boxed{1}",
@@ -155,7 +196,7 @@ describe("whatever a model writes", () => {
     ]) {
       judgeMath("", part.repeat(50_000), "5");
     }
-    expect(performance.now() - started).toBeLessThan(3000);
+    expect(cpuTimeMs() - started).toBeLessThan(HANG_LIMIT_MS);
   });
 
   test("a comparison beyond its steps is an abstention that says so", () => {

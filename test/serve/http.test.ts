@@ -207,9 +207,8 @@ describe("the end of the server", () => {
     const socket = connect(Number(new URL(url).port), "127.0.0.1");
     await new Promise((resolve) => socket.once("connect", resolve));
     socket.on("error", () => {});
-    const startedAt = performance.now();
-    await server.close(5000);
-    expect(performance.now() - startedAt).toBeLessThan(3000);
+    // Its patience is longer than this test may take: were it held up, it would not end.
+    await server.close(600_000);
   });
 
   it("is not its beginning: a port in use is an error that says what to do", async () => {

@@ -3,6 +3,7 @@
  * else is no verdict; a number from somewhere in the text would be one only by chance.
  */
 
+import { summaryOf } from "../../expression/answer.ts";
 import type { QuestionForm } from "./question.ts";
 
 /** A number in the range and the grader's words for it, or why there is none. */
@@ -10,8 +11,7 @@ export type GraderVerdict = { readonly value: number; readonly words: string } |
 
 /** The verdict in an answer. Text that the model thought aloud between think tags is not looked at. */
 export function readVerdict(answer: string, form: Omit<QuestionForm, "rubric">): GraderVerdict {
-  const close = answer.lastIndexOf("</think>");
-  const text = (close < 0 ? answer : answer.slice(close + "</think>".length)).trim();
+  const text = summaryOf(answer).trim();
   const found = form.verdict === "marker" ? markerScore(text) : jsonScore(text);
   if ("fault" in found) return found;
   const { value } = found;

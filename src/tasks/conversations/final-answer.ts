@@ -7,17 +7,15 @@
  * dollar signs and a final full stop aside: `\frac12` and `0.5` differ here.
  */
 
-import { findAnswer } from "../../expression/answer.ts";
+import { findAnswer, summaryOf } from "../../expression/answer.ts";
 import { readDecimal } from "../../expression/rational.ts";
 
-const THINK_CLOSE = "</think>";
 const BOXED = "\\boxed{";
 const LINE_MARK = "####";
 
 /** The final answer in its canonical form; undefined where the text gives none. */
 export function findFinalAnswer(text: string): string | undefined {
-  const closed = text.lastIndexOf(THINK_CLOSE);
-  const said = closed < 0 ? text : text.slice(closed + THINK_CLOSE.length);
+  const said = summaryOf(text);
   const tagged = findAnswer(said);
   if (!("fault" in tagged)) return canonicalAnswer(lastBoxed(tagged.text) ?? tagged.text);
   const found = lastBoxed(said) ?? lastMarkedLine(said);
