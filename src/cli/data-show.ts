@@ -1,7 +1,9 @@
 /** `aha data show`: what a data set holds, before a recipe is written for it. */
 
+import { stat } from "node:fs/promises";
 import { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "../data/dataset-folder.ts";
 import { formatOf, readRows } from "../data/formats.ts";
+import { readLineage } from "../data/lineage.ts";
 import { parquetRowCount } from "../data/parquet.ts";
 import { type DataRow, placeOf } from "../data/row.ts";
 import { columnTypes } from "../data/value-types.ts";
@@ -28,8 +30,9 @@ interface CountedSplit extends DatasetSplit {
 }
 
 /**
- * Runs `aha data show PATH`: configurations, splits with their rows counted, columns with their types, first rows. Rows
- * of text files are counted by reading them, so a file that ends in a bad line is found; Parquet's footers are believed.
+ * Runs `aha data show PATH`: configurations, splits with their rows counted, where a data step made them its lineage,
+ * columns with their types, first rows. Rows of text files are counted by reading them, so a file that ends in a bad line
+ * is found; Parquet's footers are believed.
  *
  * @throws ConfigError, DataError, HubError
  */
@@ -41,12 +44,13 @@ export async function showData(args: readonly string[], context: CommandContext)
   const first = await firstRows(split, Math.max(LOOKED_AT, shownRows));
   const splits: CountedSplit[] = [];
   for (const each of dataset.splits) splits.push({ ...each, rows: await countRows(each, context) });
+  const lineage = (await stat(dataset.path)).isDirectory() ? await readLineage(dataset.path) : undefined;
   const columns = columnTypes(first.slice(0, LOOKED_AT));
   const rows = first.slice(0, shownRows);
   context.out(
     values.json
-      ? `${JSON.stringify({ ...dataset, splits, split: split.name, columns, rows: rows.map(({ fields }) => fields) })}\n`
-      : describe(dataset, splits, split.name, columns, rows),
+      ? `${JSON.stringify({ ...dataset, splits, lineage, split: split.name, columns, rows: rows.map(({ fields }) => fields) })}\n`
+      : describe(dataset, splits, lineage, split.name, columns, rows),
   );
   return 0;
 }
@@ -78,6 +82,7 @@ async function countRows({ files }: DatasetSplit, context: CommandContext): Prom
 function describe(
   { path, config, configs }: Dataset,
   splits: readonly CountedSplit[],
+  lineage: Readonly<Record<string, unknown>> | undefined,
   shownSplit: string,
   columns: ReturnType<typeof columnTypes>,
   rows: readonly DataRow[],
@@ -88,13 +93,21 @@ function describe(
     const of = files.length === 1 ? "1 file" : `${files.length} files`;
     lines.push(`split ${name}: ${count} rows in ${of} (${formatOf(files[0]!) ?? "jsonl"})`);
   }
+  if (lineage !== undefined) lines.push("", "lineage", ...fieldLines(lineage));
   const width = Math.max(0, ...columns.map(({ name }) => name.length)) + 2;
   lines.push("", `columns of ${shownSplit}`, ...columns.map(({ name, type }) => `  ${name.padEnd(width)}${type}`));
   for (const row of rows) {
-    lines.push("", placeOf(row));
-    for (const [name, value] of Object.entries(row.fields)) lines.push(`  ${name.padEnd(width)}${brief(value)}`);
+    lines.push("", placeOf(row), ...fieldLines(row.fields, width));
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** A line for each field, its value shortened; `width` is that of the names' column, the longest name and two if absent. */
+function fieldLines(
+  fields: Readonly<Record<string, unknown>>,
+  width = Math.max(0, ...Object.keys(fields).map((name) => name.length)) + 2,
+): string[] {
+  return Object.entries(fields).map(([name, value]) => `  ${name.padEnd(width)}${brief(value)}`);
 }
 
 function brief(value: unknown): string {

@@ -62,6 +62,23 @@ describe("aha data show", () => {
     expect((await aha(join(long, "x.jsonl"))).out).toContain(`"${"y".repeat(159)}…`);
   });
 
+  test("lineage.json beside the rows is shown: what made them, and what each filter dropped", async () => {
+    const lineage = { step: "coldStart", model: "r1-zero", seed: 3, dropped: { "verdict solved": 12 } };
+    const made = makeFiles({ "train.jsonl": '{"prompt": "q"}\n', "lineage.json": JSON.stringify(lineage) });
+    const { code, out } = await aha(made);
+    expect(code).toBe(0);
+    expect(out).toContain('\nlineage\n  step     "coldStart"\n  model    "r1-zero"\n  seed     3\n');
+    expect(out).toContain('  dropped  {"verdict solved":12}\n');
+    expect(JSON.parse((await aha(made, "--json")).out).lineage).toEqual(lineage);
+    expect(JSON.parse((await aha(folder, "--json")).out)).not.toHaveProperty("lineage");
+  });
+
+  test.each(["[]", "{"])("a lineage that is %s is an error that names the file", async (text) => {
+    const { code, note } = await aha(makeFiles({ "train.jsonl": '{"prompt": "q"}\n', "lineage.json": text }));
+    expect(code).toBe(1);
+    expect(note).toMatch(/^aha: .*lineage\.json/);
+  });
+
   test("columns that differ from row to row are shown as they are", async () => {
     const text = '{"a": 1, "b": null}\n{"a": "x", "b": 1.5, "c": true}\n{"a": 2, "b": 1, "c": []}\n';
     const { out } = await aha(join(makeFiles({ "x.jsonl": text }), "x.jsonl"), "--json");

@@ -18,7 +18,7 @@ import { hashString, philox } from "../../random.ts";
 import type { ChatMessage } from "../../tasks/chat.ts";
 import type { Problem, Task } from "../../tasks/task.ts";
 import { collectCandidates, type Refine, type SamplingParts } from "./candidates.ts";
-import type { ColdStartConfig } from "./config.ts";
+import { type ColdStartConfig, DEFAULT_REFINER_INSTRUCTION } from "./config.ts";
 import { openRefiningModel, type RefiningModel } from "./refining-model.ts";
 import { PARTS_FOLDER } from "./rejection-sampling.ts";
 import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
@@ -56,9 +56,24 @@ export async function makeColdStartData(config: ColdStartConfig, context: DataSt
       onProgress: context.onProgress,
     });
     const by = { ...source.lineage(), ...refiner?.lineage() };
-    return { method: config.method, model: name, ...by, samples: config.samples, inputs: context.inputs ?? {} };
+    const how = { method: config.method, prompting: promptingOf(config) };
+    return { ...how, model: name, ...by, samples: config.samples, inputs: context.inputs ?? {} };
   });
   return writeSampledDataset(config, { step: "coldStart", parts, directory: context.directory, about });
+}
+
+/** What the lineage says of the prompts, every default written out: the texts that the configuration leaves unsaid too. */
+function promptingOf(config: ColdStartConfig): Readonly<Record<string, unknown>> {
+  switch (config.method) {
+    case "few-shot":
+      return { examples: config.examples ?? DEFAULT_EXAMPLES, separator: config.separator ?? DEFAULT_SEPARATOR };
+    case "direct":
+      return { instruction: config.instruction ?? DEFAULT_INSTRUCTION };
+    case "refine": {
+      const refinerInstruction = config.refiner && (config.refiner.instruction ?? DEFAULT_REFINER_INSTRUCTION);
+      return { template: config.template ?? DEFAULT_TEMPLATE, ...(refinerInstruction && { refinerInstruction }) };
+    }
+  }
 }
 
 /** The text that the model is given for a problem. */

@@ -5,6 +5,7 @@
 
 import { join } from "node:path";
 import { writeJsonl } from "../../data/jsonl.ts";
+import { LINEAGE_FILE } from "../../data/lineage.ts";
 import { writeWhole } from "../../files.ts";
 import { Random } from "../../random.ts";
 import { writeWholeFolder } from "../../run/whole-folder.ts";
@@ -36,7 +37,7 @@ export async function writeDataset(
   await writeWholeFolder(join(directory, DATA_FOLDER), async (folder) => {
     await writeJsonl(join(folder, "train.jsonl"), train);
     if (test.length > 0) await writeJsonl(join(folder, "test.jsonl"), test);
-    await writeWhole(join(folder, "lineage.json"), `${JSON.stringify({ ...lineage, rows: counts }, null, 2)}\n`);
+    await writeWhole(join(folder, LINEAGE_FILE), `${JSON.stringify({ ...lineage, rows: counts }, null, 2)}\n`);
   });
   return counts;
 }

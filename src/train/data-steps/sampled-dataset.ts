@@ -87,6 +87,13 @@ export async function writeSampledDataset(
     ...about,
     seed: config.seed,
     task: config.task,
+    sampling: {
+      temperature: config.temperature,
+      topP: config.topP,
+      topK: config.topK,
+      maxCompletionTokens: config.maxCompletionTokens,
+    },
+    keep: config.keep,
     prompts: config.prompts,
     candidates: tally.candidates,
     solved: tally.solved,

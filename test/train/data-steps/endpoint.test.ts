@@ -199,11 +199,12 @@ describe("cold-start data by an endpoint", () => {
   };
 
   it("few-shot: worked examples stand before the prompt, and not in the row", async () => {
-    const { server, rows } = await cold({ method: "few-shot", examples: 2 }, () => chatReply(GOOD));
+    const { server, lineage, rows } = await cold({ method: "few-shot", examples: 2 }, () => chatReply(GOOD));
     const { content } = server.asked[0]!.body.messages[0]!;
     expect(content.match(/<answer>.*<\/answer>/g)).toHaveLength(2);
     expect(content.match(/create an equation/g)).toHaveLength(3);
     for (const { prompt } of rows) expect(String(prompt).match(/create an equation/g)).toHaveLength(1);
+    expect(lineage.prompting).toEqual({ examples: 2, separator: "\n\n" });
   });
 
   it("direct: the instruction stands before a plain prompt, in a conversation's system message, and not in the row", async () => {
@@ -211,6 +212,7 @@ describe("cold-start data by an endpoint", () => {
     const plain = await cold(method, () => chatReply(GOOD));
     expect(plain.server.asked[0]!.body.messages[0]!.content).toMatch(/^Check yourself\.\n\nUsing the numbers/);
     expect(JSON.stringify(plain.rows)).not.toContain("Check yourself");
+    expect(plain.lineage.prompting).toEqual({ instruction: "Check yourself." });
     const chat = await cold(method, () => chatReply(GOOD), { task: { ...TASK, prompt: "english" } });
     expect(chat.server.asked[0]!.body.messages[0]!.content).toMatch(/^You are a helpful[\s\S]*Check yourself\.$/);
     expect(JSON.stringify(chat.rows)).not.toContain("Check yourself");
@@ -227,6 +229,10 @@ describe("cold-start data by an endpoint", () => {
     expect(sent[0]!.body.messages[1]!.content).toContain("<think>1 + 2</think>\n<answer>1 + 2</answer>");
     expect(rows.map(({ completion }) => completion)).toEqual(["One and two.</think>\n<answer>1 + 2</answer>"]);
     expect(lineage).toMatchObject({ kept: 1, dropped: { "refining model": 1 }, refiner: { requests: 2 } });
+    expect(lineage.prompting).toEqual({
+      template: "{thinking}</think>\n<answer>{answer}</answer>",
+      refinerInstruction: expect.stringMatching(/^You are given a problem/),
+    });
   });
 
   it("refine: a wrong answer is not paid for where only solved ones are kept", async () => {
