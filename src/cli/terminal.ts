@@ -159,7 +159,7 @@ function explanation(stage: StageConfig): string {
       const rewards = stage.rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ");
       return (
         `Learning by doing, without examples: in each of ${count(stage.iterations)} iterations it gets ` +
-        `${stage.promptsPerIteration} problems and writes ${stage.groupSize} answers to each. Rules score them (${rewards}). ` +
+        `${stage.promptsPerIteration} problems and writes ${stage.groupSize} answers to each. They are scored by ${rewards}. ` +
         "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think."
       );
     }

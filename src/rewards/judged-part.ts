@@ -6,6 +6,7 @@
 
 import { closesThinking, summaryOf } from "../expression/answer.ts";
 
+/** All of a completion, or what follows its thinking. */
 export const JUDGED_PARTS = ["completion", "summary"] as const;
 export type JudgedPart = (typeof JUDGED_PARTS)[number];
 

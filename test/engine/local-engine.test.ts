@@ -323,6 +323,7 @@ describe("the embedded engine", () => {
       eosTokenIds: [1],
       parameterCount: [...modelValues(TIED).values()].reduce((sum, { length }) => sum + length, 0),
       losses: ["cross_entropy", "grpo", "cispo", "sapo"],
+      embeddingNoise: true,
     });
   });
 
