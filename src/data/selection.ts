@@ -43,6 +43,17 @@ export function selectRows(count: number, options: DataOptions): Selection {
   return { train: drawn.subarray(heldOutCount), heldOut: drawn.subarray(0, heldOutCount) };
 }
 
+/**
+ * Which of `count` rows a share of them is: ⌊share · count⌋, at least one, drawn by seed, in ascending order. `source`
+ * separates the data sets of one recipe.
+ */
+export function drawShare(count: number, share: number, seed: number, source: number): Uint32Array {
+  if (share === 1 || count === 0) return ascending(count);
+  // A share that was written as a decimal may be a hair below the whole number that is meant.
+  const size = Math.max(1, Math.floor(share * count + 1e-9));
+  return permutation(count, seed, `data/share/${source}`).slice(0, size).sort();
+}
+
 /** The numbers 0 … count − 1 in a seeded order; `stream` separates uses of one seed. */
 export function permutation(count: number, seed: number, stream: string): Uint32Array {
   const order = ascending(count);

@@ -71,7 +71,12 @@ function recordedPin(name: string, recorded: unknown): string | undefined {
 }
 
 /** Keys whose mapping has a `path` that may be a name on the Hub. */
-const KINDS: Readonly<Record<string, RepositoryKind>> = { model: "model", data: "dataset", general: "dataset" };
+const KINDS: Readonly<Record<string, RepositoryKind>> = {
+  model: "model",
+  data: "dataset",
+  more: "dataset",
+  general: "dataset",
+};
 
 /** A configuration with its names pinned; `recorded` is the same one as it was before. */
 async function pinWithin(value: unknown, recorded: unknown, pin: Pin, key = ""): Promise<unknown> {

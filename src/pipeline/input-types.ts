@@ -66,6 +66,7 @@ const EXPECTED: Readonly<Record<string, OutputType>> = {
   model: "model",
   teacher: "model",
   data: "dataset",
+  more: "dataset",
   general: "dataset",
 };
 

@@ -12,7 +12,7 @@ import { endpointIdentity, PATIENCE_KEYS } from "../endpoint/options.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { recipeInputPaths } from "../recipe/input-files.ts";
-import { singleTasks } from "../recipe/task-paths.ts";
+import { dataPaths, singleTasks } from "../recipe/task-paths.ts";
 import { modelJudge } from "../rewards/model-judge.ts";
 import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
@@ -241,7 +241,7 @@ function namedFiles({ work }: ResolvedStage): string[] {
   const { model, task, keep } = config;
   const general = "general" in config ? config.general?.path : undefined;
   const tasks = singleTasks(task);
-  const data = tasks.flatMap((single) => ("data" in single && single.data ? [single.data.path] : []));
+  const data = tasks.flatMap((single) => dataPaths(single).map(({ path }) => path));
   return [
     ...(model.path !== undefined && isLocal(model.path, "model") ? [model.path] : []),
     ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),

@@ -38,11 +38,10 @@ export interface GraphStage {
 export function findReferences(value: unknown, path: readonly string[] = []): Reference[] {
   if (Array.isArray(value)) return value.flatMap((item: unknown, i) => findReferences(item, [...path, String(i)]));
   if (!isMapping(value)) return [];
-  if (typeof value.from === "string") {
-    const rival = SOURCE_KEYS.find((key) => key !== "from" && key in value);
-    return [{ path, from: value.from, output: value.output, expected: expectedAt(path), rival }];
-  }
-  return Object.entries(value).flatMap(([key, inner]) => findReferences(inner, [...path, key]));
+  const inside = Object.entries(value).flatMap(([key, inner]) => findReferences(inner, [...path, key]));
+  if (typeof value.from !== "string") return inside;
+  const rival = SOURCE_KEYS.find((key) => key !== "from" && key in value);
+  return [{ path, from: value.from, output: value.output, expected: expectedAt(path), rival }, ...inside];
 }
 
 /** The configuration with each reference replaced by what `pathOf` gives for its stage. */
@@ -55,13 +54,14 @@ export function replaceReferences(
     return value.map((item: unknown, i) => replaceReferences(item, pathOf, [...path, String(i)]));
   }
   if (!isMapping(value)) return value;
-  if (typeof value.from === "string") {
-    const { from, output: _, ...rest } = value;
-    return takesMapping(path) || Object.keys(rest).length > 0 ? { ...rest, path: pathOf(from) } : pathOf(from);
-  }
-  return Object.fromEntries(
+  const replaced = Object.fromEntries(
     Object.entries(value).map(([key, inner]) => [key, replaceReferences(inner, pathOf, [...path, key])]),
   );
+  if (typeof value.from !== "string") return replaced;
+  const { from: _, output: __, ...rest } = replaced;
+  return takesMapping(path) || Object.keys(rest).length > 0
+    ? { ...rest, path: pathOf(value.from) }
+    : pathOf(value.from);
 }
 
 /** The last key of a path that is no index. */
@@ -72,7 +72,7 @@ function lastKey(path: readonly string[]): string | undefined {
 /** Where a path stands inside of a mapping: `model: { path: … }`. */
 function takesMapping(path: readonly string[]): boolean {
   const key = lastKey(path);
-  return (key === "model" && path.length === 1) || key === "teacher" || key === "data" || key === "general";
+  return (key === "model" && path.length === 1) || ["teacher", "data", "more", "general"].includes(key ?? "");
 }
 
 function expectedAt(path: readonly string[]): OutputType | undefined {
@@ -82,6 +82,7 @@ function expectedAt(path: readonly string[]): OutputType | undefined {
     case "teacher":
       return "model";
     case "data":
+    case "more":
     case "general":
       return "dataset";
     default:

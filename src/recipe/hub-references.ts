@@ -7,13 +7,16 @@
 import { formatHubReference, isCommitHash, parseHubReference, type RepositoryKind } from "../hub/reference.ts";
 import { hubReferenceOf, type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
 import type { Recipe } from "./schema.ts";
+import { dataPaths, singleTasks } from "./task-paths.ts";
 
 type Keys = readonly (string | number)[];
 
 /** Where names may stand. */
 function placesIn({ task }: Recipe): { readonly keys: Keys; readonly kind: RepositoryKind }[] {
   const tasks: Keys[] = task.name === "mixture" ? task.tasks.map((_, i) => ["task", "tasks", i, "task"]) : [["task"]];
-  const datasets = tasks.map((keys) => ({ keys: [...keys, "data", "path"], kind: "dataset" as const }));
+  const datasets = singleTasks(task).flatMap((single, i) =>
+    dataPaths(single).map(({ keys }) => ({ keys: [...tasks[i]!, "data", ...keys], kind: "dataset" as const })),
+  );
   return [{ keys: ["model", "path"], kind: "model" }, ...datasets];
 }
 

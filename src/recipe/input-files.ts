@@ -16,7 +16,7 @@ import { isRewardReference, parseRewardReference } from "../rewards/user/referen
 import { RUN_FILES, type RunDirectory } from "../run/run-directory.ts";
 import { filesBelow } from "../run/whole-folder.ts";
 import type { Recipe } from "./schema.ts";
-import { singleTasks } from "./task-paths.ts";
+import { dataPaths, singleTasks } from "./task-paths.ts";
 
 /** Of larger files (a checkpoint's weights) only the size is recorded. */
 const MAX_HASHED_BYTES = 64 * 2 ** 20;
@@ -68,8 +68,7 @@ export function recipeInputPaths({ model, task, stages }: Recipe): string[] {
   if (model.adapter !== undefined) paths.push(model.adapter);
   for (const single of singleTasks(task)) {
     if ("file" in single && single.file !== undefined) paths.push(single.file);
-    const data = "data" in single ? single.data : undefined;
-    if (data !== undefined && hubReferenceOf(data.path, "dataset") === undefined) paths.push(data.path);
+    for (const { path } of dataPaths(single)) if (hubReferenceOf(path, "dataset") === undefined) paths.push(path);
   }
   for (const stage of stages) {
     if (stage.trainer === "distill" && stage.teacher.path !== undefined) paths.push(stage.teacher.path);

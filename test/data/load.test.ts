@@ -177,3 +177,61 @@ describe("RowStore", () => {
     expect(store.at(0).unit).toBe("row");
   });
 });
+
+describe("several data sets as one", () => {
+  const identify = (row: Parameters<typeof requireText>[0]) => requireText(row, "q");
+  const folder = () =>
+    makeFiles({ "a/train.jsonl": jsonl(10), "b/train.jsonl": jsonl(40, (i) => `b${i}`), "b/test.jsonl": jsonl(4) });
+  const texts = (data: LoadedData) =>
+    [...Array(data.trainCount).keys()].map((index) => data.train(index).row.fields.q as string);
+
+  test("are numbered through, shuffled and split together", async () => {
+    const root = folder();
+    const further = { more: [{ path: join(root, "b") }], testShare: 0.2 };
+    const data = await loadData(options(join(root, "a"), further), { seed: 0, identify });
+    expect([data.trainCount, data.heldOutCount, data.name]).toEqual([40, 10, `${join(root, "a")} and 1 more`]);
+    const all = [...texts(data), ...Array.from({ length: 10 }, (_, i) => data.heldOut(i).row.fields.q as string)];
+    expect(new Set(all).size).toBe(50);
+    const ids = Array.from({ length: 40 }, (_, index) => data.train(index).id);
+    expect(new Set(ids).size).toBe(40);
+    expect(Math.max(...ids)).toBeGreaterThan(40);
+    // Not one after the other: the first ten of a round are of both.
+    expect(
+      texts(data)
+        .slice(0, 10)
+        .some((text) => text.startsWith("q")),
+    ).toBe(true);
+    expect(
+      texts(data)
+        .slice(0, 10)
+        .some((text) => text.startsWith("b")),
+    ).toBe(true);
+  });
+
+  test("give a share of their rows each, drawn by seed", async () => {
+    const root = folder();
+    const further = { share: 0.7, testSplit: "test", more: [{ path: join(root, "a"), share: 0.5 }] };
+    const data = await loadData(options(join(root, "b"), further), { seed: 0, identify });
+    const [ofA, ofB] = ["q", "b"].map((letter) => texts(data).filter((text) => text.startsWith(letter)));
+    // 0.7 · 40 = 28 although it is 27.999… in binary; rows of the test split of b stand in a, and are left out.
+    expect(ofB).toHaveLength(28);
+    expect(ofA!.length + data.leftOutCount).toBe(5);
+    expect(Math.max(...ofB!.map((text) => Number(text.slice(1))))).toBeGreaterThan(28);
+    const again = await loadData(options(join(root, "b"), { ...further, seed: 1 }), { seed: 0, identify });
+    expect(new Set(texts(again))).not.toEqual(new Set(texts(data)));
+  });
+
+  test("are read to the end of select where the order is their own", async () => {
+    const root = makeFiles({ "a.jsonl": jsonl(3), "b.jsonl": `${jsonl(5, (i) => `b${i}`)}not JSON\n` });
+    const further = { shuffle: false, select: 6, more: [{ path: join(root, "b.jsonl") }], testShare: 0.1 };
+    const data = await loadData(options(join(root, "a.jsonl"), further), { seed: 0, identify });
+    expect(data.trainCount + data.heldOutCount).toBe(6);
+    const asked = loadData(options(join(root, "a.jsonl"), { ...further, select: 9 }), { seed: 0, identify });
+    await expect(asked).rejects.toThrow("b.jsonl:6: expected one JSON object");
+  });
+
+  test("refuse a share of nothing, and an unknown key", () => {
+    expect(dataOptionsSchema.safeParse({ path: "a", share: 0 }).success).toBe(false);
+    expect(dataOptionsSchema.safeParse({ path: "a", more: [{ path: "b", weight: 2 }] }).success).toBe(false);
+  });
+});

@@ -65,7 +65,8 @@ it("every key of the schema is read by a run", async () => {
   const conversations = join(root, "conversations");
   mkdirSync(conversations);
   for (const split of ["train", "test"]) writeFileSync(join(conversations, `${split}.jsonl`), questions(split));
-  const data = `{path: ${conversations}, select: 20, testSplit: test}`;
+  const more = `[{path: ${conversations}, split: test, share: 0.5}]`;
+  const data = `{path: ${conversations}, select: 20, testSplit: test, more: ${more}}`;
   const task = `{name: conversations, form: prompt, system: Add., answer: completion, data: ${data}}`;
   await runSmoke(join(root, "data"), {
     recipe: CONVERSATIONS_RECIPE,
