@@ -58,7 +58,7 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
   return {
     figures: figuresOf(path!, config, recipe, true),
     config,
-    tokenizer: await loadTokenizer(directory),
+    tokenizer: await loadTokenizer(directory, recipe.model),
     inDirectory: (work) => work(directory),
   };
 }

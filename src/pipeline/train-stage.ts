@@ -77,13 +77,13 @@ function asBegun(recorded: unknown, now: Recipe): unknown {
 }
 
 /** Folds the trained adapter into its base, so that later stages take a model like any other. */
-async function merge({ model: { path } }: Recipe, folder: string, output: string): Promise<void> {
-  const base = path === undefined ? join(folder, RUN_FILES.initialModel) : await modelDirectoryOf(path);
+async function merge({ model }: Recipe, folder: string, output: string): Promise<void> {
+  const base = model.path === undefined ? join(folder, RUN_FILES.initialModel) : await modelDirectoryOf(model.path);
   const checkpoint = await openCheckpoint(base);
   try {
     const { lora, values } = await loadPeftAdapter(join(folder, RUN_FILES.model), checkpoint.config);
     await writeWholeFolder(output, async (directory) => {
-      await (await loadTokenizer(base)).save(directory);
+      await (await loadTokenizer(base, model)).save(directory);
       await saveMergedModel(directory, checkpoint, { lora, values });
     });
   } finally {

@@ -15,6 +15,7 @@ import { parseJson } from "../files.ts";
 import { ChatTemplates } from "./chat-template.ts";
 import { composeText } from "./composed-text.ts";
 import type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer.ts";
+import { type TokenizerChanges, withTokenizerChanges } from "./tokenizer-changes.ts";
 import { namedTemplates, readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
 
 /** What is used of the package. Its own declarations do not resolve under Node's module resolution (0.2.0). */
@@ -59,9 +60,14 @@ const configSchema = z.looseObject({
   chat_template: templatesSchema.nullish(),
 });
 
-/** The tokenizer in `directory`; throws CheckpointError where its files are missing, damaged or not supported. */
-export async function loadTokenizer(directory: string): Promise<HuggingFaceTokenizer> {
-  return new HuggingFaceTokenizer(await readTokenizerFiles(directory), directory);
+/**
+ * The tokenizer in `directory`, with `changes` made to it.
+ *
+ * @throws CheckpointError where its files are missing, damaged or not supported, or lack the end token that is asked for.
+ */
+export async function loadTokenizer(directory: string, changes: TokenizerChanges = {}): Promise<HuggingFaceTokenizer> {
+  const files = await readTokenizerFiles(directory);
+  return new HuggingFaceTokenizer(withTokenizerChanges(files, changes, directory), directory);
 }
 
 /** A tokenizer read from files; make one with `loadTokenizer`. */
