@@ -147,13 +147,17 @@ const WHEN: Readonly<Record<EvaluationRecord["moment"], string>> = {
   after: "At its end",
 };
 
+function sftBatch({ batchTokens, batchDemonstrations }: Extract<StageConfig, { trainer: "sft" }>): string {
+  return batchDemonstrations === undefined ? `${count(batchTokens)} tokens` : `${count(batchDemonstrations)} of them`;
+}
+
 /** What a stage does, for somebody who has not seen one. */
 function explanation(stage: StageConfig): string {
   switch (stage.trainer) {
     case "sft":
       return (
         "Learning from examples: the model reads worked solutions and learns to write like them. " +
-        `${stageLength(stage)} of up to ${count(stage.batchTokens)} tokens. The loss is its surprise; it should fall.`
+        `${stageLength(stage)} of up to ${sftBatch(stage)}. The loss is its surprise; it should fall.`
       );
     case "grpo": {
       const rewards = stage.rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ");
@@ -186,5 +190,7 @@ function stageLength({
   readonly steps?: number | undefined;
   readonly epochs?: number | undefined;
 }): string {
-  return steps === undefined ? `${count(epochs!)} passes over the data, in steps` : `${count(steps)} steps`;
+  return steps === undefined
+    ? `${epochs} ${epochs === 1 ? "pass" : "passes"} over the data, in steps`
+    : `${count(steps)} steps`;
 }

@@ -28,7 +28,7 @@ const FULL_ITERATION_SECONDS = 10;
 const WARM_UP_TOKENS = 2;
 const SFT_STEPS = 3;
 /** Nothing moves. */
-const STANDING = { learningRate: 0, weightDecay: 0, warmupSteps: 0 } as const;
+const STANDING = { learningRate: 0, weightDecay: 0, warmupSteps: 0, warmupRatio: 0 } as const;
 
 /** What a GRPO stage would begin with. */
 export interface GrpoProbe {
@@ -99,7 +99,14 @@ async function probeGrpo(prepared: PreparedRecipe, stage: Trained<"grpo">, optio
   const config = {
     ...stage,
     ...{ iterations: 1, promptsPerIteration: groups, minibatchesPerIteration: 1, updatesPerIteration: 1 },
-    ...{ maxSamplingRounds: 1, learningRate: 0, weightDecay: 0, warmupSteps: 0, maskTruncatedCompletions: false },
+    ...{
+      maxSamplingRounds: 1,
+      learningRate: 0,
+      weightDecay: 0,
+      warmupSteps: 0,
+      warmupRatio: 0,
+      maskTruncatedCompletions: false,
+    },
   };
   const rewards = createRewards(stage.rewards, { openScorer: scorerOpener() });
   const withProbe = [...rewards, { reward: distinct(), weight: 1 }];

@@ -79,8 +79,17 @@ export function epochsOf(stage: StageConfig, task: Task, tokensPerDemonstration?
   if ("iterations" in stage) return (stage.iterations * stage.promptsPerIteration) / task.trainCount;
   if (stage.epochs !== undefined) return stage.epochs;
   if (stage.trainer === "reward_model") return (stage.steps! * stage.batchPairs) / task.trainCount;
-  if (tokensPerDemonstration === undefined) return undefined;
-  return (stage.steps! * stage.batchTokens) / tokensPerDemonstration / task.trainCount;
+  const perStep = demonstrationsPerStep(stage, tokensPerDemonstration);
+  return perStep === undefined ? undefined : (stage.steps! * perStep) / task.trainCount;
+}
+
+/** What a step of SFT holds; undefined where demonstrations were not measured and only tokens are counted. */
+function demonstrationsPerStep(
+  { batchTokens, batchDemonstrations }: Extract<StageConfig, { trainer: "sft" }>,
+  tokensPerDemonstration: number | undefined,
+): number | undefined {
+  if (tokensPerDemonstration === undefined) return batchDemonstrations;
+  return Math.min(batchTokens / tokensPerDemonstration, batchDemonstrations ?? Number.POSITIVE_INFINITY);
 }
 
 /**
@@ -91,9 +100,8 @@ export function stepsOfEpochs(stage: StageConfig, task: Task, tokensPerDemonstra
   if (!("epochs" in stage) || stage.epochs === undefined || !Number.isFinite(task.trainCount)) return undefined;
   const seen = Math.ceil(stage.epochs * task.trainCount);
   if (stage.trainer === "reward_model") return Math.ceil(seen / stage.batchPairs);
-  return tokensPerDemonstration === undefined
-    ? undefined
-    : Math.ceil((seen * tokensPerDemonstration) / stage.batchTokens);
+  const perStep = demonstrationsPerStep(stage, tokensPerDemonstration);
+  return perStep === undefined ? undefined : Math.ceil(seen / perStep);
 }
 
 /** A warm-up that is longer than what the epochs come to. */

@@ -10,6 +10,8 @@ export interface ChatMessage {
 export interface ChatOptions {
   readonly addGenerationPrompt?: boolean;
   readonly continueFinalMessage?: boolean;
+  /** Further variables of the template, e.g. `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 /** Renders a conversation as the model's text; throws AhaError for one that the template refuses. */

@@ -68,4 +68,10 @@ export interface Demonstration {
   readonly completion: string;
   /** Spans of the completion (character offsets, end exclusive) whose tokens weigh more or less than 1 in the loss. */
   readonly weightedSpans: readonly { readonly start: number; readonly end: number; readonly weight: number }[];
+  /**
+   * The completion is a text that is learned from its second token on, nothing standing before it. `rendered`: a chat
+   * template has written its special tokens and its end, so no token is added. `plain`: the tokenizer's own are put around
+   * it, as around any text, and an end token after it.
+   */
+  readonly wholeText?: "rendered" | "plain";
 }

@@ -9,10 +9,12 @@ import { type ConfigIssue, type OptimizerConfig, optimizerIssues } from "./optim
 export const lengthShape = {
   steps: z.int().min(1).optional().describe("optimizer steps; or give epochs"),
   epochs: z
-    .int()
-    .min(1)
+    .number()
+    .positive()
     .optional()
-    .describe("passes over the data set, each in a seeded order of its own; the last step takes what is left"),
+    .describe(
+      "passes over the data set, or a part of one, each in a seeded order of its own; the last step takes what is left",
+    ),
 };
 
 /** Problems of the length, and of the optimizer's keys against it where it is known from the recipe alone. */

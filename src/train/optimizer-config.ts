@@ -13,6 +13,12 @@ export const optimizerShape = {
   learningRate: z.number().positive().describe("peak learning rate"),
   schedule: z.enum(SCHEDULES).default("constant").describe("how the learning rate falls after the warm-up"),
   warmupSteps: z.int().min(0).default(0).describe("optimizer steps of linear warm-up"),
+  warmupRatio: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("the same as a share of the stage's optimizer steps, rounded up; in place of warmupSteps"),
   minLearningRateRatio: z.number().min(0).max(1).default(0).describe("floor of the decay as a share of the peak"),
   beta1: z.number().min(0).lt(1).default(0.9).describe("AdamW: decay of the first moment"),
   beta2: z.number().min(0).lt(1).default(0.999).describe("AdamW: decay of the second moment"),
@@ -30,8 +36,9 @@ export type OptimizerConfig = z.infer<z.ZodObject<typeof optimizerShape>>;
 
 /** AdamW's parameters for optimizer step `step` (0-based) of `totalSteps`. */
 export function adamParamsAt(step: number, totalSteps: number, config: OptimizerConfig): AdamParams {
+  const warmupSteps = config.warmupSteps || Math.ceil(config.warmupRatio * totalSteps);
   return {
-    learningRate: learningRateAt(step, totalSteps, config),
+    learningRate: learningRateAt(step, totalSteps, { ...config, warmupSteps }),
     beta1: config.beta1,
     beta2: config.beta2,
     epsilon: config.adamEpsilon,
@@ -55,6 +62,10 @@ export function optimizerIssues(config: OptimizerConfig, totalSteps: number): Co
       because: () => "schedule constant falls to no floor",
     },
   ]);
+  if (config.warmupSteps > 0 && config.warmupRatio > 0) {
+    const both = `warmupRatio (${config.warmupRatio}) says what warmupSteps (${config.warmupSteps}) says; give one of them`;
+    return [{ path: ["warmupRatio"], message: both }, ...idle];
+  }
   if (config.warmupSteps <= totalSteps) return idle;
   const message = `warmupSteps (${config.warmupSteps}) is more than the ${totalSteps} optimizer steps of the stage`;
   return [{ path: ["warmupSteps"], message }, ...idle];

@@ -11,6 +11,13 @@ export const OVERLONG_POLICIES = ["error", "drop", "truncate"] as const;
 export const sftShape = {
   ...lengthShape,
   batchTokens: z.int().min(1).default(2048).describe("most tokens of one step, prompts and completions together"),
+  batchDemonstrations: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "most demonstrations of one step, which then ends with its pass over the data too; as many as batchTokens holds if absent",
+    ),
   maxTokens: z
     .int()
     .min(2)

@@ -53,10 +53,44 @@ describe("epochs of SFT", () => {
     );
   });
 
+  it("may be a part of one", async () => {
+    const { rows, outcome } = await train({ epochs: 0.5 });
+    // Three of five.
+    expect(rows.reduce((sum, row) => sum + row.num_demonstrations!, 0)).toBe(3);
+    expect([outcome.steps, rows.at(-1)!.epoch]).toEqual([2, 0.6]);
+    expect(() => configOf({ epochs: 0 })).toThrow();
+  });
+
   it("are refused where the data have no end, and beside steps", async () => {
     await expect(train({ epochs: 1 }, lettersTask)).rejects.toThrow(/task letters makes its problems without end/);
     expect(() => configOf({ steps: 3 })).toThrow(/exactly one of steps .* and epochs/);
     expect(() => configOf({ epochs: undefined })).toThrow(/exactly one of steps .* and epochs/);
+  });
+});
+
+describe("batchDemonstrations", () => {
+  it("counts demonstrations in place of tokens; a step ends with its pass over the data", async () => {
+    const { rows } = await train({ epochs: 2, batchTokens: 100, batchDemonstrations: 2 });
+    expect(rows.map((row) => row.num_demonstrations)).toEqual([2, 2, 1, 2, 2, 1]);
+    expect(rows.map((row) => row.epoch)).toEqual([0.4, 0.8, 1, 1.4, 1.8, 2]);
+  });
+
+  it("is a most, beside that of tokens", async () => {
+    const { rows } = await train({ epochs: 1, batchTokens: 11, batchDemonstrations: 2 });
+    // 3 + 4, 5 + 6, 11.
+    expect(rows.map((row) => row.num_demonstrations)).toEqual([2, 2, 1]);
+    expect(rows.every((row) => row.num_too_long === 0)).toBe(true);
+  });
+});
+
+describe("warmupRatio", () => {
+  it("is a share of the steps that the data come to, rounded up", async () => {
+    const ratesOf = async (config: object) =>
+      (await train({ epochs: 2, ...config })).rows.map((row) => row.learning_rate);
+    expect(await ratesOf({ warmupRatio: 0.3, schedule: "linear" })).toEqual(
+      await ratesOf({ warmupSteps: 2, schedule: "linear" }),
+    );
+    expect(() => configOf({ warmupRatio: 0.3, warmupSteps: 2 })).toThrow(/warmupRatio \(0.3\) says what warmupSteps/);
   });
 });
 

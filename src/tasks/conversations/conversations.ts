@@ -4,7 +4,7 @@
  *
  * The prompt is everything before the assistant's last message, through the model's chat template with a new message
  * opened; the demonstration is that last message as the template shows it. Only it carries a loss, unless `learnTurns`
- * says otherwise. Earlier messages of the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave
+ * says otherwise: every turn of the assistant (`all-turns.ts`), or the whole text (`whole-text.ts`). Earlier messages of the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave
  * the thinking out of them, so they are not what the model would have to say.
  *
  * The judge compares final answers (`final-answer.ts`) with that of the column `answer`, else of the reference. Where
@@ -21,7 +21,8 @@ import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
 import { demonstrateAllTurns } from "./all-turns.ts";
 import { canonicalAnswer, findFinalAnswer } from "./final-answer.ts";
 import type { ConversationsOptions } from "./options.ts";
-import { readConversation } from "./row-forms.ts";
+import { readConversation, variablesOf } from "./row-forms.ts";
+import { demonstrateWhole } from "./whole-text.ts";
 
 export interface ConversationsDeps {
   /** The rows of `options.data`. */
@@ -36,11 +37,11 @@ export interface ConversationsDeps {
  * @throws DataError for a row without a conversation, or without the column of the right answer.
  */
 export function identifyConversation(row: DataRow, options: ConversationsOptions): string {
-  const { prompt } = readConversation(row, options);
+  const { prompt, text } = readConversation(row, options);
   if (options.answer !== undefined && goldOf(row.fields, options.answer) === undefined) {
     throw columnError(row, options.answer, "the right answer, a text or a number,");
   }
-  return JSON.stringify(prompt);
+  return JSON.stringify(text ?? prompt);
 }
 
 /**
@@ -56,16 +57,27 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
   const toProblem = ({ id, row }: NumberedRow): Problem => ({
     id,
     place: placeOf(row),
-    prompt: renderPrompt(row, options, renderChat),
+    prompt: renderPrompt(row, options, rendererOf(row)),
     columns: row.fields,
   });
+  /** The renderer with the variables of the options and of the row. */
+  const rendererOf = (row: DataRow): ChatRenderer | undefined => {
+    const variables = { ...options.templateVariables, ...variablesOf(row) };
+    if (renderChat === undefined || Object.keys(variables).length === 0) return renderChat;
+    return (messages, chat) => renderChat(messages, { ...chat, variables });
+  };
   const demonstrate = (problem: Problem): Demonstration => {
-    const lastTurn = { completion: renderReference(problem, options, renderChat), weightedSpans: [] };
+    const row = rowOf(problem);
+    const render = rendererOf(row);
+    if (options.learnTurns === "whole") {
+      return namingRow(row, () => demonstrateWhole(readConversation(row, options), render));
+    }
+    const lastTurn = { completion: renderReference(problem, options, render), weightedSpans: [] };
     if (options.learnTurns === "last") return lastTurn;
-    const { prompt, reference } = readConversation(rowOf(problem), options);
+    const { prompt, reference } = readConversation(row, options);
     if (typeof prompt === "string" || !prompt.some(({ role }) => role === "assistant")) return lastTurn;
     const messages = [...prompt, { role: "assistant", content: reference! }];
-    return demonstrateAllTurns(messages, renderChat!, problem.place ?? "A row");
+    return demonstrateAllTurns(messages, render!, problem.place ?? "A row");
   };
   return {
     name: "conversations",
@@ -136,7 +148,7 @@ function afterPrefill(reference: string, { prefill }: ConversationsOptions, prob
 }
 
 /** Adds the row to what the chat template has to say against it. */
-function namingRow(row: DataRow, render: () => string): string {
+function namingRow<T>(row: DataRow, render: () => T): T {
   try {
     return render();
   } catch (error) {

@@ -5,6 +5,7 @@
  *     messages       [{"role": "user", "content": "…"}, …]       NuminaMath-TIR and most of the Hub
  *     conversations  [{"from": "human", "value": "…"}, …]        ShareGPT, Bespoke-Stratos-17k
  *     prompt         prompt and completion, each a text or a list of messages; completion may be absent   TRL
+ *     text           a text that is learned whole; its beginning stands for a prompt in evaluations       TRL
  *
  * A text under `prompt` is the user's message, or, by the option `chat`, what is given to the tokenizer as it stands.
  * In every form a column `system` holds the system message where the messages bring none. A file that has only text
@@ -20,6 +21,8 @@ import { type ConversationsOptions, ROW_FORMS, type RowForm } from "./options.ts
 export interface Conversation {
   readonly prompt: readonly ChatMessage[] | string;
   readonly reference: string | undefined;
+  /** Of the form text: all of it. */
+  readonly text?: string;
 }
 
 /** ShareGPT's names of speakers. */
@@ -41,6 +44,7 @@ const ROLES: ReadonlyMap<unknown, string> = new Map([
 export function readConversation(row: DataRow, options: ConversationsOptions): Conversation {
   if (options.chat === false) return { prompt: requireContent(row, "prompt"), reference: completionOf(row) };
   const form = options.form ?? findForm(row, options);
+  if (form === "text") return cutText(requireContent(row, "text"));
   if (form !== "prompt") return cutReference(row, form, withSystem(row, options, readMessages(row, form, form)));
   const { prompt } = row.fields;
   if (options.chat === "messages" && typeof prompt === "string" && !isJsonList(prompt)) {
@@ -53,15 +57,28 @@ export function readConversation(row: DataRow, options: ConversationsOptions): C
   return { prompt: messages, reference: completion };
 }
 
-function findForm(row: DataRow, { data }: ConversationsOptions): RowForm {
-  // `prompt` is the last: it often stands beside `messages`, as the first of them. Who maps it wants it.
-  const forms = ROW_FORMS;
+function findForm(row: DataRow, { data, learnTurns }: ConversationsOptions): RowForm {
+  // `prompt` comes late: it often stands beside `messages`, as the first of them. Who maps it wants it.
+  const forms = learnTurns === "whole" ? ROW_FORMS : ROW_FORMS.filter((form) => form !== "text");
   const form = forms.find((name) => Object.hasOwn(data.columns, name)) ?? forms.find((name) => name in row.fields);
   if (form !== undefined) return form;
   throw new DataError(
     `${placeOf(row)}: expected a conversation in one of the columns ${forms.join(", ")}; ${columnsOf(row)}. ` +
       "Say which column it is in data.columns, e.g. data.columns.prompt=problem.",
   );
+}
+
+/** The most characters of a text's beginning. */
+const LONGEST_BEGINNING = 64;
+
+/** A text cut into its beginning, which ends with a word where there is room for one, and the rest. */
+function cutText(text: string): Conversation {
+  const size = Math.min(LONGEST_BEGINNING, Math.ceil(text.length / 2));
+  const words = /^[\s\S]*\S(?=\s)/.exec(text.slice(0, size + 1))?.[0];
+  // No character is cut into its two surrogates.
+  const isCut = (text.charCodeAt(size - 1) & 0xfc00) === 0xd800;
+  const prompt = words ?? text.slice(0, isCut ? size + 1 : size);
+  return { prompt, reference: text.slice(prompt.length), text };
 }
 
 function readMessages(row: DataRow, column: string, form?: RowForm): ChatMessage[] {
@@ -113,6 +130,15 @@ function completionOf(row: DataRow): string | undefined {
   const only = messages.length === 1 ? messages[0]! : undefined;
   if (only?.role === "assistant") return only.content;
   throw columnError(row, "completion", "one message of the assistant");
+}
+
+/** Variables that a row gives its template, as SmolTalk's rows do: the column chat_template_kwargs, a mapping. */
+export function variablesOf(row: DataRow): Readonly<Record<string, unknown>> {
+  const { chat_template_kwargs: given } = row.fields;
+  const value = typeof given === "string" && given.startsWith("{") ? listOf(given) : given;
+  if (value === undefined || value === null || value === "") return {};
+  if (typeof value === "object" && !Array.isArray(value)) return { ...value };
+  throw columnError(row, "chat_template_kwargs", "a mapping of a template's variables");
 }
 
 function userMessage(row: DataRow): ChatMessage {
