@@ -15,10 +15,12 @@ import { hubSettings } from "../hub/settings.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { TrlConversion } from "../recipe/trl/conversion.ts";
 import { convertTrl, type TrlPlaces } from "../recipe/trl/convert.ts";
-import type { TrlDataPlace } from "../recipe/trl/data.ts";
+import type { TrlDataPlace } from "../recipe/trl/data/survey.ts";
 import { fitToModel } from "../recipe/trl/fit.ts";
 import type { TextFile } from "../recipe/trl/launcher.ts";
 import { MAX_RECIPE_BYTES } from "../recipe/yaml.ts";
+import { defaultTemplate } from "../tokenizer/huggingface.ts";
+import { readTokenizerFiles } from "../tokenizer/tokenizer-files.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";
 import { openModel } from "./model-directory.ts";
@@ -26,23 +28,26 @@ import { wholeNumberOption } from "./parse-options.ts";
 import { trlText } from "./trl-text.ts";
 
 /** The part of `aha run --help` about TRL recipes. */
-export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL (GRPOConfig in YAML, as Mini-R1 and unlock-deepseek have) as it
-                    stands; prints what each key became. --set replaces keys of it: --set max_steps=20
+export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL as it stands: GRPO, RLOO, SFT, a reward model or distillation, of
+                    TRL's own scripts, open-r1's, the Alignment Handbook's, Mini-R1's; prints what each key became
+                    (docs/trl.md). --set replaces keys of it: --set max_steps=20
+  --trainer NAME    grpo, rloo, sft, reward or distillation, where the file's keys do not tell which it is for
   --model DIR       a model in place of the file's; prompts and completions that it has no room for become shorter
-  --data PATH       problems, {"nums": [6, 3, 3], "target": 54} a line, in place of the file's data set: a file, a
-                    folder, or ORG/NAME on the Hub. A Countdown data set that is neither on this machine nor to be had
-                    from the Hub is replaced by generated problems
-  --prompt NAME     english (Mini-R1's), chinese (unlock-deepseek's) or compact; the file's keys tell which script's
+  --data PATH       rows in place of the file's data sets: a file, a folder, or ORG/NAME on the Hub. A Countdown data set
+                    that is neither on this machine nor to be had from the Hub is replaced by generated problems
+  --prompt NAME     of Countdown: english (Mini-R1's), chinese (unlock-deepseek's) or compact; the file's keys tell which
+                    script's
   --num-processes N how many processes the file was written for: they multiply its batch (1)
   --accelerate FILE accelerate's configuration, for num_processes and DeepSpeed's settings
-  --trl-version V   0.14 or 1.16: whether per_device_train_batch_size counts prompts or completions, and which defaults
-                    hold; 0.14 where the file has keys that only old versions had
+  --trl-version V   the release of TRL that the file was written for, 0.14 for one: what per_device_train_batch_size counts,
+                    and which defaults hold; the newest one that has all keys of the file
   --dry-run         print what the recipe becomes, and stop
 `;
 
 /** Options that need --trl. */
 export const TRL_OPTIONS = {
   trl: { type: "string" },
+  trainer: { type: "string" },
   model: { type: "string" },
   data: { type: "string" },
   prompt: { type: "string" },
@@ -56,6 +61,7 @@ export const TRL_OPTIONS = {
 export interface TrlValues {
   readonly set?: string[] | undefined;
   readonly out?: string | undefined;
+  readonly trainer?: string | undefined;
   readonly model?: string | undefined;
   readonly data?: string | undefined;
   readonly prompt?: string | undefined;
@@ -105,6 +111,7 @@ export async function openTrlRecipe(
     file,
     {
       overrides: values.set ?? [],
+      trainer: values.trainer,
       model,
       data: values.data,
       prompt: values.prompt,
@@ -120,11 +127,11 @@ export async function openTrlRecipe(
   if (mode === "json") context.out(`${JSON.stringify({ type: "trl", file: path, ...conversion })}\n`);
   else if (mode === "text" || values["dry-run"]) context.out(trlText(path, conversion));
   if (!values["dry-run"]) requireComplete(path, conversion);
-  const { recipe, version: trlVersion, batch, choices } = conversion;
+  const { recipe, trainer, version: trlVersion, batch, choices } = conversion;
   return {
     recipe,
     text: file.text,
-    record: { from: path, trlVersion, batch, choices },
+    record: { from: path, trainer, trlVersion, batch, choices },
     directory: conversion.outputDirectory,
   };
 }
@@ -138,10 +145,15 @@ function requireComplete(path: string, { missing }: TrlConversion): void {
 function placesOf(values: TrlValues, context: CommandContext): TrlPlaces {
   return {
     model: async (name, revision) => (isDirectory(name) ? resolve(name) : hubName(name, revision)),
+    modelDirectory: async (name) => (isDirectory(name) ? resolve(name) : undefined),
+    chatTemplate: templateAt,
     data: (name, required) => dataPlace(name, required, values, context),
     output: (directory) => !isAbsolute(directory) || isDirectory(dirname(directory)),
   };
 }
+
+/** Templates are a few kilobytes. */
+const MAX_TEMPLATE_BYTES = 2 ** 20;
 
 /** Patience with a Hub that something can stand in for. */
 const DATA_TIMING = { stallMs: 10_000, backoffMs: 250, maxWaitMs: 60_000 };
@@ -172,6 +184,13 @@ async function dataPlace(
   } finally {
     progress.end();
   }
+}
+
+/** The text of a .jinja file, or the default template of a tokenizer's directory. */
+async function templateAt(path: string): Promise<string | undefined> {
+  if (isDirectory(path)) return defaultTemplate(await readTokenizerFiles(path), path);
+  if (!existsSync(path)) return undefined;
+  return await readTextFile(path, { maxBytes: MAX_TEMPLATE_BYTES, error: ConfigError });
 }
 
 function hubName(name: string, revision: string | undefined): string | undefined {

@@ -1,6 +1,7 @@
 /** What a TRL recipe became, for people: a table of its keys, the arithmetic of its batch, and what had to be chosen. */
 
-import type { TrlBatch, TrlConversion, TrlKeyLine } from "../recipe/trl/conversion.ts";
+import type { GroupBatch, RowBatch, TrlBatch } from "../recipe/trl/batch-report.ts";
+import type { TrlConversion, TrlKeyLine } from "../recipe/trl/conversion.ts";
 import { shown } from "../recipe/trl/settings.ts";
 import { count } from "../report/numbers.ts";
 import { wrap } from "./terminal-style.ts";
@@ -18,12 +19,16 @@ export function trlText(path: string, conversion: TrlConversion): string {
   const { keys, launcherKeys, defaults, batch, choices, missing } = conversion;
   const all = [...keys, ...launcherKeys];
   const width = Math.max(...[...all, ...defaults].map(({ key }) => key.length));
-  const valueWidth = Math.min(MAX_VALUE, Math.max(...all.map(({ value }) => shown(value).length)));
+  const valueWidth = Math.min(MAX_VALUE, Math.max(0, ...all.map(({ value }) => shown(value).length)));
   const table = (lines: readonly TrlKeyLine[]) => lines.map((line) => keyText(line, width, valueWidth));
   const kept = all.filter(({ path: place }) => place !== null);
   const idle = all.filter(({ path: place }) => place === null);
   return [
-    `${path}, read as a recipe of TRL ${conversion.version}: ${conversion.versionBecause}.`,
+    ...wrap(
+      `${path} is a recipe of ${conversion.trainerTitle}, ${conversion.trainerBecause}. It is read as one of TRL ` +
+        `${conversion.version}: ${conversion.versionBecause}.`,
+      TEXT_WIDTH,
+    ),
     ...section("What each key became", table(kept)),
     ...section("No meaning here", byReason(idle)),
     ...section(`Not in the file: what TRL ${conversion.version} does by default`, table(defaults)),
@@ -43,10 +48,18 @@ function section(title: string, lines: readonly string[]): string[] {
 }
 
 function keyText({ key, value, path, recipeValue, note }: TrlKeyLine, width: number, valueWidth: number): string {
-  const left = `${key.padEnd(width)}  ${shown(value).padEnd(valueWidth)}`;
+  const left = `${key.padEnd(width)}  ${short(value).padEnd(valueWidth)}`;
   if (path === null) return `${left}  ${note}`;
-  const place = recipeValue === undefined ? path : `${path}: ${valueText(recipeValue)}`;
+  // A long text that went there as it stands is not shown twice.
+  const isRepeated = shown(value).length > MAX_VALUE && shown(value) === shown(recipeValue);
+  const place = recipeValue === undefined || isRepeated ? path : `${path}: ${valueText(recipeValue)}`;
   return `${left}  → ${place}${note === "" ? "" : ` (${note})`}`;
+}
+
+/** A value in its column. */
+function short(value: unknown): string {
+  const text = shown(value);
+  return text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE - 1)}…` : text;
 }
 
 /** Keys without meaning, those of one reason together below it. */
@@ -63,34 +76,70 @@ function byReason(lines: readonly TrlKeyLine[]): string[] {
 
 /** The value in the recipe; of a list its names, rewards by name and weight. */
 function valueText(value: unknown): string {
-  if (!Array.isArray(value)) return shown(value);
+  if (!Array.isArray(value) || value.length === 0) return shown(value);
   const items = value as readonly (string | { readonly name: string; readonly weight: number })[];
   const texts = items.map((item) => (typeof item === "string" ? item : `${item.weight} × ${item.name}`));
   return texts.join(typeof items[0] === "string" ? ", " : " + ");
 }
 
 function batchText(batch: TrlBatch, version: string): string[] {
-  const { numbers, promptsPerStep, completionsPerStep, batchCounts, otherReading } = batch;
-  const { perDevice, numProcesses, accumulation, groupSize } = numbers;
-  const factors =
+  return batch.kind === "groups" ? groupText(batch, version) : rowText(batch);
+}
+
+/** `2 per device × 1 process × 8 accumulation steps`. */
+function factorsText(perDevice: number, numProcesses: number, accumulation: number): string {
+  return (
     `${perDevice} per device × ${numProcesses} ${numProcesses === 1 ? "process" : "processes"} × ` +
-    `${accumulation} accumulation ${accumulation === 1 ? "step" : "steps"}`;
+    `${accumulation} accumulation ${accumulation === 1 ? "step" : "steps"}`
+  );
+}
+
+function rowText(batch: RowBatch): string[] {
+  const { rows, rowsPerStep, tokensPerStep, numProcesses, trainRows, stepsPerEpoch, epochs, steps } = batch;
+  const room = tokensPerStep === null ? "" : `, room for ${count(tokensPerStep)} tokens`;
+  const epoch =
+    trainRows === null
+      ? []
+      : [
+          `one epoch: ${amount(trainRows, "row")}, ` +
+            (stepsPerEpoch === null
+              ? "as many steps as they fill when they are packed"
+              : amount(stepsPerEpoch, "optimizer step")),
+        ];
+  const run = epochs === null ? "" : `${epochs} ${epochs === 1 ? "epoch" : "epochs"}, `;
+  return [
+    `one optimizer step: ${count(rowsPerStep)} ${rows}${room}`,
+    `  ${factorsText(batch.perDevice, numProcesses, batch.accumulation)} = ${count(rowsPerStep)} ${rows}`,
+    `  num_processes: ${numProcesses} (${batch.numProcessesFrom})`,
+    ...epoch,
+    `the run: ${run}${steps === null ? "as many optimizer steps as the data come to" : amount(steps, "optimizer step")}`,
+  ];
+}
+
+function groupText(batch: GroupBatch, version: string): string[] {
+  const { numbers, promptsPerStep, completionsPerStep, batchCounts, otherReading, steps, iterations } = batch;
+  const { perDevice, numProcesses, accumulation, groupSize } = numbers;
+  const factors = factorsText(perDevice, numProcesses, accumulation);
   const arithmetic =
     batchCounts === "prompts"
       ? `${factors} = ${count(promptsPerStep)} prompts, × ${groupSize} generations = ${count(completionsPerStep)} completions`
       : `${factors} = ${count(completionsPerStep)} completions, / ${groupSize} generations = ${count(promptsPerStep)} prompts`;
+  const run =
+    steps === null || iterations === null
+      ? "as many optimizer steps as the data come to"
+      : `${amount(steps, "optimizer step")}, ${amount(iterations * batch.promptsPerIteration, "prompt")}, ` +
+        amount(iterations * batch.promptsPerIteration * groupSize, "completion");
   return [
     `one optimizer step: ${amount(promptsPerStep, "prompt")}, ${amount(completionsPerStep, "completion")}`,
     `  ${arithmetic}: in TRL ${version} per_device_train_batch_size counts ${batchCounts}`,
     `  num_processes: ${numProcesses} (${batch.numProcessesFrom})`,
-    otherText(otherReading, batchCounts),
+    ...(otherReading === null && batchCounts === "completions" ? [] : [otherText(otherReading, batchCounts)]),
     ...iterationText(batch),
-    `the run: ${amount(batch.steps, "optimizer step")}, ${amount(batch.iterations * batch.promptsPerIteration, "prompt")}, ` +
-      amount(batch.iterations * batch.promptsPerIteration * groupSize, "completion"),
+    `the run: ${run}`,
   ];
 }
 
-function otherText(other: TrlBatch["otherReading"], batchCounts: TrlBatch["batchCounts"]): string {
+function otherText(other: GroupBatch["otherReading"], batchCounts: GroupBatch["batchCounts"]): string {
   const counted = batchCounts === "prompts" ? "completions (TRL since 0.15)" : "prompts (TRL 0.14)";
   if (other === null) return `  counted as ${counted} it does not divide into groups, and could not be run`;
   const { version, promptsPerStep, completionsPerStep } = other;
@@ -100,7 +149,7 @@ function otherText(other: TrlBatch["otherReading"], batchCounts: TrlBatch["batch
   );
 }
 
-function iterationText({ promptsPerIteration, stepsPerIteration, numbers, ...batch }: TrlBatch): string[] {
+function iterationText({ promptsPerIteration, stepsPerIteration, numbers, ...batch }: GroupBatch): string[] {
   if (stepsPerIteration === 1) return [];
   return [
     `one iteration: ${amount(promptsPerIteration, "prompt")}, ${amount(promptsPerIteration * numbers.groupSize, "completion")} ` +

@@ -255,6 +255,11 @@ export function mergedConfig(files: TokenizerFiles, source: string): z.infer<typ
   return configSchema.parse(merged);
 }
 
+/** The chat template that a tokenizer takes by default; undefined where there is none. `source` names it in messages. */
+export function defaultTemplate(files: TokenizerFiles, source: string): string | undefined {
+  return templatesOf(files, mergedConfig(files, source).chat_template, source).get("default");
+}
+
 /**
  * The chat templates by name. Files of their own (`chat_template.jinja`, `additional_chat_templates/`) count before the
  * config's field, which is one template or a list of them, and that before the older `chat_template.json`.

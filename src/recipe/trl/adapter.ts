@@ -21,6 +21,29 @@ const BNB_KEYS = ["bnb_4bit_quant_type", "use_bnb_nested_quant"];
 export function setAdapter(draft: TrlDraft): void {
   setLora(draft);
   setQuantization(draft);
+  setCheckpointing(draft);
+}
+
+/**
+ * The same for a reward model, which is trained whole.
+ *
+ * @throws ConfigError for an adapter or packed weights, by name
+ */
+export function requireNoAdapter(draft: TrlDraft): void {
+  for (const key of ["use_peft", "load_in_4bit"]) {
+    if (draft.settings.boolean(key) !== true) continue;
+    throw new ConfigError(
+      `${key}: true cannot be done: a reward model is trained whole, in float32. Leave it out (--set ${key}=false).`,
+    );
+  }
+  draft.hasNoEffect("use_peft", "all weights are trained");
+  for (const key of LORA_KEYS) draft.hasNoEffect(key, "of use_peft, which is off");
+  draft.hasNoEffect("load_in_4bit", "weights are held in float32");
+  for (const key of BNB_KEYS) draft.hasNoEffect(key, "of load_in_4bit, which is off");
+  setCheckpointing(draft);
+}
+
+function setCheckpointing(draft: TrlDraft): void {
   const checkpointing = draft.settings.boolean("gradient_checkpointing");
   if (checkpointing === undefined) return;
   draft.becomes("gradient_checkpointing", "engine.gradientCheckpointing", checkpointing, {
@@ -47,10 +70,10 @@ function setLora(draft: TrlDraft): void {
   const taskType = settings.text("lora_task_type") ?? "CAUSAL_LM";
   if (taskType !== "CAUSAL_LM") {
     throw new ConfigError(
-      `lora_task_type: ${shown(taskType)} cannot be done: GRPO trains a causal language model (CAUSAL_LM).`,
+      `lora_task_type: ${shown(taskType)} cannot be done: what is trained is a causal language model (CAUSAL_LM).`,
     );
   }
-  draft.hasNoEffect("lora_task_type", "what GRPO trains is a causal language model");
+  draft.hasNoEffect("lora_task_type", "what is trained is a causal language model");
 }
 
 function targetsOf(given: readonly string[] | undefined): string | readonly string[] {

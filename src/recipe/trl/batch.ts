@@ -43,7 +43,10 @@ export interface Batch {
 }
 
 /** @throws ConfigError naming the numbers that do not divide */
-export function batchOf(numbers: BatchNumbers, counts: TrlReading["batchCounts"]): Batch {
+export function batchOf(
+  numbers: BatchNumbers,
+  { batchCounts: counts, wholeGroups }: Pick<TrlReading, "batchCounts" | "wholeGroups">,
+): Batch {
   const { perDevice, numProcesses, accumulation, groupSize, passes } = numbers;
   const perSample = counts === "prompts" ? groupSize : 1;
   const microBatch = perDevice * numProcesses * perSample;
@@ -51,6 +54,15 @@ export function batchOf(numbers: BatchNumbers, counts: TrlReading["batchCounts"]
   if (groupSize < 2) {
     throw new ConfigError(
       `num_generations is ${groupSize}; a completion is judged against the others of its prompt, so it is at least 2.`,
+    );
+  }
+  if (wholeGroups) {
+    requireDivides(
+      `num_generations (${groupSize})`,
+      groupSize,
+      `per_device_train_batch_size (${perDevice}) × num_processes (${numProcesses}) = ${microBatch}, as TRL from 0.15 to ` +
+        "0.17 has it",
+      microBatch,
     );
   }
   const generation = stepsPerGeneration(numbers, microBatch, counts);

@@ -4,14 +4,10 @@
  */
 
 import type { Recipe } from "../schema.ts";
-import type { Batch, BatchNumbers } from "./batch.ts";
-import { TRL_KEYS } from "./keys.ts";
+import type { TrlBatch } from "./batch-report.ts";
 import type { KeyRule } from "./rule.ts";
 import type { TrlSettings } from "./settings.ts";
-import type { TrlReading } from "./version.ts";
-
-/** Name of the one stage of a converted recipe. */
-export const STAGE = "grpo";
+import type { TrlTrainer, TrlTrainerName } from "./trainers.ts";
 
 /** What became of one key. */
 export interface TrlKeyLine {
@@ -32,28 +28,13 @@ export interface TrlChoice {
   readonly chosen: string;
 }
 
-/** The arithmetic of the batch, for people and programs. */
-export interface TrlBatch extends Batch {
-  readonly numbers: BatchNumbers;
-  readonly numProcessesFrom: string;
-  readonly batchCounts: TrlReading["batchCounts"];
-  /** What the same file comes to in the other reading; null where it cannot be run there. */
-  readonly otherReading: {
-    readonly version: string;
-    readonly promptsPerStep: number;
-    readonly completionsPerStep: number;
-  } | null;
-  /** Optimizer steps of the run. */
-  readonly steps: number;
-  readonly iterations: number;
-}
-
-/** What a TRL recipe becomes: the scripts know no other task than Countdown. */
-export type TrlRecipe = Recipe & { readonly task: Extract<Recipe["task"], { readonly name: "countdown" }> };
-
 export interface TrlConversion {
   /** Checked, with every default filled in. */
-  readonly recipe: TrlRecipe;
+  readonly recipe: Recipe;
+  readonly trainer: TrlTrainerName;
+  /** `SFT (SFTConfig)`, for people. */
+  readonly trainerTitle: string;
+  readonly trainerBecause: string;
   readonly version: string;
   readonly versionBecause: string;
   /** One for each key of the file, in its order. */
@@ -75,12 +56,20 @@ export class TrlDraft {
   readonly settings: TrlSettings;
   readonly choices: TrlChoice[] = [];
   readonly missing: string[] = [];
+  private readonly trainer: TrlTrainer;
   private readonly values: Record<string, unknown> = {};
-  private readonly stage: Record<string, unknown> = { name: STAGE, trainer: "grpo" };
+  private readonly stage: Record<string, unknown>;
   private readonly lines = new Map<string, TrlKeyLine>();
 
-  constructor(settings: TrlSettings) {
+  constructor(settings: TrlSettings, trainer: TrlTrainer) {
     this.settings = settings;
+    this.trainer = trainer;
+    this.stage = { ...trainer.stage };
+  }
+
+  /** Path of a key of the recipe's one stage. */
+  at(key: string): string {
+    return `stages.${this.trainer.stage.name}.${key}`;
   }
 
   /** Puts a value into the recipe, for `key`; `fallback` is TRL's default, shown where the file has none. */
@@ -89,9 +78,16 @@ export class TrlDraft {
     this.line({ key, value: this.valueOf(key, options.fallback), path, recipeValue, note: options.note ?? "" });
   }
 
-  /** A key that is about something outside the recipe, or whose value another key puts into it (in a list). */
-  goesTo(key: string, what: string, value: unknown): void {
-    this.line({ key, value, path: what, recipeValue: value, note: "" });
+  /** A key that is about something outside the recipe, or whose value is put into it apart, in a list, say. */
+  goesTo(key: string, what: string, recipeValue: unknown, options: { fallback?: unknown; note?: string } = {}): void {
+    const { fallback, note = "" } = options;
+    this.line({ key, value: this.valueOf(key, fallback), path: what, recipeValue, note });
+  }
+
+  /** A key whose value here cannot be told yet: what stands at `path` meanwhile is not shown. */
+  isOpen(key: string, path: string, standIn: unknown, options: { fallback?: unknown; note: string }): void {
+    this.put(path, standIn);
+    this.line({ key, value: this.valueOf(key, options.fallback), path, note: options.note });
   }
 
   /** A key that this file's other keys leave without effect. */
@@ -132,9 +128,14 @@ export class TrlDraft {
         key,
         value,
         path: null,
-        note: value === null ? "null is TRL's own default" : reasonOf(TRL_KEYS.get(key)),
+        note: value === null ? "null is TRL's own default" : reasonOf(this.trainer.keys.get(key)),
       };
     });
+  }
+
+  /** Keys that have their line. */
+  saidKeys(): Iterable<string> {
+    return this.lines.keys();
   }
 
   /** Lines for keys that the file does not have. */

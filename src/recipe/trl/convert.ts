@@ -1,33 +1,40 @@
 /**
  * From a TRL recipe (the YAML that `accelerate launch script.py --config FILE` takes, snake_case) to an Aha recipe of
- * one GRPO stage, with a line for every key that says what became of it. The file is taken as it stands: what TRL would
+ * one stage, with a line for every key that says what became of it. The file is taken as it stands: what TRL would
  * take by default for keys that are not there is put into the recipe, not what Aha would.
  *
- * What it is not: a reader of the scripts. What those hard-code, the task and the prompt, is `data.ts`'s; the rewards are `rewards.ts`'s.
+ * Which trainer the file is for is told by its keys (`trainer-of.ts`); what every trainer has is here, what each has by
+ * itself is in `grpo.ts` and `rows.ts`. What scripts hard-code, tasks and prompts, is in `data/`; rewards are `rewards.ts`'s.
  */
 
 import { ConfigError, nearestName } from "../../errors.ts";
 import { checkRecipe } from "../load.ts";
 import { applyOverrides } from "../overrides.ts";
-import { recipeSchema } from "../schema.ts";
-import { parseYaml } from "../yaml.ts";
-import { setAdapter } from "./adapter.ts";
-import { type Batch, type BatchNumbers, batchOf } from "./batch.ts";
-import { STAGE, type TrlBatch, type TrlConversion, TrlDraft, type TrlRecipe } from "./conversion.ts";
-import { dataSetOf, setTask, type TrlDataPlace } from "./data.ts";
-import { setDistances } from "./distances.ts";
-import { LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "./keys.ts";
+import { type Recipe, recipeSchema } from "../schema.ts";
+import { requireNoAdapter, setAdapter } from "./adapter.ts";
+import { batchOf } from "./batch.ts";
+import type { TrlBatch } from "./batch-report.ts";
+import { type TrlConversion, TrlDraft } from "./conversion.ts";
+import { COUNTDOWN_SET } from "./data/countdown.ts";
+import { type NamedSets, namedSets } from "./data/named-sets.ts";
+import { type FindData, surveyData } from "./data/survey.ts";
+import { batchNumbers, type ProgramParts, setGroups } from "./grpo.ts";
+import { LAUNCHER_KEYS } from "./keys/every-trainer.ts";
 import { type Launch, launchOf, type TextFile } from "./launcher.ts";
-import { type StageLength, setLength, setSchedule } from "./length.ts";
-import { setLoss, setOptimizer, setSampling } from "./objective.ts";
-import { setRewards } from "./rewards.ts";
-import { readSettings, shown, type TrlSettings } from "./settings.ts";
-import { readingOf, TRL_VERSIONS, type TrlReading } from "./version.ts";
+import { setOptimizer } from "./objective.ts";
+import { refuseCodeRewards } from "./rewards.ts";
+import { setDistillation, setRewardModel, setSft } from "./rows.ts";
+import { readMapping, settingsOf, shown, type TrlSettings } from "./settings.ts";
+import { trainerOf } from "./trainer-of.ts";
+import { TRAINERS, type TrlTrainer } from "./trainers.ts";
+import { readingOf, type TrlReading } from "./version.ts";
 
 /** What the user says beside the file. */
 export interface TrlOptions {
   /** `key=value`: keys of TRL, applied to the file; keys of the recipe, applied to what it becomes. */
   readonly overrides?: readonly string[];
+  /** Which trainer the file is for, where its keys leave a choice. */
+  readonly trainer?: string | undefined;
   /** A model directory that stands in for model_name_or_path. */
   readonly model?: string | undefined;
   /** A data set, a path or a name on the Hub, that stands in for the file's. */
@@ -41,11 +48,15 @@ export interface TrlOptions {
   readonly launcher?: TextFile | undefined;
 }
 
-/** Finds what a file names; a model is undefined where it is not here. */
+/** Finds what a file names; undefined is what is not here. */
 export interface TrlPlaces {
+  /** A model as the recipe names it: a directory, or a name on the Hub. */
   readonly model: (name: string, revision: string | undefined) => Promise<string | undefined>;
-  /** `required`: the user has named it beside the file, so that nothing may stand in for it. Throws AhaError. */
-  readonly data: (name: string, required: boolean) => Promise<TrlDataPlace>;
+  /** A model that has to be on this disk. */
+  readonly modelDirectory: (name: string) => Promise<string | undefined>;
+  readonly data: FindData;
+  /** The chat template that chat_template_path names: a file, or a tokenizer's directory. */
+  readonly chatTemplate: (path: string) => Promise<string | undefined>;
   /** Whether a run can go to this output_dir. */
   readonly output: (directory: string) => boolean;
 }
@@ -53,57 +64,80 @@ export interface TrlPlaces {
 /**
  * Converts `file`.
  *
- * @throws ConfigError for keys, values or numbers that cannot be run, by name; DataError for a bad file of problems
+ * @throws ConfigError for keys, values or numbers that cannot be run, by name; DataError for bad data
  */
 export async function convertTrl(file: TextFile, options: TrlOptions, places: TrlPlaces): Promise<TrlConversion> {
   const overrides = sortOverrides(options.overrides ?? []);
-  const settings = readSettings(file.text, file.path, TRL_KEYS, overrides.trl);
   requireTraining(file);
-  const reading = readingOf(settings, options.version);
-  const draft = new TrlDraft(settings);
+  const mapping = readMapping(file.text, file.path, overrides.trl);
+  const { trainer, because } = trainerOf(mapping, file.path, options.trainer);
+  refuseCodeRewards(mapping.reward_funcs, file.path);
+  const settings = settingsOf(mapping, file.path, {
+    keys: trainer.keys,
+    unknown: (key) => unknownKey(key, trainer, because),
+  });
+  const draft = new TrlDraft(settings, trainer);
+  const { reading, launch } = readFile(settings, trainer, draft, options);
 
-  const numbers = batchNumbers(settings, reading, options);
-  const batch = batchIn(reading, numbers.batch);
-  setBatch(draft, batch, numbers.batch, reading);
   setNames(draft, file.path, options, places);
   await setModel(draft, options, places);
-  setAdapter(draft);
+  if (trainer.name === "reward") requireNoAdapter(draft);
+  else setAdapter(draft);
   draft.becomes("seed", "seed", settings.number("seed") ?? 42, { fallback: 42 });
-  const dataIsGiven = options.data !== undefined;
-  const place = await places.data(options.data ?? dataSetOf(settings).name, dataIsGiven);
-  const { trainCount } = await setTask(draft, { place, dataIsGiven, prompt: options.prompt });
-  setRewards(draft);
-  setSampling(draft, reading);
-  setLoss(draft, reading);
-  setOptimizer(draft, numbers.launch.gradientClipping);
-  const length = setLength(draft, batch, reading, trainCount);
-  setSchedule(draft, length);
-  setDistances(draft, length, batch);
+  const batch = await setProgram(draft, trainer, {
+    reading,
+    numProcesses: launch.numProcesses,
+    numProcessesFrom: launch.from,
+    ...(await findData(settings, trainer, options, places)),
+    askedPrompt: options.prompt,
+    modelDirectory: places.modelDirectory,
+  });
+  setOptimizer(draft, launch.gradientClipping);
 
   return {
     recipe: finished(draft, file.path, overrides.recipe),
+    trainer: trainer.name,
+    trainerTitle: `${trainer.title} (${trainer.config})`,
+    trainerBecause: because,
     version: reading.version,
     versionBecause: reading.because,
     keys: draft.keyLines(),
     defaults: draft.defaultLines(),
-    batch: batchReport(numbers, batch, reading, length),
+    batch,
     choices: draft.choices,
     missing: draft.missing,
-    launcherKeys: numbers.launch.lines,
+    launcherKeys: launch.lines,
     outputDirectory: draft.paths().has("the run directory") ? settings.text("output_dir") : undefined,
   };
 }
 
+function setProgram(draft: TrlDraft, { name }: TrlTrainer, parts: ProgramParts): Promise<TrlBatch> {
+  switch (name) {
+    case "grpo":
+    case "rloo":
+      return setGroups(draft, name, parts);
+    case "sft":
+      return setSft(draft, parts);
+    case "reward":
+      return setRewardModel(draft, parts);
+    case "distillation":
+      return setDistillation(draft, parts);
+    default:
+      return name satisfies never;
+  }
+}
+
 /** Overrides of TRL's keys, and those of the recipe's. Throws ConfigError for one that is neither. */
 function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; readonly recipe: string[] } {
+  const known = new Set([...TRAINERS.values()].flatMap(({ keys }) => [...keys.keys()]));
   const sorted = { trl: [] as string[], recipe: [] as string[] };
   for (const override of overrides) {
     const key = override.slice(0, Math.max(0, override.indexOf("="))).trim();
     const first = key.split(".")[0]!;
-    if (TRL_KEYS.has(first)) sorted.trl.push(override);
+    if (known.has(first)) sorted.trl.push(override);
     else if (Object.hasOwn(recipeSchema.shape, first)) sorted.recipe.push(override);
     else {
-      const nearest = nearestName(first, [...TRL_KEYS.keys(), ...Object.keys(recipeSchema.shape)]);
+      const nearest = nearestName(first, [...known, ...Object.keys(recipeSchema.shape)]);
       const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
       throw new ConfigError(`--set ${override}: neither a key of TRL's nor of Aha's recipes.${hint}`);
     }
@@ -113,10 +147,9 @@ function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; 
 
 /** accelerate's file is not a training file, though the two lie side by side. */
 function requireTraining({ text, path: source }: TextFile): void {
-  const training = new Set(TRAINING_ENTRIES.map(([key]) => key));
   // As it stands: what --set adds makes no training file of it.
-  const keys = Object.keys(parseYaml(text, source) as object);
-  if (keys.some((key) => training.has(key) && !LAUNCHER_KEYS.has(key))) return;
+  const keys = Object.keys(readMapping(text, source));
+  if (keys.some((key) => !LAUNCHER_KEYS.has(key))) return;
   throw new ConfigError(
     keys.length === 0
       ? `${source} is empty; expected TRL's keys, such as max_steps: 450.`
@@ -125,71 +158,74 @@ function requireTraining({ text, path: source }: TextFile): void {
   );
 }
 
-/** `batchOf`, with a hint where only the other reading of the file works out. */
-function batchIn({ batchCounts, version }: TrlReading, numbers: BatchNumbers): Batch {
-  try {
-    return batchOf(numbers, batchCounts);
-  } catch (error) {
-    const other = otherReading(numbers, batchCounts);
-    if (!(error instanceof ConfigError) || other === null) throw error;
-    throw new ConfigError(
-      `${error.message} The file was read as one of TRL ${version}; with --trl-version ${other.version} it would be ` +
-        `${other.promptsPerStep} prompts and ${other.completionsPerStep} completions per optimizer step.`,
-    );
+/** What is said of a key that the trainer's file may not have. */
+function unknownKey(key: string, trainer: TrlTrainer, because: string): string {
+  const owner = [...TRAINERS.values()].find((other) => other.signs.has(key));
+  if (owner !== undefined) {
+    return `a key of ${owner.config}; the file is read as one of ${trainer.config} (${because}), which has none of that name`;
   }
+  return (
+    `not a key of TRL's ${trainer.config}, ModelConfig or ScriptArguments, nor of open-r1's, the Alignment Handbook's or the ` +
+    "seeds' scripts"
+  );
 }
 
-interface NumbersOfBatch {
-  readonly batch: BatchNumbers;
+interface ReadFile {
+  readonly reading: TrlReading;
   readonly launch: Launch;
 }
 
-function batchNumbers(settings: TrlSettings, { defaults }: TrlReading, options: TrlOptions): NumbersOfBatch {
-  const accumulation = settings.number("gradient_accumulation_steps") ?? defaults.gradient_accumulation_steps;
-  const launch = launchOf(settings, { file: options.launcher, asked: options.numProcesses, accumulation });
-  const perDevice =
-    settings.number("per_device_train_batch_size") ??
-    settings.number("per_gpu_train_batch_size") ??
-    defaults.per_device_train_batch_size;
-  return {
-    launch,
-    batch: {
-      perDevice,
-      numProcesses: launch.numProcesses,
-      accumulation,
-      groupSize: settings.number("num_generations") ?? 8,
-      passes: settings.number("num_iterations") ?? 1,
-      stepsPerGeneration: settings.number("steps_per_generation"),
-      generationBatchSize: settings.number("generation_batch_size"),
-    },
+/** Which release the file is of, and what the launcher says. */
+function readFile(settings: TrlSettings, trainer: TrlTrainer, draft: TrlDraft, options: TrlOptions): ReadFile {
+  const launchIn = ({ defaults }: TrlReading) => {
+    const accumulation = settings.number("gradient_accumulation_steps") ?? defaults.gradient_accumulation_steps;
+    const paths = { batch: draft.at(BATCH_KEYS[trainer.name]), maxGradNorm: draft.at("maxGradNorm") };
+    return launchOf(settings, { file: options.launcher, asked: options.numProcesses, accumulation, paths });
   };
+  const works = (reading: TrlReading): boolean => {
+    try {
+      batchOf(batchNumbers(settings, "grpo", reading, launchIn(reading).numProcesses), reading);
+      return true;
+    } catch (error) {
+      if (error instanceof ConfigError) return false;
+      throw error;
+    }
+  };
+  const reading = readingOf(settings, trainer, options.version, works);
+  return { reading, launch: launchIn(reading) };
 }
 
-function setBatch(draft: TrlDraft, batch: Batch, numbers: BatchNumbers, { defaults }: TrlReading): void {
-  const { settings } = draft;
-  const at = (key: string) => `stages.${STAGE}.${key}`;
-  const prompts = batch.promptsPerIteration;
-  const [old, young] = ["per_gpu_train_batch_size", "per_device_train_batch_size"] as const;
-  const perDevice = settings.has(old) && !settings.has(young) ? old : young;
-  draft.hasNoEffect(old, `${young} is its new name`);
-  draft.becomes(perDevice, at("promptsPerIteration"), prompts, {
-    fallback: defaults.per_device_train_batch_size,
-    note: "see the batch",
-  });
-  const fallback = defaults.gradient_accumulation_steps;
-  draft.becomes("gradient_accumulation_steps", at("promptsPerIteration"), prompts, { fallback, note: "see the batch" });
-  if (settings.written.has("num_processes")) {
-    draft.becomes("num_processes", at("promptsPerIteration"), prompts, { note: "see the batch" });
+/** Where the number of processes goes. */
+const BATCH_KEYS: Readonly<Record<TrlTrainer["name"], string>> = {
+  grpo: "promptsPerIteration",
+  rloo: "promptsPerIteration",
+  sft: "batchDemonstrations",
+  reward: "batchPairs",
+  distillation: "promptsPerIteration",
+};
+
+/** The data that the user or the file names, and what there is of them. */
+async function findData(
+  settings: TrlSettings,
+  { name: trainer }: TrlTrainer,
+  { data }: TrlOptions,
+  { data: find }: TrlPlaces,
+): Promise<Pick<ProgramParts, "named" | "survey">> {
+  const named = namedSets(settings);
+  if (data !== undefined) {
+    const given: NamedSets = {
+      ...{ key: named?.key ?? COUNTDOWN_SET.key, test: undefined, seed: undefined, sharesOfMixture: false },
+      sets: [{ name: data, config: undefined, split: undefined, share: 1, first: undefined }],
+    };
+    return { named, survey: await surveyData(given, true, find) };
   }
-  draft.hasNoEffect("deepspeed_config", "see its keys");
-  draft.becomes("num_generations", at("groupSize"), numbers.groupSize, { fallback: 8 });
-  draft.becomes("num_iterations", at("updatesPerIteration"), batch.updatesPerIteration, { fallback: 1 });
-  const minibatches = batch.minibatchesPerIteration;
-  const key = settings.has("generation_batch_size") ? "generation_batch_size" : "steps_per_generation";
-  draft.becomes(key, at("minibatchesPerIteration"), minibatches, {
-    fallback: numbers.accumulation,
-    note: "optimizer steps of one generation batch",
-  });
+  // The Countdown scripts have a data set of their own; others have none.
+  if (named === undefined && trainer !== "grpo" && trainer !== "rloo") throw noData(settings);
+  return { named, survey: await surveyData(named ?? COUNTDOWN_SET, false, find) };
+}
+
+function noData({ source }: TrlSettings): ConfigError {
+  return new ConfigError(`${source} names no data (dataset_name, dataset_mixture); give some with --data PATH.`);
 }
 
 /** The recipe's name, its question, and where the run goes. */
@@ -219,6 +255,7 @@ function setOutput(draft: TrlDraft, { out }: TrlOptions, places: TrlPlaces): voi
 
 async function setModel(draft: TrlDraft, options: TrlOptions, places: TrlPlaces): Promise<void> {
   const { settings } = draft;
+  await setTokenizer(draft, places);
   const name = settings.text("model_name_or_path");
   const revision = settings.text("model_revision");
   draft.hasNoEffect(
@@ -247,8 +284,29 @@ async function setModel(draft: TrlDraft, options: TrlOptions, places: TrlPlaces)
   draft.becomes("model_name_or_path", "model.path", found ?? name);
 }
 
+/** The chat template and the end token, where the file has its own. */
+async function setTokenizer(draft: TrlDraft, places: TrlPlaces): Promise<void> {
+  const { settings } = draft;
+  const template = settings.text("chat_template");
+  const path = settings.text("chat_template_path");
+  if (template !== undefined) {
+    draft.becomes("chat_template", "model.chatTemplate", template);
+    draft.hasNoEffect("chat_template_path", "chat_template goes before it");
+  } else if (path !== undefined) {
+    const found = await places.chatTemplate(path);
+    if (found === undefined) {
+      draft.missing.push(
+        `The chat template ${path} is not on this machine (a .jinja file, or a tokenizer's directory).`,
+      );
+    }
+    draft.becomes("chat_template_path", "model.chatTemplate", found ?? path);
+  }
+  const end = settings.text("eos_token");
+  if (end !== undefined) draft.becomes("eos_token", "model.eosToken", end);
+}
+
 /** The checked recipe, with the user's own overrides of it. */
-function finished(draft: TrlDraft, path: string, overrides: readonly string[]): TrlRecipe {
+function finished(draft: TrlDraft, path: string, overrides: readonly string[]): Recipe {
   const owners = draft.paths();
   for (const override of overrides) {
     const key = override.slice(0, override.indexOf("=")).trim();
@@ -258,33 +316,5 @@ function finished(draft: TrlDraft, path: string, overrides: readonly string[]): 
     }
     draft.choices.push({ what: "--set", chosen: override });
   }
-  const recipe = checkRecipe(applyOverrides(draft.recipe(), overrides) as Record<string, unknown>, path);
-  const { task } = recipe;
-  if (task.name === "countdown") return { ...recipe, task };
-  throw new ConfigError(`--set task.name=${task.name}: a TRL recipe is of the task countdown; write one of Aha's own.`);
-}
-
-function batchReport(numbers: NumbersOfBatch, batch: Batch, reading: TrlReading, length: StageLength): TrlBatch {
-  return {
-    ...batch,
-    numbers: numbers.batch,
-    numProcessesFrom: numbers.launch.from,
-    batchCounts: reading.batchCounts,
-    otherReading: otherReading(numbers.batch, reading.batchCounts),
-    steps: length.steps,
-    iterations: length.iterations,
-  };
-}
-
-/** What the numbers come to in the reading that counts something else than `counts`. */
-function otherReading(numbers: BatchNumbers, counts: TrlReading["batchCounts"]): TrlBatch["otherReading"] {
-  const [version, others] =
-    counts === "prompts" ? ([TRL_VERSIONS[1], "completions"] as const) : ([TRL_VERSIONS[0], "prompts"] as const);
-  try {
-    const { promptsPerStep, completionsPerStep } = batchOf(numbers, others);
-    return { version, promptsPerStep, completionsPerStep };
-  } catch (error) {
-    if (error instanceof ConfigError) return null;
-    throw error;
-  }
+  return checkRecipe(applyOverrides(draft.recipe(), overrides) as Record<string, unknown>, path);
 }

@@ -1,13 +1,15 @@
 /**
- * Checkpoints and evaluations on the way: transformers' strategies and steps to iterations. Aha makes both between
- * iterations, so a distance in optimizer steps is rounded up to whole ones.
+ * Checkpoints and evaluations on the way: transformers' strategies and steps to a stage's own units. Where these are
+ * iterations, Aha makes both between them, so a distance in optimizer steps is rounded up to whole ones.
  */
 
 import { ConfigError } from "../../errors.ts";
-import type { Batch } from "./batch.ts";
-import { STAGE, type TrlDraft } from "./conversion.ts";
+import type { TrlDraft } from "./conversion.ts";
 import type { StageLength } from "./length.ts";
 import { shown } from "./settings.ts";
+
+/** "All", where nobody knows how many that is. */
+const ALL_CHECKPOINTS = 1000;
 
 interface DistanceKeys {
   readonly strategy: string;
@@ -17,16 +19,24 @@ interface DistanceKeys {
   readonly path: string;
 }
 
-/** Sets checkpointEvery, keepCheckpoints and evaluateEvery. Throws ConfigError for a strategy that there is not. */
-export function setDistances(draft: TrlDraft, length: StageLength, batch: Batch): void {
+/**
+ * Sets checkpointEvery, keepCheckpoints, and what `evaluationKey` names of the stage. Throws ConfigError for a strategy
+ * that there is not.
+ */
+export function setDistances(
+  draft: TrlDraft,
+  length: StageLength,
+  evaluationKey: "evaluateEvery" | "evalLossEvery" = "evaluateEvery",
+): void {
   const { settings } = draft;
-  const every = setDistance(draft, length, batch, {
+  const every = setDistance(draft, length, {
     strategy: "save_strategy",
     steps: "save_steps",
     fallback: { strategy: "steps", steps: 500 },
-    path: `stages.${STAGE}.checkpointEvery`,
+    path: draft.at("checkpointEvery"),
   });
-  const all = every === 0 ? 1 : Math.ceil(length.iterations / every);
+  const all =
+    every === 0 ? 1 : length.units === undefined ? ALL_CHECKPOINTS : Math.max(1, Math.ceil(length.units / every));
   const limit = settings.number("save_total_limit");
   const note = limit === undefined ? "TRL keeps all" : "";
   draft.becomes("save_total_limit", "keepCheckpoints", limit ?? all, { note });
@@ -34,44 +44,59 @@ export function setDistances(draft: TrlDraft, length: StageLength, batch: Batch)
   // transformers 4.41 shortened the name.
   const strategy = settings.has("evaluation_strategy") ? "evaluation_strategy" : "eval_strategy";
   if (strategy === "evaluation_strategy") draft.hasNoEffect("eval_strategy", "evaluation_strategy is its old name");
-  const evaluation = { strategy, steps: "eval_steps", path: `stages.${STAGE}.evaluateEvery` };
-  setDistance(draft, length, batch, { ...evaluation, fallback: { strategy: "no", steps: undefined } });
+  const evaluation = { strategy, steps: "eval_steps", path: draft.at(evaluationKey) };
+  setDistance(draft, length, { ...evaluation, fallback: { strategy: "no", steps: undefined } });
 }
 
-/** Returns the distance in iterations; 0 is never. */
-function setDistance(draft: TrlDraft, length: StageLength, batch: Batch, keys: DistanceKeys): number {
+/** Whether the file asks for evaluations, for which TRL's scripts take the test split. */
+export function evaluates({ settings }: TrlDraft): boolean {
+  const strategy = settings.text("evaluation_strategy") ?? settings.text("eval_strategy") ?? "no";
+  return !NEVER.includes(strategy);
+}
+
+/** `save_strategy: no` without quotes is false to PyYAML. */
+const NEVER = ["no", "false"];
+
+/** Returns the distance in the stage's units; 0 is never. */
+function setDistance(draft: TrlDraft, length: StageLength, keys: DistanceKeys): number {
   const { settings } = draft;
-  const strategy = settings.text(keys.strategy) ?? keys.fallback.strategy;
+  const { strategy: key, path } = keys;
+  const strategy = settings.text(key) ?? keys.fallback.strategy;
+  if (NEVER.includes(strategy)) {
+    draft.becomes(key, path, 0, { fallback: "no", note: "never on the way" });
+    draft.hasNoEffect(keys.steps, `${key} is no`);
+    return 0;
+  }
   switch (strategy) {
-    // `save_strategy: no` without quotes is false to PyYAML.
-    case "no":
-    case "false":
-      draft.becomes(keys.strategy, keys.path, 0, { fallback: "no", note: "never on the way" });
-      draft.hasNoEffect(keys.steps, `${keys.strategy} is no`);
-      return 0;
     case "epoch": {
-      if (!Number.isFinite(length.perEpoch)) {
-        throw new ConfigError(
-          `${keys.strategy}: epoch needs data that end, and generated problems do not; take steps.`,
-        );
+      draft.hasNoEffect(keys.steps, `${key} is epoch`);
+      if (length.perEpoch === Number.POSITIVE_INFINITY) {
+        throw new ConfigError(`${key}: epoch needs data that end, and generated problems do not; take steps.`);
       }
-      draft.becomes(keys.strategy, keys.path, length.perEpoch, { note: "iterations of an epoch" });
-      draft.hasNoEffect(keys.steps, `${keys.strategy} is epoch`);
+      if (length.perEpoch === undefined) {
+        draft.becomes(key, path, 0, { note: "at the end alone: the steps of an epoch are not known beforehand" });
+        return 0;
+      }
+      draft.becomes(key, path, length.perEpoch, { note: "what an epoch comes to" });
       return length.perEpoch;
     }
     case "steps": {
       const given = settings.number(keys.steps) ?? keys.fallback.steps;
       if (given === undefined) {
-        throw new ConfigError(`${keys.strategy} is steps, and ${keys.steps} does not say how many; give it.`);
+        throw new ConfigError(`${key} is steps, and ${keys.steps} does not say how many; give it.`);
+      }
+      draft.hasNoEffect(key, `as ${keys.steps} says`);
+      if (given < 1 && length.steps === undefined) {
+        draft.becomes(keys.steps, path, 0, { note: "at the end alone: the run's steps are not known beforehand" });
+        return 0;
       }
       // Below 1 it is a share of the run.
-      const steps = given < 1 ? Math.ceil(given * length.steps) : given;
-      const every = Math.ceil(steps / batch.stepsPerIteration);
-      draft.becomes(keys.steps, keys.path, every, { fallback: keys.fallback.steps });
-      draft.hasNoEffect(keys.strategy, `as ${keys.steps} says`);
+      const steps = given < 1 ? Math.ceil(given * length.steps!) : given;
+      const every = Math.ceil(steps / length.stepsPerUnit);
+      draft.becomes(keys.steps, path, every, { fallback: keys.fallback.steps });
       return every;
     }
     default:
-      throw new ConfigError(`${keys.strategy}: ${shown(strategy)} cannot be done; there are no, steps and epoch.`);
+      throw new ConfigError(`${key}: ${shown(strategy)} cannot be done; there are no, steps and epoch.`);
   }
 }

@@ -1,22 +1,20 @@
 /**
  * A converted recipe on the model that stands in for its own (`--model`). A small checkpoint is seldom what a recipe for
- * Qwen2.5-3B was written for, so two things give way, and both are said: a prompt that its tokenizer cannot express
- * becomes Aha's compact one, and completions become as short as the context asks for.
+ * Qwen2.5-3B was written for, so three things give way, and all are said: an end token that its tokenizer has not, a Countdown
+ * prompt that it cannot express (`fit-countdown.ts`), and lengths that its context has no room for.
  *
  * What it is not: an adjustment of a recipe to its own model. There a length that does not fit is an error.
  */
 
-import { AhaError, ConfigError } from "../../errors.ts";
+import { CheckpointError, ConfigError } from "../../errors.ts";
 import { inspectModel } from "../../model/checkpoint.ts";
 import { createTask } from "../../tasks/registry.ts";
-import type { Task } from "../../tasks/task.ts";
 import { dayOf } from "../../tokenizer/format-date.ts";
 import { loadTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { TrlConversion, TrlRecipe } from "./conversion.ts";
-
-/** Where less room is left for completions than this, a shorter prompt is tried. */
-const LEAST_ROOM = 64;
+import type { Recipe, StageConfig } from "../schema.ts";
+import type { TrlConversion, TrlKeyLine } from "./conversion.ts";
+import { type CountdownRecipe, fitCountdownPrompt, isCountdownRecipe, promptsOf } from "./fit-countdown.ts";
 
 /**
  * Fits `conversion` to the model in `directory`; `promptGiven`: the user chose the prompt, which then stays.
@@ -29,77 +27,79 @@ export async function fitToModel(
   promptGiven: boolean,
 ): Promise<TrlConversion> {
   const { config } = await inspectModel(directory);
-  const tokenizer = await loadTokenizer(directory);
-  const { recipe } = conversion;
-  const wanted = recipe.evaluation.maxCompletionTokens;
-  const asWritten = await longestPrompt(recipe, tokenizer);
   const context = config.maxContextTokens;
-  if (typeof asWritten === "number" && context - asWritten >= Math.min(wanted, LEAST_ROOM)) {
-    return withLength(conversion, context - asWritten, { context, prompt: asWritten });
+  const { tokenizer, ...withEnd } = await fitTokenizer(conversion, directory);
+  const fitted = withMaxTokens(withEnd.conversion, context);
+  // Pairs are scored whole; what does not fit is left out.
+  if (fitted.trainer === "reward") return fitted;
+  const { conversion: prompted, longest } = isCountdownRecipe(fitted.recipe)
+    ? await fitCountdownPrompt(
+        fitted as TrlConversion & { readonly recipe: CountdownRecipe },
+        { directory, context, tokenizer },
+        promptGiven,
+      )
+    : { conversion: fitted, longest: await longestPrompt(fitted.recipe, tokenizer) };
+  if (longest >= context) {
+    throw new ConfigError(`${directory}: its context of ${context} has no room beside prompts of ${longest} tokens.`);
   }
-  const fault =
-    typeof asWritten === "string"
-      ? asWritten
-      : `its prompts have up to ${asWritten} tokens, the model's context ${context}`;
-  if (promptGiven) throw new ConfigError(`--prompt ${recipe.task.prompt} does not go with ${directory}: ${fault}.`);
-  const compact = withPrompt(conversion, fault);
-  const shorter = await longestPrompt(compact.recipe, tokenizer);
-  if (typeof shorter === "string") throw new ConfigError(`No prompt goes with ${directory}: ${fault}; ${shorter}.`);
-  if (shorter >= context) {
-    throw new ConfigError(`${directory}: its context of ${context} has no room beside prompts of ${shorter} tokens.`);
-  }
-  return withLength(compact, context - shorter, { context, prompt: shorter });
+  return withLength(prompted, context - longest, { context, prompt: longest });
 }
 
-/** Tokens of the longest prompt of the run, or why the tokenizer cannot express it. */
-async function longestPrompt(recipe: TrlRecipe, tokenizer: Tokenizer): Promise<number | string> {
-  const now = dayOf(recipe.date);
-  let task: Task;
+/** The tokenizer with the recipe's changes, its end token aside where the vocabulary has not that one. */
+async function fitTokenizer(
+  conversion: TrlConversion,
+  directory: string,
+): Promise<{ readonly conversion: TrlConversion; readonly tokenizer: Tokenizer }> {
+  const { model } = conversion.recipe;
   try {
-    task = await createTask(recipe.task, {
-      seed: recipe.seed,
-      renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
-    });
-    task.trainProblem(0);
+    return { conversion, tokenizer: await loadTokenizer(directory, model) };
   } catch (error) {
-    if (!(error instanceof AhaError) || recipe.task.prompt === "compact") throw error;
-    return `its tokenizer cannot render the prompt ${recipe.task.prompt} (${error.message.split(". ")[0]!.replace(/\.$/, "")})`;
+    if (!(error instanceof CheckpointError) || model.eosToken === undefined) throw error;
+    const { eosToken, ...kept } = model;
+    // Another fault of the tokenizer's is still one.
+    const tokenizer = await loadTokenizer(directory, kept);
+    const note = "the model that stands in has no such token, and keeps its own";
+    return {
+      tokenizer,
+      conversion: {
+        ...conversion,
+        recipe: { ...conversion.recipe, model: kept },
+        keys: conversion.keys.map((line) =>
+          line.key === "eos_token" ? { key: line.key, value: eosToken, path: null, note } : line,
+        ),
+      },
+    };
   }
+}
+
+/** Tokens of the longest prompt that is answered. */
+async function longestPrompt(recipe: Recipe, tokenizer: Tokenizer): Promise<number> {
+  const now = dayOf(recipe.date);
+  const task = await createTask(recipe.task, {
+    seed: recipe.seed,
+    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
+  });
   let longest = 0;
-  for (const text of promptsOf(recipe, task)) {
-    const tokens = tokenizer.encode(text);
-    if (letters(tokenizer.decode(tokens, { keepSpecial: true })) !== letters(text)) {
-      return `its tokenizer has no tokens for the prompt ${recipe.task.prompt}`;
-    }
-    longest = Math.max(longest, tokens.length);
-  }
+  for (const text of promptsOf(recipe, task)) longest = Math.max(longest, tokenizer.encode(text).length);
   return longest;
 }
 
-/** What has to survive a tokenizer: normalizers may compose characters and touch spaces, unknown tokens lose letters. */
-function letters(text: string): string {
-  return text.normalize("NFKC").replace(/\s+/g, "");
-}
-
-function* promptsOf(recipe: TrlRecipe, task: Task): Generator<string> {
-  for (const problem of task.heldOut(recipe.evaluation.problems)) yield problem.prompt;
-  for (const stage of recipe.stages) {
-    if (stage.trainer !== "grpo") continue;
-    const count = Math.min(stage.iterations * stage.promptsPerIteration, task.trainCount);
-    for (let index = 0; index < count; index++) yield task.trainProblem(index).prompt;
-  }
-}
-
-function withPrompt(conversion: TrlConversion, fault: string): TrlConversion {
-  const { recipe } = conversion;
-  const chosen = `compact, for ${recipe.task.prompt} does not go with the model: ${fault}`;
+/** Texts that are learned or scored, no longer than the context. */
+function withMaxTokens(conversion: TrlConversion, context: number): TrlConversion {
+  const change = (stage: StageConfig): StageConfig =>
+    "maxTokens" in stage && stage.maxTokens !== undefined && stage.maxTokens > context
+      ? { ...stage, maxTokens: context }
+      : stage;
+  const stages = conversion.recipe.stages.map(change);
+  if (stages.every((stage, i) => stage === conversion.recipe.stages[i])) return conversion;
   return {
     ...conversion,
-    recipe: { ...recipe, task: { ...recipe.task, prompt: "compact" } },
-    choices: conversion.choices.map((choice) => (choice.what === "prompt" ? { what: "prompt", chosen } : choice)),
+    ...withNotes(conversion, ["max_length", "max_seq_length"], context, "the model's context"),
+    recipe: { ...conversion.recipe, stages },
   };
 }
 
+/** Completions no longer than `room`. */
 function withLength(
   conversion: TrlConversion,
   room: number,
@@ -109,18 +109,27 @@ function withLength(
   const wanted = recipe.evaluation.maxCompletionTokens;
   if (wanted <= room) return conversion;
   const note = `of ${wanted}: what the model's context of ${found.context} leaves beside prompts of up to ${found.prompt} tokens`;
-  const lines = (keys: TrlConversion["keys"]) =>
-    keys.map((line) => (line.key === "max_completion_length" ? { ...line, recipeValue: room, note } : line));
   return {
     ...conversion,
+    ...withNotes(conversion, ["max_completion_length", "max_new_tokens"], room, note),
     recipe: {
       ...recipe,
       evaluation: { ...recipe.evaluation, maxCompletionTokens: room },
       stages: recipe.stages.map((stage) =>
-        stage.trainer === "grpo" ? { ...stage, maxCompletionTokens: room } : stage,
+        "maxCompletionTokens" in stage ? { ...stage, maxCompletionTokens: room } : stage,
       ),
     },
-    keys: lines(conversion.keys),
-    defaults: lines(conversion.defaults),
   };
+}
+
+/** The lines of keys whose value in the recipe is another one now. */
+function withNotes(
+  { keys, defaults }: TrlConversion,
+  names: readonly string[],
+  recipeValue: number,
+  note: string,
+): Pick<TrlConversion, "keys" | "defaults"> {
+  const changed = (lines: readonly TrlKeyLine[]) =>
+    lines.map((line) => (names.includes(line.key) && line.path !== null ? { ...line, recipeValue, note } : line));
+  return { keys: changed(keys), defaults: changed(defaults) };
 }

@@ -4,10 +4,11 @@
  */
 
 import { ConfigError } from "../../errors.ts";
-import { reasonOf, STAGE, type TrlKeyLine } from "./conversion.ts";
-import { DEEPSPEED_KEYS, LAUNCHER_KEYS } from "./keys.ts";
+import { reasonOf, type TrlKeyLine } from "./conversion.ts";
+import { LAUNCHER_KEYS } from "./keys/every-trainer.ts";
+import { DEEPSPEED_KEYS } from "./keys/launcher.ts";
 import type { KeyRule } from "./rule.ts";
-import { readSettings, settingsOf, type TrlSettings } from "./settings.ts";
+import { type KeyTable, readMapping, settingsOf, type TrlSettings } from "./settings.ts";
 
 export interface Launch {
   readonly numProcesses: number;
@@ -25,6 +26,10 @@ export interface TextFile {
   readonly text: string;
 }
 
+const LAUNCHER_TABLE: KeyTable = { keys: LAUNCHER_KEYS, unknown: () => "not a key of accelerate's file" };
+
+const DEEPSPEED_TABLE: KeyTable = { keys: DEEPSPEED_KEYS, unknown: () => "not a key of accelerate's deepspeed_config" };
+
 /**
  * `asked` is `--num-processes`, which goes before the launcher's file, and that before the training file.
  *
@@ -32,19 +37,28 @@ export interface TextFile {
  */
 export function launchOf(
   settings: TrlSettings,
-  options: { readonly file: TextFile | undefined; readonly asked: number | undefined; readonly accumulation: number },
+  options: {
+    readonly file: TextFile | undefined;
+    readonly asked: number | undefined;
+    readonly accumulation: number;
+    /** Where the batch and the clip of the gradient stand in the recipe. */
+    readonly paths: LaunchPaths;
+  },
 ): Launch {
-  const { file, asked, accumulation } = options;
-  const own = file === undefined ? undefined : readSettings(file.text, file.path, LAUNCHER_KEYS);
+  const { file, asked, accumulation, paths } = options;
+  const own = file && settingsOf(readMapping(file.text, file.path), file.path, LAUNCHER_TABLE);
   const sources = [own, settings].filter((source) => source !== undefined);
   const deepSpeed = sources.flatMap((source) => {
     const mapping = source.mapping("deepspeed_config");
     if (mapping === undefined) return [];
-    return [settingsOf(mapping, source.source, DEEPSPEED_KEYS, "deepspeed_config.")];
+    return [settingsOf(mapping, source.source, DEEPSPEED_TABLE, "deepspeed_config.")];
   });
   for (const config of deepSpeed) requireAccumulation(config, accumulation);
   const gradientClipping = deepSpeed.map((config) => numberUnlessAuto(config, "gradient_clipping")).find(isNumber);
-  const lines = [...linesOf(own, LAUNCHER_KEYS), ...deepSpeed.flatMap((config) => linesOf(config, DEEPSPEED_KEYS))];
+  const lines = [
+    ...linesOf(own, LAUNCHER_KEYS, paths),
+    ...deepSpeed.flatMap((config) => linesOf(config, DEEPSPEED_KEYS, paths)),
+  ];
   return { ...processes(sources, asked), gradientClipping, lines };
 }
 
@@ -57,24 +71,32 @@ function processes(sources: readonly TrlSettings[], asked: number | undefined): 
   return { numProcesses: 1, from: "the file does not say, nor does --num-processes or --accelerate" };
 }
 
+/** Paths of what the launcher says. */
+export interface LaunchPaths {
+  readonly batch: string;
+  readonly maxGradNorm: string;
+}
+
 /** Lines of a mapping of the launcher's; `deepspeed_config` has its own. */
-function linesOf(settings: TrlSettings | undefined, rules: ReadonlyMap<string, KeyRule>): TrlKeyLine[] {
+function linesOf(
+  settings: TrlSettings | undefined,
+  rules: ReadonlyMap<string, KeyRule>,
+  paths: LaunchPaths,
+): TrlKeyLine[] {
   if (settings === undefined) return [];
   const prefix = rules === DEEPSPEED_KEYS ? "deepspeed_config." : "";
+  const readElsewhere: ReadonlyMap<string, { readonly path: string; readonly note: string }> = new Map([
+    ["num_processes", { path: paths.batch, note: "see the batch" }],
+    ["gradient_accumulation_steps", { path: paths.batch, note: "as the training file says" }],
+    ["gradient_clipping", { path: paths.maxGradNorm, note: "" }],
+  ]);
   return [...settings.written].flatMap(([key, value]) => {
     if (key === "deepspeed_config") return [];
-    const read = READ_ELSEWHERE.get(key);
+    const read = readElsewhere.get(key);
     const note = read?.note ?? reasonOf(rules.get(key));
     return [{ key: prefix + key, value, path: read?.path ?? null, note }];
   });
 }
-
-/** Keys of the launcher that have a meaning, and where it is. */
-const READ_ELSEWHERE: ReadonlyMap<string, { readonly path: string; readonly note: string }> = new Map([
-  ["num_processes", { path: `stages.${STAGE}.promptsPerIteration`, note: "see the batch" }],
-  ["gradient_accumulation_steps", { path: `stages.${STAGE}.promptsPerIteration`, note: "as the training file says" }],
-  ["gradient_clipping", { path: `stages.${STAGE}.maxGradNorm`, note: "" }],
-]);
 
 function requireAccumulation(config: TrlSettings, accumulation: number): void {
   const steps = numberUnlessAuto(config, "gradient_accumulation_steps");

@@ -6,26 +6,24 @@
 import { ConfigError } from "../../errors.ts";
 import { IMPORTANCE_SAMPLING_LEVELS, LOSS_TYPES } from "../../losses/policy-objective.ts";
 import { REWARD_AGGREGATIONS } from "../../rollout/advantages.ts";
-import { STAGE, type TrlDraft } from "./conversion.ts";
+import type { TrlDraft } from "./conversion.ts";
+import { isSince } from "./releases.ts";
 import { shown } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
-
-/** Path of a key of the stage. */
-const at = (key: string) => `stages.${STAGE}.${key}`;
 
 /** Temperature, nucleus, top-k, length. */
 export function setSampling(draft: TrlDraft, { defaults, version }: TrlReading): void {
   const { settings } = draft;
-  const note = version === "0.14" ? "in the loss too, where TRL 0.14 had none" : "";
+  const note = isSince(version, "0.16") ? "" : `in the loss too, where TRL ${version} had none`;
   const temperature = settings.number("temperature") ?? defaults.temperature;
-  draft.becomes("temperature", at("temperature"), temperature, { fallback: defaults.temperature, note });
-  draft.becomes("top_p", at("topP"), settings.number("top_p") ?? 1, { fallback: 1 });
+  draft.becomes("temperature", draft.at("temperature"), temperature, { fallback: defaults.temperature, note });
+  draft.becomes("top_p", draft.at("topP"), settings.number("top_p") ?? 1, { fallback: 1 });
   // vLLM's way to switch it off is -1.
   const topK = Math.max(0, settings.number("top_k") ?? (settings.written.has("top_k") ? 0 : defaults.top_k));
-  draft.becomes("top_k", at("topK"), topK, { fallback: defaults.top_k });
+  draft.becomes("top_k", draft.at("topK"), topK, { fallback: defaults.top_k });
   const longest = settings.number("max_completion_length") ?? defaults.max_completion_length;
   draft.put("evaluation.maxCompletionTokens", longest);
-  draft.becomes("max_completion_length", at("maxCompletionTokens"), longest, {
+  draft.becomes("max_completion_length", draft.at("maxCompletionTokens"), longest, {
     fallback: defaults.max_completion_length,
     note: "in evaluations too",
   });
@@ -61,26 +59,21 @@ export function setLoss(draft: TrlDraft, reading: TrlReading): void {
   setKlTerm(draft, reading);
   setClip(draft, lossType);
   const note = lossType === "bnpo" ? "the local batch is the whole optimizer step here" : "";
-  draft.becomes("loss_type", at("lossType"), lossType, { fallback: defaults.loss_type, note });
+  draft.becomes("loss_type", draft.at("lossType"), lossType, { fallback: defaults.loss_type, note });
   const level = settings.text("importance_sampling_level");
   if (level !== undefined) requireOneOf("importance_sampling_level", level, IMPORTANCE_SAMPLING_LEVELS);
   if (lossType === "vespo") {
     draft.hasNoEffect("importance_sampling_level", "vespo takes the ratio of whole completions by itself");
   } else if (level !== undefined) {
-    draft.becomes("importance_sampling_level", at("importanceSamplingLevel"), level);
+    draft.becomes("importance_sampling_level", draft.at("importanceSamplingLevel"), level);
   }
   putNumbers(draft, SAME_NUMBERS);
-  const alpha = settings.number("neftune_noise_alpha");
-  if (alpha !== undefined) {
-    const note = "in training passes; TRL adds it in sampling too where its own model samples";
-    draft.becomes("neftune_noise_alpha", at("neftuneNoiseAlpha"), alpha, { note: alpha > 0 ? note : "" });
-  }
+  setEmbeddingNoise(draft, "in training passes; TRL adds it in sampling too where its own model samples");
   for (const [owner, names] of Object.entries(LOSS_NUMBERS)) {
     if (owner === lossType) putNumbers(draft, names);
     else for (const key of Object.keys(names)) draft.hasNoEffect(key, "of a loss_type that was not chosen");
   }
-  const masked = settings.boolean("mask_truncated_completions") ?? false;
-  draft.becomes("mask_truncated_completions", at("maskTruncatedCompletions"), masked, { fallback: false });
+  setTruncation(draft);
   setAdvantages(draft);
 }
 
@@ -93,7 +86,7 @@ function setClip(draft: TrlDraft, lossType: string): void {
       draft.hasNoEffect("delta", "cispo caps the ratio with epsilon_high alone");
       const key = high === undefined ? "epsilon" : "epsilon_high";
       if (high !== undefined) draft.hasNoEffect("epsilon", "cispo caps the ratio with epsilon_high alone");
-      draft.becomes(key, at("clipEpsilonHigh"), high ?? epsilon, {
+      draft.becomes(key, draft.at("clipEpsilonHigh"), high ?? epsilon, {
         fallback: epsilon,
         note: "the cap itself in cispo",
       });
@@ -104,7 +97,7 @@ function setClip(draft: TrlDraft, lossType: string): void {
       for (const key of ["epsilon", "epsilon_high", "delta"]) draft.hasNoEffect(key, `${lossType} has no clip`);
       return;
     default:
-      draft.becomes("epsilon", at("clipEpsilon"), epsilon, { fallback: 0.2 });
+      draft.becomes("epsilon", draft.at("clipEpsilon"), epsilon, { fallback: 0.2 });
       putNumbers(draft, { epsilon_high: "clipEpsilonHigh", delta: "delta" });
   }
 }
@@ -115,32 +108,38 @@ function setAdvantages(draft: TrlDraft): void {
   const aggregation = settings.text("multi_objective_aggregation");
   if (aggregation !== undefined) {
     requireOneOf("multi_objective_aggregation", aggregation, REWARD_AGGREGATIONS);
-    draft.becomes("multi_objective_aggregation", at("rewardAggregation"), aggregation);
+    draft.becomes("multi_objective_aggregation", draft.at("rewardAggregation"), aggregation);
   }
   if (aggregation === "normalize_then_sum") {
     draft.hasNoEffect("scale_rewards", "normalize_then_sum divides each reward by its group's deviation");
     return;
   }
-  draft.becomes("scale_rewards", at("scaleRewards"), settings.text("scale_rewards") ?? "group", { fallback: "group" });
+  draft.becomes("scale_rewards", draft.at("scaleRewards"), settings.text("scale_rewards") ?? "group", {
+    fallback: "group",
+  });
 }
 
 /** β, the ratio before the KL term, and how the reference follows the policy. */
 function setKlTerm(draft: TrlDraft, { defaults }: TrlReading): void {
   const { settings } = draft;
   const beta = settings.number("beta") ?? defaults.beta;
-  draft.becomes("beta", at("klCoef"), beta, { fallback: defaults.beta });
+  draft.becomes("beta", draft.at("klCoef"), beta, { fallback: defaults.beta });
   const { use_bias_correction_kl: fallback } = defaults;
   if (beta === 0) draft.hasNoEffect("use_bias_correction_kl", "beta is 0: there is no KL term");
   else {
     const corrected = settings.boolean("use_bias_correction_kl") ?? fallback;
-    draft.becomes("use_bias_correction_kl", at("klBiasCorrection"), corrected, { fallback });
+    draft.becomes("use_bias_correction_kl", draft.at("klBiasCorrection"), corrected, { fallback });
   }
+  setReference(draft, beta, defaults);
+}
+
+/** How the reference of the KL term follows the policy, if it does. */
+function setReference(draft: TrlDraft, beta: number, defaults: TrlReading["defaults"]): void {
+  const { settings } = draft;
   if (!settings.boolean("sync_ref_model")) {
-    for (const key of ["sync_ref_model", "ref_model_sync_steps", "ref_model_mixup_alpha"]) {
-      draft.hasNoEffect(
-        key,
-        key === "sync_ref_model" ? "the reference stays as it is" : "of sync_ref_model, which is off",
-      );
+    draft.hasNoEffect("sync_ref_model", "the reference stays as it is");
+    for (const key of ["ref_model_sync_steps", "ref_model_mixup_alpha"]) {
+      draft.hasNoEffect(key, "of sync_ref_model, which is off");
     }
     return;
   }
@@ -149,15 +148,51 @@ function setKlTerm(draft: TrlDraft, { defaults }: TrlReading): void {
   const steps = settings.number("ref_model_sync_steps") ?? defaults.ref_model_sync_steps;
   const mixup = settings.number("ref_model_mixup_alpha") ?? defaults.ref_model_mixup_alpha;
   draft.hasNoEffect("sync_ref_model", "what refSyncSteps above 0 says");
-  draft.becomes("ref_model_sync_steps", at("refSyncSteps"), steps, { fallback: defaults.ref_model_sync_steps });
-  draft.becomes("ref_model_mixup_alpha", at("refSyncMixup"), mixup, { fallback: defaults.ref_model_mixup_alpha });
+  draft.becomes("ref_model_sync_steps", draft.at("refSyncSteps"), steps, { fallback: defaults.ref_model_sync_steps });
+  draft.becomes("ref_model_mixup_alpha", draft.at("refSyncMixup"), mixup, { fallback: defaults.ref_model_mixup_alpha });
+}
+
+/**
+ * RLOO's: the clipped ratio of whole completions, each compared with the others of its group, and the KL divergence taken
+ * from the reward, as the sum of logπ − logπ_ref over the completion.
+ */
+export function setRlooLoss(draft: TrlDraft, { defaults }: TrlReading): void {
+  const { settings } = draft;
+  draft.put(draft.at("lossType"), "rloo");
+  draft.put(draft.at("advantage"), "rloo");
+  const beta = settings.number("beta") ?? defaults.beta;
+  const note = beta === 0 ? "" : "taken from the reward";
+  draft.becomes("beta", draft.at("klCoef"), beta, { fallback: defaults.beta, note });
+  if (beta > 0) {
+    draft.put(draft.at("klPlacement"), "reward");
+    draft.put(draft.at("klEstimator"), "k1");
+  }
+  setReference(draft, beta, defaults);
+  draft.becomes("epsilon", draft.at("clipEpsilon"), settings.number("epsilon") ?? 0.2, { fallback: 0.2 });
+  putNumbers(draft, { epsilon_high: "clipEpsilonHigh" });
+  const normalized = settings.boolean("normalize_advantages") ?? false;
+  draft.becomes("normalize_advantages", draft.at("normalizeAdvantages"), normalized, { fallback: false });
+  setTruncation(draft);
+}
+
+/** Whether completions that were cut count in the loss. */
+function setTruncation(draft: TrlDraft): void {
+  const masked = draft.settings.boolean("mask_truncated_completions") ?? false;
+  draft.becomes("mask_truncated_completions", draft.at("maskTruncatedCompletions"), masked, { fallback: false });
+}
+
+/** Noise on the embeddings, in training passes. */
+export function setEmbeddingNoise(draft: TrlDraft, note: string): void {
+  const alpha = draft.settings.number("neftune_noise_alpha");
+  if (alpha === undefined) return;
+  draft.becomes("neftune_noise_alpha", draft.at("neftuneNoiseAlpha"), alpha, { note: alpha > 0 ? note : "" });
 }
 
 /** Numbers of the file that go into the recipe as they are, by TRL's name. */
 function putNumbers(draft: TrlDraft, names: Readonly<Record<string, string>>): void {
   for (const [key, own] of Object.entries(names)) {
     const value = draft.settings.number(key);
-    if (value !== undefined) draft.becomes(key, at(own), value);
+    if (value !== undefined) draft.becomes(key, draft.at(own), value);
   }
 }
 
@@ -179,10 +214,10 @@ export function setOptimizer(draft: TrlDraft, clipping: number | undefined): voi
   }
   draft.hasNoEffect("optim", "AdamW, its moments in float32");
   const decay = settings.number("weight_decay") ?? 0;
-  draft.becomes("weight_decay", at("weightDecay"), decay, { fallback: 0 });
-  draft.becomes("adam_beta1", at("beta1"), settings.number("adam_beta1") ?? 0.9, { fallback: 0.9 });
-  draft.becomes("adam_beta2", at("beta2"), settings.number("adam_beta2") ?? 0.999, { fallback: 0.999 });
-  draft.becomes("adam_epsilon", at("adamEpsilon"), settings.number("adam_epsilon") ?? 1e-8, { fallback: 1e-8 });
+  draft.becomes("weight_decay", draft.at("weightDecay"), decay, { fallback: 0 });
+  draft.becomes("adam_beta1", draft.at("beta1"), settings.number("adam_beta1") ?? 0.9, { fallback: 0.9 });
+  draft.becomes("adam_beta2", draft.at("beta2"), settings.number("adam_beta2") ?? 0.999, { fallback: 0.999 });
+  draft.becomes("adam_epsilon", draft.at("adamEpsilon"), settings.number("adam_epsilon") ?? 1e-8, { fallback: 1e-8 });
   const given = settings.number("max_grad_norm");
   if (given !== undefined && clipping !== undefined && given !== clipping) {
     throw new ConfigError(
@@ -190,5 +225,5 @@ export function setOptimizer(draft: TrlDraft, clipping: number | undefined): voi
     );
   }
   const note = given === undefined && clipping !== undefined ? "deepspeed_config.gradient_clipping" : "";
-  draft.becomes("max_grad_norm", at("maxGradNorm"), given ?? clipping ?? 1, { fallback: clipping ?? 1, note });
+  draft.becomes("max_grad_norm", draft.at("maxGradNorm"), given ?? clipping ?? 1, { fallback: clipping ?? 1, note });
 }

@@ -11,6 +11,7 @@ export type ValueKind =
   | "numbers"
   | "boolean"
   | "mapping"
+  | "mappings"
   | "number"
   | "positive"
   | "notNegative"
@@ -24,7 +25,7 @@ export type ValueKind =
   | "scale";
 
 export type KeyRule =
-  /** `convert.ts` reads it. */
+  /** The conversion reads it. */
   | { readonly effect: "becomes"; readonly kind: ValueKind }
   /** It changes nothing here, whatever its value. */
   | { readonly effect: "nothing"; readonly why: string }

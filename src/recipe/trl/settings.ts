@@ -57,30 +57,40 @@ export class TrlSettings {
   mapping(key: string): Readonly<Record<string, unknown>> | undefined {
     return this.values.get(key) as Readonly<Record<string, unknown>> | undefined;
   }
+
+  mappings(key: string): readonly Readonly<Record<string, unknown>>[] | undefined {
+    return this.values.get(key) as readonly Readonly<Record<string, unknown>>[] | undefined;
+  }
 }
 
-/**
- * Reads a YAML text with the keys of `rules`; `overrides` (`key=value`) replace values in it.
- *
- * @throws ConfigError listing every finding
- */
-export function readSettings(
+/** The keys that a file may have, and what is said of one that it may not. */
+export interface KeyTable {
+  readonly keys: ReadonlyMap<string, KeyRule>;
+  /** A sentence without its subject, e.g. `not a key of accelerate's file`. */
+  readonly unknown: (key: string) => string;
+}
+
+/** The mapping that a YAML text is, with `overrides` (`key=value`) applied. Throws ConfigError for any other text. */
+export function readMapping(
   text: string,
   source: string,
-  rules: ReadonlyMap<string, KeyRule>,
   overrides: readonly string[] = [],
-): TrlSettings {
+): Readonly<Record<string, unknown>> {
   const parsed = parseYaml(text, source);
   if (!isMapping(parsed))
     throw new ConfigError(`${source}: expected a mapping of keys to values, as TRL's recipes are.`);
-  return settingsOf(applyOverrides(parsed, overrides) as Record<string, unknown>, source, rules);
+  return applyOverrides(parsed, overrides) as Record<string, unknown>;
 }
 
-/** `readSettings` for a mapping at hand; `path` goes before its keys in messages, e.g. `deepspeed_config.`. */
+/**
+ * The settings of a mapping; `path` goes before its keys in messages, e.g. `deepspeed_config.`.
+ *
+ * @throws ConfigError listing every finding
+ */
 export function settingsOf(
   mapping: Readonly<Record<string, unknown>>,
   source: string,
-  rules: ReadonlyMap<string, KeyRule>,
+  { keys: rules, unknown }: KeyTable,
   path = "",
 ): TrlSettings {
   const findings: string[] = [];
@@ -88,7 +98,7 @@ export function settingsOf(
   const values = new Map<string, unknown>();
   for (const [key, value] of written) {
     const rule = rules.get(key);
-    if (rule === undefined) findings.push(unknownKey(path + key, key, rules.keys()));
+    if (rule === undefined) findings.push(`${path}${key}: ${unknown(key)}.${hintFor(key, rules.keys())}`);
     else if (value === null) continue;
     else if (rule.effect === "refused") {
       if (!rule.unless.some((harmless) => isSame(harmless, value))) findings.push(refusal(path + key, value, rule));
@@ -103,15 +113,15 @@ export function settingsOf(
   throw new ConfigError(`${source} cannot be run:\n${findings.map((finding) => `  ${finding}`).join("\n")}`);
 }
 
-function unknownKey(path: string, key: string, known: Iterable<string>): string {
+function hintFor(key: string, known: Iterable<string>): string {
   const nearest = nearestName(key, known);
-  const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
-  return `${path}: not a key of TRL's GRPOConfig, ModelConfig or ScriptArguments, nor of open-r1's or the seeds' scripts.${hint}`;
+  return nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
 }
 
 function refusal(path: string, value: unknown, rule: Extract<KeyRule, { effect: "refused" }>): string {
   const [harmless] = rule.unless;
-  const remedy = harmless === undefined ? "Leave it out." : `Leave it out, or set it to ${shown(harmless)}.`;
+  const otherwise = harmless === undefined ? "" : `, or set it to ${shown(harmless)}`;
+  const remedy = `Leave it out${otherwise} (--set ${path}=${harmless === undefined ? "null" : shown(harmless)}).`;
   return `${path}: ${shown(value)} cannot be done: ${rule.why}. ${remedy}`;
 }
 
@@ -164,6 +174,10 @@ const KINDS: Readonly<Record<ValueKind, Kind>> = {
     },
   },
   boolean: { expected: "true or false", read: toBoolean },
+  mappings: {
+    expected: "a list of mappings",
+    read: (value) => (Array.isArray(value) && value.length > 0 && value.every(isMapping) ? value : undefined),
+  },
   mapping: { expected: "a mapping of keys to values", read: (value) => (isMapping(value) ? value : undefined) },
   number: numberKind("a number", () => true),
   positive: numberKind("a number of more than 0", (value) => value > 0),
@@ -198,6 +212,6 @@ function isSame(harmless: unknown, value: unknown): boolean {
   return JSON.stringify(harmless) === JSON.stringify(value);
 }
 
-function isMapping(value: unknown): value is Record<string, unknown> {
+export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,40 +1,39 @@
 /**
- * Which TRL a recipe was written for. Its keys hardly changed over the years, but what they mean did:
+ * Which TRL a recipe was written for. Its keys hardly changed over the years, but what they mean did, and what is taken
+ * where they are not given. Of GRPO:
  *
- *                                        0.14 (January 2025)     1.16
- *     per_device_train_batch_size counts prompts                 completions
- *     so one optimizer step is on        that × G completions    that many
- *     temperature, if not given          0.9                     1.0
- *     top_k, if not given                50 (0 with vLLM)        0
- *     beta, if not given                 0.04                    0
- *     the mean of the loss               over each completion    over all tokens
- *     the KL term                        as it is                times the ratio
- *     reference sync, if asked for       0.9 every 64 steps      0.6 every 512
+ *                                        0.14      0.15      0.16      0.17      0.18      0.19      0.22    1.16
+ *     per_device_train_batch_size counts prompts   completions
+ *     so one optimizer step is on        that × G  that many completions
+ *     groups are whole in                          each micro-batch of all processes     each generation batch
+ *     temperature, if not given          0.9                                     1.0
+ *     top_k, if not given                50 (¹)              50                  0
+ *     beta, if not given                 0.04                                              0
+ *     max_completion_length              256                                                               512
+ *     loss_type, if not given            grpo                bnpo                                  dapo
+ *     the KL term                        as it is                                                          × ratio
+ *     reference sync, if asked for       0.9 every 64 steps  0.6 every 512
  *
- * Read in the packages trl 0.14.0, 0.15.2, 0.16.1, 0.17.0, 0.19.1, 0.21.0, 0.23.1, 0.24.0, 0.26.2, 1.0.0 and 1.16: the
- * count changed with 0.15, `vllm_device` and its like went between 0.17 and 0.19, temperature and beta changed with them.
- * Mini-R1 pins trl 0.14.0. unlock-deepseek names no version, but its larger variant (two training processes, one
- * prompt each, eight generations) runs only where the size counts prompts.
+ *     ¹ transformers' default, which holds where TRL says nothing; vLLM has no limit
  *
- * What it is not: a table of every release. There are these two readings, and a recipe that means a third can say so by
- * giving the keys above.
+ * A file's keys say between which releases it was written (`releases.ts`). Within those a script's pin decides where the file
+ * has a key of that script (open-r1 pins 0.18), else the newest; but where a file has nothing that 0.14 had not, and a key
+ * that went with 0.18, it is read as one of 0.14: so Mini-R1 (which pins it) and unlock-deepseek (which names no version,
+ * but whose larger variant, two processes, one prompt each, eight generations, runs only there).
+ *
+ * What it is not: a guess about the defaults of scripts, which are theirs (`rewards.ts`, `countdown.ts`).
  */
 
 import { ConfigError } from "../../errors.ts";
+import { FIRST_RELEASE, isSince, type ReleaseSpan, releaseIndex, releaseSpan, TRL_RELEASES } from "./releases.ts";
 import type { TrlSettings } from "./settings.ts";
+import type { TrlTrainer } from "./trainers.ts";
 
-/** The readings, by version of TRL. */
-export const TRL_VERSIONS = ["0.14", "1.16"] as const;
-
-export type TrlVersionName = (typeof TRL_VERSIONS)[number];
-
-/** Keys that TRL had up to 0.17 and no later version knows. */
-const OLD_KEYS = ["vllm_device", "vllm_dtype", "vllm_max_model_len", "vllm_enable_prefix_caching"] as const;
-
-/** What TRL takes for keys that are not given, where versions differ. */
+/** What TRL takes for keys that are not given, where releases differ. */
 export interface TrlDefaults {
   readonly per_device_train_batch_size: number;
   readonly gradient_accumulation_steps: number;
+  readonly learning_rate: number;
   readonly temperature: number;
   readonly top_k: number;
   readonly beta: number;
@@ -46,77 +45,133 @@ export interface TrlDefaults {
 }
 
 export interface TrlReading {
-  readonly version: TrlVersionName;
+  readonly version: string;
   /** Why this one: a clause for people. */
   readonly because: string;
-  /** What `per_device_train_batch_size` counts. */
+  /** What `per_device_train_batch_size` counts, where completions are sampled. */
   readonly batchCounts: "prompts" | "completions";
+  /** Whether each micro-batch of all processes has to hold whole groups. */
+  readonly wholeGroups: boolean;
   readonly defaults: TrlDefaults;
 }
 
+/** The last release whose size counts prompts, and the first that counts completions as today's does. */
+export const PROMPTS_RELEASE = "0.14";
+export const NEWEST_RELEASE = TRL_RELEASES.at(-1)!;
+
+/** open-r1's script pins this release (its setup.py since May 2025); the keys are of its own classes. */
+const OPEN_R1_RELEASE = "0.18";
+const OPEN_R1_KEYS = [
+  "benchmarks",
+  "callbacks",
+  "dataset_mixture",
+  "dataset_prompt_column",
+  "hub_model_revision",
+  "push_to_hub_revision",
+  "system_prompt",
+];
+
 /**
- * The reading for a recipe: the one that was asked for, else 0.14 where the file has one of the keys that went, else
- * 1.16.
+ * The reading for a recipe. `works` says whether the file's batch works out in a reading of that release.
  *
  * @throws ConfigError for an unknown version
  */
-export function readingOf(settings: TrlSettings, asked: string | undefined): TrlReading {
-  if (asked !== undefined) return reading(versionNamed(asked), "as --trl-version says", settings);
-  const old = OLD_KEYS.find((key) => settings.written.has(key));
-  if (old !== undefined) return reading("0.14", `the file has ${old}, which TRL had up to 0.17`, settings);
-  return reading("1.16", "the file has none of the keys that went with 0.18", settings);
+export function readingOf(
+  settings: TrlSettings,
+  trainer: TrlTrainer,
+  asked: string | undefined,
+  works: (reading: TrlReading) => boolean,
+): TrlReading {
+  const reading = (version: string, because: string) => readingIn(version, because, settings, trainer);
+  if (asked !== undefined) return reading(releaseNamed(asked, trainer), "as --trl-version says");
+  const span = releaseSpan(settings.written.keys(), trainer.name);
+  if (!isSince(span.to, span.from)) {
+    throw new ConfigError(
+      `${settings.source}: ${span.oldKey} is a key of TRL up to ${span.to}, ${span.youngKey} of TRL since ${span.from}: no ` +
+        "release has both. Take one of them out, or say which release it is for with --trl-version.",
+    );
+  }
+  const isOfOpenR1 = OPEN_R1_KEYS.some((key) => settings.written.has(key));
+  const newest = reading(span.to, spanInWords(span));
+  if (trainer.name !== "grpo") return newest;
+  if (isOfOpenR1 && isSince(OPEN_R1_RELEASE, span.from) && isSince(span.to, OPEN_R1_RELEASE)) {
+    const key = OPEN_R1_KEYS.find((one) => settings.written.has(one))!;
+    return reading(OPEN_R1_RELEASE, `the file has ${key}, a key of open-r1's, whose script pins it`);
+  }
+  if (span.from !== PROMPTS_RELEASE || span.to === NEWEST_RELEASE) return newest;
+  const old = reading(PROMPTS_RELEASE, `${spanInWords(span)}, and none that 0.14 had not`);
+  if (!isSince(span.to, "0.18") && !isOfOpenR1) return old;
+  return works(newest) || !works(old) ? newest : reading(PROMPTS_RELEASE, `only so does its batch work out`);
 }
 
-function versionNamed(asked: string): TrlVersionName {
-  const found = TRL_VERSIONS.find((version) => version === asked);
-  if (found !== undefined) return found;
+function spanInWords({ to, from, oldKey, youngKey }: ReleaseSpan): string {
+  const young = youngKey === undefined ? "" : `${youngKey}, which TRL has since ${from}`;
+  if (oldKey !== undefined) return `the file has ${oldKey}, which TRL had up to ${to}${young && `, and ${young}`}`;
+  return `the file has no key that went before it${young && `, and ${young}`}`;
+}
+
+function releaseNamed(asked: string, { name }: TrlTrainer): string {
+  const first = FIRST_RELEASE[name];
+  const number = /^v?(\d+\.\d+)(\.\d+)?$/.exec(asked.trim())?.[1];
+  const known = number === undefined ? -1 : releaseIndex(number);
+  // Releases that were not read are read as the one before them.
+  const [major, minor] = (number ?? "").split(".").map(Number);
+  const isBetween = major === 1 && minor! > 9 && minor! < 16;
+  const release = known >= 0 ? number! : isBetween ? "1.9" : undefined;
+  if (release !== undefined && isSince(release, first)) return release;
   throw new ConfigError(
-    `--trl-version ${asked}: there are two readings, 0.14 (per_device_train_batch_size counts prompts) and 1.16 (it ` +
-      "counts completions, as in every TRL since 0.15).",
+    `--trl-version ${asked}: expected a release of TRL from ${first} to ${NEWEST_RELEASE}; in 0.14 ` +
+      "per_device_train_batch_size counts prompts, in every TRL since 0.15 completions.",
   );
 }
 
-function reading(version: TrlVersionName, because: string, settings: TrlSettings): TrlReading {
-  switch (version) {
-    case "0.14":
-      return {
-        version,
-        because,
-        batchCounts: "prompts",
-        defaults: {
-          per_device_train_batch_size: 1,
-          gradient_accumulation_steps: 8,
-          temperature: 0.9,
-          // transformers' GenerationConfig has 50 where TRL gives it nothing; vLLM has no limit.
-          top_k: isTrue(settings.written.get("use_vllm")) ? 0 : 50,
-          beta: 0.04,
-          max_completion_length: 256,
-          loss_type: "grpo",
-          use_bias_correction_kl: false,
-          ref_model_mixup_alpha: 0.9,
-          ref_model_sync_steps: 64,
-        },
-      };
-    case "1.16":
-      return {
-        version,
-        because,
-        batchCounts: "completions",
-        defaults: {
-          per_device_train_batch_size: 8,
-          gradient_accumulation_steps: 1,
-          temperature: 1,
-          top_k: 0,
-          beta: 0,
-          max_completion_length: 512,
-          loss_type: "dapo",
-          use_bias_correction_kl: true,
-          ref_model_mixup_alpha: 0.6,
-          ref_model_sync_steps: 512,
-        },
-      };
-  }
+/** The value that a release has: of the last entry that is not younger. */
+function valueIn<T>(release: string, entries: readonly (readonly [since: string, value: T])[]): T {
+  return entries.findLast(([since]) => isSince(release, since))![1];
 }
+
+function readingIn(version: string, because: string, settings: TrlSettings, { name }: TrlTrainer): TrlReading {
+  const samples = name === "grpo" || name === "rloo";
+  const countsPrompts = samples && !isSince(version, "0.15");
+  return {
+    version,
+    because,
+    batchCounts: countsPrompts ? "prompts" : "completions",
+    wholeGroups: samples && !countsPrompts && !isSince(version, "0.18"),
+    defaults: { ...sharedDefaults(version, settings), ...OWN_DEFAULTS[name](version) },
+  };
+}
+
+/** GRPO's, as far as other trainers have no other. */
+function sharedDefaults(version: string, settings: TrlSettings): TrlDefaults {
+  const at = <T>(...entries: (readonly [string, T])[]) => valueIn(version, entries);
+  // Before 0.16 TRL gave the sampler no top_k: transformers' own is 50, vLLM has none.
+  const unsaid = isTrue(settings.written.get("use_vllm")) ? 0 : 50;
+  return {
+    per_device_train_batch_size: 8,
+    gradient_accumulation_steps: 1,
+    learning_rate: 1e-6,
+    temperature: at(["0.9", 0.9], ["0.18", 1]),
+    top_k: at(["0.9", unsaid], ["0.16", 50], ["0.18", 0]),
+    beta: at(["0.9", 0.04], ["0.19", 0]),
+    max_completion_length: at(["0.9", 256], ["1.16", 512]),
+    loss_type: at(["0.9", "grpo"], ["0.16", "bnpo"], ["0.22", "dapo"]),
+    use_bias_correction_kl: at(["0.9", false], ["1.16", true]),
+    ref_model_mixup_alpha: at(["0.9", 0.9], ["0.16", 0.6]),
+    ref_model_sync_steps: at(["0.9", 64], ["0.16", 512]),
+  };
+}
+
+/** What a trainer has otherwise than GRPO. */
+const OWN_DEFAULTS: Readonly<Record<TrlTrainer["name"], (version: string) => Partial<TrlDefaults>>> = {
+  grpo: (version) =>
+    isSince(version, "0.15") ? {} : { per_device_train_batch_size: 1, gradient_accumulation_steps: 8 },
+  rloo: () => ({ beta: 0.05 }),
+  // Before 0.12 transformers' own.
+  sft: (version) => ({ learning_rate: isSince(version, "0.12") ? 2e-5 : 5e-5 }),
+  reward: (version) => ({ learning_rate: isSince(version, "0.24") ? 1e-4 : 5e-5 }),
+  distillation: () => ({ temperature: 1, max_completion_length: 512 }),
+};
 
 function isTrue(value: unknown): boolean {
   return value === true || (typeof value === "string" && ["true", "yes", "on"].includes(value.toLowerCase()));

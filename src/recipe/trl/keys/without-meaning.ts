@@ -1,62 +1,20 @@
 /**
- * Keys that change nothing when a TRL recipe is run by Aha, by the reason why. Most are about where and how PyTorch
- * computes; the rest about what a run leaves behind, which is always all of it.
+ * Keys that change nothing when a TRL recipe is run by Aha, whatever its trainer, by the reason why. Most are about where and
+ * how PyTorch computes; the rest about what a run leaves behind, which is always all of it.
  *
- * Names are those of TRL 1.16 (GRPOConfig, ModelConfig, ScriptArguments) with transformers 5, of TRL 0.14 with
- * transformers 4.48, of the versions between that brought and dropped some, of the seeds' own scripts, and of open-r1's.
+ * Names are those of transformers' TrainingArguments (4.44 to 5.24), of TRL's ModelConfig and ScriptArguments (0.9 to 1.16),
+ * and of the scripts around them: the seeds', open-r1's, the Alignment Handbook's.
  */
 
-import { type KeyEntry, nothing } from "./rule.ts";
+import { type KeyEntry, nothing } from "../rule.ts";
 
 /** Of the training file. */
 export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
-  // Sampling.
-  ...nothing(
-    "no vLLM: the engine that trains also samples, on the same weights",
-    "use_vllm",
-    "vllm_device",
-    "vllm_dtype",
-    "vllm_enable_prefix_caching",
-    "vllm_enable_sleep_mode",
-    "vllm_gpu_memory_utilization",
-    "vllm_group_port",
-    "vllm_max_model_len",
-    "vllm_max_model_length",
-    "vllm_mode",
-    "vllm_model_impl",
-    "vllm_server_base_url",
-    "vllm_server_host",
-    "vllm_server_port",
-    "vllm_server_timeout",
-    "vllm_tensor_parallel_size",
-  ),
-  ...nothing(
-    "sampler and trainer share their weights and agree to 1e-4: there is nothing to correct",
-    "vllm_importance_sampling_cap",
-    "vllm_importance_sampling_clip_max",
-    "vllm_importance_sampling_clip_min",
-    "vllm_importance_sampling_correction",
-    "vllm_importance_sampling_mode",
-  ),
-  ...nothing(
-    "the engine keeps its own key-value cache",
-    "cache_implementation",
-    "transformers_continuous_batching_config",
-    "use_cache",
-    "use_transformers_continuous_batching",
-    "use_transformers_paged",
-  ),
-  ...nothing(
-    "no prompt is ever cut; one that does not fit into the context is an error (TRL cut its start, and dropped the key)",
-    "max_prompt_length",
-  ),
-
   // Numbers and memory.
   ...nothing(
     "weights are read in whatever type they have, and computed in float32",
     "bf16",
     "bf16_full_eval",
-    "cast_lm_head_to_fp32",
     "dtype",
     "fp16",
     "fp16_backend",
@@ -66,20 +24,29 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "tf32",
     "torch_dtype",
   ),
-  ...nothing("the engine has one attention", "attn_implementation"),
+  ...nothing(
+    "how PyTorch computes attention; the engine has one attention",
+    "attn_implementation",
+    "use_flash_attention_2",
+  ),
   ...nothing(
     "saves memory and changes no result; how a step fits into memory is the engine's business",
     "activation_checkpointing",
     "activation_checkpointing_kwargs",
+    "activation_offloading",
     "auto_find_batch_size",
     "gradient_checkpointing_kwargs",
     "gradient_checkpointing_use_reentrant",
-    "liger_kernel_config",
     "pad_to_multiple_of",
     "torch_empty_cache_steps",
-    "use_liger_kernel",
-    "use_liger_loss",
   ),
+  ...nothing(
+    "Liger's fused GPU kernels, which compute the same in less memory",
+    "liger_kernel_config",
+    "use_liger",
+    "use_liger_kernel",
+  ),
+  ...nothing("the key-value cache, which training passes do without and the sampler keeps by itself", "use_cache"),
   ...nothing(
     "about PyTorch and its devices; Aha computes with ONNX Runtime (engine.threads)",
     "jit_mode_eval",
@@ -106,7 +73,6 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "ddp_static_graph",
     "ddp_timeout",
     "deepspeed",
-    "ds3_gather_for_generation",
     "fsdp",
     "fsdp_config",
     "fsdp_min_num_params",
@@ -125,41 +91,33 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
   ...nothing("for transformers' loader; Aha reads the checkpoint itself", "model_init_kwargs"),
   ...nothing("these models have no dropout", "disable_dropout"),
   ...nothing("these models have no experts to balance", "router_aux_loss_coef"),
+  ...nothing("padding carries no loss, whatever the token", "pad_token"),
 
   // Data.
   ...nothing(
-    "rows are read once, in this process; rewards see all columns",
+    "rows are read once, in this process, with all columns, and come in a seeded random order",
     "data_seed",
-    "dataloader_drop_last",
     "dataloader_in_order",
     "dataloader_multiprocessing_context",
     "dataloader_num_workers",
     "dataloader_persistent_workers",
     "dataloader_pin_memory",
     "dataloader_prefetch_factor",
+    "dataset_batch_size",
+    "dataset_num_proc",
     "dataset_streaming",
     "dispatch_batches",
     "group_by_length",
     "label_names",
     "length_column_name",
+    "preprocessing_num_workers",
     "remove_unused_columns",
+    "shuffle_dataset",
     "split_batches",
+    "streaming",
     "train_sampling_strategy",
   ),
-  ...nothing(
-    "the scripts hold out a tenth of the rows that they train on, and so does the recipe",
-    "dataset_test_split",
-  ),
-
-  // The loss.
-  ...nothing("of the trainer's own loss, which GRPO does not use", "label_smoothing_factor", "past_index"),
-  ...nothing(
-    "of use_adaptive_entropy, which is off",
-    "entropy_coef_delta",
-    "entropy_coef_max",
-    "entropy_coef_min",
-    "entropy_target",
-  ),
+  ...nothing("the last step of a pass over the data takes what is left", "dataloader_drop_last"),
 
   // Evaluation.
   ...nothing(
@@ -170,7 +128,6 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "eval_use_gather_object",
     "include_for_metrics",
     "include_inputs_for_metrics",
-    "num_generations_eval",
     "per_device_eval_batch_size",
     "per_gpu_eval_batch_size",
     "prediction_loss_only",
@@ -181,9 +138,7 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
 
   // What a run writes.
   ...nothing(
-    "every iteration is logged: metrics.jsonl and report.html, for no service",
-    "benchmarks",
-    "callbacks",
+    "every step is logged, in metrics.jsonl and report.html, for no service",
     "disable_tqdm",
     "include_num_input_tokens_seen",
     "include_tokens_per_second",
@@ -203,17 +158,15 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "wandb_entity",
     "wandb_project",
     "wandb_run_group",
+    "wandb_run_id",
+    "wandb_tags",
+  ),
+  ...nothing(
+    "open-r1's jobs beside the training, uploads and benchmarks; aha eval tests a model",
+    "benchmarks",
+    "callbacks",
   ),
   ...nothing("of SwanLab, which Aha does not report to", "experiment_name", "swanlab", "workspace"),
-  ...nothing(
-    "every completion is written to rollouts.jsonl, with its rewards",
-    "log_completions",
-    "log_completions_hub_repo",
-    "log_multimodal",
-    "log_unique_prompts",
-    "num_completions_to_print",
-    "wandb_log_unique_prompts",
-  ),
   ...nothing(
     "a checkpoint is always whole, with all that a resume needs; the model is written as safetensors",
     "enable_jit_checkpoint",

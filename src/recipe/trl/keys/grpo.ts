@@ -1,0 +1,161 @@
+/** The keys of TRL's GRPOConfig and RLOOConfig, and of the scripts that take them, open-r1's and the seeds'. */
+
+import { becomes, type KeyEntry, nothing, refused } from "../rule.ts";
+
+/** How completions are sampled and rewarded. */
+const ROLLOUTS: readonly KeyEntry[] = [
+  ...becomes("whole", "num_generations", "num_iterations", "generation_batch_size", "steps_per_generation"),
+  ...becomes("positive", "temperature"),
+  ...becomes("shareAboveZero", "top_p"),
+  ...becomes("anyWhole", "top_k"),
+  ...becomes("whole", "max_completion_length"),
+  refused("min_p", "the sampler has temperature, top_p and top_k", 0),
+  refused("repetition_penalty", "the sampler has temperature, top_p and top_k", 1),
+  refused("generation_kwargs", "the sampler has temperature, top_p and top_k", {}),
+  refused("vllm_guided_decoding_regex", "completions are not constrained by a grammar"),
+  refused("vllm_structured_outputs_regex", "completions are not constrained by a grammar"),
+  refused("max_tool_calling_iterations", "completions call no tools"),
+  refused("shuffle_dataset", "rows come in a seeded random order", true),
+  ...becomes("texts", "reward_funcs"),
+  ...becomes("numbers", "reward_weights"),
+  ...becomes("text", "reward_model_name_or_path"),
+  ...becomes("number", "cosine_min_value_wrong", "cosine_max_value_wrong"),
+  ...becomes("number", "cosine_min_value_correct", "cosine_max_value_correct"),
+  ...becomes("whole", "cosine_max_len", "repetition_n_grams", "max_completion_len", "soft_punish_cache"),
+  ...becomes("number", "repetition_max_penalty"),
+  ...becomes("text", "dataset_prompt_column", "system_prompt"),
+  ...becomes("mapping", "chat_template_kwargs"),
+  ...nothing(
+    "no vLLM: the engine that trains also samples, on the same weights",
+    "use_vllm",
+    "vllm_device",
+    "vllm_dtype",
+    "vllm_enable_prefix_caching",
+    "vllm_enable_sleep_mode",
+    "vllm_gpu_memory_utilization",
+    "vllm_group_port",
+    "vllm_max_model_len",
+    "vllm_max_model_length",
+    "vllm_mode",
+    "vllm_model_impl",
+    "vllm_server_base_url",
+    "vllm_server_host",
+    "vllm_server_port",
+    "vllm_server_timeout",
+    "vllm_sync_frequency",
+    "vllm_tensor_parallel_size",
+  ),
+  ...nothing(
+    "the engine keeps its own key-value cache",
+    "cache_implementation",
+    "transformers_continuous_batching_config",
+    "use_transformers_continuous_batching",
+    "use_transformers_paged",
+  ),
+  ...nothing(
+    "no prompt is ever cut; one that does not fit into the context is an error (TRL cut its start, and dropped the key)",
+    "max_prompt_length",
+  ),
+  ...nothing("one process computes: no ZeRO, no sharding, no ranks", "ds3_gather_for_generation"),
+  ...nothing("how many held-out problems are answered at once is the engine's business", "num_generations_eval"),
+  ...nothing(
+    "every completion is written to rollouts.jsonl, with its rewards",
+    "log_completions",
+    "log_completions_hub_repo",
+    "log_completions_steps",
+    "log_multimodal",
+    "log_unique_prompts",
+    "num_completions_to_print",
+    "wandb_log_unique_prompts",
+  ),
+  ...nothing(
+    "of rewards that run the code of completions, of which none is chosen",
+    "code_eval_scoring_mode",
+    "code_eval_test_batch_size",
+    "code_language",
+    "code_provider",
+    "e2b_router_url",
+    "enforce_same_language",
+    "ioi_provider",
+    "morph_router_url",
+    "parallel_code_exec_per_proc",
+  ),
+  ...nothing("of the trainer's own loss, which this one does not use", "label_smoothing_factor", "past_index"),
+];
+
+/** What GRPO and RLOO both optimize with. */
+const POLICY: readonly KeyEntry[] = [
+  ...becomes("notNegative", "beta"),
+  ...becomes("betweenZeroAndOne", "epsilon"),
+  ...becomes("positive", "epsilon_high"),
+  ...becomes("boolean", "mask_truncated_completions", "sync_ref_model"),
+  ...becomes("shareAboveZero", "ref_model_mixup_alpha"),
+  ...becomes("whole", "ref_model_sync_steps"),
+];
+
+/** GRPOConfig, and open-r1's GRPOScriptArguments. */
+export const GRPO_KEYS: readonly KeyEntry[] = [
+  ...ROLLOUTS,
+  ...POLICY,
+  ...becomes("text", "loss_type"),
+  ...becomes("scale", "scale_rewards"),
+  ...becomes("boolean", "use_bias_correction_kl"),
+  ...becomes("positive", "delta", "sapo_temperature_neg", "sapo_temperature_pos"),
+  ...becomes("notNegative", "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos"),
+  ...becomes("text", "importance_sampling_level", "multi_objective_aggregation"),
+  ...becomes("number", "off_policy_mask_threshold", "entropy_coef"),
+  ...becomes("share", "top_entropy_quantile"),
+  ...becomes("notNegative", "neftune_noise_alpha"),
+  refused("use_adaptive_entropy", "the entropy bonus has one coefficient throughout (entropy_coef)", false),
+  ...nothing(
+    "of use_adaptive_entropy, which is off",
+    "entropy_coef_delta",
+    "entropy_coef_max",
+    "entropy_coef_min",
+    "entropy_target",
+  ),
+  ...nothing(
+    "sampler and trainer share their weights and agree to 1e-4: there is nothing to correct",
+    "vllm_importance_sampling_cap",
+    "vllm_importance_sampling_clip_max",
+    "vllm_importance_sampling_clip_min",
+    "vllm_importance_sampling_correction",
+    "vllm_importance_sampling_mode",
+  ),
+  ...nothing("everything is computed in float32", "cast_lm_head_to_fp32"),
+  ...nothing("Liger's fused GPU kernels, which compute the same in less memory", "use_liger_loss"),
+];
+
+/** Of TRL's RLOO before 0.22, which was another trainer, with PPO's batches and names. */
+const OLD_RLOO_KEYS = [
+  "cliprange",
+  "kl_coef",
+  "local_rollout_forward_batch_size",
+  "missing_eos_penalty",
+  "normalize_advantage",
+  "normalize_reward",
+  "num_mini_batches",
+  "num_ppo_epochs",
+  "response_length",
+  "reward_model_path",
+  "rloo_k",
+  "sft_model_path",
+  "stop_token",
+  "stop_token_id",
+  "token_level_kl",
+  "total_episodes",
+];
+
+/** RLOOConfig as it is since TRL 0.22. */
+export const RLOO_KEYS: readonly KeyEntry[] = [
+  ...ROLLOUTS,
+  ...POLICY,
+  ...becomes("boolean", "normalize_advantages"),
+  refused("reward_clip_range", "rewards count as they are"),
+  refused(
+    "neftune_noise_alpha",
+    "noise on embeddings needs terms of one token each; RLOO's are of whole completions",
+    0,
+  ),
+  ...OLD_RLOO_KEYS.map((key) => refused(key, "it is of TRL's RLOO before 0.22, which was another trainer")),
+];

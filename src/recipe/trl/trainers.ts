@@ -1,0 +1,76 @@
+/**
+ * The trainers of TRL whose recipes Aha can run, each with the keys that its file may have and the trainer of Aha's that does
+ * its work. A further one is a table of keys, an entry here, and a program beside `grpo.ts`.
+ */
+
+import { DISTILLATION_KEYS } from "./keys/distillation.ts";
+import { trainingKeys } from "./keys/every-trainer.ts";
+import { GRPO_KEYS, RLOO_KEYS } from "./keys/grpo.ts";
+import { REWARD_MODEL_KEYS } from "./keys/reward-model.ts";
+import { SFT_KEYS } from "./keys/sft.ts";
+import type { KeyEntry, KeyRule } from "./rule.ts";
+
+/** Their names, as TRL's command line and `--trainer` have them. */
+export const TRL_TRAINERS = ["grpo", "rloo", "sft", "reward", "distillation"] as const;
+
+export type TrlTrainerName = (typeof TRL_TRAINERS)[number];
+
+export interface TrlTrainer {
+  readonly name: TrlTrainerName;
+  /** For people: `GRPO`, `a reward model`. */
+  readonly title: string;
+  /** TRL's classes for its keys. */
+  readonly config: string;
+  /** Name and trainer of the stage that it becomes. */
+  readonly stage: { readonly name: string; readonly trainer: "grpo" | "sft" | "reward_model" | "distill" };
+  /** What its file may hold. */
+  readonly keys: ReadonlyMap<string, KeyRule>;
+  /** Keys that tell it: those of its own class, and not of every trainer's. */
+  readonly signs: ReadonlySet<string>;
+}
+
+/** Keys of TrainingArguments and of scripts that stand in trainers' own tables: they tell nothing. */
+const NO_SIGNS = ["neftune_noise_alpha", "label_smoothing_factor", "past_index", "system_prompt"];
+
+function trainer(
+  name: TrlTrainerName,
+  title: string,
+  config: string,
+  stage: TrlTrainer["stage"],
+  { own, further = [] }: { readonly own: readonly KeyEntry[]; readonly further?: readonly string[] },
+): TrlTrainer {
+  const signs = new Set([...own.map(([key]) => key), ...further].filter((key) => !NO_SIGNS.includes(key)));
+  return { name, title, config, stage, keys: trainingKeys(own), signs };
+}
+
+/** Keys that several classes have, and GRPOConfig has not; none of them has a meaning here. */
+const OF_TEXTS = ["activation_offloading", "chat_template_path", "dataset_num_proc", "pad_token"];
+
+/** By name. */
+export const TRAINERS: ReadonlyMap<TrlTrainerName, TrlTrainer> = new Map(
+  [
+    trainer("grpo", "GRPO", "GRPOConfig", { name: "grpo", trainer: "grpo" }, { own: GRPO_KEYS }),
+    trainer("rloo", "RLOO", "RLOOConfig", { name: "rloo", trainer: "grpo" }, { own: RLOO_KEYS }),
+    trainer(
+      "sft",
+      "SFT",
+      "SFTConfig",
+      { name: "sft", trainer: "sft" },
+      { own: SFT_KEYS, further: [...OF_TEXTS, "dataset_batch_size", "use_liger", "spectrum_config_path"] },
+    ),
+    trainer(
+      "reward",
+      "a reward model",
+      "RewardConfig",
+      { name: "reward_model", trainer: "reward_model" },
+      { own: REWARD_MODEL_KEYS, further: OF_TEXTS },
+    ),
+    trainer(
+      "distillation",
+      "on-policy distillation",
+      "DistillationConfig or GKDConfig",
+      { name: "distill", trainer: "distill" },
+      { own: DISTILLATION_KEYS, further: OF_TEXTS },
+    ),
+  ].map((one) => [one.name, one]),
+);
