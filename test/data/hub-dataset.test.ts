@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { parse } from "yaml";
 import { main } from "../../src/cli/main.ts";
-import type { TrlRecipe } from "../../src/recipe/trl/conversion.ts";
+import type { CountdownRecipe } from "../../src/recipe/trl/fit-countdown.ts";
 import { recordedConsole } from "../cli/console.ts";
 import { HubServer } from "../hub/hub-server.ts";
 import { SMOKE_RECIPE } from "../recipe/smoke.ts";
@@ -83,7 +83,7 @@ test("a TRL recipe's data set is downloaded and pinned, and generated problems s
   const commit = putSample("countdown-3to4", "Jiayi-Pan/Countdown-Tasks-3to4");
   const short = ["max_steps=1", "max_completion_length=4", "evaluation.problems=1", "engine.threads=1"];
   const args = ["run", "--trl", fixture("mini-r1.yaml"), "--model", model, ...short.flatMap((set) => ["--set", set])];
-  const taskOf = (out: string) => (parse(readFileSync(join(out, "recipe.yaml"), "utf8")) as TrlRecipe).task;
+  const taskOf = (out: string) => (parse(readFileSync(join(out, "recipe.yaml"), "utf8")) as CountdownRecipe).task;
   const out = join(root, "run");
   const { code, stdout, stderr } = await aha(...args, "--out", out);
   expect([code, stderr.includes("Downloading Jiayi-Pan/Countdown-Tasks-3to4")]).toEqual([0, true]);

@@ -96,6 +96,11 @@ async function setTask(draft: TrlDraft, parts: ProgramParts): Promise<TrainCount
     setRewards(draft, COUNTDOWN_REWARDS, modelPath);
     return trainCount;
   }
+  if (named === undefined && !survey.isGiven) {
+    throw new ConfigError(
+      `${settings.source} names no data (dataset_name, dataset_mixture); give some with --data PATH.`,
+    );
+  }
   const { trainCount, gold, isOfOpenR1 } = await setQuestions(draft, survey, {
     askedPrompt,
     evaluates: evaluates(draft),
@@ -107,11 +112,8 @@ async function setTask(draft: TrlDraft, parts: ProgramParts): Promise<TrainCount
   setRewards(
     draft,
     {
-      byDefault,
-      whose: "those of open-r1's script",
-      tagsOnLines: true,
+      ...{ byDefault, whose: "those of open-r1's script", tagsOnLines: true, hasAnswers: true, samples: false },
       gold: judged ? gold : undefined,
-      samples: false,
     },
     modelPath,
   );

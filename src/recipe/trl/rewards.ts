@@ -101,8 +101,10 @@ export interface RewardScript {
   readonly whose: string;
   /** Whether `format` wants every tag on a line of its own, as open-r1's does. */
   readonly tagsOnLines: boolean;
-  /** The column with the right answer of a question; undefined where the task knows it. */
+  /** The column with the right answer of a question; undefined where the rows have none. */
   readonly gold: string | undefined;
+  /** Whether answers are compared as mathematics; Countdown's are equations. */
+  readonly hasAnswers: boolean;
   /** Whether the script writes completions to files. */
   readonly samples: boolean;
 }
@@ -113,6 +115,7 @@ export const COUNTDOWN_REWARDS: RewardScript = {
   whose: "those of the seeds' scripts",
   tagsOnLines: false,
   gold: undefined,
+  hasAnswers: false,
   samples: true,
 };
 
@@ -133,6 +136,12 @@ export function setRewards(draft: TrlDraft, script: RewardScript, modelPath: str
   const chosen = asked.map(rewardNamed);
   if (chosen.length === 0 && modelPath === undefined) {
     throw new ConfigError(`${settings.source} names no rewards (reward_funcs, reward_model_name_or_path); give some.`);
+  }
+  const answering = script.hasAnswers ? undefined : asked.find((_, i) => chosen[i]!.judges === "gold");
+  if (answering !== undefined) {
+    throw new ConfigError(
+      `reward_funcs: ${answering} compares answers as mathematics, and a Countdown problem has none; equation judges it.`,
+    );
   }
   const names = [...(modelPath === undefined ? [] : ["reward_model"]), ...chosen.map(({ name }) => name)];
   const weights = settings.numbers("reward_weights") ?? names.map(() => 1);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type BatchNumbers, batchOf } from "../../../src/recipe/trl/batch.ts";
-import { convert, convertKeys, fixtureText, stageOf } from "./conversions.ts";
+import { convert, convertKeys, fixtureText, groupsOf, stageOf } from "./conversions.ts";
 
 const ONE: BatchNumbers = {
   perDevice: 1,
@@ -12,9 +12,12 @@ const ONE: BatchNumbers = {
   generationBatchSize: undefined,
 };
 
+const COMPLETIONS = { batchCounts: "completions", wholeGroups: false } as const;
+const PROMPTS = { batchCounts: "prompts", wholeGroups: false } as const;
+
 describe("batch arithmetic", () => {
   it("counts completions per device in TRL since 0.15", () => {
-    expect(batchOf({ ...ONE, numProcesses: 2 }, "completions")).toEqual({
+    expect(batchOf({ ...ONE, numProcesses: 2 }, COMPLETIONS)).toEqual({
       promptsPerStep: 8,
       completionsPerStep: 16,
       promptsPerIteration: 8,
@@ -26,12 +29,12 @@ describe("batch arithmetic", () => {
 
   it("counts prompts per device in TRL 0.14: Mini-R1 has 24 prompts and 192 completions a step", () => {
     const miniR1 = { ...ONE, numProcesses: 3, groupSize: 8 };
-    expect(batchOf(miniR1, "prompts")).toMatchObject({ promptsPerStep: 24, completionsPerStep: 192 });
-    expect(batchOf(miniR1, "completions")).toMatchObject({ promptsPerStep: 3, completionsPerStep: 24 });
+    expect(batchOf(miniR1, PROMPTS)).toMatchObject({ promptsPerStep: 24, completionsPerStep: 192 });
+    expect(batchOf(miniR1, COMPLETIONS)).toMatchObject({ promptsPerStep: 3, completionsPerStep: 24 });
   });
 
   it("makes an iteration of a generation batch that several optimizer steps share", () => {
-    const batch = batchOf({ ...ONE, stepsPerGeneration: 32, passes: 2 }, "completions");
+    const batch = batchOf({ ...ONE, stepsPerGeneration: 32, passes: 2 }, COMPLETIONS);
     expect(batch).toMatchObject({
       promptsPerStep: 4,
       promptsPerIteration: 16,
@@ -39,12 +42,12 @@ describe("batch arithmetic", () => {
       updatesPerIteration: 2,
       stepsPerIteration: 8,
     });
-    const bySize = batchOf({ ...ONE, generationBatchSize: 32, passes: 2 }, "completions");
+    const bySize = batchOf({ ...ONE, generationBatchSize: 32, passes: 2 }, COMPLETIONS);
     expect(bySize).toEqual(batch);
   });
 
   it("makes an iteration of an optimizer step that has several generation batches", () => {
-    const batch = batchOf({ ...ONE, stepsPerGeneration: 4 }, "completions");
+    const batch = batchOf({ ...ONE, stepsPerGeneration: 4 }, COMPLETIONS);
     expect(batch).toMatchObject({ promptsPerStep: 4, promptsPerIteration: 4, stepsPerIteration: 1 });
   });
 
@@ -79,11 +82,19 @@ describe("batch arithmetic", () => {
     ["both ways to say one thing", { stepsPerGeneration: 8, generationBatchSize: 8 }, /say the same thing/],
     ["completions that come back within one step", { stepsPerGeneration: 4, passes: 2 }, /num_iterations \(2\)/],
   ])("refuses %s, by name", (_, numbers, message) => {
-    expect(() => batchOf({ ...ONE, ...numbers }, "completions")).toThrow(message);
+    expect(() => batchOf({ ...ONE, ...numbers }, COMPLETIONS)).toThrow(message);
+  });
+
+  it("wants whole groups in the micro-batch of all processes, as TRL from 0.15 to 0.17", () => {
+    const strict = { batchCounts: "completions", wholeGroups: true } as const;
+    expect(batchOf({ ...ONE, perDevice: 2 }, strict)).toMatchObject({ promptsPerStep: 8, completionsPerStep: 16 });
+    expect(() => batchOf(ONE, strict)).toThrow(
+      /num_generations \(2\) does not divide per_device_train_batch_size \(1\) × num_processes \(1\) = 1, as TRL from 0\.15/,
+    );
   });
 
   it("refuses for 0.14 what that had not", () => {
-    expect(() => batchOf({ ...ONE, stepsPerGeneration: 8 }, "prompts")).toThrow(/younger than TRL 0\.14/);
+    expect(() => batchOf({ ...ONE, stepsPerGeneration: 8 }, PROMPTS)).toThrow(/younger than TRL 0\.14/);
   });
 });
 
@@ -93,7 +104,7 @@ describe("the number of processes", () => {
 
   it("is one where nobody says, and that is said", async () => {
     const { batch } = await convert(text);
-    expect(batch.numbers.numProcesses).toBe(1);
+    expect(batch).toMatchObject({ numbers: { numProcesses: 1 } });
     expect(batch.numProcessesFrom).toMatch(/does not say/);
   });
 
@@ -162,13 +173,13 @@ describe("a batch in the recipe", () => {
 
   it("says what the other reading of the file comes to", async () => {
     const old = await convert(fixtureText("mini-r1.yaml"), { numProcesses: 3 });
-    expect(old.batch.otherReading).toEqual({ version: "1.16", promptsPerStep: 3, completionsPerStep: 24 });
+    expect(groupsOf(old).otherReading).toEqual({ version: "1.16", promptsPerStep: 3, completionsPerStep: 24 });
     const young = await convert(fixtureText("mini-r1.yaml"), { numProcesses: 3, version: "1.16" });
     expect(young.batch).toMatchObject({ promptsPerStep: 3, completionsPerStep: 24 });
-    expect(young.batch.otherReading).toEqual({ version: "0.14", promptsPerStep: 24, completionsPerStep: 192 });
+    expect(groupsOf(young).otherReading).toEqual({ version: "0.14", promptsPerStep: 24, completionsPerStep: 192 });
     const odd = await convertKeys(
       "per_device_train_batch_size: 3\nvllm_device: auto\nnum_generations: 2\ngradient_accumulation_steps: 1",
     );
-    expect(odd.batch.otherReading).toBeNull();
+    expect(groupsOf(odd).otherReading).toBeNull();
   });
 });

@@ -2,7 +2,8 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { StageConfig } from "../../../src/recipe/schema.ts";
+import type { Recipe, StageConfig } from "../../../src/recipe/schema.ts";
+import type { GroupBatch, RowBatch } from "../../../src/recipe/trl/batch-report.ts";
 import type { TrlConversion, TrlKeyLine } from "../../../src/recipe/trl/conversion.ts";
 import { convertTrl, type TrlOptions, type TrlPlaces } from "../../../src/recipe/trl/convert.ts";
 
@@ -18,6 +19,8 @@ export function fixtureText(name: string): string {
 
 const NOTHING_HERE: TrlPlaces = {
   model: async () => undefined,
+  modelDirectory: async () => undefined,
+  chatTemplate: async () => undefined,
   data: async (name) => (existsSync(name) ? { path: name, directory: name } : { absent: "there is no such path" }),
   output: () => false,
 };
@@ -31,21 +34,52 @@ export function convert(
   return convertTrl({ path: "recipe.yaml", text }, options, { ...NOTHING_HERE, ...places });
 }
 
-/** Converts a few keys; the model and a length are there. */
+/** Converts a few keys of GRPO; the model and a length are there. */
 export function convertKeys(keys: string, options: TrlOptions = {}): Promise<TrlConversion> {
-  return convert(
-    `model_name_or_path: some/model\n${keys.includes("max_steps") ? "" : "max_steps: 12\n"}${keys}\n`,
-    options,
-  );
+  return convert(`model_name_or_path: some/model\n${keys.includes("max_steps") ? "" : "max_steps: 12\n"}${keys}\n`, {
+    trainer: "grpo",
+    ...options,
+  });
 }
 
-type GrpoStage = Extract<StageConfig, { trainer: "grpo" }>;
+type Stage<Trainer extends StageConfig["trainer"]> = Extract<StageConfig, { trainer: Trainer }>;
 
-/** The recipe's one stage. */
-export function stageOf({ recipe }: TrlConversion): GrpoStage {
+/** The recipe's one stage, of GRPO. */
+export function stageOf(conversion: TrlConversion): Stage<"grpo"> {
+  return trainedBy(conversion, "grpo");
+}
+
+/** The recipe's one stage, of a trainer. */
+export function trainedBy<Trainer extends StageConfig["trainer"]>(
+  { recipe }: TrlConversion,
+  trainer: Trainer,
+): Stage<Trainer> {
   const stage = recipe.stages[0]!;
-  if (stage.trainer !== "grpo") throw new Error("expected a GRPO stage");
-  return stage;
+  if (stage.trainer !== trainer) throw new Error(`expected a stage of ${trainer}`);
+  return stage as Stage<Trainer>;
+}
+
+type TaskSpec = Recipe["task"];
+
+/** The recipe's task, of a name. */
+export function taskOf<Name extends TaskSpec["name"]>(
+  { recipe }: TrlConversion,
+  name: Name,
+): Extract<TaskSpec, { name: Name }> {
+  if (recipe.task.name !== name) throw new Error(`expected the task ${name}`);
+  return recipe.task as Extract<TaskSpec, { name: Name }>;
+}
+
+/** The batch of a trainer that samples groups. */
+export function groupsOf({ batch }: TrlConversion): GroupBatch {
+  if (batch.kind !== "groups") throw new Error("expected a batch of groups");
+  return batch;
+}
+
+/** The batch of a trainer that goes through rows. */
+export function rowsOf({ batch }: TrlConversion): RowBatch {
+  if (batch.kind !== "rows") throw new Error("expected a batch of rows");
+  return batch;
 }
 
 /** The line about a key, of the file or of the defaults. */

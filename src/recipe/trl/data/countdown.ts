@@ -43,10 +43,10 @@ const OTHER_PROMPTS = ["dataset_prompt_column", "system_prompt", "chat_template"
 
 /** Whether a file's problems are Countdown's: by the name of its data, by none at all, or by the rows. */
 export function isCountdown(settings: TrlSettings, named: NamedSets | undefined, survey: Survey | AbsentData): boolean {
-  if (named === undefined) return !OTHER_PROMPTS.some((key) => settings.has(key));
-  if (named.sets.length === 1 && /countdown/i.test(named.sets[0]!.name)) return true;
-  const columns = columnsOf(survey) ?? [];
-  return columns.includes("nums") && columns.includes("target");
+  const columns = columnsOf(survey);
+  if (columns?.includes("nums") && columns.includes("target")) return true;
+  if (named === undefined) return columns === undefined && !OTHER_PROMPTS.some((key) => settings.has(key));
+  return named.sets.length === 1 && /countdown/i.test(named.sets[0]!.name);
 }
 
 /**

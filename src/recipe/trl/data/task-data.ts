@@ -8,7 +8,7 @@
 import { splitOf } from "../../../data/dataset-folder.ts";
 import type { TrlDraft } from "../conversion.ts";
 import type { TrainCount } from "../length.ts";
-import { DATA_KEYS, type NamedSets } from "./named-sets.ts";
+import { DATA_KEYS, type NamedSet, type NamedSets } from "./named-sets.ts";
 import { type AbsentData, countRows, type FoundSet, isHere, type Survey } from "./survey.ts";
 
 /** Problems of an evaluation, and rows that are held out where the file says nothing: TRL itself makes none. */
@@ -77,8 +77,11 @@ function setSources(draft: TrlDraft, { named, sets, isGiven }: Survey): void {
     return sets.length === 1 ? `${of} rows` : `${of} of ${path}`;
   });
   draft.choices.push({ what: "data", chosen: `${rows.join(", ")}, in a seeded random order` });
-  if (only === undefined || isGiven) return;
-  const { config, split } = only.set;
+  if (only !== undefined && !isGiven) setParts(draft, only.set);
+}
+
+/** The lines of the keys that name a configuration and a split of the one data set. */
+function setParts(draft: TrlDraft, { config, split }: NamedSet): void {
   for (const key of ["dataset_config", "dataset_configs"]) {
     if (draft.settings.has(key)) draft.goesTo(key, "task.data.config", config);
   }

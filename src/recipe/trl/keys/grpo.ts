@@ -128,22 +128,33 @@ export const GRPO_KEYS: readonly KeyEntry[] = [
 
 /** Of TRL's RLOO before 0.22, which was another trainer, with PPO's batches and names. */
 const OLD_RLOO_KEYS = [
+  "base_model",
   "cliprange",
+  "cliprange_value",
+  "exp_name",
+  "gamma",
   "kl_coef",
+  "lam",
   "local_rollout_forward_batch_size",
   "missing_eos_penalty",
+  "non_eos_penalty",
   "normalize_advantage",
   "normalize_reward",
   "num_mini_batches",
   "num_ppo_epochs",
+  "num_sample_generations",
+  "penalty_reward_value",
   "response_length",
   "reward_model_path",
   "rloo_k",
+  "sanity_check",
   "sft_model_path",
   "stop_token",
   "stop_token_id",
   "token_level_kl",
   "total_episodes",
+  "vf_coef",
+  "whiten_rewards",
 ];
 
 /** RLOOConfig as it is since TRL 0.22. */

@@ -195,6 +195,7 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
   ),
 
   // The rest.
+  ...nothing("the path of the file itself", "config"),
   ...nothing("aha run trains", "do_train"),
   ...nothing("the same seed always gives the same run", "full_determinism"),
   ...nothing("for debugging PyTorch", "debug"),
