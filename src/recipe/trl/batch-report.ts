@@ -48,7 +48,7 @@ export type TrlBatch = GroupBatch | RowBatch;
 export function otherReading(numbers: BatchNumbers, counts: TrlReading["batchCounts"]): GroupBatch["otherReading"] {
   const version = counts === "prompts" ? NEWEST_RELEASE : PROMPTS_RELEASE;
   try {
-    const others = { batchCounts: counts === "prompts" ? "completions" : "prompts", wholeGroups: false } as const;
+    const others = counts === "prompts" ? "completions" : "prompts";
     const { promptsPerStep, completionsPerStep } = batchOf(numbers, others);
     return { version, promptsPerStep, completionsPerStep };
   } catch (error) {

@@ -43,10 +43,7 @@ export interface Batch {
 }
 
 /** @throws ConfigError naming the numbers that do not divide */
-export function batchOf(
-  numbers: BatchNumbers,
-  { batchCounts: counts, wholeGroups }: Pick<TrlReading, "batchCounts" | "wholeGroups">,
-): Batch {
+export function batchOf(numbers: BatchNumbers, counts: TrlReading["batchCounts"]): Batch {
   const { perDevice, numProcesses, accumulation, groupSize, passes } = numbers;
   const perSample = counts === "prompts" ? groupSize : 1;
   const microBatch = perDevice * numProcesses * perSample;
@@ -54,15 +51,6 @@ export function batchOf(
   if (groupSize < 2) {
     throw new ConfigError(
       `num_generations is ${groupSize}; a completion is judged against the others of its prompt, so it is at least 2.`,
-    );
-  }
-  if (wholeGroups) {
-    requireDivides(
-      `num_generations (${groupSize})`,
-      groupSize,
-      `per_device_train_batch_size (${perDevice}) × num_processes (${numProcesses}) = ${microBatch}, as TRL from 0.15 to ` +
-        "0.17 has it",
-      microBatch,
     );
   }
   const generation = stepsPerGeneration(numbers, microBatch, counts);
@@ -144,4 +132,17 @@ function minibatchesPerIteration(generation: number, accumulation: number, passe
 function requireDivides(what: string, divisor: number, whole: string, dividend: number): void {
   if (dividend % divisor === 0) return;
   throw new ConfigError(`The batch does not work out: ${what} does not divide ${whole}.`);
+}
+
+/** Whether TRL itself runs the batch in this reading: from 0.15 to 0.17 a micro-batch of all processes held whole groups. */
+export function runsInTrl(numbers: BatchNumbers, { batchCounts, wholeGroups }: TrlReading): boolean {
+  const { perDevice, numProcesses, groupSize } = numbers;
+  if (wholeGroups && (perDevice * numProcesses) % groupSize !== 0) return false;
+  try {
+    batchOf(numbers, batchCounts);
+    return true;
+  } catch (error) {
+    if (error instanceof ConfigError) return false;
+    throw error;
+  }
 }

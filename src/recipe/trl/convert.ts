@@ -11,8 +11,9 @@ import { ConfigError, nearestName } from "../../errors.ts";
 import { checkRecipe } from "../load.ts";
 import { applyOverrides } from "../overrides.ts";
 import { type Recipe, recipeSchema } from "../schema.ts";
+import { repeatedKeysOf } from "../yaml.ts";
 import { requireNoAdapter, setAdapter } from "./adapter.ts";
-import { batchOf } from "./batch.ts";
+import { runsInTrl } from "./batch.ts";
 import type { TrlBatch } from "./batch-report.ts";
 import { type TrlConversion, TrlDraft } from "./conversion.ts";
 import { COUNTDOWN_SET } from "./data/countdown.ts";
@@ -77,6 +78,13 @@ export async function convertTrl(file: TextFile, options: TrlOptions, places: Tr
     unknown: (key) => unknownKey(key, trainer, because),
   });
   const draft = new TrlDraft(settings, trainer);
+  const repeated = repeatedKeysOf(file.text);
+  if (repeated.length > 0) {
+    draft.choices.push({
+      what: "written twice",
+      chosen: `${repeated.join(", ")}: the last value counts, as in PyYAML`,
+    });
+  }
   const { reading, launch } = readFile(settings, trainer, draft, options);
 
   setNames(draft, file.path, options, places);
@@ -182,15 +190,8 @@ function readFile(settings: TrlSettings, trainer: TrlTrainer, draft: TrlDraft, o
     const paths = { batch: draft.at(BATCH_KEYS[trainer.name]), maxGradNorm: draft.at("maxGradNorm") };
     return launchOf(settings, { file: options.launcher, asked: options.numProcesses, accumulation, paths });
   };
-  const works = (reading: TrlReading): boolean => {
-    try {
-      batchOf(batchNumbers(settings, "grpo", reading, launchIn(reading).numProcesses), reading);
-      return true;
-    } catch (error) {
-      if (error instanceof ConfigError) return false;
-      throw error;
-    }
-  };
+  const works = (reading: TrlReading): boolean =>
+    runsInTrl(batchNumbers(settings, "grpo", reading, launchIn(reading).numProcesses), reading);
   const reading = readingOf(settings, trainer, options.version, works);
   return { reading, launch: launchIn(reading) };
 }

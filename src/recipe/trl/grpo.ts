@@ -9,6 +9,7 @@ import type { NamedSets } from "./data/named-sets.ts";
 import { setQuestions } from "./data/questions.ts";
 import type { AbsentData, Survey } from "./data/survey.ts";
 import { evaluates, setDistances } from "./distances.ts";
+import { UNSAID_PROCESSES } from "./launcher.ts";
 import { setIterations, setSchedule, type TrainCount } from "./length.ts";
 import { setLoss, setRlooLoss, setSampling } from "./objective.ts";
 import { COUNTDOWN_REWARDS, judgesAnswers, setRewards } from "./rewards.ts";
@@ -62,7 +63,7 @@ export async function setGroups(draft: TrlDraft, trainer: "grpo" | "rloo", parts
   const { settings } = draft;
   const { reading } = parts;
   const numbers = batchNumbers(settings, trainer, reading, parts.numProcesses);
-  const batch = batchIn(reading, numbers);
+  const batch = batchIn(reading, numbers, parts.numProcessesFrom);
   setBatch(draft, batch, numbers, reading, GROUP_SIZE[trainer]);
   const trainCount = await setTask(draft, parts);
   setSampling(draft, reading);
@@ -132,15 +133,20 @@ async function rewardModel(draft: TrlDraft, { modelDirectory }: ProgramParts): P
   return directory ?? name;
 }
 
-/** `batchOf`, with a hint where only the other reading of the file works out. */
-function batchIn(reading: TrlReading, numbers: BatchNumbers): Batch {
+/** `batchOf`, with a hint where only the other reading of the file works out, or more processes may be meant. */
+function batchIn({ version, batchCounts }: TrlReading, numbers: BatchNumbers, numProcessesFrom: string): Batch {
   try {
-    return batchOf(numbers, reading);
+    return batchOf(numbers, batchCounts);
   } catch (error) {
-    const other = otherReading(numbers, reading.batchCounts);
-    if (!(error instanceof ConfigError) || other === null) throw error;
+    if (!(error instanceof ConfigError)) throw error;
+    const other = otherReading(numbers, batchCounts);
+    const processes =
+      numProcessesFrom === UNSAID_PROCESSES
+        ? " If it was written for more than one process, say --num-processes N."
+        : "";
+    if (other === null) throw new ConfigError(`${error.message}${processes}`);
     throw new ConfigError(
-      `${error.message} The file was read as one of TRL ${reading.version}; with --trl-version ${other.version} it would be ` +
+      `${error.message}${processes} The file was read as one of TRL ${version}; with --trl-version ${other.version} it would be ` +
         `${other.promptsPerStep} prompts and ${other.completionsPerStep} completions per optimizer step.`,
     );
   }

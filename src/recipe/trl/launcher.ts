@@ -10,6 +10,9 @@ import { DEEPSPEED_KEYS } from "./keys/launcher.ts";
 import type { KeyRule } from "./rule.ts";
 import { type KeyTable, readMapping, settingsOf, type TrlSettings } from "./settings.ts";
 
+/** Where the number of processes is from where nobody says it. */
+export const UNSAID_PROCESSES = "the file does not say, nor does --num-processes or --accelerate";
+
 export interface Launch {
   readonly numProcesses: number;
   /** Where the number is from: a phrase for people. */
@@ -68,7 +71,7 @@ function processes(sources: readonly TrlSettings[], asked: number | undefined): 
     const numProcesses = source.number("num_processes");
     if (numProcesses !== undefined) return { numProcesses, from: source.source };
   }
-  return { numProcesses: 1, from: "the file does not say, nor does --num-processes or --accelerate" };
+  return { numProcesses: 1, from: UNSAID_PROCESSES };
 }
 
 /** Paths of what the launcher says. */

@@ -233,4 +233,9 @@ export const REFUSED_TRAINERS: readonly RefusedTrainer[] = [
       "replay_buffer_size",
     ],
   },
+  {
+    ...{ name: "pass_rate", title: "open-r1's filter by pass rate", config: "compute_pass_rate.py", base: "grpo" },
+    inItsPlace: "A data step of a pipeline filters by rewards (docs/pipelines.md).",
+    signs: ["output_dataset_name", "pass_rate_max", "pass_rate_min"],
+  },
 ];

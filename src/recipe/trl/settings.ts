@@ -5,7 +5,8 @@
  * What it is not: the meaning of the values. `convert.ts` has that.
  *
  * PyYAML reads YAML 1.1, Aha's recipes 1.2: `yes`, `no`, `on` and `off` are text here, and are taken for true and false
- * where a truth value is wanted; `1e-6`, which PyYAML reads as text, is a number in both once TRL's parser has seen it.
+ * where a truth value is wanted; `1e-6`, which PyYAML reads as text, is a number in both once TRL's parser has seen it;
+ * `1_000` is a number there, and here where one is wanted.
  */
 
 import { ConfigError, nearestName } from "../../errors.ts";
@@ -70,13 +71,16 @@ export interface KeyTable {
   readonly unknown: (key: string) => string;
 }
 
-/** The mapping that a YAML text is, with `overrides` (`key=value`) applied. Throws ConfigError for any other text. */
+/**
+ * The mapping that a YAML text is, with `overrides` (`key=value`) applied. Of a key that stands twice the last one counts, as
+ * in PyYAML. Throws ConfigError for any other text.
+ */
 export function readMapping(
   text: string,
   source: string,
   overrides: readonly string[] = [],
 ): Readonly<Record<string, unknown>> {
-  const parsed = parseYaml(text, source);
+  const parsed = parseYaml(text, source, { repeatedKeys: true });
   if (!isMapping(parsed))
     throw new ConfigError(`${source}: expected a mapping of keys to values, as TRL's recipes are.`);
   return applyOverrides(parsed, overrides) as Record<string, unknown>;
@@ -134,7 +138,8 @@ interface Kind {
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 function toNumber(value: unknown): number | undefined {
-  const number = typeof value === "string" && NUMBER.test(value.trim()) ? Number(value) : value;
+  const plain = typeof value === "string" ? value.trim().replace(/(?<=\d)_(?=\d)/g, "") : "";
+  const number = NUMBER.test(plain) ? Number(plain) : value;
   return typeof number === "number" && Number.isFinite(number) ? number : undefined;
 }
 

@@ -34,7 +34,7 @@ const CANDIDATES: readonly Candidate[] = [
 /** To whom a trainer leaves a file that may be of both. */
 const YIELDS: Readonly<Record<string, readonly string[]>> = {
   rloo: ["grpo"],
-  distillation: ["grpo", "sft"],
+  distillation: ["grpo", "sft", "dpo"],
   kto: ["dpo"],
   orpo: ["dpo"],
   cpo: ["dpo"],
@@ -50,6 +50,7 @@ const YIELDS: Readonly<Record<string, readonly string[]>> = {
   async_grpo: ["grpo"],
   a2po: ["grpo"],
   papo: ["grpo"],
+  pass_rate: ["grpo"],
 };
 
 /** Other names that users give. */
@@ -80,14 +81,12 @@ export function trainerOf(
   }
   const counts = CANDIDATES.map((candidate) => keys.filter((key) => candidate.signs.has(key)).length);
   const most = Math.max(...counts);
-  if (most === 0) {
-    throw new ConfigError(
-      `${source} has only keys that every trainer of TRL has, so it does not say what it trains. Add --trainer ` +
-        `${TRL_TRAINERS.join(", ")}.`,
-    );
-  }
-  const best = CANDIDATES.filter((_, i) => counts[i] === most).filter((candidate) => fitsColumns(candidate, file));
-  const left = best.filter(({ name }) => !YIELDS[name]?.some((other) => best.some((one) => one.name === other)));
+  if (most === 0) throw untold(keys, source);
+  const all = CANDIDATES.filter((_, i) => counts[i] === most);
+  const fitting = all.filter((candidate) => fitsColumns(candidate, file));
+  const best = fitting.length > 0 ? fitting : all;
+  const yields = (name: string) => [...(YIELDS[name] ?? []), ...(name === "dpo" && isSampled(file) ? ["grpo"] : [])];
+  const left = best.filter(({ name }) => !yields(name).some((other) => best.some((one) => one.name === other)));
   if (left.length === 1) return reading(left[0]!, keys, source);
   const known = left.filter(({ name }) => TRAINERS.has(name as TrlTrainerName));
   if (known.length === 0) requireKnown(left[0]!, source, keys);
@@ -95,6 +94,21 @@ export function trainerOf(
   throw new ConfigError(
     `${source} may be a recipe of ${titles.slice(0, -1).join(", ")} or ${titles.at(-1)}: all have its keys ` +
       `${telling(left[0]!, keys).join(", ")}. Add ${known.map(({ name }) => `--trainer ${name}`).join(" or ")}.`,
+  );
+}
+
+/** Of a file with no key that tells a trainer. */
+function untold(keys: readonly string[], source: string): ConfigError {
+  const { keys: known } = TRAINERS.get("sft")!;
+  const strange = keys.filter((key) => !known.has(key));
+  const listed = strange.slice(0, 5).join(", ");
+  if (strange.length === keys.length) {
+    return new ConfigError(`${source} is no recipe of TRL: none of its keys (${listed}) is one of TRL's.`);
+  }
+  const others = strange.length === 0 ? "" : `, and others that are not TRL's (${listed})`;
+  return new ConfigError(
+    `${source} has only keys that every trainer of TRL has${others}, so it does not say what it trains. Add --trainer ` +
+      `${TRL_TRAINERS.slice(0, -1).join(", ")} or ${TRL_TRAINERS.at(-1)}.`,
   );
 }
 
@@ -132,6 +146,11 @@ function telling({ signs }: Candidate, keys: readonly string[]): string[] {
     .filter((key) => signs.has(key))
     .sort((a, b) => known(a) - known(b))
     .slice(0, 3);
+}
+
+/** DPO had max_completion_length once, for pairs; who gives it samples. */
+function isSampled(file: Readonly<Record<string, unknown>>): boolean {
+  return Object.hasOwn(file, "max_completion_length");
 }
 
 /** Whether a mixture's columns are those of the trainer's rows: pairs for some, conversations for others. */

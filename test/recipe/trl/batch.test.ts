@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type BatchNumbers, batchOf } from "../../../src/recipe/trl/batch.ts";
+import { type BatchNumbers, batchOf, runsInTrl } from "../../../src/recipe/trl/batch.ts";
+import type { TrlReading } from "../../../src/recipe/trl/version.ts";
 import { convert, convertKeys, fixtureText, groupsOf, stageOf } from "./conversions.ts";
 
 const ONE: BatchNumbers = {
@@ -12,12 +13,11 @@ const ONE: BatchNumbers = {
   generationBatchSize: undefined,
 };
 
-const COMPLETIONS = { batchCounts: "completions", wholeGroups: false } as const;
-const PROMPTS = { batchCounts: "prompts", wholeGroups: false } as const;
+const READING = { version: "0.16", because: "", defaults: {} as TrlReading["defaults"] };
 
 describe("batch arithmetic", () => {
   it("counts completions per device in TRL since 0.15", () => {
-    expect(batchOf({ ...ONE, numProcesses: 2 }, COMPLETIONS)).toEqual({
+    expect(batchOf({ ...ONE, numProcesses: 2 }, "completions")).toEqual({
       promptsPerStep: 8,
       completionsPerStep: 16,
       promptsPerIteration: 8,
@@ -29,12 +29,12 @@ describe("batch arithmetic", () => {
 
   it("counts prompts per device in TRL 0.14: Mini-R1 has 24 prompts and 192 completions a step", () => {
     const miniR1 = { ...ONE, numProcesses: 3, groupSize: 8 };
-    expect(batchOf(miniR1, PROMPTS)).toMatchObject({ promptsPerStep: 24, completionsPerStep: 192 });
-    expect(batchOf(miniR1, COMPLETIONS)).toMatchObject({ promptsPerStep: 3, completionsPerStep: 24 });
+    expect(batchOf(miniR1, "prompts")).toMatchObject({ promptsPerStep: 24, completionsPerStep: 192 });
+    expect(batchOf(miniR1, "completions")).toMatchObject({ promptsPerStep: 3, completionsPerStep: 24 });
   });
 
   it("makes an iteration of a generation batch that several optimizer steps share", () => {
-    const batch = batchOf({ ...ONE, stepsPerGeneration: 32, passes: 2 }, COMPLETIONS);
+    const batch = batchOf({ ...ONE, stepsPerGeneration: 32, passes: 2 }, "completions");
     expect(batch).toMatchObject({
       promptsPerStep: 4,
       promptsPerIteration: 16,
@@ -42,12 +42,12 @@ describe("batch arithmetic", () => {
       updatesPerIteration: 2,
       stepsPerIteration: 8,
     });
-    const bySize = batchOf({ ...ONE, generationBatchSize: 32, passes: 2 }, COMPLETIONS);
+    const bySize = batchOf({ ...ONE, generationBatchSize: 32, passes: 2 }, "completions");
     expect(bySize).toEqual(batch);
   });
 
   it("makes an iteration of an optimizer step that has several generation batches", () => {
-    const batch = batchOf({ ...ONE, stepsPerGeneration: 4 }, COMPLETIONS);
+    const batch = batchOf({ ...ONE, stepsPerGeneration: 4 }, "completions");
     expect(batch).toMatchObject({ promptsPerStep: 4, promptsPerIteration: 4, stepsPerIteration: 1 });
   });
 
@@ -82,19 +82,20 @@ describe("batch arithmetic", () => {
     ["both ways to say one thing", { stepsPerGeneration: 8, generationBatchSize: 8 }, /say the same thing/],
     ["completions that come back within one step", { stepsPerGeneration: 4, passes: 2 }, /num_iterations \(2\)/],
   ])("refuses %s, by name", (_, numbers, message) => {
-    expect(() => batchOf({ ...ONE, ...numbers }, COMPLETIONS)).toThrow(message);
+    expect(() => batchOf({ ...ONE, ...numbers }, "completions")).toThrow(message);
   });
 
-  it("wants whole groups in the micro-batch of all processes, as TRL from 0.15 to 0.17", () => {
+  it("of which TRL from 0.15 to 0.17 wanted whole groups in the micro-batch of all processes", () => {
     const strict = { batchCounts: "completions", wholeGroups: true } as const;
-    expect(batchOf({ ...ONE, perDevice: 2 }, strict)).toMatchObject({ promptsPerStep: 8, completionsPerStep: 16 });
-    expect(() => batchOf(ONE, strict)).toThrow(
-      /num_generations \(2\) does not divide per_device_train_batch_size \(1\) × num_processes \(1\) = 1, as TRL from 0\.15/,
-    );
+    const runs = (numbers: Partial<BatchNumbers>) => runsInTrl({ ...ONE, ...numbers }, { ...READING, ...strict });
+    expect([runs({}), runs({ perDevice: 2 }), runs({ numProcesses: 2 }), runs({ groupSize: 3 })]).toEqual([
+      ...[false, true, true, false],
+    ]);
+    expect(runsInTrl(ONE, { ...READING, batchCounts: "completions", wholeGroups: false })).toBe(true);
   });
 
   it("refuses for 0.14 what that had not", () => {
-    expect(() => batchOf({ ...ONE, stepsPerGeneration: 8 }, PROMPTS)).toThrow(/younger than TRL 0\.14/);
+    expect(() => batchOf({ ...ONE, stepsPerGeneration: 8 }, "prompts")).toThrow(/younger than TRL 0\.14/);
   });
 });
 

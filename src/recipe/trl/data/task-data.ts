@@ -6,6 +6,7 @@
  */
 
 import { splitOf } from "../../../data/dataset-folder.ts";
+import { ConfigError } from "../../../errors.ts";
 import type { TrlDraft } from "../conversion.ts";
 import type { TrainCount } from "../length.ts";
 import { DATA_KEYS, type NamedSet, type NamedSets } from "./named-sets.ts";
@@ -125,6 +126,11 @@ async function setHeldOut(draft: TrlDraft, survey: Survey, evaluates: boolean): 
   const test = isGiven ? undefined : named.test;
   if (test !== undefined && "size" in test) {
     const rows = test.size < 1 ? Math.ceil(test.size * rowCount) : test.size;
+    if (rows >= rowCount) {
+      throw new ConfigError(
+        `${test.key}: test_split_size is ${test.size}, and there are ${rowCount} rows: none would be left to train on.`,
+      );
+    }
     const share = test.size < 1 ? test.size : heldOutShare(rows, rowCount);
     draft.put("task.data.testShare", share);
     if (test.key === "test_split_size") draft.goesTo(test.key, "task.data.testShare", share, { note: `${rows} rows` });
