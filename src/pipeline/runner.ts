@@ -11,6 +11,9 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { DataStepProgress } from "../data-steps/candidates.ts";
+import { PARTS_FOLDER } from "../data-steps/rejection-sampling.ts";
+import { runDataStep } from "../data-steps/run-step.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
 import type { PipelineEvent } from "../recipe/observer.ts";
@@ -18,9 +21,6 @@ import type { Recipe } from "../recipe/schema.ts";
 import { PIPELINE_FILES, type PipelineSummary, type StageRecord, type SuiteResult } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
 import { removeUnfinished } from "../run/resumption.ts";
-import type { DataStepProgress } from "../train/data-steps/candidates.ts";
-import { PARTS_FOLDER } from "../train/data-steps/rejection-sampling.ts";
-import { runDataStep } from "../train/data-steps/run-step.ts";
 import type { PipelineDirectory } from "./directory.ts";
 import { type LoadedPipeline, outputPath, type ResolvedStage } from "./load.ts";
 import { measuredBefore, measureStage } from "./measure.ts";

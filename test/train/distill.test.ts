@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
-import { distillData, importanceSampling, trainDistill } from "../../src/train/distill.ts";
-import { distillConfigSchema } from "../../src/train/distill-config.ts";
-import { openTeacher, requireSameTokenizer, type Teacher } from "../../src/train/teacher.ts";
+import { distillConfigSchema } from "../../src/train/distill/config.ts";
+import { distillData, importanceSampling, trainDistill } from "../../src/train/distill/distill.ts";
+import { openTeacher, requireSameTokenizer, type Teacher } from "../../src/train/distill/teacher.ts";
 import { emptyDirectory } from "../engine/models.ts";
 import { TabularEngine } from "../engine/tabular-engine.ts";
 import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";

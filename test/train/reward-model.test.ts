@@ -4,8 +4,8 @@ import { ConfigError } from "../../src/errors.ts";
 import { evaluatePairs } from "../../src/eval/evaluate-pairs.ts";
 import { pairStatistics } from "../../src/losses/bradley-terry.ts";
 import type { Task } from "../../src/tasks/task.ts";
-import { trainRewardModel } from "../../src/train/reward-model.ts";
-import { rewardModelConfigSchema } from "../../src/train/reward-model-config.ts";
+import { rewardModelConfigSchema } from "../../src/train/reward-model/config.ts";
+import { trainRewardModel } from "../../src/train/reward-model/reward-model.ts";
 import { emptyDirectory } from "../engine/models.ts";
 import { checkpointInto, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
 

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { Datum } from "../../src/engine/engine.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
-import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft.ts";
-import { sftConfigSchema } from "../../src/train/sft-config.ts";
+import { sftConfigSchema } from "../../src/train/sft/config.ts";
+import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft/sft.ts";
 import { MODELS, modelValues, openEngine } from "../engine/models.ts";
 import { lettersContext, lettersTask, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
