@@ -64,3 +64,13 @@ export class Registry<T extends { readonly name: string }> {
     throw new ConfigError(`There is no ${this.what} ${JSON.stringify(name)}; ${known}.${hint}`);
   }
 }
+
+/** What `make` makes of the registries' entries, made again when one of them has grown. */
+export function cachedBy<T>(registries: readonly { readonly version: number }[], make: () => T): () => T {
+  let made: { readonly versions: string; readonly value: T } | undefined;
+  return () => {
+    const versions = registries.map(({ version }) => version).join();
+    if (made?.versions !== versions) made = { versions, value: make() };
+    return made.value;
+  };
+}

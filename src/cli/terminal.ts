@@ -3,9 +3,9 @@
  * learning, with one line of progress. It only watches; nothing here decides anything.
  */
 
-import type { PipelineEvent } from "../recipe/observer.ts";
+import { count, decimal, percent, plain } from "../number-text.ts";
+import type { RunEvent } from "../recipe/observer.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
-import { count, decimal, percent, plain } from "../report/numbers.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { StatusLine } from "./terminal-line.ts";
@@ -38,7 +38,7 @@ export class RunTerminal {
     this.paragraph(question);
   }
 
-  observe(event: PipelineEvent): void {
+  observe(event: RunEvent): void {
     switch (event.type) {
       case "ready": {
         const { parameterCount, name } = event.engine;
@@ -91,7 +91,7 @@ export class RunTerminal {
     this.status.keep();
   }
 
-  private stageStarted({ stage, index, count: stages, stepsDone }: Extract<PipelineEvent, { type: "stage-started" }>) {
+  private stageStarted({ stage, index, count: stages, stepsDone }: Extract<RunEvent, { type: "stage-started" }>) {
     this.status.keep();
     this.progress = new StageProgress(stage.trainer === "grpo" || stage.trainer === "distill" ? "iteration" : "step");
     this.write("\n");

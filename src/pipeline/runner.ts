@@ -16,7 +16,7 @@ import { PARTS_FOLDER } from "../data-steps/rejection-sampling.ts";
 import { runDataStep } from "../data-steps/run-step.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
-import type { PipelineEvent } from "../recipe/observer.ts";
+import type { RunEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { PIPELINE_FILES, type PipelineSummary, type StageRecord, type SuiteResult } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
@@ -53,7 +53,7 @@ export type RunnerEvent =
       readonly recipe?: Recipe;
       readonly folder: string;
     }
-  | { readonly type: "training"; readonly name: string; readonly event: PipelineEvent }
+  | { readonly type: "training"; readonly name: string; readonly event: RunEvent }
   | { readonly type: "collecting"; readonly name: string; readonly progress: DataStepProgress }
   | { readonly type: "collected"; readonly name: string; readonly lineage: Readonly<Record<string, unknown>> }
   | {

@@ -3,7 +3,7 @@
 import { alarmSchema } from "../alarms/alarm.ts";
 import type { EventRecord } from "../run/records.ts";
 import { type Html, html } from "./html.ts";
-import { count } from "./numbers.ts";
+import { count } from "../number-text.ts";
 
 /** A section, or nothing where no alarm rang. Lines of the diary that are not in an alarm's form are passed over. */
 export function alarmsHtml(events: readonly EventRecord[]): Html | undefined {

@@ -5,7 +5,7 @@
  */
 
 import { type Html, html } from "./html.ts";
-import { plain } from "./numbers.ts";
+import { plain } from "../number-text.ts";
 
 export interface ChartPoint {
   readonly x: number;

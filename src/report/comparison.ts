@@ -6,7 +6,7 @@
 import type { EvaluatedCompletion, EvaluationRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import type { EvaluatedState } from "../run/summary.ts";
-import { decimal, percent, plain } from "./numbers.ts";
+import { decimal, percent, plain } from "../number-text.ts";
 
 /** The full evaluations of one state. */
 export interface StateEvaluations {

@@ -10,7 +10,7 @@ import { parseJson, writeWhole } from "../files.ts";
 import { PIPELINE_FILES, type PipelineSummary, pipelineSummarySchema } from "../run/pipeline-records.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
 import { html } from "./html.ts";
-import { clock } from "./numbers.ts";
+import { clock } from "../number-text.ts";
 import { page } from "./page.ts";
 import { pipelineTable } from "./pipeline-table.ts";
 

@@ -22,7 +22,7 @@ import {
 import { completionHtml } from "./completion.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html } from "./html.ts";
-import { clock, count, decimal, percent, plain } from "./numbers.ts";
+import { clock, count, decimal, percent, plain } from "../number-text.ts";
 import { page } from "./page.ts";
 import { unfinishedReportHtml } from "./unfinished.ts";
 

@@ -10,7 +10,7 @@ import type { RunSnapshot } from "../run/run-reader.ts";
 import { alarmsHtml } from "./alarm-table.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html } from "./html.ts";
-import { count, plain } from "./numbers.ts";
+import { count, plain } from "../number-text.ts";
 import { page } from "./page.ts";
 
 /** Rows of metrics and events that are shown. */

@@ -7,7 +7,10 @@ import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { parseJson } from "../files.ts";
 import type { WeightedReward } from "../rollout/collect.ts";
-import { REWARD_STATES, type StageLog, type TrainContext, type TrainerState } from "./context.ts";
+import type { StageLog, TrainerState } from "./context.ts";
+
+/** The key of what rewards remember, in a checkpoint of a trainer that has rewards with a memory. */
+const REWARD_STATES = "rewardStates";
 
 /** JSON texts by the reward's name. */
 const statesSchema = z.record(z.string(), z.string());
@@ -19,7 +22,7 @@ const statesSchema = z.record(z.string(), z.string());
  */
 export async function withOpenRewards<T>(
   rewards: readonly WeightedReward[],
-  resumed: TrainContext["resumed"],
+  resumed: TrainerState | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
   const states = statesOf(resumed);
@@ -31,14 +34,14 @@ export async function withOpenRewards<T>(
   }
 }
 
-/** The trainer's state with what the rewards remember after the last batch. */
-export function withRewardStates(state: TrainerState, rewards: readonly WeightedReward[]): TrainerState {
+/** What the rewards remember after the last batch, as a trainer's checkpoint keeps it. */
+export function rewardStates(rewards: readonly WeightedReward[]): Readonly<Record<string, string>> {
   const states: Record<string, string> = {};
   for (const { reward } of rewards) {
     const text = "state" in reward ? reward.state?.() : undefined;
     if (text !== undefined) states[reward.name] = text;
   }
-  return Object.keys(states).length === 0 ? state : { ...state, [REWARD_STATES]: JSON.stringify(states) };
+  return Object.keys(states).length === 0 ? {} : { [REWARD_STATES]: JSON.stringify(states) };
 }
 
 /** Tells the diary how many completions of an iteration a reward abstained from, and why from the first of them. */
@@ -55,7 +58,7 @@ export function logAbstentions(
   }
 }
 
-function statesOf(resumed: TrainContext["resumed"]): Record<string, string> {
+function statesOf(resumed: TrainerState | undefined): Record<string, string> {
   const text = resumed?.[REWARD_STATES];
   if (text === undefined) return {};
   const parsed = statesSchema.safeParse(

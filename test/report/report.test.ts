@@ -6,7 +6,7 @@ import { chart, movingAverage, niceTicks } from "../../src/report/chart.ts";
 import { answerPairs, comparisonRows, evaluationsOf, pairsToShow, tellingPair } from "../../src/report/comparison.ts";
 import { completionHtml, completionLines } from "../../src/report/completion.ts";
 import { escapeHtml, html } from "../../src/report/html.ts";
-import { clock, count, percent, plain } from "../../src/report/numbers.ts";
+import { clock, count, percent, plain } from "../../src/number-text.ts";
 import { reportHtml, writeReport } from "../../src/report/report.ts";
 import type { EvaluatedCompletion, EvaluationRecord } from "../../src/run/records.ts";
 import { type RunSnapshot, readRun } from "../../src/run/run-reader.ts";

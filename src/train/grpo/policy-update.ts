@@ -11,7 +11,7 @@
  * Noise on embeddings is a part of an engine's loss, and there is none in the second way: `checkGrpo` refuses it there.
  */
 
-import type { Datum, Engine, ScoreDatum } from "../../engine/engine.ts";
+import type { AdamParams, Datum, Engine, OptimStepResult, ScoreDatum } from "../../engine/engine.ts";
 import {
   countedTokens,
   evaluateObjective,
@@ -32,6 +32,21 @@ export interface PolicyUpdate {
   readonly scores: PolicyScores;
   /** False where every slope is zero: nothing was added to the engine's gradient. */
   readonly hasGradient: boolean;
+}
+
+/**
+ * One optimizer step on the objective over `rows`: what it came to, and what the engine said of the step, where one was
+ * taken. Undefined without rows. Where no row has a slope, AdamW would move on momentum alone, so no step is taken.
+ */
+export async function policyStep(
+  engine: Engine,
+  rows: readonly UpdateRow[],
+  objective: PolicyObjective,
+  adam: AdamParams,
+): Promise<(Omit<PolicyUpdate, "hasGradient"> & { readonly loss: number } & Partial<OptimStepResult>) | undefined> {
+  if (rows.length === 0) return undefined;
+  const { value, scores, hasGradient } = await accumulateGradient(engine, rows, objective);
+  return { value, scores, loss: value.loss, ...(hasGradient && (await engine.optimStep(adam))) };
 }
 
 /** Adds the gradient of the objective over `rows`, at least one, to what the engine has accumulated. */
