@@ -1,7 +1,7 @@
 /** What an adapter and packed weights promise beyond the engine's contract, which `adapter-conformance.test.ts` checks. */
 
 import { afterAll, describe, expect, it } from "vitest";
-import type { AdamParams, Datum, Engine } from "../../src/engine/engine.ts";
+import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import type { LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
 import { EngineError } from "../../src/errors.ts";
@@ -32,7 +32,7 @@ const ADAM: AdamParams = {
   maxGradNorm: 1,
 };
 
-const opened: Engine[] = [];
+const opened: Policy[] = [];
 afterAll(() => Promise.all(opened.map((engine) => engine.dispose())));
 
 function open(form: WeightForm, limits: Partial<LocalEngineLimits> = {}, adapter?: ReturnType<typeof adapterValues>) {
@@ -57,14 +57,14 @@ function someData(): Datum[] {
 
 const DATA = someData();
 
-const score = async (engine: Engine, policy: "policy" | "reference" = "policy") =>
-  (await engine.forward(DATA, { temperature: 1, policy })).logprobs.flatMap((row) => [...row]);
+const score = async (engine: Policy, policy: "policy" | "reference" = "policy") =>
+  (await engine.score(DATA, { temperature: 1, policy })).logprobs.flatMap((row) => [...row]);
 
 const difference = (a: readonly number[], b: readonly number[]) =>
   Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 
 /** Loss and log-probabilities of a training pass, and the norm of its gradient; the step is taken. */
-async function pass(engine: Engine, data: readonly Datum[] = DATA) {
+async function pass(engine: Policy, data: readonly Datum[] = DATA) {
   const { loss, logprobs } = await engine.forwardBackward(data, CROSS_ENTROPY);
   const { gradNorm } = await engine.optimStep(ADAM);
   return { loss, logprobs, gradNorm };

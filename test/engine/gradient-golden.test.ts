@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import type { AdamParams, Datum } from "../../src/engine/engine.ts";
+import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
 import { allocateFloats } from "../../src/engine/local/weights.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { loadModel } from "../../src/model/checkpoint.ts";

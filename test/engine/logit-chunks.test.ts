@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { AdamParams, Datum, Engine } from "../../src/engine/engine.ts";
+import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { sequenceGraph } from "../../src/engine/local/programs.ts";
 import { EngineError } from "../../src/errors.ts";
@@ -52,11 +52,11 @@ async function learned(
 ) {
   const values = modelValues(config);
   const before: ParameterValues = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
-  const engine: Engine = openEngine(config, values, {
+  const engine: Policy = openEngine(config, values, {
     microBatchTokens: 24,
     ...(logitChunkTokens && { logitChunkTokens }),
   });
-  const scores = await engine.forward(data, { temperature: 0.7, policy: "policy" });
+  const scores = await engine.score(data, { temperature: 0.7, policy: "policy" });
   const result = await engine.forwardBackward(data, loss);
   await engine.optimStep(DESCENT);
   await engine.dispose();
@@ -99,7 +99,7 @@ describe("gradients through chunks", () => {
     const temperature = loss.name === "grpo" ? loss.temperature : 1;
     const values = modelValues(config);
     const engine = openEngine(config, values, { microBatchTokens: 24, logitChunkTokens: 3 });
-    const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+    const { logprobs } = await engine.score(data, { temperature });
     data.forEach((datum, i) => {
       datum.samplerLogprobs!.set(logprobs[i]!.map((logprob, t) => logprob + (t % 2 ? 0.1 : -0.1)));
       datum.refLogprobs!.set(logprobs[i]!.map((logprob, t) => logprob + (t % 2 ? 0.5 : -0.4)));
@@ -186,7 +186,7 @@ describe("where logits are in chunks", () => {
   it("createLocalEngine takes their size", async () => {
     const inputs = vi.spyOn(Graph.prototype, "input");
     const engine = await createLocalEngine(await writeModel(config), { threads: 2, logitChunkTokens: 5 });
-    await engine.forward(ragged(config.vocabSize), { temperature: 1, policy: "policy" });
+    await engine.score(ragged(config.vocabSize), { temperature: 1 });
     await engine.dispose();
     expect(inputs.mock.calls.some(([name]) => name === "logitRows")).toBe(true);
   });
@@ -208,7 +208,7 @@ describe("padding", () => {
     }));
     const engine = openEngine(config, values, { microBatchTokens: 64, ...(chunk && { logitChunkTokens: chunk }) });
     const loss: LossSpec = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0.1, temperature: 0.05 };
-    const { logprobs } = await engine.forward(data, { temperature: loss.temperature, policy: "policy" });
+    const { logprobs } = await engine.score(data, { temperature: loss.temperature, policy: "policy" });
     data.forEach((datum, i) => {
       datum.samplerLogprobs!.set(logprobs[i]!);
       datum.refLogprobs!.set(logprobs[i]!);

@@ -17,7 +17,7 @@ import type { ModelConfig } from "../../src/model/model-config.ts";
 import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
 import { quantizeNf4, storageOf } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
-import { type Program, Runtime } from "../../src/runtime/runtime.ts";
+import { type Program, Runtime } from "../../src/compute/runtime.ts";
 
 const BASE: ModelConfig = {
   architecture: "qwen3",

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { createRewardEngine } from "../../src/engine/local/local-reward-engine.ts";
-import type { RewardEngine, TokenPair } from "../../src/engine/reward-engine.ts";
+import type { RewardModel, TokenPair } from "../../src/engine/contract/reward-model.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import { emptyDirectory, MODELS, writeModel } from "./models.ts";
 
@@ -31,7 +31,7 @@ function pairsOf(sequences: readonly number[][]): TokenPair[] {
 
 async function withEngine<T>(
   directory: string,
-  work: (engine: RewardEngine) => Promise<T>,
+  work: (engine: RewardModel) => Promise<T>,
   options: Parameters<typeof createRewardEngine>[1] = {},
 ): Promise<T> {
   const engine = await createRewardEngine(directory, { threads: 2, ...options });
@@ -83,7 +83,7 @@ describe("the embedded reward engine", () => {
 
   it("goes on from a saved state to the bit, and what it saves as a model gives the same rewards", async () => {
     const [state, model] = [await emptyDirectory(), await emptyDirectory()];
-    const step = async (engine: RewardEngine) => {
+    const step = async (engine: RewardModel) => {
       const { loss } = await engine.forwardBackward(pairs, { centering: 0 });
       await engine.optimStep(ADAM);
       return loss;

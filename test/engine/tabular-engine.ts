@@ -12,22 +12,9 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type {
-  AdamParams,
-  Datum,
-  Engine,
-  EngineInfo,
-  ForwardBackwardResult,
-  ForwardResult,
-  OptimStepResult,
-  PolicyName,
-  SampledSequence,
-  SampleProgress,
-  SamplePrompt,
-  SamplingParams,
-  ScoreDatum,
-} from "../../src/engine/engine.ts";
-import type { DrawnToken, SequenceRequest } from "../../src/engine/session.ts";
+import type { AdamParams, Datum, ForwardBackwardResult, OptimStepResult, Policy, PolicyName } from "../../src/engine/contract/policy.ts";
+import type { SampleProgress, SamplePrompt, SampledSequence, SamplerInfo, SamplingParams, ScoreDatum, ScoreResult } from "../../src/engine/contract/sampler.ts";
+import type { DrawnToken, SequenceRequest } from "../../src/engine/contract/session.ts";
 import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import { type LossSpec, lossTemperature } from "../../src/losses/loss-spec.ts";
@@ -59,8 +46,8 @@ export interface TabularOptions {
   readonly eosTokenIds?: readonly number[];
 }
 
-export class TabularEngine implements Engine {
-  readonly info: EngineInfo;
+export class TabularEngine implements Policy {
+  readonly info: SamplerInfo;
   /** [V, V] and [V] */
   private readonly table: Parameter;
   private readonly bias: Parameter;
@@ -176,11 +163,11 @@ export class TabularEngine implements Engine {
     });
   }
 
-  forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult> {
+  forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ScoreResult> {
     return this.inTurn(() => this.score(data, options));
   }
 
-  private score(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): ForwardResult {
+  private score(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): ScoreResult {
     requireTemperature(options.temperature);
     if (data.length === 0) throw new EngineError("Expected at least one datum, got none.");
     if (new Set(data.map(({ keptTokens }) => keptTokens !== undefined)).size > 1) {

@@ -14,7 +14,7 @@ import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
 
 const GOLDEN = import.meta.dirname;
 const ADAM = { learningRate: 3e-3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01, maxGradNorm: 1 };
-const SCORING = { temperature: 1, policy: "policy" } as const;
+const SCORING = { temperature: 1 } as const;
 
 const out = process.argv[2];
 if (out === undefined) throw new Error("usage: npx tsx test/golden/write-trained-models.ts OUT");
@@ -41,7 +41,7 @@ for (const name of readdirSync(join(GOLDEN, "models"))) {
   const sequences = [2, 17, maxContextTokens].map(sequence);
   const score = async (of: typeof engine) => {
     const data = sequences.map((tokens) => ({ promptTokens: tokens.slice(0, 1), completionTokens: tokens.slice(1) }));
-    return (await of.forward(data, SCORING)).logprobs.map((row) => [...row]);
+    return (await of.score(data, SCORING)).logprobs.map((row) => [...row]);
   };
   writeFileSync(
     `${directory}.json`,

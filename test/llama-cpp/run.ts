@@ -13,7 +13,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { exportGguf } from "../../src/model/gguf/export.ts";
 import type { TensorFormat } from "../../src/model/gguf/number-formats.ts";
@@ -149,9 +149,9 @@ async function compareFormat(
   await model.dispose();
 }
 
-async function scored(engine: Engine, tokens: Int32Array): Promise<Float32Array> {
+async function scored(engine: Policy, tokens: Int32Array): Promise<Float32Array> {
   const datum = { promptTokens: tokens.slice(0, 1), completionTokens: tokens.slice(1) };
-  const { logprobs } = await engine.forward([datum], { temperature: 1, policy: "policy" });
+  const { logprobs } = await engine.score([datum], { temperature: 1 });
   return logprobs[0]!;
 }
 

@@ -21,7 +21,7 @@ function teacherOf(
   return {
     name: "tabular",
     maxContextTokens: engine.info.maxContextTokens,
-    logprobs: async (data, temperature) => (await engine.forward(data, { temperature, policy: "policy" })).logprobs,
+    logprobs: async (data, temperature) => (await engine.score(data, { temperature })).logprobs,
     close: () => engine.dispose(),
   };
 }
@@ -36,7 +36,7 @@ describe("the gradient of on-policy distillation", () => {
       completionTokens: Int32Array.of(token),
     }));
     for (const temperature of [1, 0.7]) {
-      const { logprobs } = await student.forward(data, { temperature, policy: "policy" });
+      const { logprobs } = await student.score(data, { temperature });
       const teacherLogprobs = await teacher.logprobs(data, temperature);
       const rows = data.map(({ completionTokens: tokens }, i) => ({
         promptTokens: prompt,

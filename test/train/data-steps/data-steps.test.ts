@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readAllJsonl, writeJsonl } from "../../../src/data/jsonl.ts";
-import type { Engine } from "../../../src/engine/engine.ts";
+import type { Policy } from "../../../src/engine/contract/policy.ts";
 import type { Task } from "../../../src/tasks/task.ts";
 import { buildTokenizer } from "../../../src/tokenizer/build.ts";
 import { type Candidate, collectCandidates, readCandidates } from "../../../src/train/data-steps/candidates.ts";
@@ -112,7 +112,7 @@ describe("candidates", () => {
         parameterCount: 0,
         losses: [],
       },
-      sample: async (prompts: Parameters<Engine["sample"]>[0]) => {
+      sample: async (prompts: Parameters<Policy["sample"]>[0]) => {
         asked.push(...prompts.map(({ promptId }) => promptId));
         return prompts.flatMap(({ promptId, numSamples }, promptIndex) =>
           Array.from({ length: numSamples }, (_, sampleIndex) => {
@@ -128,7 +128,7 @@ describe("candidates", () => {
         );
       },
     };
-    return { engine: engine as unknown as Engine, asked };
+    return { engine: engine as unknown as Policy, asked };
   }
   const config = (more: object = {}) =>
     rejectionSamplingSchema.parse({
@@ -140,7 +140,7 @@ describe("candidates", () => {
       maxCompletionTokens: 16,
       ...more,
     });
-  const collect = (directory: string, engine: Engine, of = config(), signal = new AbortController().signal) =>
+  const collect = (directory: string, engine: Policy, of = config(), signal = new AbortController().signal) =>
     collectCandidates(of, {
       source: engineSource(engine, tokenizer),
       task,

@@ -5,7 +5,7 @@ import { add, exponential, multiply } from "../../src/graph/ops/elementwise.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { reshape } from "../../src/graph/ops/shape.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { allocate, type DeviceTensor, Runtime } from "../../src/runtime/runtime.ts";
+import { allocate, type DeviceTensor, Runtime } from "../../src/compute/runtime.ts";
 
 const runtime = Runtime.open(1);
 
