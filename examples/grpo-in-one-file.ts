@@ -20,7 +20,7 @@
  *
  * Everything that decides something is written out here. What is imported from Aha: the engine (sampling, gradients,
  * AdamW), a tokenizer, random weights, two rewards, random numbers. The real thing, with checkpoints, schedules, KL and
- * reports, is `npm start`; its algorithm is in src/train/grpo.ts and not much longer.
+ * reports, is `npm start`; its algorithm is in src/train/grpo/grpo.ts and not much longer.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";

@@ -16,11 +16,11 @@ import type { StageConfig } from "../recipe/schema.ts";
 import { engineSpecOf } from "../recipe/stage-programs.ts";
 import type { BatchReward } from "../rewards/reward.ts";
 import type { MetricsRow, RolloutRow, TrainContext } from "../train/context.ts";
-import { trainGrpo } from "../train/grpo.ts";
-import { createRewards } from "../train/grpo-config.ts";
-import { trainRewardModel } from "../train/reward-model.ts";
+import { createRewards } from "../train/grpo/config.ts";
+import { trainGrpo } from "../train/grpo/grpo.ts";
+import { trainRewardModel } from "../train/reward-model/reward-model.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
-import { trainSft } from "../train/sft.ts";
+import { trainSft } from "../train/sft/sft.ts";
 
 /** No reward of a recipe has such a name. */
 const PROBE_REWARD = "(probe)";

@@ -7,6 +7,7 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Compute } from "../compute/compute.ts";
+import { taskFor, withModel } from "../data-steps/step-context.ts";
 import { RunDirError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { wilsonInterval } from "../eval/interval.ts";
@@ -14,8 +15,7 @@ import { parseJson, writeWhole } from "../files.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { PIPELINE_FILES, type SuiteResult, suiteResultSchema } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
-import { taskFor, withModel } from "../train/data-steps/step-context.ts";
-import { createRewards } from "../train/grpo-config.ts";
+import { createRewards } from "../train/grpo/config.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import { withOpenRewards } from "../train/reward-session.ts";
 import type { SuiteConfig } from "./schema.ts";

@@ -43,7 +43,7 @@ describe("the suite notices an engine that", () => {
   it.each<[string, (engine: Policy) => Partial<Policy>]>([
     [
       "reports log-probabilities of another temperature",
-      (engine) => ({ forward: (data, options) => engine.score(data, { ...options, temperature: 1 }) }),
+      (engine) => ({ score: (data, options) => engine.score(data, { ...options, temperature: 1 }) }),
     ],
     [
       "draws other numbers in another batch",

@@ -1,9 +1,9 @@
 /** What only the embedded engine's sessions have: rows that grow, turns, failures. The rest is the conformance suite. */
 
 import { describe, expect, it } from "vitest";
+import type { SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
 import { KeyValueCache } from "../../src/engine/local/key-value-cache.ts";
 import type { LocalEngine } from "../../src/engine/local/local-engine.ts";
-import type { SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import { MODELS, modelValues, openEngine } from "./models.ts";

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
 import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { sequenceGraph } from "../../src/engine/local/programs.ts";
@@ -77,8 +78,8 @@ describe.each(Object.entries(MODELS))("logits in chunks, %s", (_, config) => {
       [chunked.result, whole.result],
     ] as const) {
       for (const name of ["logprobs", "entropies"] as const) {
-        own[name].forEach((row, i) => {
-          expect(gap(row, expected[name][i]!), name).toBeLessThan(1e-6);
+        own[name]!.forEach((row, i) => {
+          expect(gap(row, expected[name]![i]!), name).toBeLessThan(1e-6);
         });
       }
     }
@@ -179,13 +180,19 @@ describe("where logits are in chunks", () => {
   });
 
   it.each([0, -1, 1.5, Number.NaN])("%d tokens in a chunk are refused: EngineError", async (logitChunkTokens) => {
-    await expect(createLocalEngine("nowhere", { logitChunkTokens })).rejects.toThrow(EngineError);
-    await expect(createLocalEngine("nowhere", { logitChunkTokens })).rejects.toThrow(/logitChunkTokens/);
+    await expect(createLocalEngine("nowhere", Compute.open({ threads: 2 }), { logitChunkTokens })).rejects.toThrow(
+      EngineError,
+    );
+    await expect(createLocalEngine("nowhere", Compute.open({ threads: 2 }), { logitChunkTokens })).rejects.toThrow(
+      /logitChunkTokens/,
+    );
   });
 
   it("createLocalEngine takes their size", async () => {
     const inputs = vi.spyOn(Graph.prototype, "input");
-    const engine = await createLocalEngine(await writeModel(config), { threads: 2, logitChunkTokens: 5 });
+    const engine = await createLocalEngine(await writeModel(config), Compute.open({ threads: 2 }), {
+      logitChunkTokens: 5,
+    });
     await engine.score(ragged(config.vocabSize), { temperature: 1 });
     await engine.dispose();
     expect(inputs.mock.calls.some(([name]) => name === "logitRows")).toBe(true);

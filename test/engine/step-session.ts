@@ -4,7 +4,13 @@
  */
 
 import { setImmediate } from "node:timers/promises";
-import type { DrawnToken, RunningSequence, SamplingSession, SequenceEnd, SequenceRequest } from "../../src/engine/contract/session.ts";
+import type {
+  DrawnToken,
+  RunningSequence,
+  SamplingSession,
+  SequenceEnd,
+  SequenceRequest,
+} from "../../src/engine/contract/session.ts";
 import { EngineError } from "../../src/errors.ts";
 
 export interface StepSessionOptions {

@@ -9,9 +9,9 @@ import { ConfigError } from "../../src/errors.ts";
 import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
-import { trainGrpo } from "../../src/train/grpo.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo-config.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/policy-update.ts";
+import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { accumulateGradient, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
 const small = {
@@ -32,8 +32,8 @@ async function train(overrides: object = {}, engine = newEngine()) {
 }
 
 /** The engine as it would be with these losses alone. */
-function withLosses(engine: Policy, losses: Policy["info"]["losses"]): Policy {
-  return Object.assign(Object.create(engine), { info: { ...engine.info, losses } });
+function withLosses(engine: Policy, losses: Policy["capabilities"]["losses"]): Policy {
+  return Object.assign(Object.create(engine), { capabilities: { ...engine.capabilities, losses } });
 }
 
 describe("trainGrpo learns", () => {

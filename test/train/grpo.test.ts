@@ -6,10 +6,10 @@ import type { Policy } from "../../src/engine/contract/policy.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../../src/errors.ts";
 import { completionAdvantages } from "../../src/rollout/advantages.ts";
 import { judgeCompletions, sampleCompletions } from "../../src/rollout/collect.ts";
-import { trainGrpo } from "../../src/train/grpo.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo-config.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/policy-update.ts";
-import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/update-rows.ts";
+import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { accumulateGradient, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
+import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/grpo/update-rows.ts";
 import {
   checkpointInto,
   letterReward,

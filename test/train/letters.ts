@@ -5,8 +5,8 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { Capabilities } from "../../src/engine/contract/capabilities.ts";
 import type { Datum, ForwardBackwardResult, Policy } from "../../src/engine/contract/policy.ts";
-import type { SamplerInfo } from "../../src/engine/contract/sampler.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { WeightedReward } from "../../src/rollout/collect.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
@@ -119,13 +119,13 @@ export function checkpointInto(directory: string, engine: Policy, every: number)
 
 /** An engine that says it adds noise to embeddings, keeps what it is asked for, and adds none. */
 export class NoisyEngine extends TabularEngine {
-  override readonly info: SamplerInfo;
+  override readonly capabilities: Capabilities;
   /** Of every training pass so far. */
   readonly losses: LossSpec[] = [];
 
   constructor() {
     super(LETTERS_MODEL);
-    this.info = { ...newEngine().info, embeddingNoise: true };
+    this.capabilities = { ...newEngine().capabilities, embeddingNoise: true };
   }
 
   override forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {

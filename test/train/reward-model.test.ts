@@ -4,8 +4,8 @@ import { ConfigError } from "../../src/errors.ts";
 import { evaluatePairs } from "../../src/eval/evaluate-pairs.ts";
 import { pairStatistics } from "../../src/losses/bradley-terry.ts";
 import type { Task } from "../../src/tasks/task.ts";
-import { trainRewardModel } from "../../src/train/reward-model.ts";
-import { rewardModelConfigSchema } from "../../src/train/reward-model-config.ts";
+import { rewardModelConfigSchema } from "../../src/train/reward-model/config.ts";
+import { trainRewardModel } from "../../src/train/reward-model/reward-model.ts";
 import { emptyDirectory } from "../engine/models.ts";
 import { checkpointInto, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
 
@@ -38,6 +38,10 @@ class TokenSums implements RewardModel {
     this.gradient = new Float64Array(7);
     return { gradNorm: 1, applied: true };
   };
+  step: RewardModel["step"] = async (pairs, options, adam) => ({
+    ...(await this.forwardBackward(pairs, options)),
+    ...(await this.optimStep(adam)),
+  });
   saveState = async () => {
     this.saved = this.weights.slice();
   };
