@@ -23,6 +23,7 @@ export function defaultThreads(): number {
   return Math.min(8, availableParallelism());
 }
 
+/** Threads and a device; see the head of this file. */
 export class Compute {
   readonly threads: number;
   readonly #kind: DeviceKind;

@@ -16,6 +16,7 @@ export interface DeviceKind {
   open(options: { readonly threads: number }): Promise<Device>;
 }
 
+/** The device where none is asked for. */
 export const DEFAULT_DEVICE = "cpu";
 
 const cpu: DeviceKind = {

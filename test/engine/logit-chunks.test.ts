@@ -3,7 +3,8 @@ import { Compute } from "../../src/compute/compute.ts";
 import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { sequenceGraph } from "../../src/engine/local/programs.ts";
-import { EngineError } from "../../src/errors.ts";
+import { openEngine as openModel } from "../../src/engine/open.ts";
+import { ConfigError } from "../../src/errors.ts";
 import type { Shape } from "../../src/graph/dim.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
@@ -179,13 +180,10 @@ describe("where logits are in chunks", () => {
     expect(await chunkedGraphs(30, [...short, long])).toBe(0);
   });
 
-  it.each([0, -1, 1.5, Number.NaN])("%d tokens in a chunk are refused: EngineError", async (logitChunkTokens) => {
-    await expect(createLocalEngine("nowhere", Compute.open({ threads: 2 }), { logitChunkTokens })).rejects.toThrow(
-      EngineError,
-    );
-    await expect(createLocalEngine("nowhere", Compute.open({ threads: 2 }), { logitChunkTokens })).rejects.toThrow(
-      /logitChunkTokens/,
-    );
+  it.each([0, -1, 1.5, Number.NaN])("%d tokens in a chunk are refused: ConfigError", async (logitChunkTokens) => {
+    const opened = openModel({ kind: "local", logitChunkTokens }, { path: "nowhere" }, Compute.open({ threads: 2 }));
+    await expect(opened).rejects.toThrow(ConfigError);
+    await expect(opened).rejects.toThrow(/logitChunkTokens/);
   });
 
   it("createLocalEngine takes their size", async () => {
