@@ -5,9 +5,9 @@ import { AhaError } from "../errors.ts";
 import { singleTasks } from "../recipe/task-paths.ts";
 import type { Task } from "../tasks/task.ts";
 import { requireRewardColumns } from "../train/grpo/config.ts";
+import type { DataStepFigures, Finding, ModelFigures } from "./diagnosis.ts";
+import { refusal } from "./diagnosis.ts";
 import type { ExaminedStage } from "./examined-pipeline.ts";
-import type { DataStepFigures, Finding, ModelFigures } from "./finding.ts";
-import { refusal } from "./finding.ts";
 
 /** A stage that makes a data set. */
 export type DataStage = ExaminedStage & {

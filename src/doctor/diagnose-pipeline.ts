@@ -16,7 +16,6 @@ import { createTask } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
 import { type DataStage, dataStepFigures, dataStepFindings } from "./data-step-findings.ts";
 import { type DiagnoseOptions, diagnose, type FromEarlierStages } from "./diagnose.ts";
-import { dataMaker, type ExaminedPipeline, type ExaminedStage, modelMaker } from "./examined-pipeline.ts";
 import {
   countBySeverity,
   type DataStepFigures,
@@ -26,7 +25,8 @@ import {
   type PipelineDiagnosis,
   refusal,
   worstFirst,
-} from "./finding.ts";
+} from "./diagnosis.ts";
+import { dataMaker, type ExaminedPipeline, type ExaminedStage, modelMaker } from "./examined-pipeline.ts";
 import { withLocalData } from "./local-data.ts";
 import { descendedModel, type FoundModel, findModel } from "./open-model.ts";
 

@@ -2,7 +2,7 @@
 
 import { availableParallelism, loadavg } from "node:os";
 import type { StageConfig } from "../recipe/schema.ts";
-import type { Finding, StageFigures } from "./finding.ts";
+import type { Finding, StageFigures } from "./diagnosis.ts";
 
 /** Share of this machine's memory beyond which a run is at risk. */
 const MEMORY_WARNING = 0.8;

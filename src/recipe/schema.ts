@@ -7,6 +7,8 @@
  */
 
 import { z } from "zod";
+import type { EngineSpec } from "../engine/engine-kind.ts";
+import { engineSchema, engines, LOCAL_ENGINE } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import { SAVE_DTYPES } from "../model/hf-config.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
@@ -152,30 +154,6 @@ const recipeShape = {
   model: modelSchema.describe("what is trained"),
   task: taskSpecSchema.describe("problems and their judge: its name and its own keys"),
   evaluation: evaluationSchema.prefault({}).describe("how held-out problems are answered"),
-  engine: z
-    .strictObject({
-      threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
-      logitChunkTokens: z
-        .int()
-        .min(1)
-        .optional()
-        .describe(
-          "completion tokens whose logits are in memory at once; as many as fit into 128 MiB (64 with quantization) if absent",
-        ),
-      microBatchTokens: z
-        .int()
-        .min(1)
-        .optional()
-        .describe("token positions that are scored or trained on at once: memory, not results; 2048 if absent"),
-      gradientCheckpointing: z
-        .boolean()
-        .default(false)
-        .describe(
-          "keep only each layer's input for the backward pass, which computes the layer again: memory for time",
-        ),
-    })
-    .prefault({})
-    .describe("how it is computed; no key changes a result"),
   rollouts: rolloutsSchema.prefault({}).describe("the log of sampled completions"),
   completionSamples: completionSamplesSchema
     .optional()
@@ -205,15 +183,21 @@ function stagesSchema(all: readonly Trainer[]) {
 
 function makeSchema() {
   return z
-    .strictObject({ ...recipeShape, stages: stagesSchema(trainers.all) })
+    .strictObject({
+      ...recipeShape,
+      engine: engineSchema()
+        .prefault({ kind: LOCAL_ENGINE.kind })
+        .describe("how it is computed; no key changes a result"),
+      stages: stagesSchema(trainers.all),
+    })
     .superRefine(refineWith((recipe: Recipe) => [...kindIssues(recipe), ...trainerIssues(recipe)]));
 }
 
 /** The schema of the whole recipe, with what the registries hold now. */
-export const recipeSchema = cachedBy([trainers], makeSchema);
+export const recipeSchema = cachedBy([trainers, engines], makeSchema);
 
 /** A recipe, checked, with every default filled in. */
-export type Recipe = z.output<z.ZodObject<typeof recipeShape>> & { stages: StageConfig[] };
+export type Recipe = z.output<z.ZodObject<typeof recipeShape>> & { engine: EngineSpec; stages: StageConfig[] };
 
 /** What is trained cannot change between stages, and a reward model is trained whole. */
 function kindIssues({ model, stages }: Recipe): ConfigIssue[] {

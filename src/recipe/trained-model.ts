@@ -4,8 +4,9 @@
  * for both.
  */
 
-import { createLocalEngine, type LocalEngineOptions } from "../engine/local/create.ts";
-import { createRewardEngine } from "../engine/local/local-reward-engine.ts";
+import type { Compute } from "../compute/compute.ts";
+import type { PolicySource } from "../engine/engine-kind.ts";
+import { openEngine, openRewardModel, specBeside } from "../engine/open.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { evaluatePairs, scorablePairs } from "../eval/evaluate-pairs.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
@@ -14,7 +15,7 @@ import { requirePromptsFit } from "../rollout/collect.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { CompanionOptions, StageParts, TrainedKind, TrainedModels } from "../train/context.ts";
+import type { StageParts, TrainedKind, TrainedModels } from "../train/context.ts";
 import { trainers } from "../train/trainers.ts";
 import { requireMetric, requirePairMetric } from "./best-checkpoint.ts";
 import { decodingOptions, decodingsAt } from "./evaluation.ts";
@@ -27,6 +28,8 @@ export type TrainedEngine = TrainedModels[TrainedKind];
 export interface RecipeParts<Kind extends TrainedKind = TrainedKind> {
   readonly recipe: Recipe;
   readonly engine: TrainedModels[Kind];
+  /** What this process computes with: for models beside the engine's. */
+  readonly compute: Compute;
   readonly tokenizer: Tokenizer;
   readonly task: Task;
   readonly heldOut: readonly Problem[];
@@ -35,7 +38,7 @@ export interface RecipeParts<Kind extends TrainedKind = TrainedKind> {
 /** How a model of one kind is opened and tested. */
 interface ModelProgram<Kind extends TrainedKind> {
   /** Opens the engine on the model in `directory`. The caller disposes of it. */
-  open(recipe: Recipe, directory: string, tokenizer: Tokenizer): Promise<TrainedModels[Kind]>;
+  open(recipe: Recipe, directory: string, tokenizer: Tokenizer, compute: Compute): Promise<TrainedModels[Kind]>;
   /** Refuses held-out problems that the model could not be tested on. Throws ConfigError. */
   checkEvaluation(parts: RecipeParts<Kind>): void;
   /** How an evaluation at this moment decodes. */
@@ -49,11 +52,7 @@ interface ModelProgram<Kind extends TrainedKind> {
 }
 
 const policy: ModelProgram<"policy"> = {
-  open: (recipe, directory) => {
-    const { logitChunkTokens } = recipe.engine;
-    const chunks = logitChunkTokens !== undefined && { logitChunkTokens };
-    return createLocalEngine(directory, { ...adapterOptions(recipe), ...computeOptions(recipe), ...chunks });
-  },
+  open: (recipe, directory, _tokenizer, compute) => openEngine(recipe.engine, policySource(recipe, directory), compute),
   checkEvaluation: ({ recipe, engine, tokenizer, task, heldOut }) => {
     const { bestCheckpoint, evaluation } = recipe;
     const numbered = heldOut.map((problem, promptId) => ({ promptId, problem }));
@@ -71,8 +70,8 @@ const policy: ModelProgram<"policy"> = {
 
 const rewardModel: ModelProgram<"rewardModel"> = {
   // Batches of texts need a padding token; where there is none, the end of a text is one, as in TRL.
-  open: (recipe, directory, { padTokenId, eosTokenId }) =>
-    createRewardEngine(directory, { ...computeOptions(recipe), padTokenId: padTokenId ?? eosTokenId }),
+  open: (recipe, directory, { padTokenId, eosTokenId }, compute) =>
+    openRewardModel(recipe.engine, { path: directory, padTokenId: padTokenId ?? eosTokenId }, compute),
   checkEvaluation: ({ recipe: { bestCheckpoint }, engine, tokenizer, task, heldOut }) => {
     if (task.preference) scorablePairs(engine, tokenizer, task, heldOut);
     if (bestCheckpoint) requirePairMetric(bestCheckpoint, task);
@@ -97,9 +96,13 @@ export function modelProgram(recipe: Pick<Recipe, "stages">): ModelProgram<Train
 
 /** What a stage of a recipe works with. */
 export function stageParts(parts: RecipeParts, stage: StageConfig): StageParts {
-  const { recipe, engine, tokenizer, task, heldOut } = parts;
-  const seed = stageSeed(recipe.seed, stage.name);
-  return { engine, tokenizer, task, heldOut, seed, companionOptions: companionOptions(recipe) };
+  const { recipe, engine, compute, tokenizer, task, heldOut } = parts;
+  return {
+    ...{ engine, tokenizer, task, heldOut },
+    seed: stageSeed(recipe.seed, stage.name),
+    stage: stage.name,
+    companions: { compute, engine: specBeside(recipe.engine) },
+  };
 }
 
 /** Root of a stage's draws. Stages of one run draw different numbers, whatever their place in the list. */
@@ -107,21 +110,8 @@ export function stageSeed(seed: number, stage: string): number {
   return philox(seed, hashString("stage"), [hashString(stage)])[0];
 }
 
-/** How much a recipe lets its models take. */
-function computeOptions(recipe: Pick<Recipe, "engine">) {
-  return { ...companionOptions(recipe), gradientCheckpointing: recipe.engine.gradientCheckpointing };
-}
-
-/** How much it lets those take that are not trained; all of a process are computed on one pool of threads. */
-function companionOptions({ engine: { threads, microBatchTokens } }: Pick<Recipe, "engine">): CompanionOptions {
-  return {
-    ...(threads !== undefined && { threads }),
-    ...(microBatchTokens !== undefined && { microBatchTokens }),
-  };
-}
-
-/** What the engine is told of an adapter and of packed weights. */
-function adapterOptions({ model: { lora, adapter, quantization }, seed }: Recipe): LocalEngineOptions {
+/** What the engine is told of the model. */
+function policySource({ model: { lora, adapter, quantization }, seed }: Recipe, path: string): PolicySource {
   const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
-  return { lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
+  return { path, lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
 }

@@ -1,10 +1,10 @@
 /** Which curves a stage's page shows, and what to see in each. */
 
+import { percent } from "../number-text.ts";
 import type { EvaluationRecord, MetricsRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import { type ChartSeries, type ChartSpec, chart } from "./chart.ts";
 import type { Html } from "./html.ts";
-import { percent } from "../number-text.ts";
 
 /** A chart of metrics by name; it is left out where the stage has none of them. */
 interface Curve {

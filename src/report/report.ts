@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
 import { writeWhole } from "../files.ts";
+import { clock, count, decimal, percent, plain } from "../number-text.ts";
 import { recipeToYaml } from "../run/recipe-file.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
 import { type RunSnapshot, readRun } from "../run/run-reader.ts";
@@ -22,7 +23,6 @@ import {
 import { completionHtml } from "./completion.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html } from "./html.ts";
-import { clock, count, decimal, percent, plain } from "../number-text.ts";
 import { page } from "./page.ts";
 import { unfinishedReportHtml } from "./unfinished.ts";
 

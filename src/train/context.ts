@@ -7,11 +7,10 @@
  * integers: problems and random draws are functions of indices.
  */
 
-import type { Engine } from "../engine/engine.ts";
-import type { LocalEngineOptions } from "../engine/local/create.ts";
-import type { RewardEngine } from "../engine/reward-engine.ts";
-import { ConfigError } from "../errors.ts";
-import type { LossSpec } from "../losses/loss-spec.ts";
+import type { Compute } from "../compute/compute.ts";
+import type { Policy } from "../engine/contract/policy.ts";
+import type { RewardModel } from "../engine/contract/reward-model.ts";
+import type { EngineSpec } from "../engine/engine-kind.ts";
 import type { RewardResult } from "../rewards/reward.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -72,8 +71,8 @@ export type TrainerState = Readonly<Record<string, number | string>>;
 
 /** The kinds of models that trainers train, each with the engine that a trainer of it is given. */
 export interface TrainedModels {
-  readonly policy: Engine;
-  readonly rewardModel: RewardEngine;
+  readonly policy: Policy;
+  readonly rewardModel: RewardModel;
 }
 
 /** What a trainer trains: a policy, which writes, or a reward model, which scores. */
@@ -88,12 +87,17 @@ export interface StageParts<Kind extends TrainedKind = TrainedKind> {
   readonly heldOut?: readonly Problem[];
   /** Root of every random draw of the stage. */
   readonly seed: number;
-  /** How models beside the trained one (a teacher, a reward model) are computed; the engine's defaults if absent. */
-  readonly companionOptions?: CompanionOptions;
+  /** The stage's name, for messages. */
+  readonly stage?: string;
+  /** How models beside the trained one (a teacher, a reward model) are computed; without it there are none. */
+  readonly companions?: CompanionComputing;
 }
 
-/** How a model beside the trained one is computed; all of a process share one pool of threads. */
-export type CompanionOptions = Pick<LocalEngineOptions, "threads" | "microBatchTokens">;
+/** How models beside the trained one are computed: in this process, by this engine. */
+export interface CompanionComputing {
+  readonly compute: Compute;
+  readonly engine: EngineSpec;
+}
 
 /** The surroundings of one stage. */
 export interface StageContext<Kind extends TrainedKind = TrainedKind> extends StageParts<Kind> {
@@ -130,20 +134,4 @@ export interface TrainOutcome {
   readonly steps: number;
   /** Tokens seen by the optimizer or the sampler, prompts included. */
   readonly numTokens: number;
-}
-
-/** Refuses an engine that cannot train by this loss. Throws ConfigError. */
-export function requireLoss({ info }: Engine, name: LossSpec["name"]): void {
-  if (info.losses.includes(name)) return;
-  throw new ConfigError(
-    `The engine ${info.name} has no loss ${name}, only ${info.losses.join(", ")}; use another one.`,
-  );
-}
-
-/** Refuses an engine whose losses take no noise on embeddings, which `key` of the recipe asks for. Throws ConfigError. */
-export function requireEmbeddingNoise({ info }: Engine, key: string): void {
-  if (info.embeddingNoise) return;
-  throw new ConfigError(
-    `The engine ${info.name} adds no noise to embeddings: leave ${key} out, or use another engine.`,
-  );
 }

@@ -9,7 +9,7 @@ import type { StageLog } from "./context.ts";
 /** What an engine said of one optimizer step. */
 export interface StepOutcome {
   readonly loss: number;
-  readonly gradNorm?: number;
+  readonly gradNorm?: number | undefined;
   readonly applied: boolean;
 }
 

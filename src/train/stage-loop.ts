@@ -13,7 +13,7 @@
  */
 
 import { z } from "zod";
-import type { AdamParams } from "../engine/engine.ts";
+import type { AdamParams } from "../engine/contract/policy.ts";
 import { CheckpointError, RunInterrupted } from "../errors.ts";
 import type { MetricsRow, StageContext, TrainerState, TrainOutcome, TrainProgress } from "./context.ts";
 import { adamParamsAt, type OptimizerConfig } from "./optimizer-config.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../src/doctor/diagnose.ts";
 import { evaluationCompletions } from "../../src/doctor/evaluation-time.ts";
-import type { Finding, ModelFigures } from "../../src/doctor/finding.ts";
+import type { Finding, ModelFigures } from "../../src/doctor/diagnosis.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
 import { estimatePeakBytes } from "../../src/doctor/memory-estimate.ts";

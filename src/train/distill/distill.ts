@@ -18,7 +18,8 @@
  * Off-policy distillation is nothing of its own: the teacher's samples are a data set, and SFT imitates them.
  */
 
-import type { Datum } from "../../engine/engine.ts";
+import { requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
+import type { Datum } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
 import type { GrpoLoss } from "../../losses/loss-spec.ts";
 import { mean } from "../../rollout/advantages.ts";
@@ -31,7 +32,8 @@ import {
   trainProblems,
 } from "../../rollout/collect.ts";
 import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
-import { requireLoss, type TrainContext, type TrainOutcome } from "../context.ts";
+import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
+import { requireGradientClipping } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
 import { type DistillConfig, distillTotalSteps } from "./config.ts";
@@ -82,12 +84,15 @@ export async function trainDistill(
     for (let start = 0; start < rollouts.length; start += size) {
       const rows = rollouts.slice(start, start + size);
       const data = distillData(rows, teacherLogprobs.slice(start, start + size));
-      const { loss, gradNorm, entropies } = await loop.step(async (adam) => {
-        const forward = await engine.forwardBackward(data, importanceSampling(temperature));
-        return { ...forward, ...(await engine.optimStep(adam)) };
+      const { loss, gradNorm, entropies } = await loop.step((adam) =>
+        engine.step(data, importanceSampling(temperature), adam),
+      );
+      updates.push({
+        loss,
+        ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+        learning_rate: loop.learningRate,
+        ...(entropies && { entropy: mean(entropies.flatMap((values) => [...values])) }),
       });
-      const entropy = mean(entropies.flatMap((values) => [...values]));
-      updates.push({ loss, grad_norm: gradNorm, learning_rate: loop.learningRate, entropy });
     }
 
     const judged = rollouts.map((rollout, i) => withTeacher(rollout, teacherLogprobs[i]!));
@@ -110,11 +115,13 @@ export async function trainDistill(
  * @throws ConfigError
  */
 export function checkDistill(
-  { engine, tokenizer, task }: Pick<TrainContext, "engine" | "tokenizer" | "task">,
+  { engine, tokenizer, task, stage }: Omit<StageParts<"policy">, "seed">,
   config: DistillConfig,
   teacher: Teacher,
 ): void {
-  requireLoss(engine, "grpo");
+  requireLossCapability(engine, "grpo", { stage, key: "trainer" });
+  requireGradientClipping(engine, config, stage);
+  if (config.temperature !== 1) requireCapability(engine, "scoringTemperature", { stage, key: "temperature" });
   stopTokens(engine, tokenizer);
   const count = Math.min(config.iterations * config.promptsPerIteration, task.trainCount);
   const problems = trainProblems(task, 0, count);

@@ -1,9 +1,9 @@
 /** On-policy distillation, as a trainer. */
 
+import { ConfigError } from "../../errors.ts";
 import { pathAt } from "../../named-paths.ts";
 import { count } from "../../number-text.ts";
-import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { CompanionOptions } from "../context.ts";
+import type { StageParts } from "../context.ts";
 import { defineTrainer } from "../trainer.ts";
 import { type DistillConfig, distillIssues, distillShape, distillTotalSteps } from "./config.ts";
 import { checkDistill, trainDistill } from "./distill.ts";
@@ -68,11 +68,13 @@ export const distill = defineTrainer({
 
 /** Does `work` with the teacher of a stage. */
 async function withTeacher<T>(
-  { tokenizer, companionOptions }: { readonly tokenizer: Tokenizer; readonly companionOptions?: CompanionOptions },
+  { tokenizer, companions }: Pick<StageParts, "tokenizer" | "companions">,
   { teacher: spec }: DistillConfig,
   work: (teacher: Teacher) => Promise<T>,
 ): Promise<T> {
-  const teacher = await openTeacher(spec, tokenizer, companionOptions ?? {});
+  if (companions === undefined)
+    throw new ConfigError("teacher: the stage was given nothing to compute it with (companions).");
+  const teacher = await openTeacher(spec, tokenizer, companions);
   try {
     return await work(teacher);
   } finally {

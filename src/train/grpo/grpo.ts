@@ -29,8 +29,9 @@
  * On a first update the ratio is 1 everywhere and advantages sum to about 0, so `loss` is about 0: the gradient is not.
  */
 
-import type { PolicyObjective } from "../../losses/policy-objective.ts";
-import { tokenLossOf } from "../../losses/policy-objective.ts";
+import { type CapabilityName, requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
+import type { Policy } from "../../engine/contract/policy.ts";
+import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective.ts";
 import { completionAdvantages, type GroupAdvantages, type JudgedCompletion, mean } from "../../rollout/advantages.ts";
 import {
   judgeCompletions,
@@ -50,18 +51,13 @@ import {
   samplerDifference,
   updateMetrics,
 } from "../../rollout/metrics.ts";
-import {
-  requireEmbeddingNoise,
-  requireLoss,
-  type StageParts,
-  type TrainContext,
-  type TrainOutcome,
-} from "../context.ts";
+import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
+import { requireGradientClipping } from "../optimizer-config.ts";
 import { logAbstentions, rewardStates, withOpenRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
 import { createRewards, type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
-import { policyStep, type UpdateRow } from "./policy-update.ts";
+import { policyUpdate, type UpdateRow } from "./policy-update.ts";
 import { judgedCompletion, type ScoredRollout, scoreRollouts, updateRows } from "./update-rows.ts";
 
 /**
@@ -112,12 +108,19 @@ async function iterate(
     let sampler = correctedSamplerMetrics(scored, minibatches, config);
     for (let pass = 0; pass < updatesPerIteration; pass++) {
       for (const rows of minibatches) {
-        const update = await loop.step((adam) => policyStep(engine, rows, objective, adam));
+        const update = await loop.step(async (adam) => {
+          if (rows.length === 0) return undefined;
+          return policyUpdate(engine, rows, objective, (data, loss) => engine.step(data, loss, adam));
+        });
         if (refSyncSteps > 0 && state.step % refSyncSteps === 0) await engine.freezeReference(refSyncMixup);
         if (update === undefined) continue;
-        const { loss, gradNorm, scores } = update;
-        const taken = gradNorm !== undefined && { grad_norm: gradNorm, learning_rate: loop.learningRate };
-        updates.push({ loss, ...taken, ...updateMetrics({ objective, rows, ...update }) });
+        const { loss, gradNorm, hasGradient, scores } = update;
+        updates.push({
+          loss,
+          ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+          ...(hasGradient && { learning_rate: loop.learningRate }),
+          ...updateMetrics({ objective, rows, ...update }),
+        });
         sampler ??= samplerDifference(
           scores.logprobs,
           rows.map((row) => row.samplerLogprobs),
@@ -226,26 +229,37 @@ function trainedObjective(config: GrpoConfig, seed: number): PolicyObjective {
  * @throws ConfigError
  */
 export function checkGrpo(
-  parts: Pick<StageParts<"policy">, "engine" | "tokenizer" | "task">,
+  { engine, tokenizer, task, stage }: Omit<StageParts<"policy">, "seed">,
   config: GrpoConfig,
   state: { readonly iteration: number; readonly nextPrompt: number } = { iteration: 0, nextPrompt: 0 },
 ): void {
+  requireCapabilities(engine, config, stage);
   const { promptsPerIteration, maxSamplingRounds, maxCompletionTokens } = config;
   const most = (config.iterations - state.iteration) * promptsPerIteration * maxSamplingRounds;
-  const count = Math.min(most, parts.task.trainCount);
-  const loss = tokenLossOf(objectiveOf(config));
+  const problems = trainProblems(task, state.nextPrompt, Math.min(most, task.trainCount));
+  stopTokens(engine, tokenizer);
+  requirePromptsFit(engine, tokenizer, problems, maxCompletionTokens);
+}
+
+/** Refuses an engine that lacks what a key asks for. */
+function requireCapabilities(engine: Policy, config: GrpoConfig, stage: string | undefined): void {
   const isNoisy = config.neftuneNoiseAlpha > 0;
-  if (isNoisy) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
+  const needs: readonly [key: keyof GrpoConfig, isNeeded: boolean, CapabilityName][] = [
+    ["temperature", config.temperature !== 1, "scoringTemperature"],
+    ["topP", config.topP < 1, "keptTokens"],
+    ["topK", config.topK > 0, "keptTokens"],
+    ["klCoef", config.klCoef > 0, "reference"],
+    ["refSyncMixup", config.refSyncSteps > 0 && config.refSyncMixup < 1, "referenceMixing"],
+    ["entropyCoef", config.entropyCoef !== 0, "entropyBonus"],
+    ["topEntropyQuantile", config.topEntropyQuantile < 1, "entropies"],
+    ["neftuneNoiseAlpha", isNoisy, "embeddingNoise"],
+  ];
+  for (const [key, isNeeded, capability] of needs) if (isNeeded) requireCapability(engine, capability, { stage, key });
+  requireGradientClipping(engine, config, stage);
+  const loss = tokenLossOf(objectiveOf(config));
   // Whatever has no loss of its own is computed by cross-entropy, from a pass that no noise is added in.
-  const isOwn = loss !== undefined && (isNoisy || parts.engine.info.losses.includes(loss.name));
-  requireLoss(parts.engine, isOwn ? loss.name : "cross_entropy");
-  stopTokens(parts.engine, parts.tokenizer);
-  requirePromptsFit(
-    parts.engine,
-    parts.tokenizer,
-    trainProblems(parts.task, state.nextPrompt, count),
-    maxCompletionTokens,
-  );
+  const isOwn = loss !== undefined && (isNoisy || engine.capabilities.losses.includes(loss.name));
+  requireLossCapability(engine, isOwn ? loss.name : "cross_entropy", { stage, key: "lossType" });
 }
 
 /** Of a corrected sampler: how far it is from the trainer over all completions, and the corrections. */

@@ -11,7 +11,8 @@
  * Noise on embeddings is a part of an engine's loss, and there is none in the second way: `checkGrpo` refuses it there.
  */
 
-import type { AdamParams, Datum, Engine, OptimStepResult, ScoreDatum } from "../../engine/engine.ts";
+import type { Datum, ForwardBackwardResult, OptimStepResult, Policy } from "../../engine/contract/policy.ts";
+import type { ScoreDatum } from "../../engine/contract/sampler.ts";
 import {
   countedTokens,
   evaluateObjective,
@@ -19,49 +20,43 @@ import {
   type ObjectiveValue,
   type PolicyScores,
 } from "../../losses/evaluate-objective.ts";
-import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
+import type { CrossEntropyLoss, LossSpec } from "../../losses/loss-spec.ts";
 import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective.ts";
 
 /** A completion to learn from: its tokens, and what the objective reads of them. */
 export interface UpdateRow extends ObjectiveRow, ScoreDatum {}
 
 /** What one update saw and came to. */
-export interface PolicyUpdate {
+export interface PolicyUpdate extends Partial<OptimStepResult> {
+  readonly loss: number;
   readonly value: ObjectiveValue;
   /** Of the policy as it was when the gradient was computed. */
   readonly scores: PolicyScores;
-  /** False where every slope is zero: nothing was added to the engine's gradient. */
+  /** False where every slope is zero: nothing was trained on. */
   readonly hasGradient: boolean;
 }
 
-/**
- * One optimizer step on the objective over `rows`: what it came to, and what the engine said of the step, where one was
- * taken. Undefined without rows. Where no row has a slope, AdamW would move on momentum alone, so no step is taken.
- */
-export async function policyStep(
-  engine: Engine,
-  rows: readonly UpdateRow[],
-  objective: PolicyObjective,
-  adam: AdamParams,
-): Promise<(Omit<PolicyUpdate, "hasGradient"> & { readonly loss: number } & Partial<OptimStepResult>) | undefined> {
-  if (rows.length === 0) return undefined;
-  const { value, scores, hasGradient } = await accumulateGradient(engine, rows, objective);
-  return { value, scores, loss: value.loss, ...(hasGradient && (await engine.optimStep(adam))) };
-}
+/** Trains on data by a loss: a verb of the engine, `forwardBackward` alone or `step`. */
+export type TrainOn = (
+  data: readonly Datum[],
+  loss: LossSpec,
+) => Promise<ForwardBackwardResult & Partial<OptimStepResult>>;
 
-/** Adds the gradient of the objective over `rows`, at least one, to what the engine has accumulated. */
-export async function accumulateGradient(
-  engine: Engine,
+/** Trains on the objective over `rows`, at least one. */
+export async function policyUpdate(
+  engine: Policy,
   rows: readonly UpdateRow[],
   objective: PolicyObjective,
+  trainOn: TrainOn,
 ): Promise<PolicyUpdate> {
-  const loss = tokenLossOf(objective);
-  if (loss && engine.info.losses.includes(loss.name)) {
-    const scores = await engine.forwardBackward(tokenLossData(rows, objective), loss);
-    return { value: evaluateObjective(objective, rows, scores), scores, hasGradient: true };
+  const own = tokenLossOf(objective);
+  if (own && engine.capabilities.losses.includes(own.name)) {
+    const { gradNorm, applied, ...scores } = await trainOn(tokenLossData(rows, objective), own);
+    const value = evaluateObjective(objective, rows, scores);
+    return { loss: value.loss, value, scores, hasGradient: true, ...optimStep({ gradNorm, applied }) };
   }
   const { temperature } = objective;
-  const scores = await engine.forward(rows, { temperature, policy: "policy" });
+  const scores = await engine.score(rows, { temperature });
   const value = evaluateObjective(objective, rows, scores);
   const data = slopeData(rows, value);
   const linear: CrossEntropyLoss = {
@@ -69,8 +64,13 @@ export async function accumulateGradient(
     temperature,
     ...(value.entropyWeights && { entropyBonus: true }),
   };
-  if (data.length > 0) await engine.forwardBackward(data, linear);
-  return { value, scores, hasGradient: data.length > 0 };
+  const hasGradient = data.length > 0;
+  return { loss: value.loss, value, scores, hasGradient, ...(hasGradient && optimStep(await trainOn(data, linear))) };
+}
+
+/** What was said of the optimizer step, where one was taken. */
+function optimStep({ gradNorm, applied }: Partial<OptimStepResult>): Partial<OptimStepResult> {
+  return { ...(gradNorm !== undefined && { gradNorm }), ...(applied !== undefined && { applied }) };
 }
 
 /** Data for the engine's own loss. Policy terms are proportional to the advantage, so corrections go in there. */

@@ -4,7 +4,7 @@ import { type NamedPath, pathAt, pathsOfItems, valueAt } from "../../named-paths
 import { count } from "../../number-text.ts";
 import { isRewardReference, rewardLabel } from "../../rewards/user/reference.ts";
 import type { StageParts } from "../context.ts";
-import { scorerOpener } from "../reward-scorer.ts";
+import { scorersOf } from "../reward-scorer.ts";
 import { withOpenRewards } from "../reward-session.ts";
 import { defineTrainer } from "../trainer.ts";
 import { createRewards, type GrpoConfig, grpoIssues, grpoShape, requireRewardColumns } from "./config.ts";
@@ -59,8 +59,8 @@ export const grpo = defineTrainer({
   examination: grpoExamination,
 });
 
-function stageRewards({ companionOptions }: Pick<StageParts, "companionOptions">, { rewards }: GrpoConfig) {
-  return createRewards(rewards, { openScorer: scorerOpener(companionOptions) });
+function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
+  return createRewards(rewards, scorersOf(parts));
 }
 
 /** The files of rewards of the user's own; the folders of reward models. */

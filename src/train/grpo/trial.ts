@@ -9,7 +9,7 @@
 import type { BatchReward } from "../../rewards/reward.ts";
 import type { RolloutRow } from "../context.ts";
 import type { StageTrial, TrialParts } from "../examination.ts";
-import { scorerOpener } from "../reward-scorer.ts";
+import { scorersOf } from "../reward-scorer.ts";
 import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import { createRewards, type GrpoConfig } from "./config.ts";
 import { trainGrpo } from "./grpo.ts";
@@ -47,7 +47,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
     ...{ iterations: 1, promptsPerIteration: groups, minibatchesPerIteration: 1, updatesPerIteration: 1 },
     ...{ ...WITHOUT_CHANGE, maxSamplingRounds: 1, maskTruncatedCompletions: false },
   };
-  const rewards = createRewards(stage.rewards, { openScorer: scorerOpener(parts.companionOptions) });
+  const rewards = createRewards(stage.rewards, scorersOf(parts));
   const withProbe = [...rewards, { reward: distinct(), weight: 1 }];
   const short = Math.min(WARM_UP_TOKENS, stage.maxCompletionTokens);
   const warmUp = { ...config, promptsPerIteration: 1, maxCompletionTokens: short };

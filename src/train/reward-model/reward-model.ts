@@ -40,10 +40,9 @@ export async function trainRewardModel(context: RewardModelContext, config: Rewa
     const batch = pairs.batch(state.cursor, config.batchPairs);
     const weight = 1 / batch.pairs.length;
     const data = batch.pairs.map((pair) => ({ ...pair, weight }));
-    const { loss, gradNorm, chosen, rejected } = await loop.step(async (adam) => {
-      const scored = await engine.forwardBackward(data, { centering: config.centerRewardsCoefficient });
-      return { ...scored, ...(await engine.optimStep(adam)) };
-    });
+    const { loss, gradNorm, chosen, rejected } = await loop.step((adam) =>
+      engine.step(data, { centering: config.centerRewardsCoefficient }, adam),
+    );
     state.cursor = batch.cursor;
     state.numTokens += data.reduce((sum, pair) => sum + pair.chosen.length + pair.rejected.length, 0);
     const { accuracy, margin, meanReward, minReward, maxReward } = pairStatistics(chosen, rejected);
@@ -54,7 +53,7 @@ export async function trainRewardModel(context: RewardModelContext, config: Rewa
       mean_reward: meanReward,
       min_reward: minReward,
       max_reward: maxReward,
-      grad_norm: gradNorm,
+      ...(gradNorm !== undefined && { grad_norm: gradNorm }),
       learning_rate: loop.learningRate,
       num_tokens: state.numTokens,
       ...(Number.isFinite(task.trainCount) && { epoch: state.cursor / task.trainCount }),

@@ -18,18 +18,14 @@
  * (`engine/local/embedding-noise.ts` says why, and where TRL differs).
  */
 
-import type { Datum, Engine } from "../../engine/engine.ts";
+import { requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
+import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
 import { mean } from "../../rollout/advantages.ts";
-import {
-  requireEmbeddingNoise,
-  requireLoss,
-  type StageParts,
-  type TrainContext,
-  type TrainOutcome,
-} from "../context.ts";
+import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireWarmupFits } from "../length-config.ts";
+import { requireGradientClipping } from "../optimizer-config.ts";
 import { StageLoop } from "../stage-loop.ts";
 import type { SftConfig } from "./config.ts";
 import { DemonstrationStream, tokenCount } from "./demonstration-stream.ts";
@@ -61,10 +57,7 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     const { demonstrations, cursor, tooLong, truncated } = next;
     const isLast = unit + 1 === steps;
     const [result] = await Promise.all([
-      loop.step(async (adam) => {
-        const { loss: value, ...forward } = await engine.forwardBackward(normaliseWeights(demonstrations), loss);
-        return { ...forward, loss: value, ...(await engine.optimStep(adam)) };
-      }),
+      loop.step((adam) => engine.step(normaliseWeights(demonstrations), loss, adam)),
       // Made while the engine computes.
       (async () => {
         if (!isLast) next = stream.batch(cursor);
@@ -75,10 +68,10 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     const isEvaluated = heldOut.length > 0 && (isLast || (unit + 1) % config.evalLossEvery === 0);
     return {
       loss: result.loss,
-      grad_norm: result.gradNorm,
+      ...(result.gradNorm !== undefined && { grad_norm: result.gradNorm }),
       learning_rate: loop.learningRate,
       num_tokens: state.numTokens,
-      entropy: mean(result.entropies.flatMap((values) => Array.from(values))),
+      ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => Array.from(values))) }),
       ...(result.margins && { mean_token_accuracy: mean(result.margins.flatMap(isMostProbable)) }),
       // Passes over the data, where it is not endless.
       ...(Number.isFinite(task.trainCount) && { epoch: state.cursor / task.trainCount }),
@@ -103,8 +96,10 @@ function isMostProbable(margins: Float32Array): number[] {
  * be; DataError for a row of its data that cannot be demonstrated.
  */
 export function checkSft(parts: StageParts<"policy">, config: SftConfig): void {
-  requireLoss(parts.engine, "cross_entropy");
-  if (config.neftuneNoiseAlpha > 0) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
+  const { engine, stage } = parts;
+  requireLossCapability(engine, "cross_entropy", { stage, key: "trainer" });
+  requireGradientClipping(engine, config, stage);
+  if (config.neftuneNoiseAlpha > 0) requireCapability(engine, "embeddingNoise", { stage, key: "neftuneNoiseAlpha" });
   parts.task.requireDemonstrations?.();
   const stream = new DemonstrationStream(parts, config);
   stream.probe();
@@ -134,10 +129,10 @@ function requireHeldOut(stream: DemonstrationStream, { heldOut = [] }: Pick<Trai
  * exponential.
  */
 async function heldOutLoss(
-  engine: Engine,
+  engine: Policy,
   data: readonly Datum[],
 ): Promise<{ eval_loss: number; eval_perplexity: number }> {
-  const { logprobs } = await engine.forward(data, { temperature: 1, policy: "policy" });
+  const { logprobs } = await engine.score(data, { temperature: 1 });
   let [total, count] = [0, 0];
   data.forEach(({ weights }, i) => {
     weights.forEach((weight, t) => {
