@@ -7,7 +7,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Datum, Engine, EngineInfo, ForwardBackwardResult } from "../../src/engine/engine.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import type { WeightedReward } from "../../src/rollout/collect.ts";
+import type { WeightedReward } from "../../src/rewards/reward.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import type { MetricsRow, RolloutRow, StageLog, TrainContext, TrainerState } from "../../src/train/context.ts";
