@@ -9,7 +9,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Engine } from "../src/engine/engine.ts";
+import type { Policy } from "../src/engine/contract/policy.ts";
 import { loadTokenizer } from "../src/tokenizer/huggingface.ts";
 import type { TrainContext } from "../src/train/context.ts";
 import { type SftConfig, sftConfigSchema } from "../src/train/sft/config.ts";
@@ -84,7 +84,7 @@ async function tokensOfRows(options: BenchOptions): Promise<{ prompt: number[]; 
   return rows;
 }
 
-async function partsOf({ model, rows, seed }: BenchOptions, engine: Engine) {
+async function partsOf({ model, rows, seed }: BenchOptions, engine: Policy) {
   const tokenizer = await loadTokenizer(model);
   const parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed"> = {
     engine,

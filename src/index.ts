@@ -3,6 +3,8 @@
  * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
  */
 
+// What models are computed with.
+export { Compute, type ComputeOptions } from "./compute/compute.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
@@ -17,23 +19,45 @@ export type { DataStepContext } from "./data-steps/step-context.ts";
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
 export { EndpointClient, type EndpointOptions } from "./endpoint/client.ts";
-// The engine: sample, forwardBackward, optimStep, saveState.
+// The engine: sample, score, forwardBackward, optimStep, saveState.
+export {
+  type Capabilities,
+  type CapabilityName,
+  type CapabilityUse,
+  requireCapability,
+  requireLossCapability,
+} from "./engine/contract/capabilities.ts";
 export type {
   AdamParams,
   Datum,
-  Engine,
-  EngineInfo,
   ForwardBackwardResult,
-  ForwardResult,
   OptimStepResult,
+  Policy,
+  PolicyInfo,
   PolicyName,
+  StepResult,
+  Trainable,
+} from "./engine/contract/policy.ts";
+export type {
+  PairLossOptions,
+  PairResult,
+  RewardModel,
+  RewardModelInfo,
+  TokenPair,
+} from "./engine/contract/reward-model.ts";
+export type {
   SampledSequence,
   SampleProgress,
   SamplePrompt,
+  Sampler,
+  SamplerInfo,
   SamplingParams,
   ScoreDatum,
-} from "./engine/engine.ts";
-export { createLocalEngine, type LocalEngineOptions } from "./engine/local/create.ts";
+  ScoreOptions,
+  ScoreResult,
+  Scorer,
+  ScorerInfo,
+} from "./engine/contract/sampler.ts";
 export type {
   DrawnToken,
   RunningSequence,
@@ -42,7 +66,9 @@ export type {
   SequenceRequest,
   SessionLoad,
   TokenLogprob,
-} from "./engine/session.ts";
+} from "./engine/contract/session.ts";
+export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
+export { openEngine, openRewardModel } from "./engine/open.ts";
 // Errors.
 export {
   AhaError,

@@ -1,5 +1,6 @@
 /** `aha reward`: scores saved completions with any of the rewards that recipes use. */
 
+import { Compute } from "../compute/compute.ts";
 import { readJsonl } from "../data/jsonl.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
@@ -90,7 +91,7 @@ export const command: Command = {
     }
     const timeoutMs = limit === undefined ? undefined : wholeNumberOption("timeout-ms", limit, 1);
     const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
-    const [{ reward }] = createRewards([spec], { openScorer: scorerOpener() }) as [WeightedReward];
+    const [{ reward }] = createRewards([spec], { openScorer: scorerOpener(Compute.open()) }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);

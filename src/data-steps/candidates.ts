@@ -10,6 +10,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import type { Compute } from "../compute/compute.ts";
 import { readJsonl, writeJsonl } from "../data/jsonl.ts";
 import { DataError, RunInterrupted } from "../errors.ts";
 import type { Problem, Task } from "../tasks/task.ts";
@@ -80,6 +81,8 @@ export interface SamplingParts {
   readonly refine?: Refine | undefined;
   /** Folder of the parts. */
   readonly directory: string;
+  /** What a filter's reward model is computed with. */
+  readonly compute: Compute;
   readonly signal: AbortSignal;
   readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
 }
@@ -91,8 +94,8 @@ export interface SamplingParts {
  * asked any more, RunInterrupted: with every finished part on the disk.
  */
 export async function collectCandidates(config: SamplingConfig, parts: SamplingParts): Promise<void> {
-  const { source, task, askFor, signal, onProgress } = parts;
-  const filters = openFilters(config.keep, task);
+  const { source, task, compute, askFor, signal, onProgress } = parts;
+  const filters = openFilters(config.keep, task, compute);
   const numbered = Array.from({ length: config.prompts }, (_, i) => {
     const promptId = config.firstPrompt + i;
     const problem = task.trainProblem(promptId);

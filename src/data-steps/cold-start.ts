@@ -52,6 +52,7 @@ export async function makeColdStartData(config: ColdStartConfig, context: DataSt
       askFor: await asking(config, task, opened),
       refine: config.method === "refine" ? refining(config, task, refiner) : undefined,
       directory: parts,
+      compute: context.compute,
       signal: context.signal,
       onProgress: context.onProgress,
     });

@@ -5,6 +5,7 @@
  * or over its limit ends the step.
  */
 
+import type { Compute } from "../compute/compute.ts";
 import { ConfigError, EndpointError, nearestName } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { requireRewardColumns } from "../rewards/required-columns.ts";
@@ -49,7 +50,7 @@ const ABSTAINED = "abstained";
  * @throws ConfigError for an unknown reward or option, a reward that reads columns which the task lacks, or a statistic that
  * the task's verdicts do not have.
  */
-export function openFilters(configs: readonly FilterConfig[], task: Task): Filter[] {
+export function openFilters(configs: readonly FilterConfig[], task: Task, compute: Compute): Filter[] {
   return configs.map((config) => {
     if (config.statistic !== undefined) requireStatistic(config.statistic, task);
     if (config.reward === undefined) return { label: labelOf(config), config };
@@ -59,7 +60,7 @@ export function openFilters(configs: readonly FilterConfig[], task: Task): Filte
     return {
       label: labelOf(config),
       config,
-      reward: createRewards([spec], { openScorer: scorerOpener() })[0]!.reward,
+      reward: createRewards([spec], { openScorer: scorerOpener(compute) })[0]!.reward,
     };
   });
 }

@@ -59,6 +59,7 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
       task: await taskFor(config.task, config.seed),
       askFor: ({ prompt }) => prompt,
       directory: parts,
+      compute: context.compute,
       signal: context.signal,
       onProgress: context.onProgress,
     });

@@ -35,6 +35,7 @@ export async function sampleByRejection(
       task: await taskFor(config.task, config.seed),
       askFor: ({ prompt }) => prompt,
       directory: parts,
+      compute: context.compute,
       signal: context.signal,
       onProgress: context.onProgress,
     });

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { ChatAnswer } from "../endpoint/chat.ts";
 import type { EndpointClient } from "../endpoint/client.ts";
 import type { TextEndpointConfig } from "../endpoint/options.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
 import { ConfigError } from "../errors.ts";
 import { hashString, philox } from "../random.ts";
 import { type NumberedProblem, requirePromptsFit, sampleCompletions } from "../rollout/collect.ts";
@@ -60,7 +60,7 @@ export interface CompletionSource {
 }
 
 /** A model in this process. */
-export function engineSource(engine: Engine, tokenizer: Tokenizer): CompletionSource {
+export function engineSource(engine: Sampler, tokenizer: Tokenizer): CompletionSource {
   return {
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
     requirePromptsFit: (problems, { maxCompletionTokens }) =>

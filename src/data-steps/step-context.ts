@@ -1,8 +1,9 @@
 /** What a data step is given besides its configuration, and how it opens what it samples from. */
 
+import type { Compute } from "../compute/compute.ts";
 import { endpointName } from "../endpoint/options.ts";
-import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine } from "../engine/local/create.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
+import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import type { ChatMessage } from "../tasks/chat.ts";
@@ -19,8 +20,8 @@ export interface DataStepContext {
   /** The step's own folder, which exists: parts while it works, the data set at its end. */
   readonly directory: string;
   readonly signal: AbortSignal;
-  /** As many as cores if absent. */
-  readonly threads?: number | undefined;
+  /** What this process computes with. */
+  readonly compute: Compute;
   /** Content hashes of what goes in, by what they are, for the data set's lineage. */
   readonly inputs?: Readonly<Record<string, string>>;
   /** What a model or data set is called in the lineage; its path if absent. */
@@ -35,7 +36,7 @@ export function nameIn({ nameOf }: DataStepContext, path: string): string {
 
 /** A model that can be sampled. */
 export interface OpenedModel {
-  readonly engine: Engine;
+  readonly engine: Sampler;
   readonly tokenizer: Tokenizer;
 }
 
@@ -46,12 +47,12 @@ export interface OpenedModel {
  */
 export async function withModel<T>(
   path: string,
-  { threads }: Pick<DataStepContext, "threads">,
+  { compute }: Pick<DataStepContext, "compute">,
   work: (model: OpenedModel) => Promise<T>,
 ): Promise<T> {
   const { path: directory } = await resolveModel(path);
   const tokenizer = await loadTokenizer(directory);
-  const engine = await createLocalEngine(directory, threads === undefined ? {} : { threads });
+  const engine = await openEngine(LOCAL_ENGINE, { path: directory }, compute);
   try {
     if (tokenizer.vocabSize > engine.info.vocabSize) {
       throw new CheckpointError(

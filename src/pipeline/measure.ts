@@ -6,6 +6,7 @@
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Compute } from "../compute/compute.ts";
 import { taskFor, withModel } from "../data-steps/step-context.ts";
 import { RunDirError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
@@ -25,7 +26,7 @@ export interface Measurement {
   readonly directory: string;
   readonly stage: string;
   readonly model: { readonly path: string; readonly hash: string };
-  readonly threads: number;
+  readonly compute: Compute;
   readonly signal: AbortSignal;
   readonly onProgress: (suite: string, finished: number, total: number) => void;
 }
@@ -65,7 +66,7 @@ export async function measureStage(
 }
 
 async function measure(
-  { directory, stage, model, signal, onProgress }: Measurement,
+  { directory, stage, model, compute, signal, onProgress }: Measurement,
   suite: SuiteConfig,
   { engine, tokenizer }: Parameters<Parameters<typeof withModel>[2]>[0],
 ): Promise<SuiteResult> {
@@ -89,7 +90,7 @@ async function measure(
   const inputs = evaluation.completions.map(({ prompt, completion }, i) => {
     return { prompt, completion, columns: problems[Math.floor(i / suite.samples)]!.columns };
   });
-  const rewards = createRewards(suite.rewards, { openScorer: scorerOpener() });
+  const rewards = createRewards(suite.rewards, { openScorer: scorerOpener(compute) });
   await withStageRewards(rewards, { signal }, async () => {
     for (const { reward } of rewards) {
       const results = await judgeAll(reward, inputs);

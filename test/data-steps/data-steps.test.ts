@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
 import { type Candidate, collectCandidates, readCandidates } from "../../src/data-steps/candidates.ts";
 import { combineData } from "../../src/data-steps/combine.ts";
@@ -9,9 +10,11 @@ import { combineSchema, rejectionSamplingSchema } from "../../src/data-steps/con
 import { writeSampledDataset } from "../../src/data-steps/sampled-dataset.ts";
 import { selectCandidates } from "../../src/data-steps/selection.ts";
 import { engineSource } from "../../src/data-steps/sources.ts";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import type { Task } from "../../src/tasks/task.ts";
 import { buildTokenizer } from "../../src/tokenizer/build.ts";
+
+const COMPUTE = Compute.open({ threads: 2 });
 
 let root: string;
 beforeAll(() => {
@@ -112,7 +115,7 @@ describe("candidates", () => {
         parameterCount: 0,
         losses: [],
       },
-      sample: async (prompts: Parameters<Engine["sample"]>[0]) => {
+      sample: async (prompts: Parameters<Policy["sample"]>[0]) => {
         asked.push(...prompts.map(({ promptId }) => promptId));
         return prompts.flatMap(({ promptId, numSamples }, promptIndex) =>
           Array.from({ length: numSamples }, (_, sampleIndex) => {
@@ -128,7 +131,7 @@ describe("candidates", () => {
         );
       },
     };
-    return { engine: engine as unknown as Engine, asked };
+    return { engine: engine as unknown as Policy, asked };
   }
   const config = (more: object = {}) =>
     rejectionSamplingSchema.parse({
@@ -140,12 +143,13 @@ describe("candidates", () => {
       maxCompletionTokens: 16,
       ...more,
     });
-  const collect = (directory: string, engine: Engine, of = config(), signal = new AbortController().signal) =>
+  const collect = (directory: string, engine: Policy, of = config(), signal = new AbortController().signal) =>
     collectCandidates(of, {
       source: engineSource(engine, tokenizer),
       task,
       askFor: ({ prompt }) => prompt,
       directory,
+      compute: COMPUTE,
       signal,
     });
 
@@ -216,6 +220,7 @@ describe("candidates", () => {
       collectCandidates(of, {
         ...parts,
         directory: join(directory, "parts"),
+        compute: COMPUTE,
         signal: new AbortController().signal,
       });
     await run();
@@ -235,7 +240,7 @@ describe("combine", () => {
     const [a, b] = [join(root, "a.jsonl"), join(root, "b.jsonl")];
     await writeJsonl(a, [...rows("a", 8), ...rows("a", 2)]);
     await writeJsonl(b, [...rows("b", 4), ...rows("a", 4)]);
-    const context = { directory: root, signal: new AbortController().signal };
+    const context = { directory: root, compute: COMPUTE, signal: new AbortController().signal };
     const mix = (data: object) => combineData(combineSchema.parse(data), context);
     const { lineage } = await mix({
       data: [

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl } from "../../src/data/jsonl.ts";
 import { completionText } from "../../src/data-steps/chat-prompts.ts";
 import { coldStartSchema, rejectionSamplingSchema } from "../../src/data-steps/config.ts";
@@ -51,7 +52,7 @@ function teacherConfig(baseUrl: string, cacheDirectory: string, more: object = {
 }
 
 const run = (config: ReturnType<typeof teacherConfig>, directory: string, signal = new AbortController().signal) =>
-  runDataStep("teacherSamples", config, { directory, signal });
+  runDataStep("teacherSamples", config, { directory, compute: Compute.open({ threads: 2 }), signal });
 
 const rowsOf = async (directory: string) =>
   (await readAllJsonl(join(directory, "data", "train.jsonl"))).map(({ fields }) => fields);
@@ -194,7 +195,11 @@ describe("cold-start data by an endpoint", () => {
       ...{ model: { endpoint }, task: TASK, prompts: 2, samples: 1, keep: [], ...method, ...more },
       ...("refiner" in method ? { refiner: { endpoint: { ...endpoint, model: "refiner" } } } : {}),
     });
-    const { lineage } = await runDataStep("coldStart", config, { directory, signal: new AbortController().signal });
+    const { lineage } = await runDataStep("coldStart", config, {
+      directory,
+      compute: Compute.open({ threads: 2 }),
+      signal: new AbortController().signal,
+    });
     return { server, lineage, rows: await rowsOf(directory) };
   };
 

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl } from "../../src/data/jsonl.ts";
 import { rejectionSamplingSchema } from "../../src/data-steps/config.ts";
 import { runDataStep } from "../../src/data-steps/run-step.ts";
@@ -54,7 +55,11 @@ async function judgedStep(judge: (index: number) => Reply, more: object = {}) {
       behaviour = next;
     },
     run: (options: object = {}, signal = new AbortController().signal) =>
-      runDataStep("rejectionSampling", configWith(options), { directory, signal }),
+      runDataStep("rejectionSampling", configWith(options), {
+        directory,
+        compute: Compute.open({ threads: 2 }),
+        signal,
+      }),
   };
 }
 

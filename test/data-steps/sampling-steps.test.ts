@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
 import type { Candidate, DataStepProgress } from "../../src/data-steps/candidates.ts";
 import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../../src/data-steps/config.ts";
@@ -48,7 +49,12 @@ function run(
   directory: string,
   more: { signal?: AbortSignal; onProgress?: (progress: DataStepProgress) => void } = {},
 ) {
-  return runDataStep(step, config, { directory, threads: 1, signal: new AbortController().signal, ...more });
+  return runDataStep(step, config, {
+    directory,
+    compute: Compute.open({ threads: 1 }),
+    signal: new AbortController().signal,
+    ...more,
+  });
 }
 
 /** Everything that a step leaves, by file. */

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../../src/errors.ts";
 import { completionAdvantages } from "../../src/rollout/advantages.ts";
 import { judgeCompletions, sampleCompletions } from "../../src/rollout/collect.ts";
@@ -209,7 +209,7 @@ describe("interruption and resumption of trainGrpo", () => {
 describe("what trainGrpo refuses", () => {
   it("stops after maxSkippedSteps non-finite gradients in a row, with the weights untouched", async () => {
     const engine = newEngine();
-    const broken: Engine = Object.assign(Object.create(engine), {
+    const broken: Policy = Object.assign(Object.create(engine), {
       optimStep: async () => ({ gradNorm: Number.NaN, applied: false }),
     });
     const log = new MemoryLog();

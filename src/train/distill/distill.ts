@@ -18,7 +18,7 @@
  * Off-policy distillation is nothing of its own: the teacher's samples are a data set, and SFT imitates them.
  */
 
-import type { Datum } from "../../engine/engine.ts";
+import type { Datum } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
 import type { GrpoLoss } from "../../losses/loss-spec.ts";
 import { mean } from "../../rollout/advantages.ts";
@@ -104,8 +104,12 @@ export async function trainDistill(
       const result = await engine.forwardBackward(data, importanceSampling(temperature));
       const { gradNorm, applied } = await engine.optimStep(adam);
       skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
-      const entropy = mean(result.entropies.flatMap((values) => [...values]));
-      updates.push({ loss: result.loss, grad_norm: gradNorm, learning_rate: adam.learningRate, entropy });
+      updates.push({
+        loss: result.loss,
+        ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+        learning_rate: adam.learningRate,
+        ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => [...values])) }),
+      });
     }
 
     const judged = rollouts.map((rollout, i) => withTeacher(rollout, teacherLogprobs[i]!));

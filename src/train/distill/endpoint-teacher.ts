@@ -8,7 +8,7 @@
 
 import { EndpointClient } from "../../endpoint/client.ts";
 import type { EchoedPrompt } from "../../endpoint/completions.ts";
-import type { ScoreDatum } from "../../engine/engine.ts";
+import type { ScoreDatum } from "../../engine/contract/sampler.ts";
 import { ConfigError, DataError, EndpointError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { TeacherSpec } from "./config.ts";

@@ -6,8 +6,10 @@
  * each other. So tokenizers are compared id by id before anything is trained.
  */
 
-import type { ScoreDatum } from "../../engine/engine.ts";
-import { createLocalEngine, type LocalEngineOptions } from "../../engine/local/create.ts";
+import type { Compute } from "../../compute/compute.ts";
+import type { ScoreDatum } from "../../engine/contract/sampler.ts";
+import type { EngineSpec } from "../../engine/engine-kind.ts";
+import { openEngine } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
 import { loadTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -25,23 +27,30 @@ export interface Teacher {
   close(): Promise<void>;
 }
 
-/** How much memory and how many threads a teacher in this process takes. */
-export type TeacherOptions = Pick<LocalEngineOptions, "threads" | "microBatchTokens" | "logitChunkTokens">;
+/** How a teacher in this process is computed. */
+export interface TeacherOptions {
+  readonly compute: Compute;
+  readonly engine: EngineSpec;
+}
 
 /**
  * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller closes it.
  *
  * @throws ConfigError for another tokenizer, or an endpoint that cannot score; CheckpointError for a damaged model.
  */
-export async function openTeacher(spec: TeacherSpec, tokenizer: Tokenizer, options: TeacherOptions): Promise<Teacher> {
+export async function openTeacher(
+  spec: TeacherSpec,
+  tokenizer: Tokenizer,
+  { compute, engine: engineSpec }: TeacherOptions,
+): Promise<Teacher> {
   const { path } = spec;
   if (path === undefined) return openEndpointTeacher(spec, tokenizer);
   requireSameTokenizer(tokenizer, await loadTokenizer(path), path);
-  const engine = await createLocalEngine(path, options);
+  const engine = await openEngine(engineSpec, { path }, compute);
   return {
     name: path,
     maxContextTokens: engine.info.maxContextTokens,
-    logprobs: async (data, temperature) => (await engine.forward(data, { temperature, policy: "policy" })).logprobs,
+    logprobs: async (data, temperature) => (await engine.score(data, { temperature })).logprobs,
     close: () => engine.dispose(),
   };
 }

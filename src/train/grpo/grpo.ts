@@ -190,7 +190,12 @@ async function iterate(
         }
         const { gradNorm, applied } = await engine.optimStep(adam);
         skipped.record({ loss: value.loss, gradNorm, applied }, state.step);
-        updates.push({ loss: value.loss, grad_norm: gradNorm, learning_rate: adam.learningRate, ...seen });
+        updates.push({
+          loss: value.loss,
+          ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+          learning_rate: adam.learningRate,
+          ...seen,
+        });
         if (config.refSyncSteps > 0 && state.step % config.refSyncSteps === 0) {
           await engine.freezeReference(config.refSyncMixup);
         }
@@ -246,7 +251,7 @@ export function checkGrpo(
   const isNoisy = config.neftuneNoiseAlpha > 0;
   if (isNoisy) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
   // Whatever has no loss of its own is computed by cross-entropy, from a pass that no noise is added in.
-  const isOwn = loss !== undefined && (isNoisy || parts.engine.info.losses.includes(loss.name));
+  const isOwn = loss !== undefined && (isNoisy || parts.engine.capabilities.losses.includes(loss.name));
   requireLoss(parts.engine, isOwn ? loss.name : "cross_entropy");
   stopTokens(parts.engine, parts.tokenizer);
   requirePromptsFit(

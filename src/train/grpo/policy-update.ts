@@ -11,7 +11,8 @@
  * Noise on embeddings is a part of an engine's loss, and there is none in the second way: `checkGrpo` refuses it there.
  */
 
-import type { Datum, Engine, ScoreDatum } from "../../engine/engine.ts";
+import type { Datum, Policy } from "../../engine/contract/policy.ts";
+import type { ScoreDatum } from "../../engine/contract/sampler.ts";
 import {
   countedTokens,
   evaluateObjective,
@@ -36,17 +37,17 @@ export interface PolicyUpdate {
 
 /** Adds the gradient of the objective over `rows`, at least one, to what the engine has accumulated. */
 export async function accumulateGradient(
-  engine: Engine,
+  engine: Policy,
   rows: readonly UpdateRow[],
   objective: PolicyObjective,
 ): Promise<PolicyUpdate> {
   const loss = tokenLossOf(objective);
-  if (loss && engine.info.losses.includes(loss.name)) {
+  if (loss && engine.capabilities.losses.includes(loss.name)) {
     const scores = await engine.forwardBackward(tokenLossData(rows, objective), loss);
     return { value: evaluateObjective(objective, rows, scores), scores, hasGradient: true };
   }
   const { temperature } = objective;
-  const scores = await engine.forward(rows, { temperature, policy: "policy" });
+  const scores = await engine.score(rows, { temperature });
   const value = evaluateObjective(objective, rows, scores);
   const data = slopeData(rows, value);
   const linear: CrossEntropyLoss = {

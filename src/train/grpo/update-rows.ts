@@ -3,7 +3,7 @@
  * weights that are normalised over all its completions.
  */
 
-import type { Engine } from "../../engine/engine.ts";
+import type { Policy } from "../../engine/contract/policy.ts";
 import { klEstimate } from "../../losses/policy-terms.ts";
 import { correctionRatios } from "../../losses/sampler-correction.ts";
 import type { WeightedReward } from "../../rewards/reward.ts";
@@ -26,7 +26,7 @@ export interface ScoredRollout {
 
 /** Scores completions under the policies that the configuration asks about: the current one, the reference, or neither. */
 export async function scoreRollouts(
-  engine: Engine,
+  engine: Policy,
   rollouts: readonly Rollout[],
   config: Pick<GrpoConfig, "maskTruncatedCompletions" | "samplerCorrection" | "klCoef" | "temperature">,
 ): Promise<ScoredRollout[]> {
@@ -36,9 +36,8 @@ export async function scoreRollouts(
     ...(keptTokens && { keptTokens }),
   }));
   const { temperature } = config;
-  const old =
-    config.samplerCorrection === "none" ? undefined : await engine.forward(data, { temperature, policy: "policy" });
-  const ref = config.klCoef > 0 ? await engine.forward(data, { temperature, policy: "reference" }) : undefined;
+  const old = config.samplerCorrection === "none" ? undefined : await engine.score(data, { temperature });
+  const ref = config.klCoef > 0 ? await engine.score(data, { temperature, policy: "reference" }) : undefined;
   return rollouts.map((rollout, i) => ({
     rollout,
     trainedTokens: config.maskTruncatedCompletions && rollout.finishReason === "length" ? 0 : rollout.tokens.length,

@@ -11,7 +11,7 @@
  * of (seed, i), so the whole data state is one integer.
  */
 
-import type { RewardEngine } from "../../engine/reward-engine.ts";
+import type { RewardModel } from "../../engine/contract/reward-model.ts";
 import { ConfigError } from "../../errors.ts";
 import { pairStatistics } from "../../losses/bradley-terry.ts";
 import { type TokenizedPair, tokenizedPair } from "../../rollout/preference.ts";
@@ -30,7 +30,7 @@ import type { RewardModelConfig } from "./config.ts";
 
 /** The surroundings of a stage that trains a reward model. */
 export interface RewardModelContext extends StageContext {
-  readonly engine: RewardEngine;
+  readonly engine: RewardModel;
 }
 
 /** `cursor` is the index of the next pair. */
@@ -76,7 +76,7 @@ export async function trainRewardModel(context: RewardModelContext, config: Rewa
       mean_reward: meanReward,
       min_reward: minReward,
       max_reward: maxReward,
-      grad_norm: gradNorm,
+      ...(gradNorm !== undefined && { grad_norm: gradNorm }),
       learning_rate: adam.learningRate,
       num_tokens: state.numTokens,
       ...(Number.isFinite(task.trainCount) ? { epoch: state.cursor / task.trainCount } : {}),

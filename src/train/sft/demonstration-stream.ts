@@ -3,7 +3,7 @@
  * (seed, i), so a place in the stream is one integer.
  */
 
-import type { Datum, Engine } from "../../engine/engine.ts";
+import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { hashString, philox } from "../../random.ts";
 import { endOfSequence } from "../../rollout/collect.ts";
@@ -50,7 +50,7 @@ export function tokenCount(data: readonly Datum[]): number {
 
 /** What demonstrations are made from. */
 export interface DemonstrationParts {
-  readonly engine: Engine;
+  readonly engine: Policy;
   readonly tokenizer: Tokenizer;
   readonly task: Task;
   readonly seed: number;

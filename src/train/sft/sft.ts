@@ -18,7 +18,7 @@
  * (`engine/local/embedding-noise.ts` says why, and where TRL differs).
  */
 
-import type { Datum, Engine } from "../../engine/engine.ts";
+import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
 import { mean } from "../../rollout/advantages.ts";
@@ -87,10 +87,10 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
     const row: MetricsRow = {
       step: state.step,
       loss: result.loss,
-      grad_norm: gradNorm,
+      ...(gradNorm !== undefined && { grad_norm: gradNorm }),
       learning_rate: adam.learningRate,
       num_tokens: state.numTokens,
-      entropy: mean(result.entropies.flatMap((values) => Array.from(values))),
+      ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => Array.from(values))) }),
       ...(result.margins && { mean_token_accuracy: mean(result.margins.flatMap(isMostProbable)) }),
       // Passes over the data, where it is not endless.
       ...(Number.isFinite(context.task.trainCount) ? { epoch: state.cursor / context.task.trainCount } : {}),
@@ -149,10 +149,10 @@ function requireHeldOut(stream: DemonstrationStream, { heldOut = [] }: Pick<Trai
  * exponential.
  */
 async function heldOutLoss(
-  engine: Engine,
+  engine: Policy,
   data: readonly Datum[],
 ): Promise<{ eval_loss: number; eval_perplexity: number }> {
-  const { logprobs } = await engine.forward(data, { temperature: 1, policy: "policy" });
+  const { logprobs } = await engine.score(data, { temperature: 1 });
   let [total, count] = [0, 0];
   data.forEach(({ weights }, i) => {
     weights.forEach((weight, t) => {

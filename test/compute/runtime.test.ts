@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, it } from "vitest";
+import { allocate, type DeviceTensor, Runtime } from "../../src/compute/runtime.ts";
 import { GraphError, RuntimeFailure } from "../../src/errors.ts";
 import { sum } from "../../src/graph/ops/broadcast.ts";
 import { add, exponential, multiply } from "../../src/graph/ops/elementwise.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { reshape } from "../../src/graph/ops/shape.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { allocate, type DeviceTensor, Runtime } from "../../src/runtime/runtime.ts";
 
 const runtime = Runtime.open(1);
 

@@ -7,12 +7,12 @@
  * frozen, with a copy of the adapter as it was: a few million numbers, never a second model.
  */
 
+import type { DeviceTensor, Runtime } from "../../compute/runtime.ts";
 import { EngineError } from "../../errors.ts";
 import { LORA_SCALE_INPUT, type WeightForm } from "../../model/decoder-parameters.ts";
 import { adaptedParameters, adapterSpecs, loraScale } from "../../model/lora.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { ParameterValues } from "../../model/parameters.ts";
-import type { DeviceTensor, Runtime } from "../../runtime/runtime.ts";
 import { DenseWeights, type ModelValues, ModelWeights, type Weights } from "./weights.ts";
 
 /** The values that a policy starts with; memory as `DenseWeights` and `ModelWeights` demand it. */
@@ -22,7 +22,7 @@ export interface PolicyValues {
   readonly adapter?: ParameterValues | undefined;
 }
 
-export class Policy {
+export class PolicyWeights {
   /** What the optimizer moves; undefined where nothing can be trained (packed weights without an adapter). */
   readonly trained: DenseWeights | undefined;
   /** What programs read as the policy being trained. */

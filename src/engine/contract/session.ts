@@ -1,6 +1,6 @@
 /**
  * Sampling as a service: an open session takes sequences at any time, decodes all of them in one batch, and hands out
- * each token as it is drawn. This is what a server and a chat need; `Engine.sample` is the same loop over a closed list.
+ * each token as it is drawn. This is what a server and a chat need; `Sampler.sample` is the same loop over a closed list.
  *
  * Every sequence has parameters of its own. A draw stays a function of (seed, iteration, promptId, sampleIndex,
  * position), so a sequence does not depend on what shares its batch (beyond the rounding of a matrix product whose
@@ -10,7 +10,7 @@
  * waits no further sequence is begun, so it waits for those that are running and not for ever.
  */
 
-import type { SamplePrompt, SamplingParams } from "./engine.ts";
+import type { SamplePrompt, SamplingParams } from "./sampler.ts";
 
 /** One sequence to sample. Sequences that share the very same `tokens` array share its computation where they can. */
 export interface SequenceRequest extends Pick<SamplePrompt, "tokens" | "promptId"> {
