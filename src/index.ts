@@ -134,8 +134,8 @@ export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 // Rewards.
-export type { RewardDescription } from "./rewards/definition.ts";
-export { createReward, rewardDescriptions, rewardNames, type SingleRewardName } from "./rewards/registry.ts";
+export type { Judge, RewardContext, RewardDeps, RewardEntry } from "./rewards/entry.ts";
+export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
 export {
   type AnyReward,
   type BatchReward,
@@ -143,8 +143,10 @@ export {
   type Reward,
   type RewardInput,
   type RewardResult,
+  type WeightedReward,
 } from "./rewards/reward.ts";
-export { defineReward, type Judgement, type RewardDefinition } from "./rewards/user/definition.ts";
+export { createRewards, type RewardSpec } from "./rewards/spec.ts";
+export { defineReward, type Judgement, type UserRewardDefinition } from "./rewards/user/definition.ts";
 export { parseRewardReference, type RewardReference } from "./rewards/user/reference.ts";
 export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";
 // Rollouts: the parts that reinforcement learning is made of.
@@ -165,7 +167,6 @@ export {
   type SamplingOptions,
   sampleCompletions,
   stopTokens,
-  type WeightedReward,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
 // Serving: OpenAI's API for a model of an engine.

@@ -9,10 +9,9 @@
 
 import { z } from "zod";
 import { endpointShape, refineEndpoint, textEndpointSchema } from "../endpoint/options.ts";
-import { ConfigError } from "../errors.ts";
 import { JUDGED_PARTS } from "../rewards/judged-part.ts";
+import { rewardFault } from "../rewards/spec.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
-import { createRewards } from "../train/grpo/config.ts";
 
 /** What a filter looks at; an item of `keep` has exactly one of these keys. */
 const FILTER_KINDS = ["verdict", "finished", "tokens", "statistic", "lacks", "reward"] as const;
@@ -21,17 +20,6 @@ const boundsShape = {
   min: z.number().optional().describe("least value that is kept"),
   max: z.number().optional().describe("greatest value that is kept"),
 };
-
-/** What is wrong with a reward's name or options; undefined: nothing. */
-function rewardFault(name: string, options: Readonly<Record<string, unknown>> = {}): string | undefined {
-  try {
-    createRewards([{ name, weight: 1, options }]);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ConfigError) return error.message;
-    throw error;
-  }
-}
 
 /** One item of `keep`. */
 export const filterSchema = z
@@ -69,7 +57,8 @@ export const filterSchema = z
     if (filter.reward === undefined && (filter.options ?? filter.timeoutMs ?? filter.onAbstention) !== undefined) {
       fail("options, timeoutMs and onAbstention go with reward");
     }
-    const fault = filter.reward === undefined ? undefined : rewardFault(filter.reward, filter.options);
+    const fault =
+      filter.reward === undefined ? undefined : rewardFault({ name: filter.reward, options: filter.options ?? {} });
     if (fault !== undefined) fail(fault);
   });
 
@@ -242,7 +231,7 @@ export const preferencesSchema = z
   .superRefine(({ samples, reward, options }, context) => {
     const fail = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
     if (samples < 2) fail("samples", "a pair needs at least 2 samples of a prompt");
-    const fault = reward === undefined ? undefined : rewardFault(reward, options);
+    const fault = reward === undefined ? undefined : rewardFault({ name: reward, options });
     if (fault !== undefined) fail("reward", fault);
   });
 

@@ -9,6 +9,7 @@ import { ConfigError } from "../errors.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import type { StageConfig } from "../recipe/schema.ts";
+import { rewardPaths } from "../rewards/spec.ts";
 
 /** A model that a stage needs beside its own. */
 export interface Companion {
@@ -24,9 +25,9 @@ export function companionsOf(stage: StageConfig): Companion[] {
     return path === undefined ? [] : [{ kind: "teacher", path }];
   }
   if (stage.trainer !== "grpo") return [];
-  return stage.rewards.flatMap(({ name, options: { path } }) =>
-    name === "reward_model" && typeof path === "string" ? [{ kind: "reward-model" as const, path }] : [],
-  );
+  return stage.rewards
+    .flatMap((reward) => rewardPaths(reward))
+    .flatMap(({ kind, path }) => (kind === "rewardModel" ? [{ kind: "reward-model" as const, path }] : []));
 }
 
 /**

@@ -3,8 +3,8 @@
 import type { DataStepConfig, DataStepName } from "../data-steps/config.ts";
 import { AhaError } from "../errors.ts";
 import { singleTasks } from "../recipe/task-paths.ts";
+import { requireRewardColumns } from "../rewards/required-columns.ts";
 import type { Task } from "../tasks/task.ts";
-import { requireRewardColumns } from "../train/grpo/config.ts";
 import type { ExaminedStage } from "./examined-pipeline.ts";
 import type { DataStepFigures, Finding, ModelFigures } from "./finding.ts";
 import { refusal } from "./finding.ts";
@@ -74,7 +74,7 @@ export function dataStepFindings({ name, work: { kind, config } }: DataStage, kn
   if ("method" in config && config.method === "few-shot" && task.demonstrate === undefined)
     found.push(refusal("task", `method few-shot: the task ${task.name} has no demonstrations to show`, name));
   const rewards = config.keep.flatMap(({ reward, options = {} }) =>
-    reward === undefined ? [] : [{ name: reward, weight: 1, options }],
+    reward === undefined ? [] : [{ name: reward, options }],
   );
   try {
     requireRewardColumns(rewards, task);

@@ -9,9 +9,10 @@ import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { parseJson, readTextFile } from "../files.ts";
+import { rewardPaths } from "../rewards/spec.ts";
 import { outputPath, type ResolvedStage } from "./load.ts";
 import { isMapping } from "./merge.ts";
-import type { OutputType } from "./references.ts";
+import { isOutputType, type OutputType } from "./references.ts";
 
 const MAX_CONFIG_BYTES = 16 * 2 ** 20;
 
@@ -77,8 +78,11 @@ function placesIn(value: unknown, keys: readonly string[] = []): Place[] {
   const own = EXPECTED[keys.findLast((key) => !/^\d+$/.test(key)) ?? ""];
   const found: Place[] = [];
   if (own !== undefined && typeof path === "string" && isAbsolute(path)) found.push({ keys, path, expected: own });
-  if ((name ?? reward) === "reward_model" && isMapping(options) && typeof options.path === "string") {
-    found.push({ keys: [...keys, "options", "path"], path: options.path, expected: "rewardModel" });
+  const named = reward ?? name;
+  if (typeof named === "string" && isMapping(options)) {
+    for (const { keys: own, path: at, kind } of rewardPaths({ name: named, options }, "name")) {
+      if (isOutputType(kind)) found.push({ keys: [...keys, ...own.map(String)], path: at, expected: kind });
+    }
   }
   return [...found, ...Object.entries(value).flatMap(([key, inner]) => placesIn(inner, [...keys, key]))];
 }

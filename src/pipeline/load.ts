@@ -16,9 +16,9 @@ import { applyOverrides } from "../recipe/overrides.ts";
 import { type Recipe, recipeSchema } from "../recipe/schema.ts";
 import { withTaskPaths } from "../recipe/task-paths.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
+import { createRewards } from "../rewards/spec.ts";
 import { checkOptions, describeIssues } from "../strict-schema.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
-import { createRewards } from "../train/grpo/config.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
 import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
@@ -159,7 +159,7 @@ function suitesOf({ evaluate, defaults }: PipelineFile, path: string): SuiteConf
       throw new ConfigError(`${place}: task is missing, and there is none in the defaults.`);
     }
     const task = suite.task ?? checkOptions(taskSpecSchema, defaults.task, `${path}, defaults.task`);
-    createRewards(suite.rewards.map((reward) => ({ ...reward, weight: 1 })));
+    createRewards(suite.rewards);
     const folder = dirname(path);
     const paths = {
       file: (file: string) => resolve(folder, file),

@@ -9,20 +9,19 @@
 import { existsSync } from "node:fs";
 import { dirname, relative, sep } from "node:path";
 import type { DataStepConfig } from "../data-steps/config.ts";
-import { endpointIdentity, PATIENCE_KEYS } from "../endpoint/options.ts";
+import { endpointIdentity } from "../endpoint/options.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { recipeInputPaths } from "../recipe/input-files.ts";
 import { singleTasks } from "../recipe/task-paths.ts";
-import { modelJudge } from "../rewards/model-judge.ts";
-import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
+import { rewardIdentity, rewardPaths } from "../rewards/spec.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf, recipeHash } from "../run/recipe-file.ts";
 import { contentHash } from "./content-hash.ts";
 import { supersededResult } from "./directory.ts";
 import { checkInputTypes } from "./input-types.ts";
 import { outputPath, type ResolvedStage } from "./load.ts";
-import { isMapping, type Mapping } from "./merge.ts";
+import { isMapping } from "./merge.ts";
 import { outputFault } from "./output-state.ts";
 import { needsOf, withDependents } from "./references.ts";
 
@@ -219,17 +218,18 @@ function withEndpointIdentities(config: DataStepConfig): unknown {
   const scoring = "reward" in config ? config : undefined;
   return {
     ...config,
-    keep: keep.map((filter) => ({ ...filter, ...judgeIdentity(filter.reward, filter.options) })),
-    ...judgeIdentity(scoring?.reward, scoring?.options),
+    keep: keep.map((filter) => ({ ...filter, ...identityOf(filter) })),
+    ...(scoring && identityOf(scoring)),
     ...(model && { model: { endpoint: endpointIdentity(model) } }),
     ...(refiner && { refiner: { ...refiner, endpoint: endpointIdentity(refiner.endpoint) } }),
   };
 }
 
-/** Of a judge's options the same. A data set is finished when every verdict is there, so its limits change none. */
-function judgeIdentity(reward: string | undefined, options: unknown): { readonly options?: unknown } {
-  if (reward !== modelJudge.name || !isMapping(options)) return {};
-  return { options: Object.fromEntries(Object.entries(options).filter(([key]) => !PATIENCE_KEYS.includes(key))) };
+/** Of a reward's options the same: a data set is finished when every verdict is there, so how patiently a judge is asked
+ * changes none. */
+function identityOf({ reward, options }: ScoringKeys): { readonly options?: unknown } {
+  if (reward === undefined || options === undefined) return {};
+  return { options: rewardIdentity({ name: reward, options }) };
 }
 
 /** Paths on this disk that a stage names, absolute. */
@@ -250,11 +250,14 @@ function namedFiles({ work }: ResolvedStage): string[] {
   ];
 }
 
-/** The file of a reward of the user's own; the folder of a reward model. */
-function filesOfReward({ reward, options }: { reward?: string | undefined; options?: Mapping | undefined }): string[] {
-  if (reward === undefined) return [];
-  if (isRewardReference(reward)) return [parseRewardReference(reward).file];
-  return reward === "reward_model" && typeof options?.path === "string" ? [options.path] : [];
+/** The keys of a data step, or of an item of its `keep`, that name a reward. */
+interface ScoringKeys {
+  readonly reward?: string | undefined;
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
+}
+
+function filesOfReward({ reward, options = {} }: ScoringKeys): string[] {
+  return reward === undefined ? [] : rewardPaths({ name: reward, options }).map(({ path }) => path);
 }
 
 /** As plain JSON with every text mapped; keys without a value go. */

@@ -3,16 +3,20 @@
  * the pipeline's graph. Each is found where it stands, checked against what the named stage makes, and replaced by the
  * path of that output.
  *
- * What is expected at a place is told by its key: `model` and `teacher` take a model, `data` and `general` a data set, a
- * reward's options a reward model. Elsewhere only the existence of the stage is checked here.
+ * What is expected at a place is told by its key: `model` and `teacher` take a model, `data` and `general` a data set; of a
+ * reward's options its entry says it. Elsewhere only the existence of the stage is checked here.
  */
 
 import { ConfigError, nearestName } from "../errors.ts";
-import { isMapping, SOURCE_KEYS } from "./merge.ts";
+import { rewards } from "../rewards/registry.ts";
+import { isMapping, type Mapping, SOURCE_KEYS } from "./merge.ts";
 
 /** What stages make. */
 export const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
+
+/** Whether stages make such a thing. */
+export const isOutputType = (kind: string): kind is OutputType => OUTPUT_TYPES.some((type) => type === kind);
 
 /** One reference and where it stands. */
 export interface Reference {
@@ -35,14 +39,26 @@ export interface GraphStage {
 }
 
 /** Every reference in a configuration, in order. */
-export function findReferences(value: unknown, path: readonly string[] = []): Reference[] {
+export function findReferences(value: unknown, path: readonly string[] = [], expected = expectedAt(path)): Reference[] {
   if (Array.isArray(value)) return value.flatMap((item: unknown, i) => findReferences(item, [...path, String(i)]));
   if (!isMapping(value)) return [];
   if (typeof value.from === "string") {
     const rival = SOURCE_KEYS.find((key) => key !== "from" && key in value);
-    return [{ path, from: value.from, output: value.output, expected: expectedAt(path), rival }];
+    return [{ path, from: value.from, output: value.output, expected, rival }];
   }
-  return Object.entries(value).flatMap(([key, inner]) => findReferences(inner, [...path, key]));
+  const kinds = rewardPathKinds(value);
+  return Object.entries(value).flatMap(([key, inner]) => {
+    if (key !== "options" || !isMapping(inner)) return findReferences(inner, [...path, key]);
+    return Object.entries(inner).flatMap(([option, given]) => {
+      const kind = kinds[option];
+      return findReferences(given, [...path, key, option], kind !== undefined && isOutputType(kind) ? kind : undefined);
+    });
+  });
+}
+
+/** What is expected at the options of a mapping that names a reward (`name` or `reward`). */
+function rewardPathKinds({ name, reward = name }: Mapping): Readonly<Record<string, string>> {
+  return (typeof reward === "string" && rewards.find(reward)?.paths) || {};
 }
 
 /** The configuration with each reference replaced by what `pathOf` gives for its stage. */
@@ -76,7 +92,6 @@ function takesMapping(path: readonly string[]): boolean {
 }
 
 function expectedAt(path: readonly string[]): OutputType | undefined {
-  if (path.includes("rewards") || path.includes("keep")) return "rewardModel";
   switch (lastKey(path)) {
     case "model":
     case "teacher":
@@ -126,7 +141,7 @@ function referenceIssue(stages: readonly GraphStage[], index: number, reference:
     return `${place}: a stage that trains an adapter makes a whole model, with the adapter folded in. Take it as the model.`;
   }
   const { makes } = stages[target]!;
-  if (output !== undefined && !OUTPUT_TYPES.some((type) => type === output)) {
+  if (output !== undefined && !isOutputType(String(output))) {
     return `${place}.output: expected ${OUTPUT_TYPES.join(", ")}, got ${JSON.stringify(output)}.`;
   }
   if (output !== undefined && output !== makes) return `${place}: "${from}" makes a ${makes}, not a ${output}.`;

@@ -12,7 +12,7 @@ import { z } from "zod";
 import { RunDirError } from "../errors.ts";
 import { parseJson } from "../files.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
-import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
+import { rewardPaths } from "../rewards/spec.ts";
 import { RUN_FILES, type RunDirectory } from "../run/run-directory.ts";
 import { filesBelow } from "../run/whole-folder.ts";
 import type { Recipe } from "./schema.ts";
@@ -73,10 +73,8 @@ export function recipeInputPaths({ model, task, stages }: Recipe): string[] {
   }
   for (const stage of stages) {
     if (stage.trainer === "distill" && stage.teacher.path !== undefined) paths.push(stage.teacher.path);
-    for (const { name, options } of "rewards" in stage ? stage.rewards : []) {
-      if (name === "reward_model" && typeof options.path === "string") paths.push(options.path);
-      if (isRewardReference(name)) paths.push(parseRewardReference(name).file);
-    }
+    const rewards = "rewards" in stage ? stage.rewards : [];
+    paths.push(...rewards.flatMap((reward) => rewardPaths(reward)).map(({ path }) => path));
   }
   return [...new Set(paths)];
 }

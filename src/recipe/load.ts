@@ -9,7 +9,8 @@ import { dirname, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { anchorReference } from "../hub/resolve.ts";
-import { anchorReward } from "../rewards/user/reference.ts";
+import { withPaths } from "../named-paths.ts";
+import { rewardPaths } from "../rewards/spec.ts";
 import { describeIssues, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
 import { type Recipe, recipeSchema, type StageConfig } from "./schema.ts";
@@ -66,19 +67,15 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
   };
 }
 
-/** Rewards of the user's own are files, reward models and teachers are directories, relative to the recipe. */
+/** What rewards and teachers name on this disk is relative to the recipe. */
 function withAbsolutePaths(stage: StageConfig, directory: string): StageConfig {
   if (stage.trainer === "distill" && stage.teacher.path !== undefined) {
     return { ...stage, teacher: { ...stage.teacher, path: resolve(directory, stage.teacher.path) } };
   }
   if (!("rewards" in stage)) return stage;
-  const rewards = stage.rewards.map(({ options, ...reward }) => {
-    const { path } = options;
-    // Of the registry's rewards one is a model on this disk.
-    const ofModel = reward.name === "reward_model" && typeof path === "string";
-    const anchored = ofModel ? { ...options, path: resolve(directory, path) } : options;
-    return { ...reward, options: anchored, name: anchorReward(reward.name, directory) };
-  });
+  const rewards = stage.rewards.map((reward) =>
+    withPaths(reward, rewardPaths(reward), ({ path }) => resolve(directory, path)),
+  );
   return { ...stage, rewards };
 }
 

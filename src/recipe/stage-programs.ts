@@ -11,6 +11,8 @@ import { openEngine, openRewardModel, specBeside } from "../engine/open.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { evaluatePairs, scorablePairs } from "../eval/evaluate-pairs.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
+import { requireRewardColumns } from "../rewards/required-columns.ts";
+import { createRewards } from "../rewards/spec.ts";
 import { requirePromptsFit } from "../rollout/collect.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import type { Problem, Task } from "../tasks/task.ts";
@@ -18,11 +20,10 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageContext, TrainContext, TrainOutcome } from "../train/context.ts";
 import { checkDistill, trainDistill } from "../train/distill/distill.ts";
 import { openTeacher, type Teacher } from "../train/distill/teacher.ts";
-import { createRewards, requireRewardColumns } from "../train/grpo/config.ts";
 import { checkGrpo, trainGrpo } from "../train/grpo/grpo.ts";
 import { checkRewardModel, trainRewardModel } from "../train/reward-model/reward-model.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
-import { withOpenRewards } from "../train/reward-session.ts";
+import { withStageRewards } from "../train/reward-session.ts";
 import { checkSft, trainSft } from "../train/sft/sft.ts";
 import { requireMetric, requirePairMetric } from "./best-checkpoint.ts";
 import { decodingsAt as answerDecodingsAt, decodingOptions } from "./evaluation.ts";
@@ -131,7 +132,7 @@ export async function checkStage(
     case "grpo":
       requireRewardColumns(stage.rewards, task);
       checkGrpo(parts, stage);
-      await withOpenRewards(rewardsOf(stage, { recipe, compute }), undefined, async () => {});
+      await withStageRewards(rewardsOf(stage, { recipe, compute }), {}, async () => {});
       return;
     case "distill":
       await withTeacher(stage, { recipe, compute }, tokenizer, async (teacher) => checkDistill(parts, stage, teacher));

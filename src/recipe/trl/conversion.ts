@@ -5,7 +5,7 @@
 
 import type { Recipe } from "../schema.ts";
 import type { Batch, BatchNumbers } from "./batch.ts";
-import { TRL_KEYS } from "./keys.ts";
+import { trlKeys } from "./keys.ts";
 import type { KeyRule } from "./rule.ts";
 import type { TrlSettings } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
@@ -132,7 +132,7 @@ export class TrlDraft {
         key,
         value,
         path: null,
-        note: value === null ? "null is TRL's own default" : reasonOf(TRL_KEYS.get(key)),
+        note: value === null ? "null is TRL's own default" : reasonOf(trlKeys().get(key)),
       };
     });
   }

@@ -30,6 +30,8 @@
  */
 
 import { tokenLossOf } from "../../losses/policy-objective.ts";
+import type { WeightedReward } from "../../rewards/reward.ts";
+import { createRewards } from "../../rewards/spec.ts";
 import { completionAdvantages, type JudgedCompletion, mean } from "../../rollout/advantages.ts";
 import {
   judgeCompletions,
@@ -38,7 +40,6 @@ import {
   sampleCompletions,
   stopTokens,
   trainProblems,
-  type WeightedReward,
 } from "../../rollout/collect.ts";
 import { collectGroups } from "../../rollout/collect-groups.ts";
 import {
@@ -61,9 +62,9 @@ import {
   type TrainOutcome,
 } from "../context.ts";
 import { adamParamsAt } from "../optimizer-config.ts";
-import { logAbstentions, withOpenRewards, withRewardStates } from "../reward-session.ts";
+import { logAbstentions, withRewardStates, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
-import { createRewards, type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
+import { type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
 import { accumulateGradient, type UpdateRow } from "./policy-update.ts";
 import { judgedCompletion, type ScoredRollout, scoreRollouts, updateRows } from "./update-rows.ts";
 
@@ -82,7 +83,7 @@ export async function trainGrpo(
   config: GrpoConfig,
   rewards: readonly WeightedReward[] = createRewards(config.rewards),
 ): Promise<TrainOutcome> {
-  return withOpenRewards(rewards, context.resumed, () => iterate(context, config, rewards));
+  return withStageRewards(rewards, context, () => iterate(context, config, rewards));
 }
 
 async function iterate(
@@ -125,8 +126,11 @@ async function iterate(
         context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
       );
       samplingTime += performance.now() - roundStartedAt;
-      await stopIfAsked(context, state.step, withRewardStates(state, rewards));
-      return judgeCompletions(completions, task, rewards);
+      await stopIfAsked(context, state.step, atStart);
+      const judged = await judgeCompletions(completions, task, rewards);
+      // What rewards gave up on when they were stopped is no judgement.
+      await stopIfAsked(context, state.step, atStart);
+      return judged;
     };
     const zeroVariance = (groups: readonly Rollout[]) => {
       const unscored = groups.map((rollout) => ({ rollout, trainedTokens: rollout.tokens.length }));
