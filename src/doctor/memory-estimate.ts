@@ -27,6 +27,13 @@ const LOGIT_TENSORS = 3;
 const NF4_BYTES = 0.5625;
 const BF16_BYTES = 2;
 
+/** The keys of the local engine that decide about memory. */
+interface LocalLimits {
+  readonly microBatchTokens?: number;
+  readonly logitChunkTokens?: number;
+  readonly gradientCheckpointing?: boolean;
+}
+
 /** Parameters that are trained: all of them, or the adapter's. */
 export function trainableParameters(config: ModelConfig, { model }: Pick<Recipe, "model">): number {
   if (model.lora === undefined && model.adapter === undefined) return modelSize(config).parameterCount;
@@ -76,8 +83,9 @@ export function estimatePeakBytes(
 }
 
 /** Activations and logits of one micro-batch: `tokens` there are, in sequences of `length`. */
-function trainingBytes(config: ModelConfig, { engine }: Recipe, tokens: number, length: number): number {
+function trainingBytes(config: ModelConfig, { engine: spec }: Recipe, tokens: number, length: number): number {
   const { hiddenSize: H, intermediateSize: I, numHeads, numKvHeads, headDim: D, numLayers, vocabSize } = config;
+  const engine = spec as LocalLimits;
   const positions = Math.min(tokens, Math.max(length, engine.microBatchTokens ?? DEFAULT_MICRO_BATCH_TOKENS));
   const attended = Math.min(length, positions);
   // Norms, projections before and after RoPE, attention's weights and result, the MLP's three.

@@ -9,12 +9,10 @@
  * to run again. Stages run one after another in the file's order.
  */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
 import type { DataStepProgress } from "../data-steps/candidates.ts";
-import { PARTS_FOLDER } from "../data-steps/rejection-sampling.ts";
-import { runDataStep } from "../data-steps/run-step.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
 import type { RunEvent } from "../recipe/observer.ts";
@@ -217,8 +215,8 @@ class Runner {
       return undefined;
     }
     mkdirSync(folder, { recursive: true });
-    await removeUnfinished(...[folder, join(folder, PARTS_FOLDER)].filter(existsSync));
-    const { train, test, lineage } = await runDataStep(work.kind, work.config, {
+    await removeUnfinished(folder);
+    const { train, test, lineage } = await work.step.run(work.config, {
       directory: folder,
       signal,
       compute: this.compute,

@@ -6,13 +6,18 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { ConfigError } from "../../src/errors.ts";
+import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
 import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
 import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
 import { trainGrpo } from "../../src/train/grpo/grpo.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
+import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
+
+/** The gradient of the objective, without a step. */
+const accumulateGradient = (engine: Policy, rows: readonly UpdateRow[], objective: PolicyObjective) =>
+  policyUpdate(engine, rows, objective, (data, loss) => engine.forwardBackward(data, loss));
 
 const small = {
   iterations: 8,
@@ -89,7 +94,7 @@ describe("noise on embeddings", () => {
   });
 });
 
-describe("accumulateGradient", () => {
+describe("policyUpdate", () => {
   /** Rows of three completions, off policy, with everything that a loss may read. */
   const rows: UpdateRow[] = [0, 1, 2].map((i) => {
     const length = [3, 1, 2][i]!;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Capabilities } from "../../src/engine/contract/capabilities.ts";
 import type { Datum, ForwardBackwardResult, Policy } from "../../src/engine/contract/policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import type { WeightedReward } from "../../src/rollout/collect.ts";
+import type { WeightedReward } from "../../src/rewards/reward.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import type { MetricsRow, RolloutRow, StageLog, TrainContext, TrainerState } from "../../src/train/context.ts";

@@ -4,6 +4,7 @@
  */
 
 import { KEYS_WITHOUT_MEANING, LAUNCHER_KEYS_WITHOUT_MEANING, ZERO_KEYS } from "./keys-without-meaning.ts";
+import { rewardKeys } from "./reward-names.ts";
 import { becomes, type KeyEntry, type KeyRule, nothing, refused } from "./rule.ts";
 
 const CONVERTED: readonly KeyEntry[] = [
@@ -50,10 +51,6 @@ const CONVERTED: readonly KeyEntry[] = [
   // Rewards.
   ...becomes("texts", "reward_funcs"),
   ...becomes("numbers", "reward_weights"),
-  ...becomes("number", "cosine_min_value_wrong", "cosine_max_value_wrong"),
-  ...becomes("number", "cosine_min_value_correct", "cosine_max_value_correct"),
-  ...becomes("whole", "cosine_max_len", "repetition_n_grams", "max_completion_len", "soft_punish_cache"),
-  ...becomes("number", "repetition_max_penalty"),
   // Checkpoints and evaluations.
   ...becomes("text", "save_strategy", "eval_strategy", "evaluation_strategy"),
   ...becomes("positive", "save_steps", "eval_steps"),
@@ -117,16 +114,21 @@ const LAUNCHER: readonly KeyEntry[] = [
   ...LAUNCHER_KEYS_WITHOUT_MEANING,
 ];
 
-/** Entries of the training file, for a test that no key has two. */
-export const TRAINING_ENTRIES: readonly KeyEntry[] = [...CONVERTED, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
+/** Entries of the training file; rewards bring keys of their own. */
+export function trainingEntries(): KeyEntry[] {
+  const ofRewards = rewardKeys().flatMap(({ key, kind }) => becomes(kind, key));
+  return [...CONVERTED, ...ofRewards, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
+}
 
 /** What the training file may hold: TRL's keys, and those of the launcher. */
-export const TRL_KEYS: ReadonlyMap<string, KeyRule> = new Map([...LAUNCHER, ...TRAINING_ENTRIES]);
+export function trlKeys(): ReadonlyMap<string, KeyRule> {
+  return new Map([...LAUNCHER, ...trainingEntries()]);
+}
 
 /** What the launcher's file may hold (`--accelerate`). `debug` and the like are keys of both files. */
 export const LAUNCHER_KEYS: ReadonlyMap<string, KeyRule> = new Map([
   ...LAUNCHER,
-  ...TRAINING_ENTRIES.filter(([key]) => ["debug", "use_cpu", "fsdp_config", "parallelism_config"].includes(key)),
+  ...KEYS_WITHOUT_MEANING.filter(([key]) => ["debug", "use_cpu", "fsdp_config", "parallelism_config"].includes(key)),
 ]);
 
 /** What `deepspeed_config` may hold. */

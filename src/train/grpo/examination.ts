@@ -1,8 +1,9 @@
 /** What the doctor asks about a GRPO stage. */
 
 import { refusals } from "../../findings.ts";
+import { requireRewardColumns } from "../../rewards/required-columns.ts";
 import type { Examination, StageNumbers } from "../examination.ts";
-import { type GrpoConfig, grpoTotalSteps, requireRewardColumns } from "./config.ts";
+import { type GrpoConfig, grpoTotalSteps } from "./config.ts";
 import { grpoFindings } from "./findings.ts";
 import { type GrpoTrial, tryGrpo } from "./trial.ts";
 import { grpoTrialFindings } from "./trial-findings.ts";

@@ -32,6 +32,8 @@
 import { type CapabilityName, requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
 import type { Policy } from "../../engine/contract/policy.ts";
 import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective.ts";
+import type { WeightedReward } from "../../rewards/reward.ts";
+import { createRewards } from "../../rewards/spec.ts";
 import { completionAdvantages, type GroupAdvantages, type JudgedCompletion, mean } from "../../rollout/advantages.ts";
 import {
   judgeCompletions,
@@ -40,7 +42,6 @@ import {
   sampleCompletions,
   stopTokens,
   trainProblems,
-  type WeightedReward,
 } from "../../rollout/collect.ts";
 import { type CollectedGroups, collectGroups } from "../../rollout/collect-groups.ts";
 import {
@@ -53,10 +54,10 @@ import {
 } from "../../rollout/metrics.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
-import { logAbstentions, rewardStates, withOpenRewards } from "../reward-session.ts";
+import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
-import { createRewards, type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
+import { type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
 import { policyUpdate, type UpdateRow } from "./policy-update.ts";
 import { judgedCompletion, type ScoredRollout, scoreRollouts, updateRows } from "./update-rows.ts";
 
@@ -73,7 +74,7 @@ export async function trainGrpo(
   config: GrpoConfig,
   rewards: readonly WeightedReward[] = createRewards(config.rewards),
 ): Promise<TrainOutcome> {
-  return withOpenRewards(rewards, context.resumed, () => iterate(context, config, rewards));
+  return withStageRewards(rewards, context, () => iterate(context, config, rewards));
 }
 
 async function iterate(
@@ -85,7 +86,7 @@ async function iterate(
   const { iterations, updatesPerIteration, refSyncSteps, refSyncMixup } = config;
   // `nextPrompt` is the index of the next problem.
   const loop = new StageLoop(context, config, {
-    ...{ iterations, steps: grpoTotalSteps(config), state: ["nextPrompt"], remember: () => rewardStates(rewards) },
+    ...{ iterations, steps: grpoTotalSteps(config), state: ["nextPrompt"], remember: () => rememberedRewards(rewards) },
   });
   const { state } = loop;
   checkGrpo(context, config, { iteration: loop.done, nextPrompt: state.nextPrompt });
@@ -167,7 +168,10 @@ async function sampledGroups(
       sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
     );
     await loop.stopIfAsked();
-    return judgeCompletions(completions, task, rewards);
+    const judged = await judgeCompletions(completions, task, rewards);
+    // What rewards gave up on when they were stopped is no judgement.
+    await loop.stopIfAsked();
+    return judged;
   };
   const collected = await collectGroups(
     { numGroups: promptsPerIteration, groupSize, maxRounds: config.maxSamplingRounds },

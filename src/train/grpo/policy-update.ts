@@ -69,7 +69,13 @@ export async function policyUpdate(
 }
 
 /** What was said of the optimizer step, where one was taken. */
-function optimStep({ gradNorm, applied }: Partial<OptimStepResult>): Partial<OptimStepResult> {
+function optimStep({
+  gradNorm,
+  applied,
+}: {
+  readonly gradNorm?: number | undefined;
+  readonly applied?: boolean | undefined;
+}): Partial<OptimStepResult> {
   return { ...(gradNorm !== undefined && { gradNorm }), ...(applied !== undefined && { applied }) };
 }
 

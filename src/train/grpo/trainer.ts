@@ -1,13 +1,15 @@
 /** GRPO, as a trainer. */
 
-import { type NamedPath, pathAt, pathsOfItems, valueAt } from "../../named-paths.ts";
+import { type NamedPath, pathsOfItems } from "../../named-paths.ts";
 import { count } from "../../number-text.ts";
-import { isRewardReference, rewardLabel } from "../../rewards/user/reference.ts";
+import { requireRewardColumns } from "../../rewards/required-columns.ts";
+import { createRewards, rewardPathsIn } from "../../rewards/spec.ts";
+import { rewardLabel } from "../../rewards/user/reference.ts";
 import type { StageParts } from "../context.ts";
 import { scorersOf } from "../reward-scorer.ts";
-import { withOpenRewards } from "../reward-session.ts";
+import { withStageRewards } from "../reward-session.ts";
 import { defineTrainer } from "../trainer.ts";
-import { createRewards, type GrpoConfig, grpoIssues, grpoShape, requireRewardColumns } from "./config.ts";
+import { type GrpoConfig, grpoIssues, grpoShape } from "./config.ts";
 import { grpoExamination } from "./examination.ts";
 import { checkGrpo, trainGrpo } from "./grpo.ts";
 
@@ -40,7 +42,7 @@ export const grpo = defineTrainer({
   check: async (parts, config) => {
     requireRewardColumns(config.rewards, parts.task);
     checkGrpo(parts, config);
-    await withOpenRewards(stageRewards(parts, config), undefined, async () => {});
+    await withStageRewards(stageRewards(parts, config), {}, async () => {});
   },
   train: (context, config) => trainGrpo(context, config, stageRewards(context, config)),
   // One step on each batch: the ratio is 1, and the advantages of a group sum to 0.
@@ -59,16 +61,16 @@ export const grpo = defineTrainer({
   examination: grpoExamination,
 });
 
+/** Whether a stage is one of GRPO, whose keys are then known. */
+export function isGrpoStage<Stage extends { readonly trainer: string }>(stage: Stage): stage is Stage & GrpoConfig {
+  return stage.trainer === grpo.name;
+}
+
 function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
   return createRewards(rewards, scorersOf(parts));
 }
 
-/** The files of rewards of the user's own; the folders of reward models. */
+/** The files of rewards of the user's own, the folders of reward models. */
 function rewardPathsOf(config: unknown): NamedPath[] {
-  return pathsOfItems(config, ["rewards"], (reward) => {
-    const name = valueAt(reward, ["name"]);
-    if (typeof name !== "string") return [];
-    if (isRewardReference(name)) return [{ keys: ["name"], path: name, kind: "file" }];
-    return name === "reward_model" ? pathAt(reward, ["options", "path"], "rewardModel") : [];
-  });
+  return pathsOfItems(config, ["rewards"], (reward) => rewardPathsIn(reward));
 }

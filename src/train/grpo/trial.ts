@@ -7,11 +7,12 @@
  */
 
 import type { BatchReward } from "../../rewards/reward.ts";
+import { createRewards } from "../../rewards/spec.ts";
 import type { RolloutRow } from "../context.ts";
 import type { StageTrial, TrialParts } from "../examination.ts";
 import { scorersOf } from "../reward-scorer.ts";
 import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "../trial.ts";
-import { createRewards, type GrpoConfig } from "./config.ts";
+import type { GrpoConfig } from "./config.ts";
 import { trainGrpo } from "./grpo.ts";
 
 /** No reward of a recipe has such a name. */
