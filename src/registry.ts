@@ -9,6 +9,7 @@ import { ConfigError, nearestName } from "./errors.ts";
 /** Names stand in recipes, in file names and in metrics. */
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
+/** The entries of one kind; see the head of this file. */
 export class Registry<T extends { readonly name: string }> {
   /** What an entry is, for messages: `reward`. */
   readonly what: string;

@@ -75,6 +75,7 @@ export const coldStartSchema = z
 
 type ColdStartConfig = z.infer<typeof coldStartSchema>;
 
+/** The step, as a pipeline sees it. */
 export const coldStart = defineDataStep({
   name: "coldStart",
   schema: coldStartSchema,

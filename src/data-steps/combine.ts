@@ -46,6 +46,7 @@ export const combineSchema = z
 
 type CombineConfig = z.infer<typeof combineSchema>;
 
+/** The step, as a pipeline sees it. */
 export const combine = defineDataStep({
   name: "combine",
   schema: combineSchema,

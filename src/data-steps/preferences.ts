@@ -52,6 +52,7 @@ export const preferencesSchema = z
 
 type PreferencesConfig = z.infer<typeof preferencesSchema>;
 
+/** The step, as a pipeline sees it. */
 export const preferences = defineDataStep({
   name: "preferences",
   schema: preferencesSchema,

@@ -38,6 +38,7 @@ export function rejectionSamplingStep(name: string): DataStep {
   });
 }
 
+/** The step, as a pipeline sees it. */
 export const rejectionSampling = rejectionSamplingStep("rejectionSampling");
 
 /**

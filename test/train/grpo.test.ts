@@ -215,7 +215,10 @@ describe("what trainGrpo refuses", () => {
   it("stops after maxSkippedSteps non-finite gradients in a row, with the weights untouched", async () => {
     const engine = newEngine();
     const broken: Policy = Object.assign(Object.create(engine), {
-      optimStep: async () => ({ gradNorm: Number.NaN, applied: false }),
+      step: async (...[data, loss]: Parameters<Policy["step"]>) => ({
+        ...(await engine.forwardBackward(data, loss)),
+        ...{ gradNorm: Number.NaN, applied: false },
+      }),
     });
     const log = new MemoryLog();
     const before = engine.weights();

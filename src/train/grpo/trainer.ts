@@ -20,6 +20,7 @@ const REWARD_MODEL = {
   remedy: "train the reward model first (trainer: reward_model)",
 } as const;
 
+/** The trainer, as everybody else sees it. */
 export const grpo = defineTrainer({
   name: "grpo",
   trains: "policy",
