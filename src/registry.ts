@@ -9,6 +9,7 @@ import { ConfigError, nearestName } from "./errors.ts";
 /** Names stand in recipes, in file names and in metrics. */
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
+/** Entries of one kind, by name. */
 export class Registry<T extends { readonly name: string }> {
   /** What an entry is, for messages: `reward`. */
   readonly what: string;
@@ -63,4 +64,14 @@ export class Registry<T extends { readonly name: string }> {
     const known = this.names.length > 0 ? `known: ${this.names.join(", ")}` : "none is registered";
     throw new ConfigError(`There is no ${this.what} ${JSON.stringify(name)}; ${known}.${hint}`);
   }
+}
+
+/** What `make` makes of the registries' entries, made again when one of them has grown. */
+export function cachedBy<T>(registries: readonly { readonly version: number }[], make: () => T): () => T {
+  let made: { readonly versions: string; readonly value: T } | undefined;
+  return () => {
+    const versions = registries.map(({ version }) => version).join();
+    if (made?.versions !== versions) made = { versions, value: make() };
+    return made.value;
+  };
 }

@@ -50,7 +50,7 @@ const sftStageSchema = z
   .superRefine(refineWith(sftIssues));
 
 const grpoStageSchema = z
-  .strictObject({ ...stageShape, trainer: z.literal("grpo"), ...grpoShape })
+  .strictObject({ ...stageShape, trainer: z.literal("grpo"), ...grpoShape() })
   .superRefine(refineWith(grpoIssues));
 
 const distillStageSchema = z

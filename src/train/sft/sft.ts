@@ -21,7 +21,7 @@
 import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
-import { mean } from "../../rollout/advantages.ts";
+import { mean } from "../../statistics.ts";
 import {
   finishUnit,
   type MetricsRow,
