@@ -12,6 +12,8 @@ import type { DataStep } from "./data-steps/step.ts";
 import { dataSteps } from "./data-steps/steps.ts";
 import type { EngineKind } from "./engine/engine-kind.ts";
 import { engines } from "./engine/open.ts";
+import type { PolicyLoss } from "./losses/policy-loss.ts";
+import { losses } from "./losses/registry.ts";
 import type { RewardEntry } from "./rewards/entry.ts";
 import { rewards } from "./rewards/registry.ts";
 import type { Trainer } from "./train/trainer.ts";
@@ -21,6 +23,7 @@ import { trainers } from "./train/trainers.ts";
 export interface Extension {
   readonly trainers?: readonly Trainer[];
   readonly dataSteps?: readonly DataStep[];
+  readonly losses?: readonly PolicyLoss[];
   readonly rewards?: readonly RewardEntry[];
   readonly engines?: readonly EngineKind[];
   readonly devices?: readonly DeviceKind[];
@@ -30,6 +33,7 @@ export interface Extension {
 export function extend(extension: Extension): void {
   for (const trainer of extension.trainers ?? []) trainers.add(trainer);
   for (const step of extension.dataSteps ?? []) dataSteps.add(step);
+  for (const loss of extension.losses ?? []) losses.add(loss);
   for (const reward of extension.rewards ?? []) rewards.add(reward);
   for (const engine of extension.engines ?? []) engines.add(engine);
   for (const device of extension.devices ?? []) devices.add(device);

@@ -111,22 +111,18 @@ export {
   type PolicyScores,
   type RowTerms,
 } from "./losses/evaluate-objective.ts";
-export type {
-  CispoLoss,
-  CrossEntropyLoss,
-  EmbeddingNoise,
-  GrpoLoss,
-  KlEstimator,
-  LossSpec,
-  SapoLoss,
-} from "./losses/loss-spec.ts";
+export { type KlEstimator, klEstimate } from "./losses/kl.ts";
+export type { CrossEntropyLoss, EmbeddingNoise, LossSpec, PolicyLossSpec } from "./losses/loss-spec.ts";
+export type { Mean, PolicyLoss, Term, TokenNumbers, TokenTensors } from "./losses/policy-loss.ts";
+export { policyLoss } from "./losses/policy-loss.ts";
 export {
   type ImportanceSamplingLevel,
-  type LossType,
+  type ObjectiveKeys,
   type PolicyObjective,
   policyObjective,
   tokenLossOf,
 } from "./losses/policy-objective.ts";
+export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
 export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";

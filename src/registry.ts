@@ -9,7 +9,16 @@ import { ConfigError, nearestName } from "./errors.ts";
 /** Names stand in recipes, in file names and in metrics. */
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
-/** The entries of one kind; see the head of this file. */
+let entriesInAll = 0;
+
+/** Grows when any registry does: for what is made of many of them. */
+export const anyRegistry = {
+  get version(): number {
+    return entriesInAll;
+  },
+};
+
+/** Entries of one kind, by name. */
 export class Registry<T extends { readonly name: string }> {
   /** What an entry is, for messages: `reward`. */
   readonly what: string;
@@ -49,6 +58,7 @@ export class Registry<T extends { readonly name: string }> {
       );
     }
     this.#entries.set(name, entry);
+    entriesInAll++;
   }
 
   find(name: string): T | undefined {

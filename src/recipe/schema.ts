@@ -8,13 +8,13 @@
 
 import { z } from "zod";
 import type { EngineSpec } from "../engine/engine-kind.ts";
-import { engineSchema, engines, LOCAL_ENGINE } from "../engine/open.ts";
+import { engineSchema, LOCAL_ENGINE } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import { SAVE_DTYPES } from "../model/hf-config.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { ARCHITECTURES } from "../model/model-config.ts";
 import { QUANTIZATIONS } from "../model/quantization.ts";
-import { cachedBy } from "../registry.ts";
+import { anyRegistry, cachedBy } from "../registry.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
 import { type ConfigIssue, refineWith } from "../train/optimizer-config.ts";
@@ -51,12 +51,13 @@ const stageShape = {
 export type StageConfig = z.output<z.ZodObject<typeof stageShape>> & { readonly trainer: string } & TrainerConfig;
 
 function stageSchema(trainer: Trainer) {
-  const taken = Object.keys(trainer.shape).find((key) => key === "trainer" || key in stageShape);
+  const shape = trainer.shape();
+  const taken = Object.keys(shape).find((key) => key === "trainer" || key in stageShape);
   if (taken !== undefined) {
     throw new ConfigError(`The trainer ${trainer.name} has a key ${taken}, which every stage has already. Rename it.`);
   }
   return z
-    .strictObject({ ...stageShape, trainer: z.literal(trainer.name), ...trainer.shape })
+    .strictObject({ ...stageShape, trainer: z.literal(trainer.name), ...shape })
     .superRefine(refineWith((stage: TrainerConfig) => trainer.issues?.(stage) ?? []));
 }
 
@@ -194,7 +195,7 @@ function makeSchema() {
 }
 
 /** The schema of the whole recipe, with what the registries hold now. */
-export const recipeSchema = cachedBy([trainers, engines], makeSchema);
+export const recipeSchema = cachedBy([anyRegistry], makeSchema);
 
 /** A recipe, checked, with every default filled in. */
 export type Recipe = z.output<z.ZodObject<typeof recipeShape>> & { engine: EngineSpec; stages: StageConfig[] };

@@ -65,8 +65,11 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   readonly trains: Kind;
   /** What is counted: a unit of `StageLoop`. `evaluateEvery` and `checkpointEvery` count it too. */
   readonly unit: "step" | "iteration";
-  /** Its keys, each with a description. Every stage has `name`, `trainer`, `evaluateEvery` and `checkpointEvery` beside. */
-  readonly shape: z.ZodRawShape;
+  /**
+   * Its keys, each with a description. Every stage has `name`, `trainer`, `evaluateEvery` and `checkpointEvery` beside. It
+   * is asked again when a registry has grown.
+   */
+  shape(): z.ZodRawShape;
   /** Combinations of its keys that cannot be. */
   issues?(config: Config): readonly ConfigIssue[];
   /** What the rest of the recipe forbids; `at` leads to the stage, and paths of issues begin at the recipe. */
@@ -92,9 +95,9 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   readonly examination?: Examination<Config, Kind>;
 }
 
-/** The trainer as everybody else sees it; inside `trainer` its configuration has the type of `shape`. */
+/** The trainer as everybody else sees it; inside `trainer` its configuration has the type that `shape` gives. */
 export function defineTrainer<Shape extends z.ZodRawShape, Kind extends TrainedKind>(
-  trainer: Trainer<z.infer<z.ZodObject<Shape>>, Kind> & { readonly shape: Shape },
+  trainer: Trainer<z.infer<z.ZodObject<Shape>>, Kind> & { shape(): Shape },
 ): Trainer {
   return trainer;
 }

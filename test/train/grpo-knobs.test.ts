@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { ConfigError } from "../../src/errors.ts";
 import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
-import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
+import { losses } from "../../src/losses/registry.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
 import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
@@ -27,7 +27,7 @@ const small = {
   maxCompletionTokens: 4,
   learningRate: 0.25,
 };
-const configOf = (overrides: object = {}) => grpoConfigSchema.parse({ ...small, ...overrides });
+const configOf = (overrides: object = {}) => grpoConfigSchema().parse({ ...small, ...overrides });
 
 async function train(overrides: object = {}, engine = newEngine()) {
   const log = new MemoryLog();
@@ -44,7 +44,7 @@ function withLosses(engine: Policy, losses: Policy["capabilities"]["losses"]): P
 describe("trainGrpo learns", () => {
   const severalSteps = { updatesPerIteration: 2, minibatchesPerIteration: 3 };
   const knobs: object[] = [
-    ...LOSS_TYPES.map((lossType) => ({ lossType, ...severalSteps })),
+    ...losses.names.map((lossType) => ({ lossType, ...severalSteps })),
     { lossType: "grpo", importanceSamplingLevel: "sequence", ...severalSteps },
     { delta: 1.5, clipEpsilonHigh: 0.3, ...severalSteps },
     { offPolicyMaskThreshold: 0.5, ...severalSteps },

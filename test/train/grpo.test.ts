@@ -33,7 +33,7 @@ const small = {
   maxCompletionTokens: 4,
   learningRate: 0.1,
 };
-const configOf = (overrides: object = {}) => grpoConfigSchema.parse({ ...small, ...overrides });
+const configOf = (overrides: object = {}) => grpoConfigSchema().parse({ ...small, ...overrides });
 
 /** Fifteen iterations on the letters, and what they gained in reward. */
 async function learn(overrides: object) {
@@ -263,7 +263,7 @@ describe("what trainGrpo refuses", () => {
     [{ rewards: [{ name: "formatt" }] }, "Did you mean format?"],
     [{ rewards: [{ name: "format", options: { strict: true } }] }, "strict: unknown key; known here: form."],
   ])("its schema refuses %o", (overrides, message) => {
-    const result = grpoConfigSchema.safeParse({ ...small, ...overrides });
+    const result = grpoConfigSchema().safeParse({ ...small, ...overrides });
     expect(result.success).toBe(false);
     expect(JSON.stringify(result.error!.issues)).toContain(message);
   });

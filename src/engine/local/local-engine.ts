@@ -6,6 +6,7 @@
 
 import type { Runtime } from "../../compute/runtime.ts";
 import { EngineError } from "../../errors.ts";
+import { engineLossNames } from "../../losses/engine-losses.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { saveModel } from "../../model/checkpoint.ts";
 import { trainedSpecs, type WeightForm } from "../../model/decoder-parameters.ts";
@@ -102,7 +103,7 @@ export class LocalEngine implements Policy {
       eosTokenIds: config.eosTokenIds,
     };
     this.capabilities = {
-      losses: this.#policy.trained ? ["cross_entropy", "grpo", "cispo", "sapo"] : [],
+      losses: this.#policy.trained ? engineLossNames() : [],
       training: form.lora ? "adapter" : this.#policy.trained ? "full" : "none",
       entropies: true,
       margins: true,

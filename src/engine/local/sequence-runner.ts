@@ -6,7 +6,7 @@
 import { NativeScope } from "../../compute/native-scope.ts";
 import type { DeviceTensor, Program, Runtime } from "../../compute/runtime.ts";
 import { EngineError } from "../../errors.ts";
-import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
+import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
@@ -146,7 +146,7 @@ export class SequenceRunner {
       }
     }
     const { margins, ...perToken } = results;
-    return loss?.name === "cross_entropy" ? { ...perToken, margins } : perToken;
+    return loss && isCrossEntropy(loss) ? { ...perToken, margins } : perToken;
   }
 
   /**

@@ -3,6 +3,7 @@
  * from `REFUSED` to `CONVERTED` and to read it in `convert.ts`.
  */
 
+import { trlLossKeys } from "../../losses/registry.ts";
 import { KEYS_WITHOUT_MEANING, LAUNCHER_KEYS_WITHOUT_MEANING, ZERO_KEYS } from "./keys-without-meaning.ts";
 import { rewardKeys } from "./reward-names.ts";
 import { becomes, type KeyEntry, type KeyRule, nothing, refused } from "./rule.ts";
@@ -35,13 +36,9 @@ const CONVERTED: readonly KeyEntry[] = [
   ...becomes("whole", "max_completion_length"),
   // The loss.
   ...becomes("notNegative", "beta"),
-  ...becomes("betweenZeroAndOne", "epsilon"),
-  ...becomes("positive", "epsilon_high"),
   ...becomes("text", "loss_type"),
   ...becomes("scale", "scale_rewards"),
   ...becomes("boolean", "mask_truncated_completions", "use_bias_correction_kl", "sync_ref_model"),
-  ...becomes("positive", "delta", "sapo_temperature_neg", "sapo_temperature_pos"),
-  ...becomes("notNegative", "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos"),
   ...becomes("text", "importance_sampling_level", "multi_objective_aggregation"),
   ...becomes("number", "off_policy_mask_threshold", "entropy_coef"),
   ...becomes("share", "top_entropy_quantile"),
@@ -114,10 +111,10 @@ const LAUNCHER: readonly KeyEntry[] = [
   ...LAUNCHER_KEYS_WITHOUT_MEANING,
 ];
 
-/** Entries of the training file; rewards bring keys of their own. */
+/** Entries of the training file; losses and rewards bring keys of their own. */
 export function trainingEntries(): KeyEntry[] {
-  const ofRewards = rewardKeys().flatMap(({ key, kind }) => becomes(kind, key));
-  return [...CONVERTED, ...ofRewards, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
+  const brought = [...trlLossKeys(), ...rewardKeys()].flatMap(({ key, kind }) => becomes(kind, key));
+  return [...CONVERTED, ...brought, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
 }
 
 /** What the training file may hold: TRL's keys, and those of the launcher. */

@@ -21,8 +21,7 @@
 import { requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
 import type { Datum } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
-import type { GrpoLoss } from "../../losses/loss-spec.ts";
-import { mean } from "../../rollout/advantages.ts";
+import type { PolicyLossSpec } from "../../losses/loss-spec.ts";
 import {
   judgeCompletions,
   type Rollout,
@@ -32,6 +31,7 @@ import {
   trainProblems,
 } from "../../rollout/collect.ts";
 import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
+import { mean } from "../../statistics.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";
@@ -154,7 +154,7 @@ export function distillData(
 }
 
 /** −ratio · advantage, without a clip. */
-export function importanceSampling(temperature: number): GrpoLoss {
+export function importanceSampling(temperature: number): PolicyLossSpec {
   return { name: "grpo", temperature, klCoef: 0, clipEpsilon: 1, clipEpsilonHigh: NO_CLIP };
 }
 

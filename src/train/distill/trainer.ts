@@ -15,7 +15,7 @@ export const distill = defineTrainer({
   unit: "iteration",
   isOnPolicy: true,
   lossIsNoMeasure: true,
-  shape: distillShape,
+  shape: () => distillShape,
   issues: distillIssues,
   paths: (config) => pathAt(config, ["teacher", "path"], "model"),
   // A teacher behind an endpoint takes no memory here.

@@ -7,15 +7,16 @@
  */
 
 import { z } from "zod";
-import { KL_ESTIMATORS } from "../../losses/loss-spec.ts";
+import { KL_ESTIMATORS } from "../../losses/kl.ts";
 import {
   IMPORTANCE_SAMPLING_LEVELS,
-  LOSS_TYPES,
   type PolicyObjective,
   policyObjective,
   tokenLossOf,
 } from "../../losses/policy-objective.ts";
+import { DEFAULT_LOSS_TYPE, losses, lossOptionShape } from "../../losses/registry.ts";
 import { SAMPLER_CORRECTIONS } from "../../losses/sampler-correction.ts";
+import { cachedBy } from "../../registry.ts";
 import { rewardFault, rewardSpecSchema } from "../../rewards/spec.ts";
 import { rewardLabel } from "../../rewards/user/reference.ts";
 import { ADVANTAGES, REWARD_AGGREGATIONS, SCALE_REWARDS } from "../../rollout/advantages.ts";
@@ -43,34 +44,21 @@ const advantageShape = {
     ),
 };
 
-/** The policy term of the loss and its mean. */
-const policyShape = {
-  lossType: z.enum(LOSS_TYPES).default("dapo").describe("the policy term and how it is averaged, as TRL names them"),
+/** The policy term of the loss, by name, and the options of all losses. */
+const lossShape = () => ({
+  lossType: z
+    .enum(losses.names)
+    .default(DEFAULT_LOSS_TYPE)
+    .describe("the policy term and how it is averaged, as TRL names them"),
   importanceSamplingLevel: z
     .enum(IMPORTANCE_SAMPLING_LEVELS)
     .default("token")
     .describe("whose ratio counts: each token's, or the sequence's mean (GSPO, best with lossType grpo)"),
-  clipEpsilon: z.number().positive().lt(1).default(0.2).describe("how far below 1 a ratio counts"),
-  clipEpsilonHigh: z
-    .number()
-    .positive()
-    .optional()
-    .describe("how far above 1 a ratio counts; clipEpsilon if absent. Of cispo the cap itself; 5 if absent"),
-  delta: z
-    .number()
-    .positive()
-    .optional()
-    .describe("bounds the ratio where the advantage is negative too; beyond the clip"),
-  sapoTemperaturePos: z
-    .number()
-    .positive()
-    .default(1)
-    .describe("sapo: steepness of the gate where the advantage is > 0"),
-  sapoTemperatureNeg: z.number().positive().default(1.05).describe("sapo: the same where it is not"),
-  vespoKPos: z.number().min(0).default(2).describe("vespo: exponent k where the advantage is ≥ 0"),
-  vespoLambdaPos: z.number().min(0).default(3).describe("vespo: decay λ there"),
-  vespoKNeg: z.number().min(0).default(3).describe("vespo: exponent k where the advantage is < 0"),
-  vespoLambdaNeg: z.number().min(0).default(2).describe("vespo: decay λ there"),
+  ...lossOptionShape(),
+});
+
+/** Which tokens and completions count. */
+const policyShape = {
   maskTruncatedCompletions: z
     .boolean()
     .default(false)
@@ -115,8 +103,8 @@ const klShape = {
   refSyncMixup: z.number().positive().max(1).default(0.6).describe("share of the policy in such an update (TR-DPO)"),
 };
 
-/** Keys and defaults, for recipes that add keys of their own. */
-export const grpoShape = {
+/** Keys and defaults, for recipes that add keys of their own; losses bring options. */
+export const grpoShape = cachedBy([losses], () => ({
   iterations: z.int().min(1).describe("sample-then-update cycles"),
   rewards: z.array(rewardSpecSchema).min(1).describe("what a completion is judged by; scores are added up"),
   promptsPerIteration: z.int().min(1).describe("problems per iteration; each gets one group of completions"),
@@ -128,10 +116,11 @@ export const grpoShape = {
   topK: z.int().min(0).default(0).describe("sampling from the k most probable tokens; 0 is off"),
   maxCompletionTokens: z.int().min(1).describe("longest completion; the sampler cuts there"),
   ...advantageShape,
+  ...lossShape(),
   ...policyShape,
   ...klShape,
   ...optimizerShape,
-};
+}));
 
 /** Optimizer steps of the whole stage, each pass over each minibatch counted. */
 export function grpoTotalSteps(
@@ -140,39 +129,16 @@ export function grpoTotalSteps(
   return config.iterations * config.updatesPerIteration * config.minibatchesPerIteration;
 }
 
-/** cispo's cap where none is given: what ScaleRL (arXiv:2510.13786) found best. TRL takes clipEpsilon, which would cap
- * every ratio at a fifth of what it is on policy. */
-const CISPO_CAP = 5;
-
 /** What the optimizer steps minimise. A KL divergence in the reward is no part of it. */
 export function objectiveOf(config: GrpoConfig): PolicyObjective {
-  const { lossType } = config;
-  return policyObjective({
-    lossType,
-    importanceSamplingLevel: config.importanceSamplingLevel,
-    clipEpsilon: config.clipEpsilon,
-    clipEpsilonHigh: config.clipEpsilonHigh ?? (lossType === "cispo" ? CISPO_CAP : undefined),
-    delta: config.delta,
-    sapoTemperaturePos: config.sapoTemperaturePos,
-    sapoTemperatureNeg: config.sapoTemperatureNeg,
-    vespoKPos: config.vespoKPos,
-    vespoLambdaPos: config.vespoLambdaPos,
-    vespoKNeg: config.vespoKNeg,
-    vespoLambdaNeg: config.vespoLambdaNeg,
-    klCoef: config.klPlacement === "loss" ? config.klCoef : 0,
-    klEstimator: config.klEstimator,
-    klBiasCorrection: config.klBiasCorrection,
-    offPolicyMaskThreshold: config.offPolicyMaskThreshold,
-    topEntropyQuantile: config.topEntropyQuantile,
-    entropyCoef: config.entropyCoef,
-    temperature: config.temperature,
-  });
+  const { klPlacement, klCoef, neftuneNoiseAlpha: _, ...keys } = config;
+  return policyObjective({ ...keys, klCoef: klPlacement === "loss" ? klCoef : 0 });
 }
 
 /** Impossible combinations, for `superRefine`. */
 export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
   const { promptsPerIteration, minibatchesPerIteration } = config;
-  const issues = [...optimizerIssues(config, grpoTotalSteps(config)), ...combinationIssues(config, grpoShape)];
+  const issues = [...optimizerIssues(config, grpoTotalSteps(config)), ...combinationIssues(config, grpoShape())];
   if (promptsPerIteration % minibatchesPerIteration !== 0) {
     issues.push({
       path: ["minibatchesPerIteration"],
@@ -207,6 +173,8 @@ function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): Con
 }
 
 /** The strict schema: unknown keys and impossible combinations are refused. */
-export const grpoConfigSchema = z.strictObject(grpoShape).superRefine(refineWith(grpoIssues));
+export const grpoConfigSchema = cachedBy([losses], () =>
+  z.strictObject(grpoShape()).superRefine(refineWith(grpoIssues)),
+);
 
-export type GrpoConfig = z.infer<z.ZodObject<typeof grpoShape>>;
+export type GrpoConfig = z.infer<z.ZodObject<ReturnType<typeof grpoShape>>>;

@@ -9,7 +9,7 @@
  *       repeat μ times: for each minibatch, one step on the policy objective
  *
  * This file is the loop. What the pieces mean stands with them: advantages in `rollout/advantages.ts`, the losses in
- * `losses/policy-objective.ts`, their means in `rollout/loss-weights.ts`, one pass or two in `policy-update.ts`.
+ * `losses/`, their means in `losses/means.ts`, one pass or two in `policy-update.ts`.
  *
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
@@ -34,7 +34,7 @@ import type { Policy } from "../../engine/contract/policy.ts";
 import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective.ts";
 import type { WeightedReward } from "../../rewards/reward.ts";
 import { createRewards } from "../../rewards/spec.ts";
-import { completionAdvantages, type GroupAdvantages, type JudgedCompletion, mean } from "../../rollout/advantages.ts";
+import { completionAdvantages, type GroupAdvantages, type JudgedCompletion } from "../../rollout/advantages.ts";
 import {
   judgeCompletions,
   type Rollout,
@@ -52,6 +52,7 @@ import {
   samplerDifference,
   updateMetrics,
 } from "../../rollout/metrics.ts";
+import { mean, sumOf } from "../../statistics.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
@@ -288,5 +289,3 @@ function penaltyMetrics(judged: readonly JudgedCompletion[], { klCoef }: GrpoCon
   const penalties = judged.flatMap((completion) => Array.from(completion.penalties ?? []));
   return penalties.length === 0 ? {} : { kl: mean(penalties) / klCoef };
 }
-
-const sumOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);

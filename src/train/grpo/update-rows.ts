@@ -4,7 +4,7 @@
  */
 
 import type { Policy } from "../../engine/contract/policy.ts";
-import { klEstimate } from "../../losses/policy-terms.ts";
+import { klEstimate } from "../../losses/kl.ts";
 import { correctionRatios } from "../../losses/sampler-correction.ts";
 import type { WeightedReward } from "../../rewards/reward.ts";
 import type { GroupAdvantages, JudgedCompletion } from "../../rollout/advantages.ts";

@@ -46,7 +46,7 @@ export const rewardModel = defineTrainer({
   name: "reward_model",
   trains: "rewardModel",
   unit: "step",
-  shape: rewardModelShape,
+  shape: () => rewardModelShape,
   issues: rewardModelIssues,
   recipeIssues: (_, { task }) => {
     const message = "reward_model learns from pairs of answers: take the task preferences";

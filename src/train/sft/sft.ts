@@ -22,7 +22,7 @@ import { requireCapability, requireLossCapability } from "../../engine/contract/
 import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
-import { mean } from "../../rollout/advantages.ts";
+import { mean } from "../../statistics.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireWarmupFits } from "../length-config.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";

@@ -50,7 +50,7 @@ export const sft = defineTrainer({
   name: "sft",
   trains: "policy",
   unit: "step",
-  shape: sftShape,
+  shape: () => sftShape,
   issues: sftIssues,
   check: checkSft,
   train: trainSft,

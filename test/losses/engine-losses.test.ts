@@ -3,10 +3,10 @@ import { gradients } from "../../src/graph/gradient.ts";
 import { sum } from "../../src/graph/ops/broadcast.ts";
 import { multiply } from "../../src/graph/ops/elementwise.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { lossInputs, tokenLoss } from "../../src/losses/engine-losses.ts";
 import type { ObjectiveRow } from "../../src/losses/evaluate-objective.ts";
-import type { GrpoLoss, LossSpec } from "../../src/losses/loss-spec.ts";
+import type { LossSpec, PolicyLossSpec } from "../../src/losses/loss-spec.ts";
 import { tokenLossOf } from "../../src/losses/policy-objective.ts";
-import { lossInputs, tokenLoss } from "../../src/losses/token-losses.ts";
 import { array } from "../graph/arrays.ts";
 import { evaluate } from "../graph/evaluate.ts";
 import { evaluated, golden, relativeGap, stepOf, titledCases } from "./trl-steps.ts";
@@ -27,7 +27,7 @@ async function computed(loss: LossSpec, logprobs: readonly number[], columns: Co
   return { terms: result.terms.values, loss: result.total.values[0]!, gradient: result.slope.values };
 }
 
-const GRPO: GrpoLoss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.5, klCoef: 0, temperature: 1 };
+const GRPO: PolicyLossSpec = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.5, klCoef: 0, temperature: 1 };
 
 function expectClose(actual: readonly number[], expected: readonly number[], digits = 5): void {
   expect(actual).toHaveLength(expected.length);
