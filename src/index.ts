@@ -213,7 +213,7 @@ export {
   type TrackerKind,
 } from "./tracking/tracker.ts";
 export { trackers } from "./tracking/trackers.ts";
-
+export type { ConfigIssue } from "./train/config-issue.ts";
 // Trainers, and what an author of one needs.
 export type {
   CompanionComputing,
@@ -241,9 +241,10 @@ export type {
   StageTrial,
   TrialParts,
 } from "./train/examination.ts";
-export { type GrpoConfig, grpoConfigSchema } from "./train/grpo/config.ts";
+export type { GrpoConfig } from "./train/grpo/config.ts";
 export { trainGrpo } from "./train/grpo/grpo.ts";
-export { type ConfigIssue, type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
+export { grpoConfigSchema } from "./train/grpo/issues.ts";
+export { type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
 export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model/config.ts";
 export { type RewardModelContext, trainRewardModel } from "./train/reward-model/reward-model.ts";
 export { scorerOpener } from "./train/reward-scorer.ts";

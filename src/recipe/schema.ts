@@ -18,7 +18,7 @@ import { anyRegistry, cachedBy } from "../registry.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
 import { trackerSpecSchema } from "../tracking/trackers.ts";
-import { type ConfigIssue, refineWith } from "../train/optimizer-config.ts";
+import { type ConfigIssue, refineWith } from "../train/config-issue.ts";
 import type { Trainer, TrainerConfig } from "../train/trainer.ts";
 import { trainers } from "../train/trainers.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";

@@ -6,6 +6,7 @@ import { Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
 import type { TrackerKind } from "./tracker.ts";
 
+/** Every tracker. */
 export const trackers = new Registry<TrackerKind>("tracker");
 
 /** A tracker of a recipe, its options checked. */
