@@ -129,7 +129,7 @@ const outputShape = {
 
 const samplingShape = {
   model: writerSchema.describe("the model that is sampled"),
-  task: taskSpecSchema,
+  task: taskSpecSchema(),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),
   samples: z.int().min(1).default(4).describe("completions of each prompt, k"),

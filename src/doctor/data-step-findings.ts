@@ -2,8 +2,8 @@
 
 import type { DataStepConfig, DataStepName } from "../data-steps/config.ts";
 import { AhaError } from "../errors.ts";
-import { singleTasks } from "../recipe/task-paths.ts";
 import { requireRewardColumns } from "../rewards/required-columns.ts";
+import { singleTasks, tasks } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
 import type { ExaminedStage } from "./examined-pipeline.ts";
 import type { DataStepFigures, Finding, ModelFigures } from "./finding.ts";
@@ -85,5 +85,4 @@ export function dataStepFindings({ name, work: { kind, config } }: DataStage, kn
   return found;
 }
 
-/** Countdown and math think before they answer. */
-const isReasoning = ({ name }: { readonly name: string }) => name === "countdown" || name === "math";
+const isReasoning = ({ name }: { readonly name: string }) => tasks.find(name)?.isReasoning === true;

@@ -1,8 +1,8 @@
 /** Rewards against the tasks of a mixture: which reward judges which task, by names alone. */
 
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
-import { taskLabels } from "../recipe/task-paths.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
+import { taskLabels } from "../tasks/registry.ts";
 import type { Finding } from "./finding.ts";
 
 /** Rewards for tasks that there are not, and tasks that no reward judges. */

@@ -10,15 +10,16 @@ import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../data
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { anchorReference } from "../hub/resolve.ts";
+import { withPaths } from "../named-paths.ts";
 import { hashString, philox } from "../random.ts";
 import { checkRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { type Recipe, recipeSchema } from "../recipe/schema.ts";
-import { withTaskPaths } from "../recipe/task-paths.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
 import { createRewards } from "../rewards/spec.ts";
 import { checkOptions, describeIssues } from "../strict-schema.ts";
-import { taskSpecSchema } from "../tasks/registry.ts";
+import type { TaskSpec } from "../tasks/entry.ts";
+import { taskPaths, taskSpecSchema } from "../tasks/registry.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
 import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
@@ -158,14 +159,10 @@ function suitesOf({ evaluate, defaults }: PipelineFile, path: string): SuiteConf
     if (suite.task === undefined && defaults.task === undefined) {
       throw new ConfigError(`${place}: task is missing, and there is none in the defaults.`);
     }
-    const task = suite.task ?? checkOptions(taskSpecSchema, defaults.task, `${path}, defaults.task`);
+    const task = suite.task ?? checkOptions(taskSpecSchema(), defaults.task, `${path}, defaults.task`);
     createRewards(suite.rewards);
     const folder = dirname(path);
-    const paths = {
-      file: (file: string) => resolve(folder, file),
-      data: (reference: string) => anchorReference(reference, "dataset", folder),
-    };
-    return { ...suite, task: withTaskPaths(task, paths) };
+    return { ...suite, task: anchoredTask(task, folder) };
   });
 }
 
@@ -226,6 +223,12 @@ function checkWork({ name, kind, source }: MergedStage, config: Mapping): StageW
   return { kind, config: withAbsolutePaths(checked.data, dirname(source)) };
 }
 
+function anchoredTask(task: TaskSpec, folder: string): TaskSpec {
+  return withPaths(task, taskPaths(task), ({ path, hub }) =>
+    hub === true ? anchorReference(path, "dataset", folder) : resolve(folder, path),
+  );
+}
+
 /** Plain relative paths and names on the Hub, as recipes have them. */
 function withAbsolutePaths(config: DataStepConfig, folder: string): DataStepConfig {
   const source = <T extends { readonly path: string }>(of: T): T => ({
@@ -237,10 +240,7 @@ function withAbsolutePaths(config: DataStepConfig, folder: string): DataStepConf
   const absolute = {
     ...config,
     model: model.path === undefined ? model : { ...model, path: anchorReference(model.path, "model", folder) },
-    task: withTaskPaths(task, {
-      file: (path) => resolve(folder, path),
-      data: (path) => anchorReference(path, "dataset", folder),
-    }),
+    task: anchoredTask(task, folder),
   } as typeof config;
   return "general" in absolute && absolute.general ? { ...absolute, general: source(absolute.general) } : absolute;
 }

@@ -13,10 +13,10 @@ import { endpointIdentity } from "../endpoint/options.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { recipeInputPaths } from "../recipe/input-files.ts";
-import { singleTasks } from "../recipe/task-paths.ts";
 import { rewardIdentity, rewardPaths } from "../rewards/spec.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf, recipeHash } from "../run/recipe-file.ts";
+import { taskPaths } from "../tasks/registry.ts";
 import { contentHash } from "./content-hash.ts";
 import { supersededResult } from "./directory.ts";
 import { checkInputTypes } from "./input-types.ts";
@@ -240,12 +240,11 @@ function namedFiles({ work }: ResolvedStage): string[] {
   if ("data" in config) return config.data.map(({ path }) => path).filter((path) => isLocal(path, "dataset"));
   const { model, task, keep } = config;
   const general = "general" in config ? config.general?.path : undefined;
-  const tasks = singleTasks(task);
-  const data = tasks.flatMap((single) => ("data" in single && single.data ? [single.data.path] : []));
+  const ofTask = taskPaths(task).filter(({ path, hub }) => hub !== true || isLocal(path, "dataset"));
   return [
     ...(model.path !== undefined && isLocal(model.path, "model") ? [model.path] : []),
-    ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
-    ...tasks.flatMap((single) => ("file" in single && single.file !== undefined ? [single.file] : [])),
+    ...ofTask.map(({ path }) => path),
+    ...(general !== undefined && isLocal(general, "dataset") ? [general] : []),
     ...[...keep, ...("reward" in config ? [config] : [])].flatMap(filesOfReward),
   ];
 }

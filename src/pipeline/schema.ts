@@ -47,7 +47,7 @@ const stageSchema = z
 
 const suiteSchema = z.strictObject({
   name: nameSchema,
-  task: taskSpecSchema.optional().describe("the task of the defaults if absent"),
+  task: taskSpecSchema().optional().describe("the task of the defaults if absent"),
   problems: z.int().min(1).default(200).describe("held-out problems"),
   samples: z.int().min(1).default(1).describe("completions of each"),
   temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),

@@ -6,14 +6,17 @@
 
 import { formatHubReference, isCommitHash, parseHubReference, type RepositoryKind } from "../hub/reference.ts";
 import { hubReferenceOf, type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
+import { pathsBelow } from "../named-paths.ts";
+import { taskPaths } from "../tasks/registry.ts";
 import type { Recipe } from "./schema.ts";
 
 type Keys = readonly (string | number)[];
 
 /** Where names may stand. */
 function placesIn({ task }: Recipe): { readonly keys: Keys; readonly kind: RepositoryKind }[] {
-  const tasks: Keys[] = task.name === "mixture" ? task.tasks.map((_, i) => ["task", "tasks", i, "task"]) : [["task"]];
-  const datasets = tasks.map((keys) => ({ keys: [...keys, "data", "path"], kind: "dataset" as const }));
+  const datasets = pathsBelow(["task"], taskPaths(task))
+    .filter(({ hub }) => hub === true)
+    .map(({ keys }) => ({ keys, kind: "dataset" as const }));
   return [{ keys: ["model", "path"], kind: "model" }, ...datasets];
 }
 

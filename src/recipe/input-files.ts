@@ -15,8 +15,8 @@ import { hubReferenceOf } from "../hub/resolve.ts";
 import { rewardPaths } from "../rewards/spec.ts";
 import { RUN_FILES, type RunDirectory } from "../run/run-directory.ts";
 import { filesBelow } from "../run/whole-folder.ts";
+import { taskPaths } from "../tasks/registry.ts";
 import type { Recipe } from "./schema.ts";
-import { singleTasks } from "./task-paths.ts";
 
 /** Of larger files (a checkpoint's weights) only the size is recorded. */
 const MAX_HASHED_BYTES = 64 * 2 ** 20;
@@ -66,10 +66,8 @@ export function recipeInputPaths({ model, task, stages }: Recipe): string[] {
   const paths: string[] = [];
   if (model.path !== undefined && hubReferenceOf(model.path, "model") === undefined) paths.push(model.path);
   if (model.adapter !== undefined) paths.push(model.adapter);
-  for (const single of singleTasks(task)) {
-    if ("file" in single && single.file !== undefined) paths.push(single.file);
-    const data = "data" in single ? single.data : undefined;
-    if (data !== undefined && hubReferenceOf(data.path, "dataset") === undefined) paths.push(data.path);
+  for (const { path, hub } of taskPaths(task)) {
+    if (hub !== true || hubReferenceOf(path, "dataset") === undefined) paths.push(path);
   }
   for (const stage of stages) {
     if (stage.trainer === "distill" && stage.teacher.path !== undefined) paths.push(stage.teacher.path);

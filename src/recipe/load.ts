@@ -12,9 +12,9 @@ import { anchorReference } from "../hub/resolve.ts";
 import { withPaths } from "../named-paths.ts";
 import { rewardPaths } from "../rewards/spec.ts";
 import { describeIssues, type PathNames } from "../strict-schema.ts";
+import { taskPaths } from "../tasks/registry.ts";
 import { applyOverrides } from "./overrides.ts";
 import { type Recipe, recipeSchema, type StageConfig } from "./schema.ts";
-import { withTaskPaths } from "./task-paths.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";
 
 /**
@@ -59,10 +59,9 @@ export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: st
       ...(model.path === undefined ? {} : { path: anchorReference(model.path, "model", dirname(path)) }),
       ...(model.adapter === undefined ? {} : { adapter: absolute(model.adapter) }),
     },
-    task: withTaskPaths(task, {
-      file: absolute,
-      data: (reference) => anchorReference(reference, "dataset", dirname(path)),
-    }),
+    task: withPaths(task, taskPaths(task), ({ path: named, hub }) =>
+      hub === true ? anchorReference(named, "dataset", dirname(path)) : absolute(named),
+    ),
     stages: recipe.stages.map((stage) => withAbsolutePaths(stage, dirname(path))),
   };
 }

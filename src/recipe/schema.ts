@@ -156,7 +156,7 @@ export const recipeSchema = z
         "the day that chat templates write into prompts (strftime_now), whatever day it is: runs are repeatable",
       ),
     model: modelSchema.describe("what is trained"),
-    task: taskSpecSchema.describe("problems and their judge: its name and its own keys"),
+    task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
     evaluation: evaluationSchema.prefault({}).describe("how held-out problems are answered"),
     engine: z
       .strictObject({
