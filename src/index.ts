@@ -13,9 +13,16 @@ export type { LoadedData, NumberedRow } from "./data/loaded-data.ts";
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
 export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
-export { dataStepSchemas } from "./data-steps/config.ts";
-export { runDataStep } from "./data-steps/run-step.ts";
+// Data steps: what makes data sets in a pipeline.
+export {
+  type DataStep,
+  type DataStepOutcome,
+  defineDataStep,
+  type SampledWork,
+  type StepKnowledge,
+} from "./data-steps/step.ts";
 export type { DataStepContext } from "./data-steps/step-context.ts";
+export { dataSteps } from "./data-steps/steps.ts";
 // Models behind an OpenAI-compatible endpoint.
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
@@ -89,6 +96,8 @@ export { type Cluster, meanInterval, shareInterval, wilsonInterval } from "./eva
 export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
+// Extending: trainers, data steps, rewards, engines of your own, by name in recipes.
+export { type Extension, extend } from "./extend.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
@@ -130,6 +139,11 @@ export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } 
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
+// Recipes: what `aha run` takes, checked, opened and run.
+export { loadRecipe, parseRecipe } from "./recipe/load.ts";
+export type { RunEvent, RunObserver } from "./recipe/observer.ts";
+export { type PreparedRecipe, prepareRecipe, runRecipe } from "./recipe/run-recipe.ts";
+export type { Recipe, StageConfig } from "./recipe/schema.ts";
 // Rewards.
 export type { Judge, RewardContext, RewardDeps, RewardEntry } from "./rewards/entry.ts";
 export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
@@ -166,6 +180,8 @@ export {
   stopTokens,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
+export { RunDirectory } from "./run/run-directory.ts";
+export type { RunSummary } from "./run/summary.ts";
 // Serving: OpenAI's API for a model of an engine.
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
@@ -178,13 +194,18 @@ export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildToken
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
-// Trainers.
+
+// Trainers, and what an author of one needs.
 export type {
+  CompanionComputing,
   MetricsRow,
   RolloutRow,
   StageContext,
   StageLog,
+  StageParts,
   TrainContext,
+  TrainedKind,
+  TrainedModels,
   TrainerState,
   TrainOutcome,
   TrainProgress,
@@ -192,10 +213,23 @@ export type {
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
 export { openTeacher, type Teacher } from "./train/distill/teacher.ts";
+export type {
+  AroundStage,
+  Examination,
+  MemoryNeed,
+  StageNumbers,
+  StageOverData,
+  StageTrial,
+  TrialParts,
+} from "./train/examination.ts";
 export { type GrpoConfig, grpoConfigSchema } from "./train/grpo/config.ts";
 export { trainGrpo } from "./train/grpo/grpo.ts";
+export { type ConfigIssue, type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
 export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model/config.ts";
 export { type RewardModelContext, trainRewardModel } from "./train/reward-model/reward-model.ts";
 export { scorerOpener } from "./train/reward-scorer.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
 export { trainSft } from "./train/sft/sft.ts";
+export { StageLoop, type StagePlan, type UnitMetrics } from "./train/stage-loop.ts";
+export { type Companion, type Curve, defineTrainer, type Trainer, type TrainerWords } from "./train/trainer.ts";
+export { trainers } from "./train/trainers.ts";

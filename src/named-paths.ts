@@ -33,6 +33,16 @@ export function pathsBelow(keys: KeyPath, paths: readonly NamedPath[]): NamedPat
   return paths.map((named) => ({ ...named, keys: [...keys, ...named.keys] }));
 }
 
+/** The paths of every item of the list at `keys`, seen from the whole; none where no list stands there. */
+export function pathsOfItems(
+  config: unknown,
+  keys: KeyPath,
+  pathsOf: (item: unknown) => readonly NamedPath[],
+): NamedPath[] {
+  const items = valueAt(config, keys);
+  return Array.isArray(items) ? items.flatMap((item: unknown, i) => pathsBelow([...keys, i], pathsOf(item))) : [];
+}
+
 /** The configuration with each of the paths replaced by what `replace` makes of it. */
 export function withPaths<T>(config: T, paths: readonly NamedPath[], replace: (named: NamedPath) => string): T {
   return paths.reduce(

@@ -9,6 +9,15 @@ import { ConfigError, nearestName } from "./errors.ts";
 /** Names stand in recipes, in file names and in metrics. */
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
+let entriesInAll = 0;
+
+/** Grows when any registry does: for what is made of many of them. */
+export const anyRegistry = {
+  get version(): number {
+    return entriesInAll;
+  },
+};
+
 /** Entries of one kind, by name. */
 export class Registry<T extends { readonly name: string }> {
   /** What an entry is, for messages: `reward`. */
@@ -49,6 +58,7 @@ export class Registry<T extends { readonly name: string }> {
       );
     }
     this.#entries.set(name, entry);
+    entriesInAll++;
   }
 
   find(name: string): T | undefined {

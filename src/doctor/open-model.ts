@@ -17,7 +17,7 @@ import type { Recipe } from "../recipe/schema.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { ModelFigures } from "./finding.ts";
+import type { ModelFigures } from "./diagnosis.ts";
 import { knownModel } from "./known-models.ts";
 import { trainableParameters } from "./memory-estimate.ts";
 

@@ -6,7 +6,7 @@
 
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
-import type { NamedPath } from "../named-paths.ts";
+import { type NamedPath, valueAt } from "../named-paths.ts";
 import type { RewardDeps } from "./entry.ts";
 import { forTasks } from "./for-tasks.ts";
 import { lazyReward } from "./lazy-reward.ts";
@@ -91,6 +91,18 @@ export function rewardPaths({ name, options = {} }: RewardSpec, nameKey = "name"
     const path = options[option];
     return typeof path === "string" ? [{ keys: ["options", option], path, kind }] : [];
   });
+}
+
+/** `rewardPaths` of a part of a configuration that may not be checked yet. */
+export function rewardPathsIn(part: unknown, nameKey = "name"): NamedPath[] {
+  const name = valueAt(part, [nameKey]);
+  const options = valueAt(part, ["options"]);
+  if (typeof name !== "string") return [];
+  return rewardPaths({ name, ...(isOptions(options) && { options }) }, nameKey);
+}
+
+function isOptions(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 /** The options that a reward's scores are a function of; what only says how patiently it is asked is left out. */

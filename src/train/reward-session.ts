@@ -8,7 +8,10 @@ import { CheckpointError } from "../errors.ts";
 import { parseJson } from "../files.ts";
 import type { WeightedReward } from "../rewards/reward.ts";
 import { type RewardStates, rewardStates, withOpenRewards } from "../rewards/session.ts";
-import { REWARD_STATES, type StageLog, type TrainContext, type TrainerState } from "./context.ts";
+import type { StageLog, TrainContext } from "./context.ts";
+
+/** The key of what rewards remember, in a checkpoint of a trainer that has rewards with a memory. */
+const REWARD_STATES = "rewardStates";
 
 /** JSON texts by the reward's name. */
 const statesSchema = z.record(z.string(), z.string());
@@ -26,10 +29,10 @@ export function withStageRewards<T>(
   return withOpenRewards(keyed(rewards), { states: statesOf(resumed), signal }, work);
 }
 
-/** The trainer's state with what the rewards remember after the last batch. */
-export function withRewardStates(state: TrainerState, rewards: readonly WeightedReward[]): TrainerState {
+/** What the rewards remember after the last batch, as a trainer's checkpoint keeps it. */
+export function rememberedRewards(rewards: readonly WeightedReward[]): Readonly<Record<string, string>> {
   const states = rewardStates(keyed(rewards));
-  return Object.keys(states).length === 0 ? state : { ...state, [REWARD_STATES]: JSON.stringify(states) };
+  return Object.keys(states).length === 0 ? {} : { [REWARD_STATES]: JSON.stringify(states) };
 }
 
 const keyed = (rewards: readonly WeightedReward[]) => rewards.map(({ reward }) => [reward.name, reward] as const);

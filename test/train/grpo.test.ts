@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../../src/errors.ts";
+import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
 import { completionAdvantages } from "../../src/rollout/advantages.ts";
 import { judgeCompletions, sampleCompletions } from "../../src/rollout/collect.ts";
 import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
 import { trainGrpo } from "../../src/train/grpo/grpo.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
+import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/grpo/update-rows.ts";
 import {
   checkpointInto,
@@ -19,6 +20,10 @@ import {
   MemoryLog,
   newEngine,
 } from "./letters.ts";
+
+/** The gradient of the objective, without a step. */
+const accumulateGradient = (engine: Policy, rows: readonly UpdateRow[], objective: PolicyObjective) =>
+  policyUpdate(engine, rows, objective, (data, loss) => engine.forwardBackward(data, loss));
 
 const small = {
   iterations: 12,
@@ -210,7 +215,10 @@ describe("what trainGrpo refuses", () => {
   it("stops after maxSkippedSteps non-finite gradients in a row, with the weights untouched", async () => {
     const engine = newEngine();
     const broken: Policy = Object.assign(Object.create(engine), {
-      optimStep: async () => ({ gradNorm: Number.NaN, applied: false }),
+      step: async (...[data, loss]: Parameters<Policy["step"]>) => ({
+        ...(await engine.forwardBackward(data, loss)),
+        ...{ gradNorm: Number.NaN, applied: false },
+      }),
     });
     const log = new MemoryLog();
     const before = engine.weights();

@@ -4,6 +4,7 @@
  */
 
 import type { CountdownOptions } from "../../tasks/countdown/options.ts";
+import { grpo } from "../../train/grpo/trainer.ts";
 import type { Recipe } from "../schema.ts";
 import type { Batch, BatchNumbers } from "./batch.ts";
 import { trlKeys } from "./keys.ts";
@@ -12,7 +13,7 @@ import type { TrlSettings } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
 
 /** Name of the one stage of a converted recipe. */
-export const STAGE = "grpo";
+export const STAGE = grpo.name;
 
 /** What became of one key. */
 export interface TrlKeyLine {
@@ -77,7 +78,7 @@ export class TrlDraft {
   readonly choices: TrlChoice[] = [];
   readonly missing: string[] = [];
   private readonly values: Record<string, unknown> = {};
-  private readonly stage: Record<string, unknown> = { name: STAGE, trainer: "grpo" };
+  private readonly stage: Record<string, unknown> = { name: STAGE, trainer: grpo.name };
   private readonly lines = new Map<string, TrlKeyLine>();
 
   constructor(settings: TrlSettings) {

@@ -101,9 +101,9 @@ function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; 
     const key = override.slice(0, Math.max(0, override.indexOf("="))).trim();
     const first = key.split(".")[0]!;
     if (trlKeys().has(first)) sorted.trl.push(override);
-    else if (Object.hasOwn(recipeSchema.shape, first)) sorted.recipe.push(override);
+    else if (Object.hasOwn(recipeSchema().shape, first)) sorted.recipe.push(override);
     else {
-      const nearest = nearestName(first, [...trlKeys().keys(), ...Object.keys(recipeSchema.shape)]);
+      const nearest = nearestName(first, [...trlKeys().keys(), ...Object.keys(recipeSchema().shape)]);
       const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
       throw new ConfigError(`--set ${override}: neither a key of TRL's nor of Aha's recipes.${hint}`);
     }

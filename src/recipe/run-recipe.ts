@@ -14,7 +14,6 @@ import type { Compute } from "../compute/compute.ts";
 import { computeFor } from "../engine/open.ts";
 import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
-import { hashString, philox } from "../random.ts";
 import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
@@ -25,37 +24,29 @@ import { dayOf } from "../tokenizer/format-date.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageContext, StageLog, TrainerState } from "../train/context.ts";
+import { trainers } from "../train/trainers.ts";
 import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics } from "./best-checkpoint.ts";
 import { drawnSamples } from "./completion-samples.ts";
 import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf, writeInitialModel } from "./model.ts";
-import type { PipelineObserver } from "./observer.ts";
+import type { RunObserver } from "./observer.ts";
 import { rolloutRecord } from "./rollouts.ts";
 import { RunAlarms } from "./run-alarms.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
-import {
-  checkEvaluation,
-  checkStage,
-  decodingsAt,
-  engineSpecOf,
-  evaluateTrained,
-  openTrained,
-  type ProgramParts,
-  runTrainer,
-  type TrainedEngine,
-} from "./stage-programs.ts";
 import { comparedStates } from "./summary.ts";
+import { modelProgram, type RecipeParts, stageParts, stageSeed, type TrainedEngine } from "./trained-model.ts";
 
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
 
 /** Everything a recipe names, built and checked against each other. */
-export type PreparedRecipe = ProgramParts;
+export type PreparedRecipe = RecipeParts;
 
 /**
  * Builds model, engine, tokenizer and task, and makes every check that can be made before training. A model with random
  * weights is written into the run directory. `pinsInputs`: what the recipe's files hold is recorded, and compared on a
- * resume; false where the caller sees to that. `compute`: what is open in this process already. The caller disposes of the engine.
+ * resume; false where the caller sees to that. `compute`: what is open in this process already. The caller disposes of the
+ * engine.
  *
  * @throws AhaError
  */
@@ -88,8 +79,8 @@ export async function openRecipe(recipe: Recipe, modelDirectory: string, opened?
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
-  const compute = computeFor(engineSpecOf(recipe), opened);
-  const engine = await openTrained(recipe, modelDirectory, tokenizer, compute);
+  const compute = computeFor(recipe.engine, opened);
+  const engine = await modelProgram(recipe).open(recipe, modelDirectory, tokenizer, compute);
   const prepared = { recipe, engine, compute, tokenizer, task, heldOut };
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
@@ -104,8 +95,8 @@ export async function openRecipe(recipe: Recipe, modelDirectory: string, opened?
 export function recipeChecks(prepared: PreparedRecipe): (() => Promise<void>)[] {
   const { recipe } = prepared;
   return [
-    async () => checkEvaluation(prepared),
-    ...recipe.stages.map((stage) => () => checkStage(stage, prepared, stageSeed(recipe.seed, stage.name))),
+    async () => modelProgram(recipe).checkEvaluation(prepared),
+    ...recipe.stages.map((stage) => async () => trainers.get(stage.trainer).check(stageParts(prepared, stage), stage)),
   ];
 }
 
@@ -114,14 +105,14 @@ export function recipeChecks(prepared: PreparedRecipe): (() => Promise<void>)[] 
  *
  * @throws RunInterrupted when `signal` aborts; the run can be resumed
  */
-export async function runPipeline(
+export async function runRecipe(
   prepared: PreparedRecipe,
   run: RunDirectory,
   signal: AbortSignal,
-  observe: PipelineObserver = () => {},
+  observe: RunObserver = () => {},
 ): Promise<RunSummary> {
   try {
-    return await new Pipeline(prepared, run, signal, observe).run();
+    return await new RecipeRun(prepared, run, signal, observe).run();
   } catch (error) {
     if (error instanceof RunInterrupted) run.event("interrupted", { reason: error.message });
     if (error instanceof DivergenceError) run.event("diverged", { reason: error.message });
@@ -138,19 +129,19 @@ function requireVocabulary({ info }: TrainedEngine, tokenizer: Tokenizer, direct
   );
 }
 
-class Pipeline {
+class RecipeRun {
   private readonly recipe: Recipe;
   private readonly prepared: PreparedRecipe;
   private readonly directory: RunDirectory;
   private readonly signal: AbortSignal;
-  private readonly observe: PipelineObserver;
+  private readonly observe: RunObserver;
   /** The run's evaluations so far, without their answers. */
   private readonly evaluated: EvaluatedStatistics[] = [];
   /** Where the recipe asks for it. */
   private best: BestCheckpoint | undefined;
   private readonly alarms: RunAlarms;
 
-  constructor(prepared: PreparedRecipe, directory: RunDirectory, signal: AbortSignal, observe: PipelineObserver) {
+  constructor(prepared: PreparedRecipe, directory: RunDirectory, signal: AbortSignal, observe: RunObserver) {
     this.recipe = prepared.recipe;
     this.prepared = prepared;
     this.directory = directory;
@@ -197,10 +188,7 @@ class Pipeline {
     writer.event("stage-started", { stepsDone });
     if (!resumed) await this.prepared.engine.resetOptimizer();
     const context: StageContext = {
-      tokenizer: this.prepared.tokenizer,
-      task: this.prepared.task,
-      heldOut: this.prepared.heldOut,
-      seed: stageSeed(this.recipe.seed, stage.name),
+      ...stageParts(this.prepared, stage),
       signal: this.signal,
       log: this.log(stage.name, writer, stageSeed(this.recipe.seed, stage.name)),
       onProgress: (progress) => this.observe({ type: "progress", stage: stage.name, progress }),
@@ -217,7 +205,7 @@ class Pipeline {
       },
       ...(resumed ? { resumed } : {}),
     };
-    const outcome = await runTrainer(context, stage, this.prepared);
+    const outcome = await trainers.get(stage.trainer).train(context, stage);
     await this.checkpoint(stage, outcome.steps, { numTokens: outcome.numTokens }, true);
     return outcome.steps;
   }
@@ -274,9 +262,10 @@ class Pipeline {
       if (!this.signal.aborted || moment === "during") return;
       throw new RunInterrupted("Stopped in an evaluation: run the same command with --resume to go on.");
     };
-    for (const decoding of decodingsAt(moment, this.prepared)) {
+    const program = modelProgram(this.recipe);
+    for (const decoding of program.decodingsAt(this.recipe, moment)) {
       stopIfAsked();
-      const evaluation = await evaluateTrained(this.prepared, decoding, ({ finished, total }) => {
+      const evaluation = await program.evaluate(this.prepared, decoding, ({ finished, total }) => {
         stopIfAsked();
         this.observe({ type: "evaluating", stage: stage.name, finished, total });
       });
@@ -352,9 +341,4 @@ class Pipeline {
       ...(this.best && { best: this.best }),
     };
   }
-}
-
-/** Root of a stage's draws. Stages of one run draw different numbers, whatever their place in the list. */
-export function stageSeed(seed: number, stage: string): number {
-  return philox(seed, hashString("stage"), [hashString(stage)])[0];
 }

@@ -1,36 +1,33 @@
-/** What the sampled completions say of a stage. */
+/** What the sampled completions of a trial say of a GRPO stage. */
 
-import { ALARM_LIMITS } from "../alarms/thresholds.ts";
-import type { StageConfig } from "../recipe/schema.ts";
-import type { Finding, Severity } from "./finding.ts";
-import type { GrpoProbe, SftProbe } from "./probe.ts";
+import { ALARM_LIMITS } from "../../alarms/thresholds.ts";
+import type { Severity, StageFinding } from "../../findings.ts";
+import type { GrpoConfig } from "./config.ts";
+import type { GrpoTrial } from "./trial.ts";
 
 /** From this share on nearly nothing can be learned. */
 const NEARLY_ALL = 0.95;
 /** Completions, and groups, that a verdict about all of them needs. */
 const ENOUGH_COMPLETIONS = 32;
 const ENOUGH_GROUPS = 4;
-/** Share of demonstrations passed over as too long that a person should know of. */
-const TOO_LONG = 0.1;
 
 /**
- * Findings of a probe. `trainedBefore` names a stage that trains the policy before this one: what was sampled now is then
+ * Findings of a trial. `trainedBefore` names a stage that trains the policy before this one: what was sampled now is then
  * not what the stage will begin with, so everything is a note.
  */
-export function probeFindings(stage: StageConfig, probe: GrpoProbe | SftProbe, trainedBefore?: string): Finding[] {
-  return probe.kind === "grpo" ? grpoFindings(stage, probe, trainedBefore) : sftFindings(stage, probe);
-}
-
-function grpoFindings(stage: StageConfig, probe: GrpoProbe, trainedBefore: string | undefined): Finding[] {
-  if (stage.trainer !== "grpo") return [];
-  const found: Finding[] = [];
+export function grpoTrialFindings(
+  stage: Pick<GrpoConfig, "maskTruncatedCompletions" | "maxCompletionTokens">,
+  trial: GrpoTrial,
+  trainedBefore: string | undefined,
+): StageFinding[] {
+  const found: StageFinding[] = [];
   const add = (severity: Severity, id: string, measured: string, why: string, advice: string) =>
     found.push({
-      ...{ severity: trainedBefore === undefined ? severity : "note", id, stage: stage.name, why },
+      ...{ severity: trainedBefore === undefined ? severity : "note", id, why },
       measured: trainedBefore === undefined ? measured : `${measured}, before ${trainedBefore} has trained`,
       advice: trainedBefore === undefined ? advice : `look again after ${trainedBefore} (model.path: its model)`,
     });
-  const { completions, groups, truncatedShare, zeroVarianceShare, samplerDifference } = probe;
+  const { completions, groups, truncatedShare, zeroVarianceShare, samplerDifference } = trial;
   const percent = (part: number) => `${Math.round(100 * part)} %`;
 
   if (truncatedShare >= ALARM_LIMITS.truncation.raise) {
@@ -46,7 +43,7 @@ function grpoFindings(stage: StageConfig, probe: GrpoProbe, trainedBefore: strin
       "raise maxCompletionTokens, or teach the model to end first (SFT)",
     );
   }
-  if (probe.abstainedShare === 1) {
+  if (trial.abstainedShare === 1) {
     add(
       "error",
       "rewards-abstain",
@@ -59,16 +56,16 @@ function grpoFindings(stage: StageConfig, probe: GrpoProbe, trainedBefore: strin
     add(
       isAll ? "error" : "warning",
       "zero-variance",
-      `${percent(zeroVarianceShare)} of ${groups} groups have equal rewards (solve rate ${percent(probe.solveRate)})`,
+      `${percent(zeroVarianceShare)} of ${groups} groups have equal rewards (solve rate ${percent(trial.solveRate)})`,
       "a group without variance teaches nothing",
-      probe.solveRate > 0.5
+      trial.solveRate > 0.5
         ? "take harder problems"
         : "take easier problems, more completions a group, a reward with steps, or SFT first",
     );
   }
-  for (const [name, score] of probe.rewards) {
+  for (const [name, score] of trial.rewards) {
     if (score === null) {
-      if (probe.abstainedShare < 1)
+      if (trial.abstainedShare < 1)
         add(
           "warning",
           "reward-abstains",
@@ -95,31 +92,6 @@ function grpoFindings(stage: StageConfig, probe: GrpoProbe, trainedBefore: strin
       "the ratios of the loss are wrong by that much",
       "set samplerCorrection",
     );
-  }
-  return found;
-}
-
-function sftFindings(stage: StageConfig, { tooLongShare, loss }: SftProbe): Finding[] {
-  const found: Finding[] = [];
-  if (tooLongShare >= TOO_LONG) {
-    found.push({
-      severity: "warning",
-      id: "demonstrations-too-long",
-      stage: stage.name,
-      measured: `${Math.round(100 * tooLongShare)} % of the first ${stage.trainer === "sft" ? "demonstrations" : "pairs"} are longer than maxTokens, or the context`,
-      why: "they are passed over, and the model learns from the short ones only",
-      advice: "raise maxTokens (and batchTokens), or take a model with a longer context",
-    });
-  }
-  if (!Number.isFinite(loss)) {
-    found.push({
-      severity: "error",
-      id: "loss-not-finite",
-      stage: stage.name,
-      measured: `the loss of the first step is ${loss}`,
-      why: "no step would be applied",
-      advice: "check the model's weights with aha model score",
-    });
   }
   return found;
 }

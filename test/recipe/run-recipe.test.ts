@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RunInterrupted } from "../../src/errors.ts";
-import type { PipelineEvent } from "../../src/recipe/observer.ts";
+import type { RunEvent } from "../../src/recipe/observer.ts";
 import { readRollouts, readRun } from "../../src/run/run-reader.ts";
 import type { RunSummary } from "../../src/run/summary.ts";
 import { runSmoke } from "./smoke.ts";
@@ -14,7 +14,7 @@ const OVERRIDES = ["stages.cold-start.steps=40"];
 let root: string;
 let whole: string;
 let summary: RunSummary;
-const events: PipelineEvent[] = [];
+const events: RunEvent[] = [];
 
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "aha-pipeline-"));
@@ -144,7 +144,7 @@ describe("an interrupted run", () => {
     for (let finished = false; !finished; sessions++) {
       const controller = new AbortController();
       let seen = 0;
-      const observe = (event: PipelineEvent) => {
+      const observe = (event: RunEvent) => {
         if (event.type === "metrics" && ++seen === 9) controller.abort();
         if (event.type === "evaluated" && sessions === 2) controller.abort();
       };
