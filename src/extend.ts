@@ -16,6 +16,8 @@ import type { PolicyLoss } from "./losses/policy-loss.ts";
 import { losses } from "./losses/registry.ts";
 import type { RewardEntry } from "./rewards/entry.ts";
 import { rewards } from "./rewards/registry.ts";
+import type { TaskEntry } from "./tasks/entry.ts";
+import { tasks } from "./tasks/registry.ts";
 import type { Trainer } from "./train/trainer.ts";
 import { trainers } from "./train/trainers.ts";
 
@@ -25,6 +27,7 @@ export interface Extension {
   readonly dataSteps?: readonly DataStep[];
   readonly losses?: readonly PolicyLoss[];
   readonly rewards?: readonly RewardEntry[];
+  readonly tasks?: readonly TaskEntry[];
   readonly engines?: readonly EngineKind[];
   readonly devices?: readonly DeviceKind[];
 }
@@ -35,6 +38,7 @@ export function extend(extension: Extension): void {
   for (const step of extension.dataSteps ?? []) dataSteps.add(step);
   for (const loss of extension.losses ?? []) losses.add(loss);
   for (const reward of extension.rewards ?? []) rewards.add(reward);
+  for (const task of extension.tasks ?? []) tasks.add(task);
   for (const engine of extension.engines ?? []) engines.add(engine);
   for (const device of extension.devices ?? []) devices.add(device);
 }
