@@ -16,6 +16,8 @@ import type { PolicyLoss } from "./losses/policy-loss.ts";
 import { losses } from "./losses/registry.ts";
 import type { RewardEntry } from "./rewards/entry.ts";
 import { rewards } from "./rewards/registry.ts";
+import type { TaskEntry } from "./tasks/entry.ts";
+import { tasks } from "./tasks/registry.ts";
 import type { TrackerKind } from "./tracking/tracker.ts";
 import { trackers } from "./tracking/trackers.ts";
 import type { Trainer } from "./train/trainer.ts";
@@ -27,6 +29,7 @@ export interface Extension {
   readonly dataSteps?: readonly DataStep[];
   readonly losses?: readonly PolicyLoss[];
   readonly rewards?: readonly RewardEntry[];
+  readonly tasks?: readonly TaskEntry[];
   readonly trackers?: readonly TrackerKind[];
   readonly engines?: readonly EngineKind[];
   readonly devices?: readonly DeviceKind[];
@@ -38,6 +41,7 @@ export function extend(extension: Extension): void {
   for (const step of extension.dataSteps ?? []) dataSteps.add(step);
   for (const loss of extension.losses ?? []) losses.add(loss);
   for (const reward of extension.rewards ?? []) rewards.add(reward);
+  for (const task of extension.tasks ?? []) tasks.add(task);
   for (const tracker of extension.trackers ?? []) trackers.add(tracker);
   for (const engine of extension.engines ?? []) engines.add(engine);
   for (const device of extension.devices ?? []) devices.add(device);

@@ -10,7 +10,8 @@ export { Compute, type ComputeOptions } from "./compute/compute.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
-export { type LoadDeps, type LoadedData, loadData, type NumberedRow } from "./data/load.ts";
+export { type LoadDeps, loadData } from "./data/load.ts";
+export type { LoadedData, NumberedRow } from "./data/loaded-data.ts";
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
 export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
@@ -194,7 +195,8 @@ export type { RunSummary } from "./run/summary.ts";
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";
+export { type TaskDeps, type TaskEntry, type TaskSpec, taskEntry } from "./tasks/entry.ts";
+export { createTask, tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";

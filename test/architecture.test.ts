@@ -114,7 +114,7 @@ describe("what a registry lists", () => {
     // A reward.
     reward_model: /^rewards\//,
     // A task.
-    preferences: /^tasks\/|^train\/reward-model\//,
+    preferences: /^tasks\//,
   };
   /** The folder of a trainer, the file of a data step. */
   const homes = [

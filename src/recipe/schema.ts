@@ -145,7 +145,7 @@ const modelSchema = z
   });
 
 /** The keys around the stages. */
-const recipeShape = {
+const recipeShape = () => ({
   name: nameSchema.describe("names the default run directory"),
   question: z.string().default("").describe("what this recipe asks; shown at the start and in the report"),
   seed: z.int().min(0).max(0xffffffff).default(0).describe("root of every random number"),
@@ -154,7 +154,7 @@ const recipeShape = {
     .default(PROMPT_DATE)
     .describe("the day that chat templates write into prompts (strftime_now), whatever day it is: runs are repeatable"),
   model: modelSchema.describe("what is trained"),
-  task: taskSpecSchema.describe("problems and their judge: its name and its own keys"),
+  task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
   evaluation: evaluationSchema.prefault({}).describe("how held-out problems are answered"),
   rollouts: rolloutsSchema.prefault({}).describe("the log of sampled completions"),
   completionSamples: completionSamplesSchema
@@ -169,7 +169,7 @@ const recipeShape = {
   bestCheckpoint: bestCheckpointSchema
     .optional()
     .describe("keeps the best evaluated checkpoint too; after every evaluation that is better one is made"),
-};
+});
 
 function stagesSchema(all: readonly Trainer[]) {
   const [first, ...others] = all.map(stageSchema);
@@ -191,7 +191,7 @@ function stagesSchema(all: readonly Trainer[]) {
 function makeSchema() {
   return z
     .strictObject({
-      ...recipeShape,
+      ...recipeShape(),
       engine: engineSchema()
         .prefault({ kind: LOCAL_ENGINE.kind })
         .describe("how it is computed; no key changes a result"),
@@ -204,7 +204,10 @@ function makeSchema() {
 export const recipeSchema = cachedBy([anyRegistry], makeSchema);
 
 /** A recipe, checked, with every default filled in. */
-export type Recipe = z.output<z.ZodObject<typeof recipeShape>> & { engine: EngineSpec; stages: StageConfig[] };
+export type Recipe = z.output<z.ZodObject<ReturnType<typeof recipeShape>>> & {
+  engine: EngineSpec;
+  stages: StageConfig[];
+};
 
 /** What is trained cannot change between stages, and a reward model is trained whole. */
 function kindIssues({ model, stages }: Recipe): ConfigIssue[] {

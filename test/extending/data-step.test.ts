@@ -24,12 +24,13 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 /** Rows of a file in which a text is in capitals. */
 const capitals = defineDataStep({
   name: "capitals",
-  schema: z.strictObject({
-    data: z.strictObject({ path: z.string().min(1).describe("a data file") }).describe("what is changed"),
-    column: z.string().default("completion").describe("the column whose text becomes capitals"),
-    seed: z.int().default(0).describe("of the order of rows"),
-    note: z.string().default("").describe("changes nothing"),
-  }),
+  schema: () =>
+    z.strictObject({
+      data: z.strictObject({ path: z.string().min(1).describe("a data file") }).describe("what is changed"),
+      column: z.string().default("completion").describe("the column whose text becomes capitals"),
+      seed: z.int().default(0).describe("of the order of rows"),
+      note: z.string().default("").describe("changes nothing"),
+    }),
   paths: (config) => pathAt(config, ["data", "path"], "dataset", { hub: true }),
   identity: ({ note: _, ...rest }) => rest,
   run: async ({ data, column, seed }, { directory, onProgress }) => {

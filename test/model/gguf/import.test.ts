@@ -1,4 +1,16 @@
-import { copyFile, mkdir, mkdtemp, open, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +22,7 @@ import { exportGguf } from "../../../src/model/gguf/export.ts";
 import { type GgufMetadata, type GgufTensor, type GgufValue, writeGguf } from "../../../src/model/gguf/format.ts";
 import { GgufFile } from "../../../src/model/gguf/gguf-file.ts";
 import { importGguf } from "../../../src/model/gguf/import.ts";
+import { modelDirectory } from "../../../src/model/gguf/model-directory.ts";
 import { loadTokenizer } from "../../../src/tokenizer/huggingface.ts";
 import { CHECKPOINTS, writeCheckpoint } from "../../llama-cpp/checkpoints.ts";
 
@@ -341,6 +354,53 @@ describe("a file that is damaged or hostile", () => {
 
   it("that is not there is named", async () => {
     await expect(GgufFile.open(join(scratch, "none.gguf"))).rejects.toThrow(/none\.gguf: it does not exist/);
+  });
+});
+
+describe("a GGUF file in place of a model directory", () => {
+  const cache = process.env.XDG_CACHE_HOME;
+  beforeAll(() => {
+    process.env.XDG_CACHE_HOME = join(scratch, "cache");
+  });
+  afterAll(() => {
+    if (cache === undefined) delete process.env.XDG_CACHE_HOME;
+    else process.env.XDG_CACHE_HOME = cache;
+  });
+
+  it("is imported into the cache once, and again where it has changed", async () => {
+    const { directory, file } = await exported("qwen3, tied");
+    const first = await modelDirectory(file);
+    const { mtimeMs } = await stat(join(first, "model.safetensors"));
+    expect(await modelDirectory(file)).toBe(first);
+    expect((await stat(join(first, "model.safetensors"))).mtimeMs).toBe(mtimeMs);
+    expect((await loadModel(first)).values).toEqual((await loadModel(directory)).values);
+    await utimes(file, new Date(0), new Date(0));
+    expect(await modelDirectory(file)).not.toBe(first);
+  });
+
+  it("that is damaged leaves nothing in the cache", async () => {
+    const { file } = await exported("qwen3, tied");
+    await truncate(file, 5000);
+    const before = (await readdir(join(scratch, "cache", "aha", "gguf"))).length;
+    await expect(modelDirectory(file)).rejects.toThrow(CheckpointError);
+    expect((await readdir(join(scratch, "cache", "aha", "gguf"))).length).toBe(before);
+  });
+
+  it("is what commands take", async () => {
+    const { file } = await exported("qwen2, untied, biases");
+    const out: string[] = [];
+    const context = {
+      out: (line: string) => void out.push(line),
+      note: () => {},
+      signal: new AbortController().signal,
+      interactive: false,
+    };
+    expect(await command.run(["info", file], context)).toBe(0);
+    expect(out.join("")).toContain("qwen2");
+  });
+
+  it("leaves a directory as it is", async () => {
+    expect(await modelDirectory("some/model")).toBe("some/model");
   });
 });
 
