@@ -14,6 +14,8 @@ import type { EngineKind } from "./engine/engine-kind.ts";
 import { engines } from "./engine/open.ts";
 import type { PolicyLoss } from "./losses/policy-loss.ts";
 import { losses } from "./losses/registry.ts";
+import type { ModelFamily } from "./model/families/family.ts";
+import { families } from "./model/families/registry.ts";
 import type { RewardEntry } from "./rewards/entry.ts";
 import { rewards } from "./rewards/registry.ts";
 import type { TaskEntry } from "./tasks/entry.ts";
@@ -28,6 +30,7 @@ export interface Extension {
   readonly losses?: readonly PolicyLoss[];
   readonly rewards?: readonly RewardEntry[];
   readonly tasks?: readonly TaskEntry[];
+  readonly families?: readonly ModelFamily[];
   readonly engines?: readonly EngineKind[];
   readonly devices?: readonly DeviceKind[];
 }
@@ -39,6 +42,7 @@ export function extend(extension: Extension): void {
   for (const loss of extension.losses ?? []) losses.add(loss);
   for (const reward of extension.rewards ?? []) rewards.add(reward);
   for (const task of extension.tasks ?? []) tasks.add(task);
+  for (const family of extension.families ?? []) families.add(family);
   for (const engine of extension.engines ?? []) engines.add(engine);
   for (const device of extension.devices ?? []) devices.add(device);
 }
