@@ -81,10 +81,11 @@ describe("demonstrations longer than maxTokens", () => {
 });
 
 it("noise on embeddings is refused before training where the engine adds none", () => {
-  const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
+  const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask(), stage: "tuning" });
   expect(() => checkSft(context, configOf({ neftuneNoiseAlpha: 5 }))).toThrow(
     new ConfigError(
-      "The engine tabular (reference) adds no noise to embeddings: leave neftuneNoiseAlpha out, or use another engine.",
+      "Stage tuning: neftuneNoiseAlpha needs noise on embeddings (embeddingNoise), which the engine tabular (reference) " +
+        "does not have. Change this key, or take another engine (engine.kind).",
     ),
   );
 });

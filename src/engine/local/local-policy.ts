@@ -6,6 +6,7 @@
 
 import type { Device } from "../../compute/device.ts";
 import { EngineError } from "../../errors.ts";
+import { engineLossNames } from "../../losses/engine-losses.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { saveModelFrom } from "../../model/checkpoint.ts";
 import { trainedSpecs, type WeightForm } from "../../model/decoder-parameters.ts";
@@ -93,7 +94,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       eosTokenIds: config.eosTokenIds,
     };
     this.capabilities = {
-      losses: this.#weights.trained ? ["cross_entropy", "grpo", "cispo", "sapo"] : [],
+      losses: this.#weights.trained ? engineLossNames() : [],
       training: lora ? "adapter" : this.#weights.trained ? "full" : "none",
       entropies: true,
       margins: true,

@@ -4,7 +4,8 @@
  */
 
 import { EngineError } from "../../errors.ts";
-import { type LossSpec, lossProblem, lossTemperature } from "../../losses/loss-spec.ts";
+import { lossProblem } from "../../losses/engine-losses.ts";
+import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import type { Capabilities } from "../contract/capabilities.ts";
 import type { AdamParams } from "../contract/policy.ts";
 import type { SamplePrompt, SamplerInfo, SamplingParams, ScoreDatum } from "../contract/sampler.ts";

@@ -8,7 +8,7 @@ import { HostInput, tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
-import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
+import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
@@ -126,7 +126,7 @@ export class SequenceRunner {
       }
     }
     const { margins, ...perToken } = results;
-    return loss?.name === "cross_entropy" ? { ...perToken, margins } : perToken;
+    return loss && isCrossEntropy(loss) ? { ...perToken, margins } : perToken;
   }
 
   /**
