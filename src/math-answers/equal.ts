@@ -18,6 +18,7 @@
  * - A choice (`A`) is answered by its letter, with or without its value; a gold `(A) 5` also by its value alone.
  */
 
+import { type Assignments, asPoint, assignmentsOf, groupsOf, indexedRoots, pointOfValues } from "./assignments.ts";
 import type { Budget } from "./budget.ts";
 import { sameTime } from "./clock.ts";
 import { type Conditions, conditionsOf } from "./conditions.ts";
@@ -28,15 +29,7 @@ import type { Interval } from "./intervals.ts";
 import { letterOf, lettersOf } from "./letters.ts";
 import { measured } from "./measured.ts";
 import { realSetOf, saysSet, zeroForm } from "./real-set.ts";
-import {
-  assignmentsOf,
-  hasTargets,
-  indexedRoots,
-  isBag,
-  statedValue,
-  targetsDiffer,
-  withoutTargets,
-} from "./targets.ts";
+import { hasTargets, isBag, statedValue, targetsDiffer } from "./targets.ts";
 import { type Answer, type Node, substituted, symbolsOf } from "./tree.ts";
 import { rowsOf, unitVectorOf, vectorOf } from "./vectors.ts";
 
@@ -65,6 +58,8 @@ export class Comparison {
     if (gold.kind === "congruence" || answer.kind === "congruence") return this.#sameCongruence(gold, answer);
     if (gold.kind === "relation" || answer.kind === "relation") {
       if (this.#sameRelation(gold, answer)) return true;
+      const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
+      if (g && a) return this.#sameAssignments(g, a);
       const [bareGold, bareAnswer] = [statedValue(gold), statedValue(answer)];
       if (targetsDiffer(gold, answer) || bareGold === undefined || bareAnswer === undefined)
         return this.#sameSet(gold, answer);
@@ -170,14 +165,8 @@ export class Comparison {
     const [goldRoots, roots] = [indexedRoots(gold), indexedRoots(answer)];
     if ((goldRoots === undefined) !== (roots === undefined) && this.same(goldRoots ?? gold, roots ?? answer))
       return true;
-    const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
-    if (g && a) return this.#sameAssignments(g, a);
-    if (g || a) {
-      // `x = 1 or x = 2` is not a point; `x = 1, y = 2` is no list of two values of x.
-      if (hasTargets(g ? answer : gold)) return false;
-      const [bareGold, bareAnswer] = [withoutTargets(gold, g), withoutTargets(answer, a)];
-      return this.same(bareGold, bareAnswer);
-    }
+    const named = this.#sameByName(gold, answer);
+    if (named !== undefined) return named;
     const single = onlyItem(gold) ?? gold;
     const singleAnswer = onlyItem(answer) ?? answer;
     if (single !== gold || singleAnswer !== answer) return this.same(single, singleAnswer);
@@ -209,7 +198,35 @@ export class Comparison {
     return this.#sameSet(gold, answer);
   }
 
-  #sameAssignments(gold: ReadonlyMap<string, Answer>, answer: ReadonlyMap<string, Answer>): boolean {
+  /** Values by name, one point or several; undefined where neither side has names. */
+  #sameByName(gold: Answer, answer: Answer): boolean | undefined {
+    const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
+    if (g && a && this.#sameAssignments(g, a)) return true;
+    const [goldGroups, groups] = [groupsOf(gold), groupsOf(answer)];
+    if (goldGroups && groups) return this.#sameGroups(goldGroups, groups);
+    if (g && a) return false;
+    const points = (some: readonly Assignments[]): Answer => ({ kind: "list", items: some.map(pointOfValues) });
+    if (goldGroups && this.same(points(goldGroups), answer)) return true;
+    if (groups && this.same(gold, points(groups))) return true;
+    if (!g && !a) return goldGroups || groups ? false : undefined;
+    // `x = 1 or x = 2` is not a point; `x = 1, y = 2` is no list of two values of x.
+    if (hasTargets(g ? answer : gold)) return false;
+    return this.same(g ? pointOfValues(g) : asPoint(gold), a ? pointOfValues(a) : asPoint(answer));
+  }
+
+  #sameGroups(gold: readonly Assignments[], answer: readonly Assignments[]): boolean {
+    const left = [...answer];
+    return (
+      gold.length === answer.length &&
+      gold.every((group) => {
+        const found = left.findIndex((candidate) => this.#sameAssignments(group, candidate));
+        if (found >= 0) left.splice(found, 1);
+        return found >= 0;
+      })
+    );
+  }
+
+  #sameAssignments(gold: Assignments, answer: Assignments): boolean {
     if (gold.size !== answer.size) return false;
     return [...gold].every(([name, value]) => answer.has(name) && this.same(value, answer.get(name)!));
   }

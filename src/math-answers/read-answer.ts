@@ -36,6 +36,8 @@ export function readAnswer(text: string, grouped = true): Reading {
   if (numbered) return numbered;
   const choice = readChoice(cleaned, (rest) => readAnswer(rest, grouped));
   if (choice) return { answer: choice };
+  const labelled = LABELLED.exec(cleaned);
+  if (labelled) return readAnswer(labelled[1]!, grouped);
   const tokens = tokenize(cleaned, grouped);
   if (!("fault" in tokens)) {
     try {
@@ -77,6 +79,10 @@ function stripMarkup(text: string): string {
   }
   return inner;
 }
+
+/** `Area: 12`: words, a colon and a value. */
+const LABELLED =
+  /^(?:\\text\s*\{\s*)?(?=[^:]*[A-Za-z]{4})[A-Za-z][A-Za-z ]{3,60}:\s*(?:\}|(?=\s))\s*([^:A-Za-z]*\d[^:]*)$/;
 
 /** Words are compared as words; what was meant as a formula and is none cannot be compared. */
 function readText(cleaned: string, fault: string): Reading {
@@ -233,11 +239,15 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
     while (isSign(tokens[at], "_") || isSign(tokens[at], "^")) {
       at = isSign(tokens[at + 1], "{") || isSign(tokens[at + 1], "(") ? closingOf(tokens, at + 1) + 1 : at + 2;
     }
-    const isCall = isSign(tokens[at], "(") && closingOf(tokens, at) === tokens.length - 1;
+    const isCall =
+      (isSign(tokens[at], "(") || (isSign(tokens[at], "[") && /^[A-Z]/.test(first.text))) &&
+      closingOf(tokens, at) === tokens.length - 1;
     const content = tokens.slice(at + 1, -1);
     const isPlain = content.every(
       (token) =>
-        isName(token) || token.type === "number" || [",", "|", "cap", "cup", "'", "-", "_"].includes(token.text),
+        isName(token) ||
+        token.type === "number" ||
+        [",", "|", "cap", "cup", "'", "-", "_", "(", ")"].includes(token.text),
     );
     if (isCall && isPlain && content.length > 0) return named();
     const isMatrixName = at === tokens.length && at > 1 && isSign(tokens[1], "^") && /^[A-Z]$/.test(first.text);
@@ -246,12 +256,27 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
   const bare = tokens.map(({ text }) => text).join("");
   if (/^frac\{(?:d|partial)(?:\^\{?2\}?)?[A-Za-z]{1,2}\}\{(?:d|partial)[A-Za-z](?:\^\{?2\}?)?\}$/.test(bare))
     return named();
+  // A limit, an integral, an endless sum: what they are the value of is not worked out.
+  const isEndless = first?.text !== undefined && ["sum", "product"].includes(first.text) && bare.includes("infty");
+  if (first?.type === "sign" && (first.text === "lim" || first.text === "int" || isEndless)) return named();
+  if (isRatioOfNames(tokens)) return named();
   const isSets =
     tokens.length > 2 && tokens.every((token, i) => (i % 2 === 0 ? isName(token) : SET_SIGNS.has(token.text)));
   if (isSets) return named();
   const isWords =
     tokens.length > 0 && tokens.every(({ type, text }) => type === "text" || (type === "word" && text.length > 3));
   return isWords ? { kind: "text", text: plainWords(tokens.map(({ text }) => text).join(" ")) } : undefined;
+}
+
+/** `AB : BC : CA`. */
+function isRatioOfNames(tokens: readonly Token[]): boolean {
+  const parts = splitAt(tokens, (text) => text === ":");
+  const isName = (part: readonly Token[]) =>
+    part.length > 0 &&
+    part.every(({ type, text }) => type !== "number" || /^\d$/.test(text)) &&
+    part.every(({ type, text }) => type !== "sign" || ["_", "{", "}", "'"].includes(text)) &&
+    part[0]!.type !== "number";
+  return parts.length > 2 && parts.every(isName);
 }
 
 function readSetOperation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {

@@ -5,7 +5,7 @@
 
 import { parseFormula } from "./parse.ts";
 import { ParseFault } from "./signs.ts";
-import type { Token } from "./tokens.ts";
+import { isFunction, type Token } from "./tokens.ts";
 import { type Answer, hasPart, type Node } from "./tree.ts";
 import { isUnitWord, LETTER_UNITS, readUnit } from "./units.ts";
 import { numberOfWords } from "./words.ts";
@@ -126,6 +126,8 @@ function unitStart(tokens: readonly Token[]): number {
     const token = tokens[i]!;
     const { type, text, spaced } = token;
     if (type === "text" && /[A-Za-z]/.test(text)) from = i;
+    // cos BAC: the angle of a triangle is no unit.
+    else if (type === "word" && tokens[i - 1]!.type === "name" && isFunction(tokens[i - 1]!.text)) break;
     // The function min takes something; minutes stand last.
     else if (type === "name" && text === "min" && i === tokens.length - 1) from = i;
     else if (isSign(token, "}") && closesSubscript(tokens, i)) break;
