@@ -4,6 +4,7 @@
  * rule is a single pass over the text, without nested repetition.
  */
 
+import { withoutDelimiters } from "./formulas.ts";
 import { restate } from "./restate.ts";
 
 const SIGNS: ReadonlyMap<string, string> = new Map(
@@ -108,9 +109,12 @@ const scriptText = (from: string) => (run: string) =>
 const LOOKS =
   /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|quad|qquad|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|strut|kern|mathstrut|tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\.?/g;
 
+/** `\mathbb{R}\{1, 2}`, `(0, 5) \ {2}`: a backslash for "without". */
+const SET_MINUS = /(\\mathbb\s*\{[A-Z]\}|[)\]]) ?\\ ?\\?\{ ?([^{}\\]{1,200}?) ?\\?\}/g;
+
 /** The text in one spelling. It is at most a few times as long as before. */
 export function cleanText(text: string): string {
-  const spelled = restate(text)
+  const spelled = restate(withoutDelimiters(text))
     .replace(/[\u{FF01}-\u{FF5E}]/gu, (sign) => (SIGNS.has(sign) ? sign : sign.normalize("NFKC")))
     .replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+/gu, (run) => `^{${scriptText(SUPERSCRIPTS)(run)}}`)
     .replace(/[₀-₉]+/gu, (run) => `_{${scriptText(SUBSCRIPTS)(run)}}`)
@@ -122,13 +126,12 @@ export function cleanText(text: string): string {
     .replace(/,\\!\s*(?=\d{3}(?!\d))/g, ",")
     .replace(/\\!/g, "")
     .replace(/(\d)(?:\\[,;:> ]|~)(?=\d{3}(?!\d))/g, "$1")
+    .replace(SET_MINUS, "$1\\setminus\\{$2\\}")
     .replace(/\\(?:[,;:> ]|\n)|~/g, " ")
-    .replace(/\{,\}(?=\d{3}(?!\d))/g, ",")
+    .replace(/ ?\{ ?, ?\} ?(?=\d{3}(?!\d))/g, ",")
     .replace(/(\d)\{,\}(?=\d)/g, "$1.")
     .replace(/(\d)\{\.\}(?=\d)/g, "$1.")
     .replace(/\\\$|\\text\{\s*\\?\$\s*\}/g, "\\dollar ")
-    .replace(/\$(?=\s*\d[^$]*$)/g, "\\dollar ")
-    .replace(/\\[()]|\\[[\]](?!\s*\d*(?:pt|em|ex))|\$/g, " ")
     .replace(/\\[dtc]frac(?![A-Za-z])/g, "\\frac")
     .replace(/\\[dt]binom(?![A-Za-z])/g, "\\binom")
     .replace(/\\(le|ge)q(?:slant)?(?![A-Za-z])/g, "\\$1")

@@ -9,8 +9,9 @@ import { Budget, BudgetExceeded } from "./budget.ts";
 import { canonicalForm } from "./canonical.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
 import { Comparison } from "./equal.ts";
-import { answerInSentence, type Extracted, extractAnswer, extractGold } from "./extract.ts";
+import { type Extracted, extractAnswer, extractGold } from "./extract.ts";
 import { type Reading, readAnswer } from "./read-answer.ts";
+import { answerInSentence } from "./said.ts";
 
 /** A verdict; `abstain` where there is none, `unreadable` saying that the gold answer is why. */
 export type MathVerdict =
