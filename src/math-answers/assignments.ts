@@ -106,11 +106,13 @@ export function indexedRoots(answer: Answer): Answer | undefined {
   };
 }
 
-/** The values of assignments as a point: letters in the order of the alphabet, other names as they are written. */
+/** The values of assignments as a point: neighbours of the alphabet (x, y) in its order, other names as they are written. */
 export function pointOfValues(assignments: Assignments): Answer {
   const names = [...assignments.keys()];
-  if (names.every((name) => /^[a-z]$/.test(name))) names.sort();
-  return { kind: "tuple", open: "(", close: ")", items: names.map((name) => assignments.get(name)!) };
+  const sorted = names.every((name) => /^[a-z]$/.test(name)) ? [...names].sort() : [];
+  const isRun = sorted.length > 0 && sorted.every((name, i) => name.charCodeAt(0) === sorted[0]!.charCodeAt(0) + i);
+  const items = (isRun ? sorted : names).map((name) => assignments.get(name)!);
+  return { kind: "tuple", open: "(", close: ")", items };
 }
 
 /** A list as a point: what a gold answer with names is compared with. */

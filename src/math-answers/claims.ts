@@ -16,6 +16,10 @@ export interface Claim {
   readonly isStated: boolean;
   /** Its sentence has no other value. */
   readonly isOnly: boolean;
+  /** It is the only one, or the last one and the only one that is stated. */
+  readonly isClear: boolean;
+  /** Its sentence draws a conclusion: "therefore", "in total". */
+  readonly isConclusion: boolean;
 }
 
 interface Candidate extends PlainValue {
@@ -34,6 +38,8 @@ export function lastClaim(text: string): Claim | undefined {
     })),
     ...plain.map((value) => ({ ...value, from: "number" as const })),
   ].sort((a, b) => a.start - b.start);
+  // Names alone are what is said where nothing else is: "$E$".
+  if (candidates.length === 0) return formulas.length === 0 ? undefined : alone(formulas.at(-1)!);
   const sentences = sentencesOf(text, formulas);
   for (let s = sentences.length - 1, i = candidates.length - 1; s >= 0 && i >= 0; s--) {
     const [from, to] = sentences[s]!;
@@ -45,6 +51,10 @@ export function lastClaim(text: string): Claim | undefined {
   return undefined;
 }
 
+const alone = ({ text, start }: Formula): Claim => {
+  return { text, start, from: "formula", isStated: false, isOnly: true, isClear: false, isConclusion: false };
+};
+
 /** A formula that is more than a name, `$x$`. */
 const hasValue = ({ text }: Formula): boolean =>
   !/^\\?[A-Za-z]+(?:_\{?\w+\}?)?$/.test(text) || /\\(?:pi|infty|emptyset|varnothing)/.test(text);
@@ -53,10 +63,12 @@ const hasValue = ({ text }: Formula): boolean =>
 function sentencesOf(text: string, formulas: readonly Formula[]): readonly (readonly [number, number])[] {
   const ends: number[] = [];
   let next = 0;
+  for (const { text: formula, end } of formulas) if (/[.。]$/.test(formula)) ends.push(end);
   for (const { index, 0: mark } of text.matchAll(/[.!?](?=["'”’)\]]?(?:\s|$))|[。！？]|\n/g)) {
     while (next < formulas.length && formulas[next]!.end <= index) next++;
     if (!formulas[next] || index < formulas[next]!.start) ends.push(index + mark.length);
   }
+  ends.sort((a, b) => a - b);
   return [0, ...ends].map((start, i) => [start, ends[i] ?? text.length]);
 }
 
@@ -76,8 +88,12 @@ function claimOf(text: string, from: number, to: number, candidates: readonly Ca
     start: first.start,
     isStated: stated.length > 0,
     isOnly: candidates.length === 1,
+    isClear: candidates.length === 1 || (stated.length === 1 && chosen.at(-1) === candidates.at(-1)),
+    isConclusion: CONCLUDES.test(sentence),
   };
 }
+
+const CONCLUDES = /\b(?:so|thus|therefore|hence|total|altogether|in all|finally|conclude|answer)\b|∴|所以|因此|故|共/i;
 
 const isQuestion = (sentence: string): boolean =>
   /[?？]\s*$/.test(sentence) &&
@@ -112,7 +128,7 @@ const isSameAsPercent = ({ text }: Candidate): boolean => /%\s*$/.test(text);
 
 /** A denial at most three words before the value: "it is not 42", "does not equal 42". */
 const DENIES =
-  /(?:^|[^\p{L}])(?:not|never|nor|neither|cannot|\p{L}+n['’]t)(?![\p{L}'’])(?:\s+[^\s,;:]+){0,3}\s*$|(?:不是|并非|不等于)\s*$/iu;
+  /(?:^|[^\p{L}])(?:not|never|nor|neither|cannot|\p{L}+n['’]t)(?![\p{L}'’])(?:\s+[^\s,;:\d]+){0,3}\s*$|(?:不是|并非|不等于)\s*$/iu;
 const DOUBTS =
   /\b(?:doubt|don['’]t think|do not think|don['’]t believe|do not believe|unlikely|impossible|wrong to)\b/i;
 /** What the value only bounds, or is apart from. */
@@ -133,7 +149,7 @@ const AMOUNT =
   "total|value|sum|probability|chance|length|area|volume|cost|price|profit|distance|speed|maximum|minimum|average|mean|score|remainder|result|answer|ratio|number";
 /** What stands before a value that is stated. */
 const STATES = new RegExp(
-  String.raw`(?:\b(?:is|are|was|were|be|been|equals?|equal to|gives?|giving|yields?|yielding|gets?|obtain|find|leaves?|leaving|makes?|making|have|has|had|costs?|pays?|paid|takes?|needs?|totals?|totaling|(?:sums?|amounts?|comes?) to|becomes?|therefore|thus|hence|so|exactly|namely|there['’]s|it['’]s|that['’]s|${AMOUNT}|(?:${AMOUNT}) of)\s*:?\s+(?:(?:therefore|thus|hence|exactly|precisely|only|just|a|the|in|to|by|about|approximately|roughly|equal|now|then|also|simply|still|at least|at most|all|altogether|total|of)\s+){0,4}|[=:：≈⇒→]\s*|\\Rightarrow\s*|[是为有共得]\s*)$`,
+  String.raw`(?:\b(?:is|are|was|were|be|been|equals?|equal to|gives?|giving|yields?|yielding|gets?|obtain|find|leaves?|leaving|makes?|making|have|has|had|costs?|pays?|paid|takes?|needs?|totals?|totaling|(?:sums?|amounts?|comes?|works? out|evaluates?|simplif\w+|reduces?) to|(?:increas|decreas|exceed|grow|ris|fall|drop|reduc|shrink)\w* (?:by|to)|becomes?|therefore|thus|hence|so|exactly|namely|there['’]s|it['’]s|that['’]s|${AMOUNT}|an? (?:${AMOUNT}) of)\s*:?\s+(?:(?:therefore|thus|hence|exactly|precisely|only|just|a|the|in|to|by|about|approximately|roughly|equal|now|then|also|simply|still|at least|at most|all|altogether|total of|number of)\s+){0,4}|[=:：≈⇒→]\s*|\\Rightarrow\s*|[是为有共得]\s*)$`,
   "iu",
 );
 /** Words that begin a clause which only sets the scene, up to its comma: "since there are 4, …". */

@@ -107,14 +107,23 @@ const scriptText = (from: string) => (run: string) =>
 
 /** Words of LaTeX that say how something looks; what they are applied to stays. */
 const LOOKS =
-  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|quad|qquad|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|strut|kern|mathstrut|tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\.?/g;
+  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|strut|kern|mathstrut|tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\.?/g;
 
 /** `\mathbb{R}\{1, 2}`, `(0, 5) \ {2}`: a backslash for "without". */
 const SET_MINUS = /(\\mathbb\s*\{[A-Z]\}|[)\]]) ?\\ ?\\?\{ ?([^{}\\]{1,200}?) ?\\?\}/g;
 
+const COMMAND =
+  /\\\\(?:[dtc]?frac|sqrt|left|right|boxed|text|math[a-z]+|pi|leq?|geq?|neq?|cdot|times|infty|cup|cap|in|pm|begin|end|circ|angle|theta|alpha|beta|log|ln|sin|cos|tan|[{}])(?![A-Za-z])/;
+
+/** `\\\\frac{1}{2}`: a text that was escaped twice, where every backslash stands in a pair. */
+function unescaped(text: string): string {
+  if (!COMMAND.test(text) || /(?<!\\)\\(?:\\\\)*(?!\\)/.test(text)) return text;
+  return text.replace(/\\\\/g, "\\");
+}
+
 /** The text in one spelling. It is at most a few times as long as before. */
 export function cleanText(text: string): string {
-  const spelled = restate(withoutDelimiters(text))
+  const spelled = restate(withoutDelimiters(unescaped(text)))
     .replace(/[\u{FF01}-\u{FF5E}]/gu, (sign) => (SIGNS.has(sign) ? sign : sign.normalize("NFKC")))
     .replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+/gu, (run) => `^{${scriptText(SUPERSCRIPTS)(run)}}`)
     .replace(/[₀-₉]+/gu, (run) => `_{${scriptText(SUBSCRIPTS)(run)}}`)
@@ -155,6 +164,7 @@ export function cleanText(text: string): string {
       /\\(?:mathbf|boldsymbol|bm|mathit|mathsf|mathcal|vec|hat|overrightarrow)\s*\{\s*([A-Za-z]{1,2})\s*\}/g,
       " $1 ",
     )
+    .replace(/\\q?quad/g, " ")
     .replace(LOOKS, " ")
     .trim()
     .replace(/(?:\\newline|\\blacksquare|\\square|\\Box|\\qed)$/, "")

@@ -26,7 +26,7 @@ import { withConstantOf } from "./constant-term.ts";
 import { exactValue } from "./exact.ts";
 import { proportional, sameExpression, solvesFor } from "./identity.ts";
 import type { Interval } from "./intervals.ts";
-import { letterOf, lettersOf } from "./letters.ts";
+import { letterOf, lettersOf, sameLetter } from "./letters.ts";
 import { measured } from "./measured.ts";
 import { realSetOf, saysSet, zeroForm } from "./real-set.ts";
 import { hasTargets, isBag, statedValue, targetsDiffer } from "./targets.ts";
@@ -71,6 +71,7 @@ export class Comparison {
     if (isCollection(gold) || isCollection(answer)) return this.#sameCollection(gold, answer);
     if (gold.kind === "matrix" || answer.kind === "matrix") return this.#sameMatrix(gold, answer);
     if (gold.kind === "expression" && answer.kind === "expression") return this.#sameQuantity(gold, answer);
+    if (sameLetter(gold, answer)) return true;
     if (gold.kind === "text" && answer.kind === "text") return sameWords(gold.text, answer.text);
     if (gold.kind === "numbers" && answer.kind === "numbers") return gold.name === answer.name;
     // ℝ in another font.

@@ -66,15 +66,6 @@ function finallySaid(rest: string): Extracted | undefined {
   return text === undefined ? undefined : { text, from: "phrase" };
 }
 
-/** The answer of a solution or of an answer column: as in a completion, else all of it. */
-export function extractGold(text: string): string {
-  const boxed = boxesIn(text).last;
-  if (boxed) return boxed.text;
-  const tagged = lastTagged(text);
-  if (tagged) return tagged.text;
-  return lastLineMark(text) ?? text;
-}
-
 function fromTagged(content: string): Extracted {
   const boxed = boxesIn(content).last;
   return { text: boxed ? boxed.text : content.trim(), from: "answer" };

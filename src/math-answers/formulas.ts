@@ -54,11 +54,11 @@ function isFormula(content: string, after: string | undefined): boolean {
   const words =
     bare
       .replace(TEXT_COMMAND, " ")
-      .replace(/\\[A-Za-z]+/g, " ")
+      .replace(/\\(?:begin|end)\s*\{[^{}]*\}(?:\{[lcr| ]*\})?|\\[A-Za-z]+/g, " ")
       .match(/[A-Za-z]{2,}/g) ?? [];
   const hasWords = words.some((word) => !FUNCTION_WORD.test(word));
   const endsApart = /\s$/.test(content);
-  if (!/^[\d.,]/.test(bare)) return !(hasWords && endsApart && /^\s/.test(content));
+  if (!/^[\d.,]/.test(bare)) return /\\[A-Za-z]/.test(bare) || !(hasWords && endsApart && /^\s/.test(content));
   // An amount: what follows it is a text, a sum of amounts, a list of them.
   if (after !== undefined && /\d/.test(after)) return false;
   if (!isBalanced(bare) || /[-+*/=<>,;:(×÷−–]$|\\(?:times|cdot)$/.test(bare)) return false;

@@ -9,9 +9,10 @@ import { Budget, BudgetExceeded } from "./budget.ts";
 import { canonicalForm } from "./canonical.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
 import { Comparison } from "./equal.ts";
-import { type Extracted, extractAnswer, extractGold } from "./extract.ts";
+import { type Extracted, extractAnswer } from "./extract.ts";
+import { extractGold, isSentence } from "./gold-answer.ts";
 import { type Reading, readAnswer } from "./read-answer.ts";
-import { answerInSentence } from "./said.ts";
+import { answerInSentence, predicateOf } from "./said.ts";
 
 /** A verdict; `abstain` where there is none, `unreadable` saying that the gold answer is why. */
 export type MathVerdict =
@@ -62,7 +63,7 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
   const comparison = new Comparison(budget);
   const candidates = [extracted.text];
   let fault: string | undefined;
-  const isRight = (text: string): boolean =>
+  const isRight = (text: string, gold: string): boolean =>
     [true, false].some((grouped) => {
       // `1,234` is first a number, then two: both sides are read in the same way.
       // What begins with a zero, as in `10,080`, is no second number.
@@ -73,23 +74,45 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
     });
   const sentence = sentenceOf(extracted, readAnswer(gold));
   if (sentence !== undefined) candidates.push(sentence);
+  if (extracted.choice !== undefined) candidates.push(extracted.choice);
   const pointed = withDecimalPoint(extracted.text, gold);
-  if (pointed !== undefined) candidates.push(pointed);
   for (const text of candidates) {
-    if (isRight(text)) return { verdict: "right", reason: `${shown(text)} equals ${shown(gold)}` };
+    if (isRight(text, gold)) return { verdict: "right", reason: `${shown(text)} equals ${shown(gold)}` };
   }
-  if (fault !== undefined)
+  if (pointed && isRight(pointed.text, pointed.gold))
+    return { verdict: "right", reason: `${shown(extracted.text)} equals ${shown(gold)}` };
+  if (fault !== undefined && !isWords(readAnswer(gold)))
     return { verdict: "wrong", reason: `the answer ${shown(extracted.text)} cannot be read: ${fault}` };
+  if (isWords(readAnswer(gold)) && isSentence(gold))
+    return {
+      verdict: "abstain",
+      reason: `the gold answer ${shown(gold)} is a sentence, which other words may say too`,
+      unreadable: true,
+    };
   const verb = comparison.undecided ? "cannot be shown to be" : "is not";
   return { verdict: "wrong", reason: `${shown(extracted.text)} ${verb} ${shown(gold)}` };
 }
 
-/** `2,74` and `1.002,74` with a decimal point, where the gold answer is one decimal. */
-function withDecimalPoint(text: string, gold: string): string | undefined {
-  const isDecimal = /^\D{0,3}\d[\d,]*\.\d+\D{0,20}$/.test(gold.trim());
-  const bare = text.trim();
-  if (!isDecimal || !/^[-−+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+$/.test(bare)) return undefined;
-  return bare.replaceAll(".", "").replace(",", ".");
+const isWords = (reading: Reading): boolean => "answer" in reading && reading.answer.kind === "text";
+
+/** `2,74` and `1.002,74` with a decimal point, where the gold answer is one decimal; and a gold `2,74` so. */
+function withDecimalPoint(text: string, gold: string): { readonly text: string; readonly gold: string } | undefined {
+  const isDecimal = (one: string) => /^\D{0,3}\d[\d,]*\.\d+\D{0,20}$/.test(one.trim());
+  if (isDecimal(gold)) {
+    const pointed = pointOf(text, 1);
+    return pointed === undefined ? undefined : { text: pointed, gold };
+  }
+  // `1,2` may be two answers, and `1,234` one thousand.
+  const pointed = isDecimal(text) && !/,\d{3}\D*$/.test(gold.replace(/^\D*0,/, "")) ? pointOf(gold, 2) : undefined;
+  return pointed === undefined ? undefined : { text, gold: pointed };
+}
+
+/** A decimal comma as a point, where at least so many digits follow it. */
+function pointOf(text: string, fewest: number): string | undefined {
+  const [, before, number, after] =
+    /^([\s$€£-]{0,4}|[−+])((?:\d{1,3}(?:\.\d{3})+|\d{1,30}),\d{1,30})([\s$€£%]{0,4})$/.exec(text) ?? [];
+  if (number === undefined || number.length - number.indexOf(",") <= fewest) return undefined;
+  return before + number.replaceAll(".", "").replace(",", ".") + after;
 }
 
 /** The answer inside a sentence. */
@@ -99,8 +122,7 @@ function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefine
     // "Yes, it is continuous": what it begins with.
     const [, first] = /^(yes|no|true|false)\s*[,.;:—–-]\s/i.exec(text.trim()) ?? [];
     if (first !== undefined) return first;
-    // "The function is odd": the words that it ends with, all of them.
-    return text.length > 300 ? undefined : /^[A-Za-z\s]{0,100}\s(?:is|are)\s+((?!not\b)[^,;]+)$/.exec(text.trim())?.[1];
+    return predicateOf(text);
   }
   const reading = readAnswer(text);
   const isProse = "fault" in reading || reading.answer.kind === "text" || /[A-Za-z]{2,}\s+[A-Za-z]{2,}/.test(text);

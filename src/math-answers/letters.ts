@@ -22,3 +22,10 @@ export function letterOf(answer: Answer): string | undefined {
   const { node } = answer;
   return node.kind === "symbol" || (node.kind === "constant" && node.name.length === 1) ? node.name : undefined;
 }
+
+/** `\text{e}` and e: the same letter as a word and in a formula. */
+export function sameLetter(gold: Answer, answer: Answer): boolean {
+  if ((gold.kind === "text") === (answer.kind === "text")) return false;
+  const [word, other] = gold.kind === "text" ? [gold, answer] : [answer, gold];
+  return word.kind === "text" && /^[a-z]$/.test(word.text) && letterOf(other) === word.text;
+}

@@ -74,9 +74,9 @@ export function openTagAt(text: string): number | undefined {
   return open > text.lastIndexOf(ANSWER_CLOSE) ? open : undefined;
 }
 
-/** A noun or nothing before the word: "\boxed{1} papers and \boxed{2} bins". */
+/** Between two boxes of one answer: "\boxed{1} papers and \boxed{2} bins", "\boxed{1} for part (a) and \boxed{2}". */
 const JOINT =
-  /^[\s$,;&]*(?:(?!(?:no|not|is|was|wrong)\b)[A-Za-z]{2,20}\s+(?=and\b))?(?:(?:and|or|和|或)[\s$,;]*)?(?:[A-Za-z](?:_\{?\d\}?)?\s*=\s*)?$/;
+  /^[\s$,;&]*(?:(?!(?:no|not|is|was|wrong)\b)(?:for (?:part|question|case) )?(?:[A-Za-z]{2,20}|\(?[A-Za-z\d]\)?)\s+(?=and\b))?(?:(?:and|or|和|或)[\s$,;]*)?(?:[A-Za-z](?:_\{?\d\}?)?\s*=\s*)?$/;
 
 /** Whether two boxes are one answer: between them only spaces, commas, `and`, `or`, `x =`. */
 function standTogether(between: string): boolean {

@@ -84,8 +84,7 @@ function runFrom(text: string, at: number, limit: number): number {
       depth--;
       last = ++end;
     } else if (depth > 0 && (sign === "," || sign === ";")) end++;
-    else if (sign === ":" && /^\d:\s?\d|^[\p{L}\d)] ?: ?[\p{L}\d(]/u.test(text.slice(Math.max(at, end - 1), end + 2)))
-      end++;
+    else if (sign === ":" && /\d:\d|\d : \d|[A-Z]:[A-Z]/.test(text.slice(Math.max(at, end - 2), end + 3))) end++;
     else if (isVariable(text, at, end)) last = ++end;
     else if (!match(SPACE)) break;
   }
@@ -120,7 +119,7 @@ function valueIn(text: string, from: number, to: number): PlainValue | undefined
   if (start >= end || !/[\d∞π½⅓⅔¼¾⅛⅜⅝⅞]|\\(?:pi|infty|emptyset)(?![A-Za-z])/.test(run)) return undefined;
   if (!isValue(text, start, end)) return undefined;
   const unit = unitAfter(text, end);
-  return { start, end: end + unit.length, text: lastOfSum(run) + unit, isResult: endsInNumber(run) };
+  return { start, end: end + unit.length, text: spacedUnit(lastOfSum(run) + unit), isResult: endsInNumber(run) };
 }
 
 /** The longest part at the end of a run in which every bracket closes. */
@@ -156,7 +155,7 @@ function isValue(text: string, start: number, end: number): boolean {
   // "3-5 days", "2024-05-06", "1.2.3".
   if (/^\d+(?:\.\d+)?(?:\s?[-–]\s?\d+(?:\.\d+)?)+$/.test(run) || /^\d+\.\d+\.[\d.]+$/.test(run)) return false;
   // "a 3-digit number", "H2O".
-  if (/^-\p{L}/u.test(after) || /[\p{Script=Latin}_#]$/u.test(before)) return false;
+  if (/^-\p{L}/u.test(after) || (run[0] !== "$" && /[\p{Script=Latin}_#]$/u.test(before))) return false;
   // "2. Then", "2) then" at the beginning of a line.
   if (/^\d{1,2}$/.test(run) && /(?:^|\n)\s*[([]?$/.test(before) && /^[.)\]]\s+\S/.test(after)) return false;
   return !NUMBERED.test(before);
@@ -173,6 +172,9 @@ function lastOfSum(run: string): string {
   const isNumeric = !/[A-Za-zα-ωΑ-Ω]/.test(run.slice(0, at).replace(/\\[A-Za-z]+/g, ""));
   return (isNumeric ? run.slice(at + 1) : run).trim();
 }
+
+/** `5m²`: glued to its number a unit would be read as a factor. */
+const spacedUnit = (value: string): string => value.replace(/(\d)([A-Za-z]{1,3}[²³])$/, "$1 $2");
 
 const GLUED = /^(?:[A-Za-z]{1,12}(?:\s?\/\s?[A-Za-z]{1,6})?(?:\^?[23]|[²³])?)(?![\p{L}\d])/u;
 const SPACED =

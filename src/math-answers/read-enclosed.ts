@@ -1,8 +1,9 @@
 /** What stands in brackets: points and intervals, sets, environments, groups that are more than a formula. */
 
 import { closingOf, isSign, splitAt } from "./brackets.ts";
+import { readMatrixFormula } from "./matrix-arithmetic.ts";
 import { familyOf, progression, spread } from "./read-list.ts";
-import { readEnvironment, readScaledMatrix, transposed } from "./read-matrix.ts";
+import { readEnvironment, transposed } from "./read-matrix.ts";
 import type { Token } from "./tokens.ts";
 import type { Answer, Bracket } from "./tree.ts";
 
@@ -13,10 +14,10 @@ export const RELATIONS: ReadonlySet<string> = new Set(["=", "<", "<=", ">", ">="
 export function readEnclosed(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
   const [first, last] = [tokens[0]!, tokens.at(-1)!];
   if (tokens.length === 1 && isSign(first, "emptyset")) return { kind: "set", items: [] };
-  const scaled = readScaledMatrix(tokens);
-  if (scaled) return scaled;
   const turned = transposed(tokens, inside);
   if (turned) return turned;
+  const matrix = readMatrixFormula(tokens);
+  if (matrix) return matrix;
   // A point with its name, A(1, 2).
   const isPoint = first.type === "name" && /^[ABD-Z]$/.test(first.text) && isSign(tokens[1], "(");
   if (isPoint && closingOf(tokens, 1) === tokens.length - 1) {

@@ -21,7 +21,10 @@ export function readQuantity(tokens: readonly Token[]): Answer {
   let phrase = "";
   const currency = tokens.findIndex(({ type, text }) => type === "sign" && ["dollar", "euro", "pounds"].includes(text));
   if (currency === 0 || (currency === 1 && isSign(tokens[0], "-"))) {
-    const rest = [...tokens.slice(0, currency), ...tokens.slice(currency + 1)];
+    // Of a sum of amounts, `\dollar 20 + \dollar 10`, every sign but others.
+    const { text: name } = tokens[currency]!;
+    const isSum = tokens.some((token, i) => i > currency && isSign(token, name) && /^[-+*]$/.test(tokens[i - 1]!.text));
+    const rest = tokens.filter((token, i) => i !== currency && !(isSum && isSign(token, name)));
     const answer = readQuantity(rest);
     if (answer.kind !== "expression") return answer;
     const unit = answer.unit ?? readUnit(tokens[currency]!.text);

@@ -151,6 +151,12 @@ function readRelation(
     if (relation.startsWith("<")) return [interval(LEAST, bound, true, relation === "<")];
     return relation.startsWith(">") ? [interval(bound, MOST, relation === ">", true)] : undefined;
   }
+  if (relations.length === 2 && absoluteOf(second)) {
+    // 1 ≤ |x| ≤ 2 is both 1 ≤ |x| and |x| ≤ 2.
+    const low = readRelation(turned(relations[0]!, second!, first!), budget);
+    const high = readRelation({ kind: "relation", relations: [relations[1]!], sides: [second!, third!] }, budget);
+    return low && high && meet(low, high);
+  }
   if (relations.length !== 2 || !isSymbol(second)) return undefined;
   const [left, right] = relations as [string, string];
   const [a, b] = [boundOf(first, budget), boundOf(third, budget)];

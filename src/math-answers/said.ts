@@ -90,7 +90,7 @@ const PHRASE =
   /\b(?:(?:answer|result|solution|root)s?|(?:correct|right) (?:option|choice))(?: to [^.\n:]{1,80})?(?:\s+(?:is|are|equals|would be|will be|must be)\b:?|\s*[:=])|答案(?:应该|应)?(?:是|为|选)?\s*[:：]?/gi;
 
 /** What the last "the answer is" says, up to the end of its sentence. */
-function afterPhrase(text: string): string | undefined {
+export function afterPhrase(text: string): string | undefined {
   let start: number | undefined;
   for (const match of text.matchAll(PHRASE)) start = match.index + match[0].length;
   if (start === undefined) return undefined;
@@ -142,7 +142,8 @@ const PICKED =
   /\b(?:(?:choose|pick|select|go with|answer with|option is|choice is|must be|it is|it['’]s|that is|answer)\s*:?\s+(?:option\s+|choice\s+|answer\s+)?|(?:so|thus|hence|therefore),?\s+(?:option\s+|choice\s+)?|^\s*(?:option|choice)\s+)(?:\(([A-J])\)|([A-J]))(?=\s*(?:[.!]\s*$|[.,;:]\s|$|because|since|as\b))/gimu;
 const BEGINS_WITH = /^\s*(?:\(([A-J])\)[.:]?|([A-J])[.):])\s+(?=\p{L})/u;
 
-function chosenLetter(text: string): string | undefined {
+/** The letter of the choice that a text calls right or picks last. */
+export function chosenLetter(text: string): string | undefined {
   let found: { readonly letter: string; readonly at: number } | undefined;
   for (const pattern of [CALLED_RIGHT, PICKED]) {
     for (const match of text.matchAll(pattern)) {
@@ -156,4 +157,10 @@ function chosenLetter(text: string): string | undefined {
   if (found) return found.letter;
   const begun = BEGINS_WITH.exec(text);
   return begun?.[1] ?? begun?.[2];
+}
+
+/** "The function is odd": the words that a sentence ends with, all of them. */
+export function predicateOf(sentence: string): string | undefined {
+  if (sentence.length > 300) return undefined;
+  return /^[A-Za-z\s]{0,100}\s(?:is|are)\s+((?!not\b)[^,;]+?)[.!]?$/.exec(sentence.trim())?.[1];
 }
