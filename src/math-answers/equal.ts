@@ -150,11 +150,11 @@ export class Comparison {
 
   #sameRelation(gold: Answer, answer: Answer): boolean {
     if (gold.kind !== "relation" || answer.kind !== "relation") return false;
-    const isSameShape = gold.relations.join() === answer.relations.join() && gold.sides.length === answer.sides.length;
-    if (isSameShape && gold.sides.every((side, i) => this.same(side, answer.sides[i]!))) return true;
-    const isTurned = gold.relations.join() === "=" && answer.relations.join() === "=";
-    if (isTurned && this.same(gold.sides[0]!, answer.sides[1]!) && this.same(gold.sides[1]!, answer.sides[0]!))
-      return true;
+    // 0 < x < y is y > x > 0.
+    for (const { relations, sides } of [answer, mirrored(answer)]) {
+      const isSameShape = gold.relations.join() === relations.join() && gold.sides.length === sides.length;
+      if (isSameShape && gold.sides.every((side, i) => this.same(side, sides[i]!))) return true;
+    }
     const [g, a] = [ascending(gold), ascending(answer)];
     if (!g || !a || g.relation !== a.relation) return false;
     const sameness = proportional(g.difference, a.difference, g.relation !== "=" && g.relation !== "!=", this.#budget);
@@ -278,6 +278,14 @@ export class Comparison {
 
   /** Conditions, by the symbols that they are about: `x > 2, y > 5` says something else of x and of y. */
   #sameConditions(gold: Conditions, answer: Conditions): boolean {
+    const [only] = [...answer.bySymbol.keys()];
+    // The symbol of `{x | …}` may have any name.
+    if (gold.bySymbol.size === 1 && answer.bySymbol.size === 1 && (only === "" || gold.bySymbol.has(""))) {
+      const [g, a] = [gold, answer].map(
+        ({ bySymbol, joint }): List => ({ kind: "list", items: [...bySymbol.values()][0]!, joint }),
+      );
+      return this.#sameIntervals(g!, a!) ?? false;
+    }
     const names = [...gold.bySymbol.keys()];
     if (gold.bySymbol.size !== answer.bySymbol.size || names.some((name) => !answer.bySymbol.has(name))) return false;
     // "x > 2 or y > 5" is weaker than both.
@@ -339,6 +347,14 @@ function relatedSymbols(answer: Answer): string {
 /** The item of a collection of one, `{5}`; a tuple has several. */
 function onlyItem(answer: Answer): Answer | undefined {
   return isBag(answer) && answer.items.length === 1 ? answer.items[0] : undefined;
+}
+
+const MIRROR: Readonly<Record<string, string>> = { "<": ">", "<=": ">=", ">": "<", ">=": "<=" };
+
+/** The same relation from right to left. */
+function mirrored({ relations, sides }: Relation): Pick<Relation, "relations" | "sides"> {
+  const turned = [...relations].reverse().map((name) => (MIRROR[name] ?? name) as Relation["relations"][number]);
+  return turned.includes("in") ? { relations: [], sides: [] } : { relations: turned, sides: [...sides].reverse() };
 }
 
 /** left − right, with `>` turned into `<`. */

@@ -72,7 +72,8 @@ function isBalanced(content: string): boolean {
 }
 
 /** The text with spaces for the delimiters of formulas, and `\dollar` for the dollar signs before amounts. */
-export function withoutDelimiters(text: string): string {
+export function withoutDelimiters(whole: string): string {
+  const text = whole.replace(/(?<![A-Za-z])(?:USD?|AU|CA|HK|NZ)\s?\\?\$(?=\s?\d)/g, "\\dollar ");
   if (!text.includes("$") && !/\\[()[\]]/.test(text)) return text;
   const delimiters = new Set<number>();
   for (const { start, end } of formulasIn(text)) {

@@ -2,6 +2,7 @@
 
 import type { Node } from "./tree.ts";
 
+/** An end of an interval. */
 export interface Bound {
   /** −∞ and ∞ have no expression. */
   readonly node: Node | undefined;
@@ -16,8 +17,11 @@ export interface Interval {
   readonly openHigh: boolean;
 }
 
+/** −∞. */
 export const LEAST: Bound = { node: undefined, value: Number.NEGATIVE_INFINITY };
+/** ∞. */
 export const MOST: Bound = { node: undefined, value: Number.POSITIVE_INFINITY };
+/** All real numbers. */
 export const EVERYTHING: Interval = { low: LEAST, high: MOST, openLow: true, openHigh: true };
 
 /** An infinite end is open, whatever its bracket. */
@@ -37,6 +41,7 @@ export function meet(some: readonly Interval[], others: readonly Interval[]): re
   );
 }
 
+/** Whether there is a number in it. */
 export const isFilled = ({ low, high, openLow, openHigh }: Interval): boolean =>
   low.value < high.value || (low.value === high.value && !openLow && !openHigh && low.node !== undefined);
 

@@ -11,8 +11,10 @@ import { cleanText, plainWords } from "./clean-text.ts";
 import { Comparison } from "./equal.ts";
 import { type Extracted, extractAnswer } from "./extract.ts";
 import { extractGold, isSentence } from "./gold-answer.ts";
+import { letterOf } from "./letters.ts";
 import { type Reading, readAnswer } from "./read-answer.ts";
-import { answerInSentence, predicateOf } from "./said.ts";
+import { answerInSentence, chosenLetter, predicateOf } from "./said.ts";
+import type { Answer } from "./tree.ts";
 
 /** A verdict; `abstain` where there is none, `unreadable` saying that the gold answer is why. */
 export type MathVerdict =
@@ -93,6 +95,8 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
   return { verdict: "wrong", reason: `${shown(extracted.text)} ${verb} ${shown(gold)}` };
 }
 
+const isLetter = (answer: Answer): boolean => answer.kind === "choice" || /^[A-Ja-j]$/.test(letterOf(answer) ?? "");
+
 const isWords = (reading: Reading): boolean => "answer" in reading && reading.answer.kind === "text";
 
 /** `2,74` and `1.002,74` with a decimal point, where the gold answer is one decimal; and a gold `2,74` so. */
@@ -118,6 +122,7 @@ function pointOf(text: string, fewest: number): string | undefined {
 /** The answer inside a sentence. */
 function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefined {
   if (from === "formula" || from === "number") return undefined;
+  if ("answer" in gold && isLetter(gold.answer)) return / /.test(text.trim()) ? (chosenLetter(text) ?? answerInSentence(text)) : undefined;
   if ("answer" in gold && gold.answer.kind === "text") {
     // "Yes, it is continuous": what it begins with.
     const [, first] = /^(yes|no|true|false)\s*[,.;:—–-]\s/i.exec(text.trim()) ?? [];

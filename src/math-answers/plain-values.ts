@@ -23,7 +23,7 @@ const NUMERAL =
 const COMMAND =
   /\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{[^{}]{0,80}\}|\\(?!text|mathrm|boxed|fbox)[A-Za-z]+\*?|\\[{}%$,;!: ]/y;
 const FUNCTION = /(?:sin|cos|tan|cot|sec|csc|log|ln|sqrt|pi)(?![A-Za-z])/y;
-const SEGMENT = /[A-Z]{2,3}(?=\s*[=:])/y;
+const SEGMENT = /[A-Z]{2,3}(?=\s*[=:/+·])|(?<=[/+·:]\s?)[A-Z]{2,3}(?![A-Za-z])/y;
 const OPERATOR = /\*\*|[-+*/^_=<>≤≥≠≈×·÷−–±%!|°√∞π½⅓⅔¼¾⅛⅜⅝⅞€£∪⁰¹²³⁴⁵⁶⁷⁸⁹⁻]/y;
 const SPACE = /[ \t\u00A0\u2009\u202F]{1,3}/y;
 

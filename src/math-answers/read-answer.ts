@@ -247,7 +247,8 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
       (token) =>
         isName(token) ||
         token.type === "number" ||
-        [",", "|", "cap", "cup", "'", "-", "_", "(", ")"].includes(token.text),
+        [",", "|", "cap", "cup", "'", "-", "_", "(", ")"].includes(token.text) ||
+        (/^[PE]/.test(first.text) && RELATIONS.has(token.text)),
     );
     if (isCall && isPlain && content.length > 0) return named();
     const isMatrixName = at === tokens.length && at > 1 && isSign(tokens[1], "^") && /^[A-Z]$/.test(first.text);

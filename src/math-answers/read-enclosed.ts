@@ -22,7 +22,8 @@ export function readEnclosed(tokens: readonly Token[], inside: (part: readonly T
   const isPoint = first.type === "name" && /^[ABD-Z]$/.test(first.text) && isSign(tokens[1], "(");
   if (isPoint && closingOf(tokens, 1) === tokens.length - 1) {
     const point = readEnclosed(tokens.slice(1), inside);
-    if (point?.kind === "tuple") return point;
+    const name: Answer = { kind: "expression", node: { kind: "symbol", name: first.text } };
+    if (point?.kind === "tuple") return { kind: "relation", relations: ["="], sides: [name, point] };
   }
   if (first.type !== "sign" || closingOf(tokens, 0) !== tokens.length - 1 || tokens.length < 2) return undefined;
   const content = tokens.slice(1, -1);

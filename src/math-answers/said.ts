@@ -9,7 +9,7 @@ import { formulasIn } from "./formulas.ts";
 /** An answer that a text says, and how. */
 export interface Said {
   readonly text: string;
-  readonly from: "answer" | "phrase" | "formula" | "number";
+  readonly from: "phrase" | "formula" | "number";
   /** The letter that it calls correct, where it says a value too. */
   readonly choice?: string;
 }
@@ -27,7 +27,7 @@ export function fromProse(text: string): Said | undefined {
   const bold = boldAtEnd(tail);
   if (bold !== undefined) return { text: bold, from: "phrase" };
   const alone = ALONE.exec(text.trim());
-  if (alone) return { text: alone[1]!, from: "answer" };
+  if (alone) return { text: alone[1]!, from: "phrase" };
   const choice = chosenLetter(tail);
   const line = lastLine(tail);
   const claim = isEquation(line) ? ({ text: line, from: "formula" } as const) : lastClaim(withoutBold(tail));
@@ -140,7 +140,7 @@ const CALLED_RIGHT =
   /(?<![\p{L}\d])(?:(?:option|choice|answer|statement)\s+)?\(?([A-J])\)?(?:\s*[:,][^.,:]{1,40},?)?\s+(?:is|must be|has to be)\s+(?:therefore |thus |indeed |clearly |obviously )?(?:the\s+)?(?:only\s+)?(?:correct|right|true|valid|best|answer|solution)(?![\p{L}])/giu;
 const PICKED =
   /\b(?:(?:choose|pick|select|go with|answer with|option is|choice is|must be|it is|it['’]s|that is|answer)\s*:?\s+(?:option\s+|choice\s+|answer\s+)?|(?:so|thus|hence|therefore),?\s+(?:option\s+|choice\s+)?|^\s*(?:option|choice)\s+)(?:\(([A-J])\)|([A-J]))(?=\s*(?:[.!]\s*$|[.,;:]\s|$|because|since|as\b))/gimu;
-const BEGINS_WITH = /^\s*(?:\(([A-J])\)[.:]?|([A-J])[.):])\s+(?=\p{L})/u;
+const BEGINS_WITH = /^\s*(?:\(([A-J])\)[.:]?|([A-J])[.):])\s+(?!is\b)(?=\p{L})/u;
 
 /** The letter of the choice that a text calls right or picks last. */
 export function chosenLetter(text: string): string | undefined {

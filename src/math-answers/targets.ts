@@ -28,8 +28,14 @@ export function targetOf(side: Answer): string | undefined {
   if (side.node.kind === "symbol") return side.node.name;
   if (side.node.kind === "apply" && side.node.name === "abs")
     // |AB| is the length of AB; |x| is not x.
-    return segmentName(side.node.args[0]!);
-  return segmentName(side.node);
+    return nameOf(side.node.args[0]!);
+  return nameOf(side.node);
+}
+
+/** A segment AB as words name it, where it is read as one. */
+function nameOf(node: Node): string | undefined {
+  const name = segmentName(node);
+  return name !== undefined && name.length > 1 ? name.toLowerCase() : name;
 }
 
 /** `x = 5`, `x ∈ S`, `x ≈ 1.4`: the target, where the relation is an assignment. */
