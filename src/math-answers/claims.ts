@@ -83,7 +83,9 @@ function claimOf(text: string, from: number, to: number, candidates: readonly Ca
   const [first] = chosen as [Candidate, ...Candidate[]];
   const isPlain = chosen.every((one) => one.from === "number");
   return {
-    text: chosen.map((one) => one.text).join(isPlain && chosen.length > 1 ? " or " : ", "),
+    text: chosen
+      .map((one) => one.text)
+      .join(/\b(?:or|oder|ou)\b|或/i.test(text.slice(first.end, chosen.at(-1)!.start)) ? " or " : ", "),
     from: isPlain ? "number" : "formula",
     start: first.start,
     isStated: stated.length > 0,
@@ -133,7 +135,7 @@ const DOUBTS =
   /\b(?:doubt|don['’]t think|do not think|don['’]t believe|do not believe|unlikely|impossible|wrong to)\b/i;
 /** What the value only bounds, or is apart from. */
 const BOUNDS =
-  /(?:\b(?:than|between|over|under|above|below|beyond|near|except|unlike|besides|rather than|instead of|until|close to)|±)\s+(?:the\s+|only\s+|a\s+)?(?:\$[^$]{1,40}\$\s+and\s+|[\d.]{1,20}\s+and\s+)?$/i;
+  /(?:\b(?:than|between|over|under|above|below|beyond|near|except|unlike|besides|rather than|instead of|until|close to|far from|(?:anything|all|nothing) but)|±)\s+(?:the\s+|only\s+|a\s+)?(?:\$[^$]{1,40}\$\s+and\s+|[\d.]{1,20}\s+and\s+)?$/i;
 const DENIED_AFTER =
   /^\s*(?:is|are|was|were|would be|seems)\s+(?:not|never|wrong|incorrect|impossible|near|close|too (?:large|small|high|low|big|many|few))\b|^\s*(?:(?:is|are|does|wo)n['’]t|cannot|can['’]t|does not|fails)\b/i;
 

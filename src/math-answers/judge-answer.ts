@@ -122,7 +122,8 @@ function pointOf(text: string, fewest: number): string | undefined {
 /** The answer inside a sentence. */
 function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefined {
   if (from === "formula" || from === "number") return undefined;
-  if ("answer" in gold && isLetter(gold.answer)) return / /.test(text.trim()) ? (chosenLetter(text) ?? answerInSentence(text)) : undefined;
+  if ("answer" in gold && isLetter(gold.answer))
+    return / /.test(text.trim()) ? (chosenLetter(text) ?? answerInSentence(text)) : undefined;
   if ("answer" in gold && gold.answer.kind === "text") {
     // "Yes, it is continuous": what it begins with.
     const [, first] = /^(yes|no|true|false)\s*[,.;:—–-]\s/i.exec(text.trim()) ?? [];

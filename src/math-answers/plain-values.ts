@@ -137,8 +137,8 @@ function balanced(text: string, from: number, to: number): [number, number] {
   }
   const last = open.at(-1);
   if (last === undefined) return [start, to];
-  // "12 (": what stands before the bracket, where nothing follows it.
-  if (text.slice(last + 1, to).trim() === "") return [start, last];
+  // "12 (": what stands before the bracket, where no number follows it.
+  if (!/\d/.test(text.slice(last + 1, to)) && /\d/.test(text.slice(start, last))) return [start, last];
   return [Math.max(start, last + 1), to];
 }
 
@@ -168,7 +168,8 @@ export const endsInNumber = (formula: string): boolean =>
 /** `3 + 4 = 7` is 7; `x = 7` and `x + y = 7` are what they are. */
 function lastOfSum(run: string): string {
   const at = run.lastIndexOf("=");
-  if (at < 0 || /[<>]/.test(run)) return run.trim();
+  // "3-1/2 cups" is no difference.
+  if (at < 0 || /[<>]/.test(run)) return run.trim().replace(/^(\d+)-(\d+\/\d+)$/, "$1 $2");
   const isNumeric = !/[A-Za-zα-ωΑ-Ω]/.test(run.slice(0, at).replace(/\\[A-Za-z]+/g, ""));
   return (isNumeric ? run.slice(at + 1) : run).trim();
 }
@@ -180,7 +181,7 @@ const GLUED = /^(?:[A-Za-z]{1,12}(?:\s?\/\s?[A-Za-z]{1,6})?(?:\^?[23]|[²³])?)(
 const SPACED =
   /^(?:\s|[ \u00A0])(?:(?:square|cubic|sq)\.? [A-Za-z]{1,14}|[A-Za-z]{1,14}(?: per [A-Za-z]{1,10}|\s?\/\s?[A-Za-z]{1,6})?)(?:\^\{?[23]\}?|[²³]| squared| cubed)?(?![\p{L}\d])/u;
 const SAID =
-  /^(?:\s?(?:%|\\%|percent|per cent|pct)|(?:st|nd|rd|th)(?![A-Za-z])|\s?[ap]\.?m\b\.?|\s(?:hundred|thousand|million|billion|trillion)s?\b(?: dollars)?|\sand a half\b|\s?[€£]|\s?\\?\$(?![\d\s]*\d))/i;
+  /^(?:\s?(?:%|\\%|percent|per cent|pct)|(?:st|nd|rd|th)(?![A-Za-z])|\s?[ap]\.?m\b\.?|\s(?:hundred|thousand|million|billion|trillion)s?\b(?: dollars)?|\sand a half\b|\sout of \d{1,15}(?!\d|\.\d)|\s?[€£]|\s?\\?\$(?![\d\s]*\d))/i;
 
 /** What belongs to the value behind it: a percent sign, a unit of measure, "million". */
 function unitAfter(text: string, end: number): string {
