@@ -90,9 +90,16 @@ function claimOf(text: string, from: number, to: number, candidates: readonly Ca
     start: first.start,
     isStated: stated.length > 0,
     isOnly: candidates.length === 1,
-    isClear: candidates.length === 1 || (stated.length === 1 && chosen.at(-1) === candidates.at(-1)),
+    isClear: candidates.length === 1 || (chosen.at(-1) === candidates.at(-1) && concludes(text, stated, chosen)),
     isConclusion: CONCLUDES.test(sentence),
   };
+}
+
+/** Whether a group is the only one that is stated, or a conclusion from the others. */
+function concludes(text: string, stated: readonly Candidate[][], chosen: readonly Candidate[]): boolean {
+  const before = stated[stated.indexOf(chosen as Candidate[]) - 1]?.at(-1);
+  if (stated.at(-1) !== chosen) return false;
+  return before === undefined || CONCLUDES.test(text.slice(before.end, chosen[0]!.start));
 }
 
 const CONCLUDES = /\b(?:so|thus|therefore|hence|total|altogether|in all|finally|conclude|answer)\b|∴|所以|因此|故|共/i;

@@ -179,7 +179,7 @@ export function plainWords(text: string): string {
   return text
     .replace(/\\(?:text|mathrm|textbf|textit|textrm|textnormal|mbox|operatorname)\s*\{([^{}]*)\}/g, "$1")
     .toLowerCase()
-    .replace(/[.,;:!?"'`*]+(?=\s|$)/g, "")
+    .replace(/(?<![.,;:!?"'`*])[.,;:!?"'`*]+(?=\s|$)/g, "")
     .replace(/\b(?:the|a|an)\s/g, "")
     .replace(/\s+/g, " ")
     .trim();

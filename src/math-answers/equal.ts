@@ -20,7 +20,7 @@
 
 import { type Assignments, asPoint, assignmentsOf, groupsOf, indexedRoots, pointOfValues } from "./assignments.ts";
 import type { Budget } from "./budget.ts";
-import { sameTime } from "./clock.ts";
+import { ratioOfClock, sameTime } from "./clock.ts";
 import { type Conditions, conditionsOf } from "./conditions.ts";
 import { withConstantOf } from "./constant-term.ts";
 import { exactValue } from "./exact.ts";
@@ -54,6 +54,10 @@ export class Comparison {
     if (gold.kind === "choice" || answer.kind === "choice") return this.#sameChoice(gold, answer);
     const time = sameTime(gold, answer);
     if (time !== undefined) return time;
+    if (isPlainRatio(gold) !== isPlainRatio(answer)) {
+      const [g, a] = [ratioOfClock(gold) ?? gold, ratioOfClock(answer) ?? answer];
+      if (g !== gold || a !== answer) return this.same(g, a);
+    }
     if (gold.kind === "family" || answer.kind === "family") return this.#sameFamily(gold, answer);
     if (gold.kind === "congruence" || answer.kind === "congruence") return this.#sameCongruence(gold, answer);
     if (gold.kind === "relation" || answer.kind === "relation") {
@@ -171,6 +175,7 @@ export class Comparison {
     const single = onlyItem(gold) ?? gold;
     const singleAnswer = onlyItem(answer) ?? answer;
     if (single !== gold || singleAnswer !== answer) return this.same(single, singleAnswer);
+    if (isRatio(gold) !== isRatio(answer)) return false;
     if (gold.kind === "tuple" && (answer.kind === "tuple" || answer.kind === "list")) {
       const sameBrackets =
         answer.kind === "list" ? isPoint(gold) : gold.open === answer.open && gold.close === answer.close;
@@ -330,6 +335,12 @@ function renamed(answer: Answer, from: string, to: string): Answer {
 }
 
 const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
+
+const isRatio = (answer: Answer): boolean => answer.kind === "tuple" && answer.isRatio === true;
+
+/** `3:4`, which is no time of day. */
+const isPlainRatio = (answer: Answer): boolean =>
+  answer.kind === "expression" && answer.isRatio === true && answer.minutes === undefined;
 
 /** `(1, 2)`: what a list may be compared with in its order; `(1, 2]` is an interval. */
 const isPoint = ({ open, close }: Tuple): boolean => open === "(" && close === ")";

@@ -3,7 +3,7 @@
  * greater than 2", "all real numbers except 1 and 2".
  */
 
-import { type Answer, apply, type RelationName } from "./tree.ts";
+import { type Answer, apply, type RelationName, symbolsOf } from "./tree.ts";
 
 type Read = (text: string) => { readonly answer: Answer } | { readonly fault: string };
 
@@ -111,5 +111,7 @@ function numberOf(text: string, read: Read): Answer | undefined {
     return { kind: "expression", node: endless[1] ? apply("negate", infinity) : infinity };
   }
   const answer = answerOf(text, read);
-  return answer?.kind === "expression" && !answer.unit && !answer.percent ? answer : undefined;
+  const isValue = answer?.kind === "expression" && !answer.unit && !answer.percent;
+  // Words read as products of letters are no bound.
+  return isValue && symbolsOf(answer.node).length < 2 ? answer : undefined;
 }

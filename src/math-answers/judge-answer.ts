@@ -12,6 +12,7 @@ import { Comparison } from "./equal.ts";
 import { type Extracted, extractAnswer } from "./extract.ts";
 import { extractGold, isSentence } from "./gold-answer.ts";
 import { letterOf } from "./letters.ts";
+import { remembered } from "./memo.ts";
 import { type Reading, readAnswer } from "./read-answer.ts";
 import { answerInSentence, chosenLetter, predicateOf } from "./said.ts";
 import type { Answer } from "./tree.ts";
@@ -50,7 +51,9 @@ function judgeExtracted(extracted: Extracted | undefined, gold: string): MathVer
         unreadable: true,
       };
     }
-    if (extracted === undefined) return { verdict: "wrong", reason: "there is no final answer" };
+    if (extracted === undefined) {
+      return isSentence(gold) ? notComparable(gold) : { verdict: "wrong", reason: "there is no final answer" };
+    }
     if (extracted.text.trim() === "") return { verdict: "wrong", reason: "the final answer is empty" };
     if (isAlike) return { verdict: "right", reason: `${shown(extracted.text)} is the gold answer` };
     return compare(extracted, gold);
@@ -59,6 +62,12 @@ function judgeExtracted(extracted: Extracted | undefined, gold: string): MathVer
     return { verdict: "abstain", reason: error.message, unreadable: false };
   }
 }
+
+const notComparable = (gold: string): MathVerdict => ({
+  verdict: "abstain",
+  reason: `the gold answer ${shown(gold)} is a sentence, which other words may say too`,
+  unreadable: true,
+});
 
 function compare(extracted: Extracted, gold: string): MathVerdict {
   const budget = new Budget();
@@ -83,21 +92,14 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
   }
   if (pointed && isRight(pointed.text, pointed.gold))
     return { verdict: "right", reason: `${shown(extracted.text)} equals ${shown(gold)}` };
-  if (fault !== undefined && !isWords(readAnswer(gold)))
+  if (isSentence(gold)) return notComparable(gold);
+  if (fault !== undefined)
     return { verdict: "wrong", reason: `the answer ${shown(extracted.text)} cannot be read: ${fault}` };
-  if (isWords(readAnswer(gold)) && isSentence(gold))
-    return {
-      verdict: "abstain",
-      reason: `the gold answer ${shown(gold)} is a sentence, which other words may say too`,
-      unreadable: true,
-    };
   const verb = comparison.undecided ? "cannot be shown to be" : "is not";
   return { verdict: "wrong", reason: `${shown(extracted.text)} ${verb} ${shown(gold)}` };
 }
 
 const isLetter = (answer: Answer): boolean => answer.kind === "choice" || /^[A-Ja-j]$/.test(letterOf(answer) ?? "");
-
-const isWords = (reading: Reading): boolean => "answer" in reading && reading.answer.kind === "text";
 
 /** `2,74` and `1.002,74` with a decimal point, where the gold answer is one decimal; and a gold `2,74` so. */
 function withDecimalPoint(text: string, gold: string): { readonly text: string; readonly gold: string } | undefined {
@@ -139,9 +141,10 @@ function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefine
 /** The same text, white space and looks aside. */
 function alike(answer: string, gold: string): boolean {
   if (answer.length > 100_000 || gold.length > 100_000) return false;
-  const bare = (text: string) => cleanText(text).replace(/(?<!\d)\s+|\s+(?!\d)/g, "");
   return bare(answer) === bare(gold) && bare(answer) !== "";
 }
+
+const bare = remembered((text) => cleanText(text).replace(/(?<!\d)\s+|\s+(?!\d)/g, ""));
 
 /** The final answer in a form that equal answers share, for majority votes; null where there is none. */
 export function canonicalAnswerOf(prompt: string, completion: string): string | null {

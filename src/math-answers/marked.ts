@@ -58,9 +58,10 @@ export function boxesIn(text: string): Boxes {
       cutAt = match.index;
       continue;
     }
-    const box: Box = { text: withoutBox(text.slice(start + 1, end)), start: match.index, end: end + 1 };
+    const close = closesSet(text, start + 1, end) ? end + 1 : end;
+    const box: Box = { text: withoutBox(text.slice(start + 1, close)), start: match.index, end: close + 1 };
     found = found && standTogether(text.slice(found.end, box.start)) ? listed(found, box) : box;
-    pattern.lastIndex = end;
+    pattern.lastIndex = close;
   }
   const cut = CUT_COMMAND.exec(text.slice(-20));
   if (cut) cutAt = Math.max(0, text.length - 20) + cut.index;
@@ -73,6 +74,10 @@ export function openTagAt(text: string): number | undefined {
   const open = text.lastIndexOf(ANSWER_OPEN);
   return open > text.lastIndexOf(ANSWER_CLOSE) ? open : undefined;
 }
+
+/** `\boxed{ℝ\{1,2}}`: the first brace closes the set, the second the box. */
+const closesSet = (text: string, start: number, end: number): boolean =>
+  text[end + 1] === "}" && end - start < 200 && /\\\{[^{}\\]*$/.test(text.slice(start, end));
 
 /** Between two boxes of one answer: "\boxed{1} papers and \boxed{2} bins", "\boxed{1} for part (a) and \boxed{2}". */
 const JOINT =

@@ -7,6 +7,7 @@ import { closingOf, depthChange, isSign, splitAt } from "./brackets.ts";
 import { readChoice } from "./choice.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
 import { readClock, readDate, withTime } from "./clock.ts";
+import { remembered } from "./memo.ts";
 import { parseFormula } from "./parse.ts";
 import { RELATIONS, readEnclosed } from "./read-enclosed.ts";
 import { familyOf, namedGroup, progression, spread } from "./read-list.ts";
@@ -25,6 +26,13 @@ export type Reading = { readonly answer: Answer } | { readonly fault: string };
 
 /** Reads an answer's text. `grouped`: `1,234` is a number, else two. */
 export function readAnswer(text: string, grouped = true): Reading {
+  return grouped ? readGrouped(text) : readUngrouped(text);
+}
+
+const readGrouped = remembered((text) => readText(text, true));
+const readUngrouped = remembered((text) => readText(text, false));
+
+function readText(text: string, grouped: boolean): Reading {
   if (text.length > MAX_ANSWER_CHARACTERS) return { fault: `it is longer than ${MAX_ANSWER_CHARACTERS} characters` };
   const cleaned = stripMarkup(cleanText(text));
   if (cleaned === "") return { fault: "it is empty" };
@@ -45,10 +53,10 @@ export function readAnswer(text: string, grouped = true): Reading {
       return { answer: withTime(readSigns(signs, 0), cleaned) };
     } catch (error) {
       if (!(error instanceof ParseFault)) throw error;
-      return readText(cleaned, error.message);
+      return readWordsOrFault(cleaned, error.message);
     }
   }
-  return readText(cleaned, tokens.fault);
+  return readWordsOrFault(cleaned, tokens.fault);
 }
 
 /** `(1) a = 2; (2) b = 3`: the answers to the parts of a question, as a list. */
@@ -85,7 +93,7 @@ const LABELLED =
   /^(?:\\text\s*\{\s*)?(?=[^:]*[A-Za-z]{4})[A-Za-z][A-Za-z ]{3,60}:\s*(?:\}|(?=\s))\s*([^:A-Za-z]*\d[^:]*)$/;
 
 /** Words are compared as words; what was meant as a formula and is none cannot be compared. */
-function readText(cleaned: string, fault: string): Reading {
+function readWordsOrFault(cleaned: string, fault: string): Reading {
   const text = plainWords(cleaned);
   if (text === "") return { fault: "it is empty" };
   return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text)
@@ -131,7 +139,9 @@ function readSigns(all: readonly Token[], depth: number): Answer {
   if (combined) return combined;
   const enclosed = readEnclosed(tokens, inside);
   if (enclosed) return enclosed;
-  return readQuantity(tokens);
+  const quantity = readQuantity(tokens);
+  const isRatio = quantity.kind === "expression" && splitAt(tokens, (text) => text === ":").length === 2;
+  return isRatio ? { ...quantity, isRatio } : quantity;
 }
 
 /** `1:2:3`: the same ratio where the parts are the same multiples of the first. */
@@ -143,7 +153,7 @@ function readRatio(tokens: readonly Token[], inside: (part: readonly Token[]) =>
   const items = nodes.flatMap((node): Answer[] =>
     node && first ? [{ kind: "expression", node: apply("divide", node, first) }] : [],
   );
-  return items.length === parts.length ? { kind: "tuple", open: "(", close: ")", items } : undefined;
+  return items.length === parts.length ? { kind: "tuple", open: "(", close: ")", items, isRatio: true } : undefined;
 }
 
 /** The word between the parts of a list. */

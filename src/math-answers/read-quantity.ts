@@ -25,6 +25,7 @@ export function readQuantity(tokens: readonly Token[]): Answer {
     const { text: name } = tokens[currency]!;
     const isSum = tokens.some((token, i) => i > currency && isSign(token, name) && /^[-+*]$/.test(tokens[i - 1]!.text));
     const rest = tokens.filter((token, i) => i !== currency && !(isSum && isSign(token, name)));
+    if (rest.some((token) => isSign(token, name))) throw new ParseFault("it has two amounts in it");
     const answer = readQuantity(rest);
     if (answer.kind !== "expression") return answer;
     const unit = answer.unit ?? readUnit(tokens[currency]!.text);

@@ -106,7 +106,7 @@ export function afterPhrase(text: string): string | undefined {
 }
 
 /** "2 (two)", "2, not 3", "2, because …": what stands before the remark. */
-function withoutRemark(sentence: string): string {
+export function withoutRemark(sentence: string): string {
   const bare = sentence
     .replace(/\s+\([a-z][a-z\s-]{0,60}\)[.!]?$/, "")
     .replace(/(?:,|;|\s[-–—])?\s+(?:because|since|as|which|where|so that|not|rather than|instead of)\s[\s\S]*$/, "")
@@ -161,6 +161,7 @@ export function chosenLetter(text: string): string | undefined {
 
 /** "The function is odd": the words that a sentence ends with, all of them. */
 export function predicateOf(sentence: string): string | undefined {
-  if (sentence.length > 300) return undefined;
+  if (sentence.length > 300 || /^\s*(?:prove|show|find|determine|explain|let|suppose|assume)\b/i.test(sentence))
+    return undefined;
   return /^[A-Za-z\s]{0,100}\s(?:is|are)\s+((?!not\b)[^,;]+?)[.!]?$/.exec(sentence.trim())?.[1];
 }

@@ -42,6 +42,8 @@ export type Answer =
       readonly node: Node;
       readonly percent?: boolean;
       readonly unit?: Unit;
+      /** Written with a colon. */
+      readonly isRatio?: true;
       /** The ratio `7:15` is also a time of day: in minutes. */
       readonly minutes?: number;
     }
@@ -59,6 +61,8 @@ export type Answer =
       readonly items: readonly Answer[];
       /** Words call it an interval. */
       readonly isInterval?: true;
+      /** `1:2:3`, by its first part; no point. */
+      readonly isRatio?: true;
     }
   | { readonly kind: "union"; readonly parts: readonly Answer[] }
   | { readonly kind: "difference"; readonly whole: Answer; readonly without: Answer }
