@@ -7,19 +7,22 @@
  * says otherwise. Earlier messages of the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave
  * the thinking out of them, so they are not what the model would have to say.
  *
- * The judge compares final answers (`final-answer.ts`) with that of the column `answer`, else of the reference. Where
- * neither has one, only the reference's own words count as solved, white space aside; that is a test of memory and of
- * nothing else. `judged` says for which share of the problems there was anything to compare with.
+ * The judge is the accuracy reward's (`math-answers/`): it compares final answers with that of the column `answer`, else
+ * with the one that the reference marks, by `<answer>`, `\boxed{}` or `####`. Where neither has one, only the reference's
+ * own words count as solved, white space aside; that is a test of memory and of nothing else. `judged` says for which share
+ * of the problems there was a verdict.
  */
 
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
+import { type Extracted, extractAnswer } from "../../math-answers/extract.ts";
+import { goldOfColumns } from "../../math-answers/gold.ts";
+import { canonicalAnswerOf, judgeMath } from "../../math-answers/judge-answer.ts";
 import type { ChatMessage, ChatRenderer } from "../chat.ts";
 import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
 import { demonstrateAllTurns } from "./all-turns.ts";
-import { canonicalAnswer, findFinalAnswer } from "./final-answer.ts";
 import type { ConversationsOptions } from "./options.ts";
 import { readConversation } from "./row-forms.ts";
 
@@ -37,7 +40,7 @@ export interface ConversationsDeps {
  */
 export function identifyConversation(row: DataRow, options: ConversationsOptions): string {
   const { prompt } = readConversation(row, options);
-  if (options.answer !== undefined && goldOf(row.fields, options.answer) === undefined) {
+  if (options.answer !== undefined && goldsOf(row.fields, options.answer) === undefined) {
     throw columnError(row, options.answer, "the right answer, a text or a number,");
   }
   return JSON.stringify(prompt);
@@ -153,30 +156,36 @@ function rowOf({ columns, place }: Problem): DataRow {
 /** Solved, and why that is all that can be said, as the file's header has it. */
 function judgeConversation(problem: Problem, completion: string, options: ConversationsOptions): Verdict {
   const { reference } = readConversation(rowOf(problem), options);
-  const gold =
-    options.answer === undefined ? findFinalAnswer(reference ?? "") : goldOf(problem.columns, options.answer);
-  if (gold === undefined) {
+  const golds = options.answer === undefined ? markedGold(reference ?? "") : goldsOf(problem.columns, options.answer);
+  if (golds === undefined) {
     const solved = reference !== undefined && plainWords(reference) === plainWords(options.prefill + completion);
     const statistics = { judged: Number(reference !== undefined) };
     return { solved, wellFormed: completion.trim() !== "", tries: 0, statistics };
   }
-  const answer = findFinalAnswer(completion);
+  const verdict = judgeMath(problem.prompt, completion, golds);
   return {
-    solved: answer === gold,
-    wellFormed: answer !== undefined,
+    solved: verdict.verdict === "right",
+    wellFormed: isMarked(extractAnswer(problem.prompt, completion)),
     tries: 0,
-    answer: answer ?? null,
-    statistics: { judged: 1 },
+    answer: canonicalAnswerOf(problem.prompt, completion),
+    statistics: { judged: Number(verdict.verdict !== "abstain") },
   };
 }
 
-/** The right answer of a row: what its column ends in, or all of it; undefined where there is none. */
-function goldOf(columns: DataRow["fields"], column: string): string | undefined {
-  const value = columns[column];
-  if (typeof value === "number") return canonicalAnswer(String(value));
-  if (typeof value !== "string" || value.trim() === "") return undefined;
-  return findFinalAnswer(value) ?? canonicalAnswer(value);
+/** The answers in a column, any of which is right; undefined where there is none. */
+function goldsOf(columns: DataRow["fields"], column: string): readonly string[] | undefined {
+  const found = goldOfColumns(columns, column);
+  return "fault" in found ? undefined : found.answers;
 }
+
+/** The answer that a reference marks: what it only mentions is not what a question asked for. */
+function markedGold(reference: string): readonly string[] | undefined {
+  const extracted = extractAnswer("", reference);
+  return isMarked(extracted) ? [extracted.text] : undefined;
+}
+
+const isMarked = (extracted: Extracted | undefined): extracted is Extracted =>
+  extracted !== undefined && ["answer", "boxed", "####"].includes(extracted.from);
 
 function plainWords(text: string): string {
   return text.trim().replace(/\s+/g, " ");

@@ -130,9 +130,9 @@ describe("the judge", () => {
   test("compares final answers with the reference's", async () => {
     const task = await taskOf(rows());
     const problem = task.trainProblem(0);
-    const solved = { solved: true, wellFormed: true, tries: 0, answer: "4/1", statistics: { judged: 1 } };
+    const solved = { solved: true, wellFormed: true, tries: 0, answer: "4", statistics: { judged: 1 } };
     expect(task.judge(problem, "so <answer>4.0</answer>")).toEqual(solved);
-    expect(task.judge(problem, "\\boxed{5}")).toMatchObject({ solved: false, wellFormed: true, answer: "5/1" });
+    expect(task.judge(problem, "\\boxed{5}")).toMatchObject({ solved: false, wellFormed: true, answer: "5" });
     expect(task.judge(problem, "four")).toMatchObject({ solved: false, wellFormed: false, answer: null });
   });
 
