@@ -15,6 +15,7 @@
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/load.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
+import { numberText } from "../../exact-json.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
 import type { ChatMessage, ChatRenderer } from "../chat.ts";
 import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
@@ -173,7 +174,8 @@ function judgeConversation(problem: Problem, completion: string, options: Conver
 /** The right answer of a row: what its column ends in, or all of it; undefined where there is none. */
 function goldOf(columns: DataRow["fields"], column: string): string | undefined {
   const value = columns[column];
-  if (typeof value === "number") return canonicalAnswer(String(value));
+  const number = numberText(value);
+  if (number !== undefined) return canonicalAnswer(number);
   if (typeof value !== "string" || value.trim() === "") return undefined;
   return findFinalAnswer(value) ?? canonicalAnswer(value);
 }

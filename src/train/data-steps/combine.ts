@@ -6,6 +6,7 @@
  */
 
 import { DataError, RunInterrupted } from "../../errors.ts";
+import { stringifyExactJson } from "../../exact-json.ts";
 import { Random } from "../../random.ts";
 import type { CombineConfig } from "./config.ts";
 import { type Row, writeDataset } from "./dataset-writer.ts";
@@ -59,7 +60,7 @@ export async function combineData(config: CombineConfig, context: DataStepContex
 
 /** Whether no row of the same texts came before. */
 function isNew({ prompt, completion, messages, conversations, chosen, rejected }: Row, seen: Set<string>): boolean {
-  const text = normalised(JSON.stringify([prompt, completion, messages, conversations, chosen, rejected]));
+  const text = normalised(stringifyExactJson([prompt, completion, messages, conversations, chosen, rejected]));
   if (seen.has(text)) return false;
   seen.add(text);
   return true;
