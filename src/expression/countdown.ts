@@ -25,7 +25,7 @@ export interface CountdownJudgement {
 }
 
 /**
- * The problem in a data set's columns: `nums`, whole numbers ≥ 0 (JSON numbers or numerals); `target`, a decimal (JSON
+ * The problem in a data set's columns: `nums`, whole numbers ≥ 0 (numbers, bigints or numerals); `target`, a decimal (JSON
  * number or numeral). Where they are not that, what is wrong.
  */
 export function readCountdown(
@@ -35,8 +35,10 @@ export function readCountdown(
   if (!Array.isArray(nums) || nums.length === 0) return { fault: "nums is not a list of whole numbers" };
   const numbers: bigint[] = [];
   for (const item of nums) {
+    // A double beyond the whole numbers that it holds is not the number that was meant.
+    const isRounded = typeof item === "number" && !Number.isSafeInteger(item);
     const text = typeof item === "string" ? item : numberText(item);
-    if (text !== undefined && /^[0-9]{1,16}$/.test(text)) numbers.push(BigInt(text));
+    if (!isRounded && text !== undefined && /^[0-9]{1,16}$/.test(text)) numbers.push(BigInt(text));
     else return { fault: `nums has ${describe(item)} where a whole number ≥ 0 should be` };
   }
   const text = typeof target === "string" ? target : numberText(target);
