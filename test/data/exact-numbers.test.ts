@@ -7,13 +7,13 @@ import { describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.ts";
 import { loadData } from "../../src/data/load.ts";
 import { dataOptionsSchema } from "../../src/data/options.ts";
+import { combine, combineSchema } from "../../src/data-steps/combine.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
 import { createReward } from "../../src/rewards/registry.ts";
 import { parseRewardReference } from "../../src/rewards/user/reference.ts";
 import { UserReward } from "../../src/rewards/user/thread.ts";
 import { createTask, type TaskSpec } from "../../src/tasks/registry.ts";
-import { combineData } from "../../src/train/data-steps/combine.ts";
-import { combineSchema } from "../../src/train/data-steps/config.ts";
+
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const makeFiles = temporaryFolder();
@@ -83,7 +83,7 @@ describe.each(FILES)("%s", (name) => {
   test("a data step writes it as it was", async () => {
     const directory = makeFiles({});
     const config = combineSchema.parse({ data: [{ path }], dedupe: false });
-    await combineData(config, { directory, signal: new AbortController().signal });
+    await combine.run(config, { directory, signal: new AbortController().signal });
     const written = readFileSync(join(directory, "data/train.jsonl"), "utf8");
     expect(written).toContain(name === "rows.csv" ? `"answer":"${GOLD}"` : `"answer":${GOLD}`);
     expect(written).not.toContain(ROUNDED);

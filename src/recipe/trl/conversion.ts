@@ -3,15 +3,16 @@
  * at once, so that no value reaches the recipe without its line.
  */
 
+import { grpo } from "../../train/grpo/trainer.ts";
 import type { Recipe } from "../schema.ts";
 import type { Batch, BatchNumbers } from "./batch.ts";
-import { TRL_KEYS } from "./keys.ts";
+import { trlKeys } from "./keys.ts";
 import type { KeyRule } from "./rule.ts";
 import type { TrlSettings } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
 
 /** Name of the one stage of a converted recipe. */
-export const STAGE = "grpo";
+export const STAGE = grpo.name;
 
 /** What became of one key. */
 export interface TrlKeyLine {
@@ -76,7 +77,7 @@ export class TrlDraft {
   readonly choices: TrlChoice[] = [];
   readonly missing: string[] = [];
   private readonly values: Record<string, unknown> = {};
-  private readonly stage: Record<string, unknown> = { name: STAGE, trainer: "grpo" };
+  private readonly stage: Record<string, unknown> = { name: STAGE, trainer: grpo.name };
   private readonly lines = new Map<string, TrlKeyLine>();
 
   constructor(settings: TrlSettings) {
@@ -132,7 +133,7 @@ export class TrlDraft {
         key,
         value,
         path: null,
-        note: value === null ? "null is TRL's own default" : reasonOf(TRL_KEYS.get(key)),
+        note: value === null ? "null is TRL's own default" : reasonOf(trlKeys().get(key)),
       };
     });
   }
