@@ -36,12 +36,12 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
     return 0;
   }
   const adapter = values.adapter === undefined ? undefined : await openAdapter(values.adapter, context);
-  const { config, storedBytes, dtypes, fileCount } = await inspectModel(directory);
+  const { config, storedBytes, dtypes, fileCount, ignored } = await inspectModel(directory);
   const tokenizer = await tokenizerInfo(directory);
   const size = modelSize(config);
   const onTop = adapter === undefined ? undefined : await loadPeftAdapter(adapter, config);
   if (values.json) {
-    const about = { directory, config, storedBytes, dtypes, fileCount, tokenizer, ...size };
+    const about = { directory, config, storedBytes, dtypes, fileCount, ignored, tokenizer, ...size };
     const applied = onTop && { adapter: adapterAbout(adapter!, onTop) };
     context.out(`${JSON.stringify({ ...about, ...applied })}\n`);
     return 0;
@@ -73,6 +73,7 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
     ["context", `${config.maxContextTokens} tokens`],
     ["stop tokens", config.eosTokenIds.join(", ") || "none"],
     ["stored", `${inBytes(storedBytes)} as ${dtypes.join(", ")} in ${fileCount} ${fileCount === 1 ? "file" : "files"}`],
+    ...(ignored.length === 0 ? [] : [["passed over", namesOf(ignored)] as [string, string]]),
     [
       "to sample",
       `${inBytes(memory.weightsBytes)} of weights (f32), ${inBytes(memory.kvCacheBytesPerToken)} a token and sequence; ` +
@@ -87,6 +88,12 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
   ];
   context.out(`${table(rows)}${onTop ? `\n${adapterText(adapter!, onTop, false)}` : ""}`);
   return 0;
+}
+
+/** The first of many names. */
+function namesOf(names: readonly string[]): string {
+  const more = names.length > 3 ? `, … (${names.length} tensors that the model does not need)` : "";
+  return names.slice(0, 3).join(", ") + more;
 }
 
 function table(rows: readonly (readonly [string, string])[]): string {

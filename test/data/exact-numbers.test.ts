@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
 import { main } from "../../src/cli/main.ts";
+import { Compute } from "../../src/compute/compute.ts";
 import { loadData } from "../../src/data/load.ts";
 import { dataOptionsSchema } from "../../src/data/options.ts";
 import { combine, combineSchema } from "../../src/data-steps/combine.ts";
@@ -83,7 +84,11 @@ describe.each(FILES)("%s", (name) => {
   test("a data step writes it as it was", async () => {
     const directory = makeFiles({});
     const config = combineSchema.parse({ data: [{ path }], dedupe: false });
-    await combine.run(config, { directory, signal: new AbortController().signal });
+    await combine.run(config, {
+      directory,
+      compute: Compute.open({ threads: 2 }),
+      signal: new AbortController().signal,
+    });
     const written = readFileSync(join(directory, "data/train.jsonl"), "utf8");
     expect(written).toContain(name === "rows.csv" ? `"answer":"${GOLD}"` : `"answer":${GOLD}`);
     expect(written).not.toContain(ROUNDED);
