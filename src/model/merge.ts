@@ -10,7 +10,7 @@
 import { CheckpointError } from "../errors.ts";
 import { type OpenCheckpoint, type SaveOptions, saveModelFrom } from "./checkpoint.ts";
 import { SAVE_DTYPES, type SaveDtype } from "./hf-config.ts";
-import { adaptedParameters, type LoraConfig, loraScale } from "./lora.ts";
+import { adaptedParameters, type LoraConfig } from "./lora.ts";
 import { elementCount, type ParameterValues } from "./parameters.ts";
 import { isReadDtype, type ReadDtype } from "./safetensors.ts";
 
@@ -72,7 +72,6 @@ export async function saveMergedModel(
     if (numbers.every(Number.isFinite)) continue;
     throw new CheckpointError(`Cannot merge: the adapter's ${name} has values that are not finite; it has diverged.`);
   }
-  const scale = loraScale(lora);
   const adapted = new Map(adaptedParameters(config, lora).map((parameter) => [parameter.base.name, parameter]));
   await saveModelFrom(
     directory,
@@ -82,7 +81,7 @@ export async function saveMergedModel(
       await fileOf.get(checkpointName)!.readInto(checkpointName, value);
       const pair = adapted.get(name);
       if (pair === undefined) return value;
-      foldAdapter(value, values.get(pair.a.name)!, values.get(pair.b.name)!, lora.rank, scale);
+      foldAdapter(value, values.get(pair.a.name)!, values.get(pair.b.name)!, pair.rank, pair.scale);
       if (value.every(Number.isFinite)) return value;
       throw new CheckpointError(`Cannot merge: ${checkpointName} with the adapter has values that are not finite.`);
     },
