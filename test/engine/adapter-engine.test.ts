@@ -105,7 +105,7 @@ describe("an adapter beside its matrix", () => {
     const [each, all] = [
       { ...LORA, modules: own },
       { ...LORA, alpha: 2 * LORA.alpha },
-    ].map((lora) => open({ lora }, {}, new Map([...values].map(([name, numbers]) => [name, numbers.slice()]))));
+    ].map((lora) => open({ lora }, {}, adapterValues(CONFIG, LORA)));
     for (let step = 0; step < 3; step++) {
       const [a, b] = [await pass(each!), await pass(all!)];
       expect(Math.abs(a.gradNorm! / b.gradNorm! - 1)).toBeLessThan(1e-5);
