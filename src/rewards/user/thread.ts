@@ -11,6 +11,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { ConfigError } from "../../errors.ts";
+import { withPlainNumbers } from "../../exact-json.ts";
 import { abstention } from "../judge.ts";
 import type { BatchReward, RewardInput, RewardResult } from "../reward.ts";
 import { DEFAULT_TIMEOUT_MS } from "./definition.ts";
@@ -184,7 +185,7 @@ export class UserReward implements BatchReward {
             end(true);
           }
         });
-        worker.postMessage({ inputs: open.map((index) => inputs[index]!) } satisfies JudgeRequest);
+        worker.postMessage({ inputs: open.map((index) => sendable(inputs[index]!)) } satisfies JudgeRequest);
       });
       if (isSound) this.#rest(worker);
       else await this.close();
@@ -192,6 +193,11 @@ export class UserReward implements BatchReward {
       watch.dispose();
     }
   }
+}
+
+/** An input as a thread can be sent it. */
+function sendable(input: RewardInput): RewardInput {
+  return { ...input, columns: withPlainNumbers(input.columns) as RewardInput["columns"] };
 }
 
 /** Hands on what a thread says, its end included. */
