@@ -1,13 +1,17 @@
 /** The tokenizer's face to the rest of Aha; `huggingface.ts` implements it over Hugging Face's own packages. */
 
-/** One message of a conversation. Beside role and content it has the fields that templates read, under their names. */
+/**
+ * One message of a conversation, with the fields that templates read, under their names. Further fields are handed to the
+ * template as they are.
+ */
 export interface Message {
   readonly role: string;
-  readonly content: string;
-  /** What a reasoning model thought before it wrote `content`. */
-  readonly reasoning_content?: string;
+  /** A text, or a list of parts (`{ type: "text", text }`) for templates that read one. A turn may have calls alone. */
+  readonly content?: string | readonly unknown[] | null;
+  /** What a reasoning model thought before it wrote `content`; `thinking` and `reasoning` are read as this one, too. */
+  readonly reasoning_content?: string | null;
   /** What an assistant asks to be called, each `{ type: "function", function: { name, arguments } }`. */
-  readonly tool_calls?: readonly unknown[];
+  readonly tool_calls?: readonly unknown[] | null;
   /** Which call a message of role `tool` answers, and of what name. */
   readonly tool_call_id?: string;
   readonly name?: string;
