@@ -5,9 +5,11 @@
  * counted apart. Ends with code 1 where anything else differs.
  */
 
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { CheckpointError, DataError } from "../../src/errors.ts";
 import { ChatTemplates } from "../../src/tokenizer/chat-template.ts";
-import { filesBelow, readCommandLine, runPython } from "./collect-files.ts";
+import { filePathsBelow, readCommandLine, runPython } from "./collect-files.ts";
 import { type RenderingCase, renderingCases } from "./conversations.ts";
 
 const NOON = new Date(2024, 6, 26, 12);
@@ -69,7 +71,10 @@ function render(own: ChatTemplates, one: RenderingCase): Rendering {
   }
 }
 
-function compareRendering(expected: { template: string; case: number; text?: string; error?: string }, own: Rendering): void {
+function compareRendering(
+  expected: { template: string; case: number; text?: string; error?: string },
+  own: Rendering,
+): void {
   if ("lacking" in own) {
     counts.refusedByName++;
     reasons.set(own.lacking, (reasons.get(own.lacking) ?? 0) + 1);
@@ -81,18 +86,24 @@ function compareRendering(expected: { template: string; case: number; text?: str
   }
 }
 
-function showDifference(expected: { template: string; case: number; text?: string; error?: string }, own: Rendering): void {
+function showDifference(
+  expected: { template: string; case: number; text?: string; error?: string },
+  own: Rendering,
+): void {
   const theirs = expected.text ?? expected.error ?? "";
   const ours = "text" in own ? own.text : "refusal" in own ? own.refusal : own.lacking;
   let at = 0;
   if (expected.text !== undefined && "text" in own) while (theirs[at] === ours[at]) at++;
   const part = (text: string): string => JSON.stringify(text.slice(Math.max(0, at - 40), at + 120));
-  console.log(`${expected.template}, case ${expected.case}:\n  transformers ${part(theirs)}\n  here         ${part(ours)}`);
+  console.log(
+    `${expected.template}, case ${expected.case}:\n  transformers ${part(theirs)}\n  here         ${part(ours)}`,
+  );
 }
 
 async function findTemplates(path: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
-  for (const [name, text] of await filesBelow(path, (file) => /\.(?:jinja2?|j2|json)$/.test(file))) {
+  for (const name of await filePathsBelow(path, (file) => /\.(?:jinja2?|j2|json)$/.test(file))) {
+    const text = await readFile(join(path, name), "utf8");
     if (!name.endsWith(".json")) found.set(name, text);
     else if (text.includes('"chat_template"')) addTemplatesOf(JSON.parse(text), name, found);
   }

@@ -1,7 +1,7 @@
 /** What comparisons with Python's packages share: the files of a folder that is given, and a Python that has the packages. */
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -25,13 +25,11 @@ export function readCommandLine(script: string, needs: readonly string[]): { fol
   return { folder, python };
 }
 
-/** The files below a folder whose name passes, by their path in it, in order. */
-export async function filesBelow(folder: string, passes: (name: string) => boolean): Promise<Map<string, string>> {
+/** The paths, in a folder, of the files below it whose name passes, in order. */
+export async function filePathsBelow(folder: string, passes: (name: string) => boolean): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const paths = entries.filter((entry) => entry.isFile() && passes(entry.name)).map((entry) => join(entry.parentPath, entry.name));
-  const files = new Map<string, string>();
-  for (const path of paths.sort()) files.set(relative(folder, path), await readFile(path, "utf8"));
-  return files;
+  const paths = entries.filter((entry) => entry.isFile() && passes(entry.name));
+  return paths.map((entry) => relative(folder, join(entry.parentPath, entry.name))).sort();
 }
 
 /** What a Python script prints for this input. */

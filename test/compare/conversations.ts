@@ -18,7 +18,14 @@ const call = (name: string, args: unknown, id = "call_00001") => ({
   type: "function",
   function: { name, arguments: args },
 });
-const weather = { city: "Zürich", days: 3, mild: true, scale: null, limits: [1.5, -0.25, 1e-7, 1e21], "a key": { b: [] } };
+const weather = {
+  city: "Zürich",
+  days: 3,
+  mild: true,
+  scale: null,
+  limits: [1.5, -0.25, 1e-7, 1e21],
+  "a key": { b: [] },
+};
 const toolAnswer = (content: unknown, id = "call_00001") => ({
   role: "tool",
   name: "weather",
@@ -35,21 +42,43 @@ const CONVERSATIONS: readonly (readonly Readonly<Record<string, unknown>>[])[] =
   [user("Go."), assistant("<think>\nfirst\n  indented\n</think>\n\nDone."), user("Again."), assistant("Ok")],
   [user("Go."), assistant("<think>\nhm\n</think>\n\nDone."), user("Again.")],
   [user("Go."), assistant("Done.", { reasoning_content: "\nLet me see.\n" })],
-  [user("Go."), assistant("Done.", { reasoning: "by another name" }), user("More"), assistant("x", { thinking: "third" })],
+  [
+    user("Go."),
+    assistant("Done.", { reasoning: "by another name" }),
+    user("More"),
+    assistant("x", { thinking: "third" }),
+  ],
   [user("Weather?"), assistant(null, { tool_calls: [call("weather", weather)] }), toolAnswer("sunny")],
-  [user("Weather?"), assistant("", { tool_calls: [call("weather", JSON.stringify(weather))] }), toolAnswer('{"t": 20}'), assistant("20 °C.")],
+  [
+    user("Weather?"),
+    assistant("", { tool_calls: [call("weather", JSON.stringify(weather))] }),
+    toolAnswer('{"t": 20}'),
+    assistant("20 °C."),
+  ],
   [
     system,
     user("Both?"),
-    assistant("I look.", { reasoning_content: "two calls", tool_calls: [call("weather", weather), call("time", {}, "call_00002")] }),
+    assistant("I look.", {
+      reasoning_content: "two calls",
+      tool_calls: [call("weather", weather), call("time", {}, "call_00002")],
+    }),
     toolAnswer("sunny"),
     toolAnswer("noon", "call_00002"),
     assistant("Sunny noon."),
     user("Thanks"),
   ],
   [user("Call it."), assistant(undefined, { tool_calls: [call("noop", {})] })],
-  [user([{ type: "text", text: "part one" }, { type: "text", text: " part two" }])],
-  [system, user([{ type: "image" }, { type: "text", text: "What is this?" }]), assistant([{ type: "text", text: "A cat." }])],
+  [
+    user([
+      { type: "text", text: "part one" },
+      { type: "text", text: " part two" },
+    ]),
+  ],
+  [
+    system,
+    user([{ type: "image" }, { type: "text", text: "What is this?" }]),
+    assistant([{ type: "text", text: "A cat." }]),
+  ],
   [user("Unicode: é 😀 数字 \u00a0\u2028 <|im_end|> </s> {{ x }} {% y %} \\n \"quoted\" 'single' & <b>")],
   [user("")],
   [user("a"), user("b")],
@@ -85,7 +114,11 @@ const TOOLS = [
   },
   {
     type: "function",
-    function: { name: "time", description: 'Says "now" <here> & there', parameters: { type: "object", properties: {} } },
+    function: {
+      name: "time",
+      description: 'Says "now" <here> & there',
+      parameters: { type: "object", properties: {} },
+    },
   },
 ];
 
@@ -102,7 +135,10 @@ export function renderingCases(): RenderingCase[] {
     const content = messages.at(-1)?.content;
     if (typeof content === "string" || Array.isArray(content)) cases.push({ messages, continueFinalMessage: true });
   }
-  const documents = [{ title: "A", text: "first" }, { title: "B", text: "second" }];
+  const documents = [
+    { title: "A", text: "first" },
+    { title: "B", text: "second" },
+  ];
   cases.push({ messages: CONVERSATIONS[1]!, documents, addGenerationPrompt: true });
   cases.push({ messages: CONVERSATIONS[3]!, tools: [], addGenerationPrompt: true });
   return cases;
