@@ -48,6 +48,11 @@ export interface Tokenizer {
   decode(tokens: ArrayLike<number>, options?: { keepSpecial?: boolean }): string;
   /** Character span [start, end) of each token of `encode(text)`, where decoding is a plain concatenation. */
   tokenSpans(text: string): { readonly tokens: Int32Array; readonly spans: readonly (readonly [number, number])[] };
+  /**
+   * What the chat template puts behind an assistant's message, up to the special token that ends the turn; empty where there
+   * is no template, or its turns end with plain text. Base models often have another token as `eosTokenId`. Absent: empty.
+   */
+  readonly turnEndTokens?: Int32Array;
   /** Renders a conversation with the checkpoint's chat template. */
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
   /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into an existing directory. */
