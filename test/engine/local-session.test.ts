@@ -1,9 +1,9 @@
 /** What only the embedded engine's sessions have: rows that grow, turns, failures. The rest is the conformance suite. */
 
 import { describe, expect, it } from "vitest";
+import type { SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
 import { KeyValueCache } from "../../src/engine/local/key-value-cache.ts";
 import type { LocalEngine } from "../../src/engine/local/local-engine.ts";
-import type { SamplingSession, SequenceRequest } from "../../src/engine/session.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import { MODELS, modelValues, openEngine } from "./models.ts";
@@ -78,7 +78,7 @@ describe("a session and the engine's verbs", () => {
     let late: Promise<number[]> | undefined;
     const early = session.submit(request(0, 4, 40), () => {
       const data = [{ promptTokens: Int32Array.of(1), completionTokens: Int32Array.of(2) }];
-      scored ??= engine.forward(data, { temperature: 1, policy: "policy" }).then(() => void log.push("scored"));
+      scored ??= engine.score(data, { temperature: 1 }).then(() => void log.push("scored"));
       late ??= tokensOf(session, request(1, 4, 5), log);
     });
     await early.finished;

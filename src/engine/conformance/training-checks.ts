@@ -1,16 +1,13 @@
 /** What the contract promises about `forward`, `forwardBackward` and `optimStep`. */
 
+import { z } from "zod";
 import { EngineError } from "../../errors.ts";
-import {
-  type CispoLoss,
-  type GrpoLoss,
-  type LossSpec,
-  lossTemperature,
-  type SapoLoss,
-} from "../../losses/loss-spec.ts";
-import { policyObjective } from "../../losses/policy-objective.ts";
-import { klEstimate, policyTerm } from "../../losses/policy-terms.ts";
-import type { Datum, Engine, ForwardResult } from "../engine.ts";
+import { tokenTerm } from "../../losses/engine-losses.ts";
+import { KL_ESTIMATORS } from "../../losses/kl.ts";
+import { isCrossEntropy, type LossSpec, lossTemperature, type PolicyLossSpec } from "../../losses/loss-spec.ts";
+import { losses } from "../../losses/registry.ts";
+import type { Datum, Policy } from "../contract/policy.ts";
+import type { ScoreResult } from "../contract/sampler.ts";
 import {
   ADAM,
   type ConformanceCheck,
@@ -27,55 +24,67 @@ import {
   withEngine,
 } from "./subject.ts";
 
-const GRPO: GrpoLoss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.28, klCoef: 0, temperature: 1 };
-const WITH_KL: GrpoLoss = { ...GRPO, klCoef: 0.3, temperature: 0.7 };
-const CISPO: CispoLoss = { name: "cispo", clipEpsilonHigh: 1.05, klCoef: 0, temperature: 1 };
-const SAPO: SapoLoss = { name: "sapo", sapoTemperaturePos: 1, sapoTemperatureNeg: 1.5, klCoef: 0, temperature: 1.3 };
-const LOSSES: readonly LossSpec[] = [
-  { name: "cross_entropy" },
-  { name: "cross_entropy", temperature: 0.7, entropyBonus: true },
-  GRPO,
-  WITH_KL,
-  { ...WITH_KL, klEstimator: "k2", klBiasCorrection: true, delta: 1.08, entropyBonus: true },
-  { ...CISPO, klCoef: 0.2, klEstimator: "k1", klBiasCorrection: true },
-  SAPO,
-];
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
-const POLICY = { temperature: 1, policy: "policy" } as const;
+const POLICY = { temperature: 1 } as const;
 /** Sums in f32, in another order. */
 const ROUNDING = 1e-5;
 
-/** The losses of LOSSES that the engine offers. */
-const offered = ({ info }: Engine) => LOSSES.filter(({ name }) => info.losses.includes(name));
+/** The policy losses that the engine offers, each with its default options and without a KL term. */
+function policyLosses({ capabilities }: Policy): PolicyLossSpec[] {
+  const known = capabilities.losses.filter((name) => losses.find(name) !== undefined);
+  return known.map((name) => ({ name, klCoef: 0, temperature: 1 }));
+}
+
+/** What the losses that the engine offers are tried with: every option of their own, every KL estimator, the entropy bonus. */
+function offered(engine: Policy): LossSpec[] {
+  const { losses: names, entropyBonus } = engine.capabilities;
+  const bonus = entropyBonus && { entropyBonus };
+  const policy = policyLosses(engine);
+  const withKl = KL_ESTIMATORS.flatMap((klEstimator, i): LossSpec[] => {
+    const loss = policy[i % policy.length];
+    if (loss === undefined) return [];
+    return [
+      { ...loss, ...otherOptions(loss.name), klCoef: 0.3, temperature: 0.7, klEstimator, klBiasCorrection: i < 2 },
+    ];
+  });
+  const tried: LossSpec[] = [CROSS_ENTROPY, { ...CROSS_ENTROPY, temperature: 0.7, ...bonus }, ...policy, ...withKl];
+  if (withKl[0]) tried.push({ ...withKl[0], temperature: 1.3, ...bonus });
+  return tried.filter(({ name }) => names.includes(name));
+}
+
+/** Options of a loss that are not its defaults: half as much again, and a bound of 1.08 where by default there is none. */
+function otherOptions(name: string): Record<string, number> {
+  const values = Object.entries(losses.get(name).options).flatMap(([key, schema]) => {
+    const fallback = z.safeParse(schema, undefined).data;
+    const other = typeof fallback === "number" ? 1.5 * fallback : 1.08;
+    return z.safeParse(schema, other).success ? [[key, other] as const] : [];
+  });
+  return Object.fromEntries(values);
+}
 
 /** A loss at these log-probabilities and entropies, and its slope by each log-probability, by the formulas as numbers. */
-function lossOf(data: readonly Datum[], { logprobs, entropies }: ForwardResult, loss: LossSpec) {
+function lossOf(data: readonly Datum[], { logprobs, entropies }: ScoreResult, loss: LossSpec) {
   let total = 0;
   const slopes = data.map((datum, i) =>
     datum.weights.map((weight, t) => {
-      const logprob = logprobs[i]![t]!;
-      if (loss.entropyBonus) total -= datum.entropyWeights![t]! * entropies[i]![t]!;
-      if (loss.name === "cross_entropy") {
-        total -= weight * logprob;
-        return -weight;
-      }
-      const objective = policyObjective({ ...loss, lossType: loss.name });
-      const logRatio = logprob - datum.samplerLogprobs![t]!;
-      const ratio = loss.klBiasCorrection ? Math.exp(logRatio) : 1;
-      const term = policyTerm(objective, logprob, logRatio, datum.advantages![t]!);
-      const kl = klEstimate(objective.klEstimator, logprob, datum.refLogprobs![t]!);
-      total += weight * (term.value + loss.klCoef * ratio * kl.value);
-      const klSlope = ratio * (kl.byLogprob + (loss.klBiasCorrection ? kl.value : 0));
-      return weight * (term.byLogprob + term.byLogRatio + loss.klCoef * klSlope);
+      if (loss.entropyBonus) total -= datum.entropyWeights![t]! * entropies![i]![t]!;
+      const { value, slope } = tokenTerm(loss, {
+        logprob: logprobs[i]![t]!,
+        advantage: datum.advantages![t]!,
+        samplerLogprob: datum.samplerLogprobs![t]!,
+        refLogprob: datum.refLogprobs![t]!,
+      });
+      total += weight * value;
+      return weight * slope;
     }),
   );
   return { total, slopes };
 }
 
 /** The norm of the gradient of these calls, one after another, without a change of weights. */
-async function gradientNorm(engine: Engine, loss: LossSpec, ...calls: (readonly Datum[])[]): Promise<number> {
+async function gradientNorm(engine: Policy, loss: LossSpec, ...calls: (readonly Datum[])[]): Promise<number> {
   for (const data of calls) await engine.forwardBackward(data, loss);
-  return (await engine.optimStep(gradientDescent(0))).gradNorm;
+  return (await engine.optimStep(gradientDescent(0))).gradNorm!;
 }
 
 const withWeights = (data: readonly Datum[], weight: (w: number) => number): Datum[] =>
@@ -89,9 +98,9 @@ const withWeights = (data: readonly Datum[], weight: (w: number) => number): Dat
  * The data with sampler and reference near the policy, as in training: ratios stay inside the clip, where the loss is
  * smooth, and neither they nor the KL term drown everything else.
  */
-async function nearPolicy(engine: Engine, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
+async function nearPolicy(engine: Policy, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
   const temperature = lossTemperature(loss);
-  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  const { logprobs } = await engine.score(data, { temperature });
   return data.map((datum, i) => ({
     ...datum,
     samplerLogprobs: logprobs[i]!.map((logprob, t) => logprob + (t % 2 === 0 ? 0.1 : -0.1)),
@@ -108,23 +117,23 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const total = logprobs.reduce((sum, logprob) => sum + Math.exp(logprob), 0);
       requireClose(`sum of probabilities at temperature ${temperature}`, total, 1, 1e-4);
       const datum = { promptTokens, completionTokens: Int32Array.of(0) };
-      const { entropies } = await engine.forward([datum], { temperature, policy: "policy" });
+      const { entropies } = await engine.score([datum], { temperature });
       const entropy = -logprobs.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
-      requireClose(`entropy at temperature ${temperature}`, entropies[0]![0]!, entropy, 1e-4);
+      requireClose(`entropy at temperature ${temperature}`, entropies![0]![0]!, entropy, 1e-4);
     }
   }),
 
   engineCheck("forward scores a datum as if it were alone, and each token from those before it", async (engine) => {
     const data = someData(engine.info);
-    const together = await engine.forward(data, POLICY);
+    const together = await engine.score(data, POLICY);
     for (const [i, datum] of data.entries()) {
-      const alone = await engine.forward([datum], POLICY);
+      const alone = await engine.score([datum], POLICY);
       requireAllClose(`datum ${i}`, alone.logprobs, [together.logprobs[i]!], ROUNDING);
-      requireAllClose(`entropy of datum ${i}`, alone.entropies, [together.entropies[i]!], ROUNDING);
+      requireAllClose(`entropy of datum ${i}`, alone.entropies!, [together.entropies![i]!], ROUNDING);
       // The same tokens with the border between prompt and completion moved by one.
       if (datum.completionTokens.length < 2) continue;
       const promptTokens = Int32Array.from([...datum.promptTokens, datum.completionTokens[0]!]);
-      const moved = await engine.forward([{ promptTokens, completionTokens: datum.completionTokens.slice(1) }], POLICY);
+      const moved = await engine.score([{ promptTokens, completionTokens: datum.completionTokens.slice(1) }], POLICY);
       requireAllClose(`datum ${i}, longer prompt`, moved.logprobs, [together.logprobs[i]!.slice(1)], 1e-4);
     }
   }),
@@ -133,11 +142,11 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     const data = someData(engine.info);
     for (const loss of offered(engine)) {
       const temperature = lossTemperature(loss);
-      const expected = await engine.forward(data, { temperature, policy: "policy" });
+      const expected = await engine.score(data, { temperature });
       const result = await engine.forwardBackward(data, loss);
       const what = JSON.stringify(loss);
       requireAllClose(`log-probability with ${what} of datum`, result.logprobs, expected.logprobs, ROUNDING);
-      requireAllClose(`entropy with ${what} of datum`, result.entropies, expected.entropies, ROUNDING);
+      requireAllClose(`entropy with ${what} of datum`, result.entropies!, expected.entropies!, ROUNDING);
       requireClose(`loss of ${what}`, result.loss, lossOf(data, expected, loss).total, 1e-4);
     }
   }),
@@ -147,8 +156,9 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     async (engine, { emptyDirectory }) => {
       const start = await emptyDirectory();
       await engine.saveState(start);
-      // cispo's ratio is a constant to its gradient, so its value changes by more than that says.
-      for (const loss of offered(engine).filter(({ name }) => name !== "cispo")) {
+      // Where a weight is a constant to the gradient, the value changes by more than that says.
+      const isSlope = (loss: LossSpec) => isCrossEntropy(loss) || !losses.get(loss.name).hasConstantWeight;
+      for (const loss of offered(engine).filter(isSlope)) {
         const data = await nearPolicy(engine, someData(engine.info, 3), loss);
         const gradNorm = await gradientNorm(engine, loss, data);
         require(gradNorm > 0, `the gradient of ${JSON.stringify(loss)} is zero`);
@@ -177,7 +187,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const data = someData(engine.info);
       for (const loss of offered(engine)) {
         const temperature = lossTemperature(loss);
-        const scores = await engine.forward(data, { temperature, policy: "policy" });
+        const scores = await engine.score(data, { temperature });
         const { slopes } = lossOf(data, scores, loss);
         const opposite = data.map((datum, i) => ({
           ...datum,
@@ -189,7 +199,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
         await engine.forwardBackward(data, loss);
         await engine.forwardBackward(opposite, linear);
         const { gradNorm } = await engine.optimStep(gradientDescent(0));
-        requireClose(`what is left of the gradient of ${JSON.stringify(loss)}, relative`, gradNorm / norm, 0, 1e-4);
+        requireClose(`what is left of the gradient of ${JSON.stringify(loss)}, relative`, gradNorm! / norm, 0, 1e-4);
       }
     },
   ),
@@ -218,9 +228,9 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     const [first, ...rest] = someData(engine.info) as [Datum, ...Datum[]];
     for (const loss of offered(engine)) {
       const alone = await engine.forwardBackward([first], loss);
-      const expected = (await engine.optimStep(gradientDescent(0))).gradNorm;
+      const expected = (await engine.optimStep(gradientDescent(0))).gradNorm!;
       const silent = await engine.forwardBackward([first, ...withWeights(rest, () => 0)], loss);
-      const found = (await engine.optimStep(gradientDescent(0))).gradNorm;
+      const found = (await engine.optimStep(gradientDescent(0))).gradNorm!;
       requireClose(`loss of ${JSON.stringify(loss)}`, silent.loss, alone.loss, ROUNDING);
       requireClose(`gradient norm of ${JSON.stringify(loss)}, relative`, found / expected, 1, ROUNDING);
     }
@@ -247,7 +257,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
           const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
           await engine.forwardBackward(data, CROSS_ENTROPY);
           const { gradNorm } = await engine.optimStep({ ...gradientDescent(rate), maxGradNorm: clip(norm) });
-          requireClose("reported norm over the norm before clipping", gradNorm / norm, 1, ROUNDING);
+          requireClose("reported norm over the norm before clipping", gradNorm! / norm, 1, ROUNDING);
           return fingerprint(engine, data);
         });
       const plain = await after(() => 0, 0.5);
@@ -265,7 +275,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     }
     requireAllClose("datum after refused steps", await fingerprint(engine, data), before, 0);
     const { gradNorm } = await engine.optimStep(gradientDescent(0));
-    requireClose("gradient norm after refused steps, relative", gradNorm / norm, 1, ROUNDING);
+    requireClose("gradient norm after refused steps, relative", gradNorm! / norm, 1, ROUNDING);
   }),
 
   engineCheck("a gradient that is not finite is dropped and changes nothing", async (engine) => {
@@ -296,13 +306,17 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     };
     const total = (logprobs: readonly Float32Array[]) => logprobs[0]!.reduce((a, b) => a + b, 0);
     const before = total(await fingerprint(engine, [datum]));
-    for (const sign of engine.info.losses.includes("grpo") ? [1, -1] : []) {
+    const trials = policyLosses(engine).flatMap((loss) => [
+      { loss, sign: 1 },
+      { loss, sign: -1 },
+    ]);
+    for (const { loss, sign } of trials) {
       const [samplerLogprobs] = await fingerprint(engine, [datum]);
       const advantages = new Float32Array(length).fill(sign);
-      await engine.forwardBackward([{ ...datum, advantages, samplerLogprobs: samplerLogprobs! }], GRPO);
+      await engine.forwardBackward([{ ...datum, advantages, samplerLogprobs: samplerLogprobs! }], loss);
       await engine.optimStep({ ...gradientDescent(1e-2), maxGradNorm: 1 });
       const change = total(await fingerprint(engine, [datum])) - total([samplerLogprobs!]);
-      require(sign * change > 0, `an advantage of ${sign} changed the log-probability by ${change}`);
+      require(sign * change > 0, `an advantage of ${sign} under ${loss.name} changed the log-probability by ${change}`);
     }
     for (let step = 0; step < 30; step++) {
       await engine.forwardBackward([datum], CROSS_ENTROPY);
@@ -326,45 +340,45 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     ];
     for (const [what, change] of bad) {
       const mixed = [...data, { ...datum, ...change }];
-      await requireRejection(`forward, ${what}`, EngineError, () => engine.forward(mixed, POLICY));
+      await requireRejection(`forward, ${what}`, EngineError, () => engine.score(mixed, POLICY));
       await requireRejection(`training, ${what}`, EngineError, () => engine.forwardBackward(mixed, CROSS_ENTROPY));
     }
     const short: [string, LossSpec, Partial<Datum>][] = [
       ["too few weights", CROSS_ENTROPY, { weights: new Float32Array(2) }],
-      ["too many advantages", GRPO, { advantages: new Float32Array(5) }],
-      ["too few sampler log-probabilities", GRPO, { samplerLogprobs: new Float32Array(0) }],
-      ["too few reference log-probabilities", WITH_KL, { refLogprobs: new Float32Array(3) }],
+      ...policyLosses(engine).flatMap((loss): [string, LossSpec, Partial<Datum>][] => [
+        ["too many advantages", loss, { advantages: new Float32Array(5) }],
+        ["too few sampler log-probabilities", loss, { samplerLogprobs: new Float32Array(0) }],
+        ["too few reference log-probabilities", { ...loss, klCoef: 0.3 }, { refLogprobs: new Float32Array(3) }],
+      ]),
       ["too few entropy weights", { ...CROSS_ENTROPY, entropyBonus: true }, { entropyWeights: new Float32Array(1) }],
     ];
     for (const [what, loss, change] of short) {
-      if (!engine.info.losses.includes(loss.name)) continue;
+      if (!engine.capabilities.losses.includes(loss.name)) continue;
       const mixed = [...data, { ...datum, ...change }];
       await requireRejection(what, EngineError, () => engine.forwardBackward(mixed, loss));
     }
-    if (engine.info.losses.includes("grpo")) {
+    for (const loss of policyLosses(engine)) {
       const { advantages: _, ...without } = datum;
-      await requireRejection("no advantages", EngineError, () => engine.forwardBackward([without], GRPO));
+      await requireRejection("no advantages", EngineError, () => engine.forwardBackward([without], loss));
     }
     for (const temperature of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
       const what = `temperature ${temperature}`;
-      await requireRejection(`forward at ${what}`, EngineError, () => engine.forward(data, { ...POLICY, temperature }));
-      if (!engine.info.losses.includes("grpo")) continue;
-      const loss = { ...GRPO, temperature };
-      await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, loss));
+      await requireRejection(`forward at ${what}`, EngineError, () => engine.score(data, { ...POLICY, temperature }));
+      for (const loss of [CROSS_ENTROPY, ...policyLosses(engine)]) {
+        const bad = { ...loss, temperature };
+        await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, bad));
+      }
     }
-    const senseless: LossSpec[] = [
-      { ...CROSS_ENTROPY, temperature: 0 },
-      { ...GRPO, klCoef: -1 },
-      { ...GRPO, clipEpsilon: -0.1 },
-      { ...GRPO, clipEpsilonHigh: Number.NaN },
-      { ...GRPO, delta: 0 },
-      { ...CISPO, clipEpsilonHigh: 0 },
-      { ...SAPO, sapoTemperatureNeg: -1 },
-    ];
-    for (const loss of senseless.filter(({ name }) => engine.info.losses.includes(name))) {
-      await requireRejection(JSON.stringify(loss), EngineError, () => engine.forwardBackward(data, loss));
+    for (const loss of policyLosses(engine)) {
+      const options = Object.keys(losses.get(loss.name).options);
+      const senseless = [{ klCoef: -1 }, { klEstimator: "k4" }, ...options.map((key) => ({ [key]: Number.NaN }))];
+      for (const change of senseless) {
+        const bad = { ...loss, ...change } as LossSpec;
+        const what = `${loss.name} with ${Object.entries(change)}`;
+        await requireRejection(what, EngineError, () => engine.forwardBackward(data, bad));
+      }
     }
-    await requireRejection("forward of no data", EngineError, () => engine.forward([], POLICY));
+    await requireRejection("forward of no data", EngineError, () => engine.score([], POLICY));
     await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));
     const after = await gradientNorm(engine, CROSS_ENTROPY, data);
     requireClose("gradient norm after refusals, relative", after / norm, 1, ROUNDING);

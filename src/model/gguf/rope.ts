@@ -57,6 +57,6 @@ function hasKeys(scaling: RopeScaling): boolean {
 }
 
 /** What llama.cpp multiplies cosine and sine by under YaRN: arXiv:2309.00071, equation 22. */
-function yarnAttentionFactor({ factor }: Extract<RopeScaling, { type: "yarn" }>): number {
+export function yarnAttentionFactor({ factor }: Extract<RopeScaling, { type: "yarn" }>): number {
   return factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;
 }

@@ -140,7 +140,7 @@ async function* encodedPieces(
 }
 
 /** Whether a parameter makes what RoPE turns, in the architecture in which llama.cpp pairs neighbours. */
-function isInterleaved(config: ModelConfig, name: string): boolean {
+export function isInterleaved(config: ModelConfig, name: string): boolean {
   return config.architecture === "llama" && /\.[qk](?:Bias)?$/.test(name);
 }
 
@@ -152,6 +152,18 @@ function interleaveHeads(values: Float32Array, headDim: number, columns: number)
     const within = row % headDim;
     const source = row - within + (within % 2) * half + Math.floor(within / 2);
     result.set(values.subarray(source * columns, (source + 1) * columns), row * columns);
+  }
+  return result;
+}
+
+/** The inverse of `interleaveHeads`. */
+export function separateHeads(values: Float32Array, headDim: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length);
+  const half = headDim / 2;
+  for (let row = 0; row < values.length / columns; row++) {
+    const within = row % headDim;
+    const target = row - within + (within % 2) * half + Math.floor(within / 2);
+    result.set(values.subarray(row * columns, (row + 1) * columns), target * columns);
   }
   return result;
 }
