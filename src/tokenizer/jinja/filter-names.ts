@@ -4,6 +4,7 @@ export const UNSUPPORTED_FILTERS: ReadonlySet<string> = new Set(
   "pprint random striptags urlize wordwrap xmlattr".split(" "),
 );
 
+/** All of them. */
 export const FILTER_NAMES: ReadonlySet<string> = new Set([
   ...(
     "abs attr batch capitalize center count d default dictsort e escape filesizeformat first float forceescape format " +

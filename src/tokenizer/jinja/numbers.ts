@@ -59,6 +59,7 @@ export function roundNumber(value: Value, args: readonly Value[], keywords: Keyw
   return binary("/", BigInt(method === "ceil" ? Math.ceil(scaled) : Math.floor(scaled)), unit);
 }
 
+/** The filter `abs`. */
 export function absolute(value: Value, args: readonly Value[], keywords: Keywords): Value {
   bind("abs", [], args, keywords);
   if (!isNumber(value)) throw new TemplateError(`bad operand type for abs(): '${typeName(value)}'`);

@@ -29,6 +29,7 @@ const MOST_POWER_BITS = 20_000;
 /** A list that is built by repetition may have so many items. */
 const LONGEST_LIST = 1_000_000;
 
+/** `left operator right` of arithmetic. Throws TemplateError where Python has a TypeError. */
 export function binary(operator: BinaryOperator, left: Value, right: Value): Value {
   if (left instanceof Undefined) left.fail();
   if (operator === "%" && isString(left)) return formatPercent(left, right);
@@ -46,18 +47,21 @@ export function binary(operator: BinaryOperator, left: Value, right: Value): Val
   throw operandError(operator, left, right);
 }
 
+/** `-value`. */
 export function negative(value: Value): Value {
   if (value instanceof Undefined) value.fail();
   if (!isNumber(value)) throw new TemplateError(`bad operand type for unary -: '${typeName(value)}'`);
   return -numeric(value);
 }
 
+/** `+value`. */
 export function positive(value: Value): Value {
   if (value instanceof Undefined) value.fail();
   if (!isNumber(value)) throw new TemplateError(`bad operand type for unary +: '${typeName(value)}'`);
   return numeric(value);
 }
 
+/** `left operator right` of a comparison. */
 export function compareWith(operator: Comparison, left: Value, right: Value): boolean {
   switch (operator) {
     case "==":

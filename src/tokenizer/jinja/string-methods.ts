@@ -123,10 +123,12 @@ export function capitalize(text: string): string {
   return titleLetter(first) + rest.join("").toLowerCase();
 }
 
+/** `str.islower`: it has small letters and no others. */
 export function isLower(text: string): boolean {
   return /\p{Lowercase}/u.test(text) && !/[\p{Uppercase}\p{Lt}]/u.test(text);
 }
 
+/** `str.isupper`: it has capitals and no others. */
 export function isUpper(text: string): boolean {
   return /\p{Uppercase}/u.test(text) && !/[\p{Lowercase}\p{Lt}]/u.test(text);
 }

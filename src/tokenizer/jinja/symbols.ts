@@ -230,6 +230,7 @@ export function assignsName(statements: Block, name: string): boolean {
   });
 }
 
+/** Whether a target assigns the name. */
 export function targetHas(target: Target, name: string): boolean {
   let has = false;
   forEachName(target, (found) => {

@@ -77,6 +77,7 @@ export function isTestName(name: string): boolean {
   return TESTS.has(name);
 }
 
+/** `value is name(args)`. Throws TemplateError for a name that Jinja2 does not have. */
 export function callTest(name: string, value: Value, args: readonly Value[], keywords: Keywords): boolean {
   const test = TESTS.get(name);
   if (test === undefined) throw new TemplateError(`No test named '${name}'.`);

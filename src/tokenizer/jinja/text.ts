@@ -29,6 +29,7 @@ const ALL_SPACE = new RegExp(`^[${SPACE}]+$`);
 /** No text that a template builds may be longer, in UTF-16 units. */
 const LONGEST_TEXT = 2 ** 26;
 
+/** `str.isspace`. */
 export function isSpace(text: string): boolean {
   return ALL_SPACE.test(text);
 }

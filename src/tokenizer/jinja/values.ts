@@ -43,6 +43,7 @@ export class Undefined extends TemplateObject {
   }
 }
 
+/** A tuple: a list that cannot be changed, and prints in parentheses. */
 export class Tuple extends TemplateObject {
   readonly typeName: string = "tuple";
   readonly items: readonly Value[];
@@ -115,6 +116,7 @@ export class DictView extends TemplateObject {
   }
 }
 
+/** What `range()` makes. */
 export class Range extends TemplateObject {
   readonly typeName = "range";
   readonly start: bigint;
@@ -197,14 +199,17 @@ export function orElse(value: Value | undefined, otherwise: () => Value): Value 
   return value === undefined ? otherwise() : value;
 }
 
+/** Whether it is a str to Python; marked text is one. */
 export function isString(value: Value): value is string | Markup {
   return typeof value === "string" || value instanceof Markup;
 }
 
+/** Whether it is a number to Python, where booleans are. */
 export function isNumber(value: Value): value is boolean | bigint | number {
   return typeof value === "bigint" || typeof value === "number" || typeof value === "boolean";
 }
 
+/** Whether it is a list. */
 export function isList(value: Value): value is readonly Value[] {
   return Array.isArray(value);
 }
@@ -324,6 +329,7 @@ export function plainText(value: string | Markup): string {
   return typeof value === "string" ? value : value.text;
 }
 
+/** The number of characters, as Python counts them. */
 export function codePointLength(text: string): number {
   return hasSurrogates(text) ? Array.from(text).length : text.length;
 }
