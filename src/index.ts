@@ -127,9 +127,11 @@ export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
 export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
+export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
+export { families } from "./model/families/registry.ts";
 export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
-export type { Architecture, ModelConfig, RopeScaling } from "./model/model-config.ts";
+export type { ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
 // Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
