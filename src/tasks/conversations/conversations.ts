@@ -16,15 +16,15 @@
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
-import { endsInsideThink } from "../../expression/answer.ts";
 import { type Extracted, extractAnswer } from "../../math-answers/extract.ts";
 import { goldOfColumns } from "../../math-answers/gold.ts";
 import { canonicalAnswerOf, judgeMath } from "../../math-answers/judge-answer.ts";
-import type { ChatMessage, ChatRenderer } from "../chat.ts";
+import type { ChatRenderer } from "../chat.ts";
 import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
 import { demonstrateAllTurns } from "./all-turns.ts";
 import type { ConversationsOptions } from "./options.ts";
-import { readConversation } from "./row-forms.ts";
+import { afterPrefill, renderAnswer } from "./render-answer.ts";
+import { otherForm, readConversation } from "./row-forms.ts";
 
 export interface ConversationsDeps {
   /** The rows of `options.data`. */
@@ -39,11 +39,14 @@ export interface ConversationsDeps {
  * @throws DataError for a row without a conversation, or without the column of the right answer.
  */
 export function identifyConversation(row: DataRow, options: ConversationsOptions): string {
-  const { prompt } = readConversation(row, options);
+  const { prompt, tools } = readConversation(row, options);
   if (options.answer !== undefined && goldsOf(row.fields, options.answer) === undefined) {
     throw columnError(row, options.answer, "the right answer, a text or a number,");
   }
-  return JSON.stringify(prompt);
+  if (typeof prompt === "string") return JSON.stringify(prompt);
+  // Not the ids of messages, and what else tells rows apart that ask the same.
+  const asked = prompt.map(({ role, content, tool_calls }) => ({ role, content, tool_calls }));
+  return JSON.stringify(tools === undefined ? asked : [asked, tools]);
 }
 
 /**
@@ -65,10 +68,10 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
   const demonstrate = (problem: Problem): Demonstration => {
     const lastTurn = { completion: renderReference(problem, options, renderChat), weightedSpans: [] };
     if (options.learnTurns === "last") return lastTurn;
-    const { prompt, reference } = readConversation(rowOf(problem), options);
+    const { prompt, reference, answer, tools } = readConversation(rowOf(problem), options);
     if (typeof prompt === "string" || !prompt.some(({ role }) => role === "assistant")) return lastTurn;
-    const messages = [...prompt, { role: "assistant", content: reference! }];
-    return demonstrateAllTurns(messages, renderChat!, problem.place ?? "A row");
+    const messages = [...prompt, answer ?? { role: "assistant", content: reference! }];
+    return demonstrateAllTurns({ messages, tools, place: problem.place ?? "A row" }, renderChat!);
   };
   return {
     name: "conversations",
@@ -76,6 +79,7 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
     trainProblem: (index) => toProblem(data.train(index)),
     heldOut: (count) => heldOutRows(data, count).map(toProblem),
     demonstrate,
+    isTurn: (problem) => typeof readConversation(rowOf(problem), options).prompt !== "string",
     requireDemonstrations: () => {
       for (let index = 0; index < data.trainCount; index++) demonstrate(toProblem(data.train(index)));
     },
@@ -84,12 +88,18 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
 }
 
 function renderPrompt(row: DataRow, options: ConversationsOptions, renderChat: ChatRenderer | undefined): string {
-  const { prompt } = readConversation(row, options);
+  const { prompt, tools } = readConversation(row, options);
   if (typeof prompt === "string") return prompt + options.prefill;
-  const render = (messages: readonly ChatMessage[], chat: Parameters<ChatRenderer>[1]) =>
-    namingRow(row, () => renderChat!(messages, chat));
-  if (options.prefill === "") return render(prompt, { addGenerationPrompt: true });
-  return render([...prompt, { role: "assistant", content: options.prefill }], { continueFinalMessage: true });
+  const { prefill } = options;
+  const messages = prefill === "" ? prompt : [...prompt, { role: "assistant", content: prefill }];
+  const end = prefill === "" ? { addGenerationPrompt: true } : { continueFinalMessage: true };
+  const text = namingRow(row, () => renderChat!(messages, tools === undefined ? end : { ...end, tools }));
+  if (tools === undefined || tools.length === 0 || namingRow(row, () => renderChat!(messages, end)) !== text)
+    return text;
+  throw new DataError(
+    `${placeOf(row)}: the chat template does not show the functions of the column tools, so the model would not know them. ` +
+      "Use a chat template that does, or leave the column out (task.data.columns maps columns).",
+  );
 }
 
 /** The rest of the assistant's last message after what the prompt already holds of it. */
@@ -99,43 +109,19 @@ function renderReference(
   renderChat: ChatRenderer | undefined,
 ): string {
   const row = rowOf(problem);
-  const { prompt, reference } = readConversation(row, options);
+  const { prompt, reference, answer, tools } = readConversation(row, options);
+  const place = problem.place ?? "A row";
   if (reference === undefined) {
+    const other = otherForm(row, options);
     throw new DataError(
-      `${problem.place}: expected an answer to learn from, the assistant's last message, which there is not. Leave the ` +
-        "row out, or train with rewards (GRPO), which need none.",
+      `${place}: expected an answer to learn from, the assistant's last message, which there is not. Leave the ` +
+        `row out, or train with rewards (GRPO), which need none.${other === undefined ? "" : ` ${other}`}`,
     );
   }
-  if (typeof prompt === "string") return afterPrefill(reference, options, problem);
-  const whole = renderWhole(prompt, reference, renderChat!);
-  if (whole?.startsWith(problem.prompt)) return whole.slice(problem.prompt.length);
-  // Templates of reasoning models may drop the thinking of an answer that they show: then the answer stands for itself.
-  const rest = afterPrefill(reference, options, problem);
-  if (options.prefill !== "" || !endsInsideThink(problem.prompt)) return rest;
-  const opened = /^\s*<think>\n?/.exec(rest);
-  if (opened) return rest.slice(opened[0].length);
-  throw new DataError(
-    `${problem.place}: the chat template opens <think> for the answer, but the row's answer does not begin with it: ` +
-      `${JSON.stringify(reference.slice(0, 60))}. Use data with thinking, or another chat template.`,
-  );
-}
-
-/** The conversation with its answer left open; undefined where the template drops the answer or a part of it. */
-function renderWhole(prompt: readonly ChatMessage[], reference: string, render: ChatRenderer): string | undefined {
-  try {
-    return render([...prompt, { role: "assistant", content: reference }], { continueFinalMessage: true });
-  } catch (error) {
-    if (error instanceof DataError) return undefined;
-    throw error;
-  }
-}
-
-function afterPrefill(reference: string, { prefill }: ConversationsOptions, problem: Problem): string {
-  if (reference.startsWith(prefill)) return reference.slice(prefill.length);
-  throw new DataError(
-    `${problem.place}: task.prefill is ${JSON.stringify(prefill)}, so expected an answer that begins with it, got ` +
-      `${JSON.stringify(reference.slice(0, 60))}. Leave prefill out, or use data that has it.`,
-  );
+  if (typeof prompt === "string") return afterPrefill(reference, options.prefill, place);
+  const said = answer ?? { role: "assistant", content: reference };
+  const where = { messages: prompt, answer: said, tools, prompt: problem.prompt, prefill: options.prefill, place };
+  return renderAnswer(where, renderChat!);
 }
 
 /** Adds the row to what the chat template has to say against it. */

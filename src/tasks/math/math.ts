@@ -69,6 +69,7 @@ export function createMathTask(options: unknown, deps: MathDeps): Task {
     name: "math",
     ...source,
     demonstrate,
+    isTurn: () => checked.prompt === "boxed",
     requireDemonstrations: () => {
       if (checked.data === undefined) return;
       for (let index = 0; index < source.trainCount; index++) demonstrate(source.trainProblem(index));
