@@ -165,9 +165,12 @@ const STATES = new RegExp(
 const SUBORDINATE =
   /(?:^|[^\p{L}])(?:if|when|whenever|since|because|where|such that|after|before|while|although)(?![\p{L}])[^,;]{0,150}$/iu;
 
+/** A word before an equation that says for which value something holds: "7 at x = 2". */
+const SETS_SCENE = /\b(?:at|for|when|with|where|if|taking|setting|let|using|from|via|by)\s+(?:all\s+|the\s+)?$/i;
+
 /** Whether a verb or sign in a main clause states the value. */
 function isStated(text: string, from: number, { start, isResult }: Candidate): boolean {
   const before = text.slice(Math.max(from, start - 160), start);
-  if (SUBORDINATE.test(before)) return false;
+  if (SUBORDINATE.test(before) || SETS_SCENE.test(before)) return false;
   return isResult || before.trim() === "" || STATES.test(before);
 }

@@ -140,7 +140,7 @@ export function cleanText(text: string): string {
     .replace(/ ?\{ ?, ?\} ?(?=\d{3}(?!\d))/g, ",")
     .replace(/(\d)\{,\}(?=\d)/g, "$1.")
     .replace(/(\d)\{\.\}(?=\d)/g, "$1.")
-    .replace(/\\\$|\\text\{\s*\\?\$\s*\}/g, "\\dollar ")
+    .replace(/\\\$|\\(?:math|text)dollar(?![A-Za-z])|\\text\{\s*\\?\$\s*\}/g, "\\dollar ")
     .replace(/\\[dtc]frac(?![A-Za-z])/g, "\\frac")
     .replace(/\\[dt]binom(?![A-Za-z])/g, "\\binom")
     .replace(/\\(le|ge)q(?:slant)?(?![A-Za-z])/g, "\\$1")

@@ -77,5 +77,5 @@ const areWords = (answer: Answer): boolean => answer.kind === "text" || (isBag(a
 function countWords(text: string): number {
   const bare = text.slice(0, MAX_TAIL).replace(/\\[A-Za-z]+/g, " ");
   const han = bare.match(/\p{Script=Han}/gu)?.length ?? 0;
-  return (bare.match(/(?!\p{Script=Han})\p{L}{1,40}/gu)?.length ?? 0) + Math.floor(han / 2);
+  return (bare.match(/(?!\p{Script=Han})\p{L}{2,40}/gu)?.length ?? 0) + Math.floor(han / 2);
 }

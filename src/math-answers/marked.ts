@@ -86,6 +86,8 @@ const JOINT =
 /** Whether two boxes are one answer: between them only spaces, commas, `and`, `or`, `x =`. */
 function standTogether(between: string): boolean {
   if (between.length > 60 || /\n\s*\n/.test(between)) return false;
+  // Two formulas with nothing to join them: the second one replaces the first.
+  if (/^\s*(?:\${1,2}|\\[)\]])\s*(?:\${1,2}|\\[([])?\s*$/.test(between)) return false;
   const bare = between.replace(/\\(?:text|mathrm)\s*\{([^{}]*)\}|\\q?quad(?![A-Za-z])|\\[,;:!()[\] ]/g, " $1 ");
   return JOINT.test(bare);
 }

@@ -36,8 +36,12 @@ export function fromProse(text: string): Said | undefined {
   return word === undefined ? undefined : { text: word, from: "phrase" };
 }
 
-/** The text without the signs of bold type and code. */
-const withoutBold = (text: string): string => text.replace(/\*\*([^*\n]{1,200})\*\*/g, "$1").replace(/`/g, "");
+/** The text without the signs of bold type and code, and without GSM8K's `<<3*4=12>>`. */
+const withoutBold = (text: string): string =>
+  text
+    .replace(/\*\*([^*\n]{1,200})\*\*/g, "$1")
+    .replace(/<<[^<>\n]{1,80}>>/g, "")
+    .replace(/`/g, "");
 
 /** A number that the sentence ends with, perhaps a unit behind it. */
 const SENTENCE_END =

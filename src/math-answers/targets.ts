@@ -68,7 +68,9 @@ export function statedValue(answer: Answer): Answer | undefined {
   const hasTarget = targetOf(sides[0]!) !== undefined;
   if (relations.includes("approx")) return sides[hasTarget ? 1 : 0];
   if (hasTarget && sides.length === 2) return sides[1];
-  const values = hasTarget || isLabel(sides[0]) ? sides.slice(1) : sides;
+  const stated = hasTarget || isLabel(sides[0]) ? sides.slice(1) : sides;
+  // A = s² = 25: the formula between is no value.
+  const values = hasTarget && isClosed(stated.at(-1)!) ? stated.filter(isClosed) : stated;
   if (!values.every(isClosed)) return undefined;
   const [first, ...others] = values as readonly Expression[];
   const agree = others.every((side) => isSameClosed(first!.node, side.node));

@@ -29,7 +29,7 @@ def value_of(node):
             function = getattr(math, node.func.attr, None)
             if callable(function):
                 return function(*[value_of(argument) for argument in node.args])
-    if isinstance(node, ast.Call):
+    if isinstance(node, ast.Call) and not node.args:
         # A configuration: what it is called and given.
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "?")
         return {"call": name, **{keyword.arg: value_of(keyword.value) for keyword in node.keywords}}
@@ -54,14 +54,16 @@ def rows_of(function):
 
 
 def calls_in(function):
-    """The calls of `compare_strings` in a test's body whose texts are literals, and what is asserted of them."""
+    """The calls of `compare_strings` in a test's body whose texts are literals, their options, and what is asserted."""
     for node in ast.walk(function):
         if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], ast.Eq):
             continue
         call = node.left
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "compare_strings" and len(call.args) >= 2:
             if all(isinstance(argument, ast.Constant) for argument in call.args[:2]):
-                yield node.lineno, ["gold", "pred", "expected"], [*call.args[:2], node.comparators[0]]
+                options = [keyword for keyword in call.keywords if keyword.arg is not None]
+                names = ["gold", "pred", "expected", *[option.arg for option in options]]
+                yield node.lineno, names, [*call.args[:2], node.comparators[0], *[option.value for option in options]]
 
 
 def main():
