@@ -115,7 +115,7 @@ export {
 export { type KlEstimator, klEstimate } from "./losses/kl.ts";
 export type { CrossEntropyLoss, EmbeddingNoise, LossSpec, PolicyLossSpec } from "./losses/loss-spec.ts";
 export type { Mean, PolicyLoss, Term, TokenNumbers, TokenTensors } from "./losses/policy-loss.ts";
-export { policyLoss } from "./losses/policy-loss.ts";
+export { defineLoss } from "./losses/policy-loss.ts";
 export {
   type ImportanceSamplingLevel,
   type ObjectiveKeys,
@@ -188,7 +188,7 @@ export type { RunSummary } from "./run/summary.ts";
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { type TaskDeps, type TaskEntry, type TaskSpec, taskEntry } from "./tasks/entry.ts";
+export { defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
 export { createTask, tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
