@@ -7,7 +7,8 @@
  * A name stands for one thing for as long as the process runs: a name that is taken is refused.
  */
 
-import { type DeviceKind, devices } from "./compute/devices.ts";
+import type { DeviceKind } from "./compute/device.ts";
+import { devices } from "./compute/devices.ts";
 import type { DataStep } from "./data-steps/step.ts";
 import { dataSteps } from "./data-steps/steps.ts";
 import type { EngineKind } from "./engine/engine-kind.ts";
