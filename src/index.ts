@@ -189,7 +189,6 @@ export {
   type Rollout,
   type SamplingOptions,
   sampleCompletions,
-  stopTokens,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
 export { RunDirectory } from "./run/run-directory.ts";
@@ -204,6 +203,7 @@ export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict }
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
+export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
 

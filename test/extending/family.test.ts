@@ -68,24 +68,24 @@ it("is trained from random weights by its name, saved under transformers' names,
   const model = await train("new", NEW);
   const written = JSON.parse(readFileSync(join(model, "config.json"), "utf8")) as Record<string, unknown>;
   expect(written).toMatchObject({ model_type: "toyformer", architectures: ["ToyformerForCausalLM"] });
-  const { config, parameters } = await loadModel(model);
+  const { config, values } = await loadModel(model);
   expect(config).toMatchObject({
     architecture: "toyformer",
     ...toyformer.switches({ attention_bias: false, mlp_bias: false }),
   });
-  const names = Object.keys(parameters);
+  const names = [...values.keys()];
   expect(names.some((name) => /qNorm/.test(name)) && names.some((name) => /qBias/.test(name))).toBe(true);
   // Biases start at 0, so what they are now they have learned.
   const bias = names.find((name) => /qBias/.test(name))!;
-  expect(parameters[bias]!.data.some((value) => value !== 0)).toBe(true);
+  expect(values.get(bias)!.some((value) => value !== 0)).toBe(true);
   const further = await train("further", `{ path: ${model} }`);
   expect((await loadModel(further)).config.architecture).toBe("toyformer");
 });
 
 it("is refused where llama.cpp has no such architecture, and under another class", async () => {
   const model = join(root, "new", "model");
-  await expect(exportGguf(model, join(root, "toy.gguf"))).rejects.toThrow(CheckpointError);
-  await expect(exportGguf(model, join(root, "toy.gguf"))).rejects.toThrow(
+  await expect(exportGguf(model, join(root, "toy.gguf"), { name: "toy" })).rejects.toThrow(CheckpointError);
+  await expect(exportGguf(model, join(root, "toy.gguf"), { name: "toy" })).rejects.toThrow(
     /llama\.cpp has no architecture for toyformer/,
   );
 });

@@ -85,8 +85,8 @@ async function train(name: string, keys: string) {
     await prepared.close();
   }
   const rows = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n");
-  const { parameters } = await loadModel(join(out, "model"));
-  return { rows: rows.map((row) => JSON.parse(row) as Record<string, number>), parameters };
+  const { values } = await loadModel(join(out, "model"));
+  return { rows: rows.map((row) => JSON.parse(row) as Record<string, number>), values };
 }
 
 describe("a loss of one's own", () => {
@@ -105,9 +105,9 @@ describe("a loss of one's own", () => {
   it("needs no graph: its numbers alone train the same, in two passes", async () => {
     const once = await train("once", "lossType: fade\nklCoef: 0.1");
     const twice = await train("twice", "lossType: fade_in_two_passes\nklCoef: 0.1");
-    for (const [name, { data }] of Object.entries(once.parameters)) {
-      const other = twice.parameters[name]!.data;
-      const gap = data.reduce((most, value, i) => Math.max(most, Math.abs(value - other[i]!)), 0);
+    for (const [name, own] of once.values) {
+      const other = twice.values.get(name)!;
+      const gap = own.reduce((most, value, i) => Math.max(most, Math.abs(value - other[i]!)), 0);
       expect(gap, name).toBeLessThan(1e-3);
     }
     expect(twice.rows.map((row) => row["fade/strength"])).toEqual([0.5, 0.5]);

@@ -37,7 +37,7 @@ const sums = defineTask({
       if (fields.n <= limit) all.push(fields.n);
     }
     const problem = (id: number, root: number): Problem => {
-      const draw = (k: number) => all[Math.floor(uniformAt(root, id, k) * all.length)]!;
+      const draw = (k: number) => all[Math.floor(uniformAt(root, id, [k]) * all.length)]!;
       const [a, b] = [draw(0), draw(1)];
       return { id, prompt: `${a}+${b}=`, columns: { a, b, sum: a + b } };
     };
