@@ -3,6 +3,8 @@
  * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
  */
 
+// Extending: trainers, data steps, rewards, engines of your own, by name in recipes; their keys are schemas of zod.
+export { z } from "zod";
 // What models are computed with.
 export { Compute, type ComputeOptions } from "./compute/compute.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
@@ -98,6 +100,8 @@ export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
 // Extending: trainers, data steps, rewards, engines of your own, by name in recipes.
 export { type Extension, extend } from "./extend.ts";
+// Graphs: the operations that the graph form of a loss is made of.
+export * as elementwise from "./graph/ops/elementwise.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
@@ -115,7 +119,7 @@ export {
 export { type KlEstimator, klEstimate } from "./losses/kl.ts";
 export type { CrossEntropyLoss, EmbeddingNoise, LossSpec, PolicyLossSpec } from "./losses/loss-spec.ts";
 export type { Mean, PolicyLoss, Term, TokenNumbers, TokenTensors } from "./losses/policy-loss.ts";
-export { policyLoss } from "./losses/policy-loss.ts";
+export { defineLoss } from "./losses/policy-loss.ts";
 export {
   type ImportanceSamplingLevel,
   type ObjectiveKeys,
@@ -147,7 +151,13 @@ export type { RunEvent, RunObserver } from "./recipe/observer.ts";
 export { type PreparedRecipe, prepareRecipe, runRecipe } from "./recipe/run-recipe.ts";
 export type { Recipe, StageConfig } from "./recipe/schema.ts";
 // Rewards.
-export type { Judge, RewardContext, RewardDeps, RewardEntry } from "./rewards/entry.ts";
+export {
+  defineRewardEntry,
+  type Judge,
+  type RewardContext,
+  type RewardDeps,
+  type RewardEntry,
+} from "./rewards/entry.ts";
 export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
 export {
   type AnyReward,
@@ -179,7 +189,6 @@ export {
   type Rollout,
   type SamplingOptions,
   sampleCompletions,
-  stopTokens,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
 export { RunDirectory } from "./run/run-directory.ts";
@@ -188,12 +197,13 @@ export type { RunSummary } from "./run/summary.ts";
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { type TaskDeps, type TaskEntry, type TaskSpec, taskEntry } from "./tasks/entry.ts";
+export { defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
 export { createTask, tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
+export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
 

@@ -1,8 +1,8 @@
 /** Pairs of completions as token sequences, for reward models: the one way in which texts become what they score. */
 
 import type { Problem, Task } from "../tasks/task.ts";
+import { withEnd } from "../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { withEnd } from "./collect.ts";
 
 /** Two whole sequences, prompt and end token included. */
 export interface TokenizedPair {

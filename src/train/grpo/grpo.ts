@@ -40,7 +40,6 @@ import {
   type Rollout,
   requirePromptsFit,
   sampleCompletions,
-  stopTokens,
   trainProblems,
 } from "../../rollout/collect.ts";
 import { type CollectedGroups, collectGroups } from "../../rollout/collect-groups.ts";
@@ -53,6 +52,7 @@ import {
   updateMetrics,
 } from "../../rollout/metrics.ts";
 import { mean, sumOf } from "../../statistics.ts";
+import { stopTokens } from "../../tokenizer/stop-tokens.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";

@@ -6,8 +6,9 @@
 import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { hashString, philox } from "../../random.ts";
-import { withEnd } from "../../rollout/collect.ts";
+
 import type { Demonstration, Problem, Task } from "../../tasks/task.ts";
+import { withEnd } from "../../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { endOfData } from "../length-config.ts";
 import type { SftConfig } from "./config.ts";
