@@ -9,6 +9,7 @@
 
 import { KEPT_TOKEN_CHECKS } from "./conformance/kept-token-checks.ts";
 import { NOISE_CHECKS } from "./conformance/noise-checks.ts";
+import { OPTIMIZER_CHECKS } from "./conformance/optimizer-checks.ts";
 import { SAMPLING_CHECKS } from "./conformance/sampling-checks.ts";
 import { SESSION_CHECKS } from "./conformance/session-checks.ts";
 import { STATE_CHECKS } from "./conformance/state-checks.ts";
@@ -22,6 +23,7 @@ export { ConformanceFailure } from "./conformance/subject.ts";
 /** Every promise, cheapest kind first. */
 const ALL_CHECKS: readonly ConformanceCheck[] = [
   ...TRAINING_CHECKS,
+  ...OPTIMIZER_CHECKS,
   ...NOISE_CHECKS,
   ...SAMPLING_CHECKS,
   ...KEPT_TOKEN_CHECKS,

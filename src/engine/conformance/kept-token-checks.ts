@@ -16,8 +16,8 @@ import {
   nextLogprobs,
   require,
   requireClose,
-  requireForwardAgrees,
   requireRejection,
+  requireScoreAgrees,
   someData,
   somePrompts,
   withEngine,
@@ -64,7 +64,7 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
             if (kept.length === 1) requireClose(`${what}: of the only token`, logprobs[t]!, 0, LOGPROB_TOLERANCE);
           });
         });
-        await requireForwardAgrees(`with ${what} and keptTokens`, engine, { prompts, samples }, params.temperature);
+        await requireScoreAgrees(`with ${what} and keptTokens`, engine, { prompts, samples }, params.temperature);
       }
       const free = await engine.sample(prompts, { ...FREE_SAMPLING, returnKeptTokens: true });
       require(free.every(({ keptTokens }) => keptTokens === undefined), "keptTokens came where nothing was left out");

@@ -13,8 +13,8 @@ import {
   require,
   requireAllClose,
   requireClose,
-  requireForwardAgrees,
   requireRejection,
+  requireScoreAgrees,
   someData,
   somePrompts,
 } from "./subject.ts";
@@ -49,7 +49,7 @@ const ONE_TOKEN = { maxCompletionTokens: 1 } as const;
 /** The promises about sampling. */
 export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
   engineCheck(
-    "samples carry the log-probabilities that forward gives them, however draws are restricted",
+    "samples carry the log-probabilities that score gives them, however draws are restricted",
     [],
     async (engine) => {
       const prompts = somePrompts(engine.info);
@@ -58,7 +58,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
         if (params.temperature > 0 && params.temperature !== 1 && !engine.capabilities.scoringTemperature) continue;
         const samples = await engine.sample(prompts, params);
         const temperature = params.temperature === 0 ? 1 : params.temperature;
-        await requireForwardAgrees(`with ${JSON.stringify(restriction)}`, engine, { prompts, samples }, temperature);
+        await requireScoreAgrees(`with ${JSON.stringify(restriction)}`, engine, { prompts, samples }, temperature);
       }
     },
   ),
@@ -74,7 +74,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
       maxCompletionTokens: 12,
       stopTokenIds: [0, 3, 5],
     });
-    await requireForwardAgrees("", engine, { prompts, samples });
+    await requireScoreAgrees("", engine, { prompts, samples });
   }),
 
   engineCheck("sampling uses the weights as they are now", ["training"], async (engine) => {
@@ -83,7 +83,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
     const { loss } = await engine.forwardBackward(someData(engine.info), { name: "cross_entropy" });
     await engine.optimStep(gradientDescent(Math.max(1, loss)));
     const after = await engine.sample(prompts, FREE_SAMPLING);
-    await requireForwardAgrees("", engine, { prompts, samples: after });
+    await requireScoreAgrees("", engine, { prompts, samples: after });
     require(before.some(
       ({ logprobs }, i) => logprobs[0] !== after[i]!.logprobs[0],
     ), "a step on the weights changed no sample's log-probability");
@@ -284,7 +284,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
     const prompt = { tokens: randomTokens(engine.info, maxContextTokens - 3, 5), numSamples: 2, promptId: 0 };
     const full = { ...FREE_SAMPLING, maxCompletionTokens: 3 };
     const samples = await engine.sample([prompt], full);
-    await requireForwardAgrees("", engine, { prompts: [prompt], samples });
+    await requireScoreAgrees("", engine, { prompts: [prompt], samples });
     await requireRejection("one token too many", EngineError, () =>
       engine.sample([prompt], { ...full, maxCompletionTokens: 4 }),
     );

@@ -8,7 +8,7 @@ import type { CapabilityName } from "../contract/capabilities.ts";
 import type { AdamParams, Datum, Policy } from "../contract/policy.ts";
 import type { SampledSequence, SamplePrompt, SamplerInfo, SamplingParams, ScoreResult } from "../contract/sampler.ts";
 
-/** How far the sampler's log-probabilities may be from those of `forward`, in nats. */
+/** How far the sampler's log-probabilities may be from those of `score`, in nats. */
 export const LOGPROB_TOLERANCE = 1e-4;
 
 /** The implementation under test. Its model needs at least 8 tokens, 24 positions, and probabilities that differ. */
@@ -82,9 +82,9 @@ export function requireAllClose(
   });
 }
 
-/** Throws ConformanceFailure unless `forward` gives sampled completions, their kept tokens included, the log-probabilities
+/** Throws ConformanceFailure unless `score` gives sampled completions, their kept tokens included, the log-probabilities
  * that they came with. */
-export async function requireForwardAgrees(
+export async function requireScoreAgrees(
   what: string,
   engine: Policy,
   { prompts, samples }: { readonly prompts: readonly SamplePrompt[]; readonly samples: readonly SampledSequence[] },

@@ -1,15 +1,11 @@
-/** What the contract promises about `forward`, `forwardBackward` and `optimStep`. */
+/** What the contract promises about `score` and `forwardBackward`. */
 
-import { z } from "zod";
 import { EngineError } from "../../errors.ts";
-import { tokenTerm } from "../../losses/engine-losses.ts";
-import { KL_ESTIMATORS } from "../../losses/kl.ts";
-import { isCrossEntropy, type LossSpec, lossTemperature, type PolicyLossSpec } from "../../losses/loss-spec.ts";
+import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { losses } from "../../losses/registry.ts";
 import type { Datum, Policy } from "../contract/policy.ts";
 import type { ScoreResult } from "../contract/sampler.ts";
 import {
-  adamFor,
   type ConformanceCheck,
   engineCheck,
   fingerprint,
@@ -21,99 +17,19 @@ import {
   requireClose,
   requireRejection,
   someData,
-  withEngine,
 } from "./subject.ts";
+import {
+  CROSS_ENTROPY,
+  gradientNorm,
+  lossOf,
+  nearPolicy,
+  offered,
+  policyLosses,
+  ROUNDING,
+  withWeights,
+} from "./tried-losses.ts";
 
-const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
 const POLICY = { temperature: 1 } as const;
-/** Sums in f32, in another order. */
-const ROUNDING = 1e-5;
-
-/** The policy losses that the engine offers, each with its default options and without a KL term. */
-function policyLosses({ capabilities }: Policy): PolicyLossSpec[] {
-  const known = capabilities.losses.filter((name) => losses.find(name) !== undefined);
-  return known.map((name) => ({ name, klCoef: 0, temperature: 1 }));
-}
-
-/** What the losses that the engine offers are tried with: every option of their own, every KL estimator, the entropy bonus. */
-function offered(engine: Policy): LossSpec[] {
-  const { losses: names, entropyBonus, scoringTemperature } = engine.capabilities;
-  const bonus = entropyBonus && { entropyBonus };
-  const policy = policyLosses(engine);
-  const withKl = KL_ESTIMATORS.flatMap((klEstimator, i): LossSpec[] => {
-    const loss = policy[i % policy.length];
-    if (loss === undefined) return [];
-    return [
-      { ...loss, ...otherOptions(loss.name), klCoef: 0.3, temperature: 0.7, klEstimator, klBiasCorrection: i < 2 },
-    ];
-  });
-  const tried: LossSpec[] = [CROSS_ENTROPY, { ...CROSS_ENTROPY, temperature: 0.7, ...bonus }, ...policy, ...withKl];
-  if (withKl[0]) tried.push({ ...withKl[0], temperature: 1.3, ...bonus });
-  return tried
-    .filter(({ name }) => names.includes(name))
-    .map((loss) => (scoringTemperature ? loss : { ...loss, temperature: 1 }));
-}
-
-/** Options of a loss that are not its defaults: half as much again, and a bound of 1.08 where by default there is none. */
-function otherOptions(name: string): Record<string, number> {
-  const values = Object.entries(losses.get(name).options).flatMap(([key, schema]) => {
-    const fallback = z.safeParse(schema, undefined).data;
-    const other = typeof fallback === "number" ? 1.5 * fallback : 1.08;
-    return z.safeParse(schema, other).success ? [[key, other] as const] : [];
-  });
-  return Object.fromEntries(values);
-}
-
-/** A loss at these log-probabilities and entropies, and its slope by each log-probability, by the formulas as numbers. */
-function lossOf(data: readonly Datum[], { logprobs, entropies }: ScoreResult, loss: LossSpec) {
-  let total = 0;
-  const slopes = data.map((datum, i) =>
-    datum.weights.map((weight, t) => {
-      if (loss.entropyBonus) total -= datum.entropyWeights![t]! * entropies![i]![t]!;
-      const { value, slope } = tokenTerm(loss, {
-        logprob: logprobs[i]![t]!,
-        advantage: datum.advantages![t]!,
-        samplerLogprob: datum.samplerLogprobs![t]!,
-        refLogprob: datum.refLogprobs![t]!,
-      });
-      total += weight * value;
-      return weight * slope;
-    }),
-  );
-  return { total, slopes };
-}
-
-/** The norm of the gradient of these calls, one after another, without a change of weights. */
-async function gradientNorm(engine: Policy, loss: LossSpec, ...calls: (readonly Datum[])[]): Promise<number> {
-  for (const data of calls) await engine.forwardBackward(data, loss);
-  return (await engine.optimStep(gradientDescent(0))).gradNorm!;
-}
-
-const withWeights = (data: readonly Datum[], weight: (w: number) => number): Datum[] =>
-  data.map((datum) => ({
-    ...datum,
-    weights: datum.weights.map(weight),
-    entropyWeights: datum.entropyWeights!.map(weight),
-  }));
-
-/**
- * The data with sampler and reference near the policy, as in training: ratios stay inside the clip, where the loss is
- * smooth, and neither they nor the KL term drown everything else.
- */
-async function nearPolicy(engine: Policy, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
-  const temperature = lossTemperature(loss);
-  const { logprobs } = await engine.score(data, { temperature });
-  return data.map((datum, i) => ({
-    ...datum,
-    samplerLogprobs: logprobs[i]!.map((logprob, t) => logprob + (t % 2 === 0 ? 0.1 : -0.1)),
-    refLogprobs: logprobs[i]!.map((logprob, t) => logprob + (t % 3 === 0 ? 0.4 : -0.3)),
-  }));
-}
-
-/** Log-probabilities of data that no check trains on. */
-function scoresAfter(engine: Policy): Promise<readonly Float32Array[]> {
-  return fingerprint(engine, someData(engine.info, 7));
-}
 
 /** Throws ConformanceFailure where entropies are there that the engine does not promise, or the other way round. */
 function requireEntropies({ capabilities }: Policy, entropies: ScoreResult["entropies"]): void {
@@ -123,7 +39,7 @@ function requireEntropies({ capabilities }: Policy, entropies: ScoreResult["entr
 
 /** The promises about scoring and training. */
 export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
-  engineCheck("forward gives the log of a distribution, and its entropy, at any temperature", [], async (engine) => {
+  engineCheck("score gives the log of a distribution, and its entropy, at any temperature", [], async (engine) => {
     const promptTokens = randomTokens(engine.info, 5, 1);
     for (const temperature of engine.capabilities.scoringTemperature ? [1, 0.4, 2] : [1]) {
       const logprobs = await nextLogprobs(engine, promptTokens, temperature);
@@ -138,7 +54,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     }
   }),
 
-  engineCheck("forward scores a datum as if it were alone, and each token from those before it", [], async (engine) => {
+  engineCheck("score treats a datum as if it were alone, and each token from those before it", [], async (engine) => {
     const data = someData(engine.info);
     const together = await engine.score(data, POLICY);
     for (const [i, datum] of data.entries()) {
@@ -156,7 +72,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
   }),
 
   engineCheck(
-    "forwardBackward returns what forward returns, and the loss of its definition",
+    "forwardBackward returns what score returns, and the loss of its definition",
     ["training"],
     async (engine) => {
       const data = someData(engine.info);
@@ -266,135 +182,6 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     }
   }),
 
-  {
-    name: "step is forwardBackward and optimStep, and takes no step on data that are refused",
-    needs: ["training"],
-    run: async (subject) => {
-      const apart = await withEngine(subject, async (engine) => {
-        const result = await engine.forwardBackward(someData(engine.info), CROSS_ENTROPY);
-        return { ...result, ...(await engine.optimStep(adamFor(engine))), after: await scoresAfter(engine) };
-      });
-      await withEngine(subject, async (engine) => {
-        const data = someData(engine.info);
-        const before = await scoresAfter(engine);
-        const bad = [{ ...data[0]!, promptTokens: new Int32Array(0) }];
-        await requireRejection("a step", EngineError, () => engine.step(bad, CROSS_ENTROPY, adamFor(engine)));
-        requireAllClose("datum after a refused step", await scoresAfter(engine), before, 0);
-        const together = await engine.step(data, CROSS_ENTROPY, adamFor(engine));
-        requireClose("loss of a step", together.loss, apart.loss, ROUNDING);
-        requireClose("gradient norm of a step", together.gradNorm ?? 0, apart.gradNorm ?? 0, ROUNDING);
-        require(together.applied, "the step was not applied");
-        requireAllClose("datum after a step", await scoresAfter(engine), apart.after, ROUNDING);
-      });
-    },
-  },
-
-  engineCheck("optimStep uses up the gradient", ["training", "gradientNorm"], async (engine) => {
-    const data = someData(engine.info);
-    const first = await gradientNorm(engine, CROSS_ENTROPY, data);
-    requireClose(
-      "gradient norm after a step, relative",
-      (await gradientNorm(engine, CROSS_ENTROPY, data)) / first,
-      1,
-      ROUNDING,
-    );
-    await requireRejection("optimStep without a gradient", EngineError, () => engine.optimStep(adamFor(engine)));
-  }),
-
-  {
-    name: "clipping scales the gradient to the norm that is asked for, and reports the norm before",
-    needs: ["training", "gradientNorm", "gradientClipping"],
-    run: async (subject) => {
-      const after = (clip: (norm: number) => number, rate: number) =>
-        withEngine(subject, async (engine) => {
-          const data = someData(engine.info);
-          const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
-          await engine.forwardBackward(data, CROSS_ENTROPY);
-          const { gradNorm } = await engine.optimStep({ ...gradientDescent(rate), maxGradNorm: clip(norm) });
-          requireClose("reported norm over the norm before clipping", gradNorm! / norm, 1, ROUNDING);
-          return fingerprint(engine, data);
-        });
-      const plain = await after(() => 0, 0.5);
-      requireAllClose("half the norm at twice the rate: datum", await after((norm) => norm / 2, 1), plain, 1e-4);
-      requireAllClose("a bound above the norm: datum", await after((norm) => 2 * norm, 0.5), plain, 1e-6);
-    },
-  },
-
-  engineCheck(
-    "a step of parameters that make no sense is refused, and the gradient stays",
-    ["training", "gradientNorm"],
-    async (engine) => {
-      const data = someData(engine.info);
-      const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY, data)];
-      await engine.forwardBackward(data, CROSS_ENTROPY);
-      for (const change of [{ learningRate: Number.NaN }, { beta2: 1 }, { epsilon: 0 }, { maxGradNorm: -1 }]) {
-        await requireRejection(JSON.stringify(change), EngineError, () =>
-          engine.optimStep({ ...adamFor(engine), ...change }),
-        );
-      }
-      requireAllClose("datum after refused steps", await fingerprint(engine, data), before, 0);
-      const { gradNorm } = await engine.optimStep(gradientDescent(0));
-      requireClose("gradient norm after refused steps, relative", gradNorm! / norm, 1, ROUNDING);
-    },
-  ),
-
-  engineCheck(
-    "a gradient that is not finite is dropped and changes nothing",
-    ["training", "gradientNorm"],
-    async (engine) => {
-      const data = someData(engine.info);
-      const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY, data)];
-      for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
-        await engine.forwardBackward(
-          withWeights(data, () => bad),
-          CROSS_ENTROPY,
-        );
-        const { applied, gradNorm } = await engine.optimStep(adamFor(engine));
-        require(!applied && !Number.isFinite(gradNorm), `a gradient of ${bad} was applied (norm ${gradNorm})`);
-        requireAllClose("datum after a dropped step", await fingerprint(engine, data), before, 0);
-      }
-      const again = await gradientNorm(engine, CROSS_ENTROPY, data);
-      requireClose("gradient norm after a dropped step, relative", again / norm, 1, ROUNDING);
-    },
-  ),
-
-  engineCheck(
-    "training learns: cross-entropy falls, and rewarded tokens become more probable",
-    ["training"],
-    async (engine) => {
-      const { vocabSize } = engine.info;
-      // No token comes twice, so that even a model of one token of context can learn the sequence.
-      const tokens = Int32Array.from({ length: 6 }, (_, i) => (i + 1) % vocabSize);
-      const length = tokens.length - 1;
-      const datum: Datum = {
-        promptTokens: tokens.slice(0, 1),
-        completionTokens: tokens.slice(1),
-        weights: new Float32Array(length).fill(1 / length),
-      };
-      const total = (logprobs: readonly Float32Array[]) => logprobs[0]!.reduce((a, b) => a + b, 0);
-      const before = total(await fingerprint(engine, [datum]));
-      const trials = policyLosses(engine).flatMap((loss) => [
-        { loss, sign: 1 },
-        { loss, sign: -1 },
-      ]);
-      for (const { loss, sign } of trials) {
-        const [samplerLogprobs] = await fingerprint(engine, [datum]);
-        const advantages = new Float32Array(length).fill(sign);
-        await engine.forwardBackward([{ ...datum, advantages, samplerLogprobs: samplerLogprobs! }], loss);
-        await engine.optimStep({ ...gradientDescent(1e-2), maxGradNorm: engine.capabilities.gradientClipping ? 1 : 0 });
-        const change = total(await fingerprint(engine, [datum])) - total([samplerLogprobs!]);
-        require(sign * change >
-          0, `an advantage of ${sign} under ${loss.name} changed the log-probability by ${change}`);
-      }
-      for (let step = 0; step < 30; step++) {
-        await engine.forwardBackward([datum], CROSS_ENTROPY);
-        await engine.optimStep({ ...adamFor(engine), learningRate: 0.03 });
-      }
-      const after = total(await fingerprint(engine, [datum]));
-      require(after > 0.8 * before, `30 steps took the log-probability from ${before} to ${after} only`);
-    },
-  ),
-
   engineCheck(
     "data that make no sense are refused, and add nothing to the gradient",
     ["training", "gradientNorm"],
@@ -412,7 +199,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       ];
       for (const [what, change] of bad) {
         const mixed = [...data, { ...datum, ...change }];
-        await requireRejection(`forward, ${what}`, EngineError, () => engine.score(mixed, POLICY));
+        await requireRejection(`scoring, ${what}`, EngineError, () => engine.score(mixed, POLICY));
         await requireRejection(`training, ${what}`, EngineError, () => engine.forwardBackward(mixed, CROSS_ENTROPY));
       }
       const short: [string, LossSpec, Partial<Datum>][] = [
@@ -438,7 +225,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       }
       for (const temperature of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
         const what = `temperature ${temperature}`;
-        await requireRejection(`forward at ${what}`, EngineError, () => engine.score(data, { ...POLICY, temperature }));
+        await requireRejection(`scoring at ${what}`, EngineError, () => engine.score(data, { ...POLICY, temperature }));
         for (const loss of [CROSS_ENTROPY, ...policyLosses(engine)]) {
           const bad = { ...loss, temperature };
           await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, bad));
@@ -453,7 +240,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
           await requireRejection(what, EngineError, () => engine.forwardBackward(data, bad));
         }
       }
-      await requireRejection("forward of no data", EngineError, () => engine.score([], POLICY));
+      await requireRejection("scoring no data", EngineError, () => engine.score([], POLICY));
       await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));
       const after = await gradientNorm(engine, CROSS_ENTROPY, data);
       requireClose("gradient norm after refusals, relative", after / norm, 1, ROUNDING);
