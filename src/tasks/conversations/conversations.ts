@@ -16,7 +16,7 @@ import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/load.
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { numberText } from "../../exact-json.ts";
-import { endsInsideThink } from "../../expression/answer.ts";
+import { closesThinking, endsInsideThink } from "../../expression/answer.ts";
 import type { ChatMessage, ChatRenderer } from "../chat.ts";
 import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
 import { demonstrateAllTurns } from "./all-turns.ts";
@@ -153,19 +153,27 @@ function rowOf({ columns, place }: Problem): DataRow {
 
 /** Solved, and why that is all that can be said, as the file's header has it. */
 function judgeConversation(problem: Problem, completion: string, options: ConversationsOptions): Verdict {
+  const answersOutright = !endsInsideThink(problem.prompt) && !closesThinking(completion);
   const { reference } = readConversation(rowOf(problem), options);
   const gold =
     options.answer === undefined ? findFinalAnswer(reference ?? "") : goldOf(problem.columns, options.answer);
   if (gold === undefined) {
     const solved = reference !== undefined && plainWords(reference) === plainWords(options.prefill + completion);
-    const statistics = { judged: Number(reference !== undefined) };
-    return { solved, wellFormed: completion.trim() !== "", tries: 0, statistics };
+    const isJudged = reference !== undefined;
+    const statistics = { judged: Number(isJudged) };
+    return {
+      solved,
+      wellFormed: completion.trim() !== "",
+      answersOutright,
+      statistics,
+      ...(!isJudged && { isUnjudged: true }),
+    };
   }
   const answer = findFinalAnswer(completion);
   return {
     solved: answer === gold,
     wellFormed: answer !== undefined,
-    tries: 0,
+    answersOutright,
     answer: answer ?? null,
     statistics: { judged: 1 },
   };
