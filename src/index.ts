@@ -8,7 +8,8 @@ export { Compute, type ComputeOptions } from "./compute/compute.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
-export { type LoadDeps, type LoadedData, loadData, type NumberedRow } from "./data/load.ts";
+export { type LoadDeps, loadData } from "./data/load.ts";
+export type { LoadedData, NumberedRow } from "./data/loaded-data.ts";
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
 export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
@@ -126,9 +127,11 @@ export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
 export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
+export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
+export { families } from "./model/families/registry.ts";
 export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
-export type { Architecture, ModelConfig, RopeScaling } from "./model/model-config.ts";
+export type { ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
 // Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
@@ -185,7 +188,8 @@ export type { RunSummary } from "./run/summary.ts";
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";
+export { type TaskDeps, type TaskEntry, type TaskSpec, taskEntry } from "./tasks/entry.ts";
+export { createTask, tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";

@@ -19,7 +19,9 @@ import { ConfigError } from "../errors.ts";
 import { endsInsideThink, findAnswer, thinkingOf, withPromptedThink } from "../expression/answer.ts";
 import { refusal } from "../findings.ts";
 import { hashString, philox } from "../random.ts";
+import { cachedBy } from "../registry.ts";
 import type { ChatMessage } from "../tasks/chat.ts";
+import { tasks } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import { collectCandidates, type Refine, type SamplingParts } from "./candidates.ts";
 import { PARTS_FOLDER, refineWriter, samplingShape } from "./config.ts";
@@ -42,38 +44,40 @@ const DEFAULT_EXAMPLES = 2;
 const DEFAULT_SEPARATOR = "\n\n";
 
 /** The keys. */
-export const coldStartSchema = z
-  .strictObject({
-    method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are come by"),
-    examples: z.int().min(1).optional().describe("few-shot: demonstrations of the task before each prompt (2)"),
-    separator: z.string().optional().describe("few-shot: what stands between them (two line feeds)"),
-    instruction: z.string().min(1).optional().describe("direct: what asks for reflection and verification"),
-    template: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("refine: the form of a refined completion, of {thinking}, {summary} and {answer}"),
-    refiner: refinerSchema
-      .optional()
-      .describe("refine: a model that rewrites what the rules let through; none if absent"),
-    ...samplingShape,
-  })
-  .superRefine(refineWriter)
-  .superRefine(({ method, ...given }, context) => {
-    const owners = {
-      examples: "few-shot",
-      separator: "few-shot",
-      instruction: "direct",
-      template: "refine",
-      refiner: "refine",
-    } as const;
-    for (const [key, owner] of Object.entries(owners)) {
-      if (given[key as keyof typeof owners] === undefined || owner === method) continue;
-      context.addIssue({ code: "custom", path: [key], message: `goes with method ${owner}, not with ${method}` });
-    }
-  });
+export const coldStartSchema = cachedBy([tasks], () =>
+  z
+    .strictObject({
+      method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are come by"),
+      examples: z.int().min(1).optional().describe("few-shot: demonstrations of the task before each prompt (2)"),
+      separator: z.string().optional().describe("few-shot: what stands between them (two line feeds)"),
+      instruction: z.string().min(1).optional().describe("direct: what asks for reflection and verification"),
+      template: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("refine: the form of a refined completion, of {thinking}, {summary} and {answer}"),
+      refiner: refinerSchema
+        .optional()
+        .describe("refine: a model that rewrites what the rules let through; none if absent"),
+      ...samplingShape(),
+    })
+    .superRefine(refineWriter)
+    .superRefine(({ method, ...given }, context) => {
+      const owners = {
+        examples: "few-shot",
+        separator: "few-shot",
+        instruction: "direct",
+        template: "refine",
+        refiner: "refine",
+      } as const;
+      for (const [key, owner] of Object.entries(owners)) {
+        if (given[key as keyof typeof owners] === undefined || owner === method) continue;
+        context.addIssue({ code: "custom", path: [key], message: `goes with method ${owner}, not with ${method}` });
+      }
+    }),
+);
 
-type ColdStartConfig = z.infer<typeof coldStartSchema>;
+type ColdStartConfig = z.infer<ReturnType<typeof coldStartSchema>>;
 
 /** The step, as a pipeline sees it. */
 export const coldStart = defineDataStep({

@@ -50,7 +50,7 @@ type CombineConfig = z.infer<typeof combineSchema>;
 /** The step, as a pipeline sees it. */
 export const combine = defineDataStep({
   name: "combine",
-  schema: combineSchema,
+  schema: () => combineSchema,
   paths: (config) => pathsOfItems(config, ["data"], (source) => pathAt(source, ["path"], "dataset", { hub: true })),
   run: combineData,
 });

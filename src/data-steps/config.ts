@@ -6,8 +6,9 @@
 
 import { z } from "zod";
 import { textEndpointSchema } from "../endpoint/options.ts";
+import { cachedBy } from "../registry.ts";
 import { rewardFault } from "../rewards/spec.ts";
-import { taskSpecSchema } from "../tasks/registry.ts";
+import { taskSpecSchema, tasks } from "../tasks/registry.ts";
 
 /** Folder of the parts in a step's own. */
 export const PARTS_FOLDER = "parts";
@@ -105,9 +106,9 @@ export const outputShape = {
 };
 
 /** Keys of a step that samples, filters and chooses. */
-export const samplingShape = {
+export const samplingShape = cachedBy([tasks], () => ({
   model: writerSchema.describe("the model that is sampled"),
-  task: taskSpecSchema,
+  task: taskSpecSchema(),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),
   samples: z.int().min(1).default(4).describe("completions of each prompt, k"),
@@ -129,7 +130,7 @@ export const samplingShape = {
     .describe("which of them, where there are more"),
   kind: z.enum(KINDS).default("reasoning").describe("the column kind of the rows"),
   ...outputShape,
-};
+}));
 
 const bucketSchema = z
   .strictObject({
@@ -154,10 +155,12 @@ export const selectionShape = {
 };
 
 /** What all sampling steps share. */
-export type SamplingConfig = z.infer<z.ZodObject<Omit<typeof samplingShape, "keepPerPrompt" | "choose" | "dedupe">>>;
+export type SamplingConfig = z.infer<
+  z.ZodObject<Omit<ReturnType<typeof samplingShape>, "keepPerPrompt" | "choose" | "dedupe">>
+>;
 
 /** What steps that choose among completions share. */
-export type ChoiceConfig = z.infer<z.ZodObject<typeof samplingShape>> & SelectionConfig;
+export type ChoiceConfig = z.infer<z.ZodObject<ReturnType<typeof samplingShape>>> & SelectionConfig;
 
 /** The keys that balance and mix. */
 export type SelectionConfig = Partial<z.infer<z.ZodObject<typeof selectionShape>>>;

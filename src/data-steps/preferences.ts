@@ -12,9 +12,11 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeJsonl } from "../data/jsonl.ts";
 import { Random } from "../random.ts";
+import { cachedBy } from "../registry.ts";
 import { JUDGED_PARTS, type JudgedText, judgedPart } from "../rewards/judged-part.ts";
 import { rewardFault, rewardPathsIn } from "../rewards/spec.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
+import { tasks } from "../tasks/registry.ts";
 import { type Candidate, collectCandidates, readCandidates } from "./candidates.ts";
 import { type FilterConfig, filterSchema, modelSchema, PARTS_FOLDER, samplingShape } from "./config.ts";
 import { type Row, writeDataset } from "./dataset-writer.ts";
@@ -26,31 +28,36 @@ import { normalised } from "./selection.ts";
 import { type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
 
-const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape;
-
 /** The keys. */
-export const preferencesSchema = z
-  .strictObject({
-    ...pairedShape,
-    model: modelSchema.describe("the model that is sampled"),
-    keep: z.array(filterSchema).default([]).describe("filters that both completions of a pair pass"),
-    reward: z.string().min(1).optional().describe("what says which is better; the task's verdict (solved) if absent"),
-    options: z.record(z.string(), z.unknown()).default({}).describe("the reward's options"),
-    part: z
-      .enum(JUDGED_PARTS)
-      .default("completion")
-      .describe("what a pair is of: whole completions, or the summaries after </think>, as reward_model judges it"),
-    margin: z.number().min(0).default(0).describe("the chosen one's score is more than this above the other's"),
-    pairsPerPrompt: z.int().min(1).default(1).describe("at most so many pairs of a prompt, each of other completions"),
-  })
-  .superRefine(({ samples, reward, options }, context) => {
-    const fail = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
-    if (samples < 2) fail("samples", "a pair needs at least 2 samples of a prompt");
-    const fault = reward === undefined ? undefined : rewardFault({ name: reward, options });
-    if (fault !== undefined) fail("reward", fault);
-  });
+export const preferencesSchema = cachedBy([tasks], () => {
+  const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape();
+  return z
+    .strictObject({
+      ...pairedShape,
+      model: modelSchema.describe("the model that is sampled"),
+      keep: z.array(filterSchema).default([]).describe("filters that both completions of a pair pass"),
+      reward: z.string().min(1).optional().describe("what says which is better; the task's verdict (solved) if absent"),
+      options: z.record(z.string(), z.unknown()).default({}).describe("the reward's options"),
+      part: z
+        .enum(JUDGED_PARTS)
+        .default("completion")
+        .describe("what a pair is of: whole completions, or the summaries after </think>, as reward_model judges it"),
+      margin: z.number().min(0).default(0).describe("the chosen one's score is more than this above the other's"),
+      pairsPerPrompt: z
+        .int()
+        .min(1)
+        .default(1)
+        .describe("at most so many pairs of a prompt, each of other completions"),
+    })
+    .superRefine(({ samples, reward, options }, context) => {
+      const fail = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+      if (samples < 2) fail("samples", "a pair needs at least 2 samples of a prompt");
+      const fault = reward === undefined ? undefined : rewardFault({ name: reward, options });
+      if (fault !== undefined) fail("reward", fault);
+    });
+});
 
-type PreferencesConfig = z.infer<typeof preferencesSchema>;
+type PreferencesConfig = z.infer<ReturnType<typeof preferencesSchema>>;
 
 /** The step, as a pipeline sees it. */
 export const preferences = defineDataStep({

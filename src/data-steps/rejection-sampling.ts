@@ -12,6 +12,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { pathAt } from "../named-paths.ts";
+import { cachedBy } from "../registry.ts";
+import { tasks } from "../tasks/registry.ts";
 import { collectCandidates } from "./candidates.ts";
 import { type ChoiceConfig, PARTS_FOLDER, refineWriter, samplingShape, selectionShape } from "./config.ts";
 import { writeSampledDataset } from "./sampled-dataset.ts";
@@ -21,9 +23,9 @@ import { type DataStep, type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, withSource } from "./step-context.ts";
 
 /** The keys. */
-export const rejectionSamplingSchema = z
-  .strictObject({ ...samplingShape, ...selectionShape })
-  .superRefine(refineWriter);
+export const rejectionSamplingSchema = cachedBy([tasks], () =>
+  z.strictObject({ ...samplingShape(), ...selectionShape }).superRefine(refineWriter),
+);
 
 /** A step of rejection sampling under the name that is given. */
 export function rejectionSamplingStep(name: string): DataStep {

@@ -2,7 +2,7 @@
 
 import { refusals, type Severity, type StageFinding } from "../findings.ts";
 import { requireRewardColumns } from "../rewards/required-columns.ts";
-import { singleTasks } from "../tasks/task-paths.ts";
+import { singleTasks, tasks } from "../tasks/registry.ts";
 import type { SamplingConfig } from "./config.ts";
 import type { StepKnowledge } from "./step.ts";
 
@@ -63,5 +63,4 @@ export function samplingFindings(
   return [...found, ...refusals("reward-columns", () => requireRewardColumns(rewards, task))];
 }
 
-/** Countdown and math think before they answer. */
-const isReasoning = ({ name }: { readonly name: string }) => name === "countdown" || name === "math";
+const isReasoning = ({ name }: { readonly name: string }) => tasks.find(name)?.isReasoning === true;

@@ -3,7 +3,7 @@
 import { endpointIdentity } from "../endpoint/options.ts";
 import { type NamedPath, pathAt, pathsBelow, pathsOfItems, valueAt } from "../named-paths.ts";
 import { rewardIdentity, rewardPathsIn } from "../rewards/spec.ts";
-import { taskPaths } from "../tasks/task-paths.ts";
+import { taskPaths } from "../tasks/registry.ts";
 import type { SamplingConfig } from "./config.ts";
 import type { SampledWork } from "./step.ts";
 

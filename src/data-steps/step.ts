@@ -9,8 +9,8 @@
 import type { z } from "zod";
 import type { StageFinding } from "../findings.ts";
 import type { NamedPath } from "../named-paths.ts";
+import type { TaskSpec } from "../tasks/entry.ts";
 import type { Task } from "../tasks/task.ts";
-import type { CheckedTaskSpec } from "../tasks/task-paths.ts";
 import type { RowCounts } from "./dataset-writer.ts";
 import type { DataStepContext } from "./step-context.ts";
 
@@ -27,7 +27,7 @@ export interface DataStepOutcome extends RowCounts {
 export interface SampledWork {
   /** The model on disk or on the Hub; undefined: one behind an endpoint. */
   readonly model: string | undefined;
-  readonly task: CheckedTaskSpec;
+  readonly task: TaskSpec;
   readonly seed: number;
   readonly prompts: number;
   /** Completions of each. */
@@ -49,8 +49,9 @@ export interface StepKnowledge {
 export interface DataStep<Config = DataStepConfig> {
   /** Its key in a pipeline's stage. */
   readonly name: string;
-  /** Its keys, each with a description; a strict object. Every step has a `seed`, which a pipeline sets. */
-  readonly schema: z.ZodObject;
+  /** Its keys, each with a description; a strict object. Every step has a `seed`, which a pipeline sets. It is asked again
+   * when a registry has grown. */
+  schema(): z.ZodObject;
   /** The paths among its keys. It is asked of configurations that are not checked yet, too. */
   paths?(config: unknown): readonly NamedPath[];
   /** What of the keys the data set is a function of; all of them if absent. */
@@ -68,7 +69,7 @@ export interface DataStep<Config = DataStepConfig> {
 
 /** The step as everybody else sees it; inside `step` its configuration has the type of `schema`. */
 export function defineDataStep<Schema extends z.ZodObject>(
-  step: DataStep<z.output<Schema>> & { readonly schema: Schema },
+  step: DataStep<z.output<Schema>> & { schema(): Schema },
 ): DataStep {
   return step;
 }

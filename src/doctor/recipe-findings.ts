@@ -2,7 +2,7 @@
 
 import { type Finding, inStage, type StageFinding } from "../findings.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
-import { taskLabels } from "../tasks/task-paths.ts";
+import { taskLabels } from "../tasks/registry.ts";
 import { trainers } from "../train/trainers.ts";
 import type { ModelFigures } from "./diagnosis.ts";
 import { DESTRUCTIVE_FACTOR, FAR_FACTOR, usualLearningRates } from "./learning-rate.ts";

@@ -22,7 +22,7 @@ import {
   type LoraTarget,
 } from "./lora.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { elementCount, type ParameterValues } from "./parameters.ts";
+import { elementCount, type ParameterSpec, type ParameterValues } from "./parameters.ts";
 import { type PeftConfig, parsePeftConfig, peftConfigOf, shapeReader, targetReader } from "./peft-config.ts";
 import { CONVERT_ADVICE, isReadDtype, SafetensorsFile, writeSafetensors } from "./safetensors.ts";
 
@@ -129,11 +129,11 @@ export async function savePeftAdapter(
   directory: string,
   config: ModelConfig,
   lora: LoraConfig,
-  values: ParameterValues,
+  valuesOf: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
   baseModel: string,
 ): Promise<void> {
-  const tensors = adapterSpecs(config, lora).map(({ name, checkpointName, shape }) => {
-    return { name: checkpointName, shape, data: values.get(name)! };
+  const tensors = adapterSpecs(config, lora).map((spec) => {
+    return { name: spec.checkpointName, shape: spec.shape, data: () => valuesOf(spec) };
   });
   await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
   await writeWhole(join(directory, CONFIG_FILE), `${JSON.stringify(peftConfigOf(lora, config, baseModel), null, 2)}\n`);

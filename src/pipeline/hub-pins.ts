@@ -12,7 +12,7 @@ import type { RepositoryKind } from "../hub/reference.ts";
 import { hubReferenceOf, knownCommit } from "../hub/resolve.ts";
 import { type NamedPath, valueAt, withValueAt } from "../named-paths.ts";
 import type { PipelineLineage } from "../run/pipeline-records.ts";
-import { taskPaths } from "../tasks/task-paths.ts";
+import { taskPaths } from "../tasks/registry.ts";
 import { type LoadedPipeline, type ResolvedStage, type StageWork, workPaths } from "./load.ts";
 import type { SuiteConfig } from "./schema.ts";
 

@@ -19,8 +19,7 @@ import { type Recipe, recipeSchema } from "../recipe/schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
 import { createRewards } from "../rewards/spec.ts";
 import { checkOptions, describeIssues } from "../strict-schema.ts";
-import { taskSpecSchema } from "../tasks/registry.ts";
-import { taskPaths } from "../tasks/task-paths.ts";
+import { taskPaths, taskSpecSchema } from "../tasks/registry.ts";
 import { trainers } from "../train/trainers.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
 import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
@@ -169,7 +168,7 @@ function suitesOf({ evaluate, defaults }: PipelineFile, path: string): SuiteConf
     if (suite.task === undefined && defaults.task === undefined) {
       throw new ConfigError(`${place}: task is missing, and there is none in the defaults.`);
     }
-    const task = suite.task ?? checkOptions(taskSpecSchema, defaults.task, `${path}, defaults.task`);
+    const task = suite.task ?? checkOptions(taskSpecSchema(), defaults.task, `${path}, defaults.task`);
     createRewards(suite.rewards);
     return { ...suite, task: anchoredPaths(task, taskPaths(task), dirname(path)) };
   });
@@ -182,7 +181,7 @@ async function mergeStage(entry: StageEntry, file: PipelineFile, path: string): 
   const about = { name, kind, note, isEvaluated: evaluate };
   const step = dataSteps.find(kind);
   if (step !== undefined) {
-    const keys = Object.keys(step.schema.shape);
+    const keys = Object.keys(step.schema().shape);
     const defaults = Object.fromEntries(Object.entries(file.defaults).filter(([key]) => keys.includes(key)));
     const config = mergeConfig({ ...defaults, seed }, stepConfig(entry, kind), name);
     const references = findReferences(config, (one) => step.paths?.(one) ?? []);
@@ -234,7 +233,7 @@ function outputOf(config: Mapping): OutputType {
 function checkWork({ name, kind, source }: MergedStage, config: Mapping): StageWork {
   if (kind === TRAIN) return { kind: "train", recipe: checkRecipe(config, `${source}, stage ${name}`) };
   const step = dataSteps.get(kind);
-  const { schema } = step;
+  const schema = step.schema();
   const checked = schema.safeParse(config);
   if (!checked.success) {
     const pathNames = (path: readonly PropertyKey[]) => [name, ...path].join(".");

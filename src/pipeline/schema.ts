@@ -6,7 +6,7 @@
 
 import { z } from "zod";
 import { dataSteps } from "../data-steps/steps.ts";
-import { cachedBy } from "../registry.ts";
+import { anyRegistry, cachedBy } from "../registry.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 
 /** As in recipes: names appear in paths and in overrides. */
@@ -57,19 +57,20 @@ function stageSchema() {
   });
 }
 
-const suiteSchema = z.strictObject({
-  name: nameSchema,
-  task: taskSpecSchema.optional().describe("the task of the defaults if absent"),
-  problems: z.int().min(1).default(200).describe("held-out problems"),
-  samples: z.int().min(1).default(1).describe("completions of each"),
-  temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
-  maxCompletionTokens: z.int().min(1).default(512),
-  seed: z.int().min(0).max(0xffffffff).default(0).describe("of the draws; the same for every stage"),
-  rewards: z
-    .array(z.strictObject({ name: z.string().min(1), options: z.record(z.string(), z.unknown()).default({}) }))
-    .default([])
-    .describe("rewards whose mean score is a statistic of its own, under the reward's name"),
-});
+const suiteSchema = () =>
+  z.strictObject({
+    name: nameSchema,
+    task: taskSpecSchema().optional().describe("the task of the defaults if absent"),
+    problems: z.int().min(1).default(200).describe("held-out problems"),
+    samples: z.int().min(1).default(1).describe("completions of each"),
+    temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
+    maxCompletionTokens: z.int().min(1).default(512),
+    seed: z.int().min(0).max(0xffffffff).default(0).describe("of the draws; the same for every stage"),
+    rewards: z
+      .array(z.strictObject({ name: z.string().min(1), options: z.record(z.string(), z.unknown()).default({}) }))
+      .default([])
+      .describe("rewards whose mean score is a statistic of its own, under the reward's name"),
+  });
 
 /** Statistics of the summary's table where the file names none. */
 export const DEFAULT_COLUMNS = ["solveRate", "formatRate", "languageConsistency", "meanLength"] as const;
@@ -82,7 +83,7 @@ function requireDistinct(items: readonly { readonly name: string }[], context: z
 }
 
 /** The keys around the stages. */
-const fileShape = {
+const fileShape = () => ({
   name: nameSchema.describe("names the default run directory"),
   question: z.string().default("").describe("what this pipeline asks; shown at the start and in the report"),
   seed: z.int().min(0).max(0xffffffff).default(0).describe("each stage's seed is drawn from it and the stage's name"),
@@ -90,7 +91,7 @@ const fileShape = {
   defaults: configSchema.default({}).describe("keys of recipes and data steps that stages need not repeat"),
   evaluate: z
     .strictObject({
-      suites: z.array(suiteSchema).min(1).superRefine(requireDistinct),
+      suites: z.array(suiteSchema()).min(1).superRefine(requireDistinct),
       columns: z
         .array(z.string().min(1))
         .min(1)
@@ -99,14 +100,14 @@ const fileShape = {
     })
     .optional()
     .describe("held-out tasks on which every stage's model is measured"),
-};
+});
 
-/** The schema of the whole file, with the data steps that there are now. */
-export const pipelineSchema = cachedBy([dataSteps], () =>
-  z.strictObject({ ...fileShape, pipeline: z.array(stageSchema()).min(1).superRefine(requireDistinct) }),
+/** The schema of the whole file, with what the registries hold now. */
+export const pipelineSchema = cachedBy([anyRegistry], () =>
+  z.strictObject({ ...fileShape(), pipeline: z.array(stageSchema()).min(1).superRefine(requireDistinct) }),
 );
 
-export type PipelineFile = z.output<z.ZodObject<typeof fileShape>> & { pipeline: StageEntry[] };
+export type PipelineFile = z.output<z.ZodObject<ReturnType<typeof fileShape>>> & { pipeline: StageEntry[] };
 type SuiteEntry = NonNullable<PipelineFile["evaluate"]>["suites"][number];
 /** A suite with its task. */
 export type SuiteConfig = SuiteEntry & { readonly task: NonNullable<SuiteEntry["task"]> };

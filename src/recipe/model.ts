@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { saveModel } from "../model/checkpoint.ts";
+import { decoderSwitches } from "../model/families/registry.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
-import { familyTraits } from "../model/hf-config.ts";
 import { initializeParameters } from "../model/initialize.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
@@ -46,7 +46,7 @@ export function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConf
     ropeTheta: init.ropeTheta,
     ropeScaling: null,
     tieWordEmbeddings: init.tieWordEmbeddings,
-    ...familyTraits(init.architecture),
+    ...decoderSwitches(init.architecture),
     bosTokenId: null,
     eosTokenIds: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
     padTokenId: tokenizer.padTokenId,

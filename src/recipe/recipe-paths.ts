@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import { anchorReference, hubReferenceOf } from "../hub/resolve.ts";
 import { type NamedPath, pathAt, pathsBelow, pathsOfItems, valueAt, withPaths } from "../named-paths.ts";
-import { taskPaths } from "../tasks/task-paths.ts";
+import { taskPaths } from "../tasks/registry.ts";
 import { trainers } from "../train/trainers.ts";
 
 /** The paths of a recipe, checked or not. One with a single stage may have its keys at the top. */

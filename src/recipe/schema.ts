@@ -10,9 +10,9 @@ import { z } from "zod";
 import type { EngineSpec } from "../engine/engine-kind.ts";
 import { engineSchema, LOCAL_ENGINE } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
+import { DEFAULT_FAMILY, families } from "../model/families/registry.ts";
 import { SAVE_DTYPES } from "../model/hf-config.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
-import { ARCHITECTURES } from "../model/model-config.ts";
 import { QUANTIZATIONS } from "../model/quantization.ts";
 import { anyRegistry, cachedBy } from "../registry.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
@@ -61,33 +61,38 @@ function stageSchema(trainer: Trainer) {
     .superRefine(refineWith((stage: TrainerConfig) => trainer.issues?.(stage) ?? []));
 }
 
-const initSchema = z
-  .strictObject({
-    architecture: z.enum(ARCHITECTURES).default("qwen3").describe("the kind of decoder"),
-    tokenizer: z.enum(BUILT_TOKENIZERS).describe("a tokenizer that Aha builds"),
-    hiddenSize: z.int().min(1).describe("H: width of the model"),
-    intermediateSize: z.int().min(1).describe("I: width of the MLP"),
-    numLayers: z.int().min(1).describe("L: layers"),
-    numHeads: z.int().min(1).describe("h: query heads"),
-    numKvHeads: z.int().min(1).describe("kv: key-value heads; divides numHeads"),
-    headDim: z.int().min(2).describe("D: width of a head; even"),
-    maxContextTokens: z.int().min(1).describe("longest sequence, prompt and completion"),
-    rmsNormEpsilon: z.number().positive().default(1e-6).describe("added to the mean square of a norm"),
-    ropeTheta: z.number().positive().default(10_000).describe("base of the rotary frequencies"),
-    tieWordEmbeddings: z.boolean().default(true).describe("the head is the embeddings' matrix"),
-    embeddingStd: z.number().positive().default(0.02).describe("standard deviation of the random embeddings"),
-    gain: z.number().positive().default(0.5).describe("random linear maps have the standard deviation gain / √inputs"),
-  })
-  .superRefine((init, refinement) => {
-    if (init.numHeads % init.numKvHeads !== 0) {
-      const message = `numKvHeads (${init.numKvHeads}) does not divide numHeads (${init.numHeads})`;
-      refinement.addIssue({ code: "custom", path: ["numKvHeads"], message, input: init });
-    }
-    if (init.headDim % 2 !== 0) {
-      const message = `headDim (${init.headDim}) is odd; rotary positions turn its numbers in pairs`;
-      refinement.addIssue({ code: "custom", path: ["headDim"], message, input: init });
-    }
-  });
+const initSchema = () =>
+  z
+    .strictObject({
+      architecture: z.enum(families.names).default(DEFAULT_FAMILY).describe("the family of models that it is of"),
+      tokenizer: z.enum(BUILT_TOKENIZERS).describe("a tokenizer that Aha builds"),
+      hiddenSize: z.int().min(1).describe("H: width of the model"),
+      intermediateSize: z.int().min(1).describe("I: width of the MLP"),
+      numLayers: z.int().min(1).describe("L: layers"),
+      numHeads: z.int().min(1).describe("h: query heads"),
+      numKvHeads: z.int().min(1).describe("kv: key-value heads; divides numHeads"),
+      headDim: z.int().min(2).describe("D: width of a head; even"),
+      maxContextTokens: z.int().min(1).describe("longest sequence, prompt and completion"),
+      rmsNormEpsilon: z.number().positive().default(1e-6).describe("added to the mean square of a norm"),
+      ropeTheta: z.number().positive().default(10_000).describe("base of the rotary frequencies"),
+      tieWordEmbeddings: z.boolean().default(true).describe("the head is the embeddings' matrix"),
+      embeddingStd: z.number().positive().default(0.02).describe("standard deviation of the random embeddings"),
+      gain: z
+        .number()
+        .positive()
+        .default(0.5)
+        .describe("random linear maps have the standard deviation gain / √inputs"),
+    })
+    .superRefine((init, refinement) => {
+      if (init.numHeads % init.numKvHeads !== 0) {
+        const message = `numKvHeads (${init.numKvHeads}) does not divide numHeads (${init.numHeads})`;
+        refinement.addIssue({ code: "custom", path: ["numKvHeads"], message, input: init });
+      }
+      if (init.headDim % 2 !== 0) {
+        const message = `headDim (${init.headDim}) is odd; rotary positions turn its numbers in pairs`;
+        refinement.addIssue({ code: "custom", path: ["headDim"], message, input: init });
+      }
+    });
 
 const loraSchema = z.strictObject({
   rank: z.int().min(1).default(16).describe("r: inner width of the adapter"),
@@ -100,51 +105,52 @@ const loraSchema = z.strictObject({
     .describe("projections that get an adapter, or all-linear"),
 });
 
-const modelSchema = z
-  .strictObject({
-    path: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(
-        "a model directory in the Hugging Face layout, relative to the recipe, or org/name[@revision] on the Hub",
-      ),
-    init: initSchema.optional().describe("a new model with random weights"),
-    lora: loraSchema.optional().describe("train a new low-rank adapter; the model's own weights are frozen"),
-    adapter: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("train the adapter in this directory (PEFT's format), relative to the recipe"),
-    quantization: z
-      .enum(QUANTIZATIONS)
-      .optional()
-      .describe("hold the projections packed in 4 bits (QLoRA); with lora or adapter, for they are not trained"),
-    saveDtype: z
-      .enum(SAVE_DTYPES)
-      .default("float32")
-      .describe(
-        "number format of the final model: float32 is what was trained, bfloat16 and float16 half of its bytes",
-      ),
-  })
-  .superRefine((model, refinement) => {
-    if ((model.path === undefined) === (model.init === undefined)) {
-      refinement.addIssue("expected exactly one of path (a model on disk or on the Hub) and init (random weights)");
-    }
-    if (model.lora !== undefined && model.adapter !== undefined) {
-      refinement.addIssue("expected lora (a new adapter) or adapter (one that there is), not both");
-    }
-    if (model.saveDtype !== "float32" && (model.lora !== undefined || model.adapter !== undefined)) {
-      const message = `saveDtype ${model.saveDtype} would change nothing: the result is an adapter, saved as it was trained`;
-      refinement.addIssue({ code: "custom", path: ["saveDtype"], message, input: model.saveDtype });
-    }
-    if (model.quantization !== undefined && model.lora === undefined && model.adapter === undefined) {
-      refinement.addIssue(`${model.quantization} weights cannot be trained: add lora, an adapter beside them`);
-    }
-  });
+const modelSchema = () =>
+  z
+    .strictObject({
+      path: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "a model directory in the Hugging Face layout, relative to the recipe, or org/name[@revision] on the Hub",
+        ),
+      init: initSchema().optional().describe("a new model with random weights"),
+      lora: loraSchema.optional().describe("train a new low-rank adapter; the model's own weights are frozen"),
+      adapter: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("train the adapter in this directory (PEFT's format), relative to the recipe"),
+      quantization: z
+        .enum(QUANTIZATIONS)
+        .optional()
+        .describe("hold the projections packed in 4 bits (QLoRA); with lora or adapter, for they are not trained"),
+      saveDtype: z
+        .enum(SAVE_DTYPES)
+        .default("float32")
+        .describe(
+          "number format of the final model: float32 is what was trained, bfloat16 and float16 half of its bytes",
+        ),
+    })
+    .superRefine((model, refinement) => {
+      if ((model.path === undefined) === (model.init === undefined)) {
+        refinement.addIssue("expected exactly one of path (a model on disk or on the Hub) and init (random weights)");
+      }
+      if (model.lora !== undefined && model.adapter !== undefined) {
+        refinement.addIssue("expected lora (a new adapter) or adapter (one that there is), not both");
+      }
+      if (model.saveDtype !== "float32" && (model.lora !== undefined || model.adapter !== undefined)) {
+        const message = `saveDtype ${model.saveDtype} would change nothing: the result is an adapter, saved as it was trained`;
+        refinement.addIssue({ code: "custom", path: ["saveDtype"], message, input: model.saveDtype });
+      }
+      if (model.quantization !== undefined && model.lora === undefined && model.adapter === undefined) {
+        refinement.addIssue(`${model.quantization} weights cannot be trained: add lora, an adapter beside them`);
+      }
+    });
 
 /** The keys around the stages. */
-const recipeShape = {
+const recipeShape = () => ({
   name: nameSchema.describe("names the default run directory"),
   question: z.string().default("").describe("what this recipe asks; shown at the start and in the report"),
   seed: z.int().min(0).max(0xffffffff).default(0).describe("root of every random number"),
@@ -152,8 +158,8 @@ const recipeShape = {
     .date()
     .default(PROMPT_DATE)
     .describe("the day that chat templates write into prompts (strftime_now), whatever day it is: runs are repeatable"),
-  model: modelSchema.describe("what is trained"),
-  task: taskSpecSchema.describe("problems and their judge: its name and its own keys"),
+  model: modelSchema().describe("what is trained"),
+  task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
   evaluation: evaluationSchema.prefault({}).describe("how held-out problems are answered"),
   rollouts: rolloutsSchema.prefault({}).describe("the log of sampled completions"),
   completionSamples: completionSamplesSchema
@@ -163,7 +169,7 @@ const recipeShape = {
   bestCheckpoint: bestCheckpointSchema
     .optional()
     .describe("keeps the best evaluated checkpoint too; after every evaluation that is better one is made"),
-};
+});
 
 function stagesSchema(all: readonly Trainer[]) {
   const [first, ...others] = all.map(stageSchema);
@@ -185,7 +191,7 @@ function stagesSchema(all: readonly Trainer[]) {
 function makeSchema() {
   return z
     .strictObject({
-      ...recipeShape,
+      ...recipeShape(),
       engine: engineSchema()
         .prefault({ kind: LOCAL_ENGINE.kind })
         .describe("how it is computed; no key changes a result"),
@@ -198,7 +204,10 @@ function makeSchema() {
 export const recipeSchema = cachedBy([anyRegistry], makeSchema);
 
 /** A recipe, checked, with every default filled in. */
-export type Recipe = z.output<z.ZodObject<typeof recipeShape>> & { engine: EngineSpec; stages: StageConfig[] };
+export type Recipe = z.output<z.ZodObject<ReturnType<typeof recipeShape>>> & {
+  engine: EngineSpec;
+  stages: StageConfig[];
+};
 
 /** What is trained cannot change between stages, and a reward model is trained whole. */
 function kindIssues({ model, stages }: Recipe): ConfigIssue[] {

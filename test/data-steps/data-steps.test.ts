@@ -134,7 +134,7 @@ describe("candidates", () => {
     return { engine: engine as unknown as Policy, asked };
   }
   const config = (more: object = {}) =>
-    rejectionSamplingSchema.parse({
+    rejectionSamplingSchema().parse({
       model: { path: "none" },
       task: { name: "countdown", prompt: "compact" },
       prompts: 5,

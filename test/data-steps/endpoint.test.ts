@@ -45,7 +45,7 @@ const TASK = { name: "countdown", prompt: "compact", counts: [3], max: 10 } as c
 const GOOD = "<think>1 + 2</think>\n<answer>1 + 2</answer>";
 
 function teacherConfig(baseUrl: string, cacheDirectory: string, more: object = {}, endpoint: object = {}) {
-  return rejectionSamplingSchema.parse({
+  return rejectionSamplingSchema().parse({
     model: { endpoint: { baseUrl, model: "teacher", cacheDirectory, attempts: 1, concurrency: 1, ...endpoint } },
     task: TASK,
     ...{ prompts: 3, samples: 2, promptsPerPart: 2, maxCompletionTokens: 9, keep: [], dedupe: false, ...more },
@@ -177,7 +177,7 @@ describe("a teacher behind an endpoint", () => {
 
   it("is refused with topK, and beside a path", () => {
     const config = (more: object, model: object = {}) =>
-      rejectionSamplingSchema.safeParse({
+      rejectionSamplingSchema().safeParse({
         model: { endpoint: { baseUrl: "http://x/v1", model: "m" }, ...model },
         ...{ task: TASK, prompts: 1, ...more },
       });
@@ -192,7 +192,7 @@ describe("cold-start data by an endpoint", () => {
     const { directory, cacheDirectory } = folders();
     const server = await serve(reply);
     const endpoint = { baseUrl: server.baseUrl, model: "m", cacheDirectory, attempts: 1, concurrency: 1 };
-    const config = coldStartSchema.parse({
+    const config = coldStartSchema().parse({
       ...{ model: { endpoint }, task: TASK, prompts: 2, samples: 1, keep: [], ...method, ...more },
       ...("refiner" in method ? { refiner: { endpoint: { ...endpoint, model: "refiner" } } } : {}),
     });

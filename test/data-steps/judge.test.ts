@@ -40,7 +40,7 @@ async function judgedStep(judge: (index: number) => Reply, more: object = {}) {
   mkdirSync(directory);
   const endpoint = { baseUrl: server.baseUrl, cacheDirectory: `${directory}-answers`, attempts: 2, concurrency: 1 };
   const configWith = (options: object) =>
-    rejectionSamplingSchema.parse({
+    rejectionSamplingSchema().parse({
       model: { endpoint: { ...endpoint, model: "teacher" } },
       task: { name: "countdown", prompt: "compact", counts: [3], max: 10 },
       ...{ prompts: 4, samples: 1, promptsPerPart: 2, dedupe: false },

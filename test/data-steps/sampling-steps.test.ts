@@ -33,7 +33,10 @@ afterAll(() => {
 
 function configOf(step: string, more: object): DataStepConfig {
   const shared = { model: { path: model }, task: TASK, maxCompletionTokens: 10, seed: 3 };
-  return dataSteps.get(step).schema.parse({ ...shared, ...more });
+  return dataSteps
+    .get(step)
+    .schema()
+    .parse({ ...shared, ...more });
 }
 
 let count = 0;

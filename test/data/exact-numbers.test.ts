@@ -13,7 +13,8 @@ import { judgeAll } from "../../src/rewards/judge.ts";
 import { createReward } from "../../src/rewards/registry.ts";
 import { parseRewardReference } from "../../src/rewards/user/reference.ts";
 import { UserReward } from "../../src/rewards/user/thread.ts";
-import { createTask, type TaskSpec } from "../../src/tasks/registry.ts";
+import type { TaskSpec } from "../../src/tasks/entry.ts";
+import { createTask } from "../../src/tasks/registry.ts";
 
 import { temporaryFolder } from "./temporary-folder.ts";
 

@@ -192,7 +192,7 @@ describe("references", () => {
   it("become mappings with a path where these stand, and paths elsewhere", () => {
     const config = {
       model: { from: "a", saveDtype: "float16" },
-      task: { data: { from: "b", testSplit: "test" } },
+      task: { name: "math", data: { from: "b", testSplit: "test" } },
       stages: [
         {
           trainer: "grpo",
@@ -208,7 +208,7 @@ describe("references", () => {
     ]);
     expect(replaceReferences(config, references, (stage) => `/${stage}`)).toEqual({
       model: { path: "/a", saveDtype: "float16" },
-      task: { data: { path: "/b", testSplit: "test" } },
+      task: { name: "math", data: { path: "/b", testSplit: "test" } },
       stages: [{ trainer: "grpo", rewards: [{ name: "reward_model", options: { path: "/c" } }] }],
     });
   });

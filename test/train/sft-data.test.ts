@@ -162,7 +162,7 @@ describe("demonstrations of one step", () => {
 
   it("do not see each other: a packed step equals one sequence at a time, in log-probabilities, loss and weights", async () => {
     const run = async (calls: readonly (readonly Datum[])[]) => {
-      const engine = openEngine(config, modelValues(config));
+      const engine = await openEngine(config, modelValues(config));
       const results = [];
       for (const call of calls) results.push(await engine.forwardBackward(call, { name: "cross_entropy" }));
       const adam = { learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-4, weightDecay: 0, maxGradNorm: 0 };

@@ -3,8 +3,8 @@
 import { z } from "zod";
 import { devices } from "../../compute/devices.ts";
 import type { EngineKind } from "../engine-kind.ts";
-import { createLocalEngine } from "./create.ts";
-import { createRewardEngine } from "./local-reward-engine.ts";
+import type { GivenLimits } from "./limits.ts";
+import { openLocalPolicy, openLocalRewardModel } from "./open-local.ts";
 
 const shape = {
   device: z
@@ -42,21 +42,18 @@ const specSchema = z.object(shape);
 
 const MIB = 2 ** 20;
 
+/** The embedded engine. */
 export const localEngine: EngineKind = {
   name: "local",
   summary: "the embedded engine: models in this process",
   shape,
   deviceOf: (spec) => specSchema.parse(spec).device,
-  openPolicy: async (spec, { path, ...source }, compute) => {
-    const { cacheMib, device: _, ...limits } = specSchema.parse(spec);
-    return createLocalEngine(path, compute, {
-      ...source,
-      ...limits,
-      ...(cacheMib !== undefined && { cacheBytes: cacheMib * MIB }),
-    });
-  },
-  openRewardModel: async (spec, { path, padTokenId }, compute) => {
-    const { microBatchTokens, gradientCheckpointing } = specSchema.parse(spec);
-    return createRewardEngine(path, compute, { padTokenId, microBatchTokens, gradientCheckpointing });
-  },
+  openPolicy: async (spec, source, compute) => openLocalPolicy(await compute.device(), source, givenLimits(spec)),
+  openRewardModel: async (spec, source, compute) =>
+    openLocalRewardModel(await compute.device(), source, givenLimits(spec)),
 };
+
+function givenLimits(spec: unknown): GivenLimits {
+  const { cacheMib, device: _, ...limits } = specSchema.parse(spec);
+  return { ...limits, cacheBytes: cacheMib === undefined ? undefined : cacheMib * MIB };
+}

@@ -27,7 +27,7 @@ export function requireSampling(info: SamplerInfo, prompts: readonly SamplePromp
       throw new EngineError(`Prompt ${i}: numSamples must be a whole number of at least 0, not ${numSamples}.`);
     }
     requireFits(info, `Prompt ${i}`, tokens.length, maxCompletionTokens);
-    requireTokens(info, `Prompt ${i}`, tokens);
+    requireKnownTokens(info, `Prompt ${i}`, tokens);
   });
 }
 
@@ -47,8 +47,8 @@ export function requireData(info: SamplerInfo, data: readonly ScoreDatum[]): voi
   const hasKept = data[0]!.keptTokens !== undefined;
   data.forEach(({ promptTokens, completionTokens, keptTokens }, i) => {
     requireFits(info, `Datum ${i}`, promptTokens.length, completionTokens.length);
-    requireTokens(info, `Datum ${i}`, promptTokens);
-    requireTokens(info, `Datum ${i}`, completionTokens);
+    requireKnownTokens(info, `Datum ${i}`, promptTokens);
+    requireKnownTokens(info, `Datum ${i}`, completionTokens);
     if ((keptTokens !== undefined) !== hasKept) {
       throw new EngineError(`All data of a call have keptTokens, or none; datum 0 and datum ${i} differ.`);
     }
@@ -62,7 +62,7 @@ function requireKept(info: SamplerInfo, what: string, tokens: Int32Array, kept: 
     throw new EngineError(`${what} has ${tokens.length} completion tokens and ${kept.length} sets of keptTokens.`);
   }
   kept.forEach((set, t) => {
-    requireTokens(info, `${what}, keptTokens ${t},`, set);
+    requireKnownTokens(info, `${what}, keptTokens ${t},`, set);
     if (set.includes(tokens[t]!)) return;
     throw new EngineError(`${what}: completion token ${t} (${tokens[t]}) is not among its keptTokens.`);
   });
@@ -112,7 +112,12 @@ function requireFits(info: SamplerInfo, what: string, promptTokens: number, comp
   }
 }
 
-function requireTokens({ vocabSize }: SamplerInfo, what: string, tokens: Int32Array): void {
+/** Throws EngineError for a token that the vocabulary does not have. */
+export function requireKnownTokens(
+  { vocabSize }: Pick<SamplerInfo, "vocabSize">,
+  what: string,
+  tokens: Int32Array,
+): void {
   const bad = tokens.find((token) => token < 0 || token >= vocabSize);
   if (bad !== undefined) throw new EngineError(`${what} has token ${bad}; the model's vocabulary has ${vocabSize}.`);
 }

@@ -6,8 +6,9 @@
  */
 
 import { CheckpointError } from "../../errors.ts";
-import { familyTraits } from "../hf-config.ts";
-import { ARCHITECTURES, type Architecture, type ModelConfig, type RopeScaling } from "../model-config.ts";
+import type { ModelFamily } from "../families/family.ts";
+import { decoderSwitches, families, ggufArchitecture } from "../families/registry.ts";
+import type { ModelConfig, RopeScaling } from "../model-config.ts";
 import { rotaryFrequencies } from "../rope.ts";
 import type { GgufFile } from "./gguf-file.ts";
 import type { MetadataValue } from "./metadata-reader.ts";
@@ -44,8 +45,8 @@ const FACTOR_TOLERANCE = 1e-5;
 /** The model that the file describes. Throws CheckpointError where it is none that Aha has, with the key's name. */
 export async function importedConfig(file: GgufFile): Promise<ModelConfig> {
   const keys = new Keys(file);
-  const architecture = architectureOf(keys);
-  const own = (key: string) => `${architecture}.${key}`;
+  const family = familyOf(keys);
+  const own = (key: string) => `${family.gguf!.name}.${key}`;
   for (const [key, inert] of Object.entries(INERT_KEYS)) {
     const value = file.metadata.get(own(key));
     if (value !== undefined && !inert.includes(value)) keys.refuse(own(key), "is not supported");
@@ -64,14 +65,14 @@ export async function importedConfig(file: GgufFile): Promise<ModelConfig> {
     if (keys.count(own(key), headDim) !== headDim) keys.refuse(own(key), `must be the width of a head, ${headDim}`);
   }
   const has = (tensor: string) => file.tensors.has(tensor);
-  const traits = familyTraits(architecture, {
-    attentionBias: has("blk.0.attn_q.bias") && has("blk.0.attn_output.bias"),
-    mlpBias: has("blk.0.ffn_gate.bias"),
+  const switches = decoderSwitches(family.name, {
+    attention_bias: has("blk.0.attn_q.bias") && has("blk.0.attn_output.bias"),
+    mlp_bias: has("blk.0.ffn_gate.bias"),
   });
   const id = (name: string) => keys.optionalId(`tokenizer.ggml.${name}_token_id`, embedding.shape[0]!);
   const ends = [id("eos"), id("eot"), id("eom"), ...endsByText(file)].filter((end) => end !== null);
   const config: ModelConfig = {
-    architecture,
+    architecture: family.name,
     vocabSize: embedding.shape[0]!,
     hiddenSize,
     intermediateSize: keys.count(own("feed_forward_length")),
@@ -84,7 +85,7 @@ export async function importedConfig(file: GgufFile): Promise<ModelConfig> {
     ropeTheta: keys.real(own("rope.freq_base"), 10_000),
     ropeScaling: null,
     tieWordEmbeddings: !has("output.weight"),
-    ...traits,
+    ...switches,
     bosTokenId: id("bos"),
     eosTokenIds: [...new Set(ends)],
     padTokenId: id("padding"),
@@ -102,16 +103,22 @@ function endsByText({ metadata }: GgufFile): number[] {
   return texts.flatMap((text: MetadataValue, id) => (isEnd(text, id) ? [id] : []));
 }
 
-function architectureOf(keys: Keys): Architecture {
+/** The family that llama.cpp knows by the file's architecture. */
+function familyOf(keys: Keys): ModelFamily {
   const name = keys.text("general.architecture");
-  const known = ARCHITECTURES.find((architecture) => architecture === name);
-  return known ?? keys.refuse("general.architecture", `is none that Aha computes (${ARCHITECTURES.join(", ")})`);
+  const known = families.all.flatMap((family) =>
+    family.gguf === undefined ? [] : [[family.gguf.name, family] as const],
+  );
+  const found = known.find(([architecture]) => architecture === name);
+  if (found !== undefined) return found[1];
+  const names = known.map(([architecture]) => architecture).join(", ");
+  return keys.refuse("general.architecture", `is none that Aha computes (${names})`);
 }
 
 /** The scaling of RoPE by its keys, or by the tensor of factors. */
 async function ropeScalingOf(keys: Keys, config: ModelConfig): Promise<RopeScaling | null> {
   const { file } = keys;
-  const own = (key: string) => `${config.architecture}.rope.${key}`;
+  const own = (key: string) => `${ggufArchitecture(config.architecture).name}.rope.${key}`;
   const type = keys.text(own("scaling.type"), "none");
   if (file.tensors.has(ROPE_FACTORS)) return llama3Scaling(keys, config);
   // Files of old converters have a linear factor under a key of its own.

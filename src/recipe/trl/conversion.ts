@@ -3,6 +3,7 @@
  * at once, so that no value reaches the recipe without its line.
  */
 
+import type { CountdownOptions } from "../../tasks/countdown/options.ts";
 import { grpo } from "../../train/grpo/trainer.ts";
 import type { Recipe } from "../schema.ts";
 import type { Batch, BatchNumbers } from "./batch.ts";
@@ -50,7 +51,7 @@ export interface TrlBatch extends Batch {
 }
 
 /** What a TRL recipe becomes: the scripts know no other task than Countdown. */
-export type TrlRecipe = Recipe & { readonly task: Extract<Recipe["task"], { readonly name: "countdown" }> };
+export type TrlRecipe = Recipe & { readonly task: { readonly name: "countdown" } & CountdownOptions };
 
 export interface TrlConversion {
   /** Checked, with every default filled in. */

@@ -260,7 +260,7 @@ function finished(draft: TrlDraft, path: string, overrides: readonly string[]): 
   }
   const recipe = checkRecipe(applyOverrides(draft.recipe(), overrides) as Record<string, unknown>, path);
   const { task } = recipe;
-  if (task.name === "countdown") return { ...recipe, task };
+  if (task.name === "countdown") return { ...recipe, task: task as TrlRecipe["task"] };
   throw new ConfigError(`--set task.name=${task.name}: a TRL recipe is of the task countdown; write one of Aha's own.`);
 }
 

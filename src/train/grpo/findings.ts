@@ -4,7 +4,9 @@
  */
 
 import type { Severity, StageFinding } from "../../findings.ts";
+import { losses } from "../../losses/registry.ts";
 import { rewardLabel } from "../../rewards/user/reference.ts";
+import { lossWeights } from "../../rollout/loss-weights.ts";
 import type { AroundStage } from "../examination.ts";
 import { type GrpoConfig, grpoTotalSteps } from "./config.ts";
 import { mixtureFindings } from "./mixture-findings.ts";
@@ -16,8 +18,11 @@ const LONG_ITERATIONS = 100;
 /** Below this groups become alike. */
 const LOW_TEMPERATURE = 0.3;
 
-/** Losses in which every completion weighs the same, however long it is. */
-const MEANS_OF_SEQUENCES: ReadonlySet<string> = new Set(["grpo", "sapo"]);
+/** Whether every completion weighs the same in the loss, however long it is. */
+function weighsCompletionsAlike({ lossType, maxCompletionTokens }: GrpoConfig): boolean {
+  const [short, long] = lossWeights(lossType, [1, 2], { maxCompletionTokens }) as unknown as [number, number];
+  return short === 2 * long;
+}
 
 /** Settings that cancel each other, or that do nothing. */
 export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFinding[] {
@@ -117,13 +122,13 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
         "note",
         "loss-zero-by-construction",
         "one optimizer step per batch (μ = 1)",
-        MEANS_OF_SEQUENCES.has(stage.lossType)
+        weighsCompletionsAlike(stage)
           ? "the ratio is 1 and the advantages of a group sum to 0, so the loss is about 0; its gradient is not"
           : "the ratio is 1 and the advantages of a group sum to 0, so the loss says only whether long completions are " +
               "better than short ones, and is 0 where lengths are equal; its gradient is not",
         "watch reward and solve_rate, not the loss",
       );
-    const clips = !["cispo", "sapo", "vespo"].includes(stage.lossType);
+    const clips = "clipEpsilon" in losses.get(stage.lossType).options;
     const isSet = stage.clipEpsilonHigh !== undefined || stage.delta !== undefined || stage.clipEpsilon !== 0.2;
     if (clips)
       add(

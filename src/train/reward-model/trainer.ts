@@ -1,5 +1,6 @@
 /** The trainer of reward models. */
 
+import { tasks } from "../../tasks/registry.ts";
 import type { Examination } from "../examination.ts";
 import {
   type GivenDataTrial,
@@ -49,8 +50,12 @@ export const rewardModel = defineTrainer({
   shape: () => rewardModelShape,
   issues: rewardModelIssues,
   recipeIssues: (_, { task }) => {
-    const message = "reward_model learns from pairs of answers: take the task preferences";
-    return task.name === "preferences" ? [] : [{ path: ["task", "name"], message }];
+    const withPairs = tasks.all
+      .filter(({ hasPreferences }) => hasPreferences)
+      .map(({ name }) => name)
+      .join(" or ");
+    const message = `reward_model learns from pairs of answers: take the task ${withPairs}`;
+    return tasks.get(task.name).hasPreferences ? [] : [{ path: ["task", "name"], message }];
   },
   check: checkRewardModel,
   train: trainRewardModel,

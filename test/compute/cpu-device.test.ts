@@ -1,17 +1,19 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { allocate, type DeviceTensor, Runtime } from "../../src/compute/runtime.ts";
+import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
+import type { DeviceTensor } from "../../src/compute/device.ts";
+import { allocateHost, fill, HostInput, read } from "../../src/compute/host-memory.ts";
+import { compile } from "../../src/compute/program.ts";
 import { GraphError, RuntimeFailure } from "../../src/errors.ts";
 import { sum } from "../../src/graph/ops/broadcast.ts";
 import { add, exponential, multiply } from "../../src/graph/ops/elementwise.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { reshape } from "../../src/graph/ops/shape.ts";
-import { Graph } from "../../src/graph/tensor.ts";
+import { Graph, type Operation } from "../../src/graph/tensor.ts";
+import { dataOf, device, numbersOf } from "../graph/evaluate.ts";
 
-const runtime = Runtime.open(1);
-
-function floats(dims: readonly number[], ...values: number[]): DeviceTensor {
-  const tensor = runtime.zeros("float32", dims);
-  (tensor.data as Float32Array).set(values);
+function floats(dims: readonly number[], ...values: number[]): DeviceTensor<"float32"> {
+  const tensor = device.allocate("float32", dims);
+  tensor.data.set(values);
   return tensor;
 }
 
@@ -20,10 +22,10 @@ function adder() {
   const graph = new Graph();
   const x = graph.input("x", "float32", ["N", 2]);
   const step = graph.input("step", "float32", []);
-  return runtime.compile(graph, { y: add(x, step), total: sum(x) });
+  return compile(device, graph, { y: add(x, step), total: sum(x) });
 }
 
-const program = adder();
+const program = await adder();
 afterAll(() => program.dispose());
 
 describe("memory", () => {
@@ -31,9 +33,11 @@ describe("memory", () => {
     ["float32", Float32Array],
     ["int64", BigInt64Array],
     ["int32", Int32Array],
+    ["uint8", Uint8Array],
+    ["bfloat16", Uint16Array],
   ] as const)("of %s is zeroed, of that length, and outside V8's heap also when tiny", (dtype, kind) => {
     for (const length of [0, 1, 1000]) {
-      const data = allocate(dtype, length);
+      const data = allocateHost(dtype, length);
       expect(data).toBeInstanceOf(kind);
       expect(data).toHaveLength(length);
       expect(data.every((value) => Number(value) === 0)).toBe(true);
@@ -42,23 +46,47 @@ describe("memory", () => {
     }
   });
 
-  it("is not given to bool tensors: GraphError", () => {
-    expect(() => allocate("bool", 1)).toThrow(GraphError);
+  it("is not given to bool tensors between programs: GraphError", async () => {
+    const graph = new Graph();
+    const x = graph.input("x", "float32", ["N"]);
+    const equal: Operation = { name: "equal", lower: (emit, inputs) => emit.node("Equal", inputs) };
+    const [y] = graph.apply(equal, [x, x], [{ dtype: "bool", shape: ["N"] }]);
+    await expect(compile(device, graph, { y: y! })).rejects.toThrow(GraphError);
   });
 
-  it("must suffice for a view's shape: GraphError", () => {
-    expect(() => runtime.view("float32", [2, 3], allocate("float32", 5))).toThrow(
-      "5 elements are too few for a tensor of shape [2, 3]",
-    );
-    runtime.view("float32", [2, 2], allocate("float32", 5)).dispose();
+  it("is shared by a view of a tensor's first elements, and must suffice for it: GraphError", () => {
+    const whole = floats([5], 1, 2, 3, 4, 5);
+    const view = device.view(whole, [2, 2]);
+    expect([...view.data]).toEqual([1, 2, 3, 4]);
+    view.data[3] = 9;
+    expect(dataOf(whole)[3]).toBe(9);
+    expect(() => device.view(whole, [2, 3])).toThrow("5 elements are too few for a tensor of shape [2, 3]");
+    view.dispose();
   });
 
-  it("must be of the view's dtype: GraphError", () => {
-    expect(() => runtime.view("float32", [2], allocate("int64", 2))).toThrow(GraphError);
-    expect(() => runtime.view("float32", [2], allocate("int64", 2))).toThrow("needs Float32Array");
+  it("is copied in blocks", () => {
+    const [source, target] = [floats([2, 4], 1, 2, 3, 4, 5, 6, 7, 8), floats([2, 3])];
+    const places = { sourceStart: 1, sourceStride: 4, targetStart: 0, targetStride: 3 };
+    device.copy({ source, target, ...places, count: 2, length: 2 });
+    expect([...dataOf(target)]).toEqual([2, 3, 0, 6, 7, 0]);
   });
 
-  it("may be disposed twice", () => {
+  it("is written and read whole, and is the host's own", async () => {
+    const tensor = floats([3], 1, 2, 3);
+    const input = new HostInput(device, "int32", [2]);
+    input.data.set([4, 5]);
+    input.upload();
+    expect([...dataOf(input.tensor)]).toEqual([4, 5]);
+    expect(await read(device, tensor)).toBe(dataOf(tensor));
+    await fill(device, tensor, (data) => void data.fill(7));
+    const copy = new Float32Array(3);
+    await device.download(tensor, copy);
+    expect([...copy]).toEqual([7, 7, 7]);
+    device.upload(tensor, Float32Array.of(1, 2, 3));
+    expect([...dataOf(tensor)]).toEqual([1, 2, 3]);
+  });
+
+  it("may be disposed of twice", () => {
     const tensor = floats([1], 1);
     tensor.dispose();
     expect(() => tensor.dispose()).not.toThrow();
@@ -76,12 +104,12 @@ describe("a prepared call", () => {
       ]),
     );
     await call.run();
-    expect([...call.results.get("y")!.data]).toEqual([11, 12, 13, 14]);
-    (x.data as Float32Array).set([5, 6], 2);
-    step.data[0] = -1;
+    expect(numbersOf(call, "y")).toEqual([11, 12, 13, 14]);
+    dataOf(x).set([5, 6], 2);
+    dataOf(step)[0] = -1;
     await call.run();
-    expect([...call.results.get("y")!.data]).toEqual([0, 1, 4, 5]);
-    expect(call.results.get("total")!.data[0]).toBe(14);
+    expect(numbersOf(call, "y")).toEqual([0, 1, 4, 5]);
+    expect(numbersOf(call, "total")[0]).toBe(14);
     call.dispose();
   });
 
@@ -93,7 +121,7 @@ describe("a prepared call", () => {
     ]);
     const call = program.prepare(feeds, new Map([["y", x]]));
     for (let i = 0; i < 3; i++) await call.run();
-    expect([...x.data]).toEqual([4, 5, 6, 7, 8, 9]);
+    expect([...dataOf(x)]).toEqual([4, 5, 6, 7, 8, 9]);
     call.dispose();
   });
 
@@ -108,7 +136,7 @@ describe("a prepared call", () => {
     first.dispose();
     const second = program.prepare(feeds, new Map([["y", y]]));
     await second.run();
-    expect([...y.data]).toEqual([2, 3]);
+    expect([...dataOf(y)]).toEqual([2, 3]);
     second.dispose();
   });
 
@@ -117,7 +145,7 @@ describe("a prepared call", () => {
     const x = graph.input("x", "float32", ["R*S", 2]);
     const [r, s] = [graph.input("r", "float32", ["R"]), graph.input("s", "float32", ["S"])];
     const y = multiply(reshape(x, ["R", "S", 2]), multiply(reshape(r, ["R", 1, 1]), reshape(s, [1, "S", 1])));
-    const shaped = runtime.compile(graph, { y });
+    const shaped = await compile(device, graph, { y });
     for (const [R, S] of [
       [2, 3],
       [1, 4],
@@ -131,7 +159,7 @@ describe("a prepared call", () => {
       const call = shaped.prepare(feeds);
       await call.run();
       expect(call.results.get("y")!.dims).toEqual([R, S, 2]);
-      expect([...call.results.get("y")!.data]).toEqual(new Array(R * S * 2).fill(6));
+      expect(numbersOf(call, "y")).toEqual(new Array(R * S * 2).fill(6));
       call.dispose();
     }
     shaped.dispose();
@@ -158,7 +186,7 @@ describe("a prepared call", () => {
     [
       "an input has another dtype",
       () => [
-        ["x", runtime.zeros("int64", [1, 2])],
+        ["x", device.allocate("int64", [1, 2])],
         ["step", floats([])],
       ],
       /not int64/,
@@ -168,10 +196,10 @@ describe("a prepared call", () => {
     expect(() => program.prepare(new Map(feeds()))).toThrow(message);
   });
 
-  it("is refused where two inputs disagree about a size, or an output does not fit: GraphError", () => {
+  it("is refused where two inputs disagree about a size, or an output does not fit: GraphError", async () => {
     const graph = new Graph();
     const [a, b] = [graph.input("a", "float32", ["N"]), graph.input("b", "float32", ["N"])];
-    const two = runtime.compile(graph, { y: add(a, b) });
+    const two = await compile(device, graph, { y: add(a, b) });
     const feeds = (n: number, m: number) =>
       new Map([
         ["a", floats([n])],
@@ -181,26 +209,28 @@ describe("a prepared call", () => {
     expect(() => two.prepare(feeds(3, 3), new Map([["y", floats([4])]]))).toThrow(
       /output y has shape \[3\], not \[4\]/,
     );
-    expect(() => two.prepare(feeds(3, 3), new Map([["y", runtime.zeros("int64", [3])]]))).toThrow(
+    expect(() => two.prepare(feeds(3, 3), new Map([["y", device.allocate("int64", [3])]]))).toThrow(
       /output y is float32, not int64/,
     );
     two.dispose();
   });
 });
 
-describe("the runtime", () => {
+describe("the CPU device", () => {
   it("is one for the process: another number of threads is refused", () => {
-    expect(Runtime.open(1)).toBe(runtime);
-    expect(() => Runtime.open(3)).toThrow(RuntimeFailure);
-    expect(() => Runtime.open(3)).toThrow(/computes with 1 threads already, not 3: .* open each with the same number/);
+    expect(CpuDevice.open(1)).toBe(device);
+    expect(() => CpuDevice.open(3)).toThrow(RuntimeFailure);
+    expect(() => CpuDevice.open(3)).toThrow(
+      /computes with 1 threads already, not 3: .* open each with the same number/,
+    );
   });
 
   it("leaves the event loop free while it computes", async () => {
     const graph = new Graph();
     let x = graph.input("x", "float32", ["N", "N"]);
     for (let i = 0; i < 6; i++) x = matmul(x, x, { scale: 1e-3 });
-    const heavy = runtime.compile(graph, { y: x });
-    const call = heavy.prepare(new Map([["x", runtime.zeros("float32", [768, 768])]]));
+    const heavy = await compile(device, graph, { y: x });
+    const call = heavy.prepare(new Map([["x", device.allocate("float32", [768, 768])]]));
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
     const start = performance.now();
@@ -223,7 +253,7 @@ describe("the runtime", () => {
         ]);
         const call = program.prepare(feeds);
         await call.run();
-        const values = [...call.results.get("y")!.data];
+        const values = numbersOf(call, "y");
         call.dispose();
         return values;
       }),
@@ -234,9 +264,9 @@ describe("the runtime", () => {
   it("keeps its memory flat over many runs of varying sizes", async () => {
     const graph = new Graph();
     const x = graph.input("x", "float32", ["N", 64]);
-    const growing = runtime.compile(graph, { y: matmul(exponential(x), x, { transposeB: true }) });
+    const growing = await compile(device, graph, { y: matmul(exponential(x), x, { transposeB: true }) });
     const runOnce = async (rows: number) => {
-      const tensor = runtime.zeros("float32", [rows, 64]);
+      const tensor = device.allocate("float32", [rows, 64]);
       const call = growing.prepare(new Map([["x", tensor]]));
       await call.run();
       call.dispose();
@@ -251,11 +281,11 @@ describe("the runtime", () => {
     expect(megabytes() - before).toBeLessThan(80);
   });
 
-  it("says what was wrong with a model", () => {
+  it("says what was wrong with a model", async () => {
     const graph = new Graph();
     const x = graph.input("x", "float32", [2]);
     const [y] = graph.apply({ name: "nonsense", lower: (emit, inputs) => emit.node("Nonsense", inputs) }, [x], [x]);
-    expect(() => runtime.compile(graph, { y: y! })).toThrow(RuntimeFailure);
-    expect(() => runtime.compile(graph, { y: y! })).toThrow(/Nonsense/);
+    await expect(compile(device, graph, { y: y! })).rejects.toThrow(RuntimeFailure);
+    await expect(compile(device, graph, { y: y! })).rejects.toThrow(/Nonsense/);
   });
 });

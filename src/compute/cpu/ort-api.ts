@@ -11,7 +11,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import koffi from "koffi";
-import { AhaError, RuntimeFailure } from "../errors.ts";
+import { AhaError, RuntimeFailure } from "../../errors.ts";
 
 /** A native pointer. */
 export type Pointer = bigint;

@@ -15,11 +15,15 @@ export interface DrawOptions {
 
 export interface Draw {
   readonly token: number;
-  /** Over the whole vocabulary. */
+  /** Over the whole vocabulary, nats. */
   readonly logprob: number;
   /** Where top-k or top-p is on. */
   readonly restricted?: Restriction;
+  /** The most probable tokens, from the top down (equals by id), where they were asked for. */
+  readonly top?: readonly TokenDraw[];
 }
+
+type TokenDraw = Pick<Draw, "token" | "logprob">;
 
 /** What top-k and top-p left of a vocabulary. */
 export interface Restriction {
@@ -27,6 +31,28 @@ export interface Restriction {
   readonly kept: Int32Array;
   /** Log-probability of the drawn token among them. */
   readonly logprob: number;
+}
+
+/** A draw from one row of logits [B, V]. */
+export interface DrawRequest {
+  readonly row: number;
+  /** Uniform in [0, 1). */
+  readonly u: number;
+  readonly options: DrawOptions;
+  /** Tokens that are never drawn. */
+  readonly excluded: readonly number[];
+  /** How many of the most probable tokens to return. */
+  readonly topLogprobs: number;
+}
+
+/** `drawToken` for each request, from logits [B, V] in host memory. */
+export function drawTokens(logits: Float32Array, vocabSize: number, requests: readonly DrawRequest[]): Draw[] {
+  return requests.map(({ row, u, options, excluded, topLogprobs }) => {
+    const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+    const draw = drawToken(own, u, options, excluded);
+    if (topLogprobs === 0 || Number.isNaN(draw.logprob)) return draw;
+    return { ...draw, top: mostProbable(own, topLogprobs, options.temperature) };
+  });
 }
 
 /** Draws from `logits` with the uniform number `u` in [0, 1); tokens in `excluded` are never drawn. */
@@ -74,7 +100,7 @@ export function drawToken(
 }
 
 /** The `count` most probable tokens under softmax(logits / temperature), from the top down, equals by id. */
-export function mostProbable(logits: Float32Array, count: number, temperature: number): Draw[] {
+export function mostProbable(logits: Float32Array, count: number, temperature: number): TokenDraw[] {
   if (count === 0) return [];
   const best = largestOf(logits, count);
   const inverseTemperature = temperature === 0 ? 1 : 1 / temperature;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { drawToken, mostProbable } from "../../src/engine/local/draw.ts";
+import { drawToken, mostProbable } from "../../src/compute/draw-token.ts";
 import { Random } from "../../src/random.ts";
 
 const FREE = { temperature: 1, topP: 1, topK: 0 };

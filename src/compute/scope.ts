@@ -1,6 +1,6 @@
 /**
- * Native objects that go together: what a scope holds is released with it. Whoever makes several handles, one after
- * another, and fails half-way, still releases those that were made.
+ * Things that hold memory which no garbage collector frees, and that go together: what a scope holds is released with it.
+ * A program that makes several tensors, one after another, and fails half-way, still releases those that were made.
  */
 
 /** Something that holds memory or a handle which no garbage collector frees. */
@@ -8,7 +8,7 @@ export interface Disposable {
   dispose(): void;
 }
 
-export class NativeScope implements Disposable {
+export class Scope implements Disposable {
   readonly #held: Disposable[] = [];
 
   /** Takes `object` over and returns it. */
