@@ -17,10 +17,15 @@ export interface Problem {
 /** The task's own verdict on one completion, for evaluation: independent of how rewards are weighted. */
 export interface Verdict {
   readonly solved: boolean;
+  /** There is nothing to compare the completion with, so that `solved` says nothing: a question without an answer. Where
+   * that is so of all, reports have no solve rate. */
+  readonly isUnjudged?: boolean;
   /** The completion has the form that the task asks for. */
   readonly wellFormed: boolean;
-  /** How many attempts (candidate equations) the thinking makes. */
-  readonly tries: number;
+  /** How many attempts (candidate equations) the thinking makes; absent where the task has no such thing. */
+  readonly tries?: number;
+  /** The completion answers without thinking first: the words of looking back in it mean nothing, and are not counted. */
+  readonly answersOutright?: boolean;
   /** The final answer in a canonical form (equal answers are equal strings), null where the completion gives none: what
    * majority voting counts. Absent where the task has no such form. */
   readonly answer?: string | null;

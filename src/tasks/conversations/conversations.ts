@@ -16,6 +16,7 @@
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
+import { closesThinking, endsInsideThink } from "../../expression/answer.ts";
 import { type Extracted, extractAnswer } from "../../math-answers/extract.ts";
 import { goldOfColumns } from "../../math-answers/gold.ts";
 import { canonicalAnswerOf, judgeMath } from "../../math-answers/judge-answer.ts";
@@ -141,20 +142,29 @@ function rowOf({ columns, place }: Problem): DataRow {
 
 /** Solved, and why that is all that can be said, as the file's header has it. */
 function judgeConversation(problem: Problem, completion: string, options: ConversationsOptions): Verdict {
+  const answersOutright = !endsInsideThink(problem.prompt) && !closesThinking(completion);
   const { reference } = readConversation(rowOf(problem), options);
   const golds = options.answer === undefined ? markedGold(reference ?? "") : goldsOf(problem.columns, options.answer);
   if (golds === undefined) {
     const solved = reference !== undefined && plainWords(reference) === plainWords(options.prefill + completion);
-    const statistics = { judged: Number(reference !== undefined) };
-    return { solved, wellFormed: completion.trim() !== "", tries: 0, statistics };
+    const isJudged = reference !== undefined;
+    const statistics = { judged: Number(isJudged) };
+    return {
+      solved,
+      wellFormed: completion.trim() !== "",
+      answersOutright,
+      statistics,
+      ...(!isJudged && { isUnjudged: true }),
+    };
   }
   const verdict = judgeMath(problem.prompt, completion, golds);
   return {
     solved: verdict.verdict === "right",
     wellFormed: isMarked(extractAnswer(problem.prompt, completion)),
-    tries: 0,
+    answersOutright,
     answer: canonicalAnswerOf(problem.prompt, completion),
     statistics: { judged: Number(verdict.verdict !== "abstain") },
+    ...(verdict.verdict === "abstain" && { isUnjudged: true }),
   };
 }
 

@@ -164,7 +164,6 @@ function judgeProblem(problem: Problem, completion: string, options: MathOptions
   return {
     solved: verdict.verdict === "right",
     wellFormed,
-    tries: 0,
     answer: canonicalAnswerOf(problem.prompt, completion),
     statistics: { judged: Number(verdict.verdict !== "abstain") },
   };

@@ -130,7 +130,7 @@ describe("the judge", () => {
   test("compares final answers with the reference's", async () => {
     const task = await taskOf(rows());
     const problem = task.trainProblem(0);
-    const solved = { solved: true, wellFormed: true, tries: 0, answer: "4", statistics: { judged: 1 } };
+    const solved = { solved: true, wellFormed: true, answersOutright: true, answer: "4", statistics: { judged: 1 } };
     expect(task.judge(problem, "so <answer>4.0</answer>")).toEqual(solved);
     expect(task.judge(problem, "\\boxed{5}")).toMatchObject({ solved: false, wellFormed: true, answer: "5" });
     expect(task.judge(problem, "four")).toMatchObject({ solved: false, wellFormed: false, answer: null });
@@ -170,7 +170,9 @@ describe("the judge", () => {
     expect(task.judge(problem, "Paris")).toMatchObject({ solved: false, wellFormed: true });
     const prompts = Array.from({ length: 3 }, (_, i) => JSON.stringify({ prompt: `q${i}` })).join("\n");
     const unjudged = await taskOf(prompts);
-    expect(unjudged.judge(unjudged.trainProblem(0), "x")).toMatchObject({ solved: false, statistics: { judged: 0 } });
+    expect(unjudged.judge(unjudged.trainProblem(0), "x")).toMatchObject({
+      ...{ solved: false, isUnjudged: true, statistics: { judged: 0 } },
+    });
   });
 });
 
