@@ -3,15 +3,15 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { writeJsonl } from "../data/jsonl.ts";
-import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine } from "../engine/local/create.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
+import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { PROMPT_DATE } from "../recipe/schema.ts";
-import { createTask, taskNames, withDataFile } from "../tasks/registry.ts";
+import { createTask, tasks, withDataFile } from "../tasks/registry.ts";
 import type { Problem } from "../tasks/task.ts";
 import { dayOf } from "../tokenizer/format-date.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
@@ -20,7 +20,7 @@ import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
+import { computeOption, numberOption, parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_MAX_TOKENS = 512;
 
@@ -32,7 +32,7 @@ then the task, the problems, the way of sampling and the seed are those of its r
 its summary ends with.
 
 Options
-  --task NAME            ${taskNames.join(", ")} (needed for a model directory)
+  --task NAME            ${tasks.names.join(", ")} (needed for a model directory)
   --set task.key=value   an option of the task, e.g. --set task.prompt=compact; may be repeated
   --data PATH            problems of this data instead (of those, the share that is held out)
   --problems N           how many problems (256)
@@ -53,8 +53,8 @@ Statistics
   solveRate              share of the completions that the task judges right; passAtK and majorityRate are of problems
   formatRate             well-formed completions; truncatedRate: those that were cut at the length limit
   meanLength, …          tokens per completion; …TerminatedLength: of those that ended by themselves
-  tries                  candidate answers per completion; distinctTries where the task can tell them apart
-  reflectionWords        "wait", "let me check", … per completion; reflectionRate: completions with any
+  tries                  candidate answers per completion, of tasks that have such; distinctTries where they can be told apart
+  reflectionWords        "wait", "let me check", … per completion that thinks; reflectionRate: completions with any
 
 Intervals are over problems: several completions of one problem are not counted as independent.
 
@@ -157,7 +157,8 @@ async function evaluatePolicy(
     resolveDataset: datasetResolver(context),
   });
   const problems = task.heldOut(plan.problems);
-  const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
+  const source = { path: modelDirectory, ...adapter };
+  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values.threads));
   try {
     const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
     const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };
@@ -252,7 +253,7 @@ function passAt(text: string | undefined, samples: number): number[] | undefined
 function taskSpec(values: Values, ofRecipe: { readonly name: string } | undefined): { readonly name: string } {
   const name = values.task ?? ofRecipe?.name;
   if (name === undefined) {
-    throw new ConfigError(`aha eval: --task is required for a model directory; there are: ${taskNames.join(", ")}.`);
+    throw new ConfigError(`aha eval: --task is required for a model directory; there are: ${tasks.names.join(", ")}.`);
   }
   const settings = values.set ?? [];
   const stray = settings.find((setting) => !setting.startsWith("task."));
@@ -265,7 +266,7 @@ function taskSpec(values: Values, ofRecipe: { readonly name: string } | undefine
 }
 
 /** The default length limit, or less where the longest prompt leaves less. */
-function roomFor(engine: Engine, tokenizer: Tokenizer, problems: readonly Problem[]): number {
+function roomFor(engine: Sampler, tokenizer: Tokenizer, problems: readonly Problem[]): number {
   const longest = problems.reduce((most, { prompt }) => Math.max(most, tokenizer.encode(prompt).length), 0);
   return Math.max(1, Math.min(DEFAULT_MAX_TOKENS, engine.info.maxContextTokens - longest));
 }

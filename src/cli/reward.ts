@@ -1,13 +1,22 @@
 /** `aha reward`: scores saved completions with any of the rewards that recipes use. */
 
-import { readJsonl } from "../data/jsonl.ts";
+import { Compute } from "../compute/compute.ts";
+import { readRows } from "../data/formats.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
-import { createReward, rewardDescriptions } from "../rewards/registry.ts";
-import { type AnyReward, groupsOf, type RewardInput, type RewardResult } from "../rewards/reward.ts";
-import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
-import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
+import { rewards } from "../rewards/registry.ts";
+import {
+  type AnyReward,
+  groupsOf,
+  type RewardInput,
+  type RewardResult,
+  type WeightedReward,
+} from "../rewards/reward.ts";
+import { withOpenRewards } from "../rewards/session.ts";
+import { createRewards } from "../rewards/spec.ts";
+import { DEFAULT_TIMEOUT_MS } from "../rewards/user/definition.ts";
+import { isRewardReference } from "../rewards/user/reference.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
@@ -19,8 +28,9 @@ import { StatusLine } from "./terminal-line.ts";
 const HELP = `Usage: aha reward NAME --in FILE.jsonl [--set option=value] [--tokenizer DIR] [--timeout-ms N] [--json]
        aha reward --list [--json]
 
-Scores completions. Each line of FILE is a JSON object with the texts prompt and completion and the columns that the
-reward reads, e.g. {"prompt": "…<think>", "completion": "…</think>\\n<answer>…</answer>", "nums": [6, 3, 3], "target": 54}.
+Scores completions. Each row of FILE (JSON Lines or a JSON list, CSV, also gzipped, or Parquet) has the texts prompt and
+completion and the columns that the reward reads, e.g.
+{"prompt": "…<think>", "completion": "…</think>\\n<answer>…</answer>", "nums": [6, 3, 3], "target": 54}.
 Nothing of it is ever run as code. A score of null means that the reward cannot judge that line; where it can judge none,
 the exit code is 1. A run's rollouts.jsonl is such a file. Rewards that go by length in tokens read completionTokens (or lengthTokens) and maxCompletionTokens, or
 count with --tokenizer; rewards that compare completions take those of one group, or else of one prompt, together.
@@ -30,7 +40,7 @@ and is run. It judges in a thread of its own; what it throws, a score that is no
 long are scores of null with the reason.
 
 Rewards
-${rewardDescriptions.map(({ name, summary }) => `  ${name.padEnd(22)}${summary}`).join("\n")}
+${rewards.all.map(({ name, summary }) => `  ${name.padEnd(22)}${summary}`).join("\n")}
 
 Options
   --in FILE           the completions (required)
@@ -70,23 +80,19 @@ export const command: Command = {
   run: async (args, context) => {
     const { values, positionals } = parseOptions("reward", args, OPTIONS, args.includes("--list") ? [] : ["NAME"]);
     if (values.list) {
-      const listed = rewardDescriptions.map(listedReward);
+      const listed = rewards.all.map(listedReward);
       context.out(values.json ? `${JSON.stringify(listed, undefined, 2)}\n` : rewardListText(listed));
       return 0;
     }
     const name = positionals[0]!;
     const options = rewardOptions(values.set ?? [], textOptions(name));
-    const own = isRewardReference(name);
-    if (!own && values["timeout-ms"] !== undefined) {
+    const limit = values["timeout-ms"];
+    if (limit !== undefined && !isRewardReference(name)) {
       throw new ConfigError(`aha reward: --timeout-ms is for rewards of your own (FILE#EXPORT), not for ${name}.`);
     }
-    const timeoutMs =
-      values["timeout-ms"] === undefined
-        ? DEFAULT_TIMEOUT_MS
-        : wholeNumberOption("timeout-ms", values["timeout-ms"], 1);
-    const reward = own
-      ? new UserReward(parseRewardReference(name), { options, timeoutMs })
-      : createReward(name, options, { openScorer: scorerOpener() });
+    const timeoutMs = limit === undefined ? undefined : wholeNumberOption("timeout-ms", limit, 1);
+    const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
+    const [{ reward }] = createRewards([spec], { openScorer: scorerOpener(Compute.open()) }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);
@@ -111,22 +117,22 @@ async function scoreFile(
     columns: () => process.stderr.columns ?? 80,
   });
   try {
-    if ("open" in reward) await reward.open?.();
-    for (const batch of batchesOf(inputs)) {
-      stopIfAsked(context.signal);
-      const results = await judgeAll(
-        reward,
-        batch.map((i) => inputs[i]!),
-      );
-      for (const [k, i] of batch.entries()) {
-        const { score, reason } = results[k]!;
-        scored.push({ line: lines[i]!, score, reason });
+    await withOpenRewards([[reward.name, reward]], context, async () => {
+      for (const batch of batchesOf(inputs)) {
+        const results = await judgeAll(
+          reward,
+          batch.map((i) => inputs[i]!),
+        );
+        stopIfAsked(context.signal);
+        for (const [k, i] of batch.entries()) {
+          const { score, reason } = results[k]!;
+          scored.push({ line: lines[i]!, score, reason });
+        }
+        progress.update(() => `${scored.length} of ${inputs.length} completions`);
       }
-      progress.update(() => `${scored.length} of ${inputs.length} completions`);
-    }
+    });
   } finally {
     progress.clear();
-    if ("close" in reward) await reward.close?.();
   }
   return scored.sort((a, b) => a.line - b.line);
 }
@@ -138,7 +144,7 @@ async function readInputs(
 ): Promise<{ lines: number[]; inputs: RewardInput[] }> {
   const lines: number[] = [];
   const inputs: RewardInput[] = [];
-  for await (const row of readJsonl(file)) {
+  for await (const row of readRows(file)) {
     stopIfAsked(signal);
     if (inputs.length === MAX_LINES) {
       throw new DataError(`${file}: has more than ${MAX_LINES} completions; cut it into several files.`);
@@ -190,8 +196,8 @@ function batchesOf(inputs: readonly RewardInput[]): number[][] {
 
 /** The options of a reward that are texts: 6.9 is a pattern for one of them, and no number. */
 function textOptions(name: string): ReadonlySet<string> {
-  const description = rewardDescriptions.find((one) => one.name === name);
-  const options = description ? listedReward(description).options : [];
+  const entry = rewards.find(name);
+  const options = entry ? listedReward(entry).options : [];
   return new Set(options.filter(({ type }) => type === "string").map((option) => option.name));
 }
 

@@ -6,7 +6,7 @@
  * on the same luck.
  */
 
-import type { Engine, SampleProgress } from "../engine/engine.ts";
+import type { SampleProgress, Sampler } from "../engine/contract/sampler.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit, sampleCompletions } from "../rollout/collect.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
@@ -38,7 +38,8 @@ export interface EvaluatedCompletion {
   readonly completion: string;
   readonly solved: boolean;
   readonly wellFormed: boolean;
-  readonly tries: number;
+  /** Absent where the task has no tries. */
+  readonly tries?: number;
   readonly finishReason: "stop" | "length";
   readonly lengthTokens: number;
 }
@@ -63,7 +64,7 @@ export interface Evaluation {
  * @throws ConfigError where a prompt and its longest completion do not fit into the context.
  */
 export async function evaluate(
-  engine: Engine,
+  engine: Sampler,
   tokenizer: Tokenizer,
   task: Task,
   problems: readonly Problem[],
@@ -88,7 +89,7 @@ export async function evaluate(
     completion: text,
     solved: verdict.solved,
     wellFormed: verdict.wellFormed,
-    tries: verdict.tries,
+    ...(verdict.tries !== undefined && { tries: verdict.tries }),
     finishReason,
     lengthTokens,
   }));
@@ -102,7 +103,9 @@ export function statisticNames(
 ): string[] {
   const completion = { text: "", lengthTokens: 0, finishReason: "stop" as const };
   // Something is tried by some completion, though perhaps by none of these.
-  const one = verdicts.map((verdict) => ({ ...completion, verdict: { ...verdict, tries: 1 } }));
+  const one = verdicts.map((verdict) => {
+    return { ...completion, verdict: { ...verdict, ...(verdict.tries !== undefined && { tries: 1 }) } };
+  });
   const groups = one.map((judged) => Array.from({ length: samples }, () => judged));
   return Object.keys(statisticsOf(groups, passAt).values);
 }

@@ -6,13 +6,15 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
+import type { Compute } from "../compute/compute.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { saveMergedModel } from "../model/merge.ts";
 import { loadPeftAdapter } from "../model/peft-adapter.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
 import { modelDirectoryOf } from "../recipe/model.ts";
-import type { PipelineObserver } from "../recipe/observer.ts";
-import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
+import type { RunObserver } from "../recipe/observer.ts";
+import { prepareIn } from "../recipe/prepare-recipe.ts";
+import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { differencesOf, readRecipeFile } from "../run/recipe-file.ts";
 import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
@@ -25,10 +27,10 @@ export interface TrainStageContext {
   readonly folder: string;
   /** Where its model belongs. */
   readonly output: string;
-  readonly threads: number;
+  readonly compute: Compute;
   readonly offline: boolean;
   readonly signal: AbortSignal;
-  readonly observe: PipelineObserver;
+  readonly observe: RunObserver;
   /** Called when the run is complete, or given up: writes its page. */
   readonly report: (runPath: string) => Promise<unknown>;
 }
@@ -39,27 +41,23 @@ export interface TrainStageContext {
  * @throws AhaError of any kind; RunInterrupted where `signal` aborts, and the stage can be gone on with
  */
 export async function runTrainStage(recipe: Recipe, context: TrainStageContext): Promise<void> {
-  const { folder, output, threads, offline, signal } = context;
+  const { folder, output, compute, offline, signal } = context;
   const begun = existsSync(join(folder, RUN_FILES.recipe));
   if (!existsSync(join(folder, RUN_FILES.summary))) {
     const recorded = begun ? readRecipeFile(join(folder, RUN_FILES.recipe)) : undefined;
-    const withThreads = { ...recipe, engine: { ...recipe.engine, threads } };
+    const withThreads = { ...recipe, engine: { ...recipe.engine, threads: compute.threads } };
     const pinned = await pinHubReferences(withThreads, { offline, signal }, recorded);
     if (!begun) await rm(folder, { recursive: true, force: true });
     const run = begun
       ? await RunDirectory.resume(folder, asBegun(recorded, pinned))
       : await RunDirectory.create(folder, pinned);
+    for (const message of run.warnings) context.observe({ type: "warning", message });
+    // The plan has hashed every file that the recipe names.
+    const prepared = await prepareIn(run, pinned, { pinsInputs: false, compute });
     try {
-      for (const message of run.warnings) context.observe({ type: "warning", message });
-      // The plan has hashed every file that the recipe names.
-      const prepared = await prepareRecipe(pinned, run, { pinsInputs: false });
-      try {
-        await runPipeline(prepared, run, signal, context.observe);
-      } finally {
-        await prepared.engine.dispose();
-      }
+      await runRecipe(prepared, { signal, observe: context.observe });
     } finally {
-      run.close();
+      await prepared.close();
     }
   }
   await context.report(folder);

@@ -1,15 +1,15 @@
-/** What a pipeline tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
+/** What a run tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
 
 import type { Alarm } from "../alarms/alarm.ts";
-import type { RewardEngine } from "../engine/reward-engine.ts";
-import type { EvaluationRecord, TimingRecord } from "../run/records.ts";
+import type { RewardModelInfo } from "../engine/contract/reward-model.ts";
+import type { EvaluationRecord } from "../run/records.ts";
 import type { RunSummary } from "../run/summary.ts";
 import type { MetricsRow, TrainProgress } from "../train/context.ts";
 import type { StageConfig } from "./schema.ts";
 
-export type PipelineEvent =
+export type RunEvent =
   /** Model, tokenizer and task stand; nothing is trained yet. */
-  | { readonly type: "ready"; readonly engine: RewardEngine["info"]; readonly resumedFrom: string | undefined }
+  | { readonly type: "ready"; readonly engine: RewardModelInfo; readonly resumedFrom: string | undefined }
   | {
       readonly type: "stage-started";
       readonly stage: StageConfig;
@@ -21,7 +21,7 @@ export type PipelineEvent =
     }
   | { readonly type: "progress"; readonly stage: string; readonly progress: TrainProgress }
   | { readonly type: "metrics"; readonly stage: string; readonly row: MetricsRow }
-  | { readonly type: "timing"; readonly stage: string; readonly row: Omit<TimingRecord, "stage"> }
+  | { readonly type: "timing"; readonly stage: string; readonly row: MetricsRow }
   | { readonly type: "evaluating"; readonly stage: string; readonly finished: number; readonly total: number }
   | { readonly type: "evaluated"; readonly record: EvaluationRecord }
   | { readonly type: "stage-finished"; readonly stage: StageConfig; readonly steps: number }
@@ -31,4 +31,4 @@ export type PipelineEvent =
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "finished"; readonly summary: RunSummary };
 
-export type PipelineObserver = (event: PipelineEvent) => void;
+export type RunObserver = (event: RunEvent) => void;

@@ -15,7 +15,7 @@
 
 import { z } from "zod";
 import { formFault, withPromptedThink } from "../expression/answer.ts";
-import { defineReward } from "./definition.ts";
+import { defineRewardEntry } from "./entry.ts";
 
 const FORMS = ["line", "spaced", "lines", "think"] as const;
 
@@ -26,12 +26,13 @@ const described = {
   think: "has the form <think>…</think>, then text",
 };
 
-export const format = defineReward({
+export const format = defineRewardEntry({
   name: "format",
   title: "Format",
   summary: "1 where the completion is <think>…</think>, a line feed, <answer>…</answer>; else 0",
   citation: "DeepSeek-R1, arXiv:2501.12948 §2.2.2; Mini-R1, train-deepseek-r1, open-r1, TRL think_format_reward",
   columns: [],
+  trl: [{}],
   options: z.strictObject({
     form: z
       .enum(FORMS)

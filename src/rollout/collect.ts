@@ -4,18 +4,13 @@
  * What it is not: an algorithm. GRPO and evaluation each do something else with a completion.
  */
 
-import type { Engine, SampledSequence, SampleProgress } from "../engine/engine.ts";
+import type { SampledSequence, SampleProgress, Sampler } from "../engine/contract/sampler.ts";
 import { ConfigError } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
-import type { AnyReward, RewardInput, RewardResult } from "../rewards/reward.ts";
+import type { RewardInput, RewardResult, WeightedReward } from "../rewards/reward.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
+import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-
-/** A reward and how much it counts in the sum. */
-export interface WeightedReward {
-  readonly reward: AnyReward;
-  readonly weight: number;
-}
 
 /** One problem to sample for, and its number in the random stream and in logs. */
 export interface NumberedProblem {
@@ -73,7 +68,7 @@ export interface Rollout extends Completion {
  * Samples `numSamples` completions of each problem; whole groups one after another, in the order of `problems`.
  */
 export async function sampleCompletions(
-  engine: Engine,
+  engine: Sampler,
   tokenizer: Tokenizer,
   problems: readonly NumberedProblem[],
   numSamples: number,
@@ -112,8 +107,9 @@ export async function judgeCompletions(
     const results: Record<string, RewardResult> = {};
     let total: number | null = null;
     for (const [j, { reward, weight }] of rewards.entries()) {
-      const { score, reason } = judged[j]![i]!;
-      results[reward.name] = { score, reason };
+      const result = judged[j]![i]!;
+      const { score } = result;
+      results[reward.name] = result;
       if (score !== null) total = (total ?? 0) + weight * score;
     }
     return { ...completion, rewards: results, reward: total, verdict: task.judge(completion.problem, completion.text) };
@@ -135,38 +131,13 @@ export function rewardInput(completion: Completion): RewardInput {
 }
 
 /**
- * The tokens that end a completion: the tokenizer's end of sequence, and those that the model's files name. A chat model
- * ends its turn with one token and a text with another, and the tokenizer knows one of them.
- *
- * @throws ConfigError where there is none: every completion would run to its length limit.
- */
-export function stopTokens(engine: Pick<Engine, "info">, tokenizer: Tokenizer): readonly number[] {
-  const { eosTokenIds } = engine.info;
-  if (tokenizer.eosTokenId === null) return eosTokenIds.length > 0 ? eosTokenIds : [endOfSequence(tokenizer)];
-  return [...new Set([tokenizer.eosTokenId, ...eosTokenIds])];
-}
-
-/**
- * The token that ends a completion in training data.
- *
- * @throws ConfigError where the tokenizer has none: every completion would run to its length limit.
- */
-export function endOfSequence(tokenizer: Tokenizer): number {
-  if (tokenizer.eosTokenId !== null) return tokenizer.eosTokenId;
-  throw new ConfigError(
-    "The tokenizer has no end-of-sequence token, so no completion could end by itself. Give tokenizer_config.json an " +
-      '"eos_token" that is in the vocabulary.',
-  );
-}
-
-/**
  * Refuses, before anything is sampled, problems whose prompt and longest completion do not fit into the model's context.
  * Returns the tokens of the longest prompt.
  *
  * @throws ConfigError naming the first such problem and the numbers.
  */
 export function requirePromptsFit(
-  engine: Engine,
+  engine: Sampler,
   tokenizer: Tokenizer,
   problems: Iterable<NumberedProblem>,
   maxCompletionTokens: number,

@@ -1,9 +1,9 @@
 /** What only the embedded engine's sessions have: rows that grow, turns, failures. The rest is the conformance suite. */
 
 import { describe, expect, it } from "vitest";
+import type { SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
 import { KeyValueCache } from "../../src/engine/local/key-value-cache.ts";
-import type { LocalEngine } from "../../src/engine/local/local-engine.ts";
-import type { SamplingSession, SequenceRequest } from "../../src/engine/session.ts";
+import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import { MODELS, modelValues, openEngine } from "./models.ts";
@@ -28,7 +28,7 @@ async function tokensOf(session: SamplingSession, asked: SequenceRequest, log?: 
   return tokens;
 }
 
-async function expectSampled(engine: LocalEngine, asked: SequenceRequest, tokens: readonly number[]): Promise<void> {
+async function expectSampled(engine: LocalPolicy, asked: SequenceRequest, tokens: readonly number[]): Promise<void> {
   const { promptId, params } = asked;
   const [sample] = await engine.sample([{ tokens: asked.tokens, promptId, numSamples: 1 }], params);
   expect(tokens, `sequence ${promptId}`).toEqual([...sample!.tokens]);
@@ -40,7 +40,7 @@ describe("a session's slots", () => {
     ["for one long row or three short ones", 3.5],
     ["for less than one row", 0.5],
   ])("hold every sequence there is memory %s", async (_, rows) => {
-    const engine = openEngine(CONFIG, undefined, { cacheBytes: Math.floor(rows * ROW_BYTES) });
+    const engine = await openEngine(CONFIG, undefined, { cacheBytes: Math.floor(rows * ROW_BYTES) });
     const session = engine.openSession();
     const requests = [
       request(0, 5, 30),
@@ -58,7 +58,7 @@ describe("a session's slots", () => {
   });
 
   it("are given in the order of requests, and a long one holds up those behind it until it has its place", async () => {
-    const engine = openEngine(CONFIG, undefined, { cacheBytes: 3.5 * ROW_BYTES });
+    const engine = await openEngine(CONFIG, undefined, { cacheBytes: 3.5 * ROW_BYTES });
     const session = engine.openSession();
     const log: string[] = [];
     const lengths = [10, 20, 300, 5];
@@ -71,14 +71,14 @@ describe("a session's slots", () => {
 
 describe("a session and the engine's verbs", () => {
   it("take turns: a verb waits for what is decoded, and what comes after it waits for the verb", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const session = engine.openSession();
     const log: string[] = [];
     let scored: Promise<void> | undefined;
     let late: Promise<number[]> | undefined;
     const early = session.submit(request(0, 4, 40), () => {
       const data = [{ promptTokens: Int32Array.of(1), completionTokens: Int32Array.of(2) }];
-      scored ??= engine.forward(data, { temperature: 1, policy: "policy" }).then(() => void log.push("scored"));
+      scored ??= engine.score(data, { temperature: 1 }).then(() => void log.push("scored"));
       late ??= tokensOf(session, request(1, 4, 5), log);
     });
     await early.finished;
@@ -90,7 +90,7 @@ describe("a session and the engine's verbs", () => {
   });
 
   it("two sessions of one engine both come to their end", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const sessions = [engine.openSession(), engine.openSession()];
     const requests = [request(0, 4, 30), request(1, 4, 30), request(2, 9, 10), request(3, 2, 20)];
     const results = await Promise.all(requests.map((asked, i) => tokensOf(sessions[i % 2]!, asked)));
@@ -100,7 +100,7 @@ describe("a session and the engine's verbs", () => {
   });
 
   it("end together: after dispose a sequence is refused by its promise", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const session = engine.openSession();
     await engine.dispose();
     await expect(session.submit(request(0, 4, 4), () => {}).finished).rejects.toThrow(EngineError);
@@ -113,7 +113,7 @@ describe("a model whose numbers are not finite", () => {
   it("ends each sequence with an error that says so", async () => {
     const values = modelValues(CONFIG);
     values.get("embed")!.fill(Number.NaN);
-    const engine = openEngine(CONFIG, values);
+    const engine = await openEngine(CONFIG, values);
     const session = engine.openSession();
     const running = [request(0, 4, 4), request(1, 9, 4)].map((asked) => session.submit(asked, () => {}).finished);
     for (const finished of running) await expect(finished).rejects.toThrow(/not finite/);

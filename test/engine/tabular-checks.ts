@@ -1,8 +1,10 @@
 /** What the reference engine refuses, as every engine has to: numbers out of range, data without what a loss reads. */
 
-import type { AdamParams, Datum, EngineInfo, SamplingParams, ScoreDatum } from "../../src/engine/engine.ts";
+import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
+import type { SamplerInfo, SamplingParams, ScoreDatum } from "../../src/engine/contract/sampler.ts";
 import { EngineError } from "../../src/errors.ts";
-import { type LossSpec, lossProblem, lossTemperature } from "../../src/losses/loss-spec.ts";
+import { lossInputs, lossProblem } from "../../src/losses/engine-losses.ts";
+import { type LossSpec, lossTemperature } from "../../src/losses/loss-spec.ts";
 
 export function requireNumbers(what: string, valid: boolean, found: object): void {
   if (!valid) throw new EngineError(`Expected ${what}, got ${JSON.stringify(found)}.`);
@@ -40,10 +42,7 @@ export function requireAdam(params: AdamParams): void {
 export function requireColumns(datum: Datum, loss: LossSpec): void {
   const columns: Record<string, Float32Array | undefined> = { weights: datum.weights };
   if (loss.entropyBonus) columns.entropyWeights = datum.entropyWeights;
-  if (loss.name !== "cross_entropy") {
-    Object.assign(columns, { advantages: datum.advantages, samplerLogprobs: datum.samplerLogprobs });
-    if (loss.klCoef > 0) columns.refLogprobs = datum.refLogprobs;
-  }
+  for (const name of lossInputs(loss)) columns[name] = datum[name];
   for (const [name, column] of Object.entries(columns)) {
     if (column?.length === datum.completionTokens.length) continue;
     throw new EngineError(
@@ -52,7 +51,7 @@ export function requireColumns(datum: Datum, loss: LossSpec): void {
   }
 }
 
-export function requireDatum(info: EngineInfo, datum: ScoreDatum): void {
+export function requireDatum(info: SamplerInfo, datum: ScoreDatum): void {
   requireTokens(info, datum.promptTokens, "a prompt");
   requireTokens(info, datum.completionTokens, "a completion");
   requireRoom(info, datum.promptTokens.length + datum.completionTokens.length);
@@ -63,14 +62,14 @@ export function requireDatum(info: EngineInfo, datum: ScoreDatum): void {
   throw new EngineError("Expected keptTokens for each completion token, itself among them.");
 }
 
-export function requireTokens({ vocabSize }: EngineInfo, tokens: Int32Array, what: string): void {
+export function requireTokens({ vocabSize }: SamplerInfo, tokens: Int32Array, what: string): void {
   if (tokens.length === 0) throw new EngineError(`Expected ${what} of at least one token, got none.`);
   const stray = tokens.find((token) => token < 0 || token >= vocabSize);
   if (stray === undefined) return;
   throw new EngineError(`Token ${stray} of ${what} is not in the vocabulary of ${vocabSize}.`);
 }
 
-export function requireRoom({ maxContextTokens }: EngineInfo, tokens: number): void {
+export function requireRoom({ maxContextTokens }: SamplerInfo, tokens: number): void {
   if (tokens <= maxContextTokens) return;
   throw new EngineError(`A sequence of ${tokens} tokens does not fit into ${maxContextTokens}.`);
 }

@@ -2,11 +2,11 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { clock, count, percent, plain } from "../../src/number-text.ts";
 import { chart, movingAverage, niceTicks } from "../../src/report/chart.ts";
 import { answerPairs, comparisonRows, evaluationsOf, pairsToShow, tellingPair } from "../../src/report/comparison.ts";
 import { completionHtml, completionLines } from "../../src/report/completion.ts";
 import { escapeHtml, html } from "../../src/report/html.ts";
-import { clock, count, percent, plain } from "../../src/report/numbers.ts";
 import { reportHtml, writeReport } from "../../src/report/report.ts";
 import type { EvaluatedCompletion, EvaluationRecord } from "../../src/run/records.ts";
 import { type RunSnapshot, readRun } from "../../src/run/run-reader.ts";
@@ -87,6 +87,26 @@ describe("the report", () => {
 
   it("is refused for a run that is not complete", () => {
     expect(() => reportHtml({ ...run, summary: undefined })).toThrow(/not complete/);
+  });
+
+  it("has no tries, solve rate or verdicts where the task has none", () => {
+    const hidden = ["solveRate", "tries", "solvedPerTry", "reflectionRate"];
+    const without = <T extends object>(statistics: T) =>
+      Object.fromEntries(Object.entries(statistics).filter(([name]) => !hidden.includes(name)));
+    const evaluations = run.evaluations.map((record) => ({
+      ...record,
+      statistics: without(record.statistics),
+      completions: record.completions.map(({ tries: _, ...completion }) => completion),
+    }));
+    const metrics = run.metrics.map(
+      ({ solve_rate: _, "tries/mean": __, ...row }) => row as typeof row & { step: number },
+    );
+    const plainPage = reportHtml({ ...run, evaluations, metrics: metrics as typeof run.metrics });
+    for (const text of ["tries", "looks back", "solved", "Solved", "✓ right", "✗ wrong", "Solve rate"]) {
+      expect(plainPage.replace(/<details><summary>As it was run.*/s, "")).not.toContain(text);
+    }
+    expect(plainPage).toContain("of the answers well-formed");
+    expect(page).toContain("tries per problem");
   });
 
   it("of a run without reinforcement learning compares its start and its end", () => {

@@ -4,15 +4,21 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
+import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
+import { losses } from "../../src/losses/registry.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
-import { trainGrpo } from "../../src/train/grpo.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo-config.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/policy-update.ts";
+import { objectiveOf } from "../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
+import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
+
+/** The gradient of the objective, without a step. */
+const accumulateGradient = (engine: Policy, rows: readonly UpdateRow[], objective: PolicyObjective) =>
+  policyUpdate(engine, rows, objective, (data, loss) => engine.forwardBackward(data, loss));
 
 const small = {
   iterations: 8,
@@ -22,7 +28,7 @@ const small = {
   maxCompletionTokens: 4,
   learningRate: 0.25,
 };
-const configOf = (overrides: object = {}) => grpoConfigSchema.parse({ ...small, ...overrides });
+const configOf = (overrides: object = {}) => grpoConfigSchema().parse({ ...small, ...overrides });
 
 async function train(overrides: object = {}, engine = newEngine()) {
   const log = new MemoryLog();
@@ -32,14 +38,14 @@ async function train(overrides: object = {}, engine = newEngine()) {
 }
 
 /** The engine as it would be with these losses alone. */
-function withLosses(engine: Engine, losses: Engine["info"]["losses"]): Engine {
-  return Object.assign(Object.create(engine), { info: { ...engine.info, losses } });
+function withLosses(engine: Policy, losses: Policy["capabilities"]["losses"]): Policy {
+  return Object.assign(Object.create(engine), { capabilities: { ...engine.capabilities, losses } });
 }
 
 describe("trainGrpo learns", () => {
   const severalSteps = { updatesPerIteration: 2, minibatchesPerIteration: 3 };
   const knobs: object[] = [
-    ...LOSS_TYPES.map((lossType) => ({ lossType, ...severalSteps })),
+    ...losses.names.map((lossType) => ({ lossType, ...severalSteps })),
     { lossType: "grpo", importanceSamplingLevel: "sequence", ...severalSteps },
     { delta: 1.5, clipEpsilonHigh: 0.3, ...severalSteps },
     { offPolicyMaskThreshold: 0.5, ...severalSteps },
@@ -70,7 +76,7 @@ describe("trainGrpo learns", () => {
 describe("noise on embeddings", () => {
   it("is part of the engine's loss, and refused where the engine or its loss would leave it out", async () => {
     const noisy = new NoisyEngine();
-    const run = (own: Engine, seed = 5) =>
+    const run = (own: Policy, seed = 5) =>
       trainGrpo(
         lettersContext(own, new MemoryLog(), { seed }),
         configOf({ neftuneNoiseAlpha: 5, iterations: 1, minibatchesPerIteration: 2 }),
@@ -80,8 +86,12 @@ describe("noise on embeddings", () => {
     expect(noisy.losses.map(({ embeddingNoise }) => embeddingNoise)).toEqual(
       Array.from({ length: 2 }, () => ({ alpha: 5, seed: 5 })),
     );
-    await expect(run(newEngine())).rejects.toThrow(/adds no noise to embeddings: leave neftuneNoiseAlpha out/);
-    await expect(run(withLosses(noisy, ["cross_entropy"]))).rejects.toThrow(/has no loss grpo/);
+    await expect(run(newEngine())).rejects.toThrow(
+      /neftuneNoiseAlpha needs noise on embeddings .* tabular .* does not have/,
+    );
+    await expect(run(withLosses(noisy, ["cross_entropy"]))).rejects.toThrow(
+      /lossType needs the loss grpo \(it has cross_entropy\)/,
+    );
     for (const knob of [{ lossType: "rloo" }, { importanceSamplingLevel: "sequence" }, { topEntropyQuantile: 0.5 }]) {
       expect(() => configOf({ neftuneNoiseAlpha: 5, ...knob })).toThrow(/neftuneNoiseAlpha needs an objective/);
       expect(() => configOf(knob)).not.toThrow();
@@ -89,7 +99,7 @@ describe("noise on embeddings", () => {
   });
 });
 
-describe("accumulateGradient", () => {
+describe("policyUpdate", () => {
   /** Rows of three completions, off policy, with everything that a loss may read. */
   const rows: UpdateRow[] = [0, 1, 2].map((i) => {
     const length = [3, 1, 2][i]!;
@@ -217,7 +227,7 @@ describe("the reference", () => {
   it("is moved by refSyncMixup after every refSyncSteps optimizer steps", async () => {
     const engine = newEngine();
     const shares: (number | undefined)[] = [];
-    const watched: Engine = Object.assign(Object.create(engine), {
+    const watched: Policy = Object.assign(Object.create(engine), {
       freezeReference: async (mixup?: number) => {
         shares.push(mixup);
         await engine.freezeReference(mixup);
@@ -227,13 +237,30 @@ describe("the reference", () => {
     await trainGrpo(lettersContext(watched, new MemoryLog()), config, [letterReward]);
     expect(shares).toEqual([undefined, 0.3, 0.3]);
   });
+
+  it("is moved also where the step had nothing to learn from", async () => {
+    const engine = newEngine();
+    const shares: (number | undefined)[] = [];
+    const watched: Policy = Object.assign(Object.create(engine), {
+      freezeReference: async (mixup?: number) => {
+        shares.push(mixup);
+        await engine.freezeReference(mixup);
+      },
+    });
+    const constant = { weight: 1, reward: { name: "constant", judge: () => ({ score: null, reason: "never" }) } };
+    const config = configOf({ klCoef: 0.1, iterations: 4, refSyncSteps: 2, refSyncMixup: 0.3 });
+    const log = new MemoryLog();
+    await trainGrpo(lettersContext(watched, log), config, [constant]);
+    expect(log.events.filter(({ name }) => name === "no-signal")).toHaveLength(4);
+    expect(shares).toEqual([undefined, 0.3, 0.3]);
+  });
 });
 
 describe("a sampler that disagrees with the trainer", () => {
   it("is corrected: its log-probabilities enter the ratio ρ, not the clipped one", async () => {
     const engine = newEngine();
-    const biased: Engine = Object.assign(Object.create(engine), {
-      sample: async (...args: Parameters<Engine["sample"]>) => {
+    const biased: Policy = Object.assign(Object.create(engine), {
+      sample: async (...args: Parameters<Policy["sample"]>) => {
         const sequences = await engine.sample(...args);
         return sequences.map((sequence) => ({
           ...sequence,

@@ -1,10 +1,11 @@
 /** Keys that the others leave without effect are refused by name, in every trainer; defaults that are written out pass. */
 
 import { describe, expect, it } from "vitest";
-import { distillConfigSchema } from "../../src/train/distill-config.ts";
-import { grpoConfigSchema, grpoShape } from "../../src/train/grpo-config.ts";
-import { rewardModelConfigSchema } from "../../src/train/reward-model-config.ts";
-import { sftConfigSchema } from "../../src/train/sft-config.ts";
+import { distillConfigSchema } from "../../src/train/distill/config.ts";
+import { grpoShape } from "../../src/train/grpo/config.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
+import { rewardModelConfigSchema } from "../../src/train/reward-model/config.ts";
+import { sftConfigSchema } from "../../src/train/sft/config.ts";
 
 const grpo = {
   iterations: 8,
@@ -16,7 +17,7 @@ const grpo = {
 
 /** Paths and messages of what the schema has against `grpo` with these keys. */
 function issuesOf(keys: object): string[] {
-  const { error } = grpoConfigSchema.safeParse({ ...grpo, ...keys });
+  const { error } = grpoConfigSchema().safeParse({ ...grpo, ...keys });
   return (error?.issues ?? []).map(({ path, message }) => `${path.join(".")}: ${message}`);
 }
 
@@ -60,7 +61,7 @@ describe("a key of GRPO that would change nothing", () => {
 
   it("passes where it stands at its default", () => {
     const defaults = Object.fromEntries(
-      Object.entries(grpoShape)
+      Object.entries(grpoShape())
         .filter(([key]) => !(key in grpo))
         .map(([key, schema]) => [key, schema.parse(undefined)]),
     );

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Datum } from "../../src/engine/engine.ts";
+import type { Datum } from "../../src/engine/contract/policy.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
-import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft.ts";
-import { sftConfigSchema } from "../../src/train/sft-config.ts";
+import { sftConfigSchema } from "../../src/train/sft/config.ts";
+import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft/sft.ts";
 import { MODELS, modelValues, openEngine } from "../engine/models.ts";
 import { lettersContext, lettersTask, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
@@ -103,6 +103,27 @@ describe("demonstrations longer than maxTokens", () => {
     expect(rows.map((row) => row.num_tokens)).toEqual([7, 12, 17, 22]);
   });
 
+  it("are warned of at the start, with numbers, where many are cut or left out", async () => {
+    const warningsOf = async (config: object) => {
+      const log = new MemoryLog();
+      await trainSft(lettersContext(newEngine(), log, { task: finiteTask() }), configOf({ epochs: 1, ...config }));
+      return log.events.filter(({ name }) => name === "warning").map(({ details }) => details.message);
+    };
+    expect(await warningsOf({ maxTokens: 8, batchTokens: 16, overlong: "truncate" })).toEqual([
+      expect.stringMatching(
+        /^1 of the first 5 demonstrations \(20 %\) are cut at 8 tokens, prompt and completion; 0 of them lose half .*13 % of what is to be learned is lost/,
+      ),
+    ]);
+    // One token is left of each answer but the first.
+    expect(await warningsOf({ maxTokens: 2, overlong: "truncate" })).toEqual([
+      expect.stringMatching(/^5 of the first 5 demonstrations \(100 %\) are cut at 2 tokens.*5 of them lose half/),
+    ]);
+    expect(await warningsOf({ overlong: "drop" })).toEqual([
+      expect.stringMatching(/^1 of the first 5 demonstrations \(20 %\) do not fit into 8 tokens.*are left out/),
+    ]);
+    expect(await warningsOf({ maxTokens: 11, batchTokens: 16 })).toEqual([]);
+  });
+
   it("are refused before training under error, naming the row", () => {
     const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
     expect(() => checkSft(context, configOf({ overlong: "error" }))).toThrow(ConfigError);
@@ -115,10 +136,11 @@ describe("demonstrations longer than maxTokens", () => {
 });
 
 it("noise on embeddings is refused before training where the engine adds none", () => {
-  const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
+  const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask(), stage: "tuning" });
   expect(() => checkSft(context, configOf({ neftuneNoiseAlpha: 5 }))).toThrow(
     new ConfigError(
-      "The engine tabular (reference) adds no noise to embeddings: leave neftuneNoiseAlpha out, or use another engine.",
+      "Stage tuning: neftuneNoiseAlpha needs noise on embeddings (embeddingNoise), which the engine tabular (reference) " +
+        "does not have. Change this key, or take another engine (engine.kind).",
     ),
   );
 });
@@ -158,7 +180,7 @@ describe("the loss on held-out demonstrations", () => {
     await trainSft(context, configOf({ epochs: undefined, steps: 1, evalLossEvery: 1, learningRate: 1e-12 }));
     const tokens = ["a", "aaaa"].map((text) => Int32Array.from([...Array.from(text, () => 4), 0]));
     const data = tokens.map((completionTokens) => ({ promptTokens: Int32Array.of(1), completionTokens }));
-    const { logprobs } = await newEngine().forward(data, { temperature: 1, policy: "policy" });
+    const { logprobs } = await newEngine().score(data, { temperature: 1 });
     const all = logprobs.flatMap((values) => [...values]);
     expect(log.metricsRows[0]!.eval_loss).toBeCloseTo(-all.reduce((sum, x) => sum + x, 0) / 7, 5);
   });
@@ -195,12 +217,12 @@ describe("demonstrations of one step", () => {
 
   it("do not see each other: a packed step equals one sequence at a time, in log-probabilities, loss and weights", async () => {
     const run = async (calls: readonly (readonly Datum[])[]) => {
-      const engine = openEngine(config, modelValues(config));
+      const engine = await openEngine(config, modelValues(config));
       const results = [];
       for (const call of calls) results.push(await engine.forwardBackward(call, { name: "cross_entropy" }));
       const adam = { learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-4, weightDecay: 0, maxGradNorm: 0 };
       const { gradNorm } = await engine.optimStep(adam);
-      const { logprobs: after } = await engine.forward(data, { temperature: 1, policy: "policy" });
+      const { logprobs: after } = await engine.score(data, { temperature: 1 });
       await engine.dispose();
       return {
         loss: results.reduce((sum, { loss }) => sum + loss, 0),
@@ -212,7 +234,7 @@ describe("demonstrations of one step", () => {
     const packed = await run([data]);
     const alone = await run(data.map((one) => [one]));
     expect(packed.loss).toBeCloseTo(alone.loss, 5);
-    expect(packed.gradNorm / alone.gradNorm).toBeCloseTo(1, 5);
+    expect(packed.gradNorm! / alone.gradNorm!).toBeCloseTo(1, 5);
     for (const name of ["logprobs", "after"] as const) {
       packed[name].forEach((values, i) => {
         values.forEach((value, t) => {

@@ -6,7 +6,7 @@
 
 import { EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import type { Datum, Engine } from "../engine.ts";
+import type { Datum, Policy } from "../contract/policy.ts";
 import {
   type ConformanceCheck,
   engineCheck,
@@ -26,28 +26,27 @@ const NOISY = { ...SILENT, embeddingNoise: { alpha: 5, seed: 3 } } as const;
 const ROUNDING = 1e-5;
 
 /** Loss and gradient norm of calls with noise, without a change of weights. */
-async function noisyPass(engine: Engine, loss: LossSpec, ...calls: (readonly Datum[])[]) {
+async function noisyPass(engine: Policy, loss: LossSpec, ...calls: (readonly Datum[])[]) {
   let total = 0;
   for (const data of calls) total += (await engine.forwardBackward(data, loss)).loss;
   return { loss: total, gradNorm: (await engine.optimStep(gradientDescent(0))).gradNorm };
 }
 
 /** A check of engines that have the noise. */
-function noiseCheck(name: string, work: Parameters<typeof engineCheck>[1]): ConformanceCheck {
-  return engineCheck(name, async (engine, subject) => {
-    if (engine.info.embeddingNoise) await work(engine, subject);
-  });
+function noiseCheck(name: string, work: Parameters<typeof engineCheck>[2]): ConformanceCheck {
+  return engineCheck(name, ["training", "embeddingNoise", "gradientNorm"], work);
 }
 
 /** The promises about noise on embeddings. */
 export const NOISE_CHECKS: readonly ConformanceCheck[] = [
   engineCheck(
     "noise on embeddings is refused where the engine has none, and where it makes no sense",
+    ["training"],
     async (engine) => {
       const data = someData(engine.info);
       const refused = (loss: LossSpec) =>
         requireRejection(JSON.stringify(loss), EngineError, () => engine.forwardBackward(data, loss));
-      if (!engine.info.embeddingNoise) await refused(NOISY);
+      if (!engine.capabilities.embeddingNoise) await refused(NOISY);
       for (const alpha of [0, -1, Number.NaN]) await refused({ ...SILENT, embeddingNoise: { alpha, seed: 0 } });
       await refused({ ...SILENT, embeddingNoise: { alpha: 5, seed: 0.5 } });
       await requireRejection("a step without a gradient", EngineError, () => engine.optimStep(gradientDescent(0)));
@@ -71,22 +70,21 @@ export const NOISE_CHECKS: readonly ConformanceCheck[] = [
 
   {
     name: "noise on embeddings is each datum's own: whatever else is in the call, and in one call or two",
+    needs: ["training", "embeddingNoise", "gradientNorm"],
     run: async (subject) => {
       const passOf = (...calls: (readonly number[])[]) =>
         withEngine(subject, async (engine) => {
-          if (!engine.info.embeddingNoise) return undefined;
           const data = someData(engine.info);
           return noisyPass(engine, NOISY, ...calls.map((indices) => indices.map((i) => data[i]!)));
         });
       const whole = await passOf([0, 1, 2, 3]);
       const parts = await passOf([0, 1], [2, 3]);
-      if (!whole || !parts) return;
       requireClose("the loss in two calls", parts.loss, whole.loss, ROUNDING);
-      requireClose("gradient norm in two calls, relative", parts.gradNorm / whole.gradNorm, 1, ROUNDING);
+      requireClose("gradient norm in two calls, relative", parts.gradNorm! / whole.gradNorm!, 1, ROUNDING);
       const first = await passOf([0]);
       const [both, second] = [await passOf([0, 1]), await passOf([1])];
       // Datum 1 alone is the first of its step, and not the second.
-      require(Math.abs(both!.loss - first!.loss - second!.loss) > 1e-4, "two data of a step have the same noise");
+      require(Math.abs(both.loss - first.loss - second.loss) > 1e-4, "two data of a step have the same noise");
     },
   },
 

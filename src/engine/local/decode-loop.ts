@@ -8,8 +8,9 @@
  * sequence's own matter, so results do not depend on which sequences shared a batch.
  */
 
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import type { KeyValueCache } from "./key-value-cache.ts";
-import type { ComputedPrompt, DecodeStep, SamplingProgram } from "./sampling-program.ts";
+import type { ComputedPrompts, DecodeStep, SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
 /** A sequence as the loop sees it. */
@@ -22,8 +23,10 @@ export interface DecodedSequence {
   readonly tokens: readonly number[];
   /** Whether it ended by other means than a draw: its owner wants no more of it. */
   readonly cancelled: boolean;
-  /** Draws the next token from a row of logits [V], which it does not keep; true where that ends it. */
-  extend(logits: Float32Array): boolean;
+  /** What its next token is drawn with, from this row of logits. */
+  nextDraw(row: number): DrawRequest;
+  /** Takes the token that was drawn; true where that ends it. */
+  take(draw: Draw): boolean;
 }
 
 /** A row in use: how many positions are cached there, and how many it may come to. */
@@ -36,9 +39,10 @@ export interface UsedRow {
 export interface SlotMemory {
   /**
    * A cache in which a sequence of up to `mostPositions` has a row behind those that are in use; undefined where it has to
-   * wait, which it never has where none is in use. Where it is another cache than before, the used rows were copied.
+   * wait, which it never has where none is in use. Where it is another cache than before, the used rows were copied, and
+   * `leave` was called before the old one was disposed of.
    */
-  cacheFor(mostPositions: number, used: readonly UsedRow[]): KeyValueCache | undefined;
+  cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined;
 }
 
 export interface DecodeLoopHooks {
@@ -54,7 +58,7 @@ export class DecodeLoop<S extends DecodedSequence> {
   readonly #program: SamplingProgram;
   readonly #memory: SlotMemory;
   readonly #hooks: DecodeLoopHooks;
-  #computed = new Map<Int32Array, ComputedPrompt>();
+  #computed: ComputedPrompts | undefined;
   /** Steps over the cache that the active rows are in. */
   #decode: { readonly cache: KeyValueCache; readonly step: DecodeStep } | undefined;
 
@@ -77,9 +81,8 @@ export class DecodeLoop<S extends DecodedSequence> {
         if (this.active.length > 0) await this.#step();
       } while (this.active.length > 0 || (waiting.length > 0 && this.#admits()));
     } finally {
-      this.#decode?.step.dispose();
-      this.#decode = undefined;
-      this.#computed.clear();
+      this.#leaveCache();
+      this.#forgetPrompts();
     }
   }
 
@@ -87,26 +90,30 @@ export class DecodeLoop<S extends DecodedSequence> {
   async #admit(weights: Weights, waiting: S[]): Promise<void> {
     for (let sequence = waiting[0]; sequence !== undefined; sequence = waiting[0]) {
       if (this.active.length > 0 && !this.#admits()) return;
-      const cache = this.#memory.cacheFor(sequence.mostPositions, this.active.map(usedRow));
+      const leave = () => this.#leaveCache();
+      const cache = this.#memory.cacheFor(sequence.mostPositions, this.active.map(usedRow), leave);
       if (cache === undefined) return;
       this.#useCache(weights, cache);
-      const computed = this.#computed.get(sequence.prompt);
-      if (computed === undefined) {
+      const row = this.#computed?.rows.get(sequence.prompt);
+      if (this.#computed === undefined || row === undefined) {
         const next = new Set(waiting.slice(0, cache.rows).map(({ prompt }) => prompt));
+        this.#forgetPrompts();
         this.#computed = await this.#program.prefill(weights, [...next]);
         // Meanwhile the first may have gone.
         continue;
       }
-      const ended = sequence.extend(computed.logits);
+      const [draw] = await this.#program.draw(this.#computed.logits, [sequence.nextDraw(row)]);
+      if (waiting[0] !== sequence) continue;
+      const ended = sequence.take(draw!);
       // From within, a sequence may have taken itself, or others, out of the list.
       const place = waiting.indexOf(sequence);
       if (place >= 0) waiting.splice(place, 1);
       this.#hooks.onTokens?.(1);
       if (ended) continue;
-      cache.copyRow(this.active.length, computed.cache, computed.row, sequence.prompt.length);
+      cache.copyRow(this.active.length, this.#computed.cache, row, sequence.prompt.length);
       this.active.push(sequence);
     }
-    this.#computed.clear();
+    this.#forgetPrompts();
   }
 
   #admits(): boolean {
@@ -115,18 +122,22 @@ export class DecodeLoop<S extends DecodedSequence> {
 
   /** One token of every active sequence. */
   async #step(): Promise<void> {
-    const { vocabSize } = this.#program.config;
     const lengths = this.active.map(({ prompt, tokens }) => prompt.length + tokens.length);
     const lastTokens = this.active.map(({ tokens }) => tokens[tokens.length - 1]!);
     const logits = await this.#decode!.step.run(lastTokens, lengths);
-    const ended = new Set(
-      this.active.filter(
-        (sequence, row) =>
-          sequence.cancelled || sequence.extend(logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
-      ),
-    );
-    this.#hooks.onTokens?.(this.active.length);
-    this.#leave((sequence) => ended.has(sequence));
+    const requests: DrawRequest[] = [];
+    for (const [row, sequence] of this.active.entries()) {
+      if (!sequence.cancelled) requests.push(sequence.nextDraw(row));
+    }
+    const draws = await this.#program.draw(logits, requests);
+    const ended = new Set<S>();
+    for (const [i, { row }] of requests.entries()) {
+      const sequence = this.active[row]!;
+      // The sequence before may have cancelled this one.
+      if (!sequence.cancelled && sequence.take(draws[i]!)) ended.add(sequence);
+    }
+    this.#hooks.onTokens?.(requests.length);
+    this.#leave((sequence) => sequence.cancelled || ended.has(sequence));
   }
 
   /** Frees the rows of these sequences. */
@@ -144,8 +155,18 @@ export class DecodeLoop<S extends DecodedSequence> {
 
   #useCache(weights: Weights, cache: KeyValueCache): void {
     if (this.#decode?.cache === cache) return;
-    this.#decode?.step.dispose();
+    this.#leaveCache();
     this.#decode = { cache, step: this.#program.decodeStep(weights, cache) };
+  }
+
+  #leaveCache(): void {
+    this.#decode?.step.dispose();
+    this.#decode = undefined;
+  }
+
+  #forgetPrompts(): void {
+    this.#computed?.dispose();
+    this.#computed = undefined;
   }
 }
 

@@ -5,8 +5,9 @@
  * nothing is left to do, or, where a verb waits for its turn, when what is being decoded has ended.
  */
 
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { EngineError } from "../../errors.ts";
-import type { EngineInfo } from "../engine.ts";
+import type { SamplerInfo } from "../contract/sampler.ts";
 import type {
   DrawnToken,
   RunningSequence,
@@ -14,19 +15,18 @@ import type {
   SequenceEnd,
   SequenceRequest,
   SessionLoad,
-} from "../session.ts";
+} from "../contract/session.ts";
 import { type DecodedSequence, DecodeLoop } from "./decode-loop.ts";
-import { mostProbable } from "./draw.ts";
-import { drawAt } from "./draw-at.ts";
+import { drawRequest, requireSound } from "./draw-at.ts";
 import { GrowingSlots } from "./growing-slots.ts";
+import type { SamplerLimits } from "./limits.ts";
 import { requireSequence } from "./requests.ts";
-import type { SamplerLimits } from "./sampler.ts";
 import type { SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
 /** What a session has of its engine. */
 export interface SessionHost {
-  readonly info: EngineInfo;
+  readonly info: SamplerInfo;
   readonly program: SamplingProgram;
   /** What the engine samples with now; asked when its turn has come. */
   readonly weights: () => Weights;
@@ -135,15 +135,21 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     this.#settle.reject(error);
   }
 
+  nextDraw(row: number): DrawRequest {
+    const { params, promptId, sampleIndex, topLogprobs } = this.#request;
+    return drawRequest(row, params, { promptId, sampleIndex, position: this.tokens.length }, topLogprobs);
+  }
+
   /** An error is this sequence's end, not that of the others. */
-  extend(logits: Float32Array): boolean {
-    const { params, promptId, sampleIndex, topLogprobs = 0 } = this.#request;
+  take(draw: Draw): boolean {
+    const { params } = this.#request;
+    const { token, logprob, top = [] } = draw;
     try {
-      const draw = drawAt(logits, params, { promptId, sampleIndex, position: this.tokens.length });
-      this.tokens.push(draw.token);
-      this.#onToken({ ...draw, top: mostProbable(logits, topLogprobs, params.temperature) });
+      requireSound(draw);
+      this.tokens.push(token);
+      this.#onToken({ token, logprob, top });
       if (this.#cancelled) return true;
-      const stopped = params.stopTokenIds.includes(draw.token);
+      const stopped = params.stopTokenIds.includes(token);
       if (!stopped && this.tokens.length < params.maxCompletionTokens) return false;
       this.#settle.resolve(stopped ? "stop" : "length");
     } catch (error) {

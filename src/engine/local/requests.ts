@@ -4,12 +4,15 @@
  */
 
 import { EngineError } from "../../errors.ts";
-import { type LossSpec, lossProblem, lossTemperature } from "../../losses/loss-spec.ts";
-import type { AdamParams, EngineInfo, SamplePrompt, SamplingParams, ScoreDatum } from "../engine.ts";
-import type { SequenceRequest } from "../session.ts";
+import { lossProblem } from "../../losses/engine-losses.ts";
+import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
+import type { Capabilities } from "../contract/capabilities.ts";
+import type { AdamParams } from "../contract/policy.ts";
+import type { SamplePrompt, SamplerInfo, SamplingParams, ScoreDatum } from "../contract/sampler.ts";
+import type { SequenceRequest } from "../contract/session.ts";
 
 /** Throws EngineError for prompts or parameters that cannot be sampled with. */
-export function requireSampling(info: EngineInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
+export function requireSampling(info: SamplerInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
   const { temperature, topP, topK, maxCompletionTokens, minCompletionTokens = 0 } = params;
   if (!isAtLeast(temperature, 0) || !(topP > 0 && topP <= 1) || !isWhole(topK, 0)) {
     const found = `temperature ${temperature}, topP ${topP}, topK ${topK}`;
@@ -24,13 +27,13 @@ export function requireSampling(info: EngineInfo, prompts: readonly SamplePrompt
       throw new EngineError(`Prompt ${i}: numSamples must be a whole number of at least 0, not ${numSamples}.`);
     }
     requireFits(info, `Prompt ${i}`, tokens.length, maxCompletionTokens);
-    requireTokens(info, `Prompt ${i}`, tokens);
+    requireKnownTokens(info, `Prompt ${i}`, tokens);
   });
 }
 
 /** Throws EngineError for a sequence that cannot be sampled in a session. */
 export function requireSequence(
-  info: EngineInfo,
+  info: SamplerInfo,
   { tokens, promptId, params, topLogprobs = 0 }: SequenceRequest,
 ): void {
   requireSampling(info, [{ tokens, numSamples: 1, promptId }], params);
@@ -39,13 +42,13 @@ export function requireSequence(
 }
 
 /** Throws EngineError for data that cannot be scored. */
-export function requireData(info: EngineInfo, data: readonly ScoreDatum[]): void {
+export function requireData(info: SamplerInfo, data: readonly ScoreDatum[]): void {
   if (data.length === 0) throw new EngineError("There is nothing to compute: the list of data is empty.");
   const hasKept = data[0]!.keptTokens !== undefined;
   data.forEach(({ promptTokens, completionTokens, keptTokens }, i) => {
     requireFits(info, `Datum ${i}`, promptTokens.length, completionTokens.length);
-    requireTokens(info, `Datum ${i}`, promptTokens);
-    requireTokens(info, `Datum ${i}`, completionTokens);
+    requireKnownTokens(info, `Datum ${i}`, promptTokens);
+    requireKnownTokens(info, `Datum ${i}`, completionTokens);
     if ((keptTokens !== undefined) !== hasKept) {
       throw new EngineError(`All data of a call have keptTokens, or none; datum 0 and datum ${i} differ.`);
     }
@@ -54,12 +57,12 @@ export function requireData(info: EngineInfo, data: readonly ScoreDatum[]): void
 }
 
 /** Throws EngineError unless each completion token is among the tokens that it is said to have been drawn from. */
-function requireKept(info: EngineInfo, what: string, tokens: Int32Array, kept: readonly Int32Array[]): void {
+function requireKept(info: SamplerInfo, what: string, tokens: Int32Array, kept: readonly Int32Array[]): void {
   if (kept.length !== tokens.length) {
     throw new EngineError(`${what} has ${tokens.length} completion tokens and ${kept.length} sets of keptTokens.`);
   }
   kept.forEach((set, t) => {
-    requireTokens(info, `${what}, keptTokens ${t},`, set);
+    requireKnownTokens(info, `${what}, keptTokens ${t},`, set);
     if (set.includes(tokens[t]!)) return;
     throw new EngineError(`${what}: completion token ${t} (${tokens[t]}) is not among its keptTokens.`);
   });
@@ -72,9 +75,9 @@ export function requireTemperature(temperature: number): void {
 }
 
 /** Throws EngineError for a loss that the engine does not have, or whose numbers make no sense. */
-export function requireLoss(info: EngineInfo, loss: LossSpec): void {
-  if (!info.losses.includes(loss.name)) {
-    throw new EngineError(`This engine has the losses ${info.losses.join(", ")}, not ${JSON.stringify(loss.name)}.`);
+export function requireLoss({ losses }: Capabilities, loss: LossSpec): void {
+  if (!losses.includes(loss.name)) {
+    throw new EngineError(`This engine has the losses ${losses.join(", ")}, not ${JSON.stringify(loss.name)}.`);
   }
   requireTemperature(lossTemperature(loss));
   const problem = lossProblem(loss);
@@ -97,7 +100,7 @@ export function requireAdam(params: AdamParams): void {
   );
 }
 
-function requireFits(info: EngineInfo, what: string, promptTokens: number, completionTokens: number): void {
+function requireFits(info: SamplerInfo, what: string, promptTokens: number, completionTokens: number): void {
   const { maxContextTokens } = info;
   if (promptTokens === 0 || completionTokens === 0) {
     const found = `${promptTokens} and ${completionTokens}`;
@@ -109,7 +112,12 @@ function requireFits(info: EngineInfo, what: string, promptTokens: number, compl
   }
 }
 
-function requireTokens({ vocabSize }: EngineInfo, what: string, tokens: Int32Array): void {
+/** Throws EngineError for a token that the vocabulary does not have. */
+export function requireKnownTokens(
+  { vocabSize }: Pick<SamplerInfo, "vocabSize">,
+  what: string,
+  tokens: Int32Array,
+): void {
   const bad = tokens.find((token) => token < 0 || token >= vocabSize);
   if (bad !== undefined) throw new EngineError(`${what} has token ${bad}; the model's vocabulary has ${vocabSize}.`);
 }

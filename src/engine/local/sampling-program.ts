@@ -1,13 +1,17 @@
 /**
  * The sampling program and its two uses: prefill, which computes whole prompts into a cache of their own, and decoding,
- * one new position of every sequence in the first rows of a cache. What it is not: a sampler; no token is drawn here.
+ * one new position of every sequence in the first rows of a cache. Logits stay on the device; what is asked of them is a
+ * draw.
  */
 
+import type { Device, DeviceTensor } from "../../compute/device.ts";
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
+import { HostInput, tensorOf } from "../../compute/host-memory.ts";
+import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
+import { type Disposable, Scope } from "../../compute/scope.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { NativeScope } from "../../runtime/native-scope.ts";
-import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../runtime/runtime.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
 import type { Weights } from "./weights.ts";
@@ -15,32 +19,42 @@ import type { Weights } from "./weights.ts";
 /** Prompt positions computed at once in a prefill. */
 const PREFILL_TOKENS = 4096;
 
-/** The keys, values and next-token logits of one computed prompt. */
-export interface ComputedPrompt {
+/** Computed prompts, each in a row of a cache and of logits. Dispose of them together. */
+export interface ComputedPrompts extends Disposable {
   readonly cache: KeyValueCache;
-  readonly row: number;
-  readonly logits: Float32Array; // [V]
+  readonly logits: DeviceTensor<"float32">; // [B, V]
+  /** By the prompt's array. */
+  readonly rows: ReadonlyMap<Int32Array, number>;
 }
 
-/** The compiled program. Holds a native session: dispose of it, once no call of it runs. */
-export class SamplingProgram {
-  readonly runtime: Runtime;
+/** The compiled program. Dispose of it, once no call of it runs. */
+export class SamplingProgram implements Disposable {
+  readonly device: Device;
   readonly config: ModelConfig;
   readonly #program: Program;
 
-  constructor(runtime: Runtime, config: ModelConfig, form: WeightForm) {
-    this.runtime = runtime;
+  private constructor(device: Device, config: ModelConfig, program: Program) {
+    this.device = device;
     this.config = config;
+    this.#program = program;
+  }
+
+  static async compile(device: Device, config: ModelConfig, form: WeightForm): Promise<SamplingProgram> {
     const { graph, outputs } = samplingGraph(config, form);
-    this.#program = runtime.compile(graph, outputs);
+    return new SamplingProgram(device, config, await compile(device, graph, outputs));
   }
 
   dispose(): void {
     this.#program.dispose();
   }
 
+  /** A token for each request, from its row of logits. */
+  draw(logits: DeviceTensor<"float32">, requests: readonly DrawRequest[]): Promise<Draw[]> {
+    return this.device.kernels.draw(logits, requests);
+  }
+
   /** Computes the first of these prompts, as many as fit one prefill and at least one. */
-  async prefill(weights: Weights, wanted: readonly Int32Array[]): Promise<Map<Int32Array, ComputedPrompt>> {
+  async prefill(weights: Weights, wanted: readonly Int32Array[]): Promise<ComputedPrompts> {
     const members: Int32Array[] = [];
     let length = 0; // T
     for (const tokens of wanted) {
@@ -50,12 +64,12 @@ export class SamplingProgram {
       length = longest;
     }
     const B = members.length;
-    const cache = new KeyValueCache(this.runtime, this.config, B, length);
-    const tables = rotaryTables(this.config, length);
-    const scope = new NativeScope();
+    const kept = new Scope();
+    const scope = new Scope();
     try {
-      const step = this.#bind({ weights, cache, tables }, [B, length], scope);
-      const { inputs } = step;
+      const cache = kept.hold(new KeyValueCache(this.device, this.config, B, length));
+      const logits = kept.hold(this.device.allocate("float32", [B, this.config.vocabSize]));
+      const { inputs, call, upload } = this.#bind(weights, cache, this.#tables(length, scope), logits, length, scope);
       members.forEach((tokens, row) => {
         for (let t = 0; t < length; t++) {
           inputs.ids[row * length + t] = BigInt(tokens[t] ?? 0);
@@ -65,14 +79,13 @@ export class SamplingProgram {
         inputs.rows[row] = BigInt(row * length + tokens.length - 1);
       });
       inputs.totalLength[0] = length;
-      await step.call.run();
-      const { vocabSize } = this.config;
-      // The logits' memory outlives the native handle on it.
-      return new Map(
-        members.map((tokens, row) => {
-          return [tokens, { cache, row, logits: step.logits.subarray(row * vocabSize, (row + 1) * vocabSize) }];
-        }),
-      );
+      upload();
+      await call.run();
+      const rows = new Map(members.map((tokens, row) => [tokens, row]));
+      return { cache, logits, rows, dispose: () => kept.dispose() };
+    } catch (error) {
+      kept.dispose();
+      throw error;
     } finally {
       scope.dispose();
     }
@@ -80,38 +93,70 @@ export class SamplingProgram {
 
   /** Decoding steps over this cache; dispose of it before the cache goes. */
   decodeStep(weights: Weights, cache: KeyValueCache): DecodeStep {
-    const context = { weights, cache, tables: rotaryTables(this.config, cache.positions) };
-    return new DecodeStep((rows, scope) => this.#bind(context, [rows, 1], scope));
+    const scope = new Scope();
+    const tables = this.#tables(cache.positions, scope);
+    return new DecodeStep(scope, (rows, bound) => {
+      const logits = bound.hold(this.device.allocate("float32", [rows, this.config.vocabSize]));
+      return this.#bind(weights, cache, tables, logits, 1, bound);
+    });
   }
 
-  /** Binds the program to T new positions in each of the first B rows of the cache; `scope` holds all native handles. */
-  #bind({ weights, cache, tables }: StepContext, [B, T]: readonly [number, number], scope: NativeScope): BoundStep {
-    const half = this.config.headDim / 2;
-    const tableDims = [tables.cos.length / half, half];
-    const zeros = (dtype: "int64" | "int32" | "float32", dims: readonly number[]) =>
-      scope.hold(this.runtime.zeros(dtype, dims));
-    const tensors = {
-      ids: zeros("int64", [B, T]),
-      positions: zeros("int64", [B, T]),
-      lastPositions: zeros("int32", [B]),
-      totalLength: zeros("int32", []),
-      rows: zeros("int64", [B]),
-      cos: scope.hold(this.runtime.view("float32", tableDims, tables.cos)),
-      sin: scope.hold(this.runtime.view("float32", tableDims, tables.sin)),
-    } satisfies Record<string, DeviceTensor>;
-    const logits = zeros("float32", [B, this.config.vocabSize]);
+  #tables(positions: number, scope: Scope): RotaryTensors {
+    const { cos, sin } = rotaryTables(this.config, positions);
+    const dims = [positions, this.config.headDim / 2];
+    return {
+      cos: scope.hold(tensorOf(this.device, "float32", dims, cos)),
+      sin: scope.hold(tensorOf(this.device, "float32", dims, sin)),
+    };
+  }
+
+  /** Binds the program to T new positions in each of the cache's first rows, as many as there are rows of logits; `scope`
+   * holds what is made for that. */
+  #bind(
+    weights: Weights,
+    cache: KeyValueCache,
+    tables: RotaryTensors,
+    logits: DeviceTensor<"float32">,
+    T: number,
+    scope: Scope,
+  ): BoundStep {
+    const B = logits.dims[0]!;
+    const input = <D extends "int64" | "int32">(dtype: D, dims: readonly number[]) =>
+      scope.hold(new HostInput(this.device, dtype, dims));
+    const own = {
+      ids: input("int64", [B, T]),
+      positions: input("int64", [B, T]),
+      lastPositions: input("int32", [B]),
+      totalLength: input("int32", []),
+      rows: input("int64", [B]),
+    };
     const slots = cache.bind(B, scope);
-    const feeds = new Map([...weights.tensors, ...Object.entries(tensors), ...slots.feeds]);
+    const named = Object.entries(own).map(([name, { tensor }]) => [name, tensor] as const);
+    const feeds = new Map<string, DeviceTensor>([
+      ...weights.tensors,
+      ...named,
+      ...Object.entries(tables),
+      ...slots.feeds,
+    ]);
     const call = scope.hold(this.#program.prepare(feeds, new Map([...slots.fetches, ["logits", logits]])));
     const inputs = {
-      ids: tensors.ids.data as BigInt64Array,
-      positions: tensors.positions.data as BigInt64Array,
-      lastPositions: tensors.lastPositions.data as Int32Array,
-      totalLength: tensors.totalLength.data as Int32Array,
-      rows: tensors.rows.data as BigInt64Array,
+      ids: own.ids.data,
+      positions: own.positions.data,
+      lastPositions: own.lastPositions.data,
+      totalLength: own.totalLength.data,
+      rows: own.rows.data,
     };
-    return { inputs, logits: logits.data as Float32Array, call };
+    const filled = Object.values(own);
+    const upload = () => {
+      for (const one of filled) one.upload();
+    };
+    return { inputs, upload, logits, call };
   }
+}
+
+interface RotaryTensors {
+  readonly cos: DeviceTensor;
+  readonly sin: DeviceTensor;
 }
 
 /** The inputs of the sampling program besides weights, tables and cache: the memory to fill before each run. */
@@ -126,35 +171,35 @@ interface StepInputs {
 /** The sampling program with everything bound that it reads and writes. */
 interface BoundStep {
   readonly inputs: StepInputs;
-  readonly logits: Float32Array; // [B, V]
+  /** Brings the inputs to the device. */
+  readonly upload: () => void;
+  readonly logits: DeviceTensor<"float32">; // [B, V]
   readonly call: PreparedCall;
 }
 
-/** What every step over one cache reads. */
-interface StepContext {
-  readonly weights: Weights;
-  readonly cache: KeyValueCache;
-  readonly tables: { readonly cos: Float32Array; readonly sin: Float32Array };
-}
-
 /** One decoding step over the first rows of the cache; the call is prepared anew only when their number changes. */
-export class DecodeStep {
-  readonly #bind: (rows: number, scope: NativeScope) => BoundStep;
-  readonly #scope = new NativeScope();
+export class DecodeStep implements Disposable {
+  readonly #bind: (rows: number, scope: Scope) => BoundStep;
+  /** What steps of any number of rows read. */
+  readonly #common: Scope;
+  readonly #scope = new Scope();
   #bound: { readonly rows: number; readonly step: BoundStep } | undefined;
 
-  constructor(bind: (rows: number, scope: NativeScope) => BoundStep) {
+  constructor(common: Scope, bind: (rows: number, scope: Scope) => BoundStep) {
+    this.#common = common;
     this.#bind = bind;
   }
 
-  /** Logits [rows · V] after these last tokens; `lengths`: tokens of each sequence so far, the last one included. */
-  async run(lastTokens: readonly number[], lengths: readonly number[]): Promise<Float32Array> {
+  /** Logits [rows, V] after these last tokens, until the next run; `lengths`: tokens of each sequence so far, the last one
+   * included. */
+  async run(lastTokens: readonly number[], lengths: readonly number[]): Promise<DeviceTensor<"float32">> {
     const rows = lastTokens.length;
     if (this.#bound?.rows !== rows) {
-      this.dispose();
+      this.#bound = undefined;
+      this.#scope.dispose();
       this.#bound = { rows, step: this.#bind(rows, this.#scope) };
     }
-    const { inputs, call, logits } = this.#bound.step;
+    const { inputs, upload, call, logits } = this.#bound.step;
     let longest = 0;
     lastTokens.forEach((token, row) => {
       const position = lengths[row]! - 1;
@@ -165,6 +210,7 @@ export class DecodeStep {
       longest = Math.max(longest, lengths[row]!);
     });
     inputs.totalLength[0] = longest;
+    upload();
     await call.run();
     return logits;
   }
@@ -172,5 +218,6 @@ export class DecodeStep {
   dispose(): void {
     this.#bound = undefined;
     this.#scope.dispose();
+    this.#common.dispose();
   }
 }

@@ -15,7 +15,7 @@
 
 import { CheckpointError } from "../../errors.ts";
 import { longestMatchPattern } from "../../tokenizer/build.ts";
-import { mergedConfig } from "../../tokenizer/huggingface.ts";
+import { allAddedTokens, mergedConfig } from "../../tokenizer/tokenizer-config.ts";
 import type { TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { GgufValue } from "./format.ts";
@@ -24,9 +24,9 @@ import { chatTemplateMetadata, specialTokenMetadata } from "./special-tokens.ts"
 import { type BpeTokenizer, parseBpeTokenizer, TOKEN_TYPES, type VocabularyToken, vocabularyOf } from "./vocabulary.ts";
 
 /** SentencePiece's mark of a space (U+2581), by which llama.cpp's "t5" tokens write one. */
-const SPACE_MARK = "▁";
+export const SPACE_MARK = "▁";
 /** Of every token of a "t5" vocabulary. llama.cpp gives an unknown character this less 10: more than any real cut. */
-const TOKEN_SCORE = -(2 ** -10);
+export const TOKEN_SCORE = -(2 ** -10);
 
 /** What there is to write, and what a user should know about it. */
 export interface TokenizerMetadata {
@@ -47,7 +47,8 @@ export function tokenizerMetadata(files: TokenizerFiles, model: ModelConfig, dir
   };
   const notes: string[] = [];
   const note = (text: string) => void notes.push(text);
-  const tokenizer = parseBpeTokenizer(files["tokenizer.json"], `${directory}: tokenizer.json`, refuse);
+  const parsed = parseBpeTokenizer(files["tokenizer.json"], `${directory}: tokenizer.json`, refuse);
+  const tokenizer = { ...parsed, added_tokens: allAddedTokens(files, directory) };
   const tokenizerConfig = mergedConfig(files, directory);
   const vocabulary = vocabularyOf(tokenizer, model.vocabSize, refuse);
   const byteLevel = isByteLevel(tokenizer);
@@ -89,6 +90,11 @@ export function tokenIdMetadata(model: ModelConfig): TokenizerMetadata {
     if (id !== undefined) metadata.set(`tokenizer.ggml.${key}_token_id`, { type: "uint32", value: id });
   }
   return { kind: "token ids", metadata, notes };
+}
+
+/** Whether a vocabulary is that of `tokenIdMetadata`. */
+export function isIdVocabulary(texts: readonly string[], types: readonly number[]): boolean {
+  return texts.every((text, id) => text === `[${id}]` && types[id] === TOKEN_TYPES.user);
 }
 
 function isByteLevel({ decoder }: BpeTokenizer): boolean {

@@ -7,11 +7,8 @@
 
 import { createHash } from "node:crypto";
 import type { ChatMessage } from "../../endpoint/chat.ts";
+import { stringifyExactJson } from "../../exact-json.ts";
 import type { RewardInput } from "../reward.ts";
-
-/** The rubric where a recipe names none. */
-export const DEFAULT_RUBRIC =
-  "Judge how helpful the answer is: whether it does what was asked, is correct, and is clear and to the point.";
 
 export interface QuestionForm {
   /** What to look for; `{COLUMN}` is the row's column of that name. */
@@ -51,6 +48,6 @@ function filled(rubric: string, columns: Readonly<Record<string, unknown>>): str
   return rubric.replace(/\{([\p{L}\p{N}_.-]{1,100})\}/gu, (whole, name: string) => {
     const value = Object.hasOwn(columns, name) ? columns[name] : undefined;
     if (value === undefined) return whole;
-    return typeof value === "string" ? value : JSON.stringify(value);
+    return typeof value === "string" ? value : stringifyExactJson(value);
   });
 }

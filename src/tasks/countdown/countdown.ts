@@ -7,7 +7,7 @@
  * seeds are measured on the same problems.
  */
 
-import type { LoadedData } from "../../data/load.ts";
+import type { LoadedData } from "../../data/loaded-data.ts";
 import type { DataRow } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { findAnswer, formFault, thinkingOf } from "../../expression/answer.ts";
@@ -73,6 +73,7 @@ export function createCountdownTask(options: unknown, deps: CountdownDeps): Task
     statisticKinds: { ...TRACE_STATISTIC_KINDS, languageConsistency: "share" },
     trainProblem: (index) => toProblem(source.train(index)),
     heldOut: (count) => source.heldOut(count, checked.heldOutDraws).map(toProblem),
+    isTurn: () => checked.prompt !== "compact",
     demonstrate: (problem, seed) => {
       const { numbers, target } = gameOf(problem);
       const solution = solutionOf(problem);

@@ -1,0 +1,59 @@
+/** The embedded engine as the registry of engines lists it: its keys, and how it opens models. */
+
+import { z } from "zod";
+import { devices } from "../../compute/devices.ts";
+import type { EngineKind } from "../engine-kind.ts";
+import type { GivenLimits } from "./limits.ts";
+import { openLocalPolicy, openLocalRewardModel } from "./open-local.ts";
+
+const shape = {
+  device: z
+    .string()
+    .refine((name) => devices.find(name) !== undefined, {
+      error: ({ input }) => `there is no device ${JSON.stringify(input)}; known: ${devices.names.join(", ")}`,
+    })
+    .optional()
+    .describe("what it is computed on; cpu if absent"),
+  logitChunkTokens: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "completion tokens whose logits are in memory at once; as many as fit into 128 MiB (64 with quantization) if absent",
+    ),
+  microBatchTokens: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("token positions that are scored or trained on at once: memory, not results; 2048 if absent"),
+  gradientCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe("keep only each layer's input for the backward pass, which computes the layer again: memory for time"),
+  maxSlots: z.int().min(1).optional().describe("sequences sampled at once, at most; 256 if absent"),
+  cacheMib: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("MiB of memory for the keys and values of sequences being sampled; 1024 if absent"),
+};
+
+const specSchema = z.object(shape);
+
+const MIB = 2 ** 20;
+
+/** The embedded engine. */
+export const localEngine: EngineKind = {
+  name: "local",
+  summary: "the embedded engine: models in this process",
+  shape,
+  deviceOf: (spec) => specSchema.parse(spec).device,
+  openPolicy: async (spec, source, compute) => openLocalPolicy(await compute.device(), source, givenLimits(spec)),
+  openRewardModel: async (spec, source, compute) =>
+    openLocalRewardModel(await compute.device(), source, givenLimits(spec)),
+};
+
+function givenLimits(spec: unknown): GivenLimits {
+  const { cacheMib, device: _, ...limits } = specSchema.parse(spec);
+  return { ...limits, cacheBytes: cacheMib === undefined ? undefined : cacheMib * MIB };
+}

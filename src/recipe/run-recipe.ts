@@ -1,0 +1,292 @@
+/**
+ * Runs a recipe: its stages in order, held-out evaluations between them, everything into the run directory.
+ *
+ *     evaluate the model as it is
+ *     for each stage: train; checkpoint; evaluate
+ *     write the trained model and the summary
+ *
+ * The evaluation after a stage is also the one before the next: nothing happens in between. A resumed run enters this
+ * program at its newest checkpoint. Checkpoints are made where trainers ask for them, when the user stops the run, and
+ * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
+ */
+
+import { DivergenceError, RunInterrupted } from "../errors.ts";
+import { evalMetrics } from "../eval/trl-names.ts";
+import { checkpointName } from "../run/checkpoint.ts";
+import type { EvaluationRecord } from "../run/records.ts";
+import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
+import { readRun } from "../run/run-reader.ts";
+import type { RunSummary, StageSummary } from "../run/summary.ts";
+import type { StageContext, StageLog, TrainerState } from "../train/context.ts";
+import { trainers } from "../train/trainers.ts";
+import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics } from "./best-checkpoint.ts";
+import { drawnSamples } from "./completion-samples.ts";
+import type { RunObserver } from "./observer.ts";
+import type { PreparedRun } from "./prepare-recipe.ts";
+import { rolloutRecord } from "./rollouts.ts";
+import { RunAlarms } from "./run-alarms.ts";
+import type { Recipe, StageConfig } from "./schema.ts";
+import { comparedStates } from "./summary.ts";
+import { modelProgram, stageParts, stageSeed } from "./trained-model.ts";
+import { nameTurnEnd } from "./turn-end.ts";
+
+/** Name of a run's first state in its lineage. */
+const INITIAL = "initial";
+
+/** How a prepared recipe is run. */
+export interface RunOptions {
+  /** Aborted when the user wants to stop: a checkpoint is made, and the run can be resumed. */
+  readonly signal?: AbortSignal;
+  readonly observe?: RunObserver;
+}
+
+/**
+ * Runs what is left of the recipe: all of it in a fresh directory, the rest in a resumed one. What was prepared stays the
+ * caller's to close.
+ *
+ * @throws RunInterrupted when `signal` aborts; DivergenceError; AhaError of another kind
+ */
+export async function runRecipe(prepared: PreparedRun, options: RunOptions = {}): Promise<RunSummary> {
+  const { directory, trackers } = prepared;
+  const { signal = new AbortController().signal, observe = () => {} } = options;
+  trackers.onWarning = (message) => {
+    directory.event("warning", { message });
+    observe({ type: "warning", message });
+  };
+  const observeAll: RunObserver = (event) => {
+    observe(event);
+    trackers.observe(event);
+  };
+  try {
+    const summary = await new RecipeRun(prepared, signal, observeAll).run();
+    await trackers.finish({ state: "finished", summary });
+    return summary;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const isInterrupted = error instanceof RunInterrupted;
+    if (isInterrupted) directory.event("interrupted", { reason });
+    if (error instanceof DivergenceError) directory.event("diverged", { reason });
+    await trackers.finish({ state: isInterrupted ? "interrupted" : "failed", reason });
+    throw error;
+  }
+}
+
+class RecipeRun {
+  private readonly recipe: Recipe;
+  private readonly prepared: PreparedRun;
+  private readonly directory: RunDirectory;
+  private readonly signal: AbortSignal;
+  private readonly observe: RunObserver;
+  /** The run's evaluations so far, without their answers. */
+  private readonly evaluated: EvaluatedStatistics[] = [];
+  /** Where the recipe asks for it. */
+  private best: BestCheckpoint | undefined;
+  private readonly alarms: RunAlarms;
+
+  constructor(prepared: PreparedRun, signal: AbortSignal, observe: RunObserver) {
+    this.recipe = prepared.recipe;
+    this.prepared = prepared;
+    this.directory = prepared.directory;
+    this.signal = signal;
+    this.observe = observe;
+    this.alarms = new RunAlarms(prepared.recipe, prepared.directory, observe);
+  }
+
+  async run(): Promise<RunSummary> {
+    const { engine } = this.prepared;
+    const resumed = this.directory.resumedFrom;
+    const { stages } = this.recipe;
+    let first = 0;
+    let resumedState: TrainerState | undefined;
+    if (resumed) {
+      await engine.loadState(resumed.directory);
+      const { manifest } = resumed;
+      first = stages.findIndex(({ name }) => name === manifest.stage);
+      resumedState = manifest.trainerState;
+      this.evaluated.push(...readRun(this.directory.path).evaluations);
+      this.noteBest();
+    }
+    this.directory.keepRolloutsAs(this.recipe.rollouts);
+    this.observe({ type: "ready", engine: engine.info, resumedFrom: resumed?.name });
+    if (!resumed) await this.evaluate(stages[0]!, 0, "before");
+
+    for (let index = first; index < stages.length; index++) {
+      const stage = stages[index]!;
+      const complete = index === first && resumed?.manifest.stageComplete === true;
+      const steps = complete ? resumed.manifest.step : await this.train(stage, index, resumedState);
+      resumedState = undefined;
+      await this.evaluate(stage, steps, "after");
+      this.noteBest();
+      this.observe({ type: "stage-finished", stage, steps });
+    }
+    return this.finish();
+  }
+
+  /** Trains one stage from its start or from `resumed`, and leaves a checkpoint; returns its optimizer steps. */
+  private async train(stage: StageConfig, index: number, resumed: TrainerState | undefined): Promise<number> {
+    const writer = this.directory.stage(stage.name);
+    const stepsDone = resumed ? this.directory.resumedFrom!.manifest.step : 0;
+    this.observe({ type: "stage-started", stage, index, count: this.recipe.stages.length, stepsDone });
+    writer.event("stage-started", { stepsDone });
+    if (!resumed) await this.prepared.engine.resetOptimizer();
+    const context: StageContext = {
+      ...stageParts(this.prepared, stage),
+      signal: this.signal,
+      log: this.log(stage.name, writer, stageSeed(this.recipe.seed, stage.name)),
+      onProgress: (progress) => this.observe({ type: "progress", stage: stage.name, progress }),
+      checkpoint: {
+        every: stage.checkpointEvery,
+        save: (step, state) => this.checkpoint(stage, step, state, false),
+      },
+      evaluation: {
+        every: stage.evaluateEvery,
+        run: async (step) => {
+          await this.evaluate(stage, step, "during");
+          return this.noteBest();
+        },
+      },
+      ...(resumed ? { resumed } : {}),
+    };
+    const outcome = await trainers.get(stage.trainer).train(context, stage);
+    await this.checkpoint(stage, outcome.steps, { numTokens: outcome.numTokens }, true);
+    return outcome.steps;
+  }
+
+  private log(stage: string, writer: StageWriter, seed: number): StageLog {
+    const { rollouts, completionSamples } = this.recipe;
+    return {
+      metrics: (row) => {
+        writer.metrics(row);
+        this.observe({ type: "metrics", stage, row });
+        this.alarms.row(stage, row);
+      },
+      rollouts: (rows) => {
+        const records = rows.map((row) => rolloutRecord(row, rollouts));
+        writer.rollouts(records);
+        this.prepared.trackers.rollouts(records.map((record) => ({ stage, ...record })));
+        if (completionSamples) writer.samples(drawnSamples(rows, completionSamples, seed));
+      },
+      timing: (row) => {
+        writer.timing(row);
+        this.observe({ type: "timing", stage, row });
+      },
+      event: (name, details) => {
+        writer.event(name, details);
+        if (name === "warning") this.observe({ type: "warning", message: `${stage}: ${details.message}` });
+      },
+    };
+  }
+
+  /** Finds the best checkpoint in the evaluations so far; true where it is a new one. */
+  private noteBest(): boolean {
+    const { bestCheckpoint: config } = this.recipe;
+    if (config === undefined) return false;
+    const best = bestCheckpoint(this.evaluated, config);
+    const isNew = best?.name !== this.best?.name;
+    this.best = best;
+    if (isNew) this.directory.event("best-checkpoint", { ...best });
+    return isNew;
+  }
+
+  private async checkpoint(stage: StageConfig, step: number, trainerState: TrainerState, complete: boolean) {
+    await this.directory.saveCheckpoint(
+      {
+        stage: stage.name,
+        step,
+        trainerState,
+        stageComplete: complete,
+        keep: this.recipe.keepCheckpoints,
+        best: this.best?.name,
+      },
+      (directory) => this.prepared.engine.saveState(directory),
+    );
+  }
+
+  /** Tests the model on held-out problems: by sampling and, where the recipe wants it, greedily too. */
+  private async evaluate(stage: StageConfig, step: number, moment: EvaluationRecord["moment"]): Promise<void> {
+    const stopIfAsked = () => {
+      // Between stages there is a checkpoint; during one the trainer makes it at its next step, and stops there.
+      if (!this.signal.aborted || moment === "during") return;
+      throw new RunInterrupted("Stopped in an evaluation: run the same command with --resume to go on.");
+    };
+    const program = modelProgram(this.recipe);
+    for (const decoding of program.decodingsAt(this.recipe, moment)) {
+      stopIfAsked();
+      const evaluation = await program.evaluate(this.prepared, decoding, ({ finished, total }) => {
+        stopIfAsked();
+        this.observe({ type: "evaluating", stage: stage.name, finished, total });
+      });
+      const { statistics, intervals, completions, sampling } = evaluation;
+      const record = {
+        ...{ step, moment, decoding, ...(sampling && { sampling }) },
+        ...{ statistics, intervals, metrics: evalMetrics(statistics), completions: [...completions] },
+      };
+      this.directory.stage(stage.name).evaluation(record);
+      this.evaluated.push({ stage: stage.name, step, moment, decoding, statistics });
+      this.observe({ type: "evaluated", record: { stage: stage.name, ...record } });
+      this.alarms.evaluation({ stage: stage.name, ...record });
+    }
+  }
+
+  private async finish(): Promise<RunSummary> {
+    const { engine, tokenizer } = this.prepared;
+    const modelFrom = await this.takeBest();
+    await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
+      await engine.saveWeights(directory, { dtype: this.recipe.model.saveDtype });
+      await tokenizer.save(directory);
+      await nameTurnEnd(directory, this.prepared);
+    });
+    const summary = this.summarise(modelFrom);
+    await this.directory.finish(summary);
+    this.observe({ type: "finished", summary });
+    return summary;
+  }
+
+  /**
+   * Gives the engine the weights of the best checkpoint where the recipe wants it as the model; returns its name. One that
+   * is damaged or gone is passed over, with a warning: the last state is there.
+   */
+  private async takeBest(): Promise<string | undefined> {
+    const { best, directory } = this;
+    if (best === undefined || this.recipe.bestCheckpoint?.useAsModel !== true) return undefined;
+    const found = await directory.soundCheckpoint(best.name);
+    if ("damage" in found) {
+      const message = `The best checkpoint, ${best.name}, cannot be used (${found.damage}): model/ is the last state.`;
+      directory.event("warning", { message });
+      this.observe({ type: "warning", message });
+      return undefined;
+    }
+    await this.prepared.engine.loadState(found.directory);
+    return best.name;
+  }
+
+  /** Told from the logs alone: they are whole, whichever checkpoints somebody has removed to save space. */
+  private summarise(modelFrom: string | undefined): RunSummary {
+    const { recipe, directory } = this;
+    const { parameterCount, vocabSize } = this.prepared.engine.info;
+    const { metrics, evaluations, timings } = readRun(directory.path);
+    let from = INITIAL;
+    const stages = recipe.stages.map(({ name, trainer }): StageSummary => {
+      const last = metrics.findLast(({ stage }) => stage === name);
+      const steps = last?.step ?? 0;
+      const numTokens = last?.num_tokens ?? 0;
+      const seconds = timings.filter(({ stage }) => stage === name).reduce((sum, row) => sum + (row.step_time ?? 0), 0);
+      const made = checkpointName(name, steps);
+      const stage = { name, trainer, steps, numTokens, seconds, from, made };
+      from = made;
+      return stage;
+    });
+    return {
+      recipe: recipe.name,
+      question: recipe.question,
+      seed: recipe.seed,
+      recipeHash: directory.recipeHash,
+      seconds: directory.seconds,
+      model: { parameters: parameterCount, vocabSize },
+      ...comparedStates(recipe, evaluations),
+      stages,
+      modelFrom: modelFrom ?? from,
+      ...(this.best && { best: this.best }),
+    };
+  }
+}

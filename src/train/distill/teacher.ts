@@ -1,0 +1,67 @@
+/**
+ * A teacher: a model that says how probable it finds tokens which another one has written (`Scorer`). It is in this process,
+ * or behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
+ *
+ * Student and teacher must read the same tokens: log-probabilities of one id under two vocabularies have nothing to do with
+ * each other. So tokenizers are compared id by id before anything is trained.
+ */
+
+import type { Compute } from "../../compute/compute.ts";
+import type { Scorer } from "../../engine/contract/sampler.ts";
+import type { EngineSpec } from "../../engine/engine-kind.ts";
+import { openEngine } from "../../engine/open.ts";
+import { ConfigError } from "../../errors.ts";
+import { modelDirectory } from "../../model/gguf/model-directory.ts";
+import { loadTokenizer } from "../../tokenizer/huggingface.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import type { TeacherSpec } from "./config.ts";
+import { openEndpointTeacher } from "./endpoint-teacher.ts";
+
+/** How a teacher in this process is computed. */
+export interface TeacherOptions {
+  readonly compute: Compute;
+  readonly engine: EngineSpec;
+}
+
+/**
+ * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller disposes of it.
+ *
+ * @throws ConfigError for another tokenizer, or an endpoint that cannot score; CheckpointError for a damaged model.
+ */
+export async function openTeacher(
+  spec: TeacherSpec,
+  tokenizer: Tokenizer,
+  { compute, engine: engineSpec }: TeacherOptions,
+): Promise<Scorer> {
+  if (spec.path === undefined) return openEndpointTeacher(spec, tokenizer);
+  const path = await modelDirectory(spec.path);
+  requireSameTokenizer(tokenizer, await loadTokenizer(path), path);
+  const engine = await openEngine(engineSpec, { path }, compute);
+  return {
+    // Messages are about the model, not about what computes it.
+    info: { ...engine.info, name: path },
+    capabilities: engine.capabilities,
+    score: (data, scoring) => engine.score(data, scoring),
+    dispose: () => engine.dispose(),
+  };
+}
+
+/** A text whose tokens differ wherever merges, digits, spaces or scripts are treated otherwise. */
+const PROBE_TEXT = "<think>\nLet me check: 12 * 345 = 4140, hence x² ≤ 7.\n\n\tそうです — naïve façade.</think> ok";
+
+/** Throws ConfigError unless both tokenizers have the same tokens under the same ids. */
+export function requireSameTokenizer(student: Tokenizer, teacher: Tokenizer, where: string): void {
+  const refuse = (difference: string): never => {
+    throw new ConfigError(
+      `teacher: ${where} has another tokenizer than the student (${difference}), so its log-probabilities are of other ` +
+        "texts. Take a teacher of the same family, or distil off policy: SFT on the teacher's texts.",
+    );
+  };
+  if (student.vocabSize !== teacher.vocabSize) refuse(`${teacher.vocabSize} tokens, not ${student.vocabSize}`);
+  const keepSpecial = { keepSpecial: true };
+  for (let id = 0; id < student.vocabSize; id++) {
+    const [own, other] = [student.decode([id], keepSpecial), teacher.decode([id], keepSpecial)];
+    if (own !== other) refuse(`token ${id} is ${JSON.stringify(other)}, not ${JSON.stringify(own)}`);
+  }
+  if (student.encode(PROBE_TEXT).join() !== teacher.encode(PROBE_TEXT).join()) refuse("it cuts texts in other places");
+}

@@ -1,0 +1,199 @@
+/**
+ * Group Relative Policy Optimization: reinforcement learning from rule rewards without a value model (DeepSeekMath,
+ * arXiv:2402.03300, Algorithm 1; the algorithm of R1-Zero, DeepSeek-R1, arXiv:2501.12948).
+ *
+ *     for each iteration:
+ *       sample a group of completions for each problem and judge them
+ *       score them under the policy and the reference, where a knob asks for it
+ *       compare each with its group: its advantage
+ *       repeat μ times: for each minibatch, one step on the policy objective
+ *
+ * This file is the loop. What the pieces mean stands with them: advantages in `rollout/advantages.ts`, the losses in
+ * `losses/`, their means in `losses/means.ts`, one pass or two in `policy-update.ts`.
+ *
+ * Departures from the paper, each a recipe key where a choice is left:
+ * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
+ *   weights, so nothing is recomputed unless `samplerCorrection` asks for it; `sampling/sampling_logp_difference` shows
+ *   what they differ by. Under topP or topK both are those of the distribution over the tokens that these left, the same
+ *   set for old, new and reference policy (DeepSeek-V3.2, arXiv:2512.02556, §3.1, "Keep Sampling Mask"): where sampling
+ *   cannot go, there is nothing to learn.
+ * - One reference, the policy at the stage's start, moved by `refSyncSteps` (the paper's outer loop over references and
+ *   reward models is a recipe of several stages). With klCoef 0 there is none.
+ * - The mean over tokens is DAPO's by default (`lossType`), the upper clip may be wider (`clipEpsilonHigh`).
+ * - A completion whose advantage is 0, as all are in a group of equal rewards, has a gradient of exactly 0 where there
+ *   is no KL term, so it is not computed; it still counts in the loss's normalisation. A step with nothing left is not
+ *   taken, where AdamW would move on momentum alone.
+ * - Completions cut at maxCompletionTokens are trained on like others, with whatever reward they got, unless
+ *   maskTruncatedCompletions leaves them out.
+ *
+ * On a first update the ratio is 1 everywhere and advantages sum to about 0, so `loss` is about 0: the gradient is not.
+ */
+
+import type { PolicyObjective } from "../../losses/policy-objective.ts";
+import type { WeightedReward } from "../../rewards/reward.ts";
+import { createRewards } from "../../rewards/spec.ts";
+import { completionAdvantages, type GroupAdvantages } from "../../rollout/advantages.ts";
+import { judgeCompletions, type Rollout, sampleCompletions, trainProblems } from "../../rollout/collect.ts";
+import { type CollectedGroups, collectGroups } from "../../rollout/collect-groups.ts";
+import { type Metrics, mergeUpdates, rolloutMetrics, samplerDifference, updateMetrics } from "../../rollout/metrics.ts";
+import { sumOf } from "../../statistics.ts";
+import type { TrainContext, TrainOutcome } from "../context.ts";
+import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
+import { rolloutRow } from "../rollout-row.ts";
+import { StageLoop } from "../stage-loop.ts";
+import { checkGrpo } from "./check.ts";
+import { type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
+import { correctedSamplerMetrics, penaltyMetrics } from "./metrics.ts";
+import { policyUpdate } from "./policy-update.ts";
+import { judgedCompletion, minibatchesOf, scoreRollouts } from "./update-rows.ts";
+
+/**
+ * Trains for `config.iterations` iterations, or on from `context.resumed`. Interruption waits for the running iteration,
+ * unless no step of it is taken yet: then its completions are dropped, and sampled again, the same, on resumption.
+ * `rewards`, where given, stand in for those that the recipe names: judges of your own.
+ *
+ * @throws ConfigError where a prompt and its longest completion do not fit into the context.
+ * @throws RunInterrupted, DivergenceError
+ */
+export async function trainGrpo(
+  context: TrainContext,
+  config: GrpoConfig,
+  rewards: readonly WeightedReward[] = createRewards(config.rewards),
+): Promise<TrainOutcome> {
+  return withStageRewards(rewards, context, () => iterate(context, config, rewards));
+}
+
+async function iterate(
+  context: TrainContext,
+  config: GrpoConfig,
+  rewards: readonly WeightedReward[],
+): Promise<TrainOutcome> {
+  const { engine, log } = context;
+  const { iterations, updatesPerIteration, refSyncSteps, refSyncMixup } = config;
+  // `nextPrompt` is the index of the next problem.
+  const loop = new StageLoop(context, config, {
+    iterations,
+    steps: grpoTotalSteps(config),
+    state: ["nextPrompt"],
+    remember: () => rememberedRewards(rewards),
+  });
+  const { state } = loop;
+  checkGrpo(context, config, { iteration: loop.done, nextPrompt: state.nextPrompt });
+  const objective = trainedObjective(config, context.seed);
+  if (config.klCoef > 0 && !context.resumed) await engine.freezeReference();
+
+  return loop.run(async (iteration) => {
+    // Sample a group of completions for each problem and judge them; where asked, again for groups that teach nothing.
+    const collected = await sampledGroups(context, config, rewards, loop);
+
+    // Compare each completion with its group.
+    const scored = await scoreRollouts(engine, collected.rollouts, config);
+    const judged = scored.map((one) => judgedCompletion(one, rewards, config));
+    const groups = completionAdvantages(judged, config);
+    logCompletions(context, iteration, collected, groups);
+
+    // μ passes of one optimizer step on each minibatch.
+    const minibatches = minibatchesOf(scored, groups, config);
+    const updates: Metrics[] = [];
+    let sampler = correctedSamplerMetrics(scored, minibatches, config);
+    for (let pass = 0; pass < updatesPerIteration; pass++) {
+      for (const rows of minibatches) {
+        const update = await loop.step(async (adam) => {
+          if (rows.length === 0) return undefined;
+          return policyUpdate(engine, rows, objective, (data, loss) => engine.step(data, loss, adam));
+        });
+        if (refSyncSteps > 0 && state.step % refSyncSteps === 0) await engine.freezeReference(refSyncMixup);
+        if (update === undefined) continue;
+        const { loss, gradNorm, hasGradient, scores } = update;
+        updates.push({
+          loss,
+          ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+          ...(hasGradient && { learning_rate: loop.learningRate }),
+          ...updateMetrics({ objective, rows, ...update }),
+        });
+        sampler ??= samplerDifference(
+          scores.logprobs,
+          rows.map((row) => row.samplerLogprobs),
+        );
+      }
+    }
+    if (updates.length === 0)
+      log.event("no-signal", { iteration, reason: "no completion has an advantage to learn from" });
+
+    const { sampled, rounds } = collected;
+    state.nextPrompt += collected.prompts;
+    state.numTokens += sumOf(sampled.map(({ promptTokens, tokens }) => promptTokens.length + tokens.length));
+    return {
+      iteration,
+      num_tokens: state.numTokens,
+      skipped_steps: loop.takeSkipped(),
+      ...mergeUpdates(updates),
+      ...sampler,
+      ...penaltyMetrics(judged, config),
+      ...rolloutMetrics(sampled, zeroVariance(sampled, rewards, config)),
+      ...(config.maxSamplingRounds > 1 && { sampling_rounds: rounds }),
+    };
+  });
+}
+
+/** The groups of the iteration at hand, and how many problems were asked for them. */
+async function sampledGroups(
+  { engine, tokenizer, task, seed, log }: TrainContext,
+  config: GrpoConfig,
+  rewards: readonly WeightedReward[],
+  loop: StageLoop<"nextPrompt">,
+): Promise<CollectedGroups & { readonly prompts: number }> {
+  const { promptsPerIteration, groupSize, temperature, topP, topK, maxCompletionTokens } = config;
+  const iteration = loop.done;
+  const sampling = { temperature, topP, topK, maxCompletionTokens, seed, iteration, returnKeptTokens: true };
+  let prompts = 0;
+  const sampleRound = async (count: number): Promise<readonly Rollout[]> => {
+    const problems = [...trainProblems(task, loop.state.nextPrompt + prompts, count)];
+    prompts += count;
+    const completions = await loop.timed("sampling", () =>
+      sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
+    );
+    await loop.stopIfAsked();
+    const judged = await judgeCompletions(completions, task, rewards);
+    // What rewards gave up on when they were stopped is no judgement.
+    await loop.stopIfAsked();
+    return judged;
+  };
+  const collected = await collectGroups(
+    { numGroups: promptsPerIteration, groupSize, maxRounds: config.maxSamplingRounds },
+    sampleRound,
+    (group) => !zeroVariance(group, rewards, config)[0],
+  );
+  const { rounds, unfilled } = collected;
+  if (unfilled > 0) {
+    const reason = "maxSamplingRounds reached";
+    log.event("groups-without-variance", { iteration, rounds, groups: unfilled, reason });
+  }
+  return { ...collected, prompts };
+}
+
+/** Of each group, whether its rewards are all equal. */
+function zeroVariance(groups: readonly Rollout[], rewards: readonly WeightedReward[], config: GrpoConfig) {
+  const judged = groups.map((rollout) =>
+    judgedCompletion({ rollout, trainedTokens: rollout.tokens.length }, rewards, config),
+  );
+  return completionAdvantages(judged, config).zeroVariance;
+}
+
+/** Logs every completion that was sampled, with the advantage that it was learned from; 0 of those that were not. */
+function logCompletions(
+  { log }: TrainContext,
+  iteration: number,
+  { rollouts, sampled }: CollectedGroups,
+  { advantages }: GroupAdvantages,
+): void {
+  const advantageOf = new Map(rollouts.map((rollout, i) => [rollout, advantages[i]!]));
+  logAbstentions(log, iteration, sampled);
+  log.rollouts(sampled.map((rollout) => rolloutRow(rollout, advantageOf.get(rollout) ?? 0, iteration)));
+}
+
+/** What the optimizer steps minimise, with noise on the embeddings where the recipe asks for it. */
+function trainedObjective(config: GrpoConfig, seed: number): PolicyObjective {
+  const { neftuneNoiseAlpha: alpha } = config;
+  return { ...objectiveOf(config), ...(alpha > 0 && { embeddingNoise: { alpha, seed } }) };
+}
