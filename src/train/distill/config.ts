@@ -2,7 +2,8 @@
 
 import { z } from "zod";
 import { connectionShape } from "../../endpoint/options.ts";
-import { type ConfigIssue, optimizerIssues, optimizerShape, refineWith } from "../optimizer-config.ts";
+import { type ConfigIssue, refineWith } from "../config-issue.ts";
+import { optimizerIssues, optimizerShape } from "../optimizer-config.ts";
 
 /** Who scores the student's tokens. */
 export const teacherSchema = z
