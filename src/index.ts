@@ -243,7 +243,7 @@ export type {
 } from "./train/context.ts";
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
-export { openTeacher, type Teacher } from "./train/distill/teacher.ts";
+export { openTeacher } from "./train/distill/teacher.ts";
 export type {
   AroundStage,
   Examination,

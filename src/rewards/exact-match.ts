@@ -7,6 +7,7 @@
  */
 
 import { z } from "zod";
+import { numberText } from "../exact-json.ts";
 import { finalAnswerOf } from "../expression/answer.ts";
 import { defineRewardEntry } from "./entry.ts";
 
@@ -19,8 +20,10 @@ function comparable(text: string, caseSensitive: boolean): string {
 /** Answers in a column: texts, numbers, true and false, or a list of them. */
 function goldsIn(value: unknown): string[] | undefined {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-  const texts = list.filter((one) => ["string", "number", "boolean"].includes(typeof one)).map(String);
-  return texts.length > 0 && texts.length === list.length ? texts : undefined;
+  const texts = list.map((one) =>
+    typeof one === "string" || typeof one === "boolean" ? String(one) : numberText(one),
+  );
+  return texts.length > 0 && texts.every((text) => text !== undefined) ? texts : undefined;
 }
 
 export const exactMatch = defineRewardEntry({

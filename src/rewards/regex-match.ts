@@ -7,9 +7,9 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { finalAnswerOf, summaryOf, thinkingOf } from "../expression/answer.ts";
+import { compilePattern, type PatternMatcher } from "../pattern/matcher.ts";
+import { parseFlags } from "../pattern/syntax.ts";
 import { defineRewardEntry } from "./entry.ts";
-import { compilePattern, type PatternMatcher } from "./pattern/matcher.ts";
-import { parseFlags } from "./pattern/syntax.ts";
 
 const PARTS = {
   completion: (text: string) => text,

@@ -107,8 +107,9 @@ export async function judgeCompletions(
     const results: Record<string, RewardResult> = {};
     let total: number | null = null;
     for (const [j, { reward, weight }] of rewards.entries()) {
-      const { score, reason } = judged[j]![i]!;
-      results[reward.name] = { score, reason };
+      const result = judged[j]![i]!;
+      const { score } = result;
+      results[reward.name] = result;
       if (score !== null) total = (total ?? 0) + weight * score;
     }
     return { ...completion, rewards: results, reward: total, verdict: task.judge(completion.problem, completion.text) };

@@ -9,15 +9,38 @@ interface ModelEnds {
 }
 
 /**
- * The tokens that end a completion: the tokenizer's end of sequence, and those that the model's files name. A chat model
- * ends its turn with one token and a text with another, and the tokenizer knows one of them.
+ * The tokens that end a completion: the tokenizer's end of sequence, those that the model's files name, and the chat
+ * template's end of a turn. A chat model ends its turn with one token and a text with another, and the tokenizer knows one
+ * of them; a base model's files know nothing of the turns that it is trained on.
  *
  * @throws ConfigError where there is none: every completion would run to its length limit.
  */
 export function stopTokens(model: ModelEnds, tokenizer: Tokenizer): readonly number[] {
-  const { eosTokenIds } = model.info;
-  if (tokenizer.eosTokenId === null) return eosTokenIds.length > 0 ? eosTokenIds : [endOfSequence(tokenizer)];
-  return [...new Set([tokenizer.eosTokenId, ...eosTokenIds])];
+  const turnEnd = tokenizer.turnEndTokens?.at(-1);
+  const named = [...model.info.eosTokenIds, ...(turnEnd === undefined ? [] : [turnEnd])];
+  if (tokenizer.eosTokenId === null) return named.length > 0 ? [...new Set(named)] : [endOfSequence(tokenizer)];
+  return [...new Set([tokenizer.eosTokenId, ...named])];
+}
+
+/**
+ * What ends an answer in training data: the end of sequence or, where the answer is a turn of a conversation, what the
+ * chat template puts behind one. A text that ends with it already gets no second one (`withEnd`).
+ *
+ * @throws ConfigError as `endOfSequence` does.
+ */
+export function endOfAnswer(tokenizer: Tokenizer, isTurn: boolean): readonly number[] {
+  const { turnEndTokens } = tokenizer;
+  return isTurn && turnEndTokens !== undefined && turnEndTokens.length > 0
+    ? [...turnEndTokens]
+    : [endOfSequence(tokenizer)];
+}
+
+/** The tokens of an answer with its end, unless they end already, with that or with the end of sequence. */
+export function withEnd(tokens: ArrayLike<number>, tokenizer: Tokenizer, isTurn: boolean): number[] {
+  const end = endOfAnswer(tokenizer, isTurn);
+  const own = Array.from(tokens);
+  const last = own.at(-1);
+  return last !== undefined && (last === end.at(-1) || last === tokenizer.eosTokenId) ? own : [...own, ...end];
 }
 
 /**

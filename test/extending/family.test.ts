@@ -13,7 +13,7 @@ import {
   parseRecipe,
   prepareRecipe,
   runRecipe,
-} from "aha";
+} from "aha-rl";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 /** Norms of queries and keys as in Qwen3, biases as in Qwen2. */

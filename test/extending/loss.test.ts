@@ -16,7 +16,7 @@ import {
   prepareRecipe,
   runRecipe,
   z,
-} from "aha";
+} from "aha-rl";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const { exponential, multiply, negate, scale, stopGradient, subtract } = elementwise;

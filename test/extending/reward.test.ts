@@ -23,7 +23,7 @@ import {
   runRecipe,
   runStages,
   z,
-} from "aha";
+} from "aha-rl";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 /** What happened to rewards of the kind `vocabulary`, in order. */

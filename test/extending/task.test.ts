@@ -20,7 +20,7 @@ import {
   type Task,
   uniformAt,
   z,
-} from "aha";
+} from "aha-rl";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 /** Sums of two numbers of a file, to be written behind "A:". */

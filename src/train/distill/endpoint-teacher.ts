@@ -10,10 +10,10 @@ import type { EndpointClient } from "../../endpoint/client.ts";
 import type { EchoedPrompt } from "../../endpoint/completions.ts";
 import { openConnection } from "../../endpoint/open.ts";
 import { type ConnectionConfig, endpointName } from "../../endpoint/options.ts";
-import type { ScoreDatum } from "../../engine/contract/sampler.ts";
+import { NO_CAPABILITIES } from "../../engine/contract/capabilities.ts";
+import type { ScoreDatum, Scorer } from "../../engine/contract/sampler.ts";
 import { ConfigError, DataError, EndpointError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { Teacher } from "./teacher.ts";
 
 const PROBE_TEXT = "Two and two make four.";
 
@@ -22,7 +22,7 @@ const PROBE_TEXT = "Two and two make four.";
  *
  * @throws ConfigError where it is not there, cannot score given tokens, or reads other tokens than the student.
  */
-export async function openEndpointTeacher(endpoint: ConnectionConfig, tokenizer: Tokenizer): Promise<Teacher> {
+export async function openEndpointTeacher(endpoint: ConnectionConfig, tokenizer: Tokenizer): Promise<Scorer> {
   const { text, ids } = probeOf(tokenizer);
   const where = `teacher: ${endpoint.baseUrl}`;
   const client = openConnection(endpoint);
@@ -43,10 +43,10 @@ export async function openEndpointTeacher(endpoint: ConnectionConfig, tokenizer:
     );
   }
   return {
-    name: endpointName(endpoint),
-    maxContextTokens: Number.POSITIVE_INFINITY,
-    logprobs: (data) => Promise.all(data.map((datum) => scored(client, datum))),
-    close: async () => {},
+    info: { name: endpointName(endpoint), maxContextTokens: Number.POSITIVE_INFINITY },
+    capabilities: NO_CAPABILITIES,
+    score: async (data) => ({ logprobs: await Promise.all(data.map((datum) => scored(client, datum))) }),
+    dispose: async () => {},
   };
 }
 
