@@ -248,7 +248,7 @@ describe("the reference", () => {
       },
     });
     const constant = { weight: 1, reward: { name: "constant", judge: () => ({ score: null, reason: "never" }) } };
-    const config = configOf({ klCoef: 0.1, iterations: 4, refSyncSteps: 2, refSyncMixup: 0.3 });
+    const config = configOf({ klCoef: 0.1, klPlacement: "reward", iterations: 4, refSyncSteps: 2, refSyncMixup: 0.3 });
     const log = new MemoryLog();
     await trainGrpo(lettersContext(watched, log), config, [constant]);
     expect(log.events.filter(({ name }) => name === "no-signal")).toHaveLength(4);
