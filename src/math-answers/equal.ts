@@ -176,6 +176,8 @@ export class Comparison {
     const singleAnswer = onlyItem(answer) ?? answer;
     if (single !== gold || singleAnswer !== answer) return this.same(single, singleAnswer);
     if (isRatio(gold) !== isRatio(answer)) return false;
+    if ((gold.kind === "tuple" && areAlternatives(answer)) || (answer.kind === "tuple" && areAlternatives(gold)))
+      return this.#sameSet(gold, answer);
     if (gold.kind === "tuple" && (answer.kind === "tuple" || answer.kind === "list")) {
       const sameBrackets =
         answer.kind === "list" ? isPoint(gold) : gold.open === answer.open && gold.close === answer.close;
@@ -335,6 +337,10 @@ function renamed(answer: Answer, from: string, to: string): Answer {
 }
 
 const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
+
+/** "2 or 3", "x = 2 or x = 3": two values, no point. */
+const areAlternatives = (answer: Answer): boolean =>
+  hasTargets(answer) || (answer.kind === "list" && answer.joint === "or");
 
 const isRatio = (answer: Answer): boolean => answer.kind === "tuple" && answer.isRatio === true;
 

@@ -45,7 +45,9 @@ const isProse = (text: string, reading: Reading): boolean =>
   PROSE.test(text.replace(/\\text\s*\{[^{}]*\}/g, " "));
 
 function saidIn(text: string): string | undefined {
-  if (countWords(text) === 0 && !/\n/.test(text.trim())) return undefined;
+  // A formula that cannot be read is left whole: a number in it is not its value.
+  const bare = text.replace(/\\(?:text|mathrm|begin|end)\s*\{[^{}]*\}|(?<![A-Za-z])d[a-z](?![A-Za-z])/g, " ");
+  if (countWords(bare) === 0 && !/\n/.test(text.trim()) && !/answer|答案/i.test(text)) return undefined;
   const tail = text.slice(-MAX_TAIL);
   const said = afterPhrase(tail) ?? /^\s*(yes|no)(?=[,.;:—–]\s)/i.exec(text)?.[1];
   if (said !== undefined) return said;
