@@ -109,9 +109,10 @@ function withDecimalPoint(text: string, gold: string): { readonly text: string; 
     const pointed = pointOf(text, 1);
     return pointed === undefined ? undefined : { text: pointed, gold };
   }
-  // `1,2` may be two answers, and `1,234` one thousand.
-  const pointed = isDecimal(text) && !/,\d{3}\D*$/.test(gold.replace(/^\D*0,/, "")) ? pointOf(gold, 2) : undefined;
-  return pointed === undefined ? undefined : { text, gold: pointed };
+  // A gold `1,22` may be two answers, and `1,234` one thousand: the answer has to be the same digits.
+  const pointed = /,\d{3}\D*$/.test(gold.replace(/^\D*0,/, "")) ? undefined : pointOf(gold, 2);
+  const digits = (one: string) => one.replace(/[^\d.]/g, "");
+  return pointed !== undefined && digits(pointed) === digits(text) ? { text, gold: pointed } : undefined;
 }
 
 /** A decimal comma as a point, where at least so many digits follow it. */
