@@ -11,9 +11,9 @@
 import { z } from "zod";
 import { findAnswer } from "../expression/answer.ts";
 import { judgeCompletion, readCountdown } from "../expression/countdown.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
-export const equation = rewardEntry({
+export const equation = defineRewardEntry({
   name: "equation",
   title: "Countdown equation",
   citation: "Mini-R1 and TinyZero, the accuracy reward of DeepSeek-R1 (arXiv:2501.12948 §2.2.2) for Countdown",

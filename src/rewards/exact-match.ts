@@ -9,7 +9,7 @@
 import { z } from "zod";
 import { numberText } from "../exact-json.ts";
 import { finalAnswerOf } from "../expression/answer.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
 /** How an answer and the gold are made comparable. */
 function comparable(text: string, caseSensitive: boolean): string {
@@ -26,7 +26,7 @@ function goldsIn(value: unknown): string[] | undefined {
   return texts.length > 0 && texts.every((text) => text !== undefined) ? texts : undefined;
 }
 
-export const exactMatch = rewardEntry({
+export const exactMatch = defineRewardEntry({
   name: "exact_match",
   title: "Exact match",
   summary: "1 where the answer is the text of the column, white space aside; else 0",

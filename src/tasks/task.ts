@@ -52,6 +52,9 @@ export interface Task {
   /** Refuses, before any training, a data set with a row that cannot be demonstrated: throws DataError naming it. Absent
    * where demonstrations are generated. */
   requireDemonstrations?(): void;
+  /** Whether an answer to this problem is a turn of a conversation, in the chat template's form: then it ends as the
+   * template ends a turn. By default it is plain text, which ends with the end of sequence. */
+  isTurn?(problem: Problem): boolean;
   /** Two answers to this problem, of which one is preferred. Absent where the task has none. */
   preference?(problem: Problem): Preference;
   /** What kinds its own statistics are of, by name. What is not named counts as the narrowest kind that its values fit. */

@@ -66,7 +66,7 @@ describe("a user's reward", () => {
     const file = join(directory, "elsewhere.ts");
     writeFileSync(
       file,
-      'import { passAtK } from "aha";\nimport { Half } from "./half.ts";\nexport const pass = () => passAtK(Half.Of, 1, 1);\n',
+      'import { passAtK } from "aha-rl";\nimport { Half } from "./half.ts";\nexport const pass = () => passAtK(Half.Of, 1, 1);\n',
     );
     writeFileSync(join(directory, "half.ts"), "export enum Half { Of = 2 }\n");
     const elsewhere = new UserReward(parseRewardReference(`${file}#pass`));

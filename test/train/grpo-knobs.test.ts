@@ -10,8 +10,9 @@ import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
 import { losses } from "../../src/losses/registry.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
+import { objectiveOf } from "../../src/train/grpo/config.ts";
 import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
 import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 

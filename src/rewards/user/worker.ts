@@ -180,7 +180,7 @@ function faultOf(found: object): string {
 /** Module hooks (as source text) that give a reward the Aha that runs it, wherever its file lies. */
 function ahaResolver(address: string): string {
   return `export function resolve(specifier, context, next) {
-    return specifier === "aha" ? { url: ${JSON.stringify(address)}, shortCircuit: true } : next(specifier, context);
+    return specifier === "aha-rl" ? { url: ${JSON.stringify(address)}, shortCircuit: true } : next(specifier, context);
   }`;
 }
 
