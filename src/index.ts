@@ -27,6 +27,7 @@ export { dataSteps } from "./data-steps/steps.ts";
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
 export { EndpointClient, type EndpointOptions } from "./endpoint/client.ts";
+export { type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "./engine/contract/artifact.ts";
 // The engine: sample, score, forwardBackward, optimStep, saveState.
 export {
   type Capabilities,

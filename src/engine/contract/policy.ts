@@ -75,7 +75,10 @@ export interface Trainable {
   /** Forgets Adam's moments, its step count and any accumulated gradient: the start of a new stage. */
   resetOptimizer(): Promise<void>;
 
-  /** Writes weights, optimizer moments, step count and, where frozen, the reference into an existing, empty directory. */
+  /**
+   * Writes weights, optimizer moments, step count and, where frozen, the reference into an existing, empty directory. An
+   * engine that keeps them elsewhere writes where (`artifact.ts`).
+   */
   saveState(directory: string): Promise<void>;
   /** Restores what `saveState` wrote, bit for bit. */
   loadState(directory: string): Promise<void>;
