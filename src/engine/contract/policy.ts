@@ -17,7 +17,8 @@ import type { Sampler, SamplerInfo, ScoreDatum, ScoreOptions, ScoreResult } from
 
 /** What is known of a model that is trained. */
 export interface PolicyInfo extends SamplerInfo {
-  readonly parameterCount: number;
+  /** Absent where the engine does not know it. */
+  readonly parameterCount?: number | undefined;
 }
 
 /** Which weights to use: the ones being trained, or the frozen copy made by `freezeReference`. */
