@@ -57,16 +57,15 @@ export type {
 export type {
   SampledSequence,
   SampleProgress,
-  SamplePrompt,
   Sampler,
   SamplerInfo,
-  SamplingParams,
   ScoreDatum,
   ScoreOptions,
   ScoreResult,
   Scorer,
   ScorerInfo,
 } from "./engine/contract/sampler.ts";
+export type { SamplePrompt, SamplingParams } from "./engine/contract/sampling.ts";
 export type {
   DrawnToken,
   RunningSequence,

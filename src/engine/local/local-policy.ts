@@ -21,15 +21,8 @@ import type {
   PolicyName,
   StepResult,
 } from "../contract/policy.ts";
-import type {
-  SampledSequence,
-  SampleProgress,
-  SamplePrompt,
-  SamplingParams,
-  ScoreDatum,
-  ScoreOptions,
-  ScoreResult,
-} from "../contract/sampler.ts";
+import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import type { LocalLimits } from "./limits.ts";
 import { LocalSession } from "./local-session.ts";
