@@ -4,7 +4,7 @@ import type { Sampler, Scorer } from "../engine/contract/sampler.ts";
 import type { SamplingSession } from "../engine/contract/session.ts";
 import { EngineError } from "../errors.ts";
 import { hashString } from "../random.ts";
-import { stopTokens } from "../rollout/collect.ts";
+import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ApiError, invalidParameter } from "./api-error.ts";

@@ -10,8 +10,9 @@ import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
 import { losses } from "../../src/losses/registry.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
+import { objectiveOf } from "../../src/train/grpo/config.ts";
 import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
 import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
@@ -234,6 +235,23 @@ describe("the reference", () => {
     });
     const config = configOf({ klCoef: 0.1, iterations: 5, updatesPerIteration: 2, refSyncSteps: 4, refSyncMixup: 0.3 });
     await trainGrpo(lettersContext(watched, new MemoryLog()), config, [letterReward]);
+    expect(shares).toEqual([undefined, 0.3, 0.3]);
+  });
+
+  it("is moved also where the step had nothing to learn from", async () => {
+    const engine = newEngine();
+    const shares: (number | undefined)[] = [];
+    const watched: Policy = Object.assign(Object.create(engine), {
+      freezeReference: async (mixup?: number) => {
+        shares.push(mixup);
+        await engine.freezeReference(mixup);
+      },
+    });
+    const constant = { weight: 1, reward: { name: "constant", judge: () => ({ score: null, reason: "never" }) } };
+    const config = configOf({ klCoef: 0.1, iterations: 4, refSyncSteps: 2, refSyncMixup: 0.3 });
+    const log = new MemoryLog();
+    await trainGrpo(lettersContext(watched, log), config, [constant]);
+    expect(log.events.filter(({ name }) => name === "no-signal")).toHaveLength(4);
     expect(shares).toEqual([undefined, 0.3, 0.3]);
   });
 });

@@ -7,8 +7,9 @@ import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from ".
 import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
 import { completionAdvantages } from "../../src/rollout/advantages.ts";
 import { judgeCompletions, sampleCompletions } from "../../src/rollout/collect.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
+import { objectiveOf } from "../../src/train/grpo/config.ts";
 import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
 import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/grpo/update-rows.ts";
 import {

@@ -1,7 +1,8 @@
 /** The recipe keys of on-policy distillation. */
 
 import { z } from "zod";
-import { type ConfigIssue, optimizerIssues, optimizerShape, refineWith } from "../optimizer-config.ts";
+import { type ConfigIssue, refineWith } from "../config-issue.ts";
+import { optimizerIssues, optimizerShape } from "../optimizer-config.ts";
 
 /** Who scores the student's tokens. */
 export const teacherSchema = z

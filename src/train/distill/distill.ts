@@ -28,11 +28,11 @@ import {
   type Rollout,
   requirePromptsFit,
   sampleCompletions,
-  stopTokens,
   trainProblems,
 } from "../../rollout/collect.ts";
 import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
 import { mean } from "../../statistics.ts";
+import { stopTokens } from "../../tokenizer/stop-tokens.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";

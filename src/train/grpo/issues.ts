@@ -3,19 +3,25 @@
  * refused with the recipe: a knob that nothing listens to is worse than none.
  */
 
+import { z } from "zod";
+import { tokenLossOf } from "../../losses/policy-objective.ts";
 import { losses, lossOptionShape, lossOptions } from "../../losses/registry.ts";
+import { cachedBy } from "../../registry.ts";
+import { rewardFault } from "../../rewards/spec.ts";
+import { rewardLabel } from "../../rewards/user/reference.ts";
+import { type ConfigIssue, refineWith } from "../config-issue.ts";
 import { type ConditionalKeys, idleKeyIssues } from "../idle-keys.ts";
-import type { ConfigIssue } from "../optimizer-config.ts";
-import type { GrpoConfig, grpoShape } from "./config.ts";
+import { optimizerIssues } from "../optimizer-config.ts";
+import { type GrpoConfig, grpoShape, grpoTotalSteps, objectiveOf } from "./config.ts";
 
-/** Combinations that cannot be, and keys that would change nothing; `shape` has the defaults. */
-export function combinationIssues(config: GrpoConfig, shape: ReturnType<typeof grpoShape>): ConfigIssue[] {
+/** Combinations that cannot be, and keys that would change nothing. */
+function combinationIssues(config: GrpoConfig): ConfigIssue[] {
   const loss = losses.get(config.lossType);
   const ofLoss = loss.issues?.(lossOptions(loss, config), config) ?? [];
   return [
     ...impossibleIssues(config),
     ...ofLoss.map(({ key, message }) => ({ path: [key], message })),
-    ...idleKeyIssues(config, shape, [...lossKeys(), ...CONDITIONAL_KEYS]),
+    ...idleKeyIssues(config, grpoShape(), [...lossKeys(), ...CONDITIONAL_KEYS]),
   ];
 }
 
@@ -118,3 +124,45 @@ function impossibleIssues(config: GrpoConfig): ConfigIssue[] {
   ];
   return checks.flatMap(([isWrong, key, message]) => (isWrong ? [{ path: [key], message }] : []));
 }
+
+/** Impossible combinations, for `superRefine`. */
+export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
+  const { promptsPerIteration, minibatchesPerIteration } = config;
+  const issues = [...optimizerIssues(config, grpoTotalSteps(config)), ...combinationIssues(config)];
+  if (promptsPerIteration % minibatchesPerIteration !== 0) {
+    issues.push({
+      path: ["minibatchesPerIteration"],
+      message:
+        `minibatchesPerIteration (${minibatchesPerIteration}) does not divide promptsPerIteration ` +
+        `(${promptsPerIteration}); a minibatch is a whole number of groups`,
+    });
+  }
+  if (config.neftuneNoiseAlpha > 0 && tokenLossOf(objectiveOf(config)) === undefined) {
+    issues.push({
+      path: ["neftuneNoiseAlpha"],
+      message:
+        "neftuneNoiseAlpha needs an objective whose terms read one token each; this one is computed from a pass without noise",
+    });
+  }
+  const found = config.rewards.flatMap(rewardIssues);
+  const names = found.length > 0 ? [] : config.rewards.map(({ name, as }) => as ?? rewardLabel(name));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    issues.push({
+      path: ["rewards"],
+      message: `rewards lists ${twice} twice; give it one weight, or name them apart with as`,
+    });
+  }
+  return [...issues, ...found];
+}
+
+/** What the registry refuses about a reward, so that it is refused with the recipe and not at the stage's start. */
+function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): ConfigIssue[] {
+  const message = rewardFault(reward);
+  return message === undefined ? [] : [{ path: ["rewards", index], message }];
+}
+
+/** The strict schema: unknown keys and impossible combinations are refused. */
+export const grpoConfigSchema = cachedBy([losses], () =>
+  z.strictObject(grpoShape()).superRefine(refineWith(grpoIssues)),
+);
