@@ -217,10 +217,10 @@ for (let step = 0; step < SFT_STEPS; step++) {
   const total = batch.reduce((sum, { weights }) => sum + weights.reduce((a, b) => a + b, 0), 0);
   for (const { weights } of batch) for (let t = 0; t < weights.length; t++) weights[t]! /= total;
 
-  const { loss } = await engine.forwardBackward(batch, { name: "cross_entropy" });
   // Twenty steps of warm-up, then half a cosine down to a twentieth.
   const cosine = 0.05 + 0.95 * (0.5 + 0.5 * Math.cos((Math.PI * step) / SFT_STEPS));
-  await engine.optimStep({ ...adam, learningRate: 4e-3 * Math.min(1, (step + 1) / 20) * cosine });
+  const learningRate = 4e-3 * Math.min(1, (step + 1) / 20) * cosine;
+  const { loss } = await engine.step(batch, { name: "cross_entropy" }, { ...adam, learningRate });
   if (step % Math.ceil(SFT_STEPS / 10) === 0 || step === SFT_STEPS - 1) {
     console.log(`fine-tuning ${step + 1}/${SFT_STEPS}: loss ${loss.toFixed(3)}`);
   }
@@ -287,14 +287,9 @@ for (let step = 0; step < GRPO_STEPS; step++) {
   //    and only step on the batch r is 1: the clip is there for those who take several.
   let difference = 0;
   if (batch.length > 0) {
-    const { logprobs } = await engine.forwardBackward(batch, {
-      name: "grpo",
-      clipEpsilon: 0.2,
-      clipEpsilonHigh: 0.2,
-      klCoef: 0,
-      temperature: TEMPERATURE,
-    });
-    await engine.optimStep({ ...adam, learningRate: 3e-4 * (1 - step / GRPO_STEPS), weightDecay: 0 });
+    const loss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: TEMPERATURE };
+    const learningRate = 3e-4 * (1 - step / GRPO_STEPS);
+    const { logprobs } = await engine.step(batch, loss, { ...adam, learningRate, weightDecay: 0 });
     // Sampler and trainer are one set of weights in two programs. They had better agree on what was sampled.
     for (const [i, { samplerLogprobs }] of batch.entries()) {
       logprobs[i]!.forEach((logprob, t) => {
