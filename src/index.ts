@@ -101,6 +101,8 @@ export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
 export { type Extension, extend } from "./extend.ts";
+// Graphs: the operations that the graph form of a loss is made of.
+export * as elementwise from "./graph/ops/elementwise.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
@@ -118,7 +120,7 @@ export {
 export { type KlEstimator, klEstimate } from "./losses/kl.ts";
 export type { CrossEntropyLoss, EmbeddingNoise, LossSpec, PolicyLossSpec } from "./losses/loss-spec.ts";
 export type { Mean, PolicyLoss, Term, TokenNumbers, TokenTensors } from "./losses/policy-loss.ts";
-export { policyLoss } from "./losses/policy-loss.ts";
+export { defineLoss } from "./losses/policy-loss.ts";
 export {
   type ImportanceSamplingLevel,
   type ObjectiveKeys,
@@ -154,7 +156,13 @@ export { type RunOptions, runRecipe } from "./recipe/run-recipe.ts";
 export type { Recipe, StageConfig } from "./recipe/schema.ts";
 export { writeReport } from "./report/report.ts";
 // Rewards.
-export type { Judge, RewardContext, RewardDeps, RewardEntry } from "./rewards/entry.ts";
+export {
+  defineRewardEntry,
+  type Judge,
+  type RewardContext,
+  type RewardDeps,
+  type RewardEntry,
+} from "./rewards/entry.ts";
 export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
 export {
   type AnyReward,
@@ -187,7 +195,6 @@ export {
   requirePromptsFit,
   type SamplingOptions,
   sampleCompletions,
-  stopTokens,
   trainProblems,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
@@ -197,12 +204,13 @@ export type { RunSummary } from "./run/summary.ts";
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { type TaskDeps, type TaskEntry, type TaskSpec, taskEntry } from "./tasks/entry.ts";
+export { defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
 export { createTask, tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
+export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -235,7 +243,7 @@ export type {
 } from "./train/context.ts";
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
-export { openTeacher, type Teacher } from "./train/distill/teacher.ts";
+export { openTeacher } from "./train/distill/teacher.ts";
 export type {
   AroundStage,
   Examination,

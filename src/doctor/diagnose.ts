@@ -29,7 +29,14 @@ import { estimatePeakBytes } from "./memory-estimate.ts";
 import { type FoundModel, findModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
-import { firstProblems, lengthFindings, overlapFindings, type PromptLengths, promptLengths } from "./task-findings.ts";
+import {
+  firstProblems,
+  lengthFindings,
+  overlapFindings,
+  type PromptLengths,
+  promptLengths,
+  turnEndFindings,
+} from "./task-findings.ts";
 
 /** A prompt's length where it cannot be counted. */
 const USUAL_PROMPT_TOKENS = 256;
@@ -148,6 +155,7 @@ async function lookAtTask(
     return;
   }
   known.prompts = promptLengths(training, heldOut, tokenizer);
+  known.findings.push(...turnEndFindings(task, training, tokenizer));
   if (figures.contextTokens !== null)
     known.findings.push(...lengthFindings(recipe, known.prompts, figures.contextTokens));
 }

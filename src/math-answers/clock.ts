@@ -4,7 +4,7 @@
  */
 
 import { plainWords } from "./clean-text.ts";
-import type { Answer } from "./tree.ts";
+import { type Answer, apply, wholeNode } from "./tree.ts";
 
 const TIME = /^(\d{1,2})\s*:\s*([0-5]\d)\s*(?:\\text\s*\{\s*([ap])m\s*\})?$/;
 const CLOCK = /^clock (\d+)( \?)?$/;
@@ -46,6 +46,14 @@ const clockText = (minutes: number): string => `clock ${minutes}${minutes < MINU
 
 function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
+}
+
+/** A time that was written like a ratio in no lowest terms, as that ratio: 14:18 is 7:9. */
+export function ratioOfClock(answer: Answer): Answer | undefined {
+  const minutes = answer.kind === "text" ? CLOCK.exec(answer.text)?.[1] : undefined;
+  if (minutes === undefined || Number(minutes) % 60 === 0) return undefined;
+  const [h, m] = [Math.floor(Number(minutes) / 60), Number(minutes) % 60];
+  return { kind: "expression", node: apply("divide", wholeNode(h), wholeNode(m)), isRatio: true };
 }
 
 /** Whether two answers are the same time of day; undefined where neither or only one can be one. */

@@ -42,12 +42,28 @@ export type Answer =
       readonly node: Node;
       readonly percent?: boolean;
       readonly unit?: Unit;
+      /** Written with a colon. */
+      readonly isRatio?: true;
       /** The ratio `7:15` is also a time of day: in minutes. */
       readonly minutes?: number;
     }
-  | { readonly kind: "list"; readonly items: readonly Answer[] }
+  | {
+      readonly kind: "list";
+      readonly items: readonly Answer[];
+      /** The word between the items; commas and semicolons are none. */
+      readonly joint?: "and" | "or";
+    }
   | { readonly kind: "set"; readonly items: readonly Answer[] }
-  | { readonly kind: "tuple"; readonly open: Bracket; readonly close: Bracket; readonly items: readonly Answer[] }
+  | {
+      readonly kind: "tuple";
+      readonly open: Bracket;
+      readonly close: Bracket;
+      readonly items: readonly Answer[];
+      /** Words call it an interval. */
+      readonly isInterval?: true;
+      /** `1:2:3`, by its first part; no point. */
+      readonly isRatio?: true;
+    }
   | { readonly kind: "union"; readonly parts: readonly Answer[] }
   | { readonly kind: "difference"; readonly whole: Answer; readonly without: Answer }
   | { readonly kind: "numbers"; readonly name: string }

@@ -28,6 +28,7 @@ import { RunAlarms } from "./run-alarms.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 import { comparedStates } from "./summary.ts";
 import { modelProgram, stageParts, stageSeed } from "./trained-model.ts";
+import { nameTurnEnd } from "./turn-end.ts";
 
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
@@ -169,7 +170,10 @@ class RecipeRun {
         writer.timing(row);
         this.observe({ type: "timing", stage, row });
       },
-      event: (name, details) => writer.event(name, details),
+      event: (name, details) => {
+        writer.event(name, details);
+        if (name === "warning") this.observe({ type: "warning", message: `${stage}: ${details.message}` });
+      },
     };
   }
 
@@ -230,6 +234,7 @@ class RecipeRun {
     await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
       await engine.saveWeights(directory, { dtype: this.recipe.model.saveDtype });
       await tokenizer.save(directory);
+      await nameTurnEnd(directory, this.prepared);
     });
     const summary = this.summarise(modelFrom);
     await this.directory.finish(summary);

@@ -14,7 +14,7 @@
 
 import { z } from "zod";
 import { formFault, withPromptedThink } from "../expression/answer.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
 const FORMS = ["line", "spaced", "think"] as const;
 
@@ -24,7 +24,7 @@ const described = {
   think: "has the form <think>…</think>, then text",
 };
 
-export const format = rewardEntry({
+export const format = defineRewardEntry({
   name: "format",
   title: "Format",
   summary: "1 where the completion is <think>…</think>, a line feed, <answer>…</answer>; else 0",

@@ -91,7 +91,7 @@ export function prepareCompletion(model: ServedModel, body: unknown, identity: R
 function prepareScoring(model: ServedModel, request: CompletionRequest, identity: RequestIdentity): PreparedRequest {
   const refuse = (name: string, why: string) =>
     invalidParameter(name, `echo with logprobs ${why}`, "unsupported_parameter");
-  if (model.score === undefined) throw refuse("echo", "is not supported by this server's engine.");
+  if (model.scorer === undefined) throw refuse("echo", "is not supported by this server's engine.");
   if (request.max_tokens !== 0) {
     throw refuse("echo", "scores the prompt and generates nothing on this server: set max_tokens to 0.");
   }

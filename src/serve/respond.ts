@@ -7,7 +7,7 @@ import type { PreparedRequest } from "./endpoint.ts";
 import { EventStream } from "./event-stream.ts";
 import { type FinishReason, generate, type TokenUsage } from "./generation.ts";
 import type { Channel } from "./reasoning.ts";
-import type { ServedModel } from "./served-model.ts";
+import { type ServedModel, scoreSequences } from "./served-model.ts";
 
 /** One generation and its client. */
 export interface Exchange {
@@ -33,7 +33,10 @@ async function respondScored(
   write: NonNullable<PreparedRequest["scored"]>,
   { model, response, headers, signal }: Exchange,
 ): Promise<TokenUsage> {
-  const logprobs = await model.score!(prompts.map(({ tokens }) => tokens));
+  const logprobs = await scoreSequences(
+    model.scorer!,
+    prompts.map(({ tokens }) => tokens),
+  );
   signal.throwIfAborted();
   const promptTokens = prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
   const usage = { promptTokens, completionTokens: 0, reasoningTokens: 0 };

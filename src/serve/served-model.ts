@@ -1,10 +1,10 @@
 /** A model as the server has it: its name, its tokenizer, the open session, and what may be asked of it. */
 
-import type { Sampler } from "../engine/contract/sampler.ts";
+import type { Sampler, Scorer } from "../engine/contract/sampler.ts";
 import type { SamplingSession } from "../engine/contract/session.ts";
 import { EngineError } from "../errors.ts";
 import { hashString } from "../random.ts";
-import { stopTokens } from "../rollout/collect.ts";
+import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type ApiError, invalidParameter } from "./api-error.ts";
@@ -18,11 +18,8 @@ export interface ServedModel {
   readonly tokenizer: Pick<Tokenizer, "encode" | "decode" | "applyChatTemplate">;
   readonly newDecoder: () => IncrementalDecoder;
   readonly session: SamplingSession;
-  /**
-   * Of each sequence, the natural-log probability of every token after the first, given those before it, at temperature 1
-   * over the whole vocabulary. Absent: given tokens are not scored.
-   */
-  readonly score?: (sequences: readonly Int32Array[]) => Promise<readonly Float32Array[]>;
+  /** Scores given tokens. Absent: they are not scored. */
+  readonly scorer?: Pick<Scorer, "score">;
   readonly vocabSize: number;
   readonly maxContextTokens: number;
   /** Tokens that end a completion. */
@@ -51,19 +48,25 @@ export function serveEngine(engine: Sampler, tokenizer: Tokenizer, options: Serv
     tokenizer,
     newDecoder: () => new StreamingDecoder(tokenizer),
     session,
-    score: (sequences) => scoreSequences(engine, sequences),
+    scorer: engine,
     vocabSize,
     maxContextTokens,
     stopTokenIds: stopTokens(engine, tokenizer),
   };
 }
 
-/** A sequence of one token has nothing to be scored. */
-async function scoreSequences(engine: Sampler, sequences: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+/**
+ * Of each sequence, the natural-log probability of every token after the first, given those before it, at temperature 1
+ * over the whole vocabulary. A sequence of one token has nothing to be scored.
+ */
+export async function scoreSequences(
+  scorer: Pick<Scorer, "score">,
+  sequences: readonly Int32Array[],
+): Promise<readonly Float32Array[]> {
   const data = sequences.flatMap((tokens) =>
     tokens.length < 2 ? [] : [{ promptTokens: tokens.subarray(0, 1), completionTokens: tokens.subarray(1) }],
   );
-  const { logprobs } = data.length === 0 ? { logprobs: [] } : await engine.score(data, { temperature: 1 });
+  const { logprobs } = data.length === 0 ? { logprobs: [] } : await scorer.score(data, { temperature: 1 });
   const scored = logprobs[Symbol.iterator]();
   return sequences.map((tokens) => (tokens.length < 2 ? new Float32Array(0) : (scored.next().value as Float32Array)));
 }

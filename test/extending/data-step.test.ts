@@ -18,7 +18,7 @@ import {
   runStages,
   writeDataset,
   z,
-} from "aha";
+} from "aha-rl";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 /** Rows of a file in which a text is in capitals. */

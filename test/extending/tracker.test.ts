@@ -15,7 +15,7 @@ import {
   type TrackedRun,
   trackers,
   z,
-} from "aha";
+} from "aha-rl";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 /** What the toy tracker was told, one line each. */

@@ -23,7 +23,7 @@ import {
   trainProblems,
   writeReport,
   z,
-} from "aha";
+} from "aha-rl";
 import { afterAll, beforeAll, expect, it } from "vitest";
 
 const shape = {

@@ -1,6 +1,7 @@
 /** What a request may be: its form, its fields, its size, and what of it the model is asked. */
 
 import { describe, expect, it } from "vitest";
+import type { ScoreDatum } from "../../src/engine/contract/sampler.ts";
 import { startServer } from "./running-server.ts";
 import { CHAT, chat, completion, newSession, serve } from "./scripted-server.ts";
 import { characters, scriptedModel } from "./scripted-session.ts";
@@ -91,6 +92,12 @@ describe("what a request may be", () => {
     expect([status, json.error.param]).toEqual([400, param]);
   });
 
+  it("leaves a message's other keys aside, as other servers do", async () => {
+    const { post } = await serve();
+    const message = { role: "user", content: "x", type: "message", id: "msg_1", prefix: false, weight: 1, date: 5 };
+    expect((await post(CHAT, { ...chat, messages: [message] })).status).toBe(200);
+  });
+
   it("may have what asks for nothing, and what is OpenAI's bookkeeping", async () => {
     const { post, get } = await serve();
     const harmless = {
@@ -116,9 +123,10 @@ describe("what a request may be", () => {
   });
 
   it("may have its prompt scored: echo and logprobs with max_tokens 0", async () => {
-    const score = async (sequences: readonly Int32Array[]) =>
-      sequences.map((tokens) => Float32Array.from(tokens.subarray(1), (token) => -token));
-    const { post } = await startServer(scriptedModel(newSession(), { score }));
+    const score = async (data: readonly ScoreDatum[]) => ({
+      logprobs: data.map(({ completionTokens }) => Float32Array.from(completionTokens, (token) => -token)),
+    });
+    const { post } = await startServer(scriptedModel(newSession(), { scorer: { score } }));
     const scoring = { ...completion, echo: true, logprobs: 1, max_tokens: 0 };
     const { status, json } = await post("/v1/completions", { ...scoring, prompt: ["Hi!", [7]] });
     const ids = characters.encode("Hi!");

@@ -260,18 +260,15 @@ describe("ChatTemplates", () => {
         "{{ 'name' in messages[0] }} {{ eos_token }}",
     );
     const message = { role: "assistant", content: "", reasoning_content: "hm", name: undefined as unknown as string };
-    expect(shown.render([message])).toBe(
-      "True True False hm False ".replaceAll("True", "true").replaceAll("False", "false"),
-    );
+    expect(shown.render([message])).toBe("True True False hm False ");
     const variables = { enable_thinking: false, eos_token: "<end>" };
-    expect(shown.render([message], { variables })).toMatch(/true hm false <end>$/);
+    expect(shown.render([message], { variables })).toMatch(/True hm False <end>$/);
   });
 
   it("writes the date in English, of the moment that it is given", () => {
     const template = single("{{ strftime_now('%d %b %Y') }}");
     expect(template.render(messages, { now: new Date(2024, 6, 26) })).toBe("26 Jul 2024");
     expect(template.render(messages)).toMatch(/^\d\d [A-Z][a-z][a-z] \d{4}$/);
-    expect(template.render(messages, { variables: { strftime_now: () => "today" } })).toBe("today");
   });
 
   it("shows the template nothing of this program", () => {

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
+import type { Scorer } from "../../src/engine/contract/sampler.ts";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
 import { distillConfigSchema } from "../../src/train/distill/config.ts";
 import { distillData, importanceSampling, trainDistill } from "../../src/train/distill/distill.ts";
-import { openTeacher, requireSameTokenizer, type Teacher } from "../../src/train/distill/teacher.ts";
+import { openTeacher, requireSameTokenizer } from "../../src/train/distill/teacher.ts";
 import { emptyDirectory } from "../engine/models.ts";
 import { TabularEngine } from "../engine/tabular-engine.ts";
 import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
@@ -18,14 +19,12 @@ const configOf = (overrides: object = {}) =>
   });
 
 /** A policy with opinions of its own. */
-function teacherOf(
-  engine = new TabularEngine({ vocabSize: 7, maxContextTokens: 16, seed: 11, initStd: 1.5 }),
-): Teacher {
+function teacherOf(engine = new TabularEngine({ vocabSize: 7, maxContextTokens: 16, seed: 11, initStd: 1.5 })): Scorer {
   return {
-    name: "tabular",
-    maxContextTokens: engine.info.maxContextTokens,
-    logprobs: async (data, temperature) => (await engine.score(data, { temperature })).logprobs,
-    close: () => engine.dispose(),
+    info: { name: "tabular", maxContextTokens: engine.info.maxContextTokens },
+    capabilities: engine.capabilities,
+    score: (data, options) => engine.score(data, options),
+    dispose: () => engine.dispose(),
   };
 }
 
@@ -40,7 +39,7 @@ describe("the gradient of on-policy distillation", () => {
     }));
     for (const temperature of [1, 0.7]) {
       const { logprobs } = await student.score(data, { temperature });
-      const teacherLogprobs = await teacher.logprobs(data, temperature);
+      const teacherLogprobs = (await teacher.score(data, { temperature })).logprobs;
       const rows = data.map(({ completionTokens: tokens }, i) => ({
         promptTokens: prompt,
         tokens,
@@ -112,7 +111,7 @@ describe("trainDistill", () => {
   });
 
   it("refuses a teacher with a shorter context, and one with another tokenizer", async () => {
-    const short = { ...teacherOf(), name: "short", maxContextTokens: 3 };
+    const short = { ...teacherOf(), info: { name: "short", maxContextTokens: 3 } };
     await expect(trainDistill(lettersContext(newEngine(), new MemoryLog()), configOf(), short)).rejects.toThrow(
       /short has a context of 3 tokens, but the longest prompt \(1 tokens\) with maxCompletionTokens 3 needs 4/,
     );
@@ -155,7 +154,7 @@ describe("a teacher behind an endpoint", () => {
     process.env.AHA_TEST_TEACHER_KEY = "secret";
     const teacher = await openTeacher({ url, model: "m", apiKeyEnv: "AHA_TEST_TEACHER_KEY" }, tokenizer, TEACHERS);
     const data = [{ promptTokens: Int32Array.of(1, 2), completionTokens: Int32Array.of(3, 4, 5) }];
-    expect(await teacher.logprobs(data, 1)).toEqual([Float32Array.of(-3, -4, -5)]);
+    expect((await teacher.score(data, { temperature: 1 })).logprobs).toEqual([Float32Array.of(-3, -4, -5)]);
     delete process.env.AHA_TEST_TEACHER_KEY;
     expect(requests[1]).toMatchObject({
       url: "/v1/completions",

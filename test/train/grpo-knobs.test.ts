@@ -237,6 +237,23 @@ describe("the reference", () => {
     await trainGrpo(lettersContext(watched, new MemoryLog()), config, [letterReward]);
     expect(shares).toEqual([undefined, 0.3, 0.3]);
   });
+
+  it("is moved also where the step had nothing to learn from", async () => {
+    const engine = newEngine();
+    const shares: (number | undefined)[] = [];
+    const watched: Policy = Object.assign(Object.create(engine), {
+      freezeReference: async (mixup?: number) => {
+        shares.push(mixup);
+        await engine.freezeReference(mixup);
+      },
+    });
+    const constant = { weight: 1, reward: { name: "constant", judge: () => ({ score: null, reason: "never" }) } };
+    const config = configOf({ klCoef: 0.1, iterations: 4, refSyncSteps: 2, refSyncMixup: 0.3 });
+    const log = new MemoryLog();
+    await trainGrpo(lettersContext(watched, log), config, [constant]);
+    expect(log.events.filter(({ name }) => name === "no-signal")).toHaveLength(4);
+    expect(shares).toEqual([undefined, 0.3, 0.3]);
+  });
 });
 
 describe("a sampler that disagrees with the trainer", () => {

@@ -69,6 +69,27 @@ describe("demonstrations longer than maxTokens", () => {
     expect(rows.map((row) => row.num_tokens)).toEqual([7, 12, 17, 22]);
   });
 
+  it("are warned of at the start, with numbers, where many are cut or left out", async () => {
+    const warningsOf = async (config: object) => {
+      const log = new MemoryLog();
+      await trainSft(lettersContext(newEngine(), log, { task: finiteTask() }), configOf({ epochs: 1, ...config }));
+      return log.events.filter(({ name }) => name === "warning").map(({ details }) => details.message);
+    };
+    expect(await warningsOf({ maxTokens: 8, batchTokens: 16, overlong: "truncate" })).toEqual([
+      expect.stringMatching(
+        /^1 of the first 5 demonstrations \(20 %\) are cut at 8 tokens, prompt and completion; 0 of them lose half .*13 % of what is to be learned is lost/,
+      ),
+    ]);
+    // One token is left of each answer but the first.
+    expect(await warningsOf({ maxTokens: 2, overlong: "truncate" })).toEqual([
+      expect.stringMatching(/^5 of the first 5 demonstrations \(100 %\) are cut at 2 tokens.*5 of them lose half/),
+    ]);
+    expect(await warningsOf({ overlong: "drop" })).toEqual([
+      expect.stringMatching(/^1 of the first 5 demonstrations \(20 %\) do not fit into 8 tokens.*are left out/),
+    ]);
+    expect(await warningsOf({ maxTokens: 11, batchTokens: 16 })).toEqual([]);
+  });
+
   it("are refused before training under error, naming the row", () => {
     const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
     expect(() => checkSft(context, configOf({ overlong: "error" }))).toThrow(ConfigError);

@@ -31,9 +31,9 @@ function sessionCheck(
   name: string,
   work: (session: SamplingSession, engine: Policy) => Promise<void>,
 ): ConformanceCheck {
-  return engineCheck(name, async (engine) => {
+  return engineCheck(name, ["sessions", "seededDraws", "scoringTemperature"], async (engine) => {
     const session = engine.openSession?.();
-    if (session === undefined) return;
+    require(session !== undefined, "the engine promises sessions and opens none");
     try {
       await work(session, engine);
     } finally {

@@ -8,11 +8,11 @@
 
 import { EndpointClient } from "../../endpoint/client.ts";
 import type { EchoedPrompt } from "../../endpoint/completions.ts";
-import type { ScoreDatum } from "../../engine/contract/sampler.ts";
+import { NO_CAPABILITIES } from "../../engine/contract/capabilities.ts";
+import type { ScoreDatum, Scorer } from "../../engine/contract/sampler.ts";
 import { ConfigError, DataError, EndpointError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { TeacherSpec } from "./config.ts";
-import type { Teacher } from "./teacher.ts";
 
 const TIMEOUT_MS = 120_000;
 /** Requests under way at once. */
@@ -24,7 +24,7 @@ const PROBE_TEXT = "Two and two make four.";
  *
  * @throws ConfigError where it is not there, cannot score given tokens, or reads other tokens than the student.
  */
-export async function openEndpointTeacher(spec: TeacherSpec, tokenizer: Tokenizer): Promise<Teacher> {
+export async function openEndpointTeacher(spec: TeacherSpec, tokenizer: Tokenizer): Promise<Scorer> {
   const { text, ids } = probeOf(tokenizer);
   const where = `teacher: ${spec.url}`;
   const client = new EndpointClient({
@@ -51,10 +51,10 @@ export async function openEndpointTeacher(spec: TeacherSpec, tokenizer: Tokenize
     );
   }
   return {
-    name: `${spec.model} at ${spec.url}`,
-    maxContextTokens: Number.POSITIVE_INFINITY,
-    logprobs: (data) => Promise.all(data.map((datum) => scored(client, datum))),
-    close: async () => {},
+    info: { name: `${spec.model} at ${spec.url}`, maxContextTokens: Number.POSITIVE_INFINITY },
+    capabilities: NO_CAPABILITIES,
+    score: async (data) => ({ logprobs: await Promise.all(data.map((datum) => scored(client, datum))) }),
+    dispose: async () => {},
   };
 }
 

@@ -3,7 +3,8 @@
 import { type CapabilityName, requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
 import type { Policy } from "../../engine/contract/policy.ts";
 import { tokenLossOf } from "../../losses/policy-objective.ts";
-import { requirePromptsFit, stopTokens, trainProblems } from "../../rollout/collect.ts";
+import { requirePromptsFit, trainProblems } from "../../rollout/collect.ts";
+import { stopTokens } from "../../tokenizer/stop-tokens.ts";
 import type { StageParts } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { type GrpoConfig, objectiveOf } from "./config.ts";

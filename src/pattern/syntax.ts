@@ -3,7 +3,7 @@
  * back references and look-around are refused by name.
  */
 
-import { ConfigError } from "../../errors.ts";
+import { ConfigError } from "../errors.ts";
 
 export type AssertionKind = "start" | "end" | "wordBoundary" | "noWordBoundary";
 

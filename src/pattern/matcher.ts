@@ -7,7 +7,7 @@
  * greedy ones.
  */
 
-import { ConfigError } from "../../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { type AssertionKind, type PatternFlags, type PatternNode, parsePattern } from "./syntax.ts";
 
 /** Instructions of a compiled pattern; repetitions are written out. */

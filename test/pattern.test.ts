@@ -1,9 +1,9 @@
 /** The linear-time matcher against the engine's own, which backtracks, and where that would hang. */
 
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/random.ts";
-import { compilePattern } from "../../src/rewards/pattern/matcher.ts";
-import { parseFlags } from "../../src/rewards/pattern/syntax.ts";
+import { compilePattern } from "../src/pattern/matcher.ts";
+import { parseFlags } from "../src/pattern/syntax.ts";
+import { Random } from "../src/random.ts";
 
 function matches(pattern: string, text: string, flags = ""): boolean {
   return compilePattern(pattern, parseFlags(flags))(text);
