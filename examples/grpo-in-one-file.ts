@@ -110,7 +110,7 @@ async function evaluate(label: string): Promise<void> {
   );
   const completions = sequences.map(({ tokens }) => tokenizer.decode(tokens));
   const verdicts = completions.map((completion, i) => judge(problems[i]!, completion));
-  const tries = completions.map((completion, i) => task.judge(problems[i]!, completion).tries);
+  const tries = completions.map((completion, i) => task.judge(problems[i]!, completion).tries ?? 0);
   console.log(
     `held-out, ${label}: solved ${mean(verdicts.map(({ solved }) => solved)).toFixed(3)}, ` +
       `tries ${mean(tries).toFixed(2)}, tokens ${mean(sequences.map(({ tokens }) => tokens.length)).toFixed(1)}`,
