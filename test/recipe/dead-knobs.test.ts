@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
-import { constantEcho, teacherServer } from "../train/teacher-server.ts";
+import { constantEcho, teacherServer } from "../train/distill/teacher-server.ts";
 import { CONVERSATIONS_RECIPE, MATH_RECIPE, QUICK, REWARD_MODEL_RECIPE, runSmoke } from "./smoke.ts";
 
 /** Every optional key gets a value, so that it can be read. */
