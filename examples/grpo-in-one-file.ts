@@ -146,7 +146,7 @@ for (let step = 0; step < SFT_STEPS; step++) {
   // Twenty steps of warm-up, then half a cosine down to a twentieth.
   const cosine = 0.05 + 0.95 * (0.5 + 0.5 * Math.cos((Math.PI * step) / SFT_STEPS));
   const learningRate = 4e-3 * Math.min(1, (step + 1) / 20) * cosine;
-  const { loss } = await engine.step(batch, { name: "cross_entropy" }, { ...adam, learningRate });
+  const { loss } = await engine.step(batch, { name: "cross_entropy" }, { ...adam, learningRate, weightDecay: 0.01 });
   if (step % Math.ceil(SFT_STEPS / 10) === 0 || step === SFT_STEPS - 1) {
     console.log(`fine-tuning ${step + 1}/${SFT_STEPS}: loss ${loss.toFixed(3)}`);
   }
@@ -212,9 +212,11 @@ for (let step = 0; step < GRPO_STEPS; step++) {
   //    and only step on the batch r is 1: the clip is there for those who take several.
   let difference = 0;
   if (batch.length > 0) {
-    const loss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: TEMPERATURE };
-    const learningRate = 3e-4 * (1 - step / GRPO_STEPS);
-    const { logprobs } = await engine.step(batch, loss, { ...adam, learningRate, weightDecay: 0 });
+    const { logprobs } = await engine.step(
+      batch,
+      { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: TEMPERATURE },
+      { ...adam, learningRate: 3e-4 * (1 - step / GRPO_STEPS), weightDecay: 0 },
+    );
     // Sampler and trainer are one set of weights in two programs. They had better agree on what was sampled.
     for (const [i, { samplerLogprobs }] of batch.entries()) {
       logprobs[i]!.forEach((logprob, t) => {

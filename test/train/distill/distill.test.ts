@@ -1,25 +1,13 @@
 import { afterEach, describe, expect, it } from "vitest";
-<<<<<<< HEAD:test/train/distill.test.ts
-import { Compute } from "../../src/compute/compute.ts";
-import type { Scorer } from "../../src/engine/contract/sampler.ts";
-import { ConfigError, RunInterrupted } from "../../src/errors.ts";
-import { distillConfigSchema, teacherSchema } from "../../src/train/distill/config.ts";
-import { distillData, importanceSampling, trainDistill } from "../../src/train/distill/distill.ts";
-import { openTeacher, requireSameTokenizer } from "../../src/train/distill/teacher.ts";
-import { emptyDirectory } from "../engine/models.ts";
-import { TabularEngine } from "../engine/tabular-engine.ts";
-import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
-=======
 import { Compute } from "../../../src/compute/compute.ts";
 import type { Scorer } from "../../../src/engine/contract/sampler.ts";
 import { ConfigError, RunInterrupted } from "../../../src/errors.ts";
-import { distillConfigSchema } from "../../../src/train/distill/config.ts";
+import { distillConfigSchema, teacherSchema } from "../../../src/train/distill/config.ts";
 import { distillData, importanceSampling, trainDistill } from "../../../src/train/distill/distill.ts";
 import { openTeacher, requireSameTokenizer } from "../../../src/train/distill/teacher.ts";
 import { emptyDirectory } from "../../engine/models.ts";
 import { TabularEngine } from "../../engine/tabular-engine.ts";
 import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "../letters.ts";
->>>>>>> train:test/train/distill/distill.test.ts
 import { constantEcho, teacherServer } from "./teacher-server.ts";
 
 const TEACHERS = { compute: Compute.open({ threads: 2 }), engine: { kind: "local" } };
