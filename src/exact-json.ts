@@ -50,6 +50,9 @@ const SURE_DIGITS = 15;
 /** `toPrecision` gives no more. */
 const MAX_COMPARED_DIGITS = 100;
 
+/** Whoever walks through a value calls itself once a level; Python's reader has the same limit. */
+const MAX_DEPTH = 1000;
+
 /** A text without any of these has no number that a double might not hold, and no NaN or Infinity. */
 const SUSPICIOUS = /[0-9.]{16}|[eE][+-]?[0-9]{3}|NaN|Infinity/;
 
@@ -62,6 +65,12 @@ const NUMBER_TOKEN = /-?(?:[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|Infinity)|NaN
  * @throws SyntaxError for a text that is not JSON; RangeError for one that is nested too deeply.
  */
 export function parseExactJson(text: string): unknown {
+  const value = parsed(text);
+  if (hasManyBrackets(text) && depthOf(value) > MAX_DEPTH) throw new RangeError("The value is nested too deeply.");
+  return value;
+}
+
+function parsed(text: string): unknown {
   if (!SUSPICIOUS.test(text)) return JSON.parse(text);
   const { marked, mark, literals } = markLiterals(text);
   if (literals.length === 0) return JSON.parse(text);
@@ -78,6 +87,26 @@ export function parseExactJson(text: string): unknown {
     throw error;
   }
   return value;
+}
+
+/** Whether the text could be nested too deeply: most have too few brackets for that. */
+function hasManyBrackets(text: string): boolean {
+  let count = 0;
+  for (const bracket of ["[", "{"]) {
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1)) {
+      if (++count > MAX_DEPTH) return true;
+    }
+  }
+  return false;
+}
+
+/** How many lists and mappings lie in each other, level by level: a function that calls itself would not come to the end. */
+function depthOf(value: unknown): number {
+  let depth = 0;
+  for (let level = [value]; level.length > 0 && depth <= MAX_DEPTH; depth++) {
+    level = level.flatMap((inner) => (typeof inner === "object" && inner !== null ? Object.values(inner) : []));
+  }
+  return depth;
 }
 
 /** The text with a marked list, which can stand where a number can, in place of each literal that `JSON.parse` would

@@ -31,6 +31,7 @@ export { dataSteps } from "./data-steps/steps.ts";
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
 export { EndpointClient, type EndpointOptions } from "./endpoint/client.ts";
+export { type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "./engine/contract/artifact.ts";
 // The engine: sample, score, forwardBackward, optimStep, saveState.
 export {
   type Capabilities,
@@ -60,16 +61,15 @@ export type {
 export type {
   SampledSequence,
   SampleProgress,
-  SamplePrompt,
   Sampler,
   SamplerInfo,
-  SamplingParams,
   ScoreDatum,
   ScoreOptions,
   ScoreResult,
   Scorer,
   ScorerInfo,
 } from "./engine/contract/sampler.ts";
+export type { SamplePrompt, SamplingParams } from "./engine/contract/sampling.ts";
 export type {
   DrawnToken,
   RunningSequence,

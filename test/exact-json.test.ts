@@ -73,6 +73,17 @@ describe("texts", () => {
     }
   });
 
+  test("that are nested too deeply are refused, with or without such numbers", () => {
+    const nested = (depth: number, inner: string) => "[".repeat(depth) + inner + "]".repeat(depth);
+    for (const inner of ["1", "9007199254740993", '{"a":[]}']) {
+      expect(throughJson(nested(900, inner))).toBe(nested(900, inner));
+      expect(() => parseExactJson(nested(100_000, inner))).toThrow(RangeError);
+    }
+    // Many brackets side by side are no depth.
+    const wide = `[${Array(5000).fill("[]").join(",")}]`;
+    expect(throughJson(wide)).toBe(wide);
+  });
+
   test("a key __proto__ is a key", () => {
     const text = '{"__proto__":{"n":9007199254740993}}';
     expect(throughJson(text)).toBe(text);

@@ -45,7 +45,8 @@ export class RunTerminal {
         const model = this.recipe.model.init
           ? "random weights: it knows nothing yet"
           : `weights of ${this.recipe.model.path}`;
-        this.paragraph(`The model: ${count(parameterCount)} parameters, ${model}. Computed by ${name}.`);
+        const size = parameterCount === undefined ? "" : `${count(parameterCount)} parameters, `;
+        this.paragraph(`The model: ${size}${model}. Computed by ${name}.`);
         if (event.resumedFrom) this.paragraph(`Continuing from checkpoint ${event.resumedFrom}.`);
         return;
       }

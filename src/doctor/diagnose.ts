@@ -10,6 +10,7 @@
  */
 
 import { totalmem } from "node:os";
+import type { Compute } from "../compute/compute.ts";
 import { AhaError, RunInterrupted } from "../errors.ts";
 import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
 import type { ModelConfig } from "../model/model-config.ts";
@@ -46,6 +47,8 @@ export interface DiagnoseOptions {
   /** Completions to sample for each stage; 0 samples and trains nothing. */
   readonly samples: number;
   readonly signal: AbortSignal;
+  /** What this process computes with, where it is decided already; else the recipe says it. */
+  readonly compute?: Compute;
   readonly onProgress?: (text: string) => void;
 }
 
@@ -188,7 +191,7 @@ async function probe(
   findings.push(...loadFindings());
   const local = (await withLocalData(recipe)) ?? recipe;
   await model.inDirectory(async (directory) => {
-    const prepared = await orFinding(known, "refused", () => openRecipe(local, directory));
+    const prepared = await orFinding(known, "refused", () => openRecipe(local, directory, options.compute));
     if (prepared === undefined) return;
     try {
       for (const check of recipeChecks(prepared)) await orFinding(known, "refused", check);

@@ -112,10 +112,10 @@ export function pointOfValues(assignments: Assignments): Answer {
   const sorted = names.every((name) => /^[a-z]$/.test(name)) ? [...names].sort() : [];
   const isRun = sorted.length > 0 && sorted.every((name, i) => name.charCodeAt(0) === sorted[0]!.charCodeAt(0) + i);
   const items = (isRun ? sorted : names).map((name) => assignments.get(name)!);
-  return { kind: "tuple", open: "(", close: ")", items };
+  return { kind: "tuple", open: "(", close: ")", items, isInterval: false };
 }
 
-/** A list as a point: what a gold answer with names is compared with. */
+/** A list as a point: what a gold answer with names is compared with. A set has no order. */
 export function asPoint(answer: Answer): Answer {
-  return isBag(answer) ? { kind: "tuple", open: "(", close: ")", items: answer.items } : answer;
+  return answer.kind === "list" ? { kind: "tuple", open: "(", close: ")", items: answer.items } : answer;
 }

@@ -2,7 +2,9 @@
  * When an answer is as good as the gold one. The relation is not symmetric: the gold answer says what was asked for.
  *
  * - Expressions: `identity.ts`. A bare value answers `x = value` and the other way around; two assignments must name the
- *   same symbol; other equations are equal up to exchanging sides and a constant factor.
+ *   same symbol; other equations are equal up to exchanging sides and a constant factor. Labels (`labels.ts`) are such
+ *   names too: 3 : 4 answers `AB : BC = 3 : 4`. Several values are compared name by name, as one point or as several
+ *   (`assignments.ts`).
  * - Percent: p % is p/100. As questions ask "what percent?", the bare number p also answers a gold p %, and p % a bare
  *   gold p above 1.
  * - Units: either side may leave its unit out; two known ones are converted, other words must be the same. Degrees also
@@ -10,7 +12,9 @@
  * - Lists without brackets are unordered (roots of an equation); tuples are ordered; sets forget repetitions. A list
  *   answers a gold set, and a tuple in its order; a tuple answers no set. Items are as many as the gold has: listing
  *   more candidates is wrong.
- * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers.
+ * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers. A pair
+ *   `(1, 3)` is a point, unless one of the two sides says that it is a set of numbers (`saysSet` in `real-set.ts`).
+ * - Conditions (`x > 2, y > 5`) hold together and are compared symbol by symbol; "or" between them is weaker.
  * - Vectors: tuples, single rows or columns, and sums of i, j, k are the same where their entries are. Systems of equations
  *   go by name, branches of a function by condition.
  * - Values for every whole number (`kπ, k ∈ ℤ`): by their formula, whatever the number is called.
@@ -176,6 +180,8 @@ export class Comparison {
     const singleAnswer = onlyItem(answer) ?? answer;
     if (single !== gold || singleAnswer !== answer) return this.same(single, singleAnswer);
     if (isRatio(gold) !== isRatio(answer)) return false;
+    if ((gold.kind === "tuple" && areAlternatives(answer)) || (answer.kind === "tuple" && areAlternatives(gold)))
+      return this.#sameSet(gold, answer);
     if (gold.kind === "tuple" && (answer.kind === "tuple" || answer.kind === "list")) {
       const sameBrackets =
         answer.kind === "list" ? isPoint(gold) : gold.open === answer.open && gold.close === answer.close;
@@ -335,6 +341,10 @@ function renamed(answer: Answer, from: string, to: string): Answer {
 }
 
 const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
+
+/** "2 or 3", "x = 2 or x = 3": two values, no point. */
+const areAlternatives = (answer: Answer): boolean =>
+  hasTargets(answer) || (answer.kind === "list" && answer.joint === "or");
 
 const isRatio = (answer: Answer): boolean => answer.kind === "tuple" && answer.isRatio === true;
 

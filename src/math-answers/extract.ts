@@ -2,8 +2,8 @@
  * Where the final answer of a completion stands. What comes after the last `</think>` counts, and nothing before it; where
  * the thinking is opened and never closed, only an `<answer>` does. There it is the last `<answer>…</answer>` or
  * `\boxed{…}` (several boxes in a row in one paragraph are a list), whichever begins later (in an `<answer>`, the box in
- * it); else the line after `####` (GSM8K); else what "the answer is" says; else what the last line sets in bold type; else
- * the last formula between dollar signs; else the last number.
+ * it); else the line after `####` (GSM8K); else what the text says without a mark (`said.ts`). Where the last mark was begun
+ * and is cut off there is no answer: the one before it was withdrawn. "The final answer is …" behind a box overrides it.
  *
  * Every search is a scan from the end or a single pass: a completion of a million brackets takes milliseconds.
  */

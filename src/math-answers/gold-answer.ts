@@ -5,6 +5,7 @@
  */
 
 import { lastClaim } from "./claims.ts";
+import { isDate } from "./clock.ts";
 import { boxesIn, lastLineMark, lastTagged } from "./marked.ts";
 import { remembered } from "./memo.ts";
 import { type Reading, readAnswer } from "./read-answer.ts";
@@ -23,7 +24,9 @@ export const extractGold = remembered((text: string): string => {
   if (tagged) return tagged.text;
   const line = lastLineMark(text);
   if (line !== undefined) return line;
-  return isReadable(text) ? text : (saidIn(text) ?? text);
+  if (isReadable(text)) return text;
+  const words = /^\s*\$?\\text\s*\{([^{}]*)\}\.?\$?\s*$/.exec(text)?.[1];
+  return saidIn(words ?? text) ?? text;
 });
 
 /** Words of sentences that the grammar would read as products of letters. */
@@ -34,7 +37,7 @@ const PROSE =
 function isReadable(text: string): boolean {
   if (text.length > MAX_ANSWER_CHARACTERS || /\n\s*\S/.test(text.trim())) return false;
   const reading = readAnswer(text);
-  if ("fault" in reading || reading.answer.kind === "text") return false;
+  if ("fault" in reading || (reading.answer.kind === "text" && !isDate(reading.answer))) return false;
   return !isProse(text, reading);
 }
 
@@ -45,20 +48,32 @@ const isProse = (text: string, reading: Reading): boolean =>
   PROSE.test(text.replace(/\\text\s*\{[^{}]*\}/g, " "));
 
 function saidIn(text: string): string | undefined {
-  if (countWords(text) === 0 && !/\n/.test(text.trim())) return undefined;
+  // A formula that cannot be read is left whole: a number in it is not its value.
+  const bare = text.replace(/\\(?:text|mathrm|begin|end)\s*\{[^{}]*\}|(?<![A-Za-z])d[a-z](?![A-Za-z])/g, " ");
+  if (countWords(bare) === 0 && !/\n/.test(text.trim()) && !/answer|答案/i.test(text)) return undefined;
   const tail = text.slice(-MAX_TAIL);
   const said = afterPhrase(tail) ?? /^\s*(yes|no)(?=[,.;:—–]\s)/i.exec(text)?.[1];
   if (said !== undefined) return said;
   const last = tail.trim().split("\n").at(-1)!;
   if (last.length < tail.trim().length && isReadable(last)) return last;
   const isShort = !/[.!?。]\s+\S|\n\s*\S/.test(text.trim());
-  const main = isShort ? withoutRemark(tail) : tail;
+  const main = isShort ? beforeRemark(tail) : tail;
   if (main !== tail && isReadable(main)) return main;
   const claim = lastClaim(main);
-  if (claim) return claim.isClear && (isShort || claim.isConclusion) ? claim.text : undefined;
+  // "at least 5" is more than one value.
+  if (BOUND.test(main)) return undefined;
+  if (claim) return claim.isClear && (isShort ? claim.isStated : claim.isConclusion) ? claim.text : undefined;
   return chosenLetter(tail) ?? (isShort ? predicateOf(text) : undefined);
 }
 
+/** "12, because 3 · 4 = 12": the 12; "5 is not the answer" has no remark. */
+function beforeRemark(text: string): string {
+  const main = withoutRemark(text);
+  return /\d|\\|\$/.test(main) && !/^\s+not\b/.test(text.slice(main.length)) ? main : text;
+}
+
+const BOUND =
+  /\b(?:at least|at most|(?:more|less|fewer|greater|smaller|larger) than|or (?:more|less|fewer)|up to|between)\b/i;
 const MAX_TAIL = 4000;
 /** As many words make a text a sentence, which says its answer in words of its own. */
 const FEWEST_WORDS = 5;

@@ -8,6 +8,7 @@
 import { Budget, BudgetExceeded } from "./budget.ts";
 import { canonicalForm } from "./canonical.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
+import { isDate } from "./clock.ts";
 import { Comparison } from "./equal.ts";
 import { type Extracted, extractAnswer } from "./extract.ts";
 import { extractGold, isSentence } from "./gold-answer.ts";
@@ -78,7 +79,7 @@ function compare(extracted: Extracted, gold: string): MathVerdict {
     [true, false].some((grouped) => {
       // `1,234` is first a number, then two: both sides are read in the same way.
       // What begins with a zero, as in `10,080`, is no second number.
-      if (!grouped && (!/\d,\d{3}/.test(text + gold) || /\d,0\d/.test(gold))) return false;
+      if (!grouped && (!/\d,\d{3}/.test(`${text} ${gold}`) || /\d,0\d/.test(`${text} ${gold}`))) return false;
       const [g, a] = [readAnswer(gold, grouped), readAnswer(text, grouped)];
       if ("fault" in a) fault ??= a.fault;
       return "answer" in g && "answer" in a && comparison.same(g.answer, a.answer);
@@ -108,9 +109,10 @@ function withDecimalPoint(text: string, gold: string): { readonly text: string; 
     const pointed = pointOf(text, 1);
     return pointed === undefined ? undefined : { text: pointed, gold };
   }
-  // `1,2` may be two answers, and `1,234` one thousand.
-  const pointed = isDecimal(text) && !/,\d{3}\D*$/.test(gold.replace(/^\D*0,/, "")) ? pointOf(gold, 2) : undefined;
-  return pointed === undefined ? undefined : { text, gold: pointed };
+  // A gold `1,22` may be two answers, and `1,234` one thousand: the answer has to be the same digits.
+  const pointed = /,\d{3}\D*$/.test(gold.replace(/^\D*0,/, "")) ? undefined : pointOf(gold, 2);
+  const digits = (one: string) => one.replace(/[^\d.]/g, "");
+  return pointed !== undefined && digits(pointed) === digits(text) ? { text, gold: pointed } : undefined;
 }
 
 /** A decimal comma as a point, where at least so many digits follow it. */
@@ -133,7 +135,12 @@ function sentenceOf({ text, from }: Extracted, gold: Reading): string | undefine
     return predicateOf(text);
   }
   const reading = readAnswer(text);
-  const isProse = "fault" in reading || reading.answer.kind === "text" || /[A-Za-z]{2,}\s+[A-Za-z]{2,}/.test(text);
+  const isProse =
+    "fault" in reading ||
+    reading.answer.kind === "text" ||
+    /[A-Za-z]{2,}\s+[A-Za-z]{2,}/.test(text.replace(/\\[A-Za-z]+/g, " ; "));
+  // The 4 of "July 4" is no answer of its own.
+  if ("answer" in reading && isDate(reading.answer)) return undefined;
   if (!isProse || !("answer" in gold) || gold.answer.kind === "text") return undefined;
   return text.length > 1000 ? undefined : answerInSentence(text.replace(/\\text\s*\{([^{}]*)\}/g, "$1 "));
 }

@@ -10,8 +10,8 @@ export function lettersOf(answer: Answer): string | undefined {
     : answer.kind === "text" && answer.letters
       ? [...answer.text]
       : [];
-  if (letters.length < 2 || !letters.every((letter) => letter !== undefined && /^[A-Ja-j]$/.test(letter)))
-    return undefined;
+  const isChoice = answer.kind === "set" ? /^[A-J]$/ : /^[A-Ja-j]$/;
+  if (letters.length < 2 || !letters.every((letter) => letter !== undefined && isChoice.test(letter))) return undefined;
   return letters.join("").toUpperCase().split("").sort().join("");
 }
 

@@ -239,6 +239,8 @@ export function isClose(a: Value, b: Value): boolean {
     return a.minus(b).abs().lte(scale.times(REAL_TOLERANCE));
   }
   const [x, y] = [complexOf(a), complexOf(b)];
+  // A real number beyond doubles is no complex one within them.
+  if (![x.re, x.im, y.re, y.im].every(Number.isFinite)) return false;
   const scale = Math.max(1, Math.hypot(x.re, x.im), Math.hypot(y.re, y.im));
   return Math.hypot(x.re - y.re, x.im - y.im) <= scale * COMPLEX_TOLERANCE;
 }

@@ -12,6 +12,7 @@ import { parseFormula } from "./parse.ts";
 import { RELATIONS, readEnclosed } from "./read-enclosed.ts";
 import { familyOf, namedGroup, progression, spread } from "./read-list.ts";
 import { readQuantity } from "./read-quantity.ts";
+import { segmentName } from "./segments.ts";
 import { ParseFault } from "./signs.ts";
 import { type Token, tokenize } from "./tokens.ts";
 import { type Answer, apply, type RelationName } from "./tree.ts";
@@ -50,7 +51,9 @@ function readText(text: string, grouped: boolean): Reading {
   if (!("fault" in tokens)) {
     try {
       const signs = tokens.filter(({ type, text }) => type !== "text" || /[\p{L}\d]/u.test(text)).map(joiningWord);
-      return { answer: withTime(readSigns(signs, 0), cleaned) };
+      const answer = withTime(readSigns(signs, 0), cleaned);
+      const isVector = answer.kind === "tuple" && cleaned.startsWith("\\langle");
+      return { answer: isVector ? { ...answer, isInterval: false } : answer };
     } catch (error) {
       if (!(error instanceof ParseFault)) throw error;
       return readWordsOrFault(cleaned, error.message);
@@ -226,6 +229,8 @@ function readRelation(tokens: readonly Token[], inside: (part: readonly Token[])
   const isName = (i: number) => i === 0 || (i === 1 && sides.length === 3);
   const read = sides.map((side, i) => (isName(i) ? (readTarget(side) ?? inside(side)) : inside(side)));
   const last = read.at(-1)!;
+  const isPoint = read[0]!.kind === "tuple" || isSegment(read[0]!);
+  if (isPoint && last.kind === "tuple") read[read.length - 1] = { ...last, isInterval: false };
   // x = ±2 is x = 2 or x = −2.
   if (last.kind === "list" && relations.length === 1) {
     const items = last.items.map((item): Answer => ({ kind: "relation", relations, sides: [read[0]!, item] }));
@@ -233,6 +238,11 @@ function readRelation(tokens: readonly Token[], inside: (part: readonly Token[])
   }
   return { kind: "relation", relations, sides: read };
 }
+
+/** A vector AB. */
+const isSegment = (side: Answer): boolean =>
+  (side.kind === "text" && side.letters === true) ||
+  (side.kind === "expression" && side.node.kind === "apply" && segmentName(side.node) !== undefined);
 
 const SET_SIGNS: ReadonlySet<string> = new Set(["cap", "cup", "setminus"]);
 

@@ -23,7 +23,8 @@ export function readEnclosed(tokens: readonly Token[], inside: (part: readonly T
   if (isPoint && closingOf(tokens, 1) === tokens.length - 1) {
     const point = readEnclosed(tokens.slice(1), inside);
     const name: Answer = { kind: "expression", node: { kind: "symbol", name: first.text } };
-    if (point?.kind === "tuple") return { kind: "relation", relations: ["="], sides: [name, point] };
+    if (point?.kind === "tuple")
+      return { kind: "relation", relations: ["="], sides: [name, { ...point, isInterval: false }] };
   }
   if (first.type !== "sign" || closingOf(tokens, 0) !== tokens.length - 1 || tokens.length < 2) return undefined;
   const content = tokens.slice(1, -1);

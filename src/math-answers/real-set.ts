@@ -120,9 +120,10 @@ function readPoint(answer: Answer, budget: Budget): readonly Interval[] | undefi
 }
 
 function readInterval(
-  { open, close, items }: Answer & { kind: "tuple" },
+  { open, close, items, isInterval: isCalled }: Answer & { kind: "tuple" },
   budget: Budget,
 ): readonly Interval[] | undefined {
+  if (isCalled === false) return undefined;
   const [low, high] = items.map((item) => boundOf(item, budget));
   if (items.length !== 2 || low === undefined || high === undefined) return undefined;
   const part = interval(low, high, open === "(", close === ")");

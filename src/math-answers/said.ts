@@ -49,7 +49,9 @@ const SENTENCE_END =
 
 /** What a sentence ends in: for answers that are no formula as a whole. */
 export function answerInSentence(sentence: string): string | undefined {
-  return afterPhrase(sentence) ?? SENTENCE_END.exec(sentence)?.[1] ?? claimed(sentence);
+  // "Tom: 5, Ann: 7" says two things.
+  const isList = /\d[^,;]{0,40}[,;][^,;=:]{1,60}[=:]/.test(sentence);
+  return afterPhrase(sentence) ?? (isList ? undefined : (SENTENCE_END.exec(sentence)?.[1] ?? claimed(sentence)));
 }
 
 /** `Jane started 3 hours ago`: the one value of a sentence, or its last formula. */

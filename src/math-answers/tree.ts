@@ -59,8 +59,8 @@ export type Answer =
       readonly open: Bracket;
       readonly close: Bracket;
       readonly items: readonly Answer[];
-      /** Words call it an interval. */
-      readonly isInterval?: true;
+      /** Words call it an interval; or it is a point for certain, `A(1, 2)`, `⟨1, 2⟩`, `(x, y) = (1, 2)`. */
+      readonly isInterval?: boolean;
       /** `1:2:3`, by its first part; no point. */
       readonly isRatio?: true;
     }
@@ -86,8 +86,8 @@ export type Answer =
   /** A residue class: `3 (mod 7)`, `x ≡ 3 (mod 7)`. */
   | { readonly kind: "congruence"; readonly residue: Answer; readonly modulus: bigint }
   | { readonly kind: "choice"; readonly letter: string; readonly value?: Answer }
-  /** Words; `letters` where they are written as several choices are, `ABD`. */
-  | { readonly kind: "text"; readonly text: string; readonly letters?: boolean };
+  /** Words; `letters` where they are written as several choices are, `ABD`; `isRatio` where a time could be a ratio, `14:18`. */
+  | { readonly kind: "text"; readonly text: string; readonly letters?: boolean; readonly isRatio?: true };
 
 /** `apply` without its braces. */
 export function apply(name: string, ...args: readonly Node[]): Node {

@@ -282,7 +282,7 @@ class RecipeRun {
       seed: recipe.seed,
       recipeHash: directory.recipeHash,
       seconds: directory.seconds,
-      model: { parameters: parameterCount, vocabSize },
+      model: { ...(parameterCount !== undefined && { parameters: parameterCount }), vocabSize },
       ...comparedStates(recipe, evaluations),
       stages,
       modelFrom: modelFrom ?? from,

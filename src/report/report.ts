@@ -45,11 +45,13 @@ export function reportHtml(run: RunSnapshot): string {
   if (summary === undefined)
     throw new RunDirError(`The run in ${run.path} is not complete; it has no summary to report.`);
   const states = comparedStates(run, summary);
+  const { parameters } = summary.model;
+  const size = parameters === undefined ? "" : `${count(parameters)} parameters · `;
   return page(
     summary.recipe,
     html`<h1>${summary.recipe}</h1>
 <p class="question">${summary.question}</p>
-<p class="soft">Seed ${summary.seed} · ${count(summary.model.parameters)} parameters · ${clock(summary.seconds)} · Aha</p>
+<p class="soft">Seed ${summary.seed} · ${size}${clock(summary.seconds)} · Aha</p>
 ${headline(states)}
 ${states.length > 1 ? comparisonTable(states) : undefined}
 ${alarmsHtml(run.events)}

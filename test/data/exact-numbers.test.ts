@@ -16,6 +16,7 @@ import { UserReward } from "../../src/rewards/user/thread.ts";
 import type { TaskSpec } from "../../src/tasks/entry.ts";
 import { createTask } from "../../src/tasks/registry.ts";
 
+import { ChatTemplates } from "../../src/tokenizer/chat-template.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const makeFiles = temporaryFolder();
@@ -112,6 +113,23 @@ test("conversations and countdown read it too", async () => {
   expect(task.judge(task.trainProblem(0), boxed(ROUNDED)).solved).toBe(false);
   const countdown = { name: "countdown", prompt: "compact", file: join(conversations, "countdown.jsonl") };
   await expect(createTask(countdown as TaskSpec, { seed: 0 })).rejects.toThrow(`nums has ${GOLD}, which is more than`);
+});
+
+test("the arguments of a tool call reach the chat template with their digits, and rows with them are told apart", async () => {
+  const row = (id: string) =>
+    `{"messages":[{"role":"user","content":"q"},{"role":"assistant","tool_calls":[{"type":"function","function":{"name":"f","arguments":{"id":${id},"x":3.14159265358979323846}}}]},` +
+    '{"role":"tool","content":"done"},{"role":"assistant","content":"a"}]}\n';
+  const path = join(makeFiles({ "rows.jsonl": row(GOLD) + row("9007199254740995") }), "rows.jsonl");
+  const template = "{% for m in messages if m.tool_calls %}{{ m.tool_calls | tojson }}{% endfor %}";
+  const templates = new ChatTemplates(new Map([["default", template]]), {});
+  const renderChat = (messages: Parameters<ChatTemplates["render"]>[0]) => templates.render(messages);
+  const task = await createTask({ name: "conversations", data: { path, testShare: 0.5 } } as TaskSpec, {
+    seed: 0,
+    renderChat,
+  });
+  const prompts = [task.trainProblem(0), ...task.heldOut(1)].map(({ prompt }) => prompt);
+  expect(prompts.some((prompt) => prompt.includes(`"id": ${GOLD}, "x": 3.141592653589793`))).toBe(true);
+  expect(prompts.some((prompt) => prompt.includes('"id": 9007199254740995,'))).toBe(true);
 });
 
 test("aha reward judges it in a saved file", async () => {

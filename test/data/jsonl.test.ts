@@ -94,6 +94,9 @@ describe("reading", () => {
     expect(await failure(`{"a":${"[".repeat(200_000)}12345678901234567${"]".repeat(200_000)}}`)).toMatch(
       /^FILE:1: expected one JSON object, the line is nested too deeply/,
     );
+    expect(await failure(`{"a":${"[".repeat(200_000)}${"]".repeat(200_000)}}`)).toMatch(
+      /the line is nested too deeply/,
+    );
     expect(await failure("null")).toMatch(/^FILE:1: expected a JSON object/);
   });
 

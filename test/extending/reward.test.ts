@@ -5,17 +5,23 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
+  Compute,
   ConfigError,
   createReward,
   createRewards,
   defineRewardEntry,
   extend,
+  loadPipeline,
+  PipelineDirectory,
   parseRecipe,
+  planPipeline,
   prepareRecipe,
   type RewardInput,
   RunDirError,
   RunInterrupted,
+  resolveStages,
   runRecipe,
+  runStages,
   z,
 } from "aha-rl";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -127,7 +133,7 @@ describe("a reward of one's own", () => {
     for (const row of rows) expect(JSON.parse(row)["rewards/digits/mean"]).toBeGreaterThanOrEqual(0);
     expect(JSON.parse(textOf(out, "rollouts.jsonl").split("\n")[0]!).rewards.digits.reason).toMatch(/ characters$/);
     expect(recipe(OWN).stages[0]).toMatchObject({
-      rewards: [{ options: { path: join(root, "digits.txt"), patience: 1 } }],
+      rewards: [{ options: { path: join(root, "digits.txt") } }],
     });
   });
 
@@ -177,12 +183,47 @@ describe("a reward of one's own", () => {
   });
 
   it("has its file watched: a resume is refused where it holds something else", async () => {
-    await run("watched");
+    stopRun = new AbortController();
+    await expect(run("watched")).rejects.toThrow(RunInterrupted);
+    stopRun = undefined;
     writeFileSync(join(root, "digits.txt"), "abc");
     const resumed = run("watched", { resume: true });
     await expect(resumed).rejects.toThrow(RunDirError);
     await expect(resumed).rejects.toThrow(/digits\.txt has changed/);
     writeFileSync(join(root, "digits.txt"), "0123456789");
+  });
+
+  it("identifies a data set by the options that its scores are a function of, and by its file", async () => {
+    const load = async (options: string) => {
+      const path = join(root, "pipeline.yaml");
+      const keep = `[{ reward: vocabulary, options: { path: ./digits.txt${options} }, min: 0 }]`;
+      const task = "{ name: countdown, prompt: compact, counts: [3], max: 10 }";
+      const step = `model: { path: whole/model }, task: ${task}, prompts: 2, samples: 2, maxCompletionTokens: 8, keep: ${keep}`;
+      writeFileSync(path, `name: own-reward\npipeline:\n  - { name: filtered, rejectionSampling: { ${step} } }\n`);
+      const loaded = await loadPipeline(path);
+      return { loaded, stages: resolveStages(loaded, join(root, "out")) };
+    };
+    const { loaded, stages } = await load("");
+    const about = { pipeline: "own-reward", seed: 0, threads: Compute.open({ threads: 1 }).threads };
+    const directory = await PipelineDirectory.open(join(root, "out"), about);
+    try {
+      await runStages(loaded, stages, directory, {
+        ...{ choice: {}, signal: new AbortController().signal, offline: true, observe: () => {} },
+        reportRun: async () => {},
+      });
+      const planned = async (options: string) => {
+        const changed = await load(options);
+        const inputs = { stages: changed.stages, directory: directory.path, source: changed.loaded.path };
+        const [plan] = await planPipeline({ ...inputs, lineage: directory.lineage, hashes: new Map() }, {});
+        return [plan!.action, plan!.reason];
+      };
+      expect(await planned(", patience: 7")).toEqual(["reuse", "nothing has changed"]);
+      writeFileSync(join(root, "digits.txt"), "abc");
+      expect(await planned("")).toEqual(["run", "changed: the file digits.txt"]);
+    } finally {
+      directory.close();
+      writeFileSync(join(root, "digits.txt"), "0123456789");
+    }
   });
 
   it("has its options checked like everybody's, and its columns asked for", async () => {

@@ -13,6 +13,8 @@ import {
   pathAt,
   prepareRecipe,
   RunDirError,
+  type RunEvent,
+  RunInterrupted,
   readRows,
   runRecipe,
   type Task,
@@ -84,11 +86,15 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-async function run(name: string, task: string, trainer: string, resume = false) {
+async function run(name: string, task: string, trainer: string, { resume = false, stop = false } = {}) {
   const out = join(root, name);
   const prepared = await prepareRecipe(recipe(task, trainer), { out, resume });
   try {
-    await runRecipe(prepared);
+    const stopping = new AbortController();
+    const observe = ({ type }: RunEvent) => {
+      if (stop && type === "metrics") stopping.abort();
+    };
+    await runRecipe(prepared, { signal: stopping.signal, observe });
   } finally {
     await prepared.close();
   }
@@ -123,12 +129,12 @@ it("takes turns with Aha's own in a mixture, where rewards know it by name", asy
 });
 
 it("has its files watched: a resume is refused where they hold something else", async () => {
-  await run("watched", "{ name: sums, numbers: ./numbers.jsonl }", SFT);
+  const task = "{ name: sums, numbers: ./numbers.jsonl }";
+  await expect(run("watched", task, SFT, { stop: true })).rejects.toThrow(RunInterrupted);
   writeFileSync(join(root, "numbers.jsonl"), '{"n": 4}\n');
-  await expect(run("watched", "{ name: sums, numbers: ./numbers.jsonl }", SFT, true)).rejects.toThrow(RunDirError);
-  await expect(run("watched", "{ name: sums, numbers: ./numbers.jsonl }", SFT, true)).rejects.toThrow(
-    /numbers\.jsonl has changed/,
-  );
+  const resumed = run("watched", task, SFT, { resume: true });
+  await expect(resumed).rejects.toThrow(RunDirError);
+  await expect(resumed).rejects.toThrow(/numbers\.jsonl has changed/);
 });
 
 it("has its keys checked like everybody's, and is registered once", () => {

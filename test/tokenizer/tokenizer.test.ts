@@ -205,6 +205,18 @@ describe("HuggingFaceTokenizer", () => {
     await expect(loadTokenizer(join(scratch, "absent"))).rejects.toThrow(CheckpointError);
   });
 
+  it("names a Git LFS pointer as such", async () => {
+    const directory = await mkdtemp(join(scratch, "pointer-"));
+    await buildCharacters().save(directory);
+    for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
+      const text = await readFile(join(directory, name));
+      await writeFile(join(directory, name), "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
+      await expect(loadTokenizer(directory)).rejects.toThrow(CheckpointError);
+      await expect(loadTokenizer(directory)).rejects.toThrow(`Run "git lfs pull" in ${directory}`);
+      await writeFile(join(directory, name), text);
+    }
+  });
+
   it("refuses an endless file", async () => {
     const directory = await mkdtemp(join(scratch, "endless-"));
     await symlink("/dev/zero", join(directory, "tokenizer.json"));

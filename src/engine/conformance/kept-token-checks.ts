@@ -6,7 +6,7 @@
 import { EngineError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import type { Datum, Policy } from "../contract/policy.ts";
-import type { SamplingParams } from "../contract/sampler.ts";
+import type { SamplingParams } from "../contract/sampling.ts";
 import {
   type ConformanceCheck,
   engineCheck,

@@ -1,7 +1,8 @@
 /** What the contract promises about `sample`. */
 
 import { EngineError } from "../../errors.ts";
-import type { SampledSequence, SamplePrompt, SamplingParams } from "../contract/sampler.ts";
+import type { SampledSequence } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import {
   type ConformanceCheck,
   engineCheck,

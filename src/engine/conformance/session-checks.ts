@@ -2,7 +2,7 @@
 
 import { EngineError } from "../../errors.ts";
 import type { Policy } from "../contract/policy.ts";
-import type { SamplingParams } from "../contract/sampler.ts";
+import type { SamplingParams } from "../contract/sampling.ts";
 import type { DrawnToken, SamplingSession, SequenceEnd, SequenceRequest } from "../contract/session.ts";
 import {
   type ConformanceCheck,

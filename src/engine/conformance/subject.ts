@@ -6,7 +6,8 @@ import { AhaError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import type { CapabilityName } from "../contract/capabilities.ts";
 import type { AdamParams, Datum, Policy } from "../contract/policy.ts";
-import type { SampledSequence, SamplePrompt, SamplerInfo, SamplingParams, ScoreResult } from "../contract/sampler.ts";
+import type { SampledSequence, SamplerInfo, ScoreResult } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 
 /** How far the sampler's log-probabilities may be from those of `score`, in nats. */
 export const LOGPROB_TOLERANCE = 1e-4;

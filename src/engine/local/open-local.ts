@@ -13,6 +13,7 @@ import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs 
 import { loadPeftAdapter } from "../../model/peft-adapter.ts";
 import { nf4From, quantizeNf4 } from "../../model/quantization.ts";
 import type { PolicySource, RewardModelSource } from "../engine-kind.ts";
+import { DISK_STORE } from "./disk-store.ts";
 import { type GivenLimits, limitsFrom } from "./limits.ts";
 import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
@@ -45,7 +46,7 @@ export async function openLocalPolicy(
       adapter:
         trained && (await DenseWeights.from(device, adapterSpecs(config, trained.lora), valuesIn(trained.values))),
     };
-    const model = { config, form, weights, directory: resolve(path), dropoutSeed: adapterSeed };
+    const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed: adapterSeed };
     return await LocalPolicy.open(device, model, limitsFrom(limits));
   } finally {
     await checkpoint.close();
@@ -73,7 +74,7 @@ export async function openLocalRewardModel(
     };
     const weights = await DenseWeights.from(device, parameterSpecs(config, "score"), write);
     const padded = { ...config, padTokenId: config.padTokenId ?? padTokenId };
-    return new LocalRewardModel(device, padded, weights, limitsFrom(limits));
+    return new LocalRewardModel(device, padded, weights, limitsFrom(limits), DISK_STORE);
   } finally {
     await checkpoint.close();
   }

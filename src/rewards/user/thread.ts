@@ -29,8 +29,9 @@ const LOAD_TIMEOUT_MS = 60_000;
  * from which the run is resumed). */
 const DEFAULT_HEAP_MB = 1024;
 
-/** After so many lost threads in a row, none of which judged anything, the reward is given up. */
-const MAX_LOSSES = 5;
+/** After so many lost threads in a row, none of which judged anything, the reward is given up: soon where it has never
+ * judged, later where it has, for a few completions that it cannot cope with may follow each other by chance. */
+const MAX_LOSSES = { atFirst: 3, later: 10 } as const;
 
 /** How a user's reward is asked. */
 export interface UserRewardOptions {
@@ -57,6 +58,8 @@ export class UserReward implements BatchReward {
   #state: string | undefined;
   /** Threads in a row that were lost before they had judged anything. */
   #losses = 0;
+  /** It has judged something since it was opened. */
+  #hasJudged = false;
   /** Why it is not asked any more. */
   #abandoned: string | undefined;
   /** Batches wait for each other. */
@@ -74,6 +77,7 @@ export class UserReward implements BatchReward {
   async open(state?: string): Promise<void> {
     this.#state = state ?? this.#state;
     this.#losses = 0;
+    this.#hasJudged = false;
     this.#abandoned = undefined;
     const { file, exportName } = this.#reference;
     if (!existsSync(file))
@@ -123,7 +127,7 @@ export class UserReward implements BatchReward {
   /** Counts a thread that came to nothing, and gives the reward up after some in a row. */
   #lose(reason: string): void {
     this.#losses++;
-    if (this.#losses < MAX_LOSSES) return;
+    if (this.#losses < (this.#hasJudged ? MAX_LOSSES.later : MAX_LOSSES.atFirst)) return;
     this.#abandoned = `abandoned after ${this.#losses} failures in a row, the last: ${reason}`;
   }
 
@@ -208,7 +212,7 @@ export class UserReward implements BatchReward {
           else if (message.type === "waiting") watch.release(message.indices);
           else if (message.type === "judged") {
             watch.stop(message.index);
-            hasJudged = true;
+            hasJudged = this.#hasJudged = true;
             this.#losses = 0;
             give([message.index], message.result);
           } else if (message.type === "done") {

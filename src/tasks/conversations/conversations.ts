@@ -16,6 +16,7 @@
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
+import { stringifyExactJson } from "../../exact-json.ts";
 import { closesThinking, endsInsideThink } from "../../expression/answer.ts";
 import { type Extracted, extractAnswer } from "../../math-answers/extract.ts";
 import { goldOfColumns } from "../../math-answers/gold.ts";
@@ -44,10 +45,10 @@ export function identifyConversation(row: DataRow, options: ConversationsOptions
   if (options.answer !== undefined && goldsOf(row.fields, options.answer) === undefined) {
     throw columnError(row, options.answer, "the right answer, a text or a number,");
   }
-  if (typeof prompt === "string") return JSON.stringify(prompt);
+  if (typeof prompt === "string") return stringifyExactJson(prompt);
   // Not the ids of messages, and what else tells rows apart that ask the same.
   const asked = prompt.map(({ role, content, tool_calls }) => ({ role, content, tool_calls }));
-  return JSON.stringify(tools === undefined ? asked : [asked, tools]);
+  return stringifyExactJson(tools === undefined ? asked : [asked, tools]);
 }
 
 /**

@@ -6,6 +6,7 @@
 
 import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
+import { parseExactJson, stringifyExactJson } from "../../exact-json.ts";
 import type { ChatMessage } from "../chat.ts";
 
 /** ShareGPT's names of speakers. */
@@ -83,7 +84,7 @@ function readMessage(message: unknown, speakers: boolean): ChatMessage | string 
   const { role, from, value } = fields;
   if (speakers && role === undefined) {
     const known = ROLES.get(from);
-    if (known === undefined) return `is from ${JSON.stringify(from)}, not from ${[...ROLES.keys()].join(", ")}`;
+    if (known === undefined) return `is from ${stringifyExactJson(from)}, not from ${[...ROLES.keys()].join(", ")}`;
     return typeof value === "string" ? { role: known, content: value } : "has no text under value";
   }
   if (typeof role !== "string" || role === "") return "has no text under role";
@@ -101,14 +102,14 @@ function contentFault({ content, tool_calls }: Readonly<Record<string, unknown>>
   if (!Array.isArray(content)) return "has no text under content";
   const other = content.find((part) => typeof part?.text !== "string" || (part.type ?? "text") !== "text");
   if (other === undefined) return undefined;
-  return `has a part of type ${JSON.stringify(other?.type ?? null)} in its content, where only texts can be learned from`;
+  return `has a part of type ${stringifyExactJson(other?.type ?? null)} in its content, where only texts can be learned from`;
 }
 
 /** The list in a text that is one in JSON; anything else as it is. */
 function listOf(value: unknown): unknown {
   if (typeof value !== "string") return value;
   try {
-    return JSON.parse(value);
+    return parseExactJson(value);
   } catch {
     return value;
   }

@@ -35,23 +35,34 @@ export function renderAnswer(where: AnswerPlace, render: ChatRenderer): string {
   const { answer, prompt, place } = where;
   const open = hasCalls(answer) ? undefined : openTurn(where, render);
   if (isPlain(answer)) {
-    if (open?.startsWith(prompt)) return open.slice(prompt.length);
+    const shown = open === undefined ? undefined : afterPrompt(open, prompt);
+    if (shown !== undefined) return shown;
     // Thinking that the template sets apart anew, with line ends of its own.
     const closed = open === undefined ? attempt(() => closedTurn(where, render)) : undefined;
-    const isWhole = closed?.startsWith(prompt) && squash(closed.slice(prompt.length)) === squash(textOf(answer));
-    return isWhole ? closed!.slice(prompt.length) : standingForItself(where, open, render);
+    const anew = closed === undefined ? undefined : afterPrompt(closed, prompt);
+    const isWhole = anew !== undefined && squash(anew) === squash(textOf(answer));
+    return isWhole ? anew : standingForItself(where, open, render);
   }
-  const whole = open ?? closedTurn(where, render);
-  if (!whole.startsWith(prompt)) {
+  const shown = afterPrompt(open ?? closedTurn(where, render), prompt);
+  if (shown === undefined) {
     throw new DataError(
       `${place}: the chat template shows the answer otherwise than it opens it (the prompt ends with ` +
         `${JSON.stringify(prompt.slice(-40))}), so what the answer keeps apart (reasoning_content, tool_calls) cannot be ` +
-        `learned. Use another chat template, or write the whole answer into content.`,
+        "learned. Use another chat template, or write the whole answer into content.",
     );
   }
-  const shown = whole.slice(prompt.length);
   requireShown(where, shown, render);
   return shown;
+}
+
+/**
+ * What follows the prompt in a conversation that begins with it, but for white space at the prompt's end: some templates
+ * open the thinking with more of it than they show. Undefined where the conversation begins otherwise.
+ */
+function afterPrompt(whole: string, prompt: string): string | undefined {
+  if (whole.startsWith(prompt)) return whole.slice(prompt.length);
+  const begun = prompt.trimEnd();
+  return endsInsideThink(prompt) && whole.startsWith(begun) ? whole.slice(begun.length).trimStart() : undefined;
 }
 
 /** Whether a message is its content alone: then it can stand for itself where a template changes it. */

@@ -14,7 +14,7 @@ import type { LoadedData, NumberedRow } from "../../data/loaded-data.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
-import { stringifyExactJson } from "../../exact-json.ts";
+import { parseExactJson, stringifyExactJson } from "../../exact-json.ts";
 import {
   type ConversationsDeps,
   createConversationsTask,
@@ -131,7 +131,7 @@ function readAnswer(row: DataRow, column: string): { readonly text: string; read
 function listOf(value: unknown): unknown {
   if (typeof value !== "string" || !value.startsWith("[{")) return value;
   try {
-    return JSON.parse(value);
+    return parseExactJson(value);
   } catch {
     return value;
   }

@@ -9,6 +9,7 @@
  * arrays. Texts are JavaScript strings; whatever counts or cuts characters goes by code points, as Python does.
  */
 
+import { ExactNumber } from "../../exact-json.ts";
 import { TemplateError, UnsupportedTemplateError } from "./errors.ts";
 
 export type Value = null | boolean | bigint | number | string | readonly Value[] | TemplateObject;
@@ -345,6 +346,8 @@ export function toValue(input: unknown): Value {
     return input;
   // Beyond 2^53 a JavaScript number is no exact whole number; one that is to be exact comes as a bigint.
   if (typeof input === "number") return Number.isSafeInteger(input) && !Object.is(input, -0) ? BigInt(input) : input;
+  // Python's JSON reader makes a double of such a number.
+  if (input instanceof ExactNumber) return Number(input);
   if (input instanceof TemplateObject) return input;
   if (Array.isArray(input)) return input.map(toValue);
   if (typeof input === "object" && input !== undefined) {

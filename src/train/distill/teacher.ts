@@ -33,7 +33,7 @@ export async function openTeacher(
   tokenizer: Tokenizer,
   { compute, engine: engineSpec }: TeacherOptions,
 ): Promise<Scorer> {
-  if (spec.path === undefined) return openEndpointTeacher(spec, tokenizer);
+  if (spec.path === undefined) return openEndpointTeacher(spec.endpoint!, tokenizer);
   const path = await modelDirectory(spec.path);
   requireSameTokenizer(tokenizer, await loadTokenizer(path), path);
   const engine = await openEngine(engineSpec, { path }, compute);

@@ -70,6 +70,15 @@ describe("reasoning apart from the content", () => {
     );
   });
 
+  test("is learned behind a prompt that opens the thinking with other white space than the template shows", async () => {
+    const spacious: ChatRenderer = (messages, options) =>
+      byQwen(messages, options) + (options.addGenerationPrompt ? "<think>\n\n" : "");
+    const messages = [user("2+2?"), { role: "assistant", reasoning_content: "two and two", content: "4" }];
+    const { prompt, completion } = await shown({ messages }, spacious);
+    expect(prompt.endsWith("assistant\n<think>\n\n")).toBe(true);
+    expect(completion).toBe("two and two\n</think>\n\n4");
+  });
+
   test("thinking in the content takes the form that the template gives it", async () => {
     const messages = [user("2+2?"), { role: "assistant", content: "<think>two and two</think>4" }];
     expect((await shown({ messages })).completion).toBe("<think>\ntwo and two\n</think>\n\n4");

@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Compute } from "../../src/compute/compute.ts";
-import type { Scorer } from "../../src/engine/contract/sampler.ts";
-import { ConfigError, RunInterrupted } from "../../src/errors.ts";
-import { distillConfigSchema } from "../../src/train/distill/config.ts";
-import { distillData, importanceSampling, trainDistill } from "../../src/train/distill/distill.ts";
-import { openTeacher, requireSameTokenizer } from "../../src/train/distill/teacher.ts";
-import { emptyDirectory } from "../engine/models.ts";
-import { TabularEngine } from "../engine/tabular-engine.ts";
-import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
+import { Compute } from "../../../src/compute/compute.ts";
+import type { Scorer } from "../../../src/engine/contract/sampler.ts";
+import { ConfigError, RunInterrupted } from "../../../src/errors.ts";
+import { distillConfigSchema, teacherSchema } from "../../../src/train/distill/config.ts";
+import { distillData, importanceSampling, trainDistill } from "../../../src/train/distill/distill.ts";
+import { openTeacher, requireSameTokenizer } from "../../../src/train/distill/teacher.ts";
+import { emptyDirectory } from "../../engine/models.ts";
+import { TabularEngine } from "../../engine/tabular-engine.ts";
+import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "../letters.ts";
 import { constantEcho, teacherServer } from "./teacher-server.ts";
 
 const TEACHERS = { compute: Compute.open({ threads: 2 }), engine: { kind: "local" } };
@@ -129,10 +129,12 @@ describe("trainDistill", () => {
   });
 
   it("its schema wants one teacher, whole minibatches, and temperature 1 with an endpoint", () => {
-    expect(() => configOf({ teacher: {} })).toThrow(/exactly one of path .* and url/);
-    expect(() => configOf({ teacher: { url: "http://x" } })).toThrow(/needs the name of its model/);
+    expect(() => configOf({ teacher: {} })).toThrow(/exactly one of path .* and endpoint/);
+    expect(() => configOf({ teacher: { endpoint: { baseUrl: "http://x" } } })).toThrow(/expected string/);
     expect(() => configOf({ minibatchesPerIteration: 4 })).toThrow(/does not divide/);
-    expect(() => configOf({ teacher: { url: "http://x", model: "m" }, temperature: 0.5 })).toThrow(/at temperature 1/);
+    expect(() => configOf({ teacher: { endpoint: { baseUrl: "http://x", model: "m" } }, temperature: 0.5 })).toThrow(
+      /at temperature 1/,
+    );
   });
 });
 
@@ -145,6 +147,8 @@ describe("a teacher behind an endpoint", () => {
     return server;
   };
   const tokenizer = { ...lettersTokenizer, encode: () => Int32Array.of(1, 2, 3, 4) };
+  const teacherAt = (baseUrl: string, apiKeyEnv = "AHA_TEST_NO_KEY") =>
+    teacherSchema.parse({ endpoint: { baseUrl, model: "m", apiKeyEnv } });
 
   it("scores completions by echoed prompts of token ids, with the key of the environment", async () => {
     const byId = ({ prompt }: { prompt: readonly number[] }) => ({
@@ -152,7 +156,7 @@ describe("a teacher behind an endpoint", () => {
     });
     const { url, requests } = await serve(byId);
     process.env.AHA_TEST_TEACHER_KEY = "secret";
-    const teacher = await openTeacher({ url, model: "m", apiKeyEnv: "AHA_TEST_TEACHER_KEY" }, tokenizer, TEACHERS);
+    const teacher = await openTeacher(teacherAt(url, "AHA_TEST_TEACHER_KEY"), tokenizer, TEACHERS);
     const data = [{ promptTokens: Int32Array.of(1, 2), completionTokens: Int32Array.of(3, 4, 5) }];
     expect((await teacher.score(data, { temperature: 1 })).logprobs).toEqual([Float32Array.of(-3, -4, -5)]);
     delete process.env.AHA_TEST_TEACHER_KEY;
@@ -166,7 +170,7 @@ describe("a teacher behind an endpoint", () => {
   it("is refused at the start where it cannot echo log-probabilities, or reads other tokens", async () => {
     const refused = async (answer: Parameters<typeof teacherServer>[0], reason: RegExp) => {
       const { url } = await serve(answer);
-      const opened = openTeacher({ url, model: "m" }, tokenizer, TEACHERS);
+      const opened = openTeacher(teacherAt(url), tokenizer, TEACHERS);
       await expect(opened).rejects.toThrow(ConfigError);
       await expect(opened).rejects.toThrow(reason);
     };

@@ -4,17 +4,17 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Policy } from "../../src/engine/contract/policy.ts";
-import { ConfigError } from "../../src/errors.ts";
-import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
-import { losses } from "../../src/losses/registry.ts";
-import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
-import { ADVANTAGES } from "../../src/rollout/advantages.ts";
-import { objectiveOf } from "../../src/train/grpo/config.ts";
-import { trainGrpo } from "../../src/train/grpo/grpo.ts";
-import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
-import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
-import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
+import type { Policy } from "../../../src/engine/contract/policy.ts";
+import { ConfigError } from "../../../src/errors.ts";
+import type { PolicyObjective } from "../../../src/losses/policy-objective.ts";
+import { losses } from "../../../src/losses/registry.ts";
+import { SAMPLER_CORRECTIONS } from "../../../src/losses/sampler-correction.ts";
+import { ADVANTAGES } from "../../../src/rollout/advantages.ts";
+import { objectiveOf } from "../../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../../src/train/grpo/grpo.ts";
+import { grpoConfigSchema } from "../../../src/train/grpo/issues.ts";
+import { policyUpdate, type UpdateRow } from "../../../src/train/grpo/policy-update.ts";
+import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "../letters.ts";
 
 /** The gradient of the objective, without a step. */
 const accumulateGradient = (engine: Policy, rows: readonly UpdateRow[], objective: PolicyObjective) =>
@@ -248,7 +248,7 @@ describe("the reference", () => {
       },
     });
     const constant = { weight: 1, reward: { name: "constant", judge: () => ({ score: null, reason: "never" }) } };
-    const config = configOf({ klCoef: 0.1, iterations: 4, refSyncSteps: 2, refSyncMixup: 0.3 });
+    const config = configOf({ klCoef: 0.1, klPlacement: "reward", iterations: 4, refSyncSteps: 2, refSyncMixup: 0.3 });
     const log = new MemoryLog();
     await trainGrpo(lettersContext(watched, log), config, [constant]);
     expect(log.events.filter(({ name }) => name === "no-signal")).toHaveLength(4);

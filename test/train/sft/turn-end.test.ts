@@ -4,14 +4,14 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { turnEndFindings } from "../../src/doctor/task-findings.ts";
-import { nameTurnEnd } from "../../src/recipe/turn-end.ts";
-import type { Task } from "../../src/tasks/task.ts";
-import { HuggingFaceTokenizer } from "../../src/tokenizer/huggingface.ts";
-import { stopTokens } from "../../src/tokenizer/stop-tokens.ts";
-import { readTokenizerFiles, type TokenizerFiles } from "../../src/tokenizer/tokenizer-files.ts";
-import { demonstrationTokens } from "../../src/train/sft/demonstration-stream.ts";
-import { lettersTask } from "./letters.ts";
+import { turnEndFindings } from "../../../src/doctor/task-findings.ts";
+import { nameTurnEnd } from "../../../src/recipe/turn-end.ts";
+import type { Task } from "../../../src/tasks/task.ts";
+import { HuggingFaceTokenizer } from "../../../src/tokenizer/huggingface.ts";
+import { stopTokens } from "../../../src/tokenizer/stop-tokens.ts";
+import { readTokenizerFiles, type TokenizerFiles } from "../../../src/tokenizer/tokenizer-files.ts";
+import { demonstrationTokens } from "../../../src/train/sft/demonstration-stream.ts";
+import { lettersTask } from "../letters.ts";
 
 const GOLDEN = "test/golden/tokenizers/qwen-like";
 const CHATML =

@@ -2,12 +2,20 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ConfigError, RunInterrupted } from "../../src/errors.ts";
-import { evaluate } from "../../src/eval/evaluate.ts";
-import { sftConfigSchema } from "../../src/train/sft/config.ts";
-import { demonstrationTokens } from "../../src/train/sft/demonstration-stream.ts";
-import { normaliseWeights, trainSft } from "../../src/train/sft/sft.ts";
-import { checkpointInto, EOS, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
+import { ConfigError, RunInterrupted } from "../../../src/errors.ts";
+import { evaluate } from "../../../src/eval/evaluate.ts";
+import { sftConfigSchema } from "../../../src/train/sft/config.ts";
+import { demonstrationTokens } from "../../../src/train/sft/demonstration-stream.ts";
+import { normaliseWeights, trainSft } from "../../../src/train/sft/sft.ts";
+import {
+  checkpointInto,
+  EOS,
+  lettersContext,
+  lettersTask,
+  lettersTokenizer,
+  MemoryLog,
+  newEngine,
+} from "../letters.ts";
 
 const configOf = (overrides: object = {}) =>
   sftConfigSchema.parse({ steps: 60, batchTokens: 20, learningRate: 0.1, schedule: "linear", ...overrides });

@@ -2,16 +2,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Policy } from "../../src/engine/contract/policy.ts";
-import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../../src/errors.ts";
-import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
-import { completionAdvantages } from "../../src/rollout/advantages.ts";
-import { judgeCompletions, sampleCompletions } from "../../src/rollout/collect.ts";
-import { objectiveOf } from "../../src/train/grpo/config.ts";
-import { trainGrpo } from "../../src/train/grpo/grpo.ts";
-import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
-import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
-import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/grpo/update-rows.ts";
+import type { Policy } from "../../../src/engine/contract/policy.ts";
+import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../../../src/errors.ts";
+import type { PolicyObjective } from "../../../src/losses/policy-objective.ts";
+import { completionAdvantages } from "../../../src/rollout/advantages.ts";
+import { judgeCompletions, sampleCompletions } from "../../../src/rollout/collect.ts";
+import { objectiveOf } from "../../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../../src/train/grpo/grpo.ts";
+import { grpoConfigSchema } from "../../../src/train/grpo/issues.ts";
+import { policyUpdate, type UpdateRow } from "../../../src/train/grpo/policy-update.ts";
+import { judgedCompletion, scoreRollouts, updateRows } from "../../../src/train/grpo/update-rows.ts";
 import {
   checkpointInto,
   letterReward,
@@ -20,7 +20,7 @@ import {
   lettersTokenizer,
   MemoryLog,
   newEngine,
-} from "./letters.ts";
+} from "../letters.ts";
 
 /** The gradient of the objective, without a step. */
 const accumulateGradient = (engine: Policy, rows: readonly UpdateRow[], objective: PolicyObjective) =>

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { judgeAll } from "../../src/rewards/judge.ts";
-import { createRewards } from "../../src/rewards/spec.ts";
-import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
+import { judgeAll } from "../../../src/rewards/judge.ts";
+import { createRewards } from "../../../src/rewards/spec.ts";
+import { grpoConfigSchema } from "../../../src/train/grpo/issues.ts";
 
 const least = { iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 4, learningRate: 0.1 };
 const scorer = (reward: number) => async () => ({

@@ -6,7 +6,7 @@
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { EngineError } from "../../errors.ts";
 import { hashString, philox } from "../../random.ts";
-import type { SamplingParams } from "../contract/sampler.ts";
+import type { SamplingParams } from "../contract/sampling.ts";
 
 const SAMPLING_STREAM = hashString("sampling");
 const NONE: readonly number[] = [];

@@ -6,13 +6,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { losses } from "../../src/losses/registry.ts";
-import { trainGrpo } from "../../src/train/grpo/grpo.ts";
-import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
-import { letterReward, lettersContext, MemoryLog, newEngine } from "./letters.ts";
+import { losses } from "../../../src/losses/registry.ts";
+import { trainGrpo } from "../../../src/train/grpo/grpo.ts";
+import { grpoConfigSchema } from "../../../src/train/grpo/issues.ts";
+import { letterReward, lettersContext, MemoryLog, newEngine } from "../letters.ts";
 
 const golden: Record<"trainer" | "grpo" | "sft", string[]> = JSON.parse(
-  readFileSync(join(import.meta.dirname, "../golden/trl-metrics.json"), "utf8"),
+  readFileSync(join(import.meta.dirname, "../../golden/trl-metrics.json"), "utf8"),
 );
 
 /** What TRL logs and Aha does not, and why. */

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
-import type { RewardModel } from "../../src/engine/contract/reward-model.ts";
-import { ConfigError } from "../../src/errors.ts";
-import { evaluatePairs } from "../../src/eval/evaluate-pairs.ts";
-import { pairStatistics } from "../../src/losses/bradley-terry.ts";
-import type { Task } from "../../src/tasks/task.ts";
-import { rewardModelConfigSchema } from "../../src/train/reward-model/config.ts";
-import { trainRewardModel } from "../../src/train/reward-model/reward-model.ts";
-import { emptyDirectory } from "../engine/models.ts";
-import { checkpointInto, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
+import type { RewardModel } from "../../../src/engine/contract/reward-model.ts";
+import { ConfigError } from "../../../src/errors.ts";
+import { evaluatePairs } from "../../../src/eval/evaluate-pairs.ts";
+import { pairStatistics } from "../../../src/losses/bradley-terry.ts";
+import type { Task } from "../../../src/tasks/task.ts";
+import { rewardModelConfigSchema } from "../../../src/train/reward-model/config.ts";
+import { trainRewardModel } from "../../../src/train/reward-model/reward-model.ts";
+import { emptyDirectory } from "../../engine/models.ts";
+import { checkpointInto, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "../letters.ts";
 
 const configOf = (overrides: object = {}) =>
   rewardModelConfigSchema.parse({ steps: 20, batchPairs: 2, learningRate: 0.5, ...overrides });

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { Datum } from "../../src/engine/contract/policy.ts";
-import { ConfigError, DataError } from "../../src/errors.ts";
-import type { Problem, Task } from "../../src/tasks/task.ts";
-import { sftConfigSchema } from "../../src/train/sft/config.ts";
-import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft/sft.ts";
-import { MODELS, modelValues, openEngine } from "../engine/models.ts";
-import { lettersContext, lettersTask, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
+import type { Datum } from "../../../src/engine/contract/policy.ts";
+import { ConfigError, DataError } from "../../../src/errors.ts";
+import type { Problem, Task } from "../../../src/tasks/task.ts";
+import { sftConfigSchema } from "../../../src/train/sft/config.ts";
+import { checkSft, normaliseWeights, trainSft } from "../../../src/train/sft/sft.ts";
+import { MODELS, modelValues, openEngine } from "../../engine/models.ts";
+import { lettersContext, lettersTask, MemoryLog, NoisyEngine, newEngine } from "../letters.ts";
 
 const configOf = (overrides: object = {}) =>
   sftConfigSchema.parse({ epochs: 2, batchTokens: 8, learningRate: 0.1, ...overrides });
