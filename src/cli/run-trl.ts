@@ -19,7 +19,7 @@ import type { TrlDataPlace } from "../recipe/trl/data/survey.ts";
 import { fitToModel } from "../recipe/trl/fit.ts";
 import type { TextFile } from "../recipe/trl/launcher.ts";
 import { MAX_RECIPE_BYTES } from "../recipe/yaml.ts";
-import { defaultTemplate } from "../tokenizer/huggingface.ts";
+import { defaultTemplate } from "../tokenizer/tokenizer-config.ts";
 import { readTokenizerFiles } from "../tokenizer/tokenizer-files.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";

@@ -1,9 +1,9 @@
 /** What a TRL recipe became, for people: a table of its keys, the arithmetic of its batch, and what had to be chosen. */
 
+import { count } from "../number-text.ts";
 import type { GroupBatch, RowBatch, TrlBatch } from "../recipe/trl/batch-report.ts";
 import type { TrlConversion, TrlKeyLine } from "../recipe/trl/conversion.ts";
 import { shown } from "../recipe/trl/settings.ts";
-import { count } from "../number-text.ts";
 import { wrap } from "./terminal-style.ts";
 
 /** Columns of a value are no wider than this: one long path does not push all notes to the right. */

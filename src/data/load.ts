@@ -1,5 +1,6 @@
 /**
- * The data of a recipe: from `data:` to rows for training and rows held out.
+ * The data of a recipe: from `data:` to rows for training and rows held out. Several data sets (`data.more`) are one whose
+ * rows are numbered through.
  *
  * Every row that is read is checked at once, so a column that is missing in row 400,000 stops a run before it begins.
  * Reading stops early where it can: the first n rows, unshuffled, are all that is read then.
@@ -10,13 +11,13 @@
 
 import { DataError, nearestName } from "../errors.ts";
 import { hashString, philox } from "../random.ts";
-import { findDataset, splitOf, splitRows } from "./dataset-folder.ts";
+import { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./dataset-folder.ts";
 import type { LoadedData } from "./loaded-data.ts";
-import type { DataOptions } from "./options.ts";
+import { type DataOptions, type DataSource, sourcesOf } from "./options.ts";
 import { fetchDataset, type ResolveDataset } from "./reference.ts";
 import { columnsOf, type DataRow, placeOf } from "./row.ts";
 import { RowStore } from "./row-store.ts";
-import { Rounds, selectRows } from "./selection.ts";
+import { drawShare, Rounds, selectRows } from "./selection.ts";
 
 /** What loading needs besides the options. */
 export interface LoadDeps {
@@ -40,17 +41,17 @@ const FIRST_HELD_OUT_ID = 2 ** 31;
  * @throws ConfigError for options that the data cannot meet; DataError for a bad file or row, naming it.
  */
 export async function loadData(options: DataOptions, deps: LoadDeps): Promise<LoadedData> {
-  const path = await (deps.resolveDataset ?? fetchDataset)(options.path);
-  const dataset = await findDataset(path, options.config);
-  const training = splitOf(dataset, options.split);
-  const testing = options.testSplit === undefined ? undefined : splitOf(dataset, options.testSplit);
+  const { path, more = [] } = options;
+  const sources = await Promise.all(sourcesOf(options).map((source) => find(source, deps)));
+  const testing = options.testSplit === undefined ? undefined : splitOf(sources[0]!.dataset, options.testSplit);
 
-  const limit = options.shuffle ? undefined : options.select;
-  const rows = await readAll(splitRows(training), options, deps, limit);
-  const { train, heldOut } = selectRows(rows.store.length, options);
+  const { rows, taken } = await readSources(sources, options, deps);
+  const selected = selectRows(taken.length, options);
+  const train = selected.train.map((place) => taken[place]!);
+  const heldOut = selected.heldOut.map((place) => taken[place]!);
   const used = new Set([...train, ...heldOut]);
   rows.store.forget((index) => used.has(index));
-  const test = testing === undefined ? rows : await readAll(splitRows(testing), options, deps);
+  const test = testing === undefined ? rows : await readAll([splitRows(testing)], options, deps);
   const testOrder = testing === undefined ? heldOut : Uint32Array.from({ length: test.store.length }, (_, i) => i);
 
   const heldOutKeys = new Set(Array.from(testOrder, (index) => test.keys[index]!));
@@ -61,7 +62,7 @@ export async function loadData(options: DataOptions, deps: LoadDeps): Promise<Lo
   const rounds = new Rounds(trained.length, deps.seed);
   const firstId = testing === undefined ? 0 : FIRST_HELD_OUT_ID;
   return {
-    name: path,
+    name: more.length === 0 ? path : `${path} and ${more.length} more`,
     trainCount: trained.length,
     train: (index) => {
       const id = trained[rounds.at(index)]!;
@@ -76,27 +77,68 @@ export async function loadData(options: DataOptions, deps: LoadDeps): Promise<Lo
   };
 }
 
+interface FoundSource {
+  readonly source: DataSource;
+  readonly dataset: Dataset;
+  readonly split: DatasetSplit;
+}
+
+async function find(source: DataSource, { resolveDataset = fetchDataset }: LoadDeps): Promise<FoundSource> {
+  const dataset = await findDataset(await resolveDataset(source.path), source.config);
+  return { source, dataset, split: splitOf(dataset, source.split) };
+}
+
+/** The rows of all sources, numbered through, and the numbers of those that are taken, in order. */
+async function readSources(
+  sources: readonly FoundSource[],
+  options: DataOptions,
+  deps: LoadDeps,
+): Promise<{ readonly rows: ReadRows; readonly taken: Uint32Array }> {
+  const takesAll = sources.every(({ source }) => source.share === 1);
+  const limit = options.shuffle || !takesAll ? undefined : options.select;
+  const rows = await readAll(
+    sources.map(({ split }) => splitRows(split)),
+    options,
+    deps,
+    limit,
+  );
+  const taken = rows.ends.flatMap((end, i) => {
+    const start = i === 0 ? 0 : rows.ends[i - 1]!;
+    const drawn = drawShare(end - start, sources[i]!.source.share, options.seed, i);
+    return Array.from(drawn, (place) => start + place);
+  });
+  return { rows, taken: Uint32Array.from(taken) };
+}
+
 interface ReadRows {
   readonly store: RowStore;
   /** A 52-bit hash of each row's identity: of a million rows, two differ and share one with odds of 1 to 9,000. */
   readonly keys: readonly number[];
+  /** For each stream of rows the number of the first row after it. */
+  readonly ends: readonly number[];
 }
 
 async function readAll(
-  source: AsyncIterable<DataRow>,
+  streams: readonly AsyncIterable<DataRow>[],
   { columns }: DataOptions,
   { identify }: LoadDeps,
   limit = Number.POSITIVE_INFINITY,
 ): Promise<ReadRows> {
   const store = new RowStore();
   const keys: number[] = [];
-  for await (const read of source) {
-    const row = mapColumns(read, columns);
-    keys.push(hashIdentity(identify(row)));
-    store.add(row);
-    if (store.length >= limit) break;
+  const ends: number[] = [];
+  for (const stream of streams) {
+    if (store.length < limit) {
+      for await (const read of stream) {
+        const row = mapColumns(read, columns);
+        keys.push(hashIdentity(identify(row)));
+        store.add(row);
+        if (store.length >= limit) break;
+      }
+    }
+    ends.push(store.length);
   }
-  return { store, keys };
+  return { store, keys, ends };
 }
 
 /**

@@ -103,7 +103,7 @@ export async function prepareIn(
 
 /** Builds engine, tokenizer and task on the model in `modelDirectory`; the caller disposes of the engine. Throws AhaError. */
 export async function openRecipe(recipe: Recipe, modelDirectory: string, opened?: Compute): Promise<RecipeParts> {
-  const tokenizer = await loadTokenizer(modelDirectory);
+  const tokenizer = await loadTokenizer(modelDirectory, recipe.model);
   const now = dayOf(recipe.date);
   const task = await createTask(recipe.task, {
     seed: recipe.seed,

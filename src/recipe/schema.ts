@@ -117,6 +117,16 @@ const modelSchema = () =>
           "a model directory in the Hugging Face layout, relative to the recipe, or org/name[@revision] on the Hub",
         ),
       init: initSchema().optional().describe("a new model with random weights"),
+      chatTemplate: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("a chat template (Jinja) in place of the tokenizer's own; saved with the model"),
+      eosToken: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("the token that ends a text, in place of the tokenizer's own; one of its vocabulary"),
       lora: loraSchema.optional().describe("train a new low-rank adapter; the model's own weights are frozen"),
       adapter: z
         .string()

@@ -22,6 +22,7 @@ export const accuracy = defineRewardEntry({
   columnsFor: ({ gold }) => (gold === undefined ? [] : [gold]),
   anyColumnFor: ({ gold }) => (gold === undefined ? GOLD_COLUMNS : []),
   saysRightFor: GOLD_COLUMNS.map((column) => [column]),
+  trl: [{ aliases: ["reasoning_accuracy_reward"], gold: (gold) => ({ gold }) }],
   options: z.strictObject({
     gold: z
       .string()

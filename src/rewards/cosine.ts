@@ -15,7 +15,7 @@
 import { z } from "zod";
 import { defineRewardEntry } from "./entry.ts";
 import type { RewardInput } from "./reward.ts";
-import { correctOption, scoredByVerdict } from "./verdict.ts";
+import { correctByAnswer, correctOption, scoredByVerdict } from "./verdict.ts";
 
 /** The entry; see the file's header. */
 export const cosine = defineRewardEntry({
@@ -34,6 +34,7 @@ export const cosine = defineRewardEntry({
         { key: "cosine_max_value_correct", option: "maxCorrect", fallback: 1, kind: "number" },
         { key: "cosine_max_len", option: "maxLength", fallback: 1000, kind: "whole" },
       ],
+      gold: correctByAnswer,
       fault: ({ minWrong, maxWrong }) =>
         Number(minWrong) <= Number(maxWrong)
           ? undefined

@@ -34,6 +34,8 @@ export interface TrlReward {
   readonly keys?: readonly TrlRewardKey[];
   /** Options that no key stands for. */
   readonly fixed?: Readonly<Record<string, unknown>>;
+  /** The options that tell it in which column of the data the right answers are; absent where it compares none. */
+  gold?(column: string): Readonly<Record<string, unknown>>;
   /** What is wrong with these options, in TRL's words; undefined where nothing is. */
   fault?(options: Readonly<Record<string, unknown>>): string | undefined;
 }

@@ -32,7 +32,7 @@ export const format = defineRewardEntry({
   summary: "1 where the completion is <think>…</think>, a line feed, <answer>…</answer>; else 0",
   citation: "DeepSeek-R1, arXiv:2501.12948 §2.2.2; Mini-R1, train-deepseek-r1, open-r1, TRL think_format_reward",
   columns: [],
-  trl: [{}],
+  trl: [{}, { aliases: ["think_format_reward", "think_format"], onlyAliases: true, fixed: { form: "think" } }],
   options: z.strictObject({
     form: z
       .enum(FORMS)

@@ -15,7 +15,7 @@ import { z } from "zod";
 import { codePoints } from "./cosine.ts";
 import { defineRewardEntry } from "./entry.ts";
 import { groupsOf, type RewardInput, type RewardResult } from "./reward.ts";
-import { correctOption, scoredByVerdict } from "./verdict.ts";
+import { correctByAnswer, correctOption, scoredByVerdict } from "./verdict.ts";
 
 export const length = defineRewardEntry({
   name: "length",
@@ -23,7 +23,7 @@ export const length = defineRewardEntry({
   summary: "0.5 for the shortest of the prompt's completions down to −0.5 for the longest; wrong ones at most 0",
   citation: "Kimi k1.5, arXiv:2501.12599, “Length penalty”",
   columns: [],
-  trl: [{ aliases: ["len_reward"] }],
+  trl: [{ aliases: ["len_reward"], gold: correctByAnswer }],
   options: z.strictObject({
     correct: correctOption,
     unit: z

@@ -24,6 +24,9 @@ export const correctOption = z
     "the reward that says whether a completion is right (a score above 0.5), e.g. equation, or {name, options}; auto: by the columns",
   );
 
+/** The options by which such a reward asks whether an answer equals that of a column. */
+export const correctByAnswer = (column: string) => ({ correct: { name: "accuracy", options: { gold: column } } });
+
 export type CorrectOption = z.output<typeof correctOption>;
 
 /** A score above this is right: train-deepseek-r1's threshold. An accuracy of 0.5 says that the gold was unreadable. */

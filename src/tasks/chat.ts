@@ -15,6 +15,8 @@ export interface ChatOptions {
   readonly continueFinalMessage?: boolean;
   /** JSON schemas of functions that the model may call. */
   readonly tools?: readonly unknown[];
+  /** Further variables of the template, e.g. `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 /** Renders a conversation as the model's text; throws AhaError for one that the template refuses. */

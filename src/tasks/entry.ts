@@ -8,7 +8,7 @@ import type { LoadedData } from "../data/loaded-data.ts";
 import type { DataOptions } from "../data/options.ts";
 import type { ResolveDataset } from "../data/reference.ts";
 import type { DataRow } from "../data/row.ts";
-import { type NamedPath, pathAt } from "../named-paths.ts";
+import { type KeyPath, type NamedPath, pathAt, pathsOfItems } from "../named-paths.ts";
 import type { ChatRenderer } from "./chat.ts";
 import type { Task } from "./task.ts";
 
@@ -62,9 +62,11 @@ export function defineTask<Options extends z.ZodObject>(entry: TaskEntry<Options
   return entry;
 }
 
-/** The path of `data:`, a data set that may be on the Hub. */
-export function dataPath(spec: unknown): NamedPath[] {
-  return pathAt(spec, ["data", "path"], "dataset", { hub: true });
+/** The paths of `data:`, data sets that may be on the Hub. */
+export function dataPaths(spec: unknown): NamedPath[] {
+  const ofSource = (source: unknown, keys: KeyPath) => pathAt(source, keys, "dataset", { hub: true });
+  const more = pathsOfItems(spec, ["data", "more"], (source) => ofSource(source, ["path"]));
+  return [...ofSource(spec, ["data", "path"]), ...more];
 }
 
 /** The spec with other data, under the same names of columns. `left` are keys that say nothing about them. */

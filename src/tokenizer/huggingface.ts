@@ -18,6 +18,7 @@ import { type Library, LibraryTokenizer } from "./library.ts";
 import { createNormalizer } from "./normalizers.ts";
 import { createPreTokenizer } from "./pre-tokenizers.ts";
 import type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer.ts";
+import { type TokenizerChanges, withTokenizerChanges } from "./tokenizer-changes.ts";
 import {
   allAddedTokens,
   namedTokenTexts,
@@ -30,9 +31,14 @@ import { readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./
 /** No character is split into more tokens than this: 4 bytes of UTF-8, with room to spare. */
 const MOST_TOKENS_OF_A_CHARACTER = 16;
 
-/** The tokenizer in `directory`; throws CheckpointError where its files are missing, damaged or not supported. */
-export async function loadTokenizer(directory: string): Promise<HuggingFaceTokenizer> {
-  return new HuggingFaceTokenizer(await readTokenizerFiles(directory), directory);
+/**
+ * The tokenizer in `directory`, with `changes` made to it.
+ *
+ * @throws CheckpointError where its files are missing, damaged or not supported, or lack the end token that is asked for.
+ */
+export async function loadTokenizer(directory: string, changes: TokenizerChanges = {}): Promise<HuggingFaceTokenizer> {
+  const files = await readTokenizerFiles(directory);
+  return new HuggingFaceTokenizer(withTokenizerChanges(files, changes, directory), directory);
 }
 
 /** A tokenizer read from files; make one with `loadTokenizer`. */

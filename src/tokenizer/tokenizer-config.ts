@@ -146,6 +146,11 @@ export function templatesOf(
   return new Map(found.map(({ name, template }) => [name, template]));
 }
 
+/** The chat template that a tokenizer takes by default; undefined where there is none. `source` names it in messages. */
+export function defaultTemplate(files: TokenizerFiles, source: string): string | undefined {
+  return templatesOf(files, mergedConfig(files, source), source).get("default");
+}
+
 function parseFile<T>(schema: z.ZodType<T>, text: string, where: string): T {
   const result = schema.safeParse(parseJson(text, where, CheckpointError));
   if (result.success) return result.data;

@@ -9,7 +9,7 @@ import type { MetricsRow, RolloutRow, StageContext, TrainedKind } from "./contex
 import type { TrialParts } from "./examination.ts";
 
 /** Keys of a trainer under which no weight moves. */
-export const WITHOUT_CHANGE = { learningRate: 0, weightDecay: 0, warmupSteps: 0 } as const;
+export const WITHOUT_CHANGE = { learningRate: 0, weightDecay: 0, warmupSteps: 0, warmupRatio: 0 } as const;
 
 /** What a stage told. */
 export interface RecordedStage<Kind extends TrainedKind> {

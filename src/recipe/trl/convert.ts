@@ -27,7 +27,7 @@ import { refuseCodeRewards } from "./rewards.ts";
 import { setDistillation, setRewardModel, setSft } from "./rows.ts";
 import { readMapping, settingsOf, shown, type TrlSettings } from "./settings.ts";
 import { trainerOf } from "./trainer-of.ts";
-import { TRAINERS, type TrlTrainer } from "./trainers.ts";
+import { type TrlTrainer, trlTrainers } from "./trainers.ts";
 import { readingOf, type TrlReading } from "./version.ts";
 
 /** What the user says beside the file. */
@@ -137,15 +137,15 @@ function setProgram(draft: TrlDraft, { name }: TrlTrainer, parts: ProgramParts):
 
 /** Overrides of TRL's keys, and those of the recipe's. Throws ConfigError for one that is neither. */
 function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; readonly recipe: string[] } {
-  const known = new Set([...TRAINERS.values()].flatMap(({ keys }) => [...keys.keys()]));
+  const known = new Set([...trlTrainers().values()].flatMap(({ keys }) => [...keys.keys()]));
   const sorted = { trl: [] as string[], recipe: [] as string[] };
   for (const override of overrides) {
     const key = override.slice(0, Math.max(0, override.indexOf("="))).trim();
     const first = key.split(".")[0]!;
     if (known.has(first)) sorted.trl.push(override);
-    else if (Object.hasOwn(recipeSchema.shape, first)) sorted.recipe.push(override);
+    else if (Object.hasOwn(recipeSchema().shape, first)) sorted.recipe.push(override);
     else {
-      const nearest = nearestName(first, [...known, ...Object.keys(recipeSchema.shape)]);
+      const nearest = nearestName(first, [...known, ...Object.keys(recipeSchema().shape)]);
       const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
       throw new ConfigError(`--set ${override}: neither a key of TRL's nor of Aha's recipes.${hint}`);
     }
@@ -168,7 +168,7 @@ function requireTraining({ text, path: source }: TextFile): void {
 
 /** What is said of a key that the trainer's file may not have. */
 function unknownKey(key: string, trainer: TrlTrainer, because: string): string {
-  const owner = [...TRAINERS.values()].find((other) => other.signs.has(key));
+  const owner = [...trlTrainers().values()].find((other) => other.signs.has(key));
   if (owner !== undefined) {
     return `a key of ${owner.config}; the file is read as one of ${trainer.config} (${because}), which has none of that name`;
   }

@@ -4,6 +4,7 @@
  */
 
 import { AhaError, ConfigError } from "../../errors.ts";
+import type { CountdownOptions } from "../../tasks/countdown/options.ts";
 import { createTask } from "../../tasks/registry.ts";
 import type { Task } from "../../tasks/task.ts";
 import { dayOf } from "../../tokenizer/format-date.ts";
@@ -15,7 +16,7 @@ import type { TrlConversion } from "./conversion.ts";
 const LEAST_ROOM = 64;
 
 /** A recipe of Countdown problems. */
-export type CountdownRecipe = Recipe & { readonly task: Extract<Recipe["task"], { readonly name: "countdown" }> };
+export type CountdownRecipe = Recipe & { readonly task: { readonly name: "countdown" } & CountdownOptions };
 
 /** The conversion with a prompt that goes with the model, and the tokens of the longest one. */
 export interface FittedPrompt {
@@ -89,9 +90,9 @@ function letters(text: string): string {
 /** Prompts of the held-out problems and of those that are trained on, where the policy answers them. */
 export function* promptsOf(recipe: Recipe, task: Task): Generator<string> {
   for (const problem of task.heldOut(recipe.evaluation.problems)) yield problem.prompt;
-  for (const stage of recipe.stages) {
-    if (!("promptsPerIteration" in stage)) continue;
-    const count = Math.min(stage.iterations * stage.promptsPerIteration, task.trainCount);
+  for (const { iterations, promptsPerIteration } of recipe.stages) {
+    if (typeof iterations !== "number" || typeof promptsPerIteration !== "number") continue;
+    const count = Math.min(iterations * promptsPerIteration, task.trainCount);
     for (let index = 0; index < count; index++) yield task.trainProblem(index).prompt;
   }
 }

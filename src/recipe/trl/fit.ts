@@ -87,9 +87,7 @@ async function longestPrompt(recipe: Recipe, tokenizer: Tokenizer): Promise<numb
 /** Texts that are learned or scored, no longer than the context. */
 function withMaxTokens(conversion: TrlConversion, context: number): TrlConversion {
   const change = (stage: StageConfig): StageConfig =>
-    "maxTokens" in stage && stage.maxTokens !== undefined && stage.maxTokens > context
-      ? { ...stage, maxTokens: context }
-      : stage;
+    typeof stage.maxTokens === "number" && stage.maxTokens > context ? { ...stage, maxTokens: context } : stage;
   const stages = conversion.recipe.stages.map(change);
   if (stages.every((stage, i) => stage === conversion.recipe.stages[i])) return conversion;
   return {

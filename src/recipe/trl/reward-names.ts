@@ -1,21 +1,32 @@
 /** The rewards of the registry by the names that TRL's scripts have for them, and the scripts' arguments that are options. */
 
-import { ConfigError } from "../../errors.ts";
+import { ConfigError, nearestName } from "../../errors.ts";
 import type { TrlReward, TrlRewardKey } from "../../rewards/entry.ts";
 import { rewards } from "../../rewards/registry.ts";
 import { shown } from "./settings.ts";
 
 /** A reward that a TRL recipe may name, and what scripts call it. */
-export interface NamedReward extends Required<Pick<TrlReward, "keys" | "fixed">>, Pick<TrlReward, "fault"> {
+export interface NamedReward extends Required<Pick<TrlReward, "keys" | "fixed">>, Pick<TrlReward, "fault" | "gold"> {
   readonly name: string;
+  /** Whether its score says that an answer is right. */
+  readonly saysRight: boolean;
   readonly aliases: readonly string[];
 }
 
 function namedRewards(): NamedReward[] {
-  return rewards.all.flatMap(({ name, trl = [] }) =>
-    trl.map(({ aliases = [], onlyAliases = false, keys = [], fixed = {}, fault }) => {
+  return rewards.all.flatMap(({ name, saysRightFor = [], trl = [] }) =>
+    trl.map(({ aliases = [], onlyAliases = false, keys = [], fixed = {}, fault, gold }) => {
       const own = onlyAliases ? [] : [name, `${name}_reward`, `${name}_reward_func`];
-      return { name, aliases: [...own, ...aliases], keys, fixed, ...(fault && { fault }) };
+      const saysRight = saysRightFor.length > 0;
+      return {
+        name,
+        saysRight,
+        aliases: [...own, ...aliases],
+        keys,
+        fixed,
+        ...(fault && { fault }),
+        ...(gold && { gold }),
+      };
     }),
   );
 }
@@ -31,6 +42,11 @@ export function rewardNamed(name: string): NamedReward {
   const known = namedRewards();
   const found = known.find(({ aliases }) => aliases.includes(name));
   if (found !== undefined) return found;
-  const names = [...new Set(known.map((one) => one.name))].join(", ");
-  throw new ConfigError(`reward_funcs: there is no reward ${shown(name)} for a TRL recipe; there are ${names}.`);
+  const names = [...new Set(known.map((one) => one.name))];
+  const nearest = nearestName(name, names);
+  const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
+  const ofPython = name.includes(".") ? " A function of your own is a TypeScript file here (docs/rewards.md)." : "";
+  throw new ConfigError(
+    `reward_funcs: there is no reward ${shown(name)} for a TRL recipe; there are ${names.join(", ")}.${hint}${ofPython}`,
+  );
 }

@@ -6,7 +6,7 @@
 
 import { ConfigError, nearestName } from "../../errors.ts";
 import { REFUSED_TRAINERS, type RefusedTrainer } from "./refused-trainers.ts";
-import { TRAINERS, TRL_TRAINERS, type TrlTrainer, type TrlTrainerName } from "./trainers.ts";
+import { TRL_TRAINERS, type TrlTrainer, type TrlTrainerName, trlTrainers } from "./trainers.ts";
 
 export interface TrainerReading {
   readonly trainer: TrlTrainer;
@@ -23,13 +23,16 @@ interface Candidate {
   readonly found: TrlTrainer | RefusedTrainer;
 }
 
-const CANDIDATES: readonly Candidate[] = [
-  ...[...TRAINERS.values()].map((found) => ({ ...found, found })),
-  ...REFUSED_TRAINERS.map((found) => ({
-    ...{ name: found.name, title: found.title, config: found.config, found },
-    signs: new Set([...found.signs, ...(found.base === undefined ? [] : TRAINERS.get(found.base)!.signs)]),
-  })),
-];
+function candidates(): readonly Candidate[] {
+  const trainers = trlTrainers();
+  return [
+    ...[...trainers.values()].map((found) => ({ ...found, found })),
+    ...REFUSED_TRAINERS.map((found) => ({
+      ...{ name: found.name, title: found.title, config: found.config, found },
+      signs: new Set([...found.signs, ...(found.base === undefined ? [] : trainers.get(found.base)!.signs)]),
+    })),
+  ];
+}
 
 /** To whom a trainer leaves a file that may be of both. */
 const YIELDS: Readonly<Record<string, readonly string[]>> = {
@@ -79,16 +82,16 @@ export function trainerOf(
     const candidate = named(asked);
     return { trainer: requireKnown(candidate, `--trainer ${asked}`, []), because: "as --trainer says" };
   }
-  const counts = CANDIDATES.map((candidate) => keys.filter((key) => candidate.signs.has(key)).length);
+  const counts = candidates().map((candidate) => keys.filter((key) => candidate.signs.has(key)).length);
   const most = Math.max(...counts);
   if (most === 0) throw untold(keys, source);
-  const all = CANDIDATES.filter((_, i) => counts[i] === most);
+  const all = candidates().filter((_, i) => counts[i] === most);
   const fitting = all.filter((candidate) => fitsColumns(candidate, file));
   const best = fitting.length > 0 ? fitting : all;
   const yields = (name: string) => [...(YIELDS[name] ?? []), ...(name === "dpo" && isSampled(file) ? ["grpo"] : [])];
   const left = best.filter(({ name }) => !yields(name).some((other) => best.some((one) => one.name === other)));
   if (left.length === 1) return reading(left[0]!, keys, source);
-  const known = left.filter(({ name }) => TRAINERS.has(name as TrlTrainerName));
+  const known = left.filter(({ name }) => trlTrainers().has(name as TrlTrainerName));
   if (known.length === 0) requireKnown(left[0]!, source, keys);
   const titles = left.map(({ title, config }) => `${title} (${config})`);
   throw new ConfigError(
@@ -99,7 +102,7 @@ export function trainerOf(
 
 /** Of a file with no key that tells a trainer. */
 function untold(keys: readonly string[], source: string): ConfigError {
-  const { keys: known } = TRAINERS.get("sft")!;
+  const { keys: known } = trlTrainers().get("sft")!;
   const strange = keys.filter((key) => !known.has(key));
   const listed = strange.slice(0, 5).join(", ");
   if (strange.length === keys.length) {
@@ -132,7 +135,7 @@ function requireKnown(candidate: Candidate, source: string, keys: readonly strin
 function named(asked: string): Candidate {
   const plain = asked.toLowerCase().replaceAll("-", "_");
   const name = ALIASES[plain] ?? plain;
-  const found = CANDIDATES.find((candidate) => candidate.name === name);
+  const found = candidates().find((candidate) => candidate.name === name);
   if (found !== undefined) return found;
   const nearest = nearestName(name, TRL_TRAINERS);
   const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
@@ -141,7 +144,7 @@ function named(asked: string): Candidate {
 
 /** The keys that tell a trainer, those first that the fewest others have. */
 function telling({ signs }: Candidate, keys: readonly string[]): string[] {
-  const known = (key: string) => CANDIDATES.filter((candidate) => candidate.signs.has(key)).length;
+  const known = (key: string) => candidates().filter((candidate) => candidate.signs.has(key)).length;
   return keys
     .filter((key) => signs.has(key))
     .sort((a, b) => known(a) - known(b))

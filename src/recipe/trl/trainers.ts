@@ -3,9 +3,12 @@
  * its work. A further one is a table of keys, an entry here, and a program beside `grpo.ts`.
  */
 
+import { losses } from "../../losses/registry.ts";
+import { cachedBy } from "../../registry.ts";
+import { rewards } from "../../rewards/registry.ts";
 import { DISTILLATION_KEYS } from "./keys/distillation.ts";
 import { trainingKeys } from "./keys/every-trainer.ts";
-import { GRPO_KEYS, RLOO_KEYS } from "./keys/grpo.ts";
+import { grpoKeys, rlooKeys } from "./keys/grpo.ts";
 import { REWARD_MODEL_KEYS } from "./keys/reward-model.ts";
 import { SFT_KEYS } from "./keys/sft.ts";
 import type { KeyEntry, KeyRule } from "./rule.ts";
@@ -46,11 +49,11 @@ function trainer(
 /** Keys that several classes have, and GRPOConfig has not; none of them has a meaning here. */
 const OF_TEXTS = ["activation_offloading", "chat_template_path", "dataset_num_proc", "pad_token"];
 
-/** By name. */
-export const TRAINERS: ReadonlyMap<TrlTrainerName, TrlTrainer> = new Map(
-  [
-    trainer("grpo", "GRPO", "GRPOConfig", { name: "grpo", trainer: "grpo" }, { own: GRPO_KEYS }),
-    trainer("rloo", "RLOO", "RLOOConfig", { name: "rloo", trainer: "grpo" }, { own: RLOO_KEYS }),
+/** By name, with the keys of the losses and rewards that there are now. */
+export const trlTrainers: () => ReadonlyMap<TrlTrainerName, TrlTrainer> = cachedBy([losses, rewards], () => {
+  const all = [
+    trainer("grpo", "GRPO", "GRPOConfig", { name: "grpo", trainer: "grpo" }, { own: grpoKeys() }),
+    trainer("rloo", "RLOO", "RLOOConfig", { name: "rloo", trainer: "grpo" }, { own: rlooKeys() }),
     trainer(
       "sft",
       "SFT",
@@ -72,5 +75,6 @@ export const TRAINERS: ReadonlyMap<TrlTrainerName, TrlTrainer> = new Map(
       { name: "distill", trainer: "distill" },
       { own: DISTILLATION_KEYS, further: OF_TEXTS },
     ),
-  ].map((one) => [one.name, one]),
-);
+  ];
+  return new Map(all.map((one) => [one.name, one]));
+});

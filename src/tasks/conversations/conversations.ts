@@ -4,8 +4,9 @@
  *
  * The prompt is everything before the assistant's last message, through the model's chat template with a new message
  * opened; the demonstration is that last message as the template shows it. Only it carries a loss, unless `learnTurns`
- * says otherwise. Earlier messages of the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave
- * the thinking out of them, so they are not what the model would have to say.
+ * says otherwise: every turn of the assistant (`all-turns.ts`), or the whole text (`whole-text.ts`). Earlier messages of
+ * the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave the thinking out of them, so they
+ * are not what the model would have to say.
  *
  * The judge is the accuracy reward's (`math-answers/`): it compares final answers with that of the column `answer`, else
  * with the one that the reference marks, by `<answer>`, `\boxed{}` or `####`. Where neither has one, only the reference's
@@ -26,7 +27,8 @@ import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
 import { demonstrateAllTurns } from "./all-turns.ts";
 import type { ConversationsOptions } from "./options.ts";
 import { afterPrefill, renderAnswer } from "./render-answer.ts";
-import { otherForm, readConversation } from "./row-forms.ts";
+import { otherForm, readConversation, variablesOf } from "./row-forms.ts";
+import { demonstrateWhole } from "./whole-text.ts";
 
 export interface ConversationsDeps {
   /** The rows of `options.data`. */
@@ -41,11 +43,11 @@ export interface ConversationsDeps {
  * @throws DataError for a row without a conversation, or without the column of the right answer.
  */
 export function identifyConversation(row: DataRow, options: ConversationsOptions): string {
-  const { prompt, tools } = readConversation(row, options);
+  const { prompt, tools, text } = readConversation(row, options);
   if (options.answer !== undefined && goldsOf(row.fields, options.answer) === undefined) {
     throw columnError(row, options.answer, "the right answer, a text or a number,");
   }
-  if (typeof prompt === "string") return stringifyExactJson(prompt);
+  if (typeof prompt === "string") return stringifyExactJson(text ?? prompt);
   // Not the ids of messages, and what else tells rows apart that ask the same.
   const asked = prompt.map(({ role, content, tool_calls }) => ({ role, content, tool_calls }));
   return stringifyExactJson(tools === undefined ? asked : [asked, tools]);
@@ -64,16 +66,27 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
   const toProblem = ({ id, row }: NumberedRow): Problem => ({
     id,
     place: placeOf(row),
-    prompt: renderPrompt(row, options, renderChat),
+    prompt: renderPrompt(row, options, rendererOf(row)),
     columns: row.fields,
   });
+  /** The renderer with the variables of the options and of the row. */
+  const rendererOf = (row: DataRow): ChatRenderer | undefined => {
+    const variables = { ...options.templateVariables, ...variablesOf(row) };
+    if (renderChat === undefined || Object.keys(variables).length === 0) return renderChat;
+    return (messages, chat) => renderChat(messages, { ...chat, variables });
+  };
   const demonstrate = (problem: Problem): Demonstration => {
-    const lastTurn = { completion: renderReference(problem, options, renderChat), weightedSpans: [] };
+    const row = rowOf(problem);
+    const render = rendererOf(row);
+    if (options.learnTurns === "whole") {
+      return namingRow(row, () => demonstrateWhole(readConversation(row, options), render));
+    }
+    const lastTurn = { completion: renderReference(problem, options, render), weightedSpans: [] };
     if (options.learnTurns === "last") return lastTurn;
-    const { prompt, reference, answer, tools } = readConversation(rowOf(problem), options);
+    const { prompt, reference, answer, tools } = readConversation(row, options);
     if (typeof prompt === "string" || !prompt.some(({ role }) => role === "assistant")) return lastTurn;
     const messages = [...prompt, answer ?? { role: "assistant", content: reference! }];
-    return demonstrateAllTurns({ messages, tools, place: problem.place ?? "A row" }, renderChat!);
+    return demonstrateAllTurns({ messages, tools, place: problem.place ?? "A row" }, render!);
   };
   return {
     name: "conversations",
@@ -127,7 +140,7 @@ function renderReference(
 }
 
 /** Adds the row to what the chat template has to say against it. */
-function namingRow(row: DataRow, render: () => string): string {
+function namingRow<T>(row: DataRow, render: () => T): T {
   try {
     return render();
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The conversations task in the registry. */
 
-import { dataPath, defineTask, loadTaskData, withOtherData } from "../entry.ts";
+import { dataPaths, defineTask, loadTaskData, withOtherData } from "../entry.ts";
 import { createConversationsTask, identifyConversation } from "./conversations.ts";
 import { conversationsOptionsSchema } from "./options.ts";
 
@@ -9,7 +9,7 @@ export const conversations = defineTask({
   name: "conversations",
   summary: "questions of a data set, most with an answer that somebody gave; final answers are compared",
   options: conversationsOptionsSchema,
-  paths: dataPath,
+  paths: dataPaths,
   withDataFile: (spec, path) => withOtherData(spec, path),
   create: async (options, deps) => {
     const data = await loadTaskData(options.data, deps, (row) => identifyConversation(row, options));

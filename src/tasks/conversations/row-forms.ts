@@ -5,6 +5,7 @@
  *     messages       [{"role": "user", "content": "…"}, …]       NuminaMath-TIR and most of the Hub
  *     conversations  [{"from": "human", "value": "…"}, …]        ShareGPT, Bespoke-Stratos-17k
  *     prompt         prompt and completion, each a text or a list of messages; completion may be absent   TRL
+ *     text           a text that is learned whole; its beginning stands for a prompt in evaluations       TRL
  *
  * A text under `prompt` is the user's message, or, by the option `chat`, what is given to the tokenizer as it stands.
  * In every form a column `system` holds the system message where the messages bring none, and a column `tools` the
@@ -27,6 +28,8 @@ export interface Conversation {
   readonly answer?: ChatMessage;
   /** JSON schemas of the functions that may be called. */
   readonly tools?: readonly unknown[];
+  /** Of the form text: all of it. */
+  readonly text?: string;
 }
 
 /**
@@ -37,6 +40,7 @@ export interface Conversation {
 export function readConversation(row: DataRow, options: ConversationsOptions): Conversation {
   if (options.chat === false) return plainText(row);
   const form = options.form ?? findForm(row, options);
+  if (form === "text") return cutText(requireContent(row, "text"));
   try {
     const { prompt } = row.fields;
     const isText = form === "prompt" && typeof prompt === "string" && !isJsonList(prompt);
@@ -86,9 +90,28 @@ function plainAnswer(row: DataRow, message: ChatMessage): string {
   );
 }
 
-function findForm(row: DataRow, { data }: ConversationsOptions): RowForm {
-  // `prompt` is the last: it often stands beside `messages`, as the first of them. Who maps it wants it.
-  const forms = ROW_FORMS;
+/** The most characters of a text's beginning. */
+const LONGEST_BEGINNING = 64;
+
+/** A text cut into its beginning, which ends with a word where there is room for one, and the rest. */
+function cutText(text: string): Conversation {
+  const size = Math.min(LONGEST_BEGINNING, Math.ceil(text.length / 2));
+  const words = /^[\s\S]*\S(?=\s)/.exec(text.slice(0, size + 1))?.[0];
+  // No character is cut into its two surrogates.
+  const isCut = (text.charCodeAt(size - 1) & 0xfc00) === 0xd800;
+  const prompt = words ?? text.slice(0, isCut ? size + 1 : size);
+  return { prompt, reference: text.slice(prompt.length), text };
+}
+
+/** The forms that a row is looked through for: a text is one only where texts are learned whole. */
+function formsOf({ learnTurns }: ConversationsOptions): readonly RowForm[] {
+  return learnTurns === "whole" ? ROW_FORMS : ROW_FORMS.filter((form) => form !== "text");
+}
+
+function findForm(row: DataRow, options: ConversationsOptions): RowForm {
+  // `prompt` comes late: it often stands beside `messages`, as the first of them. Who maps it wants it.
+  const { data } = options;
+  const forms = formsOf(options);
   const form = forms.find((name) => Object.hasOwn(data.columns, name)) ?? forms.find((name) => name in row.fields);
   if (form !== undefined) return form;
   throw new DataError(
@@ -109,7 +132,7 @@ export function otherForm(row: DataRow, options: ConversationsOptions): string |
   if (options.form !== undefined || options.chat === false) return undefined;
   const { fields } = row;
   const form = findForm(row, options);
-  const other = ROW_FORMS.find((name) => name !== form && fields[name] !== undefined && fields[name] !== null);
+  const other = formsOf(options).find((name) => name !== form && fields[name] !== undefined && fields[name] !== null);
   if (other === undefined) return undefined;
   const columns = other === "prompt" && "completion" in fields ? "prompt and completion" : other;
   return `The row was read in the form ${form}; it also has ${columns}: set task.form to ${other} to read that.`;
@@ -146,6 +169,23 @@ function completionOf(row: DataRow): ChatMessage | string | undefined {
   const only = messages.length === 1 ? messages[0]! : undefined;
   if (only?.role === "assistant") return only;
   throw columnError(row, "completion", "one message of the assistant");
+}
+
+/** Variables that a row gives its template, as SmolTalk's rows do: the column chat_template_kwargs, a mapping. */
+export function variablesOf(row: DataRow): Readonly<Record<string, unknown>> {
+  const { chat_template_kwargs: given } = row.fields;
+  const value = typeof given === "string" && given.startsWith("{") ? parsedJson(given) : given;
+  if (value === undefined || value === null || value === "") return {};
+  if (typeof value === "object" && !Array.isArray(value)) return { ...value };
+  throw columnError(row, "chat_template_kwargs", "a mapping of a template's variables");
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
 }
 
 function userMessage(row: DataRow): ChatMessage {

@@ -9,11 +9,11 @@ import type { Conversation } from "./row-forms.ts";
 
 /** The demonstration; `render` is there where the prompt is a conversation. */
 export function demonstrateWhole(conversation: Conversation, render: ChatRenderer | undefined): Demonstration {
-  const { prompt, reference, text } = conversation;
+  const { prompt, reference, answer, tools, text } = conversation;
   if (typeof prompt === "string") {
     return { prompt: "", completion: text ?? prompt + (reference ?? ""), weightedSpans: [], wholeText: "plain" };
   }
-  const answer = reference === undefined ? [] : [{ role: "assistant", content: reference }];
-  const completion = render!([...prompt, ...answer], {});
+  const said = answer ?? (reference === undefined ? undefined : { role: "assistant", content: reference });
+  const completion = render!(said === undefined ? prompt : [...prompt, said], tools === undefined ? {} : { tools });
   return { prompt: "", completion, weightedSpans: [], wholeText: "rendered" };
 }

@@ -1,7 +1,7 @@
 /** The Countdown task in the registry: what it is, its keys, and where its problems come from. */
 
 import { pathAt } from "../../named-paths.ts";
-import { dataPath, defineTask, loadTaskData } from "../entry.ts";
+import { dataPaths, defineTask, loadTaskData } from "../entry.ts";
 import { createCountdownTask } from "./countdown.ts";
 import { GENERATOR_KEYS } from "./generator.ts";
 import { countdownOptionsSchema } from "./options.ts";
@@ -13,7 +13,7 @@ export const countdown = defineTask({
   summary: "an expression that uses every number once and equals the target; generated, or from a file",
   options: countdownOptionsSchema,
   isReasoning: true,
-  paths: (spec) => [...pathAt(spec, ["file"], "file"), ...dataPath(spec)],
+  paths: (spec) => [...pathAt(spec, ["file"], "file"), ...dataPaths(spec)],
   withDataFile: (spec, path) => {
     const isOfSource = (key: string) => key === "data" || GENERATOR_KEYS.some((known) => known === key);
     const kept = Object.entries(spec).filter(([key]) => !isOfSource(key));

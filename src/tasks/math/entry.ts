@@ -1,6 +1,6 @@
 /** The math task in the registry. */
 
-import { dataPath, defineTask, loadTaskData, withOtherData } from "../entry.ts";
+import { dataPaths, defineTask, loadTaskData, withOtherData } from "../entry.ts";
 import { createMathTask, identifyProblem } from "./math.ts";
 import { GENERATOR_KEYS, mathOptionsSchema } from "./options.ts";
 
@@ -10,7 +10,7 @@ export const math = defineTask({
   summary: "problems of mathematics whose final answers are compared; generated, or a data set",
   options: mathOptionsSchema,
   isReasoning: true,
-  paths: dataPath,
+  paths: dataPaths,
   withDataFile: (spec, path) => withOtherData(spec, path, GENERATOR_KEYS),
   create: async (options, deps) => {
     const { data } = options;

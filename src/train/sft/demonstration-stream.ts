@@ -21,14 +21,19 @@ const SURVEYED_DEMONSTRATIONS = 256;
 /**
  * The token weights of a completion and its end (`withEnd`; `isTurn` where the completion is a turn of a conversation): 1,
  * or the weight of the last listed span that the token overlaps. The text is encoded apart from its prompt, as the sampler
- * will produce it.
+ * will produce it; a whole text has the end that its kind says.
  */
 export function demonstrationTokens(
   demonstration: Demonstration,
   tokenizer: Tokenizer,
   isTurn = false,
 ): { completionTokens: Int32Array; weights: Float32Array } {
-  const { completion, weightedSpans } = demonstration;
+  const { completion, weightedSpans, wholeText } = demonstration;
+  if (wholeText !== undefined) {
+    const tokens = tokenizer.encode(completion, { addSpecial: wholeText === "plain" });
+    const completionTokens = wholeText === "plain" ? Int32Array.from(withEnd(tokens, tokenizer, false)) : tokens;
+    return { completionTokens, weights: new Float32Array(completionTokens.length).fill(1) };
+  }
   if (weightedSpans.length === 0) {
     const completionTokens = Int32Array.from(withEnd(tokenizer.encode(completion), tokenizer, isTurn));
     return { completionTokens, weights: new Float32Array(completionTokens.length).fill(1) };
@@ -65,7 +70,10 @@ export interface DemonstrationParts {
 }
 
 /** The keys that say which demonstrations are taken. */
-export type DemonstrationLimits = Pick<SftConfig, "batchTokens" | "maxTokens" | "overlong" | "steps" | "epochs">;
+export type DemonstrationLimits = Pick<
+  SftConfig,
+  "batchTokens" | "batchDemonstrations" | "maxTokens" | "overlong" | "steps" | "epochs"
+>;
 
 /** What one step learns from. */
 export interface DemonstrationBatch {
@@ -118,6 +126,15 @@ export class DemonstrationStream {
     }
     const demonstration = task.demonstrate(problem, demonstrationSeed);
     const prompt = demonstration.prompt ?? problem.prompt;
+    if (demonstration.wholeText !== undefined) {
+      // Nothing stands before the first token that it could be predicted from.
+      const { completionTokens, weights } = demonstrationTokens(demonstration, tokenizer);
+      return {
+        promptTokens: completionTokens.slice(0, 1),
+        completionTokens: completionTokens.slice(1),
+        weights: weights.slice(1),
+      };
+    }
     const isTurn = task.isTurn?.(problem) ?? false;
     return { promptTokens: tokenizer.encode(prompt), ...demonstrationTokens(demonstration, tokenizer, isTurn) };
   }
@@ -168,12 +185,18 @@ export class DemonstrationStream {
     return { looked, maxTokens, leftOut, cut, mostlyCut, lostShare: learned === 0 ? 0 : 1 - kept / learned };
   }
 
-  /** Demonstrations from `cursor` on until the next would exceed `batchTokens`, or the data end. */
+  /**
+   * Demonstrations from `cursor` on until the next would exceed `batchTokens`, or the data end; where demonstrations are
+   * counted, until there are so many, or the pass over the data ends.
+   */
   batch(cursor: number): DemonstrationBatch {
+    const { batchDemonstrations = Number.POSITIVE_INFINITY } = this.limits;
     const demonstrations: Datum[] = [];
     let [tokens, tooLong, truncated] = [0, 0, 0];
     let index = cursor;
     for (; index < this.end; index++) {
+      if (demonstrations.length >= batchDemonstrations) break;
+      if (demonstrations.length > 0 && this.endsPass(index)) break;
       const whole = this.at(index);
       const next = this.fit(whole);
       if (next === undefined) {
@@ -212,6 +235,11 @@ export class DemonstrationStream {
         throw error;
       }
     });
+  }
+
+  /** Whether a pass over the data has ended before demonstration `index`, and steps end there too. */
+  private endsPass(index: number): boolean {
+    return this.limits.batchDemonstrations !== undefined && index % this.parts.task.trainCount === 0;
   }
 
   /** Demonstration number `index`. */

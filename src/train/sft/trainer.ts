@@ -31,8 +31,12 @@ const examination: Examination<SftConfig, "policy", SftTrial> = {
     return { tokens: maxTokens ?? batchTokens, isCut: overlong === "truncate" };
   },
   overData: (config, trainCount, trial) => {
-    // A step is counted in tokens: how many demonstrations it holds is known from the trial.
-    const examplesPerStep = trial && (config.batchTokens * trial.examplesPerStep) / trial.tokensPerStep;
+    // How many demonstrations the tokens of a step hold is known from the trial.
+    const inTokens = trial && (config.batchTokens * trial.examplesPerStep) / trial.tokensPerStep;
+    const examplesPerStep =
+      inTokens === undefined
+        ? config.batchDemonstrations
+        : Math.min(inTokens, config.batchDemonstrations ?? Number.POSITIVE_INFINITY);
     return givenDataOverData(config, trainCount, { examplesPerStep, examples: EXAMPLES });
   },
   memory: ({ maxTokens, batchTokens }, { contextTokens }) => {
@@ -70,11 +74,17 @@ export const sft = defineTrainer({
     title: "supervised fine-tuning: imitating demonstrations",
     explain: (config) =>
       "Learning from examples: the model reads worked solutions and learns to write like them. " +
-      `${lengthInWords(config)} of up to ${count(config.batchTokens)} tokens. The loss is its surprise; it should fall.`,
+      `${lengthInWords(config)} of up to ${batchInWords(config)}. The loss is its surprise; it should fall.`,
   },
   examination,
 });
 
 function lengthInWords({ steps, epochs }: SftConfig): string {
-  return steps === undefined ? `${count(epochs!)} passes over the data, in steps` : `${count(steps)} steps`;
+  return steps === undefined
+    ? `${epochs} ${epochs === 1 ? "pass" : "passes"} over the data, in steps`
+    : `${count(steps)} steps`;
+}
+
+function batchInWords({ batchTokens, batchDemonstrations }: SftConfig): string {
+  return batchDemonstrations === undefined ? `${count(batchTokens)} tokens` : `${count(batchDemonstrations)} of them`;
 }

@@ -2,10 +2,18 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Recipe, StageConfig } from "../../../src/recipe/schema.ts";
+import type { StageConfig } from "../../../src/recipe/schema.ts";
 import type { GroupBatch, RowBatch } from "../../../src/recipe/trl/batch-report.ts";
 import type { TrlConversion, TrlKeyLine } from "../../../src/recipe/trl/conversion.ts";
 import { convertTrl, type TrlOptions, type TrlPlaces } from "../../../src/recipe/trl/convert.ts";
+import type { ConversationsOptions } from "../../../src/tasks/conversations/options.ts";
+import type { CountdownOptions } from "../../../src/tasks/countdown/options.ts";
+import type { TaskSpec } from "../../../src/tasks/entry.ts";
+import type { PreferencesOptions } from "../../../src/tasks/preferences/preferences.ts";
+import type { DistillConfig } from "../../../src/train/distill/config.ts";
+import type { GrpoConfig } from "../../../src/train/grpo/config.ts";
+import type { RewardModelConfig } from "../../../src/train/reward-model/config.ts";
+import type { SftConfig } from "../../../src/train/sft/config.ts";
 
 /** Path of a file in `fixtures/`. */
 export function fixture(name: string): string {
@@ -42,7 +50,14 @@ export function convertKeys(keys: string, options: TrlOptions = {}): Promise<Trl
   });
 }
 
-type Stage<Trainer extends StageConfig["trainer"]> = Extract<StageConfig, { trainer: Trainer }>;
+interface Stages {
+  readonly grpo: GrpoConfig;
+  readonly sft: SftConfig;
+  readonly reward_model: RewardModelConfig;
+  readonly distill: DistillConfig;
+}
+
+type Stage<Trainer extends keyof Stages> = StageConfig & Stages[Trainer];
 
 /** The recipe's one stage, of GRPO. */
 export function stageOf(conversion: TrlConversion): Stage<"grpo"> {
@@ -50,24 +65,22 @@ export function stageOf(conversion: TrlConversion): Stage<"grpo"> {
 }
 
 /** The recipe's one stage, of a trainer. */
-export function trainedBy<Trainer extends StageConfig["trainer"]>(
-  { recipe }: TrlConversion,
-  trainer: Trainer,
-): Stage<Trainer> {
+export function trainedBy<Trainer extends keyof Stages>({ recipe }: TrlConversion, trainer: Trainer): Stage<Trainer> {
   const stage = recipe.stages[0]!;
   if (stage.trainer !== trainer) throw new Error(`expected a stage of ${trainer}`);
   return stage as Stage<Trainer>;
 }
 
-type TaskSpec = Recipe["task"];
+interface Tasks {
+  readonly countdown: CountdownOptions;
+  readonly conversations: ConversationsOptions;
+  readonly preferences: PreferencesOptions;
+}
 
 /** The recipe's task, of a name. */
-export function taskOf<Name extends TaskSpec["name"]>(
-  { recipe }: TrlConversion,
-  name: Name,
-): Extract<TaskSpec, { name: Name }> {
+export function taskOf<Name extends keyof Tasks>({ recipe }: TrlConversion, name: Name): Tasks[Name] {
   if (recipe.task.name !== name) throw new Error(`expected the task ${name}`);
-  return recipe.task as Extract<TaskSpec, { name: Name }>;
+  return recipe.task as TaskSpec & Tasks[Name];
 }
 
 /** The batch of a trainer that samples groups. */

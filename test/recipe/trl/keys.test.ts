@@ -6,11 +6,11 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { DISTILLATION_KEYS } from "../../../src/recipe/trl/keys/distillation.ts";
 import { EVERY_TRAINER, LAUNCHER_KEYS } from "../../../src/recipe/trl/keys/every-trainer.ts";
-import { GRPO_KEYS, RLOO_KEYS } from "../../../src/recipe/trl/keys/grpo.ts";
+import { grpoKeys, rlooKeys } from "../../../src/recipe/trl/keys/grpo.ts";
 import { DEEPSPEED_KEYS } from "../../../src/recipe/trl/keys/launcher.ts";
 import { REWARD_MODEL_KEYS } from "../../../src/recipe/trl/keys/reward-model.ts";
 import { SFT_KEYS } from "../../../src/recipe/trl/keys/sft.ts";
-import { TRAINERS, type TrlTrainerName } from "../../../src/recipe/trl/trainers.ts";
+import { type TrlTrainerName, trlTrainers } from "../../../src/recipe/trl/trainers.ts";
 import { convertKeys, fixtureText, lineOf, stageOf } from "./conversions.ts";
 
 interface Golden {
@@ -31,8 +31,8 @@ const CLASSES: readonly (readonly [TrlTrainerName, readonly string[]])[] = [
 ];
 
 const OWN = {
-  grpo: GRPO_KEYS,
-  rloo: RLOO_KEYS,
+  grpo: grpoKeys(),
+  rloo: rlooKeys(),
   sft: SFT_KEYS,
   reward: REWARD_MODEL_KEYS,
   distillation: DISTILLATION_KEYS,
@@ -40,7 +40,7 @@ const OWN = {
 
 describe("the tables of TRL's keys", () => {
   it.each(CLASSES)("of %s have every key that its classes have had", (name, classes) => {
-    const { keys } = TRAINERS.get(name)!;
+    const { keys } = trlTrainers().get(name)!;
     const names = classes.flatMap((one) => (one in golden.classes ? keysOf(one) : golden.scripts[one]!));
     const all = new Set([
       ...names,
@@ -55,7 +55,7 @@ describe("the tables of TRL's keys", () => {
   it("have TRL's and open-r1's keys for mixtures of data sets", () => {
     const keys = [...keysOf("DatasetMixtureConfig"), ...golden.scripts["open-r1 ScriptArguments"]!];
     expect(keys).toContain("dataset_mixture");
-    expect(keys.filter((key) => !TRAINERS.get("sft")!.keys.has(key))).toEqual([]);
+    expect(keys.filter((key) => !trlTrainers().get("sft")!.keys.has(key))).toEqual([]);
   });
 
   it("have no key twice", () => {
@@ -67,7 +67,7 @@ describe("the tables of TRL's keys", () => {
 
   it("tell a trainer by keys of its own classes, and by none that every trainer has", () => {
     for (const [name, classes] of CLASSES) {
-      const { signs } = TRAINERS.get(name)!;
+      const { signs } = trlTrainers().get(name)!;
       const own = new Set(classes.filter((one) => one in golden.classes).flatMap(keysOf));
       const common = new Set([...golden.TrainingArguments, ...keysOf("ModelConfig"), ...keysOf("ScriptArguments")]);
       const told = [...own].filter((key) => !common.has(key) && signs.has(key));
@@ -77,7 +77,7 @@ describe("the tables of TRL's keys", () => {
   });
 
   it("give a reason of a few words for every key that is not converted", () => {
-    const tables = [...[...TRAINERS.values()].map(({ keys }) => keys), LAUNCHER_KEYS, DEEPSPEED_KEYS];
+    const tables = [...[...trlTrainers().values()].map(({ keys }) => keys), LAUNCHER_KEYS, DEEPSPEED_KEYS];
     const reasons = tables.flatMap((keys) =>
       [...keys.values()].flatMap((rule) => (rule.effect === "becomes" ? [] : [rule.why])),
     );
@@ -88,7 +88,7 @@ describe("the tables of TRL's keys", () => {
   it.each(["seed-000.yaml", "seed-002.yaml", "mini-r1.yaml", "notebook.yaml"])("have every key of %s", (name) => {
     const keys = Object.keys(parse(fixtureText(name)) as object);
     expect(keys.length).toBeGreaterThan(15);
-    expect(keys.filter((key) => !TRAINERS.get("grpo")!.keys.has(key))).toEqual([]);
+    expect(keys.filter((key) => !trlTrainers().get("grpo")!.keys.has(key))).toEqual([]);
   });
 
   it.each(["seed-000-accelerate.yaml", "seed-002-accelerate.yaml"])("have every key of %s", (name) => {
@@ -143,7 +143,7 @@ describe("a key for what Aha has not", () => {
       "reward_funcs: [accuracy]",
       /reward_funcs: accuracy compares answers as mathematics, and a Countdown problem has none/,
     ],
-    ["reward_funcs: [format, code]", /rewards completions whose code passes tests \(reward_funcs: code\)/],
+    ["reward_funcs: [format, code]", /execute the code of completions \(reward_funcs: code\)/],
     ["reward_funcs: [my.rewards.best]", /no reward "my.rewards.best".*a TypeScript file here/],
     ["dataset_name: any/countdown\ndataset_splits: train[100:]", /split such as "train\[100:\]"/],
     ["reward_funcs: [cosine]", /cosine_min_value_wrong \(0\) is above cosine_max_value_wrong \(-0.5\), as open-r1's/],

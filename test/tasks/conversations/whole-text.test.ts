@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
 import { createTask } from "../../../src/tasks/registry.ts";
 import { loadTokenizer } from "../../../src/tokenizer/huggingface.ts";
-import { demonstrationTokens } from "../../../src/train/demonstration-stream.ts";
+import { demonstrationTokens } from "../../../src/train/sft/demonstration-stream.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
 
 const makeFiles = temporaryFolder();

@@ -1,6 +1,11 @@
-/** The keys of TRL's GRPOConfig and RLOOConfig, and of the scripts that take them, open-r1's and the seeds'. */
+/**
+ * The keys of TRL's GRPOConfig and RLOOConfig, and of the scripts that take them, open-r1's and the seeds'. Losses and rewards
+ * bring those that are options of theirs (`trl` of their entries).
+ */
 
-import { becomes, type KeyEntry, nothing, refused } from "../rule.ts";
+import { trlLossKeys } from "../../../losses/registry.ts";
+import { rewardKeys } from "../reward-names.ts";
+import { becomes, type KeyEntry, nothing, refused, type ValueKind } from "../rule.ts";
 
 /** How completions are sampled and rewarded. */
 const ROLLOUTS: readonly KeyEntry[] = [
@@ -19,10 +24,6 @@ const ROLLOUTS: readonly KeyEntry[] = [
   ...becomes("texts", "reward_funcs"),
   ...becomes("numbers", "reward_weights"),
   ...becomes("text", "reward_model_name_or_path"),
-  ...becomes("number", "cosine_min_value_wrong", "cosine_max_value_wrong"),
-  ...becomes("number", "cosine_min_value_correct", "cosine_max_value_correct"),
-  ...becomes("whole", "cosine_max_len", "repetition_n_grams", "max_completion_len", "soft_punish_cache"),
-  ...becomes("number", "repetition_max_penalty"),
   ...becomes("text", "dataset_prompt_column", "system_prompt"),
   ...becomes("mapping", "chat_template_kwargs"),
   ...nothing(
@@ -86,22 +87,27 @@ const ROLLOUTS: readonly KeyEntry[] = [
 /** What GRPO and RLOO both optimize with. */
 const POLICY: readonly KeyEntry[] = [
   ...becomes("notNegative", "beta"),
-  ...becomes("betweenZeroAndOne", "epsilon"),
-  ...becomes("positive", "epsilon_high"),
   ...becomes("boolean", "mask_truncated_completions", "sync_ref_model"),
   ...becomes("shareAboveZero", "ref_model_mixup_alpha"),
   ...becomes("whole", "ref_model_sync_steps"),
 ];
 
+/** Keys that are options of entries of a registry. */
+function brought(entries: readonly { readonly key: string; readonly kind: ValueKind }[]): KeyEntry[] {
+  return entries.flatMap(({ key, kind }) => becomes(kind, key));
+}
+
 /** GRPOConfig, and open-r1's GRPOScriptArguments. */
-export const GRPO_KEYS: readonly KeyEntry[] = [
+export function grpoKeys(): readonly KeyEntry[] {
+  return [...GRPO_KEYS, ...brought(trlLossKeys()), ...brought(rewardKeys())];
+}
+
+const GRPO_KEYS: readonly KeyEntry[] = [
   ...ROLLOUTS,
   ...POLICY,
   ...becomes("text", "loss_type"),
   ...becomes("scale", "scale_rewards"),
   ...becomes("boolean", "use_bias_correction_kl"),
-  ...becomes("positive", "delta", "sapo_temperature_neg", "sapo_temperature_pos"),
-  ...becomes("notNegative", "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos"),
   ...becomes("text", "importance_sampling_level", "multi_objective_aggregation"),
   ...becomes("number", "off_policy_mask_threshold", "entropy_coef"),
   ...becomes("share", "top_entropy_quantile"),
@@ -158,9 +164,15 @@ const OLD_RLOO_KEYS = [
 ];
 
 /** RLOOConfig as it is since TRL 0.22. */
-export const RLOO_KEYS: readonly KeyEntry[] = [
+export function rlooKeys(): readonly KeyEntry[] {
+  return [...RLOO_KEYS, ...brought(rewardKeys())];
+}
+
+const RLOO_KEYS: readonly KeyEntry[] = [
   ...ROLLOUTS,
   ...POLICY,
+  ...becomes("betweenZeroAndOne", "epsilon"),
+  ...becomes("positive", "epsilon_high"),
   ...becomes("boolean", "normalize_advantages"),
   refused("reward_clip_range", "rewards count as they are"),
   refused(

@@ -25,7 +25,7 @@ export async function writeStandInModel(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const tokenizer = await loadTokenizer(TOKENIZER);
   await tokenizer.save(directory);
-  const init = recipeSchema.shape.model.parse({ init: INIT }).init!;
+  const init = recipeSchema().shape.model.parse({ init: INIT }).init!;
   const config = modelConfigOf(init, tokenizer);
   await saveModel(directory, config, initializeParameters(config, { seed: 1, init: { scheme: "scaled" } }));
 }

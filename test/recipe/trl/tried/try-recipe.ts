@@ -3,11 +3,12 @@
  * stand-in data of the same columns. The two steps have one group, or one row, of the file's; nothing else is changed.
  */
 
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AhaError } from "../../../../src/errors.ts";
-import { prepareRecipe, runPipeline } from "../../../../src/recipe/pipeline.ts";
+import { prepareRecipe } from "../../../../src/recipe/prepare-recipe.ts";
+import { runRecipe } from "../../../../src/recipe/run-recipe.ts";
 import type { Recipe } from "../../../../src/recipe/schema.ts";
 import type { TrlConversion } from "../../../../src/recipe/trl/conversion.ts";
 import { convertTrl, type TrlPlaces } from "../../../../src/recipe/trl/convert.ts";
@@ -16,7 +17,6 @@ import { LAUNCHER_KEYS } from "../../../../src/recipe/trl/keys/every-trainer.ts"
 import type { TextFile } from "../../../../src/recipe/trl/launcher.ts";
 import { readMapping } from "../../../../src/recipe/trl/settings.ts";
 import { trainerOf } from "../../../../src/recipe/trl/trainer-of.ts";
-import { RunDirectory } from "../../../../src/run/run-directory.ts";
 import { standInData } from "./stand-ins.ts";
 
 /** What came of a file. */
@@ -78,7 +78,7 @@ async function tried(file: TextFile, options: TryOptions, root: string): Promise
     const small = [...overrides, ...smallBatch(conversion)];
     const run = await convertTrl(file, { overrides: small, trainer: conversion.trainer, model }, places);
     const { recipe } = await fitToModel(run, model, false);
-    await runRecipe(recipe, join(root, "run"));
+    await runTwoSteps(recipe, join(root, "run"));
     return { outcome: "ran", conversion, recipe };
   } catch (error) {
     if (error instanceof AhaError) return { outcome: "failed", why: error.message, conversion };
@@ -119,19 +119,13 @@ function smallBatch({ trainer, batch, version }: TrlConversion): string[] {
   ];
 }
 
-async function runRecipe(recipe: Recipe, path: string): Promise<void> {
-  mkdirSync(join(path, ".."), { recursive: true });
+async function runTwoSteps(recipe: Recipe, out: string): Promise<void> {
   const small = { ...recipe, evaluation: { ...recipe.evaluation, problems: Math.min(2, recipe.evaluation.problems) } };
-  const run = await RunDirectory.create(path, small);
+  const prepared = await prepareRecipe(small, { out });
   try {
-    const prepared = await prepareRecipe(small, run);
-    try {
-      const summary = await runPipeline(prepared, run, new AbortController().signal);
-      if (summary.stages[0]!.steps < STEPS) throw new Error(`only ${summary.stages[0]!.steps} steps were run`);
-    } finally {
-      await prepared.engine.dispose();
-    }
+    const summary = await runRecipe(prepared);
+    if (summary.stages[0]!.steps < STEPS) throw new Error(`only ${summary.stages[0]!.steps} steps were run`);
   } finally {
-    run.close();
+    await prepared.close();
   }
 }
