@@ -62,13 +62,14 @@ export function replaceReferences(
   const replaced = (value: unknown, path: readonly string[]): unknown => {
     if (Array.isArray(value)) return value.map((item: unknown, i) => replaced(item, [...path, String(i)]));
     if (!isMapping(value)) return value;
+    const inside: Record<string, unknown> = Object.fromEntries(
+      Object.entries(value).map(([key, inner]) => [key, replaced(inner, [...path, key])]),
+    );
     const reference = places.get(path.join("."));
-    if (reference !== undefined) {
-      const { from: _, output: __, ...rest } = value;
-      const output = pathOf(reference.from);
-      return reference.isMapping || Object.keys(rest).length > 0 ? { ...rest, path: output } : output;
-    }
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, replaced(inner, [...path, key])]));
+    if (reference === undefined) return inside;
+    const { from: _, output: __, ...rest } = inside;
+    const output = pathOf(reference.from);
+    return reference.isMapping || Object.keys(rest).length > 0 ? { ...rest, path: output } : output;
   };
   return replaced(config, []);
 }
@@ -82,8 +83,8 @@ function mappingsWithFrom(value: unknown, path: readonly string[] = []): Mapping
   if (Array.isArray(value)) return value.flatMap((item: unknown, i) => mappingsWithFrom(item, [...path, String(i)]));
   if (!isMapping(value)) return [];
   const { from } = value;
-  if (typeof from === "string") return [{ path, value: { ...value, from } }];
-  return Object.entries(value).flatMap(([key, inner]) => mappingsWithFrom(inner, [...path, key]));
+  const inside = Object.entries(value).flatMap(([key, inner]) => mappingsWithFrom(inner, [...path, key]));
+  return typeof from === "string" ? [{ path, value: { ...value, from } }, ...inside] : inside;
 }
 
 /** Stands for the path that a reference will be. */

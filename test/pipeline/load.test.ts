@@ -192,7 +192,7 @@ describe("references", () => {
   it("become mappings with a path where these stand, and paths elsewhere", () => {
     const config = {
       model: { from: "a", saveDtype: "float16" },
-      task: { name: "math", data: { from: "b", testSplit: "test" } },
+      task: { name: "math", data: { from: "b", testSplit: "test", more: [{ from: "d", share: 0.5 }] } },
       stages: [
         {
           trainer: "grpo",
@@ -204,11 +204,12 @@ describe("references", () => {
     expect(references.map(({ from, expected }) => [from, expected])).toEqual([
       ["a", "model"],
       ["b", "dataset"],
+      ["d", "dataset"],
       ["c", "rewardModel"],
     ]);
     expect(replaceReferences(config, references, (stage) => `/${stage}`)).toEqual({
       model: { path: "/a", saveDtype: "float16" },
-      task: { name: "math", data: { path: "/b", testSplit: "test" } },
+      task: { name: "math", data: { path: "/b", testSplit: "test", more: [{ path: "/d", share: 0.5 }] } },
       stages: [{ trainer: "grpo", rewards: [{ name: "reward_model", options: { path: "/c" } }] }],
     });
   });

@@ -39,8 +39,9 @@ const examination: Examination<SftConfig, "policy", SftTrial> = {
         : Math.min(inTokens, config.batchDemonstrations ?? Number.POSITIVE_INFINITY);
     return givenDataOverData(config, trainCount, { examplesPerStep, examples: EXAMPLES });
   },
-  memory: ({ maxTokens, batchTokens }, { contextTokens }) => {
-    return { trained: { tokens: batchTokens, longest: Math.min(maxTokens ?? batchTokens, contextTokens) } };
+  memory: ({ maxTokens, batchTokens, batchDemonstrations = Number.POSITIVE_INFINITY }, { contextTokens }) => {
+    const longest = Math.min(maxTokens ?? batchTokens, contextTokens);
+    return { trained: { tokens: Math.min(batchTokens, batchDemonstrations * longest), longest } };
   },
   trial: async (parts, config) => {
     const recorded = recordedStage(parts);

@@ -47,7 +47,8 @@ function rowOf({ trainer, settings }: WantedRows, i: number, isCountdown: boolea
   const question = `What is ${a} + ${b}?`;
   const solution = `Adding gives $\\boxed{${a + b}}$.`;
   const asked = { role: "user", content: question };
-  const answered = { role: "assistant", content: `<think>\n${a} and ${b}\n</think>\n${solution}` };
+  const answer = (text: string) => ({ role: "assistant", content: `<think>\n${a} and ${b}\n</think>\n${text}` });
+  const answered = answer(solution);
   if (isCountdown) return { nums: [a, b], target: a + b };
   switch (trainer) {
     case "sft": {
@@ -56,7 +57,7 @@ function rowOf({ trainer, settings }: WantedRows, i: number, isCountdown: boolea
       return { messages: [asked, answered], source: "stand-in" };
     }
     case "reward":
-      return { chosen: [asked, answered], rejected: [asked, { role: "assistant", content: `Is it ${a}?` }] };
+      return { chosen: [asked, answered], rejected: [asked, answer(`Is it ${a}?`)] };
     default: {
       const column = String(settings.dataset_prompt_column ?? "prompt");
       return { [column]: question, solution, answer: String(a + b), source: "stand-in" };
