@@ -34,8 +34,8 @@ Options
   --skip-sampling   only what needs no model: settings, data, lengths, memory
   --strict          warnings fail too
   --json            the diagnosis as one JSON object (docs/doctor.md)
-  --trl FILE        a recipe of TRL's; --trainer, --model, --data, --prompt, --num-processes, --accelerate and --trl-version as in
-                    aha run --help
+  --trl FILE        a recipe of TRL's; --trainer, --model, --data, --prompt, --num-processes, --accelerate and --trl-version as
+                    in aha run --help
 
 Exit code: 0 without a finding of severity error, 1 with one (with --strict, with a warning too), 130 after Ctrl-C.
 
