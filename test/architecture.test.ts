@@ -109,8 +109,10 @@ describe("the layers", () => {
 describe("what a registry lists", () => {
   /** Where a word is the name of something else too. */
   const OTHER_MEANINGS: Readonly<Record<string, RegExp>> = {
-    // A loss, and TRL's name of it.
-    grpo: /^losses\/|^recipe\/trl\/version\.ts$|^train\/distill\//,
+    // A loss, and TRL's name of it and of its own trainer.
+    grpo: /^losses\/|^recipe\/trl\/|^train\/distill\//,
+    // TRL's name of its own trainer.
+    sft: /^recipe\/trl\//,
     // A reward.
     reward_model: /^rewards\//,
     // A task.
@@ -131,7 +133,7 @@ describe("what a registry lists", () => {
     expect(naming.map(([path]) => path).filter((path) => !OTHER_MEANINGS[name]?.test(path))).toEqual([]);
   });
 
-  it("is imported by the list, by the public API, and by TRL's recipes, which are of one trainer", () => {
+  it("is imported by the list, by the public API, and by TRL's recipes", () => {
     const folderOf = (path: string) => /^train\/[^/]+(?=\/)/.exec(path)?.[0];
     const allowed = /^(train\/trainers|index)\.ts$|^recipe\/trl\//;
     const inside = edges.filter(({ from, to }) => folderOf(to) !== undefined && folderOf(from) !== folderOf(to));

@@ -48,6 +48,7 @@ const EVERY_TRAINER: Lives = {
   last: { "0.26": ["gradient_checkpointing_use_reentrant", "torch_dtype"] },
 };
 
+/** The same of the keys that single trainers have. */
 export const KEY_LIVES: Readonly<Record<TrlTrainerName, Lives>> = {
   grpo: {
     brought: {

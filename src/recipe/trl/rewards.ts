@@ -7,6 +7,7 @@
  */
 
 import { ConfigError } from "../../errors.ts";
+import { rewardModel } from "../../rewards/reward-model.ts";
 import type { TrlDraft } from "./conversion.ts";
 import { type NamedReward, rewardKeys, rewardNamed } from "./reward-names.ts";
 
@@ -83,7 +84,7 @@ export function setRewards(draft: TrlDraft, script: RewardScript, modelPath: str
       `reward_funcs: ${answering} compares answers as mathematics, and a Countdown problem has none; equation judges it.`,
     );
   }
-  const names = [...(modelPath === undefined ? [] : ["reward_model"]), ...chosen.map(({ name }) => name)];
+  const names = [...(modelPath === undefined ? [] : [rewardModel.name]), ...chosen.map(({ name }) => name)];
   const weights = settings.numbers("reward_weights") ?? names.map(() => 1);
   if (weights.length !== names.length) {
     throw new ConfigError(
@@ -93,7 +94,7 @@ export function setRewards(draft: TrlDraft, script: RewardScript, modelPath: str
   // A reward model comes first, as in TRL's script.
   const offset = names.length - chosen.length;
   const ofModel =
-    modelPath === undefined ? [] : [{ name: "reward_model", weight: weights[0], options: { path: modelPath } }];
+    modelPath === undefined ? [] : [{ name: rewardModel.name, weight: weights[0], options: { path: modelPath } }];
   if (modelPath !== undefined) draft.goesTo("reward_model_name_or_path", `${path}.0.options.path`, modelPath);
   const ofFunctions = chosen.map((reward, i) => {
     const { name } = reward;

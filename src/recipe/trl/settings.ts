@@ -217,6 +217,7 @@ function isSame(harmless: unknown, value: unknown): boolean {
   return JSON.stringify(harmless) === JSON.stringify(value);
 }
 
+/** Whether a value of a file is a mapping. */
 export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -6,6 +6,10 @@
 import { losses } from "../../losses/registry.ts";
 import { cachedBy } from "../../registry.ts";
 import { rewards } from "../../rewards/registry.ts";
+import { distill } from "../../train/distill/trainer.ts";
+import { grpo } from "../../train/grpo/trainer.ts";
+import { rewardModel } from "../../train/reward-model/trainer.ts";
+import { sft } from "../../train/sft/trainer.ts";
 import { DISTILLATION_KEYS } from "./keys/distillation.ts";
 import { trainingKeys } from "./keys/every-trainer.ts";
 import { grpoKeys, rlooKeys } from "./keys/grpo.ts";
@@ -25,7 +29,7 @@ export interface TrlTrainer {
   /** TRL's classes for its keys. */
   readonly config: string;
   /** Name and trainer of the stage that it becomes. */
-  readonly stage: { readonly name: string; readonly trainer: "grpo" | "sft" | "reward_model" | "distill" };
+  readonly stage: { readonly name: string; readonly trainer: string };
   /** What its file may hold. */
   readonly keys: ReadonlyMap<string, KeyRule>;
   /** Keys that tell it: those of its own class, and not of every trainer's. */
@@ -52,27 +56,27 @@ const OF_TEXTS = ["activation_offloading", "chat_template_path", "dataset_num_pr
 /** By name, with the keys of the losses and rewards that there are now. */
 export const trlTrainers: () => ReadonlyMap<TrlTrainerName, TrlTrainer> = cachedBy([losses, rewards], () => {
   const all = [
-    trainer("grpo", "GRPO", "GRPOConfig", { name: "grpo", trainer: "grpo" }, { own: grpoKeys() }),
-    trainer("rloo", "RLOO", "RLOOConfig", { name: "rloo", trainer: "grpo" }, { own: rlooKeys() }),
+    trainer("grpo", "GRPO", "GRPOConfig", { name: grpo.name, trainer: grpo.name }, { own: grpoKeys() }),
+    trainer("rloo", "RLOO", "RLOOConfig", { name: "rloo", trainer: grpo.name }, { own: rlooKeys() }),
     trainer(
       "sft",
       "SFT",
       "SFTConfig",
-      { name: "sft", trainer: "sft" },
+      { name: sft.name, trainer: sft.name },
       { own: SFT_KEYS, further: [...OF_TEXTS, "dataset_batch_size", "use_liger", "spectrum_config_path"] },
     ),
     trainer(
       "reward",
       "a reward model",
       "RewardConfig",
-      { name: "reward_model", trainer: "reward_model" },
+      { name: rewardModel.name, trainer: rewardModel.name },
       { own: REWARD_MODEL_KEYS, further: OF_TEXTS },
     ),
     trainer(
       "distillation",
       "on-policy distillation",
       "DistillationConfig or GKDConfig",
-      { name: "distill", trainer: "distill" },
+      { name: distill.name, trainer: distill.name },
       { own: DISTILLATION_KEYS, further: OF_TEXTS },
     ),
   ];

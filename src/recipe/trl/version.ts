@@ -57,6 +57,7 @@ export interface TrlReading {
 
 /** The last release whose size counts prompts, and the first that counts completions as today's does. */
 export const PROMPTS_RELEASE = "0.14";
+/** What a file is read as unless its keys are older. */
 export const NEWEST_RELEASE = TRL_RELEASES.at(-1)!;
 
 /** open-r1's script pins this release (its setup.py since May 2025); the keys are of its own classes. */

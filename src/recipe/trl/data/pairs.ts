@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../../../errors.ts";
+import { preferences } from "../../../tasks/preferences/entry.ts";
 import type { TrlDraft } from "../conversion.ts";
 import { type AbsentData, columnsOf, isHere, type Survey } from "./survey.ts";
 import { type DataExtent, setTaskData } from "./task-data.ts";
@@ -22,7 +23,7 @@ export async function setPairs(draft: TrlDraft, survey: Survey | AbsentData, eva
       `A reward model learns from rows with chosen and rejected; these have no column ${missing}, but ${columns!.join(", ")}.`,
     );
   }
-  draft.put("task.name", "preferences");
+  draft.put("task.name", preferences.name);
   if (isHere(survey)) draft.put("task.chat", isConversation(survey.first.fields.chosen));
   return setTaskData(draft, survey, { evaluates });
 }
