@@ -11,6 +11,7 @@ import { KEPT_TOKEN_CHECKS } from "./conformance/kept-token-checks.ts";
 import { NOISE_CHECKS } from "./conformance/noise-checks.ts";
 import { SAMPLING_CHECKS } from "./conformance/sampling-checks.ts";
 import { SESSION_CHECKS } from "./conformance/session-checks.ts";
+import { SESSION_LOGPROB_CHECKS } from "./conformance/session-logprob-checks.ts";
 import { STATE_CHECKS } from "./conformance/state-checks.ts";
 import type { ConformanceCheck, ConformanceSubject } from "./conformance/subject.ts";
 import { TRAINING_CHECKS } from "./conformance/training-checks.ts";
@@ -25,6 +26,7 @@ export const CONFORMANCE_CHECKS: readonly ConformanceCheck[] = [
   ...SAMPLING_CHECKS,
   ...KEPT_TOKEN_CHECKS,
   ...SESSION_CHECKS,
+  ...SESSION_LOGPROB_CHECKS,
   ...STATE_CHECKS,
 ];
 

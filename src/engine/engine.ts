@@ -52,6 +52,11 @@ export interface SamplingParams {
   readonly topP: number;
   /** The topK most probable tokens; 0 is off. */
   readonly topK: number;
+  /**
+   * Tokens whose probability is below minP times that of the most probable one are left out, before top-k and top-p;
+   * 0, the default, is off (Nguyen et al., arXiv:2407.01082). At most 1.
+   */
+  readonly minP?: number;
   readonly maxCompletionTokens: number;
   /** Before this many tokens no stop token is drawn; 0 by default. */
   readonly minCompletionTokens?: number;
@@ -73,10 +78,10 @@ export interface SampledSequence {
   /**
    * Natural-log probability of each token under softmax(logits / temperature): what `forward` returns for this sequence
    * at the same temperature. With `keptTokens` over these alone, which is the distribution that it was drawn from; without
-   * over the whole vocabulary, whatever top-p and top-k left out.
+   * over the whole vocabulary, whatever min-p, top-p and top-k left out.
    */
   readonly logprobs: Float32Array;
-  /** For each token the ids that top-k and top-p left to draw from; only where asked for, and where one of them is on. */
+  /** For each token the ids that min-p, top-k and top-p left to draw from; only where asked for, and where one of them is on. */
   readonly keptTokens?: readonly Int32Array[];
   readonly finishReason: "stop" | "length";
 }

@@ -15,8 +15,9 @@ import type {
   SequenceRequest,
   SessionLoad,
 } from "../session.ts";
+import { LogitAdjuster } from "./adjust-logits.ts";
 import { type DecodedSequence, DecodeLoop } from "./decode-loop.ts";
-import { mostProbable } from "./draw.ts";
+import { mostProbable, withLogprobs } from "./draw.ts";
 import { drawAt } from "./draw-at.ts";
 import { GrowingSlots } from "./growing-slots.ts";
 import { requireSequence } from "./requests.ts";
@@ -102,6 +103,7 @@ class SessionSequence implements DecodedSequence, RunningSequence {
   readonly #onToken: (token: DrawnToken) => void;
   readonly #onCancel: () => void;
   readonly #settle: { readonly resolve: (end: SequenceEnd) => void; readonly reject: (error: unknown) => void };
+  readonly #adjuster: LogitAdjuster | undefined;
   #cancelled = false;
 
   constructor(request: SequenceRequest, onToken: (token: DrawnToken) => void, onCancel: () => void) {
@@ -113,6 +115,7 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     this.#request = request;
     this.#onToken = onToken;
     this.#onCancel = onCancel;
+    this.#adjuster = request.adjustments && new LogitAdjuster(request.tokens, request.adjustments);
     this.mostPositions = request.tokens.length + request.params.maxCompletionTokens;
   }
 
@@ -138,12 +141,19 @@ class SessionSequence implements DecodedSequence, RunningSequence {
   /** An error is this sequence's end, not that of the others. */
   extend(logits: Float32Array): boolean {
     const { params, promptId, sampleIndex, topLogprobs = 0 } = this.#request;
+    const drawTemperature = params.temperature === 0 ? 1 : params.temperature;
+    const { logprobTemperature = drawTemperature } = this.#request;
     try {
-      const draw = drawAt(logits, params, { promptId, sampleIndex, position: this.tokens.length });
-      this.tokens.push(draw.token);
-      this.#onToken({ ...draw, top: mostProbable(logits, topLogprobs, params.temperature) });
+      const place = { promptId, sampleIndex, position: this.tokens.length };
+      const draw = drawAt(this.#adjuster?.adjusted(logits) ?? logits, params, place);
+      const { token } = draw;
+      this.tokens.push(token);
+      this.#adjuster?.add(token);
+      const isOwn = this.#adjuster === undefined && logprobTemperature === drawTemperature;
+      const { logprob } = isOwn ? draw : withLogprobs(logits, [token], logprobTemperature)[0]!;
+      this.#onToken({ token, logprob, top: mostProbable(logits, topLogprobs, logprobTemperature) });
       if (this.#cancelled) return true;
-      const stopped = params.stopTokenIds.includes(draw.token);
+      const stopped = params.stopTokenIds.includes(token);
       if (!stopped && this.tokens.length < params.maxCompletionTokens) return false;
       this.#settle.resolve(stopped ? "stop" : "length");
     } catch (error) {

@@ -6,36 +6,60 @@
 import { EngineError } from "../../errors.ts";
 import { type LossSpec, lossProblem, lossTemperature } from "../../losses/loss-spec.ts";
 import type { AdamParams, EngineInfo, SamplePrompt, SamplingParams, ScoreDatum } from "../engine.ts";
-import type { SequenceRequest } from "../session.ts";
+import type { LogitAdjustments, SequenceRequest } from "../session.ts";
 
 /** Throws EngineError for prompts or parameters that cannot be sampled with. */
 export function requireSampling(info: EngineInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
-  const { temperature, topP, topK, maxCompletionTokens, minCompletionTokens = 0 } = params;
-  if (!isAtLeast(temperature, 0) || !(topP > 0 && topP <= 1) || !isWhole(topK, 0)) {
-    const found = `temperature ${temperature}, topP ${topP}, topK ${topK}`;
-    throw new EngineError(`Sampling takes a temperature ≥ 0, a topP in (0, 1] and a whole topK ≥ 0, not ${found}.`);
-  }
-  if (!isWhole(maxCompletionTokens, 1) || !isWhole(minCompletionTokens, 0)) {
-    const found = `maxCompletionTokens ${maxCompletionTokens}, minCompletionTokens ${minCompletionTokens}`;
-    throw new EngineError(`A completion has at least one token, and limits are whole numbers; got ${found}.`);
-  }
+  requireParams(params, 1);
   prompts.forEach(({ tokens, numSamples }, i) => {
     if (!isWhole(numSamples, 0)) {
       throw new EngineError(`Prompt ${i}: numSamples must be a whole number of at least 0, not ${numSamples}.`);
     }
-    requireFits(info, `Prompt ${i}`, tokens.length, maxCompletionTokens);
+    requireFits(info, `Prompt ${i}`, tokens.length, params.maxCompletionTokens);
     requireTokens(info, `Prompt ${i}`, tokens);
   });
 }
 
+function requireParams(params: SamplingParams, leastTokens: 0 | 1): void {
+  const { temperature, topP, topK, minP = 0, maxCompletionTokens, minCompletionTokens = 0 } = params;
+  if (!isAtLeast(temperature, 0) || !(topP > 0 && topP <= 1) || !isWhole(topK, 0) || !(minP >= 0 && minP <= 1)) {
+    const found = `temperature ${temperature}, topP ${topP}, topK ${topK}, minP ${minP}`;
+    throw new EngineError(
+      `Sampling takes a temperature ≥ 0, a topP in (0, 1], a whole topK ≥ 0 and a minP in [0, 1], not ${found}.`,
+    );
+  }
+  if (!isWhole(maxCompletionTokens, leastTokens) || !isWhole(minCompletionTokens, 0)) {
+    const found = `maxCompletionTokens ${maxCompletionTokens}, minCompletionTokens ${minCompletionTokens}`;
+    throw new EngineError(
+      `A completion's limits are whole numbers, the longest at least ${leastTokens}, not ${found}.`,
+    );
+  }
+}
+
 /** Throws EngineError for a sequence that cannot be sampled in a session. */
-export function requireSequence(
-  info: EngineInfo,
-  { tokens, promptId, params, topLogprobs = 0 }: SequenceRequest,
-): void {
-  requireSampling(info, [{ tokens, numSamples: 1, promptId }], params);
-  if (isWhole(topLogprobs, 0)) return;
-  throw new EngineError(`topLogprobs must be a whole number of at least 0, not ${topLogprobs}.`);
+export function requireSequence(info: EngineInfo, request: SequenceRequest): void {
+  const { tokens, params, topLogprobs = 0, promptLogprobs = 0, logprobTemperature = 1, adjustments } = request;
+  requireParams(params, 0);
+  // Without a completion the prompt may fill the context.
+  if (tokens.length === 0) throw new EngineError("A sequence needs a prompt of at least one token.");
+  requireRoom(info, "The sequence", tokens.length, params.maxCompletionTokens);
+  requireTokens(info, "The prompt", tokens);
+  requireTemperature(logprobTemperature);
+  if (adjustments) requireAdjustments(info, adjustments);
+  for (const [name, count] of Object.entries({ topLogprobs, promptLogprobs })) {
+    if (!isWhole(count, 0)) throw new EngineError(`${name} must be a whole number of at least 0, not ${count}.`);
+  }
+}
+
+function requireAdjustments(info: EngineInfo, adjustments: LogitAdjustments): void {
+  const { bias = new Map<number, number>(), ...penalties } = adjustments;
+  const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = penalties;
+  const finite = [...bias.values(), repetitionPenalty, frequencyPenalty, presencePenalty].every(Number.isFinite);
+  if (!finite || repetitionPenalty <= 0) {
+    const found = JSON.stringify({ ...penalties, bias: Object.fromEntries(bias) });
+    throw new EngineError(`Biases and penalties are numbers, the repetition penalty above 0, not ${found}.`);
+  }
+  requireTokens(info, "The bias", Int32Array.from(bias.keys()));
 }
 
 /** Throws EngineError for data that cannot be scored. */
@@ -98,11 +122,19 @@ export function requireAdam(params: AdamParams): void {
 }
 
 function requireFits(info: EngineInfo, what: string, promptTokens: number, completionTokens: number): void {
-  const { maxContextTokens } = info;
   if (promptTokens === 0 || completionTokens === 0) {
     const found = `${promptTokens} and ${completionTokens}`;
     throw new EngineError(`${what} needs at least one prompt token and one completion token, not ${found}.`);
   }
+  requireRoom(info, what, promptTokens, completionTokens);
+}
+
+function requireRoom(
+  { maxContextTokens }: EngineInfo,
+  what: string,
+  promptTokens: number,
+  completionTokens: number,
+): void {
   if (promptTokens + completionTokens > maxContextTokens) {
     const needed = `${promptTokens} prompt and ${completionTokens} completion tokens`;
     throw new EngineError(`${what} needs ${needed}; the model's context has ${maxContextTokens}.`);
