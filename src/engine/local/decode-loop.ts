@@ -6,22 +6,38 @@
  * sequences. A step computes one token for every active slot; a sequence that has ended leaves its slot to a waiting one,
  * and when none waits the batch shrinks (the last active row moves into the hole). What a token is drawn with is the
  * sequence's own matter, so results do not depend on which sequences shared a batch.
+ *
+ * A list fills its slots before each step, since nobody waits for a single token. A session has pacing: between two
+ * steps it computes one piece of a prompt (`prefill.ts`), so that no prompt holds up those who are being answered.
  */
 
 import type { KeyValueCache } from "./key-value-cache.ts";
-import type { ComputedPrompt, DecodeStep, SamplingProgram } from "./sampling-program.ts";
+import { beginPrefill, type ComputedPrompt, type Prefill, type WantedPrompt } from "./prefill.ts";
+import type { PrefillPacing } from "./prefill-pacing.ts";
+import type { DecodeStep, SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
+
+/** Prompt positions that a list computes at once. */
+const LIST_PREFILL_TOKENS = 4096;
+/** Most prompts of a session that have begun and are not computed: each has a cache of its own meanwhile. */
+const MOST_BEGUN = 3;
+/** With pacing, other work of the event loop is let in where draws take longer than this. */
+const LONGEST_DRAWS_MS = 10;
 
 /** A sequence as the loop sees it. */
 export interface DecodedSequence {
   /** Sequences that have the very same array share its computation. */
   readonly prompt: Int32Array;
+  /** Score the prompt's tokens, with so many alternatives; undefined: they are not scored. */
+  readonly promptLogprobs?: number | undefined;
   /** The positions that it may come to: its prompt and its longest completion. */
   readonly mostPositions: number;
   /** The completion so far. */
   readonly tokens: readonly number[];
   /** Whether it ended by other means than a draw: its owner wants no more of it. */
   readonly cancelled: boolean;
+  /** Its prompt is computed: draws the first token; true where that ends it. */
+  begin(prompt: ComputedPrompt): boolean;
   /** Draws the next token from a row of logits [V], which it does not keep; true where that ends it. */
   extend(logits: Float32Array): boolean;
 }
@@ -39,6 +55,8 @@ export interface SlotMemory {
    * wait, which it never has where none is in use. Where it is another cache than before, the used rows were copied.
    */
   cacheFor(mostPositions: number, used: readonly UsedRow[]): KeyValueCache | undefined;
+  /** Whether so many rows, of which the longest may come to `mostPositions`, have a place at the same time. */
+  hasRoom(rows: number, mostPositions: number): boolean;
 }
 
 export interface DecodeLoopHooks {
@@ -46,6 +64,8 @@ export interface DecodeLoopHooks {
   readonly onTokens?: (count: number) => void;
   /** Whether waiting sequences may begin now; asked once some are active. */
   readonly admits?: () => boolean;
+  /** Prompts are computed in pieces of these sizes, between two steps. */
+  readonly pacing?: PrefillPacing;
 }
 
 export class DecodeLoop<S extends DecodedSequence> {
@@ -54,7 +74,9 @@ export class DecodeLoop<S extends DecodedSequence> {
   readonly #program: SamplingProgram;
   readonly #memory: SlotMemory;
   readonly #hooks: DecodeLoopHooks;
-  #computed = new Map<Int32Array, ComputedPrompt>();
+  /** Prompts that have begun, in whole or in part. */
+  #prefills = new Map<Int32Array, Prefill>();
+  #pieces = 0;
   /** Steps over the cache that the active rows are in. */
   #decode: { readonly cache: KeyValueCache; readonly step: DecodeStep } | undefined;
 
@@ -73,40 +95,118 @@ export class DecodeLoop<S extends DecodedSequence> {
     try {
       do {
         this.#leave((sequence) => sequence.cancelled);
-        await this.#admit(weights, waiting);
+        if (this.#hooks.pacing) await this.#admitInPieces(weights, waiting, this.#hooks.pacing);
+        else await this.#admitAll(weights, waiting);
         if (this.active.length > 0) await this.#step();
       } while (this.active.length > 0 || (waiting.length > 0 && this.#admits()));
     } finally {
       this.#decode?.step.dispose();
       this.#decode = undefined;
-      this.#computed.clear();
+      this.#prefills.clear();
     }
   }
 
   /** Begins waiting sequences, in order, for as long as there is room. */
-  async #admit(weights: Weights, waiting: S[]): Promise<void> {
+  async #admitAll(weights: Weights, waiting: S[]): Promise<void> {
     for (let sequence = waiting[0]; sequence !== undefined; sequence = waiting[0]) {
       if (this.active.length > 0 && !this.#admits()) return;
       const cache = this.#memory.cacheFor(sequence.mostPositions, this.active.map(usedRow));
-      if (cache === undefined) return;
+      if (cache === undefined) break;
       this.#useCache(weights, cache);
-      const computed = this.#computed.get(sequence.prompt);
-      if (computed === undefined) {
-        const next = new Set(waiting.slice(0, cache.rows).map(({ prompt }) => prompt));
-        this.#computed = await this.#program.prefill(weights, [...next]);
-        // Meanwhile the first may have gone.
+      if (this.#prefills.has(sequence.prompt)) {
+        this.#begin(sequence, cache, waiting);
         continue;
       }
-      const ended = sequence.extend(computed.logits);
-      // From within, a sequence may have taken itself, or others, out of the list.
-      const place = waiting.indexOf(sequence);
-      if (place >= 0) waiting.splice(place, 1);
-      this.#hooks.onTokens?.(1);
-      if (ended) continue;
-      cache.copyRow(this.active.length, computed.cache, computed.row, sequence.prompt.length);
-      this.active.push(sequence);
+      const prefill = this.#beginPrefill(weights, waiting.slice(0, cache.rows), LIST_PREFILL_TOKENS);
+      while (prefill.remaining > 0) await prefill.advance(LIST_PREFILL_TOKENS);
+      this.#prefills = new Map(prefill.members.map((tokens) => [tokens, prefill]));
     }
-    this.#computed.clear();
+    this.#prefills.clear();
+  }
+
+  /**
+   * Begins the sequences whose prompts are computed, and computes one piece of another's prompt. While nothing is decoded
+   * it goes on to the next piece.
+   */
+  async #admitInPieces(weights: Weights, waiting: S[], pacing: PrefillPacing): Promise<void> {
+    for (;;) {
+      if (this.active.length > 0 && !this.#admits()) return;
+      const wanted = new Set(waiting.map(({ prompt }) => prompt));
+      for (const prompt of this.#prefills.keys()) if (!wanted.has(prompt)) this.#prefills.delete(prompt);
+      const candidates = this.#withRoom(waiting);
+      if (candidates.length === 0) return;
+      const ready = candidates.find(({ prompt }) => this.#prefills.get(prompt)?.remaining === 0);
+      if (ready !== undefined) {
+        const cache = this.#memory.cacheFor(ready.mostPositions, this.active.map(usedRow))!;
+        this.#useCache(weights, cache);
+        this.#begin(ready, cache, waiting);
+        if (!this.#admits()) return;
+        continue;
+      }
+      const decoding = this.active.length > 0;
+      const most = pacing.pieceTokens(decoding);
+      const prefill = this.#nextPrefill(weights, candidates, most);
+      const startedAt = performance.now();
+      const tokens = await prefill.advance(most);
+      if (!decoding) continue;
+      pacing.pieceTook(tokens, performance.now() - startedAt);
+      return;
+    }
+  }
+
+  /** The waiting sequences, in order, that have a place beside those that are active. */
+  #withRoom(waiting: readonly S[]): readonly S[] {
+    let longest = this.active.reduce((most, { mostPositions }) => Math.max(most, mostPositions), 0);
+    let count = 0;
+    for (const { mostPositions } of waiting) {
+      longest = Math.max(longest, mostPositions);
+      if (!this.#memory.hasRoom(this.active.length + count + 1, longest)) break;
+      count++;
+    }
+    return waiting.slice(0, count);
+  }
+
+  /**
+   * What the next piece is of: in turns the prompt that came first and the one of which least is left. So a short one does
+   * not wait for all long ones before it, and a long one is not put off for ever.
+   */
+  #nextPrefill(weights: Weights, candidates: readonly S[], most: number): Prefill {
+    const left = ({ prompt }: S) => this.#prefills.get(prompt)?.remaining ?? prompt.length;
+    const begun = candidates.filter(({ prompt }) => this.#prefills.has(prompt));
+    const mayBegin = new Set(begun.map(({ prompt }) => this.#prefills.get(prompt))).size < MOST_BEGUN;
+    const choice = mayBegin ? candidates : begun;
+    const isTurnOfFirst = this.#pieces++ % 2 === 0;
+    const next = isTurnOfFirst ? choice[0]! : choice.reduce((a, b) => (left(b) < left(a) ? b : a));
+    const known = this.#prefills.get(next.prompt);
+    if (known) return known;
+    const others = candidates.filter(({ prompt }) => prompt !== next.prompt && !this.#prefills.has(prompt));
+    const prefill = this.#beginPrefill(weights, [next, ...others], most);
+    for (const tokens of prefill.members) this.#prefills.set(tokens, prefill);
+    return prefill;
+  }
+
+  /** Sequences that share a prompt share its computation. */
+  #beginPrefill(weights: Weights, sequences: readonly S[], most: number): Prefill {
+    const wanted = new Map<Int32Array, WantedPrompt>();
+    for (const { prompt, promptLogprobs } of sequences) {
+      const known = wanted.get(prompt)?.promptLogprobs;
+      const alternatives = promptLogprobs === undefined ? known : Math.max(promptLogprobs, known ?? 0);
+      wanted.set(prompt, { tokens: prompt, promptLogprobs: alternatives });
+    }
+    return beginPrefill(this.#program, weights, [...wanted.values()], most);
+  }
+
+  /** Begins a sequence whose prompt is computed: in a row of its own, unless its first token ends it. */
+  #begin(sequence: S, cache: KeyValueCache, waiting: S[]): void {
+    const computed = this.#prefills.get(sequence.prompt)!.resultOf(sequence.prompt);
+    const ended = sequence.begin(computed);
+    // From within, a sequence may have taken itself, or others, out of the list.
+    const place = waiting.indexOf(sequence);
+    if (place >= 0) waiting.splice(place, 1);
+    this.#hooks.onTokens?.(1);
+    if (ended) return;
+    cache.copyRow(this.active.length, computed.cache, computed.row, sequence.prompt.length);
+    this.active.push(sequence);
   }
 
   #admits(): boolean {
@@ -118,14 +218,22 @@ export class DecodeLoop<S extends DecodedSequence> {
     const { vocabSize } = this.#program.config;
     const lengths = this.active.map(({ prompt, tokens }) => prompt.length + tokens.length);
     const lastTokens = this.active.map(({ tokens }) => tokens[tokens.length - 1]!);
+    const startedAt = performance.now();
     const logits = await this.#decode!.step.run(lastTokens, lengths);
-    const ended = new Set(
-      this.active.filter(
-        (sequence, row) =>
-          sequence.cancelled || sequence.extend(logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
-      ),
-    );
-    this.#hooks.onTokens?.(this.active.length);
+    const ended = new Set<S>();
+    const rows = [...this.active.entries()];
+    let drawnAt = performance.now();
+    for (const [row, sequence] of rows) {
+      if (sequence.cancelled || sequence.extend(logits.subarray(row * vocabSize, (row + 1) * vocabSize))) {
+        ended.add(sequence);
+      }
+      if (this.#hooks.pacing && performance.now() - drawnAt > LONGEST_DRAWS_MS) {
+        await new Promise((resolve) => setTimeout(resolve));
+        drawnAt = performance.now();
+      }
+    }
+    this.#hooks.pacing?.stepTook(performance.now() - startedAt);
+    this.#hooks.onTokens?.(rows.length);
     this.#leave((sequence) => ended.has(sequence));
   }
 

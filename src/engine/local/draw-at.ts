@@ -29,7 +29,12 @@ export function drawAt(
   const tooEarly = position < (params.minCompletionTokens ?? 0);
   const draw = drawToken(logits, u, params, tooEarly ? params.stopTokenIds : []);
   if (!Number.isNaN(draw.logprob)) return draw;
-  throw new EngineError(
+  throw notFinite();
+}
+
+/** The error where a model's numbers are no numbers. */
+export function notFinite(): EngineError {
+  return new EngineError(
     "The policy's logits are not finite, so nothing can be sampled from it: its weights are damaged or have " +
       "diverged. Use an earlier checkpoint, or lower the learning rate.",
   );

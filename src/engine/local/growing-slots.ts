@@ -30,9 +30,7 @@ export class GrowingSlots implements SlotMemory {
     const needed = used.reduce((most, row) => Math.max(most, row.mostPositions), mostPositions);
     const current = this.#cache;
     if (current && needed <= current.positions && used.length < current.rows) return current;
-    let positions = SHORTEST_ROW;
-    while (positions < needed) positions *= 2;
-    positions = Math.min(positions, config.maxContextTokens);
+    const positions = this.#rowLength(needed);
     const rows = affordableRows(config, this.#limits, positions);
     if (used.length >= rows) return undefined;
     if (used.length === 0) this.#cache = undefined;
@@ -42,6 +40,19 @@ export class GrowingSlots implements SlotMemory {
     }
     this.#cache = cache;
     return cache;
+  }
+
+  hasRoom(rows: number, mostPositions: number): boolean {
+    const current = this.#cache;
+    if (current && mostPositions <= current.positions && rows <= current.rows) return true;
+    return rows <= affordableRows(this.#program.config, this.#limits, this.#rowLength(mostPositions));
+  }
+
+  /** Positions of a row in which `needed` find place. */
+  #rowLength(needed: number): number {
+    let positions = SHORTEST_ROW;
+    while (positions < needed) positions *= 2;
+    return Math.min(positions, this.#program.config.maxContextTokens);
   }
 
   /** Lets go of the memory. */

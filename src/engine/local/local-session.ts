@@ -9,6 +9,7 @@ import { EngineError } from "../../errors.ts";
 import type { EngineInfo } from "../engine.ts";
 import type {
   DrawnToken,
+  PromptLogprobs,
   RunningSequence,
   SamplingSession,
   SequenceEnd,
@@ -18,8 +19,10 @@ import type {
 import { LogitAdjuster } from "./adjust-logits.ts";
 import { type DecodedSequence, DecodeLoop } from "./decode-loop.ts";
 import { mostProbable, withLogprobs } from "./draw.ts";
-import { drawAt } from "./draw-at.ts";
+import { drawAt, notFinite } from "./draw-at.ts";
 import { GrowingSlots } from "./growing-slots.ts";
+import type { ComputedPrompt } from "./prefill.ts";
+import { PrefillPacing } from "./prefill-pacing.ts";
 import { requireSequence } from "./requests.ts";
 import type { SamplerLimits } from "./sampler.ts";
 import type { SamplingProgram } from "./sampling-program.ts";
@@ -50,17 +53,24 @@ export class LocalSession implements SamplingSession {
   constructor(host: SessionHost) {
     this.#host = host;
     this.#slots = new GrowingSlots(host.program, host.limits);
-    this.#loop = new DecodeLoop(host.program, this.#slots, { admits: () => !host.contended() });
+    this.#loop = new DecodeLoop(host.program, this.#slots, {
+      admits: () => !host.contended(),
+      pacing: new PrefillPacing(),
+    });
   }
 
   get load(): SessionLoad {
     return { active: this.#loop.active.length, waiting: this.#waiting.length };
   }
 
-  submit(request: SequenceRequest, onToken: (token: DrawnToken) => void): RunningSequence {
+  submit(
+    request: SequenceRequest,
+    onToken: (token: DrawnToken) => void,
+    onPrompt: (prompt: PromptLogprobs) => void = () => {},
+  ): RunningSequence {
     if (this.#closed) throw new EngineError("This sampling session is closed; open another one.");
     requireSequence(this.#host.info, request);
-    const sequence = new SessionSequence(request, onToken, () => this.#withdraw(sequence));
+    const sequence = new SessionSequence(request, { onToken, onPrompt, onCancel: () => this.#withdraw(sequence) });
     this.#waiting.push(sequence);
     this.#serving ??= this.#serve();
     return sequence;
@@ -94,33 +104,42 @@ export class LocalSession implements SamplingSession {
   }
 }
 
+/** Who is told what becomes of a sequence. */
+interface SequenceOwner {
+  readonly onToken: (token: DrawnToken) => void;
+  readonly onPrompt: (prompt: PromptLogprobs) => void;
+  readonly onCancel: () => void;
+}
+
 /** One sequence of a session. */
 class SessionSequence implements DecodedSequence, RunningSequence {
   readonly finished: Promise<SequenceEnd>;
   readonly mostPositions: number;
   readonly tokens: number[] = [];
   readonly #request: SequenceRequest;
-  readonly #onToken: (token: DrawnToken) => void;
-  readonly #onCancel: () => void;
+  readonly #owner: SequenceOwner;
   readonly #settle: { readonly resolve: (end: SequenceEnd) => void; readonly reject: (error: unknown) => void };
   readonly #adjuster: LogitAdjuster | undefined;
   #cancelled = false;
 
-  constructor(request: SequenceRequest, onToken: (token: DrawnToken) => void, onCancel: () => void) {
+  constructor(request: SequenceRequest, owner: SequenceOwner) {
     let settle: { resolve: (end: SequenceEnd) => void; reject: (error: unknown) => void } | undefined;
     this.finished = new Promise((resolve, reject) => {
       settle = { resolve, reject };
     });
     this.#settle = settle!;
     this.#request = request;
-    this.#onToken = onToken;
-    this.#onCancel = onCancel;
+    this.#owner = owner;
     this.#adjuster = request.adjustments && new LogitAdjuster(request.tokens, request.adjustments);
     this.mostPositions = request.tokens.length + request.params.maxCompletionTokens;
   }
 
   get prompt(): Int32Array {
     return this.#request.tokens;
+  }
+
+  get promptLogprobs(): number | undefined {
+    return this.#request.promptLogprobs;
   }
 
   get cancelled(): boolean {
@@ -131,14 +150,30 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.#settle.resolve("cancelled");
-    this.#onCancel();
+    this.#owner.onCancel();
   }
 
   fail(error: unknown): void {
     this.#settle.reject(error);
   }
 
-  /** An error is this sequence's end, not that of the others. */
+  /** An error is this sequence's end, not that of the others; here and below. */
+  begin({ logits, scores }: ComputedPrompt): boolean {
+    try {
+      if (this.promptLogprobs !== undefined) {
+        if (!scores!.logprobs.every(Number.isFinite)) throw notFinite();
+        this.#owner.onPrompt(fewerAlternatives(scores!, this.promptLogprobs));
+      }
+    } catch (error) {
+      this.#settle.reject(error);
+      return true;
+    }
+    if (this.#cancelled) return true;
+    if (this.#request.params.maxCompletionTokens > 0) return this.extend(logits);
+    this.#settle.resolve("length");
+    return true;
+  }
+
   extend(logits: Float32Array): boolean {
     const { params, promptId, sampleIndex, topLogprobs = 0 } = this.#request;
     const drawTemperature = params.temperature === 0 ? 1 : params.temperature;
@@ -151,7 +186,7 @@ class SessionSequence implements DecodedSequence, RunningSequence {
       this.#adjuster?.add(token);
       const isOwn = this.#adjuster === undefined && logprobTemperature === drawTemperature;
       const { logprob } = isOwn ? draw : withLogprobs(logits, [token], logprobTemperature)[0]!;
-      this.#onToken({ token, logprob, top: mostProbable(logits, topLogprobs, logprobTemperature) });
+      this.#owner.onToken({ token, logprob, top: mostProbable(logits, topLogprobs, logprobTemperature) });
       if (this.#cancelled) return true;
       const stopped = params.stopTokenIds.includes(token);
       if (!stopped && this.tokens.length < params.maxCompletionTokens) return false;
@@ -161,4 +196,13 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     }
     return true;
   }
+}
+
+/** The first `count` alternatives at each place: a prompt is scored once for all that share it, with the most asked for. */
+function fewerAlternatives(scores: PromptLogprobs, count: number): PromptLogprobs {
+  const { logprobs, topTokens, topLogprobs } = scores;
+  const width = logprobs.length === 0 ? 0 : topTokens.length / logprobs.length;
+  if (count >= width) return scores;
+  const isFirst = (_: number, i: number) => i % width < count;
+  return { logprobs, topTokens: topTokens.filter(isFirst), topLogprobs: topLogprobs.filter(isFirst) };
 }

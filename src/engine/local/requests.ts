@@ -30,9 +30,8 @@ function requireParams(params: SamplingParams, leastTokens: 0 | 1): void {
   }
   if (!isWhole(maxCompletionTokens, leastTokens) || !isWhole(minCompletionTokens, 0)) {
     const found = `maxCompletionTokens ${maxCompletionTokens}, minCompletionTokens ${minCompletionTokens}`;
-    throw new EngineError(
-      `A completion's limits are whole numbers, the longest at least ${leastTokens}, not ${found}.`,
-    );
+    const least = leastTokens === 1 ? "at least one token" : "a whole number of tokens";
+    throw new EngineError(`A completion has ${least}, and limits are whole numbers; got ${found}.`);
   }
 }
 

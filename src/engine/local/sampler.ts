@@ -8,6 +8,7 @@ import type { SampledSequence, SampleProgress, SamplePrompt, SamplingParams } fr
 import { type DecodedSequence, DecodeLoop, type UsedRow } from "./decode-loop.ts";
 import { drawAt } from "./draw-at.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
+import type { ComputedPrompt } from "./prefill.ts";
 import type { SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
@@ -69,6 +70,7 @@ export class Sampler {
     };
     const memory = {
       cacheFor: (_: number, used: readonly UsedRow[]) => (used.length < cache.rows ? cache : undefined),
+      hasRoom: (rows: number) => rows <= cache.rows,
     };
     await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
     return results.sort((a, b) => a.promptIndex - b.promptIndex || a.sampleIndex - b.sampleIndex);
@@ -118,6 +120,10 @@ class ListedSequence implements DecodedSequence {
     this.#params = params;
     this.#place = place;
     this.#results = results;
+  }
+
+  begin({ logits }: ComputedPrompt): boolean {
+    return this.extend(logits);
   }
 
   extend(logits: Float32Array): boolean {

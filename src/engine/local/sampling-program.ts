@@ -1,6 +1,6 @@
 /**
- * The sampling program and its two uses: prefill, which computes whole prompts into a cache of their own, and decoding,
- * one new position of every sequence in the first rows of a cache. What it is not: a sampler; no token is drawn here.
+ * The sampling program, and its use in decoding: one new position of every sequence in the first rows of a cache. Its other
+ * use, prompts, is `prefill.ts`. What it is not: a sampler; no token is drawn here.
  */
 
 import { rotaryTables } from "../../model/decoder.ts";
@@ -8,86 +8,77 @@ import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { NativeScope } from "../../runtime/native-scope.ts";
 import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../runtime/runtime.ts";
-import { KeyValueCache } from "./key-value-cache.ts";
+import type { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
 import type { Weights } from "./weights.ts";
-
-/** Prompt positions computed at once in a prefill. */
-const PREFILL_TOKENS = 4096;
-
-/** The keys, values and next-token logits of one computed prompt. */
-export interface ComputedPrompt {
-  readonly cache: KeyValueCache;
-  readonly row: number;
-  readonly logits: Float32Array; // [V]
-}
 
 /** The compiled program. Holds a native session: dispose of it, once no call of it runs. */
 export class SamplingProgram {
   readonly runtime: Runtime;
   readonly config: ModelConfig;
+  readonly #form: WeightForm;
   readonly #program: Program;
+  /** The one that scores its positions; compiled when it is first needed. */
+  #scoring: Program | undefined;
+  #tables: { readonly count: number; readonly cos: Float32Array; readonly sin: Float32Array } | undefined;
 
   constructor(runtime: Runtime, config: ModelConfig, form: WeightForm) {
     this.runtime = runtime;
     this.config = config;
-    const { graph, outputs } = samplingGraph(config, form);
-    this.#program = runtime.compile(graph, outputs);
+    this.#form = form;
+    this.#program = this.#compile(false);
   }
 
   dispose(): void {
     this.#program.dispose();
+    this.#scoring?.dispose();
   }
 
-  /** Computes the first of these prompts, as many as fit one prefill and at least one. */
-  async prefill(weights: Weights, wanted: readonly Int32Array[]): Promise<Map<Int32Array, ComputedPrompt>> {
-    const members: Int32Array[] = [];
-    let length = 0; // T
-    for (const tokens of wanted) {
-      const longest = Math.max(length, tokens.length);
-      if (members.length > 0 && longest * (members.length + 1) > PREFILL_TOKENS) break;
-      members.push(tokens);
-      length = longest;
-    }
-    const B = members.length;
-    const cache = new KeyValueCache(this.runtime, this.config, B, length);
-    const tables = rotaryTables(this.config, length);
-    const scope = new NativeScope();
-    try {
-      const step = this.#bind({ weights, cache, tables }, [B, length], scope);
-      const { inputs } = step;
-      members.forEach((tokens, row) => {
-        for (let t = 0; t < length; t++) {
-          inputs.ids[row * length + t] = BigInt(tokens[t] ?? 0);
-          inputs.positions[row * length + t] = BigInt(t);
-        }
-        inputs.lastPositions[row] = tokens.length - 1;
-        inputs.rows[row] = BigInt(row * length + tokens.length - 1);
-      });
-      inputs.totalLength[0] = length;
-      await step.call.run();
-      const { vocabSize } = this.config;
-      // The logits' memory outlives the native handle on it.
-      return new Map(
-        members.map((tokens, row) => {
-          return [tokens, { cache, row, logits: step.logits.subarray(row * vocabSize, (row + 1) * vocabSize) }];
-        }),
-      );
-    } finally {
-      scope.dispose();
-    }
+  #compile(scored: boolean): Program {
+    const { graph, outputs } = samplingGraph(this.config, this.#form, { scored });
+    return this.runtime.compile(graph, outputs);
   }
 
   /** Decoding steps over this cache; dispose of it before the cache goes. */
   decodeStep(weights: Weights, cache: KeyValueCache): DecodeStep {
-    const context = { weights, cache, tables: rotaryTables(this.config, cache.positions) };
-    return new DecodeStep((rows, scope) => this.#bind(context, [rows, 1], scope));
+    return new DecodeStep((rows, scope) => this.bind(weights, cache, [rows, 1], scope));
   }
 
   /** Binds the program to T new positions in each of the first B rows of the cache; `scope` holds all native handles. */
-  #bind({ weights, cache, tables }: StepContext, [B, T]: readonly [number, number], scope: NativeScope): BoundStep {
+  bind(weights: Weights, cache: KeyValueCache, shape: readonly [number, number], scope: NativeScope): BoundStep {
+    const { step, fetches, feeds } = this.#operands(weights, cache, shape, scope);
+    return { ...step, call: scope.hold(this.#program.prepare(feeds, fetches)) };
+  }
+
+  /** The same, with the scores of every position and so many alternatives each, at least one. */
+  bindScored(
+    weights: Weights,
+    cache: KeyValueCache,
+    shape: readonly [number, number],
+    alternatives: number,
+    scope: NativeScope,
+  ): ScoredStep {
+    this.#scoring ??= this.#compile(true);
+    const { step, fetches, feeds } = this.#operands(weights, cache, shape, scope);
+    const targets = scope.hold(this.runtime.zeros("int64", shape));
+    feeds.set("targets", targets);
+    feeds.set("alternatives", scope.hold(this.runtime.zeros("float32", [alternatives])));
+    const call = scope.hold(this.#scoring.prepare(feeds, fetches));
+    const result = (name: string) => call.results.get(name)!.data;
+    return {
+      ...step,
+      call,
+      targets: targets.data as BigInt64Array,
+      targetLogprobs: result("targetLogprobs") as Float32Array,
+      topLogprobs: result("topLogprobs") as Float32Array,
+      topTokens: result("topTokens") as BigInt64Array,
+    };
+  }
+
+  #operands(weights: Weights, cache: KeyValueCache, [B, T]: readonly [number, number], scope: NativeScope) {
     const half = this.config.headDim / 2;
-    const tableDims = [tables.cos.length / half, half];
+    const tables = this.#rotaryTables(cache.positions);
+    const tableDims = [cache.positions, half];
     const zeros = (dtype: "int64" | "int32" | "float32", dims: readonly number[]) =>
       scope.hold(this.runtime.zeros(dtype, dims));
     const tensors = {
@@ -101,8 +92,6 @@ export class SamplingProgram {
     } satisfies Record<string, DeviceTensor>;
     const logits = zeros("float32", [B, this.config.vocabSize]);
     const slots = cache.bind(B, scope);
-    const feeds = new Map([...weights.tensors, ...Object.entries(tensors), ...slots.feeds]);
-    const call = scope.hold(this.#program.prepare(feeds, new Map([...slots.fetches, ["logits", logits]])));
     const inputs = {
       ids: tensors.ids.data as BigInt64Array,
       positions: tensors.positions.data as BigInt64Array,
@@ -110,7 +99,19 @@ export class SamplingProgram {
       totalLength: tensors.totalLength.data as Int32Array,
       rows: tensors.rows.data as BigInt64Array,
     };
-    return { inputs, logits: logits.data as Float32Array, call };
+    return {
+      step: { inputs, logits: logits.data as Float32Array },
+      feeds: new Map([...weights.tensors, ...Object.entries(tensors), ...slots.feeds]),
+      fetches: new Map([...slots.fetches, ["logits", logits]]),
+    };
+  }
+
+  /** Tables of at least `count` positions; a longer one begins with a shorter one. */
+  #rotaryTables(count: number) {
+    if (this.#tables === undefined || this.#tables.count < count) {
+      this.#tables = { count, ...rotaryTables(this.config, count) };
+    }
+    return this.#tables;
   }
 }
 
@@ -124,17 +125,19 @@ interface StepInputs {
 }
 
 /** The sampling program with everything bound that it reads and writes. */
-interface BoundStep {
+export interface BoundStep {
   readonly inputs: StepInputs;
   readonly logits: Float32Array; // [B, V]
   readonly call: PreparedCall;
 }
 
-/** What every step over one cache reads. */
-interface StepContext {
-  readonly weights: Weights;
-  readonly cache: KeyValueCache;
-  readonly tables: { readonly cos: Float32Array; readonly sin: Float32Array };
+/** The scoring program, likewise; A alternatives. */
+export interface ScoredStep extends BoundStep {
+  /** The token after each position, to be filled like the inputs. */
+  readonly targets: BigInt64Array; // [B, T]
+  readonly targetLogprobs: Float32Array; // [B·T]
+  readonly topLogprobs: Float32Array; // [B·T, A]
+  readonly topTokens: BigInt64Array; // [B·T, A]
 }
 
 /** One decoding step over the first rows of the cache; the call is prepared anew only when their number changes. */
