@@ -4,15 +4,15 @@
  * engine and the rewards tells what each part took. Where Python has TRL, it takes the same steps afterwards.
  */
 
-import type { Engine } from "../src/engine/engine.ts";
+import type { Policy } from "../src/engine/contract/policy.ts";
 import { Random } from "../src/random.ts";
 import { createReward } from "../src/rewards/registry.ts";
 import type { Reward } from "../src/rewards/reward.ts";
 import type { Problem, Task } from "../src/tasks/task.ts";
 import { loadTokenizer } from "../src/tokenizer/huggingface.ts";
 import type { TrainContext } from "../src/train/context.ts";
-import { trainGrpo } from "../src/train/grpo.ts";
-import { grpoConfigSchema } from "../src/train/grpo-config.ts";
+import { grpoConfigSchema } from "../src/train/grpo/config.ts";
+import { trainGrpo } from "../src/train/grpo/grpo.ts";
 import { hasPeers, measurePeer } from "./apart.ts";
 import { openEngine } from "./engine.ts";
 import { median, peakMemoryMiB } from "./measure.ts";
@@ -191,14 +191,19 @@ function timedReward(reward: Reward, clock: PartClock): Reward {
 }
 
 /** The engine, its verbs timed, its completions all `length` tokens long. */
-function timed(engine: Engine, clock: PartClock, length: number): Engine {
+function timed(engine: Policy, clock: PartClock, length: number): Policy {
   return {
     info: engine.info,
+    capabilities: engine.capabilities,
     sample: (prompts, params, onProgress) =>
       clock.time("sampling", () => engine.sample(prompts, { ...params, minCompletionTokens: length + 1 }, onProgress)),
-    forward: (data, options) => clock.time("reference", () => engine.forward(data, options)),
+    score: (data, options) => clock.time("reference", () => engine.score(data, options)),
     forwardBackward: (data, loss) => clock.time("forward_backward", () => engine.forwardBackward(data, loss)),
     optimStep: (params) => clock.time("optimizer", () => engine.optimStep(params)),
+    step: async (data, loss, params) => {
+      const result = await clock.time("forward_backward", () => engine.forwardBackward(data, loss));
+      return { ...result, ...(await clock.time("optimizer", () => engine.optimStep(params))) };
+    },
     resetOptimizer: () => engine.resetOptimizer(),
     freezeReference: () => engine.freezeReference(),
     saveState: (directory) => engine.saveState(directory),

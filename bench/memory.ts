@@ -5,7 +5,7 @@
  * `memory` measures forward and backward alone; `chunks` the GRPO step of `grpo.ts`.
  */
 
-import type { Datum } from "../src/engine/engine.ts";
+import type { Datum } from "../src/engine/contract/policy.ts";
 import { Random } from "../src/random.ts";
 import { measureApart } from "./apart.ts";
 import { openEngine } from "./engine.ts";
@@ -34,7 +34,7 @@ export async function benchMemoryPoint(options: BenchOptions): Promise<Figures> 
     };
   });
   const loadedMiB = peakMemoryMiB();
-  await engine.forward(data, { temperature: 1, policy: "policy" });
+  await engine.score(data, { temperature: 1 });
   const forwardMiB = peakMemoryMiB();
   const loss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: 1 } as const;
   const times: number[] = [];

@@ -9,12 +9,12 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Engine } from "../src/engine/engine.ts";
+import type { Policy } from "../src/engine/contract/policy.ts";
 import { loadTokenizer } from "../src/tokenizer/huggingface.ts";
 import type { TrainContext } from "../src/train/context.ts";
-import { DemonstrationStream } from "../src/train/demonstration-stream.ts";
-import { trainSft } from "../src/train/sft.ts";
-import { type SftConfig, sftConfigSchema } from "../src/train/sft-config.ts";
+import { type SftConfig, sftConfigSchema } from "../src/train/sft/config.ts";
+import { DemonstrationStream } from "../src/train/sft/demonstration-stream.ts";
+import { trainSft } from "../src/train/sft/sft.ts";
 import { measurePeer, type NumbersByName } from "./apart.ts";
 import { openEngine } from "./engine.ts";
 import { median, peakMemoryMiB } from "./measure.ts";
@@ -84,7 +84,7 @@ async function tokensOfRows(options: BenchOptions): Promise<{ prompt: number[]; 
   return rows;
 }
 
-async function partsOf({ model, rows, seed }: BenchOptions, engine: Engine) {
+async function partsOf({ model, rows, seed }: BenchOptions, engine: Policy) {
   const tokenizer = await loadTokenizer(model);
   const parts: Pick<TrainContext, "engine" | "tokenizer" | "task" | "seed"> = {
     engine,

@@ -1,6 +1,6 @@
 /** Forward, and forward + backward, of the next-token loss over `batch` random sequences of `length` tokens. */
 
-import type { Datum } from "../src/engine/engine.ts";
+import type { Datum } from "../src/engine/contract/policy.ts";
 import { Random } from "../src/random.ts";
 import { openEngine } from "./engine.ts";
 import { median, peakMemoryMiB, seconds } from "./measure.ts";
@@ -19,7 +19,7 @@ export async function benchTrain(options: BenchOptions): Promise<Figures> {
   const forward: number[] = [];
   const both: number[] = [];
   for (let i = 0; i <= repeat; i++) {
-    forward.push(await seconds(() => engine.forward(data, { temperature: 1, policy: "policy" })));
+    forward.push(await seconds(() => engine.score(data, { temperature: 1 })));
   }
   for (let i = 0; i <= repeat; i++) {
     both.push(await seconds(() => engine.forwardBackward(data, { name: "cross_entropy" })));

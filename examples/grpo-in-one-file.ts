@@ -20,7 +20,7 @@
  *
  * Everything that decides something is written out here. What is imported from Aha: the engine (sampling, gradients,
  * AdamW), a tokenizer, random weights, two rewards, random numbers. The real thing, with checkpoints, schedules, KL and
- * reports, is `npm start`; its algorithm is in src/train/grpo.ts and not much longer.
+ * reports, is `npm start`; its algorithm is in src/train/grpo/grpo.ts and not much longer.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -30,10 +30,11 @@ import { parseArgs } from "node:util";
 import {
   type AdamParams,
   buildTokenizer,
-  createLocalEngine,
+  Compute,
   createReward,
   type Datum,
   initializeParameters,
+  openEngine,
   presetConfig,
   Random,
   saveModel,
@@ -139,7 +140,11 @@ const tokenizer = buildTokenizer("countdown-compact");
 const config = presetConfig("tiny", tokenizer);
 const directory = await mkdtemp(join(tmpdir(), "aha-example-"));
 await saveModel(directory, config, initializeParameters(config, { seed: SEED }));
-const engine = await createLocalEngine(directory, { threads: Number(options.threads) });
+const engine = await openEngine(
+  { kind: "local" },
+  { path: directory },
+  Compute.open({ threads: Number(options.threads) }),
+);
 await rm(directory, { recursive: true });
 console.log(`${engine.info.parameterCount} parameters, ${engine.info.name}\n`);
 

@@ -3,6 +3,8 @@
  * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
  */
 
+// What models are computed with.
+export { Compute, type ComputeOptions } from "./compute/compute.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
@@ -10,27 +12,52 @@ export { type LoadDeps, type LoadedData, loadData, type NumberedRow } from "./da
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
 export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
+export { dataStepSchemas } from "./data-steps/config.ts";
+export { runDataStep } from "./data-steps/run-step.ts";
+export type { DataStepContext } from "./data-steps/step-context.ts";
 // Models behind an OpenAI-compatible endpoint.
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
 export { EndpointClient, type EndpointOptions } from "./endpoint/client.ts";
-// The engine: sample, forwardBackward, optimStep, saveState.
+// The engine: sample, score, forwardBackward, optimStep, saveState.
+export {
+  type Capabilities,
+  type CapabilityName,
+  type CapabilityUse,
+  requireCapability,
+  requireLossCapability,
+} from "./engine/contract/capabilities.ts";
 export type {
   AdamParams,
   Datum,
-  Engine,
-  EngineInfo,
   ForwardBackwardResult,
-  ForwardResult,
   OptimStepResult,
+  Policy,
+  PolicyInfo,
   PolicyName,
+  StepResult,
+  Trainable,
+} from "./engine/contract/policy.ts";
+export type {
+  PairLossOptions,
+  PairResult,
+  RewardModel,
+  RewardModelInfo,
+  TokenPair,
+} from "./engine/contract/reward-model.ts";
+export type {
   SampledSequence,
   SampleProgress,
   SamplePrompt,
+  Sampler,
+  SamplerInfo,
   SamplingParams,
   ScoreDatum,
-} from "./engine/engine.ts";
-export { createLocalEngine, type LocalEngineOptions } from "./engine/local/create.ts";
+  ScoreOptions,
+  ScoreResult,
+  Scorer,
+  ScorerInfo,
+} from "./engine/contract/sampler.ts";
 export type {
   DrawnToken,
   RunningSequence,
@@ -39,7 +66,9 @@ export type {
   SequenceRequest,
   SessionLoad,
   TokenLogprob,
-} from "./engine/session.ts";
+} from "./engine/contract/session.ts";
+export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
+export { openEngine, openRewardModel } from "./engine/open.ts";
 // Errors.
 export {
   AhaError,
@@ -96,7 +125,6 @@ export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/ggu
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
 export type { Architecture, ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
-
 // Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 // Pipelines: stages of trainers and data steps, strung together by content hashes.
@@ -105,7 +133,6 @@ export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } 
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
-
 // Rewards.
 export type { RewardDescription } from "./rewards/definition.ts";
 export { createReward, rewardDescriptions, rewardNames, type SingleRewardName } from "./rewards/registry.ts";
@@ -120,7 +147,6 @@ export {
 export { defineReward, type Judgement, type RewardDefinition } from "./rewards/user/definition.ts";
 export { parseRewardReference, type RewardReference } from "./rewards/user/reference.ts";
 export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";
-
 // Rollouts: the parts that reinforcement learning is made of.
 export {
   type AdvantageName,
@@ -142,21 +168,17 @@ export {
   type WeightedReward,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
-
 // Serving: OpenAI's API for a model of an engine.
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
-
 // Tasks.
 export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
-
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
-
 // Trainers.
 export type {
   MetricsRow,
@@ -168,16 +190,13 @@ export type {
   TrainOutcome,
   TrainProgress,
 } from "./train/context.ts";
-export { dataStepSchemas } from "./train/data-steps/config.ts";
-export { runDataStep } from "./train/data-steps/run-step.ts";
-export type { DataStepContext } from "./train/data-steps/step-context.ts";
-export { trainDistill } from "./train/distill.ts";
-export { type DistillConfig, distillConfigSchema } from "./train/distill-config.ts";
-export { trainGrpo } from "./train/grpo.ts";
-export { type GrpoConfig, grpoConfigSchema } from "./train/grpo-config.ts";
-export { type RewardModelContext, trainRewardModel } from "./train/reward-model.ts";
-export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model-config.ts";
+export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
+export { trainDistill } from "./train/distill/distill.ts";
+export { openTeacher, type Teacher } from "./train/distill/teacher.ts";
+export { type GrpoConfig, grpoConfigSchema } from "./train/grpo/config.ts";
+export { trainGrpo } from "./train/grpo/grpo.ts";
+export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model/config.ts";
+export { type RewardModelContext, trainRewardModel } from "./train/reward-model/reward-model.ts";
 export { scorerOpener } from "./train/reward-scorer.ts";
-export { trainSft } from "./train/sft.ts";
-export { type SftConfig, sftConfigSchema } from "./train/sft-config.ts";
-export { openTeacher, type Teacher } from "./train/teacher.ts";
+export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
+export { trainSft } from "./train/sft/sft.ts";

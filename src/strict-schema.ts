@@ -161,7 +161,9 @@ function branch(schema: unknown, value: unknown): unknown {
 }
 
 function isLiteral(schema: unknown, value: unknown): boolean {
-  return schema instanceof z.ZodLiteral && schema.safeParse(value).success;
+  return (
+    branch(schema, value) instanceof z.ZodLiteral && schema instanceof z.ZodType && schema.safeParse(value).success
+  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

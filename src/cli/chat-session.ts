@@ -3,8 +3,8 @@
  * an answer is shown and where lines come from is `chat.ts`.
  */
 
-import type { Engine } from "../engine/engine.ts";
-import type { SamplingSession } from "../engine/session.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
+import type { SamplingSession } from "../engine/contract/session.ts";
 import { DataError, EngineError } from "../errors.ts";
 import { stopTokens } from "../rollout/collect.ts";
 import { channelAfter, renderConversation } from "../serve/conversation.ts";
@@ -25,7 +25,7 @@ export interface ChatSampling {
 }
 
 export interface ChatOptions {
-  readonly engine: Engine;
+  readonly engine: Sampler;
   readonly tokenizer: Tokenizer;
   readonly sampling: ChatSampling;
   /** Undefined: no conversation, but a series of texts that have nothing to do with each other. */

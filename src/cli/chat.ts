@@ -5,7 +5,7 @@
  */
 
 import { createInterface } from "node:readline";
-import { createLocalEngine } from "../engine/local/create.ts";
+import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { Channel } from "../serve/reasoning.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
@@ -13,7 +13,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Answer, type AnswerPart, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
+import { computeOption, numberOption, parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 import { printable, type Style, styleFor } from "./terminal-style.ts";
 
 const HELP = `Usage: aha chat DIR [--prompt TEXT] [options]
@@ -71,7 +71,8 @@ export const command: Command = {
     if (values.system !== undefined && !isChat) {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
-    const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
+    const source = { path: modelDirectory, ...adapter };
+    const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values.threads));
     const chat = isChat ? { system: values.system } : undefined;
     const session = new ChatSession({ engine, tokenizer, sampling, chat });
     const display = values.json

@@ -3,8 +3,8 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { writeJsonl } from "../data/jsonl.ts";
-import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine } from "../engine/local/create.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
+import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
@@ -20,7 +20,7 @@ import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { numberOption, parseOptions, seedOption, threadsOption, wholeNumberOption } from "./parse-options.ts";
+import { computeOption, numberOption, parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_MAX_TOKENS = 512;
 
@@ -157,7 +157,8 @@ async function evaluatePolicy(
     resolveDataset: datasetResolver(context),
   });
   const problems = task.heldOut(plan.problems);
-  const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
+  const source = { path: modelDirectory, ...adapter };
+  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values.threads));
   try {
     const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
     const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };
@@ -265,7 +266,7 @@ function taskSpec(values: Values, ofRecipe: { readonly name: string } | undefine
 }
 
 /** The default length limit, or less where the longest prompt leaves less. */
-function roomFor(engine: Engine, tokenizer: Tokenizer, problems: readonly Problem[]): number {
+function roomFor(engine: Sampler, tokenizer: Tokenizer, problems: readonly Problem[]): number {
   const longest = problems.reduce((most, { prompt }) => Math.max(most, tokenizer.encode(prompt).length), 0);
   return Math.max(1, Math.min(DEFAULT_MAX_TOKENS, engine.info.maxContextTokens - longest));
 }

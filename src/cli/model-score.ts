@@ -5,13 +5,13 @@
  * log softmax(logits / temperature) of tᵢ₊₁ given t₀ … tᵢ. The first token has none.
  */
 
-import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine } from "../engine/local/create.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
+import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
 import { parseJson, readTextFile } from "../files.ts";
 import type { CommandContext } from "./command.ts";
 import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { numberOption, parseOptions, threadsOption } from "./parse-options.ts";
+import { computeOption, numberOption, parseOptions } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
 
@@ -33,7 +33,8 @@ export async function runModelScore(args: readonly string[], context: CommandCon
   const { modelDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
-  const engine = await createLocalEngine(modelDirectory, { ...threadsOption(values.threads), ...adapter });
+  const source = { path: modelDirectory, ...adapter };
+  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values.threads));
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));
@@ -74,7 +75,7 @@ export function parseTokenSequences(text: string, where: string): Int32Array[] {
  * the vocabulary or a sequence beyond the context, before anything is computed.
  */
 async function scoreSequences(
-  engine: Engine,
+  engine: Sampler,
   sequences: readonly Int32Array[],
   temperature: number,
   where: string,
@@ -95,7 +96,7 @@ async function scoreSequences(
   }
   if (sequences.length === 0) return [];
   const data = sequences.map((tokens) => ({ promptTokens: tokens.slice(0, 1), completionTokens: tokens.slice(1) }));
-  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  const { logprobs } = await engine.score(data, { temperature });
   if (!logprobs.every((row) => row.every(Number.isFinite))) {
     throw new EngineError("The model's log-probabilities are not finite. Its weights are damaged or have diverged.");
   }

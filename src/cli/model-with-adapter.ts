@@ -14,7 +14,7 @@ import { type FoundModel, openModel } from "./model-directory.ts";
 export interface FoundPolicy extends FoundModel {
   /** Directory with the tokenizer: the adapter's where it has one of its own, else the model's. */
   readonly tokenizerDirectory: string;
-  /** For `createLocalEngine`: the adapter's directory, where there is one. */
+  /** For `openEngine`: the adapter's directory, where there is one. */
   readonly adapter: { readonly adapter?: string };
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
+import { Compute } from "../compute/compute.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 
 type OptionsConfig = NonNullable<ParseArgsConfig["options"]>;
@@ -75,7 +76,7 @@ export function seedOption(text: string): number {
   return numberOption("seed", text, accepts, "a whole number from 0 to 4294967295");
 }
 
-/** The value of `--threads` as an option of the engine, which has its own default. Throws ConfigError. */
-export function threadsOption(text: string | undefined): { readonly threads?: number } {
-  return text === undefined ? {} : { threads: wholeNumberOption("threads", text, 1) };
+/** What a command computes with: the value of its `--threads`, or the default. Throws ConfigError. */
+export function computeOption(threads: string | undefined): Compute {
+  return Compute.open({ threads: threads === undefined ? undefined : wholeNumberOption("threads", threads, 1) });
 }

@@ -1,5 +1,6 @@
 /** `aha reward`: scores saved completions with any of the rewards that recipes use. */
 
+import { Compute } from "../compute/compute.ts";
 import { readJsonl } from "../data/jsonl.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
@@ -86,7 +87,7 @@ export const command: Command = {
         : wholeNumberOption("timeout-ms", values["timeout-ms"], 1);
     const reward = own
       ? new UserReward(parseRewardReference(name), { options, timeoutMs })
-      : createReward(name, options, { openScorer: scorerOpener() });
+      : createReward(name, options, { openScorer: scorerOpener(Compute.open()) });
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);

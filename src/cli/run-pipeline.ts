@@ -1,7 +1,7 @@
 /** `aha run` with a pipeline: the plan, the stages as they are run, and the table at the end. */
 
 import { join, resolve } from "node:path";
-import { defaultThreads } from "../engine/local/create.ts";
+import { defaultThreads } from "../compute/compute.ts";
 import { ConfigError, DivergenceError } from "../errors.ts";
 import { type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
 import { holdsPipeline, PipelineDirectory, readLineage } from "../pipeline/directory.ts";

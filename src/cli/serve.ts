@@ -4,7 +4,7 @@
  */
 
 import { basename, resolve } from "node:path";
-import { createLocalEngine } from "../engine/local/create.ts";
+import { openEngine } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { isLoopback } from "../serve/access.ts";
@@ -14,7 +14,7 @@ import { ApiServer } from "../serve/server.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { numberOption, parseOptions, threadsOption, wholeNumberOption } from "./parse-options.ts";
+import { computeOption, numberOption, parseOptions, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
 const MIB = 2 ** 20;
@@ -81,13 +81,9 @@ export const command: Command = {
     const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
     const tokenizer = await loadTokenizer(tokenizerDirectory);
-    const { maxSlots, cacheBytes, defaultMaxTokens } = limits;
-    const engine = await createLocalEngine(modelDirectory, {
-      ...threadsOption(values.threads),
-      ...adapter,
-      maxSlots,
-      cacheBytes,
-    });
+    const { maxSlots, cacheMib, defaultMaxTokens } = limits;
+    const source = { path: modelDirectory, ...adapter };
+    const engine = await openEngine({ kind: "local", maxSlots, cacheMib }, source, computeOption(values.threads));
     try {
       const model = serveEngine(engine, tokenizer, { id, defaultMaxTokens });
       const server = await ApiServer.listen(model, {
@@ -127,7 +123,7 @@ function limitsOf(values: Values) {
     port: numberOption("port", values.port, isPort, "a whole number from 0 to 65535"),
     maxSlots: whole("slots", 1),
     maxWaiting: whole("queue", 0),
-    cacheBytes: whole("cache-mib", 1) * MIB,
+    cacheMib: whole("cache-mib", 1),
     defaultMaxTokens: whole("max-tokens", 1),
     maxBodyBytes: Math.floor(
       numberOption("max-body-mib", values["max-body-mib"], isBodySize, "above 0 and at most 256") * MIB,

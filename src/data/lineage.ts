@@ -1,6 +1,6 @@
 /**
  * `lineage.json` beside a data set: which step made it, of what, with which seed, and what each filter dropped. The data
- * steps (train/data-steps) write it; here it is read to be shown, whatever keys it has. It is no part of the rows.
+ * steps (data-steps) write it; here it is read to be shown, whatever keys it has. It is no part of the rows.
  */
 
 import { join } from "node:path";

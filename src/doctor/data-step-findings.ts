@@ -1,10 +1,10 @@
 /** What a data step's configuration says by itself, and against the model that it samples and its task. */
 
+import type { DataStepConfig, DataStepName } from "../data-steps/config.ts";
 import { AhaError } from "../errors.ts";
 import { singleTasks } from "../recipe/task-paths.ts";
 import type { Task } from "../tasks/task.ts";
-import type { DataStepConfig, DataStepName } from "../train/data-steps/config.ts";
-import { requireRewardColumns } from "../train/grpo-config.ts";
+import { requireRewardColumns } from "../train/grpo/config.ts";
 import type { ExaminedStage } from "./examined-pipeline.ts";
 import type { DataStepFigures, Finding, ModelFigures } from "./finding.ts";
 import { refusal } from "./finding.ts";

@@ -17,7 +17,7 @@ import type { Recipe } from "../recipe/schema.ts";
 import { trainsRewardModel } from "../recipe/stage-programs.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
-import { requireRewardColumns } from "../train/grpo-config.ts";
+import { requireRewardColumns } from "../train/grpo/config.ts";
 import { companionsOf, inspectCompanion } from "./companions.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { countBySeverity, type Diagnosis, type Finding, refusal, worstFirst } from "./finding.ts";

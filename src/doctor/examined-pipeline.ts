@@ -3,8 +3,8 @@
  * what is read of the pipeline's own (`pipeline/load.ts`), which is in this layer and is handed in by the command.
  */
 
+import type { DataStepConfig, DataStepName } from "../data-steps/config.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import type { DataStepConfig, DataStepName } from "../train/data-steps/config.ts";
 
 /** A stage with its configuration checked and its references replaced by paths. */
 export interface ExaminedStage {

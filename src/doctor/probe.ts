@@ -7,18 +7,20 @@
  * reward of the probe's own, different for every completion, is added, and left out of what is reported.
  */
 
-import type { Engine } from "../engine/engine.ts";
-import type { RewardEngine } from "../engine/reward-engine.ts";
+import type { Policy } from "../engine/contract/policy.ts";
+import type { RewardModel } from "../engine/contract/reward-model.ts";
+import { specBeside } from "../engine/open.ts";
 import { RunInterrupted } from "../errors.ts";
 import { type PreparedRecipe, stageSeed } from "../recipe/pipeline.ts";
 import type { StageConfig } from "../recipe/schema.ts";
+import { engineSpecOf } from "../recipe/stage-programs.ts";
 import type { BatchReward } from "../rewards/reward.ts";
 import type { MetricsRow, RolloutRow, TrainContext } from "../train/context.ts";
-import { trainGrpo } from "../train/grpo.ts";
-import { createRewards } from "../train/grpo-config.ts";
-import { trainRewardModel } from "../train/reward-model.ts";
+import { createRewards } from "../train/grpo/config.ts";
+import { trainGrpo } from "../train/grpo/grpo.ts";
+import { trainRewardModel } from "../train/reward-model/reward-model.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
-import { trainSft } from "../train/sft.ts";
+import { trainSft } from "../train/sft/sft.ts";
 
 /** No reward of a recipe has such a name. */
 const PROBE_REWARD = "(probe)";
@@ -101,7 +103,9 @@ async function probeGrpo(prepared: PreparedRecipe, stage: Trained<"grpo">, optio
     ...{ iterations: 1, promptsPerIteration: groups, minibatchesPerIteration: 1, updatesPerIteration: 1 },
     ...{ maxSamplingRounds: 1, learningRate: 0, weightDecay: 0, warmupSteps: 0, maskTruncatedCompletions: false },
   };
-  const rewards = createRewards(stage.rewards, { openScorer: scorerOpener() });
+  const rewards = createRewards(stage.rewards, {
+    openScorer: scorerOpener(prepared.compute, specBeside(engineSpecOf(prepared.recipe))),
+  });
   const withProbe = [...rewards, { reward: distinct(), weight: 1 }];
   const short = Math.min(WARM_UP_TOKENS, stage.maxCompletionTokens);
   const warmUp = { ...config, promptsPerIteration: 1, maxCompletionTokens: short };
@@ -177,7 +181,7 @@ async function probeReward(
 ): Promise<SftProbe> {
   const { context, ...heard } = listen(prepared, stage, options);
   // The schema lets a recipe with such a stage have no other kind.
-  const engine = prepared.engine as RewardEngine;
+  const engine = prepared.engine as RewardModel;
   await trainRewardModel({ ...context, engine }, { ...stage, ...STANDING, epochs: undefined, steps: SFT_STEPS });
   return stepsProbe({ context, ...heard }, "num_pairs");
 }
@@ -211,7 +215,7 @@ interface Heard {
 function listen(prepared: PreparedRecipe, stage: ProbedStage, options: ProbeOptions): Heard {
   const { tokenizer, task, heldOut, recipe } = prepared;
   // The schema lets no policy stage into a recipe that trains a reward model.
-  const engine = prepared.engine as Engine;
+  const engine = prepared.engine as Policy;
   const metrics: MetricsRow[] = [];
   const timings: MetricsRow[] = [];
   const rollouts: RolloutRow[] = [];

@@ -5,7 +5,7 @@
 
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
-import { grpoTotalSteps } from "../train/grpo-config.ts";
+import { grpoTotalSteps } from "../train/grpo/config.ts";
 import type { Finding, ModelFigures } from "./finding.ts";
 import { DESTRUCTIVE_FACTOR, FAR_FACTOR, usualLearningRates } from "./learning-rate.ts";
 import { mixtureFindings } from "./mixture-findings.ts";

@@ -1,8 +1,8 @@
 /** The batch arithmetic of a stage, and the time that it will take, from its keys and what a probe measured. */
 
 import type { StageConfig } from "../recipe/schema.ts";
-import { distillTotalSteps } from "../train/distill-config.ts";
-import { grpoTotalSteps } from "../train/grpo-config.ts";
+import { distillTotalSteps } from "../train/distill/config.ts";
+import { grpoTotalSteps } from "../train/grpo/config.ts";
 import type { StageFigures } from "./finding.ts";
 import type { GrpoProbe, SftProbe } from "./probe.ts";
 import type { PromptLengths } from "./task-findings.ts";

@@ -5,7 +5,7 @@
  * Pairs that say nothing (two equal answers) or do not fit into the model's context are passed over and counted.
  */
 
-import type { RewardEngine } from "../engine/reward-engine.ts";
+import type { RewardModel } from "../engine/contract/reward-model.ts";
 import { ConfigError } from "../errors.ts";
 import { type PairStatistics, pairStatistics } from "../losses/bradley-terry.ts";
 import { type TokenizedPair, tokenizedPair } from "../rollout/preference.ts";
@@ -30,7 +30,7 @@ export const PAIR_STATISTICS: readonly string[] = [
  * @throws ConfigError where no pair can be scored.
  */
 export async function evaluatePairs(
-  engine: RewardEngine,
+  engine: RewardModel,
   tokenizer: Tokenizer,
   task: Task,
   problems: readonly Problem[],
@@ -70,7 +70,7 @@ export async function evaluatePairs(
  * @throws ConfigError where there are none.
  */
 export function scorablePairs(
-  engine: Pick<RewardEngine, "info">,
+  engine: Pick<RewardModel, "info">,
   tokenizer: Tokenizer,
   task: Task,
   problems: readonly Problem[],

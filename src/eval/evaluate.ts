@@ -6,7 +6,7 @@
  * on the same luck.
  */
 
-import type { Engine, SampleProgress } from "../engine/engine.ts";
+import type { SampleProgress, Sampler } from "../engine/contract/sampler.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit, sampleCompletions } from "../rollout/collect.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
@@ -63,7 +63,7 @@ export interface Evaluation {
  * @throws ConfigError where a prompt and its longest completion do not fit into the context.
  */
 export async function evaluate(
-  engine: Engine,
+  engine: Sampler,
   tokenizer: Tokenizer,
   task: Task,
   problems: readonly Problem[],

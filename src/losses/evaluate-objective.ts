@@ -36,8 +36,8 @@ export interface ObjectiveRow {
 /** What the policy says of the rows now. */
 export interface PolicyScores {
   readonly logprobs: readonly ArrayLike<number>[];
-  /** Nats. */
-  readonly entropies: readonly ArrayLike<number>[];
+  /** Nats. Absent where the engine has none: then no objective that reads them can be evaluated. */
+  readonly entropies?: readonly ArrayLike<number>[];
 }
 
 /** One row, evaluated. Arrays are per completion token; NaN, and 0 in `slopes`, at tokens of weight 0. */
@@ -72,11 +72,12 @@ export function evaluateObjective(
   const leastEntropy =
     objective.topEntropyQuantile < 1
       ? entropyThreshold(
-          tokens.flatMap((positions, i) => positions.map((t) => entropies[i]![t]!)),
+          tokens.flatMap((positions, i) => positions.map((t) => entropies![i]![t]!)),
           objective.topEntropyQuantile,
         )
       : Number.NEGATIVE_INFINITY;
-  const entropyCounts = (i: number, t: number) => Math.fround(entropies[i]![t]!) >= leastEntropy;
+  const entropyCounts = (i: number, t: number) =>
+    leastEntropy === Number.NEGATIVE_INFINITY || Math.fround(entropies![i]![t]!) >= leastEntropy;
 
   let policyLoss = 0;
   const evaluated = rows.map((row, i) => {
@@ -93,7 +94,7 @@ export function evaluateObjective(
     const weights = new Float64Array(rows[i]!.weights.length);
     for (const t of positions) {
       weights[t] = weight;
-      bonus += weight * entropies[i]![t]!;
+      bonus += weight * entropies![i]![t]!;
     }
     return weights;
   });

@@ -6,6 +6,7 @@
 
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../data-steps/config.ts";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { anchorReference } from "../hub/resolve.ts";
@@ -17,8 +18,7 @@ import { withTaskPaths } from "../recipe/task-paths.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
 import { checkOptions, describeIssues } from "../strict-schema.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
-import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../train/data-steps/config.ts";
-import { createRewards } from "../train/grpo-config.ts";
+import { createRewards } from "../train/grpo/config.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
 import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";

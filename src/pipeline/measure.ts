@@ -6,6 +6,8 @@
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Compute } from "../compute/compute.ts";
+import { taskFor, withModel } from "../data-steps/step-context.ts";
 import { RunDirError, RunInterrupted } from "../errors.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import { wilsonInterval } from "../eval/interval.ts";
@@ -13,8 +15,7 @@ import { parseJson, writeWhole } from "../files.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { PIPELINE_FILES, type SuiteResult, suiteResultSchema } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
-import { taskFor, withModel } from "../train/data-steps/step-context.ts";
-import { createRewards } from "../train/grpo-config.ts";
+import { createRewards } from "../train/grpo/config.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import { withOpenRewards } from "../train/reward-session.ts";
 import type { SuiteConfig } from "./schema.ts";
@@ -25,7 +26,7 @@ export interface Measurement {
   readonly directory: string;
   readonly stage: string;
   readonly model: { readonly path: string; readonly hash: string };
-  readonly threads: number;
+  readonly compute: Compute;
   readonly signal: AbortSignal;
   readonly onProgress: (suite: string, finished: number, total: number) => void;
 }
@@ -65,7 +66,7 @@ export async function measureStage(
 }
 
 async function measure(
-  { directory, stage, model, signal, onProgress }: Measurement,
+  { directory, stage, model, compute, signal, onProgress }: Measurement,
   suite: SuiteConfig,
   { engine, tokenizer }: Parameters<Parameters<typeof withModel>[2]>[0],
 ): Promise<SuiteResult> {
@@ -88,7 +89,7 @@ async function measure(
   });
   const rewards = createRewards(
     suite.rewards.map((reward) => ({ ...reward, weight: 1 })),
-    { openScorer: scorerOpener() },
+    { openScorer: scorerOpener(compute) },
   );
   await withOpenRewards(rewards, undefined, async () => {
     for (const { reward } of rewards) {

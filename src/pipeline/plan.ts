@@ -8,6 +8,7 @@
 
 import { existsSync } from "node:fs";
 import { dirname, relative, sep } from "node:path";
+import type { DataStepConfig } from "../data-steps/config.ts";
 import { endpointIdentity, PATIENCE_KEYS } from "../endpoint/options.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
@@ -17,7 +18,6 @@ import { modelJudge } from "../rewards/model-judge.ts";
 import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf, recipeHash } from "../run/recipe-file.ts";
-import type { DataStepConfig } from "../train/data-steps/config.ts";
 import { contentHash } from "./content-hash.ts";
 import { supersededResult } from "./directory.ts";
 import { checkInputTypes } from "./input-types.ts";

@@ -11,6 +11,10 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { Compute } from "../compute/compute.ts";
+import type { DataStepProgress } from "../data-steps/candidates.ts";
+import { PARTS_FOLDER } from "../data-steps/rejection-sampling.ts";
+import { runDataStep } from "../data-steps/run-step.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
 import type { PipelineEvent } from "../recipe/observer.ts";
@@ -18,9 +22,6 @@ import type { Recipe } from "../recipe/schema.ts";
 import { PIPELINE_FILES, type PipelineSummary, type StageRecord, type SuiteResult } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
 import { removeUnfinished } from "../run/resumption.ts";
-import type { DataStepProgress } from "../train/data-steps/candidates.ts";
-import { PARTS_FOLDER } from "../train/data-steps/rejection-sampling.ts";
-import { runDataStep } from "../train/data-steps/run-step.ts";
 import type { PipelineDirectory } from "./directory.ts";
 import { type LoadedPipeline, outputPath, type ResolvedStage } from "./load.ts";
 import { measuredBefore, measureStage } from "./measure.ts";
@@ -97,6 +98,8 @@ class Runner {
   private readonly directory: PipelineDirectory;
   private readonly options: RunnerOptions;
   private readonly inputs: PlanInputs;
+  /** What all stages compute with. */
+  private readonly compute: Compute;
   /** Stages whose finished result is to be made again, though nothing has changed. */
   private readonly madeAnew = new Set<string>();
 
@@ -110,6 +113,7 @@ class Runner {
     this.stages = stages;
     this.directory = directory;
     this.options = options;
+    this.compute = Compute.open({ threads: directory.lineage.threads });
     this.inputs = {
       stages,
       directory: directory.path,
@@ -199,13 +203,12 @@ class Runner {
   private async work(stage: ResolvedStage): Promise<StageRecord["rows"]> {
     const { name, work } = stage;
     const { observe, signal, offline, reportRun } = this.options;
-    const { threads } = this.directory.lineage;
     const folder = this.directory.folder(name);
     if (work.kind === "train") {
       await runTrainStage(work.recipe, {
         folder,
         output: outputPath(this.directory.path, stage),
-        threads,
+        compute: this.compute,
         offline,
         signal,
         observe: (event) => observe({ type: "training", name, event }),
@@ -218,7 +221,7 @@ class Runner {
     const { train, test, lineage } = await runDataStep(work.kind, work.config, {
       directory: folder,
       signal,
-      threads,
+      compute: this.compute,
       inputs: Object.fromEntries(
         needsOf(stage).map((needed) => [needed, this.directory.record(needed)!.output!.hash] as const),
       ),
@@ -248,7 +251,7 @@ class Runner {
     const results = await measureStage(
       {
         ...about,
-        threads: this.directory.lineage.threads,
+        compute: this.compute,
         signal,
         onProgress: (suite, finished, total) =>
           observe({ type: "measuring", name: stage.name, suite, finished, total }),

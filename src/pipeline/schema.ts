@@ -5,8 +5,8 @@
  */
 
 import { z } from "zod";
+import { dataStepSchemas } from "../data-steps/config.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
-import { dataStepSchemas } from "../train/data-steps/config.ts";
 
 /** As in recipes: names appear in paths and in overrides. */
 const nameSchema = z

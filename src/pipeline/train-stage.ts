@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
+import type { Compute } from "../compute/compute.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { saveMergedModel } from "../model/merge.ts";
 import { loadPeftAdapter } from "../model/peft-adapter.ts";
@@ -25,7 +26,7 @@ export interface TrainStageContext {
   readonly folder: string;
   /** Where its model belongs. */
   readonly output: string;
-  readonly threads: number;
+  readonly compute: Compute;
   readonly offline: boolean;
   readonly signal: AbortSignal;
   readonly observe: PipelineObserver;
@@ -39,11 +40,11 @@ export interface TrainStageContext {
  * @throws AhaError of any kind; RunInterrupted where `signal` aborts, and the stage can be gone on with
  */
 export async function runTrainStage(recipe: Recipe, context: TrainStageContext): Promise<void> {
-  const { folder, output, threads, offline, signal } = context;
+  const { folder, output, compute, offline, signal } = context;
   const begun = existsSync(join(folder, RUN_FILES.recipe));
   if (!existsSync(join(folder, RUN_FILES.summary))) {
     const recorded = begun ? readRecipeFile(join(folder, RUN_FILES.recipe)) : undefined;
-    const withThreads = { ...recipe, engine: { ...recipe.engine, threads } };
+    const withThreads = { ...recipe, engine: { ...recipe.engine, threads: compute.threads } };
     const pinned = await pinHubReferences(withThreads, { offline, signal }, recorded);
     if (!begun) await rm(folder, { recursive: true, force: true });
     const run = begun
@@ -52,7 +53,7 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
     try {
       for (const message of run.warnings) context.observe({ type: "warning", message });
       // The plan has hashed every file that the recipe names.
-      const prepared = await prepareRecipe(pinned, run, { pinsInputs: false });
+      const prepared = await prepareRecipe(pinned, run, { pinsInputs: false, compute });
       try {
         await runPipeline(prepared, run, signal, context.observe);
       } finally {

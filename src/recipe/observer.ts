@@ -1,7 +1,7 @@
 /** What a pipeline tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
 
 import type { Alarm } from "../alarms/alarm.ts";
-import type { RewardEngine } from "../engine/reward-engine.ts";
+import type { RewardModelInfo } from "../engine/contract/reward-model.ts";
 import type { EvaluationRecord, TimingRecord } from "../run/records.ts";
 import type { RunSummary } from "../run/summary.ts";
 import type { MetricsRow, TrainProgress } from "../train/context.ts";
@@ -9,7 +9,7 @@ import type { StageConfig } from "./schema.ts";
 
 export type PipelineEvent =
   /** Model, tokenizer and task stand; nothing is trained yet. */
-  | { readonly type: "ready"; readonly engine: RewardEngine["info"]; readonly resumedFrom: string | undefined }
+  | { readonly type: "ready"; readonly engine: RewardModelInfo; readonly resumedFrom: string | undefined }
   | {
       readonly type: "stage-started";
       readonly stage: StageConfig;

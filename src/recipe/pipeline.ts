@@ -10,6 +10,8 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
+import type { Compute } from "../compute/compute.ts";
+import { computeFor } from "../engine/open.ts";
 import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
 import { hashString, philox } from "../random.ts";
@@ -35,6 +37,7 @@ import {
   checkEvaluation,
   checkStage,
   decodingsAt,
+  engineSpecOf,
   evaluateTrained,
   openTrained,
   type ProgramParts,
@@ -52,21 +55,21 @@ export type PreparedRecipe = ProgramParts;
 /**
  * Builds model, engine, tokenizer and task, and makes every check that can be made before training. A model with random
  * weights is written into the run directory. `pinsInputs`: what the recipe's files hold is recorded, and compared on a
- * resume; false where the caller sees to that. The caller disposes of the engine.
+ * resume; false where the caller sees to that. `compute`: what is open in this process already. The caller disposes of the engine.
  *
  * @throws AhaError
  */
 export async function prepareRecipe(
   recipe: Recipe,
   run: RunDirectory,
-  { pinsInputs = true }: { readonly pinsInputs?: boolean } = {},
+  { pinsInputs = true, compute }: { readonly pinsInputs?: boolean; readonly compute?: Compute } = {},
 ): Promise<PreparedRecipe> {
   const { init, path } = recipe.model;
   if (pinsInputs) await pinInputFiles(recipe, run);
   const modelDirectory = init
     ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
     : await modelDirectoryOf(path!);
-  const prepared = await openRecipe(recipe, modelDirectory);
+  const prepared = await openRecipe(recipe, modelDirectory, compute);
   try {
     for (const check of recipeChecks(prepared)) await check();
   } catch (error) {
@@ -77,7 +80,7 @@ export async function prepareRecipe(
 }
 
 /** Builds engine, tokenizer and task on the model in `modelDirectory`; the caller disposes of the engine. Throws AhaError. */
-export async function openRecipe(recipe: Recipe, modelDirectory: string): Promise<PreparedRecipe> {
+export async function openRecipe(recipe: Recipe, modelDirectory: string, opened?: Compute): Promise<PreparedRecipe> {
   const tokenizer = await loadTokenizer(modelDirectory);
   const now = dayOf(recipe.date);
   const task = await createTask(recipe.task, {
@@ -85,8 +88,9 @@ export async function openRecipe(recipe: Recipe, modelDirectory: string): Promis
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
-  const engine = await openTrained(recipe, modelDirectory, tokenizer);
-  const prepared = { recipe, engine, tokenizer, task, heldOut };
+  const compute = computeFor(engineSpecOf(recipe), opened);
+  const engine = await openTrained(recipe, modelDirectory, tokenizer, compute);
+  const prepared = { recipe, engine, compute, tokenizer, task, heldOut };
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
   } catch (error) {

@@ -3,10 +3,11 @@
  * model, which scores and is tested by pairs. The pipeline is the same for both, and asks here where they differ.
  */
 
-import type { Engine } from "../engine/engine.ts";
-import { createLocalEngine, type LocalEngineOptions } from "../engine/local/create.ts";
-import { createRewardEngine } from "../engine/local/local-reward-engine.ts";
-import type { RewardEngine } from "../engine/reward-engine.ts";
+import type { Compute } from "../compute/compute.ts";
+import type { Policy } from "../engine/contract/policy.ts";
+import type { RewardModel } from "../engine/contract/reward-model.ts";
+import type { EngineSpec, PolicySource } from "../engine/engine-kind.ts";
+import { openEngine, openRewardModel, specBeside } from "../engine/open.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { evaluatePairs, scorablePairs } from "../eval/evaluate-pairs.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
@@ -15,20 +16,20 @@ import type { EvaluationRecord } from "../run/records.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageContext, TrainContext, TrainOutcome } from "../train/context.ts";
-import { checkDistill, trainDistill } from "../train/distill.ts";
-import { checkGrpo, trainGrpo } from "../train/grpo.ts";
-import { createRewards, requireRewardColumns } from "../train/grpo-config.ts";
-import { checkRewardModel, trainRewardModel } from "../train/reward-model.ts";
+import { checkDistill, trainDistill } from "../train/distill/distill.ts";
+import { openTeacher, type Teacher } from "../train/distill/teacher.ts";
+import { createRewards, requireRewardColumns } from "../train/grpo/config.ts";
+import { checkGrpo, trainGrpo } from "../train/grpo/grpo.ts";
+import { checkRewardModel, trainRewardModel } from "../train/reward-model/reward-model.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import { withOpenRewards } from "../train/reward-session.ts";
-import { checkSft, trainSft } from "../train/sft.ts";
-import { openTeacher, type Teacher } from "../train/teacher.ts";
+import { checkSft, trainSft } from "../train/sft/sft.ts";
 import { requireMetric, requirePairMetric } from "./best-checkpoint.ts";
 import { decodingsAt as answerDecodingsAt, decodingOptions } from "./evaluation.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 
 /** An engine with the model that a recipe trains. */
-export type TrainedEngine = Engine | RewardEngine;
+export type TrainedEngine = Policy | RewardModel;
 
 /** Stages that train a reward model. */
 type RewardStage = Extract<StageConfig, { trainer: "reward_model" }>;
@@ -39,36 +40,36 @@ export function trainsRewardModel({ stages }: Pick<Recipe, "stages">): boolean {
 }
 
 /** Opens the engine that a recipe's stages need on the model in `directory`. The caller disposes of it. */
-export function openTrained(recipe: Recipe, directory: string, tokenizer: Tokenizer): Promise<TrainedEngine> {
-  const options = computeOptions(recipe);
-  if (!trainsRewardModel(recipe)) {
-    const { logitChunkTokens } = recipe.engine;
-    const chunks = logitChunkTokens !== undefined && { logitChunkTokens };
-    return createLocalEngine(directory, { ...adapterOptions(recipe), ...options, ...chunks });
-  }
+export function openTrained(
+  recipe: Recipe,
+  directory: string,
+  tokenizer: Tokenizer,
+  compute: Compute,
+): Promise<TrainedEngine> {
+  const spec = engineSpecOf(recipe);
+  if (!trainsRewardModel(recipe)) return openEngine(spec, policySource(recipe, directory), compute);
   // Batches of texts need a padding token; where there is none, the end of a text is one, as in TRL.
-  return createRewardEngine(directory, { ...options, padTokenId: tokenizer.padTokenId ?? tokenizer.eosTokenId });
+  const padTokenId = tokenizer.padTokenId ?? tokenizer.eosTokenId;
+  return openRewardModel(spec, { path: directory, padTokenId }, compute);
 }
 
-/** How much a recipe lets its models take; all of a process are computed on one pool of threads. */
-function computeOptions({ engine: { threads, microBatchTokens, gradientCheckpointing } }: Pick<Recipe, "engine">) {
-  return {
-    ...(threads !== undefined && { threads }),
-    ...(microBatchTokens !== undefined && { microBatchTokens }),
-    gradientCheckpointing,
-  };
+/** Which engine a recipe's model is trained with. */
+export function engineSpecOf({ engine }: Pick<Recipe, "engine">): EngineSpec {
+  return { kind: "local", ...engine };
 }
 
-/** What the engine is told of an adapter and of packed weights. */
-function adapterOptions({ model: { lora, adapter, quantization }, seed }: Recipe): LocalEngineOptions {
+/** What the engine is told of the model. */
+function policySource({ model: { lora, adapter, quantization }, seed }: Recipe, path: string): PolicySource {
   const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
-  return { lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
+  return { path, lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
 }
 
 /** What stages and evaluations work with. */
 export interface ProgramParts {
   readonly recipe: Recipe;
   readonly engine: TrainedEngine;
+  /** What this process computes with: for models beside the engine's. */
+  readonly compute: Compute;
   readonly tokenizer: Tokenizer;
   readonly task: Task;
   readonly heldOut: readonly Problem[];
@@ -115,7 +116,7 @@ export async function evaluateTrained(
 /** What a trainer can refuse before anything is trained. */
 export async function checkStage(
   stage: StageConfig,
-  { recipe, engine, tokenizer, task, heldOut }: ProgramParts,
+  { recipe, engine, compute, tokenizer, task, heldOut }: ProgramParts,
   seed: number,
 ): Promise<void> {
   if (isRewardEngine(engine)) {
@@ -130,10 +131,10 @@ export async function checkStage(
     case "grpo":
       requireRewardColumns(stage.rewards, task);
       checkGrpo(parts, stage);
-      await withOpenRewards(rewardsOf(stage, recipe), undefined, async () => {});
+      await withOpenRewards(rewardsOf(stage, { recipe, compute }), undefined, async () => {});
       return;
     case "distill":
-      await withTeacher(stage, recipe, tokenizer, async (teacher) => checkDistill(parts, stage, teacher));
+      await withTeacher(stage, { recipe, compute }, tokenizer, async (teacher) => checkDistill(parts, stage, teacher));
       return;
     case "reward_model":
       throw notAPolicy(stage);
@@ -146,7 +147,7 @@ export async function checkStage(
 export function runTrainer(
   surroundings: StageContext,
   stage: StageConfig,
-  { recipe, engine }: Pick<ProgramParts, "recipe" | "engine">,
+  { recipe, engine, compute }: Pick<ProgramParts, "recipe" | "engine" | "compute">,
 ): Promise<TrainOutcome> {
   if (isRewardEngine(engine)) return trainRewardModel({ ...surroundings, engine }, rewardStage(stage));
   const context: TrainContext = { ...surroundings, engine };
@@ -154,9 +155,11 @@ export function runTrainer(
     case "sft":
       return trainSft(context, stage);
     case "grpo":
-      return trainGrpo(context, stage, rewardsOf(stage, recipe));
+      return trainGrpo(context, stage, rewardsOf(stage, { recipe, compute }));
     case "distill":
-      return withTeacher(stage, recipe, context.tokenizer, (teacher) => trainDistill(context, stage, teacher));
+      return withTeacher(stage, { recipe, compute }, context.tokenizer, (teacher) =>
+        trainDistill(context, stage, teacher),
+      );
     case "reward_model":
       throw notAPolicy(stage);
     default:
@@ -164,20 +167,21 @@ export function runTrainer(
   }
 }
 
-function rewardsOf({ rewards }: Extract<StageConfig, { trainer: "grpo" }>, recipe: Recipe) {
-  const { gradientCheckpointing: _, ...options } = computeOptions(recipe);
-  return createRewards(rewards, { openScorer: scorerOpener(options) });
+function rewardsOf(
+  { rewards }: Extract<StageConfig, { trainer: "grpo" }>,
+  { recipe, compute }: Pick<ProgramParts, "recipe" | "compute">,
+) {
+  return createRewards(rewards, { openScorer: scorerOpener(compute, specBeside(engineSpecOf(recipe))) });
 }
 
 /** Does `work` with the teacher of a stage. */
 async function withTeacher<T>(
   { teacher: spec }: Extract<StageConfig, { trainer: "distill" }>,
-  recipe: Recipe,
+  { recipe, compute }: Pick<ProgramParts, "recipe" | "compute">,
   tokenizer: Tokenizer,
   work: (teacher: Teacher) => Promise<T>,
 ): Promise<T> {
-  const { gradientCheckpointing: _, ...options } = computeOptions(recipe);
-  const teacher = await openTeacher(spec, tokenizer, options);
+  const teacher = await openTeacher(spec, tokenizer, { compute, engine: specBeside(engineSpecOf(recipe)) });
   try {
     return await work(teacher);
   } finally {
@@ -185,8 +189,8 @@ async function withTeacher<T>(
   }
 }
 
-function isRewardEngine(engine: TrainedEngine): engine is RewardEngine {
-  return "score" in engine;
+function isRewardEngine(engine: TrainedEngine): engine is RewardModel {
+  return !("sample" in engine);
 }
 
 /** The schema lets a recipe have stages of one kind only; these two are for the compiler, and for whoever bypasses it. */

@@ -4,7 +4,7 @@
  */
 
 import { availableParallelism } from "node:os";
-import { defaultThreads } from "../engine/local/create.ts";
+import { defaultThreads } from "../compute/compute.ts";
 import type { Recipe } from "./schema.ts";
 
 /**

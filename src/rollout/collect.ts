@@ -4,7 +4,7 @@
  * What it is not: an algorithm. GRPO and evaluation each do something else with a completion.
  */
 
-import type { Engine, SampledSequence, SampleProgress } from "../engine/engine.ts";
+import type { SampledSequence, SampleProgress, Sampler } from "../engine/contract/sampler.ts";
 import { ConfigError } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import type { AnyReward, RewardInput, RewardResult } from "../rewards/reward.ts";
@@ -73,7 +73,7 @@ export interface Rollout extends Completion {
  * Samples `numSamples` completions of each problem; whole groups one after another, in the order of `problems`.
  */
 export async function sampleCompletions(
-  engine: Engine,
+  engine: Sampler,
   tokenizer: Tokenizer,
   problems: readonly NumberedProblem[],
   numSamples: number,
@@ -140,7 +140,7 @@ export function rewardInput(completion: Completion): RewardInput {
  *
  * @throws ConfigError where there is none: every completion would run to its length limit.
  */
-export function stopTokens(engine: Pick<Engine, "info">, tokenizer: Tokenizer): readonly number[] {
+export function stopTokens(engine: Pick<Sampler, "info">, tokenizer: Tokenizer): readonly number[] {
   const { eosTokenIds } = engine.info;
   if (tokenizer.eosTokenId === null) return eosTokenIds.length > 0 ? eosTokenIds : [endOfSequence(tokenizer)];
   return [...new Set([tokenizer.eosTokenId, ...eosTokenIds])];
@@ -166,7 +166,7 @@ export function endOfSequence(tokenizer: Tokenizer): number {
  * @throws ConfigError naming the first such problem and the numbers.
  */
 export function requirePromptsFit(
-  engine: Engine,
+  engine: Sampler,
   tokenizer: Tokenizer,
   problems: Iterable<NumberedProblem>,
   maxCompletionTokens: number,

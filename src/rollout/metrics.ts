@@ -75,11 +75,10 @@ export function updateMetrics({ objective, rows, value, scores }: UpdateView): M
   const counted = rows.map(({ weights }) => positionsOf(weights));
   const valuesOf = (columns: readonly ArrayLike<number>[]) =>
     counted.flatMap((positions, i) => positions.map((t) => columns[i]![t]!));
-  const entropies = valuesOf(scores.entropies);
-  if (entropies.length === 0) return {};
+  if (counted.every((positions) => positions.length === 0)) return {};
   const kl = value.rows.flatMap((row, i) => (row.kl ? counted[i]!.map((t) => row.kl![t]!) : []));
   return {
-    entropy: mean(entropies),
+    ...(scores.entropies && { entropy: mean(valuesOf(scores.entropies)) }),
     ...(kl.length > 0 ? { kl: mean(kl) } : {}),
     ...(objective.entropyCoef === 0 ? {} : { policy_loss: value.policyLoss, entropy_coef: objective.entropyCoef }),
     ...clipMetrics({ objective, rows, value }, counted),

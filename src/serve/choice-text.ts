@@ -3,7 +3,7 @@
  * from the answer. Tokens come out together with the text they begin in, so that log-probabilities line up with it.
  */
 
-import type { DrawnToken } from "../engine/session.ts";
+import type { DrawnToken } from "../engine/contract/session.ts";
 import { type Channel, type ChannelText, ReasoningSplitter } from "./reasoning.ts";
 import { StopStrings } from "./stop-strings.ts";
 

@@ -3,7 +3,7 @@
  * the first token, time of a request, and how busy the batch is now. No client of Prometheus' is needed for five numbers.
  */
 
-import type { SessionLoad } from "../engine/session.ts";
+import type { SessionLoad } from "../engine/contract/session.ts";
 
 /** Content type of the text format. */
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";

@@ -9,7 +9,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import type { SamplingParams } from "../engine/engine.ts";
+import type { SamplingParams } from "../engine/contract/sampler.ts";
 import { nearestName } from "../errors.ts";
 import { describeIssues } from "../strict-schema.ts";
 import { ApiError, invalidParameter } from "./api-error.ts";

@@ -1,7 +1,7 @@
 /** A model as the server has it: its name, its tokenizer, the open session, and what may be asked of it. */
 
-import type { Engine } from "../engine/engine.ts";
-import type { SamplingSession } from "../engine/session.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
+import type { SamplingSession } from "../engine/contract/session.ts";
 import { EngineError } from "../errors.ts";
 import { hashString } from "../random.ts";
 import { stopTokens } from "../rollout/collect.ts";
@@ -41,7 +41,7 @@ export interface ServedModelOptions {
  * The model of an engine, with a session of its own. Throws EngineError for an engine that has no sessions, ConfigError
  * where no token could end a completion.
  */
-export function serveEngine(engine: Engine, tokenizer: Tokenizer, options: ServedModelOptions): ServedModel {
+export function serveEngine(engine: Sampler, tokenizer: Tokenizer, options: ServedModelOptions): ServedModel {
   const { vocabSize, maxContextTokens, name } = engine.info;
   const session = engine.openSession?.();
   if (session === undefined) throw new EngineError(`The engine ${name} cannot be served: it has no sampling sessions.`);
@@ -59,12 +59,11 @@ export function serveEngine(engine: Engine, tokenizer: Tokenizer, options: Serve
 }
 
 /** A sequence of one token has nothing to be scored. */
-async function scoreSequences(engine: Engine, sequences: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+async function scoreSequences(engine: Sampler, sequences: readonly Int32Array[]): Promise<readonly Float32Array[]> {
   const data = sequences.flatMap((tokens) =>
     tokens.length < 2 ? [] : [{ promptTokens: tokens.subarray(0, 1), completionTokens: tokens.subarray(1) }],
   );
-  const { logprobs } =
-    data.length === 0 ? { logprobs: [] } : await engine.forward(data, { temperature: 1, policy: "policy" });
+  const { logprobs } = data.length === 0 ? { logprobs: [] } : await engine.score(data, { temperature: 1 });
   const scored = logprobs[Symbol.iterator]();
   return sequences.map((tokens) => (tokens.length < 2 ? new Float32Array(0) : (scored.next().value as Float32Array)));
 }

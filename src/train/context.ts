@@ -8,7 +8,7 @@
  */
 
 import { z } from "zod";
-import type { Engine } from "../engine/engine.ts";
+import type { Policy } from "../engine/contract/policy.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../errors.ts";
 import type { LossSpec } from "../losses/loss-spec.ts";
 import type { RewardResult } from "../rewards/reward.ts";
@@ -106,7 +106,7 @@ export interface StageContext {
 
 /** The surroundings of a stage that trains a policy. */
 export interface TrainContext extends StageContext {
-  readonly engine: Engine;
+  readonly engine: Policy;
 }
 
 /** What a finished stage reports. */
@@ -136,16 +136,14 @@ export function startState<Key extends string>(context: StageContext, keys: read
 }
 
 /** Refuses an engine that cannot train by this loss. Throws ConfigError. */
-export function requireLoss({ info }: Engine, name: LossSpec["name"]): void {
-  if (info.losses.includes(name)) return;
-  throw new ConfigError(
-    `The engine ${info.name} has no loss ${name}, only ${info.losses.join(", ")}; use another one.`,
-  );
+export function requireLoss({ info, capabilities: { losses } }: Policy, name: LossSpec["name"]): void {
+  if (losses.includes(name)) return;
+  throw new ConfigError(`The engine ${info.name} has no loss ${name}, only ${losses.join(", ")}; use another one.`);
 }
 
 /** Refuses an engine whose losses take no noise on embeddings, which `key` of the recipe asks for. Throws ConfigError. */
-export function requireEmbeddingNoise({ info }: Engine, key: string): void {
-  if (info.embeddingNoise) return;
+export function requireEmbeddingNoise({ info, capabilities }: Policy, key: string): void {
+  if (capabilities.embeddingNoise) return;
   throw new ConfigError(
     `The engine ${info.name} adds no noise to embeddings: leave ${key} out, or use another engine.`,
   );
@@ -210,7 +208,7 @@ export async function stopIfAsked(context: StageContext, step: number, state: Tr
 /** What an engine said of one optimizer step. */
 export interface StepResult {
   readonly loss: number;
-  readonly gradNorm: number;
+  readonly gradNorm?: number | undefined;
   readonly applied: boolean;
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { z } from "zod";
-import type { AdamParams } from "../engine/engine.ts";
+import type { AdamParams } from "../engine/contract/policy.ts";
 import { learningRateAt, SCHEDULES } from "../optim/schedule.ts";
 import { idleKeyIssues } from "./idle-keys.ts";
 

@@ -1,15 +1,17 @@
 /** A reward model in this process as the reward `reward_model` asks for it. */
 
-import { createRewardEngine, type RewardEngineOptions } from "../engine/local/local-reward-engine.ts";
+import type { Compute } from "../compute/compute.ts";
+import type { EngineSpec } from "../engine/engine-kind.ts";
+import { LOCAL_ENGINE, openRewardModel } from "../engine/open.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { storedHead } from "../model/hf-config.ts";
 import type { OpenScorer, Scorer } from "../rewards/reward-model.ts";
 import { scoredTokens } from "../rollout/preference.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 
-/** Opens reward models with these options; models of one process are computed on one pool of threads. */
-export function scorerOpener(options: Omit<RewardEngineOptions, "padTokenId"> = {}): OpenScorer {
-  return (path) => openScorer(path, options);
+/** Opens reward models, by the embedded engine unless `engine` says otherwise. */
+export function scorerOpener(compute: Compute, engine: EngineSpec = LOCAL_ENGINE): OpenScorer {
+  return (path) => openScorer(path, compute, engine);
 }
 
 /**
@@ -17,7 +19,7 @@ export function scorerOpener(options: Omit<RewardEngineOptions, "padTokenId"> = 
  *
  * @throws ConfigError for a model that is none; CheckpointError for a damaged one.
  */
-async function openScorer(path: string, options: RewardEngineOptions): Promise<Scorer> {
+async function openScorer(path: string, compute: Compute, spec: EngineSpec): Promise<Scorer> {
   if ((await storedHead(path)) !== "score") {
     throw new ConfigError(
       `reward reward_model: ${path} is a language model and has no score. Expected a reward model (architecture ` +
@@ -25,7 +27,7 @@ async function openScorer(path: string, options: RewardEngineOptions): Promise<S
     );
   }
   const tokenizer = await loadTokenizer(path);
-  const engine = await createRewardEngine(path, { ...options, padTokenId: tokenizer.padTokenId });
+  const engine = await openRewardModel(spec, { path, padTokenId: tokenizer.padTokenId }, compute);
   const { vocabSize, maxContextTokens } = engine.info;
   if (tokenizer.vocabSize > vocabSize) {
     await engine.dispose();

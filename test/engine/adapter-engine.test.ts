@@ -1,7 +1,8 @@
 /** What an adapter and packed weights promise beyond the engine's contract, which `adapter-conformance.test.ts` checks. */
 
 import { afterAll, describe, expect, it } from "vitest";
-import type { AdamParams, Datum, Engine } from "../../src/engine/engine.ts";
+import { Compute } from "../../src/compute/compute.ts";
+import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import type { LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
 import { EngineError } from "../../src/errors.ts";
@@ -32,7 +33,7 @@ const ADAM: AdamParams = {
   maxGradNorm: 1,
 };
 
-const opened: Engine[] = [];
+const opened: Policy[] = [];
 afterAll(() => Promise.all(opened.map((engine) => engine.dispose())));
 
 function open(form: WeightForm, limits: Partial<LocalEngineLimits> = {}, adapter?: ReturnType<typeof adapterValues>) {
@@ -57,14 +58,14 @@ function someData(): Datum[] {
 
 const DATA = someData();
 
-const score = async (engine: Engine, policy: "policy" | "reference" = "policy") =>
-  (await engine.forward(DATA, { temperature: 1, policy })).logprobs.flatMap((row) => [...row]);
+const score = async (engine: Policy, policy: "policy" | "reference" = "policy") =>
+  (await engine.score(DATA, { temperature: 1, policy })).logprobs.flatMap((row) => [...row]);
 
 const difference = (a: readonly number[], b: readonly number[]) =>
   Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 
 /** Loss and log-probabilities of a training pass, and the norm of its gradient; the step is taken. */
-async function pass(engine: Engine, data: readonly Datum[] = DATA) {
+async function pass(engine: Policy, data: readonly Datum[] = DATA) {
   const { loss, logprobs } = await engine.forwardBackward(data, CROSS_ENTROPY);
   const { gradNorm } = await engine.optimStep(ADAM);
   return { loss, logprobs, gradNorm };
@@ -161,13 +162,13 @@ describe("dropout", () => {
     for (const limits of [{ microBatchTokens: 12 }, { gradientCheckpointing: true }]) {
       const found = await pass(open(DROPPING, limits));
       expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(1e-6);
-      expect(Math.abs(found.gradNorm / expected.gradNorm - 1)).toBeLessThan(1e-5);
+      expect(Math.abs(found.gradNorm! / expected.gradNorm! - 1)).toBeLessThan(1e-5);
     }
     const split = open(DROPPING);
     const first = await split.forwardBackward(DATA.slice(0, 2), CROSS_ENTROPY);
     const second = await pass(split, DATA.slice(2));
     expect(Math.abs((first.loss + second.loss) / expected.loss - 1)).toBeLessThan(1e-6);
-    expect(Math.abs(second.gradNorm / expected.gradNorm - 1)).toBeLessThan(1e-5);
+    expect(Math.abs(second.gradNorm! / expected.gradNorm! - 1)).toBeLessThan(1e-5);
   });
 
   it("drops anew in each step, and after a restored state what would have been dropped", async () => {
@@ -227,13 +228,17 @@ describe("packed weights", () => {
     opened.push(whole);
     expect(difference(await score(packed), await score(whole))).toBeLessThan(2e-6);
     const [a, b] = [await pass(packed), await pass(whole)];
-    expect(Math.abs(a.gradNorm / b.gradNorm - 1)).toBeLessThan(1e-5);
+    expect(Math.abs(a.gradNorm! / b.gradNorm! - 1)).toBeLessThan(1e-5);
   });
 
   it("are packed from a checkpoint as from memory", async () => {
     const directory = await writeModel(CONFIG);
     const lora = { ...LORA, alpha: 7 };
-    const engine = await createLocalEngine(directory, { threads: 2, quantization: "nf4", lora, adapterSeed: 4 });
+    const engine = await createLocalEngine(directory, Compute.open({ threads: 2 }), {
+      quantization: "nf4",
+      lora,
+      adapterSeed: 4,
+    });
     opened.push(engine);
     const expected = open({ lora, quantization: "nf4" }, {}, initializeAdapterInMemory(lora, 4));
     expect(await score(engine)).toEqual(await score(expected));
@@ -241,7 +246,7 @@ describe("packed weights", () => {
 
   it("without an adapter sample and score, and are not trained", async () => {
     const engine = open({ quantization: "nf4" });
-    expect(engine.info.losses).toEqual([]);
+    expect(engine.capabilities.losses).toEqual([]);
     expect((await score(engine)).every(Number.isFinite)).toBe(true);
     await expect(engine.forwardBackward(DATA, CROSS_ENTROPY)).rejects.toThrow(EngineError);
     await expect(engine.saveWeights(await emptyDirectory())).rejects.toThrow(/cannot be trained or saved/);

@@ -5,10 +5,10 @@ import { drawToken } from "../../src/engine/local/draw.ts";
 
 const golden = JSON.parse(await readFile(new URL("../golden/sampler.json", import.meta.url), "utf8"));
 
-it.each(golden.cases.map((golden: unknown, i: number) => [i, golden]))(
+// biome-ignore lint/suspicious/noExplicitAny: the golden file's shape is its script's
+it.each<[number, any]>(golden.cases.map((golden: unknown, i: number) => [i, golden]))(
   "biases, penalties and min-p do what transformers' processors do, case %i",
-  // biome-ignore lint/suspicious/noExplicitAny: the golden file's shape is its script's
-  (_, { logits, prompt, completion, bias, adjusted, minP, kept, ...penalties }: any) => {
+  (_, { logits, prompt, completion, bias, adjusted, minP, kept, ...penalties }) => {
     const adjuster = new LogitAdjuster(Int32Array.from(prompt), { bias: new Map(bias), ...penalties });
     for (const token of completion) adjuster.add(token);
     const given = Float32Array.from(logits);

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { CONFORMANCE_CHECKS, runConformance } from "../../src/engine/conformance.ts";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import { emptyDirectory, MODELS, openEngine } from "./models.ts";
 import { TabularEngine } from "./tabular-engine.ts";
 
-const openTabular = async (): Promise<Engine> => new TabularEngine({ vocabSize: 23, seed: 4, initStd: 1 });
+const openTabular = async (): Promise<Policy> => new TabularEngine({ vocabSize: 23, seed: 4, initStd: 1 });
 
 describe.each(Object.entries(MODELS))("the embedded engine, %s", (_, config) => {
   const open = async () => openEngine(config);
@@ -28,22 +28,22 @@ describe("the reference engine", () => {
 });
 
 /** The reference engine with one verb of another make. */
-async function brokenEngine(change: (engine: Engine) => Partial<Engine>): Promise<Engine> {
+async function brokenEngine(change: (engine: Policy) => Partial<Policy>): Promise<Policy> {
   const engine = await openTabular();
   const changed = change(engine);
   return new Proxy(engine, {
     get: (target, key) => {
-      const own: unknown = changed[key as keyof Engine] ?? target[key as keyof Engine];
+      const own: unknown = changed[key as keyof Policy] ?? target[key as keyof Policy];
       return typeof own === "function" ? own.bind(target) : own;
     },
   });
 }
 
 describe("the suite notices an engine that", () => {
-  it.each<[string, (engine: Engine) => Partial<Engine>]>([
+  it.each<[string, (engine: Policy) => Partial<Policy>]>([
     [
       "reports log-probabilities of another temperature",
-      (engine) => ({ forward: (data, options) => engine.forward(data, { ...options, temperature: 1 }) }),
+      (engine) => ({ score: (data, options) => engine.score(data, { ...options, temperature: 1 }) }),
     ],
     [
       "draws other numbers in another batch",

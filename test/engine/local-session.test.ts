@@ -1,9 +1,14 @@
 /** What only the embedded engine's sessions have: rows that grow, turns, failures. The rest is the conformance suite. */
 
 import { describe, expect, it } from "vitest";
+import type {
+  PromptLogprobs,
+  RunningSequence,
+  SamplingSession,
+  SequenceRequest,
+} from "../../src/engine/contract/session.ts";
 import { KeyValueCache } from "../../src/engine/local/key-value-cache.ts";
 import type { LocalEngine } from "../../src/engine/local/local-engine.ts";
-import type { PromptLogprobs, RunningSequence, SamplingSession, SequenceRequest } from "../../src/engine/session.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import { MODELS, modelValues, openEngine } from "./models.ts";
@@ -108,7 +113,7 @@ describe("long prompts", () => {
     };
     const alone = await score();
     const datum = { promptTokens: asked.tokens.subarray(0, 1), completionTokens: asked.tokens.subarray(1) };
-    const { logprobs } = await engine.forward([datum], { temperature: 1, policy: "policy" });
+    const { logprobs } = await engine.score([datum], { temperature: 1 });
     const gap = (a: Float32Array, b: Float32Array) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
     expect(gap(alone.logprobs, logprobs[0]!)).toBeLessThan(1e-4);
     expect(alone.topTokens).toHaveLength(3 * 1199);
@@ -155,7 +160,7 @@ describe("a session and the engine's verbs", () => {
     let late: Promise<number[]> | undefined;
     const early = session.submit(request(0, 4, 40), () => {
       const data = [{ promptTokens: Int32Array.of(1), completionTokens: Int32Array.of(2) }];
-      scored ??= engine.forward(data, { temperature: 1, policy: "policy" }).then(() => void log.push("scored"));
+      scored ??= engine.score(data, { temperature: 1 }).then(() => void log.push("scored"));
       late ??= tokensOf(session, request(1, 4, 5), log);
     });
     await early.finished;

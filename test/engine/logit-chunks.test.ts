@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { AdamParams, Datum, Engine } from "../../src/engine/engine.ts";
+import { Compute } from "../../src/compute/compute.ts";
+import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { sequenceGraph } from "../../src/engine/local/programs.ts";
-import { EngineError } from "../../src/errors.ts";
+import { openEngine as openModel } from "../../src/engine/open.ts";
+import { ConfigError } from "../../src/errors.ts";
 import type { Shape } from "../../src/graph/dim.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
@@ -52,11 +54,11 @@ async function learned(
 ) {
   const values = modelValues(config);
   const before: ParameterValues = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
-  const engine: Engine = openEngine(config, values, {
+  const engine: Policy = openEngine(config, values, {
     microBatchTokens: 24,
     ...(logitChunkTokens && { logitChunkTokens }),
   });
-  const scores = await engine.forward(data, { temperature: 0.7, policy: "policy" });
+  const scores = await engine.score(data, { temperature: 0.7, policy: "policy" });
   const result = await engine.forwardBackward(data, loss);
   await engine.optimStep(DESCENT);
   await engine.dispose();
@@ -77,8 +79,8 @@ describe.each(Object.entries(MODELS))("logits in chunks, %s", (_, config) => {
       [chunked.result, whole.result],
     ] as const) {
       for (const name of ["logprobs", "entropies"] as const) {
-        own[name].forEach((row, i) => {
-          expect(gap(row, expected[name][i]!), name).toBeLessThan(1e-6);
+        own[name]!.forEach((row, i) => {
+          expect(gap(row, expected[name]![i]!), name).toBeLessThan(1e-6);
         });
       }
     }
@@ -99,7 +101,7 @@ describe("gradients through chunks", () => {
     const temperature = loss.name === "grpo" ? loss.temperature : 1;
     const values = modelValues(config);
     const engine = openEngine(config, values, { microBatchTokens: 24, logitChunkTokens: 3 });
-    const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+    const { logprobs } = await engine.score(data, { temperature });
     data.forEach((datum, i) => {
       datum.samplerLogprobs!.set(logprobs[i]!.map((logprob, t) => logprob + (t % 2 ? 0.1 : -0.1)));
       datum.refLogprobs!.set(logprobs[i]!.map((logprob, t) => logprob + (t % 2 ? 0.5 : -0.4)));
@@ -178,15 +180,18 @@ describe("where logits are in chunks", () => {
     expect(await chunkedGraphs(30, [...short, long])).toBe(0);
   });
 
-  it.each([0, -1, 1.5, Number.NaN])("%d tokens in a chunk are refused: EngineError", async (logitChunkTokens) => {
-    await expect(createLocalEngine("nowhere", { logitChunkTokens })).rejects.toThrow(EngineError);
-    await expect(createLocalEngine("nowhere", { logitChunkTokens })).rejects.toThrow(/logitChunkTokens/);
+  it.each([0, -1, 1.5, Number.NaN])("%d tokens in a chunk are refused: ConfigError", async (logitChunkTokens) => {
+    const opened = openModel({ kind: "local", logitChunkTokens }, { path: "nowhere" }, Compute.open({ threads: 2 }));
+    await expect(opened).rejects.toThrow(ConfigError);
+    await expect(opened).rejects.toThrow(/logitChunkTokens/);
   });
 
   it("createLocalEngine takes their size", async () => {
     const inputs = vi.spyOn(Graph.prototype, "input");
-    const engine = await createLocalEngine(await writeModel(config), { threads: 2, logitChunkTokens: 5 });
-    await engine.forward(ragged(config.vocabSize), { temperature: 1, policy: "policy" });
+    const engine = await createLocalEngine(await writeModel(config), Compute.open({ threads: 2 }), {
+      logitChunkTokens: 5,
+    });
+    await engine.score(ragged(config.vocabSize), { temperature: 1 });
     await engine.dispose();
     expect(inputs.mock.calls.some(([name]) => name === "logitRows")).toBe(true);
   });
@@ -208,7 +213,7 @@ describe("padding", () => {
     }));
     const engine = openEngine(config, values, { microBatchTokens: 64, ...(chunk && { logitChunkTokens: chunk }) });
     const loss: LossSpec = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0.1, temperature: 0.05 };
-    const { logprobs } = await engine.forward(data, { temperature: loss.temperature, policy: "policy" });
+    const { logprobs } = await engine.score(data, { temperature: loss.temperature, policy: "policy" });
     data.forEach((datum, i) => {
       datum.samplerLogprobs!.set(logprobs[i]!);
       datum.refLogprobs!.set(logprobs[i]!);

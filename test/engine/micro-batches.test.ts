@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ScoreDatum } from "../../src/engine/engine.ts";
+import type { ScoreDatum } from "../../src/engine/contract/sampler.ts";
 import { microBatchTokens, planMicroBatches } from "../../src/engine/local/micro-batches.ts";
 import { Random } from "../../src/random.ts";
 

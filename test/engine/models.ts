@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
+import { type Program, Runtime } from "../../src/compute/runtime.ts";
 import { LocalEngine, type LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
 import { allocateBfloat16, allocateFloats, allocateNf4, type ModelValues } from "../../src/engine/local/weights.ts";
 import { lowerToOnnx } from "../../src/graph/onnx.ts";
@@ -17,7 +18,6 @@ import type { ModelConfig } from "../../src/model/model-config.ts";
 import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
 import { quantizeNf4, storageOf } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
-import { type Program, Runtime } from "../../src/runtime/runtime.ts";
 
 const BASE: ModelConfig = {
   architecture: "qwen3",

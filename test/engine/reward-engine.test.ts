@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
+import type { RewardModel, TokenPair } from "../../src/engine/contract/reward-model.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { createRewardEngine } from "../../src/engine/local/local-reward-engine.ts";
-import type { RewardEngine, TokenPair } from "../../src/engine/reward-engine.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import { emptyDirectory, MODELS, writeModel } from "./models.ts";
 
@@ -31,10 +32,10 @@ function pairsOf(sequences: readonly number[][]): TokenPair[] {
 
 async function withEngine<T>(
   directory: string,
-  work: (engine: RewardEngine) => Promise<T>,
-  options: Parameters<typeof createRewardEngine>[1] = {},
+  work: (engine: RewardModel) => Promise<T>,
+  options: Parameters<typeof createRewardEngine>[2] = {},
 ): Promise<T> {
-  const engine = await createRewardEngine(directory, { threads: 2, ...options });
+  const engine = await createRewardEngine(directory, Compute.open({ threads: 2 }), options);
   try {
     return await work(engine);
   } finally {
@@ -60,7 +61,7 @@ describe.each(Object.entries(golden.models))("a reward model of transformers, %s
           );
           const { gradNorm, applied } = await engine.optimStep(ADAM);
           expect(applied).toBe(true);
-          expect(Math.abs(gradNorm / expected.gradNorm - 1)).toBeLessThan(golden.tolerance);
+          expect(Math.abs(gradNorm! / expected.gradNorm - 1)).toBeLessThan(golden.tolerance);
         },
         { microBatchTokens, gradientCheckpointing: microBatchTokens === 20 },
       );
@@ -83,7 +84,7 @@ describe("the embedded reward engine", () => {
 
   it("goes on from a saved state to the bit, and what it saves as a model gives the same rewards", async () => {
     const [state, model] = [await emptyDirectory(), await emptyDirectory()];
-    const step = async (engine: RewardEngine) => {
+    const step = async (engine: RewardModel) => {
       const { loss } = await engine.forwardBackward(pairs, { centering: 0 });
       await engine.optimStep(ADAM);
       return loss;
@@ -128,7 +129,7 @@ describe("the embedded reward engine", () => {
       await expect(engine.forwardBackward([], { centering: 0 })).rejects.toThrow(EngineError);
       await expect(engine.optimStep(ADAM)).rejects.toThrow(/needs a gradient/);
     });
-    const opened = createLocalEngine(directoryOf("qwen2"), { threads: 2 });
+    const opened = createLocalEngine(directoryOf("qwen2"), Compute.open({ threads: 2 }));
     await expect(opened).rejects.toThrow(CheckpointError);
     await expect(opened).rejects.toThrow(/Qwen2ForSequenceClassification is a reward model: it scores texts/);
   });

@@ -11,7 +11,7 @@ import type {
   SamplingSession,
   SequenceEnd,
   SequenceRequest,
-} from "../../src/engine/session.ts";
+} from "../../src/engine/contract/session.ts";
 import { EngineError } from "../../src/errors.ts";
 
 export interface StepSessionOptions {

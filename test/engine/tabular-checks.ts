@@ -1,7 +1,8 @@
 /** What the reference engine refuses, as every engine has to: numbers out of range, data without what a loss reads. */
 
-import type { AdamParams, Datum, EngineInfo, SamplingParams, ScoreDatum } from "../../src/engine/engine.ts";
-import type { SequenceRequest } from "../../src/engine/session.ts";
+import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
+import type { SamplerInfo, SamplingParams, ScoreDatum } from "../../src/engine/contract/sampler.ts";
+import type { SequenceRequest } from "../../src/engine/contract/session.ts";
 import { EngineError } from "../../src/errors.ts";
 import { type LossSpec, lossProblem, lossTemperature } from "../../src/losses/loss-spec.ts";
 
@@ -23,7 +24,7 @@ export function requireSampling(params: SamplingParams, leastTokens = 1): void {
 }
 
 /** Throws EngineError for a sequence that no session can have. */
-export function requireSequence(info: EngineInfo, request: SequenceRequest): void {
+export function requireSequence(info: SamplerInfo, request: SequenceRequest): void {
   const { tokens, params, adjustments = {}, topLogprobs = 0, promptLogprobs = 0, logprobTemperature = 1 } = request;
   requireSampling(params, 0);
   requireTokens(info, tokens, "a prompt");
@@ -70,7 +71,7 @@ export function requireColumns(datum: Datum, loss: LossSpec): void {
   }
 }
 
-export function requireDatum(info: EngineInfo, datum: ScoreDatum): void {
+export function requireDatum(info: SamplerInfo, datum: ScoreDatum): void {
   requireTokens(info, datum.promptTokens, "a prompt");
   requireTokens(info, datum.completionTokens, "a completion");
   requireRoom(info, datum.promptTokens.length + datum.completionTokens.length);
@@ -81,14 +82,14 @@ export function requireDatum(info: EngineInfo, datum: ScoreDatum): void {
   throw new EngineError("Expected keptTokens for each completion token, itself among them.");
 }
 
-export function requireTokens({ vocabSize }: EngineInfo, tokens: Int32Array, what: string): void {
+export function requireTokens({ vocabSize }: SamplerInfo, tokens: Int32Array, what: string): void {
   if (tokens.length === 0) throw new EngineError(`Expected ${what} of at least one token, got none.`);
   const stray = tokens.find((token) => token < 0 || token >= vocabSize);
   if (stray === undefined) return;
   throw new EngineError(`Token ${stray} of ${what} is not in the vocabulary of ${vocabSize}.`);
 }
 
-export function requireRoom({ maxContextTokens }: EngineInfo, tokens: number): void {
+export function requireRoom({ maxContextTokens }: SamplerInfo, tokens: number): void {
   if (tokens <= maxContextTokens) return;
   throw new EngineError(`A sequence of ${tokens} tokens does not fit into ${maxContextTokens}.`);
 }

@@ -1,7 +1,7 @@
 /** Distributions over the next token as the reference engine has them: log-probabilities, drawn from and cut down one by one. */
 
-import type { SamplingParams, ScoreDatum } from "../../src/engine/engine.ts";
-import type { LogitAdjustments } from "../../src/engine/session.ts";
+import type { SamplingParams, ScoreDatum } from "../../src/engine/contract/sampler.ts";
+import type { LogitAdjustments } from "../../src/engine/contract/session.ts";
 
 /** The token before each completion token. */
 export function previousTokens({ promptTokens, completionTokens }: ScoreDatum): number[] {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Datum, SamplingParams } from "../../src/engine/engine.ts";
+import type { Datum } from "../../src/engine/contract/policy.ts";
+import type { SamplingParams } from "../../src/engine/contract/sampler.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { Random } from "../../src/random.ts";
@@ -60,7 +61,7 @@ describe("the reference engine", () => {
     const draws = await engine.sample([{ tokens: prompt, numSamples: 4000, promptId: 0 }], params);
     for (let token = 0; token < V; token++) {
       const datum = { promptTokens: prompt, completionTokens: Int32Array.of(token) };
-      const { logprobs } = await engine.forward([datum], { temperature: 1, policy: "policy" });
+      const { logprobs } = await engine.score([datum], { temperature: 1 });
       const share = draws.filter(({ tokens }) => tokens[0] === token).length / draws.length;
       expect(Math.abs(share - Math.exp(logprobs[0]![0]!))).toBeLessThan(0.03);
     }
@@ -121,7 +122,7 @@ describe("the reference engine", () => {
     const adam = { learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
     await expect(engine.optimStep(adam)).rejects.toThrow(EngineError);
     const scored = { temperature: 1, policy: "reference" } as const;
-    await expect(engine.forward([datum!], scored)).rejects.toThrow(EngineError);
+    await expect(engine.score([datum!], scored)).rejects.toThrow(EngineError);
     const grpo: LossSpec = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0, temperature: 1 };
     const { advantages: _, ...without } = datum!;
     await expect(engine.forwardBackward([without], grpo)).rejects.toThrow(/needs 3 advantages/);

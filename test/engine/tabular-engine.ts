@@ -12,28 +12,33 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Capabilities } from "../../src/engine/contract/capabilities.ts";
 import type {
   AdamParams,
   Datum,
-  Engine,
-  EngineInfo,
   ForwardBackwardResult,
-  ForwardResult,
   OptimStepResult,
+  Policy,
+  PolicyInfo,
   PolicyName,
+  StepResult,
+} from "../../src/engine/contract/policy.ts";
+import type {
   SampledSequence,
   SampleProgress,
   SamplePrompt,
   SamplingParams,
   ScoreDatum,
-} from "../../src/engine/engine.ts";
+  ScoreOptions,
+  ScoreResult,
+} from "../../src/engine/contract/sampler.ts";
 import type {
   DrawnToken,
   LogitAdjustments,
   PromptLogprobs,
   SequenceRequest,
   TokenLogprob,
-} from "../../src/engine/session.ts";
+} from "../../src/engine/contract/session.ts";
 import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import { type LossSpec, lossTemperature } from "../../src/losses/loss-spec.ts";
@@ -57,6 +62,23 @@ import { adamStep, newParameter, type Parameter } from "./tabular-parameter.ts";
 
 const STATE_FILE = "tabular-state.json";
 
+const TABULAR_CAPABILITIES: Capabilities = {
+  losses: ["cross_entropy", "grpo", "cispo", "sapo"],
+  training: "full",
+  entropies: true,
+  margins: false,
+  scoringTemperature: true,
+  keptTokens: true,
+  seededDraws: true,
+  sessions: true,
+  reference: true,
+  referenceMixing: true,
+  entropyBonus: true,
+  embeddingNoise: false,
+  gradientNorm: true,
+  gradientClipping: true,
+};
+
 export interface TabularOptions {
   readonly vocabSize: number;
   readonly maxContextTokens?: number;
@@ -66,8 +88,9 @@ export interface TabularOptions {
   readonly eosTokenIds?: readonly number[];
 }
 
-export class TabularEngine implements Engine {
-  readonly info: EngineInfo;
+export class TabularEngine implements Policy {
+  readonly info: PolicyInfo;
+  readonly capabilities: Capabilities = TABULAR_CAPABILITIES;
   /** [V, V] and [V] */
   private readonly table: Parameter;
   private readonly bias: Parameter;
@@ -93,7 +116,6 @@ export class TabularEngine implements Engine {
       maxContextTokens,
       parameterCount: vocabSize * vocabSize + vocabSize,
       eosTokenIds,
-      losses: ["cross_entropy", "grpo", "cispo", "sapo"],
     };
   }
 
@@ -208,11 +230,11 @@ export class TabularEngine implements Engine {
     };
   }
 
-  forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult> {
-    return this.inTurn(() => this.score(data, options));
+  score(data: readonly ScoreDatum[], options: ScoreOptions & { policy?: PolicyName }): Promise<ScoreResult> {
+    return this.inTurn(() => this.scored(data, options));
   }
 
-  private score(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): ForwardResult {
+  private scored(data: readonly ScoreDatum[], options: ScoreOptions & { policy?: PolicyName }): Required<ScoreResult> {
     requireTemperature(options.temperature);
     if (data.length === 0) throw new EngineError("Expected at least one datum, got none.");
     if (new Set(data.map(({ keptTokens }) => keptTokens !== undefined)).size > 1) {
@@ -236,32 +258,34 @@ export class TabularEngine implements Engine {
   }
 
   forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
-    return this.inTurn(() => {
-      requireLoss(loss);
-      const temperature = lossTemperature(loss);
-      const scored = this.score(data, { temperature, policy: "policy" });
-      for (const datum of data) requireColumns(datum, loss);
-      let total = 0;
-      for (const [i, datum] of data.entries()) {
-        for (const [t, previous] of previousTokens(datum).entries()) {
-          const logprob = scored.logprobs[i]![t]!;
-          const { term, slope } =
-            loss.name === "cross_entropy" ? { term: -logprob, slope: -1 } : policyLossTerm(logprob, datum, t, loss);
-          const weight = datum.weights[t]!;
-          total += weight * term;
-          const distribution = among(this.logprobs(previous, temperature), datum.keptTokens?.[t]);
-          if (loss.entropyBonus) {
-            const entropyWeight = datum.entropyWeights![t]!;
-            total -= entropyWeight * scored.entropies[i]![t]!;
-            this.addEntropyGradient(previous, -entropyWeight / temperature, distribution);
-          }
-          this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, distribution);
+    return this.inTurn(() => this.accumulate(data, loss));
+  }
+
+  private accumulate(data: readonly Datum[], loss: LossSpec): ForwardBackwardResult {
+    requireLoss(loss);
+    const temperature = lossTemperature(loss);
+    const scored = this.scored(data, { temperature });
+    for (const datum of data) requireColumns(datum, loss);
+    let total = 0;
+    for (const [i, datum] of data.entries()) {
+      for (const [t, previous] of previousTokens(datum).entries()) {
+        const logprob = scored.logprobs[i]![t]!;
+        const { term, slope } =
+          loss.name === "cross_entropy" ? { term: -logprob, slope: -1 } : policyLossTerm(logprob, datum, t, loss);
+        const weight = datum.weights[t]!;
+        total += weight * term;
+        const distribution = among(this.logprobs(previous, temperature), datum.keptTokens?.[t]);
+        if (loss.entropyBonus) {
+          const entropyWeight = datum.entropyWeights![t]!;
+          total -= entropyWeight * scored.entropies[i]![t]!;
+          this.addEntropyGradient(previous, -entropyWeight / temperature, distribution);
         }
+        this.addGradient(previous, datum.completionTokens[t]!, (weight * slope) / temperature, distribution);
       }
-      this.hasGradient = true;
-      this.lossIsFinite &&= Number.isFinite(total);
-      return { ...scored, loss: total };
-    });
+    }
+    this.hasGradient = true;
+    this.lossIsFinite &&= Number.isFinite(total);
+    return { ...scored, loss: total };
   }
 
   /** Adds `scale` · ∂(T · logπ(token)) / ∂logits = scale · (onehot(token) − π) to the gradient of row `previous`. */
@@ -286,25 +310,34 @@ export class TabularEngine implements Engine {
     }
   }
 
-  optimStep(params: AdamParams): Promise<OptimStepResult> {
+  step(data: readonly Datum[], loss: LossSpec, adam: AdamParams): Promise<StepResult<ForwardBackwardResult>> {
     return this.inTurn(() => {
-      requireAdam(params);
-      if (!this.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
-      this.hasGradient = false;
-      const parameters = [this.table, this.bias];
-      let squares = 0;
-      for (const { gradient } of parameters) for (const value of gradient) squares += value * value;
-      const gradNorm = Math.sqrt(squares);
-      const applied = this.lossIsFinite && Number.isFinite(gradNorm);
-      this.lossIsFinite = true;
-      if (applied) {
-        this.stepCount++;
-        const clip = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm ? params.maxGradNorm / gradNorm : 1;
-        for (const parameter of parameters) adamStep(parameter, clip, this.stepCount, params);
-      }
-      for (const { gradient } of parameters) gradient.fill(0);
-      return { gradNorm, applied };
+      requireAdam(adam);
+      return { ...this.accumulate(data, loss), ...this.stepped(adam) };
     });
+  }
+
+  optimStep(params: AdamParams): Promise<OptimStepResult> {
+    return this.inTurn(() => this.stepped(params));
+  }
+
+  private stepped(params: AdamParams): OptimStepResult {
+    requireAdam(params);
+    if (!this.hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
+    this.hasGradient = false;
+    const parameters = [this.table, this.bias];
+    let squares = 0;
+    for (const { gradient } of parameters) for (const value of gradient) squares += value * value;
+    const gradNorm = Math.sqrt(squares);
+    const applied = this.lossIsFinite && Number.isFinite(gradNorm);
+    this.lossIsFinite = true;
+    if (applied) {
+      this.stepCount++;
+      const clip = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm ? params.maxGradNorm / gradNorm : 1;
+      for (const parameter of parameters) adamStep(parameter, clip, this.stepCount, params);
+    }
+    for (const { gradient } of parameters) gradient.fill(0);
+    return { gradNorm, applied };
   }
 
   resetOptimizer(): Promise<void> {

@@ -1,6 +1,6 @@
 /** The losses of the reference engine: one token at a time, in double precision. */
 
-import type { Datum } from "../../src/engine/engine.ts";
+import type { Datum } from "../../src/engine/contract/policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { policyObjective } from "../../src/losses/policy-objective.ts";
 import { klEstimate, policyTerm } from "../../src/losses/policy-terms.ts";

@@ -1,6 +1,6 @@
 /** The weights of the reference engine, and AdamW on them in plain JavaScript. */
 
-import type { AdamParams } from "../../src/engine/engine.ts";
+import type { AdamParams } from "../../src/engine/contract/policy.ts";
 
 /** A weight matrix or vector with its gradient and AdamW moments. */
 export interface Parameter {

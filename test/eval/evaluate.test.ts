@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { SampledSequence } from "../../src/engine/engine.ts";
+import type { SampledSequence } from "../../src/engine/contract/sampler.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { compareEvaluations } from "../../src/eval/compare.ts";
 import { evaluate, statisticNames } from "../../src/eval/evaluate.ts";

@@ -7,6 +7,7 @@
 
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Compute } from "../../src/compute/compute.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { loadModel, saveModel } from "../../src/model/checkpoint.ts";
 import { Random } from "../../src/random.ts";
@@ -14,14 +15,14 @@ import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
 
 const GOLDEN = import.meta.dirname;
 const ADAM = { learningRate: 3e-3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01, maxGradNorm: 1 };
-const SCORING = { temperature: 1, policy: "policy" } as const;
+const SCORING = { temperature: 1 } as const;
 
 const out = process.argv[2];
 if (out === undefined) throw new Error("usage: npx tsx test/golden/write-trained-models.ts OUT");
 const tokenizer = await loadTokenizer(join(GOLDEN, "tokenizers/qwen-like"));
 
 for (const name of readdirSync(join(GOLDEN, "models"))) {
-  const engine = await createLocalEngine(join(GOLDEN, "models", name), { threads: 2 });
+  const engine = await createLocalEngine(join(GOLDEN, "models", name), Compute.open({ threads: 2 }));
   const { vocabSize, maxContextTokens } = engine.info;
   const random = new Random(1, name);
   const sequence = (length: number) => Int32Array.from({ length }, () => random.integer(vocabSize));
@@ -41,7 +42,7 @@ for (const name of readdirSync(join(GOLDEN, "models"))) {
   const sequences = [2, 17, maxContextTokens].map(sequence);
   const score = async (of: typeof engine) => {
     const data = sequences.map((tokens) => ({ promptTokens: tokens.slice(0, 1), completionTokens: tokens.slice(1) }));
-    return (await of.forward(data, SCORING)).logprobs.map((row) => [...row]);
+    return (await of.score(data, SCORING)).logprobs.map((row) => [...row]);
   };
   writeFileSync(
     `${directory}.json`,
@@ -53,7 +54,7 @@ for (const name of readdirSync(join(GOLDEN, "models"))) {
   const half = `${directory}-bf16`;
   mkdirSync(half, { recursive: true });
   await saveModel(half, config, values, { dtype: "bfloat16", maxShardBytes: 10_000 });
-  const rounded = await createLocalEngine(half, { threads: 2 });
+  const rounded = await createLocalEngine(half, Compute.open({ threads: 2 }));
   writeFileSync(
     `${half}.json`,
     JSON.stringify({ tokens: sequences.map((tokens) => [...tokens]), logprobs: await score(rounded) }),

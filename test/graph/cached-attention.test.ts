@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { allocate } from "../../src/compute/runtime.ts";
 import { cachedAttention } from "../../src/graph/ops/attention.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { allocate } from "../../src/runtime/runtime.ts";
 import { at, build, type NumberArray, randomArray, total } from "./arrays.ts";
 import { feed, runtime } from "./evaluate.ts";
 

@@ -1,7 +1,7 @@
 /** Runs small graphs on arrays: what the tests of operations share. */
 
+import { type DeviceTensor, Runtime } from "../../src/compute/runtime.ts";
 import type { DType, Graph, Tensor } from "../../src/graph/tensor.ts";
-import { type DeviceTensor, Runtime } from "../../src/runtime/runtime.ts";
 import type { NumberArray } from "./arrays.ts";
 
 /** The runtime of every graph and runtime test; one thread keeps the machine for the other workers. */

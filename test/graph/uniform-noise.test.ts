@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { DeviceTensor } from "../../src/compute/runtime.ts";
 import { uniformNoise } from "../../src/graph/ops/uniform-noise.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { philox } from "../../src/random.ts";
-import type { DeviceTensor } from "../../src/runtime/runtime.ts";
 import { runtime } from "./evaluate.ts";
 
 const [ROWS, WIDTH] = [400, 256];

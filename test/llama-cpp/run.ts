@@ -13,7 +13,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Engine } from "../../src/engine/engine.ts";
+import { Compute } from "../../src/compute/compute.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { exportGguf } from "../../src/model/gguf/export.ts";
 import type { TensorFormat } from "../../src/model/gguf/number-formats.ts";
@@ -85,7 +86,7 @@ async function compareModel(name: string, directory: string, { config, tokenizer
   const file = join(directory, "model.gguf");
   await exportGguf(directory, file, { name, format: "f32" });
   const model = await llama.loadModel({ modelPath: file });
-  const engine = await createLocalEngine(directory, { threads: 2 });
+  const engine = await createLocalEngine(directory, Compute.open({ threads: 2 }));
   const sequence = await f32Sequence(model, config.maxContextTokens);
   const random = new Random(7, name);
   const prompts = Array.from({ length: PROMPTS }, () =>
@@ -132,7 +133,7 @@ async function compareFormat(
   const file = join(directory, "model.gguf");
   await exportGguf(directory, file, { name, format });
   const model = await llama.loadModel({ modelPath: file });
-  const engine = await createLocalEngine(directory, { threads: 2 });
+  const engine = await createLocalEngine(directory, Compute.open({ threads: 2 }));
   const sequence = await f32Sequence(model, checkpoint.config.maxContextTokens);
   const random = new Random(8, name);
   const tokens = Int32Array.from({ length: 100 }, () => random.integer(checkpoint.config.vocabSize));
@@ -149,9 +150,9 @@ async function compareFormat(
   await model.dispose();
 }
 
-async function scored(engine: Engine, tokens: Int32Array): Promise<Float32Array> {
+async function scored(engine: Policy, tokens: Int32Array): Promise<Float32Array> {
   const datum = { promptTokens: tokens.slice(0, 1), completionTokens: tokens.slice(1) };
-  const { logprobs } = await engine.forward([datum], { temperature: 1, policy: "policy" });
+  const { logprobs } = await engine.score([datum], { temperature: 1 });
   return logprobs[0]!;
 }
 

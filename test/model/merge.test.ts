@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { command } from "../../src/cli/model.ts";
+import { Compute } from "../../src/compute/compute.ts";
 import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { AhaError } from "../../src/errors.ts";
 import { inspectModel, loadModel } from "../../src/model/checkpoint.ts";
@@ -297,7 +298,9 @@ describe("aha model info, convert and export of an adapter", () => {
 describe("an adapter that Aha saved", () => {
   it.each(golden.cases)("has the names, shapes and settings of PEFT's $adapter", async ({ adapter, base }) => {
     const { lora } = await describeAdapter(adapterPath(adapter));
-    const engine = await createLocalEngine(modelPath(base), { threads: 1, adapter: adapterPath(adapter) });
+    const engine = await createLocalEngine(modelPath(base), Compute.open({ threads: 1 }), {
+      adapter: adapterPath(adapter),
+    });
     const out = newPath();
     await mkdir(out);
     await engine.saveWeights(out).finally(() => engine.dispose());

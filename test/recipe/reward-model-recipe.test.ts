@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { writeReport } from "../../src/report/report.ts";
@@ -43,7 +44,11 @@ describe("a recipe with the trainer reward_model", () => {
 
     const path = join(root, "whole", "model");
     const judge = async (options: object, completion: string) => {
-      const reward = createReward("reward_model", { path, ...options }, { openScorer: scorerOpener({ threads: 1 }) });
+      const reward = createReward(
+        "reward_model",
+        { path, ...options },
+        { openScorer: scorerOpener(Compute.open({ threads: 1 })) },
+      );
       await (reward as BatchReward).open!();
       const prompt = "<|im_start|>user\nWhat is 2 + 3, case 1?<|im_end|>\n<|im_start|>assistant\n<think>";
       const [result] = await judgeAll(reward, [{ prompt, completion, columns: {} }]);
@@ -85,7 +90,7 @@ describe("a recipe with the trainer reward_model", () => {
     await expect(loadRecipe(CONVERSATIONS_RECIPE, [`stages=[${sft}, ${scoring}]`])).rejects.toThrow(
       /stages\.b\.trainer: reward_model trains a model that scores.*recipe of its own/,
     );
-    await expect(scorerOpener({ threads: 1 })(join(root, "whole", "initial-model"))).rejects.toThrow(
+    await expect(scorerOpener(Compute.open({ threads: 1 }))(join(root, "whole", "initial-model"))).rejects.toThrow(
       /is a language model and has no score/,
     );
   });

@@ -1,6 +1,6 @@
 /** A model that says what a script says, for tests of everything between the engine and the client. */
 
-import type { SamplingSession, SequenceRequest } from "../../src/engine/session.ts";
+import type { SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
 import type { ServedModel } from "../../src/serve/served-model.ts";
 import { buildTokenizer } from "../../src/tokenizer/build.ts";
 import { StreamingDecoder } from "../../src/tokenizer/streaming-decoder.ts";

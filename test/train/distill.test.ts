@@ -1,12 +1,15 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { Compute } from "../../src/compute/compute.ts";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
-import { distillData, importanceSampling, trainDistill } from "../../src/train/distill.ts";
-import { distillConfigSchema } from "../../src/train/distill-config.ts";
-import { openTeacher, requireSameTokenizer, type Teacher } from "../../src/train/teacher.ts";
+import { distillConfigSchema } from "../../src/train/distill/config.ts";
+import { distillData, importanceSampling, trainDistill } from "../../src/train/distill/distill.ts";
+import { openTeacher, requireSameTokenizer, type Teacher } from "../../src/train/distill/teacher.ts";
 import { emptyDirectory } from "../engine/models.ts";
 import { TabularEngine } from "../engine/tabular-engine.ts";
 import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
 import { constantEcho, teacherServer } from "./teacher-server.ts";
+
+const TEACHERS = { compute: Compute.open({ threads: 2 }), engine: { kind: "local" } };
 
 const configOf = (overrides: object = {}) =>
   distillConfigSchema.parse({
@@ -21,7 +24,7 @@ function teacherOf(
   return {
     name: "tabular",
     maxContextTokens: engine.info.maxContextTokens,
-    logprobs: async (data, temperature) => (await engine.forward(data, { temperature, policy: "policy" })).logprobs,
+    logprobs: async (data, temperature) => (await engine.score(data, { temperature })).logprobs,
     close: () => engine.dispose(),
   };
 }
@@ -36,7 +39,7 @@ describe("the gradient of on-policy distillation", () => {
       completionTokens: Int32Array.of(token),
     }));
     for (const temperature of [1, 0.7]) {
-      const { logprobs } = await student.forward(data, { temperature, policy: "policy" });
+      const { logprobs } = await student.score(data, { temperature });
       const teacherLogprobs = await teacher.logprobs(data, temperature);
       const rows = data.map(({ completionTokens: tokens }, i) => ({
         promptTokens: prompt,
@@ -150,7 +153,7 @@ describe("a teacher behind an endpoint", () => {
     });
     const { url, requests } = await serve(byId);
     process.env.AHA_TEST_TEACHER_KEY = "secret";
-    const teacher = await openTeacher({ url, model: "m", apiKeyEnv: "AHA_TEST_TEACHER_KEY" }, tokenizer, {});
+    const teacher = await openTeacher({ url, model: "m", apiKeyEnv: "AHA_TEST_TEACHER_KEY" }, tokenizer, TEACHERS);
     const data = [{ promptTokens: Int32Array.of(1, 2), completionTokens: Int32Array.of(3, 4, 5) }];
     expect(await teacher.logprobs(data, 1)).toEqual([Float32Array.of(-3, -4, -5)]);
     delete process.env.AHA_TEST_TEACHER_KEY;
@@ -164,7 +167,7 @@ describe("a teacher behind an endpoint", () => {
   it("is refused at the start where it cannot echo log-probabilities, or reads other tokens", async () => {
     const refused = async (answer: Parameters<typeof teacherServer>[0], reason: RegExp) => {
       const { url } = await serve(answer);
-      const opened = openTeacher({ url, model: "m" }, tokenizer, {});
+      const opened = openTeacher({ url, model: "m" }, tokenizer, TEACHERS);
       await expect(opened).rejects.toThrow(ConfigError);
       await expect(opened).rejects.toThrow(reason);
     };

@@ -4,14 +4,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
-import { trainGrpo } from "../../src/train/grpo.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo-config.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/policy-update.ts";
+import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { accumulateGradient, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
 const small = {
@@ -32,8 +32,8 @@ async function train(overrides: object = {}, engine = newEngine()) {
 }
 
 /** The engine as it would be with these losses alone. */
-function withLosses(engine: Engine, losses: Engine["info"]["losses"]): Engine {
-  return Object.assign(Object.create(engine), { info: { ...engine.info, losses } });
+function withLosses(engine: Policy, losses: Policy["capabilities"]["losses"]): Policy {
+  return Object.assign(Object.create(engine), { capabilities: { ...engine.capabilities, losses } });
 }
 
 describe("trainGrpo learns", () => {
@@ -70,7 +70,7 @@ describe("trainGrpo learns", () => {
 describe("noise on embeddings", () => {
   it("is part of the engine's loss, and refused where the engine or its loss would leave it out", async () => {
     const noisy = new NoisyEngine();
-    const run = (own: Engine, seed = 5) =>
+    const run = (own: Policy, seed = 5) =>
       trainGrpo(
         lettersContext(own, new MemoryLog(), { seed }),
         configOf({ neftuneNoiseAlpha: 5, iterations: 1, minibatchesPerIteration: 2 }),
@@ -217,7 +217,7 @@ describe("the reference", () => {
   it("is moved by refSyncMixup after every refSyncSteps optimizer steps", async () => {
     const engine = newEngine();
     const shares: (number | undefined)[] = [];
-    const watched: Engine = Object.assign(Object.create(engine), {
+    const watched: Policy = Object.assign(Object.create(engine), {
       freezeReference: async (mixup?: number) => {
         shares.push(mixup);
         await engine.freezeReference(mixup);
@@ -232,8 +232,8 @@ describe("the reference", () => {
 describe("a sampler that disagrees with the trainer", () => {
   it("is corrected: its log-probabilities enter the ratio ρ, not the clipped one", async () => {
     const engine = newEngine();
-    const biased: Engine = Object.assign(Object.create(engine), {
-      sample: async (...args: Parameters<Engine["sample"]>) => {
+    const biased: Policy = Object.assign(Object.create(engine), {
+      sample: async (...args: Parameters<Policy["sample"]>) => {
         const sequences = await engine.sample(...args);
         return sequences.map((sequence) => ({
           ...sequence,

@@ -2,14 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy } from "../../src/engine/contract/policy.ts";
 import { CheckpointError, ConfigError, DivergenceError, RunInterrupted } from "../../src/errors.ts";
 import { completionAdvantages } from "../../src/rollout/advantages.ts";
 import { judgeCompletions, sampleCompletions } from "../../src/rollout/collect.ts";
-import { trainGrpo } from "../../src/train/grpo.ts";
-import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo-config.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/policy-update.ts";
-import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/update-rows.ts";
+import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../src/train/grpo/grpo.ts";
+import { accumulateGradient, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
+import { judgedCompletion, scoreRollouts, updateRows } from "../../src/train/grpo/update-rows.ts";
 import {
   checkpointInto,
   letterReward,
@@ -209,7 +209,7 @@ describe("interruption and resumption of trainGrpo", () => {
 describe("what trainGrpo refuses", () => {
   it("stops after maxSkippedSteps non-finite gradients in a row, with the weights untouched", async () => {
     const engine = newEngine();
-    const broken: Engine = Object.assign(Object.create(engine), {
+    const broken: Policy = Object.assign(Object.create(engine), {
       optimStep: async () => ({ gradNorm: Number.NaN, applied: false }),
     });
     const log = new MemoryLog();

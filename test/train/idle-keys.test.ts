@@ -1,10 +1,10 @@
 /** Keys that the others leave without effect are refused by name, in every trainer; defaults that are written out pass. */
 
 import { describe, expect, it } from "vitest";
-import { distillConfigSchema } from "../../src/train/distill-config.ts";
-import { grpoConfigSchema, grpoShape } from "../../src/train/grpo-config.ts";
-import { rewardModelConfigSchema } from "../../src/train/reward-model-config.ts";
-import { sftConfigSchema } from "../../src/train/sft-config.ts";
+import { distillConfigSchema } from "../../src/train/distill/config.ts";
+import { grpoConfigSchema, grpoShape } from "../../src/train/grpo/config.ts";
+import { rewardModelConfigSchema } from "../../src/train/reward-model/config.ts";
+import { sftConfigSchema } from "../../src/train/sft/config.ts";
 
 const grpo = {
   iterations: 8,

@@ -5,7 +5,8 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Datum, Engine, EngineInfo, ForwardBackwardResult } from "../../src/engine/engine.ts";
+import type { Capabilities } from "../../src/engine/contract/capabilities.ts";
+import type { Datum, ForwardBackwardResult, Policy } from "../../src/engine/contract/policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { WeightedReward } from "../../src/rollout/collect.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
@@ -92,7 +93,7 @@ export function newEngine(options: { readonly eosTokenIds?: readonly number[] } 
 }
 
 /** A context over the letters world; what a test cares about goes into `overrides`. */
-export function lettersContext(engine: Engine, log: StageLog, overrides: Partial<TrainContext> = {}): TrainContext {
+export function lettersContext(engine: Policy, log: StageLog, overrides: Partial<TrainContext> = {}): TrainContext {
   return {
     engine,
     tokenizer: lettersTokenizer,
@@ -105,7 +106,7 @@ export function lettersContext(engine: Engine, log: StageLog, overrides: Partial
 }
 
 /** A checkpoint hook that keeps the last state of engine and trainer in `directory`. */
-export function checkpointInto(directory: string, engine: Engine, every: number) {
+export function checkpointInto(directory: string, engine: Policy, every: number) {
   const kept: { state?: TrainerState; directory: string } = { directory: join(directory, "state") };
   const save = async (_step: number, state: TrainerState) => {
     await rm(kept.directory, { recursive: true, force: true });
@@ -118,13 +119,13 @@ export function checkpointInto(directory: string, engine: Engine, every: number)
 
 /** An engine that says it adds noise to embeddings, keeps what it is asked for, and adds none. */
 export class NoisyEngine extends TabularEngine {
-  override readonly info: EngineInfo;
+  override readonly capabilities: Capabilities;
   /** Of every training pass so far. */
   readonly losses: LossSpec[] = [];
 
   constructor() {
     super(LETTERS_MODEL);
-    this.info = { ...newEngine().info, embeddingNoise: true };
+    this.capabilities = { ...newEngine().capabilities, embeddingNoise: true };
   }
 
   override forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { judgeAll } from "../../src/rewards/judge.ts";
-import { createRewards, grpoConfigSchema } from "../../src/train/grpo-config.ts";
+import { createRewards, grpoConfigSchema } from "../../src/train/grpo/config.ts";
 
 const least = { iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 4, learningRate: 0.1 };
 const scorer = (reward: number) => async () => ({

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { RewardEngine } from "../../src/engine/reward-engine.ts";
+import type { RewardModel } from "../../src/engine/contract/reward-model.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { evaluatePairs } from "../../src/eval/evaluate-pairs.ts";
 import { pairStatistics } from "../../src/losses/bradley-terry.ts";
 import type { Task } from "../../src/tasks/task.ts";
-import { trainRewardModel } from "../../src/train/reward-model.ts";
-import { rewardModelConfigSchema } from "../../src/train/reward-model-config.ts";
+import { rewardModelConfigSchema } from "../../src/train/reward-model/config.ts";
+import { trainRewardModel } from "../../src/train/reward-model/reward-model.ts";
 import { emptyDirectory } from "../engine/models.ts";
 import { checkpointInto, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
 
@@ -13,7 +13,7 @@ const configOf = (overrides: object = {}) =>
   rewardModelConfigSchema.parse({ steps: 20, batchPairs: 2, learningRate: 0.5, ...overrides });
 
 /** A reward model with one weight per token, the reward of a text being their sum: a contract, without a network. */
-class TokenSums implements RewardEngine {
+class TokenSums implements RewardModel {
   readonly info = { name: "token sums", vocabSize: 7, maxContextTokens: 8, parameterCount: 7 };
   weights = new Float64Array(7);
   gradient = new Float64Array(7);
@@ -22,7 +22,7 @@ class TokenSums implements RewardEngine {
 
   private sum = (tokens: Int32Array) => tokens.reduce((total, token) => total + this.weights[token]!, 0);
   score = async (sequences: readonly Int32Array[]) => Float32Array.from(sequences, this.sum);
-  forwardBackward: RewardEngine["forwardBackward"] = async (pairs) => {
+  forwardBackward: RewardModel["forwardBackward"] = async (pairs) => {
     const chosen = Float32Array.from(pairs, (pair) => this.sum(pair.chosen));
     const rejected = Float32Array.from(pairs, (pair) => this.sum(pair.rejected));
     pairs.forEach((pair, i) => {
@@ -33,11 +33,15 @@ class TokenSums implements RewardEngine {
     });
     return { loss: pairStatistics(chosen, rejected).loss, chosen, rejected };
   };
-  optimStep: RewardEngine["optimStep"] = async ({ learningRate }) => {
+  optimStep: RewardModel["optimStep"] = async ({ learningRate }) => {
     this.weights = this.weights.map((weight, i) => weight - learningRate * this.gradient[i]!);
     this.gradient = new Float64Array(7);
     return { gradNorm: 1, applied: true };
   };
+  step: RewardModel["step"] = async (pairs, options, adam) => ({
+    ...(await this.forwardBackward(pairs, options)),
+    ...(await this.optimStep(adam)),
+  });
   saveState = async () => {
     this.saved = this.weights.slice();
   };
@@ -61,7 +65,7 @@ const pairsTask: Task = {
   }),
 };
 
-function contextOf(engine: RewardEngine, log: MemoryLog, overrides: object = {}) {
+function contextOf(engine: RewardModel, log: MemoryLog, overrides: object = {}) {
   const { engine: _, ...surroundings } = lettersContext(newEngine(), log, { task: pairsTask });
   return { ...surroundings, ...overrides, engine };
 }

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Datum } from "../../src/engine/engine.ts";
+import type { Datum } from "../../src/engine/contract/policy.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
-import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft.ts";
-import { sftConfigSchema } from "../../src/train/sft-config.ts";
+import { sftConfigSchema } from "../../src/train/sft/config.ts";
+import { checkSft, normaliseWeights, trainSft } from "../../src/train/sft/sft.ts";
 import { MODELS, modelValues, openEngine } from "../engine/models.ts";
 import { lettersContext, lettersTask, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
 
@@ -124,7 +124,7 @@ describe("the loss on held-out demonstrations", () => {
     await trainSft(context, configOf({ epochs: undefined, steps: 1, evalLossEvery: 1, learningRate: 1e-12 }));
     const tokens = ["a", "aaaa"].map((text) => Int32Array.from([...Array.from(text, () => 4), 0]));
     const data = tokens.map((completionTokens) => ({ promptTokens: Int32Array.of(1), completionTokens }));
-    const { logprobs } = await newEngine().forward(data, { temperature: 1, policy: "policy" });
+    const { logprobs } = await newEngine().score(data, { temperature: 1 });
     const all = logprobs.flatMap((values) => [...values]);
     expect(log.metricsRows[0]!.eval_loss).toBeCloseTo(-all.reduce((sum, x) => sum + x, 0) / 7, 5);
   });
@@ -166,7 +166,7 @@ describe("demonstrations of one step", () => {
       for (const call of calls) results.push(await engine.forwardBackward(call, { name: "cross_entropy" }));
       const adam = { learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-4, weightDecay: 0, maxGradNorm: 0 };
       const { gradNorm } = await engine.optimStep(adam);
-      const { logprobs: after } = await engine.forward(data, { temperature: 1, policy: "policy" });
+      const { logprobs: after } = await engine.score(data, { temperature: 1 });
       await engine.dispose();
       return {
         loss: results.reduce((sum, { loss }) => sum + loss, 0),
@@ -178,7 +178,7 @@ describe("demonstrations of one step", () => {
     const packed = await run([data]);
     const alone = await run(data.map((one) => [one]));
     expect(packed.loss).toBeCloseTo(alone.loss, 5);
-    expect(packed.gradNorm / alone.gradNorm).toBeCloseTo(1, 5);
+    expect(packed.gradNorm! / alone.gradNorm!).toBeCloseTo(1, 5);
     for (const name of ["logprobs", "after"] as const) {
       packed[name].forEach((values, i) => {
         values.forEach((value, t) => {

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
 import { evaluate } from "../../src/eval/evaluate.ts";
-import { demonstrationTokens } from "../../src/train/demonstration-stream.ts";
-import { normaliseWeights, trainSft } from "../../src/train/sft.ts";
-import { sftConfigSchema } from "../../src/train/sft-config.ts";
+import { sftConfigSchema } from "../../src/train/sft/config.ts";
+import { demonstrationTokens } from "../../src/train/sft/demonstration-stream.ts";
+import { normaliseWeights, trainSft } from "../../src/train/sft/sft.ts";
 import { checkpointInto, EOS, lettersContext, lettersTask, lettersTokenizer, MemoryLog, newEngine } from "./letters.ts";
 
 const configOf = (overrides: object = {}) =>

@@ -7,8 +7,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
-import { trainGrpo } from "../../src/train/grpo.ts";
-import { grpoConfigSchema } from "../../src/train/grpo-config.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/config.ts";
+import { trainGrpo } from "../../src/train/grpo/grpo.ts";
 import { letterReward, lettersContext, MemoryLog, newEngine } from "./letters.ts";
 
 const golden: Record<"trainer" | "grpo" | "sft", string[]> = JSON.parse(

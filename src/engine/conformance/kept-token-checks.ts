@@ -5,7 +5,8 @@
 
 import { EngineError } from "../../errors.ts";
 import { Random } from "../../random.ts";
-import type { Datum, Engine, SamplingParams } from "../engine.ts";
+import type { Datum, Policy } from "../contract/policy.ts";
+import type { SamplingParams } from "../contract/sampler.ts";
 import {
   type ConformanceCheck,
   engineCheck,
@@ -30,7 +31,7 @@ const RESTRICTIONS: readonly Partial<SamplingParams>[] = [
 ];
 
 /** The data with a third of the vocabulary kept for each token, itself among them, in no order. */
-function withKept({ info }: Engine, data: readonly Datum[]): Datum[] {
+function withKept({ info }: Policy, data: readonly Datum[]): Datum[] {
   const random = new Random(5, "conformance kept tokens");
   return data.map((datum) => ({
     ...datum,
@@ -73,7 +74,7 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
   engineCheck("with keptTokens a distribution, and its entropy, is that over these tokens alone", async (engine) => {
     const data = withKept(engine, someData(engine.info));
     const temperature = 0.7;
-    const { logprobs, entropies } = await engine.forward(data, { temperature, policy: "policy" });
+    const { logprobs, entropies } = await engine.score(data, { temperature });
     for (const [i, { promptTokens, completionTokens, keptTokens }] of data.entries()) {
       for (const [t, kept] of keptTokens!.entries()) {
         const before = Int32Array.from([...promptTokens, ...completionTokens.slice(0, t)]);
@@ -83,7 +84,7 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
         const own = all[completionTokens[t]!]! - mass;
         requireClose(`log-probability of datum ${i}, token ${t}`, logprobs[i]![t]!, own, LOGPROB_TOLERANCE);
         const entropy = -among.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
-        requireClose(`entropy of datum ${i}, token ${t}`, entropies[i]![t]!, entropy, LOGPROB_TOLERANCE);
+        requireClose(`entropy of datum ${i}, token ${t}`, entropies![i]![t]!, entropy, LOGPROB_TOLERANCE);
       }
     }
   }),
@@ -99,7 +100,7 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
           const signed = data.map((datum) => ({ ...datum, weights: datum.weights.map((weight) => sign * weight) }));
           await engine.forwardBackward(signed, loss);
           const { gradNorm } = await engine.optimStep(gradientDescent(rate));
-          return { gradNorm, loss: (await engine.forwardBackward(data, loss)).loss };
+          return { gradNorm: gradNorm!, loss: (await engine.forwardBackward(data, loss)).loss };
         });
       const { gradNorm } = await moved(0, 1);
       require(gradNorm > 0, "the gradient is zero");
@@ -112,14 +113,14 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
   engineCheck("keptTokens that make no sense are refused", async (engine) => {
     const data = withKept(engine, someData(engine.info));
     const first = data[0]!;
-    const policy = { temperature: 1, policy: "policy" } as const;
+    const policy = { temperature: 1 } as const;
     const refused = (what: string, wrong: readonly Datum[]) =>
-      requireRejection(what, EngineError, () => engine.forward(wrong, policy));
+      requireRejection(what, EngineError, () => engine.score(wrong, policy));
     await refused("too few", [{ ...first, keptTokens: first.keptTokens!.slice(1) }]);
     const without = first.keptTokens!.map((kept, t) => kept.filter((token) => token !== first.completionTokens[t]));
     await refused("without the token itself", [{ ...first, keptTokens: without }]);
     const { keptTokens: _, ...none } = data[1]!;
     await refused("in one datum of two", [first, none]);
-    await engine.forward(data, policy);
+    await engine.score(data, policy);
   }),
 ];

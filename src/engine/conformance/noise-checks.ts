@@ -6,7 +6,7 @@
 
 import { EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import type { Datum, Engine } from "../engine.ts";
+import type { Datum, Policy } from "../contract/policy.ts";
 import {
   type ConformanceCheck,
   engineCheck,
@@ -26,7 +26,7 @@ const NOISY = { ...SILENT, embeddingNoise: { alpha: 5, seed: 3 } } as const;
 const ROUNDING = 1e-5;
 
 /** Loss and gradient norm of calls with noise, without a change of weights. */
-async function noisyPass(engine: Engine, loss: LossSpec, ...calls: (readonly Datum[])[]) {
+async function noisyPass(engine: Policy, loss: LossSpec, ...calls: (readonly Datum[])[]) {
   let total = 0;
   for (const data of calls) total += (await engine.forwardBackward(data, loss)).loss;
   return { loss: total, gradNorm: (await engine.optimStep(gradientDescent(0))).gradNorm };
@@ -35,7 +35,7 @@ async function noisyPass(engine: Engine, loss: LossSpec, ...calls: (readonly Dat
 /** A check of engines that have the noise. */
 function noiseCheck(name: string, work: Parameters<typeof engineCheck>[1]): ConformanceCheck {
   return engineCheck(name, async (engine, subject) => {
-    if (engine.info.embeddingNoise) await work(engine, subject);
+    if (engine.capabilities.embeddingNoise) await work(engine, subject);
   });
 }
 
@@ -47,7 +47,7 @@ export const NOISE_CHECKS: readonly ConformanceCheck[] = [
       const data = someData(engine.info);
       const refused = (loss: LossSpec) =>
         requireRejection(JSON.stringify(loss), EngineError, () => engine.forwardBackward(data, loss));
-      if (!engine.info.embeddingNoise) await refused(NOISY);
+      if (!engine.capabilities.embeddingNoise) await refused(NOISY);
       for (const alpha of [0, -1, Number.NaN]) await refused({ ...SILENT, embeddingNoise: { alpha, seed: 0 } });
       await refused({ ...SILENT, embeddingNoise: { alpha: 5, seed: 0.5 } });
       await requireRejection("a step without a gradient", EngineError, () => engine.optimStep(gradientDescent(0)));
@@ -74,7 +74,7 @@ export const NOISE_CHECKS: readonly ConformanceCheck[] = [
     run: async (subject) => {
       const passOf = (...calls: (readonly number[])[]) =>
         withEngine(subject, async (engine) => {
-          if (!engine.info.embeddingNoise) return undefined;
+          if (!engine.capabilities.embeddingNoise) return undefined;
           const data = someData(engine.info);
           return noisyPass(engine, NOISY, ...calls.map((indices) => indices.map((i) => data[i]!)));
         });
@@ -82,7 +82,7 @@ export const NOISE_CHECKS: readonly ConformanceCheck[] = [
       const parts = await passOf([0, 1], [2, 3]);
       if (!whole || !parts) return;
       requireClose("the loss in two calls", parts.loss, whole.loss, ROUNDING);
-      requireClose("gradient norm in two calls, relative", parts.gradNorm / whole.gradNorm, 1, ROUNDING);
+      requireClose("gradient norm in two calls, relative", parts.gradNorm! / whole.gradNorm!, 1, ROUNDING);
       const first = await passOf([0]);
       const [both, second] = [await passOf([0, 1]), await passOf([1])];
       // Datum 1 alone is the first of its step, and not the second.

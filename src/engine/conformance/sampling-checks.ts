@@ -1,7 +1,7 @@
 /** What the contract promises about `sample`. */
 
 import { EngineError } from "../../errors.ts";
-import type { SampledSequence, SamplePrompt, SamplingParams } from "../engine.ts";
+import type { SampledSequence, SamplePrompt, SamplingParams } from "../contract/sampler.ts";
 import {
   type ConformanceCheck,
   engineCheck,

@@ -1,8 +1,9 @@
 /** What the contract promises about sampling sessions. An engine that has none keeps these promises by not making them. */
 
 import { EngineError } from "../../errors.ts";
-import type { Engine, SamplingParams } from "../engine.ts";
-import type { DrawnToken, SamplingSession, SequenceEnd, SequenceRequest } from "../session.ts";
+import type { Policy } from "../contract/policy.ts";
+import type { SamplingParams } from "../contract/sampler.ts";
+import type { DrawnToken, SamplingSession, SequenceEnd, SequenceRequest } from "../contract/session.ts";
 import {
   type ConformanceCheck,
   engineCheck,
@@ -29,7 +30,7 @@ export interface SessionSample {
 /** A check on a session, which is closed afterwards; kept by an engine that has none. */
 export function sessionCheck(
   name: string,
-  work: (session: SamplingSession, engine: Engine) => Promise<void>,
+  work: (session: SamplingSession, engine: Policy) => Promise<void>,
 ): ConformanceCheck {
   return engineCheck(name, async (engine) => {
     const session = engine.openSession?.();
@@ -59,7 +60,7 @@ export async function sampled(
 }
 
 /** Requests of every kind at once: prompts, limits, restrictions and seeds of their own. */
-function mixedRequests(engine: Engine): SequenceRequest[] {
+function mixedRequests(engine: Policy): SequenceRequest[] {
   const changes: Partial<SamplingParams>[] = [
     {},
     { temperature: 0 },
@@ -79,7 +80,7 @@ function mixedRequests(engine: Engine): SequenceRequest[] {
 }
 
 /** What `sample` makes of a request. */
-async function expectedSample(engine: Engine, request: SequenceRequest): Promise<SessionSample> {
+async function expectedSample(engine: Policy, request: SequenceRequest): Promise<SessionSample> {
   const { tokens, promptId, sampleIndex, params } = request;
   const samples = await engine.sample([{ tokens, promptId, numSamples: sampleIndex + 1 }], params);
   const { tokens: drawn, logprobs, finishReason } = samples[sampleIndex]!;

@@ -1,7 +1,7 @@
 /** What the contract promises about the log-probabilities that a session reports, of prompts too, and about adjusted draws. */
 
-import type { Engine } from "../engine.ts";
-import type { DrawnToken, LogitAdjustments, PromptLogprobs } from "../session.ts";
+import type { Sampler } from "../contract/sampler.ts";
+import type { DrawnToken, LogitAdjustments, PromptLogprobs } from "../contract/session.ts";
 import { sampled, sessionCheck } from "./session-checks.ts";
 import {
   type ConformanceCheck,
@@ -18,11 +18,11 @@ import {
 const ranked = (logprobs: readonly number[]) =>
   [...logprobs.keys()].sort((a, b) => logprobs[b]! - logprobs[a]! || a - b);
 
-/** The scores of a prompt, from `forward`: of each token but the first. */
-async function expectedScores(engine: Engine, tokens: Int32Array): Promise<Float32Array> {
+/** The scores of a prompt, from `score`: of each token but the first. */
+async function expectedScores(engine: Sampler, tokens: Int32Array): Promise<Float32Array> {
   if (tokens.length < 2) return new Float32Array(0);
   const datum = { promptTokens: tokens.subarray(0, 1), completionTokens: tokens.subarray(1) };
-  return (await engine.forward([datum], { temperature: 1, policy: "policy" })).logprobs[0]!;
+  return (await engine.score([datum], { temperature: 1 })).logprobs[0]!;
 }
 
 /** Log-probabilities after bias, frequency and presence penalty, but for a constant. */

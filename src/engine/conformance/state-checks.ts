@@ -2,7 +2,7 @@
 
 import { CheckpointError, EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import type { Engine, PolicyName } from "../engine.ts";
+import type { Policy, PolicyName } from "../contract/policy.ts";
 import {
   ADAM,
   type ConformanceCheck,
@@ -22,18 +22,18 @@ import {
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
 
 /** One step on data of their own for each seed; returns the gradient's norm. */
-async function step(engine: Engine, seed: number): Promise<number> {
+async function step(engine: Policy, seed: number): Promise<number> {
   await engine.forwardBackward(someData(engine.info, seed), CROSS_ENTROPY);
-  return (await engine.optimStep(ADAM)).gradNorm;
+  return (await engine.optimStep(ADAM)).gradNorm!;
 }
 
 /** Log-probabilities of fixed data under one policy. */
-async function scores(engine: Engine, policy: PolicyName): Promise<readonly Float32Array[]> {
-  return (await engine.forward(someData(engine.info, 9), { temperature: 1, policy })).logprobs;
+async function scores(engine: Policy, policy: PolicyName): Promise<readonly Float32Array[]> {
+  return (await engine.score(someData(engine.info, 9), { temperature: 1, policy })).logprobs;
 }
 
 /** Log-probabilities after one step from the weights as they are. */
-async function afterStep(engine: Engine): Promise<readonly Float32Array[]> {
+async function afterStep(engine: Policy): Promise<readonly Float32Array[]> {
   await step(engine, 0);
   return scores(engine, "policy");
 }
@@ -88,14 +88,14 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
       await step(engine, 1);
       const directory = await subject.emptyDirectory();
       await engine.saveState(directory);
-      const goOn = async (own: Engine) => ({
+      const goOn = async (own: Policy) => ({
         norms: [await step(own, 2), await step(own, 3)],
         policy: await scores(own, "policy"),
         reference: await scores(own, "reference"),
         samples: await own.sample(somePrompts(own.info), FREE_SAMPLING),
       });
       const expected = await goOn(engine);
-      const compare = async (what: string, own: Engine) => {
+      const compare = async (what: string, own: Policy) => {
         await own.loadState(directory);
         const found = await goOn(own);
         requireAllClose(`${what}: gradient norms`, [found.norms], [expected.norms], 0);
@@ -148,9 +148,9 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
 
   engineCheck("calls that overlap are carried out one after another, in their order", async (engine, subject) => {
     const data = someData(engine.info);
-    const calls = (own: Engine, directory: string): (() => Promise<readonly ArrayLike<number>[]>)[] => [
+    const calls = (own: Policy, directory: string): (() => Promise<readonly ArrayLike<number>[]>)[] => [
       () => own.forwardBackward(data, CROSS_ENTROPY).then(({ logprobs }) => logprobs),
-      () => own.optimStep(ADAM).then(({ gradNorm }) => [[gradNorm]]),
+      () => own.optimStep(ADAM).then(({ gradNorm }) => [[gradNorm!]]),
       () => own.freezeReference().then(() => []),
       () => own.sample(somePrompts(own.info), FREE_SAMPLING).then((samples) => samples.map(({ logprobs }) => logprobs)),
       // Refused: there is no gradient. What comes behind it goes on.

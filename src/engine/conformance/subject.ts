@@ -4,16 +4,8 @@
 
 import { AhaError } from "../../errors.ts";
 import { Random } from "../../random.ts";
-import type {
-  AdamParams,
-  Datum,
-  Engine,
-  EngineInfo,
-  ForwardResult,
-  SampledSequence,
-  SamplePrompt,
-  SamplingParams,
-} from "../engine.ts";
+import type { AdamParams, Datum, Policy } from "../contract/policy.ts";
+import type { SampledSequence, SamplePrompt, SamplerInfo, SamplingParams, ScoreResult } from "../contract/sampler.ts";
 
 /** How far the sampler's log-probabilities may be from those of `forward`, in nats. */
 export const LOGPROB_TOLERANCE = 1e-4;
@@ -21,7 +13,7 @@ export const LOGPROB_TOLERANCE = 1e-4;
 /** The implementation under test. Its model needs at least 8 tokens, 24 positions, and probabilities that differ. */
 export interface ConformanceSubject {
   /** Opens an engine with the same weights each time; the check disposes of it. */
-  readonly open: () => Promise<Engine>;
+  readonly open: () => Promise<Policy>;
   /** Makes a new, empty directory. */
   readonly emptyDirectory: () => Promise<string>;
 }
@@ -41,13 +33,13 @@ export class ConformanceFailure extends AhaError {
 /** A check on one engine, which is disposed of afterwards. */
 export function engineCheck(
   name: string,
-  work: (engine: Engine, subject: ConformanceSubject) => Promise<void>,
+  work: (engine: Policy, subject: ConformanceSubject) => Promise<void>,
 ): ConformanceCheck {
   return { name, run: (subject) => withEngine(subject, (engine) => work(engine, subject)) };
 }
 
 /** Opens an engine for `work` and disposes of it. */
-export async function withEngine<T>(subject: ConformanceSubject, work: (engine: Engine) => Promise<T>): Promise<T> {
+export async function withEngine<T>(subject: ConformanceSubject, work: (engine: Policy) => Promise<T>): Promise<T> {
   const engine = await subject.open();
   try {
     return await work(engine);
@@ -87,7 +79,7 @@ export function requireAllClose(
  * that they came with. */
 export async function requireForwardAgrees(
   what: string,
-  engine: Engine,
+  engine: Policy,
   { prompts, samples }: { readonly prompts: readonly SamplePrompt[]; readonly samples: readonly SampledSequence[] },
   temperature = 1,
 ): Promise<void> {
@@ -96,7 +88,7 @@ export async function requireForwardAgrees(
     completionTokens: tokens,
     ...(keptTokens && { keptTokens }),
   }));
-  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  const { logprobs } = await engine.score(data, { temperature });
   requireAllClose(
     `log-probability${what === "" ? "" : ` ${what}`} of sample`,
     samples.map((sample) => sample.logprobs),
@@ -120,13 +112,13 @@ export async function requireRejection(
 }
 
 /** Seeded random tokens of the engine's vocabulary. */
-export function randomTokens({ vocabSize }: EngineInfo, length: number, seed: number): Int32Array {
+export function randomTokens({ vocabSize }: SamplerInfo, length: number, seed: number): Int32Array {
   const random = new Random(seed, "conformance tokens");
   return Int32Array.from({ length }, () => random.integer(vocabSize));
 }
 
 /** Prompts of 1, 7, 3 and 12 tokens with 3, 1, 4 and 2 samples. */
-export function somePrompts(info: EngineInfo): SamplePrompt[] {
+export function somePrompts(info: SamplerInfo): SamplePrompt[] {
   const numSamples = [3, 1, 4, 2];
   return [1, 7, 3, 12].map((length, i) => ({
     tokens: randomTokens(info, length, i),
@@ -147,7 +139,7 @@ export const FREE_SAMPLING: SamplingParams = {
 };
 
 /** Ragged data with every column: two share a prompt, one prompt is one token, ratios lie inside and outside of a clip. */
-export function someData(info: EngineInfo, seed = 0): Datum[] {
+export function someData(info: SamplerInfo, seed = 0): Datum[] {
   const random = new Random(seed, "conformance data");
   const shared = randomTokens(info, 5, 100 + seed);
   const prompts = [shared, shared, randomTokens(info, 1, 200 + seed), randomTokens(info, 9, 300 + seed)];
@@ -186,16 +178,16 @@ export function gradientDescent(rate: number): AdamParams {
 }
 
 /** Log-probabilities of the data under the policy at temperature 1: a fingerprint of the weights. */
-export async function fingerprint(engine: Engine, data: readonly Datum[]): Promise<ForwardResult["logprobs"]> {
-  return (await engine.forward(data, { temperature: 1, policy: "policy" })).logprobs;
+export async function fingerprint(engine: Policy, data: readonly Datum[]): Promise<ScoreResult["logprobs"]> {
+  return (await engine.score(data, { temperature: 1 })).logprobs;
 }
 
 /** Log-probability of every token of the vocabulary after a prompt, [V]. */
-export async function nextLogprobs(engine: Engine, prompt: Int32Array, temperature: number): Promise<number[]> {
+export async function nextLogprobs(engine: Policy, prompt: Int32Array, temperature: number): Promise<number[]> {
   const data = Array.from({ length: engine.info.vocabSize }, (_, token) => ({
     promptTokens: prompt,
     completionTokens: Int32Array.of(token),
   }));
-  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  const { logprobs } = await engine.score(data, { temperature });
   return logprobs.map((row) => row[0]!);
 }

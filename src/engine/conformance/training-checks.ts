@@ -10,7 +10,8 @@ import {
 } from "../../losses/loss-spec.ts";
 import { policyObjective } from "../../losses/policy-objective.ts";
 import { klEstimate, policyTerm } from "../../losses/policy-terms.ts";
-import type { Datum, Engine, ForwardResult } from "../engine.ts";
+import type { Datum, Policy } from "../contract/policy.ts";
+import type { ScoreResult } from "../contract/sampler.ts";
 import {
   ADAM,
   type ConformanceCheck,
@@ -41,20 +42,20 @@ const LOSSES: readonly LossSpec[] = [
   SAPO,
 ];
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
-const POLICY = { temperature: 1, policy: "policy" } as const;
+const POLICY = { temperature: 1 } as const;
 /** Sums in f32, in another order. */
 const ROUNDING = 1e-5;
 
 /** The losses of LOSSES that the engine offers. */
-const offered = ({ info }: Engine) => LOSSES.filter(({ name }) => info.losses.includes(name));
+const offered = ({ capabilities }: Policy) => LOSSES.filter(({ name }) => capabilities.losses.includes(name));
 
 /** A loss at these log-probabilities and entropies, and its slope by each log-probability, by the formulas as numbers. */
-function lossOf(data: readonly Datum[], { logprobs, entropies }: ForwardResult, loss: LossSpec) {
+function lossOf(data: readonly Datum[], { logprobs, entropies }: ScoreResult, loss: LossSpec) {
   let total = 0;
   const slopes = data.map((datum, i) =>
     datum.weights.map((weight, t) => {
       const logprob = logprobs[i]![t]!;
-      if (loss.entropyBonus) total -= datum.entropyWeights![t]! * entropies[i]![t]!;
+      if (loss.entropyBonus) total -= datum.entropyWeights![t]! * entropies![i]![t]!;
       if (loss.name === "cross_entropy") {
         total -= weight * logprob;
         return -weight;
@@ -73,9 +74,9 @@ function lossOf(data: readonly Datum[], { logprobs, entropies }: ForwardResult, 
 }
 
 /** The norm of the gradient of these calls, one after another, without a change of weights. */
-async function gradientNorm(engine: Engine, loss: LossSpec, ...calls: (readonly Datum[])[]): Promise<number> {
+async function gradientNorm(engine: Policy, loss: LossSpec, ...calls: (readonly Datum[])[]): Promise<number> {
   for (const data of calls) await engine.forwardBackward(data, loss);
-  return (await engine.optimStep(gradientDescent(0))).gradNorm;
+  return (await engine.optimStep(gradientDescent(0))).gradNorm!;
 }
 
 const withWeights = (data: readonly Datum[], weight: (w: number) => number): Datum[] =>
@@ -89,9 +90,9 @@ const withWeights = (data: readonly Datum[], weight: (w: number) => number): Dat
  * The data with sampler and reference near the policy, as in training: ratios stay inside the clip, where the loss is
  * smooth, and neither they nor the KL term drown everything else.
  */
-async function nearPolicy(engine: Engine, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
+async function nearPolicy(engine: Policy, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
   const temperature = lossTemperature(loss);
-  const { logprobs } = await engine.forward(data, { temperature, policy: "policy" });
+  const { logprobs } = await engine.score(data, { temperature });
   return data.map((datum, i) => ({
     ...datum,
     samplerLogprobs: logprobs[i]!.map((logprob, t) => logprob + (t % 2 === 0 ? 0.1 : -0.1)),
@@ -108,23 +109,23 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const total = logprobs.reduce((sum, logprob) => sum + Math.exp(logprob), 0);
       requireClose(`sum of probabilities at temperature ${temperature}`, total, 1, 1e-4);
       const datum = { promptTokens, completionTokens: Int32Array.of(0) };
-      const { entropies } = await engine.forward([datum], { temperature, policy: "policy" });
+      const { entropies } = await engine.score([datum], { temperature });
       const entropy = -logprobs.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
-      requireClose(`entropy at temperature ${temperature}`, entropies[0]![0]!, entropy, 1e-4);
+      requireClose(`entropy at temperature ${temperature}`, entropies![0]![0]!, entropy, 1e-4);
     }
   }),
 
   engineCheck("forward scores a datum as if it were alone, and each token from those before it", async (engine) => {
     const data = someData(engine.info);
-    const together = await engine.forward(data, POLICY);
+    const together = await engine.score(data, POLICY);
     for (const [i, datum] of data.entries()) {
-      const alone = await engine.forward([datum], POLICY);
+      const alone = await engine.score([datum], POLICY);
       requireAllClose(`datum ${i}`, alone.logprobs, [together.logprobs[i]!], ROUNDING);
-      requireAllClose(`entropy of datum ${i}`, alone.entropies, [together.entropies[i]!], ROUNDING);
+      requireAllClose(`entropy of datum ${i}`, alone.entropies!, [together.entropies![i]!], ROUNDING);
       // The same tokens with the border between prompt and completion moved by one.
       if (datum.completionTokens.length < 2) continue;
       const promptTokens = Int32Array.from([...datum.promptTokens, datum.completionTokens[0]!]);
-      const moved = await engine.forward([{ promptTokens, completionTokens: datum.completionTokens.slice(1) }], POLICY);
+      const moved = await engine.score([{ promptTokens, completionTokens: datum.completionTokens.slice(1) }], POLICY);
       requireAllClose(`datum ${i}, longer prompt`, moved.logprobs, [together.logprobs[i]!.slice(1)], 1e-4);
     }
   }),
@@ -133,11 +134,11 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     const data = someData(engine.info);
     for (const loss of offered(engine)) {
       const temperature = lossTemperature(loss);
-      const expected = await engine.forward(data, { temperature, policy: "policy" });
+      const expected = await engine.score(data, { temperature });
       const result = await engine.forwardBackward(data, loss);
       const what = JSON.stringify(loss);
       requireAllClose(`log-probability with ${what} of datum`, result.logprobs, expected.logprobs, ROUNDING);
-      requireAllClose(`entropy with ${what} of datum`, result.entropies, expected.entropies, ROUNDING);
+      requireAllClose(`entropy with ${what} of datum`, result.entropies!, expected.entropies!, ROUNDING);
       requireClose(`loss of ${what}`, result.loss, lossOf(data, expected, loss).total, 1e-4);
     }
   }),
@@ -177,7 +178,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const data = someData(engine.info);
       for (const loss of offered(engine)) {
         const temperature = lossTemperature(loss);
-        const scores = await engine.forward(data, { temperature, policy: "policy" });
+        const scores = await engine.score(data, { temperature });
         const { slopes } = lossOf(data, scores, loss);
         const opposite = data.map((datum, i) => ({
           ...datum,
@@ -189,7 +190,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
         await engine.forwardBackward(data, loss);
         await engine.forwardBackward(opposite, linear);
         const { gradNorm } = await engine.optimStep(gradientDescent(0));
-        requireClose(`what is left of the gradient of ${JSON.stringify(loss)}, relative`, gradNorm / norm, 0, 1e-4);
+        requireClose(`what is left of the gradient of ${JSON.stringify(loss)}, relative`, gradNorm! / norm, 0, 1e-4);
       }
     },
   ),
@@ -218,9 +219,9 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     const [first, ...rest] = someData(engine.info) as [Datum, ...Datum[]];
     for (const loss of offered(engine)) {
       const alone = await engine.forwardBackward([first], loss);
-      const expected = (await engine.optimStep(gradientDescent(0))).gradNorm;
+      const expected = (await engine.optimStep(gradientDescent(0))).gradNorm!;
       const silent = await engine.forwardBackward([first, ...withWeights(rest, () => 0)], loss);
-      const found = (await engine.optimStep(gradientDescent(0))).gradNorm;
+      const found = (await engine.optimStep(gradientDescent(0))).gradNorm!;
       requireClose(`loss of ${JSON.stringify(loss)}`, silent.loss, alone.loss, ROUNDING);
       requireClose(`gradient norm of ${JSON.stringify(loss)}, relative`, found / expected, 1, ROUNDING);
     }
@@ -247,7 +248,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
           const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
           await engine.forwardBackward(data, CROSS_ENTROPY);
           const { gradNorm } = await engine.optimStep({ ...gradientDescent(rate), maxGradNorm: clip(norm) });
-          requireClose("reported norm over the norm before clipping", gradNorm / norm, 1, ROUNDING);
+          requireClose("reported norm over the norm before clipping", gradNorm! / norm, 1, ROUNDING);
           return fingerprint(engine, data);
         });
       const plain = await after(() => 0, 0.5);
@@ -265,7 +266,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     }
     requireAllClose("datum after refused steps", await fingerprint(engine, data), before, 0);
     const { gradNorm } = await engine.optimStep(gradientDescent(0));
-    requireClose("gradient norm after refused steps, relative", gradNorm / norm, 1, ROUNDING);
+    requireClose("gradient norm after refused steps, relative", gradNorm! / norm, 1, ROUNDING);
   }),
 
   engineCheck("a gradient that is not finite is dropped and changes nothing", async (engine) => {
@@ -296,7 +297,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     };
     const total = (logprobs: readonly Float32Array[]) => logprobs[0]!.reduce((a, b) => a + b, 0);
     const before = total(await fingerprint(engine, [datum]));
-    for (const sign of engine.info.losses.includes("grpo") ? [1, -1] : []) {
+    for (const sign of engine.capabilities.losses.includes("grpo") ? [1, -1] : []) {
       const [samplerLogprobs] = await fingerprint(engine, [datum]);
       const advantages = new Float32Array(length).fill(sign);
       await engine.forwardBackward([{ ...datum, advantages, samplerLogprobs: samplerLogprobs! }], GRPO);
@@ -326,7 +327,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     ];
     for (const [what, change] of bad) {
       const mixed = [...data, { ...datum, ...change }];
-      await requireRejection(`forward, ${what}`, EngineError, () => engine.forward(mixed, POLICY));
+      await requireRejection(`forward, ${what}`, EngineError, () => engine.score(mixed, POLICY));
       await requireRejection(`training, ${what}`, EngineError, () => engine.forwardBackward(mixed, CROSS_ENTROPY));
     }
     const short: [string, LossSpec, Partial<Datum>][] = [
@@ -337,18 +338,18 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       ["too few entropy weights", { ...CROSS_ENTROPY, entropyBonus: true }, { entropyWeights: new Float32Array(1) }],
     ];
     for (const [what, loss, change] of short) {
-      if (!engine.info.losses.includes(loss.name)) continue;
+      if (!engine.capabilities.losses.includes(loss.name)) continue;
       const mixed = [...data, { ...datum, ...change }];
       await requireRejection(what, EngineError, () => engine.forwardBackward(mixed, loss));
     }
-    if (engine.info.losses.includes("grpo")) {
+    if (engine.capabilities.losses.includes("grpo")) {
       const { advantages: _, ...without } = datum;
       await requireRejection("no advantages", EngineError, () => engine.forwardBackward([without], GRPO));
     }
     for (const temperature of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
       const what = `temperature ${temperature}`;
-      await requireRejection(`forward at ${what}`, EngineError, () => engine.forward(data, { ...POLICY, temperature }));
-      if (!engine.info.losses.includes("grpo")) continue;
+      await requireRejection(`forward at ${what}`, EngineError, () => engine.score(data, { ...POLICY, temperature }));
+      if (!engine.capabilities.losses.includes("grpo")) continue;
       const loss = { ...GRPO, temperature };
       await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, loss));
     }
@@ -361,10 +362,10 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       { ...CISPO, clipEpsilonHigh: 0 },
       { ...SAPO, sapoTemperatureNeg: -1 },
     ];
-    for (const loss of senseless.filter(({ name }) => engine.info.losses.includes(name))) {
+    for (const loss of senseless.filter(({ name }) => engine.capabilities.losses.includes(name))) {
       await requireRejection(JSON.stringify(loss), EngineError, () => engine.forwardBackward(data, loss));
     }
-    await requireRejection("forward of no data", EngineError, () => engine.forward([], POLICY));
+    await requireRejection("forward of no data", EngineError, () => engine.score([], POLICY));
     await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));
     const after = await gradientNorm(engine, CROSS_ENTROPY, data);
     requireClose("gradient norm after refusals, relative", after / norm, 1, ROUNDING);

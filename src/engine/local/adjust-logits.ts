@@ -9,7 +9,7 @@
  * transformers' form, which also pushes negative logits down. The order is vLLM's.
  */
 
-import type { LogitAdjustments } from "../session.ts";
+import type { LogitAdjustments } from "../contract/session.ts";
 
 export class LogitAdjuster {
   readonly #bias: ReadonlyMap<number, number>;

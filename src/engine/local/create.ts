@@ -1,7 +1,7 @@
 /** Opens the embedded engine on a checkpoint, with an adapter or packed weights where asked for. */
 
-import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import type { Compute } from "../../compute/compute.ts";
 import { EngineError } from "../../errors.ts";
 import { checkTiedHead, type OpenCheckpoint, openCheckpoint } from "../../model/checkpoint.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
@@ -11,14 +11,16 @@ import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { loadPeftAdapter } from "../../model/peft-adapter.ts";
 import { type Nf4Values, nf4From, type Quantization, quantizeNf4, storageOf } from "../../model/quantization.ts";
-import { Runtime } from "../../runtime/runtime.ts";
-import type { Engine } from "../engine.ts";
-import { LocalEngine, type LocalEngineLimits } from "./local-engine.ts";
+import type { Policy } from "../contract/policy.ts";
+import { LocalEngine } from "./local-engine.ts";
 import { allocateBfloat16, allocateFloats, allocateNf4, type ModelValues } from "./weights.ts";
 
-export interface LocalEngineOptions extends Partial<LocalEngineLimits> {
-  /** Threads to compute with; by default one per processor, at most 8. */
-  readonly threads?: number;
+export interface LocalEngineOptions {
+  readonly maxSlots?: number | undefined;
+  readonly cacheBytes?: number | undefined;
+  readonly microBatchTokens?: number | undefined;
+  readonly logitChunkTokens?: number | undefined;
+  readonly gradientCheckpointing?: boolean | undefined;
   /** Train a new adapter of this form; the model's own weights are frozen. */
   readonly lora?: LoraConfig | undefined;
   /** Directory of an adapter in PEFT's format: it is applied, and what training trains. */
@@ -26,38 +28,26 @@ export interface LocalEngineOptions extends Partial<LocalEngineLimits> {
   /** Hold the projections of the layers packed; they cannot be trained then. */
   readonly quantization?: Quantization | undefined;
   /** Root of an adapter's random numbers: its first values and its dropout; 0 by default. */
-  readonly adapterSeed?: number;
+  readonly adapterSeed?: number | undefined;
 }
-
-/** More threads than any machine has cores: a slip of the keyboard, that would end the process for want of memory. */
-const MAX_THREADS = 1024;
 
 /** Elements that are packed at once: whole blocks of every format. */
 const PIECE_ELEMENTS = 2 ** 20;
 
 const DEFAULT_LIMITS = { maxSlots: 256, cacheBytes: 2 ** 30, microBatchTokens: 2048 };
 
-/** Threads where none are asked for: one per processor, at most 8. */
-export function defaultThreads(): number {
-  return Math.min(8, availableParallelism());
-}
-
 /**
- * An engine on this machine's CPU for a model in the Hugging Face layout. All engines of a process share one pool of
- * threads, so they are opened with the same number of them.
+ * An engine in this process for a model in the Hugging Face layout.
  *
  * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it; EngineError for an option
  * that cannot be, and for two adapters.
  */
-export async function createLocalEngine(modelDirectory: string, options: LocalEngineOptions = {}): Promise<Engine> {
-  const { threads = defaultThreads(), lora, adapter, quantization, adapterSeed, ...limits } = options;
-  const { logitChunkTokens: chunk } = limits;
-  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
-    throw new EngineError(`Expected a whole number of threads from 1 to ${MAX_THREADS}, not ${threads}.`);
-  }
-  if (chunk !== undefined && !(Number.isSafeInteger(chunk) && chunk >= 1)) {
-    throw new EngineError(`Expected a whole number of at least 1 for logitChunkTokens, not ${chunk}.`);
-  }
+export async function createLocalEngine(
+  modelDirectory: string,
+  compute: Compute,
+  options: LocalEngineOptions = {},
+): Promise<Policy> {
+  const { lora, adapter, quantization, adapterSeed, ...limits } = options;
   if (lora && adapter !== undefined) {
     throw new EngineError(`Give either a new adapter (lora) or the one in ${adapter}, not both.`);
   }
@@ -70,10 +60,16 @@ export async function createLocalEngine(modelDirectory: string, options: LocalEn
     const values = { model: await readWeights(checkpoint, form), adapter: trained?.values };
     const directory = resolve(modelDirectory);
     const model = { config, form, values, directory, dropoutSeed: adapterSeed ?? 0 };
-    return new LocalEngine(Runtime.open(threads), model, { ...DEFAULT_LIMITS, ...limits });
+    return new LocalEngine(await compute.device(), model, { ...DEFAULT_LIMITS, ...definedOnly(limits) });
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Without the keys whose value is undefined. */
+function definedOnly<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as { [K in keyof T]: Exclude<T[K], undefined> };
 }
 
 async function openAdapter(

@@ -5,7 +5,7 @@
 
 import { EngineError } from "../../errors.ts";
 import { hashString, philox } from "../../random.ts";
-import type { SamplingParams } from "../engine.ts";
+import type { SamplingParams } from "../contract/sampler.ts";
 import { type Draw, drawToken } from "./draw.ts";
 
 const SAMPLING_STREAM = hashString("sampling");

@@ -8,7 +8,7 @@
  */
 
 import { hashString, philox } from "../../random.ts";
-import type { ScoreDatum } from "../engine.ts";
+import type { ScoreDatum } from "../contract/sampler.ts";
 import type { MicroBatch } from "./micro-batches.ts";
 
 const PROMPT_STREAM = hashString("lora dropout, prompts");

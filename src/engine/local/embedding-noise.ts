@@ -15,7 +15,7 @@
 
 import type { EmbeddingNoise } from "../../losses/loss-spec.ts";
 import { hashString, philox } from "../../random.ts";
-import type { ScoreDatum } from "../engine.ts";
+import type { ScoreDatum } from "../contract/sampler.ts";
 import type { TrainingMoment } from "./dropout-words.ts";
 import type { MicroBatch } from "./micro-batches.ts";
 

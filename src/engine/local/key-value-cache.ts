@@ -3,9 +3,9 @@
  * attention reads and extends in place. The batch may shrink to its first rows without moving anything.
  */
 
+import type { NativeScope } from "../../compute/native-scope.ts";
+import type { DeviceTensor, Runtime } from "../../compute/runtime.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import type { NativeScope } from "../../runtime/native-scope.ts";
-import type { DeviceTensor, Runtime } from "../../runtime/runtime.ts";
 import { allocateFloats } from "./weights.ts";
 
 /** D′: attention over a cache takes heads of 8, 16, 24 … numbers, so others are filled up with zeros, which change nothing. */

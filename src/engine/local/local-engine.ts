@@ -4,6 +4,7 @@
  * beyond the rounding of two attention kernels. Verbs that are called while one runs wait for their turn.
  */
 
+import type { Runtime } from "../../compute/runtime.ts";
 import { EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { saveModel } from "../../model/checkpoint.ts";
@@ -12,27 +13,31 @@ import type { SaveDtype } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { savePeftAdapter } from "../../model/peft-adapter.ts";
-import type { Runtime } from "../../runtime/runtime.ts";
+import type { Capabilities } from "../contract/capabilities.ts";
 import type {
   AdamParams,
   Datum,
-  Engine,
-  EngineInfo,
   ForwardBackwardResult,
-  ForwardResult,
   OptimStepResult,
+  Policy,
+  PolicyInfo,
   PolicyName,
+  StepResult,
+} from "../contract/policy.ts";
+import type {
   SampledSequence,
   SampleProgress,
   SamplePrompt,
   SamplingParams,
   ScoreDatum,
-} from "../engine.ts";
-import type { SamplingSession } from "../session.ts";
+  ScoreOptions,
+  ScoreResult,
+} from "../contract/sampler.ts";
+import type { SamplingSession } from "../contract/session.ts";
 import { Turns } from "../turns.ts";
 import { loadEngineState, type SetName, saveEngineState } from "./engine-state.ts";
 import { LocalSession } from "./local-session.ts";
-import { Policy, type PolicyValues } from "./policy.ts";
+import { type PolicyValues, PolicyWeights } from "./policy-weights.ts";
 import {
   requireAdam,
   requireData,
@@ -63,11 +68,12 @@ export interface LocalModel {
 
 const NO_REFERENCE = "The reference policy was not frozen yet: call freezeReference first.";
 
-export class LocalEngine implements Engine {
-  readonly info: EngineInfo;
+export class LocalEngine implements Policy {
+  readonly info: PolicyInfo;
+  readonly capabilities: Capabilities;
   readonly #runtime: Runtime;
   readonly #model: Omit<LocalModel, "values">;
-  readonly #policy: Policy;
+  readonly #policy: PolicyWeights;
   readonly #limits: LocalEngineLimits;
   readonly #sampling: SamplingProgram;
   readonly #sampler: Sampler;
@@ -80,7 +86,7 @@ export class LocalEngine implements Engine {
     const { config, form } = model;
     this.#runtime = runtime;
     this.#model = model;
-    this.#policy = new Policy(runtime, config, form, values);
+    this.#policy = new PolicyWeights(runtime, config, form, values);
     this.#limits = limits;
     this.#sampling = new SamplingProgram(runtime, config, form);
     this.#sampler = new Sampler(this.#sampling, limits);
@@ -93,9 +99,24 @@ export class LocalEngine implements Engine {
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
       parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
-      losses: this.#policy.trained ? (["cross_entropy", "grpo", "cispo", "sapo"] satisfies LossSpec["name"][]) : [],
-      embeddingNoise: true,
       eosTokenIds: config.eosTokenIds,
+    };
+    this.capabilities = {
+      losses: this.#policy.trained ? ["cross_entropy", "grpo", "cispo", "sapo"] : [],
+      training: form.lora ? "adapter" : this.#policy.trained ? "full" : "none",
+      entropies: true,
+      margins: true,
+      scoringTemperature: true,
+      keptTokens: true,
+      seededDraws: true,
+      sessions: true,
+      reference: true,
+      // The way between two products of low rank is not one of that rank.
+      referenceMixing: form.lora === undefined,
+      entropyBonus: true,
+      embeddingNoise: true,
+      gradientNorm: true,
+      gradientClipping: true,
     };
   }
 
@@ -121,19 +142,22 @@ export class LocalEngine implements Engine {
     });
   }
 
-  forward(data: readonly ScoreDatum[], options: { temperature: number; policy: PolicyName }): Promise<ForwardResult> {
+  score(
+    data: readonly ScoreDatum[],
+    { temperature, policy = "policy" }: ScoreOptions & { readonly policy?: PolicyName },
+  ): Promise<ScoreResult> {
     return this.#inTurn(async () => {
-      requireTemperature(options.temperature);
+      requireTemperature(temperature);
       requireData(this.info, data);
-      const weights = options.policy === "policy" ? this.#policy.current : this.#policy.reference;
+      const weights = policy === "policy" ? this.#policy.current : this.#policy.reference;
       if (!weights) throw new EngineError(NO_REFERENCE);
-      return this.#sequences.score(weights, data, options.temperature);
+      return this.#sequences.score(weights, data, temperature);
     });
   }
 
   forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
     return this.#inTurn(async () => {
-      requireLoss(this.info, loss);
+      requireLoss(this.capabilities, loss);
       requireData(this.info, data);
       const state = this.#optimizerState();
       const result = await this.#sequences.train(this.#policy.current, state, data, loss, this.#model.dropoutSeed);
@@ -147,6 +171,11 @@ export class LocalEngine implements Engine {
       requireAdam(params);
       return this.#optimizerState().step(params);
     });
+  }
+
+  async step(data: readonly Datum[], loss: LossSpec, adam: AdamParams): Promise<StepResult<ForwardBackwardResult>> {
+    const [result, stepped] = await Promise.all([this.forwardBackward(data, loss), this.optimStep(adam)]);
+    return { ...result, ...stepped };
   }
 
   resetOptimizer(): Promise<void> {

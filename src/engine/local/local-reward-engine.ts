@@ -7,18 +7,18 @@
  * `microBatchTokens` padded positions, longest first; that changes no result beyond rounding.
  */
 
+import type { Compute } from "../../compute/compute.ts";
+import { NativeScope } from "../../compute/native-scope.ts";
+import type { DeviceTensor, Program, Runtime } from "../../compute/runtime.ts";
 import { CheckpointError, EngineError } from "../../errors.ts";
 import { openCheckpoint, saveModel } from "../../model/checkpoint.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import { type SaveDtype, storedHead } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
-import { NativeScope } from "../../runtime/native-scope.ts";
-import { type DeviceTensor, type Program, Runtime } from "../../runtime/runtime.ts";
-import type { AdamParams, OptimStepResult } from "../engine.ts";
-import type { PairLossOptions, PairResult, RewardEngine, TokenPair } from "../reward-engine.ts";
+import type { AdamParams, OptimStepResult, StepResult } from "../contract/policy.ts";
+import type { PairLossOptions, PairResult, RewardModel, RewardModelInfo, TokenPair } from "../contract/reward-model.ts";
 import { Turns } from "../turns.ts";
-import { defaultThreads } from "./create.ts";
 import { loadEngineState, saveEngineState } from "./engine-state.ts";
 import { gradientName } from "./programs.ts";
 import { requireAdam } from "./requests.ts";
@@ -26,14 +26,12 @@ import { pairGraph, REWARD_FORM, scoringGraph } from "./reward-program.ts";
 import { allocateFloats, DenseWeights, OptimizerState, requireFinite } from "./weights.ts";
 
 export interface RewardEngineOptions {
-  /** Threads to compute with; by default one per processor, at most 8. */
-  readonly threads?: number;
   /** Token positions that are computed at once; 2048 by default. */
-  readonly microBatchTokens?: number;
+  readonly microBatchTokens?: number | undefined;
   /** The backward pass computes each layer again instead of keeping it; not by default. */
-  readonly gradientCheckpointing?: boolean;
+  readonly gradientCheckpointing?: boolean | undefined;
   /** The padding token where the model's files name none, of its tokenizer. */
-  readonly padTokenId?: number | null;
+  readonly padTokenId?: number | null | undefined;
 }
 
 /** Added to the score of a position that must not be attended to: its probability is exactly 0 in f32. */
@@ -49,8 +47,9 @@ const DEFAULT_MICRO_BATCH_TOKENS = 2048;
  */
 export async function createRewardEngine(
   modelDirectory: string,
+  compute: Compute,
   options: RewardEngineOptions = {},
-): Promise<RewardEngine> {
+): Promise<RewardModel> {
   const head = await storedHead(modelDirectory);
   const checkpoint = await openCheckpoint(modelDirectory, head);
   try {
@@ -63,8 +62,7 @@ export async function createRewardEngine(
       values.set(name, target);
     }
     const padTokenId = config.padTokenId ?? options.padTokenId ?? null;
-    const runtime = Runtime.open(options.threads ?? defaultThreads());
-    return new LocalRewardEngine(runtime, { ...config, padTokenId }, values, options);
+    return new LocalRewardEngine(await compute.device(), { ...config, padTokenId }, values, options);
   } finally {
     await checkpoint.close();
   }
@@ -78,8 +76,8 @@ interface Batch {
 }
 
 /** The engine; `createRewardEngine` opens one. */
-export class LocalRewardEngine implements RewardEngine {
-  readonly info: RewardEngine["info"];
+export class LocalRewardEngine implements RewardModel {
+  readonly info: RewardModelInfo;
   readonly #runtime: Runtime;
   readonly #config: ModelConfig;
   readonly #weights: DenseWeights;
@@ -168,6 +166,11 @@ export class LocalRewardEngine implements RewardEngine {
       requireAdam(params);
       return this.#optimizerState().step(params);
     });
+  }
+
+  async step(pairs: readonly TokenPair[], options: PairLossOptions, adam: AdamParams): Promise<StepResult<PairResult>> {
+    const [result, stepped] = await Promise.all([this.forwardBackward(pairs, options), this.optimStep(adam)]);
+    return { ...result, ...stepped };
   }
 
   resetOptimizer(): Promise<void> {

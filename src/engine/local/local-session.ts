@@ -6,7 +6,7 @@
  */
 
 import { EngineError } from "../../errors.ts";
-import type { EngineInfo } from "../engine.ts";
+import type { SamplerInfo } from "../contract/sampler.ts";
 import type {
   DrawnToken,
   PromptLogprobs,
@@ -15,7 +15,7 @@ import type {
   SequenceEnd,
   SequenceRequest,
   SessionLoad,
-} from "../session.ts";
+} from "../contract/session.ts";
 import { LogitAdjuster } from "./adjust-logits.ts";
 import { type DecodedSequence, DecodeLoop } from "./decode-loop.ts";
 import { mostProbable, withLogprobs } from "./draw.ts";
@@ -30,7 +30,7 @@ import type { Weights } from "./weights.ts";
 
 /** What a session has of its engine. */
 export interface SessionHost {
-  readonly info: EngineInfo;
+  readonly info: SamplerInfo;
   readonly program: SamplingProgram;
   /** What the engine samples with now; asked when its turn has come. */
   readonly weights: () => Weights;

@@ -7,7 +7,7 @@
  * function of the data alone, so a run repeats.
  */
 
-import type { ScoreDatum } from "../engine.ts";
+import type { ScoreDatum } from "../contract/sampler.ts";
 
 export interface MicroBatch {
   /** Positions per prompt row: the longest prompt less its last token, at least 1. */

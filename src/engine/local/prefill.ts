@@ -7,8 +7,8 @@
  * are cut is the caller's choice: between two of them it may decode.
  */
 
-import { NativeScope } from "../../runtime/native-scope.ts";
-import type { PromptLogprobs } from "../session.ts";
+import { NativeScope } from "../../compute/native-scope.ts";
+import type { PromptLogprobs } from "../contract/session.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
 import type { BoundStep, SamplingProgram, ScoredStep } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";

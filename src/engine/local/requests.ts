@@ -5,11 +5,13 @@
 
 import { EngineError } from "../../errors.ts";
 import { type LossSpec, lossProblem, lossTemperature } from "../../losses/loss-spec.ts";
-import type { AdamParams, EngineInfo, SamplePrompt, SamplingParams, ScoreDatum } from "../engine.ts";
-import type { LogitAdjustments, SequenceRequest } from "../session.ts";
+import type { Capabilities } from "../contract/capabilities.ts";
+import type { AdamParams } from "../contract/policy.ts";
+import type { SamplePrompt, SamplerInfo, SamplingParams, ScoreDatum } from "../contract/sampler.ts";
+import type { LogitAdjustments, SequenceRequest } from "../contract/session.ts";
 
 /** Throws EngineError for prompts or parameters that cannot be sampled with. */
-export function requireSampling(info: EngineInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
+export function requireSampling(info: SamplerInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
   requireParams(params, 1);
   prompts.forEach(({ tokens, numSamples }, i) => {
     if (!isWhole(numSamples, 0)) {
@@ -36,7 +38,7 @@ function requireParams(params: SamplingParams, leastTokens: 0 | 1): void {
 }
 
 /** Throws EngineError for a sequence that cannot be sampled in a session. */
-export function requireSequence(info: EngineInfo, request: SequenceRequest): void {
+export function requireSequence(info: SamplerInfo, request: SequenceRequest): void {
   const { tokens, params, topLogprobs = 0, promptLogprobs = 0, logprobTemperature = 1, adjustments } = request;
   requireParams(params, 0);
   // Without a completion the prompt may fill the context.
@@ -50,7 +52,7 @@ export function requireSequence(info: EngineInfo, request: SequenceRequest): voi
   }
 }
 
-function requireAdjustments(info: EngineInfo, adjustments: LogitAdjustments): void {
+function requireAdjustments(info: SamplerInfo, adjustments: LogitAdjustments): void {
   const { bias = new Map<number, number>(), ...penalties } = adjustments;
   const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = penalties;
   const finite = [...bias.values(), repetitionPenalty, frequencyPenalty, presencePenalty].every(Number.isFinite);
@@ -62,7 +64,7 @@ function requireAdjustments(info: EngineInfo, adjustments: LogitAdjustments): vo
 }
 
 /** Throws EngineError for data that cannot be scored. */
-export function requireData(info: EngineInfo, data: readonly ScoreDatum[]): void {
+export function requireData(info: SamplerInfo, data: readonly ScoreDatum[]): void {
   if (data.length === 0) throw new EngineError("There is nothing to compute: the list of data is empty.");
   const hasKept = data[0]!.keptTokens !== undefined;
   data.forEach(({ promptTokens, completionTokens, keptTokens }, i) => {
@@ -77,7 +79,7 @@ export function requireData(info: EngineInfo, data: readonly ScoreDatum[]): void
 }
 
 /** Throws EngineError unless each completion token is among the tokens that it is said to have been drawn from. */
-function requireKept(info: EngineInfo, what: string, tokens: Int32Array, kept: readonly Int32Array[]): void {
+function requireKept(info: SamplerInfo, what: string, tokens: Int32Array, kept: readonly Int32Array[]): void {
   if (kept.length !== tokens.length) {
     throw new EngineError(`${what} has ${tokens.length} completion tokens and ${kept.length} sets of keptTokens.`);
   }
@@ -95,9 +97,9 @@ export function requireTemperature(temperature: number): void {
 }
 
 /** Throws EngineError for a loss that the engine does not have, or whose numbers make no sense. */
-export function requireLoss(info: EngineInfo, loss: LossSpec): void {
-  if (!info.losses.includes(loss.name)) {
-    throw new EngineError(`This engine has the losses ${info.losses.join(", ")}, not ${JSON.stringify(loss.name)}.`);
+export function requireLoss({ losses }: Capabilities, loss: LossSpec): void {
+  if (!losses.includes(loss.name)) {
+    throw new EngineError(`This engine has the losses ${losses.join(", ")}, not ${JSON.stringify(loss.name)}.`);
   }
   requireTemperature(lossTemperature(loss));
   const problem = lossProblem(loss);
@@ -120,7 +122,7 @@ export function requireAdam(params: AdamParams): void {
   );
 }
 
-function requireFits(info: EngineInfo, what: string, promptTokens: number, completionTokens: number): void {
+function requireFits(info: SamplerInfo, what: string, promptTokens: number, completionTokens: number): void {
   if (promptTokens === 0 || completionTokens === 0) {
     const found = `${promptTokens} and ${completionTokens}`;
     throw new EngineError(`${what} needs at least one prompt token and one completion token, not ${found}.`);
@@ -129,7 +131,7 @@ function requireFits(info: EngineInfo, what: string, promptTokens: number, compl
 }
 
 function requireRoom(
-  { maxContextTokens }: EngineInfo,
+  { maxContextTokens }: SamplerInfo,
   what: string,
   promptTokens: number,
   completionTokens: number,
@@ -140,7 +142,7 @@ function requireRoom(
   }
 }
 
-function requireTokens({ vocabSize }: EngineInfo, what: string, tokens: Int32Array): void {
+function requireTokens({ vocabSize }: SamplerInfo, what: string, tokens: Int32Array): void {
   const bad = tokens.find((token) => token < 0 || token >= vocabSize);
   if (bad !== undefined) throw new EngineError(`${what} has token ${bad}; the model's vocabulary has ${vocabSize}.`);
 }

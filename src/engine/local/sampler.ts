@@ -4,7 +4,7 @@
  */
 
 import type { ModelConfig } from "../../model/model-config.ts";
-import type { SampledSequence, SampleProgress, SamplePrompt, SamplingParams } from "../engine.ts";
+import type { SampledSequence, SampleProgress, SamplePrompt, SamplingParams } from "../contract/sampler.ts";
 import { type DecodedSequence, DecodeLoop, type UsedRow } from "./decode-loop.ts";
 import { drawAt } from "./draw-at.ts";
 import { KeyValueCache } from "./key-value-cache.ts";

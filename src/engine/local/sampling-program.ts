@@ -3,11 +3,11 @@
  * use, prompts, is `prefill.ts`. What it is not: a sampler; no token is drawn here.
  */
 
+import { NativeScope } from "../../compute/native-scope.ts";
+import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../compute/runtime.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { NativeScope } from "../../runtime/native-scope.ts";
-import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../runtime/runtime.ts";
 import type { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
 import type { Weights } from "./weights.ts";

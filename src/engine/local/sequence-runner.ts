@@ -3,14 +3,15 @@
  * data that they belong to.
  */
 
+import { NativeScope } from "../../compute/native-scope.ts";
+import type { DeviceTensor, Program, Runtime } from "../../compute/runtime.ts";
 import { EngineError } from "../../errors.ts";
 import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { NativeScope } from "../../runtime/native-scope.ts";
-import type { DeviceTensor, Program, Runtime } from "../../runtime/runtime.ts";
-import type { Datum, ForwardBackwardResult, ForwardResult, ScoreDatum } from "../engine.ts";
+import type { Datum, ForwardBackwardResult } from "../contract/policy.ts";
+import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
 import { type LossColumn, lossColumns } from "./completion-loss.ts";
 import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
 import { noiseInputs } from "./embedding-noise.ts";
@@ -77,7 +78,7 @@ export class SequenceRunner {
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
-  score(weights: Weights, data: readonly ScoreDatum[], temperature: number): Promise<ForwardResult> {
+  score(weights: Weights, data: readonly ScoreDatum[], temperature: number): Promise<ScoreResult> {
     return this.#run({ weights, data, temperature, loss: null });
   }
 

@@ -5,6 +5,7 @@
  * have no gradient and no moments, and may be packed in 4 bits.
  */
 
+import { allocate, type DeviceTensor, type Runtime, type TensorData } from "../../compute/runtime.ts";
 import { CheckpointError, EngineError } from "../../errors.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
@@ -18,8 +19,7 @@ import {
   storageOf,
 } from "../../model/quantization.ts";
 import { adamWStep, globalNorm, type OptimizedParameter } from "../../optim/adamw.ts";
-import { allocate, type DeviceTensor, type Runtime, type TensorData } from "../../runtime/runtime.ts";
-import type { AdamParams, OptimStepResult } from "../engine.ts";
+import type { AdamParams, OptimStepResult } from "../contract/policy.ts";
 
 /** Refuses to write weights that no one could use. `what` has diverged. @throws CheckpointError naming the first such one. */
 export function requireFinite(values: ParameterValues, what: "policy" | "model"): void {

@@ -4,7 +4,7 @@ import { DataError } from "../../../src/errors.ts";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
 import { createTask } from "../../../src/tasks/registry.ts";
 import { buildCharacters } from "../../../src/tokenizer/build.ts";
-import { demonstrationTokens } from "../../../src/train/demonstration-stream.ts";
+import { demonstrationTokens } from "../../../src/train/sft/demonstration-stream.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
 
 const makeFiles = temporaryFolder();

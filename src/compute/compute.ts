@@ -1,0 +1,64 @@
+/**
+ * What this process computes with: a number of threads and a device. A `Compute` is opened once, by the command or the
+ * program that was told how many threads to take, and handed down to everything that opens a model, so that all models of
+ * a process share one pool of threads and one arena.
+ */
+
+import { availableParallelism } from "node:os";
+import { ConfigError } from "../errors.ts";
+import { DEFAULT_DEVICE, type Device, type DeviceKind, devices } from "./devices.ts";
+
+export interface ComputeOptions {
+  /** Threads to compute with; `defaultThreads()` if absent. */
+  readonly threads?: number | undefined;
+  /** Name of a device in the registry; `cpu` if absent. */
+  readonly device?: string | undefined;
+}
+
+/** More threads than any machine has cores: a slip of the keyboard, that would end the process for want of memory. */
+const MAX_THREADS = 1024;
+
+/** Threads where none are asked for: one per processor, at most 8. */
+export function defaultThreads(): number {
+  return Math.min(8, availableParallelism());
+}
+
+/** Threads and a device; see the head of this file. */
+export class Compute {
+  readonly threads: number;
+  readonly #kind: DeviceKind;
+  #device: Promise<Device> | undefined;
+
+  private constructor(threads: number, kind: DeviceKind) {
+    this.threads = threads;
+    this.#kind = kind;
+  }
+
+  /**
+   * Checks the options; the device itself is opened when the first model asks for it.
+   *
+   * @throws ConfigError for a number of threads that cannot be, or a device that is not registered.
+   */
+  static open({ threads = defaultThreads(), device = DEFAULT_DEVICE }: ComputeOptions = {}): Compute {
+    if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) {
+      throw new ConfigError(`Expected a whole number of threads from 1 to ${MAX_THREADS}, not ${threads}.`);
+    }
+    return new Compute(threads, devices.get(device));
+  }
+
+  /** The same threads with another device; this one where `device` is absent, or its own. */
+  on(device: string | undefined): Compute {
+    return device === undefined || device === this.#kind.name ? this : Compute.open({ threads: this.threads, device });
+  }
+
+  /**
+   * The device, opened.
+   *
+   * @throws AhaError where this machine does not have it; RuntimeFailure where this process has opened it with another
+   * number of threads.
+   */
+  device(): Promise<Device> {
+    this.#device ??= this.#kind.open({ threads: this.threads });
+    return this.#device;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Mixes data sets into one: all rows of each, so many of each, or a total by weights. Rows are drawn by seed without
+ * replacement; what a data set does not have is not made up by repeating it.
+ *
+ * Rows stay as they are, columns and all, with a `kind` where they have none. Whether one trainer can read rows of several forms is the trainer's business.
+ */
+
+import { DataError, RunInterrupted } from "../errors.ts";
+import { Random } from "../random.ts";
+import type { CombineConfig } from "./config.ts";
+import { type Row, writeDataset } from "./dataset-writer.ts";
+import { type DataStepOutcome, readRowsOf } from "./sampled-dataset.ts";
+import { normalised } from "./selection.ts";
+import { type DataStepContext, nameIn } from "./step-context.ts";
+
+/**
+ * Reads, mixes and writes.
+ *
+ * @throws DataError for data that cannot be read, or a data set with fewer rows than asked for; RunInterrupted
+ */
+export async function combineData(config: CombineConfig, context: DataStepContext): Promise<DataStepOutcome> {
+  const weights = config.data.reduce((sum, { weight = 0 }) => sum + weight, 0);
+  const rows: Row[] = [];
+  const sources: object[] = [];
+  const seen = new Set<string>();
+  for (const [index, { path, split, rows: count, weight, kind }] of config.data.entries()) {
+    if (context.signal.aborted)
+      throw new RunInterrupted("Stopped; nothing was written. Run the same command to go on.");
+    const found = await readRowsOf(path, split);
+    const distinct = config.dedupe ? found.filter((row) => isNew(row, seen)) : found;
+    const wanted = weight === undefined ? count : Math.round((config.rows! * weight) / weights);
+    if (wanted !== undefined && distinct.length < wanted) {
+      throw new DataError(
+        `combine: ${path} has ${distinct.length} rows${config.dedupe ? " that are not there already" : ""}, fewer than ` +
+          `the ${wanted} that are wanted of it. Ask for fewer (rows, weight), or make more.`,
+      );
+    }
+    const drawn = new Random(config.seed, `combine/${index}`).shuffle([...distinct]).slice(0, wanted);
+    for (const row of drawn) rows.push({ ...row, ...(kind === undefined || "kind" in row ? {} : { kind }) });
+    sources.push({
+      data: nameIn(context, path),
+      found: found.length,
+      duplicates: found.length - distinct.length,
+      taken: drawn.length,
+    });
+    context.onProgress?.({
+      prompts: index + 1,
+      totalPrompts: config.data.length,
+      kept: rows.length,
+      candidates: rows.length,
+      tokens: 0,
+    });
+  }
+  if (rows.length === 0) throw new DataError("combine: every row is a duplicate of another; nothing is left.");
+  const lineage = { step: "combine", seed: config.seed, inputs: context.inputs ?? {}, sources };
+  const counts = await writeDataset(context.directory, rows, lineage, config);
+  return { ...counts, lineage: { ...lineage, rows: counts } };
+}
+
+/** Whether no row of the same texts came before. */
+function isNew({ prompt, completion, messages, conversations, chosen, rejected }: Row, seen: Set<string>): boolean {
+  const text = normalised(JSON.stringify([prompt, completion, messages, conversations, chosen, rejected]));
+  if (seen.has(text)) return false;
+  seen.add(text);
+  return true;
+}

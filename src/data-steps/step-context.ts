@@ -1,0 +1,109 @@
+/** What a data step is given besides its configuration, and how it opens what it samples from. */
+
+import type { Compute } from "../compute/compute.ts";
+import { endpointName } from "../endpoint/options.ts";
+import type { Sampler } from "../engine/contract/sampler.ts";
+import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
+import { CheckpointError } from "../errors.ts";
+import { resolveModel } from "../hub/resolve.ts";
+import type { ChatMessage } from "../tasks/chat.ts";
+import { createTask, type TaskSpec } from "../tasks/registry.ts";
+import type { Task } from "../tasks/task.ts";
+import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { DataStepProgress } from "./candidates.ts";
+import type { SamplingConfig } from "./config.ts";
+import { type CompletionSource, endpointSource, engineSource } from "./sources.ts";
+
+/** The surroundings of a step. */
+export interface DataStepContext {
+  /** The step's own folder, which exists: parts while it works, the data set at its end. */
+  readonly directory: string;
+  readonly signal: AbortSignal;
+  /** What this process computes with. */
+  readonly compute: Compute;
+  /** Content hashes of what goes in, by what they are, for the data set's lineage. */
+  readonly inputs?: Readonly<Record<string, string>>;
+  /** What a model or data set is called in the lineage; its path if absent. */
+  readonly nameOf?: (path: string) => string;
+  readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
+}
+
+/** A path as the lineage has it. */
+export function nameIn({ nameOf }: DataStepContext, path: string): string {
+  return nameOf?.(path) ?? path;
+}
+
+/** A model that can be sampled. */
+export interface OpenedModel {
+  readonly engine: Sampler;
+  readonly tokenizer: Tokenizer;
+}
+
+/**
+ * Does `work` with the model in `path` open.
+ *
+ * @throws CheckpointError, HubError for a model that cannot be had or whose tokenizer is another's
+ */
+export async function withModel<T>(
+  path: string,
+  { compute }: Pick<DataStepContext, "compute">,
+  work: (model: OpenedModel) => Promise<T>,
+): Promise<T> {
+  const { path: directory } = await resolveModel(path);
+  const tokenizer = await loadTokenizer(directory);
+  const engine = await openEngine(LOCAL_ENGINE, { path: directory }, compute);
+  try {
+    if (tokenizer.vocabSize > engine.info.vocabSize) {
+      throw new CheckpointError(
+        `${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${engine.info.vocabSize}. ` +
+          "They belong to two models; put the model's own tokenizer files there.",
+      );
+    }
+    return await work({ engine, tokenizer });
+  } finally {
+    await engine.dispose();
+  }
+}
+
+/** A source of completions, and the task of a step with its prompts in that source's form. */
+export interface OpenedSource {
+  readonly source: CompletionSource;
+  /** What it is called in the lineage. */
+  readonly name: string;
+  /** `change` may add to the task's conversations. */
+  readonly taskFor: (
+    spec: TaskSpec,
+    seed: number,
+    change?: (messages: readonly ChatMessage[]) => readonly ChatMessage[],
+  ) => Promise<Task>;
+}
+
+/**
+ * Does `work` with whatever a step's `model` names open.
+ *
+ * @throws as `withModel`, and ConfigError for an endpoint's address that is none
+ */
+export async function withSource<T>(
+  { path, endpoint }: SamplingConfig["model"],
+  context: DataStepContext,
+  work: (opened: OpenedSource) => Promise<T>,
+): Promise<T> {
+  const opened = (source: CompletionSource, name: string) => {
+    const taskOf: OpenedSource["taskFor"] = (spec, seed, change = (messages) => messages) =>
+      createTask(spec, { seed, renderChat: (messages, options) => source.renderChat(change(messages), options) });
+    return work({ source, name, taskFor: taskOf });
+  };
+  if (endpoint !== undefined) return opened(await endpointSource(endpoint, context.directory), endpointName(endpoint));
+  return withModel(path!, context, ({ engine, tokenizer }) =>
+    opened(engineSource(engine, tokenizer), nameIn(context, path!)),
+  );
+}
+
+/** The task of a suite, with the model's chat template. */
+export function taskFor(spec: TaskSpec, seed: number, tokenizer: Tokenizer): Promise<Task> {
+  return createTask(spec, {
+    seed,
+    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, options),
+  });
+}

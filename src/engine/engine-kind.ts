@@ -1,0 +1,52 @@
+/** An engine as the registry of engines lists it, and what it is opened on. */
+
+import type { z } from "zod";
+import type { Compute } from "../compute/compute.ts";
+import type { LoraConfig } from "../model/lora.ts";
+import type { Quantization } from "../model/quantization.ts";
+import type { Policy } from "./contract/policy.ts";
+import type { RewardModel } from "./contract/reward-model.ts";
+
+/** Which engine: `kind` names it, the other keys are its own. */
+export interface EngineSpec {
+  readonly kind: string;
+  /** Threads that this process computes with; one per processor, at most 8, if absent. */
+  readonly threads?: number | undefined;
+  readonly [key: string]: unknown;
+}
+
+/** A policy's model, in the Hugging Face layout. */
+export interface PolicySource {
+  /** Its directory, or what else the engine knows it by. */
+  readonly path: string;
+  /** Train a new adapter of this form; the model's own weights are frozen. */
+  readonly lora?: LoraConfig | undefined;
+  /** Directory of an adapter in PEFT's format: it is applied, and what training trains. */
+  readonly adapter?: string | undefined;
+  /** Hold the projections of the layers packed; they cannot be trained then. */
+  readonly quantization?: Quantization | undefined;
+  /** Root of an adapter's random numbers: its first values and its dropout; 0 by default. */
+  readonly adapterSeed?: number | undefined;
+}
+
+/** A reward model (`*ForSequenceClassification`, one label), or a language model of which a new one is to be made. */
+export interface RewardModelSource {
+  readonly path: string;
+  /** The padding token where the model's files name none, of its tokenizer. */
+  readonly padTokenId?: number | null | undefined;
+}
+
+/** An engine as the registry lists it. */
+export interface EngineKind {
+  /** What a spec calls it (`kind`). */
+  readonly name: string;
+  readonly summary: string;
+  /** Its keys in a spec beside `kind` and `threads`, all optional or with defaults. */
+  readonly shape: z.ZodRawShape;
+  /** The device that it computes with in this process; absent where it computes elsewhere. */
+  deviceOf?(spec: EngineSpec): string | undefined;
+  /** `spec` has been checked by `shape`. */
+  openPolicy(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy>;
+  /** Absent where the engine has no reward models. */
+  openRewardModel?(spec: EngineSpec, source: RewardModelSource, compute: Compute): Promise<RewardModel>;
+}

@@ -1,0 +1,87 @@
+/**
+ * Opens engines: the one place where a model becomes something that samples, scores and trains. Which engine it is, is
+ * said by a spec (`engine` of a recipe), whose `kind` names an entry of the registry.
+ */
+
+import { z } from "zod";
+import { Compute } from "../compute/compute.ts";
+import { ConfigError } from "../errors.ts";
+import { Registry } from "../registry.ts";
+import { checkOptions } from "../strict-schema.ts";
+import type { Policy } from "./contract/policy.ts";
+import type { RewardModel } from "./contract/reward-model.ts";
+import type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine-kind.ts";
+import { localEngine } from "./local/local-kind.ts";
+
+/** Every engine. */
+export const engines = new Registry<EngineKind>("engine", [localEngine]);
+
+/** The engine where nothing else is said. */
+export const LOCAL_ENGINE: EngineSpec = { kind: localEngine.name };
+
+let schema: { readonly version: number; readonly value: z.ZodType<EngineSpec> } | undefined;
+
+/** The schema of a spec: a union of all engines on `kind`, which is `local` where it is absent. */
+export function engineSchema(): z.ZodType<EngineSpec> {
+  if (schema?.version !== engines.version) {
+    const members = engines.all.map(({ name, shape, summary }) => {
+      const kind = z.literal(name).describe("which engine computes");
+      return z
+        .strictObject({
+          kind: name === LOCAL_ENGINE.kind ? kind.optional().prefault(name) : kind,
+          threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
+          ...shape,
+        })
+        .describe(summary);
+    });
+    const union = z.discriminatedUnion("kind", members as [(typeof members)[number]]);
+    schema = { version: engines.version, value: union as unknown as z.ZodType<EngineSpec> };
+  }
+  return schema!.value;
+}
+
+/**
+ * What this process computes with where this engine is used: for the engine, and for scorers and teachers beside it. With
+ * the threads of `opened`, where something is open already.
+ */
+export function computeFor(spec: EngineSpec, opened?: Compute): Compute {
+  const device = engines.get(spec.kind).deviceOf?.(spec);
+  return (opened ?? Compute.open({ threads: spec.threads })).on(device);
+}
+
+/** The spec of teachers and scorers beside this engine, which are models in this process: the same limits, where it is, too. */
+export function specBeside(spec: EngineSpec): EngineSpec {
+  return spec.kind === LOCAL_ENGINE.kind ? spec : LOCAL_ENGINE;
+}
+
+/**
+ * Opens a policy. The caller disposes of it.
+ *
+ * @throws ConfigError for a spec that makes no sense; CheckpointError for a directory that is no model, or an adapter that
+ * does not fit it; EngineError for a model that the engine cannot have.
+ */
+export async function openEngine(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy> {
+  const { kind, checked } = checkedSpec(spec);
+  return kind.openPolicy(checked, source, compute);
+}
+
+/**
+ * Opens a reward model. The caller disposes of it.
+ *
+ * @throws ConfigError for a spec that makes no sense, or an engine without reward models; CheckpointError
+ */
+export async function openRewardModel(
+  spec: EngineSpec,
+  source: RewardModelSource,
+  compute: Compute,
+): Promise<RewardModel> {
+  const { kind, checked } = checkedSpec(spec);
+  if (kind.openRewardModel === undefined) {
+    throw new ConfigError(`The engine ${kind.name} has no reward models: take another one (engine.kind).`);
+  }
+  return kind.openRewardModel(checked, source, compute);
+}
+
+function checkedSpec(spec: EngineSpec): { readonly kind: EngineKind; readonly checked: EngineSpec } {
+  return { kind: engines.get(spec.kind), checked: checkOptions(engineSchema(), spec, "engine") };
+}

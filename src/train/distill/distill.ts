@@ -1,0 +1,214 @@
+/**
+ * On-policy distillation: the student writes, the teacher says token by token how probable it finds that, and the student
+ * moves towards it (GKD, arXiv:2306.13649, with λ = 1 and the reverse KL divergence; MiniLLM, arXiv:2306.08543; Thinking
+ * Machines, "On-Policy Distillation", 2025).
+ *
+ *     for each iteration:
+ *       sample completions of each problem from the student
+ *       score the same tokens under the teacher
+ *       advantage of token t: log π_teacher(t) − log π_student(t)
+ *       for each minibatch: one step on −mean ratio · advantage
+ *
+ * The advantage is the negative of the reverse KL divergence at one token, estimated by the token that was drawn, with a
+ * discount of 0: a token answers for itself, not for what it leads to. Its expected gradient is that of
+ * Σ_t KL(π_student(·|prefix_t) ‖ π_teacher(·|prefix_t)) over the student's own prefixes, because E[∇log π] = 0. The sum
+ * over the whole vocabulary would have less variance, and needs the teacher's logits, which no endpoint gives and the
+ * engine's contract does not carry.
+ *
+ * Off-policy distillation is nothing of its own: the teacher's samples are a data set, and SFT imitates them.
+ */
+
+import type { Datum } from "../../engine/contract/policy.ts";
+import { ConfigError } from "../../errors.ts";
+import type { GrpoLoss } from "../../losses/loss-spec.ts";
+import { mean } from "../../rollout/advantages.ts";
+import {
+  judgeCompletions,
+  type Rollout,
+  requirePromptsFit,
+  sampleCompletions,
+  stopTokens,
+  trainProblems,
+} from "../../rollout/collect.ts";
+import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
+import {
+  finishUnit,
+  type MetricsRow,
+  requireLoss,
+  SkippedSteps,
+  startState,
+  stopIfAsked,
+  type TrainContext,
+  type TrainOutcome,
+} from "../context.ts";
+import { adamParamsAt } from "../optimizer-config.ts";
+import { rolloutRow } from "../rollout-row.ts";
+import { type DistillConfig, distillTotalSteps } from "./config.ts";
+import type { Teacher } from "./teacher.ts";
+
+const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow"] as const;
+
+/** Beyond any ratio of a step on the student's own tokens: nothing is clipped. */
+const NO_CLIP = 1e9;
+
+/** The name under which the teacher's opinion stands among the rewards of a rollout. */
+const TEACHER = "teacher";
+
+/**
+ * Trains for `config.iterations` iterations, or on from `context.resumed`.
+ *
+ * @throws ConfigError where a prompt and its longest completion do not fit into the context of student or teacher.
+ * @throws RunInterrupted, DivergenceError
+ */
+export async function trainDistill(
+  context: TrainContext,
+  config: DistillConfig,
+  teacher: Teacher,
+): Promise<TrainOutcome> {
+  const { engine, tokenizer, task, log } = context;
+  const { iterations, promptsPerIteration, groupSize, temperature, maxCompletionTokens } = config;
+  const totalSteps = distillTotalSteps(config);
+  const state = startState(context, STATE_KEYS);
+  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
+  checkDistill(context, config, teacher);
+
+  while (state.iteration < iterations) {
+    await stopIfAsked(context, state.step, state);
+    const { iteration } = state;
+    const startedAt = performance.now();
+
+    // Sample from the student, and let the teacher score the same tokens.
+    const problems = [...trainProblems(task, iteration * promptsPerIteration, promptsPerIteration)];
+    const sampling = { temperature, topP: 1, topK: 0, maxCompletionTokens, seed: context.seed, iteration };
+    const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
+      context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
+    );
+    await stopIfAsked(context, state.step, state);
+    const scoredAt = performance.now();
+    const rollouts = await judgeCompletions(completions, task, []);
+    const tokens = rollouts.map((rollout) => ({
+      promptTokens: rollout.promptTokens,
+      completionTokens: rollout.tokens,
+    }));
+    const teacherLogprobs = await teacher.logprobs(tokens, temperature);
+    const updatedAt = performance.now();
+
+    // One step per minibatch.
+    const updates: Metrics[] = [];
+    const size = rollouts.length / config.minibatchesPerIteration;
+    for (let start = 0; start < rollouts.length; start += size) {
+      const adam = adamParamsAt(state.step, totalSteps, config);
+      state.step++;
+      const rows = rollouts.slice(start, start + size);
+      const data = distillData(rows, teacherLogprobs.slice(start, start + size));
+      const result = await engine.forwardBackward(data, importanceSampling(temperature));
+      const { gradNorm, applied } = await engine.optimStep(adam);
+      skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
+      updates.push({
+        loss: result.loss,
+        ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+        learning_rate: adam.learningRate,
+        ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => [...values])) }),
+      });
+    }
+
+    const judged = rollouts.map((rollout, i) => withTeacher(rollout, teacherLogprobs[i]!));
+    log.rollouts(judged.map((rollout) => rolloutRow(rollout, rollout.reward, iteration)));
+    state.iteration++;
+    state.numTokens += rollouts.reduce((sum, row) => sum + row.promptTokens.length + row.tokens.length, 0);
+    state.skippedInARow = skipped.inARow;
+    const row: MetricsRow = {
+      step: state.step,
+      iteration,
+      num_tokens: state.numTokens,
+      skipped_steps: skipped.takeCount(),
+      ...meanOfEach(updates),
+      ...divergenceMetrics(rollouts, teacherLogprobs),
+      ...answerMetrics(judged),
+    };
+    const endedAt = performance.now();
+    const timing = {
+      step_time: (endedAt - startedAt) / 1000,
+      sampling_time: (scoredAt - startedAt) / 1000,
+      teacher_time: (updatedAt - scoredAt) / 1000,
+      update_time: (endedAt - updatedAt) / 1000,
+    };
+    const finished = { done: state.iteration, total: iterations, step: state.step, state, row, timing };
+    await finishUnit(context, skipped, finished);
+  }
+  return { steps: state.step, numTokens: state.numTokens };
+}
+
+/**
+ * Refuses, before any training, an engine without the loss, and problems that do not fit into the student or the teacher.
+ *
+ * @throws ConfigError
+ */
+export function checkDistill(
+  { engine, tokenizer, task }: Pick<TrainContext, "engine" | "tokenizer" | "task">,
+  config: DistillConfig,
+  teacher: Teacher,
+): void {
+  requireLoss(engine, "grpo");
+  stopTokens(engine, tokenizer);
+  const count = Math.min(config.iterations * config.promptsPerIteration, task.trainCount);
+  const problems = trainProblems(task, 0, count);
+  const longestPrompt = requirePromptsFit(engine, tokenizer, problems, config.maxCompletionTokens);
+  const needed = longestPrompt + config.maxCompletionTokens;
+  if (needed <= teacher.maxContextTokens) return;
+  throw new ConfigError(
+    `The teacher ${teacher.name} has a context of ${teacher.maxContextTokens} tokens, but the longest prompt (` +
+      `${longestPrompt} tokens) with maxCompletionTokens ${config.maxCompletionTokens} needs ${needed}. Lower ` +
+      "maxCompletionTokens, or take another teacher.",
+  );
+}
+
+/**
+ * What a step learns from: each token with the advantage log π_teacher − log π_student, of equal weight over all tokens of
+ * `rows`. With the student's log-probabilities as those of the sampler the ratio is 1 on policy.
+ */
+export function distillData(
+  rows: readonly Pick<Rollout, "promptTokens" | "tokens" | "samplerLogprobs">[],
+  teacherLogprobs: readonly Float32Array[],
+): Datum[] {
+  const total = rows.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  return rows.map(({ promptTokens, tokens, samplerLogprobs }, i) => ({
+    promptTokens,
+    completionTokens: tokens,
+    weights: new Float32Array(tokens.length).fill(1 / total),
+    advantages: samplerLogprobs.map((own, t) => teacherLogprobs[i]![t]! - own),
+    samplerLogprobs,
+  }));
+}
+
+/** −ratio · advantage, without a clip. */
+export function importanceSampling(temperature: number): GrpoLoss {
+  return { name: "grpo", temperature, klCoef: 0, clipEpsilon: 1, clipEpsilonHigh: NO_CLIP };
+}
+
+/** Means over all tokens of the iteration, nats: `reverse_kl` is what the stage makes small. */
+function divergenceMetrics(rollouts: readonly Rollout[], teacherLogprobs: readonly Float32Array[]): Metrics {
+  const student = mean(rollouts.flatMap(({ samplerLogprobs }) => [...samplerLogprobs]));
+  const teacher = mean(teacherLogprobs.flatMap((values) => [...values]));
+  return { reverse_kl: student - teacher, student_logprob: student, teacher_logprob: teacher };
+}
+
+/** A completion with the teacher's opinion of it: the negative of its mean reverse KL divergence. */
+function withTeacher(rollout: Rollout, teacherLogprobs: Float32Array): Rollout & { readonly reward: number } {
+  const reward = mean(Array.from(teacherLogprobs, (logprob, t) => logprob - rollout.samplerLogprobs[t]!));
+  const reason = `the student finds it ${(-reward).toFixed(4)} nats a token more probable than the teacher`;
+  return { ...rollout, rewards: { [TEACHER]: { score: reward, reason } }, reward };
+}
+
+/** Of groups of completions, which are not compared here, and of the reward, which is `reverse_kl`. */
+const NOT_HERE = new Set(["frac_reward_zero_std", "frac_reward_abstained", "reward", "reward_std"]);
+
+/** Lengths and verdicts. */
+function answerMetrics(rollouts: readonly Rollout[]): Metrics {
+  return Object.fromEntries(Object.entries(rolloutMetrics(rollouts, [false])).filter(([name]) => !NOT_HERE.has(name)));
+}
+
+function meanOfEach(updates: readonly Metrics[]): Metrics {
+  const names = Object.keys(updates[0] ?? {});
+  return Object.fromEntries(names.map((name) => [name, mean(updates.map((update) => update[name]!))]));
+}

@@ -1,0 +1,75 @@
+/**
+ * A teacher behind an OpenAI-compatible endpoint. The API has one way to score given tokens: `/completions` with the token
+ * ids as prompt, `echo` and `logprobs`, and nothing generated. vLLM, SGLang and `aha serve` do that; OpenAI itself no
+ * longer does. So an endpoint is asked about a short text before anything is trained, and refused by what it answers.
+ *
+ * Log-probabilities are those of temperature 1. A request that fails in passing is made again, a few times.
+ */
+
+import { EndpointClient } from "../../endpoint/client.ts";
+import type { EchoedPrompt } from "../../endpoint/completions.ts";
+import type { ScoreDatum } from "../../engine/contract/sampler.ts";
+import { ConfigError, DataError, EndpointError } from "../../errors.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import type { TeacherSpec } from "./config.ts";
+import type { Teacher } from "./teacher.ts";
+
+const TIMEOUT_MS = 120_000;
+/** Requests under way at once. */
+const CONCURRENCY = 8;
+const PROBE_TEXT = "Two and two make four.";
+
+/**
+ * The teacher at `spec.url`, found able to score.
+ *
+ * @throws ConfigError where it is not there, cannot score given tokens, or reads other tokens than the student.
+ */
+export async function openEndpointTeacher(spec: TeacherSpec, tokenizer: Tokenizer): Promise<Teacher> {
+  const { text, ids } = probeOf(tokenizer);
+  const where = `teacher: ${spec.url}`;
+  const client = new EndpointClient({
+    baseUrl: spec.url!,
+    model: spec.model!,
+    timeoutMs: TIMEOUT_MS,
+    concurrency: CONCURRENCY,
+    ...(spec.apiKeyEnv === undefined ? { environment: {} } : { apiKeyEnv: spec.apiKeyEnv }),
+  });
+  let probe: EchoedPrompt;
+  try {
+    probe = await client.echo(ids);
+  } catch (error) {
+    if (!(error instanceof EndpointError)) throw error;
+    throw new ConfigError(
+      `${where} cannot score given tokens: ${error.message}. A teacher needs /completions with a prompt of token ids, echo ` +
+        "and logprobs, as vLLM and aha serve have it; or give teacher.path, a model on this disk.",
+    );
+  }
+  const read = probe.texts?.join("");
+  if (read !== undefined && read !== text) {
+    throw new ConfigError(
+      `${where} has another tokenizer than the student: it reads ${JSON.stringify(text)} as ${JSON.stringify(read)}.`,
+    );
+  }
+  return {
+    name: `${spec.model} at ${spec.url}`,
+    maxContextTokens: Number.POSITIVE_INFINITY,
+    logprobs: (data) => Promise.all(data.map((datum) => scored(client, datum))),
+    close: async () => {},
+  };
+}
+
+/** What is asked about: a text, or where the vocabulary has no words for it, its first tokens. */
+function probeOf(tokenizer: Tokenizer): { readonly text: string; readonly ids: ArrayLike<number> } {
+  try {
+    return { text: PROBE_TEXT, ids: tokenizer.encode(PROBE_TEXT) };
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    const ids = Array.from({ length: Math.min(8, tokenizer.vocabSize) }, (_, id) => id);
+    return { text: ids.map((id) => tokenizer.decode([id], { keepSpecial: true })).join(""), ids };
+  }
+}
+
+async function scored(client: EndpointClient, { promptTokens, completionTokens }: ScoreDatum): Promise<Float32Array> {
+  const { logprobs } = await client.echo([...promptTokens, ...completionTokens]);
+  return Float32Array.from(logprobs.slice(-completionTokens.length));
+}

@@ -1,0 +1,76 @@
+/**
+ * A teacher: a model that says how probable it finds tokens which another one has written. It is in this process, or
+ * behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
+ *
+ * Student and teacher must read the same tokens: log-probabilities of one id under two vocabularies have nothing to do with
+ * each other. So tokenizers are compared id by id before anything is trained.
+ */
+
+import type { Compute } from "../../compute/compute.ts";
+import type { ScoreDatum } from "../../engine/contract/sampler.ts";
+import type { EngineSpec } from "../../engine/engine-kind.ts";
+import { openEngine } from "../../engine/open.ts";
+import { ConfigError } from "../../errors.ts";
+import { loadTokenizer } from "../../tokenizer/huggingface.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import type { TeacherSpec } from "./config.ts";
+import { openEndpointTeacher } from "./endpoint-teacher.ts";
+
+/** A model that scores completions. */
+export interface Teacher {
+  /** For messages. */
+  readonly name: string;
+  /** The most positions of a sequence; Infinity where it does not say. */
+  readonly maxContextTokens: number;
+  /** Of each datum, per completion token: natural-log probability at `temperature`, over the whole vocabulary. */
+  logprobs(data: readonly ScoreDatum[], temperature: number): Promise<readonly Float32Array[]>;
+  close(): Promise<void>;
+}
+
+/** How a teacher in this process is computed. */
+export interface TeacherOptions {
+  readonly compute: Compute;
+  readonly engine: EngineSpec;
+}
+
+/**
+ * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller closes it.
+ *
+ * @throws ConfigError for another tokenizer, or an endpoint that cannot score; CheckpointError for a damaged model.
+ */
+export async function openTeacher(
+  spec: TeacherSpec,
+  tokenizer: Tokenizer,
+  { compute, engine: engineSpec }: TeacherOptions,
+): Promise<Teacher> {
+  const { path } = spec;
+  if (path === undefined) return openEndpointTeacher(spec, tokenizer);
+  requireSameTokenizer(tokenizer, await loadTokenizer(path), path);
+  const engine = await openEngine(engineSpec, { path }, compute);
+  return {
+    name: path,
+    maxContextTokens: engine.info.maxContextTokens,
+    logprobs: async (data, temperature) => (await engine.score(data, { temperature })).logprobs,
+    close: () => engine.dispose(),
+  };
+}
+
+/** A text whose tokens differ wherever merges, digits, spaces or scripts are treated otherwise. */
+const PROBE_TEXT = "<think>\nLet me check: 12 * 345 = 4140, hence x² ≤ 7.\n\n\tそうです — naïve façade.</think> ok";
+
+/** Throws ConfigError unless both tokenizers have the same tokens under the same ids. */
+export function requireSameTokenizer(student: Tokenizer, teacher: Tokenizer, where: string): void {
+  const refuse = (difference: string): never => {
+    throw new ConfigError(
+      `teacher: ${where} has another tokenizer than the student (${difference}), so its log-probabilities are of other ` +
+        "texts. Take a teacher of the same family, or distil off policy: SFT on the teacher's texts.",
+    );
+  };
+  if (student.vocabSize !== teacher.vocabSize) refuse(`${teacher.vocabSize} tokens, not ${student.vocabSize}`);
+  const keepSpecial = { keepSpecial: true };
+  for (let id = 0; id < student.vocabSize; id++) {
+    const [own, other] = [student.decode([id], keepSpecial), teacher.decode([id], keepSpecial)];
+    if (own !== other) refuse(`token ${id} is ${JSON.stringify(other)}, not ${JSON.stringify(own)}`);
+  }
+  if (student.encode(PROBE_TEXT).join() !== teacher.encode(PROBE_TEXT).join()) refuse("it cuts texts in other places");
+}

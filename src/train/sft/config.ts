@@ -1,0 +1,47 @@
+/** The recipe keys of supervised fine-tuning. */
+
+import { z } from "zod";
+import { lengthIssues, lengthShape } from "../length-config.ts";
+import { type ConfigIssue, optimizerShape, refineWith } from "../optimizer-config.ts";
+
+/** What becomes of a demonstration that is longer than `maxTokens`. */
+export const OVERLONG_POLICIES = ["error", "drop", "truncate"] as const;
+
+/** Keys and defaults, for recipes that add keys of their own. */
+export const sftShape = {
+  ...lengthShape,
+  batchTokens: z.int().min(1).default(2048).describe("most tokens of one step, prompts and completions together"),
+  maxTokens: z
+    .int()
+    .min(2)
+    .optional()
+    .describe("longest demonstration, prompt and completion; the smaller of batchTokens and the context if absent"),
+  overlong: z
+    .enum(OVERLONG_POLICIES)
+    .default("drop")
+    .describe("longer ones: refused before training, left out, or cut at the end (without an end token); counted"),
+  evalLossEvery: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("loss on the held-out problems' demonstrations after so many steps, and at the end; 0: never"),
+  neftuneNoiseAlpha: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("α of the noise on the embeddings in training (NEFTune, 5 to 15 in its paper); 0 is none"),
+  ...optimizerShape,
+};
+
+/** Impossible combinations, for `superRefine`. */
+export function sftIssues(config: SftConfig): ConfigIssue[] {
+  const { maxTokens, batchTokens } = config;
+  if (maxTokens === undefined || maxTokens <= batchTokens) return lengthIssues(config);
+  const message = `maxTokens (${maxTokens}) is more than a step takes (batchTokens, ${batchTokens})`;
+  return [...lengthIssues(config), { path: ["maxTokens"], message }];
+}
+
+/** The strict schema: unknown keys and impossible combinations are refused. */
+export const sftConfigSchema = z.strictObject(sftShape).superRefine(refineWith(sftIssues));
+
+export type SftConfig = z.infer<z.ZodObject<typeof sftShape>>;

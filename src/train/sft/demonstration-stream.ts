@@ -1,0 +1,194 @@
+/**
+ * The demonstrations of a task as the engine takes them, in steps of so many tokens. Demonstration i is a function of
+ * (seed, i), so a place in the stream is one integer.
+ */
+
+import type { Datum, Policy } from "../../engine/contract/policy.ts";
+import { ConfigError, DataError } from "../../errors.ts";
+import { hashString, philox } from "../../random.ts";
+import { endOfSequence } from "../../rollout/collect.ts";
+import type { Demonstration, Problem, Task } from "../../tasks/task.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { endOfData } from "../length-config.ts";
+import type { SftConfig } from "./config.ts";
+
+/** How many demonstrations are looked at before the first step, where not all of them have to be. */
+const PROBED_DEMONSTRATIONS = 256;
+
+/**
+ * The token weights of a completion and its end token: 1, or the weight of the last listed span that the token overlaps.
+ * The text is encoded apart from its prompt, as the sampler will produce it.
+ */
+export function demonstrationTokens(
+  demonstration: Demonstration,
+  tokenizer: Tokenizer,
+): { completionTokens: Int32Array; weights: Float32Array } {
+  const { completion, weightedSpans } = demonstration;
+  if (weightedSpans.length === 0) {
+    const tokens = tokenizer.encode(completion);
+    const weights = new Float32Array(tokens.length + 1).fill(1);
+    return { completionTokens: Int32Array.from([...tokens, endOfSequence(tokenizer)]), weights };
+  }
+  const { tokens, spans } = tokenizer.tokenSpans(completion);
+  const weights = spans.map(([start, end]) => {
+    const covering = weightedSpans.findLast((span) => span.start < end && start < span.end);
+    return covering?.weight ?? 1;
+  });
+  return {
+    completionTokens: Int32Array.from([...tokens, endOfSequence(tokenizer)]),
+    weights: Float32Array.from([...weights, 1]),
+  };
+}
+
+/** Tokens of data, prompts included. */
+export function tokenCount(data: readonly Datum[]): number {
+  return data.reduce(
+    (sum, { promptTokens, completionTokens }) => sum + promptTokens.length + completionTokens.length,
+    0,
+  );
+}
+
+/** What demonstrations are made from. */
+export interface DemonstrationParts {
+  readonly engine: Policy;
+  readonly tokenizer: Tokenizer;
+  readonly task: Task;
+  readonly seed: number;
+}
+
+/** The keys that say which demonstrations are taken. */
+export type DemonstrationLimits = Pick<SftConfig, "batchTokens" | "maxTokens" | "overlong" | "steps" | "epochs">;
+
+/** What one step learns from. */
+export interface DemonstrationBatch {
+  readonly demonstrations: readonly Datum[];
+  /** Index of the first demonstration after it. */
+  readonly cursor: number;
+  /** How many were left out because they are too long. */
+  readonly tooLong: number;
+  /** How many were cut. */
+  readonly truncated: number;
+}
+
+/** A stream over a task: without end, or `epochs` passes over its data set, each in an order of its own. */
+export class DemonstrationStream {
+  private readonly parts: DemonstrationParts;
+  private readonly limits: DemonstrationLimits;
+  /** Longer demonstrations fall under the policy. */
+  private readonly maxTokens: number;
+  /** Index of the first demonstration that is not trained on. */
+  private readonly end: number;
+
+  constructor(parts: DemonstrationParts, limits: DemonstrationLimits) {
+    this.parts = parts;
+    this.limits = limits;
+    this.maxTokens = Math.min(limits.maxTokens ?? limits.batchTokens, parts.engine.info.maxContextTokens);
+    this.end = endOfData(limits, parts.task);
+  }
+
+  /** The demonstration of a problem, weights not yet normalised. Throws ConfigError where the task has none. */
+  of(problem: Problem, demonstrationSeed: number): Datum {
+    const { task, tokenizer } = this.parts;
+    if (!task.demonstrate) {
+      throw new ConfigError(`The task ${task.name} has no demonstrations, so there is nothing for SFT to train on.`);
+    }
+    const demonstration = task.demonstrate(problem, demonstrationSeed);
+    const prompt = demonstration.prompt ?? problem.prompt;
+    return { promptTokens: tokenizer.encode(prompt), ...demonstrationTokens(demonstration, tokenizer) };
+  }
+
+  /**
+   * Refuses data that cannot be trained on, before any training.
+   *
+   * @throws ConfigError where none of the first demonstrations fits (training would search them for ever), or, where that
+   * is an error, one of them does not.
+   */
+  probe(): void {
+    const { task, engine } = this.parts;
+    const strict = this.limits.overlong === "error";
+    const count = strict && Number.isFinite(task.trainCount) ? Math.ceil(task.trainCount) : PROBED_DEMONSTRATIONS;
+    let shortest = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < count; index++) {
+      const datum = this.at(index);
+      const length = tokenCount([datum]);
+      if (strict && length > this.maxTokens) throw this.tooLong(index, length);
+      shortest = Math.min(shortest, length);
+      if (!strict && this.fit(datum) !== undefined) return;
+    }
+    if (strict) return;
+    throw new ConfigError(
+      `The shortest of the first ${PROBED_DEMONSTRATIONS} demonstrations of ${task.name} has ${shortest} tokens, but only ` +
+        `${this.maxTokens} fit (the smallest of maxTokens, batchTokens and the model's context, ` +
+        `${engine.info.maxContextTokens}). Raise batchTokens, or take a model with a longer context.`,
+    );
+  }
+
+  /** Demonstrations from `cursor` on until the next would exceed `batchTokens`, or the data end. */
+  batch(cursor: number): DemonstrationBatch {
+    const demonstrations: Datum[] = [];
+    let [tokens, tooLong, truncated] = [0, 0, 0];
+    let index = cursor;
+    for (; index < this.end; index++) {
+      const whole = this.at(index);
+      const next = this.fit(whole);
+      if (next === undefined) {
+        if (this.limits.overlong === "error") throw this.tooLong(index, tokenCount([whole]));
+        tooLong++;
+        continue;
+      }
+      const length = tokenCount([next]);
+      if (tokens + length > this.limits.batchTokens) break;
+      if (next !== whole) truncated++;
+      demonstrations.push(next);
+      tokens += length;
+    }
+    return { demonstrations, cursor: index, tooLong, truncated };
+  }
+
+  /** The optimizer steps that the stream comes to, gone through once: that is its tokenizer's time, and nothing else's. */
+  countSteps(): number {
+    let steps = 0;
+    for (let cursor = 0; cursor < this.end; ) {
+      const batch = this.batch(cursor);
+      if (batch.demonstrations.length > 0) steps++;
+      cursor = batch.cursor;
+    }
+    return steps;
+  }
+
+  /** Those of held-out problems that can be demonstrated and fit; without a reference there is nothing to compare with. */
+  heldOut(problems: readonly Problem[]): Datum[] {
+    return problems.flatMap((problem, index) => {
+      const seed = philox(this.parts.seed, hashString("held-out demonstration"), [index])[0];
+      try {
+        return this.fit(this.of(problem, seed)) ?? [];
+      } catch (error) {
+        if (error instanceof DataError) return [];
+        throw error;
+      }
+    });
+  }
+
+  /** Demonstration number `index`. */
+  private at(index: number): Datum {
+    const { task, seed } = this.parts;
+    return this.of(task.trainProblem(index), philox(seed, hashString("demonstration"), [index])[0]);
+  }
+
+  /** The demonstration itself, cut where that is the policy, or undefined where it cannot be trained on. */
+  private fit(datum: Datum): Datum | undefined {
+    if (tokenCount([datum]) <= this.maxTokens) return datum;
+    const room = this.maxTokens - datum.promptTokens.length;
+    if (this.limits.overlong !== "truncate" || room < 1) return undefined;
+    const { completionTokens, weights } = datum;
+    return { ...datum, completionTokens: completionTokens.slice(0, room), weights: weights.slice(0, room) };
+  }
+
+  private tooLong(index: number, length: number): ConfigError {
+    const { id, place = `number ${id}` } = this.parts.task.trainProblem(index);
+    return new ConfigError(
+      `The demonstration of problem ${id} (${place}) has ${length} tokens, more than ${this.maxTokens} (the smallest of ` +
+        "maxTokens, batchTokens and the model's context). Raise them, leave the row out, or set overlong to drop or truncate.",
+    );
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * Supervised fine-tuning: cross-entropy on the completions of demonstrations.
+ *
+ *     for each step:
+ *       take demonstrations from the stream until the token budget is full
+ *       minimise Σ w · −log π(token) / Σ w over their completion tokens
+ *
+ * Prompts carry no loss; every completion ends with the end-of-sequence token, which does. In DeepSeek-R1
+ * (arXiv:2501.12948, §2.3.1) this is the cold start: enough to give reinforcement learning a policy that knows the form.
+ *
+ * Packing needs no care here. A step takes as many demonstrations as fit into `batchTokens` real tokens, and the engine
+ * lays them out as sequences of their own: each begins at position 0 and attends to nothing of another one, so there is no
+ * contamination to be masked (a test compares a step with its demonstrations one at a time).
+ *
+ * Noise on the embeddings (NEFTune, arXiv:2310.05914; `neftuneNoiseAlpha`) is a part of the loss that an engine is asked
+ * for, so it is there in training passes alone: the loss on held-out demonstrations, samples and scores have none. Its
+ * bound is α/√(L·H), L the tokens of the demonstration itself, not of what shares a step with it
+ * (`engine/local/embedding-noise.ts` says why, and where TRL differs).
+ */
+
+import type { Datum, Policy } from "../../engine/contract/policy.ts";
+import { ConfigError } from "../../errors.ts";
+import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
+import { mean } from "../../rollout/advantages.ts";
+import {
+  finishUnit,
+  type MetricsRow,
+  requireEmbeddingNoise,
+  requireLoss,
+  SkippedSteps,
+  startState,
+  stopIfAsked,
+  type TrainContext,
+  type TrainOutcome,
+} from "../context.ts";
+import { requireWarmupFits } from "../length-config.ts";
+import { adamParamsAt } from "../optimizer-config.ts";
+import type { SftConfig } from "./config.ts";
+import { type DemonstrationParts, DemonstrationStream, tokenCount } from "./demonstration-stream.ts";
+
+/** `cursor` is the index of the next demonstration. */
+const STATE_KEYS = ["step", "cursor", "numTokens", "skippedInARow"] as const;
+
+/**
+ * Trains for as long as the configuration says, or on from `context.resumed`.
+ *
+ * @throws ConfigError where the task has no demonstrations, or none that fits.
+ * @throws RunInterrupted, DivergenceError
+ */
+export async function trainSft(context: TrainContext, config: SftConfig): Promise<TrainOutcome> {
+  const { engine, log } = context;
+  const stream = new DemonstrationStream(context, config);
+  const state = startState(context, STATE_KEYS);
+  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
+  checkSft(context, config);
+  const totalSteps = config.steps ?? stream.countSteps();
+  requireWarmupFits(config, totalSteps);
+  const heldOut = config.evalLossEvery > 0 ? requireHeldOut(stream, context) : [];
+
+  const { neftuneNoiseAlpha: alpha } = config;
+  const loss: CrossEntropyLoss = {
+    name: "cross_entropy",
+    ...(alpha > 0 && { embeddingNoise: { alpha, seed: context.seed } }),
+  };
+  let batch = stream.batch(state.cursor);
+  while (state.step < totalSteps) {
+    await stopIfAsked(context, state.step, state);
+    const startedAt = performance.now();
+
+    const { demonstrations, cursor, tooLong, truncated } = batch;
+    const isLast = state.step + 1 === totalSteps;
+    const [result, next] = await Promise.all([
+      engine.forwardBackward(normaliseWeights(demonstrations), loss),
+      // Made while the engine computes.
+      (async () => (isLast ? batch : stream.batch(cursor)))(),
+    ]);
+    batch = next;
+    const adam = adamParamsAt(state.step, totalSteps, config);
+    const { gradNorm, applied } = await engine.optimStep(adam);
+
+    state.step++;
+    state.cursor = cursor;
+    state.numTokens += tokenCount(demonstrations);
+    skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
+    state.skippedInARow = skipped.inARow;
+    const isEvaluated = heldOut.length > 0 && (isLast || state.step % config.evalLossEvery === 0);
+    const row: MetricsRow = {
+      step: state.step,
+      loss: result.loss,
+      ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+      learning_rate: adam.learningRate,
+      num_tokens: state.numTokens,
+      ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => Array.from(values))) }),
+      ...(result.margins && { mean_token_accuracy: mean(result.margins.flatMap(isMostProbable)) }),
+      // Passes over the data, where it is not endless.
+      ...(Number.isFinite(context.task.trainCount) ? { epoch: state.cursor / context.task.trainCount } : {}),
+      num_demonstrations: demonstrations.length,
+      num_too_long: tooLong,
+      ...(config.overlong === "truncate" && { num_truncated: truncated }),
+      ...(isEvaluated && (await heldOutLoss(engine, heldOut))),
+      skipped_steps: skipped.takeCount(),
+    };
+    const timing = { step_time: (performance.now() - startedAt) / 1000 };
+    await finishUnit(context, skipped, { done: state.step, total: totalSteps, step: state.step, state, row, timing });
+  }
+  return { steps: state.step, numTokens: state.numTokens };
+}
+
+/** 1 for each token that is the most probable one at its place, else 0. */
+function isMostProbable(margins: Float32Array): number[] {
+  return Array.from(margins, (margin) => Number(margin === 0));
+}
+
+/**
+ * Refuses, before any training, an engine without the loss or its noise, and a task that SFT cannot train on.
+ *
+ * @throws ConfigError where the task has no demonstrations, none of the first ones fits, or one is too long that must not
+ * be; DataError for a row of its data that cannot be demonstrated.
+ */
+export function checkSft(parts: DemonstrationParts & Pick<TrainContext, "heldOut">, config: SftConfig): void {
+  requireLoss(parts.engine, "cross_entropy");
+  if (config.neftuneNoiseAlpha > 0) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
+  parts.task.requireDemonstrations?.();
+  const stream = new DemonstrationStream(parts, config);
+  stream.probe();
+  if (config.evalLossEvery > 0) requireHeldOut(stream, parts);
+}
+
+/** The same data with weights that sum to 1: the loss is a weighted mean over the step's completion tokens. */
+export function normaliseWeights(data: readonly Datum[]): Datum[] {
+  let total = 0;
+  for (const { weights } of data) for (const weight of weights) total += weight;
+  if (total === 0) return [...data];
+  return data.map((datum) => ({ ...datum, weights: datum.weights.map((weight) => weight / total) }));
+}
+
+/** The held-out demonstrations. Throws ConfigError where there are none to measure the loss on. */
+function requireHeldOut(stream: DemonstrationStream, { heldOut = [] }: Pick<TrainContext, "heldOut">): Datum[] {
+  const data = stream.heldOut(heldOut);
+  if (data.length > 0) return data;
+  throw new ConfigError(
+    `evalLossEvery needs held-out demonstrations, and of ${heldOut.length} held-out problems none has one that fits. Hold ` +
+      "out rows with answers (task.data), or set evalLossEvery to 0.",
+  );
+}
+
+/**
+ * Mean −log π of the completion tokens that carry a loss, nats (those of weights other than 1 count as one), and its
+ * exponential.
+ */
+async function heldOutLoss(
+  engine: Policy,
+  data: readonly Datum[],
+): Promise<{ eval_loss: number; eval_perplexity: number }> {
+  const { logprobs } = await engine.score(data, { temperature: 1 });
+  let [total, count] = [0, 0];
+  data.forEach(({ weights }, i) => {
+    weights.forEach((weight, t) => {
+      if (weight === 0) return;
+      total -= logprobs[i]![t]!;
+      count++;
+    });
+  });
+  return { eval_loss: total / count, eval_perplexity: Math.exp(total / count) };
+}
