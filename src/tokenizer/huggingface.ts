@@ -14,7 +14,9 @@ import { CheckpointError, DataError } from "../errors.ts";
 import { parseJson } from "../files.ts";
 import { ChatTemplates } from "./chat-template.ts";
 import { composeText } from "./composed-text.ts";
-import type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer.ts";
+import { hasMoreTokens, longestToken } from "./fewest-tokens.ts";
+import { tokenBytesBy } from "./token-bytes.ts";
+import type { ChatTemplateOptions, Message, TokenFacts, Tokenizer } from "./tokenizer.ts";
 import { namedTemplates, readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
 
 /** What is used of the package. Its own declarations do not resolve under Node's module resolution (0.2.0). */
@@ -65,7 +67,7 @@ export async function loadTokenizer(directory: string): Promise<HuggingFaceToken
 }
 
 /** A tokenizer read from files; make one with `loadTokenizer`. */
-export class HuggingFaceTokenizer implements Tokenizer {
+export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
   readonly vocabSize: number;
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
@@ -77,6 +79,9 @@ export class HuggingFaceTokenizer implements Tokenizer {
   readonly #unknown: { readonly id: number; readonly text: string } | null;
   readonly #chatTemplates: ChatTemplates;
   readonly #tokenTexts = new Map<number, string>();
+  readonly #addedTokens: ReadonlySet<number>;
+  readonly #bytesOf: ((spelling: string) => Uint8Array) | undefined;
+  readonly #longestToken: number | undefined;
 
   /** `source` names the tokenizer in messages. Throws CheckpointError for files that are no tokenizer. */
   constructor(files: TokenizerFiles, source: string) {
@@ -88,6 +93,9 @@ export class HuggingFaceTokenizer implements Tokenizer {
       throw new CheckpointError(`${source}: this tokenizer is not supported: ${(error as Error).message}`);
     }
     this.#files = files;
+    this.#addedTokens = new Set(tokenizer.added_tokens.map(({ id }) => id));
+    this.#bytesOf = tokenBytesBy(tokenizer.decoder);
+    this.#longestToken = longestToken(tokenizer, this.#library.model.vocab);
     const isBpe = (tokenizer.model.type ?? "BPE") === "BPE";
     this.#cleanUp =
       (config.clean_up_tokenization_spaces ?? false) &&
@@ -132,6 +140,22 @@ export class HuggingFaceTokenizer implements Tokenizer {
       skip_special_tokens: !(options.keepSpecial ?? false),
       clean_up_tokenization_spaces: this.#cleanUp,
     });
+  }
+
+  tokenBytes(token: number): Uint8Array {
+    const spelling = this.#library.id_to_token(token);
+    if (spelling === undefined) return new Uint8Array(0);
+    if (this.#bytesOf && !this.#addedTokens.has(token)) return this.#bytesOf(spelling);
+    return new TextEncoder().encode(this.#bytesOf ? spelling : this.decode([token], { keepSpecial: true }));
+  }
+
+  hasMoreTokens(text: string, most: number): boolean {
+    return this.#longestToken !== undefined && hasMoreTokens(text, most, this.#longestToken);
+  }
+
+  /** The files that it was read from. */
+  get files(): TokenizerFiles {
+    return this.#files;
   }
 
   /** A token's text on its own; in many tokenizers a text is the texts of its tokens one after another. */
