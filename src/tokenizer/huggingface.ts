@@ -149,6 +149,10 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
     return new TextEncoder().encode(this.#bytesOf ? spelling : this.decode([token], { keepSpecial: true }));
   }
 
+  spelling(token: number): string | undefined {
+    return this.#library.id_to_token(token);
+  }
+
   hasMoreTokens(text: string, most: number): boolean {
     return this.#longestToken !== undefined && hasMoreTokens(text, most, this.#longestToken);
   }
