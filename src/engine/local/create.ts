@@ -12,7 +12,7 @@ import { elementCount, type ParameterValues, parameterSpecs } from "../../model/
 import { loadPeftAdapter } from "../../model/peft-adapter.ts";
 import { type Nf4Values, nf4From, type Quantization, quantizeNf4, storageOf } from "../../model/quantization.ts";
 import type { Policy } from "../contract/policy.ts";
-import { LocalEngine } from "./local-engine.ts";
+import { LocalEngine, type LocalEngineLimits } from "./local-engine.ts";
 import { allocateBfloat16, allocateFloats, allocateNf4, type ModelValues } from "./weights.ts";
 
 export interface LocalEngineOptions {
@@ -51,16 +51,60 @@ export async function createLocalEngine(
   if (lora && adapter !== undefined) {
     throw new EngineError(`Give either a new adapter (lora) or the one in ${adapter}, not both.`);
   }
+  const [engine] = await openEngines(modelDirectory, compute, [{ lora, adapter, adapterSeed }], {
+    quantization,
+    limits,
+  });
+  return engine!;
+}
+
+/**
+ * Engines in this process for several adapters of one model (directories; undefined: the model itself), whose weights are
+ * read and held once. The model itself cannot be trained then.
+ *
+ * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it.
+ */
+export async function createEnginesOnOneBase(
+  modelDirectory: string,
+  compute: Compute,
+  adapters: readonly (string | undefined)[],
+  options: Omit<LocalEngineOptions, "lora" | "adapter" | "adapterSeed"> = {},
+): Promise<readonly Policy[]> {
+  const { quantization, ...limits } = options;
+  const wanted = adapters.map((adapter) => ({ adapter }));
+  return openEngines(modelDirectory, compute, wanted, { quantization, limits, sharesBase: true });
+}
+
+type AdapterOptions = Pick<LocalEngineOptions, "lora" | "adapter" | "adapterSeed">;
+
+interface CommonOptions {
+  readonly quantization: Quantization | undefined;
+  readonly limits: { readonly [Limit in keyof LocalEngineLimits]?: LocalEngineLimits[Limit] | undefined };
+  readonly sharesBase?: boolean;
+}
+
+async function openEngines(
+  modelDirectory: string,
+  compute: Compute,
+  adapters: readonly AdapterOptions[],
+  { quantization, limits, sharesBase = false }: CommonOptions,
+): Promise<LocalEngine[]> {
   const checkpoint = await openCheckpoint(modelDirectory);
   const { config } = checkpoint;
   try {
     // Before the weights: an adapter that does not fit is told at once.
-    const trained = await openAdapter(config, options);
-    const form: WeightForm = { lora: trained?.lora, quantization };
-    const values = { model: await readWeights(checkpoint, form), adapter: trained?.values };
+    const trained = [];
+    for (const adapter of adapters) trained.push(await openAdapter(config, adapter));
+    const base = await readWeights(checkpoint, { quantization });
+    const device = await compute.device();
     const directory = resolve(modelDirectory);
-    const model = { config, form, values, directory, dropoutSeed: adapterSeed ?? 0 };
-    return new LocalEngine(await compute.device(), model, { ...DEFAULT_LIMITS, ...definedOnly(limits) });
+    return trained.map((adapter, i) => {
+      const form: WeightForm = { lora: adapter?.lora, quantization };
+      const values = { model: base, adapter: adapter?.values };
+      const dropoutSeed = adapters[i]!.adapterSeed ?? 0;
+      const model = { config, form, values, directory, dropoutSeed, sharesBase };
+      return new LocalEngine(device, model, { ...DEFAULT_LIMITS, ...definedOnly(limits) });
+    });
   } finally {
     await checkpoint.close();
   }
@@ -74,7 +118,7 @@ function definedOnly<T extends object>(options: T): { [K in keyof T]: Exclude<T[
 
 async function openAdapter(
   config: ModelConfig,
-  { lora, adapter, adapterSeed: seed = 0 }: LocalEngineOptions,
+  { lora, adapter, adapterSeed: seed = 0 }: AdapterOptions,
 ): Promise<{ readonly lora: LoraConfig; readonly values: ParameterValues } | undefined> {
   const allocate = allocateFloats;
   if (adapter !== undefined) return loadPeftAdapter(adapter, config, { allocate });

@@ -58,8 +58,10 @@ export interface LocalEngineLimits extends SamplerLimits, SequenceLimits {}
 export interface LocalModel {
   readonly config: ModelConfig;
   readonly form: WeightForm;
-  /** Become the engine's own. */
+  /** Become the engine's own, but for a model that is shared. */
   readonly values: PolicyValues;
+  /** Other engines read the same model: it is not trained, only an adapter may be. */
+  readonly sharesBase?: boolean;
   /** Where the model came from: what a saved adapter names as its base. */
   readonly directory: string;
   /** Root of the random numbers of an adapter's dropout. */
@@ -86,7 +88,7 @@ export class LocalEngine implements Policy {
     const { config, form } = model;
     this.#runtime = runtime;
     this.#model = model;
-    this.#policy = new PolicyWeights(runtime, config, form, values);
+    this.#policy = new PolicyWeights(runtime, config, form, values, model.sharesBase);
     this.#limits = limits;
     this.#sampling = new SamplingProgram(runtime, config, form);
     this.#sampler = new Sampler(this.#sampling, limits);
@@ -265,9 +267,9 @@ export class LocalEngine implements Policy {
   /** What is trained. Throws EngineError where nothing can be. */
   #trained(): DenseWeights {
     if (this.#policy.trained) return this.#policy.trained;
-    throw new EngineError(
-      `Weights packed as ${this.#model.form.quantization} cannot be trained or saved: train an adapter (lora) on them.`,
-    );
+    const { form, sharesBase } = this.#model;
+    const why = sharesBase ? "that other engines share" : `packed as ${form.quantization}`;
+    throw new EngineError(`Weights ${why} cannot be trained or saved: train an adapter (lora) on them.`);
   }
 
   #trainedSpecs() {

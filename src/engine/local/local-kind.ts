@@ -2,8 +2,8 @@
 
 import { z } from "zod";
 import { devices } from "../../compute/devices.ts";
-import type { EngineKind } from "../engine-kind.ts";
-import { createLocalEngine } from "./create.ts";
+import type { EngineKind, EngineSpec } from "../engine-kind.ts";
+import { createEnginesOnOneBase, createLocalEngine } from "./create.ts";
 import { createRewardEngine } from "./local-reward-engine.ts";
 
 const shape = {
@@ -47,16 +47,17 @@ export const localEngine: EngineKind = {
   summary: "the embedded engine: models in this process",
   shape,
   deviceOf: (spec) => specSchema.parse(spec).device,
-  openPolicy: async (spec, { path, ...source }, compute) => {
-    const { cacheMib, device: _, ...limits } = specSchema.parse(spec);
-    return createLocalEngine(path, compute, {
-      ...source,
-      ...limits,
-      ...(cacheMib !== undefined && { cacheBytes: cacheMib * MIB }),
-    });
-  },
+  openPolicy: async (spec, { path, ...source }, compute) =>
+    createLocalEngine(path, compute, { ...source, ...limitsOf(spec) }),
+  openShared: async (spec, { path, adapters, quantization }, compute) =>
+    createEnginesOnOneBase(path, compute, adapters, { quantization, ...limitsOf(spec) }),
   openRewardModel: async (spec, { path, padTokenId }, compute) => {
     const { microBatchTokens, gradientCheckpointing } = specSchema.parse(spec);
     return createRewardEngine(path, compute, { padTokenId, microBatchTokens, gradientCheckpointing });
   },
 };
+
+function limitsOf(spec: EngineSpec) {
+  const { cacheMib, device: _, ...limits } = specSchema.parse(spec);
+  return { ...limits, ...(cacheMib !== undefined && { cacheBytes: cacheMib * MIB }) };
+}

@@ -23,7 +23,7 @@ export interface PolicyValues {
 }
 
 export class PolicyWeights {
-  /** What the optimizer moves; undefined where nothing can be trained (packed weights without an adapter). */
+  /** What the optimizer moves; undefined where nothing can be trained (packed or shared weights without an adapter). */
   readonly trained: DenseWeights | undefined;
   /** What programs read as the policy being trained. */
   readonly current: Weights;
@@ -36,7 +36,14 @@ export class PolicyWeights {
   /** `off`: the base with the adapter off. */
   #reference: DenseWeights | "off" | undefined;
 
-  constructor(runtime: Runtime, config: ModelConfig, form: WeightForm, { model, adapter }: PolicyValues) {
+  /** `frozen`: the model's own weights are not trained. */
+  constructor(
+    runtime: Runtime,
+    config: ModelConfig,
+    form: WeightForm,
+    { model, adapter }: PolicyValues,
+    frozen = false,
+  ) {
     this.#config = config;
     this.#form = form;
     this.#model = new ModelWeights(runtime, config, form, model);
@@ -46,7 +53,7 @@ export class PolicyWeights {
       (this.#on.data as Float32Array)[0] = loraScale(form.lora);
       this.trained = new DenseWeights(runtime, adapterSpecs(config, form.lora), adapter!);
     } else {
-      this.trained = form.quantization ? undefined : this.#model.dense;
+      this.trained = frozen || form.quantization ? undefined : this.#model.dense;
     }
     this.current = this.#weights(this.trained);
   }
