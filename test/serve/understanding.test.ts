@@ -15,11 +15,8 @@ const LIMITS = { maxBodyBytes: 2 ** 22 };
 async function served(overrides: Partial<ServedModel> = {}, options = {}) {
   const tokenizer = await loadTokenizer(join(import.meta.dirname, "../golden/tokenizers/byte-level"));
   const own = { tokenizer, tokenizerFiles: tokenizer.files, vocabSize: tokenizer.vocabSize };
-  const session = newSession();
-  return {
-    session,
-    ...(await startServer(scriptedModel(session, { ...own, ...overrides }), { ...LIMITS, ...options })),
-  };
+  const model = scriptedModel(newSession(), { ...own, ...overrides });
+  return { tokenizer, ...(await startServer(model, { ...LIMITS, ...options })) };
 }
 
 /** The longest time that this thread was not free, while `work` went on. */
@@ -61,7 +58,7 @@ describe("a text that is far too long", () => {
 
 describe("what takes long to understand", () => {
   it("is understood elsewhere: the event loop stays free and others are answered", async () => {
-    const { post, get } = await served({ maxContextTokens: 2 ** 22 });
+    const { post, get, tokenizer } = await served({ maxContextTokens: 2 ** 22 });
     // The first request starts the thread.
     await post("/tokenize", { prompt: "x".repeat(5000) });
     const long = ["ab".repeat(150_000), " ".repeat(300_000), "😀".repeat(60_000)].map((prompt) =>
@@ -77,8 +74,10 @@ describe("what takes long to understand", () => {
     const answers = await Promise.all(long);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
     expect(answers.every(({ json }) => json.count > 10_000)).toBe(true);
-    // On a quiet machine it is a few milliseconds; alone, 300,000 letters take hundreds.
-    expect(blocked).toBeLessThan(250);
+    // Here and now a single one of them takes so long; a busy machine lets this thread wait, too.
+    const begun = performance.now();
+    tokenizer.encode(" ".repeat(300_000));
+    expect(blocked).toBeLessThan((performance.now() - begun) / 4);
   });
 
   it("says the same there as here", async () => {
