@@ -35,6 +35,8 @@ export interface ChoiceTextOptions {
   readonly decoder: IncrementalDecoder;
   /** Tokens that end the completion and are not part of its text. */
   readonly stopTokenIds: readonly number[];
+  /** Whether such a token is among the tokens of the choice, with no text, as completions have it. */
+  readonly keepStopToken?: boolean;
   readonly stop: readonly string[];
   /** Where the text begins; undefined: reasoning is not told apart. */
   readonly reasoning: Channel | undefined;
@@ -71,12 +73,19 @@ export class ChoiceText {
 
   push(drawn: DrawnToken): ChoiceDelta {
     if (this.#splitter?.channel === "reasoning") this.#reasoningTokens++;
-    if (this.#options.stopTokenIds.includes(drawn.token)) return { pieces: [], tokens: [] };
-    this.#pending.push({ token: { ...drawn, offset: this.#characters }, begin: this.#decoded });
+    if (this.#options.stopTokenIds.includes(drawn.token)) {
+      if (this.#options.keepStopToken) this.#hold(drawn);
+      return { pieces: [], tokens: [] };
+    }
+    this.#hold(drawn);
     const text = this.#options.decoder.push(drawn.token);
     this.#decoded += text.length;
     this.#characters += characterCount(text);
     return this.#show(this.#stops.push(text));
+  }
+
+  #hold(drawn: DrawnToken): void {
+    this.#pending.push({ token: { ...drawn, offset: this.#characters }, begin: this.#decoded });
   }
 
   /** The completion is over: whatever was held back comes out. */

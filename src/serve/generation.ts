@@ -110,6 +110,8 @@ async function startChoice(
   const text = new ChoiceText({
     decoder: model.newDecoder(prompt.continued ? prompt.tokens : undefined),
     stopTokenIds: params.stopTokenIds,
+    // Other servers' completions list it, and who scores texts with them counts on as many tokens as were drawn.
+    keepStopToken: prompt.continued,
     stop,
     reasoning: prompt.reasoning,
   });

@@ -10,7 +10,7 @@ export function tokenizerInfo({ tokenizerFiles }: ServedModel): object {
     throw new ApiError(404, "The served model has no tokenizer_config.json.", { code: "not_found" });
   }
   const config: Record<string, unknown> = mergedConfig(tokenizerFiles, "the served model");
-  const template = tokenizerFiles["chat_template.jinja"] ?? config.chat_template ?? null;
+  const template = tokenizerFiles["chat_template.jinja"] ?? defaultTemplate(config.chat_template);
   const named = ["bos_token", "eos_token", "pad_token", "unk_token"].map((name) => [name, textOf(config[name])]);
   return {
     tokenizer_class: "PreTrainedTokenizerFast",
@@ -24,4 +24,10 @@ export function tokenizerInfo({ tokenizerFiles }: ServedModel): object {
 function textOf(token: unknown): unknown {
   const content = typeof token === "object" && token !== null && "content" in token ? token.content : token;
   return content ?? null;
+}
+
+/** A config may have several templates by name. */
+function defaultTemplate(field: unknown): unknown {
+  if (!Array.isArray(field)) return field ?? null;
+  return (field as { name: string; template: string }[]).find(({ name }) => name === "default")?.template ?? null;
 }

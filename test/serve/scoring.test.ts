@@ -57,6 +57,16 @@ describe("echo with logprobs", () => {
     expect(session.requests[0]!.tokens).toBe(session.requests[1]!.tokens);
   });
 
+  it("has the token that ends the completion, too: as many as were drawn", async () => {
+    const { post } = await serve({}, newSession("Y"));
+    const { json } = await post(COMPLETIONS, { ...scoring, max_tokens: 5 });
+    const eos = characters.decode([characters.eosTokenId!], { keepSpecial: true });
+    expect(json.choices[0]).toMatchObject({ text: "HiY", finish_reason: "stop" });
+    expect(json.choices[0].logprobs).toMatchObject({ tokens: ["H", "i", "Y", eos], text_offset: [0, 1, 2, 3] });
+    const chatted = await post(CHAT, { ...chat, logprobs: true });
+    expect(chatted.json.choices[0].logprobs.content).toHaveLength(1);
+  });
+
   it("comes in a stream too, the prompt's scores in the first chunk of each choice", async () => {
     const { post } = await serve({}, newSession("Yo"));
     const { text } = await post(COMPLETIONS, { ...scoring, max_tokens: 2, stream: true });
@@ -118,7 +128,7 @@ describe("texts of tokens", () => {
     });
     const { post } = await startServer(model);
     const { json } = await post(COMPLETIONS, { ...completion, prompt: "🦜!", echo: true, logprobs: 1, max_tokens: 60 });
-    const { tokens, text_offset } = json.choices[0].logprobs;
+    const { tokens, text_offset } = withoutEnd(json.choices[0].logprobs);
     const whole = `🦜!${text}`;
     expect(json.choices[0].text).toBe(whole);
     const bytes = tokens.flatMap((token: string) =>
@@ -135,7 +145,7 @@ describe("texts of tokens", () => {
     const places = [...whole];
     tokens.forEach((token: string, i: number) => {
       if (!token.startsWith("bytes:")) expect(places.slice(text_offset[i]).join("").startsWith(token)).toBe(true);
-      else expect(["🦜", "é"]).toContain(places[text_offset[i]]);
+      else expect(["🦜", "é"]).toContain(places[text_offset[i]!]);
     });
     const chatted = await post(CHAT, { ...chat, logprobs: true });
     const { content } = chatted.json.choices[0].logprobs;
@@ -159,7 +169,7 @@ describe("texts of tokens", () => {
     const { post } = await startServer(model);
     const asked = { ...completion, prompt: "Using", echo: true, logprobs: 0, max_tokens: 40 };
     const { json } = await post(COMPLETIONS, asked);
-    const { tokens, text_offset } = json.choices[0].logprobs;
+    const { tokens, text_offset } = withoutEnd(json.choices[0].logprobs);
     expect(json.choices[0].text).toBe("Using the number");
     // The begin of text has no place in it, and the first word's space is the tokenizer's.
     expect(tokens[0]).toBe("<s>");
@@ -167,7 +177,7 @@ describe("texts of tokens", () => {
     const begins = text_offset.map((offset: number) => "Using the number".slice(offset));
     expect(text_offset.slice(0, 2)).toEqual([0, 0]);
     tokens.slice(2).forEach((token: string, i: number) => {
-      if (i > 0 || !token.startsWith(" ")) expect(begins[i + 2].startsWith(token)).toBe(true);
+      if (i > 0 || !token.startsWith(" ")) expect(begins[i + 2]!.startsWith(token)).toBe(true);
     });
     // An answer in a chat begins with a word, not with a space.
     const chatted = await startServer({ ...model, tokenizer: { ...chatting(tokenizer) } });
@@ -184,6 +194,11 @@ describe("texts of tokens", () => {
     expect([...offsets].sort((a, b) => a - b)).toEqual(offsets);
   });
 });
+
+/** Log-probabilities without the token that ends the completion. */
+function withoutEnd({ tokens, text_offset }: { tokens: string[]; text_offset: number[] }) {
+  return { tokens: tokens.slice(0, -1), text_offset: text_offset.slice(0, -1) };
+}
 
 /** A tokenizer without a template, as that of a chat. */
 function chatting(tokenizer: Awaited<ReturnType<typeof golden>>) {
