@@ -36,7 +36,7 @@ export async function benchGrpo(options: BenchOptions): Promise<Figures> {
   const engine = await openEngine(options);
   const loadSeconds = (performance.now() - openedAt) / 1000;
   const loadedMiB = peakMemoryMiB();
-  const config = grpoConfigSchema.parse({
+  const config = grpoConfigSchema().parse({
     iterations: steps + 1,
     rewards: [{ name: "format" }],
     promptsPerIteration: prompts,

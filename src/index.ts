@@ -8,13 +8,21 @@ export { Compute, type ComputeOptions } from "./compute/compute.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
-export { type LoadDeps, type LoadedData, loadData, type NumberedRow } from "./data/load.ts";
+export { type LoadDeps, loadData } from "./data/load.ts";
+export type { LoadedData, NumberedRow } from "./data/loaded-data.ts";
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
 export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
-export { dataStepSchemas } from "./data-steps/config.ts";
-export { runDataStep } from "./data-steps/run-step.ts";
+// Data steps: what makes data sets in a pipeline.
+export {
+  type DataStep,
+  type DataStepOutcome,
+  defineDataStep,
+  type SampledWork,
+  type StepKnowledge,
+} from "./data-steps/step.ts";
 export type { DataStepContext } from "./data-steps/step-context.ts";
+export { dataSteps } from "./data-steps/steps.ts";
 // Models behind an OpenAI-compatible endpoint.
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
@@ -88,6 +96,8 @@ export { type Cluster, meanInterval, shareInterval, wilsonInterval } from "./eva
 export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
+// Extending: trainers, data steps, rewards, engines of your own, by name in recipes.
+export { type Extension, extend } from "./extend.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
@@ -102,28 +112,26 @@ export {
   type PolicyScores,
   type RowTerms,
 } from "./losses/evaluate-objective.ts";
-export type {
-  CispoLoss,
-  CrossEntropyLoss,
-  EmbeddingNoise,
-  GrpoLoss,
-  KlEstimator,
-  LossSpec,
-  SapoLoss,
-} from "./losses/loss-spec.ts";
+export { type KlEstimator, klEstimate } from "./losses/kl.ts";
+export type { CrossEntropyLoss, EmbeddingNoise, LossSpec, PolicyLossSpec } from "./losses/loss-spec.ts";
+export type { Mean, PolicyLoss, Term, TokenNumbers, TokenTensors } from "./losses/policy-loss.ts";
+export { policyLoss } from "./losses/policy-loss.ts";
 export {
   type ImportanceSamplingLevel,
-  type LossType,
+  type ObjectiveKeys,
   type PolicyObjective,
   policyObjective,
   tokenLossOf,
 } from "./losses/policy-objective.ts";
+export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
 export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
+export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
+export { families } from "./model/families/registry.ts";
 export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
-export type { Architecture, ModelConfig, RopeScaling } from "./model/model-config.ts";
+export type { ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
 // Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
@@ -133,9 +141,14 @@ export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } 
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
+// Recipes: what `aha run` takes, checked, opened and run.
+export { loadRecipe, parseRecipe } from "./recipe/load.ts";
+export type { RunEvent, RunObserver } from "./recipe/observer.ts";
+export { type PreparedRecipe, prepareRecipe, runRecipe } from "./recipe/run-recipe.ts";
+export type { Recipe, StageConfig } from "./recipe/schema.ts";
 // Rewards.
-export type { RewardDescription } from "./rewards/definition.ts";
-export { createReward, rewardDescriptions, rewardNames, type SingleRewardName } from "./rewards/registry.ts";
+export type { Judge, RewardContext, RewardDeps, RewardEntry } from "./rewards/entry.ts";
+export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
 export {
   type AnyReward,
   type BatchReward,
@@ -143,8 +156,10 @@ export {
   type Reward,
   type RewardInput,
   type RewardResult,
+  type WeightedReward,
 } from "./rewards/reward.ts";
-export { defineReward, type Judgement, type RewardDefinition } from "./rewards/user/definition.ts";
+export { createRewards, type RewardSpec } from "./rewards/spec.ts";
+export { defineReward, type Judgement, type UserRewardDefinition } from "./rewards/user/definition.ts";
 export { parseRewardReference, type RewardReference } from "./rewards/user/reference.ts";
 export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";
 // Rollouts: the parts that reinforcement learning is made of.
@@ -165,27 +180,34 @@ export {
   type SamplingOptions,
   sampleCompletions,
   stopTokens,
-  type WeightedReward,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
+export { RunDirectory } from "./run/run-directory.ts";
+export type { RunSummary } from "./run/summary.ts";
 // Serving: OpenAI's API for a model of an engine.
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { createTask, type TaskSpec, taskNames } from "./tasks/registry.ts";
+export { type TaskDeps, type TaskEntry, type TaskSpec, taskEntry } from "./tasks/entry.ts";
+export { createTask, tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
-// Trainers.
+
+// Trainers, and what an author of one needs.
 export type {
+  CompanionComputing,
   MetricsRow,
   RolloutRow,
   StageContext,
   StageLog,
+  StageParts,
   TrainContext,
+  TrainedKind,
+  TrainedModels,
   TrainerState,
   TrainOutcome,
   TrainProgress,
@@ -193,10 +215,23 @@ export type {
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
 export { openTeacher, type Teacher } from "./train/distill/teacher.ts";
+export type {
+  AroundStage,
+  Examination,
+  MemoryNeed,
+  StageNumbers,
+  StageOverData,
+  StageTrial,
+  TrialParts,
+} from "./train/examination.ts";
 export { type GrpoConfig, grpoConfigSchema } from "./train/grpo/config.ts";
 export { trainGrpo } from "./train/grpo/grpo.ts";
+export { type ConfigIssue, type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
 export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model/config.ts";
 export { type RewardModelContext, trainRewardModel } from "./train/reward-model/reward-model.ts";
 export { scorerOpener } from "./train/reward-scorer.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
 export { trainSft } from "./train/sft/sft.ts";
+export { StageLoop, type StagePlan, type UnitMetrics } from "./train/stage-loop.ts";
+export { type Companion, type Curve, defineTrainer, type Trainer, type TrainerWords } from "./train/trainer.ts";
+export { trainers } from "./train/trainers.ts";

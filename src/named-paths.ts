@@ -18,6 +18,8 @@ export interface NamedPath {
   readonly kind: PathKind;
   /** Whether it may be `org/name[@revision]` on the Hub; false where absent. Then it is a model or a data set. */
   readonly hub?: boolean;
+  /** What stands behind the path in the same text, and stays there: `#brevity`. */
+  readonly suffix?: string;
 }
 
 /** The path that stands at `keys`, as a list of one; an empty list where nothing stands there, or no text. */
@@ -31,9 +33,22 @@ export function pathsBelow(keys: KeyPath, paths: readonly NamedPath[]): NamedPat
   return paths.map((named) => ({ ...named, keys: [...keys, ...named.keys] }));
 }
 
+/** The paths of every item of the list at `keys`, seen from the whole; none where no list stands there. */
+export function pathsOfItems(
+  config: unknown,
+  keys: KeyPath,
+  pathsOf: (item: unknown) => readonly NamedPath[],
+): NamedPath[] {
+  const items = valueAt(config, keys);
+  return Array.isArray(items) ? items.flatMap((item: unknown, i) => pathsBelow([...keys, i], pathsOf(item))) : [];
+}
+
 /** The configuration with each of the paths replaced by what `replace` makes of it. */
 export function withPaths<T>(config: T, paths: readonly NamedPath[], replace: (named: NamedPath) => string): T {
-  return paths.reduce((changed, named) => withValueAt(changed, named.keys, replace(named)), config);
+  return paths.reduce(
+    (changed, named) => withValueAt(changed, named.keys, replace(named) + (named.suffix ?? "")),
+    config,
+  );
 }
 
 /** What stands at `keys`; undefined where nothing does. */

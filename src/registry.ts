@@ -9,6 +9,16 @@ import { ConfigError, nearestName } from "./errors.ts";
 /** Names stand in recipes, in file names and in metrics. */
 const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
+let entriesInAll = 0;
+
+/** Grows when any registry does: for what is made of many of them. */
+export const anyRegistry = {
+  get version(): number {
+    return entriesInAll;
+  },
+};
+
+/** Entries of one kind, by name. */
 export class Registry<T extends { readonly name: string }> {
   /** What an entry is, for messages: `reward`. */
   readonly what: string;
@@ -48,6 +58,7 @@ export class Registry<T extends { readonly name: string }> {
       );
     }
     this.#entries.set(name, entry);
+    entriesInAll++;
   }
 
   find(name: string): T | undefined {
@@ -63,4 +74,14 @@ export class Registry<T extends { readonly name: string }> {
     const known = this.names.length > 0 ? `known: ${this.names.join(", ")}` : "none is registered";
     throw new ConfigError(`There is no ${this.what} ${JSON.stringify(name)}; ${known}.${hint}`);
   }
+}
+
+/** What `make` makes of the registries' entries, made again when one of them has grown. */
+export function cachedBy<T>(registries: readonly { readonly version: number }[], make: () => T): () => T {
+  let made: { readonly versions: string; readonly value: T } | undefined;
+  return () => {
+    const versions = registries.map(({ version }) => version).join();
+    if (made?.versions !== versions) made = { versions, value: make() };
+    return made.value;
+  };
 }

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { rewardNames } from "../src/rewards/registry.ts";
+import { rewards } from "../src/rewards/registry.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const documents = ["README.md", "ARCHITECTURE.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)]
@@ -56,7 +56,7 @@ describe("the documents", () => {
 
   it("describe every reward of the registry", () => {
     const { text } = documents.find(({ path }) => path === "docs/rewards.md")!;
-    expect(rewardNames.filter((name) => !text.includes(`\n### ${name}\n`))).toEqual([]);
+    expect(rewards.names.filter((name) => !text.includes(`\n### ${name}\n`))).toEqual([]);
   });
 });
 

@@ -1,7 +1,8 @@
 /** A diagnosis as text: a table of figures, then the findings, worst first. */
 
-import type { Diagnosis, Finding, PipelineDiagnosis, StageFigures } from "../doctor/finding.ts";
-import { clock, count, percent, plain } from "../report/numbers.ts";
+import type { Diagnosis, PipelineDiagnosis, StageFigures } from "../doctor/diagnosis.ts";
+import type { Finding } from "../findings.ts";
+import { clock, count, percent, plain } from "../number-text.ts";
 import { inBytes } from "./model-amounts.ts";
 import { type Style, wrap } from "./terminal-style.ts";
 

@@ -11,7 +11,7 @@ import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { PROMPT_DATE } from "../recipe/schema.ts";
-import { createTask, taskNames, withDataFile } from "../tasks/registry.ts";
+import { createTask, tasks, withDataFile } from "../tasks/registry.ts";
 import type { Problem } from "../tasks/task.ts";
 import { dayOf } from "../tokenizer/format-date.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
@@ -32,7 +32,7 @@ then the task, the problems, the way of sampling and the seed are those of its r
 its summary ends with.
 
 Options
-  --task NAME            ${taskNames.join(", ")} (needed for a model directory)
+  --task NAME            ${tasks.names.join(", ")} (needed for a model directory)
   --set task.key=value   an option of the task, e.g. --set task.prompt=compact; may be repeated
   --data PATH            problems of this data instead (of those, the share that is held out)
   --problems N           how many problems (256)
@@ -253,7 +253,7 @@ function passAt(text: string | undefined, samples: number): number[] | undefined
 function taskSpec(values: Values, ofRecipe: { readonly name: string } | undefined): { readonly name: string } {
   const name = values.task ?? ofRecipe?.name;
   if (name === undefined) {
-    throw new ConfigError(`aha eval: --task is required for a model directory; there are: ${taskNames.join(", ")}.`);
+    throw new ConfigError(`aha eval: --task is required for a model directory; there are: ${tasks.names.join(", ")}.`);
   }
   const settings = values.set ?? [];
   const stray = settings.find((setting) => !setting.startsWith("task."));

@@ -5,8 +5,10 @@ import { ConfigError } from "../errors.ts";
 import { readModelConfig } from "../model/hf-config.ts";
 import { type GenerationDefaults, generationDefaultsOf } from "../serve/sampling-defaults.ts";
 
+/** The option of the commands that call `generationDefaults`. */
 export const GENERATION_CONFIG_OPTION = { "generation-config": { type: "string", default: "auto" } } as const;
 
+/** What their help says of it. */
 export const GENERATION_CONFIG_HELP =
   "--generation-config auto|none  how to sample where nothing else says: by the model's generation_config.json, or neutrally";
 

@@ -5,11 +5,14 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, RunInterrupted } from "../errors.ts";
 import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
+import { isGgufPath } from "../model/gguf/import.ts";
+import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";
+import { StatusLine } from "./terminal-line.ts";
 
 export interface FoundModel {
   /** Directory with config.json, model.safetensors and the tokenizer's files. */
@@ -24,6 +27,7 @@ export interface FoundModel {
  * @throws CheckpointError where it is nothing of the kind; HubError
  */
 export async function openModel(text: string, context: CommandContext): Promise<FoundModel> {
+  if (isGgufPath(text)) return { modelDirectory: await importedDirectory(text, context), recipePath: undefined };
   if (hubReferenceOf(text, "model") === undefined) return findModel(text);
   const progress = new HubProgress(context, "text");
   try {
@@ -33,6 +37,20 @@ export async function openModel(text: string, context: CommandContext): Promise<
   } finally {
     progress.end();
   }
+}
+
+/** The directory of the cache that stands for a GGUF file; the first time it is made, which standard error shows. */
+async function importedDirectory(path: string, context: CommandContext): Promise<string> {
+  const line = new StatusLine({
+    write: context.note,
+    interactive: context.interactive,
+    columns: () => process.stderr.columns ?? 80,
+  });
+  const onProgress = (done: number, total: number) => {
+    if (context.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
+    line.update(() => `reading ${path}: ${done} of ${total} tensors`);
+  };
+  return modelDirectory(path, { onProgress }).finally(() => line.clear());
 }
 
 /** The model in a directory. @throws CheckpointError where it is neither a model's nor a run's */

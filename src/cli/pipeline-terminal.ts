@@ -1,8 +1,8 @@
 /** A pipeline as a person follows it: which stage, why it runs, how far it is, what it changed. It only watches. */
 
+import { clock, count, percent } from "../number-text.ts";
 import type { RunnerEvent } from "../pipeline/runner.ts";
 import { DEFAULT_COLUMNS, type PipelineFile } from "../pipeline/schema.ts";
-import { clock, count, percent } from "../report/numbers.ts";
 import { statisticCell } from "../report/pipeline-table.ts";
 import { RunTerminal } from "./terminal.ts";
 import { StatusLine } from "./terminal-line.ts";

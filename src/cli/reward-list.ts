@@ -1,15 +1,15 @@
 /** `aha reward --list`: what the registry knows of its rewards, for people and for programs. */
 
-import type { RewardDescription } from "../rewards/definition.ts";
+import type { RewardEntry } from "../rewards/entry.ts";
 import { type KeyDescription, keyText, schemaKeys } from "./schema-keys.ts";
 
 /** A reward as `--list --json` prints it. */
-export interface ListedReward extends Omit<RewardDescription, "options"> {
+export interface ListedReward extends Pick<RewardEntry, "name" | "title" | "summary" | "citation" | "columns"> {
   readonly options: readonly KeyDescription[];
 }
 
 /** The description with its options written out. */
-export function listedReward({ name, title, summary, citation, columns, options }: RewardDescription): ListedReward {
+export function listedReward({ name, title, summary, citation, columns, options }: RewardEntry): ListedReward {
   return { name, title, summary, citation, columns, options: schemaKeys(options) };
 }
 

@@ -5,10 +5,18 @@ import { readJsonl } from "../data/jsonl.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
-import { createReward, rewardDescriptions } from "../rewards/registry.ts";
-import { type AnyReward, groupsOf, type RewardInput, type RewardResult } from "../rewards/reward.ts";
-import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
-import { DEFAULT_TIMEOUT_MS, UserReward } from "../rewards/user/thread.ts";
+import { rewards } from "../rewards/registry.ts";
+import {
+  type AnyReward,
+  groupsOf,
+  type RewardInput,
+  type RewardResult,
+  type WeightedReward,
+} from "../rewards/reward.ts";
+import { withOpenRewards } from "../rewards/session.ts";
+import { createRewards } from "../rewards/spec.ts";
+import { DEFAULT_TIMEOUT_MS } from "../rewards/user/definition.ts";
+import { isRewardReference } from "../rewards/user/reference.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
@@ -31,7 +39,7 @@ and is run. It judges in a thread of its own; what it throws, a score that is no
 long are scores of null with the reason.
 
 Rewards
-${rewardDescriptions.map(({ name, summary }) => `  ${name.padEnd(22)}${summary}`).join("\n")}
+${rewards.all.map(({ name, summary }) => `  ${name.padEnd(22)}${summary}`).join("\n")}
 
 Options
   --in FILE           the completions (required)
@@ -71,23 +79,19 @@ export const command: Command = {
   run: async (args, context) => {
     const { values, positionals } = parseOptions("reward", args, OPTIONS, args.includes("--list") ? [] : ["NAME"]);
     if (values.list) {
-      const listed = rewardDescriptions.map(listedReward);
+      const listed = rewards.all.map(listedReward);
       context.out(values.json ? `${JSON.stringify(listed, undefined, 2)}\n` : rewardListText(listed));
       return 0;
     }
     const name = positionals[0]!;
     const options = rewardOptions(values.set ?? [], textOptions(name));
-    const own = isRewardReference(name);
-    if (!own && values["timeout-ms"] !== undefined) {
+    const limit = values["timeout-ms"];
+    if (limit !== undefined && !isRewardReference(name)) {
       throw new ConfigError(`aha reward: --timeout-ms is for rewards of your own (FILE#EXPORT), not for ${name}.`);
     }
-    const timeoutMs =
-      values["timeout-ms"] === undefined
-        ? DEFAULT_TIMEOUT_MS
-        : wholeNumberOption("timeout-ms", values["timeout-ms"], 1);
-    const reward = own
-      ? new UserReward(parseRewardReference(name), { options, timeoutMs })
-      : createReward(name, options, { openScorer: scorerOpener(Compute.open()) });
+    const timeoutMs = limit === undefined ? undefined : wholeNumberOption("timeout-ms", limit, 1);
+    const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
+    const [{ reward }] = createRewards([spec], { openScorer: scorerOpener(Compute.open()) }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);
@@ -112,22 +116,22 @@ async function scoreFile(
     columns: () => process.stderr.columns ?? 80,
   });
   try {
-    if ("open" in reward) await reward.open?.();
-    for (const batch of batchesOf(inputs)) {
-      stopIfAsked(context.signal);
-      const results = await judgeAll(
-        reward,
-        batch.map((i) => inputs[i]!),
-      );
-      for (const [k, i] of batch.entries()) {
-        const { score, reason } = results[k]!;
-        scored.push({ line: lines[i]!, score, reason });
+    await withOpenRewards([[reward.name, reward]], context, async () => {
+      for (const batch of batchesOf(inputs)) {
+        const results = await judgeAll(
+          reward,
+          batch.map((i) => inputs[i]!),
+        );
+        stopIfAsked(context.signal);
+        for (const [k, i] of batch.entries()) {
+          const { score, reason } = results[k]!;
+          scored.push({ line: lines[i]!, score, reason });
+        }
+        progress.update(() => `${scored.length} of ${inputs.length} completions`);
       }
-      progress.update(() => `${scored.length} of ${inputs.length} completions`);
-    }
+    });
   } finally {
     progress.clear();
-    if ("close" in reward) await reward.close?.();
   }
   return scored.sort((a, b) => a.line - b.line);
 }
@@ -191,8 +195,8 @@ function batchesOf(inputs: readonly RewardInput[]): number[][] {
 
 /** The options of a reward that are texts: 6.9 is a pattern for one of them, and no number. */
 function textOptions(name: string): ReadonlySet<string> {
-  const description = rewardDescriptions.find((one) => one.name === name);
-  const options = description ? listedReward(description).options : [];
+  const entry = rewards.find(name);
+  const options = entry ? listedReward(entry).options : [];
   return new Set(options.filter(({ type }) => type === "string").map((option) => option.name));
 }
 

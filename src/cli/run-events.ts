@@ -1,9 +1,9 @@
 /** What happens in a run as programs get it: one JSON value an event, shared by `aha run` of a recipe and of a pipeline. */
 
-import type { PipelineEvent } from "../recipe/observer.ts";
+import type { RunEvent } from "../recipe/observer.ts";
 
 /** The event without the answers to held-out problems, which stay in the run directory; undefined for mere progress. */
-export function trainingEventLine(event: PipelineEvent): object | undefined {
+export function trainingEventLine(event: RunEvent): object | undefined {
   switch (event.type) {
     case "progress":
     case "evaluating":

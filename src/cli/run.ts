@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { ConfigError, DivergenceError } from "../errors.ts";
 import { isPipelineFile } from "../pipeline/load.ts";
 import { loadRecipe } from "../recipe/load.ts";
-import type { PipelineObserver } from "../recipe/observer.ts";
-import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
+import type { RunObserver } from "../recipe/observer.ts";
+import { prepareRecipe, runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { pinThreads, threadsWarning } from "../recipe/threads.ts";
 import { writeReport } from "../report/report.ts";
@@ -136,7 +136,7 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
   const observe = observer(session, terminal);
   const prepared = await prepareOrDiscard(run, recipe);
   try {
-    await runPipeline(prepared, run, context.signal, observe);
+    await runRecipe(prepared, run, context.signal, observe);
     await writeReport(run.path);
     if (mode !== "json") printResult(run.path, session);
   } catch (error) {
@@ -166,7 +166,7 @@ async function prepareOrDiscard(run: RunDirectory, recipe: Recipe) {
   }
 }
 
-function observer({ context, mode }: Session, terminal: RunTerminal | undefined): PipelineObserver {
+function observer({ context, mode }: Session, terminal: RunTerminal | undefined): RunObserver {
   if (mode === "json") {
     return (event) => {
       const line = trainingEventLine(event);

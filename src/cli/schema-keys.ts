@@ -18,9 +18,9 @@ export interface KeyDescription {
 
 /** A key of recipes, as `--keys --json` prints it. */
 export interface RecipeKey extends Omit<KeyDescription, "name"> {
-  /** Whose it is: `recipe`, a task's or a trainer's: `task.countdown`, `stages.grpo`. */
+  /** Whose it is: `recipe`, or a task's or a trainer's: `task.NAME`, `stages.NAME`. */
   readonly section: string;
-  /** Its path below the section, e.g. `teacher.path`. */
+  /** Its path below the section. */
   readonly key: string;
 }
 
@@ -35,7 +35,7 @@ export function schemaKeys(schema: z.ZodType): KeyDescription[] {
 
 /** Every key of recipes, those of all tasks and trainers one after another. */
 export function recipeKeys(): RecipeKey[] {
-  return keysBelow(jsonSchema(recipeSchema), "recipe", []);
+  return keysBelow(jsonSchema(recipeSchema()), "recipe", []);
 }
 
 /** The keys of recipes for people. */

@@ -1,6 +1,6 @@
 /** Where a stage stands, in one line: how far, how well, how fast, how long still. */
 
-import { clock, count, decimal, percent, plain } from "../report/numbers.ts";
+import { clock, count, decimal, percent, plain } from "../number-text.ts";
 import type { TimingRecord } from "../run/records.ts";
 import type { MetricsRow, TrainProgress } from "../train/context.ts";
 

@@ -3,11 +3,11 @@
  * learning, with one line of progress. It only watches; nothing here decides anything.
  */
 
-import type { PipelineEvent } from "../recipe/observer.ts";
-import type { Recipe, StageConfig } from "../recipe/schema.ts";
-import { count, decimal, percent, plain } from "../report/numbers.ts";
-import { rewardLabel } from "../rewards/user/reference.ts";
+import { count, decimal, percent, plain } from "../number-text.ts";
+import type { RunEvent } from "../recipe/observer.ts";
+import type { Recipe } from "../recipe/schema.ts";
 import type { EvaluationRecord } from "../run/records.ts";
+import { trainers } from "../train/trainers.ts";
 import { StatusLine } from "./terminal-line.ts";
 import { StageProgress } from "./terminal-progress.ts";
 import { type Style, styleFor, wrap } from "./terminal-style.ts";
@@ -38,7 +38,7 @@ export class RunTerminal {
     this.paragraph(question);
   }
 
-  observe(event: PipelineEvent): void {
+  observe(event: RunEvent): void {
     switch (event.type) {
       case "ready": {
         const { parameterCount, name } = event.engine;
@@ -91,12 +91,13 @@ export class RunTerminal {
     this.status.keep();
   }
 
-  private stageStarted({ stage, index, count: stages, stepsDone }: Extract<PipelineEvent, { type: "stage-started" }>) {
+  private stageStarted({ stage, index, count: stages, stepsDone }: Extract<RunEvent, { type: "stage-started" }>) {
     this.status.keep();
-    this.progress = new StageProgress(stage.trainer === "grpo" || stage.trainer === "distill" ? "iteration" : "step");
+    const { unit, words } = trainers.get(stage.trainer);
+    this.progress = new StageProgress(unit);
     this.write("\n");
     this.line(this.style.bold(`Stage ${index + 1} of ${stages}: ${stage.name}`));
-    this.paragraph(explanation(stage));
+    this.paragraph(words.explain(stage));
     if (stepsDone > 0) this.paragraph(`${count(stepsDone)} steps of it are done already.`);
   }
 
@@ -146,45 +147,3 @@ const WHEN: Readonly<Record<EvaluationRecord["moment"], string>> = {
   during: "On the way",
   after: "At its end",
 };
-
-/** What a stage does, for somebody who has not seen one. */
-function explanation(stage: StageConfig): string {
-  switch (stage.trainer) {
-    case "sft":
-      return (
-        "Learning from examples: the model reads worked solutions and learns to write like them. " +
-        `${stageLength(stage)} of up to ${count(stage.batchTokens)} tokens. The loss is its surprise; it should fall.`
-      );
-    case "grpo": {
-      const rewards = stage.rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ");
-      return (
-        `Learning by doing, without examples: in each of ${count(stage.iterations)} iterations it gets ` +
-        `${stage.promptsPerIteration} problems and writes ${stage.groupSize} answers to each. They are scored by ${rewards}. ` +
-        "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think."
-      );
-    }
-    case "distill":
-      return (
-        `Learning from a teacher: in each of ${count(stage.iterations)} iterations the model writes answers to ` +
-        `${stage.promptsPerIteration} problems, and a better model says of every token how probable it is. reverse_kl is ` +
-        "how far they are apart; it should fall."
-      );
-    case "reward_model":
-      return (
-        "Learning to judge: the model reads two answers to a prompt, of which one was preferred, and learns to give that " +
-        `one the higher score, ${stage.batchPairs} pairs a step. accuracy is the share of pairs that it ranks right.`
-      );
-    default:
-      return stage satisfies never;
-  }
-}
-
-function stageLength({
-  steps,
-  epochs,
-}: {
-  readonly steps?: number | undefined;
-  readonly epochs?: number | undefined;
-}): string {
-  return steps === undefined ? `${count(epochs!)} passes over the data, in steps` : `${count(steps)} steps`;
-}

@@ -1,8 +1,8 @@
 /** What a TRL recipe became, for people: a table of its keys, the arithmetic of its batch, and what had to be chosen. */
 
+import { count } from "../number-text.ts";
 import type { TrlBatch, TrlConversion, TrlKeyLine } from "../recipe/trl/conversion.ts";
 import { shown } from "../recipe/trl/settings.ts";
-import { count } from "../report/numbers.ts";
 import { wrap } from "./terminal-style.ts";
 
 /** Columns of a value are no wider than this: one long path does not push all notes to the right. */

@@ -6,7 +6,8 @@
 
 import { availableParallelism } from "node:os";
 import { ConfigError } from "../errors.ts";
-import { DEFAULT_DEVICE, type Device, type DeviceKind, devices } from "./devices.ts";
+import type { Device, DeviceKind } from "./device.ts";
+import { DEFAULT_DEVICE, devices } from "./devices.ts";
 
 export interface ComputeOptions {
   /** Threads to compute with; `defaultThreads()` if absent. */

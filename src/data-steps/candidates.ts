@@ -13,6 +13,7 @@ import { z } from "zod";
 import type { Compute } from "../compute/compute.ts";
 import { readJsonl, writeJsonl } from "../data/jsonl.ts";
 import { DataError, RunInterrupted } from "../errors.ts";
+import { removeUnfinished } from "../run/resumption.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { SamplingConfig } from "./config.ts";
 import { withFilterRewards } from "./filter-rewards.ts";
@@ -103,6 +104,7 @@ export async function collectCandidates(config: SamplingConfig, parts: SamplingP
   });
   source.requirePromptsFit(numbered, config);
   mkdirSync(parts.directory, { recursive: true });
+  await removeUnfinished(parts.directory);
   const stopIfAsked = () => {
     if (signal.aborted) throw new RunInterrupted("Stopped; what is finished is saved. Run the same command to go on.");
   };

@@ -8,20 +8,28 @@
  *
  * All three sample, judge and filter alike; they differ in what the model is given and in what is made of its answer. In
  * the paper people post-process the outputs of `refine`: here rules do, with a model behind an endpoint between them where
- * the recipe names one (`refiner`), and a completion that they cannot bring into the form is dropped. A row has the task's own prompt: what helped the model to write the completion is not learned.
+ * the recipe names one (`refiner`), and a completion that they cannot bring into the form is
+ * dropped. A row has the task's own prompt: what helped the model to write the completion is not learned.
  */
 
 import { join } from "node:path";
+import { z } from "zod";
+import { endpointIdentity } from "../endpoint/options.ts";
 import { ConfigError } from "../errors.ts";
 import { endsInsideThink, findAnswer, thinkingOf, withPromptedThink } from "../expression/answer.ts";
+import { refusal } from "../findings.ts";
 import { hashString, philox } from "../random.ts";
+import { cachedBy } from "../registry.ts";
 import type { ChatMessage } from "../tasks/chat.ts";
+import { tasks } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import { collectCandidates, type Refine, type SamplingParts } from "./candidates.ts";
-import { type ColdStartConfig, DEFAULT_REFINER_INSTRUCTION } from "./config.ts";
-import { openRefiningModel, type RefiningModel } from "./refining-model.ts";
-import { PARTS_FOLDER } from "./rejection-sampling.ts";
-import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
+import { PARTS_FOLDER, refineWriter, samplingShape } from "./config.ts";
+import { DEFAULT_REFINER_INSTRUCTION, openRefiningModel, type RefiningModel, refinerSchema } from "./refining-model.ts";
+import { writeSampledDataset } from "./sampled-dataset.ts";
+import { samplingFindings } from "./sampling-findings.ts";
+import { sampledWork, samplingIdentity, samplingPaths } from "./sampling-step.ts";
+import { type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, type OpenedSource, withSource } from "./step-context.ts";
 
 /** What asks for reflection where the recipe does not say it itself. */
@@ -35,12 +43,68 @@ const DEFAULT_TEMPLATE = "{thinking}</think>\n<answer>{answer}</answer>";
 const DEFAULT_EXAMPLES = 2;
 const DEFAULT_SEPARATOR = "\n\n";
 
+/** The keys. */
+export const coldStartSchema = cachedBy([tasks], () =>
+  z
+    .strictObject({
+      method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are come by"),
+      examples: z.int().min(1).optional().describe("few-shot: demonstrations of the task before each prompt (2)"),
+      separator: z.string().optional().describe("few-shot: what stands between them (two line feeds)"),
+      instruction: z.string().min(1).optional().describe("direct: what asks for reflection and verification"),
+      template: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("refine: the form of a refined completion, of {thinking}, {summary} and {answer}"),
+      refiner: refinerSchema
+        .optional()
+        .describe("refine: a model that rewrites what the rules let through; none if absent"),
+      ...samplingShape(),
+    })
+    .superRefine(refineWriter)
+    .superRefine(({ method, ...given }, context) => {
+      const owners = {
+        examples: "few-shot",
+        separator: "few-shot",
+        instruction: "direct",
+        template: "refine",
+        refiner: "refine",
+      } as const;
+      for (const [key, owner] of Object.entries(owners)) {
+        if (given[key as keyof typeof owners] === undefined || owner === method) continue;
+        context.addIssue({ code: "custom", path: [key], message: `goes with method ${owner}, not with ${method}` });
+      }
+    }),
+);
+
+type ColdStartConfig = z.infer<ReturnType<typeof coldStartSchema>>;
+
+/** The step, as a pipeline sees it. */
+export const coldStart = defineDataStep({
+  name: "coldStart",
+  schema: coldStartSchema,
+  paths: samplingPaths,
+  identity: (config) => {
+    const { refiner } = config;
+    const refined = refiner && { refiner: { ...refiner, endpoint: endpointIdentity(refiner.endpoint) } };
+    return { ...samplingIdentity(config), ...refined };
+  },
+  sampled: sampledWork,
+  findings: (config, known) => {
+    const found = samplingFindings(config, known);
+    const { task } = known;
+    if (config.method !== "few-shot" || task === undefined || task.demonstrate !== undefined) return found;
+    return [...found, refusal("task", `method few-shot: the task ${task.name} has no demonstrations to show`)];
+  },
+  run: makeColdStartData,
+});
+
 /**
  * Samples, refines, filters and writes; goes on with the parts that are there.
  *
  * @throws AhaError for what cannot be used; DataError where nothing is left; RunInterrupted
  */
-export async function makeColdStartData(config: ColdStartConfig, context: DataStepContext): Promise<DataStepOutcome> {
+async function makeColdStartData(config: ColdStartConfig, context: DataStepContext): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
   const about = await withSource(config.model, context, async (opened) => {
     const { source, name } = opened;
@@ -60,7 +124,7 @@ export async function makeColdStartData(config: ColdStartConfig, context: DataSt
     const how = { method: config.method, prompting: promptingOf(config) };
     return { ...how, model: name, ...by, samples: config.samples, inputs: context.inputs ?? {} };
   });
-  return writeSampledDataset(config, { step: "coldStart", parts, directory: context.directory, about });
+  return writeSampledDataset(config, { step: coldStart.name, parts, directory: context.directory, about });
 }
 
 /** What the lineage says of the prompts, every default written out: the texts that the configuration leaves unsaid too. */

@@ -2,23 +2,64 @@
  * Mixes data sets into one: all rows of each, so many of each, or a total by weights. Rows are drawn by seed without
  * replacement; what a data set does not have is not made up by repeating it.
  *
- * Rows stay as they are, columns and all, with a `kind` where they have none. Whether one trainer can read rows of several forms is the trainer's business.
+ * Rows stay as they are, columns and all, with a `kind` where they have none. Whether one trainer can read rows of several
+ * forms is the trainer's business.
  */
 
+import { z } from "zod";
 import { DataError, RunInterrupted } from "../errors.ts";
+import { pathAt, pathsOfItems } from "../named-paths.ts";
 import { Random } from "../random.ts";
-import type { CombineConfig } from "./config.ts";
+import { KINDS, outputShape, sourceShape } from "./config.ts";
 import { type Row, writeDataset } from "./dataset-writer.ts";
-import { type DataStepOutcome, readRowsOf } from "./sampled-dataset.ts";
+import { readRowsOf } from "./sampled-dataset.ts";
 import { normalised } from "./selection.ts";
+import { type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, nameIn } from "./step-context.ts";
+
+const combinedSourceSchema = z
+  .strictObject({
+    ...sourceShape,
+    rows: z.int().min(1).optional().describe("so many rows, drawn by seed; all if absent"),
+    weight: z.number().gt(0).optional().describe("share of the total rows, relative to the other weights"),
+    kind: z.enum(KINDS).optional().describe("the column kind of rows that have none"),
+  })
+  .refine(({ rows, weight }) => rows === undefined || weight === undefined, "expected rows or weight, not both");
+
+/** The keys. */
+export const combineSchema = z
+  .strictObject({
+    data: z.array(combinedSourceSchema).min(1),
+    rows: z.int().min(1).optional().describe("rows in all; needed by weights"),
+    dedupe: z.boolean().default(true).describe("drop rows that are there already, white space aside"),
+    ...outputShape,
+  })
+  .superRefine(({ data, rows }, context) => {
+    const weighted = data.filter(({ weight }) => weight !== undefined).length;
+    if (weighted > 0 && weighted < data.length) {
+      context.addIssue({ code: "custom", path: ["data"], message: "expected a weight for each data set, or for none" });
+    }
+    if (weighted > 0 !== (rows !== undefined)) {
+      context.addIssue({ code: "custom", path: ["rows"], message: "rows in all and weights go together" });
+    }
+  });
+
+type CombineConfig = z.infer<typeof combineSchema>;
+
+/** The step, as a pipeline sees it. */
+export const combine = defineDataStep({
+  name: "combine",
+  schema: () => combineSchema,
+  paths: (config) => pathsOfItems(config, ["data"], (source) => pathAt(source, ["path"], "dataset", { hub: true })),
+  run: combineData,
+});
 
 /**
  * Reads, mixes and writes.
  *
  * @throws DataError for data that cannot be read, or a data set with fewer rows than asked for; RunInterrupted
  */
-export async function combineData(config: CombineConfig, context: DataStepContext): Promise<DataStepOutcome> {
+async function combineData(config: CombineConfig, context: DataStepContext): Promise<DataStepOutcome> {
   const weights = config.data.reduce((sum, { weight = 0 }) => sum + weight, 0);
   const rows: Row[] = [];
   const sources: object[] = [];
@@ -52,7 +93,7 @@ export async function combineData(config: CombineConfig, context: DataStepContex
     });
   }
   if (rows.length === 0) throw new DataError("combine: every row is a duplicate of another; nothing is left.");
-  const lineage = { step: "combine", seed: config.seed, inputs: context.inputs ?? {}, sources };
+  const lineage = { step: combine.name, seed: config.seed, inputs: context.inputs ?? {}, sources };
   const counts = await writeDataset(context.directory, rows, lineage, config);
   return { ...counts, lineage: { ...lineage, rows: counts } };
 }

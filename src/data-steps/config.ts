@@ -1,18 +1,17 @@
 /**
- * The keys of the data steps: those that make the data sets between an R1 pipeline's trainers.
- *
- * `coldStart`, `rejectionSampling` and `teacherSamples` are one machine with three faces: completions of a task's prompts
- * are sampled, filtered, chosen among and written. `combine` mixes data sets that there are. Every rule by which a
- * completion is kept is an item of `keep`, and a rule that a reward can express is a reward with a threshold: nothing is
- * judged by two pieces of code.
+ * The keys that data steps share. Completions of a task's prompts are sampled, filtered, chosen among and written, whoever
+ * asks for it. Every rule by which a completion is kept is an item of `keep`, and a rule that a reward can express is a
+ * reward with a threshold: nothing is judged by two pieces of code.
  */
 
 import { z } from "zod";
-import { endpointShape, refineEndpoint, textEndpointSchema } from "../endpoint/options.ts";
-import { ConfigError } from "../errors.ts";
-import { JUDGED_PARTS } from "../rewards/judged-part.ts";
-import { taskSpecSchema } from "../tasks/registry.ts";
-import { createRewards } from "../train/grpo/config.ts";
+import { textEndpointSchema } from "../endpoint/options.ts";
+import { cachedBy } from "../registry.ts";
+import { rewardFault } from "../rewards/spec.ts";
+import { taskSpecSchema, tasks } from "../tasks/registry.ts";
+
+/** Folder of the parts in a step's own. */
+export const PARTS_FOLDER = "parts";
 
 /** What a filter looks at; an item of `keep` has exactly one of these keys. */
 const FILTER_KINDS = ["verdict", "finished", "tokens", "statistic", "lacks", "reward"] as const;
@@ -21,17 +20,6 @@ const boundsShape = {
   min: z.number().optional().describe("least value that is kept"),
   max: z.number().optional().describe("greatest value that is kept"),
 };
-
-/** What is wrong with a reward's name or options; undefined: nothing. */
-function rewardFault(name: string, options: Readonly<Record<string, unknown>> = {}): string | undefined {
-  try {
-    createRewards([{ name, weight: 1, options }]);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ConfigError) return error.message;
-    throw error;
-  }
-}
 
 /** One item of `keep`. */
 export const filterSchema = z
@@ -69,14 +57,15 @@ export const filterSchema = z
     if (filter.reward === undefined && (filter.options ?? filter.timeoutMs ?? filter.onAbstention) !== undefined) {
       fail("options, timeoutMs and onAbstention go with reward");
     }
-    const fault = filter.reward === undefined ? undefined : rewardFault(filter.reward, filter.options);
+    const fault =
+      filter.reward === undefined ? undefined : rewardFault({ name: filter.reward, options: filter.options ?? {} });
     if (fault !== undefined) fail(fault);
   });
 
 export type FilterConfig = z.infer<typeof filterSchema>;
 
 /** A model as a data step names it; a pipeline writes `{ from: STAGE }`. */
-const modelSchema = z.strictObject({
+export const modelSchema = z.strictObject({
   path: z.string().min(1).describe("a model directory in the Hugging Face layout, or org/name[@revision] on the Hub"),
 });
 
@@ -92,7 +81,7 @@ const writerSchema = z
   );
 
 /** What an endpoint cannot be told. */
-function refineWriter(
+export function refineWriter(
   { model, topK }: { readonly model: z.output<typeof writerSchema>; readonly topK: number },
   context: { readonly addIssue: (issue: { code: "custom"; path: string[]; message: string }) => void },
 ): void {
@@ -101,46 +90,25 @@ function refineWriter(
   context.addIssue({ code: "custom", path: ["topK"], message });
 }
 
-/** What a refining model is told where the recipe does not say it itself. */
-export const DEFAULT_REFINER_INSTRUCTION =
-  "You are given a problem and a text that thinks about it and answers it. Rewrite the text so that people like to read " +
-  "it: one language throughout, whole sentences, no repetitions and no loops, every step that the answer needs, and the " +
-  "same answer in the same form. Keep what it does, also where it doubts, checks itself or goes back. Keep its tags: " +
-  "<think>, the thinking, </think>, and what follows, with <answer> tags where it has them.";
-
-/** A model that rewrites what the sampled one wrote. */
-const refinerSchema = z.strictObject({
-  endpoint: z
-    .strictObject({ ...endpointShape, timeoutMs: textEndpointSchema.shape.timeoutMs })
-    .superRefine(refineEndpoint)
-    .describe("a chat model behind an OpenAI-compatible endpoint"),
-  instruction: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("how to rewrite; asks for one readable language and the same answer"),
-  temperature: z.number().min(0).default(0).describe("its sampling temperature"),
-  maxCompletionTokens: z.int().min(1).default(2048).describe("its longest answer"),
-});
-
-export type RefinerConfig = z.infer<typeof refinerSchema>;
-
 /** A data set as a data step names it; a pipeline writes `{ from: STAGE }`. */
-const sourceShape = {
+export const sourceShape = {
   path: z.string().min(1).describe("a data file or folder, or a data set of the Hub, org/name[@revision]"),
   split: z.string().min(1).optional().describe("the split to take; train, or the only one, if absent"),
 };
 
-const KINDS = ["reasoning", "general"] as const;
+/** What the column `kind` of a row says. */
+export const KINDS = ["reasoning", "general"] as const;
 
-const outputShape = {
+/** Keys of what is written. */
+export const outputShape = {
   seed: z.int().min(0).max(0xffffffff).default(0).describe("root of every draw; a pipeline gives each stage its own"),
   testShare: z.number().min(0).lt(1).default(0).describe("share of the prompts that goes to test.jsonl"),
 };
 
-const samplingShape = {
+/** Keys of a step that samples, filters and chooses. */
+export const samplingShape = cachedBy([tasks], () => ({
   model: writerSchema.describe("the model that is sampled"),
-  task: taskSpecSchema,
+  task: taskSpecSchema(),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),
   samples: z.int().min(1).default(4).describe("completions of each prompt, k"),
@@ -162,7 +130,7 @@ const samplingShape = {
     .describe("which of them, where there are more"),
   kind: z.enum(KINDS).default("reasoning").describe("the column kind of the rows"),
   ...outputShape,
-};
+}));
 
 const bucketSchema = z
   .strictObject({
@@ -171,7 +139,8 @@ const bucketSchema = z
   })
   .refine(({ passRate: [from, to] }) => from <= to, "passRate is [from, to]: from is above to");
 
-const selectionShape = {
+/** Keys that balance and mix. */
+export const selectionShape = {
   difficulty: z
     .array(bucketSchema)
     .min(1)
@@ -185,111 +154,13 @@ const selectionShape = {
     .describe("non-reasoning data to mix in"),
 };
 
-/** Stage 2 of R1: the keys of `coldStart`. */
-export const coldStartSchema = z
-  .strictObject({
-    method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are come by"),
-    examples: z.int().min(1).optional().describe("few-shot: demonstrations of the task before each prompt (2)"),
-    separator: z.string().optional().describe("few-shot: what stands between them (two line feeds)"),
-    instruction: z.string().min(1).optional().describe("direct: what asks for reflection and verification"),
-    template: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("refine: the form of a refined completion, of {thinking}, {summary} and {answer}"),
-    refiner: refinerSchema
-      .optional()
-      .describe("refine: a model that rewrites what the rules let through; none if absent"),
-    ...samplingShape,
-  })
-  .superRefine(refineWriter)
-  .superRefine(({ method, ...given }, context) => {
-    const owners = {
-      examples: "few-shot",
-      separator: "few-shot",
-      instruction: "direct",
-      template: "refine",
-      refiner: "refine",
-    } as const;
-    for (const [key, owner] of Object.entries(owners)) {
-      if (given[key as keyof typeof owners] === undefined || owner === method) continue;
-      context.addIssue({ code: "custom", path: [key], message: `goes with method ${owner}, not with ${method}` });
-    }
-  });
-
-/** Stage 5 of R1: the keys of `rejectionSampling`; `teacherSamples`, stage 8, has the same. */
-export const rejectionSamplingSchema = z
-  .strictObject({ ...samplingShape, ...selectionShape })
-  .superRefine(refineWriter);
-
-const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape;
-
-/** Preference pairs for stage 7's reward model: the keys of `preferences`. */
-export const preferencesSchema = z
-  .strictObject({
-    ...pairedShape,
-    model: modelSchema.describe("the model that is sampled"),
-    keep: z.array(filterSchema).default([]).describe("filters that both completions of a pair pass"),
-    reward: z.string().min(1).optional().describe("what says which is better; the task's verdict (solved) if absent"),
-    options: z.record(z.string(), z.unknown()).default({}).describe("the reward's options"),
-    part: z
-      .enum(JUDGED_PARTS)
-      .default("completion")
-      .describe("what a pair is of: whole completions, or the summaries after </think>, as reward_model judges it"),
-    margin: z.number().min(0).default(0).describe("the chosen one's score is more than this above the other's"),
-    pairsPerPrompt: z.int().min(1).default(1).describe("at most so many pairs of a prompt, each of other completions"),
-  })
-  .superRefine(({ samples, reward, options }, context) => {
-    const fail = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
-    if (samples < 2) fail("samples", "a pair needs at least 2 samples of a prompt");
-    const fault = reward === undefined ? undefined : rewardFault(reward, options);
-    if (fault !== undefined) fail("reward", fault);
-  });
-
-const combinedSourceSchema = z
-  .strictObject({
-    ...sourceShape,
-    rows: z.int().min(1).optional().describe("so many rows, drawn by seed; all if absent"),
-    weight: z.number().gt(0).optional().describe("share of the total rows, relative to the other weights"),
-    kind: z.enum(KINDS).optional().describe("the column kind of rows that have none"),
-  })
-  .refine(({ rows, weight }) => rows === undefined || weight === undefined, "expected rows or weight, not both");
-
-/** The keys of `combine`. */
-export const combineSchema = z
-  .strictObject({
-    data: z.array(combinedSourceSchema).min(1),
-    rows: z.int().min(1).optional().describe("rows in all; needed by weights"),
-    dedupe: z.boolean().default(true).describe("drop rows that are there already, white space aside"),
-    ...outputShape,
-  })
-  .superRefine(({ data, rows }, context) => {
-    const weighted = data.filter(({ weight }) => weight !== undefined).length;
-    if (weighted > 0 && weighted < data.length) {
-      context.addIssue({ code: "custom", path: ["data"], message: "expected a weight for each data set, or for none" });
-    }
-    if (weighted > 0 !== (rows !== undefined)) {
-      context.addIssue({ code: "custom", path: ["rows"], message: "rows in all and weights go together" });
-    }
-  });
-
-/** The schema of each data step by the key that names it in a pipeline. */
-export const dataStepSchemas = {
-  coldStart: coldStartSchema,
-  rejectionSampling: rejectionSamplingSchema,
-  teacherSamples: rejectionSamplingSchema,
-  preferences: preferencesSchema,
-  combine: combineSchema,
-} as const;
-
-export type DataStepName = keyof typeof dataStepSchemas;
-export type ColdStartConfig = z.infer<typeof coldStartSchema>;
-export type RejectionSamplingConfig = z.infer<typeof rejectionSamplingSchema>;
-export type CombineConfig = z.infer<typeof combineSchema>;
-export type PreferencesConfig = z.infer<typeof preferencesSchema>;
-export type DataStepConfig = ColdStartConfig | RejectionSamplingConfig | PreferencesConfig | CombineConfig;
 /** What all sampling steps share. */
-export type SamplingConfig = Omit<
-  RejectionSamplingConfig,
-  "difficulty" | "general" | "keepPerPrompt" | "choose" | "dedupe"
+export type SamplingConfig = z.infer<
+  z.ZodObject<Omit<ReturnType<typeof samplingShape>, "keepPerPrompt" | "choose" | "dedupe">>
 >;
+
+/** What steps that choose among completions share. */
+export type ChoiceConfig = z.infer<z.ZodObject<ReturnType<typeof samplingShape>>> & SelectionConfig;
+
+/** The keys that balance and mix. */
+export type SelectionConfig = Partial<z.infer<z.ZodObject<typeof selectionShape>>>;

@@ -13,7 +13,8 @@
 import { z } from "zod";
 import type { ChatAnswer } from "../endpoint/chat.ts";
 import type { EndpointClient } from "../endpoint/client.ts";
-import { type EndpointConfig, endpointName, openEndpoint } from "../endpoint/options.ts";
+import { openEndpoint } from "../endpoint/open.ts";
+import { type EndpointConfig, endpointName } from "../endpoint/options.ts";
 import { EndpointError, RunDirError } from "../errors.ts";
 import { parseJson, readTextFileIfPresent, writeWhole } from "../files.ts";
 

@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { RunDirError } from "../errors.ts";
 import { parseJson, readTextFileIfPresent, writeWhole } from "../files.ts";
-import type { BatchReward } from "../rewards/reward.ts";
+import { type RewardStates, rewardStates, withOpenRewards } from "../rewards/session.ts";
 import type { Filter } from "./filters.ts";
 
 const MAX_STATE_BYTES = 64 * 2 ** 20;
@@ -25,31 +25,15 @@ export async function withFilterRewards(
   { file, signal }: { readonly file: string; readonly signal: AbortSignal },
   work: (remember: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const rewards = filters.flatMap(({ label, reward }): [string, BatchReward][] =>
-    reward !== undefined && "judgeBatch" in reward ? [[label, reward]] : [],
-  );
-  const states = await readStates(file);
+  const rewards = filters.flatMap(({ label, reward }) => (reward === undefined ? [] : [[label, reward] as const]));
   const remember = async () => {
-    const known = rewards.flatMap(([label, reward]) => {
-      const state = reward.state?.();
-      return state === undefined ? [] : [[label, state] as const];
-    });
-    if (known.length > 0) await writeWhole(file, `${JSON.stringify(Object.fromEntries(known))}\n`);
+    const states = rewardStates(rewards);
+    if (Object.keys(states).length > 0) await writeWhole(file, `${JSON.stringify(states)}\n`);
   };
-  const stop = () => {
-    for (const [, reward] of rewards) reward.stop?.();
-  };
-  signal.addEventListener("abort", stop);
-  try {
-    for (const [label, reward] of rewards) await reward.open?.(states[label]);
-    await work(remember);
-  } finally {
-    signal.removeEventListener("abort", stop);
-    for (const [, reward] of rewards) await reward.close?.();
-  }
+  await withOpenRewards(rewards, { states: await readStates(file), signal }, () => work(remember));
 }
 
-async function readStates(file: string): Promise<Readonly<Record<string, string>>> {
+async function readStates(file: string): Promise<RewardStates> {
   const text = await readTextFileIfPresent(file, { maxBytes: MAX_STATE_BYTES, error: RunDirError });
   if (text === undefined) return {};
   const parsed = statesSchema.safeParse(parseJson(text, file, RunDirError));

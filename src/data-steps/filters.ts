@@ -8,10 +8,11 @@
 import type { Compute } from "../compute/compute.ts";
 import { ConfigError, EndpointError, nearestName } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
+import { requireRewardColumns } from "../rewards/required-columns.ts";
 import type { AnyReward } from "../rewards/reward.ts";
+import { createRewards } from "../rewards/spec.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
 import type { Task, Verdict } from "../tasks/task.ts";
-import { createRewards, requireRewardColumns } from "../train/grpo/config.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Candidate } from "./candidates.ts";
 import type { FilterConfig } from "./config.ts";
@@ -54,12 +55,12 @@ export function openFilters(configs: readonly FilterConfig[], task: Task, comput
     if (config.statistic !== undefined) requireStatistic(config.statistic, task);
     if (config.reward === undefined) return { label: labelOf(config), config };
     const { reward: name, options = {}, timeoutMs } = config;
-    const entry = { name, weight: 1, options, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
-    requireRewardColumns([entry], task);
+    const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
+    requireRewardColumns([spec], task);
     return {
       label: labelOf(config),
       config,
-      reward: createRewards([entry], { openScorer: scorerOpener(compute) })[0]!.reward,
+      reward: createRewards([spec], { openScorer: scorerOpener(compute) })[0]!.reward,
     };
   });
 }

@@ -9,25 +9,67 @@
  */
 
 import { join } from "node:path";
+import { z } from "zod";
 import { writeJsonl } from "../data/jsonl.ts";
 import { Random } from "../random.ts";
-import { type JudgedText, judgedPart } from "../rewards/judged-part.ts";
+import { cachedBy } from "../registry.ts";
+import { JUDGED_PARTS, type JudgedText, judgedPart } from "../rewards/judged-part.ts";
+import { rewardFault, rewardPathsIn } from "../rewards/spec.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
+import { tasks } from "../tasks/registry.ts";
 import { type Candidate, collectCandidates, readCandidates } from "./candidates.ts";
-import type { FilterConfig, PreferencesConfig } from "./config.ts";
+import { type FilterConfig, filterSchema, modelSchema, PARTS_FOLDER, samplingShape } from "./config.ts";
 import { type Row, writeDataset } from "./dataset-writer.ts";
 import { ANY_SCORE, labelOf } from "./filters.ts";
-import { PARTS_FOLDER } from "./rejection-sampling.ts";
-import {
-  type DataStepOutcome,
-  furtherColumns,
-  nothingLeft,
-  REJECTED_FILE,
-  rejectedRow,
-  Tally,
-} from "./sampled-dataset.ts";
+import { furtherColumns, nothingLeft, REJECTED_FILE, rejectedRow, Tally } from "./sampled-dataset.ts";
+import { samplingFindings } from "./sampling-findings.ts";
+import { sampledWork, samplingIdentity, samplingPaths, scoringIdentity } from "./sampling-step.ts";
 import { normalised } from "./selection.ts";
+import { type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
+
+/** The keys. */
+export const preferencesSchema = cachedBy([tasks], () => {
+  const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape();
+  return z
+    .strictObject({
+      ...pairedShape,
+      model: modelSchema.describe("the model that is sampled"),
+      keep: z.array(filterSchema).default([]).describe("filters that both completions of a pair pass"),
+      reward: z.string().min(1).optional().describe("what says which is better; the task's verdict (solved) if absent"),
+      options: z.record(z.string(), z.unknown()).default({}).describe("the reward's options"),
+      part: z
+        .enum(JUDGED_PARTS)
+        .default("completion")
+        .describe("what a pair is of: whole completions, or the summaries after </think>, as reward_model judges it"),
+      margin: z.number().min(0).default(0).describe("the chosen one's score is more than this above the other's"),
+      pairsPerPrompt: z
+        .int()
+        .min(1)
+        .default(1)
+        .describe("at most so many pairs of a prompt, each of other completions"),
+    })
+    .superRefine(({ samples, reward, options }, context) => {
+      const fail = (path: string, message: string) => context.addIssue({ code: "custom", path: [path], message });
+      if (samples < 2) fail("samples", "a pair needs at least 2 samples of a prompt");
+      const fault = reward === undefined ? undefined : rewardFault({ name: reward, options });
+      if (fault !== undefined) fail("reward", fault);
+    });
+});
+
+type PreferencesConfig = z.infer<ReturnType<typeof preferencesSchema>>;
+
+/** The step, as a pipeline sees it. */
+export const preferences = defineDataStep({
+  name: "preferences",
+  schema: preferencesSchema,
+  paths: (config) => [...samplingPaths(config), ...rewardPathsIn(config, "reward")],
+  identity: (config) => ({ ...samplingIdentity(config), ...scoringIdentity(config) }),
+  sampled: sampledWork,
+  findings: (config, known) =>
+    samplingFindings(config, known, { severity: "error", why: "they are equal, so there are no pairs" }),
+  run: makePreferences,
+});
 
 /** A completion and the part of it that is judged. */
 interface Judged {
@@ -48,7 +90,7 @@ const ALONE = "only one completion is left of it";
  *
  * @throws AhaError for what cannot be used; DataError where there is no pair; RunInterrupted
  */
-export async function makePreferences(config: PreferencesConfig, context: DataStepContext): Promise<DataStepOutcome> {
+async function makePreferences(config: PreferencesConfig, context: DataStepContext): Promise<DataStepOutcome> {
   const { directory } = context;
   const parts = join(directory, PARTS_FOLDER);
   const scoring = scoringFilter(config);
@@ -93,7 +135,7 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
     for (const [chosen, rejected] of distinct) rows.push(pairRow(chosen, rejected, config.kind));
   }
   const lineage = {
-    step: "preferences",
+    step: preferences.name,
     model: nameIn(context, config.model.path),
     by: config.reward === undefined ? "verdict solved" : `reward ${rewardLabel(config.reward)}`,
     samples: config.samples,
@@ -109,7 +151,7 @@ export async function makePreferences(config: PreferencesConfig, context: DataSt
     promptsWithoutPair: unpaired.length,
     pairsOfEqualTexts: equalTexts,
   };
-  if (rows.length === 0) throw nothingLeft("preferences", tally, join(directory, REJECTED_FILE), noPair(unpaired));
+  if (rows.length === 0) throw nothingLeft(preferences.name, tally, join(directory, REJECTED_FILE), noPair(unpaired));
   const counts = await writeDataset(directory, rows, lineage, config);
   return { ...counts, lineage: { ...lineage, rows: counts } };
 }

@@ -9,10 +9,36 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { z } from "zod";
 import type { ChatRequest } from "../endpoint/chat.ts";
 import type { EndpointClient } from "../endpoint/client.ts";
-import { DEFAULT_REFINER_INSTRUCTION, type RefinerConfig } from "./config.ts";
+import { endpointShape, refineEndpoint, textEndpointSchema } from "../endpoint/options.ts";
 import { EndpointAsker } from "./endpoint-asker.ts";
+
+/** What a refining model is told where the recipe does not say it itself. */
+export const DEFAULT_REFINER_INSTRUCTION =
+  "You are given a problem and a text that thinks about it and answers it. Rewrite the text so that people like to read " +
+  "it: one language throughout, whole sentences, no repetitions and no loops, every step that the answer needs, and the " +
+  "same answer in the same form. Keep what it does, also where it doubts, checks itself or goes back. Keep its tags: " +
+  "<think>, the thinking, </think>, and what follows, with <answer> tags where it has them.";
+
+/** A model that rewrites what the sampled one wrote. */
+export const refinerSchema = z.strictObject({
+  endpoint: z
+    .strictObject({ ...endpointShape, timeoutMs: textEndpointSchema.shape.timeoutMs })
+    .superRefine(refineEndpoint)
+    .describe("a chat model behind an OpenAI-compatible endpoint"),
+  instruction: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("how to rewrite; asks for one readable language and the same answer"),
+  temperature: z.number().min(0).default(0).describe("its sampling temperature"),
+  maxCompletionTokens: z.int().min(1).default(2048).describe("its longest answer"),
+});
+
+/** The keys of a refining model. */
+export type RefinerConfig = z.infer<typeof refinerSchema>;
 
 /** Rewrites texts; in order, each rewritten or with a fault. */
 export interface RefiningModel {

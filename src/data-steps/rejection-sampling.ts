@@ -10,23 +10,48 @@
  */
 
 import { join } from "node:path";
+import { z } from "zod";
+import { pathAt } from "../named-paths.ts";
+import { cachedBy } from "../registry.ts";
+import { tasks } from "../tasks/registry.ts";
 import { collectCandidates } from "./candidates.ts";
-import type { RejectionSamplingConfig } from "./config.ts";
-import { type DataStepOutcome, writeSampledDataset } from "./sampled-dataset.ts";
+import { type ChoiceConfig, PARTS_FOLDER, refineWriter, samplingShape, selectionShape } from "./config.ts";
+import { writeSampledDataset } from "./sampled-dataset.ts";
+import { samplingFindings } from "./sampling-findings.ts";
+import { sampledWork, samplingIdentity, samplingPaths } from "./sampling-step.ts";
+import { type DataStep, type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, withSource } from "./step-context.ts";
 
-/** Folder of the parts in a step's own. */
-export const PARTS_FOLDER = "parts";
+/** The keys. */
+export const rejectionSamplingSchema = cachedBy([tasks], () =>
+  z.strictObject({ ...samplingShape(), ...selectionShape }).superRefine(refineWriter),
+);
+
+/** A step of rejection sampling under the name that is given. */
+export function rejectionSamplingStep(name: string): DataStep {
+  return defineDataStep({
+    name,
+    schema: rejectionSamplingSchema,
+    paths: (config) => [...samplingPaths(config), ...pathAt(config, ["general", "path"], "dataset", { hub: true })],
+    identity: samplingIdentity,
+    sampled: sampledWork,
+    findings: (config, known) => samplingFindings(config, known),
+    run: (config, context) => sampleByRejection(config, context, name),
+  });
+}
+
+/** The step, as a pipeline sees it. */
+export const rejectionSampling = rejectionSamplingStep("rejectionSampling");
 
 /**
  * Samples, filters and writes; goes on with the parts that are there. `step` names it in errors and in the lineage.
  *
  * @throws AhaError for what cannot be used; DataError where nothing is left; RunInterrupted
  */
-export async function sampleByRejection(
-  config: RejectionSamplingConfig,
+async function sampleByRejection(
+  config: ChoiceConfig,
   context: DataStepContext,
-  step: "rejectionSampling" | "teacherSamples",
+  step: string,
 ): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
   const about = await withSource(config.model, context, async ({ source, name, taskFor }) => {

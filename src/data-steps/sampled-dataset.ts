@@ -11,9 +11,10 @@ import { fetchDataset } from "../data/reference.ts";
 import { DataError } from "../errors.ts";
 import { Random } from "../random.ts";
 import { type Candidate, readCandidates } from "./candidates.ts";
-import type { RejectionSamplingConfig, SamplingConfig } from "./config.ts";
-import { type Row, type RowCounts, writeDataset } from "./dataset-writer.ts";
+import type { ChoiceConfig } from "./config.ts";
+import { type Row, writeDataset } from "./dataset-writer.ts";
 import { type Chosen, selectCandidates } from "./selection.ts";
+import type { DataStepOutcome } from "./step.ts";
 
 /** Name of the file with what was dropped, beside the data set. */
 export const REJECTED_FILE = "rejected.jsonl";
@@ -26,17 +27,6 @@ const CONVERSATION_COLUMNS: ReadonlySet<string> = new Set([
   "completion",
   "system",
 ]);
-
-/** What a step reports when its data set is written. */
-export interface DataStepOutcome extends RowCounts {
-  /** Everything in `lineage.json`. */
-  readonly lineage: Readonly<Record<string, unknown>>;
-}
-
-/** The parts of a configuration that choose and mix. */
-type ChoiceConfig = SamplingConfig &
-  Pick<RejectionSamplingConfig, "keepPerPrompt" | "choose" | "dedupe"> &
-  Partial<Pick<RejectionSamplingConfig, "difficulty" | "general">>;
 
 /**
  * Writes the data set of the candidates in `parts` into `directory`.

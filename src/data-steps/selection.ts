@@ -9,7 +9,7 @@
 
 import { Random } from "../random.ts";
 import type { Candidate } from "./candidates.ts";
-import type { RejectionSamplingConfig } from "./config.ts";
+import type { ChoiceConfig } from "./config.ts";
 
 /** A candidate that is chosen, and how hard its prompt is. */
 export interface Chosen {
@@ -32,10 +32,6 @@ export interface Selection {
   readonly buckets: readonly BucketCount[] | undefined;
 }
 
-type SelectionConfig = Pick<RejectionSamplingConfig, "dedupe" | "keepPerPrompt" | "choose" | "seed"> & {
-  readonly difficulty?: RejectionSamplingConfig["difficulty"];
-};
-
 /**
  * Chooses among `kept`, the candidates without a fault; `passRates` has each prompt's, by its text. Changes `dropped` of
  * those that are left out.
@@ -43,7 +39,7 @@ type SelectionConfig = Pick<RejectionSamplingConfig, "dedupe" | "keepPerPrompt" 
 export function selectCandidates(
   kept: readonly Candidate[],
   passRates: ReadonlyMap<string, number>,
-  config: SelectionConfig,
+  config: Pick<ChoiceConfig, "dedupe" | "keepPerPrompt" | "choose" | "seed" | "difficulty">,
 ): Selection {
   const groups = new Map<string, Candidate[]>();
   for (const candidate of kept) {
@@ -74,7 +70,7 @@ export function normalised(text: string): string {
   return text.normalize("NFKC").toLowerCase().replace(/\s+/gu, " ").trim();
 }
 
-function inOrderOfChoice(group: readonly Candidate[], choose: SelectionConfig["choose"], random: Random): Candidate[] {
+function inOrderOfChoice(group: readonly Candidate[], choose: ChoiceConfig["choose"], random: Random): Candidate[] {
   switch (choose) {
     case "random":
       return random.shuffle([...group]);
@@ -89,7 +85,7 @@ function inOrderOfChoice(group: readonly Candidate[], choose: SelectionConfig["c
 
 function balanced(
   chosen: readonly Chosen[],
-  difficulty: NonNullable<SelectionConfig["difficulty"]>,
+  difficulty: NonNullable<ChoiceConfig["difficulty"]>,
   random: Random,
 ): Selection {
   const buckets: Chosen[][] = difficulty.map(() => []);

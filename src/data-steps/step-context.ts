@@ -6,8 +6,10 @@ import type { Sampler } from "../engine/contract/sampler.ts";
 import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
+import { modelDirectory } from "../model/gguf/model-directory.ts";
 import type { ChatMessage } from "../tasks/chat.ts";
-import { createTask, type TaskSpec } from "../tasks/registry.ts";
+import type { TaskSpec } from "../tasks/entry.ts";
+import { createTask } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -50,7 +52,7 @@ export async function withModel<T>(
   { compute }: Pick<DataStepContext, "compute">,
   work: (model: OpenedModel) => Promise<T>,
 ): Promise<T> {
-  const { path: directory } = await resolveModel(path);
+  const directory = await modelDirectory((await resolveModel(path)).path);
   const tokenizer = await loadTokenizer(directory);
   const engine = await openEngine(LOCAL_ENGINE, { path: directory }, compute);
   try {

@@ -8,9 +8,10 @@
  * the same), its rows on the training side are left out. The seeds' `train_test_split` does not do that.
  */
 
-import { ConfigError, DataError, nearestName } from "../errors.ts";
+import { DataError, nearestName } from "../errors.ts";
 import { hashString, philox } from "../random.ts";
 import { findDataset, splitOf, splitRows } from "./dataset-folder.ts";
+import type { LoadedData } from "./loaded-data.ts";
 import type { DataOptions } from "./options.ts";
 import { fetchDataset, type ResolveDataset } from "./reference.ts";
 import { columnsOf, type DataRow, placeOf } from "./row.ts";
@@ -28,44 +29,6 @@ export interface LoadDeps {
   readonly identify: (row: DataRow) => string;
   /** `fetchDataset` where there is none. */
   readonly resolveDataset?: ResolveDataset;
-}
-
-/** Rows to train on and rows held out; a row's id is its number in the data set, beyond 2^31 in a held-out split. */
-export interface LoadedData {
-  /** For messages. */
-  readonly name: string;
-  readonly trainCount: number;
-  /** Row number `index` of an endless walk over the training rows (`Rounds`). */
-  train(index: number): NumberedRow;
-  readonly heldOutCount: number;
-  /** Held-out row 0 … heldOutCount − 1, in an order that does not depend on a run's seed. */
-  heldOut(index: number): NumberedRow;
-  /** Rows that are not trained on because their problem is held out. */
-  readonly leftOutCount: number;
-}
-
-/** A row and the number that names it. */
-export interface NumberedRow {
-  readonly id: number;
-  readonly row: DataRow;
-}
-
-/**
- * The first `count` held-out rows.
- *
- * @throws ConfigError where fewer are held out
- */
-export function heldOutRows(data: LoadedData, count: number): NumberedRow[] {
-  if (count <= data.heldOutCount) return Array.from({ length: count }, (_, index) => data.heldOut(index));
-  throw tooFewHeldOut(data, `${count} held-out problems`, data.heldOutCount);
-}
-
-/** The error of a task that was asked for more held-out problems than its data have. */
-export function tooFewHeldOut({ name }: Pick<LoadedData, "name">, asked: string, there: number): ConfigError {
-  return new ConfigError(
-    `Asked for ${asked}, but of ${name} ${there} are held out. ` +
-      "Ask for fewer (evaluation.problems), or hold out more (data.testShare).",
-  );
 }
 
 /** Ids in a split of its own begin here, beyond every row number. */

@@ -8,30 +8,31 @@
  */
 
 import { totalmem } from "node:os";
+import type { SampledWork, StepKnowledge } from "../data-steps/step.ts";
 import { AhaError, RunInterrupted } from "../errors.ts";
+import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
 import type { ModelConfig } from "../model/model-config.ts";
-import type { Recipe } from "../recipe/schema.ts";
-import { singleTasks } from "../recipe/task-paths.ts";
-import { createTask } from "../tasks/registry.ts";
+import type { Recipe, StageConfig } from "../recipe/schema.ts";
+import { createTask, singleTasks } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
-import { type DataStage, dataStepFigures, dataStepFindings } from "./data-step-findings.ts";
+import { trainers } from "../train/trainers.ts";
 import { type DiagnoseOptions, diagnose, type FromEarlierStages } from "./diagnose.ts";
-import { dataMaker, type ExaminedPipeline, type ExaminedStage, modelMaker } from "./examined-pipeline.ts";
+import type { DataStepFigures, Diagnosis, ModelFigures, PipelineDiagnosis } from "./diagnosis.ts";
 import {
-  countBySeverity,
-  type DataStepFigures,
-  type Diagnosis,
-  type Finding,
-  type ModelFigures,
-  type PipelineDiagnosis,
-  refusal,
-  worstFirst,
-} from "./finding.ts";
+  companionMakers,
+  dataMaker,
+  type ExaminedPipeline,
+  type ExaminedStage,
+  modelMaker,
+} from "./examined-pipeline.ts";
 import { withLocalData } from "./local-data.ts";
 import { descendedModel, type FoundModel, findModel } from "./open-model.ts";
 
 /** A stage that trains. */
-type TrainStage = ExaminedStage & { readonly work: { readonly kind: "train"; readonly recipe: Recipe } };
+type TrainStage = ExaminedStage & { readonly work: Extract<ExaminedStage["work"], { kind: "train" }> };
+
+/** A stage that makes a data set. */
+type DataStage = ExaminedStage & { readonly work: Extract<ExaminedStage["work"], { kind: "data" }> };
 
 /** What is known of a pipeline, as it is found out. */
 interface Knowledge {
@@ -104,51 +105,80 @@ async function rootOf(recipe: Recipe): Promise<FoundModel | undefined> {
 
 /** Teachers and reward models that earlier stages make, by the path where they will be. */
 function companionsMade(
-  { references }: ExaminedStage,
+  stage: ExaminedStage,
   { outputPath }: ExaminedPipeline,
   { roots }: Knowledge,
 ): Map<string, ModelConfig | undefined> {
-  const inner = references.filter(({ path }) => path[0] === "stages" || path[0] === "rewards" || path[0] === "teacher");
-  return new Map(inner.map(({ from }) => [outputPath(from), roots.get(from)?.config]));
+  return new Map(companionMakers(stage).map((from) => [outputPath(from), roots.get(from)?.config]));
 }
 
-/** SFT on data that a step samples longer than SFT reads. */
+/** Training on data that a step samples longer than the trainer reads. */
 function longerDataFindings(stage: TrainStage, { stages }: ExaminedPipeline): Finding[] {
   const maker = stages.find(({ name }) => name === dataMaker(stage));
-  if (maker === undefined || isTrain(maker)) return [];
-  const { config } = (maker as DataStage).work;
-  if (!("samples" in config)) return [];
-  const { maxCompletionTokens } = config;
+  const sampled = maker && sampledWork(maker);
+  if (sampled === undefined) return [];
+  const { maxCompletionTokens } = sampled;
   return stage.work.recipe.stages.flatMap((inner): Finding[] => {
-    if (inner.trainer !== "sft" && inner.trainer !== "reward_model") return [];
-    const limit = inner.trainer === "sft" ? (inner.maxTokens ?? inner.batchTokens) : inner.maxTokens;
-    if (limit === undefined || limit >= maxCompletionTokens) return [];
+    const read = trainers.get(inner.trainer).examination?.longestRead?.(inner);
+    if (read === undefined || read.tokens >= maxCompletionTokens) return [];
     return [
       {
         severity: "warning",
         id: "data-longer",
         stage: inside(stage.name, inner.name),
-        measured: `at most ${limit} tokens are read; ${maker.name} samples up to ${maxCompletionTokens}`,
-        why: inner.overlong === "truncate" ? "long ones are cut and teach no end" : "long ones are left out",
+        measured: `at most ${read.tokens} tokens are read; ${maker!.name} samples up to ${maxCompletionTokens}`,
+        why: read.isCut ? "long ones are cut and teach no end" : "long ones are left out",
         advice: "raise maxTokens (and batchTokens), or lower the data step's maxCompletionTokens",
       },
     ];
   });
 }
 
+/** What a stage samples to make data of; undefined: nothing, or it trains. */
+function sampledWork({ work }: ExaminedStage): SampledWork | undefined {
+  return work.kind === "data" ? work.step.sampled?.(work.config) : undefined;
+}
+
+/** The longest completions that a stage of a recipe samples; undefined: it samples none. */
+function sampledTokens(stage: StageConfig): number | undefined {
+  return trainers.get(stage.trainer).examination?.maxCompletionTokens?.(stage);
+}
+
 async function lookAtDataStep(stage: DataStage, pipeline: ExaminedPipeline, known: Knowledge): Promise<void> {
-  known.dataSteps.push(dataStepFigures(stage));
-  const { config } = stage.work;
-  if (!("samples" in config)) return;
+  const { name, work } = stage;
+  const { step, config } = work;
+  const sampled = sampledWork(stage);
+  known.dataSteps.push(dataStepFigures(name, step.name, sampled));
+  const about: StepKnowledge =
+    sampled === undefined
+      ? { contextTokens: null, trainedAt: undefined, task: undefined }
+      : await sampledKnowledge(stage, sampled, pipeline, known);
+  const found = step.findings?.(config, about) ?? [];
+  known.findings.push(...found.map((finding) => inStage(finding, name)));
+}
+
+/** What is known of the model and the task of a step that samples. */
+async function sampledKnowledge(
+  stage: DataStage,
+  { model: path, task: spec, seed }: SampledWork,
+  pipeline: ExaminedPipeline,
+  known: Knowledge,
+): Promise<StepKnowledge> {
   const maker = modelMaker(stage);
-  const asRecipe = { model: { path: config.model.path } } as Recipe;
+  const asRecipe = { model: { path } } as Recipe;
   const model = maker === undefined ? await sampledModel(asRecipe, stage, known) : known.roots.get(maker);
-  const task =
-    dataMaker(stage) === undefined ? await taskOf(config.task, config.seed, model, known, stage.name) : undefined;
-  const trainers = pipeline.stages.find(({ name }) => name === maker);
-  const lengths = trainers && isTrain(trainers) ? trainers.work.recipe.stages : [];
-  const trainedAt = lengths.findLast((inner) => inner.trainer === "grpo")?.maxCompletionTokens;
-  known.findings.push(...dataStepFindings(stage, { model: model?.figures, trainedAt, task }));
+  const task = dataMaker(stage) === undefined ? await taskOf(spec, seed, model, known, stage.name) : undefined;
+  const trainedBy = pipeline.stages.find(({ name }) => name === maker);
+  const lengths = trainedBy && isTrain(trainedBy) ? trainedBy.work.recipe.stages : [];
+  const trainedAt = lengths.map(sampledTokens).findLast((length) => length !== undefined);
+  return { contextTokens: model?.figures.contextTokens ?? null, trainedAt, task };
+}
+
+/** A data step in numbers. */
+function dataStepFigures(name: string, step: string, sampled: SampledWork | undefined): DataStepFigures {
+  if (sampled === undefined) return { name, step, prompts: null, completions: null, maxCompletionTokens: null };
+  const { prompts, samples, maxCompletionTokens } = sampled;
+  return { name, step, prompts, completions: prompts * samples, maxCompletionTokens };
 }
 
 async function sampledModel(asRecipe: Recipe, { name }: DataStage, known: Knowledge): Promise<FoundModel | undefined> {
@@ -158,7 +188,7 @@ async function sampledModel(asRecipe: Recipe, { name }: DataStage, known: Knowle
     return model;
   } catch (error) {
     if (!(error instanceof AhaError)) throw error;
-    known.findings.push(refusal("model", error.message, name));
+    known.findings.push(inStage(refusal("model", error.message), name));
     return undefined;
   }
 }
@@ -186,7 +216,7 @@ async function taskOf(
     if (!(error instanceof AhaError)) throw error;
     if (tokenizer === undefined)
       note(known, `the task's problems, without the model's tokenizer: ${error.message}`, stage);
-    else known.findings.push(refusal("task", error.message, stage));
+    else known.findings.push(inStage(refusal("task", error.message), stage));
     return undefined;
   }
 }
@@ -201,14 +231,12 @@ async function lookAtSuites({ suites, stages, seed }: ExaminedPipeline, known: K
       task?.heldOut(problems);
     } catch (error) {
       if (!(error instanceof AhaError)) throw error;
-      known.findings.push(refusal("task", error.message, place));
+      known.findings.push(inStage(refusal("task", error.message), place));
     }
     const names = singleTasks(spec).map((one) => one.name);
     const cut = stages.filter(isTrain).flatMap((stage) => {
       const same = singleTasks(stage.work.recipe.task).every((one) => names.includes(one.name));
-      const longer = stage.work.recipe.stages.filter(
-        (inner) => inner.trainer === "grpo" && inner.maxCompletionTokens > maxCompletionTokens,
-      );
+      const longer = stage.work.recipe.stages.filter((inner) => (sampledTokens(inner) ?? 0) > maxCompletionTokens);
       return same ? longer.map((inner) => inside(stage.name, inner.name)) : [];
     });
     if (cut.length === 0) continue;

@@ -3,7 +3,7 @@
  *
  *     the recipe alone       settings that cancel each other (recipe-findings.ts)
  *     the task's problems    lengths, overlap, epochs (task-findings.ts)
- *     a few completions      truncation, variance, speed (probe.ts, probe-findings.ts)
+ *     a few completions      truncation, variance, speed (the trials of the trainers)
  *     shapes                 memory (memory-estimate.ts)
  *
  * Nothing is left behind and nothing is downloaded. What cannot be looked at is said in `unchecked`.
@@ -11,35 +11,25 @@
 
 import { totalmem } from "node:os";
 import { AhaError, RunInterrupted } from "../errors.ts";
+import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
 import type { ModelConfig } from "../model/model-config.ts";
-import { openRecipe, recipeChecks } from "../recipe/pipeline.ts";
-import type { Recipe } from "../recipe/schema.ts";
-import { trainsRewardModel } from "../recipe/stage-programs.ts";
+import { openRecipe, type PreparedRecipe, recipeChecks } from "../recipe/run-recipe.ts";
+import type { Recipe, StageConfig } from "../recipe/schema.ts";
+import { stageParts, trainedKind } from "../recipe/trained-model.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
-import { requireRewardColumns } from "../train/grpo/config.ts";
-import { companionsOf, inspectCompanion } from "./companions.ts";
+import type { StageTrial } from "../train/examination.ts";
+import { trainers } from "../train/trainers.ts";
+import { inspectCompanion } from "./companions.ts";
+import type { Diagnosis } from "./diagnosis.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
-import { countBySeverity, type Diagnosis, type Finding, refusal, worstFirst } from "./finding.ts";
 import { withLocalData } from "./local-data.ts";
 import { checkpointFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
 import { estimatePeakBytes } from "./memory-estimate.ts";
 import { type FoundModel, findModel } from "./open-model.ts";
-import { type GrpoProbe, isProbed, probeStage, type SftProbe } from "./probe.ts";
-import { probeFindings } from "./probe-findings.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
-import {
-  epochFindings,
-  epochsOf,
-  firstProblems,
-  lengthFindings,
-  overlapFindings,
-  type PromptLengths,
-  promptLengths,
-  stepsOfEpochs,
-  warmupFindings,
-} from "./task-findings.ts";
+import { firstProblems, lengthFindings, overlapFindings, type PromptLengths, promptLengths } from "./task-findings.ts";
 
 /** A prompt's length where it cannot be counted. */
 const USUAL_PROMPT_TOKENS = 256;
@@ -66,7 +56,7 @@ export interface FromEarlierStages {
 interface Knowledge {
   readonly findings: Finding[];
   readonly unchecked: string[];
-  readonly probes: Map<string, GrpoProbe | SftProbe>;
+  readonly trials: Map<string, StageTrial>;
   readonly companions: ModelConfig[];
   task?: Task;
   prompts?: PromptLengths;
@@ -82,7 +72,7 @@ export async function diagnose(
   earlier?: FromEarlierStages,
 ): Promise<Diagnosis> {
   if (options.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
-  const known: Knowledge = { findings: [], unchecked: [], probes: new Map(), companions: [] };
+  const known: Knowledge = { findings: [], unchecked: [], trials: new Map(), companions: [] };
   const model = earlier?.model ?? (await orFinding(known, "model", () => findModel(recipe)));
   await lookAtCompanions(recipe, known, earlier);
   if (model !== undefined) {
@@ -106,11 +96,11 @@ export function refusedRecipe(name: string, reason: string): Diagnosis {
 /** Teachers and reward models, which are there or will be. */
 async function lookAtCompanions(recipe: Recipe, known: Knowledge, earlier?: FromEarlierStages): Promise<void> {
   for (const stage of recipe.stages) {
-    for (const companion of companionsOf(stage)) {
-      const { kind, path } = companion;
+    for (const companion of trainers.get(stage.trainer).companions?.(stage) ?? []) {
+      const { id, path } = companion;
       const config = earlier?.companions.has(path)
         ? earlier.companions.get(path)
-        : await orFinding(known, kind, () => inspectCompanion(companion), stage.name);
+        : await orFinding(known, id, () => inspectCompanion(companion), stage.name);
       if (config !== undefined) known.companions.push(config);
     }
   }
@@ -150,8 +140,8 @@ async function lookAtTask(
   const training = firstProblems(task);
   known.findings.push(...overlapFindings(training, heldOut));
   for (const stage of recipe.stages) {
-    if (stage.trainer === "grpo")
-      await orFinding(known, "reward-columns", async () => requireRewardColumns(stage.rewards, task), stage.name);
+    const refused = trainers.get(stage.trainer).examination?.taskFindings?.(stage, task) ?? [];
+    known.findings.push(...refused.map((finding) => inStage(finding, stage.name)));
   }
   if (tokenizer === undefined) {
     known.unchecked.push("lengths of prompts: the model's tokenizer is not on this machine");
@@ -197,16 +187,7 @@ async function probe(
       if (findings.some(({ severity }) => severity === "error")) return;
       let trainedBefore: string | undefined;
       for (const stage of recipe.stages) {
-        if (!isProbed(stage)) {
-          unchecked.push(`speed of ${stage.name}: distillation is not probed, it would need its teacher`);
-          trainedBefore = stage.name;
-          continue;
-        }
-        const found = await orFinding(known, "probe", () => probeStage(prepared, stage, options), stage.name);
-        if (found !== undefined) {
-          known.probes.set(stage.name, found);
-          findings.push(...probeFindings(stage, found, trainedBefore));
-        }
+        await tryStage(stage, prepared, known, { ...options, trainedBefore });
         trainedBefore = stage.name;
       }
     } finally {
@@ -215,20 +196,43 @@ async function probe(
   });
 }
 
+/** A few units of a stage by its own trainer. */
+async function tryStage(
+  stage: StageConfig,
+  prepared: PreparedRecipe,
+  known: Knowledge,
+  { samples, signal, onProgress, trainedBefore }: DiagnoseOptions & { readonly trainedBefore: string | undefined },
+): Promise<void> {
+  const { examination } = trainers.get(stage.trainer);
+  if (examination?.trial === undefined) {
+    const why = examination?.whyNoTrial ?? `the trainer ${stage.trainer} has no trial`;
+    known.unchecked.push(`speed of ${stage.name}: ${why}`);
+    return;
+  }
+  const parts = {
+    ...{ ...stageParts(prepared, stage), samples, signal },
+    ...(onProgress && { onProgress: (text: string) => onProgress(`${stage.name}: ${text}`) }),
+  };
+  const trial = await orFinding(known, "probe", () => examination.trial!(parts, stage), stage.name);
+  if (trial === undefined) return;
+  known.trials.set(stage.name, trial);
+  const found = examination.trialFindings?.(stage, trial, trainedBefore) ?? [];
+  known.findings.push(...found.map((finding) => inStage(finding, stage.name)));
+}
+
 function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledge): Diagnosis {
-  const { task, prompts, probes, findings } = known;
+  const { task, prompts, trials, findings } = known;
   const stages = recipe.stages.map((stage) => {
-    const found = probes.get(stage.name);
-    const perDemonstration = found?.kind === "sft" ? found.tokensPerStep / found.demonstrationsPerStep : undefined;
-    const epochs = task && epochsOf(stage, task, perDemonstration);
-    const steps = task && stepsOfEpochs(stage, task, perDemonstration);
-    if (task) findings.push(...epochFindings(stage, task, epochs), ...warmupFindings(stage, steps));
-    return stageFigures(stage, { prompts, epochs, steps, probe: found });
+    const trial = trials.get(stage.name);
+    const { examination } = trainers.get(stage.trainer);
+    const overData = (task && examination?.overData?.(stage, task.trainCount, trial)) ?? {};
+    findings.push(...(overData.findings ?? []).map((finding) => inStage(finding, stage.name)));
+    return stageFigures(stage, { prompts, epochs: overData.epochs, steps: overData.steps, trial });
   });
-  const evaluating = evaluationSeconds(recipe, [...probes.values()]);
+  const evaluating = evaluationSeconds(recipe, [...trials.values()]);
   const trainingSeconds = addAll(stages.map((stage) => stage.estimatedSeconds));
   const estimatedSeconds = trainingSeconds === null ? null : trainingSeconds + (evaluating ?? 0);
-  if (trainingSeconds !== null && evaluating === null && !trainsRewardModel(recipe)) {
+  if (trainingSeconds !== null && evaluating === null && trainedKind(recipe) === "policy") {
     known.unchecked.push("the time of held-out evaluations: no stage samples, so its speed was not measured");
   }
   for (const [i, figures] of stages.entries()) findings.push(...checkpointFindings(recipe.stages[i]!, figures));
@@ -258,7 +262,10 @@ async function orFinding<T>(
   } catch (error) {
     if (error instanceof RunInterrupted || !(error instanceof AhaError)) throw error;
     const { message } = error;
-    if (!findings.some(({ measured }) => measured === message)) findings.push(refusal(id, message, stage));
+    if (!findings.some(({ measured }) => measured === message)) {
+      const finding = refusal(id, message);
+      findings.push(stage === undefined ? finding : inStage(finding, stage));
+    }
     return undefined;
   }
 }

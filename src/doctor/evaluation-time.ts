@@ -2,7 +2,8 @@
 
 import { decodingOptions, decodingsAt } from "../recipe/evaluation.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import type { GrpoProbe, SftProbe } from "./probe.ts";
+import type { StageTrial } from "../train/examination.ts";
+import { trainers } from "../train/trainers.ts";
 
 /** Completions of all held-out evaluations: before the first stage, after each, and between as often as a stage says. */
 export function evaluationCompletions({ stages, evaluation }: Pick<Recipe, "stages" | "evaluation">): number {
@@ -12,16 +13,16 @@ export function evaluationCompletions({ stages, evaluation }: Pick<Recipe, "stag
       0,
     );
   const during = stages.reduce((sum, stage) => {
-    const units = ("iterations" in stage ? stage.iterations : stage.steps) ?? 0;
+    const units = trainers.get(stage.trainer).examination?.units?.(stage) ?? 0;
     return sum + (stage.evaluateEvery === 0 ? 0 : Math.floor((units - 1) / stage.evaluateEvery));
   }, 0);
   return evaluation.problems * ((stages.length + 1) * perProblem("after") + during * perProblem("during"));
 }
 
-/** By the speed and the lengths of the first GRPO stage's probe; null without one. */
-export function evaluationSeconds(recipe: Recipe, probes: readonly (GrpoProbe | SftProbe)[]): number | null {
-  const grpo = probes.find((one) => one.kind === "grpo");
-  if (grpo === undefined) return null;
-  const length = Math.min(grpo.meanCompletionTokens, recipe.evaluation.maxCompletionTokens);
-  return (evaluationCompletions(recipe) * length) / grpo.samplingTokensPerSecond;
+/** By the speed and the lengths of the first stage that was tried and samples; null without one. */
+export function evaluationSeconds(recipe: Recipe, trials: readonly StageTrial[]): number | null {
+  const sampling = trials.find((trial) => trial.sampling !== undefined)?.sampling;
+  if (sampling === undefined) return null;
+  const length = Math.min(sampling.meanCompletionTokens, recipe.evaluation.maxCompletionTokens);
+  return (evaluationCompletions(recipe) * length) / sampling.tokensPerSecond;
 }

@@ -3,7 +3,8 @@
  * what is read of the pipeline's own (`pipeline/load.ts`), which is in this layer and is handed in by the command.
  */
 
-import type { DataStepConfig, DataStepName } from "../data-steps/config.ts";
+import type { DataStep, DataStepConfig } from "../data-steps/step.ts";
+import type { PathKind } from "../named-paths.ts";
 import type { Recipe } from "../recipe/schema.ts";
 
 /** A stage with its configuration checked and its references replaced by paths. */
@@ -12,13 +13,15 @@ export interface ExaminedStage {
   readonly references: readonly ExaminedReference[];
   readonly work:
     | { readonly kind: "train"; readonly recipe: Recipe }
-    | { readonly kind: DataStepName; readonly config: DataStepConfig };
+    | { readonly kind: "data"; readonly step: DataStep; readonly config: DataStepConfig };
 }
 
 /** Where in a stage's configuration an earlier stage is named. */
 export interface ExaminedReference {
   readonly path: readonly string[];
   readonly from: string;
+  /** What its place takes; undefined: anything. */
+  readonly expected: PathKind | undefined;
 }
 
 /** Held-out problems on which every stage's model is measured. */
@@ -47,4 +50,10 @@ export function modelMaker({ references }: Pick<ExaminedStage, "references">): s
 /** The stage that makes the data of a stage's task. */
 export function dataMaker({ references }: Pick<ExaminedStage, "references">): string | undefined {
   return references.find(({ path }) => path[0] === "task")?.from;
+}
+
+/** The stages whose models a stage needs beside its own. */
+export function companionMakers({ references }: Pick<ExaminedStage, "references">): string[] {
+  const isModel = (kind: PathKind | undefined) => kind === "model" || kind === "rewardModel";
+  return references.filter(({ path, expected }) => path[0] !== "model" && isModel(expected)).map(({ from }) => from);
 }

@@ -5,10 +5,10 @@
  * Columns: H, I, L, heads, key-value heads, D, V, tied embeddings, positions (the smallest of base and instruct models).
  */
 
-import { familyTraits } from "../model/hf-config.ts";
-import type { Architecture, ModelConfig } from "../model/model-config.ts";
+import { decoderSwitches } from "../model/families/registry.ts";
+import type { ModelConfig } from "../model/model-config.ts";
 
-type Shape = readonly [Architecture, number, number, number, number, number, number, number, boolean, number];
+type Shape = readonly [string, number, number, number, number, number, number, number, boolean, number];
 
 /** The first pattern that fits the name behind `org/` counts. */
 const SHAPES: readonly (readonly [RegExp, Shape])[] = [
@@ -53,7 +53,7 @@ export function knownModel(reference: string): ModelConfig | undefined {
     rmsNormEpsilon: 1e-6,
     ropeTheta: 1e6,
     ropeScaling: null,
-    ...familyTraits(architecture),
+    ...decoderSwitches(architecture),
     bosTokenId: null,
     eosTokenIds: [],
     padTokenId: null,

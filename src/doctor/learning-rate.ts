@@ -12,14 +12,14 @@
 
 /** What the usual rate depends on. */
 export interface RateCircumstances {
-  readonly trainer: "sft" | "grpo";
+  readonly method: "supervised" | "reinforcement";
   readonly parameters: number;
   /** Nothing has trained them yet. */
   readonly random: boolean;
   readonly adapter: boolean;
 }
 
-const FULL = { grpo: [1e-7, 1e-5], sft: [1e-6, 1e-4] } as const;
+const FULL = { reinforcement: [1e-7, 1e-5], supervised: [1e-6, 1e-4] } as const;
 const LORA_FACTOR = 10;
 const REFERENCE_SIZE = 5e8;
 const LEAST_PRETRAINING_PEAK = 1e-4;
@@ -29,12 +29,12 @@ export const FAR_FACTOR = 3;
 export const DESTRUCTIVE_FACTOR = 100;
 
 /** The lowest and highest usual peak learning rate. */
-export function usualLearningRates({ trainer, parameters, random, adapter }: RateCircumstances): [number, number] {
-  if (trainer === "sft" && random && !adapter) {
+export function usualLearningRates({ method, parameters, random, adapter }: RateCircumstances): [number, number] {
+  if (method === "supervised" && random && !adapter) {
     const peak = Math.max(LEAST_PRETRAINING_PEAK, 0.003239 - 0.0001395 * Math.log(parameters));
     return [peak / 30, 3 * peak];
   }
   const factor = (adapter ? LORA_FACTOR : 1) * Math.max(1, Math.sqrt(REFERENCE_SIZE / parameters));
-  const [low, high] = FULL[trainer];
+  const [low, high] = FULL[method];
   return [low * factor, high * factor];
 }

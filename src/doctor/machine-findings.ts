@@ -1,8 +1,9 @@
 /** What this machine says of a recipe: memory that it has not, hours without a checkpoint, other programs at work. */
 
 import { availableParallelism, loadavg } from "node:os";
+import type { Finding } from "../findings.ts";
 import type { StageConfig } from "../recipe/schema.ts";
-import type { Finding, StageFigures } from "./finding.ts";
+import type { StageFigures } from "./diagnosis.ts";
 
 /** Share of this machine's memory beyond which a run is at risk. */
 const MEMORY_WARNING = 0.8;

@@ -10,6 +10,7 @@ import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { elementCount } from "../model/parameters.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { trainers } from "../train/trainers.ts";
 
 const F32_BYTES = 4;
 /** Node, ONNX Runtime and the programs, before any weight. The smoke recipe's whole run peaks at 188 MiB, of which its model is
@@ -25,6 +26,13 @@ const LOGIT_TENSORS = 3;
 /** Bytes of a packed weight: 4 bits and its share of a block's scale; embeddings are bfloat16 then. */
 const NF4_BYTES = 0.5625;
 const BF16_BYTES = 2;
+
+/** The keys of the local engine that decide about memory. */
+interface LocalLimits {
+  readonly microBatchTokens?: number;
+  readonly logitChunkTokens?: number;
+  readonly gradientCheckpointing?: boolean;
+}
 
 /** Parameters that are trained: all of them, or the adapter's. */
 export function trainableParameters(config: ModelConfig, { model }: Pick<Recipe, "model">): number {
@@ -58,30 +66,26 @@ export function estimatePeakBytes(
       : packed * NF4_BYTES + (parameterCount - packed) * BF16_BYTES;
   const optimizer = trainableParameters(config, recipe) * 3 * F32_BYTES;
   const hasAdapter = recipe.model.lora !== undefined || recipe.model.adapter !== undefined;
-  const hasReference = recipe.stages.some((stage) => stage.trainer === "grpo" && stage.klCoef > 0);
+  const known = { promptTokens, contextTokens: config.maxContextTokens };
+  const needs = recipe.stages.flatMap((stage) => {
+    return trainers.get(stage.trainer).examination?.memory?.(stage, known) ?? [];
+  });
+  const hasReference = needs.some((need) => need.hasReference);
   const reference = hasReference && !hasAdapter ? parameterCount * F32_BYTES : 0;
-  const moments = recipe.stages.map((stage) => {
-    if (stage.trainer === "sft") {
-      const longest = Math.min(stage.maxTokens ?? stage.batchTokens, config.maxContextTokens);
-      return trainingBytes(config, recipe, stage.batchTokens, longest);
-    }
-    if (stage.trainer === "reward_model") {
-      const longest = stage.maxTokens ?? config.maxContextTokens;
-      return trainingBytes(config, recipe, 2 * stage.batchPairs * longest, longest);
-    }
-    const length = promptTokens + stage.maxCompletionTokens;
-    const completions = stage.promptsPerIteration * stage.groupSize;
-    const perToken = modelSize(config).memory.kvCacheBytesPerToken;
-    const cache = Math.min(CACHE_BYTES, Math.min(MAX_SLOTS, completions) * length * perToken);
-    return Math.max(cache, trainingBytes(config, recipe, completions * length, length));
+  const perToken = modelSize(config).memory.kvCacheBytesPerToken;
+  const moments = needs.map(({ trained, sampled }) => {
+    const { sequences, length } = sampled ?? { sequences: 0, length: 0 };
+    const cache = Math.min(CACHE_BYTES, Math.min(MAX_SLOTS, sequences) * length * perToken);
+    return Math.max(cache, trainingBytes(config, recipe, trained.tokens, trained.longest));
   });
   const beside = companions.reduce((sum, one) => sum + modelSize(one).memory.weightsBytes, 0);
-  return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(...moments);
+  return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
 }
 
 /** Activations and logits of one micro-batch: `tokens` there are, in sequences of `length`. */
-function trainingBytes(config: ModelConfig, { engine }: Recipe, tokens: number, length: number): number {
+function trainingBytes(config: ModelConfig, { engine: spec }: Recipe, tokens: number, length: number): number {
   const { hiddenSize: H, intermediateSize: I, numHeads, numKvHeads, headDim: D, numLayers, vocabSize } = config;
+  const engine = spec as LocalLimits;
   const positions = Math.min(tokens, Math.max(length, engine.microBatchTokens ?? DEFAULT_MICRO_BATCH_TOKENS));
   const attended = Math.min(length, positions);
   // Norms, projections before and after RoPE, attention's weights and result, the MLP's three.

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { ConfigError, HubError } from "../errors.ts";
 import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
 import { inspectModel } from "../model/checkpoint.ts";
+import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { modelConfigOf, writeInitialModel } from "../recipe/model.ts";
@@ -17,7 +18,7 @@ import type { Recipe } from "../recipe/schema.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { ModelFigures } from "./finding.ts";
+import type { ModelFigures } from "./diagnosis.ts";
 import { knownModel } from "./known-models.ts";
 import { trainableParameters } from "./memory-estimate.ts";
 
@@ -82,7 +83,7 @@ export function descendedModel(base: FoundModel, maker: string, recipe: Recipe):
 async function directoryOf(path: string): Promise<string | undefined> {
   if (hubReferenceOf(path, "model") === undefined) {
     if (!existsSync(path)) throw new ConfigError(`model.path: ${path} does not exist.`);
-    return path;
+    return modelDirectory(path);
   }
   try {
     return (await resolveModel(path, { offline: true })).path;

@@ -1,51 +1,40 @@
-/**
- * Findings that a recipe gives by itself, without its model or a single sample: settings that cancel each other, or that
- * do nothing.
- */
+/** Findings that a recipe gives by itself, without its model or a single sample: what its trainers say, and learning rates. */
 
+import { type Finding, inStage, type StageFinding } from "../findings.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
-import { rewardLabel } from "../rewards/user/reference.ts";
-import { grpoTotalSteps } from "../train/grpo/config.ts";
-import type { Finding, ModelFigures } from "./finding.ts";
+import { taskLabels } from "../tasks/registry.ts";
+import { trainers } from "../train/trainers.ts";
+import type { ModelFigures } from "./diagnosis.ts";
 import { DESTRUCTIVE_FACTOR, FAR_FACTOR, usualLearningRates } from "./learning-rate.ts";
-import { mixtureFindings } from "./mixture-findings.ts";
-
-/** β below this: at the divergences that runs reach (up to about 1 nat a token) the term is lost in the policy term. */
-const SMALL_KL_COEF = 1e-4;
-/** Long enough that reward hacking has time to happen unseen. */
-const LONG_ITERATIONS = 100;
-/** Below this groups become alike. */
-const LOW_TEMPERATURE = 0.3;
-
-/** Losses in which every completion weighs the same, however long it is. */
-const MEANS_OF_SEQUENCES: ReadonlySet<string> = new Set(["grpo", "sapo"]);
-
-type GrpoStage = Extract<StageConfig, { trainer: "grpo" }>;
 
 /** Every finding of the recipe alone. `model` as far as it is known. */
 export function recipeFindings(recipe: Recipe, model: ModelFigures): Finding[] {
-  return recipe.stages.flatMap((stage, index) => [
-    ...rateFindings(stage, model, recipe.stages.slice(0, index)),
-    ...(stage.trainer === "grpo" ? [...grpoFindings(stage, recipe, model), ...mixtureFindings(stage, recipe)] : []),
-  ]);
+  const { stages, evaluation, task } = recipe;
+  return stages.flatMap((stage, index) => {
+    const around = {
+      evaluateEvery: stage.evaluateEvery,
+      evaluationTokens: evaluation.maxCompletionTokens,
+      taskNames: taskLabels(task),
+      contextTokens: model.contextTokens,
+    };
+    const own = trainers.get(stage.trainer).examination?.findings?.(stage, around) ?? [];
+    return [...rateFindings(stage, model, index === 0), ...own].map((finding) => inStage(finding, stage.name));
+  });
 }
 
-/** Distillation on the student's own samples is reinforcement learning; a reward model is fine-tuned. */
-const RATE_KIND = { sft: "sft", grpo: "grpo", distill: "grpo", reward_model: "sft" } as const;
-
-function rateFindings(stage: StageConfig, model: ModelFigures, before: readonly StageConfig[]): Finding[] {
-  if (model.parameters === null) return [];
-  const random = model.weights === "random" && before.length === 0;
+function rateFindings(stage: StageConfig, model: ModelFigures, isFirst: boolean): StageFinding[] {
+  const given = trainers.get(stage.trainer).examination?.learningRate?.(stage);
+  if (model.parameters === null || given === undefined) return [];
+  const random = model.weights === "random" && isFirst;
   const { parameters, adapter } = model;
-  const [low, high] = usualLearningRates({ trainer: RATE_KIND[stage.trainer], parameters, random, adapter });
-  const { learningRate: rate } = stage;
+  const { peak: rate, method } = given;
+  const [low, high] = usualLearningRates({ method, parameters, random, adapter });
   if (rate >= low / FAR_FACTOR && rate <= high * FAR_FACTOR) return [];
   const isHigh = rate > high;
   return [
     {
       severity: rate > high * DESTRUCTIVE_FACTOR ? "error" : "warning",
       id: "learning-rate",
-      stage: stage.name,
       measured:
         `learningRate ${rate}; usual for ${stage.trainer} of ${adapter ? "an adapter on " : ""}${parameters} parameters` +
         `${random ? " with random weights" : ""}: ${low.toExponential(1)} to ${high.toExponential(1)}`,
@@ -53,161 +42,4 @@ function rateFindings(stage: StageConfig, model: ModelFigures, before: readonly 
       advice: `start with learningRate ${Math.sqrt(low * high).toExponential(1)}`,
     },
   ];
-}
-
-function grpoFindings(stage: GrpoStage, recipe: Recipe, model: ModelFigures): Finding[] {
-  const found: Finding[] = [];
-  const add = (severity: Finding["severity"], id: string, measured: string, why: string, advice: string) =>
-    found.push({ severity, id, stage: stage.name, measured, why, advice });
-  const stepsPerIteration = stage.updatesPerIteration * stage.minibatchesPerIteration;
-  const onPolicy = stepsPerIteration === 1;
-
-  if (stage.rewards.every(({ weight }) => weight === 0)) {
-    add(
-      "error",
-      "reward-weights-zero",
-      "every reward has weight 0",
-      "all completions get reward 0, so nothing is learned",
-      "give one a weight",
-    );
-  } else {
-    for (const { name, weight } of stage.rewards) {
-      if (weight === 0)
-        add(
-          "note",
-          "reward-weight-zero",
-          `${rewardLabel(name)} has weight 0`,
-          "it is logged, and does not count",
-          "leave it so to watch it, else give it a weight",
-        );
-    }
-  }
-
-  if (stage.groupSize === 1) {
-    add(
-      "warning",
-      "group-size",
-      "groupSize 1",
-      "there is no group to compare with, and no variance within it",
-      "set groupSize to 4 or more",
-    );
-  } else if (stage.groupSize < 4) {
-    add(
-      "note",
-      "group-size",
-      `groupSize ${stage.groupSize}`,
-      "a baseline of so few completions is noisy, and many groups have no variance",
-      "8 is usual",
-    );
-  }
-
-  if (stage.klCoef > 0) {
-    const why = "a KL term with no effect still costs a reference and its forward pass";
-    if (stage.klCoef < SMALL_KL_COEF)
-      add(
-        "warning",
-        "kl-without-effect",
-        `klCoef ${stage.klCoef}, below ${SMALL_KL_COEF}`,
-        why,
-        "set klCoef 0, or 1e-3 and more",
-      );
-    if (stage.refSyncSteps > 0 && stage.refSyncSteps <= stepsPerIteration && stage.refSyncMixup === 1)
-      add(
-        "warning",
-        "kl-without-effect",
-        `refSyncSteps ${stage.refSyncSteps} with refSyncMixup 1: the reference becomes the policy in every iteration (${stepsPerIteration} steps)`,
-        `the divergence is about 0 always; ${why}`,
-        "set klCoef 0, or refSyncSteps to some hundred",
-      );
-    if (grpoTotalSteps(stage) === 1)
-      add(
-        "warning",
-        "kl-without-effect",
-        "a single optimizer step",
-        `policy and reference are equal at it, so the gradient of the divergence is 0; ${why}`,
-        "set klCoef 0, or train longer",
-      );
-    if (stage.klPlacement === "loss" && stage.klEstimator === "k1" && !stage.klBiasCorrection)
-      add(
-        "warning",
-        "kl-without-effect",
-        "klEstimator k1 in the loss without klBiasCorrection",
-        "the gradient of log π − log π_ref has mean 0 on policy: noise, and no pull to the reference",
-        "take klEstimator k3, or klBiasCorrection true, or klPlacement reward",
-      );
-    else if (onPolicy && stage.klPlacement === "loss")
-      add(
-        "note",
-        "kl-starts-at-zero",
-        `klCoef ${stage.klCoef}, one step per batch`,
-        "policy and reference are equal at the first step, so the KL term and its gradient are 0 there and grow",
-        "nothing",
-      );
-  }
-
-  if (onPolicy) {
-    if (stage.klCoef === 0 || stage.klPlacement === "reward")
-      add(
-        "note",
-        "loss-zero-by-construction",
-        "one optimizer step per batch (μ = 1)",
-        MEANS_OF_SEQUENCES.has(stage.lossType)
-          ? "the ratio is 1 and the advantages of a group sum to 0, so the loss is about 0; its gradient is not"
-          : "the ratio is 1 and the advantages of a group sum to 0, so the loss says only whether long completions are " +
-              "better than short ones, and is 0 where lengths are equal; its gradient is not",
-        "watch reward and solve_rate, not the loss",
-      );
-    const clips = !["cispo", "sapo", "vespo"].includes(stage.lossType);
-    const isSet = stage.clipEpsilonHigh !== undefined || stage.delta !== undefined || stage.clipEpsilon !== 0.2;
-    if (clips)
-      add(
-        isSet ? "warning" : "note",
-        "clip-without-effect",
-        `clipEpsilon ${stage.clipEpsilon} with one optimizer step per batch`,
-        "the ratio is 1, so no clip is ever reached",
-        "nothing, or raise updatesPerIteration or minibatchesPerIteration",
-      );
-  }
-
-  if (stage.temperature < LOW_TEMPERATURE)
-    add(
-      "warning",
-      "temperature",
-      `temperature ${stage.temperature}`,
-      "completions of a group are nearly the same, so their rewards are",
-      "0.7 to 1 is usual",
-    );
-  if (stage.entropyCoef < 0)
-    add(
-      "warning",
-      "entropy-coefficient",
-      `entropyCoef ${stage.entropyCoef} is negative`,
-      "it drives the policy to certainty and groups to equal rewards",
-      "make it 0 or positive",
-    );
-  if (stage.evaluateEvery === 0 && stage.iterations >= LONG_ITERATIONS)
-    add(
-      "note",
-      "no-evaluation",
-      `${stage.iterations} iterations without a held-out evaluation between them`,
-      "reward hacking is seen only at the end",
-      `set evaluateEvery to ${Math.ceil(stage.iterations / 10)}`,
-    );
-  if (recipe.evaluation.maxCompletionTokens < stage.maxCompletionTokens)
-    add(
-      "warning",
-      "evaluation-shorter",
-      `evaluation.maxCompletionTokens ${recipe.evaluation.maxCompletionTokens}, training ${stage.maxCompletionTokens}`,
-      "answers that training allows are cut in evaluation and count as wrong",
-      "make the limits equal",
-    );
-  if (model.contextTokens !== null && stage.maxCompletionTokens >= model.contextTokens)
-    add(
-      "error",
-      "context",
-      `maxCompletionTokens ${stage.maxCompletionTokens}, context ${model.contextTokens}`,
-      "no room is left for a prompt",
-      "lower maxCompletionTokens",
-    );
-  return found;
 }

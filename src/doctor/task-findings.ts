@@ -1,17 +1,16 @@
-/** What the task's problems say: their lengths against the model's context, how often they are seen, and whether held-out
- * problems are among those that are trained on. */
+/** What the task's problems say: their lengths against the model's context, and whether held-out problems are among those
+ * that are trained on. */
 
-import type { Recipe, StageConfig } from "../recipe/schema.ts";
+import { type Finding, inStage } from "../findings.ts";
+import type { Recipe } from "../recipe/schema.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Finding } from "./finding.ts";
+import { trainers } from "../train/trainers.ts";
 
 /** Training problems that are looked at: enough to find what is common, few enough to take a second. */
 const LOOKED_AT = 2000;
 /** Above this share of held-out problems in training, what is measured is memory. */
 const OVERLAP_ERROR = 0.01;
-/** Passes over the data beyond which SFT learns it by heart. */
-const MANY_EPOCHS = 10;
 
 /** Lengths of prompts, in tokens. */
 export interface PromptLengths {
@@ -34,25 +33,23 @@ export function promptLengths(
 /** Prompts that leave no room for the longest completion. */
 export function lengthFindings({ stages }: Recipe, { lengths, max }: PromptLengths, context: number): Finding[] {
   return stages.flatMap((stage): Finding[] => {
-    if (stage.trainer !== "grpo" && stage.trainer !== "distill") return [];
-    const limit = context - stage.maxCompletionTokens;
+    const completion = trainers.get(stage.trainer).examination?.maxCompletionTokens?.(stage);
+    if (completion === undefined) return [];
+    const limit = context - completion;
     const tooLong = lengths.filter((length) => length > limit).length;
     if (tooLong === 0) return [];
-    return [
-      {
-        severity: "error",
-        id: "prompt-too-long",
-        stage: stage.name,
-        measured:
-          `${tooLong} of ${lengths.length} prompts, the longest of ${max} tokens, with maxCompletionTokens ` +
-          `${stage.maxCompletionTokens} exceed the context of ${context}`,
-        why: "the run is refused before its first step",
-        advice:
-          limit > 0 && max < context
-            ? `set maxCompletionTokens to ${context - max} or less`
-            : "leave these prompts out, or take a model with a longer context",
-      },
-    ];
+    const finding = {
+      ...({ severity: "error", id: "prompt-too-long" } as const),
+      measured:
+        `${tooLong} of ${lengths.length} prompts, the longest of ${max} tokens, with maxCompletionTokens ` +
+        `${completion} exceed the context of ${context}`,
+      why: "the run is refused before its first step",
+      advice:
+        limit > 0 && max < context
+          ? `set maxCompletionTokens to ${context - max} or less`
+          : "leave these prompts out, or take a model with a longer context",
+    };
+    return [inStage(finding, stage.name)];
   });
 }
 
@@ -71,70 +68,6 @@ export function overlapFindings(training: readonly Problem[], heldOut: readonly 
       advice: "remove duplicates from the data, or hold out by problem and not by row",
     },
   ];
-}
-
-/** Passes over the data by a stage; undefined where it is endless or the batch is counted in tokens. */
-export function epochsOf(stage: StageConfig, task: Task, tokensPerDemonstration?: number): number | undefined {
-  if (!Number.isFinite(task.trainCount)) return undefined;
-  if ("iterations" in stage) return (stage.iterations * stage.promptsPerIteration) / task.trainCount;
-  if (stage.epochs !== undefined) return stage.epochs;
-  if (stage.trainer === "reward_model") return (stage.steps! * stage.batchPairs) / task.trainCount;
-  if (tokensPerDemonstration === undefined) return undefined;
-  return (stage.steps! * stage.batchTokens) / tokensPerDemonstration / task.trainCount;
-}
-
-/**
- * Optimizer steps of a stage in epochs, from the size of its data; undefined where the recipe says steps, or where the
- * batch is counted in tokens and demonstrations were not measured.
- */
-export function stepsOfEpochs(stage: StageConfig, task: Task, tokensPerDemonstration?: number): number | undefined {
-  if (!("epochs" in stage) || stage.epochs === undefined || !Number.isFinite(task.trainCount)) return undefined;
-  const seen = Math.ceil(stage.epochs * task.trainCount);
-  if (stage.trainer === "reward_model") return Math.ceil(seen / stage.batchPairs);
-  return tokensPerDemonstration === undefined
-    ? undefined
-    : Math.ceil((seen * tokensPerDemonstration) / stage.batchTokens);
-}
-
-/** A warm-up that is longer than what the epochs come to. */
-export function warmupFindings(stage: StageConfig, steps: number | undefined): Finding[] {
-  if (steps === undefined || stage.warmupSteps <= steps) return [];
-  return [
-    {
-      severity: "error",
-      id: "warmup",
-      stage: stage.name,
-      measured: `warmupSteps ${stage.warmupSteps}, about ${steps} optimizer steps in its epochs`,
-      why: "the run is refused before its first step",
-      advice: `set warmupSteps to a tenth, ${Math.floor(steps / 10)}`,
-    },
-  ];
-}
-
-/** Too little data for a stage. */
-export function epochFindings(stage: StageConfig, task: Task, epochs: number | undefined): Finding[] {
-  const found: Finding[] = [];
-  if (stage.trainer === "grpo" && stage.promptsPerIteration > task.trainCount) {
-    found.push({
-      severity: "warning",
-      id: "few-problems",
-      stage: stage.name,
-      measured: `promptsPerIteration ${stage.promptsPerIteration}, problems ${task.trainCount}`,
-      why: "an iteration holds the same problem several times",
-      advice: `set promptsPerIteration to ${task.trainCount} or less, or bring more data`,
-    });
-  }
-  if ((stage.trainer === "sft" || stage.trainer === "reward_model") && epochs !== undefined && epochs > MANY_EPOCHS) {
-    found.push({
-      severity: "warning",
-      id: "many-epochs",
-      stage: stage.name,
-      measured: `${epochs.toFixed(1)} passes over ${task.trainCount} ${stage.trainer === "sft" ? "demonstrations" : "pairs"}`,
-      why: "so many passes teach the data by heart",
-      advice: "take fewer steps or more data; 1 to 3 passes are usual",
-    });
-  }
-  return found;
 }
 
 /** The training problems that are looked at. */

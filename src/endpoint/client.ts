@@ -22,12 +22,11 @@ import {
   shown,
 } from "./chat.ts";
 import { type EchoedPrompt, echoBody, parseEcho, parseTextAnswer, type TextRequest, textBody } from "./completions.ts";
+import { addressFault, DEFAULT_KEY_VARIABLE } from "./options.ts";
 import { questionKey, ResponseCache } from "./response-cache.ts";
 import { DEFAULT_RETRIES, isPassing, type RetryPolicy, retryAfterMs, waitMs } from "./retry.ts";
 import { Turnstile } from "./turnstile.ts";
 
-/** The variable that has the API key where none is named. */
-export const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
 /** Longer answers are refused before they are held in memory. */
 const MAX_BODY_BYTES = 16 * 2 ** 20;
 
@@ -229,16 +228,9 @@ export class EndpointClient implements ChatClient {
 
 /** The address without a route at its end, where people paste one. */
 function checkedBase(baseUrl: string): string {
-  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
-    throw new ConfigError(
-      `baseUrl: expected an http or https address such as http://127.0.0.1:8000/v1, got ${shown(baseUrl)}.`,
-    );
-  }
-  if (url.username !== "" || url.password !== "") {
-    throw new ConfigError("baseUrl: holds a user name or password; put the key into an environment variable instead.");
-  }
-  return url.href.replace(/\/+$/, "").replace(/(\/chat)?\/completions$/, "");
+  const fault = addressFault(baseUrl);
+  if (fault !== undefined) throw new ConfigError(`baseUrl: ${fault}.`);
+  return new URL(baseUrl).href.replace(/\/+$/, "").replace(/(\/chat)?\/completions$/, "");
 }
 
 /** The body as text, read no further than the limit. */

@@ -1,20 +1,38 @@
 /**
  * The keys by which a recipe names a model behind an endpoint: a judge, a teacher, a refining model. One shape for all of
- * them, and the client that it means.
+ * them; `open.ts` has the client that it means.
  *
  * Which model is asked is told by `baseUrl`, `model` and `route`; all other keys say how patiently and at what expense,
  * and change no answer. So a stage's content hash has the former only (`endpointIdentity`): a limit can be raised, a key
  * renewed, and what was made stays made.
  */
 
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { z } from "zod";
-import { DEFAULT_KEY_VARIABLE, EndpointClient } from "./client.ts";
+import { shown } from "./chat.ts";
+
+/** The variable that has the API key where none is named. */
+export const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
+
+/** What is wrong with an endpoint's address; undefined where nothing is. */
+export function addressFault(baseUrl: string): string | undefined {
+  const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
+    return `expected an http or https address such as http://127.0.0.1:8000/v1, got ${shown(baseUrl)}`;
+  }
+  if (url.username === "" && url.password === "") return undefined;
+  return "holds a user name or password; put the key into an environment variable instead";
+}
 
 /** Keys and defaults, for schemas that add keys of their own. */
 export const endpointShape = {
-  baseUrl: z.string().min(1).describe("where the endpoint's routes begin, e.g. http://127.0.0.1:8000/v1"),
+  baseUrl: z
+    .string()
+    .min(1)
+    .superRefine((baseUrl, context) => {
+      const fault = addressFault(baseUrl);
+      if (fault !== undefined) context.addIssue(fault);
+    })
+    .describe("where the endpoint's routes begin, e.g. http://127.0.0.1:8000/v1"),
   model: z.string().min(1).describe("the model's name there"),
   apiKeyEnv: z.string().min(1).default(DEFAULT_KEY_VARIABLE).describe("the environment variable that has the API key"),
   timeoutMs: z.int().min(1).default(60_000).describe("time limit of one try"),
@@ -61,27 +79,6 @@ export const textEndpointSchema = z
 
 export type TextEndpointConfig = z.output<typeof textEndpointSchema>;
 
-/** The client that the keys mean. Throws ConfigError for an address that is none. */
-export function openEndpoint(config: EndpointConfig): EndpointClient {
-  const { baseUrl, model, apiKeyEnv, timeoutMs, attempts, concurrency, cacheDirectory } = config;
-  const { maxTokens, maxCost, promptPrice, completionPrice } = config;
-  return new EndpointClient({
-    baseUrl,
-    model,
-    apiKeyEnv,
-    timeoutMs,
-    concurrency,
-    retries: { attempts },
-    ...(cacheDirectory !== false && { cacheDirectory: cacheDirectory ?? defaultCacheDirectory() }),
-    limits: {
-      promptPrice,
-      completionPrice,
-      ...(maxTokens !== undefined && { maxTokens }),
-      ...(maxCost !== undefined && { maxCost }),
-    },
-  });
-}
-
 /** What of an endpoint its answers are a function of. */
 export function endpointIdentity(config: EndpointConfig & { readonly route?: string }): Record<string, unknown> {
   const { baseUrl, model, route } = config;
@@ -91,8 +88,4 @@ export function endpointIdentity(config: EndpointConfig & { readonly route?: str
 /** What an endpoint is called in messages and lineages. */
 export function endpointName({ baseUrl, model }: Pick<EndpointConfig, "baseUrl" | "model">): string {
   return `${model} at ${baseUrl}`;
-}
-
-function defaultCacheDirectory(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "aha", "endpoint");
 }

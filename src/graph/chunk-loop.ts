@@ -64,9 +64,10 @@ export function forEachChunk(operands: Tensors, body: (chunk: Tensors) => ChunkR
         chunks.forEach((chunk, i) => {
           known.set(chunk, within.node("Gather", [slices[i]!, iteration!], { attributes: { axis: 0n } })[0]!);
         });
-        lowerNodes(within, inner, known);
+        lowerNodes(within, inner, known, [...summed, ...stacked]);
         // As ONNX's `Sum` and not its `Add`, because ONNX Runtime makes of a product and a `Sum` one `Gemm`.
-        const carried = summed.map((result, i) => within.node("Sum", [known.get(result)!, sums[i]!])[0]!);
+        const plus = within.target.lacks.has("Sum") ? "Add" : "Sum";
+        const carried = summed.map((result, i) => within.node(plus, [known.get(result)!, sums[i]!])[0]!);
         const kept = stacked.map((result) => within.node("Identity", [known.get(result)!])[0]!);
         return [
           { name: within.node("Identity", [condition!])[0]!, dtype: "bool", shape: [] },

@@ -10,6 +10,7 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { GraphError } from "../errors.ts";
 import { type Dim, type Shape, showShape } from "./dim.ts";
+import { type LoweringTarget, ONNX_RUNTIME_CPU } from "./target.ts";
 import {
   type ConstantData,
   type DType,
@@ -54,6 +55,8 @@ interface OnnxNode {
 
 /** What operations write their ONNX nodes to. */
 export interface Emitter {
+  /** What is lowered for. */
+  readonly target: LoweringTarget;
   /** Adds a node and returns the names of its outputs; an empty input name is an absent optional input. */
   node(
     type: string,
@@ -85,17 +88,21 @@ export interface LoweredGraph {
 }
 
 /**
- * Lowers everything that the named outputs depend on. Names that begin with `%` are the lowering's own. Throws GraphError
+ * Lowers everything that the named outputs depend on, for a device (the CPU by default). Names that begin with `%` are the lowering's own. Throws GraphError
  * for an output that is named like an input.
  */
-export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tensor>>): LoweredGraph {
+export function lowerToOnnx(
+  graph: Graph,
+  outputs: Readonly<Record<string, Tensor>>,
+  target: LoweringTarget = ONNX_RUNTIME_CPU,
+): LoweredGraph {
   const nodes: OnnxNode[] = [];
   const writer = new ModelNames();
-  const emit = emitter(nodes, writer);
+  const emit = emitter(nodes, writer, target);
 
   const names = new Map<Tensor, string>();
   const order = nodesUpTo(...Object.values(outputs));
-  lowerNodes(emit, order, names);
+  lowerNodes(emit, order, names, Object.values(outputs));
   for (const [name, tensor] of Object.entries(outputs)) {
     if (graph.inputs.some((input) => input.name === name)) {
       throw new GraphError(`an output is named ${name}, which is an input: a model has one name for one tensor`);
@@ -120,11 +127,21 @@ export function lowerToOnnx(graph: Graph, outputs: Readonly<Record<string, Tenso
   };
 }
 
-/** Adds the ONNX nodes of `nodes`, operands before their users, and enters the names of their outputs into `names`. */
-export function lowerNodes(emit: Emitter, nodes: readonly GraphNode[], names: Map<Tensor, string>): void {
+/**
+ * Adds the ONNX nodes of `nodes`, operands before their users, and enters the names of their outputs into `names`. Beside
+ * the nodes themselves only `results` are read of their outputs.
+ */
+export function lowerNodes(
+  emit: Emitter,
+  nodes: readonly GraphNode[],
+  names: Map<Tensor, string>,
+  results: readonly Tensor[],
+): void {
+  const read = new Set([...results, ...nodes.flatMap(({ inputs }) => inputs)]);
   for (const node of nodes) {
     const inputs = node.inputs.map((input) => names.get(input)!);
-    const lowered = node.operation.lower(emit, inputs, node);
+    const isRead = node.outputs.map((output) => read.has(output));
+    const lowered = node.operation.lower(emit, inputs, node, isRead);
     if (lowered.length !== node.outputs.length) {
       throw new GraphError(`${node.operation.name} lowers to ${lowered.length} outputs of ${node.outputs.length}`);
     }
@@ -146,9 +163,10 @@ class ModelNames {
 }
 
 /** An emitter that adds to `nodes`. */
-function emitter(nodes: OnnxNode[], model: ModelNames): Emitter {
+function emitter(nodes: OnnxNode[], model: ModelNames, target: LoweringTarget): Emitter {
   const { constants, shapeInputs } = model;
   const emit: Emitter = {
+    target,
     node(type, inputs, { outputs: count = 1, microsoft = false, attributes = {} } = {}) {
       const names = Array.from({ length: count }, () => model.fresh());
       nodes.push({ type, domain: microsoft ? MICROSOFT : "", inputs, outputs: names, attributes });
@@ -179,7 +197,7 @@ function emitter(nodes: OnnxNode[], model: ModelNames): Emitter {
       const inputs = types.map(({ dtype, shape }) => ({ dtype, shape, name: model.fresh() }));
       const inner: OnnxNode[] = [];
       const outputs = build(
-        emitter(inner, model),
+        emitter(inner, model, target),
         inputs.map(({ name }) => name),
       );
       return { nodes: inner, inputs, outputs };

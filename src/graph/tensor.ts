@@ -30,8 +30,14 @@ export interface Tensor extends TensorType {
  */
 export interface Operation {
   readonly name: string;
-  /** Adds ONNX nodes for `node` and returns the names of its outputs. */
-  readonly lower: (emit: Emitter, inputs: readonly string[], node: GraphNode) => readonly string[];
+  /** Adds ONNX nodes for `node` and returns the names of its outputs; that of an output which nothing reads (`isRead`, by
+   * output) may be empty. */
+  readonly lower: (
+    emit: Emitter,
+    inputs: readonly string[],
+    node: GraphNode,
+    isRead: readonly boolean[],
+  ) => readonly string[];
   /**
    * Given dL/d(output i) (undefined: zero), returns dL/d(input i) (undefined: none flows). Absent: not differentiable,
    * and asking for a gradient through it is an error. `wants[i]` is false where nobody needs input i's gradient.

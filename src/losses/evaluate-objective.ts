@@ -7,15 +7,17 @@
  *
  *     loss = Σ_t w_t · (m_t · policy_t + β · KL_t) − c · mean_t H_t
  *
- * w is the row's weight (its mean over tokens and sequences, `rollout/loss-weights.ts`), m what masks and corrects policy
+ * w is the row's weight (its mean over tokens and sequences, `means.ts`), m what masks and corrects policy
  * terms. A ratio of the whole sequence has Σ_t w_t · ∂term_t/∂log r as its slope, which its tokens share.
  *
  * Departures from TRL: masks and means are over the optimizer step, where TRL's entropy quantile, entropy mean and bnpo
  * are over a micro-batch (the same where there is one to a step).
  */
 
+import { klEstimate } from "./kl.ts";
+import type { PolicyLoss } from "./policy-loss.ts";
 import type { PolicyObjective } from "./policy-objective.ts";
-import { klEstimate, policyTerm, sequenceGamma } from "./policy-terms.ts";
+import { losses } from "./registry.ts";
 import { entropyThreshold, sequenceDrift } from "./token-masks.ts";
 
 /** A completion of the step, without what the policy says of it now; per completion token. */
@@ -48,8 +50,8 @@ export interface RowTerms {
   readonly logRatios: Float64Array;
   /** The KL term, β apart; only where the loss has one. */
   readonly kl?: Float64Array;
-  /** vespo's φ. */
-  readonly gamma?: number;
+  /** Where the loss has a weight of whole sequences. */
+  readonly sequenceWeight?: number;
 }
 
 /** A step, evaluated. */
@@ -116,21 +118,22 @@ function evaluateRow(
 ): RowTerms & { readonly loss: number } {
   const { weights, advantages, samplerLogprobs, refLogprobs, correction } = row;
   const oldLogprobs = row.oldLogprobs ?? samplerLogprobs;
-  const isVespo = objective.lossType === "vespo";
+  const loss = losses.get(objective.lossType);
+  const options = objective.lossOptions;
   const hasKl = objective.klCoef > 0;
   const at = (values: ArrayLike<number>) => positions.map((t) => values[t]!);
   const ownLogRatios = positions.map((t) => logprobs[t]! - oldLogprobs[t]!);
-  const shared = sharedLogRatio(objective, ownLogRatios);
-  const gamma = isVespo
-    ? sequenceGamma(objective, ownLogRatios, correction ? at(correction) : [], advantages[positions[0] ?? 0] ?? 0)
-    : undefined;
+  const shared = sharedLogRatio(loss, objective, ownLogRatios);
+  const corrections = correction ? at(correction) : [];
+  const sequence = { logRatios: ownLogRatios, corrections, advantage: advantages[positions[0] ?? 0] ?? 0 };
+  const sequenceWeight = loss.sequenceWeight?.(sequence, options);
   const drift = objective.offPolicyMaskThreshold === undefined ? 0 : sequenceDrift(at(logprobs), at(samplerLogprobs));
   const driftBound = objective.offPolicyMaskThreshold ?? Number.POSITIVE_INFINITY;
 
   const slopes = new Float64Array(weights.length);
   const logRatios = new Float64Array(weights.length).fill(Number.NaN);
   const kl = hasKl ? new Float64Array(weights.length).fill(Number.NaN) : undefined;
-  let loss = 0;
+  let total = 0;
   let sharedSlope = 0;
   for (const [n, t] of positions.entries()) {
     const weight = weights[t]!;
@@ -142,9 +145,9 @@ function evaluateRow(
 
     const counts = entropyCounts(t) && (advantage >= 0 || drift <= driftBound);
     if (counts) {
-      const factor = weight * (isVespo ? 1 : (correction?.[t] ?? 1));
-      const term = policyTerm(objective, logprob, logRatio, advantage, gamma);
-      loss += factor * term.value;
+      const factor = weight * (sequenceWeight === undefined ? (correction?.[t] ?? 1) : 1);
+      const term = loss.value({ logprob, logRatio, advantage, sequenceWeight: sequenceWeight ?? 1 }, options);
+      total += factor * term.value;
       slopes[t]! += factor * term.byLogprob;
       byLogRatio += factor * term.byLogRatio;
     }
@@ -153,7 +156,7 @@ function evaluateRow(
       const ratio = objective.klBiasCorrection ? Math.exp(logRatio) : 1;
       const factor = weight * objective.klCoef * ratio;
       kl[t] = estimate.value * ratio;
-      loss += factor * estimate.value;
+      total += factor * estimate.value;
       slopes[t]! += factor * estimate.byLogprob;
       if (objective.klBiasCorrection) byLogRatio += factor * estimate.value;
     }
@@ -161,16 +164,21 @@ function evaluateRow(
     else slopes[t]! += byLogRatio;
   }
   if (shared) for (const t of positions) slopes[t]! += sharedSlope * shared.slope;
-  return { loss, slopes, logRatios, ...(kl && { kl }), ...(gamma !== undefined && { gamma }) };
+  return {
+    ...{ loss: total, slopes, logRatios },
+    ...(kl && { kl }),
+    ...(sequenceWeight !== undefined && { sequenceWeight }),
+  };
 }
 
 /** The log-ratio that a sequence's tokens share, and its slope by each token's; undefined where each has its own. */
 function sharedLogRatio(
-  { lossType, importanceSamplingLevel }: PolicyObjective,
+  { ratio }: PolicyLoss,
+  { importanceSamplingLevel }: PolicyObjective,
   ownLogRatios: readonly number[],
 ): { readonly value: number; readonly slope: number } | undefined {
   const sum = ownLogRatios.reduce((total, logRatio) => total + logRatio, 0);
-  if (lossType === "rloo") return { value: sum, slope: 1 };
+  if (ratio === "product") return { value: sum, slope: 1 };
   if (importanceSamplingLevel === "token") return undefined;
   const slope = 1 / Math.max(ownLogRatios.length, 1);
   return { value: sum * slope, slope };

@@ -1,13 +1,15 @@
 /**
- * Losses as data: what an engine is asked to differentiate. A spec is JSON-serialisable; `token-losses.ts` holds the
- * graph of each one. The engine computes Σ_t weight_t · term_t (− Σ_t entropyWeight_t · H_t, where asked); normalisation
- * (over tokens, sequences, a group) is in the weights, which the trainer computes over the whole optimizer step, so
- * micro-batching cannot change the result.
+ * Losses as data: what an engine is asked to differentiate. A spec is JSON-serialisable: a name, what every loss may have,
+ * and the options of the loss that has the name (`registry.ts`). The engine computes Σ_t weight_t · term_t (− Σ_t
+ * entropyWeight_t · H_t, where asked); normalisation (over tokens, sequences, a group) is in the weights, which the trainer
+ * computes over the whole optimizer step, so micro-batching cannot change the result.
  *
  * Every term here reads the numbers of one token. A loss whose terms read a whole sequence, or the whole batch, is a
  * `PolicyObjective`: its gradient by log-probability is worked out from a forward pass, and the engine differentiates
  * cross-entropy with that as its weights.
  */
+
+import type { KlEstimator } from "./kl.ts";
 
 /**
  * Noise on the embeddings of the tokens that a loss is computed from (NEFTune, arXiv:2310.05914): x + α/√(L·H)·ε, ε uniform
@@ -22,8 +24,10 @@ export interface EmbeddingNoise {
 }
 
 /** What every loss may have beside its own term. */
-interface TokenLoss {
-  /** None where absent. Engines that have it say so (`EngineInfo.embeddingNoise`), others refuse the loss. */
+interface TokenLossSpec {
+  /** > 0; logits are divided by it before the log-softmax. 1 by default. */
+  readonly temperature?: number;
+  /** None where absent. Engines that have it say so (`Capabilities.embeddingNoise`), others refuse the loss. */
   readonly embeddingNoise?: EmbeddingNoise;
   /** True: − Σ_t entropyWeight_t · H_t is part of the loss, H_t the entropy of the distribution that token t is drawn
    * from. Data then carry `entropyWeights`. False by default. */
@@ -31,22 +35,14 @@ interface TokenLoss {
 }
 
 /** term = −logπ(token). */
-export interface CrossEntropyLoss extends TokenLoss {
+export interface CrossEntropyLoss extends TokenLossSpec {
   readonly name: "cross_entropy";
-  /** > 0; logits are divided by it before the log-softmax. 1 by default. */
-  readonly temperature?: number;
 }
 
-/**
- * Estimators of KL(π ‖ π_ref) from one sample, with d = logπ_ref − logπ (Schulman, "Approximating KL Divergence", 2020):
- * k1 = −d, k2 = d²/2, k3 = e^d − d − 1.
- */
-export const KL_ESTIMATORS = ["k1", "k2", "k3"] as const;
-
-export type KlEstimator = (typeof KL_ESTIMATORS)[number];
-
-/** What the policy-gradient losses share: term = policy term + klCoef · KL. r = exp(logπ − logπ_sampler). */
-interface PolicyLoss extends TokenLoss {
+/** term = policy term + klCoef · KL, the policy term that of the loss `name`, whose options stand beside these keys.
+ * r = exp(logπ − logπ_sampler). */
+export interface PolicyLossSpec extends TokenLossSpec {
+  readonly name: string;
   /** > 0; logits are divided by it before the log-softmax, as the sampler did. */
   readonly temperature: number;
   /** β ≥ 0; 0 leaves the KL term, and the need for reference log-probabilities, out. */
@@ -56,89 +52,21 @@ interface PolicyLoss extends TokenLoss {
   /** True: the KL term is multiplied by r, which makes its gradient that of the divergence itself (DeepSeek-V3.2,
    * arXiv:2512.02556). False by default. */
   readonly klBiasCorrection?: boolean;
+  readonly [option: string]: unknown;
 }
 
-/**
- * −min(min(r, delta)·A, clip(r, 1 − clipEpsilon, 1 + clipEpsilonHigh)·A). PPO's objective as DeepSeekMath
- * (arXiv:2402.03300) eq. 3 has it; clip-higher from DAPO (arXiv:2503.14476), the second clip from INTELLECT-2
- * (arXiv:2505.07291).
- */
-export interface GrpoLoss extends PolicyLoss {
-  readonly name: "grpo";
-  /** ≥ 0. */
-  readonly clipEpsilon: number;
-  /** ≥ 0. */
-  readonly clipEpsilonHigh: number;
-  /** > 0: bounds the ratio also where the advantage is negative. Absent: no bound. */
-  readonly delta?: number;
+/** Either kind. */
+export type LossSpec = CrossEntropyLoss | PolicyLossSpec;
+
+/** Whether the spec is that of cross-entropy, which every engine that trains has. */
+export function isCrossEntropy(loss: LossSpec): loss is CrossEntropyLoss {
+  return loss.name === CROSS_ENTROPY;
 }
 
-/** −sg(min(r, clipEpsilonHigh))·A·logπ: every token keeps a gradient (MiniMax-M1, arXiv:2506.13585). */
-export interface CispoLoss extends PolicyLoss {
-  readonly name: "cispo";
-  /** > 0: the cap itself, not its distance from 1. */
-  readonly clipEpsilonHigh: number;
-}
-
-/** −(4/τ)·σ(τ·(r − 1))·A: a smooth clip (SAPO, arXiv:2511.20347). */
-export interface SapoLoss extends PolicyLoss {
-  readonly name: "sapo";
-  /** τ where A > 0; > 0. */
-  readonly sapoTemperaturePos: number;
-  /** τ where A ≤ 0; > 0. */
-  readonly sapoTemperatureNeg: number;
-}
-
-export type LossSpec = CrossEntropyLoss | GrpoLoss | CispoLoss | SapoLoss;
+/** The name of the loss that needs no advantages. */
+export const CROSS_ENTROPY = "cross_entropy";
 
 /** The temperature that logits are divided by under this loss. */
 export function lossTemperature(loss: LossSpec): number {
-  return loss.name === "cross_entropy" ? (loss.temperature ?? 1) : loss.temperature;
-}
-
-/** What makes no sense about the numbers of a loss, as a sentence; undefined where they do. */
-export function lossProblem(loss: LossSpec): string | undefined {
-  return noiseProblem(loss) ?? termProblem(loss);
-}
-
-function noiseProblem({ name, embeddingNoise }: LossSpec): string | undefined {
-  if (embeddingNoise === undefined) return undefined;
-  const { alpha, seed } = embeddingNoise;
-  if (Number.isFinite(alpha) && alpha > 0 && Number.isSafeInteger(seed)) return undefined;
-  const found = `an alpha of ${alpha} and a seed of ${seed}`;
-  return `The embeddingNoise of the loss ${name} takes an alpha above 0 and a whole seed, not ${found}; leave it out for none.`;
-}
-
-function termProblem(loss: LossSpec): string | undefined {
-  if (loss.name === "cross_entropy") return undefined;
-  const { name, klEstimator = "k3" } = loss;
-  if (!KL_ESTIMATORS.includes(klEstimator)) {
-    return `The loss ${name} takes a klEstimator of ${KL_ESTIMATORS.join(", ")}, not ${JSON.stringify(klEstimator)}.`;
-  }
-  const bad = (values: Readonly<Record<string, number | undefined>>, isInRange: (value: number) => boolean) =>
-    Object.entries(values).find(([, value]) => value !== undefined && !(Number.isFinite(value) && isInRange(value)));
-  const negative = bad(notNegative(loss), (value) => value >= 0);
-  if (negative) return `The loss ${name} takes a ${negative[0]} of at least 0, not ${negative[1]}.`;
-  const tooSmall = bad(positive(loss), (value) => value > 0);
-  return tooSmall && `The loss ${name} takes a ${tooSmall[0]} above 0, not ${tooSmall[1]}.`;
-}
-
-function notNegative(loss: GrpoLoss | CispoLoss | SapoLoss) {
-  const { klCoef } = loss;
-  return loss.name === "grpo"
-    ? { klCoef, clipEpsilon: loss.clipEpsilon, clipEpsilonHigh: loss.clipEpsilonHigh }
-    : { klCoef };
-}
-
-function positive(loss: GrpoLoss | CispoLoss | SapoLoss): Record<string, number | undefined> {
-  switch (loss.name) {
-    case "grpo":
-      return { delta: loss.delta };
-    case "cispo":
-      return { clipEpsilonHigh: loss.clipEpsilonHigh };
-    case "sapo":
-      return { sapoTemperaturePos: loss.sapoTemperaturePos, sapoTemperatureNeg: loss.sapoTemperatureNeg };
-    default:
-      return loss satisfies never;
-  }
+  return loss.temperature ?? 1;
 }

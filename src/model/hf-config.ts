@@ -4,8 +4,8 @@
  * A checkpoint's numbers depend on its config, so nothing that changes them is passed over: a key whose value asks for
  * something the decoder does not do (sliding windows, another activation, quantised weights …) is refused by name. Keys
  * that change no numbers, of which there are many and which differ by version, are ignored. Where a key is absent its
- * value is transformers' default for that architecture, which is not always the obvious one: `head_dim` of Qwen3 is 128,
- * whatever the hidden size. How positions are encoded is read and written by `hf-rope.ts`.
+ * value is transformers' default for that family (`families/`), which is not always the obvious one: `head_dim` of Qwen3 is
+ * 128, whatever the hidden size. How positions are encoded is read and written by `hf-rope.ts`.
  */
 
 import { existsSync } from "node:fs";
@@ -13,65 +13,17 @@ import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
 import { parseJson, readTextFileIfPresent } from "../files.ts";
+import type { ModelFamily } from "./families/family.ts";
+import { families } from "./families/registry.ts";
 import { hfRopeOf, ropeConfigShape, ropeOf } from "./hf-rope.ts";
-import type { Architecture, ModelConfig, ModelHead } from "./model-config.ts";
+import type { ModelConfig, ModelHead } from "./model-config.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
-
-/** What one architecture switches on: the only place that knows architectures by name. */
-interface Family {
-  /** `architectures[0]` of a language model: the class that transformers loads. */
-  readonly className: string;
-  readonly qkNorm: boolean;
-  /** Biases of the attention: on query, key and value always, or on all four projections where `attention_bias` is true. */
-  readonly attentionBias: "query, key, value" | "by attention_bias";
-  /** Whether `mlp_bias` means anything. */
-  readonly hasMlpBias: boolean;
-  readonly defaultHeadDim: (hiddenSize: number, numHeads: number) => number;
-  /** Where the config has no `num_key_value_heads`; null there means as many as heads. */
-  readonly defaultKvHeads: number | undefined;
-  readonly defaultContextTokens: number;
-}
-
-const FAMILIES: Readonly<Record<Architecture, Family>> = {
-  llama: {
-    className: "LlamaForCausalLM",
-    qkNorm: false,
-    attentionBias: "by attention_bias",
-    hasMlpBias: true,
-    defaultHeadDim: evenShare,
-    defaultKvHeads: undefined,
-    defaultContextTokens: 2048,
-  },
-  qwen2: {
-    className: "Qwen2ForCausalLM",
-    qkNorm: false,
-    attentionBias: "query, key, value",
-    hasMlpBias: false,
-    defaultHeadDim: evenShare,
-    defaultKvHeads: 32,
-    defaultContextTokens: 32_768,
-  },
-  qwen3: {
-    className: "Qwen3ForCausalLM",
-    qkNorm: true,
-    attentionBias: "by attention_bias",
-    hasMlpBias: false,
-    defaultHeadDim: () => 128,
-    defaultKvHeads: 32,
-    defaultContextTokens: 32_768,
-  },
-};
 
 /** Ends of transformers' class names, and what it calls the only label of a model that has one. */
 const TOKENS_CLASS = "ForCausalLM";
 const SCORE_CLASS = "ForSequenceClassification";
 const SCORE_LABEL = "LABEL_0";
-
-/** The head size of models whose heads share the hidden size. */
-function evenShare(hiddenSize: number, numHeads: number): number {
-  return Math.floor(hiddenSize / numHeads);
-}
 
 // Generous bounds: they refuse a damaged or hostile file before anything is allocated for it.
 const size = (most: number) => z.int().min(1).max(most);
@@ -187,9 +139,8 @@ function likelyMeant(directory: string): string {
 /** The model that the text of a `config.json` describes; `where` names the file in messages. Throws CheckpointError. */
 export function parseModelConfig(text: string, where: string, head: ModelHead = "tokens"): ModelConfig {
   // The architecture first: the config of another one has other keys, and "hidden_size is missing" would not help.
-  const architecture = architectureOf(check(architectureSchema, text, where), where, head);
+  const family = familyOf(check(architectureSchema, text, where), where, head);
   const hf = check(configSchema, text, where);
-  const family = FAMILIES[architecture];
   refuseUnsupported(hf, family, where);
 
   const numHeads = hf.num_attention_heads;
@@ -209,7 +160,7 @@ export function parseModelConfig(text: string, where: string, head: ModelHead = 
   checkTokenIds(idList(hf.pad_token_id), hf.vocab_size, `${where}: pad_token_id`);
   const maxContextTokens = hf.max_position_embeddings ?? family.defaultContextTokens;
   return {
-    architecture,
+    architecture: family.name,
     vocabSize: hf.vocab_size,
     hiddenSize: hf.hidden_size,
     intermediateSize: hf.intermediate_size,
@@ -221,26 +172,11 @@ export function parseModelConfig(text: string, where: string, head: ModelHead = 
     rmsNormEpsilon: hf.rms_norm_eps,
     ...ropeOf({ ...hf, max_position_embeddings: maxContextTokens }, where),
     tieWordEmbeddings: hf.tie_word_embeddings,
-    ...familyTraits(architecture, { attentionBias: hf.attention_bias ?? false, mlpBias: hf.mlp_bias ?? false }),
+    ...family.switches({ attention_bias: hf.attention_bias ?? false, mlp_bias: hf.mlp_bias ?? false }),
     bosTokenId: hf.bos_token_id ?? null,
     eosTokenIds: ids,
     padTokenId: hf.pad_token_id ?? null,
     generationDefaults: {},
-  };
-}
-
-/** What an architecture's name decides, and which biases it has under the config's `attention_bias` and `mlp_bias`. */
-export function familyTraits(
-  architecture: Architecture,
-  asked: { readonly attentionBias: boolean; readonly mlpBias: boolean } = { attentionBias: false, mlpBias: false },
-): Pick<ModelConfig, "qkNorm" | "attentionBias" | "attentionOutputBias" | "mlpBias"> {
-  const { qkNorm, attentionBias, hasMlpBias } = FAMILIES[architecture];
-  const byConfig = attentionBias === "by attention_bias";
-  return {
-    qkNorm,
-    attentionBias: byConfig ? asked.attentionBias : true,
-    attentionOutputBias: byConfig && asked.attentionBias,
-    mlpBias: hasMlpBias && asked.mlpBias,
   };
 }
 
@@ -257,15 +193,16 @@ export function hfConfigOf(
   dtype: SaveDtype = "float32",
   head: ModelHead = "tokens",
 ): Record<string, unknown> {
-  const traits = familyTraits(config.architecture, config);
+  const family = families.get(config.architecture);
+  const switches = family.switches({ attention_bias: config.attentionBias, mlp_bias: config.mlpBias });
   for (const name of ["qkNorm", "attentionBias", "attentionOutputBias", "mlpBias"] as const) {
-    if (config[name] === traits[name]) continue;
+    if (config[name] === switches[name]) continue;
     throw new CheckpointError(
-      `Cannot save: a ${config.architecture} has ${name} ${traits[name]}, this model ${config[name]}.`,
+      `Cannot save: a ${config.architecture} has ${name} ${switches[name]}, this model ${config[name]}.`,
     );
   }
   return {
-    architectures: [classNameOf(config.architecture, head)],
+    architectures: [classNameOf(family, head)],
     // Qwen2 has no such key: its biases are always there.
     attention_bias: config.attentionOutputBias,
     attention_dropout: 0,
@@ -278,7 +215,7 @@ export function hfConfigOf(
     ...(head === "score" && { id2label: { 0: SCORE_LABEL }, label2id: { [SCORE_LABEL]: 0 } }),
     intermediate_size: config.intermediateSize,
     max_position_embeddings: config.maxContextTokens,
-    ...(FAMILIES[config.architecture].hasMlpBias && { mlp_bias: config.mlpBias }),
+    ...(family.hasMlpBiasKey && { mlp_bias: config.mlpBias }),
     model_type: config.architecture,
     num_attention_heads: config.numHeads,
     num_hidden_layers: config.numLayers,
@@ -307,18 +244,14 @@ function specialTokensOf(config: ModelConfig): Record<string, unknown> {
 }
 
 /** The class that transformers loads. */
-function classNameOf(architecture: Architecture, head: ModelHead): string {
-  const { className } = FAMILIES[architecture];
+function classNameOf({ className }: ModelFamily, head: ModelHead): string {
   return head === "score" ? className.replace(TOKENS_CLASS, SCORE_CLASS) : className;
 }
 
-function architectureOf(hf: z.infer<typeof architectureSchema>, where: string, head: ModelHead): Architecture {
-  const known = Object.keys(FAMILIES) as Architecture[];
+function familyOf(hf: z.infer<typeof architectureSchema>, where: string, head: ModelHead): ModelFamily {
   const className = hf.architectures?.[0];
-  const found = known.find(
-    (name) => name === hf.model_type && (className ?? classNameOf(name, head)) === classNameOf(name, head),
-  );
-  if (found !== undefined) return found;
+  const found = families.find(hf.model_type ?? "");
+  if (found !== undefined && (className ?? classNameOf(found, head)) === classNameOf(found, head)) return found;
   if (head === "tokens" && className?.endsWith(SCORE_CLASS)) {
     throw new CheckpointError(
       `${where}: ${className} is a reward model: it scores texts and writes none. Give a language model (…${TOKENS_CLASS}) ` +
@@ -326,20 +259,20 @@ function architectureOf(hf: z.infer<typeof architectureSchema>, where: string, h
     );
   }
   const given = `model_type ${JSON.stringify(hf.model_type ?? null)}, architectures ${JSON.stringify(hf.architectures ?? null)}`;
-  const expected = known.map((name) => `${JSON.stringify(name)} with ${classNameOf(name, head)}`).join(" or ");
-  const near = nearestName(hf.model_type ?? "", known);
+  const expected = families.all.map((one) => `${JSON.stringify(one.name)} with ${classNameOf(one, head)}`).join(" or ");
+  const near = nearestName(hf.model_type ?? "", families.names);
   const hint = near !== undefined && near !== hf.model_type ? ` Did you mean ${JSON.stringify(near)}?` : "";
   throw new CheckpointError(`${where}: expected model_type ${expected}; found ${given}.${hint}`);
 }
 
-function refuseUnsupported(hf: HfConfig, family: Family, where: string): void {
+function refuseUnsupported(hf: HfConfig, family: ModelFamily, where: string): void {
   for (const [key, inert] of Object.entries(INERT_VALUES)) {
     const value = hf[key];
     if (value === undefined || inert.includes(value)) continue;
     const shown = JSON.stringify(value).slice(0, 80);
     throw new CheckpointError(`${where}: ${key} = ${shown} is not supported; only ${JSON.stringify(inert[0])} is.`);
   }
-  if (hf.mlp_bias === true && !family.hasMlpBias) {
+  if (hf.mlp_bias === true && !family.hasMlpBiasKey) {
     throw new CheckpointError(`${where}: mlp_bias = true is not supported by ${family.className}; only false is.`);
   }
   refuseWindows(hf, hf.max_position_embeddings ?? family.defaultContextTokens, where);

@@ -1,13 +1,9 @@
 /**
  * The shape of a decoder-only language model, normalised from a Hugging Face `config.json`.
  *
- * One description for the family (Llama, Qwen2, Qwen3): the graph program in `decoder.ts` reads the switches, never the
- * architecture's name.
+ * One description for all families (`families/`): the graph program in `decoder.ts` reads the switches, never the family's
+ * name.
  */
-
-/** Architectures whose checkpoints are read and written. */
-export const ARCHITECTURES = ["llama", "qwen2", "qwen3"] as const;
-export type Architecture = (typeof ARCHITECTURES)[number];
 
 /** How RoPE's frequencies are changed for contexts beyond those of pretraining; `rope.ts` has the formulas. */
 export type RopeScaling =
@@ -40,7 +36,8 @@ export type RopeScaling =
 export type ModelHead = "tokens" | "score";
 
 export interface ModelConfig {
-  readonly architecture: Architecture;
+  /** The family of models that it is of (`families/registry.ts`): `model_type` of its `config.json`. */
+  readonly architecture: string;
   readonly vocabSize: number; // V
   readonly hiddenSize: number; // H
   readonly intermediateSize: number; // I

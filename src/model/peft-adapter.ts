@@ -16,7 +16,7 @@ import { parseJson, readTextFile, writeWhole } from "../files.ts";
 import type { Allocate } from "./checkpoint.ts";
 import { ALL_LORA_TARGETS, adapterSpecs, type LoraConfig, type LoraTarget } from "./lora.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { elementCount, type ParameterValues } from "./parameters.ts";
+import { elementCount, type ParameterSpec, type ParameterValues } from "./parameters.ts";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.ts";
 
 const CONFIG_FILE = "adapter_config.json";
@@ -150,11 +150,11 @@ export async function savePeftAdapter(
   directory: string,
   config: ModelConfig,
   lora: LoraConfig,
-  values: ParameterValues,
+  valuesOf: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
   baseModel: string,
 ): Promise<void> {
-  const tensors = adapterSpecs(config, lora).map(({ name, checkpointName, shape }) => {
-    return { name: checkpointName, shape, data: values.get(name)! };
+  const tensors = adapterSpecs(config, lora).map((spec) => {
+    return { name: spec.checkpointName, shape: spec.shape, data: () => valuesOf(spec) };
   });
   await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
   await writeWhole(join(directory, CONFIG_FILE), `${JSON.stringify(adapterConfigOf(lora, baseModel), null, 2)}\n`);

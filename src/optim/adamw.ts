@@ -1,8 +1,8 @@
 /**
  * AdamW (Loshchilov & Hutter, arXiv:1711.05101) with clipping by global norm, over plain arrays.
  *
- * The optimizer is memory-bound and a small part of a step, so it runs here, on the engine's own buffers, rather than as
- * a graph: every element is read and written once.
+ * The optimizer is memory-bound and a small part of a step, so the CPU device runs it here, on the tensors' own memory,
+ * rather than as a graph: every element is read and written once.
  */
 
 /** One parameter and what is kept for it; all of one length, f32. */
@@ -24,7 +24,7 @@ export interface AdamWOptions {
 }
 
 /** √Σ g² over all parameters, summed in f64. */
-export function globalNorm(parameters: readonly OptimizedParameter[]): number {
+export function globalNorm(parameters: readonly Pick<OptimizedParameter, "gradient">[]): number {
   let total = 0;
   for (const { gradient } of parameters) {
     let sum = 0;

@@ -10,9 +10,10 @@
 
 import type { RepositoryKind } from "../hub/reference.ts";
 import { hubReferenceOf, knownCommit } from "../hub/resolve.ts";
+import { type NamedPath, valueAt, withValueAt } from "../named-paths.ts";
 import type { PipelineLineage } from "../run/pipeline-records.ts";
-import type { LoadedPipeline, ResolvedStage, StageWork } from "./load.ts";
-import { isMapping } from "./merge.ts";
+import { taskPaths } from "../tasks/registry.ts";
+import { type LoadedPipeline, type ResolvedStage, type StageWork, workPaths } from "./load.ts";
 import type { SuiteConfig } from "./schema.ts";
 
 /** Asks the Hub: `org/name@commit` of a name. */
@@ -42,13 +43,16 @@ export async function pinHubNames(
     const record = lineage?.stages[stage.name];
     const ask = only === undefined || only === stage.name ? askHub : undefined;
     const pin = pinning(record?.state === "begun", ask);
-    const [key, value] = stage.work.kind === "train" ? ["recipe", stage.work.recipe] : ["config", stage.work.config];
-    const pinned = await pinWithin(value, record?.ingredients.config, pin);
-    pinnedStages.push({ ...stage, work: { ...stage.work, [key as string]: pinned } as StageWork });
+    const { work } = stage;
+    const [config, key] = work.kind === "train" ? [work.recipe, "recipe"] : [work.config, "config"];
+    const pinned = await withPins(config, workPaths(work), record?.ingredients.config, pin);
+    pinnedStages.push({ ...stage, work: { ...work, [key]: pinned } as StageWork });
   }
   const pin = pinning(false, askHub);
   const pinnedSuites: SuiteConfig[] = [];
-  for (const suite of suites) pinnedSuites.push((await pinWithin(suite, undefined, pin)) as SuiteConfig);
+  for (const suite of suites) {
+    pinnedSuites.push({ ...suite, task: await withPins(suite.task, taskPaths(suite.task), undefined, pin) });
+  }
   return { stages: pinnedStages, suites: pinnedSuites };
 }
 
@@ -70,22 +74,13 @@ function recordedPin(name: string, recorded: unknown): string | undefined {
   return typeof recorded === "string" && recorded.startsWith(`${repository}@`) ? recorded : undefined;
 }
 
-/** Keys whose mapping has a `path` that may be a name on the Hub. */
-const KINDS: Readonly<Record<string, RepositoryKind>> = { model: "model", data: "dataset", general: "dataset" };
-
 /** A configuration with its names pinned; `recorded` is the same one as it was before. */
-async function pinWithin(value: unknown, recorded: unknown, pin: Pin, key = ""): Promise<unknown> {
-  if (Array.isArray(value)) {
-    const before: readonly unknown[] = Array.isArray(recorded) ? recorded : [];
-    return Promise.all(value.map((item: unknown, i) => pinWithin(item, before[i], pin, key)));
-  }
-  if (!isMapping(value)) return value;
-  const pinned: Record<string, unknown> = {};
-  for (const [inner, of] of Object.entries(value)) {
-    const before = isMapping(recorded) ? recorded[inner] : undefined;
-    const kind = inner === "path" ? KINDS[key] : undefined;
-    const isName = kind !== undefined && typeof of === "string" && hubReferenceOf(of, kind) !== undefined;
-    pinned[inner] = isName ? await pin(of, kind, before) : await pinWithin(of, before, pin, inner);
+async function withPins<T>(config: T, paths: readonly NamedPath[], recorded: unknown, pin: Pin): Promise<T> {
+  let pinned = config;
+  for (const { keys, path, kind: expected, hub } of paths) {
+    const kind: RepositoryKind = expected === "model" ? "model" : "dataset";
+    if (!hub || hubReferenceOf(path, kind) === undefined) continue;
+    pinned = withValueAt(pinned, keys, await pin(path, kind, valueAt(recorded, keys)));
   }
   return pinned;
 }

@@ -9,21 +9,21 @@ import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { parseJson, readTextFile } from "../files.ts";
-import { outputPath, type ResolvedStage } from "./load.ts";
-import { isMapping } from "./merge.ts";
-import type { OutputType } from "./references.ts";
+import type { NamedPath } from "../named-paths.ts";
+import { outputPath, type ResolvedStage, workPaths } from "./load.ts";
 
 const MAX_CONFIG_BYTES = 16 * 2 ** 20;
 
 /** Of a model's config.json. */
 const configSchema = z.looseObject({ architectures: z.array(z.string()).min(1) });
 
-type Found = OutputType | "adapter";
+type Found = Exclude<NamedPath["kind"], "file">;
 
-const WORDS: Readonly<Record<OutputType, string>> = {
+const WORDS: Readonly<Record<Found, string>> = {
   model: "a model (a folder with config.json and weights)",
   dataset: "a data set",
   rewardModel: "a reward model (*ForSequenceClassification)",
+  adapter: "an adapter (a folder with adapter_config.json)",
 };
 
 const IS: Readonly<Record<Found, string>> = {
@@ -42,9 +42,8 @@ export async function checkInputTypes(stages: readonly ResolvedStage[], director
   const outputs = new Set(stages.map((stage) => outputPath(directory, stage)));
   const issues: string[] = [];
   for (const { name, work } of stages) {
-    const places = placesIn(work.kind === "train" ? work.recipe : work.config);
-    for (const { keys, path, expected } of places) {
-      if (outputs.has(path) || !existsSync(path)) continue;
+    for (const { keys, path, kind: expected } of workPaths(work)) {
+      if (expected === "file" || !isAbsolute(path) || outputs.has(path) || !existsSync(path)) continue;
       const found = await kindOf(path);
       if (found === undefined || found === expected) continue;
       const what = found === "dataset" ? "has no config.json" : `is ${IS[found]}`;
@@ -53,34 +52,6 @@ export async function checkInputTypes(stages: readonly ResolvedStage[], director
   }
   if (issues.length > 0)
     throw new ConfigError(`The pipeline cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
-}
-
-interface Place {
-  readonly keys: readonly string[];
-  readonly path: string;
-  readonly expected: OutputType;
-}
-
-/** Keys whose mapping has a `path`, and of what. */
-const EXPECTED: Readonly<Record<string, OutputType>> = {
-  model: "model",
-  teacher: "model",
-  data: "dataset",
-  general: "dataset",
-};
-
-/** Every absolute path in a configuration whose kind is told by where it stands. */
-function placesIn(value: unknown, keys: readonly string[] = []): Place[] {
-  if (Array.isArray(value)) return value.flatMap((item: unknown, i) => placesIn(item, [...keys, String(i)]));
-  if (!isMapping(value)) return [];
-  const { path, name, reward, options } = value;
-  const own = EXPECTED[keys.findLast((key) => !/^\d+$/.test(key)) ?? ""];
-  const found: Place[] = [];
-  if (own !== undefined && typeof path === "string" && isAbsolute(path)) found.push({ keys, path, expected: own });
-  if ((name ?? reward) === "reward_model" && isMapping(options) && typeof options.path === "string") {
-    found.push({ keys: [...keys, "options", "path"], path: options.path, expected: "rewardModel" });
-  }
-  return [...found, ...Object.entries(value).flatMap(([key, inner]) => placesIn(inner, [...keys, key]))];
 }
 
 /** A folder of data may have a config.json too; a model's names its architecture. undefined: it cannot be told. */

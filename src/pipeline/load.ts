@@ -6,29 +6,32 @@
 
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../data-steps/config.ts";
+import type { DataStep, DataStepConfig } from "../data-steps/step.ts";
+import { dataSteps } from "../data-steps/steps.ts";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
-import { anchorReference } from "../hub/resolve.ts";
+import type { NamedPath } from "../named-paths.ts";
 import { hashString, philox } from "../random.ts";
 import { checkRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
+import { anchoredPaths, recipePaths } from "../recipe/recipe-paths.ts";
 import { type Recipe, recipeSchema } from "../recipe/schema.ts";
-import { withTaskPaths } from "../recipe/task-paths.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
+import { createRewards } from "../rewards/spec.ts";
 import { checkOptions, describeIssues } from "../strict-schema.ts";
-import { taskSpecSchema } from "../tasks/registry.ts";
-import { createRewards } from "../train/grpo/config.ts";
+import { taskPaths, taskSpecSchema } from "../tasks/registry.ts";
+import { trainers } from "../train/trainers.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
 import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
 import {
   type PipelineFile,
   pipelineSchema,
-  STAGE_KINDS,
   type StageEntry,
-  type StageKind,
   type SuiteConfig,
+  stageKinds,
+  stepConfig,
+  TRAIN,
 } from "./schema.ts";
 
 /** A pipeline file that was read, its stages merged but not yet checked against their schemas. */
@@ -43,7 +46,8 @@ export interface LoadedPipeline {
 
 /** A stage whose references still stand. */
 export interface MergedStage extends GraphStage {
-  readonly kind: StageKind;
+  /** The key that says what it is: `train`, or the name of a data step. */
+  readonly kind: string;
   readonly note: string | undefined;
   readonly isEvaluated: boolean;
   /** It trains an adapter beside frozen weights. */
@@ -56,7 +60,12 @@ export interface MergedStage extends GraphStage {
 /** What a stage does, checked. */
 export type StageWork =
   | { readonly kind: "train"; readonly recipe: Recipe }
-  | { readonly kind: DataStepName; readonly config: DataStepConfig };
+  | { readonly kind: "data"; readonly step: DataStep; readonly config: DataStepConfig };
+
+/** The paths that the checked configuration of a stage names. */
+export function workPaths(work: StageWork): readonly NamedPath[] {
+  return work.kind === "train" ? recipePaths(work.recipe) : (work.step.paths?.(work.config) ?? []);
+}
 
 /** A stage that can be run once what it needs is there. */
 export interface ResolvedStage extends MergedStage {
@@ -109,7 +118,7 @@ export function resolveStages({ stages }: LoadedPipeline, directory: string): Re
   const byName = new Map(stages.map((stage) => [stage.name, stage]));
   const pathOf = (name: string) => outputPath(resolve(directory), byName.get(name)!);
   return stages.map((stage) => {
-    const config = replaceReferences(stage.config, pathOf) as Mapping;
+    const config = replaceReferences(stage.config, stage.references, pathOf) as Mapping;
     return { ...stage, work: checkWork(stage, config) };
   });
 }
@@ -125,21 +134,22 @@ function stageOverride(override: string, file: Mapping): string {
   const entries = Array.isArray(file.pipeline) ? (file.pipeline as unknown[]) : [];
   const entry = entries.find((item) => isMapping(item) && item.name === key);
   const dot = override.indexOf(".");
-  if (!isMapping(entry) || Object.hasOwn(pipelineSchema.shape, key) || dot < 0 || dot > equals) return override;
-  const kind = STAGE_KINDS.find((name) => name in entry);
+  if (!isMapping(entry) || Object.hasOwn(pipelineSchema().shape, key) || dot < 0 || dot > equals) return override;
+  const kind = stageKinds().find((name) => name in entry);
   const rest = override.slice(dot + 1);
-  const own = ["with", "note", "evaluate", ...STAGE_KINDS].some((name) => rest.split(/[.=]/, 1)[0]!.trim() === name);
-  const inside = own ? "" : kind === "train" ? "with." : `${kind}.`;
+  const own = ["with", "note", "evaluate", ...stageKinds()].some((name) => rest.split(/[.=]/, 1)[0]!.trim() === name);
+  const inside = own ? "" : kind === TRAIN ? "with." : `${kind}.`;
   return `pipeline.${key}.${inside}${rest}`;
 }
 
 function checkFile(value: unknown, path: string): PipelineFile {
-  const checked = pipelineSchema.safeParse(value);
+  const schema = pipelineSchema();
+  const checked = schema.safeParse(value);
   if (checked.success) return checked.data;
   const entries = isMapping(value) && Array.isArray(value.pipeline) ? (value.pipeline as unknown[]) : [];
   const issues = describeIssues(checked.error.issues, {
     value,
-    schema: pipelineSchema,
+    schema,
     pathNames: ([first, second, ...rest]) => {
       const entry = first === "pipeline" ? entries[Number(second)] : undefined;
       const name = isMapping(entry) && typeof entry.name === "string" ? entry.name : undefined;
@@ -158,27 +168,24 @@ function suitesOf({ evaluate, defaults }: PipelineFile, path: string): SuiteConf
     if (suite.task === undefined && defaults.task === undefined) {
       throw new ConfigError(`${place}: task is missing, and there is none in the defaults.`);
     }
-    const task = suite.task ?? checkOptions(taskSpecSchema, defaults.task, `${path}, defaults.task`);
-    createRewards(suite.rewards.map((reward) => ({ ...reward, weight: 1 })));
-    const folder = dirname(path);
-    const paths = {
-      file: (file: string) => resolve(folder, file),
-      data: (reference: string) => anchorReference(reference, "dataset", folder),
-    };
-    return { ...suite, task: withTaskPaths(task, paths) };
+    const task = suite.task ?? checkOptions(taskSpecSchema(), defaults.task, `${path}, defaults.task`);
+    createRewards(suite.rewards);
+    return { ...suite, task: anchoredPaths(task, taskPaths(task), dirname(path)) };
   });
 }
 
 async function mergeStage(entry: StageEntry, file: PipelineFile, path: string): Promise<MergedStage> {
-  const kind = STAGE_KINDS.find((name) => entry[name] !== undefined)!;
+  const kind = stageKinds().find((name) => entry[name] !== undefined)!;
   const { name, note, evaluate } = entry;
   const seed = pipelineStageSeed(file.seed, name);
   const about = { name, kind, note, isEvaluated: evaluate };
-  if (kind !== "train") {
-    const keys = Object.keys(dataStepSchemas[kind].shape);
+  const step = dataSteps.find(kind);
+  if (step !== undefined) {
+    const keys = Object.keys(step.schema().shape);
     const defaults = Object.fromEntries(Object.entries(file.defaults).filter(([key]) => keys.includes(key)));
-    const config = mergeConfig({ ...defaults, seed }, entry[kind]!, name);
-    return { ...about, config, source: path, isAdapted: false, makes: "dataset", references: findReferences(config) };
+    const config = mergeConfig({ ...defaults, seed }, stepConfig(entry, kind), name);
+    const references = findReferences(config, (one) => step.paths?.(one) ?? []);
+    return { ...about, config, source: path, isAdapted: false, makes: "dataset", references };
   }
   const given = typeof entry.train === "string" ? resolve(dirname(path), entry.train) : entry.train!;
   const source = typeof given === "string" ? given : path;
@@ -188,7 +195,14 @@ async function mergeStage(entry: StageEntry, file: PipelineFile, path: string): 
   const config = { ...mergeConfig({ ...withoutSeed, seed }, entry.with ?? {}, name), name };
   const { model } = config as Mapping;
   const isAdapted = isMapping(model) && (model.lora ?? model.adapter) !== undefined;
-  return { ...about, config, source, isAdapted, makes: outputOf(config), references: findReferences(config) };
+  return {
+    ...about,
+    config,
+    source,
+    isAdapted,
+    makes: outputOf(config),
+    references: findReferences(config, recipePaths),
+  };
 }
 
 async function readRecipe(path: string, stage: string): Promise<Mapping> {
@@ -201,46 +215,30 @@ async function readRecipe(path: string, stage: string): Promise<Mapping> {
 
 /** Defaults are keys of recipes; one that none has is a slip. */
 function requireRecipeKeys(defaults: Mapping, path: string): void {
-  const known = Object.keys(recipeSchema.shape).filter((key) => !["name", "question", "seed", "stages"].includes(key));
+  const known = Object.keys(recipeSchema().shape).filter(
+    (key) => !["name", "question", "seed", "stages"].includes(key),
+  );
   const strange = Object.keys(defaults).find((key) => !known.includes(key));
   if (strange === undefined) return;
   throw new ConfigError(`${path}: defaults.${strange}: unknown key; known here: ${known.join(", ")}.`);
 }
 
-/** A recipe makes what its last trainer does. */
+/** A recipe makes what its last trainer trains. */
 function outputOf(config: Mapping): OutputType {
   const stages = Array.isArray(config.stages) ? (config.stages as unknown[]) : [config];
   const last = stages.at(-1);
-  return isMapping(last) && last.trainer === "reward_model" ? "rewardModel" : "model";
+  return isMapping(last) && trainers.find(String(last.trainer))?.trains === "rewardModel" ? "rewardModel" : "model";
 }
 
 function checkWork({ name, kind, source }: MergedStage, config: Mapping): StageWork {
-  if (kind === "train") return { kind, recipe: checkRecipe(config, `${source}, stage ${name}`) };
-  const schema = dataStepSchemas[kind];
+  if (kind === TRAIN) return { kind: "train", recipe: checkRecipe(config, `${source}, stage ${name}`) };
+  const step = dataSteps.get(kind);
+  const schema = step.schema();
   const checked = schema.safeParse(config);
   if (!checked.success) {
     const pathNames = (path: readonly PropertyKey[]) => [name, ...path].join(".");
     const issues = describeIssues(checked.error.issues, { value: config, schema, pathNames, furtherKeys: () => [] });
     throw new ConfigError(`${source} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
   }
-  return { kind, config: withAbsolutePaths(checked.data, dirname(source)) };
-}
-
-/** Plain relative paths and names on the Hub, as recipes have them. */
-function withAbsolutePaths(config: DataStepConfig, folder: string): DataStepConfig {
-  const source = <T extends { readonly path: string }>(of: T): T => ({
-    ...of,
-    path: anchorReference(of.path, "dataset", folder),
-  });
-  if ("data" in config) return { ...config, data: config.data.map(source) };
-  const { model, task } = config;
-  const absolute = {
-    ...config,
-    model: model.path === undefined ? model : { ...model, path: anchorReference(model.path, "model", folder) },
-    task: withTaskPaths(task, {
-      file: (path) => resolve(folder, path),
-      data: (path) => anchorReference(path, "dataset", folder),
-    }),
-  } as typeof config;
-  return "general" in absolute && absolute.general ? { ...absolute, general: source(absolute.general) } : absolute;
+  return { kind: "data", step, config: anchoredPaths(checked.data, step.paths?.(checked.data) ?? [], dirname(source)) };
 }

@@ -13,11 +13,11 @@ import { evaluate } from "../eval/evaluate.ts";
 import { wilsonInterval } from "../eval/interval.ts";
 import { parseJson, writeWhole } from "../files.ts";
 import { judgeAll } from "../rewards/judge.ts";
+import { createRewards } from "../rewards/spec.ts";
 import { PIPELINE_FILES, type SuiteResult, suiteResultSchema } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
-import { createRewards } from "../train/grpo/config.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
-import { withOpenRewards } from "../train/reward-session.ts";
+import { withStageRewards } from "../train/reward-session.ts";
 import type { SuiteConfig } from "./schema.ts";
 
 /** What is measured, and where. */
@@ -72,13 +72,16 @@ async function measure(
 ): Promise<SuiteResult> {
   const task = await taskFor(suite.task, suite.seed, tokenizer);
   const problems = task.heldOut(suite.problems);
+  const stopIfAsked = () => {
+    if (signal.aborted) throw new RunInterrupted("Stopped in a measurement. Run the same command to go on.");
+  };
   const evaluation = await evaluate(engine, tokenizer, task, problems, {
     temperature: suite.temperature,
     samples: suite.samples,
     maxCompletionTokens: suite.maxCompletionTokens,
     seed: suite.seed,
     onProgress: ({ finished, total }) => {
-      if (signal.aborted) throw new RunInterrupted("Stopped in a measurement. Run the same command to go on.");
+      stopIfAsked();
       onProgress(suite.name, finished, total);
     },
   });
@@ -87,13 +90,12 @@ async function measure(
   const inputs = evaluation.completions.map(({ prompt, completion }, i) => {
     return { prompt, completion, columns: problems[Math.floor(i / suite.samples)]!.columns };
   });
-  const rewards = createRewards(
-    suite.rewards.map((reward) => ({ ...reward, weight: 1 })),
-    { openScorer: scorerOpener(compute) },
-  );
-  await withOpenRewards(rewards, undefined, async () => {
+  const rewards = createRewards(suite.rewards, { openScorer: scorerOpener(compute) });
+  await withStageRewards(rewards, { signal }, async () => {
     for (const { reward } of rewards) {
-      const scores = (await judgeAll(reward, inputs)).flatMap(({ score }) => (score === null ? [] : [score]));
+      const results = await judgeAll(reward, inputs);
+      stopIfAsked();
+      const scores = results.flatMap(({ score }) => (score === null ? [] : [score]));
       const mean = scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / scores.length;
       statistics[reward.name] = mean;
       // Only a share has this interval.

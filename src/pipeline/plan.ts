@@ -8,21 +8,15 @@
 
 import { existsSync } from "node:fs";
 import { dirname, relative, sep } from "node:path";
-import type { DataStepConfig } from "../data-steps/config.ts";
-import { endpointIdentity, PATIENCE_KEYS } from "../endpoint/options.ts";
 import { ConfigError, nearestName } from "../errors.ts";
-import { hubReferenceOf } from "../hub/resolve.ts";
-import { recipeInputPaths } from "../recipe/input-files.ts";
-import { singleTasks } from "../recipe/task-paths.ts";
-import { modelJudge } from "../rewards/model-judge.ts";
-import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
+import { localPaths } from "../recipe/recipe-paths.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf, recipeHash } from "../run/recipe-file.ts";
 import { contentHash } from "./content-hash.ts";
 import { supersededResult } from "./directory.ts";
 import { checkInputTypes } from "./input-types.ts";
-import { outputPath, type ResolvedStage } from "./load.ts";
-import { isMapping, type Mapping } from "./merge.ts";
+import { outputPath, type ResolvedStage, workPaths } from "./load.ts";
+import { isMapping } from "./merge.ts";
 import { outputFault } from "./output-state.ts";
 import { needsOf, withDependents } from "./references.ts";
 
@@ -186,7 +180,7 @@ async function requireInputs({ stages, lineage, directory }: PlanInputs, only: s
 export async function ingredientsOf(inputs: PlanInputs, stage: ResolvedStage): Promise<Ingredients> {
   const { stages, directory, source, lineage, hashes } = inputs;
   const outputs = new Map(stages.map((other) => [outputPath(directory, other), other.name]));
-  const named = namedFiles(stage).filter((path) => !outputs.has(path));
+  const named = localPaths(workPaths(stage.work)).filter((path) => !outputs.has(path));
   const paths = new Map(named.map((path) => [path, relative(dirname(source), path).split(sep).join("/")]));
   const files: Record<string, string> = {};
   for (const [path, shown] of paths) {
@@ -205,56 +199,9 @@ export async function ingredientsOf(inputs: PlanInputs, stage: ResolvedStage): P
 
 /** The configuration without what changes no result. */
 function configOf({ work }: ResolvedStage): unknown {
-  if (work.kind !== "train") return withEndpointIdentities(work.config);
+  if (work.kind === "data") return work.step.identity?.(work.config) ?? work.config;
   const { name: _, question: __, ...recipe } = work.recipe;
   return recipe;
-}
-
-/** Of endpoints only what their answers are a function of: limits, time limits and the key's variable may change. */
-function withEndpointIdentities(config: DataStepConfig): unknown {
-  if (!("model" in config)) return config;
-  const model = "endpoint" in config.model && config.model.endpoint;
-  const refiner = "refiner" in config && config.refiner;
-  const { keep } = config;
-  const scoring = "reward" in config ? config : undefined;
-  return {
-    ...config,
-    keep: keep.map((filter) => ({ ...filter, ...judgeIdentity(filter.reward, filter.options) })),
-    ...judgeIdentity(scoring?.reward, scoring?.options),
-    ...(model && { model: { endpoint: endpointIdentity(model) } }),
-    ...(refiner && { refiner: { ...refiner, endpoint: endpointIdentity(refiner.endpoint) } }),
-  };
-}
-
-/** Of a judge's options the same. A data set is finished when every verdict is there, so its limits change none. */
-function judgeIdentity(reward: string | undefined, options: unknown): { readonly options?: unknown } {
-  if (reward !== modelJudge.name || !isMapping(options)) return {};
-  return { options: Object.fromEntries(Object.entries(options).filter(([key]) => !PATIENCE_KEYS.includes(key))) };
-}
-
-/** Paths on this disk that a stage names, absolute. */
-function namedFiles({ work }: ResolvedStage): string[] {
-  if (work.kind === "train") return recipeInputPaths(work.recipe);
-  const config: DataStepConfig = work.config;
-  const isLocal = (path: string, kind: "model" | "dataset") => hubReferenceOf(path, kind) === undefined;
-  if ("data" in config) return config.data.map(({ path }) => path).filter((path) => isLocal(path, "dataset"));
-  const { model, task, keep } = config;
-  const general = "general" in config ? config.general?.path : undefined;
-  const tasks = singleTasks(task);
-  const data = tasks.flatMap((single) => ("data" in single && single.data ? [single.data.path] : []));
-  return [
-    ...(model.path !== undefined && isLocal(model.path, "model") ? [model.path] : []),
-    ...[...data, general].flatMap((path) => (path !== undefined && isLocal(path, "dataset") ? [path] : [])),
-    ...tasks.flatMap((single) => ("file" in single && single.file !== undefined ? [single.file] : [])),
-    ...[...keep, ...("reward" in config ? [config] : [])].flatMap(filesOfReward),
-  ];
-}
-
-/** The file of a reward of the user's own; the folder of a reward model. */
-function filesOfReward({ reward, options }: { reward?: string | undefined; options?: Mapping | undefined }): string[] {
-  if (reward === undefined) return [];
-  if (isRewardReference(reward)) return [parseRewardReference(reward).file];
-  return reward === "reward_model" && typeof options?.path === "string" ? [options.path] : [];
 }
 
 /** As plain JSON with every text mapped; keys without a value go. */

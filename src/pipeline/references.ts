@@ -3,16 +3,20 @@
  * the pipeline's graph. Each is found where it stands, checked against what the named stage makes, and replaced by the
  * path of that output.
  *
- * What is expected at a place is told by its key: `model` and `teacher` take a model, `data` and `general` a data set, a
- * reward's options a reward model. Elsewhere only the existence of the stage is checked here.
+ * What is expected at a place is told by whoever has its keys (`NamedPath`): a path is put in the reference's place, and
+ * looked for among the paths that the configuration then names. Elsewhere only the existence of the stage is checked.
  */
 
 import { ConfigError, nearestName } from "../errors.ts";
+import { type NamedPath, withValueAt } from "../named-paths.ts";
 import { isMapping, SOURCE_KEYS } from "./merge.ts";
 
 /** What stages make. */
 export const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
+
+/** Whether stages make such a thing. */
+export const isOutputType = (kind: string): kind is OutputType => OUTPUT_TYPES.some((type) => type === kind);
 
 /** One reference and where it stands. */
 export interface Reference {
@@ -22,7 +26,9 @@ export interface Reference {
   /** The kind that it says itself. */
   readonly output: unknown;
   /** The kind that its place takes; undefined: any. */
-  readonly expected: OutputType | undefined;
+  readonly expected: NamedPath["kind"] | undefined;
+  /** Its place is a mapping with a `path`: `model: { path: … }`. */
+  readonly isMapping: boolean;
   /** Another key beside it that names a source too. */
   readonly rival: string | undefined;
 }
@@ -34,59 +40,67 @@ export interface GraphStage {
   readonly references: readonly Reference[];
 }
 
+/** The paths that a configuration names, as far as it is one yet. */
+export type PathsOf = (config: unknown) => readonly NamedPath[];
+
 /** Every reference in a configuration, in order. */
-export function findReferences(value: unknown, path: readonly string[] = []): Reference[] {
-  if (Array.isArray(value)) return value.flatMap((item: unknown, i) => findReferences(item, [...path, String(i)]));
-  if (!isMapping(value)) return [];
-  if (typeof value.from === "string") {
-    const rival = SOURCE_KEYS.find((key) => key !== "from" && key in value);
-    return [{ path, from: value.from, output: value.output, expected: expectedAt(path), rival }];
-  }
-  return Object.entries(value).flatMap(([key, inner]) => findReferences(inner, [...path, key]));
+export function findReferences(config: unknown, pathsOf: PathsOf): Reference[] {
+  return mappingsWithFrom(config).map(({ path, value }) => {
+    const { from, output, ...rest } = value;
+    const rival = SOURCE_KEYS.find((key) => key in rest);
+    return { path, from, output, rival, ...placeOf(config, path, pathsOf) };
+  });
 }
 
-/** The configuration with each reference replaced by what `pathOf` gives for its stage. */
+/** The configuration with each of its references replaced by what `pathOf` gives for its stage. */
 export function replaceReferences(
-  value: unknown,
+  config: unknown,
+  references: readonly Reference[],
   pathOf: (stage: string) => string,
-  path: readonly string[] = [],
 ): unknown {
-  if (Array.isArray(value)) {
-    return value.map((item: unknown, i) => replaceReferences(item, pathOf, [...path, String(i)]));
-  }
-  if (!isMapping(value)) return value;
-  if (typeof value.from === "string") {
-    const { from, output: _, ...rest } = value;
-    return takesMapping(path) || Object.keys(rest).length > 0 ? { ...rest, path: pathOf(from) } : pathOf(from);
-  }
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [key, replaceReferences(inner, pathOf, [...path, key])]),
-  );
+  const places = new Map(references.map((reference) => [reference.path.join("."), reference]));
+  const replaced = (value: unknown, path: readonly string[]): unknown => {
+    if (Array.isArray(value)) return value.map((item: unknown, i) => replaced(item, [...path, String(i)]));
+    if (!isMapping(value)) return value;
+    const reference = places.get(path.join("."));
+    if (reference !== undefined) {
+      const { from: _, output: __, ...rest } = value;
+      const output = pathOf(reference.from);
+      return reference.isMapping || Object.keys(rest).length > 0 ? { ...rest, path: output } : output;
+    }
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, replaced(inner, [...path, key])]));
+  };
+  return replaced(config, []);
 }
 
-/** The last key of a path that is no index. */
-function lastKey(path: readonly string[]): string | undefined {
-  return path.findLast((key) => !/^\d+$/.test(key));
+interface MappingWithFrom {
+  readonly path: readonly string[];
+  readonly value: { readonly from: string; readonly output?: unknown };
 }
 
-/** Where a path stands inside of a mapping: `model: { path: … }`. */
-function takesMapping(path: readonly string[]): boolean {
-  const key = lastKey(path);
-  return (key === "model" && path.length === 1) || key === "teacher" || key === "data" || key === "general";
+function mappingsWithFrom(value: unknown, path: readonly string[] = []): MappingWithFrom[] {
+  if (Array.isArray(value)) return value.flatMap((item: unknown, i) => mappingsWithFrom(item, [...path, String(i)]));
+  if (!isMapping(value)) return [];
+  const { from } = value;
+  if (typeof from === "string") return [{ path, value: { ...value, from } }];
+  return Object.entries(value).flatMap(([key, inner]) => mappingsWithFrom(inner, [...path, key]));
 }
 
-function expectedAt(path: readonly string[]): OutputType | undefined {
-  if (path.includes("rewards") || path.includes("keep")) return "rewardModel";
-  switch (lastKey(path)) {
-    case "model":
-    case "teacher":
-      return "model";
-    case "data":
-    case "general":
-      return "dataset";
-    default:
-      return undefined;
-  }
+/** Stands for the path that a reference will be. */
+const PLACEHOLDER = "/output-of-a-stage";
+
+/** What is expected where a reference stands, found by putting a path there. */
+function placeOf(
+  config: unknown,
+  path: readonly string[],
+  pathsOf: PathsOf,
+): Pick<Reference, "expected" | "isMapping"> {
+  const kindAt = (value: unknown) =>
+    pathsOf(withValueAt(config, path, value)).find((named) => named.path === PLACEHOLDER)?.kind;
+  const asMapping = kindAt({ path: PLACEHOLDER });
+  return asMapping === undefined
+    ? { expected: kindAt(PLACEHOLDER), isMapping: false }
+    : { expected: asMapping, isMapping: true };
 }
 
 /**
@@ -122,15 +136,15 @@ function referenceIssue(stages: readonly GraphStage[], index: number, reference:
   if (reference.rival !== undefined) {
     return `${place}: from and ${reference.rival} exclude each other: both say what to take. Leave one of them out.`;
   }
-  if (lastKey(reference.path) === "adapter") {
+  if (expected === "adapter") {
     return `${place}: a stage that trains an adapter makes a whole model, with the adapter folded in. Take it as the model.`;
   }
   const { makes } = stages[target]!;
-  if (output !== undefined && !OUTPUT_TYPES.some((type) => type === output)) {
+  if (output !== undefined && !isOutputType(String(output))) {
     return `${place}.output: expected ${OUTPUT_TYPES.join(", ")}, got ${JSON.stringify(output)}.`;
   }
   if (output !== undefined && output !== makes) return `${place}: "${from}" makes a ${makes}, not a ${output}.`;
-  if (expected !== undefined && expected !== makes) {
+  if (expected !== undefined && isOutputType(expected) && expected !== makes) {
     return `${place}: expected a ${expected}, but "${from}" makes a ${makes}.`;
   }
   return undefined;

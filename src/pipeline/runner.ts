@@ -9,15 +9,13 @@
  * to run again. Stages run one after another in the file's order.
  */
 
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
 import type { DataStepProgress } from "../data-steps/candidates.ts";
-import { PARTS_FOLDER } from "../data-steps/rejection-sampling.ts";
-import { runDataStep } from "../data-steps/run-step.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import { writeWhole } from "../files.ts";
-import type { PipelineEvent } from "../recipe/observer.ts";
+import type { RunEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { PIPELINE_FILES, type PipelineSummary, type StageRecord, type SuiteResult } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
@@ -54,7 +52,7 @@ export type RunnerEvent =
       readonly recipe?: Recipe;
       readonly folder: string;
     }
-  | { readonly type: "training"; readonly name: string; readonly event: PipelineEvent }
+  | { readonly type: "training"; readonly name: string; readonly event: RunEvent }
   | { readonly type: "collecting"; readonly name: string; readonly progress: DataStepProgress }
   | { readonly type: "collected"; readonly name: string; readonly lineage: Readonly<Record<string, unknown>> }
   | {
@@ -217,8 +215,8 @@ class Runner {
       return undefined;
     }
     mkdirSync(folder, { recursive: true });
-    await removeUnfinished(...[folder, join(folder, PARTS_FOLDER)].filter(existsSync));
-    const { train, test, lineage } = await runDataStep(work.kind, work.config, {
+    await removeUnfinished(folder);
+    const { train, test, lineage } = await work.step.run(work.config, {
       directory: folder,
       signal,
       compute: this.compute,

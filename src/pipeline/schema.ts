@@ -5,7 +5,8 @@
  */
 
 import { z } from "zod";
-import { dataStepSchemas } from "../data-steps/config.ts";
+import { dataSteps } from "../data-steps/steps.ts";
+import { anyRegistry, cachedBy } from "../registry.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 
 /** As in recipes: names appear in paths and in overrides. */
@@ -15,49 +16,61 @@ const nameSchema = z
 
 const configSchema = z.record(z.string(), z.unknown());
 
-/** The keys that say what a stage is; each stage has exactly one. */
-export const STAGE_KINDS = ["train", ...Object.keys(dataStepSchemas)] as readonly StageKind[];
-export type StageKind = "train" | keyof typeof dataStepSchemas;
+/** The key of a stage that trains. */
+export const TRAIN = "train";
 
-const stageSchema = z
-  .strictObject({
-    name: nameSchema,
-    note: z.string().optional().describe("what the stage is for, and what to think of its result; shown in the report"),
-    train: z
-      .union([z.string().min(1), configSchema])
-      .optional()
-      .describe("a recipe: its file, relative to the pipeline, or the recipe itself"),
-    with: configSchema.optional().describe("values that replace those of the recipe"),
-    coldStart: configSchema.optional(),
-    rejectionSampling: configSchema.optional(),
-    teacherSamples: configSchema.optional(),
-    preferences: configSchema.optional(),
-    combine: configSchema.optional(),
-    evaluate: z.boolean().default(true).describe("measure the stage's model on the suites"),
-  })
-  .superRefine((stage, context) => {
-    const kinds = STAGE_KINDS.filter((kind) => stage[kind] !== undefined);
-    if (kinds.length !== 1) {
-      const message = `expected exactly one of ${STAGE_KINDS.join(", ")}, got ${kinds.join(" and ") || "none of them"}`;
+/** The keys that say what a stage is; each stage has exactly one. */
+export function stageKinds(): readonly string[] {
+  return [TRAIN, ...dataSteps.names];
+}
+
+const stageShape = {
+  name: nameSchema,
+  note: z.string().optional().describe("what the stage is for, and what to think of its result; shown in the report"),
+  train: z
+    .union([z.string().min(1), configSchema])
+    .optional()
+    .describe("a recipe: its file, relative to the pipeline, or the recipe itself"),
+  with: configSchema.optional().describe("values that replace those of the recipe"),
+  evaluate: z.boolean().default(true).describe("measure the stage's model on the suites"),
+};
+
+/** A stage as the file has it; beside these keys it may have a data step's, with that step's configuration. */
+export type StageEntry = z.output<z.ZodObject<typeof stageShape>> & Readonly<Record<string, unknown>>;
+
+/** The configuration of a stage's data step. */
+export function stepConfig(entry: StageEntry, step: string): Readonly<Record<string, unknown>> {
+  return configSchema.parse(entry[step]);
+}
+
+function stageSchema() {
+  const kinds = stageKinds();
+  const steps = Object.fromEntries(dataSteps.names.map((name) => [name, configSchema.optional()]));
+  return z.strictObject({ ...stageShape, ...steps }).superRefine((stage: StageEntry, context) => {
+    const given = kinds.filter((kind) => stage[kind] !== undefined);
+    if (given.length !== 1) {
+      const message = `expected exactly one of ${kinds.join(", ")}, got ${given.join(" and ") || "none of them"}`;
       context.addIssue({ code: "custom", path: [], message });
-    } else if (stage.with !== undefined && kinds[0] !== "train") {
-      context.addIssue({ code: "custom", path: ["with"], message: `goes with train; put its keys into ${kinds[0]}` });
+    } else if (stage.with !== undefined && given[0] !== TRAIN) {
+      context.addIssue({ code: "custom", path: ["with"], message: `goes with train; put its keys into ${given[0]}` });
     }
   });
+}
 
-const suiteSchema = z.strictObject({
-  name: nameSchema,
-  task: taskSpecSchema.optional().describe("the task of the defaults if absent"),
-  problems: z.int().min(1).default(200).describe("held-out problems"),
-  samples: z.int().min(1).default(1).describe("completions of each"),
-  temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
-  maxCompletionTokens: z.int().min(1).default(512),
-  seed: z.int().min(0).max(0xffffffff).default(0).describe("of the draws; the same for every stage"),
-  rewards: z
-    .array(z.strictObject({ name: z.string().min(1), options: z.record(z.string(), z.unknown()).default({}) }))
-    .default([])
-    .describe("rewards whose mean score is a statistic of its own, under the reward's name"),
-});
+const suiteSchema = () =>
+  z.strictObject({
+    name: nameSchema,
+    task: taskSpecSchema().optional().describe("the task of the defaults if absent"),
+    problems: z.int().min(1).default(200).describe("held-out problems"),
+    samples: z.int().min(1).default(1).describe("completions of each"),
+    temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
+    maxCompletionTokens: z.int().min(1).default(512),
+    seed: z.int().min(0).max(0xffffffff).default(0).describe("of the draws; the same for every stage"),
+    rewards: z
+      .array(z.strictObject({ name: z.string().min(1), options: z.record(z.string(), z.unknown()).default({}) }))
+      .default([])
+      .describe("rewards whose mean score is a statistic of its own, under the reward's name"),
+  });
 
 /** Statistics of the summary's table where the file names none. */
 export const DEFAULT_COLUMNS = ["solveRate", "formatRate", "languageConsistency", "meanLength"] as const;
@@ -69,8 +82,8 @@ function requireDistinct(items: readonly { readonly name: string }[], context: z
   }
 }
 
-/** The whole file. */
-export const pipelineSchema = z.strictObject({
+/** The keys around the stages. */
+const fileShape = () => ({
   name: nameSchema.describe("names the default run directory"),
   question: z.string().default("").describe("what this pipeline asks; shown at the start and in the report"),
   seed: z.int().min(0).max(0xffffffff).default(0).describe("each stage's seed is drawn from it and the stage's name"),
@@ -78,7 +91,7 @@ export const pipelineSchema = z.strictObject({
   defaults: configSchema.default({}).describe("keys of recipes and data steps that stages need not repeat"),
   evaluate: z
     .strictObject({
-      suites: z.array(suiteSchema).min(1).superRefine(requireDistinct),
+      suites: z.array(suiteSchema()).min(1).superRefine(requireDistinct),
       columns: z
         .array(z.string().min(1))
         .min(1)
@@ -87,11 +100,14 @@ export const pipelineSchema = z.strictObject({
     })
     .optional()
     .describe("held-out tasks on which every stage's model is measured"),
-  pipeline: z.array(stageSchema).min(1).superRefine(requireDistinct),
 });
 
-export type PipelineFile = z.infer<typeof pipelineSchema>;
-export type StageEntry = PipelineFile["pipeline"][number];
+/** The schema of the whole file, with what the registries hold now. */
+export const pipelineSchema = cachedBy([anyRegistry], () =>
+  z.strictObject({ ...fileShape(), pipeline: z.array(stageSchema()).min(1).superRefine(requireDistinct) }),
+);
+
+export type PipelineFile = z.output<z.ZodObject<ReturnType<typeof fileShape>>> & { pipeline: StageEntry[] };
 type SuiteEntry = NonNullable<PipelineFile["evaluate"]>["suites"][number];
 /** A suite with its task. */
 export type SuiteConfig = SuiteEntry & { readonly task: NonNullable<SuiteEntry["task"]> };

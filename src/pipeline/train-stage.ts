@@ -12,8 +12,8 @@ import { saveMergedModel } from "../model/merge.ts";
 import { loadPeftAdapter } from "../model/peft-adapter.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
 import { modelDirectoryOf } from "../recipe/model.ts";
-import type { PipelineObserver } from "../recipe/observer.ts";
-import { prepareRecipe, runPipeline } from "../recipe/pipeline.ts";
+import type { RunObserver } from "../recipe/observer.ts";
+import { prepareRecipe, runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { differencesOf, readRecipeFile } from "../run/recipe-file.ts";
 import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
@@ -29,7 +29,7 @@ export interface TrainStageContext {
   readonly compute: Compute;
   readonly offline: boolean;
   readonly signal: AbortSignal;
-  readonly observe: PipelineObserver;
+  readonly observe: RunObserver;
   /** Called when the run is complete, or given up: writes its page. */
   readonly report: (runPath: string) => Promise<unknown>;
 }
@@ -55,7 +55,7 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
       // The plan has hashed every file that the recipe names.
       const prepared = await prepareRecipe(pinned, run, { pinsInputs: false, compute });
       try {
-        await runPipeline(prepared, run, signal, context.observe);
+        await runRecipe(prepared, run, signal, context.observe);
       } finally {
         await prepared.engine.dispose();
       }

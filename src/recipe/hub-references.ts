@@ -6,18 +6,9 @@
 
 import { formatHubReference, isCommitHash, parseHubReference, type RepositoryKind } from "../hub/reference.ts";
 import { hubReferenceOf, type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
+import { valueAt, withValueAt } from "../named-paths.ts";
+import { recipePaths } from "./recipe-paths.ts";
 import type { Recipe } from "./schema.ts";
-
-type Keys = readonly (string | number)[];
-
-/** Where names may stand. */
-function placesIn({ task }: Recipe): { readonly keys: Keys; readonly kind: RepositoryKind }[] {
-  const tasks: Keys[] = task.name === "mixture" ? task.tasks.map((_, i) => ["task", "tasks", i, "task"]) : [["task"]];
-  const datasets = tasks.map((keys) => ({ keys: [...keys, "data", "path"], kind: "dataset" as const }));
-  return [{ keys: ["model", "path"], kind: "model" }, ...datasets];
-}
-
-type Branch = Readonly<Record<string, unknown>>;
 
 /**
  * The recipe with every name on the Hub pinned to a commit that is in the cache. `recorded` is the recipe of the run that
@@ -30,15 +21,15 @@ export async function pinHubReferences(
   options: ResolveOptions = {},
   recorded?: unknown,
 ): Promise<Recipe> {
-  let pinned: Branch = recipe;
-  for (const { keys, kind } of placesIn(recipe)) {
-    const written = valueAt(recipe, keys);
-    if (typeof written !== "string" || hubReferenceOf(written, kind) === undefined) continue;
+  let pinned = recipe;
+  for (const { keys, path: written, kind: expected, hub } of recipePaths(recipe)) {
+    const kind: RepositoryKind = expected === "model" ? "model" : "dataset";
+    if (!hub || hubReferenceOf(written, kind) === undefined) continue;
     const wanted = recordedCommit(written, valueAt(recorded, keys), kind) ?? written;
     const resolved = await (kind === "model" ? resolveModel : resolveDataset)(wanted, options);
-    pinned = withValue(pinned, keys, resolved.pinned ?? wanted);
+    pinned = withValueAt(pinned, keys, resolved.pinned ?? wanted);
   }
-  return pinned as Recipe;
+  return pinned;
 }
 
 /** The recorded reference, where it pins what `written` names. */
@@ -47,21 +38,4 @@ function recordedCommit(written: string, recorded: unknown, kind: RepositoryKind
   const [before, now] = [parseHubReference(recorded, kind), parseHubReference(written, kind)];
   if (before === undefined || before.name !== now?.name || !isCommitHash(before.revision)) return undefined;
   return isCommitHash(now.revision) ? undefined : formatHubReference(before);
-}
-
-function valueAt(value: unknown, keys: Keys): unknown {
-  let branch = value;
-  for (const key of keys) branch = isBranch(branch) ? branch[key] : undefined;
-  return branch;
-}
-
-function withValue(branch: Branch, [key, ...rest]: Keys, value: unknown): Branch {
-  const inner = branch[key!];
-  const changed = rest.length === 0 || !isBranch(inner) ? value : withValue(inner, rest, value);
-  if (Array.isArray(branch)) return branch.map((item: unknown, i) => (i === key ? changed : item)) as unknown as Branch;
-  return { ...branch, [key!]: changed };
-}
-
-function isBranch(value: unknown): value is Branch {
-  return typeof value === "object" && value !== null;
 }

@@ -11,12 +11,10 @@ import { basename, join } from "node:path";
 import { z } from "zod";
 import { RunDirError } from "../errors.ts";
 import { parseJson } from "../files.ts";
-import { hubReferenceOf } from "../hub/resolve.ts";
-import { isRewardReference, parseRewardReference } from "../rewards/user/reference.ts";
 import { RUN_FILES, type RunDirectory } from "../run/run-directory.ts";
 import { filesBelow } from "../run/whole-folder.ts";
+import { localPaths, recipePaths } from "./recipe-paths.ts";
 import type { Recipe } from "./schema.ts";
-import { singleTasks } from "./task-paths.ts";
 
 /** Of larger files (a checkpoint's weights) only the size is recorded. */
 const MAX_HASHED_BYTES = 64 * 2 ** 20;
@@ -53,32 +51,12 @@ export async function pinInputFiles(recipe: Recipe, run: RunDirectory): Promise<
 
 async function fingerprints(recipe: Recipe): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
-  for (const path of recipeInputPaths(recipe)) {
+  for (const path of localPaths(recipePaths(recipe))) {
     if (!existsSync(path)) continue;
     const files = statSync(path).isDirectory() ? (await filesBelow(path)).map((file) => join(path, file)) : [path];
     for (const file of files) if (!basename(file).startsWith(".")) found[file] = await fingerprint(file);
   }
   return found;
-}
-
-/** Paths in the recipe that are not names on the Hub: what it reads of this disk. */
-export function recipeInputPaths({ model, task, stages }: Recipe): string[] {
-  const paths: string[] = [];
-  if (model.path !== undefined && hubReferenceOf(model.path, "model") === undefined) paths.push(model.path);
-  if (model.adapter !== undefined) paths.push(model.adapter);
-  for (const single of singleTasks(task)) {
-    if ("file" in single && single.file !== undefined) paths.push(single.file);
-    const data = "data" in single ? single.data : undefined;
-    if (data !== undefined && hubReferenceOf(data.path, "dataset") === undefined) paths.push(data.path);
-  }
-  for (const stage of stages) {
-    if (stage.trainer === "distill" && stage.teacher.path !== undefined) paths.push(stage.teacher.path);
-    for (const { name, options } of "rewards" in stage ? stage.rewards : []) {
-      if (name === "reward_model" && typeof options.path === "string") paths.push(options.path);
-      if (isRewardReference(name)) paths.push(parseRewardReference(name).file);
-    }
-  }
-  return [...new Set(paths)];
 }
 
 async function fingerprint(file: string): Promise<string> {

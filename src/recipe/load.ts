@@ -5,15 +5,13 @@
  * one stage, named after its trainer.
  */
 
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
-import { anchorReference } from "../hub/resolve.ts";
-import { anchorReward } from "../rewards/user/reference.ts";
 import { describeIssues, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
-import { type Recipe, recipeSchema, type StageConfig } from "./schema.ts";
-import { withTaskPaths } from "./task-paths.ts";
+import { anchoredPaths, recipePaths } from "./recipe-paths.ts";
+import { type Recipe, recipeSchema } from "./schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";
 
 /**
@@ -36,57 +34,28 @@ export function parseRecipe(text: string, path: string, overrides: readonly stri
 /** Checks a recipe at hand; errors as in `loadRecipe`. */
 export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: string): Recipe {
   const single = !("stages" in changed) && "trainer" in changed;
+  const schema = recipeSchema();
   const value = single ? withStages(changed) : changed;
-  const checked = recipeSchema.safeParse(value);
+  const checked = schema.safeParse(value);
   if (!checked.success) {
     const issues = describeIssues(checked.error.issues, {
       value,
-      schema: recipeSchema,
+      schema,
       pathNames: pathNames(value, single),
       // A misspelt key at the top of a single-stage recipe was taken for one of the stage.
-      furtherKeys: (path) => (single && path.length === 2 ? Object.keys(recipeSchema.shape) : []),
+      furtherKeys: (path) => (single && path.length === 2 ? Object.keys(schema.shape) : []),
     });
     throw new ConfigError(`${path} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
   }
   const recipe = checked.data;
-  const { model, task } = recipe;
-  const absolute = (file: string) => resolve(dirname(path), file);
-  return {
-    ...recipe,
-    model: {
-      ...model,
-      ...(model.path === undefined ? {} : { path: anchorReference(model.path, "model", dirname(path)) }),
-      ...(model.adapter === undefined ? {} : { adapter: absolute(model.adapter) }),
-    },
-    task: withTaskPaths(task, {
-      file: absolute,
-      data: (reference) => anchorReference(reference, "dataset", dirname(path)),
-    }),
-    stages: recipe.stages.map((stage) => withAbsolutePaths(stage, dirname(path))),
-  };
-}
-
-/** Rewards of the user's own are files, reward models and teachers are directories, relative to the recipe. */
-function withAbsolutePaths(stage: StageConfig, directory: string): StageConfig {
-  if (stage.trainer === "distill" && stage.teacher.path !== undefined) {
-    return { ...stage, teacher: { ...stage.teacher, path: resolve(directory, stage.teacher.path) } };
-  }
-  if (!("rewards" in stage)) return stage;
-  const rewards = stage.rewards.map(({ options, ...reward }) => {
-    const { path } = options;
-    // Of the registry's rewards one is a model on this disk.
-    const ofModel = reward.name === "reward_model" && typeof path === "string";
-    const anchored = ofModel ? { ...options, path: resolve(directory, path) } : options;
-    return { ...reward, options: anchored, name: anchorReward(reward.name, directory) };
-  });
-  return { ...stage, rewards };
+  return anchoredPaths(recipe, recipePaths(recipe), dirname(path));
 }
 
 function withStages(recipe: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const top: Record<string, unknown> = {};
   const stage: Record<string, unknown> = { name: String(recipe.trainer) };
   for (const [key, value] of Object.entries(recipe))
-    (Object.hasOwn(recipeSchema.shape, key) ? top : stage)[key] = value;
+    (Object.hasOwn(recipeSchema().shape, key) ? top : stage)[key] = value;
   return { ...top, stages: [stage] };
 }
 

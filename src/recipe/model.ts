@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { saveModel } from "../model/checkpoint.ts";
-import { familyTraits } from "../model/hf-config.ts";
+import { decoderSwitches } from "../model/families/registry.ts";
+import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { initializeParameters } from "../model/initialize.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
@@ -26,7 +27,7 @@ export async function writeInitialModel(directory: string, init: InitConfig, see
 export async function modelDirectoryOf(path: string): Promise<string> {
   const { path: directory } = await resolveModel(path);
   if (!existsSync(directory)) throw new ConfigError(`model.path: ${directory} does not exist.`);
-  return directory;
+  return modelDirectory(directory);
 }
 
 /** The shape of a new model with this tokenizer. */
@@ -45,7 +46,7 @@ export function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConf
     ropeTheta: init.ropeTheta,
     ropeScaling: null,
     tieWordEmbeddings: init.tieWordEmbeddings,
-    ...familyTraits(init.architecture),
+    ...decoderSwitches(init.architecture),
     bosTokenId: null,
     eosTokenIds: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
     padTokenId: tokenizer.padTokenId,

@@ -1,4 +1,4 @@
-/** What a pipeline tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
+/** What a run tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
 
 import type { Alarm } from "../alarms/alarm.ts";
 import type { RewardModelInfo } from "../engine/contract/reward-model.ts";
@@ -7,7 +7,7 @@ import type { RunSummary } from "../run/summary.ts";
 import type { MetricsRow, TrainProgress } from "../train/context.ts";
 import type { StageConfig } from "./schema.ts";
 
-export type PipelineEvent =
+export type RunEvent =
   /** Model, tokenizer and task stand; nothing is trained yet. */
   | { readonly type: "ready"; readonly engine: RewardModelInfo; readonly resumedFrom: string | undefined }
   | {
@@ -31,4 +31,4 @@ export type PipelineEvent =
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "finished"; readonly summary: RunSummary };
 
-export type PipelineObserver = (event: PipelineEvent) => void;
+export type RunObserver = (event: RunEvent) => void;

@@ -11,16 +11,17 @@ import type { EvaluationRecord } from "../run/records.ts";
 import type { RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { MetricsRow } from "../train/context.ts";
-import type { PipelineObserver } from "./observer.ts";
+import { trainers } from "../train/trainers.ts";
+import type { RunObserver } from "./observer.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 
 export class RunAlarms {
   private readonly monitor: AlarmMonitor;
   private readonly run: RunDirectory;
-  private readonly observe: PipelineObserver;
+  private readonly observe: RunObserver;
   private readonly told: Set<string>;
 
-  constructor(recipe: Recipe, run: RunDirectory, observe: PipelineObserver) {
+  constructor(recipe: Recipe, run: RunDirectory, observe: RunObserver) {
     this.monitor = new AlarmMonitor(recipe.stages.map(watched));
     this.run = run;
     this.observe = observe;
@@ -63,10 +64,5 @@ function heard({ stage, step, decoding, statistics, completions }: EvaluationRec
 }
 
 function watched(stage: StageConfig): WatchedStage {
-  const lossIsZero =
-    stage.trainer === "grpo" &&
-    stage.updatesPerIteration * stage.minibatchesPerIteration === 1 &&
-    (stage.klCoef === 0 || stage.klPlacement === "reward") &&
-    stage.entropyCoef === 0;
-  return { name: stage.name, lossIsZero };
+  return { name: stage.name, lossIsZero: trainers.get(stage.trainer).lossIsZero?.(stage) ?? false };
 }

@@ -2,19 +2,20 @@
  * Which states of the policy a run's summary compares.
  *
  * "After" is the end of the last stage. "Before" is the policy that reinforcement learning started from: the state
- * before the first stage that learns from its own answers (grpo, distill); where there is none, the start of the run. The
+ * before the first stage that learns from its own answers; where there is none, the start of the run. The
  * evaluation before the first stage (random weights, in a recipe that starts from them) is there too, under `start`.
  */
 
 import type { EvaluationRecord } from "../run/records.ts";
 import type { EvaluatedState, RunSummary } from "../run/summary.ts";
+import { trainers } from "../train/trainers.ts";
 import type { Recipe } from "./schema.ts";
 
 /** Index of the stage before which "before" is. */
 function comparedStage(recipe: Recipe): number {
   return Math.max(
     0,
-    recipe.stages.findIndex(({ trainer }) => trainer === "grpo" || trainer === "distill"),
+    recipe.stages.findIndex(({ trainer }) => trainers.get(trainer).isOnPolicy),
   );
 }
 

@@ -4,8 +4,8 @@
  * in words too, for readers who do not see it.
  */
 
+import { plain } from "../number-text.ts";
 import { type Html, html } from "./html.ts";
-import { plain } from "./numbers.ts";
 
 export interface ChartPoint {
   readonly x: number;

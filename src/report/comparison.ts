@@ -3,10 +3,10 @@
  * report and by the end of a run on the terminal.
  */
 
+import { decimal, percent, plain } from "../number-text.ts";
 import type { EvaluatedCompletion, EvaluationRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import type { EvaluatedState } from "../run/summary.ts";
-import { decimal, percent, plain } from "./numbers.ts";
 
 /** The full evaluations of one state. */
 export interface StateEvaluations {

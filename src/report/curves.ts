@@ -1,30 +1,21 @@
 /** Which curves a stage's page shows, and what to see in each. */
 
+import { percent } from "../number-text.ts";
 import type { EvaluationRecord, MetricsRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
+import type { Curve } from "../train/trainer.ts";
+import { trainers } from "../train/trainers.ts";
 import { type ChartSeries, type ChartSpec, chart } from "./chart.ts";
 import type { Html } from "./html.ts";
-import { percent } from "./numbers.ts";
 
-/** A chart of metrics by name; it is left out where the stage has none of them. */
-interface Curve {
-  readonly title: string;
-  readonly caption: string;
-  readonly metrics: Readonly<Record<string, string>>;
-  readonly yMin?: number;
-  readonly yMax?: number;
-  readonly format?: (value: number) => string;
-  /** The statistic of held-out evaluations that belongs into it. */
-  readonly heldOut?: string;
-}
-
-const CURVES: readonly Curve[] = [
+/** What a policy is measured by, whichever trainer it has. */
+const MEASURES: readonly Curve[] = [
   {
     title: "Solve rate",
     caption: "Share of training answers that are right, and the same on problems it never trains on.",
     metrics: { solve_rate: "training problems" },
     yMin: 0,
-    format: percent,
+    isShare: true,
     heldOut: "solveRate",
   },
   {
@@ -32,20 +23,10 @@ const CURVES: readonly Curve[] = [
     caption: "What the rules gave on average: the only thing that this stage learns from.",
     metrics: { reward: "reward" },
   },
-  {
-    title: "Distance to the teacher",
-    caption: "Reverse KL divergence per token of the student's own answers, in nats: what this stage makes small.",
-    metrics: { reverse_kl: "reverse KL" },
-  },
-  {
-    title: "Ranked right",
-    caption: "Share of training pairs whose preferred answer gets the higher reward, and the same of held-out pairs.",
-    metrics: { accuracy: "training pairs" },
-    yMin: 0,
-    yMax: 1,
-    format: percent,
-    heldOut: "accuracy",
-  },
+];
+
+/** Whatever else is worth a look, after what the trainer itself shows. */
+const CURVES: readonly Curve[] = [
   {
     title: "Tries",
     caption: "Attempts per answer. Rising tries mean that the model searches longer before it settles.",
@@ -65,7 +46,7 @@ const CURVES: readonly Curve[] = [
     metrics: { format_rate: "well-formed", "completions/clipped_ratio": "cut off" },
     yMin: 0,
     yMax: 1,
-    format: percent,
+    isShare: true,
   },
   {
     title: "Groups without signal",
@@ -73,7 +54,7 @@ const CURVES: readonly Curve[] = [
     metrics: { frac_reward_zero_std: "share of groups" },
     yMin: 0,
     yMax: 1,
-    format: percent,
+    isShare: true,
   },
   {
     title: "Loss",
@@ -97,7 +78,7 @@ const CURVES: readonly Curve[] = [
     caption: "Share of tokens whose probability had already moved as far as one update may move it.",
     metrics: { "clip_ratio/high_mean": "upwards", "clip_ratio/low_mean": "downwards" },
     yMin: 0,
-    format: percent,
+    isShare: true,
   },
   {
     title: "Gradient norm",
@@ -144,19 +125,18 @@ function evaluationCurve(run: RunSnapshot, stage: string): Html[] {
   return drawn ? [drawn] : [];
 }
 
-/** The loss of a policy gradient says nothing about learning: its curve would only mislead. */
-const WITHOUT_LOSS = new Set(["grpo", "distill"]);
-
-/** The charts of one stage. */
+/** The charts of one stage. Those of a trainer that this program does not know are the general ones. */
 export function stageCurves(run: RunSnapshot, stage: string, trainer: string): Html[] {
   const rows = run.metrics.filter((row) => row.stage === stage);
-  const curves = CURVES.flatMap((curve) => {
-    if ("loss" in curve.metrics && WITHOUT_LOSS.has(trainer)) return [];
+  const { curves: own = [], lossIsNoMeasure } = trainers.find(trainer) ?? {};
+  const curves = [...MEASURES, ...own, ...CURVES].flatMap((curve) => {
+    if ("loss" in curve.metrics && lossIsNoMeasure) return [];
     const series = Object.entries(curve.metrics).map(([name, label]) => seriesOf(rows, name, label));
     if (series.every(({ points }) => points.every(({ y }) => y === 0))) return [];
-    const { metrics: _, heldOut, ...spec } = curve;
+    const { metrics: _, heldOut, isShare, ...spec } = curve;
     const evaluations = heldOut && series[0]!.points.length > 0 ? heldOutPoints(run, stage, heldOut) : [];
-    const drawn: ChartSpec = { ...spec, xLabel: "optimizer step", series, evaluations };
+    const format = isShare ? { format: percent } : {};
+    const drawn: ChartSpec = { ...spec, ...format, xLabel: "optimizer step", series, evaluations };
     return chart(drawn) ?? [];
   });
   return [...curves, ...evaluationCurve(run, stage)];

@@ -7,10 +7,10 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
 import { parseJson, writeWhole } from "../files.ts";
+import { clock } from "../number-text.ts";
 import { PIPELINE_FILES, type PipelineSummary, pipelineSummarySchema } from "../run/pipeline-records.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
 import { html } from "./html.ts";
-import { clock } from "./numbers.ts";
 import { page } from "./page.ts";
 import { pipelineTable } from "./pipeline-table.ts";
 

@@ -1,7 +1,7 @@
 /** The table of a pipeline: a line a stage, and what its model reached on each held-out suite. */
 
+import { clock, percent, plain } from "../number-text.ts";
 import type { PipelineSummary, SuiteResult } from "../run/pipeline-records.ts";
-import { clock, percent, plain } from "./numbers.ts";
 
 /** One line. */
 export interface PipelineTableRow {

@@ -6,10 +6,12 @@
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
 import { writeWhole } from "../files.ts";
+import { clock, count, decimal, percent, plain } from "../number-text.ts";
 import { recipeToYaml } from "../run/recipe-file.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
 import { type RunSnapshot, readRun } from "../run/run-reader.ts";
 import type { EvaluatedState, RunSummary, StageSummary } from "../run/summary.ts";
+import { trainers } from "../train/trainers.ts";
 import { alarmsHtml } from "./alarm-table.ts";
 import {
   type AnswerPair,
@@ -22,7 +24,6 @@ import {
 import { completionHtml } from "./completion.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html } from "./html.ts";
-import { clock, count, decimal, percent, plain } from "./numbers.ts";
 import { page } from "./page.ts";
 import { unfinishedReportHtml } from "./unfinished.ts";
 
@@ -176,16 +177,9 @@ function problemTitle(prompt: string): string {
   return prompt.replace(/<think>\s*$/, "").trim();
 }
 
-const TRAINERS: Readonly<Record<string, string>> = {
-  sft: "supervised fine-tuning: imitating demonstrations",
-  distill: "on-policy distillation: towards a teacher on its own answers",
-  reward_model: "a reward model: learning from pairs which of two answers is preferred",
-  grpo: "GRPO: reinforcement learning from rule rewards",
-};
-
 function stageSection(run: RunSnapshot, stage: StageSummary): Html {
   return html`<h2>${stage.name}</h2>
-<p class="soft">${TRAINERS[stage.trainer] ?? stage.trainer} · ${count(stage.steps)} steps · ${count(stage.numTokens)} tokens ·
+<p class="soft">${trainers.find(stage.trainer)?.words.title ?? stage.trainer} · ${count(stage.steps)} steps · ${count(stage.numTokens)} tokens ·
 ${clock(stage.seconds)}</p>
 <div class="charts">${stageCurves(run, stage.name, stage.trainer)}</div>`;
 }

@@ -4,13 +4,13 @@
  */
 
 import { z } from "zod";
+import { count, plain } from "../number-text.ts";
 import { recipeToYaml } from "../run/recipe-file.ts";
 import type { EventRecord, MetricsRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import { alarmsHtml } from "./alarm-table.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html } from "./html.ts";
-import { count, plain } from "./numbers.ts";
 import { page } from "./page.ts";
 
 /** Rows of metrics and events that are shown. */

@@ -10,9 +10,9 @@
 import { z } from "zod";
 import { GOLD_COLUMNS, goldOfColumns } from "../math-answers/gold.ts";
 import { judgeMath } from "../math-answers/judge-answer.ts";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 
-export const accuracy = defineReward({
+export const accuracy = rewardEntry({
   name: "accuracy",
   title: "accuracy of a mathematical answer",
   summary: "1 where the final answer equals the gold one as mathematics; else 0",
@@ -21,6 +21,7 @@ export const accuracy = defineReward({
   columns: [],
   columnsFor: ({ gold }) => (gold === undefined ? [] : [gold]),
   anyColumnFor: ({ gold }) => (gold === undefined ? GOLD_COLUMNS : []),
+  saysRightFor: GOLD_COLUMNS.map((column) => [column]),
   options: z.strictObject({
     gold: z
       .string()

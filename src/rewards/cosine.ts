@@ -13,17 +13,35 @@
  */
 
 import { z } from "zod";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 import type { RewardInput } from "./reward.ts";
 import { correctOption, scoredByVerdict } from "./verdict.ts";
 
-/** The definition; see the file's header. */
-export const cosine = defineReward({
+/** The entry; see the file's header. */
+export const cosine = rewardEntry({
   name: "cosine",
   title: "Cosine length scaling",
   summary: "right answers: 1.0 falling to 0.8 with length; wrong ones: −0.5 rising to −0.1; flat from maxLength on",
   citation: "Yeo et al., arXiv:2502.03373, appendix C.1; open-r1, TRL get_cosine_scaled_reward",
   columns: [],
+  trl: [
+    {
+      aliases: ["cosine_scaled", "cosine_scaled_reward", "get_cosine_scaled_reward"],
+      keys: [
+        { key: "cosine_min_value_wrong", option: "minWrong", fallback: 0, kind: "number" },
+        { key: "cosine_max_value_wrong", option: "maxWrong", fallback: -0.5, kind: "number" },
+        { key: "cosine_min_value_correct", option: "minCorrect", fallback: 0.5, kind: "number" },
+        { key: "cosine_max_value_correct", option: "maxCorrect", fallback: 1, kind: "number" },
+        { key: "cosine_max_len", option: "maxLength", fallback: 1000, kind: "whole" },
+      ],
+      fault: ({ minWrong, maxWrong }) =>
+        Number(minWrong) <= Number(maxWrong)
+          ? undefined
+          : `cosine_min_value_wrong (${minWrong}) is above cosine_max_value_wrong (${maxWrong}), as open-r1's defaults ` +
+            "are: long wrong answers would be punished most. The cosine here is the paper's (arXiv:2502.03373), which " +
+            `punishes short ones most. Set cosine_min_value_wrong to ${maxWrong} and cosine_max_value_wrong to ${minWrong}.`,
+    },
+  ],
   options: z
     .strictObject({
       correct: correctOption,
@@ -40,8 +58,8 @@ export const cosine = defineReward({
       if (minCorrect > maxCorrect) refuse("minCorrect", "maxCorrect");
       if (minWrong > maxWrong) refuse("minWrong", "maxWrong");
     }),
-  create: (options, rewards) =>
-    scoredByVerdict("cosine", options.correct, rewards, (inputs, isRight) =>
+  create: (options, context) =>
+    scoredByVerdict("cosine", options.correct, context, (inputs, isRight) =>
       inputs.map((input, i) => {
         const length = lengthOf(input, options.unit);
         if (length === undefined) {

@@ -10,14 +10,16 @@
 import { z } from "zod";
 import { findAnswer } from "../expression/answer.ts";
 import { judgeCompletion, readCountdown } from "../expression/countdown.ts";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 
-export const equation = defineReward({
+export const equation = rewardEntry({
   name: "equation",
   title: "Countdown equation",
   citation: "Mini-R1 and TinyZero, the accuracy reward of DeepSeek-R1 (arXiv:2501.12948 §2.2.2) for Countdown",
   summary: "1 where the <answer> uses every number once and equals the target; else wrongScore (no answer: 0)",
   columns: ["nums", "target"],
+  saysRightFor: [["nums", "target"]],
+  trl: [{}],
   options: z.strictObject({
     wrongScore: z
       .number()

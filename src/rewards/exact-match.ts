@@ -8,7 +8,7 @@
 
 import { z } from "zod";
 import { finalAnswerOf } from "../expression/answer.ts";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 
 /** How an answer and the gold are made comparable. */
 function comparable(text: string, caseSensitive: boolean): string {
@@ -23,13 +23,14 @@ function goldsIn(value: unknown): string[] | undefined {
   return texts.length > 0 && texts.length === list.length ? texts : undefined;
 }
 
-export const exactMatch = defineReward({
+export const exactMatch = rewardEntry({
   name: "exact_match",
   title: "Exact match",
   summary: "1 where the answer is the text of the column, white space aside; else 0",
   citation: "Aha's own; the usual exact match of question answering",
   columns: [],
   columnsFor: ({ column }) => [column],
+  saysRightFor: [["answer"]],
   options: z.strictObject({
     column: z.string().min(1).default("answer").describe("the column with the answer, or a list of right ones"),
     part: z

@@ -14,7 +14,7 @@
 
 import { z } from "zod";
 import { formFault, withPromptedThink } from "../expression/answer.ts";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 
 const FORMS = ["line", "spaced", "think"] as const;
 
@@ -24,12 +24,13 @@ const described = {
   think: "has the form <think>…</think>, then text",
 };
 
-export const format = defineReward({
+export const format = rewardEntry({
   name: "format",
   title: "Format",
   summary: "1 where the completion is <think>…</think>, a line feed, <answer>…</answer>; else 0",
   citation: "DeepSeek-R1, arXiv:2501.12948 §2.2.2; Mini-R1, train-deepseek-r1, TRL think_format_reward",
   columns: [],
+  trl: [{}],
   options: z.strictObject({
     form: z
       .enum(FORMS)

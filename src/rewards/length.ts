@@ -13,16 +13,17 @@
 
 import { z } from "zod";
 import { codePoints } from "./cosine.ts";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 import { groupsOf, type RewardInput, type RewardResult } from "./reward.ts";
 import { correctOption, scoredByVerdict } from "./verdict.ts";
 
-export const length = defineReward({
+export const length = rewardEntry({
   name: "length",
   title: "Length within the group",
   summary: "0.5 for the shortest of the prompt's completions down to −0.5 for the longest; wrong ones at most 0",
   citation: "Kimi k1.5, arXiv:2501.12599, “Length penalty”",
   columns: [],
+  trl: [{ aliases: ["len_reward"] }],
   options: z.strictObject({
     correct: correctOption,
     unit: z
@@ -30,8 +31,8 @@ export const length = defineReward({
       .default("auto")
       .describe("what lengths are counted in; auto: tokens where they are known for the whole group"),
   }),
-  create: ({ correct, unit }, rewards) =>
-    scoredByVerdict("length", correct, rewards, (inputs, isRight) => {
+  create: ({ correct, unit }, context) =>
+    scoredByVerdict("length", correct, context, (inputs, isRight) => {
       const results: RewardResult[] = [];
       for (const group of groupsOf(inputs)) {
         const { lengths, unit: counted } = lengthsOf(

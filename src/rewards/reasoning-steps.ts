@@ -6,17 +6,18 @@
  */
 
 import { z } from "zod";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 
 /** Python's `\d` is any decimal digit, and its `^` stands after line feeds only. */
 const STEP = /Step \p{Nd}+:|(?<![^\n])\p{Nd}+\.|\n-|\n\*|First,|Second,|Next,|Finally,/gu;
 
-export const reasoningSteps = defineReward({
+export const reasoningSteps = rewardEntry({
   name: "reasoning_steps",
   title: "Reasoning steps",
   summary: "signs of steps (Step 1:, 1., -, *, First, …) as a share of those wanted, at most 1",
   citation: "open-r1 and train-deepseek-r1, reasoning_steps_reward",
   columns: [],
+  trl: [{}],
   options: z.strictObject({
     steps: z.int().min(1).default(3).describe("how many signs of steps score 1"),
   }),

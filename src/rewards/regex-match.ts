@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { finalAnswerOf, summaryOf, thinkingOf } from "../expression/answer.ts";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 import { compilePattern, type PatternMatcher } from "./pattern/matcher.ts";
 import { parseFlags } from "./pattern/syntax.ts";
 
@@ -21,7 +21,7 @@ const PARTS = {
 /** Patterns of rows that are kept compiled; a data set may have one for each. */
 const MAX_KEPT = 1000;
 
-export const regexMatch = defineReward({
+export const regexMatch = rewardEntry({
   name: "regex_match",
   title: "Pattern match",
   summary: "1 where the regular expression is found in the completion; else 0",

@@ -7,17 +7,28 @@
  */
 
 import { z } from "zod";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 import { characters, words, wordsAndCharacters } from "./text-units.ts";
 
 const UNITS = { auto: wordsAndCharacters, words, characters };
 
-export const repetitionPenalty = defineReward({
+export const repetitionPenalty = rewardEntry({
   name: "repetition_penalty",
   title: "Repetition penalty",
   summary: "maxPenalty times the share of n-grams that came before; 0 where none did",
   citation: "Yeo et al., arXiv:2502.03373, appendix C.2; open-r1, TRL get_repetition_penalty_reward",
   columns: [],
+  trl: [
+    {
+      aliases: ["get_repetition_penalty_reward"],
+      keys: [
+        { key: "repetition_n_grams", option: "ngramSize", fallback: 3, kind: "whole" },
+        { key: "repetition_max_penalty", option: "maxPenalty", fallback: -1, kind: "number" },
+      ],
+      // open-r1 splits at white space, whatever the script.
+      fixed: { unit: "words" },
+    },
+  ],
   options: z.strictObject({
     ngramSize: z.int().min(1).max(64).default(3).describe("units of an n-gram"),
     maxPenalty: z.number().max(0).default(-1).describe("what a text that only repeats comes to; not positive"),

@@ -8,8 +8,7 @@
 
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
-import { checkOptions } from "../strict-schema.ts";
-import type { RewardDescription } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 import { abstention } from "./judge.ts";
 import { JUDGED_PARTS, type JudgedText, judgedPart } from "./judged-part.ts";
 import type { BatchReward, RewardResult } from "./reward.ts";
@@ -39,8 +38,8 @@ const options = z.strictObject({
     .describe("score − mean, divided by std, e.g. those over the model's own training data"),
 });
 
-/** What is said of it. */
-export const rewardModelDescription: RewardDescription = {
+/** The entry; see the file's header. */
+export const rewardModel = rewardEntry({
   name: "reward_model",
   title: "a reward model's score",
   citation:
@@ -48,20 +47,24 @@ export const rewardModelDescription: RewardDescription = {
   summary: "the score of a reward model (path=DIR), for all of it or for what follows </think>",
   columns: [],
   options,
-};
+  paths: { path: "rewardModel" },
+  create: (given, { openScorer }) => scoredByModel(given, openScorer),
+});
 
 /**
  * The reward for these options. A completion without `</think>` has no summary, and a text that does not fit into the
  * model's context no score: the reward abstains from both.
  *
- * @throws ConfigError for an unknown option, or where nobody can open a model.
+ * `open` throws ConfigError where nobody can open a model.
  */
-export function createRewardModelReward(given: unknown, openScorer: OpenScorer | undefined): BatchReward {
-  const { path, part, normalise } = checkOptions(options, given, "reward reward_model");
+function scoredByModel(
+  { path, part, normalise }: z.output<typeof options>,
+  openScorer: OpenScorer | undefined,
+): BatchReward {
   const { mean, std } = { mean: 0, std: 1, ...normalise };
   let scorer: Scorer | undefined;
   return {
-    name: rewardModelDescription.name,
+    name: "reward_model",
     open: async () => {
       if (openScorer === undefined) {
         throw new ConfigError("The reward reward_model needs a scorer to compute with; create it with openScorer.");

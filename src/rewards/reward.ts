@@ -59,15 +59,31 @@ export interface BatchReward {
 /** Either kind. */
 export type AnyReward = Reward | BatchReward;
 
+/** A reward and how much it counts in the sum. */
+export interface WeightedReward {
+  readonly reward: AnyReward;
+  readonly weight: number;
+}
+
 /** The same reward by another name. */
 export function renamed(reward: AnyReward, name: string): AnyReward {
-  if ("judge" in reward) return { ...reward, name };
+  return "judge" in reward ? { ...reward, name } : decorated(reward, { name });
+}
+
+/** A reward with another name or another judgement, and with the life of `reward`: it is opened, saved, stopped and closed
+ * as that one is. */
+export function decorated(
+  reward: BatchReward,
+  changes: Partial<Pick<BatchReward, "name" | "judgeBatch">>,
+): BatchReward {
   return {
-    name,
+    name: reward.name,
     judgeBatch: async (inputs) => reward.judgeBatch(inputs),
     open: async (state) => reward.open?.(state),
     state: () => reward.state?.(),
+    stop: () => reward.stop?.(),
     close: async () => reward.close?.(),
+    ...changes,
   };
 }
 

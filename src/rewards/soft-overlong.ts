@@ -7,17 +7,22 @@
  */
 
 import { z } from "zod";
-import { defineReward } from "./definition.ts";
+import { rewardEntry, type TrlRewardKey } from "./entry.ts";
 
 /** The paper's C / L. */
 const CACHE_SHARE = 0.2;
 
-export const softOverlong = defineReward({
+export const softOverlong = rewardEntry({
   name: "soft_overlong",
   title: "Soft overlong punishment",
   summary: "0 up to maxTokens − cacheTokens, from there down to −1 at maxTokens",
   citation: "DAPO, arXiv:2503.14476, eq. 13; TRL get_soft_overlong_punishment",
   columns: [],
+  trl: [
+    { aliases: ["soft_overlong_punishment"], keys: trlKeys(16384, 4096) },
+    // TRL's own script calls the function itself, with numbers of its own.
+    { aliases: ["get_soft_overlong_punishment"], onlyAliases: true, keys: trlKeys(1280, 256) },
+  ],
   options: z.strictObject({
     maxTokens: z
       .int()
@@ -41,3 +46,11 @@ export const softOverlong = defineReward({
     };
   },
 });
+
+/** The keys of a TRL recipe, with the defaults of its script. */
+function trlKeys(limit: number, cache: number): TrlRewardKey[] {
+  return [
+    { key: "max_completion_len", option: "maxTokens", fallback: limit, kind: "whole" },
+    { key: "soft_punish_cache", option: "cacheTokens", fallback: cache, kind: "whole" },
+  ];
+}

@@ -7,16 +7,17 @@
 
 import { z } from "zod";
 import { withPromptedThink } from "../expression/answer.ts";
-import { defineReward } from "./definition.ts";
+import { rewardEntry } from "./entry.ts";
 
 const TAGS = ["<think>\n", "\n</think>\n", "\n<answer>\n", "\n</answer>"];
 
-export const tagCount = defineReward({
+export const tagCount = rewardEntry({
   name: "tag_count",
   title: "Tag count",
   summary: "0.25 for each of <think>, </think>, <answer>, </answer> that stands on its own line exactly once",
   citation: "open-r1, tag_count_reward",
   columns: [],
+  trl: [{}],
   options: z.strictObject({}),
   create: () => (input) => {
     const text = withPromptedThink(input.prompt, input.completion);

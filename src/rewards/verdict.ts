@@ -1,14 +1,14 @@
 /**
  * Whether a completion is right, for rewards whose score depends on it: another reward of the registry is asked first.
  *
- * `auto` takes, for each completion by itself, the first of equation, accuracy and exact_match whose columns its problem
- * has: a mixture of tasks needs no more.
+ * `auto` takes, for each completion by itself, the first reward of the registry that says right and wrong for the columns
+ * of its problem (`saysRightFor`): a mixture of tasks needs no more.
  */
 
 import { z } from "zod";
-import type { RewardSource } from "./definition.ts";
+import type { RewardContext } from "./entry.ts";
 import { judgeAll } from "./judge.ts";
-import type { AnyReward, BatchReward, RewardInput, RewardResult } from "./reward.ts";
+import { type AnyReward, type BatchReward, decorated, type RewardInput, type RewardResult } from "./reward.ts";
 
 /** The recipe's `correct` key of such rewards. */
 export const correctOption = z
@@ -26,14 +26,6 @@ export const correctOption = z
 
 export type CorrectOption = z.output<typeof correctOption>;
 
-/** Judges by columns that a problem has, and the reward that reads them. */
-const BY_COLUMNS: readonly (readonly [reward: string, columns: readonly string[]])[] = [
-  ["equation", ["nums", "target"]],
-  ["accuracy", ["answer"]],
-  ["accuracy", ["solution"]],
-  ["exact_match", ["answer"]],
-];
-
 /** A score above this is right: train-deepseek-r1's threshold. An accuracy of 0.5 says that the gold was unreadable. */
 const RIGHT_ABOVE = 0.5;
 
@@ -46,11 +38,11 @@ const RIGHT_ABOVE = 0.5;
 export function scoredByVerdict(
   name: string,
   correct: CorrectOption,
-  rewards: RewardSource,
+  context: RewardContext,
   judge: (inputs: readonly RewardInput[], isRight: readonly (boolean | null)[]) => readonly RewardResult[],
 ): BatchReward {
   const asked = typeof correct === "string" ? { name: correct, options: {} } : correct;
-  const inner = asked.name === "auto" ? byColumns(rewards) : rewards.create(asked.name, asked.options);
+  const inner = asked.name === "auto" ? byColumns(context) : context.create(asked.name, asked.options);
   const judgeBatch = async (inputs: readonly RewardInput[]) => {
     const verdicts = await judgeAll(inner, inputs);
     const isRight = verdicts.map(({ score }) => (score === null ? null : score > RIGHT_ABOVE));
@@ -61,27 +53,22 @@ export function scoredByVerdict(
       return { ...result, reason: `${result.reason} (${reason})` };
     });
   };
-  if ("judge" in inner) return { name, judgeBatch };
-  const { open, state, stop, close } = inner;
-  return {
-    name,
-    judgeBatch,
-    ...(open && { open: (saved?: string) => open.call(inner, saved) }),
-    ...(state && { state: () => state.call(inner) }),
-    ...(stop && { stop: () => stop.call(inner) }),
-    ...(close && { close: () => close.call(inner) }),
-  };
+  return "judge" in inner ? { name, judgeBatch } : decorated(inner, { name, judgeBatch });
 }
 
-/** The reward that each completion's columns ask for. */
-function byColumns(rewards: RewardSource): BatchReward {
+/** The reward that each completion's columns ask for: the first entry that says right and wrong for them. */
+function byColumns({ entries, create }: RewardContext): BatchReward {
   const made = new Map<string, AnyReward>();
-  const reward = (name: string) => {
-    const known = made.get(name) ?? rewards.create(name);
-    made.set(name, known);
-    return known;
+  const rewardNamed = async (name: string) => {
+    const known = made.get(name);
+    if (known !== undefined) return known;
+    const reward = create(name);
+    made.set(name, reward);
+    if ("open" in reward) await reward.open?.();
+    return reward;
   };
-  const choices = BY_COLUMNS.filter(([name]) => rewards.names.includes(name));
+  const choices = entries.flatMap(({ name, saysRightFor = [] }) => saysRightFor.map((columns) => ({ name, columns })));
+  const batches = () => [...made.values()].filter((reward) => "judgeBatch" in reward);
   return {
     name: "auto",
     judgeBatch: async (inputs) => {
@@ -89,20 +76,26 @@ function byColumns(rewards: RewardSource): BatchReward {
         score: null,
         reason: `no reward fits the columns ${Object.keys(columns).join(", ") || "(none)"}; set correct`,
       }));
-      const chosen = inputs.map(({ columns }) => choices.find(([, needed]) => needed.every((c) => c in columns))?.[0]);
+      const chosen = inputs.map(
+        ({ columns: own }) => choices.find(({ columns }) => columns.every((c) => c in own))?.name,
+      );
       for (const name of new Set(chosen)) {
         if (name === undefined) continue;
         const indices = [...inputs.keys()].filter((i) => chosen[i] === name);
         const judged = await judgeAll(
-          reward(name),
+          await rewardNamed(name),
           indices.map((i) => inputs[i]!),
         );
         for (const [k, i] of indices.entries()) results[i] = judged[k]!;
       }
       return results;
     },
+    stop: () => {
+      for (const reward of batches()) reward.stop?.();
+    },
     close: async () => {
-      for (const one of made.values()) if ("close" in one) await one.close?.();
+      for (const reward of batches()) await reward.close?.();
+      made.clear();
     },
   };
 }

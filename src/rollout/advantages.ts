@@ -15,6 +15,8 @@
  * advantages of exactly 0, whatever rounding its mean suffered.
  */
 
+import { mean, sampleStd, sumOf } from "../statistics.ts";
+
 /** What a centred reward is divided by: the deviation of its group (GRPO), of the whole batch, or 1 (Dr. GRPO,
  * arXiv:2503.20783, which found the division to favour too easy and too hard prompts). */
 export const SCALE_REWARDS = ["group", "batch", "none"] as const;
@@ -222,24 +224,4 @@ const present = (values: readonly (number | null)[]): number[] => values.filter(
 function isConstant(values: readonly (number | null)[]): boolean {
   const judged = present(values);
   return judged.every((value) => value === judged[0]);
-}
-
-function sumOf(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]!;
-  return sum;
-}
-
-/** Arithmetic mean; 0 of nothing. */
-export function mean(values: ArrayLike<number>): number {
-  return values.length === 0 ? 0 : sumOf(values) / values.length;
-}
-
-/** Standard deviation with Bessel's correction (n − 1); 0 with fewer than two values. */
-export function sampleStd(values: ArrayLike<number>): number {
-  if (values.length < 2) return 0;
-  const centre = mean(values);
-  let squares = 0;
-  for (let i = 0; i < values.length; i++) squares += (values[i]! - centre) ** 2;
-  return Math.sqrt(squares / (values.length - 1));
 }

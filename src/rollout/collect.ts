@@ -7,15 +7,9 @@
 import type { SampledSequence, SampleProgress, Sampler } from "../engine/contract/sampler.ts";
 import { ConfigError } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
-import type { AnyReward, RewardInput, RewardResult } from "../rewards/reward.ts";
+import type { RewardInput, RewardResult, WeightedReward } from "../rewards/reward.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-
-/** A reward and how much it counts in the sum. */
-export interface WeightedReward {
-  readonly reward: AnyReward;
-  readonly weight: number;
-}
 
 /** One problem to sample for, and its number in the random stream and in logs. */
 export interface NumberedProblem {

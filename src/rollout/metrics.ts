@@ -16,8 +16,9 @@ import {
   type PolicyScores,
   positionsOf,
 } from "../losses/evaluate-objective.ts";
-import { type PolicyObjective, upperClip } from "../losses/policy-objective.ts";
-import { mean, sampleStd } from "./advantages.ts";
+import type { PolicyObjective } from "../losses/policy-objective.ts";
+import { losses } from "../losses/registry.ts";
+import { greatestOf, leastOf, mean, sampleStd } from "../statistics.ts";
 import type { Rollout } from "./collect.ts";
 
 /** Numbers by metric name. */
@@ -65,11 +66,8 @@ export interface UpdateView {
 }
 
 /**
- * What TRL reports of an update: `entropy` and `kl`, means over tokens; of losses that clip, the share of tokens (of
- * sequences, where these share a ratio) whose ratio r is clipped from below (r < 1 − ε, A < 0), from above
- * (r > 1 + ε_high, A > 0) or either, with the least and the greatest share of a completion; `cispo_clip_ratio`, the same
- * against cispo's cap; `vespo/phi_seq_mean`, the mean weight of a sequence; with an entropy bonus `policy_loss`, the loss
- * without it, and `entropy_coef`.
+ * What TRL reports of an update: `entropy` and `kl`, means over tokens; with an entropy bonus `policy_loss`, the loss without
+ * it, and `entropy_coef`; and what the loss says of itself (`PolicyLoss.metrics`): how many ratios it clips, or its weights.
  */
 export function updateMetrics({ objective, rows, value, scores }: UpdateView): Metrics {
   const counted = rows.map(({ weights }) => positionsOf(weights));
@@ -81,46 +79,24 @@ export function updateMetrics({ objective, rows, value, scores }: UpdateView): M
     ...(scores.entropies && { entropy: mean(valuesOf(scores.entropies)) }),
     ...(kl.length > 0 ? { kl: mean(kl) } : {}),
     ...(objective.entropyCoef === 0 ? {} : { policy_loss: value.policyLoss, entropy_coef: objective.entropyCoef }),
-    ...clipMetrics({ objective, rows, value }, counted),
+    ...lossMetrics({ objective, rows, value }, counted),
   };
 }
 
 /** The part of `updateMetrics` that depends on the loss. */
-function clipMetrics(
+function lossMetrics(
   { objective, rows, value }: Pick<UpdateView, "objective" | "rows" | "value">,
   counted: readonly (readonly number[])[],
 ): Metrics {
-  const low = 1 - objective.clipEpsilon;
-  const high = upperClip(objective);
-  const sharesRatio = objective.lossType === "rloo" || objective.importanceSamplingLevel === "sequence";
-  /** Per completion that counts: 1 or 0 of each token, of a shared ratio once. */
-  const flags = (isClipped: (ratio: number, advantage: number) => boolean): number[][] =>
-    counted.flatMap((positions, i) => {
-      const own = positions.map((t) => {
-        const ratio = Math.min(Math.exp(value.rows[i]!.logRatios[t]!), objective.delta ?? Number.POSITIVE_INFINITY);
-        return Number(isClipped(ratio, rows[i]!.advantages[t]!));
-      });
-      return own.length === 0 ? [] : [sharesRatio ? [mean(own)] : own];
-    });
-  switch (objective.lossType) {
-    case "cispo":
-      return { cispo_clip_ratio: mean(flags((ratio, advantage) => ratio > high && advantage > 0).flat()) };
-    case "vespo":
-      return { "vespo/phi_seq_mean": mean(value.rows.map(({ gamma }) => gamma!)) };
-    case "sapo":
-      return {};
-    default: {
-      const below = flags((ratio, advantage) => ratio < low && advantage < 0);
-      const above = flags((ratio, advantage) => ratio > 1 + high && advantage > 0);
-      return {
-        "clip_ratio/low_mean": mean(below.flat()),
-        "clip_ratio/low_min": minOf(below.map(mean)),
-        "clip_ratio/high_mean": mean(above.flat()),
-        "clip_ratio/high_max": maxOf(above.map(mean)),
-        "clip_ratio/region_mean": mean(below.flat()) + mean(above.flat()),
-      };
-    }
-  }
+  const loss = losses.get(objective.lossType);
+  const isShared = loss.ratio === "product" || objective.importanceSamplingLevel === "sequence";
+  const seen = counted.map((positions, i) => ({
+    ratios: positions.map((t) => Math.exp(value.rows[i]!.logRatios[t]!)),
+    advantages: positions.map((t) => rows[i]!.advantages[t]!),
+    isShared,
+    sequenceWeight: value.rows[i]!.sequenceWeight,
+  }));
+  return loss.metrics?.(seen, objective.lossOptions) ?? {};
 }
 
 /**
@@ -137,7 +113,7 @@ export function samplerDifference(
   if (differences.length === 0) return {};
   return {
     "sampling/sampling_logp_difference/mean": mean(differences),
-    "sampling/sampling_logp_difference/max": maxOf(differences),
+    "sampling/sampling_logp_difference/max": greatestOf(differences),
   };
 }
 
@@ -146,9 +122,9 @@ export function correctionMetrics(corrections: readonly ArrayLike<number>[], per
   const ratios = corrections.flatMap((row) => Array.from(row).slice(0, perSequence ? 1 : row.length));
   if (ratios.length === 0) return {};
   return {
-    "sampling/importance_sampling_ratio/min": minOf(ratios),
+    "sampling/importance_sampling_ratio/min": leastOf(ratios),
     "sampling/importance_sampling_ratio/mean": mean(ratios),
-    "sampling/importance_sampling_ratio/max": maxOf(ratios),
+    "sampling/importance_sampling_ratio/max": greatestOf(ratios),
   };
 }
 
@@ -167,8 +143,8 @@ function spread(prefix: string, what: string, values: readonly number[]): Metric
   if (values.length === 0) return {};
   return {
     [`${prefix}/mean_${what}`]: mean(values),
-    [`${prefix}/min_${what}`]: minOf(values),
-    [`${prefix}/max_${what}`]: maxOf(values),
+    [`${prefix}/min_${what}`]: leastOf(values),
+    [`${prefix}/max_${what}`]: greatestOf(values),
   };
 }
 
@@ -176,7 +152,3 @@ function spread(prefix: string, what: string, values: readonly number[]): Metric
 function namesIn(rollouts: readonly Rollout[], record: (rollout: Rollout) => Readonly<Record<string, unknown>>) {
   return new Set(rollouts.flatMap((rollout) => Object.keys(record(rollout))));
 }
-
-// Not Math.min(...values): a batch has more tokens than a call takes arguments.
-const minOf = (values: readonly number[]) => values.reduce((least, value) => Math.min(least, value), Infinity);
-const maxOf = (values: readonly number[]) => values.reduce((most, value) => Math.max(most, value), -Infinity);

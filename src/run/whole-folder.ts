@@ -12,17 +12,18 @@ import { syncDirectory, TEMPORARY_PREFIX, writeFailure } from "../files.ts";
  * Lets `write` fill a new folder and then gives it its name; an older folder of that name is replaced. A refusal of the
  * operating system (no permission, disk full) is an AhaError that names the path; then an older folder is still there.
  */
-export async function writeWholeFolder(path: string, write: (directory: string) => Promise<void>): Promise<void> {
+export async function writeWholeFolder<T>(path: string, write: (directory: string) => Promise<T>): Promise<T> {
   const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}-${process.pid}`);
   try {
     await rm(temporary, { recursive: true, force: true });
     await mkdir(temporary, { recursive: true });
-    await write(temporary);
+    const result = await write(temporary);
     for (const file of await filesBelow(temporary)) await sync(join(temporary, file));
     await syncDirectory(temporary);
     await rm(path, { recursive: true, force: true });
     await rename(temporary, path);
     await syncDirectory(dirname(path));
+    return result;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw writeFailure(path, error);

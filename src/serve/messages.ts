@@ -27,6 +27,7 @@ const message = z.strictObject({
 
 type SentMessage = z.output<typeof message>;
 
+/** A conversation has at least one message. */
 export const messageList = z.array(message).min(1);
 
 /** The parameters that say how a conversation is rendered. */

@@ -11,7 +11,10 @@
  * `NAME/solveRate` and `NAME/formatRate`.
  */
 
+import { z } from "zod";
 import { ConfigError } from "../errors.ts";
+import { type NamedPath, pathsBelow, valueAt } from "../named-paths.ts";
+import type { TaskDeps, TaskEntry, TaskSpec } from "./entry.ts";
 import type { Problem, Task } from "./task.ts";
 
 /** A task of a mixture, and how many of Σ weights problems it has. */
@@ -90,5 +93,68 @@ function turnsOf(weights: readonly number[]): { readonly part: number; readonly 
     const behind = weights.map((weight, part) => ((turn + 1) * weight) / total - given[part]!);
     const part = behind.indexOf(Math.max(...behind));
     return { part, rank: given[part]!++ };
+  });
+}
+
+/** What a mixture needs of the tasks that it is made of. */
+interface SingleTasks {
+  /** The schema of a task that is no mixture. */
+  readonly schema: () => z.ZodType<TaskSpec>;
+  readonly create: (spec: TaskSpec, deps: TaskDeps) => Promise<Task>;
+  readonly paths: (spec: unknown) => readonly NamedPath[];
+}
+
+/** Tasks in turns: `tasks: [{ weight: 3, task: { name: countdown, … } }, …]`. */
+export function mixtureEntry({ schema, create, paths }: SingleTasks): TaskEntry {
+  return {
+    name: "mixture",
+    summary: "several tasks in turns, each with its weight",
+    get options() {
+      return mixtureOptions(schema());
+    },
+    paths: (spec) =>
+      itemsOf(spec).flatMap((item, i) => pathsBelow(["tasks", i, "task"], paths(valueAt(item, ["task"])))),
+    parts: (spec) =>
+      itemsOf(spec).map((item) => {
+        const { task, as } = item as MixtureItem;
+        return { label: as ?? task.name, spec: task };
+      }),
+    create: async (options, deps) => {
+      const created = (options.tasks as readonly MixtureItem[]).map(async ({ task: spec, weight, as }) => {
+        const task = await create(spec, deps);
+        return { task: as === undefined ? task : { ...task, name: as }, weight };
+      });
+      return mixTasks(await Promise.all(created));
+    },
+  };
+}
+
+interface MixtureItem {
+  readonly task: TaskSpec;
+  readonly weight: number;
+  readonly as?: string | undefined;
+}
+
+function itemsOf(spec: unknown): readonly unknown[] {
+  const items = valueAt(spec, ["tasks"]);
+  return Array.isArray(items) ? items : [];
+}
+
+function mixtureOptions(task: z.ZodType<TaskSpec>) {
+  return z.strictObject({
+    tasks: z
+      .array(
+        z.strictObject({
+          weight: z.int().min(1).max(1000).default(1).describe("how many problems of Σ weights are of this task"),
+          as: z
+            .string()
+            .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "a name of letters, digits, - and _")
+            .optional()
+            .describe("its name here, in rewards[].tasks and in statistics; needed where a task comes twice"),
+          task: task.describe("a task with its own keys"),
+        }),
+      )
+      .min(2)
+      .describe("tasks that take turns"),
   });
 }

@@ -4,97 +4,37 @@
  */
 
 import { z } from "zod";
-import { readAllRows } from "../data/formats.ts";
-import { loadData } from "../data/load.ts";
-import type { ResolveDataset } from "../data/reference.ts";
-import { ConfigError, nearestName } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
+import type { NamedPath } from "../named-paths.ts";
+import { cachedBy, Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
-import { createAssistantTask } from "./assistant/assistant.ts";
-import { assistantOptionsSchema } from "./assistant/options.ts";
-import type { ChatRenderer } from "./chat.ts";
-import { createConversationsTask, identifyConversation } from "./conversations/conversations.ts";
-import { conversationsOptionsSchema } from "./conversations/options.ts";
-import { createCountdownTask } from "./countdown/countdown.ts";
-import { GENERATOR_KEYS } from "./countdown/generator.ts";
-import { countdownOptionsSchema } from "./countdown/options.ts";
-import { identifyRow } from "./countdown/source.ts";
-import { createMathTask, identifyProblem } from "./math/math.ts";
-import { GENERATOR_KEYS as MATH_GENERATOR_KEYS, mathOptionsSchema } from "./math/options.ts";
-import { mixTasks } from "./mixture.ts";
-import { createPreferencesTask, identifyPreference, preferencesOptionsSchema } from "./preferences/preferences.ts";
+import { assistant } from "./assistant/entry.ts";
+import { conversations } from "./conversations/entry.ts";
+import { countdown } from "./countdown/entry.ts";
+import type { TaskDeps, TaskEntry, TaskSpec } from "./entry.ts";
+import { math } from "./math/entry.ts";
+import { mixtureEntry } from "./mixture.ts";
+import { preferences } from "./preferences/entry.ts";
 import type { Task } from "./task.ts";
 
-const singleTaskSchemas = [
-  countdownOptionsSchema.safeExtend({ name: z.literal("countdown") }),
-  conversationsOptionsSchema.safeExtend({ name: z.literal("conversations") }),
-  assistantOptionsSchema.safeExtend({ name: z.literal("assistant") }),
-  mathOptionsSchema.safeExtend({ name: z.literal("math") }),
-  preferencesOptionsSchema.safeExtend({ name: z.literal("preferences") }),
-] as const;
-
-/** Tasks in turns: `tasks: [{ weight: 3, task: { name: countdown, … } }, …]`. */
-const mixtureOptionsSchema = z.strictObject({
-  tasks: z
-    .array(
-      z.strictObject({
-        weight: z.int().min(1).max(1000).default(1).describe("how many problems of Σ weights are of this task"),
-        as: z
-          .string()
-          .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, "a name of letters, digits, - and _")
-          .optional()
-          .describe("its name here, in rewards[].tasks and in statistics; needed where a task comes twice"),
-        task: z.discriminatedUnion("name", singleTaskSchemas).describe("a task with its own keys"),
-      }),
-    )
-    .min(2)
-    .describe("tasks that take turns"),
-});
-
-/** A task in a recipe: its name and that task's options. */
-export const taskSpecSchema = z.discriminatedUnion("name", [
-  ...singleTaskSchemas,
-  mixtureOptionsSchema.safeExtend({ name: z.literal("mixture") }),
+/** Every task that a recipe can name. */
+export const tasks: Registry<TaskEntry> = new Registry<TaskEntry>("task", [
+  countdown,
+  conversations,
+  assistant,
+  math,
+  preferences,
 ]);
+tasks.add(mixtureEntry({ schema: () => singleTaskSchema(), create: createTask, paths: taskPaths }));
 
-/** A task as it may be written; options left out have their defaults. */
-export type TaskSpec = z.input<typeof taskSpecSchema>;
+const singleTaskSchema = cachedBy([tasks], () => specSchema(tasks.all.filter(({ parts }) => parts === undefined)));
 
-type CreateTask = (options: unknown, deps: TaskDeps) => Promise<Task>;
+/** A task in a recipe: its name and that task's keys. Made of the registry, so it is asked for each time. */
+export const taskSpecSchema: () => z.ZodType<TaskSpec> = cachedBy([tasks], () => specSchema(tasks.all));
 
-const tasks: ReadonlyMap<string, CreateTask> = new Map([
-  ["countdown", createCountdown],
-  ["conversations", createConversations],
-  ["assistant", async (options, deps) => createAssistantTask(options, deps)],
-  ["math", createMath],
-  ["preferences", createPreferences],
-  ["mixture", createMixture],
-]);
-
-/** Names that `createTask` knows. */
-export const taskNames: readonly string[] = [...tasks.keys()];
-
-/** The spec for problems of the data at `path` in place of those that it names or generates. */
-export function withDataFile(spec: { readonly name: string }, path: string): { readonly name: string } {
-  if (spec.name === "conversations" || spec.name === "math" || spec.name === "preferences") {
-    const { data } = spec as { readonly data?: Readonly<Record<string, unknown>> };
-    const kept = Object.fromEntries(Object.entries(spec).filter(([key]) => !MATH_GENERATOR_KEYS.includes(key)));
-    const changed = { ...kept, name: spec.name, data: { ...(data?.columns ? { columns: data.columns } : {}), path } };
-    return changed;
-  }
-  const ofSource = (key: string) => key === "data" || GENERATOR_KEYS.some((known) => known === key);
-  const kept = Object.fromEntries(Object.entries(spec).filter(([key]) => !ofSource(key)));
-  const ofFile = { ...kept, name: spec.name, file: path };
-  return ofFile;
-}
-
-/** What a task is given besides its spec. */
-export interface TaskDeps {
-  /** Root of the task's random numbers. */
-  readonly seed: number;
-  /** Renders conversations; needed by prompts that are conversations. */
-  readonly renderChat?: ChatRenderer;
-  /** Fetches a data set of the Hub; `fetchDataset` where there is none. */
-  readonly resolveDataset?: ResolveDataset;
+function specSchema(entries: readonly TaskEntry[]): z.ZodType<TaskSpec> {
+  const [first, ...others] = entries.map(({ name, options }) => options.safeExtend({ name: z.literal(name) }));
+  return z.discriminatedUnion("name", [first!, ...others]) as unknown as z.ZodType<TaskSpec>;
 }
 
 /**
@@ -104,46 +44,43 @@ export interface TaskDeps {
  */
 export async function createTask(spec: { readonly name: string }, deps: TaskDeps): Promise<Task> {
   const { name, ...options } = spec;
-  const create = tasks.get(name);
-  if (create) return create(options, deps);
-  const nearest = nearestName(name, taskNames);
-  const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
-  throw new ConfigError(`There is no task ${JSON.stringify(name)}; known: ${taskNames.join(", ")}.${hint}`);
+  const entry = tasks.get(name);
+  return entry.create(checkOptions(entry.options, options, `task ${name}`), deps);
 }
 
-async function createCountdown(options: unknown, deps: TaskDeps): Promise<Task> {
-  const { file, data } = checkOptions(countdownOptionsSchema, options, "task countdown");
-  return createCountdownTask(options, {
-    ...deps,
-    ...(file === undefined ? {} : { rows: await readAllRows(file) }),
-    ...(data === undefined ? {} : { data: await loadData(data, { ...deps, identify: identifyRow }) }),
-  });
+/** The paths that a spec names, checked or not; an unknown task names none. */
+export function taskPaths(spec: unknown): readonly NamedPath[] {
+  const { name } = (spec ?? {}) as { readonly name?: unknown };
+  return (typeof name === "string" && tasks.find(name)?.paths?.(spec)) || [];
 }
 
-async function createMixture(options: unknown, deps: TaskDeps): Promise<Task> {
-  const { tasks: parts } = checkOptions(mixtureOptionsSchema, options, "task mixture");
-  const created = parts.map(async ({ task: spec, weight, as }) => {
-    const task = await createTask(spec, deps);
-    return { task: as === undefined ? task : { ...task, name: as }, weight };
-  });
-  return mixTasks(await Promise.all(created));
+/** The task, or those that a mixture is made of. */
+export function singleTasks(spec: TaskSpec): readonly TaskSpec[] {
+  return (
+    tasks
+      .find(spec.name)
+      ?.parts?.(spec)
+      .map((part) => part.spec) ?? [spec]
+  );
 }
 
-async function createConversations(options: unknown, deps: TaskDeps): Promise<Task> {
-  const checked = checkOptions(conversationsOptionsSchema, options, "task conversations");
-  const identify = (row: Parameters<typeof identifyConversation>[0]) => identifyConversation(row, checked);
-  return createConversationsTask(checked, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
+/** What the tasks of a spec are called: in the column `task` of their problems, and in `rewards[].tasks`. */
+export function taskLabels(spec: TaskSpec): string[] {
+  return (
+    tasks
+      .find(spec.name)
+      ?.parts?.(spec)
+      .map(({ label }) => label) ?? [spec.name]
+  );
 }
 
-async function createMath(options: unknown, deps: TaskDeps): Promise<Task> {
-  const checked = checkOptions(mathOptionsSchema, options, "task math");
-  if (checked.data === undefined) return createMathTask(options, deps);
-  const identify = (row: Parameters<typeof identifyProblem>[0]) => identifyProblem(row, checked);
-  return createMathTask(options, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
-}
-
-async function createPreferences(options: unknown, deps: TaskDeps): Promise<Task> {
-  const checked = checkOptions(preferencesOptionsSchema, options, "task preferences");
-  const identify = (row: Parameters<typeof identifyPreference>[0]) => identifyPreference(row, checked);
-  return createPreferencesTask(checked, { ...deps, data: await loadData(checked.data, { ...deps, identify }) });
+/**
+ * The spec for problems of the data at `path` in place of those that it names or generates.
+ *
+ * @throws ConfigError for a task that takes no data.
+ */
+export function withDataFile(spec: { readonly name: string }, path: string): TaskSpec {
+  const { withDataFile: replaced } = tasks.get(spec.name);
+  if (replaced !== undefined) return replaced(spec as TaskSpec, path);
+  throw new ConfigError(`The task ${spec.name} takes no problems from a file, so ${path} cannot be read for it.`);
 }

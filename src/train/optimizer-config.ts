@@ -4,7 +4,8 @@
  */
 
 import { z } from "zod";
-import type { AdamParams } from "../engine/contract/policy.ts";
+import { requireCapability } from "../engine/contract/capabilities.ts";
+import type { AdamParams, Policy } from "../engine/contract/policy.ts";
 import { learningRateAt, SCHEDULES } from "../optim/schedule.ts";
 import { idleKeyIssues } from "./idle-keys.ts";
 
@@ -38,6 +39,11 @@ export function adamParamsAt(step: number, totalSteps: number, config: Optimizer
     weightDecay: config.weightDecay,
     maxGradNorm: config.maxGradNorm,
   };
+}
+
+/** Refuses an engine that cannot clip where the gradient is to be clipped. Throws ConfigError. */
+export function requireGradientClipping(engine: Policy, { maxGradNorm }: OptimizerConfig, stage?: string): void {
+  if (maxGradNorm > 0) requireCapability(engine, "gradientClipping", { stage, key: "maxGradNorm" });
 }
 
 /** An impossible combination of keys: where to look, and why. */

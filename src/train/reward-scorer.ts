@@ -8,10 +8,16 @@ import { storedHead } from "../model/hf-config.ts";
 import type { OpenScorer, Scorer } from "../rewards/reward-model.ts";
 import { scoredTokens } from "../rollout/preference.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { StageParts } from "./context.ts";
 
 /** Opens reward models, by the embedded engine unless `engine` says otherwise. */
 export function scorerOpener(compute: Compute, engine: EngineSpec = LOCAL_ENGINE): OpenScorer {
   return (path) => openScorer(path, compute, engine);
+}
+
+/** What rewards of a stage that are models are opened with. */
+export function scorersOf({ companions }: Pick<StageParts, "companions">): { readonly openScorer?: OpenScorer } {
+  return companions ? { openScorer: scorerOpener(companions.compute, companions.engine) } : {};
 }
 
 /**

@@ -6,40 +6,36 @@
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { parseJson } from "../files.ts";
-import type { WeightedReward } from "../rollout/collect.ts";
-import { REWARD_STATES, type StageLog, type TrainContext, type TrainerState } from "./context.ts";
+import type { WeightedReward } from "../rewards/reward.ts";
+import { type RewardStates, rewardStates, withOpenRewards } from "../rewards/session.ts";
+import type { StageLog, TrainContext } from "./context.ts";
+
+/** The key of what rewards remember, in a checkpoint of a trainer that has rewards with a memory. */
+const REWARD_STATES = "rewardStates";
 
 /** JSON texts by the reward's name. */
 const statesSchema = z.record(z.string(), z.string());
 
 /**
- * Does `work` with the rewards ready, from the states of the checkpoint where one is resumed.
+ * Does `work` with the rewards of a stage ready, from the states of the checkpoint where one is resumed.
  *
  * @throws ConfigError for a reward that cannot be used.
  */
-export async function withOpenRewards<T>(
+export function withStageRewards<T>(
   rewards: readonly WeightedReward[],
-  resumed: TrainContext["resumed"],
+  { resumed, signal }: Partial<Pick<TrainContext, "resumed" | "signal">>,
   work: () => Promise<T>,
 ): Promise<T> {
-  const states = statesOf(resumed);
-  try {
-    for (const { reward } of rewards) if ("open" in reward) await reward.open?.(states[reward.name]);
-    return await work();
-  } finally {
-    for (const { reward } of rewards) if ("close" in reward) await reward.close?.();
-  }
+  return withOpenRewards(keyed(rewards), { states: statesOf(resumed), signal }, work);
 }
 
-/** The trainer's state with what the rewards remember after the last batch. */
-export function withRewardStates(state: TrainerState, rewards: readonly WeightedReward[]): TrainerState {
-  const states: Record<string, string> = {};
-  for (const { reward } of rewards) {
-    const text = "state" in reward ? reward.state?.() : undefined;
-    if (text !== undefined) states[reward.name] = text;
-  }
-  return Object.keys(states).length === 0 ? state : { ...state, [REWARD_STATES]: JSON.stringify(states) };
+/** What the rewards remember after the last batch, as a trainer's checkpoint keeps it. */
+export function rememberedRewards(rewards: readonly WeightedReward[]): Readonly<Record<string, string>> {
+  const states = rewardStates(keyed(rewards));
+  return Object.keys(states).length === 0 ? {} : { [REWARD_STATES]: JSON.stringify(states) };
 }
+
+const keyed = (rewards: readonly WeightedReward[]) => rewards.map(({ reward }) => [reward.name, reward] as const);
 
 /** Tells the diary how many completions of an iteration a reward abstained from, and why from the first of them. */
 export function logAbstentions(
@@ -55,7 +51,7 @@ export function logAbstentions(
   }
 }
 
-function statesOf(resumed: TrainContext["resumed"]): Record<string, string> {
+function statesOf(resumed: TrainContext["resumed"]): RewardStates {
   const text = resumed?.[REWARD_STATES];
   if (text === undefined) return {};
   const parsed = statesSchema.safeParse(

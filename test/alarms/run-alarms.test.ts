@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { RunTerminal } from "../../src/cli/terminal.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import type { PipelineEvent } from "../../src/recipe/observer.ts";
+import type { RunEvent } from "../../src/recipe/observer.ts";
 import { RunAlarms } from "../../src/recipe/run-alarms.ts";
 import { unfinishedReportHtml } from "../../src/report/unfinished.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
@@ -24,7 +24,7 @@ const alarmsIn = (path: string) => readRun(path).events.filter(({ event }) => ev
 it("alarms are written into the diary and told, once, however often the run is resumed", async () => {
   const recipe = await loadRecipe(SMOKE_RECIPE);
   const path = join(root, "run");
-  const told: PipelineEvent[] = [];
+  const told: RunEvent[] = [];
   const session = (run: RunDirectory, steps: number) => {
     const alarms = new RunAlarms(recipe, run, (event) => told.push(event));
     const writer = run.stage("r1-zero");

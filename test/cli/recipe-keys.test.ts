@@ -23,6 +23,7 @@ describe("aha run --keys", () => {
     expect([...new Set(keys.map(({ section }) => section))]).toEqual([
       "recipe",
       ...["countdown", "conversations", "assistant", "math", "preferences", "mixture"].map((task) => `task.${task}`),
+      "engine.local",
       ...["sft", "grpo", "reward_model", "distill"].map((trainer) => `stages.${trainer}`),
     ]);
     expect(keys.filter(({ description }) => description === "").map(({ key }) => key)).toEqual([]);

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
 import { type Candidate, collectCandidates, readCandidates } from "../../src/data-steps/candidates.ts";
-import { combineData } from "../../src/data-steps/combine.ts";
-import { combineSchema, rejectionSamplingSchema } from "../../src/data-steps/config.ts";
+import { combine, combineSchema } from "../../src/data-steps/combine.ts";
+import { rejectionSamplingSchema } from "../../src/data-steps/rejection-sampling.ts";
 import { writeSampledDataset } from "../../src/data-steps/sampled-dataset.ts";
 import { selectCandidates } from "../../src/data-steps/selection.ts";
 import { engineSource } from "../../src/data-steps/sources.ts";
@@ -134,7 +134,7 @@ describe("candidates", () => {
     return { engine: engine as unknown as Policy, asked };
   }
   const config = (more: object = {}) =>
-    rejectionSamplingSchema.parse({
+    rejectionSamplingSchema().parse({
       model: { path: "none" },
       task: { name: "countdown", prompt: "compact" },
       prompts: 5,
@@ -241,7 +241,7 @@ describe("combine", () => {
     await writeJsonl(a, [...rows("a", 8), ...rows("a", 2)]);
     await writeJsonl(b, [...rows("b", 4), ...rows("a", 4)]);
     const context = { directory: root, compute: COMPUTE, signal: new AbortController().signal };
-    const mix = (data: object) => combineData(combineSchema.parse(data), context);
+    const mix = (data: object) => combine.run(combineSchema.parse(data), context);
     const { lineage } = await mix({
       data: [
         { path: a, weight: 3 },

@@ -7,8 +7,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl } from "../../src/data/jsonl.ts";
 import { completionText } from "../../src/data-steps/chat-prompts.ts";
-import { coldStartSchema, rejectionSamplingSchema } from "../../src/data-steps/config.ts";
-import { runDataStep } from "../../src/data-steps/run-step.ts";
+import { coldStart, coldStartSchema } from "../../src/data-steps/cold-start.ts";
+import { rejectionSamplingSchema } from "../../src/data-steps/rejection-sampling.ts";
+import { teacherSamples } from "../../src/data-steps/teacher-samples.ts";
 import { ingredientsOf } from "../../src/pipeline/plan.ts";
 import { type Asked, chatReply, type FakeEndpoint, fakeEndpoint, type Reply } from "../endpoint/server.ts";
 import { startServer } from "../serve/running-server.ts";
@@ -44,7 +45,7 @@ const TASK = { name: "countdown", prompt: "compact", counts: [3], max: 10 } as c
 const GOOD = "<think>1 + 2</think>\n<answer>1 + 2</answer>";
 
 function teacherConfig(baseUrl: string, cacheDirectory: string, more: object = {}, endpoint: object = {}) {
-  return rejectionSamplingSchema.parse({
+  return rejectionSamplingSchema().parse({
     model: { endpoint: { baseUrl, model: "teacher", cacheDirectory, attempts: 1, concurrency: 1, ...endpoint } },
     task: TASK,
     ...{ prompts: 3, samples: 2, promptsPerPart: 2, maxCompletionTokens: 9, keep: [], dedupe: false, ...more },
@@ -52,7 +53,7 @@ function teacherConfig(baseUrl: string, cacheDirectory: string, more: object = {
 }
 
 const run = (config: ReturnType<typeof teacherConfig>, directory: string, signal = new AbortController().signal) =>
-  runDataStep("teacherSamples", config, { directory, compute: Compute.open({ threads: 2 }), signal });
+  teacherSamples.run(config, { directory, compute: Compute.open({ threads: 2 }), signal });
 
 const rowsOf = async (directory: string) =>
   (await readAllJsonl(join(directory, "data", "train.jsonl"))).map(({ fields }) => fields);
@@ -149,7 +150,7 @@ describe("a teacher behind an endpoint", () => {
       const rest = { note: undefined, isEvaluated: true, config: {}, source: "/p.yaml" };
       const inputs = { stages: [], directory: "/out", source: "/p.yaml", hashes: new Map() };
       const lineage = { stages: {}, superseded: {}, threads: 1 };
-      const resolved = { ...stage, ...rest, work: { kind: "teacherSamples" as const, config } };
+      const resolved = { ...stage, ...rest, work: { kind: "data" as const, step: teacherSamples, config } };
       return ingredientsOf({ ...inputs, lineage }, resolved);
     };
     const before = await ingredients({});
@@ -176,7 +177,7 @@ describe("a teacher behind an endpoint", () => {
 
   it("is refused with topK, and beside a path", () => {
     const config = (more: object, model: object = {}) =>
-      rejectionSamplingSchema.safeParse({
+      rejectionSamplingSchema().safeParse({
         model: { endpoint: { baseUrl: "http://x/v1", model: "m" }, ...model },
         ...{ task: TASK, prompts: 1, ...more },
       });
@@ -191,11 +192,11 @@ describe("cold-start data by an endpoint", () => {
     const { directory, cacheDirectory } = folders();
     const server = await serve(reply);
     const endpoint = { baseUrl: server.baseUrl, model: "m", cacheDirectory, attempts: 1, concurrency: 1 };
-    const config = coldStartSchema.parse({
+    const config = coldStartSchema().parse({
       ...{ model: { endpoint }, task: TASK, prompts: 2, samples: 1, keep: [], ...method, ...more },
       ...("refiner" in method ? { refiner: { endpoint: { ...endpoint, model: "refiner" } } } : {}),
     });
-    const { lineage } = await runDataStep("coldStart", config, {
+    const { lineage } = await coldStart.run(config, {
       directory,
       compute: Compute.open({ threads: 2 }),
       signal: new AbortController().signal,

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl } from "../../src/data/jsonl.ts";
-import { rejectionSamplingSchema } from "../../src/data-steps/config.ts";
-import { runDataStep } from "../../src/data-steps/run-step.ts";
+import { rejectionSampling, rejectionSamplingSchema } from "../../src/data-steps/rejection-sampling.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { ingredientsOf } from "../../src/pipeline/plan.ts";
 import { type Asked, chatReply, type FakeEndpoint, fakeEndpoint, type Reply } from "../endpoint/server.ts";
@@ -41,7 +40,7 @@ async function judgedStep(judge: (index: number) => Reply, more: object = {}) {
   mkdirSync(directory);
   const endpoint = { baseUrl: server.baseUrl, cacheDirectory: `${directory}-answers`, attempts: 2, concurrency: 1 };
   const configWith = (options: object) =>
-    rejectionSamplingSchema.parse({
+    rejectionSamplingSchema().parse({
       model: { endpoint: { ...endpoint, model: "teacher" } },
       task: { name: "countdown", prompt: "compact", counts: [3], max: 10 },
       ...{ prompts: 4, samples: 1, promptsPerPart: 2, dedupe: false },
@@ -55,7 +54,7 @@ async function judgedStep(judge: (index: number) => Reply, more: object = {}) {
       behaviour = next;
     },
     run: (options: object = {}, signal = new AbortController().signal) =>
-      runDataStep("rejectionSampling", configWith(options), {
+      rejectionSampling.run(configWith(options), {
         directory,
         compute: Compute.open({ threads: 2 }),
         signal,
@@ -111,7 +110,7 @@ describe("a judge of a data step", () => {
     expect(await run({ maxTokens: 1000 })).toMatchObject({ train: 4 });
     expect(counts).toEqual({ judged: 4, written: 4 });
     const config = async (options: object) => {
-      const work = { kind: "rejectionSampling", config: configWith(options) } as const;
+      const work = { kind: "data", step: rejectionSampling, config: configWith(options) } as const;
       const stage = { name: "s", kind: work.kind, work, references: [] } as unknown as Parameters<
         typeof ingredientsOf
       >[1];

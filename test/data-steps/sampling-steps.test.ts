@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import { readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
 import type { Candidate, DataStepProgress } from "../../src/data-steps/candidates.ts";
-import { type DataStepConfig, type DataStepName, dataStepSchemas } from "../../src/data-steps/config.ts";
-import { runDataStep } from "../../src/data-steps/run-step.ts";
+import type { DataStepConfig } from "../../src/data-steps/step.ts";
+import { dataSteps } from "../../src/data-steps/steps.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { writeInitialModel } from "../../src/recipe/model.ts";
 
@@ -31,9 +31,12 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-function configOf(step: DataStepName, more: object): DataStepConfig {
+function configOf(step: string, more: object): DataStepConfig {
   const shared = { model: { path: model }, task: TASK, maxCompletionTokens: 10, seed: 3 };
-  return dataStepSchemas[step].parse({ ...shared, ...more });
+  return dataSteps
+    .get(step)
+    .schema()
+    .parse({ ...shared, ...more });
 }
 
 let count = 0;
@@ -44,12 +47,12 @@ function stepFolder(): string {
 }
 
 function run(
-  step: DataStepName,
+  step: string,
   config: DataStepConfig,
   directory: string,
   more: { signal?: AbortSignal; onProgress?: (progress: DataStepProgress) => void } = {},
 ) {
-  return runDataStep(step, config, {
+  return dataSteps.get(step).run(config, {
     directory,
     compute: Compute.open({ threads: 1 }),
     signal: new AbortController().signal,
@@ -67,7 +70,7 @@ function contentOf(directory: string): Record<string, string> {
 
 describe("a sampling step that is stopped in the middle of a part", () => {
   const sampling = { prompts: 6, samples: 3, promptsPerPart: 2 };
-  const steps: readonly (readonly [DataStepName, object])[] = [
+  const steps: readonly (readonly [string, object])[] = [
     ["coldStart", { method: "few-shot", examples: 1, keep: [{ tokens: { min: 2 } }], testShare: 0.2 }],
     ["rejectionSampling", { keep: [{ tokens: { min: 2 } }], keepPerPrompt: 2 }],
     ["teacherSamples", { keep: [] }],

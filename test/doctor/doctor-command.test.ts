@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { main } from "../../src/cli/main.ts";
-import type { Diagnosis } from "../../src/doctor/finding.ts";
+import type { Diagnosis } from "../../src/doctor/diagnosis.ts";
 import { recordedConsole } from "../cli/console.ts";
 import { SMOKE_RECIPE } from "../recipe/smoke.ts";
 

@@ -3,18 +3,21 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../src/doctor/diagnose.ts";
+import type { ModelFigures } from "../../src/doctor/diagnosis.ts";
 import { evaluationCompletions } from "../../src/doctor/evaluation-time.ts";
-import type { Finding, ModelFigures } from "../../src/doctor/finding.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
 import { estimatePeakBytes } from "../../src/doctor/memory-estimate.ts";
-import type { GrpoProbe } from "../../src/doctor/probe.ts";
-import { probeFindings } from "../../src/doctor/probe-findings.ts";
 import { recipeFindings } from "../../src/doctor/recipe-findings.ts";
 import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.ts";
+import type { Finding } from "../../src/findings.ts";
 import { modelSize } from "../../src/model/memory.ts";
 import { checkRecipe, loadRecipe } from "../../src/recipe/load.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
+import type { GrpoConfig } from "../../src/train/grpo/config.ts";
+import { isGrpoStage } from "../../src/train/grpo/trainer.ts";
+import type { GrpoTrial } from "../../src/train/grpo/trial.ts";
+import { grpoTrialFindings } from "../../src/train/grpo/trial-findings.ts";
 import { REWARD_MODEL_RECIPE, SMOKE_RECIPE } from "../recipe/smoke.ts";
 
 const signal = new AbortController().signal;
@@ -146,11 +149,11 @@ describe("a model that is not on this machine", () => {
 
 describe("usual learning rates", () => {
   it("are TRL's for pretrained models, ten times as high for adapters, higher for small models", () => {
-    const large = { trainer: "grpo", parameters: 3e9, random: false, adapter: false } as const;
+    const large = { method: "reinforcement", parameters: 3e9, random: false, adapter: false } as const;
     expect(usualLearningRates(large)).toEqual([1e-7, 1e-5]);
     expect(usualLearningRates({ ...large, adapter: true })[1]).toBeCloseTo(1e-4, 10);
     expect(usualLearningRates({ ...large, parameters: 5e6 })[1]).toBeCloseTo(1e-4, 10);
-    const [low, high] = usualLearningRates({ ...large, trainer: "sft", parameters: 2.5e5, random: true });
+    const [low, high] = usualLearningRates({ ...large, method: "supervised", parameters: 2.5e5, random: true });
     expect(low).toBeLessThan(1e-3);
     expect(high).toBeGreaterThan(4e-3);
   });
@@ -190,15 +193,20 @@ describe("held-out problems", () => {
   });
 });
 
-describe("findings of a probe", () => {
-  const good: GrpoProbe = {
-    ...{ kind: "grpo", completions: 64, groups: 8, meanPromptTokens: 9, meanCompletionTokens: 30 },
+describe("findings of a trial", () => {
+  const grpoStage = async (...overrides: string[]): Promise<GrpoConfig> => {
+    const stage = (await loadRecipe(SMOKE_RECIPE, overrides)).stages[1]!;
+    return isGrpoStage(stage) ? stage : expect.fail();
+  };
+  const good: GrpoTrial = {
+    ...{ completions: 64, groups: 8, meanPromptTokens: 9 },
     ...{ truncatedShare: 0.1, zeroVarianceShare: 0.2, abstainedShare: 0, solveRate: 0.3, formatRate: 0.5 },
     rewards: new Map([["format", { mean: 0.5, varies: true }]]),
-    ...{ samplerDifference: 1e-6, samplingTokensPerSecond: 100, trainingTokensPerSecond: 100 },
+    ...{ samplerDifference: 1e-6, trainingTokensPerSecond: 100 },
+    sampling: { meanCompletionTokens: 30, tokensPerSecond: 100 },
   };
 
-  it.each<[string, Partial<GrpoProbe>]>([
+  it.each<[string, Partial<GrpoTrial>]>([
     ["warning truncation", { truncatedShare: 0.6 }],
     ["error zero-variance", { zeroVarianceShare: 1 }],
     ["warning zero-variance", { zeroVarianceShare: 0.9 }],
@@ -207,9 +215,9 @@ describe("findings of a probe", () => {
     ["error rewards-abstain", { abstainedShare: 1 }],
     ["warning sampler-difference", { samplerDifference: 0.1 }],
   ])("%s", async (expected, fault) => {
-    const stage = (await loadRecipe(SMOKE_RECIPE)).stages[1]!;
-    const told = (probe: GrpoProbe, before?: string) =>
-      probeFindings(stage, probe, before).map(({ severity, id }) => `${severity} ${id}`);
+    const stage = await grpoStage();
+    const told = (trial: GrpoTrial, before?: string) =>
+      grpoTrialFindings(stage, trial, before).map(({ severity, id }) => `${severity} ${id}`);
     expect(told(good)).toEqual([]);
     expect(told({ ...good, ...fault })).toEqual([expected]);
     // Another stage trains the policy first.
@@ -217,8 +225,8 @@ describe("findings of a probe", () => {
   });
 
   it("make truncation an error where what is cut is masked", async () => {
-    const stage = (await loadRecipe(SMOKE_RECIPE, [`${RL}.maskTruncatedCompletions=true`])).stages[1]!;
-    expect(probeFindings(stage, { ...good, truncatedShare: 1 })).toMatchObject([
+    const stage = await grpoStage(`${RL}.maskTruncatedCompletions=true`);
+    expect(grpoTrialFindings(stage, { ...good, truncatedShare: 1 }, undefined)).toMatchObject([
       { severity: "error", id: "truncation" },
     ]);
   });

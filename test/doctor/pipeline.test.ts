@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { main } from "../../src/cli/main.ts";
-import type { Finding, PipelineDiagnosis } from "../../src/doctor/finding.ts";
+import type { PipelineDiagnosis } from "../../src/doctor/diagnosis.ts";
+import type { Finding } from "../../src/findings.ts";
 import { recordedConsole } from "../cli/console.ts";
 
 const R1 = join(import.meta.dirname, "../../recipes/r1");

@@ -3,8 +3,8 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
-import { createLocalEngine } from "../../src/engine/local/create.ts";
-import type { LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
+import type { GivenLimits } from "../../src/engine/local/limits.ts";
+import { openEngine as openModel } from "../../src/engine/open.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { fromBfloat16, toBfloat16 } from "../../src/model/float-formats.ts";
@@ -36,8 +36,8 @@ const ADAM: AdamParams = {
 const opened: Policy[] = [];
 afterAll(() => Promise.all(opened.map((engine) => engine.dispose())));
 
-function open(form: WeightForm, limits: Partial<LocalEngineLimits> = {}, adapter?: ReturnType<typeof adapterValues>) {
-  const engine = openEngine(CONFIG, undefined, limits, form, adapter);
+async function open(form: WeightForm, limits: GivenLimits = {}, adapter?: ReturnType<typeof adapterValues>) {
+  const engine = await openEngine(CONFIG, undefined, limits, form, adapter);
   opened.push(engine);
   return engine;
 }
@@ -89,18 +89,18 @@ describe("an adapter beside its matrix", () => {
         }
       }
     }
-    const whole = openEngine(CONFIG, merged);
+    const whole = await openEngine(CONFIG, merged);
     opened.push(whole);
-    expect(difference(await score(open({ lora }, {}, adapter)), await score(whole))).toBeLessThan(1e-5);
+    expect(difference(await score(await open({ lora }, {}, adapter)), await score(whole))).toBeLessThan(1e-5);
   });
 
   it("starts as the model itself, and trains nothing but itself", async () => {
     const fresh = initializeAdapter(CONFIG, LORA, { seed: 1 });
-    const engine = open({ lora: LORA }, {}, adapterValues(CONFIG, LORA));
+    const engine = await open({ lora: LORA }, {}, adapterValues(CONFIG, LORA));
     expect([...fresh].filter(([name]) => name.endsWith("loraB")).every(([, b]) => b.every((x) => x === 0))).toBe(true);
     const values = modelValues(CONFIG);
     const before = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
-    const own = openEngine(CONFIG, values, {}, { lora: LORA });
+    const own = await openEngine(CONFIG, values, {}, { lora: LORA });
     opened.push(own);
     await pass(own);
     for (const [name, weights] of values) expect(weights, name).toEqual(before.get(name));
@@ -123,9 +123,9 @@ describe("the reference of an adapter", () => {
   it("is the base with the adapter off, where nothing was learnt yet; to the bit, whatever is learnt later", async () => {
     const zero = adapterValues(CONFIG, LORA);
     for (const [name, values] of zero) if (name.endsWith("loraB")) values.fill(0);
-    const engine = open({ lora: LORA }, {}, zero);
+    const engine = await open({ lora: LORA }, {}, zero);
     await engine.freezeReference();
-    const base = openEngine(CONFIG);
+    const base = await openEngine(CONFIG);
     opened.push(base);
     await pass(engine);
     expect(await score(engine, "reference")).toEqual(await score(base));
@@ -133,14 +133,14 @@ describe("the reference of an adapter", () => {
     // A state says so without a set of tensors.
     const directory = await emptyDirectory();
     await engine.saveState(directory);
-    const restored = open({ lora: LORA });
+    const restored = await open({ lora: LORA });
     await restored.loadState(directory);
     expect(await score(restored, "reference")).toEqual(await score(base));
     expect(await score(restored)).toEqual(await score(engine));
   });
 
   it("is the adapter as it was, where it had learnt", async () => {
-    const engine = open({ lora: LORA });
+    const engine = await open({ lora: LORA });
     const before = await score(engine);
     await engine.freezeReference();
     await pass(engine);
@@ -151,20 +151,20 @@ describe("the reference of an adapter", () => {
 
 describe("dropout", () => {
   it("applies in training alone", async () => {
-    const [dropping, plain] = [open(DROPPING), open({ lora: LORA })];
+    const [dropping, plain] = [await open(DROPPING), await open({ lora: LORA })];
     expect(await score(dropping)).toEqual(await score(plain));
     const [a, b] = [await pass(dropping), await pass(plain)];
     expect(Math.abs(a.loss - b.loss)).toBeGreaterThan(1e-5);
   });
 
   it("drops the same however data are cut into micro-batches, whole or checkpointed, in one call or in two", async () => {
-    const expected = await pass(open(DROPPING));
+    const expected = await pass(await open(DROPPING));
     for (const limits of [{ microBatchTokens: 12 }, { gradientCheckpointing: true }]) {
-      const found = await pass(open(DROPPING, limits));
+      const found = await pass(await open(DROPPING, limits));
       expect(Math.abs(found.loss / expected.loss - 1)).toBeLessThan(1e-6);
       expect(Math.abs(found.gradNorm! / expected.gradNorm! - 1)).toBeLessThan(1e-5);
     }
-    const split = open(DROPPING);
+    const split = await open(DROPPING);
     const first = await split.forwardBackward(DATA.slice(0, 2), CROSS_ENTROPY);
     const second = await pass(split, DATA.slice(2));
     expect(Math.abs((first.loss + second.loss) / expected.loss - 1)).toBeLessThan(1e-6);
@@ -172,7 +172,7 @@ describe("dropout", () => {
   });
 
   it("drops anew in each step, and after a restored state what would have been dropped", async () => {
-    const engine = open(DROPPING);
+    const engine = await open(DROPPING);
     const still = { ...ADAM, learningRate: 0 };
     const losses: number[] = [];
     for (let step = 0; step < 2; step++) {
@@ -182,7 +182,7 @@ describe("dropout", () => {
     expect(losses[0]).not.toBe(losses[1]);
     const directory = await emptyDirectory();
     await engine.saveState(directory);
-    const restored = open(DROPPING);
+    const restored = await open(DROPPING);
     await restored.loadState(directory);
     expect(await pass(restored)).toEqual(await pass(engine));
   });
@@ -194,7 +194,7 @@ describe("gradient checkpointing", () => {
     ["an adapter", { lora: LORA }],
     ["an adapter on packed weights", { lora: LORA, quantization: "nf4" }],
   ])("changes no bit of what %s learn", async (_, form) => {
-    const engines = [open(form), open(form, { gradientCheckpointing: true })] as const;
+    const engines = [await open(form), await open(form, { gradientCheckpointing: true })] as const;
     for (let step = 0; step < 3; step++) {
       const [plain, checkpointed] = [await pass(engines[0]), await pass(engines[1])];
       expect(checkpointed).toEqual(plain);
@@ -222,8 +222,8 @@ describe("packed weights", () => {
       }
     }
     const [packed, whole] = [
-      open({ lora: LORA, quantization: "nf4" }),
-      openEngine(CONFIG, written, {}, { lora: LORA }),
+      await open({ lora: LORA, quantization: "nf4" }),
+      await openEngine(CONFIG, written, {}, { lora: LORA }),
     ];
     opened.push(whole);
     expect(difference(await score(packed), await score(whole))).toBeLessThan(2e-6);
@@ -234,18 +234,18 @@ describe("packed weights", () => {
   it("are packed from a checkpoint as from memory", async () => {
     const directory = await writeModel(CONFIG);
     const lora = { ...LORA, alpha: 7 };
-    const engine = await createLocalEngine(directory, Compute.open({ threads: 2 }), {
-      quantization: "nf4",
-      lora,
-      adapterSeed: 4,
-    });
+    const engine = await openModel(
+      { kind: "local" },
+      { path: directory, quantization: "nf4", lora, adapterSeed: 4 },
+      Compute.open({ threads: 2 }),
+    );
     opened.push(engine);
-    const expected = open({ lora, quantization: "nf4" }, {}, initializeAdapterInMemory(lora, 4));
+    const expected = await open({ lora, quantization: "nf4" }, {}, initializeAdapterInMemory(lora, 4));
     expect(await score(engine)).toEqual(await score(expected));
   });
 
   it("without an adapter sample and score, and are not trained", async () => {
-    const engine = open({ quantization: "nf4" });
+    const engine = await open({ quantization: "nf4" });
     expect(engine.capabilities.losses).toEqual([]);
     expect((await score(engine)).every(Number.isFinite)).toBe(true);
     await expect(engine.forwardBackward(DATA, CROSS_ENTROPY)).rejects.toThrow(EngineError);

@@ -5,9 +5,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import { noiseInputs } from "../../src/engine/local/embedding-noise.ts";
-import type { LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
+import type { GivenLimits } from "../../src/engine/local/limits.ts";
 import { planMicroBatches } from "../../src/engine/local/micro-batches.ts";
-import { allocateFloats } from "../../src/engine/local/weights.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { loadModel } from "../../src/model/checkpoint.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
@@ -32,8 +31,8 @@ const ADAM: AdamParams = {
 const opened: Policy[] = [];
 afterAll(() => Promise.all(opened.map((engine) => engine.dispose())));
 
-function open(limits: Partial<LocalEngineLimits> = {}, form: WeightForm = {}, values = modelValues(CONFIG)) {
-  const engine = openEngine(CONFIG, values, limits, form);
+async function open(limits: GivenLimits = {}, form: WeightForm = {}, values = modelValues(CONFIG)) {
+  const engine = await openEngine(CONFIG, values, limits, form);
   opened.push(engine);
   return engine;
 }
@@ -110,8 +109,8 @@ interface Golden {
 it(`is what the hook of transformers ${golden.versions.transformers} adds to a batch of one, with the same ε`, async () => {
   const { model, alpha, seed, tolerance } = golden;
   const directory = fileURLToPath(new URL(`../golden/models/${model}`, import.meta.url));
-  const { config, values } = await loadModel(directory, { allocate: allocateFloats });
-  const engine = openEngine(config, values);
+  const { config, values } = await loadModel(directory);
+  const engine = await openEngine(config, values);
   opened.push(engine);
   const data = golden.data.map(({ prompt, completion, weights }) => ({
     ...datum(prompt, completion),
@@ -129,16 +128,16 @@ it(`is what the hook of transformers ${golden.versions.transformers} adds to a b
 });
 
 describe("noise on embeddings", () => {
-  it.each<[string, Partial<LocalEngineLimits>]>([
+  it.each<[string, GivenLimits]>([
     ["in one micro-batch", {}],
     ["in several", { microBatchTokens: 8 }],
   ])(
     "is α/√(L·H)·ε on every embedding, L each sequence's own length: loss, log-probabilities, gradient, %s",
     async (_, limits) => {
-      const found = await pass(open(limits), DISTINCT, NOISY);
-      const expected = await pass(open(limits, {}, noisyModel(DISTINCT)), DISTINCT, SILENT);
+      const found = await pass(await open(limits), DISTINCT, NOISY);
+      const expected = await pass(await open(limits, {}, noisyModel(DISTINCT)), DISTINCT, SILENT);
       requireSame(found, expected, 1e-6);
-      const silent = await pass(open(limits), DISTINCT, SILENT);
+      const silent = await pass(await open(limits), DISTINCT, SILENT);
       expect(Math.abs(found.loss / silent.loss - 1)).toBeGreaterThan(1e-3);
     },
   );
@@ -172,24 +171,24 @@ describe("noise on embeddings", () => {
       { lora: { rank: 3, alpha: 5, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS }, quantization: "nf4" },
     ],
   ])("is the same however data are cut up, whole or checkpointed, logits in chunks or not: %s", async (_, form) => {
-    const expected = await pass(open({}, form), SHARED, NOISY);
-    requireSame(await pass(open({ microBatchTokens: 7 }, form), SHARED, NOISY), expected, 1e-6);
-    if (!form.lora) requireSame(await pass(open({ logitChunkTokens: 4 }, form), SHARED, NOISY), expected, 1e-6);
-    expect(await pass(open({ gradientCheckpointing: true }, form), SHARED, NOISY)).toEqual(expected);
+    const expected = await pass(await open({}, form), SHARED, NOISY);
+    requireSame(await pass(await open({ microBatchTokens: 7 }, form), SHARED, NOISY), expected, 1e-6);
+    if (!form.lora) requireSame(await pass(await open({ logitChunkTokens: 4 }, form), SHARED, NOISY), expected, 1e-6);
+    expect(await pass(await open({ gradientCheckpointing: true }, form), SHARED, NOISY)).toEqual(expected);
   });
 
   it("is another one where two sequences share a prompt: each has a row of its own", async () => {
     const twice = [SHARED[0]!, SHARED[0]!];
     expect(planMicroBatches(twice, 100)[0]!.promptRows).toHaveLength(1);
     expect(planMicroBatches(twice, 100, { sharePrompts: false })[0]!.promptRows).toHaveLength(2);
-    const { logprobs } = await pass(open(), twice, NOISY);
+    const { logprobs } = await pass(await open(), twice, NOISY);
     expect(logprobs[0]).not.toBe(logprobs[2]);
-    const [first] = [await pass(open(), [SHARED[0]!], NOISY)];
+    const [first] = [await pass(await open(), [SHARED[0]!], NOISY)];
     expect(Math.abs(logprobs[0]! - first.logprobs[0]!)).toBeLessThan(1e-5);
   });
 
   it("α and seed are inputs of one program, and a loss without it is what it was", async () => {
-    const engine = open();
+    const engine = await open();
     const before = await engine.forwardBackward(SHARED, SILENT);
     for (const alpha of [1e-3, 5, 50])
       await engine.forwardBackward(SHARED, { ...SILENT, embeddingNoise: { alpha, seed: alpha > 1 ? 1 : 2 } });

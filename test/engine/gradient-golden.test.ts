@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
-import { allocateFloats } from "../../src/engine/local/weights.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { loadModel } from "../../src/model/checkpoint.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
@@ -48,8 +47,7 @@ describe(`on Qwen3 checkpoints, like PyTorch ${golden.versions.torch} with trans
     "%s: loss, gradient of every tensor, and weights after two AdamW steps",
     async (_, { model, loss, steps, ...rest }) => {
       const directory = fileURLToPath(new URL(`models/${model}`, folder));
-      const { config, values } = await loadModel(directory, { allocate: allocateFloats });
-      const tensors = checkpointTensors(config, values);
+      const { config, values } = await loadModel(directory);
       const data: Datum[] = rest.data.map((row) => ({
         promptTokens: Int32Array.from(row.prompt),
         completionTokens: Int32Array.from(row.completion),
@@ -58,7 +56,7 @@ describe(`on Qwen3 checkpoints, like PyTorch ${golden.versions.torch} with trans
         samplerLogprobs: Float32Array.from(row.samplerLogprobs),
         refLogprobs: Float32Array.from(row.refLogprobs),
       }));
-      const engine = openEngine(config, values, { microBatchTokens: 48 });
+      const engine = await openEngine(config, values, { microBatchTokens: 48 });
 
       // The gradient, read from the move of one step of gradient descent, which is then taken back.
       const before = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
@@ -78,7 +76,8 @@ describe(`on Qwen3 checkpoints, like PyTorch ${golden.versions.torch} with trans
       }
       await engine.dispose();
 
-      const trained = openEngine(config, values, { microBatchTokens: 48 });
+      const trained = await openEngine(config, values, { microBatchTokens: 48 });
+      const tensors = checkpointTensors(config, values);
       for (const [number, step] of steps.entries()) {
         const result = await trained.forwardBackward(data, loss);
         expect(Math.abs(result.loss - step.loss), `loss of step ${number}`).toBeLessThan(tolerance.loss);

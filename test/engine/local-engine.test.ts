@@ -4,8 +4,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
 import type { SamplePrompt, SamplingParams } from "../../src/engine/contract/sampler.ts";
-import { createLocalEngine } from "../../src/engine/local/create.ts";
-import type { LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
+import type { GivenLimits } from "../../src/engine/local/limits.ts";
+import { openEngine as openModel } from "../../src/engine/open.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { inspectModel } from "../../src/model/checkpoint.ts";
@@ -41,8 +41,8 @@ const SAMPLING: SamplingParams = {
 const opened: Policy[] = [];
 afterAll(() => Promise.all(opened.map((engine) => engine.dispose())));
 
-function open(values?: ParameterValues, limits?: Partial<LocalEngineLimits>, config = TIED) {
-  const engine = openEngine(config, values ?? modelValues(config), limits);
+async function open(values?: ParameterValues, limits?: GivenLimits, config = TIED) {
+  const engine = await openEngine(config, values ?? modelValues(config), limits);
   opened.push(engine);
   return engine;
 }
@@ -51,7 +51,7 @@ describe("margins of cross-entropy", () => {
   it.each([{}, { logitChunkTokens: 3 }])(
     "are 0 for the tokens that greedy decoding takes, and for no others: %o",
     async (limits) => {
-      const engine = open(undefined, limits);
+      const engine = await open(undefined, limits);
       const prompts = [1, 2, 3].map((promptId) => ({
         tokens: Int32Array.of(3 + promptId, 5),
         numSamples: 1,
@@ -108,7 +108,7 @@ async function gradientOf(engine: Policy, values: ParameterValues, data: readonl
 describe.each(Object.entries(MODELS))("gradients, %s", (_, config) => {
   it.each(LOSSES)("of $name agree with finite differences, for every parameter", async (loss) => {
     const values = modelValues(config);
-    const engine = open(values, {}, config);
+    const engine = await open(values, {}, config);
     const data = ragged(1, 3, config.vocabSize);
     // Ratios inside the clip: at its edges the loss has no derivative.
     const temperature = loss.name === "grpo" ? loss.temperature : 1;
@@ -141,17 +141,13 @@ describe.each(Object.entries(MODELS))("gradients, %s", (_, config) => {
 });
 
 describe("batching changes nothing", () => {
-  const settings: Partial<LocalEngineLimits>[] = [
-    { microBatchTokens: 4096 },
-    { microBatchTokens: 16 },
-    { microBatchTokens: 48 },
-  ];
+  const settings: GivenLimits[] = [{ microBatchTokens: 4096 }, { microBatchTokens: 16 }, { microBatchTokens: 48 }];
 
   it.each(LOSSES)("in training by $name: any budget gives one loss, and one step's weights", async (loss) => {
     const results = await Promise.all(
       settings.map(async (limits) => {
         const values = modelValues(TIED);
-        const engine = open(values, limits);
+        const engine = await open(values, limits);
         const result = await engine.forwardBackward(ragged(2), loss);
         // A first Adam step divides a gradient by its own size: with a small ε, an element that is nothing but rounding
         // would move as far as any other. With this one it moves by what it is.
@@ -179,7 +175,7 @@ describe("batching changes nothing", () => {
     const runs = await Promise.all(
       [0, 1, 2].map(async () => {
         const values = modelValues(TIED);
-        const engine = open(values, { microBatchTokens: 16 });
+        const engine = await open(values, { microBatchTokens: 16 });
         for (let step = 0; step < 3; step++) {
           await engine.forwardBackward(ragged(step), LOSSES[1]!);
           await engine.optimStep(ADAM);
@@ -199,17 +195,17 @@ describe("batching changes nothing", () => {
     }));
     const text = async (engine: Policy) =>
       (await engine.sample(prompts, SAMPLING)).map(({ tokens }) => tokens.join(" ")).join("; ");
-    const expected = await text(open(undefined, { maxSlots: 64 }));
+    const expected = await text(await open(undefined, { maxSlots: 64 }));
     for (const limits of [{ maxSlots: 3 }, { maxSlots: 1 }, { maxSlots: 7 }, { maxSlots: 64 }, { cacheBytes: 1 }]) {
-      expect(await text(open(undefined, limits)), JSON.stringify(limits)).toBe(expected);
+      expect(await text(await open(undefined, limits)), JSON.stringify(limits)).toBe(expected);
     }
-    const used = open(undefined, { maxSlots: 4 });
+    const used = await open(undefined, { maxSlots: 4 });
     await used.sample(prompts.slice(0, 3), { ...SAMPLING, maxCompletionTokens: 25, seed: 9 });
     await used.sample(prompts.slice(0, 1), { ...SAMPLING, maxCompletionTokens: 2, seed: 9 });
     expect(await text(used)).toBe(expected);
     // A resumed run begins with a new cache, which may be shorter: not a bit of a log-probability depends on that.
     expect(await used.sample(prompts, SAMPLING)).toEqual(
-      await open(undefined, { maxSlots: 4 }).sample(prompts, SAMPLING),
+      await (await open(undefined, { maxSlots: 4 })).sample(prompts, SAMPLING),
     );
   });
 });
@@ -234,12 +230,12 @@ describe("files", () => {
   };
 
   it("of a state that was gone on from are the same, byte for byte, as if there had been no break", async () => {
-    const engine = open();
+    const engine = await open();
     await engine.freezeReference();
     await train(engine, 1);
     const middle = await saved(engine);
     await train(engine, 2);
-    const resumed = open(modelValues(TIED, 99));
+    const resumed = await open(modelValues(TIED, 99));
     await resumed.loadState(middle);
     expect(await filesOf(await saved(resumed))).toEqual(await filesOf(middle));
     await train(resumed, 2);
@@ -247,12 +243,12 @@ describe("files", () => {
   });
 
   it("of a model can be opened, saved and opened again with the same bits", async () => {
-    const first = await createLocalEngine(await writeModel(TIED), Compute.open({ threads: 2 }));
+    const first = await openModel({ kind: "local" }, { path: await writeModel(TIED) }, Compute.open({ threads: 2 }));
     opened.push(first);
     await train(first, 1);
     const directory = await emptyDirectory();
     await first.saveWeights(directory);
-    const second = await createLocalEngine(directory, Compute.open({ threads: 2 }));
+    const second = await openModel({ kind: "local" }, { path: directory }, Compute.open({ threads: 2 }));
     opened.push(second);
     const options = { temperature: 1 } as const;
     expect(await second.score(ragged(3), options)).toEqual(await first.score(ragged(3), options));
@@ -260,12 +256,12 @@ describe("files", () => {
   });
 
   it("are written as bfloat16 where asked, close to what was trained", async () => {
-    const engine = await createLocalEngine(await writeModel(TIED), Compute.open({ threads: 2 }));
+    const engine = await openModel({ kind: "local" }, { path: await writeModel(TIED) }, Compute.open({ threads: 2 }));
     opened.push(engine);
     const directory = await emptyDirectory();
     await engine.saveWeights(directory, { dtype: "bfloat16" });
     expect((await inspectModel(directory)).dtypes).toEqual(["BF16"]);
-    const rounded = await createLocalEngine(directory, Compute.open({ threads: 2 }));
+    const rounded = await openModel({ kind: "local" }, { path: directory }, Compute.open({ threads: 2 }));
     opened.push(rounded);
     const options = { temperature: 1 } as const;
     const [exact, close] = [await engine.score(ragged(3), options), await rounded.score(ragged(3), options)];
@@ -278,9 +274,9 @@ describe("files", () => {
 
   it("of another model's state are refused, and nothing is taken from them: CheckpointError", async () => {
     const other = { ...TIED, hiddenSize: 24 };
-    const stranger = open(modelValues(other), {}, other);
+    const stranger = await open(modelValues(other), {}, other);
     await train(stranger, 1);
-    const engine = open();
+    const engine = await open();
     await train(engine, 1);
     const before = await filesOf(await saved(engine));
     const directory = await saved(stranger);
@@ -297,7 +293,7 @@ describe("files", () => {
     ["an unknown key", JSON.stringify({ format: 1, optimizerSteps: 0, sets: ["weights"], more: 1 })],
     ["a set that the tensors lack", JSON.stringify({ format: 1, optimizerSteps: 0, sets: ["weights", "reference"] })],
   ])("with %s are refused: CheckpointError", async (_, json) => {
-    const engine = open();
+    const engine = await open();
     const directory = await saved(engine);
     await writeFile(join(directory, "engine.json"), json);
     await expect(engine.loadState(directory)).rejects.toThrow(CheckpointError);
@@ -305,21 +301,21 @@ describe("files", () => {
 
   it("are not written of weights that are not finite: CheckpointError", async () => {
     const values = modelValues(TIED);
-    const engine = open(values);
+    const engine = await open(values);
     values.get("embed")![3] = Number.NaN;
     await expect(engine.saveWeights(await emptyDirectory())).rejects.toThrow(/embed has values that are not finite/);
   });
 
   it("are asked for by name where a directory is no model: CheckpointError", async () => {
-    await expect(createLocalEngine(await emptyDirectory(), Compute.open({ threads: 2 }))).rejects.toThrow(
-      CheckpointError,
-    );
+    await expect(
+      openModel({ kind: "local" }, { path: await emptyDirectory() }, Compute.open({ threads: 2 })),
+    ).rejects.toThrow(CheckpointError);
   });
 });
 
 describe("the embedded engine", () => {
-  it("says what it is", () => {
-    const { info, capabilities } = open();
+  it("says what it is", async () => {
+    const { info, capabilities } = await open();
     expect(capabilities).toMatchObject({ losses: ["cross_entropy", "grpo", "cispo", "sapo"], training: "full" });
     expect(info).toEqual({
       name: "local (cpu, 2 threads)",
@@ -340,14 +336,14 @@ describe("the embedded engine", () => {
     [{ minCompletionTokens: -1 }, /minCompletionTokens -1/],
   ])("refuses to sample with %j: EngineError", async (change, message) => {
     const prompt = { tokens: Int32Array.of(3), numSamples: 1, promptId: 0 };
-    const attempt = open().sample([prompt], { ...SAMPLING, ...change });
+    const attempt = (await open()).sample([prompt], { ...SAMPLING, ...change });
     await expect(attempt).rejects.toThrow(message);
     await expect(attempt).rejects.toThrow(EngineError);
   });
 
   it("refuses to sample from weights that are no numbers, and says so: EngineError", async () => {
     const values = modelValues(TIED);
-    const engine = open(values);
+    const engine = await open(values);
     values.get("finalNorm")!.fill(Number.NaN);
     const prompt = { tokens: Int32Array.of(3), numSamples: 1, promptId: 0 };
     await expect(engine.sample([prompt], SAMPLING)).rejects.toThrow(EngineError);
@@ -355,7 +351,7 @@ describe("the embedded engine", () => {
   });
 
   it("lets the event loop go on while it samples and trains", async () => {
-    const engine = open();
+    const engine = await open();
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
     await engine.sample([{ tokens: Int32Array.of(3), numSamples: 30, promptId: 0 }], SAMPLING);
@@ -365,7 +361,7 @@ describe("the embedded engine", () => {
   });
 
   it("keeps its memory flat over 40 steps of sampling and training on varying lengths", async () => {
-    const engine = open();
+    const engine = await open();
     const iterate = async (i: number) => {
       const prompts = [0, 1, 2].map((p) => ({
         tokens: new Int32Array(1 + ((i * 7 + p * 5) % 15)).fill(3 + p),

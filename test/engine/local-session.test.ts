@@ -8,7 +8,7 @@ import type {
   SequenceRequest,
 } from "../../src/engine/contract/session.ts";
 import { KeyValueCache } from "../../src/engine/local/key-value-cache.ts";
-import type { LocalEngine } from "../../src/engine/local/local-engine.ts";
+import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
 import { MODELS, modelValues, openEngine } from "./models.ts";
@@ -33,7 +33,7 @@ async function tokensOf(session: SamplingSession, asked: SequenceRequest, log?: 
   return tokens;
 }
 
-async function expectSampled(engine: LocalEngine, asked: SequenceRequest, tokens: readonly number[]): Promise<void> {
+async function expectSampled(engine: LocalPolicy, asked: SequenceRequest, tokens: readonly number[]): Promise<void> {
   const { promptId, params } = asked;
   const [sample] = await engine.sample([{ tokens: asked.tokens, promptId, numSamples: 1 }], params);
   expect(tokens, `sequence ${promptId}`).toEqual([...sample!.tokens]);
@@ -45,7 +45,7 @@ describe("a session's slots", () => {
     ["for one long row or three short ones", 3.5],
     ["for less than one row", 0.5],
   ])("hold every sequence there is memory %s", async (_, rows) => {
-    const engine = openEngine(CONFIG, undefined, { cacheBytes: Math.floor(rows * ROW_BYTES) });
+    const engine = await openEngine(CONFIG, undefined, { cacheBytes: Math.floor(rows * ROW_BYTES) });
     const session = engine.openSession();
     const requests = [
       request(0, 5, 30),
@@ -63,7 +63,7 @@ describe("a session's slots", () => {
   });
 
   it("are given in the order of requests, and a long one holds up those behind it until it has its place", async () => {
-    const engine = openEngine(CONFIG, undefined, { cacheBytes: 3.5 * ROW_BYTES });
+    const engine = await openEngine(CONFIG, undefined, { cacheBytes: 3.5 * ROW_BYTES });
     const session = engine.openSession();
     const log: string[] = [];
     const lengths = [10, 20, 300, 5];
@@ -77,7 +77,7 @@ describe("a session's slots", () => {
 describe("long prompts", () => {
   it.each(Object.entries(MODELS))("are computed in pieces while others are decoded: %s", async (_, model) => {
     const config = { ...model, maxContextTokens: 2048 };
-    const engine = openEngine(config);
+    const engine = await openEngine(config);
     const session = engine.openSession();
     const long = [request(1, 900, 4), request(2, 1300, 3), request(3, 30, 5), request(4, 1, 6)];
     const log: string[] = [];
@@ -97,7 +97,7 @@ describe("long prompts", () => {
   });
 
   it("are scored in pieces", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const session = engine.openSession();
     const asked = { ...request(1, 1200, 2), promptLogprobs: 3 };
     const score = async () => {
@@ -130,7 +130,7 @@ describe("long prompts", () => {
   });
 
   it("that are cancelled half-way are gone, and the next one is computed", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const session = engine.openSession();
     let long: RunningSequence | undefined;
     let next: Promise<number[]> | undefined;
@@ -153,7 +153,7 @@ describe("long prompts", () => {
 
 describe("a session and the engine's verbs", () => {
   it("take turns: a verb waits for what is decoded, and what comes after it waits for the verb", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const session = engine.openSession();
     const log: string[] = [];
     let scored: Promise<void> | undefined;
@@ -172,7 +172,7 @@ describe("a session and the engine's verbs", () => {
   });
 
   it("two sessions of one engine both come to their end", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const sessions = [engine.openSession(), engine.openSession()];
     const requests = [request(0, 4, 30), request(1, 4, 30), request(2, 9, 10), request(3, 2, 20)];
     const results = await Promise.all(requests.map((asked, i) => tokensOf(sessions[i % 2]!, asked)));
@@ -182,7 +182,7 @@ describe("a session and the engine's verbs", () => {
   });
 
   it("end together: after dispose a sequence is refused by its promise", async () => {
-    const engine = openEngine(CONFIG);
+    const engine = await openEngine(CONFIG);
     const session = engine.openSession();
     await engine.dispose();
     await expect(session.submit(request(0, 4, 4), () => {}).finished).rejects.toThrow(EngineError);
@@ -195,7 +195,7 @@ describe("a model whose numbers are not finite", () => {
   it("ends each sequence with an error that says so", async () => {
     const values = modelValues(CONFIG);
     values.get("embed")!.fill(Number.NaN);
-    const engine = openEngine(CONFIG, values);
+    const engine = await openEngine(CONFIG, values);
     const session = engine.openSession();
     const running = [request(0, 4, 4), request(1, 9, 4)].map((asked) => session.submit(asked, () => {}).finished);
     for (const finished of running) await expect(finished).rejects.toThrow(/not finite/);

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
-import { createLocalEngine } from "../../src/engine/local/create.ts";
 import { sequenceGraph } from "../../src/engine/local/programs.ts";
 import { openEngine as openModel } from "../../src/engine/open.ts";
 import { ConfigError } from "../../src/errors.ts";
@@ -54,7 +53,7 @@ async function learned(
 ) {
   const values = modelValues(config);
   const before: ParameterValues = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
-  const engine: Policy = openEngine(config, values, {
+  const engine: Policy = await openEngine(config, values, {
     microBatchTokens: 24,
     ...(logitChunkTokens && { logitChunkTokens }),
   });
@@ -100,7 +99,7 @@ describe("gradients through chunks", () => {
     // Ratios inside the clip: at its edges the loss has no derivative.
     const temperature = loss.name === "grpo" ? loss.temperature : 1;
     const values = modelValues(config);
-    const engine = openEngine(config, values, { microBatchTokens: 24, logitChunkTokens: 3 });
+    const engine = await openEngine(config, values, { microBatchTokens: 24, logitChunkTokens: 3 });
     const { logprobs } = await engine.score(data, { temperature });
     data.forEach((datum, i) => {
       datum.samplerLogprobs!.set(logprobs[i]!.map((logprob, t) => logprob + (t % 2 ? 0.1 : -0.1)));
@@ -188,9 +187,11 @@ describe("where logits are in chunks", () => {
 
   it("createLocalEngine takes their size", async () => {
     const inputs = vi.spyOn(Graph.prototype, "input");
-    const engine = await createLocalEngine(await writeModel(config), Compute.open({ threads: 2 }), {
-      logitChunkTokens: 5,
-    });
+    const engine = await openModel(
+      { kind: "local", logitChunkTokens: 5 },
+      { path: await writeModel(config) },
+      Compute.open({ threads: 2 }),
+    );
     await engine.score(ragged(config.vocabSize), { temperature: 1 });
     await engine.dispose();
     expect(inputs.mock.calls.some(([name]) => name === "logitRows")).toBe(true);
@@ -211,7 +212,10 @@ describe("padding", () => {
       ...datum,
       completionTokens: datum.completionTokens.map((token) => Math.max(1, token)),
     }));
-    const engine = openEngine(config, values, { microBatchTokens: 64, ...(chunk && { logitChunkTokens: chunk }) });
+    const engine = await openEngine(config, values, {
+      microBatchTokens: 64,
+      ...(chunk && { logitChunkTokens: chunk }),
+    });
     const loss: LossSpec = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0.1, temperature: 0.05 };
     const { logprobs } = await engine.score(data, { temperature: loss.temperature, policy: "policy" });
     data.forEach((datum, i) => {

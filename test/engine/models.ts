@@ -5,18 +5,19 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { type Program, Runtime } from "../../src/compute/runtime.ts";
-import { LocalEngine, type LocalEngineLimits } from "../../src/engine/local/local-engine.ts";
-import { allocateBfloat16, allocateFloats, allocateNf4, type ModelValues } from "../../src/engine/local/weights.ts";
-import { lowerToOnnx } from "../../src/graph/onnx.ts";
+import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
+import type { Device, Session } from "../../src/compute/device.ts";
+import { type GivenLimits, limitsFrom } from "../../src/engine/local/limits.ts";
+import { LocalPolicy } from "../../src/engine/local/local-policy.ts";
+import { DenseWeights, ModelWeights } from "../../src/engine/local/weights.ts";
 import { saveModel } from "../../src/model/checkpoint.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { toBfloat16 } from "../../src/model/float-formats.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
-import { initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
+import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
-import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
-import { quantizeNf4, storageOf } from "../../src/model/quantization.ts";
+import type { ParameterSpec, ParameterValues } from "../../src/model/parameters.ts";
+import { quantizeNf4 } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
 
 const BASE: ModelConfig = {
@@ -94,7 +95,7 @@ export async function emptyDirectory(): Promise<string> {
 /** Weights that no symmetry hides anything in: norms are not 1, biases are not 0. */
 export function modelValues(config: ModelConfig, seed = 1): ParameterValues {
   const init = { scheme: "scaled", embeddingStd: 0.25, gain: 1 } as const;
-  const values = initializeParameters(config, { seed, init, allocate: allocateFloats });
+  const values = initializeParameters(config, { seed, init });
   const random = new Random(seed, "perturbed");
   for (const [name, weights] of values) {
     if (!name.endsWith("Norm") && !name.endsWith("Bias")) continue;
@@ -112,7 +113,7 @@ export async function writeModel(config: ModelConfig, values = modelValues(confi
 
 /** An adapter that changes something: B is not zero. */
 export function adapterValues(config: ModelConfig, lora: LoraConfig, seed = 1): ParameterValues {
-  const values = initializeAdapter(config, lora, { seed, allocate: allocateFloats });
+  const values = initializeAdapter(config, lora, { seed });
   const random = new Random(seed, "adapter");
   for (const [name, weights] of values) {
     if (name.endsWith("loraB")) for (let i = 0; i < weights.length; i++) weights[i] = 0.2 * random.normal();
@@ -120,70 +121,64 @@ export function adapterValues(config: ModelConfig, lora: LoraConfig, seed = 1): 
   return values;
 }
 
-/** The values in the form in which they are to be held. */
-export function inForm(config: ModelConfig, values: ParameterValues, { quantization }: WeightForm): ModelValues {
-  const [float32, bfloat16, nf4] = [new Map(), new Map(), new Map()] as const;
-  for (const spec of parameterSpecs(config)) {
-    const own = values.get(spec.name)!;
-    const storage = storageOf(spec, quantization);
-    if (storage === "float32") float32.set(spec.name, own);
-    if (storage === "bfloat16") bfloat16.set(spec.name, packed(toBfloat16, own, allocateBfloat16(own.length)));
-    if (storage === "nf4") nf4.set(spec.name, packed(quantizeNf4, own, allocateNf4(own.length)));
-  }
-  return { float32, bfloat16, nf4 };
-}
-
-function packed<T>(pack: (from: Float32Array, to: T) => void, values: Float32Array, target: T): T {
-  pack(values, target);
-  return target;
-}
-
-const programs = new Map<string, Program>();
+const known = new Map<string, Session>();
 
 /**
- * The process's runtime, which compiles a graph only once for all engines of a test file. A program has no weights and no
- * state, and compiling takes most of a small engine's time.
+ * A device of this process, which compiles a model only once for all engines of a test file. A compiled model has no weights
+ * and no state, and compiling takes most of a small engine's time.
  */
-function openRuntime(): Runtime {
-  const runtime = Runtime.open(2);
-  const compile: Runtime["compile"] = (graph, outputs) => {
-    const { model, inputs, outputs: results, shapeInputs } = lowerToOnnx(graph, outputs);
+export function withKnownSessions(device: Device): Device {
+  const load: Device["load"] = async (lowered) => {
     const key = createHash("sha256")
-      .update(model)
-      .update(JSON.stringify([inputs, results, shapeInputs]))
+      .update(lowered.model)
+      .update(JSON.stringify([device.name, lowered.inputs, lowered.outputs, lowered.shapeInputs]))
       .digest("hex");
-    const program = programs.get(key) ?? runtime.compile(graph, outputs);
-    programs.set(key, program);
-    return bound(program, { dispose: () => {} });
+    const session = known.get(key) ?? (await device.load(lowered));
+    known.set(key, session);
+    return { bind: (inputs, outputs) => session.bind(inputs, outputs), dispose: () => {} };
   };
-  return bound(runtime, { compile });
-}
-
-/** An object with some methods of another make; the others see the object itself, whose private fields they need. */
-function bound<T extends object>(object: T, own: Partial<T>): T {
-  return new Proxy(object, {
+  return new Proxy(device, {
     get: (target, key) => {
-      const value: unknown = own[key as keyof T] ?? target[key as keyof T];
+      const value: unknown = key === "load" ? load : target[key as keyof Device];
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
 }
 
-/** An engine on a model that need not be of an architecture that has a file format. */
-export function openEngine(
+/**
+ * An engine on a model that need not be of an architecture that has a file format. Afterwards `values` and `adapter` have
+ * the engine's own memory, where that is the host's and not packed: what training changes is seen in them, and the other way
+ * round.
+ */
+export async function openEngine(
   config: ModelConfig,
   values: ParameterValues = modelValues(config),
-  limits: Partial<LocalEngineLimits> = {},
+  limits: GivenLimits = {},
   form: WeightForm = {},
   adapter: ParameterValues | undefined = form.lora && adapterValues(config, form.lora),
-): LocalEngine {
-  const defaults = { maxSlots: 64, cacheBytes: 2 ** 28, microBatchTokens: 2048 };
-  const model = {
-    config,
-    form,
-    values: { model: inForm(config, values, form), adapter },
-    directory: "/somewhere/base",
-    dropoutSeed: 7,
+  device: Device = CpuDevice.open(2),
+): Promise<LocalPolicy> {
+  const own = withKnownSessions(device);
+  const given = ({ name }: ParameterSpec) => values.get(name)!;
+  const model = await ModelWeights.from(own, config, form, {
+    float32: (spec, target) => target.set(given(spec)),
+    bfloat16: (spec, target) => toBfloat16(given(spec), target),
+    nf4: (spec, target) => quantizeNf4(given(spec), target),
+  });
+  const trained =
+    form.lora &&
+    (await DenseWeights.from(own, adapterSpecs(config, form.lora), ({ name }, target) =>
+      target.set(adapter!.get(name)!),
+    ));
+  const share = (weights: DenseWeights, shared: ParameterValues) => {
+    for (const [name, tensor] of weights.tensors) {
+      const memory = device.hostMemory(tensor);
+      if (memory) shared.set(name, memory);
+    }
   };
-  return new LocalEngine(openRuntime(), model, { ...defaults, ...limits });
+  share(model.dense, values);
+  if (trained) share(trained, adapter!);
+  const weights = { model, adapter: trained };
+  const local = { config, form, weights, directory: "/somewhere/base", dropoutSeed: 7 };
+  return LocalPolicy.open(own, local, limitsFrom({ maxSlots: 64, cacheBytes: 2 ** 28, ...limits }));
 }

@@ -4,8 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import type { RewardModel, TokenPair } from "../../src/engine/contract/reward-model.ts";
-import { createLocalEngine } from "../../src/engine/local/create.ts";
-import { createRewardEngine } from "../../src/engine/local/local-reward-engine.ts";
+import { openEngine, openRewardModel } from "../../src/engine/open.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import { emptyDirectory, MODELS, writeModel } from "./models.ts";
 
@@ -33,9 +32,13 @@ function pairsOf(sequences: readonly number[][]): TokenPair[] {
 async function withEngine<T>(
   directory: string,
   work: (engine: RewardModel) => Promise<T>,
-  options: Parameters<typeof createRewardEngine>[2] = {},
+  { padTokenId, ...limits }: { padTokenId?: number; microBatchTokens?: number; gradientCheckpointing?: boolean } = {},
 ): Promise<T> {
-  const engine = await createRewardEngine(directory, Compute.open({ threads: 2 }), options);
+  const engine = await openRewardModel(
+    { kind: "local", ...limits },
+    { path: directory, padTokenId },
+    Compute.open({ threads: 2 }),
+  );
   try {
     return await work(engine);
   } finally {
@@ -129,7 +132,7 @@ describe("the embedded reward engine", () => {
       await expect(engine.forwardBackward([], { centering: 0 })).rejects.toThrow(EngineError);
       await expect(engine.optimStep(ADAM)).rejects.toThrow(/needs a gradient/);
     });
-    const opened = createLocalEngine(directoryOf("qwen2"), Compute.open({ threads: 2 }));
+    const opened = openEngine({ kind: "local" }, { path: directoryOf("qwen2") }, Compute.open({ threads: 2 }));
     await expect(opened).rejects.toThrow(CheckpointError);
     await expect(opened).rejects.toThrow(/Qwen2ForSequenceClassification is a reward model: it scores texts/);
   });

@@ -4,7 +4,8 @@ import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
 import type { SamplerInfo, SamplingParams, ScoreDatum } from "../../src/engine/contract/sampler.ts";
 import type { SequenceRequest } from "../../src/engine/contract/session.ts";
 import { EngineError } from "../../src/errors.ts";
-import { type LossSpec, lossProblem, lossTemperature } from "../../src/losses/loss-spec.ts";
+import { lossInputs, lossProblem } from "../../src/losses/engine-losses.ts";
+import { type LossSpec, lossTemperature } from "../../src/losses/loss-spec.ts";
 
 export function requireNumbers(what: string, valid: boolean, found: object): void {
   if (!valid) throw new EngineError(`Expected ${what}, got ${JSON.stringify(found)}.`);
@@ -59,10 +60,7 @@ export function requireAdam(params: AdamParams): void {
 export function requireColumns(datum: Datum, loss: LossSpec): void {
   const columns: Record<string, Float32Array | undefined> = { weights: datum.weights };
   if (loss.entropyBonus) columns.entropyWeights = datum.entropyWeights;
-  if (loss.name !== "cross_entropy") {
-    Object.assign(columns, { advantages: datum.advantages, samplerLogprobs: datum.samplerLogprobs });
-    if (loss.klCoef > 0) columns.refLogprobs = datum.refLogprobs;
-  }
+  for (const name of lossInputs(loss)) columns[name] = datum[name];
   for (const [name, column] of Object.entries(columns)) {
     if (column?.length === datum.completionTokens.length) continue;
     throw new EngineError(

@@ -41,6 +41,7 @@ import type {
 } from "../../src/engine/contract/session.ts";
 import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
+import { engineLossNames, tokenTerm } from "../../src/losses/engine-losses.ts";
 import { type LossSpec, lossTemperature } from "../../src/losses/loss-spec.ts";
 import { hashString, Random, uniformAt } from "../../src/random.ts";
 import { StepSession } from "./step-session.ts";
@@ -57,13 +58,12 @@ import {
   requireTokens,
 } from "./tabular-checks.ts";
 import { adjust, among, drawToken, entropyOf, logSoftmax, previousTokens } from "./tabular-distribution.ts";
-import { policyLossTerm } from "./tabular-loss.ts";
 import { adamStep, newParameter, type Parameter } from "./tabular-parameter.ts";
 
 const STATE_FILE = "tabular-state.json";
 
 const TABULAR_CAPABILITIES: Capabilities = {
-  losses: ["cross_entropy", "grpo", "cispo", "sapo"],
+  losses: engineLossNames(),
   training: "full",
   entropies: true,
   margins: false,
@@ -270,8 +270,9 @@ export class TabularEngine implements Policy {
     for (const [i, datum] of data.entries()) {
       for (const [t, previous] of previousTokens(datum).entries()) {
         const logprob = scored.logprobs[i]![t]!;
-        const { term, slope } =
-          loss.name === "cross_entropy" ? { term: -logprob, slope: -1 } : policyLossTerm(logprob, datum, t, loss);
+        const [advantage, samplerLogprob] = [datum.advantages?.[t] ?? 0, datum.samplerLogprobs?.[t] ?? 0];
+        const refLogprob = datum.refLogprobs?.[t] ?? 0;
+        const { value: term, slope } = tokenTerm(loss, { logprob, advantage, samplerLogprob, refLogprob });
         const weight = datum.weights[t]!;
         total += weight * term;
         const distribution = among(this.logprobs(previous, temperature), datum.keptTokens?.[t]);

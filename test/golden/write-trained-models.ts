@@ -8,7 +8,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Compute } from "../../src/compute/compute.ts";
-import { createLocalEngine } from "../../src/engine/local/create.ts";
+import { openEngine } from "../../src/engine/open.ts";
 import { loadModel, saveModel } from "../../src/model/checkpoint.ts";
 import { Random } from "../../src/random.ts";
 import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
@@ -22,7 +22,11 @@ if (out === undefined) throw new Error("usage: npx tsx test/golden/write-trained
 const tokenizer = await loadTokenizer(join(GOLDEN, "tokenizers/qwen-like"));
 
 for (const name of readdirSync(join(GOLDEN, "models"))) {
-  const engine = await createLocalEngine(join(GOLDEN, "models", name), Compute.open({ threads: 2 }));
+  const engine = await openEngine(
+    { kind: "local" },
+    { path: join(GOLDEN, "models", name) },
+    Compute.open({ threads: 2 }),
+  );
   const { vocabSize, maxContextTokens } = engine.info;
   const random = new Random(1, name);
   const sequence = (length: number) => Int32Array.from({ length }, () => random.integer(vocabSize));
@@ -54,7 +58,7 @@ for (const name of readdirSync(join(GOLDEN, "models"))) {
   const half = `${directory}-bf16`;
   mkdirSync(half, { recursive: true });
   await saveModel(half, config, values, { dtype: "bfloat16", maxShardBytes: 10_000 });
-  const rounded = await createLocalEngine(half, Compute.open({ threads: 2 }));
+  const rounded = await openEngine({ kind: "local" }, { path: half }, Compute.open({ threads: 2 }));
   writeFileSync(
     `${half}.json`,
     JSON.stringify({ tokens: sequences.map((tokens) => [...tokens]), logprobs: await score(rounded) }),

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { allocate } from "../../src/compute/runtime.ts";
+import { compile } from "../../src/compute/program.ts";
 import { cachedAttention } from "../../src/graph/ops/attention.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { at, build, type NumberArray, randomArray, total } from "./arrays.ts";
-import { feed, runtime } from "./evaluate.ts";
+import { device, feed, numbersOf } from "./evaluate.ts";
 
 const SCALE = 0.45;
 
@@ -39,13 +39,13 @@ describe.each([
     },
     { numHeads, numKvHeads, scale: SCALE },
   );
-  const program = runtime.compile(graph, attended as never);
+  const compiled = compile(device, graph, attended as never);
 
   it("prefills ragged rows and then extends them in place, one position at a time", async () => {
     const lengths = [4, 2, 1];
     const dims = [B, numKvHeads, M, D];
-    const keys = runtime.view("float32", dims, allocate("float32", B * numKvHeads * M * D));
-    const values = runtime.view("float32", dims, allocate("float32", B * numKvHeads * M * D));
+    const keys = device.allocate("float32", dims);
+    const values = device.allocate("float32", dims);
     // What was fed, by row, position and head: the reference's own cache.
     const history = { k: lengths.map((): number[][][] => []), v: lengths.map((): number[][][] => []) };
 
@@ -81,7 +81,7 @@ describe.each([
         ["lastPositions", feed({ dims: [B], values: valid.map((count) => count - 1) }, "int32")],
         ["totalLength", feed({ dims: [], values: [Math.max(...valid)] }, "int32")],
       ]);
-      const call = program.prepare(
+      const call = (await compiled).prepare(
         feeds,
         new Map([
           ["keys", keys],
@@ -89,8 +89,8 @@ describe.each([
         ]),
       );
       await call.run();
-      const { data } = call.results.get("output")!;
-      const gaps = expected.map((value, i) => (Number.isNaN(value) ? 0 : Math.abs(value - (data[i] as number))));
+      const data = numbersOf(call, "output");
+      const gaps = expected.map((value, i) => (Number.isNaN(value) ? 0 : Math.abs(value - data[i]!)));
       expect(Math.max(...gaps)).toBeLessThan(2e-6);
       call.dispose();
     };

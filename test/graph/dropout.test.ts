@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { tensorOf } from "../../src/compute/host-memory.ts";
+import { compile } from "../../src/compute/program.ts";
 import { dropoutMask } from "../../src/graph/ops/dropout.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { philox } from "../../src/random.ts";
-import { runtime } from "./evaluate.ts";
+import { device, numbersOf } from "./evaluate.ts";
 
 const [ROWS, WIDTH, PROBABILITY] = [64, 250, 0.3];
 
@@ -20,11 +22,11 @@ async function mask(probability: number): Promise<readonly number[]> {
   const graph = new Graph();
   const inputs = ["multiplier", "offset"] as const;
   const [a, b] = inputs.map((name) => graph.input(name, "int64", ["N", 1]));
-  const program = runtime.compile(graph, { mask: dropoutMask(a!, b!, WIDTH, probability) });
-  const feeds = new Map(inputs.map((name) => [name, runtime.view("int64", [ROWS, 1], words()[name])]));
+  const program = await compile(device, graph, { mask: dropoutMask(a!, b!, WIDTH, probability) });
+  const feeds = new Map(inputs.map((name) => [name, tensorOf(device, "int64", [ROWS, 1], words()[name])]));
   const call = program.prepare(feeds);
   await call.run();
-  const values = Array.from(call.results.get("mask")!.data as Float32Array);
+  const values = numbersOf(call, "mask");
   call.dispose();
   program.dispose();
   for (const tensor of feeds.values()) tensor.dispose();

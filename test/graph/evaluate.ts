@@ -1,19 +1,49 @@
 /** Runs small graphs on arrays: what the tests of operations share. */
 
-import { type DeviceTensor, Runtime } from "../../src/compute/runtime.ts";
+import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
+import type { Device, DeviceTensor, HostArrays, StoredDType } from "../../src/compute/device.ts";
+import { compile, type PreparedCall } from "../../src/compute/program.ts";
+import { type LoweringTarget, ONNX_RUNTIME_CPU } from "../../src/graph/target.ts";
 import type { DType, Graph, Tensor } from "../../src/graph/tensor.ts";
 import type { NumberArray } from "./arrays.ts";
 
-/** The runtime of every graph and runtime test; one thread keeps the machine for the other workers. */
-export const runtime = Runtime.open(1);
+/** The device of every graph and compute test; one thread keeps the machine for the other workers. */
+export const device = CpuDevice.open(1);
+
+/** The memory of a tensor. */
+export function dataOf<D extends StoredDType>(tensor: DeviceTensor<D>): HostArrays[D] {
+  return device.hostMemory(tensor);
+}
+
+/** An output of a call as plain numbers. */
+export function numbersOf(call: PreparedCall, name: string): number[] {
+  return Array.from(dataOf(call.results.get(name)!) as ArrayLike<number | bigint>, Number);
+}
 
 /** A tensor with these values. */
 export function feed({ dims, values }: NumberArray, dtype: Exclude<DType, "bool"> = "float32"): DeviceTensor {
-  const tensor = runtime.zeros(dtype, dims);
+  const tensor = device.allocate(dtype, dims);
+  const data = dataOf<StoredDType>(tensor);
   values.forEach((value, i) => {
-    tensor.data[i] = dtype === "int64" ? BigInt(value) : value;
+    data[i] = dtype === "int64" ? BigInt(value) : value;
   });
   return tensor;
+}
+
+/** The device with the lowering of another one. */
+function loweringFor(target: LoweringTarget): Device {
+  return {
+    name: device.name,
+    kernels: device.kernels,
+    target,
+    allocate: (dtype, dims) => device.allocate(dtype, dims),
+    view: (tensor, dims) => device.view(tensor, dims),
+    hostMemory: (tensor) => device.hostMemory(tensor),
+    upload: (tensor, values) => device.upload(tensor, values),
+    download: (tensor, values) => device.download(tensor, values),
+    copy: (copy) => device.copy(copy),
+    load: (lowered) => device.load(lowered),
+  };
 }
 
 /** Compiles the outputs, runs once, and returns them as plain numbers. */
@@ -21,8 +51,9 @@ export async function evaluate<Name extends string>(
   graph: Graph,
   outputs: Readonly<Record<Name, Tensor>>,
   feeds: Readonly<Record<string, NumberArray>> = {},
+  target: LoweringTarget = ONNX_RUNTIME_CPU,
 ): Promise<Record<Name, NumberArray>> {
-  const program = runtime.compile(graph, outputs);
+  const program = await compile(loweringFor(target), graph, outputs);
   const tensors = new Map(
     program.inputs.map(({ name, dtype }) => {
       const given = feeds[name];
@@ -33,10 +64,7 @@ export async function evaluate<Name extends string>(
   const call = program.prepare(tensors);
   try {
     await call.run();
-    const results = [...call.results].map(([name, { dims, data }]) => [
-      name,
-      { dims, values: Array.from(data as ArrayLike<number | bigint>, Number) },
-    ]);
+    const results = [...call.results].map(([name, { dims }]) => [name, { dims, values: numbersOf(call, name) }]);
     return Object.fromEntries(results);
   } finally {
     call.dispose();

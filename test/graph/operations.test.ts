@@ -1,11 +1,12 @@
 import { readdir } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { compile } from "../../src/compute/program.ts";
 import { gradients } from "../../src/graph/gradient.ts";
 import { sum } from "../../src/graph/ops/broadcast.ts";
 import { multiply } from "../../src/graph/ops/elementwise.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { array, type NumberArray, randomArray } from "./arrays.ts";
-import { difference, evaluate, feed, runtime } from "./evaluate.ts";
+import { dataOf, device, difference, evaluate, feed } from "./evaluate.ts";
 import type { OperationCase } from "./operation-case.ts";
 import { NOT_DIFFERENTIABLE, OPERATION_CASES, TESTED_APART } from "./operation-cases.ts";
 
@@ -54,7 +55,7 @@ describe("gradients agree with central finite differences", () => {
     const all: Record<string, Tensor> = { ...outputs, y };
     const analytic = await evaluate(graph, all, { ...valuesOf(operationCase), projection });
 
-    const program = runtime.compile(graph, { y });
+    const program = await compile(device, graph, { y });
     const feeds = new Map(
       Object.entries(operationCase.operands).map(([name, { values, dtype }]) => [name, feed(values, dtype)]),
     );
@@ -62,11 +63,11 @@ describe("gradients agree with central finite differences", () => {
     // Projected in double precision, so that the difference of two losses keeps y's own rounding only.
     const lossNow = async () => {
       await call.run();
-      const { data } = call.results.get("y")!;
+      const data = dataOf(call.results.get("y")!);
       return projection.values.reduce((total, c, i) => total + c * (data[i] as number), 0);
     };
     for (const name of names) {
-      const { data } = feeds.get(name)!;
+      const data = dataOf(feeds.get(name)!);
       const numeric: number[] = [];
       for (let i = 0; i < data.length; i++) {
         const original = data[i] as number;

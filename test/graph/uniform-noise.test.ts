@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { DeviceTensor } from "../../src/compute/runtime.ts";
+import type { DeviceTensor } from "../../src/compute/device.ts";
+import { tensorOf } from "../../src/compute/host-memory.ts";
+import { compile } from "../../src/compute/program.ts";
 import { uniformNoise } from "../../src/graph/ops/uniform-noise.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { philox } from "../../src/random.ts";
-import { runtime } from "./evaluate.ts";
+import { device, numbersOf } from "./evaluate.ts";
 
 const [ROWS, WIDTH] = [400, 256];
 /** The bound of row n. */
@@ -22,13 +24,14 @@ beforeAll(async () => {
   const graph = new Graph();
   const words = ["multiplier", "offset"].map((name) => graph.input(name, "int64", ["N", 1]));
   const bounds = graph.input("magnitude", "float32", ["N", 1]);
-  const program = runtime.compile(graph, { noise: uniformNoise(words[0]!, words[1]!, bounds, WIDTH) });
-  const feeds = new Map([
-    ["multiplier", runtime.view("int64", [ROWS, 1], multiplier)],
-    ["offset", runtime.view("int64", [ROWS, 1], offset)],
+  const program = await compile(device, graph, { noise: uniformNoise(words[0]!, words[1]!, bounds, WIDTH) });
+  const feeds = new Map<string, DeviceTensor>([
+    ["multiplier", tensorOf(device, "int64", [ROWS, 1], multiplier)],
+    ["offset", tensorOf(device, "int64", [ROWS, 1], offset)],
     [
       "magnitude",
-      runtime.view(
+      tensorOf(
+        device,
         "float32",
         [ROWS, 1],
         Float32Array.from(blocks, (_, row) => magnitude(row)),
@@ -38,7 +41,7 @@ beforeAll(async () => {
   opened.push(...feeds.values());
   const call = program.prepare(feeds);
   await call.run();
-  noise = Float32Array.from(call.results.get("noise")!.data as Float32Array);
+  noise = Float32Array.from(numbersOf(call, "noise"));
   call.dispose();
   program.dispose();
   unit = Float64Array.from(noise, (value, at) => value / magnitude(Math.floor(at / WIDTH)));

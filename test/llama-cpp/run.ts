@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Compute } from "../../src/compute/compute.ts";
 import type { Policy } from "../../src/engine/contract/policy.ts";
-import { createLocalEngine } from "../../src/engine/local/create.ts";
+import { openEngine } from "../../src/engine/open.ts";
 import { exportGguf } from "../../src/model/gguf/export.ts";
 import type { TensorFormat } from "../../src/model/gguf/number-formats.ts";
 import { Random } from "../../src/random.ts";
@@ -86,7 +86,7 @@ async function compareModel(name: string, directory: string, { config, tokenizer
   const file = join(directory, "model.gguf");
   await exportGguf(directory, file, { name, format: "f32" });
   const model = await llama.loadModel({ modelPath: file });
-  const engine = await createLocalEngine(directory, Compute.open({ threads: 2 }));
+  const engine = await openEngine({ kind: "local" }, { path: directory }, Compute.open({ threads: 2 }));
   const sequence = await f32Sequence(model, config.maxContextTokens);
   const random = new Random(7, name);
   const prompts = Array.from({ length: PROMPTS }, () =>
@@ -133,7 +133,7 @@ async function compareFormat(
   const file = join(directory, "model.gguf");
   await exportGguf(directory, file, { name, format });
   const model = await llama.loadModel({ modelPath: file });
-  const engine = await createLocalEngine(directory, Compute.open({ threads: 2 }));
+  const engine = await openEngine({ kind: "local" }, { path: directory }, Compute.open({ threads: 2 }));
   const sequence = await f32Sequence(model, checkpoint.config.maxContextTokens);
   const random = new Random(8, name);
   const tokens = Int32Array.from({ length: 100 }, () => random.integer(checkpoint.config.vocabSize));

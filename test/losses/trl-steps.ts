@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { evaluateObjective, type ObjectiveRow, type PolicyScores } from "../../src/losses/evaluate-objective.ts";
-import { type LossType, type PolicyObjective, policyObjective } from "../../src/losses/policy-objective.ts";
+import { type PolicyObjective, policyObjective } from "../../src/losses/policy-objective.ts";
 import { correctionRatios, type SamplerCorrection } from "../../src/losses/sampler-correction.ts";
 import {
   completionAdvantages,
@@ -28,7 +28,9 @@ export interface TrlBatch {
 }
 
 interface TrlConfig {
-  readonly lossType: LossType;
+  readonly lossType: string;
+  readonly clipEpsilon: number;
+  readonly clipEpsilonHigh: number | null;
   readonly klCoef: number;
   readonly maskTruncatedCompletions: boolean;
   readonly samplerCorrection: SamplerCorrection;
@@ -84,7 +86,9 @@ export function stepOf({ trainer, batch, config: knobs }: TrlCase): Step {
   // Null is how Python says absent.
   const given = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null));
   const rewardsPenalty = trainer === "rloo" ? config.klCoef : 0;
-  const objective = policyObjective({ ...given, ...(trainer === "rloo" && { klCoef: 0 }) });
+  // TRL's cispo caps the ratio at epsilon where epsilon_high is not given.
+  const cap = config.lossType === "cispo" && { clipEpsilonHigh: config.clipEpsilonHigh ?? config.clipEpsilon };
+  const objective = policyObjective({ ...given, ...cap, ...(trainer === "rloo" && { klCoef: 0 }) });
   // RLOOTrainer knows no tool masks.
   const mask = data.mask.map((row, i) =>
     row.map((m) => (config.maskTruncatedCompletions && data.truncated[i] ? 0 : trainer === "rloo" ? 1 : m)),

@@ -5,11 +5,12 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { command } from "../../src/cli/model.ts";
 import { Compute } from "../../src/compute/compute.ts";
-import { createLocalEngine } from "../../src/engine/local/create.ts";
+import { openEngine } from "../../src/engine/open.ts";
 import { AhaError } from "../../src/errors.ts";
 import { inspectModel, loadModel } from "../../src/model/checkpoint.ts";
 import { initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import { foldAdapter } from "../../src/model/merge.ts";
+import type { ParameterValues } from "../../src/model/parameters.ts";
 import { describeAdapter, savePeftAdapter } from "../../src/model/peft-adapter.ts";
 import { SafetensorsFile, writeSafetensors } from "../../src/model/safetensors.ts";
 import { Random } from "../../src/random.ts";
@@ -103,6 +104,11 @@ describe.each(golden.cases)("PEFT's adapter $adapter", ({ adapter, base, sequenc
   });
 });
 
+const valuesOf =
+  (values: ParameterValues) =>
+  ({ name }: { readonly name: string }) =>
+    values.get(name)!;
+
 describe("aha model merge", () => {
   const [base, adapter] = [modelPath("qwen2"), adapterPath("qwen2-attention")];
 
@@ -120,7 +126,7 @@ describe("aha model merge", () => {
     const values = initializeAdapter(config, LORA, { seed: 3 });
     const random = new Random(5, "b");
     for (const [name, numbers] of values) if (name.endsWith("B")) numbers.set(numbers.map(() => random.uniform()));
-    await savePeftAdapter(directory, config, LORA, values, resolve(modelPath("llama-tied")));
+    await savePeftAdapter(directory, config, LORA, valuesOf(values), resolve(modelPath("llama-tied")));
     const [half, whole] = [newPath(), newPath()];
     await run("merge", modelPath("llama-tied"), directory, "--out", half);
     await run("merge", modelPath("llama-tied"), directory, "--out", whole, "--dtype", "float32");
@@ -140,7 +146,7 @@ describe("aha model merge", () => {
     const { config, values } = await loadModel(base);
     const directory = newPath();
     await mkdir(directory);
-    await savePeftAdapter(directory, config, LORA, initializeAdapter(config, LORA, { seed: 1 }), base);
+    await savePeftAdapter(directory, config, LORA, valuesOf(initializeAdapter(config, LORA, { seed: 1 })), base);
     const out = newPath();
     await run("merge", base, directory, "--out", out);
     expect((await loadModel(out)).values).toEqual(values);
@@ -165,7 +171,7 @@ describe("aha model merge", () => {
     const { config } = await loadModel(full);
     const directory = newPath();
     await mkdir(directory);
-    await savePeftAdapter(directory, config, LORA, initializeAdapter(config, LORA, { seed: 1 }), full);
+    await savePeftAdapter(directory, config, LORA, valuesOf(initializeAdapter(config, LORA, { seed: 1 })), full);
     const out = newPath();
     await run("merge", full, directory, "--out", out);
     for (const name of ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "LICENSE"]) {
@@ -298,9 +304,11 @@ describe("aha model info, convert and export of an adapter", () => {
 describe("an adapter that Aha saved", () => {
   it.each(golden.cases)("has the names, shapes and settings of PEFT's $adapter", async ({ adapter, base }) => {
     const { lora } = await describeAdapter(adapterPath(adapter));
-    const engine = await createLocalEngine(modelPath(base), Compute.open({ threads: 1 }), {
-      adapter: adapterPath(adapter),
-    });
+    const engine = await openEngine(
+      { kind: "local" },
+      { path: modelPath(base), adapter: adapterPath(adapter) },
+      Compute.open({ threads: 1 }),
+    );
     const out = newPath();
     await mkdir(out);
     await engine.saveWeights(out).finally(() => engine.dispose());

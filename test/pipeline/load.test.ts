@@ -8,6 +8,7 @@ import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
 import { mergeConfig } from "../../src/pipeline/merge.ts";
 import { ingredientsOf } from "../../src/pipeline/plan.ts";
 import { findReferences, replaceReferences } from "../../src/pipeline/references.ts";
+import { recipePaths } from "../../src/recipe/recipe-paths.ts";
 
 let root: string;
 beforeAll(() => {
@@ -161,9 +162,9 @@ describe("paths in a pipeline", () => {
     await expect(refused).rejects.toThrow(ConfigError);
     const message = String(await refused.catch((error: Error) => error.message));
     expect(message.split("\n").slice(1)).toEqual([
-      expect.stringMatching(/ a\.model: expected a model .*, but .*rm is a reward model\.$/),
-      expect.stringMatching(/ b\.data\.1: expected a data set, but .*lm is a language model\.$/),
-      expect.stringMatching(/ c\.model: expected a model .*, but .*data has no config\.json\.$/),
+      expect.stringMatching(/ a\.model\.path: expected a model .*, but .*rm is a reward model\.$/),
+      expect.stringMatching(/ b\.data\.1\.path: expected a data set, but .*lm is a language model\.$/),
+      expect.stringMatching(/ c\.model\.path: expected a model .*, but .*data has no config\.json\.$/),
       expect.stringMatching(
         / c\.stages\.0\.rewards\.0\.options\.path: expected a reward model .*lm is a language model\.$/,
       ),
@@ -191,18 +192,24 @@ describe("references", () => {
   it("become mappings with a path where these stand, and paths elsewhere", () => {
     const config = {
       model: { from: "a", saveDtype: "float16" },
-      task: { data: { from: "b", testSplit: "test" } },
-      stages: [{ rewards: [{ name: "reward_model", options: { path: { from: "c", output: "rewardModel" } } }] }],
+      task: { name: "math", data: { from: "b", testSplit: "test" } },
+      stages: [
+        {
+          trainer: "grpo",
+          rewards: [{ name: "reward_model", options: { path: { from: "c", output: "rewardModel" } } }],
+        },
+      ],
     };
-    expect(findReferences(config).map(({ from, expected }) => [from, expected])).toEqual([
+    const references = findReferences(config, recipePaths);
+    expect(references.map(({ from, expected }) => [from, expected])).toEqual([
       ["a", "model"],
       ["b", "dataset"],
       ["c", "rewardModel"],
     ]);
-    expect(replaceReferences(config, (stage) => `/${stage}`)).toEqual({
+    expect(replaceReferences(config, references, (stage) => `/${stage}`)).toEqual({
       model: { path: "/a", saveDtype: "float16" },
-      task: { data: { path: "/b", testSplit: "test" } },
-      stages: [{ rewards: [{ name: "reward_model", options: { path: "/c" } }] }],
+      task: { name: "math", data: { path: "/b", testSplit: "test" } },
+      stages: [{ trainer: "grpo", rewards: [{ name: "reward_model", options: { path: "/c" } }] }],
     });
   });
 });

@@ -20,7 +20,7 @@ import { TEMPORARY_PREFIX } from "../../src/files.ts";
 import { PipelineDirectory } from "../../src/pipeline/directory.ts";
 import { pinHubNames } from "../../src/pipeline/hub-pins.ts";
 import { loadPipeline, resolveStages } from "../../src/pipeline/load.ts";
-import { STAGE_KINDS } from "../../src/pipeline/schema.ts";
+import { stageKinds } from "../../src/pipeline/schema.ts";
 import type { PipelineLineage, PipelineSummary } from "../../src/run/pipeline-records.ts";
 import { recordedConsole } from "../cli/console.ts";
 
@@ -130,7 +130,7 @@ describe("a pipeline that runs through", () => {
     });
     for (const trainer of ["sft", "grpo", "reward_model", "distill"])
       expect(recipes.join("\n")).toContain(`trainer: ${trainer}\n`);
-    expect(new Set(summaryOf(join(root, "first")).stages.map(({ kind }) => kind))).toEqual(new Set(STAGE_KINDS));
+    expect(new Set(summaryOf(join(root, "first")).stages.map(({ kind }) => kind))).toEqual(new Set(stageKinds()));
   });
 
   it("measures every model that is to be, and no data set or reward model, on the suites", () => {

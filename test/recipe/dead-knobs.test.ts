@@ -117,7 +117,7 @@ it("every key of the schema is read by a run", async () => {
     wrap: (recipe) => recording(recipe, read),
   });
   // A mixture makes its tasks as a recipe makes its one.
-  const keys = schemaKeys(recipeSchema).map((key) => key.replace("task.tasks.task.", "task."));
+  const keys = schemaKeys(recipeSchema()).map((key) => key.replace("task.tasks.task.", "task."));
   expect(keys.filter((key) => !read.has(key) && !read.has(key.replace("task.", "task.tasks.task.")))).toEqual([]);
 });
 
@@ -179,7 +179,7 @@ function schemaKeys(schema: unknown, path: readonly string[] = []): string[] {
 }
 
 it("keys are taken from the schema, through unions and defaults", () => {
-  const keys = schemaKeys(recipeSchema);
+  const keys = schemaKeys(recipeSchema());
   for (const key of [
     "seed",
     "model.init.headDim",

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { prepareRecipe } from "../../src/recipe/pipeline.ts";
+import { prepareRecipe } from "../../src/recipe/run-recipe.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
 import { randomModel } from "../eval/models.ts";
 

@@ -2,8 +2,8 @@
 
 import { join } from "node:path";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import type { PipelineObserver } from "../../src/recipe/observer.ts";
-import { prepareRecipe, runPipeline } from "../../src/recipe/pipeline.ts";
+import type { RunObserver } from "../../src/recipe/observer.ts";
+import { prepareRecipe, runRecipe } from "../../src/recipe/run-recipe.ts";
 import type { Recipe } from "../../src/recipe/schema.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
 import type { RunSummary } from "../../src/run/summary.ts";
@@ -28,7 +28,7 @@ export interface SmokeOptions {
   readonly overrides?: readonly string[];
   readonly resume?: boolean;
   readonly signal?: AbortSignal;
-  readonly observe?: PipelineObserver;
+  readonly observe?: RunObserver;
   /** Puts something between the recipe and the code that reads it. */
   readonly wrap?: (recipe: Recipe) => Recipe;
 }
@@ -47,7 +47,7 @@ export async function runSmoke(path: string, options: SmokeOptions = {}): Promis
   try {
     const prepared = await prepareRecipe(wrap(recipe), run);
     try {
-      return await runPipeline(prepared, run, signal, options.observe);
+      return await runRecipe(prepared, run, signal, options.observe);
     } finally {
       await prepared.engine.dispose();
     }

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { Random } from "../../src/random.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
-import { createReward, rewardNames } from "../../src/rewards/registry.ts";
+import { createReward, rewards } from "../../src/rewards/registry.ts";
 import { cpuTimeMs, HANG_LIMIT_MS } from "../cpu-time.ts";
 import { rewardWithDefaults } from "./defaults.ts";
 
@@ -47,7 +47,7 @@ const PIECES = [
 const columns = { nums: [1, 2], target: 3, answer: "3", pattern: "(a+)+$b|<answer>.*1", language: "en" };
 
 /** Those that need no other machine and no checkpoint. */
-const local = rewardNames.filter((name) => !["judge", "reward_model"].includes(name));
+const local = rewards.names.filter((name) => !["judge", "reward_model"].includes(name));
 
 test.each(local)("%s on long completions", async (name) => {
   const reward = rewardWithDefaults(name);

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { CommandContext } from "../../src/cli/command.ts";
 import { command } from "../../src/cli/reward.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
-import { rewardDescriptions, rewardNames } from "../../src/rewards/registry.ts";
+import { rewards } from "../../src/rewards/registry.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "aha-reward-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -99,7 +99,7 @@ describe("aha reward", () => {
 
   test("--list describes every reward, --json for programs", async () => {
     const { out } = await run(["--list"]);
-    for (const { name, citation } of rewardDescriptions) {
+    for (const { name, citation } of rewards.all) {
       expect(out).toContain(`${name}  `);
       expect(out).toContain(citation);
     }
@@ -107,7 +107,7 @@ describe("aha reward", () => {
       name: string;
       options: { name: string; description: string }[];
     }[];
-    expect(listed.map(({ name }) => name)).toEqual(rewardNames);
+    expect(listed.map(({ name }) => name)).toEqual(rewards.names);
     for (const { options } of listed) for (const { description } of options) expect(description).not.toBe("");
     expect(listed.find(({ name }) => name === "repetition_penalty")?.options[0]).toEqual({
       name: "ngramSize",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../src/errors.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
-import { createReward, rewardDescriptions, rewardNames } from "../../src/rewards/registry.ts";
+import { createReward, rewards } from "../../src/rewards/registry.ts";
 import { rewardWithDefaults } from "./defaults.ts";
 
 const PROMPT = "…\n<think>";
@@ -161,7 +161,7 @@ describe("the registry", () => {
   });
 
   test("every reward can be made without options, but a model's path, and is known by its name", () => {
-    for (const { name, title, summary, citation } of rewardDescriptions) {
+    for (const { name, title, summary, citation } of rewards.all) {
       expect(rewardWithDefaults(name).name).toBe(name);
       expect(summary.length).toBeLessThan(110);
       expect(title).not.toBe("");
@@ -173,7 +173,7 @@ describe("the registry", () => {
 test("no reward throws on any prefix of a well-formed completion, whatever the columns", async () => {
   const completion = answered("3*(6*3)");
   // The judge is asked elsewhere: model-judge.test.ts; a reward model is opened: reward-model.test.ts.
-  for (const name of rewardNames.filter((one) => one !== "judge" && one !== "reward_model")) {
+  for (const name of rewards.names.filter((one) => one !== "judge" && one !== "reward_model")) {
     const reward = rewardWithDefaults(name);
     const inputs = [...completion, ""].flatMap((_, length) =>
       [{}, columns, { nums: null, target: null }, { nums: [{}], target: "x" }].map((row) => {

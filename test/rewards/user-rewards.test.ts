@@ -2,11 +2,13 @@
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/errors.ts";
+import { withPaths } from "../../src/named-paths.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
-import { anchorReward, isRewardReference, parseRewardReference } from "../../src/rewards/user/reference.ts";
+import { rewardPaths } from "../../src/rewards/spec.ts";
+import { isRewardReference, parseRewardReference } from "../../src/rewards/user/reference.ts";
 import { UserReward, type UserRewardOptions } from "../../src/rewards/user/thread.ts";
 
 const FILES = join(import.meta.dirname, "files");
@@ -34,9 +36,11 @@ describe("the name of a user's reward", () => {
   });
 
   it("is relative to the recipe", () => {
-    expect(anchorReward("./a.ts#b", "/recipes")).toBe("/recipes/a.ts#b");
-    expect(anchorReward("/x/a.ts", "/recipes")).toBe("/x/a.ts");
-    expect(anchorReward("format", "/recipes")).toBe("format");
+    const anchored = (name: string) =>
+      withPaths({ name }, rewardPaths({ name }), ({ path }) => resolve("/recipes", path)).name;
+    expect(anchored("./a.ts#b")).toBe("/recipes/a.ts#b");
+    expect(anchored("/x/a.ts")).toBe("/x/a.ts");
+    expect(anchored("format")).toBe("format");
   });
 
   it.each(["./a.py#b", "a#b", "./a.ts#", "#b"])("is refused where it is %s", (name) => {

@@ -5,11 +5,10 @@ import {
   completionAdvantages,
   groupAdvantages,
   type JudgedCompletion,
-  mean,
   SCALE_REWARDS,
   STD_EPSILON,
-  sampleStd,
 } from "../../src/rollout/advantages.ts";
+import { mean, sampleStd } from "../../src/statistics.ts";
 
 describe("groupAdvantages", () => {
   // Group one: mean 1, deviation √(4/3); group two: mean 2, deviation √(8/3) (both over n − 1 = 3).

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
+import { losses } from "../../src/losses/registry.ts";
 import { lossWeights } from "../../src/rollout/loss-weights.ts";
 
 const TEN = { maxCompletionTokens: 10 };
@@ -39,11 +39,11 @@ describe("lossWeights", () => {
     expect(lossWeights(lossType, [4, 0, 6], TEN)[1]).toBe(0);
   });
 
-  it.each(LOSS_TYPES)("%s: weights nothing where everything is masked", (lossType) => {
+  it.each(losses.names)("%s: weights nothing where everything is masked", (lossType) => {
     expect([...lossWeights(lossType, [0, 0], TEN)]).toEqual([0, 0]);
   });
 
-  it.each(LOSS_TYPES)("%s: is the same in any order", (lossType) => {
+  it.each(losses.names)("%s: is the same in any order", (lossType) => {
     const weights = lossWeights(lossType, [3, 5, 7], { maxCompletionTokens: 8 });
     expect([...lossWeights(lossType, [7, 3, 5], { maxCompletionTokens: 8 })]).toEqual([
       weights[2],
@@ -54,7 +54,7 @@ describe("lossWeights", () => {
 
   it("all but dr_grpo and luspo are means: a constant term of 1 per token sums to 1", () => {
     const lengths = [3, 5, 7];
-    for (const lossType of LOSS_TYPES) {
+    for (const lossType of losses.names) {
       if (lossType === "dr_grpo" || lossType === "luspo") continue;
       const weights = lossWeights(lossType, lengths, { maxCompletionTokens: 8 });
       expect(lengths.reduce((sum, length, i) => sum + length * weights[i]!, 0)).toBeCloseTo(1, 12);

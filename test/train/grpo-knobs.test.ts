@@ -6,13 +6,18 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
+import type { PolicyObjective } from "../../src/losses/policy-objective.ts";
+import { losses } from "../../src/losses/registry.ts";
 import { SAMPLER_CORRECTIONS } from "../../src/losses/sampler-correction.ts";
 import { ADVANTAGES } from "../../src/rollout/advantages.ts";
 import { grpoConfigSchema, objectiveOf } from "../../src/train/grpo/config.ts";
 import { trainGrpo } from "../../src/train/grpo/grpo.ts";
-import { accumulateGradient, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
+import { policyUpdate, type UpdateRow } from "../../src/train/grpo/policy-update.ts";
 import { checkpointInto, letterReward, lettersContext, MemoryLog, NoisyEngine, newEngine } from "./letters.ts";
+
+/** The gradient of the objective, without a step. */
+const accumulateGradient = (engine: Policy, rows: readonly UpdateRow[], objective: PolicyObjective) =>
+  policyUpdate(engine, rows, objective, (data, loss) => engine.forwardBackward(data, loss));
 
 const small = {
   iterations: 8,
@@ -22,7 +27,7 @@ const small = {
   maxCompletionTokens: 4,
   learningRate: 0.25,
 };
-const configOf = (overrides: object = {}) => grpoConfigSchema.parse({ ...small, ...overrides });
+const configOf = (overrides: object = {}) => grpoConfigSchema().parse({ ...small, ...overrides });
 
 async function train(overrides: object = {}, engine = newEngine()) {
   const log = new MemoryLog();
@@ -39,7 +44,7 @@ function withLosses(engine: Policy, losses: Policy["capabilities"]["losses"]): P
 describe("trainGrpo learns", () => {
   const severalSteps = { updatesPerIteration: 2, minibatchesPerIteration: 3 };
   const knobs: object[] = [
-    ...LOSS_TYPES.map((lossType) => ({ lossType, ...severalSteps })),
+    ...losses.names.map((lossType) => ({ lossType, ...severalSteps })),
     { lossType: "grpo", importanceSamplingLevel: "sequence", ...severalSteps },
     { delta: 1.5, clipEpsilonHigh: 0.3, ...severalSteps },
     { offPolicyMaskThreshold: 0.5, ...severalSteps },
@@ -80,8 +85,12 @@ describe("noise on embeddings", () => {
     expect(noisy.losses.map(({ embeddingNoise }) => embeddingNoise)).toEqual(
       Array.from({ length: 2 }, () => ({ alpha: 5, seed: 5 })),
     );
-    await expect(run(newEngine())).rejects.toThrow(/adds no noise to embeddings: leave neftuneNoiseAlpha out/);
-    await expect(run(withLosses(noisy, ["cross_entropy"]))).rejects.toThrow(/has no loss grpo/);
+    await expect(run(newEngine())).rejects.toThrow(
+      /neftuneNoiseAlpha needs noise on embeddings .* tabular .* does not have/,
+    );
+    await expect(run(withLosses(noisy, ["cross_entropy"]))).rejects.toThrow(
+      /lossType needs the loss grpo \(it has cross_entropy\)/,
+    );
     for (const knob of [{ lossType: "rloo" }, { importanceSamplingLevel: "sequence" }, { topEntropyQuantile: 0.5 }]) {
       expect(() => configOf({ neftuneNoiseAlpha: 5, ...knob })).toThrow(/neftuneNoiseAlpha needs an objective/);
       expect(() => configOf(knob)).not.toThrow();
@@ -89,7 +98,7 @@ describe("noise on embeddings", () => {
   });
 });
 
-describe("accumulateGradient", () => {
+describe("policyUpdate", () => {
   /** Rows of three completions, off policy, with everything that a loss may read. */
   const rows: UpdateRow[] = [0, 1, 2].map((i) => {
     const length = [3, 1, 2][i]!;

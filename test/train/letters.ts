@@ -6,9 +6,9 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Capabilities } from "../../src/engine/contract/capabilities.ts";
-import type { Datum, ForwardBackwardResult, Policy } from "../../src/engine/contract/policy.ts";
+import type { AdamParams, Datum, ForwardBackwardResult, Policy } from "../../src/engine/contract/policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import type { WeightedReward } from "../../src/rollout/collect.ts";
+import type { WeightedReward } from "../../src/rewards/reward.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import type { MetricsRow, RolloutRow, StageLog, TrainContext, TrainerState } from "../../src/train/context.ts";
@@ -132,5 +132,9 @@ export class NoisyEngine extends TabularEngine {
     this.losses.push(loss);
     const { embeddingNoise: _, ...silent } = loss;
     return super.forwardBackward(data, silent);
+  }
+
+  override async step(data: readonly Datum[], loss: LossSpec, adam: AdamParams) {
+    return { ...(await this.forwardBackward(data, loss)), ...(await this.optimStep(adam)) };
   }
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { judgeAll } from "../../src/rewards/judge.ts";
-import { createRewards, grpoConfigSchema } from "../../src/train/grpo/config.ts";
+import { createRewards } from "../../src/rewards/spec.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/config.ts";
 
 const least = { iterations: 1, promptsPerIteration: 1, maxCompletionTokens: 4, learningRate: 0.1 };
 const scorer = (reward: number) => async () => ({
@@ -10,7 +11,7 @@ const scorer = (reward: number) => async () => ({
 
 describe("one reward listed twice", () => {
   it("is told apart by names of one's own, each with its options", async () => {
-    const { rewards } = grpoConfigSchema.parse({
+    const { rewards } = grpoConfigSchema().parse({
       ...least,
       rewards: [
         { name: "reward_model", as: "helpfulness", options: { path: "a", part: "summary" } },
@@ -34,6 +35,6 @@ describe("one reward listed twice", () => {
 
   it("is refused without, with a hint", () => {
     const rewards = [{ name: "format" }, { name: "equation", as: "format" }];
-    expect(() => grpoConfigSchema.parse({ ...least, rewards })).toThrow(/lists format twice.*apart with as/);
+    expect(() => grpoConfigSchema().parse({ ...least, rewards })).toThrow(/lists format twice.*apart with as/);
   });
 });

@@ -81,10 +81,11 @@ describe("demonstrations longer than maxTokens", () => {
 });
 
 it("noise on embeddings is refused before training where the engine adds none", () => {
-  const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask() });
+  const context = lettersContext(newEngine(), new MemoryLog(), { task: finiteTask(), stage: "tuning" });
   expect(() => checkSft(context, configOf({ neftuneNoiseAlpha: 5 }))).toThrow(
     new ConfigError(
-      "The engine tabular (reference) adds no noise to embeddings: leave neftuneNoiseAlpha out, or use another engine.",
+      "Stage tuning: neftuneNoiseAlpha needs noise on embeddings (embeddingNoise), which the engine tabular (reference) " +
+        "does not have. Change this key, or take another engine (engine.kind).",
     ),
   );
 });
@@ -161,7 +162,7 @@ describe("demonstrations of one step", () => {
 
   it("do not see each other: a packed step equals one sequence at a time, in log-probabilities, loss and weights", async () => {
     const run = async (calls: readonly (readonly Datum[])[]) => {
-      const engine = openEngine(config, modelValues(config));
+      const engine = await openEngine(config, modelValues(config));
       const results = [];
       for (const call of calls) results.push(await engine.forwardBackward(call, { name: "cross_entropy" }));
       const adam = { learningRate: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-4, weightDecay: 0, maxGradNorm: 0 };

@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { LOSS_TYPES } from "../../src/losses/policy-objective.ts";
+import { losses } from "../../src/losses/registry.ts";
 import { grpoConfigSchema } from "../../src/train/grpo/config.ts";
 import { trainGrpo } from "../../src/train/grpo/grpo.ts";
 import { letterReward, lettersContext, MemoryLog, newEngine } from "./letters.ts";
@@ -48,7 +48,7 @@ const OF_LOSS: Readonly<Record<string, readonly string[]>> = {
 /** All names of a run of two iterations. */
 async function namesWith(overrides: object): Promise<Set<string>> {
   const log = new MemoryLog();
-  const config = grpoConfigSchema.parse({
+  const config = grpoConfigSchema().parse({
     ...{ iterations: 2, rewards: [{ name: "format" }], promptsPerIteration: 6, groupSize: 6 },
     ...{ maxCompletionTokens: 4, learningRate: 0.25, ...overrides },
   });
@@ -72,7 +72,7 @@ const ALWAYS = [...golden.trainer, ...golden.grpo]
   .map((name) => name.replace("{}", letterReward.reward.name));
 
 describe("the metrics of GRPO", () => {
-  it.each(LOSS_TYPES)("with lossType %s are TRL's, and ours that are listed", async (lossType) => {
+  it.each(losses.names)("with lossType %s are TRL's, and ours that are listed", async (lossType) => {
     const names = await namesWith({ lossType });
     const ofLoss = OF_LOSS[lossType] ?? CLIP;
     expect([...names].sort()).toEqual([...ALWAYS, ...BEYOND, ...ofLoss].sort());

@@ -1,15 +1,11 @@
 /** What the contract promises about `forward`, `forwardBackward` and `optimStep`. */
 
+import { z } from "zod";
 import { EngineError } from "../../errors.ts";
-import {
-  type CispoLoss,
-  type GrpoLoss,
-  type LossSpec,
-  lossTemperature,
-  type SapoLoss,
-} from "../../losses/loss-spec.ts";
-import { policyObjective } from "../../losses/policy-objective.ts";
-import { klEstimate, policyTerm } from "../../losses/policy-terms.ts";
+import { tokenTerm } from "../../losses/engine-losses.ts";
+import { KL_ESTIMATORS } from "../../losses/kl.ts";
+import { isCrossEntropy, type LossSpec, lossTemperature, type PolicyLossSpec } from "../../losses/loss-spec.ts";
+import { losses } from "../../losses/registry.ts";
 import type { Datum, Policy } from "../contract/policy.ts";
 import type { ScoreResult } from "../contract/sampler.ts";
 import {
@@ -28,46 +24,58 @@ import {
   withEngine,
 } from "./subject.ts";
 
-const GRPO: GrpoLoss = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.28, klCoef: 0, temperature: 1 };
-const WITH_KL: GrpoLoss = { ...GRPO, klCoef: 0.3, temperature: 0.7 };
-const CISPO: CispoLoss = { name: "cispo", clipEpsilonHigh: 1.05, klCoef: 0, temperature: 1 };
-const SAPO: SapoLoss = { name: "sapo", sapoTemperaturePos: 1, sapoTemperatureNeg: 1.5, klCoef: 0, temperature: 1.3 };
-const LOSSES: readonly LossSpec[] = [
-  { name: "cross_entropy" },
-  { name: "cross_entropy", temperature: 0.7, entropyBonus: true },
-  GRPO,
-  WITH_KL,
-  { ...WITH_KL, klEstimator: "k2", klBiasCorrection: true, delta: 1.08, entropyBonus: true },
-  { ...CISPO, klCoef: 0.2, klEstimator: "k1", klBiasCorrection: true },
-  SAPO,
-];
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
 const POLICY = { temperature: 1 } as const;
 /** Sums in f32, in another order. */
 const ROUNDING = 1e-5;
 
-/** The losses of LOSSES that the engine offers. */
-const offered = ({ capabilities }: Policy) => LOSSES.filter(({ name }) => capabilities.losses.includes(name));
+/** The policy losses that the engine offers, each with its default options and without a KL term. */
+function policyLosses({ capabilities }: Policy): PolicyLossSpec[] {
+  const known = capabilities.losses.filter((name) => losses.find(name) !== undefined);
+  return known.map((name) => ({ name, klCoef: 0, temperature: 1 }));
+}
+
+/** What the losses that the engine offers are tried with: every option of their own, every KL estimator, the entropy bonus. */
+function offered(engine: Policy): LossSpec[] {
+  const { losses: names, entropyBonus } = engine.capabilities;
+  const bonus = entropyBonus && { entropyBonus };
+  const policy = policyLosses(engine);
+  const withKl = KL_ESTIMATORS.flatMap((klEstimator, i): LossSpec[] => {
+    const loss = policy[i % policy.length];
+    if (loss === undefined) return [];
+    return [
+      { ...loss, ...otherOptions(loss.name), klCoef: 0.3, temperature: 0.7, klEstimator, klBiasCorrection: i < 2 },
+    ];
+  });
+  const tried: LossSpec[] = [CROSS_ENTROPY, { ...CROSS_ENTROPY, temperature: 0.7, ...bonus }, ...policy, ...withKl];
+  if (withKl[0]) tried.push({ ...withKl[0], temperature: 1.3, ...bonus });
+  return tried.filter(({ name }) => names.includes(name));
+}
+
+/** Options of a loss that are not its defaults: half as much again, and a bound of 1.08 where by default there is none. */
+function otherOptions(name: string): Record<string, number> {
+  const values = Object.entries(losses.get(name).options).flatMap(([key, schema]) => {
+    const fallback = z.safeParse(schema, undefined).data;
+    const other = typeof fallback === "number" ? 1.5 * fallback : 1.08;
+    return z.safeParse(schema, other).success ? [[key, other] as const] : [];
+  });
+  return Object.fromEntries(values);
+}
 
 /** A loss at these log-probabilities and entropies, and its slope by each log-probability, by the formulas as numbers. */
 function lossOf(data: readonly Datum[], { logprobs, entropies }: ScoreResult, loss: LossSpec) {
   let total = 0;
   const slopes = data.map((datum, i) =>
     datum.weights.map((weight, t) => {
-      const logprob = logprobs[i]![t]!;
       if (loss.entropyBonus) total -= datum.entropyWeights![t]! * entropies![i]![t]!;
-      if (loss.name === "cross_entropy") {
-        total -= weight * logprob;
-        return -weight;
-      }
-      const objective = policyObjective({ ...loss, lossType: loss.name });
-      const logRatio = logprob - datum.samplerLogprobs![t]!;
-      const ratio = loss.klBiasCorrection ? Math.exp(logRatio) : 1;
-      const term = policyTerm(objective, logprob, logRatio, datum.advantages![t]!);
-      const kl = klEstimate(objective.klEstimator, logprob, datum.refLogprobs![t]!);
-      total += weight * (term.value + loss.klCoef * ratio * kl.value);
-      const klSlope = ratio * (kl.byLogprob + (loss.klBiasCorrection ? kl.value : 0));
-      return weight * (term.byLogprob + term.byLogRatio + loss.klCoef * klSlope);
+      const { value, slope } = tokenTerm(loss, {
+        logprob: logprobs[i]![t]!,
+        advantage: datum.advantages![t]!,
+        samplerLogprob: datum.samplerLogprobs![t]!,
+        refLogprob: datum.refLogprobs![t]!,
+      });
+      total += weight * value;
+      return weight * slope;
     }),
   );
   return { total, slopes };
@@ -148,8 +156,9 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     async (engine, { emptyDirectory }) => {
       const start = await emptyDirectory();
       await engine.saveState(start);
-      // cispo's ratio is a constant to its gradient, so its value changes by more than that says.
-      for (const loss of offered(engine).filter(({ name }) => name !== "cispo")) {
+      // Where a weight is a constant to the gradient, the value changes by more than that says.
+      const isSlope = (loss: LossSpec) => isCrossEntropy(loss) || !losses.get(loss.name).hasConstantWeight;
+      for (const loss of offered(engine).filter(isSlope)) {
         const data = await nearPolicy(engine, someData(engine.info, 3), loss);
         const gradNorm = await gradientNorm(engine, loss, data);
         require(gradNorm > 0, `the gradient of ${JSON.stringify(loss)} is zero`);
@@ -297,13 +306,17 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     };
     const total = (logprobs: readonly Float32Array[]) => logprobs[0]!.reduce((a, b) => a + b, 0);
     const before = total(await fingerprint(engine, [datum]));
-    for (const sign of engine.capabilities.losses.includes("grpo") ? [1, -1] : []) {
+    const trials = policyLosses(engine).flatMap((loss) => [
+      { loss, sign: 1 },
+      { loss, sign: -1 },
+    ]);
+    for (const { loss, sign } of trials) {
       const [samplerLogprobs] = await fingerprint(engine, [datum]);
       const advantages = new Float32Array(length).fill(sign);
-      await engine.forwardBackward([{ ...datum, advantages, samplerLogprobs: samplerLogprobs! }], GRPO);
+      await engine.forwardBackward([{ ...datum, advantages, samplerLogprobs: samplerLogprobs! }], loss);
       await engine.optimStep({ ...gradientDescent(1e-2), maxGradNorm: 1 });
       const change = total(await fingerprint(engine, [datum])) - total([samplerLogprobs!]);
-      require(sign * change > 0, `an advantage of ${sign} changed the log-probability by ${change}`);
+      require(sign * change > 0, `an advantage of ${sign} under ${loss.name} changed the log-probability by ${change}`);
     }
     for (let step = 0; step < 30; step++) {
       await engine.forwardBackward([datum], CROSS_ENTROPY);
@@ -332,9 +345,11 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
     }
     const short: [string, LossSpec, Partial<Datum>][] = [
       ["too few weights", CROSS_ENTROPY, { weights: new Float32Array(2) }],
-      ["too many advantages", GRPO, { advantages: new Float32Array(5) }],
-      ["too few sampler log-probabilities", GRPO, { samplerLogprobs: new Float32Array(0) }],
-      ["too few reference log-probabilities", WITH_KL, { refLogprobs: new Float32Array(3) }],
+      ...policyLosses(engine).flatMap((loss): [string, LossSpec, Partial<Datum>][] => [
+        ["too many advantages", loss, { advantages: new Float32Array(5) }],
+        ["too few sampler log-probabilities", loss, { samplerLogprobs: new Float32Array(0) }],
+        ["too few reference log-probabilities", { ...loss, klCoef: 0.3 }, { refLogprobs: new Float32Array(3) }],
+      ]),
       ["too few entropy weights", { ...CROSS_ENTROPY, entropyBonus: true }, { entropyWeights: new Float32Array(1) }],
     ];
     for (const [what, loss, change] of short) {
@@ -342,28 +357,26 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const mixed = [...data, { ...datum, ...change }];
       await requireRejection(what, EngineError, () => engine.forwardBackward(mixed, loss));
     }
-    if (engine.capabilities.losses.includes("grpo")) {
+    for (const loss of policyLosses(engine)) {
       const { advantages: _, ...without } = datum;
-      await requireRejection("no advantages", EngineError, () => engine.forwardBackward([without], GRPO));
+      await requireRejection("no advantages", EngineError, () => engine.forwardBackward([without], loss));
     }
     for (const temperature of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
       const what = `temperature ${temperature}`;
       await requireRejection(`forward at ${what}`, EngineError, () => engine.score(data, { ...POLICY, temperature }));
-      if (!engine.capabilities.losses.includes("grpo")) continue;
-      const loss = { ...GRPO, temperature };
-      await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, loss));
+      for (const loss of [CROSS_ENTROPY, ...policyLosses(engine)]) {
+        const bad = { ...loss, temperature };
+        await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, bad));
+      }
     }
-    const senseless: LossSpec[] = [
-      { ...CROSS_ENTROPY, temperature: 0 },
-      { ...GRPO, klCoef: -1 },
-      { ...GRPO, clipEpsilon: -0.1 },
-      { ...GRPO, clipEpsilonHigh: Number.NaN },
-      { ...GRPO, delta: 0 },
-      { ...CISPO, clipEpsilonHigh: 0 },
-      { ...SAPO, sapoTemperatureNeg: -1 },
-    ];
-    for (const loss of senseless.filter(({ name }) => engine.capabilities.losses.includes(name))) {
-      await requireRejection(JSON.stringify(loss), EngineError, () => engine.forwardBackward(data, loss));
+    for (const loss of policyLosses(engine)) {
+      const options = Object.keys(losses.get(loss.name).options);
+      const senseless = [{ klCoef: -1 }, { klEstimator: "k4" }, ...options.map((key) => ({ [key]: Number.NaN }))];
+      for (const change of senseless) {
+        const bad = { ...loss, ...change } as LossSpec;
+        const what = `${loss.name} with ${Object.entries(change)}`;
+        await requireRejection(what, EngineError, () => engine.forwardBackward(data, bad));
+      }
     }
     await requireRejection("forward of no data", EngineError, () => engine.score([], POLICY));
     await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));

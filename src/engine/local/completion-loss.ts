@@ -24,8 +24,8 @@ import { matmul } from "../../graph/ops/matmul.ts";
 import { largest, logSumExp, softmax } from "../../graph/ops/normalize.ts";
 import { after, reshape } from "../../graph/ops/shape.ts";
 import type { Graph, Tensor } from "../../graph/tensor.ts";
-import type { LossSpec } from "../../losses/loss-spec.ts";
-import { type LossInputName, lossInputs, tokenLoss } from "../../losses/token-losses.ts";
+import { type LossInputName, lossInputs, tokenLoss } from "../../losses/engine-losses.ts";
+import { isCrossEntropy, type LossSpec } from "../../losses/loss-spec.ts";
 
 /** What a loss reads of each completion token besides its log-probability. */
 export type LossColumn = "weights" | "entropyWeights" | LossInputName;
@@ -125,7 +125,7 @@ function tokenResults(
   const meanLogits = rowProducts(softmax(scores), scores);
   const entropies = reshape(subtract(logSumExp(scores), meanLogits), logprobs.shape);
   if (!loss) return { logprobs, entropies };
-  const perToken = { logprobs, entropies, ...(loss.name === "cross_entropy" && { margins: margins(logits, inputs) }) };
+  const perToken = { logprobs, entropies, ...(isCrossEntropy(loss) && { margins: margins(logits, inputs) }) };
   // The gradient, which begins with the weights, waits for all that is read of the logits: it can let go of them then and
   // take the memory of the probabilities, two tensors of that size less.
   const weights = after(inputs.weights!, entropies, ...(perToken.margins ? [perToken.margins] : []));

@@ -11,8 +11,10 @@
  * steps it computes one piece of a prompt (`prefill.ts`), so that no prompt holds up those who are being answered.
  */
 
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
+import type { PromptLogprobs } from "../contract/session.ts";
 import type { KeyValueCache } from "./key-value-cache.ts";
-import { beginPrefill, type ComputedPrompt, type Prefill, type WantedPrompt } from "./prefill.ts";
+import { beginPrefill, type Prefill, type WantedPrompt } from "./prefill.ts";
 import type { PrefillPacing } from "./prefill-pacing.ts";
 import type { DecodeStep, SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
@@ -21,8 +23,8 @@ import type { Weights } from "./weights.ts";
 const LIST_PREFILL_TOKENS = 4096;
 /** Most prompts of a session that have begun and are not computed: each has a cache of its own meanwhile. */
 const MOST_BEGUN = 3;
-/** With pacing, other work of the event loop is let in where draws take longer than this. */
-const LONGEST_DRAWS_MS = 10;
+/** With pacing, other work of the event loop is let in after draws from so many logits: some tens of milliseconds. */
+const LOGITS_BETWEEN_PAUSES = 2 ** 21;
 
 /** A sequence as the loop sees it. */
 export interface DecodedSequence {
@@ -36,10 +38,12 @@ export interface DecodedSequence {
   readonly tokens: readonly number[];
   /** Whether it ended by other means than a draw: its owner wants no more of it. */
   readonly cancelled: boolean;
-  /** Its prompt is computed: draws the first token; true where that ends it. */
-  begin(prompt: ComputedPrompt): boolean;
-  /** Draws the next token from a row of logits [V], which it does not keep; true where that ends it. */
-  extend(logits: Float32Array): boolean;
+  /** Told that its prompt is computed, with the scores where they were asked for; true where that ends it. */
+  computed?(scores: PromptLogprobs | undefined): boolean;
+  /** What its next token is drawn with, from this row of logits. */
+  nextDraw(row: number): DrawRequest;
+  /** Takes the token that was drawn; true where that ends it. */
+  take(draw: Draw): boolean;
 }
 
 /** A row in use: how many positions are cached there, and how many it may come to. */
@@ -52,9 +56,10 @@ export interface UsedRow {
 export interface SlotMemory {
   /**
    * A cache in which a sequence of up to `mostPositions` has a row behind those that are in use; undefined where it has to
-   * wait, which it never has where none is in use. Where it is another cache than before, the used rows were copied.
+   * wait, which it never has where none is in use. Where it is another cache than before, the used rows were copied, and
+   * `leave` was called before the old one was disposed of.
    */
-  cacheFor(mostPositions: number, used: readonly UsedRow[]): KeyValueCache | undefined;
+  cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined;
   /** Whether so many rows, of which the longest may come to `mostPositions`, have a place at the same time. */
   hasRoom(rows: number, mostPositions: number): boolean;
 }
@@ -100,9 +105,8 @@ export class DecodeLoop<S extends DecodedSequence> {
         if (this.active.length > 0) await this.#step();
       } while (this.active.length > 0 || (waiting.length > 0 && this.#admits()));
     } finally {
-      this.#decode?.step.dispose();
-      this.#decode = undefined;
-      this.#prefills.clear();
+      this.#leaveCache();
+      this.#forgetPrompts();
     }
   }
 
@@ -110,18 +114,17 @@ export class DecodeLoop<S extends DecodedSequence> {
   async #admitAll(weights: Weights, waiting: S[]): Promise<void> {
     for (let sequence = waiting[0]; sequence !== undefined; sequence = waiting[0]) {
       if (this.active.length > 0 && !this.#admits()) return;
-      const cache = this.#memory.cacheFor(sequence.mostPositions, this.active.map(usedRow));
-      if (cache === undefined) break;
-      this.#useCache(weights, cache);
+      const cache = this.#cacheFor(weights, sequence);
+      if (cache === undefined) return;
       if (this.#prefills.has(sequence.prompt)) {
-        this.#begin(sequence, cache, waiting);
+        await this.#begin(sequence, cache, waiting);
         continue;
       }
+      this.#forgetPrompts();
       const prefill = this.#beginPrefill(weights, waiting.slice(0, cache.rows), LIST_PREFILL_TOKENS);
       while (prefill.remaining > 0) await prefill.advance(LIST_PREFILL_TOKENS);
-      this.#prefills = new Map(prefill.members.map((tokens) => [tokens, prefill]));
     }
-    this.#prefills.clear();
+    this.#forgetPrompts();
   }
 
   /**
@@ -132,14 +135,12 @@ export class DecodeLoop<S extends DecodedSequence> {
     for (;;) {
       if (this.active.length > 0 && !this.#admits()) return;
       const wanted = new Set(waiting.map(({ prompt }) => prompt));
-      for (const prompt of this.#prefills.keys()) if (!wanted.has(prompt)) this.#prefills.delete(prompt);
+      this.#forgetPrompts((prompt) => !wanted.has(prompt));
       const candidates = this.#withRoom(waiting);
       if (candidates.length === 0) return;
       const ready = candidates.find(({ prompt }) => this.#prefills.get(prompt)?.remaining === 0);
       if (ready !== undefined) {
-        const cache = this.#memory.cacheFor(ready.mostPositions, this.active.map(usedRow))!;
-        this.#useCache(weights, cache);
-        this.#begin(ready, cache, waiting);
+        await this.#begin(ready, this.#cacheFor(weights, ready)!, waiting);
         if (!this.#admits()) return;
         continue;
       }
@@ -180,9 +181,7 @@ export class DecodeLoop<S extends DecodedSequence> {
     const known = this.#prefills.get(next.prompt);
     if (known) return known;
     const others = candidates.filter(({ prompt }) => prompt !== next.prompt && !this.#prefills.has(prompt));
-    const prefill = this.#beginPrefill(weights, [next, ...others], most);
-    for (const tokens of prefill.members) this.#prefills.set(tokens, prefill);
-    return prefill;
+    return this.#beginPrefill(weights, [next, ...others], most);
   }
 
   /** Sequences that share a prompt share its computation. */
@@ -193,19 +192,27 @@ export class DecodeLoop<S extends DecodedSequence> {
       const alternatives = promptLogprobs === undefined ? known : Math.max(promptLogprobs, known ?? 0);
       wanted.set(prompt, { tokens: prompt, promptLogprobs: alternatives });
     }
-    return beginPrefill(this.#program, weights, [...wanted.values()], most);
+    const prefill = beginPrefill(this.#program, weights, [...wanted.values()], most);
+    for (const tokens of prefill.members) this.#prefills.set(tokens, prefill);
+    return prefill;
   }
 
   /** Begins a sequence whose prompt is computed: in a row of its own, unless its first token ends it. */
-  #begin(sequence: S, cache: KeyValueCache, waiting: S[]): void {
-    const computed = this.#prefills.get(sequence.prompt)!.resultOf(sequence.prompt);
-    const ended = sequence.begin(computed);
+  async #begin(sequence: S, cache: KeyValueCache, waiting: S[]): Promise<void> {
+    const { cache: computed, row, logits, scores } = this.#prefills.get(sequence.prompt)!.resultOf(sequence.prompt);
+    let ended = sequence.computed?.(scores) ?? false;
+    if (!ended) {
+      const [draw] = await this.#program.draw(logits, [sequence.nextDraw(row)]);
+      // Meanwhile it may have gone.
+      if (!waiting.includes(sequence)) return;
+      ended = sequence.take(draw!);
+      this.#hooks.onTokens?.(1);
+    }
     // From within, a sequence may have taken itself, or others, out of the list.
     const place = waiting.indexOf(sequence);
     if (place >= 0) waiting.splice(place, 1);
-    this.#hooks.onTokens?.(1);
     if (ended) return;
-    cache.copyRow(this.active.length, computed.cache, computed.row, sequence.prompt.length);
+    cache.copyRow(this.active.length, computed, row, sequence.prompt.length);
     this.active.push(sequence);
   }
 
@@ -215,26 +222,32 @@ export class DecodeLoop<S extends DecodedSequence> {
 
   /** One token of every active sequence. */
   async #step(): Promise<void> {
-    const { vocabSize } = this.#program.config;
+    const { pacing } = this.#hooks;
     const lengths = this.active.map(({ prompt, tokens }) => prompt.length + tokens.length);
     const lastTokens = this.active.map(({ tokens }) => tokens[tokens.length - 1]!);
     const startedAt = performance.now();
     const logits = await this.#decode!.step.run(lastTokens, lengths);
     const ended = new Set<S>();
-    const rows = [...this.active.entries()];
-    let drawnAt = performance.now();
-    for (const [row, sequence] of rows) {
-      if (sequence.cancelled || sequence.extend(logits.subarray(row * vocabSize, (row + 1) * vocabSize))) {
-        ended.add(sequence);
+    const rows = [...this.active.keys()];
+    const atOnce = pacing
+      ? Math.max(1, Math.floor(LOGITS_BETWEEN_PAUSES / this.#program.config.vocabSize))
+      : rows.length;
+    for (let first = 0; first < rows.length; first += atOnce) {
+      if (first > 0) await new Promise((resolve) => setTimeout(resolve));
+      const part = rows.slice(first, first + atOnce).filter((row) => !this.active[row]!.cancelled);
+      const draws = await this.#program.draw(
+        logits,
+        part.map((row) => this.active[row]!.nextDraw(row)),
+      );
+      for (const [i, row] of part.entries()) {
+        const sequence = this.active[row]!;
+        // The sequence before may have cancelled this one.
+        if (!sequence.cancelled && sequence.take(draws[i]!)) ended.add(sequence);
       }
-      if (this.#hooks.pacing && performance.now() - drawnAt > LONGEST_DRAWS_MS) {
-        await new Promise((resolve) => setTimeout(resolve));
-        drawnAt = performance.now();
-      }
+      this.#hooks.onTokens?.(part.length);
     }
-    this.#hooks.pacing?.stepTook(performance.now() - startedAt);
-    this.#hooks.onTokens?.(rows.length);
-    this.#leave((sequence) => ended.has(sequence));
+    pacing?.stepTook(performance.now() - startedAt);
+    this.#leave((sequence) => sequence.cancelled || ended.has(sequence));
   }
 
   /** Frees the rows of these sequences. */
@@ -250,10 +263,31 @@ export class DecodeLoop<S extends DecodedSequence> {
     }
   }
 
-  #useCache(weights: Weights, cache: KeyValueCache): void {
-    if (this.#decode?.cache === cache) return;
-    this.#decode?.step.dispose();
+  /** The cache that has a row for one more sequence, and steps over it; undefined where the sequence has to wait. */
+  #cacheFor(weights: Weights, { mostPositions }: S): KeyValueCache | undefined {
+    const cache = this.#memory.cacheFor(mostPositions, this.active.map(usedRow), () => this.#leaveCache());
+    if (cache === undefined || this.#decode?.cache === cache) return cache;
+    this.#leaveCache();
     this.#decode = { cache, step: this.#program.decodeStep(weights, cache) };
+    return cache;
+  }
+
+  #leaveCache(): void {
+    this.#decode?.step.dispose();
+    this.#decode = undefined;
+  }
+
+  /** Lets go of what was computed of these prompts; of all of them by default. */
+  #forgetPrompts(gone: (prompt: Int32Array) => boolean = () => true): void {
+    const forgotten = new Set<Prefill>();
+    for (const [prompt, prefill] of this.#prefills) {
+      if (!gone(prompt)) continue;
+      this.#prefills.delete(prompt);
+      forgotten.add(prefill);
+    }
+    // Prompts that were computed together are let go of together.
+    for (const prefill of this.#prefills.values()) forgotten.delete(prefill);
+    for (const prefill of forgotten) prefill.dispose();
   }
 }
 

@@ -3,12 +3,13 @@
  * and of nothing else.
  */
 
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { EngineError } from "../../errors.ts";
 import { hashString, philox } from "../../random.ts";
 import type { SamplingParams } from "../contract/sampler.ts";
-import { type Draw, drawToken } from "./draw.ts";
 
 const SAMPLING_STREAM = hashString("sampling");
+const NONE: readonly number[] = [];
 
 /** Where a token stands. */
 export interface DrawPlace {
@@ -18,23 +19,22 @@ export interface DrawPlace {
   readonly position: number;
 }
 
-/** The next token of a completion, from its logits [V]. Throws EngineError where they are not finite. */
-export function drawAt(
-  logits: Float32Array,
+/** What the next token of a completion is drawn with, from a row of logits. */
+export function drawRequest(
+  row: number,
   params: SamplingParams,
   { promptId, sampleIndex, position }: DrawPlace,
-): Draw {
+): DrawRequest {
   const counter = [position, sampleIndex, promptId, params.iteration] as const;
   const u = philox(params.seed, SAMPLING_STREAM, counter)[0] / 0x1_0000_0000;
   const tooEarly = position < (params.minCompletionTokens ?? 0);
-  const draw = drawToken(logits, u, params, tooEarly ? params.stopTokenIds : []);
-  if (!Number.isNaN(draw.logprob)) return draw;
-  throw notFinite();
+  return { row, u, options: params, excluded: tooEarly ? params.stopTokenIds : NONE, topLogprobs: 0 };
 }
 
-/** The error where a model's numbers are no numbers. */
-export function notFinite(): EngineError {
-  return new EngineError(
+/** Throws EngineError for a draw from logits that were not finite. */
+export function requireSound({ logprob }: Pick<Draw, "logprob">): void {
+  if (!Number.isNaN(logprob)) return;
+  throw new EngineError(
     "The policy's logits are not finite, so nothing can be sampled from it: its weights are damaged or have " +
       "diverged. Use an earlier checkpoint, or lower the learning rate.",
   );

@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
 import { parseJson, readTextFile, writeWhole } from "../../files.ts";
-import { elementCount, type ParameterSpec, type ParameterValues } from "../../model/parameters.ts";
+import { elementCount, type ParameterSpec } from "../../model/parameters.ts";
 import { SafetensorsFile, writeSafetensors } from "../../model/safetensors.ts";
+import type { DenseWeights } from "./weights.ts";
 
 const TENSORS_FILE = "engine.safetensors";
 const STATE_FILE = "engine.json";
@@ -29,39 +30,40 @@ const stateSchema = z.strictObject({
 /** A set of tensors, one for each parameter that is trained: the model's, or an adapter's alone. */
 export type SetName = "weights" | "firstMoments" | "secondMoments" | "reference";
 
-/** What is saved: sets of values by parameter name; a set that is absent was never made. */
+/** What is saved; a set that is absent was never made. */
 export interface EngineState {
   readonly optimizerSteps: number;
   /** The reference is the base with the adapter off: nothing to save. */
   readonly referenceOff: boolean;
-  readonly sets: Partial<Record<SetName, ParameterValues>>;
+  readonly sets: { readonly weights: DenseWeights } & Partial<Record<SetName, DenseWeights>>;
 }
 
 /** Writes the state into an existing directory. */
-export async function saveEngineState(
-  directory: string,
-  specs: readonly ParameterSpec[],
-  state: EngineState,
-): Promise<void> {
-  const sets = Object.keys(state.sets) as SetName[];
-  const tensors = sets.flatMap((set) =>
-    specs.map(({ name, shape }) => ({ name: `${set}/${name}`, shape, data: state.sets[set]!.get(name)! })),
-  );
-  await writeSafetensors(join(directory, TENSORS_FILE), tensors);
+export async function saveEngineState(directory: string, state: EngineState): Promise<void> {
   const { optimizerSteps, referenceOff } = state;
+  const sets = Object.keys(state.sets) as SetName[];
+  const tensors = sets.flatMap((set) => {
+    const weights = state.sets[set]!;
+    return weights.specs.map(({ name, shape }) => ({
+      name: `${set}/${name}`,
+      shape,
+      data: () => weights.values(name),
+    }));
+  });
+  await writeSafetensors(join(directory, TENSORS_FILE), tensors);
   const description = { format: FORMAT, optimizerSteps, sets, ...(referenceOff && { referenceOff }) };
   await writeWhole(join(directory, STATE_FILE), `${JSON.stringify(description, null, 2)}\n`);
 }
 
 /**
- * Reads a state into memory that `target` gives for each set. Throws CheckpointError where a tensor is missing or of
- * another shape: a checkpoint of another model; nothing is read into memory then.
+ * Reads a state of parameters `specs` into the weights that `target` gives for each set. Throws CheckpointError where a
+ * tensor is missing or of another shape: a checkpoint of another model; then `target` was not asked.
  */
 export async function loadEngineState(
   directory: string,
   specs: readonly ParameterSpec[],
-  target: (set: SetName) => ParameterValues,
-): Promise<{ optimizerSteps: number; referenceOff: boolean; sets: readonly SetName[] }> {
+  target: (set: SetName) => DenseWeights,
+): Promise<{ readonly optimizerSteps: number; readonly referenceOff: boolean }> {
   const path = join(directory, STATE_FILE);
   const text = await readTextFile(path, { maxBytes: 1 << 20, error: CheckpointError });
   const parsed = stateSchema.safeParse(parseJson(text, path, CheckpointError));
@@ -70,14 +72,11 @@ export async function loadEngineState(
   const file = await SafetensorsFile.open(join(directory, TENSORS_FILE));
   try {
     for (const set of sets) for (const { name, shape } of specs) requireShape(file, `${set}/${name}`, shape);
-    for (const set of sets) {
-      const values = target(set);
-      for (const { name } of specs) await file.readInto(`${set}/${name}`, values.get(name)!);
-    }
+    for (const set of sets) await target(set).fill(({ name }, values) => file.readInto(`${set}/${name}`, values));
   } finally {
     await file.close();
   }
-  return { optimizerSteps, referenceOff, sets };
+  return { optimizerSteps, referenceOff };
 }
 
 function requireShape(file: SafetensorsFile, name: string, shape: readonly number[]): void {

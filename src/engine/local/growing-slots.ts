@@ -10,7 +10,7 @@
 
 import type { SlotMemory, UsedRow } from "./decode-loop.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
-import { affordableRows, type SamplerLimits } from "./sampler.ts";
+import { affordableRows, type SamplerLimits } from "./limits.ts";
 import type { SamplingProgram } from "./sampling-program.ts";
 
 const SHORTEST_ROW = 256;
@@ -25,18 +25,23 @@ export class GrowingSlots implements SlotMemory {
     this.#limits = limits;
   }
 
-  cacheFor(mostPositions: number, used: readonly UsedRow[]): KeyValueCache | undefined {
-    const { runtime, config } = this.#program;
+  cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined {
+    const { device, config } = this.#program;
     const needed = used.reduce((most, row) => Math.max(most, row.mostPositions), mostPositions);
     const current = this.#cache;
     if (current && needed <= current.positions && used.length < current.rows) return current;
     const positions = this.#rowLength(needed);
     const rows = affordableRows(config, this.#limits, positions);
     if (used.length >= rows) return undefined;
-    if (used.length === 0) this.#cache = undefined;
-    const cache = new KeyValueCache(runtime, config, rows, positions);
-    if (current) {
+    const letGo = () => {
+      if (current) leave();
+      this.release();
+    };
+    if (used.length === 0) letGo();
+    const cache = new KeyValueCache(device, config, rows, positions);
+    if (current && used.length > 0) {
       for (const [row, { cachedPositions }] of used.entries()) cache.copyRow(row, current, row, cachedPositions);
+      letGo();
     }
     this.#cache = cache;
     return cache;
@@ -57,6 +62,7 @@ export class GrowingSlots implements SlotMemory {
 
   /** Lets go of the memory. */
   release(): void {
+    this.#cache?.dispose();
     this.#cache = undefined;
   }
 }

@@ -1,36 +1,37 @@
 /**
- * A key-value cache: for each layer the keys and values of B rows of M positions, [B, kv, M, D′], in memory that
- * attention reads and extends in place. The batch may shrink to its first rows without moving anything.
+ * A key-value cache: for each layer the keys and values of B rows of M positions, [B, kv, M, D′], in tensors that attention
+ * reads and extends in place. The batch may shrink to its first rows without moving anything.
  */
 
-import type { NativeScope } from "../../compute/native-scope.ts";
-import type { DeviceTensor, Runtime } from "../../compute/runtime.ts";
+import type { Device, DeviceTensor } from "../../compute/device.ts";
+import { type Disposable, Scope } from "../../compute/scope.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { allocateFloats } from "./weights.ts";
 
 /** D′: attention over a cache takes heads of 8, 16, 24 … numbers, so others are filled up with zeros, which change nothing. */
 export function cachedHeadWidth({ headDim }: ModelConfig): number {
   return Math.ceil(headDim / 8) * 8;
 }
 
-/** B rows of M positions in every layer. */
-export class KeyValueCache {
+/** B rows of M positions in every layer. Dispose of it once nothing reads it any more. */
+export class KeyValueCache implements Disposable {
   readonly rows: number; // B
   readonly positions: number; // M
   readonly #width: number; // D′
-  readonly #runtime: Runtime;
+  readonly #device: Device;
   readonly #config: ModelConfig;
+  readonly #scope = new Scope();
   /** Keys of layer 0, values of layer 0, keys of layer 1, … */
-  readonly #memory: readonly Float32Array[];
+  readonly #tensors: readonly DeviceTensor<"float32">[];
 
-  constructor(runtime: Runtime, config: ModelConfig, rows: number, positions: number) {
+  constructor(device: Device, config: ModelConfig, rows: number, positions: number) {
     this.rows = rows;
     this.positions = positions;
-    this.#runtime = runtime;
+    this.#device = device;
     this.#config = config;
     this.#width = cachedHeadWidth(config);
-    const length = rows * config.numKvHeads * positions * this.#width;
-    this.#memory = Array.from({ length: 2 * config.numLayers }, () => allocateFloats(length));
+    this.#tensors = Array.from({ length: 2 * config.numLayers }, () =>
+      this.#scope.hold(device.allocate("float32", this.#dims(rows))),
+    );
   }
 
   /** Bytes of one row of M positions. */
@@ -39,13 +40,12 @@ export class KeyValueCache {
   }
 
   /** The first `rows` rows, as what the sampling program reads and as what it writes: the same memory. `scope` holds
-   * the handles. */
-  bind(rows: number, scope: NativeScope): { feeds: Map<string, DeviceTensor>; fetches: Map<string, DeviceTensor> } {
-    const dims = [rows, this.#config.numKvHeads, this.positions, this.#width];
+   * the views. */
+  bind(rows: number, scope: Scope): { feeds: Map<string, DeviceTensor>; fetches: Map<string, DeviceTensor> } {
     const feeds = new Map<string, DeviceTensor>();
     const fetches = new Map<string, DeviceTensor>();
-    this.#memory.forEach((memory, i) => {
-      const tensor = scope.hold(this.#runtime.view("float32", dims, memory));
+    this.#tensors.forEach((whole, i) => {
+      const tensor = scope.hold(this.#device.view(whole, this.#dims(rows)));
       const layer = i >> 1;
       feeds.set(`${i % 2 === 0 ? "keys" : "values"}.${layer}`, tensor);
       fetches.set(`${i % 2 === 0 ? "newKeys" : "newValues"}.${layer}`, tensor);
@@ -57,12 +57,26 @@ export class KeyValueCache {
   copyRow(row: number, source: KeyValueCache, sourceRow: number, length: number): void {
     const { numKvHeads } = this.#config;
     const width = this.#width;
-    this.#memory.forEach((memory, i) => {
-      const from = source.#memory[i]!;
-      for (let head = 0; head < numKvHeads; head++) {
-        const start = (sourceRow * numKvHeads + head) * source.positions * width;
-        memory.set(from.subarray(start, start + length * width), (row * numKvHeads + head) * this.positions * width);
-      }
+    const [sourceStride, targetStride] = [source.positions * width, this.positions * width];
+    this.#tensors.forEach((target, i) => {
+      this.#device.copy({
+        source: source.#tensors[i]!,
+        sourceStart: sourceRow * numKvHeads * sourceStride,
+        sourceStride,
+        target,
+        targetStart: row * numKvHeads * targetStride,
+        targetStride,
+        count: numKvHeads,
+        length: length * width,
+      });
     });
+  }
+
+  dispose(): void {
+    this.#scope.dispose();
+  }
+
+  #dims(rows: number): readonly number[] {
+    return [rows, this.#config.numKvHeads, this.positions, this.#width];
   }
 }

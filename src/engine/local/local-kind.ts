@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import { devices } from "../../compute/devices.ts";
-import type { EngineKind, EngineSpec } from "../engine-kind.ts";
-import { createEnginesOnOneBase, createLocalEngine } from "./create.ts";
-import { createRewardEngine } from "./local-reward-engine.ts";
+import type { EngineKind } from "../engine-kind.ts";
+import type { GivenLimits } from "./limits.ts";
+import { openLocalPolicies, openLocalPolicy, openLocalRewardModel } from "./open-local.ts";
 
 const shape = {
   device: z
@@ -42,22 +42,19 @@ const specSchema = z.object(shape);
 
 const MIB = 2 ** 20;
 
+/** The embedded engine. */
 export const localEngine: EngineKind = {
   name: "local",
   summary: "the embedded engine: models in this process",
   shape,
   deviceOf: (spec) => specSchema.parse(spec).device,
-  openPolicy: async (spec, { path, ...source }, compute) =>
-    createLocalEngine(path, compute, { ...source, ...limitsOf(spec) }),
-  openShared: async (spec, { path, adapters, quantization }, compute) =>
-    createEnginesOnOneBase(path, compute, adapters, { quantization, ...limitsOf(spec) }),
-  openRewardModel: async (spec, { path, padTokenId }, compute) => {
-    const { microBatchTokens, gradientCheckpointing } = specSchema.parse(spec);
-    return createRewardEngine(path, compute, { padTokenId, microBatchTokens, gradientCheckpointing });
-  },
+  openPolicy: async (spec, source, compute) => openLocalPolicy(await compute.device(), source, givenLimits(spec)),
+  openShared: async (spec, source, compute) => openLocalPolicies(await compute.device(), source, givenLimits(spec)),
+  openRewardModel: async (spec, source, compute) =>
+    openLocalRewardModel(await compute.device(), source, givenLimits(spec)),
 };
 
-function limitsOf(spec: EngineSpec) {
+function givenLimits(spec: unknown): GivenLimits {
   const { cacheMib, device: _, ...limits } = specSchema.parse(spec);
-  return { ...limits, ...(cacheMib !== undefined && { cacheBytes: cacheMib * MIB }) };
+  return { ...limits, cacheBytes: cacheMib === undefined ? undefined : cacheMib * MIB };
 }

@@ -5,10 +5,13 @@
  * nothing is left to do, or, where a verb waits for its turn, when what is being decoded has ended.
  */
 
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
+import type { LogitRules } from "../../compute/logit-rules.ts";
 import { EngineError } from "../../errors.ts";
 import type { SamplerInfo } from "../contract/sampler.ts";
 import type {
   DrawnToken,
+  LogitAdjustments,
   PromptLogprobs,
   RunningSequence,
   SamplingSession,
@@ -16,15 +19,12 @@ import type {
   SequenceRequest,
   SessionLoad,
 } from "../contract/session.ts";
-import { LogitAdjuster } from "./adjust-logits.ts";
 import { type DecodedSequence, DecodeLoop } from "./decode-loop.ts";
-import { mostProbable, withLogprobs } from "./draw.ts";
-import { drawAt, notFinite } from "./draw-at.ts";
+import { drawRequest, requireSound } from "./draw-at.ts";
 import { GrowingSlots } from "./growing-slots.ts";
-import type { ComputedPrompt } from "./prefill.ts";
+import type { SamplerLimits } from "./limits.ts";
 import { PrefillPacing } from "./prefill-pacing.ts";
 import { requireSequence } from "./requests.ts";
-import type { SamplerLimits } from "./sampler.ts";
 import type { SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
@@ -119,7 +119,9 @@ class SessionSequence implements DecodedSequence, RunningSequence {
   readonly #request: SequenceRequest;
   readonly #owner: SequenceOwner;
   readonly #settle: { readonly resolve: (end: SequenceEnd) => void; readonly reject: (error: unknown) => void };
-  readonly #adjuster: LogitAdjuster | undefined;
+  /** How often each token was drawn, where the draws depend on it. */
+  readonly #counts = new Map<number, number>();
+  readonly #rules: LogitRules | undefined;
   #cancelled = false;
 
   constructor(request: SequenceRequest, owner: SequenceOwner) {
@@ -130,7 +132,7 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     this.#settle = settle!;
     this.#request = request;
     this.#owner = owner;
-    this.#adjuster = request.adjustments && new LogitAdjuster(request.tokens, request.adjustments);
+    this.#rules = request.adjustments && rulesOf(request.tokens, request.adjustments, this.#counts);
     this.mostPositions = request.tokens.length + request.params.maxCompletionTokens;
   }
 
@@ -157,36 +159,37 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     this.#settle.reject(error);
   }
 
+  nextDraw(row: number): DrawRequest {
+    const { params, promptId, sampleIndex, topLogprobs = 0, logprobTemperature } = this.#request;
+    const place = { promptId, sampleIndex, position: this.tokens.length };
+    return { ...drawRequest(row, params, place), topLogprobs, rules: this.#rules, logprobTemperature };
+  }
+
   /** An error is this sequence's end, not that of the others; here and below. */
-  begin({ logits, scores }: ComputedPrompt): boolean {
+  computed(scores: PromptLogprobs | undefined): boolean {
+    const { params, promptLogprobs } = this.#request;
     try {
-      if (this.promptLogprobs !== undefined) {
-        if (!scores!.logprobs.every(Number.isFinite)) throw notFinite();
-        this.#owner.onPrompt(fewerAlternatives(scores!, this.promptLogprobs));
+      if (promptLogprobs !== undefined) {
+        for (const logprob of scores!.logprobs) requireSound({ logprob });
+        this.#owner.onPrompt(fewerAlternatives(scores!, promptLogprobs));
       }
+      if (this.#cancelled) return true;
+      if (params.maxCompletionTokens > 0) return false;
+      this.#settle.resolve("length");
     } catch (error) {
       this.#settle.reject(error);
-      return true;
     }
-    if (this.#cancelled) return true;
-    if (this.#request.params.maxCompletionTokens > 0) return this.extend(logits);
-    this.#settle.resolve("length");
     return true;
   }
 
-  extend(logits: Float32Array): boolean {
-    const { params, promptId, sampleIndex, topLogprobs = 0 } = this.#request;
-    const drawTemperature = params.temperature === 0 ? 1 : params.temperature;
-    const { logprobTemperature = drawTemperature } = this.#request;
+  take(draw: Draw): boolean {
+    const { params } = this.#request;
+    const { token, logprob, top = [] } = draw;
     try {
-      const place = { promptId, sampleIndex, position: this.tokens.length };
-      const draw = drawAt(this.#adjuster?.adjusted(logits) ?? logits, params, place);
-      const { token } = draw;
+      requireSound(draw);
       this.tokens.push(token);
-      this.#adjuster?.add(token);
-      const isOwn = this.#adjuster === undefined && logprobTemperature === drawTemperature;
-      const { logprob } = isOwn ? draw : withLogprobs(logits, [token], logprobTemperature)[0]!;
-      this.#owner.onToken({ token, logprob, top: mostProbable(logits, topLogprobs, logprobTemperature) });
+      if (this.#rules) this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
+      this.#owner.onToken({ token, logprob, top });
       if (this.#cancelled) return true;
       const stopped = params.stopTokenIds.includes(token);
       if (!stopped && this.tokens.length < params.maxCompletionTokens) return false;
@@ -196,6 +199,16 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     }
     return true;
   }
+}
+
+/** The rules of a sequence's draws. */
+function rulesOf(
+  prompt: Int32Array,
+  { bias = new Map(), repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 }: LogitAdjustments,
+  counts: ReadonlyMap<number, number>,
+): LogitRules {
+  const promptTokens = new Set(repetitionPenalty === 1 ? [] : prompt);
+  return { bias, repetitionPenalty, frequencyPenalty, presencePenalty, promptTokens, counts };
 }
 
 /** The first `count` alternatives at each place: a prompt is scored once for all that share it, with the most asked for. */

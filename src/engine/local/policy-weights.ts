@@ -7,19 +7,19 @@
  * frozen, with a copy of the adapter as it was: a few million numbers, never a second model.
  */
 
-import type { DeviceTensor, Runtime } from "../../compute/runtime.ts";
+import type { Device, DeviceTensor } from "../../compute/device.ts";
+import { tensorOf } from "../../compute/host-memory.ts";
 import { EngineError } from "../../errors.ts";
 import { LORA_SCALE_INPUT, type WeightForm } from "../../model/decoder-parameters.ts";
-import { adaptedParameters, adapterSpecs, loraScale } from "../../model/lora.ts";
+import { adaptedParameters, loraScale } from "../../model/lora.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import type { ParameterValues } from "../../model/parameters.ts";
-import { DenseWeights, type ModelValues, ModelWeights, type Weights } from "./weights.ts";
+import { DenseWeights, type ModelWeights, type Weights } from "./weights.ts";
 
-/** The values that a policy starts with; memory as `DenseWeights` and `ModelWeights` demand it. */
-export interface PolicyValues {
-  readonly model: ModelValues;
-  /** By the names of `adapterSpecs`; exactly where the form has an adapter. */
-  readonly adapter?: ParameterValues | undefined;
+/** The weights that a policy starts with. They become its own. */
+export interface InitialWeights {
+  readonly model: ModelWeights;
+  /** Exactly where the form has an adapter. */
+  readonly adapter?: DenseWeights | undefined;
 }
 
 export class PolicyWeights {
@@ -38,41 +38,36 @@ export class PolicyWeights {
 
   /** `frozen`: the model's own weights are not trained. */
   constructor(
-    runtime: Runtime,
+    device: Device,
     config: ModelConfig,
     form: WeightForm,
-    { model, adapter }: PolicyValues,
-    frozen = false,
+    { model, adapter }: InitialWeights,
+    { frozen = false }: { readonly frozen?: boolean | undefined } = {},
   ) {
     this.#config = config;
     this.#form = form;
-    this.#model = new ModelWeights(runtime, config, form, model);
-    this.#on = runtime.zeros("float32", []);
-    this.#off = runtime.zeros("float32", []);
-    if (form.lora) {
-      (this.#on.data as Float32Array)[0] = loraScale(form.lora);
-      this.trained = new DenseWeights(runtime, adapterSpecs(config, form.lora), adapter!);
-    } else {
-      this.trained = frozen || form.quantization ? undefined : this.#model.dense;
-    }
+    this.#model = model;
+    this.#on = tensorOf(device, "float32", [], Float32Array.of(form.lora ? loraScale(form.lora) : 0));
+    this.#off = tensorOf(device, "float32", [], Float32Array.of(0));
+    this.trained = adapter ?? (frozen || form.quantization ? undefined : model.dense);
     this.current = this.#weights(this.trained);
   }
 
+  /** The reference: a copy, or `off`; undefined where none was frozen. */
+  get reference(): DenseWeights | "off" | undefined {
+    return this.#reference;
+  }
+
   /** What programs read as the reference; undefined where none was frozen. */
-  get reference(): Weights | undefined {
+  get referenceWeights(): Weights | undefined {
     if (this.#reference === undefined) return undefined;
     return this.#reference === "off" ? this.#weights(this.trained, this.#off) : this.#weights(this.#reference);
   }
 
-  /** The reference for a saved state: `off`, or the values of the copy. */
-  get savedReference(): ParameterValues | "off" | undefined {
-    return this.#reference instanceof DenseWeights ? this.#reference.all() : this.#reference;
-  }
-
   /** Makes the current weights the reference. */
-  freeze(): void {
+  async freeze(): Promise<void> {
     this.forgetReference();
-    const isOff = this.trained === undefined || (this.#form.lora !== undefined && this.#isZero(this.trained));
+    const isOff = this.trained === undefined || (this.#form.lora !== undefined && (await this.#isZero(this.trained)));
     this.#reference = isOff ? "off" : this.trained.copy();
   }
 
@@ -80,19 +75,19 @@ export class PolicyWeights {
    * Moves the reference, which must be there, by `share` of the way to the policy. Throws EngineError for an adapter: the
    * way between two products of low rank is not one of that rank.
    */
-  mixReference(share: number): void {
+  async mixReference(share: number): Promise<void> {
     if (this.#form.lora || !(this.#reference instanceof DenseWeights)) {
       throw new EngineError("The reference of an adapter can be frozen, not mixed with the policy: give a share of 1.");
     }
-    this.#reference.mix(this.trained!, share);
+    await this.#reference.mix(this.trained!, share);
   }
 
-  /** Makes a reference whose values are read into the memory that is returned. */
-  emptyReference(): ParameterValues {
+  /** Makes a reference, whose values are to be read into what is returned. */
+  newReference(): DenseWeights {
     this.forgetReference();
     const copy = this.trained!.copy();
     this.#reference = copy;
-    return copy.all();
+    return copy;
   }
 
   /** Makes the base, with the adapter off, the reference. */
@@ -121,10 +116,10 @@ export class PolicyWeights {
   }
 
   /** Whether every B is zero: then the adapter changes nothing, whatever its A. */
-  #isZero(adapter: DenseWeights): boolean {
-    const { lora } = this.#form;
-    return adaptedParameters(this.#config, lora!).every(({ b }) =>
-      adapter.values(b.name).every((value) => value === 0),
-    );
+  async #isZero(adapter: DenseWeights): Promise<boolean> {
+    for (const { b } of adaptedParameters(this.#config, this.#form.lora!)) {
+      if (!(await adapter.values(b.name)).every((value) => value === 0)) return false;
+    }
+    return true;
   }
 }

@@ -7,10 +7,11 @@
  * are cut is the caller's choice: between two of them it may decode.
  */
 
-import { NativeScope } from "../../compute/native-scope.ts";
+import type { DeviceTensor } from "../../compute/device.ts";
+import { type Disposable, Scope } from "../../compute/scope.ts";
 import type { PromptLogprobs } from "../contract/session.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
-import type { BoundStep, SamplingProgram, ScoredStep } from "./sampling-program.ts";
+import type { BoundStep, RotaryTensors, SamplingProgram, ScoredStep } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
 /** A prompt that is to be computed. */
@@ -20,11 +21,11 @@ export interface WantedPrompt {
   readonly promptLogprobs?: number | undefined;
 }
 
-/** The keys, values and next-token logits of one computed prompt. */
+/** The keys, values and next-token logits of one computed prompt, in a row of a cache and of logits. */
 export interface ComputedPrompt {
   readonly cache: KeyValueCache;
+  readonly logits: DeviceTensor<"float32">; // [B, V]
   readonly row: number;
-  readonly logits: Float32Array; // [V]
   /** Where they were asked for. */
   readonly scores?: PromptLogprobs;
 }
@@ -32,8 +33,8 @@ export interface ComputedPrompt {
 /** Most bytes of the logits of a scored piece. */
 const SCORED_LOGIT_BYTES = 64 * 2 ** 20;
 
-/** Some prompts that are computed in a cache of their own. */
-export interface Prefill {
+/** Some prompts that are computed in a cache of their own. Dispose of it when none of them is needed any more. */
+export interface Prefill extends Disposable {
   readonly members: readonly Int32Array[];
   /** Positions that are not computed yet. */
   readonly remaining: number;
@@ -75,24 +76,28 @@ class PrefillTogether implements Prefill {
   readonly #program: SamplingProgram;
   readonly #weights: Weights;
   readonly #length: number;
-  readonly #results = new Map<Int32Array, ComputedPrompt>();
+  readonly #kept = new Scope();
+  readonly #cache: KeyValueCache;
+  readonly #logits: DeviceTensor<"float32">;
 
   constructor(program: SamplingProgram, weights: Weights, members: readonly Int32Array[], length: number) {
+    const { device, config } = program;
     this.#program = program;
     this.#weights = weights;
     this.#length = length;
     this.members = members;
     this.remaining = length * members.length;
+    this.#cache = this.#kept.hold(new KeyValueCache(device, config, members.length, length));
+    this.#logits = this.#kept.hold(device.allocate("float32", [members.length, config.vocabSize]));
   }
 
   async advance(): Promise<number> {
-    const { runtime, config } = this.#program;
-    const B = this.members.length;
     const length = this.#length;
-    const cache = new KeyValueCache(runtime, config, B, length);
-    const scope = new NativeScope();
+    const scope = new Scope();
     try {
-      const { inputs, call, logits } = this.#program.bind(this.#weights, cache, [B, length], scope);
+      const tables = this.#program.tables(length, scope);
+      const operands = { weights: this.#weights, cache: this.#cache, tables, logits: this.#logits };
+      const { inputs, call, upload } = this.#program.bind(operands, length, scope);
       this.members.forEach((tokens, row) => {
         for (let t = 0; t < length; t++) {
           inputs.ids[row * length + t] = BigInt(tokens[t] ?? 0);
@@ -102,22 +107,22 @@ class PrefillTogether implements Prefill {
         inputs.rows[row] = BigInt(row * length + tokens.length - 1);
       });
       inputs.totalLength[0] = length;
+      upload();
       await call.run();
-      const { vocabSize } = config;
-      // The logits' memory outlives the native handle on it.
-      this.members.forEach((tokens, row) => {
-        const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-        this.#results.set(tokens, { cache, row, logits: own });
-      });
+      const computed = this.remaining;
       this.remaining = 0;
-      return B * length;
+      return computed;
     } finally {
       scope.dispose();
     }
   }
 
   resultOf(tokens: Int32Array): ComputedPrompt {
-    return this.#results.get(tokens)!;
+    return { cache: this.#cache, logits: this.#logits, row: this.members.indexOf(tokens) };
+  }
+
+  dispose(): void {
+    this.#kept.dispose();
   }
 }
 
@@ -129,27 +134,30 @@ class PrefillAlone implements Prefill {
   readonly #tokens: Int32Array;
   /** Undefined: the prompt is not scored. */
   readonly #alternatives: number | undefined;
+  readonly #kept = new Scope();
   readonly #cache: KeyValueCache;
+  readonly #logits: DeviceTensor<"float32">;
+  readonly #tables: RotaryTensors;
   readonly #scores: PromptLogprobs | undefined;
   #computed = 0;
-  #logits: Float32Array | undefined;
 
   constructor(program: SamplingProgram, weights: Weights, { tokens, promptLogprobs }: WantedPrompt) {
+    const { device, config } = program;
     this.#program = program;
     this.#weights = weights;
     this.#tokens = tokens;
     this.members = [tokens];
-    this.#cache = new KeyValueCache(program.runtime, program.config, 1, tokens.length);
-    this.#alternatives = promptLogprobs === undefined ? undefined : Math.min(promptLogprobs, program.config.vocabSize);
+    this.#cache = this.#kept.hold(new KeyValueCache(device, config, 1, tokens.length));
+    this.#logits = this.#kept.hold(device.allocate("float32", [1, config.vocabSize]));
+    this.#tables = program.tables(tokens.length, this.#kept);
+    if (promptLogprobs === undefined) return;
     const places = tokens.length - 1;
-    this.#scores =
-      this.#alternatives === undefined
-        ? undefined
-        : {
-            logprobs: new Float32Array(places),
-            topTokens: new Int32Array(places * this.#alternatives),
-            topLogprobs: new Float32Array(places * this.#alternatives),
-          };
+    this.#alternatives = Math.min(promptLogprobs, config.vocabSize);
+    this.#scores = {
+      logprobs: new Float32Array(places),
+      topTokens: new Int32Array(places * this.#alternatives),
+      topLogprobs: new Float32Array(places * this.#alternatives),
+    };
   }
 
   get remaining(): number {
@@ -162,10 +170,10 @@ class PrefillAlone implements Prefill {
     const T = Math.min(most, affordable, this.remaining);
     const begin = this.#computed;
     const end = begin + T;
-    const scope = new NativeScope();
+    const scope = new Scope();
     try {
-      const step = this.#bind(T, scope);
-      const { inputs, logits, call } = step;
+      const step = await this.#bind(T, scope);
+      const { inputs, upload, call } = step;
       for (let t = 0; t < T; t++) {
         inputs.ids[t] = BigInt(this.#tokens[begin + t]!);
         inputs.positions[t] = BigInt(begin + t);
@@ -173,9 +181,9 @@ class PrefillAlone implements Prefill {
       inputs.lastPositions[0] = end - 1;
       inputs.totalLength[0] = end;
       inputs.rows[0] = BigInt(T - 1);
+      upload();
       await call.run();
-      if ("targets" in step) this.#keepScores(step, begin, T);
-      this.#logits = logits;
+      if ("targets" in step) await this.#keepScores(step, begin, T);
       this.#computed = end;
       return T;
     } finally {
@@ -185,18 +193,24 @@ class PrefillAlone implements Prefill {
 
   resultOf(): ComputedPrompt {
     const scores = this.#scores && { scores: this.#scores };
-    return { cache: this.#cache, row: 0, logits: this.#logits!, ...scores };
+    return { cache: this.#cache, logits: this.#logits, row: 0, ...scores };
   }
 
-  #bind(T: number, scope: NativeScope): BoundStep | ScoredStep {
-    if (this.#alternatives === undefined) return this.#program.bind(this.#weights, this.#cache, [1, T], scope);
-    const step = this.#program.bindScored(this.#weights, this.#cache, [1, T], Math.max(1, this.#alternatives), scope);
+  dispose(): void {
+    this.#kept.dispose();
+  }
+
+  async #bind(T: number, scope: Scope): Promise<BoundStep | ScoredStep> {
+    const operands = { weights: this.#weights, cache: this.#cache, tables: this.#tables, logits: this.#logits };
+    if (this.#alternatives === undefined) return this.#program.bind(operands, T, scope);
+    const step = await this.#program.bindScored(operands, T, Math.max(1, this.#alternatives), scope);
     // Nothing follows the last token of the prompt.
     for (let t = 0; t < T; t++) step.targets[t] = BigInt(this.#tokens[this.#computed + t + 1] ?? 0);
     return step;
   }
 
-  #keepScores({ targetLogprobs, topLogprobs, topTokens }: ScoredStep, begin: number, T: number): void {
+  async #keepScores(step: ScoredStep, begin: number, T: number): Promise<void> {
+    const { targetLogprobs, topLogprobs, topTokens } = await step.scores();
     const { logprobs, topTokens: tokens, topLogprobs: tops } = this.#scores!;
     const kept = this.#alternatives!;
     const width = Math.max(1, kept);

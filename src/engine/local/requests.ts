@@ -4,7 +4,8 @@
  */
 
 import { EngineError } from "../../errors.ts";
-import { type LossSpec, lossProblem, lossTemperature } from "../../losses/loss-spec.ts";
+import { lossProblem } from "../../losses/engine-losses.ts";
+import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import type { Capabilities } from "../contract/capabilities.ts";
 import type { AdamParams } from "../contract/policy.ts";
 import type { SamplePrompt, SamplerInfo, SamplingParams, ScoreDatum } from "../contract/sampler.ts";
@@ -18,7 +19,7 @@ export function requireSampling(info: SamplerInfo, prompts: readonly SamplePromp
       throw new EngineError(`Prompt ${i}: numSamples must be a whole number of at least 0, not ${numSamples}.`);
     }
     requireFits(info, `Prompt ${i}`, tokens.length, params.maxCompletionTokens);
-    requireTokens(info, `Prompt ${i}`, tokens);
+    requireKnownTokens(info, `Prompt ${i}`, tokens);
   });
 }
 
@@ -44,7 +45,7 @@ export function requireSequence(info: SamplerInfo, request: SequenceRequest): vo
   // Without a completion the prompt may fill the context.
   if (tokens.length === 0) throw new EngineError("A sequence needs a prompt of at least one token.");
   requireRoom(info, "The sequence", tokens.length, params.maxCompletionTokens);
-  requireTokens(info, "The prompt", tokens);
+  requireKnownTokens(info, "The prompt", tokens);
   requireTemperature(logprobTemperature);
   if (adjustments) requireAdjustments(info, adjustments);
   for (const [name, count] of Object.entries({ topLogprobs, promptLogprobs })) {
@@ -60,7 +61,7 @@ function requireAdjustments(info: SamplerInfo, adjustments: LogitAdjustments): v
     const found = JSON.stringify({ ...penalties, bias: Object.fromEntries(bias) });
     throw new EngineError(`Biases and penalties are numbers, the repetition penalty above 0, not ${found}.`);
   }
-  requireTokens(info, "The bias", Int32Array.from(bias.keys()));
+  requireKnownTokens(info, "The bias", Int32Array.from(bias.keys()));
 }
 
 /** Throws EngineError for data that cannot be scored. */
@@ -69,8 +70,8 @@ export function requireData(info: SamplerInfo, data: readonly ScoreDatum[]): voi
   const hasKept = data[0]!.keptTokens !== undefined;
   data.forEach(({ promptTokens, completionTokens, keptTokens }, i) => {
     requireFits(info, `Datum ${i}`, promptTokens.length, completionTokens.length);
-    requireTokens(info, `Datum ${i}`, promptTokens);
-    requireTokens(info, `Datum ${i}`, completionTokens);
+    requireKnownTokens(info, `Datum ${i}`, promptTokens);
+    requireKnownTokens(info, `Datum ${i}`, completionTokens);
     if ((keptTokens !== undefined) !== hasKept) {
       throw new EngineError(`All data of a call have keptTokens, or none; datum 0 and datum ${i} differ.`);
     }
@@ -84,7 +85,7 @@ function requireKept(info: SamplerInfo, what: string, tokens: Int32Array, kept: 
     throw new EngineError(`${what} has ${tokens.length} completion tokens and ${kept.length} sets of keptTokens.`);
   }
   kept.forEach((set, t) => {
-    requireTokens(info, `${what}, keptTokens ${t},`, set);
+    requireKnownTokens(info, `${what}, keptTokens ${t},`, set);
     if (set.includes(tokens[t]!)) return;
     throw new EngineError(`${what}: completion token ${t} (${tokens[t]}) is not among its keptTokens.`);
   });
@@ -142,7 +143,12 @@ function requireRoom(
   }
 }
 
-function requireTokens({ vocabSize }: SamplerInfo, what: string, tokens: Int32Array): void {
+/** Throws EngineError for a token that the vocabulary does not have. */
+export function requireKnownTokens(
+  { vocabSize }: Pick<SamplerInfo, "vocabSize">,
+  what: string,
+  tokens: Int32Array,
+): void {
   const bad = tokens.find((token) => token < 0 || token >= vocabSize);
   if (bad !== undefined) throw new EngineError(`${what} has token ${bad}; the model's vocabulary has ${vocabSize}.`);
 }

@@ -3,31 +3,14 @@
  * decoded is `decode-loop.ts`; a session, whose sequences come as they please, is `local-session.ts`.
  */
 
-import type { ModelConfig } from "../../model/model-config.ts";
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import type { SampledSequence, SampleProgress, SamplePrompt, SamplingParams } from "../contract/sampler.ts";
 import { type DecodedSequence, DecodeLoop, type UsedRow } from "./decode-loop.ts";
-import { drawAt } from "./draw-at.ts";
+import { drawRequest, requireSound } from "./draw-at.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
-import type { ComputedPrompt } from "./prefill.ts";
+import { affordableRows, type SamplerLimits } from "./limits.ts";
 import type { SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
-
-export interface SamplerLimits {
-  /** Most sequences decoded at once. */
-  readonly maxSlots: number;
-  /** Most memory for the slots' keys and values. */
-  readonly cacheBytes: number;
-}
-
-/** Rows of `positions` that are affordable, at least one. */
-export function affordableRows(
-  config: ModelConfig,
-  { maxSlots, cacheBytes }: SamplerLimits,
-  positions: number,
-): number {
-  const affordable = Math.floor(cacheBytes / KeyValueCache.rowBytes(config, positions));
-  return Math.max(1, Math.min(maxSlots, affordable));
-}
 
 /** Samples lists of prompts, with slots that are kept from one call to the next. */
 export class Sampler {
@@ -77,6 +60,7 @@ export class Sampler {
   }
 
   dispose(): void {
+    this.#cache?.dispose();
     this.#cache = undefined;
   }
 
@@ -89,8 +73,8 @@ export class Sampler {
     const known = this.#cache;
     if (known && known.rows === rows && known.positions >= positions) return known;
     // Let go of first, so that the two need not fit into memory together.
-    this.#cache = undefined;
-    this.#cache = new KeyValueCache(this.#program.runtime, this.#program.config, rows, positions);
+    this.dispose();
+    this.#cache = new KeyValueCache(this.#program.device, this.#program.config, rows, positions);
     return this.#cache;
   }
 }
@@ -122,15 +106,17 @@ class ListedSequence implements DecodedSequence {
     this.#results = results;
   }
 
-  begin({ logits }: ComputedPrompt): boolean {
-    return this.extend(logits);
+  nextDraw(row: number): DrawRequest {
+    const { sampleIndex } = this.#place;
+    const position = this.tokens.length;
+    return drawRequest(row, this.#params, { promptId: this.#promptId, sampleIndex, position });
   }
 
-  extend(logits: Float32Array): boolean {
+  take(draw: Draw): boolean {
+    requireSound(draw);
     const { tokens } = this;
     const { stopTokenIds, maxCompletionTokens } = this.#params;
-    const place = { promptId: this.#promptId, sampleIndex: this.#place.sampleIndex, position: tokens.length };
-    const { token, logprob, restricted } = drawAt(logits, this.#params, place);
+    const { token, logprob, restricted } = draw;
     tokens.push(token);
     if (restricted && this.#params.returnKeptTokens) {
       this.#logprobs.push(restricted.logprob);

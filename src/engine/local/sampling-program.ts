@@ -1,10 +1,13 @@
 /**
  * The sampling program, and its use in decoding: one new position of every sequence in the first rows of a cache. Its other
- * use, prompts, is `prefill.ts`. What it is not: a sampler; no token is drawn here.
+ * use, prompts, is `prefill.ts`. Logits stay on the device; what is asked of them is a draw.
  */
 
-import { NativeScope } from "../../compute/native-scope.ts";
-import type { DeviceTensor, PreparedCall, Program, Runtime } from "../../compute/runtime.ts";
+import type { Device, DeviceTensor } from "../../compute/device.ts";
+import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
+import { HostInput, read, tensorOf } from "../../compute/host-memory.ts";
+import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
+import { type Disposable, Scope } from "../../compute/scope.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
@@ -12,107 +15,140 @@ import type { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
 import type { Weights } from "./weights.ts";
 
-/** The compiled program. Holds a native session: dispose of it, once no call of it runs. */
-export class SamplingProgram {
-  readonly runtime: Runtime;
+/** The compiled program. Dispose of it, once no call of it runs. */
+export class SamplingProgram implements Disposable {
+  readonly device: Device;
   readonly config: ModelConfig;
   readonly #form: WeightForm;
   readonly #program: Program;
   /** The one that scores its positions; compiled when it is first needed. */
-  #scoring: Program | undefined;
-  #tables: { readonly count: number; readonly cos: Float32Array; readonly sin: Float32Array } | undefined;
+  #scoring: Promise<Program> | undefined;
+  /** Rotary tables of the most positions that were asked for. */
+  #rotary: { readonly count: number; readonly cos: Float32Array; readonly sin: Float32Array } | undefined;
 
-  constructor(runtime: Runtime, config: ModelConfig, form: WeightForm) {
-    this.runtime = runtime;
+  private constructor(device: Device, config: ModelConfig, form: WeightForm, program: Program) {
+    this.device = device;
     this.config = config;
     this.#form = form;
-    this.#program = this.#compile(false);
+    this.#program = program;
+  }
+
+  static async compile(device: Device, config: ModelConfig, form: WeightForm): Promise<SamplingProgram> {
+    const { graph, outputs } = samplingGraph(config, form);
+    return new SamplingProgram(device, config, form, await compile(device, graph, outputs));
   }
 
   dispose(): void {
     this.#program.dispose();
-    this.#scoring?.dispose();
+    void this.#scoring?.then((program) => program.dispose());
   }
 
-  #compile(scored: boolean): Program {
-    const { graph, outputs } = samplingGraph(this.config, this.#form, { scored });
-    return this.runtime.compile(graph, outputs);
+  /** A token for each request, from its row of logits. */
+  draw(logits: DeviceTensor<"float32">, requests: readonly DrawRequest[]): Promise<Draw[]> {
+    return this.device.kernels.draw(logits, requests);
   }
 
   /** Decoding steps over this cache; dispose of it before the cache goes. */
   decodeStep(weights: Weights, cache: KeyValueCache): DecodeStep {
-    return new DecodeStep((rows, scope) => this.bind(weights, cache, [rows, 1], scope));
+    const scope = new Scope();
+    const tables = this.tables(cache.positions, scope);
+    return new DecodeStep(scope, (rows, bound) => {
+      const logits = bound.hold(this.device.allocate("float32", [rows, this.config.vocabSize]));
+      return this.bind({ weights, cache, tables, logits }, 1, bound);
+    });
   }
 
-  /** Binds the program to T new positions in each of the first B rows of the cache; `scope` holds all native handles. */
-  bind(weights: Weights, cache: KeyValueCache, shape: readonly [number, number], scope: NativeScope): BoundStep {
-    const { step, fetches, feeds } = this.#operands(weights, cache, shape, scope);
+  /** Rotary tables of so many positions on the device; `scope` holds them. */
+  tables(positions: number, scope: Scope): RotaryTensors {
+    if (this.#rotary === undefined || this.#rotary.count < positions) {
+      this.#rotary = { count: positions, ...rotaryTables(this.config, positions) };
+    }
+    const half = this.config.headDim / 2;
+    // A table of more positions begins with that of fewer.
+    const tensor = (table: Float32Array) =>
+      scope.hold(tensorOf(this.device, "float32", [positions, half], table.subarray(0, positions * half)));
+    return { cos: tensor(this.#rotary.cos), sin: tensor(this.#rotary.sin) };
+  }
+
+  /** Binds the program to T new positions in each of the cache's first rows, as many as there are rows of logits; `scope`
+   * holds what is made for that. */
+  bind(operands: StepOperands, T: number, scope: Scope): BoundStep {
+    const { feeds, fetches, ...step } = this.#operands(operands, T, scope);
     return { ...step, call: scope.hold(this.#program.prepare(feeds, fetches)) };
   }
 
   /** The same, with the scores of every position and so many alternatives each, at least one. */
-  bindScored(
-    weights: Weights,
-    cache: KeyValueCache,
-    shape: readonly [number, number],
-    alternatives: number,
-    scope: NativeScope,
-  ): ScoredStep {
-    this.#scoring ??= this.#compile(true);
-    const { step, fetches, feeds } = this.#operands(weights, cache, shape, scope);
-    const targets = scope.hold(this.runtime.zeros("int64", shape));
-    feeds.set("targets", targets);
-    feeds.set("alternatives", scope.hold(this.runtime.zeros("float32", [alternatives])));
-    const call = scope.hold(this.#scoring.prepare(feeds, fetches));
-    const result = (name: string) => call.results.get(name)!.data;
+  async bindScored(operands: StepOperands, T: number, alternatives: number, scope: Scope): Promise<ScoredStep> {
+    const { graph, outputs } = samplingGraph(this.config, this.#form, { scored: true });
+    this.#scoring ??= compile(this.device, graph, outputs);
+    const program = await this.#scoring;
+    const { feeds, fetches, upload, ...step } = this.#operands(operands, T, scope);
+    const targets = scope.hold(new HostInput(this.device, "int64", [operands.logits.dims[0]!, T]));
+    feeds.set("targets", targets.tensor);
+    feeds.set("alternatives", scope.hold(this.device.allocate("float32", [alternatives])));
+    const call = scope.hold(program.prepare(feeds, fetches));
     return {
       ...step,
+      upload: () => {
+        upload();
+        targets.upload();
+      },
       call,
-      targets: targets.data as BigInt64Array,
-      targetLogprobs: result("targetLogprobs") as Float32Array,
-      topLogprobs: result("topLogprobs") as Float32Array,
-      topTokens: result("topTokens") as BigInt64Array,
+      targets: targets.data,
+      scores: async () => ({
+        targetLogprobs: (await call.floats("targetLogprobs"))!,
+        topLogprobs: (await call.floats("topLogprobs"))!,
+        topTokens: (await read(this.device, call.results.get("topTokens")!)) as BigInt64Array,
+      }),
     };
   }
 
-  #operands(weights: Weights, cache: KeyValueCache, [B, T]: readonly [number, number], scope: NativeScope) {
-    const half = this.config.headDim / 2;
-    const tables = this.#rotaryTables(cache.positions);
-    const tableDims = [cache.positions, half];
-    const zeros = (dtype: "int64" | "int32" | "float32", dims: readonly number[]) =>
-      scope.hold(this.runtime.zeros(dtype, dims));
-    const tensors = {
-      ids: zeros("int64", [B, T]),
-      positions: zeros("int64", [B, T]),
-      lastPositions: zeros("int32", [B]),
-      totalLength: zeros("int32", []),
-      rows: zeros("int64", [B]),
-      cos: scope.hold(this.runtime.view("float32", tableDims, tables.cos)),
-      sin: scope.hold(this.runtime.view("float32", tableDims, tables.sin)),
-    } satisfies Record<string, DeviceTensor>;
-    const logits = zeros("float32", [B, this.config.vocabSize]);
+  #operands({ weights, cache, tables, logits }: StepOperands, T: number, scope: Scope) {
+    const B = logits.dims[0]!;
+    const input = <D extends "int64" | "int32">(dtype: D, dims: readonly number[]) =>
+      scope.hold(new HostInput(this.device, dtype, dims));
+    const own = {
+      ids: input("int64", [B, T]),
+      positions: input("int64", [B, T]),
+      lastPositions: input("int32", [B]),
+      totalLength: input("int32", []),
+      rows: input("int64", [B]),
+    };
     const slots = cache.bind(B, scope);
+    const named = Object.entries(own).map(([name, { tensor }]) => [name, tensor] as const);
+    const feeds = new Map<string, DeviceTensor>([
+      ...weights.tensors,
+      ...named,
+      ...Object.entries(tables),
+      ...slots.feeds,
+    ]);
+    const fetches = new Map<string, DeviceTensor>([...slots.fetches, ["logits", logits]]);
     const inputs = {
-      ids: tensors.ids.data as BigInt64Array,
-      positions: tensors.positions.data as BigInt64Array,
-      lastPositions: tensors.lastPositions.data as Int32Array,
-      totalLength: tensors.totalLength.data as Int32Array,
-      rows: tensors.rows.data as BigInt64Array,
+      ids: own.ids.data,
+      positions: own.positions.data,
+      lastPositions: own.lastPositions.data,
+      totalLength: own.totalLength.data,
+      rows: own.rows.data,
     };
-    return {
-      step: { inputs, logits: logits.data as Float32Array },
-      feeds: new Map([...weights.tensors, ...Object.entries(tensors), ...slots.feeds]),
-      fetches: new Map([...slots.fetches, ["logits", logits]]),
+    const filled = Object.values(own);
+    const upload = () => {
+      for (const one of filled) one.upload();
     };
+    return { inputs, upload, logits, feeds, fetches };
   }
+}
 
-  /** Tables of at least `count` positions; a longer one begins with a shorter one. */
-  #rotaryTables(count: number) {
-    if (this.#tables === undefined || this.#tables.count < count) {
-      this.#tables = { count, ...rotaryTables(this.config, count) };
-    }
-    return this.#tables;
-  }
+/** What a step reads and writes besides its inputs. */
+export interface StepOperands {
+  readonly weights: Weights;
+  readonly cache: KeyValueCache;
+  readonly tables: RotaryTensors;
+  readonly logits: DeviceTensor<"float32">; // [B, V]
+}
+
+export interface RotaryTensors {
+  readonly cos: DeviceTensor;
+  readonly sin: DeviceTensor;
 }
 
 /** The inputs of the sampling program besides weights, tables and cache: the memory to fill before each run. */
@@ -127,7 +163,9 @@ interface StepInputs {
 /** The sampling program with everything bound that it reads and writes. */
 export interface BoundStep {
   readonly inputs: StepInputs;
-  readonly logits: Float32Array; // [B, V]
+  /** Brings the inputs to the device. */
+  readonly upload: () => void;
+  readonly logits: DeviceTensor<"float32">; // [B, V]
   readonly call: PreparedCall;
 }
 
@@ -135,29 +173,37 @@ export interface BoundStep {
 export interface ScoredStep extends BoundStep {
   /** The token after each position, to be filled like the inputs. */
   readonly targets: BigInt64Array; // [B, T]
-  readonly targetLogprobs: Float32Array; // [B·T]
-  readonly topLogprobs: Float32Array; // [B·T, A]
-  readonly topTokens: BigInt64Array; // [B·T, A]
+  /** What the run has made of them. */
+  readonly scores: () => Promise<{
+    readonly targetLogprobs: Float32Array; // [B·T]
+    readonly topLogprobs: Float32Array; // [B·T, A]
+    readonly topTokens: BigInt64Array; // [B·T, A]
+  }>;
 }
 
 /** One decoding step over the first rows of the cache; the call is prepared anew only when their number changes. */
-export class DecodeStep {
-  readonly #bind: (rows: number, scope: NativeScope) => BoundStep;
-  readonly #scope = new NativeScope();
+export class DecodeStep implements Disposable {
+  readonly #bind: (rows: number, scope: Scope) => BoundStep;
+  /** What steps of any number of rows read. */
+  readonly #common: Scope;
+  readonly #scope = new Scope();
   #bound: { readonly rows: number; readonly step: BoundStep } | undefined;
 
-  constructor(bind: (rows: number, scope: NativeScope) => BoundStep) {
+  constructor(common: Scope, bind: (rows: number, scope: Scope) => BoundStep) {
+    this.#common = common;
     this.#bind = bind;
   }
 
-  /** Logits [rows · V] after these last tokens; `lengths`: tokens of each sequence so far, the last one included. */
-  async run(lastTokens: readonly number[], lengths: readonly number[]): Promise<Float32Array> {
+  /** Logits [rows, V] after these last tokens, until the next run; `lengths`: tokens of each sequence so far, the last one
+   * included. */
+  async run(lastTokens: readonly number[], lengths: readonly number[]): Promise<DeviceTensor<"float32">> {
     const rows = lastTokens.length;
     if (this.#bound?.rows !== rows) {
-      this.dispose();
+      this.#bound = undefined;
+      this.#scope.dispose();
       this.#bound = { rows, step: this.#bind(rows, this.#scope) };
     }
-    const { inputs, call, logits } = this.#bound.step;
+    const { inputs, upload, call, logits } = this.#bound.step;
     let longest = 0;
     lastTokens.forEach((token, row) => {
       const position = lengths[row]! - 1;
@@ -168,6 +214,7 @@ export class DecodeStep {
       longest = Math.max(longest, lengths[row]!);
     });
     inputs.totalLength[0] = longest;
+    upload();
     await call.run();
     return logits;
   }
@@ -175,5 +222,6 @@ export class DecodeStep {
   dispose(): void {
     this.#bound = undefined;
     this.#scope.dispose();
+    this.#common.dispose();
   }
 }

@@ -3,45 +3,26 @@
  * data that they belong to.
  */
 
-import { NativeScope } from "../../compute/native-scope.ts";
-import type { DeviceTensor, Program, Runtime } from "../../compute/runtime.ts";
+import type { Device, DeviceTensor } from "../../compute/device.ts";
+import { HostInput, tensorOf } from "../../compute/host-memory.ts";
+import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
+import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
-import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
+import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { Datum, ForwardBackwardResult } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
+import { causalMask, MASKED } from "./attention-mask.ts";
 import { type LossColumn, lossColumns } from "./completion-loss.ts";
 import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
 import { noiseInputs } from "./embedding-noise.ts";
+import { logitChunkTokens, type SequenceLimits } from "./limits.ts";
 import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
 import { gradientName, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./programs.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
-
-/** Added to the score of a position that must not be attended to: its probability is exactly 0 in f32. */
-const MASKED = -1e9;
-
-/** What bounds the memory of a run; results do not depend on it beyond rounding. */
-export interface SequenceLimits {
-  /** Token positions of a micro-batch. */
-  readonly microBatchTokens: number;
-  /** Completion tokens that have their logits in memory at once; by default as many as fit into 128 MiB, or into 64 where
-   * weights are packed. */
-  readonly logitChunkTokens?: number;
-  /** Training keeps of each layer its input alone and computes the layer again in the backward pass; not by default. */
-  readonly gradientCheckpointing?: boolean;
-}
-
-/**
- * Bytes of a chunk of logits, where nothing else was asked for; a step has about four tensors of that size at once. At the
- * head of Qwen2.5-0.5B (a chunk of 220 tokens) that is as fast as whole logits, where half of it takes a third longer:
- * the weights are read once for each chunk.
- */
-const LOGIT_BYTES = 128 * 2 ** 20;
-/** Where weights are packed, memory was worth time to whoever asked for it: half of that. */
-const LOGIT_BYTES_PACKED = LOGIT_BYTES / 2;
 
 /** One call: what the program computes, what it is fed, and what becomes of its results. */
 interface SequenceJob {
@@ -54,11 +35,11 @@ interface SequenceJob {
   /** Where outputs of the next micro-batch go that have memory of their own. */
   readonly fetches?: () => ReadonlyMap<string, DeviceTensor>;
   /** Called after each micro-batch, while its results are there. */
-  readonly onBatch?: (results: ReadonlyMap<string, DeviceTensor>) => void;
+  readonly onBatch?: (call: PreparedCall) => Promise<void>;
 }
 
 export class SequenceRunner {
-  readonly #runtime: Runtime;
+  readonly #device: Device;
   readonly #config: ModelConfig;
   readonly #form: WeightForm;
   readonly #budgetTokens: number;
@@ -67,14 +48,13 @@ export class SequenceRunner {
   /** Compiled programs by loss and by whether logits are whole (as JSON; the loss `null` scores). */
   readonly #programs = new Map<string, Program>();
 
-  constructor(runtime: Runtime, config: ModelConfig, form: WeightForm, limits: SequenceLimits) {
-    this.#runtime = runtime;
+  constructor(device: Device, config: ModelConfig, form: WeightForm, limits: SequenceLimits) {
+    this.#device = device;
     this.#config = config;
     this.#form = form;
     this.#budgetTokens = limits.microBatchTokens;
-    this.#recompute = limits.gradientCheckpointing ?? false;
-    const logitBytes = form.quantization === undefined ? LOGIT_BYTES : LOGIT_BYTES_PACKED;
-    this.#chunkTokens = limits.logitChunkTokens ?? Math.max(1, Math.floor(logitBytes / (4 * config.vocabSize)));
+    this.#recompute = limits.gradientCheckpointing;
+    this.#chunkTokens = logitChunkTokens(limits, config, form.quantization);
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
@@ -95,9 +75,9 @@ export class SequenceRunner {
     const temperature = lossTemperature(loss);
     const fetches = () => new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
-    const onBatch = (results: ReadonlyMap<string, DeviceTensor>) => {
-      state.accumulate();
-      total += results.get("loss")!.data[0] as number;
+    const onBatch = async (call: PreparedCall) => {
+      await state.accumulate();
+      total += (await call.floats("loss"))![0]!;
     };
     const moment = { dropoutSeed, step: state.steps, dataBefore: state.dataCount };
     const results = await this.#run({ weights, data, temperature, loss, moment, fetches, onBatch });
@@ -123,11 +103,11 @@ export class SequenceRunner {
     const results = emptyResults(data);
     const sharePrompts = loss?.embeddingNoise === undefined;
     for (const batch of planMicroBatches(data, this.#budgetTokens, { sharePrompts })) {
-      const scope = new NativeScope();
+      const scope = new Scope();
       try {
         const layout = this.#tokenLayout(batch, data);
         const restricted = data[0]!.keptTokens !== undefined;
-        const program = this.#program(loss, { chunked: layout.chunks !== undefined, restricted });
+        const program = await this.#program(loss, { chunked: layout.chunks !== undefined, restricted });
         const inputs = this.#layOut(batch, data, temperature, layout, scope);
         for (const name of lossColumns(loss)) {
           inputs.set(name, this.#perToken(batch, data, name, layout, scope));
@@ -139,14 +119,14 @@ export class SequenceRunner {
         }
         const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
         await call.run();
-        onBatch?.(call.results);
-        scatter(batch, layout, call.results, results);
+        await onBatch?.(call);
+        await scatter(batch, layout, call, results);
       } finally {
         scope.dispose();
       }
     }
     const { margins, ...perToken } = results;
-    return loss?.name === "cross_entropy" ? { ...perToken, margins } : perToken;
+    return loss && isCrossEntropy(loss) ? { ...perToken, margins } : perToken;
   }
 
   /**
@@ -160,7 +140,10 @@ export class SequenceRunner {
     return chunkedLayout(batch, lengths, this.#chunkTokens);
   }
 
-  #program(loss: LossSpec | null, variant: Required<Pick<SequenceForm, "chunked" | "restricted">>): Program {
+  async #program(
+    loss: LossSpec | null,
+    variant: Required<Pick<SequenceForm, "chunked" | "restricted">>,
+  ): Promise<Program> {
     // Temperature and the numbers of the noise are inputs, so they do not make a program of their own.
     const isNoisy = loss?.embeddingNoise !== undefined;
     const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined, embeddingNoise: isNoisy }]);
@@ -171,7 +154,7 @@ export class SequenceRunner {
         recompute: this.#recompute,
         form: this.#form,
       });
-      program = this.#runtime.compile(graph, outputs);
+      program = await compile(this.#device, graph, outputs);
       this.#programs.set(key, program);
     }
     return program;
@@ -183,7 +166,7 @@ export class SequenceRunner {
     data: readonly ScoreDatum[],
     temperature: number,
     layout: TokenLayout,
-    scope: NativeScope,
+    scope: Scope,
   ): Map<string, DeviceTensor> {
     const { promptLength: P, completionLength: C, promptRows, sequences } = batch;
     const R = promptRows.length;
@@ -220,7 +203,7 @@ export class SequenceRunner {
     const promptOf = BigInt64Array.from(sequences, ({ promptRow }) => BigInt(promptRow));
     const filled = (dims: readonly number[], values: Float32Array | BigInt64Array) =>
       scope.hold(this.#filled(dims, values));
-    const inputs = new Map([
+    const inputs = new Map<string, DeviceTensor>([
       ["ids", filled([ids.length], ids)],
       ["positions", filled([positions.length], positions)],
       ["cos", filled([positionCount, half], tables.cos)],
@@ -246,7 +229,7 @@ export class SequenceRunner {
     batch: MicroBatch,
     data: readonly ScoreDatum[],
     moment: NonNullable<SequenceJob["moment"]>,
-    scope: NativeScope,
+    scope: Scope,
   ): void {
     const sites = dropoutSites(this.#config, this.#form);
     if (sites === 0) return;
@@ -261,7 +244,7 @@ export class SequenceRunner {
     data: readonly ScoreDatum[],
     loss: LossSpec | null,
     moment: TrainingMoment,
-    scope: NativeScope,
+    scope: Scope,
   ): void {
     if (!loss?.embeddingNoise) return;
     const { words, magnitudes } = noiseInputs(batch, data, loss.embeddingNoise, this.#config.hiddenSize, moment);
@@ -275,7 +258,7 @@ export class SequenceRunner {
     data: SequenceJob["data"],
     name: LossColumn,
     layout: TokenLayout,
-    scope: NativeScope,
+    scope: Scope,
   ): DeviceTensor {
     const values = new Float32Array(sizeOf(layout)).fill(PADDING[name]);
     sequences.forEach(({ datum }, s) => {
@@ -285,17 +268,11 @@ export class SequenceRunner {
   }
 
   /** The tokens that each completion token was drawn from [..., W], W the most that any has; the rest repeats the first. */
-  #keptTokens(
-    { sequences }: MicroBatch,
-    data: readonly ScoreDatum[],
-    layout: TokenLayout,
-    scope: NativeScope,
-  ): DeviceTensor {
+  #keptTokens({ sequences }: MicroBatch, data: readonly ScoreDatum[], layout: TokenLayout, scope: Scope): DeviceTensor {
     let width = 1;
     for (const { datum } of sequences)
       for (const kept of data[datum]!.keptTokens!) width = Math.max(width, kept.length);
-    const tensor = scope.hold(this.#runtime.zeros("int32", [...layout.dims, width]));
-    const values = tensor.data as Int32Array;
+    const { data: values, tensor, upload } = scope.hold(new HostInput(this.#device, "int32", [...layout.dims, width]));
     sequences.forEach(({ datum }, s) => {
       data[datum]!.keptTokens!.forEach((kept, t) => {
         const start = (layout.starts[s]! + t) * width;
@@ -303,15 +280,14 @@ export class SequenceRunner {
         values.fill(kept[0]!, start + kept.length, start + width);
       });
     });
+    upload();
     return tensor;
   }
 
-  /** A tensor with these values, in memory that the runtime can read. */
   #filled(dims: readonly number[], values: Float32Array | BigInt64Array): DeviceTensor {
-    const tensor = this.#runtime.zeros(values instanceof Float32Array ? "float32" : "int64", dims);
-    if (values instanceof Float32Array) (tensor.data as Float32Array).set(values);
-    else (tensor.data as BigInt64Array).set(values);
-    return tensor;
+    return values instanceof Float32Array
+      ? tensorOf(this.#device, "float32", dims, values)
+      : tensorOf(this.#device, "int64", dims, values);
   }
 }
 
@@ -341,13 +317,6 @@ function requirePerToken(data: readonly Datum[], name: LossColumn): void {
   });
 }
 
-/** 0 at and before the diagonal, masked after. */
-function causalMask(size: number): Float32Array {
-  const mask = new Float32Array(size * size);
-  for (let row = 0; row < size; row++) mask.fill(MASKED, row * size + row + 1, (row + 1) * size);
-  return mask;
-}
-
 type TokenResults = Record<"logprobs" | "entropies" | "margins", Float32Array[]>;
 
 function emptyResults(data: readonly ScoreDatum[]): TokenResults {
@@ -355,15 +324,15 @@ function emptyResults(data: readonly ScoreDatum[]): TokenResults {
   return { logprobs: empty(), entropies: empty(), margins: empty() };
 }
 
-/** Brings per-token results back to the data they are of; of `results` what the program does not have stays 0. */
-function scatter(
+/** Brings per-token results back to the data they are of; what the program does not have stays 0. */
+async function scatter(
   { sequences }: MicroBatch,
   { starts }: TokenLayout,
-  outputs: ReadonlyMap<string, DeviceTensor>,
+  call: PreparedCall,
   results: TokenResults,
-): void {
+): Promise<void> {
   for (const name of ["logprobs", "entropies", "margins"] as const) {
-    const values = outputs.get(name)?.data as Float32Array | undefined;
+    const values = await call.floats(name);
     if (values === undefined) continue;
     sequences.forEach(({ datum }, s) => {
       const target = results[name][datum]!;

@@ -2,6 +2,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { type Dim, sameShape, showShape } from "../dim.ts";
+import type { Emitter } from "../onnx.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
 
@@ -40,6 +41,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
       const flags = { transA: transposeA ? 1n : 0n, transB: transposeB ? 1n : 0n };
       if (batch.length === 0) return emit.node("Gemm", inputs, { attributes: { ...flags, alpha: scale } });
       if (!transposeA && !transposeB && scale === 1) return emit.node("MatMul", inputs);
+      if (emit.target.lacks.has("FusedMatMul")) return [scaledProduct(emit, inputs, a.shape.length, options)];
       return emit.node("FusedMatMul", inputs, { microsoft: true, attributes: { ...flags, alpha: scale } });
     },
     gradient: (_, [g], wants) => {
@@ -59,6 +61,21 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
     },
   };
   return a.graph.apply(operation, operands, [{ dtype: "float32", shape: [...batch, rows, columns] }])[0]!;
+}
+
+/** `FusedMatMul` of operands of this rank in several operations. */
+function scaledProduct(
+  emit: Emitter,
+  [a, b]: readonly string[],
+  rank: number,
+  { transposeA, transposeB, scale = 1 }: MatmulOptions,
+): string {
+  const perm = [...Array.from({ length: rank - 2 }, (_, axis) => axis), rank - 1, rank - 2];
+  const turned = (x: string, isTurned = false) =>
+    isTurned ? emit.node("Transpose", [x], { attributes: { perm } })[0]! : x;
+  const [product] = emit.node("MatMul", [turned(a!, transposeA), turned(b!, transposeB)]);
+  if (scale === 1) return product!;
+  return emit.node("Mul", [product!, emit.constant(Float32Array.of(scale), [])])[0]!;
 }
 
 function lastTwo({ shape }: Tensor, transposed: boolean): [Dim, Dim] {

@@ -2,6 +2,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { sameShape, shapeSize, showShape } from "../dim.ts";
+import type { Emitter } from "../onnx.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
 import { multiply, subtract } from "./elementwise.ts";
@@ -55,6 +56,15 @@ export function largest(x: Tensor): Tensor {
   return x.graph.apply(operation, [x], [{ dtype: "float32", shape: [...x.shape.slice(0, -1), 1] }])[0]!;
 }
 
+/** 1/√(mean(x²) + ε) over the last axis, which keeps size 1. */
+function inverseDeviation(emit: Emitter, x: string, epsilon: number): string {
+  const node = (type: string, ...inputs: string[]) => emit.node(type, inputs)[0]!;
+  const scalar = (value: number) => emit.constant(Float32Array.of(value), []);
+  const axes = emit.constant(BigInt64Array.of(-1n), [1]);
+  const [mean] = emit.node("ReduceMean", [node("Mul", x, x), axes], { attributes: { keepdims: 1n } });
+  return node("Div", scalar(1), node("Sqrt", node("Add", mean!, scalar(epsilon))));
+}
+
 /**
  * RMSNorm (Zhang & Sennrich, arXiv:1910.07467): y = gain · x / √(mean(x²) + ε) over the last axis; x [N…, H], gain [H].
  * With s = 1/√(mean(x²) + ε), x̂ = s·x and m = g·x̂: dgain = Σ_rows m; dx = s·(g·gain − x̂ · (m·gain)/H), where m·gain is
@@ -69,9 +79,12 @@ export function rmsNorm(x: Tensor, gain: Tensor, epsilon: number): Tensor {
   const rowShape = [...x.shape.slice(0, -1), 1];
   const operation: Operation = {
     name: "rmsNorm",
-    lower: (emit, inputs) => {
+    lower: (emit, inputs, _, [, readsInverse]) => {
+      const isOwn = readsInverse && emit.target.lacks.has("SimplifiedLayerNormalization.inverse");
       const attributes = { axis: -1n, epsilon, stash_type: 1n };
-      return emit.node("SimplifiedLayerNormalization", inputs, { outputs: 2, attributes });
+      const outputs = readsInverse && !isOwn ? 2 : 1;
+      const [normalized, inverse = ""] = emit.node("SimplifiedLayerNormalization", inputs, { outputs, attributes });
+      return [normalized!, isOwn ? inverseDeviation(emit, inputs[0]!, epsilon) : inverse];
     },
     gradient: ({ outputs: [, inverse] }, [g], wants) => {
       const normalized = multiply(x, inverse!);

@@ -4,7 +4,8 @@
  *
  * Everything but the tensors' bytes is known before the first of them is: the header is made whole from shapes alone and
  * the bytes follow in pieces, so a model larger than memory can be written. What a tensor or a key means to llama.cpp is
- * not known here; `tensors.ts`, `metadata.ts` and `tokenizer.ts` know. Nothing in Aha reads GGUF.
+ * not known here; `tensors.ts`, `metadata.ts` and `tokenizer.ts` know. `gguf-file.ts`
+ * reads what is written here.
  */
 
 import type { FileHandle } from "node:fs/promises";

@@ -3,6 +3,7 @@
  * its architecture (from which llama.cpp builds the graph). The tokenizer's keys are `tokenizer.ts`.
  */
 
+import { ggufArchitecture } from "../families/registry.ts";
 import { modelSize } from "../memory.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { GgufValue } from "./format.ts";
@@ -24,7 +25,7 @@ export function modelMetadata(
   options: { readonly name: string; readonly format: TensorFormat; readonly card: ModelCard },
 ): Map<string, GgufValue> {
   const { name, format, card } = options;
-  const { architecture } = config;
+  const { name: architecture } = ggufArchitecture(config.architecture);
   const metadata = new Map<string, GgufValue>();
   const text = (key: string, value: string) => metadata.set(key, { type: "string", value });
   const count = (key: string, value: number) => metadata.set(key, { type: "uint32", value });

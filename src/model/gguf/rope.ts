@@ -2,12 +2,13 @@
  * How positions are encoded, in llama.cpp's terms.
  *
  * Linear scaling, and YaRN with its usual bounds, are keys, from which llama.cpp computes the frequencies by the same
- * formulas as `../rope.ts`. (It has keys for YaRN's bounds too, but its llama, qwen2 and qwen3 do not read them.) Every
+ * formulas as `../rope.ts`. (It has keys for YaRN's bounds too, but its architectures do not read them.) Every
  * other scaling, Llama 3's among them, is a tensor, `rope_freqs.weight`, f32 [D/2], by which each pair's plain frequency
- * is divided. Only the `llama` architecture reads that; for the others such a scaling is refused.
+ * is divided. Some architectures read that (`readsRopeFactors`); for the others such a scaling is refused.
  */
 
 import { CheckpointError } from "../../errors.ts";
+import { ggufArchitecture } from "../families/registry.ts";
 import type { ModelConfig, RopeScaling } from "../model-config.ts";
 import { rotaryFrequencies } from "../rope.ts";
 import type { GgufValue } from "./format.ts";
@@ -17,9 +18,10 @@ export const ROPE_FACTORS = "rope_freqs.weight";
 
 /** The keys of θ and the scaling. Throws CheckpointError for a scaling that llama.cpp's architecture does not have. */
 export function ropeMetadata(config: ModelConfig): Map<string, GgufValue> {
-  const { architecture, ropeScaling: scaling } = config;
+  const { ropeScaling: scaling } = config;
+  const gguf = ggufArchitecture(config.architecture);
   const metadata = new Map<string, GgufValue>();
-  const key = (name: string, value: GgufValue) => metadata.set(`${architecture}.rope.${name}`, value);
+  const key = (name: string, value: GgufValue) => metadata.set(`${gguf.name}.rope.${name}`, value);
   key("freq_base", { type: "float32", value: config.ropeTheta });
   if (scaling === null) return metadata;
   if (scaling.type !== "llama3" && hasKeys(scaling)) {
@@ -31,10 +33,10 @@ export function ropeMetadata(config: ModelConfig): Map<string, GgufValue> {
     key("scaling.attn_factor", { type: "float32", value: scaling.attentionFactor / yarnAttentionFactor(scaling) });
     return metadata;
   }
-  if (architecture !== "llama") {
+  if (!gguf.readsRopeFactors) {
     const which = scaling.type === "yarn" ? "yarn with other bounds than 32 and 1, truncated" : scaling.type;
     throw new CheckpointError(
-      `This model cannot be written to GGUF: its RoPE scaling is ${which}, which llama.cpp's ${architecture} does not have.`,
+      `This model cannot be written to GGUF: its RoPE scaling is ${which}, which llama.cpp's ${gguf.name} does not have.`,
     );
   }
   const { attentionFactor } = rotaryFrequencies(config);
@@ -57,6 +59,6 @@ function hasKeys(scaling: RopeScaling): boolean {
 }
 
 /** What llama.cpp multiplies cosine and sine by under YaRN: arXiv:2309.00071, equation 22. */
-function yarnAttentionFactor({ factor }: Extract<RopeScaling, { type: "yarn" }>): number {
+export function yarnAttentionFactor({ factor }: Extract<RopeScaling, { type: "yarn" }>): number {
   return factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;
 }

@@ -15,8 +15,8 @@ import type { BpeTokenizer, VocabularyToken } from "./vocabulary.ts";
 
 type TokenizerConfig = ReturnType<typeof mergedConfig>;
 
-/** Texts that llama.cpp takes for the end of a generation by themselves, of tokenizers that are written here. */
-const ENDS_BY_TEXT: ReadonlySet<string> = new Set([
+/** Texts of control tokens that llama.cpp takes for the end of a generation, whatever the file says. */
+export const ENDS_BY_TEXT: ReadonlySet<string> = new Set([
   "<|endoftext|>",
   "<|im_end|>",
   "<|eot_id|>",

@@ -10,6 +10,7 @@
 
 import { CheckpointError } from "../../errors.ts";
 import type { OpenCheckpoint } from "../checkpoint.ts";
+import { ggufArchitecture } from "../families/registry.ts";
 import type { ModelConfig } from "../model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "../parameters.ts";
 import type { GgufTensor } from "./format.ts";
@@ -84,15 +85,16 @@ export function weightTensors(
 
 /** llama.cpp compares a file with what its architecture of this name has, and knows no exceptions. */
 function requireKnownShape(config: ModelConfig): void {
-  const { architecture, attentionOutputBias, mlpBias, numHeads, headDim, hiddenSize } = config;
-  if (architecture === "llama") return;
+  const { attentionOutputBias, mlpBias, numHeads, headDim, hiddenSize } = config;
+  const { name, hasBiases, sharesHiddenSize } = ggufArchitecture(config.architecture);
   const refuse = (what: string, known: string): never => {
     throw new CheckpointError(
-      `This model cannot be written to GGUF: it has ${what}, and llama.cpp's ${architecture} ${known}.`,
+      `This model cannot be written to GGUF: it has ${what}, and llama.cpp's ${name} ${known}.`,
     );
   };
-  if (attentionOutputBias || mlpBias) refuse(mlpBias ? "mlp_bias" : "attention_bias", "has no such biases");
-  if (architecture === "qwen2" && numHeads * headDim !== hiddenSize) {
+  if (!hasBiases && (attentionOutputBias || mlpBias))
+    refuse(mlpBias ? "mlp_bias" : "attention_bias", "has no such biases");
+  if (sharesHiddenSize && numHeads * headDim !== hiddenSize) {
     refuse(
       `${numHeads} heads of ${headDim} for a width of ${hiddenSize}`,
       `wants num_attention_heads · head_dim = hidden_size`,
@@ -140,8 +142,8 @@ async function* encodedPieces(
 }
 
 /** Whether a parameter makes what RoPE turns, in the architecture in which llama.cpp pairs neighbours. */
-function isInterleaved(config: ModelConfig, name: string): boolean {
-  return config.architecture === "llama" && /\.[qk](?:Bias)?$/.test(name);
+export function isInterleaved(config: ModelConfig, name: string): boolean {
+  return ggufArchitecture(config.architecture).pairsNeighbours && /\.[qk](?:Bias)?$/.test(name);
 }
 
 /** Rows [heads · D, columns] with those of each head's halves taken in turn: 0, D/2, 1, D/2 + 1, … */
@@ -152,6 +154,18 @@ function interleaveHeads(values: Float32Array, headDim: number, columns: number)
     const within = row % headDim;
     const source = row - within + (within % 2) * half + Math.floor(within / 2);
     result.set(values.subarray(source * columns, (source + 1) * columns), row * columns);
+  }
+  return result;
+}
+
+/** The inverse of `interleaveHeads`. */
+export function separateHeads(values: Float32Array, headDim: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length);
+  const half = headDim / 2;
+  for (let row = 0; row < values.length / columns; row++) {
+    const within = row % headDim;
+    const target = row - within + (within % 2) * half + Math.floor(within / 2);
+    result.set(values.subarray(row * columns, (row + 1) * columns), target * columns);
   }
   return result;
 }

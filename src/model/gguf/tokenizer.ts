@@ -24,9 +24,9 @@ import { chatTemplateMetadata, specialTokenMetadata } from "./special-tokens.ts"
 import { type BpeTokenizer, parseBpeTokenizer, TOKEN_TYPES, type VocabularyToken, vocabularyOf } from "./vocabulary.ts";
 
 /** SentencePiece's mark of a space (U+2581), by which llama.cpp's "t5" tokens write one. */
-const SPACE_MARK = "▁";
+export const SPACE_MARK = "▁";
 /** Of every token of a "t5" vocabulary. llama.cpp gives an unknown character this less 10: more than any real cut. */
-const TOKEN_SCORE = -(2 ** -10);
+export const TOKEN_SCORE = -(2 ** -10);
 
 /** What there is to write, and what a user should know about it. */
 export interface TokenizerMetadata {
@@ -89,6 +89,11 @@ export function tokenIdMetadata(model: ModelConfig): TokenizerMetadata {
     if (id !== undefined) metadata.set(`tokenizer.ggml.${key}_token_id`, { type: "uint32", value: id });
   }
   return { kind: "token ids", metadata, notes };
+}
+
+/** Whether a vocabulary is that of `tokenIdMetadata`. */
+export function isIdVocabulary(texts: readonly string[], types: readonly number[]): boolean {
+  return texts.every((text, id) => text === `[${id}]` && types[id] === TOKEN_TYPES.user);
 }
 
 function isByteLevel({ decoder }: BpeTokenizer): boolean {

@@ -3,15 +3,17 @@
  * at once, so that no value reaches the recipe without its line.
  */
 
+import type { CountdownOptions } from "../../tasks/countdown/options.ts";
+import { grpo } from "../../train/grpo/trainer.ts";
 import type { Recipe } from "../schema.ts";
 import type { Batch, BatchNumbers } from "./batch.ts";
-import { TRL_KEYS } from "./keys.ts";
+import { trlKeys } from "./keys.ts";
 import type { KeyRule } from "./rule.ts";
 import type { TrlSettings } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
 
 /** Name of the one stage of a converted recipe. */
-export const STAGE = "grpo";
+export const STAGE = grpo.name;
 
 /** What became of one key. */
 export interface TrlKeyLine {
@@ -49,7 +51,7 @@ export interface TrlBatch extends Batch {
 }
 
 /** What a TRL recipe becomes: the scripts know no other task than Countdown. */
-export type TrlRecipe = Recipe & { readonly task: Extract<Recipe["task"], { readonly name: "countdown" }> };
+export type TrlRecipe = Recipe & { readonly task: { readonly name: "countdown" } & CountdownOptions };
 
 export interface TrlConversion {
   /** Checked, with every default filled in. */
@@ -76,7 +78,7 @@ export class TrlDraft {
   readonly choices: TrlChoice[] = [];
   readonly missing: string[] = [];
   private readonly values: Record<string, unknown> = {};
-  private readonly stage: Record<string, unknown> = { name: STAGE, trainer: "grpo" };
+  private readonly stage: Record<string, unknown> = { name: STAGE, trainer: grpo.name };
   private readonly lines = new Map<string, TrlKeyLine>();
 
   constructor(settings: TrlSettings) {
@@ -132,7 +134,7 @@ export class TrlDraft {
         key,
         value,
         path: null,
-        note: value === null ? "null is TRL's own default" : reasonOf(TRL_KEYS.get(key)),
+        note: value === null ? "null is TRL's own default" : reasonOf(trlKeys().get(key)),
       };
     });
   }

@@ -16,7 +16,7 @@ import { type Batch, type BatchNumbers, batchOf } from "./batch.ts";
 import { STAGE, type TrlBatch, type TrlConversion, TrlDraft, type TrlRecipe } from "./conversion.ts";
 import { dataSetOf, setTask, type TrlDataPlace } from "./data.ts";
 import { setDistances } from "./distances.ts";
-import { LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "./keys.ts";
+import { LAUNCHER_KEYS, trainingEntries, trlKeys } from "./keys.ts";
 import { type Launch, launchOf, type TextFile } from "./launcher.ts";
 import { type StageLength, setLength, setSchedule } from "./length.ts";
 import { setLoss, setOptimizer, setSampling } from "./objective.ts";
@@ -57,7 +57,7 @@ export interface TrlPlaces {
  */
 export async function convertTrl(file: TextFile, options: TrlOptions, places: TrlPlaces): Promise<TrlConversion> {
   const overrides = sortOverrides(options.overrides ?? []);
-  const settings = readSettings(file.text, file.path, TRL_KEYS, overrides.trl);
+  const settings = readSettings(file.text, file.path, trlKeys(), overrides.trl);
   requireTraining(file);
   const reading = readingOf(settings, options.version);
   const draft = new TrlDraft(settings);
@@ -100,10 +100,10 @@ function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; 
   for (const override of overrides) {
     const key = override.slice(0, Math.max(0, override.indexOf("="))).trim();
     const first = key.split(".")[0]!;
-    if (TRL_KEYS.has(first)) sorted.trl.push(override);
-    else if (Object.hasOwn(recipeSchema.shape, first)) sorted.recipe.push(override);
+    if (trlKeys().has(first)) sorted.trl.push(override);
+    else if (Object.hasOwn(recipeSchema().shape, first)) sorted.recipe.push(override);
     else {
-      const nearest = nearestName(first, [...TRL_KEYS.keys(), ...Object.keys(recipeSchema.shape)]);
+      const nearest = nearestName(first, [...trlKeys().keys(), ...Object.keys(recipeSchema().shape)]);
       const hint = nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
       throw new ConfigError(`--set ${override}: neither a key of TRL's nor of Aha's recipes.${hint}`);
     }
@@ -113,7 +113,7 @@ function sortOverrides(overrides: readonly string[]): { readonly trl: string[]; 
 
 /** accelerate's file is not a training file, though the two lie side by side. */
 function requireTraining({ text, path: source }: TextFile): void {
-  const training = new Set(TRAINING_ENTRIES.map(([key]) => key));
+  const training = new Set(trainingEntries().map(([key]) => key));
   // As it stands: what --set adds makes no training file of it.
   const keys = Object.keys(parseYaml(text, source) as object);
   if (keys.some((key) => training.has(key) && !LAUNCHER_KEYS.has(key))) return;
@@ -260,7 +260,7 @@ function finished(draft: TrlDraft, path: string, overrides: readonly string[]): 
   }
   const recipe = checkRecipe(applyOverrides(draft.recipe(), overrides) as Record<string, unknown>, path);
   const { task } = recipe;
-  if (task.name === "countdown") return { ...recipe, task };
+  if (task.name === "countdown") return { ...recipe, task: task as TrlRecipe["task"] };
   throw new ConfigError(`--set task.name=${task.name}: a TRL recipe is of the task countdown; write one of Aha's own.`);
 }
 

@@ -13,6 +13,7 @@ import type { Task } from "../../tasks/task.ts";
 import { dayOf } from "../../tokenizer/format-date.ts";
 import { loadTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { isGrpoStage } from "../../train/grpo/trainer.ts";
 import type { TrlConversion, TrlRecipe } from "./conversion.ts";
 
 /** Where less room is left for completions than this, a shorter prompt is tried. */
@@ -84,7 +85,7 @@ function letters(text: string): string {
 function* promptsOf(recipe: TrlRecipe, task: Task): Generator<string> {
   for (const problem of task.heldOut(recipe.evaluation.problems)) yield problem.prompt;
   for (const stage of recipe.stages) {
-    if (stage.trainer !== "grpo") continue;
+    if (!isGrpoStage(stage)) continue;
     const count = Math.min(stage.iterations * stage.promptsPerIteration, task.trainCount);
     for (let index = 0; index < count; index++) yield task.trainProblem(index).prompt;
   }
@@ -116,9 +117,7 @@ function withLength(
     recipe: {
       ...recipe,
       evaluation: { ...recipe.evaluation, maxCompletionTokens: room },
-      stages: recipe.stages.map((stage) =>
-        stage.trainer === "grpo" ? { ...stage, maxCompletionTokens: room } : stage,
-      ),
+      stages: recipe.stages.map((stage) => (isGrpoStage(stage) ? { ...stage, maxCompletionTokens: room } : stage)),
     },
     keys: lines(conversion.keys),
     defaults: lines(conversion.defaults),

@@ -3,7 +3,9 @@
  * from `REFUSED` to `CONVERTED` and to read it in `convert.ts`.
  */
 
+import { trlLossKeys } from "../../losses/registry.ts";
 import { KEYS_WITHOUT_MEANING, LAUNCHER_KEYS_WITHOUT_MEANING, ZERO_KEYS } from "./keys-without-meaning.ts";
+import { rewardKeys } from "./reward-names.ts";
 import { becomes, type KeyEntry, type KeyRule, nothing, refused } from "./rule.ts";
 
 const CONVERTED: readonly KeyEntry[] = [
@@ -34,13 +36,9 @@ const CONVERTED: readonly KeyEntry[] = [
   ...becomes("whole", "max_completion_length"),
   // The loss.
   ...becomes("notNegative", "beta"),
-  ...becomes("betweenZeroAndOne", "epsilon"),
-  ...becomes("positive", "epsilon_high"),
   ...becomes("text", "loss_type"),
   ...becomes("scale", "scale_rewards"),
   ...becomes("boolean", "mask_truncated_completions", "use_bias_correction_kl", "sync_ref_model"),
-  ...becomes("positive", "delta", "sapo_temperature_neg", "sapo_temperature_pos"),
-  ...becomes("notNegative", "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos"),
   ...becomes("text", "importance_sampling_level", "multi_objective_aggregation"),
   ...becomes("number", "off_policy_mask_threshold", "entropy_coef"),
   ...becomes("share", "top_entropy_quantile"),
@@ -50,10 +48,6 @@ const CONVERTED: readonly KeyEntry[] = [
   // Rewards.
   ...becomes("texts", "reward_funcs"),
   ...becomes("numbers", "reward_weights"),
-  ...becomes("number", "cosine_min_value_wrong", "cosine_max_value_wrong"),
-  ...becomes("number", "cosine_min_value_correct", "cosine_max_value_correct"),
-  ...becomes("whole", "cosine_max_len", "repetition_n_grams", "max_completion_len", "soft_punish_cache"),
-  ...becomes("number", "repetition_max_penalty"),
   // Checkpoints and evaluations.
   ...becomes("text", "save_strategy", "eval_strategy", "evaluation_strategy"),
   ...becomes("positive", "save_steps", "eval_steps"),
@@ -117,16 +111,21 @@ const LAUNCHER: readonly KeyEntry[] = [
   ...LAUNCHER_KEYS_WITHOUT_MEANING,
 ];
 
-/** Entries of the training file, for a test that no key has two. */
-export const TRAINING_ENTRIES: readonly KeyEntry[] = [...CONVERTED, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
+/** Entries of the training file; losses and rewards bring keys of their own. */
+export function trainingEntries(): KeyEntry[] {
+  const brought = [...trlLossKeys(), ...rewardKeys()].flatMap(({ key, kind }) => becomes(kind, key));
+  return [...CONVERTED, ...brought, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
+}
 
 /** What the training file may hold: TRL's keys, and those of the launcher. */
-export const TRL_KEYS: ReadonlyMap<string, KeyRule> = new Map([...LAUNCHER, ...TRAINING_ENTRIES]);
+export function trlKeys(): ReadonlyMap<string, KeyRule> {
+  return new Map([...LAUNCHER, ...trainingEntries()]);
+}
 
 /** What the launcher's file may hold (`--accelerate`). `debug` and the like are keys of both files. */
 export const LAUNCHER_KEYS: ReadonlyMap<string, KeyRule> = new Map([
   ...LAUNCHER,
-  ...TRAINING_ENTRIES.filter(([key]) => ["debug", "use_cpu", "fsdp_config", "parallelism_config"].includes(key)),
+  ...KEYS_WITHOUT_MEANING.filter(([key]) => ["debug", "use_cpu", "fsdp_config", "parallelism_config"].includes(key)),
 ]);
 
 /** What `deepspeed_config` may hold. */

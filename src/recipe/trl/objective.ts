@@ -4,7 +4,9 @@
  */
 
 import { ConfigError } from "../../errors.ts";
-import { IMPORTANCE_SAMPLING_LEVELS, LOSS_TYPES } from "../../losses/policy-objective.ts";
+import type { TrlLoss } from "../../losses/policy-loss.ts";
+import { IMPORTANCE_SAMPLING_LEVELS } from "../../losses/policy-objective.ts";
+import { losses, trlLossKeys } from "../../losses/registry.ts";
 import { REWARD_AGGREGATIONS } from "../../rollout/advantages.ts";
 import { STAGE, type TrlDraft } from "./conversion.ts";
 import { shown } from "./settings.ts";
@@ -31,9 +33,6 @@ export function setSampling(draft: TrlDraft, { defaults, version }: TrlReading):
   });
 }
 
-/** Losses of TRL's GRPO trainer; rloo is another trainer's. */
-const TRL_LOSS_TYPES = LOSS_TYPES.filter((lossType) => lossType !== "rloo");
-
 /** Numbers that have the same meaning here, by TRL's name. */
 const SAME_NUMBERS = {
   off_policy_mask_threshold: "offPolicyMaskThreshold",
@@ -41,32 +40,20 @@ const SAME_NUMBERS = {
   entropy_coef: "entropyCoef",
 } as const;
 
-/** The same of one loss alone. */
-const LOSS_NUMBERS = {
-  sapo: { sapo_temperature_neg: "sapoTemperatureNeg", sapo_temperature_pos: "sapoTemperaturePos" },
-  vespo: {
-    vespo_k_neg: "vespoKNeg",
-    vespo_k_pos: "vespoKPos",
-    vespo_lambda_neg: "vespoLambdaNeg",
-    vespo_lambda_pos: "vespoLambdaPos",
-  },
-} as const;
-
 /** The policy loss, its mean, advantages and the KL term. Throws ConfigError for a loss that there is not. */
 export function setLoss(draft: TrlDraft, reading: TrlReading): void {
   const { defaults } = reading;
   const { settings } = draft;
   const lossType = settings.text("loss_type") ?? defaults.loss_type;
-  requireOneOf("loss_type", lossType, TRL_LOSS_TYPES);
+  const loss = trlLoss(lossType);
   setKlTerm(draft, reading);
-  setClip(draft, lossType);
-  const note = lossType === "bnpo" ? "the local batch is the whole optimizer step here" : "";
-  draft.becomes("loss_type", at("lossType"), lossType, { fallback: defaults.loss_type, note });
+  setLossOptions(draft, loss.trl);
+  draft.becomes("loss_type", at("lossType"), loss.name, { fallback: defaults.loss_type, note: loss.trl.note ?? "" });
   const level = settings.text("importance_sampling_level");
   if (level !== undefined) requireOneOf("importance_sampling_level", level, IMPORTANCE_SAMPLING_LEVELS);
-  if (lossType === "vespo") {
-    draft.hasNoEffect("importance_sampling_level", "vespo takes the ratio of whole completions by itself");
-  } else if (level !== undefined) {
+  const idle = loss.trl.unread?.importance_sampling_level;
+  if (idle !== undefined) draft.hasNoEffect("importance_sampling_level", idle);
+  else if (level !== undefined) {
     draft.becomes("importance_sampling_level", at("importanceSamplingLevel"), level);
   }
   putNumbers(draft, SAME_NUMBERS);
@@ -75,37 +62,40 @@ export function setLoss(draft: TrlDraft, reading: TrlReading): void {
     const note = "in training passes; TRL adds it in sampling too where its own model samples";
     draft.becomes("neftune_noise_alpha", at("neftuneNoiseAlpha"), alpha, { note: alpha > 0 ? note : "" });
   }
-  for (const [owner, names] of Object.entries(LOSS_NUMBERS)) {
-    if (owner === lossType) putNumbers(draft, names);
-    else for (const key of Object.keys(names)) draft.hasNoEffect(key, "of a loss_type that was not chosen");
-  }
   const masked = settings.boolean("mask_truncated_completions") ?? false;
   draft.becomes("mask_truncated_completions", at("maskTruncatedCompletions"), masked, { fallback: false });
   setAdvantages(draft);
 }
 
-/** What bounds the ratio: of the clipped losses both sides and δ, of cispo a cap, of the others nothing. */
-function setClip(draft: TrlDraft, lossType: string): void {
+/** The loss that TRL calls `name`. Throws ConfigError where there is none. */
+function trlLoss(name: string): { readonly name: string; readonly trl: TrlLoss } {
+  const known = losses.all.flatMap(({ name: own, trl }) => (trl === undefined ? [] : [{ name: own, trl }]));
+  requireOneOf(
+    "loss_type",
+    name,
+    known.map(({ trl }) => trl.name),
+  );
+  return known.find(({ trl }) => trl.name === name)!;
+}
+
+/** The options of the loss; those of the others have no effect. */
+function setLossOptions(draft: TrlDraft, { keys, unread = {} }: TrlLoss): void {
   const { settings } = draft;
-  const [epsilon, high] = [settings.number("epsilon") ?? 0.2, settings.number("epsilon_high")];
-  switch (lossType) {
-    case "cispo": {
-      draft.hasNoEffect("delta", "cispo caps the ratio with epsilon_high alone");
-      const key = high === undefined ? "epsilon" : "epsilon_high";
-      if (high !== undefined) draft.hasNoEffect("epsilon", "cispo caps the ratio with epsilon_high alone");
-      draft.becomes(key, at("clipEpsilonHigh"), high ?? epsilon, {
-        fallback: epsilon,
-        note: "the cap itself in cispo",
-      });
-      return;
-    }
-    case "sapo":
-    case "vespo":
-      for (const key of ["epsilon", "epsilon_high", "delta"]) draft.hasNoEffect(key, `${lossType} has no clip`);
-      return;
-    default:
-      draft.becomes("epsilon", at("clipEpsilon"), epsilon, { fallback: 0.2 });
-      putNumbers(draft, { epsilon_high: "clipEpsilonHigh", delta: "delta" });
+  const read = new Set<string>();
+  for (const { key, option, fallback, otherwise, note = "" } of keys) {
+    const given = settings.number(key) ?? fallback;
+    // Where another key stands in for this one, it is that one which the recipe's value comes from.
+    const source = given === undefined && otherwise !== undefined ? otherwise.key : key;
+    const stoodFor = otherwise && (settings.number(otherwise.key) ?? otherwise.fallback);
+    const value = given ?? stoodFor;
+    if (value === undefined) continue;
+    read.add(source);
+    draft.becomes(source, at(option), value, { fallback: fallback ?? stoodFor, note });
+  }
+  const own = new Set(keys.map(({ key }) => key));
+  for (const { key } of trlLossKeys()) {
+    if (read.has(key) || own.has(key)) continue;
+    draft.hasNoEffect(key, unread[key] ?? "of a loss_type that was not chosen");
   }
 }
 

@@ -9,10 +9,6 @@ import { createHash } from "node:crypto";
 import type { ChatMessage } from "../../endpoint/chat.ts";
 import type { RewardInput } from "../reward.ts";
 
-/** The rubric where a recipe names none. */
-export const DEFAULT_RUBRIC =
-  "Judge how helpful the answer is: whether it does what was asked, is correct, and is clear and to the point.";
-
 export interface QuestionForm {
   /** What to look for; `{COLUMN}` is the row's column of that name. */
   readonly rubric: string;

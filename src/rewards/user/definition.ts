@@ -14,6 +14,9 @@
 
 import type { RewardInput, RewardResult } from "../reward.ts";
 
+/** The time limit of a judgement where a recipe names none, in milliseconds. */
+export const DEFAULT_TIMEOUT_MS = 10_000;
+
 /**
  * What a judge returns: a score, true (1) or false (0), null where it abstains, or one of these with a reason for the
  * rollout log.
@@ -42,13 +45,13 @@ export interface BatchDefinition<Options> extends RewardMemory {
 }
 
 /** `Options`: the recipe's `options` of this reward. */
-export type RewardDefinition<Options = Readonly<Record<string, unknown>>> =
+export type UserRewardDefinition<Options = Readonly<Record<string, unknown>>> =
   | SingleDefinition<Options>
   | BatchDefinition<Options>;
 
 /** The identity: it gives the parts of a definition their types. */
 export function defineReward<Options = Readonly<Record<string, unknown>>>(
-  definition: RewardDefinition<Options>,
-): RewardDefinition<Options> {
+  definition: UserRewardDefinition<Options>,
+): UserRewardDefinition<Options> {
   return definition;
 }

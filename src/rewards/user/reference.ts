@@ -4,11 +4,11 @@
  * TypeScript, is such a name.
  */
 
-import { basename, extname, resolve } from "node:path";
 import { ConfigError } from "../../errors.ts";
 
 const TYPESCRIPT = [".ts", ".mts", ".cts"];
 const JAVASCRIPT = [".js", ".mjs", ".cjs"];
+const ENDINGS = [...TYPESCRIPT, ...JAVASCRIPT];
 
 /** The file and the export that hold a reward. */
 export interface RewardReference {
@@ -18,14 +18,19 @@ export interface RewardReference {
   readonly label: string;
 }
 
+/** The known ending of a file's name; undefined where it has none of them. */
+function endingOf(file: string, endings: readonly string[] = ENDINGS): string | undefined {
+  return endings.find((ending) => file.endsWith(ending) && !/(^|[/\\])$/.test(file.slice(0, -ending.length)));
+}
+
 /** Whether `name` means a file, not a reward of the registry. */
 export function isRewardReference(name: string): boolean {
-  return /[#/\\]/.test(name) || [...TYPESCRIPT, ...JAVASCRIPT].includes(extname(name));
+  return /[#/\\]/.test(name) || endingOf(name) !== undefined;
 }
 
 /** Whether the file has to be made JavaScript first. */
 export function isTypeScript(file: string): boolean {
-  return TYPESCRIPT.includes(extname(file));
+  return endingOf(file, TYPESCRIPT) !== undefined;
 }
 
 /** The parts of `FILE#EXPORT`. Throws ConfigError for a file that is neither JavaScript nor TypeScript. */
@@ -33,25 +38,18 @@ export function parseRewardReference(name: string): RewardReference {
   const hash = name.lastIndexOf("#");
   const file = hash < 0 ? name : name.slice(0, hash);
   const exportName = hash < 0 ? "default" : name.slice(hash + 1);
-  const ending = extname(file);
-  if (exportName === "" || ![...TYPESCRIPT, ...JAVASCRIPT].includes(ending)) {
+  const ending = endingOf(file);
+  if (exportName === "" || ending === undefined) {
     throw new ConfigError(
       `${JSON.stringify(name)} is not a reward of your own; expected FILE#EXPORT with a file that ends in ` +
-        `${[...TYPESCRIPT, ...JAVASCRIPT].join(", ")}, e.g. ./my-reward.ts#brevity.`,
+        `${ENDINGS.join(", ")}, e.g. ./my-reward.ts#brevity.`,
     );
   }
-  const label = exportName === "default" ? basename(file, ending) : exportName;
-  return { file, exportName, label };
+  const baseName = file.slice(0, -ending.length).replace(/^.*[/\\]/, "");
+  return { file, exportName, label: exportName === "default" ? baseName : exportName };
 }
 
 /** What logs, metrics and the terminal call a reward of either kind. Throws ConfigError like `parseRewardReference`. */
 export function rewardLabel(name: string): string {
   return isRewardReference(name) ? parseRewardReference(name).label : name;
-}
-
-/** The same reference with its file below `directory` made absolute; names of the registry stay as they are. */
-export function anchorReward(name: string, directory: string): string {
-  if (!isRewardReference(name)) return name;
-  const hash = name.lastIndexOf("#");
-  return hash < 0 ? resolve(directory, name) : resolve(directory, name.slice(0, hash)) + name.slice(hash);
 }

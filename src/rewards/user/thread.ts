@@ -13,12 +13,11 @@ import { ConfigError } from "../../errors.ts";
 import { threadEntry, tsxAddress } from "../../thread-entry.ts";
 import { abstention } from "../judge.ts";
 import type { BatchReward, RewardInput, RewardResult } from "../reward.ts";
+import { DEFAULT_TIMEOUT_MS } from "./definition.ts";
 import type { JudgeRequest, ThreadMessage, ThreadSetup } from "./messages.ts";
 import { isTypeScript, type RewardReference } from "./reference.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
-/** The recipe's time limit where it names none. */
-export const DEFAULT_TIMEOUT_MS = 10_000;
 /** Loading a file and what it imports may take longer than a judgement. */
 const LOAD_TIMEOUT_MS = 60_000;
 /** A reward whose memory grows and grows ends its own thread, not the run (one huge array at once still ends the process,

@@ -14,19 +14,13 @@ import { hashString } from "../../random.ts";
 import { checkOptions } from "../../strict-schema.ts";
 import { Draws } from "../draws.ts";
 import { LANGUAGES, languageShare } from "../language.ts";
-import type { Problem, Task, Verdict } from "../task.ts";
+import type { Preference, Problem, Task, Verdict } from "../task.ts";
 import { type AssistantOptions, assistantOptionsSchema } from "./options.ts";
 import { type AssistantRequest, drawRequest } from "./requests.ts";
 
 /** One request in eight is never trained on. */
 const HELD_OUT_ONE_IN = 8;
 const FIRST_HELD_OUT_ID = 2 ** 31;
-
-/** A pair of answers to one request, one of them better. */
-export interface Preference {
-  readonly chosen: string;
-  readonly rejected: string;
-}
 
 export interface AssistantTask extends Task {
   /** A good completion and a bad one, a pure function of (problem, seed). */

@@ -12,7 +12,7 @@
  * nothing else. `judged` says for which share of the problems there was anything to compare with.
  */
 
-import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/load.ts";
+import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";

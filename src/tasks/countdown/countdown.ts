@@ -7,7 +7,7 @@
  * seeds are measured on the same problems.
  */
 
-import type { LoadedData } from "../../data/load.ts";
+import type { LoadedData } from "../../data/loaded-data.ts";
 import type { DataRow } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { findAnswer, formFault, thinkingOf } from "../../expression/answer.ts";

@@ -4,7 +4,7 @@
  * problem ids name a problem once: training counts from 0, held-out problems of the generator from 2^31.
  */
 
-import { type LoadedData, type NumberedRow, tooFewHeldOut } from "../../data/load.ts";
+import { type LoadedData, type NumberedRow, tooFewHeldOut } from "../../data/loaded-data.ts";
 import type { DataRow } from "../../data/row.ts";
 import { ConfigError } from "../../errors.ts";
 import type { Rational } from "../../expression/rational.ts";

@@ -7,7 +7,7 @@
  * is not solved; the statistic `judged` says for which share there was a verdict.
  */
 
-import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/load.ts";
+import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
 import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink, formFault } from "../../expression/answer.ts";

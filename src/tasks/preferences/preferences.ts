@@ -10,7 +10,7 @@
  */
 
 import { z } from "zod";
-import type { LoadedData, NumberedRow } from "../../data/load.ts";
+import type { LoadedData, NumberedRow } from "../../data/loaded-data.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";

@@ -18,10 +18,10 @@
  * Off-policy distillation is nothing of its own: the teacher's samples are a data set, and SFT imitates them.
  */
 
+import { requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
 import type { Datum } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
-import type { GrpoLoss } from "../../losses/loss-spec.ts";
-import { mean } from "../../rollout/advantages.ts";
+import type { PolicyLossSpec } from "../../losses/loss-spec.ts";
 import {
   judgeCompletions,
   type Rollout,
@@ -31,22 +31,13 @@ import {
   trainProblems,
 } from "../../rollout/collect.ts";
 import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
-import {
-  finishUnit,
-  type MetricsRow,
-  requireLoss,
-  SkippedSteps,
-  startState,
-  stopIfAsked,
-  type TrainContext,
-  type TrainOutcome,
-} from "../context.ts";
-import { adamParamsAt } from "../optimizer-config.ts";
+import { mean } from "../../statistics.ts";
+import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
+import { requireGradientClipping } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";
+import { StageLoop } from "../stage-loop.ts";
 import { type DistillConfig, distillTotalSteps } from "./config.ts";
 import type { Teacher } from "./teacher.ts";
-
-const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow"] as const;
 
 /** Beyond any ratio of a step on the student's own tokens: nothing is clipped. */
 const NO_CLIP = 1e9;
@@ -65,78 +56,57 @@ export async function trainDistill(
   config: DistillConfig,
   teacher: Teacher,
 ): Promise<TrainOutcome> {
-  const { engine, tokenizer, task, log } = context;
+  const { engine, tokenizer, task, log, seed } = context;
   const { iterations, promptsPerIteration, groupSize, temperature, maxCompletionTokens } = config;
-  const totalSteps = distillTotalSteps(config);
-  const state = startState(context, STATE_KEYS);
-  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
   checkDistill(context, config, teacher);
+  const loop = new StageLoop(context, config, { iterations, steps: distillTotalSteps(config) });
+  const { state } = loop;
 
-  while (state.iteration < iterations) {
-    await stopIfAsked(context, state.step, state);
-    const { iteration } = state;
-    const startedAt = performance.now();
-
-    // Sample from the student, and let the teacher score the same tokens.
+  return loop.run(async (iteration) => {
+    // Sample from the student.
     const problems = [...trainProblems(task, iteration * promptsPerIteration, promptsPerIteration)];
-    const sampling = { temperature, topP: 1, topK: 0, maxCompletionTokens, seed: context.seed, iteration };
-    const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
-      context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
+    const sampling = { temperature, topP: 1, topK: 0, maxCompletionTokens, seed, iteration };
+    const completions = await loop.timed("sampling", () =>
+      sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
     );
-    await stopIfAsked(context, state.step, state);
-    const scoredAt = performance.now();
-    const rollouts = await judgeCompletions(completions, task, []);
-    const tokens = rollouts.map((rollout) => ({
-      promptTokens: rollout.promptTokens,
-      completionTokens: rollout.tokens,
-    }));
-    const teacherLogprobs = await teacher.logprobs(tokens, temperature);
-    const updatedAt = performance.now();
+    await loop.stopIfAsked();
+
+    // The teacher scores the same tokens.
+    const [rollouts, teacherLogprobs] = await loop.timed("teacher", async () => {
+      const judged = await judgeCompletions(completions, task, []);
+      const data = judged.map(({ promptTokens, tokens }) => ({ promptTokens, completionTokens: tokens }));
+      return [judged, await teacher.logprobs(data, temperature)] as const;
+    });
 
     // One step per minibatch.
     const updates: Metrics[] = [];
     const size = rollouts.length / config.minibatchesPerIteration;
     for (let start = 0; start < rollouts.length; start += size) {
-      const adam = adamParamsAt(state.step, totalSteps, config);
-      state.step++;
       const rows = rollouts.slice(start, start + size);
       const data = distillData(rows, teacherLogprobs.slice(start, start + size));
-      const result = await engine.forwardBackward(data, importanceSampling(temperature));
-      const { gradNorm, applied } = await engine.optimStep(adam);
-      skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
+      const { loss, gradNorm, entropies } = await loop.step((adam) =>
+        engine.step(data, importanceSampling(temperature), adam),
+      );
       updates.push({
-        loss: result.loss,
+        loss,
         ...(gradNorm !== undefined && { grad_norm: gradNorm }),
-        learning_rate: adam.learningRate,
-        ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => [...values])) }),
+        learning_rate: loop.learningRate,
+        ...(entropies && { entropy: mean(entropies.flatMap((values) => [...values])) }),
       });
     }
 
     const judged = rollouts.map((rollout, i) => withTeacher(rollout, teacherLogprobs[i]!));
     log.rollouts(judged.map((rollout) => rolloutRow(rollout, rollout.reward, iteration)));
-    state.iteration++;
     state.numTokens += rollouts.reduce((sum, row) => sum + row.promptTokens.length + row.tokens.length, 0);
-    state.skippedInARow = skipped.inARow;
-    const row: MetricsRow = {
-      step: state.step,
+    return {
       iteration,
       num_tokens: state.numTokens,
-      skipped_steps: skipped.takeCount(),
+      skipped_steps: loop.takeSkipped(),
       ...meanOfEach(updates),
       ...divergenceMetrics(rollouts, teacherLogprobs),
       ...answerMetrics(judged),
     };
-    const endedAt = performance.now();
-    const timing = {
-      step_time: (endedAt - startedAt) / 1000,
-      sampling_time: (scoredAt - startedAt) / 1000,
-      teacher_time: (updatedAt - scoredAt) / 1000,
-      update_time: (endedAt - updatedAt) / 1000,
-    };
-    const finished = { done: state.iteration, total: iterations, step: state.step, state, row, timing };
-    await finishUnit(context, skipped, finished);
-  }
-  return { steps: state.step, numTokens: state.numTokens };
+  });
 }
 
 /**
@@ -145,11 +115,13 @@ export async function trainDistill(
  * @throws ConfigError
  */
 export function checkDistill(
-  { engine, tokenizer, task }: Pick<TrainContext, "engine" | "tokenizer" | "task">,
+  { engine, tokenizer, task, stage }: Omit<StageParts<"policy">, "seed">,
   config: DistillConfig,
   teacher: Teacher,
 ): void {
-  requireLoss(engine, "grpo");
+  requireLossCapability(engine, "grpo", { stage, key: "trainer" });
+  requireGradientClipping(engine, config, stage);
+  if (config.temperature !== 1) requireCapability(engine, "scoringTemperature", { stage, key: "temperature" });
   stopTokens(engine, tokenizer);
   const count = Math.min(config.iterations * config.promptsPerIteration, task.trainCount);
   const problems = trainProblems(task, 0, count);
@@ -182,7 +154,7 @@ export function distillData(
 }
 
 /** −ratio · advantage, without a clip. */
-export function importanceSampling(temperature: number): GrpoLoss {
+export function importanceSampling(temperature: number): PolicyLossSpec {
   return { name: "grpo", temperature, klCoef: 0, clipEpsilon: 1, clipEpsilonHigh: NO_CLIP };
 }
 
@@ -200,12 +172,12 @@ function withTeacher(rollout: Rollout, teacherLogprobs: Float32Array): Rollout &
   return { ...rollout, rewards: { [TEACHER]: { score: reward, reason } }, reward };
 }
 
-/** Of groups of completions, which are not compared here, and of the reward, which is `reverse_kl`. */
-const NOT_HERE = new Set(["frac_reward_zero_std", "frac_reward_abstained", "reward", "reward_std"]);
+/** Metrics of groups of completions, which are not compared here, and of the reward, which is `reverse_kl`. */
+const LEFT_OUT = new Set(["frac_reward_zero_std", "frac_reward_abstained", "reward", "reward_std"]);
 
 /** Lengths and verdicts. */
 function answerMetrics(rollouts: readonly Rollout[]): Metrics {
-  return Object.fromEntries(Object.entries(rolloutMetrics(rollouts, [false])).filter(([name]) => !NOT_HERE.has(name)));
+  return Object.fromEntries(Object.entries(rolloutMetrics(rollouts, [false])).filter(([name]) => !LEFT_OUT.has(name)));
 }
 
 function meanOfEach(updates: readonly Metrics[]): Metrics {

@@ -11,6 +11,7 @@ import type { ScoreDatum } from "../../engine/contract/sampler.ts";
 import type { EngineSpec } from "../../engine/engine-kind.ts";
 import { openEngine } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
+import { modelDirectory } from "../../model/gguf/model-directory.ts";
 import { loadTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { TeacherSpec } from "./config.ts";
@@ -43,8 +44,8 @@ export async function openTeacher(
   tokenizer: Tokenizer,
   { compute, engine: engineSpec }: TeacherOptions,
 ): Promise<Teacher> {
-  const { path } = spec;
-  if (path === undefined) return openEndpointTeacher(spec, tokenizer);
+  if (spec.path === undefined) return openEndpointTeacher(spec, tokenizer);
+  const path = await modelDirectory(spec.path);
   requireSameTokenizer(tokenizer, await loadTokenizer(path), path);
   const engine = await openEngine(engineSpec, { path }, compute);
   return {

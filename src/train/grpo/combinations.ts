@@ -3,58 +3,43 @@
  * refused with the recipe: a knob that nothing listens to is worse than none.
  */
 
-import type { LossType } from "../../losses/policy-objective.ts";
+import { losses, lossOptionShape, lossOptions } from "../../losses/registry.ts";
 import { type ConditionalKeys, idleKeyIssues } from "../idle-keys.ts";
 import type { ConfigIssue } from "../optimizer-config.ts";
 import type { GrpoConfig, grpoShape } from "./config.ts";
 
 /** Combinations that cannot be, and keys that would change nothing; `shape` has the defaults. */
-export function combinationIssues(config: GrpoConfig, shape: typeof grpoShape): ConfigIssue[] {
-  return [...impossibleIssues(config), ...idleKeyIssues(config, shape, CONDITIONAL_KEYS)];
+export function combinationIssues(config: GrpoConfig, shape: ReturnType<typeof grpoShape>): ConfigIssue[] {
+  const loss = losses.get(config.lossType);
+  const ofLoss = loss.issues?.(lossOptions(loss, config), config) ?? [];
+  return [
+    ...impossibleIssues(config),
+    ...ofLoss.map(({ key, message }) => ({ path: [key], message })),
+    ...idleKeyIssues(config, shape, [...lossKeys(), ...CONDITIONAL_KEYS]),
+  ];
 }
 
-/** The losses whose term is the clipped ratio. */
-const CLIPPED: readonly LossType[] = ["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "rloo"];
-
-const isClipped = ({ lossType }: GrpoConfig) => CLIPPED.includes(lossType);
-
-/** What each of the other losses has in the clip's place. */
-const unclipped = ({ lossType }: GrpoConfig) => {
-  switch (lossType) {
-    case "cispo":
-      return "cispo caps the ratio at clipEpsilonHigh and has no other bound";
-    case "sapo":
-      return "sapo has a sigmoid in place of the clip (sapoTemperaturePos, sapoTemperatureNeg)";
-    default:
-      return `${lossType} has a smooth weight in place of the clip (vespoKPos and its like)`;
-  }
-};
+/** Keys that some losses read and others do not: their options, and what chooses a ratio. */
+function lossKeys(): ConditionalKeys<GrpoConfig>[] {
+  const options = Object.keys(lossOptionShape()) as (keyof ReturnType<typeof lossOptionShape>)[];
+  return [...options, "importanceSamplingLevel" as const].map((key) => {
+    const owners = losses.all.filter(({ options: own }) => key in own).map(({ name }) => name);
+    return {
+      keys: [key],
+      isRead: ({ lossType }) => {
+        const { options: own, unread } = losses.get(lossType);
+        return unread?.[key] === undefined && (key in own || owners.length === 0);
+      },
+      because: ({ lossType }) =>
+        losses.get(lossType).unread?.[key] ?? `it is of lossType ${owners.join(" or ")}, not ${lossType}`,
+    };
+  });
+}
 
 const hasKl = ({ klCoef }: GrpoConfig) => klCoef > 0;
 const withoutKl = () => "klCoef is 0, so there is no KL term";
 
 const CONDITIONAL_KEYS: readonly ConditionalKeys<GrpoConfig>[] = [
-  { keys: ["clipEpsilon", "delta"], isRead: isClipped, because: unclipped },
-  {
-    keys: ["clipEpsilonHigh"],
-    isRead: (config) => isClipped(config) || config.lossType === "cispo",
-    because: unclipped,
-  },
-  {
-    keys: ["importanceSamplingLevel"],
-    isRead: ({ lossType }) => lossType !== "vespo" && lossType !== "rloo",
-    because: ({ lossType }) => `${lossType} takes the ratio of whole completions by itself`,
-  },
-  {
-    keys: ["sapoTemperaturePos", "sapoTemperatureNeg"],
-    isRead: ({ lossType }) => lossType === "sapo",
-    because: ({ lossType }) => `it is of lossType sapo, not ${lossType}`,
-  },
-  {
-    keys: ["vespoKPos", "vespoLambdaPos", "vespoKNeg", "vespoLambdaNeg"],
-    isRead: ({ lossType }) => lossType === "vespo",
-    because: ({ lossType }) => `it is of lossType vespo, not ${lossType}`,
-  },
   {
     keys: ["scaleRewards"],
     isRead: ({ advantage }) => advantage === "group",
@@ -85,15 +70,10 @@ const CONDITIONAL_KEYS: readonly ConditionalKeys<GrpoConfig>[] = [
 
 /** Keys that cannot be turned together. */
 function impossibleIssues(config: GrpoConfig): ConfigIssue[] {
-  const { advantage, lossType, samplerCorrection, samplerCorrectionMax: max, samplerCorrectionMin: min } = config;
+  const { advantage, samplerCorrection, samplerCorrectionMax: max, samplerCorrectionMin: min } = config;
   const batchBaseline = advantage === "reinforce++";
-  const correctsSequences = samplerCorrection.startsWith("sequence");
   const truncates = samplerCorrection.endsWith("truncate");
   const decoupled = config.rewardAggregation === "normalize_then_sum";
-  const [clipKey, clip] =
-    config.clipEpsilonHigh === undefined
-      ? ["clipEpsilon", config.clipEpsilon]
-      : ["clipEpsilonHigh", config.clipEpsilonHigh];
   const checks: [boolean, keyof GrpoConfig, string][] = [
     [
       config.groupSize < 2 && !batchBaseline,
@@ -124,17 +104,6 @@ function impossibleIssues(config: GrpoConfig): ConfigIssue[] {
       config.refSyncSteps > 0 && config.klCoef === 0,
       "refSyncSteps",
       "refSyncSteps needs a klCoef above 0: without a KL term there is no reference",
-    ],
-    [
-      isClipped(config) && config.delta !== undefined && config.delta < 1 + clip,
-      "delta",
-      `delta (${config.delta}) must be at least 1 + ${clipKey} (${1 + clip}): it bounds ratios beyond the clip, where ` +
-        "the advantage is negative, and below that it would clip before the clip does",
-    ],
-    [
-      lossType === "vespo" && correctsSequences,
-      "samplerCorrection",
-      `vespo takes corrections per token (token_truncate, token_mask), not ${samplerCorrection}`,
     ],
     [
       truncates && max === null && min === undefined,

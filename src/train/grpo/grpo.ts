@@ -9,7 +9,7 @@
  *       repeat μ times: for each minibatch, one step on the policy objective
  *
  * This file is the loop. What the pieces mean stands with them: advantages in `rollout/advantages.ts`, the losses in
- * `losses/policy-objective.ts`, their means in `rollout/loss-weights.ts`, one pass or two in `policy-update.ts`.
+ * `losses/`, their means in `losses/means.ts`, one pass or two in `policy-update.ts`.
  *
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
@@ -29,8 +29,12 @@
  * On a first update the ratio is 1 everywhere and advantages sum to about 0, so `loss` is about 0: the gradient is not.
  */
 
-import { tokenLossOf } from "../../losses/policy-objective.ts";
-import { completionAdvantages, type JudgedCompletion, mean } from "../../rollout/advantages.ts";
+import { type CapabilityName, requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
+import type { Policy } from "../../engine/contract/policy.ts";
+import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective.ts";
+import type { WeightedReward } from "../../rewards/reward.ts";
+import { createRewards } from "../../rewards/spec.ts";
+import { completionAdvantages, type GroupAdvantages, type JudgedCompletion } from "../../rollout/advantages.ts";
 import {
   judgeCompletions,
   type Rollout,
@@ -38,9 +42,8 @@ import {
   sampleCompletions,
   stopTokens,
   trainProblems,
-  type WeightedReward,
 } from "../../rollout/collect.ts";
-import { collectGroups } from "../../rollout/collect-groups.ts";
+import { type CollectedGroups, collectGroups } from "../../rollout/collect-groups.ts";
 import {
   correctionMetrics,
   type Metrics,
@@ -49,25 +52,15 @@ import {
   samplerDifference,
   updateMetrics,
 } from "../../rollout/metrics.ts";
-import {
-  finishUnit,
-  type MetricsRow,
-  requireEmbeddingNoise,
-  requireLoss,
-  SkippedSteps,
-  startState,
-  stopIfAsked,
-  type TrainContext,
-  type TrainOutcome,
-} from "../context.ts";
-import { adamParamsAt } from "../optimizer-config.ts";
-import { logAbstentions, withOpenRewards, withRewardStates } from "../reward-session.ts";
+import { mean, sumOf } from "../../statistics.ts";
+import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
+import { requireGradientClipping } from "../optimizer-config.ts";
+import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
-import { createRewards, type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
-import { accumulateGradient, type UpdateRow } from "./policy-update.ts";
+import { StageLoop } from "../stage-loop.ts";
+import { type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
+import { policyUpdate, type UpdateRow } from "./policy-update.ts";
 import { judgedCompletion, type ScoredRollout, scoreRollouts, updateRows } from "./update-rows.ts";
-
-const STATE_KEYS = ["iteration", "step", "numTokens", "skippedInARow", "nextPrompt"] as const;
 
 /**
  * Trains for `config.iterations` iterations, or on from `context.resumed`. Interruption waits for the running iteration,
@@ -82,7 +75,7 @@ export async function trainGrpo(
   config: GrpoConfig,
   rewards: readonly WeightedReward[] = createRewards(config.rewards),
 ): Promise<TrainOutcome> {
-  return withOpenRewards(rewards, context.resumed, () => iterate(context, config, rewards));
+  return withStageRewards(rewards, context, () => iterate(context, config, rewards));
 }
 
 async function iterate(
@@ -90,143 +83,148 @@ async function iterate(
   config: GrpoConfig,
   rewards: readonly WeightedReward[],
 ): Promise<TrainOutcome> {
-  const { engine, tokenizer, task, log } = context;
-  const { iterations, groupSize, promptsPerIteration } = config;
-  const totalSteps = grpoTotalSteps(config);
-  const { neftuneNoiseAlpha: alpha } = config;
-  const objective = {
-    ...objectiveOf(config),
-    ...(alpha > 0 && { embeddingNoise: { alpha, seed: context.seed } }),
-  };
-  const state = startState(context, STATE_KEYS);
-  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
-  checkGrpo(context, config, state);
+  const { engine, log } = context;
+  const { iterations, updatesPerIteration, refSyncSteps, refSyncMixup } = config;
+  // `nextPrompt` is the index of the next problem.
+  const loop = new StageLoop(context, config, {
+    ...{ iterations, steps: grpoTotalSteps(config), state: ["nextPrompt"], remember: () => rememberedRewards(rewards) },
+  });
+  const { state } = loop;
+  checkGrpo(context, config, { iteration: loop.done, nextPrompt: state.nextPrompt });
+  const objective = trainedObjective(config, context.seed);
   if (config.klCoef > 0 && !context.resumed) await engine.freezeReference();
 
-  while (state.iteration < iterations) {
-    const atStart = withRewardStates(state, rewards);
-    await stopIfAsked(context, state.step, atStart);
-    const { iteration } = state;
-    const startedAt = performance.now();
-    let samplingTime = 0;
-
+  return loop.run(async (iteration) => {
     // Sample a group of completions for each problem and judge them; where asked, again for groups that teach nothing.
-    const { temperature, topP, topK, maxCompletionTokens } = config;
-    const sampling = {
-      ...{ temperature, topP, topK, maxCompletionTokens },
-      ...{ seed: context.seed, iteration, returnKeptTokens: true },
-    };
-    let nextPrompt = state.nextPrompt;
-    const sampleGroups = async (count: number): Promise<readonly Rollout[]> => {
-      const roundStartedAt = performance.now();
-      const problems = [...trainProblems(task, nextPrompt, count)];
-      nextPrompt += count;
-      const completions = await sampleCompletions(engine, tokenizer, problems, groupSize, sampling, (sampled) =>
-        context.onProgress?.({ phase: "sampling", done: iteration, total: iterations, sampled }),
-      );
-      samplingTime += performance.now() - roundStartedAt;
-      await stopIfAsked(context, state.step, withRewardStates(state, rewards));
-      return judgeCompletions(completions, task, rewards);
-    };
-    const zeroVariance = (groups: readonly Rollout[]) => {
-      const unscored = groups.map((rollout) => ({ rollout, trainedTokens: rollout.tokens.length }));
-      return completionAdvantages(
-        unscored.map((one) => judgedCompletion(one, rewards, config)),
-        config,
-      ).zeroVariance;
-    };
-    const collected = await collectGroups(
-      { numGroups: promptsPerIteration, groupSize, maxRounds: config.maxSamplingRounds },
-      sampleGroups,
-      (group) => !zeroVariance(group)[0],
-    );
-    if (collected.unfilled > 0) {
-      const { rounds, unfilled } = collected;
-      log.event("groups-without-variance", {
-        iteration,
-        rounds,
-        groups: unfilled,
-        reason: "maxSamplingRounds reached",
-      });
-    }
+    const collected = await sampledGroups(context, config, rewards, loop);
 
     // Compare each completion with its group.
     const scored = await scoreRollouts(engine, collected.rollouts, config);
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
-    const advantages = new Map(collected.rollouts.map((rollout, i) => [rollout, groups.advantages[i]!]));
-    logAbstentions(log, iteration, collected.sampled);
-    log.rollouts(collected.sampled.map((rollout) => rolloutRow(rollout, advantages.get(rollout) ?? 0, iteration)));
+    logCompletions(context, iteration, collected, groups);
 
-    // Lay out the minibatches.
-    const size = scored.length / config.minibatchesPerIteration;
-    const tokensPerStep = sumOf(scored.map(({ trainedTokens }) => trainedTokens)) / config.minibatchesPerIteration;
-    const minibatches: UpdateRow[][] = [];
-    for (let start = 0; start < scored.length; start += size) {
-      minibatches.push(updateRows(scored.slice(start, start + size), groups, config, { start, tokensPerStep }));
-    }
-
-    // μ passes of one optimizer step per minibatch.
+    // μ passes of one optimizer step on each minibatch.
+    const minibatches = minibatchesOf(scored, groups, config);
     const updates: Metrics[] = [];
     let sampler = correctedSamplerMetrics(scored, minibatches, config);
-    for (let pass = 0; pass < config.updatesPerIteration; pass++) {
+    for (let pass = 0; pass < updatesPerIteration; pass++) {
       for (const rows of minibatches) {
-        const adam = adamParamsAt(state.step, totalSteps, config);
-        state.step++;
-        if (rows.length === 0) continue;
-        const { value, scores, hasGradient } = await accumulateGradient(engine, rows, objective);
+        const update = await loop.step(async (adam) => {
+          if (rows.length === 0) return undefined;
+          return policyUpdate(engine, rows, objective, (data, loss) => engine.step(data, loss, adam));
+        });
+        if (refSyncSteps > 0 && state.step % refSyncSteps === 0) await engine.freezeReference(refSyncMixup);
+        if (update === undefined) continue;
+        const { loss, gradNorm, hasGradient, scores } = update;
+        updates.push({
+          loss,
+          ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+          ...(hasGradient && { learning_rate: loop.learningRate }),
+          ...updateMetrics({ objective, rows, ...update }),
+        });
         sampler ??= samplerDifference(
           scores.logprobs,
           rows.map((row) => row.samplerLogprobs),
         );
-        const seen = updateMetrics({ objective, rows, value, scores });
-        if (!hasGradient) {
-          updates.push({ loss: value.loss, ...seen });
-          continue;
-        }
-        const { gradNorm, applied } = await engine.optimStep(adam);
-        skipped.record({ loss: value.loss, gradNorm, applied }, state.step);
-        updates.push({
-          loss: value.loss,
-          ...(gradNorm !== undefined && { grad_norm: gradNorm }),
-          learning_rate: adam.learningRate,
-          ...seen,
-        });
-        if (config.refSyncSteps > 0 && state.step % config.refSyncSteps === 0) {
-          await engine.freezeReference(config.refSyncMixup);
-        }
       }
     }
     if (updates.length === 0)
       log.event("no-signal", { iteration, reason: "no completion has an advantage to learn from" });
 
-    const { sampled } = collected;
-    state.iteration++;
-    state.nextPrompt = nextPrompt;
+    const { sampled, rounds } = collected;
+    state.nextPrompt += collected.prompts;
     state.numTokens += sumOf(sampled.map(({ promptTokens, tokens }) => promptTokens.length + tokens.length));
-    state.skippedInARow = skipped.inARow;
-    const row: MetricsRow = {
-      step: state.step,
+    return {
       iteration,
       num_tokens: state.numTokens,
-      skipped_steps: skipped.takeCount(),
+      skipped_steps: loop.takeSkipped(),
       ...mergeUpdates(updates),
       ...sampler,
       ...penaltyMetrics(judged, config),
-      ...rolloutMetrics(sampled, zeroVariance(sampled)),
-      ...(config.maxSamplingRounds > 1 && { sampling_rounds: collected.rounds }),
+      ...rolloutMetrics(sampled, zeroVariance(sampled, rewards, config)),
+      ...(config.maxSamplingRounds > 1 && { sampling_rounds: rounds }),
     };
-    const endedAt = performance.now();
-    const timing = {
-      step_time: (endedAt - startedAt) / 1000,
-      sampling_time: samplingTime / 1000,
-      update_time: (endedAt - startedAt - samplingTime) / 1000,
-    };
-    const saved = withRewardStates(state, rewards);
-    const finished = { done: state.iteration, total: iterations, step: state.step, state: saved, row, timing };
-    await finishUnit(context, skipped, finished);
+  });
+}
+
+/** The groups of the iteration at hand, and how many problems were asked for them. */
+async function sampledGroups(
+  { engine, tokenizer, task, seed, log }: TrainContext,
+  config: GrpoConfig,
+  rewards: readonly WeightedReward[],
+  loop: StageLoop<"nextPrompt">,
+): Promise<CollectedGroups & { readonly prompts: number }> {
+  const { promptsPerIteration, groupSize, temperature, topP, topK, maxCompletionTokens } = config;
+  const iteration = loop.done;
+  const sampling = {
+    ...{ temperature, topP, topK, maxCompletionTokens },
+    ...{ seed, iteration, returnKeptTokens: true },
+  };
+  let prompts = 0;
+  const sampleRound = async (count: number): Promise<readonly Rollout[]> => {
+    const problems = [...trainProblems(task, loop.state.nextPrompt + prompts, count)];
+    prompts += count;
+    const completions = await loop.timed("sampling", () =>
+      sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
+    );
+    await loop.stopIfAsked();
+    const judged = await judgeCompletions(completions, task, rewards);
+    // What rewards gave up on when they were stopped is no judgement.
+    await loop.stopIfAsked();
+    return judged;
+  };
+  const collected = await collectGroups(
+    { numGroups: promptsPerIteration, groupSize, maxRounds: config.maxSamplingRounds },
+    sampleRound,
+    (group) => !zeroVariance(group, rewards, config)[0],
+  );
+  const { rounds, unfilled } = collected;
+  if (unfilled > 0) {
+    const reason = "maxSamplingRounds reached";
+    log.event("groups-without-variance", { iteration, rounds, groups: unfilled, reason });
   }
-  return { steps: state.step, numTokens: state.numTokens };
+  return { ...collected, prompts };
+}
+
+/** Of each group, whether its rewards are all equal. */
+function zeroVariance(groups: readonly Rollout[], rewards: readonly WeightedReward[], config: GrpoConfig) {
+  const judged = groups.map((rollout) =>
+    judgedCompletion({ rollout, trainedTokens: rollout.tokens.length }, rewards, config),
+  );
+  return completionAdvantages(judged, config).zeroVariance;
+}
+
+function logCompletions(
+  { log }: TrainContext,
+  iteration: number,
+  { rollouts, sampled }: CollectedGroups,
+  { advantages }: GroupAdvantages,
+): void {
+  const advantageOf = new Map(rollouts.map((rollout, i) => [rollout, advantages[i]!]));
+  logAbstentions(log, iteration, sampled);
+  log.rollouts(sampled.map((rollout) => rolloutRow(rollout, advantageOf.get(rollout) ?? 0, iteration)));
+}
+
+/** The rows of each optimizer step of a pass. */
+function minibatchesOf(
+  scored: readonly ScoredRollout[],
+  groups: GroupAdvantages,
+  config: GrpoConfig,
+): readonly (readonly UpdateRow[])[] {
+  const { minibatchesPerIteration } = config;
+  const size = scored.length / minibatchesPerIteration;
+  const tokensPerStep = sumOf(scored.map(({ trainedTokens }) => trainedTokens)) / minibatchesPerIteration;
+  return Array.from({ length: minibatchesPerIteration }, (_, i) => {
+    const start = i * size;
+    return updateRows(scored.slice(start, start + size), groups, config, { start, tokensPerStep });
+  });
+}
+
+/** What the optimizer steps minimise, with noise on the embeddings where the recipe asks for it. */
+function trainedObjective(config: GrpoConfig, seed: number): PolicyObjective {
+  const { neftuneNoiseAlpha: alpha } = config;
+  return { ...objectiveOf(config), ...(alpha > 0 && { embeddingNoise: { alpha, seed } }) };
 }
 
 /**
@@ -236,26 +234,37 @@ async function iterate(
  * @throws ConfigError
  */
 export function checkGrpo(
-  parts: Pick<TrainContext, "engine" | "tokenizer" | "task">,
+  { engine, tokenizer, task, stage }: Omit<StageParts<"policy">, "seed">,
   config: GrpoConfig,
   state: { readonly iteration: number; readonly nextPrompt: number } = { iteration: 0, nextPrompt: 0 },
 ): void {
+  requireCapabilities(engine, config, stage);
   const { promptsPerIteration, maxSamplingRounds, maxCompletionTokens } = config;
   const most = (config.iterations - state.iteration) * promptsPerIteration * maxSamplingRounds;
-  const count = Math.min(most, parts.task.trainCount);
-  const loss = tokenLossOf(objectiveOf(config));
+  const problems = trainProblems(task, state.nextPrompt, Math.min(most, task.trainCount));
+  stopTokens(engine, tokenizer);
+  requirePromptsFit(engine, tokenizer, problems, maxCompletionTokens);
+}
+
+/** Refuses an engine that lacks what a key asks for. */
+function requireCapabilities(engine: Policy, config: GrpoConfig, stage: string | undefined): void {
   const isNoisy = config.neftuneNoiseAlpha > 0;
-  if (isNoisy) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
+  const needs: readonly [key: keyof GrpoConfig, isNeeded: boolean, CapabilityName][] = [
+    ["temperature", config.temperature !== 1, "scoringTemperature"],
+    ["topP", config.topP < 1, "keptTokens"],
+    ["topK", config.topK > 0, "keptTokens"],
+    ["klCoef", config.klCoef > 0, "reference"],
+    ["refSyncMixup", config.refSyncSteps > 0 && config.refSyncMixup < 1, "referenceMixing"],
+    ["entropyCoef", config.entropyCoef !== 0, "entropyBonus"],
+    ["topEntropyQuantile", config.topEntropyQuantile < 1, "entropies"],
+    ["neftuneNoiseAlpha", isNoisy, "embeddingNoise"],
+  ];
+  for (const [key, isNeeded, capability] of needs) if (isNeeded) requireCapability(engine, capability, { stage, key });
+  requireGradientClipping(engine, config, stage);
+  const loss = tokenLossOf(objectiveOf(config));
   // Whatever has no loss of its own is computed by cross-entropy, from a pass that no noise is added in.
-  const isOwn = loss !== undefined && (isNoisy || parts.engine.capabilities.losses.includes(loss.name));
-  requireLoss(parts.engine, isOwn ? loss.name : "cross_entropy");
-  stopTokens(parts.engine, parts.tokenizer);
-  requirePromptsFit(
-    parts.engine,
-    parts.tokenizer,
-    trainProblems(parts.task, state.nextPrompt, count),
-    maxCompletionTokens,
-  );
+  const isOwn = loss !== undefined && (isNoisy || engine.capabilities.losses.includes(loss.name));
+  requireLossCapability(engine, isOwn ? loss.name : "cross_entropy", { stage, key: "lossType" });
 }
 
 /** Of a corrected sampler: how far it is from the trainer over all completions, and the corrections. */
@@ -280,5 +289,3 @@ function penaltyMetrics(judged: readonly JudgedCompletion[], { klCoef }: GrpoCon
   const penalties = judged.flatMap((completion) => Array.from(completion.penalties ?? []));
   return penalties.length === 0 ? {} : { kl: mean(penalties) / klCoef };
 }
-
-const sumOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);

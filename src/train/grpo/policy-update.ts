@@ -11,7 +11,7 @@
  * Noise on embeddings is a part of an engine's loss, and there is none in the second way: `checkGrpo` refuses it there.
  */
 
-import type { Datum, Policy } from "../../engine/contract/policy.ts";
+import type { Datum, ForwardBackwardResult, OptimStepResult, Policy } from "../../engine/contract/policy.ts";
 import type { ScoreDatum } from "../../engine/contract/sampler.ts";
 import {
   countedTokens,
@@ -20,31 +20,40 @@ import {
   type ObjectiveValue,
   type PolicyScores,
 } from "../../losses/evaluate-objective.ts";
-import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
+import type { CrossEntropyLoss, LossSpec } from "../../losses/loss-spec.ts";
 import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective.ts";
 
 /** A completion to learn from: its tokens, and what the objective reads of them. */
 export interface UpdateRow extends ObjectiveRow, ScoreDatum {}
 
 /** What one update saw and came to. */
-export interface PolicyUpdate {
+export interface PolicyUpdate extends Partial<OptimStepResult> {
+  readonly loss: number;
   readonly value: ObjectiveValue;
   /** Of the policy as it was when the gradient was computed. */
   readonly scores: PolicyScores;
-  /** False where every slope is zero: nothing was added to the engine's gradient. */
+  /** False where every slope is zero: nothing was trained on. */
   readonly hasGradient: boolean;
 }
 
-/** Adds the gradient of the objective over `rows`, at least one, to what the engine has accumulated. */
-export async function accumulateGradient(
+/** Trains on data by a loss: a verb of the engine, `forwardBackward` alone or `step`. */
+export type TrainOn = (
+  data: readonly Datum[],
+  loss: LossSpec,
+) => Promise<ForwardBackwardResult & Partial<OptimStepResult>>;
+
+/** Trains on the objective over `rows`, at least one. */
+export async function policyUpdate(
   engine: Policy,
   rows: readonly UpdateRow[],
   objective: PolicyObjective,
+  trainOn: TrainOn,
 ): Promise<PolicyUpdate> {
-  const loss = tokenLossOf(objective);
-  if (loss && engine.capabilities.losses.includes(loss.name)) {
-    const scores = await engine.forwardBackward(tokenLossData(rows, objective), loss);
-    return { value: evaluateObjective(objective, rows, scores), scores, hasGradient: true };
+  const own = tokenLossOf(objective);
+  if (own && engine.capabilities.losses.includes(own.name)) {
+    const { gradNorm, applied, ...scores } = await trainOn(tokenLossData(rows, objective), own);
+    const value = evaluateObjective(objective, rows, scores);
+    return { loss: value.loss, value, scores, hasGradient: true, ...optimStep({ gradNorm, applied }) };
   }
   const { temperature } = objective;
   const scores = await engine.score(rows, { temperature });
@@ -55,8 +64,19 @@ export async function accumulateGradient(
     temperature,
     ...(value.entropyWeights && { entropyBonus: true }),
   };
-  if (data.length > 0) await engine.forwardBackward(data, linear);
-  return { value, scores, hasGradient: data.length > 0 };
+  const hasGradient = data.length > 0;
+  return { loss: value.loss, value, scores, hasGradient, ...(hasGradient && optimStep(await trainOn(data, linear))) };
+}
+
+/** What was said of the optimizer step, where one was taken. */
+function optimStep({
+  gradNorm,
+  applied,
+}: {
+  readonly gradNorm?: number | undefined;
+  readonly applied?: boolean | undefined;
+}): Partial<OptimStepResult> {
+  return { ...(gradNorm !== undefined && { gradNorm }), ...(applied !== undefined && { applied }) };
 }
 
 /** Data for the engine's own loss. Policy terms are proportional to the advantage, so corrections go in there. */

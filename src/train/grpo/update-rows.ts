@@ -4,10 +4,11 @@
  */
 
 import type { Policy } from "../../engine/contract/policy.ts";
-import { klEstimate } from "../../losses/policy-terms.ts";
+import { klEstimate } from "../../losses/kl.ts";
 import { correctionRatios } from "../../losses/sampler-correction.ts";
+import type { WeightedReward } from "../../rewards/reward.ts";
 import type { GroupAdvantages, JudgedCompletion } from "../../rollout/advantages.ts";
-import type { Rollout, WeightedReward } from "../../rollout/collect.ts";
+import type { Rollout } from "../../rollout/collect.ts";
 import { lossWeights } from "../../rollout/loss-weights.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { UpdateRow } from "./policy-update.ts";

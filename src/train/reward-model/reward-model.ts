@@ -11,30 +11,16 @@
  * of (seed, i), so the whole data state is one integer.
  */
 
-import type { RewardModel } from "../../engine/contract/reward-model.ts";
 import { ConfigError } from "../../errors.ts";
 import { pairStatistics } from "../../losses/bradley-terry.ts";
 import { type TokenizedPair, tokenizedPair } from "../../rollout/preference.ts";
-import {
-  finishUnit,
-  type MetricsRow,
-  SkippedSteps,
-  type StageContext,
-  startState,
-  stopIfAsked,
-  type TrainOutcome,
-} from "../context.ts";
+import type { StageContext, StageParts, TrainOutcome } from "../context.ts";
 import { endOfData, requireWarmupFits } from "../length-config.ts";
-import { adamParamsAt } from "../optimizer-config.ts";
+import { StageLoop } from "../stage-loop.ts";
 import type { RewardModelConfig } from "./config.ts";
 
 /** The surroundings of a stage that trains a reward model. */
-export interface RewardModelContext extends StageContext {
-  readonly engine: RewardModel;
-}
-
-/** `cursor` is the index of the next pair. */
-const STATE_KEYS = ["step", "cursor", "numTokens", "skippedInARow"] as const;
+export type RewardModelContext = StageContext<"rewardModel">;
 
 /**
  * Trains for as long as the configuration says, or on from `context.resumed`.
@@ -45,50 +31,38 @@ const STATE_KEYS = ["step", "cursor", "numTokens", "skippedInARow"] as const;
 export async function trainRewardModel(context: RewardModelContext, config: RewardModelConfig): Promise<TrainOutcome> {
   const { engine, log, task } = context;
   const pairs = new PairStream(context, config);
-  const totalSteps = checkedSteps(pairs, config);
-  const state = startState(context, STATE_KEYS);
-  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
+  // `cursor` is the index of the next pair.
+  const loop = new StageLoop(context, config, { steps: checkedSteps(pairs, config), state: ["cursor"] });
+  const { state } = loop;
   if (!context.resumed) log.event("pairs", { ...pairs.counts });
 
-  while (state.step < totalSteps) {
-    await stopIfAsked(context, state.step, state);
-    const startedAt = performance.now();
+  return loop.run(async () => {
     const batch = pairs.batch(state.cursor, config.batchPairs);
     const weight = 1 / batch.pairs.length;
-    const result = await engine.forwardBackward(
-      batch.pairs.map((pair) => ({ ...pair, weight })),
-      { centering: config.centerRewardsCoefficient },
+    const data = batch.pairs.map((pair) => ({ ...pair, weight }));
+    const { loss, gradNorm, chosen, rejected } = await loop.step((adam) =>
+      engine.step(data, { centering: config.centerRewardsCoefficient }, adam),
     );
-    const adam = adamParamsAt(state.step, totalSteps, config);
-    const { gradNorm, applied } = await engine.optimStep(adam);
-
-    state.step++;
     state.cursor = batch.cursor;
-    state.numTokens += batch.pairs.reduce((sum, { chosen, rejected }) => sum + chosen.length + rejected.length, 0);
-    skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
-    state.skippedInARow = skipped.inARow;
-    const { accuracy, margin, meanReward, minReward, maxReward } = pairStatistics(result.chosen, result.rejected);
-    const row: MetricsRow = {
-      step: state.step,
-      loss: result.loss,
+    state.numTokens += data.reduce((sum, pair) => sum + pair.chosen.length + pair.rejected.length, 0);
+    const { accuracy, margin, meanReward, minReward, maxReward } = pairStatistics(chosen, rejected);
+    return {
+      loss,
       accuracy,
       margin,
       mean_reward: meanReward,
       min_reward: minReward,
       max_reward: maxReward,
       ...(gradNorm !== undefined && { grad_norm: gradNorm }),
-      learning_rate: adam.learningRate,
+      learning_rate: loop.learningRate,
       num_tokens: state.numTokens,
-      ...(Number.isFinite(task.trainCount) ? { epoch: state.cursor / task.trainCount } : {}),
+      ...(Number.isFinite(task.trainCount) && { epoch: state.cursor / task.trainCount }),
       num_pairs: batch.pairs.length,
       num_equal: batch.equal,
       num_too_long: batch.tooLong,
-      skipped_steps: skipped.takeCount(),
+      skipped_steps: loop.takeSkipped(),
     };
-    const timing = { step_time: (performance.now() - startedAt) / 1000 };
-    await finishUnit(context, skipped, { done: state.step, total: totalSteps, step: state.step, state, row, timing });
-  }
-  return { steps: state.step, numTokens: state.numTokens };
+  });
 }
 
 /**
@@ -109,7 +83,7 @@ function checkedSteps(pairs: PairStream, config: RewardModelConfig): number {
 }
 
 /** What pairs are made from. */
-type PairParts = Pick<RewardModelContext, "engine" | "tokenizer" | "task">;
+type PairParts = Pick<StageParts<"rewardModel">, "engine" | "tokenizer" | "task">;
 
 /** How many pairs a pass over the data has, and how many are passed over, why. */
 interface PairCounts {

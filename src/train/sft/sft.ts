@@ -18,28 +18,17 @@
  * (`engine/local/embedding-noise.ts` says why, and where TRL differs).
  */
 
+import { requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
 import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CrossEntropyLoss } from "../../losses/loss-spec.ts";
-import { mean } from "../../rollout/advantages.ts";
-import {
-  finishUnit,
-  type MetricsRow,
-  requireEmbeddingNoise,
-  requireLoss,
-  SkippedSteps,
-  startState,
-  stopIfAsked,
-  type TrainContext,
-  type TrainOutcome,
-} from "../context.ts";
+import { mean } from "../../statistics.ts";
+import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireWarmupFits } from "../length-config.ts";
-import { adamParamsAt } from "../optimizer-config.ts";
+import { requireGradientClipping } from "../optimizer-config.ts";
+import { StageLoop } from "../stage-loop.ts";
 import type { SftConfig } from "./config.ts";
-import { type DemonstrationParts, DemonstrationStream, tokenCount } from "./demonstration-stream.ts";
-
-/** `cursor` is the index of the next demonstration. */
-const STATE_KEYS = ["step", "cursor", "numTokens", "skippedInARow"] as const;
+import { DemonstrationStream, tokenCount } from "./demonstration-stream.ts";
 
 /**
  * Trains for as long as the configuration says, or on from `context.resumed`.
@@ -48,62 +37,51 @@ const STATE_KEYS = ["step", "cursor", "numTokens", "skippedInARow"] as const;
  * @throws RunInterrupted, DivergenceError
  */
 export async function trainSft(context: TrainContext, config: SftConfig): Promise<TrainOutcome> {
-  const { engine, log } = context;
-  const stream = new DemonstrationStream(context, config);
-  const state = startState(context, STATE_KEYS);
-  const skipped = new SkippedSteps(state.skippedInARow, config.maxSkippedSteps, log);
+  const { engine, task } = context;
   checkSft(context, config);
-  const totalSteps = config.steps ?? stream.countSteps();
-  requireWarmupFits(config, totalSteps);
+  const stream = new DemonstrationStream(context, config);
+  const steps = config.steps ?? stream.countSteps();
+  requireWarmupFits(config, steps);
   const heldOut = config.evalLossEvery > 0 ? requireHeldOut(stream, context) : [];
-
   const { neftuneNoiseAlpha: alpha } = config;
   const loss: CrossEntropyLoss = {
     name: "cross_entropy",
     ...(alpha > 0 && { embeddingNoise: { alpha, seed: context.seed } }),
   };
-  let batch = stream.batch(state.cursor);
-  while (state.step < totalSteps) {
-    await stopIfAsked(context, state.step, state);
-    const startedAt = performance.now();
 
-    const { demonstrations, cursor, tooLong, truncated } = batch;
-    const isLast = state.step + 1 === totalSteps;
-    const [result, next] = await Promise.all([
-      engine.forwardBackward(normaliseWeights(demonstrations), loss),
+  // `cursor` is the index of the next demonstration.
+  const loop = new StageLoop(context, config, { steps, state: ["cursor"] });
+  const { state } = loop;
+  let next = stream.batch(state.cursor);
+  return loop.run(async (unit) => {
+    const { demonstrations, cursor, tooLong, truncated } = next;
+    const isLast = unit + 1 === steps;
+    const [result] = await Promise.all([
+      loop.step((adam) => engine.step(normaliseWeights(demonstrations), loss, adam)),
       // Made while the engine computes.
-      (async () => (isLast ? batch : stream.batch(cursor)))(),
+      (async () => {
+        if (!isLast) next = stream.batch(cursor);
+      })(),
     ]);
-    batch = next;
-    const adam = adamParamsAt(state.step, totalSteps, config);
-    const { gradNorm, applied } = await engine.optimStep(adam);
-
-    state.step++;
     state.cursor = cursor;
     state.numTokens += tokenCount(demonstrations);
-    skipped.record({ loss: result.loss, gradNorm, applied }, state.step);
-    state.skippedInARow = skipped.inARow;
-    const isEvaluated = heldOut.length > 0 && (isLast || state.step % config.evalLossEvery === 0);
-    const row: MetricsRow = {
-      step: state.step,
+    const isEvaluated = heldOut.length > 0 && (isLast || (unit + 1) % config.evalLossEvery === 0);
+    return {
       loss: result.loss,
-      ...(gradNorm !== undefined && { grad_norm: gradNorm }),
-      learning_rate: adam.learningRate,
+      ...(result.gradNorm !== undefined && { grad_norm: result.gradNorm }),
+      learning_rate: loop.learningRate,
       num_tokens: state.numTokens,
       ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => Array.from(values))) }),
       ...(result.margins && { mean_token_accuracy: mean(result.margins.flatMap(isMostProbable)) }),
       // Passes over the data, where it is not endless.
-      ...(Number.isFinite(context.task.trainCount) ? { epoch: state.cursor / context.task.trainCount } : {}),
+      ...(Number.isFinite(task.trainCount) && { epoch: state.cursor / task.trainCount }),
       num_demonstrations: demonstrations.length,
       num_too_long: tooLong,
       ...(config.overlong === "truncate" && { num_truncated: truncated }),
       ...(isEvaluated && (await heldOutLoss(engine, heldOut))),
-      skipped_steps: skipped.takeCount(),
+      skipped_steps: loop.takeSkipped(),
     };
-    const timing = { step_time: (performance.now() - startedAt) / 1000 };
-    await finishUnit(context, skipped, { done: state.step, total: totalSteps, step: state.step, state, row, timing });
-  }
-  return { steps: state.step, numTokens: state.numTokens };
+  });
 }
 
 /** 1 for each token that is the most probable one at its place, else 0. */
@@ -117,9 +95,11 @@ function isMostProbable(margins: Float32Array): number[] {
  * @throws ConfigError where the task has no demonstrations, none of the first ones fits, or one is too long that must not
  * be; DataError for a row of its data that cannot be demonstrated.
  */
-export function checkSft(parts: DemonstrationParts & Pick<TrainContext, "heldOut">, config: SftConfig): void {
-  requireLoss(parts.engine, "cross_entropy");
-  if (config.neftuneNoiseAlpha > 0) requireEmbeddingNoise(parts.engine, "neftuneNoiseAlpha");
+export function checkSft(parts: StageParts<"policy">, config: SftConfig): void {
+  const { engine, stage } = parts;
+  requireLossCapability(engine, "cross_entropy", { stage, key: "trainer" });
+  requireGradientClipping(engine, config, stage);
+  if (config.neftuneNoiseAlpha > 0) requireCapability(engine, "embeddingNoise", { stage, key: "neftuneNoiseAlpha" });
   parts.task.requireDemonstrations?.();
   const stream = new DemonstrationStream(parts, config);
   stream.probe();

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import type { StageConfig } from "../../../src/recipe/schema.ts";
 import type { TrlConversion, TrlKeyLine } from "../../../src/recipe/trl/conversion.ts";
 import { convertTrl, type TrlOptions, type TrlPlaces } from "../../../src/recipe/trl/convert.ts";
+import type { GrpoConfig } from "../../../src/train/grpo/config.ts";
+import { isGrpoStage } from "../../../src/train/grpo/trainer.ts";
 
 /** Path of a file in `fixtures/`. */
 export function fixture(name: string): string {
@@ -39,12 +41,12 @@ export function convertKeys(keys: string, options: TrlOptions = {}): Promise<Trl
   );
 }
 
-type GrpoStage = Extract<StageConfig, { trainer: "grpo" }>;
+type GrpoStage = StageConfig & GrpoConfig;
 
 /** The recipe's one stage. */
 export function stageOf({ recipe }: TrlConversion): GrpoStage {
   const stage = recipe.stages[0]!;
-  if (stage.trainer !== "grpo") throw new Error("expected a GRPO stage");
+  if (!isGrpoStage(stage)) throw new Error("expected a GRPO stage");
   return stage;
 }
 

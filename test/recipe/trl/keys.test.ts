@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { DEEPSPEED_KEYS, LAUNCHER_KEYS, TRAINING_ENTRIES, TRL_KEYS } from "../../../src/recipe/trl/keys.ts";
+import { DEEPSPEED_KEYS, LAUNCHER_KEYS, trainingEntries, trlKeys } from "../../../src/recipe/trl/keys.ts";
 import { convertKeys, fixtureText, lineOf, stageOf } from "./conversions.ts";
 
 /** Names of keys by the version of TRL that brought them (`make_trl_keys.py`). */
@@ -13,16 +13,16 @@ const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../../golden/t
 
 describe("the table of TRL's keys", () => {
   it.each(Object.entries(golden))("has every key that TRL %s brought", (_, keys) => {
-    expect(keys.filter((key) => !TRL_KEYS.has(key))).toEqual([]);
+    expect(keys.filter((key) => !trlKeys().has(key))).toEqual([]);
   });
 
   it("has no key twice", () => {
-    const keys = TRAINING_ENTRIES.map(([key]) => key);
+    const keys = trainingEntries().map(([key]) => key);
     expect(keys.filter((key, i) => keys.indexOf(key) !== i)).toEqual([]);
   });
 
   it("gives a reason of a few words for every key that it does not convert", () => {
-    const reasons = [...TRL_KEYS.values(), ...LAUNCHER_KEYS.values(), ...DEEPSPEED_KEYS.values()].flatMap((rule) =>
+    const reasons = [...trlKeys().values(), ...LAUNCHER_KEYS.values(), ...DEEPSPEED_KEYS.values()].flatMap((rule) =>
       rule.effect === "becomes" ? [] : [rule.why],
     );
     expect(reasons.length).toBeGreaterThan(200);
@@ -32,7 +32,7 @@ describe("the table of TRL's keys", () => {
   it.each(["seed-000.yaml", "seed-002.yaml", "mini-r1.yaml", "notebook.yaml"])("has every key of %s", (name) => {
     const keys = Object.keys(parse(fixtureText(name)) as object);
     expect(keys.length).toBeGreaterThan(15);
-    expect(keys.filter((key) => !TRL_KEYS.has(key))).toEqual([]);
+    expect(keys.filter((key) => !trlKeys().has(key))).toEqual([]);
   });
 
   it.each(["seed-000-accelerate.yaml", "seed-002-accelerate.yaml"])("has every key of %s", (name) => {
@@ -90,7 +90,7 @@ describe("a key that the table says is converted", () => {
   };
   /** What `convertKeys` has by itself. */
   const GIVEN = { model_name_or_path: true };
-  const converted = [...TRL_KEYS].filter(([, rule]) => rule.effect === "becomes").map(([key]) => key);
+  const converted = [...trlKeys()].filter(([, rule]) => rule.effect === "becomes").map(([key]) => key);
 
   it.each(converted)("%s has a line with a place or a reason", async (key) => {
     const conversion = await convertKeys(key in GIVEN ? "" : `${key}: ${values[key] ?? "1"}`);

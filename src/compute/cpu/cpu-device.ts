@@ -1,0 +1,210 @@
+/**
+ * This machine's processors, through ONNX Runtime's C API.
+ *
+ * Tensors are plain typed arrays outside of V8's heap; ONNX Runtime reads and writes them in place, and nothing is copied
+ * on the way in or out. There is one environment, one pool of threads and one arena for every program of the process.
+ */
+
+import koffi from "koffi";
+import { GraphError, RuntimeFailure } from "../../errors.ts";
+import { showShape } from "../../graph/dim.ts";
+import { type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
+import { ONNX_RUNTIME_CPU } from "../../graph/target.ts";
+import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, StoredDType } from "../device.ts";
+import { allocateHost, elementsOf } from "../host-memory.ts";
+import { CPU_KERNELS } from "./cpu-kernels.ts";
+import { CpuTensor, cpuTensor } from "./cpu-tensor.ts";
+import { OrtApi, type Pointer } from "./ort-api.ts";
+
+/** Of what it reports as an error ONNX Runtime also gives a status, which becomes a RuntimeFailure: not said twice. */
+const LOG_FATAL_ONLY = 4;
+const ARENA_ALLOCATOR = 1;
+const DEFAULT_MEMORY = 0;
+
+/**
+ * Settings of the arena (`OrtArenaCfg`), from which every program takes its memory. It grows in regions, and memory that
+ * was released is joined with its neighbours within a region only, so regions double: with regions as large as what was
+ * asked for a step at a vocabulary of 151,936 takes 60 MiB more. A region is an address range; memory is what of it was
+ * once written. (One first region of 2 GiB takes another 70 less there, and 70 more in sampling with a small model.) A free
+ * piece that is too large by more than `UNCUT_BYTES` is cut; by default only by more than 128 MiB.
+ */
+const NO_LIMIT = 0;
+const NEXT_POWER_OF_TWO = 0;
+const DEFAULT = -1;
+const UNCUT_BYTES = 2 ** 20;
+
+/** ONNX Runtime on the processors of this machine. */
+export class CpuDevice implements Device {
+  static #instance: CpuDevice | undefined;
+  readonly name: string;
+  readonly target = ONNX_RUNTIME_CPU;
+  readonly kernels = CPU_KERNELS;
+  readonly #api = new OrtApi();
+  readonly #threads: number;
+  readonly #environment: Pointer;
+  readonly #memoryInfo: Pointer;
+  readonly #releaseValue = (handle: Pointer) => this.#api.release("ReleaseValue", handle);
+
+  /**
+   * The process's CPU device. ONNX Runtime has one thread pool per process: the first call decides how many threads it has,
+   * and a later call with another number throws RuntimeFailure.
+   */
+  static open(threads: number): CpuDevice {
+    CpuDevice.#instance ??= new CpuDevice(threads);
+    const opened = CpuDevice.#instance;
+    if (opened.#threads !== threads) {
+      throw new RuntimeFailure(
+        `this process computes with ${opened.#threads} threads already, not ${threads}: ` +
+          "there is one pool of threads for all engines of a process, so open each with the same number",
+      );
+    }
+    return opened;
+  }
+
+  private constructor(threads: number) {
+    this.#threads = threads;
+    this.name = `cpu, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+    const options = this.#api.create("CreateThreadingOptions");
+    try {
+      this.#api.call("SetGlobalIntraOpNumThreads", options, threads);
+      // Denormals slow AVX code down a hundredfold and carry nothing at f32's scale of log-probabilities.
+      this.#api.call("SetGlobalDenormalAsZero", options);
+      this.#environment = this.#api.create("CreateEnvWithGlobalThreadPools", LOG_FATAL_ONLY, "aha", options);
+    } finally {
+      this.#api.release("ReleaseThreadingOptions", options);
+    }
+    this.#memoryInfo = this.#api.create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
+    const arena = this.#api.create("CreateArenaCfg", NO_LIMIT, NEXT_POWER_OF_TWO, DEFAULT, UNCUT_BYTES);
+    try {
+      this.#api.call("CreateAndRegisterAllocator", this.#environment, this.#memoryInfo, arena);
+    } finally {
+      this.#api.release("ReleaseArenaCfg", arena);
+    }
+  }
+
+  allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): CpuTensor<D> {
+    return this.#tensor(dtype, dims, allocateHost(dtype, elementsOf(dims)));
+  }
+
+  view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): CpuTensor<D> {
+    const { data } = cpuTensor(tensor);
+    const elements = elementsOf(dims);
+    if (data.length < elements) {
+      throw new GraphError(`${data.length} elements are too few for a tensor of shape ${showShape(dims)}`);
+    }
+    return this.#tensor(tensor.dtype, dims, data.subarray(0, elements) as HostArrays[D]);
+  }
+
+  hostMemory<D extends StoredDType>(tensor: DeviceTensor<D>): HostArrays[D] {
+    return cpuTensor(tensor).data;
+  }
+
+  upload<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): void {
+    setAll(cpuTensor(tensor).data, values);
+  }
+
+  async download<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): Promise<void> {
+    setAll(values, cpuTensor(tensor).data);
+  }
+
+  copy(copy: BlockCopy): void {
+    const { sourceStart, sourceStride, targetStart, targetStride, count, length } = copy;
+    const source = cpuTensor(copy.source).data;
+    const target = cpuTensor(copy.target).data;
+    for (let block = 0; block < count; block++) {
+      const start = sourceStart + block * sourceStride;
+      setAll(target, source.subarray(start, start + length), targetStart + block * targetStride);
+    }
+  }
+
+  async load(lowered: LoweredGraph): Promise<Session> {
+    const { model } = lowered;
+    const options = this.#api.create("CreateSessionOptions");
+    try {
+      this.#api.call("DisablePerSessionThreads", options);
+      // Sizes change from run to run, so a plan of memory made for one run fits no other.
+      this.#api.call("DisableMemPattern", options);
+      // Programs run one after another, so they share one arena: memory is that of the largest, not of all of them.
+      this.#api.call("AddSessionConfigEntry", options, "session.use_env_allocators", "1");
+      const session = this.#api.create("CreateSessionFromArray", this.#environment, model, model.length, options);
+      return new CpuSession(this.#api, session, lowered);
+    } finally {
+      this.#api.release("ReleaseSessionOptions", options);
+    }
+  }
+
+  /** A tensor over `data`, which comes from `allocateHost` and has as many elements as the shape. */
+  #tensor<D extends StoredDType>(dtype: D, dims: readonly number[], data: HostArrays[D]): CpuTensor<D> {
+    const native = BigInt64Array.from(dims.length === 0 ? [0n] : dims.map(BigInt));
+    const handle = this.#api.create(
+      "CreateTensorWithDataAsOrtValue",
+      this.#memoryInfo,
+      data,
+      data.byteLength,
+      native,
+      dims.length,
+      ONNX_DTYPE[dtype],
+    );
+    return new CpuTensor(dtype, dims, data, handle, this.#releaseValue);
+  }
+}
+
+function setAll(target: HostArray, values: HostArray, offset = 0): void {
+  (target as { set(values: HostArray, offset: number): void }).set(values, offset);
+}
+
+/** Names as C strings, and an array of pointers to them; both must outlive their use. */
+class NativeNames {
+  readonly strings: Buffer[];
+  readonly pointers: BigUint64Array;
+
+  constructor(names: readonly string[]) {
+    this.strings = names.map((name) => Buffer.concat([Buffer.from(name), Buffer.alloc(64)]));
+    this.pointers = pointerArray(this.strings.map((string) => koffi.address(string)));
+  }
+}
+
+class CpuSession implements Session {
+  readonly #api: OrtApi;
+  readonly #session: Pointer;
+  readonly #inputNames: NativeNames;
+  readonly #outputNames: NativeNames;
+
+  constructor(api: OrtApi, session: Pointer, { inputs, shapeInputs, outputs }: LoweredGraph) {
+    this.#api = api;
+    this.#session = session;
+    this.#inputNames = new NativeNames([...inputs, ...shapeInputs].map(({ name }) => name));
+    this.#outputNames = new NativeNames(outputs.map(({ name }) => name));
+  }
+
+  /** The run is on a worker thread. */
+  bind(inputs: readonly DeviceTensor[], outputs: readonly DeviceTensor[]): () => Promise<void> {
+    // The tensors are kept by the closure: their memory must not go while a run may use it.
+    const [read, written] = [inputs.map(cpuTensor), outputs.map(cpuTensor)];
+    const inputHandles = pointerArray(read.map(({ handle }) => handle));
+    const outputHandles = pointerArray(written.map(({ handle }) => handle));
+    return () =>
+      this.#api.callAsync(
+        "Run",
+        this.#session,
+        null,
+        this.#inputNames.pointers,
+        inputHandles,
+        read.length,
+        this.#outputNames.pointers,
+        written.length,
+        outputHandles,
+      );
+  }
+
+  dispose(): void {
+    this.#api.release("ReleaseSession", this.#session);
+  }
+}
+
+/** Pointers in memory outside V8's heap. */
+function pointerArray(pointers: readonly Pointer[]): BigUint64Array {
+  const array = new BigUint64Array(new ArrayBuffer(Math.max(64, pointers.length * 8)), 0, pointers.length);
+  array.set(pointers as Pointer[]);
+  return array;
+}

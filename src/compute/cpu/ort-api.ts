@@ -1,0 +1,147 @@
+/**
+ * ONNX Runtime's C API over FFI: the few calls that Aha makes, typed.
+ *
+ * The shared library is the one inside the npm package onnxruntime-node; its official JavaScript binding is not used,
+ * because that copies every output (measured in ARCHITECTURE.md). The C API is a table of function pointers whose order
+ * never changes (`OrtApi` in onnxruntime_c_api.h; new functions are only appended), so a function is named here by its
+ * position. Pointers are BigInts, as koffi has them.
+ */
+
+import { existsSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import koffi from "koffi";
+import { AhaError, RuntimeFailure } from "../../errors.ts";
+
+/** A native pointer. */
+export type Pointer = bigint;
+
+/** The version of the table that is asked for, that of ONNX Runtime 1.20: an older library refuses, a newer one has it. */
+const API_VERSION = 20;
+
+/** Position of each function in `OrtApi`, and its C signature (all but `GetErrorMessage` return an OrtStatus*). */
+const FUNCTIONS = {
+  GetErrorMessage: [2, "const char* (void* status)"],
+  CreateSessionFromArray: [8, "void* (void* env, void* data, size_t size, void* options, _Out_ void** session)"],
+  Run: [
+    9,
+    "void* (void* session, void* runOptions, void* inputNames, void* inputs, size_t inputCount, void* outputNames, size_t outputCount, void* outputs)",
+  ],
+  CreateSessionOptions: [10, "void* (_Out_ void** options)"],
+  DisableMemPattern: [17, "void* (void* options)"],
+  CreateTensorWithDataAsOrtValue: [
+    49,
+    "void* (void* memoryInfo, void* data, size_t bytes, void* dims, size_t rank, int dtype, _Out_ void** value)",
+  ],
+  CreateCpuMemoryInfo: [69, "void* (int allocator, int memoryType, _Out_ void** info)"],
+  ReleaseStatus: [93, "void (void* status)"],
+  ReleaseSession: [95, "void (void* session)"],
+  ReleaseValue: [96, "void (void* value)"],
+  ReleaseSessionOptions: [100, "void (void* options)"],
+  CreateEnvWithGlobalThreadPools: [119, "void* (int logLevel, const char* name, void* threading, _Out_ void** env)"],
+  DisablePerSessionThreads: [120, "void* (void* options)"],
+  CreateThreadingOptions: [121, "void* (_Out_ void** options)"],
+  ReleaseThreadingOptions: [122, "void (void* options)"],
+  AddSessionConfigEntry: [130, "void* (void* options, const char* key, const char* value)"],
+  CreateAndRegisterAllocator: [144, "void* (void* env, void* memoryInfo, void* arena)"],
+  SetGlobalIntraOpNumThreads: [147, "void* (void* options, int threads)"],
+  SetGlobalDenormalAsZero: [155, "void* (void* options)"],
+  CreateArenaCfg: [
+    156,
+    "void* (size_t maxBytes, int strategy, int initialBytes, int maxDeadBytes, _Out_ void** arena)",
+  ],
+  ReleaseArenaCfg: [157, "void (void* arena)"],
+} as const satisfies Record<string, readonly [number, string]>;
+
+type FunctionName = keyof typeof FUNCTIONS;
+
+interface NativeFunction {
+  (...args: unknown[]): unknown;
+  async(...args: unknown[]): void;
+}
+
+/** Calls the C API; a failed status becomes a RuntimeFailure with ONNX Runtime's message. */
+export class OrtApi {
+  readonly #functions: Record<FunctionName, NativeFunction>;
+
+  constructor() {
+    const library = loadLibrary(sharedLibraryPath());
+    const base = library.func("void* OrtGetApiBase()")() as Pointer;
+    const [getApi] = koffi.decode(base, koffi.array("void*", 2)) as Pointer[];
+    const api = koffi.call(getApi, koffi.proto("void* OrtGetApi(uint32_t version)"), API_VERSION) as Pointer | null;
+    if (!api) throw new RuntimeFailure(`ONNX Runtime does not offer version ${API_VERSION} of its C API`);
+    const positions = Object.values(FUNCTIONS).map(([position]) => position);
+    const table = koffi.decode(api, koffi.array("void*", Math.max(...positions) + 1)) as Pointer[];
+    const bound = Object.entries(FUNCTIONS).map(([name, [position, signature]]) => {
+      const prototype = koffi.proto(signature.replace(" (", ` Ort_${name}(`));
+      return [name, koffi.decode(table[position], prototype)];
+    });
+    this.#functions = Object.fromEntries(bound) as Record<FunctionName, NativeFunction>;
+  }
+
+  /** Calls a function that returns a status. */
+  call(name: FunctionName, ...args: unknown[]): void {
+    this.#check(name, this.#functions[name](...args) as Pointer | null);
+  }
+
+  /** Calls a function whose last parameter is where a new object's pointer goes; returns that pointer. */
+  create(name: FunctionName, ...args: unknown[]): Pointer {
+    const out: (Pointer | null)[] = [null];
+    this.call(name, ...args, out);
+    return out[0]!;
+  }
+
+  /** Calls a Release… function. */
+  release(name: FunctionName, pointer: Pointer): void {
+    this.#functions[name](pointer);
+  }
+
+  /** Calls a function on a worker thread: the event loop stays free meanwhile. */
+  callAsync(name: FunctionName, ...args: unknown[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#functions[name].async(...args, (error: Error | null, status: Pointer | null) => {
+        try {
+          if (error) throw error;
+          this.#check(name, status);
+          resolve();
+        } catch (failure) {
+          reject(failure as Error);
+        }
+      });
+    });
+  }
+
+  #check(name: FunctionName, status: Pointer | null): void {
+    if (!status) return;
+    const message = this.#functions.GetErrorMessage(status) as string;
+    this.#functions.ReleaseStatus(status);
+    throw new RuntimeFailure(`ONNX Runtime, ${name}: ${message}`);
+  }
+}
+
+function loadLibrary(path: string) {
+  try {
+    return koffi.load(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new AhaError(`Cannot load ONNX Runtime from ${path}: ${reason}. On Linux it needs glibc; Alpine has none.`);
+  }
+}
+
+/** The shared library in the installed onnxruntime-node package, for this platform. */
+function sharedLibraryPath(): string {
+  const packageRoot = dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json"));
+  const platform = `${process.platform}/${process.arch}`;
+  const folder = join(packageRoot, "bin", "napi-v6", process.platform, process.arch);
+  const pattern = { linux: /^libonnxruntime\.so/, darwin: /^libonnxruntime.*\.dylib$/, win32: /^onnxruntime\.dll$/ }[
+    process.platform as string
+  ];
+  const file = pattern && existsSync(folder) ? readdirSync(folder).find((name) => pattern.test(name)) : undefined;
+  if (!file) {
+    throw new AhaError(
+      `Aha computes with ONNX Runtime, whose npm package has no library for ${platform}. It has them for linux x64 and ` +
+        "arm64, darwin arm64, and win32 x64 and arm64: use one of these.",
+    );
+  }
+  return join(folder, file);
+}

@@ -1,0 +1,126 @@
+/**
+ * The device seam: what the engine asks of whatever computes.
+ *
+ * A tensor is opaque. Where its numbers lie is the device's business: on the CPU in memory that this program reads and
+ * writes in place, on a GPU out of its reach. `host-memory.ts` has the ways in and out, which cost nothing on the CPU and
+ * a transfer elsewhere. What a training step does besides running programs (adding gradients up, AdamW, drawing tokens) is
+ * `Kernels`: loops over arrays on the CPU; `graph-kernels.ts` makes them of a device's own programs.
+ *
+ * A new device is one object of `DeviceKind` in the registry (`devices.ts`). It needs memory, copies, and a way to run an
+ * ONNX model.
+ */
+
+import type { LoweredGraph } from "../graph/onnx.ts";
+import type { LoweringTarget } from "../graph/target.ts";
+import type { DType } from "../graph/tensor.ts";
+import type { AdamWOptions } from "../optim/adamw.ts";
+import type { Draw, DrawRequest } from "./draw-token.ts";
+import type { Disposable } from "./scope.ts";
+
+/** The array that holds the elements of a dtype in host memory. */
+export interface HostArrays {
+  readonly float32: Float32Array;
+  readonly int32: Int32Array;
+  readonly int64: BigInt64Array;
+  readonly uint8: Uint8Array;
+  /** The upper halves of f32 numbers. */
+  readonly bfloat16: Uint16Array;
+}
+
+/** Dtypes of tensors that stand between programs; bool stays inside of one. */
+export type StoredDType = keyof HostArrays & DType;
+
+/** Numbers in host memory. */
+export type HostArray = HostArrays[StoredDType];
+
+/** A tensor on a device. */
+export interface DeviceTensor<D extends StoredDType = StoredDType> extends Disposable {
+  readonly dtype: D;
+  readonly dims: readonly number[];
+}
+
+/** Runs of `length` elements, `count` of them, from one tensor to another; places and strides in elements. */
+export interface BlockCopy<D extends StoredDType = StoredDType> {
+  readonly source: DeviceTensor<D>;
+  readonly sourceStart: number;
+  readonly sourceStride: number;
+  readonly target: DeviceTensor<D>;
+  readonly targetStart: number;
+  readonly targetStride: number;
+  readonly count: number;
+  readonly length: number;
+}
+
+/** A model that the device has compiled. */
+export interface Session extends Disposable {
+  /** Fixes what a run reads and writes, in the order of the lowered graph's inputs (its shape inputs last) and outputs. */
+  bind(inputs: readonly DeviceTensor[], outputs: readonly DeviceTensor[]): () => Promise<void>;
+}
+
+/** One parameter and what the optimizer keeps for it; tensors of one shape. */
+export interface OptimizedTensor {
+  readonly values: DeviceTensor<"float32">;
+  readonly gradient: DeviceTensor<"float32">;
+  readonly firstMoment: DeviceTensor<"float32">;
+  readonly secondMoment: DeviceTensor<"float32">;
+  /** Decoupled decay applies: true for matrices, false for gains and biases. */
+  readonly decays: boolean;
+}
+
+/** What is done with tensors beside running programs. */
+export interface Kernels {
+  /** sums[i] ← sums[i] + addends[i] */
+  add(sums: readonly DeviceTensor<"float32">[], addends: readonly DeviceTensor<"float32">[]): Promise<void>;
+  /** targets[i] ← (1 − share) · targets[i] + share · others[i] */
+  mix(
+    targets: readonly DeviceTensor<"float32">[],
+    others: readonly DeviceTensor<"float32">[],
+    share: number,
+  ): Promise<void>;
+  /** √Σ x² over all elements of all tensors. */
+  norm(tensors: readonly DeviceTensor<"float32">[]): Promise<number>;
+  /** Step number `step` (from 1) of AdamW with gradients times `gradientScale`; the formula is in `optim/adamw.ts`. */
+  adamW(
+    parameters: readonly OptimizedTensor[],
+    step: number,
+    gradientScale: number,
+    options: AdamWOptions,
+  ): Promise<void>;
+  /** Draws a token for each request from its row of `logits` [B, V]. A draw whose logits are not finite has a
+   * log-probability that is NaN. */
+  draw(logits: DeviceTensor<"float32">, requests: readonly DrawRequest[]): Promise<Draw[]>;
+}
+
+/** An opened device. One computation runs at a time: whoever shares a device takes turns. */
+export interface Device {
+  /** For messages: `cpu, 2 threads`. */
+  readonly name: string;
+  /** What its kernels offer to lowering. */
+  readonly target: LoweringTarget;
+  readonly kernels: Kernels;
+
+  /** A new tensor of zeros. */
+  allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): DeviceTensor<D>;
+  /** The first elements of a tensor's memory, in another shape. The tensor must outlive it. */
+  view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): DeviceTensor<D>;
+  /** The memory that a tensor lies in, where it is the host's; undefined where it is not. */
+  hostMemory<D extends StoredDType>(tensor: DeviceTensor<D>): HostArrays[D] | undefined;
+  /** Writes all elements; `values` may be used again at once. */
+  upload<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): void;
+  /** Reads all elements into `values`. */
+  download<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): Promise<void>;
+  /** Copies between tensors of the device, which may be one where the blocks do not overlap. */
+  copy(copy: BlockCopy): void;
+  /** Compiles a model. */
+  load(lowered: LoweredGraph): Promise<Session>;
+}
+
+/** A device as the registry lists it. */
+export interface DeviceKind {
+  /** What a recipe calls it (`engine.device`). */
+  readonly name: string;
+  /** What it is, in a few words. */
+  readonly summary: string;
+  /** Opens it for this process. Throws AhaError where this machine does not have it. */
+  open(options: { readonly threads: number }): Promise<Device>;
+}

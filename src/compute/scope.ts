@@ -1,0 +1,24 @@
+/**
+ * Things that hold memory which no garbage collector frees, and that go together: what a scope holds is released with it.
+ * A program that makes several tensors, one after another, and fails half-way, still releases those that were made.
+ */
+
+/** Something that holds memory or a handle which no garbage collector frees. */
+export interface Disposable {
+  dispose(): void;
+}
+
+export class Scope implements Disposable {
+  readonly #held: Disposable[] = [];
+
+  /** Takes `object` over and returns it. */
+  hold<T extends Disposable>(object: T): T {
+    this.#held.push(object);
+    return object;
+  }
+
+  /** Releases everything that is held, the newest first; the scope may then be used again. */
+  dispose(): void {
+    for (let object = this.#held.pop(); object; object = this.#held.pop()) object.dispose();
+  }
+}

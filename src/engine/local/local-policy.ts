@@ -1,0 +1,222 @@
+/**
+ * The embedded engine's policy: one process, one set of weights. The sampler reads the same tensors that the optimizer
+ * writes, so there is no second copy, no synchronisation, and no difference between the policy that samples and the one
+ * that learns beyond the rounding of two attention kernels. Verbs that are called while one runs wait for their turn.
+ */
+
+import type { Device } from "../../compute/device.ts";
+import { EngineError } from "../../errors.ts";
+import { engineLossNames } from "../../losses/engine-losses.ts";
+import type { LossSpec } from "../../losses/loss-spec.ts";
+import { saveModelFrom } from "../../model/checkpoint.ts";
+import { trainedSpecs, type WeightForm } from "../../model/decoder-parameters.ts";
+import type { SaveDtype } from "../../model/hf-config.ts";
+import type { ModelConfig } from "../../model/model-config.ts";
+import { elementCount, parameterSpecs } from "../../model/parameters.ts";
+import { savePeftAdapter } from "../../model/peft-adapter.ts";
+import type { Capabilities } from "../contract/capabilities.ts";
+import type {
+  AdamParams,
+  Datum,
+  ForwardBackwardResult,
+  Policy,
+  PolicyInfo,
+  PolicyName,
+  StepResult,
+} from "../contract/policy.ts";
+import type {
+  SampledSequence,
+  SampleProgress,
+  SamplePrompt,
+  SamplingParams,
+  ScoreDatum,
+  ScoreOptions,
+  ScoreResult,
+} from "../contract/sampler.ts";
+import type { SamplingSession } from "../contract/session.ts";
+import type { LocalLimits } from "./limits.ts";
+import { LocalSession } from "./local-session.ts";
+import { type InitialWeights, PolicyWeights } from "./policy-weights.ts";
+import { requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
+import { Sampler } from "./sampler.ts";
+import { SamplingProgram } from "./sampling-program.ts";
+import { SequenceRunner } from "./sequence-runner.ts";
+import { TrainableModel } from "./trainable-model.ts";
+import type { DenseWeights } from "./weights.ts";
+
+/** What a policy is made of: a model in the form in which its weights are held. */
+export interface LocalModel {
+  readonly config: ModelConfig;
+  readonly form: WeightForm;
+  /** Become the policy's own. */
+  readonly weights: InitialWeights;
+  /** Other policies read the same model: it is not trained, only an adapter may be. */
+  readonly sharesBase?: boolean;
+  /** Where the model came from: what a saved adapter names as its base. */
+  readonly directory: string;
+  /** Root of the random numbers of an adapter's dropout. */
+  readonly dropoutSeed: number;
+}
+
+const NO_REFERENCE = "The reference policy was not frozen yet: call freezeReference first.";
+
+/** The embedded engine's policy. */
+export class LocalPolicy extends TrainableModel implements Policy {
+  readonly info: PolicyInfo;
+  readonly capabilities: Capabilities;
+  readonly #model: Omit<LocalModel, "weights">;
+  readonly #weights: PolicyWeights;
+  readonly #limits: LocalLimits;
+  readonly #sampling: SamplingProgram;
+  readonly #sampler: Sampler;
+  readonly #sequences: SequenceRunner;
+
+  private constructor(
+    device: Device,
+    { weights, ...model }: LocalModel,
+    limits: LocalLimits,
+    sampling: SamplingProgram,
+  ) {
+    super(device);
+    const { config, form } = model;
+    this.#model = model;
+    this.#limits = limits;
+    this.#weights = new PolicyWeights(device, config, form, weights, { frozen: model.sharesBase });
+    this.#sampling = sampling;
+    this.#sampler = new Sampler(sampling, limits);
+    this.#sequences = new SequenceRunner(device, config, form, limits);
+    const { lora, quantization } = form;
+    const adapter = lora ? [`LoRA of rank ${lora.rank}`] : [];
+    const specs = [...parameterSpecs(config), ...(lora ? trainedSpecs(config, form) : [])];
+    this.info = {
+      name: `local (${[device.name, ...(quantization ? [quantization] : []), ...adapter].join(", ")})`,
+      vocabSize: config.vocabSize,
+      maxContextTokens: config.maxContextTokens,
+      parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      eosTokenIds: config.eosTokenIds,
+    };
+    this.capabilities = {
+      losses: this.#weights.trained ? engineLossNames() : [],
+      training: lora ? "adapter" : this.#weights.trained ? "full" : "none",
+      entropies: true,
+      margins: true,
+      scoringTemperature: true,
+      keptTokens: true,
+      seededDraws: true,
+      sessions: true,
+      reference: true,
+      // The way between two products of low rank is not one of that rank.
+      referenceMixing: lora === undefined,
+      entropyBonus: true,
+      embeddingNoise: true,
+      gradientNorm: true,
+      gradientClipping: true,
+    };
+  }
+
+  static async open(device: Device, model: LocalModel, limits: LocalLimits): Promise<LocalPolicy> {
+    const sampling = await SamplingProgram.compile(device, model.config, model.form);
+    return new LocalPolicy(device, model, limits, sampling);
+  }
+
+  sample(
+    prompts: readonly SamplePrompt[],
+    params: SamplingParams,
+    onProgress?: SampleProgress,
+  ): Promise<SampledSequence[]> {
+    return this.inTurn(async () => {
+      requireSampling(this.info, prompts, params);
+      return this.#sampler.sample(this.#weights.current, prompts, params, onProgress);
+    });
+  }
+
+  openSession(): SamplingSession {
+    return new LocalSession({
+      info: this.info,
+      program: this.#sampling,
+      weights: () => this.#weights.current,
+      limits: this.#limits,
+      inTurn: (work) => this.inTurn(work),
+      contended: () => this.turns.contended,
+    });
+  }
+
+  score(
+    data: readonly ScoreDatum[],
+    { temperature, policy = "policy" }: ScoreOptions & { readonly policy?: PolicyName },
+  ): Promise<ScoreResult> {
+    return this.inTurn(async () => {
+      requireTemperature(temperature);
+      requireData(this.info, data);
+      const weights = policy === "policy" ? this.#weights.current : this.#weights.referenceWeights;
+      if (!weights) throw new EngineError(NO_REFERENCE);
+      return this.#sequences.score(weights, data, temperature);
+    });
+  }
+
+  forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+    return this.inTurn(() => this.#train(data, loss));
+  }
+
+  step(data: readonly Datum[], loss: LossSpec, adam: AdamParams): Promise<StepResult<ForwardBackwardResult>> {
+    return this.stepInTurn(adam, () => this.#train(data, loss));
+  }
+
+  async #train(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+    requireLoss(this.capabilities, loss);
+    requireData(this.info, data);
+    const result = await this.#sequences.train(
+      this.#weights.current,
+      this.optimizer,
+      data,
+      loss,
+      this.#model.dropoutSeed,
+    );
+    this.optimizer.noteLoss(result.loss);
+    return result;
+  }
+
+  freezeReference(mixup = 1): Promise<void> {
+    return this.inTurn(async () => {
+      requireMixup(mixup);
+      if (mixup === 1) return this.#weights.freeze();
+      if (!this.#weights.reference) throw new EngineError(NO_REFERENCE);
+      return this.#weights.mixReference(mixup);
+    });
+  }
+
+  protected get trained(): DenseWeights {
+    if (this.#weights.trained) return this.#weights.trained;
+    const { form, sharesBase } = this.#model;
+    const why = sharesBase ? "that other policies share" : `packed as ${form.quantization}`;
+    throw new EngineError(`Weights ${why} cannot be trained or saved: train an adapter (lora) on them.`);
+  }
+
+  protected override get reference(): DenseWeights | "off" | undefined {
+    return this.#weights.reference;
+  }
+
+  protected override restoreReference(state: "off" | "copy"): DenseWeights | undefined {
+    if (state === "copy") return this.#weights.newReference();
+    this.#weights.referenceOff();
+    return undefined;
+  }
+
+  protected override forgetReference(): void {
+    this.#weights.forgetReference();
+  }
+
+  protected async write(directory: string, dtype: SaveDtype | undefined): Promise<void> {
+    const { config, form, directory: base } = this.#model;
+    const valuesOf = ({ name }: { readonly name: string }) => this.trained.values(name);
+    if (form.lora) await savePeftAdapter(directory, config, form.lora, valuesOf, base);
+    else await saveModelFrom(directory, config, valuesOf, dtype && { dtype });
+  }
+
+  protected release(): void {
+    this.#sampler.dispose();
+    this.#sampling.dispose();
+    this.#sequences.dispose();
+    this.#weights.dispose();
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * What the embedded engine's policies and reward models have in common: verbs that take turns, an optimizer, states on
+ * disk, and an end.
+ *
+ * Tensors are shared and freed by hand, so one verb runs at a time, and none on an engine that was disposed of.
+ */
+
+import type { Device } from "../../compute/device.ts";
+import { CheckpointError, EngineError } from "../../errors.ts";
+import type { SaveDtype } from "../../model/hf-config.ts";
+import type { AdamParams, OptimStepResult, StepResult, Trainable } from "../contract/policy.ts";
+import { Turns } from "../turns.ts";
+import { loadEngineState, saveEngineState } from "./engine-state.ts";
+import { requireAdam } from "./requests.ts";
+import { type DenseWeights, OptimizerState } from "./weights.ts";
+
+export abstract class TrainableModel implements Trainable {
+  protected readonly device: Device;
+  /** The order in which verbs are carried out. */
+  protected readonly turns = new Turns();
+  #disposed = false;
+  #optimizer: OptimizerState | undefined;
+
+  constructor(device: Device) {
+    this.device = device;
+  }
+
+  /** What is trained. Throws EngineError where nothing can be. */
+  protected abstract get trained(): DenseWeights;
+
+  /** A copy of the weights as they were, `off` where no copy is needed for that; undefined where there is none. */
+  protected get reference(): DenseWeights | "off" | undefined {
+    return undefined;
+  }
+
+  /** Makes a reference of what a state has: `off`, or values that are to be read into what is returned. */
+  protected restoreReference(_state: "off" | "copy"): DenseWeights | undefined {
+    throw new CheckpointError("This is the state of a policy with a reference, not of a reward model.");
+  }
+
+  protected forgetReference(): void {}
+
+  /** Writes the model into an existing directory; its values are finite. */
+  protected abstract write(directory: string, dtype: SaveDtype | undefined): Promise<void>;
+
+  /** Releases what the model holds. */
+  protected abstract release(): void;
+
+  optimStep(params: AdamParams): Promise<OptimStepResult> {
+    return this.inTurn(async () => {
+      requireAdam(params);
+      return this.optimizer.step(params);
+    });
+  }
+
+  resetOptimizer(): Promise<void> {
+    return this.inTurn(async () => this.#forgetOptimizer());
+  }
+
+  saveState(directory: string): Promise<void> {
+    return this.inTurn(() => {
+      const { reference } = this;
+      return saveEngineState(directory, {
+        optimizerSteps: this.#optimizer?.steps ?? 0,
+        referenceOff: reference === "off",
+        sets: {
+          weights: this.trained,
+          ...(this.#optimizer && {
+            firstMoments: this.#optimizer.firstMoments,
+            secondMoments: this.#optimizer.secondMoments,
+          }),
+          ...(reference !== undefined && reference !== "off" && { reference }),
+        },
+      });
+    });
+  }
+
+  loadState(directory: string): Promise<void> {
+    return this.inTurn(async () => {
+      const { optimizerSteps, referenceOff } = await loadEngineState(directory, this.trained.specs, (set) => {
+        switch (set) {
+          case "weights":
+            // First of all sets, once the whole state is known to fit.
+            this.#forgetOptimizer();
+            this.forgetReference();
+            return this.trained;
+          case "firstMoments":
+          case "secondMoments":
+            return this.optimizer[set];
+          case "reference":
+            return this.restoreReference("copy")!;
+          default:
+            return set satisfies never;
+        }
+      });
+      if (optimizerSteps > 0) this.optimizer.steps = optimizerSteps;
+      if (referenceOff) this.restoreReference("off");
+    });
+  }
+
+  saveWeights(directory: string, { dtype }: { readonly dtype?: SaveDtype } = {}): Promise<void> {
+    return this.inTurn(async () => {
+      await this.trained.requireFinite();
+      await this.write(directory, dtype);
+    });
+  }
+
+  dispose(): Promise<void> {
+    return this.turns.take(async () => {
+      if (this.#disposed) return;
+      this.#disposed = true;
+      this.#forgetOptimizer();
+      this.release();
+    });
+  }
+
+  protected inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.turns.take(async () => {
+      if (this.#disposed) throw new EngineError("This engine was disposed of; open another one.");
+      return work();
+    });
+  }
+
+  /** `forwardBackward` and the step on its gradient in one turn; without the step where the former fails. */
+  protected stepInTurn<T>(adam: AdamParams, forwardBackward: () => Promise<T>): Promise<StepResult<T>> {
+    return this.inTurn(async () => {
+      requireAdam(adam);
+      const result = await forwardBackward();
+      return { ...result, ...(await this.optimizer.step(adam)) };
+    });
+  }
+
+  /** Made at its first use. Throws EngineError where nothing can be trained. */
+  protected get optimizer(): OptimizerState {
+    this.#optimizer ??= new OptimizerState(this.device, this.trained);
+    return this.#optimizer;
+  }
+
+  #forgetOptimizer(): void {
+    this.#optimizer?.dispose();
+    this.#optimizer = undefined;
+  }
+}

@@ -1,0 +1,15 @@
+/** DAPO (arXiv:2503.14476, §3.3): GRPO's term with a mean over the tokens of the iteration. */
+
+import { grpo } from "./grpo.ts";
+import { overIterationTokens } from "./means.ts";
+import { policyLoss } from "./policy-loss.ts";
+
+/** The entry; see the file's header. */
+export const dapo = policyLoss({
+  ...grpo,
+  name: "dapo",
+  summary: "the clipped ratio; every token of the iteration counts the same",
+  citation: "DAPO, arXiv:2503.14476, §3.3",
+  mean: overIterationTokens,
+  trl: { ...grpo.trl!, name: "dapo" },
+});

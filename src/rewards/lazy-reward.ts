@@ -1,0 +1,25 @@
+/**
+ * A reward whose code is loaded when it is first needed: one that asks the network or starts a thread needs Node, and
+ * the list of rewards has to be readable without it.
+ */
+
+import type { BatchReward } from "./reward.ts";
+
+/** The reward that `load` gives, under its name. Whatever `load` throws is thrown by what was asked of the reward. */
+export function lazyReward(name: string, load: () => Promise<BatchReward>): BatchReward {
+  let loading: Promise<BatchReward> | undefined;
+  let reward: BatchReward | undefined;
+  const loaded = async () => {
+    loading ??= load();
+    reward = await loading;
+    return reward;
+  };
+  return {
+    name,
+    open: async (state) => (await loaded()).open?.(state),
+    judgeBatch: async (inputs) => (await loaded()).judgeBatch(inputs),
+    state: () => reward?.state?.(),
+    stop: () => reward?.stop?.(),
+    close: async () => reward?.close?.(),
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * The life of rewards while somebody asks them: they are opened before, with what they remembered, stopped where the user
+ * wants to stop, and closed after, also where something failed. Whoever asks rewards does it in here.
+ *
+ * A reward that was stopped gives lost abstentions (`isLost`) for what it was judging: after `signal` is aborted nobody may
+ * take its results for judgements.
+ */
+
+import type { AnyReward, BatchReward } from "./reward.ts";
+
+/** A reward, and the key under which its memory is kept: its name, or where that says too little a label. */
+export type KeyedReward = readonly [key: string, reward: AnyReward];
+
+/** What rewards remember, as JSON texts by key. */
+export type RewardStates = Readonly<Record<string, string>>;
+
+/**
+ * Does `work` with the rewards ready.
+ *
+ * @throws ConfigError for a reward that cannot be used.
+ */
+export async function withOpenRewards<T>(
+  rewards: readonly KeyedReward[],
+  { states = {}, signal }: { readonly states?: RewardStates; readonly signal?: AbortSignal | undefined },
+  work: () => Promise<T>,
+): Promise<T> {
+  const open = batchRewards(rewards);
+  const stop = () => {
+    for (const [, reward] of open) reward.stop?.();
+  };
+  signal?.addEventListener("abort", stop);
+  try {
+    for (const [key, reward] of open) await reward.open?.(states[key]);
+    return await work();
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    for (const [, reward] of open) await reward.close?.();
+  }
+}
+
+/** What the rewards remember after the last batch; those that remember nothing are left out. */
+export function rewardStates(rewards: readonly KeyedReward[]): RewardStates {
+  const states: Record<string, string> = {};
+  for (const [key, reward] of batchRewards(rewards)) {
+    const state = reward.state?.();
+    if (state !== undefined) states[key] = state;
+  }
+  return states;
+}
+
+/** Rewards that judge at once have no life. */
+function batchRewards(rewards: readonly KeyedReward[]): (readonly [string, BatchReward])[] {
+  return rewards.flatMap(([key, reward]) => ("judge" in reward ? [] : [[key, reward] as const]));
+}

@@ -1,0 +1,18 @@
+/** The conversations task in the registry. */
+
+import { dataPath, loadTaskData, taskEntry, withOtherData } from "../entry.ts";
+import { createConversationsTask, identifyConversation } from "./conversations.ts";
+import { conversationsOptionsSchema } from "./options.ts";
+
+/** The entry; see the file's header. */
+export const conversations = taskEntry({
+  name: "conversations",
+  summary: "questions of a data set, most with an answer that somebody gave; final answers are compared",
+  options: conversationsOptionsSchema,
+  paths: dataPath,
+  withDataFile: (spec, path) => withOtherData(spec, path),
+  create: async (options, deps) => {
+    const data = await loadTaskData(options.data, deps, (row) => identifyConversation(row, options));
+    return createConversationsTask(options, { ...deps, data });
+  },
+});

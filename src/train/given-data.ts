@@ -1,0 +1,111 @@
+/**
+ * What trainers over given data (demonstrations, pairs of answers) have in common for the doctor: a trial of a few steps,
+ * what it says, and the batch arithmetic.
+ */
+
+import type { StageFinding } from "../findings.ts";
+import type { TrainedKind } from "./context.ts";
+import type { StageNumbers, StageOverData, StageTrial } from "./examination.ts";
+import type { RecordedStage } from "./trial.ts";
+
+/** Optimizer steps of a trial: the first compiles, the others are timed. */
+export const TRIAL_STEPS = 3;
+/** Share of the data passed over as too long that a person should know of. */
+const TOO_LONG = 0.1;
+/** Passes over the data beyond which they are learned by heart. */
+const MANY_EPOCHS = 10;
+
+/** What such a stage would begin with. */
+export interface GivenDataTrial extends StageTrial {
+  readonly tokensPerStep: number;
+  readonly examplesPerStep: number;
+  readonly tooLongShare: number;
+  readonly loss: number;
+}
+
+/** What a few steps told; `counted` is the metric that counts examples. */
+export function givenDataTrial(
+  { metrics, timings }: Pick<RecordedStage<TrainedKind>, "metrics" | "timings">,
+  counted: string,
+): GivenDataTrial {
+  const last = metrics.at(-1)!;
+  const measured = last.num_tokens! - metrics[0]!.num_tokens!;
+  const examples = sum(metrics.map((row) => row[counted] ?? 0));
+  const tooLong = sum(metrics.map((row) => row.num_too_long ?? 0));
+  return {
+    tokensPerStep: last.num_tokens! / metrics.length,
+    examplesPerStep: examples / metrics.length,
+    tooLongShare: tooLong / Math.max(1, examples + tooLong),
+    loss: metrics[0]!.loss!,
+    trainingTokensPerSecond: measured / sum(timings.slice(1).map((row) => row.step_time!)),
+  };
+}
+
+/** Findings of a trial; `examples` is what the data are of. */
+export function givenDataTrialFindings({ tooLongShare, loss }: GivenDataTrial, examples: string): StageFinding[] {
+  const found: StageFinding[] = [];
+  if (tooLongShare >= TOO_LONG) {
+    found.push({
+      severity: "warning",
+      id: "demonstrations-too-long",
+      measured: `${Math.round(100 * tooLongShare)} % of the first ${examples} are longer than maxTokens, or the context`,
+      why: "they are passed over, and the model learns from the short ones only",
+      advice: "raise maxTokens (and batchTokens), or take a model with a longer context",
+    });
+  }
+  if (!Number.isFinite(loss)) {
+    found.push({
+      severity: "error",
+      id: "loss-not-finite",
+      measured: `the loss of the first step is ${loss}`,
+      why: "no step would be applied",
+      advice: "check the model's weights with aha model score",
+    });
+  }
+  return found;
+}
+
+/** What data of `trainCount` examples come to; `examplesPerStep` where it is known. */
+export function givenDataOverData(
+  config: { readonly steps?: number | undefined; readonly epochs?: number | undefined; readonly warmupSteps: number },
+  trainCount: number,
+  { examplesPerStep, examples }: { readonly examplesPerStep: number | undefined; readonly examples: string },
+): StageOverData {
+  if (!Number.isFinite(trainCount)) return {};
+  const epochs =
+    config.epochs ?? (examplesPerStep === undefined ? undefined : (config.steps! * examplesPerStep) / trainCount);
+  const seen = Math.ceil((config.epochs ?? 0) * trainCount);
+  const steps =
+    config.epochs === undefined || examplesPerStep === undefined ? undefined : Math.ceil(seen / examplesPerStep);
+  const findings: StageFinding[] = [];
+  if (epochs !== undefined && epochs > MANY_EPOCHS) {
+    findings.push({
+      severity: "warning",
+      id: "many-epochs",
+      measured: `${epochs.toFixed(1)} passes over ${trainCount} ${examples}`,
+      why: "so many passes teach the data by heart",
+      advice: "take fewer steps or more data; 1 to 3 passes are usual",
+    });
+  }
+  if (steps !== undefined && config.warmupSteps > steps) {
+    findings.push({
+      severity: "error",
+      id: "warmup",
+      measured: `warmupSteps ${config.warmupSteps}, about ${steps} optimizer steps in its epochs`,
+      why: "the run is refused before its first step",
+      advice: `set warmupSteps to a tenth, ${Math.floor(steps / 10)}`,
+    });
+  }
+  return { epochs, steps, findings };
+}
+
+/** Steps, and the time that they will take. */
+export function givenDataFigures(
+  steps: number | undefined,
+  trial: GivenDataTrial | undefined,
+): Pick<StageNumbers, "optimizerSteps" | "estimatedSeconds" | "longestSeconds"> {
+  const seconds = trial && steps !== undefined ? (steps * trial.tokensPerStep) / trial.trainingTokensPerSecond : null;
+  return { optimizerSteps: steps ?? null, estimatedSeconds: seconds, longestSeconds: seconds };
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

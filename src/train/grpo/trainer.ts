@@ -1,0 +1,77 @@
+/** GRPO, as a trainer. */
+
+import { type NamedPath, pathsOfItems } from "../../named-paths.ts";
+import { count } from "../../number-text.ts";
+import { requireRewardColumns } from "../../rewards/required-columns.ts";
+import { createRewards, rewardPathsIn } from "../../rewards/spec.ts";
+import { rewardLabel } from "../../rewards/user/reference.ts";
+import type { StageParts } from "../context.ts";
+import { scorersOf } from "../reward-scorer.ts";
+import { withStageRewards } from "../reward-session.ts";
+import { defineTrainer } from "../trainer.ts";
+import { type GrpoConfig, grpoIssues, grpoShape } from "./config.ts";
+import { grpoExamination } from "./examination.ts";
+import { checkGrpo, trainGrpo } from "./grpo.ts";
+
+const REWARD_MODEL = {
+  id: "reward-model",
+  kind: "rewardModel",
+  key: "rewards[].options.path",
+  remedy: "train the reward model first (trainer: reward_model)",
+} as const;
+
+/** The trainer, as everybody else sees it. */
+export const grpo = defineTrainer({
+  name: "grpo",
+  trains: "policy",
+  unit: "iteration",
+  isOnPolicy: true,
+  lossIsNoMeasure: true,
+  shape: grpoShape,
+  issues: grpoIssues,
+  recipeIssues: ({ refSyncSteps, refSyncMixup }, { model }, at) => {
+    const hasAdapter = model.lora !== undefined || model.adapter !== undefined;
+    if (!hasAdapter || refSyncSteps === 0 || refSyncMixup === 1) return [];
+    const message = "the reference of an adapter can be replaced by the policy (refSyncMixup 1), not mixed with it";
+    return [{ path: [...at, "refSyncMixup"], message }];
+  },
+  paths: rewardPathsOf,
+  companions: (config) =>
+    rewardPathsOf(config)
+      .filter(({ kind }) => kind === "rewardModel")
+      .map(({ path }) => ({ ...REWARD_MODEL, path })),
+  check: async (parts, config) => {
+    requireRewardColumns(config.rewards, parts.task);
+    checkGrpo(parts, config);
+    await withStageRewards(stageRewards(parts, config), {}, async () => {});
+  },
+  train: (context, config) => trainGrpo(context, config, stageRewards(context, config)),
+  // One step on each batch: the ratio is 1, and the advantages of a group sum to 0.
+  lossIsZero: ({ updatesPerIteration, minibatchesPerIteration, klCoef, klPlacement, entropyCoef }) =>
+    updatesPerIteration * minibatchesPerIteration === 1 &&
+    (klCoef === 0 || klPlacement === "reward") &&
+    entropyCoef === 0,
+  words: {
+    title: "GRPO: reinforcement learning from rule rewards",
+    explain: ({ rewards, iterations, promptsPerIteration, groupSize }) =>
+      `Learning by doing, without examples: in each of ${count(iterations)} iterations it gets ` +
+      `${promptsPerIteration} problems and writes ${groupSize} answers to each. They are scored by ` +
+      `${rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ")}. ` +
+      "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think.",
+  },
+  examination: grpoExamination,
+});
+
+/** Whether a stage is one of GRPO, whose keys are then known. */
+export function isGrpoStage<Stage extends { readonly trainer: string }>(stage: Stage): stage is Stage & GrpoConfig {
+  return stage.trainer === grpo.name;
+}
+
+function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
+  return createRewards(rewards, scorersOf(parts));
+}
+
+/** The files of rewards of the user's own, the folders of reward models. */
+function rewardPathsOf(config: unknown): NamedPath[] {
+  return pathsOfItems(config, ["rewards"], (reward) => rewardPathsIn(reward));
+}

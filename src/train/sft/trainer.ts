@@ -1,0 +1,68 @@
+/** Supervised fine-tuning, as a trainer. */
+
+import { count } from "../../number-text.ts";
+import type { Examination } from "../examination.ts";
+import {
+  type GivenDataTrial,
+  givenDataFigures,
+  givenDataOverData,
+  givenDataTrial,
+  givenDataTrialFindings,
+  TRIAL_STEPS,
+} from "../given-data.ts";
+import { defineTrainer } from "../trainer.ts";
+import { recordedStage, WITHOUT_CHANGE } from "../trial.ts";
+import { type SftConfig, sftIssues, sftShape } from "./config.ts";
+import { checkSft, trainSft } from "./sft.ts";
+
+const EXAMPLES = "demonstrations";
+
+const examination: Examination<SftConfig, "policy", GivenDataTrial> = {
+  learningRate: ({ learningRate }) => ({ peak: learningRate, method: "supervised" }),
+  units: ({ steps }) => steps,
+  longestRead: ({ maxTokens, batchTokens, overlong }) => {
+    return { tokens: maxTokens ?? batchTokens, isCut: overlong === "truncate" };
+  },
+  overData: (config, trainCount, trial) => {
+    // A step is counted in tokens: how many demonstrations it holds is known from the trial.
+    const examplesPerStep = trial && (config.batchTokens * trial.examplesPerStep) / trial.tokensPerStep;
+    return givenDataOverData(config, trainCount, { examplesPerStep, examples: EXAMPLES });
+  },
+  memory: ({ maxTokens, batchTokens }, { contextTokens }) => {
+    return { trained: { tokens: batchTokens, longest: Math.min(maxTokens ?? batchTokens, contextTokens) } };
+  },
+  trial: async (parts, config) => {
+    const recorded = recordedStage(parts);
+    const short = { ...config, ...WITHOUT_CHANGE, epochs: undefined, steps: TRIAL_STEPS, evalLossEvery: 0 };
+    await trainSft(recorded.context, short);
+    return givenDataTrial(recorded, "num_demonstrations");
+  },
+  trialFindings: (_, trial) => givenDataTrialFindings(trial, EXAMPLES),
+  figures: (config, { steps, trial }) => ({
+    ...givenDataFigures(config.steps ?? steps, trial),
+    promptsPerStep: trial?.examplesPerStep ?? null,
+    completionsPerStep: trial?.examplesPerStep ?? null,
+    tokensPerStep: trial?.tokensPerStep ?? config.batchTokens,
+  }),
+};
+
+export const sft = defineTrainer({
+  name: "sft",
+  trains: "policy",
+  unit: "step",
+  shape: () => sftShape,
+  issues: sftIssues,
+  check: checkSft,
+  train: trainSft,
+  words: {
+    title: "supervised fine-tuning: imitating demonstrations",
+    explain: (config) =>
+      "Learning from examples: the model reads worked solutions and learns to write like them. " +
+      `${lengthInWords(config)} of up to ${count(config.batchTokens)} tokens. The loss is its surprise; it should fall.`,
+  },
+  examination,
+});
+
+function lengthInWords({ steps, epochs }: SftConfig): string {
+  return steps === undefined ? `${count(epochs!)} passes over the data, in steps` : `${count(steps)} steps`;
+}

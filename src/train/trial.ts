@@ -1,0 +1,43 @@
+/**
+ * A trial of a stage: a few units by its own trainer at learning rate 0, for the doctor. With that and no weight decay
+ * AdamW leaves every weight as it is, so all stages are tried at the model that the recipe starts from. What a stage tells
+ * is kept here instead of in a run directory.
+ */
+
+import { RunInterrupted } from "../errors.ts";
+import type { MetricsRow, RolloutRow, StageContext, TrainedKind } from "./context.ts";
+import type { TrialParts } from "./examination.ts";
+
+/** Keys of a trainer under which no weight moves. */
+export const WITHOUT_CHANGE = { learningRate: 0, weightDecay: 0, warmupSteps: 0 } as const;
+
+/** What a stage told. */
+export interface RecordedStage<Kind extends TrainedKind> {
+  /** To train with. */
+  readonly context: StageContext<Kind>;
+  readonly metrics: MetricsRow[];
+  readonly timings: MetricsRow[];
+  readonly rollouts: RolloutRow[];
+}
+
+/** The surroundings of a stage that keep what it tells. */
+export function recordedStage<Kind extends TrainedKind>(parts: TrialParts<Kind>): RecordedStage<Kind> {
+  const { samples: _, onProgress, ...stage } = parts;
+  const metrics: MetricsRow[] = [];
+  const timings: MetricsRow[] = [];
+  const rollouts: RolloutRow[] = [];
+  const context: StageContext<Kind> = {
+    ...stage,
+    log: {
+      metrics: (row) => metrics.push(row),
+      rollouts: (rows) => rollouts.push(...rows),
+      timing: (row) => timings.push(row),
+      event: () => {},
+    },
+    onProgress: ({ sampled, phase }) => {
+      if (parts.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
+      onProgress?.(sampled ? `${sampled.finished}/${sampled.total} completions, ${sampled.tokens} tokens` : phase);
+    },
+  };
+  return { context, metrics, timings, rollouts };
+}
