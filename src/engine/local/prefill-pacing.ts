@@ -8,7 +8,7 @@
  */
 
 /** A stream's tokens then come at most about this many steps, and its own, apart. */
-const STEPS_OF_A_PIECE = 3;
+const STEPS_OF_A_PIECE = 2;
 /** Sizes are multiples of this, at least one: below it matrix products are slow. */
 const UNIT = 16;
 /** Positions of a piece while nothing is decoded, and the most while something is. */
