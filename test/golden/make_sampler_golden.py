@@ -1,4 +1,4 @@
-"""Logits after transformers' own processors, for test/engine/logit-rules.test.ts.
+"""Logits after transformers' own processors, for test/compute/logit-rules.test.ts.
 
 transformers has the repetition penalty (of prompt and completion) and min-p; frequency and presence penalty are OpenAI's
 formula over the completion, computed here with numpy in double precision.
