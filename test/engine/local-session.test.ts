@@ -96,6 +96,21 @@ describe("long prompts", () => {
     await engine.dispose();
   });
 
+  it("are computed in pieces of 4,096 tokens for a list, too", async () => {
+    const engine = await openEngine({ ...CONFIG, maxContextTokens: 4200 });
+    const { tokens, params } = request(5, 4150, 6);
+    const [sample] = await engine.sample([{ tokens, promptId: 1, numSamples: 1 }], params);
+    const datum = { promptTokens: tokens, completionTokens: sample!.tokens };
+    const { logprobs } = await engine.score([datum], { temperature: 1 });
+    for (const [t, logprob] of sample!.logprobs.entries()) {
+      expect(Math.abs(logprob - logprobs[0]![t]!)).toBeLessThan(1e-4);
+    }
+    const session = engine.openSession();
+    expect(await tokensOf(session, { ...request(5, 4150, 6), promptId: 1 })).toEqual([...sample!.tokens]);
+    await session.close();
+    await engine.dispose();
+  });
+
   it("are scored in pieces", async () => {
     const engine = await openEngine(CONFIG);
     const session = engine.openSession();
