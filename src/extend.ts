@@ -21,6 +21,8 @@ import type { RewardEntry } from "./rewards/entry.ts";
 import { rewards } from "./rewards/registry.ts";
 import type { TaskEntry } from "./tasks/entry.ts";
 import { tasks } from "./tasks/registry.ts";
+import type { TrackerKind } from "./tracking/tracker.ts";
+import { trackers } from "./tracking/trackers.ts";
 import type { Trainer } from "./train/trainer.ts";
 import { trainers } from "./train/trainers.ts";
 
@@ -32,6 +34,7 @@ export interface Extension {
   readonly rewards?: readonly RewardEntry[];
   readonly tasks?: readonly TaskEntry[];
   readonly families?: readonly ModelFamily[];
+  readonly trackers?: readonly TrackerKind[];
   readonly engines?: readonly EngineKind[];
   readonly devices?: readonly DeviceKind[];
 }
@@ -44,6 +47,7 @@ export function extend(extension: Extension): void {
   for (const reward of extension.rewards ?? []) rewards.add(reward);
   for (const task of extension.tasks ?? []) tasks.add(task);
   for (const family of extension.families ?? []) families.add(family);
+  for (const tracker of extension.trackers ?? []) trackers.add(tracker);
   for (const engine of extension.engines ?? []) engines.add(engine);
   for (const device of extension.devices ?? []) devices.add(device);
 }

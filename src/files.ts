@@ -50,9 +50,28 @@ export function systemReason(error: unknown): string | undefined {
   }
 }
 
+/** How a Git LFS pointer begins (github.com/git-lfs/git-lfs, docs/spec.md): what Git keeps in place of a large file. */
+const LFS_POINTER = "version https://git-lfs.github.com/spec/";
+
+/** How many bytes of a file `isLfsPointer` needs to see. */
+export const LFS_POINTER_BYTES = LFS_POINTER.length;
+
+/** Whether a file that begins so is a Git LFS pointer. */
+export function isLfsPointer(beginning: Uint8Array): boolean {
+  return Buffer.from(beginning.subarray(0, LFS_POINTER_BYTES)).toString("latin1") === LFS_POINTER;
+}
+
+/** What to say of a Git LFS pointer that was to be read. */
+export function lfsPointerMessage(path: string): string {
+  return (
+    `${path} is a Git LFS pointer, not the file itself: the repository was cloned without its large files. ` +
+    `Run "git lfs pull" in ${dirname(path)}, or download the file.`
+  );
+}
+
 /**
- * The text of a UTF-8 file of at most `maxBytes`. A file that is missing, unreadable, larger or not UTF-8 is an error of
- * the class `error`, which names the file.
+ * The text of a UTF-8 file of at most `maxBytes`. A file that is missing, unreadable, larger, not UTF-8 or a Git LFS
+ * pointer is an error of the class `error`, which names the file.
  */
 export async function readTextFile(path: string, limit: { maxBytes: number; error: ErrorClass }): Promise<string> {
   try {
@@ -63,7 +82,9 @@ export async function readTextFile(path: string, limit: { maxBytes: number; erro
     if (size > limit.maxBytes) {
       throw new limit.error(`${path} has ${size} bytes; at most ${limit.maxBytes} are read. Is it the right file?`);
     }
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(await readFile(path));
+    const bytes = await readFile(path);
+    if (isLfsPointer(bytes)) throw new limit.error(lfsPointerMessage(path));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch (error) {
     if (error instanceof AhaError) throw error;
     if (error instanceof TypeError) throw new limit.error(`${path} is not UTF-8 text.`);

@@ -3,6 +3,8 @@
  * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
  */
 
+// Extending: trainers, data steps, rewards, engines of your own, by name in recipes; their keys are schemas of zod.
+export { z } from "zod";
 // What models are computed with.
 export { Compute, type ComputeOptions } from "./compute/compute.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
@@ -14,19 +16,22 @@ export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
 export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
 // Data steps: what makes data sets in a pipeline.
+export { writeDataset } from "./data-steps/dataset-writer.ts";
 export {
   type DataStep,
+  type DataStepConfig,
   type DataStepOutcome,
   defineDataStep,
   type SampledWork,
   type StepKnowledge,
 } from "./data-steps/step.ts";
-export type { DataStepContext } from "./data-steps/step-context.ts";
+export { type DataStepContext, withSource } from "./data-steps/step-context.ts";
 export { dataSteps } from "./data-steps/steps.ts";
 // Models behind an OpenAI-compatible endpoint.
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
 export { EndpointClient, type EndpointOptions } from "./endpoint/client.ts";
+export { type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "./engine/contract/artifact.ts";
 // The engine: sample, score, forwardBackward, optimStep, saveState.
 export {
   type Capabilities,
@@ -56,18 +61,19 @@ export type {
 export type {
   SampledSequence,
   SampleProgress,
-  SamplePrompt,
   Sampler,
   SamplerInfo,
-  SamplingParams,
   ScoreDatum,
   ScoreOptions,
   ScoreResult,
   Scorer,
   ScorerInfo,
 } from "./engine/contract/sampler.ts";
+export type { SamplePrompt, SamplingParams } from "./engine/contract/sampling.ts";
 export type {
   DrawnToken,
+  LogitAdjustments,
+  PromptLogprobs,
   RunningSequence,
   SamplingSession,
   SequenceEnd,
@@ -96,8 +102,9 @@ export { type Cluster, meanInterval, shareInterval, wilsonInterval } from "./eva
 export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
-// Extending: trainers, data steps, rewards, engines of your own, by name in recipes.
 export { type Extension, extend } from "./extend.ts";
+// Graphs: the operations that the graph form of a loss is made of.
+export * as elementwise from "./graph/ops/elementwise.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
@@ -115,7 +122,7 @@ export {
 export { type KlEstimator, klEstimate } from "./losses/kl.ts";
 export type { CrossEntropyLoss, EmbeddingNoise, LossSpec, PolicyLossSpec } from "./losses/loss-spec.ts";
 export type { Mean, PolicyLoss, Term, TokenNumbers, TokenTensors } from "./losses/policy-loss.ts";
-export { policyLoss } from "./losses/policy-loss.ts";
+export { defineLoss } from "./losses/policy-loss.ts";
 export {
   type ImportanceSamplingLevel,
   type ObjectiveKeys,
@@ -133,6 +140,8 @@ export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/ggu
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
 export type { ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
+// Paths among the keys of an extension.
+export { type NamedPath, pathAt, pathsBelow, pathsOfItems } from "./named-paths.ts";
 // Learning rates and random numbers.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 // Pipelines: stages of trainers and data steps, strung together by content hashes.
@@ -144,10 +153,18 @@ export { hashString, Random, uniformAt } from "./random.ts";
 // Recipes: what `aha run` takes, checked, opened and run.
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { RunEvent, RunObserver } from "./recipe/observer.ts";
-export { type PreparedRecipe, prepareRecipe, runRecipe } from "./recipe/run-recipe.ts";
+export { type PreparedRun, type PrepareOptions, prepareRecipe } from "./recipe/prepare-recipe.ts";
+export { type RunOptions, runRecipe } from "./recipe/run-recipe.ts";
 export type { Recipe, StageConfig } from "./recipe/schema.ts";
+export { writeReport } from "./report/report.ts";
 // Rewards.
-export type { Judge, RewardContext, RewardDeps, RewardEntry } from "./rewards/entry.ts";
+export {
+  defineRewardEntry,
+  type Judge,
+  type RewardContext,
+  type RewardDeps,
+  type RewardEntry,
+} from "./rewards/entry.ts";
 export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
 export {
   type AnyReward,
@@ -177,26 +194,40 @@ export {
   judgeCompletions,
   type NumberedProblem,
   type Rollout,
+  requirePromptsFit,
   type SamplingOptions,
   sampleCompletions,
-  stopTokens,
+  trainProblems,
 } from "./rollout/collect.ts";
 export { lossWeights, type WeightContext } from "./rollout/loss-weights.ts";
-export { RunDirectory } from "./run/run-directory.ts";
+export type { EvaluationRecord, RolloutRecord } from "./run/records.ts";
 export type { RunSummary } from "./run/summary.ts";
 // Serving: OpenAI's API for a model of an engine.
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { type TaskDeps, type TaskEntry, type TaskSpec, taskEntry } from "./tasks/entry.ts";
+export { defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
 export { createTask, tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
 export { loadTokenizer } from "./tokenizer/huggingface.ts";
+export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
 
+// Trackers: programs that are told what a run does.
+export {
+  defineTracker,
+  type ResumedRun,
+  type RunEnd,
+  type TrackedRow,
+  type TrackedRun,
+  type Tracker,
+  type TrackerKind,
+} from "./tracking/tracker.ts";
+export { trackers } from "./tracking/trackers.ts";
+export type { ConfigIssue } from "./train/config-issue.ts";
 // Trainers, and what an author of one needs.
 export type {
   CompanionComputing,
@@ -214,7 +245,7 @@ export type {
 } from "./train/context.ts";
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
-export { openTeacher, type Teacher } from "./train/distill/teacher.ts";
+export { openTeacher } from "./train/distill/teacher.ts";
 export type {
   AroundStage,
   Examination,
@@ -224,9 +255,10 @@ export type {
   StageTrial,
   TrialParts,
 } from "./train/examination.ts";
-export { type GrpoConfig, grpoConfigSchema } from "./train/grpo/config.ts";
+export type { GrpoConfig } from "./train/grpo/config.ts";
 export { trainGrpo } from "./train/grpo/grpo.ts";
-export { type ConfigIssue, type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
+export { grpoConfigSchema } from "./train/grpo/issues.ts";
+export { type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
 export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model/config.ts";
 export { type RewardModelContext, trainRewardModel } from "./train/reward-model/reward-model.ts";
 export { scorerOpener } from "./train/reward-scorer.ts";

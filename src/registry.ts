@@ -23,9 +23,16 @@ export class Registry<T extends { readonly name: string }> {
   /** What an entry is, for messages: `reward`. */
   readonly what: string;
   readonly #entries = new Map<string, T>();
+  readonly #fault: (entry: T, others: readonly T[]) => string | undefined;
 
-  constructor(what: string, builtIn: readonly T[] = []) {
+  /** `fault` says, as a sentence, why an entry cannot stand beside the others; undefined where it can. */
+  constructor(
+    what: string,
+    builtIn: readonly T[] = [],
+    fault: (entry: T, others: readonly T[]) => string | undefined = () => undefined,
+  ) {
     this.what = what;
+    this.#fault = fault;
     for (const entry of builtIn) this.add(entry);
   }
 
@@ -57,6 +64,8 @@ export class Registry<T extends { readonly name: string }> {
           `taken: ${this.names.join(", ")}.`,
       );
     }
+    const fault = this.#fault(entry, this.all);
+    if (fault !== undefined) throw new ConfigError(fault);
     this.#entries.set(name, entry);
     entriesInAll++;
   }

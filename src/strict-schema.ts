@@ -80,7 +80,9 @@ function expectation(issue: z.core.$ZodIssue): string {
 /** The values that are allowed, where they can be listed. */
 function choices(issue: z.core.$ZodIssue): readonly unknown[] {
   if (issue.code === "invalid_value") return issue.values;
-  return issue.code === "invalid_union" && "options" in issue ? (issue.options ?? []) : [];
+  // A tag that may be left out has undefined among its values.
+  const options = issue.code === "invalid_union" && "options" in issue ? (issue.options ?? []) : [];
+  return options.filter((option) => option !== undefined);
 }
 
 const TYPE_NAMES: Readonly<Record<string, string>> = {

@@ -2,6 +2,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { dataSteps } from "../src/data-steps/steps.ts";
+import { trainers } from "../src/train/trainers.ts";
 
 /** The most lines of a source file. */
 const MAX_LINES = 420;
@@ -101,6 +103,39 @@ describe("the layers", () => {
     };
     for (const path of files) visit(path, []);
     expect(cycles).toEqual([]);
+  });
+});
+
+describe("what a registry lists", () => {
+  /** Where a word is the name of something else too. */
+  const OTHER_MEANINGS: Readonly<Record<string, RegExp>> = {
+    // A loss, and TRL's name of it.
+    grpo: /^losses\/|^recipe\/trl\/version\.ts$|^train\/distill\//,
+    // A reward.
+    reward_model: /^rewards\//,
+    // A task.
+    preferences: /^tasks\//,
+  };
+  /** The folder of a trainer, the file of a data step. */
+  const homes = [
+    ...trainers.names.map((name) => [name, `train/${name.replaceAll("_", "-")}/`] as const),
+    ...dataSteps.names.map((name) => {
+      return [name, `data-steps/${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}.ts`] as const;
+    }),
+  ];
+
+  it.each(homes)("%s is named by its own files alone", (name, home) => {
+    expect(files.some((path) => path.startsWith(home))).toBe(true);
+    const word = new RegExp(`["'\`]${name}["'\`]`);
+    const naming = [...sources].filter(([path, text]) => !path.startsWith(home) && word.test(codeOf(text)));
+    expect(naming.map(([path]) => path).filter((path) => !OTHER_MEANINGS[name]?.test(path))).toEqual([]);
+  });
+
+  it("is imported by the list, by the public API, and by TRL's recipes, which are of one trainer", () => {
+    const folderOf = (path: string) => /^train\/[^/]+(?=\/)/.exec(path)?.[0];
+    const allowed = /^(train\/trainers|index)\.ts$|^recipe\/trl\//;
+    const inside = edges.filter(({ from, to }) => folderOf(to) !== undefined && folderOf(from) !== folderOf(to));
+    expect(inside.filter(({ from }) => !allowed.test(from)).map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
   });
 });
 

@@ -13,6 +13,8 @@ export const ALARM_NAMES = [
   "zero-variance",
   "entropy-collapse",
   "rewards-abstain",
+  "reward-abstains",
+  "reward-abandoned",
   "sampler-difference",
   "gradient-explosion",
   "reward-hacking",
@@ -26,6 +28,8 @@ export const alarmSchema = z.object({
   /** Optimizer step of the row or evaluation that decided it. */
   step: z.int(),
   alarm: z.enum(ALARM_NAMES),
+  /** The reward that it is about, where it is about one. */
+  reward: z.string().optional(),
   /** `note` stands for itself: it is said once, and never over. */
   state: z.enum(["raised", "cleared", "note"]),
   /** What was measured; null where it was not finite. */

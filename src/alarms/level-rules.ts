@@ -14,6 +14,8 @@ export type Row = { readonly step: number } & Readonly<Record<string, number | n
 /** One watched level. */
 export interface LevelRule {
   readonly name: AlarmName;
+  /** The reward that it watches, where it watches one. */
+  readonly reward?: string;
   readonly raise: number;
   readonly clear: number;
   /** Rows in a row beyond a limit before anything is said. */
@@ -87,6 +89,48 @@ export const LEVEL_RULES: readonly LevelRule[] = [
         : "The gradient is not finite. If it happens again, lower learningRate or maxGradNorm.",
   },
 ];
+
+const OF_ABSTENTIONS = /^rewards\/(.+)\/(?:frac_abstained|abandoned)$/;
+
+/** The reward whose abstentions the metric of this name is about; undefined for other metrics. */
+export function abstainingReward(metric: string): string | undefined {
+  return OF_ABSTENTIONS.exec(metric)?.[1];
+}
+
+/** The rules that watch one reward. A row without a share of abstentions has none, where the reward was asked. */
+export function rewardRules(reward: string): readonly LevelRule[] {
+  const at = (row: Row | undefined, what: string) => row?.[`rewards/${reward}/${what}`];
+  const isAbandoned = (row: Row | undefined) => at(row, "abandoned") === 1;
+  return [
+    {
+      name: "reward-abandoned",
+      reward,
+      ...ALARM_LIMITS.abandoned,
+      level: (history) => (wasAsked(history.at(-1)) ? Number(isAbandoned(history.at(-1))) : undefined),
+      message: () =>
+        `The reward ${reward} is not asked any more in this session: it hung or died several times in a row, each time ` +
+        "costing its time limit. The run goes on without it. Mend it, then stop and resume the run.",
+    },
+    {
+      name: "reward-abstains",
+      reward,
+      ...ALARM_LIMITS.oneAbstention,
+      level: (history) => {
+        const row = history.at(-1);
+        // Whatever else is said of such a row says more.
+        if (isAbandoned(row) || row?.frac_reward_abstained === 1 || !wasAsked(row)) return undefined;
+        return at(row, "frac_abstained") ?? 0;
+      },
+      message: () =>
+        `The reward ${reward} abstained from every completion that it was asked about, so it counts for nothing. The ` +
+        "reasons are in rollouts.jsonl; mend the reward or its columns, or leave it out.",
+    },
+  ];
+
+  function wasAsked(row: Row | undefined): boolean {
+    return row !== undefined && ["mean", "frac_abstained"].some((what) => at(row, what) !== undefined);
+  }
+}
 
 /** The newest entropy over the mean of the stage's first rows that have one. */
 function entropyShare(history: readonly Row[]): number | undefined {

@@ -6,8 +6,8 @@
  * resumed run that hears its logs once more goes on where it was (`replay`).
  */
 
-import type { Alarm, AlarmName } from "./alarm.ts";
-import { LEVEL_RULES, type LevelRule, type Row } from "./level-rules.ts";
+import type { Alarm } from "./alarm.ts";
+import { abstainingReward, LEVEL_RULES, type LevelRule, type Row, rewardRules } from "./level-rules.ts";
 import { hackingDeviations, type RatedReward } from "./reward-hacking.ts";
 import { ALARM_LIMITS } from "./thresholds.ts";
 
@@ -32,8 +32,11 @@ const ZERO_LOSS = 0.05;
 
 interface StageState {
   readonly rows: Row[];
-  readonly raised: Map<AlarmName, boolean>;
-  readonly streaks: Map<AlarmName, number>;
+  /** By the rule's name and the reward that it watches. */
+  readonly raised: Map<string, boolean>;
+  readonly streaks: Map<string, number>;
+  /** Rules of rewards that have abstained at least once. */
+  readonly rewardRules: Map<string, readonly LevelRule[]>;
   /** Evaluations that no reward has been seen for yet: those before the first rows. */
   waiting: Omit<RatedReward, "reward"> | undefined;
   best: RatedReward | undefined;
@@ -55,7 +58,12 @@ export class AlarmMonitor {
   row(stage: string, row: Row): Alarm[] {
     const state = this.stateOf(stage);
     state.rows.push(row);
-    const alarms = LEVEL_RULES.flatMap((rule) => this.judge(stage, state, rule));
+    for (const metric of Object.keys(row)) {
+      const reward = abstainingReward(metric);
+      if (reward !== undefined && !state.rewardRules.has(reward)) state.rewardRules.set(reward, rewardRules(reward));
+    }
+    const rules = [...LEVEL_RULES, ...[...state.rewardRules.values()].flat()];
+    const alarms = rules.flatMap((rule) => this.judge(stage, state, rule));
     const { rewardRows } = ALARM_LIMITS.hacking;
     if (state.waiting !== undefined && rewardsOf(state.rows).length === rewardRows) {
       if (state.best === undefined || state.waiting.rate > state.best.rate) {
@@ -112,30 +120,36 @@ export class AlarmMonitor {
   }
 
   private judge(stage: string, { rows, raised, streaks }: StageState, rule: LevelRule): Alarm[] {
-    const { name, raise, clear, below = false } = rule;
+    const { name, reward, raise, clear, below = false } = rule;
+    const key = ruleKey(rule);
     const level = rule.level(rows);
     if (level === undefined) return [];
-    const isUp = raised.get(name) === true;
+    const isUp = raised.get(key) === true;
     const sign = below ? -1 : 1;
     const turns = isUp ? sign * level < sign * clear : sign * level >= sign * raise;
-    const streak = turns ? (streaks.get(name) ?? 0) + 1 : 0;
-    streaks.set(name, streak);
+    const streak = turns ? (streaks.get(key) ?? 0) + 1 : 0;
+    streaks.set(key, streak);
     if (streak < rule.rows) return [];
-    streaks.set(name, 0);
-    raised.set(name, !isUp);
+    streaks.set(key, 0);
+    raised.set(key, !isUp);
     const value = Number.isFinite(level) ? level : null;
     const { step } = rows.at(-1)!;
+    const about = { stage, step, alarm: name, ...(reward !== undefined && { reward }) };
+    const over = reward === undefined ? `Over: ${name}.` : `Over: ${name} (${reward}).`;
     return [
       isUp
-        ? { stage, step, alarm: name, state: "cleared", value, threshold: clear, message: `Over: ${name}.` }
-        : { stage, step, alarm: name, state: "raised", value, threshold: raise, message: rule.message(level) },
+        ? { ...about, state: "cleared", value, threshold: clear, message: over }
+        : { ...about, state: "raised", value, threshold: raise, message: rule.message(level) },
     ];
   }
 
   private stateOf(stage: string): StageState {
     let state = this.stages.get(stage);
     if (state === undefined) {
-      state = { rows: [], raised: new Map(), streaks: new Map(), waiting: this.lastEvaluation, best: undefined };
+      state = {
+        ...{ rows: [], raised: new Map(), streaks: new Map(), rewardRules: new Map() },
+        ...{ waiting: this.lastEvaluation, best: undefined },
+      };
       this.stages.set(stage, state);
     }
     return state;
@@ -166,8 +180,18 @@ export function replay(monitor: AlarmMonitor, { metrics, evaluations }: HeardLog
 }
 
 /** Identifies an alarm: two of one key are the same, told twice. */
-export function alarmKey({ stage, step, alarm, state }: Pick<Alarm, "stage" | "step" | "alarm" | "state">): string {
-  return JSON.stringify([stage, step, alarm, state]);
+export function alarmKey({
+  stage,
+  step,
+  alarm,
+  state,
+  reward,
+}: Pick<Alarm, "stage" | "step" | "alarm" | "state" | "reward">): string {
+  return JSON.stringify([stage, step, alarm, state, reward]);
+}
+
+function ruleKey({ name, reward }: LevelRule): string {
+  return reward === undefined ? name : `${name}/${reward}`;
 }
 
 const rewardsOf = (rows: readonly Row[]) =>

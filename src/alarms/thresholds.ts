@@ -9,6 +9,10 @@ export const ALARM_LIMITS = {
   entropy: { raise: 0.1, clear: 0.2, rows: 3, baselineRows: 3 },
   /** Share of completions that every reward abstained from. */
   abstention: { raise: 1, clear: 0.5, rows: 1 },
+  /** Share of completions that one reward abstained from while others judged them. */
+  oneAbstention: { raise: 1, clear: 0.5, rows: 3 },
+  /** 1 where a reward was given up because it hung or died again and again. */
+  abandoned: { raise: 1, clear: 0.5, rows: 1 },
   /** Mean of |log π_trainer − log π_sampler| over tokens, nats. */
   samplerDifference: { raise: 1e-2, clear: 5e-3, rows: 1 },
   /** Gradient norm over the median of the `window` rows before; judged once `minRows` are there. */

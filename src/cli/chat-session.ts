@@ -6,9 +6,9 @@
 import type { Sampler } from "../engine/contract/sampler.ts";
 import type { SamplingSession } from "../engine/contract/session.ts";
 import { DataError, EngineError } from "../errors.ts";
-import { stopTokens } from "../rollout/collect.ts";
 import { channelAfter, renderConversation } from "../serve/conversation.ts";
 import { type Channel, type ChannelText, ReasoningSplitter } from "../serve/reasoning.ts";
+import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
 import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
 

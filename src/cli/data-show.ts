@@ -8,6 +8,7 @@ import { parquetRowCount } from "../data/parquet.ts";
 import { type DataRow, placeOf } from "../data/row.ts";
 import { columnTypes } from "../data/value-types.ts";
 import { RunInterrupted } from "../errors.ts";
+import { stringifyExactJson } from "../exact-json.ts";
 import type { CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
@@ -49,7 +50,7 @@ export async function showData(args: readonly string[], context: CommandContext)
   const rows = first.slice(0, shownRows);
   context.out(
     values.json
-      ? `${JSON.stringify({ ...dataset, splits, lineage, split: split.name, columns, rows: rows.map(({ fields }) => fields) })}\n`
+      ? `${stringifyExactJson({ ...dataset, splits, lineage, split: split.name, columns, rows: rows.map(({ fields }) => fields) })}\n`
       : describe(dataset, splits, lineage, split.name, columns, rows),
   );
   return 0;
@@ -111,6 +112,6 @@ function fieldLines(
 }
 
 function brief(value: unknown): string {
-  const text = JSON.stringify(value);
+  const text = stringifyExactJson(value);
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }

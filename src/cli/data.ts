@@ -21,8 +21,9 @@ aha data show
 
 Shows what a data set holds: its splits and their rows, the columns and their types, the first rows, and of one that a
 pipeline made its lineage: the step, model and seed, and what each filter dropped. PATH is a file
-(.jsonl, .json, .parquet, .csv, .tsv) or a folder in the Hub's layout: README.md, data/train-00000-of-00002.parquet,
-test.jsonl, …, or ORG/NAME[@REVISION] on the Hub. What is shown here a recipe takes under task.data.
+(.jsonl, .json, .csv, .tsv, also gzipped, or .parquet) or a folder in the Hub's layout: README.md,
+data/train-00000-of-00002.parquet, test.jsonl, …, or ORG/NAME[@REVISION] on the Hub. What is shown here a recipe takes
+under task.data.
 
 Options
   --split NAME        the split whose columns and rows are shown (default train)

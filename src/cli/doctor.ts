@@ -87,11 +87,11 @@ export const command: Command = {
 /** The pipeline as `aha run` would run it, in the directory that it would take. */
 async function openPipeline(path: string, overrides: readonly string[]): Promise<ExaminedPipeline> {
   const pipeline = await loadPipeline(path, overrides);
-  const { name, seed } = pipeline.file;
+  const { name, seed, threads } = pipeline.file;
   const directory = resolve(join("runs", `${name}-${seed}`));
   const stages = resolveStages(pipeline, directory);
   const pathOf = (stage: string) => outputPath(directory, stages.find((one) => one.name === stage)!);
-  return { name, seed, stages, suites: pipeline.suites, outputPath: pathOf };
+  return { name, seed, threads, stages, suites: pipeline.suites, outputPath: pathOf };
 }
 
 async function examine(

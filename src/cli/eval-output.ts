@@ -1,6 +1,6 @@
 /** What `aha eval` prints: a table for people, a line of JSON for programs. */
 
-import type { Comparison } from "../eval/compare.ts";
+import type { Comparison, McNemar } from "../eval/compare.ts";
 import type { Evaluation } from "../eval/evaluate.ts";
 
 /** A second model's answers to the same problems. */
@@ -41,10 +41,15 @@ export function comparisonTable({ model, evaluation, comparison }: Compared): st
     const text = `${value}${signed(difference).padStart(10)}  (95 %: ${range(interval)})${isReal ? "  *" : ""}`;
     return { name, text };
   });
-  const { onlyFirst, onlySecond, pValue } = mcNemar;
   return (
     `\nAgainst it, on the same problems: ${model}\n${rows(lines)}` +
     "The second number is the difference, second minus first; * where 0 is outside its interval (paired bootstrap).\n" +
+    (mcNemar ? mcNemarText(mcNemar) : "")
+  );
+}
+
+function mcNemarText({ onlyFirst, onlySecond, pValue }: McNemar): string {
+  return (
     `First answers: ${onlyFirst} problems only the first solves, ${onlySecond} only the second; McNemar's exact test: ` +
     `p = ${pValue < 0.001 ? pValue.toExponential(1) : pValue.toFixed(3)}.\n`
   );

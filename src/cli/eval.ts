@@ -53,8 +53,8 @@ Statistics
   solveRate              share of the completions that the task judges right; passAtK and majorityRate are of problems
   formatRate             well-formed completions; truncatedRate: those that were cut at the length limit
   meanLength, …          tokens per completion; …TerminatedLength: of those that ended by themselves
-  tries                  candidate answers per completion; distinctTries where the task can tell them apart
-  reflectionWords        "wait", "let me check", … per completion; reflectionRate: completions with any
+  tries                  candidate answers per completion, of tasks that have such; distinctTries where they can be told apart
+  reflectionWords        "wait", "let me check", … per completion that thinks; reflectionRate: completions with any
 
 Intervals are over problems: several completions of one problem are not counted as independent.
 

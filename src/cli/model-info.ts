@@ -5,7 +5,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { inspectModel } from "../model/checkpoint.ts";
-import { loraScale } from "../model/lora.ts";
+import { type LoraConfig, loraScale } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { type AdapterDescription, describeAdapter, loadPeftAdapter } from "../model/peft-adapter.ts";
@@ -36,12 +36,12 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
     return 0;
   }
   const adapter = values.adapter === undefined ? undefined : await openAdapter(values.adapter, context);
-  const { config, storedBytes, dtypes, fileCount } = await inspectModel(directory);
+  const { config, storedBytes, dtypes, fileCount, ignored } = await inspectModel(directory);
   const tokenizer = await tokenizerInfo(directory);
   const size = modelSize(config);
   const onTop = adapter === undefined ? undefined : await loadPeftAdapter(adapter, config);
   if (values.json) {
-    const about = { directory, config, storedBytes, dtypes, fileCount, tokenizer, ...size };
+    const about = { directory, config, storedBytes, dtypes, fileCount, ignored, tokenizer, ...size };
     const applied = onTop && { adapter: adapterAbout(adapter!, onTop) };
     context.out(`${JSON.stringify({ ...about, ...applied })}\n`);
     return 0;
@@ -73,6 +73,7 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
     ["context", `${config.maxContextTokens} tokens`],
     ["stop tokens", config.eosTokenIds.join(", ") || "none"],
     ["stored", `${inBytes(storedBytes)} as ${dtypes.join(", ")} in ${fileCount} ${fileCount === 1 ? "file" : "files"}`],
+    ...(ignored.length === 0 ? [] : [["passed over", namesOf(ignored)] as [string, string]]),
     [
       "to sample",
       `${inBytes(memory.weightsBytes)} of weights (f32), ${inBytes(memory.kvCacheBytesPerToken)} a token and sequence; ` +
@@ -89,16 +90,23 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
   return 0;
 }
 
+/** The first of many names. */
+function namesOf(names: readonly string[]): string {
+  const more = names.length > 3 ? `, … (${names.length} tensors that the model does not need)` : "";
+  return names.slice(0, 3).join(", ") + more;
+}
+
 function table(rows: readonly (readonly [string, string])[]): string {
   return `${rows.map(([name, value]) => `${name.padEnd(14)}${value}`).join("\n")}\n`;
 }
 
 function adapterAbout(directory: string, description: AdapterDescription) {
-  const { lora, baseModel, parameterCount, storedBytes, dtypes } = description;
+  const { lora, layers, baseModel, parameterCount, storedBytes, dtypes } = description;
   return {
     directory,
     ...lora,
     scale: loraScale(lora),
+    layers,
     baseModel: baseModel ?? null,
     parameterCount,
     storedBytes,
@@ -109,7 +117,8 @@ function adapterAbout(directory: string, description: AdapterDescription) {
 function adapterText(directory: string, description: AdapterDescription, json: boolean): string {
   const about = adapterAbout(directory, description);
   if (json) return `${JSON.stringify({ adapter: about })}\n`;
-  const { rank, alpha, rsLora, scale, dropout, targets, baseModel, parameterCount, storedBytes, dtypes } = about;
+  const { rank, alpha, rsLora, scale, dropout, targets, layers, baseModel, parameterCount, storedBytes, dtypes } =
+    about;
   return table([
     ["adapter", `LoRA in PEFT's format, ${directory}`],
     [
@@ -118,10 +127,28 @@ function adapterText(directory: string, description: AdapterDescription, json: b
     ],
     ["dropout", `${dropout} in training`],
     ["projections", targets.join(", ")],
+    ["layers", layersText(layers)],
+    ...differences(about),
     ["parameters", inMillions(parameterCount)],
     ["stored", `${inBytes(storedBytes)} as ${dtypes.join(", ")}`],
     ["base", baseModel || "not named"],
   ]);
+}
+
+/** `0 to 23`, or each of them where some are left out. */
+function layersText(layers: readonly number[]): string {
+  const [first, last] = [layers[0]!, layers.at(-1)!];
+  return layers.length > 2 && last - first === layers.length - 1 ? `${first} to ${last}` : layers.join(", ");
+}
+
+/** How many adapted parameters have another rank or alpha than the adapter's own. */
+function differences({ modules = {}, rank, alpha }: LoraConfig): [string, string][] {
+  const shapes = Object.values(modules);
+  const others = shapes.filter((shape) => shape.rank !== rank || shape.alpha !== alpha);
+  if (others.length === 0) return [];
+  const shown = [...new Set(others.map((shape) => `${shape.rank}; alpha ${shape.alpha}`))];
+  const more = shown.length > 3 ? ", …" : "";
+  return [["other ranks", `${others.length} of ${shapes.length} matrices: ${shown.slice(0, 3).join(", ")}${more}`]];
 }
 
 /** null where the directory has no tokenizer. */

@@ -1,7 +1,7 @@
 /** `aha reward`: scores saved completions with any of the rewards that recipes use. */
 
 import { Compute } from "../compute/compute.ts";
-import { readJsonl } from "../data/jsonl.ts";
+import { readRows } from "../data/formats.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
@@ -28,8 +28,9 @@ import { StatusLine } from "./terminal-line.ts";
 const HELP = `Usage: aha reward NAME --in FILE.jsonl [--set option=value] [--tokenizer DIR] [--timeout-ms N] [--json]
        aha reward --list [--json]
 
-Scores completions. Each line of FILE is a JSON object with the texts prompt and completion and the columns that the
-reward reads, e.g. {"prompt": "…<think>", "completion": "…</think>\\n<answer>…</answer>", "nums": [6, 3, 3], "target": 54}.
+Scores completions. Each row of FILE (JSON Lines or a JSON list, CSV, also gzipped, or Parquet) has the texts prompt and
+completion and the columns that the reward reads, e.g.
+{"prompt": "…<think>", "completion": "…</think>\\n<answer>…</answer>", "nums": [6, 3, 3], "target": 54}.
 Nothing of it is ever run as code. A score of null means that the reward cannot judge that line; where it can judge none,
 the exit code is 1. A run's rollouts.jsonl is such a file. Rewards that go by length in tokens read completionTokens (or lengthTokens) and maxCompletionTokens, or
 count with --tokenizer; rewards that compare completions take those of one group, or else of one prompt, together.
@@ -143,7 +144,7 @@ async function readInputs(
 ): Promise<{ lines: number[]; inputs: RewardInput[] }> {
   const lines: number[] = [];
   const inputs: RewardInput[] = [];
-  for await (const row of readJsonl(file)) {
+  for await (const row of readRows(file)) {
     stopIfAsked(signal);
     if (inputs.length === MAX_LINES) {
       throw new DataError(`${file}: has more than ${MAX_LINES} completions; cut it into several files.`);

@@ -1,11 +1,7 @@
 /** Models and data sets of the Hub in `aha run`: fetched before the run directory is made, with progress. */
 
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { pinHubReferences } from "../recipe/hub-references.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { readRecipeFile } from "../run/recipe-file.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress, type HubProgressMode } from "./hub-progress.ts";
 
@@ -16,12 +12,6 @@ export interface PinOptions {
   readonly offline: boolean;
   /** The recipe of the run that is to be resumed: its commits are used again. */
   readonly resumed: unknown;
-}
-
-/** The recipe that the run in `directory` began with; undefined where there is none. Throws RunDirError. */
-export function recordedRecipe(directory: string): unknown {
-  const path = join(directory, RUN_FILES.recipe);
-  return existsSync(path) ? readRecipeFile(path) : undefined;
 }
 
 /**

@@ -6,7 +6,8 @@ import { ConfigError, DivergenceError } from "../errors.ts";
 import { isPipelineFile } from "../pipeline/load.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import type { RunObserver } from "../recipe/observer.ts";
-import { prepareRecipe, runRecipe } from "../recipe/run-recipe.ts";
+import { prepareIn, recordedRecipe } from "../recipe/prepare-recipe.ts";
+import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { pinThreads, threadsWarning } from "../recipe/threads.ts";
 import { writeReport } from "../report/report.ts";
@@ -15,7 +16,7 @@ import { readRun } from "../run/run-reader.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions } from "./parse-options.ts";
 import { trainingEventLine } from "./run-events.ts";
-import { pinRecipe, recordedRecipe } from "./run-hub.ts";
+import { pinRecipe } from "./run-hub.ts";
 import { PIPELINE_HELP, PIPELINE_OPTIONS, requireNoPipelineOptions, runPipelineFile } from "./run-pipeline.ts";
 import { type OpenedTrlRecipe, openTrlRecipe, requireNoTrlOptions, TRL_HELP, TRL_OPTIONS } from "./run-trl.ts";
 import { recipeKeys, recipeKeysText } from "./schema-keys.ts";
@@ -134,9 +135,9 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
   const slow = run.isNew ? undefined : threadsWarning(recipe);
   for (const warning of [...run.warnings, ...(slow ? [slow] : [])]) context.note(`Warning: ${warning}\n`);
   const observe = observer(session, terminal);
-  const prepared = await prepareOrDiscard(run, recipe);
+  const prepared = await prepareIn(run, recipe);
   try {
-    await runRecipe(prepared, run, context.signal, observe);
+    await runRecipe(prepared, { signal: context.signal, observe });
     await writeReport(run.path);
     if (mode !== "json") printResult(run.path, session);
   } catch (error) {
@@ -144,8 +145,7 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
     throw error;
   } finally {
     terminal?.stop();
-    run.close();
-    await prepared.engine.dispose();
+    await prepared.close();
   }
 }
 
@@ -153,17 +153,6 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
 async function reportDivergence(run: RunDirectory, { context, shownPath }: Session): Promise<void> {
   await writeReport(run.path);
   context.note(`The run is lost; what happened is told in ${join(shownPath, RUN_FILES.report)}\n`);
-}
-
-/** A run that cannot start leaves nothing behind; one that was to be resumed stays as it is. */
-async function prepareOrDiscard(run: RunDirectory, recipe: Recipe) {
-  try {
-    return await prepareRecipe(recipe, run);
-  } catch (error) {
-    if (run.isNew) run.discard();
-    else run.close();
-    throw error;
-  }
 }
 
 function observer({ context, mode }: Session, terminal: RunTerminal | undefined): RunObserver {

@@ -68,10 +68,11 @@ export class StageProgress {
     if (mean("reward") === undefined) {
       return mean("loss") === undefined ? [] : [`loss ${plain(mean("loss"))}`];
     }
+    const [solved, tries] = [mean("solve_rate"), mean("tries/mean")];
     return [
       `reward ${mean("reward")!.toFixed(2)}`,
-      `solved ${percent(mean("solve_rate"))}`,
-      `tries ${decimal(mean("tries/mean"))}`,
+      ...(solved === undefined ? [] : [`solved ${percent(solved)}`]),
+      ...(tries === undefined ? [] : [`tries ${decimal(tries)}`]),
       `length ${plain(mean("completions/mean_length"))}`,
     ];
   }

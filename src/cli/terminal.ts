@@ -45,7 +45,8 @@ export class RunTerminal {
         const model = this.recipe.model.init
           ? "random weights: it knows nothing yet"
           : `weights of ${this.recipe.model.path}`;
-        this.paragraph(`The model: ${count(parameterCount)} parameters, ${model}. Computed by ${name}.`);
+        const size = parameterCount === undefined ? "" : `${count(parameterCount)} parameters, `;
+        this.paragraph(`The model: ${size}${model}. Computed by ${name}.`);
         if (event.resumedFrom) this.paragraph(`Continuing from checkpoint ${event.resumedFrom}.`);
         return;
       }
@@ -118,12 +119,14 @@ export class RunTerminal {
       if (record.moment === "after") this.progress = undefined;
       return;
     }
-    const { solveRate, tries, meanLength } = record.statistics;
+    const { solveRate, tries, meanLength, formatRate } = record.statistics;
     const was = this.lastEvaluation?.statistics.solveRate;
     const change = was === undefined ? "" : this.style.dim(` (it was ${percent(was)})`);
+    const problems = `${record.completions.length / (record.sampling?.samples ?? 1)} problems it never trains on`;
+    const rate = solveRate === undefined ? `${percent(formatRate)} well-formed` : `${percent(solveRate)} solved`;
+    const tried = tries === undefined ? "" : `${decimal(tries)} tries, `;
     this.line(
-      `  ${WHEN[record.moment]}: ${this.style.bold(`${percent(solveRate)} solved`)}${change} of ` +
-        `${record.completions.length / (record.sampling?.samples ?? 1)} problems it never trains on; ${decimal(tries)} tries, ${plain(meanLength)} tokens each`,
+      `  ${WHEN[record.moment]}: ${this.style.bold(rate)}${change} of ${problems}; ${tried}${plain(meanLength)} tokens each`,
     );
     this.lastEvaluation = record;
     if (record.moment === "after") this.progress = undefined;

@@ -23,7 +23,7 @@ export function trlText(path: string, conversion: TrlConversion): string {
   const kept = all.filter(({ path: place }) => place !== null);
   const idle = all.filter(({ path: place }) => place === null);
   return [
-    `${path}, read as a recipe of TRL ${conversion.version}: ${conversion.versionBecause}.`,
+    `${path}, read as a GRPO recipe of TRL ${conversion.version}: ${conversion.versionBecause}.`,
     ...section("What each key became", table(kept)),
     ...section("No meaning here", byReason(idle)),
     ...section(`Not in the file: what TRL ${conversion.version} does by default`, table(defaults)),

@@ -4,7 +4,6 @@
  * a process share one pool of threads and one arena.
  */
 
-import { availableParallelism } from "node:os";
 import { ConfigError } from "../errors.ts";
 import type { Device, DeviceKind } from "./device.ts";
 import { DEFAULT_DEVICE, devices } from "./devices.ts";
@@ -21,7 +20,13 @@ const MAX_THREADS = 1024;
 
 /** Threads where none are asked for: one per processor, at most 8. */
 export function defaultThreads(): number {
-  return Math.min(8, availableParallelism());
+  return Math.min(8, processors());
+}
+
+function processors(): number {
+  // Not imported, so that this file can also be bundled for a browser.
+  const os = globalThis.process?.getBuiltinModule("node:os");
+  return os?.availableParallelism() ?? 1;
 }
 
 /** Threads and a device; see the head of this file. */

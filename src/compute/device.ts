@@ -12,7 +12,7 @@
 
 import type { LoweredGraph } from "../graph/onnx.ts";
 import type { LoweringTarget } from "../graph/target.ts";
-import type { DType } from "../graph/tensor.ts";
+import type { DType } from "../graph/tensor-type.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
 import type { Draw, DrawRequest } from "./draw-token.ts";
 import type { Disposable } from "./scope.ts";

@@ -6,7 +6,8 @@
 import { GraphError } from "../errors.ts";
 import { evaluateDim, isSizeName, showShape } from "../graph/dim.ts";
 import { type LoweredGraph, lowerToOnnx } from "../graph/onnx.ts";
-import type { DType, Graph, Tensor, TensorType } from "../graph/tensor.ts";
+import type { Graph, Tensor } from "../graph/tensor.ts";
+import type { DType, TensorType } from "../graph/tensor-type.ts";
 import type { Device, DeviceTensor, Session, StoredDType } from "./device.ts";
 import { read, tensorOf } from "./host-memory.ts";
 import { type Disposable, Scope } from "./scope.ts";

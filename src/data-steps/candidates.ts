@@ -9,12 +9,12 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
 import type { Compute } from "../compute/compute.ts";
 import { readJsonl, writeJsonl } from "../data/jsonl.ts";
 import { DataError, RunInterrupted } from "../errors.ts";
 import { removeUnfinished } from "../run/resumption.ts";
 import type { Problem, Task } from "../tasks/task.ts";
+import { type Candidate, candidateSchema } from "./candidate.ts";
 import type { SamplingConfig } from "./config.ts";
 import { withFilterRewards } from "./filter-rewards.ts";
 import { applyFilters, BEFORE_FILTERS, openFilters } from "./filters.ts";
@@ -22,36 +22,6 @@ import type { CompletionSource, Wanted } from "./sources.ts";
 
 /** What the filters' rewards remember, beside the parts. */
 const REWARDS_FILE = "rewards.json";
-
-const candidateSchema = z.object({
-  /** Index of the problem in the task's stream. */
-  promptId: z.int(),
-  sample: z.int(),
-  problemId: z.int(),
-  prompt: z.string(),
-  /** The conversation behind the prompt and how the answer to it begins, where an endpoint was given that. */
-  conversation: z
-    .object({
-      messages: z.array(z.object({ role: z.string(), content: z.string() })).readonly(),
-      opening: z.string(),
-    })
-    .optional(),
-  columns: z.record(z.string(), z.unknown()),
-  /** As it would be trained on: cut at `stopAt`, and refined where the step refines. */
-  completion: z.string(),
-  /** It ended by itself. */
-  finished: z.boolean(),
-  /** As it was sampled. */
-  lengthTokens: z.int(),
-  solved: z.boolean(),
-  /** Scores of the rewards that were asked, by the filter's label; null: abstained. */
-  scores: z.record(z.string(), z.number().nullable()),
-  /** The filter that dropped it, and why; null: it is kept. */
-  dropped: z.object({ by: z.string(), reason: z.string() }).nullable(),
-});
-
-/** One completion of one prompt. */
-export type Candidate = z.infer<typeof candidateSchema>;
 
 /** How far a step is. */
 export interface DataStepProgress {

@@ -27,7 +27,8 @@ export class ChatPrompts {
   readonly #conversations = new Map<string, Conversation>();
 
   /** For a task. Throws DataError for a message of a role that endpoints do not have. */
-  readonly render: ChatRenderer = (given, { continueFinalMessage }) => {
+  readonly render: ChatRenderer = (given, { continueFinalMessage, tools }) => {
+    if (tools?.length) throw new DataError("A row's tools are not sent to an endpoint. Leave the column out.");
     const messages = given.map(sentMessage);
     const last = continueFinalMessage === true ? messages.at(-1) : undefined;
     const conversation =
@@ -68,7 +69,13 @@ export function completionText(prompt: string, { text, reasoning, finishReason }
   return endsInsideThink(prompt) ? whole.replace(/^\s*<think>/, "") : whole;
 }
 
-function sentMessage({ role, content }: ChatMessage): SentMessage {
+function sentMessage({ role, content, tool_calls }: ChatMessage): SentMessage {
+  if (tool_calls?.length || typeof content !== "string") {
+    throw new DataError(
+      `A message of role ${JSON.stringify(role)} has ${tool_calls?.length ? "tool_calls" : "content that is no text"}, which ` +
+        "is not sent to an endpoint. Leave such rows out (task.data.select).",
+    );
+  }
   if (ROLES.includes(role)) return { role: role as SentMessage["role"], content };
   throw new DataError(
     `A message of role ${JSON.stringify(role)} cannot be sent to an endpoint; it takes ${ROLES.join(", ")}.`,

@@ -188,7 +188,9 @@ async function askingDirectly(
 }
 
 function withInstruction([first, ...rest]: readonly ChatMessage[], instruction: string): readonly ChatMessage[] {
-  if (first?.role === "system") return [{ ...first, content: `${first.content}\n\n${instruction}` }, ...rest];
+  if (first?.role === "system" && typeof first.content === "string") {
+    return [{ ...first, content: `${first.content}\n\n${instruction}` }, ...rest];
+  }
   return [{ role: "system", content: instruction }, ...(first === undefined ? [] : [first]), ...rest];
 }
 

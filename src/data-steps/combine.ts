@@ -8,6 +8,7 @@
 
 import { z } from "zod";
 import { DataError, RunInterrupted } from "../errors.ts";
+import { stringifyExactJson } from "../exact-json.ts";
 import { pathAt, pathsOfItems } from "../named-paths.ts";
 import { Random } from "../random.ts";
 import { KINDS, outputShape, sourceShape } from "./config.ts";
@@ -100,7 +101,7 @@ async function combineData(config: CombineConfig, context: DataStepContext): Pro
 
 /** Whether no row of the same texts came before. */
 function isNew({ prompt, completion, messages, conversations, chosen, rejected }: Row, seen: Set<string>): boolean {
-  const text = normalised(JSON.stringify([prompt, completion, messages, conversations, chosen, rejected]));
+  const text = normalised(stringifyExactJson([prompt, completion, messages, conversations, chosen, rejected]));
   if (seen.has(text)) return false;
   seen.add(text);
   return true;

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { writeJsonl } from "../data/jsonl.ts";
 import { LINEAGE_FILE } from "../data/lineage.ts";
+import { stringifyExactJson } from "../exact-json.ts";
 import { writeWhole } from "../files.ts";
 import { Random } from "../random.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
@@ -53,7 +54,7 @@ function heldOutPrompts(rows: readonly Row[], share: number): ReadonlySet<string
 function promptOf({ prompt, messages, conversations }: Row): string {
   if (typeof prompt === "string") return prompt;
   const conversation = prompt ?? messages ?? conversations;
-  return JSON.stringify(
+  return stringifyExactJson(
     Array.isArray(conversation) && conversation.length > 1 ? conversation.slice(0, -1) : conversation,
   );
 }

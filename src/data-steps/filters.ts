@@ -14,7 +14,7 @@ import { createRewards } from "../rewards/spec.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
 import type { Task, Verdict } from "../tasks/task.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
-import type { Candidate } from "./candidates.ts";
+import type { Candidate } from "./candidate.ts";
 import type { FilterConfig } from "./config.ts";
 
 /** Reasons for which a candidate is dropped before any filter. */

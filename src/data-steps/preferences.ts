@@ -17,7 +17,8 @@ import { JUDGED_PARTS, type JudgedText, judgedPart } from "../rewards/judged-par
 import { rewardFault, rewardPathsIn } from "../rewards/spec.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
 import { tasks } from "../tasks/registry.ts";
-import { type Candidate, collectCandidates, readCandidates } from "./candidates.ts";
+import type { Candidate } from "./candidate.ts";
+import { collectCandidates, readCandidates } from "./candidates.ts";
 import { type FilterConfig, filterSchema, modelSchema, PARTS_FOLDER, samplingShape } from "./config.ts";
 import { type Row, writeDataset } from "./dataset-writer.ts";
 import { ANY_SCORE, labelOf } from "./filters.ts";

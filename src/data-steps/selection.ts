@@ -8,7 +8,7 @@
  */
 
 import { Random } from "../random.ts";
-import type { Candidate } from "./candidates.ts";
+import type { Candidate } from "./candidate.ts";
 import type { ChoiceConfig } from "./config.ts";
 
 /** A candidate that is chosen, and how hard its prompt is. */

@@ -7,14 +7,14 @@
  */
 
 import { join } from "node:path";
-import type { ChatAnswer } from "../endpoint/chat.ts";
+import type { ChatAnswer, ChatMessage } from "../endpoint/chat.ts";
 import type { EndpointClient } from "../endpoint/client.ts";
 import type { TextEndpointConfig } from "../endpoint/options.ts";
 import type { Sampler } from "../engine/contract/sampler.ts";
 import { ConfigError } from "../errors.ts";
 import { hashString, philox } from "../random.ts";
 import { type NumberedProblem, requirePromptsFit, sampleCompletions } from "../rollout/collect.ts";
-import type { ChatMessage, ChatRenderer } from "../tasks/chat.ts";
+import type { ChatRenderer } from "../tasks/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { ChatPrompts, completionText } from "./chat-prompts.ts";
 import type { SamplingConfig } from "./config.ts";

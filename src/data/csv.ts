@@ -1,6 +1,7 @@
 /**
- * CSV as RFC 4180 has it (quoted cells may hold commas, line feeds and doubled quotes), the first record naming the
- * columns, read as a stream by `csv-parse`. Tab-separated files are the same with another delimiter.
+ * CSV as RFC 4180 has it (quoted cells may hold commas, line ends and doubled quotes), the first record naming the
+ * columns, read as a stream by `csv-parse`. A record ends with CRLF, LF or CR, as in pandas. Tab-separated files are the
+ * same with another delimiter.
  *
  * Every cell is text and an empty cell is the empty text: a type that is guessed from the first rows is wrong in a later
  * one, so those who read a column say what they take it for (Countdown's numbers, a conversation in JSON).
@@ -9,8 +10,8 @@
 import { Readable } from "node:stream";
 import { type CsvError, parse } from "csv-parse";
 import { DataError } from "../errors.ts";
-import { readChunks } from "./jsonl.ts";
 import { type DataRow, placeOf, shorten } from "./row.ts";
+import { readTextBytes } from "./text-stream.ts";
 
 /** The longest record: beyond it a quote was most likely left open. */
 const MAX_RECORD_BYTES = 16 * 2 ** 20;
@@ -28,14 +29,16 @@ interface PlacedRecord {
  * The rows of a file, in order. A first column without a name, as pandas writes its index, is called `Unnamed: 0` as
  * pandas reads it.
  *
- * @throws DataError for a file that cannot be read, has no header, names a column twice or breaks CSV's rules, and for a
+ * A file without a single line has no rows: the shard of a split that is empty.
+ *
+ * @throws DataError for a file that cannot be read, names a column twice or not at all, or breaks CSV's rules, and for a
  * row of more or fewer cells than the header has: with file and line.
  */
 export async function* readCsv(file: string, delimiter = ","): AsyncGenerator<DataRow, void, void> {
   let header: readonly string[] | undefined;
   for await (const { cells, line } of readRecords(file, delimiter)) {
     if (header === undefined) {
-      header = headerOf(cells, placeOf({ file, line }));
+      header = headerOf(cells, placeOf({ file, line }), delimiter);
       continue;
     }
     if (cells.length !== header.length) {
@@ -47,9 +50,6 @@ export async function* readCsv(file: string, delimiter = ","): AsyncGenerator<Da
     const fields = Object.fromEntries(header.map((name, i) => [name, cells[i]!]));
     yield { fields, file, line };
   }
-  if (header === undefined) {
-    throw new DataError(`${file}: expected a first line that names the columns, the file is empty.`);
-  }
 }
 
 async function* readRecords(file: string, delimiter: string): AsyncGenerator<PlacedRecord, void, void> {
@@ -58,14 +58,14 @@ async function* readRecords(file: string, delimiter: string): AsyncGenerator<Pla
   let emptyLines = 0;
   const parser = parse({
     delimiter,
-    record_delimiter: ["\r\n", "\n"],
+    record_delimiter: ["\r\n", "\n", "\r"],
     relax_column_count: true,
     skip_empty_lines: true,
     max_record_size: MAX_RECORD_BYTES,
     on_record: (cells: string[], { empty_lines }) => {
       emptyLines = empty_lines;
       const line = 1 + linesBefore + emptyLines;
-      linesBefore += 1 + lineFeedsIn(cells);
+      linesBefore += 1 + lineEndsIn(cells);
       // What is returned has to be cells: the line travels as the first.
       return [String(line), ...cells];
     },
@@ -98,15 +98,30 @@ async function* decode(file: string): AsyncGenerator<string, void, void> {
       );
     }
   };
-  for await (const bytes of readChunks(file)) {
+  for await (const bytes of readTextBytes(file)) {
     const piece = decoded(bytes);
-    line += lineFeedsIn([piece]);
+    line += lineEndsIn([piece]);
     yield piece;
   }
   yield decoded();
 }
 
-function headerOf(cells: readonly string[], place: string): readonly string[] {
+/** What cells may be set apart by in files that are called CSV. */
+const DELIMITERS = [
+  [",", "commas"],
+  [";", "semicolons"],
+  ["\t", "tabs"],
+] as const;
+
+function headerOf(cells: readonly string[], place: string, delimiter: string): readonly string[] {
+  const other = cells.length > 1 ? undefined : DELIMITERS.find(([sign]) => cells[0]!.includes(sign));
+  if (other !== undefined) {
+    const [expected] = DELIMITERS.filter(([sign]) => sign === delimiter).map(([, name]) => name);
+    throw new DataError(
+      `${place}: expected cells with ${expected} between them, but the first line has ${other[1]}: ${shorten(cells[0]!)}. ` +
+        (other[0] === "\t" ? "Give the file the ending .tsv." : `Save it with ${expected}.`),
+    );
+  }
   if (cells.length > MAX_COLUMNS) {
     throw new DataError(`${place}: expected at most ${MAX_COLUMNS} columns, the first line names ${cells.length}.`);
   }
@@ -119,10 +134,12 @@ function headerOf(cells: readonly string[], place: string): readonly string[] {
   throw new DataError(`${place}: expected a first line that names every column, each differently, but ${shown}.`);
 }
 
-function lineFeedsIn(texts: readonly string[]): number {
+/** CRLF is one. */
+function lineEndsIn(texts: readonly string[]): number {
   let count = 0;
   for (const text of texts) {
     for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
+    for (let at = text.indexOf("\r"); at >= 0; at = text.indexOf("\r", at + 1)) if (text[at + 1] !== "\n") count++;
   }
   return count;
 }

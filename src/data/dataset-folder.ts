@@ -8,7 +8,8 @@
  *     rows.jsonl                          none of these: train
  *
  * These are the rules of Hugging Face's `datasets` for folders without a loading script (its documentation, "Structure
- * your repository"). Not read: its Arrow folders (`save_to_disk`), archives, and compressed text.
+ * your repository"). Not read: its Arrow folders (`save_to_disk`), archives, and text that is compressed otherwise than by
+ * gzip; a file of rows that is packed so is an error that names it, and is never passed over.
  */
 
 import type { Stats } from "node:fs";
@@ -17,7 +18,7 @@ import { join } from "node:path";
 import { ConfigError, DataError, nearestName } from "../errors.ts";
 import { systemReason } from "../files.ts";
 import { type CardConfig, readCard } from "./dataset-card.ts";
-import { DATA_ENDINGS, formatOf, readRows } from "./formats.ts";
+import { DATA_ENDINGS, formatOf, packingFault, readRows, unpackedName } from "./formats.ts";
 import { matchesPattern } from "./glob.ts";
 import type { DataRow } from "./row.ts";
 
@@ -66,7 +67,7 @@ const SPLIT_WORDS: ReadonlyMap<string, string> = new Map([
   ["evaluation", "test"],
 ]);
 
-const SHARD = /^(.*)-(\d{5})-of-(\d{5})\.[^.]+$/;
+const SHARD = /^(.*)-(\d{5})-of-(\d{5})(\.[^./]+(?:\.gz)?)$/;
 
 /**
  * Looks at `path`, and reads nothing of its rows. A file is a data set of one split, `train`.
@@ -163,7 +164,7 @@ function chooseConfig(path: string, configs: readonly CardConfig[], wanted?: str
 }
 
 function isData(file: string): boolean {
-  return formatOf(file) !== undefined && !NOT_DATA.has(nameOf(file));
+  return (formatOf(file) !== undefined || packingFault(file) !== undefined) && !NOT_DATA.has(nameOf(file));
 }
 
 function splitsByPattern({ splits, folder }: CardConfig, files: readonly string[]): Map<string, string[]> {
@@ -192,7 +193,8 @@ function splitOfName(file: string): string {
   const name = folders.pop()!;
   const shard = SHARD.exec(name);
   if (shard?.[1] && folders.at(-1) === "data") return shard[1];
-  for (const text of [name.slice(0, name.lastIndexOf(".")), ...folders.reverse()]) {
+  const plainName = unpackedName(name);
+  for (const text of [plainName.slice(0, plainName.lastIndexOf(".")), ...folders.reverse()]) {
     const words = text.toLowerCase().split(/[^a-z]+/);
     const word = words.find((candidate) => SPLIT_WORDS.has(candidate));
     if (word !== undefined) return SPLIT_WORDS.get(word)!;
@@ -203,15 +205,19 @@ function splitOfName(file: string): string {
 function requireOneFormat(path: string, split: string, files: readonly string[]): void {
   const strange = files.find((file) => formatOf(file) === undefined);
   if (strange !== undefined) {
-    throw new DataError(
-      `${path}: the split ${split} has the file ${strange}; files that can be read end in ${DATA_ENDINGS.join(", ")}.`,
-    );
+    const fault =
+      packingFault(strange) ?? `${strange} is of no known format; files that can be read end in ${DATA_ENDINGS}`;
+    throw new DataError(`${path}: of the split ${split}, ${fault}.`);
   }
+  const there = new Set(files);
+  const twin = files.find((file) => unpackedName(file) !== file && there.has(unpackedName(file)));
   const other = files.find((file) => formatOf(file) !== formatOf(files[0]!));
-  if (other === undefined) return;
+  if (twin === undefined && other === undefined) return;
+  const [what, two] = twin
+    ? ["a file packed and unpacked", `${unpackedName(twin)} and ${twin}`]
+    : ["files of several formats", `${files[0]} and ${other}`];
   throw new DataError(
-    `${path}: the split ${split} has files of several formats, ${files[0]} and ${other}, perhaps the same rows twice. ` +
-      "Name one file, or keep one format there.",
+    `${path}: the split ${split} has ${what}, ${two}, perhaps the same rows twice. Name one file, or keep one of them there.`,
   );
 }
 
@@ -222,11 +228,11 @@ function requireAllShards(path: string, files: readonly string[]): void {
   for (const file of files) {
     const shard = SHARD.exec(file);
     if (shard === null) continue;
-    const [, base, , count] = shard;
+    const [, base, , count, ending] = shard;
     if (checked.has(`${base}/${count}`)) continue;
     checked.add(`${base}/${count}`);
     for (let i = 0; i < Number(count); i++) {
-      const expected = `${base}-${String(i).padStart(5, "0")}-of-${count}${file.slice(file.lastIndexOf("."))}`;
+      const expected = `${base}-${String(i).padStart(5, "0")}-of-${count}${ending}`;
       if (!present.has(expected)) {
         throw new DataError(`${path}: the shard ${expected} is missing, ${file} is there. Get the data set whole.`);
       }
@@ -244,7 +250,7 @@ function noData(path: string, files: readonly string[], chosen: CardConfig | und
   }
   const where = chosen?.folder || config;
   const inside = where ? ` in its folder ${where}` : "";
-  return new DataError(`${path} has no data${inside}: expected files that end in ${DATA_ENDINGS.join(", ")}.`);
+  return new DataError(`${path} has no data${inside}: expected files that end in ${DATA_ENDINGS}.`);
 }
 
 function nameOf(file: string): string {

@@ -1,12 +1,12 @@
 /** File formats by the ending of a file's name, and the one reader for each. */
 
+import { DataError } from "../errors.ts";
 import { readCsv } from "./csv.ts";
-import { readJson } from "./json-list.ts";
 import { readJsonl } from "./jsonl.ts";
 import { readParquet } from "./parquet.ts";
 import type { DataRow } from "./row.ts";
 
-/** How a file is read. */
+/** How a file is read; `json` is one list or JSON Lines, whichever the file is, and so is `jsonl`. */
 export type DataFormat = "jsonl" | "json" | "parquet" | "csv" | "tsv";
 
 const FORMATS: ReadonlyMap<string, DataFormat> = new Map([
@@ -18,13 +18,46 @@ const FORMATS: ReadonlyMap<string, DataFormat> = new Map([
   [".tsv", "tsv"],
 ]);
 
-/** Endings that are known, for messages. */
-export const DATA_ENDINGS: readonly string[] = [...FORMATS.keys()];
+/** Packed text is unpacked while it is read. */
+const GZIP_ENDING = ".gz";
 
-/** The format of a file by its name; undefined where the ending is none of `DATA_ENDINGS`. */
+/** Endings of files that are packed in a way that is not read, and how to unpack them. */
+const UNREAD_PACKINGS: ReadonlyMap<string, string> = new Map([
+  [".zst", "zstd -d"],
+  [".bz2", "bunzip2"],
+  [".xz", "unxz"],
+  [".lz4", "lz4 -d"],
+  [".zip", "unzip"],
+]);
+
+/** Endings that are known, for messages. */
+export const DATA_ENDINGS = `${[...FORMATS.keys()].join(", ")}, those of text also with ${GZIP_ENDING} after them`;
+
+/** The format of a file by its name; undefined where its ending is none of `DATA_ENDINGS`. */
 export function formatOf(file: string): DataFormat | undefined {
+  const isGzipped = file.toLowerCase().endsWith(GZIP_ENDING);
+  const format = FORMATS.get(endingOf(isGzipped ? file.slice(0, -GZIP_ENDING.length) : file));
+  return isGzipped && format === "parquet" ? undefined : format;
+}
+
+/** The name without `.gz`, where it has that. */
+export function unpackedName(file: string): string {
+  return file.toLowerCase().endsWith(GZIP_ENDING) ? file.slice(0, -GZIP_ENDING.length) : file;
+}
+
+/** What to do with a file that holds rows by its name and is packed in a way that is not read; undefined for others. */
+export function packingFault(file: string): string | undefined {
+  const ending = endingOf(file);
+  const command = ending === GZIP_ENDING ? "gunzip" : UNREAD_PACKINGS.get(ending);
+  if (command === undefined || formatOf(file) !== undefined || formatOf(file.slice(0, -ending.length)) === undefined) {
+    return undefined;
+  }
+  return `${file} is packed as ${ending}, which is not read for such files: unpack it first (${command} ${file})`;
+}
+
+function endingOf(file: string): string {
   const dot = file.lastIndexOf(".");
-  return dot < 0 ? undefined : FORMATS.get(file.slice(dot).toLowerCase());
+  return dot < 0 ? "" : file.slice(dot).toLowerCase();
 }
 
 /**
@@ -33,6 +66,8 @@ export function formatOf(file: string): DataFormat | undefined {
  * @throws DataError with file and place for whatever is wrong with it.
  */
 export function readRows(file: string): AsyncGenerator<DataRow, void, void> {
+  const fault = packingFault(file);
+  if (fault !== undefined) throw new DataError(`${fault}.`);
   switch (formatOf(file)) {
     case "parquet":
       return readParquet(file);
@@ -40,8 +75,6 @@ export function readRows(file: string): AsyncGenerator<DataRow, void, void> {
       return readCsv(file);
     case "tsv":
       return readCsv(file, "\t");
-    case "json":
-      return readJson(file);
     default:
       return readJsonl(file);
   }

@@ -1,28 +1,33 @@
 /**
  * JSON Lines: one JSON object per line, UTF-8. Read as a stream, so that a data set need not fit into memory twice, with
- * errors that name file and line; written whole or not at all. Blank lines and a byte order mark are passed over.
+ * errors that name file and line; written whole or not at all. Blank lines and a byte order mark are passed over, a line
+ * ends with LF, CRLF or CR. Numbers keep their value (`exact-json.ts`), and a file that is one JSON list, whatever its
+ * ending, is read as such (`json-list.ts`).
  *
  * What it is not: a schema. A task or a reward says which columns it needs (`requireText`, or its own check), and a
  * `DataRow` carries what such an error has to name.
  */
 
-import { createReadStream } from "node:fs";
 import { DataError } from "../errors.ts";
-import { systemReason, writeWholeFile } from "../files.ts";
+import { parseExactJson, stringifyExactJson } from "../exact-json.ts";
+import { writeWholeFile } from "../files.ts";
+import { beginsWithBracket, rowsOfList } from "./json-list.ts";
 import { type DataRow, shorten } from "./row.ts";
+import { MAX_TEXT_BYTES, readTextBytes } from "./text-stream.ts";
 
 /** How much of a file is read before it is refused. */
 export interface JsonlLimits {
-  /** The longest line; a file without line feeds is refused after this much of it. */
+  /** The longest line; a file without line ends is refused after this much of it. */
   readonly maxLineBytes: number;
-  /** The longest file. */
+  /** The longest file, unpacked. */
   readonly maxFileBytes: number;
 }
 
 /** The limits where a caller names none: 16 MiB for a line, 16 GiB for a file. */
-const JSONL_LIMITS: JsonlLimits = { maxLineBytes: 16 * 2 ** 20, maxFileBytes: 16 * 2 ** 30 };
+const JSONL_LIMITS: JsonlLimits = { maxLineBytes: 16 * 2 ** 20, maxFileBytes: MAX_TEXT_BYTES };
 
 const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
 
 /**
  * The rows of a file, in order.
@@ -34,11 +39,20 @@ export async function* readJsonl(
   file: string,
   limits: JsonlLimits = JSONL_LIMITS,
 ): AsyncGenerator<DataRow, void, void> {
+  const pieces = readTextBytes(file, limits.maxFileBytes);
+  const { isList, all } = await beginsWithBracket(pieces);
+  if (isList) {
+    yield* rowsOfList(all, file);
+    return;
+  }
   let line = 0;
-  for await (const bytes of readLines(file, limits)) {
+  let isFirst = true;
+  for await (const bytes of readLines(all, file, limits)) {
     line++;
-    const row = parseLine(bytes, file, line);
-    if (row) yield row;
+    const row = parseLine(bytes, file, line, isFirst);
+    if (row === undefined) continue;
+    isFirst = false;
+    yield row;
   }
 }
 
@@ -49,10 +63,13 @@ export async function readAllJsonl(file: string, limits: JsonlLimits = JSONL_LIM
   return rows;
 }
 
-async function* readLines(file: string, limits: JsonlLimits): AsyncGenerator<Buffer, void, void> {
+async function* readLines(
+  pieces: AsyncIterable<Buffer>,
+  file: string,
+  limits: JsonlLimits,
+): AsyncGenerator<Buffer, void, void> {
   let parts: Buffer[] = [];
   let partBytes = 0;
-  let fileBytes = 0;
   let line = 1;
   const keep = (part: Buffer): void => {
     parts.push(part);
@@ -64,37 +81,48 @@ async function* readLines(file: string, limits: JsonlLimits): AsyncGenerator<Buf
       );
     }
   };
-  for await (const chunk of readChunks(file)) {
-    fileBytes += chunk.length;
-    if (fileBytes > limits.maxFileBytes) {
-      throw new DataError(`${file}: expected at most ${limits.maxFileBytes} bytes, the file is longer. Split it.`);
-    }
+  for await (const piece of withLineFeeds(pieces)) {
     let start = 0;
-    for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {
-      keep(chunk.subarray(start, end));
+    for (let end = piece.indexOf(LINE_FEED); end >= 0; end = piece.indexOf(LINE_FEED, start)) {
+      keep(piece.subarray(start, end));
       yield Buffer.concat(parts);
       parts = [];
       partBytes = 0;
       line++;
       start = end + 1;
     }
-    keep(chunk.subarray(start));
+    keep(piece.subarray(start));
   }
   if (partBytes > 0) yield Buffer.concat(parts);
 }
 
-/** The bytes of a file, in order; a refusal of the operating system is a DataError that names the file. */
-export async function* readChunks(file: string): AsyncGenerator<Buffer, void, void> {
-  try {
-    yield* createReadStream(file) as AsyncIterable<Buffer>;
-  } catch (error) {
-    const reason = systemReason(error);
-    if (reason === undefined) throw error;
-    throw new DataError(`Cannot read ${file}: ${reason}. Check the path.`);
+/**
+ * The same bytes with LF where the file's first line ends with a CR alone. In JSON either is white space, and neither may
+ * stand in a text, so nothing else changes.
+ */
+async function* withLineFeeds(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+  let ending: "CR" | "LF" | undefined;
+  /** A piece that ends with the first CR: what follows decides. */
+  let held: Buffer | undefined;
+  for await (const next of pieces) {
+    const piece = held === undefined ? next : Buffer.concat([held, next]);
+    held = undefined;
+    if (ending === undefined) {
+      const [feed, carriage] = [piece.indexOf(LINE_FEED), piece.indexOf(CARRIAGE_RETURN)];
+      if (carriage >= 0 && (feed < 0 || carriage < feed)) {
+        if (carriage === piece.length - 1) {
+          held = piece;
+          continue;
+        }
+        ending = feed === carriage + 1 ? "LF" : "CR";
+      } else if (feed >= 0) ending = "LF";
+    }
+    yield ending === "CR" ? Buffer.from(piece.map((byte) => (byte === CARRIAGE_RETURN ? LINE_FEED : byte))) : piece;
   }
+  if (held !== undefined) yield held;
 }
 
-function parseLine(bytes: Buffer, file: string, line: number): DataRow | undefined {
+function parseLine(bytes: Buffer, file: string, line: number, isFirst: boolean): DataRow | undefined {
   let text: string;
   try {
     // The decoder drops a byte order mark where one begins its input; past line 1 there is none to be expected.
@@ -105,10 +133,14 @@ function parseLine(bytes: Buffer, file: string, line: number): DataRow | undefin
   if (text.trim() === "") return undefined;
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseExactJson(text);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    throw new DataError(`${file}:${line}: expected one JSON object, the line is not JSON (${shorten(detail)}).`);
+    const fault = error instanceof RangeError ? "is nested too deeply" : `is not JSON (${shorten(detail)})`;
+    // The first line of an object that was written over several lines.
+    const isOpened = isFirst && text.trim().startsWith("{") && !text.includes("}");
+    const advice = isOpened ? " An object has to stand on one line; several may also be one list: [{…}, {…}]." : "";
+    throw new DataError(`${file}:${line}: expected one JSON object, the line ${fault}.${advice}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new DataError(`${file}:${line}: expected a JSON object with named fields, got ${shorten(text.trim())}.`);
@@ -127,7 +159,7 @@ export async function writeJsonl(file: string, rows: Iterable<object> | AsyncIte
   await writeWholeFile(file, async (handle) => {
     let pending: string[] = [];
     for await (const row of rows) {
-      pending.push(`${JSON.stringify(row)}\n`);
+      pending.push(`${stringifyExactJson(row)}\n`);
       count++;
       if (pending.length >= 1024) {
         await handle.appendFile(pending.join(""));

@@ -3,8 +3,7 @@
  * a time is read and given out, so a file needs memory for its largest row group only, and who takes the first rows
  * reads the first group only.
  *
- * Values are brought into JSON's form: 64-bit integers become numbers where a number holds them, else their digits;
- * times become ISO 8601 text; bytes that are not declared as text become text if they are UTF-8, else Base64.
+ * Values are brought into JSON's form without being rounded (`parquet-values.ts`).
  *
  * What a file says of itself, in its footer and in its page headers, is checked against its size and against limits before
  * memory is asked for; what the decoder then stumbles over is reported with file and rows. Not guarded against: a damaged
@@ -16,8 +15,9 @@ import { open } from "node:fs/promises";
 import { type ColumnMetaData, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { AhaError, DataError } from "../errors.ts";
-import { systemReason } from "../files.ts";
+import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage, systemReason } from "../files.ts";
 import { pagesFault } from "./parquet-pages.ts";
+import { planValues, VALUE_PARSERS, type ValuePlan } from "./parquet-values.ts";
 import type { DataRow } from "./row.ts";
 
 /** A file that is read in parts: the seam at which a test sees which ones. */
@@ -61,11 +61,11 @@ export async function* readParquet(
   const handle = await openFile(file);
   try {
     const source = inspect(await sourceOf(handle, file));
-    const metadata = await readFooter(source, file, limits);
+    const plan = planValues(await readFooter(source, file, limits));
     let rowStart = 0;
-    for (const { num_rows } of metadata.row_groups) {
+    for (const { num_rows } of plan.metadata.row_groups) {
       const rowEnd = rowStart + Number(num_rows);
-      if (rowEnd > rowStart) yield* readGroup({ source, metadata, file, limits }, rowStart, rowEnd);
+      if (rowEnd > rowStart) yield* readGroup({ source, ...plan, file, limits }, rowStart, rowEnd);
       rowStart = rowEnd;
     }
   } finally {
@@ -84,32 +84,34 @@ export async function parquetRowCount(file: string): Promise<number> {
   }
 }
 
-interface OpenParquet {
+interface OpenParquet extends ValuePlan {
   readonly source: ByteSource;
-  readonly metadata: FileMetaData;
   readonly file: string;
   readonly limits: ParquetLimits;
 }
 
 async function* readGroup(opened: OpenParquet, rowStart: number, rowEnd: number): AsyncGenerator<DataRow, void, void> {
-  const { source, metadata, file, limits } = opened;
+  const { source, metadata, columns, file, limits } = opened;
   await checkPages(opened, rowStart, rowEnd);
   const decodedRows = new Map<string, number>();
-  const rows = await named(`${file}, rows ${rowStart + 1} to ${rowEnd}`, () =>
-    parquetReadObjects({
+  const rows = await named(`${file}, rows ${rowStart + 1} to ${rowEnd}`, async () => {
+    const decoded = await parquetReadObjects({
       file: source,
       metadata,
       rowStart,
       rowEnd,
       compressors: limited(limits.maxRowGroupBytes),
-      // Bytes that are not declared as text stay bytes until `jsonValue` has looked at them.
+      // Bytes that are not declared as text stay bytes until they were looked at.
       utf8: false,
-      parsers: { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && decodeText(bytes) },
+      parsers: VALUE_PARSERS,
       onChunk: ({ columnName, columnData }) => {
         decodedRows.set(columnName, (decodedRows.get(columnName) ?? 0) + columnData.length);
       },
-    }),
-  );
+    });
+    return decoded.map((row) => {
+      return Object.fromEntries(Object.entries(row).map(([column, value]) => [column, columns.get(column)!(value)]));
+    });
+  });
   for (const [column, count] of decodedRows) {
     if (count >= rowEnd - rowStart) continue;
     throw new DataError(
@@ -117,10 +119,7 @@ async function* readGroup(opened: OpenParquet, rowStart: number, rowEnd: number)
         "that it has it. The file is damaged; get it again.",
     );
   }
-  for (const [i, row] of rows.entries()) {
-    const entries = Object.entries(row).map(([column, value]) => [column, jsonValue(value)] as const);
-    yield { fields: Object.fromEntries(entries), file, line: rowStart + i + 1, unit: "row" };
-  }
+  for (const [i, fields] of rows.entries()) yield { fields, file, line: rowStart + i + 1, unit: "row" };
 }
 
 /** Refuses pages that contradict the footer or the limits, in the row group that begins at `rowStart`. */
@@ -188,6 +187,9 @@ async function readFooter(source: ByteSource, file: string, limits: ParquetLimit
     const marks = [await source.slice(0, 4), await source.slice(byteLength - 4)];
     return marks.every((mark) => new TextDecoder().decode(mark) === "PAR1");
   };
+  if (isLfsPointer(new Uint8Array(await source.slice(0, Math.min(LFS_POINTER_BYTES, byteLength))))) {
+    throw new DataError(lfsPointerMessage(file));
+  }
   if (byteLength < SMALLEST_FILE_BYTES || !(await isParquet())) {
     throw new DataError(
       `${file} is not a whole Parquet file: it does not begin and end with PAR1. Was it cut off? Get it again.`,
@@ -214,6 +216,8 @@ function checkFooter(metadata: FileMetaData, file: string, byteLength: number, l
     const group = `row group ${i + 1}`;
     if (!(count >= 0)) throw damaged(`${group} is said to have ${count} rows`);
     rows += count;
+    // Writers differ in where they say that the columns of no rows lie.
+    if (count === 0) continue;
     let bytes = 0;
     for (const { meta_data: column, file_path } of columns) {
       if (column === undefined || file_path !== undefined) {
@@ -274,30 +278,4 @@ async function named<T>(where: string, decode: () => Promise<T>): Promise<T> {
     const detail = error instanceof Error ? error.message : String(error);
     throw new DataError(`${where}: cannot be decoded as Parquet (${detail}). Is the file whole? Get it again.`);
   }
-}
-
-/** Throws TypeError for bytes that are not UTF-8. */
-function decodeText(bytes: Uint8Array): string {
-  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-}
-
-function textOrBase64(bytes: Uint8Array): string {
-  try {
-    return decodeText(bytes);
-  } catch {
-    return Buffer.from(bytes).toString("base64");
-  }
-}
-
-function jsonValue(value: unknown): unknown {
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  if (typeof value === "number") return Number.isFinite(value) ? value : null;
-  if (value === undefined || value === null) return null;
-  if (typeof value !== "object") return value;
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  if (value instanceof Uint8Array) return textOrBase64(value);
-  if (Array.isArray(value) || ArrayBuffer.isView(value)) {
-    return Array.from(value as unknown as ArrayLike<unknown>, jsonValue);
-  }
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, jsonValue(inner)]));
 }

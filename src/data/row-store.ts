@@ -9,11 +9,21 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
+import { parseExactJson, stringifyExactJson } from "../exact-json.ts";
 import { writeFailure } from "../files.ts";
-import type { DataRow } from "./row.ts";
+import { type DataRow, placeOf } from "./row.ts";
 
 /** Characters of JSON that are kept in memory, over all rows; a character is one byte or two. */
 const MEMORY_CHARACTERS = 256 * 2 ** 20;
+
+function asText(row: DataRow): string {
+  try {
+    return stringifyExactJson(row.fields);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new DataError(`${placeOf(row)}: the row is nested too deeply. Leave it out.`);
+  }
+}
 
 /** Rows by number, in the order in which they were added. */
 export class RowStore {
@@ -39,13 +49,14 @@ export class RowStore {
     return this.#spill !== undefined;
   }
 
-  /** @throws AhaError where the disk has no room for what memory does not hold. */
-  add({ fields, file, line, unit }: DataRow): void {
+  /** @throws DataError for a row that is nested too deeply; AhaError where the disk has no room for it. */
+  add(row: DataRow): void {
+    const { file, line, unit } = row;
     if (this.#files.at(-1)?.origin.file !== file) {
       this.#files.push({ start: this.length, origin: unit === undefined ? { file } : { file, unit } });
     }
+    const text = asText(row);
     this.#lines.push(line);
-    const text = JSON.stringify(fields);
     if (this.#spill === undefined && this.#characters + text.length <= this.#memoryCharacters) {
       this.#characters += text.length;
       this.#texts.push(text);
@@ -60,7 +71,7 @@ export class RowStore {
     const line = this.#lines[index];
     if (line === undefined) throw new RangeError(`There is no row ${index} among ${this.length}.`);
     const text = this.#texts[index] ?? this.#spill!.read(index - this.#texts.length);
-    const fields = JSON.parse(text) as Record<string, unknown>;
+    const fields = parseExactJson(text) as Record<string, unknown>;
     return { fields, ...this.#originOf(index), line };
   }
 

@@ -1,10 +1,11 @@
 /**
  * A row of a data set, whichever file format it came from, and the errors that name it: file, place, and the columns
- * that there are. Values are those of JSON (text, number, true and false, null, lists and mappings): what a format has
- * beyond that its reader brings into this form.
+ * that there are. Values are those of JSON (text, number, true and false, null, lists and mappings), a number that a double
+ * does not hold being a bigint or an `ExactNumber`; what a format has beyond that its reader brings into this form.
  */
 
 import { DataError, nearestName } from "../errors.ts";
+import { stringifyExactJson } from "../exact-json.ts";
 
 /** One row of a data file. */
 export interface DataRow {
@@ -32,7 +33,7 @@ export function columnError(row: DataRow, column: string, expected: string): Dat
   const value = row.fields[column];
   const nearest = value === undefined ? nearestName(column, names) : undefined;
   const hint = nearest === undefined ? "" : ` Is ${nearest} meant?`;
-  const fault = value === undefined ? "is not there" : `is ${shorten(JSON.stringify(value))}`;
+  const fault = value === undefined ? "is not there" : `is ${shorten(stringifyExactJson(value))}`;
   return new DataError(
     `${placeOf(row)}: expected ${expected} in the column ${column}, which ${fault}; ${columnsOf(row)}.${hint}`,
   );

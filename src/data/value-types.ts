@@ -1,5 +1,6 @@
 /** What the values of a column are, in words, from rows that were looked at: for people who look at a data set. */
 
+import { ExactNumber } from "../exact-json.ts";
 import type { DataRow } from "./row.ts";
 
 /**
@@ -20,8 +21,8 @@ export function columnTypes(rows: readonly DataRow[]): { readonly name: string; 
 /** What all of these values are. */
 function typeOfAll(values: readonly unknown[]): string {
   const lists = values.filter((value) => Array.isArray(value));
-  const mappings = values.filter((value) => typeof value === "object" && value !== null && !Array.isArray(value));
-  const types = new Set(values.filter((value) => typeof value !== "object" || value === null).map(typeOfScalar));
+  const mappings = values.filter((value) => !isScalar(value) && !Array.isArray(value));
+  const types = new Set(values.filter(isScalar).map(typeOfScalar));
   if (types.has("number")) types.delete("whole number");
   const isNull = types.delete("null");
   if (lists.length > 0) {
@@ -32,11 +33,15 @@ function typeOfAll(values: readonly unknown[]): string {
   return [...types, ...(isNull ? ["null"] : [])].join(" or ");
 }
 
+function isScalar(value: unknown): boolean {
+  return typeof value !== "object" || value === null || value instanceof ExactNumber;
+}
+
 function typeOfScalar(value: unknown): string {
   if (value === null) return "null";
   if (typeof value === "string") return "text";
   if (typeof value === "boolean") return "true or false";
-  return Number.isInteger(value) ? "whole number" : "number";
+  return typeof value === "bigint" || Number.isInteger(value) ? "whole number" : "number";
 }
 
 function typeOfMappings(mappings: readonly Readonly<Record<string, unknown>>[]): string {

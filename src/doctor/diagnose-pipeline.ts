@@ -8,6 +8,7 @@
  */
 
 import { totalmem } from "node:os";
+import { Compute } from "../compute/compute.ts";
 import type { SampledWork, StepKnowledge } from "../data-steps/step.ts";
 import { AhaError, RunInterrupted } from "../errors.ts";
 import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
@@ -50,12 +51,14 @@ export async function diagnosePipeline(
   pipeline: ExaminedPipeline,
   options: DiagnoseOptions,
 ): Promise<PipelineDiagnosis> {
+  // Of the pipeline, whatever its stages say: so it is when they run.
+  const compute = Compute.open({ threads: pipeline.threads });
   const known: Knowledge = {
     ...{ roots: new Map(), diagnoses: new Map(), findings: [], unchecked: new Map(), dataSteps: [] },
   };
   for (const stage of pipeline.stages) {
     if (options.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
-    if (isTrain(stage)) await lookAtTraining(stage, pipeline, known, options);
+    if (isTrain(stage)) await lookAtTraining(stage, pipeline, known, { ...options, compute });
     else await lookAtDataStep(stage as DataStage, pipeline, known);
   }
   await lookAtSuites(pipeline, known);

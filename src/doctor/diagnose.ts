@@ -10,12 +10,13 @@
  */
 
 import { totalmem } from "node:os";
+import type { Compute } from "../compute/compute.ts";
 import { AhaError, RunInterrupted } from "../errors.ts";
 import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
 import type { ModelConfig } from "../model/model-config.ts";
-import { openRecipe, type PreparedRecipe, recipeChecks } from "../recipe/run-recipe.ts";
+import { openRecipe, recipeChecks } from "../recipe/prepare-recipe.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
-import { stageParts, trainedKind } from "../recipe/trained-model.ts";
+import { type RecipeParts, stageParts, trainedKind } from "../recipe/trained-model.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { StageTrial } from "../train/examination.ts";
@@ -29,7 +30,14 @@ import { estimatePeakBytes } from "./memory-estimate.ts";
 import { type FoundModel, findModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
-import { firstProblems, lengthFindings, overlapFindings, type PromptLengths, promptLengths } from "./task-findings.ts";
+import {
+  firstProblems,
+  lengthFindings,
+  overlapFindings,
+  type PromptLengths,
+  promptLengths,
+  turnEndFindings,
+} from "./task-findings.ts";
 
 /** A prompt's length where it cannot be counted. */
 const USUAL_PROMPT_TOKENS = 256;
@@ -39,6 +47,8 @@ export interface DiagnoseOptions {
   /** Completions to sample for each stage; 0 samples and trains nothing. */
   readonly samples: number;
   readonly signal: AbortSignal;
+  /** What this process computes with, where it is decided already; else the recipe says it. */
+  readonly compute?: Compute;
   readonly onProgress?: (text: string) => void;
 }
 
@@ -148,6 +158,7 @@ async function lookAtTask(
     return;
   }
   known.prompts = promptLengths(training, heldOut, tokenizer);
+  known.findings.push(...turnEndFindings(task, training, tokenizer));
   if (figures.contextTokens !== null)
     known.findings.push(...lengthFindings(recipe, known.prompts, figures.contextTokens));
 }
@@ -180,7 +191,7 @@ async function probe(
   findings.push(...loadFindings());
   const local = (await withLocalData(recipe)) ?? recipe;
   await model.inDirectory(async (directory) => {
-    const prepared = await orFinding(known, "refused", () => openRecipe(local, directory));
+    const prepared = await orFinding(known, "refused", () => openRecipe(local, directory, options.compute));
     if (prepared === undefined) return;
     try {
       for (const check of recipeChecks(prepared)) await orFinding(known, "refused", check);
@@ -199,7 +210,7 @@ async function probe(
 /** A few units of a stage by its own trainer. */
 async function tryStage(
   stage: StageConfig,
-  prepared: PreparedRecipe,
+  prepared: RecipeParts,
   known: Knowledge,
   { samples, signal, onProgress, trainedBefore }: DiagnoseOptions & { readonly trainedBefore: string | undefined },
 ): Promise<void> {

@@ -36,6 +36,8 @@ export interface ExaminedSuite {
 export interface ExaminedPipeline {
   readonly name: string;
   readonly seed: number;
+  /** Of every stage; as many as there are processors if undefined. */
+  readonly threads: number | undefined;
   readonly stages: readonly ExaminedStage[];
   readonly suites: readonly ExaminedSuite[];
   /** Where a stage will leave what it makes. */

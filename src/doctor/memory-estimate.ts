@@ -5,10 +5,14 @@
  *     process + weights + gradients + Adam's moments + reference + teachers and reward models + max(key-value cache, activations + logits)
  */
 
+import { KeyValueCache } from "../engine/local/key-value-cache.ts";
+import { affordableRows, type LocalLimits, logitChunkTokens } from "../engine/local/limits.ts";
+import { localLimitsOf } from "../engine/local/local-kind.ts";
 import { ALL_LORA_TARGETS, adapterSpecs } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { elementCount } from "../model/parameters.ts";
+import type { Quantization } from "../model/quantization.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { trainers } from "../train/trainers.ts";
 
@@ -16,23 +20,11 @@ const F32_BYTES = 4;
 /** Node, ONNX Runtime and the programs, before any weight. The smoke recipe's whole run peaks at 188 MiB, of which its model is
  * a few; the rest is room for kernels' work space, which is not counted otherwise (docs/doctor.md has what was measured). */
 const PROCESS_BYTES = 250 * 2 ** 20;
-/** The local engine's own limits where a recipe says nothing. */
-const DEFAULT_MICRO_BATCH_TOKENS = 2048;
-const CACHE_BYTES = 2 ** 30;
-const MAX_SLOTS = 256;
-const LOGIT_CHUNK_BYTES = 128 * 2 ** 20;
 /** Logits, their softmax and their gradient. */
 const LOGIT_TENSORS = 3;
 /** Bytes of a packed weight: 4 bits and its share of a block's scale; embeddings are bfloat16 then. */
 const NF4_BYTES = 0.5625;
 const BF16_BYTES = 2;
-
-/** The keys of the local engine that decide about memory. */
-interface LocalLimits {
-  readonly microBatchTokens?: number;
-  readonly logitChunkTokens?: number;
-  readonly gradientCheckpointing?: boolean;
-}
 
 /** Parameters that are trained: all of them, or the adapter's. */
 export function trainableParameters(config: ModelConfig, { model }: Pick<Recipe, "model">): number {
@@ -50,7 +42,8 @@ export function trainableParameters(config: ModelConfig, { model }: Pick<Recipe,
 
 /**
  * Bytes at the moment that takes most. `promptTokens`: length of a usual prompt; `companions`: further models that are in
- * memory beside the trained one, teachers and reward models.
+ * memory beside the trained one, teachers and reward models. With another engine than the embedded one these are all that is
+ * here.
  */
 export function estimatePeakBytes(
   config: ModelConfig,
@@ -58,6 +51,9 @@ export function estimatePeakBytes(
   promptTokens: number,
   companions: readonly ModelConfig[] = [],
 ): number {
+  const beside = companions.reduce((sum, one) => sum + modelSize(one).memory.weightsBytes, 0);
+  const limits = localLimitsOf(recipe.engine);
+  if (limits === undefined) return PROCESS_BYTES + beside;
   const { parameterCount, parametersByKind } = modelSize(config);
   const packed = (parametersByKind.attention ?? 0) + (parametersByKind.mlp ?? 0);
   const weights =
@@ -72,27 +68,36 @@ export function estimatePeakBytes(
   });
   const hasReference = needs.some((need) => need.hasReference);
   const reference = hasReference && !hasAdapter ? parameterCount * F32_BYTES : 0;
-  const perToken = modelSize(config).memory.kvCacheBytesPerToken;
   const moments = needs.map(({ trained, sampled }) => {
-    const { sequences, length } = sampled ?? { sequences: 0, length: 0 };
-    const cache = Math.min(CACHE_BYTES, Math.min(MAX_SLOTS, sequences) * length * perToken);
-    return Math.max(cache, trainingBytes(config, recipe, trained.tokens, trained.longest));
+    const cache = sampled === undefined ? 0 : cacheBytes(config, limits, sampled);
+    return Math.max(cache, trainingBytes(config, recipe.model.quantization, limits, trained));
   });
-  const beside = companions.reduce((sum, one) => sum + modelSize(one).memory.weightsBytes, 0);
   return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
 }
 
-/** Activations and logits of one micro-batch: `tokens` there are, in sequences of `length`. */
-function trainingBytes(config: ModelConfig, { engine: spec }: Recipe, tokens: number, length: number): number {
+/** Keys and values of the sequences that are sampled at once. */
+function cacheBytes(
+  config: ModelConfig,
+  limits: LocalLimits,
+  { sequences, length }: { readonly sequences: number; readonly length: number },
+): number {
+  return Math.min(sequences, affordableRows(config, limits, length)) * KeyValueCache.rowBytes(config, length);
+}
+
+/** Activations and logits of one micro-batch: `tokens` there are, in sequences of `longest`. */
+function trainingBytes(
+  config: ModelConfig,
+  quantization: Quantization | undefined,
+  limits: LocalLimits,
+  { tokens, longest: length }: { readonly tokens: number; readonly longest: number },
+): number {
   const { hiddenSize: H, intermediateSize: I, numHeads, numKvHeads, headDim: D, numLayers, vocabSize } = config;
-  const engine = spec as LocalLimits;
-  const positions = Math.min(tokens, Math.max(length, engine.microBatchTokens ?? DEFAULT_MICRO_BATCH_TOKENS));
+  const positions = Math.min(tokens, Math.max(length, limits.microBatchTokens));
   const attended = Math.min(length, positions);
   // Norms, projections before and after RoPE, attention's weights and result, the MLP's three.
   const layer = 6 * H + 3 * numHeads * D + 4 * numKvHeads * D + numHeads * attended + 4 * I;
-  const kept = engine.gradientCheckpointing ? numLayers * H + 2 * layer : numLayers * layer;
-  const chunk =
-    engine.logitChunkTokens === undefined ? LOGIT_CHUNK_BYTES : engine.logitChunkTokens * vocabSize * F32_BYTES;
-  const logits = LOGIT_TENSORS * Math.min(positions * vocabSize * F32_BYTES, chunk);
+  const kept = limits.gradientCheckpointing ? numLayers * H + 2 * layer : numLayers * layer;
+  const rows = Math.min(positions, logitChunkTokens(limits, config, quantization));
+  const logits = LOGIT_TENSORS * rows * vocabSize * F32_BYTES;
   return positions * kept * F32_BYTES + logits;
 }

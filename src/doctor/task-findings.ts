@@ -53,6 +53,24 @@ export function lengthFindings({ stages }: Recipe, { lengths, max }: PromptLengt
   });
 }
 
+/** A tokenizer whose end of sequence is not the chat template's end of a turn: usual for base models. */
+export function turnEndFindings(task: Task, training: readonly Problem[], tokenizer: Tokenizer): Finding[] {
+  const { eosTokenId, turnEndTokens } = tokenizer;
+  const turnEnd = turnEndTokens?.at(-1);
+  if (turnEnd === undefined || turnEnd === eosTokenId || !training.some((problem) => task.isTurn?.(problem))) return [];
+  const shown = (id: number): string => JSON.stringify(tokenizer.decode([id], { keepSpecial: true }));
+  const eos = eosTokenId === null ? "no end of sequence" : `${shown(eosTokenId)} as its end of sequence`;
+  return [
+    {
+      severity: "note",
+      id: "turn-end",
+      measured: `the tokenizer has ${eos}, the chat template ends a turn with ${shown(turnEnd)}`,
+      why: "answers are learned with the template's end, and Aha stops at both",
+      advice: "nothing to do: generation_config.json of the trained model will name both, for other programs",
+    },
+  ];
+}
+
 /** Held-out problems that training sees too. */
 export function overlapFindings(training: readonly Problem[], heldOut: readonly Problem[]): Finding[] {
   const seen = new Set(training.map(({ prompt }) => prompt));

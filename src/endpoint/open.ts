@@ -1,21 +1,15 @@
-/** The client that a recipe's keys of an endpoint mean. */
+/** The clients that a recipe's keys of an endpoint mean. */
 
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { EndpointClient } from "./client.ts";
-import type { EndpointConfig } from "./options.ts";
+import type { ConnectionConfig, EndpointConfig } from "./options.ts";
 
 /** The client that the keys mean. Throws ConfigError for an address that is none. */
 export function openEndpoint(config: EndpointConfig): EndpointClient {
-  const { baseUrl, model, apiKeyEnv, timeoutMs, attempts, concurrency, cacheDirectory } = config;
-  const { maxTokens, maxCost, promptPrice, completionPrice } = config;
+  const { cacheDirectory, maxTokens, maxCost, promptPrice, completionPrice } = config;
   return new EndpointClient({
-    baseUrl,
-    model,
-    apiKeyEnv,
-    timeoutMs,
-    concurrency,
-    retries: { attempts },
+    ...connectionOptions(config),
     ...(cacheDirectory !== false && { cacheDirectory: cacheDirectory ?? defaultCacheDirectory() }),
     limits: {
       promptPrice,
@@ -24,6 +18,15 @@ export function openEndpoint(config: EndpointConfig): EndpointClient {
       ...(maxCost !== undefined && { maxCost }),
     },
   });
+}
+
+/** A client that keeps no answers and has no limit on what they cost. Throws ConfigError for an address that is none. */
+export function openConnection(config: ConnectionConfig): EndpointClient {
+  return new EndpointClient(connectionOptions(config));
+}
+
+function connectionOptions({ attempts, baseUrl, model, apiKeyEnv, timeoutMs, concurrency }: ConnectionConfig) {
+  return { baseUrl, model, apiKeyEnv, timeoutMs, concurrency, retries: { attempts } };
 }
 
 function defaultCacheDirectory(): string {

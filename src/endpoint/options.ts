@@ -23,8 +23,8 @@ export function addressFault(baseUrl: string): string | undefined {
   return "holds a user name or password; put the key into an environment variable instead";
 }
 
-/** Keys and defaults, for schemas that add keys of their own. */
-export const endpointShape = {
+/** Which model is asked, and how patiently: all that a client needs that keeps no answers. */
+export const connectionShape = {
   baseUrl: z
     .string()
     .min(1)
@@ -38,6 +38,11 @@ export const endpointShape = {
   timeoutMs: z.int().min(1).default(60_000).describe("time limit of one try"),
   attempts: z.int().min(1).max(20).default(4).describe("tries for one answer, with growing waits between them"),
   concurrency: z.int().min(1).max(1000).default(8).describe("requests under way at once"),
+};
+
+/** Keys and defaults, for schemas that add keys of their own. */
+export const endpointShape = {
+  ...connectionShape,
   cacheDirectory: z
     .union([z.string().min(1), z.literal(false)])
     .optional()
@@ -53,6 +58,7 @@ export const PATIENCE_KEYS: readonly string[] = Object.keys(endpointShape).filte
   (key) => key !== "baseUrl" && key !== "model",
 );
 
+export type ConnectionConfig = z.output<z.ZodObject<typeof connectionShape>>;
 export type EndpointConfig = z.output<z.ZodObject<typeof endpointShape>>;
 
 /** For `superRefine`: a limit on costs without a price. */

@@ -9,19 +9,22 @@
 
 import { KEPT_TOKEN_CHECKS } from "./conformance/kept-token-checks.ts";
 import { NOISE_CHECKS } from "./conformance/noise-checks.ts";
+import { OPTIMIZER_CHECKS } from "./conformance/optimizer-checks.ts";
 import { SAMPLING_CHECKS } from "./conformance/sampling-checks.ts";
 import { SESSION_CHECKS } from "./conformance/session-checks.ts";
 import { SESSION_LOGPROB_CHECKS } from "./conformance/session-logprob-checks.ts";
 import { STATE_CHECKS } from "./conformance/state-checks.ts";
-import type { ConformanceCheck, ConformanceSubject } from "./conformance/subject.ts";
+import { type ConformanceCheck, type ConformanceSubject, type Needed, withEngine } from "./conformance/subject.ts";
 import { TRAINING_CHECKS } from "./conformance/training-checks.ts";
+import type { Capabilities } from "./contract/capabilities.ts";
 
-export type { ConformanceCheck, ConformanceSubject } from "./conformance/subject.ts";
+export type { ConformanceCheck, ConformanceSubject, Needed } from "./conformance/subject.ts";
 export { ConformanceFailure } from "./conformance/subject.ts";
 
 /** Every promise, cheapest kind first. */
-export const CONFORMANCE_CHECKS: readonly ConformanceCheck[] = [
+const ALL_CHECKS: readonly ConformanceCheck[] = [
   ...TRAINING_CHECKS,
+  ...OPTIMIZER_CHECKS,
   ...NOISE_CHECKS,
   ...SAMPLING_CHECKS,
   ...KEPT_TOKEN_CHECKS,
@@ -30,19 +33,25 @@ export const CONFORMANCE_CHECKS: readonly ConformanceCheck[] = [
   ...STATE_CHECKS,
 ];
 
+/** The promises that an engine with these capabilities makes. */
+export function conformanceChecks(capabilities: Capabilities): ConformanceCheck[] {
+  const isThere = (need: Needed) => (need === "training" ? capabilities.training !== "none" : capabilities[need]);
+  return ALL_CHECKS.filter(({ needs }) => needs.every(isThere));
+}
+
 /** What became of one check; `error` is absent where the engine kept the promise. */
 export interface ConformanceResult {
   readonly name: string;
   readonly error?: unknown;
 }
 
-/** Puts an engine through every check, one after another; a failure does not stop the rest. */
+/** Puts an engine through every check of its capabilities, one after another; a failure does not stop the rest. */
 export async function runConformance(
   subject: ConformanceSubject,
   onResult: (result: ConformanceResult) => void = () => {},
 ): Promise<ConformanceResult[]> {
   const results: ConformanceResult[] = [];
-  for (const { name, run } of CONFORMANCE_CHECKS) {
+  for (const { name, run } of await withEngine(subject, async (engine) => conformanceChecks(engine.capabilities))) {
     const result = await run(subject).then(
       (): ConformanceResult => ({ name }),
       (error: unknown): ConformanceResult => ({ name, error }),

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { Compute } from "../compute/compute.ts";
 import { ConfigError } from "../errors.ts";
-import { Registry } from "../registry.ts";
+import { cachedBy, Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
 import type { Policy } from "./contract/policy.ts";
 import type { RewardModel } from "./contract/reward-model.ts";
@@ -19,26 +19,20 @@ export const engines = new Registry<EngineKind>("engine", [localEngine]);
 /** The engine where nothing else is said. */
 export const LOCAL_ENGINE: EngineSpec = { kind: localEngine.name };
 
-let schema: { readonly version: number; readonly value: z.ZodType<EngineSpec> } | undefined;
-
 /** The schema of a spec: a union of all engines on `kind`, which is `local` where it is absent. */
-export function engineSchema(): z.ZodType<EngineSpec> {
-  if (schema?.version !== engines.version) {
-    const members = engines.all.map(({ name, shape, summary }) => {
-      const kind = z.literal(name).describe("which engine computes");
-      return z
-        .strictObject({
-          kind: name === LOCAL_ENGINE.kind ? kind.optional().prefault(name) : kind,
-          threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
-          ...shape,
-        })
-        .describe(summary);
-    });
-    const union = z.discriminatedUnion("kind", members as [(typeof members)[number]]);
-    schema = { version: engines.version, value: union as unknown as z.ZodType<EngineSpec> };
-  }
-  return schema!.value;
-}
+export const engineSchema: () => z.ZodType<EngineSpec> = cachedBy([engines], () => {
+  const members = engines.all.map(({ name, shape, summary }) => {
+    const kind = z.literal(name).describe("which engine computes");
+    return z
+      .strictObject({
+        kind: name === LOCAL_ENGINE.kind ? kind.optional().prefault(name) : kind,
+        threads: z.int().min(1).optional().describe("threads to compute with; as many as cores if absent"),
+        ...shape,
+      })
+      .describe(summary);
+  });
+  return z.discriminatedUnion("kind", members as [(typeof members)[number]]) as unknown as z.ZodType<EngineSpec>;
+});
 
 /**
  * What this process computes with where this engine is used: for the engine, and for scorers and teachers beside it. With

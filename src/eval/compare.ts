@@ -28,7 +28,8 @@ export interface McNemar {
 
 export interface Comparison {
   readonly differences: Readonly<Record<string, Difference>>;
-  readonly mcNemar: McNemar;
+  /** Absent where the task cannot tell what is solved. */
+  readonly mcNemar?: McNemar;
 }
 
 /**
@@ -44,10 +45,9 @@ export function compareEvaluations(first: Evaluation, second: Evaluation, seed: 
   const [before, after] = [solved(first), solved(second)];
   const onlyFirst = before.filter((isSolved, i) => isSolved && !after[i]).length;
   const onlySecond = after.filter((isSolved, i) => isSolved && !before[i]).length;
-  return {
-    differences: Object.fromEntries(names.map((name, i) => [name, found[i]!])),
-    mcNemar: { onlyFirst, onlySecond, pValue: mcNemarP(onlyFirst, onlySecond) },
-  };
+  const mcNemar = { onlyFirst, onlySecond, pValue: mcNemarP(onlyFirst, onlySecond) };
+  const differences = Object.fromEntries(names.map((name, i) => [name, found[i]!]));
+  return { differences, ...(names.includes("solveRate") && { mcNemar }) };
 }
 
 /**

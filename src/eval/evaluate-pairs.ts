@@ -57,7 +57,6 @@ export async function evaluatePairs(
       completion: rankedText(task, problem, chosen[i]!, rejected[i]!),
       solved: chosen[i]! > rejected[i]!,
       wellFormed: true,
-      tries: 0,
       finishReason: "stop",
       lengthTokens: length,
     })),

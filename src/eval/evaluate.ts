@@ -38,7 +38,8 @@ export interface EvaluatedCompletion {
   readonly completion: string;
   readonly solved: boolean;
   readonly wellFormed: boolean;
-  readonly tries: number;
+  /** Absent where the task has no tries. */
+  readonly tries?: number;
   readonly finishReason: "stop" | "length";
   readonly lengthTokens: number;
 }
@@ -88,7 +89,7 @@ export async function evaluate(
     completion: text,
     solved: verdict.solved,
     wellFormed: verdict.wellFormed,
-    tries: verdict.tries,
+    ...(verdict.tries !== undefined && { tries: verdict.tries }),
     finishReason,
     lengthTokens,
   }));
@@ -102,7 +103,9 @@ export function statisticNames(
 ): string[] {
   const completion = { text: "", lengthTokens: 0, finishReason: "stop" as const };
   // Something is tried by some completion, though perhaps by none of these.
-  const one = verdicts.map((verdict) => ({ ...completion, verdict: { ...verdict, tries: 1 } }));
+  const one = verdicts.map((verdict) => {
+    return { ...completion, verdict: { ...verdict, ...(verdict.tries !== undefined && { tries: 1 }) } };
+  });
   const groups = one.map((judged) => Array.from({ length: samples }, () => judged));
   return Object.keys(statisticsOf(groups, passAt).values);
 }

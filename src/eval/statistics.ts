@@ -45,12 +45,13 @@ const INTERVAL_OF: Readonly<Record<StatisticKind, (clusters: readonly Cluster[])
 /**
  * The statistics of `groups`, one for each problem, of equally many completions:
  *
- * - solveRate, formatRate, truncatedRate (cut at the length limit): shares of completions
+ * - solveRate, formatRate, truncatedRate (cut at the length limit): shares of completions; no solveRate, nor what follows
+ *   from it, where no completion can be judged
  * - passAtK for each of `passAt` (2, 4, 8, … by default), where there are several completions of a problem
  * - majorityRate: share of problems whose most frequent answer is right (maj@k, k = completions of a problem)
  * - meanLength, minLength, maxLength, and the same of completions that ended by themselves (…TerminatedLength), in tokens
- * - tries: per completion; solvedPerTry: solved completions / all tries
- * - reflectionWords per completion; reflectionRate: share of completions with any
+ * - tries: per completion, of tasks that have tries; solvedPerTry: solved completions / all tries
+ * - reflectionWords per completion that thinks; reflectionRate: share of those with any
  * - the task's own, by their names
  *
  * `kinds` says what the task's own are (a count that happens to be 0 or 1 everywhere is still no share). What has nothing to
@@ -92,9 +93,16 @@ function measures(
   const ofTask = new Set(verdicts.flatMap(({ statistics }) => Object.keys(statistics)));
   const ended = ({ finishReason, lengthTokens }: JudgedCompletion) =>
     finishReason === "stop" ? lengthTokens : undefined;
-  return [
+  const canBeSolved = verdicts.some(({ isUnjudged }) => !isUnjudged);
+  if (!canBeSolved) ofTask.delete("judged");
+  const ofThinking = (value: (text: string) => number) =>
+    overCompletions(({ text, verdict }) => (verdict.answersOutright ? undefined : value(text)));
+  const solving: Measure[] = [
     { name: "solveRate", kind: "share", of: overCompletions(({ verdict }) => Number(verdict.solved)) },
     ...(samples > 1 ? severalSamples(samples, passAt ?? reportedKs(samples), verdicts) : []),
+  ];
+  return [
+    ...(canBeSolved ? solving : []),
     { name: "formatRate", kind: "share", of: overCompletions(({ verdict }) => Number(verdict.wellFormed)) },
     { name: "truncatedRate", kind: "share", of: overCompletions((one) => Number(one.finishReason === "length")) },
     { name: "meanLength", kind: "amount", of: overCompletions(({ lengthTokens }) => lengthTokens) },
@@ -103,13 +111,16 @@ function measures(
     {
       name: "solvedPerTry",
       kind: "amount",
-      of: (group) => ({
-        sum: sumOf(group.map(({ verdict }) => Number(verdict.solved))),
-        count: sumOf(group.map(({ verdict }) => verdict.tries)),
-      }),
+      of: (group) => {
+        const tried = group.filter(({ verdict }) => verdict.tries !== undefined);
+        return {
+          sum: sumOf(tried.map(({ verdict }) => Number(verdict.solved))),
+          count: sumOf(tried.map(({ verdict }) => verdict.tries!)),
+        };
+      },
     },
-    { name: "reflectionWords", kind: "amount", of: overCompletions(({ text }) => countOfReflection(text)) },
-    { name: "reflectionRate", kind: "share", of: overCompletions(({ text }) => Number(countOfReflection(text) > 0)) },
+    { name: "reflectionWords", kind: "amount", of: ofThinking(countOfReflection) },
+    { name: "reflectionRate", kind: "share", of: ofThinking((text) => Number(countOfReflection(text) > 0)) },
     // A statistic that a completion lacks (a share of nothing) says nothing about it.
     ...[...ofTask].map((name): Measure => {
       const own = verdicts.map(({ statistics }) => statistics[name]).filter((value) => value !== undefined);

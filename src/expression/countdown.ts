@@ -6,6 +6,7 @@
  * to leave some out; their graders do not.) Where they compare floating-point numbers to 1e-5, equality here is exact.
  */
 
+import { numberText, stringifyExactJson } from "../exact-json.ts";
 import { findAnswer } from "./answer.ts";
 import { type ExpressionLimits, parseExpression } from "./parse.ts";
 import { equal, formatRational, type Rational, readDecimal } from "./rational.ts";
@@ -24,7 +25,7 @@ export interface CountdownJudgement {
 }
 
 /**
- * The problem in a data set's columns: `nums`, whole numbers ≥ 0 (JSON numbers or numerals); `target`, a decimal (JSON
+ * The problem in a data set's columns: `nums`, whole numbers ≥ 0 (numbers, bigints or numerals); `target`, a decimal (JSON
  * number or numeral). Where they are not that, what is wrong.
  */
 export function readCountdown(
@@ -34,16 +35,19 @@ export function readCountdown(
   if (!Array.isArray(nums) || nums.length === 0) return { fault: "nums is not a list of whole numbers" };
   const numbers: bigint[] = [];
   for (const item of nums) {
-    if (typeof item === "number" && Number.isSafeInteger(item) && item >= 0) numbers.push(BigInt(item));
-    else if (typeof item === "string" && /^[0-9]{1,16}$/.test(item)) numbers.push(BigInt(item));
+    // A double beyond the whole numbers that it holds is not the number that was meant.
+    const isRounded = typeof item === "number" && !Number.isSafeInteger(item);
+    const text = typeof item === "string" ? item : numberText(item);
+    if (!isRounded && text !== undefined && /^[0-9]{1,16}$/.test(text)) numbers.push(BigInt(text));
     else return { fault: `nums has ${describe(item)} where a whole number ≥ 0 should be` };
   }
-  const value = typeof target === "number" || typeof target === "string" ? readDecimal(target) : undefined;
+  const text = typeof target === "string" ? target : numberText(target);
+  const value = text === undefined ? undefined : readDecimal(text);
   return value === undefined ? { fault: `target is ${describe(target)}, not a number` } : { numbers, target: value };
 }
 
 function describe(value: unknown): string {
-  const text = JSON.stringify(value) ?? "missing";
+  const text = stringifyExactJson(value) ?? "missing";
   return text.length <= 40 ? text : `${text.slice(0, 40)}…`;
 }
 

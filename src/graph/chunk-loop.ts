@@ -12,7 +12,8 @@ import { GraphError } from "../errors.ts";
 import { type Shape, showShape } from "./dim.ts";
 import { lowerNodes } from "./onnx.ts";
 import { expand } from "./ops/broadcast.ts";
-import { type GraphNode, nodesUpTo, type Operation, requireFloat, type Tensor, type TensorType } from "./tensor.ts";
+import { type GraphNode, nodesUpTo, type Operation, requireFloat, type Tensor } from "./tensor.ts";
+import type { TensorType } from "./tensor-type.ts";
 
 type Tensors = Readonly<Record<string, Tensor>>;
 

@@ -7,15 +7,8 @@
 
 import { GraphError } from "../errors.ts";
 import { type Shape, showShape } from "./dim.ts";
-import type { Emitter } from "./onnx.ts";
-
-/** uint8 and bfloat16 are for packed weights, which are only ever inputs; bool stays inside of graphs. */
-export type DType = "float32" | "int64" | "int32" | "uint8" | "bfloat16" | "bool";
-
-export interface TensorType {
-  readonly dtype: DType;
-  readonly shape: Shape;
-}
+import type { Emitter } from "./emitter.ts";
+import type { ConstantData, DType, TensorType } from "./tensor-type.ts";
 
 export interface Tensor extends TensorType {
   readonly graph: Graph;
@@ -54,9 +47,6 @@ export interface GraphNode {
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
 }
-
-/** Values of a small constant, in a typed array of its dtype. */
-export type ConstantData = Float32Array | BigInt64Array | Int32Array;
 
 export interface GraphInput extends TensorType {
   readonly name: string;

@@ -44,7 +44,7 @@ export function resolveDataset(text: string, options: ResolveOptions = {}): Prom
 }
 
 /** Files have such endings; names of repositories do not. */
-const FILE_ENDING = /\.(?:jsonl?|ndjson|parquet|csv|tsv|txt|ya?ml|safetensors|gguf|bin)$/;
+const FILE_ENDING = /\.(?:jsonl?|ndjson|parquet|csv|tsv|txt|ya?ml|safetensors|gguf|bin|gz|zst|bz2|xz|lz4|zip)$/;
 
 /** The repository that `text` names, where no such path exists. */
 export function hubReferenceOf(text: string, kind: RepositoryKind): HubReference | undefined {

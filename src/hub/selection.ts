@@ -25,7 +25,7 @@ const ESSENTIAL = new Set([
 ]);
 const STANDARD_WEIGHTS = /^(?:model|adapter_model)(?:-\d+-of-\d+)?\.safetensors$/;
 const PICKLES = /\.(?:bin|pt|pth|pkl|ckpt)$/;
-const ROWS = /\.(?:parquet|jsonl|ndjson|json|csv|tsv)$/;
+const ROWS = /\.(?:parquet|(?:jsonl|ndjson|json|csv|tsv)(?:\.gz)?)$/;
 const MAX_SHOWN = 6;
 
 /**

@@ -2,10 +2,10 @@
 
 import { grpo } from "./grpo.ts";
 import { overStepTokens } from "./means.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 /** The entry; see the file's header. */
-export const bnpo = policyLoss({
+export const bnpo = defineLoss({
   ...grpo,
   name: "bnpo",
   summary: "the clipped ratio; every token of the step counts the same",

@@ -8,7 +8,7 @@ import { mean } from "../statistics.ts";
 import { clipEpsilonHigh } from "./clip.ts";
 import { clippedShares } from "./grpo.ts";
 import { overIterationTokens } from "./means.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 /** The cap where none is given: what ScaleRL (arXiv:2510.13786) found best. TRL takes its epsilon, which would cap every
  * ratio at a fifth of what it is on policy. */
@@ -18,7 +18,7 @@ const NO_OTHER_BOUND = "cispo caps the ratio at clipEpsilonHigh and has no other
 const TRL_NO_OTHER_BOUND = "cispo caps the ratio with epsilon_high alone";
 
 /** The entry; see the file's header. */
-export const cispo = policyLoss({
+export const cispo = defineLoss({
   name: "cispo",
   summary: "the capped ratio as a constant before logπ; every token of the iteration counts the same",
   citation: "MiniMax-M1, arXiv:2506.13585",

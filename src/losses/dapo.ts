@@ -2,10 +2,10 @@
 
 import { grpo } from "./grpo.ts";
 import { overIterationTokens } from "./means.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 /** The entry; see the file's header. */
-export const dapo = policyLoss({
+export const dapo = defineLoss({
   ...grpo,
   name: "dapo",
   summary: "the clipped ratio; every token of the iteration counts the same",

@@ -2,10 +2,10 @@
 
 import { grpo } from "./grpo.ts";
 import { overPossibleTokens } from "./means.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 /** The entry; see the file's header. */
-export const drGrpo = policyLoss({
+export const drGrpo = defineLoss({
   ...grpo,
   name: "dr_grpo",
   summary: "the clipped ratio, divided by a constant: no bias by length",

@@ -9,10 +9,10 @@ import { clip, minimum, multiply, negate } from "../graph/ops/elementwise.ts";
 import { greatestOf, leastOf, mean } from "../statistics.ts";
 import { clipEpsilon, clipEpsilonHigh } from "./clip.ts";
 import { overCompletions } from "./means.ts";
-import { policyLoss, type RatioRow } from "./policy-loss.ts";
+import { defineLoss, type RatioRow } from "./policy-loss.ts";
 
 /** The entry; see the file's header. */
-export const grpo = policyLoss({
+export const grpo = defineLoss({
   name: "grpo",
   summary: "the clipped ratio; every completion counts the same",
   citation: "DeepSeekMath, arXiv:2402.03300, eq. 3",

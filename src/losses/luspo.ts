@@ -2,10 +2,10 @@
 
 import { grpo } from "./grpo.ts";
 import { sumsOverCompletions } from "./means.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 /** The entry; see the file's header. */
-export const luspo = policyLoss({
+export const luspo = defineLoss({
   ...grpo,
   name: "luspo",
   summary: "the clipped ratio, summed over a completion's tokens",

@@ -140,7 +140,7 @@ export interface PolicyLoss<Shape extends z.ZodRawShape = z.ZodRawShape> {
 }
 
 /** The loss, its engine's name its own unless another is given. It lets TypeScript infer the options. */
-export function policyLoss<Shape extends z.ZodRawShape>(
+export function defineLoss<Shape extends z.ZodRawShape>(
   loss: Omit<PolicyLoss<Shape>, "engineName"> & { readonly engineName?: string },
 ): PolicyLoss<Shape> {
   return { engineName: loss.name, ...loss };

@@ -4,12 +4,12 @@
  */
 
 import { grpo } from "./grpo.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 const { graph: _graph, trl: _trl, engineName: _engineName, ...clipped } = grpo;
 
 /** The entry; see the file's header. */
-export const rloo = policyLoss({
+export const rloo = defineLoss({
   ...clipped,
   name: "rloo",
   summary: "the clipped ratio of whole completions; every completion counts the same",

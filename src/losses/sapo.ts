@@ -4,10 +4,10 @@ import { z } from "zod";
 import { add, divide, exponential, lessOrEqual, multiply, negate, scale, subtract } from "../graph/ops/elementwise.ts";
 import { trlWithoutClip, withoutClip } from "./clip.ts";
 import { overCompletions } from "./means.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 /** The entry; see the file's header. */
-export const sapo = policyLoss({
+export const sapo = defineLoss({
   name: "sapo",
   summary: "a sigmoid in place of the clip; every completion counts the same",
   citation: "SAPO, arXiv:2511.20347",

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { mean } from "../statistics.ts";
 import { trlWithoutClip, withoutClip } from "./clip.ts";
 import { overIterationTokens } from "./means.ts";
-import { policyLoss } from "./policy-loss.ts";
+import { defineLoss } from "./policy-loss.ts";
 
 /** Bounds of a token's log-ratio and of the sequence's. */
 const MAX_LOG_WEIGHT = 20;
@@ -17,7 +17,7 @@ const MIN_LOG_WEIGHT = Math.log(1e-8);
 const clamp = (value: number, low: number, high: number) => Math.min(Math.max(value, low), high);
 
 /** The entry; see the file's header. */
-export const vespo = policyLoss({
+export const vespo = defineLoss({
   name: "vespo",
   summary: "a smooth weight of the completion's ratio before logπ; every token of the iteration counts the same",
   citation: "VESPO, arXiv:2602.10693",

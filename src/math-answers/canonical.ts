@@ -21,7 +21,7 @@ export function canonicalForm(answer: Answer, budget: Budget): string {
     case "set":
       return answer.items.length === 1 ? form(answer.items[0]!) : `{${answer.items.map(form).sort().join(", ")}}`;
     case "tuple":
-      return `${answer.open}${answer.items.map(form).join(", ")}${answer.close}`;
+      return `${answer.isRatio ? "ratio " : ""}${answer.open}${answer.items.map(form).join(", ")}${answer.close}`;
     case "union":
       return answer.parts.map(form).sort().join(" ∪ ");
     case "difference":

@@ -4,6 +4,7 @@
  * rule is a single pass over the text, without nested repetition.
  */
 
+import { withoutDelimiters } from "./formulas.ts";
 import { restate } from "./restate.ts";
 
 const SIGNS: ReadonlyMap<string, string> = new Map(
@@ -106,11 +107,23 @@ const scriptText = (from: string) => (run: string) =>
 
 /** Words of LaTeX that say how something looks; what they are applied to stays. */
 const LOOKS =
-  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|quad|qquad|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|strut|kern|mathstrut|tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\.?/g;
+  /\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|Bigg|middle|displaystyle|textstyle|scriptstyle|limits|nolimits|hspace\*?\{[^{}]*\}|boldsymbol|mathbf|mathit|mathsf|mathcal|bm|underline|color\s*\{[A-Za-z]{1,20}\}|textcolor\s*\{[A-Za-z]{1,20}\}|vec|hat|bar|widehat|overrightarrow|strut|kern|mathstrut|tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge)(?![A-Za-z])\.?/g;
+
+/** `\mathbb{R}\{1, 2}`, `(0, 5) \ {2}`: a backslash for "without". */
+const SET_MINUS = /(\\mathbb\s*\{[A-Z]\}|[)\]]) ?\\ ?\\?\{ ?([^{}\\]{1,200}?) ?\\?\}/g;
+
+const COMMAND =
+  /\\\\(?:[dtc]?frac|sqrt|left|right|boxed|text|math[a-z]+|pi|leq?|geq?|neq?|cdot|times|infty|cup|cap|in|pm|begin|end|circ|angle|theta|alpha|beta|log|ln|sin|cos|tan|[{}])(?![A-Za-z])/;
+
+/** `\\\\frac{1}{2}`: a text that was escaped twice, where every backslash stands in a pair. */
+function unescaped(text: string): string {
+  if (!COMMAND.test(text) || /(?<!\\)\\(?:\\\\)*(?!\\)/.test(text)) return text;
+  return text.replace(/\\\\/g, "\\");
+}
 
 /** The text in one spelling. It is at most a few times as long as before. */
 export function cleanText(text: string): string {
-  const spelled = restate(text)
+  const spelled = restate(withoutDelimiters(unescaped(text)))
     .replace(/[\u{FF01}-\u{FF5E}]/gu, (sign) => (SIGNS.has(sign) ? sign : sign.normalize("NFKC")))
     .replace(/[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+/gu, (run) => `^{${scriptText(SUPERSCRIPTS)(run)}}`)
     .replace(/[₀-₉]+/gu, (run) => `_{${scriptText(SUBSCRIPTS)(run)}}`)
@@ -122,13 +135,12 @@ export function cleanText(text: string): string {
     .replace(/,\\!\s*(?=\d{3}(?!\d))/g, ",")
     .replace(/\\!/g, "")
     .replace(/(\d)(?:\\[,;:> ]|~)(?=\d{3}(?!\d))/g, "$1")
+    .replace(SET_MINUS, "$1\\setminus\\{$2\\}")
     .replace(/\\(?:[,;:> ]|\n)|~/g, " ")
-    .replace(/\{,\}(?=\d{3}(?!\d))/g, ",")
+    .replace(/ ?\{ ?, ?\} ?(?=\d{3}(?!\d))/g, ",")
     .replace(/(\d)\{,\}(?=\d)/g, "$1.")
     .replace(/(\d)\{\.\}(?=\d)/g, "$1.")
-    .replace(/\\\$|\\text\{\s*\\?\$\s*\}/g, "\\dollar ")
-    .replace(/\$(?=\s*\d[^$]*$)/g, "\\dollar ")
-    .replace(/\\[()]|\\[[\]](?!\s*\d*(?:pt|em|ex))|\$/g, " ")
+    .replace(/\\\$|\\(?:math|text)dollar(?![A-Za-z])|\\text\{\s*\\?\$\s*\}/g, "\\dollar ")
     .replace(/\\[dtc]frac(?![A-Za-z])/g, "\\frac")
     .replace(/\\[dt]binom(?![A-Za-z])/g, "\\binom")
     .replace(/\\(le|ge)q(?:slant)?(?![A-Za-z])/g, "\\$1")
@@ -152,6 +164,7 @@ export function cleanText(text: string): string {
       /\\(?:mathbf|boldsymbol|bm|mathit|mathsf|mathcal|vec|hat|overrightarrow)\s*\{\s*([A-Za-z]{1,2})\s*\}/g,
       " $1 ",
     )
+    .replace(/\\q?quad/g, " ")
     .replace(LOOKS, " ")
     .trim()
     .replace(/(?:\\newline|\\blacksquare|\\square|\\Box|\\qed)$/, "")
@@ -166,7 +179,7 @@ export function plainWords(text: string): string {
   return text
     .replace(/\\(?:text|mathrm|textbf|textit|textrm|textnormal|mbox|operatorname)\s*\{([^{}]*)\}/g, "$1")
     .toLowerCase()
-    .replace(/[.,;:!?"'`*]+(?=\s|$)/g, "")
+    .replace(/(?<![.,;:!?"'`*])[.,;:!?"'`*]+(?=\s|$)/g, "")
     .replace(/\b(?:the|a|an)\s/g, "")
     .replace(/\s+/g, " ")
     .trim();

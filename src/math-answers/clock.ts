@@ -4,7 +4,7 @@
  */
 
 import { plainWords } from "./clean-text.ts";
-import type { Answer } from "./tree.ts";
+import { type Answer, apply, wholeNode } from "./tree.ts";
 
 const TIME = /^(\d{1,2})\s*:\s*([0-5]\d)\s*(?:\\text\s*\{\s*([ap])m\s*\})?$/;
 const CLOCK = /^clock (\d+)( \?)?$/;
@@ -18,7 +18,9 @@ export function readClock(cleaned: string): Answer | undefined {
   if (hours === undefined || Number(hours) > 24) return undefined;
   const [h, m] = [Number(hours), Number(minutes)];
   if (half !== undefined) return { kind: "text", text: `clock ${((h % 12) + (half === "p" ? 12 : 0)) * 60 + m}` };
-  return divisor(h, m) === 1 && !minutes!.startsWith("0") ? undefined : { kind: "text", text: clockText(h * 60 + m) };
+  return divisor(h, m) === 1 && !minutes!.startsWith("0")
+    ? undefined
+    : { kind: "text", text: clockText(h * 60 + m), isRatio: true };
 }
 
 /** A ratio that could be a time, with what time that is. */
@@ -42,10 +44,22 @@ export function readDate(cleaned: string): Answer | undefined {
   return { kind: "text", text: `${month ?? otherMonth} ${Number(day ?? otherDay)} ${year ?? otherYear ?? ""}`.trim() };
 }
 
+/** Whether an answer is a day of the year. */
+export const isDate = (answer: Answer): boolean =>
+  answer.kind === "text" && /^(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) \d/.test(answer.text);
+
 const clockText = (minutes: number): string => `clock ${minutes}${minutes < MINUTES_OF_ONE_PM ? " ?" : ""}`;
 
 function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
+}
+
+/** A time that was written like a ratio in no lowest terms, as that ratio: 14:18 is 7:9. */
+export function ratioOfClock(answer: Answer): Answer | undefined {
+  const minutes = answer.kind === "text" && answer.isRatio ? CLOCK.exec(answer.text)?.[1] : undefined;
+  if (minutes === undefined || Number(minutes) % 60 === 0) return undefined;
+  const [h, m] = [Math.floor(Number(minutes) / 60), Number(minutes) % 60];
+  return { kind: "expression", node: apply("divide", wholeNode(h), wholeNode(m)), isRatio: true };
 }
 
 /** Whether two answers are the same time of day; undefined where neither or only one can be one. */

@@ -2,7 +2,9 @@
  * When an answer is as good as the gold one. The relation is not symmetric: the gold answer says what was asked for.
  *
  * - Expressions: `identity.ts`. A bare value answers `x = value` and the other way around; two assignments must name the
- *   same symbol; other equations are equal up to exchanging sides and a constant factor.
+ *   same symbol; other equations are equal up to exchanging sides and a constant factor. Labels (`labels.ts`) are such
+ *   names too: 3 : 4 answers `AB : BC = 3 : 4`. Several values are compared name by name, as one point or as several
+ *   (`assignments.ts`).
  * - Percent: p % is p/100. As questions ask "what percent?", the bare number p also answers a gold p %, and p % a bare
  *   gold p above 1.
  * - Units: either side may leave its unit out; two known ones are converted, other words must be the same. Degrees also
@@ -10,7 +12,9 @@
  * - Lists without brackets are unordered (roots of an equation); tuples are ordered; sets forget repetitions. A list
  *   answers a gold set, and a tuple in its order; a tuple answers no set. Items are as many as the gold has: listing
  *   more candidates is wrong.
- * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers.
+ * - Intervals, inequalities in one symbol, unions and `x ≠ a` are equal where they are the same set of real numbers. A pair
+ *   `(1, 3)` is a point, unless one of the two sides says that it is a set of numbers (`saysSet` in `real-set.ts`).
+ * - Conditions (`x > 2, y > 5`) hold together and are compared symbol by symbol; "or" between them is weaker.
  * - Vectors: tuples, single rows or columns, and sums of i, j, k are the same where their entries are. Systems of equations
  *   go by name, branches of a function by condition.
  * - Values for every whole number (`kπ, k ∈ ℤ`): by their formula, whatever the number is called.
@@ -18,27 +22,25 @@
  * - A choice (`A`) is answered by its letter, with or without its value; a gold `(A) 5` also by its value alone.
  */
 
-import { equal, type Rational } from "../expression/rational.ts";
+import { type Assignments, asPoint, assignmentsOf, groupsOf, indexedRoots, pointOfValues } from "./assignments.ts";
 import type { Budget } from "./budget.ts";
-import { sameTime } from "./clock.ts";
+import { ratioOfClock, sameTime } from "./clock.ts";
+import { type Conditions, conditionsOf } from "./conditions.ts";
+import { withConstantOf } from "./constant-term.ts";
 import { exactValue } from "./exact.ts";
 import { proportional, sameExpression, solvesFor } from "./identity.ts";
-import { type Interval, realSetOf, zeroForm } from "./real-set.ts";
-import {
-  assignmentsOf,
-  hasTargets,
-  indexedRoots,
-  isBag,
-  statedValue,
-  targetsDiffer,
-  withoutTargets,
-} from "./targets.ts";
-import { type Answer, apply, hasPart, type Node, substituted, symbolsOf, type Unit, wholeNode } from "./tree.ts";
+import type { Interval } from "./intervals.ts";
+import { letterOf, lettersOf, sameLetter } from "./letters.ts";
+import { measured } from "./measured.ts";
+import { realSetOf, saysSet, zeroForm } from "./real-set.ts";
+import { hasTargets, isBag, statedValue, targetsDiffer } from "./targets.ts";
+import { type Answer, type Node, substituted, symbolsOf } from "./tree.ts";
 import { rowsOf, unitVectorOf, vectorOf } from "./vectors.ts";
 
 type Expression = Answer & { kind: "expression" };
 type Relation = Answer & { kind: "relation" };
 type Tuple = Answer & { kind: "tuple" };
+type List = Answer & { kind: "list" };
 
 /** Compares within a budget, and remembers whether something could not be decided. */
 export class Comparison {
@@ -56,10 +58,16 @@ export class Comparison {
     if (gold.kind === "choice" || answer.kind === "choice") return this.#sameChoice(gold, answer);
     const time = sameTime(gold, answer);
     if (time !== undefined) return time;
+    if (isPlainRatio(gold) !== isPlainRatio(answer)) {
+      const [g, a] = [ratioOfClock(gold) ?? gold, ratioOfClock(answer) ?? answer];
+      if (g !== gold || a !== answer) return this.same(g, a);
+    }
     if (gold.kind === "family" || answer.kind === "family") return this.#sameFamily(gold, answer);
     if (gold.kind === "congruence" || answer.kind === "congruence") return this.#sameCongruence(gold, answer);
     if (gold.kind === "relation" || answer.kind === "relation") {
       if (this.#sameRelation(gold, answer)) return true;
+      const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
+      if (g && a) return this.#sameAssignments(g, a);
       const [bareGold, bareAnswer] = [statedValue(gold), statedValue(answer)];
       if (targetsDiffer(gold, answer) || bareGold === undefined || bareAnswer === undefined)
         return this.#sameSet(gold, answer);
@@ -71,6 +79,7 @@ export class Comparison {
     if (isCollection(gold) || isCollection(answer)) return this.#sameCollection(gold, answer);
     if (gold.kind === "matrix" || answer.kind === "matrix") return this.#sameMatrix(gold, answer);
     if (gold.kind === "expression" && answer.kind === "expression") return this.#sameQuantity(gold, answer);
+    if (sameLetter(gold, answer)) return true;
     if (gold.kind === "text" && answer.kind === "text") return sameWords(gold.text, answer.text);
     if (gold.kind === "numbers" && answer.kind === "numbers") return gold.name === answer.name;
     // ℝ in another font.
@@ -149,11 +158,11 @@ export class Comparison {
 
   #sameRelation(gold: Answer, answer: Answer): boolean {
     if (gold.kind !== "relation" || answer.kind !== "relation") return false;
-    const isSameShape = gold.relations.join() === answer.relations.join() && gold.sides.length === answer.sides.length;
-    if (isSameShape && gold.sides.every((side, i) => this.same(side, answer.sides[i]!))) return true;
-    const isTurned = gold.relations.join() === "=" && answer.relations.join() === "=";
-    if (isTurned && this.same(gold.sides[0]!, answer.sides[1]!) && this.same(gold.sides[1]!, answer.sides[0]!))
-      return true;
+    // 0 < x < y is y > x > 0.
+    for (const { relations, sides } of [answer, mirrored(answer)]) {
+      const isSameShape = gold.relations.join() === relations.join() && gold.sides.length === sides.length;
+      if (isSameShape && gold.sides.every((side, i) => this.same(side, sides[i]!))) return true;
+    }
     const [g, a] = [ascending(gold), ascending(answer)];
     if (!g || !a || g.relation !== a.relation) return false;
     const sameness = proportional(g.difference, a.difference, g.relation !== "=" && g.relation !== "!=", this.#budget);
@@ -165,19 +174,14 @@ export class Comparison {
     const [goldRoots, roots] = [indexedRoots(gold), indexedRoots(answer)];
     if ((goldRoots === undefined) !== (roots === undefined) && this.same(goldRoots ?? gold, roots ?? answer))
       return true;
-    const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
-    if (g && a) return this.#sameAssignments(g, a);
-    if (g || a) {
-      // `x = 1 or x = 2` is not a point; `x = 1, y = 2` is no list of two values of x.
-      if (hasTargets(g ? answer : gold)) return false;
-      const [bareGold, bareAnswer] = [withoutTargets(gold, g), withoutTargets(answer, a)];
-      return this.same(bareGold, bareAnswer);
-    }
+    const named = this.#sameByName(gold, answer);
+    if (named !== undefined) return named;
     const single = onlyItem(gold) ?? gold;
     const singleAnswer = onlyItem(answer) ?? answer;
-    if (single !== gold || singleAnswer !== answer) {
-      if (!isCollection(single) || !isCollection(singleAnswer)) return this.same(single, singleAnswer);
-    }
+    if (single !== gold || singleAnswer !== answer) return this.same(single, singleAnswer);
+    if (isRatio(gold) !== isRatio(answer)) return false;
+    if ((gold.kind === "tuple" && areAlternatives(answer)) || (answer.kind === "tuple" && areAlternatives(gold)))
+      return this.#sameSet(gold, answer);
     if (gold.kind === "tuple" && (answer.kind === "tuple" || answer.kind === "list")) {
       const sameBrackets =
         answer.kind === "list" ? isPoint(gold) : gold.open === answer.open && gold.close === answer.close;
@@ -197,13 +201,44 @@ export class Comparison {
     if (gold.kind === "matrix" && answer.kind === "tuple")
       return isClosedAlike(answer) && this.#sameInOrder(vectorOf(gold) ?? [], answer.items);
     if (isBag(gold) && isBag(answer)) {
-      const forgets = gold.kind === "set" || answer.kind === "set";
+      const [g, a] = [conditionsOf(gold), conditionsOf(answer)];
+      if (g && a) return this.#sameConditions(g, a);
+      const arePoints = [...gold.items, ...answer.items].every(({ kind }) => kind === "tuple");
+      const forgets = gold.kind === "set" || answer.kind === "set" || arePoints;
       return this.#sameInAnyOrder(gold.items, answer.items, forgets) || this.#sameSet(gold, answer);
     }
     return this.#sameSet(gold, answer);
   }
 
-  #sameAssignments(gold: ReadonlyMap<string, Answer>, answer: ReadonlyMap<string, Answer>): boolean {
+  /** Values by name, one point or several; undefined where neither side has names. */
+  #sameByName(gold: Answer, answer: Answer): boolean | undefined {
+    const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
+    if (g && a && this.#sameAssignments(g, a)) return true;
+    const [goldGroups, groups] = [groupsOf(gold), groupsOf(answer)];
+    if (goldGroups && groups) return this.#sameGroups(goldGroups, groups);
+    if (g && a) return false;
+    const points = (some: readonly Assignments[]): Answer => ({ kind: "list", items: some.map(pointOfValues) });
+    if (goldGroups && this.same(points(goldGroups), answer)) return true;
+    if (groups && this.same(gold, points(groups))) return true;
+    if (!g && !a) return goldGroups || groups ? false : undefined;
+    // `x = 1 or x = 2` is not a point; `x = 1, y = 2` is no list of two values of x.
+    if (hasTargets(g ? answer : gold)) return false;
+    return this.same(g ? pointOfValues(g) : asPoint(gold), a ? pointOfValues(a) : asPoint(answer));
+  }
+
+  #sameGroups(gold: readonly Assignments[], answer: readonly Assignments[]): boolean {
+    const left = [...answer];
+    return (
+      gold.length === answer.length &&
+      gold.every((group) => {
+        const found = left.findIndex((candidate) => this.#sameAssignments(group, candidate));
+        if (found >= 0) left.splice(found, 1);
+        return found >= 0;
+      })
+    );
+  }
+
+  #sameAssignments(gold: Assignments, answer: Assignments): boolean {
     if (gold.size !== answer.size) return false;
     return [...gold].every(([name, value]) => answer.has(name) && this.same(value, answer.get(name)!));
   }
@@ -237,14 +272,42 @@ export class Comparison {
     );
   }
 
-  /** The same set of real numbers. Two tuples of numbers in parentheses were compared as points already. */
+  /** The same set of real numbers, where one side says that it is a set. */
   #sameSet(gold: Answer, answer: Answer): boolean {
-    if (!isSetLike(gold) && !isSetLike(answer)) return false;
+    if (!saysSet(gold) && !saysSet(answer)) return false;
     const [names, others] = [relatedSymbols(gold), relatedSymbols(answer)];
     if (names !== "" && others !== "" && names !== others) return false;
+    return this.#sameIntervals(gold, answer) ?? this.#sameParts(gold, answer);
+  }
+
+  /** Undefined where one of the sides is no set of real numbers with known bounds. */
+  #sameIntervals(gold: Answer, answer: Answer): boolean | undefined {
     const [g, a] = [realSetOf(gold, this.#budget), realSetOf(answer, this.#budget)];
-    if (!g || !a) return this.#sameParts(gold, answer);
+    if (!g || !a) return undefined;
     return g.length === a.length && g.every((part, i) => this.#sameInterval(part, a[i]!));
+  }
+
+  /** Conditions, by the symbols that they are about: `x > 2, y > 5` says something else of x and of y. */
+  #sameConditions(gold: Conditions, answer: Conditions): boolean {
+    const [only] = [...answer.bySymbol.keys()];
+    // The symbol of `{x | …}` may have any name.
+    if (gold.bySymbol.size === 1 && answer.bySymbol.size === 1 && (only === "" || gold.bySymbol.has(""))) {
+      const [g, a] = [gold, answer].map(
+        ({ bySymbol, joint }): List => ({ kind: "list", items: [...bySymbol.values()][0]!, joint }),
+      );
+      return this.#sameIntervals(g!, a!) ?? false;
+    }
+    const names = [...gold.bySymbol.keys()];
+    if (gold.bySymbol.size !== answer.bySymbol.size || names.some((name) => !answer.bySymbol.has(name))) return false;
+    // "x > 2 or y > 5" is weaker than both.
+    if (names.length > 1 && gold.joint !== answer.joint) return false;
+    return names.every((name) => {
+      const [g, a] = [gold, answer].map(({ bySymbol, joint }): Answer => {
+        return { kind: "list", items: bySymbol.get(name)!, joint };
+      }) as [List, List];
+      const sameSet = name.includes(",") ? undefined : this.#sameIntervals(g, a);
+      return sameSet ?? (gold.joint === answer.joint && this.#sameInAnyOrder(g.items, a.items, true));
+    });
   }
 
   #sameInterval(gold: Interval, answer: Interval): boolean {
@@ -266,39 +329,6 @@ export class Comparison {
   }
 }
 
-/** Several choices, `ABD` or `A, B, D`, in the order of the alphabet. */
-function lettersOf(answer: Answer): string | undefined {
-  const letters = isBag(answer)
-    ? answer.items.map((item) => (item.kind === "choice" && !item.value ? item.letter : letterOf(item)))
-    : answer.kind === "text" && answer.letters
-      ? [...answer.text]
-      : [];
-  if (letters.length < 2 || !letters.every((letter) => letter !== undefined && /^[A-Ja-j]$/.test(letter)))
-    return undefined;
-  return letters.join("").toUpperCase().split("").sort().join("");
-}
-
-/**
- * The answer with the gold one's constant of integration, `+ C`, where it has another letter for it: `x² + C`, with a
- * variable beside it; `P + C`, `C` alone are what they say.
- */
-function withConstantOf(gold: Node, answer: Node): Node {
-  if (gold.kind !== "apply" || !symbolsOf(gold).some((name) => /^[a-z]/.test(name))) return answer;
-  const own = constantTermsOf(answer).filter((name) => !symbolsOf(gold).includes(name));
-  const wanted = constantTermsOf(gold).filter((name) => name === "C" && !symbolsOf(answer).includes(name));
-  if (own.length !== 1 || wanted.length !== 1) return answer;
-  return substituted(answer, (part) =>
-    part.kind === "symbol" && part.name === own[0] ? { kind: "symbol", name: "C" } : undefined,
-  );
-}
-
-/** The letters for constants that are terms of a sum and nothing else. */
-function constantTermsOf(node: Node): string[] {
-  if (node.kind === "symbol") return /^[cCkK]$/.test(node.name) ? [node.name] : [];
-  if (node.kind !== "apply" || (node.name !== "add" && node.name !== "subtract")) return [];
-  return node.args.flatMap((arg) => constantTermsOf(arg));
-}
-
 /** The answer with another name for a symbol. */
 function renamed(answer: Answer, from: string, to: string): Answer {
   if (answer.kind === "list") return { ...answer, items: answer.items.map((item) => renamed(item, from, to)) };
@@ -312,18 +342,21 @@ function renamed(answer: Answer, from: string, to: string): Answer {
 
 const isCollection = (answer: Answer) => ["list", "set", "tuple"].includes(answer.kind);
 
+/** "2 or 3", "x = 2 or x = 3": two values, no point. */
+const areAlternatives = (answer: Answer): boolean =>
+  hasTargets(answer) || (answer.kind === "list" && answer.joint === "or");
+
+const isRatio = (answer: Answer): boolean => answer.kind === "tuple" && answer.isRatio === true;
+
+/** `3:4`, which is no time of day. */
+const isPlainRatio = (answer: Answer): boolean =>
+  answer.kind === "expression" && answer.isRatio === true && answer.minutes === undefined;
+
 /** `(1, 2)`: what a list may be compared with in its order; `(1, 2]` is an interval. */
 const isPoint = ({ open, close }: Tuple): boolean => open === "(" && close === ")";
 
 /** `(1, 2)` or `[1, 2]`: what a vector may be written as. */
 const isClosedAlike = (tuple: Tuple): boolean => isPoint(tuple) || (tuple.open === "[" && tuple.close === "]");
-
-/** Whether an answer can only be meant as a set of numbers. */
-function isSetLike(answer: Answer): boolean {
-  if (answer.kind === "tuple") return answer.items.length === 2;
-  if (answer.kind === "list") return answer.items.some(({ kind }) => kind === "relation" || kind === "tuple");
-  return ["union", "difference", "numbers", "relation"].includes(answer.kind);
-}
 
 /** The symbols that relations are about; empty where there are none. */
 function relatedSymbols(answer: Answer): string {
@@ -337,11 +370,12 @@ function onlyItem(answer: Answer): Answer | undefined {
   return isBag(answer) && answer.items.length === 1 ? answer.items[0] : undefined;
 }
 
-function letterOf(answer: Answer): string | undefined {
-  if (answer.kind === "text" && /^[a-j]$/.test(answer.text)) return answer.text;
-  if (answer.kind !== "expression" || answer.unit) return undefined;
-  const { node } = answer;
-  return node.kind === "symbol" || (node.kind === "constant" && node.name.length === 1) ? node.name : undefined;
+const MIRROR: Readonly<Record<string, string>> = { "<": ">", "<=": ">=", ">": "<", ">=": "<=" };
+
+/** The same relation from right to left. */
+function mirrored({ relations, sides }: Relation): Pick<Relation, "relations" | "sides"> {
+  const turned = [...relations].reverse().map((name) => (MIRROR[name] ?? name) as Relation["relations"][number]);
+  return turned.includes("in") ? { relations: [], sides: [] } : { relations: turned, sides: [...sides].reverse() };
 }
 
 /** left − right, with `>` turned into `<`. */
@@ -357,34 +391,6 @@ function ascending({
   if (!relation.startsWith(">")) return { relation, difference: zeroForm(left.node, right.node) };
   return { relation: relation.replace(">", "<"), difference: zeroForm(right.node, left.node) };
 }
-
-/** The value that is compared: of a percentage its hundredth, of a measure its multiple of the base unit where the other
- * side has a unit too; undefined where the units exclude each other. */
-function measured(side: Expression, other: Expression): Node | undefined {
-  const node = side.percent ? apply("divide", side.node, wholeNode(100)) : side.node;
-  if (side.unit?.measure?.dimension === "angle^1" && !other.unit && isPartOfPi(other.node))
-    return apply("degrees", node);
-  if (!side.unit || !other.unit) return node;
-  const [own, others] = [side.unit, other.unit];
-  if (!own.measure || !others.measure) return saysNoMore(own, others) || saysNoMore(others, own) ? node : undefined;
-  if (own.measure.dimension !== others.measure.dimension) return undefined;
-  return equal(own.measure.factor, others.measure.factor)
-    ? node
-    : apply("multiply", node, numberNode(own.measure.factor));
-}
-
-/** What a unit says is all in the other: `apples` in `red apples`; `m/s` is no `q/s`. The base of a numeral is a unit too. */
-function saysNoMore(unit: Unit, other: Unit): boolean {
-  if (unit.words.every((word) => other.words.includes(word))) return true;
-  const [own, others] = [unit, other].map(({ words }): readonly string[] => words.join(" ").match(/\p{L}+/gu) ?? []);
-  const isBase = [...unit.words, ...other.words].some((word) => word.startsWith("base"));
-  return !isBase && own!.length > 0 && own!.every((word) => others!.includes(word));
-}
-
-/** An angle in radians: 90° is π/2. */
-const isPartOfPi = (node: Node) => hasPart(node, (part) => part.kind === "constant" && part.name === "pi");
-
-const numberNode = (value: Rational): Node => ({ kind: "number", value });
 
 function sameWords(gold: string, answer: string): boolean {
   // The sign of f^{-1} and the point of 3.5 are no punctuation.

@@ -1,5 +1,7 @@
 /** The gold answer in a row's columns: a text, a number, or a list of answers that are all right. */
 
+import { numberText } from "../exact-json.ts";
+
 /** Looked through in this order where no column is named: `answer` of GSM8K, MATH and AIME, `solution` of NuminaMath. */
 export const GOLD_COLUMNS = ["answer", "solution"] as const;
 
@@ -21,7 +23,5 @@ export function goldOfColumns(
 
 function textOf(value: unknown): string | undefined {
   if (typeof value === "string") return value;
-  return (typeof value === "number" && Number.isFinite(value)) || typeof value === "boolean"
-    ? String(value)
-    : undefined;
+  return typeof value === "boolean" ? String(value) : numberText(value);
 }

@@ -7,7 +7,6 @@
  * the other), when the first irrational answer comes.
  */
 
-import { createRequire } from "node:module";
 import type { BigNumber, Complex, MathJsInstance } from "mathjs";
 import type { Rational } from "../expression/rational.ts";
 import type { Budget } from "./budget.ts";
@@ -25,18 +24,31 @@ const MAX_ANGLE = 1e15;
 const REAL_TOLERANCE = 1e-60;
 const COMPLEX_TOLERANCE = 1e-10;
 
-let loaded: MathJsInstance | undefined;
+type MathJs = typeof import("mathjs");
 
-function library(): MathJsInstance {
-  if (loaded) return loaded;
-  const { create, all } = createRequire(import.meta.url)("mathjs/lib/browser/math.js") as typeof import("mathjs");
-  loaded = create(all!, { number: "BigNumber", precision: DIGITS, predictable: false }) as MathJsInstance;
-  return loaded;
+let library: MathJsInstance | undefined;
+
+/**
+ * Gives the library where this is not Node, which loads it by itself: `provideMathJs(await import("mathjs"))`, before the
+ * first answer is judged.
+ */
+export function provideMathJs({ create, all }: Pick<MathJs, "create" | "all">): void {
+  library = create(all!, { number: "BigNumber", precision: DIGITS, predictable: false }) as MathJsInstance;
+}
+
+function mathJs(): MathJsInstance {
+  // Asked of the process and not imported, so that this file can be read where there is no Node.
+  if (library === undefined) {
+    const node = globalThis.process?.getBuiltinModule?.("node:module");
+    if (node === undefined) throw new TypeError("math.js is not loaded: call provideMathJs before answers are judged.");
+    provideMathJs(node.createRequire(import.meta.url)("mathjs/lib/browser/math.js") as MathJs);
+  }
+  return library!;
 }
 
 /** A rational number in 80 digits. */
 export function bigNumberOf({ numerator, denominator }: Rational): BigNumber {
-  const math = library();
+  const math = mathJs();
   return math.bignumber(String(numerator)).div(math.bignumber(String(denominator)));
 }
 
@@ -51,7 +63,7 @@ function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | u
   budget.spend();
   if (node.kind === "number") return node.value;
   if (node.kind === "symbol") return point.get(node.name);
-  const math = library();
+  const math = mathJs();
   if (node.kind === "constant") {
     if (node.name === "infinity") return undefined;
     return node.name === "i" ? math.complex(0, 1) : constantOf(math, node.name);
@@ -107,7 +119,7 @@ function constantOf(math: MathJsInstance, name: "pi" | "e"): BigNumber {
 }
 
 function finite(value: unknown): Value | undefined {
-  const math = library();
+  const math = mathJs();
   // The size of a complex number comes in double precision: it is compared as a complex number is.
   if (typeof value === "number") return Number.isFinite(value) ? math.complex(value, 0) : undefined;
   if (math.isBigNumber(value)) return value.isFinite() ? value : undefined;
@@ -178,12 +190,12 @@ function applyNumerically(math: MathJsInstance, name: string, args: readonly Val
 
 /** The power of ten of a value's size; −Infinity for 0. */
 function sizeOf(value: Value): number {
-  if (library().isBigNumber(value)) return value.isZero() ? Number.NEGATIVE_INFINITY : value.e;
+  if (mathJs().isBigNumber(value)) return value.isZero() ? Number.NEGATIVE_INFINITY : value.e;
   return Math.log10(Math.hypot((value as Complex).re, (value as Complex).im));
 }
 
 function isZero(value: Value): boolean {
-  return library().isBigNumber(value) ? value.isZero() : (value as Complex).re === 0 && (value as Complex).im === 0;
+  return mathJs().isBigNumber(value) ? value.isZero() : (value as Complex).re === 0 && (value as Complex).im === 0;
 }
 
 function powerOf(math: MathJsInstance, base: Value, exponent: Value): unknown {
@@ -215,24 +227,26 @@ function logarithmOf(math: MathJsInstance, value: Value, base: Value | undefined
 
 /** Whether a value has no imaginary part. */
 export function isReal(value: Value): boolean {
-  return library().isBigNumber(value);
+  return mathJs().isBigNumber(value);
 }
 
 /** Equal up to rounding: 60 digits for real values, 10 where one is complex. */
 export function isClose(a: Value, b: Value): boolean {
-  const math = library();
+  const math = mathJs();
   if (math.isBigNumber(a) && math.isBigNumber(b)) {
     const scale = math.max(a.abs(), b.abs(), math.bignumber(1)) as BigNumber;
     if (scale.isZero()) return true;
     return a.minus(b).abs().lte(scale.times(REAL_TOLERANCE));
   }
   const [x, y] = [complexOf(a), complexOf(b)];
+  // A real number beyond doubles is no complex one within them.
+  if (![x.re, x.im, y.re, y.im].every(Number.isFinite)) return false;
   const scale = Math.max(1, Math.hypot(x.re, x.im), Math.hypot(y.re, y.im));
   return Math.hypot(x.re - y.re, x.im - y.im) <= scale * COMPLEX_TOLERANCE;
 }
 
 function complexOf(value: Value): { readonly re: number; readonly im: number } {
-  return library().isBigNumber(value) ? { re: value.toNumber(), im: 0 } : (value as Complex);
+  return mathJs().isBigNumber(value) ? { re: value.toNumber(), im: 0 } : (value as Complex);
 }
 
 /** A real value as a double, for ordering; of a complex one the real part. */
@@ -244,6 +258,6 @@ export function approximate(value: Value): number {
 export function shownValue(value: Value): string {
   const round = (part: number) => String(Number((Math.abs(part) < 1e-11 ? 0 : part).toPrecision(10)));
   const { re, im } = complexOf(value);
-  if (library().isBigNumber(value)) return value.toSignificantDigits(12).toString();
+  if (mathJs().isBigNumber(value)) return value.toSignificantDigits(12).toString();
   return Math.abs(im) < 1e-11 ? round(re) : `${round(re)}+${round(im)}i`;
 }

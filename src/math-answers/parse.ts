@@ -7,7 +7,9 @@
  * constants.
  */
 
-import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode, repeating } from "./numerals.ts";
+import { Cursor } from "./cursor.ts";
+import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode } from "./numerals.ts";
+import { readNumeral } from "./parse-numeral.ts";
 import { CLOSING, cis, conjugate, FACTOR_STARTS, ParseFault, plainSymbol } from "./signs.ts";
 import { isFunction, type Token } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
@@ -20,53 +22,22 @@ export function parseFormula(tokens: readonly Token[], depth = 0): Node {
 }
 
 class Parser {
-  readonly #tokens: readonly Token[];
-  #at = 0;
+  readonly #signs: Cursor;
   #depth: number;
   /** How many absolute values are open: there `|` closes. */
   #bars = 0;
   /** Indices of the sums that are being read: names there, even `i`. */
   readonly #indices: string[] = [];
-  /** The digits of a numeral that an argument without braces has left over. */
-  #rest: Token | undefined;
 
   constructor(tokens: readonly Token[], depth: number) {
-    this.#tokens = tokens;
+    this.#signs = new Cursor(tokens);
     this.#depth = depth;
   }
 
   whole(): Node {
     const node = this.#sum();
-    if (!this.#peek()) return node;
-    throw new ParseFault(`${JSON.stringify(this.#peek()!.text)} stands where nothing is expected`);
-  }
-
-  #peek(ahead = 0): Token | undefined {
-    if (this.#rest) return ahead === 0 ? this.#rest : this.#tokens[this.#at + ahead - 1];
-    return this.#tokens[this.#at + ahead];
-  }
-
-  #next(): Token {
-    const token = this.#peek();
-    if (!token) throw new ParseFault("it ends too early");
-    if (this.#rest) this.#rest = undefined;
-    else this.#at++;
-    return token;
-  }
-
-  #is(text: string, ahead = 0): boolean {
-    const token = this.#peek(ahead);
-    return token?.type === "sign" && token.text === text;
-  }
-
-  #take(text: string): boolean {
-    if (!this.#is(text)) return false;
-    this.#next();
-    return true;
-  }
-
-  #expect(text: string): void {
-    if (!this.#take(text)) throw new ParseFault(`${JSON.stringify(text)} is missing`);
+    if (!this.#signs.peek()) return node;
+    throw new ParseFault(`${JSON.stringify(this.#signs.peek()!.text)} stands where nothing is expected`);
   }
 
   #deeper<T>(read: () => T): T {
@@ -80,10 +51,10 @@ class Parser {
     return this.#deeper(() => {
       let left = this.#product();
       for (;;) {
-        if (this.#take("+")) left = apply("add", left, this.#product());
-        else if (this.#take("-")) left = apply("subtract", left, this.#product());
-        else if (this.#take("pm")) left = apply("plusminus", left, this.#product());
-        else if (this.#take("mp")) left = apply("minusplus", left, this.#product());
+        if (this.#signs.take("+")) left = apply("add", left, this.#product());
+        else if (this.#signs.take("-")) left = apply("subtract", left, this.#product());
+        else if (this.#signs.take("pm")) left = apply("plusminus", left, this.#product());
+        else if (this.#signs.take("mp")) left = apply("minusplus", left, this.#product());
         else return left;
       }
     });
@@ -92,11 +63,11 @@ class Parser {
   #product(): Node {
     let left = this.#unary();
     for (;;) {
-      if (this.#take("*")) left = apply("multiply", left, this.#unary());
-      else if (this.#is(":") || this.#is("/")) {
-        this.#next();
+      if (this.#signs.take("*")) left = apply("multiply", left, this.#unary());
+      else if (this.#signs.is(":") || this.#signs.is("/")) {
+        this.#signs.next();
         left = apply("divide", left, this.#unary());
-      } else if (this.#take("choose")) left = apply("binom", left, this.#unary());
+      } else if (this.#signs.take("choose")) left = apply("binom", left, this.#unary());
       else if (this.#startsFactor()) left = this.#implicit(left);
       else return left;
     }
@@ -104,13 +75,13 @@ class Parser {
 
   /** A factor without a sign of multiplication, or the fraction of a mixed number. */
   #implicit(left: Node): Node {
-    const first = this.#peek()!;
+    const first = this.#signs.peek()!;
     if (first.type === "number" && left.kind === "number") {
       const mixed = this.#plainMixed(left);
       if (mixed) return mixed;
       throw new ParseFault("two numbers stand side by side");
     }
-    const isFraction = this.#is("frac");
+    const isFraction = this.#signs.is("frac");
     const factor = this.#power();
     if (isFraction && isProperFraction(factor) && isWholeNumeral(left)) return apply("add", left, factor);
     return apply("multiply", left, factor);
@@ -118,22 +89,24 @@ class Parser {
 
   /** `3 1/2`: a whole number, a space, a proper fraction of numerals. */
   #plainMixed(left: Node): Node | undefined {
-    const [top, slash, bottom] = [this.#peek(0), this.#peek(1), this.#peek(2)];
+    const [top, slash, bottom] = [this.#signs.peek(0), this.#signs.peek(1), this.#signs.peek(2)];
     const fits = top?.spaced && slash?.text === "/" && bottom?.type === "number" && isWholeNumeral(left);
     if (!fits) return undefined;
     const fraction = apply("divide", numeralNode(top.text), numeralNode(bottom.text));
     if (!isProperFraction(fraction)) return undefined;
-    for (let i = 0; i < 3; i++) this.#next();
+    for (let i = 0; i < 3; i++) this.#signs.next();
     return apply("add", left, fraction);
   }
 
   #unary(): Node {
     let negative = false;
     for (;;) {
-      if (this.#take("-")) negative = !negative;
-      else if (this.#take("pm")) return this.#deeper(() => apply("plusminus", wholeNode(0), this.#signed(negative)));
-      else if (this.#take("mp")) return this.#deeper(() => apply("minusplus", wholeNode(0), this.#signed(negative)));
-      else if (!this.#take("+")) break;
+      if (this.#signs.take("-")) negative = !negative;
+      else if (this.#signs.take("pm"))
+        return this.#deeper(() => apply("plusminus", wholeNode(0), this.#signed(negative)));
+      else if (this.#signs.take("mp"))
+        return this.#deeper(() => apply("minusplus", wholeNode(0), this.#signed(negative)));
+      else if (!this.#signs.take("+")) break;
     }
     return this.#signed(negative);
   }
@@ -147,7 +120,7 @@ class Parser {
   }
 
   #startsFactor(): boolean {
-    const token = this.#peek();
+    const token = this.#signs.peek();
     if (!token) return false;
     if (token.type !== "sign") return true;
     if (token.text === "|") return this.#bars === 0;
@@ -157,12 +130,12 @@ class Parser {
   #power(): Node {
     let [base, marks] = [this.#atom(), 0];
     for (;;) {
-      if (this.#take("!")) {
+      if (this.#signs.take("!")) {
         if (++marks > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
         base = apply("factorial", base);
-      } else if (this.#take("%")) base = apply("divide", base, wholeNode(100));
-      else if (this.#take("degree")) base = apply("degrees", base);
-      else if (this.#take("^")) {
+      } else if (this.#signs.take("%")) base = apply("divide", base, wholeNode(100));
+      else if (this.#signs.take("degree")) base = apply("degrees", base);
+      else if (this.#signs.take("^")) {
         if (this.#takeCircle()) base = apply("degrees", base);
         else base = this.#raised(base);
       } else return base;
@@ -178,42 +151,38 @@ class Parser {
   }
 
   #takeCircle(): boolean {
-    if (this.#take("circ")) return true;
-    if (!this.#is("{") || !this.#is("circ", 1)) return false;
-    this.#next();
-    this.#next();
-    this.#expect("}");
+    if (this.#signs.take("circ")) return true;
+    if (!this.#signs.is("{") || !this.#signs.is("circ", 1)) return false;
+    this.#signs.next();
+    this.#signs.next();
+    this.#signs.expect("}");
     return true;
   }
 
   /** What a command or an exponent applies to: a group, or the next sign (of a numeral its first digit, if `digit`). */
   #argument(digit: boolean, signed = false): Node {
-    if (this.#take("{")) {
+    if (this.#signs.take("{")) {
       const node = this.#sum();
-      this.#expect("}");
+      this.#signs.expect("}");
       return node;
     }
-    if (signed && this.#take("-")) return apply("negate", this.#argument(digit, true));
-    if (signed && this.#take("+")) return this.#argument(digit, true);
-    const token = this.#peek();
-    if (digit && token?.type === "number" && token.text.length > 1) {
-      this.#next();
-      this.#rest = { ...token, text: token.text.slice(1), spaced: false };
-      return numeralNode(token.text[0]!);
-    }
+    if (signed && this.#signs.take("-")) return apply("negate", this.#argument(digit, true));
+    if (signed && this.#signs.take("+")) return this.#argument(digit, true);
+    const token = this.#signs.peek();
+    if (digit && token?.type === "number" && token.text.length > 1) return numeralNode(this.#signs.firstDigit());
     const node = this.#atom();
     // A tower: 9^9^9 is 9^(9^9).
-    if (signed && this.#take("^")) return this.#raised(node);
-    if (signed && this.#take("!")) return apply("factorial", node);
+    if (signed && this.#signs.take("^")) return this.#raised(node);
+    if (signed && this.#signs.take("!")) return apply("factorial", node);
     return node;
   }
 
   #atom(): Node {
     return this.#deeper(() => {
-      const token = this.#next();
+      const token = this.#signs.next();
       switch (token.type) {
         case "number":
-          return this.#numeral(token.text);
+          return readNumeral(token.text, this.#signs);
         case "name":
           return isFunction(token.text) ? this.#call(token.text) : this.#symbol(token.text);
         case "word":
@@ -232,7 +201,7 @@ class Parser {
       this.#bars = 0;
       const node = this.#sum();
       this.#bars = bars;
-      this.#expect(close);
+      this.#signs.expect(close);
       if (sign === "lfloor") return apply("floor", node);
       return sign === "lceil" ? apply("ceil", node) : node;
     }
@@ -241,7 +210,7 @@ class Parser {
         this.#bars++;
         const node = this.#sum();
         this.#bars--;
-        this.#expect("|");
+        this.#signs.expect("|");
         return apply("abs", node);
       }
       case "frac": {
@@ -268,12 +237,12 @@ class Parser {
 
   /** `\sum_{k=1}^{n} k^2`: the sum over whole numbers of the product that follows. */
   #range(name: string): Node {
-    for (const sign of ["_", "{"]) this.#expect(sign);
-    const index = this.#next();
+    for (const sign of ["_", "{"]) this.#signs.expect(sign);
+    const index = this.#signs.next();
     if (index.type !== "name" || isFunction(index.text)) throw new ParseFault("a sum has no index");
-    this.#expect("=");
+    this.#signs.expect("=");
     const from = this.#sum();
-    for (const sign of ["}", "^"]) this.#expect(sign);
+    for (const sign of ["}", "^"]) this.#signs.expect(sign);
     const to = this.#argument(false);
     this.#indices.push(index.text);
     const sum = apply(name, { kind: "symbol", name: index.text }, from, to, this.#product());
@@ -281,54 +250,9 @@ class Parser {
     return sum;
   }
 
-  /** A numeral, and what may belong to it: a repeating part (`0.\overline{3}`, `0.(3)`), a power of ten (`1e5`). */
-  #numeral(text: string): Node {
-    const dotted = this.#is(".") && this.#is("overline", 1);
-    if (dotted) this.#next();
-    if ((dotted || text.includes(".")) && this.#is("overline")) {
-      this.#next();
-      const braced = this.#take("{");
-      const repeated = this.#next();
-      if (repeated.type !== "number" || repeated.text.includes(".")) throw new ParseFault("no digits repeat");
-      if (braced) this.#expect("}");
-      return repeating(dotted ? `${text}.` : text, repeated.text);
-    }
-    const cycle = this.#cycleAfter(text);
-    if (cycle) return cycle;
-    const exponent = this.#exponentAfter();
-    const node = numeralNode(text);
-    if (exponent === undefined) return node;
-    return apply("multiply", node, apply("power", wholeNode(10), exponent));
-  }
-
-  /** `0.(3)`, `0.1(6)`: the repeating digits in parentheses right behind the others. */
-  #cycleAfter(text: string): Node | undefined {
-    const start = this.#is(".") ? 1 : 0;
-    const [open, digits] = [this.#peek(start), this.#peek(start + 1)];
-    const isPoint = start === 1 || text.includes(".");
-    if (!isPoint || open?.spaced || !this.#is("(", start) || !this.#is(")", start + 2)) return undefined;
-    if (digits?.type !== "number" || digits.text.includes(".")) return undefined;
-    for (let i = 0; i < start + 3; i++) this.#next();
-    return repeating(start === 1 ? `${text}.` : text, digits.text);
-  }
-
-  /** The exponent of `e5`, `E-5` right behind a numeral. */
-  #exponentAfter(): Node | undefined {
-    const letter = this.#peek();
-    if (letter?.type !== "name" || letter.spaced || letter.text.toLowerCase() !== "e") return undefined;
-    const isSigned = this.#is("-", 1) || this.#is("+", 1);
-    const digits = this.#peek(isSigned ? 2 : 1);
-    if (digits?.type !== "number" || digits.spaced || digits.text.includes(".")) return undefined;
-    if (letter.text === "e" && isSigned && this.#peek(1)!.spaced) return undefined;
-    this.#next();
-    const negative = isSigned && this.#next().text === "-";
-    const value = numeralNode(this.#next().text);
-    return negative ? apply("negate", value) : value;
-  }
-
   #symbol(letter: string): Node {
-    if (this.#is("_")) {
-      this.#next();
+    if (this.#signs.is("_")) {
+      this.#signs.next();
       return { kind: "symbol", name: `${letter}_${this.#subscript()}${this.#primes()}` };
     }
     const primes = this.#primes();
@@ -340,15 +264,15 @@ class Parser {
 
   #primes(): string {
     let primes = "";
-    while (this.#take("'")) primes += "'";
+    while (this.#signs.take("'")) primes += "'";
     return primes;
   }
 
   #subscript(): string {
-    if (!this.#take("{")) return this.#next().text;
+    if (!this.#signs.take("{")) return this.#signs.next().text;
     let text = "";
     for (let depth = 1; ; ) {
-      const token = this.#next();
+      const token = this.#signs.next();
       if (token.type === "sign" && token.text === "{") depth++;
       if (token.type === "sign" && token.text === "}" && --depth === 0) return text;
       text += token.text;
@@ -364,7 +288,7 @@ class Parser {
     others.forEach((letter, i) => {
       let factor = symbolOf(letter, i === others.length - 1);
       // In `xy^2` only the y is squared.
-      if (i === others.length - 1 && this.#take("^")) factor = this.#raised(factor);
+      if (i === others.length - 1 && this.#signs.take("^")) factor = this.#raised(factor);
       node = apply("multiply", node, factor);
     });
     return node;
@@ -375,8 +299,8 @@ class Parser {
     let base: Node | undefined;
     let exponent: Node | undefined;
     for (;;) {
-      if (base === undefined && this.#take("_")) base = this.#argument(false);
-      else if (exponent === undefined && this.#take("^")) exponent = this.#argument(false, true);
+      if (base === undefined && this.#signs.take("_")) base = this.#argument(false);
+      else if (exponent === undefined && this.#signs.take("^")) exponent = this.#argument(false, true);
       else break;
     }
     const args = this.#callArguments();
@@ -390,9 +314,9 @@ class Parser {
 
   #root(name: string): Node {
     let degree: Node = wholeNode(name === "cbrt" ? 3 : 2);
-    if (this.#take("[")) {
+    if (this.#signs.take("[")) {
       degree = this.#sum();
-      this.#expect("]");
+      this.#signs.expect("]");
     }
     return apply("root", this.#argument(false), degree);
   }
@@ -400,20 +324,20 @@ class Parser {
   /** `(a, b)`, `{a}`, or without parentheses a product up to the next +, −, / or function. */
   #callArguments(): Node[] {
     for (const open of ["(", "[", "{"]) {
-      if (!this.#take(open)) continue;
+      if (!this.#signs.take(open)) continue;
       const args = [this.#sum()];
-      while (this.#take(",")) args.push(this.#sum());
-      this.#expect(CLOSING[open]!);
+      while (this.#signs.take(",")) args.push(this.#sum());
+      this.#signs.expect(CLOSING[open]!);
       return args;
     }
-    const isNegative = this.#take("-");
+    const isNegative = this.#signs.take("-");
     let node = this.#power();
     while (this.#startsFactor() && !this.#startsFunction()) node = apply("multiply", node, this.#power());
     return [isNegative ? apply("negate", node) : node];
   }
 
   #startsFunction(): boolean {
-    const token = this.#peek();
+    const token = this.#signs.peek();
     return token?.type === "name" && isFunction(token.text) && token.text !== "sqrt";
   }
 }

@@ -7,25 +7,33 @@ import { closingOf, depthChange, isSign, splitAt } from "./brackets.ts";
 import { readChoice } from "./choice.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
 import { readClock, readDate, withTime } from "./clock.ts";
+import { remembered } from "./memo.ts";
 import { parseFormula } from "./parse.ts";
-import { familyOf, namedGroup, progression } from "./read-list.ts";
-import { readEnvironment, readScaledMatrix, transposed } from "./read-matrix.ts";
+import { RELATIONS, readEnclosed } from "./read-enclosed.ts";
+import { familyOf, namedGroup, progression, spread } from "./read-list.ts";
 import { readQuantity } from "./read-quantity.ts";
+import { segmentName } from "./segments.ts";
 import { ParseFault } from "./signs.ts";
 import { type Token, tokenize } from "./tokens.ts";
-import { type Answer, apply, type Bracket, type RelationName } from "./tree.ts";
+import { type Answer, apply, type RelationName } from "./tree.ts";
 import { numberOfWords, readPhrase } from "./words.ts";
 
 /** Longer texts are no final answer. */
 export const MAX_ANSWER_CHARACTERS = 20_000;
 const MAX_DEPTH = 20;
-const RELATIONS: ReadonlySet<string> = new Set(["=", "<", "<=", ">", ">=", "!=", "in", "approx"]);
 
 /** The answer, or why the text is none. */
 export type Reading = { readonly answer: Answer } | { readonly fault: string };
 
 /** Reads an answer's text. `grouped`: `1,234` is a number, else two. */
 export function readAnswer(text: string, grouped = true): Reading {
+  return grouped ? readGrouped(text) : readUngrouped(text);
+}
+
+const readGrouped = remembered((text) => readText(text, true));
+const readUngrouped = remembered((text) => readText(text, false));
+
+function readText(text: string, grouped: boolean): Reading {
   if (text.length > MAX_ANSWER_CHARACTERS) return { fault: `it is longer than ${MAX_ANSWER_CHARACTERS} characters` };
   const cleaned = stripMarkup(cleanText(text));
   if (cleaned === "") return { fault: "it is empty" };
@@ -37,17 +45,21 @@ export function readAnswer(text: string, grouped = true): Reading {
   if (numbered) return numbered;
   const choice = readChoice(cleaned, (rest) => readAnswer(rest, grouped));
   if (choice) return { answer: choice };
+  const labelled = LABELLED.exec(cleaned);
+  if (labelled) return readAnswer(labelled[1]!, grouped);
   const tokens = tokenize(cleaned, grouped);
   if (!("fault" in tokens)) {
     try {
       const signs = tokens.filter(({ type, text }) => type !== "text" || /[\p{L}\d]/u.test(text)).map(joiningWord);
-      return { answer: withTime(readSigns(signs, 0), cleaned) };
+      const answer = withTime(readSigns(signs, 0), cleaned);
+      const isVector = answer.kind === "tuple" && cleaned.startsWith("\\langle");
+      return { answer: isVector ? { ...answer, isInterval: false } : answer };
     } catch (error) {
       if (!(error instanceof ParseFault)) throw error;
-      return readText(cleaned, error.message);
+      return readWordsOrFault(cleaned, error.message);
     }
   }
-  return readText(cleaned, tokens.fault);
+  return readWordsOrFault(cleaned, tokens.fault);
 }
 
 /** `(1) a = 2; (2) b = 3`: the answers to the parts of a question, as a list. */
@@ -79,8 +91,12 @@ function stripMarkup(text: string): string {
   return inner;
 }
 
+/** `Area: 12`: words, a colon and a value. */
+const LABELLED =
+  /^(?:\\text\s*\{\s*)?(?=[^:]*[A-Za-z]{4})[A-Za-z][A-Za-z ]{3,60}:\s*(?:\}|(?=\s))\s*([^:A-Za-z]*\d[^:]*)$/;
+
 /** Words are compared as words; what was meant as a formula and is none cannot be compared. */
-function readText(cleaned: string, fault: string): Reading {
+function readWordsOrFault(cleaned: string, fault: string): Reading {
   const text = plainWords(cleaned);
   if (text === "") return { fault: "it is empty" };
   return /[\\{}^_$]/.test(text) || !/\p{L}/u.test(text)
@@ -113,10 +129,10 @@ function readSigns(all: readonly Token[], depth: number): Answer {
   const parts = qualified ?? splitAt(tokens, (text) => text === "," || text === ";" || text === "or" || text === "and");
   if (parts.length > 1) {
     const filled = progression(parts.filter(({ length }) => length > 0));
-    const joinedByAnd = tokens.some((token) => isSign(token, "and")) && !tokens.some((token) => isSign(token, "or"));
-    const items = spread(filled.map(inside));
+    const items = excluded(spread(filled.map(inside)));
     if (items.length === 1) return items[0]!;
-    return familyOf(items) ?? (joinedByAnd ? intersectionOrList(items) : { kind: "list", items });
+    const joint = jointOf(tokens);
+    return familyOf(items) ?? { kind: "list", items, ...(joint && { joint }) };
   }
   const related = readRelation(tokens, inside);
   if (related) return related;
@@ -126,7 +142,9 @@ function readSigns(all: readonly Token[], depth: number): Answer {
   if (combined) return combined;
   const enclosed = readEnclosed(tokens, inside);
   if (enclosed) return enclosed;
-  return readQuantity(tokens);
+  const quantity = readQuantity(tokens);
+  const isRatio = quantity.kind === "expression" && splitAt(tokens, (text) => text === ":").length === 2;
+  return isRatio ? { ...quantity, isRatio } : quantity;
 }
 
 /** `1:2:3`: the same ratio where the parts are the same multiples of the first. */
@@ -138,33 +156,22 @@ function readRatio(tokens: readonly Token[], inside: (part: readonly Token[]) =>
   const items = nodes.flatMap((node): Answer[] =>
     node && first ? [{ kind: "expression", node: apply("divide", node, first) }] : [],
   );
-  return items.length === parts.length ? { kind: "tuple", open: "(", close: ")", items } : undefined;
+  return items.length === parts.length ? { kind: "tuple", open: "(", close: ")", items, isRatio: true } : undefined;
 }
 
-/** `x > 1 and x < 3` is one chain. */
-function intersectionOrList(items: readonly Answer[]): Answer {
-  const [a, b] = items;
-  const isBound = (item: Answer | undefined) =>
-    item?.kind === "relation" && item.relations.length === 1 && /^[<>]/.test(item.relations[0]!);
-  if (items.length !== 2 || !isBound(a) || !isBound(b)) return { kind: "list", items };
-  const [low, high] = [a, b].map((item) => ascending(item as Answer & { kind: "relation" }));
-  const chain = (x: typeof low, y: typeof high): Answer | undefined => {
-    const meets = x && y && JSON.stringify(printable(x.sides[1]!)) === JSON.stringify(printable(y.sides[0]!));
-    if (!meets) return undefined;
-    return { kind: "relation", relations: [...x.relations, ...y.relations], sides: [...x.sides, y.sides[1]!] };
-  };
-  return chain(low, high) ?? chain(high, low) ?? { kind: "list", items };
+/** The word between the parts of a list. */
+function jointOf(tokens: readonly Token[]): "and" | "or" | undefined {
+  const has = (word: string) => splitAt(tokens, (text) => text === word).length > 1;
+  return has("or") ? "or" : has("and") ? "and" : undefined;
 }
 
-function ascending(relation: Answer & { kind: "relation" }): Answer & { kind: "relation" } {
-  if (relation.relations[0]!.startsWith("<")) return relation;
-  const turned = relation.relations[0] === ">" ? "<" : "<=";
-  return { kind: "relation", relations: [turned], sides: [relation.sides[1]!, relation.sides[0]!] };
+/** `x ≠ 1, 2` excludes both. */
+function excluded(items: readonly Answer[]): readonly Answer[] {
+  const [first, ...others] = items;
+  const isExclusion = first?.kind === "relation" && first.relations.join() === "!=";
+  if (!isExclusion || others.length === 0 || !others.every(({ kind }) => kind === "expression")) return items;
+  return [first, ...others.map((other): Answer => ({ ...first, sides: [first.sides[0]!, other] }))];
 }
-
-/** Whole numbers of any size in a form that JSON has. */
-const printable = (answer: Answer): unknown =>
-  JSON.parse(JSON.stringify(answer, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value)));
 
 function trimmed(tokens: readonly Token[]): readonly Token[] {
   let [start, end] = [0, tokens.length];
@@ -218,8 +225,12 @@ function readRelation(tokens: readonly Token[], inside: (part: readonly Token[])
     relations.shift();
     if (sides.length === 1) return inside(sides[0]!);
   }
-  const read = sides.map((side, i) => (i === 0 ? (readTarget(side) ?? inside(side)) : inside(side)));
+  // A name stands first, or in the middle of `0 < f(x) < 1`.
+  const isName = (i: number) => i === 0 || (i === 1 && sides.length === 3);
+  const read = sides.map((side, i) => (isName(i) ? (readTarget(side) ?? inside(side)) : inside(side)));
   const last = read.at(-1)!;
+  const isPoint = read[0]!.kind === "tuple" || isSegment(read[0]!);
+  if (isPoint && last.kind === "tuple") read[read.length - 1] = { ...last, isInterval: false };
   // x = ±2 is x = 2 or x = −2.
   if (last.kind === "list" && relations.length === 1) {
     const items = last.items.map((item): Answer => ({ kind: "relation", relations, sides: [read[0]!, item] }));
@@ -227,6 +238,11 @@ function readRelation(tokens: readonly Token[], inside: (part: readonly Token[])
   }
   return { kind: "relation", relations, sides: read };
 }
+
+/** A vector AB. */
+const isSegment = (side: Answer): boolean =>
+  (side.kind === "text" && side.letters === true) ||
+  (side.kind === "expression" && side.node.kind === "apply" && segmentName(side.node) !== undefined);
 
 const SET_SIGNS: ReadonlySet<string> = new Set(["cap", "cup", "setminus"]);
 
@@ -243,11 +259,16 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
     while (isSign(tokens[at], "_") || isSign(tokens[at], "^")) {
       at = isSign(tokens[at + 1], "{") || isSign(tokens[at + 1], "(") ? closingOf(tokens, at + 1) + 1 : at + 2;
     }
-    const isCall = isSign(tokens[at], "(") && closingOf(tokens, at) === tokens.length - 1;
+    const isCall =
+      (isSign(tokens[at], "(") || (isSign(tokens[at], "[") && /^[A-Z]/.test(first.text))) &&
+      closingOf(tokens, at) === tokens.length - 1;
     const content = tokens.slice(at + 1, -1);
     const isPlain = content.every(
       (token) =>
-        isName(token) || token.type === "number" || [",", "|", "cap", "cup", "'", "-", "_"].includes(token.text),
+        isName(token) ||
+        token.type === "number" ||
+        [",", "|", "cap", "cup", "'", "-", "_", "(", ")"].includes(token.text) ||
+        (/^[PE]/.test(first.text) && RELATIONS.has(token.text)),
     );
     if (isCall && isPlain && content.length > 0) return named();
     const isMatrixName = at === tokens.length && at > 1 && isSign(tokens[1], "^") && /^[A-Z]$/.test(first.text);
@@ -256,12 +277,27 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
   const bare = tokens.map(({ text }) => text).join("");
   if (/^frac\{(?:d|partial)(?:\^\{?2\}?)?[A-Za-z]{1,2}\}\{(?:d|partial)[A-Za-z](?:\^\{?2\}?)?\}$/.test(bare))
     return named();
+  // A limit, an integral, an endless sum: what they are the value of is not worked out.
+  const isEndless = first?.text !== undefined && ["sum", "product"].includes(first.text) && bare.includes("infty");
+  if (first?.type === "sign" && (first.text === "lim" || first.text === "int" || isEndless)) return named();
+  if (isRatioOfNames(tokens)) return named();
   const isSets =
     tokens.length > 2 && tokens.every((token, i) => (i % 2 === 0 ? isName(token) : SET_SIGNS.has(token.text)));
   if (isSets) return named();
   const isWords =
     tokens.length > 0 && tokens.every(({ type, text }) => type === "text" || (type === "word" && text.length > 3));
   return isWords ? { kind: "text", text: plainWords(tokens.map(({ text }) => text).join(" ")) } : undefined;
+}
+
+/** `AB : BC : CA`. */
+function isRatioOfNames(tokens: readonly Token[]): boolean {
+  const parts = splitAt(tokens, (text) => text === ":");
+  const isName = (part: readonly Token[]) =>
+    part.length > 0 &&
+    part.every(({ type, text }) => type !== "number" || /^\d$/.test(text)) &&
+    part.every(({ type, text }) => type !== "sign" || ["_", "{", "}", "'"].includes(text)) &&
+    part[0]!.type !== "number";
+  return parts.length > 2 && parts.every(isName);
 }
 
 function readSetOperation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
@@ -296,71 +332,4 @@ function readSetOperation(tokens: readonly Token[], inside: (part: readonly Toke
     .replace(/[\^{}]/g, "");
   if (!/^[-+*]?$/.test(suffix)) throw new ParseFault("it is no known set of numbers");
   return { kind: "numbers", name: tokens[0]!.text.slice("mathbb ".length) + suffix };
-}
-
-function readEnclosed(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
-  const [first, last] = [tokens[0]!, tokens.at(-1)!];
-  if (tokens.length === 1 && isSign(first, "emptyset")) return { kind: "set", items: [] };
-  const scaled = readScaledMatrix(tokens);
-  if (scaled) return scaled;
-  const turned = transposed(tokens, inside);
-  if (turned) return turned;
-  // A point with its name, A(1, 2).
-  const isPoint = first.type === "name" && /^[ABD-Z]$/.test(first.text) && isSign(tokens[1], "(");
-  if (isPoint && closingOf(tokens, 1) === tokens.length - 1) {
-    const point = readEnclosed(tokens.slice(1), inside);
-    if (point?.kind === "tuple") return point;
-  }
-  if (first.type !== "sign" || closingOf(tokens, 0) !== tokens.length - 1 || tokens.length < 2) return undefined;
-  const content = tokens.slice(1, -1);
-  if (first.text.startsWith("begin ")) return readEnvironment(first.text.slice("begin ".length), content, inside);
-  if (first.text === "\\{" && last.text === "\\}") return readSet(content, inside);
-  if (!["(", "["].includes(first.text) || ![")", "]"].includes(last.text)) return undefined;
-  const items = progression(splitAt(content, (text) => text === "," || text === ";"));
-  const isMatrix = content[0]?.text.startsWith("begin ");
-  if (items.length === 1) {
-    return isMatrix || (first.text === "(" && last.text === ")") ? groupOf(content, inside) : undefined;
-  }
-  return { kind: "tuple", open: first.text as Bracket, close: last.text as Bracket, items: items.map(inside) };
-}
-
-/** A group in parentheses that is more than a formula, e.g. `(x = 2)`; a formula is read whole. */
-function groupOf(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
-  return content[0]?.text.startsWith("begin ") ||
-    content.some(({ type, text }) => type === "sign" && (RELATIONS.has(text) || text === "or" || text === "\\{"))
-    ? inside(content)
-    : undefined;
-}
-
-function readSet(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer {
-  if (content.length === 0) return { kind: "set", items: [] };
-  const [variable, bar] = content;
-  if (variable?.type === "name" && (isSign(bar, "|") || isSign(bar, ":")))
-    return bound(inside(content.slice(2)), variable.text);
-  const isIn =
-    isSign(bar, "in") && content[2]?.text.startsWith("mathbb ") && (isSign(content[3], "|") || isSign(content[3], ":"));
-  const built = readBuilt(content, inside);
-  if (built) return built;
-  if (isIn) return bound(inside(content.slice(4)), variable?.text);
-  const items = progression(splitAt(content, (text) => text === "," || text === ";"));
-  return { kind: "set", items: spread(items.map(inside)) };
-}
-
-/** `{2k | k ∈ ℤ}`: the values of an expression for every whole number. */
-function readBuilt(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
-  const bar = content.findIndex((token) => isSign(token, "|") || isSign(token, ":"));
-  if (bar < 2 || content.slice(bar + 1).some((token) => isSign(token, "|")) || !isSign(content[bar + 2], "in"))
-    return undefined;
-  return familyOf([inside(content.slice(0, bar)), ...spread([inside(content.slice(bar + 1))])]);
-}
-
-/** The symbol that a set is built over may have any name. */
-function bound(answer: Answer, name: string | undefined): Answer {
-  if (answer.kind === "list") return { ...answer, items: answer.items.map((item) => bound(item, name)) };
-  return answer.kind === "relation" && name !== undefined ? { ...answer, bound: name } : answer;
-}
-
-/** Two solutions in one item (`±2`) are two items. */
-function spread(items: readonly Answer[]): Answer[] {
-  return items.flatMap((item) => (item.kind === "list" ? item.items : [item]));
 }

@@ -84,3 +84,8 @@ function dependsOn(value: Answer, name: string): boolean {
         : [];
   return nodes.some((node) => symbolsOf(node).includes(name));
 }
+
+/** Two solutions in one item (`±2`) are two items. */
+export function spread(items: readonly Answer[]): Answer[] {
+  return items.flatMap((item) => (item.kind === "list" ? item.items : [item]));
+}

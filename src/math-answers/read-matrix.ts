@@ -1,13 +1,14 @@
 /**
- * Environments of rows: matrices, perhaps with a factor before or a transposition behind them; determinants, worked out;
+ * Environments of rows: matrices, perhaps with a transposition behind them (formulas of several are
+ * `matrix-arithmetic.ts`'s); determinants, worked out;
  * `cases`, a system of equations or the branches of a function as pairs of value and condition.
  */
 
-import { closingOf, depthOf, isSign, splitAt } from "./brackets.ts";
+import { closingOf, isSign, splitAt } from "./brackets.ts";
 import { parseFormula } from "./parse.ts";
 import { ParseFault } from "./signs.ts";
 import type { Token } from "./tokens.ts";
-import { type Answer, apply, type Node, wholeNode } from "./tree.ts";
+import { type Answer, apply, type Node } from "./tree.ts";
 
 type Read = (part: readonly Token[]) => Answer;
 
@@ -69,19 +70,13 @@ function readCases(content: readonly Token[], inside: Read): Answer {
 const isConditionWord = ({ type, text }: Token): boolean =>
   (type !== "name" && type !== "number" && CONDITION_WORDS.test(text)) || (type === "sign" && text === ",");
 
-/** `\frac{1}{3}\begin{pmatrix}…`, `-\begin{…`: every entry times the factor. */
-export function readScaledMatrix(tokens: readonly Token[]): Answer | undefined {
-  const open = tokens.findIndex(({ type, text }) => type === "sign" && text.startsWith("begin "));
-  if (open <= 0 || closingOf(tokens, open) !== tokens.length - 1) return undefined;
-  const before = isSign(tokens[open - 1], "*") ? open - 1 : open;
-  if (depthOf(tokens.slice(0, before)) !== 0) return undefined;
-  const isNegated = before === 1 && isSign(tokens[0], "-");
-  const factor = isNegated ? apply("negate", wholeNode(1)) : parseFormula(tokens.slice(0, before));
-  const matrix = readEnvironment(tokens[open]!.text.slice("begin ".length), tokens.slice(open + 1, -1), () => {
-    throw new ParseFault("a system has a factor");
+/** The rows of a matrix with its `\begin` and `\end`. @throws ParseFault where it is another environment */
+export function readMatrix(tokens: readonly Token[]): readonly (readonly Node[])[] {
+  const matrix = readEnvironment(tokens[0]!.text.slice("begin ".length), tokens.slice(1, -1), () => {
+    throw new ParseFault("a system stands in a formula");
   });
-  if (matrix.kind !== "matrix") return undefined;
-  return { kind: "matrix", rows: matrix.rows.map((row) => row.map((cell) => apply("multiply", factor, cell))) };
+  if (matrix.kind !== "matrix") throw new ParseFault("a determinant stands among matrices");
+  return matrix.rows;
 }
 
 /** `(1, 2)^T`, `\begin{pmatrix}…\end{pmatrix}^{T}`: a point stays as it is, the rows of a matrix become its columns. */

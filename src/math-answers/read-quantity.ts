@@ -5,7 +5,7 @@
 
 import { parseFormula } from "./parse.ts";
 import { ParseFault } from "./signs.ts";
-import type { Token } from "./tokens.ts";
+import { isFunction, type Token } from "./tokens.ts";
 import { type Answer, hasPart, type Node } from "./tree.ts";
 import { isUnitWord, LETTER_UNITS, readUnit } from "./units.ts";
 import { numberOfWords } from "./words.ts";
@@ -21,7 +21,11 @@ export function readQuantity(tokens: readonly Token[]): Answer {
   let phrase = "";
   const currency = tokens.findIndex(({ type, text }) => type === "sign" && ["dollar", "euro", "pounds"].includes(text));
   if (currency === 0 || (currency === 1 && isSign(tokens[0], "-"))) {
-    const rest = [...tokens.slice(0, currency), ...tokens.slice(currency + 1)];
+    // Of a sum of amounts, `\dollar 20 + \dollar 10`, every sign but others.
+    const { text: name } = tokens[currency]!;
+    const isSum = tokens.some((token, i) => i > currency && isSign(token, name) && /^[-+*]$/.test(tokens[i - 1]!.text));
+    const rest = tokens.filter((token, i) => i !== currency && !(isSum && isSign(token, name)));
+    if (rest.some((token) => isSign(token, name))) throw new ParseFault("it has two amounts in it");
     const answer = readQuantity(rest);
     if (answer.kind !== "expression") return answer;
     const unit = answer.unit ?? readUnit(tokens[currency]!.text);
@@ -126,6 +130,8 @@ function unitStart(tokens: readonly Token[]): number {
     const token = tokens[i]!;
     const { type, text, spaced } = token;
     if (type === "text" && /[A-Za-z]/.test(text)) from = i;
+    // cos BAC: the angle of a triangle is no unit.
+    else if (type === "word" && tokens[i - 1]!.type === "name" && isFunction(tokens[i - 1]!.text)) break;
     // The function min takes something; minutes stand last.
     else if (type === "name" && text === "min" && i === tokens.length - 1) from = i;
     else if (isSign(token, "}") && closesSubscript(tokens, i)) break;

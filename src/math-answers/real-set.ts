@@ -5,27 +5,22 @@
 
 import { combine, equal, type Rational } from "../expression/rational.ts";
 import type { Budget } from "./budget.ts";
+import { symbolsOfConditions } from "./conditions.ts";
 import { exactValue } from "./exact.ts";
+import {
+  type Bound,
+  EVERYTHING,
+  type Interval,
+  interval,
+  isFilled,
+  joined,
+  LEAST,
+  MOST,
+  meet,
+  without,
+} from "./intervals.ts";
 import { approximate, isReal, numericValue } from "./numeric.ts";
 import { type Answer, apply, hasPart, type Node, symbolsOf } from "./tree.ts";
-
-interface Bound {
-  /** −∞ and ∞ have no expression. */
-  readonly node: Node | undefined;
-  readonly value: number;
-}
-
-/** An interval; `low` below `high`, or a point with both the same and closed. */
-export interface Interval {
-  readonly low: Bound;
-  readonly high: Bound;
-  readonly openLow: boolean;
-  readonly openHigh: boolean;
-}
-
-const LEAST: Bound = { node: undefined, value: Number.NEGATIVE_INFINITY };
-const MOST: Bound = { node: undefined, value: Number.POSITIVE_INFINITY };
-const EVERYTHING: Interval = { low: LEAST, high: MOST, openLow: true, openHigh: true };
 
 /** The intervals, ascending and not touching; undefined where the answer is no set of real numbers with known bounds. */
 export function realSetOf(answer: Answer, budget: Budget): readonly Interval[] | undefined {
@@ -39,15 +34,15 @@ function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
     case "tuple":
       return readInterval(answer, budget);
     case "list":
-      if (answer.items.some(isExclusion) && !answer.items.every(isExclusion))
-        return readExclusions(answer.items, budget);
-      return all(answer.items.map((item) => readItem(item, budget)));
+      return readList(answer, budget);
     case "set":
+      // A pair in braces is a point.
+      if (answer.items.some(({ kind }) => kind === "tuple")) return undefined;
       return all(answer.items.map((item) => readItem(item, budget)));
     case "union":
       return all(answer.parts.map((part) => read(part, budget)));
     case "difference":
-      return subtract(answer, budget);
+      return subtracted(answer, budget);
     case "numbers":
       if (answer.name === "R") return [EVERYTHING];
       if (answer.name === "R+") return [{ ...EVERYTHING, low: zero() }];
@@ -62,15 +57,41 @@ function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
 const readItem = (item: Answer, budget: Budget): readonly Interval[] | undefined =>
   item.kind === "expression" ? readPoint(item, budget) : read(item, budget);
 
-/** `x ≠ 1`. */
-const isExclusion = (item: Answer): boolean => item.kind === "relation" && item.relations.join() === "!=";
+type Relation = Answer & { kind: "relation" };
 
-/** `x > 0, x ≠ 1`: the points are taken out of what the others say. */
-function readExclusions(items: readonly Answer[], budget: Budget): readonly Interval[] | undefined {
-  const others = items.filter((item) => !isExclusion(item));
-  const points = items.filter(isExclusion).map((item) => (item as Answer & { kind: "relation" }).sides[1]!);
-  if (others.length !== 1) return undefined;
-  return subtract({ kind: "difference", whole: others[0]!, without: { kind: "set", items: points } }, budget);
+const relationsOf = (item: Answer): string => (item.kind === "relation" ? item.relations.join() : "");
+
+/**
+ * What the items of a list say together. Intervals and values are united. Conditions on one symbol hold together (`x > 1,
+ * x < 3`), unless "or" stands between them or no number meets them all (`x < 1, x > 3`); `x ≠ 1` always takes a point away.
+ */
+function readList({ items, joint }: Answer & { kind: "list" }, budget: Budget): readonly Interval[] | undefined {
+  if (symbolsOfConditions(items).length > 1) return undefined;
+  const isExclusion = (item: Answer) => relationsOf(item) === "!=";
+  const sets = items.filter((item) => !isExclusion(item)).map((item) => readItem(item, budget));
+  const gaps = all(items.filter(isExclusion).map((item) => readPoint((item as Relation).sides[1]!, budget)));
+  const united = all(sets);
+  if (united === undefined || gaps === undefined || overlap(items, united)) return undefined;
+  const areConditions = items.every((item) => item.kind === "relation") && items.some((item) => isBound(item));
+  const met = areConditions && joint !== "or" ? joined(sets.reduce((met, set) => meet(met!, set!), [EVERYTHING])!) : [];
+  return without(met.length > 0 ? met : sets.length > 0 ? united : [EVERYTHING], gaps);
+}
+
+const isBound = (item: Answer): boolean => /[<>]/.test(relationsOf(item));
+
+/** Points that look like intervals: `(1, 3), (2, 4)`. Nobody writes a set in pieces that overlap. */
+function overlap(items: readonly Answer[], parts: readonly Interval[]): boolean {
+  if (!items.some(({ kind }) => kind === "tuple")) return false;
+  const sorted = [...parts].sort((a, b) => a.low.value - b.low.value || a.high.value - b.high.value);
+  return sorted.some((part, i) => i > 0 && part.low.value < sorted[i - 1]!.high.value);
+}
+
+function subtracted(
+  { whole, without: taken }: Answer & { kind: "difference" },
+  budget: Budget,
+): readonly Interval[] | undefined {
+  const [rest, gaps] = [read(whole, budget), read(taken, budget)];
+  return rest && gaps && without(rest, gaps);
 }
 
 function zero(): Bound {
@@ -91,7 +112,7 @@ function boundOf(answer: Answer | undefined, budget: Budget): Bound | undefined 
   return value === undefined || !isReal(value) ? undefined : { node, value: approximate(value) };
 }
 
-const isInfinity = (node: Node | undefined) => node?.kind === "constant" && node.name === "infinity";
+const isInfinity = (node: Node | undefined): boolean => node?.kind === "constant" && node.name === "infinity";
 
 function readPoint(answer: Answer, budget: Budget): readonly Interval[] | undefined {
   const bound = boundOf(answer, budget);
@@ -99,17 +120,15 @@ function readPoint(answer: Answer, budget: Budget): readonly Interval[] | undefi
 }
 
 function readInterval(
-  { open, close, items }: Answer & { kind: "tuple" },
+  { open, close, items, isInterval: isCalled }: Answer & { kind: "tuple" },
   budget: Budget,
 ): readonly Interval[] | undefined {
+  if (isCalled === false) return undefined;
   const [low, high] = items.map((item) => boundOf(item, budget));
-  if (items.length !== 2 || low === undefined || high === undefined || low.value > high.value) return undefined;
-  return [interval(low, high, open === "(", close === ")")];
-}
-
-/** An infinite end is open, whatever its bracket. */
-function interval(low: Bound, high: Bound, openLow: boolean, openHigh: boolean): Interval {
-  return { low, high, openLow: openLow || low.node === undefined, openHigh: openHigh || high.node === undefined };
+  if (items.length !== 2 || low === undefined || high === undefined) return undefined;
+  const part = interval(low, high, open === "(", close === ")");
+  // (2, 2) is a point of the plane, never an empty interval.
+  return isFilled(part) ? [part] : undefined;
 }
 
 /** `1 < x ≤ 2`, `3 ≥ x`, `x ≠ 1`, `x ∈ S`: of one symbol. */
@@ -118,7 +137,7 @@ function readRelation(
   budget: Budget,
 ): readonly Interval[] | undefined {
   const isSymbol = (side: Answer | undefined) =>
-    side?.kind === "expression" && side.node.kind === "symbol" && !side.unit;
+    side?.kind === "text" || (side?.kind === "expression" && side.node.kind === "symbol" && !side.unit);
   const [first, second, third] = sides;
   if (relations.length === 1) {
     const relation = relations[0]!;
@@ -132,6 +151,12 @@ function readRelation(
     if (relation === "=") return readPoint(second!, budget);
     if (relation.startsWith("<")) return [interval(LEAST, bound, true, relation === "<")];
     return relation.startsWith(">") ? [interval(bound, MOST, relation === ">", true)] : undefined;
+  }
+  if (relations.length === 2 && absoluteOf(second)) {
+    // 1 ≤ |x| ≤ 2 is both 1 ≤ |x| and |x| ≤ 2.
+    const low = readRelation(turned(relations[0]!, second!, first!), budget);
+    const high = readRelation({ kind: "relation", relations: [relations[1]!], sides: [second!, third!] }, budget);
+    return low && high && meet(low, high);
   }
   if (relations.length !== 2 || !isSymbol(second)) return undefined;
   const [left, right] = relations as [string, string];
@@ -188,43 +213,31 @@ function turned(relation: string, left: Answer, right: Answer): Answer & { kind:
   return { kind: "relation", relations: [name], sides: [left, right] };
 }
 
-function subtract(
-  { whole, without }: Answer & { kind: "difference" },
-  budget: Budget,
-): readonly Interval[] | undefined {
-  const gaps = read(without, budget);
-  let rest = read(whole, budget);
-  for (const gap of gaps ?? []) {
-    rest = rest?.flatMap((part) => {
-      if (gap.high.value < part.low.value || gap.low.value > part.high.value) return [part];
-      const left = { ...part, high: gap.low, openHigh: !gap.openLow };
-      const right = { ...part, low: gap.high, openLow: !gap.openHigh };
-      return [left, right].filter(
-        ({ low, high, openLow, openHigh }) =>
-          low.value < high.value || (low.value === high.value && !openLow && !openHigh && low.node !== undefined),
-      );
-    });
+/** Whether an answer can only be meant as a set of numbers. A pair in brackets of one kind is a point, unless it is endless. */
+export function saysSet(answer: Answer): boolean {
+  switch (answer.kind) {
+    case "union":
+    case "difference":
+    case "numbers":
+      return true;
+    case "tuple":
+      return isInterval(answer);
+    case "list":
+    case "set":
+      return answer.items.some(saysSet);
+    case "relation":
+      return answer.relations.some((name) => name !== "=" && name !== "approx");
+    default:
+      return false;
   }
-  return gaps && rest;
 }
 
-/** In order, what touches or overlaps in one. */
-function joined(intervals: readonly Interval[]): readonly Interval[] {
-  const sorted = [...intervals].sort((a, b) => a.low.value - b.low.value || Number(a.openLow) - Number(b.openLow));
-  const result: Interval[] = [];
-  for (const next of sorted) {
-    const last = result.at(-1);
-    const touches =
-      last &&
-      (next.low.value < last.high.value || (next.low.value === last.high.value && !(next.openLow && last.openHigh)));
-    if (!touches) {
-      if (next.low.value < next.high.value || (!next.openLow && !next.openHigh)) result.push(next);
-      continue;
-    }
-    const reaches = next.high.value > last.high.value || (next.high.value === last.high.value && !next.openHigh);
-    if (reaches) result[result.length - 1] = { ...last, high: next.high, openHigh: next.openHigh };
-  }
-  return result;
+function isInterval({ open, close, items, isInterval: isCalled }: Answer & { kind: "tuple" }): boolean {
+  if (items.length !== 2) return false;
+  const isMixed = (open === "(") !== (close === ")");
+  return (
+    isCalled === true || isMixed || items.some((item) => item.kind === "expression" && hasPart(item.node, isInfinity))
+  );
 }
 
 /** Difference of two sides, for comparing equations. */

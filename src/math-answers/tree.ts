@@ -42,12 +42,28 @@ export type Answer =
       readonly node: Node;
       readonly percent?: boolean;
       readonly unit?: Unit;
+      /** Written with a colon. */
+      readonly isRatio?: true;
       /** The ratio `7:15` is also a time of day: in minutes. */
       readonly minutes?: number;
     }
-  | { readonly kind: "list"; readonly items: readonly Answer[] }
+  | {
+      readonly kind: "list";
+      readonly items: readonly Answer[];
+      /** The word between the items; commas and semicolons are none. */
+      readonly joint?: "and" | "or";
+    }
   | { readonly kind: "set"; readonly items: readonly Answer[] }
-  | { readonly kind: "tuple"; readonly open: Bracket; readonly close: Bracket; readonly items: readonly Answer[] }
+  | {
+      readonly kind: "tuple";
+      readonly open: Bracket;
+      readonly close: Bracket;
+      readonly items: readonly Answer[];
+      /** Words call it an interval; or it is a point for certain, `A(1, 2)`, `⟨1, 2⟩`, `(x, y) = (1, 2)`. */
+      readonly isInterval?: boolean;
+      /** `1:2:3`, by its first part; no point. */
+      readonly isRatio?: true;
+    }
   | { readonly kind: "union"; readonly parts: readonly Answer[] }
   | { readonly kind: "difference"; readonly whole: Answer; readonly without: Answer }
   | { readonly kind: "numbers"; readonly name: string }
@@ -70,8 +86,8 @@ export type Answer =
   /** A residue class: `3 (mod 7)`, `x ≡ 3 (mod 7)`. */
   | { readonly kind: "congruence"; readonly residue: Answer; readonly modulus: bigint }
   | { readonly kind: "choice"; readonly letter: string; readonly value?: Answer }
-  /** Words; `letters` where they are written as several choices are, `ABD`. */
-  | { readonly kind: "text"; readonly text: string; readonly letters?: boolean };
+  /** Words; `letters` where they are written as several choices are, `ABD`; `isRatio` where a time could be a ratio, `14:18`. */
+  | { readonly kind: "text"; readonly text: string; readonly letters?: boolean; readonly isRatio?: true };
 
 /** `apply` without its braces. */
 export function apply(name: string, ...args: readonly Node[]): Node {

@@ -5,6 +5,7 @@
 
 import { type Rational, ratio, whole } from "../expression/rational.ts";
 import { plainWords } from "./clean-text.ts";
+import { readIntervalWords } from "./interval-words.ts";
 import type { Answer } from "./tree.ts";
 
 const UNITS =
@@ -57,7 +58,8 @@ function wholeOfWords(words: readonly string[]): Rational | undefined {
 type Read = (text: string) => { readonly answer: Answer } | { readonly fault: string };
 
 const ALL_REALS = /^(?:[a-z] (?:is|can be) )?(?:set of )?(?:all|an[y]|every)? ?reals?(?: numbers?)?(?: [a-z])?$/;
-const NO_SOLUTION = /^(?:there (?:is|are) |it has |has )?no (?:real )?(?:solutions?|roots)(?: exists?)?$|^empty set$/;
+const NO_SOLUTION =
+  /^(?:there (?:is|are) |there exists? |(?:(?:this |given )?(?:equation|system|inequality|problem)|it) has |has )?no (?:real |integer |such )?(?:solutions?|roots?|values? of [a-z]|[a-z])(?: exists?)?$|^empty set$/;
 const ENDLESS = /^(?:there (?:is|are) )?(?:infinitely many|infinite(?: number of)?)(?: solutions?)?$/;
 const CONGRUENCE = /^(.*?)[\s({\\]*(?:\\[pb]?mod|\bmod(?:ulo)?)(?![a-z])\s*\{?\s*(\d{1,30})\s*\}?[\s)}]*$/;
 
@@ -88,6 +90,8 @@ export function readPhrase(cleaned: string, read: Read): ReturnType<Read> | unde
   if (ALL_REALS.test(words)) return { answer: { kind: "numbers", name: "R" } };
   if (NO_SOLUTION.test(words)) return { answer: { kind: "set", items: [] } };
   if (ENDLESS.test(words)) return { answer: { kind: "text", text: "infinitely many" } };
+  const interval = readIntervalWords(cleaned, read);
+  if (interval) return { answer: interval };
   const value = numberOfWords(words);
   if (value) return { answer: { kind: "expression", node: { kind: "number", value } } };
   const counted = countOfWords(words);

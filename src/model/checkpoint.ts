@@ -2,22 +2,21 @@
  * A model on disk, in the layout of Hugging Face: `config.json`, `generation_config.json` and `model.safetensors` (or
  * its shards with `model.safetensors.index.json`).
  *
- * A checkpoint is compared with what its config demands before any memory is taken: a tensor that is missing, of another
- * shape, or that nobody asked for, is an error that names it. Tensors are read and written one at a time. Optimizer
+ * A checkpoint is compared with what its config demands before any memory is taken (`checkpoint-tensors.ts`). Tensors are
+ * read and written one at a time. Optimizer
  * moments and everything else that a resume needs are the engine's; the tokenizer's files are the tokenizer's.
  */
 
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { writeWhole } from "../files.ts";
+import { EMBEDDING, HEAD, matchTensors } from "./checkpoint-tensors.ts";
 import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
 import { type FloatDtype, SafetensorsFile } from "./safetensors.ts";
 import { findWeightFiles, writeWeightFiles } from "./weight-files.ts";
 
-const HEAD = "lm_head.weight";
-const EMBEDDING = "model.embed_tokens.weight";
 /** A stored head is compared with the embedding in parts of about so many elements. */
 const COMPARED_ELEMENTS = 2 ** 22;
 
@@ -37,7 +36,10 @@ export interface LoadedModel {
 /** Which file holds each tensor, all of them open; the config's demands are met. Close it after use. */
 export interface OpenCheckpoint {
   readonly config: ModelConfig;
+  /** By the tensors' names; those that are passed over are not among them. */
   readonly fileOf: ReadonlyMap<string, SafetensorsFile>;
+  /** Tensors that are passed over (`checkpoint-tensors.ts`). */
+  readonly ignored: readonly string[];
   readonly close: () => Promise<void>;
 }
 
@@ -64,10 +66,15 @@ export async function loadModel(directory: string, options: { allocate?: Allocat
 }
 
 /** What a checkpoint is, without reading its weights: every check of `loadModel` but that of their values. */
-export async function inspectModel(
-  directory: string,
-): Promise<{ config: ModelConfig; storedBytes: number; dtypes: string[]; fileCount: number }> {
-  const { config, fileOf, close } = await openCheckpoint(directory);
+export async function inspectModel(directory: string): Promise<{
+  config: ModelConfig;
+  storedBytes: number;
+  dtypes: string[];
+  fileCount: number;
+  /** Tensors that are passed over. */
+  ignored: readonly string[];
+}> {
+  const { config, fileOf, ignored, close } = await openCheckpoint(directory);
   const entries = [...fileOf].map(([name, file]) => file.entries.get(name)!);
   await close();
   return {
@@ -75,6 +82,7 @@ export async function inspectModel(
     storedBytes: entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     dtypes: [...new Set(entries.map(({ dtype }) => dtype))],
     fileCount: new Set(fileOf.values()).size,
+    ignored,
   };
 }
 
@@ -154,49 +162,13 @@ export async function openCheckpoint(directory: string, head: ModelHead = "token
         `${directory}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
       );
     }
-    checkTensors(directory, config, head, fileOf);
-    return { config, fileOf, close };
+    const ignored = matchTensors(directory, config, head, fileOf);
+    for (const name of ignored) fileOf.delete(name);
+    return { config, fileOf, ignored, close };
   } catch (error) {
     await close();
     throw error;
   }
-}
-
-/** Tensors that some checkpoints carry and no model needs: tables that follow from the config. */
-function isDerived(name: string): boolean {
-  return name.endsWith(".rotary_emb.inv_freq");
-}
-
-function checkTensors(
-  directory: string,
-  config: ModelConfig,
-  head: ModelHead,
-  fileOf: ReadonlyMap<string, SafetensorsFile>,
-): void {
-  const expected = new Map<string, readonly number[]>();
-  for (const { checkpointName, shape } of parameterSpecs(config, head)) {
-    expected.set(checkpointName, shape);
-  }
-  // Some tied checkpoints store the embedding a second time; its values are compared when it is read.
-  if (head === "tokens" && config.tieWordEmbeddings && fileOf.has(HEAD))
-    expected.set(HEAD, [config.vocabSize, config.hiddenSize]);
-
-  const problems: string[] = [];
-  for (const [name, shape] of expected) {
-    const found = fileOf.get(name)?.entries.get(name)?.shape;
-    if (found === undefined) problems.push(`${name} is missing`);
-    else if (found.join() !== shape.join()) {
-      problems.push(`${name}: expected shape [${shape.join(", ")}], found [${found.join(", ")}]`);
-    }
-  }
-  for (const name of fileOf.keys()) {
-    if (!expected.has(name) && !isDerived(name)) problems.push(`${name} is not a tensor of this model`);
-  }
-  if (problems.length === 0) return;
-  const more = problems.length > 5 ? `; and ${problems.length - 5} more` : "";
-  throw new CheckpointError(
-    `The weights in ${directory} are not those of its config.json: ${problems.slice(0, 5).join("; ")}${more}.`,
-  );
 }
 
 /** A tied model whose file has a head of its own is two models; transformers would untie it, we ask. */

@@ -15,7 +15,7 @@ import { gatherRows } from "../graph/ops/index.ts";
 import { matmul } from "../graph/ops/matmul.ts";
 import { nf4Matmul } from "../graph/ops/quantized.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
-import { adaptedParameters, adapterSpecs, type LoraConfig, loraA, loraB } from "./lora.ts";
+import { adaptedParameters, adapterSpecs, type LoraConfig, loraA, loraB, loraScale } from "./lora.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "./parameters.ts";
 import { codesName, nf4Lengths, type Quantization, scalesName, storageOf } from "./quantization.ts";
@@ -96,7 +96,16 @@ export function parameterInputs(
     adapterSpecs(config, lora).map(({ name, shape }) => [name, graph.input(name, "float32", shape)]),
   );
   const scale = graph.input(LORA_SCALE_INPUT, "float32", []);
-  const sites = new Map(adaptedParameters(config, lora).map(({ base: { name } }, site) => [name, site]));
+  // A parameter whose s differs from that of the input has the rest of it as a constant.
+  const sites = new Map(
+    adaptedParameters(config, lora).map(({ base: { name }, scale: own }, site) => {
+      return [name, { site, ratio: own / loraScale(lora) }];
+    }),
+  );
+  const scaled = (x: Tensor, ratio: number) => {
+    const low = multiply(x, scale);
+    return ratio === 1 ? low : multiply(low, graph.constant(Float32Array.of(ratio), []));
+  };
   const words =
     training && lora.dropout > 0
       ? graph.input(DROPOUT_INPUT, "int64", [2 * sites.size, training.tokens, 1])
@@ -108,10 +117,10 @@ export function parameterInputs(
   };
   const linear = (x: Tensor, name: string) => {
     const y = base(x, name);
-    const site = sites.get(name);
-    if (site === undefined) return y;
-    const low = matmul(dropped(x, site), adapter.get(loraA(name))!, { transposeB: true }); // [N, r]
-    return matmul(multiply(low, scale), adapter.get(loraB(name))!, { transposeB: true, bias: y });
+    const adapted = sites.get(name);
+    if (adapted === undefined) return y;
+    const low = matmul(dropped(x, adapted.site), adapter.get(loraA(name))!, { transposeB: true }); // [N, r]
+    return matmul(scaled(low, adapted.ratio), adapter.get(loraB(name))!, { transposeB: true, bias: y });
   };
   return { get, embed, linear, trained: adapter };
 }

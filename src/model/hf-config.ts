@@ -27,7 +27,11 @@ const SCORE_LABEL = "LABEL_0";
 
 // Generous bounds: they refuse a damaged or hostile file before anything is allocated for it.
 const size = (most: number) => z.int().min(1).max(most);
-const tokenId = z.int().nonnegative();
+// −1 stands for no token, as in Llama 2's pad_token_id.
+const tokenId = z
+  .int()
+  .min(-1)
+  .transform((id) => (id < 0 ? null : id));
 const eosTokenIds = z.union([tokenId, z.array(tokenId)]).nullish();
 
 const architectureSchema = z.looseObject({
@@ -301,9 +305,9 @@ function refuseWindows(hf: HfConfig, contextTokens: number, where: string): void
   }
 }
 
-function idList(ids: number | readonly number[] | null | undefined): number[] {
+function idList(ids: number | readonly (number | null)[] | null | undefined): number[] {
   if (ids === null || ids === undefined) return [];
-  return typeof ids === "number" ? [ids] : [...ids];
+  return typeof ids === "number" ? [ids] : ids.filter((id) => id !== null);
 }
 
 function checkTokenIds(ids: readonly number[], vocabSize: number, where: string): void {

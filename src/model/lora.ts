@@ -37,9 +37,17 @@ export interface LoraConfig {
   readonly dropout: number;
   /** s = α/√r instead of α/r. */
   readonly rsLora: boolean;
-  /** Projections with an adapter, in every layer; at least one. */
+  /** Projections with an adapter, in every layer unless `modules` says otherwise; at least one. */
   readonly targets: readonly LoraTarget[];
+  /**
+   * Where not every layer has an adapter of that rank and α, as PEFT's layers_to_transform, rank_pattern and alpha_pattern
+   * have it: the parameters that have one (`layers.3.q`), each with its own. Absent where all are alike.
+   */
+  readonly modules?: Readonly<Record<string, LoraShape>>;
 }
+
+/** What may differ from one adapted parameter to the next. */
+export type LoraShape = Pick<LoraConfig, "rank" | "alpha">;
 
 /** s, the factor of B·A. */
 export function loraScale({ rank, alpha, rsLora }: Pick<LoraConfig, "rank" | "alpha" | "rsLora">): number {
@@ -56,20 +64,28 @@ export interface AdaptedParameter {
   readonly base: ParameterSpec;
   readonly a: ParameterSpec; // [r, in]
   readonly b: ParameterSpec; // [out, r]
+  readonly rank: number;
+  /** s of this one. */
+  readonly scale: number;
 }
 
 /** What the adapter adapts, in the base's order; `checkpointName` is PEFT's. */
-export function adaptedParameters(config: ModelConfig, { rank, targets }: LoraConfig): AdaptedParameter[] {
+export function adaptedParameters(config: ModelConfig, lora: LoraConfig): AdaptedParameter[] {
+  const { targets, rsLora, modules } = lora;
   const parts = new Set<string>(targets.map((target) => LORA_TARGETS[target]));
   return parameterSpecs(config)
     .filter(({ name }) => name.startsWith("layers.") && parts.has(name.slice(name.lastIndexOf(".") + 1)))
+    .filter(({ name }) => modules === undefined || Object.hasOwn(modules, name))
     .map((base) => {
       const [rows, columns] = base.shape as [number, number];
+      const { rank, alpha } = modules?.[base.name] ?? lora;
       const module = `base_model.model.${base.checkpointName.replace(/\.weight$/, "")}`;
       return {
         base,
         a: { name: loraA(base.name), checkpointName: `${module}.lora_A.weight`, shape: [rank, columns] },
         b: { name: loraB(base.name), checkpointName: `${module}.lora_B.weight`, shape: [rows, rank] },
+        rank,
+        scale: loraScale({ rank, alpha, rsLora }),
       };
     });
 }

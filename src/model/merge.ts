@@ -9,10 +9,10 @@
 
 import { CheckpointError } from "../errors.ts";
 import { type OpenCheckpoint, type SaveOptions, saveModelFrom } from "./checkpoint.ts";
-import type { SaveDtype } from "./hf-config.ts";
-import { adaptedParameters, type LoraConfig, loraScale } from "./lora.ts";
+import { SAVE_DTYPES, type SaveDtype } from "./hf-config.ts";
+import { adaptedParameters, type LoraConfig } from "./lora.ts";
 import { elementCount, type ParameterValues } from "./parameters.ts";
-import type { FloatDtype } from "./safetensors.ts";
+import { isReadDtype, type ReadDtype } from "./safetensors.ts";
 
 /** An adapter's settings and its numbers, by the names of `adapterSpecs`. */
 export interface AdapterWeights {
@@ -20,17 +20,22 @@ export interface AdapterWeights {
   readonly values: ParameterValues;
 }
 
-const DTYPE_NAMES: Readonly<Record<FloatDtype, SaveDtype>> = { F32: "float32", BF16: "bfloat16", F16: "float16" };
+/** Numbers of 64 bits were rounded to 32 when they were read. */
+const DTYPE_NAMES: Readonly<Record<ReadDtype, SaveDtype>> = {
+  F64: "float32",
+  F32: "float32",
+  BF16: "bfloat16",
+  F16: "float16",
+};
 
 /** The format in which a checkpoint stores most of its numbers. */
 export function storedDtype({ fileOf }: OpenCheckpoint): SaveDtype {
-  const elements: Record<FloatDtype, number> = { F32: 0, BF16: 0, F16: 0 };
+  const elements: Record<SaveDtype, number> = { float32: 0, bfloat16: 0, float16: 0 };
   for (const [name, file] of fileOf) {
     const { dtype, shape } = file.entries.get(name)!;
-    elements[dtype as FloatDtype] += elementCount(shape);
+    if (isReadDtype(dtype)) elements[DTYPE_NAMES[dtype]] += elementCount(shape);
   }
-  const most = (Object.keys(elements) as FloatDtype[]).reduce((a, b) => (elements[b] > elements[a] ? b : a));
-  return DTYPE_NAMES[most];
+  return SAVE_DTYPES.reduce((a, b) => (elements[b] > elements[a] ? b : a));
 }
 
 /** Adds s·B·A to `weight` [rows, columns] in place; A is [r, columns], B is [rows, r]. */
@@ -67,7 +72,6 @@ export async function saveMergedModel(
     if (numbers.every(Number.isFinite)) continue;
     throw new CheckpointError(`Cannot merge: the adapter's ${name} has values that are not finite; it has diverged.`);
   }
-  const scale = loraScale(lora);
   const adapted = new Map(adaptedParameters(config, lora).map((parameter) => [parameter.base.name, parameter]));
   await saveModelFrom(
     directory,
@@ -77,7 +81,7 @@ export async function saveMergedModel(
       await fileOf.get(checkpointName)!.readInto(checkpointName, value);
       const pair = adapted.get(name);
       if (pair === undefined) return value;
-      foldAdapter(value, values.get(pair.a.name)!, values.get(pair.b.name)!, lora.rank, scale);
+      foldAdapter(value, values.get(pair.a.name)!, values.get(pair.b.name)!, pair.rank, pair.scale);
       if (value.every(Number.isFinite)) return value;
       throw new CheckpointError(`Cannot merge: ${checkpointName} with the adapter has values that are not finite.`);
     },

@@ -1,71 +1,40 @@
 /**
- * An adapter on disk, in the format of PEFT: `adapter_config.json` and `adapter_model.safetensors`, whose tensors are named
- * `base_model.model.<module>.lora_A.weight` and `…lora_B.weight`.
+ * An adapter on disk, in the format of PEFT: `adapter_config.json` (`peft-config.ts`) and `adapter_model.safetensors`,
+ * whose tensors are named `base_model.model.<module>.lora_A.weight` and `…lora_B.weight`.
  *
- * An adapter's numbers mean something only with its settings and its base, so nothing that changes them is passed over:
- * DoRA, ranks that differ by module, trained embeddings or biases, starts that change the base (PiSSA, OLoRA, LoftQ) are
- * refused by name. Which projections it adapts is read from its tensors: `target_modules` may be a pattern, and is then
- * no list of anything. An adapter that was made for another model is told by its shapes.
+ * Which projections of which layers it adapts is read from its tensors, their ranks too. An adapter that was made for
+ * another model is told by its shapes, one of which a part is missing by its config: where that leaves no choice, every
+ * layer has to have all of it.
  */
 
 import { existsSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
-import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { parseJson, readTextFile, writeWhole } from "../files.ts";
+import { readTextFile, writeWhole } from "../files.ts";
 import type { Allocate } from "./checkpoint.ts";
-import { ALL_LORA_TARGETS, adapterSpecs, type LoraConfig, type LoraTarget } from "./lora.ts";
+import {
+  ALL_LORA_TARGETS,
+  adaptedParameters,
+  adapterSpecs,
+  LORA_TARGETS,
+  type LoraConfig,
+  type LoraShape,
+  type LoraTarget,
+} from "./lora.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues } from "./parameters.ts";
-import { SafetensorsFile, writeSafetensors } from "./safetensors.ts";
+import { type PeftConfig, parsePeftConfig, peftConfigOf, shapeReader, targetReader } from "./peft-config.ts";
+import { CONVERT_ADVICE, isReadDtype, SafetensorsFile, writeSafetensors } from "./safetensors.ts";
 
 const CONFIG_FILE = "adapter_config.json";
 const WEIGHTS_FILE = "adapter_model.safetensors";
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
-const MAX_RANK = 65_536;
-
-const configSchema = z.looseObject({
-  peft_type: z.string(),
-  base_model_name_or_path: z.string().nullish(),
-  r: z.int().min(1).max(MAX_RANK),
-  lora_alpha: z.number().positive(),
-  lora_dropout: z.number().min(0).lt(1).default(0),
-  use_rslora: z.boolean().default(false),
-  target_modules: z.union([z.array(z.string()), z.string()]).nullish(),
-});
-
-/** Keys that change an adapter's numbers, with the values under which they do not; absent is inert, and so is null. */
-const INERT_VALUES: Readonly<Record<string, readonly unknown[]>> = {
-  bias: ["none"],
-  fan_in_fan_out: [false],
-  init_lora_weights: [true, false, "gaussian", "orthogonal", "eva"],
-  lora_bias: [false],
-  use_dora: [false],
-  use_qalora: [false],
-};
-
-/** Keys that change an adapter's numbers unless they are absent, null, or empty. */
-const EMPTY_KEYS = [
-  "alpha_pattern",
-  "alora_invocation_tokens",
-  "arrow_config",
-  "exclude_modules",
-  "kasa_config",
-  "layer_replication",
-  "layers_to_transform",
-  "loftq_config",
-  "modules_to_save",
-  "monteclora_config",
-  "rank_pattern",
-  "target_parameters",
-  "trainable_token_indices",
-  "use_bdlora",
-  "velora_config",
-];
 
 /** An adapter's settings as its files tell them. */
 export interface AdapterDescription {
   readonly lora: LoraConfig;
+  /** The layers that have a part of it, counted from 0. */
+  readonly layers: readonly number[];
   /** `base_model_name_or_path`, as it is written. */
   readonly baseModel: string | undefined;
   /** Numbers in A and B together. */
@@ -82,26 +51,33 @@ export function isAdapterDirectory(directory: string): boolean {
 
 /** The settings of the adapter in `directory`, its weights' names read but not their values. Throws CheckpointError. */
 export async function describeAdapter(directory: string): Promise<AdapterDescription> {
+  const { description } = await readSettings(directory);
+  // How many layers the base has is not known here: at least these.
+  return { ...description, lora: simplified(description.lora, Math.max(...description.layers) + 1) };
+}
+
+/** As `describeAdapter`, with `modules` in any case, and the config. */
+async function readSettings(directory: string): Promise<{
+  readonly description: AdapterDescription;
+  readonly config: PeftConfig;
+}> {
   const path = join(directory, CONFIG_FILE);
   if (!isAdapterDirectory(directory)) {
     throw new CheckpointError(`${directory} has no ${CONFIG_FILE}. Expected an adapter in PEFT's format.`);
   }
-  const config = parseAdapterConfig(
-    await readTextFile(path, { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError }),
-    path,
-  );
+  const text = await readTextFile(path, { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError });
+  const config = parsePeftConfig(text, path);
   const file = await openWeights(directory);
   try {
-    const targets = targetsOf(file);
-    const { r: rank, lora_alpha: alpha, lora_dropout: dropout, use_rslora: rsLora } = config;
     const tensors = [...file.entries.values()];
-    return {
-      lora: { rank, alpha, dropout, rsLora, targets },
+    const description = {
+      ...settingsOf(config, path, file),
       baseModel: config.base_model_name_or_path ?? undefined,
       parameterCount: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0),
       storedBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       dtypes: [...new Set(tensors.map(({ dtype }) => dtype))].sort(),
     };
+    return { description, config };
   } finally {
     await file.close();
   }
@@ -117,16 +93,19 @@ export async function loadPeftAdapter(
   options: { readonly allocate?: Allocate } = {},
 ): Promise<AdapterDescription & { readonly values: ParameterValues }> {
   const { allocate = (elements) => new Float32Array(elements) } = options;
-  const description = await describeAdapter(directory);
+  const { description, config: peft } = await readSettings(directory);
   const file = await openWeights(directory);
   try {
-    const specs = adapterSpecs(config, description.lora);
+    const lora = simplified(description.lora, config.numLayers);
+    const specs = adapterSpecs(config, lora);
     const problems = specs.flatMap(({ checkpointName, shape }) => {
-      const found = file.entries.get(checkpointName)?.shape;
+      const found = file.entries.get(checkpointName);
       if (found === undefined) return [`${checkpointName} is missing`];
-      if (found.join() === shape.join()) return [];
-      return [`${checkpointName} has shape [${found.join(", ")}], this model needs [${shape.join(", ")}]`];
+      if (!isReadDtype(found.dtype)) return [`${checkpointName} is stored as ${found.dtype}. ${CONVERT_ADVICE}`];
+      if (found.shape.join() === shape.join()) return [];
+      return [`${checkpointName} has shape [${found.shape.join(", ")}], this model needs [${shape.join(", ")}]`];
     });
+    problems.push(...choiceProblems(config, description.lora, peft));
     const known = new Set(specs.map(({ checkpointName }) => checkpointName));
     for (const name of file.entries.keys()) if (!known.has(name)) problems.push(`the model has nothing for ${name}`);
     if (problems.length > 0) throw misfit(directory, config, description, problems);
@@ -136,7 +115,7 @@ export async function loadPeftAdapter(
       await file.readInto(checkpointName, value);
       values.set(name, value);
     }
-    return { ...description, values };
+    return { ...description, lora, values };
   } finally {
     await file.close();
   }
@@ -157,7 +136,7 @@ export async function savePeftAdapter(
     return { name: spec.checkpointName, shape: spec.shape, data: () => valuesOf(spec) };
   });
   await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
-  await writeWhole(join(directory, CONFIG_FILE), `${JSON.stringify(adapterConfigOf(lora, baseModel), null, 2)}\n`);
+  await writeWhole(join(directory, CONFIG_FILE), `${JSON.stringify(peftConfigOf(lora, config, baseModel), null, 2)}\n`);
 }
 
 /**
@@ -177,61 +156,6 @@ export function baseDirectoryOf(directory: string, baseModel: string | undefined
   );
 }
 
-function adapterConfigOf({ rank, alpha, dropout, rsLora, targets }: LoraConfig, baseModel: string) {
-  return {
-    alpha_pattern: {},
-    auto_mapping: null,
-    base_model_name_or_path: baseModel,
-    bias: "none",
-    fan_in_fan_out: false,
-    inference_mode: true,
-    init_lora_weights: true,
-    layers_pattern: null,
-    layers_to_transform: null,
-    lora_alpha: alpha,
-    lora_dropout: dropout,
-    modules_to_save: null,
-    peft_type: "LORA",
-    r: rank,
-    rank_pattern: {},
-    revision: null,
-    target_modules: targets,
-    task_type: "CAUSAL_LM",
-    use_dora: false,
-    use_rslora: rsLora,
-  };
-}
-
-function parseAdapterConfig(text: string, path: string): z.infer<typeof configSchema> {
-  const parsed = configSchema.safeParse(parseJson(text, path, CheckpointError));
-  if (!parsed.success) {
-    const reasons = parsed.error.issues
-      .slice(0, 4)
-      .map((issue) => `${issue.path.join(".") || "the top"}: ${issue.message}`);
-    throw new CheckpointError(`${path} is not an adapter's config: ${reasons.join("; ")}.`);
-  }
-  const config = parsed.data;
-  if (config.peft_type !== "LORA") {
-    throw new CheckpointError(`${path}: peft_type is ${JSON.stringify(config.peft_type)}; only "LORA" is read.`);
-  }
-  const odd = Object.entries(INERT_VALUES).find(([key, inert]) => {
-    return config[key] !== undefined && config[key] !== null && !inert.includes(config[key]);
-  });
-  const filled = EMPTY_KEYS.find((key) => !isEmpty(config[key]));
-  const key = odd?.[0] ?? filled;
-  if (key === undefined) return config;
-  const shown = JSON.stringify(config[key]).slice(0, 80);
-  const expected = odd ? JSON.stringify(odd[1][0]) : "none";
-  throw new CheckpointError(
-    `${path}: ${key} = ${shown} changes the adapter's numbers and is not supported; only ${expected} is.`,
-  );
-}
-
-function isEmpty(value: unknown): boolean {
-  if (value === undefined || value === null || value === false) return true;
-  return typeof value === "object" && Object.keys(value).length === 0;
-}
-
 async function openWeights(directory: string): Promise<SafetensorsFile> {
   const path = join(directory, WEIGHTS_FILE);
   if (existsSync(path)) return SafetensorsFile.open(path);
@@ -240,23 +164,74 @@ async function openWeights(directory: string): Promise<SafetensorsFile> {
   throw new CheckpointError(`${directory} has no ${WEIGHTS_FILE}.${advice}`);
 }
 
-const TENSOR_NAME = /^base_model\.model\.model\.layers\.\d+\.(?:self_attn|mlp)\.(\w+)\.lora_[AB]\.weight$/;
+/** The layer, the projection and which of the two matrices. */
+const TENSOR_NAME = /^base_model\.model\.(model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+))\.lora_([AB])\.weight$/;
 
-/** The projections that a file has tensors for, in the order of a layer. */
-function targetsOf(file: SafetensorsFile): LoraTarget[] {
+/** The settings of an adapter with these tensors. */
+function settingsOf(
+  config: PeftConfig,
+  configPath: string,
+  file: SafetensorsFile,
+): Pick<AdapterDescription, "lora" | "layers"> {
+  const { r: rank, lora_alpha: alpha, lora_dropout: dropout, use_rslora: rsLora } = config;
   const found = new Set<string>();
+  const layers = new Set<number>();
+  const modules: Record<string, LoraShape> = {};
+  const shapeOf = shapeReader(config, configPath);
   for (const name of file.entries.keys()) {
-    const target = TENSOR_NAME.exec(name)?.[1];
-    if (target === undefined || !ALL_LORA_TARGETS.includes(target as LoraTarget)) {
-      throw new CheckpointError(
-        `${file.path}: ${name} is not a tensor that is read. Adapters may be on ${ALL_LORA_TARGETS.join(", ")} of every ` +
-          "layer, named as PEFT names them (base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight).",
-      );
-    }
+    const [, module = "", layer = "", target = ""] = TENSOR_NAME.exec(name) ?? [];
+    if (!Object.hasOwn(LORA_TARGETS, target)) throw strangeTensor(file.path, name);
     found.add(target);
+    layers.add(Number(layer));
+    modules[`layers.${Number(layer)}.${LORA_TARGETS[target as LoraTarget]}`] ??= shapeOf(module);
   }
   if (found.size === 0) throw new CheckpointError(`${file.path} has no tensors.`);
-  return ALL_LORA_TARGETS.filter((target) => found.has(target));
+  const targets = ALL_LORA_TARGETS.filter((target) => found.has(target));
+  const lora = { rank, alpha, dropout, rsLora, targets, modules };
+  return { lora, layers: [...layers].sort((a, b) => a - b) };
+}
+
+/** What the config would have adapted otherwise than the tensors do, in this model. */
+function choiceProblems(config: ModelConfig, { modules = {} }: LoraConfig, peft: PeftConfig): string[] {
+  const isTarget = targetReader(peft);
+  const everything = { rank: 1, alpha: 1, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+  return adaptedParameters(config, everything).flatMap(({ base, a }) => {
+    const wanted = isTarget(base.checkpointName.replace(/\.weight$/, ""));
+    const isThere = Object.hasOwn(modules, base.name);
+    if (wanted === undefined || wanted === isThere) return [];
+    return [
+      wanted ? `${a.checkpointName} is missing` : `${a.checkpointName} is there, though target_modules leaves it out`,
+    ];
+  });
+}
+
+/** The same settings without `modules` where every one of so many layers has the same adapter. */
+function simplified(lora: LoraConfig, numLayers: number): LoraConfig {
+  const { modules, ...alike } = lora;
+  if (modules === undefined) return lora;
+  const isAlike = ({ rank, alpha }: LoraShape) => rank === lora.rank && alpha === lora.alpha;
+  const isWhole = Object.keys(modules).length === numLayers * lora.targets.length;
+  return isWhole && Object.values(modules).every(isAlike) ? alike : lora;
+}
+
+/** Parts of tensors' names that others than PEFT's `save_pretrained` leave, or adapters that are not read; and why. */
+const STRANGE_PARTS: readonly (readonly [part: RegExp, why: string])[] = [
+  [/\b_orig_mod\./, "has _orig_mod. in its name, by torch.compile: save the model that it wraps"],
+  [/\bmodule\./, "has module. in its name, by DataParallel or DeepSpeed: save the module that it wraps"],
+  [/_fsdp_wrapped_module\./, "has _fsdp_wrapped_module. in its name, by FSDP: save with its full state dict"],
+  [/\.lora_[AB]\.\w+\.weight$/, "has the adapter's own name in it: save the adapter with save_pretrained"],
+  [/modules_to_save\b/, "is a whole matrix of modules_to_save, which is not read"],
+  [/\.lora_(?:embedding_[AB]|magnitude_vector)\b|\.bias$/, "is of a kind of adapter that is not read"],
+  [/^base_model\.model\.layers\./, "was made on AutoModel, without a head: make it on AutoModelForCausalLM"],
+  [/^(?!base_model\.model\.)/, "does not begin with base_model.model., as PEFT's names do"],
+];
+
+function strangeTensor(path: string, name: string): CheckpointError {
+  const why = STRANGE_PARTS.find(([part]) => part.test(name))?.[1] ?? "is not a tensor that is read";
+  return new CheckpointError(
+    `${path}: ${name} ${why}. Adapters may be on ${ALL_LORA_TARGETS.join(", ")} of the layers, named as PEFT names them ` +
+      "(base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight).",
+  );
 }
 
 function misfit(

@@ -4,15 +4,17 @@
  *
  * A file may come from anywhere, so its header is believed only after every number in it was checked against the file:
  * lengths, ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and
- * converted to f32 (from F32, F16, BF16) on the way; nothing holds a second copy of the weights. Written are files of F32
- * or BF16, straight from the tensors' memory, which may be made one after another while the file is written.
+ * converted to f32 (from F64, which is rounded, F32, F16, BF16) on the way; nothing holds a second copy of the weights.
+ * Tensors of the format's other dtypes may be in a file, as buffers that no model needs, and are not read. Written are
+ * files of F32, F16 or BF16, straight from the tensors' memory, which may be made one after another while the file is
+ * written.
  */
 
 import type { FileHandle } from "node:fs/promises";
 import { open } from "node:fs/promises";
 import { endianness } from "node:os";
 import { CheckpointError } from "../errors.ts";
-import { systemReason, writeWholeFile } from "../files.ts";
+import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage, systemReason, writeWholeFile } from "../files.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
 
@@ -20,16 +22,40 @@ import { elementCount } from "./parameters.ts";
 const MAX_HEADER_BYTES = 100_000_000;
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** Bytes of a number in each format that is read. */
+/** Bytes of a number in each format that is written. */
 export const DTYPE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
 
-/** Number formats that are read. */
+/** Number formats that are written. */
 export type FloatDtype = keyof typeof DTYPE_BYTES;
+
+/** Bits of an element in each of the format's dtypes. */
+const STORED_BITS = {
+  ...{ F64: 64, F32: 32, F16: 16, BF16: 16 },
+  ...{ F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4 },
+  ...{ I64: 64, I32: 32, I16: 16, I8: 8, U64: 64, U32: 32, U16: 16, U8: 8, BOOL: 8, C64: 64 },
+} as const;
+
+/** Every dtype that a file may have. */
+export type StoredDtype = keyof typeof STORED_BITS;
+
+/** Number formats that are read. */
+const READ_DTYPES = ["F32", "F64", "F16", "BF16"] as const satisfies readonly StoredDtype[];
+export type ReadDtype = (typeof READ_DTYPES)[number];
+
+/** Whether numbers of this format are read. */
+export function isReadDtype(dtype: StoredDtype): dtype is ReadDtype {
+  return READ_DTYPES.some((known) => known === dtype);
+}
+
+/** What to do with a checkpoint whose weights are of another dtype. */
+export const CONVERT_ADVICE =
+  `Weights are read from ${READ_DTYPES.join(", ")}: convert the checkpoint, e.g. with transformers' save_pretrained ` +
+  "after loading it as float32.";
 
 /** One tensor of a file. */
 export interface TensorEntry {
   readonly name: string;
-  readonly dtype: FloatDtype;
+  readonly dtype: StoredDtype;
   readonly shape: readonly number[];
   /** Of its first byte, from the start of the file. */
   readonly byteOffset: number;
@@ -41,11 +67,13 @@ export class SafetensorsFile {
   readonly path: string;
   /** By tensor name. */
   readonly entries: ReadonlyMap<string, TensorEntry>;
+  readonly #entries: Map<string, TensorEntry>;
   readonly #file: FileHandle;
 
-  private constructor(path: string, entries: ReadonlyMap<string, TensorEntry>, file: FileHandle) {
+  private constructor(path: string, entries: Map<string, TensorEntry>, file: FileHandle) {
     this.path = path;
     this.entries = entries;
+    this.#entries = entries;
     this.#file = file;
   }
 
@@ -68,6 +96,11 @@ export class SafetensorsFile {
     }
   }
 
+  /** Gives the tensor `name` a second name. */
+  alias(name: string, other: string): void {
+    this.#entries.set(other, { ...this.#entry(name), name: other });
+  }
+
   /** Reads a tensor's elements, as f32, into `destination`, which has exactly as many. Throws CheckpointError. */
   async readInto(name: string, destination: Float32Array): Promise<void> {
     const elements = elementCount(this.#entry(name).shape);
@@ -87,18 +120,21 @@ export class SafetensorsFile {
       const range = `${first} … ${first + destination.length}`;
       throw new CheckpointError(`${this.path}: ${name} has ${elements} elements; ${range} are not among them.`);
     }
+    if (!isReadDtype(entry.dtype)) {
+      throw new CheckpointError(`${this.path}: ${name} has dtype ${JSON.stringify(entry.dtype)}. ${CONVERT_ADVICE}`);
+    }
     if (entry.dtype === "F32") {
       const bytes = new Uint8Array(destination.buffer, destination.byteOffset, destination.byteLength);
       await readFully(this.#file, bytes, entry.byteOffset + first * 4, this.path);
       return;
     }
-    const convert = entry.dtype === "BF16" ? fromBfloat16 : fromFloat16;
-    const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, destination.length));
+    const { buffer, widen } = CONVERSIONS[entry.dtype];
+    const chunk = buffer(Math.min(CHUNK_BYTES / 8, destination.length));
     for (let done = 0; done < destination.length; done += chunk.length) {
       const part = chunk.subarray(0, Math.min(chunk.length, destination.length - done));
       const bytes = new Uint8Array(part.buffer, 0, part.byteLength);
-      await readFully(this.#file, bytes, entry.byteOffset + (first + done) * 2, this.path);
-      convert(part, destination.subarray(done, done + part.length));
+      await readFully(this.#file, bytes, entry.byteOffset + (first + done) * part.BYTES_PER_ELEMENT, this.path);
+      widen(part, destination.subarray(done, done + part.length));
     }
   }
 
@@ -112,6 +148,20 @@ export class SafetensorsFile {
     return this.#file.close();
   }
 }
+
+/** How numbers of other formats become f32: what they are read into, and what changes them. */
+interface Conversion {
+  readonly buffer: (elements: number) => Uint16Array | Float64Array;
+  readonly widen: (from: Uint16Array | Float64Array, to: Float32Array) => void;
+}
+
+const halves = (elements: number) => new Uint16Array(elements);
+
+const CONVERSIONS: Readonly<Record<Exclude<ReadDtype, "F32">, Conversion>> = {
+  BF16: { buffer: halves, widen: (from, to) => fromBfloat16(from as Uint16Array, to) },
+  F16: { buffer: halves, widen: (from, to) => fromFloat16(from as Uint16Array, to) },
+  F64: { buffer: (elements) => new Float64Array(elements), widen: (from, to) => to.set(from) },
+};
 
 /** One tensor to write: f32 in row-major order, or what makes it when its turn comes. */
 export interface TensorSource {
@@ -190,6 +240,9 @@ async function writeHalves(file: FileHandle, name: string, data: Float32Array, d
 
 async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorEntry>> {
   const { size: fileBytes } = await file.stat();
+  const beginning = new Uint8Array(Math.min(LFS_POINTER_BYTES, fileBytes));
+  await readFully(file, beginning, 0, path);
+  if (isLfsPointer(beginning)) throw new CheckpointError(lfsPointerMessage(path));
   if (fileBytes < 8) throw damaged(path, `it has ${fileBytes} bytes, less than the 8 of a header's length`);
   const lengthBytes = new Uint8Array(8);
   await readFully(file, lengthBytes, 0, path);
@@ -233,21 +286,20 @@ function parseEntry(name: string, value: unknown, dataBytes: number, dataStart: 
   const here = `tensor ${JSON.stringify(name.slice(0, 200))}`;
   if (!isRecord(value)) throw damaged(path, `${here} is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = value;
-  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+  if (typeof dtype !== "string" || !Object.hasOwn(STORED_BITS, dtype)) {
     throw new CheckpointError(
-      `${path}: ${here} has dtype ${JSON.stringify(dtype)}; read are ${Object.keys(DTYPE_BYTES).join(", ")}. ` +
-        "Convert the checkpoint, e.g. with transformers' save_pretrained after loading it as float32.",
+      `${path}: ${here} has dtype ${JSON.stringify(dtype)}, which the format does not have. ${CONVERT_ADVICE}`,
     );
   }
   if (!isCountList(shape)) throw damaged(path, `${here} has no valid shape`);
   if (!isCountList(offsets) || offsets.length !== 2) throw damaged(path, `${here} has no valid data_offsets`);
   const [begin, end] = offsets as [number, number];
   if (begin > end || end > dataBytes) throw damaged(path, `${here} lies at ${begin} … ${end} of ${dataBytes} bytes`);
-  const sizeBytes = elementCount(shape) * DTYPE_BYTES[dtype as FloatDtype];
+  const sizeBytes = (elementCount(shape) * STORED_BITS[dtype as StoredDtype]) / 8;
   if (sizeBytes !== end - begin) {
     throw damaged(path, `${here}: ${dtype} [${shape.join(", ")}] needs ${sizeBytes} bytes, it has ${end - begin}`);
   }
-  return { name, dtype: dtype as FloatDtype, shape, byteOffset: dataStart + begin, sizeBytes };
+  return { name, dtype: dtype as StoredDtype, shape, byteOffset: dataStart + begin, sizeBytes };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -29,8 +29,8 @@ export async function findWeightFiles(directory: string): Promise<{
   const indexPath = join(directory, INDEX_FILE);
   if (!(await exists(indexPath))) {
     throw new CheckpointError(
-      `${directory} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout; ` +
-        "other formats (pytorch_model.bin, GGUF) must be converted first.",
+      `${directory} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout` +
+        `${await otherWeights(directory)}.`,
     );
   }
   const text = await readTextFile(indexPath, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
@@ -54,6 +54,35 @@ export async function findWeightFiles(directory: string): Promise<{
     );
   }
   return { names, fileNameOf };
+}
+
+/** Weights in other forms by the names of their files, and what to do with each. */
+const OTHER_WEIGHTS: readonly (readonly [name: RegExp, advice: string])[] = [
+  [/^model-\d{5}-of-\d{5}\.safetensors$/, `is a shard whose index is missing. Fetch ${INDEX_FILE} too`],
+  [/^adapter_model\.(?:safetensors|bin)$/, "is an adapter's. Name its base, and this with --adapter"],
+  [
+    /^(?:pytorch_model.*|model|consolidated.*)\.(?:bin|pt|pth)$/,
+    "is a pickle, which can run code and is not read. Load it with transformers and save it with save_pretrained",
+  ],
+  [
+    /^consolidated.*\.safetensors$/,
+    "is in Mistral's own layout. Take the files model*.safetensors of the same repository",
+  ],
+  [/^model\.[\w-]+\.safetensors$/, `is a variant. Rename it to ${WEIGHTS_FILE}`],
+  [/\.gguf$/, "is a GGUF file. Name that file itself, in place of the directory"],
+  [
+    /^(?:tf_model\.h5|flax_model\.msgpack|.*\.onnx)$/,
+    "is of another framework. Load it with transformers and save it with save_pretrained",
+  ],
+];
+
+async function otherWeights(directory: string): Promise<string> {
+  const names = (await readdir(directory).catch(() => [])).sort();
+  for (const [pattern, advice] of OTHER_WEIGHTS) {
+    const found = names.find((name) => pattern.test(name));
+    if (found !== undefined) return `; ${found} ${advice}`;
+  }
+  return "";
 }
 
 /**

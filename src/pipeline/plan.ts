@@ -200,7 +200,7 @@ export async function ingredientsOf(inputs: PlanInputs, stage: ResolvedStage): P
 /** The configuration without what changes no result. */
 function configOf({ work }: ResolvedStage): unknown {
   if (work.kind === "data") return work.step.identity?.(work.config) ?? work.config;
-  const { name: _, question: __, ...recipe } = work.recipe;
+  const { name: _, question: __, track: ___, ...recipe } = work.recipe;
   return recipe;
 }
 

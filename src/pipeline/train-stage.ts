@@ -13,7 +13,8 @@ import { loadPeftAdapter } from "../model/peft-adapter.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
 import { modelDirectoryOf } from "../recipe/model.ts";
 import type { RunObserver } from "../recipe/observer.ts";
-import { prepareRecipe, runRecipe } from "../recipe/run-recipe.ts";
+import { prepareIn } from "../recipe/prepare-recipe.ts";
+import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { differencesOf, readRecipeFile } from "../run/recipe-file.ts";
 import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
@@ -50,17 +51,13 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
     const run = begun
       ? await RunDirectory.resume(folder, asBegun(recorded, pinned))
       : await RunDirectory.create(folder, pinned);
+    for (const message of run.warnings) context.observe({ type: "warning", message });
+    // The plan has hashed every file that the recipe names.
+    const prepared = await prepareIn(run, pinned, { pinsInputs: false, compute });
     try {
-      for (const message of run.warnings) context.observe({ type: "warning", message });
-      // The plan has hashed every file that the recipe names.
-      const prepared = await prepareRecipe(pinned, run, { pinsInputs: false, compute });
-      try {
-        await runRecipe(prepared, run, signal, context.observe);
-      } finally {
-        await prepared.engine.dispose();
-      }
+      await runRecipe(prepared, { signal, observe: context.observe });
     } finally {
-      run.close();
+      await prepared.close();
     }
   }
   await context.report(folder);

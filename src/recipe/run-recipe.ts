@@ -10,128 +10,70 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
-import type { Compute } from "../compute/compute.ts";
-import { computeFor } from "../engine/open.ts";
-import { CheckpointError, DivergenceError, RunInterrupted } from "../errors.ts";
+import { DivergenceError, RunInterrupted } from "../errors.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
 import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { RunSummary, StageSummary } from "../run/summary.ts";
-import { createTask } from "../tasks/registry.ts";
-import { dayOf } from "../tokenizer/format-date.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { StageContext, StageLog, TrainerState } from "../train/context.ts";
 import { trainers } from "../train/trainers.ts";
 import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics } from "./best-checkpoint.ts";
 import { drawnSamples } from "./completion-samples.ts";
-import { pinInputFiles } from "./input-files.ts";
-import { modelDirectoryOf, writeInitialModel } from "./model.ts";
 import type { RunObserver } from "./observer.ts";
+import type { PreparedRun } from "./prepare-recipe.ts";
 import { rolloutRecord } from "./rollouts.ts";
 import { RunAlarms } from "./run-alarms.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
 import { comparedStates } from "./summary.ts";
-import { modelProgram, type RecipeParts, stageParts, stageSeed, type TrainedEngine } from "./trained-model.ts";
+import { modelProgram, stageParts, stageSeed } from "./trained-model.ts";
+import { nameTurnEnd } from "./turn-end.ts";
 
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
 
-/** Everything a recipe names, built and checked against each other. */
-export type PreparedRecipe = RecipeParts;
-
-/**
- * Builds model, engine, tokenizer and task, and makes every check that can be made before training. A model with random
- * weights is written into the run directory. `pinsInputs`: what the recipe's files hold is recorded, and compared on a
- * resume; false where the caller sees to that. `compute`: what is open in this process already. The caller disposes of the
- * engine.
- *
- * @throws AhaError
- */
-export async function prepareRecipe(
-  recipe: Recipe,
-  run: RunDirectory,
-  { pinsInputs = true, compute }: { readonly pinsInputs?: boolean; readonly compute?: Compute } = {},
-): Promise<PreparedRecipe> {
-  const { init, path } = recipe.model;
-  if (pinsInputs) await pinInputFiles(recipe, run);
-  const modelDirectory = init
-    ? await run.writeFolder(RUN_FILES.initialModel, (directory) => writeInitialModel(directory, init, recipe.seed))
-    : await modelDirectoryOf(path!);
-  const prepared = await openRecipe(recipe, modelDirectory, compute);
-  try {
-    for (const check of recipeChecks(prepared)) await check();
-  } catch (error) {
-    await prepared.engine.dispose();
-    throw error;
-  }
-  return prepared;
-}
-
-/** Builds engine, tokenizer and task on the model in `modelDirectory`; the caller disposes of the engine. Throws AhaError. */
-export async function openRecipe(recipe: Recipe, modelDirectory: string, opened?: Compute): Promise<PreparedRecipe> {
-  const tokenizer = await loadTokenizer(modelDirectory);
-  const now = dayOf(recipe.date);
-  const task = await createTask(recipe.task, {
-    seed: recipe.seed,
-    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
-  });
-  const heldOut = task.heldOut(recipe.evaluation.problems);
-  const compute = computeFor(recipe.engine, opened);
-  const engine = await modelProgram(recipe).open(recipe, modelDirectory, tokenizer, compute);
-  const prepared = { recipe, engine, compute, tokenizer, task, heldOut };
-  try {
-    requireVocabulary(engine, tokenizer, modelDirectory);
-  } catch (error) {
-    await engine.dispose();
-    throw error;
-  }
-  return prepared;
-}
-
-/** Every check that can be made before training, each of which throws an AhaError where it fails. */
-export function recipeChecks(prepared: PreparedRecipe): (() => Promise<void>)[] {
-  const { recipe } = prepared;
-  return [
-    async () => modelProgram(recipe).checkEvaluation(prepared),
-    ...recipe.stages.map((stage) => async () => trainers.get(stage.trainer).check(stageParts(prepared, stage), stage)),
-  ];
+/** How a prepared recipe is run. */
+export interface RunOptions {
+  /** Aborted when the user wants to stop: a checkpoint is made, and the run can be resumed. */
+  readonly signal?: AbortSignal;
+  readonly observe?: RunObserver;
 }
 
 /**
- * Runs what is left of the recipe: all of it in a fresh directory, the rest in a resumed one.
+ * Runs what is left of the recipe: all of it in a fresh directory, the rest in a resumed one. What was prepared stays the
+ * caller's to close.
  *
- * @throws RunInterrupted when `signal` aborts; the run can be resumed
+ * @throws RunInterrupted when `signal` aborts; DivergenceError; AhaError of another kind
  */
-export async function runRecipe(
-  prepared: PreparedRecipe,
-  run: RunDirectory,
-  signal: AbortSignal,
-  observe: RunObserver = () => {},
-): Promise<RunSummary> {
+export async function runRecipe(prepared: PreparedRun, options: RunOptions = {}): Promise<RunSummary> {
+  const { directory, trackers } = prepared;
+  const { signal = new AbortController().signal, observe = () => {} } = options;
+  trackers.onWarning = (message) => {
+    directory.event("warning", { message });
+    observe({ type: "warning", message });
+  };
+  const observeAll: RunObserver = (event) => {
+    observe(event);
+    trackers.observe(event);
+  };
   try {
-    return await new RecipeRun(prepared, run, signal, observe).run();
+    const summary = await new RecipeRun(prepared, signal, observeAll).run();
+    await trackers.finish({ state: "finished", summary });
+    return summary;
   } catch (error) {
-    if (error instanceof RunInterrupted) run.event("interrupted", { reason: error.message });
-    if (error instanceof DivergenceError) run.event("diverged", { reason: error.message });
+    const reason = error instanceof Error ? error.message : String(error);
+    const isInterrupted = error instanceof RunInterrupted;
+    if (isInterrupted) directory.event("interrupted", { reason });
+    if (error instanceof DivergenceError) directory.event("diverged", { reason });
+    await trackers.finish({ state: isInterrupted ? "interrupted" : "failed", reason });
     throw error;
   }
-}
-
-/** A tokenizer with more tokens than the model's vocabulary is another model's. */
-function requireVocabulary({ info }: TrainedEngine, tokenizer: Tokenizer, directory: string): void {
-  if (tokenizer.vocabSize <= info.vocabSize) return;
-  throw new CheckpointError(
-    `${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${info.vocabSize}. ` +
-      "They belong to two models; put the model's own tokenizer files there.",
-  );
 }
 
 class RecipeRun {
   private readonly recipe: Recipe;
-  private readonly prepared: PreparedRecipe;
+  private readonly prepared: PreparedRun;
   private readonly directory: RunDirectory;
   private readonly signal: AbortSignal;
   private readonly observe: RunObserver;
@@ -141,13 +83,13 @@ class RecipeRun {
   private best: BestCheckpoint | undefined;
   private readonly alarms: RunAlarms;
 
-  constructor(prepared: PreparedRecipe, directory: RunDirectory, signal: AbortSignal, observe: RunObserver) {
+  constructor(prepared: PreparedRun, signal: AbortSignal, observe: RunObserver) {
     this.recipe = prepared.recipe;
     this.prepared = prepared;
-    this.directory = directory;
+    this.directory = prepared.directory;
     this.signal = signal;
     this.observe = observe;
-    this.alarms = new RunAlarms(prepared.recipe, directory, observe);
+    this.alarms = new RunAlarms(prepared.recipe, prepared.directory, observe);
   }
 
   async run(): Promise<RunSummary> {
@@ -219,14 +161,19 @@ class RecipeRun {
         this.alarms.row(stage, row);
       },
       rollouts: (rows) => {
-        writer.rollouts(rows.map((row) => rolloutRecord(row, rollouts)));
+        const records = rows.map((row) => rolloutRecord(row, rollouts));
+        writer.rollouts(records);
+        this.prepared.trackers.rollouts(records.map((record) => ({ stage, ...record })));
         if (completionSamples) writer.samples(drawnSamples(rows, completionSamples, seed));
       },
       timing: (row) => {
         writer.timing(row);
         this.observe({ type: "timing", stage, row });
       },
-      event: (name, details) => writer.event(name, details),
+      event: (name, details) => {
+        writer.event(name, details);
+        if (name === "warning") this.observe({ type: "warning", message: `${stage}: ${details.message}` });
+      },
     };
   }
 
@@ -287,6 +234,7 @@ class RecipeRun {
     await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
       await engine.saveWeights(directory, { dtype: this.recipe.model.saveDtype });
       await tokenizer.save(directory);
+      await nameTurnEnd(directory, this.prepared);
     });
     const summary = this.summarise(modelFrom);
     await this.directory.finish(summary);
@@ -334,7 +282,7 @@ class RecipeRun {
       seed: recipe.seed,
       recipeHash: directory.recipeHash,
       seconds: directory.seconds,
-      model: { parameters: parameterCount, vocabSize },
+      model: { ...(parameterCount !== undefined && { parameters: parameterCount }), vocabSize },
       ...comparedStates(recipe, evaluations),
       stages,
       modelFrom: modelFrom ?? from,

@@ -17,7 +17,8 @@ import { QUANTIZATIONS } from "../model/quantization.ts";
 import { anyRegistry, cachedBy } from "../registry.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
-import { type ConfigIssue, refineWith } from "../train/optimizer-config.ts";
+import { trackerSpecSchema } from "../tracking/trackers.ts";
+import { type ConfigIssue, refineWith } from "../train/config-issue.ts";
 import type { Trainer, TrainerConfig } from "../train/trainer.ts";
 import { trainers } from "../train/trainers.ts";
 import { bestCheckpointSchema } from "./best-checkpoint.ts";
@@ -165,6 +166,11 @@ const recipeShape = () => ({
   completionSamples: completionSamplesSchema
     .optional()
     .describe("random completions as plain text in completion_samples/, as Mini-R1 writes them"),
+  track: z
+    .array(trackerSpecSchema)
+    .min(1)
+    .optional()
+    .describe("trackers that are told what the run does, each by name"),
   keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
   bestCheckpoint: bestCheckpointSchema
     .optional()

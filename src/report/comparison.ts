@@ -41,7 +41,7 @@ interface StatisticLabel {
 }
 
 const STATISTICS: readonly StatisticLabel[] = [
-  { name: "solveRate", label: "solved", meaning: "the answer uses every number once and is right", format: percent },
+  { name: "solveRate", label: "solved", meaning: "the answer is right by the task's own judge", format: percent },
   { name: "majorityRate", label: "majority", meaning: "the most frequent of its answers is right", format: percent },
   {
     name: "accuracy",
@@ -107,7 +107,7 @@ export function comparisonRows(states: readonly StateEvaluations[]): ComparisonR
       meaning,
       cells: states.map(({ sampled }) => cell(sampled, name, format)),
     }));
-  if (!states.some(({ greedy }) => greedy)) return rows;
+  if (!states.some(({ greedy }) => greedy?.statistics.solveRate !== undefined)) return rows;
   const greedy: ComparisonRow = {
     label: "solved, greedy",
     meaning: "the same without chance: always the most probable token",

@@ -45,11 +45,13 @@ export function reportHtml(run: RunSnapshot): string {
   if (summary === undefined)
     throw new RunDirError(`The run in ${run.path} is not complete; it has no summary to report.`);
   const states = comparedStates(run, summary);
+  const { parameters } = summary.model;
+  const size = parameters === undefined ? "" : `${count(parameters)} parameters · `;
   return page(
     summary.recipe,
     html`<h1>${summary.recipe}</h1>
 <p class="question">${summary.question}</p>
-<p class="soft">Seed ${summary.seed} · ${count(summary.model.parameters)} parameters · ${clock(summary.seconds)} · Aha</p>
+<p class="soft">Seed ${summary.seed} · ${size}${clock(summary.seconds)} · Aha</p>
 ${headline(states)}
 ${states.length > 1 ? comparisonTable(states) : undefined}
 ${alarmsHtml(run.events)}
@@ -93,9 +95,10 @@ ${item("accuracy", "of the held-out pairs ranked right", percent)}
 ${item("margin", "by which the preferred answer is ahead", decimal)}
 </ul>`;
   }
+  const has = (name: string) => before![name] !== undefined || after![name] !== undefined;
   return html`<ul class="headline">
-${item("solveRate", "of the held-out problems solved", percent)}
-${item("tries", "tries per problem", decimal)}
+${has("solveRate") ? item("solveRate", "of the held-out problems solved", percent) : item("formatRate", "of the answers well-formed", percent)}
+${has("tries") ? item("tries", "tries per problem", decimal) : undefined}
 ${item("meanLength", "tokens per answer", plain)}
 </ul>`;
 }
@@ -147,28 +150,38 @@ function answers(states: readonly ComparedState[]): Html | undefined {
   const kinds = (Object.keys(CHANGES) as AnswerPair["change"][])
     .map((change) => `${CHANGES[change].toLowerCase()}: ${pairs.filter((one) => one.change === change).length}`)
     .join(" · ");
+  // Without a solve rate there is nothing that the answers could be compared with.
+  const isJudged = after.sampled.statistics.solveRate !== undefined;
+  const about = isJudged
+    ? `Of ${pairs.length} problems, ${kinds}. A few of each kind, each answered`
+    : `A few of ${pairs.length} problems, answered`;
+  const tried = pairs.some((one) => one.after.tries !== undefined) ? " Numbered lines are the tries." : "";
+  const shownPair = (pair: AnswerPair) => problem(pair, isJudged);
   return html`<h2>The same problems, answered before and after</h2>
-<p class="soft">Of ${pairs.length} problems, ${kinds}. A few of each kind, each answered with the same luck of the draw.
-Numbered lines are the tries.</p>
-${open.map(problem)}
-${more.length > 0 ? html`<details><summary>${more.length} more problems</summary>${more.map(problem)}</details>` : undefined}`;
+<p class="soft">${about} with the same luck of the draw.${tried}</p>
+${open.map(shownPair)}
+${more.length > 0 ? html`<details><summary>${more.length} more problems</summary>${more.map(shownPair)}</details>` : undefined}`;
 }
 
-function problem({ before, after, change }: AnswerPair): Html {
+function problem({ before, after, change }: AnswerPair, isJudged: boolean): Html {
+  const kind = isJudged ? html`<span class="soft">${CHANGES[change].toLowerCase()}</span>` : undefined;
   return html`<article class="problem"><h3>${problemTitle(before.prompt)}
-<span class="soft">${CHANGES[change].toLowerCase()}</span></h3><div class="sides">
-${side("before", before)}
-${side("after", after)}
+${kind}</h3><div class="sides">
+${side("before", before, isJudged)}
+${side("after", after, isJudged)}
 </div></article>
 `;
 }
 
-function side(when: string, answer: AnswerPair["before"]): Html {
-  const verdict = answer.solved
+function side(when: string, answer: AnswerPair["before"], isJudged: boolean): Html {
+  const right = answer.solved
     ? html`<span class="badge right">✓ right</span>`
     : html`<span class="badge wrong">✗ wrong</span>`;
+  const verdict = isJudged ? right : undefined;
   const cut = answer.finishReason === "length" ? ", cut off" : "";
-  return html`<div><h4>${when} · ${answer.tries === 1 ? "1 try" : `${plain(answer.tries)} tries`} · ${answer.lengthTokens} tokens${cut} ${verdict}</h4>
+  const { tries } = answer;
+  const tried = tries === undefined ? "" : `${tries === 1 ? "1 try" : `${plain(tries)} tries`} · `;
+  return html`<div><h4>${when} · ${tried}${answer.lengthTokens} tokens${cut} ${verdict}</h4>
 ${completionHtml(answer.completion, answer.solved)}</div>`;
 }
 

@@ -10,9 +10,9 @@
 import { z } from "zod";
 import { GOLD_COLUMNS, goldOfColumns } from "../math-answers/gold.ts";
 import { judgeMath } from "../math-answers/judge-answer.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
-export const accuracy = rewardEntry({
+export const accuracy = defineRewardEntry({
   name: "accuracy",
   title: "accuracy of a mathematical answer",
   summary: "1 where the final answer equals the gold one as mathematics; else 0",

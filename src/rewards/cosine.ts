@@ -13,12 +13,12 @@
  */
 
 import { z } from "zod";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 import type { RewardInput } from "./reward.ts";
 import { correctOption, scoredByVerdict } from "./verdict.ts";
 
 /** The entry; see the file's header. */
-export const cosine = rewardEntry({
+export const cosine = defineRewardEntry({
   name: "cosine",
   title: "Cosine length scaling",
   summary: "right answers: 1.0 falling to 0.8 with length; wrong ones: −0.5 rising to −0.1; flat from maxLength on",

@@ -83,7 +83,7 @@ export interface RewardEntry<
 }
 
 /** The identity: it lets TypeScript infer the types of the name, the options and of what is made. */
-export function rewardEntry<const Name extends string, Options extends z.ZodType, Made extends Judge | AnyReward>(
+export function defineRewardEntry<const Name extends string, Options extends z.ZodType, Made extends Judge | AnyReward>(
   entry: RewardEntry<Name, Options, Made>,
 ): RewardEntry<Name, Options, Made> {
   return entry;

@@ -2,17 +2,18 @@
  * The accuracy reward of the Countdown game: 1 where the first single-line `<answer>` is an expression that uses every
  * number of `nums` exactly once and equals `target`, else `wrongScore`; a completion without an answer gets 0.
  *
- * With `wrongScore` 0 (the default) these are Mini-R1's scores, with 0.1 TinyZero's. Departures from both are those of
- * the parser (`expression/parse.ts`: no `**`, `//`, signs, decimals) and of exact equality. Where the columns are not a
- * Countdown problem it abstains.
+ * The scores are those of Mini-R1 with `wrongScore` 0 (the default), and of TinyZero with 0.1. What they are given for
+ * departs from both in the parser (`expression/parse.ts`: no `**`, `//`, signs, decimals, which their `eval` reads) and in
+ * exact equality, where they allow 1e-5; from TinyZero also in which answer counts: there it is the last one on the
+ * completion's last line. Where the columns are not a Countdown problem it abstains.
  */
 
 import { z } from "zod";
 import { findAnswer } from "../expression/answer.ts";
 import { judgeCompletion, readCountdown } from "../expression/countdown.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
-export const equation = rewardEntry({
+export const equation = defineRewardEntry({
   name: "equation",
   title: "Countdown equation",
   citation: "Mini-R1 and TinyZero, the accuracy reward of DeepSeek-R1 (arXiv:2501.12948 §2.2.2) for Countdown",

@@ -7,8 +7,9 @@
  */
 
 import { z } from "zod";
+import { numberText } from "../exact-json.ts";
 import { finalAnswerOf } from "../expression/answer.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
 /** How an answer and the gold are made comparable. */
 function comparable(text: string, caseSensitive: boolean): string {
@@ -19,11 +20,13 @@ function comparable(text: string, caseSensitive: boolean): string {
 /** Answers in a column: texts, numbers, true and false, or a list of them. */
 function goldsIn(value: unknown): string[] | undefined {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-  const texts = list.filter((one) => ["string", "number", "boolean"].includes(typeof one)).map(String);
-  return texts.length > 0 && texts.length === list.length ? texts : undefined;
+  const texts = list.map((one) =>
+    typeof one === "string" || typeof one === "boolean" ? String(one) : numberText(one),
+  );
+  return texts.length > 0 && texts.every((text) => text !== undefined) ? texts : undefined;
 }
 
-export const exactMatch = rewardEntry({
+export const exactMatch = defineRewardEntry({
   name: "exact_match",
   title: "Exact match",
   summary: "1 where the answer is the text of the column, white space aside; else 0",

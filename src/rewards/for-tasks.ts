@@ -6,7 +6,7 @@ import { type AnyReward, decorated, type RewardInput, type RewardResult } from "
 /** The same reward, for problems whose column `task` is one of `tasks`; problems without that column are of no task. */
 export function forTasks(reward: AnyReward, tasks: readonly string[]): AnyReward {
   const isOurs = ({ columns }: RewardInput): boolean => tasks.includes(String(columns.task));
-  const notOurs = (): RewardResult => abstention(`is for ${tasks.join(", ")}`);
+  const notOurs = (): RewardResult => ({ ...abstention(`is for ${tasks.join(", ")}`), isForOthers: true });
   if ("judge" in reward) return { ...reward, judge: (input) => (isOurs(input) ? reward.judge(input) : notOurs()) };
   return decorated(reward, {
     judgeBatch: async (inputs) => {

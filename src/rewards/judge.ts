@@ -35,10 +35,15 @@ export async function judgeAll(reward: AnyReward, inputs: readonly RewardInput[]
  */
 export function checkedResult(returned: unknown): RewardResult {
   if (typeof returned === "object" && returned !== null && "score" in returned) {
-    const { score, reason, isLost } = returned as { score: unknown; reason?: unknown; isLost?: unknown };
+    const { score, reason, ...why } = returned as Record<"score" | "reason", unknown> & Partial<RewardResult>;
     const text = typeof reason === "string" ? reason : "";
     if (score === null) {
-      return { ...abstention(text === "" ? "abstained" : text), ...(isLost === true && { isLost }) };
+      return {
+        ...abstention(text === "" ? "abstained" : text),
+        ...(why.isLost === true && { isLost: true }),
+        ...(why.isForOthers === true && { isForOthers: true }),
+        ...(why.isAbandoned === true && { isAbandoned: true }),
+      };
     }
     if (typeof score === "number" && Number.isFinite(score)) return { score, reason: shortened(text) };
     return abstention(`returned a score of ${shown(score)}, which is not a finite number`);

@@ -10,13 +10,13 @@
 
 import { z } from "zod";
 import { summaryOf, thinkingOf } from "../expression/answer.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 import { languageOf, shareOf, stretchesOf } from "./language/identify.ts";
 import { LANGUAGE_CODES, type LanguageCode, languageCode } from "./language/languages.ts";
 
 const PARTS = { reasoning: thinkingOf, summary: summaryOf, completion: (text: string) => text };
 
-export const languageConsistency = rewardEntry({
+export const languageConsistency = defineRewardEntry({
   name: "language_consistency",
   title: "Language consistency",
   summary: "share of the reasoning's words that are in the language of the prompt, or in the one that is named",

@@ -13,11 +13,11 @@
 
 import { z } from "zod";
 import { codePoints } from "./cosine.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 import { groupsOf, type RewardInput, type RewardResult } from "./reward.ts";
 import { correctOption, scoredByVerdict } from "./verdict.ts";
 
-export const length = rewardEntry({
+export const length = defineRewardEntry({
   name: "length",
   title: "Length within the group",
   summary: "0.5 for the shortest of the prompt's completions down to −0.5 for the longest; wrong ones at most 0",

@@ -11,12 +11,12 @@
  */
 
 import { PATIENCE_KEYS } from "../endpoint/options.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 import { judgeOptions } from "./grader/options.ts";
 import { lazyReward } from "./lazy-reward.ts";
 
 /** The entry; see the file's header. */
-export const modelJudge = rewardEntry({
+export const modelJudge = defineRewardEntry({
   name: "judge",
   title: "Model as judge",
   summary: "a score from 0 to 1 by a model behind an OpenAI-compatible endpoint, after a rubric",

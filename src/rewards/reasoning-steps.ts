@@ -6,12 +6,12 @@
  */
 
 import { z } from "zod";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
 /** Python's `\d` is any decimal digit, and its `^` stands after line feeds only. */
 const STEP = /Step \p{Nd}+:|(?<![^\n])\p{Nd}+\.|\n-|\n\*|First,|Second,|Next,|Finally,/gu;
 
-export const reasoningSteps = rewardEntry({
+export const reasoningSteps = defineRewardEntry({
   name: "reasoning_steps",
   title: "Reasoning steps",
   summary: "signs of steps (Step 1:, 1., -, *, First, …) as a share of those wanted, at most 1",

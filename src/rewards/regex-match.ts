@@ -7,9 +7,9 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { finalAnswerOf, summaryOf, thinkingOf } from "../expression/answer.ts";
-import { rewardEntry } from "./entry.ts";
-import { compilePattern, type PatternMatcher } from "./pattern/matcher.ts";
-import { parseFlags } from "./pattern/syntax.ts";
+import { compilePattern, type PatternMatcher } from "../pattern/matcher.ts";
+import { parseFlags } from "../pattern/syntax.ts";
+import { defineRewardEntry } from "./entry.ts";
 
 const PARTS = {
   completion: (text: string) => text,
@@ -21,7 +21,7 @@ const PARTS = {
 /** Patterns of rows that are kept compiled; a data set may have one for each. */
 const MAX_KEPT = 1000;
 
-export const regexMatch = rewardEntry({
+export const regexMatch = defineRewardEntry({
   name: "regex_match",
   title: "Pattern match",
   summary: "1 where the regular expression is found in the completion; else 0",

@@ -7,12 +7,12 @@
  */
 
 import { z } from "zod";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 import { characters, words, wordsAndCharacters } from "./text-units.ts";
 
 const UNITS = { auto: wordsAndCharacters, words, characters };
 
-export const repetitionPenalty = rewardEntry({
+export const repetitionPenalty = defineRewardEntry({
   name: "repetition_penalty",
   title: "Repetition penalty",
   summary: "maxPenalty times the share of n-grams that came before; 0 where none did",

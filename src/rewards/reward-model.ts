@@ -8,7 +8,7 @@
 
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 import { abstention } from "./judge.ts";
 import { JUDGED_PARTS, type JudgedText, judgedPart } from "./judged-part.ts";
 import type { BatchReward, RewardResult } from "./reward.ts";
@@ -39,7 +39,7 @@ const options = z.strictObject({
 });
 
 /** The entry; see the file's header. */
-export const rewardModel = rewardEntry({
+export const rewardModel = defineRewardEntry({
   name: "reward_model",
   title: "a reward model's score",
   citation:

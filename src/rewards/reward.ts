@@ -35,6 +35,10 @@ export interface RewardResult {
   readonly reason: string;
   /** Of an abstention: whoever judges could not be asked (down, too slow, over its limit), and may be another time. */
   readonly isLost?: boolean;
+  /** Of an abstention: the reward was not asked, for it is for other tasks of a mixture. */
+  readonly isForOthers?: boolean;
+  /** Of an abstention: the reward was given up for this session, because it hung or died again and again. */
+  readonly isAbandoned?: boolean;
 }
 
 export interface Reward {

@@ -7,12 +7,12 @@
  */
 
 import { z } from "zod";
-import { rewardEntry, type TrlRewardKey } from "./entry.ts";
+import { defineRewardEntry, type TrlRewardKey } from "./entry.ts";
 
 /** The paper's C / L. */
 const CACHE_SHARE = 0.2;
 
-export const softOverlong = rewardEntry({
+export const softOverlong = defineRewardEntry({
   name: "soft_overlong",
   title: "Soft overlong punishment",
   summary: "0 up to maxTokens − cacheTokens, from there down to −1 at maxTokens",

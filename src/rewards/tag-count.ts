@@ -7,11 +7,11 @@
 
 import { z } from "zod";
 import { withPromptedThink } from "../expression/answer.ts";
-import { rewardEntry } from "./entry.ts";
+import { defineRewardEntry } from "./entry.ts";
 
 const TAGS = ["<think>\n", "\n</think>\n", "\n<answer>\n", "\n</answer>"];
 
-export const tagCount = rewardEntry({
+export const tagCount = defineRewardEntry({
   name: "tag_count",
   title: "Tag count",
   summary: "0.25 for each of <think>, </think>, <answer>, </answer> that stands on its own line exactly once",

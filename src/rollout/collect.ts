@@ -9,6 +9,7 @@ import { ConfigError } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import type { RewardInput, RewardResult, WeightedReward } from "../rewards/reward.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
+import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** One problem to sample for, and its number in the random stream and in logs. */
@@ -106,8 +107,9 @@ export async function judgeCompletions(
     const results: Record<string, RewardResult> = {};
     let total: number | null = null;
     for (const [j, { reward, weight }] of rewards.entries()) {
-      const { score, reason } = judged[j]![i]!;
-      results[reward.name] = { score, reason };
+      const result = judged[j]![i]!;
+      const { score } = result;
+      results[reward.name] = result;
       if (score !== null) total = (total ?? 0) + weight * score;
     }
     return { ...completion, rewards: results, reward: total, verdict: task.judge(completion.problem, completion.text) };
@@ -126,31 +128,6 @@ export function rewardInput(completion: Completion): RewardInput {
     finishReason,
     ...(maxCompletionTokens !== undefined && { maxCompletionTokens }),
   };
-}
-
-/**
- * The tokens that end a completion: the tokenizer's end of sequence, and those that the model's files name. A chat model
- * ends its turn with one token and a text with another, and the tokenizer knows one of them.
- *
- * @throws ConfigError where there is none: every completion would run to its length limit.
- */
-export function stopTokens(engine: Pick<Sampler, "info">, tokenizer: Tokenizer): readonly number[] {
-  const { eosTokenIds } = engine.info;
-  if (tokenizer.eosTokenId === null) return eosTokenIds.length > 0 ? eosTokenIds : [endOfSequence(tokenizer)];
-  return [...new Set([tokenizer.eosTokenId, ...eosTokenIds])];
-}
-
-/**
- * The token that ends a completion in training data.
- *
- * @throws ConfigError where the tokenizer has none: every completion would run to its length limit.
- */
-export function endOfSequence(tokenizer: Tokenizer): number {
-  if (tokenizer.eosTokenId !== null) return tokenizer.eosTokenId;
-  throw new ConfigError(
-    "The tokenizer has no end-of-sequence token, so no completion could end by itself. Give tokenizer_config.json an " +
-      '"eos_token" that is in the vocabulary.',
-  );
 }
 
 /**

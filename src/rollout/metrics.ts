@@ -6,8 +6,8 @@
  * Departures from TRL: means over the tokens of an update (`kl`, `entropy`, `clip_ratio/…`) cover the completions that
  * were trained on; groups left out because all their rewards are equal were never scored. `frac_reward_zero_std` is always
  * of groups, before a KL penalty (TRL's is of the deviation that divides), and a group with one judged completion has no
- * variance. A metric that has nothing to be taken over (the terminated length where nothing terminated) is absent, not 0
- * or NaN.
+ * variance. A metric that has nothing to be taken over (the terminated length where nothing terminated, the tries of a task
+ * that has none) is absent, not 0 or NaN; so is the share of abstentions of a reward that did not abstain.
  */
 
 import {
@@ -35,10 +35,14 @@ export function rolloutMetrics(rollouts: readonly Rollout[], zeroVariance: reado
     ...spread("completions", "terminated_length", terminated),
   };
   for (const name of namesIn(rollouts, (rollout) => rollout.rewards)) {
-    const scores = rollouts.map(({ rewards }) => rewards[name]?.score ?? null).filter((score) => score !== null);
-    if (scores.length === 0) continue;
-    metrics[`rewards/${name}/mean`] = mean(scores);
-    metrics[`rewards/${name}/std`] = sampleStd(scores);
+    const asked = rollouts.flatMap(({ rewards }) => (rewards[name]?.isForOthers ? [] : (rewards[name] ?? [])));
+    const scores = asked.map(({ score }) => score).filter((score) => score !== null);
+    if (scores.length > 0) {
+      metrics[`rewards/${name}/mean`] = mean(scores);
+      metrics[`rewards/${name}/std`] = sampleStd(scores);
+    }
+    if (scores.length < asked.length) metrics[`rewards/${name}/frac_abstained`] = 1 - scores.length / asked.length;
+    if (asked.some(({ isAbandoned }) => isAbandoned)) metrics[`rewards/${name}/abandoned`] = 1;
   }
   const rewards = rollouts.map(({ reward }) => reward).filter((reward) => reward !== null);
   if (rewards.length > 0) {
@@ -47,10 +51,13 @@ export function rolloutMetrics(rollouts: readonly Rollout[], zeroVariance: reado
   }
   metrics.frac_reward_zero_std = mean(zeroVariance.map(Number));
   metrics.frac_reward_abstained = 1 - rewards.length / rollouts.length;
-  metrics.solve_rate = mean(rollouts.map(({ verdict }) => Number(verdict.solved)));
+  const canBeSolved = rollouts.some(({ verdict }) => !verdict.isUnjudged);
+  if (canBeSolved) metrics.solve_rate = mean(rollouts.map(({ verdict }) => Number(verdict.solved)));
   metrics.format_rate = mean(rollouts.map(({ verdict }) => Number(verdict.wellFormed)));
-  metrics["tries/mean"] = mean(rollouts.map(({ verdict }) => verdict.tries));
+  const tries = rollouts.map(({ verdict }) => verdict.tries).filter((count) => count !== undefined);
+  if (tries.length > 0) metrics["tries/mean"] = mean(tries);
   for (const name of namesIn(rollouts, (rollout) => rollout.verdict.statistics)) {
+    if (name === "judged" && !canBeSolved) continue;
     const values = rollouts.map(({ verdict }) => verdict.statistics[name]);
     metrics[`task/${name}`] = mean(values.filter((value) => value !== undefined));
   }

@@ -1,8 +1,8 @@
 /** Pairs of completions as token sequences, for reward models: the one way in which texts become what they score. */
 
 import type { Problem, Task } from "../tasks/task.ts";
+import { withEnd } from "../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { endOfSequence } from "./collect.ts";
 
 /** Two whole sequences, prompt and end token included. */
 export interface TokenizedPair {
@@ -17,8 +17,7 @@ export interface TokenizedPair {
  * @throws ConfigError where the tokenizer has no end token.
  */
 export function scoredTokens(tokenizer: Tokenizer, prompt: string, completion: string): Int32Array {
-  const [before, own] = [tokenizer.encode(prompt), tokenizer.encode(completion)];
-  return Int32Array.from([...before, ...own, endOfSequence(tokenizer)]);
+  return Int32Array.from([...tokenizer.encode(prompt), ...withEnd(tokenizer.encode(completion), tokenizer, false)]);
 }
 
 /** The pair of a problem of a task that has pairs; `"equal"` where both answers are one. */

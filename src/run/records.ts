@@ -60,7 +60,8 @@ const evaluatedCompletionSchema = z.object({
   lengthTokens: z.int(),
   solved: z.boolean(),
   wellFormed: z.boolean(),
-  tries: number,
+  /** Absent where the task has no tries. */
+  tries: number.optional(),
 });
 
 /** One pass over the held-out problems with one way of decoding. */

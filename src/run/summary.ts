@@ -43,7 +43,7 @@ export const runSummarySchema = z.object({
   recipeHash: z.string(),
   /** Seconds of work, all sessions together. */
   seconds: z.number(),
-  model: z.object({ parameters: z.int(), vocabSize: z.int() }),
+  model: z.object({ parameters: z.int().optional(), vocabSize: z.int() }),
   /** Before the first stage. */
   start: evaluatedStateSchema,
   /** What "before" means in this run is in its `moment`. */

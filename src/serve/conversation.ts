@@ -19,7 +19,9 @@ export function renderConversation(
   options: ChatTemplateOptions,
 ): ConversationPrompt {
   const text = tokenizer.applyChatTemplate(messages, options);
-  const opened = options.continueFinalMessage ? messages.at(-1)!.content : openedBy(tokenizer, messages, text, options);
+  const { content } = messages.at(-1)!;
+  const goesOn = options.continueFinalMessage && typeof content === "string";
+  const opened = goesOn ? content : openedBy(tokenizer, messages, text, options);
   return { text, channel: channelAfter(opened) };
 }
 

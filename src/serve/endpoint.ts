@@ -6,7 +6,7 @@
  * data; the format that writes the answer is made of it where it is written.
  */
 
-import type { SamplingParams } from "../engine/contract/sampler.ts";
+import type { SamplingParams } from "../engine/contract/sampling.ts";
 import type { PromptLogprobs } from "../engine/contract/session.ts";
 import type { ChoiceDelta, PlacedToken } from "./choice-text.ts";
 import type { FinishReason, GenerationSpec, TokenUsage } from "./generation.ts";

@@ -3,7 +3,7 @@
  * company the session has. A choice that meets a stop string leaves its slot at once, and so do all when the client is gone.
  */
 
-import type { SamplingParams } from "../engine/contract/sampler.ts";
+import type { SamplingParams } from "../engine/contract/sampling.ts";
 import type { DrawnToken, LogitAdjustments, PromptLogprobs, RunningSequence } from "../engine/contract/session.ts";
 import { type ChoiceDelta, ChoiceText } from "./choice-text.ts";
 import type { Channel } from "./reasoning.ts";

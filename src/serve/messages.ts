@@ -10,8 +10,7 @@ import type { Channel } from "./reasoning.ts";
 
 const contentPart = z.looseObject({ type: z.string(), text: z.string().optional() });
 
-/** A message as clients send it, also one that they got from a server and send back. */
-const message = z.strictObject({
+const messageShape = {
   role: z.string(),
   content: z.union([z.string(), z.array(contentPart)]).nullish(),
   name: z.string().nullish(),
@@ -23,7 +22,23 @@ const message = z.strictObject({
   tool_calls: z.array(z.unknown()).nullish(),
   tool_call_id: z.string().nullish(),
   function_call: z.unknown().optional(),
+} as const;
+
+/**
+ * A message as clients send it, also one that they got from a server and send back. Keys that are not here (`type`, `id`,
+ * `prefix`) are left aside, as other servers do, unless they are one of these with an ending more or less (`contents`).
+ */
+const message = z.looseObject(messageShape).superRefine((given, context) => {
+  for (const key of Object.keys(given)) {
+    if (Object.hasOwn(messageShape, key) || !Object.keys(messageShape).some((known) => isMisspelt(key, known)))
+      continue;
+    context.addIssue({ code: "unrecognized_keys", keys: [key], input: given });
+  }
 });
+
+function isMisspelt(key: string, known: string): boolean {
+  return Math.abs(key.length - known.length) <= 2 && (key.startsWith(known) || known.startsWith(key));
+}
 
 type SentMessage = z.output<typeof message>;
 

@@ -9,7 +9,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import type { SamplingParams } from "../engine/contract/sampler.ts";
+import type { SamplingParams } from "../engine/contract/sampling.ts";
 import type { LogitAdjustments } from "../engine/contract/session.ts";
 import { nearestName } from "../errors.ts";
 import { hashString } from "../random.ts";

@@ -3,7 +3,7 @@
 import type { Sampler } from "../engine/contract/sampler.ts";
 import type { SamplingSession } from "../engine/contract/session.ts";
 import { EngineError } from "../errors.ts";
-import { stopTokens } from "../rollout/collect.ts";
+import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
 import type { TokenFacts, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { TokenizerFiles } from "../tokenizer/tokenizer-files.ts";

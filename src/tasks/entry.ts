@@ -58,7 +58,7 @@ export interface TaskEntry<Options extends z.ZodObject = z.ZodObject> {
 }
 
 /** The identity: it lets TypeScript infer the type of the options. */
-export function taskEntry<Options extends z.ZodObject>(entry: TaskEntry<Options>): TaskEntry<Options> {
+export function defineTask<Options extends z.ZodObject>(entry: TaskEntry<Options>): TaskEntry<Options> {
   return entry;
 }
 

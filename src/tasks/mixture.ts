@@ -69,6 +69,7 @@ export function mixTasks(parts: readonly MixturePart[]): Task {
     },
     statisticKinds: Object.fromEntries(parts.flatMap(({ task }) => Object.entries(task.statisticKinds ?? {}))),
     ...(demonstrable && { demonstrate: (problem, seed) => taskOf(problem).demonstrate!(problem, seed) }),
+    isTurn: (problem) => taskOf(problem).isTurn?.(problem) ?? false,
     requireDemonstrations: () => {
       for (const { task } of parts) task.requireDemonstrations?.();
     },

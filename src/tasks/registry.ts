@@ -42,7 +42,7 @@ function specSchema(entries: readonly TaskEntry[]): z.ZodType<TaskSpec> {
  *
  * @throws ConfigError for an unknown name or option, or options that cannot be met; DataError for bad data.
  */
-export async function createTask(spec: { readonly name: string }, deps: TaskDeps): Promise<Task> {
+export async function createTask(spec: TaskSpec, deps: TaskDeps): Promise<Task> {
   const { name, ...options } = spec;
   const entry = tasks.get(name);
   return entry.create(checkOptions(entry.options, options, `task ${name}`), deps);

@@ -17,10 +17,15 @@ export interface Problem {
 /** The task's own verdict on one completion, for evaluation: independent of how rewards are weighted. */
 export interface Verdict {
   readonly solved: boolean;
+  /** There is nothing to compare the completion with, so that `solved` says nothing: a question without an answer. Where
+   * that is so of all, reports have no solve rate. */
+  readonly isUnjudged?: boolean;
   /** The completion has the form that the task asks for. */
   readonly wellFormed: boolean;
-  /** How many attempts (candidate equations) the thinking makes. */
-  readonly tries: number;
+  /** How many attempts (candidate equations) the thinking makes; absent where the task has no such thing. */
+  readonly tries?: number;
+  /** The completion answers without thinking first: the words of looking back in it mean nothing, and are not counted. */
+  readonly answersOutright?: boolean;
   /** The final answer in a canonical form (equal answers are equal strings), null where the completion gives none: what
    * majority voting counts. Absent where the task has no such form. */
   readonly answer?: string | null;
@@ -47,6 +52,9 @@ export interface Task {
   /** Refuses, before any training, a data set with a row that cannot be demonstrated: throws DataError naming it. Absent
    * where demonstrations are generated. */
   requireDemonstrations?(): void;
+  /** Whether an answer to this problem is a turn of a conversation, in the chat template's form: then it ends as the
+   * template ends a turn. By default it is plain text, which ends with the end of sequence. */
+  isTurn?(problem: Problem): boolean;
   /** Two answers to this problem, of which one is preferred. Absent where the task has none. */
   preference?(problem: Problem): Preference;
   /** What kinds its own statistics are of, by name. What is not named counts as the narrowest kind that its values fit. */

@@ -1,65 +1,36 @@
 /**
- * A checkpoint's tokenizer: Hugging Face's own JavaScript implementation (`@huggingface/tokenizers`) behind Aha's face.
+ * A checkpoint's tokenizer behind Aha's face. The models (BPE, Unigram, WordPiece), post-processors and decoders are those
+ * of Hugging Face's JavaScript package (`@huggingface/tokenizers`); added tokens, normalizers and pre-tokenizers are ours
+ * (`added-tokens.ts`, `normalizers.ts`, `pre-tokenizers.ts`), where the package's tokens are others than those of Python's.
  *
- * What is added here is what training needs and the package leaves out: checks on files that came from elsewhere, typed
+ * What else is added is what training needs and the package leaves out: checks on files that came from elsewhere, typed
  * errors, the character span of every token, and saving. Two defaults differ from the package's and follow
  * transformers 5 instead: decoded text is not "cleaned up" (` .` stays ` .`) unless the checkpoint asks for it and its
  * model is no BPE (Llama 3's files ask for it by mistake), and ids beyond the vocabulary, which a model with a padded
  * embedding can sample, decode to nothing.
  */
 
-import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
-import { z } from "zod";
 import { CheckpointError, DataError } from "../errors.ts";
-import { parseJson } from "../files.ts";
+import { type AddedToken, AddedTokenMatcher } from "./added-tokens.ts";
 import { ChatTemplates } from "./chat-template.ts";
 import { composeText } from "./composed-text.ts";
 import { hasMoreTokens, longestToken } from "./fewest-tokens.ts";
+import { type Library, LibraryTokenizer } from "./library.ts";
+import { createNormalizer } from "./normalizers.ts";
+import { createPreTokenizer } from "./pre-tokenizers.ts";
 import { tokenBytesBy } from "./token-bytes.ts";
 import type { ChatTemplateOptions, Message, TokenFacts, Tokenizer } from "./tokenizer.ts";
-import { namedTemplates, readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
-
-/** What is used of the package. Its own declarations do not resolve under Node's module resolution (0.2.0). */
-interface Library {
-  readonly model: { readonly vocab: readonly string[]; readonly unk_token?: string | null };
-  encode(
-    text: string,
-    options: { add_special_tokens: boolean },
-  ): { readonly ids: readonly (number | undefined)[]; readonly tokens: readonly string[] };
-  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
-  token_to_id(token: string): number | undefined;
-  id_to_token(id: number): string | undefined;
-}
+import {
+  allAddedTokens,
+  namedTokenTexts,
+  readTokenizerConfig,
+  type TokenizerJson,
+  templatesOf,
+} from "./tokenizer-config.ts";
+import { readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./tokenizer-files.ts";
 
 /** No character is split into more tokens than this: 4 bytes of UTF-8, with room to spare. */
 const MOST_TOKENS_OF_A_CHARACTER = 16;
-
-const SPECIAL_NAMES = [
-  "bos_token",
-  "eos_token",
-  "unk_token",
-  "sep_token",
-  "pad_token",
-  "cls_token",
-  "mask_token",
-] as const;
-
-const tokenText = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
-const tokenizerSchema = z.looseObject({
-  added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([]),
-  model: z.looseObject({
-    type: z.string().nullish(),
-    vocab: z.union([z.record(z.string(), z.unknown()), z.array(z.unknown())]),
-  }),
-});
-const templatesSchema = z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))]);
-const configSchema = z.looseObject({
-  ...Object.fromEntries(SPECIAL_NAMES.map((name) => [name, tokenText.nullish()])),
-  additional_special_tokens: z.array(tokenText).nullish(),
-  clean_up_tokenization_spaces: z.boolean().nullish(),
-  clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output: z.boolean().nullish(),
-  chat_template: templatesSchema.nullish(),
-});
 
 /** The tokenizer in `directory`; throws CheckpointError where its files are missing, damaged or not supported. */
 export async function loadTokenizer(directory: string): Promise<HuggingFaceTokenizer> {
@@ -78,22 +49,25 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
   readonly #cleanUp: boolean;
   readonly #unknown: { readonly id: number; readonly text: string } | null;
   readonly #chatTemplates: ChatTemplates;
+  readonly #specialIds: ReadonlySet<number>;
   readonly #tokenTexts = new Map<number, string>();
   readonly #addedTokens: ReadonlySet<number>;
   readonly #bytesOf: ((spelling: string) => Uint8Array) | undefined;
   readonly #longestToken: number | undefined;
+  #turnEndTokens: Int32Array | undefined;
 
   /** `source` names the tokenizer in messages. Throws CheckpointError for files that are no tokenizer. */
   constructor(files: TokenizerFiles, source: string) {
-    const tokenizer = parseFile(tokenizerSchema, files["tokenizer.json"], `${source}: tokenizer.json`);
-    const { chat_template, ...config } = mergedConfig(files, source);
+    const { tokenizer, config } = readTokenizerConfig(files, source);
+    const addedTokens = allAddedTokens(files, source);
     try {
-      this.#library = new LibraryTokenizer(tokenizer, config) as Library;
+      this.#library = createLibrary(tokenizer, config, addedTokens);
     } catch (error) {
       throw new CheckpointError(`${source}: this tokenizer is not supported: ${(error as Error).message}`);
     }
+    this.#specialIds = new Set(addedTokens.filter(({ special }) => special).map(({ id }) => id));
     this.#files = files;
-    this.#addedTokens = new Set(tokenizer.added_tokens.map(({ id }) => id));
+    this.#addedTokens = new Set(addedTokens.map(({ id }) => id));
     this.#bytesOf = tokenBytesBy(tokenizer.decoder);
     this.#longestToken = longestToken(tokenizer, this.#library.model.vocab);
     const isBpe = (tokenizer.model.type ?? "BPE") === "BPE";
@@ -102,11 +76,7 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
       (!isBpe || (config.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output ?? false));
     this.vocabSize = this.#library.model.vocab.length;
 
-    const specialTokens: Record<string, string> = {};
-    for (const name of SPECIAL_NAMES) {
-      const text = config[name];
-      if (typeof text === "string") specialTokens[name] = text;
-    }
+    const specialTokens = namedTokenTexts(config);
     const idOf = (name: string): number | null => {
       const text = specialTokens[name];
       if (text === undefined) return null;
@@ -120,7 +90,7 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
     const unknownText = this.#library.model.unk_token;
     const unknownId = typeof unknownText === "string" ? this.#library.token_to_id(unknownText) : undefined;
     this.#unknown = unknownId === undefined ? null : { id: unknownId, text: unknownText as string };
-    this.#chatTemplates = new ChatTemplates(templatesOf(files, chat_template, source), specialTokens);
+    this.#chatTemplates = new ChatTemplates(templatesOf(files, config, source), specialTokens);
     this.hasChatTemplate = this.#chatTemplates.names.length > 0;
   }
 
@@ -233,6 +203,39 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
     return this.#chatTemplates.render(messages, options);
   }
 
+  /** See `Tokenizer.turnEndTokens`; found by rendering a conversation, once. */
+  get turnEndTokens(): Int32Array {
+    this.#turnEndTokens ??= this.#findTurnEnd();
+    return this.#turnEndTokens;
+  }
+
+  #findTurnEnd(): Int32Array {
+    const none = new Int32Array();
+    if (!this.hasChatTemplate) return none;
+    const answer = "Yes.";
+    const messages = [
+      { role: "user", content: "Is it?" },
+      { role: "assistant", content: answer },
+    ];
+    // The day makes no difference to how a message ends.
+    const options = { now: new Date(0) };
+    let end: string;
+    try {
+      const open = this.#chatTemplates.render(messages, { ...options, continueFinalMessage: true });
+      const closed = this.#chatTemplates.render(messages, options);
+      if (!closed.startsWith(open)) return none;
+      end = closed.slice(open.length).trimEnd();
+    } catch (error) {
+      // A template that takes no such conversation; it says so when it is asked for one.
+      if (error instanceof DataError || error instanceof CheckpointError) return none;
+      throw error;
+    }
+    const before = this.encode(answer);
+    const tokens = this.encode(answer + end).slice(before.length);
+    const last = tokens.at(-1);
+    return last !== undefined && (this.#specialIds.has(last) || last === this.eosTokenId) ? tokens : none;
+  }
+
   save(directory: string): Promise<void> {
     return writeTokenizerFiles(directory, this.#files);
   }
@@ -268,41 +271,36 @@ function consecutiveSpans(texts: readonly string[]): (readonly [number, number])
   });
 }
 
-/** tokenizer_config.json over the older special_tokens_map.json. */
-export function mergedConfig(files: TokenizerFiles, source: string): z.infer<typeof configSchema> {
-  const older = parseFile(configSchema, files["special_tokens_map.json"] ?? "{}", `${source}: special_tokens_map.json`);
-  const config = parseFile(configSchema, files["tokenizer_config.json"] ?? "{}", `${source}: tokenizer_config.json`);
-  const merged: Record<string, unknown> = { ...older };
-  for (const [key, value] of Object.entries(config)) if (value !== null && value !== undefined) merged[key] = value;
-  return configSchema.parse(merged);
-}
-
-/**
- * The chat templates by name. Files of their own (`chat_template.jinja`, `additional_chat_templates/`) count before the
- * config's field, which is one template or a list of them, and that before the older `chat_template.json`.
- */
-function templatesOf(
-  files: TokenizerFiles,
-  field: z.infer<typeof templatesSchema> | null | undefined,
-  source: string,
-): ReadonlyMap<string, string> {
-  const ofFiles = namedTemplates(files);
-  if (ofFiles.size > 0) return ofFiles;
-  const older = parseFile(
-    z.looseObject({ chat_template: templatesSchema.nullish() }),
-    files["chat_template.json"] ?? "{}",
-    `${source}: chat_template.json`,
+/** The package's tokenizer with our added tokens, normalizer and pre-tokenizer. Throws Error for what is not supported. */
+function createLibrary(
+  tokenizer: TokenizerJson,
+  config: Readonly<Record<string, unknown>>,
+  addedTokens: readonly AddedToken[],
+): Library {
+  const normalize = createNormalizer(tokenizer.normalizer);
+  const preTokenize = createPreTokenizer(tokenizer.pre_tokenizer);
+  // What is ours is not built a second time: the package refuses kinds that it does not have.
+  const given = { ...tokenizer, added_tokens: addedTokens, normalizer: null, pre_tokenizer: null };
+  const library = new LibraryTokenizer(given, config);
+  const raw = new AddedTokenMatcher(
+    addedTokens.filter(({ normalized }) => !normalized),
+    ({ content }) => content,
   );
-  const found = field ?? older.chat_template ?? [];
-  if (typeof found === "string") return new Map([["default", found]]);
-  return new Map(found.map(({ name, template }) => [name, template]));
-}
-
-function parseFile<T>(schema: z.ZodType<T>, text: string, where: string): T {
-  const result = schema.safeParse(parseJson(text, where, CheckpointError));
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw new CheckpointError(
-    `${where} is not a tokenizer's: at ${issue?.path.join(".") || "the top"}: ${issue?.message}.`,
+  const inNormalized = new AddedTokenMatcher(
+    addedTokens.filter(({ normalized }) => normalized),
+    ({ content }) => normalize?.(content) ?? content,
   );
+  library.encode_text = (text) =>
+    text === null
+      ? null
+      : raw.split(text).flatMap((section) => {
+          if ("token" in section) return [section.token.content];
+          const normalized = normalize?.(section.text) ?? section.text;
+          return inNormalized.split(normalized).flatMap((inner) => {
+            if ("token" in inner) return [inner.token.content];
+            const pieces = preTokenize({ text: inner.text, isFirst: section.start === 0 && inner.start === 0 });
+            return library.model(pieces.map((piece) => piece.text));
+          });
+        });
+  return library;
 }

@@ -1,13 +1,17 @@
 /** The tokenizer's face to the rest of Aha; `huggingface.ts` implements it over Hugging Face's own packages. */
 
-/** One message of a conversation. Beside role and content it has the fields that templates read, under their names. */
+/**
+ * One message of a conversation, with the fields that templates read, under their names. Further fields are handed to the
+ * template as they are.
+ */
 export interface Message {
   readonly role: string;
-  readonly content: string;
-  /** What a reasoning model thought before it wrote `content`. */
-  readonly reasoning_content?: string;
+  /** A text, or a list of parts (`{ type: "text", text }`) for templates that read one. A turn may have calls alone. */
+  readonly content?: string | readonly unknown[] | null;
+  /** What a reasoning model thought before it wrote `content`; `thinking` and `reasoning` are read as this one, too. */
+  readonly reasoning_content?: string | null;
   /** What an assistant asks to be called, each `{ type: "function", function: { name, arguments } }`. */
-  readonly tool_calls?: readonly unknown[];
+  readonly tool_calls?: readonly unknown[] | null;
   /** Which call a message of role `tool` answers, and of what name. */
   readonly tool_call_id?: string;
   readonly name?: string;
@@ -44,6 +48,11 @@ export interface Tokenizer {
   decode(tokens: ArrayLike<number>, options?: { keepSpecial?: boolean }): string;
   /** Character span [start, end) of each token of `encode(text)`, where decoding is a plain concatenation. */
   tokenSpans(text: string): { readonly tokens: Int32Array; readonly spans: readonly (readonly [number, number])[] };
+  /**
+   * What the chat template puts behind an assistant's message, up to the special token that ends the turn; empty where there
+   * is no template, or its turns end with plain text. Base models often have another token as `eosTokenId`. Absent: empty.
+   */
+  readonly turnEndTokens?: Int32Array;
   /** Renders a conversation with the checkpoint's chat template. */
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
   /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into an existing directory. */

@@ -8,7 +8,7 @@
  */
 
 import type { z } from "zod";
-import type { ConfigIssue } from "./optimizer-config.ts";
+import type { ConfigIssue } from "./config-issue.ts";
 
 /** Keys that are read under a condition only. */
 export interface ConditionalKeys<Config> {

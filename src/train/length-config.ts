@@ -3,7 +3,8 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import type { Task } from "../tasks/task.ts";
-import { type ConfigIssue, type OptimizerConfig, optimizerIssues } from "./optimizer-config.ts";
+import type { ConfigIssue } from "./config-issue.ts";
+import { type OptimizerConfig, optimizerIssues } from "./optimizer-config.ts";
 
 /** Keys of a trainer that goes through data; exactly one of them is given. */
 export const lengthShape = {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { requireCapability } from "../engine/contract/capabilities.ts";
 import type { AdamParams, Policy } from "../engine/contract/policy.ts";
 import { learningRateAt, SCHEDULES } from "../optim/schedule.ts";
+import type { ConfigIssue } from "./config-issue.ts";
 import { idleKeyIssues } from "./idle-keys.ts";
 
 /** Keys and defaults; a trainer spreads them into its own schema. */
@@ -46,12 +47,6 @@ export function requireGradientClipping(engine: Policy, { maxGradNorm }: Optimiz
   if (maxGradNorm > 0) requireCapability(engine, "gradientClipping", { stage, key: "maxGradNorm" });
 }
 
-/** An impossible combination of keys: where to look, and why. */
-export interface ConfigIssue {
-  readonly path: readonly PropertyKey[];
-  readonly message: string;
-}
-
 /** Problems of the warm-up against the length of the stage, and of a floor that a constant rate never comes to. */
 export function optimizerIssues(config: OptimizerConfig, totalSteps: number): ConfigIssue[] {
   const idle = idleKeyIssues(config, optimizerShape, [
@@ -64,13 +59,4 @@ export function optimizerIssues(config: OptimizerConfig, totalSteps: number): Co
   if (config.warmupSteps <= totalSteps) return idle;
   const message = `warmupSteps (${config.warmupSteps}) is more than the ${totalSteps} optimizer steps of the stage`;
   return [{ path: ["warmupSteps"], message }, ...idle];
-}
-
-/** Hands the issues that `find` sees in a parsed value to zod; for `schema.superRefine`. */
-export function refineWith<Config>(find: (config: Config) => readonly ConfigIssue[]) {
-  return (config: Config, refinement: z.core.$RefinementCtx<Config>): void => {
-    for (const { path, message } of find(config)) {
-      refinement.addIssue({ code: "custom", path: [...path], message, input: config });
-    }
-  };
 }

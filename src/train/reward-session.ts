@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { parseJson } from "../files.ts";
-import type { WeightedReward } from "../rewards/reward.ts";
+import type { RewardResult, WeightedReward } from "../rewards/reward.ts";
 import { type RewardStates, rewardStates, withOpenRewards } from "../rewards/session.ts";
 import type { StageLog, TrainContext } from "./context.ts";
 
@@ -41,13 +41,14 @@ const keyed = (rewards: readonly WeightedReward[]) => rewards.map(({ reward }) =
 export function logAbstentions(
   log: StageLog,
   iteration: number,
-  rollouts: readonly { readonly rewards: Readonly<Record<string, { score: number | null; reason: string }>> }[],
+  rollouts: readonly { readonly rewards: Readonly<Record<string, RewardResult>> }[],
 ): void {
   for (const reward of Object.keys(rollouts[0]?.rewards ?? {})) {
-    const abstained = rollouts.flatMap(({ rewards }) => (rewards[reward]?.score === null ? [rewards[reward]] : []));
+    const asked = rollouts.flatMap(({ rewards }) => (rewards[reward]?.isForOthers ? [] : [rewards[reward]!]));
+    const abstained = asked.filter(({ score }) => score === null);
     if (abstained.length === 0) continue;
     const { reason } = abstained[0]!;
-    log.event("reward-abstained", { iteration, reward, completions: abstained.length, of: rollouts.length, reason });
+    log.event("reward-abstained", { iteration, reward, completions: abstained.length, of: asked.length, reason });
   }
 }
 

@@ -11,7 +11,9 @@ export function rolloutRow(rollout: Rollout, advantage: number, iteration: numbe
     sample: rollout.sample,
     prompt: rollout.problem.prompt,
     completion: rollout.text,
-    rewards: rollout.rewards,
+    rewards: Object.fromEntries(
+      Object.entries(rollout.rewards).map(([name, { score, reason }]) => [name, { score, reason }]),
+    ),
     reward: rollout.reward,
     advantage,
     solved: rollout.verdict.solved,

@@ -10,9 +10,9 @@
 
 import type { z } from "zod";
 import type { NamedPath } from "../named-paths.ts";
+import type { ConfigIssue } from "./config-issue.ts";
 import type { StageContext, StageParts, TrainedKind, TrainOutcome } from "./context.ts";
 import type { Examination } from "./examination.ts";
-import type { ConfigIssue } from "./optimizer-config.ts";
 
 /** A stage's keys, checked by its trainer's schema. Only the trainer's own folder knows what they are. */
 export type TrainerConfig = Readonly<Record<string, unknown>>;

@@ -57,6 +57,50 @@ describe("alarms on one number", () => {
     },
   );
 
+  it("reward-abstains rings for one reward of several that abstains from all for three rows, and is over once", () => {
+    const values = [0.5, 1, 1, 1, 1, 0.7, 0.2, 0.2, 0.2];
+    const rows = series("rewards/own/frac_abstained", values).map((row) => ({ ...row, "rewards/format/mean": 1 }));
+    const alarms = alarmsOf(rows);
+    expect(told(alarms)).toEqual([
+      ["reward-abstains", "raised", 4],
+      ["reward-abstains", "cleared", 9],
+    ]);
+    expect(alarms[0]).toMatchObject({
+      reward: "own",
+      message: expect.stringContaining("The reward own abstained from"),
+    });
+    // Where all of them abstain, that is what is said; a reward that was asked about nothing says nothing.
+    const alone = rows.map((row) => ({ ...row, frac_reward_abstained: 1 }));
+    expect(told(alarmsOf(alone))).toEqual([["rewards-abstain", "raised", 1]]);
+    const seldom = rows.map((row) => (row.step % 2 === 0 ? row : { step: row.step, ...HEALTHY }));
+    expect(told(alarmsOf(seldom))).toEqual([]);
+  });
+
+  it("reward-abandoned rings at once, each reward for itself, and its abstentions are not said again", () => {
+    const up = (names: readonly string[]) =>
+      Object.fromEntries(
+        names.flatMap((name) => [
+          [`rewards/${name}/frac_abstained`, 1],
+          [`rewards/${name}/abandoned`, 1],
+        ]),
+      );
+    const rows = [
+      up(["a"]),
+      up(["a", "b"]),
+      up(["a", "b"]),
+      up(["a", "b"]),
+      { "rewards/a/mean": 1, "rewards/b/mean": 1 },
+    ].map((more, i) => ({ step: i + 1, ...HEALTHY, ...more }));
+    const alarms = alarmsOf(rows);
+    expect(alarms.map(({ alarm, reward, state, step }) => [alarm, reward, state, step])).toEqual([
+      ["reward-abandoned", "a", "raised", 1],
+      ["reward-abandoned", "b", "raised", 2],
+      ["reward-abandoned", "a", "cleared", 5],
+      ["reward-abandoned", "b", "cleared", 5],
+    ]);
+    expect(new Set(alarms.map(alarmKey)).size).toBe(4);
+  });
+
   it("stay silent on a healthy run", () => {
     expect(alarmsOf(series("loss", repeat(0.3, 50)))).toEqual([]);
   });

@@ -37,6 +37,38 @@ describe("CSV", () => {
     ]);
   });
 
+  test("records may end with CR alone, quoted cells hold any line end, and lines are counted by either", async () => {
+    expect(await read('a,b\r1,"x\ry"\r3,"p\r\nq"\r\r5,6')).toEqual([
+      { a: "1", b: "x\ry", line: 2 },
+      { a: "3", b: "p\r\nq", line: 4 },
+      { a: "5", b: "6", line: 7 },
+    ]);
+    expect(await read("a,b\n1,2\r\n3,4\r5,6\n")).toEqual([
+      { a: "1", b: "2", line: 2 },
+      { a: "3", b: "4", line: 3 },
+      { a: "5", b: "6", line: 4 },
+    ]);
+  });
+
+  test("a line end that is cut by the end of a piece of the file is one", async () => {
+    const cells = "x".repeat(65_532);
+    // CR is byte 65,535 of the file, the last one of its first piece.
+    const rows = await read(`a\r\n${cells}\r\ny\r\n`);
+    expect(rows).toEqual([
+      { a: cells, line: 2 },
+      { a: "y", line: 3 },
+    ]);
+    expect(await read(`a\r${cells}x\ry\r`)).toEqual([
+      { a: `${cells}x`, line: 2 },
+      { a: "y", line: 3 },
+    ]);
+  });
+
+  test("a file without a line has no rows", async () => {
+    expect(await read("")).toEqual([]);
+    expect(await read("a,b\n")).toEqual([]);
+  });
+
   test("a first column without a name is the index that pandas writes", async () => {
     expect(await read(",a\n0,x\n")).toEqual([{ "Unnamed: 0": "0", a: "x", line: 2 }]);
   });
@@ -65,7 +97,8 @@ describe("CSV", () => {
       "a,\n1,2\n",
       "data.csv:1: expected a first line that names every column, each differently, but column 2 has no name.",
     ],
-    ["", "data.csv: expected a first line that names the columns, the file is empty."],
+    ["a;b\n1;2\n", "data.csv:1: expected cells with commas between them, but the first line has semicolons: a;b."],
+    ["a\tb\n1\t2\n", "data.csv:1: expected cells with commas between them, but the first line has tabs"],
     [Buffer.from([0x61, 0x0a, 0xff, 0x0a]), "data.csv: expected UTF-8 text, which it is not at line 1 or soon after."],
   ])("%j is refused with file and line", async (text, message) => {
     expect(await failure(text)).toContain(message);

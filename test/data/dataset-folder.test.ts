@@ -48,6 +48,29 @@ describe("splits by the names of files", () => {
     expect(Object.keys(await splitsOf({ [file]: file.endsWith("csv") ? "a\n1\n" : ROW }))).toEqual([split]);
   });
 
+  test("gzipped files are data by the same names", async () => {
+    const files = names(
+      "data/train-00000-of-00002.jsonl.gz",
+      "data/train-00001-of-00002.jsonl.gz",
+      "validation.csv.gz",
+      "part-of-test.json.gz",
+    );
+    expect(await splitsOf(files)).toEqual({
+      test: ["part-of-test.json.gz"],
+      train: ["data/train-00000-of-00002.jsonl.gz", "data/train-00001-of-00002.jsonl.gz"],
+      validation: ["validation.csv.gz"],
+    });
+    await expect(splitsOf(names("data/train-00000-of-00002.jsonl.gz"))).rejects.toThrow(
+      "the shard data/train-00001-of-00002.jsonl.gz is missing",
+    );
+    await expect(splitsOf(names("train.jsonl", "train.jsonl.gz"))).rejects.toThrow(
+      "the split train has a file packed and unpacked, train.jsonl and train.jsonl.gz, perhaps the same rows twice",
+    );
+    await expect(splitsOf(names("train.jsonl", "test.jsonl.zst"))).rejects.toThrow(
+      "of the split test, test.jsonl.zst is packed as .zst, which is not read for such files: unpack it first (zstd -d",
+    );
+  });
+
   test("hidden files, other files and the Hub's own JSON files are no data", async () => {
     const files = names("train.jsonl", ".cache/train.jsonl", "dataset_infos.json", "state.json");
     expect(await splitsOf({ ...files, "picture.png": "", "notes.txt": "" })).toEqual({ train: ["train.jsonl"] });

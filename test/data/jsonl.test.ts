@@ -42,6 +42,46 @@ describe("reading", () => {
     expect(await readAllJsonl(fileWith(""))).toEqual([]);
   });
 
+  test("takes CR line ends, also one that is cut by a chunk boundary", async () => {
+    const rows = (text: string) => readAllJsonl(fileWith(text));
+    expect((await rows('{"a":1}\r\r{"a":"\\r"}\r')).map(({ fields, line }) => [fields.a, line])).toEqual([
+      [1, 1],
+      ["\r", 3],
+    ]);
+    const long = "x".repeat(65_536 - '{"a":""}\r'.length);
+    for (const ending of ["\r", "\r\n"]) {
+      const read = await rows(`{"a":"${long}"}${ending}{"a":2}${ending}`);
+      expect(read.map(({ fields, line }) => [fields.a, line])).toEqual([
+        [long, 1],
+        [2, 2],
+      ]);
+    }
+  });
+
+  test("a list, whatever the file's ending, gives its objects; anything else is said to be neither", async () => {
+    const file = fileWith('\uFEFF\n [{"a": 9007199254740993},\n{"a": NaN}]');
+    expect(await readAllJsonl(file)).toEqual([
+      { fields: { a: 9007199254740993n }, file, line: 1, unit: "row" },
+      { fields: { a: null }, file, line: 2, unit: "row" },
+    ]);
+    expect(await readAllJsonl(fileWith("[]"))).toEqual([]);
+    expect(await failure("\n[1,2]\n")).toBe("FILE, row 1: expected a JSON object with named columns, got 1.");
+    expect(await failure("[1]\n[2]\n")).toMatch(/^FILE begins as a JSON list, and is not one as a whole: .*JSON Lines/);
+    expect(await failure('{\n  "a": 1\n}\n')).toMatch(
+      /^FILE:1: .* An object has to stand on one line; several may also/,
+    );
+  });
+
+  test("numbers keep their value, in and out", async () => {
+    const text = '{"id":9007199254740993,"x":[3.14159265358979323846,-18446744073709551615]}\n';
+    const file = join(directory, "exact.jsonl");
+    await writeJsonl(
+      file,
+      (await readAllJsonl(fileWith(text))).map(({ fields }) => fields),
+    );
+    expect(readFileSync(file, "utf8")).toBe(text);
+  });
+
   test("joins lines and characters that are cut by a chunk boundary", async () => {
     const long = "é".repeat(100_000);
     const rows = await readAllJsonl(fileWith(`{"a":"${long}"}\n{"a":"x${long}"}\n`));
@@ -50,7 +90,13 @@ describe("reading", () => {
 
   test("a line that is not JSON, or not an object, is named by file and line", async () => {
     expect(await failure('{"a":1}\n{"a":')).toMatch(/^FILE:2: expected one JSON object, the line is not JSON/);
-    expect(await failure("\n[1,2]\n")).toBe("FILE:2: expected a JSON object with named fields, got [1,2].");
+    expect(await failure("{}\n[1,2]\n")).toBe("FILE:2: expected a JSON object with named fields, got [1,2].");
+    expect(await failure(`{"a":${"[".repeat(200_000)}12345678901234567${"]".repeat(200_000)}}`)).toMatch(
+      /^FILE:1: expected one JSON object, the line is nested too deeply/,
+    );
+    expect(await failure(`{"a":${"[".repeat(200_000)}${"]".repeat(200_000)}}`)).toMatch(
+      /the line is nested too deeply/,
+    );
     expect(await failure("null")).toMatch(/^FILE:1: expected a JSON object/);
   });
 

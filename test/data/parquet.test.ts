@@ -1,16 +1,27 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parquetWriteBuffer, type SchemaElement } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
 import { type ByteSource, parquetRowCount, readParquet } from "../../src/data/parquet.ts";
 import type { DataRow } from "../../src/data/row.ts";
 import { AhaError, DataError } from "../../src/errors.ts";
+import { numberText, parseExactJson, stringifyExactJson } from "../../src/exact-json.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 import { parquetBytes } from "./write-parquet.ts";
 
 const makeFiles = temporaryFolder();
 const GOLDEN = fileURLToPath(new URL("../golden", import.meta.url));
 const LIMITS = { maxFooterBytes: 2 ** 20, maxRowGroupBytes: 2 ** 24, maxRowGroupRows: 1e6, maxColumnValues: 1e6 };
+
+/** The same value with the digits of a number in its place. */
+function digitsOf(value: unknown): unknown {
+  const text = numberText(value);
+  if (text !== undefined) return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(digitsOf);
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, digitsOf(inner)]));
+}
 
 function fileOf(bytes: Uint8Array): string {
   return join(makeFiles({ "data.parquet": bytes }), "data.parquet");
@@ -40,11 +51,49 @@ describe("values", () => {
   test.each(["snappy", "zstd-v2", "gzip-plain", "none-small-pages", "brotli", "lz4"])(
     "of pyarrow's %s file are those that pyarrow reads",
     async (name) => {
-      const expected = JSON.parse(readFileSync(join(GOLDEN, "parquet.json"), "utf8")) as unknown[];
+      const expected = parseExactJson(readFileSync(join(GOLDEN, "parquet.json"), "utf8"));
       const rows = await readAll(join(GOLDEN, "parquet", `${name}.parquet`));
       expect(rows.map(({ fields }) => fields)).toEqual(expected);
     },
   );
+
+  test.each(["types-dictionary", "types-plain", "types-delta"])(
+    "of every type in pyarrow's %s file have all their digits",
+    async (name) => {
+      const rows = await readAll(join(GOLDEN, "parquet", `${name}.parquet`));
+      const golden = parseExactJson(readFileSync(join(GOLDEN, "parquet-types.json"), "utf8")) as object[];
+      // Numbers are compared by their digits; those of decimals stand there with zeros at the end.
+      expect(rows.map(({ fields }) => digitsOf(fields))).toEqual(golden.map(digitsOf));
+      expect(stringifyExactJson(rows[0]!.fields)).toContain('"dec38s":1234567890.123456789012345678,');
+    },
+  );
+
+  test("annotations that the decoder does not know are read all the same", async () => {
+    const interval = Buffer.alloc(12);
+    for (const [i, part] of [14, 3, 1500].entries()) interval.writeUInt32LE(part, 4 * i);
+    const column = (name: string, more: object) => ({ name, repetition_type: "OPTIONAL", ...more }) as SchemaElement;
+    const bytes = parquetWriteBuffer({
+      columnData: [
+        { name: "decimal", data: [9007199254740993n] },
+        { name: "day", data: [59] },
+        { name: "time", data: [86_399_500] },
+        { name: "far", data: [2n ** 62n] },
+        { name: "span", data: [new Uint8Array(interval)] },
+      ],
+      schema: [
+        { name: "schema", num_children: 5 },
+        column("decimal", { type: "INT64", logical_type: { type: "DECIMAL", precision: 18, scale: 2 } }),
+        column("day", { type: "INT32", logical_type: { type: "DATE" } }),
+        column("time", { type: "INT32", converted_type: "TIME_MILLIS" }),
+        column("far", { type: "INT64", logical_type: { type: "TIMESTAMP", isAdjustedToUTC: true, unit: "MILLIS" } }),
+        column("span", { type: "FIXED_LEN_BYTE_ARRAY", type_length: 12, converted_type: "INTERVAL" }),
+      ],
+    });
+    const [row] = await readAll(fileOf(Buffer.from(bytes)));
+    expect(stringifyExactJson(row!.fields)).toBe(
+      '{"decimal":90071992547409.93,"day":"1970-03-01","time":"23:59:59.5","far":4611686018427387904,"span":"P14M3DT1.5S"}',
+    );
+  });
 
   test("rows are numbered over the row groups", async () => {
     const rows = await readAll(fileOf(parquetBytes(TYPES, rowsOf(25), { rowGroupSize: 10 })));
@@ -56,6 +105,10 @@ describe("values", () => {
     const file = fileOf(parquetBytes(TYPES, []));
     expect(await readAll(file)).toEqual([]);
     expect(await parquetRowCount(file)).toBe(0);
+    const counts = ["zero-in-a-group", "zero-groups", "zero-around"].map(async (name) => {
+      return (await readAll(join(GOLDEN, "parquet", `${name}.parquet`))).length;
+    });
+    expect(await Promise.all(counts)).toEqual([0, 0, 2]);
   });
 });
 

@@ -8,13 +8,7 @@ import { openEngine as openModel } from "../../src/engine/open.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { fromBfloat16, toBfloat16 } from "../../src/model/float-formats.ts";
-import {
-  ALL_LORA_TARGETS,
-  adaptedParameters,
-  initializeAdapter,
-  type LoraConfig,
-  loraScale,
-} from "../../src/model/lora.ts";
+import { ALL_LORA_TARGETS, adaptedParameters, initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import { parameterSpecs } from "../../src/model/parameters.ts";
 import { dequantizeNf4, nf4Lengths, quantizeNf4, storageOf } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
@@ -72,26 +66,49 @@ async function pass(engine: Policy, data: readonly Datum[] = DATA) {
 }
 
 describe("an adapter beside its matrix", () => {
-  it.each([false, true])("computes what W + s·B·A computes (rsLoRA: %s)", async (rsLora) => {
-    const lora = { ...LORA, rsLora };
+  /** Some matrices, of ranks and scales of their own. */
+  const MODULES = {
+    "layers.0.q": { rank: 2, alpha: 5 },
+    "layers.0.mlpDown": { rank: 3, alpha: 9 },
+    "layers.1.v": { rank: 1, alpha: 0.5 },
+  };
+
+  it.each([
+    [false, undefined],
+    [true, undefined],
+    [true, MODULES],
+  ])("computes what W + s·B·A computes (rsLoRA: %s; %j)", async (rsLora, modules) => {
+    const lora = { ...LORA, rsLora, ...(modules && { modules }) };
     const adapter = adapterValues(CONFIG, lora);
     const merged = modelValues(CONFIG);
-    for (const { base, a, b } of adaptedParameters(CONFIG, lora)) {
+    for (const { base, a, b, rank, scale } of adaptedParameters(CONFIG, lora)) {
       const [rows, columns] = base.shape as [number, number];
       const weights = merged.get(base.name)!;
       for (let i = 0; i < rows; i++) {
         for (let j = 0; j < columns; j++) {
           let sum = 0;
-          for (let r = 0; r < lora.rank; r++) {
-            sum += adapter.get(b.name)![i * lora.rank + r]! * adapter.get(a.name)![r * columns + j]!;
+          for (let r = 0; r < rank; r++) {
+            sum += adapter.get(b.name)![i * rank + r]! * adapter.get(a.name)![r * columns + j]!;
           }
-          weights[i * columns + j]! += loraScale(lora) * sum;
+          weights[i * columns + j]! += scale * sum;
         }
       }
     }
     const whole = await openEngine(CONFIG, merged);
     opened.push(whole);
     expect(difference(await score(await open({ lora }, {}, adapter)), await score(whole))).toBeLessThan(1e-5);
+  });
+
+  it("learns the same with a scale of its own as with one of all", async () => {
+    const names = adaptedParameters(CONFIG, LORA).map(({ base }) => base.name);
+    const own = Object.fromEntries(names.map((name) => [name, { rank: LORA.rank, alpha: 2 * LORA.alpha }]));
+    const each = await open({ lora: { ...LORA, modules: own } }, {}, adapterValues(CONFIG, LORA));
+    const all = await open({ lora: { ...LORA, alpha: 2 * LORA.alpha } }, {}, adapterValues(CONFIG, LORA));
+    for (let step = 0; step < 3; step++) {
+      const [a, b] = [await pass(each), await pass(all)];
+      expect(Math.abs(a.gradNorm! / b.gradNorm! - 1)).toBeLessThan(1e-5);
+    }
+    expect(difference(await score(each), await score(all))).toBeLessThan(1e-4);
   });
 
   it("starts as the model itself, and trains nothing but itself", async () => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
 import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy.ts";
-import type { SamplePrompt, SamplingParams } from "../../src/engine/contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../../src/engine/contract/sampling.ts";
 import type { GivenLimits } from "../../src/engine/local/limits.ts";
 import { openEngine as openModel } from "../../src/engine/open.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";

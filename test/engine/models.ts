@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll } from "vitest";
 import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device, Session } from "../../src/compute/device.ts";
+import { DISK_STORE } from "../../src/engine/local/disk-store.ts";
 import { type GivenLimits, limitsFrom } from "../../src/engine/local/limits.ts";
 import { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import { DenseWeights, ModelWeights } from "../../src/engine/local/weights.ts";
@@ -179,6 +180,6 @@ export async function openEngine(
   share(model.dense, values);
   if (trained) share(trained, adapter!);
   const weights = { model, adapter: trained };
-  const local = { config, form, weights, directory: "/somewhere/base", dropoutSeed: 7 };
+  const local = { config, form, weights, base: "/somewhere/base", store: DISK_STORE, dropoutSeed: 7 };
   return LocalPolicy.open(own, local, limitsFrom({ maxSlots: 64, cacheBytes: 2 ** 28, ...limits }));
 }

@@ -1,7 +1,8 @@
 /** What the reference engine refuses, as every engine has to: numbers out of range, data without what a loss reads. */
 
 import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
-import type { SamplerInfo, SamplingParams, ScoreDatum } from "../../src/engine/contract/sampler.ts";
+import type { SamplerInfo, ScoreDatum } from "../../src/engine/contract/sampler.ts";
+import type { SamplingParams } from "../../src/engine/contract/sampling.ts";
 import type { SequenceRequest } from "../../src/engine/contract/session.ts";
 import { EngineError } from "../../src/errors.ts";
 import { lossInputs, lossProblem } from "../../src/losses/engine-losses.ts";

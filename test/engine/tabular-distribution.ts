@@ -1,6 +1,7 @@
 /** Distributions over the next token as the reference engine has them: log-probabilities, drawn from and cut down one by one. */
 
-import type { SamplingParams, ScoreDatum } from "../../src/engine/contract/sampler.ts";
+import type { ScoreDatum } from "../../src/engine/contract/sampler.ts";
+import type { SamplingParams } from "../../src/engine/contract/sampling.ts";
 import type { LogitAdjustments } from "../../src/engine/contract/session.ts";
 
 /** The token before each completion token. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Datum } from "../../src/engine/contract/policy.ts";
-import type { SamplingParams } from "../../src/engine/contract/sampler.ts";
+import type { SamplingParams } from "../../src/engine/contract/sampling.ts";
 import { EngineError } from "../../src/errors.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { Random } from "../../src/random.ts";

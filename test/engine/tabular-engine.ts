@@ -26,12 +26,11 @@ import type {
 import type {
   SampledSequence,
   SampleProgress,
-  SamplePrompt,
-  SamplingParams,
   ScoreDatum,
   ScoreOptions,
   ScoreResult,
 } from "../../src/engine/contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../../src/engine/contract/sampling.ts";
 import type {
   DrawnToken,
   LogitAdjustments,

@@ -69,6 +69,20 @@ describe("aha eval", () => {
     expect(table).toContain("McNemar's exact test: p = 1.000");
   });
 
+  it("of questions without answers has no solve rate, no tries and no test of what is solved", async () => {
+    const file = join(model, "questions.jsonl");
+    await writeFile(file, Array.from({ length: 8 }, (_, i) => `{"prompt": "${i}+1="}\n`).join(""));
+    const task = ["--task", "conversations", "--set", `task.data.path=${file}`, "--set", "task.chat=false"];
+    const args = [model, ...task, "--set", "task.data.testShare=0.5", "--problems", "4", "--max-tokens", "6"];
+    const { statistics } = JSON.parse(await run(...args, "--json"));
+    expect(statistics).toHaveProperty("formatRate");
+    for (const name of ["solveRate", "tries", "solvedPerTry", "reflectionRate", "judged", "majorityRate"]) {
+      expect(statistics).not.toHaveProperty(name);
+    }
+    const table = await run(...args, "--compare", model);
+    expect(table).not.toMatch(/solve|tries|judged|reflection|McNemar/);
+  });
+
   it("takes problems from a file", async () => {
     const file = join(model, "problems.jsonl");
     const rows = Array.from({ length: 60 }, (_, i) => JSON.stringify({ nums: [i + 1, 2, 3], target: i + 6 }));

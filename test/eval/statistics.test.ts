@@ -189,6 +189,25 @@ describe("statisticsOf", () => {
     expect(intervals.penalty![0]).toBeLessThan(-1);
   });
 
+  it("leaves out what the task does not have: tries, thinking, anything to compare with", () => {
+    const group = (verdict: object) =>
+      Array.from({ length: 2 }, () => ({
+        ...{ text: "Wait, check it.", lengthTokens: 1, finishReason: "stop" as const },
+        verdict: { solved: false, wellFormed: true, answer: null, statistics: { judged: 0 }, ...verdict },
+      }));
+    const of = (...groups: object[]) => Object.keys(statisticsOf(groups.map(group)).values);
+    const lengths = ["meanLength", "meanTerminatedLength", "minLength", "maxLength"];
+    const always = ["formatRate", "truncatedRate", ...lengths, "minTerminatedLength", "maxTerminatedLength"];
+    expect(of({ isUnjudged: true, answersOutright: true }).toSorted()).toEqual(always.toSorted());
+    // A gold answer that cannot be read is another matter: that nothing could be judged is what has to be seen.
+    const unread = ["solveRate", "passAt2", "majorityRate", "judged", "reflectionWords", "reflectionRate"];
+    expect(of({}).toSorted()).toEqual([...always, ...unread].toSorted());
+    expect(of({ isUnjudged: true }, { solved: true, statistics: { judged: 1 } })).toContain("judged");
+    // Of a mixture, those that have them count.
+    const { values } = statisticsOf([group({ tries: 3, solved: true }), group({ answersOutright: true })]);
+    expect(values).toMatchObject({ tries: 3, solvedPerTry: 1 / 3, reflectionWords: 2, solveRate: 0.5 });
+  });
+
   it("takes a count for one where the task says so, though all its values are 0 or 1", () => {
     const groups = [0, 1, 1, 1].map((distinctTries) => [
       {

@@ -25,6 +25,16 @@ ADAPTERS = {
     "qwen3-all-linear": ("qwen3-tied", dict(r=4, lora_alpha=9, target_modules="all-linear")),
     "llama-pattern": ("llama-scaled", dict(r=7, lora_alpha=5, target_modules=r".*\.(o_proj|down_proj|k_proj)")),
     "llama-one": ("llama-linear", dict(r=1, lora_alpha=2, use_rslora=True, target_modules=["gate_proj"])),
+    # Layers that have no adapter, ranks and scales of their own: by names, by patterns, by numbers of layers. PEFT sorts a
+    # pattern's keys when it saves them, and takes the first that matches.
+    "qwen3-layers": ("qwen3-untied", dict(r=3, lora_alpha=5, layers_to_transform=[1], target_modules=["q_proj", "up_proj"])),
+    "qwen2-patterns": ("qwen2", dict(r=4, lora_alpha=6, use_rslora=True, target_modules=["q_proj", "v_proj", "down_proj"],
+                                     rank_pattern={r".*\.0\..*": 3, "layers.1.mlp.down_proj": 5, "q_proj": 2},
+                                     alpha_pattern={"1.self_attn.v_proj": 11, r"^model\.layers\.(0|7)\.self_attn\.\w+": 1.5})),
+    "llama-names": ("llama-tied", dict(r=2, lora_alpha=3, rank_pattern={"layers.2.mlp.up_proj": 6},
+                                       target_modules=["model.layers.0.self_attn.q_proj", "layers.2.mlp.up_proj"])),
+    "llama-excluded": ("llama-scaled", dict(r=2, lora_alpha=3, fan_in_fan_out=True, target_modules="all-linear",
+                                            exclude_modules=r".*layers\.0\..*")),
 }
 
 

@@ -11,6 +11,7 @@ export function unaryCases(): OperationCase[] {
   const cases: [string, (x: Tensor) => Tensor, (x: number) => number, Operand][] = [
     ["negate", elementwise.negate, (x) => -x, float([3, 5], 1)],
     ["exponential", elementwise.exponential, Math.exp, float([7], 2, ["N"])],
+    ["squareRoot", elementwise.squareRoot, Math.sqrt, positive([4, 3], 8)],
     ["logarithm", elementwise.logarithm, Math.log, positive([2, 1, 3], 3)],
     ["scale", (x) => elementwise.scale(x, -2.5), (x) => -2.5 * x, float([5, 2], 4)],
     ["sigmoid", sigmoid, sigma, float([3, 3], 5, ["N", 3])],

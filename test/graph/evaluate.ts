@@ -4,7 +4,8 @@ import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device, DeviceTensor, HostArrays, StoredDType } from "../../src/compute/device.ts";
 import { compile, type PreparedCall } from "../../src/compute/program.ts";
 import { type LoweringTarget, ONNX_RUNTIME_CPU } from "../../src/graph/target.ts";
-import type { DType, Graph, Tensor } from "../../src/graph/tensor.ts";
+import type { Graph, Tensor } from "../../src/graph/tensor.ts";
+import type { DType } from "../../src/graph/tensor-type.ts";
 import type { NumberArray } from "./arrays.ts";
 
 /** The device of every graph and compute test; one thread keeps the machine for the other workers. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Budget } from "../../src/math-answers/budget.ts";
 import { canonicalAnswerOf, judgeAnswer, judgeMath } from "../../src/math-answers/judge-answer.ts";
 import { cpuTimeMs, HANG_LIMIT_MS } from "../cpu-time.ts";
-import { blind, corpus, countCategory, examination } from "./corpus.ts";
+import { blind, corpus, countCategory, examination, kinds } from "./corpus.ts";
 
 /** Pairs that are judged wrongly, with the reason why that is left so. */
 const KNOWN_FAILURES: Readonly<Record<string, readonly string[]>> = {
@@ -80,6 +80,19 @@ describe("the blind pairs", () => {
     expect(countCategory(pairs).failures.map((failure) => failure.split(" | ")[0])).toEqual(
       BLIND_FAILURES[category] ?? [],
     );
+  });
+});
+
+describe("kinds of faults", () => {
+  test("have at least 800 pairs, equal and unequal ones of each kind", () => {
+    expect(Object.values(kinds).flat().length).toBeGreaterThanOrEqual(800);
+    for (const [kind, pairs] of Object.entries(kinds)) {
+      expect(new Set(pairs.map(({ equal }) => equal)), kind).toEqual(new Set([true, false]));
+    }
+  });
+
+  test.each(Object.entries(kinds))("%s: every pair is judged as written", (_, pairs) => {
+    expect(countCategory(pairs).failures).toEqual([]);
   });
 });
 
@@ -166,6 +179,20 @@ describe("whatever a model writes", () => {
     ["equals signs", "=".repeat(10_000)],
     ["words", "the answer is ".repeat(5000)],
     ["a chain of relations", Array.from({ length: 500 }, (_, i) => i).join("<")],
+    ["amounts of money", "$1 ".repeat(6000)],
+    ["amounts without spaces", "\\$1".repeat(4000)],
+    ["question marks before a number", `${"?".repeat(19_000)}1`],
+    ["numbers in prose", "1 ".repeat(9000)],
+    ["alternatives", "1 or ".repeat(3000)],
+    ["denials", "it is not 1, ".repeat(1500)],
+    ["conditions", "x>1, y<2, ".repeat(400)],
+    ["exclusions", "x\\ne 1, ".repeat(400)],
+    ["points", "(1,2),".repeat(600)],
+    ["assignments", "p=5,q=2;".repeat(400)],
+    ["a product of matrices", "\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}".repeat(150)],
+    ["ratios", "1:".repeat(3000)],
+    ["choices", "Option B is ".repeat(1500)],
+    ["formulas that do not end", "\\( 1 ".repeat(3000)],
   ];
 
   test.each(hostile)("%s: an answer is wrong and does not hang, as a gold answer nothing is thrown", (_, text) => {

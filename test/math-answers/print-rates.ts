@@ -1,7 +1,7 @@
 /** `npm run math:corpus [FILE.json]`: the rates of the corpora, or those of another file in the same form; --json for programs. */
 
 import { readFileSync } from "node:fs";
-import { blind, corpus, countCategory, examination, type Pair } from "./corpus.ts";
+import { blind, corpus, countCategory, examination, kinds, type Pair } from "./corpus.ts";
 
 /** Categories of several have the same names in places. */
 const renamed = (by: string, pairs: typeof examination) =>
@@ -11,7 +11,7 @@ const args = process.argv.slice(2);
 const file = args.find((arg) => !arg.startsWith("--"));
 const categories =
   file === undefined
-    ? { ...corpus, ...renamed("examiner", examination), ...renamed("blind", blind) }
+    ? { ...corpus, ...renamed("examiner", examination), ...renamed("blind", blind), ...kinds }
     : (JSON.parse(readFileSync(file, "utf8")) as Record<string, Pair[]>);
 const rates = Object.entries(categories).map(([category, pairs]) => ({ category, ...countCategory(pairs) }));
 if (args.includes("--json")) console.log(JSON.stringify(rates));

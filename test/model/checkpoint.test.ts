@@ -48,6 +48,19 @@ async function savedModel(changes: Partial<ModelConfig> = {}): Promise<string> {
   return directory;
 }
 
+/** Gives tensors of a file another dtype of as many bits, their bytes left as they are. */
+async function changeDtypes(path: string, dtypeOf: (name: string) => string | undefined): Promise<void> {
+  const bytes = await readFile(path);
+  const end = 8 + Number(bytes.readBigUInt64LE(0));
+  const header = JSON.parse(bytes.toString("utf8", 8, end)) as Record<string, { dtype?: string }>;
+  for (const [name, entry] of Object.entries(header)) {
+    const dtype = dtypeOf(name);
+    if (dtype !== undefined) entry.dtype = dtype;
+  }
+  const json = JSON.stringify(header).padEnd(end - 8, " ");
+  await writeFile(path, Buffer.concat([bytes.subarray(0, 8), Buffer.from(json), bytes.subarray(end)]));
+}
+
 describe("loadModel and saveModel", () => {
   it("fills fused parameters with the checkpoint's matrices one after another, in the allocator's memory", async () => {
     const asked: number[] = [];
@@ -219,11 +232,116 @@ describe("loadModel and saveModel", () => {
     await expect(loadModel(directory)).rejects.toThrow(/tie_word_embeddings = true, but lm_head\.weight differs/);
   });
 
-  it("ignores tables that follow from the config", async () => {
+  it("takes a tied head that is stored in place of the embedding for the embedding", async () => {
     const directory = await savedModel();
-    const table = { name: "model.layers.0.self_attn.rotary_emb.inv_freq", shape: [3], data: new Float32Array(3) };
-    await writeSafetensors(join(directory, "model.safetensors"), [...(await tensorsOf(directory)), table]);
-    await expect(loadModel(directory)).resolves.toBeDefined();
+    const whole = await loadModel(directory);
+    const before = await inspectModel(directory);
+    const renamed = (await tensorsOf(directory)).map((tensor) =>
+      tensor.name === "model.embed_tokens.weight" ? { ...tensor, name: "lm_head.weight" } : tensor,
+    );
+    await writeSafetensors(join(directory, "model.safetensors"), renamed);
+    expect(await loadModel(directory)).toEqual(whole);
+    expect(await inspectModel(directory)).toEqual(before);
+    // Of an untied model each of the two is missed.
+    const untied = await savedModel({ tieWordEmbeddings: false });
+    for (const name of ["lm_head.weight", "model.embed_tokens.weight"]) {
+      const tensors = await tensorsOf(untied);
+      const copy = await fresh();
+      await cp(untied, copy, { recursive: true });
+      await writeSafetensors(
+        join(copy, "model.safetensors"),
+        tensors.filter((tensor) => tensor.name !== name),
+      );
+      await expect(loadModel(copy)).rejects.toThrow(`${name} is missing`);
+    }
+  });
+
+  it("passes over buffers and heads for another use, and says so", async () => {
+    const directory = await savedModel();
+    const whole = await loadModel(directory);
+    const names = [
+      "model.layers.0.self_attn.rotary_emb.inv_freq",
+      "model.rotary_emb.cos_cached",
+      "model.layers.1.self_attn.masked_bias",
+      "model.embeddings.position_ids",
+      "v_head.summary.weight",
+      "score.weight",
+      "mtp.layers.0.input_layernorm.weight",
+    ];
+    const others = names.map((name) => ({ name, shape: [3], data: new Float32Array(3) }));
+    const path = join(directory, "model.safetensors");
+    await writeSafetensors(path, [...(await tensorsOf(directory)), ...others]);
+    await changeDtypes(path, (name) => (name.endsWith("position_ids") ? "I32" : undefined));
+    expect(await loadModel(directory)).toEqual(whole);
+    expect((await inspectModel(directory)).ignored.toSorted()).toEqual(names.toSorted());
+  });
+
+  it("refuses tensors that mean another model than the config's", async () => {
+    for (const name of [
+      "model.layers.0.self_attn.q_proj.bias",
+      "model.layers.2.input_layernorm.weight",
+      "lm_head.bias",
+    ]) {
+      const directory = await savedModel();
+      const more = { name, shape: [12], data: new Float32Array(12) };
+      await writeSafetensors(join(directory, "model.safetensors"), [...(await tensorsOf(directory)), more]);
+      await expect(loadModel(directory)).rejects.toThrow(`${name} is not a tensor of this model`);
+    }
+  });
+
+  it("names weights of a dtype that is not read before it reads any", async () => {
+    const directory = await savedModel();
+    await changeDtypes(join(directory, "model.safetensors"), (name) =>
+      name.includes("0.mlp.up_proj") ? "I32" : undefined,
+    );
+    await expect(inspectModel(directory)).rejects.toThrow(
+      "model.layers.0.mlp.up_proj.weight is stored as I32. Weights are read from F32, F64, F16, BF16",
+    );
+  });
+
+  it.each([
+    [
+      (name: string) => `_orig_mod.${name}`,
+      /with "_orig_mod\.", by torch\.compile.*as in _orig_mod\.model\.embed_tokens/,
+    ],
+    [(name: string) => name.replace("model.", "model._orig_mod."), /with "_orig_mod\.", by torch\.compile/],
+    [(name: string) => `module.${name}`, /with "module\.", by DataParallel/],
+    [(name: string) => `base_model.model.${name}`, /with "base_model\.model\.", by PEFT.*merge_and_unload/],
+    [(name: string) => name.replace("q_proj.", "q_proj.base_layer."), /with "\.base_layer\.", by PEFT/],
+    [(name: string) => name.replace("layers.0.", "layers.0._fsdp_wrapped_module."), /_fsdp_wrapped_module\.", by FSDP/],
+    [(name: string) => `pretrained_model.${name}`, /with "pretrained_model\.", by TRL/],
+    [(name: string) => name.replace(/^model\./, ""), /without "model\.", as AutoModel saves a model/],
+    [(name: string) => name.replace(/^model\./, "transformer."), /with "transformer\." in place of "model\."/],
+  ])("names what a wrapper put into the tensors' names (%#)", async (rename, message) => {
+    const directory = await savedModel();
+    const renamed = (await tensorsOf(directory)).map((tensor) => ({ ...tensor, name: rename(tensor.name) }));
+    await writeSafetensors(join(directory, "model.safetensors"), renamed);
+    await expect(loadModel(directory)).rejects.toThrow(CheckpointError);
+    await expect(loadModel(directory)).rejects.toThrow(message);
+  });
+
+  it.each([
+    ["pytorch_model.bin", /pytorch_model\.bin is a pickle, which can run code and is not read/],
+    ["pytorch_model-00001-of-00002.bin", /is a pickle/],
+    ["model-00001-of-00002.safetensors", /is a shard whose index is missing/],
+    ["model.fp16.safetensors", /is a variant\. Rename it to model\.safetensors/],
+    ["model.Q8_0.gguf", /is a GGUF file/],
+    ["adapter_model.safetensors", /is an adapter's/],
+  ])("says what %s is where there is nothing else", async (name, message) => {
+    const directory = await savedModel();
+    await rm(join(directory, "model.safetensors"));
+    await writeFile(join(directory, name), "");
+    await expect(loadModel(directory)).rejects.toThrow(message);
+  });
+
+  it("names a Git LFS pointer in place of the weights or of a text", async () => {
+    const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 123\n";
+    for (const name of ["model.safetensors", "config.json"]) {
+      const directory = await savedModel();
+      await writeFile(join(directory, name), pointer);
+      await expect(loadModel(directory)).rejects.toThrow(CheckpointError);
+      await expect(loadModel(directory)).rejects.toThrow(`Run "git lfs pull" in ${directory}`);
+    }
   });
 
   it("names every tensor that is missing, too much or of another shape, and takes no memory for it", async () => {

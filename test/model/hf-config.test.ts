@@ -104,6 +104,13 @@ describe("parseModelConfig", () => {
     expect(parse({ eos_token_id: null }).eosTokenIds).toEqual([]);
   });
 
+  it("takes −1 for no token", () => {
+    const none = parse({ pad_token_id: -1, bos_token_id: -1, eos_token_id: [-1, 9] });
+    expect([none.padTokenId, none.bosTokenId, none.eosTokenIds]).toEqual([null, null, [9]]);
+    expect(parse({ eos_token_id: -1 }).eosTokenIds).toEqual([]);
+    expect(() => parse({ pad_token_id: -2 })).toThrow(/pad_token_id/);
+  });
+
   it.each([
     ["another architecture", { model_type: "gpt2", architectures: ["GPT2LMHeadModel"] }, /model_type.*gpt2/],
     ["a misspelt one", { model_type: "qwen-3" }, /Did you mean "qwen3"/],

@@ -115,7 +115,7 @@ describe("safetensors", () => {
     ["a header of an exabyte", {}, 0, /claims/, 2 ** 60],
     ["an entry that is no object", { x: 5 }, 0, /not described by an object/],
     ["an entry that is null", { x: null }, 0, /not described by an object/],
-    ["integers", { x: { dtype: "I64", shape: [1], data_offsets: [0, 8] } }, 8, /dtype "I64"/],
+    ["half a byte", { x: { dtype: "F4", shape: [1], data_offsets: [0, 1] } }, 1, /F4 \[1\] needs 0\.5 bytes, it has 1/],
     [
       "a dtype named after a method",
       { x: { dtype: "toString", shape: [1], data_offsets: [0, 4] } },
@@ -137,6 +137,43 @@ describe("safetensors", () => {
     const path = await fileOf(header, dataBytes, claimed);
     await expect(SafetensorsFile.open(path)).rejects.toThrow(CheckpointError);
     await expect(SafetensorsFile.open(path)).rejects.toThrow(message);
+  });
+
+  it("rounds F64 to f32 as torch does, across the borders of its read buffer", async () => {
+    const numbers = Float64Array.of(1, 0.1, 1 + 2 ** -24, 1 + 2 ** -24 + 2 ** -52, -1e-46, 1e39, Number.NaN);
+    const path = await fileOf(
+      { x: { dtype: "F64", shape: [7], data_offsets: [0, 56] } },
+      new Uint8Array(numbers.buffer),
+    );
+    expect([...(await readAll(path, "x", 7))]).toEqual([
+      ...[1, 0.10000000149011612, 1, 1 + 2 ** -23, -0, Number.POSITIVE_INFINITY, Number.NaN],
+    ]);
+    const many = Float64Array.from({ length: 1_200_001 }, (_, i) => i / 3);
+    const long = await fileOf(
+      { x: { dtype: "F64", shape: [many.length], data_offsets: [0, many.byteLength] } },
+      new Uint8Array(many.buffer),
+    );
+    expect(await readAll(long, "x", many.length)).toEqual(Float32Array.from(many));
+  });
+
+  it.each(["F8_E4M3", "F8_E5M2", "I64", "U8", "BOOL"])(
+    "opens a file with %s in it, and reads the others",
+    async (dtype) => {
+      const bytes = dtype === "I64" ? 8 : 1;
+      const other = { dtype, shape: [1], data_offsets: [0, bytes] };
+      const path = await fileOf({ odd: other, x: f32(bytes, bytes + 4) }, bytes + 4);
+      expect([...(await readAll(path, "x", 1))]).toEqual([0]);
+      await expect(readAll(path, "odd", 1)).rejects.toThrow(
+        `odd has dtype "${dtype}". Weights are read from F32, F64, F16, BF16: convert the checkpoint`,
+      );
+    },
+  );
+
+  it("names a Git LFS pointer as such", async () => {
+    const path = join(await mkdtemp(join(scratch, "pointer-")), "model.safetensors");
+    await writeFile(path, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 123\n");
+    await expect(SafetensorsFile.open(path)).rejects.toThrow(CheckpointError);
+    await expect(SafetensorsFile.open(path)).rejects.toThrow(/is a Git LFS pointer.*Run "git lfs pull" in .*pointer-/);
   });
 
   it("refuses a file that is too short for a header, or not there", async () => {

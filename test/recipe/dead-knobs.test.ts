@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
-import { constantEcho, teacherServer } from "../train/teacher-server.ts";
+import { constantEcho, teacherServer } from "../train/distill/teacher-server.ts";
 import { CONVERSATIONS_RECIPE, MATH_RECIPE, QUICK, REWARD_MODEL_RECIPE, runSmoke } from "./smoke.ts";
 
 /** Every optional key gets a value, so that it can be read. */
@@ -86,7 +86,10 @@ it("every key of the schema is read by a run", async () => {
   const server = await teacherServer(constantEcho);
   const distill = (name: string, teacher: string) =>
     `{name: ${name}, trainer: distill, iterations: 1, promptsPerIteration: 2, maxCompletionTokens: 8, learningRate: 1e-4, teacher: {${teacher}}}`;
-  const teachers = [`path: ${base}`, `url: "${server.url}", model: m, apiKeyEnv: NO_KEY`];
+  const teachers = [
+    `path: ${base}`,
+    `endpoint: { baseUrl: "${server.url}", model: m, apiKeyEnv: NO_KEY, attempts: 2, concurrency: 3, timeoutMs: 9000 }`,
+  ];
   await runSmoke(join(root, "distilled"), {
     overrides: [`stages=[${teachers.map((teacher, i) => distill(`from-${i}`, teacher)).join(", ")}]`],
     wrap: (recipe) => recording(recipe, read),

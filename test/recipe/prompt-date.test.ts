@@ -5,8 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { prepareRecipe } from "../../src/recipe/run-recipe.ts";
-import { RunDirectory } from "../../src/run/run-directory.ts";
+import { prepareRecipe } from "../../src/recipe/prepare-recipe.ts";
 import { randomModel } from "../eval/models.ts";
 
 const TEMPLATE =
@@ -32,13 +31,11 @@ engine: { threads: 1 }
 stages: [{ name: sft, trainer: sft, steps: 1, batchTokens: 1024, learningRate: 0.001 }]
 ${lines}`;
   const recipe = parseRecipe(text, join(root, "recipe.yaml"));
-  const run = await RunDirectory.create(join(root, name), recipe);
+  const prepared = await prepareRecipe(recipe, { out: join(root, name) });
   try {
-    const { engine, heldOut } = await prepareRecipe(recipe, run);
-    await engine.dispose();
-    return heldOut[0]!.prompt;
+    return prepared.heldOut[0]!.prompt;
   } finally {
-    run.close();
+    await prepared.close();
   }
 }
 

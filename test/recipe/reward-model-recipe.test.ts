@@ -3,12 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
+import { filterSchema } from "../../src/data-steps/config.ts";
+import { openFilters } from "../../src/data-steps/filters.ts";
+import { diagnose } from "../../src/doctor/diagnose.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { writeReport } from "../../src/report/report.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
 import { createReward } from "../../src/rewards/registry.ts";
 import type { BatchReward } from "../../src/rewards/reward.ts";
+import { createTask } from "../../src/tasks/registry.ts";
 import { scorerOpener } from "../../src/train/reward-scorer.ts";
 import { CONVERSATIONS_RECIPE, REWARD_MODEL_RECIPE as RECIPE, runSmoke } from "./smoke.ts";
 
@@ -75,6 +79,21 @@ describe("a recipe with the trainer reward_model", () => {
       ],
     });
     expect(grpo.stages[0]!.steps).toBe(1);
+
+    // Whoever opens a reward model has the threads of the process, and not those that a machine would take by default.
+    const compute = Compute.open({ threads: 1 });
+    const config = filterSchema.parse({ reward: "reward_model", options: { path }, min: -1e6 });
+    const plain = { name: "countdown", prompt: "compact" };
+    const [filter] = openFilters([config], await createTask(plain, { seed: 1 }), compute);
+    await (filter!.reward as BatchReward).open!();
+    await (filter!.reward as BatchReward).close!();
+    const recipe = await loadRecipe(CONVERSATIONS_RECIPE, [
+      "stages=[{name: rl, trainer: grpo, iterations: 1, promptsPerIteration: 2, groupSize: 2, maxCompletionTokens: 8, " +
+        `rewards: [{name: reward_model, options: {path: ${path}}}], learningRate: 1e-4}]`,
+      "engine.threads=1",
+    ]);
+    const { findings } = await diagnose(recipe, { samples: 4, signal: new AbortController().signal });
+    expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
     expect(read("grpo", "rollouts.jsonl")).toMatch(/"reward_model":\{"score":-?\d/);
   });
 

@@ -3,7 +3,8 @@
 import { join } from "node:path";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import type { RunObserver } from "../../src/recipe/observer.ts";
-import { prepareRecipe, runRecipe } from "../../src/recipe/run-recipe.ts";
+import { prepareIn } from "../../src/recipe/prepare-recipe.ts";
+import { runRecipe } from "../../src/recipe/run-recipe.ts";
 import type { Recipe } from "../../src/recipe/schema.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
 import type { RunSummary } from "../../src/run/summary.ts";
@@ -44,14 +45,10 @@ export async function runSmoke(path: string, options: SmokeOptions = {}): Promis
   } = options;
   const recipe = await loadRecipe(file, overrides);
   const run = resume ? await RunDirectory.resume(path, recipe) : await RunDirectory.create(path, recipe);
+  const prepared = await prepareIn(run, wrap(recipe));
   try {
-    const prepared = await prepareRecipe(wrap(recipe), run);
-    try {
-      return await runRecipe(prepared, run, signal, options.observe);
-    } finally {
-      await prepared.engine.dispose();
-    }
+    return await runRecipe(prepared, { signal, ...(options.observe && { observe: options.observe }) });
   } finally {
-    run.close();
+    await prepared.close();
   }
 }

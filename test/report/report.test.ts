@@ -89,6 +89,26 @@ describe("the report", () => {
     expect(() => reportHtml({ ...run, summary: undefined })).toThrow(/not complete/);
   });
 
+  it("has no tries, solve rate or verdicts where the task has none", () => {
+    const hidden = ["solveRate", "tries", "solvedPerTry", "reflectionRate"];
+    const without = <T extends object>(statistics: T) =>
+      Object.fromEntries(Object.entries(statistics).filter(([name]) => !hidden.includes(name)));
+    const evaluations = run.evaluations.map((record) => ({
+      ...record,
+      statistics: without(record.statistics),
+      completions: record.completions.map(({ tries: _, ...completion }) => completion),
+    }));
+    const metrics = run.metrics.map(
+      ({ solve_rate: _, "tries/mean": __, ...row }) => row as typeof row & { step: number },
+    );
+    const plainPage = reportHtml({ ...run, evaluations, metrics: metrics as typeof run.metrics });
+    for (const text of ["tries", "looks back", "solved", "Solved", "✓ right", "✗ wrong", "Solve rate"]) {
+      expect(plainPage.replace(/<details><summary>As it was run.*/s, "")).not.toContain(text);
+    }
+    expect(plainPage).toContain("of the answers well-formed");
+    expect(page).toContain("tries per problem");
+  });
+
   it("of a run without reinforcement learning compares its start and its end", () => {
     const { start, after } = run.summary!;
     const only = reportHtml({ ...run, summary: { ...run.summary!, before: start, after } });

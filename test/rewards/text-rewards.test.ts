@@ -24,6 +24,27 @@ describe("format", () => {
       expect(score("format", wrong, { form: "spaced" })).toBe(0);
     }
   });
+
+  test("lines is open-r1's regular expression, on every text of up to seven tags and line feeds", () => {
+    const expression = /^<think>\n[\s\S]*?\n<\/think>\n<answer>\n[\s\S]*?\n<\/answer>\s*$/;
+    const pieces = ["<think>\n", "\n</think>\n", "<answer>\n", "\n</answer>", "x", "\n"];
+    let matches = 0;
+    for (let number = 0; number < pieces.length ** 7; number++) {
+      const text = [0, 1, 2, 3, 4, 5, 6].map((i) => pieces[Math.floor(number / pieces.length ** i) % pieces.length]);
+      const completion = text.join("");
+      const expected = Number(expression.test(completion));
+      matches += expected;
+      if (score("format", completion, { form: "lines" }) !== expected) expect.fail(JSON.stringify(completion));
+    }
+    expect(matches).toBeGreaterThan(100);
+    const prompted = score(
+      "format",
+      "a\n</think>\n<answer>\n1\n</answer>",
+      { form: "lines" },
+      { prompt: "p <think>\n" },
+    );
+    expect(prompted).toBe(1);
+  });
 });
 
 describe("tag_count", () => {

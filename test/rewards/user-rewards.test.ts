@@ -66,7 +66,7 @@ describe("a user's reward", () => {
     const file = join(directory, "elsewhere.ts");
     writeFileSync(
       file,
-      'import { passAtK } from "aha";\nimport { Half } from "./half.ts";\nexport const pass = () => passAtK(Half.Of, 1, 1);\n',
+      'import { passAtK } from "aha-rl";\nimport { Half } from "./half.ts";\nexport const pass = () => passAtK(Half.Of, 1, 1);\n',
     );
     writeFileSync(join(directory, "half.ts"), "export enum Half { Of = 2 }\n");
     const elsewhere = new UserReward(parseRewardReference(`${file}#pass`));
@@ -182,12 +182,73 @@ describe("a user's reward is refused before anything is judged:", () => {
   it.each([
     ["missing.ts#x", /missing\.ts#x does not exist/],
     ["typed.ts#brevit", /has no export brevit, only brevity, default, novelty, shared; did you mean brevity\?/],
-    ["broken.mjs#notAReward", /neither a function nor made with defineReward/],
+    ["broken.mjs#notAReward", /is a number, neither a function nor made with defineReward/],
+    ["broken.mjs#nothing", /is null, neither a function nor made with defineReward/],
+    [
+      "broken.mjs#wrongKey",
+      /wrongKey has the key "score", which a reward does not have, and neither judge nor judgeBatch: expected/,
+    ],
+    ["broken.mjs#bothJudges", /bothJudges has both judge and judgeBatch; expected one of them/],
+    ["broken.mjs#noFunction", /noFunction has a judge that is no function/],
+    ["broken.mjs#misspelt", /misspelt has the key "savestate"; did you mean saveState\?/],
     ["throws.mjs", /the file itself is broken/],
   ])("%s", async (name, message) => {
-    const refused = reward(name);
-    await expect(refused.open()).rejects.toThrow(ConfigError);
-    await expect(refused.open()).rejects.toThrow(message);
+    const refusal = await reward(name)
+      .open()
+      .catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(ConfigError);
+    expect((refusal as ConfigError).message).toMatch(message);
+  });
+});
+
+describe("a user's reward that hangs whatever it is asked", () => {
+  it("is abandoned after three losses in a row, and asked again once it is opened anew", async () => {
+    const hanging = reward("broken.mjs#alwaysHangs", { timeoutMs: 50 });
+    await hanging.open();
+    // All that are under way together are late together: sixteen of them, and one thread is lost.
+    const many = inputs(...Array.from({ length: 100 }, (_, i) => String(i)));
+    const startedAt = performance.now();
+    const results = await hanging.judgeBatch(many);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    const late = results.filter(({ reason }) => reason === "took longer than 50 ms");
+    expect(late.length).toBeGreaterThanOrEqual(3);
+    expect(late.length).toBeLessThan(100);
+    expect(late.every(({ isAbandoned }) => isAbandoned === undefined)).toBe(true);
+    const abandoned = {
+      score: null,
+      reason: "abandoned after 3 failures in a row, the last: took longer than 50 ms",
+      isAbandoned: true,
+    };
+    expect(results.slice(late.length)).toEqual(results.slice(late.length).map(() => abandoned));
+    expect(await hanging.judgeBatch(inputs("a"))).toEqual([abandoned]);
+    expect(await judgeAll(hanging, inputs("a"))).toEqual([abandoned]);
+    await hanging.open();
+    expect((await hanging.judgeBatch(inputs("a")))[0]!.reason).toBe("took longer than 50 ms");
+  });
+
+  it("is not abandoned while it judges some in between", async () => {
+    const now = reward("broken.mjs#hangsByCall", { timeoutMs: 50 });
+    await now.open();
+    const turns = ["hang", "hang", "well", "hang", "hang", "hang", "well"];
+    const results = [];
+    for (const turn of turns) results.push(...(await now.judgeBatch(inputs(turn))));
+    expect(results.map(({ score }) => score)).toEqual(turns.map((turn) => (turn === "well" ? 1 : null)));
+    expect(results.every(({ isAbandoned }) => isAbandoned === undefined)).toBe(true);
+  });
+
+  it("is given more of a chance where it has judged something", async () => {
+    const seldom = reward("broken.mjs#hangsByCall", { timeoutMs: 30 });
+    await seldom.open();
+    expect((await seldom.judgeBatch(inputs("well")))[0]!.score).toBe(1);
+    const results = [];
+    for (let i = 0; i < 11; i++) results.push(...(await seldom.judgeBatch(inputs("hang"))));
+    expect(results.map(({ isAbandoned }) => isAbandoned === true)).toEqual([...Array(10).fill(false), true]);
+  });
+
+  it("may have keys that say something about it", async () => {
+    const described = reward("broken.mjs#described");
+    await described.open();
+    expect((await described.judgeBatch(inputs("a")))[0]!.score).toBe(1);
   });
 });
 

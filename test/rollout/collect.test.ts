@@ -1,12 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/errors.ts";
-import {
-  endOfSequence,
-  judgeCompletions,
-  requirePromptsFit,
-  sampleCompletions,
-  stopTokens,
-} from "../../src/rollout/collect.ts";
+import { judgeCompletions, requirePromptsFit, sampleCompletions } from "../../src/rollout/collect.ts";
+import { endOfSequence, stopTokens } from "../../src/tokenizer/stop-tokens.ts";
 import { EOS, letterReward, lettersTask, lettersTokenizer, newEngine } from "../train/letters.ts";
 
 const options = { temperature: 1, topP: 1, topK: 0, maxCompletionTokens: 5, seed: 1, iteration: 0 };

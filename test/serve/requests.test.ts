@@ -98,6 +98,12 @@ describe("what a request may be", () => {
     expect([status, json.error.param]).toEqual([400, param]);
   });
 
+  it("leaves a message's other keys aside, as other servers do", async () => {
+    const { post } = await serve();
+    const message = { role: "user", content: "x", type: "message", id: "msg_1", prefix: false, weight: 1, date: 5 };
+    expect((await post(CHAT, { ...chat, messages: [message] })).status).toBe(200);
+  });
+
   it("may have what asks for nothing, and what is OpenAI's bookkeeping", async () => {
     const { post, get } = await serve();
     const harmless = {

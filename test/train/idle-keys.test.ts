@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { distillConfigSchema } from "../../src/train/distill/config.ts";
-import { grpoConfigSchema, grpoShape } from "../../src/train/grpo/config.ts";
+import { grpoShape } from "../../src/train/grpo/config.ts";
+import { grpoConfigSchema } from "../../src/train/grpo/issues.ts";
 import { rewardModelConfigSchema } from "../../src/train/reward-model/config.ts";
 import { sftConfigSchema } from "../../src/train/sft/config.ts";
 

@@ -135,20 +135,44 @@ function loadLibrary(path: string) {
   }
 }
 
-/** The shared library in the installed onnxruntime-node package, for this platform. */
+/** Names of the library's file, by platform. */
+const LIBRARY_NAMES: Readonly<Partial<Record<NodeJS.Platform, RegExp>>> = {
+  linux: /^libonnxruntime\.so/,
+  darwin: /^libonnxruntime.*\.dylib$/,
+  win32: /^onnxruntime\.dll$/,
+};
+
+/**
+ * The library for this platform: in a package that was installed beside aha-rl for this platform alone
+ * (release/platforms.ts), or, in a clone, in onnxruntime-node, which has those of all platforms.
+ */
 function sharedLibraryPath(): string {
-  const packageRoot = dirname(createRequire(import.meta.url).resolve("onnxruntime-node/package.json"));
-  const platform = `${process.platform}/${process.arch}`;
-  const folder = join(packageRoot, "bin", "napi-v6", process.platform, process.arch);
-  const pattern = { linux: /^libonnxruntime\.so/, darwin: /^libonnxruntime.*\.dylib$/, win32: /^onnxruntime\.dll$/ }[
-    process.platform as string
+  const { platform, arch } = process;
+  const folders = [
+    packageFolder(`@aha-rl/onnxruntime-${platform}-${arch}`),
+    packageFolder("onnxruntime-node", "bin", "napi-v6", platform, arch),
   ];
-  const file = pattern && existsSync(folder) ? readdirSync(folder).find((name) => pattern.test(name)) : undefined;
-  if (!file) {
-    throw new AhaError(
-      `Aha computes with ONNX Runtime, whose npm package has no library for ${platform}. It has them for linux x64 and ` +
-        "arm64, darwin arm64, and win32 x64 and arm64: use one of these.",
-    );
+  const pattern = LIBRARY_NAMES[platform];
+  for (const folder of folders) {
+    if (pattern === undefined || folder === undefined || !existsSync(folder)) continue;
+    const file = readdirSync(folder).find((name) => pattern.test(name));
+    if (file !== undefined) return join(folder, file);
   }
-  return join(folder, file);
+  const isIntelMac = platform === "darwin" && arch === "x64";
+  throw new AhaError(
+    `Aha computes with ONNX Runtime, and there is no library of it for ${platform}/${arch} here. ` +
+      (isIntelMac
+        ? "ONNX Runtime has none for macOS on Intel any more: use a Mac with Apple's processor, Linux or Windows."
+        : "There are libraries for linux x64 and arm64, darwin arm64, and win32 x64 and arm64. On one of these, install " +
+          "again, and let npm install optional dependencies (no --omit=optional)."),
+  );
+}
+
+/** A folder of an installed package; undefined where it is not installed. */
+function packageFolder(name: string, ...below: readonly string[]): string | undefined {
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), ...below);
+  } catch {
+    return undefined;
+  }
 }

@@ -6,7 +6,7 @@
 import { EngineError } from "../../errors.ts";
 import { Random } from "../../random.ts";
 import type { Datum, Policy } from "../contract/policy.ts";
-import type { SamplingParams } from "../contract/sampler.ts";
+import type { SamplingParams } from "../contract/sampling.ts";
 import {
   type ConformanceCheck,
   engineCheck,
@@ -16,8 +16,8 @@ import {
   nextLogprobs,
   require,
   requireClose,
-  requireForwardAgrees,
   requireRejection,
+  requireScoreAgrees,
   someData,
   somePrompts,
   withEngine,
@@ -46,6 +46,7 @@ function withKept({ info }: Policy, data: readonly Datum[]): Datum[] {
 export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
   engineCheck(
     "samples carry, where asked for, the tokens that they were drawn from, and their log-probabilities among these",
+    ["keptTokens", "seededDraws", "scoringTemperature"],
     async (engine) => {
       const prompts = somePrompts(engine.info);
       for (const restriction of RESTRICTIONS) {
@@ -64,33 +65,39 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
             if (kept.length === 1) requireClose(`${what}: of the only token`, logprobs[t]!, 0, LOGPROB_TOLERANCE);
           });
         });
-        await requireForwardAgrees(`with ${what} and keptTokens`, engine, { prompts, samples }, params.temperature);
+        await requireScoreAgrees(`with ${what} and keptTokens`, engine, { prompts, samples }, params.temperature);
       }
       const free = await engine.sample(prompts, { ...FREE_SAMPLING, returnKeptTokens: true });
       require(free.every(({ keptTokens }) => keptTokens === undefined), "keptTokens came where nothing was left out");
     },
   ),
 
-  engineCheck("with keptTokens a distribution, and its entropy, is that over these tokens alone", async (engine) => {
-    const data = withKept(engine, someData(engine.info));
-    const temperature = 0.7;
-    const { logprobs, entropies } = await engine.score(data, { temperature });
-    for (const [i, { promptTokens, completionTokens, keptTokens }] of data.entries()) {
-      for (const [t, kept] of keptTokens!.entries()) {
-        const before = Int32Array.from([...promptTokens, ...completionTokens.slice(0, t)]);
-        const all = await nextLogprobs(engine, before, temperature);
-        const mass = Math.log(kept.reduce((sum, token) => sum + Math.exp(all[token]!), 0));
-        const among = Array.from(kept, (token) => all[token]! - mass);
-        const own = all[completionTokens[t]!]! - mass;
-        requireClose(`log-probability of datum ${i}, token ${t}`, logprobs[i]![t]!, own, LOGPROB_TOLERANCE);
-        const entropy = -among.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
-        requireClose(`entropy of datum ${i}, token ${t}`, entropies![i]![t]!, entropy, LOGPROB_TOLERANCE);
+  engineCheck(
+    "with keptTokens a distribution, and its entropy, is that over these tokens alone",
+    ["keptTokens", "scoringTemperature"],
+    async (engine) => {
+      const data = withKept(engine, someData(engine.info));
+      const temperature = 0.7;
+      const { logprobs, entropies } = await engine.score(data, { temperature });
+      for (const [i, { promptTokens, completionTokens, keptTokens }] of data.entries()) {
+        for (const [t, kept] of keptTokens!.entries()) {
+          const before = Int32Array.from([...promptTokens, ...completionTokens.slice(0, t)]);
+          const all = await nextLogprobs(engine, before, temperature);
+          const mass = Math.log(kept.reduce((sum, token) => sum + Math.exp(all[token]!), 0));
+          const among = Array.from(kept, (token) => all[token]! - mass);
+          const own = all[completionTokens[t]!]! - mass;
+          requireClose(`log-probability of datum ${i}, token ${t}`, logprobs[i]![t]!, own, LOGPROB_TOLERANCE);
+          if (entropies === undefined) continue;
+          const entropy = -among.reduce((sum, logprob) => sum + Math.exp(logprob) * logprob, 0);
+          requireClose(`entropy of datum ${i}, token ${t}`, entropies[i]![t]!, entropy, LOGPROB_TOLERANCE);
+        }
       }
-    }
-  }),
+    },
+  ),
 
   {
     name: "with keptTokens the gradient is that of the loss: along it the loss changes by its squared norm",
+    needs: ["training", "keptTokens", "gradientNorm"],
     run: async (subject) => {
       const loss = { name: "cross_entropy" } as const;
       // A step down the gradient of ±loss moves the weights by ∓rate · gradient.
@@ -110,7 +117,7 @@ export const KEPT_TOKEN_CHECKS: readonly ConformanceCheck[] = [
     },
   },
 
-  engineCheck("keptTokens that make no sense are refused", async (engine) => {
+  engineCheck("keptTokens that make no sense are refused", ["keptTokens"], async (engine) => {
     const data = withKept(engine, someData(engine.info));
     const first = data[0]!;
     const policy = { temperature: 1 } as const;

@@ -33,16 +33,15 @@ async function noisyPass(engine: Policy, loss: LossSpec, ...calls: (readonly Dat
 }
 
 /** A check of engines that have the noise. */
-function noiseCheck(name: string, work: Parameters<typeof engineCheck>[1]): ConformanceCheck {
-  return engineCheck(name, async (engine, subject) => {
-    if (engine.capabilities.embeddingNoise) await work(engine, subject);
-  });
+function noiseCheck(name: string, work: Parameters<typeof engineCheck>[2]): ConformanceCheck {
+  return engineCheck(name, ["training", "embeddingNoise", "gradientNorm"], work);
 }
 
 /** The promises about noise on embeddings. */
 export const NOISE_CHECKS: readonly ConformanceCheck[] = [
   engineCheck(
     "noise on embeddings is refused where the engine has none, and where it makes no sense",
+    ["training"],
     async (engine) => {
       const data = someData(engine.info);
       const refused = (loss: LossSpec) =>
@@ -71,22 +70,21 @@ export const NOISE_CHECKS: readonly ConformanceCheck[] = [
 
   {
     name: "noise on embeddings is each datum's own: whatever else is in the call, and in one call or two",
+    needs: ["training", "embeddingNoise", "gradientNorm"],
     run: async (subject) => {
       const passOf = (...calls: (readonly number[])[]) =>
         withEngine(subject, async (engine) => {
-          if (!engine.capabilities.embeddingNoise) return undefined;
           const data = someData(engine.info);
           return noisyPass(engine, NOISY, ...calls.map((indices) => indices.map((i) => data[i]!)));
         });
       const whole = await passOf([0, 1, 2, 3]);
       const parts = await passOf([0, 1], [2, 3]);
-      if (!whole || !parts) return;
       requireClose("the loss in two calls", parts.loss, whole.loss, ROUNDING);
       requireClose("gradient norm in two calls, relative", parts.gradNorm! / whole.gradNorm!, 1, ROUNDING);
       const first = await passOf([0]);
       const [both, second] = [await passOf([0, 1]), await passOf([1])];
       // Datum 1 alone is the first of its step, and not the second.
-      require(Math.abs(both!.loss - first!.loss - second!.loss) > 1e-4, "two data of a step have the same noise");
+      require(Math.abs(both.loss - first.loss - second.loss) > 1e-4, "two data of a step have the same noise");
     },
   },
 

@@ -2,7 +2,7 @@
 
 import { EngineError } from "../../errors.ts";
 import type { Policy } from "../contract/policy.ts";
-import type { SamplingParams } from "../contract/sampler.ts";
+import type { SamplingParams } from "../contract/sampling.ts";
 import type { DrawnToken, SamplingSession, SequenceEnd, SequenceRequest } from "../contract/session.ts";
 import {
   type ConformanceCheck,
@@ -32,9 +32,9 @@ export function sessionCheck(
   name: string,
   work: (session: SamplingSession, engine: Policy) => Promise<void>,
 ): ConformanceCheck {
-  return engineCheck(name, async (engine) => {
+  return engineCheck(name, ["sessions", "seededDraws", "scoringTemperature"], async (engine) => {
     const session = engine.openSession?.();
-    if (session === undefined) return;
+    require(session !== undefined, "the engine promises sessions and opens none");
     try {
       await work(session, engine);
     } finally {

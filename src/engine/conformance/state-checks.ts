@@ -4,7 +4,7 @@ import { CheckpointError, EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import type { Policy, PolicyName } from "../contract/policy.ts";
 import {
-  ADAM,
+  adamFor,
   type ConformanceCheck,
   engineCheck,
   FREE_SAMPLING,
@@ -21,14 +21,20 @@ import {
 
 const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
 
-/** One step on data of their own for each seed; returns the gradient's norm. */
+/** One step on data of their own for each seed; returns the gradient's norm, 0 where the engine does not tell it. */
 async function step(engine: Policy, seed: number): Promise<number> {
   await engine.forwardBackward(someData(engine.info, seed), CROSS_ENTROPY);
-  return (await engine.optimStep(ADAM)).gradNorm!;
+  return (await engine.optimStep(adamFor(engine))).gradNorm ?? 0;
+}
+
+/** Freezes the reference, where the engine has one. */
+async function freeze(engine: Policy): Promise<void> {
+  if (engine.capabilities.reference) await engine.freezeReference();
 }
 
 /** Log-probabilities of fixed data under one policy. */
 async function scores(engine: Policy, policy: PolicyName): Promise<readonly Float32Array[]> {
+  if (policy === "reference" && !engine.capabilities.reference) return [];
   return (await engine.score(someData(engine.info, 9), { temperature: 1, policy })).logprobs;
 }
 
@@ -42,6 +48,7 @@ async function afterStep(engine: Policy): Promise<readonly Float32Array[]> {
 export const STATE_CHECKS: readonly ConformanceCheck[] = [
   engineCheck(
     "there is no reference before it is frozen, and afterwards it stays while the policy moves",
+    ["training", "reference"],
     async (engine) => {
       await requireRejection("scoring with no reference", EngineError, () => scores(engine, "reference"));
       await step(engine, 0);
@@ -57,34 +64,39 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
     },
   ),
 
-  engineCheck("a reference is moved towards the policy by the share that is asked for", async (engine) => {
-    await requireRejection("mixing with no reference", EngineError, () => engine.freezeReference(0.5));
-    await engine.freezeReference();
-    const start = await scores(engine, "reference");
-    // A step so small that log-probabilities follow weights along a line.
-    await engine.forwardBackward(someData(engine.info, 0), CROSS_ENTROPY);
-    await engine.optimStep({ ...gradientDescent(1), maxGradNorm: 1e-2 });
-    const moved = await scores(engine, "policy");
-    let behind = 1;
-    for (const share of [0.25, 0.5]) {
-      await engine.freezeReference(share);
-      behind *= 1 - share;
-      const reference = await scores(engine, "reference");
-      const distance = (from: readonly Float32Array[], to: readonly Float32Array[]) =>
-        Math.hypot(...from.flatMap((row, i) => Array.from(row, (value, t) => value - to[i]![t]!)));
-      const left = distance(reference, moved) / distance(start, moved);
-      requireClose(`what is left of the way after a share of ${share}, relative`, left / behind, 1, 0.02);
-    }
-    for (const share of [0, -1, 1.5, Number.NaN]) {
-      await requireRejection(`a share of ${share}`, EngineError, () => engine.freezeReference(share));
-    }
-  }),
+  engineCheck(
+    "a reference is moved towards the policy by the share that is asked for",
+    ["training", "referenceMixing", "gradientClipping"],
+    async (engine) => {
+      await requireRejection("mixing with no reference", EngineError, () => engine.freezeReference(0.5));
+      await engine.freezeReference();
+      const start = await scores(engine, "reference");
+      // A step so small that log-probabilities follow weights along a line.
+      await engine.forwardBackward(someData(engine.info, 0), CROSS_ENTROPY);
+      await engine.optimStep({ ...gradientDescent(1), maxGradNorm: 1e-2 });
+      const moved = await scores(engine, "policy");
+      let behind = 1;
+      for (const share of [0.25, 0.5]) {
+        await engine.freezeReference(share);
+        behind *= 1 - share;
+        const reference = await scores(engine, "reference");
+        const distance = (from: readonly Float32Array[], to: readonly Float32Array[]) =>
+          Math.hypot(...from.flatMap((row, i) => Array.from(row, (value, t) => value - to[i]![t]!)));
+        const left = distance(reference, moved) / distance(start, moved);
+        requireClose(`what is left of the way after a share of ${share}, relative`, left / behind, 1, 0.02);
+      }
+      for (const share of [0, -1, 1.5, Number.NaN]) {
+        await requireRejection(`a share of ${share}`, EngineError, () => engine.freezeReference(share));
+      }
+    },
+  ),
 
   engineCheck(
     "a state restores weights, moments, step count and reference: training goes on bit for bit",
+    ["training", "seededDraws"],
     async (engine, subject) => {
       await step(engine, 0);
-      await engine.freezeReference();
+      await freeze(engine);
       await step(engine, 1);
       const directory = await subject.emptyDirectory();
       await engine.saveState(directory);
@@ -111,73 +123,84 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
 
   engineCheck(
     "a state of an engine that never trained restores that: no reference, no gradient",
+    ["training"],
     async (engine, subject) => {
       const directory = await subject.emptyDirectory();
       await engine.saveState(directory);
       const untrained = await fingerprint(engine, someData(engine.info));
       const first = await step(engine, 0);
-      await engine.freezeReference();
+      await freeze(engine);
       await engine.forwardBackward(someData(engine.info, 5), CROSS_ENTROPY);
       await engine.loadState(directory);
       requireAllClose("datum", await fingerprint(engine, someData(engine.info)), untrained, 0);
-      await requireRejection("scoring with the reference", EngineError, () => scores(engine, "reference"));
-      await requireRejection("a step on the gradient from before", EngineError, () => engine.optimStep(ADAM));
+      if (engine.capabilities.reference) {
+        await requireRejection("scoring with the reference", EngineError, () => scores(engine, "reference"));
+      }
+      await requireRejection("a step on the gradient from before", EngineError, () =>
+        engine.optimStep(adamFor(engine)),
+      );
       requireClose("norm of the first gradient, again", await step(engine, 0), first, 0);
     },
   ),
 
-  engineCheck("a reset optimizer has no moments, no steps and no gradient", async (engine, subject) => {
+  engineCheck("a reset optimizer has no moments, no steps and no gradient", ["training"], async (engine, subject) => {
     // A rate of 0 fills the moments and counts a step, and leaves the weights as they are.
     await engine.forwardBackward(someData(engine.info, 1), CROSS_ENTROPY);
-    await engine.optimStep({ ...ADAM, learningRate: 0 });
+    await engine.optimStep({ ...adamFor(engine), learningRate: 0 });
     await engine.forwardBackward(someData(engine.info, 2), CROSS_ENTROPY);
     await engine.resetOptimizer();
-    await requireRejection("a step on the gradient from before", EngineError, () => engine.optimStep(ADAM));
+    await requireRejection("a step on the gradient from before", EngineError, () => engine.optimStep(adamFor(engine)));
     const expected = await withEngine(subject, afterStep);
     requireAllClose("datum after a first step", await afterStep(engine), expected, 0);
   }),
 
-  engineCheck("saving changes nothing", async (engine, subject) => {
+  engineCheck("saving changes nothing", ["training"], async (engine, subject) => {
     await engine.forwardBackward(someData(engine.info), CROSS_ENTROPY);
     const before = await scores(engine, "policy");
     await engine.saveState(await subject.emptyDirectory());
     await engine.saveWeights(await subject.emptyDirectory());
     requireAllClose("datum", await scores(engine, "policy"), before, 0);
-    require((await engine.optimStep(ADAM)).applied, "the gradient was lost by saving");
+    require((await engine.optimStep(adamFor(engine))).applied, "the gradient was lost by saving");
   }),
 
-  engineCheck("calls that overlap are carried out one after another, in their order", async (engine, subject) => {
-    const data = someData(engine.info);
-    const calls = (own: Policy, directory: string): (() => Promise<readonly ArrayLike<number>[]>)[] => [
-      () => own.forwardBackward(data, CROSS_ENTROPY).then(({ logprobs }) => logprobs),
-      () => own.optimStep(ADAM).then(({ gradNorm }) => [[gradNorm!]]),
-      () => own.freezeReference().then(() => []),
-      () => own.sample(somePrompts(own.info), FREE_SAMPLING).then((samples) => samples.map(({ logprobs }) => logprobs)),
-      // Refused: there is no gradient. What comes behind it goes on.
-      () =>
-        own.optimStep(ADAM).then(
-          () => [],
-          () => [[-1]],
-        ),
-      () => own.saveState(directory).then(() => []),
-      () => own.resetOptimizer().then(() => []),
-      () => own.loadState(directory).then(() => []),
-      () => scores(own, "policy"),
-      () => scores(own, "reference"),
-    ];
-    const expected = await withEngine(subject, async (own) => {
-      const results: (readonly ArrayLike<number>[])[] = [];
-      for (const call of calls(own, await subject.emptyDirectory())) results.push(await call());
-      return results;
-    });
-    const found = await Promise.all(calls(engine, await subject.emptyDirectory()).map((call) => call()));
-    expected.forEach((rows, i) => {
-      requireAllClose(`call ${i}: result`, found[i]!, rows, 0);
-    });
-  }),
+  engineCheck(
+    "calls that overlap are carried out one after another, in their order",
+    ["training", "seededDraws"],
+    async (engine, subject) => {
+      const data = someData(engine.info);
+      const calls = (own: Policy, directory: string): (() => Promise<readonly ArrayLike<number>[]>)[] => [
+        () => own.forwardBackward(data, CROSS_ENTROPY).then(({ logprobs }) => logprobs),
+        () => own.optimStep(adamFor(own)).then(({ gradNorm }) => [[gradNorm ?? 0]]),
+        () => freeze(own).then(() => []),
+        () =>
+          own.sample(somePrompts(own.info), FREE_SAMPLING).then((samples) => samples.map(({ logprobs }) => logprobs)),
+        // Refused: there is no gradient. What comes behind it goes on.
+        () =>
+          own.optimStep(adamFor(own)).then(
+            () => [],
+            () => [[-1]],
+          ),
+        () => own.saveState(directory).then(() => []),
+        () => own.resetOptimizer().then(() => []),
+        () => own.loadState(directory).then(() => []),
+        () => scores(own, "policy"),
+        () => scores(own, "reference"),
+      ];
+      const expected = await withEngine(subject, async (own) => {
+        const results: (readonly ArrayLike<number>[])[] = [];
+        for (const call of calls(own, await subject.emptyDirectory())) results.push(await call());
+        return results;
+      });
+      const found = await Promise.all(calls(engine, await subject.emptyDirectory()).map((call) => call()));
+      expected.forEach((rows, i) => {
+        requireAllClose(`call ${i}: result`, found[i]!, rows, 0);
+      });
+    },
+  ),
 
   {
     name: "disposing waits for what is under way, and what comes after it is refused",
+    needs: [],
     run: async (subject) => {
       const engine = await subject.open();
       const data = someData(engine.info);
@@ -188,13 +211,17 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
     },
   },
 
-  engineCheck("a directory without a state is refused, and the engine stays as it was", async (engine, subject) => {
-    await step(engine, 0);
-    await engine.freezeReference();
-    const [policy, reference] = [await scores(engine, "policy"), await scores(engine, "reference")];
-    const empty = await subject.emptyDirectory();
-    await requireRejection("loading from an empty directory", CheckpointError, () => engine.loadState(empty));
-    requireAllClose("policy of datum", await scores(engine, "policy"), policy, 0);
-    requireAllClose("reference of datum", await scores(engine, "reference"), reference, 0);
-  }),
+  engineCheck(
+    "a directory without a state is refused, and the engine stays as it was",
+    ["training"],
+    async (engine, subject) => {
+      await step(engine, 0);
+      await freeze(engine);
+      const [policy, reference] = [await scores(engine, "policy"), await scores(engine, "reference")];
+      const empty = await subject.emptyDirectory();
+      await requireRejection("loading from an empty directory", CheckpointError, () => engine.loadState(empty));
+      requireAllClose("policy of datum", await scores(engine, "policy"), policy, 0);
+      requireAllClose("reference of datum", await scores(engine, "reference"), reference, 0);
+    },
+  ),
 ];

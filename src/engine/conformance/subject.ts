@@ -4,10 +4,12 @@
 
 import { AhaError } from "../../errors.ts";
 import { Random } from "../../random.ts";
+import type { CapabilityName } from "../contract/capabilities.ts";
 import type { AdamParams, Datum, Policy } from "../contract/policy.ts";
-import type { SampledSequence, SamplePrompt, SamplerInfo, SamplingParams, ScoreResult } from "../contract/sampler.ts";
+import type { SampledSequence, SamplerInfo, ScoreResult } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 
-/** How far the sampler's log-probabilities may be from those of `forward`, in nats. */
+/** How far the sampler's log-probabilities may be from those of `score`, in nats. */
 export const LOGPROB_TOLERANCE = 1e-4;
 
 /** The implementation under test. Its model needs at least 8 tokens, 24 positions, and probabilities that differ. */
@@ -18,10 +20,15 @@ export interface ConformanceSubject {
   readonly emptyDirectory: () => Promise<string>;
 }
 
+/** A capability that a promise is about; `training`: the model can be trained. */
+export type Needed = CapabilityName | "training";
+
 /** One promise of the contract. `run` throws where the engine breaks it. */
 export interface ConformanceCheck {
   /** The promise, as a sentence. */
   readonly name: string;
+  /** The promise is made by engines with all of these. */
+  readonly needs: readonly Needed[];
   readonly run: (subject: ConformanceSubject) => Promise<void>;
 }
 
@@ -33,9 +40,10 @@ export class ConformanceFailure extends AhaError {
 /** A check on one engine, which is disposed of afterwards. */
 export function engineCheck(
   name: string,
+  needs: readonly Needed[],
   work: (engine: Policy, subject: ConformanceSubject) => Promise<void>,
 ): ConformanceCheck {
-  return { name, run: (subject) => withEngine(subject, (engine) => work(engine, subject)) };
+  return { name, needs, run: (subject) => withEngine(subject, (engine) => work(engine, subject)) };
 }
 
 /** Opens an engine for `work` and disposes of it. */
@@ -75,9 +83,9 @@ export function requireAllClose(
   });
 }
 
-/** Throws ConformanceFailure unless `forward` gives sampled completions, their kept tokens included, the log-probabilities
+/** Throws ConformanceFailure unless `score` gives sampled completions, their kept tokens included, the log-probabilities
  * that they came with. */
-export async function requireForwardAgrees(
+export async function requireScoreAgrees(
   what: string,
   engine: Policy,
   { prompts, samples }: { readonly prompts: readonly SamplePrompt[]; readonly samples: readonly SampledSequence[] },
@@ -158,8 +166,12 @@ export function someData(info: SamplerInfo, seed = 0): Datum[] {
   });
 }
 
-/** An ordinary step. */
-export const ADAM: AdamParams = {
+/** An ordinary step, clipped where the engine can clip. */
+export function adamFor({ capabilities }: Policy): AdamParams {
+  return { ...ADAM, maxGradNorm: capabilities.gradientClipping ? ADAM.maxGradNorm : 0 };
+}
+
+const ADAM: AdamParams = {
   learningRate: 1e-2,
   beta1: 0.9,
   beta2: 0.95,

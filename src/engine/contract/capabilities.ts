@@ -37,6 +37,24 @@ export interface Capabilities {
   readonly gradientClipping: boolean;
 }
 
+/** What an engine can do that scores at temperature 1 and nothing else: for others to begin with. */
+export const NO_CAPABILITIES: Capabilities = {
+  losses: [],
+  training: "none",
+  entropies: false,
+  margins: false,
+  scoringTemperature: false,
+  keptTokens: false,
+  seededDraws: false,
+  sessions: false,
+  reference: false,
+  referenceMixing: false,
+  entropyBonus: false,
+  embeddingNoise: false,
+  gradientNorm: false,
+  gradientClipping: false,
+};
+
 /** A capability that is there or not. */
 export type CapabilityName = {
   [Name in keyof Capabilities]: Capabilities[Name] extends boolean ? Name : never;

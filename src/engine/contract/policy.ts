@@ -17,7 +17,8 @@ import type { Sampler, SamplerInfo, ScoreDatum, ScoreOptions, ScoreResult } from
 
 /** What is known of a model that is trained. */
 export interface PolicyInfo extends SamplerInfo {
-  readonly parameterCount: number;
+  /** Absent where the engine does not know it. */
+  readonly parameterCount?: number | undefined;
 }
 
 /** Which weights to use: the ones being trained, or the frozen copy made by `freezeReference`. */
@@ -75,7 +76,10 @@ export interface Trainable {
   /** Forgets Adam's moments, its step count and any accumulated gradient: the start of a new stage. */
   resetOptimizer(): Promise<void>;
 
-  /** Writes weights, optimizer moments, step count and, where frozen, the reference into an existing, empty directory. */
+  /**
+   * Writes weights, optimizer moments, step count and, where frozen, the reference into an existing, empty directory. An
+   * engine that keeps them elsewhere writes where (`artifact.ts`).
+   */
   saveState(directory: string): Promise<void>;
   /** Restores what `saveState` wrote, bit for bit. */
   loadState(directory: string): Promise<void>;

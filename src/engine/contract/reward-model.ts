@@ -37,7 +37,8 @@ export interface RewardModelInfo {
   readonly name: string;
   readonly vocabSize: number;
   readonly maxContextTokens: number;
-  readonly parameterCount: number;
+  /** Absent where the engine does not know it. */
+  readonly parameterCount?: number | undefined;
 }
 
 /** A model that scores texts and is trained on pairs of them. */

@@ -10,7 +10,7 @@
  * waits no further sequence is begun, so it waits for those that are running and not for ever.
  */
 
-import type { SamplePrompt, SamplingParams } from "./sampler.ts";
+import type { SamplePrompt, SamplingParams } from "./sampling.ts";
 
 /**
  * One sequence to sample. Sequences that share the very same `tokens` array share its computation where they can. With a

@@ -2,9 +2,8 @@
 
 import { z } from "zod";
 import { devices } from "../../compute/devices.ts";
-import type { EngineKind } from "../engine-kind.ts";
-import type { GivenLimits } from "./limits.ts";
-import { openLocalPolicies, openLocalPolicy, openLocalRewardModel } from "./open-local.ts";
+import type { EngineKind, EngineSpec } from "../engine-kind.ts";
+import { type GivenLimits, type LocalLimits, limitsFrom } from "./limits.ts";
 
 const shape = {
   device: z
@@ -42,17 +41,33 @@ const specSchema = z.object(shape);
 
 const MIB = 2 ** 20;
 
+/** Loaded when a model is opened: nothing else of the engine reads files. */
+const openers = () => import("./open-local.ts");
+
 /** The embedded engine. */
 export const localEngine: EngineKind = {
   name: "local",
   summary: "the embedded engine: models in this process",
   shape,
   deviceOf: (spec) => specSchema.parse(spec).device,
-  openPolicy: async (spec, source, compute) => openLocalPolicy(await compute.device(), source, givenLimits(spec)),
-  openShared: async (spec, source, compute) => openLocalPolicies(await compute.device(), source, givenLimits(spec)),
-  openRewardModel: async (spec, source, compute) =>
-    openLocalRewardModel(await compute.device(), source, givenLimits(spec)),
+  openPolicy: async (spec, source, compute) => {
+    const { openLocalPolicy } = await openers();
+    return openLocalPolicy(await compute.device(), source, givenLimits(spec));
+  },
+  openShared: async (spec, source, compute) => {
+    const { openLocalPolicies } = await openers();
+    return openLocalPolicies(await compute.device(), source, givenLimits(spec));
+  },
+  openRewardModel: async (spec, source, compute) => {
+    const { openLocalRewardModel } = await openers();
+    return openLocalRewardModel(await compute.device(), source, givenLimits(spec));
+  },
 };
+
+/** The limits that a spec comes to; undefined for that of another engine. */
+export function localLimitsOf(spec: EngineSpec): LocalLimits | undefined {
+  return spec.kind === localEngine.name ? limitsFrom(givenLimits(spec)) : undefined;
+}
 
 function givenLimits(spec: unknown): GivenLimits {
   const { cacheMib, device: _, ...limits } = specSchema.parse(spec);

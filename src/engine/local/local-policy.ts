@@ -8,12 +8,9 @@ import type { Device } from "../../compute/device.ts";
 import { EngineError } from "../../errors.ts";
 import { engineLossNames } from "../../losses/engine-losses.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import { saveModelFrom } from "../../model/checkpoint.ts";
 import { trainedSpecs, type WeightForm } from "../../model/decoder-parameters.ts";
-import type { SaveDtype } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, parameterSpecs } from "../../model/parameters.ts";
-import { savePeftAdapter } from "../../model/peft-adapter.ts";
 import type { Capabilities } from "../contract/capabilities.ts";
 import type {
   AdamParams,
@@ -24,18 +21,12 @@ import type {
   PolicyName,
   StepResult,
 } from "../contract/policy.ts";
-import type {
-  SampledSequence,
-  SampleProgress,
-  SamplePrompt,
-  SamplingParams,
-  ScoreDatum,
-  ScoreOptions,
-  ScoreResult,
-} from "../contract/sampler.ts";
+import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import type { LocalLimits } from "./limits.ts";
 import { LocalSession } from "./local-session.ts";
+import type { ModelStore, StoredModel } from "./model-store.ts";
 import { type InitialWeights, PolicyWeights } from "./policy-weights.ts";
 import { requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
 import { Sampler } from "./sampler.ts";
@@ -53,7 +44,9 @@ export interface LocalModel {
   /** Other policies read the same model: it is not trained, only an adapter may be. */
   readonly sharesBase?: boolean;
   /** Where the model came from: what a saved adapter names as its base. */
-  readonly directory: string;
+  readonly base: string;
+  /** Where it is saved. */
+  readonly store: ModelStore;
   /** Root of the random numbers of an adapter's dropout. */
   readonly dropoutSeed: number;
 }
@@ -77,7 +70,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
     limits: LocalLimits,
     sampling: SamplingProgram,
   ) {
-    super(device);
+    super(device, model.store);
     const { config, form } = model;
     this.#model = model;
     this.#limits = limits;
@@ -206,11 +199,9 @@ export class LocalPolicy extends TrainableModel implements Policy {
     this.#weights.forgetReference();
   }
 
-  protected async write(directory: string, dtype: SaveDtype | undefined): Promise<void> {
-    const { config, form, directory: base } = this.#model;
-    const valuesOf = ({ name }: { readonly name: string }) => this.trained.values(name);
-    if (form.lora) await savePeftAdapter(directory, config, form.lora, valuesOf, base);
-    else await saveModelFrom(directory, config, valuesOf, dtype && { dtype });
+  protected get stored(): StoredModel {
+    const { config, form, base } = this.#model;
+    return { config, form, base, valuesOf: ({ name }) => this.trained.values(name) };
   }
 
   protected release(): void {

@@ -10,15 +10,14 @@ import { tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
-import { saveModelFrom } from "../../model/checkpoint.ts";
 import { rotaryTables } from "../../model/decoder.ts";
-import type { SaveDtype } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { elementCount } from "../../model/parameters.ts";
+import { elementCount, type ParameterSpec } from "../../model/parameters.ts";
 import type { AdamParams, StepResult } from "../contract/policy.ts";
 import type { PairLossOptions, PairResult, RewardModel, RewardModelInfo, TokenPair } from "../contract/reward-model.ts";
 import { causalMask } from "./attention-mask.ts";
 import type { SequenceLimits } from "./limits.ts";
+import type { ModelStore, StoredModel } from "./model-store.ts";
 import { gradientName, type ProgramGraph } from "./programs.ts";
 import { requireKnownTokens } from "./requests.ts";
 import { pairGraph, REWARD_FORM, scoringGraph } from "./reward-program.ts";
@@ -41,9 +40,9 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
   #scoring: Program | undefined;
   #training: Program | undefined;
 
-  /** `weights` become the model's own. */
-  constructor(device: Device, config: ModelConfig, weights: DenseWeights, limits: SequenceLimits) {
-    super(device);
+  /** `weights` become the model's own; it is saved in `store`. */
+  constructor(device: Device, config: ModelConfig, weights: DenseWeights, limits: SequenceLimits, store: ModelStore) {
+    super(device, store);
     this.#config = config;
     this.#limits = limits;
     this.trained = weights;
@@ -121,9 +120,9 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
     return { loss, chosen, rejected };
   }
 
-  protected write(directory: string, dtype: SaveDtype | undefined): Promise<void> {
-    const options = { ...REWARD_FORM, ...(dtype && { dtype }) };
-    return saveModelFrom(directory, this.#config, ({ name }) => this.trained.values(name), options);
+  protected get stored(): StoredModel {
+    const valuesOf = ({ name }: ParameterSpec) => this.trained.values(name);
+    return { config: this.#config, form: REWARD_FORM, valuesOf };
   }
 
   protected release(): void {

@@ -20,7 +20,7 @@ import type {
   SessionLoad,
 } from "../contract/session.ts";
 import { type DecodedSequence, DecodeLoop } from "./decode-loop.ts";
-import { drawRequest, requireSound } from "./draw-at.ts";
+import { drawRequest, requireSound } from "./draw-request.ts";
 import { GrowingSlots } from "./growing-slots.ts";
 import type { SamplerLimits } from "./limits.ts";
 import { PrefillPacing } from "./prefill-pacing.ts";

@@ -13,6 +13,7 @@ import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs 
 import { loadPeftAdapter } from "../../model/peft-adapter.ts";
 import { nf4From, quantizeNf4 } from "../../model/quantization.ts";
 import type { PolicySource, RewardModelSource, SharedSource } from "../engine-kind.ts";
+import { DISK_STORE } from "./disk-store.ts";
 import { type GivenLimits, limitsFrom } from "./limits.ts";
 import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
@@ -74,7 +75,7 @@ async function openPolicies(
         adapter && (await DenseWeights.from(device, adapterSpecs(config, adapter.lora), valuesIn(adapter.values)));
       const dropoutSeed = adapters[i]!.adapterSeed ?? 0;
       const weights = { model: i === 0 ? base : base.shared(), adapter: trained };
-      const model = { config, form, weights, directory: resolve(path), dropoutSeed, sharesBase };
+      const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed, sharesBase };
       policies.push(await LocalPolicy.open(device, model, limitsFrom(limits)));
     }
     return policies;
@@ -104,7 +105,7 @@ export async function openLocalRewardModel(
     };
     const weights = await DenseWeights.from(device, parameterSpecs(config, "score"), write);
     const padded = { ...config, padTokenId: config.padTokenId ?? padTokenId };
-    return new LocalRewardModel(device, padded, weights, limitsFrom(limits));
+    return new LocalRewardModel(device, padded, weights, limitsFrom(limits), DISK_STORE);
   } finally {
     await checkpoint.close();
   }

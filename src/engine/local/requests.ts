@@ -8,7 +8,8 @@ import { lossProblem } from "../../losses/engine-losses.ts";
 import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import type { Capabilities } from "../contract/capabilities.ts";
 import type { AdamParams } from "../contract/policy.ts";
-import type { SamplePrompt, SamplerInfo, SamplingParams, ScoreDatum } from "../contract/sampler.ts";
+import type { SamplerInfo, ScoreDatum } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { LogitAdjustments, SequenceRequest } from "../contract/session.ts";
 
 /** Throws EngineError for prompts or parameters that cannot be sampled with. */

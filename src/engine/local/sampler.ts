@@ -4,9 +4,10 @@
  */
 
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
-import type { SampledSequence, SampleProgress, SamplePrompt, SamplingParams } from "../contract/sampler.ts";
+import type { SampledSequence, SampleProgress } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import { type DecodedSequence, DecodeLoop, type UsedRow } from "./decode-loop.ts";
-import { drawRequest, requireSound } from "./draw-at.ts";
+import { drawRequest, requireSound } from "./draw-request.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
 import { affordableRows, type SamplerLimits } from "./limits.ts";
 import type { SamplingProgram } from "./sampling-program.ts";

@@ -10,19 +10,21 @@ import { CheckpointError, EngineError } from "../../errors.ts";
 import type { SaveDtype } from "../../model/hf-config.ts";
 import type { AdamParams, OptimStepResult, StepResult, Trainable } from "../contract/policy.ts";
 import { Turns } from "../turns.ts";
-import { loadEngineState, saveEngineState } from "./engine-state.ts";
+import type { ModelStore, StoredModel } from "./model-store.ts";
 import { requireAdam } from "./requests.ts";
 import { type DenseWeights, OptimizerState } from "./weights.ts";
 
 export abstract class TrainableModel implements Trainable {
   protected readonly device: Device;
+  readonly #store: ModelStore;
   /** The order in which verbs are carried out. */
   protected readonly turns = new Turns();
   #disposed = false;
   #optimizer: OptimizerState | undefined;
 
-  constructor(device: Device) {
+  constructor(device: Device, store: ModelStore) {
     this.device = device;
+    this.#store = store;
   }
 
   /** What is trained. Throws EngineError where nothing can be. */
@@ -40,8 +42,8 @@ export abstract class TrainableModel implements Trainable {
 
   protected forgetReference(): void {}
 
-  /** Writes the model into an existing directory; its values are finite. */
-  protected abstract write(directory: string, dtype: SaveDtype | undefined): Promise<void>;
+  /** What is written of the model. */
+  protected abstract get stored(): StoredModel;
 
   /** Releases what the model holds. */
   protected abstract release(): void;
@@ -60,7 +62,7 @@ export abstract class TrainableModel implements Trainable {
   saveState(directory: string): Promise<void> {
     return this.inTurn(() => {
       const { reference } = this;
-      return saveEngineState(directory, {
+      return this.#store.saveState(directory, {
         optimizerSteps: this.#optimizer?.steps ?? 0,
         referenceOff: reference === "off",
         sets: {
@@ -77,7 +79,7 @@ export abstract class TrainableModel implements Trainable {
 
   loadState(directory: string): Promise<void> {
     return this.inTurn(async () => {
-      const { optimizerSteps, referenceOff } = await loadEngineState(directory, this.trained.specs, (set) => {
+      const { optimizerSteps, referenceOff } = await this.#store.loadState(directory, this.trained.specs, (set) => {
         switch (set) {
           case "weights":
             // First of all sets, once the whole state is known to fit.
@@ -101,7 +103,7 @@ export abstract class TrainableModel implements Trainable {
   saveWeights(directory: string, { dtype }: { readonly dtype?: SaveDtype } = {}): Promise<void> {
     return this.inTurn(async () => {
       await this.trained.requireFinite();
-      await this.write(directory, dtype);
+      await this.#store.saveModel(directory, this.stored, dtype);
     });
   }
 

@@ -8,7 +8,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { showShape } from "../dim.ts";
-import type { Emitter } from "../onnx.ts";
+import type { Emitter } from "../emitter.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { after } from "./shape.ts";
 

@@ -75,6 +75,12 @@ const exponentialOperation: Operation = {
   gradient: ({ outputs: [y] }, [g]) => [multiply(g!, y!)],
 };
 
+const squareRootOperation: Operation = {
+  name: "squareRoot",
+  lower: (emit, inputs) => emit.node("Sqrt", inputs),
+  gradient: ({ outputs: [y] }, [g]) => [divide(g!, scale(y!, 2))],
+};
+
 const logarithmOperation: Operation = {
   name: "logarithm",
   lower: (emit, inputs) => emit.node("Log", inputs),
@@ -93,6 +99,8 @@ export const divide = (a: Tensor, b: Tensor): Tensor => binary(divideOperation, 
 export const negate = (x: Tensor): Tensor => unary(negateOperation, x);
 /** eˣ. */
 export const exponential = (x: Tensor): Tensor => unary(exponentialOperation, x);
+/** √x. */
+export const squareRoot = (x: Tensor): Tensor => unary(squareRootOperation, x);
 /** ln x. */
 export const logarithm = (x: Tensor): Tensor => unary(logarithmOperation, x);
 /** factor · x. */

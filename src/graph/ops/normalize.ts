@@ -2,7 +2,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { sameShape, shapeSize, showShape } from "../dim.ts";
-import type { Emitter } from "../onnx.ts";
+import type { Emitter } from "../emitter.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
 import { multiply, subtract } from "./elementwise.ts";

@@ -78,7 +78,7 @@ function storedFormatOf({ fileOf }: OpenCheckpoint): TensorFormat {
   const dtypes = new Set([...fileOf].map(([name, file]) => file.entries.get(name)!.dtype));
   const [dtype] = dtypes;
   if (dtypes.size !== 1) return "f32";
-  return ({ F32: "f32", F16: "f16", BF16: "bf16" } as const)[dtype!];
+  return dtype === "F16" ? "f16" : dtype === "BF16" ? "bf16" : "f32";
 }
 
 async function readTokenizer(

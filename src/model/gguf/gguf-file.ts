@@ -12,7 +12,7 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import { CheckpointError } from "../../errors.ts";
-import { systemReason } from "../../files.ts";
+import { isLfsPointer, lfsPointerMessage, systemReason } from "../../files.ts";
 import { elementCount } from "../parameters.ts";
 import { BLOCK_FORMATS, type BlockFormat, UNREAD_FORMATS } from "./block-formats.ts";
 import { MetadataReader, type MetadataValue } from "./metadata-reader.ts";
@@ -112,6 +112,7 @@ async function readHeader(file: FileHandle, path: string): Promise<Header> {
   for (let length = FIRST_PIECE_BYTES; ; length *= 4) {
     const bytes = new Uint8Array(Math.min(length, size, MAX_HEADER_BYTES));
     await readFully(file, bytes, 0, path);
+    if (isLfsPointer(bytes)) throw new CheckpointError(lfsPointerMessage(path));
     const header = parseHeader(new MetadataReader(bytes, size, path), path, size);
     if (header !== undefined) return header;
     if (bytes.length === MAX_HEADER_BYTES) {

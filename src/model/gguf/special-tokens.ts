@@ -7,7 +7,7 @@
  */
 
 import { z } from "zod";
-import type { mergedConfig } from "../../tokenizer/huggingface.ts";
+import type { mergedConfig } from "../../tokenizer/tokenizer-config.ts";
 import type { TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { GgufValue } from "./format.ts";

@@ -15,7 +15,7 @@
 
 import { CheckpointError } from "../../errors.ts";
 import { longestMatchPattern } from "../../tokenizer/build.ts";
-import { mergedConfig } from "../../tokenizer/huggingface.ts";
+import { allAddedTokens, mergedConfig } from "../../tokenizer/tokenizer-config.ts";
 import type { TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { GgufValue } from "./format.ts";
@@ -47,7 +47,8 @@ export function tokenizerMetadata(files: TokenizerFiles, model: ModelConfig, dir
   };
   const notes: string[] = [];
   const note = (text: string) => void notes.push(text);
-  const tokenizer = parseBpeTokenizer(files["tokenizer.json"], `${directory}: tokenizer.json`, refuse);
+  const parsed = parseBpeTokenizer(files["tokenizer.json"], `${directory}: tokenizer.json`, refuse);
+  const tokenizer = { ...parsed, added_tokens: allAddedTokens(files, directory) };
   const tokenizerConfig = mergedConfig(files, directory);
   const vocabulary = vocabularyOf(tokenizer, model.vocabSize, refuse);
   const byteLevel = isByteLevel(tokenizer);

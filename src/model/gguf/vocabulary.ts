@@ -10,7 +10,7 @@ import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
 import { parseJson } from "../../files.ts";
 
-const addedToken = z.looseObject({
+const addedToken = z.object({
   id: z.int().nonnegative(),
   content: z.string().min(1),
   special: z.boolean().default(false),

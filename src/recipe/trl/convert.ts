@@ -17,6 +17,7 @@ import { STAGE, type TrlBatch, type TrlConversion, TrlDraft, type TrlRecipe } fr
 import { dataSetOf, setTask, type TrlDataPlace } from "./data.ts";
 import { setDistances } from "./distances.ts";
 import { LAUNCHER_KEYS, trainingEntries, trlKeys } from "./keys.ts";
+import { requireGrpo } from "./kind.ts";
 import { type Launch, launchOf, type TextFile } from "./launcher.ts";
 import { type StageLength, setLength, setSchedule } from "./length.ts";
 import { setLoss, setOptimizer, setSampling } from "./objective.ts";
@@ -57,6 +58,11 @@ export interface TrlPlaces {
  */
 export async function convertTrl(file: TextFile, options: TrlOptions, places: TrlPlaces): Promise<TrlConversion> {
   const overrides = sortOverrides(options.overrides ?? []);
+  const parsed = parseYaml(file.text, file.path);
+  // What is no mapping is refused by readSettings.
+  if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) {
+    requireGrpo(applyOverrides(parsed, overrides.trl) as Record<string, unknown>, file.path);
+  }
   const settings = readSettings(file.text, file.path, trlKeys(), overrides.trl);
   requireTraining(file);
   const reading = readingOf(settings, options.version);

@@ -77,6 +77,7 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "liger_kernel_config",
     "pad_to_multiple_of",
     "torch_empty_cache_steps",
+    "use_liger",
     "use_liger_kernel",
     "use_liger_loss",
   ),

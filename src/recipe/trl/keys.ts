@@ -95,6 +95,10 @@ const REFUSED: readonly KeyEntry[] = [
   refused("e2b_router_url", NO_CODE),
   refused("morph_router_url", NO_CODE),
   refused("ioi_provider", NO_CODE, "piston"),
+  refused(
+    "spectrum_config_path",
+    "Spectrum trains chosen layers; here all weights are trained, or adapters (use_peft)",
+  ),
   refused("dataset_mixture", "there is one data set"),
   refused("shuffle_dataset", "rows come in a seeded random order", true),
   refused("optim_args", "AdamW has adam_beta1, adam_beta2, adam_epsilon and weight_decay", ""),

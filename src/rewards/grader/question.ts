@@ -7,6 +7,7 @@
 
 import { createHash } from "node:crypto";
 import type { ChatMessage } from "../../endpoint/chat.ts";
+import { stringifyExactJson } from "../../exact-json.ts";
 import type { RewardInput } from "../reward.ts";
 
 export interface QuestionForm {
@@ -47,6 +48,6 @@ function filled(rubric: string, columns: Readonly<Record<string, unknown>>): str
   return rubric.replace(/\{([\p{L}\p{N}_.-]{1,100})\}/gu, (whole, name: string) => {
     const value = Object.hasOwn(columns, name) ? columns[name] : undefined;
     if (value === undefined) return whole;
-    return typeof value === "string" ? value : JSON.stringify(value);
+    return typeof value === "string" ? value : stringifyExactJson(value);
   });
 }

@@ -1,7 +1,7 @@
 /**
  * How users write a reward of their own, in a file that the recipe names (`rewards: [{ name: ./my-reward.ts#brevity }]`):
  *
- *     import { defineReward } from "aha";
+ *     import { defineReward } from "aha-rl";
  *
  *     export const brevity = defineReward({
  *       judge: ({ completion }) => ({ score: 1 / (1 + completion.length), reason: `${completion.length} characters` }),

@@ -5,11 +5,16 @@
  * Each judgement has `timeoutMs`, counted from when the judge is called. A judge that holds the thread (an endless loop)
  * can only be stopped together with it: the others under way then start again. So a judge should not depend on what it
  * was asked before, but through `saveState`, which a new thread is given.
+ *
+ * A reward that hangs or dies whatever it is asked would cost its time limit for each completion of the run: after
+ * `MAX_LOSSES` threads in a row that judged nothing it is abandoned, and abstains at once until it is opened again. Its
+ * results say so (`isAbandoned`), from which the run's alarm is made.
  */
 
 import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { ConfigError } from "../../errors.ts";
+import { withPlainNumbers } from "../../exact-json.ts";
 import { threadEntry, tsxAddress } from "../../thread-entry.ts";
 import { abstention } from "../judge.ts";
 import type { BatchReward, RewardInput, RewardResult } from "../reward.ts";
@@ -23,6 +28,10 @@ const LOAD_TIMEOUT_MS = 60_000;
 /** A reward whose memory grows and grows ends its own thread, not the run (one huge array at once still ends the process,
  * from which the run is resumed). */
 const DEFAULT_HEAP_MB = 1024;
+
+/** After so many lost threads in a row, none of which judged anything, the reward is given up: soon where it has never
+ * judged, later where it has, for a few completions that it cannot cope with may follow each other by chance. */
+const MAX_LOSSES = { atFirst: 3, later: 10 } as const;
 
 /** How a user's reward is asked. */
 export interface UserRewardOptions {
@@ -47,6 +56,12 @@ export class UserReward implements BatchReward {
   /** Loaded and idle, or being asked; undefined where it has to be started first. */
   #worker: Worker | undefined;
   #state: string | undefined;
+  /** Threads in a row that were lost before they had judged anything. */
+  #losses = 0;
+  /** It has judged something since it was opened. */
+  #hasJudged = false;
+  /** Why it is not asked any more. */
+  #abandoned: string | undefined;
   /** Batches wait for each other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -61,6 +76,9 @@ export class UserReward implements BatchReward {
   /** Loads the file, from a state where one is given. Throws ConfigError where it cannot be loaded. */
   async open(state?: string): Promise<void> {
     this.#state = state ?? this.#state;
+    this.#losses = 0;
+    this.#hasJudged = false;
+    this.#abandoned = undefined;
     const { file, exportName } = this.#reference;
     if (!existsSync(file))
       throw new ConfigError(`The reward ${file}#${exportName} does not exist: there is no such file.`);
@@ -91,11 +109,26 @@ export class UserReward implements BatchReward {
     const results = new Map<number, RewardResult>();
     while (results.size < inputs.length) {
       const open = [...inputs.keys()].filter((index) => !results.has(index));
+      if (this.#abandoned !== undefined) {
+        const result = { ...abstention(this.#abandoned), isAbandoned: true };
+        for (const index of open) results.set(index, result);
+        break;
+      }
       const refusal = this.#worker ? undefined : await this.#start();
       if (refusal === undefined) await this.#ask(inputs, open, results);
-      else for (const index of open) results.set(index, abstention(`could not be started again: ${refusal.reason}`));
+      else {
+        this.#lose(refusal.reason);
+        for (const index of open) results.set(index, abstention(`could not be started again: ${refusal.reason}`));
+      }
     }
     return inputs.map((_, index) => results.get(index)!);
+  }
+
+  /** Counts a thread that came to nothing, and gives the reward up after some in a row. */
+  #lose(reason: string): void {
+    this.#losses++;
+    if (this.#losses < (this.#hasJudged ? MAX_LOSSES.later : MAX_LOSSES.atFirst)) return;
+    this.#abandoned = `abandoned after ${this.#losses} failures in a row, the last: ${reason}`;
   }
 
   /** Starts the thread; what it says where the file cannot be loaded. */
@@ -153,8 +186,10 @@ export class UserReward implements BatchReward {
     const give = (indices: readonly number[], result: RewardResult) => {
       for (const index of indices) results.set(open[index]!, result);
     };
+    let hasJudged = false;
     /** Somebody is to blame for every thread that is lost, so that there is an end to it. */
     const blame = (indices: readonly number[], reason: string) => {
+      if (!hasJudged) this.#lose(reason);
       const waiting = [...open.keys()].filter((index) => !results.has(open[index]!)).slice(0, 1);
       give(indices.length > 0 ? indices : waiting, abstention(reason));
     };
@@ -177,6 +212,8 @@ export class UserReward implements BatchReward {
           else if (message.type === "waiting") watch.release(message.indices);
           else if (message.type === "judged") {
             watch.stop(message.index);
+            hasJudged = this.#hasJudged = true;
+            this.#losses = 0;
             give([message.index], message.result);
           } else if (message.type === "done") {
             if ("stateFault" in message) give([...open.keys()], abstention(`saveState failed: ${message.stateFault}`));
@@ -184,7 +221,7 @@ export class UserReward implements BatchReward {
             end(true);
           }
         });
-        worker.postMessage({ inputs: open.map((index) => inputs[index]!) } satisfies JudgeRequest);
+        worker.postMessage({ inputs: open.map((index) => sendable(inputs[index]!)) } satisfies JudgeRequest);
       });
       if (isSound) this.#rest(worker);
       else await this.close();
@@ -192,6 +229,11 @@ export class UserReward implements BatchReward {
       watch.dispose();
     }
   }
+}
+
+/** An input as a thread can be sent it. */
+function sendable(input: RewardInput): RewardInput {
+  return { ...input, columns: withPlainNumbers(input.columns) as RewardInput["columns"] };
 }
 
 /** Hands on what a thread says, its end included. */

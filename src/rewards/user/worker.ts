@@ -17,6 +17,9 @@ const CONCURRENCY = 16;
 /** Most bytes of a reward's state: it is written into every checkpoint's manifest. */
 const MAX_STATE_BYTES = 2 ** 20;
 
+/** The keys of a definition. */
+const KEYS = ["judge", "judgeBatch", "saveState", "loadState"];
+
 type Options = ThreadSetup["options"];
 type Definition = (SingleDefinition<Options> | BatchDefinition<Options>) & RewardMemory;
 
@@ -132,10 +135,16 @@ async function load({ file, exportName, typeScriptLoader, ahaAddress }: ThreadSe
   if (typeof found === "function") return { judge: found as SingleDefinition<Options>["judge"] };
   if (typeof found === "object" && found !== null) {
     const { judge, judgeBatch } = found as { judge?: unknown; judgeBatch?: unknown };
-    if ((typeof judge === "function") !== (typeof judgeBatch === "function")) return found as Definition;
+    if ((typeof judge === "function") !== (typeof judgeBatch === "function")) {
+      refuseMisspelt(found, exportName);
+      return found as Definition;
+    }
   }
+  if (typeof found === "object" && found !== null) throw new TypeError(`its export ${exportName} ${faultOf(found)}`);
   if (found !== undefined) {
-    throw new TypeError(`its export ${exportName} is neither a function nor made with defineReward`);
+    throw new TypeError(
+      `its export ${exportName} is ${found === null ? "null" : `a ${typeof found}`}, neither a function nor made with defineReward`,
+    );
   }
   const names = Object.keys(module);
   const nearest = nearestName(exportName, names);
@@ -143,10 +152,35 @@ async function load({ file, exportName, typeScriptLoader, ahaAddress }: ThreadSe
   throw new TypeError(`it has no export ${exportName}, only ${names.join(", ") || "none at all"}${hint}`);
 }
 
+/** A key that nearly is one of a definition's would go unheard: what a reward remembers, say. */
+function refuseMisspelt(definition: object, exportName: string): void {
+  for (const key of Object.keys(definition)) {
+    const near = KEYS.includes(key) ? undefined : nearestName(key, KEYS);
+    if (near === undefined) continue;
+    throw new TypeError(`its export ${exportName} has the key ${JSON.stringify(key)}; did you mean ${near}?`);
+  }
+}
+
+/** What is wrong with an object that is no definition, e.g. `defineReward({ score: … })`. */
+function faultOf(found: object): string {
+  const { judge, judgeBatch } = found as { judge?: unknown; judgeBatch?: unknown };
+  if (typeof judge === "function" && typeof judgeBatch === "function") {
+    return "has both judge and judgeBatch; expected one of them";
+  }
+  for (const [key, value] of Object.entries({ judge, judgeBatch })) {
+    if (value !== undefined && typeof value !== "function") return `has a ${key} that is no function`;
+  }
+  const unknown = Object.keys(found).filter((key) => !KEYS.includes(key));
+  const shown = unknown.slice(0, 3).map((key) => JSON.stringify(key));
+  const keys =
+    unknown.length === 0 ? "has neither" : `has the key ${shown.join(", ")}, which a reward does not have, and neither`;
+  return `${keys} judge nor judgeBatch: expected defineReward({ judge: … }), which judges one completion, or judgeBatch, which judges all`;
+}
+
 /** Module hooks (as source text) that give a reward the Aha that runs it, wherever its file lies. */
 function ahaResolver(address: string): string {
   return `export function resolve(specifier, context, next) {
-    return specifier === "aha" ? { url: ${JSON.stringify(address)}, shortCircuit: true } : next(specifier, context);
+    return specifier === "aha-rl" ? { url: ${JSON.stringify(address)}, shortCircuit: true } : next(specifier, context);
   }`;
 }
 

@@ -95,7 +95,7 @@ function judgeAssistant(problem: Problem, completion: string): Verdict {
   return {
     solved,
     wellFormed,
-    tries: 0,
+    answersOutright: true,
     answer,
     statistics: {
       ...(forHarm

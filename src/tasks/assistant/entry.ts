@@ -1,11 +1,11 @@
 /** The assistant task in the registry. */
 
-import { taskEntry } from "../entry.ts";
+import { defineTask } from "../entry.ts";
 import { createAssistantTask } from "./assistant.ts";
 import { assistantOptionsSchema } from "./options.ts";
 
 /** The entry; see the file's header. */
-export const assistant = taskEntry({
+export const assistant = defineTask({
   name: "assistant",
   summary: "short requests to be answered in a sentence, and requests for harm to be refused; generated",
   options: assistantOptionsSchema,

@@ -7,21 +7,26 @@
  * says otherwise. Earlier messages of the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave
  * the thinking out of them, so they are not what the model would have to say.
  *
- * The judge compares final answers (`final-answer.ts`) with that of the column `answer`, else of the reference. Where
- * neither has one, only the reference's own words count as solved, white space aside; that is a test of memory and of
- * nothing else. `judged` says for which share of the problems there was anything to compare with.
+ * The judge is the accuracy reward's (`math-answers/`): it compares final answers with that of the column `answer`, else
+ * with the one that the reference marks, by `<answer>`, `\boxed{}` or `####`. Where neither has one, only the reference's
+ * own words count as solved, white space aside; that is a test of memory and of nothing else. `judged` says for which share
+ * of the problems there was a verdict.
  */
 
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
-import { endsInsideThink } from "../../expression/answer.ts";
-import type { ChatMessage, ChatRenderer } from "../chat.ts";
+import { stringifyExactJson } from "../../exact-json.ts";
+import { closesThinking, endsInsideThink } from "../../expression/answer.ts";
+import { type Extracted, extractAnswer } from "../../math-answers/extract.ts";
+import { goldOfColumns } from "../../math-answers/gold.ts";
+import { canonicalAnswerOf, judgeMath } from "../../math-answers/judge-answer.ts";
+import type { ChatRenderer } from "../chat.ts";
 import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
 import { demonstrateAllTurns } from "./all-turns.ts";
-import { canonicalAnswer, findFinalAnswer } from "./final-answer.ts";
 import type { ConversationsOptions } from "./options.ts";
-import { readConversation } from "./row-forms.ts";
+import { afterPrefill, renderAnswer } from "./render-answer.ts";
+import { otherForm, readConversation } from "./row-forms.ts";
 
 export interface ConversationsDeps {
   /** The rows of `options.data`. */
@@ -36,11 +41,14 @@ export interface ConversationsDeps {
  * @throws DataError for a row without a conversation, or without the column of the right answer.
  */
 export function identifyConversation(row: DataRow, options: ConversationsOptions): string {
-  const { prompt } = readConversation(row, options);
-  if (options.answer !== undefined && goldOf(row.fields, options.answer) === undefined) {
+  const { prompt, tools } = readConversation(row, options);
+  if (options.answer !== undefined && goldsOf(row.fields, options.answer) === undefined) {
     throw columnError(row, options.answer, "the right answer, a text or a number,");
   }
-  return JSON.stringify(prompt);
+  if (typeof prompt === "string") return stringifyExactJson(prompt);
+  // Not the ids of messages, and what else tells rows apart that ask the same.
+  const asked = prompt.map(({ role, content, tool_calls }) => ({ role, content, tool_calls }));
+  return stringifyExactJson(tools === undefined ? asked : [asked, tools]);
 }
 
 /**
@@ -62,10 +70,10 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
   const demonstrate = (problem: Problem): Demonstration => {
     const lastTurn = { completion: renderReference(problem, options, renderChat), weightedSpans: [] };
     if (options.learnTurns === "last") return lastTurn;
-    const { prompt, reference } = readConversation(rowOf(problem), options);
+    const { prompt, reference, answer, tools } = readConversation(rowOf(problem), options);
     if (typeof prompt === "string" || !prompt.some(({ role }) => role === "assistant")) return lastTurn;
-    const messages = [...prompt, { role: "assistant", content: reference! }];
-    return demonstrateAllTurns(messages, renderChat!, problem.place ?? "A row");
+    const messages = [...prompt, answer ?? { role: "assistant", content: reference! }];
+    return demonstrateAllTurns({ messages, tools, place: problem.place ?? "A row" }, renderChat!);
   };
   return {
     name: "conversations",
@@ -73,6 +81,7 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
     trainProblem: (index) => toProblem(data.train(index)),
     heldOut: (count) => heldOutRows(data, count).map(toProblem),
     demonstrate,
+    isTurn: (problem) => typeof readConversation(rowOf(problem), options).prompt !== "string",
     requireDemonstrations: () => {
       for (let index = 0; index < data.trainCount; index++) demonstrate(toProblem(data.train(index)));
     },
@@ -81,12 +90,18 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
 }
 
 function renderPrompt(row: DataRow, options: ConversationsOptions, renderChat: ChatRenderer | undefined): string {
-  const { prompt } = readConversation(row, options);
+  const { prompt, tools } = readConversation(row, options);
   if (typeof prompt === "string") return prompt + options.prefill;
-  const render = (messages: readonly ChatMessage[], chat: Parameters<ChatRenderer>[1]) =>
-    namingRow(row, () => renderChat!(messages, chat));
-  if (options.prefill === "") return render(prompt, { addGenerationPrompt: true });
-  return render([...prompt, { role: "assistant", content: options.prefill }], { continueFinalMessage: true });
+  const { prefill } = options;
+  const messages = prefill === "" ? prompt : [...prompt, { role: "assistant", content: prefill }];
+  const end = prefill === "" ? { addGenerationPrompt: true } : { continueFinalMessage: true };
+  const text = namingRow(row, () => renderChat!(messages, tools === undefined ? end : { ...end, tools }));
+  if (tools === undefined || tools.length === 0 || namingRow(row, () => renderChat!(messages, end)) !== text)
+    return text;
+  throw new DataError(
+    `${placeOf(row)}: the chat template does not show the functions of the column tools, so the model would not know them. ` +
+      "Use a chat template that does, or leave the column out (task.data.columns maps columns).",
+  );
 }
 
 /** The rest of the assistant's last message after what the prompt already holds of it. */
@@ -96,43 +111,19 @@ function renderReference(
   renderChat: ChatRenderer | undefined,
 ): string {
   const row = rowOf(problem);
-  const { prompt, reference } = readConversation(row, options);
+  const { prompt, reference, answer, tools } = readConversation(row, options);
+  const place = problem.place ?? "A row";
   if (reference === undefined) {
+    const other = otherForm(row, options);
     throw new DataError(
-      `${problem.place}: expected an answer to learn from, the assistant's last message, which there is not. Leave the ` +
-        "row out, or train with rewards (GRPO), which need none.",
+      `${place}: expected an answer to learn from, the assistant's last message, which there is not. Leave the ` +
+        `row out, or train with rewards (GRPO), which need none.${other === undefined ? "" : ` ${other}`}`,
     );
   }
-  if (typeof prompt === "string") return afterPrefill(reference, options, problem);
-  const whole = renderWhole(prompt, reference, renderChat!);
-  if (whole?.startsWith(problem.prompt)) return whole.slice(problem.prompt.length);
-  // Templates of reasoning models may drop the thinking of an answer that they show: then the answer stands for itself.
-  const rest = afterPrefill(reference, options, problem);
-  if (options.prefill !== "" || !endsInsideThink(problem.prompt)) return rest;
-  const opened = /^\s*<think>\n?/.exec(rest);
-  if (opened) return rest.slice(opened[0].length);
-  throw new DataError(
-    `${problem.place}: the chat template opens <think> for the answer, but the row's answer does not begin with it: ` +
-      `${JSON.stringify(reference.slice(0, 60))}. Use data with thinking, or another chat template.`,
-  );
-}
-
-/** The conversation with its answer left open; undefined where the template drops the answer or a part of it. */
-function renderWhole(prompt: readonly ChatMessage[], reference: string, render: ChatRenderer): string | undefined {
-  try {
-    return render([...prompt, { role: "assistant", content: reference }], { continueFinalMessage: true });
-  } catch (error) {
-    if (error instanceof DataError) return undefined;
-    throw error;
-  }
-}
-
-function afterPrefill(reference: string, { prefill }: ConversationsOptions, problem: Problem): string {
-  if (reference.startsWith(prefill)) return reference.slice(prefill.length);
-  throw new DataError(
-    `${problem.place}: task.prefill is ${JSON.stringify(prefill)}, so expected an answer that begins with it, got ` +
-      `${JSON.stringify(reference.slice(0, 60))}. Leave prefill out, or use data that has it.`,
-  );
+  if (typeof prompt === "string") return afterPrefill(reference, options.prefill, place);
+  const said = answer ?? { role: "assistant", content: reference };
+  const where = { messages: prompt, answer: said, tools, prompt: problem.prompt, prefill: options.prefill, place };
+  return renderAnswer(where, renderChat!);
 }
 
 /** Adds the row to what the chat template has to say against it. */
@@ -152,31 +143,46 @@ function rowOf({ columns, place }: Problem): DataRow {
 
 /** Solved, and why that is all that can be said, as the file's header has it. */
 function judgeConversation(problem: Problem, completion: string, options: ConversationsOptions): Verdict {
+  const answersOutright = !endsInsideThink(problem.prompt) && !closesThinking(completion);
   const { reference } = readConversation(rowOf(problem), options);
-  const gold =
-    options.answer === undefined ? findFinalAnswer(reference ?? "") : goldOf(problem.columns, options.answer);
-  if (gold === undefined) {
+  const golds = options.answer === undefined ? markedGold(reference ?? "") : goldsOf(problem.columns, options.answer);
+  if (golds === undefined) {
     const solved = reference !== undefined && plainWords(reference) === plainWords(options.prefill + completion);
-    const statistics = { judged: Number(reference !== undefined) };
-    return { solved, wellFormed: completion.trim() !== "", tries: 0, statistics };
+    const isJudged = reference !== undefined;
+    const statistics = { judged: Number(isJudged) };
+    return {
+      solved,
+      wellFormed: completion.trim() !== "",
+      answersOutright,
+      statistics,
+      ...(!isJudged && { isUnjudged: true }),
+    };
   }
-  const answer = findFinalAnswer(completion);
+  const verdict = judgeMath(problem.prompt, completion, golds);
   return {
-    solved: answer === gold,
-    wellFormed: answer !== undefined,
-    tries: 0,
-    answer: answer ?? null,
-    statistics: { judged: 1 },
+    solved: verdict.verdict === "right",
+    wellFormed: isMarked(extractAnswer(problem.prompt, completion)),
+    answersOutright,
+    answer: canonicalAnswerOf(problem.prompt, completion),
+    statistics: { judged: Number(verdict.verdict !== "abstain") },
+    ...(verdict.verdict === "abstain" && { isUnjudged: true }),
   };
 }
 
-/** The right answer of a row: what its column ends in, or all of it; undefined where there is none. */
-function goldOf(columns: DataRow["fields"], column: string): string | undefined {
-  const value = columns[column];
-  if (typeof value === "number") return canonicalAnswer(String(value));
-  if (typeof value !== "string" || value.trim() === "") return undefined;
-  return findFinalAnswer(value) ?? canonicalAnswer(value);
+/** The answers in a column, any of which is right; undefined where there is none. */
+function goldsOf(columns: DataRow["fields"], column: string): readonly string[] | undefined {
+  const found = goldOfColumns(columns, column);
+  return "fault" in found ? undefined : found.answers;
 }
+
+/** The answer that a reference marks: what it only mentions is not what a question asked for. */
+function markedGold(reference: string): readonly string[] | undefined {
+  const extracted = extractAnswer("", reference);
+  return isMarked(extracted) ? [extracted.text] : undefined;
+}
+
+const isMarked = (extracted: Extracted | undefined): extracted is Extracted =>
+  extracted !== undefined && ["answer", "boxed", "####"].includes(extracted.from);
 
 function plainWords(text: string): string {
   return text.trim().replace(/\s+/g, " ");

@@ -1,11 +1,11 @@
 /** The conversations task in the registry. */
 
-import { dataPath, loadTaskData, taskEntry, withOtherData } from "../entry.ts";
+import { dataPath, defineTask, loadTaskData, withOtherData } from "../entry.ts";
 import { createConversationsTask, identifyConversation } from "./conversations.ts";
 import { conversationsOptionsSchema } from "./options.ts";
 
 /** The entry; see the file's header. */
-export const conversations = taskEntry({
+export const conversations = defineTask({
   name: "conversations",
   summary: "questions of a data set, most with an answer that somebody gave; final answers are compared",
   options: conversationsOptionsSchema,

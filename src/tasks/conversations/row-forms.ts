@@ -7,31 +7,27 @@
  *     prompt         prompt and completion, each a text or a list of messages; completion may be absent   TRL
  *
  * A text under `prompt` is the user's message, or, by the option `chat`, what is given to the tokenizer as it stands.
- * In every form a column `system` holds the system message where the messages bring none. A file that has only text
- * (CSV) keeps lists as JSON. A conversation may end with the user: it is a prompt without a reference.
+ * In every form a column `system` holds the system message where the messages bring none, and a column `tools` the
+ * functions that may be called. A file that has only text (CSV) keeps lists as JSON. A conversation may end with the user:
+ * it is a prompt without a reference.
  */
 
 import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
 import type { ChatMessage } from "../chat.ts";
+import { isJsonList, readMessages, readTools, textOf } from "./messages.ts";
 import { type ConversationsOptions, ROW_FORMS, type RowForm } from "./options.ts";
 
 /** What a row says: at least one message of the prompt, or its plain text, and the reference where there is one. */
 export interface Conversation {
   readonly prompt: readonly ChatMessage[] | string;
+  /** The reference's text. */
   readonly reference: string | undefined;
+  /** The reference as the assistant's message, where that has more than its text: reasoning apart, calls, a name. */
+  readonly answer?: ChatMessage;
+  /** JSON schemas of the functions that may be called. */
+  readonly tools?: readonly unknown[];
 }
-
-/** ShareGPT's names of speakers. */
-const ROLES: ReadonlyMap<unknown, string> = new Map([
-  ["human", "user"],
-  ["user", "user"],
-  ["gpt", "assistant"],
-  ["assistant", "assistant"],
-  ["chatgpt", "assistant"],
-  ["model", "assistant"],
-  ["system", "system"],
-]);
 
 /**
  * The conversation of a row.
@@ -39,18 +35,55 @@ const ROLES: ReadonlyMap<unknown, string> = new Map([
  * @throws DataError with place and columns where the row is not in the form.
  */
 export function readConversation(row: DataRow, options: ConversationsOptions): Conversation {
-  if (options.chat === false) return { prompt: requireContent(row, "prompt"), reference: completionOf(row) };
+  if (options.chat === false) return plainText(row);
   const form = options.form ?? findForm(row, options);
-  if (form !== "prompt") return cutReference(row, form, withSystem(row, options, readMessages(row, form, form)));
-  const { prompt } = row.fields;
-  if (options.chat === "messages" && typeof prompt === "string" && !isJsonList(prompt)) {
-    return { prompt: requireContent(row, "prompt"), reference: completionOf(row) };
+  try {
+    const { prompt } = row.fields;
+    const isText = form === "prompt" && typeof prompt === "string" && !isJsonList(prompt);
+    if (options.chat === "messages" && isText) return plainText(row);
+    const tools = readTools(row);
+    return { ...readChat(row, form, options), ...(tools && { tools }) };
+  } catch (error) {
+    throw namingOtherForm(error, row, options);
   }
+}
+
+function readChat(row: DataRow, form: RowForm, options: ConversationsOptions): Conversation {
+  if (form !== "prompt") {
+    const messages = readMessages(row, form, { speakers: form === "conversations" });
+    return cutReference(row, form, withSystem(row, options, messages));
+  }
+  const { prompt } = row.fields;
   const asked = typeof prompt === "string" && !isJsonList(prompt) ? [userMessage(row)] : readMessages(row, "prompt");
   const messages = withSystem(row, options, asked);
   const completion = completionOf(row);
   if (completion === undefined) return cutReference(row, "prompt", messages);
-  return { prompt: messages, reference: completion };
+  if (typeof completion === "string") return { prompt: messages, reference: completion };
+  return { prompt: messages, ...referenceOf(completion) };
+}
+
+/** A prompt and a completion that are given to the tokenizer as they stand. */
+function plainText(row: DataRow): Conversation {
+  if (readTools(row)?.length) {
+    throw new DataError(
+      `${placeOf(row)}: tools are shown by a chat template, and this prompt is taken as it stands (chat); ${columnsOf(row)}. ` +
+        "Leave the column out, or keep the prompt as messages.",
+    );
+  }
+  const completion = completionOf(row);
+  const reference =
+    completion === undefined || typeof completion === "string" ? completion : plainAnswer(row, completion);
+  return { prompt: requireContent(row, "prompt"), reference };
+}
+
+/** A message as the text that follows a plain prompt; what only a template could show is refused. */
+function plainAnswer(row: DataRow, message: ChatMessage): string {
+  const other = Object.keys(message).find((name) => /^(?:tool_calls|reasoning_content|reasoning|thinking)$/.test(name));
+  if (other === undefined) return textOf(message);
+  throw new DataError(
+    `${placeOf(row)}: the completion has ${other}, which a chat template would have to show, and this prompt is taken as ` +
+      "it stands (chat). Write it into content, or keep the prompt as messages.",
+  );
 }
 
 function findForm(row: DataRow, { data }: ConversationsOptions): RowForm {
@@ -64,27 +97,22 @@ function findForm(row: DataRow, { data }: ConversationsOptions): RowForm {
   );
 }
 
-function readMessages(row: DataRow, column: string, form?: RowForm): ChatMessage[] {
-  const value = listOf(row.fields[column]);
-  if (!Array.isArray(value) || value.length === 0) throw columnError(row, column, "a list of messages");
-  return value.map((message: unknown, i) => {
-    const read = readMessage(message, form);
-    if (typeof read === "object") return read;
-    throw new DataError(`${placeOf(row)}: message ${i + 1} of the column ${column} ${read}; ${columnsOf(row)}.`);
-  });
+/** The error, with the other form that the row could be read in, where the form was not asked for. */
+function namingOtherForm(error: unknown, row: DataRow, options: ConversationsOptions): unknown {
+  if (!(error instanceof DataError)) return error;
+  const other = otherForm(row, options);
+  return other === undefined ? error : new DataError(`${error.message} ${other}`);
 }
 
-/** The message, or what is wrong with it. */
-function readMessage(message: unknown, form: RowForm | undefined): ChatMessage | string {
-  if (typeof message !== "object" || message === null) return "is not a mapping";
-  const { role, content, from, value } = message as Record<string, unknown>;
-  if (form === "conversations" && role === undefined) {
-    const known = ROLES.get(from);
-    if (known === undefined) return `is from ${JSON.stringify(from)}, not from ${[...ROLES.keys()].join(", ")}`;
-    return typeof value === "string" ? { role: known, content: value } : "has no text under value";
-  }
-  if (typeof role !== "string" || role === "") return "has no text under role";
-  return typeof content === "string" ? { role, content } : "has no text under content";
+/** Which other columns a conversation could be read from, where the form was not asked for; undefined where there are none. */
+export function otherForm(row: DataRow, options: ConversationsOptions): string | undefined {
+  if (options.form !== undefined || options.chat === false) return undefined;
+  const { fields } = row;
+  const form = findForm(row, options);
+  const other = ROW_FORMS.find((name) => name !== form && fields[name] !== undefined && fields[name] !== null);
+  if (other === undefined) return undefined;
+  const columns = other === "prompt" && "completion" in fields ? "prompt and completion" : other;
+  return `The row was read in the form ${form}; it also has ${columns}: set task.form to ${other} to read that.`;
 }
 
 function withSystem(row: DataRow, options: ConversationsOptions, messages: ChatMessage[]): ChatMessage[] {
@@ -101,17 +129,22 @@ function cutReference(row: DataRow, column: string, messages: readonly ChatMessa
   if (!prompt.some(({ role }) => role !== "system")) {
     throw new DataError(`${placeOf(row)}: the conversation in the column ${column} asks nothing; ${columnsOf(row)}.`);
   }
-  return { prompt, reference: last.role === "assistant" ? last.content : undefined };
+  return last.role === "assistant" ? { prompt, ...referenceOf(last) } : { prompt, reference: undefined };
 }
 
-/** The column completion as one text; undefined where there is none. */
-function completionOf(row: DataRow): string | undefined {
+function referenceOf(message: ChatMessage): Pick<Conversation, "reference" | "answer"> {
+  const isText = typeof message.content === "string" && Object.keys(message).length === 2;
+  return { reference: textOf(message), ...(!isText && { answer: message }) };
+}
+
+/** The column completion as a text or a message; undefined where there is none. */
+function completionOf(row: DataRow): ChatMessage | string | undefined {
   const { completion } = row.fields;
   if (completion === undefined || completion === null) return undefined;
   if (typeof completion === "string" && !isJsonList(completion)) return completion;
   const messages = readMessages(row, "completion");
   const only = messages.length === 1 ? messages[0]! : undefined;
-  if (only?.role === "assistant") return only.content;
+  if (only?.role === "assistant") return only;
   throw columnError(row, "completion", "one message of the assistant");
 }
 
@@ -123,19 +156,4 @@ function requireContent(row: DataRow, column: string): string {
   const value = row.fields[column];
   if (typeof value === "string" && value !== "") return value;
   throw columnError(row, column, "a text that is not empty");
-}
-
-/** The list in a text that is one in JSON; anything else as it is. */
-function listOf(value: unknown): unknown {
-  if (typeof value !== "string") return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    return value;
-  }
-}
-
-/** Whether a text is a list of messages written as JSON. */
-function isJsonList(text: string): boolean {
-  return text.startsWith("[{") && Array.isArray(listOf(text));
 }

@@ -73,6 +73,7 @@ export function createCountdownTask(options: unknown, deps: CountdownDeps): Task
     statisticKinds: { ...TRACE_STATISTIC_KINDS, languageConsistency: "share" },
     trainProblem: (index) => toProblem(source.train(index)),
     heldOut: (count) => source.heldOut(count, checked.heldOutDraws).map(toProblem),
+    isTurn: () => checked.prompt !== "compact",
     demonstrate: (problem, seed) => {
       const { numbers, target } = gameOf(problem);
       const solution = solutionOf(problem);

@@ -1,14 +1,14 @@
 /** The Countdown task in the registry: what it is, its keys, and where its problems come from. */
 
 import { pathAt } from "../../named-paths.ts";
-import { dataPath, loadTaskData, taskEntry } from "../entry.ts";
+import { dataPath, defineTask, loadTaskData } from "../entry.ts";
 import { createCountdownTask } from "./countdown.ts";
 import { GENERATOR_KEYS } from "./generator.ts";
 import { countdownOptionsSchema } from "./options.ts";
 import { identifyRow } from "./source.ts";
 
 /** The entry; see the file's header. */
-export const countdown = taskEntry({
+export const countdown = defineTask({
   name: "countdown",
   summary: "an expression that uses every number once and equals the target; generated, or from a file",
   options: countdownOptionsSchema,

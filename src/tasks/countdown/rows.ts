@@ -5,6 +5,7 @@
 
 import { columnsOf, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
+import { exactNumber } from "../../exact-json.ts";
 import { readCountdown } from "../../expression/countdown.ts";
 import type { Rational } from "../../expression/rational.ts";
 
@@ -36,6 +37,8 @@ export function problemOfRow(row: DataRow): RowProblem {
   if (problem.numbers.length > MAX_NUMBERS) {
     return fail(`nums has ${problem.numbers.length} numbers, more than ${MAX_NUMBERS}`);
   }
+  const beyond = problem.numbers.find((number) => number > Number.MAX_SAFE_INTEGER);
+  if (beyond !== undefined) return fail(`nums has ${beyond}, which is more than 2^53 − 1`);
   return { numbers: problem.numbers.map(Number), target: problem.target, columns };
 }
 
@@ -46,7 +49,7 @@ function typedColumns(fields: DataRow["fields"]): DataRow["fields"] {
   if (list === null && !isNumeral) return fields;
   return {
     ...fields,
-    ...(list ? { nums: list[1]!.split(/[\s,]+/).map(Number) } : {}),
+    ...(list ? { nums: list[1]!.split(/[\s,]+/).map(exactNumber) } : {}),
     ...(isNumeral ? { target: Number(target) } : {}),
   };
 }

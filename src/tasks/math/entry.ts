@@ -1,11 +1,11 @@
 /** The math task in the registry. */
 
-import { dataPath, loadTaskData, taskEntry, withOtherData } from "../entry.ts";
+import { dataPath, defineTask, loadTaskData, withOtherData } from "../entry.ts";
 import { createMathTask, identifyProblem } from "./math.ts";
 import { GENERATOR_KEYS, mathOptionsSchema } from "./options.ts";
 
 /** The entry; see the file's header. */
-export const math = taskEntry({
+export const math = defineTask({
   name: "math",
   summary: "problems of mathematics whose final answers are compared; generated, or a data set",
   options: mathOptionsSchema,

@@ -11,8 +11,9 @@ import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loade
 import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink, formFault } from "../../expression/answer.ts";
-import { extractAnswer, extractGold } from "../../math-answers/extract.ts";
+import { extractAnswer } from "../../math-answers/extract.ts";
 import { goldOfColumns } from "../../math-answers/gold.ts";
+import { extractGold } from "../../math-answers/gold-answer.ts";
 import { canonicalAnswerOf, judgeMath } from "../../math-answers/judge-answer.ts";
 import { checkOptions } from "../../strict-schema.ts";
 import type { ChatRenderer } from "../chat.ts";
@@ -68,6 +69,7 @@ export function createMathTask(options: unknown, deps: MathDeps): Task {
     name: "math",
     ...source,
     demonstrate,
+    isTurn: () => checked.prompt === "boxed",
     requireDemonstrations: () => {
       if (checked.data === undefined) return;
       for (let index = 0; index < source.trainCount; index++) demonstrate(source.trainProblem(index));
@@ -162,7 +164,6 @@ function judgeProblem(problem: Problem, completion: string, options: MathOptions
   return {
     solved: verdict.verdict === "right",
     wellFormed,
-    tries: 0,
     answer: canonicalAnswerOf(problem.prompt, completion),
     statistics: { judged: Number(verdict.verdict !== "abstain") },
   };

@@ -1,10 +1,10 @@
 /** The preferences task in the registry. */
 
-import { dataPath, loadTaskData, taskEntry, withOtherData } from "../entry.ts";
+import { dataPath, defineTask, loadTaskData, withOtherData } from "../entry.ts";
 import { createPreferencesTask, identifyPreference, preferencesOptionsSchema } from "./preferences.ts";
 
 /** The entry; see the file's header. */
-export const preferences = taskEntry({
+export const preferences = defineTask({
   name: "preferences",
   summary: "prompts of a data set with two answers each, of which one is preferred",
   options: preferencesOptionsSchema,

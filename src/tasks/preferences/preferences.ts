@@ -14,6 +14,7 @@ import type { LoadedData, NumberedRow } from "../../data/loaded-data.ts";
 import { dataOptionsSchema } from "../../data/options.ts";
 import { columnError, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
+import { parseExactJson, stringifyExactJson } from "../../exact-json.ts";
 import {
   type ConversationsDeps,
   createConversationsTask,
@@ -90,7 +91,7 @@ function asConversation(given: DataRow, { answers }: PreferencesOptions): DataRo
   if (prompt === undefined || prompt === null) {
     prompt = chosen.before;
     if (chosen.before.length === 0) throw columnError(row, "prompt", "a text or a list of messages");
-    if (JSON.stringify(chosen.before) !== JSON.stringify(rejected.before)) {
+    if (stringifyExactJson(chosen.before) !== stringifyExactJson(rejected.before)) {
       throw new DataError(
         `${placeOf(row)}: expected chosen and rejected to answer the same messages, but they differ before the answer. ` +
           "Give the prompt in a column prompt, or leave the row out.",
@@ -130,7 +131,7 @@ function readAnswer(row: DataRow, column: string): { readonly text: string; read
 function listOf(value: unknown): unknown {
   if (typeof value !== "string" || !value.startsWith("[{")) return value;
   try {
-    return JSON.parse(value);
+    return parseExactJson(value);
   } catch {
     return value;
   }

@@ -1,33 +1,26 @@
 /** The recipe keys of on-policy distillation. */
 
 import { z } from "zod";
-import { type ConfigIssue, optimizerIssues, optimizerShape, refineWith } from "../optimizer-config.ts";
+import { connectionShape } from "../../endpoint/options.ts";
+import { type ConfigIssue, refineWith } from "../config-issue.ts";
+import { optimizerIssues, optimizerShape } from "../optimizer-config.ts";
 
 /** Who scores the student's tokens. */
 export const teacherSchema = z
   .strictObject({
     path: z.string().min(1).optional().describe("a model directory, relative to the recipe; computed in this process"),
-    url: z
-      .string()
-      .min(1)
+    endpoint: z
+      .strictObject({
+        ...connectionShape,
+        timeoutMs: connectionShape.timeoutMs.unwrap().default(120_000).describe("time limit of one try"),
+      })
       .optional()
-      .describe("an OpenAI-compatible endpoint with echo and logprobs, e.g. http://127.0.0.1:8000/v1 of vLLM"),
-    model: z.string().min(1).optional().describe("the model's name at the endpoint"),
-    apiKeyEnv: z
-      .string()
-      .min(1)
-      .optional()
-      .describe("the environment variable with the endpoint's key; none if absent"),
+      .describe("a model behind an OpenAI-compatible endpoint with echo and logprobs, as vLLM and aha serve have them"),
   })
-  .superRefine(({ path, url, model, apiKeyEnv }, context) => {
-    if ((path === undefined) === (url === undefined)) {
-      context.addIssue("expected exactly one of path (a model on disk) and url (an endpoint)");
-    } else if (url !== undefined && model === undefined) {
-      context.addIssue({ code: "custom", path: ["model"], message: "an endpoint needs the name of its model" });
-    } else if (path !== undefined && (model !== undefined || apiKeyEnv !== undefined)) {
-      context.addIssue("model and apiKeyEnv are of an endpoint; leave them out beside path");
-    }
-  });
+  .refine(
+    ({ path, endpoint }) => (path === undefined) !== (endpoint === undefined),
+    "expected exactly one of path (a model on disk) and endpoint",
+  );
 
 export type TeacherSpec = z.infer<typeof teacherSchema>;
 
@@ -55,7 +48,7 @@ export function distillIssues(config: DistillConfig): ConfigIssue[] {
     const message = `minibatchesPerIteration (${minibatchesPerIteration}) does not divide promptsPerIteration (${promptsPerIteration})`;
     issues.push({ path: ["minibatchesPerIteration"], message });
   }
-  if (teacher.url !== undefined && temperature !== 1) {
+  if (teacher.endpoint !== undefined && temperature !== 1) {
     const message = "an endpoint gives log-probabilities at temperature 1, so the student's must be 1 too";
     issues.push({ path: ["temperature"], message });
   }

@@ -20,6 +20,7 @@
 
 import { requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
 import type { Datum } from "../../engine/contract/policy.ts";
+import type { Scorer } from "../../engine/contract/sampler.ts";
 import { ConfigError } from "../../errors.ts";
 import type { PolicyLossSpec } from "../../losses/loss-spec.ts";
 import {
@@ -27,17 +28,16 @@ import {
   type Rollout,
   requirePromptsFit,
   sampleCompletions,
-  stopTokens,
   trainProblems,
 } from "../../rollout/collect.ts";
 import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
 import { mean } from "../../statistics.ts";
+import { stopTokens } from "../../tokenizer/stop-tokens.ts";
 import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
 import { type DistillConfig, distillTotalSteps } from "./config.ts";
-import type { Teacher } from "./teacher.ts";
 
 /** Beyond any ratio of a step on the student's own tokens: nothing is clipped. */
 const NO_CLIP = 1e9;
@@ -54,7 +54,7 @@ const TEACHER = "teacher";
 export async function trainDistill(
   context: TrainContext,
   config: DistillConfig,
-  teacher: Teacher,
+  teacher: Scorer,
 ): Promise<TrainOutcome> {
   const { engine, tokenizer, task, log, seed } = context;
   const { iterations, promptsPerIteration, groupSize, temperature, maxCompletionTokens } = config;
@@ -75,7 +75,7 @@ export async function trainDistill(
     const [rollouts, teacherLogprobs] = await loop.timed("teacher", async () => {
       const judged = await judgeCompletions(completions, task, []);
       const data = judged.map(({ promptTokens, tokens }) => ({ promptTokens, completionTokens: tokens }));
-      return [judged, await teacher.logprobs(data, temperature)] as const;
+      return [judged, (await teacher.score(data, { temperature })).logprobs] as const;
     });
 
     // One step per minibatch.
@@ -117,19 +117,23 @@ export async function trainDistill(
 export function checkDistill(
   { engine, tokenizer, task, stage }: Omit<StageParts<"policy">, "seed">,
   config: DistillConfig,
-  teacher: Teacher,
+  teacher: Scorer,
 ): void {
   requireLossCapability(engine, "grpo", { stage, key: "trainer" });
   requireGradientClipping(engine, config, stage);
-  if (config.temperature !== 1) requireCapability(engine, "scoringTemperature", { stage, key: "temperature" });
+  if (config.temperature !== 1) {
+    for (const model of [engine, teacher])
+      requireCapability(model, "scoringTemperature", { stage, key: "temperature" });
+  }
   stopTokens(engine, tokenizer);
   const count = Math.min(config.iterations * config.promptsPerIteration, task.trainCount);
   const problems = trainProblems(task, 0, count);
   const longestPrompt = requirePromptsFit(engine, tokenizer, problems, config.maxCompletionTokens);
   const needed = longestPrompt + config.maxCompletionTokens;
-  if (needed <= teacher.maxContextTokens) return;
+  const { name, maxContextTokens } = teacher.info;
+  if (needed <= maxContextTokens) return;
   throw new ConfigError(
-    `The teacher ${teacher.name} has a context of ${teacher.maxContextTokens} tokens, but the longest prompt (` +
+    `The teacher ${name} has a context of ${maxContextTokens} tokens, but the longest prompt (` +
       `${longestPrompt} tokens) with maxCompletionTokens ${config.maxCompletionTokens} needs ${needed}. Lower ` +
       "maxCompletionTokens, or take another teacher.",
   );

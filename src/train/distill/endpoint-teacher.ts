@@ -6,34 +6,26 @@
  * Log-probabilities are those of temperature 1. A request that fails in passing is made again, a few times.
  */
 
-import { EndpointClient } from "../../endpoint/client.ts";
+import type { EndpointClient } from "../../endpoint/client.ts";
 import type { EchoedPrompt } from "../../endpoint/completions.ts";
-import type { ScoreDatum } from "../../engine/contract/sampler.ts";
+import { openConnection } from "../../endpoint/open.ts";
+import { type ConnectionConfig, endpointName } from "../../endpoint/options.ts";
+import { NO_CAPABILITIES } from "../../engine/contract/capabilities.ts";
+import type { ScoreDatum, Scorer } from "../../engine/contract/sampler.ts";
 import { ConfigError, DataError, EndpointError } from "../../errors.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { TeacherSpec } from "./config.ts";
-import type { Teacher } from "./teacher.ts";
 
-const TIMEOUT_MS = 120_000;
-/** Requests under way at once. */
-const CONCURRENCY = 8;
 const PROBE_TEXT = "Two and two make four.";
 
 /**
- * The teacher at `spec.url`, found able to score.
+ * The teacher behind this endpoint, found able to score.
  *
  * @throws ConfigError where it is not there, cannot score given tokens, or reads other tokens than the student.
  */
-export async function openEndpointTeacher(spec: TeacherSpec, tokenizer: Tokenizer): Promise<Teacher> {
+export async function openEndpointTeacher(endpoint: ConnectionConfig, tokenizer: Tokenizer): Promise<Scorer> {
   const { text, ids } = probeOf(tokenizer);
-  const where = `teacher: ${spec.url}`;
-  const client = new EndpointClient({
-    baseUrl: spec.url!,
-    model: spec.model!,
-    timeoutMs: TIMEOUT_MS,
-    concurrency: CONCURRENCY,
-    ...(spec.apiKeyEnv === undefined ? { environment: {} } : { apiKeyEnv: spec.apiKeyEnv }),
-  });
+  const where = `teacher: ${endpoint.baseUrl}`;
+  const client = openConnection(endpoint);
   let probe: EchoedPrompt;
   try {
     probe = await client.echo(ids);
@@ -52,10 +44,10 @@ export async function openEndpointTeacher(spec: TeacherSpec, tokenizer: Tokenize
     );
   }
   return {
-    name: `${spec.model} at ${spec.url}`,
-    maxContextTokens: Number.POSITIVE_INFINITY,
-    logprobs: (data) => Promise.all(data.map((datum) => scored(client, datum))),
-    close: async () => {},
+    info: { name: endpointName(endpoint), maxContextTokens: Number.POSITIVE_INFINITY },
+    capabilities: NO_CAPABILITIES,
+    score: async (data) => ({ logprobs: await Promise.all(data.map((datum) => scored(client, datum))) }),
+    dispose: async () => {},
   };
 }
 

@@ -1,13 +1,13 @@
 /**
- * A teacher: a model that says how probable it finds tokens which another one has written. It is in this process, or
- * behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
+ * A teacher: a model that says how probable it finds tokens which another one has written (`Scorer`). It is in this process,
+ * or behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
  *
  * Student and teacher must read the same tokens: log-probabilities of one id under two vocabularies have nothing to do with
  * each other. So tokenizers are compared id by id before anything is trained.
  */
 
 import type { Compute } from "../../compute/compute.ts";
-import type { ScoreDatum } from "../../engine/contract/sampler.ts";
+import type { Scorer } from "../../engine/contract/sampler.ts";
 import type { EngineSpec } from "../../engine/engine-kind.ts";
 import { openEngine } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
@@ -17,17 +17,6 @@ import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { TeacherSpec } from "./config.ts";
 import { openEndpointTeacher } from "./endpoint-teacher.ts";
 
-/** A model that scores completions. */
-export interface Teacher {
-  /** For messages. */
-  readonly name: string;
-  /** The most positions of a sequence; Infinity where it does not say. */
-  readonly maxContextTokens: number;
-  /** Of each datum, per completion token: natural-log probability at `temperature`, over the whole vocabulary. */
-  logprobs(data: readonly ScoreDatum[], temperature: number): Promise<readonly Float32Array[]>;
-  close(): Promise<void>;
-}
-
 /** How a teacher in this process is computed. */
 export interface TeacherOptions {
   readonly compute: Compute;
@@ -35,7 +24,7 @@ export interface TeacherOptions {
 }
 
 /**
- * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller closes it.
+ * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller disposes of it.
  *
  * @throws ConfigError for another tokenizer, or an endpoint that cannot score; CheckpointError for a damaged model.
  */
@@ -43,16 +32,17 @@ export async function openTeacher(
   spec: TeacherSpec,
   tokenizer: Tokenizer,
   { compute, engine: engineSpec }: TeacherOptions,
-): Promise<Teacher> {
-  if (spec.path === undefined) return openEndpointTeacher(spec, tokenizer);
+): Promise<Scorer> {
+  if (spec.path === undefined) return openEndpointTeacher(spec.endpoint!, tokenizer);
   const path = await modelDirectory(spec.path);
   requireSameTokenizer(tokenizer, await loadTokenizer(path), path);
   const engine = await openEngine(engineSpec, { path }, compute);
   return {
-    name: path,
-    maxContextTokens: engine.info.maxContextTokens,
-    logprobs: async (data, temperature) => (await engine.score(data, { temperature })).logprobs,
-    close: () => engine.dispose(),
+    // Messages are about the model, not about what computes it.
+    info: { ...engine.info, name: path },
+    capabilities: engine.capabilities,
+    score: (data, scoring) => engine.score(data, scoring),
+    dispose: () => engine.dispose(),
   };
 }
 

@@ -1,5 +1,6 @@
 /** On-policy distillation, as a trainer. */
 
+import type { Scorer } from "../../engine/contract/sampler.ts";
 import { ConfigError } from "../../errors.ts";
 import { pathAt } from "../../named-paths.ts";
 import { count } from "../../number-text.ts";
@@ -7,7 +8,7 @@ import type { StageParts } from "../context.ts";
 import { defineTrainer } from "../trainer.ts";
 import { type DistillConfig, distillIssues, distillShape, distillTotalSteps } from "./config.ts";
 import { checkDistill, trainDistill } from "./distill.ts";
-import { openTeacher, type Teacher } from "./teacher.ts";
+import { openTeacher } from "./teacher.ts";
 
 export const distill = defineTrainer({
   name: "distill",
@@ -70,7 +71,7 @@ export const distill = defineTrainer({
 async function withTeacher<T>(
   { tokenizer, companions }: Pick<StageParts, "tokenizer" | "companions">,
   { teacher: spec }: DistillConfig,
-  work: (teacher: Teacher) => Promise<T>,
+  work: (teacher: Scorer) => Promise<T>,
 ): Promise<T> {
   if (companions === undefined)
     throw new ConfigError("teacher: the stage was given nothing to compute it with (companions).");
@@ -78,6 +79,6 @@ async function withTeacher<T>(
   try {
     return await work(teacher);
   } finally {
-    await teacher.close();
+    await teacher.dispose();
   }
 }

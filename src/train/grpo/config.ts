@@ -8,20 +8,13 @@
 
 import { z } from "zod";
 import { KL_ESTIMATORS } from "../../losses/kl.ts";
-import {
-  IMPORTANCE_SAMPLING_LEVELS,
-  type PolicyObjective,
-  policyObjective,
-  tokenLossOf,
-} from "../../losses/policy-objective.ts";
+import { IMPORTANCE_SAMPLING_LEVELS, type PolicyObjective, policyObjective } from "../../losses/policy-objective.ts";
 import { DEFAULT_LOSS_TYPE, losses, lossOptionShape } from "../../losses/registry.ts";
 import { SAMPLER_CORRECTIONS } from "../../losses/sampler-correction.ts";
 import { cachedBy } from "../../registry.ts";
-import { rewardFault, rewardSpecSchema } from "../../rewards/spec.ts";
-import { rewardLabel } from "../../rewards/user/reference.ts";
+import { rewardSpecSchema } from "../../rewards/spec.ts";
 import { ADVANTAGES, REWARD_AGGREGATIONS, SCALE_REWARDS } from "../../rollout/advantages.ts";
-import { type ConfigIssue, optimizerIssues, optimizerShape, refineWith } from "../optimizer-config.ts";
-import { combinationIssues } from "./combinations.ts";
+import { optimizerShape } from "../optimizer-config.ts";
 
 /** How rewards become advantages. */
 const advantageShape = {
@@ -135,46 +128,5 @@ export function objectiveOf(config: GrpoConfig): PolicyObjective {
   return policyObjective({ ...keys, klCoef: klPlacement === "loss" ? klCoef : 0 });
 }
 
-/** Impossible combinations, for `superRefine`. */
-export function grpoIssues(config: GrpoConfig): ConfigIssue[] {
-  const { promptsPerIteration, minibatchesPerIteration } = config;
-  const issues = [...optimizerIssues(config, grpoTotalSteps(config)), ...combinationIssues(config, grpoShape())];
-  if (promptsPerIteration % minibatchesPerIteration !== 0) {
-    issues.push({
-      path: ["minibatchesPerIteration"],
-      message:
-        `minibatchesPerIteration (${minibatchesPerIteration}) does not divide promptsPerIteration ` +
-        `(${promptsPerIteration}); a minibatch is a whole number of groups`,
-    });
-  }
-  if (config.neftuneNoiseAlpha > 0 && tokenLossOf(objectiveOf(config)) === undefined) {
-    issues.push({
-      path: ["neftuneNoiseAlpha"],
-      message:
-        "neftuneNoiseAlpha needs an objective whose terms read one token each; this one is computed from a pass without noise",
-    });
-  }
-  const found = config.rewards.flatMap(rewardIssues);
-  const names = found.length > 0 ? [] : config.rewards.map(({ name, as }) => as ?? rewardLabel(name));
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) {
-    issues.push({
-      path: ["rewards"],
-      message: `rewards lists ${twice} twice; give it one weight, or name them apart with as`,
-    });
-  }
-  return [...issues, ...found];
-}
-
-/** What the registry refuses about a reward, so that it is refused with the recipe and not at the stage's start. */
-function rewardIssues(reward: GrpoConfig["rewards"][number], index: number): ConfigIssue[] {
-  const message = rewardFault(reward);
-  return message === undefined ? [] : [{ path: ["rewards", index], message }];
-}
-
-/** The strict schema: unknown keys and impossible combinations are refused. */
-export const grpoConfigSchema = cachedBy([losses], () =>
-  z.strictObject(grpoShape()).superRefine(refineWith(grpoIssues)),
-);
-
+/** Keys of GRPO, checked. */
 export type GrpoConfig = z.infer<z.ZodObject<ReturnType<typeof grpoShape>>>;

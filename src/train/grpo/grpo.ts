@@ -29,38 +29,23 @@
  * On a first update the ratio is 1 everywhere and advantages sum to about 0, so `loss` is about 0: the gradient is not.
  */
 
-import { type CapabilityName, requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
-import type { Policy } from "../../engine/contract/policy.ts";
-import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective.ts";
+import type { PolicyObjective } from "../../losses/policy-objective.ts";
 import type { WeightedReward } from "../../rewards/reward.ts";
 import { createRewards } from "../../rewards/spec.ts";
-import { completionAdvantages, type GroupAdvantages, type JudgedCompletion } from "../../rollout/advantages.ts";
-import {
-  judgeCompletions,
-  type Rollout,
-  requirePromptsFit,
-  sampleCompletions,
-  stopTokens,
-  trainProblems,
-} from "../../rollout/collect.ts";
+import { completionAdvantages, type GroupAdvantages } from "../../rollout/advantages.ts";
+import { judgeCompletions, type Rollout, sampleCompletions, trainProblems } from "../../rollout/collect.ts";
 import { type CollectedGroups, collectGroups } from "../../rollout/collect-groups.ts";
-import {
-  correctionMetrics,
-  type Metrics,
-  mergeUpdates,
-  rolloutMetrics,
-  samplerDifference,
-  updateMetrics,
-} from "../../rollout/metrics.ts";
-import { mean, sumOf } from "../../statistics.ts";
-import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
-import { requireGradientClipping } from "../optimizer-config.ts";
+import { type Metrics, mergeUpdates, rolloutMetrics, samplerDifference, updateMetrics } from "../../rollout/metrics.ts";
+import { sumOf } from "../../statistics.ts";
+import type { TrainContext, TrainOutcome } from "../context.ts";
 import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
+import { checkGrpo } from "./check.ts";
 import { type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
-import { policyUpdate, type UpdateRow } from "./policy-update.ts";
-import { judgedCompletion, type ScoredRollout, scoreRollouts, updateRows } from "./update-rows.ts";
+import { correctedSamplerMetrics, penaltyMetrics } from "./metrics.ts";
+import { policyUpdate } from "./policy-update.ts";
+import { judgedCompletion, minibatchesOf, scoreRollouts } from "./update-rows.ts";
 
 /**
  * Trains for `config.iterations` iterations, or on from `context.resumed`. Interruption waits for the running iteration,
@@ -87,7 +72,10 @@ async function iterate(
   const { iterations, updatesPerIteration, refSyncSteps, refSyncMixup } = config;
   // `nextPrompt` is the index of the next problem.
   const loop = new StageLoop(context, config, {
-    ...{ iterations, steps: grpoTotalSteps(config), state: ["nextPrompt"], remember: () => rememberedRewards(rewards) },
+    iterations,
+    steps: grpoTotalSteps(config),
+    state: ["nextPrompt"],
+    remember: () => rememberedRewards(rewards),
   });
   const { state } = loop;
   checkGrpo(context, config, { iteration: loop.done, nextPrompt: state.nextPrompt });
@@ -157,10 +145,7 @@ async function sampledGroups(
 ): Promise<CollectedGroups & { readonly prompts: number }> {
   const { promptsPerIteration, groupSize, temperature, topP, topK, maxCompletionTokens } = config;
   const iteration = loop.done;
-  const sampling = {
-    ...{ temperature, topP, topK, maxCompletionTokens },
-    ...{ seed, iteration, returnKeptTokens: true },
-  };
+  const sampling = { temperature, topP, topK, maxCompletionTokens, seed, iteration, returnKeptTokens: true };
   let prompts = 0;
   const sampleRound = async (count: number): Promise<readonly Rollout[]> => {
     const problems = [...trainProblems(task, loop.state.nextPrompt + prompts, count)];
@@ -195,6 +180,7 @@ function zeroVariance(groups: readonly Rollout[], rewards: readonly WeightedRewa
   return completionAdvantages(judged, config).zeroVariance;
 }
 
+/** Logs every completion that was sampled, with the advantage that it was learned from; 0 of those that were not. */
 function logCompletions(
   { log }: TrainContext,
   iteration: number,
@@ -206,86 +192,8 @@ function logCompletions(
   log.rollouts(sampled.map((rollout) => rolloutRow(rollout, advantageOf.get(rollout) ?? 0, iteration)));
 }
 
-/** The rows of each optimizer step of a pass. */
-function minibatchesOf(
-  scored: readonly ScoredRollout[],
-  groups: GroupAdvantages,
-  config: GrpoConfig,
-): readonly (readonly UpdateRow[])[] {
-  const { minibatchesPerIteration } = config;
-  const size = scored.length / minibatchesPerIteration;
-  const tokensPerStep = sumOf(scored.map(({ trainedTokens }) => trainedTokens)) / minibatchesPerIteration;
-  return Array.from({ length: minibatchesPerIteration }, (_, i) => {
-    const start = i * size;
-    return updateRows(scored.slice(start, start + size), groups, config, { start, tokensPerStep });
-  });
-}
-
 /** What the optimizer steps minimise, with noise on the embeddings where the recipe asks for it. */
 function trainedObjective(config: GrpoConfig, seed: number): PolicyObjective {
   const { neftuneNoiseAlpha: alpha } = config;
   return { ...objectiveOf(config), ...(alpha > 0 && { embeddingNoise: { alpha, seed } }) };
-}
-
-/**
- * Refuses, before any training, an engine without the loss, and problems that do not fit: every one that the stage may
- * sample for from `state` on (of a data set, each once).
- *
- * @throws ConfigError
- */
-export function checkGrpo(
-  { engine, tokenizer, task, stage }: Omit<StageParts<"policy">, "seed">,
-  config: GrpoConfig,
-  state: { readonly iteration: number; readonly nextPrompt: number } = { iteration: 0, nextPrompt: 0 },
-): void {
-  requireCapabilities(engine, config, stage);
-  const { promptsPerIteration, maxSamplingRounds, maxCompletionTokens } = config;
-  const most = (config.iterations - state.iteration) * promptsPerIteration * maxSamplingRounds;
-  const problems = trainProblems(task, state.nextPrompt, Math.min(most, task.trainCount));
-  stopTokens(engine, tokenizer);
-  requirePromptsFit(engine, tokenizer, problems, maxCompletionTokens);
-}
-
-/** Refuses an engine that lacks what a key asks for. */
-function requireCapabilities(engine: Policy, config: GrpoConfig, stage: string | undefined): void {
-  const isNoisy = config.neftuneNoiseAlpha > 0;
-  const needs: readonly [key: keyof GrpoConfig, isNeeded: boolean, CapabilityName][] = [
-    ["temperature", config.temperature !== 1, "scoringTemperature"],
-    ["topP", config.topP < 1, "keptTokens"],
-    ["topK", config.topK > 0, "keptTokens"],
-    ["klCoef", config.klCoef > 0, "reference"],
-    ["refSyncMixup", config.refSyncSteps > 0 && config.refSyncMixup < 1, "referenceMixing"],
-    ["entropyCoef", config.entropyCoef !== 0, "entropyBonus"],
-    ["topEntropyQuantile", config.topEntropyQuantile < 1, "entropies"],
-    ["neftuneNoiseAlpha", isNoisy, "embeddingNoise"],
-  ];
-  for (const [key, isNeeded, capability] of needs) if (isNeeded) requireCapability(engine, capability, { stage, key });
-  requireGradientClipping(engine, config, stage);
-  const loss = tokenLossOf(objectiveOf(config));
-  // Whatever has no loss of its own is computed by cross-entropy, from a pass that no noise is added in.
-  const isOwn = loss !== undefined && (isNoisy || engine.capabilities.losses.includes(loss.name));
-  requireLossCapability(engine, isOwn ? loss.name : "cross_entropy", { stage, key: "lossType" });
-}
-
-/** Of a corrected sampler: how far it is from the trainer over all completions, and the corrections. */
-function correctedSamplerMetrics(
-  scored: readonly ScoredRollout[],
-  minibatches: readonly (readonly UpdateRow[])[],
-  { samplerCorrection }: GrpoConfig,
-): Metrics | undefined {
-  if (samplerCorrection === "none") return undefined;
-  const corrections = minibatches.flat().map(({ correction }) => correction!);
-  return {
-    ...samplerDifference(
-      scored.map(({ oldLogprobs }) => oldLogprobs!),
-      scored.map(({ rollout }) => rollout.samplerLogprobs),
-    ),
-    ...correctionMetrics(corrections, samplerCorrection.startsWith("sequence")),
-  };
-}
-
-/** `kl`, the mean over trained tokens, where it is taken from the rewards. */
-function penaltyMetrics(judged: readonly JudgedCompletion[], { klCoef }: GrpoConfig): Metrics {
-  const penalties = judged.flatMap((completion) => Array.from(completion.penalties ?? []));
-  return penalties.length === 0 ? {} : { kl: mean(penalties) / klCoef };
 }

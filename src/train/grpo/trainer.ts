@@ -9,9 +9,11 @@ import type { StageParts } from "../context.ts";
 import { scorersOf } from "../reward-scorer.ts";
 import { withStageRewards } from "../reward-session.ts";
 import { defineTrainer } from "../trainer.ts";
-import { type GrpoConfig, grpoIssues, grpoShape } from "./config.ts";
+import { checkGrpo } from "./check.ts";
+import { type GrpoConfig, grpoShape } from "./config.ts";
 import { grpoExamination } from "./examination.ts";
-import { checkGrpo, trainGrpo } from "./grpo.ts";
+import { trainGrpo } from "./grpo.ts";
+import { grpoIssues } from "./issues.ts";
 
 const REWARD_MODEL = {
   id: "reward-model",

@@ -56,9 +56,10 @@ export function grpoTrialFindings(
     add(
       isAll ? "error" : "warning",
       "zero-variance",
-      `${percent(zeroVarianceShare)} of ${groups} groups have equal rewards (solve rate ${percent(trial.solveRate)})`,
+      `${percent(zeroVarianceShare)} of ${groups} groups have equal rewards` +
+        (trial.solveRate === null ? "" : ` (solve rate ${percent(trial.solveRate)})`),
       "a group without variance teaches nothing",
-      trial.solveRate > 0.5
+      trial.solveRate !== null && trial.solveRate > 0.5
         ? "take harder problems"
         : "take easier problems, more completions a group, a reward with steps, or SFT first",
     );

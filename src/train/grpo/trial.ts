@@ -30,7 +30,8 @@ export interface GrpoTrial extends StageTrial {
   readonly truncatedShare: number;
   readonly zeroVarianceShare: number;
   readonly abstainedShare: number;
-  readonly solveRate: number;
+  /** null where the task cannot tell. */
+  readonly solveRate: number | null;
   readonly formatRate: number;
   /** Mean score by reward, and whether any two differ; null where it abstained from all. */
   readonly rewards: ReadonlyMap<string, { readonly mean: number; readonly varies: boolean } | null>;
@@ -80,7 +81,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
       isFlat,
     ),
     abstainedShare: share(totals, (total) => total === null),
-    solveRate: row.solve_rate!,
+    solveRate: row.solve_rate ?? null,
     formatRate: row.format_rate!,
     rewards: new Map(
       weights.map(([name]) => {

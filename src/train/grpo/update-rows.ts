@@ -10,6 +10,7 @@ import type { WeightedReward } from "../../rewards/reward.ts";
 import type { GroupAdvantages, JudgedCompletion } from "../../rollout/advantages.ts";
 import type { Rollout } from "../../rollout/collect.ts";
 import { lossWeights } from "../../rollout/loss-weights.ts";
+import { sumOf } from "../../statistics.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { UpdateRow } from "./policy-update.ts";
 
@@ -122,5 +123,20 @@ export function updateRows(
         ...(hasKlTerm && refLogprobs && { refLogprobs }),
       },
     ];
+  });
+}
+
+/** The rows of each optimizer step of a pass. */
+export function minibatchesOf(
+  scored: readonly ScoredRollout[],
+  groups: GroupAdvantages,
+  config: GrpoConfig,
+): readonly (readonly UpdateRow[])[] {
+  const { minibatchesPerIteration } = config;
+  const size = scored.length / minibatchesPerIteration;
+  const tokensPerStep = sumOf(scored.map(({ trainedTokens }) => trainedTokens)) / minibatchesPerIteration;
+  return Array.from({ length: minibatchesPerIteration }, (_, i) => {
+    const start = i * size;
+    return updateRows(scored.slice(start, start + size), groups, config, { start, tokensPerStep });
   });
 }

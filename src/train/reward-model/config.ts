@@ -1,8 +1,9 @@
 /** The recipe keys of the reward-model trainer. */
 
 import { z } from "zod";
+import { refineWith } from "../config-issue.ts";
 import { lengthIssues, lengthShape } from "../length-config.ts";
-import { optimizerShape, refineWith } from "../optimizer-config.ts";
+import { optimizerShape } from "../optimizer-config.ts";
 
 /** Keys and defaults, for recipes that add keys of their own. */
 export const rewardModelShape = {

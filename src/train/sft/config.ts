@@ -1,8 +1,9 @@
 /** The recipe keys of supervised fine-tuning. */
 
 import { z } from "zod";
+import { type ConfigIssue, refineWith } from "../config-issue.ts";
 import { lengthIssues, lengthShape } from "../length-config.ts";
-import { type ConfigIssue, optimizerShape, refineWith } from "../optimizer-config.ts";
+import { optimizerShape } from "../optimizer-config.ts";
 
 /** What becomes of a demonstration that is longer than `maxTokens`. */
 export const OVERLONG_POLICIES = ["error", "drop", "truncate"] as const;

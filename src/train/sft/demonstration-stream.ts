@@ -6,38 +6,46 @@
 import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { hashString, philox } from "../../random.ts";
-import { endOfSequence } from "../../rollout/collect.ts";
+
 import type { Demonstration, Problem, Task } from "../../tasks/task.ts";
+import { withEnd } from "../../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { endOfData } from "../length-config.ts";
 import type { SftConfig } from "./config.ts";
 
 /** How many demonstrations are looked at before the first step, where not all of them have to be. */
 const PROBED_DEMONSTRATIONS = 256;
+/** How many demonstrations the survey of lengths looks at: enough to find what is common. */
+const SURVEYED_DEMONSTRATIONS = 256;
 
 /**
- * The token weights of a completion and its end token: 1, or the weight of the last listed span that the token overlaps.
- * The text is encoded apart from its prompt, as the sampler will produce it.
+ * The token weights of a completion and its end (`withEnd`; `isTurn` where the completion is a turn of a conversation): 1,
+ * or the weight of the last listed span that the token overlaps. The text is encoded apart from its prompt, as the sampler
+ * will produce it.
  */
 export function demonstrationTokens(
   demonstration: Demonstration,
   tokenizer: Tokenizer,
+  isTurn = false,
 ): { completionTokens: Int32Array; weights: Float32Array } {
   const { completion, weightedSpans } = demonstration;
   if (weightedSpans.length === 0) {
-    const tokens = tokenizer.encode(completion);
-    const weights = new Float32Array(tokens.length + 1).fill(1);
-    return { completionTokens: Int32Array.from([...tokens, endOfSequence(tokenizer)]), weights };
+    const completionTokens = Int32Array.from(withEnd(tokenizer.encode(completion), tokenizer, isTurn));
+    return { completionTokens, weights: new Float32Array(completionTokens.length).fill(1) };
   }
   const { tokens, spans } = tokenizer.tokenSpans(completion);
   const weights = spans.map(([start, end]) => {
     const covering = weightedSpans.findLast((span) => span.start < end && start < span.end);
     return covering?.weight ?? 1;
   });
-  return {
-    completionTokens: Int32Array.from([...tokens, endOfSequence(tokenizer)]),
-    weights: Float32Array.from([...weights, 1]),
-  };
+  const completionTokens = Int32Array.from(withEnd(tokens, tokenizer, isTurn));
+  const ends = Array.from({ length: completionTokens.length - tokens.length }, () => 1);
+  return { completionTokens, weights: Float32Array.from([...weights, ...ends]) };
+}
+
+/** Tokens of a demonstration that carry a loss. */
+function learnedTokens({ weights }: Datum): number {
+  return weights.filter((weight) => weight !== 0).length;
 }
 
 /** Tokens of data, prompts included. */
@@ -70,6 +78,22 @@ export interface DemonstrationBatch {
   readonly truncated: number;
 }
 
+/** What becomes of the first demonstrations under the limits. */
+export interface LengthSurvey {
+  /** How many were looked at. */
+  readonly looked: number;
+  /** The longest that is read, in tokens. */
+  readonly maxTokens: number;
+  /** Left out because they are too long, or nothing of them would be left. */
+  readonly leftOut: number;
+  /** Cut at the end, without their end token. */
+  readonly cut: number;
+  /** Of these, those that lose at least half of what is to be learned. */
+  readonly mostlyCut: number;
+  /** Share of the tokens to be learned that are cut away or left out. */
+  readonly lostShare: number;
+}
+
 /** A stream over a task: without end, or `epochs` passes over its data set, each in an order of its own. */
 export class DemonstrationStream {
   private readonly parts: DemonstrationParts;
@@ -94,7 +118,8 @@ export class DemonstrationStream {
     }
     const demonstration = task.demonstrate(problem, demonstrationSeed);
     const prompt = demonstration.prompt ?? problem.prompt;
-    return { promptTokens: tokenizer.encode(prompt), ...demonstrationTokens(demonstration, tokenizer) };
+    const isTurn = task.isTurn?.(problem) ?? false;
+    return { promptTokens: tokenizer.encode(prompt), ...demonstrationTokens(demonstration, tokenizer, isTurn) };
   }
 
   /**
@@ -121,6 +146,26 @@ export class DemonstrationStream {
         `${this.maxTokens} fit (the smallest of maxTokens, batchTokens and the model's context, ` +
         `${engine.info.maxContextTokens}). Raise batchTokens, or take a model with a longer context.`,
     );
+  }
+
+  /** Looks at the first demonstrations: what the limits leave of them. */
+  survey(): LengthSurvey {
+    const { maxTokens } = this;
+    const looked = Math.min(SURVEYED_DEMONSTRATIONS, this.end, this.parts.task.trainCount);
+    let [leftOut, cut, mostlyCut, learned, kept] = [0, 0, 0, 0, 0];
+    for (let index = 0; index < looked; index++) {
+      const whole = this.at(index);
+      const fitting = this.fit(whole);
+      const [all, left] = [learnedTokens(whole), fitting === undefined ? 0 : learnedTokens(fitting)];
+      learned += all;
+      kept += left;
+      if (fitting === undefined) leftOut++;
+      else if (fitting !== whole) {
+        cut++;
+        if (2 * left <= all) mostlyCut++;
+      }
+    }
+    return { looked, maxTokens, leftOut, cut, mostlyCut, lostShare: learned === 0 ? 0 : 1 - kept / learned };
   }
 
   /** Demonstrations from `cursor` on until the next would exceed `batchTokens`, or the data end. */

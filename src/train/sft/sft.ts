@@ -5,7 +5,8 @@
  *       take demonstrations from the stream until the token budget is full
  *       minimise Σ w · −log π(token) / Σ w over their completion tokens
  *
- * Prompts carry no loss; every completion ends with the end-of-sequence token, which does. In DeepSeek-R1
+ * Prompts carry no loss; every completion ends with the end-of-sequence token, or with the chat template's end of a turn,
+ * which does. In DeepSeek-R1
  * (arXiv:2501.12948, §2.3.1) this is the cold start: enough to give reinforcement learning a policy that knows the form.
  *
  * Packing needs no care here. A step takes as many demonstrations as fit into `batchTokens` real tokens, and the engine
@@ -29,6 +30,7 @@ import { requireGradientClipping } from "../optimizer-config.ts";
 import { StageLoop } from "../stage-loop.ts";
 import type { SftConfig } from "./config.ts";
 import { DemonstrationStream, tokenCount } from "./demonstration-stream.ts";
+import { lengthFindings } from "./length-findings.ts";
 
 /**
  * Trains for as long as the configuration says, or on from `context.resumed`.
@@ -40,6 +42,11 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
   const { engine, task } = context;
   checkSft(context, config);
   const stream = new DemonstrationStream(context, config);
+  if (!context.resumed) {
+    for (const { measured, why, advice } of lengthFindings(stream.survey())) {
+      context.log.event("warning", { message: `${measured}: ${why}. To change that, ${advice}.` });
+    }
+  }
   const steps = config.steps ?? stream.countSteps();
   requireWarmupFits(config, steps);
   const heldOut = config.evalLossEvery > 0 ? requireHeldOut(stream, context) : [];

@@ -13,11 +13,18 @@ import {
 import { defineTrainer } from "../trainer.ts";
 import { recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import { type SftConfig, sftIssues, sftShape } from "./config.ts";
+import { DemonstrationStream, type LengthSurvey } from "./demonstration-stream.ts";
+import { lengthFindings } from "./length-findings.ts";
 import { checkSft, trainSft } from "./sft.ts";
 
 const EXAMPLES = "demonstrations";
 
-const examination: Examination<SftConfig, "policy", GivenDataTrial> = {
+/** A trial, and what the limits leave of the data. */
+interface SftTrial extends GivenDataTrial {
+  readonly survey: LengthSurvey;
+}
+
+const examination: Examination<SftConfig, "policy", SftTrial> = {
   learningRate: ({ learningRate }) => ({ peak: learningRate, method: "supervised" }),
   units: ({ steps }) => steps,
   longestRead: ({ maxTokens, batchTokens, overlong }) => {
@@ -35,9 +42,14 @@ const examination: Examination<SftConfig, "policy", GivenDataTrial> = {
     const recorded = recordedStage(parts);
     const short = { ...config, ...WITHOUT_CHANGE, epochs: undefined, steps: TRIAL_STEPS, evalLossEvery: 0 };
     await trainSft(recorded.context, short);
-    return givenDataTrial(recorded, "num_demonstrations");
+    const survey = new DemonstrationStream(parts, config).survey();
+    return { ...givenDataTrial(recorded, "num_demonstrations"), survey };
   },
-  trialFindings: (_, trial) => givenDataTrialFindings(trial, EXAMPLES),
+  // The survey looks at more demonstrations than the steps of a trial take, and knows what is cut.
+  trialFindings: (_, trial) => [
+    ...lengthFindings(trial.survey),
+    ...givenDataTrialFindings({ ...trial, tooLongShare: 0 }, EXAMPLES),
+  ],
   figures: (config, { steps, trial }) => ({
     ...givenDataFigures(config.steps ?? steps, trial),
     promptsPerStep: trial?.examplesPerStep ?? null,

@@ -142,7 +142,7 @@ describe("a key for what Aha has not", () => {
     ["optim: lion_32bit", /optim: "lion_32bit" cannot be done/],
     ["lr_scheduler_type: polynomial", /lr_scheduler_type: "polynomial" cannot be done\. There are cosine/],
     ["reward_funcs: [accuracy]", /reward_funcs: there is no reward "accuracy"/],
-    ["reward_funcs: [format, code]", /reward_funcs: there is no reward "code"/],
+    ["reward_funcs: [format, code]", /execute the code of completions \(reward_funcs: code\)/],
     ["code_language: javascript", /code_language: "javascript" cannot be done: there is no reward that runs the code/],
     ["e2b_router_url: 10.0.0.1:8000", /e2b_router_url: .* Leave it out/],
     ["reward_funcs: [cosine]", /cosine_min_value_wrong \(0\) is above cosine_max_value_wrong \(-0.5\), as open-r1's/],

@@ -41,5 +41,13 @@ export const hangs = {
     for (;;);
   },
 };
+export const alwaysHangs = () => new Promise(() => {});
+export const hangsByCall = { judge: ({ completion }) => (completion === "hang" ? new Promise(() => {}) : 1) };
+export const wrongKey = { score: () => 1 };
+export const bothJudges = { judge: () => 1, judgeBatch: () => [1] };
+export const noFunction = { judge: 1 };
+export const misspelt = { judge: () => 1, savestate: () => 1 };
+export const nothing = null;
+export const described = { judge: () => 1, description: "counts" };
 export const hasBadState = { judge: () => 1, saveState: () => 1n };
 export const notAReward = 7;

@@ -1,6 +1,6 @@
 /** Rewards in TypeScript, as a user writes them: types, an import of their own, and one of Aha's. */
 
-import { defineReward } from "aha";
+import { defineReward } from "aha-rl";
 import { LIMIT } from "./limit.ts";
 
 export const brevity = defineReward({

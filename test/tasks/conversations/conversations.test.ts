@@ -130,10 +130,27 @@ describe("the judge", () => {
   test("compares final answers with the reference's", async () => {
     const task = await taskOf(rows());
     const problem = task.trainProblem(0);
-    const solved = { solved: true, wellFormed: true, tries: 0, answer: "4/1", statistics: { judged: 1 } };
+    const solved = { solved: true, wellFormed: true, answersOutright: true, answer: "4", statistics: { judged: 1 } };
     expect(task.judge(problem, "so <answer>4.0</answer>")).toEqual(solved);
-    expect(task.judge(problem, "\\boxed{5}")).toMatchObject({ solved: false, wellFormed: true, answer: "5/1" });
+    expect(task.judge(problem, "\\boxed{5}")).toMatchObject({ solved: false, wellFormed: true, answer: "5" });
     expect(task.judge(problem, "four")).toMatchObject({ solved: false, wellFormed: false, answer: null });
+  });
+
+  test("judges as the accuracy reward does", async () => {
+    const task = await taskOf(rows("so \\\\boxed{\\\\frac{1}{2}}"));
+    const problem = task.trainProblem(0);
+    const isSolved = (completion: string) => task.judge(problem, completion).solved;
+    expect(isSolved("\\boxed{0.5}")).toBe(true);
+    expect(isSolved("<answer>1/3</answer> no, <answer>2/4</answer>")).toBe(true);
+    expect(isSolved("<answer>1/2</answer> no, <answer>1/3</answer>")).toBe(false);
+    expect(isSolved("First \\boxed{1/2}. No, \\boxed{1")).toBe(false);
+    expect(task.judge(problem, "The answer is 1/2.")).toMatchObject({ solved: true, wellFormed: false });
+  });
+
+  test("gives no verdict on a gold answer that it cannot compare with", async () => {
+    const task = await taskOf(rows("<answer>It follows by induction on the number of sides.</answer>"));
+    const problem = task.trainProblem(0);
+    expect(task.judge(problem, "\\boxed{3}")).toMatchObject({ solved: false, statistics: { judged: 0 } });
   });
 
   test("prefers the column answer, a number, a text, or a solution that ends in it", async () => {
@@ -153,7 +170,9 @@ describe("the judge", () => {
     expect(task.judge(problem, "Paris")).toMatchObject({ solved: false, wellFormed: true });
     const prompts = Array.from({ length: 3 }, (_, i) => JSON.stringify({ prompt: `q${i}` })).join("\n");
     const unjudged = await taskOf(prompts);
-    expect(unjudged.judge(unjudged.trainProblem(0), "x")).toMatchObject({ solved: false, statistics: { judged: 0 } });
+    expect(unjudged.judge(unjudged.trainProblem(0), "x")).toMatchObject({
+      ...{ solved: false, isUnjudged: true, statistics: { judged: 0 } },
+    });
   });
 });
 

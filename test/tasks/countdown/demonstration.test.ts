@@ -87,7 +87,7 @@ describe("demonstrations", () => {
 
   test("by default about half of the traces give up, and a known solution lifts hits above random", () => {
     const traces = taskWith().traces(2000);
-    const tries = traces.reduce((sum, { verdict }) => sum + verdict.tries, 0);
+    const tries = traces.reduce((sum, { verdict }) => sum + verdict.tries!, 0);
     const solved = traces.filter(({ verdict }) => verdict.solved).length;
     // A random try hits about one time in ten, the solution is known to 0.15 of them: 0.15 + 0.85 · 0.1 = 0.235.
     expect(solved / tries).toBeGreaterThan(0.2);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ConfigError, DataError } from "../../../src/errors.ts";
 import { judgeAnswer } from "../../../src/math-answers/judge-answer.ts";
+import type { ChatRenderer } from "../../../src/tasks/chat.ts";
 import { isHeldOut } from "../../../src/tasks/math/generator.ts";
 import { createMathTask } from "../../../src/tasks/math/math.ts";
 import { createTask } from "../../../src/tasks/registry.ts";
@@ -52,7 +53,7 @@ describe("generated problems", () => {
   test.each(["r1-zero", "compact", "boxed"])(
     "are demonstrated in the form of the prompt %s, which the judge takes",
     (prompt) => {
-      const renderChat = (messages: readonly { content: string }[]) => `<user>${messages[0]!.content}<assistant>`;
+      const renderChat: ChatRenderer = (messages) => `<user>${messages[0]!.content}<assistant>`;
       const task = createMathTask({ prompt }, { seed: 1, renderChat });
       for (const problem of trained(task, 30)) {
         const { completion } = task.demonstrate!(problem, 0);

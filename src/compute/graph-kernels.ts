@@ -1,0 +1,158 @@
+/**
+ * Kernels made of a device's own programs, for a device that has no others: each is a small graph over the elements of a
+ * tensor, compiled at its first use, which writes its results over its operands. Tokens are drawn on the host, from logits
+ * that are read. Numbers are f32 throughout, so results agree with the CPU's loops up to rounding.
+ */
+
+import { sum } from "../graph/ops/broadcast.ts";
+import { add, divide, multiply, squareRoot, subtract } from "../graph/ops/elementwise.ts";
+import { Graph, type Tensor } from "../graph/tensor.ts";
+import type { AdamWOptions } from "../optim/adamw.ts";
+import type { Device, DeviceTensor, Kernels, OptimizedTensor } from "./device.ts";
+import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
+import { elementsOf, read, tensorOf } from "./host-memory.ts";
+import { compile, type Program } from "./program.ts";
+import { Scope } from "./scope.ts";
+
+type FloatTensor = DeviceTensor<"float32">;
+
+/** A kernel as a graph: its results by name, from tensors of n elements and from numbers. */
+interface Kernel {
+  readonly tensors: readonly string[];
+  readonly numbers: readonly string[];
+  readonly results: (operands: Readonly<Record<string, Tensor>>) => Readonly<Record<string, Tensor>>;
+}
+
+const ADD: Kernel = {
+  tensors: ["a", "b"],
+  numbers: [],
+  results: ({ a, b }) => ({ a: add(a!, b!) }),
+};
+
+const MIX: Kernel = {
+  tensors: ["a", "b"],
+  numbers: ["keep", "share"],
+  results: ({ a, b, keep, share }) => ({ a: add(multiply(a!, keep!), multiply(b!, share!)) }),
+};
+
+const SQUARES: Kernel = {
+  tensors: ["a"],
+  numbers: [],
+  results: ({ a }) => ({ total: sum(multiply(a!, a!)) }),
+};
+
+/** The formula of `optim/adamw.ts`. */
+const ADAMW: Kernel = {
+  tensors: ["w", "g", "m", "v"],
+  numbers: ["scale", "beta1", "rest1", "beta2", "rest2", "correction1", "correction2", "epsilon", "rate", "decay"],
+  results: ({ w, g, m, v, ...numbers }) => {
+    const number = (name: string) => numbers[name]!;
+    const slope = multiply(g!, number("scale"));
+    const first = add(multiply(m!, number("beta1")), multiply(slope, number("rest1")));
+    const second = add(multiply(v!, number("beta2")), multiply(multiply(slope, slope), number("rest2")));
+    const deviation = add(squareRoot(multiply(second, number("correction2"))), number("epsilon"));
+    const update = divide(multiply(first, number("correction1")), deviation);
+    const move = multiply(add(update, multiply(w!, number("decay"))), number("rate"));
+    return { m: first, v: second, w: subtract(w!, move) };
+  },
+};
+
+/** Kernels of a device, by its programs. */
+export class GraphKernels implements Kernels {
+  readonly #device: Device;
+  readonly #programs = new Map<Kernel, Promise<Program>>();
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  async add(sums: readonly FloatTensor[], addends: readonly FloatTensor[]): Promise<void> {
+    for (const [i, a] of sums.entries()) await this.#run(ADD, { a, b: addends[i]! });
+  }
+
+  async mix(targets: readonly FloatTensor[], others: readonly FloatTensor[], share: number): Promise<void> {
+    for (const [i, a] of targets.entries()) {
+      await this.#run(MIX, { a, b: others[i]! }, { keep: 1 - share, share });
+    }
+  }
+
+  async norm(tensors: readonly FloatTensor[]): Promise<number> {
+    let squares = 0;
+    for (const a of tensors) {
+      const total = this.#device.allocate("float32", []);
+      try {
+        await this.#run(SQUARES, { a }, {}, { total });
+        squares += (await read(this.#device, total))[0]!;
+      } finally {
+        total.dispose();
+      }
+    }
+    return Math.sqrt(squares);
+  }
+
+  async adamW(
+    parameters: readonly OptimizedTensor[],
+    step: number,
+    gradientScale: number,
+    { learningRate, beta1, beta2, epsilon, weightDecay }: AdamWOptions,
+  ): Promise<void> {
+    const numbers = { scale: gradientScale, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, epsilon };
+    const corrections = { correction1: 1 / (1 - beta1 ** step), correction2: 1 / (1 - beta2 ** step) };
+    for (const { values, gradient, firstMoment, secondMoment, decays } of parameters) {
+      const tensors = { w: values, g: gradient, m: firstMoment, v: secondMoment };
+      const own = { rate: learningRate, decay: decays ? weightDecay : 0 };
+      await this.#run(ADAMW, tensors, { ...numbers, ...corrections, ...own });
+    }
+  }
+
+  async draw(logits: FloatTensor, requests: readonly DrawRequest[]): Promise<Draw[]> {
+    return drawTokens(await read(this.#device, logits), logits.dims[1]!, requests);
+  }
+
+  /** Runs a kernel; a result is written over the operand of its name, or into that of `fetched`. */
+  async #run(
+    kernel: Kernel,
+    tensors: Readonly<Record<string, FloatTensor>>,
+    numbers: Readonly<Record<string, number>> = {},
+    fetched: Readonly<Record<string, FloatTensor>> = {},
+  ): Promise<void> {
+    const program = await this.#program(kernel);
+    const scope = new Scope();
+    try {
+      const flat = ([name, tensor]: [string, FloatTensor]) =>
+        [name, scope.hold(this.#device.view(tensor, [elementsOf(tensor.dims)]))] as const;
+      const operands = Object.entries(tensors).map(flat);
+      const values = Object.entries(numbers).map(
+        ([name, value]) => [name, scope.hold(tensorOf(this.#device, "float32", [], Float32Array.of(value)))] as const,
+      );
+      const results = new Set(program.outputs.map(({ name }) => name));
+      const written = operands.flatMap(([name, tensor]) => {
+        const result = resultName(name);
+        return results.has(result) ? [[result, tensor] as const] : [];
+      });
+      const others = Object.entries(fetched).map(([name, tensor]) => [resultName(name), tensor] as const);
+      const call = scope.hold(program.prepare(new Map([...operands, ...values]), new Map([...written, ...others])));
+      await call.run();
+    } finally {
+      scope.dispose();
+    }
+  }
+
+  #program(kernel: Kernel): Promise<Program> {
+    let program = this.#programs.get(kernel);
+    if (program === undefined) {
+      const graph = new Graph();
+      const operands = Object.fromEntries([
+        ...kernel.tensors.map((name) => [name, graph.input(name, "float32", ["n"])] as const),
+        ...kernel.numbers.map((name) => [name, graph.input(name, "float32", [])] as const),
+      ]);
+      const results = Object.entries(kernel.results(operands)).map(([name, tensor]) => [resultName(name), tensor]);
+      program = compile(this.#device, graph, Object.fromEntries(results));
+      this.#programs.set(kernel, program);
+    }
+    return program;
+  }
+}
+
+/** An output must not be named like an input. */
+const resultName = (name: string): string => `new ${name}`;

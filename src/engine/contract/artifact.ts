@@ -1,0 +1,40 @@
+/**
+ * States and weights that are not in the directory that an engine was told to write them into, because the engine is
+ * elsewhere: a small file there says where they are. The directory then stands for them everywhere: it is checked, copied
+ * and hashed like any other, and the digest in the file is a part of that.
+ */
+
+import { join } from "node:path";
+import { z } from "zod";
+import { CheckpointError } from "../../errors.ts";
+import { parseJson, readTextFile, writeWhole } from "../../files.ts";
+
+const FILE = "artifact.json";
+const MAX_BYTES = 1 << 16;
+
+const schema = z.strictObject({
+  uri: z.string().min(1),
+  digest: z.string().min(1),
+});
+
+/** Something that an engine keeps elsewhere. */
+export interface RemoteArtifact {
+  /** Where it is, in the engine's own terms. */
+  readonly uri: string;
+  /** Of its content: equal digests, equal bytes. */
+  readonly digest: string;
+}
+
+/** Writes into an existing directory where its content is. */
+export async function writeRemoteArtifact(directory: string, { uri, digest }: RemoteArtifact): Promise<void> {
+  await writeWhole(join(directory, FILE), `${JSON.stringify({ uri, digest }, null, 2)}\n`);
+}
+
+/** Where the content of a directory is. Throws CheckpointError for a directory that does not say so. */
+export async function readRemoteArtifact(directory: string): Promise<RemoteArtifact> {
+  const path = join(directory, FILE);
+  const text = await readTextFile(path, { maxBytes: MAX_BYTES, error: CheckpointError });
+  const parsed = schema.safeParse(parseJson(text, path, CheckpointError));
+  if (parsed.success) return parsed.data;
+  throw new CheckpointError(`${path} does not say where its content is: ${z.prettifyError(parsed.error)}`);
+}

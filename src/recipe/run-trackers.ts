@@ -1,0 +1,98 @@
+/**
+ * The trackers of a run while it goes. One that throws is not asked again: the run is worth more than its picture, so it goes
+ * on, with a warning.
+ */
+
+import type { RolloutRecord } from "../run/records.ts";
+import type { RunDirectory } from "../run/run-directory.ts";
+import type { ResumedRun, RunEnd, TrackedRow, Tracker } from "../tracking/tracker.ts";
+import { trackers } from "../tracking/trackers.ts";
+import type { RunEvent } from "./observer.ts";
+import type { Recipe } from "./schema.ts";
+
+export class RunTrackers {
+  /** Is told of trackers that failed. */
+  onWarning: (message: string) => void = () => {};
+  private readonly open = new Map<string, Tracker>();
+
+  /** Opens what the recipe names. Throws what a tracker that cannot be used throws. */
+  static async open(recipe: Recipe, run: RunDirectory): Promise<RunTrackers> {
+    const all = new RunTrackers();
+    const about = {
+      name: recipe.name,
+      directory: run.path,
+      recipe,
+      stages: recipe.stages.map(({ name }) => name),
+      resumed: resumedRun(run),
+    };
+    for (const { name, ...options } of recipe.track ?? []) {
+      all.open.set(name, await trackers.get(name).open(about, options));
+    }
+    return all;
+  }
+
+  /** Tells the trackers what concerns them of what a run tells its observer. */
+  observe(event: RunEvent): void {
+    switch (event.type) {
+      case "metrics":
+        this.tell((tracker) => tracker.metrics?.(trackedRow(event)));
+        return;
+      case "timing":
+        this.tell((tracker) => tracker.timing?.(trackedRow(event)));
+        return;
+      case "evaluated":
+        this.tell((tracker) => tracker.evaluation?.(event.record));
+        return;
+      case "alarm": {
+        const { type: _, ...alarm } = event;
+        this.tell((tracker) => tracker.alarm?.(alarm));
+        return;
+      }
+      default:
+    }
+  }
+
+  rollouts(rows: readonly RolloutRecord[]): void {
+    this.tell((tracker) => tracker.rollouts?.(rows));
+  }
+
+  /** Tells every tracker how the run ended, and waits for it. From then on they are told nothing. */
+  async finish(end: RunEnd): Promise<void> {
+    for (const [name, tracker] of this.open) {
+      try {
+        await tracker.finish?.(end);
+      } catch (error) {
+        this.giveUp(name, error);
+      }
+    }
+    this.open.clear();
+  }
+
+  private tell(what: (tracker: Tracker) => void): void {
+    for (const [name, tracker] of this.open) {
+      try {
+        // A tracker may have asynchronous methods though nobody waits for them.
+        const told = what(tracker) as unknown;
+        if (told instanceof Promise) told.catch((error: unknown) => this.giveUp(name, error));
+      } catch (error) {
+        this.giveUp(name, error);
+      }
+    }
+  }
+
+  private giveUp(name: string, error: unknown): void {
+    if (!this.open.delete(name)) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.onWarning(`The tracker ${name} failed (${reason}): it is told nothing more. The run goes on.`);
+  }
+}
+
+function trackedRow({ stage, row }: Extract<RunEvent, { type: "metrics" | "timing" }>): TrackedRow {
+  const { step, ...values } = row;
+  return { stage, step, values };
+}
+
+function resumedRun({ isNew, resumedFrom }: RunDirectory): ResumedRun | undefined {
+  if (isNew) return undefined;
+  return { stage: resumedFrom?.manifest.stage, step: resumedFrom?.manifest.step ?? 0 };
+}

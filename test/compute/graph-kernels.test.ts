@@ -1,0 +1,55 @@
+import { describe, expect, it } from "vitest";
+import { CPU_KERNELS } from "../../src/compute/cpu/cpu-kernels.ts";
+import type { Device, DeviceTensor, Kernels } from "../../src/compute/device.ts";
+import { read, tensorOf } from "../../src/compute/host-memory.ts";
+import { Random } from "../../src/random.ts";
+import { device as cpu } from "../graph/evaluate.ts";
+import { OpaqueDevice } from "./opaque-device.ts";
+
+const OPTIONS = { learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
+
+/** What a device's kernels make of the same numbers. */
+async function outcome(device: Device, kernels: Kernels) {
+  const random = new Random(5, "kernels");
+  const tensor = (dims: readonly number[]) => {
+    const values = Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => random.normal());
+    return tensorOf(device, "float32", dims, values);
+  };
+  const [w, g, other] = [tensor([3, 5]), tensor([3, 5]), tensor([3, 5])];
+  const gain = { w: tensor([5]), g: tensor([5]) };
+  const moments = () => device.allocate("float32", [3, 5]);
+  const parameters = [
+    { values: w, gradient: g, firstMoment: moments(), secondMoment: moments(), decays: true },
+    {
+      ...{ values: gain.w, gradient: gain.g, decays: false },
+      firstMoment: device.allocate("float32", [5]),
+      secondMoment: device.allocate("float32", [5]),
+    },
+  ];
+  const norm = await kernels.norm([g, gain.g]);
+  for (const step of [1, 2, 3]) await kernels.adamW(parameters, step, 0.5, OPTIONS);
+  await kernels.add([g, gain.g], [other, gain.w]);
+  await kernels.mix([other], [w], 0.25);
+  const requests = [0, 2].map((row) => {
+    return { row, u: 0.6, options: { temperature: 0.8, topP: 0.9, topK: 3 }, excluded: [1], topLogprobs: 2 };
+  });
+  const draws = await kernels.draw(w, requests);
+  const all: DeviceTensor<"float32">[] = [w, g, other, gain.w, gain.g];
+  return { norm, draws, values: await Promise.all(all.map((one) => read(device, one))) };
+}
+
+describe("kernels that are programs", () => {
+  it("compute what the CPU's loops do", async () => {
+    const device = new OpaqueDevice(1);
+    const expected = await outcome(cpu, CPU_KERNELS);
+    const found = await outcome(device, device.kernels);
+    expect(found.norm).toBeCloseTo(expected.norm, 5);
+    expected.values.forEach((values, i) => {
+      values.forEach((value, k) => {
+        expect(found.values[i]![k]).toBeCloseTo(value, 5);
+      });
+    });
+    expect(found.draws.map(({ token }) => token)).toEqual(expected.draws.map(({ token }) => token));
+    expect(found.draws[0]!.top).toHaveLength(2);
+  });
+});

@@ -1,0 +1,48 @@
+/** The embedded engine on a device whose memory it cannot reach: everything that it does goes through the device seam. */
+
+import { describe, expect, it } from "vitest";
+import { runConformance } from "../../src/engine/conformance.ts";
+import type { WeightForm } from "../../src/model/decoder-parameters.ts";
+import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
+import { OpaqueDevice } from "../compute/opaque-device.ts";
+import { emptyDirectory, MODELS, openEngine } from "./models.ts";
+
+const LORA = { rank: 3, alpha: 6, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+const FORMS: Record<string, WeightForm> = {
+  "whole weights": {},
+  "packed weights and an adapter": { lora: LORA, quantization: "nf4" },
+};
+
+describe.each(Object.entries(FORMS))("on an opaque device, with %s", (_, form) => {
+  it("keeps every promise of the contract, and lets go of every tensor", async () => {
+    const device = new OpaqueDevice(2);
+    const config = MODELS["tied, query and key norms"];
+    const open = () => openEngine(config, undefined, { microBatchTokens: 24, maxSlots: 3 }, form, undefined, device);
+    const results = await runConformance({ open, emptyDirectory });
+    expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
+    expect(device.held).toBe(0);
+  });
+});
+
+describe("a decoding step on an opaque device", () => {
+  it("sends a few numbers up and the logits down, and no cache", async () => {
+    const device = new OpaqueDevice(2);
+    const config = MODELS["tied, query and key norms"];
+    const engine = await openEngine(config, undefined, {}, {}, undefined, device);
+    const prompt = { tokens: Int32Array.of(3, 4, 5), numSamples: 4, promptId: 0 };
+    const sample = async (maxCompletionTokens: number) => {
+      const before = { ...device.moved };
+      await engine.sample([prompt], {
+        ...{ temperature: 1, topP: 1, topK: 0, stopTokenIds: [], seed: 1, iteration: 0 },
+        maxCompletionTokens,
+      });
+      return { up: device.moved.up - before.up, down: device.moved.down - before.down };
+    };
+    await sample(9);
+    const [short, long] = [await sample(8), await sample(9)];
+    // ids, positions, last positions and rows of 4 sequences, and the longest one's length.
+    expect(long.up - short.up).toBe(4 * 4 + 1);
+    expect(long.down - short.down).toBe(4 * config.vocabSize);
+    await engine.dispose();
+  });
+});
