@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- grpo|sft|sample|train|memory|chunks|scaling|peers …`: speed and memory, measured on the real code paths.
+ * `npm run bench -- grpo|sft|sample|train|memory|chunks|scaling|soak|peers …`: speed and memory, measured on the real code paths.
  *
  * A figure is a median over repetitions after one that is not counted. Never measure speed while anything else runs, and
  * compare two programs in one run only: `peers` runs Aha and the Python peers in turn on one checkpoint.
@@ -13,6 +13,7 @@ import { benchPeers } from "./peers.ts";
 import { benchSample } from "./sample.ts";
 import { benchScaling } from "./scaling.ts";
 import { benchSft } from "./sft.ts";
+import { benchSoak } from "./soak.ts";
 import { benchTrain } from "./train.ts";
 
 const HELP = `npm run bench -- NAME --model DIR [options] [--json]
@@ -28,6 +29,8 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
            --batch 4 --prompt 32 --tokens 128 --chunk 220 --repeat 1; memory-point measures a single point
   chunks   peak memory of the GRPO step over chunks of logits; the options of grpo, --chunk 220 is the middle one
   scaling  the GRPO step over 1, 2, 4 times --group and --tokens and over half, all and twice of the model's layers
+  soak     aha serve under many clients, hostile ones among them: errors (0), and the gaps in an honest client's stream
+           beside the time of a decoding step alone    --clients 64 --seconds 120; a model with a chat template
   peers    grpo, sft, sample and train beside TRL (of sft with its padding, and packed), transformers and PyTorch, in turn,
            and the ratios: --rounds 3
 
@@ -55,6 +58,7 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<Figure
   "memory-point": benchMemoryPoint,
   chunks: benchChunks,
   scaling: benchScaling,
+  soak: benchSoak,
   peers: benchPeers,
 };
 

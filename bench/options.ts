@@ -21,6 +21,8 @@ const NUMBERS = {
   lora: 0,
   repeat: 3,
   rounds: 3,
+  clients: 64,
+  seconds: 120,
   threads: 2,
   seed: 0,
 } as const;

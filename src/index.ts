@@ -72,6 +72,8 @@ export type {
 export type { SamplePrompt, SamplingParams } from "./engine/contract/sampling.ts";
 export type {
   DrawnToken,
+  LogitAdjustments,
+  PromptLogprobs,
   RunningSequence,
   SamplingSession,
   SequenceEnd,
@@ -80,7 +82,7 @@ export type {
   TokenLogprob,
 } from "./engine/contract/session.ts";
 export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
-export { openEngine, openRewardModel } from "./engine/open.ts";
+export { openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
 // Errors.
 export {
   AhaError,

@@ -19,6 +19,8 @@ export interface ChatSampling {
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
   /** The longest answer. */
   readonly maxTokens: number;
   readonly seed: number;
@@ -97,12 +99,12 @@ export class ChatSession {
           `room for an answer. Start a new conversation (${FORGET}), or say less.`,
       );
     }
-    const { maxTokens, ...draws } = sampling;
+    const { maxTokens, repetitionPenalty = 1, ...draws } = sampling;
     const params = { ...draws, maxCompletionTokens: Math.min(maxTokens, room), stopTokenIds, iteration: this.#turn++ };
     const said = new Said(new StreamingDecoder(tokenizer), prompt.channel, onPart);
-    const sequence = this.#session.submit({ tokens, promptId: 0, sampleIndex: 0, params }, ({ token }) =>
-      said.token(token, stopTokenIds.includes(token)),
-    );
+    const adjustments = repetitionPenalty === 1 ? {} : { adjustments: { repetitionPenalty } };
+    const request = { tokens, promptId: 0, sampleIndex: 0, params, ...adjustments };
+    const sequence = this.#session.submit(request, ({ token }) => said.token(token, stopTokenIds.includes(token)));
     const cancel = () => sequence.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     if (signal?.aborted) cancel();

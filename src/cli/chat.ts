@@ -8,10 +8,12 @@ import { createInterface } from "node:readline";
 import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { Channel } from "../serve/reasoning.ts";
+import type { GenerationDefaults } from "../serve/sampling-defaults.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Answer, type AnswerPart, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { computeOption, numberOption, parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
 import { printable, type Style, styleFor } from "./terminal-style.ts";
@@ -28,9 +30,11 @@ Options
   --prompt TEXT          answer this and end
   --system TEXT          a system message (with a chat template)
   --raw                  continue plain text although there is a chat template
-  --temperature T        softmax temperature (1); 0 is greedy
-  --top-p P, --top-k K   restrict sampling (off)
-  --max-tokens N         longest answer (512, or what the model's context leaves)
+  --temperature T        softmax temperature; 0 is greedy
+  --top-p P, --top-k K, --min-p M   restrict sampling
+  --repetition-penalty R makes what was said already less probable; 1 is off
+  --max-tokens N         longest answer (max_new_tokens of generation_config.json, else 512, or what the context leaves)
+  ${GENERATION_CONFIG_HELP}
   --seed N               root of the random numbers (0)
   ${ADAPTER_HELP}
   --threads N            threads to compute with (one per processor, at most 8)
@@ -47,7 +51,10 @@ const OPTIONS = {
   temperature: { type: "string" },
   "top-p": { type: "string" },
   "top-k": { type: "string" },
+  "min-p": { type: "string" },
+  "repetition-penalty": { type: "string" },
   "max-tokens": { type: "string" },
+  ...GENERATION_CONFIG_OPTION,
   seed: { type: "string" },
   ...ADAPTER_OPTION,
   threads: { type: "string" },
@@ -65,7 +72,7 @@ export const command: Command = {
   run: async (args, context) => {
     const { values, positionals } = parseOptions("chat", args, OPTIONS, ["DIR"]);
     const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
-    const sampling = samplingOf(values);
+    const sampling = samplingOf(values, await generationDefaults(modelDirectory, values));
     const tokenizer = await loadTokenizer(tokenizerDirectory);
     const isChat = !values.raw && hasChatTemplate(tokenizer);
     if (values.system !== undefined && !isChat) {
@@ -200,13 +207,28 @@ async function answerLine(
   }
 }
 
-function samplingOf(values: Values): ChatSampling {
+/** The options, else the model's own defaults, else what changes nothing. */
+function samplingOf(values: Values, defaults: GenerationDefaults): ChatSampling {
   const text = (option: keyof Values, otherwise: number) => String(values[option] ?? otherwise);
+  const share = (value: number) => value > 0 && value <= 1;
   return {
-    temperature: numberOption("temperature", text("temperature", 1), isTemperature, "a number of at least 0"),
-    topP: numberOption("top-p", text("top-p", 1), (value) => value > 0 && value <= 1, "above 0 and at most 1"),
-    topK: wholeNumberOption("top-k", text("top-k", 0), 0),
-    maxTokens: wholeNumberOption("max-tokens", text("max-tokens", DEFAULT_MAX_TOKENS), 1),
+    temperature: numberOption(
+      "temperature",
+      text("temperature", defaults.temperature ?? 1),
+      isTemperature,
+      "a number of at least 0",
+    ),
+    // 0 leaves the most probable token, as every nucleus has at least one.
+    topP: numberOption("top-p", text("top-p", Math.max(defaults.topP ?? 1, 1e-9)), share, "above 0 and at most 1"),
+    topK: wholeNumberOption("top-k", text("top-k", defaults.topK ?? 0), 0),
+    minP: numberOption("min-p", text("min-p", defaults.minP ?? 0), (value) => value >= 0 && value <= 1, "from 0 to 1"),
+    repetitionPenalty: numberOption(
+      "repetition-penalty",
+      text("repetition-penalty", defaults.repetitionPenalty ?? 1),
+      (value) => value > 0 && Number.isFinite(value),
+      "a number above 0",
+    ),
+    maxTokens: wholeNumberOption("max-tokens", text("max-tokens", defaults.maxTokens ?? DEFAULT_MAX_TOKENS), 1),
     seed: seedOption(text("seed", 0)),
   };
 }

@@ -76,10 +76,10 @@ export async function openAdapter(text: string, context: CommandContext): Promis
 }
 
 function policyOf(found: FoundModel, adapter: string | undefined): FoundPolicy {
-  const hasTokenizer = adapter !== undefined && existsSync(join(adapter, "tokenizer.json"));
+  const { modelDirectory } = found;
   return {
     ...found,
-    tokenizerDirectory: hasTokenizer ? adapter : found.modelDirectory,
+    tokenizerDirectory: adapter === undefined ? modelDirectory : tokenizerDirectoryOf(modelDirectory, adapter),
     adapter: adapter === undefined ? {} : { adapter },
   };
 }
@@ -99,4 +99,39 @@ async function openBase(adapter: string, context: CommandContext): Promise<Found
       throw error;
     return openModel(baseModel, context);
   }
+}
+
+/** An adapter under a name of its own. */
+export interface NamedAdapter {
+  readonly name: string;
+  /** What the user wrote behind the name. */
+  readonly text: string;
+}
+
+/**
+ * The values of a repeated `--adapter`: names with directories, or one directory alone.
+ *
+ * @throws ConfigError for both at once, several directories without names, and a name that comes twice.
+ */
+export function namedAdapters(texts: readonly string[]): { readonly alone?: string; readonly named: NamedAdapter[] } {
+  const named: NamedAdapter[] = [];
+  const alone: string[] = [];
+  for (const text of texts) {
+    const [, name, directory] = /^([\w.-]+)=(.+)$/s.exec(text) ?? [];
+    // A directory may have such a name, too.
+    if (name === undefined || directory === undefined || existsSync(text)) alone.push(text);
+    else named.push({ name, text: directory });
+  }
+  const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) < i);
+  if (twice) throw new ConfigError(`--adapter: the name ${twice.name} comes twice.`);
+  if (alone.length > 1 || (alone.length === 1 && named.length > 0)) {
+    const example = `--adapter ${alone[0]!.split("/").at(-1)}=${alone[0]}`;
+    throw new ConfigError(`--adapter: several adapters need names, such as ${example}.`);
+  }
+  return { ...(alone[0] !== undefined && { alone: alone[0] }), named };
+}
+
+/** The tokenizer's directory of an adapter on a model: its own where it has one. */
+export function tokenizerDirectoryOf(modelDirectory: string, adapter: string): string {
+  return existsSync(join(adapter, "tokenizer.json")) ? adapter : modelDirectory;
 }

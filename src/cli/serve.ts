@@ -4,16 +4,28 @@
  */
 
 import { basename, resolve } from "node:path";
-import { openEngine } from "../engine/open.ts";
+import type { Compute } from "../compute/compute.ts";
+import type { Policy } from "../engine/contract/policy.ts";
+import { openEngine, openSharedEngines } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { isLoopback } from "../serve/access.ts";
 import type { RequestRecord } from "../serve/metrics.ts";
+import { describeDefaults, type GenerationDefaults } from "../serve/sampling-defaults.ts";
 import { serveEngine } from "../serve/served-model.ts";
 import { ApiServer } from "../serve/server.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { type HuggingFaceTokenizer, loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
+import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
+import {
+  ADAPTER_HELP,
+  type FoundPolicy,
+  type NamedAdapter,
+  namedAdapters,
+  openAdapter,
+  openPolicy,
+  tokenizerDirectoryOf,
+} from "./model-with-adapter.ts";
 import { computeOption, numberOption, parseOptions, wholeNumberOption } from "./parse-options.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
@@ -22,8 +34,9 @@ const MIB = 2 ** 20;
 const HELP = `Usage: aha serve DIR [options]
 
 Serves the model in DIR (a model directory, the directory of a run, or ORG/NAME[@REVISION] on the Hub) under OpenAI's
-API: /v1/models, /v1/chat/completions and /v1/completions, whole or streamed, all clients in one batch; /health and
-/metrics (Prometheus). Text within <think> … </think> comes as reasoning_content, apart from content. Ctrl-C lets what runs
+API: /v1/models, /v1/chat/completions and /v1/completions, whole or streamed, all clients in one batch; /tokenize,
+/detokenize; /health and /metrics (Prometheus). Text within <think> … </think> comes as reasoning_content, apart from
+content. Where a request says nothing, the model's generation_config.json says how it is sampled. Ctrl-C lets what runs
 finish, a second one ends at once.
 
 Options
@@ -34,12 +47,16 @@ Options
   --slots N              most sequences decoded at once (64)
   --queue N              most sequences that wait; further requests get 429 (256)
   --cache-mib N          memory for keys and values of running sequences (1024)
-  --max-tokens N         longest chat answer where a request names no limit (4096, or what the context leaves)
+  --max-tokens N         longest chat answer where a request names no limit (max_new_tokens of generation_config.json, else
+                         4096, or what the context leaves)
+  ${GENERATION_CONFIG_HELP}
   --max-body-mib N       largest request (2); larger ones get 413
   --timeout SECONDS      most time of a request, waiting included (600)
   --grace SECONDS        how long running requests may go on after Ctrl-C (10)
   --cors-origin ORIGIN   let web pages of this origin ask (none); * lets all
   ${ADAPTER_HELP}
+  --adapter NAME=DIR     serve this adapter beside the model, under NAME; several share the model's weights, and the memory
+                         for keys and values in equal parts
   --threads N            threads to compute with (one per processor, at most 8)
   --log                  a line on standard error for every request; never its text
   --json                 say where it listens in one JSON line {"url", "model", …}
@@ -58,12 +75,13 @@ const OPTIONS = {
   slots: { type: "string", default: "64" },
   queue: { type: "string", default: "256" },
   "cache-mib": { type: "string", default: "1024" },
-  "max-tokens": { type: "string", default: "4096" },
+  "max-tokens": { type: "string" },
+  ...GENERATION_CONFIG_OPTION,
   "max-body-mib": { type: "string", default: "2" },
   timeout: { type: "string", default: "600" },
   grace: { type: "string", default: "10" },
   "cors-origin": { type: "string" },
-  ...ADAPTER_OPTION,
+  adapter: { type: "string", multiple: true },
   threads: { type: "string" },
   log: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -78,15 +96,23 @@ export const command: Command = {
     const { values, positionals } = parseOptions("serve", args, OPTIONS, ["DIR"]);
     const limits = limitsOf(values);
     const apiKey = apiKeyFrom(values["api-key-env"], process.env);
-    const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
+    const { alone, named } = namedAdapters(values.adapter ?? []);
+    const opened = await openPolicy(positionals[0]!, alone, context);
+    if (named.length > 0 && opened.adapter.adapter !== undefined) {
+      throw new ConfigError(
+        `${positionals[0]} is an adapter itself: give its base as DIR, and it as --adapter NAME=DIR.`,
+      );
+    }
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
-    const tokenizer = await loadTokenizer(tokenizerDirectory);
-    const { maxSlots, cacheMib, defaultMaxTokens } = limits;
-    const source = { path: modelDirectory, ...adapter };
-    const engine = await openEngine({ kind: "local", maxSlots, cacheMib }, source, computeOption(values.threads));
+    const defaults = await generationDefaults(opened.modelDirectory, values);
+    const engines = await openEngines(opened, { id, named }, limits, computeOption(values.threads), context);
     try {
-      const model = serveEngine(engine, tokenizer, { id, defaultMaxTokens });
-      const server = await ApiServer.listen(model, {
+      const { maxTokens = DEFAULT_MAX_TOKENS, ...sampling } = defaults;
+      const options = { defaultMaxTokens: limits.defaultMaxTokens ?? maxTokens, defaults: sampling };
+      const models = engines.map(({ engine, tokenizer, ...name }) =>
+        serveEngine(engine, tokenizer, { ...name, ...options }),
+      );
+      const server = await ApiServer.listen(models, {
         host: values.host,
         port: limits.port,
         apiKey,
@@ -97,20 +123,66 @@ export const command: Command = {
         ...(values.log && { onRequest: (record) => context.note(logLine(record)) }),
         onDefect: (error) => context.note(`aha serve: ${error instanceof Error ? error.stack : String(error)}\n`),
       });
-      announce(context, values, { url: server.url, id, engine: engine.info.name, hasKey: apiKey !== undefined });
+      announce(context, values, {
+        url: server.url,
+        ids: models.map((model) => model.id) as [string, ...string[]],
+        engine: engines[0]!.engine.info.name,
+        hasKey: apiKey !== undefined,
+        defaults,
+      });
       await interrupted(context.signal);
       if (!values.json) context.note(`Stopping; running requests have ${limits.graceMs / 1000} s to finish.\n`);
       await server.close(limits.graceMs);
-      await model.session.close();
+      for (const { session } of models) await session.close();
       return 0;
     } finally {
-      await engine.dispose();
+      for (const { engine } of engines) await engine.dispose();
     }
   },
 };
 
+/** Longest chat answer where neither the request nor anything else says. */
+const DEFAULT_MAX_TOKENS = 4096;
+
+/** A model or adapter that is going to be served. */
+interface OpenedModel {
+  readonly id: string;
+  readonly parent?: string;
+  readonly engine: Policy;
+  readonly tokenizer: HuggingFaceTokenizer;
+}
+
+/** The model, and each named adapter of it, with their tokenizers; one that they share is one. */
+async function openEngines(
+  { modelDirectory, tokenizerDirectory, adapter }: FoundPolicy,
+  { id, named }: { readonly id: string; readonly named: readonly NamedAdapter[] },
+  { maxSlots, cacheMib }: ReturnType<typeof limitsOf>,
+  compute: Compute,
+  context: CommandContext,
+): Promise<OpenedModel[]> {
+  const clash = named.find(({ name }) => name === id);
+  if (clash) throw new ConfigError(`--adapter: ${clash.name} is the model's own name; give one of them another.`);
+  const tokenizer = await loadTokenizer(tokenizerDirectory);
+  const spec = { kind: "local", maxSlots, cacheMib: Math.max(1, Math.floor(cacheMib / (1 + named.length))) };
+  if (named.length === 0) {
+    const engine = await openEngine(spec, { path: modelDirectory, ...adapter }, compute);
+    return [{ id, engine, tokenizer }];
+  }
+  const directories: string[] = [];
+  for (const { text } of named) directories.push(await openAdapter(text, context));
+  const adapters = [undefined, ...directories];
+  const engines = await openSharedEngines(spec, { path: modelDirectory, adapters }, compute);
+  const opened: OpenedModel[] = [{ id, engine: engines[0]!, tokenizer }];
+  for (const [i, { name }] of named.entries()) {
+    const own = tokenizerDirectoryOf(modelDirectory, directories[i]!);
+    const itsTokenizer = own === modelDirectory ? tokenizer : await loadTokenizer(own);
+    opened.push({ id: name, parent: id, engine: engines[i + 1]!, tokenizer: itsTokenizer });
+  }
+  return opened;
+}
+
 function limitsOf(values: Values) {
-  const whole = (option: "slots" | "queue" | "cache-mib" | "max-tokens", least: number) =>
+  const whole = (option: "slots" | "queue" | "cache-mib", least: number) =>
     wholeNumberOption(option, values[option], least);
   const seconds = (option: "timeout" | "grace", least: number) =>
     numberOption(
@@ -124,7 +196,8 @@ function limitsOf(values: Values) {
     maxSlots: whole("slots", 1),
     maxWaiting: whole("queue", 0),
     cacheMib: whole("cache-mib", 1),
-    defaultMaxTokens: whole("max-tokens", 1),
+    defaultMaxTokens:
+      values["max-tokens"] === undefined ? undefined : wholeNumberOption("max-tokens", values["max-tokens"], 1),
     maxBodyBytes: Math.floor(
       numberOption("max-body-mib", values["max-body-mib"], isBodySize, "above 0 and at most 256") * MIB,
     ),
@@ -159,14 +232,29 @@ export function apiKeyFrom(variable: string | undefined, environment: NodeJS.Pro
   );
 }
 
+interface Announcement {
+  readonly url: string;
+  readonly ids: readonly [string, ...string[]];
+  readonly engine: string;
+  readonly hasKey: boolean;
+  readonly defaults: GenerationDefaults;
+}
+
 function announce(
   context: CommandContext,
   { json, host }: Values,
-  { url, id, engine, hasKey }: { url: string; id: string; engine: string; hasKey: boolean },
+  { url, ids, engine, hasKey, defaults }: Announcement,
 ): void {
   const apiUrl = `${url}/v1`;
-  if (json) context.out(`${JSON.stringify({ url, apiUrl, model: id, engine, apiKey: hasKey, pid: process.pid })}\n`);
-  else context.out(`Serving ${id} at ${url} (base URL for OpenAI's clients: ${apiUrl}). Ctrl-C stops.\n`);
+  const [id] = ids;
+  if (json) {
+    const said = { url, apiUrl, model: id, models: ids, engine, apiKey: hasKey, defaults, pid: process.pid };
+    context.out(`${JSON.stringify(said)}\n`);
+  } else {
+    context.out(`Serving ${ids.join(", ")} at ${url} (base URL for OpenAI's clients: ${apiUrl}). Ctrl-C stops.\n`);
+    const described = describeDefaults(defaults);
+    if (described) context.note(`Where a request says nothing, generation_config.json does: ${described}.\n`);
+  }
   if (isLoopback(host) || hasKey) return;
   context.note(`Anybody who can reach ${host} can use this server: set ${DEFAULT_KEY_VARIABLE} to ask for a key.\n`);
 }

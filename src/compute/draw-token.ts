@@ -1,23 +1,28 @@
 /**
- * Draws a token from a row of logits: temperature, top-k, nucleus (Holtzman et al., arXiv:1904.09751), or arg max.
+ * Draws a token from a row of logits: temperature, min-p (Nguyen et al., arXiv:2407.01082), top-k, nucleus (Holtzman et
+ * al., arXiv:1904.09751), or arg max.
  *
  * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one uniform
- * number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and, where top-k
- * or top-p is on, also that over the tokens which they left: the distribution that it was in truth drawn from.
+ * number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and, where min-p,
+ * top-k or top-p is on, also that over the tokens which they left: the distribution that it was in truth drawn from.
  */
+
+import { adjusted, type LogitRules } from "./logit-rules.ts";
 
 export interface DrawOptions {
   /** 0 is arg max (the lowest id of equals), with the log-probability at temperature 1. */
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
+  /** 0, the default, is off. */
+  readonly minP?: number;
 }
 
 export interface Draw {
   readonly token: number;
   /** Over the whole vocabulary, nats. */
   readonly logprob: number;
-  /** Where top-k or top-p is on. */
+  /** Where min-p, top-k or top-p is on. */
   readonly restricted?: Restriction;
   /** The most probable tokens, from the top down (equals by id), where they were asked for. */
   readonly top?: readonly TokenDraw[];
@@ -25,7 +30,7 @@ export interface Draw {
 
 type TokenDraw = Pick<Draw, "token" | "logprob">;
 
-/** What top-k and top-p left of a vocabulary. */
+/** What min-p, top-k and top-p left of a vocabulary. */
 export interface Restriction {
   /** Ids of the tokens, from the most probable down. */
   readonly kept: Int32Array;
@@ -43,15 +48,23 @@ export interface DrawRequest {
   readonly excluded: readonly number[];
   /** How many of the most probable tokens to return. */
   readonly topLogprobs: number;
+  /** The token is drawn from the logits after these; log-probabilities are those without them. */
+  readonly rules?: LogitRules | undefined;
+  /** The temperature of log-probabilities; that of the draw (1 where that is greedy) if absent. */
+  readonly logprobTemperature?: number | undefined;
 }
 
 /** `drawToken` for each request, from logits [B, V] in host memory. */
 export function drawTokens(logits: Float32Array, vocabSize: number, requests: readonly DrawRequest[]): Draw[] {
-  return requests.map(({ row, u, options, excluded, topLogprobs }) => {
+  return requests.map(({ row, u, options, excluded, topLogprobs, rules, logprobTemperature }) => {
     const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-    const draw = drawToken(own, u, options, excluded);
-    if (topLogprobs === 0 || Number.isNaN(draw.logprob)) return draw;
-    return { ...draw, top: mostProbable(own, topLogprobs, options.temperature) };
+    const drawn = drawToken(rules ? adjusted(own, rules) : own, u, options, excluded);
+    if (Number.isNaN(drawn.logprob)) return drawn;
+    const drawTemperature = options.temperature === 0 ? 1 : options.temperature;
+    const temperature = logprobTemperature ?? drawTemperature;
+    const isOwn = rules === undefined && temperature === drawTemperature;
+    const draw = isOwn ? drawn : { ...drawn, ...withLogprobs(own, [drawn.token], temperature)[0]! };
+    return topLogprobs === 0 ? draw : { ...draw, top: mostProbable(own, topLogprobs, temperature) };
   });
 }
 
@@ -81,7 +94,10 @@ export function drawToken(
 
   if (excluded.length > 0) leaveOut(excluded, weights, logits, inverseTemperature);
   if (greedy) return result(argMax(weights));
-  const isRestricted = options.topK > 0 || options.topP < 1;
+  const { minP = 0 } = options;
+  const isRestricted = options.topK > 0 || options.topP < 1 || minP > 0;
+  // The largest weight is 1.
+  if (minP > 0) for (let i = 0; i < weights.length; i++) if (weights[i]! < minP) weights[i] = 0;
   const kept = isRestricted ? restrict(weights, options.topK, options.topP) : [];
   const mass = excluded.length > 0 || isRestricted ? weights.reduce((sum, w) => sum + w, 0) : total;
 
@@ -101,14 +117,18 @@ export function drawToken(
 
 /** The `count` most probable tokens under softmax(logits / temperature), from the top down, equals by id. */
 export function mostProbable(logits: Float32Array, count: number, temperature: number): TokenDraw[] {
-  if (count === 0) return [];
-  const best = largestOf(logits, count);
+  return count === 0 ? [] : withLogprobs(logits, largestOf(logits, count), temperature);
+}
+
+/** These tokens with their log-probabilities under softmax(logits / temperature); temperature 0 counts as 1. */
+export function withLogprobs(logits: Float32Array, tokens: readonly number[], temperature: number): TokenDraw[] {
   const inverseTemperature = temperature === 0 ? 1 : 1 / temperature;
-  const largest = logits[best[0]!]!;
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
   let total = 0;
   for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i]! - largest) * inverseTemperature);
   const logTotal = Math.log(total);
-  return best.map((token) => ({ token, logprob: (logits[token]! - largest) * inverseTemperature - logTotal }));
+  return tokens.map((token) => ({ token, logprob: (logits[token]! - largest) * inverseTemperature - logTotal }));
 }
 
 /** Zeroes the weights of `excluded` and makes the others relative to their own largest: beside an excluded token's, all
@@ -143,7 +163,8 @@ function restrict(weights: Float64Array, topK: number, topP: number): number[] {
   const kept: [token: number, weight: number][] = [];
   let held = 0;
   for (const token of candidates) {
-    if (held >= topP * mass) break;
+    // Weights of 0 come last: they are what min-p, or the smallest number that there is, has left out already.
+    if (weights[token] === 0 || (topP < 1 && held >= topP * mass)) break;
     kept.push([token, weights[token]!]);
     held += weights[token]!;
   }
@@ -160,7 +181,9 @@ function nucleusCandidates(weights: Float64Array, topP: number): number[] {
   const leftOut = Math.max(0, 1 - topP) * sumOf(weights);
   const least = (leftOut / weights.length) * (1 - 1e-6);
   const candidates: number[] = [];
-  for (let token = 0; token < weights.length; token++) if (weights[token]! >= least) candidates.push(token);
+  for (let token = 0; token < weights.length; token++) {
+    if (weights[token]! >= least && weights[token]! > 0) candidates.push(token);
+  }
   return candidates.sort((a, b) => weights[b]! - weights[a]! || a - b);
 }
 

@@ -29,6 +29,12 @@ export interface PolicySource {
   readonly adapterSeed?: number | undefined;
 }
 
+/** A model and adapters of it that share its weights in memory. */
+export interface SharedSource extends Pick<PolicySource, "path" | "quantization"> {
+  /** Directories of adapters in PEFT's format, an engine for each; undefined: the model itself, which is not trained. */
+  readonly adapters: readonly (string | undefined)[];
+}
+
 /** A reward model (`*ForSequenceClassification`, one label), or a language model of which a new one is to be made. */
 export interface RewardModelSource {
   readonly path: string;
@@ -47,6 +53,8 @@ export interface EngineKind {
   deviceOf?(spec: EngineSpec): string | undefined;
   /** `spec` has been checked by `shape`. */
   openPolicy(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy>;
+  /** Absent where the engine cannot have several models over one set of weights. */
+  openShared?(spec: EngineSpec, source: SharedSource, compute: Compute): Promise<readonly Policy[]>;
   /** Absent where the engine has no reward models. */
   openRewardModel?(spec: EngineSpec, source: RewardModelSource, compute: Compute): Promise<RewardModel>;
 }

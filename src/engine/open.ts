@@ -10,7 +10,7 @@ import { cachedBy, Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
 import type { Policy } from "./contract/policy.ts";
 import type { RewardModel } from "./contract/reward-model.ts";
-import type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine-kind.ts";
+import type { EngineKind, EngineSpec, PolicySource, RewardModelSource, SharedSource } from "./engine-kind.ts";
 import { localEngine } from "./local/local-kind.ts";
 
 /** Every engine. */
@@ -57,6 +57,23 @@ export function specBeside(spec: EngineSpec): EngineSpec {
 export async function openEngine(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy> {
   const { kind, checked } = checkedSpec(spec);
   return kind.openPolicy(checked, source, compute);
+}
+
+/**
+ * Opens a model and adapters of it over one set of weights. The caller disposes of each.
+ *
+ * @throws ConfigError for a spec that makes no sense, or an engine that cannot; CheckpointError
+ */
+export async function openSharedEngines(
+  spec: EngineSpec,
+  source: SharedSource,
+  compute: Compute,
+): Promise<readonly Policy[]> {
+  const { kind, checked } = checkedSpec(spec);
+  if (kind.openShared === undefined) {
+    throw new ConfigError(`The engine ${kind.name} has no adapters over one base: take another one (engine.kind).`);
+  }
+  return kind.openShared(checked, source, compute);
 }
 
 /**

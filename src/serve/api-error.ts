@@ -5,7 +5,7 @@
 
 import { AhaError } from "../errors.ts";
 
-interface ApiErrorDetails {
+export interface ApiErrorDetails {
   /** OpenAI's family of the error; by default `invalid_request_error` below 500, `server_error` from there on. */
   readonly type?: string;
   /** The request's parameter that is at fault. */
@@ -20,18 +20,18 @@ export class ApiError extends AhaError {
   override name = "ApiError";
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly #details: ApiErrorDetails;
+  readonly details: ApiErrorDetails;
 
   constructor(status: number, message: string, details: ApiErrorDetails = {}) {
     super(message);
     this.status = status;
     this.headers = details.headers ?? {};
-    this.#details = details;
+    this.details = details;
   }
 
   /** The body of the response, or the data of an event where a stream has begun. */
   get body(): { error: { message: string; type: string; param: string | null; code: string | null } } {
-    const { type, param, code } = this.#details;
+    const { type, param, code } = this.details;
     return {
       error: {
         message: this.message,
@@ -43,7 +43,7 @@ export class ApiError extends AhaError {
   }
 }
 
-/** 400 for a parameter that makes no sense, or that this server does not have. */
-export function invalidParameter(param: string, message: string, code = "invalid_value"): ApiError {
-  return new ApiError(400, message, { param, code });
+/** 400, or another status, for a parameter that makes no sense, or that this server does not have. */
+export function invalidParameter(param: string, message: string, code = "invalid_value", status = 400): ApiError {
+  return new ApiError(status, message, { param, code });
 }

@@ -6,6 +6,7 @@
 import type { DrawnToken } from "../engine/contract/session.ts";
 import { type Channel, type ChannelText, ReasoningSplitter } from "./reasoning.ts";
 import { StopStrings } from "./stop-strings.ts";
+import { characterCount } from "./token-text.ts";
 
 /** Turns token ids into text one at a time; what is not a whole character yet is kept for the next. */
 export interface IncrementalDecoder {
@@ -13,9 +14,15 @@ export interface IncrementalDecoder {
   end(): string;
 }
 
-/** A token and where its text begins in the completion, in characters. */
+/** A token and where its text begins in the completion, in characters (code points). */
 export interface PlacedToken extends DrawnToken {
   readonly offset: number;
+}
+
+/** A token whose text has not come out yet, and where that begins in JavaScript's units. */
+interface PendingToken {
+  readonly token: PlacedToken;
+  readonly begin: number;
 }
 
 /** What a token added to a choice. */
@@ -28,6 +35,8 @@ export interface ChoiceTextOptions {
   readonly decoder: IncrementalDecoder;
   /** Tokens that end the completion and are not part of its text. */
   readonly stopTokenIds: readonly number[];
+  /** Whether such a token is among the tokens of the choice, with no text, as completions have it. */
+  readonly keepStopToken?: boolean;
   readonly stop: readonly string[];
   /** Where the text begins; undefined: reasoning is not told apart. */
   readonly reasoning: Channel | undefined;
@@ -37,11 +46,12 @@ export class ChoiceText {
   readonly #options: ChoiceTextOptions;
   readonly #stops: StopStrings;
   readonly #splitter: ReasoningSplitter | undefined;
-  /** Tokens whose text has not come out yet. */
-  #pending: PlacedToken[] = [];
-  /** Characters decoded, and characters that came out. */
+  #pending: PendingToken[] = [];
+  /** Units decoded, and units that came out. */
   #decoded = 0;
   #shown = 0;
+  /** Characters decoded. */
+  #characters = 0;
   #reasoningTokens = 0;
 
   constructor(options: ChoiceTextOptions) {
@@ -63,11 +73,19 @@ export class ChoiceText {
 
   push(drawn: DrawnToken): ChoiceDelta {
     if (this.#splitter?.channel === "reasoning") this.#reasoningTokens++;
-    if (this.#options.stopTokenIds.includes(drawn.token)) return { pieces: [], tokens: [] };
-    this.#pending.push({ ...drawn, offset: this.#decoded });
+    if (this.#options.stopTokenIds.includes(drawn.token)) {
+      if (this.#options.keepStopToken) this.#hold(drawn);
+      return { pieces: [], tokens: [] };
+    }
+    this.#hold(drawn);
     const text = this.#options.decoder.push(drawn.token);
     this.#decoded += text.length;
+    this.#characters += characterCount(text);
     return this.#show(this.#stops.push(text));
+  }
+
+  #hold(drawn: DrawnToken): void {
+    this.#pending.push({ token: { ...drawn, offset: this.#characters }, begin: this.#decoded });
   }
 
   /** The completion is over: whatever was held back comes out. */
@@ -76,15 +94,16 @@ export class ChoiceText {
     this.#decoded += last.length;
     const { pieces, tokens } = this.#show(this.#stops.push(last) + this.#stops.end());
     // Tokens without text (special ones) at the very end; those at and after a stop string are not part of the text.
-    const rest = this.stopped ? [] : this.#pending;
+    const rest = this.stopped ? [] : this.#pending.map(({ token }) => token);
     this.#pending = [];
     return { pieces: [...pieces, ...(this.#splitter?.end() ?? [])], tokens: [...tokens, ...rest] };
   }
 
   #show(text: string): ChoiceDelta {
     this.#shown += text.length;
-    const waiting = this.#pending.findIndex(({ offset }) => offset >= this.#shown);
-    const tokens = this.#pending.splice(0, waiting < 0 ? this.#pending.length : waiting);
+    const waiting = this.#pending.findIndex(({ begin }) => begin >= this.#shown);
+    const out = this.#pending.splice(0, waiting < 0 ? this.#pending.length : waiting);
+    const tokens = out.map(({ token }) => token);
     if (text === "") return { pieces: [], tokens };
     return { pieces: this.#splitter?.push(text) ?? [{ channel: "content", text }], tokens };
   }

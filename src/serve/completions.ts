@@ -3,45 +3,51 @@
  * and of evaluation programs. A text gets the tokens that the tokenizer puts around one (Llama's begin of text) unless
  * `add_special_tokens` is false. Reasoning is not told apart here: the text is what the model wrote.
  *
- * With `echo`, `logprobs` and `max_tokens` 0 nothing is generated and the prompt's own tokens are scored, at temperature 1:
- * what a teacher is asked for. Other servers add alternatives to each token; this one has the given tokens' numbers only.
+ * `echo` puts the prompt before each completion; with `logprobs` its tokens come scored, at temperature 1, the first with
+ * null, as nothing stands before it. So a program that scores given texts asks for one token, or none (`max_tokens` 0).
  */
 
 import { z } from "zod";
+import type { PromptLogprobs, TokenLogprob } from "../engine/contract/session.ts";
 import { DataError } from "../errors.ts";
 import { invalidParameter } from "./api-error.ts";
 import type { ChoiceDelta, PlacedToken } from "./choice-text.ts";
 import {
+  type AnsweringModel,
   type FinishedChoice,
-  type PreparedRequest,
   type RequestIdentity,
   type ResponseFormat,
+  type UnderstoodGeneration,
   usageBody,
 } from "./endpoint.ts";
 import type { FinishReason, TokenUsage } from "./generation.ts";
+import { lazily } from "./json-pieces.ts";
+import { completionTokensFor, encodeWithin, modelNamed, type ReadableModel } from "./model-facts.ts";
+import type { ParsedBody } from "./parse-body.ts";
 import {
+  adjustmentsOf,
   commonFields,
-  MAX_CHOICES,
   MAX_TOP_LOGPROBS,
   parseRequest,
-  requireModel,
+  requireChoices,
   samplingOf,
+  seedOf,
   stopsOf,
   streamOf,
 } from "./request-fields.ts";
-import { completionTokensFor, type ServedModel } from "./served-model.ts";
-import { textOfToken } from "./token-text.ts";
+import { characterCount } from "./token-text.ts";
 
 /** OpenAI's, of this endpoint. */
 const DEFAULT_MAX_TOKENS = 16;
 
-const tokenIds = z.array(z.int().min(0));
-const prompts = z.union([z.string(), tokenIds.min(1), z.array(z.union([z.string(), tokenIds])).min(1)]);
+type Prompt = string | readonly number[];
 
 const schema = z.strictObject({
   ...commonFields,
-  prompt: prompts,
-  max_tokens: z.int().min(0).optional(),
+  // By hand, since a schema would list what is wrong with each of a million numbers.
+  prompt: z.custom<Prompt | readonly Prompt[]>(isPrompt, {
+    error: "expected a text, token ids, or a list of one or more of either",
+  }),
   logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
   echo: z.boolean().default(false),
   best_of: z.int().optional(),
@@ -50,170 +56,139 @@ const schema = z.strictObject({
 
 type CompletionRequest = z.output<typeof schema>;
 
+/** What the answer has to have. */
+export interface CompletionAnswer {
+  readonly n: number;
+  readonly logprobs: number | undefined;
+  /** The prompts, where they are echoed. */
+  readonly echo: readonly EchoedText[] | undefined;
+  /** Chunks of a stream have a field for usage. */
+  readonly usageField: boolean;
+}
+
+interface EchoedText {
+  readonly text: string;
+  readonly tokens: Int32Array;
+}
+
 /** Understands the body of a request for a completion. Throws ApiError. */
-export function prepareCompletion(model: ServedModel, body: unknown, identity: RequestIdentity): PreparedRequest {
-  const request = parseRequest(schema, body);
-  requireModel(model, request.model);
+export function understandCompletion(
+  models: readonly ReadableModel[],
+  body: ParsedBody,
+  maxSequences: number,
+): UnderstoodGeneration<CompletionAnswer> {
+  const request = parseRequest(schema, body.value);
+  const model = modelNamed(models, request.model);
   const { n, echo, logprobs } = request;
   const stream = streamOf(request);
   if (request.best_of !== undefined && request.best_of !== n) {
-    throw invalidParameter(
-      "best_of",
-      "best_of is not supported by this server, unless it is n.",
-      "unsupported_parameter",
-    );
+    const lacks = "no more completions would be made than n";
+    const message = `best_of is not supported by this server, unless it is n: ${lacks}.`;
+    throw invalidParameter("best_of", message, "unsupported_parameter");
   }
-  if (echo && logprobs !== undefined) return prepareScoring(model, request, identity);
-  if (request.max_tokens === 0) {
-    throw invalidParameter("max_tokens", "max_tokens 0 goes with echo and logprobs, which score the prompt.");
-  }
-  const read = promptList(request.prompt).map((prompt, index) => readPrompt(model, request, prompt, index));
-  if (read.length * n > MAX_CHOICES) {
-    throw invalidParameter("prompt", `${read.length} prompts with n ${n} are more than ${MAX_CHOICES} choices.`);
-  }
-  const rooms = read.map(({ tokens }) =>
-    completionTokensFor(model, tokens.length, request.max_tokens, DEFAULT_MAX_TOKENS, "prompt"),
+  const prompts = promptList(request.prompt);
+  requireChoices(prompts.length, n, maxSequences);
+  const tokens = prompts.map((prompt, index) => readPrompt(model, request, prompt, index));
+  const rooms = tokens.map(({ length }) =>
+    completionTokensFor(model, length, request.max_tokens, DEFAULT_MAX_TOKENS, "prompt"),
   );
+  const textOf = (prompt: Prompt) =>
+    typeof prompt === "string" ? prompt : model.tokenizer.decode(prompt, { keepSpecial: true });
+  const echoed = echo ? prompts.map((prompt, i) => ({ tokens: tokens[i]!, text: textOf(prompt) })) : undefined;
   return {
+    model: model.id,
     spec: {
-      prompts: read.map(({ tokens }) => ({ tokens, reasoning: undefined })),
+      prompts: tokens.map((prompt) => ({ tokens: prompt, reasoning: undefined, continued: true })),
       n,
-      params: samplingOf(model, request, Math.min(...rooms), identity.seed),
+      params: samplingOf(model, request, Math.min(...rooms)),
+      adjustments: adjustmentsOf(model, request),
       stop: stopsOf(request),
       topLogprobs: logprobs ?? 0,
+      scorePrompts: echo && logprobs !== undefined,
     },
+    seed: seedOf(request, body),
     stream,
-    format: new CompletionFormat(model, request, identity, echo ? read.map(({ text }) => text()) : undefined),
+    answer: { n, logprobs, echo: echoed, usageField: stream?.includeUsage ?? false },
   };
 }
 
-/** A request that scores its prompts. Throws ApiError for what would have to be generated or is not computed. */
-function prepareScoring(model: ServedModel, request: CompletionRequest, identity: RequestIdentity): PreparedRequest {
-  const refuse = (name: string, why: string) =>
-    invalidParameter(name, `echo with logprobs ${why}`, "unsupported_parameter");
-  if (model.scorer === undefined) throw refuse("echo", "is not supported by this server's engine.");
-  if (request.max_tokens !== 0) {
-    throw refuse("echo", "scores the prompt and generates nothing on this server: set max_tokens to 0.");
-  }
-  if (request.logprobs! > 1) throw refuse("logprobs", "gives no alternatives on this server: set logprobs to 0 or 1.");
-  if (request.n !== 1) throw refuse("n", "has one choice for each prompt.");
-  if (request.stream) throw refuse("stream", "comes as a whole.");
-  const read = promptList(request.prompt).map((prompt, index) => readPrompt(model, request, prompt, index));
-  if (read.length > MAX_CHOICES) throw invalidParameter("prompt", `More than ${MAX_CHOICES} prompts.`);
-  for (const { tokens } of read) {
-    if (tokens.length === 0) throw invalidParameter("prompt", "The prompt is empty: it needs at least one token.");
-    if (tokens.length <= model.maxContextTokens) continue;
-    const message = `This model's maximum context length is ${model.maxContextTokens} tokens; a prompt has ${tokens.length}.`;
-    throw invalidParameter("prompt", message, "context_length_exceeded");
-  }
-  const format = new CompletionFormat(model, request, identity, undefined);
-  return {
-    spec: {
-      prompts: read.map(({ tokens }) => ({ tokens, reasoning: undefined })),
-      n: 1,
-      params: samplingOf(model, request, 1, identity.seed),
-      stop: [],
-      topLogprobs: 0,
-    },
-    stream: undefined,
-    format,
-    scored: (logprobs, usage) =>
-      format.scored(
-        read.map(({ tokens, text }, i) => ({ tokens, text: text(), logprobs: logprobs[i]! })),
-        usage,
-      ),
-  };
+function isPrompt(value: unknown): boolean {
+  if (typeof value === "string") return true;
+  if (!Array.isArray(value) || value.length === 0) return false;
+  return isTokenList(value) || value.every((prompt) => typeof prompt === "string" || isTokenList(prompt));
 }
 
-type Prompt = string | readonly number[];
+function isTokenList(value: unknown): boolean {
+  return Array.isArray(value) && value.every((id) => Number.isSafeInteger(id) && id >= 0);
+}
 
 /** An array of numbers is one prompt, an array of texts or arrays is many. */
 function promptList(prompt: CompletionRequest["prompt"]): readonly Prompt[] {
   if (typeof prompt === "string") return [prompt];
-  return typeof prompt[0] === "number" ? [prompt as number[]] : (prompt as Prompt[]);
+  return typeof prompt[0] === "number" ? [prompt as readonly number[]] : (prompt as readonly Prompt[]);
 }
 
-function readPrompt(
-  model: ServedModel,
-  request: CompletionRequest,
-  prompt: Prompt,
-  index: number,
-): { tokens: Int32Array; text: () => string } {
+function readPrompt(model: ReadableModel, request: CompletionRequest, prompt: Prompt, index: number): Int32Array {
   if (typeof prompt !== "string") {
     const stray = prompt.find((id) => id >= model.vocabSize);
-    if (stray !== undefined) {
-      throw invalidParameter(
-        "prompt",
-        `Prompt ${index}: token ${stray} is not in the vocabulary of ${model.vocabSize}.`,
-      );
-    }
-    return { tokens: Int32Array.from(prompt), text: () => model.tokenizer.decode(prompt, { keepSpecial: true }) };
+    if (stray === undefined) return Int32Array.from(prompt);
+    const message = `Prompt ${index}: token ${stray} is not in the vocabulary of ${model.vocabSize}.`;
+    throw invalidParameter("prompt", message);
   }
   try {
-    return { tokens: model.tokenizer.encode(prompt, { addSpecial: request.add_special_tokens }), text: () => prompt };
+    return encodeWithin(model, prompt, "prompt", { addSpecial: request.add_special_tokens });
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     throw invalidParameter("prompt", error.message);
   }
 }
 
-class CompletionFormat implements ResponseFormat {
-  readonly #model: ServedModel;
-  readonly #identity: RequestIdentity;
-  readonly #request: CompletionRequest;
-  /** Text that stands before the completions of each prompt. */
-  readonly #echo: readonly string[] | undefined;
+/** The log-probabilities of a text's tokens, as this endpoint has them: a list for each of their properties. */
+interface LogprobLists {
+  readonly tokens: string[];
+  readonly token_logprobs: (number | null)[];
+  readonly top_logprobs: (Record<string, number> | null)[] | null;
+  readonly text_offset: number[];
+}
 
-  constructor(
-    model: ServedModel,
-    request: CompletionRequest,
-    identity: RequestIdentity,
-    echo: readonly string[] | undefined,
-  ) {
+/** Writes the answers of this endpoint. */
+export class CompletionFormat implements ResponseFormat {
+  readonly #model: AnsweringModel;
+  readonly #identity: RequestIdentity;
+  readonly #answer: CompletionAnswer;
+  /** Characters of each prompt that is echoed. */
+  readonly #echoedLengths: readonly number[];
+
+  constructor(model: AnsweringModel, answer: CompletionAnswer, identity: RequestIdentity) {
     this.#model = model;
     this.#identity = identity;
-    this.#request = request;
-    this.#echo = echo;
+    this.#answer = answer;
+    this.#echoedLengths = (answer.echo ?? []).map(({ text }) => characterCount(text));
   }
 
   whole(choices: readonly FinishedChoice[], usage: TokenUsage): object {
     return {
       ...this.#head(),
-      choices: choices.map(({ content, tokens, finishReason }, index) => ({
+      choices: lazily(choices, ({ content, tokens, finishReason, prompt }, index) => ({
         index,
-        text: this.#echoed(index) + content,
-        logprobs: this.#logprobsOf(tokens),
+        text: this.#echoOf(index) + content,
+        logprobs: this.#logprobsOf(index, tokens, prompt),
         finish_reason: finishReason,
       })),
       usage: usageBody(usage),
     };
   }
 
-  /** Prompts with the log-probabilities of their tokens; the first has none. */
-  scored(
-    prompts: readonly { readonly tokens: Int32Array; readonly text: string; readonly logprobs: Float32Array }[],
-    usage: TokenUsage,
-  ): object {
-    return {
-      ...this.#head(),
-      choices: prompts.map(({ tokens, text, logprobs }, index) => {
-        const texts = Array.from(tokens, (token) => textOfToken(this.#model.tokenizer, token));
-        const offsets: number[] = [];
-        for (let i = 0, offset = 0; i < texts.length; offset += texts[i++]!.length) offsets.push(offset);
-        const given = { tokens: texts, token_logprobs: [null, ...logprobs], top_logprobs: null, text_offset: offsets };
-        return { index, text, logprobs: given, finish_reason: "length" };
-      }),
-      usage: usageBody(usage),
-    };
-  }
-
-  opening(choice: number): object | undefined {
-    return this.#echo === undefined ? undefined : this.#chunk(choice, this.#echoed(choice));
+  opening(choice: number, prompt: PromptLogprobs | undefined): object | undefined {
+    if (this.#answer.echo === undefined) return undefined;
+    return this.#chunk(choice, this.#echoOf(choice), {
+      logprobs: prompt ? this.#logprobsOf(choice, [], prompt) : null,
+    });
   }
 
   delta(choice: number, { pieces, tokens }: ChoiceDelta): object | undefined {
     const text = pieces.map((piece) => piece.text).join("");
-    const logprobs = tokens.length > 0 ? this.#logprobsOf(tokens) : null;
+    const logprobs = tokens.length > 0 ? this.#logprobsOf(choice, tokens, undefined) : null;
     return text === "" && logprobs === null ? undefined : this.#chunk(choice, text, { logprobs });
   }
 
@@ -230,12 +205,16 @@ class CompletionFormat implements ResponseFormat {
     text: string,
     { logprobs = null, finishReason = null }: { logprobs?: object | null; finishReason?: FinishReason | null } = {},
   ): object {
-    const usage = this.#request.stream_options?.include_usage ? { usage: null } : {};
+    const usage = this.#answer.usageField ? { usage: null } : {};
     return { ...this.#head(), choices: [{ index, text, logprobs, finish_reason: finishReason }], ...usage };
   }
 
-  #echoed(choice: number): string {
-    return this.#echo?.[Math.floor(choice / this.#request.n)] ?? "";
+  #promptOf(choice: number): number {
+    return Math.floor(choice / this.#answer.n);
+  }
+
+  #echoOf(choice: number): string {
+    return this.#answer.echo?.[this.#promptOf(choice)]?.text ?? "";
   }
 
   #head(): object {
@@ -243,23 +222,49 @@ class CompletionFormat implements ResponseFormat {
     return { id: `cmpl-${uuid}`, object: "text_completion", created, model: this.#model.id };
   }
 
-  #logprobsOf(tokens: readonly PlacedToken[]): object | null {
-    const { logprobs } = this.#request;
-    if (logprobs === undefined) return null;
-    const text = (token: number) => textOfToken(this.#model.tokenizer, token);
-    return {
-      tokens: tokens.map(({ token }) => text(token)),
-      token_logprobs: tokens.map(({ logprob }) => logprob),
-      top_logprobs: logprobs === 0 ? null : tokens.map(({ top }) => byText(top, text)),
-      text_offset: tokens.map(({ offset }) => offset),
+  /** Of the prompt's tokens, where they were scored, and then of those that were drawn. */
+  #logprobsOf(choice: number, drawn: readonly PlacedToken[], prompt: PromptLogprobs | undefined): LogprobLists | null {
+    const { logprobs: count } = this.#answer;
+    if (count === undefined) return null;
+    const { texts } = this.#model;
+    const lists: LogprobLists = {
+      tokens: [],
+      token_logprobs: [],
+      top_logprobs: count === 0 ? null : [],
+      text_offset: [],
     };
+    const add = (token: number, logprob: number | null, offset: number, top: readonly TokenLogprob[]) => {
+      lists.tokens.push(texts.inCompletion(token));
+      lists.token_logprobs.push(logprob);
+      lists.text_offset.push(offset);
+      lists.top_logprobs?.push(logprob === null ? null : this.#byText([{ token, logprob }, ...top]));
+    };
+    if (prompt) {
+      const { text, tokens } = this.#answer.echo![this.#promptOf(choice)]!;
+      const offsets = texts.offsets(text, tokens);
+      for (const [i, token] of tokens.entries()) {
+        const top = Array.from({ length: i === 0 ? 0 : count }, (_, rank) => ({
+          token: prompt.topTokens[(i - 1) * count + rank]!,
+          logprob: prompt.topLogprobs[(i - 1) * count + rank]!,
+        }));
+        add(token, i === 0 ? null : prompt.logprobs[i - 1]!, offsets[i]!, top);
+      }
+    }
+    const begin = this.#echoedLengths[this.#promptOf(choice)] ?? 0;
+    for (const { token, logprob, offset, top } of drawn) add(token, logprob, begin + offset, top);
+    return lists;
   }
-}
 
-/** Alternatives as OpenAI has them here, by text: of several tokens with one text the most probable. */
-function byText(
-  top: readonly { readonly token: number; readonly logprob: number }[],
-  text: (token: number) => string,
-): Record<string, number> {
-  return Object.fromEntries([...top].reverse().map(({ token, logprob }) => [text(token), logprob]));
+  /**
+   * Alternatives as OpenAI has them here, by text, the token itself among them as in vLLM: of several tokens with one text
+   * the most probable.
+   */
+  #byText(entries: readonly TokenLogprob[]): Record<string, number> {
+    const found = new Map<string, number>();
+    for (const { token, logprob } of entries) {
+      const text = this.#model.texts.inCompletion(token);
+      if ((found.get(text) ?? Number.NEGATIVE_INFINITY) < logprob) found.set(text, logprob);
+    }
+    return Object.fromEntries(found);
+  }
 }

@@ -4,7 +4,7 @@
  */
 
 import type { SamplingParams } from "../engine/contract/sampling.ts";
-import type { DrawnToken, RunningSequence } from "../engine/contract/session.ts";
+import type { DrawnToken, LogitAdjustments, PromptLogprobs, RunningSequence } from "../engine/contract/session.ts";
 import { type ChoiceDelta, ChoiceText } from "./choice-text.ts";
 import type { Channel } from "./reasoning.ts";
 import type { ServedModel } from "./served-model.ts";
@@ -13,6 +13,8 @@ export interface GenerationPrompt {
   readonly tokens: Int32Array;
   /** Where its completion begins; undefined: reasoning is not told apart. */
   readonly reasoning: Channel | undefined;
+  /** The completion is decoded as what follows the prompt, its first space included, and not as a text of its own. */
+  readonly continued: boolean;
 }
 
 /** What is to be generated. */
@@ -21,9 +23,12 @@ export interface GenerationSpec {
   /** Choices of each prompt. */
   readonly n: number;
   readonly params: SamplingParams;
+  readonly adjustments?: LogitAdjustments | undefined;
   readonly stop: readonly string[];
   /** Alternatives to report with each token. */
   readonly topLogprobs: number;
+  /** The prompts' own tokens are scored, with as many alternatives. */
+  readonly scorePrompts: boolean;
 }
 
 /** OpenAI's finish reasons that a plain text can have. */
@@ -40,8 +45,18 @@ export interface TokenUsage {
 export interface GenerationObserver {
   /** A token was drawn. */
   readonly onToken?: () => void;
+  /** The scores of a choice's prompt, where they were asked for: before anything else of the choice. */
+  readonly onPrompt?: (choice: number, prompt: PromptLogprobs) => void;
   readonly onDelta: (choice: number, delta: ChoiceDelta) => void;
   readonly onEnd: (choice: number, finishReason: FinishReason) => void;
+}
+
+/** Log-probabilities are the model's own, whatever the temperature of the draw, as other servers give them. */
+const LOGPROB_TEMPERATURE = 1;
+
+/** How many tokens all prompts have. */
+export function promptTokenCount({ prompts }: Pick<GenerationSpec, "prompts">): number {
+  return prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
 }
 
 /**
@@ -75,7 +90,7 @@ export async function generate(
     const texts = await Promise.all(choices);
     signal.throwIfAborted();
     for (const text of texts) totals.reasoningTokens += text.reasoningTokens;
-    return { promptTokens: spec.prompts.reduce((sum, { tokens }) => sum + tokens.length, 0), ...totals };
+    return { promptTokens: promptTokenCount(spec), ...totals };
   } finally {
     signal.removeEventListener("abort", cancelAll);
     cancelAll();
@@ -88,25 +103,40 @@ async function startChoice(
   spec: GenerationSpec,
   prompt: GenerationPrompt,
   { index, promptId, sampleIndex }: { readonly index: number; readonly promptId: number; readonly sampleIndex: number },
-  observer: Required<GenerationObserver>,
+  observer: GenerationObserver & { readonly onToken: () => void },
   running: RunningSequence[],
 ): Promise<ChoiceText> {
-  const { params, stop, topLogprobs } = spec;
+  const { params, adjustments, stop, topLogprobs, scorePrompts } = spec;
   const text = new ChoiceText({
-    decoder: model.newDecoder(),
+    decoder: model.newDecoder(prompt.continued ? prompt.tokens : undefined),
     stopTokenIds: params.stopTokenIds,
+    // Other servers' completions list it, and who scores texts with them counts on as many tokens as were drawn.
+    keepStopToken: prompt.continued,
     stop,
     reasoning: prompt.reasoning,
   });
-  const onToken = (drawn: DrawnToken) => {
-    observer.onToken();
-    observer.onDelta(index, text.push(drawn));
-    if (text.stopped) sequence.cancel();
-  };
-  const request = { tokens: prompt.tokens, promptId, sampleIndex, params, topLogprobs };
-  const sequence = model.session.submit(request, onToken);
-  running.push(sequence);
-  const end = await sequence.finished;
+  let end: "stop" | "length" | "cancelled" = "length";
+  // Nothing to draw and nothing to score is nothing to compute.
+  if (params.maxCompletionTokens > 0 || scorePrompts) {
+    const onToken = (drawn: DrawnToken) => {
+      observer.onToken();
+      observer.onDelta(index, text.push(drawn));
+      if (text.stopped) sequence.cancel();
+    };
+    const request = {
+      tokens: prompt.tokens,
+      promptId,
+      sampleIndex,
+      params,
+      topLogprobs,
+      logprobTemperature: LOGPROB_TEMPERATURE,
+      ...(adjustments && { adjustments }),
+      ...(scorePrompts && { promptLogprobs: topLogprobs }),
+    };
+    const sequence = model.session.submit(request, onToken, (scores) => observer.onPrompt?.(index, scores));
+    running.push(sequence);
+    end = await sequence.finished;
+  }
   if (end === "cancelled" && !text.stopped) return text;
   observer.onDelta(index, text.end());
   observer.onEnd(index, end === "length" ? "length" : "stop");

@@ -1,29 +1,37 @@
 /**
- * The server: OpenAI's routes over node:http, for one model.
+ * The server: OpenAI's routes over node:http, for a model and adapters of it.
  *
  *     GET  /v1/models, /v1/models/ID       POST /v1/chat/completions, /v1/completions
- *     GET  /health                         GET  /metrics
+ *     GET  /health, /metrics               POST /tokenize, /detokenize       GET /tokenizer_info
  *
  * Here are the limits (size of a body, sequences in flight, time of a request), what happens to a request from arrival to
  * its record, and the end: a server that is told to stop takes nothing new and gives what runs some time to finish. Text
- * is made in `generation.ts`; what a body means is the endpoints' matter. A web framework would replace a dozen lines of
- * routing and nothing of the rest.
+ * is made in `generation.ts`; what a body means is the endpoints' matter, and where it is found out `understanding.ts`'s.
+ * A web framework would replace a dozen lines of routing and nothing of the rest.
  */
 
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { SessionLoad } from "../engine/contract/session.ts";
 import { ConfigError, EngineError } from "../errors.ts";
 import { hashString } from "../random.ts";
 import { type AccessRules, corsHeaders, preflightHeaders, requireApiKey, requireKnownHost } from "./access.ts";
-import { ApiError, invalidParameter } from "./api-error.ts";
-import { prepareChat } from "./chat-completions.ts";
-import { prepareCompletion } from "./completions.ts";
-import type { PrepareRequest } from "./endpoint.ts";
+import { ApiError } from "./api-error.ts";
+import { ChatFormat } from "./chat-completions.ts";
+import { CompletionFormat } from "./completions.ts";
+import type { AnsweringModel, ResponseFormat } from "./endpoint.ts";
+import { promptTokenCount } from "./generation.ts";
 import { METRICS_TYPE, type RequestRecord, ServerMetrics } from "./metrics.ts";
-import { readJsonBody } from "./request-body.ts";
+import { modelNamed } from "./model-facts.ts";
+import { readBody } from "./read-body.ts";
 import { respond, sendJson } from "./respond.ts";
+import { absentEndpoint, pathOf, ROUTES } from "./routes.ts";
 import type { ServedModel } from "./served-model.ts";
+import { TokenTexts } from "./token-text.ts";
+import { tokenizerInfo } from "./tokenizer-info.ts";
+import type { BodyKind, UnderstoodBody } from "./understanding.ts";
+import { Understanding } from "./understanding-threads.ts";
 
 export interface ServerOptions extends AccessRules {
   /** 0: any that is free. */
@@ -44,6 +52,12 @@ const RECEIVE_TIMEOUT_MS = 60_000;
 /** Time without progress after which a client that does not read its answer is cut off. */
 const STALLED_MS = 60_000;
 const MAX_HEADER_BYTES = 16_384;
+/**
+ * How long a connection without a request stays open: longer than clients and proxies keep one in their pools (Python's
+ * aiohttp 15 s, nginx and AWS's balancers 60 s, Go 90 s). One that they take from the pool just as it is closed here costs
+ * them the request.
+ */
+const KEEP_ALIVE_MS = 120_000;
 const CLIENT_GONE = 499;
 
 /** The reason of an abort where nobody is there to be told. */
@@ -59,8 +73,10 @@ interface Progress {
 }
 
 export class ApiServer {
-  readonly #model: ServedModel;
+  /** The first one is asked where a request names none. */
+  readonly #models: readonly (ServedModel & AnsweringModel)[];
   readonly #options: ServerOptions;
+  readonly #understanding: Understanding;
   readonly #server: Server;
   readonly #metrics = new ServerMetrics();
   /** One for each request that is being answered. */
@@ -68,17 +84,24 @@ export class ApiServer {
   /** Resolves when the last request is over, once the server was told to stop. */
   #idle: (() => void) | undefined;
   #stopping = false;
+  /** Requests whose bodies are being understood: they are not among the engine's sequences yet. */
+  #beingUnderstood = 0;
 
-  private constructor(model: ServedModel, options: ServerOptions) {
-    this.#model = model;
+  private constructor(models: readonly ServedModel[], options: ServerOptions) {
+    this.#models = models.map((model) => ({ ...model, texts: new TokenTexts(model.tokenizer) }));
     this.#options = options;
-    const limits = { maxHeaderSize: MAX_HEADER_BYTES, requestTimeout: RECEIVE_TIMEOUT_MS };
+    this.#understanding = new Understanding(models, options.maxSequences);
+    const limits = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      requestTimeout: RECEIVE_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    };
     this.#server = createServer(limits, (request, response) => void this.#answer(request, response));
   }
 
   /** Starts to listen. Throws ConfigError where the address cannot be had. */
-  static async listen(model: ServedModel, options: ServerOptions): Promise<ApiServer> {
-    const api = new ApiServer(model, options);
+  static async listen(models: ServedModel | readonly ServedModel[], options: ServerOptions): Promise<ApiServer> {
+    const api = new ApiServer("id" in models ? [models] : models, options);
     const { host, port } = options;
     await new Promise<void>((resolve, reject) => {
       api.#server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error)));
@@ -113,6 +136,7 @@ export class ApiServer {
     const impatient = setTimeout(() => this.#server.closeAllConnections(), 1000);
     await closed;
     clearTimeout(impatient);
+    await this.#understanding.close();
   }
 
   /** One request, from its arrival to its record. Never throws. */
@@ -159,9 +183,7 @@ export class ApiServer {
       return;
     }
     const route = ROUTES.find(({ matches }) => matches(path));
-    if (route === undefined) {
-      throw new ApiError(404, `Unknown request URL: ${request.method} ${path.slice(0, 200)}.`, { code: "unknown_url" });
-    }
+    if (route === undefined) throw absentEndpoint(request.method ?? "GET", path);
     if (route.name !== "/health") requireApiKey(this.#options, request);
     if (method !== route.method) {
       const headers = { allow: route.method };
@@ -173,40 +195,76 @@ export class ApiServer {
       case "/metrics":
         return this.#sendMetrics(response);
       case "/v1/models":
-        return this.#send(response, { object: "list", data: [this.#modelCard()] });
+        return this.#send(response, { object: "list", data: this.#models.map(modelCard) });
       case "/v1/models/{model}":
         return this.#send(response, this.#modelNamed(path));
       case "/v1/chat/completions":
-        return this.#generate(prepareChat, request, response, controller, progress, startedAt);
+        return this.#generate("chat", request, response, controller, progress, startedAt);
       case "/v1/completions":
-        return this.#generate(prepareCompletion, request, response, controller, progress, startedAt);
+        return this.#generate("completion", request, response, controller, progress, startedAt);
+      case "/tokenize":
+        return this.#tokenize(request, response, controller.signal);
+      case "/detokenize":
+        return this.#send(response, await this.#understand("detokenize", request, controller.signal));
+      case "/tokenizer_info":
+        return this.#send(response, tokenizerInfo(this.#models[0]!));
       default:
         route satisfies never;
     }
   }
 
+  /** What a request's body asks for. */
+  async #understand<K extends BodyKind>(
+    kind: K,
+    request: IncomingMessage,
+    signal: AbortSignal,
+  ): Promise<UnderstoodBody[K]> {
+    if (this.#stopping) throw stopping();
+    const body = await readBody(request, this.#options.maxBodyBytes);
+    // Before a long prompt is tokenized in vain, and again when it is known how much is asked for.
+    this.#requireRoom(1);
+    this.#beingUnderstood++;
+    try {
+      return await this.#understanding.understand(kind, body, signal);
+    } finally {
+      this.#beingUnderstood--;
+    }
+  }
+
+  async #tokenize(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    const { model: name, tokens, texts } = await this.#understand("tokenize", request, signal);
+    const model = modelNamed(this.#models, name);
+    const spelling = (token: number) => model.tokenizer.spelling?.(token) ?? model.texts.inCompletion(token);
+    this.#send(response, {
+      count: tokens.length,
+      max_model_len: model.maxContextTokens,
+      tokens: [...tokens],
+      token_strs: texts ? Array.from(tokens, spelling) : null,
+    });
+  }
+
   async #generate(
-    prepare: PrepareRequest,
+    kind: "chat" | "completion",
     request: IncomingMessage,
     response: ServerResponse,
     controller: AbortController,
     progress: Progress,
     startedAt: number,
   ): Promise<void> {
-    if (this.#stopping) throw stopping();
-    const body = await readJsonBody(request, this.#options.maxBodyBytes);
-    // Before a long prompt is tokenized in vain, and again when it is known how much is asked for.
-    this.#requireRoom(1);
-    const uuid = randomUUID();
-    const identity = { uuid, seed: hashString(uuid), created: Math.floor(Date.now() / 1000) };
-    const prepared = prepare(this.#model, body, identity);
-    this.#requireRoom(prepared.spec.prompts.length * prepared.spec.n);
     const { requestTimeoutMs } = this.#options;
     const timeout = setTimeout(() => controller.abort(timedOut(requestTimeoutMs)), requestTimeoutMs);
     try {
-      progress.promptTokens = prepared.spec.prompts.reduce((sum, { tokens }) => sum + tokens.length, 0);
-      await respond(prepared, {
-        model: this.#model,
+      const understood = await this.#understand(kind, request, controller.signal);
+      const { spec, stream } = understood;
+      this.#requireRoom(spec.prompts.length * spec.n);
+      const uuid = randomUUID();
+      const model = modelNamed(this.#models, understood.model);
+      progress.promptTokens = promptTokenCount(spec);
+      await respond({
+        model,
+        spec: { ...spec, params: { ...spec.params, seed: understood.seed ?? hashString(uuid) } },
+        format: formatOf(kind, understood, model, uuid),
+        stream,
         response,
         headers: { ...this.#headers(), "x-request-id": uuid },
         signal: controller.signal,
@@ -221,16 +279,20 @@ export class ApiServer {
     }
   }
 
+  /** Sequences of all models. */
+  get #load(): SessionLoad {
+    let [active, waiting] = [0, 0];
+    for (const { session } of this.#models) {
+      active += session.load.active;
+      waiting += session.load.waiting;
+    }
+    return { active, waiting };
+  }
+
   #requireRoom(sequences: number): void {
     const { maxSequences } = this.#options;
-    if (sequences > maxSequences) {
-      throw invalidParameter(
-        "n",
-        `The request asks for ${sequences} choices; this server takes ${maxSequences} at once.`,
-      );
-    }
-    const { active, waiting } = this.#model.session.load;
-    if (active + waiting + sequences <= maxSequences) return;
+    const { active, waiting } = this.#load;
+    if (active + waiting + this.#beingUnderstood + sequences <= maxSequences) return;
     throw new ApiError(
       429,
       `The server is busy: ${active} completions are running and ${waiting} wait. Try again later.`,
@@ -247,14 +309,14 @@ export class ApiServer {
     sendJson(
       response,
       this.#stopping ? 503 : 200,
-      { status, model: this.#model.id, ...this.#model.session.load },
+      { status, model: this.#models[0]!.id, ...this.#load },
       this.#headers(),
     );
   }
 
   #sendMetrics(response: ServerResponse): void {
     // This request is not one that is being served.
-    const text = this.#metrics.text(this.#model.session.load, this.#inFlight.size - 1);
+    const text = this.#metrics.text(this.#load, this.#inFlight.size - 1);
     response.writeHead(200, { ...this.#headers(), "content-type": METRICS_TYPE }).end(text);
   }
 
@@ -262,22 +324,8 @@ export class ApiServer {
     sendJson(response, 200, value, this.#headers());
   }
 
-  #modelCard(): object {
-    const { id, created, maxContextTokens } = this.#model;
-    return { id, object: "model", created, owned_by: "aha", max_model_len: maxContextTokens };
-  }
-
   #modelNamed(path: string): object {
-    const name = decodePath(path.slice("/v1/models/".length));
-    if (name === this.#model.id) return this.#modelCard();
-    throw new ApiError(
-      404,
-      `The model ${JSON.stringify(name.slice(0, 200))} does not exist; this server has ${this.#model.id}.`,
-      {
-        param: "model",
-        code: "model_not_found",
-      },
-    );
+    return modelCard(modelNamed(this.#models, decodePath(path.slice("/v1/models/".length))));
   }
 
   #headers(): Readonly<Record<string, string>> {
@@ -300,22 +348,21 @@ export class ApiServer {
   }
 }
 
-const exactly = (wanted: string) => (path: string) => path === wanted;
+function modelCard({ id, created, maxContextTokens, parent }: ServedModel): object {
+  const card = { id, object: "model", created, owned_by: "aha", max_model_len: maxContextTokens };
+  return parent === undefined ? card : { ...card, parent };
+}
 
-/** The routes, by the names under which they are counted. */
-const ROUTES = [
-  { name: "/health", method: "GET", matches: exactly("/health") },
-  { name: "/metrics", method: "GET", matches: exactly("/metrics") },
-  { name: "/v1/models", method: "GET", matches: exactly("/v1/models") },
-  { name: "/v1/models/{model}", method: "GET", matches: (path: string) => path.startsWith("/v1/models/") },
-  { name: "/v1/chat/completions", method: "POST", matches: exactly("/v1/chat/completions") },
-  { name: "/v1/completions", method: "POST", matches: exactly("/v1/completions") },
-] as const;
-
-/** The path of a request's URL, without a slash at its end. */
-function pathOf(request: IncomingMessage): string {
-  const path = (request.url ?? "/").split("?")[0]!;
-  return path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
+function formatOf(
+  kind: "chat" | "completion",
+  { answer }: UnderstoodBody["chat" | "completion"],
+  model: AnsweringModel,
+  uuid: string,
+): ResponseFormat {
+  const identity = { uuid, created: Math.floor(Date.now() / 1000) };
+  return kind === "chat"
+    ? new ChatFormat(model, answer as UnderstoodBody["chat"]["answer"], identity)
+    : new CompletionFormat(model, answer as UnderstoodBody["completion"]["answer"], identity);
 }
 
 function decodePath(text: string): string {

@@ -14,10 +14,12 @@ import { CheckpointError, DataError } from "../errors.ts";
 import { type AddedToken, AddedTokenMatcher } from "./added-tokens.ts";
 import { ChatTemplates } from "./chat-template.ts";
 import { composeText } from "./composed-text.ts";
+import { hasMoreTokens, longestToken } from "./fewest-tokens.ts";
 import { type Library, LibraryTokenizer } from "./library.ts";
 import { createNormalizer } from "./normalizers.ts";
 import { createPreTokenizer } from "./pre-tokenizers.ts";
-import type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer.ts";
+import { tokenBytesBy } from "./token-bytes.ts";
+import type { ChatTemplateOptions, Message, TokenFacts, Tokenizer } from "./tokenizer.ts";
 import { type TokenizerChanges, withTokenizerChanges } from "./tokenizer-changes.ts";
 import {
   allAddedTokens,
@@ -42,7 +44,7 @@ export async function loadTokenizer(directory: string, changes: TokenizerChanges
 }
 
 /** A tokenizer read from files; make one with `loadTokenizer`. */
-export class HuggingFaceTokenizer implements Tokenizer {
+export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
   readonly vocabSize: number;
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
@@ -55,6 +57,9 @@ export class HuggingFaceTokenizer implements Tokenizer {
   readonly #chatTemplates: ChatTemplates;
   readonly #specialIds: ReadonlySet<number>;
   readonly #tokenTexts = new Map<number, string>();
+  readonly #addedTokens: ReadonlySet<number>;
+  readonly #bytesOf: ((spelling: string) => Uint8Array) | undefined;
+  readonly #longestToken: number | undefined;
   #turnEndTokens: Int32Array | undefined;
 
   /** `source` names the tokenizer in messages. Throws CheckpointError for files that are no tokenizer. */
@@ -68,6 +73,9 @@ export class HuggingFaceTokenizer implements Tokenizer {
     }
     this.#specialIds = new Set(addedTokens.filter(({ special }) => special).map(({ id }) => id));
     this.#files = files;
+    this.#addedTokens = new Set(addedTokens.map(({ id }) => id));
+    this.#bytesOf = tokenBytesBy(tokenizer.decoder);
+    this.#longestToken = longestToken(tokenizer, this.#library.model.vocab);
     const isBpe = (tokenizer.model.type ?? "BPE") === "BPE";
     this.#cleanUp =
       (config.clean_up_tokenization_spaces ?? false) &&
@@ -108,6 +116,26 @@ export class HuggingFaceTokenizer implements Tokenizer {
       skip_special_tokens: !(options.keepSpecial ?? false),
       clean_up_tokenization_spaces: this.#cleanUp,
     });
+  }
+
+  tokenBytes(token: number): Uint8Array {
+    const spelling = this.#library.id_to_token(token);
+    if (spelling === undefined) return new Uint8Array(0);
+    if (this.#bytesOf && !this.#addedTokens.has(token)) return this.#bytesOf(spelling);
+    return new TextEncoder().encode(this.#bytesOf ? spelling : this.decode([token], { keepSpecial: true }));
+  }
+
+  spelling(token: number): string | undefined {
+    return this.#library.id_to_token(token);
+  }
+
+  hasMoreTokens(text: string, most: number): boolean {
+    return this.#longestToken !== undefined && hasMoreTokens(text, most, this.#longestToken);
+  }
+
+  /** The files that it was read from. */
+  get files(): TokenizerFiles {
+    return this.#files;
   }
 
   /** A token's text on its own; in many tokenizers a text is the texts of its tokens one after another. */

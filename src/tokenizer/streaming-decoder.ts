@@ -27,10 +27,20 @@ export class StreamingDecoder {
   /** Characters of the window's text that were given out. */
   #given = 0;
 
-  /** Special tokens are left out unless `keepSpecial` is set, as in `Tokenizer.decode`. */
-  constructor(tokenizer: Pick<Tokenizer, "decode">, options: { readonly keepSpecial?: boolean } = {}) {
+  /**
+   * Special tokens are left out unless `keepSpecial` is set, as in `Tokenizer.decode`. With `after` the text is what
+   * follows these tokens: all pieces joined are the text of both less that of `after`.
+   */
+  constructor(
+    tokenizer: Pick<Tokenizer, "decode">,
+    options: { readonly keepSpecial?: boolean; readonly after?: Int32Array | undefined } = {},
+  ) {
     this.#tokenizer = tokenizer;
     this.#options = { keepSpecial: options.keepSpecial ?? false };
+    if (options.after === undefined) return;
+    this.#window = [...options.after.subarray(-KEPT_OF_WINDOW)].filter((token) => !this.#isSilent(token));
+    const text = this.#decode(this.#window);
+    this.#given = text.endsWith(INCOMPLETE) ? text.length - 1 : text.length;
   }
 
   /** The text that `tokenId` completes: empty for a special token, and where a character still lacks bytes. */

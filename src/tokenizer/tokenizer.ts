@@ -58,3 +58,13 @@ export interface Tokenizer {
   /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into an existing directory. */
   save(directory: string): Promise<void>;
 }
+
+/** What a tokenizer knows of its tokens, for whoever shows them or has to bound a text. */
+export interface TokenFacts {
+  /** What a token adds to a text that it stands in the middle of; none for an id that is not in the vocabulary. */
+  tokenBytes(token: number): Uint8Array;
+  /** A token as the vocabulary writes it (`Ġthe`, `▁the`, `<0x0A>`); undefined for an id that it does not have. */
+  spelling(token: number): string | undefined;
+  /** Whether a text certainly has more tokens than this, told from its length alone and at once; false where it is not known. */
+  hasMoreTokens(text: string, most: number): boolean;
+}

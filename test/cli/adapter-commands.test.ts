@@ -110,6 +110,74 @@ describe("aha serve", () => {
   });
 });
 
+describe("aha serve with named adapters", () => {
+  it("serves each beside its base, under its own name, on one set of weights", async () => {
+    const stop = new AbortController();
+    const console = recordedConsole({ signal: stop.signal });
+    const named = ["--adapter", `good=${run}`, "--adapter", `same=${join(run, "model")}`];
+    const args = ["serve", base, ...named, "--port", "0", "--name", "plain", "--threads", "1", "--json"];
+    const code = main(args, console);
+    try {
+      await Promise.race([until(() => console.stdout().includes("\n")), code]);
+      const { url, models } = JSON.parse(console.stdout()) as { url: string; models: string[] };
+      expect(models).toEqual(["plain", "good", "same"]);
+      const list = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string; parent?: string }[] };
+      expect(list.data.map(({ id, parent }) => [id, parent])).toEqual([
+        ["plain", undefined],
+        ["good", "plain"],
+        ["same", "plain"],
+      ]);
+      const ask = async (model: string | undefined) => {
+        const body = { model, prompt: PROMPT.replace("\\n", "\n"), max_tokens: 12, temperature: 0 };
+        const response = await fetch(`${url}/v1/completions`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify(body),
+        });
+        const answer = (await response.json()) as { model: string; choices: { text: string }[] };
+        return { model: answer.model, text: answer.choices?.[0]?.text, status: response.status };
+      };
+      const chatted = async (directory: string) => {
+        const said = ["--prompt", PROMPT, "--temperature", "0", "--max-tokens", "12", "--threads", "1", "--json"];
+        return (JSON.parse((await aha("chat", directory, ...said)).stdout) as { completion: string }).completion;
+      };
+      // All at once: their batches are computed side by side.
+      const names = ["plain", "good", "same", "good", "plain", undefined];
+      const answers = await Promise.all(names.map(ask));
+      expect(answers.map(({ model }) => model)).toEqual(["plain", "good", "same", "good", "plain", "plain"]);
+      const [plain, adapted] = [await chatted(base), await chatted(merged)];
+      expect(plain).not.toBe(adapted);
+      expect(answers.map(({ text }) => text)).toEqual([plain, adapted, adapted, adapted, plain, plain]);
+      expect((await ask("other")).status).toBe(404);
+    } finally {
+      stop.abort();
+      expect(await code).toBe(0);
+    }
+  });
+
+  it.each([
+    [
+      "two without names",
+      () => ["--adapter", run, "--adapter", join(run, "model")],
+      /need names, such as --adapter run=/,
+    ],
+    ["one with and one without", () => ["--adapter", `a=${run}`, "--adapter", run], /need names/],
+    ["a name twice", () => ["--adapter", `a=${run}`, "--adapter", `a=${run}`], /the name a comes twice/],
+    ["the model's own name", () => ["--adapter", `base=${run}`], /base is the model's own name/],
+    ["a directory that is none", () => ["--adapter", `a=${base}`], /is no adapter/],
+  ])("refuses %s", async (_, args, message) => {
+    const { code, stderr } = await aha("serve", base, "--port", "0", ...args());
+    expect(code).toBe(1);
+    expect(stderr).toMatch(message);
+  });
+
+  it("refuses an adapter as the base", async () => {
+    const { code, stderr } = await aha("serve", run, "--port", "0", "--adapter", `a=${run}`);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/is an adapter itself: give its base as DIR/);
+  });
+});
+
 describe("what is no adapter, or no model", () => {
   it.each([
     ["two adapters", () => ["chat", run, "--adapter", run, "--prompt", "1"], /is an adapter itself: give its base/],

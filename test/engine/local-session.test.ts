@@ -1,7 +1,12 @@
 /** What only the embedded engine's sessions have: rows that grow, turns, failures. The rest is the conformance suite. */
 
 import { describe, expect, it } from "vitest";
-import type { SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
+import type {
+  PromptLogprobs,
+  RunningSequence,
+  SamplingSession,
+  SequenceRequest,
+} from "../../src/engine/contract/session.ts";
 import { KeyValueCache } from "../../src/engine/local/key-value-cache.ts";
 import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import { EngineError } from "../../src/errors.ts";
@@ -64,6 +69,98 @@ describe("a session's slots", () => {
     const lengths = [10, 20, 300, 5];
     await Promise.all(lengths.map((length, i) => tokensOf(session, request(i, 4, length), log)));
     expect(log).toEqual(["begin 0", "begin 1", "end 0", "end 1", "begin 2", "end 2", "begin 3", "end 3"]);
+    await session.close();
+    await engine.dispose();
+  });
+});
+
+describe("long prompts", () => {
+  it.each(Object.entries(MODELS))("are computed in pieces while others are decoded: %s", async (_, model) => {
+    const config = { ...model, maxContextTokens: 2048 };
+    const engine = await openEngine(config);
+    const session = engine.openSession();
+    const long = [request(1, 900, 4), request(2, 1300, 3), request(3, 30, 5), request(4, 1, 6)];
+    const log: string[] = [];
+    let results: Promise<number[]>[] = [];
+    let between = 0;
+    const stream = session.submit(request(0, 3, 400), () => {
+      if (results.length === 0) results = long.map((asked) => tokensOf(session, asked, log));
+      if (!log.includes("end 2")) between++;
+    });
+    await stream.finished;
+    for (const [i, asked] of long.entries()) await expectSampled(engine, asked, (await results[i])!);
+    // The short ones pass the long ones, and the stream goes on meanwhile: pieces have 512 positions at most.
+    expect(log.slice(0, 2).sort()).toEqual(["begin 3", "begin 4"]);
+    expect(between).toBeGreaterThan(5);
+    await session.close();
+    await engine.dispose();
+  });
+
+  it("are computed in pieces of 4,096 tokens for a list, too", async () => {
+    const engine = await openEngine({ ...CONFIG, maxContextTokens: 4200 });
+    const { tokens, params } = request(5, 4150, 6);
+    const [sample] = await engine.sample([{ tokens, promptId: 1, numSamples: 1 }], params);
+    const datum = { promptTokens: tokens, completionTokens: sample!.tokens };
+    const { logprobs } = await engine.score([datum], { temperature: 1 });
+    for (const [t, logprob] of sample!.logprobs.entries()) {
+      expect(Math.abs(logprob - logprobs[0]![t]!)).toBeLessThan(1e-4);
+    }
+    const session = engine.openSession();
+    expect(await tokensOf(session, { ...request(5, 4150, 6), promptId: 1 })).toEqual([...sample!.tokens]);
+    await session.close();
+    await engine.dispose();
+  });
+
+  it("are scored in pieces", async () => {
+    const engine = await openEngine(CONFIG);
+    const session = engine.openSession();
+    const asked = { ...request(1, 1200, 2), promptLogprobs: 3 };
+    const score = async () => {
+      let scores: PromptLogprobs | undefined;
+      await session.submit(
+        asked,
+        () => {},
+        (prompt) => {
+          scores = prompt;
+        },
+      ).finished;
+      return scores!;
+    };
+    const alone = await score();
+    const datum = { promptTokens: asked.tokens.subarray(0, 1), completionTokens: asked.tokens.subarray(1) };
+    const { logprobs } = await engine.score([datum], { temperature: 1 });
+    const gap = (a: Float32Array, b: Float32Array) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+    expect(gap(alone.logprobs, logprobs[0]!)).toBeLessThan(1e-4);
+    expect(alone.topTokens).toHaveLength(3 * 1199);
+    // Beside a stream pieces are smaller, and nothing else is different.
+    let running: Promise<PromptLogprobs> | undefined;
+    await session.submit(request(0, 3, 300), () => {
+      running ??= score();
+    }).finished;
+    const beside = await running!;
+    expect(gap(beside.logprobs, alone.logprobs)).toBeLessThan(1e-4);
+    expect(gap(beside.topLogprobs, alone.topLogprobs)).toBeLessThan(1e-4);
+    await session.close();
+    await engine.dispose();
+  });
+
+  it("that are cancelled half-way are gone, and the next one is computed", async () => {
+    const engine = await openEngine(CONFIG);
+    const session = engine.openSession();
+    let long: RunningSequence | undefined;
+    let next: Promise<number[]> | undefined;
+    const tokens: number[] = [];
+    await session.submit(request(0, 3, 60), ({ token }) => {
+      tokens.push(token);
+      if (tokens.length === 1) long = session.submit(request(1, 1900, 9), () => expect.unreachable());
+      if (tokens.length === 4) {
+        long!.cancel();
+        next = tokensOf(session, request(2, 40, 6));
+      }
+    }).finished;
+    await expectSampled(engine, request(0, 3, 60), tokens);
+    await expectSampled(engine, request(2, 40, 6), (await next)!);
+    expect(await long!.finished).toBe("cancelled");
     await session.close();
     await engine.dispose();
   });

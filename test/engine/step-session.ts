@@ -6,6 +6,7 @@
 import { setImmediate } from "node:timers/promises";
 import type {
   DrawnToken,
+  PromptLogprobs,
   RunningSequence,
   SamplingSession,
   SequenceEnd,
@@ -16,6 +17,8 @@ import { EngineError } from "../../src/errors.ts";
 export interface StepSessionOptions {
   /** The next token of a completion that so far has these. */
   readonly next: (request: SequenceRequest, tokens: readonly number[]) => DrawnToken;
+  /** The scores of the prompt of a request that asks for them. */
+  readonly scorePrompt?: (request: SequenceRequest) => PromptLogprobs;
   readonly slots?: number;
   /** Throws for a request that cannot be served. */
   readonly check?: (request: SequenceRequest) => void;
@@ -25,6 +28,8 @@ export interface StepSessionOptions {
 interface Stepped {
   readonly request: SequenceRequest;
   readonly onToken: (token: DrawnToken) => void;
+  /** Called with the prompt's scores, once. */
+  onPrompt: ((prompt: PromptLogprobs) => void) | undefined;
   readonly tokens: number[];
   readonly resolve: (end: SequenceEnd) => void;
   readonly reject: (error: unknown) => void;
@@ -57,13 +62,17 @@ export class StepSession implements SamplingSession {
     return () => open();
   }
 
-  submit(request: SequenceRequest, onToken: (token: DrawnToken) => void): RunningSequence {
+  submit(
+    request: SequenceRequest,
+    onToken: (token: DrawnToken) => void,
+    onPrompt?: (prompt: PromptLogprobs) => void,
+  ): RunningSequence {
     if (!this.#open) throw new EngineError("This session is closed.");
     this.#options.check?.(request);
     this.requests.push(request);
     let stepped: Stepped | undefined;
     const finished = new Promise<SequenceEnd>((resolve, reject) => {
-      stepped = { request, onToken, tokens: [], resolve, reject };
+      stepped = { request, onToken, onPrompt, tokens: [], resolve, reject };
     });
     this.#waiting.push(stepped!);
     this.#serving ??= this.#serve();
@@ -112,6 +121,15 @@ export class StepSession implements SamplingSession {
     const { request, onToken, tokens, resolve, reject } = stepped;
     const { stopTokenIds, maxCompletionTokens } = request.params;
     try {
+      if (request.promptLogprobs !== undefined) {
+        stepped.onPrompt?.(this.#options.scorePrompt!(request));
+        stepped.onPrompt = undefined;
+        if (!this.#active.includes(stepped)) return;
+      }
+      if (maxCompletionTokens === 0) {
+        if (this.#remove(stepped)) resolve("length");
+        return;
+      }
       const drawn = this.#options.next(request, tokens);
       tokens.push(drawn.token);
       onToken(drawn);

@@ -3,6 +3,7 @@
 import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
 import type { SamplerInfo, ScoreDatum } from "../../src/engine/contract/sampler.ts";
 import type { SamplingParams } from "../../src/engine/contract/sampling.ts";
+import type { SequenceRequest } from "../../src/engine/contract/session.ts";
 import { EngineError } from "../../src/errors.ts";
 import { lossInputs, lossProblem } from "../../src/losses/engine-losses.ts";
 import { type LossSpec, lossTemperature } from "../../src/losses/loss-spec.ts";
@@ -16,11 +17,28 @@ export function requireTemperature(temperature: number): void {
   requireNumbers("a temperature above 0", temperature > 0 && temperature < Infinity, { temperature });
 }
 
-export function requireSampling(params: SamplingParams): void {
-  const { temperature, topP, topK, maxCompletionTokens } = params;
-  const valid = temperature >= 0 && temperature < Infinity && topP > 0 && topP <= 1 && topK >= 0;
-  const whole = Number.isInteger(topK) && Number.isInteger(maxCompletionTokens) && maxCompletionTokens > 0;
+export function requireSampling(params: SamplingParams, leastTokens = 1): void {
+  const { temperature, topP, topK, minP = 0, maxCompletionTokens } = params;
+  const inRange = topP > 0 && topP <= 1 && topK >= 0 && minP >= 0 && minP <= 1;
+  const valid = temperature >= 0 && temperature < Infinity && inRange;
+  const whole = Number.isInteger(topK) && Number.isInteger(maxCompletionTokens) && maxCompletionTokens >= leastTokens;
   requireNumbers("parameters of a distribution, and whole limits", valid && whole, params);
+}
+
+/** Throws EngineError for a sequence that no session can have. */
+export function requireSequence(info: SamplerInfo, request: SequenceRequest): void {
+  const { tokens, params, adjustments = {}, topLogprobs = 0, promptLogprobs = 0, logprobTemperature = 1 } = request;
+  requireSampling(params, 0);
+  requireTokens(info, tokens, "a prompt");
+  requireRoom(info, tokens.length + params.maxCompletionTokens);
+  requireTemperature(logprobTemperature);
+  const counts = [topLogprobs, promptLogprobs].every((count) => Number.isInteger(count) && count >= 0);
+  requireNumbers("whole numbers of alternatives", counts, { topLogprobs, promptLogprobs });
+  const { bias = new Map<number, number>(), ...penalties } = adjustments;
+  const numbers = [...bias.values(), ...Object.values(penalties)].every(Number.isFinite);
+  const { repetitionPenalty = 1 } = penalties;
+  const known = [...bias.keys()].every((token) => token >= 0 && token < info.vocabSize);
+  requireNumbers("biases of known tokens, and penalties", numbers && known && repetitionPenalty > 0, penalties);
 }
 
 export function requireLoss(loss: LossSpec): void {

@@ -2,6 +2,7 @@
 
 import type { ScoreDatum } from "../../src/engine/contract/sampler.ts";
 import type { SamplingParams } from "../../src/engine/contract/sampling.ts";
+import type { LogitAdjustments } from "../../src/engine/contract/session.ts";
 
 /** The token before each completion token. */
 export function previousTokens({ promptTokens, completionTokens }: ScoreDatum): number[] {
@@ -14,10 +15,10 @@ export function entropyOf(logprobs: Float64Array): number {
   return -logprobs.reduce((sum, logprob) => (logprob === -Infinity ? sum : sum + Math.exp(logprob) * logprob), 0);
 }
 
-/** Greedy, or a draw from the tokens that top-k and then top-p leave, in order of falling probability (ties by id). */
+/** Greedy, or a draw from the tokens that min-p, top-k and then top-p leave, in order of falling probability (ties by id). */
 export function drawToken(
   logprobs: Float64Array,
-  { temperature, topK, topP }: SamplingParams,
+  { temperature, topK, topP, minP = 0 }: SamplingParams,
   barred: readonly number[],
   uniform: number,
 ): { readonly token: number; readonly kept?: Int32Array } {
@@ -25,6 +26,8 @@ export function drawToken(
     .filter(({ token }) => !barred.includes(token))
     .sort((a, b) => b.probability - a.probability || a.token - b.token);
   if (temperature === 0) return { token: ranked[0]!.token };
+  const least = minP * ranked[0]!.probability;
+  ranked = ranked.filter(({ probability }) => probability >= least);
   if (topK > 0) ranked = ranked.slice(0, topK);
   const mass = () => ranked.reduce((sum, { probability }) => sum + probability, 0);
   if (topP < 1) {
@@ -36,7 +39,7 @@ export function drawToken(
       return needed;
     });
   }
-  const kept = topK > 0 || topP < 1 ? { kept: Int32Array.from(ranked, ({ token }) => token) } : {};
+  const kept = topK > 0 || topP < 1 || minP > 0 ? { kept: Int32Array.from(ranked, ({ token }) => token) } : {};
   let left = uniform * mass();
   for (const { token, probability } of ranked) {
     left -= probability;
@@ -52,4 +55,26 @@ export function among(logprobs: Float64Array, kept: Int32Array | undefined): Flo
   const result = new Float64Array(logprobs.length).fill(Number.NEGATIVE_INFINITY);
   for (const token of kept) result[token] = logprobs[token]! - Math.log(mass);
   return result;
+}
+
+/** The logits that a token is drawn from: a bias added, then what the tokens so far cost, one rule after another. */
+export function adjust(
+  logits: Float64Array,
+  prompt: Int32Array,
+  completion: readonly number[],
+  { bias, repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 }: LogitAdjustments = {},
+): Float64Array {
+  return logits.map((logit, token) => {
+    let value = logit + (bias?.get(token) ?? 0);
+    const count = completion.filter((other) => other === token).length;
+    if (count > 0 || prompt.includes(token)) value = value > 0 ? value / repetitionPenalty : value * repetitionPenalty;
+    return value - frequencyPenalty * count - (count > 0 ? presencePenalty : 0);
+  });
+}
+
+/** Log-softmax, [V]. */
+export function logSoftmax(logits: Float64Array): Float64Array {
+  const max = logits.reduce((most, value) => Math.max(most, value), -Infinity);
+  const logSum = max + Math.log(logits.reduce((sum, value) => sum + Math.exp(value - max), 0));
+  return logits.map((value) => value - logSum);
 }

@@ -31,7 +31,13 @@ import type {
   ScoreResult,
 } from "../../src/engine/contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../../src/engine/contract/sampling.ts";
-import type { DrawnToken, SequenceRequest } from "../../src/engine/contract/session.ts";
+import type {
+  DrawnToken,
+  LogitAdjustments,
+  PromptLogprobs,
+  SequenceRequest,
+  TokenLogprob,
+} from "../../src/engine/contract/session.ts";
 import { Turns } from "../../src/engine/turns.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import { engineLossNames, tokenTerm } from "../../src/losses/engine-losses.ts";
@@ -46,10 +52,11 @@ import {
   requireNumbers,
   requireRoom,
   requireSampling,
+  requireSequence,
   requireTemperature,
   requireTokens,
 } from "./tabular-checks.ts";
-import { among, drawToken, entropyOf, previousTokens } from "./tabular-distribution.ts";
+import { adjust, among, drawToken, entropyOf, logSoftmax, previousTokens } from "./tabular-distribution.ts";
 import { adamStep, newParameter, type Parameter } from "./tabular-parameter.ts";
 
 const STATE_FILE = "tabular-state.json";
@@ -169,32 +176,57 @@ export class TabularEngine implements Policy {
   private drawAfter(
     previous: number,
     params: SamplingParams,
-    place: { promptId: number; sampleIndex: number; position: number; topLogprobs?: number },
+    place: {
+      promptId: number;
+      sampleIndex: number;
+      position: number;
+      topLogprobs?: number;
+      logprobTemperature?: number;
+    },
+    adjusting: { adjustments?: LogitAdjustments; prompt?: Int32Array; completion?: readonly number[] } = {},
   ): DrawnToken & { readonly kept?: Int32Array } {
-    const { promptId, sampleIndex, position, topLogprobs = 0 } = place;
-    const distribution = this.logprobs(previous, params.temperature === 0 ? 1 : params.temperature);
+    const { promptId, sampleIndex, position, topLogprobs = 0, logprobTemperature } = place;
+    const drawTemperature = params.temperature === 0 ? 1 : params.temperature;
+    const distribution = this.logprobs(previous, drawTemperature);
     const barred = position < (params.minCompletionTokens ?? 0) ? params.stopTokenIds : [];
     const counter = [params.iteration, promptId, sampleIndex, position] as const;
     const uniform = uniformAt(params.seed, hashString("sample"), counter);
-    const { token, kept } = drawToken(distribution, params, barred, uniform);
-    const top = Array.from(distribution, (logprob, other) => ({ token: other, logprob }))
-      .sort((a, b) => b.logprob - a.logprob || a.token - b.token)
-      .slice(0, topLogprobs);
-    return { token, logprob: distribution[token]!, top, ...(kept && { kept }) };
+    const { adjustments, prompt = new Int32Array(0), completion = [] } = adjusting;
+    const adjusted = adjust(this.logits(previous), prompt, completion, adjustments);
+    const drawn = adjustments ? logSoftmax(adjusted.map((value) => value / drawTemperature)) : distribution;
+    const { token, kept } = drawToken(drawn, params, barred, uniform);
+    const reported = this.logprobs(previous, logprobTemperature ?? drawTemperature);
+    return { token, logprob: reported[token]!, top: ranked(reported, topLogprobs), ...(kept && { kept }) };
   }
 
   openSession(): StepSession {
     const last = (tokens: ArrayLike<number>) => tokens[tokens.length - 1];
     return new StepSession({
       inTurn: (work) => this.inTurn(work),
-      check: ({ tokens, params }) => {
-        requireSampling(params);
-        requireTokens(this.info, tokens, "a prompt");
-        requireRoom(this.info, tokens.length + params.maxCompletionTokens);
-      },
+      check: (request) => requireSequence(this.info, request),
       next: (request: SequenceRequest, tokens) =>
-        this.drawAfter(last(tokens) ?? last(request.tokens)!, request.params, { ...request, position: tokens.length }),
+        this.drawAfter(
+          last(tokens) ?? last(request.tokens)!,
+          request.params,
+          { ...request, position: tokens.length },
+          {
+            ...(request.adjustments && { adjustments: request.adjustments }),
+            prompt: request.tokens,
+            completion: tokens,
+          },
+        ),
+      scorePrompt: (request) => this.scorePrompt(request),
     });
+  }
+
+  private scorePrompt({ tokens, promptLogprobs = 0 }: SequenceRequest): PromptLogprobs {
+    const distributions = Array.from(tokens.subarray(0, -1), (previous) => this.logprobs(previous, 1));
+    const top = distributions.flatMap((distribution) => ranked(distribution, promptLogprobs));
+    return {
+      logprobs: Float32Array.from(distributions, (distribution, i) => distribution[tokens[i + 1]!]!),
+      topTokens: Int32Array.from(top, ({ token }) => token),
+      topLogprobs: Float32Array.from(top, ({ logprob }) => logprob),
+    };
   }
 
   score(data: readonly ScoreDatum[], options: ScoreOptions & { policy?: PolicyName }): Promise<ScoreResult> {
@@ -408,11 +440,11 @@ export class TabularEngine implements Policy {
     table = this.table.weights,
     bias = this.bias.weights,
   ): Float64Array {
-    const V = this.info.vocabSize;
-    const logits = Float64Array.from(bias, (value, next) => (table[previous * V + next]! + value) / temperature);
-    const max = logits.reduce((most, value) => Math.max(most, value), -Infinity);
-    const logSum = max + Math.log(logits.reduce((sum, value) => sum + Math.exp(value - max), 0));
-    return logits.map((value) => value - logSum);
+    return logSoftmax(this.logits(previous, table, bias).map((value) => value / temperature));
+  }
+
+  private logits(previous: number, table = this.table.weights, bias = this.bias.weights): Float64Array {
+    return Float64Array.from(bias, (value, next) => table[previous * this.info.vocabSize + next]! + value);
   }
 
   private *stateArrays(): Generator<[string, Float32Array]> {
@@ -422,4 +454,11 @@ export class TabularEngine implements Policy {
       yield [`${name}.secondMoment`, parameter.secondMoment];
     }
   }
+}
+
+/** The most probable tokens, from the top down, equals by id. */
+function ranked(logprobs: Float64Array, count: number): TokenLogprob[] {
+  return Array.from(logprobs, (logprob, token) => ({ token, logprob }))
+    .sort((a, b) => b.logprob - a.logprob || a.token - b.token)
+    .slice(0, count);
 }

@@ -28,6 +28,7 @@ export const OPERATION_CASES: readonly OperationCase[] = [
 export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
   lessOrEqual: "a step function: its derivative is zero almost everywhere, and none flows",
   largest: "is only looked at",
+  topK: "is only looked at",
   stopGradient: "exists to let no gradient through",
   cachedAttention: "samples only; training attends over whole sequences",
   after: "says only when something is computed",

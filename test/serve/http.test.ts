@@ -1,6 +1,8 @@
 /** The server by its wire: statuses, headers, limits, and its end. */
 
+import { once } from "node:events";
 import { connect } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { ConfigError, EngineError } from "../../src/errors.ts";
 import { ApiServer } from "../../src/serve/server.ts";
@@ -94,6 +96,23 @@ describe("limits", () => {
     const answers = await Promise.all(Array.from({ length: 40 }, () => post(CHAT, chat)));
     expect(new Set(answers.map(({ json }) => json.choices[0].message.content))).toEqual(new Set(["Hello."]));
     expect(new Set(answers.map(({ json }) => json.id)).size).toBe(40);
+  });
+});
+
+describe("a connection", () => {
+  it("is kept for the next request longer than clients keep theirs", async () => {
+    const { url } = await serve();
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    const answer = async () => {
+      socket.write("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n");
+      const [chunk] = (await once(socket, "data")) as [Buffer];
+      return chunk.toString();
+    };
+    expect(Number(/keep-alive: timeout=(\d+)/i.exec(await answer())![1])).toBeGreaterThan(90);
+    // Node's own five seconds are over, and so is the time to send a head.
+    await setTimeout(6500);
+    expect(await answer()).toMatch(/^HTTP\/1\.1 200/);
+    socket.destroy();
   });
 });
 

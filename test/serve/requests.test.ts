@@ -1,7 +1,6 @@
 /** What a request may be: its form, its fields, its size, and what of it the model is asked. */
 
 import { describe, expect, it } from "vitest";
-import type { ScoreDatum } from "../../src/engine/contract/sampler.ts";
 import { startServer } from "./running-server.ts";
 import { CHAT, chat, completion, newSession, serve } from "./scripted-server.ts";
 import { characters, scriptedModel } from "./scripted-session.ts";
@@ -52,18 +51,25 @@ describe("what a request may be", () => {
     ["tools", [{}]],
     ["tool_choice", "required"],
     ["response_format", { type: "json_object" }],
-    ["logit_bias", { 5: 1 }],
-    ["presence_penalty", 0.5],
-    ["frequency_penalty", -0.5],
+    ["logit_bias", { 5: 101 }],
+    ["logit_bias", { five: 1 }],
+    ["logit_bias", { 9999: 1 }],
+    ["presence_penalty", 2.5],
+    ["frequency_penalty", -2.5],
+    ["repetition_penalty", 0],
+    ["min_p", 1.5],
+    ["use_beam_search", true],
     ["reasoning_effort", "high"],
     ["n", 0],
     ["n", 129],
     ["top_p", 1.5],
     ["stop", ""],
     ["stop", Array.from({ length: 17 }, String)],
-    ["max_tokens", 0],
+    ["max_tokens", -1],
     ["max_tokens", 1.5],
     ["seed", "one"],
+    ["seed", 0.5],
+    ["seed", 2 ** 70],
     ["stream_options", { include_usage: true }],
     ["top_logprobs", 2],
     ["messages", "Hi"],
@@ -122,40 +128,6 @@ describe("what a request may be", () => {
     expect((await get("/health")).status).toBe(200);
   });
 
-  it("may have its prompt scored: echo and logprobs with max_tokens 0", async () => {
-    const score = async (data: readonly ScoreDatum[]) => ({
-      logprobs: data.map(({ completionTokens }) => Float32Array.from(completionTokens, (token) => -token)),
-    });
-    const { post } = await startServer(scriptedModel(newSession(), { scorer: { score } }));
-    const scoring = { ...completion, echo: true, logprobs: 1, max_tokens: 0 };
-    const { status, json } = await post("/v1/completions", { ...scoring, prompt: ["Hi!", [7]] });
-    const ids = characters.encode("Hi!");
-    expect(status).toBe(200);
-    expect(json.choices[0]).toEqual({
-      index: 0,
-      text: "Hi!",
-      logprobs: {
-        tokens: ["H", "i", "!"],
-        token_logprobs: [null, -ids[1]!, -ids[2]!],
-        top_logprobs: null,
-        text_offset: [0, 1, 2],
-      },
-      finish_reason: "length",
-    });
-    expect(json.choices[1].logprobs.token_logprobs).toEqual([null]);
-    expect(json.usage).toMatchObject({ prompt_tokens: 4, completion_tokens: 0 });
-    for (const [name, value] of [
-      ["max_tokens", 1],
-      ["logprobs", 5],
-      ["n", 2],
-      ["stream", true],
-      ["prompt", "x".repeat(500)],
-    ] as const) {
-      const refused = await post("/v1/completions", { ...scoring, [name]: value });
-      expect([refused.status, refused.json.error.param]).toEqual([400, name === "max_tokens" ? "echo" : name]);
-    }
-  });
-
   it("may not ask of completions what they do not have", async () => {
     const { post } = await serve();
     for (const [name, value] of [
@@ -169,12 +141,47 @@ describe("what a request may be", () => {
       const { status, json } = await post("/v1/completions", { ...completion, [name]: value });
       expect([status, json.error.param]).toEqual([400, name]);
     }
-    const echoed = await post("/v1/completions", { ...completion, echo: true, logprobs: 0 });
-    expect([echoed.status, echoed.json.error.param]).toEqual([400, "echo"]);
-    const nothing = await post("/v1/completions", { ...completion, max_tokens: 0 });
-    expect([nothing.status, nothing.json.error.param]).toEqual([400, "max_tokens"]);
-    const many = await post("/v1/completions", { ...completion, prompt: Array(100).fill("x"), n: 2 });
-    expect(many.json.error.message).toContain("128");
+    const many = await post("/v1/completions", { ...completion, prompt: Array(65).fill("x") });
+    expect([many.status, many.json.error.param]).toEqual([400, "prompt"]);
+    expect(many.json.error.message).toContain("64");
+  });
+
+  it("may have as many prompts as the server takes at once", async () => {
+    const { post } = await serve({ maxSequences: 300 }, newSession("Hello.", 64));
+    const { status, json } = await post("/v1/completions", { ...completion, prompt: Array(200).fill("x") });
+    expect([status, json.choices.length, json.choices[199].index]).toEqual([200, 200, 199]);
+  });
+
+  it("is told by name what will not happen", async () => {
+    const { post } = await serve();
+    const message = async (field: object) => (await post(CHAT, { ...chat, ...field })).json.error.message;
+    expect(await message({ response_format: { type: "json_object" } })).toMatch(/response_format.*not.*JSON/);
+    expect(await message({ tools: [{}] })).toMatch(/tools.*no tool would be called/);
+    const embeddings = await post("/v1/embeddings", { model: "scripted", input: "x" });
+    expect([embeddings.status, embeddings.json.error.message]).toEqual([
+      404,
+      expect.stringContaining("no embedding is computed"),
+    ]);
+  });
+
+  it("may be nested, but not without end", async () => {
+    const { post, defects } = await serve();
+    const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
+    for (const levels of [150, 5000, 400_000]) {
+      for (const field of ["tools", "metadata", "messages", "stop"]) {
+        const body = `{"model": "scripted", "messages": [{"role": "user", "content": "[[["}], "${field}": ${nested(levels)}}`;
+        const { status, json } = await post(CHAT, body);
+        expect([status, json.error.message], `${field} ${levels}`).toEqual([
+          400,
+          expect.stringContaining("levels deep"),
+        ]);
+      }
+      expect((await post(CHAT, nested(levels))).status).toBe(400);
+    }
+    const kwargs = JSON.parse(nested(90));
+    expect((await post(CHAT, { ...chat, chat_template_kwargs: { kwargs } })).status).toBe(200);
+    expect((await post(CHAT, { ...chat, metadata: { text: "[".repeat(1000), end: '"]\\' } })).status).toBe(200);
+    expect(defects).toEqual([]);
   });
 
   it("must leave room in the context", async () => {

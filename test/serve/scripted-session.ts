@@ -1,6 +1,6 @@
 /** A model that says what a script says, for tests of everything between the engine and the client. */
 
-import type { SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
+import type { PromptLogprobs, SamplingSession, SequenceRequest } from "../../src/engine/contract/session.ts";
 import type { ServedModel } from "../../src/serve/served-model.ts";
 import { buildTokenizer } from "../../src/tokenizer/build.ts";
 import { StreamingDecoder } from "../../src/tokenizer/streaming-decoder.ts";
@@ -10,7 +10,10 @@ import { StepSession } from "../engine/step-session.ts";
 /** The completion of a request, as the tokens that would be drawn one after another for as long as it may go on. */
 export type Script = (request: SequenceRequest) => Iterable<number>;
 
-/** A session that samples what the script says; each token has the log-probability −0.25, its successors one less each. */
+/**
+ * A session that samples what the script says; each token has the log-probability −0.25, its successors one less each. A
+ * prompt's token at place i has −i, and its successors one less each.
+ */
 export class ScriptedSession extends StepSession {
   constructor(script: Script, slots = 8) {
     const scripts = new Map<SequenceRequest, Iterator<number>>();
@@ -22,7 +25,19 @@ export class ScriptedSession extends StepSession {
       const top = (_: unknown, rank: number) => ({ token: token + rank, logprob: -0.25 - rank });
       return { token, logprob: -0.25, top: Array.from({ length: request.topLogprobs ?? 0 }, top) };
     };
-    super({ next, slots });
+    const scorePrompt = ({ tokens, promptLogprobs = 0 }: SequenceRequest): PromptLogprobs => {
+      const places = tokens.length - 1;
+      const each = <T>(make: (place: number, rank: number) => T) =>
+        Array.from({ length: places * promptLogprobs }, (_, i) =>
+          make(1 + Math.floor(i / promptLogprobs), i % promptLogprobs),
+        );
+      return {
+        logprobs: Float32Array.from({ length: places }, (_, i) => -(i + 1)),
+        topTokens: Int32Array.from(each((place, rank) => tokens[place]! + rank)),
+        topLogprobs: Float32Array.from(each((place, rank) => -place - rank)),
+      };
+    };
+    super({ next, slots, scorePrompt });
   }
 }
 

@@ -1,8 +1,10 @@
 /** `aha serve` with the embedded engine: a model of random weights, the official client, many at once. */
 
-import { rm } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { command as chatCommand } from "../../src/cli/chat.ts";
 import { apiKeyFrom, command } from "../../src/cli/serve.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { randomModel, recordingContext } from "../eval/models.ts";
@@ -15,10 +17,14 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 /** Runs the command for as long as `work` takes; what it printed, and its exit code. */
-async function serving<T>(args: readonly string[], work: (client: OpenAI, url: string) => Promise<T>) {
+async function serving<T>(
+  args: readonly string[],
+  work: (client: OpenAI, url: string) => Promise<T>,
+  model = directory,
+) {
   const controller = new AbortController();
   const { context, written } = recordingContext(controller.signal);
-  const code = command.run([directory, "--port", "0", "--name", "tiny", "--json", ...args], context);
+  const code = command.run([model, "--port", "0", "--name", "tiny", "--json", ...args], context);
   code.catch(() => {});
   await Promise.race([until(() => written.out.includes("\n")), code]);
   const { url, apiUrl } = JSON.parse(written.out);
@@ -91,6 +97,35 @@ describe("aha serve", () => {
     });
   });
 
+  it("scores given texts as it scores what it writes, greedy or not, and adjusts draws alone", async () => {
+    await serving([], async (client) => {
+      const drawn = { model: "tiny", prompt: "abc", max_tokens: 20, seed: 3, temperature: 0.5, logprobs: 2 };
+      const written = (await client.completions.create(drawn)).choices[0]!;
+      const again = await client.completions.create({
+        ...{ model: "tiny", prompt: `abc${written.text}`, echo: true, logprobs: 2, max_tokens: 0 },
+      });
+      const echoed = again.choices[0]!.logprobs!;
+      expect(echoed.tokens!.join("")).toBe(`abc${written.text}`);
+      written.logprobs!.token_logprobs!.forEach((logprob, i) => {
+        expect(Math.abs(logprob - echoed.token_logprobs![3 + i]!)).toBeLessThan(1e-4);
+      });
+      // A bias that leaves one token: it is drawn for ever, and its log-probability is still the model's.
+      const id = 40;
+      const forced = await client.completions.create({ ...drawn, logit_bias: { [id]: 100 }, max_tokens: 4 });
+      const { token_logprobs: logprobs, top_logprobs: top } = forced.choices[0]!.logprobs!;
+      expect(new Set(forced.choices[0]!.text).size).toBe(1);
+      expect(logprobs!.every((logprob) => logprob < -0.5)).toBe(true);
+      expect(Object.values(top![0]!).some((logprob) => logprob > logprobs![0]!)).toBe(true);
+      const repelled = await client.completions.create({
+        ...drawn,
+        presence_penalty: 2,
+        frequency_penalty: 2,
+        temperature: 0,
+      });
+      expect(repelled.choices[0]!.text.length).toBeGreaterThan(0);
+    });
+  });
+
   it("frees the slots of a client that goes away", async () => {
     await serving(["--slots", "1", "--queue", "2"], async (client, url) => {
       const stream = await client.completions.create({
@@ -145,6 +180,75 @@ describe("aha serve", () => {
     await expect(run(directory, "--api-key-env", "AHA_NO_SUCH_KEY")).rejects.toThrow(/AHA_NO_SUCH_KEY is not set/);
     await expect(run("/none")).rejects.toThrow(/neither a model directory/);
     await expect(run(directory, "--host", "no.such.host.invalid", "--port", "0")).rejects.toThrow(ConfigError);
+  });
+});
+
+describe("the model's own defaults", () => {
+  const withDefaults = async (defaults: object, work: (model: string) => Promise<void>) => {
+    const own = await randomModel("characters", 300);
+    const path = join(own, "generation_config.json");
+    await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, "utf8")), ...defaults }));
+    await work(own);
+    await rm(own, { recursive: true, force: true });
+  };
+  const greedy = { temperature: 0, max_new_tokens: 7 };
+
+  it("are those of generation_config.json, unless they are turned off", async () => {
+    await withDefaults(greedy, async (own) => {
+      const ask = { model: "tiny", messages: [{ role: "user" as const, content: "Hi" }], extra: undefined };
+      const lengths = async (args: readonly string[], fields: object) => {
+        const { result, written } = await serving(
+          args,
+          (client) => client.chat.completions.create({ ...ask, ...fields }),
+          own,
+        );
+        return { tokens: result.usage!.completion_tokens, said: JSON.parse(written.out).defaults, result };
+      };
+      const free = { ignore_eos: true };
+      const auto = await lengths([], free);
+      expect(auto.said).toEqual({ temperature: 0, maxTokens: 7 });
+      expect(auto.tokens).toBe(7);
+      expect((await lengths(["--max-tokens", "9"], free)).tokens).toBe(9);
+      expect((await lengths([], { ...free, max_tokens: 5 })).tokens).toBe(5);
+      const none = await lengths(["--generation-config", "none", "--max-tokens", "11"], free);
+      expect([none.said, none.tokens]).toEqual([{}, 11]);
+      // Without a seed a request that is not greedy draws its own numbers.
+      const texts = async (fields: object, args: readonly string[] = []) => {
+        const answers = [await lengths(args, { ...free, ...fields }), await lengths(args, { ...free, ...fields })];
+        return new Set(answers.map(({ result }) => result.choices[0]!.message.content)).size;
+      };
+      expect(await texts({})).toBe(1);
+      expect(await texts({ temperature: 2, max_tokens: 30 })).toBe(2);
+    });
+  });
+
+  it("make chat greedy too", async () => {
+    await withDefaults(greedy, async (own) => {
+      const answer = async (...args: string[]) => {
+        const { context, written } = recordingContext();
+        await chatCommand.run([own, "--prompt", "Hi", "--json", ...args], context);
+        return JSON.parse(written.out);
+      };
+      const [one, two] = [await answer("--seed", "1"), await answer("--seed", "2")];
+      expect(one.completion).toBe(two.completion);
+      expect(one.tokens).toBeLessThanOrEqual(7);
+      const drawn = [
+        await answer("--seed", "1", "--temperature", "2"),
+        await answer("--seed", "2", "--temperature", "2"),
+      ];
+      expect(drawn[0].completion).not.toBe(drawn[1].completion);
+      const repelled = await answer("--repetition-penalty", "1000", "--max-tokens", "20");
+      expect(new Set(repelled.completion).size).toBe(repelled.completion.length);
+    });
+  });
+
+  it("that cannot be are an error with the file's name", async () => {
+    await withDefaults({ top_p: 3 }, async (own) => {
+      const run = command.run([own, "--port", "0"], recordingContext().context);
+      await expect(run).rejects.toThrow(/generation_config.json: top_p is 3.*--generation-config none/);
+      const wrong = command.run([own, "--port", "0", "--generation-config", "yes"], recordingContext().context);
+      await expect(wrong).rejects.toThrow(/--generation-config must be auto or none/);
+    });
   });
 });
 

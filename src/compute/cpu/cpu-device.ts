@@ -126,7 +126,9 @@ export class CpuDevice implements Device {
       this.#api.call("DisableMemPattern", options);
       // Programs run one after another, so they share one arena: memory is that of the largest, not of all of them.
       this.#api.call("AddSessionConfigEntry", options, "session.use_env_allocators", "1");
-      const session = this.#api.create("CreateSessionFromArray", this.#environment, model, model.length, options);
+      // A large graph takes a second, in which a server has others to answer.
+      const environment = this.#environment;
+      const session = await this.#api.createAsync("CreateSessionFromArray", environment, model, model.length, options);
       return new CpuSession(this.#api, session, lowered);
     } finally {
       this.#api.release("ReleaseSessionOptions", options);

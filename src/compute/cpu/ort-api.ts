@@ -111,6 +111,13 @@ export class OrtApi {
     });
   }
 
+  /** `create` on a worker thread, for what takes long. */
+  async createAsync(name: FunctionName, ...args: unknown[]): Promise<Pointer> {
+    const out: (Pointer | null)[] = [null];
+    await this.callAsync(name, ...args, out);
+    return out[0]!;
+  }
+
   #check(name: FunctionName, status: Pointer | null): void {
     if (!status) return;
     const message = this.#functions.GetErrorMessage(status) as string;

@@ -27,6 +27,7 @@ const RESTRICTIONS: readonly Partial<SamplingParams>[] = [
   { temperature: 1.7, topP: 0.6 },
   { temperature: 0.8, topK: 3 },
   { temperature: 0.7, topK: 20, topP: 0.95 },
+  { temperature: 1.2, minP: 0.3 },
 ];
 
 /** The data with a third of the vocabulary kept for each token, itself among them, in no order. */

@@ -187,7 +187,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
   }),
 
   engineCheck(
-    "top-k and top-p leave out exactly the tokens that they should",
+    "min-p, top-k and top-p leave out exactly the tokens that they should",
     ["scoringTemperature"],
     async (engine) => {
       const prompt = { tokens: randomTokens(engine.info, 4, 1), numSamples: 1500, promptId: 0 };
@@ -203,10 +203,16 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
           return kept;
         });
       };
+      const likely = (minP: number) => {
+        const least = minP * Math.exp(logprobs[order[0]!]!);
+        return order.filter((token) => Math.exp(logprobs[token]!) >= least);
+      };
       const cases = [
         { topK: 4, topP: 1, allowed: order.slice(0, 4) },
         { topK: 0, topP: 0.5, allowed: nucleus(order, 0.5) },
         { topK: 5, topP: 0.5, allowed: nucleus(order.slice(0, 5), 0.5) },
+        { topK: 0, topP: 1, minP: 0.4, allowed: likely(0.4) },
+        { topK: 0, topP: 0.7, minP: 0.3, allowed: nucleus(likely(0.3), 0.7) },
       ];
       for (const { allowed, ...restriction } of cases) {
         const samples = await engine.sample([prompt], { ...FREE_SAMPLING, ...ONE_TOKEN, temperature, ...restriction });
@@ -309,6 +315,8 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
       { topP: 1.5 },
       { topK: -1 },
       { topK: 1.5 },
+      { minP: -0.1 },
+      { minP: 1.1 },
       { maxCompletionTokens: 0 },
       { maxCompletionTokens: Number.NaN },
     ];

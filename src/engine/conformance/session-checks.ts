@@ -21,13 +21,14 @@ import {
 /** How far log-probabilities may be from those of other batches, in nats. */
 const LOGPROB_TOLERANCE = 1e-4;
 
-interface SessionSample {
+export interface SessionSample {
   readonly tokens: number[];
   readonly logprobs: number[];
   readonly end: SequenceEnd;
 }
 
-function sessionCheck(
+/** A check on a session, which is closed afterwards; kept by an engine that has none. */
+export function sessionCheck(
   name: string,
   work: (session: SamplingSession, engine: Policy) => Promise<void>,
 ): ConformanceCheck {
@@ -43,7 +44,7 @@ function sessionCheck(
 }
 
 /** Samples one sequence to its end; `onToken` may look on. */
-async function sampled(
+export async function sampled(
   session: SamplingSession,
   request: SequenceRequest,
   onToken: (token: DrawnToken) => void = () => {},
@@ -64,7 +65,7 @@ function mixedRequests(engine: Policy): SequenceRequest[] {
     {},
     { temperature: 0 },
     { temperature: 0.7, topK: 3, seed: 5 },
-    { temperature: 1.5, topP: 0.8, maxCompletionTokens: 11 },
+    { temperature: 1.5, topP: 0.8, minP: 0.05, maxCompletionTokens: 11 },
     { stopTokenIds: [0, 1, 2, 3, 4], maxCompletionTokens: 12, minCompletionTokens: 2 },
     { maxCompletionTokens: 1, iteration: 9 },
   ];
@@ -202,6 +203,10 @@ export const SESSION_CHECKS: readonly ConformanceCheck[] = [
       ["a sequence beyond the context", { ...request, tokens: tooLong }],
       ["a token beyond the vocabulary", { ...request, tokens: Int32Array.of(engine.info.vocabSize) }],
       ["a negative temperature", { ...request, params: { ...params, temperature: -1 } }],
+      ["a bias that is no number", { ...request, adjustments: { bias: new Map([[0, Number.NaN]]) } }],
+      ["a bias beyond the vocabulary", { ...request, adjustments: { bias: new Map([[engine.info.vocabSize, 1]]) } }],
+      ["a repetition penalty of 0", { ...request, adjustments: { repetitionPenalty: 0 } }],
+      ["half an alternative", { ...request, promptLogprobs: 0.5 }],
     ];
     for (const [what, refused] of bad) {
       await requireRejection(what, EngineError, async () => session.submit(refused, () => {}));

@@ -38,10 +38,10 @@ export interface SampledSequence {
   /**
    * Natural-log probability of each token under softmax(logits / temperature): what `score` returns for this sequence
    * at the same temperature. With `keptTokens` over these alone, which is the distribution that it was drawn from; without
-   * over the whole vocabulary, whatever top-p and top-k left out.
+   * over the whole vocabulary, whatever min-p, top-p and top-k left out.
    */
   readonly logprobs: Float32Array;
-  /** For each token the ids that top-k and top-p left to draw from; only where asked for, and where one of them is on. */
+  /** For each token the ids that min-p, top-k and top-p left to draw from; only where asked for and where one of them is on. */
   readonly keptTokens?: readonly Int32Array[];
   readonly finishReason: "stop" | "length";
 }

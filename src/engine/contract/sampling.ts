@@ -17,6 +17,11 @@ export interface SamplingParams {
   readonly topP: number;
   /** The topK most probable tokens; 0 is off. */
   readonly topK: number;
+  /**
+   * Tokens whose probability is below minP times that of the most probable one are left out, before top-k and top-p;
+   * 0, the default, is off (Nguyen et al., arXiv:2407.01082). At most 1.
+   */
+  readonly minP?: number;
   readonly maxCompletionTokens: number;
   /** Before this many tokens no stop token is drawn; 0 by default. */
   readonly minCompletionTokens?: number;

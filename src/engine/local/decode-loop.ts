@@ -6,23 +6,40 @@
  * sequences. A step computes one token for every active slot; a sequence that has ended leaves its slot to a waiting one,
  * and when none waits the batch shrinks (the last active row moves into the hole). What a token is drawn with is the
  * sequence's own matter, so results do not depend on which sequences shared a batch.
+ *
+ * A list fills its slots before each step, since nobody waits for a single token. A session has pacing: between two
+ * steps it computes one piece of a prompt (`prefill.ts`), so that no prompt holds up those who are being answered.
  */
 
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
+import type { PromptLogprobs } from "../contract/session.ts";
 import type { KeyValueCache } from "./key-value-cache.ts";
-import type { ComputedPrompts, DecodeStep, SamplingProgram } from "./sampling-program.ts";
+import { beginPrefill, type Prefill, type WantedPrompt } from "./prefill.ts";
+import type { PrefillPacing } from "./prefill-pacing.ts";
+import type { DecodeStep, SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
+
+/** Prompt positions that a list computes at once. */
+const LIST_PREFILL_TOKENS = 4096;
+/** Most prompts of a session that have begun and are not computed: each has a cache of its own meanwhile. */
+const MOST_BEGUN = 3;
+/** With pacing, other work of the event loop is let in after draws from so many logits: some tens of milliseconds. */
+const LOGITS_BETWEEN_PAUSES = 2 ** 21;
 
 /** A sequence as the loop sees it. */
 export interface DecodedSequence {
   /** Sequences that have the very same array share its computation. */
   readonly prompt: Int32Array;
+  /** Score the prompt's tokens, with so many alternatives; undefined: they are not scored. */
+  readonly promptLogprobs?: number | undefined;
   /** The positions that it may come to: its prompt and its longest completion. */
   readonly mostPositions: number;
   /** The completion so far. */
   readonly tokens: readonly number[];
   /** Whether it ended by other means than a draw: its owner wants no more of it. */
   readonly cancelled: boolean;
+  /** Told that its prompt is computed, with the scores where they were asked for; true where that ends it. */
+  computed?(scores: PromptLogprobs | undefined): boolean;
   /** What its next token is drawn with, from this row of logits. */
   nextDraw(row: number): DrawRequest;
   /** Takes the token that was drawn; true where that ends it. */
@@ -43,6 +60,8 @@ export interface SlotMemory {
    * `leave` was called before the old one was disposed of.
    */
   cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined;
+  /** Whether so many rows, of which the longest may come to `mostPositions`, have a place at the same time. */
+  hasRoom(rows: number, mostPositions: number): boolean;
 }
 
 export interface DecodeLoopHooks {
@@ -50,6 +69,8 @@ export interface DecodeLoopHooks {
   readonly onTokens?: (count: number) => void;
   /** Whether waiting sequences may begin now; asked once some are active. */
   readonly admits?: () => boolean;
+  /** Prompts are computed in pieces of these sizes, between two steps. */
+  readonly pacing?: PrefillPacing;
 }
 
 export class DecodeLoop<S extends DecodedSequence> {
@@ -58,7 +79,9 @@ export class DecodeLoop<S extends DecodedSequence> {
   readonly #program: SamplingProgram;
   readonly #memory: SlotMemory;
   readonly #hooks: DecodeLoopHooks;
-  #computed: ComputedPrompts | undefined;
+  /** Prompts that have begun, in whole or in part. */
+  #prefills = new Map<Int32Array, Prefill>();
+  #pieces = 0;
   /** Steps over the cache that the active rows are in. */
   #decode: { readonly cache: KeyValueCache; readonly step: DecodeStep } | undefined;
 
@@ -77,7 +100,8 @@ export class DecodeLoop<S extends DecodedSequence> {
     try {
       do {
         this.#leave((sequence) => sequence.cancelled);
-        await this.#admit(weights, waiting);
+        if (this.#hooks.pacing) await this.#admitInPieces(weights, waiting, this.#hooks.pacing);
+        else await this.#admitAll(weights, waiting);
         if (this.active.length > 0) await this.#step();
       } while (this.active.length > 0 || (waiting.length > 0 && this.#admits()));
     } finally {
@@ -87,33 +111,109 @@ export class DecodeLoop<S extends DecodedSequence> {
   }
 
   /** Begins waiting sequences, in order, for as long as there is room. */
-  async #admit(weights: Weights, waiting: S[]): Promise<void> {
+  async #admitAll(weights: Weights, waiting: S[]): Promise<void> {
     for (let sequence = waiting[0]; sequence !== undefined; sequence = waiting[0]) {
       if (this.active.length > 0 && !this.#admits()) return;
-      const leave = () => this.#leaveCache();
-      const cache = this.#memory.cacheFor(sequence.mostPositions, this.active.map(usedRow), leave);
+      const cache = this.#cacheFor(weights, sequence);
       if (cache === undefined) return;
-      this.#useCache(weights, cache);
-      const row = this.#computed?.rows.get(sequence.prompt);
-      if (this.#computed === undefined || row === undefined) {
-        const next = new Set(waiting.slice(0, cache.rows).map(({ prompt }) => prompt));
-        this.#forgetPrompts();
-        this.#computed = await this.#program.prefill(weights, [...next]);
-        // Meanwhile the first may have gone.
+      if (this.#prefills.has(sequence.prompt)) {
+        await this.#begin(sequence, cache, waiting);
         continue;
       }
-      const [draw] = await this.#program.draw(this.#computed.logits, [sequence.nextDraw(row)]);
-      if (waiting[0] !== sequence) continue;
-      const ended = sequence.take(draw!);
-      // From within, a sequence may have taken itself, or others, out of the list.
-      const place = waiting.indexOf(sequence);
-      if (place >= 0) waiting.splice(place, 1);
-      this.#hooks.onTokens?.(1);
-      if (ended) continue;
-      cache.copyRow(this.active.length, this.#computed.cache, row, sequence.prompt.length);
-      this.active.push(sequence);
+      this.#forgetPrompts();
+      const prefill = this.#beginPrefill(weights, waiting.slice(0, cache.rows), LIST_PREFILL_TOKENS);
+      while (prefill.remaining > 0) await prefill.advance(LIST_PREFILL_TOKENS);
     }
     this.#forgetPrompts();
+  }
+
+  /**
+   * Begins the sequences whose prompts are computed, and computes one piece of another's prompt. While nothing is decoded
+   * it goes on to the next piece.
+   */
+  async #admitInPieces(weights: Weights, waiting: S[], pacing: PrefillPacing): Promise<void> {
+    for (;;) {
+      if (this.active.length > 0 && !this.#admits()) return;
+      const wanted = new Set(waiting.map(({ prompt }) => prompt));
+      this.#forgetPrompts((prompt) => !wanted.has(prompt));
+      const candidates = this.#withRoom(waiting);
+      if (candidates.length === 0) return;
+      const ready = candidates.find(({ prompt }) => this.#prefills.get(prompt)?.remaining === 0);
+      if (ready !== undefined) {
+        await this.#begin(ready, this.#cacheFor(weights, ready)!, waiting);
+        if (!this.#admits()) return;
+        continue;
+      }
+      const decoding = this.active.length > 0;
+      const most = pacing.pieceTokens(decoding);
+      const prefill = this.#nextPrefill(weights, candidates, most);
+      const startedAt = performance.now();
+      const tokens = await prefill.advance(most);
+      if (!decoding) continue;
+      pacing.pieceTook(tokens, performance.now() - startedAt);
+      return;
+    }
+  }
+
+  /** The waiting sequences, in order, that have a place beside those that are active. */
+  #withRoom(waiting: readonly S[]): readonly S[] {
+    let longest = this.active.reduce((most, { mostPositions }) => Math.max(most, mostPositions), 0);
+    let count = 0;
+    for (const { mostPositions } of waiting) {
+      longest = Math.max(longest, mostPositions);
+      if (!this.#memory.hasRoom(this.active.length + count + 1, longest)) break;
+      count++;
+    }
+    return waiting.slice(0, count);
+  }
+
+  /**
+   * What the next piece is of: in turns the prompt that came first and the one of which least is left. So a short one does
+   * not wait for all long ones before it, and a long one is not put off for ever.
+   */
+  #nextPrefill(weights: Weights, candidates: readonly S[], most: number): Prefill {
+    const left = ({ prompt }: S) => this.#prefills.get(prompt)?.remaining ?? prompt.length;
+    const begun = candidates.filter(({ prompt }) => this.#prefills.has(prompt));
+    const mayBegin = new Set(begun.map(({ prompt }) => this.#prefills.get(prompt))).size < MOST_BEGUN;
+    const choice = mayBegin ? candidates : begun;
+    const isTurnOfFirst = this.#pieces++ % 2 === 0;
+    const next = isTurnOfFirst ? choice[0]! : choice.reduce((a, b) => (left(b) < left(a) ? b : a));
+    const known = this.#prefills.get(next.prompt);
+    if (known) return known;
+    const others = candidates.filter(({ prompt }) => prompt !== next.prompt && !this.#prefills.has(prompt));
+    return this.#beginPrefill(weights, [next, ...others], most);
+  }
+
+  /** Sequences that share a prompt share its computation. */
+  #beginPrefill(weights: Weights, sequences: readonly S[], most: number): Prefill {
+    const wanted = new Map<Int32Array, WantedPrompt>();
+    for (const { prompt, promptLogprobs } of sequences) {
+      const known = wanted.get(prompt)?.promptLogprobs;
+      const alternatives = promptLogprobs === undefined ? known : Math.max(promptLogprobs, known ?? 0);
+      wanted.set(prompt, { tokens: prompt, promptLogprobs: alternatives });
+    }
+    const prefill = beginPrefill(this.#program, weights, [...wanted.values()], most);
+    for (const tokens of prefill.members) this.#prefills.set(tokens, prefill);
+    return prefill;
+  }
+
+  /** Begins a sequence whose prompt is computed: in a row of its own, unless its first token ends it. */
+  async #begin(sequence: S, cache: KeyValueCache, waiting: S[]): Promise<void> {
+    const { cache: computed, row, logits, scores } = this.#prefills.get(sequence.prompt)!.resultOf(sequence.prompt);
+    let ended = sequence.computed?.(scores) ?? false;
+    if (!ended) {
+      const [draw] = await this.#program.draw(logits, [sequence.nextDraw(row)]);
+      // Meanwhile it may have gone.
+      if (!waiting.includes(sequence)) return;
+      ended = sequence.take(draw!);
+      this.#hooks.onTokens?.(1);
+    }
+    // From within, a sequence may have taken itself, or others, out of the list.
+    const place = waiting.indexOf(sequence);
+    if (place >= 0) waiting.splice(place, 1);
+    if (ended) return;
+    cache.copyRow(this.active.length, computed, row, sequence.prompt.length);
+    this.active.push(sequence);
   }
 
   #admits(): boolean {
@@ -122,21 +222,31 @@ export class DecodeLoop<S extends DecodedSequence> {
 
   /** One token of every active sequence. */
   async #step(): Promise<void> {
+    const { pacing } = this.#hooks;
     const lengths = this.active.map(({ prompt, tokens }) => prompt.length + tokens.length);
     const lastTokens = this.active.map(({ tokens }) => tokens[tokens.length - 1]!);
+    const startedAt = performance.now();
     const logits = await this.#decode!.step.run(lastTokens, lengths);
-    const requests: DrawRequest[] = [];
-    for (const [row, sequence] of this.active.entries()) {
-      if (!sequence.cancelled) requests.push(sequence.nextDraw(row));
-    }
-    const draws = await this.#program.draw(logits, requests);
     const ended = new Set<S>();
-    for (const [i, { row }] of requests.entries()) {
-      const sequence = this.active[row]!;
-      // The sequence before may have cancelled this one.
-      if (!sequence.cancelled && sequence.take(draws[i]!)) ended.add(sequence);
+    const rows = [...this.active.keys()];
+    const atOnce = pacing
+      ? Math.max(1, Math.floor(LOGITS_BETWEEN_PAUSES / this.#program.config.vocabSize))
+      : rows.length;
+    for (let first = 0; first < rows.length; first += atOnce) {
+      if (first > 0) await new Promise((resolve) => setTimeout(resolve));
+      const part = rows.slice(first, first + atOnce).filter((row) => !this.active[row]!.cancelled);
+      const draws = await this.#program.draw(
+        logits,
+        part.map((row) => this.active[row]!.nextDraw(row)),
+      );
+      for (const [i, row] of part.entries()) {
+        const sequence = this.active[row]!;
+        // The sequence before may have cancelled this one.
+        if (!sequence.cancelled && sequence.take(draws[i]!)) ended.add(sequence);
+      }
+      this.#hooks.onTokens?.(part.length);
     }
-    this.#hooks.onTokens?.(requests.length);
+    pacing?.stepTook(performance.now() - startedAt);
     this.#leave((sequence) => sequence.cancelled || ended.has(sequence));
   }
 
@@ -153,10 +263,13 @@ export class DecodeLoop<S extends DecodedSequence> {
     }
   }
 
-  #useCache(weights: Weights, cache: KeyValueCache): void {
-    if (this.#decode?.cache === cache) return;
+  /** The cache that has a row for one more sequence, and steps over it; undefined where the sequence has to wait. */
+  #cacheFor(weights: Weights, { mostPositions }: S): KeyValueCache | undefined {
+    const cache = this.#memory.cacheFor(mostPositions, this.active.map(usedRow), () => this.#leaveCache());
+    if (cache === undefined || this.#decode?.cache === cache) return cache;
     this.#leaveCache();
     this.#decode = { cache, step: this.#program.decodeStep(weights, cache) };
+    return cache;
   }
 
   #leaveCache(): void {
@@ -164,9 +277,17 @@ export class DecodeLoop<S extends DecodedSequence> {
     this.#decode = undefined;
   }
 
-  #forgetPrompts(): void {
-    this.#computed?.dispose();
-    this.#computed = undefined;
+  /** Lets go of what was computed of these prompts; of all of them by default. */
+  #forgetPrompts(gone: (prompt: Int32Array) => boolean = () => true): void {
+    const forgotten = new Set<Prefill>();
+    for (const [prompt, prefill] of this.#prefills) {
+      if (!gone(prompt)) continue;
+      this.#prefills.delete(prompt);
+      forgotten.add(prefill);
+    }
+    // Prompts that were computed together are let go of together.
+    for (const prefill of this.#prefills.values()) forgotten.delete(prefill);
+    for (const prefill of forgotten) prefill.dispose();
   }
 }
 

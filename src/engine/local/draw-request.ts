@@ -24,16 +24,15 @@ export function drawRequest(
   row: number,
   params: SamplingParams,
   { promptId, sampleIndex, position }: DrawPlace,
-  topLogprobs = 0,
 ): DrawRequest {
   const counter = [position, sampleIndex, promptId, params.iteration] as const;
   const u = philox(params.seed, SAMPLING_STREAM, counter)[0] / 0x1_0000_0000;
   const tooEarly = position < (params.minCompletionTokens ?? 0);
-  return { row, u, options: params, excluded: tooEarly ? params.stopTokenIds : NONE, topLogprobs };
+  return { row, u, options: params, excluded: tooEarly ? params.stopTokenIds : NONE, topLogprobs: 0 };
 }
 
 /** Throws EngineError for a draw from logits that were not finite. */
-export function requireSound({ logprob }: Draw): void {
+export function requireSound({ logprob }: Pick<Draw, "logprob">): void {
   if (!Number.isNaN(logprob)) return;
   throw new EngineError(
     "The policy's logits are not finite, so nothing can be sampled from it: its weights are damaged or have " +

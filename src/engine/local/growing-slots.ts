@@ -5,7 +5,8 @@
  * A sequence that needs longer rows gets a new cache, if all who are being decoded fit in there with it; else it waits
  * until enough of them have ended. When the long ones are gone rows become shorter, and more, again. A place is kept for
  * the longest completion a sequence may have, so none ever has to give way to another. Lengths are powers of two: few
- * caches are made. While one replaces another both are in memory.
+ * caches are made. While one replaces another both are in memory, and who is being decoded waits for it; so rows are from
+ * the start as long as the memory allows for all slots. (Memory that nothing was written to is only an address range.)
  */
 
 import type { SlotMemory, UsedRow } from "./decode-loop.ts";
@@ -18,11 +19,17 @@ const SHORTEST_ROW = 256;
 export class GrowingSlots implements SlotMemory {
   readonly #program: SamplingProgram;
   readonly #limits: SamplerLimits;
+  readonly #shortestRow: number;
   #cache: KeyValueCache | undefined;
 
   constructor(program: SamplingProgram, limits: SamplerLimits) {
     this.#program = program;
     this.#limits = limits;
+    const { config } = program;
+    let length = SHORTEST_ROW;
+    while (length < config.maxContextTokens && affordableRows(config, limits, 2 * length) >= limits.maxSlots)
+      length *= 2;
+    this.#shortestRow = length;
   }
 
   cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined {
@@ -30,9 +37,7 @@ export class GrowingSlots implements SlotMemory {
     const needed = used.reduce((most, row) => Math.max(most, row.mostPositions), mostPositions);
     const current = this.#cache;
     if (current && needed <= current.positions && used.length < current.rows) return current;
-    let positions = SHORTEST_ROW;
-    while (positions < needed) positions *= 2;
-    positions = Math.min(positions, config.maxContextTokens);
+    const positions = this.#rowLength(needed);
     const rows = affordableRows(config, this.#limits, positions);
     if (used.length >= rows) return undefined;
     const letGo = () => {
@@ -47,6 +52,19 @@ export class GrowingSlots implements SlotMemory {
     }
     this.#cache = cache;
     return cache;
+  }
+
+  hasRoom(rows: number, mostPositions: number): boolean {
+    const current = this.#cache;
+    if (current && mostPositions <= current.positions && rows <= current.rows) return true;
+    return rows <= affordableRows(this.#program.config, this.#limits, this.#rowLength(mostPositions));
+  }
+
+  /** Positions of a row in which `needed` find place. */
+  #rowLength(needed: number): number {
+    let positions = this.#shortestRow;
+    while (positions < needed) positions *= 2;
+    return Math.min(positions, this.#program.config.maxContextTokens);
   }
 
   /** Lets go of the memory. */

@@ -54,6 +54,10 @@ export const localEngine: EngineKind = {
     const { openLocalPolicy } = await openers();
     return openLocalPolicy(await compute.device(), source, givenLimits(spec));
   },
+  openShared: async (spec, source, compute) => {
+    const { openLocalPolicies } = await openers();
+    return openLocalPolicies(await compute.device(), source, givenLimits(spec));
+  },
   openRewardModel: async (spec, source, compute) => {
     const { openLocalRewardModel } = await openers();
     return openLocalRewardModel(await compute.device(), source, givenLimits(spec));

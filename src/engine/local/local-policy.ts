@@ -41,6 +41,8 @@ export interface LocalModel {
   readonly form: WeightForm;
   /** Become the policy's own. */
   readonly weights: InitialWeights;
+  /** Other policies read the same model: it is not trained, only an adapter may be. */
+  readonly sharesBase?: boolean;
   /** Where the model came from: what a saved adapter names as its base. */
   readonly base: string;
   /** Where it is saved. */
@@ -72,7 +74,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
     const { config, form } = model;
     this.#model = model;
     this.#limits = limits;
-    this.#weights = new PolicyWeights(device, config, form, weights);
+    this.#weights = new PolicyWeights(device, config, form, weights, { frozen: model.sharesBase });
     this.#sampling = sampling;
     this.#sampler = new Sampler(sampling, limits);
     this.#sequences = new SequenceRunner(device, config, form, limits);
@@ -178,9 +180,9 @@ export class LocalPolicy extends TrainableModel implements Policy {
 
   protected get trained(): DenseWeights {
     if (this.#weights.trained) return this.#weights.trained;
-    throw new EngineError(
-      `Weights packed as ${this.#model.form.quantization} cannot be trained or saved: train an adapter (lora) on them.`,
-    );
+    const { form, sharesBase } = this.#model;
+    const why = sharesBase ? "that other policies share" : `packed as ${form.quantization}`;
+    throw new EngineError(`Weights ${why} cannot be trained or saved: train an adapter (lora) on them.`);
   }
 
   protected override get reference(): DenseWeights | "off" | undefined {

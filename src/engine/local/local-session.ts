@@ -6,10 +6,13 @@
  */
 
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
+import type { LogitRules } from "../../compute/logit-rules.ts";
 import { EngineError } from "../../errors.ts";
 import type { SamplerInfo } from "../contract/sampler.ts";
 import type {
   DrawnToken,
+  LogitAdjustments,
+  PromptLogprobs,
   RunningSequence,
   SamplingSession,
   SequenceEnd,
@@ -20,6 +23,7 @@ import { type DecodedSequence, DecodeLoop } from "./decode-loop.ts";
 import { drawRequest, requireSound } from "./draw-request.ts";
 import { GrowingSlots } from "./growing-slots.ts";
 import type { SamplerLimits } from "./limits.ts";
+import { PrefillPacing } from "./prefill-pacing.ts";
 import { requireSequence } from "./requests.ts";
 import type { SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
@@ -49,17 +53,24 @@ export class LocalSession implements SamplingSession {
   constructor(host: SessionHost) {
     this.#host = host;
     this.#slots = new GrowingSlots(host.program, host.limits);
-    this.#loop = new DecodeLoop(host.program, this.#slots, { admits: () => !host.contended() });
+    this.#loop = new DecodeLoop(host.program, this.#slots, {
+      admits: () => !host.contended(),
+      pacing: new PrefillPacing(),
+    });
   }
 
   get load(): SessionLoad {
     return { active: this.#loop.active.length, waiting: this.#waiting.length };
   }
 
-  submit(request: SequenceRequest, onToken: (token: DrawnToken) => void): RunningSequence {
+  submit(
+    request: SequenceRequest,
+    onToken: (token: DrawnToken) => void,
+    onPrompt: (prompt: PromptLogprobs) => void = () => {},
+  ): RunningSequence {
     if (this.#closed) throw new EngineError("This sampling session is closed; open another one.");
     requireSequence(this.#host.info, request);
-    const sequence = new SessionSequence(request, onToken, () => this.#withdraw(sequence));
+    const sequence = new SessionSequence(request, { onToken, onPrompt, onCancel: () => this.#withdraw(sequence) });
     this.#waiting.push(sequence);
     this.#serving ??= this.#serve();
     return sequence;
@@ -93,31 +104,44 @@ export class LocalSession implements SamplingSession {
   }
 }
 
+/** Who is told what becomes of a sequence. */
+interface SequenceOwner {
+  readonly onToken: (token: DrawnToken) => void;
+  readonly onPrompt: (prompt: PromptLogprobs) => void;
+  readonly onCancel: () => void;
+}
+
 /** One sequence of a session. */
 class SessionSequence implements DecodedSequence, RunningSequence {
   readonly finished: Promise<SequenceEnd>;
   readonly mostPositions: number;
   readonly tokens: number[] = [];
   readonly #request: SequenceRequest;
-  readonly #onToken: (token: DrawnToken) => void;
-  readonly #onCancel: () => void;
+  readonly #owner: SequenceOwner;
   readonly #settle: { readonly resolve: (end: SequenceEnd) => void; readonly reject: (error: unknown) => void };
+  /** How often each token was drawn, where the draws depend on it. */
+  readonly #counts = new Map<number, number>();
+  readonly #rules: LogitRules | undefined;
   #cancelled = false;
 
-  constructor(request: SequenceRequest, onToken: (token: DrawnToken) => void, onCancel: () => void) {
+  constructor(request: SequenceRequest, owner: SequenceOwner) {
     let settle: { resolve: (end: SequenceEnd) => void; reject: (error: unknown) => void } | undefined;
     this.finished = new Promise((resolve, reject) => {
       settle = { resolve, reject };
     });
     this.#settle = settle!;
     this.#request = request;
-    this.#onToken = onToken;
-    this.#onCancel = onCancel;
+    this.#owner = owner;
+    this.#rules = request.adjustments && rulesOf(request.tokens, request.adjustments, this.#counts);
     this.mostPositions = request.tokens.length + request.params.maxCompletionTokens;
   }
 
   get prompt(): Int32Array {
     return this.#request.tokens;
+  }
+
+  get promptLogprobs(): number | undefined {
+    return this.#request.promptLogprobs;
   }
 
   get cancelled(): boolean {
@@ -128,7 +152,7 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.#settle.resolve("cancelled");
-    this.#onCancel();
+    this.#owner.onCancel();
   }
 
   fail(error: unknown): void {
@@ -136,18 +160,36 @@ class SessionSequence implements DecodedSequence, RunningSequence {
   }
 
   nextDraw(row: number): DrawRequest {
-    const { params, promptId, sampleIndex, topLogprobs } = this.#request;
-    return drawRequest(row, params, { promptId, sampleIndex, position: this.tokens.length }, topLogprobs);
+    const { params, promptId, sampleIndex, topLogprobs = 0, logprobTemperature } = this.#request;
+    const place = { promptId, sampleIndex, position: this.tokens.length };
+    return { ...drawRequest(row, params, place), topLogprobs, rules: this.#rules, logprobTemperature };
   }
 
-  /** An error is this sequence's end, not that of the others. */
+  /** An error is this sequence's end, not that of the others; here and below. */
+  computed(scores: PromptLogprobs | undefined): boolean {
+    const { params, promptLogprobs } = this.#request;
+    try {
+      if (promptLogprobs !== undefined) {
+        for (const logprob of scores!.logprobs) requireSound({ logprob });
+        this.#owner.onPrompt(fewerAlternatives(scores!, promptLogprobs));
+      }
+      if (this.#cancelled) return true;
+      if (params.maxCompletionTokens > 0) return false;
+      this.#settle.resolve("length");
+    } catch (error) {
+      this.#settle.reject(error);
+    }
+    return true;
+  }
+
   take(draw: Draw): boolean {
     const { params } = this.#request;
     const { token, logprob, top = [] } = draw;
     try {
       requireSound(draw);
       this.tokens.push(token);
-      this.#onToken({ token, logprob, top });
+      if (this.#rules) this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
+      this.#owner.onToken({ token, logprob, top });
       if (this.#cancelled) return true;
       const stopped = params.stopTokenIds.includes(token);
       if (!stopped && this.tokens.length < params.maxCompletionTokens) return false;
@@ -157,4 +199,23 @@ class SessionSequence implements DecodedSequence, RunningSequence {
     }
     return true;
   }
+}
+
+/** The rules of a sequence's draws. */
+function rulesOf(
+  prompt: Int32Array,
+  { bias = new Map(), repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 }: LogitAdjustments,
+  counts: ReadonlyMap<number, number>,
+): LogitRules {
+  const promptTokens = new Set(repetitionPenalty === 1 ? [] : prompt);
+  return { bias, repetitionPenalty, frequencyPenalty, presencePenalty, promptTokens, counts };
+}
+
+/** The first `count` alternatives at each place: a prompt is scored once for all that share it, with the most asked for. */
+function fewerAlternatives(scores: PromptLogprobs, count: number): PromptLogprobs {
+  const { logprobs, topTokens, topLogprobs } = scores;
+  const width = logprobs.length === 0 ? 0 : topTokens.length / logprobs.length;
+  if (count >= width) return scores;
+  const isFirst = (_: number, i: number) => i % width < count;
+  return { logprobs, topTokens: topTokens.filter(isFirst), topLogprobs: topLogprobs.filter(isFirst) };
 }

@@ -12,11 +12,12 @@ import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { loadPeftAdapter } from "../../model/peft-adapter.ts";
 import { nf4From, quantizeNf4 } from "../../model/quantization.ts";
-import type { PolicySource, RewardModelSource } from "../engine-kind.ts";
+import type { PolicySource, RewardModelSource, SharedSource } from "../engine-kind.ts";
 import { DISK_STORE } from "./disk-store.ts";
 import { type GivenLimits, limitsFrom } from "./limits.ts";
 import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
+import { takingTurns } from "./turns-on-device.ts";
 import { DenseWeights, ModelWeights } from "./weights.ts";
 
 /** Elements that are packed at once: whole blocks of every format. */
@@ -29,25 +30,55 @@ const PIECE_ELEMENTS = 2 ** 20;
  */
 export async function openLocalPolicy(
   device: Device,
-  { path, lora, adapter, quantization, adapterSeed = 0 }: PolicySource,
+  { path, quantization, ...adapter }: PolicySource,
   limits: GivenLimits = {},
 ): Promise<LocalPolicy> {
-  if (lora && adapter !== undefined) {
-    throw new EngineError(`Give either a new adapter (lora) or the one in ${adapter}, not both.`);
-  }
+  const [policy] = await openPolicies(device, { path, quantization }, [adapter], limits);
+  return policy!;
+}
+
+/**
+ * Policies for several adapters of one model, whose weights are read and held once; they take turns on the device. None
+ * of them trains the model itself.
+ *
+ * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it.
+ */
+export async function openLocalPolicies(
+  device: Device,
+  { adapters, ...source }: SharedSource,
+  limits: GivenLimits = {},
+): Promise<readonly LocalPolicy[]> {
+  const wanted = adapters.map((adapter) => ({ adapter }));
+  return openPolicies(takingTurns(device), source, wanted, limits);
+}
+
+type AdapterSource = Pick<PolicySource, "lora" | "adapter" | "adapterSeed">;
+
+async function openPolicies(
+  device: Device,
+  { path, quantization }: Pick<PolicySource, "path" | "quantization">,
+  adapters: readonly AdapterSource[],
+  limits: GivenLimits,
+): Promise<LocalPolicy[]> {
   const checkpoint = await openCheckpoint(path);
   const { config } = checkpoint;
   try {
     // Before the weights: of an adapter that does not fit the user hears at once.
-    const trained = await openAdapter(config, { lora, adapter, seed: adapterSeed });
-    const form: WeightForm = { lora: trained?.lora, quantization };
-    const weights = {
-      model: await readWeights(device, checkpoint, form),
-      adapter:
-        trained && (await DenseWeights.from(device, adapterSpecs(config, trained.lora), valuesIn(trained.values))),
-    };
-    const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed: adapterSeed };
-    return await LocalPolicy.open(device, model, limitsFrom(limits));
+    const opened = [];
+    for (const adapter of adapters) opened.push(await openAdapter(config, adapter));
+    const base = await readWeights(device, checkpoint, { quantization });
+    const sharesBase = adapters.length > 1;
+    const policies: LocalPolicy[] = [];
+    for (const [i, adapter] of opened.entries()) {
+      const form: WeightForm = { lora: adapter?.lora, quantization };
+      const trained =
+        adapter && (await DenseWeights.from(device, adapterSpecs(config, adapter.lora), valuesIn(adapter.values)));
+      const dropoutSeed = adapters[i]!.adapterSeed ?? 0;
+      const weights = { model: i === 0 ? base : base.shared(), adapter: trained };
+      const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed, sharesBase };
+      policies.push(await LocalPolicy.open(device, model, limitsFrom(limits)));
+    }
+    return policies;
   } finally {
     await checkpoint.close();
   }
@@ -82,8 +113,11 @@ export async function openLocalRewardModel(
 
 async function openAdapter(
   config: ModelConfig,
-  { lora, adapter, seed }: Pick<PolicySource, "lora" | "adapter"> & { readonly seed: number },
+  { lora, adapter, adapterSeed: seed = 0 }: AdapterSource,
 ): Promise<{ readonly lora: LoraConfig; readonly values: ParameterValues } | undefined> {
+  if (lora && adapter !== undefined) {
+    throw new EngineError(`Give either a new adapter (lora) or the one in ${adapter}, not both.`);
+  }
   if (adapter !== undefined) return loadPeftAdapter(adapter, config);
   return lora && { lora, values: initializeAdapter(config, lora, { seed }) };
 }

@@ -23,7 +23,7 @@ export interface InitialWeights {
 }
 
 export class PolicyWeights {
-  /** What the optimizer moves; undefined where nothing can be trained (packed weights without an adapter). */
+  /** What the optimizer moves; undefined where nothing can be trained (packed or shared weights without an adapter). */
   readonly trained: DenseWeights | undefined;
   /** What programs read as the policy being trained. */
   readonly current: Weights;
@@ -36,13 +36,20 @@ export class PolicyWeights {
   /** `off`: the base with the adapter off. */
   #reference: DenseWeights | "off" | undefined;
 
-  constructor(device: Device, config: ModelConfig, form: WeightForm, { model, adapter }: InitialWeights) {
+  /** `frozen`: the model's own weights are not trained. */
+  constructor(
+    device: Device,
+    config: ModelConfig,
+    form: WeightForm,
+    { model, adapter }: InitialWeights,
+    { frozen = false }: { readonly frozen?: boolean | undefined } = {},
+  ) {
     this.#config = config;
     this.#form = form;
     this.#model = model;
     this.#on = tensorOf(device, "float32", [], Float32Array.of(form.lora ? loraScale(form.lora) : 0));
     this.#off = tensorOf(device, "float32", [], Float32Array.of(0));
-    this.trained = adapter ?? (form.quantization ? undefined : model.dense);
+    this.trained = adapter ?? (frozen || form.quantization ? undefined : model.dense);
     this.current = this.#weights(this.trained);
   }
 

@@ -15,9 +15,10 @@
 import { type Dim, dimMultiply, type Shape, shapeSize } from "../../graph/dim.ts";
 import { attention, cachedAttention } from "../../graph/ops/attention.ts";
 import { expand } from "../../graph/ops/broadcast.ts";
-import { multiply } from "../../graph/ops/elementwise.ts";
-import { gatherRows, repeatRows } from "../../graph/ops/index.ts";
+import { add, multiply, subtract } from "../../graph/ops/elementwise.ts";
+import { gatherRows, pickLast, repeatRows, topK } from "../../graph/ops/index.ts";
 import { concat, split } from "../../graph/ops/join.ts";
+import { logSumExp } from "../../graph/ops/normalize.ts";
 import { reshape, transpose } from "../../graph/ops/shape.ts";
 import { uniformNoise } from "../../graph/ops/uniform-noise.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
@@ -44,8 +45,16 @@ const ROTATED_HEAD_MULTIPLE = 16;
  * B sequences, T new positions each, a cache of M positions. Inputs: the parameters; `ids`, `positions` [B, T],
  * `cos`, `sin`, `lastPositions` [B], `totalLength`, `rows` [B] (which of the B·T positions to read the logits at), and
  * `keys.l`, `values.l` [B, kv, M, D′] of each layer. Outputs: `logits` [B, V], `newKeys.l`, `newValues.l`.
+ *
+ * `scored`: every position is scored too. Further inputs: `targets` (int64) [B, T], the token after each position, and
+ * `alternatives` [A], zeros. Further outputs, natural-log probabilities: `targetLogprobs` [B·T] of the targets,
+ * `topLogprobs` [B·T, A] of the most probable tokens, and these, `topTokens` (int64).
  */
-export function samplingGraph(config: ModelConfig, form: WeightForm = {}): ProgramGraph {
+export function samplingGraph(
+  config: ModelConfig,
+  form: WeightForm = {},
+  { scored = false }: { readonly scored?: boolean } = {},
+): ProgramGraph {
   const graph = new Graph();
   const { numHeads, numKvHeads, headDim } = config;
   const parameters = parameterInputs(graph, config, form);
@@ -81,7 +90,27 @@ export function samplingGraph(config: ModelConfig, form: WeightForm = {}): Progr
     return reshape(split(heads, 2, width === headDim ? [headDim] : [headDim, width - headDim])[0]!, q.shape);
   };
   const hidden = decoderHidden(config, parameters, tokens, attend);
-  return { graph, outputs: { logits: decoderLogits(config, parameters, gatherRows(hidden, rows)), ...outputs } };
+  if (!scored) {
+    return { graph, outputs: { logits: decoderLogits(config, parameters, gatherRows(hidden, rows)), ...outputs } };
+  }
+  const logits = decoderLogits(config, parameters, hidden); // [B·T, V]
+  return { graph, outputs: { logits: gatherRows(logits, rows), ...scoresOf(logits), ...outputs } };
+}
+
+/** Log-probabilities at every position of `logits` [B·T, V]: of the token that follows, and of the most probable ones. */
+function scoresOf(logits: Tensor): Record<string, Tensor> {
+  const { graph } = logits;
+  const count = logits.shape[0]!;
+  const targets = reshape(graph.input("targets", "int64", ["B", "T"]), [count]);
+  // Its values say nothing; its size is the only way to tell the program how many.
+  const alternatives = graph.input("alternatives", "float32", ["A"]);
+  const logTotal = logSumExp(logits); // [B·T, 1]
+  const { values, indices } = topK(logits, "A");
+  return {
+    targetLogprobs: subtract(pickLast(logits, targets), reshape(logTotal, [count])),
+    topLogprobs: add(subtract(values, logTotal), alternatives),
+    topTokens: indices,
+  };
 }
 
 /** Heads x [N, heads, D] with zeros up to `width` numbers. */

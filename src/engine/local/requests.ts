@@ -10,36 +10,59 @@ import type { Capabilities } from "../contract/capabilities.ts";
 import type { AdamParams } from "../contract/policy.ts";
 import type { SamplerInfo, ScoreDatum } from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
-import type { SequenceRequest } from "../contract/session.ts";
+import type { LogitAdjustments, SequenceRequest } from "../contract/session.ts";
 
 /** Throws EngineError for prompts or parameters that cannot be sampled with. */
 export function requireSampling(info: SamplerInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
-  const { temperature, topP, topK, maxCompletionTokens, minCompletionTokens = 0 } = params;
-  if (!isAtLeast(temperature, 0) || !(topP > 0 && topP <= 1) || !isWhole(topK, 0)) {
-    const found = `temperature ${temperature}, topP ${topP}, topK ${topK}`;
-    throw new EngineError(`Sampling takes a temperature ≥ 0, a topP in (0, 1] and a whole topK ≥ 0, not ${found}.`);
-  }
-  if (!isWhole(maxCompletionTokens, 1) || !isWhole(minCompletionTokens, 0)) {
-    const found = `maxCompletionTokens ${maxCompletionTokens}, minCompletionTokens ${minCompletionTokens}`;
-    throw new EngineError(`A completion has at least one token, and limits are whole numbers; got ${found}.`);
-  }
+  requireParams(params, 1);
   prompts.forEach(({ tokens, numSamples }, i) => {
     if (!isWhole(numSamples, 0)) {
       throw new EngineError(`Prompt ${i}: numSamples must be a whole number of at least 0, not ${numSamples}.`);
     }
-    requireFits(info, `Prompt ${i}`, tokens.length, maxCompletionTokens);
+    requireFits(info, `Prompt ${i}`, tokens.length, params.maxCompletionTokens);
     requireKnownTokens(info, `Prompt ${i}`, tokens);
   });
 }
 
+function requireParams(params: SamplingParams, leastTokens: 0 | 1): void {
+  const { temperature, topP, topK, minP = 0, maxCompletionTokens, minCompletionTokens = 0 } = params;
+  if (!isAtLeast(temperature, 0) || !(topP > 0 && topP <= 1) || !isWhole(topK, 0) || !(minP >= 0 && minP <= 1)) {
+    const found = `temperature ${temperature}, topP ${topP}, topK ${topK}, minP ${minP}`;
+    throw new EngineError(
+      `Sampling takes a temperature ≥ 0, a topP in (0, 1], a whole topK ≥ 0 and a minP in [0, 1], not ${found}.`,
+    );
+  }
+  if (!isWhole(maxCompletionTokens, leastTokens) || !isWhole(minCompletionTokens, 0)) {
+    const found = `maxCompletionTokens ${maxCompletionTokens}, minCompletionTokens ${minCompletionTokens}`;
+    const least = leastTokens === 1 ? "at least one token" : "a whole number of tokens";
+    throw new EngineError(`A completion has ${least}, and limits are whole numbers; got ${found}.`);
+  }
+}
+
 /** Throws EngineError for a sequence that cannot be sampled in a session. */
-export function requireSequence(
-  info: SamplerInfo,
-  { tokens, promptId, params, topLogprobs = 0 }: SequenceRequest,
-): void {
-  requireSampling(info, [{ tokens, numSamples: 1, promptId }], params);
-  if (isWhole(topLogprobs, 0)) return;
-  throw new EngineError(`topLogprobs must be a whole number of at least 0, not ${topLogprobs}.`);
+export function requireSequence(info: SamplerInfo, request: SequenceRequest): void {
+  const { tokens, params, topLogprobs = 0, promptLogprobs = 0, logprobTemperature = 1, adjustments } = request;
+  requireParams(params, 0);
+  // Without a completion the prompt may fill the context.
+  if (tokens.length === 0) throw new EngineError("A sequence needs a prompt of at least one token.");
+  requireRoom(info, "The sequence", tokens.length, params.maxCompletionTokens);
+  requireKnownTokens(info, "The prompt", tokens);
+  requireTemperature(logprobTemperature);
+  if (adjustments) requireAdjustments(info, adjustments);
+  for (const [name, count] of Object.entries({ topLogprobs, promptLogprobs })) {
+    if (!isWhole(count, 0)) throw new EngineError(`${name} must be a whole number of at least 0, not ${count}.`);
+  }
+}
+
+function requireAdjustments(info: SamplerInfo, adjustments: LogitAdjustments): void {
+  const { bias = new Map<number, number>(), ...penalties } = adjustments;
+  const { repetitionPenalty = 1, frequencyPenalty = 0, presencePenalty = 0 } = penalties;
+  const finite = [...bias.values(), repetitionPenalty, frequencyPenalty, presencePenalty].every(Number.isFinite);
+  if (!finite || repetitionPenalty <= 0) {
+    const found = JSON.stringify({ ...penalties, bias: Object.fromEntries(bias) });
+    throw new EngineError(`Biases and penalties are numbers, the repetition penalty above 0, not ${found}.`);
+  }
+  requireKnownTokens(info, "The bias", Int32Array.from(bias.keys()));
 }
 
 /** Throws EngineError for data that cannot be scored. */
@@ -102,11 +125,19 @@ export function requireAdam(params: AdamParams): void {
 }
 
 function requireFits(info: SamplerInfo, what: string, promptTokens: number, completionTokens: number): void {
-  const { maxContextTokens } = info;
   if (promptTokens === 0 || completionTokens === 0) {
     const found = `${promptTokens} and ${completionTokens}`;
     throw new EngineError(`${what} needs at least one prompt token and one completion token, not ${found}.`);
   }
+  requireRoom(info, what, promptTokens, completionTokens);
+}
+
+function requireRoom(
+  { maxContextTokens }: SamplerInfo,
+  what: string,
+  promptTokens: number,
+  completionTokens: number,
+): void {
   if (promptTokens + completionTokens > maxContextTokens) {
     const needed = `${promptTokens} prompt and ${completionTokens} completion tokens`;
     throw new EngineError(`${what} needs ${needed}; the model's context has ${maxContextTokens}.`);

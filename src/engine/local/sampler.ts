@@ -54,6 +54,7 @@ export class Sampler {
     };
     const memory = {
       cacheFor: (_: number, used: readonly UsedRow[]) => (used.length < cache.rows ? cache : undefined),
+      hasRoom: (rows: number) => rows <= cache.rows,
     };
     await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
     return results.sort((a, b) => a.promptIndex - b.promptIndex || a.sampleIndex - b.sampleIndex);

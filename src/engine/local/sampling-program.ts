@@ -1,51 +1,46 @@
 /**
- * The sampling program and its two uses: prefill, which computes whole prompts into a cache of their own, and decoding,
- * one new position of every sequence in the first rows of a cache. Logits stay on the device; what is asked of them is a
- * draw.
+ * The sampling program, and its use in decoding: one new position of every sequence in the first rows of a cache. Its other
+ * use, prompts, is `prefill.ts`. Logits stay on the device; what is asked of them is a draw.
  */
 
 import type { Device, DeviceTensor } from "../../compute/device.ts";
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
-import { HostInput, tensorOf } from "../../compute/host-memory.ts";
+import { HostInput, read, tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
 import { type Disposable, Scope } from "../../compute/scope.ts";
 import { rotaryTables } from "../../model/decoder.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
-import { KeyValueCache } from "./key-value-cache.ts";
+import type { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
 import type { Weights } from "./weights.ts";
-
-/** Prompt positions computed at once in a prefill. */
-const PREFILL_TOKENS = 4096;
-
-/** Computed prompts, each in a row of a cache and of logits. Dispose of them together. */
-export interface ComputedPrompts extends Disposable {
-  readonly cache: KeyValueCache;
-  readonly logits: DeviceTensor<"float32">; // [B, V]
-  /** By the prompt's array. */
-  readonly rows: ReadonlyMap<Int32Array, number>;
-}
 
 /** The compiled program. Dispose of it, once no call of it runs. */
 export class SamplingProgram implements Disposable {
   readonly device: Device;
   readonly config: ModelConfig;
+  readonly #form: WeightForm;
   readonly #program: Program;
+  /** The one that scores its positions; compiled when it is first needed. */
+  #scoring: Promise<Program> | undefined;
+  /** Rotary tables of the most positions that were asked for. */
+  #rotary: { readonly count: number; readonly cos: Float32Array; readonly sin: Float32Array } | undefined;
 
-  private constructor(device: Device, config: ModelConfig, program: Program) {
+  private constructor(device: Device, config: ModelConfig, form: WeightForm, program: Program) {
     this.device = device;
     this.config = config;
+    this.#form = form;
     this.#program = program;
   }
 
   static async compile(device: Device, config: ModelConfig, form: WeightForm): Promise<SamplingProgram> {
     const { graph, outputs } = samplingGraph(config, form);
-    return new SamplingProgram(device, config, await compile(device, graph, outputs));
+    return new SamplingProgram(device, config, form, await compile(device, graph, outputs));
   }
 
   dispose(): void {
     this.#program.dispose();
+    void this.#scoring?.then((program) => program.dispose());
   }
 
   /** A token for each request, from its row of logits. */
@@ -53,73 +48,62 @@ export class SamplingProgram implements Disposable {
     return this.device.kernels.draw(logits, requests);
   }
 
-  /** Computes the first of these prompts, as many as fit one prefill and at least one. */
-  async prefill(weights: Weights, wanted: readonly Int32Array[]): Promise<ComputedPrompts> {
-    const members: Int32Array[] = [];
-    let length = 0; // T
-    for (const tokens of wanted) {
-      const longest = Math.max(length, tokens.length);
-      if (members.length > 0 && longest * (members.length + 1) > PREFILL_TOKENS) break;
-      members.push(tokens);
-      length = longest;
-    }
-    const B = members.length;
-    const kept = new Scope();
-    const scope = new Scope();
-    try {
-      const cache = kept.hold(new KeyValueCache(this.device, this.config, B, length));
-      const logits = kept.hold(this.device.allocate("float32", [B, this.config.vocabSize]));
-      const { inputs, call, upload } = this.#bind(weights, cache, this.#tables(length, scope), logits, length, scope);
-      members.forEach((tokens, row) => {
-        for (let t = 0; t < length; t++) {
-          inputs.ids[row * length + t] = BigInt(tokens[t] ?? 0);
-          inputs.positions[row * length + t] = BigInt(t);
-        }
-        inputs.lastPositions[row] = tokens.length - 1;
-        inputs.rows[row] = BigInt(row * length + tokens.length - 1);
-      });
-      inputs.totalLength[0] = length;
-      upload();
-      await call.run();
-      const rows = new Map(members.map((tokens, row) => [tokens, row]));
-      return { cache, logits, rows, dispose: () => kept.dispose() };
-    } catch (error) {
-      kept.dispose();
-      throw error;
-    } finally {
-      scope.dispose();
-    }
-  }
-
   /** Decoding steps over this cache; dispose of it before the cache goes. */
   decodeStep(weights: Weights, cache: KeyValueCache): DecodeStep {
     const scope = new Scope();
-    const tables = this.#tables(cache.positions, scope);
+    const tables = this.tables(cache.positions, scope);
     return new DecodeStep(scope, (rows, bound) => {
       const logits = bound.hold(this.device.allocate("float32", [rows, this.config.vocabSize]));
-      return this.#bind(weights, cache, tables, logits, 1, bound);
+      return this.bind({ weights, cache, tables, logits }, 1, bound);
     });
   }
 
-  #tables(positions: number, scope: Scope): RotaryTensors {
-    const { cos, sin } = rotaryTables(this.config, positions);
-    const dims = [positions, this.config.headDim / 2];
-    return {
-      cos: scope.hold(tensorOf(this.device, "float32", dims, cos)),
-      sin: scope.hold(tensorOf(this.device, "float32", dims, sin)),
-    };
+  /** Rotary tables of so many positions on the device; `scope` holds them. */
+  tables(positions: number, scope: Scope): RotaryTensors {
+    if (this.#rotary === undefined || this.#rotary.count < positions) {
+      this.#rotary = { count: positions, ...rotaryTables(this.config, positions) };
+    }
+    const half = this.config.headDim / 2;
+    // A table of more positions begins with that of fewer.
+    const tensor = (table: Float32Array) =>
+      scope.hold(tensorOf(this.device, "float32", [positions, half], table.subarray(0, positions * half)));
+    return { cos: tensor(this.#rotary.cos), sin: tensor(this.#rotary.sin) };
   }
 
   /** Binds the program to T new positions in each of the cache's first rows, as many as there are rows of logits; `scope`
    * holds what is made for that. */
-  #bind(
-    weights: Weights,
-    cache: KeyValueCache,
-    tables: RotaryTensors,
-    logits: DeviceTensor<"float32">,
-    T: number,
-    scope: Scope,
-  ): BoundStep {
+  bind(operands: StepOperands, T: number, scope: Scope): BoundStep {
+    const { feeds, fetches, ...step } = this.#operands(operands, T, scope);
+    return { ...step, call: scope.hold(this.#program.prepare(feeds, fetches)) };
+  }
+
+  /** The same, with the scores of every position and so many alternatives each, at least one. */
+  async bindScored(operands: StepOperands, T: number, alternatives: number, scope: Scope): Promise<ScoredStep> {
+    const { graph, outputs } = samplingGraph(this.config, this.#form, { scored: true });
+    this.#scoring ??= compile(this.device, graph, outputs);
+    const program = await this.#scoring;
+    const { feeds, fetches, upload, ...step } = this.#operands(operands, T, scope);
+    const targets = scope.hold(new HostInput(this.device, "int64", [operands.logits.dims[0]!, T]));
+    feeds.set("targets", targets.tensor);
+    feeds.set("alternatives", scope.hold(this.device.allocate("float32", [alternatives])));
+    const call = scope.hold(program.prepare(feeds, fetches));
+    return {
+      ...step,
+      upload: () => {
+        upload();
+        targets.upload();
+      },
+      call,
+      targets: targets.data,
+      scores: async () => ({
+        targetLogprobs: (await call.floats("targetLogprobs"))!,
+        topLogprobs: (await call.floats("topLogprobs"))!,
+        topTokens: (await read(this.device, call.results.get("topTokens")!)) as BigInt64Array,
+      }),
+    };
+  }
+
+  #operands({ weights, cache, tables, logits }: StepOperands, T: number, scope: Scope) {
     const B = logits.dims[0]!;
     const input = <D extends "int64" | "int32">(dtype: D, dims: readonly number[]) =>
       scope.hold(new HostInput(this.device, dtype, dims));
@@ -138,7 +122,7 @@ export class SamplingProgram implements Disposable {
       ...Object.entries(tables),
       ...slots.feeds,
     ]);
-    const call = scope.hold(this.#program.prepare(feeds, new Map([...slots.fetches, ["logits", logits]])));
+    const fetches = new Map<string, DeviceTensor>([...slots.fetches, ["logits", logits]]);
     const inputs = {
       ids: own.ids.data,
       positions: own.positions.data,
@@ -150,11 +134,19 @@ export class SamplingProgram implements Disposable {
     const upload = () => {
       for (const one of filled) one.upload();
     };
-    return { inputs, upload, logits, call };
+    return { inputs, upload, logits, feeds, fetches };
   }
 }
 
-interface RotaryTensors {
+/** What a step reads and writes besides its inputs. */
+export interface StepOperands {
+  readonly weights: Weights;
+  readonly cache: KeyValueCache;
+  readonly tables: RotaryTensors;
+  readonly logits: DeviceTensor<"float32">; // [B, V]
+}
+
+export interface RotaryTensors {
   readonly cos: DeviceTensor;
   readonly sin: DeviceTensor;
 }
@@ -169,12 +161,24 @@ interface StepInputs {
 }
 
 /** The sampling program with everything bound that it reads and writes. */
-interface BoundStep {
+export interface BoundStep {
   readonly inputs: StepInputs;
   /** Brings the inputs to the device. */
   readonly upload: () => void;
   readonly logits: DeviceTensor<"float32">; // [B, V]
   readonly call: PreparedCall;
+}
+
+/** The scoring program, likewise; A alternatives. */
+export interface ScoredStep extends BoundStep {
+  /** The token after each position, to be filled like the inputs. */
+  readonly targets: BigInt64Array; // [B, T]
+  /** What the run has made of them. */
+  readonly scores: () => Promise<{
+    readonly targetLogprobs: Float32Array; // [B·T]
+    readonly topLogprobs: Float32Array; // [B·T, A]
+    readonly topTokens: BigInt64Array; // [B·T, A]
+  }>;
 }
 
 /** One decoding step over the first rows of the cache; the call is prepared anew only when their number changes. */

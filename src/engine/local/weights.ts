@@ -111,6 +111,8 @@ export class ModelWeights implements Weights {
   /** The parameters in f32: all of them, unless some are packed. */
   readonly dense: DenseWeights;
   readonly #packed: Scope;
+  /** How many policies hold it. */
+  #holders = 1;
 
   private constructor(dense: DenseWeights, packed: ReadonlyMap<string, DeviceTensor>, scope: Scope) {
     this.dense = dense;
@@ -159,7 +161,15 @@ export class ModelWeights implements Weights {
     }
   }
 
+  /** The same weights for one more holder, who disposes of them, too. */
+  shared(): ModelWeights {
+    this.#holders++;
+    return this;
+  }
+
+  /** Releases the memory where the last holder disposes of it. */
   dispose(): void {
+    if (--this.#holders > 0) return;
     this.dense.dispose();
     this.#packed.dispose();
   }

@@ -103,8 +103,8 @@ export interface CachedAttentionOperands {
 
 /**
  * Causal attention of new positions over a cache, by ONNX Runtime's `GroupQueryAttention`. Returns the result [B, T, h·D]
- * and the new cache; run with the past and the new cache in the same memory, nothing is copied. T is 1, or the cache is
- * empty and rows shorter than T are padded on the right. Not differentiable.
+ * and the new cache; run with the past and the new cache in the same memory, nothing is copied. T is 1, or B is 1, or
+ * the cache is empty and rows shorter than T are padded on the right. Not differentiable.
  */
 export function cachedAttention(
   operands: CachedAttentionOperands,

@@ -1,7 +1,7 @@
 /** Operations that pick elements by integer indices. */
 
 import { GraphError } from "../../errors.ts";
-import { type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
+import { type Dim, type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { expand } from "./broadcast.ts";
 import { matmul } from "./matmul.ts";
@@ -104,4 +104,31 @@ export function pickLast(x: Tensor, indices: Tensor): Tensor {
     },
   };
   return x.graph.apply(operation, [x, indices], [{ dtype: "float32", shape: x.shape.slice(0, 1) }])[0]!;
+}
+
+/**
+ * The `count` largest values of each row of x [N, V], from the largest down, equals by index: values [N, count], and their
+ * indices (int64) [N, count]. Not differentiable.
+ */
+export function topK(x: Tensor, count: Dim): { readonly values: Tensor; readonly indices: Tensor } {
+  requireFloat("topK", x);
+  if (x.shape.length !== 2) throw new GraphError(`topK takes [N, V], not ${showShape(x.shape)}`);
+  const operation: Operation = {
+    name: "topK",
+    lower: (emit, [input]) =>
+      emit.node("TopK", [input!, emit.shape([count])], {
+        outputs: 2,
+        attributes: { axis: 1n, largest: 1n, sorted: 1n },
+      }),
+  };
+  const shape = [x.shape[0]!, count];
+  const [values, indices] = x.graph.apply(
+    operation,
+    [x],
+    [
+      { dtype: "float32", shape },
+      { dtype: "int64", shape },
+    ],
+  );
+  return { values: values!, indices: indices! };
 }

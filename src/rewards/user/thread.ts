@@ -12,10 +12,10 @@
  */
 
 import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { ConfigError } from "../../errors.ts";
 import { withPlainNumbers } from "../../exact-json.ts";
+import { threadEntry, tsxAddress } from "../../thread-entry.ts";
 import { abstention } from "../judge.ts";
 import type { BatchReward, RewardInput, RewardResult } from "../reward.ts";
 import { DEFAULT_TIMEOUT_MS } from "./definition.ts";
@@ -251,8 +251,7 @@ function listen(worker: Worker, hear: (message: ThreadMessage | Ending) => void)
 const ownEnding = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
 
 function startWorker(setup: ThreadSetup, maxHeapMb: number): Worker {
-  const entry = new URL(`./worker${ownEnding}`, import.meta.url);
-  const worker = new Worker(ownEnding === ".js" ? entry : fromSources(entry), {
+  const worker = new Worker(threadEntry("worker", import.meta.url), {
     workerData: setup,
     resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
     stdout: true,
@@ -265,14 +264,6 @@ function startWorker(setup: ThreadSetup, maxHeapMb: number): Worker {
   return worker;
 }
 
-/** Node 20 starts no thread from TypeScript: a line of JavaScript that first loads what can. */
-function fromSources(entry: URL): URL {
-  const code = `import { register } from ${JSON.stringify(typeScriptLoader())};
-    register();
-    await import(${JSON.stringify(entry.href)});`;
-  return new URL(`data:text/javascript,${encodeURIComponent(code)}`);
-}
-
 /**
  * The address of tsx, which lets Node read TypeScript with everything that it imports; undefined where tsx is not
  * installed but Node itself can (22.18 and later).
@@ -280,12 +271,8 @@ function fromSources(entry: URL): URL {
  * @throws ConfigError where neither is so.
  */
 function typeScriptLoader(): string | undefined {
-  try {
-    const address = import.meta.resolve("tsx/esm/api");
-    if (existsSync(fileURLToPath(address))) return address;
-  } catch {
-    // Not installed: Node is asked below.
-  }
+  const address = tsxAddress();
+  if (address !== undefined) return address;
   if ("typescript" in process.features && process.features.typescript) return undefined;
   throw new ConfigError(
     "Node 20 does not read TypeScript by itself: install tsx (npm install tsx), take Node 22.18 or later, or write the " +

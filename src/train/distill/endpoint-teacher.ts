@@ -36,8 +36,9 @@ export async function openEndpointTeacher(endpoint: ConnectionConfig, tokenizer:
         "and logprobs, as vLLM and aha serve have it; or give teacher.path, a model on this disk.",
     );
   }
-  const read = probe.texts?.join("");
-  if (read !== undefined && read !== text) {
+  // SentencePiece's tokens have the space that it puts before a text.
+  const read = probe.texts?.join("").trimStart();
+  if (read !== undefined && read !== text.trimStart()) {
     throw new ConfigError(
       `${where} has another tokenizer than the student: it reads ${JSON.stringify(text)} as ${JSON.stringify(read)}.`,
     );

@@ -1,13 +1,13 @@
 /**
- * Reads a request's JSON body within a limit. Only application/json is taken: what a browser sends without asking first
- * (a form, plain text) could come from any web page that its user happens to look at.
+ * Reads a request's body within a limit, as bytes. Only application/json is taken: what a browser sends without asking
+ * first (a form, plain text) could come from any web page that its user happens to look at.
  */
 
 import type { IncomingMessage } from "node:http";
 import { ApiError } from "./api-error.ts";
 
-/** Throws ApiError: 415 for another content type, 413 for a body beyond the limit, 400 where it is not JSON in UTF-8. */
-export async function readJsonBody(request: IncomingMessage, maxBytes: number): Promise<unknown> {
+/** Throws ApiError: 415 for another content type, 413 for a body beyond the limit. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const type = /^[^;]*/
     .exec(request.headers["content-type"] ?? "")![0]
     .trim()
@@ -25,12 +25,7 @@ export async function readJsonBody(request: IncomingMessage, maxBytes: number): 
     if (size > maxBytes) throw tooLarge(maxBytes);
     chunks.push(chunk);
   }
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)));
-  } catch (error) {
-    const reason = error instanceof SyntaxError ? error.message.slice(0, 200) : "it is not UTF-8";
-    throw new ApiError(400, `The request's body is not JSON: ${reason}.`, { code: "invalid_json" });
-  }
+  return Buffer.concat(chunks);
 }
 
 function tooLarge(maxBytes: number): ApiError {

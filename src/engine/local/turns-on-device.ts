@@ -1,0 +1,41 @@
+/**
+ * A device for several models that compute as they please: their programs and kernels take turns on it, in the order in
+ * which they ask, so that each gets its share however busy the others are.
+ */
+
+import type { Device, Kernels } from "../../compute/device.ts";
+import { Turns } from "../turns.ts";
+
+/** The same device, where one computation waits for another. */
+export function takingTurns(device: Device): Device {
+  const turns = new Turns();
+  const { kernels } = device;
+  const waiting: Kernels = {
+    add: (...operands) => turns.take(() => kernels.add(...operands)),
+    mix: (...operands) => turns.take(() => kernels.mix(...operands)),
+    norm: (...operands) => turns.take(() => kernels.norm(...operands)),
+    adamW: (...operands) => turns.take(() => kernels.adamW(...operands)),
+    draw: (...operands) => turns.take(() => kernels.draw(...operands)),
+  };
+  return {
+    name: device.name,
+    target: device.target,
+    kernels: waiting,
+    allocate: (dtype, dims) => device.allocate(dtype, dims),
+    view: (tensor, dims) => device.view(tensor, dims),
+    hostMemory: (tensor) => device.hostMemory(tensor),
+    upload: (tensor, values) => device.upload(tensor, values),
+    download: (tensor, values) => device.download(tensor, values),
+    copy: (copy) => device.copy(copy),
+    load: async (lowered) => {
+      const session = await device.load(lowered);
+      return {
+        bind: (inputs, outputs) => {
+          const run = session.bind(inputs, outputs);
+          return () => turns.take(run);
+        },
+        dispose: () => session.dispose(),
+      };
+    },
+  };
+}
