@@ -9,6 +9,7 @@
 
 import type { FileHandle } from "node:fs/promises";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { AhaError } from "./errors.ts";
 
@@ -162,4 +163,9 @@ export async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Aha's folder `name` in the user's cache: below $XDG_CACHE_HOME, else ~/.cache. */
+export function cacheFolder(name: string): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "aha", name);
 }

@@ -18,7 +18,7 @@ import type { CommandContext } from "./command.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
 import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
-import { StatusLine } from "./terminal-line.ts";
+import { statusLineOf } from "./terminal-line.ts";
 
 /** The part of `aha model --help` about this subcommand. */
 export const CONVERT_HELP = `convert  writes the model again, with its tokenizer, config and generation config. FILE.gguf, one file of llama.cpp,
@@ -74,11 +74,7 @@ async function convertGguf(
   context: CommandContext,
 ): Promise<number> {
   await requireFreshDirectory(out);
-  const line = new StatusLine({
-    write: context.note,
-    interactive: context.interactive,
-    columns: () => process.stderr.columns ?? 80,
-  });
+  const line = statusLineOf(context);
   const onProgress = (done: number, total: number) => {
     if (context.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
     line.update(() => `${done} of ${total} tensors`);

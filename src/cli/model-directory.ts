@@ -12,7 +12,7 @@ import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { RUN_FILES } from "../run/run-directory.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";
-import { StatusLine } from "./terminal-line.ts";
+import { statusLineOf } from "./terminal-line.ts";
 
 export interface FoundModel {
   /** Directory with config.json, model.safetensors and the tokenizer's files. */
@@ -41,11 +41,7 @@ export async function openModel(text: string, context: CommandContext): Promise<
 
 /** The directory of the cache that stands for a GGUF file; the first time it is made, which standard error shows. */
 async function importedDirectory(path: string, context: CommandContext): Promise<string> {
-  const line = new StatusLine({
-    write: context.note,
-    interactive: context.interactive,
-    columns: () => process.stderr.columns ?? 80,
-  });
+  const line = statusLineOf(context);
   const onProgress = (done: number, total: number) => {
     if (context.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
     line.update(() => `reading ${path}: ${done} of ${total} tensors`);

@@ -10,7 +10,7 @@ import type { TensorFormat } from "../model/gguf/number-formats.ts";
 import type { CommandContext } from "./command.ts";
 import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
-import { StatusLine } from "./terminal-line.ts";
+import { statusLineOf } from "./terminal-line.ts";
 
 const FORMATS: readonly TensorFormat[] = ["f32", "f16", "bf16", "q8_0"];
 
@@ -51,11 +51,7 @@ export async function runModelExport(args: readonly string[], context: CommandCo
   // The cache of the Hub is no place for results.
   const path = values.out ?? join(reference === undefined ? modelDirectory : ".", fileName);
   if (values.out === undefined) await requireReplaceable(path);
-  const line = new StatusLine({
-    write: context.note,
-    interactive: context.interactive,
-    columns: () => process.stderr.columns ?? 80,
-  });
+  const line = statusLineOf(context);
   const onProgress: GgufProgress = (writtenBytes, totalBytes) => {
     if (context.signal.aborted) throw new RunInterrupted("Stopped; no file was written.");
     line.update(() => `${inMebibytes(writtenBytes)} of ${inMebibytes(totalBytes)}`);

@@ -23,7 +23,7 @@ import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 import { listedReward, rewardListText } from "./reward-list.ts";
-import { StatusLine } from "./terminal-line.ts";
+import { statusLineOf } from "./terminal-line.ts";
 
 const HELP = `Usage: aha reward NAME --in FILE.jsonl [--set option=value] [--tokenizer DIR] [--timeout-ms N] [--json]
        aha reward --list [--json]
@@ -111,11 +111,7 @@ async function scoreFile(
 ): Promise<ScoredLine[]> {
   const { lines, inputs } = await readInputs(file, tokenizer, context.signal);
   const scored: ScoredLine[] = [];
-  const progress = new StatusLine({
-    write: context.note,
-    interactive: context.interactive,
-    columns: () => process.stderr.columns ?? 80,
-  });
+  const progress = statusLineOf(context);
   try {
     await withOpenRewards([[reward.name, reward]], context, async () => {
       for (const batch of batchesOf(inputs)) {

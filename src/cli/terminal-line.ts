@@ -3,6 +3,8 @@
  * a log file or a pipe, it is a line of its own every few seconds.
  */
 
+import type { CommandContext } from "./command.ts";
+
 /** Between two rewrites on a terminal. */
 const REDRAW_MS = 100;
 /** Between two lines where nothing can be rewritten. */
@@ -10,6 +12,7 @@ const LOG_MS = 10_000;
 
 const CLEAR_LINE = "\r\u001b[K";
 
+/** A line that is written where it is time to, and cleared when what it tells is over. */
 export class StatusLine {
   private readonly write: (text: string) => void;
   private readonly interactive: boolean;
@@ -62,4 +65,9 @@ export class StatusLine {
     // On a terminal the line comes back at once; a log file is spared a line for everything that begins.
     this.shownAt = this.interactive ? Number.NEGATIVE_INFINITY : this.now();
   }
+}
+
+/** The status line of a command that shows how far it is on standard error. */
+export function statusLineOf({ note, interactive }: Pick<CommandContext, "note" | "interactive">): StatusLine {
+  return new StatusLine({ write: note, interactive, columns: () => process.stderr.columns ?? 80 });
 }

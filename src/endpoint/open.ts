@@ -1,7 +1,6 @@
 /** The clients that a recipe's keys of an endpoint mean. */
 
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { cacheFolder } from "../files.ts";
 import { EndpointClient } from "./client.ts";
 import type { ConnectionConfig, EndpointConfig } from "./options.ts";
 
@@ -10,7 +9,7 @@ export function openEndpoint(config: EndpointConfig): EndpointClient {
   const { cacheDirectory, maxTokens, maxCost, promptPrice, completionPrice } = config;
   return new EndpointClient({
     ...connectionOptions(config),
-    ...(cacheDirectory !== false && { cacheDirectory: cacheDirectory ?? defaultCacheDirectory() }),
+    ...(cacheDirectory !== false && { cacheDirectory: cacheDirectory ?? cacheFolder("endpoint") }),
     limits: {
       promptPrice,
       completionPrice,
@@ -27,8 +26,4 @@ export function openConnection(config: ConnectionConfig): EndpointClient {
 
 function connectionOptions({ attempts, baseUrl, model, apiKeyEnv, timeoutMs, concurrency }: ConnectionConfig) {
   return { baseUrl, model, apiKeyEnv, timeoutMs, concurrency, retries: { attempts } };
-}
-
-function defaultCacheDirectory(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "aha", "endpoint");
 }

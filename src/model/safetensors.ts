@@ -11,10 +11,10 @@
  */
 
 import type { FileHandle } from "node:fs/promises";
-import { open } from "node:fs/promises";
 import { endianness } from "node:os";
 import { CheckpointError } from "../errors.ts";
-import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage, systemReason, writeWholeFile } from "../files.ts";
+import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage, writeWholeFile } from "../files.ts";
+import { openedForReading, readFully, writeFully } from "./file-bytes.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
 
@@ -80,20 +80,7 @@ export class SafetensorsFile {
   /** Opens a file and checks its header. Throws CheckpointError for a file that is missing, damaged or hostile. */
   static async open(path: string): Promise<SafetensorsFile> {
     requireLittleEndian();
-    let file: FileHandle;
-    try {
-      file = await open(path, "r");
-    } catch (error) {
-      const reason = systemReason(error);
-      if (reason === undefined) throw error;
-      throw new CheckpointError(`Cannot read ${path}: ${reason}.`);
-    }
-    try {
-      return new SafetensorsFile(path, await readHeader(file, path), file);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    return openedForReading(path, async (file) => new SafetensorsFile(path, await readHeader(file, path), file));
   }
 
   /** Gives the tensor `name` a second name. */
@@ -125,7 +112,7 @@ export class SafetensorsFile {
     }
     if (entry.dtype === "F32") {
       const bytes = new Uint8Array(destination.buffer, destination.byteOffset, destination.byteLength);
-      await readFully(this.#file, bytes, entry.byteOffset + first * 4, this.path);
+      await readFully(this.#file, bytes, entry.byteOffset + first * 4, endsEarly(this.path));
       return;
     }
     const { buffer, widen } = CONVERSIONS[entry.dtype];
@@ -133,7 +120,12 @@ export class SafetensorsFile {
     for (let done = 0; done < destination.length; done += chunk.length) {
       const part = chunk.subarray(0, Math.min(chunk.length, destination.length - done));
       const bytes = new Uint8Array(part.buffer, 0, part.byteLength);
-      await readFully(this.#file, bytes, entry.byteOffset + (first + done) * part.BYTES_PER_ELEMENT, this.path);
+      await readFully(
+        this.#file,
+        bytes,
+        entry.byteOffset + (first + done) * part.BYTES_PER_ELEMENT,
+        endsEarly(this.path),
+      );
       widen(part, destination.subarray(done, done + part.length));
     }
   }
@@ -241,18 +233,18 @@ async function writeHalves(file: FileHandle, name: string, data: Float32Array, d
 async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorEntry>> {
   const { size: fileBytes } = await file.stat();
   const beginning = new Uint8Array(Math.min(LFS_POINTER_BYTES, fileBytes));
-  await readFully(file, beginning, 0, path);
+  await readFully(file, beginning, 0, endsEarly(path));
   if (isLfsPointer(beginning)) throw new CheckpointError(lfsPointerMessage(path));
   if (fileBytes < 8) throw damaged(path, `it has ${fileBytes} bytes, less than the 8 of a header's length`);
   const lengthBytes = new Uint8Array(8);
-  await readFully(file, lengthBytes, 0, path);
+  await readFully(file, lengthBytes, 0, endsEarly(path));
   const headerBytes = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true));
   if (headerBytes > MAX_HEADER_BYTES) throw damaged(path, `its header claims ${headerBytes} bytes`);
   if (headerBytes > fileBytes - 8) {
     throw damaged(path, `its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
   }
   const bytes = new Uint8Array(headerBytes);
-  await readFully(file, bytes, 8, path);
+  await readFully(file, bytes, 8, endsEarly(path));
   return parseHeader(bytes, fileBytes - 8 - headerBytes, 8 + headerBytes, path);
 }
 
@@ -314,23 +306,8 @@ function damaged(path: string, what: string): CheckpointError {
   return new CheckpointError(`${path} is not a sound safetensors file: ${what}. Fetch or save it again.`);
 }
 
-async function readFully(file: FileHandle, bytes: Uint8Array, position: number, path: string): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    const length = Math.min(bytes.length - done, 64 * CHUNK_BYTES);
-    const { bytesRead } = await file.read(bytes, done, length, position + done);
-    if (bytesRead === 0) throw damaged(path, "it ends too early");
-    done += bytesRead;
-  }
-}
-
-async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  let done = 0;
-  while (done < bytes.length) {
-    const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.length - done, 64 * CHUNK_BYTES));
-    done += bytesWritten;
-  }
-}
+/** What `readFully` throws where a file ends too early. */
+const endsEarly = (path: string) => () => damaged(path, "it ends too early");
 
 /** The format is little-endian, and bytes are used as they are; no big-endian machine runs ONNX Runtime either. */
 function requireLittleEndian(): void {

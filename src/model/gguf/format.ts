@@ -4,12 +4,11 @@
  *
  * Everything but the tensors' bytes is known before the first of them is: the header is made whole from shapes alone and
  * the bytes follow in pieces, so a model larger than memory can be written. What a tensor or a key means to llama.cpp is
- * not known here; `tensors.ts`, `metadata.ts` and `tokenizer.ts` know. `gguf-file.ts`
- * reads what is written here.
+ * not known here; `tensors.ts`, `metadata.ts` and `tokenizer.ts` know. `gguf-file.ts` reads what is written here.
  */
 
-import type { FileHandle } from "node:fs/promises";
 import { writeWholeFile } from "../../files.ts";
+import { writeFully } from "../file-bytes.ts";
 import { elementCount } from "../parameters.ts";
 import { encodedBytes, type TensorFormat } from "./number-formats.ts";
 
@@ -129,13 +128,6 @@ function encodeElement(bytes: ByteBuffer, type: GgufValue["type"], value: string
 /** Zero bytes that bring a length to the next multiple of the alignment. */
 function padding(length: number): number {
   return (ALIGNMENT - (length % ALIGNMENT)) % ALIGNMENT;
-}
-
-async function writeFully(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done);
-    done += bytesWritten;
-  }
 }
 
 /** A little-endian buffer that grows as it is written to. */

@@ -10,9 +10,10 @@
  * strings at the end of its buffer without a word, and brings `@huggingface/tasks` along.
  */
 
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { CheckpointError } from "../../errors.ts";
-import { isLfsPointer, lfsPointerMessage, systemReason } from "../../files.ts";
+import { isLfsPointer, lfsPointerMessage } from "../../files.ts";
+import { openedForReading, readFully } from "../file-bytes.ts";
 import { elementCount } from "../parameters.ts";
 import { BLOCK_FORMATS, type BlockFormat, UNREAD_FORMATS } from "./block-formats.ts";
 import { MetadataReader, type MetadataValue } from "./metadata-reader.ts";
@@ -62,20 +63,7 @@ export class GgufFile {
 
   /** Opens a file and checks its header. Throws CheckpointError for a file that is missing, damaged or hostile. */
   static async open(path: string): Promise<GgufFile> {
-    let file: FileHandle;
-    try {
-      file = await open(path, "r");
-    } catch (error) {
-      const reason = systemReason(error);
-      if (reason === undefined) throw error;
-      throw new CheckpointError(`Cannot read ${path}: ${reason}.`);
-    }
-    try {
-      return new GgufFile(path, await readHeader(file, path), file);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    return openedForReading(path, async (file) => new GgufFile(path, await readHeader(file, path), file));
   }
 
   /**
@@ -96,7 +84,7 @@ export class GgufFile {
     for (let done = 0; done < to.length / blockElements; done += blocksAtOnce) {
       const blocks = Math.min(blocksAtOnce, to.length / blockElements - done);
       const bytes = chunk.subarray(0, blocks * blockBytes);
-      await readFully(this.#file, bytes, start + done * blockBytes, this.path);
+      await readFully(this.#file, bytes, start + done * blockBytes, endsEarly(this.path));
       decode(bytes, to.subarray(done * blockElements, (done + blocks) * blockElements));
     }
   }
@@ -111,7 +99,7 @@ async function readHeader(file: FileHandle, path: string): Promise<Header> {
   const { size } = await file.stat();
   for (let length = FIRST_PIECE_BYTES; ; length *= 4) {
     const bytes = new Uint8Array(Math.min(length, size, MAX_HEADER_BYTES));
-    await readFully(file, bytes, 0, path);
+    await readFully(file, bytes, 0, endsEarly(path));
     if (isLfsPointer(bytes)) throw new CheckpointError(lfsPointerMessage(path));
     const header = parseHeader(new MetadataReader(bytes, size, path), path, size);
     if (header !== undefined) return header;
@@ -226,10 +214,5 @@ function placed(
   return tensors;
 }
 
-async function readFully(file: FileHandle, to: Uint8Array, position: number, path: string): Promise<void> {
-  for (let done = 0; done < to.length; ) {
-    const { bytesRead } = await file.read(to, done, to.length - done, position + done);
-    if (bytesRead === 0) throw new CheckpointError(`${path} became shorter while it was read.`);
-    done += bytesRead;
-  }
-}
+/** What `readFully` throws where a file, whose size was checked, ends too early. */
+const endsEarly = (path: string) => () => new CheckpointError(`${path} became shorter while it was read.`);

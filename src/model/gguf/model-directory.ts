@@ -8,10 +8,9 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { CheckpointError } from "../../errors.ts";
-import { systemReason } from "../../files.ts";
+import { cacheFolder, systemReason } from "../../files.ts";
 import { writeWholeFolder } from "../../run/whole-folder.ts";
 import { type GgufImportOptions, importGguf, isGgufPath } from "./import.ts";
 
@@ -28,7 +27,7 @@ export async function modelDirectory(
   options: Pick<GgufImportOptions, "onProgress"> = {},
 ): Promise<string> {
   if (!isGgufPath(path)) return path;
-  const directory = join(cacheDirectory(), await nameOf(path));
+  const directory = join(cacheFolder("gguf"), await nameOf(path));
   if (!existsSync(join(directory, "config.json"))) {
     await writeWholeFolder(directory, (temporary) => importGguf(path, temporary, options));
   }
@@ -47,8 +46,4 @@ async function nameOf(path: string): Promise<string> {
     if (reason === undefined) throw error;
     throw new CheckpointError(`Cannot read ${path}: ${reason}.`);
   }
-}
-
-function cacheDirectory(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "aha", "gguf");
 }

@@ -148,24 +148,30 @@ export function isInterleaved(config: ModelConfig, name: string): boolean {
 
 /** Rows [heads · D, columns] with those of each head's halves taken in turn: 0, D/2, 1, D/2 + 1, … */
 function interleaveHeads(values: Float32Array, headDim: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length);
-  const half = headDim / 2;
-  for (let row = 0; row < values.length / columns; row++) {
-    const within = row % headDim;
-    const source = row - within + (within % 2) * half + Math.floor(within / 2);
-    result.set(values.subarray(source * columns, (source + 1) * columns), row * columns);
-  }
-  return result;
+  return movedRows(values, columns, (row) => [rowOfHalves(row, headDim), row]);
 }
 
 /** The inverse of `interleaveHeads`. */
 export function separateHeads(values: Float32Array, headDim: number, columns: number): Float32Array {
+  return movedRows(values, columns, (row) => [row, rowOfHalves(row, headDim)]);
+}
+
+/** Where the row `row` of interleaved heads is in heads of two halves. */
+function rowOfHalves(row: number, headDim: number): number {
+  const within = row % headDim;
+  return row - within + (within % 2) * (headDim / 2) + Math.floor(within / 2);
+}
+
+/** The rows in another order: for each number of a row, which row goes where. */
+function movedRows(
+  values: Float32Array,
+  columns: number,
+  move: (row: number) => readonly [from: number, to: number],
+): Float32Array {
   const result = new Float32Array(values.length);
-  const half = headDim / 2;
   for (let row = 0; row < values.length / columns; row++) {
-    const within = row % headDim;
-    const target = row - within + (within % 2) * half + Math.floor(within / 2);
-    result.set(values.subarray(row * columns, (row + 1) * columns), target * columns);
+    const [from, to] = move(row);
+    result.set(values.subarray(from * columns, (from + 1) * columns), to * columns);
   }
   return result;
 }
