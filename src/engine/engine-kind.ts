@@ -35,6 +35,15 @@ export interface SharedSource extends Pick<PolicySource, "path" | "quantization"
   readonly adapters: readonly (string | undefined)[];
 }
 
+/** A model that is held once, and policies over it that come and go. */
+export interface SharedBase {
+  /** Opens a policy that trains the adapter that is told, or, told of none, the model itself, which is not trained. The caller
+   * disposes of it. */
+  open(adapter: Pick<PolicySource, "lora" | "adapter" | "adapterSeed">): Promise<Policy>;
+  /** Releases the model as soon as the last policy over it is disposed of. */
+  dispose(): void;
+}
+
 /** A reward model (`*ForSequenceClassification`, one label), or a language model of which a new one is to be made. */
 export interface RewardModelSource {
   readonly path: string;
@@ -55,6 +64,12 @@ export interface EngineKind {
   openPolicy(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy>;
   /** Absent where the engine cannot have several models over one set of weights. */
   openShared?(spec: EngineSpec, source: SharedSource, compute: Compute): Promise<readonly Policy[]>;
+  /** Absent where the engine cannot open policies over a model that is open. */
+  openBase?(
+    spec: EngineSpec,
+    source: Pick<PolicySource, "path" | "quantization">,
+    compute: Compute,
+  ): Promise<SharedBase>;
   /** Absent where the engine has no reward models. */
   openRewardModel?(spec: EngineSpec, source: RewardModelSource, compute: Compute): Promise<RewardModel>;
 }

@@ -10,7 +10,14 @@ import { cachedBy, Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
 import type { Policy } from "./contract/policy.ts";
 import type { RewardModel } from "./contract/reward-model.ts";
-import type { EngineKind, EngineSpec, PolicySource, RewardModelSource, SharedSource } from "./engine-kind.ts";
+import type {
+  EngineKind,
+  EngineSpec,
+  PolicySource,
+  RewardModelSource,
+  SharedBase,
+  SharedSource,
+} from "./engine-kind.ts";
 import { localEngine } from "./local/local-kind.ts";
 
 /** Every engine. */
@@ -74,6 +81,23 @@ export async function openSharedEngines(
     throw new ConfigError(`The engine ${kind.name} has no adapters over one base: take another one (engine.kind).`);
   }
   return kind.openShared(checked, source, compute);
+}
+
+/**
+ * Opens a model that policies are opened over later, each with an adapter of its own. The caller disposes of it.
+ *
+ * @throws ConfigError for a spec that makes no sense, or an engine that cannot; CheckpointError
+ */
+export async function openSharedBase(
+  spec: EngineSpec,
+  source: Pick<PolicySource, "path" | "quantization">,
+  compute: Compute,
+): Promise<SharedBase> {
+  const { kind, checked } = checkedSpec(spec);
+  if (kind.openBase === undefined) {
+    throw new ConfigError(`The engine ${kind.name} has no adapters over one base: take another one (engine.kind).`);
+  }
+  return kind.openBase(checked, source, compute);
 }
 
 /**

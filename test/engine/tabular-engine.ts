@@ -76,6 +76,8 @@ const TABULAR_CAPABILITIES: Capabilities = {
   embeddingNoise: false,
   gradientNorm: true,
   gradientClipping: true,
+  otherTargets: false,
+  snapshots: false,
 };
 
 export interface TabularOptions {

@@ -35,6 +35,10 @@ export interface Capabilities {
   readonly gradientNorm: boolean;
   /** `optimStep` clips the gradient by its norm. */
   readonly gradientClipping: boolean;
+  /** Data may have `targetTokens`. */
+  readonly otherTargets: boolean;
+  /** `snapshot` is there. */
+  readonly snapshots: boolean;
 }
 
 /** What an engine can do that scores at temperature 1 and nothing else: for others to begin with. */
@@ -53,6 +57,8 @@ export const NO_CAPABILITIES: Capabilities = {
   embeddingNoise: false,
   gradientNorm: false,
   gradientClipping: false,
+  otherTargets: false,
+  snapshots: false,
 };
 
 /** A capability that is there or not. */
@@ -74,6 +80,8 @@ const WHAT: Readonly<Record<CapabilityName, string>> = {
   embeddingNoise: "noise on embeddings",
   gradientNorm: "the norm of the gradient",
   gradientClipping: "clipping of the gradient by its norm",
+  otherTargets: "targets other than the completion's own tokens",
+  snapshots: "frozen copies of its weights that sample",
 };
 
 /** Who asks: a stage of a recipe, and the key of it (with its value) that needs the capability. */

@@ -110,4 +110,10 @@ export interface Policy extends Sampler, Trainable {
    * (0, 1], 1 by default.
    */
   freezeReference(mixup?: number): Promise<void>;
+
+  /**
+   * A sampler with the weights as they are now, whatever becomes of the policy; it has turns, and an end, of its own. With
+   * the capability `snapshots`. The caller disposes of it.
+   */
+  snapshot?(): Promise<Sampler>;
 }

@@ -64,6 +64,11 @@ export interface ScoreDatum {
    * data of a call have it, or none. (DeepSeek-V3.2, arXiv:2512.02556, §3.1, "Keep Sampling Mask".)
    */
   readonly keptTokens?: readonly Int32Array[];
+  /**
+   * For each completion token the one that is scored, and trained on, in its place: what follows still reads the completion
+   * token. Without it these are the completion's own. With the capability `otherTargets`.
+   */
+  readonly targetTokens?: Int32Array;
 }
 
 export interface ScoreOptions {

@@ -58,6 +58,10 @@ export const localEngine: EngineKind = {
     const { openLocalPolicies } = await openers();
     return openLocalPolicies(await compute.device(), source, givenLimits(spec));
   },
+  openBase: async (spec, source, compute) => {
+    const { openLocalBase } = await openers();
+    return openLocalBase(await compute.device(), source, givenLimits(spec));
+  },
   openRewardModel: async (spec, source, compute) => {
     const { openLocalRewardModel } = await openers();
     return openLocalRewardModel(await compute.device(), source, givenLimits(spec));

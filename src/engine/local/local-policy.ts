@@ -21,17 +21,23 @@ import type {
   PolicyName,
   StepResult,
 } from "../contract/policy.ts";
-import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
+import type {
+  Sampler as ContractSampler,
+  SampledSequence,
+  SampleProgress,
+  ScoreDatum,
+  ScoreOptions,
+  ScoreResult,
+} from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { SamplingSession } from "../contract/session.ts";
 import type { LocalLimits } from "./limits.ts";
 import { LocalSession } from "./local-session.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
+import { PolicyPrograms } from "./policy-programs.ts";
 import { type InitialWeights, PolicyWeights } from "./policy-weights.ts";
 import { requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
 import { Sampler } from "./sampler.ts";
-import { SamplingProgram } from "./sampling-program.ts";
-import { SequenceRunner } from "./sequence-runner.ts";
 import { TrainableModel } from "./trainable-model.ts";
 import type { DenseWeights } from "./weights.ts";
 
@@ -41,8 +47,10 @@ export interface LocalModel {
   readonly form: WeightForm;
   /** Become the policy's own. */
   readonly weights: InitialWeights;
-  /** Other policies read the same model: it is not trained, only an adapter may be. */
+  /** Other policies read the same model, on a device where they take turns: it is not trained, only an adapter may be. */
   readonly sharesBase?: boolean;
+  /** The copy of a policy that only samples and scores. */
+  readonly isSnapshot?: boolean;
   /** Where the model came from: what a saved adapter names as its base. */
   readonly base: string;
   /** Where it is saved. */
@@ -60,24 +68,22 @@ export class LocalPolicy extends TrainableModel implements Policy {
   readonly #model: Omit<LocalModel, "weights">;
   readonly #weights: PolicyWeights;
   readonly #limits: LocalLimits;
-  readonly #sampling: SamplingProgram;
+  readonly #programs: PolicyPrograms;
   readonly #sampler: Sampler;
-  readonly #sequences: SequenceRunner;
 
   private constructor(
     device: Device,
     { weights, ...model }: LocalModel,
     limits: LocalLimits,
-    sampling: SamplingProgram,
+    programs: PolicyPrograms,
   ) {
     super(device, model.store);
     const { config, form } = model;
     this.#model = model;
     this.#limits = limits;
     this.#weights = new PolicyWeights(device, config, form, weights, { frozen: model.sharesBase });
-    this.#sampling = sampling;
-    this.#sampler = new Sampler(sampling, limits);
-    this.#sequences = new SequenceRunner(device, config, form, limits);
+    this.#programs = programs;
+    this.#sampler = new Sampler(programs.sampling, limits);
     const { lora, quantization } = form;
     const adapter = lora ? [`LoRA of rank ${lora.rank}`] : [];
     const specs = [...parameterSpecs(config), ...(lora ? trainedSpecs(config, form) : [])];
@@ -88,9 +94,10 @@ export class LocalPolicy extends TrainableModel implements Policy {
       parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
       eosTokenIds: config.eosTokenIds,
     };
+    const isTrained = this.#weights.trained !== undefined && !model.isSnapshot;
     this.capabilities = {
-      losses: this.#weights.trained ? engineLossNames() : [],
-      training: lora ? "adapter" : this.#weights.trained ? "full" : "none",
+      losses: isTrained ? engineLossNames() : [],
+      training: !isTrained ? "none" : lora ? "adapter" : "full",
       entropies: true,
       margins: true,
       scoringTemperature: true,
@@ -104,12 +111,35 @@ export class LocalPolicy extends TrainableModel implements Policy {
       embeddingNoise: true,
       gradientNorm: true,
       gradientClipping: true,
+      otherTargets: true,
+      snapshots: model.sharesBase === true,
     };
   }
 
-  static async open(device: Device, model: LocalModel, limits: LocalLimits): Promise<LocalPolicy> {
-    const sampling = await SamplingProgram.compile(device, model.config, model.form);
-    return new LocalPolicy(device, model, limits, sampling);
+  /** `programs`, where they are compiled already: those of its form, for one more holder. */
+  static async open(
+    device: Device,
+    model: LocalModel,
+    limits: LocalLimits,
+    programs?: PolicyPrograms,
+  ): Promise<LocalPolicy> {
+    const { config, form } = model;
+    return new LocalPolicy(
+      device,
+      model,
+      limits,
+      programs ?? (await PolicyPrograms.compile(device, config, form, limits)),
+    );
+  }
+
+  snapshot(): Promise<ContractSampler> {
+    return this.inTurn(async () => {
+      if (!this.capabilities.snapshots) {
+        throw new EngineError("Policies that share a base have snapshots: open this one over a base.");
+      }
+      const model = { ...this.#model, weights: this.#weights.copy(), isSnapshot: true };
+      return new LocalPolicy(this.device, model, this.#limits, this.#programs.shared());
+    });
   }
 
   sample(
@@ -119,14 +149,19 @@ export class LocalPolicy extends TrainableModel implements Policy {
   ): Promise<SampledSequence[]> {
     return this.inTurn(async () => {
       requireSampling(this.info, prompts, params);
-      return this.#sampler.sample(this.#weights.current, prompts, params, onProgress);
+      try {
+        return await this.#sampler.sample(this.#weights.current, prompts, params, onProgress);
+      } finally {
+        // Of snapshots there may be many, and each is asked seldom: none keeps its slots.
+        if (this.#model.isSnapshot) this.#sampler.dispose();
+      }
     });
   }
 
   openSession(): SamplingSession {
     return new LocalSession({
       info: this.info,
-      program: this.#sampling,
+      program: this.#programs.sampling,
       weights: () => this.#weights.current,
       limits: this.#limits,
       inTurn: (work) => this.inTurn(work),
@@ -143,7 +178,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       requireData(this.info, data);
       const weights = policy === "policy" ? this.#weights.current : this.#weights.referenceWeights;
       if (!weights) throw new EngineError(NO_REFERENCE);
-      return this.#sequences.score(weights, data, temperature);
+      return this.#programs.sequences.score(weights, data, temperature);
     });
   }
 
@@ -158,7 +193,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
   async #train(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
     requireLoss(this.capabilities, loss);
     requireData(this.info, data);
-    const result = await this.#sequences.train(
+    const result = await this.#programs.sequences.train(
       this.#weights.current,
       this.optimizer,
       data,
@@ -179,8 +214,9 @@ export class LocalPolicy extends TrainableModel implements Policy {
   }
 
   protected get trained(): DenseWeights {
+    const { form, sharesBase, isSnapshot } = this.#model;
+    if (isSnapshot) throw new EngineError("A snapshot samples and scores; it is not trained or saved.");
     if (this.#weights.trained) return this.#weights.trained;
-    const { form, sharesBase } = this.#model;
     const why = sharesBase ? "that other policies share" : `packed as ${form.quantization}`;
     throw new EngineError(`Weights ${why} cannot be trained or saved: train an adapter (lora) on them.`);
   }
@@ -206,8 +242,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
 
   protected release(): void {
     this.#sampler.dispose();
-    this.#sampling.dispose();
-    this.#sequences.dispose();
+    this.#programs.dispose();
     this.#weights.dispose();
   }
 }

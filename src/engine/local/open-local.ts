@@ -12,11 +12,13 @@ import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { loadPeftAdapter } from "../../model/peft-adapter.ts";
 import { nf4From, quantizeNf4 } from "../../model/quantization.ts";
-import type { PolicySource, RewardModelSource, SharedSource } from "../engine-kind.ts";
+import type { PolicySource, RewardModelSource, SharedBase, SharedSource } from "../engine-kind.ts";
 import { DISK_STORE } from "./disk-store.ts";
-import { type GivenLimits, limitsFrom } from "./limits.ts";
+import { type GivenLimits, type LocalLimits, limitsFrom } from "./limits.ts";
 import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
+import { PolicyPrograms } from "./policy-programs.ts";
+import type { InitialWeights } from "./policy-weights.ts";
 import { takingTurns } from "./turns-on-device.ts";
 import { DenseWeights, ModelWeights } from "./weights.ts";
 
@@ -33,8 +35,19 @@ export async function openLocalPolicy(
   { path, quantization, ...adapter }: PolicySource,
   limits: GivenLimits = {},
 ): Promise<LocalPolicy> {
-  const [policy] = await openPolicies(device, { path, quantization }, [adapter], limits);
-  return policy!;
+  const checkpoint = await openCheckpoint(path);
+  const { config } = checkpoint;
+  try {
+    // Before the weights: of an adapter that does not fit the user hears at once.
+    const opened = await openAdapter(config, adapter);
+    const form: WeightForm = { lora: opened?.lora, quantization };
+    const weights = await policyWeights(device, config, await readWeights(device, checkpoint, form), opened);
+    const dropoutSeed = adapter.adapterSeed ?? 0;
+    const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed };
+    return await LocalPolicy.open(device, model, limitsFrom(limits));
+  } finally {
+    await checkpoint.close();
+  }
 }
 
 /**
@@ -48,39 +61,123 @@ export async function openLocalPolicies(
   { adapters, ...source }: SharedSource,
   limits: GivenLimits = {},
 ): Promise<readonly LocalPolicy[]> {
-  const wanted = adapters.map((adapter) => ({ adapter }));
-  return openPolicies(takingTurns(device), source, wanted, limits);
-}
-
-type AdapterSource = Pick<PolicySource, "lora" | "adapter" | "adapterSeed">;
-
-async function openPolicies(
-  device: Device,
-  { path, quantization }: Pick<PolicySource, "path" | "quantization">,
-  adapters: readonly AdapterSource[],
-  limits: GivenLimits,
-): Promise<LocalPolicy[]> {
-  const checkpoint = await openCheckpoint(path);
-  const { config } = checkpoint;
+  const checkpoint = await openCheckpoint(source.path);
   try {
     // Before the weights: of an adapter that does not fit the user hears at once.
     const opened = [];
-    for (const adapter of adapters) opened.push(await openAdapter(config, adapter));
-    const base = await readWeights(device, checkpoint, { quantization });
-    const sharesBase = adapters.length > 1;
+    for (const adapter of adapters) opened.push(await openAdapter(checkpoint.config, { adapter }));
+    const base = await LocalBase.read(takingTurns(device), checkpoint, source, limits);
     const policies: LocalPolicy[] = [];
-    for (const [i, adapter] of opened.entries()) {
-      const form: WeightForm = { lora: adapter?.lora, quantization };
-      const trained =
-        adapter && (await DenseWeights.from(device, adapterSpecs(config, adapter.lora), valuesIn(adapter.values)));
-      const dropoutSeed = adapters[i]!.adapterSeed ?? 0;
-      const weights = { model: i === 0 ? base : base.shared(), adapter: trained };
-      const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed, sharesBase };
-      policies.push(await LocalPolicy.open(device, model, limitsFrom(limits)));
-    }
+    for (const adapter of opened) policies.push(await base.openOver(adapter, 0));
+    base.dispose();
     return policies;
   } finally {
     await checkpoint.close();
+  }
+}
+
+/**
+ * A model whose weights are read and held once, for policies over it that come and go; they take turns on the device.
+ *
+ * @throws CheckpointError for a directory that is no model.
+ */
+export async function openLocalBase(
+  device: Device,
+  source: Pick<PolicySource, "path" | "quantization">,
+  limits: GivenLimits = {},
+): Promise<SharedBase> {
+  const checkpoint = await openCheckpoint(source.path);
+  try {
+    return await LocalBase.read(takingTurns(device), checkpoint, source, limits);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+type AdapterSource = Pick<PolicySource, "lora" | "adapter" | "adapterSeed">;
+type OpenedAdapter = { readonly lora: LoraConfig; readonly values: ParameterValues } | undefined;
+
+class LocalBase implements SharedBase {
+  readonly #device: Device;
+  readonly #config: ModelConfig;
+  readonly #source: Pick<PolicySource, "path" | "quantization">;
+  readonly #weights: ModelWeights;
+  readonly #limits: LocalLimits;
+  /** By form: whoever comes first compiles, all others wait for that. */
+  readonly #programs = new Map<string, Promise<PolicyPrograms>>();
+  #disposed = false;
+
+  private constructor(
+    device: Device,
+    config: ModelConfig,
+    source: Pick<PolicySource, "path" | "quantization">,
+    weights: ModelWeights,
+    limits: GivenLimits,
+  ) {
+    this.#device = device;
+    this.#config = config;
+    this.#source = source;
+    this.#weights = weights;
+    this.#limits = limitsFrom(limits);
+  }
+
+  static async read(
+    device: Device,
+    checkpoint: OpenCheckpoint,
+    source: Pick<PolicySource, "path" | "quantization">,
+    limits: GivenLimits,
+  ): Promise<LocalBase> {
+    const weights = await readWeights(device, checkpoint, source);
+    return new LocalBase(device, checkpoint.config, source, weights, limits);
+  }
+
+  async open(adapter: AdapterSource): Promise<LocalPolicy> {
+    return this.openOver(await openAdapter(this.#config, adapter), adapter.adapterSeed ?? 0);
+  }
+
+  async openOver(adapter: OpenedAdapter, dropoutSeed: number): Promise<LocalPolicy> {
+    if (this.#disposed) throw new EngineError("This base was disposed of; open another one.");
+    const { path, quantization } = this.#source;
+    const form: WeightForm = { lora: adapter?.lora, quantization };
+    const weights = await policyWeights(this.#device, this.#config, this.#weights.shared(), adapter);
+    try {
+      const programs = await this.#programsOf(form);
+      const model = { config: this.#config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed };
+      return await LocalPolicy.open(this.#device, { ...model, sharesBase: true }, this.#limits, programs);
+    } catch (error) {
+      weights.model.dispose();
+      weights.adapter?.dispose();
+      throw error;
+    }
+  }
+
+  dispose(): void {
+    if (!this.#disposed) this.#weights.dispose();
+    this.#disposed = true;
+  }
+
+  async #programsOf(form: WeightForm): Promise<PolicyPrograms> {
+    const key = JSON.stringify(form);
+    const known = await this.#programs.get(key);
+    if (known?.isHeld) return known.shared();
+    const compiled = PolicyPrograms.compile(this.#device, this.#config, form, this.#limits);
+    this.#programs.set(key, compiled);
+    return compiled;
+  }
+}
+
+async function policyWeights(
+  device: Device,
+  config: ModelConfig,
+  model: ModelWeights,
+  adapter: OpenedAdapter,
+): Promise<InitialWeights> {
+  try {
+    const specs = adapter && adapterSpecs(config, adapter.lora);
+    return { model, adapter: specs && (await DenseWeights.from(device, specs, valuesIn(adapter.values))) };
+  } catch (error) {
+    model.dispose();
+    throw error;
   }
 }
 

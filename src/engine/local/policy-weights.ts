@@ -18,7 +18,7 @@ import { DenseWeights, type ModelWeights, type Weights } from "./weights.ts";
 /** The weights that a policy starts with. They become its own. */
 export interface InitialWeights {
   readonly model: ModelWeights;
-  /** Exactly where the form has an adapter. */
+  /** Where the form has an adapter; or values that are trained in the place of the model's own. */
   readonly adapter?: DenseWeights | undefined;
 }
 
@@ -96,6 +96,11 @@ export class PolicyWeights {
     this.#reference = "off";
   }
 
+  /** The same weights in memory of their own; what nobody trains is held together. */
+  copy(): InitialWeights {
+    return { model: this.#model.shared(), adapter: this.trained?.copy() };
+  }
+
   forgetReference(): void {
     if (this.#reference instanceof DenseWeights) this.#reference.dispose();
     this.#reference = undefined;
@@ -103,7 +108,7 @@ export class PolicyWeights {
 
   dispose(): void {
     this.forgetReference();
-    if (this.#form.lora) this.trained?.dispose();
+    if (this.trained !== this.#model.dense) this.trained?.dispose();
     this.#model.dispose();
     this.#on.dispose();
     this.#off.dispose();

@@ -69,14 +69,19 @@ function requireAdjustments(info: SamplerInfo, adjustments: LogitAdjustments): v
 export function requireData(info: SamplerInfo, data: readonly ScoreDatum[]): void {
   if (data.length === 0) throw new EngineError("There is nothing to compute: the list of data is empty.");
   const hasKept = data[0]!.keptTokens !== undefined;
-  data.forEach(({ promptTokens, completionTokens, keptTokens }, i) => {
+  data.forEach(({ promptTokens, completionTokens, keptTokens, targetTokens = completionTokens }, i) => {
     requireFits(info, `Datum ${i}`, promptTokens.length, completionTokens.length);
     requireKnownTokens(info, `Datum ${i}`, promptTokens);
     requireKnownTokens(info, `Datum ${i}`, completionTokens);
+    if (targetTokens.length !== completionTokens.length) {
+      const found = `${completionTokens.length} completion tokens and ${targetTokens.length} targetTokens`;
+      throw new EngineError(`Datum ${i} has ${found}; there is one for each.`);
+    }
+    requireKnownTokens(info, `Datum ${i}, targetTokens,`, targetTokens);
     if ((keptTokens !== undefined) !== hasKept) {
       throw new EngineError(`All data of a call have keptTokens, or none; datum 0 and datum ${i} differ.`);
     }
-    if (keptTokens) requireKept(info, `Datum ${i}`, completionTokens, keptTokens);
+    if (keptTokens) requireKept(info, `Datum ${i}`, targetTokens, keptTokens);
   });
 }
 

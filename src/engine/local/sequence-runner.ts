@@ -46,7 +46,7 @@ export class SequenceRunner {
   readonly #chunkTokens: number;
   readonly #recompute: boolean;
   /** Compiled programs by loss and by whether logits are whole (as JSON; the loss `null` scores). */
-  readonly #programs = new Map<string, Program>();
+  readonly #programs = new Map<string, Promise<Program>>();
 
   constructor(device: Device, config: ModelConfig, form: WeightForm, limits: SequenceLimits) {
     this.#device = device;
@@ -86,7 +86,7 @@ export class SequenceRunner {
   }
 
   dispose(): void {
-    for (const program of this.#programs.values()) program.dispose();
+    for (const compiled of this.#programs.values()) void compiled.then((program) => program.dispose());
     this.#programs.clear();
   }
 
@@ -140,21 +140,18 @@ export class SequenceRunner {
     return chunkedLayout(batch, lengths, this.#chunkTokens);
   }
 
-  async #program(
-    loss: LossSpec | null,
-    variant: Required<Pick<SequenceForm, "chunked" | "restricted">>,
-  ): Promise<Program> {
+  #program(loss: LossSpec | null, variant: Required<Pick<SequenceForm, "chunked" | "restricted">>): Promise<Program> {
     // Temperature and the numbers of the noise are inputs, so they do not make a program of their own.
     const isNoisy = loss?.embeddingNoise !== undefined;
     const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined, embeddingNoise: isNoisy }]);
     let program = this.#programs.get(key);
-    if (!program) {
+    if (program === undefined) {
       const { graph, outputs } = sequenceGraph(this.#config, loss, {
         ...variant,
         recompute: this.#recompute,
         form: this.#form,
       });
-      program = await compile(this.#device, graph, outputs);
+      program = compile(this.#device, graph, outputs);
       this.#programs.set(key, program);
     }
     return program;
@@ -188,14 +185,14 @@ export class SequenceRunner {
     });
     sequences.forEach(({ datum, promptRow }, s) => {
       membership[s * R + promptRow] = 1;
-      const { promptTokens, completionTokens } = data[datum]!;
+      const { promptTokens, completionTokens, targetTokens = completionTokens } = data[datum]!;
       const first = promptTokens.length - 1;
       positionCount = Math.max(positionCount, first + C);
       for (let t = 0; t < C; t++) positions[R * P + s * C + t] = BigInt(first + t);
       for (let t = 0; t < completionTokens.length; t++) {
         const input = t === 0 ? promptTokens[first]! : completionTokens[t - 1]!;
         ids[R * P + s * C + t] = BigInt(input);
-        targets[layout.starts[s]! + t] = BigInt(completionTokens[t]!);
+        targets[layout.starts[s]! + t] = BigInt(targetTokens[t]!);
       }
     });
     const tables = rotaryTables(this.#config, positionCount);
