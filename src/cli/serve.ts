@@ -6,7 +6,8 @@
 import { basename, resolve } from "node:path";
 import type { Compute } from "../compute/compute.ts";
 import type { Policy } from "../engine/contract/policy.ts";
-import { openEngine, openSharedEngines } from "../engine/open.ts";
+import type { SharedBase } from "../engine/engine-kind.ts";
+import { openEngine, openSharedBase, openSharedEngines } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
 import { isLoopback } from "../serve/access.ts";
@@ -27,6 +28,7 @@ import {
   tokenizerDirectoryOf,
 } from "./model-with-adapter.ts";
 import { computeOption, numberOption, parseOptions, wholeNumberOption } from "./parse-options.ts";
+import { DEFAULT_TINKER_DIRECTORY, keyAdvice, tinkerRoutes } from "./serve-tinker.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
 const MIB = 2 ** 20;
@@ -44,7 +46,7 @@ Options
   --port N               port (8000); 0 takes any that is free
   --name NAME            what requests call the model (the directory's name, or that on the Hub)
   --api-key-env NAME     environment variable that has the key which requests must bring (${DEFAULT_KEY_VARIABLE}, where it is set)
-  --slots N              most sequences decoded at once (64)
+  --slots N              most sequences decoded at once (64; with --tinker 256)
   --queue N              most sequences that wait; further requests get 429 (256)
   --cache-mib N          memory for keys and values of running sequences (1024)
   --max-tokens N         longest chat answer where a request names no limit (max_new_tokens of generation_config.json, else
@@ -57,6 +59,9 @@ Options
   ${ADAPTER_HELP}
   --adapter NAME=DIR     serve this adapter beside the model, under NAME; several share the model's weights, and the memory
                          for keys and values in equal parts
+  --tinker               speak the Tinker protocol, too (/api/v1): clients train adapters of the model and sample from them;
+                         docs/scale-out.md
+  --tinker-dir PATH      where their checkpoints are kept (${DEFAULT_TINKER_DIRECTORY})
   --threads N            threads to compute with (one per processor, at most 8)
   --log                  a line on standard error for every request; never its text
   --json                 say where it listens in one JSON line {"url", "model", …}
@@ -72,7 +77,7 @@ const OPTIONS = {
   port: { type: "string", default: "8000" },
   name: { type: "string" },
   "api-key-env": { type: "string" },
-  slots: { type: "string", default: "64" },
+  slots: { type: "string" },
   queue: { type: "string", default: "256" },
   "cache-mib": { type: "string", default: "1024" },
   "max-tokens": { type: "string" },
@@ -82,6 +87,8 @@ const OPTIONS = {
   grace: { type: "string", default: "10" },
   "cors-origin": { type: "string" },
   adapter: { type: "string", multiple: true },
+  tinker: { type: "boolean", default: false },
+  "tinker-dir": { type: "string" },
   threads: { type: "string" },
   log: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -105,14 +112,27 @@ export const command: Command = {
     }
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
     const defaults = await generationDefaults(opened.modelDirectory, values);
-    const engines = await openEngines(opened, { id, named }, limits, computeOption(values.threads), context);
+    if (values["tinker-dir"] !== undefined && !values.tinker) {
+      throw new ConfigError("--tinker-dir is where --tinker keeps checkpoints: give --tinker, too.");
+    }
+    const compute = computeOption(values.threads);
+    const { engines, base } = values.tinker
+      ? await openOverBase(opened, { id, named }, limits, compute, context)
+      : { engines: await openEngines(opened, { id, named }, limits, compute, context), base: undefined };
     try {
       const { maxTokens = DEFAULT_MAX_TOKENS, ...sampling } = defaults;
       const options = { defaultMaxTokens: limits.defaultMaxTokens ?? maxTokens, defaults: sampling };
       const models = engines.map(({ engine, tokenizer, ...name }) =>
         serveEngine(engine, tokenizer, { ...name, ...options }),
       );
+      const onDefect = (error: unknown) =>
+        context.note(`aha serve: ${error instanceof Error ? error.stack : String(error)}\n`);
+      const [{ engine, tokenizer }] = engines as [OpenedModel];
+      const directory = values["tinker-dir"] ?? DEFAULT_TINKER_DIRECTORY;
+      const parts = { engine, tokenizer, tokenizerDirectory: opened.tokenizerDirectory, directory, apiKey, onDefect };
+      const tinker = base && tinkerRoutes({ name: id, base, ...parts });
       const server = await ApiServer.listen(models, {
+        mounted: tinker,
         host: values.host,
         port: limits.port,
         apiKey,
@@ -121,7 +141,7 @@ export const command: Command = {
         maxSequences: limits.maxSlots + limits.maxWaiting,
         requestTimeoutMs: limits.requestTimeoutMs,
         ...(values.log && { onRequest: (record) => context.note(logLine(record)) }),
-        onDefect: (error) => context.note(`aha serve: ${error instanceof Error ? error.stack : String(error)}\n`),
+        onDefect,
       });
       announce(context, values, {
         url: server.url,
@@ -129,9 +149,13 @@ export const command: Command = {
         engine: engines[0]!.engine.info.name,
         hasKey: apiKey !== undefined,
         defaults,
+        tinkerUrl: tinker && server.url,
       });
+      const advice = tinker && keyAdvice(apiKey);
+      if (advice !== undefined) context.note(advice);
       await interrupted(context.signal);
       if (!values.json) context.note(`Stopping; running requests have ${limits.graceMs / 1000} s to finish.\n`);
+      await tinker?.close();
       await server.close(limits.graceMs);
       for (const { session } of models) await session.close();
       return 0;
@@ -181,9 +205,41 @@ async function openEngines(
   return opened;
 }
 
+/** The same over a base that further adapters are opened over later. */
+async function openOverBase(
+  { modelDirectory, tokenizerDirectory, adapter }: FoundPolicy,
+  { id, named }: { readonly id: string; readonly named: readonly NamedAdapter[] },
+  { maxSlots, cacheMib }: ReturnType<typeof limitsOf>,
+  compute: Compute,
+  context: CommandContext,
+): Promise<{ readonly engines: OpenedModel[]; readonly base: SharedBase }> {
+  if (adapter.adapter !== undefined) {
+    throw new ConfigError(
+      "With --tinker clients train adapters of a model: give the model as DIR, not an adapter of it.",
+    );
+  }
+  const directories: string[] = [];
+  for (const { text } of named) directories.push(await openAdapter(text, context));
+  const tokenizer = await loadTokenizer(tokenizerDirectory);
+  const base = await openSharedBase({ kind: "local", maxSlots, cacheMib }, { path: modelDirectory }, compute);
+  const engines: OpenedModel[] = [{ id, engine: await base.open({}), tokenizer }];
+  for (const [i, { name }] of named.entries()) {
+    const own = tokenizerDirectoryOf(modelDirectory, directories[i]!);
+    const itsTokenizer = own === modelDirectory ? tokenizer : await loadTokenizer(own);
+    engines.push({
+      id: name,
+      parent: id,
+      engine: await base.open({ adapter: directories[i]! }),
+      tokenizer: itsTokenizer,
+    });
+  }
+  return { engines, base };
+}
+
 function limitsOf(values: Values) {
+  const defaultSlots = values.tinker ? "256" : "64";
   const whole = (option: "slots" | "queue" | "cache-mib", least: number) =>
-    wholeNumberOption(option, values[option], least);
+    wholeNumberOption(option, values[option] ?? defaultSlots, least);
   const seconds = (option: "timeout" | "grace", least: number) =>
     numberOption(
       option,
@@ -238,20 +294,24 @@ interface Announcement {
   readonly engine: string;
   readonly hasKey: boolean;
   readonly defaults: GenerationDefaults;
+  /** Where clients of the Tinker protocol reach it; undefined: it does not speak that. */
+  readonly tinkerUrl: string | undefined;
 }
 
 function announce(
   context: CommandContext,
   { json, host }: Values,
-  { url, ids, engine, hasKey, defaults }: Announcement,
+  { url, ids, engine, hasKey, defaults, tinkerUrl }: Announcement,
 ): void {
   const apiUrl = `${url}/v1`;
   const [id] = ids;
   if (json) {
-    const said = { url, apiUrl, model: id, models: ids, engine, apiKey: hasKey, defaults, pid: process.pid };
+    const tinker = tinkerUrl !== undefined && { tinkerUrl };
+    const said = { url, apiUrl, model: id, models: ids, engine, apiKey: hasKey, defaults, ...tinker, pid: process.pid };
     context.out(`${JSON.stringify(said)}\n`);
   } else {
     context.out(`Serving ${ids.join(", ")} at ${url} (base URL for OpenAI's clients: ${apiUrl}). Ctrl-C stops.\n`);
+    if (tinkerUrl !== undefined) context.out(`Tinker clients: TINKER_BASE_URL=${tinkerUrl}, base model ${id}.\n`);
     const described = describeDefaults(defaults);
     if (described) context.note(`Where a request says nothing, generation_config.json does: ${described}.\n`);
   }

@@ -49,7 +49,7 @@ export function requireApiKey(rules: AccessRules, request: IncomingMessage): voi
 }
 
 /** Digests are of one length, so that the time tells nothing, not even the length of the key. */
-function equalInConstantTime(a: string, b: string): boolean {
+export function equalInConstantTime(a: string, b: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(a), digest(b));
 }

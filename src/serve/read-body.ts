@@ -15,6 +15,11 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   if (type !== "application/json") {
     throw new ApiError(415, "Expected a body of content type application/json.", { code: "unsupported_media_type" });
   }
+  return readBytes(request, maxBytes);
+}
+
+/** The bytes of a body. Throws ApiError 413 beyond the limit. */
+export async function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   // A length that lies is found out below.
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const chunks: Buffer[] = [];

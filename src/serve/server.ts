@@ -33,6 +33,13 @@ import { tokenizerInfo } from "./tokenizer-info.ts";
 import type { BodyKind, UnderstoodBody } from "./understanding.ts";
 import { Understanding } from "./understanding-threads.ts";
 
+/** Further routes of the server, which have errors of their own shape. */
+export interface MountedRoutes {
+  /** What their paths begin with. */
+  readonly prefix: string;
+  answer(request: IncomingMessage, response: ServerResponse, path: string, signal: AbortSignal): Promise<void>;
+}
+
 export interface ServerOptions extends AccessRules {
   /** 0: any that is free. */
   readonly port: number;
@@ -41,6 +48,8 @@ export interface ServerOptions extends AccessRules {
   readonly maxSequences: number;
   /** Most time of a request, from its arrival to its last token. */
   readonly requestTimeoutMs: number;
+  /** Asked before the server's own routes. */
+  readonly mounted?: MountedRoutes | undefined;
   /** Called when a request is over. */
   readonly onRequest?: (record: RequestRecord) => void;
   /** Called with errors that are a defect of ours; the client only learns that there was one. */
@@ -181,6 +190,10 @@ export class ApiServer {
     if (method === "OPTIONS" && this.#options.corsOrigin !== undefined) {
       response.writeHead(204, preflightHeaders(this.#options, request)).end();
       return;
+    }
+    const { mounted } = this.#options;
+    if (mounted && path.startsWith(mounted.prefix)) {
+      return mounted.answer(request, response, path, controller.signal);
     }
     const route = ROUTES.find(({ matches }) => matches(path));
     if (route === undefined) throw absentEndpoint(request.method ?? "GET", path);

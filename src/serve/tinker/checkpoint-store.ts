@@ -1,0 +1,219 @@
+/**
+ * Checkpoints on the disk: a directory for each model, in it one for each kind, in these one for each name. A directory
+ * appears whole, with its description in it, so whatever is listed can be loaded, also by a server that was started anew.
+ */
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeWhole } from "../../files.ts";
+import { ALL_LORA_TARGETS, type LoraConfig } from "../../model/lora.ts";
+import { filesBelow, writeWholeFolder } from "../../run/whole-folder.ts";
+import { CHECKPOINT_KINDS, type CheckpointKind, formatTinkerPath, type TinkerPath } from "../../tinker/tinker-path.ts";
+import { Refusal, RequestFailure } from "./refusal.ts";
+
+const DESCRIPTION = "checkpoint.json";
+const RUN = "training-run.json";
+
+const loraSchema: z.ZodType<LoraConfig> = z.object({
+  rank: z.int().min(1),
+  alpha: z.number(),
+  dropout: z.number(),
+  rsLora: z.boolean(),
+  targets: z.array(z.enum(ALL_LORA_TARGETS as [(typeof ALL_LORA_TARGETS)[number]])),
+});
+
+/** How a model was made: what another one needs to take its weights. */
+const modelSchema = z.object({
+  baseModel: z.string(),
+  lora: loraSchema,
+  /** Root of the adapter's random numbers. */
+  seed: z.int(),
+  userMetadata: z.record(z.string(), z.json()).nullable(),
+});
+export type ModelDescription = z.output<typeof modelSchema>;
+
+const runSchema = modelSchema.extend({ createdAt: z.string() });
+/** A model that is, or was. */
+export type TrainingRun = z.output<typeof runSchema>;
+
+const descriptionSchema = modelSchema.extend({
+  savedAt: z.string(),
+  expiresAt: z.string().nullable(),
+  sizeBytes: z.int(),
+  /** SHA-256 over names and bytes of the files. */
+  digest: z.string(),
+});
+export type CheckpointDescription = z.output<typeof descriptionSchema>;
+
+/** A checkpoint that is there. */
+export interface Checkpoint extends CheckpointDescription {
+  readonly path: TinkerPath;
+  readonly directory: string;
+}
+
+export class CheckpointStore {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Notes that there is a model. */
+  async addRun(modelId: string, model: ModelDescription): Promise<void> {
+    const directory = join(this.#root, folderOf(modelId));
+    await mkdir(directory, { recursive: true });
+    const run: TrainingRun = { ...model, createdAt: new Date().toISOString() };
+    await writeWhole(join(directory, RUN), `${JSON.stringify(run, null, 2)}\n`);
+  }
+
+  /** The models that there are and were, the newest first. */
+  async runs(): Promise<{ readonly id: string; readonly run: TrainingRun }[]> {
+    const found = await Promise.all(
+      (await namesIn(this.#root)).map(async (folder) => {
+        const run = await this.#read(join(this.#root, folder, RUN), runSchema);
+        return run ? [{ id: modelIdOf(folder), run }] : [];
+      }),
+    );
+    return found.flat().sort((a, b) => b.run.createdAt.localeCompare(a.run.createdAt));
+  }
+
+  /** Undefined where there never was such a model. */
+  run(modelId: string): Promise<TrainingRun | undefined> {
+    return this.#read(join(this.#root, folderOf(modelId), RUN), runSchema);
+  }
+
+  /**
+   * Saves what `write` puts into an empty directory.
+   *
+   * @throws RequestFailure where the name is taken and may not be written over.
+   */
+  async save(
+    path: TinkerPath,
+    model: ModelDescription,
+    options: { readonly overwrite: boolean; readonly ttlSeconds: number | null },
+    write: (directory: string) => Promise<void>,
+  ): Promise<Checkpoint> {
+    const directory = this.#directoryOf(path);
+    if (!options.overwrite && (await this.#description(path)) !== undefined) {
+      throw new RequestFailure(`${formatTinkerPath(path)} is there already: take another name, or say overwrite.`);
+    }
+    const now = Date.now();
+    await mkdir(join(directory, ".."), { recursive: true });
+    const description = await writeWholeFolder(directory, async (temporary): Promise<CheckpointDescription> => {
+      await write(temporary);
+      const { digest, sizeBytes } = await digestOf(temporary);
+      const own: CheckpointDescription = {
+        ...model,
+        savedAt: new Date(now).toISOString(),
+        expiresAt: options.ttlSeconds === null ? null : new Date(now + 1000 * options.ttlSeconds).toISOString(),
+        sizeBytes,
+        digest,
+      };
+      await writeWhole(join(temporary, DESCRIPTION), `${JSON.stringify(own, null, 2)}\n`);
+      return own;
+    });
+    return { ...description, path, directory };
+  }
+
+  /** Throws RequestFailure for one that is not there. */
+  async find(path: TinkerPath): Promise<Checkpoint> {
+    const description = await this.#description(path);
+    if (description !== undefined) return { ...description, path, directory: this.#directoryOf(path) };
+    throw new RequestFailure(`There is no checkpoint ${formatTinkerPath(path)}.`);
+  }
+
+  /** The checkpoints of a model, or of all, the oldest first. */
+  async list(modelId?: string): Promise<Checkpoint[]> {
+    const ids = modelId === undefined ? (await namesIn(this.#root)).map(modelIdOf) : [modelId];
+    const found: Checkpoint[] = [];
+    for (const id of ids) {
+      for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
+        for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {
+          const path = { modelId: id, kind, name };
+          const description = await this.#description(path);
+          if (description) found.push({ ...description, path, directory: this.#directoryOf(path) });
+        }
+      }
+    }
+    return found.sort((a, b) => a.savedAt.localeCompare(b.savedAt));
+  }
+
+  /** Removes one. Throws Refusal 404 where it is not there. */
+  async remove(path: TinkerPath): Promise<void> {
+    if ((await this.#description(path)) === undefined) {
+      throw new Refusal(404, `There is no checkpoint ${formatTinkerPath(path)}.`);
+    }
+    await rm(this.#directoryOf(path), { recursive: true, force: true });
+  }
+
+  /** When it is to go; null: never. */
+  async setExpiry(path: TinkerPath, ttlSeconds: number | null): Promise<void> {
+    const { directory, path: _, ...description } = await this.find(path);
+    const expiresAt = ttlSeconds === null ? null : new Date(Date.now() + 1000 * ttlSeconds).toISOString();
+    await writeWhole(join(directory, DESCRIPTION), `${JSON.stringify({ ...description, expiresAt }, null, 2)}\n`);
+  }
+
+  /** Removes those whose time is over. */
+  async sweep(): Promise<void> {
+    const now = new Date().toISOString();
+    for (const { expiresAt, directory } of await this.list()) {
+      if (expiresAt !== null && expiresAt <= now) await rm(directory, { recursive: true, force: true });
+    }
+  }
+
+  #directoryOf({ modelId, kind, name }: TinkerPath): string {
+    return join(this.#root, folderOf(modelId), kind, name);
+  }
+
+  async #description(path: TinkerPath): Promise<CheckpointDescription | undefined> {
+    if (!isName(path.name)) return undefined;
+    const found = await this.#read(join(this.#directoryOf(path), DESCRIPTION), descriptionSchema);
+    const isOver = found?.expiresAt != null && found.expiresAt <= new Date().toISOString();
+    return isOver ? undefined : found;
+  }
+
+  async #read<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
+    try {
+      return schema.parse(JSON.parse(await readFile(file, "utf8")));
+    } catch {
+      // Not there, or not ours.
+      return undefined;
+    }
+  }
+}
+
+const isName = (name: string) => /^[A-Za-z0-9_.-]{1,200}$/.test(name) && !/^\.+$/.test(name);
+
+/** A model's folder: not every file system takes a colon in a name. */
+function folderOf(modelId: string): string {
+  const folder = modelId.replaceAll(":", "~");
+  if (/^[A-Za-z0-9_~-]{1,250}$/.test(folder)) return folder;
+  throw new Refusal(404, `There is no model ${JSON.stringify(modelId.slice(0, 100))}.`);
+}
+
+const modelIdOf = (folder: string) => folder.replaceAll("~", ":");
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return (await readdir(directory)).filter(isNameOrFolder).sort();
+  } catch {
+    return [];
+  }
+}
+
+const isNameOrFolder = (name: string) => !name.startsWith(".") && /^[A-Za-z0-9_.~-]+$/.test(name);
+
+async function digestOf(directory: string): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  for (const file of await filesBelow(directory)) {
+    const { size } = await stat(join(directory, file));
+    sizeBytes += size;
+    hash.update(`${file}\0${size}\0`);
+    for await (const bytes of createReadStream(join(directory, file))) hash.update(bytes as Buffer);
+  }
+  return { digest: hash.digest("hex"), sizeBytes };
+}

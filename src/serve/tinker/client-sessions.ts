@@ -1,0 +1,132 @@
+/**
+ * The sessions of clients: what each has open, and when it was last heard of. One that is silent for too long is ended, with
+ * its models and sampling sessions; what it saved under a name stays.
+ */
+
+import { randomUUID } from "node:crypto";
+import type { TinkerPath } from "../../tinker/tinker-path.ts";
+import type { TinkerLimits } from "./limits.ts";
+import { Refusal } from "./refusal.ts";
+import type { OpenSampler } from "./samplers.ts";
+import type { TrainingModel } from "./training-model.ts";
+
+/** Weights that a client samples from. */
+export interface SamplingTarget {
+  readonly id: string;
+  readonly sessionId: string;
+  /** The path of a checkpoint; null: the base, or weights that were saved without a name. */
+  readonly modelPath: string | null;
+  /** The checkpoint; undefined: the base. */
+  readonly weights: TinkerPath | undefined;
+  readonly sampler: () => OpenSampler;
+  /** Clients that share it number themselves. */
+  joined: number;
+}
+
+interface ClientSession {
+  readonly id: string;
+  readonly models: Set<string>;
+  readonly targets: Set<string>;
+  lastHeardAt: number;
+}
+
+export class ClientSessions {
+  readonly models = new Map<string, TrainingModel>();
+  readonly targets = new Map<string, SamplingTarget>();
+  readonly #sessions = new Map<string, ClientSession>();
+  readonly #limits: TinkerLimits;
+  readonly #onEnded: (target: SamplingTarget) => Promise<void>;
+
+  /** `onEnded` is told of each sampling session that is over. */
+  constructor(limits: TinkerLimits, onEnded: (target: SamplingTarget) => Promise<void>) {
+    this.#limits = limits;
+    this.#onEnded = onEnded;
+  }
+
+  get count(): number {
+    return this.#sessions.size;
+  }
+
+  /** A new session's id. Throws Refusal 429 where there are too many. */
+  begin(): string {
+    if (this.#sessions.size >= this.#limits.mostSessions) {
+      throw new Refusal(429, `The server has ${this.#sessions.size} sessions already; try again later.`);
+    }
+    const id = randomUUID();
+    this.#sessions.set(id, { id, models: new Set(), targets: new Set(), lastHeardAt: performance.now() });
+    return id;
+  }
+
+  /** Notes that the client is there. Throws Refusal 410 for a session that is over, or never was. */
+  heard(sessionId: string): ClientSession {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined) {
+      throw new Refusal(410, `The session ${sessionId.slice(0, 100)} is over or never was; begin another one.`);
+    }
+    session.lastHeardAt = performance.now();
+    return session;
+  }
+
+  /** The model. Throws Refusal 404. */
+  model(modelId: string): TrainingModel {
+    const model = this.models.get(modelId);
+    if (model === undefined) throw new Refusal(404, `There is no model ${JSON.stringify(modelId.slice(0, 200))}.`);
+    this.#sessions.get(model.sessionId)!.lastHeardAt = performance.now();
+    return model;
+  }
+
+  /** The sampling session. Throws Refusal 404. */
+  target(id: string): SamplingTarget {
+    const target = this.targets.get(id);
+    if (target === undefined)
+      throw new Refusal(404, `There is no sampling session ${JSON.stringify(id.slice(0, 200))}.`);
+    this.#sessions.get(target.sessionId)!.lastHeardAt = performance.now();
+    return target;
+  }
+
+  addModel(model: TrainingModel): void {
+    this.heard(model.sessionId).models.add(model.id);
+    this.models.set(model.id, model);
+  }
+
+  /** Throws Refusal 429 where the session has too many. */
+  addTarget(target: SamplingTarget): void {
+    const session = this.heard(target.sessionId);
+    if (session.targets.size >= this.#limits.mostSamplingSessions) {
+      throw new Refusal(429, `The session has ${session.targets.size} sampling sessions already.`);
+    }
+    session.targets.add(target.id);
+    this.targets.set(target.id, target);
+  }
+
+  async removeModel(modelId: string): Promise<void> {
+    const model = this.models.get(modelId);
+    if (model === undefined) return;
+    this.models.delete(modelId);
+    this.#sessions.get(model.sessionId)?.models.delete(modelId);
+    await model.unload();
+  }
+
+  /** Ends a session, with all that it has open. */
+  async end(sessionId: string): Promise<void> {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined) return;
+    for (const id of [...session.models]) await this.removeModel(id);
+    for (const id of session.targets) {
+      const target = this.targets.get(id)!;
+      this.targets.delete(id);
+      await this.#onEnded(target);
+    }
+    this.#sessions.delete(sessionId);
+  }
+
+  /** Ends those that were silent for too long. */
+  async sweep(): Promise<void> {
+    const oldest = performance.now() - this.#limits.sessionSilentMs;
+    for (const { id, lastHeardAt } of [...this.#sessions.values()]) if (lastHeardAt < oldest) await this.end(id);
+  }
+
+  async close(): Promise<void> {
+    for (const id of [...this.#sessions.keys()]) await this.end(id);
+  }
+}

@@ -1,0 +1,44 @@
+/** What the Tinker server holds at most, and for how long. */
+
+export interface TinkerLimits {
+  /** Models that are trained, of all sessions. */
+  readonly mostModels: number;
+  /** Largest rank of an adapter. */
+  readonly mostRank: number;
+  readonly mostSessions: number;
+  /** Sampling sessions of one session. */
+  readonly mostSamplingSessions: number;
+  /** Frozen weights that are open and idle. */
+  readonly mostOpenSamplers: number;
+  /** Requests whose results are not there yet. */
+  readonly mostPending: number;
+  readonly mostResultBytes: number;
+  /** How long a result is kept. */
+  readonly resultsKeptMs: number;
+  /** Longest poll. */
+  readonly pollMs: number;
+  /** How long a number of a model that is missing is waited for. */
+  readonly missingNumberMs: number;
+  /** A session that was silent for so long is ended. */
+  readonly sessionSilentMs: number;
+  readonly mostBodyBytes: number;
+  /** Data of one request. */
+  readonly mostData: number;
+}
+
+/** What `aha serve --tinker` has. */
+export const TINKER_LIMITS: TinkerLimits = {
+  mostModels: 16,
+  mostRank: 256,
+  mostSessions: 256,
+  mostSamplingSessions: 10_000,
+  mostOpenSamplers: 8,
+  mostPending: 4096,
+  mostResultBytes: 2 ** 28,
+  resultsKeptMs: 600_000,
+  pollMs: 30_000,
+  missingNumberMs: 60_000,
+  sessionSilentMs: 300_000,
+  mostBodyBytes: 2 ** 26,
+  mostData: 4096,
+};

@@ -1,0 +1,289 @@
+/**
+ * The Tinker server's transport: which path is which request, bodies within limits, the key, and the protocol's errors.
+ * Unknown members of bodies are passed over; what is wrong is answered with {"detail"}.
+ */
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { z } from "zod";
+import { AhaError } from "../../errors.ts";
+import { parseExactJson } from "../../exact-json.ts";
+import { FORWARD_BACKWARD_ADDRESS } from "../../tinker/messages.ts";
+import { WireError } from "../../tinker/protobuf.ts";
+import { REQUESTS, type RequestBody, type RequestName } from "../../tinker/requests.ts";
+import { type AccessRules, equalInConstantTime } from "../access.ts";
+import { ApiError } from "../api-error.ts";
+import { readBytes } from "../read-body.ts";
+import { sendJson } from "../respond.ts";
+import { checkpointRoute } from "./checkpoint-routes.ts";
+import type { FutureResult } from "./futures.ts";
+import { Refusal } from "./refusal.ts";
+import type { TinkerService } from "./tinker-service.ts";
+
+/** Everything of the protocol is below it. */
+export const TINKER_PREFIX = "/api/v1/";
+
+/** What hosted servers' keys begin with; the official client sends no other. */
+export const KEY_PREFIX = "tml-";
+
+const PROTOBUF = "application/x-protobuf";
+/** Most nesting of a JSON body; what metadata hold is the deepest. */
+const DEEPEST = 64;
+
+/** What a handler answers with: JSON, a future's id, nothing, or bytes. */
+type Answer = object | "nothing";
+
+export class TinkerRoutes {
+  readonly prefix = TINKER_PREFIX;
+  readonly #service: TinkerService;
+  readonly #access: Pick<AccessRules, "apiKey">;
+  readonly #onDefect: (error: unknown) => void;
+
+  constructor(service: TinkerService, access: Pick<AccessRules, "apiKey">, onDefect: (error: unknown) => void) {
+    this.#service = service;
+    this.#access = access;
+    this.#onDefect = onDefect;
+  }
+
+  /** Answers a request below the prefix. Never throws for what the client did. */
+  async answer(request: IncomingMessage, response: ServerResponse, path: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#route(request, response, path.slice(TINKER_PREFIX.length), signal);
+    } catch (error) {
+      if (response.destroyed || response.headersSent) throw error;
+      const [status, detail] = this.#described(error);
+      const retry: Readonly<Record<string, string>> = status === 429 ? { "retry-after": "1" } : {};
+      sendJson(response, status, { detail }, retry);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#service.close();
+  }
+
+  #described(error: unknown): readonly [status: number, detail: string] {
+    if (error instanceof Refusal) return [error.status, error.message];
+    if (error instanceof ApiError) return [error.status, error.message];
+    if (error instanceof WireError) return [400, error.message];
+    if (error instanceof z.ZodError) return [422, z.prettifyError(error).slice(0, 2000)];
+    if (error instanceof AhaError) return [422, error.message];
+    this.#onDefect(error);
+    return [500, "The server had an error while it worked on the request."];
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse, path: string, signal: AbortSignal): Promise<void> {
+    const method = request.method === "HEAD" ? "GET" : (request.method ?? "GET");
+    if (path === "healthz" && method === "GET") return sendJson(response, 200, { status: "ok" });
+    this.#requireKey(request);
+    if (method === "POST" && path === "forward_backward") return this.#forwardBackward(request, response);
+    if (method === "POST" && path === "retrieve_future") {
+      const { request_id } = (await this.#body(request, "retrieve_future")).body;
+      return sendResult(response, request_id, await this.#service.futures.retrieve(request_id, signal));
+    }
+    if (await checkpointRoute(this.#service, request, response, method, path)) return;
+    const answer = method === "POST" ? await this.#post(request, path) : method === "GET" ? this.#get(path) : undefined;
+    if (answer === undefined)
+      throw new Refusal(404, `This server has no ${method} ${TINKER_PREFIX}${path.slice(0, 100)}.`);
+    if (answer === "nothing") response.writeHead(204).end();
+    else sendJson(response, 200, answer);
+  }
+
+  #get(path: string): Answer | undefined {
+    if (path === "get_server_capabilities") return this.#service.capabilities();
+    const sampler = /^samplers\/(.+)$/.exec(path)?.[1];
+    return sampler === undefined ? undefined : this.#service.getSampler(decodeURIComponent(sampler));
+  }
+
+  async #post(request: IncomingMessage, path: string): Promise<Answer | undefined> {
+    const service = this.#service;
+    const future = (request_id: string, model_id?: string) => ({
+      request_id,
+      ...(model_id !== undefined && { model_id }),
+    });
+    const finished = /^sessions\/([^/]+)\/finish$/.exec(path)?.[1];
+    if (finished !== undefined) {
+      await service.sessions.end(decodeURIComponent(finished));
+      return "nothing";
+    }
+    switch (path) {
+      case "client/config": {
+        const { mostData, mostBodyBytes } = service.limits;
+        return {
+          // Clones of a sampler would otherwise number their requests at random beyond 2^53.
+          sample_join_sampling_session: true,
+          fwdbwd_max_chunk_len: Math.min(1024, mostData),
+          fwdbwd_max_chunk_bytes_count: Math.min(5_000_000, mostBodyBytes),
+        };
+      }
+      case "client/dynamic_config":
+        return { sample_cancel_enabled: true };
+      case "telemetry":
+        // Read to its end, so that the connection can be used again, and forgotten.
+        await readBytes(request, service.limits.mostBodyBytes);
+        return { status: "accepted" };
+      case "create_session":
+        await this.#body(request, "create_session");
+        return { type: "create_session", session_id: service.sessions.begin() };
+      case "session_heartbeat":
+        service.sessions.heard((await this.#body(request, "session_heartbeat")).body.session_id);
+        return { type: "session_heartbeat" };
+      case "create_model": {
+        const { body, text } = await this.#body(request, "create_model");
+        return future(service.createModel(body, text));
+      }
+      case "load_weights": {
+        const { body, text } = await this.#body(request, "load_weights");
+        return future(service.loadWeights(body, text));
+      }
+      case "get_info":
+        return service.getInfo((await this.#body(request, "get_info")).body);
+      case "unload_model": {
+        const { body, text } = await this.#body(request, "unload_model");
+        return future(service.unload(body, text), body.model_id);
+      }
+      case "optim_step":
+        return this.#numbered(request, "optim_step", (body, text) => service.optimStep(body, text));
+      case "save_weights":
+        return this.#numbered(request, "save_weights", (body, text) => service.saveWeights(body, text));
+      case "save_weights_for_sampler":
+        return this.#numbered(request, "save_weights_for_sampler", (body, text) => service.saveForSampler(body, text));
+      case "create_sampling_session":
+        return service.createSamplingSession((await this.#body(request, "create_sampling_session")).body);
+      case "join_sampling_session":
+        return service.joinSamplingSession((await this.#body(request, "join_sampling_session")).body);
+      case "asample": {
+        const { body, text } = await this.#body(request, "asample");
+        const { requestId, sequenceIds } = service.sample(body, text);
+        return { request_id: requestId, sample_sequence_ids: sequenceIds };
+      }
+      case "cancel_future":
+        service.futures.cancel((await this.#body(request, "cancel_future")).body.request_id);
+        return "nothing";
+      case "weights_info":
+        return service.weightsInfo((await this.#body(request, "weights_info")).body);
+      default:
+        return undefined;
+    }
+  }
+
+  async #forwardBackward(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const type = contentType(request);
+    if (type !== PROTOBUF) {
+      throw new Refusal(415, `forward_backward takes a body of ${PROTOBUF}, not ${type || "none"}.`);
+    }
+    if ((request.headers["content-encoding"] ?? "identity") !== "identity") {
+      throw new Refusal(
+        415,
+        "This server takes no compressed bodies: leave proto_compress_fwdbwd off, as its client/config has it.",
+      );
+    }
+    const bytes = await readBytes(request, this.#service.limits.mostBodyBytes);
+    const { modelId, seqId } = addressOf(bytes);
+    const request_id = this.#service.forwardBackward(modelId, seqId, bytes);
+    sendJson(response, 200, { request_id, model_id: modelId });
+  }
+
+  async #body<N extends RequestName>(
+    request: IncomingMessage,
+    name: N,
+  ): Promise<{ readonly body: RequestBody<N>; readonly text: string }> {
+    const { value, text } = await this.#json(request);
+    return { body: REQUESTS[name].parse(value) as RequestBody<N>, text };
+  }
+
+  /**
+   * A request that has a number of its model, which `begin` begins. One that makes no sense takes its place all the same, as
+   * a request that fails: the client has used the number up, and those behind it wait for it.
+   */
+  async #numbered<N extends "optim_step" | "save_weights" | "save_weights_for_sampler">(
+    request: IncomingMessage,
+    name: N,
+    begin: (body: RequestBody<N>, text: string) => string,
+  ): Promise<Answer> {
+    const { value, text } = await this.#json(request);
+    const parsed = REQUESTS[name].safeParse(value);
+    if (parsed.success) {
+      const body = parsed.data as RequestBody<N>;
+      return { request_id: begin(body, text), model_id: body.model_id };
+    }
+    const address = z.object({ model_id: z.string(), seq_id: z.int().min(0) }).safeParse(value);
+    if (!address.success) throw parsed.error;
+    const { model_id, seq_id } = address.data;
+    return { request_id: this.#service.failNumber(model_id, seq_id, text, z.prettifyError(parsed.error)), model_id };
+  }
+
+  async #json(request: IncomingMessage): Promise<{ readonly value: unknown; readonly text: string }> {
+    const type = contentType(request);
+    if (type !== "application/json")
+      throw new Refusal(415, `Expected a body of application/json, not ${type || "none"}.`);
+    const bytes = await readBytes(request, this.#service.limits.mostBodyBytes);
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+      const value = text === "" ? {} : parseExactJson(text);
+      requireShallow(value, DEEPEST);
+      return { value, text };
+    } catch (error) {
+      if (error instanceof Refusal) throw error;
+      throw new Refusal(400, `The body is not JSON: ${(error as Error).message.slice(0, 200)}`);
+    }
+  }
+
+  /** Throws Refusal 401 for a request without the server's key, where it has one. */
+  #requireKey(request: IncomingMessage): void {
+    const { apiKey } = this.#access;
+    if (apiKey === undefined) return;
+    const given = request.headers["x-api-key"];
+    if (typeof given === "string" && equalInConstantTime(given, apiKey)) return;
+    throw new Refusal(
+      401,
+      given === undefined ? "The header X-API-Key is missing." : "The API key is not that of this server.",
+    );
+  }
+}
+
+function contentType(request: IncomingMessage): string {
+  return /^[^;]*/
+    .exec(request.headers["content-type"] ?? "")![0]
+    .trim()
+    .toLowerCase();
+}
+
+/** Whose a request is, also where the rest of it is cut off. Throws WireError where not even that can be read. */
+function addressOf(bytes: Uint8Array): { readonly modelId: string; readonly seqId: number } {
+  try {
+    return FORWARD_BACKWARD_ADDRESS.decode(bytes);
+  } catch (error) {
+    // Both stand at the beginning.
+    const beginning = /^\n(.)/s.exec(Buffer.from(bytes.subarray(0, 2)).toString("latin1"));
+    if (beginning === null) throw error;
+    const length = bytes[1]! + 2;
+    for (let end = Math.min(bytes.length, length + 6); end > length; end--) {
+      try {
+        const address = FORWARD_BACKWARD_ADDRESS.decode(bytes.subarray(0, end));
+        if (address.seqId > 0) return address;
+      } catch {
+        // Cut within a field.
+      }
+    }
+    throw error;
+  }
+}
+
+function requireShallow(value: unknown, left: number): void {
+  if (typeof value !== "object" || value === null) return;
+  if (left === 0) throw new Refusal(400, `The body is nested more than ${DEEPEST} levels deep.`);
+  for (const inner of Object.values(value)) {
+    if (typeof inner === "object") requireShallow(inner, left - 1);
+  }
+}
+
+function sendResult(response: ServerResponse, request_id: string, result: FutureResult | undefined): void {
+  if (result === undefined) {
+    sendJson(response, 200, { type: "try_again", request_id, queue_state: "active" });
+  } else if (result.kind === "json") {
+    sendJson(response, 200, result.value);
+  } else if (result.kind === "failed") {
+    sendJson(response, 200, { error: result.error, category: result.category });
+  } else {
+    response.writeHead(200, { "content-type": PROTOBUF, "content-length": result.bytes.length }).end(result.bytes);
+  }
+}
