@@ -154,7 +154,7 @@ function numbersIn<T>(
 ): T {
   const own = bytes ?? new Uint8Array(0);
   if (own.length % size !== 0) throw new WireError(`${what} has ${own.length} bytes, no multiple of ${size}.`);
-  const aligned = own.byteOffset % size === 0 ? own : own.slice();
+  const aligned = own.byteOffset % size === 0 ? own : new Uint8Array(own);
   return view(aligned.buffer as ArrayBuffer, aligned.byteOffset, own.length / size);
 }
 

@@ -168,7 +168,8 @@ function present<Value>(
 }
 
 /** Bytes of their own memory, so that typed arrays can lie over them. */
-const ownBytes = (reader: BinaryReader): Uint8Array => reader.bytes().slice();
+// Not slice(), which of a Buffer is a view.
+const ownBytes = (reader: BinaryReader): Uint8Array => new Uint8Array(reader.bytes());
 
 export const optionalBytes = (number: number): Field<Uint8Array | undefined> =>
   present(number, WireType.LengthDelimited, (writer, value) => writer.bytes(value), ownBytes);
