@@ -80,15 +80,8 @@ describe("the layers", () => {
     ).toEqual([]);
   });
 
-  it("have no import cycle between files, imports of types apart", () => {
-    const next = new Map<string, string[]>();
-    for (const from of files) {
-      const runtimeOnly = codeOf(sources.get(from)!).replace(/\b(?:import|export)\s+type\b[^;]*;/g, "");
-      next.set(
-        from,
-        importsOf(from).filter((to) => runtimeOnly.includes(to.split("/").at(-1)!)),
-      );
-    }
+  it("have no import cycle between files, imports of types counted", () => {
+    const next = new Map(files.map((from) => [from, importsOf(from)]));
     const state = new Map<string, "open" | "done">();
     const cycles: string[] = [];
     const visit = (path: string, trail: readonly string[]) => {
