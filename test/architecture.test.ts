@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -96,6 +97,17 @@ describe("the layers", () => {
     };
     for (const path of files) visit(path, []);
     expect(cycles).toEqual([]);
+  });
+});
+
+describe("ARCHITECTURE.md", () => {
+  it("names no file that is not there", async () => {
+    const text = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
+    const named = [...text.matchAll(/`((?:[\w-]+\/)*[\w-]+\.ts)`/g)].map(([, path]) => path!);
+    expect(named.length).toBeGreaterThan(50);
+    const isThere = (path: string) =>
+      files.some((file) => file === path || file.endsWith(`/${path}`)) || existsSync(join(root, path));
+    expect(named.filter((path) => !isThere(path))).toEqual([]);
   });
 });
 
