@@ -19,9 +19,10 @@ import type {
   SharedSource,
 } from "./engine-kind.ts";
 import { localEngine } from "./local/local-kind.ts";
+import { tinkerEngine } from "./tinker/tinker-kind.ts";
 
 /** Every engine. */
-export const engines = new Registry<EngineKind>("engine", [localEngine]);
+export const engines = new Registry<EngineKind>("engine", [localEngine, tinkerEngine]);
 
 /** The engine where nothing else is said. */
 export const LOCAL_ENGINE: EngineSpec = { kind: localEngine.name };

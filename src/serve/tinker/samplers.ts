@@ -17,6 +17,8 @@ export class OpenSampler {
   #session: SamplingSession | undefined;
   #users = 0;
   #idle: ReturnType<typeof setTimeout> | undefined;
+  /** Called when nobody uses them any more, once they are to be closed. */
+  #unused: (() => void) | undefined;
 
   /** `sampler`: where it is open already. */
   constructor(open: () => Promise<Sampler>, sampler?: Sampler) {
@@ -49,6 +51,7 @@ export class OpenSampler {
       });
     } finally {
       if (--this.#users === 0) {
+        this.#unused?.();
         this.#idle = setTimeout(() => void this.#closeSession(), IDLE_MS);
         this.#idle.unref();
       }
@@ -57,6 +60,11 @@ export class OpenSampler {
 
   /** Lets go of the weights in memory, as soon as nobody uses them. */
   async close(): Promise<void> {
+    if (this.#users > 0) {
+      await new Promise<void>((resolve) => {
+        this.#unused = resolve;
+      });
+    }
     clearTimeout(this.#idle);
     const sampler = this.#sampler;
     this.#sampler = undefined;

@@ -1,0 +1,99 @@
+/**
+ * Servers of the Tinker protocol, and where they differ: everything that a client has to know of one of them by name is here.
+ * (docs/scale-out.md says which of it was run, and which read in their sources.)
+ */
+
+/** What a client does differently from one server to another. */
+export interface TinkerProfile {
+  readonly name: string;
+  /** What it is, in a line. */
+  readonly summary: string;
+  /** The server speaks Aha's extension: a run is that of an engine in this process, bit for bit. */
+  readonly extension: boolean;
+  /** Losses of the protocol that the server has beside cross-entropy, and that are used here. */
+  readonly losses: readonly ("ppo" | "importance_sampling")[];
+  /**
+   * How Σ w·logπ is asked for, with weights of any sign: cross-entropy of these weights, or importance sampling at the
+   * ratio 1 where the server divides cross-entropy by its weights.
+   */
+  readonly linear: "cross_entropy" | "importance_sampling";
+  /** What a gradient is of: the sum over tokens and data, or the mean over data of each one's mean over its positions. */
+  readonly reduction: "sum" | "meanOfMeans";
+  /** Where the gradient is clipped: as a request says, nowhere, or by the server's own configuration. */
+  readonly clipping: "request" | "none" | "server";
+  /** Which of Adam's numbers a request decides about. */
+  readonly adam: "all" | "learningRate";
+  /** `optim_step` reports the norm of the gradient under this name; undefined: under none. */
+  readonly gradientNorm: string | undefined;
+  /** Numbers that come for a prompt of n tokens: n, the first of them none, or n − 1. */
+  readonly promptLogprobs: "n" | "n-1";
+  /** How a model is made of a checkpoint: by the load itself, or by a load as the first request of a new one. */
+  readonly load: "new" | "first";
+  /** A number of a model that is sent again is the same request; otherwise it is never sent again. */
+  readonly repeats: boolean;
+  /** The most data that one request takes. */
+  readonly mostData: number;
+}
+
+const HOSTED: TinkerProfile = {
+  name: "hosted",
+  summary: "Thinking Machines' service, and what speaks its protocol to the letter",
+  extension: false,
+  losses: ["ppo", "importance_sampling"],
+  linear: "cross_entropy",
+  reduction: "sum",
+  clipping: "request",
+  adam: "all",
+  gradientNorm: undefined,
+  promptLogprobs: "n",
+  load: "new",
+  repeats: true,
+  mostData: 1024,
+};
+
+const SKYRL: TinkerProfile = {
+  ...HOSTED,
+  name: "skyrl",
+  summary: "SkyRL 0.4 with JAX",
+  // Its cross-entropy and its PPO are means; PPO by slopes is as many passes and no scaling of ratios.
+  losses: [],
+  linear: "importance_sampling",
+  reduction: "meanOfMeans",
+  clipping: "none",
+  gradientNorm: "skyrl.ai/grad_norm",
+  promptLogprobs: "n-1",
+  load: "first",
+};
+
+/** The profiles by name. */
+export const TINKER_PROFILES: readonly TinkerProfile[] = [
+  {
+    ...HOSTED,
+    name: "aha",
+    summary: "aha serve --tinker: every capability of the engine there",
+    extension: true,
+    gradientNorm: "grad_norm",
+    mostData: 4096,
+  },
+  HOSTED,
+  SKYRL,
+  {
+    ...SKYRL,
+    name: "skyrl-fsdp",
+    summary: "SkyRL 0.4 with FSDP or Megatron",
+    reduction: "sum",
+    clipping: "server",
+    adam: "learningRate",
+    losses: ["ppo", "importance_sampling"],
+    linear: "cross_entropy",
+  },
+  { ...HOSTED, name: "tuft", summary: "TuFT 0.2", load: "first", repeats: false },
+];
+
+/** The names of the profiles. */
+export const PROFILE_NAMES = TINKER_PROFILES.map(({ name }) => name);
+
+/** The profile of this name, one of `PROFILE_NAMES`. */
+export function profileNamed(name: string): TinkerProfile {
+  return TINKER_PROFILES.find((profile) => profile.name === name)!;
+}

@@ -1,0 +1,444 @@
+/**
+ * A policy on a Tinker server: the contract's verbs as requests of the protocol.
+ *
+ * Verbs take turns, as everywhere. What is sampled from is a snapshot, made when the weights have changed since the last
+ * one; the reference is another one, under a name. A state is loaded into a new model, which takes the place of the old one:
+ * so it works on servers that load into new models alone, and one that cannot be loaded changes nothing.
+ */
+
+import { z } from "zod";
+import { CheckpointError, EngineError } from "../../errors.ts";
+import { engineLossNames } from "../../losses/engine-losses.ts";
+import type { LossSpec } from "../../losses/loss-spec.ts";
+import type { LoraConfig } from "../../model/lora.ts";
+import { type Capabilities, NO_CAPABILITIES } from "../contract/capabilities.ts";
+import type {
+  AdamParams,
+  Datum,
+  ForwardBackwardResult,
+  OptimStepResult,
+  Policy,
+  PolicyInfo,
+  PolicyName,
+  StepResult,
+} from "../contract/policy.ts";
+import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
+import type { SamplingSession } from "../contract/session.ts";
+import {
+  requireAdam,
+  requireData,
+  requireLoss,
+  requireMixup,
+  requireSampling,
+  requireTemperature,
+} from "../local/requests.ts";
+import { Turns } from "../turns.ts";
+import { passesOf, type ScoredLoss, scorePass } from "./passes.ts";
+import type { TinkerProfile } from "./profile.ts";
+import { type Pass, RemoteModel } from "./remote-model.ts";
+import { RemoteSampler } from "./remote-sampler.ts";
+import { RemoteSession } from "./remote-session.ts";
+import { sampleRemotely } from "./sample-remotely.ts";
+import type { SavedFiles } from "./saved-files.ts";
+import type { TinkerClient } from "./tinker-client.ts";
+import { resultOf } from "./wire-data.ts";
+
+/** What a policy is opened with. */
+export interface RemotePolicyParts {
+  readonly client: TinkerClient;
+  readonly profile: TinkerProfile;
+  readonly info: PolicyInfo;
+  readonly baseModel: string;
+  readonly lora: LoraConfig;
+  readonly adapterSeed: number;
+  readonly files: SavedFiles;
+}
+
+/** What is sent at once, below what servers take. */
+const MOST_BYTES = { plain: 4_500_000, extended: 48_000_000 } as const;
+
+/** The number of the sampling session whose weights later saves replace, of the policy as it is. */
+const CURRENT = "inflight" as const;
+
+interface Reference {
+  readonly sampler: RemoteSampler;
+  readonly uri: string;
+}
+
+export class TinkerPolicy implements Policy {
+  readonly info: PolicyInfo;
+  readonly capabilities: Capabilities;
+  readonly #parts: RemotePolicyParts;
+  readonly #turns = new Turns();
+  #model: RemoteModel;
+  /** Of the weights as they are; undefined where they have changed since. */
+  #current: RemoteSampler | undefined;
+  /** With the extension one sampling session has one snapshot after another. */
+  #currentNumber: number | undefined;
+  #currentSampler: RemoteSampler | undefined;
+  #reference: Reference | undefined;
+  /** Neither trained on nor stepped since the model was made. */
+  #isPristine = true;
+  /** A gradient was accumulated since the last step. */
+  #hasGradient = false;
+  #disposed = false;
+
+  private constructor(parts: RemotePolicyParts, model: RemoteModel) {
+    this.#parts = parts;
+    this.#model = model;
+    this.info = parts.info;
+    this.capabilities = capabilitiesOf(parts.profile);
+  }
+
+  /** Makes a model on the server. Throws EngineError where it refuses. */
+  static async open(parts: RemotePolicyParts): Promise<TinkerPolicy> {
+    return new TinkerPolicy(parts, await createModel(parts));
+  }
+
+  sample(
+    prompts: readonly SamplePrompt[],
+    params: SamplingParams,
+    onProgress?: SampleProgress,
+  ): Promise<SampledSequence[]> {
+    return this.#inTurn(async () => {
+      requireSampling(this.info, prompts, params);
+      const sampler = await this.#sampler();
+      return sampleRemotely(sampler, this.#parts.profile, prompts, params, onProgress);
+    });
+  }
+
+  openSession(): SamplingSession {
+    if (!this.capabilities.sessions) throw new EngineError(`The engine ${this.info.name} has no sampling sessions.`);
+    return new RemoteSession(this.info, () => this.#inTurn(() => this.#sampler()));
+  }
+
+  score(
+    data: readonly ScoreDatum[],
+    { temperature, policy = "policy" }: ScoreOptions & { readonly policy?: PolicyName },
+  ): Promise<ScoreResult> {
+    return this.#inTurn(async () => {
+      this.#requireTemperature(temperature);
+      requireData(this.info, data);
+      if (policy === "policy") return this.#score(data, temperature, undefined);
+      if (!this.#reference) {
+        throw new EngineError("The reference policy was not frozen yet: call freezeReference first.");
+      }
+      const { profile } = this.#parts;
+      const { sampler } = this.#reference;
+      if (profile.extension) return this.#score(data, temperature, sampler.id);
+      const logprobs = await Promise.all(
+        data.map(({ promptTokens, completionTokens }) =>
+          sampler.score(Int32Array.from([...promptTokens, ...completionTokens]), completionTokens.length, profile),
+        ),
+      );
+      return { logprobs };
+    });
+  }
+
+  forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+    return this.#inTurn(async () => (await this.#train(data, loss)).result());
+  }
+
+  step(data: readonly Datum[], loss: LossSpec, adam: AdamParams): Promise<StepResult<ForwardBackwardResult>> {
+    return this.#inTurn(async () => {
+      this.#requireAdam(adam);
+      const training = await this.#train(data, loss);
+      // Sent before the gradient is there: the server carries them out one after the other.
+      const step = await this.#submitStep(adam);
+      const [result, stepped] = await Promise.allSettled([training.result(), step()]);
+      if (result.status === "rejected") throw result.reason;
+      if (stepped.status === "rejected") throw stepped.reason;
+      return { ...result.value, ...stepped.value };
+    });
+  }
+
+  optimStep(params: AdamParams): Promise<OptimStepResult> {
+    return this.#inTurn(async () => {
+      this.#requireAdam(params);
+      if (!this.#hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
+      return (await this.#submitStep(params))();
+    });
+  }
+
+  freezeReference(mixup = 1): Promise<void> {
+    return this.#inTurn(async () => {
+      requireMixup(mixup);
+      if (mixup !== 1) {
+        throw new EngineError(
+          "The reference of an adapter can be frozen, not mixed with the policy: give a share of 1.",
+        );
+      }
+      const { path } = await this.#model.save("sampler", "reference");
+      this.#reference = await this.#referenceAt(path);
+    });
+  }
+
+  resetOptimizer(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#isPristine) return;
+      const { path } = await this.#model.save("weights", "reset");
+      await this.#replaceModel(requirePath(path), false);
+      await this.#remove(requirePath(path));
+    });
+  }
+
+  saveState(directory: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { path, digest } = await this.#model.save("weights", "state");
+      const uri = requirePath(path);
+      // Where the server does not say what it saved, its name stands for it: a name is never saved to again.
+      const artifact = { uri, digest: digest ?? uri };
+      const { profile, baseModel } = this.#parts;
+      await this.#parts.files.writeState(directory, artifact, {
+        profile: profile.name,
+        baseModel,
+        reference: this.#reference?.uri ?? null,
+      });
+    });
+  }
+
+  loadState(directory: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { artifact, reference } = await this.#parts.files.readState(directory);
+      try {
+        const frozen = reference === null ? undefined : await this.#referenceAt(reference);
+        await this.#replaceModel(artifact.uri, true);
+        this.#reference = frozen;
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error;
+        throw new CheckpointError(`The state in ${directory} cannot be loaded: ${error.message}`);
+      }
+    });
+  }
+
+  saveWeights(directory: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const saved = await this.#model.save("sampler", "weights");
+      const uri = requirePath(saved.path);
+      const { client, files, profile } = this.#parts;
+      if (!profile.extension) return files.writeArtifact(directory, { uri, digest: saved.digest ?? uri });
+      await files.download(client.transport, uri, directory);
+      await this.#remove(uri);
+    });
+  }
+
+  dispose(): Promise<void> {
+    return this.#turns.take(async () => {
+      if (this.#disposed) return;
+      this.#disposed = true;
+      await this.#parts.client.close();
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(async () => {
+      if (this.#disposed) throw new EngineError("This engine was disposed of; open another one.");
+      return work();
+    });
+  }
+
+  /** The snapshot of the weights as they are. */
+  async #sampler(): Promise<RemoteSampler> {
+    if (this.#current) return this.#current;
+    const { client, profile } = this.#parts;
+    const isShared = profile.extension;
+    this.#currentNumber = (isShared ? this.#currentNumber : undefined) ?? client.nextSamplingNumber();
+    const saved = await this.#model.saveUnnamed(this.#currentNumber, isShared ? CURRENT : "snapshot");
+    const id = saved.sampling_session_id;
+    if (id == null) throw new EngineError("The Tinker server saved weights and named no sampling session for them.");
+    if (this.#currentSampler?.id !== id) this.#currentSampler = new RemoteSampler(client, id);
+    this.#current = this.#currentSampler;
+    return this.#current!;
+  }
+
+  async #score(data: readonly ScoreDatum[], temperature: number, sampler: string | undefined): Promise<ScoreResult> {
+    const { profile } = this.#parts;
+    const outputs = await this.#results(await this.#submitPasses(scorePass(profile, data, temperature, sampler)));
+    const { loss: _, margins: __, ...scores } = resultOf(outputs, data);
+    return scores;
+  }
+
+  /** Submits a training pass. What `result` gives is awaited later. */
+  async #train(
+    data: readonly Datum[],
+    loss: LossSpec,
+  ): Promise<{ readonly result: () => Promise<ForwardBackwardResult> }> {
+    requireLoss(this.capabilities, loss);
+    this.#requireTemperature(loss.temperature ?? 1);
+    if (loss.entropyBonus && !this.capabilities.entropyBonus) throw this.#lacks("an entropy bonus");
+    if (loss.embeddingNoise && !this.capabilities.embeddingNoise) throw this.#lacks("noise on embeddings");
+    requireData(this.info, data);
+    const { profile } = this.#parts;
+    if (profile.reduction === "meanOfMeans" && this.#hasGradient) {
+      throw new EngineError(
+        `Under the profile ${profile.name} gradients are means, so those of several calls do not add up: give all data of a step in one call.`,
+      );
+    }
+    const score = (own: readonly ScoreDatum[]) => this.#score(own, 1, undefined);
+    const { pass, loss: known }: { readonly pass: Pass; readonly loss?: ScoredLoss } = await passesOf(
+      profile,
+      data,
+      loss,
+      score,
+    );
+    this.#isPristine = false;
+    const submitted = await this.#submitPasses(pass);
+    this.#hasGradient = true;
+    return {
+      result: async () => {
+        const result = resultOf(await this.#results(submitted), data);
+        // By slopes the loss is what they are slopes of.
+        return known ? { ...result, ...known } : result;
+      },
+    };
+  }
+
+  async #submitStep(adam: AdamParams): Promise<() => Promise<OptimStepResult>> {
+    const request = await this.#model.submitStep(adam);
+    this.#isPristine = false;
+    this.#hasGradient = false;
+    this.#current = undefined;
+    return async () => {
+      try {
+        return await this.#model.stepResult(request);
+      } catch (error) {
+        // A step that was refused has left the gradient.
+        this.#hasGradient = true;
+        throw error;
+      }
+    };
+  }
+
+  async #submitPasses(pass: Pass) {
+    const { profile } = this.#parts;
+    const most = { data: profile.mostData, bytes: MOST_BYTES[profile.extension ? "extended" : "plain"] };
+    return this.#model.submitPass(pass, most);
+  }
+
+  #results(submitted: Awaited<ReturnType<RemoteModel["submitPass"]>>) {
+    const { client } = this.#parts;
+    return this.#model.settled(Promise.all(submitted.map((request) => client.forwardBackwardOutput(request))));
+  }
+
+  async #referenceAt(path: string | null | undefined): Promise<Reference> {
+    const { client } = this.#parts;
+    const uri = requirePath(path);
+    const body = {
+      session_id: client.sessionId,
+      sampling_session_seq_id: client.nextSamplingNumber(),
+      model_path: uri,
+    };
+    const { sampling_session_id } = await client.ask(
+      "create_sampling_session",
+      body,
+      z.object({ sampling_session_id: z.string() }),
+    );
+    return { uri, sampler: new RemoteSampler(client, sampling_session_id) };
+  }
+
+  /** Puts a model made of a checkpoint in the place of this one. Where that fails nothing has changed. */
+  async #replaceModel(path: string, optimizer: boolean): Promise<void> {
+    const { client, profile } = this.#parts;
+    const before = this.#model;
+    if (profile.load === "first") {
+      const model = await createModel(this.#parts);
+      await model.loadFirst(path, optimizer);
+      this.#model = model;
+    } else {
+      const body = {
+        session_id: client.sessionId,
+        model_seq_id: client.nextModelNumber(),
+        path,
+        optimizer,
+        type: "load_weights",
+      };
+      const request = await client.submit("load_weights", "LoadWeights", JSON.stringify(body));
+      const { model_id } = await client.json(request, z.object({ model_id: z.string().nullish() }));
+      const id = model_id ?? `${client.sessionId}:train:${body.model_seq_id}`;
+      this.#model = new RemoteModel(client, profile, id);
+    }
+    this.#current = undefined;
+    this.#isPristine = !optimizer;
+    this.#hasGradient = false;
+    // What cannot be unloaded goes with the session.
+    await client
+      .submit("unload_model", "UnloadModel", JSON.stringify({ model_id: before.id, type: "unload_model" }))
+      .catch(() => {});
+  }
+
+  /** Removes a checkpoint that nobody needs any more; one that cannot be removed stays. */
+  async #remove(uri: string): Promise<void> {
+    const [modelId, kind, name] = uri.replace("tinker://", "").split("/");
+    const path = `/api/v1/training_runs/${modelId}/checkpoints/${kind}/${name}`;
+    await this.#parts.client.transport.send({ method: "DELETE", path }).catch(() => {});
+  }
+
+  #requireTemperature(temperature: number): void {
+    requireTemperature(temperature);
+    if (temperature !== 1 && !this.capabilities.scoringTemperature)
+      throw this.#lacks(`a temperature of ${temperature}`);
+  }
+
+  #requireAdam(adam: AdamParams): void {
+    requireAdam(adam);
+    if (adam.maxGradNorm > 0 && !this.capabilities.gradientClipping) throw this.#lacks("clipping of the gradient");
+  }
+
+  #lacks(what: string): EngineError {
+    return new EngineError(`The engine ${this.info.name} does not have ${what}.`);
+  }
+}
+
+/** What can be done on a server of this profile. */
+function capabilitiesOf({ extension, clipping, gradientNorm }: TinkerProfile): Capabilities {
+  const plain: Capabilities = {
+    ...NO_CAPABILITIES,
+    losses: engineLossNames(),
+    training: "adapter",
+    reference: true,
+    gradientNorm: gradientNorm !== undefined,
+    gradientClipping: clipping === "request",
+    otherTargets: true,
+  };
+  if (!extension) return plain;
+  return {
+    ...plain,
+    entropies: true,
+    margins: true,
+    scoringTemperature: true,
+    keptTokens: true,
+    seededDraws: true,
+    sessions: true,
+    entropyBonus: true,
+    embeddingNoise: true,
+  };
+}
+
+async function createModel({ client, profile, baseModel, lora, adapterSeed }: RemotePolicyParts): Promise<RemoteModel> {
+  const { rank, alpha, dropout, rsLora, targets } = lora;
+  const has = (names: readonly string[]) => names.some((name) => (targets as readonly string[]).includes(name));
+  const body = {
+    session_id: client.sessionId,
+    model_seq_id: client.nextModelNumber(),
+    base_model: baseModel,
+    lora_config: {
+      rank,
+      seed: adapterSeed,
+      train_unembed: false,
+      train_mlp: has(["gate_proj", "up_proj", "down_proj"]),
+      train_attn: has(["q_proj", "k_proj", "v_proj", "o_proj"]),
+      ...(profile.extension ? { aha: { alpha, dropout, rs_lora: rsLora, targets: [...targets] } } : {}),
+    },
+    optimizer_config: { type: "adamw" },
+    type: "create_model",
+  };
+  const request = await client.submit("create_model", "CreateModel", JSON.stringify(body));
+  const { model_id } = await client.json(request, z.object({ model_id: z.string() }));
+  return new RemoteModel(client, profile, model_id);
+}
+
+function requirePath(path: string | null | undefined): string {
+  if (path != null) return path;
+  throw new EngineError("The Tinker server saved weights and did not say where.");
+}
