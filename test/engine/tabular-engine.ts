@@ -69,6 +69,7 @@ const TABULAR_CAPABILITIES: Capabilities = {
   scoringTemperature: true,
   keptTokens: true,
   seededDraws: true,
+  minimumLength: true,
   sessions: true,
   reference: true,
   referenceMixing: true,

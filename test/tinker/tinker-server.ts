@@ -46,6 +46,7 @@ export async function startTinker({
   name = "tiny",
   tokenizer = letters,
   threads = 2,
+  port = 0,
 }: {
   readonly model?: string;
   readonly directory?: string;
@@ -54,6 +55,7 @@ export async function startTinker({
   readonly name?: string;
   readonly tokenizer?: Tokenizer;
   readonly threads?: number;
+  readonly port?: number;
 } = {}): Promise<StartedTinker> {
   const path = model ?? (await writeModel(TINY, modelValues(TINY)));
   const base = await openSharedBase({ kind: "local" }, { path }, Compute.open({ threads }));
@@ -70,7 +72,7 @@ export async function startTinker({
   });
   const server = await ApiServer.listen([], {
     host: "127.0.0.1",
-    port: 0,
+    port,
     apiKey,
     corsOrigin: undefined,
     maxBodyBytes: 2 ** 20,

@@ -21,6 +21,8 @@ export interface Capabilities {
   readonly keptTokens: boolean;
   /** A draw is a function of (seed, iteration, promptId, sample, position) and of nothing that shares its batch. */
   readonly seededDraws: boolean;
+  /** Sampling takes `minCompletionTokens`. */
+  readonly minimumLength: boolean;
   /** `openSession` is there. */
   readonly sessions: boolean;
   /** A reference policy can be frozen and scored under. */
@@ -50,6 +52,7 @@ export const NO_CAPABILITIES: Capabilities = {
   scoringTemperature: false,
   keptTokens: false,
   seededDraws: false,
+  minimumLength: false,
   sessions: false,
   reference: false,
   referenceMixing: false,
@@ -73,6 +76,7 @@ const WHAT: Readonly<Record<CapabilityName, string>> = {
   scoringTemperature: "scoring and training at a temperature other than 1",
   keptTokens: "the tokens that top-k and top-p kept",
   seededDraws: "draws that depend on the seed alone",
+  minimumLength: "a least length of completions (minCompletionTokens)",
   sessions: "sampling sessions",
   reference: "a frozen reference policy",
   referenceMixing: "mixing of the reference with the policy",

@@ -103,6 +103,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       scoringTemperature: true,
       keptTokens: true,
       seededDraws: true,
+      minimumLength: true,
       sessions: true,
       reference: true,
       // The way between two products of low rank is not one of that rank.

@@ -103,7 +103,7 @@ class LocalBase implements SharedBase {
   readonly #source: Pick<PolicySource, "path" | "quantization">;
   readonly #weights: ModelWeights;
   readonly #limits: LocalLimits;
-  /** By form: whoever comes first compiles, all others wait for that. */
+  /** By form: whoever comes first compiles, all others wait for that. The base holds those of the last few forms. */
   readonly #programs = new Map<string, Promise<PolicyPrograms>>();
   #disposed = false;
 
@@ -152,18 +152,41 @@ class LocalBase implements SharedBase {
   }
 
   dispose(): void {
-    if (!this.#disposed) this.#weights.dispose();
+    if (this.#disposed) return;
     this.#disposed = true;
+    this.#weights.dispose();
+    for (const programs of this.#programs.values()) letGo(programs);
   }
 
   async #programsOf(form: WeightForm): Promise<PolicyPrograms> {
     const key = JSON.stringify(form);
-    const known = await this.#programs.get(key);
-    if (known?.isHeld) return known.shared();
-    const compiled = PolicyPrograms.compile(this.#device, this.#config, form, this.#limits);
-    this.#programs.set(key, compiled);
-    return compiled;
+    const programs = this.#programs.get(key) ?? PolicyPrograms.compile(this.#device, this.#config, form, this.#limits);
+    // The last one in the map is the one that was asked for last.
+    this.#programs.delete(key);
+    this.#programs.set(key, programs);
+    for (const [other, old] of this.#programs) {
+      if (this.#programs.size <= HELD_FORMS) break;
+      this.#programs.delete(other);
+      letGo(old);
+    }
+    try {
+      return (await programs).shared();
+    } catch (error) {
+      this.#programs.delete(key);
+      throw error;
+    }
   }
+}
+
+/** Forms whose programs are held though no policy has them. */
+const HELD_FORMS = 4;
+
+/** Those that could not be compiled were reported to whoever asked for them. */
+function letGo(programs: Promise<PolicyPrograms>): void {
+  programs.then(
+    (held) => held.dispose(),
+    () => {},
+  );
 }
 
 async function policyWeights(

@@ -1,6 +1,6 @@
 /**
  * What policies over one base with adapters of one form have in common: compiled programs, which have no weights and no
- * state of their own. They are made for the first policy and let go of with the last one.
+ * state of their own. They are made for the first policy, and let go of when nobody holds them any more.
  */
 
 import type { Device } from "../../compute/device.ts";
@@ -30,11 +30,6 @@ export class PolicyPrograms {
   ): Promise<PolicyPrograms> {
     const sampling = await SamplingProgram.compile(device, config, form);
     return new PolicyPrograms(sampling, new SequenceRunner(device, config, form, limits));
-  }
-
-  /** Whether somebody holds them still. */
-  get isHeld(): boolean {
-    return this.#holders > 0;
   }
 
   /** The same programs for one more holder, who disposes of them, too. */

@@ -255,8 +255,8 @@ export class TinkerPolicy implements Policy {
   async #score(data: readonly ScoreDatum[], temperature: number, sampler: string | undefined): Promise<ScoreResult> {
     const { profile } = this.#parts;
     const outputs = await this.#results(await this.#submitPasses(scorePass(profile, data, temperature, sampler)));
-    const { loss: _, margins: __, ...scores } = resultOf(outputs, data);
-    return scores;
+    const { logprobs, entropies } = resultOf(outputs, data);
+    return { logprobs, ...(entropies && profile.extension && { entropies }) };
   }
 
   /** Submits a training pass. What `result` gives is awaited later. */
@@ -287,7 +287,9 @@ export class TinkerPolicy implements Policy {
     this.#hasGradient = true;
     return {
       result: async () => {
-        const result = resultOf(await this.#results(submitted), data);
+        const { entropies, margins, ...plain } = resultOf(await this.#results(submitted), data);
+        const extended = { ...(entropies && { entropies }), ...(margins && { margins }) };
+        const result = profile.extension ? { ...plain, ...extended } : plain;
         // By slopes the loss is what they are slopes of.
         return known ? { ...result, ...known } : result;
       },
@@ -409,6 +411,7 @@ function capabilitiesOf({ extension, clipping, gradientNorm }: TinkerProfile): C
     scoringTemperature: true,
     keptTokens: true,
     seededDraws: true,
+    minimumLength: true,
     sessions: true,
     entropyBonus: true,
     embeddingNoise: true,

@@ -50,7 +50,7 @@ export async function forwardBackward(
   if (data.length === 0) throw new RequestFailure("The request has no data.");
   const config = configOf(request);
   if (lossFn === AHA_LOSS) return outputOf(await ahaPass(policy, data, config, forwardOnly, scorers));
-  if (lossFn === CROSS_ENTROPY) return outputOf(await crossEntropy(policy, data, config, forwardOnly));
+  if (lossFn === CROSS_ENTROPY) return outputOf(plain(await crossEntropy(policy, data, config, forwardOnly)));
   const loss = TOKEN_LOSSES[lossFn];
   if (loss === undefined) {
     throw new RequestFailure(`This server has no loss ${JSON.stringify(lossFn.slice(0, 100))}; known: ${KNOWN}.`);
@@ -71,7 +71,9 @@ export async function forwardBackward(
         samplerLogprobs: numbers.samplerLogprobs,
       }),
     );
-    return outputOf(await policy.forwardBackward(engineData, { name: "grpo", temperature: 1, klCoef: 0, ...clip }));
+    return outputOf(
+      plain(await policy.forwardBackward(engineData, { name: "grpo", temperature: 1, klCoef: 0, ...clip })),
+    );
   }
   const scores = await policy.score(
     rows.map(({ datum }) => datum),
@@ -132,6 +134,9 @@ function configOf({ lossFnConfig, lossFnConfigV2 }: WireForwardBackwardRequest):
   for (const [key, { number, text }] of lossFnConfigV2) config.set(key, text ?? number ?? 0);
   return config;
 }
+
+/** What the protocol's own losses report. */
+const plain = ({ logprobs, loss }: PassResult): PassResult => ({ logprobs, ...(loss !== undefined && { loss }) });
 
 function outputOf({ logprobs, entropies, margins, loss }: PassResult): FutureResult {
   const fields = new Map([["logprobs", batchedFloats(logprobs)]]);

@@ -51,7 +51,8 @@ export class Futures {
   #pending = 0;
   #resultBytes = 0;
   #closed = false;
-  readonly #closing = new AbortController();
+  /** Those who wait for a result, each with what ends its poll. */
+  readonly #polls = new Set<() => void>();
 
   constructor(limits: FutureLimits, onDefect: (error: unknown) => void) {
     this.#limits = limits;
@@ -108,7 +109,7 @@ export class Futures {
   /** Answers polls and takes nothing more; what is under way is cancelled. */
   close(): void {
     this.#closed = true;
-    this.#closing.abort();
+    for (const stop of this.#polls) stop();
     for (const entry of this.#byId.values()) {
       if (entry.result === "pending") entry.cancel.abort(new RequestFailure("The server is shutting down.", "server"));
     }
@@ -123,20 +124,17 @@ export class Futures {
   }
 
   async #wait(done: Promise<void>, signal: AbortSignal): Promise<void> {
-    let stop: (() => void) | undefined;
+    let stop: () => void = () => {};
     const over = new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, this.#limits.pollMs);
-      stop = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      signal.addEventListener("abort", stop, { once: true });
-      this.#closing.signal.addEventListener("abort", stop, { once: true });
+      stop = resolve;
     });
+    const timer = setTimeout(stop, this.#limits.pollMs);
+    signal.addEventListener("abort", stop, { once: true });
+    this.#polls.add(stop);
     await Promise.race([done, over]);
-    stop!();
-    signal.removeEventListener("abort", stop!);
-    this.#closing.signal.removeEventListener("abort", stop!);
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+    this.#polls.delete(stop);
   }
 
   async #settle(id: string, work: Promise<FutureResult>): Promise<void> {
