@@ -31,7 +31,7 @@ ROWS = [
 ]
 datasets.load_dataset = lambda *_args, **_kwargs: datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)})
 math_grading.extract_boxed = lambda response: response
-math_grading.grade_answer = lambda given, _truth: given.count("e") >= 2
+math_grading.grade_answer = lambda given, _truth: given.count("e") >= 5
 
 
 def run(name, **options):

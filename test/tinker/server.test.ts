@@ -1,0 +1,294 @@
+/** The Tinker server against clients of every kind: late, lost, greedy, wrong, and gone. */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
+import type { Wire } from "../../src/engine/tinker/transport.ts";
+import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
+import {
+  bytesOf,
+  FORWARD_BACKWARD_REQUEST,
+  floatTensor,
+  integerTensor,
+  type WireDatum,
+} from "../../src/tinker/messages.ts";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { inProcessWire } from "./in-process-wire.ts";
+import { recordingBase } from "./recording-policy.ts";
+import { startTinker } from "./tinker-server.ts";
+
+const root = mkdtempSync(join(tmpdir(), "aha-tinker-server-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+let places = 0;
+
+interface Answer {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
+  readonly json: any;
+}
+
+/** A server of policies that only note what is done, a session, and ways to ask. */
+async function started(limits: Partial<TinkerLimits> = {}, directory = join(root, `${places++}`)) {
+  const { base, policies } = recordingBase();
+  const defects: unknown[] = [];
+  const routes = tinkerRoutes({
+    ...{ name: "tiny", base, engine: await base.open({}), apiKey: undefined, directory },
+    tokenizer: { eosTokenId: 1 } as unknown as Tokenizer,
+    tokenizerDirectory: root,
+    limits: { pollMs: 20, ...limits },
+    onDefect: (error) => defects.push(error),
+  });
+  const wire: Wire = inProcessWire(routes);
+  const ask = async (method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Answer> => {
+    const isBytes = body instanceof Uint8Array;
+    const headers = { "content-type": isBytes ? "application/x-protobuf" : "application/json" };
+    const content =
+      body === undefined ? {} : { body: isBytes || typeof body === "string" ? body : JSON.stringify(body) };
+    const { status, body: bytes } = await wire({
+      method,
+      path: `/api/v1/${path}`,
+      headers,
+      ...(content as { body: string }),
+    });
+    const text = new TextDecoder().decode(bytes);
+    return { status, json: text.startsWith("{") ? JSON.parse(text) : text };
+  };
+  const post = (path: string, body: unknown = {}) => ask("POST", path, body);
+  /** What a request's future comes to. */
+  const result = async ({ json }: Answer) => {
+    for (;;) {
+      const answer = await post("retrieve_future", { request_id: json.request_id });
+      if (answer.json.type !== "try_again") return answer.json;
+    }
+  };
+  const { session_id } = (await post("create_session")).json;
+  const newModel = async (number = 0) => {
+    const body = { session_id, model_seq_id: number, base_model: "tiny", lora_config: { rank: 2 } };
+    return (await result(await post("create_model", body))).model_id as string;
+  };
+  return { ask, post, result, newModel, session_id, policies, defects, routes, directory };
+}
+
+const datum = (
+  change: Partial<Record<string, Float32Array | Int32Array>> = {},
+  tokens = Int32Array.of(3, 4, 5),
+): WireDatum => {
+  const inputs = { target_tokens: Int32Array.of(4, 5, 6), weights: Float32Array.of(0, 1, 1), ...change };
+  return {
+    modelInput: [{ encodedText: { tokens: bytesOf(tokens) }, image: undefined, dmel: undefined }],
+    lossFnInputs: new Map(
+      Object.entries(inputs).flatMap(([name, values]) =>
+        values === undefined
+          ? []
+          : [[name, values instanceof Float32Array ? floatTensor(values) : integerTensor(values)] as const],
+      ),
+    ),
+    modelInputSpans: [],
+    lossFnInputSpans: [],
+  };
+};
+
+const pass = (modelId: string, seqId: number, data: readonly WireDatum[] = [datum()], lossFn = "cross_entropy") =>
+  FORWARD_BACKWARD_REQUEST.encode({ modelId, seqId, data, lossFn });
+
+const step = (model_id: string, seq_id: number, rate = 1e-3) => ({
+  model_id,
+  seq_id,
+  adam_params: { learning_rate: rate },
+});
+
+describe("the order of a model's requests", () => {
+  it("is that of their numbers, however they arrive, and one that is sent again is the same request", async () => {
+    const { post, result, newModel, policies } = await started();
+    const model = await newModel();
+    const answers = new Map<number, Answer>();
+    for (const seq of [4, 2, 3, 1]) {
+      const body = seq % 2 === 0 ? step(model, seq, seq) : pass(model, seq);
+      answers.set(seq, await post(seq % 2 === 0 ? "optim_step" : "forward_backward", body));
+    }
+    const again = await post("optim_step", step(model, 2, 2));
+    expect(again.json.request_id).toBe(answers.get(2)!.json.request_id);
+    for (const answer of answers.values()) expect((await result(answer)).error).toBeUndefined();
+    expect(policies[0]!.log).toEqual(["pass 0,1,1", "step 2", "pass 0,1,1", "step 4"]);
+    expect((await post("optim_step", step(model, 2, 7))).status).toBe(422);
+  });
+
+  it("survives a request that makes no sense: it has used its number up", async () => {
+    const { post, result, newModel, policies } = await started();
+    const model = await newModel();
+    const bad = [
+      await post("optim_step", { model_id: model, seq_id: 1, adam_params: { learning_rate: "fast" } }),
+      await post("save_weights", { model_id: model, seq_id: 2, path: "../there" }),
+      await post("forward_backward", pass(model, 3).subarray(0, -2)),
+      await post("forward_backward", pass(model, 4, [datum({ weights: Float32Array.of(1) })])),
+      await post("forward_backward", pass(model, 5, [datum({ weights: Float32Array.of(0, Number.NaN, 1) })])),
+      await post("forward_backward", pass(model, 6, [datum()], "no_such_loss")),
+      await post("forward_backward", pass(model, 7, [])),
+    ];
+    for (const answer of bad) {
+      expect(answer.status).toBe(200);
+      expect(await result(answer)).toMatchObject({ category: "user", error: expect.stringMatching(/\w{4}/) });
+    }
+    expect((await result(await post("forward_backward", pass(model, 8)))).error).toBeUndefined();
+    expect(policies[0]!.log).toEqual(["pass 0,1,1"]);
+  });
+
+  it("does not wait for a number for ever", async () => {
+    const { post, result, newModel, policies } = await started({ missingNumberMs: 60 });
+    const model = await newModel();
+    const waiting = [await post("forward_backward", pass(model, 2)), await post("optim_step", step(model, 3))];
+    for (const answer of waiting) expect((await result(answer)).error).toMatch(/number 1, before it, did not come/);
+    expect((await result(await post("forward_backward", pass(model, 1)))).error).toMatch(/too late/);
+    expect((await result(await post("forward_backward", pass(model, 4)))).error).toBeUndefined();
+    expect(policies[0]!.log).toEqual(["pass 0,1,1"]);
+  });
+});
+
+describe("what is refused", () => {
+  it.each<[string, string, unknown, number, RegExp]>([
+    ["a path that there is not", "no_such_thing", {}, 404, /no POST/],
+    ["a body that is no JSON", "create_session", "{", 400, /not JSON/],
+    ["a body that nests without end", "create_session", `${"[".repeat(500)}${"]".repeat(500)}`, 400, /nested/],
+    ["a model of nobody", "get_info", { model_id: "nobody" }, 404, /no model/],
+    [
+      "a session of nobody",
+      "create_model",
+      { session_id: "x", model_seq_id: 0, base_model: "tiny" },
+      410,
+      /over or never was/,
+    ],
+    ["a heartbeat of nobody", "session_heartbeat", { session_id: "x" }, 410, /over or never was/],
+    ["a future of nobody", "retrieve_future", { request_id: "x" }, 404, /no request/],
+    ["a missing member", "session_heartbeat", {}, 422, /session_id/],
+    ["a path of a checkpoint that is none", "weights_info", { tinker_path: "tinker://a/b/c" }, 400, /tinker:/],
+    ["a pass as JSON", "forward_backward", {}, 415, /x-protobuf/],
+    ["bytes that are no pass", "forward_backward", Uint8Array.of(0xff, 0xff), 400, /protobuf/],
+  ])("%s", async (_, path, body, status, message) => {
+    const { post, defects } = await started();
+    const answer = await post(path, body);
+    expect(answer.status).toBe(status);
+    expect(answer.json.detail).toMatch(message);
+    expect(defects).toEqual([]);
+  });
+
+  it("a base, a rank or a checkpoint that there is not, by a future that fails", async () => {
+    const { post, result, session_id } = await started();
+    const create = (number: number, change: object) =>
+      post("create_model", {
+        session_id,
+        model_seq_id: number,
+        base_model: "tiny",
+        lora_config: { rank: 2 },
+        ...change,
+      });
+    expect((await result(await create(0, { base_model: "other" }))).error).toMatch(/has the model tiny/);
+    expect((await result(await create(1, { lora_config: { rank: 100_000 } }))).error).toMatch(/largest/);
+    expect((await result(await create(2, { optimizer_config: { type: "dimuon" } }))).error).toMatch(/AdamW/);
+    const load = await post("load_weights", {
+      session_id,
+      model_seq_id: 3,
+      path: "tinker://a/weights/b",
+      optimizer: true,
+    });
+    expect((await result(load)).error).toMatch(/no checkpoint/);
+  });
+
+  it("what is beyond a limit, and others go on", async () => {
+    const { post, result, newModel, session_id, policies } = await started({
+      mostModels: 2,
+      mostData: 2,
+      mostBodyBytes: 4096,
+    });
+    const [model] = [await newModel(0), await newModel(1)];
+    const third = { session_id, model_seq_id: 2, base_model: "tiny", lora_config: { rank: 2 } };
+    expect((await result(await post("create_model", third))).error).toMatch(/2 models/);
+    expect((await result(await post("forward_backward", pass(model, 1, [datum(), datum(), datum()])))).error).toMatch(
+      /at most 2/,
+    );
+    const large = pass(
+      model,
+      2,
+      Array.from({ length: 100 }, () => datum()),
+    );
+    expect((await post("forward_backward", large)).status).toBe(413);
+    // It was not taken, so its number is free.
+    expect((await result(await post("forward_backward", pass(model, 2)))).error).toBeUndefined();
+    expect(policies[0]!.log).toHaveLength(1);
+    await result(await post("unload_model", { model_id: model }));
+    expect((await result(await post("create_model", { ...third, model_seq_id: 3 }))).model_id).toBeDefined();
+    expect((await post("get_info", { model_id: model })).status).toBe(404);
+  });
+
+  it("a request without the key, or with a wrong one; health is told without", async () => {
+    const { url } = await startTinker({ apiKey: "tml-right" });
+    const ask = (path: string, headers: Record<string, string> = {}) => fetch(`${url}/api/v1/${path}`, { headers });
+    expect((await ask("healthz")).status).toBe(200);
+    expect((await ask("get_server_capabilities")).status).toBe(401);
+    expect((await ask("get_server_capabilities", { "x-api-key": "tml-wrong" })).status).toBe(401);
+    const answer = await ask("get_server_capabilities", { "x-api-key": "tml-right" });
+    expect(await answer.json()).toMatchObject({ supported_models: [{ model_name: "tiny", max_context_length: 40 }] });
+  });
+});
+
+describe("sessions", () => {
+  it("that fall silent are ended, with their models; others are not touched", async () => {
+    const { post, newModel, session_id, result } = await started({ sessionSilentMs: 1500 });
+    const lost = await newModel();
+    const other = (await post("create_session")).json.session_id;
+    const body = { session_id: other, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
+    const kept = (await result(await post("create_model", body))).model_id;
+    for (let i = 0; i < 10; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      await post("session_heartbeat", { session_id: other });
+    }
+    expect((await post("session_heartbeat", { session_id })).status).toBe(410);
+    expect((await post("get_info", { model_id: lost })).status).toBe(404);
+    expect((await post("get_info", { model_id: kept })).status).toBe(200);
+  });
+});
+
+describe("checkpoints", () => {
+  it("are listed, kept over the end of the server, not written over, and removed", async () => {
+    const first = await started();
+    const model = await first.newModel();
+    await first.result(await first.post("forward_backward", pass(model, 1)));
+    const save = (seq: number, change = {}) =>
+      first.post("save_weights", { model_id: model, seq_id: seq, path: "one", ...change });
+    const { path } = await first.result(await save(2));
+    expect(path).toBe(`tinker://${model}/weights/one`);
+    expect((await first.result(await save(3))).error).toMatch(/there already/);
+    expect((await first.result(await save(4, { overwrite: true }))).path).toBe(path);
+    await first.result(
+      await first.post("save_weights_for_sampler", { model_id: model, seq_id: 5, sampling_session_seq_id: 0 }),
+    );
+    await first.routes.close();
+
+    const { ask, post, result, session_id, policies } = await started({}, first.directory);
+    const listed = async () => (await ask("GET", `training_runs/${model}/checkpoints`)).json.checkpoints;
+    // What had no name went with its session.
+    expect(await listed()).toMatchObject([
+      { checkpoint_id: "weights/one", checkpoint_type: "training", tinker_path: path },
+    ]);
+    expect((await ask("GET", `training_runs/${model}`)).json).toMatchObject({ base_model: "tiny", lora_rank: 2 });
+    const loaded = await post("load_weights", { session_id, model_seq_id: 0, path, optimizer: true });
+    const { model_id } = await result(loaded);
+    expect(policies[0]!.log).toEqual(["pass 0,1,1"]);
+    expect((await result(await post("optim_step", step(model_id, 1)))).metrics).toMatchObject({ applied: 1 });
+    expect((await ask("DELETE", `training_runs/${model}/checkpoints/weights/one`)).status).toBe(204);
+    expect(await listed()).toEqual([]);
+    expect((await ask("DELETE", `training_runs/${model}/checkpoints/weights/one`)).status).toBe(404);
+  });
+
+  it("whose time is over are gone", async () => {
+    const { post, result, newModel } = await started();
+    const model = await newModel();
+    const { path } = await result(
+      await post("save_weights", { model_id: model, seq_id: 1, path: "brief", ttl_seconds: 1 }),
+    );
+    expect((await post("weights_info", { tinker_path: path })).status).toBe(200);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    expect((await post("weights_info", { tinker_path: path })).json.detail).toMatch(/no checkpoint/);
+  });
+});
