@@ -107,11 +107,11 @@ export { type Extension, extend } from "./extend.ts";
 export * as elementwise from "./graph/ops/elementwise.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull } from "./hub/pull.ts";
-export type { Snapshot } from "./hub/snapshot.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
 export { type HubReference, parseHubReference } from "./hub/reference.ts";
 export { type Resolved, type ResolveOptions, resolveDataset, resolveModel } from "./hub/resolve.ts";
 export { type HubSettings, hubSettings } from "./hub/settings.ts";
+export type { Snapshot } from "./hub/snapshot.ts";
 // Losses, as data, and their mathematics.
 export {
   evaluateObjective,
@@ -134,12 +134,13 @@ export {
 export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
-export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
+export type { SaveOptions } from "./model/checkpoint.ts";
 export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
 export { families } from "./model/families/registry.ts";
 export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
 export type { ModelConfig, RopeScaling } from "./model/model-config.ts";
+export { loadModel, saveModel, saveModelFrom } from "./model/on-disk.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
 // Paths among the keys of an extension.
 export { type NamedPath, pathAt, pathsBelow, pathsOfItems } from "./named-paths.ts";
@@ -166,7 +167,8 @@ export {
   type RewardDeps,
   type RewardEntry,
 } from "./rewards/entry.ts";
-export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
+export { createReward, createRewards } from "./rewards/on-node.ts";
+export { rewards, type SingleRewardName } from "./rewards/registry.ts";
 export {
   type AnyReward,
   type BatchReward,
@@ -176,7 +178,7 @@ export {
   type RewardResult,
   type WeightedReward,
 } from "./rewards/reward.ts";
-export { createRewards, type RewardSpec } from "./rewards/spec.ts";
+export type { RewardSpec } from "./rewards/spec.ts";
 export { defineReward, type Judgement, type UserRewardDefinition } from "./rewards/user/definition.ts";
 export { parseRewardReference, type RewardReference } from "./rewards/user/reference.ts";
 export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";
@@ -208,11 +210,12 @@ export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
 export { defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
-export { createTask, tasks } from "./tasks/registry.ts";
+export { createTask } from "./tasks/on-disk.ts";
+export { tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
-export { loadTokenizer } from "./tokenizer/huggingface.ts";
+export { loadTokenizer } from "./tokenizer/on-disk.ts";
 export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -246,7 +249,7 @@ export type {
 } from "./train/context.ts";
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
-export { openTeacher } from "./train/distill/teacher.ts";
+export { openTeacher } from "./train/distill/on-node.ts";
 export type {
   AroundStage,
   Examination,

@@ -17,7 +17,7 @@ import type { ModelConfig } from "../model/model-config.ts";
 import { openRecipe, recipeChecks } from "../recipe/prepare-recipe.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import { type RecipeParts, stageParts, trainedKind } from "../recipe/trained-model.ts";
-import { createTask } from "../tasks/registry.ts";
+import { createTask } from "../tasks/on-disk.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";

@@ -1,13 +1,14 @@
 /** The model that a recipe starts from, as a directory in the Hugging Face layout that the engine can open. */
 
 import { existsSync } from "node:fs";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
-import { saveModel } from "../model/checkpoint.ts";
 import { decoderSwitches } from "../model/families/registry.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { initializeParameters } from "../model/initialize.ts";
 import type { ModelConfig } from "../model/model-config.ts";
+import { saveModel } from "../model/on-disk.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Recipe } from "./schema.ts";
@@ -19,7 +20,7 @@ export async function writeInitialModel(directory: string, init: InitConfig, see
   const tokenizer = buildTokenizer(init.tokenizer);
   const config = modelConfigOf(init, tokenizer);
   const scheme = { scheme: "scaled", embeddingStd: init.embeddingStd, gain: init.gain } as const;
-  await tokenizer.save(directory);
+  await tokenizer.save(diskFolder(directory));
   await saveModel(directory, config, initializeParameters(config, { seed, init: scheme }));
 }
 

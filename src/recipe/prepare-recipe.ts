@@ -6,16 +6,17 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Compute } from "../compute/compute.ts";
+import { Compute } from "../compute/compute.ts";
 import { computeFor } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
 import type { ResolveOptions } from "../hub/resolve.ts";
 import { readRecipeFile } from "../run/recipe-file.ts";
 import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
-import { createTask } from "../tasks/registry.ts";
+import { createTask } from "../tasks/on-disk.ts";
 import { dayOf } from "../tokenizer/format-date.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { NODE_REACH } from "../train/on-node.ts";
 import { trainers } from "../train/trainers.ts";
 import { pinHubReferences } from "./hub-references.ts";
 import { pinInputFiles } from "./input-files.ts";
@@ -110,9 +111,9 @@ export async function openRecipe(recipe: Recipe, modelDirectory: string, opened?
     renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
   });
   const heldOut = task.heldOut(recipe.evaluation.problems);
-  const compute = computeFor(recipe.engine, opened);
+  const compute = computeFor(recipe.engine, opened ?? Compute.open({ threads: recipe.engine.threads }));
   const engine = await modelProgram(recipe).open(recipe, modelDirectory, tokenizer, compute);
-  const prepared = { recipe, engine, compute, tokenizer, task, heldOut };
+  const prepared = { recipe, engine, compute, reach: NODE_REACH, tokenizer, task, heldOut };
   try {
     requireVocabulary(engine, tokenizer, modelDirectory);
   } catch (error) {

@@ -10,6 +10,7 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
+import { diskFolder } from "../disk-folder.ts";
 import { DivergenceError, RunInterrupted } from "../errors.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
 import { checkpointName } from "../run/checkpoint.ts";
@@ -233,7 +234,7 @@ class RecipeRun {
     const modelFrom = await this.takeBest();
     await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
       await engine.saveWeights(directory, { dtype: this.recipe.model.saveDtype });
-      await tokenizer.save(directory);
+      await tokenizer.save(diskFolder(directory));
       await nameTurnEnd(directory, this.prepared);
     });
     const summary = this.summarise(modelFrom);

@@ -7,7 +7,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { parseJson, systemReason, writeWhole } from "../files.ts";
+import { systemReason, writeWhole } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import type { Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 

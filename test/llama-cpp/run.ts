@@ -19,7 +19,7 @@ import { openEngine } from "../../src/engine/open.ts";
 import { exportGguf } from "../../src/model/gguf/export.ts";
 import type { TensorFormat } from "../../src/model/gguf/number-formats.ts";
 import { Random } from "../../src/random.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { CHECKPOINTS, type CheckpointCase, type TokenizerName, writeCheckpoint } from "./checkpoints.ts";
 import { type LlamaModel, type LlamaSequence, llamaLibrary } from "./install.ts";
 

@@ -7,8 +7,10 @@
 
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { diskFile, diskFolder } from "../../disk-folder.ts";
 import { readTokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
-import { checkTiedHead, type OpenCheckpoint, openCheckpoint } from "../checkpoint.ts";
+import { checkTiedHead, type OpenCheckpoint } from "../checkpoint.ts";
+import { openCheckpoint } from "../on-disk.ts";
 import { type GgufProgress, tensorBytes, writeGguf } from "./format.ts";
 import { modelMetadata } from "./metadata.ts";
 import { readModelCard } from "./model-card.ts";
@@ -55,7 +57,7 @@ export async function exportGguf(directory: string, path: string, options: GgufE
       ...weightTensors(checkpoint, format),
     ];
     await checkTiedHead(checkpoint);
-    await writeGguf(path, metadata, tensors, options.onProgress);
+    await writeGguf(...diskFile(path), metadata, tensors, options.onProgress);
     const otherwise = tensors.filter((tensor) => tensor.shape.length > 1 && tensor.format !== format);
     const notes = [...tokenizer.notes];
     if (otherwise.length > 0) {
@@ -91,5 +93,5 @@ async function readTokenizer(
     const { kind, metadata, notes } = tokenIdMetadata(config);
     return { kind, metadata, notes: [`${directory} has no tokenizer.json: tokens are written as their ids`, ...notes] };
   }
-  return tokenizerMetadata(await readTokenizerFiles(directory), config, directory);
+  return tokenizerMetadata(await readTokenizerFiles(diskFolder(directory)), config, directory);
 }

@@ -7,11 +7,13 @@
  */
 
 import { basename } from "node:path";
+import { diskFile, diskFolder } from "../../disk-folder.ts";
 import { CheckpointError } from "../../errors.ts";
 import { type TokenizerFiles, writeTokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
-import { type SaveOptions, saveModelFrom } from "../checkpoint.ts";
+import type { SaveOptions } from "../checkpoint.ts";
 import type { SaveDtype } from "../hf-config.ts";
 import type { ModelConfig } from "../model-config.ts";
+import { saveModelFrom } from "../on-disk.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "../parameters.ts";
 import { GgufFile } from "./gguf-file.ts";
 import { importedConfig } from "./import-config.ts";
@@ -44,7 +46,7 @@ export interface OpenGguf {
 
 /** Opens the file and checks all of it but the weights' values. Throws CheckpointError. */
 export async function openGguf(path: string): Promise<OpenGguf> {
-  const file = await GgufFile.open(path);
+  const file = await GgufFile.open(...diskFile(path));
   try {
     const config = await importedConfig(file);
     checkTensors(file, config);
@@ -70,7 +72,7 @@ export async function importGguf(
   try {
     const formats = formatsOf(file);
     const { dtype = "float32" } = options;
-    if (tokenizer !== undefined) await writeTokenizerFiles(directory, tokenizer);
+    if (tokenizer !== undefined) await writeTokenizerFiles(diskFolder(directory), tokenizer);
     const total = parameterSpecs(config).length;
     let done = 0;
     const parameterValue = (parameter: ParameterSpec) => {

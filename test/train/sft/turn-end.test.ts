@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../../src/disk-folder.ts";
 import { turnEndFindings } from "../../../src/doctor/task-findings.ts";
 import { nameTurnEnd } from "../../../src/recipe/turn-end.ts";
 import type { Task } from "../../../src/tasks/task.ts";
@@ -30,7 +31,7 @@ const withConfig = (changes: object) =>
     "changed",
   );
 beforeAll(async () => {
-  files = await readTokenizerFiles(GOLDEN);
+  files = await readTokenizerFiles(diskFolder(GOLDEN));
   base = withConfig({ eos_token: "<|endoftext|>", chat_template: CHATML });
 });
 
