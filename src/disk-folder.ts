@@ -76,7 +76,7 @@ class DiskFolder implements Folder {
   }
 
   async remove(name: string): Promise<void> {
-    await rm(this.pathOf(name), { force: true });
+    await rm(this.pathOf(name), { recursive: true, force: true });
   }
 }
 

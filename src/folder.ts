@@ -6,7 +6,7 @@
  * a model writes the file that makes it valid last.
  */
 
-import { type AhaError, CheckpointError } from "./errors.ts";
+import { AhaError, CheckpointError } from "./errors.ts";
 import { isLfsPointer, lfsPointerMessage } from "./lfs-pointer.ts";
 
 /** The most bytes of a text file that are read, and the class of the error where it cannot be. */
@@ -45,7 +45,7 @@ export interface Folder {
   open(name: string): Promise<ByteSource>;
   /** Makes or replaces a file with what `write` puts into it. Where `write` throws, nothing has changed. */
   write(name: string, write: (sink: ByteSink) => Promise<void>): Promise<void>;
-  /** Removes a file; one that is not there is as good as removed. */
+  /** Removes a file, or a folder with all that is in it; what is not there is as good as removed. */
   remove(name: string): Promise<void>;
 }
 
@@ -126,7 +126,13 @@ export class MemoryFolder implements Folder {
   }
 
   async names(): Promise<readonly string[]> {
-    return [...this.files.keys(), ...this.#folders.keys()];
+    const folders = [...this.#folders].filter(([, folder]) => !folder.#isEmpty).map(([name]) => name);
+    return [...this.files.keys(), ...folders];
+  }
+
+  /** A folder that was only looked for is not there. */
+  get #isEmpty(): boolean {
+    return this.files.size === 0 && [...this.#folders.values()].every((folder) => folder.#isEmpty);
   }
 
   async readText(name: string, limit: TextLimit): Promise<string | undefined> {
@@ -162,5 +168,13 @@ export class MemoryFolder implements Folder {
 
   async remove(name: string): Promise<void> {
     this.files.delete(name);
+    this.#folders.delete(name);
+  }
+
+  /** The folder inside of this one whose `path` this is. Throws AhaError for a path that does not begin with this folder's. */
+  at(path: string): MemoryFolder {
+    const [inside, ...names] = path.startsWith(this.path) ? path.slice(this.path.length).split("/") : [path];
+    if (inside !== "") throw new AhaError(`${path} is not in ${this.path}.`);
+    return names.reduce((folder: MemoryFolder, name) => folder.folder(name), this);
   }
 }

@@ -155,7 +155,8 @@ export { hashString, Random, uniformAt } from "./random.ts";
 // Recipes: what `aha run` takes, checked, opened and run.
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { RunEvent, RunObserver } from "./recipe/observer.ts";
-export { type PreparedRun, type PrepareOptions, prepareRecipe } from "./recipe/prepare-recipe.ts";
+export type { PreparedRun } from "./recipe/open-recipe.ts";
+export { type PrepareOptions, prepareRecipe } from "./recipe/prepare-recipe.ts";
 export { type RunOptions, runRecipe } from "./recipe/run-recipe.ts";
 export type { Recipe, StageConfig } from "./recipe/schema.ts";
 export { writeReport } from "./report/report.ts";

@@ -111,6 +111,75 @@ describe("ARCHITECTURE.md", () => {
   });
 });
 
+describe("the core", () => {
+  /** What begins where Node is not: a browser's build, and whatever else hands in its own device and folders. */
+  const ENTRY = "core.ts";
+  /** Packages that run anywhere. mathjs is not among them: a program that judges irrational answers hands it in. */
+  const PORTABLE = ["@bufbuild/protobuf/wire", "@huggingface/tokenizers", "yaml", "zod"];
+  /** Globals of Node. `process` is asked for math.js, where there is one. */
+  const GLOBALS = /(?<!\.)\b(?:Buffer|setImmediate|__dirname|__filename)\s*[.(]|(?<!globalThis\.)\bprocess\./;
+
+  /** What a file imports when it runs, static or dynamic: imports of types are erased. */
+  function valueImports(path: string): string[] {
+    const code = codeOf(sources.get(path)!)
+      .replace(/\btypeof\s+import\s*\([^)]*\)/g, "")
+      .replace(/\b(?:import|export)\s+type\b[^;]*;/g, "");
+    const statements = code.matchAll(/^\s*(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/gm);
+    const bare = code.matchAll(/(?<!["'])\bimport\s*\(?\s*["']([^"']+)["']/g);
+    return [...statements, ...bare].map(([, target]) => target!);
+  }
+
+  /** Every file that is reached from the entry, with the file that reached it, and the packages that they import. */
+  function reached() {
+    const from = new Map<string, string | undefined>([[ENTRY, undefined]]);
+    const packages: { readonly name: string; readonly path: string }[] = [];
+    for (const path of from.keys()) {
+      for (const target of valueImports(path)) {
+        if (!target.startsWith(".")) {
+          packages.push({ name: target, path });
+          continue;
+        }
+        const file = relative(src, join(src, dirname(path), target));
+        if (!from.has(file)) from.set(file, path);
+      }
+    }
+    const chainTo = (path: string): string => {
+      const before = from.get(path);
+      return before === undefined ? path : `${chainTo(before)} → ${path}`;
+    };
+    return { files: [...from.keys()], packages, chainTo };
+  }
+
+  const { files: core, packages, chainTo } = reached();
+
+  it("has the trainers, the engine, the tasks and the rewards in it, and no disk", () => {
+    const parts = [
+      "train/grpo/grpo.ts",
+      "train/sft/sft.ts",
+      "engine/local/local-policy.ts",
+      "engine/local/open-local.ts",
+    ];
+    const more = [
+      "tasks/countdown/countdown.ts",
+      "rewards/registry.ts",
+      "tokenizer/huggingface.ts",
+      "recipe/run-recipe.ts",
+    ];
+    expect(core).toEqual(expect.arrayContaining([...parts, ...more]));
+    for (const disk of ["files.ts", "disk-folder.ts", "compute/compute.ts"]) expect(core).not.toContain(disk);
+  });
+
+  it("imports no module of Node, and no package that needs one", () => {
+    const wrong = packages.filter(({ name }) => !PORTABLE.includes(name));
+    expect(wrong.map(({ name, path }) => `${chainTo(path)} → ${name}`)).toEqual([]);
+  });
+
+  it("uses no global of Node", () => {
+    const using = core.filter((path) => GLOBALS.test(withoutStrings(codeOf(sources.get(path)!))));
+    expect(using.map(chainTo)).toEqual([]);
+  });
+});
+
 describe("what a registry lists", () => {
   /** Where a word is the name of something else too. */
   const OTHER_MEANINGS: Readonly<Record<string, RegExp>> = {
@@ -138,9 +207,9 @@ describe("what a registry lists", () => {
     expect(naming.map(([path]) => path).filter((path) => !OTHER_MEANINGS[name]?.test(path))).toEqual([]);
   });
 
-  it("is imported by the list, by the public API, and by TRL's recipes", () => {
+  it("is imported by the list, by the public APIs, and by TRL's recipes", () => {
     const folderOf = (path: string) => /^train\/[^/]+(?=\/)/.exec(path)?.[0];
-    const allowed = /^(train\/trainers|index)\.ts$|^recipe\/trl\//;
+    const allowed = /^(train\/trainers|index|core)\.ts$|^recipe\/trl\//;
     const inside = edges.filter(({ from, to }) => folderOf(to) !== undefined && folderOf(from) !== folderOf(to));
     expect(inside.filter(({ from }) => !allowed.test(from)).map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
   });

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError, HubError } from "../errors.ts";
 import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
@@ -45,7 +46,7 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
       ...{ config, tokenizer, figures: figuresOf("random weights", config, recipe, true) },
       inDirectory: (work) =>
         inTemporaryFolder(async (directory) => {
-          await writeInitialModel(directory, init, recipe.seed);
+          await writeInitialModel(diskFolder(directory), init, recipe.seed);
           return work(directory);
         }),
     };

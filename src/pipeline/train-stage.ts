@@ -11,13 +11,15 @@ import { diskFolder } from "../disk-folder.ts";
 import { saveMergedModel } from "../model/merge.ts";
 import { loadPeftAdapter, openCheckpoint } from "../model/on-disk.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
-import { modelDirectoryOf } from "../recipe/model.ts";
 import type { RunObserver } from "../recipe/observer.ts";
+import { modelDirectoryOf } from "../recipe/on-disk.ts";
 import { prepareIn } from "../recipe/prepare-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { differencesOf, readRecipeFile } from "../run/recipe-file.ts";
-import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
+import { differencesOf } from "../run/recipe-differences.ts";
+import { readRecipeFile } from "../run/recipe-file.ts";
+import { RunDirectory } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 

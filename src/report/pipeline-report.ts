@@ -10,7 +10,7 @@ import { writeWhole } from "../files.ts";
 import { parseJson } from "../json-text.ts";
 import { clock } from "../number-text.ts";
 import { PIPELINE_FILES, type PipelineSummary, pipelineSummarySchema } from "../run/pipeline-records.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import { html } from "./html.ts";
 import { page } from "./page.ts";
 import { pipelineTable } from "./pipeline-table.ts";

@@ -23,7 +23,7 @@ import {
   timingRecordSchema,
 } from "./records.ts";
 import { eachRollout } from "./rollout-log.ts";
-import { RUN_FILES } from "./run-directory.ts";
+import { RUN_FILES } from "./run-store.ts";
 import { type RunSummary, runSummarySchema } from "./summary.ts";
 
 export interface RunSnapshot {

@@ -4,8 +4,8 @@ import type { DataReader, TaskDeps, TaskSpec } from "./entry.ts";
 import * as registry from "./registry.ts";
 import type { Task } from "./task.ts";
 
-/** Loaded when data are read: a task that generates its problems needs none of it. */
-const DISK_DATA: DataReader = {
+/** Data of the disk. The code is loaded when data are read: a task that generates its problems needs none of it. */
+export const DISK_DATA: DataReader = {
   load: async (options, deps) => (await import("../data/load.ts")).loadData(options, deps),
   rowsOf: async (path) => (await import("../data/formats.ts")).readAllRows(path),
 };

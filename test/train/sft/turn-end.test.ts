@@ -113,11 +113,11 @@ describe("the template's end of a turn", () => {
       [null, [TEXT_END, TURN_END]],
     ]) {
       await writeFile(path, JSON.stringify({ eos_token_id: before, temperature: 0.6 }));
-      await nameTurnEnd(directory, { task, tokenizer: base });
+      await nameTurnEnd(diskFolder(directory), { task, tokenizer: base });
       expect(JSON.parse(await readFile(path, "utf8"))).toEqual({ eos_token_id: after, temperature: 0.6 });
     }
     await writeFile(path, '{"eos_token_id": 0}');
-    await nameTurnEnd(directory, { task: lettersTask, tokenizer: base });
+    await nameTurnEnd(diskFolder(directory), { task: lettersTask, tokenizer: base });
     expect(await readFile(path, "utf8")).toBe('{"eos_token_id": 0}');
   });
 });
