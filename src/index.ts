@@ -60,6 +60,7 @@ export type {
 } from "./engine/contract/reward-model.ts";
 export type {
   SampledSequence,
+  SampledSoFar,
   SampleProgress,
   Sampler,
   SamplerInfo,
