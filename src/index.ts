@@ -7,6 +7,7 @@
 export { z } from "zod";
 // What models are computed with.
 export { Compute, type ComputeOptions } from "./compute/compute.ts";
+export type { Computing } from "./compute/computing.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
@@ -27,6 +28,8 @@ export {
 } from "./data-steps/step.ts";
 export { type DataStepContext, withSource } from "./data-steps/step-context.ts";
 export { dataSteps } from "./data-steps/steps.ts";
+// Folders: where models, tokenizers and states are.
+export { diskFolder } from "./disk-folder.ts";
 // Models behind an OpenAI-compatible endpoint.
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
@@ -104,6 +107,7 @@ export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
 export { type Extension, extend } from "./extend.ts";
+export type { ByteSink, ByteSource, Folder, FolderAt } from "./folder.ts";
 // Graphs: the operations that the graph form of a loss is made of.
 export * as elementwise from "./graph/ops/elementwise.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
@@ -211,7 +215,7 @@ export type { RunSummary } from "./run/summary.ts";
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
+export { type DataReader, defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
 export { createTask } from "./tasks/on-disk.ts";
 export { tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
@@ -238,6 +242,7 @@ export type { ConfigIssue } from "./train/config-issue.ts";
 export type {
   CompanionComputing,
   MetricsRow,
+  Reach,
   RolloutRow,
   StageContext,
   StageLog,
@@ -264,6 +269,7 @@ export type {
 export type { GrpoConfig } from "./train/grpo/config.ts";
 export { trainGrpo } from "./train/grpo/grpo.ts";
 export { grpoConfigSchema } from "./train/grpo/issues.ts";
+export { NODE_REACH } from "./train/on-node.ts";
 export { type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
 export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model/config.ts";
 export { type RewardModelContext, trainRewardModel } from "./train/reward-model/reward-model.ts";
