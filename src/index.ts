@@ -13,8 +13,8 @@ export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from
 export { readRows } from "./data/formats.ts";
 export { type LoadDeps, loadData } from "./data/load.ts";
 export type { LoadedData, NumberedRow } from "./data/loaded-data.ts";
+export type { ResolveDataset } from "./data/options.ts";
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
-export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
 // Data steps: what makes data sets in a pipeline.
 export { writeDataset } from "./data-steps/dataset-writer.ts";

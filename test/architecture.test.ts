@@ -45,13 +45,17 @@ function codeOf(text: string): string {
 const withoutStrings = (code: string) =>
   code.replace(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g, '""');
 
-/** Every relative import of a file, static, dynamic or of types only, as a path in `src`. */
-function importsOf(path: string): string[] {
+/** What a file imports, static, dynamic or as types only, as it is written. */
+function targetsOf(path: string): string[] {
   const code = codeOf(sources.get(path)!);
   const statements = code.matchAll(/\b(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/g);
-  const bare = code.matchAll(/\bimport\s*\(?\s*["']([^"']+)["']/g);
-  return [...statements, ...bare]
-    .map(([, target]) => target!)
+  const bare = code.matchAll(/(?<!["'])\bimport\s*\(?\s*["']([^"']+)["']/g);
+  return [...statements, ...bare].map(([, target]) => target!);
+}
+
+/** Every relative import of a file, as a path in `src`. */
+function importsOf(path: string): string[] {
+  return targetsOf(path)
     .filter((target) => target.startsWith("."))
     .map((target) => relative(src, join(src, dirname(path), target)));
 }
@@ -114,27 +118,17 @@ describe("ARCHITECTURE.md", () => {
 describe("the core", () => {
   /** What begins where Node is not: a browser's build, and whatever else hands in its own device and folders. */
   const ENTRY = "core.ts";
-  /** Packages that run anywhere. mathjs is not among them: a program that judges irrational answers hands it in. */
-  const PORTABLE = ["@bufbuild/protobuf/wire", "@huggingface/tokenizers", "yaml", "zod"];
+  /** Packages that run anywhere. Of mathjs there are the types alone: a program that judges irrational answers hands it in. */
+  const PORTABLE = ["@bufbuild/protobuf/wire", "@huggingface/tokenizers", "mathjs", "yaml", "zod"];
   /** Globals of Node. `process` is asked for math.js, where there is one. */
   const GLOBALS = /(?<!\.)\b(?:Buffer|setImmediate|__dirname|__filename)\s*[.(]|(?<!globalThis\.)\bprocess\./;
-
-  /** What a file imports when it runs, static or dynamic: imports of types are erased. */
-  function valueImports(path: string): string[] {
-    const code = codeOf(sources.get(path)!)
-      .replace(/\btypeof\s+import\s*\([^)]*\)/g, "")
-      .replace(/\b(?:import|export)\s+type\b[^;]*;/g, "");
-    const statements = code.matchAll(/^\s*(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/gm);
-    const bare = code.matchAll(/(?<!["'])\bimport\s*\(?\s*["']([^"']+)["']/g);
-    return [...statements, ...bare].map(([, target]) => target!);
-  }
 
   /** Every file that is reached from the entry, with the file that reached it, and the packages that they import. */
   function reached() {
     const from = new Map<string, string | undefined>([[ENTRY, undefined]]);
     const packages: { readonly name: string; readonly path: string }[] = [];
     for (const path of from.keys()) {
-      for (const target of valueImports(path)) {
+      for (const target of targetsOf(path)) {
         if (!target.startsWith(".")) {
           packages.push({ name: target, path });
           continue;
@@ -169,7 +163,7 @@ describe("the core", () => {
     for (const disk of ["files.ts", "disk-folder.ts", "compute/compute.ts"]) expect(core).not.toContain(disk);
   });
 
-  it("imports no module of Node, and no package that needs one", () => {
+  it("imports no module of Node, and no package that needs one, for types either", () => {
     const wrong = packages.filter(({ name }) => !PORTABLE.includes(name));
     expect(wrong.map(({ name, path }) => `${chainTo(path)} → ${name}`)).toEqual([]);
   });

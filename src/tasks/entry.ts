@@ -5,8 +5,7 @@
 
 import type { z } from "zod";
 import type { LoadedData } from "../data/loaded-data.ts";
-import type { DataOptions } from "../data/options.ts";
-import type { ResolveDataset } from "../data/reference.ts";
+import type { DataOptions, ResolveDataset } from "../data/options.ts";
 import type { DataRow } from "../data/row.ts";
 import { ConfigError } from "../errors.ts";
 import { type KeyPath, type NamedPath, pathAt, pathsOfItems } from "../named-paths.ts";
