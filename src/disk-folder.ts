@@ -9,6 +9,9 @@ import type { ByteSink, ByteSource, Folder, TextLimit } from "./folder.ts";
 /** The most that one call is asked for; systems have limits of their own at 2 GiB. */
 const MOST_AT_ONCE = 2 ** 28;
 
+/** Codes of a path at which there is no folder. */
+const ABSENT: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR"]);
+
 /** The folder at `path`, which need not exist before something is written. */
 export function diskFolder(path: string): Folder {
   return new DiskFolder(path);
@@ -38,7 +41,7 @@ class DiskFolder implements Folder {
     try {
       return await readdir(this.path);
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+      if (error instanceof Error && "code" in error && ABSENT.has(error.code)) return [];
       const reason = systemReason(error);
       if (reason === undefined) throw error;
       throw new CheckpointError(`Cannot read ${this.path}: ${reason}.`);

@@ -29,7 +29,9 @@ export const modelJudge = defineRewardEntry({
   create: (given, { endpoints }) =>
     lazyReward("judge", async () => {
       if (endpoints === undefined) {
-        throw new ConfigError("The reward judge asks an endpoint; create it with endpoints, which reach one.");
+        throw new ConfigError(
+          "The reward judge asks an endpoint, and nothing that reaches one was handed in (endpoints; NODE_REACH has it).",
+        );
       }
       return new ModelJudge(given, endpoints.open(given));
     }),

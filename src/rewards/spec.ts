@@ -63,7 +63,9 @@ function createOne({ name, options = {}, timeoutMs }: RewardSpec, deps: RewardDe
     const reference = parseRewardReference(name);
     return lazyReward(reference.label, async () => {
       if (deps.openUserReward === undefined) {
-        throw new ConfigError(`${name} is a reward of your own file; create it with openUserReward, which runs one.`);
+        throw new ConfigError(
+          `${name} is a reward of your own file, and nothing that runs one was handed in (openUserReward; NODE_REACH has it).`,
+        );
       }
       return deps.openUserReward(reference, { options, ...(timeoutMs !== undefined && { timeoutMs }) });
     });

@@ -27,7 +27,9 @@ export async function openEndpointTeacher(
   endpoints: Endpoints | undefined,
 ): Promise<Scorer> {
   if (endpoints === undefined) {
-    throw new ConfigError("teacher: the stage was given nothing that reaches endpoints (companions.endpoints).");
+    throw new ConfigError(
+      "teacher: the stage was given nothing that reaches endpoints (companions.endpoints; NODE_REACH has it).",
+    );
   }
   const { text, ids } = probeOf(tokenizer);
   const where = `teacher: ${endpoint.baseUrl}`;
