@@ -142,7 +142,8 @@ export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from 
 export type { SaveOptions } from "./model/checkpoint.ts";
 export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
 export { families } from "./model/families/registry.ts";
-export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
+export type { GgufExport, GgufExportOptions } from "./model/gguf/export.ts";
+export { exportGguf } from "./model/gguf/on-disk.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
 export type { ModelConfig, RopeScaling } from "./model/model-config.ts";
 export { loadModel, saveModel, saveModelFrom } from "./model/on-disk.ts";
