@@ -3,6 +3,8 @@
  * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
  */
 
+import "./node-entries.ts";
+
 // Extending: trainers, data steps, rewards, engines of your own, by name in recipes; their keys are schemas of zod.
 export { z } from "zod";
 // What models are computed with.

@@ -1,6 +1,6 @@
-/** Recipes from files of this machine's disk: paths in them become absolute, and the devices of Node are known. */
+/** Recipes from files of this machine's disk: paths in them become absolute, and what needs Node can be named. */
 
-import "../compute/node-devices.ts";
+import "../node-entries.ts";
 import { dirname } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
