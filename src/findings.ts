@@ -3,7 +3,7 @@
 import { AhaError } from "./errors.ts";
 
 /** `error`: it cannot go well. `warning`: it probably wastes the run. `note`: good to know. */
-export const SEVERITIES = ["error", "warning", "note"] as const;
+const SEVERITIES = ["error", "warning", "note"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
 /** One thing that was found, by somebody who does not know which stage it is about. */

@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Names of the alarms, as events and `--json` have them. */
-export const ALARM_NAMES = [
+const ALARM_NAMES = [
   "truncation",
   "zero-variance",
   "entropy-collapse",

@@ -9,7 +9,7 @@ import type { AlarmName } from "./alarm.ts";
 import { ALARM_LIMITS } from "./thresholds.ts";
 
 /** Metrics by name; null or NaN where a number was not finite. */
-export type Row = { readonly step: number } & Readonly<Record<string, number | null | undefined>>;
+export type WatchedRow = { readonly step: number } & Readonly<Record<string, number | null | undefined>>;
 
 /** One watched level. */
 export interface LevelRule {
@@ -23,14 +23,14 @@ export interface LevelRule {
   /** The alarm is for levels below `raise`, not above. */
   readonly below?: boolean;
   /** The level of the newest of `history` (oldest first); infinite where it was not finite. */
-  readonly level: (history: readonly Row[]) => number | undefined;
+  readonly level: (history: readonly WatchedRow[]) => number | undefined;
   readonly message: (level: number) => string;
 }
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
 /** A rule on a metric as it is. */
-const metric = (name: string) => (history: readonly Row[]) => {
+const metric = (name: string) => (history: readonly WatchedRow[]) => {
   const value = history.at(-1)?.[name];
   return typeof value === "number" && !Number.isNaN(value) ? value : undefined;
 };
@@ -99,8 +99,8 @@ export function abstainingReward(metric: string): string | undefined {
 
 /** The rules that watch one reward. A row without a share of abstentions has none, where the reward was asked. */
 export function rewardRules(reward: string): readonly LevelRule[] {
-  const at = (row: Row | undefined, what: string) => row?.[`rewards/${reward}/${what}`];
-  const isAbandoned = (row: Row | undefined) => at(row, "abandoned") === 1;
+  const at = (row: WatchedRow | undefined, what: string) => row?.[`rewards/${reward}/${what}`];
+  const isAbandoned = (row: WatchedRow | undefined) => at(row, "abandoned") === 1;
   return [
     {
       name: "reward-abandoned",
@@ -127,13 +127,13 @@ export function rewardRules(reward: string): readonly LevelRule[] {
     },
   ];
 
-  function wasAsked(row: Row | undefined): boolean {
+  function wasAsked(row: WatchedRow | undefined): boolean {
     return row !== undefined && ["mean", "frac_abstained"].some((what) => at(row, what) !== undefined);
   }
 }
 
 /** The newest entropy over the mean of the stage's first rows that have one. */
-function entropyShare(history: readonly Row[]): number | undefined {
+function entropyShare(history: readonly WatchedRow[]): number | undefined {
   const { baselineRows } = ALARM_LIMITS.entropy;
   const now = metric("entropy")(history);
   if (now === undefined || !("reward" in history.at(-1)!)) return undefined;
@@ -147,7 +147,7 @@ function entropyShare(history: readonly Row[]): number | undefined {
 }
 
 /** The newest gradient norm over the median of the finite ones before it. */
-function gradientOverMedian(history: readonly Row[]): number | undefined {
+function gradientOverMedian(history: readonly WatchedRow[]): number | undefined {
   const now = history.at(-1)?.grad_norm;
   if (now === undefined) return undefined;
   if (now === null || !Number.isFinite(now)) return Number.POSITIVE_INFINITY;

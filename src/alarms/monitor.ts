@@ -7,7 +7,7 @@
  */
 
 import type { Alarm } from "./alarm.ts";
-import { abstainingReward, LEVEL_RULES, type LevelRule, type Row, rewardRules } from "./level-rules.ts";
+import { abstainingReward, LEVEL_RULES, type LevelRule, rewardRules, type WatchedRow } from "./level-rules.ts";
 import { hackingDeviations, type RatedReward } from "./reward-hacking.ts";
 import { ALARM_LIMITS } from "./thresholds.ts";
 
@@ -31,7 +31,7 @@ export interface HeardEvaluation {
 const ZERO_LOSS = 0.05;
 
 interface StageState {
-  readonly rows: Row[];
+  readonly rows: WatchedRow[];
   /** By the rule's name and the reward that it watches. */
   readonly raised: Map<string, boolean>;
   readonly streaks: Map<string, number>;
@@ -55,7 +55,7 @@ export class AlarmMonitor {
   }
 
   /** Hears a row of metrics; returns what is to be said. */
-  row(stage: string, row: Row): Alarm[] {
+  row(stage: string, row: WatchedRow): Alarm[] {
     const state = this.stateOf(stage);
     state.rows.push(row);
     for (const metric of Object.keys(row)) {
@@ -105,7 +105,7 @@ export class AlarmMonitor {
   }
 
   /** The loss that a newcomer worries about, once a run, and where it is 0 from the first: later it may be 0 by chance. */
-  private lossNote(stage: string, row: Row, { rows }: StageState): Alarm[] {
+  private lossNote(stage: string, row: WatchedRow, { rows }: StageState): Alarm[] {
     const { loss, step } = row;
     if (rows.find((one) => typeof one.loss === "number") !== row) return [];
     const facts = this.watched.find(({ name }) => name === stage);
@@ -158,7 +158,7 @@ export class AlarmMonitor {
 
 /** What a log holds of a run: rows and evaluations, each in the order in which it was written. */
 export interface HeardLogs {
-  readonly metrics: readonly { readonly stage: string; readonly row: Row }[];
+  readonly metrics: readonly { readonly stage: string; readonly row: WatchedRow }[];
   readonly evaluations: readonly HeardEvaluation[];
 }
 
@@ -194,7 +194,7 @@ function ruleKey({ name, reward }: LevelRule): string {
   return reward === undefined ? name : `${name}/${reward}`;
 }
 
-const rewardsOf = (rows: readonly Row[]) =>
+const rewardsOf = (rows: readonly WatchedRow[]) =>
   rows.flatMap(({ reward }) => (typeof reward === "number" && Number.isFinite(reward) ? [reward] : []));
 
 const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

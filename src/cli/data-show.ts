@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "../data/dataset-folder.ts";
 import { formatOf, readRows } from "../data/formats.ts";
-import { readLineage } from "../data/lineage.ts";
+import { readDatasetLineage } from "../data/lineage.ts";
 import { parquetRowCount } from "../data/parquet.ts";
 import { type DataRow, placeOf } from "../data/row.ts";
 import { columnTypes } from "../data/value-types.ts";
@@ -45,7 +45,7 @@ export async function showData(args: readonly string[], context: CommandContext)
   const first = await firstRows(split, Math.max(LOOKED_AT, shownRows));
   const splits: CountedSplit[] = [];
   for (const each of dataset.splits) splits.push({ ...each, rows: await countRows(each, context) });
-  const lineage = (await stat(dataset.path)).isDirectory() ? await readLineage(dataset.path) : undefined;
+  const lineage = (await stat(dataset.path)).isDirectory() ? await readDatasetLineage(dataset.path) : undefined;
   const columns = columnTypes(first.slice(0, LOOKED_AT));
   const rows = first.slice(0, shownRows);
   context.out(

@@ -56,7 +56,7 @@ const OPTIONS = {
   ...TRL,
 } as const;
 
-export const command: Command = {
+export const doctorCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));

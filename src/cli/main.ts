@@ -18,18 +18,27 @@ const EXIT_INTERRUPTED = 130;
 
 /** The commands and their summaries; a command's code is only loaded when it runs, so that help is instant. */
 const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: () => Promise<Command> }> = new Map([
-  ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).command }],
-  ["doctor", { summary: "check a recipe before it is run", load: async () => (await import("./doctor.ts")).command }],
-  ["eval", { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).command }],
-  ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).command }],
-  ["serve", { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).command }],
-  ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).command }],
-  ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).command }],
+  ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).runCommand }],
+  [
+    "doctor",
+    { summary: "check a recipe before it is run", load: async () => (await import("./doctor.ts")).doctorCommand },
+  ],
+  [
+    "eval",
+    { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).evalCommand },
+  ],
+  ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).chatCommand }],
+  [
+    "serve",
+    { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).serveCommand },
+  ],
+  ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).dataCommand }],
+  ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).rewardCommand }],
   [
     "model",
     {
       summary: "make, inspect, score with, download and publish models",
-      load: async () => (await import("./model.ts")).command,
+      load: async () => (await import("./model.ts")).modelCommand,
     },
   ],
 ]);

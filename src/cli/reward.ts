@@ -75,7 +75,7 @@ interface ScoredLine extends RewardResult {
   readonly line: number;
 }
 
-export const command: Command = {
+export const rewardCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("reward", args, OPTIONS, args.includes("--list") ? [] : ["NAME"]);

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { defaultThreads } from "../compute/compute.ts";
 import { ConfigError, DivergenceError } from "../errors.ts";
 import { type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
-import { holdsPipeline, PipelineDirectory, readLineage } from "../pipeline/directory.ts";
+import { holdsPipeline, PipelineDirectory, readPipelineLineage } from "../pipeline/directory.ts";
 import { type AskHub, pinHubNames } from "../pipeline/hub-pins.ts";
 import { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "../pipeline/load.ts";
 import { checkChoice, type PlannedStage, planPipeline } from "../pipeline/plan.ts";
@@ -77,7 +77,7 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
   const choice = { from: values.from, only: values.only };
   checkChoice(resolved, choice);
   if (values.resume) requireBegun(holdsPipeline(shownPath), shownPath);
-  const lineage = readLineage(shownPath);
+  const lineage = readPipelineLineage(shownPath);
   const threads = file.threads ?? lineage?.threads ?? defaultThreads();
   const about = { pipeline: file.name, seed: file.seed, threads };
   const askHub = values["dry-run"] ? undefined : hubAsker({ offline: values.offline === true, signal: context.signal });
@@ -133,7 +133,7 @@ async function printPlan(
   stages: readonly ResolvedStage[],
   { shownPath, choice, output: { context, mode }, about }: PlanRequest,
 ): Promise<void> {
-  const lineage = { stages: {}, superseded: {}, ...readLineage(shownPath), ...about };
+  const lineage = { stages: {}, superseded: {}, ...readPipelineLineage(shownPath), ...about };
   const directory = resolve(shownPath);
   const planned = await planPipeline({ stages, directory, source: pipeline.path, lineage, hashes: new Map() }, choice);
   if (mode === "json") {

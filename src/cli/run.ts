@@ -71,7 +71,7 @@ const OPTIONS = {
   ...PIPELINE_OPTIONS,
 } as const;
 
-export const command: Command = {
+export const runCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const listsKeys = args.includes("--keys");

@@ -12,7 +12,7 @@ import { stringifyExactJson } from "../exact-json.ts";
 import { pathAt, pathsOfItems } from "../named-paths.ts";
 import { Random } from "../random.ts";
 import { KINDS, outputShape, sourceShape } from "./config.ts";
-import { type Row, writeDataset } from "./dataset-writer.ts";
+import { type DatasetRow, writeDataset } from "./dataset-writer.ts";
 import { readRowsOf } from "./sampled-dataset.ts";
 import { normalised } from "./selection.ts";
 import { type DataStepOutcome, defineDataStep } from "./step.ts";
@@ -62,7 +62,7 @@ export const combine = defineDataStep({
  */
 async function combineData(config: CombineConfig, context: DataStepContext): Promise<DataStepOutcome> {
   const weights = config.data.reduce((sum, { weight = 0 }) => sum + weight, 0);
-  const rows: Row[] = [];
+  const rows: DatasetRow[] = [];
   const sources: object[] = [];
   const seen = new Set<string>();
   for (const [index, { path, split, rows: count, weight, kind }] of config.data.entries()) {
@@ -100,7 +100,10 @@ async function combineData(config: CombineConfig, context: DataStepContext): Pro
 }
 
 /** Whether no row of the same texts came before. */
-function isNew({ prompt, completion, messages, conversations, chosen, rejected }: Row, seen: Set<string>): boolean {
+function isNew(
+  { prompt, completion, messages, conversations, chosen, rejected }: DatasetRow,
+  seen: Set<string>,
+): boolean {
   const text = normalised(stringifyExactJson([prompt, completion, messages, conversations, chosen, rejected]));
   if (seen.has(text)) return false;
   seen.add(text);

@@ -27,7 +27,7 @@ export interface BucketCount {
 }
 
 /** The outcome; who is left out has the reason in `dropped`. */
-export interface Selection {
+export interface ChosenCandidates {
   readonly chosen: readonly Chosen[];
   readonly buckets: readonly BucketCount[] | undefined;
 }
@@ -40,7 +40,7 @@ export function selectCandidates(
   kept: readonly Candidate[],
   passRates: ReadonlyMap<string, number>,
   config: Pick<ChoiceConfig, "dedupe" | "keepPerPrompt" | "choose" | "seed" | "difficulty">,
-): Selection {
+): ChosenCandidates {
   const groups = new Map<string, Candidate[]>();
   for (const candidate of kept) {
     const group = groups.get(candidate.prompt) ?? [];
@@ -87,7 +87,7 @@ function balanced(
   chosen: readonly Chosen[],
   difficulty: NonNullable<ChoiceConfig["difficulty"]>,
   random: Random,
-): Selection {
+): ChosenCandidates {
   const buckets: Chosen[][] = difficulty.map(() => []);
   for (const one of chosen) {
     const bucket = difficulty.findIndex(({ passRate: [from, to] }) => one.passRate >= from && one.passRate <= to);

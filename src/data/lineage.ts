@@ -18,7 +18,7 @@ const MAX_BYTES = 4 * 2 ** 20;
  *
  * @throws DataError where the file is no JSON object, or too large.
  */
-export async function readLineage(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+export async function readDatasetLineage(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   const path = join(folder, LINEAGE_FILE);
   const text = await readTextFileIfPresent(path, { maxBytes: MAX_BYTES, error: DataError });
   if (text === undefined) return undefined;

@@ -35,12 +35,12 @@ export function columnError(row: DataRow, column: string, expected: string): Dat
   const hint = nearest === undefined ? "" : ` Is ${nearest} meant?`;
   const fault = value === undefined ? "is not there" : `is ${shorten(stringifyExactJson(value))}`;
   return new DataError(
-    `${placeOf(row)}: expected ${expected} in the column ${column}, which ${fault}; ${columnsOf(row)}.${hint}`,
+    `${placeOf(row)}: expected ${expected} in the column ${column}, which ${fault}; ${columnsText(row)}.${hint}`,
   );
 }
 
 /** `the columns of this row are: a, b`. */
-export function columnsOf(row: DataRow): string {
+export function columnsText(row: DataRow): string {
   return `the columns of this row are: ${Object.keys(row.fields).map(shorten).join(", ") || "none"}`;
 }
 

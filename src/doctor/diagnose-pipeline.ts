@@ -27,7 +27,7 @@ import {
   modelMaker,
 } from "./examined-pipeline.ts";
 import { withLocalData } from "./local-data.ts";
-import { descendedModel, type FoundModel, findModel } from "./open-model.ts";
+import { descendedModel, type ExaminedModel, openExaminedModel } from "./open-model.ts";
 
 /** A stage that trains. */
 type TrainStage = ExaminedStage & { readonly work: Extract<ExaminedStage["work"], { kind: "train" }> };
@@ -38,7 +38,7 @@ type DataStage = ExaminedStage & { readonly work: Extract<ExaminedStage["work"],
 /** What is known of a pipeline, as it is found out. */
 interface Knowledge {
   /** The model that each training stage's own descends from; undefined where it could not be looked at. */
-  readonly roots: Map<string, FoundModel | undefined>;
+  readonly roots: Map<string, ExaminedModel | undefined>;
   readonly diagnoses: Map<string, Diagnosis>;
   readonly findings: Finding[];
   /** What could not be checked, with the stages that it is about. */
@@ -97,9 +97,9 @@ async function lookAtTraining(
 }
 
 /** The model of a recipe; undefined where it cannot be had, which `diagnose` tells. */
-async function rootOf(recipe: Recipe): Promise<FoundModel | undefined> {
+async function rootOf(recipe: Recipe): Promise<ExaminedModel | undefined> {
   try {
-    return await findModel(recipe);
+    return await openExaminedModel(recipe);
   } catch (error) {
     if (error instanceof AhaError) return undefined;
     throw error;
@@ -184,9 +184,13 @@ function dataStepFigures(name: string, step: string, sampled: SampledWork | unde
   return { name, step, prompts, completions: prompts * samples, maxCompletionTokens };
 }
 
-async function sampledModel(asRecipe: Recipe, { name }: DataStage, known: Knowledge): Promise<FoundModel | undefined> {
+async function sampledModel(
+  asRecipe: Recipe,
+  { name }: DataStage,
+  known: Knowledge,
+): Promise<ExaminedModel | undefined> {
   try {
-    const model = await findModel(asRecipe);
+    const model = await openExaminedModel(asRecipe);
     if (!model.figures.available) note(known, `the model ${model.figures.source} is not on this machine`, name);
     return model;
   } catch (error) {
@@ -200,7 +204,7 @@ async function sampledModel(asRecipe: Recipe, { name }: DataStage, known: Knowle
 async function taskOf(
   spec: Recipe["task"],
   seed: number,
-  model: FoundModel | undefined,
+  model: ExaminedModel | undefined,
   known: Knowledge,
   stage: string,
 ): Promise<Task | undefined> {

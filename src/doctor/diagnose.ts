@@ -27,14 +27,14 @@ import { evaluationSeconds } from "./evaluation-time.ts";
 import { withLocalData } from "./local-data.ts";
 import { checkpointFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
 import { estimatePeakBytes } from "./memory-estimate.ts";
-import { type FoundModel, findModel } from "./open-model.ts";
+import { type ExaminedModel, openExaminedModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
 import {
   firstProblems,
-  lengthFindings,
   overlapFindings,
   type PromptLengths,
+  promptLengthFindings,
   promptLengths,
   turnEndFindings,
 } from "./task-findings.ts";
@@ -55,7 +55,7 @@ export interface DiagnoseOptions {
 /** What a pipeline's stage takes from earlier ones, which have not run. */
 export interface FromEarlierStages {
   /** Instead of the model that the recipe names. */
-  readonly model: FoundModel;
+  readonly model: ExaminedModel;
   /** Directories of models that will be there, with the shapes that they will have. */
   readonly companions: ReadonlyMap<string, ModelConfig | undefined>;
   /** Who makes the task's data; undefined: it names none of an earlier stage. */
@@ -83,7 +83,7 @@ export async function diagnose(
 ): Promise<Diagnosis> {
   if (options.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
   const known: Knowledge = { findings: [], unchecked: [], trials: new Map(), companions: [] };
-  const model = earlier?.model ?? (await orFinding(known, "model", () => findModel(recipe)));
+  const model = earlier?.model ?? (await orFinding(known, "model", () => openExaminedModel(recipe)));
   await lookAtCompanions(recipe, known, earlier);
   if (model !== undefined) {
     known.findings.push(...recipeFindings(recipe, model.figures));
@@ -118,7 +118,7 @@ async function lookAtCompanions(recipe: Recipe, known: Knowledge, earlier?: From
 
 async function lookAtTask(
   recipe: Recipe,
-  { tokenizer, figures }: FoundModel,
+  { tokenizer, figures }: ExaminedModel,
   known: Knowledge,
   earlier?: FromEarlierStages,
 ): Promise<void> {
@@ -160,12 +160,12 @@ async function lookAtTask(
   known.prompts = promptLengths(training, heldOut, tokenizer);
   known.findings.push(...turnEndFindings(task, training, tokenizer));
   if (figures.contextTokens !== null)
-    known.findings.push(...lengthFindings(recipe, known.prompts, figures.contextTokens));
+    known.findings.push(...promptLengthFindings(recipe, known.prompts, figures.contextTokens));
 }
 
 async function probe(
   recipe: Recipe,
-  model: FoundModel,
+  model: ExaminedModel,
   known: Knowledge,
   options: DiagnoseOptions,
   earlier?: FromEarlierStages,
@@ -231,7 +231,7 @@ async function tryStage(
   known.findings.push(...found.map((finding) => inStage(finding, stage.name)));
 }
 
-function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledge): Diagnosis {
+function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowledge): Diagnosis {
   const { task, prompts, trials, findings } = known;
   const stages = recipe.stages.map((stage) => {
     const trial = trials.get(stage.name);

@@ -31,7 +31,7 @@ export function promptLengths(
 }
 
 /** Prompts that leave no room for the longest completion. */
-export function lengthFindings({ stages }: Recipe, { lengths, max }: PromptLengths, context: number): Finding[] {
+export function promptLengthFindings({ stages }: Recipe, { lengths, max }: PromptLengths, context: number): Finding[] {
   return stages.flatMap((stage): Finding[] => {
     const completion = trainers.get(stage.trainer).examination?.maxCompletionTokens?.(stage);
     if (completion === undefined) return [];

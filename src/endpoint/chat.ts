@@ -112,10 +112,10 @@ export function checkedAnswer<S extends z.ZodType>(body: string, schema: S, what
   try {
     value = JSON.parse(body);
   } catch {
-    throw new EndpointError("malformed", `expected ${what}, got ${shown(body)}, which is not JSON`);
+    throw new EndpointError("malformed", `expected ${what}, got ${quotedText(body)}, which is not JSON`);
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new EndpointError("malformed", `expected ${what}, got ${shown(body)}`);
+  if (!parsed.success) throw new EndpointError("malformed", `expected ${what}, got ${quotedText(body)}`);
   return parsed.data;
 }
 
@@ -132,6 +132,6 @@ export function usageOf(
 }
 
 /** Text from outside, short enough for a message. */
-export function shown(text: string): string {
+export function quotedText(text: string): string {
   return JSON.stringify(text.length <= 200 ? text : `${text.slice(0, 200)}…`);
 }

@@ -19,7 +19,7 @@ import {
   type ChatUsage,
   chatBody,
   parseChatAnswer,
-  shown,
+  quotedText,
 } from "./chat.ts";
 import { type EchoedPrompt, echoBody, parseEcho, parseTextAnswer, type TextRequest, textBody } from "./completions.ts";
 import { addressFault, DEFAULT_KEY_VARIABLE } from "./options.ts";
@@ -211,7 +211,7 @@ export class EndpointClient implements ChatClient {
   #refusal(url: string, response: Response, text: string): Outcome<never> {
     const again = isPassing(response.status);
     const hint = response.status === 401 || response.status === 403 ? this.#keyHint() : "";
-    const said = this.#redacted(`${url} answered ${response.status}: ${shown(text)}${hint}`);
+    const said = this.#redacted(`${url} answered ${response.status}: ${quotedText(text)}${hint}`);
     const askedMs = retryAfterMs(response.headers.get("retry-after"), Date.now());
     return { error: new EndpointError(again ? "busy" : "refused", said), again, askedMs };
   }

@@ -8,7 +8,7 @@
  */
 
 import { z } from "zod";
-import { shown } from "./chat.ts";
+import { quotedText } from "./chat.ts";
 
 /** The variable that has the API key where none is named. */
 export const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
@@ -17,7 +17,7 @@ export const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
 export function addressFault(baseUrl: string): string | undefined {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
-    return `expected an http or https address such as http://127.0.0.1:8000/v1, got ${shown(baseUrl)}`;
+    return `expected an http or https address such as http://127.0.0.1:8000/v1, got ${quotedText(baseUrl)}`;
   }
   if (url.username === "" && url.password === "") return undefined;
   return "holds a user name or password; put the key into an environment variable instead";

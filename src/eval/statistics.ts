@@ -11,7 +11,7 @@ import { passAtK, reportedKs } from "./pass-at-k.ts";
 import { reflectionWords } from "./reflection.ts";
 
 /** A completion as far as statistics read it. */
-export interface JudgedCompletion {
+export interface CompletionWithVerdict {
   readonly text: string;
   readonly lengthTokens: number;
   readonly finishReason: "stop" | "length";
@@ -30,7 +30,7 @@ export interface Statistics {
 interface Measure {
   readonly name: string;
   readonly kind: StatisticKind;
-  readonly of: (group: readonly JudgedCompletion[]) => Cluster;
+  readonly of: (group: readonly CompletionWithVerdict[]) => Cluster;
 }
 
 const INTERVAL_OF: Readonly<Record<StatisticKind, (clusters: readonly Cluster[]) => [number, number] | undefined>> = {
@@ -58,7 +58,7 @@ const INTERVAL_OF: Readonly<Record<StatisticKind, (clusters: readonly Cluster[])
  * be taken over is absent.
  */
 export function statisticsOf(
-  groups: readonly (readonly JudgedCompletion[])[],
+  groups: readonly (readonly CompletionWithVerdict[])[],
   passAt?: readonly number[] | undefined,
   kinds: Readonly<Record<string, StatisticKind>> = {},
 ): Statistics {
@@ -84,14 +84,14 @@ export function statisticsOf(
 }
 
 function measures(
-  groups: readonly (readonly JudgedCompletion[])[],
+  groups: readonly (readonly CompletionWithVerdict[])[],
   passAt: readonly number[] | undefined,
   kinds: Readonly<Record<string, StatisticKind>>,
 ): Measure[] {
   const samples = groups[0]?.length ?? 0;
   const verdicts = groups.flat().map(({ verdict }) => verdict);
   const ofTask = new Set(verdicts.flatMap(({ statistics }) => Object.keys(statistics)));
-  const ended = ({ finishReason, lengthTokens }: JudgedCompletion) =>
+  const ended = ({ finishReason, lengthTokens }: CompletionWithVerdict) =>
     finishReason === "stop" ? lengthTokens : undefined;
   const canBeSolved = verdicts.some(({ isUnjudged }) => !isUnjudged);
   if (!canBeSolved) ofTask.delete("judged");
@@ -141,7 +141,7 @@ function narrowestKind(values: readonly number[]): StatisticKind {
 
 /** What only several samples of a problem can tell. */
 function severalSamples(samples: number, passAt: readonly number[], verdicts: readonly Verdict[]): Measure[] {
-  const solved = (group: readonly JudgedCompletion[]) => group.filter(({ verdict }) => verdict.solved).length;
+  const solved = (group: readonly CompletionWithVerdict[]) => group.filter(({ verdict }) => verdict.solved).length;
   const measures = passAt.map((k): Measure => {
     return {
       name: `passAt${k}`,
@@ -156,20 +156,20 @@ function severalSamples(samples: number, passAt: readonly number[], verdicts: re
   ];
 }
 
-function majorityIsRight(group: readonly JudgedCompletion[]): boolean {
+function majorityIsRight(group: readonly CompletionWithVerdict[]): boolean {
   const winner = majorityAnswer(group.map(({ verdict }) => verdict.answer ?? null));
   return winner !== null && group.some(({ verdict }) => verdict.answer === winner && verdict.solved);
 }
 
 /** A mean over completions; those of which `value` is undefined do not count. */
-function overCompletions(value: (completion: JudgedCompletion) => number | undefined): Measure["of"] {
+function overCompletions(value: (completion: CompletionWithVerdict) => number | undefined): Measure["of"] {
   return (group) => {
     const values = group.map(value).filter((one) => one !== undefined);
     return { sum: sumOf(values), count: values.length };
   };
 }
 
-function extremes(name: string, completions: readonly JudgedCompletion[]): Record<string, number> {
+function extremes(name: string, completions: readonly CompletionWithVerdict[]): Record<string, number> {
   if (completions.length === 0) return {};
   const lengths = completions.map(({ lengthTokens }) => lengthTokens);
   return {

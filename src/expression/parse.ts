@@ -12,7 +12,7 @@
  * yard, 1961), then at most `maxNumbers` − 1 operations on values of at most `maxNumbers` · `maxDigits` digits.
  */
 
-import { combine, type Operator, type Rational, whole } from "./rational.ts";
+import { applyOperator, type Operator, type Rational, whole } from "./rational.ts";
 
 /** What an expression may measure; beyond it is refused unread. */
 export interface ExpressionLimits {
@@ -62,7 +62,7 @@ export function parseExpression(text: string, limits: ExpressionLimits = EXPRESS
       if (operator === undefined || operator === "(" || PRECEDENCE[operator] < precedence) return true;
       pending.pop();
       const right = values.pop()!;
-      const result = combine(operator, values.pop()!, right);
+      const result = applyOperator(operator, values.pop()!, right);
       if (result === undefined) return false;
       values.push(result);
       postfix.push(operator);

@@ -26,7 +26,7 @@ import type { HubSettings } from "./settings.ts";
 import { sizeText } from "./size-text.ts";
 
 /** The most bytes that a repository may have, unless another limit is given. */
-export const DEFAULT_MAX_BYTES = 100e9;
+const DEFAULT_MAX_BYTES = 100e9;
 /** Downloads at the same time: enough to fill a line, few enough to be a polite guest. */
 const CONCURRENT_FILES = 4;
 /** The disk is never filled to its last byte: other programs need some too. */

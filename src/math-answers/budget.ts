@@ -14,7 +14,7 @@ export class BudgetExceeded extends Error {
 }
 
 /** Steps and time of one judgement. */
-export class Budget {
+export class JudgementBudget {
   #steps = 0;
   readonly #started = performance.now();
 

@@ -5,11 +5,11 @@
  * operations on values of known size. So it needs no thread of its own, and tasks may ask it synchronously.
  */
 
-import { Budget, BudgetExceeded } from "./budget.ts";
+import { BudgetExceeded, JudgementBudget } from "./budget.ts";
 import { canonicalForm } from "./canonical.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
 import { isDate } from "./clock.ts";
-import { Comparison } from "./equal.ts";
+import { AnswerComparison } from "./equal.ts";
 import { type Extracted, extractAnswer } from "./extract.ts";
 import { extractGold, isSentence } from "./gold-answer.ts";
 import { letterOf } from "./letters.ts";
@@ -71,8 +71,8 @@ const notComparable = (gold: string): MathVerdict => ({
 });
 
 function compare(extracted: Extracted, gold: string): MathVerdict {
-  const budget = new Budget();
-  const comparison = new Comparison(budget);
+  const budget = new JudgementBudget();
+  const comparison = new AnswerComparison(budget);
   const candidates = [extracted.text];
   let fault: string | undefined;
   const isRight = (text: string, gold: string): boolean =>
@@ -165,7 +165,7 @@ function canonicalText(text: string): string {
   const words = plainWords(text.slice(0, 1000));
   if ("fault" in reading) return words;
   try {
-    return canonicalForm(reading.answer, new Budget());
+    return canonicalForm(reading.answer, new JudgementBudget());
   } catch (error) {
     if (error instanceof BudgetExceeded) return words;
     throw error;

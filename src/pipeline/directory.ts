@@ -29,7 +29,7 @@ export function holdsPipeline(directory: string): boolean {
 }
 
 /** The lineage in `directory`; undefined where no pipeline was begun there. Throws RunDirError where it is damaged. */
-export function readLineage(directory: string): PipelineLineage | undefined {
+export function readPipelineLineage(directory: string): PipelineLineage | undefined {
   const path = join(directory, PIPELINE_FILES.lineage);
   if (!existsSync(path)) return undefined;
   const parsed = pipelineLineageSchema.safeParse(parseJson(readFileSync(path, "utf8"), path, RunDirError));
@@ -71,7 +71,7 @@ export class PipelineDirectory {
     }
     const release = lockRun(path);
     try {
-      const found = readLineage(path);
+      const found = readPipelineLineage(path);
       await removeUnfinished(path);
       const stages = join(path, PIPELINE_FILES.stages);
       mkdirSync(stages, { recursive: true });
@@ -179,7 +179,7 @@ function asideName(stage: string, hash: string): string {
 function requireOwn(path: string, pipeline: string): void {
   if (!existsSync(path)) return;
   if (!statSync(path).isDirectory()) throw new RunDirError(`${path} is a file; a pipeline needs a directory.`);
-  const lineage = readLineage(path);
+  const lineage = readPipelineLineage(path);
   if (lineage?.pipeline === pipeline) return;
   if (lineage !== undefined) {
     throw new RunDirError(

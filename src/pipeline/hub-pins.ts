@@ -20,7 +20,7 @@ import type { SuiteConfig } from "./schema.ts";
 export type AskHub = (name: string, kind: RepositoryKind) => Promise<string>;
 
 /** How names are pinned. */
-export interface PinOptions {
+interface PinOptions {
   readonly lineage: Pick<PipelineLineage, "stages"> | undefined;
   /** The only stage that is to be run, if it is so: for others nothing is asked. */
   readonly only?: string | undefined;

@@ -124,7 +124,7 @@ export function resolveStages({ stages }: LoadedPipeline, directory: string): Re
 }
 
 /** The seed of a stage: stages draw different numbers, whatever their place in the list. */
-export function pipelineStageSeed(seed: number, stage: string): number {
+function pipelineStageSeed(seed: number, stage: string): number {
   return philox(seed, hashString("pipeline-stage"), [hashString(stage)])[0];
 }
 

@@ -21,7 +21,7 @@ import { outputFault } from "./output-state.ts";
 import { needsOf, withDependents } from "./references.ts";
 
 /** Of what stages make, as far as this code decides it: raise it where the same configuration makes something else. */
-export const STAGE_VERSION = 1;
+const STAGE_VERSION = 1;
 
 /** Which stages to run. */
 export interface Choice {

@@ -12,11 +12,11 @@ import { type NamedPath, withValueAt } from "../named-paths.ts";
 import { isMapping, SOURCE_KEYS } from "./merge.ts";
 
 /** What stages make. */
-export const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;
+const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
 
 /** Whether stages make such a thing. */
-export const isOutputType = (kind: string): kind is OutputType => OUTPUT_TYPES.some((type) => type === kind);
+const isOutputType = (kind: string): kind is OutputType => OUTPUT_TYPES.some((type) => type === kind);
 
 /** One reference and where it stands. */
 export interface Reference {

@@ -3,7 +3,7 @@
  * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards what no rule can check; which part of a completion it judges is
  * `judged-part.ts`'s.
  *
- * The model stays with whoever computes: this file is given a `Scorer`, and knows which texts it wants scored.
+ * The model stays with whoever computes: this file is given a `TextScorer`, and knows which texts it wants scored.
  */
 
 import { z } from "zod";
@@ -14,14 +14,14 @@ import { JUDGED_PARTS, type JudgedText, judgedPart } from "./judged-part.ts";
 import type { BatchReward, RewardResult } from "./reward.ts";
 
 /** Something that scores texts: a reward model in memory. */
-export interface Scorer {
+export interface TextScorer {
   /** A reward for each text; null for one that it cannot read, for the reason given. */
   score(texts: readonly JudgedText[]): Promise<readonly { readonly reward: number | null; readonly reason?: string }[]>;
   close(): Promise<void>;
 }
 
 /** Opens the reward model in a directory. Throws AhaError where there is none. */
-export type OpenScorer = (path: string) => Promise<Scorer>;
+export type OpenScorer = (path: string) => Promise<TextScorer>;
 
 const options = z.strictObject({
   path: z.string().min(1).describe("directory of the reward model, relative to the recipe"),
@@ -62,7 +62,7 @@ function scoredByModel(
   openScorer: OpenScorer | undefined,
 ): BatchReward {
   const { mean, std } = { mean: 0, std: 1, ...normalise };
-  let scorer: Scorer | undefined;
+  let scorer: TextScorer | undefined;
   return {
     name: "reward_model",
     open: async () => {

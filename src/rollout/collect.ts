@@ -117,7 +117,7 @@ export async function judgeCompletions(
 }
 
 /** What rewards are told of a completion. */
-export function rewardInput(completion: Completion): RewardInput {
+function rewardInput(completion: Completion): RewardInput {
   const { problem, promptId, text, tokens, finishReason, maxCompletionTokens } = completion;
   return {
     prompt: problem.prompt,

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { LogFile, onDisk } from "./log-file.ts";
 
 /** Folder of a run directory. */
-export const COMPLETION_SAMPLES = "completion_samples";
+const COMPLETION_SAMPLES = "completion_samples";
 
 const NAMES = { all: "completion_samples.txt", solved: "success_completion_samples.txt" } as const;
 

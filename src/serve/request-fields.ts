@@ -19,7 +19,7 @@ import type { ModelFacts } from "./model-facts.ts";
 import type { ParsedBody } from "./parse-body.ts";
 
 /** Most choices of one prompt; OpenAI's limit of `n`. */
-export const MAX_CHOICES = 128;
+const MAX_CHOICES = 128;
 /** Most alternatives per token; OpenAI's limit. */
 export const MAX_TOP_LOGPROBS = 20;
 const MAX_STOPS = 16;

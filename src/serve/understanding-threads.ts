@@ -27,7 +27,7 @@ const IDLE_MS = 60_000;
 const ABANDONED_MS = 10_000;
 
 /** What a thread is told at its start: models, each with the index of its tokenizer's files. */
-export interface ThreadSetup {
+export interface UnderstandingSetup {
   readonly models: readonly (ModelFacts & { readonly tokenizer: number })[];
   readonly tokenizers: readonly TokenizerFiles[];
   readonly maxSequences: number;
@@ -63,9 +63,9 @@ export class Understanding {
   }
 }
 
-function setupOf(models: readonly ServedModel[], maxSequences: number): ThreadSetup | undefined {
+function setupOf(models: readonly ServedModel[], maxSequences: number): UnderstandingSetup | undefined {
   const tokenizers: TokenizerFiles[] = [];
-  const facts: ThreadSetup["models"][number][] = [];
+  const facts: UnderstandingSetup["models"][number][] = [];
   for (const { id, vocabSize, maxContextTokens, stopTokenIds, defaultMaxTokens, defaults, tokenizerFiles } of models) {
     if (tokenizerFiles === undefined) return undefined;
     const known = tokenizers.indexOf(tokenizerFiles);
@@ -85,13 +85,13 @@ interface Job {
 
 /** One thread and the jobs that wait for it. */
 class BodyThread {
-  readonly #setup: ThreadSetup;
+  readonly #setup: UnderstandingSetup;
   #worker: Worker | undefined;
   #waiting: Job[] = [];
   #current: Job | undefined;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(setup: ThreadSetup) {
+  constructor(setup: UnderstandingSetup) {
     this.#setup = setup;
   }
 

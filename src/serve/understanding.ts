@@ -5,7 +5,7 @@
  */
 
 import type { ApiErrorDetails } from "./api-error.ts";
-import { type ChatAnswer, understandChat } from "./chat-completions.ts";
+import { type ChatAnswerFields, understandChat } from "./chat-completions.ts";
 import { type CompletionAnswer, understandCompletion } from "./completions.ts";
 import type { UnderstoodGeneration } from "./endpoint.ts";
 import type { ReadableModel } from "./model-facts.ts";
@@ -14,7 +14,7 @@ import { type UnderstoodTokens, understandDetokenize, understandTokenize } from 
 
 /** What each endpoint that takes a body makes of it. */
 export interface UnderstoodBody {
-  readonly chat: UnderstoodGeneration<ChatAnswer>;
+  readonly chat: UnderstoodGeneration<ChatAnswerFields>;
   readonly completion: UnderstoodGeneration<CompletionAnswer>;
   readonly tokenize: UnderstoodTokens;
   readonly detokenize: { readonly prompt: string };

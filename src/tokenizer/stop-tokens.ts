@@ -28,7 +28,7 @@ export function stopTokens(model: ModelEnds, tokenizer: Tokenizer): readonly num
  *
  * @throws ConfigError as `endOfSequence` does.
  */
-export function endOfAnswer(tokenizer: Tokenizer, isTurn: boolean): readonly number[] {
+function endOfAnswer(tokenizer: Tokenizer, isTurn: boolean): readonly number[] {
   const { turnEndTokens } = tokenizer;
   return isTurn && turnEndTokens !== undefined && turnEndTokens.length > 0
     ? [...turnEndTokens]

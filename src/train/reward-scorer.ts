@@ -5,7 +5,7 @@ import type { EngineSpec } from "../engine/engine-kind.ts";
 import { LOCAL_ENGINE, openRewardModel } from "../engine/open.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { storedHead } from "../model/hf-config.ts";
-import type { OpenScorer, Scorer } from "../rewards/reward-model.ts";
+import type { OpenScorer, TextScorer } from "../rewards/reward-model.ts";
 import { scoredTokens } from "../rollout/preference.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { StageParts } from "./context.ts";
@@ -25,7 +25,7 @@ export function scorersOf({ companions }: Pick<StageParts, "companions">): { rea
  *
  * @throws ConfigError for a model that is none; CheckpointError for a damaged one.
  */
-async function openScorer(path: string, compute: Compute, spec: EngineSpec): Promise<Scorer> {
+async function openScorer(path: string, compute: Compute, spec: EngineSpec): Promise<TextScorer> {
   if ((await storedHead(path)) !== "score") {
     throw new ConfigError(
       `reward reward_model: ${path} is a language model and has no score. Expected a reward model (architecture ` +

@@ -10,7 +10,7 @@ import type { ScoreResult } from "../contract/sampler.ts";
 import { gradientDescent } from "./subject.ts";
 
 /** The loss that every engine has which can be trained. */
-export const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
+export const CROSS_ENTROPY_LOSS: LossSpec = { name: "cross_entropy" };
 /** Of sums in f32, in another order. */
 export const ROUNDING = 1e-5;
 
@@ -32,7 +32,12 @@ export function offered(engine: Policy): LossSpec[] {
       { ...loss, ...otherOptions(loss.name), klCoef: 0.3, temperature: 0.7, klEstimator, klBiasCorrection: i < 2 },
     ];
   });
-  const tried: LossSpec[] = [CROSS_ENTROPY, { ...CROSS_ENTROPY, temperature: 0.7, ...bonus }, ...policy, ...withKl];
+  const tried: LossSpec[] = [
+    CROSS_ENTROPY_LOSS,
+    { ...CROSS_ENTROPY_LOSS, temperature: 0.7, ...bonus },
+    ...policy,
+    ...withKl,
+  ];
   if (withKl[0]) tried.push({ ...withKl[0], temperature: 1.3, ...bonus });
   return tried
     .filter(({ name }) => names.includes(name))

@@ -14,7 +14,7 @@ import type { SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
 /** Samples lists of prompts, with slots that are kept from one call to the next. */
-export class Sampler {
+export class PromptListSampler {
   readonly #program: SamplingProgram;
   readonly #limits: SamplerLimits;
   /** The slots, kept between calls where they fit. */

@@ -43,7 +43,7 @@ export interface OpenGguf {
 }
 
 /** Opens the file and checks all of it but the weights' values. Throws CheckpointError. */
-export async function openGguf(path: string): Promise<OpenGguf> {
+async function openGguf(path: string): Promise<OpenGguf> {
   const file = await GgufFile.open(path);
   try {
     const config = await importedConfig(file);
@@ -90,11 +90,7 @@ export function isGgufPath(path: string): boolean {
 }
 
 /** A parameter's numbers in the orientation and order of Hugging Face's checkpoints. */
-export async function readParameter(
-  file: GgufFile,
-  config: ModelConfig,
-  parameter: ParameterSpec,
-): Promise<Float32Array> {
+async function readParameter(file: GgufFile, config: ModelConfig, parameter: ParameterSpec): Promise<Float32Array> {
   const { name, shape } = parameter;
   const values = new Float32Array(elementCount(shape));
   await file.readElements(ggufTensorName(name), 0, values);

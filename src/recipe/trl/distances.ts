@@ -5,7 +5,7 @@
 
 import { ConfigError } from "../../errors.ts";
 import type { TrlDraft } from "./conversion.ts";
-import type { StageLength } from "./length.ts";
+import type { ConvertedLength } from "./length.ts";
 import { shown } from "./settings.ts";
 
 /** "All", where nobody knows how many that is. */
@@ -25,7 +25,7 @@ interface DistanceKeys {
  */
 export function setDistances(
   draft: TrlDraft,
-  length: StageLength,
+  length: ConvertedLength,
   evaluationKey: "evaluateEvery" | "evalLossEvery" = "evaluateEvery",
 ): void {
   const { settings } = draft;
@@ -58,7 +58,7 @@ export function evaluates({ settings }: TrlDraft): boolean {
 const NEVER = ["no", "false"];
 
 /** Returns the distance in the stage's units; 0 is never. */
-function setDistance(draft: TrlDraft, length: StageLength, keys: DistanceKeys): number {
+function setDistance(draft: TrlDraft, length: ConvertedLength, keys: DistanceKeys): number {
   const { settings } = draft;
   const { strategy: key, path } = keys;
   const strategy = settings.text(key) ?? keys.fallback.strategy;

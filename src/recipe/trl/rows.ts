@@ -8,7 +8,7 @@ import { setPairs } from "./data/pairs.ts";
 import { setQuestions } from "./data/questions.ts";
 import { evaluates, setDistances } from "./distances.ts";
 import { type ProgramParts, setPerStep } from "./grpo.ts";
-import { type StageLength, setIterations, setSchedule, setSteps } from "./length.ts";
+import { type ConvertedLength, setIterations, setSchedule, setSteps } from "./length.ts";
 import { setEmbeddingNoise } from "./objective.ts";
 import { shown } from "./settings.ts";
 
@@ -227,7 +227,7 @@ function batchOf({ settings }: TrlDraft, { reading, numProcesses, numProcessesFr
 }
 
 function lengthOf(
-  { perEpoch, steps, epochs }: Pick<StageLength, "perEpoch" | "steps"> & { readonly epochs: number | undefined },
+  { perEpoch, steps, epochs }: Pick<ConvertedLength, "perEpoch" | "steps"> & { readonly epochs: number | undefined },
   trainCount: number | undefined,
 ): Pick<RowBatch, "trainRows" | "stepsPerEpoch" | "epochs" | "steps"> {
   return {

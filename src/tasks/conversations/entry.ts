@@ -5,7 +5,7 @@ import { createConversationsTask, identifyConversation } from "./conversations.t
 import { conversationsOptionsSchema } from "./options.ts";
 
 /** The entry; see the file's header. */
-export const conversations = defineTask({
+export const conversationsTask = defineTask({
   name: "conversations",
   summary: "questions of a data set, most with an answer that somebody gave; final answers are compared",
   options: conversationsOptionsSchema,

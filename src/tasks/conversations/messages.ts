@@ -4,7 +4,7 @@
  * does: columnar files give every message every field.
  */
 
-import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
+import { columnError, columnsText, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
 import { parseExactJson, stringifyExactJson } from "../../exact-json.ts";
 import type { ChatMessage } from "../chat.ts";
@@ -34,7 +34,7 @@ export function readMessages(row: DataRow, column: string, { speakers = false } 
   return value.map((message: unknown, i) => {
     const read = readMessage(message, speakers);
     if (typeof read === "object") return read;
-    throw new DataError(`${placeOf(row)}: message ${i + 1} of the column ${column} ${read}; ${columnsOf(row)}.`);
+    throw new DataError(`${placeOf(row)}: message ${i + 1} of the column ${column} ${read}; ${columnsText(row)}.`);
   });
 }
 

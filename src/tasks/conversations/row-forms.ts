@@ -13,7 +13,7 @@
  * it is a prompt without a reference.
  */
 
-import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
+import { columnError, columnsText, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
 import type { ChatMessage } from "../chat.ts";
 import { isJsonList, readMessages, readTools, textOf } from "./messages.ts";
@@ -37,7 +37,7 @@ export interface Conversation {
  *
  * @throws DataError with place and columns where the row is not in the form.
  */
-export function readConversation(row: DataRow, options: ConversationsOptions): Conversation {
+export function readConversationRow(row: DataRow, options: ConversationsOptions): Conversation {
   if (options.chat === false) return plainText(row);
   const form = options.form ?? findForm(row, options);
   if (form === "text") return cutText(requireContent(row, "text"));
@@ -70,7 +70,7 @@ function readChat(row: DataRow, form: RowForm, options: ConversationsOptions): C
 function plainText(row: DataRow): Conversation {
   if (readTools(row)?.length) {
     throw new DataError(
-      `${placeOf(row)}: tools are shown by a chat template, and this prompt is taken as it stands (chat); ${columnsOf(row)}. ` +
+      `${placeOf(row)}: tools are shown by a chat template, and this prompt is taken as it stands (chat); ${columnsText(row)}. ` +
         "Leave the column out, or keep the prompt as messages.",
     );
   }
@@ -115,7 +115,7 @@ function findForm(row: DataRow, options: ConversationsOptions): RowForm {
   const form = forms.find((name) => Object.hasOwn(data.columns, name)) ?? forms.find((name) => name in row.fields);
   if (form !== undefined) return form;
   throw new DataError(
-    `${placeOf(row)}: expected a conversation in one of the columns ${forms.join(", ")}; ${columnsOf(row)}. ` +
+    `${placeOf(row)}: expected a conversation in one of the columns ${forms.join(", ")}; ${columnsText(row)}. ` +
       "Say which column it is in data.columns, e.g. data.columns.prompt=problem.",
   );
 }
@@ -150,7 +150,7 @@ function cutReference(row: DataRow, column: string, messages: readonly ChatMessa
   const last = messages.at(-1)!;
   const prompt = last.role === "assistant" ? messages.slice(0, -1) : messages;
   if (!prompt.some(({ role }) => role !== "system")) {
-    throw new DataError(`${placeOf(row)}: the conversation in the column ${column} asks nothing; ${columnsOf(row)}.`);
+    throw new DataError(`${placeOf(row)}: the conversation in the column ${column} asks nothing; ${columnsText(row)}.`);
   }
   return last.role === "assistant" ? { prompt, ...referenceOf(last) } : { prompt, reference: undefined };
 }

@@ -21,7 +21,7 @@ export type PromptName = "english" | "chinese" | "compact";
  *
  * @throws ConfigError where the prompt is a conversation and there is no renderer, or the renderer closes the last message.
  */
-export function renderPrompt(
+export function renderCountdownPrompt(
   name: PromptName,
   numbers: readonly number[],
   target: Rational,

@@ -10,7 +10,7 @@ import { type DistillConfig, distillIssues, distillShape, distillTotalSteps } fr
 import { checkDistill, trainDistill } from "./distill.ts";
 import { openTeacher } from "./teacher.ts";
 
-export const distill = defineTrainer({
+export const distillTrainer = defineTrainer({
   name: "distill",
   trains: "policy",
   unit: "iteration",

@@ -23,7 +23,7 @@ const REWARD_MODEL = {
 } as const;
 
 /** The trainer, as everybody else sees it. */
-export const grpo = defineTrainer({
+export const grpoTrainer = defineTrainer({
   name: "grpo",
   trains: "policy",
   unit: "iteration",
@@ -66,7 +66,7 @@ export const grpo = defineTrainer({
 
 /** Whether a stage is one of GRPO, whose keys are then known. */
 export function isGrpoStage<Stage extends { readonly trainer: string }>(stage: Stage): stage is Stage & GrpoConfig {
-  return stage.trainer === grpo.name;
+  return stage.trainer === grpoTrainer.name;
 }
 
 function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {

@@ -43,7 +43,7 @@ const examination: Examination<RewardModelConfig, "rewardModel", GivenDataTrial>
   }),
 };
 
-export const rewardModel = defineTrainer({
+export const rewardModelTrainer = defineTrainer({
   name: "reward_model",
   trains: "rewardModel",
   unit: "step",

@@ -6,7 +6,7 @@ import { lengthIssues, lengthShape } from "../length-config.ts";
 import { optimizerShape } from "../optimizer-config.ts";
 
 /** What becomes of a demonstration that is longer than `maxTokens`. */
-export const OVERLONG_POLICIES = ["error", "drop", "truncate"] as const;
+const OVERLONG_POLICIES = ["error", "drop", "truncate"] as const;
 
 /** Keys and defaults, for recipes that add keys of their own. */
 export const sftShape = {

@@ -9,7 +9,7 @@ const MANY = 0.1;
 const SOME = 0.01;
 
 /** Warnings with numbers; none where nearly all demonstrations are read whole. */
-export function lengthFindings({
+export function demonstrationLengthFindings({
   looked,
   maxTokens,
   leftOut,

@@ -14,7 +14,7 @@ import { defineTrainer } from "../trainer.ts";
 import { recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import { type SftConfig, sftIssues, sftShape } from "./config.ts";
 import { DemonstrationStream, type LengthSurvey } from "./demonstration-stream.ts";
-import { lengthFindings } from "./length-findings.ts";
+import { demonstrationLengthFindings } from "./length-findings.ts";
 import { checkSft, trainSft } from "./sft.ts";
 
 const EXAMPLES = "demonstrations";
@@ -52,7 +52,7 @@ const examination: Examination<SftConfig, "policy", SftTrial> = {
   },
   // The survey looks at more demonstrations than the steps of a trial take, and knows what is cut.
   trialFindings: (_, trial) => [
-    ...lengthFindings(trial.survey),
+    ...demonstrationLengthFindings(trial.survey),
     ...givenDataTrialFindings({ ...trial, tooLongShare: 0 }, EXAMPLES),
   ],
   figures: (config, { steps, trial }) => ({
@@ -63,7 +63,7 @@ const examination: Examination<SftConfig, "policy", SftTrial> = {
   }),
 };
 
-export const sft = defineTrainer({
+export const sftTrainer = defineTrainer({
   name: "sft",
   trains: "policy",
   unit: "step",

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../../src/cli/model.ts";
+import { modelCommand } from "../../../src/cli/model.ts";
 import { CheckpointError } from "../../../src/errors.ts";
 import { loadModel } from "../../../src/model/checkpoint.ts";
 import { exportGguf } from "../../../src/model/gguf/export.ts";
@@ -395,7 +395,7 @@ describe("a GGUF file in place of a model directory", () => {
       signal: new AbortController().signal,
       interactive: false,
     };
-    expect(await command.run(["info", file], context)).toBe(0);
+    expect(await modelCommand.run(["info", file], context)).toBe(0);
     expect(out.join("")).toContain("qwen2");
   });
 
@@ -413,7 +413,7 @@ describe("aha model convert FILE.gguf", () => {
       signal: new AbortController().signal,
       interactive: false,
     };
-    await command.run(["convert", ...args], context);
+    await modelCommand.run(["convert", ...args], context);
     return out.join("");
   }
 
