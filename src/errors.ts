@@ -76,6 +76,11 @@ export class RuntimeFailure extends Error {
   override name = "RuntimeFailure";
 }
 
+/** The beginning of a text, at most `most` characters of it, as an error message shows it. */
+export function shorten(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
+}
+
 /** The closest of `candidates` to `word` by edit distance, or undefined where none is near (more than a third off). */
 export function nearestName(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

@@ -5,8 +5,22 @@
 
 // Extending: trainers, data steps, rewards, engines of your own, by name in recipes; their keys are schemas of zod.
 export { z } from "zod";
-// What models are computed with.
+// What models are computed with, and what a device of your own needs.
 export { Compute, type ComputeOptions } from "./compute/compute.ts";
+export type {
+  BlockCopy,
+  Device,
+  DeviceKind,
+  DeviceTensor,
+  HostArray,
+  HostArrays,
+  Kernels,
+  OptimizedTensor,
+  Session,
+  StoredDType,
+} from "./compute/device.ts";
+export { devices } from "./compute/devices.ts";
+export { GraphKernels } from "./compute/graph-kernels.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";

@@ -5,6 +5,7 @@
  * nothing to say. What is done about levels (patience, hysteresis) is `monitor.ts`.
  */
 
+import { sumOf } from "../statistics.ts";
 import type { AlarmName } from "./alarm.ts";
 import { ALARM_LIMITS } from "./thresholds.ts";
 
@@ -142,7 +143,7 @@ function entropyShare(history: readonly WatchedRow[]): number | undefined {
     if (first.length === baselineRows) break;
     if (typeof entropy === "number" && Number.isFinite(entropy)) first.push(entropy);
   }
-  const start = first.reduce((sum, value) => sum + value, 0) / baselineRows;
+  const start = sumOf(first) / baselineRows;
   return first.length < baselineRows || start <= 0 ? undefined : now / start;
 }
 

@@ -6,6 +6,7 @@
  * resumed run that hears its logs once more goes on where it was (`replay`).
  */
 
+import { sumOf } from "../statistics.ts";
 import type { Alarm } from "./alarm.ts";
 import { abstainingReward, LEVEL_RULES, type LevelRule, rewardRules, type WatchedRow } from "./level-rules.ts";
 import { hackingDeviations, type RatedReward } from "./reward-hacking.ts";
@@ -197,4 +198,4 @@ function ruleKey({ name, reward }: LevelRule): string {
 const rewardsOf = (rows: readonly WatchedRow[]) =>
   rows.flatMap(({ reward }) => (typeof reward === "number" && Number.isFinite(reward) ? [reward] : []));
 
-const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const meanOf = (values: readonly number[]) => sumOf(values) / values.length;

@@ -7,7 +7,7 @@ import { readDatasetLineage } from "../data/lineage.ts";
 import { parquetRowCount } from "../data/parquet.ts";
 import { type DataRow, placeOf } from "../data/row.ts";
 import { columnTypes } from "../data/value-types.ts";
-import { RunInterrupted } from "../errors.ts";
+import { RunInterrupted, shorten } from "../errors.ts";
 import { stringifyExactJson } from "../exact-json.ts";
 import type { CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
@@ -112,6 +112,5 @@ function fieldLines(
 }
 
 function brief(value: unknown): string {
-  const text = stringifyExactJson(value);
-  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+  return shorten(stringifyExactJson(value), SHOWN_CHARACTERS);
 }

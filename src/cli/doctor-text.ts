@@ -2,8 +2,7 @@
 
 import type { Diagnosis, PipelineDiagnosis, StageFigures } from "../doctor/diagnosis.ts";
 import type { Finding } from "../findings.ts";
-import { clock, count, percent, plain } from "../number-text.ts";
-import { inBytes } from "./model-amounts.ts";
+import { clock, count, inBytes, percent, plain } from "../number-text.ts";
 import { type Style, wrap } from "./terminal-style.ts";
 
 const WIDTH = 100;

@@ -2,8 +2,7 @@
 
 import type { PullProgress } from "../hub/pull.ts";
 import type { PushProgress } from "../hub/push.ts";
-import { sizeText } from "../hub/size-text.ts";
-import { clock } from "../number-text.ts";
+import { clock, sizeText } from "../number-text.ts";
 import type { CommandContext } from "./command.ts";
 import { StatusLine } from "./terminal-line.ts";
 import { bar } from "./terminal-progress.ts";

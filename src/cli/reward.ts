@@ -17,6 +17,7 @@ import { withOpenRewards } from "../rewards/session.ts";
 import { createRewards } from "../rewards/spec.ts";
 import { DEFAULT_TIMEOUT_MS } from "../rewards/user/definition.ts";
 import { isRewardReference } from "../rewards/user/reference.ts";
+import { mean } from "../statistics.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
@@ -223,10 +224,10 @@ function tableRow({ line, score, reason }: ScoredLine): string {
 
 function summarize(name: string, scored: readonly ScoredLine[]): string {
   const scores = scored.flatMap(({ score }) => (score === null ? [] : [score]));
-  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+
   const abstained = scored.length - scores.length;
   const of = `${scores.length} completion${scores.length === 1 ? "" : "s"}`;
   if (scored.length === 0) return `${name}: nothing was scored: the file has no completions.`;
-  const average = scores.length === 0 ? "nothing was scored" : `mean ${mean.toFixed(4)} over ${of}`;
+  const average = scores.length === 0 ? "nothing was scored" : `mean ${mean(scores).toFixed(4)} over ${of}`;
   return `${name}: ${average}${abstained === 0 ? "" : `; ${abstained} could not be judged`}.`;
 }

@@ -20,9 +20,9 @@ import { endsInsideThink, findAnswer, thinkingOf, withPromptedThink } from "../e
 import { refusal } from "../findings.ts";
 import { hashString, philox } from "../random.ts";
 import { cachedBy } from "../registry.ts";
-import type { ChatMessage } from "../tasks/chat.ts";
 import { tasks } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
+import type { Message } from "../tokenizer/tokenizer.ts";
 import { collectCandidates, type Refine, type SamplingParts } from "./candidates.ts";
 import { PARTS_FOLDER, refineWriter, samplingShape } from "./config.ts";
 import { DEFAULT_REFINER_INSTRUCTION, openRefiningModel, type RefiningModel, refinerSchema } from "./refining-model.ts";
@@ -187,7 +187,7 @@ async function askingDirectly(
   return (_, promptId) => instructed.trainProblem(promptId).prompt;
 }
 
-function withInstruction([first, ...rest]: readonly ChatMessage[], instruction: string): readonly ChatMessage[] {
+function withInstruction([first, ...rest]: readonly Message[], instruction: string): readonly Message[] {
   if (first?.role === "system" && typeof first.content === "string") {
     return [{ ...first, content: `${first.content}\n\n${instruction}` }, ...rest];
   }

@@ -7,12 +7,11 @@ import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
-import type { ChatMessage } from "../tasks/chat.ts";
 import type { TaskSpec } from "../tasks/entry.ts";
 import { createTask } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { DataStepProgress } from "./candidates.ts";
 import type { SamplingConfig } from "./config.ts";
 import { type CompletionSource, endpointSource, engineSource } from "./sources.ts";
@@ -77,7 +76,7 @@ export interface OpenedSource {
   readonly taskFor: (
     spec: TaskSpec,
     seed: number,
-    change?: (messages: readonly ChatMessage[]) => readonly ChatMessage[],
+    change?: (messages: readonly Message[]) => readonly Message[],
   ) => Promise<Task>;
 }
 

@@ -3,6 +3,7 @@
 
 import { type Finding, inStage } from "../findings.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { sumOf } from "../statistics.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainers } from "../train/trainers.ts";
@@ -26,7 +27,7 @@ export function promptLengths(
   tokenizer: Tokenizer,
 ): PromptLengths {
   const lengths = [...training, ...heldOut].map(({ prompt }) => tokenizer.encode(prompt).length);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const total = sumOf(lengths);
   return { mean: total / lengths.length, max: lengths.reduce((a, b) => Math.max(a, b), 0), lengths };
 }
 

@@ -7,7 +7,7 @@
  */
 
 import { z } from "zod";
-import { EndpointError } from "../errors.ts";
+import { EndpointError, shorten } from "../errors.ts";
 
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant";
@@ -133,5 +133,5 @@ export function usageOf(
 
 /** Text from outside, short enough for a message. */
 export function quotedText(text: string): string {
-  return JSON.stringify(text.length <= 200 ? text : `${text.slice(0, 200)}…`);
+  return JSON.stringify(shorten(text, 200));
 }

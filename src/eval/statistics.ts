@@ -4,6 +4,7 @@
  * problem by problem (`compare.ts`).
  */
 
+import { sumOf } from "../statistics.ts";
 import type { StatisticKind, Verdict } from "../tasks/task.ts";
 import { type Cluster, meanInterval, ratioOf, shareInterval } from "./interval.ts";
 import { majorityAnswer } from "./majority-vote.ts";
@@ -180,8 +181,4 @@ function extremes(name: string, completions: readonly CompletionWithVerdict[]): 
 
 function countOfReflection(text: string): number {
   return sumOf([...reflectionWords(text).values()]);
-}
-
-function sumOf(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

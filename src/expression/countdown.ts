@@ -6,6 +6,7 @@
  * to leave some out; their graders do not.) Where they compare floating-point numbers to 1e-5, equality here is exact.
  */
 
+import { shorten } from "../errors.ts";
 import { numberText, stringifyExactJson } from "../exact-json.ts";
 import { findAnswer } from "./answer.ts";
 import { type ExpressionLimits, parseExpression } from "./parse.ts";
@@ -47,8 +48,7 @@ export function readCountdown(
 }
 
 function describe(value: unknown): string {
-  const text = stringifyExactJson(value) ?? "missing";
-  return text.length <= 40 ? text : `${text.slice(0, 40)}…`;
+  return shorten(stringifyExactJson(value) ?? "missing", 40);
 }
 
 /** Judges an expression; `reason` says what is right or the first thing that is wrong. */

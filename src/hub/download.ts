@@ -9,12 +9,12 @@
 import { createHash, type Hash } from "node:crypto";
 import { HubError } from "../errors.ts";
 import { systemReason } from "../files.ts";
+import { sizeText } from "../number-text.ts";
 import { makeFolder, type RepositoryCache } from "./cache.ts";
 import { contentFailure, HubFailure, hostOf, pageOf } from "./failure.ts";
 import { PartialFile } from "./partial-file.ts";
 import { blobName, type RemoteFile } from "./remote-file.ts";
 import { bodyChunks, type RequestContext, sendRequest, withPatience } from "./requests.ts";
-import { sizeText } from "./size-text.ts";
 
 /** A long download outlives a network that is away for a minute (waits of 0.5, 1, 2, … 32 s). */
 const NETWORK_ATTEMPTS = 8;

@@ -3,7 +3,7 @@
  * Hub's own `X-Error-Code`, because 401 alone means a bad token, a private repository or one that does not exist.
  */
 
-import { HubError } from "../errors.ts";
+import { HubError, shorten } from "../errors.ts";
 import { DEFAULT_REVISION, type HubReference, KIND_TEXT } from "./reference.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -225,7 +225,7 @@ function serverText({ headers, body }: RefusedAnswer, token: string | undefined)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
     .replace(/[\u0000-\u001f\u007f-\u009f\s]+/g, " ")
     .trim();
-  return safe.length > MAX_SERVER_TEXT ? `${safe.slice(0, MAX_SERVER_TEXT)}…` : safe;
+  return shorten(safe, MAX_SERVER_TEXT);
 }
 
 function errorInJson(body: string): string | undefined {

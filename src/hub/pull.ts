@@ -12,6 +12,7 @@ import { createReadStream } from "node:fs";
 import { rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AhaError, HubError, RunInterrupted } from "../errors.ts";
+import { sizeText } from "../number-text.ts";
 import { makeFolder, RepositoryCache } from "./cache.ts";
 import { requireCached, snapshotWithoutList } from "./cached-snapshot.ts";
 import { downloadBlob } from "./download.ts";
@@ -23,7 +24,6 @@ import { blobName, type RemoteFile } from "./remote-file.ts";
 import { type RequestContext, throwIfStopped } from "./requests.ts";
 import { selectFiles } from "./selection.ts";
 import type { HubSettings } from "./settings.ts";
-import { sizeText } from "./size-text.ts";
 
 /** The most bytes that a repository may have, unless another limit is given. */
 const DEFAULT_MAX_BYTES = 100e9;

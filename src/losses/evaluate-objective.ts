@@ -14,6 +14,7 @@
  * are over a micro-batch (the same where there is one to a step).
  */
 
+import { sumOf } from "../statistics.ts";
 import { klEstimate } from "./kl.ts";
 import type { PolicyLoss } from "./policy-loss.ts";
 import type { PolicyObjective } from "./policy-objective.ts";
@@ -177,7 +178,7 @@ function sharedLogRatio(
   { importanceSamplingLevel }: PolicyObjective,
   ownLogRatios: readonly number[],
 ): { readonly value: number; readonly slope: number } | undefined {
-  const sum = ownLogRatios.reduce((total, logRatio) => total + logRatio, 0);
+  const sum = sumOf(ownLogRatios);
   if (ratio === "product") return { value: sum, slope: 1 };
   if (importanceSamplingLevel === "token") return undefined;
   const slope = 1 / Math.max(ownLogRatios.length, 1);

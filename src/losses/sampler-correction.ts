@@ -5,6 +5,8 @@
  * sequence; TRL's `vllm_importance_sampling_mode`.
  */
 
+import { sumOf } from "../statistics.ts";
+
 /** How ρ is bounded: cut at the bounds (`truncate`) or 0 outside (`mask`), of each token or of whole sequences. */
 export const SAMPLER_CORRECTIONS = [
   "none",
@@ -38,7 +40,7 @@ export function correctionRatios(
     return Number.isNaN(difference) || mask?.[t] === 0 ? 0 : difference;
   });
   if (mode === "none") return logRatios.fill(1);
-  if (mode.startsWith("sequence")) logRatios.fill(logRatios.reduce((sum, logRatio) => sum + logRatio, 0));
+  if (mode.startsWith("sequence")) logRatios.fill(sumOf(logRatios));
   const min = bounds.min ?? Number.NEGATIVE_INFINITY;
   const max = bounds.max ?? Number.POSITIVE_INFINITY;
   const truncates = mode.endsWith("truncate");

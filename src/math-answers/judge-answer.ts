@@ -5,6 +5,7 @@
  * operations on values of known size. So it needs no thread of its own, and tasks may ask it synchronously.
  */
 
+import { shorten } from "../errors.ts";
 import { BudgetExceeded, JudgementBudget } from "./budget.ts";
 import { canonicalForm } from "./canonical.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
@@ -36,12 +37,8 @@ export function judgeMath(prompt: string, completion: string, gold: string | rea
   return first ?? { verdict: "abstain", reason: "there is no gold answer", unreadable: true };
 }
 
-/** Judges an answer's text against a gold answer's text, without looking for either in anything. */
-export function judgeAnswer(answer: string, gold: string): MathVerdict {
-  return judgeExtracted({ text: answer, from: "answer" }, gold);
-}
-
-function judgeExtracted(extracted: Extracted | undefined, gold: string): MathVerdict {
+/** Judges an answer that was found in a completion, or none, against a gold answer's text. */
+export function judgeExtracted(extracted: Extracted | undefined, gold: string): MathVerdict {
   try {
     const readGold = readAnswer(gold);
     const isAlike = extracted !== undefined && alike(extracted.text, gold);
@@ -175,5 +172,5 @@ function canonicalText(text: string): string {
 /** A text in a message: its beginning, on one line. */
 function shown(text: string): string {
   const line = text.slice(0, 200).replace(/\s+/g, " ").trim();
-  return (line.length <= 60 ? line : `${line.slice(0, 60)}…`).replace(/\p{Cs}/gu, "\u{FFFD}");
+  return shorten(line, 60).replace(/\p{Cs}/gu, "\u{FFFD}");
 }

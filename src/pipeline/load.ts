@@ -18,11 +18,11 @@ import { anchoredPaths, recipePaths } from "../recipe/recipe-paths.ts";
 import { type Recipe, recipeSchema } from "../recipe/schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
 import { createRewards } from "../rewards/spec.ts";
-import { checkOptions, describeIssues } from "../strict-schema.ts";
+import { checkOptions, describeIssues, isMapping, type Mapping } from "../strict-schema.ts";
 import { taskPaths, taskSpecSchema } from "../tasks/registry.ts";
 import { trainers } from "../train/trainers.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
-import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
+import { mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
 import {
   type PipelineFile,

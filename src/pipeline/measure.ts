@@ -16,6 +16,7 @@ import { judgeAll } from "../rewards/judge.ts";
 import { createRewards } from "../rewards/spec.ts";
 import { PIPELINE_FILES, type SuiteResult, suiteResultSchema } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
+import { mean } from "../statistics.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import { withStageRewards } from "../train/reward-session.ts";
 import type { SuiteConfig } from "./schema.ts";
@@ -96,11 +97,11 @@ async function measure(
       const results = await judgeAll(reward, inputs);
       stopIfAsked();
       const scores = results.flatMap(({ score }) => (score === null ? [] : [score]));
-      const mean = scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / scores.length;
-      statistics[reward.name] = mean;
+      const average = scores.length === 0 ? null : mean(scores);
+      statistics[reward.name] = average;
       // Only a share has this interval.
-      if (mean !== null && scores.every((score) => score === 0 || score === 1)) {
-        intervals[reward.name] = wilsonInterval(mean, problems.length);
+      if (average !== null && scores.every((score) => score === 0 || score === 1)) {
+        intervals[reward.name] = wilsonInterval(average, problems.length);
       }
     }
   });

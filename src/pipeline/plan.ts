@@ -8,15 +8,15 @@
 
 import { existsSync } from "node:fs";
 import { dirname, relative, sep } from "node:path";
-import { ConfigError, nearestName } from "../errors.ts";
+import { ConfigError, nearestName, shorten } from "../errors.ts";
 import { localPaths } from "../recipe/recipe-paths.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf, recipeHash } from "../run/recipe-file.ts";
+import { isMapping } from "../strict-schema.ts";
 import { contentHash } from "./content-hash.ts";
 import { supersededResult } from "./directory.ts";
 import { checkInputTypes } from "./input-types.ts";
 import { outputPath, type ResolvedStage, workPaths } from "./load.ts";
-import { isMapping } from "./merge.ts";
 import { outputFault } from "./output-state.ts";
 import { needsOf, withDependents } from "./references.ts";
 
@@ -243,6 +243,5 @@ function stageNames(path: readonly string[], config: unknown): readonly string[]
 }
 
 function shown(value: unknown): string {
-  const text = value === undefined ? "absent" : JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return value === undefined ? "absent" : shorten(JSON.stringify(value), 60);
 }

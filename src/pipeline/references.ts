@@ -9,7 +9,8 @@
 
 import { ConfigError, nearestName } from "../errors.ts";
 import { type NamedPath, withValueAt } from "../named-paths.ts";
-import { isMapping, SOURCE_KEYS } from "./merge.ts";
+import { isMapping } from "../strict-schema.ts";
+import { SOURCE_KEYS } from "./merge.ts";
 
 /** What stages make. */
 const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;

@@ -8,7 +8,7 @@
 import { dirname } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
-import { describeIssues, type PathNames } from "../strict-schema.ts";
+import { describeIssues, isMapping, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
 import { anchoredPaths, recipePaths } from "./recipe-paths.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
@@ -71,8 +71,4 @@ function pathNames(value: Readonly<Record<string, unknown>>, single: boolean): P
     }
     return parts.join(".");
   };
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

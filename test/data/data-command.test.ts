@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { CommandContext } from "../../src/cli/command.ts";
 import { dataCommand } from "../../src/cli/data.ts";
-import { readAllJsonl } from "../../src/data/jsonl.ts";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
 import { readDecimal } from "../../src/expression/rational.ts";
 import { createCountdownTask } from "../../src/tasks/countdown/countdown.ts";
 import { solve } from "../../src/tasks/countdown/solver.ts";
 import { isHeldOutCountdown } from "../../src/tasks/countdown/split.ts";
+import { readAllJsonl } from "./read-all-jsonl.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "aha-data-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { JudgementBudget } from "../../src/math-answers/budget.ts";
-import { canonicalAnswerOf, judgeAnswer, judgeMath } from "../../src/math-answers/judge-answer.ts";
+import { canonicalAnswerOf, judgeMath } from "../../src/math-answers/judge-answer.ts";
 import { cpuTimeMs, HANG_LIMIT_MS } from "../cpu-time.ts";
 import { blind, corpus, countCategory, examination, kinds } from "./corpus.ts";
+import { judgeAnswer } from "./judge-answer-text.ts";
 
 /** Pairs that are judged wrongly, with the reason why that is left so. */
 const KNOWN_FAILURES: Readonly<Record<string, readonly string[]>> = {

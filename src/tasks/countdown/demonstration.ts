@@ -26,7 +26,18 @@ import { drawAllowedTree } from "./allowed-tree.ts";
 import type { DemonstrationOptions } from "./options.ts";
 import { solve } from "./solver.ts";
 import { commutedKey, drawTree, evaluateTree, formatSteps, formatTree, type Tree, type ValueRule } from "./tree.ts";
-import { VERDICT_WORDS, type VerdictWords } from "./verdict-words.ts";
+
+/** What a demonstration says of a try; a verdict of direction ends its line. */
+export interface VerdictWords {
+  readonly yes: string;
+  readonly tooLow: string;
+  readonly tooHigh: string;
+}
+
+export const VERDICT_WORDS: Readonly<Record<Language, VerdictWords>> = {
+  english: { yes: " yes", tooLow: " too low\n", tooHigh: " too high\n" },
+  chinese: { yes: " 对", tooLow: " 太小\n", tooHigh: " 太大\n" },
+};
 
 /** Random expressions drawn for one try: so many uniformly, then so many that are led to keep the rule, then there is
  * taken to be no further one. */

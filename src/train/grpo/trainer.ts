@@ -64,11 +64,6 @@ export const grpoTrainer = defineTrainer({
   examination: grpoExamination,
 });
 
-/** Whether a stage is one of GRPO, whose keys are then known. */
-export function isGrpoStage<Stage extends { readonly trainer: string }>(stage: Stage): stage is Stage & GrpoConfig {
-  return stage.trainer === grpoTrainer.name;
-}
-
 function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
   return createRewards(rewards, scorersOf(parts));
 }

@@ -8,6 +8,7 @@
 
 import type { BatchReward } from "../../rewards/reward.ts";
 import { createRewards } from "../../rewards/spec.ts";
+import { mean, sumOf } from "../../statistics.ts";
 import type { RolloutRow } from "../context.ts";
 import type { StageTrial, TrialParts } from "../examination.ts";
 import { scorersOf } from "../reward-scorer.ts";
@@ -64,7 +65,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
     await trainGrpo(whole.context, { ...config, promptsPerIteration: stage.promptsPerIteration }, withProbe);
     return whole;
   });
-  const completionTokens = sum(rollouts.map(({ lengthTokens }) => lengthTokens));
+  const completionTokens = sumOf(rollouts.map(({ lengthTokens }) => lengthTokens));
   const weights = rewards.map(({ reward, weight }) => [reward.name, weight] as const);
   const totals = rollouts.map((rollout) => totalOf(rollout, weights));
   const isFlat = (group: number) => {
@@ -87,7 +88,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
       weights.map(([name]) => {
         const scores = rollouts.map((one) => one.rewards[name]?.score ?? null).filter((score) => score !== null);
         if (scores.length === 0) return [name, null];
-        return [name, { mean: sum(scores) / scores.length, varies: scores.some((score) => score !== scores[0]) }];
+        return [name, { mean: mean(scores), varies: scores.some((score) => score !== scores[0]) }];
       }),
     ),
     samplerDifference: row["sampling/sampling_logp_difference/mean"],
@@ -106,7 +107,7 @@ function speedOf({ rollouts, metrics, timings }: Recorded, meanCompletionTokens:
   return {
     sampling: {
       meanCompletionTokens,
-      tokensPerSecond: sum(rollouts.map(({ lengthTokens }) => lengthTokens)) / sampling!,
+      tokensPerSecond: sumOf(rollouts.map(({ lengthTokens }) => lengthTokens)) / sampling!,
     },
     trainingTokensPerSecond: metrics[0]!.num_tokens! / updating!,
   };
@@ -125,9 +126,7 @@ function totalOf({ rewards }: RolloutRow, weights: readonly (readonly [string, n
     const score = rewards[name]?.score ?? null;
     return score === null ? [] : [weight * score];
   });
-  return judged.length === 0 ? null : sum(judged);
+  return judged.length === 0 ? null : sumOf(judged);
 }
-
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 const share = <T>(values: readonly T[], isSo: (value: T) => boolean) => values.filter(isSo).length / values.length;

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { ConfigError } from "../../../src/errors.ts";
 import { whole } from "../../../src/expression/rational.ts";
-import type { ChatMessage } from "../../../src/tasks/chat.ts";
 import { createCountdownTask } from "../../../src/tasks/countdown/countdown.ts";
 import { renderCountdownPrompt } from "../../../src/tasks/countdown/prompts.ts";
+import type { Message } from "../../../src/tokenizer/tokenizer.ts";
 
 /** Qwen2.5's way of writing a conversation, the last message left open; without a system message it adds its own. */
-function qwen(messages: readonly ChatMessage[]): string {
+function qwen(messages: readonly Message[]): string {
   const all =
     messages[0]?.role === "system"
       ? messages

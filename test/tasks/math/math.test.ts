@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { ConfigError, DataError } from "../../../src/errors.ts";
-import { judgeAnswer } from "../../../src/math-answers/judge-answer.ts";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
 import { isHeldOutMathProblem } from "../../../src/tasks/math/generator.ts";
 import { createMathTask } from "../../../src/tasks/math/math.ts";
 import { createTask } from "../../../src/tasks/registry.ts";
 import type { Task } from "../../../src/tasks/task.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
+import { judgeAnswer } from "../../math-answers/judge-answer-text.ts";
 
 const makeFiles = temporaryFolder();
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
