@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -80,15 +81,8 @@ describe("the layers", () => {
     ).toEqual([]);
   });
 
-  it("have no import cycle between files, imports of types apart", () => {
-    const next = new Map<string, string[]>();
-    for (const from of files) {
-      const runtimeOnly = codeOf(sources.get(from)!).replace(/\b(?:import|export)\s+type\b[^;]*;/g, "");
-      next.set(
-        from,
-        importsOf(from).filter((to) => runtimeOnly.includes(to.split("/").at(-1)!)),
-      );
-    }
+  it("have no import cycle between files, imports of types counted", () => {
+    const next = new Map(files.map((from) => [from, importsOf(from)]));
     const state = new Map<string, "open" | "done">();
     const cycles: string[] = [];
     const visit = (path: string, trail: readonly string[]) => {
@@ -103,6 +97,17 @@ describe("the layers", () => {
     };
     for (const path of files) visit(path, []);
     expect(cycles).toEqual([]);
+  });
+});
+
+describe("ARCHITECTURE.md", () => {
+  it("names no file that is not there", async () => {
+    const text = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
+    const named = [...text.matchAll(/`((?:[\w-]+\/)*[\w-]+\.ts)`/g)].map(([, path]) => path!);
+    expect(named.length).toBeGreaterThan(50);
+    const isThere = (path: string) =>
+      files.some((file) => file === path || file.endsWith(`/${path}`)) || existsSync(join(root, path));
+    expect(named.filter((path) => !isThere(path))).toEqual([]);
   });
 });
 
@@ -179,6 +184,23 @@ describe("source files", () => {
   it("write to the console only in cli/", () => {
     const talking = [...sources].filter(([path, text]) => !path.startsWith("cli/") && /\bconsole\./.test(codeOf(text)));
     expect(talking.map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe("exported names", () => {
+  it("stand for one thing: no two files declare the same", () => {
+    const homes = new Map<string, string[]>();
+    for (const [path, text] of sources) {
+      const declared = codeOf(text).matchAll(
+        /^export (?:declare )?(?:async )?(?:abstract )?(?:function\*?|class|const|let|type|interface|enum) (\w+)/gm,
+      );
+      for (const name of new Set([...declared].map((match) => match[1]!))) {
+        homes.set(name, [...(homes.get(name) ?? []), path]);
+      }
+    }
+    expect(homes.size).toBeGreaterThan(1000);
+    const shared = [...homes].filter(([, paths]) => paths.length > 1);
+    expect(shared.map(([name, paths]) => `${name}: ${paths.join(", ")}`)).toEqual([]);
   });
 });
 

@@ -7,6 +7,7 @@
 
 import { sumOf } from "../statistics.ts";
 
+/** Their names, as recipes write them. */
 export const LANGUAGES = ["english", "chinese"] as const;
 export type Language = (typeof LANGUAGES)[number];
 

@@ -34,6 +34,7 @@ export interface VerdictWords {
   readonly tooHigh: string;
 }
 
+/** In each language of prompts. */
 export const VERDICT_WORDS: Readonly<Record<Language, VerdictWords>> = {
   english: { yes: " yes", tooLow: " too low\n", tooHigh: " too high\n" },
   chinese: { yes: " 对", tooLow: " 太小\n", tooHigh: " 太大\n" },
