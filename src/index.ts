@@ -246,12 +246,12 @@ export { trackers } from "./tracking/trackers.ts";
 export type { ConfigIssue } from "./train/config-issue.ts";
 // Trainers, and what an author of one needs.
 export type {
-  CompanionComputing,
   MetricsRow,
   RolloutRow,
   StageContext,
   StageLog,
   StageParts,
+  SupportingCompute,
   TrainContext,
   TrainedKind,
   TrainedModels,
@@ -281,5 +281,5 @@ export { scorerOpener } from "./train/reward-scorer.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
 export { trainSft } from "./train/sft/sft.ts";
 export { StageLoop, type StagePlan, type UnitMetrics } from "./train/stage-loop.ts";
-export { type Companion, type Curve, defineTrainer, type Trainer, type TrainerWords } from "./train/trainer.ts";
+export { type Curve, defineTrainer, type SupportingModel, type Trainer, type TrainerWords } from "./train/trainer.ts";
 export { trainers } from "./train/trainers.ts";

@@ -20,7 +20,7 @@ export interface WatchedStage {
 }
 
 /** The part of an evaluation that alarms hear. */
-export interface HeardEvaluation {
+export interface ReplayedEvaluation {
   readonly stage: string;
   readonly step: number;
   readonly decoding: "sampled" | "greedy";
@@ -76,7 +76,7 @@ export class AlarmMonitor {
   }
 
   /** Hears a held-out evaluation; greedy ones are passed over. */
-  evaluation({ stage, step, decoding, solveRate, problems }: HeardEvaluation): Alarm[] {
+  evaluation({ stage, step, decoding, solveRate, problems }: ReplayedEvaluation): Alarm[] {
     if (decoding !== "sampled" || typeof solveRate !== "number" || problems === 0) return [];
     const state = this.stateOf(stage);
     const rated = { rate: solveRate, problems };
@@ -158,13 +158,13 @@ export class AlarmMonitor {
 }
 
 /** What a log holds of a run: rows and evaluations, each in the order in which it was written. */
-export interface HeardLogs {
+export interface ReplayedLogs {
   readonly metrics: readonly { readonly stage: string; readonly row: WatchedRow }[];
-  readonly evaluations: readonly HeardEvaluation[];
+  readonly evaluations: readonly ReplayedEvaluation[];
 }
 
 /** Lets a monitor hear what an earlier session has told already; returns the alarms that were rung then. */
-export function replay(monitor: AlarmMonitor, { metrics, evaluations }: HeardLogs): Alarm[] {
+export function replay(monitor: AlarmMonitor, { metrics, evaluations }: ReplayedLogs): Alarm[] {
   const stages = [...new Set([...evaluations, ...metrics].map(({ stage }) => stage))];
   // The first evaluation of a run stands before its rows, so the order of stages is that of both logs together.
   return stages.flatMap((stage) => {

@@ -20,11 +20,11 @@ import { trainers } from "../train/trainers.ts";
 import { type DiagnoseOptions, diagnose, type FromEarlierStages } from "./diagnose.ts";
 import type { DataStepFigures, Diagnosis, ModelFigures, PipelineDiagnosis } from "./diagnosis.ts";
 import {
-  companionMakers,
   dataMaker,
   type ExaminedPipeline,
   type ExaminedStage,
   modelMaker,
+  supportingModelMakers,
 } from "./examined-pipeline.ts";
 import { withLocalData } from "./local-data.ts";
 import { descendedModel, type ExaminedModel, openExaminedModel } from "./open-model.ts";
@@ -84,7 +84,7 @@ async function lookAtTraining(
       ? undefined
       : {
           model: maker === undefined ? root : descendedModel(root, maker, recipe),
-          companions: companionsMade(stage, pipeline, known),
+          supportingModels: supportingModelsMade(stage, pipeline, known),
           dataMaker: dataMaker(stage),
         };
   const onProgress = options.onProgress && ((text: string) => options.onProgress!(`${stage.name}/${text}`));
@@ -107,12 +107,12 @@ async function rootOf(recipe: Recipe): Promise<ExaminedModel | undefined> {
 }
 
 /** Teachers and reward models that earlier stages make, by the path where they will be. */
-function companionsMade(
+function supportingModelsMade(
   stage: ExaminedStage,
   { outputPath }: ExaminedPipeline,
   { roots }: Knowledge,
 ): Map<string, ModelConfig | undefined> {
-  return new Map(companionMakers(stage).map((from) => [outputPath(from), roots.get(from)?.config]));
+  return new Map(supportingModelMakers(stage).map((from) => [outputPath(from), roots.get(from)?.config]));
 }
 
 /** Training on data that a step samples longer than the trainer reads. */

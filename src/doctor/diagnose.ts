@@ -21,7 +21,6 @@ import { createTask } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";
-import { inspectCompanion } from "./companions.ts";
 import type { Diagnosis } from "./diagnosis.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { withLocalData } from "./local-data.ts";
@@ -30,6 +29,7 @@ import { estimatePeakBytes } from "./memory-estimate.ts";
 import { type ExaminedModel, openExaminedModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
+import { inspectSupportingModel } from "./supporting-models.ts";
 import {
   firstProblems,
   overlapFindings,
@@ -57,7 +57,7 @@ export interface FromEarlierStages {
   /** Instead of the model that the recipe names. */
   readonly model: ExaminedModel;
   /** Directories of models that will be there, with the shapes that they will have. */
-  readonly companions: ReadonlyMap<string, ModelConfig | undefined>;
+  readonly supportingModels: ReadonlyMap<string, ModelConfig | undefined>;
   /** Who makes the task's data; undefined: it names none of an earlier stage. */
   readonly dataMaker: string | undefined;
 }
@@ -67,7 +67,7 @@ interface Knowledge {
   readonly findings: Finding[];
   readonly unchecked: string[];
   readonly trials: Map<string, StageTrial>;
-  readonly companions: ModelConfig[];
+  readonly supportingModels: ModelConfig[];
   task?: Task;
   prompts?: PromptLengths;
 }
@@ -82,9 +82,9 @@ export async function diagnose(
   earlier?: FromEarlierStages,
 ): Promise<Diagnosis> {
   if (options.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
-  const known: Knowledge = { findings: [], unchecked: [], trials: new Map(), companions: [] };
+  const known: Knowledge = { findings: [], unchecked: [], trials: new Map(), supportingModels: [] };
   const model = earlier?.model ?? (await orFinding(known, "model", () => openExaminedModel(recipe)));
-  await lookAtCompanions(recipe, known, earlier);
+  await lookAtSupportingModels(recipe, known, earlier);
   if (model !== undefined) {
     known.findings.push(...recipeFindings(recipe, model.figures));
     await lookAtTask(recipe, model, known, earlier);
@@ -104,14 +104,14 @@ export function refusedRecipe(name: string, reason: string): Diagnosis {
 }
 
 /** Teachers and reward models, which are there or will be. */
-async function lookAtCompanions(recipe: Recipe, known: Knowledge, earlier?: FromEarlierStages): Promise<void> {
+async function lookAtSupportingModels(recipe: Recipe, known: Knowledge, earlier?: FromEarlierStages): Promise<void> {
   for (const stage of recipe.stages) {
-    for (const companion of trainers.get(stage.trainer).companions?.(stage) ?? []) {
-      const { id, path } = companion;
-      const config = earlier?.companions.has(path)
-        ? earlier.companions.get(path)
-        : await orFinding(known, id, () => inspectCompanion(companion), stage.name);
-      if (config !== undefined) known.companions.push(config);
+    for (const supportingModel of trainers.get(stage.trainer).supportingModels?.(stage) ?? []) {
+      const { id, path } = supportingModel;
+      const config = earlier?.supportingModels.has(path)
+        ? earlier.supportingModels.get(path)
+        : await orFinding(known, id, () => inspectSupportingModel(supportingModel), stage.name);
+      if (config !== undefined) known.supportingModels.push(config);
     }
   }
 }
@@ -249,7 +249,7 @@ function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowl
   for (const [i, figures] of stages.entries()) findings.push(...checkpointFindings(recipe.stages[i]!, figures));
   const machineMemoryBytes = totalmem();
   const estimatedPeakBytes = model?.config
-    ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, known.companions)
+    ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, known.supportingModels)
     : null;
   if (estimatedPeakBytes === null) known.unchecked.push("memory: the model's shape is not known");
   else findings.push(...memoryFindings(estimatedPeakBytes, machineMemoryBytes, model?.figures.available === true));

@@ -101,7 +101,7 @@ export function stageParts(parts: RecipeParts, stage: StageConfig): StageParts {
     ...{ engine, tokenizer, task, heldOut },
     seed: stageSeed(recipe.seed, stage.name),
     stage: stage.name,
-    companions: { compute, engine: specBeside(recipe.engine) },
+    supportingCompute: { compute, engine: specBeside(recipe.engine) },
   };
 }
 

@@ -91,11 +91,11 @@ export interface StageParts<Kind extends TrainedKind = TrainedKind> {
   /** The stage's name, for messages. */
   readonly stage?: string;
   /** How models beside the trained one (a teacher, a reward model) are computed; without it there are none. */
-  readonly companions?: CompanionComputing;
+  readonly supportingCompute?: SupportingCompute;
 }
 
 /** How models beside the trained one are computed: in this process, by this engine. */
-export interface CompanionComputing {
+export interface SupportingCompute {
   readonly compute: Compute;
   readonly engine: EngineSpec;
 }

@@ -16,8 +16,10 @@ export function scorerOpener(compute: Compute, engine: EngineSpec = LOCAL_ENGINE
 }
 
 /** What rewards of a stage that are models are opened with. */
-export function scorersOf({ companions }: Pick<StageParts, "companions">): { readonly openScorer?: OpenScorer } {
-  return companions ? { openScorer: scorerOpener(companions.compute, companions.engine) } : {};
+export function scorersOf({ supportingCompute }: Pick<StageParts, "supportingCompute">): {
+  readonly openScorer?: OpenScorer;
+} {
+  return supportingCompute ? { openScorer: scorerOpener(supportingCompute.compute, supportingCompute.engine) } : {};
 }
 
 /**

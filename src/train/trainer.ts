@@ -24,7 +24,7 @@ export interface RecipeOfStage {
 }
 
 /** A model that a stage needs beside the one that it trains. */
-export interface Companion {
+export interface SupportingModel {
   /** Names it in findings, e.g. `teacher`. */
   readonly id: string;
   /** Its directory on this machine. */
@@ -77,7 +77,7 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   /** The paths among its keys. It is asked of configurations that are not checked yet, too. */
   paths?(config: unknown): readonly NamedPath[];
   /** The models that it needs beside the trained one. */
-  companions?(config: Config): readonly Companion[];
+  supportingModels?(config: Config): readonly SupportingModel[];
   /** Refuses, before anything is trained, what it cannot train. Throws AhaError. */
   check(parts: StageParts<Kind>, config: Config): void | Promise<void>;
   /** Trains one stage. Throws AhaError; RunInterrupted where `context.signal` aborts. */

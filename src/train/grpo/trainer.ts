@@ -38,7 +38,7 @@ export const grpoTrainer = defineTrainer({
     return [{ path: [...at, "refSyncMixup"], message }];
   },
   paths: rewardPathsOf,
-  companions: (config) =>
+  supportingModels: (config) =>
     rewardPathsOf(config)
       .filter(({ kind }) => kind === "rewardModel")
       .map(({ path }) => ({ ...REWARD_MODEL, path })),
@@ -64,7 +64,7 @@ export const grpoTrainer = defineTrainer({
   examination: grpoExamination,
 });
 
-function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
+function stageRewards(parts: Pick<StageParts, "supportingCompute">, { rewards }: GrpoConfig) {
   return createRewards(rewards, scorersOf(parts));
 }
 
