@@ -44,7 +44,10 @@ export function offered(engine: Policy): LossSpec[] {
     .map((loss) => (scoringTemperature ? loss : { ...loss, temperature: 1 }));
 }
 
-/** Options of a loss that are not its defaults: half as much again, and a bound of 1.08 where by default there is none. */
+/**
+ * Options of a loss that are not its defaults: 1.5 times the default, and a bound of 1.08 where the default is no
+ * bound.
+ */
 function otherOptions(name: string): Record<string, number> {
   const values = Object.entries(losses.get(name).options).flatMap(([key, schema]) => {
     const fallback = z.safeParse(schema, undefined).data;
@@ -89,7 +92,7 @@ export const withWeights = (data: readonly Datum[], weight: (w: number) => numbe
 
 /**
  * The data with sampler and reference near the policy, as in training: ratios stay inside the clip, where the loss is
- * smooth, and neither they nor the KL term drown everything else.
+ * smooth, and neither the ratios nor the KL term dominate the loss.
  */
 export async function nearPolicy(engine: Policy, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
   const temperature = lossTemperature(loss);

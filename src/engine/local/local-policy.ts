@@ -98,7 +98,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       seededDraws: true,
       sessions: true,
       reference: true,
-      // The way between two products of low rank is not one of that rank.
+      // A point between two products of low rank does not have that low rank.
       referenceMixing: lora === undefined,
       entropyBonus: true,
       embeddingNoise: true,
