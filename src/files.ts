@@ -1,6 +1,6 @@
 /**
- * Files that appear whole or not at all, and reads that cannot be made to swallow a machine. Folders that do are
- * `run/whole-folder.ts`.
+ * Files that appear whole or not at all, and reads with a limit on size, so that no file can use up the machine's
+ * memory. `run/whole-folder.ts` does the same for folders.
  *
  * A writer that is killed half-way must not leave half a checkpoint behind, so data go to a temporary file in the same
  * folder, are flushed to the disk and only then take their name: POSIX rename replaces atomically. A folder of several
@@ -23,7 +23,7 @@ let temporaryCount = 0;
 
 /** The operating system's reason for a failed call, in words; undefined for anything that is not such an error. */
 export function systemReason(error: unknown): string | undefined {
-  // Node gives its own errors, about arguments that make no sense, codes too: they come from no system call.
+  // Node's own errors about wrong arguments have codes, too, but they do not come from a system call.
   if (!(error instanceof Error) || !("syscall" in error)) return undefined;
   if (!("code" in error) || typeof error.code !== "string") return undefined;
   switch (error.code) {
@@ -62,7 +62,7 @@ export function isLfsPointer(beginning: Uint8Array): boolean {
   return Buffer.from(beginning.subarray(0, LFS_POINTER_BYTES)).toString("latin1") === LFS_POINTER;
 }
 
-/** What to say of a Git LFS pointer that was to be read. */
+/** The message for a Git LFS pointer in place of the file that was to be read. */
 export function lfsPointerMessage(path: string): string {
   return (
     `${path} is a Git LFS pointer, not the file itself: the repository was cloned without its large files. ` +
@@ -104,7 +104,7 @@ export async function readTextFileIfPresent(
     await stat(path);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    // Any other refusal comes again below, and is reported there.
+    // Any other error happens again below, and is reported there.
   }
   return readTextFile(path, limit);
 }

@@ -6,7 +6,7 @@ import { AhaError } from "./errors.ts";
 const SEVERITIES = ["error", "warning", "note"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** One thing that was found, by somebody who does not know which stage it is about. */
+/** One thing that was found, by code that does not know which stage it is about. */
 export interface StageFinding {
   readonly severity: Severity;
   /** A stable name, e.g. `truncation`; `docs/doctor.md` lists them. */

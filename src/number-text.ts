@@ -1,6 +1,6 @@
 /** Numbers, amounts and sizes as people read and write them: on the terminal, in errors and in the report. */
 
-/** Stands for a number that is not there. */
+/** Shown in place of a number that is missing. */
 const ABSENT = "–";
 /** Decimal units, as the Hub's own pages have them: 1 GB is 10⁹ bytes. */
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"] as const;

@@ -80,7 +80,7 @@ function expectation(issue: z.core.$ZodIssue): string {
 /** The values that are allowed, where they can be listed. */
 function choices(issue: z.core.$ZodIssue): readonly unknown[] {
   if (issue.code === "invalid_value") return issue.values;
-  // A tag that may be left out has undefined among its values.
+  // Where a tag may be left out, undefined is one of its values.
   const options = issue.code === "invalid_union" && "options" in issue ? (issue.options ?? []) : [];
   return options.filter((option) => option !== undefined);
 }
@@ -149,7 +149,7 @@ function knownKeys(schema: z.ZodType, root: unknown, path: readonly PropertyKey[
   return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
 }
 
-/** What stands behind optional, default and union wrappers. */
+/** The schema inside optional, default and union wrappers. */
 function branch(schema: unknown, value: unknown): unknown {
   let current = schema;
   while (

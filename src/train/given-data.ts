@@ -11,9 +11,9 @@ import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "./trial.ts";
 
 /** Optimizer steps of a trial: the first compiles, the others are timed. */
 const TRIAL_STEPS = 3;
-/** Share of the data passed over as too long that a person should know of. */
+/** From this share of skipped, too long examples on, the user is warned. */
 const TOO_LONG = 0.1;
-/** Passes over the data beyond which they are learned by heart. */
+/** With more passes than this over the data, the model memorises them. */
 const MANY_EPOCHS = 10;
 
 /** What such a stage would begin with. */

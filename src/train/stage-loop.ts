@@ -161,7 +161,7 @@ export class StageLoop<Key extends string = never> {
 
     const divergence = this.skipped.divergence(step, context.checkpoint !== undefined);
     if (divergence !== undefined) {
-      // Whoever resumes goes on behind the skipped steps, with their count at 0.
+      // A resumed stage continues after the skipped steps, with their count at 0.
       await context.checkpoint?.save(step, { ...this.saved(), skippedInARow: 0 });
       throw divergence;
     }
@@ -185,7 +185,7 @@ export class StageLoop<Key extends string = never> {
   }
 }
 
-/** The numbers to start from: those of the checkpoint, or zeros. Texts in it are left to whoever remembered them. */
+/** The numbers to start from: those of the checkpoint, or zeros. Texts in it are read by the parts that saved them. */
 function startState<Key extends string>(
   resumed: TrainerState | undefined,
   { iterations, state = [] }: StagePlan<Key>,

@@ -1,8 +1,8 @@
 /**
- * What a trainer is: one object with everything that anybody has to know about it. A recipe's schema, the paths that are
- * made absolute, hashed and pinned, the program that runs stages, the doctor, the terminal and the report all ask it; none
- * of them knows a trainer by its name. A new one is a folder with such an object, and a line in `trainers.ts`, or a call of
- * `extend` from outside.
+ * What a trainer is: one object with everything that other code has to know about it. A recipe's schema, the paths that
+ * are made absolute, hashed and pinned, the program that runs stages, the doctor, the terminal and the report all ask
+ * it; none of them knows a trainer by its name. A new one is a folder with such an object, and a line in `trainers.ts`,
+ * or a call of `extend` from outside.
  *
  * Inside its folder a trainer's configuration has the type that its schema gives (`defineTrainer` infers it); outside it is
  * opaque, and only handed back to the trainer.
@@ -41,7 +41,7 @@ export interface SupportingModel {
 export interface TrainerWords<Config> {
   /** On a run's page, after the stage's name. */
   readonly title: string;
-  /** What a stage does, on the terminal, for somebody who has not seen one. */
+  /** What a stage does, for the terminal, explained to a reader who is new to it. */
   explain(config: Config): string;
 }
 
@@ -82,7 +82,10 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   check(parts: StageParts<Kind>, config: Config): void | Promise<void>;
   /** Trains one stage. Throws AhaError; RunInterrupted where `context.signal` aborts. */
   train(context: StageContext<Kind>, config: Config): Promise<TrainOutcome>;
-  /** It learns from what the model itself writes: a run's summary compares the model before the first such stage and after. */
+  /**
+   * It learns from texts that the model itself writes. A run's summary compares the model before and after the first
+   * such stage.
+   */
   readonly isOnPolicy?: boolean;
   /** The loss says nothing about what is learned, as that of a policy gradient: its curve is not shown. */
   readonly lossIsNoMeasure?: boolean;
@@ -95,7 +98,7 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   readonly examination?: Examination<Config, Kind>;
 }
 
-/** The trainer as everybody else sees it; inside `trainer` its configuration has the type that `shape` gives. */
+/** The trainer as other code sees it; inside `trainer` its configuration has the type that `shape` gives. */
 export function defineTrainer<Shape extends z.ZodRawShape, Kind extends TrainedKind>(
   trainer: Trainer<z.infer<z.ZodObject<Shape>>, Kind> & { shape(): Shape },
 ): Trainer {

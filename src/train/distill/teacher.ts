@@ -2,8 +2,8 @@
  * A teacher: a model that says how probable it finds tokens which another one has written (`Scorer`). It is in this process,
  * or behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
  *
- * Student and teacher must read the same tokens: log-probabilities of one id under two vocabularies have nothing to do with
- * each other. So tokenizers are compared id by id before anything is trained.
+ * Student and teacher must read the same tokens: log-probabilities of the same id under two different vocabularies
+ * cannot be compared. So tokenizers are compared id by id before anything is trained.
  */
 
 import type { Compute } from "../../compute/compute.ts";

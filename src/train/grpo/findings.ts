@@ -11,9 +11,12 @@ import type { AroundStage } from "../examination.ts";
 import { type GrpoConfig, grpoTotalSteps } from "./config.ts";
 import { mixtureFindings } from "./mixture-findings.ts";
 
-/** β below this: at the divergences that runs reach (up to about 1 nat a token) the term is lost in the policy term. */
+/**
+ * β below this: at the divergences that runs reach (up to about 1 nat a token) the KL term is negligible beside the
+ * policy term.
+ */
 const SMALL_KL_COEF = 1e-4;
-/** Long enough that reward hacking has time to happen unseen. */
+/** Iterations in which reward hacking has time to develop unnoticed. */
 const LONG_ITERATIONS = 100;
 /** Below this groups become alike. */
 const LOW_TEMPERATURE = 0.3;

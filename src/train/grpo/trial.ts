@@ -2,8 +2,8 @@
  * A trial of a GRPO stage: what the policy writes now, what the rewards make of it, and how fast this machine is. The
  * prompts and draws are the run's own first ones.
  *
- * A group of equal rewards would not be trained on, and the speed of training not be seen, so a reward of the trial's own,
- * different for every completion, is added, and left out of what is reported.
+ * A group of equal rewards is not trained on, so the speed of training could not be measured. Therefore the trial adds
+ * a reward of its own, different for every completion, and leaves it out of the report.
  */
 
 import type { BatchReward } from "../../rewards/reward.ts";
@@ -16,7 +16,7 @@ import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import type { GrpoConfig } from "./config.ts";
 import { trainGrpo } from "./grpo.ts";
 
-/** No reward of a recipe has such a name. */
+/** A name that no reward of a recipe can have. */
 const TRIAL_REWARD = "(probe)";
 /** An iteration of the recipe's own size is timed where it takes no longer than this: small batches are slower a token. */
 const FULL_ITERATION_SECONDS = 10;

@@ -127,7 +127,7 @@ export class DemonstrationStream {
     const demonstration = task.demonstrate(problem, demonstrationSeed);
     const prompt = demonstration.prompt ?? problem.prompt;
     if (demonstration.wholeText !== undefined) {
-      // Nothing stands before the first token that it could be predicted from.
+      // The first token has no tokens before it from which it could be predicted.
       const { completionTokens, weights } = demonstrationTokens(demonstration, tokenizer);
       return {
         promptTokens: completionTokens.slice(0, 1),
@@ -213,7 +213,7 @@ export class DemonstrationStream {
     return { demonstrations, cursor: index, tooLong, truncated };
   }
 
-  /** The optimizer steps that the stream comes to, gone through once: that is its tokenizer's time, and nothing else's. */
+  /** The optimizer steps that the stream comes to, gone through once: this only takes the time of the tokenizer. */
   countSteps(): number {
     let steps = 0;
     for (let cursor = 0; cursor < this.end; ) {
