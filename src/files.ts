@@ -144,7 +144,7 @@ export async function writeWholeFile(path: string, write: (file: FileHandle) => 
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = systemReason(error);
   if (reason === undefined) return error;
-  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or mend this one.`);
+  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or make this one writable.`);
 }
 
 /** `writeWholeFile` for data at hand. */

@@ -41,7 +41,7 @@ export function worstFirst(findings: readonly Finding[]): Finding[] {
 
 /** An error finding of what `aha run` would refuse, with its own message. */
 export function refusal(id: string, measured: string): StageFinding {
-  return { severity: "error", id, measured, why: "aha run would refuse it", advice: "mend what it says" };
+  return { severity: "error", id, measured, why: "aha run would refuse it", advice: "correct what the message names" };
 }
 
 /** What `check` refuses, as a finding; none where it refuses nothing. */

@@ -19,7 +19,7 @@ export interface LevelRule {
   readonly reward?: string;
   readonly raise: number;
   readonly clear: number;
-  /** Rows in a row beyond a limit before anything is said. */
+  /** How many rows in succession must be beyond a limit before an alarm is raised. */
   readonly rows: number;
   /** The alarm is for levels below `raise`, not above. */
   readonly below?: boolean;
@@ -68,7 +68,7 @@ export const LEVEL_RULES: readonly LevelRule[] = [
     ...ALARM_LIMITS.abstention,
     level: metric("frac_reward_abstained"),
     message: () =>
-      "Every reward abstained from every completion, so nothing is learned. The reasons are in rollouts.jsonl; mend the " +
+      "Every reward abstained from every completion, so nothing is learned. The reasons are in rollouts.jsonl; correct the " +
       "reward or its columns.",
   },
   {
@@ -110,7 +110,7 @@ export function rewardRules(reward: string): readonly LevelRule[] {
       level: (history) => (wasAsked(history.at(-1)) ? Number(isAbandoned(history.at(-1))) : undefined),
       message: () =>
         `The reward ${reward} is not asked any more in this session: it hung or died several times in a row, each time ` +
-        "costing its time limit. The run goes on without it. Mend it, then stop and resume the run.",
+        "costing its time limit. The run goes on without it. Correct the reward, then stop and resume the run.",
     },
     {
       name: "reward-abstains",
@@ -118,13 +118,13 @@ export function rewardRules(reward: string): readonly LevelRule[] {
       ...ALARM_LIMITS.oneAbstention,
       level: (history) => {
         const row = history.at(-1);
-        // Whatever else is said of such a row says more.
+        // Another alarm about the same row says more.
         if (isAbandoned(row) || row?.frac_reward_abstained === 1 || !wasAsked(row)) return undefined;
         return at(row, "frac_abstained") ?? 0;
       },
       message: () =>
         `The reward ${reward} abstained from every completion that it was asked about, so it counts for nothing. The ` +
-        "reasons are in rollouts.jsonl; mend the reward or its columns, or leave it out.",
+        "reasons are in rollouts.jsonl; correct the reward or its columns, or leave it out.",
     },
   ];
 

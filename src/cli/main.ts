@@ -2,7 +2,7 @@
 /**
  * The `aha` program: finds the command by name and lets it run.
  *
- * Here, and nowhere else, is decided what an error looks like to a user: an AhaError is one they can mend, so it is its
+ * Here, and nowhere else, is decided what an error looks like to a user: an AhaError is one they can correct, so it is its
  * message and exit code 1; anything else is a defect of ours and keeps its stack. The first Ctrl-C asks the command to
  * stop cleanly, the second ends the process at once.
  */
@@ -96,14 +96,14 @@ function unknownCommand(name: string): ConfigError {
   return new ConfigError(`"${name}" is not a command. ${hint}`);
 }
 
-/** Codes of a disk that takes nothing any more, whoever met it first. */
+/** Error codes of a disk that cannot be written any more, whichever call reports them. */
 const DISK_FAULTS: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 
 function diskFault(error: unknown): string | undefined {
   const reason = systemReason(error);
   if (reason === undefined || !DISK_FAULTS.has((error as NodeJS.ErrnoException).code)) return undefined;
   const { path } = error as NodeJS.ErrnoException;
-  return `aha: Cannot write${path === undefined ? "" : ` ${path}`}: ${reason}. Mend that, and try again.`;
+  return `aha: Cannot write${path === undefined ? "" : ` ${path}`}: ${reason}. Correct this, and try again.`;
 }
 
 function describeDefect(error: unknown): string {

@@ -63,7 +63,7 @@ const NOT_FOR_PIPELINES = ["model", "data", "prompt", "num-processes", "accelera
 /**
  * Runs the pipeline in `path`, or prints its plan.
  *
- * @throws AhaError for anything the user can mend; RunInterrupted
+ * @throws AhaError for anything the user can correct; RunInterrupted
  */
 export async function runPipelineFile(path: string, values: PipelineValues, output: PipelineOutput): Promise<number> {
   const stray = NOT_FOR_PIPELINES.find((name) => name in values);

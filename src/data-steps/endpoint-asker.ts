@@ -131,7 +131,7 @@ export class EndpointAsker {
   #end(kind: EndpointError["kind"], message: string): EndpointError {
     return new EndpointError(
       kind,
-      `${this.name}: ${message}. What it has answered is kept: when that is mended, run the same command to go on.`,
+      `${this.name}: ${message}. What it has answered is kept. When the cause is corrected, run the same command to go on.`,
     );
   }
 }

@@ -103,7 +103,7 @@ export async function applyFilters(
 function lostJudge(label: string, reason: string): EndpointError {
   return new EndpointError(
     "unreachable",
-    `${label}: ${reason}. What was sampled and judged is kept: when that is mended, run the same command to go on.`,
+    `${label}: ${reason}. What was sampled and judged is kept. When the cause is corrected, run the same command to go on.`,
   );
 }
 

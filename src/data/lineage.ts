@@ -24,7 +24,9 @@ export async function readDatasetLineage(folder: string): Promise<Readonly<Recor
   if (text === undefined) return undefined;
   const value = parseJson(text, path, DataError);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new DataError(`${path}: expected a JSON object that says where the rows come from; remove or mend the file.`);
+    throw new DataError(
+      `${path}: expected a JSON object that says where the rows come from; remove or correct the file.`,
+    );
   }
   return value as Readonly<Record<string, unknown>>;
 }

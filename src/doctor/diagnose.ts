@@ -261,7 +261,7 @@ function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowl
   };
 }
 
-/** What `work` returns; where it throws what a user can mend, an error finding is added instead. */
+/** What `work` returns; where it throws what a user can correct, an error finding is added instead. */
 async function orFinding<T>(
   { findings }: Knowledge,
   id: string,

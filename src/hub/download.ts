@@ -177,7 +177,7 @@ function writeError(error: unknown, file: RemoteFile, cache: RepositoryCache): u
   const reason = systemReason(error);
   if (reason === undefined) return error;
   return new HubError(
-    `Cannot write ${file.path} into ${cache.folder}: ${reason}. What came is kept: mend it, or point HF_HUB_CACHE to ` +
+    `Cannot write ${file.path} into ${cache.folder}: ${reason}. What was downloaded is kept. Correct the problem, or point HF_HUB_CACHE to ` +
       "another folder, and the same command goes on.",
   );
 }

@@ -1,7 +1,7 @@
 /**
- * Asks a reward, and makes an abstention of whatever is no judgement: an exception, a score that is not a finite number,
- * too few results. A broken reward must not end a run of hours; it shows as `rewards/NAME` that nothing was scored by,
- * and each rollout has the reason.
+ * Asks a reward, and turns everything that is not a judgement into an abstention: an exception, a score that is not a
+ * finite number, too few results. A broken reward must not end a run of hours. The metrics of `rewards/NAME` then show
+ * that it scored nothing, and each rollout has the reason.
  */
 
 import { shorten } from "../errors.ts";
@@ -10,7 +10,7 @@ import type { AnyReward, RewardInput, RewardResult } from "./reward.ts";
 /** Longer reasons are cut: they are written once for every completion. */
 const MAX_REASON_LENGTH = 300;
 
-/** One result for each input, in order. It never rejects on account of the reward. */
+/** One result for each input, in order. It never rejects because of the reward. */
 export async function judgeAll(reward: AnyReward, inputs: readonly RewardInput[]): Promise<RewardResult[]> {
   if ("judge" in reward) {
     return inputs.map((input) => {

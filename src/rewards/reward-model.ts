@@ -1,9 +1,9 @@
 /**
- * A reward model as a reward: a checkpoint with a score for a head (`trainer: reward_model`) judges completions. It is how
- * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards what no rule can check; which part of a completion it judges is
- * `judged-part.ts`'s.
+ * A reward model as a reward: a checkpoint with a score for a head (`trainer: reward_model`) judges completions.
+ * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards in this way what no rule can check. `judged-part.ts` says which part
+ * of a completion is judged.
  *
- * The model stays with whoever computes: this file is given a `TextScorer`, and knows which texts it wants scored.
+ * This file does not compute: it is given a `TextScorer`, and decides which texts are scored.
  */
 
 import { z } from "zod";

@@ -1,4 +1,4 @@
-/** What scores texts for rewards: a reward model in memory, which the floor above opens. */
+/** What scores texts for rewards: a reward model in memory, which a higher layer opens. */
 
 import type { JudgedText } from "./judged-part.ts";
 

@@ -245,7 +245,7 @@ function setNames(draft: TrlDraft, path: string, options: TrlOptions, places: Tr
   setOutput(draft, options, places);
 }
 
-/** output_dir is where the run goes, unless the user says otherwise, or it is a place on somebody else's machine. */
+/** The run goes to output_dir, unless the user gives another directory, or output_dir is a place on another machine. */
 function setOutput(draft: TrlDraft, { out }: TrlOptions, places: TrlPlaces): void {
   const directory = draft.settings.text("output_dir");
   if (directory === undefined) return;

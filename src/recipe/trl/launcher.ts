@@ -10,7 +10,7 @@ import { DEEPSPEED_KEYS } from "./keys/launcher.ts";
 import type { KeyRule } from "./rule.ts";
 import { type KeyTable, readMapping, settingsOf, type TrlSettings } from "./settings.ts";
 
-/** Where the number of processes is from where nobody says it. */
+/** The source of the number of processes if it is not given. */
 export const UNSAID_PROCESSES = "the file does not say, nor does --num-processes or --accelerate";
 
 export interface Launch {

@@ -20,7 +20,10 @@ export interface Stretch {
   readonly languages: readonly LanguageCode[];
 }
 
-/** Code, formulas, addresses and tags, all searched for in linear time: no pattern runs over its own beginning or far without bound. */
+/**
+ * Code, formulas, addresses and tags, all searched for in linear time: no pattern can match its own beginning again or
+ * search without a limit.
+ */
 const NEUTRAL = [
   /```[\s\S]*?(?:```|$)/g,
   /\$\$[\s\S]*?(?:\$\$|$)/g,

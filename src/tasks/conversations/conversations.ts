@@ -1,6 +1,6 @@
 /**
- * The conversations task: a data set of questions, most of them with an answer that somebody gave. SFT imitates those
- * answers; GRPO and evaluation take the questions, and rewards see all columns of a row.
+ * The conversations task: a data set of questions, most of them with a given answer. SFT imitates those answers; GRPO
+ * and evaluation take the questions, and rewards see all columns of a row.
  *
  * The prompt is everything before the assistant's last message, through the model's chat template with a new message
  * opened; the demonstration is that last message as the template shows it. Only it carries a loss, unless `learnTurns`
@@ -8,10 +8,10 @@
  * the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave the thinking out of them, so they
  * are not what the model would have to say.
  *
- * The judge is the accuracy reward's (`math-answers/`): it compares final answers with that of the column `answer`, else
- * with the one that the reference marks, by `<answer>`, `\boxed{}` or `####`. Where neither has one, only the reference's
- * own words count as solved, white space aside; that is a test of memory and of nothing else. `judged` says for which share
- * of the problems there was a verdict.
+ * The judge is the accuracy reward's (`math-answers/`): it compares final answers with that of the column `answer`,
+ * else with the one that the reference marks, by `<answer>`, `\boxed{}` or `####`. Where neither has one, only the
+ * reference's own words count as solved, white space aside; this only tests what the model has memorised. `judged` says
+ * for which share of the problems there was a verdict.
  */
 
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";

@@ -109,7 +109,7 @@ function formsOf({ learnTurns }: ConversationsOptions): readonly RowForm[] {
 }
 
 function findForm(row: DataRow, options: ConversationsOptions): RowForm {
-  // `prompt` comes late: it often stands beside `messages`, as the first of them. Who maps it wants it.
+  // `prompt` comes late: it often stands beside `messages`, as the first of them. If the user maps it, it is wanted.
   const { data } = options;
   const forms = formsOf(options);
   const form = forms.find((name) => Object.hasOwn(data.columns, name)) ?? forms.find((name) => name in row.fields);

@@ -1,7 +1,7 @@
 /**
- * Where the task's problems come from: the endless generator, the rows of a file, or a data set that a recipe has shuffled,
- * cut and split. However they come, training never sees a held-out problem (`split.ts`; `data/load.ts` for the last), and
- * problem ids name a problem once: training counts from 0, held-out problems of the generator from 2^31.
+ * Where the task's problems come from: the endless generator, the rows of a file, or a data set that a recipe has
+ * shuffled, cut and split. In every case training never sees a held-out problem (`split.ts`; `data/load.ts` for the
+ * last), and problem ids name a problem once: training counts from 0, held-out problems of the generator from 2^31.
  */
 
 import { type LoadedData, type NumberedRow, tooFewHeldOut } from "../../data/loaded-data.ts";
