@@ -1,6 +1,6 @@
 /**
- * Prompts for a chat endpoint. Tasks make texts, by a renderer of conversations that a tokenizer's template stands behind
- * elsewhere; an endpoint has its template on its own side and wants the conversation. So the renderer here writes a plain
+ * Prompts for a chat endpoint. Tasks make texts with a renderer of conversations, which is usually a tokenizer's
+ * template. An endpoint applies its own template and needs the conversation itself. So the renderer here writes a plain
  * transcript, which rewards and people can read, and remembers the conversation behind each.
  *
  * A last message of the assistant's that is to be continued (Countdown's `<think>`) cannot be sent: an endpoint begins its

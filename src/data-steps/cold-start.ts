@@ -1,15 +1,15 @@
 /**
  * Cold-start data: stage 2 of R1 (arXiv:2501.12948 §2.3.1), a small data set of long chains of thought that people can
- * read, to begin reinforcement learning from. The paper names three ways to come by it, and each is a method here:
+ * read, to begin reinforcement learning from. The paper names three ways to get such data, and each is a method here:
  *
  *     few-shot   worked examples with long thinking stand before the prompt
  *     direct     the model is asked for a detailed answer with reflection and verification
  *     refine     R1-Zero's own outputs in a readable form, cleaned by rules
  *
- * All three sample, judge and filter alike; they differ in what the model is given and in what is made of its answer. In
- * the paper people post-process the outputs of `refine`: here rules do, with a model behind an endpoint between them where
- * the recipe names one (`refiner`), and a completion that they cannot bring into the form is
- * dropped. A row has the task's own prompt: what helped the model to write the completion is not learned.
+ * All three sample, judge and filter alike; they differ in what the model is given and in what is made of its answer.
+ * In the paper people post-process the outputs of `refine`: here rules do, with a model behind an endpoint between them
+ * where the recipe names one (`refiner`), and a completion that they cannot bring into the form is dropped. A row has
+ * the task's own prompt: additions that helped the model to write the completion are not part of the data.
  */
 
 import { join } from "node:path";
@@ -160,7 +160,7 @@ async function asking(
   }
 }
 
-/** Demonstrations of the task's problems, from behind those that are asked, so that no answer stands in its prompt. */
+/** Demonstrations of problems that come after those that are asked, so that no prompt contains its own answer. */
 function workedExamples({ examples = DEFAULT_EXAMPLES, firstPrompt, prompts, seed }: ColdStartConfig, task: Task) {
   if (task.demonstrate === undefined) {
     throw new ConfigError(
@@ -203,7 +203,7 @@ function refining(config: ColdStartConfig, task: Task, refiner: RefiningModel | 
     if (refiner === undefined) return texts;
     const sent = texts.flatMap((text, i) => {
       if (typeof text !== "string") return [];
-      // A refined wrong answer is one still: it is the filter's, and not paid for.
+      // A wrong answer stays wrong when it is refined, so it is not sent to the refiner; the filter drops it.
       return wantsSolved && !task.judge(completions[i]!.problem, text).solved ? [] : [i];
     });
     const whole = (i: number) => withPromptedThink(completions[i]!.problem.prompt, texts[i] as string);

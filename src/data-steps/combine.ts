@@ -1,9 +1,9 @@
 /**
  * Mixes data sets into one: all rows of each, so many of each, or a total by weights. Rows are drawn by seed without
- * replacement; what a data set does not have is not made up by repeating it.
+ * replacement; rows are not repeated where a data set has too few.
  *
- * Rows stay as they are, columns and all, with a `kind` where they have none. Whether one trainer can read rows of several
- * forms is the trainer's business.
+ * Rows stay as they are, columns and all, with a `kind` where they have none. The trainer decides whether it can read
+ * rows of several forms.
  */
 
 import { z } from "zod";

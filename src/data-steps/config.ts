@@ -1,7 +1,7 @@
 /**
- * The keys that data steps share. Completions of a task's prompts are sampled, filtered, chosen among and written, whoever
- * asks for it. Every rule by which a completion is kept is an item of `keep`, and a rule that a reward can express is a
- * reward with a threshold: nothing is judged by two pieces of code.
+ * The keys that data steps share. All such steps sample completions of a task's prompts, filter them, choose among them
+ * and write them. Every rule by which a completion is kept is an item of `keep`, and a rule that a reward can express
+ * is a reward with a threshold: so each rule is implemented once.
  */
 
 import { z } from "zod";

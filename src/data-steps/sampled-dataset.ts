@@ -133,7 +133,10 @@ export class Tally {
   }
 }
 
-/** The error of a step that is left with nothing, and what dropped how many; `further` lines stand after that. */
+/**
+ * The error of a step without any result, with the number of candidates that each filter dropped, and `further` lines
+ * after that.
+ */
 export function nothingLeft(
   step: string,
   { candidates, dropped, reasons }: Tally,
@@ -162,7 +165,8 @@ export function furtherColumns({ columns }: Candidate): DatasetRow {
 
 function rowOf({ candidate, passRate }: Chosen, kind: string): DatasetRow {
   const { prompt, completion, conversation, promptId, sample } = candidate;
-  // Another model has another template: it gets the conversation, not this one's text.
+  // The data may be used with another model, which has another template. So the row has the conversation, not the text
+  // that this model's template made.
   const text = conversation
     ? { messages: [...conversation.messages, { role: "assistant", content: conversation.opening + completion }] }
     : { prompt, completion };

@@ -45,7 +45,7 @@ export interface CompletionSource {
   /**
    * In the order of `wanted`; `onTokens` is told the tokens written so far, and may throw.
    *
-   * @throws EndpointError where nothing more can be had.
+   * @throws EndpointError where the endpoint gives no more answers.
    */
   write(
     wanted: readonly Wanted[],

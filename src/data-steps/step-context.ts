@@ -44,7 +44,8 @@ export interface OpenedModel {
 /**
  * Does `work` with the model in `path` open.
  *
- * @throws CheckpointError, HubError for a model that cannot be had or whose tokenizer is another's
+ * @throws CheckpointError, HubError for a model that cannot be read or downloaded, or whose tokenizer belongs to
+ * another model
  */
 export async function withModel<T>(
   path: string,

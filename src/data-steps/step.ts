@@ -67,7 +67,7 @@ export interface DataStep<Config = DataStepConfig> {
   run(config: Config, context: DataStepContext): Promise<DataStepOutcome>;
 }
 
-/** The step as everybody else sees it; inside `step` its configuration has the type of `schema`. */
+/** The step as other code sees it; inside `step` its configuration has the type of `schema`. */
 export function defineDataStep<Schema extends z.ZodObject>(
   step: DataStep<z.output<Schema>> & { schema(): Schema },
 ): DataStep {

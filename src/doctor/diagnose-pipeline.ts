@@ -3,8 +3,8 @@
  * is not there, so a stage's model has the shape of the one that it descends from, and data that are to be made are not
  * looked at. Only a stage that takes nothing of others is sampled, which is the first one mostly.
  *
- * Between stages it is looked whether lengths agree: data that are sampled shorter than the policy was trained, SFT that passes
- * over what the data step wrote, suites that cut answers.
+ * Between stages the doctor checks whether lengths agree: data that are sampled shorter than the policy was trained,
+ * SFT that passes over what the data step wrote, suites that cut answers.
  */
 
 import { totalmem } from "node:os";
@@ -51,7 +51,7 @@ export async function diagnosePipeline(
   pipeline: ExaminedPipeline,
   options: DiagnoseOptions,
 ): Promise<PipelineDiagnosis> {
-  // Of the pipeline, whatever its stages say: so it is when they run.
+  // The pipeline decides this for all stages, as in a real run.
   const compute = Compute.open({ threads: pipeline.threads });
   const known: Knowledge = {
     ...{ roots: new Map(), diagnoses: new Map(), findings: [], unchecked: new Map(), dataSteps: [] },
@@ -96,7 +96,7 @@ async function lookAtTraining(
   known.findings.push(...longerDataFindings(stage, pipeline));
 }
 
-/** The model of a recipe; undefined where it cannot be had, which `diagnose` tells. */
+/** The model of a recipe; undefined where it cannot be read, which `diagnose` reports. */
 async function rootOf(recipe: Recipe): Promise<ExaminedModel | undefined> {
   try {
     return await openExaminedModel(recipe);

@@ -6,7 +6,7 @@
  *     a few completions      truncation, variance, speed (the trials of the trainers)
  *     shapes                 memory (memory-estimate.ts)
  *
- * Nothing is left behind and nothing is downloaded. What cannot be looked at is said in `unchecked`.
+ * Nothing is left behind and nothing is downloaded. What cannot be checked is listed in `unchecked`.
  */
 
 import { totalmem } from "node:os";

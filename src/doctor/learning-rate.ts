@@ -7,7 +7,7 @@
  * (arXiv:2001.08361, appendix D.6, eq. D.1). There N is without embeddings, here with them, and the rule ends at 10¹⁰, where
  * it comes to nothing: hence the floor. Only the order of magnitude is used.
  *
- * These are habits, not laws, so only rates far outside are a finding.
+ * These are usual values, not rules, so only rates far outside are a finding.
  */
 
 /** What the usual rate depends on. */
@@ -25,7 +25,7 @@ const REFERENCE_SIZE = 5e8;
 const LEAST_PRETRAINING_PEAK = 1e-4;
 /** Rates beyond the usual by more than this are "far outside". */
 export const FAR_FACTOR = 3;
-/** Above the usual by more than this, a run is lost at its first steps. */
+/** With a rate above the usual by more than this factor, a run diverges in its first steps. */
 export const DESTRUCTIVE_FACTOR = 100;
 
 /** The lowest and highest usual peak learning rate. */

@@ -10,7 +10,7 @@ import { trainers } from "../train/trainers.ts";
 
 /** Training problems that are looked at: enough to find what is common, few enough to take a second. */
 const LOOKED_AT = 2000;
-/** Above this share of held-out problems in training, what is measured is memory. */
+/** Above this share of held-out problems in training, the evaluation measures memorisation. */
 const OVERLAP_ERROR = 0.01;
 
 /** Lengths of prompts, in tokens. */

@@ -2,8 +2,8 @@
  * What is asked of a chat model behind an OpenAI-compatible endpoint, and what it answers: `POST BASE/chat/completions`,
  * one answer to a request, not streamed. The form is OpenAI's; vLLM, llama.cpp, Ollama and `aha serve` speak it too.
  *
- * Only what those have in common is here. `reasoning_content`, where servers put the text between `<think>` tags, is not
- * OpenAI's, but theirs and DeepSeek's.
+ * Only what those have in common is here. `reasoning_content`, the field for the text between `<think>` tags, is not
+ * part of OpenAI's API; DeepSeek and these servers have it.
  */
 
 import { z } from "zod";
@@ -43,7 +43,7 @@ export interface ChatAnswer {
   readonly usage: ChatUsage;
 }
 
-/** What a client does: the seam for tests and for other ways to reach a model. */
+/** The interface of a client. Tests and other ways to reach a model can implement it. */
 export interface ChatClient {
   /** Throws EndpointError; an aborted signal rejects with its reason. */
   readonly complete: (request: ChatRequest, signal?: AbortSignal) => Promise<ChatAnswer>;
@@ -55,7 +55,7 @@ export function chatBody(model: string, request: ChatRequest): Record<string, un
   return {
     model,
     messages,
-    // The old name: every server knows it, and OpenAI's reasoning models alone refuse it.
+    // The older name of the field: all servers know it, and only OpenAI's reasoning models refuse it.
     ...(maxCompletionTokens !== undefined && { max_tokens: maxCompletionTokens }),
     ...(temperature !== undefined && { temperature }),
     ...(topP !== undefined && { top_p: topP }),

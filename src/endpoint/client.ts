@@ -57,7 +57,7 @@ interface Question<Answer> {
   readonly isUsable?: IsUsable;
 }
 
-/** Whether an answer is of any use to whoever asked. */
+/** Whether the caller can use an answer. */
 type IsUsable = (answer: ChatAnswer) => boolean;
 
 /** One try's outcome: an answer, or why not and whether another try may do better. */
@@ -132,7 +132,8 @@ export class EndpointClient implements ChatClient {
   async #kept(question: Question<ChatAnswer>, sample: number, signal: AbortSignal | undefined): Promise<ChatAnswer> {
     const key = questionKey({ url: question.url, body: question.body, sample });
     const known = this.#underWay.get(key);
-    // Only with one signal: the end of one caller's request would be the other's too.
+    // Requests are shared only by callers with the same signal, because one caller could otherwise abort the request of
+    // the other.
     if (known && known.signal === signal) return known.answer;
     const asked = { signal, answer: this.#answer(key, question, signal) };
     this.#underWay.set(key, asked);
@@ -255,7 +256,7 @@ function reasonOf(error: unknown): string {
   return "code" in cause && typeof cause.code === "string" ? `${error.message} (${cause.code})` : cause.message;
 }
 
-/** Waits; an aborted signal rejects with its own reason, which that of the timer would hide. */
+/** Waits; if the signal is aborted, it rejects with the signal's own reason instead of the timer's error. */
 async function pause(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
   try {
     await sleep(waitMs, undefined, signal === undefined ? {} : { signal });

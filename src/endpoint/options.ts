@@ -2,9 +2,9 @@
  * The keys by which a recipe names a model behind an endpoint: a judge, a teacher, a refining model. One shape for all of
  * them; `open.ts` has the client that it means.
  *
- * Which model is asked is told by `baseUrl`, `model` and `route`; all other keys say how patiently and at what expense,
- * and change no answer. So a stage's content hash has the former only (`endpointIdentity`): a limit can be raised, a key
- * renewed, and what was made stays made.
+ * Which model is asked is told by `baseUrl`, `model` and `route`; all other keys are about time limits, retries and
+ * costs, and do not change the answers. So a stage's content hash has only the former (`endpointIdentity`): after a
+ * limit is raised or a key is renewed, finished results are still valid.
  */
 
 import { z } from "zod";
@@ -23,7 +23,7 @@ export function addressFault(baseUrl: string): string | undefined {
   return "holds a user name or password; put the key into an environment variable instead";
 }
 
-/** Which model is asked, and how patiently: all that a client needs that keeps no answers. */
+/** Which model is asked, with which time limits and retries: all that a client without a cache needs. */
 export const connectionShape = {
   baseUrl: z
     .string()

@@ -1,5 +1,5 @@
 /**
- * What is counted of judged completions, and how sure one can be of it. Every statistic but the extremes is a ratio of two
+ * Statistics of judged completions, with their confidence intervals. Every statistic but the extremes is a ratio of two
  * sums over problems, so that each gets an interval of the same kind (`interval.ts`) and two policies can be compared
  * problem by problem (`compare.ts`).
  */
@@ -55,8 +55,8 @@ const INTERVAL_OF: Readonly<Record<StatisticKind, (clusters: readonly Cluster[])
  * - reflectionWords per completion that thinks; reflectionRate: share of those with any
  * - the task's own, by their names
  *
- * `kinds` says what the task's own are (a count that happens to be 0 or 1 everywhere is still no share). What has nothing to
- * be taken over is absent.
+ * `kinds` says what the task's own are (a count that happens to be 0 or 1 everywhere is still no share). A statistic
+ * without any values is absent.
  */
 export function statisticsOf(
   groups: readonly (readonly CompletionWithVerdict[])[],
@@ -122,7 +122,7 @@ function measures(
     },
     { name: "reflectionWords", kind: "amount", of: ofThinking(countOfReflection) },
     { name: "reflectionRate", kind: "share", of: ofThinking((text) => Number(countOfReflection(text) > 0)) },
-    // A statistic that a completion lacks (a share of nothing) says nothing about it.
+    // A completion that lacks a statistic (a share of nothing) does not count in it.
     ...[...ofTask].map((name): Measure => {
       const own = verdicts.map(({ statistics }) => statistics[name]).filter((value) => value !== undefined);
       return {

@@ -21,9 +21,9 @@ import type { PolicyObjective } from "./policy-objective.ts";
 import { losses } from "./registry.ts";
 import { entropyThreshold, sequenceDrift } from "./token-masks.ts";
 
-/** A completion of the step, without what the policy says of it now; per completion token. */
+/** A completion of the step, without its scores under the current policy; arrays are per completion token. */
 export interface ObjectiveRow {
-  /** Weight of the token's term. A token of weight 0 counts nowhere, as if it were not there. */
+  /** Weight of the token's term. A token of weight 0 is ignored everywhere. */
   readonly weights: ArrayLike<number>;
   readonly advantages: ArrayLike<number>;
   /** Of the policy that sampled, as the sampler gave them. */
@@ -36,7 +36,7 @@ export interface ObjectiveRow {
   readonly correction?: ArrayLike<number>;
 }
 
-/** What the policy says of the rows now. */
+/** The scores of the rows under the current policy. */
 export interface PolicyScores {
   readonly logprobs: readonly ArrayLike<number>[];
   /** Nats. Absent where the engine has none: then no objective that reads them can be evaluated. */

@@ -1,6 +1,6 @@
 /**
- * Where the policy that sampled is not quite the policy as the trainer computes it (another engine, older weights, other
- * rounding), a ratio ρ = π_old/π_sampler before the policy term makes up for it: truncated importance sampling (Yao et
+ * The policy that sampled may differ from the policy as the trainer computes it (another engine, older weights, other
+ * rounding). A ratio ρ = π_old/π_sampler before the policy term corrects this: truncated importance sampling (Yao et
  * al., "Your Efficient RL Framework Secretly Brings You Off-Policy RL Training", 2025), or masked, per token or per
  * sequence; TRL's `vllm_importance_sampling_mode`.
  */

@@ -1,6 +1,6 @@
 /**
- * A pipeline's run directory, as the one process that runs it sees it: it holds the lock, keeps `lineage.json`, and moves
- * results out of the way that a change has made old. What each stage's folder holds is that stage's business.
+ * A pipeline's run directory, as the one process that runs it sees it: it holds the lock, keeps `lineage.json`, and
+ * moves results out of the way that a change has made old. Each stage decides what its own folder holds.
  *
  * The lineage is the only memory: a stage counts as finished when it says so there, and every change of it is one file
  * that appears whole.
@@ -93,7 +93,7 @@ export class PipelineDirectory {
     return stageFolder(this.path, stage);
   }
 
-  /** Writes down what is known of a stage; from then on it counts. */
+  /** Writes what is known of a stage to the lineage, which is what counts from then on. */
   async note(stage: string, record: StageRecord): Promise<void> {
     this.lineage.stages[stage] = record;
     await this.save();
@@ -110,9 +110,9 @@ export class PipelineDirectory {
   }
 
   /**
-   * Moves what a stage has made out of the way: a finished result to superseded/, where `takeBack` finds it, unless it is
-   * to be made again from the same ingredients (`isSame`); half of one is removed. One that somebody has edited is kept
-   * there too, as NAME-HASH-edited, and never taken back.
+   * Moves what a stage has made out of the way: a finished result to superseded/, where `takeBack` finds it, unless it
+   * is to be made again from the same ingredients (`isSame`); an incomplete result is removed. A result that the user
+   * has edited is kept there, too, as NAME-HASH-edited, and never taken back.
    */
   async setAside(stage: string, { isSame }: { readonly isSame: boolean }): Promise<void> {
     const record = this.record(stage);

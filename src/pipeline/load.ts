@@ -213,7 +213,7 @@ async function readRecipe(path: string, stage: string): Promise<Mapping> {
   return anchored(value, dirname(path)) as Mapping;
 }
 
-/** Defaults are keys of recipes; one that none has is a slip. */
+/** Defaults are keys of recipes; a key that no recipe has is a mistake. */
 function requireRecipeKeys(defaults: Mapping, path: string): void {
   const known = Object.keys(recipeSchema().shape).filter(
     (key) => !["name", "question", "seed", "stages"].includes(key),

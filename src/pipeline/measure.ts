@@ -1,7 +1,7 @@
 /**
  * The effect of each stage, measured: every model that a stage makes answers the same held-out problems with the same
- * luck of the draw, and the tasks judge. A result is a function of the model's bytes and the suite's configuration, so
- * what was measured once is read again.
+ * random numbers, and the tasks judge the answers. A result is a function of the model's bytes and the suite's
+ * configuration, so what was measured once is read again.
  */
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";

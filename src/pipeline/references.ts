@@ -3,7 +3,7 @@
  * the pipeline's graph. Each is found where it stands, checked against what the named stage makes, and replaced by the
  * path of that output.
  *
- * What is expected at a place is told by whoever has its keys (`NamedPath`): a path is put in the reference's place, and
+ * The owner of the keys (`NamedPath`) says what is expected at a place: a path is put in the reference's place, and
  * looked for among the paths that the configuration then names. Elsewhere only the existence of the stage is checked.
  */
 

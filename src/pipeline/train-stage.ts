@@ -1,6 +1,6 @@
 /**
- * A stage that trains: its recipe, run by the program that runs recipes, in a run directory of its own. So everything
- * that holds there holds here: it is killed at any moment, and resumed it ends with the same bits.
+ * A stage that trains: its recipe, run by the program that runs recipes, in a run directory of its own. So it has the
+ * same guarantees: it may be killed at any moment, and when it is resumed, it ends with the same bits.
  */
 
 import { existsSync } from "node:fs";
