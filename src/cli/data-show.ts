@@ -32,8 +32,8 @@ interface CountedSplit extends DatasetSplit {
 
 /**
  * Runs `aha data show PATH`: configurations, splits with their rows counted, where a data step made them its lineage,
- * columns with their types, first rows. Rows of text files are counted by reading them, so a file that ends in a bad line
- * is found; Parquet's footers are believed.
+ * columns with their types, first rows. Rows of text files are counted by reading them, so a file that ends in a bad
+ * line is found; for Parquet the footer is trusted.
  *
  * @throws ConfigError, DataError, HubError
  */

@@ -108,7 +108,7 @@ async function examine(
     const onProgress = quiet ? {} : { onProgress: (text: string) => status.update(() => `  ${text}`) };
     return await look({ samples, signal: context.signal, ...onProgress });
   } catch (error) {
-    // A recipe that cannot be read is what a doctor should say, in the form in which it says everything.
+    // A recipe that cannot be read is reported as a finding, in the same form as all others.
     if (error instanceof ConfigError) return refusedRecipe(path, error.message);
     throw error;
   } finally {

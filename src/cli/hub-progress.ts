@@ -9,7 +9,7 @@ import { bar } from "./terminal-progress.ts";
 
 /** Between two JSON lines about the same download. */
 const JSON_MS = 1000;
-/** Speeds over less time say nothing. */
+/** Over a shorter time a speed is not reliable. */
 const MIN_SPEED_MS = 500;
 
 /** How it is shown; `quiet` shows notes alone. */
@@ -68,7 +68,7 @@ export class HubProgress {
     else this.line(text);
   };
 
-  /** Leaves the terminal as a program should that is about to say something else. */
+  /** Clears the progress line, so that other output can follow. */
   end(): void {
     this.status.keep();
   }

@@ -95,7 +95,7 @@ export const rewardCommand: Command = {
     const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
     const [{ reward }] = createRewards([spec], { openScorer: scorerOpener(Compute.open()) }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
-    // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
+    // Everything is scored before anything is printed, so a bad line gives an error and no partial result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);
     const scored = await scoreFile(reward, values.in, tokenizer, context);
     for (const line of scored) context.out(`${values.json ? JSON.stringify(line) : tableRow(line)}\n`);

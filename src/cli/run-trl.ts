@@ -155,7 +155,7 @@ function placesOf(values: TrlValues, context: CommandContext): TrlPlaces {
 /** Templates are a few kilobytes. */
 const MAX_TEMPLATE_BYTES = 2 ** 20;
 
-/** Patience with a Hub that something can stand in for. */
+/** The time limit for the Hub where a substitute can be used instead. */
 const DATA_TIMING = { stallMs: 10_000, backoffMs: 250, maxWaitMs: 60_000 };
 
 async function dataPlace(

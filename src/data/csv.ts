@@ -3,8 +3,8 @@
  * columns, read as a stream by `csv-parse`. A record ends with CRLF, LF or CR, as in pandas. Tab-separated files are the
  * same with another delimiter.
  *
- * Every cell is text and an empty cell is the empty text: a type that is guessed from the first rows is wrong in a later
- * one, so those who read a column say what they take it for (Countdown's numbers, a conversation in JSON).
+ * Every cell is text and an empty cell is the empty text: a type that is guessed from the first rows is wrong in a
+ * later one, so the reader of a column decides its type (Countdown's numbers, a conversation in JSON).
  */
 
 import { Readable } from "node:stream";

@@ -21,7 +21,7 @@ const MAX_SHOWN = 8;
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
 /**
- * Lets pass what can be done without.
+ * Ignores missing files that are not needed.
  *
  * @throws HubError that lists the missing files which are needed
  */

@@ -19,7 +19,7 @@ import { bodyChunks, type RequestContext, sendRequest, withPatience } from "./re
 /** A long download outlives a network that is away for a minute (waits of 0.5, 1, 2, … 32 s). */
 const NETWORK_ATTEMPTS = 8;
 
-/** Where a download stands: bytes more than before, negative where some were wrong and are thrown away. */
+/** Progress of a download: the number of new bytes, negative where wrong bytes are thrown away. */
 export type OnBytes = (difference: number) => void;
 
 /**
@@ -66,7 +66,7 @@ class Download {
   async complete(): Promise<true> {
     const { partial, file } = this;
     try {
-      // More than there can be is of no use.
+      // A partial file that is larger than the whole file is useless.
       if (partial.sizeBytes > file.sizeBytes) await partial.restart();
       this.onBytes(partial.sizeBytes);
       await partial.hashInto(this.hash);
@@ -74,7 +74,8 @@ class Download {
       await this.fetchRest();
       if (this.isRight()) return true;
       if (wasResumed) {
-        // What an earlier process left may have been damaged when it ended; it gets one chance to be at fault.
+        // The part that an earlier process left may be damaged, so after a wrong hash the download is started once more
+        // from the beginning.
         await this.restart();
         await this.fetchRest();
         if (this.isRight()) return true;

@@ -98,7 +98,7 @@ export function networkFailure(error: unknown, settings: HubSettings): HubFailur
   );
 }
 
-/** Node's fetch goes through no proxy by itself, which a person behind one has to be told. */
+/** Node's fetch does not use a proxy by default, so the message tells users who have one. */
 export function proxyNote(environment: Readonly<Record<string, string | undefined>>): string {
   const names = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
   const name = names.find((candidate) => environment[candidate]);
@@ -189,7 +189,7 @@ function isPlain(quote: string): boolean {
 
 function unauthorized(subject: RequestSubject, quote: string): HubFailure {
   const { settings, purpose } = subject;
-  // Without a token the Hub answers 401 where a repository does not exist, so as not to tell which ones do.
+  // Without a token the Hub answers 401 for a repository that does not exist, so that private names stay secret.
   if (settings.token === undefined && purpose === "read") return noRepository(subject, quote);
   if (settings.token === undefined) {
     return new HubFailure(

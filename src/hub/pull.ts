@@ -28,9 +28,9 @@ import type { Snapshot } from "./snapshot.ts";
 
 /** The most bytes that a repository may have, unless another limit is given. */
 const DEFAULT_MAX_BYTES = 100e9;
-/** Downloads at the same time: enough to fill a line, few enough to be a polite guest. */
+/** Downloads at the same time: enough to use the bandwidth, few enough not to burden the server. */
 const CONCURRENT_FILES = 4;
-/** The disk is never filled to its last byte: other programs need some too. */
+/** Some space on the disk is left for other programs. */
 const SPARE_BYTES = 256 * 2 ** 20;
 
 /** How far a download is. Counted is what this call has to bring; what the cache had is no part of it. */
@@ -43,7 +43,7 @@ export interface PullProgress {
   readonly bytes: number;
 }
 
-/** How a repository is to be had. */
+/** Options of a download. */
 export interface PullOptions {
   readonly settings: HubSettings;
   readonly signal?: AbortSignal | undefined;

@@ -1,7 +1,7 @@
 /**
- * How a model wants to be sampled where nobody says otherwise: by its `generation_config.json`, of which the same keys
- * count as in vLLM (temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens; `do_sample` does not). A server
- * and a chat begin with them; a request's own values, or options on the command line, win.
+ * The default sampling parameters of a model: its `generation_config.json`, of which the same keys are read as in vLLM
+ * (temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens; `do_sample` does not). A server and a chat
+ * begin with them; a request's own values, or options on the command line, win.
  */
 
 import { z } from "zod";

@@ -21,9 +21,9 @@ import {
 const AT_ONCE_BYTES = 4096;
 /** Bytes up to which a body goes to the first thread. */
 const MIDDLE_BYTES = 2 ** 18;
-/** A thread that nobody needed for so long is ended. */
+/** A thread that was idle for so long is ended. */
 const IDLE_MS = 60_000;
-/** How long a job may go on that nobody waits for. */
+/** How long a job may continue after its client is gone. */
 const ABANDONED_MS = 10_000;
 
 /** What a thread is told at its start: models, each with the index of its tokenizer's files. */
@@ -146,7 +146,7 @@ class BodyThread {
     return worker;
   }
 
-  /** The thread is gone, and with it the job that it was about. */
+  /** The thread has ended, and the job that it was working on is lost. */
   #lost(worker: Worker, error: Error): void {
     if (worker !== this.#worker) return;
     this.#worker = undefined;
@@ -155,7 +155,7 @@ class BodyThread {
     this.#next();
   }
 
-  /** Nobody waits for this job any more. */
+  /** The client of this job is gone. */
   #abandon(job: Job): void {
     job.reject(job.signal.reason);
     this.#waiting = this.#waiting.filter((other) => other !== job);
