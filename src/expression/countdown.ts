@@ -1,6 +1,6 @@
 /**
  * The rules of the Countdown game: what a problem is, and whether an expression answers it. The reward `equation` and
- * the task's own verdict both ask here, so that what is trained and what is measured cannot drift apart.
+ * the task's own verdict both use these rules, so that training and measurement always agree.
  *
  * As in the seeds every number is to be used exactly once. (The television game, and the seeds' own prompt, would allow
  * to leave some out; their graders do not.) Where they compare floating-point numbers to 1e-5, equality here is exact.

@@ -1,7 +1,7 @@
 /**
  * A reader and exact evaluator of arithmetic expressions: whole numbers, + - * /, parentheses and ASCII white space,
- * with the usual precedence and association to the left. It stands where the seeds call `eval`: the text comes from a
- * model that is rewarded for finding holes.
+ * with the usual precedence and association to the left. The seeds call `eval` for this. The text comes from a model
+ * that is rewarded, also for exploiting errors in the judge, so it must not be executed.
  *
  * What it is not: a calculator. Everything outside that grammar is refused with a reason: `**` and `//` (Python's power
  * and floor division, which the seeds' character filter lets through: `9**9**9` hangs there), decimals, signs before a

@@ -1,5 +1,6 @@
 /**
- * When an answer is as good as the gold one. The relation is not symmetric: the gold answer says what was asked for.
+ * When an answer counts as equal to the gold one. The relation is not symmetric: the gold answer says what was asked
+ * for.
  *
  * - Expressions: `identity.ts`. A bare value answers `x = value` and the other way around; two assignments must name the
  *   same symbol; other equations are equal up to exchanging sides and a constant factor. Labels (`labels.ts`) are such

@@ -1,8 +1,8 @@
 /**
  * When two expressions are the same. Numbers: as exact fractions, else to 60 digits. With symbols: their values at many
- * points, exact fractions wherever an expression is a rational function, so that a difference is found with certainty and
- * two different ones agree with odds of less than one in 10^9 (Schwartz 1980, Zippel 1979). Simplifying both and comparing
- * texts is what it deliberately is not: that finds fewer equalities, and its cost has no bound.
+ * points, exact fractions wherever an expression is a rational function, so that a difference is found with certainty
+ * and two different ones agree with odds of less than one in 10^9 (Schwartz 1980, Zippel 1979). It deliberately does
+ * not simplify both and compare the texts: that finds fewer equalities, and its cost has no bound.
  *
  * The one tolerance: a decimal of at least five significant digits stands for every number that it is the rounding or the
  * truncation of (0.33333 for 1/3, 3.1416 for π; 0.33 and 3.14 for nothing but themselves).
@@ -236,7 +236,7 @@ function isSolvedBy(equation: readonly Answer[], solution: readonly Answer[], bu
       exactValue(difference, new Map([...point, [name, applyOperator("+", solved, shift)!]]), budget);
     const [here, next] = [at(whole(0)), at(whole(1))];
     if (typeof here === "string" || typeof next === "string") continue;
-    // A step that nobody can have written the equation for, so that a cubic does not pass for a line.
+    // An unusual step, so that no equation can be made to fit it, and a cubic does not pass as a line.
     const step = [...pointOf([`step of ${name}`], index, kind).values()][0]!;
     const afterStep = at(step);
     if (typeof afterStep === "string") continue;

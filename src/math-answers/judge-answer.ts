@@ -19,7 +19,7 @@ import { type Reading, readAnswer } from "./read-answer.ts";
 import { answerInSentence, chosenLetter, predicateOf } from "./said.ts";
 import type { Answer } from "./tree.ts";
 
-/** A verdict; `abstain` where there is none, `unreadable` saying that the gold answer is why. */
+/** A verdict; `abstain` where there is none; `unreadable` says that the gold answer is the reason. */
 export type MathVerdict =
   | { readonly verdict: "right" | "wrong"; readonly reason: string }
   | { readonly verdict: "abstain"; readonly reason: string; readonly unreadable: boolean };

@@ -37,7 +37,7 @@ function provideMathJs({ create, all }: Pick<MathJs, "create" | "all">): void {
 }
 
 function mathJs(): MathJsInstance {
-  // Asked of the process and not imported, so that this file can be read where there is no Node.
+  // Taken from `process` instead of being imported, so that this file can be loaded without Node.
   if (library === undefined) {
     const node = globalThis.process?.getBuiltinModule?.("node:module");
     if (node === undefined) throw new TypeError("math.js is not loaded: call provideMathJs before answers are judged.");

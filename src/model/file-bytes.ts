@@ -1,4 +1,7 @@
-/** Bytes of weight files, read and written whole: what the operating system does in part is done again from there. */
+/**
+ * Bytes of weight files, read and written completely: if the operating system reads or writes only a part, the rest
+ * follows in further calls.
+ */
 
 import { type FileHandle, open } from "node:fs/promises";
 import { CheckpointError } from "../errors.ts";

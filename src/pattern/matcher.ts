@@ -84,7 +84,8 @@ function writeRepeat({ body, min, max }: PatternNode & { kind: "repeat" }, progr
   for (let i = 0; i < min; i++) {
     const before = program.length;
     write(body, program);
-    // Nothing a thousand times is nothing, but takes a thousand times as long; nested, for ever.
+    // Repeating an empty match a thousand times changes nothing, but takes a thousand times as long, and much longer if
+    // nested.
     if (program.length === before) break;
   }
   if (max === Number.POSITIVE_INFINITY) {

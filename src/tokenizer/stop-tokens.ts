@@ -24,7 +24,7 @@ export function stopTokens(model: ModelEnds, tokenizer: Tokenizer): readonly num
 
 /**
  * What ends an answer in training data: the end of sequence or, where the answer is a turn of a conversation, what the
- * chat template puts behind one. A text that ends with it already gets no second one (`withEnd`).
+ * chat template puts behind one. If a text already ends with it, it is not added again (`withEnd`).
  *
  * @throws ConfigError as `endOfSequence` does.
  */

@@ -59,7 +59,9 @@ export async function readTokenizerFiles(directory: string): Promise<TokenizerFi
   return { ...texts, "tokenizer.json": tokenizerJson };
 }
 
-/** Writes the files into an existing directory, each whole; tokenizer.json last, since it makes the rest a tokenizer. */
+/**
+ * Writes the files into an existing directory, each whole; tokenizer.json last: a directory that has it is complete.
+ */
 export async function writeTokenizerFiles(directory: string, files: TokenizerFiles): Promise<void> {
   const names = (Object.keys(files) as TokenizerFileName[]).filter((name) => name !== "tokenizer.json");
   for (const name of [...names, "tokenizer.json"] as const) {

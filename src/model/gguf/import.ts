@@ -19,7 +19,7 @@ import { importedTokenizer } from "./import-tokenizer.ts";
 import { ROPE_FACTORS } from "./rope.ts";
 import { ggufTensorName, isInterleaved, separateHeads } from "./tensors.ts";
 
-/** What became of a file. */
+/** The result of an import. */
 export interface GgufImport {
   readonly config: ModelConfig;
   /** Number format that was written. */
