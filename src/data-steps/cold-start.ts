@@ -47,7 +47,7 @@ const DEFAULT_SEPARATOR = "\n\n";
 export const coldStartSchema = cachedBy([tasks], () =>
   z
     .strictObject({
-      method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are come by"),
+      method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are made"),
       examples: z.int().min(1).optional().describe("few-shot: demonstrations of the task before each prompt (2)"),
       separator: z.string().optional().describe("few-shot: what stands between them (two line feeds)"),
       instruction: z.string().min(1).optional().describe("direct: what asks for reflection and verification"),

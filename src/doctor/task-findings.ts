@@ -83,7 +83,7 @@ export function overlapFindings(training: readonly Problem[], heldOut: readonly 
       severity: share > OVERLAP_ERROR ? "error" : "warning",
       id: "evaluation-overlap",
       measured: `${both} of ${heldOut.length} held-out prompts are among the first ${seen.size} distinct training prompts`,
-      why: "evaluation measures what was learned by heart",
+      why: "evaluation measures what was memorised",
       advice: "remove duplicates from the data, or hold out by problem and not by row",
     },
   ];

@@ -265,7 +265,7 @@ const NETWORK_REASONS: Readonly<Record<string, string>> = {
   UND_ERR_HEADERS_TIMEOUT: "it does not answer",
   UND_ERR_BODY_TIMEOUT: "it stopped in the middle of an answer",
   ENETUNREACH: "there is no network",
-  EHOSTUNREACH: "there is no way to it",
+  EHOSTUNREACH: "the network has no route to it",
 };
 
 function capital(text: string): string {

@@ -3,8 +3,8 @@
  * whose tensors are named `base_model.model.<module>.lora_A.weight` and `…lora_B.weight`.
  *
  * Which projections of which layers it adapts is read from its tensors, their ranks too. An adapter for another model
- * is recognised by its shapes. An incomplete adapter is recognised by its config, as far as the config says which
- * layers have an adapter.
+ * is recognised by its shapes. An incomplete adapter is recognised by its config. If the config does not restrict the
+ * layers, every layer must have all of the adapter.
  */
 
 import { existsSync } from "node:fs";

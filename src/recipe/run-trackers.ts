@@ -83,7 +83,7 @@ export class RunTrackers {
   private giveUp(name: string, error: unknown): void {
     if (!this.open.delete(name)) return;
     const reason = error instanceof Error ? error.message : String(error);
-    this.onWarning(`The tracker ${name} failed (${reason}): it is told nothing more. The run goes on.`);
+    this.onWarning(`The tracker ${name} failed (${reason}): it is not called any more. The run continues.`);
   }
 }
 

@@ -99,7 +99,7 @@ function readMessage(sent: SentMessage, index: number): Message {
   }
   if ((tool_calls && tool_calls.length > 0) || (function_call !== undefined && function_call !== null))
     throw refuse("tool calls", "the model would not be told of them");
-  if (audio !== undefined && audio !== null) throw refuse("audio messages", "the model would not hear them");
+  if (audio !== undefined && audio !== null) throw refuse("audio messages", "the model would not get them");
   if (content === undefined || content === null) {
     throw invalidParameter(`${where}.content`, `${where}.content: is missing; expected text.`);
   }

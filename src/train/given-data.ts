@@ -79,7 +79,7 @@ function trialFindings({ tooLongShare, loss }: GivenDataTrial, examples: string)
       severity: "warning",
       id: "demonstrations-too-long",
       measured: `${Math.round(100 * tooLongShare)} % of the first ${examples} are longer than maxTokens, or the context`,
-      why: "they are passed over, and the model learns from the short ones only",
+      why: "they are skipped, and the model learns from the short ones only",
       advice: "raise maxTokens (and batchTokens), or take a model with a longer context",
     });
   }
@@ -113,7 +113,7 @@ function overData(
       severity: "warning",
       id: "many-epochs",
       measured: `${epochs.toFixed(1)} passes over ${trainCount} ${examples}`,
-      why: "so many passes teach the data by heart",
+      why: "after so many passes the data are memorised",
       advice: "take fewer steps or more data; 1 to 3 passes are usual",
     });
   }

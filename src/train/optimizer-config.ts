@@ -60,7 +60,7 @@ export function optimizerIssues(config: OptimizerConfig, totalSteps: number): Co
     {
       keys: ["minLearningRateRatio"],
       isRead: ({ schedule }) => schedule !== "constant",
-      because: () => "schedule constant falls to no floor",
+      because: () => "schedule constant does not decay, so it has no floor",
     },
   ]);
   if (config.warmupSteps > 0 && config.warmupRatio > 0) {

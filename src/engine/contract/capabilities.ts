@@ -1,5 +1,5 @@
 /**
- * What an engine can do. The record is data, so that trainers refuse what cannot be done before they begin, by name, and
+ * What an engine can do. The record is data, so that trainers refuse what is not supported before they begin, by name, and
  * so that the conformance suite knows which promises an engine makes.
  */
 

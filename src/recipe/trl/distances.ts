@@ -97,6 +97,6 @@ function setDistance(draft: TrlDraft, length: ConvertedLength, keys: DistanceKey
       return every;
     }
     default:
-      throw new ConfigError(`${key}: ${shown(strategy)} cannot be done; there are no, steps and epoch.`);
+      throw new ConfigError(`${key}: ${shown(strategy)} is not supported; there are no, steps and epoch.`);
   }
 }

@@ -126,7 +126,7 @@ export function setSchedule(draft: TrlDraft, { steps }: ConvertedLength, { defau
   const known = SCHEDULES.get(name);
   if (known === undefined) {
     throw new ConfigError(
-      `lr_scheduler_type: ${shown(name)} cannot be done. There are ${[...SCHEDULES.keys()].join(", ")}.`,
+      `lr_scheduler_type: ${shown(name)} is not supported. There are ${[...SCHEDULES.keys()].join(", ")}.`,
     );
   }
   draft.becomes("lr_scheduler_type", draft.at("schedule"), known.schedule, { fallback: "linear" });
@@ -153,7 +153,7 @@ function setFloor(draft: TrlDraft, schedule: string, peak: number): void {
     draft.hasNoEffect("lr_scheduler_kwargs", "it is empty");
     if (names.length === 0) return;
     throw new ConfigError(
-      `lr_scheduler_kwargs: ${shown(given)} cannot be done: ${schedule} takes none here. Leave it out.`,
+      `lr_scheduler_kwargs: ${shown(given)} is not supported: ${schedule} takes none here. Leave it out.`,
     );
   }
   const { min_lr: least, min_lr_rate: share } = given;

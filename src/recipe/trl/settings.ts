@@ -127,7 +127,7 @@ function refusal(path: string, value: unknown, rule: Extract<KeyRule, { effect: 
   const [harmless] = rule.unless;
   const otherwise = harmless === undefined ? "" : `, or set it to ${shown(harmless)}`;
   const remedy = `Leave it out${otherwise} (--set ${path}=${harmless === undefined ? "null" : shown(harmless)}).`;
-  return `${path}: ${shown(value)} cannot be done: ${rule.why}. ${remedy}`;
+  return `${path}: ${shown(value)} is not supported: ${rule.why}. ${remedy}`;
 }
 
 interface Kind {

@@ -52,7 +52,7 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
           "reward-weight-zero",
           `${rewardLabel(name)} has weight 0`,
           "it is logged, and does not count",
-          "leave it so to watch it, else give it a weight",
+          "leave it at 0 to watch it only, or give it a weight",
         );
     }
   }
@@ -164,7 +164,7 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
       "note",
       "no-evaluation",
       `${stage.iterations} iterations without a held-out evaluation between them`,
-      "reward hacking is seen only at the end",
+      "reward hacking would be noticed only at the end",
       `set evaluateEvery to ${Math.ceil(stage.iterations / 10)}`,
     );
   if (evaluationTokens < stage.maxCompletionTokens)

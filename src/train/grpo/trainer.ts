@@ -59,7 +59,7 @@ export const grpoTrainer = defineTrainer({
       `Learning by doing, without examples: in each of ${count(iterations)} iterations it gets ` +
       `${promptsPerIteration} problems and writes ${groupSize} answers to each. They are scored by ` +
       `${rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ")}. ` +
-      "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think.",
+      "Answers that beat the average of their group become more likely, the others less. No example shows it how to think.",
   },
   examination: grpoExamination,
 });

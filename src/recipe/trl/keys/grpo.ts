@@ -45,7 +45,7 @@ const ROLLOUTS: readonly KeyEntry[] = [
     "no prompt is ever cut; one that does not fit into the context is an error (TRL cut its start, and dropped the key)",
     "max_prompt_length",
   ),
-  ...nothing("how many held-out problems are answered at once is the engine's business", "num_generations_eval"),
+  ...nothing("the engine decides how many held-out problems are answered at once", "num_generations_eval"),
   ...nothing(
     "every completion is written to rollouts.jsonl, with its rewards",
     "log_completions",
