@@ -46,8 +46,8 @@ export interface SamplingParts {
   readonly source: CompletionSource;
   /** Its judge decides, its prompts go into the data. */
   readonly task: Task;
-  /** The text that the model is given for the problem of that number in the task's stream. */
-  readonly askFor: (problem: Problem, promptId: number) => string;
+  /** The text that the model is given for the problem of that number in the task's stream; its prompt if absent. */
+  readonly askFor?: (problem: Problem, promptId: number) => string;
   /**
    * What is made of completions before they are judged, in order: a final text, or the reason why the completion cannot
    * be used.
@@ -68,7 +68,7 @@ export interface SamplingParts {
  * asked any more, RunInterrupted: with every finished part on the disk.
  */
 export async function collectCandidates(config: SamplingConfig, parts: SamplingParts): Promise<void> {
-  const { source, task, compute, askFor, signal, onProgress } = parts;
+  const { source, task, compute, askFor = ({ prompt }: Problem) => prompt, signal, onProgress } = parts;
   const filters = openFilters(config.keep, task, compute);
   const numbered = Array.from({ length: config.prompts }, (_, i) => {
     const promptId = config.firstPrompt + i;

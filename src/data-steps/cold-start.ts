@@ -111,14 +111,12 @@ async function makeColdStartData(config: ColdStartConfig, context: DataStepConte
     const task = await opened.taskFor(config.task, config.seed);
     const refiner = config.refiner && (await openRefiningModel(config.refiner, context.directory));
     await collectCandidates(config, {
+      ...context,
       source,
       task,
       askFor: await asking(config, task, opened),
       refine: config.method === "refine" ? refining(config, task, refiner) : undefined,
       directory: parts,
-      compute: context.compute,
-      signal: context.signal,
-      onProgress: context.onProgress,
     });
     const by = { ...source.lineage(), ...refiner?.lineage() };
     const how = { method: config.method, prompting: promptingOf(config) };
@@ -146,7 +144,7 @@ async function asking(
   config: ColdStartConfig,
   task: Task,
   opened: Pick<OpenedSource, "taskFor">,
-): Promise<SamplingParts["askFor"]> {
+): Promise<NonNullable<SamplingParts["askFor"]>> {
   switch (config.method) {
     case "few-shot": {
       const examples = workedExamples(config, task);
@@ -180,7 +178,7 @@ async function askingDirectly(
   { task: spec, seed, instruction = DEFAULT_INSTRUCTION }: ColdStartConfig,
   task: Task,
   { taskFor }: Pick<OpenedSource, "taskFor">,
-): Promise<SamplingParts["askFor"]> {
+): Promise<NonNullable<SamplingParts["askFor"]>> {
   const instructed = await taskFor(spec, seed, (messages) => withInstruction(messages, instruction));
   const isConversation = instructed.trainProblem(0).prompt !== task.trainProblem(0).prompt;
   if (!isConversation) return ({ prompt }) => `${instruction}\n\n${prompt}`;

@@ -97,15 +97,8 @@ async function makePreferences(config: PreferencesConfig, context: DataStepConte
   const scoring = scoringFilter(config);
   const sampling = { ...config, keep: [...config.keep, ...(scoring ? [scoring] : [])] };
   await withSource(config.model, context, async ({ source, taskFor }) => {
-    await collectCandidates(sampling, {
-      source,
-      task: await taskFor(config.task, config.seed),
-      askFor: ({ prompt }) => prompt,
-      directory: parts,
-      compute: context.compute,
-      signal: context.signal,
-      onProgress: context.onProgress,
-    });
+    const task = await taskFor(config.task, config.seed);
+    await collectCandidates(sampling, { ...context, source, task, directory: parts });
   });
   const tally = new Tally();
   const groups = new Map<string, Judged[]>();

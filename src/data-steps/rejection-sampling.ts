@@ -55,15 +55,8 @@ async function sampleByRejection(
 ): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
   const about = await withSource(config.model, context, async ({ source, name, taskFor }) => {
-    await collectCandidates(config, {
-      source,
-      task: await taskFor(config.task, config.seed),
-      askFor: ({ prompt }) => prompt,
-      directory: parts,
-      compute: context.compute,
-      signal: context.signal,
-      onProgress: context.onProgress,
-    });
+    const task = await taskFor(config.task, config.seed);
+    await collectCandidates(config, { ...context, source, task, directory: parts });
     return { model: name, ...source.lineage(), samples: config.samples, inputs: context.inputs ?? {} };
   });
   return writeSampledDataset(config, { step, parts, directory: context.directory, about });

@@ -14,6 +14,7 @@ import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promis
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { syncDirectory } from "../files.ts";
+import { processExists } from "../run/run-lock.ts";
 
 /** huggingface_hub's `hf cache prune` removes what is left with this ending. */
 const ENDING = ".aha.incomplete";
@@ -142,15 +143,6 @@ function isInUse(name: string, blob: string, modifiedMs: number): boolean {
   const pid = Number(match[2]);
   if (pid === process.pid) return ownNames.has(name);
   return processExists(pid) && ageMs < IN_USE_HERE_MS;
-}
-
-function processExists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 function hostLabel(): string {

@@ -131,7 +131,8 @@ function isHeld(content: string): boolean {
   return holder.processStart === null || holder.processStart === processStart(holder.pid);
 }
 
-function processExists(pid: number): boolean {
+/** Whether a process of this machine has the id. */
+export function processExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
