@@ -36,7 +36,7 @@ const metric = (name: string) => (history: readonly WatchedRow[]) => {
   return typeof value === "number" && !Number.isNaN(value) ? value : undefined;
 };
 
-/** Every level rule, in the order in which alarms of one row are told. */
+/** Every level rule, in the order in which alarms of one row are reported. */
 export const LEVEL_RULES: readonly LevelRule[] = [
   {
     name: "truncation",

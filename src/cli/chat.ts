@@ -155,7 +155,7 @@ export async function readAndAnswer(
   const atKeyboard = input.isTTY === true;
   const lines = createInterface({
     input,
-    // With a terminal of its own readline is told of Ctrl-C as a key, and the process gets no signal.
+    // On a terminal readline gets Ctrl-C as a key, and the process gets no signal.
     ...(output && { output, terminal: true, prompt: "> " }),
     crlfDelay: Number.POSITIVE_INFINITY,
   });

@@ -13,7 +13,7 @@ import type { CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
-/** How many rows the types of columns are told from. */
+/** How many rows are read to find the types of columns. */
 const LOOKED_AT = 100;
 
 /** How much of a value is shown to people; --json has all of it. */

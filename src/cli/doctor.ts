@@ -1,4 +1,7 @@
-/** `aha doctor`: what a recipe or a pipeline comes to, and what is wrong with it, before it is run. */
+/**
+ * `aha doctor`: the numbers of a recipe or a pipeline (batch, time, memory), and what is wrong with it, before it is
+ * run.
+ */
 
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -23,7 +23,7 @@ const RUNS = "runs";
 /** The part of `aha run --help` about pipelines. */
 export const PIPELINE_HELP = `A file with the key "pipeline" is a pipeline of stages, trainers and data steps (docs/pipelines.md). Its run directory
 (${RUNS}/NAME-SEED) keeps what each stage made; a stage whose configuration, inputs and files are what they were is not run
-again, so the same command goes on with an interrupted pipeline and runs of a changed one only what the change reaches.
+again, so the same command continues an interrupted pipeline, and runs only those stages of a changed one that the change affects.
   --set STAGE.KEY=VALUE  replace one value of a stage, e.g. --set r1-zero.iterations=50
   --dry-run         print which stages would run, which are reused, and why, and stop
   --from STAGE      run this stage and those that depend on it again

@@ -100,7 +100,7 @@ export const coldStart = defineDataStep({
 });
 
 /**
- * Samples, refines, filters and writes; goes on with the parts that are there.
+ * Samples, refines, filters and writes; finished parts are not made again.
  *
  * @throws AhaError for what cannot be used; DataError where nothing is left; RunInterrupted
  */

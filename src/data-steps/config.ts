@@ -39,7 +39,7 @@ export const filterSchema = z
       .describe("a reward of the registry or of your own file, its score between min and max"),
     options: z.record(z.string(), z.unknown()).optional().describe("the reward's options"),
     timeoutMs: z.int().min(1).optional().describe("time limit of a reward of your own"),
-    onAbstention: z.enum(["drop", "keep"]).optional().describe("what becomes of a completion that it cannot judge"),
+    onAbstention: z.enum(["drop", "keep"]).optional().describe("whether a completion that it cannot judge is kept"),
     ...boundsShape,
   })
   .superRefine((filter, context) => {

@@ -75,7 +75,7 @@ export class EndpointAsker {
   }
 
   /**
-   * The answers in order. `onTokens` is told the tokens of all answers so far.
+   * The answers in order. `onTokens` gets the number of tokens of all answers so far.
    *
    * @throws EndpointError where no more can be asked, when the requests under way have ended; an aborted signal's reason.
    */

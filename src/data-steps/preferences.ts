@@ -87,7 +87,7 @@ const EQUAL_TEXTS = "the better and the worse have the same text";
 const ALONE = "only one completion is left of it";
 
 /**
- * Samples, scores, pairs and writes; goes on with the parts that are there.
+ * Samples, scores, pairs and writes; finished parts are not made again.
  *
  * @throws AhaError for what cannot be used; DataError where there is no pair; RunInterrupted
  */

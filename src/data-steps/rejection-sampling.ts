@@ -44,7 +44,7 @@ export function rejectionSamplingStep(name: string): DataStep {
 export const rejectionSampling = rejectionSamplingStep("rejectionSampling");
 
 /**
- * Samples, filters and writes; goes on with the parts that are there. `step` names it in errors and in the lineage.
+ * Samples, filters and writes; finished parts are not made again. `step` names it in errors and in the lineage.
  *
  * @throws AhaError for what cannot be used; DataError where nothing is left; RunInterrupted
  */

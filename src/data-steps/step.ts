@@ -61,8 +61,8 @@ export interface DataStep<Config = DataStepConfig> {
   /** What the keys say by themselves, and against the model and the task. */
   findings?(config: Config, known: StepKnowledge): readonly StageFinding[];
   /**
-   * Makes the data set, or what is left of it. Throws AhaError; RunInterrupted where `context.signal` aborts, and the step
-   * can be gone on with.
+   * Makes the data set, or what is left of it. Throws AhaError; RunInterrupted where `context.signal` aborts; the step
+   * can then be continued.
    */
   run(config: Config, context: DataStepContext): Promise<DataStepOutcome>;
 }

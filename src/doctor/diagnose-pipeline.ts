@@ -270,7 +270,7 @@ function conclude({ name }: ExaminedPipeline, known: Knowledge): PipelineDiagnos
     (best, one) => (best === undefined || one.bytes > best.bytes ? one : best),
     undefined,
   );
-  // Of stages that take too much memory the worst is told.
+  // If several stages take too much memory, only the largest is reported.
   const told = findings.filter(({ id, stage }) => id !== "memory" || stage === inside(most!.stage, undefined));
   const times = [...diagnoses.values()].map(({ estimatedSeconds }) => estimatedSeconds);
   const isTimed = dataSteps.every(({ completions }) => completions === null) && times.every((time) => time !== null);

@@ -1,5 +1,5 @@
 /**
- * Looks at a recipe before it is run: what it comes to, and what is wrong with it.
+ * Looks at a recipe before it is run: its numbers (batch, time, memory), and what is wrong with it.
  *
  *     the recipe alone       settings that cancel each other (recipe-findings.ts)
  *     the task's problems    lengths, overlap, epochs (task-findings.ts)

@@ -2,9 +2,9 @@
  * The keys by which a recipe names a model behind an endpoint: a judge, a teacher, a refining model. One shape for all of
  * them; `open.ts` has the client that it means.
  *
- * Which model is asked is told by `baseUrl`, `model` and `route`; all other keys are about time limits, retries and
- * costs, and do not change the answers. So a stage's content hash has only the former (`endpointIdentity`): after a
- * limit is raised or a key is renewed, finished results are still valid.
+ * `baseUrl`, `model` and `route` say which model is asked; all other keys are about time limits, retries and costs, and
+ * do not change the answers. So a stage's content hash has only the former (`endpointIdentity`): after a limit is
+ * raised or a key is renewed, finished results are still valid.
  */
 
 import { z } from "zod";
@@ -53,7 +53,7 @@ export const endpointShape = {
   completionPrice: z.number().min(0).default(0).describe("price of a million tokens of answers"),
 };
 
-/** Those keys that change no answer; which model is asked is told by the others. */
+/** Those keys that change no answer; the others say which model is asked. */
 export const PATIENCE_KEYS: readonly string[] = Object.keys(endpointShape).filter(
   (key) => key !== "baseUrl" && key !== "model",
 );

@@ -1,6 +1,6 @@
 /**
  * Remembers how texts were read: the same gold answer is read once for each completion of its group. Only short texts
- * are kept, and only so many; the readings are data that nobody changes.
+ * are kept, and only so many; the readings are immutable data.
  */
 
 const MAX_ENTRIES = 2000;

@@ -49,7 +49,7 @@ function add(program: Instruction[], instruction: Instruction): void {
   program.push(instruction);
 }
 
-/** Appends the node; what matched it goes on with the instruction after it. */
+/** Appends the node; after a match of the node, matching continues with the next instruction. */
 function write(node: PatternNode, program: Instruction[]): void {
   switch (node.kind) {
     case "set":

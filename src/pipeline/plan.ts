@@ -102,7 +102,7 @@ export async function planPipeline(inputs: PlanInputs, choice: Choice): Promise<
   return planned;
 }
 
-/** Only what is finished is made again by --from and --only; what was interrupted is gone on with. */
+/** --from and --only make only finished stages again; an interrupted stage is continued. */
 export function isForcedAnew(record: StageRecord | undefined): boolean {
   return record?.state === "finished";
 }
@@ -214,7 +214,7 @@ function portable(value: unknown, map: (text: string) => string): unknown {
   );
 }
 
-/** Changes that are told; of more only the number. */
+/** The most changes that are listed; of further ones only the number is given. */
 const SHOWN_CHANGES = 3;
 
 /** `r1-zero.learningRate 0.0001 → 0.0002`. */

@@ -36,9 +36,9 @@ export interface TrainStageContext {
 }
 
 /**
- * Trains, or goes on with what was begun in the folder.
+ * Trains, or continues the run that was begun in the folder.
  *
- * @throws AhaError of any kind; RunInterrupted where `signal` aborts, and the stage can be gone on with
+ * @throws AhaError of any kind; RunInterrupted where `signal` aborts; the stage can then be continued
  */
 export async function runTrainStage(recipe: Recipe, context: TrainStageContext): Promise<void> {
   const { folder, output, compute, offline, signal } = context;

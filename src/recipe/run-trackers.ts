@@ -56,7 +56,7 @@ export class RunTrackers {
     this.tell((tracker) => tracker.rollouts?.(rows));
   }
 
-  /** Tells every tracker how the run ended, and waits for it. From then on they are told nothing. */
+  /** Informs every tracker how the run ended, and waits for it. After that no tracker is called. */
   async finish(end: RunEnd): Promise<void> {
     for (const [name, tracker] of this.open) {
       try {

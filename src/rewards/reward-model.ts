@@ -46,7 +46,7 @@ export const rewardModel = defineRewardEntry({
  * The reward for these options. A completion without `</think>` has no summary, and a text that does not fit into the
  * model's context no score: the reward abstains from both.
  *
- * `open` throws ConfigError where nobody can open a model.
+ * `open` throws ConfigError where no `openScorer` was given.
  */
 function scoredByModel(
   { path, part, normalise }: z.output<typeof options>,

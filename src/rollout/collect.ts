@@ -116,7 +116,7 @@ export async function judgeCompletions(
   });
 }
 
-/** What rewards are told of a completion. */
+/** What rewards get to know of a completion. */
 function rewardInput(completion: Completion): RewardInput {
   const { problem, promptId, text, tokens, finishReason, maxCompletionTokens } = completion;
   return {

@@ -5,9 +5,9 @@
  *     GET  /health, /metrics               POST /tokenize, /detokenize       GET /tokenizer_info
  *
  * Here are the limits (size of a body, sequences in flight, time of a request), what happens to a request from arrival
- * to its record, and the end: a server that is told to stop takes nothing new and gives what runs some time to finish.
- * Text is generated in `generation.ts`. The endpoints define what a body means, and `understanding.ts` parses it. A web
- * framework would only replace a dozen lines of routing.
+ * to its record, and the end: a server that is being stopped accepts no new requests and gives running ones some time
+ * to finish. Text is generated in `generation.ts`. The endpoints define what a body means, and `understanding.ts`
+ * parses it. A web framework would only replace a dozen lines of routing.
  */
 
 import { randomUUID } from "node:crypto";

@@ -26,7 +26,7 @@ const IDLE_MS = 60_000;
 /** How long a job may continue after its client is gone. */
 const ABANDONED_MS = 10_000;
 
-/** What a thread is told at its start: models, each with the index of its tokenizer's files. */
+/** The data that a thread gets at its start: models, each with the index of its tokenizer's files. */
 export interface UnderstandingSetup {
   readonly models: readonly (ModelFacts & { readonly tokenizer: number })[];
   readonly tokenizers: readonly TokenizerFiles[];

@@ -95,7 +95,7 @@ function trialFindings({ tooLongShare, loss }: GivenDataTrial, examples: string)
   return found;
 }
 
-/** What data of `trainCount` examples come to; `examplesPerStep` where it is known. */
+/** Epochs and steps for data of `trainCount` examples; `examplesPerStep` where it is known. */
 function overData(
   config: GivenDataConfig,
   trainCount: number,

@@ -54,7 +54,7 @@ export function requireGradientClipping(engine: Policy, { maxGradNorm }: Optimiz
   if (maxGradNorm > 0) requireCapability(engine, "gradientClipping", { stage, key: "maxGradNorm" });
 }
 
-/** Problems of the warm-up against the length of the stage, and of a floor that a constant rate never comes to. */
+/** Problems of the warm-up against the length of the stage, and of a floor that a constant rate never reaches. */
 export function optimizerIssues(config: OptimizerConfig, totalSteps: number): ConfigIssue[] {
   const idle = idleKeyIssues(config, optimizerShape, [
     {

@@ -7,7 +7,7 @@
  * one, and when none waits the batch shrinks (the last active row moves into the hole). Each sequence has its own
  * sampling parameters and random numbers, so results do not depend on which sequences shared a batch.
  *
- * A list fills its slots before each step, since nobody waits for a single token. A session has pacing: between two
+ * A list fills its slots before each step, since no client waits for a single token. A session has pacing: between two
  * steps it computes one piece of a prompt (`prefill.ts`), so that a long prompt does not delay the sequences that are
  * being decoded.
  */
@@ -33,7 +33,7 @@ export interface DecodedSequence {
   readonly prompt: Int32Array;
   /** Score the prompt's tokens, with so many alternatives; undefined: they are not scored. */
   readonly promptLogprobs?: number | undefined;
-  /** The positions that it may come to: its prompt and its longest completion. */
+  /** The most positions that it may have: its prompt and its longest completion. */
   readonly mostPositions: number;
   /** The completion so far. */
   readonly tokens: readonly number[];
@@ -47,7 +47,7 @@ export interface DecodedSequence {
   take(draw: Draw): boolean;
 }
 
-/** A row in use: how many positions are cached there, and how many it may come to. */
+/** A row in use: how many positions are cached there, and the most that it may have. */
 export interface UsedRow {
   readonly cachedPositions: number;
   readonly mostPositions: number;
@@ -61,7 +61,7 @@ export interface SlotMemory {
    * and `leave` was called before the old cache was disposed of.
    */
   cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined;
-  /** Whether so many rows, of which the longest may come to `mostPositions`, have a place at the same time. */
+  /** Whether so many rows, the longest with up to `mostPositions`, fit at the same time. */
   hasRoom(rows: number, mostPositions: number): boolean;
 }
 

@@ -8,7 +8,7 @@ import type { TrlDraft } from "./conversion.ts";
 import type { ConvertedLength } from "./length.ts";
 import { shown } from "./settings.ts";
 
-/** "All", where nobody knows how many that is. */
+/** "All", where the number is not known. */
 const ALL_CHECKPOINTS = 1000;
 
 interface DistanceKeys {
@@ -77,7 +77,7 @@ function setDistance(draft: TrlDraft, length: ConvertedLength, keys: DistanceKey
         draft.becomes(key, path, 0, { note: "at the end alone: the steps of an epoch are not known beforehand" });
         return 0;
       }
-      draft.becomes(key, path, length.perEpoch, { note: "what an epoch comes to" });
+      draft.becomes(key, path, length.perEpoch, { note: "the length of an epoch" });
       return length.perEpoch;
     }
     case "steps": {

@@ -19,7 +19,7 @@ export interface Launch {
   readonly from: string;
   /** Under DeepSpeed: what clips the gradient; undefined where the file leaves it to the training file (`auto`). */
   readonly gradientClipping: number | undefined;
-  /** What became of the keys of the launcher's file, and of those below deepspeed_config. */
+  /** The result for each key of the launcher's file, and of those below deepspeed_config. */
   readonly lines: readonly TrlKeyLine[];
 }
 

@@ -11,7 +11,7 @@ import type { Draws } from "../draws.ts";
 import { type Item, joinings } from "./solver.ts";
 import type { Tree, ValueRule } from "./tree.ts";
 
-/** One draw; undefined where it came to numbers that no allowed operation joins. */
+/** One draw; undefined where it led to numbers that no allowed operation joins. */
 export function drawAllowedTree(numbers: readonly number[], rule: ValueRule, draws: Draws): Tree | undefined {
   let items = numbers.map((number): Item => ({ tree: number, value: whole(number) }));
   while (items.length > 1) {

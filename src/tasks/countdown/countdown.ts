@@ -140,7 +140,7 @@ function languageOf({ columns }: Problem): Language | undefined {
 }
 
 /**
- * What a completion's answer comes to: equations of one value that use the numbers alike are one answer, however they are
+ * The key of a completion's answer: equations of one value that use the numbers alike are one answer, however they are
  * written, so that votes for different right equations are votes for the same. null where there is no equation.
  */
 function canonicalAnswer(completion: string, game: CountdownProblem): string | null {

@@ -175,8 +175,8 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "save_only_model",
     "save_safetensors",
   ),
-  ...nothing("aha run --resume goes on with a run; nothing is overwritten", "overwrite_output_dir"),
-  ...nothing("aha run --resume goes on with a run", "resume_from_checkpoint"),
+  ...nothing("aha run --resume continues a run; nothing is overwritten", "overwrite_output_dir"),
+  ...nothing("aha run --resume continues a run", "resume_from_checkpoint"),
   ...nothing(
     "a run uploads nothing; the model stays in the run directory",
     "hub_always_push",
