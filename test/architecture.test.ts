@@ -250,6 +250,23 @@ describe("source files", () => {
   });
 });
 
+describe("exported names", () => {
+  it("stand for one thing: no two files declare the same", () => {
+    const homes = new Map<string, string[]>();
+    for (const [path, text] of sources) {
+      const declared = codeOf(text).matchAll(
+        /^export (?:declare )?(?:async )?(?:abstract )?(?:function\*?|class|const|let|type|interface|enum) (\w+)/gm,
+      );
+      for (const name of new Set([...declared].map((match) => match[1]!))) {
+        homes.set(name, [...(homes.get(name) ?? []), path]);
+      }
+    }
+    expect(homes.size).toBeGreaterThan(1000);
+    const shared = [...homes].filter(([, paths]) => paths.length > 1);
+    expect(shared.map(([name, paths]) => `${name}: ${paths.join(", ")}`)).toEqual([]);
+  });
+});
+
 describe("docstrings", () => {
   /** Exported functions, classes and constants, with a docstring or without. */
   const exported = [...sources].flatMap(([path, text]) => {

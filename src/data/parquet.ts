@@ -5,9 +5,9 @@
  *
  * Values are brought into JSON's form without being rounded (`parquet-values.ts`).
  *
- * What a file says of itself, in its footer and in its page headers, is checked against its size and against limits before
- * memory is asked for; what the decoder then stumbles over is reported with file and rows. Not guarded against: a damaged
- * run length inside a page, which the decoder takes for granted. Downloads from the Hub are checked by their SHA-256.
+ * What a file says of itself, in its footer and in its page headers, is checked against its size and against limits
+ * before memory is asked for; errors of the decoder are reported with file and rows. Not guarded against: a damaged run
+ * length inside a page, which the decoder takes for granted. Downloads from the Hub are checked by their SHA-256.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -21,7 +21,7 @@ import { pagesFault } from "./parquet-pages.ts";
 import { planValues, VALUE_PARSERS, type ValuePlan } from "./parquet-values.ts";
 import type { DataRow } from "./row.ts";
 
-/** A file that is read in parts: the seam at which a test sees which ones. */
+/** A file that is read in parts. Tests can replace it to see which parts are read. */
 export interface ByteSource {
   readonly byteLength: number;
   slice(start: number, end?: number): Promise<ArrayBuffer>;
@@ -175,7 +175,8 @@ async function sourceOf(handle: FileHandle, file: string): Promise<ByteSource> {
     byteLength,
     slice: (start, end = byteLength) => {
       const bytes = read(start, end);
-      // The decoder asks for several parts at once and may give up after one: the others' failures are heard here.
+      // The decoder asks for several parts at the same time and may stop after one fails: the failures of the others
+      // are handled here.
       bytes.catch(() => {});
       return bytes;
     },
