@@ -262,7 +262,12 @@ describe("exported names", () => {
       }
     }
     expect(homes.size).toBeGreaterThan(1000);
-    const shared = [...homes].filter(([, paths]) => paths.length > 1);
+    // A folder's `on-node.ts` or `on-disk.ts` has a function of the folder again, with what Node has handed in.
+    const own = ([, paths]: readonly [string, string[]]) => {
+      const given = paths.filter((path) => !/\/on-(node|disk)\.ts$/.test(path));
+      return given.length === 1 && paths.every((path) => dirname(path) === dirname(given[0]!)) ? given : paths;
+    };
+    const shared = [...homes].filter((home) => own(home).length > 1);
     expect(shared.map(([name, paths]) => `${name}: ${paths.join(", ")}`)).toEqual([]);
   });
 });

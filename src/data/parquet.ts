@@ -22,7 +22,7 @@ import { planValues, VALUE_PARSERS, type ValuePlan } from "./parquet-values.ts";
 import type { DataRow } from "./row.ts";
 
 /** A file that is read in parts. Tests can replace it to see which parts are read. */
-export interface ByteSource {
+export interface ParquetBytes {
   readonly byteLength: number;
   slice(start: number, end?: number): Promise<ArrayBuffer>;
 }
@@ -57,7 +57,7 @@ const SMALLEST_FILE_BYTES = 12;
 export async function* readParquet(
   file: string,
   limits: ParquetLimits = PARQUET_LIMITS,
-  inspect: (source: ByteSource) => ByteSource = (source) => source,
+  inspect: (source: ParquetBytes) => ParquetBytes = (source) => source,
 ): AsyncGenerator<DataRow, void, void> {
   const handle = await openFile(file);
   try {
@@ -86,7 +86,7 @@ export async function parquetRowCount(file: string): Promise<number> {
 }
 
 interface OpenParquet extends ValuePlan {
-  readonly source: ByteSource;
+  readonly source: ParquetBytes;
   readonly file: string;
   readonly limits: ParquetLimits;
 }
@@ -154,7 +154,7 @@ async function openFile(file: string): Promise<FileHandle> {
   }
 }
 
-async function sourceOf(handle: FileHandle, file: string): Promise<ByteSource> {
+async function sourceOf(handle: FileHandle, file: string): Promise<ParquetBytes> {
   const found = await handle.stat();
   if (!found.isFile()) throw new DataError(`Cannot read ${file}: it is not a regular file. Check the path.`);
   const byteLength = found.size;
@@ -183,7 +183,7 @@ async function sourceOf(handle: FileHandle, file: string): Promise<ByteSource> {
   };
 }
 
-async function readFooter(source: ByteSource, file: string, limits: ParquetLimits): Promise<FileMetaData> {
+async function readFooter(source: ParquetBytes, file: string, limits: ParquetLimits): Promise<FileMetaData> {
   const { byteLength } = source;
   const isParquet = async (): Promise<boolean> => {
     const marks = [await source.slice(0, 4), await source.slice(byteLength - 4)];
