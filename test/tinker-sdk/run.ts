@@ -13,8 +13,8 @@ import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { saveModel } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
+import { saveModel } from "../../src/model/on-disk.ts";
 import { CHECKPOINTS } from "../llama-cpp/checkpoints.ts";
 import { pythonWith } from "../python/environment.ts";
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { conformanceChecks } from "../../src/engine/conformance.ts";
 import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
@@ -13,6 +14,7 @@ const opener = (profile: string) => () =>
   openTinkerPolicy(
     { url: server.url, baseModel: "tiny", profile, patienceSeconds: 20, rank: undefined },
     { path: server.model, lora: profile === "aha" ? LORA : { ...LORA, alpha: 32 }, adapterSeed: 3 },
+    diskFolder,
   );
 
 for (const profile of ["aha", "hosted"]) {

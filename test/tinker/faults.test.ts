@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
 import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
 import { ServerLost, type Wire, type WireRequest, type WireResponse } from "../../src/engine/tinker/transport.ts";
@@ -118,6 +119,7 @@ const open = (wire: Wire, patienceSeconds = 3600) =>
   openTinkerPolicy(
     { url: "http://tinker.test", baseModel: "tiny", rank: undefined, profile: "aha", patienceSeconds },
     { path: root, lora: LORA },
+    diskFolder,
     { wire, clock: quickClock(), environment: {} },
   );
 

@@ -4,10 +4,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { writeInitialModel } from "../../src/recipe/model.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { QUICK, runSmoke, SMOKE_RECIPE } from "../recipe/smoke.ts";
 import { type StartedTinker, startTinker } from "./tinker-server.ts";
 
@@ -25,7 +26,7 @@ beforeAll(async () => {
   model = join(root, "base");
   const recipe = await loadRecipe(SMOKE_RECIPE, []);
   mkdirSync(model);
-  await writeInitialModel(model, recipe.model.init!, 1);
+  await writeInitialModel(diskFolder(model), recipe.model.init!, 1);
   server = await start();
 });
 

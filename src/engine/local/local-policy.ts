@@ -37,7 +37,7 @@ import type { ModelStore, StoredModel } from "./model-store.ts";
 import { PolicyPrograms } from "./policy-programs.ts";
 import { type InitialWeights, PolicyWeights } from "./policy-weights.ts";
 import { requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
-import { Sampler } from "./sampler.ts";
+import { PromptListSampler } from "./sampler.ts";
 import { TrainableModel } from "./trainable-model.ts";
 import type { DenseWeights } from "./weights.ts";
 
@@ -69,7 +69,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
   readonly #weights: PolicyWeights;
   readonly #limits: LocalLimits;
   readonly #programs: PolicyPrograms;
-  readonly #sampler: Sampler;
+  readonly #sampler: PromptListSampler;
 
   private constructor(
     device: Device,
@@ -83,7 +83,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
     this.#limits = limits;
     this.#weights = new PolicyWeights(device, config, form, weights, { frozen: model.sharesBase });
     this.#programs = programs;
-    this.#sampler = new Sampler(programs.sampling, limits);
+    this.#sampler = new PromptListSampler(programs.sampling, limits);
     const { lora, quantization } = form;
     const adapter = lora ? [`LoRA of rank ${lora.rank}`] : [];
     const specs = [...parameterSpecs(config), ...(lora ? trainedSpecs(config, form) : [])];
@@ -106,7 +106,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       minimumLength: true,
       sessions: true,
       reference: true,
-      // The way between two products of low rank is not one of that rank.
+      // A point between two products of low rank does not have that low rank.
       referenceMixing: lora === undefined,
       entropyBonus: true,
       embeddingNoise: true,

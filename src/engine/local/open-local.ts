@@ -1,19 +1,19 @@
 /** Opens models in this process: a checkpoint's weights are brought to the device, packed where that is asked for. */
 
-import { resolve } from "node:path";
 import type { Device } from "../../compute/device.ts";
 import { EngineError } from "../../errors.ts";
-import { checkTiedHead, type OpenCheckpoint, openCheckpoint } from "../../model/checkpoint.ts";
+import type { FolderAt } from "../../folder.ts";
+import { checkTiedHead, type OpenCheckpoint, openCheckpointIn } from "../../model/checkpoint.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import { toBfloat16 } from "../../model/float-formats.ts";
 import { storedHead } from "../../model/hf-config.ts";
 import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../model/lora.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
-import { loadPeftAdapter } from "../../model/peft-adapter.ts";
+import { readPeftAdapter } from "../../model/peft-adapter.ts";
 import { nf4From, quantizeNf4 } from "../../model/quantization.ts";
 import type { PolicySource, RewardModelSource, SharedBase, SharedSource } from "../engine-kind.ts";
-import { DISK_STORE } from "./disk-store.ts";
+import { folderStore } from "./folder-store.ts";
 import { type GivenLimits, type LocalLimits, limitsFrom } from "./limits.ts";
 import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
@@ -21,6 +21,12 @@ import { PolicyPrograms } from "./policy-programs.ts";
 import type { InitialWeights } from "./policy-weights.ts";
 import { takingTurns } from "./turns-on-device.ts";
 import { DenseWeights, ModelWeights } from "./weights.ts";
+
+/** What models are opened with: a device, and the folders where they are. */
+export interface LocalSurroundings {
+  readonly device: Device;
+  readonly folderAt: FolderAt;
+}
 
 /** Elements that are packed at once: whole blocks of every format. */
 const PIECE_ELEMENTS = 2 ** 20;
@@ -31,19 +37,21 @@ const PIECE_ELEMENTS = 2 ** 20;
  * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it; EngineError for two adapters.
  */
 export async function openLocalPolicy(
-  device: Device,
+  { device, folderAt }: LocalSurroundings,
   { path, quantization, ...adapter }: PolicySource,
   limits: GivenLimits = {},
 ): Promise<LocalPolicy> {
-  const checkpoint = await openCheckpoint(path);
+  const folder = folderAt(path);
+  const checkpoint = await openCheckpointIn(folder);
   const { config } = checkpoint;
   try {
-    // Before the weights: of an adapter that does not fit the user hears at once.
-    const opened = await openAdapter(config, adapter);
+    // This is checked before the weights are read, so that the error for an adapter that does not fit comes
+    // immediately.
+    const opened = await openAdapter(config, adapter, folderAt);
     const form: WeightForm = { lora: opened?.lora, quantization };
     const weights = await policyWeights(device, config, await readWeights(device, checkpoint, form), opened);
     const dropoutSeed = adapter.adapterSeed ?? 0;
-    const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed };
+    const model = { config, form, weights, base: folder.path, store: folderStore(folderAt), dropoutSeed };
     return await LocalPolicy.open(device, model, limitsFrom(limits));
   } finally {
     await checkpoint.close();
@@ -57,16 +65,18 @@ export async function openLocalPolicy(
  * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it.
  */
 export async function openLocalPolicies(
-  device: Device,
+  surroundings: LocalSurroundings,
   { adapters, ...source }: SharedSource,
   limits: GivenLimits = {},
 ): Promise<readonly LocalPolicy[]> {
-  const checkpoint = await openCheckpoint(source.path);
+  const { folderAt } = surroundings;
+  const checkpoint = await openCheckpointIn(folderAt(source.path));
   try {
-    // Before the weights: of an adapter that does not fit the user hears at once.
+    // This is checked before the weights are read, so that the error for an adapter that does not fit comes
+    // immediately.
     const opened = [];
-    for (const adapter of adapters) opened.push(await openAdapter(checkpoint.config, { adapter }));
-    const base = await LocalBase.read(takingTurns(device), checkpoint, source, limits);
+    for (const adapter of adapters) opened.push(await openAdapter(checkpoint.config, { adapter }, folderAt));
+    const base = await LocalBase.read(surroundings, checkpoint, source, limits);
     const policies: LocalPolicy[] = [];
     for (const adapter of opened) policies.push(await base.openOver(adapter, 0));
     base.dispose();
@@ -82,13 +92,13 @@ export async function openLocalPolicies(
  * @throws CheckpointError for a directory that is no model.
  */
 export async function openLocalBase(
-  device: Device,
+  surroundings: LocalSurroundings,
   source: Pick<PolicySource, "path" | "quantization">,
   limits: GivenLimits = {},
 ): Promise<SharedBase> {
-  const checkpoint = await openCheckpoint(source.path);
+  const checkpoint = await openCheckpointIn(surroundings.folderAt(source.path));
   try {
-    return await LocalBase.read(takingTurns(device), checkpoint, source, limits);
+    return await LocalBase.read(surroundings, checkpoint, source, limits);
   } finally {
     await checkpoint.close();
   }
@@ -99,6 +109,7 @@ type OpenedAdapter = { readonly lora: LoraConfig; readonly values: ParameterValu
 
 class LocalBase implements SharedBase {
   readonly #device: Device;
+  readonly #folderAt: FolderAt;
   readonly #config: ModelConfig;
   readonly #source: Pick<PolicySource, "path" | "quantization">;
   readonly #weights: ModelWeights;
@@ -108,13 +119,14 @@ class LocalBase implements SharedBase {
   #disposed = false;
 
   private constructor(
-    device: Device,
+    { device, folderAt }: LocalSurroundings,
     config: ModelConfig,
     source: Pick<PolicySource, "path" | "quantization">,
     weights: ModelWeights,
     limits: GivenLimits,
   ) {
     this.#device = device;
+    this.#folderAt = folderAt;
     this.#config = config;
     this.#source = source;
     this.#weights = weights;
@@ -122,17 +134,18 @@ class LocalBase implements SharedBase {
   }
 
   static async read(
-    device: Device,
+    { device, folderAt }: LocalSurroundings,
     checkpoint: OpenCheckpoint,
     source: Pick<PolicySource, "path" | "quantization">,
     limits: GivenLimits,
   ): Promise<LocalBase> {
-    const weights = await readWeights(device, checkpoint, source);
-    return new LocalBase(device, checkpoint.config, source, weights, limits);
+    const shared = takingTurns(device);
+    const weights = await readWeights(shared, checkpoint, source);
+    return new LocalBase({ device: shared, folderAt }, checkpoint.config, source, weights, limits);
   }
 
   async open(adapter: AdapterSource): Promise<LocalPolicy> {
-    return this.openOver(await openAdapter(this.#config, adapter), adapter.adapterSeed ?? 0);
+    return this.openOver(await openAdapter(this.#config, adapter, this.#folderAt), adapter.adapterSeed ?? 0);
   }
 
   async openOver(adapter: OpenedAdapter, dropoutSeed: number): Promise<LocalPolicy> {
@@ -142,7 +155,8 @@ class LocalBase implements SharedBase {
     const weights = await policyWeights(this.#device, this.#config, this.#weights.shared(), adapter);
     try {
       const programs = await this.#programsOf(form);
-      const model = { config: this.#config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed };
+      const store = folderStore(this.#folderAt);
+      const model = { config: this.#config, form, weights, base: this.#folderAt(path).path, store, dropoutSeed };
       return await LocalPolicy.open(this.#device, { ...model, sharesBase: true }, this.#limits, programs);
     } catch (error) {
       weights.model.dispose();
@@ -205,18 +219,20 @@ async function policyWeights(
 }
 
 /**
- * A reward model in the Hugging Face layout (`*ForSequenceClassification`, one label), or a new one of a language model,
- * whose token head gives way to a score that is 0 for every text: the first step decides its direction, not chance.
+ * A reward model in the Hugging Face layout (`*ForSequenceClassification`, one label), or a new one of a language
+ * model, whose token head is replaced by a score head of zeros. Every text then has the reward 0, so the data of the
+ * first step decide the direction of the score, not random numbers.
  *
  * @throws CheckpointError for a directory that is neither.
  */
 export async function openLocalRewardModel(
-  device: Device,
+  { device, folderAt }: LocalSurroundings,
   { path, padTokenId = null }: RewardModelSource,
   limits: GivenLimits = {},
 ): Promise<LocalRewardModel> {
-  const head = await storedHead(path);
-  const checkpoint = await openCheckpoint(path, head);
+  const folder = folderAt(path);
+  const head = await storedHead(folder);
+  const checkpoint = await openCheckpointIn(folder, head);
   try {
     const { config, fileOf } = checkpoint;
     const write = async ({ name, checkpointName }: ParameterSpec, values: Float32Array) => {
@@ -225,7 +241,7 @@ export async function openLocalRewardModel(
     };
     const weights = await DenseWeights.from(device, parameterSpecs(config, "score"), write);
     const padded = { ...config, padTokenId: config.padTokenId ?? padTokenId };
-    return new LocalRewardModel(device, padded, weights, limitsFrom(limits), DISK_STORE);
+    return new LocalRewardModel(device, padded, weights, limitsFrom(limits), folderStore(folderAt));
   } finally {
     await checkpoint.close();
   }
@@ -234,11 +250,12 @@ export async function openLocalRewardModel(
 async function openAdapter(
   config: ModelConfig,
   { lora, adapter, adapterSeed: seed = 0 }: AdapterSource,
+  folderAt: FolderAt,
 ): Promise<{ readonly lora: LoraConfig; readonly values: ParameterValues } | undefined> {
   if (lora && adapter !== undefined) {
     throw new EngineError(`Give either a new adapter (lora) or the one in ${adapter}, not both.`);
   }
-  if (adapter !== undefined) return loadPeftAdapter(adapter, config);
+  if (adapter !== undefined) return readPeftAdapter(folderAt(adapter), config);
   return lora && { lora, values: initializeAdapter(config, lora, { seed }) };
 }
 

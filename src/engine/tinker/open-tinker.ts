@@ -1,8 +1,7 @@
 /** Opens a policy on a Tinker server: which server it is, what it has, a session and a model there. */
 
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { ConfigError, EngineError } from "../../errors.ts";
+import type { Folder, FolderAt } from "../../folder.ts";
 import { readModelConfig } from "../../model/hf-config.ts";
 import { ALL_LORA_TARGETS, type LoraConfig } from "../../model/lora.ts";
 import { AHA_EXTENSION } from "../../tinker/aha-extension.ts";
@@ -37,6 +36,7 @@ export interface TinkerSurroundings {
 export async function openTinkerPolicy(
   spec: TinkerSpec,
   source: PolicySource,
+  folderAt: FolderAt,
   { wire = fetchWire(spec.url), clock = REAL_CLOCK, environment = process.env }: TinkerSurroundings = {},
 ): Promise<TinkerPolicy> {
   const apiKey = environment[KEY_VARIABLE] || undefined;
@@ -45,10 +45,10 @@ export async function openTinkerPolicy(
   const profile = await profileOf(spec, server, transport);
   requireBaseModel(spec, server);
   const lora = adapterOf(spec, source, profile);
-  const info = await infoOf(spec, source, server, profile, lora);
+  const info = await infoOf(spec, folderAt(source.path), server, profile, lora);
   const client = await TinkerClient.open(transport);
   try {
-    const files = new SavedFiles(source.path);
+    const files = new SavedFiles(folderAt, source.path);
     const parts = { client, profile, info, lora, files, baseModel: spec.baseModel };
     return await TinkerPolicy.open({ ...parts, adapterSeed: source.adapterSeed ?? 0 });
   } catch (error) {
@@ -107,7 +107,7 @@ function adapterOf({ rank }: TinkerSpec, { lora }: PolicySource, profile: Tinker
 
 async function infoOf(
   { url, baseModel }: TinkerSpec,
-  { path }: PolicySource,
+  folder: Folder,
   { supported_models: models, aha }: ServerCapabilities,
   profile: TinkerProfile,
   { rank }: LoraConfig,
@@ -122,12 +122,12 @@ async function infoOf(
       eosTokenIds: own.eos_token_ids,
     };
   }
-  if (!existsSync(join(path, "config.json"))) {
+  if (!(await folder.names()).includes("config.json")) {
     throw new EngineError(
-      `The server at ${url} does not say how large the vocabulary of ${baseModel} is, and ${path} has no config.json.`,
+      `The server at ${url} does not say how large the vocabulary of ${baseModel} is, and ${folder.path} has no config.json.`,
     );
   }
-  const { vocabSize, maxContextTokens, eosTokenIds } = await readModelConfig(path);
+  const { vocabSize, maxContextTokens, eosTokenIds } = await readModelConfig(folder);
   const most = models.find(({ model_name }) => model_name === baseModel)?.max_context_length;
   return {
     name,

@@ -30,10 +30,10 @@ export const tinkerEngine: EngineKind = {
   name: "tinker",
   summary: "a server that speaks the Tinker protocol: adapters are trained and sampled there",
   shape,
-  openPolicy: async (spec, source) => {
+  openPolicy: async (spec, source, compute) => {
     requireSource(source);
     const { openTinkerPolicy } = await import("./open-tinker.ts");
-    return openTinkerPolicy(tinkerSpec(spec), source);
+    return openTinkerPolicy(tinkerSpec(spec), source, (path) => compute.folderAt(path));
   },
 };
 
