@@ -27,10 +27,10 @@ interface Field<Value> {
 type ValueOf<F> = F extends Field<infer Value> ? Value : never;
 
 /** What a message holds. */
-export type MessageOf<M> = M extends Message<infer Value> ? Value : never;
+export type MessageOf<M> = M extends MessageKind<infer Value> ? Value : never;
 
 /** A kind of message. */
-export interface Message<Value> {
+export interface MessageKind<Value> {
   encode(value: Partial<Value>): Uint8Array<ArrayBuffer>;
   /** Throws WireError for bytes that are no such message. */
   decode(bytes: Uint8Array): Value;
@@ -43,7 +43,7 @@ const MOST_ELEMENTS = 2 ** 20;
 export function message<F extends Record<string, Field<unknown>>>(
   name: string,
   fields: F,
-): Message<{ readonly [K in keyof F]: ValueOf<F[K]> }> {
+): MessageKind<{ readonly [K in keyof F]: ValueOf<F[K]> }> {
   type Value = { readonly [K in keyof F]: ValueOf<F[K]> };
   const entries = Object.entries(fields);
   const byNumber = new Map(entries.map(([key, field]) => [field.number, { key, field }]));
@@ -171,9 +171,11 @@ function present<Value>(
 // Not slice(), which of a Buffer is a view.
 const ownBytes = (reader: BinaryReader): Uint8Array => new Uint8Array(reader.bytes());
 
+/** Bytes, or none. */
 export const optionalBytes = (number: number): Field<Uint8Array | undefined> =>
   present(number, WireType.LengthDelimited, (writer, value) => writer.bytes(value), ownBytes);
 
+/** A double, or none. */
 export const optionalDouble = (number: number): Field<number | undefined> =>
   present(
     number,
@@ -182,6 +184,7 @@ export const optionalDouble = (number: number): Field<number | undefined> =>
     (reader) => reader.double(),
   );
 
+/** A text, or none. */
 export const optionalString = (number: number): Field<string | undefined> =>
   present(
     number,
@@ -191,7 +194,7 @@ export const optionalString = (number: number): Field<string | undefined> =>
   );
 
 /** A message within; undefined where it is absent. */
-export const optional = <Value>(number: number, kind: Message<Value>): Field<Value | undefined> =>
+export const optional = <Value>(number: number, kind: MessageKind<Value>): Field<Value | undefined> =>
   present(
     number,
     WireType.LengthDelimited,
@@ -200,7 +203,7 @@ export const optional = <Value>(number: number, kind: Message<Value>): Field<Val
   );
 
 /** Messages, any number of them. */
-export function repeated<Value>(number: number, kind: Message<Value>): Field<readonly Value[]> {
+export function repeated<Value>(number: number, kind: MessageKind<Value>): Field<readonly Value[]> {
   return {
     number,
     write: (writer, values) => {
@@ -275,7 +278,7 @@ export const double = (number: number): Field<number> =>
   );
 
 /** A message of a map. */
-export function within<Value>(kind: Message<Value>): (number: number) => Field<Value> {
+export function within<Value>(kind: MessageKind<Value>): (number: number) => Field<Value> {
   return (number) => {
     const field = optional(number, kind);
     return { ...field, absent: () => kind.decode(new Uint8Array(0)) } as Field<Value>;

@@ -25,7 +25,11 @@ describe("an engine's spec", () => {
   });
 
   it.each<[string, Record<string, unknown> & { kind: string }, RegExp]>([
-    ["an unknown engine", { kind: "locale" }, /There is no engine "locale"; known: local\. Did you mean local\?/],
+    [
+      "an unknown engine",
+      { kind: "locale" },
+      /There is no engine "locale"; known: local, tinker\. Did you mean local\?/,
+    ],
     ["an unknown device", { kind: "local", device: "gpu" }, /device: there is no device "gpu"; known: cpu/],
     [
       "an unknown key",

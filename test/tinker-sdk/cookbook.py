@@ -15,6 +15,7 @@ import datasets
 from transformers import AutoTokenizer
 
 URL, BASE, MODEL, LOGS = sys.argv[1:5]
+PARTS = sys.argv[5:]
 
 from tinker_cookbook import tokenizer_utils  # noqa: E402
 from tinker_cookbook.recipes.math_rl import math_grading  # noqa: E402
@@ -35,7 +36,7 @@ math_grading.grade_answer = lambda given, _truth: given.count("e") >= 5
 
 
 def run(name, **options):
-    log = os.path.join(LOGS, f"{name}-{options.get('loss_fn', '')}")
+    log = os.path.join(LOGS, f"{name}-{len(os.listdir(LOGS)) if os.path.isdir(LOGS) else 0}")
     sys.argv = [name, f"base_url={URL}", f"model_name={BASE}", f"log_path={log}"]
     sys.argv += [f"{key}={value}" for key, value in options.items()]
     runpy.run_module(f"tinker_cookbook.recipes.{name}", run_name="__main__")
@@ -44,19 +45,51 @@ def run(name, **options):
 
 
 def requires(what, condition, values):
-    print(f"{what}: {' '.join(f'{v:.3f}' for v in values)}")
+    print(f"{what}: {' '.join(f'{v:.3f}' for v in values)}", flush=True)
     if not condition:
         raise SystemExit(f"{what}: not as it should be")
 
 
-rows = run("sl_loop", batch_size=16, learning_rate=5e-3, lora_rank=8, max_steps=12, save_every=5)
-losses = [row["train_mean_nll"] for row in rows if "train_mean_nll" in row]
-requires("sl_loop, loss", losses[-1] < 0.7 * losses[0], losses)
+def values_of(rows, key):
+    found = [row[key] for row in rows if key in row]
+    assert found, f"no {key} among {sorted({name for row in rows for name in row})}"
+    return found
 
-for loss in ("importance_sampling", "gspo", "cispo"):
-    options = {"batch_size": 4, "group_size": 16, "max_tokens": 16, "learning_rate": 1e-2, "lora_rank": 8, "save_every": 5}
-    rows = run("rl_loop", **options, max_steps=14, loss_fn=loss)
-    rewards = [row["reward/total"] for row in rows if "reward/total" in row]
-    third = len(rewards) // 3
-    rises = sum(rewards[-third:]) > sum(rewards[:third])
-    requires(f"rl_loop, {loss}, reward", rises, rewards)
+
+def rises(values):
+    third = max(1, len(values) // 3)
+    return sum(values[-third:]) > sum(values[:third])
+
+
+def supervised():
+    rows = run("sl_loop", batch_size=16, learning_rate=5e-3, lora_rank=8, max_steps=12, save_every=5)
+    losses = values_of(rows, "train_mean_nll")
+    requires("sl_loop, loss", losses[-1] < 0.7 * losses[0], losses)
+    options = {"dataset_builder.common_config.batch_size": 16, "dataset_builder.common_config.max_length": 512}
+    rows = run("sl_basic", **options, learning_rate=5e-3, lora_rank=8, max_steps=10, eval_every=4, save_every=4)
+    losses = values_of(rows, "train_mean_nll")
+    requires("sl_basic, loss", losses[-1] < 0.7 * losses[0], losses)
+
+
+def reinforced():
+    for loss in ("importance_sampling", "gspo", "cispo"):
+        options = {"batch_size": 4, "group_size": 16, "max_tokens": 16, "learning_rate": 1e-2, "lora_rank": 8}
+        rows = run("rl_loop", **options, save_every=5, max_steps=14, loss_fn=loss)
+        rewards = values_of(rows, "reward/total")
+        requires(f"rl_loop, {loss}, reward", rises(rewards), rewards)
+    for extra in ({}, {"max_steps_off_policy": 1}):
+        options = {"env": "arithmetic", "group_size": 8, "groups_per_batch": 4, "max_tokens": 4, "learning_rate": 1e-3}
+        options |= {"lora_rank": 8, "loss_fn": "importance_sampling", "compute_post_kl": True, "max_steps": 3}
+        rows = run("math_rl.train", **options, **extra, eval_every=0, save_every=2)
+        requires(f"math_rl {extra}, post KL", len(rows) >= 3, values_of(rows, "kl_post/kl_sample_train_v1" if False else KL))
+
+
+def preferences():
+    rows = run("preference.dpo.train", batch_size=8, max_length=256, learning_rate=1e-3, max_steps=6)
+    losses = values_of(rows, "dpo_loss")
+    requires("DPO, loss", losses[-1] < losses[0], losses)
+
+
+KL = "optim/kl_sample_train_v1"
+for part in PARTS or ("supervised", "reinforced", "preferences"):
+    globals()[part]()

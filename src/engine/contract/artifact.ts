@@ -4,10 +4,9 @@
  * checked, copied and hashed like any other, and the hash covers the digest in the file.
  */
 
-import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
-import { readTextFile, writeWhole } from "../../files.ts";
+import { type Folder, writeJson } from "../../folder.ts";
 import { parseJson } from "../../json-text.ts";
 
 const FILE = "artifact.json";
@@ -26,15 +25,16 @@ export interface RemoteArtifact {
   readonly digest: string;
 }
 
-/** Writes into an existing directory a file that says where the content is. */
-export async function writeRemoteArtifact(directory: string, { uri, digest }: RemoteArtifact): Promise<void> {
-  await writeWhole(join(directory, FILE), `${JSON.stringify({ uri, digest }, null, 2)}\n`);
+/** Writes into an existing folder where its content is. */
+export function writeRemoteArtifact(folder: Folder, { uri, digest }: RemoteArtifact): Promise<void> {
+  return writeJson(folder, FILE, { uri, digest });
 }
 
-/** Reads where the content of a directory is kept. Throws CheckpointError for a directory without that file. */
-export async function readRemoteArtifact(directory: string): Promise<RemoteArtifact> {
-  const path = join(directory, FILE);
-  const text = await readTextFile(path, { maxBytes: MAX_BYTES, error: CheckpointError });
+/** Where the content of a folder is. Throws CheckpointError for a folder that does not say so. */
+export async function readRemoteArtifact(folder: Folder): Promise<RemoteArtifact> {
+  const path = folder.pathOf(FILE);
+  const text = await folder.readText(FILE, { maxBytes: MAX_BYTES, error: CheckpointError });
+  if (text === undefined) throw new CheckpointError(`Cannot read ${path}: it does not exist.`);
   const parsed = schema.safeParse(parseJson(text, path, CheckpointError));
   if (parsed.success) return parsed.data;
   throw new CheckpointError(`${path} does not say where its content is: ${z.prettifyError(parsed.error)}`);

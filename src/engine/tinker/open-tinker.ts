@@ -10,8 +10,8 @@ import type { PolicySource } from "../engine-kind.ts";
 import { profileNamed, type TinkerProfile } from "./profile.ts";
 import { SavedFiles } from "./saved-files.ts";
 import { type ServerCapabilities, serverCapabilities, TinkerClient } from "./tinker-client.ts";
-import type { TinkerSpec } from "./tinker-kind.ts";
 import { TinkerPolicy } from "./tinker-policy.ts";
+import type { TinkerSpec } from "./tinker-spec.ts";
 import { type Clock, fetchWire, REAL_CLOCK, Transport, type Wire } from "./transport.ts";
 
 /** The only place that a key comes from. */
@@ -37,7 +37,11 @@ export async function openTinkerPolicy(
   spec: TinkerSpec,
   source: PolicySource,
   folderAt: FolderAt,
-  { wire = fetchWire(spec.url), clock = REAL_CLOCK, environment = process.env }: TinkerSurroundings = {},
+  {
+    wire = fetchWire(spec.url),
+    clock = REAL_CLOCK,
+    environment = globalThis.process?.env ?? {},
+  }: TinkerSurroundings = {},
 ): Promise<TinkerPolicy> {
   const apiKey = environment[KEY_VARIABLE] || undefined;
   const transport = new Transport({ wire, clock, url: spec.url, apiKey, patienceMs: 1000 * spec.patienceSeconds });

@@ -5,6 +5,7 @@
 
 import { EngineError } from "../../errors.ts";
 import { tokenTerm } from "../../losses/engine-losses.ts";
+import { grpo } from "../../losses/grpo.ts";
 import { isCrossEntropy, type LossSpec } from "../../losses/loss-spec.ts";
 import { AHA_LOSS } from "../../tinker/aha-extension.ts";
 import type { Datum } from "../contract/policy.ts";
@@ -109,7 +110,7 @@ function linearPass(
 /** The configuration of PPO that is this loss; undefined where none is. */
 function ppoConfig(loss: LossSpec): ReadonlyMap<string, number> | undefined {
   const options = loss as Readonly<Record<string, unknown>>;
-  if (loss.name !== "grpo" || options.klCoef !== 0 || options.delta !== undefined) return undefined;
+  if (loss.name !== grpo.name || options.klCoef !== 0 || options.delta !== undefined) return undefined;
   const below = typeof options.clipEpsilon === "number" ? options.clipEpsilon : 0.2;
   const above = typeof options.clipEpsilonHigh === "number" ? options.clipEpsilonHigh : below;
   return new Map([

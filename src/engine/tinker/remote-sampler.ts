@@ -22,6 +22,7 @@ export type SampleAsk = Omit<SampleInput, "sampling_session_id" | "seq_id" | "pr
 /** How often a request whose result went is sent as a new one. */
 const MOST_ATTEMPTS = 3;
 
+/** Frozen weights on the server. */
 export class RemoteSampler {
   readonly id: string;
   readonly #client: TinkerClient;
@@ -99,7 +100,7 @@ export function promptSeed({ seed, iteration }: SamplingParams, promptId: number
 }
 
 /** The tokens and log-probabilities of a sequence. Throws EngineError where they do not fit. */
-export function tokensOf({ tokens, logprobs }: WireSequence): {
+export function drawnTokens({ tokens, logprobs }: WireSequence): {
   readonly tokens: Int32Array;
   readonly logprobs: Float32Array;
 } {

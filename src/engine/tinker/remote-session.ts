@@ -17,7 +17,7 @@ import type {
   SessionLoad,
 } from "../contract/session.ts";
 import { requireSequence } from "../local/requests.ts";
-import { type RemoteSampler, type SampleAsk, samplingParamsOf, tokensOf, topOf } from "./remote-sampler.ts";
+import { drawnTokens, type RemoteSampler, type SampleAsk, samplingParamsOf, topOf } from "./remote-sampler.ts";
 
 export class RemoteSession implements SamplingSession {
   readonly #info: SamplerInfo;
@@ -113,7 +113,7 @@ class RemoteSequence implements RunningSequence {
     const [sequence] = response.sequences;
     if (sequence === undefined) throw new EngineError("The Tinker server gave no sample.");
     if (this.#request.promptLogprobs !== undefined) this.#onPrompt(promptOf(response, this.#request.promptLogprobs));
-    const { tokens, logprobs } = tokensOf(sequence);
+    const { tokens, logprobs } = drawnTokens(sequence);
     const top = topOf(sequence.topkSampledLogprobs);
     for (const [t, token] of tokens.entries()) {
       if (this.#cancelled) return;

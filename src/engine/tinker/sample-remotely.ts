@@ -6,12 +6,12 @@ import type { SampledSequence, SampleProgress } from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { TinkerProfile } from "./profile.ts";
 import {
+  drawnTokens,
   keptOf,
   promptSeed,
   type RemoteSampler,
   type SampleAsk,
   samplingParamsOf,
-  tokensOf,
 } from "./remote-sampler.ts";
 
 let calls = 0;
@@ -77,7 +77,7 @@ function sequencesOf(
     return {
       promptIndex,
       sampleIndex,
-      ...tokensOf(sequence),
+      ...drawnTokens(sequence),
       ...(keptTokens && { keptTokens }),
       finishReason: sequence.stopReason === STOP_REASON.stop ? "stop" : "length",
     };

@@ -32,12 +32,12 @@ export class SavedFiles {
 
   async writeState(directory: string, artifact: RemoteArtifact, state: TinkerState): Promise<void> {
     await writeJson(this.#folderAt(directory), FILE, state);
-    await writeRemoteArtifact(directory, artifact);
+    await writeRemoteArtifact(this.#folderAt(directory), artifact);
   }
 
   /** Throws CheckpointError for a directory without a state. */
   async readState(directory: string): Promise<TinkerState & { readonly artifact: RemoteArtifact }> {
-    const artifact = await readRemoteArtifact(directory);
+    const artifact = await readRemoteArtifact(this.#folderAt(directory));
     const folder = this.#folderAt(directory);
     const path = folder.pathOf(FILE);
     const text = await folder.readText(FILE, { maxBytes: 1 << 16, error: CheckpointError });
@@ -48,7 +48,7 @@ export class SavedFiles {
   }
 
   writeArtifact(directory: string, artifact: RemoteArtifact): Promise<void> {
-    return writeRemoteArtifact(directory, artifact);
+    return writeRemoteArtifact(this.#folderAt(directory), artifact);
   }
 
   /** Fetches an adapter of a server that gives files out. */

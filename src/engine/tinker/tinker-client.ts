@@ -51,6 +51,7 @@ export interface Submitted {
   readonly kind: string;
 }
 
+/** A session with a server. */
 export class TinkerClient {
   readonly #transport: Transport;
   readonly #sessionId: string;

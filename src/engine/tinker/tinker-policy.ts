@@ -8,10 +8,8 @@
 
 import { z } from "zod";
 import { CheckpointError, EngineError } from "../../errors.ts";
-import { engineLossNames } from "../../losses/engine-losses.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import type { LoraConfig } from "../../model/lora.ts";
-import { type Capabilities, NO_CAPABILITIES } from "../contract/capabilities.ts";
+import type { Capabilities } from "../contract/capabilities.ts";
 import type {
   AdamParams,
   Datum,
@@ -35,25 +33,12 @@ import {
 } from "../local/requests.ts";
 import { Turns } from "../turns.ts";
 import { passesOf, type ScoredLoss, scorePass } from "./passes.ts";
-import type { TinkerProfile } from "./profile.ts";
 import { type Pass, RemoteModel } from "./remote-model.ts";
+import { capabilitiesOf, createModel, type RemotePolicyParts } from "./remote-parts.ts";
 import { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
-import type { SavedFiles } from "./saved-files.ts";
-import type { TinkerClient } from "./tinker-client.ts";
 import { resultOf } from "./wire-data.ts";
-
-/** What a policy is opened with. */
-export interface RemotePolicyParts {
-  readonly client: TinkerClient;
-  readonly profile: TinkerProfile;
-  readonly info: PolicyInfo;
-  readonly baseModel: string;
-  readonly lora: LoraConfig;
-  readonly adapterSeed: number;
-  readonly files: SavedFiles;
-}
 
 /** What is sent at once, below what servers take. */
 const MOST_BYTES = { plain: 4_500_000, extended: 48_000_000 } as const;
@@ -390,55 +375,6 @@ export class TinkerPolicy implements Policy {
   #lacks(what: string): EngineError {
     return new EngineError(`The engine ${this.info.name} does not have ${what}.`);
   }
-}
-
-/** What can be done on a server of this profile. */
-function capabilitiesOf({ extension, clipping, gradientNorm }: TinkerProfile): Capabilities {
-  const plain: Capabilities = {
-    ...NO_CAPABILITIES,
-    losses: engineLossNames(),
-    training: "adapter",
-    reference: true,
-    gradientNorm: gradientNorm !== undefined,
-    gradientClipping: clipping === "request",
-    otherTargets: true,
-  };
-  if (!extension) return plain;
-  return {
-    ...plain,
-    entropies: true,
-    margins: true,
-    scoringTemperature: true,
-    keptTokens: true,
-    seededDraws: true,
-    minimumLength: true,
-    sessions: true,
-    entropyBonus: true,
-    embeddingNoise: true,
-  };
-}
-
-async function createModel({ client, profile, baseModel, lora, adapterSeed }: RemotePolicyParts): Promise<RemoteModel> {
-  const { rank, alpha, dropout, rsLora, targets } = lora;
-  const has = (names: readonly string[]) => names.some((name) => (targets as readonly string[]).includes(name));
-  const body = {
-    session_id: client.sessionId,
-    model_seq_id: client.nextModelNumber(),
-    base_model: baseModel,
-    lora_config: {
-      rank,
-      seed: adapterSeed,
-      train_unembed: false,
-      train_mlp: has(["gate_proj", "up_proj", "down_proj"]),
-      train_attn: has(["q_proj", "k_proj", "v_proj", "o_proj"]),
-      ...(profile.extension ? { aha: { alpha, dropout, rs_lora: rsLora, targets: [...targets] } } : {}),
-    },
-    optimizer_config: { type: "adamw" },
-    type: "create_model",
-  };
-  const request = await client.submit("create_model", "CreateModel", JSON.stringify(body));
-  const { model_id } = await client.json(request, z.object({ model_id: z.string() }));
-  return new RemoteModel(client, profile, model_id);
 }
 
 function requirePath(path: string | null | undefined): string {

@@ -29,6 +29,7 @@ export interface Clock {
   sleep(milliseconds: number): Promise<void>;
 }
 
+/** Time as it passes. */
 export const REAL_CLOCK: Clock = {
   now: () => performance.now(),
   sleep: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
@@ -85,6 +86,7 @@ export interface TransportOptions {
   readonly patienceMs: number;
 }
 
+/** Requests to one server, with its key. */
 export class Transport {
   readonly #options: TransportOptions;
 

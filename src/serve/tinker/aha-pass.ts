@@ -5,9 +5,9 @@ import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import type { ScoreDatum, Scorer } from "../../engine/contract/sampler.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { tensorNumbers, type WireDatum } from "../../tinker/messages.ts";
-import type { LendScorer, PassResult } from "./forward-backward.ts";
+import type { LendScorer, PassResult } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
-import { tokensOf } from "./training-data.ts";
+import { inputTokens } from "./training-data.ts";
 
 /** A loss by its spec; what its numbers are the engine checks. */
 const specSchema = z.looseObject({ name: z.string().max(100) });
@@ -50,7 +50,7 @@ function parseSpec(text: string | number): LossSpec {
 /** The datum, whose model input is prompt and completion. */
 function datumOf(wire: WireDatum, index: number): ScoreDatum & Partial<Datum> {
   const what = `Datum ${index}`;
-  const tokens = tokensOf(wire.modelInput, what);
+  const tokens = inputTokens(wire.modelInput, what);
   const numbers = (name: string) => {
     const tensor = wire.lossFnInputs.get(name);
     return tensor && tensorNumbers(tensor, `${name} of ${what}`).values;

@@ -10,7 +10,7 @@ import { filesBelow } from "../../run/whole-folder.ts";
 import { CHECKPOINT_KINDS, type CheckpointKind, formatTinkerPath } from "../../tinker/tinker-path.ts";
 import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
-import type { Checkpoint, TrainingRun } from "./checkpoint-store.ts";
+import type { KeptCheckpoint, TrainingRun } from "./checkpoint-store.ts";
 import { Refusal } from "./refusal.ts";
 import { type TinkerService, UNNAMED } from "./tinker-service.ts";
 
@@ -91,7 +91,7 @@ async function checkpointsOf(service: TinkerService, modelId?: string): Promise<
   return all.filter(({ path }) => !path.name.startsWith(UNNAMED)).map(describeCheckpoint);
 }
 
-function describeCheckpoint({ path, savedAt, sizeBytes, expiresAt, userMetadata }: Checkpoint): object {
+function describeCheckpoint({ path, savedAt, sizeBytes, expiresAt, userMetadata }: KeptCheckpoint): object {
   return {
     checkpoint_id: `${path.kind}/${path.name}`,
     checkpoint_type: CHECKPOINT_KINDS[path.kind],

@@ -49,7 +49,7 @@ const descriptionSchema = modelSchema.extend({
 export type CheckpointDescription = z.output<typeof descriptionSchema>;
 
 /** A checkpoint that is there. */
-export interface Checkpoint extends CheckpointDescription {
+export interface KeptCheckpoint extends CheckpointDescription {
   readonly path: TinkerPath;
   readonly directory: string;
 }
@@ -95,7 +95,7 @@ export class CheckpointStore {
     model: ModelDescription,
     options: { readonly overwrite: boolean; readonly ttlSeconds: number | null },
     write: (directory: string) => Promise<void>,
-  ): Promise<Checkpoint> {
+  ): Promise<KeptCheckpoint> {
     const directory = this.#directoryOf(path);
     if (!options.overwrite && (await this.#description(path)) !== undefined) {
       throw new RequestFailure(`${formatTinkerPath(path)} is there already: take another name, or say overwrite.`);
@@ -119,16 +119,16 @@ export class CheckpointStore {
   }
 
   /** Throws RequestFailure for one that is not there. */
-  async find(path: TinkerPath): Promise<Checkpoint> {
+  async find(path: TinkerPath): Promise<KeptCheckpoint> {
     const description = await this.#description(path);
     if (description !== undefined) return { ...description, path, directory: this.#directoryOf(path) };
     throw new RequestFailure(`There is no checkpoint ${formatTinkerPath(path)}.`);
   }
 
   /** The checkpoints of a model, or of all, the oldest first. */
-  async list(modelId?: string): Promise<Checkpoint[]> {
+  async list(modelId?: string): Promise<KeptCheckpoint[]> {
     const ids = modelId === undefined ? (await namesIn(this.#root)).map(modelIdOf) : [modelId];
-    const found: Checkpoint[] = [];
+    const found: KeptCheckpoint[] = [];
     for (const id of ids) {
       for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
         for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {

@@ -6,8 +6,8 @@
  * gradient. A loss of Aha's own clients is the spec that it brings.
  */
 
-import type { Datum, ForwardBackwardResult, Policy } from "../../engine/contract/policy.ts";
-import type { ScoreResult, Scorer } from "../../engine/contract/sampler.ts";
+import type { Datum, Policy } from "../../engine/contract/policy.ts";
+import { grpo } from "../../losses/grpo.ts";
 import { AHA_LOSS } from "../../tinker/aha-extension.ts";
 import {
   batchedFloats,
@@ -17,15 +17,10 @@ import {
 } from "../../tinker/messages.ts";
 import { ahaPass } from "./aha-pass.ts";
 import type { FutureResult } from "./futures.ts";
+import type { LendScorer, PassResult } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
 import { type LossNumbers, type LossOptions, lossOptionsOf, TOKEN_LOSSES } from "./token-losses.ts";
-import { type Columns, positionsOf } from "./training-data.ts";
-
-/** What a pass came to: what is reported of each datum, and the loss where there is one. */
-export type PassResult = ScoreResult & Partial<Pick<ForwardBackwardResult, "margins" | "loss">>;
-
-/** Lets `work` score with the weights of a sampling session. */
-export type LendScorer = <T>(samplingSessionId: string, work: (scorer: Scorer) => Promise<T>) => Promise<T>;
+import { type Columns, scoredPositions } from "./training-data.ts";
 
 /** Losses that are the engine's own here. */
 const CROSS_ENTROPY = "cross_entropy";
@@ -57,7 +52,7 @@ export async function forwardBackward(
   }
   const options = lossOptionsOf(lossFn, loss, config);
   const rows = data.map((datum, i) => {
-    const { datum: own, columns } = positionsOf(datum, i);
+    const { datum: own, columns } = scoredPositions(datum, i);
     return { datum: own, numbers: numbersOf(columns, loss.readsRatioMask === true) };
   });
   const clip = engineClip(lossFn, options);
@@ -72,7 +67,7 @@ export async function forwardBackward(
       }),
     );
     return outputOf(
-      plain(await policy.forwardBackward(engineData, { name: "grpo", temperature: 1, klCoef: 0, ...clip })),
+      plain(await policy.forwardBackward(engineData, { name: grpo.name, temperature: 1, klCoef: 0, ...clip })),
     );
   }
   const scores = await policy.score(
@@ -106,7 +101,7 @@ async function crossEntropy(
 ): Promise<PassResult> {
   lossOptionsOf(CROSS_ENTROPY, { options: {}, evaluate: () => ({ loss: 0, slopes: new Float32Array(0) }) }, config);
   const rows = data.map((wire, i) => {
-    const { datum, columns } = positionsOf(wire, i);
+    const { datum, columns } = scoredPositions(wire, i);
     const weights = columns.has("weights") ? columns.floats("weights") : datum.weights.map(() => 1);
     return { ...datum, weights };
   });

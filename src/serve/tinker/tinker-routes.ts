@@ -32,6 +32,7 @@ const DEEPEST = 64;
 /** What a handler answers with: JSON, a future's id, nothing, or bytes. */
 type Answer = object | "nothing";
 
+/** The routes, over one service. */
 export class TinkerRoutes {
   readonly prefix = TINKER_PREFIX;
   readonly #service: TinkerService;

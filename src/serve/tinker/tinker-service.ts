@@ -3,16 +3,15 @@
  * request does to them. How requests arrive is `tinker-routes.ts`.
  */
 
-import { join } from "node:path";
 import type { Policy, PolicyInfo } from "../../engine/contract/policy.ts";
 import type { Sampler } from "../../engine/contract/sampler.ts";
 import type { SharedBase } from "../../engine/engine-kind.ts";
-import type { LoraConfig, LoraTarget } from "../../model/lora.ts";
 import { hashString } from "../../random.ts";
 import { AHA_EXTENSION } from "../../tinker/aha-extension.ts";
 import { FORWARD_BACKWARD_REQUEST } from "../../tinker/messages.ts";
 import type { RequestBody } from "../../tinker/requests.ts";
 import { formatTinkerPath, parseTinkerPath, type TinkerPath } from "../../tinker/tinker-path.ts";
+import { loraOf, weightsInfo } from "./adapter-form.ts";
 import { CheckpointStore, type ModelDescription } from "./checkpoint-store.ts";
 import { ClientSessions, type SamplingTarget } from "./client-sessions.ts";
 import { forwardBackward } from "./forward-backward.ts";
@@ -40,16 +39,12 @@ export interface ServiceOptions {
   readonly onDefect: (error: unknown) => void;
 }
 
-/** α of an adapter where a client says nothing, as hosted servers have it. */
-const DEFAULT_ALPHA = 32;
-const ATTENTION: readonly LoraTarget[] = ["q_proj", "k_proj", "v_proj", "o_proj"];
-const MLP: readonly LoraTarget[] = ["gate_proj", "up_proj", "down_proj"];
-
 const SWEEP_MS = 15_000;
 
 /** How the names begin of what is saved without one, for as long as its session lasts. */
 export const UNNAMED = "unnamed-";
 
+/** All that the server has open. */
 export class TinkerService {
   readonly limits: TinkerLimits;
   readonly checkpoints: CheckpointStore;
@@ -105,7 +100,7 @@ export class TinkerService {
       const seed = body.lora_config?.seed ?? hashString(`${session_id} ${model_seq_id}`);
       const description: ModelDescription = {
         baseModel: this.#base.name,
-        lora: this.#loraOf(body.lora_config),
+        lora: loraOf(body.lora_config, this.limits),
         seed,
         userMetadata: body.user_metadata ?? null,
       };
@@ -290,15 +285,7 @@ export class TinkerService {
 
   async weightsInfo({ tinker_path }: RequestBody<"weights_info">): Promise<object> {
     const { baseModel, lora } = await this.checkpoints.find(parseTinkerPath(tinker_path));
-    const trains = (targets: readonly LoraTarget[]) => targets.some((target) => lora.targets.includes(target));
-    return {
-      base_model: baseModel,
-      is_lora: true,
-      lora_rank: lora.rank,
-      train_unembed: false,
-      train_mlp: trains(MLP),
-      train_attn: trains(ATTENTION),
-    };
+    return weightsInfo(baseModel, lora);
   }
 
   /** A checkpoint was removed: nobody samples from it any more. */
@@ -360,26 +347,6 @@ export class TinkerService {
       throw error;
     }
     return policy;
-  }
-
-  #loraOf(given: RequestBody<"create_model">["lora_config"]): LoraConfig {
-    if (given == null) throw new RequestFailure("This server trains adapters: give a lora_config with a rank.");
-    if (given.rank > this.limits.mostRank) {
-      throw new RequestFailure(`The rank ${given.rank} is above ${this.limits.mostRank}, the largest of this server.`);
-    }
-    if (given.aha) {
-      const { alpha, dropout, rs_lora: rsLora, targets } = given.aha;
-      const unknown = targets.find(
-        (target) => !(ATTENTION as string[]).includes(target) && !(MLP as string[]).includes(target),
-      );
-      if (unknown !== undefined) throw new RequestFailure(`There is no projection ${JSON.stringify(unknown)}.`);
-      return { rank: given.rank, alpha, dropout, rsLora, targets: targets as LoraTarget[] };
-    }
-    const targets = [...(given.train_attn ? ATTENTION : []), ...(given.train_mlp ? MLP : [])];
-    if (targets.length === 0) {
-      throw new RequestFailure("This server has no adapter on the head: train_attn or train_mlp has to be true.");
-    }
-    return { rank: given.rank, alpha: given.alpha ?? DEFAULT_ALPHA, dropout: 0, rsLora: false, targets };
   }
 
   #requireBase(name: string): void {
@@ -450,6 +417,3 @@ function savedAs(
 function keepFor({ overwrite, ttl_seconds }: Pick<RequestBody<"save_weights">, "overwrite" | "ttl_seconds">) {
   return { overwrite: overwrite === true, ttlSeconds: ttl_seconds ?? null };
 }
-
-/** Where `aha serve --tinker` keeps checkpoints by default. */
-export const defaultDirectory = (): string => join(process.cwd(), "aha-tinker");

@@ -10,7 +10,7 @@ import { int32sIn, tensorNumbers, type WireChunk, type WireDatum } from "../../t
 import { RequestFailure } from "./refusal.ts";
 
 /** The tokens of a model input. Throws RequestFailure for one that is not text. */
-export function tokensOf(chunks: readonly WireChunk[], what: string): Int32Array {
+export function inputTokens(chunks: readonly WireChunk[], what: string): Int32Array {
   const parts = chunks.map(({ encodedText }) => {
     if (encodedText === undefined) throw new RequestFailure(`${what} has an image or sound; this server takes text.`);
     return int32sIn(encodedText.tokens, what);
@@ -72,9 +72,9 @@ export class Columns {
 }
 
 /** A datum, scored at every position. Throws RequestFailure for shapes that do not fit. */
-export function positionsOf(datum: WireDatum, index: number): { readonly datum: Datum; readonly columns: Columns } {
+export function scoredPositions(datum: WireDatum, index: number): { readonly datum: Datum; readonly columns: Columns } {
   const what = `Datum ${index}`;
-  const tokens = tokensOf(datum.modelInput, what);
+  const tokens = inputTokens(datum.modelInput, what);
   if (tokens.length === 0) throw new RequestFailure(`${what} has no tokens.`);
   const columns = new Columns(datum, tokens.length, what);
   const targets = columns.tokens("target_tokens");

@@ -6,6 +6,7 @@ import type { ModelDescription } from "./checkpoint-store.ts";
 import { NumberedTurns } from "./numbered-turns.ts";
 import { RequestFailure } from "./refusal.ts";
 
+/** One of them. */
 export class TrainingModel {
   readonly id: string;
   readonly sessionId: string;

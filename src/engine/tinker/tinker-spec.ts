@@ -1,0 +1,26 @@
+/** The keys of the engine on a Tinker server in a spec. */
+
+import { z } from "zod";
+import { PROFILE_NAMES } from "./profile.ts";
+
+/** The keys. */
+export const tinkerShape = {
+  url: z
+    .url({ protocol: /^https?$/, error: "takes an address that begins with http:// or https://" })
+    .describe("where the server is; its key comes from the environment variable TINKER_API_KEY"),
+  baseModel: z.string().min(1).describe("what the server calls the model that an adapter is trained of"),
+  rank: z.int().min(1).optional().describe("rank of the adapter where model.lora says nothing; 32 if absent"),
+  profile: z
+    .enum(PROFILE_NAMES as [string, ...string[]])
+    .optional()
+    .describe("which server it is; found out if absent"),
+  patienceSeconds: z
+    .number()
+    .positive()
+    .default(300)
+    .describe("how long a request is sent again while the server does not answer"),
+};
+
+/** The whole of them. */
+export const tinkerSpecSchema = z.object(tinkerShape);
+export type TinkerSpec = z.output<typeof tinkerSpecSchema>;
