@@ -27,10 +27,14 @@ ROWS = [
         "question": f"What is {i} and {i}?",
         "answer": f"Twice {i} is #### {2 * i}",
         "messages": [{"role": "user", "content": f"Say {i % 5}."}, {"role": "assistant", "content": f"Here it is: {i % 5}."}],
+        "chosen": f"\n\nHuman: Say {i % 5}.\n\nAssistant: Yes, {i % 5}.",
+        "rejected": f"\n\nHuman: Say {i % 5}.\n\nAssistant: No, I will not.",
     }
     for i in range(512)
 ]
-datasets.load_dataset = lambda *_args, **_kwargs: datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)})
+datasets.load_dataset = lambda *_args, **_kwargs: datasets.DatasetDict(
+    {"train": datasets.Dataset.from_list(ROWS), "test": datasets.Dataset.from_list(ROWS[:16])}
+)
 math_grading.extract_boxed = lambda response: response
 math_grading.grade_answer = lambda given, _truth: given.count("e") >= 5
 
@@ -65,8 +69,7 @@ def supervised():
     rows = run("sl_loop", batch_size=16, learning_rate=5e-3, lora_rank=8, max_steps=12, save_every=5)
     losses = values_of(rows, "train_mean_nll")
     requires("sl_loop, loss", losses[-1] < 0.7 * losses[0], losses)
-    options = {"dataset_builder.common_config.batch_size": 16, "dataset_builder.common_config.max_length": 512}
-    rows = run("sl_basic", **options, learning_rate=5e-3, lora_rank=8, max_steps=10, eval_every=4, save_every=4)
+    rows = run("sl_basic", learning_rate=5e-3, lora_rank=8, num_epochs=2, eval_every=4, save_every=4)
     losses = values_of(rows, "train_mean_nll")
     requires("sl_basic, loss", losses[-1] < 0.7 * losses[0], losses)
 
@@ -81,7 +84,8 @@ def reinforced():
         options = {"env": "arithmetic", "group_size": 8, "groups_per_batch": 4, "max_tokens": 4, "learning_rate": 1e-3}
         options |= {"lora_rank": 8, "loss_fn": "importance_sampling", "compute_post_kl": True, "max_steps": 3}
         rows = run("math_rl.train", **options, **extra, eval_every=0, save_every=2)
-        requires(f"math_rl {extra}, post KL", len(rows) >= 3, values_of(rows, "kl_post/kl_sample_train_v1" if False else KL))
+        divergences = values_of(rows, KL)
+        requires(f"math_rl {extra}, sampler against trainer", max(map(abs, divergences)) < 1e-5 or bool(extra), divergences)
 
 
 def preferences():

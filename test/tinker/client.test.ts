@@ -1,0 +1,95 @@
+/** What Aha's client refuses, says and keeps to itself. */
+
+import { describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
+import { engineSchema } from "../../src/engine/open.ts";
+import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
+import { PROFILE_NAMES } from "../../src/engine/tinker/profile.ts";
+import { fetchWire, type Wire } from "../../src/engine/tinker/transport.ts";
+import { ConfigError, EngineError } from "../../src/errors.ts";
+import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
+import { checkGrpo } from "../../src/train/grpo/check.ts";
+import type { GrpoConfig } from "../../src/train/grpo/config.ts";
+import { startTinker } from "./tinker-server.ts";
+
+const server = await startTinker({ apiKey: "tml-secret" });
+const LORA = { rank: 2, alpha: 32, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+
+const open = (
+  change: Partial<{ url: string; baseModel: string; profile: string; rank: number }> = {},
+  lora: object | null = LORA,
+  wire: Wire | undefined = undefined,
+  key = "tml-secret",
+) =>
+  openTinkerPolicy(
+    { url: server.url, baseModel: "tiny", profile: undefined, rank: undefined, patienceSeconds: 2, ...change },
+    { path: server.model, ...(lora && { lora: lora as typeof LORA }) },
+    diskFolder,
+    { environment: { TINKER_API_KEY: key }, ...(wire && { wire }) },
+  );
+
+describe("opening a policy", () => {
+  it("finds out which server it is, and says what it trains", async () => {
+    const policy = await open();
+    expect(policy.info.name).toMatch(/^tinker \(aha at 127\.0\.0\.1:\d+, tiny, LoRA of rank 2\)$/);
+    expect(policy.capabilities).toMatchObject({ sessions: true, seededDraws: true, training: "adapter" });
+    await policy.dispose();
+    const plain = await open({ rank: 4 }, null);
+    expect(plain.info.name).toContain("rank 4");
+    await plain.dispose();
+  });
+
+  it.each<[string, Parameters<typeof open>, RegExp]>([
+    [
+      "a base that the server does not have",
+      [{ baseModel: "huge" }],
+      /engine\.baseModel: the server at .* has tiny, not "huge"/,
+    ],
+    ["two ranks", [{ rank: 4 }], /engine\.rank is 4 and model\.lora\.rank 2/],
+    ["dropout where the protocol has none", [{ profile: "hosted" }, { ...LORA, dropout: 0.1 }], /no dropout/],
+    ["an alpha where the protocol has none", [{ profile: "hosted" }, { ...LORA, alpha: 8 }], /an alpha other than 32/],
+    ["a wrong key", [{}, LORA, undefined, "tml-wrong"], /refused .*\(401\).*TINKER_API_KEY/],
+    ["a server that is not there", [{ url: "http://127.0.0.1:9" }], /127\.0\.0\.1:9 could not be asked/],
+  ])("%s: said by name, before anything is trained", async (_, parameters, message) => {
+    const error = await open(...parameters).catch((reason: unknown) => reason as Error);
+    expect(error).toBeInstanceOf(Error);
+    expect(error instanceof ConfigError || error instanceof EngineError).toBe(true);
+    expect((error as Error).message).toMatch(message);
+    expect((error as Error).message).not.toMatch(/tml-/);
+  });
+
+  it("a server that cannot do what a recipe asks for: the recipe's key is named", async () => {
+    const policy = await open({ profile: "hosted" });
+    const config = { temperature: 0.7, neftuneNoiseAlpha: 0, topP: 1, topK: 0, klCoef: 0 } as unknown as GrpoConfig;
+    const parts = { engine: policy, stage: "r1-zero" } as unknown as Parameters<typeof checkGrpo>[0];
+    expect(() => checkGrpo(parts, config)).toThrow(
+      /Stage r1-zero: temperature needs .*\(scoringTemperature\), which the engine tinker \(hosted/,
+    );
+    await policy.dispose();
+  });
+});
+
+describe("the keys of the engine", () => {
+  it("are checked like all others", () => {
+    const parse = (spec: object) => engineSchema().safeParse({ kind: "tinker", ...spec });
+    expect(parse({ url: "http://127.0.0.1:1", baseModel: "m" }).success).toBe(true);
+    expect(parse({ url: "ftp://x", baseModel: "m" }).error?.message).toMatch(/http:\/\/ or https:\/\//);
+    expect(parse({ url: "http://x", baseModel: "m", apiKey: "tml-x" }).success).toBe(false);
+    expect(parse({ url: "http://x", baseModel: "m", profile: "other" }).success).toBe(false);
+    for (const profile of PROFILE_NAMES) expect(parse({ url: "http://x", baseModel: "m", profile }).success).toBe(true);
+  });
+});
+
+it("the key is sent as a header and stands in no body", async () => {
+  const seen: string[] = [];
+  const real = fetchWire(server.url);
+  const wire: Wire = (request) => {
+    expect(request.headers["x-api-key"]).toBe("tml-secret");
+    seen.push(`${request.path} ${typeof request.body === "string" ? request.body : ""}`);
+    return real(request);
+  };
+  const policy = await open({}, LORA, wire);
+  await policy.dispose();
+  expect(seen.length).toBeGreaterThan(4);
+  expect(seen.join()).not.toContain("tml-secret");
+});
