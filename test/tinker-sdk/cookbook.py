@@ -80,6 +80,9 @@ def reinforced():
         rows = run("rl_loop", **options, save_every=5, max_steps=14, loss_fn=loss)
         rewards = values_of(rows, "reward/total")
         requires(f"rl_loop, {loss}, reward", rises(rewards), rewards)
+
+
+def mathematics():
     for extra in ({}, {"max_steps_off_policy": 1}):
         options = {"env": "arithmetic", "group_size": 8, "groups_per_batch": 4, "max_tokens": 4, "learning_rate": 1e-3}
         options |= {"lora_rank": 8, "loss_fn": "importance_sampling", "compute_post_kl": True, "max_steps": 3}
@@ -95,5 +98,5 @@ def preferences():
 
 
 KL = "optim/kl_sample_train_v1"
-for part in PARTS or ("supervised", "reinforced", "preferences"):
+for part in PARTS or ("supervised", "reinforced", "mathematics", "preferences"):
     globals()[part]()
