@@ -113,9 +113,9 @@ export class ClientSessions {
     if (session === undefined) return;
     for (const id of [...session.models]) await this.removeModel(id);
     for (const id of session.targets) {
-      const target = this.targets.get(id)!;
+      const target = this.targets.get(id);
       this.targets.delete(id);
-      await this.#onEnded(target);
+      if (target) await this.#onEnded(target);
     }
     this.#sessions.delete(sessionId);
   }
