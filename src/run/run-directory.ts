@@ -18,6 +18,7 @@
  *     model/             the trained policy in the Hugging Face layout
  *     summary.json       before and after; its presence says that the run is complete
  *     report.html        the page that people read
+ *     trackers/          what trackers note for a resume; tensorboard/: event files (only where the recipe names them)
  *
  * What it is not: it does not know what a recipe means nor what a state holds. Reading a run, also a live one, is
  * `run-reader.ts`.
@@ -58,6 +59,8 @@ export const RUN_FILES = {
   model: "model",
   summary: "summary.json",
   report: "report.html",
+  trackers: "trackers",
+  tensorboard: "tensorboard",
 } as const;
 
 export type { StageWriter } from "./stage-writer.ts";
