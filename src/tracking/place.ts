@@ -64,6 +64,8 @@ export interface PlaceOptions {
   readonly completions: number;
   /** The run directory holds rows that the place may not have: it is resumed, or over. */
   readonly isBehind: boolean;
+  /** Between two writes, so that points of several steps go together; 0 if absent. */
+  readonly pauseMs?: number;
   readonly patience?: Patience;
 }
 
@@ -78,6 +80,7 @@ class PlaceTracker implements Tracker {
   private readonly name: string;
   private readonly rules: PointRules;
   private readonly patience: Patience;
+  private readonly pauseMs: number;
   private waiting: Points[] = [];
   /** The logs have points that the place may miss and that do not wait in memory. */
   private isBehind: boolean;
@@ -91,7 +94,9 @@ class PlaceTracker implements Tracker {
   /** Ends a wait between two tries. */
   private hurry = new AbortController();
 
-  constructor(place: Place, run: TrackedRun, { name, completions, isBehind, patience = PATIENCE }: PlaceOptions) {
+  constructor(place: Place, run: TrackedRun, options: PlaceOptions) {
+    const { name, completions, isBehind, pauseMs = 0, patience = PATIENCE } = options;
+    this.pauseMs = pauseMs;
     this.place = place;
     this.run = run;
     this.name = name;
@@ -162,6 +167,7 @@ class PlaceTracker implements Tracker {
     try {
       await this.writeAll();
       this.failures = 0;
+      await this.wait(this.pauseMs);
     } catch (error) {
       this.held = undefined;
       this.isBehind = true;
@@ -170,9 +176,13 @@ class PlaceTracker implements Tracker {
       this.say(error);
       const { firstWaitMs, maxWaitMs } = this.patience;
       const waitMs = Math.min(maxWaitMs, firstWaitMs * 2 ** this.failures++);
-      // Not what a process is kept alive for.
-      await sleep(waitMs, undefined, { signal: this.hurry.signal, ref: false }).catch(() => {});
+      await this.wait(waitMs);
     }
+  }
+
+  /** Ends early where the run ends; the process is not kept alive for it. */
+  private async wait(waitMs: number): Promise<void> {
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal: this.hurry.signal, ref: false }).catch(() => {});
   }
 
   private async writeAll(): Promise<void> {
