@@ -11,7 +11,6 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { AhaError } from "../errors.ts";
 import { runHistory } from "./history.ts";
 import {
   alarmPoints,
@@ -37,9 +36,6 @@ export interface Place {
   /** Gives back what it holds open, whatever happened. */
   close?(): Promise<void>;
 }
-
-/** A fault that no later try mends: the place is given up at once, with this message. */
-export class PlaceGivenUp extends AhaError {}
 
 /** How patiently a place is tried. */
 export interface Patience {
@@ -86,6 +82,8 @@ class PlaceTracker implements Tracker {
   private isBehind: boolean;
   /** What the place has; undefined: it has to be asked. */
   private held: Map<string, number> | undefined;
+  /** What it has for certain, for it answered. */
+  private written = new Map<string, number>();
   private failures = 0;
   private wasSaid = false;
   /** What is under way: writing, or waiting to try again. */
@@ -170,9 +168,6 @@ class PlaceTracker implements Tracker {
       await this.wait(this.pauseMs);
     } catch (error) {
       this.held = undefined;
-      this.isBehind = true;
-      this.waiting = [];
-      if (error instanceof PlaceGivenUp) this.isOver = true;
       this.say(error);
       const { firstWaitMs, maxWaitMs } = this.patience;
       const waitMs = Math.min(maxWaitMs, firstWaitMs * 2 ** this.failures++);
@@ -188,13 +183,31 @@ class PlaceTracker implements Tracker {
   private async writeAll(): Promise<void> {
     // Whoever told of a point goes on first.
     await Promise.resolve();
-    this.held ??= new Map(await this.place.lastSteps());
+    if (this.held === undefined) {
+      const held = new Map(await this.place.lastSteps());
+      // Somebody has emptied it: it gets everything again.
+      const isLess = [...this.written].some(([tag, step]) => (held.get(tag) ?? Number.NEGATIVE_INFINITY) < step);
+      if (isLess) this.isBehind = true;
+      this.written = new Map(held);
+      this.held = held;
+    }
     while ((this.isBehind || this.waiting.length > 0) && !this.isOver) {
       if (this.isBehind) {
         this.isBehind = false;
-        await this.catchUp();
+        try {
+          await this.catchUp();
+        } catch (error) {
+          this.isBehind = true;
+          throw error;
+        }
       } else {
-        await this.writeNew(this.waiting.splice(0, BATCH));
+        const batch = this.waiting.splice(0, BATCH);
+        try {
+          await this.writeNew(batch);
+        } catch (error) {
+          this.waiting.unshift(...batch);
+          throw error;
+        }
       }
     }
   }
@@ -219,16 +232,18 @@ class PlaceTracker implements Tracker {
       for (const tag of tagsOf(left)) held.set(tag, left.step);
       return [left];
     });
-    if (written.length > 0) await this.place.write(written);
+    if (written.length === 0) return;
+    await this.place.write(written);
+    for (const some of written) for (const tag of tagsOf(some)) this.written.set(tag, some.step);
   }
 
   private say(error: unknown): void {
     if (this.wasSaid) return;
     this.wasSaid = true;
-    const later = this.isOver
-      ? `It is told nothing more; mend that, and aha track RUN --to ${this.name} sends all of the run.`
-      : "The run goes on; what the tracker misses is in the run directory and is sent when it can be.";
-    this.run.warn(`The tracker ${this.name} failed: ${reasonOf(error)}. ${later}`);
+    this.run.warn(
+      `The tracker ${this.name} failed: ${reasonOf(error)}. The run goes on; what the tracker misses is in the run ` +
+        "directory and is sent when it can be.",
+    );
   }
 
   private sayLate(reason: string): void {

@@ -125,7 +125,16 @@ function rowPoints(section: string, { stage, step, values }: TrackedRow, rules: 
 
 function tagger(section: string, stage: string, { stages }: PointRules): (name: string) => string {
   const prefix = stages.length > 1 ? `${stage}/${section}` : section;
-  return (name) => `${prefix}/${name}`;
+  return (name) => tagText(`${prefix}/${name}`);
+}
+
+/** A tag that every tracker takes: MLflow allows the fewest characters (`mlflow.utils.validation`), and no odd segments. */
+function tagText(text: string): string {
+  const segments = text.replace(/[^A-Za-z0-9_\-./ :]/g, "_").split("/");
+  return segments
+    .filter((segment) => !["", ".", ".."].includes(segment))
+    .join("/")
+    .slice(0, 240);
 }
 
 /** At most `count` items, evenly over all of them, so that several prompts are among them. */
