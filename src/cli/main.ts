@@ -25,6 +25,7 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: (
   ["serve", { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).command }],
   ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).command }],
   ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).command }],
+  ["track", { summary: "send a run to trackers", load: async () => (await import("./track.ts")).command }],
   [
     "model",
     {

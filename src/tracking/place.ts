@@ -117,14 +117,13 @@ class PlaceTracker implements Tracker {
   async finish(end: RunEnd): Promise<void> {
     this.begin();
     this.hurry.abort();
+    const finishMs = this.run.finishMs ?? this.patience.finishMs;
     const timer = new AbortController();
-    const limit = sleep(this.patience.finishMs, "late" as const, { signal: timer.signal, ref: true }).catch(
-      () => "late" as const,
-    );
+    const limit = sleep(finishMs, "late" as const, { signal: timer.signal }).catch(() => "late" as const);
     const done = await Promise.race([this.drain(end), limit]);
     timer.abort();
     this.isOver = true;
-    if (done === "late") this.sayLate(`it did not answer within ${this.patience.finishMs / 1000} seconds`);
+    if (done === "late") this.sayLate(`it was not done within ${finishMs / 1000} seconds`);
     await Promise.race([this.place.close?.(), sleep(1_000, undefined, { ref: false })]);
   }
 
@@ -165,7 +164,6 @@ class PlaceTracker implements Tracker {
     try {
       await this.writeAll();
       this.failures = 0;
-      await this.wait(this.pauseMs);
     } catch (error) {
       this.held = undefined;
       this.say(error);
@@ -208,6 +206,7 @@ class PlaceTracker implements Tracker {
           this.waiting.unshift(...batch);
           throw error;
         }
+        await this.wait(this.pauseMs);
       }
     }
   }

@@ -27,6 +27,8 @@ export interface TrackedRun {
   readonly resumed: ResumedRun | undefined;
   /** Tells the user, in a sentence, of what went wrong with the tracker while the run goes on. */
   readonly warn: (message: string) => void;
+  /** How long whoever tells waits at the end for a tracker that is slow; the tracker's own idea of it if absent. */
+  readonly finishMs?: number;
 }
 
 /** Where a resumed run goes on. */

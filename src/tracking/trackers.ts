@@ -16,13 +16,17 @@ export const trackers = new Registry<TrackerKind>("tracker", [tensorboard, track
 /** A tracker of a recipe, its options checked. */
 export type TrackerSpec = Readonly<Record<string, unknown>> & { readonly name: string };
 
+/** A tracker by its name, its options checked and their defaults filled in. Throws ConfigError. */
+export function checkedTracker({ name, ...options }: TrackerSpec): TrackerSpec {
+  return { name, ...checkOptions(z.strictObject(trackers.get(name).shape()), options, `tracker ${name}`) };
+}
+
 /** An item of a recipe's `track`: a name, or a mapping with a name and the tracker's own keys. */
 const trackerSpecSchema = z
   .union([z.string().min(1), z.looseObject({ name: z.string().min(1).describe("a tracker") })])
   .transform((item, context): TrackerSpec => {
-    const { name, ...options } = typeof item === "string" ? { name: item } : item;
     try {
-      return { name, ...checkOptions(z.strictObject(trackers.get(name).shape()), options, `tracker ${name}`) };
+      return checkedTracker(typeof item === "string" ? { name: item } : item);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       context.addIssue({ code: "custom", path: [], message: error.message });

@@ -2,7 +2,8 @@
  * Requests to an MLflow server by its REST API (mlflow.org/docs/latest/rest-api.html).
  *
  * Credentials come from the variables that MLflow's own client reads, and go nowhere but into the `Authorization` header of the
- * named server: redirects to another origin are refused, and what a server repeats of them is taken out of messages.
+ * server that MLFLOW_TRACKING_URI names: redirects to another origin are refused, and what a server repeats of them is taken
+ * out of messages.
  *
  * Why not npm's `mlflow`: it is a wrapper of one release around `fetch`, without time limits, artifacts or bounds on answers.
  */
@@ -43,6 +44,9 @@ export class MlflowClient {
   /** `server`: an address without a fault. */
   constructor(server: string, environment: Readonly<Record<string, string | undefined>> = process.env) {
     this.server = new URL(server).href.replace(/\/+$/, "");
+    this.secrets = [];
+    // A recipe may come from anybody: the server that it names does not get what is meant for the user's own.
+    if (!isSameOrigin(server, environment.MLFLOW_TRACKING_URI?.trim())) return;
     const token = environment.MLFLOW_TRACKING_TOKEN?.trim();
     const { MLFLOW_TRACKING_USERNAME: user, MLFLOW_TRACKING_PASSWORD: password } = environment;
     const basic = user && password ? Buffer.from(`${user}:${password}`, "utf8").toString("base64") : undefined;
@@ -138,7 +142,8 @@ export class MlflowClient {
     const { error_code: code = "", message = text } = errorBody(text);
     const isRefusedKey = response.status === 401 || response.status === 403;
     const hint = isRefusedKey
-      ? " (MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, say who asks)"
+      ? " (MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, say who asks; they are sent to " +
+        "the server in MLFLOW_TRACKING_URI only)"
       : "";
     const said = this.redacted(`${url.origin}${url.pathname} answered ${response.status}: ${shown(message)}${hint}`);
     throw new MlflowRefusal(said, response.status, code);
@@ -147,6 +152,10 @@ export class MlflowClient {
   private redacted(text: string): string {
     return this.secrets.reduce((left, secret) => left.replaceAll(secret, "[secret]"), text);
   }
+}
+
+function isSameOrigin(server: string, other: string | undefined): boolean {
+  return other !== undefined && URL.canParse(other) && new URL(other).origin === new URL(server).origin;
 }
 
 function errorBody(text: string): { readonly error_code?: string; readonly message?: string } {

@@ -106,5 +106,7 @@ async function readAt(file: FileHandle, position: number, sizeBytes: number): Pr
 }
 
 function checksum(type: number, data: Uint8Array): number {
-  return crc32(data, crc32(Uint8Array.of(type)));
+  const ofType = crc32(Uint8Array.of(type));
+  // zlib takes an empty piece for a wish to begin anew.
+  return data.length === 0 ? ofType : crc32(data, ofType);
 }
