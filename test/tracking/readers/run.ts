@@ -317,7 +317,11 @@ async function startMlflow({ programs, root, mlflow }: Context, port: number): P
     join(root, "artifacts"),
   ];
   const env = { ...process.env, PATH: `${programs}:${process.env.PATH}` };
-  start(join(programs, "mlflow"), ["server", "--host", "127.0.0.1", "--port", String(port), ...store], env);
+  start(
+    join(programs, "mlflow"),
+    ["server", "--workers", "1", "--host", "127.0.0.1", "--port", String(port), ...store],
+    env,
+  );
   await eventually(async () => ((await fetch(`${mlflow}/health`)).ok ? true : undefined));
 }
 
@@ -335,14 +339,14 @@ function start(program: string, args: readonly string[], env: NodeJS.ProcessEnv)
   return child;
 }
 
-/** What `ask` gives as soon as it gives anything; two minutes at most. */
+/** What `ask` gives as soon as it gives anything; five minutes at most. */
 async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {
-  for (let tries = 0; tries < 240; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     const found = await ask().catch(() => undefined);
     if (found !== undefined) return found;
     await sleep(500);
   }
-  throw new Error("a server did not start within two minutes");
+  throw new Error("a server did not start within five minutes");
 }
 
 async function freePort(): Promise<number> {
