@@ -41,22 +41,6 @@ const call = promisify(execFile);
 const faults: string[] = [];
 const children: ChildProcess[] = [];
 
-try {
-  const programs = await pythonWithTrackers();
-  const root = await mkdtemp(join(tmpdir(), "aha-trackers-"));
-  try {
-    await compareAll(programs, root);
-  } finally {
-    for (const child of children) child.kill();
-    await rm(root, { recursive: true, force: true });
-  }
-} catch (error) {
-  faults.push(error instanceof Error ? error.message : String(error));
-}
-for (const fault of faults) console.error(`test:trackers: ${fault}`);
-console.log(faults.length === 0 ? "Everything that was sent is there, once." : `${faults.length} faults.`);
-process.exitCode = faults.length === 0 ? 0 : 1;
-
 async function compareAll(programs: string, root: string): Promise<void> {
   const port = await freePort();
   const mlflow = `http://127.0.0.1:${port}`;
@@ -357,3 +341,19 @@ async function freePort(): Promise<number> {
   await once(server, "close");
   return typeof address === "object" && address !== null ? address.port : 0;
 }
+
+try {
+  const programs = await pythonWithTrackers();
+  const root = await mkdtemp(join(tmpdir(), "aha-trackers-"));
+  try {
+    await compareAll(programs, root);
+  } finally {
+    for (const child of children) child.kill();
+    await rm(root, { recursive: true, force: true });
+  }
+} catch (error) {
+  faults.push(error instanceof Error ? error.message : String(error));
+}
+for (const fault of faults) console.error(`test:trackers: ${fault}`);
+console.log(faults.length === 0 ? "Everything that was sent is there, once." : `${faults.length} faults.`);
+process.exitCode = faults.length === 0 ? 0 : 1;
