@@ -1,6 +1,7 @@
 /** `aha track`: sends a run to trackers. */
 
 import { z } from "zod";
+import "../node-entries.ts";
 import { ConfigError } from "../errors.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { readRun } from "../run/run-reader.ts";

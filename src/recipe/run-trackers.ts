@@ -4,7 +4,7 @@
  */
 
 import type { RolloutRecord } from "../run/records.ts";
-import type { RunDirectory } from "../run/run-directory.ts";
+import type { RunStore } from "../run/run-store.ts";
 import type { ResumedRun, RunEnd, TrackedRow, Tracker } from "../tracking/tracker.ts";
 import { trackers } from "../tracking/trackers.ts";
 import type { RunEvent } from "./observer.ts";
@@ -17,7 +17,7 @@ export class RunTrackers {
   private listener: ((message: string) => void) | undefined;
 
   /** Opens what the recipe names. Throws what a tracker that cannot be used throws. */
-  static async open(recipe: Recipe, run: RunDirectory): Promise<RunTrackers> {
+  static async open(recipe: Recipe, run: RunStore): Promise<RunTrackers> {
     const all = new RunTrackers();
     const about = {
       name: recipe.name,
@@ -66,13 +66,15 @@ export class RunTrackers {
 
   /** Tells every tracker how the run ended, and waits for it. From then on they are told nothing. */
   async finish(end: RunEnd): Promise<void> {
-    for (const [name, tracker] of this.open) {
+    // One that is slow holds up no other.
+    const finished = [...this.open].map(async ([name, tracker]) => {
       try {
         await tracker.finish?.(end);
       } catch (error) {
         this.giveUp(name, error);
       }
-    }
+    });
+    await Promise.all(finished);
     this.open.clear();
   }
 
@@ -105,7 +107,7 @@ function trackedRow({ stage, row }: Extract<RunEvent, { type: "metrics" | "timin
   return { stage, step, values };
 }
 
-function resumedRun({ isNew, resumedFrom }: RunDirectory): ResumedRun | undefined {
+function resumedRun({ isNew, resumedFrom }: RunStore): ResumedRun | undefined {
   if (isNew) return undefined;
   return { stage: resumedFrom?.manifest.stage, step: resumedFrom?.manifest.step ?? 0 };
 }

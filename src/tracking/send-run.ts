@@ -6,9 +6,9 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AhaError, RunDirError } from "../errors.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
 import { lockRun } from "../run/run-lock.ts";
 import { type RunSnapshot, readRun } from "../run/run-reader.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import type { RunEnd, TrackedRun } from "./tracker.ts";
 import { type TrackerSpec, trackers } from "./trackers.ts";
 

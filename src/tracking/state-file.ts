@@ -8,8 +8,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { RunDirError } from "../errors.ts";
-import { parseJson, readTextFileIfPresent, writeWhole } from "../files.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
+import { readTextFileIfPresent, writeWhole } from "../files.ts";
+import { parseJson } from "../json-text.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 
 const MAX_BYTES = 64 * 2 ** 10;
 

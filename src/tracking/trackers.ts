@@ -1,17 +1,13 @@
-/** Trackers by name, and how a recipe names them. A program adds its own (`extend`). */
+/** Trackers by name, and how a recipe names them. Those that Aha brings need Node: their lines are in `node-entries.ts`. */
 
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
-import { mlflow } from "./mlflow/mlflow.ts";
-import { swanlab } from "./swanlab/swanlab.ts";
-import { tensorboard } from "./tensorboard/tensorboard.ts";
 import type { TrackerKind } from "./tracker.ts";
-import { trackio } from "./trackio.ts";
 
 /** Every tracker. */
-export const trackers = new Registry<TrackerKind>("tracker", [tensorboard, trackio, swanlab, mlflow]);
+export const trackers = new Registry<TrackerKind>("tracker");
 
 /** A tracker of a recipe, its options checked. */
 export type TrackerSpec = Readonly<Record<string, unknown>> & { readonly name: string };

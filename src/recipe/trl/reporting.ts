@@ -7,28 +7,6 @@
 
 import type { TrackerSpec } from "../../tracking/trackers.ts";
 import type { TrlDraft } from "./conversion.ts";
-import { becomes, type KeyEntry, nothing } from "./rule.ts";
-
-/** The keys that this file reads, and those that go with a service of somebody else. */
-export const REPORTING_KEYS: readonly KeyEntry[] = [
-  ...becomes("texts", "report_to"),
-  ...becomes("text", "logging_dir", "project", "workspace", "experiment_name"),
-  ...becomes("boolean", "swanlab"),
-  ...nothing(
-    "of Weights & Biases, which takes a run's event files: wandb sync RUN/tensorboard (docs/trackers.md)",
-    "wandb_entity",
-    "wandb_project",
-    "wandb_run_group",
-    "wandb_run_id",
-    "wandb_tags",
-  ),
-  ...nothing(
-    "of trackio on a Space; a run reports to trackio on this machine, and trackio sync brings it to a Space",
-    "trackio_bucket_id",
-    "trackio_space_id",
-    "trackio_static_space_id",
-  ),
-];
 
 /** What is said of W&B, which is named more often than all others. */
 const WANDB_NOTE = "wandb as event files, which wandb sync takes";

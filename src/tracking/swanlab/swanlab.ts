@@ -15,7 +15,7 @@ import { stringify } from "yaml";
 import { z } from "zod";
 import { ConfigError } from "../../errors.ts";
 import { writeFailure, writeWhole } from "../../files.ts";
-import { RUN_FILES } from "../../run/run-directory.ts";
+import { RUN_FILES } from "../../run/run-store.ts";
 import { completionsKey } from "../keys.ts";
 import { type Place, trackerOf } from "../place.ts";
 import type { Points, TextPoint, TrackedCompletion } from "../points.ts";

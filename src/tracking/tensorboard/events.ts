@@ -22,7 +22,9 @@ export type EventValue =
   /** Of the HParams tab. */
   | { readonly tag: string; readonly hparams: Uint8Array };
 
+/** Tag of what the HParams tab says of a run that begins. */
 export const SESSION_START_TAG = "_hparams_/session_start_info";
+/** Tag of what it says of one that is complete. */
 export const SESSION_END_TAG = "_hparams_/session_end_info";
 
 /** The first event of a file. `at`: milliseconds since 1970. */

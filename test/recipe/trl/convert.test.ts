@@ -132,7 +132,8 @@ describe("the seeds' recipes", () => {
 
   it("report to what there is here, and say what is not", async () => {
     const text = fixtureText("mini-r1.yaml").replace("report_to:\n- tensorboard\n", "");
-    const tracked = async (lines: string) => (await convert(`${text}\n${lines}\n`)).recipe.track;
+    const here = { output: (directory: string) => !directory.startsWith("/no/") };
+    const tracked = async (lines: string) => (await convert(`${text}\n${lines}\n`, {}, here)).recipe.track;
     expect(await tracked("")).toBeUndefined();
     expect(await tracked("report_to: none")).toBeUndefined();
     expect(await tracked("swanlab: false")).toBeUndefined();

@@ -3,9 +3,9 @@
  * of TRL's ModelConfig and ScriptArguments, and of the scripts around them. What is a trainer's own is beside this file.
  */
 
-import { REPORTING_KEYS } from "../reporting.ts";
 import { becomes, type KeyEntry, type KeyRule, nothing, refused } from "../rule.ts";
 import { LAUNCHER_ENTRIES } from "./launcher.ts";
+import { REPORTING_KEYS } from "./reporting.ts";
 import { KEYS_WITHOUT_MEANING } from "./without-meaning.ts";
 
 const CONVERTED: readonly KeyEntry[] = [
