@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import "../../src/node-entries.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
 import { MlflowClient } from "../../src/tracking/mlflow/client.ts";
 import type { Tracker } from "../../src/tracking/tracker.ts";
