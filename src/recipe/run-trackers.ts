@@ -27,8 +27,16 @@ export class RunTrackers {
       resumed: resumedRun(run),
       warn: (message: string) => all.warn(message),
     };
-    for (const { name, ...options } of recipe.track ?? []) {
-      all.open.set(name, await trackers.get(name).open(about, options));
+    try {
+      for (const { name, ...options } of recipe.track ?? []) {
+        all.open.set(name, await trackers.get(name).open(about, options));
+      }
+    } catch (error) {
+      await all.finish({
+        state: "interrupted",
+        reason: "Another tracker could not be used, so the run did not begin.",
+      });
+      throw error;
     }
     return all;
   }

@@ -125,6 +125,7 @@ class MlflowRun implements Place {
   private artifacts: string | undefined;
   /** The last step of each text. */
   private texts: Record<string, number> = {};
+  private isParamFaultSaid = false;
 
   constructor(client: MlflowClient, run: TrackedRun, state: State, names: { experiment: string; runName: string }) {
     this.client = client;
@@ -242,8 +243,17 @@ class MlflowRun implements Place {
     const params = [...flatConfig(this.run.recipe)].map(([key, value]) => {
       return { key: paramKey(key), value: cut(String(value), MAX_PARAM_CHARACTERS) };
     });
-    for (let i = 0; i < params.length; i += MAX_PARAMS)
-      await this.logBatch({ params: params.slice(i, i + MAX_PARAMS) });
+    try {
+      for (let i = 0; i < params.length; i += MAX_PARAMS) {
+        await this.logBatch({ params: params.slice(i, i + MAX_PARAMS) });
+      }
+    } catch (error) {
+      // Older servers take shorter ones. The recipe is among the artifacts too.
+      if (!(error instanceof MlflowRefusal && error.status === 400)) throw error;
+      if (!this.isParamFaultSaid)
+        this.run.warn(`The tracker ${NAME} did not take all of the recipe: ${error.message}.`);
+      this.isParamFaultSaid = true;
+    }
   }
 
   private async logBatch(batch: object): Promise<void> {
