@@ -106,7 +106,7 @@ interface Plan {
   readonly date: string;
 }
 
-export const command: Command = {
+export const evalCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);

@@ -42,7 +42,7 @@ const OPTIONS = {
   json: { type: "boolean" },
 } as const;
 
-export const command: Command = {
+export const trackCommand: Command = {
   help: HELP,
   run: async (args, { out }) => {
     const { values, positionals } = parseOptions("track", args, OPTIONS, args.includes("--list") ? [] : ["RUN"]);

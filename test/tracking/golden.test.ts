@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { FILE_HEADER, framedAt, recordsOf as swanlabRecordsOf } from "../../src/tracking/swanlab/log-file.ts";
+import { FILE_HEADER, framedAt, runFileRecords } from "../../src/tracking/swanlab/log-file.ts";
 import { type RunRecord, readRecord, recordBytes } from "../../src/tracking/swanlab/records.ts";
 import {
   sessionEnd,
@@ -15,7 +15,7 @@ import {
   tagsOfEvent,
   versionEvent,
 } from "../../src/tracking/tensorboard/events.ts";
-import { framed, maskedCrc32c, recordsOf } from "../../src/tracking/tensorboard/record-file.ts";
+import { eventFileRecords, framed, maskedCrc32c } from "../../src/tracking/tensorboard/record-file.ts";
 
 const golden = JSON.parse(readFileSync(new URL("../golden/trackers.json", import.meta.url), "utf8")) as {
   readonly tensorboard: string;
@@ -70,7 +70,7 @@ describe("TensorBoard's event files", () => {
     const path = join(folder, "events");
     const whole = Buffer.concat(events.map(framed));
     await writeFile(path, whole);
-    const read = await collected(recordsOf(path));
+    const read = await collected(eventFileRecords(path));
     expect(read.map((bytes) => bytes.toString("hex"))).toEqual(
       events.map((bytes) => Buffer.from(bytes).toString("hex")),
     );
@@ -78,13 +78,13 @@ describe("TensorBoard's event files", () => {
     const last = framed(events[3]!).length;
     for (const cut of [1, last - 12, last - 1, last]) {
       await writeFile(path, whole.subarray(0, whole.length - cut));
-      expect(await collected(recordsOf(path))).toHaveLength(3);
+      expect(await collected(eventFileRecords(path))).toHaveLength(3);
     }
     whole[whole.length - 6]! ^= 1;
     await writeFile(path, whole);
-    expect(await collected(recordsOf(path))).toHaveLength(3);
+    expect(await collected(eventFileRecords(path))).toHaveLength(3);
     await writeFile(path, Buffer.alloc(64, 0xff));
-    expect(await collected(recordsOf(path))).toEqual([]);
+    expect(await collected(eventFileRecords(path))).toEqual([]);
     expect(tagsOfEvent(Buffer.from("ffff", "hex"))).toBeUndefined();
   });
 });
@@ -136,17 +136,17 @@ describe("SwanLab's run file", () => {
   it("is read back, up to what a killed process left", async () => {
     const path = join(folder, "run.swanlab");
     await writeFile(path, file);
-    const read = await collected(swanlabRecordsOf(path));
+    const read = await collected(runFileRecords(path));
     expect(read.map(({ data }) => sha256(data))).toEqual(bytes.map(sha256));
     expect(read.at(-1)!.end).toBe(file.length);
     expect(readRecord(read[6]!.data)).toMatchObject({ number: 5, kind: "media", key: "train/completions", step: 7 });
     expect(readRecord(read[0]!.data)).toMatchObject({ number: -1, kind: "start", id: "abc" });
     for (const end of [read[6]!.begin + 1, read[6]!.begin + 40_000, read[6]!.end - 1]) {
       await writeFile(path, file.subarray(0, end));
-      expect(await collected(swanlabRecordsOf(path))).toHaveLength(6);
+      expect(await collected(runFileRecords(path))).toHaveLength(6);
     }
     await writeFile(path, "no such file");
-    expect(await collected(swanlabRecordsOf(path))).toEqual([]);
+    expect(await collected(runFileRecords(path))).toEqual([]);
   });
 });
 

@@ -9,10 +9,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
 import { sendRun } from "../../src/tracking/send-run.ts";
-import { recordsOf as swanlabRecordsOf } from "../../src/tracking/swanlab/log-file.ts";
+import { runFileRecords } from "../../src/tracking/swanlab/log-file.ts";
 import { readRecord } from "../../src/tracking/swanlab/records.ts";
 import { tagsOfEvent } from "../../src/tracking/tensorboard/events.ts";
-import { recordsOf } from "../../src/tracking/tensorboard/record-file.ts";
+import { eventFileRecords } from "../../src/tracking/tensorboard/record-file.ts";
 import type { Tracker } from "../../src/tracking/tracker.ts";
 import { checkedTracker, trackers } from "../../src/tracking/trackers.ts";
 import { addStep, expectedScalars, HOSTILE, openRun, RECIPE, SUMMARY, trackedRun } from "./runs.ts";
@@ -43,7 +43,7 @@ async function tensorboardSteps(folder: string): Promise<Steps> {
   const steps: Steps = {};
   for (const name of readdirSync(folder).sort()) {
     if (!name.includes("tfevents")) continue;
-    for await (const record of recordsOf(join(folder, name))) {
+    for await (const record of eventFileRecords(join(folder, name))) {
       const event = tagsOfEvent(record)!;
       for (const tag of event.tags) add(steps, tag, event.step);
     }
@@ -56,7 +56,7 @@ async function swanlabSteps(parent: string): Promise<{ steps: Steps; kinds: stri
   const path = join(parent, folder!, `${folder}.swanlab`);
   const steps: Steps = {};
   const kinds: string[] = [];
-  for await (const { data } of swanlabRecordsOf(path)) {
+  for await (const { data } of runFileRecords(path)) {
     const record = readRecord(data)!;
     kinds.push(record.kind);
     if (record.kind === "scalar" || record.kind === "media") add(steps, record.key, record.step);
@@ -166,7 +166,7 @@ describe("tensorboard", () => {
     const folder = join(run.path, "tensorboard");
     const [file] = readdirSync(folder).filter((entry) => entry.includes("tfevents"));
     const records: Buffer[] = [];
-    for await (const record of recordsOf(join(folder, file!))) records.push(record);
+    for await (const record of eventFileRecords(join(folder, file!))) records.push(record);
     const event = records.find((record) => tagsOfEvent(record)?.tags.includes("train/completions"))!;
     expect(event.length).toBeLessThan(20_000);
     const [hostile, long] = textsOf(event);

@@ -8,8 +8,8 @@
  * Why not npm's `mlflow`: it is a wrapper of one release around `fetch`, without time limits, artifacts or bounds on answers.
  */
 
-import { shown } from "../../endpoint/chat.ts";
-import { boundedText, reasonOf } from "../../endpoint/client.ts";
+import { quotedText } from "../../endpoint/chat.ts";
+import { boundedText, fetchFailure } from "../../endpoint/client.ts";
 import { addressFault } from "../../endpoint/options.ts";
 import { EndpointError } from "../../errors.ts";
 
@@ -68,7 +68,7 @@ export class MlflowClient {
     } catch {
       throw new EndpointError(
         "malformed",
-        `${url.href} answered ${shown(text)}, which is not JSON: is it an MLflow server?`,
+        `${url.href} answered ${quotedText(text)}, which is not JSON: is it an MLflow server?`,
       );
     }
   }
@@ -124,7 +124,7 @@ export class MlflowClient {
     if (error instanceof Error && error.name === "TimeoutError") {
       return new EndpointError("timeout", `${url.origin} did not answer within ${TIMEOUT_MS / 1000} seconds`);
     }
-    return new EndpointError("unreachable", this.redacted(`${url.origin} cannot be reached: ${reasonOf(error)}`));
+    return new EndpointError("unreachable", this.redacted(`${url.origin} cannot be reached: ${fetchFailure(error)}`));
   }
 
   /** Where to ask instead. Throws EndpointError for another server, which must not see the credentials. */
@@ -134,7 +134,7 @@ export class MlflowClient {
     const target = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
     const keepsMethod = method === "GET" || response.status === 307 || response.status === 308;
     if (target?.origin === url.origin && keepsMethod) return target;
-    throw new EndpointError("refused", `${url.href} redirects to ${shown(location)}; name that server itself`);
+    throw new EndpointError("refused", `${url.href} redirects to ${quotedText(location)}; name that server itself`);
   }
 
   private accepted(url: URL, response: Response, text: string): string {
@@ -145,7 +145,9 @@ export class MlflowClient {
       ? " (MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, say who asks; they are sent to " +
         "the server in MLFLOW_TRACKING_URI only)"
       : "";
-    const said = this.redacted(`${url.origin}${url.pathname} answered ${response.status}: ${shown(message)}${hint}`);
+    const said = this.redacted(
+      `${url.origin}${url.pathname} answered ${response.status}: ${quotedText(message)}${hint}`,
+    );
     throw new MlflowRefusal(said, response.status, code);
   }
 

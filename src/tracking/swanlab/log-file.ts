@@ -59,7 +59,7 @@ export interface PlacedRecord {
  * The records of a file, in order, up to its end or to one that is not whole or not what its checksum says, as a killed process
  * leaves it. A file that does not begin with the header has none.
  */
-export async function* recordsOf(path: string): AsyncGenerator<PlacedRecord, void, void> {
+export async function* runFileRecords(path: string): AsyncGenerator<PlacedRecord, void, void> {
   const file = await open(path, "r");
   try {
     const header = await readAt(file, 0, FILE_HEADER.length);

@@ -21,7 +21,7 @@ import { type Place, trackerOf } from "../place.ts";
 import type { Points, TextPoint, TrackedCompletion } from "../points.ts";
 import { newRunId, readState, writeState } from "../state-file.ts";
 import { defineTracker, type RunEnd, type TrackedRun } from "../tracker.ts";
-import { FILE_HEADER, framedAt, recordsOf } from "./log-file.ts";
+import { FILE_HEADER, framedAt, runFileRecords } from "./log-file.ts";
 import { type RunRecord, readRecord, recordBytes, type TextItem } from "./records.ts";
 
 const NAME = "swanlab";
@@ -93,7 +93,7 @@ class RunFolder implements Place {
   /** Throws ConfigError where the file is another run's, or none of SwanLab's. */
   async requireOwn(): Promise<void> {
     if (!existsSync(this.path)) return;
-    for await (const { data } of recordsOf(this.path)) {
+    for await (const { data } of runFileRecords(this.path)) {
       if (readRecord(data)?.id === this.about.id) return;
       throw new ConfigError(`tracker ${NAME}: ${this.path} belongs to another run. Choose another folder with logdir.`);
     }
@@ -106,7 +106,7 @@ class RunFolder implements Place {
     this.number = 0;
     this.columns = new Set();
     if (!existsSync(this.path)) return held;
-    for await (const { data, begin, end } of recordsOf(this.path)) {
+    for await (const { data, begin, end } of runFileRecords(this.path)) {
       const record = readRecord(data);
       if (record === undefined) break;
       this.end = record.kind === "finish" ? begin : end;

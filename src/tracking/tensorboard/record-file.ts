@@ -30,7 +30,7 @@ export function framed(data: Uint8Array): Buffer {
  * The data of the file's records, in order. It ends where the file does or where a record is not whole or its checksum wrong:
  * a killed process leaves such an end, and readers go no further either.
  */
-export async function* recordsOf(path: string): AsyncGenerator<Buffer, void, void> {
+export async function* eventFileRecords(path: string): AsyncGenerator<Buffer, void, void> {
   const file = await open(path, "r");
   try {
     for (let position = 0; ; ) {

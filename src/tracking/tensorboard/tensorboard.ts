@@ -32,7 +32,7 @@ import {
   tagsOfEvent,
   versionEvent,
 } from "./events.ts";
-import { framed, recordsOf } from "./record-file.ts";
+import { eventFileRecords, framed } from "./record-file.ts";
 
 const NAME = "tensorboard";
 /** Says whose the event files of a folder are. */
@@ -115,7 +115,7 @@ class EventFolder implements Place {
     await this.close();
     this.held = new Map();
     for (const path of eventFiles(this.directory)) {
-      for await (const record of recordsOf(path)) {
+      for await (const record of eventFileRecords(path)) {
         const event = tagsOfEvent(record);
         for (const tag of event?.tags ?? []) {
           this.held.set(tag, Math.max(event!.step, this.held.get(tag) ?? Number.NEGATIVE_INFINITY));
