@@ -211,7 +211,7 @@ async function tensorboardServer(run: string, { programs }: Context, numTags: nu
     "--host",
     "127.0.0.1",
     "--samples_per_plugin",
-    "scalars=0",
+    "scalars=100000",
   ];
   const server = start(join(programs, "tensorboard"), [...flags, "--load_fast=false"], process.env);
   const base = `http://127.0.0.1:${port}/data`;
