@@ -63,15 +63,15 @@ Examples
 `;
 
 const OPTIONS = {
-  task: { type: "string" },
-  data: { type: "string" },
+  task: { type: "string", completes: () => GOALS.map(({ name }) => name) },
+  data: { type: "string", completes: "file" },
   "prompt-column": { type: "string" },
   "answer-column": { type: "string" },
-  model: { type: "string" },
-  trainer: { type: "string" },
-  teacher: { type: "string" },
-  out: { type: "string" },
-  length: { type: "string" },
+  model: { type: "string", completes: "model" },
+  trainer: { type: "string", completes: () => TRAINER_CHOICES },
+  teacher: { type: "string", completes: "model" },
+  out: { type: "string", completes: "directory" },
+  length: { type: "string", completes: () => LENGTHS.map(({ name }) => name) },
   threads: { type: "string" },
   yes: { type: "boolean" },
   json: { type: "boolean" },
@@ -81,6 +81,7 @@ type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 export const command: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: [] },
   run: (args, context) => runInit(args, context, keyboard()),
 };
 

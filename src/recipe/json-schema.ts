@@ -10,6 +10,7 @@
  */
 
 import { z } from "zod";
+import { devices } from "../compute/devices.ts";
 import { rewards } from "../rewards/registry.ts";
 import { rewardSpecSchema } from "../rewards/spec.ts";
 import { trackerSpecSchema, trackers } from "../tracking/trackers.ts";
@@ -75,9 +76,21 @@ export function document(title: string, description: string, schema: JsonSchema)
 
 /** The keys around the stages, and the stages that there are. */
 function parts(): { readonly recipe: JsonSchema; readonly stage: readonly JsonSchema[] } {
-  const recipe = jsonSchemaOf(recipeSchema());
+  const recipe = withDevices(jsonSchemaOf(recipeSchema()));
   const { oneOf, anyOf } = recipe.properties!.stages!.items!;
   return { recipe, stage: (oneOf ?? anyOf)! };
+}
+
+/** Devices are names of a registry, which zod asks in a refinement. */
+function withDevices(recipe: JsonSchema): JsonSchema {
+  const { engine } = recipe.properties!;
+  const kinds = engine!.allOf!.map(({ if: condition, then: kind }) => {
+    const { device } = kind!.properties!;
+    const properties = { ...kind!.properties, ...(device && { device: { ...device, enum: devices.names } }) };
+    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+    return { if: condition!, then: { ...kind, properties } };
+  });
+  return { ...recipe, properties: { ...recipe.properties, engine: { ...engine, allOf: kinds } } };
 }
 
 /** A stage's keys where those around the stages stand beside them, which are described there. */

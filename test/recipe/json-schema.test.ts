@@ -106,6 +106,7 @@ describe("a recipe that aha run refuses for a key or a type", () => {
     ["an unknown value", "model.saveDtype=float8", /saveDtype/],
     ["a name that cannot be one", "name=a.b", /name must match pattern/],
     ["an unknown engine", "engine.kind=remote", /engine\/kind/],
+    ["an unknown device", "engine.device=gpx", /device/],
     ["an unknown key of the engine", "engine.thread=1", /thread/],
     ["a trainer beside stages", "trainer=sft", /stages/],
   ])("has %s, and the schema refuses it too", (_, set, message) => {
