@@ -3,11 +3,13 @@
  * starts; `npm run release -- --dry-run` does everything but that, anywhere. release/README.md has the steps around it.
  *
  * Nothing is published where a check fails. The libraries go first: aha-rl names them by their versions. A library whose
- * version the registry has already is left as it is, provided that it is the same bytes.
+ * version the registry has already is left as it is, provided that it has the same files.
  */
 
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -29,7 +31,9 @@ async function view(name: string, field: string): Promise<unknown> {
     const { stdout } = await run(npm, ["view", name, field, "--json"], { cwd: root });
     return stdout.trim() === "" ? undefined : JSON.parse(stdout);
   } catch (error) {
-    if (/E404/.test(String((error as { stderr?: unknown }).stderr))) return undefined;
+    // With --json npm says it on standard output.
+    const { stdout, stderr } = error as { readonly stdout?: unknown; readonly stderr?: unknown };
+    if (/\bE404\b/.test(`${String(stdout)}${String(stderr)}`)) return undefined;
     throw error;
   }
 }
@@ -57,13 +61,47 @@ async function checkState(): Promise<string[]> {
 async function publish({ name, version, path, integrity }: Packed, isDry: boolean): Promise<void> {
   const there = await view(`${name}@${version}`, "dist.integrity");
   if (there !== undefined) {
-    if (there !== integrity) throw new Error(`The registry has other bytes as ${name}@${version}: ${String(there)}.`);
+    if (there !== integrity) await requireSameFiles(path, `${name}@${version}`);
     console.log(`there already  ${name}@${version}`);
     return;
   }
   const how = isDry ? ["--dry-run"] : ["--provenance"];
   await run(npm, ["publish", path, "--access", "public", ...how], { cwd: root, maxBuffer: 2 ** 26 });
   console.log(`${isDry ? "would publish " : "published     "} ${name}@${version}  ${integrity}`);
+}
+
+/** Throws where the registry's package has other files than the tarball. Compressors of two versions may differ, files not. */
+async function requireSameFiles(path: string, published: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "aha-release-"));
+  try {
+    const { stdout } = await run(npm, ["pack", published, "--json", "--pack-destination", folder], { cwd: folder });
+    const [{ filename }] = JSON.parse(stdout) as [{ readonly filename: string }];
+    const [own, other] = [
+      await hashesOf(path, join(folder, "own")),
+      await hashesOf(join(folder, filename), join(folder, "other")),
+    ];
+    if (own !== other) throw new Error(`The registry has other files as ${published}:\n${other}here:\n${own}`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** A line for each file of a tarball, with its hash; package.json aside, which npm may order otherwise. */
+async function hashesOf(tarball: string, folder: string): Promise<string> {
+  await mkdir(folder);
+  await run("tar", ["xzf", tarball, "-C", folder]);
+  const names = (await readdir(folder, { recursive: true })).filter((name) => !name.endsWith("package.json")).sort();
+  const lines: string[] = [];
+  for (const name of names) {
+    const path = join(folder, name);
+    if (!(await stat(path)).isFile()) continue;
+    lines.push(
+      `${createHash("sha512")
+        .update(await readFile(path))
+        .digest("hex")}  ${name}\n`,
+    );
+  }
+  return lines.join("");
 }
 
 async function main(args: readonly string[]): Promise<number> {
