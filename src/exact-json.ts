@@ -13,8 +13,6 @@
  * missing value there, as null; the infinities as the texts "Infinity" and "-Infinity".
  */
 
-import { randomUUID } from "node:crypto";
-
 /** A number that neither a double nor a bigint of reasonable size holds, by its digits. */
 export class ExactNumber {
   /** A number in JSON's form, e.g. `3.14159265358979323846`. */
@@ -113,7 +111,7 @@ function depthOf(value: unknown): number {
  * refuse or round. */
 function markLiterals(text: string): { readonly marked: string; readonly mark: string; readonly literals: string[] } {
   // Nothing in the text can be mistaken for it, escapes included: it is new in every call.
-  const mark = `${randomUUID()}:`;
+  const mark = `${crypto.randomUUID()}:`;
   const literals: string[] = [];
   const parts: string[] = [];
   let copied = 0;
@@ -227,7 +225,7 @@ export function stringifyExactJson(value: unknown, space?: number): string {
   } catch (error) {
     if (!(error instanceof TypeError) || !hasExactNumber(value)) throw error;
   }
-  const mark = `${randomUUID()}:`;
+  const mark = `${crypto.randomUUID()}:`;
   const text = JSON.stringify(markNumbers(value, mark), undefined, space);
   return text.replaceAll(new RegExp(`"${mark}([^"]*)"`, "g"), "$1");
 }

@@ -12,6 +12,7 @@ import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { AhaError } from "./errors.ts";
+import { isLfsPointer, lfsPointerMessage } from "./lfs-pointer.ts";
 
 /** Constructor of the error that a failed read is reported with. */
 type ErrorClass = new (message: string) => AhaError;
@@ -51,25 +52,6 @@ export function systemReason(error: unknown): string | undefined {
   }
 }
 
-/** How a Git LFS pointer begins (github.com/git-lfs/git-lfs, docs/spec.md): what Git keeps in place of a large file. */
-const LFS_POINTER = "version https://git-lfs.github.com/spec/";
-
-/** How many bytes of a file `isLfsPointer` needs to see. */
-export const LFS_POINTER_BYTES = LFS_POINTER.length;
-
-/** Whether a file that begins so is a Git LFS pointer. */
-export function isLfsPointer(beginning: Uint8Array): boolean {
-  return Buffer.from(beginning.subarray(0, LFS_POINTER_BYTES)).toString("latin1") === LFS_POINTER;
-}
-
-/** What to say of a Git LFS pointer that was to be read. */
-export function lfsPointerMessage(path: string): string {
-  return (
-    `${path} is a Git LFS pointer, not the file itself: the repository was cloned without its large files. ` +
-    `Run "git lfs pull" in ${dirname(path)}, or download the file.`
-  );
-}
-
 /**
  * The text of a UTF-8 file of at most `maxBytes`. A file that is missing, unreadable, larger, not UTF-8 or a Git LFS
  * pointer is an error of the class `error`, which names the file.
@@ -107,15 +89,6 @@ export async function readTextFileIfPresent(
     // Any other refusal comes again below, and is reported there.
   }
   return readTextFile(path, limit);
-}
-
-/** The value of a JSON text; where it is not JSON, an error of the class `error` that names `where` it is from. */
-export function parseJson(text: string, where: string, error: ErrorClass): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (fault) {
-    throw new error(`${where} is not JSON: ${fault instanceof Error ? fault.message : String(fault)}.`);
-  }
 }
 
 /**

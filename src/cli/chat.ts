@@ -9,7 +9,7 @@ import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { Channel } from "../serve/reasoning.ts";
 import type { GenerationDefaults } from "../serve/sampling-defaults.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Answer, type AnswerPart, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";

@@ -9,7 +9,7 @@ import { pushModel } from "../hub/push.ts";
 import { formatHubReference, parseHubReference, type RepositoryKind, requireHubReference } from "../hub/reference.ts";
 import { hubSettings } from "../hub/settings.ts";
 import { parseSize, sizeText } from "../hub/size-text.ts";
-import { inspectModel } from "../model/checkpoint.ts";
+import { inspectModel } from "../model/on-disk.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";

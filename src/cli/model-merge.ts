@@ -8,14 +8,15 @@
 
 import { copyFile, readdir, realpath } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError } from "../errors.ts";
 import { parseHubReference } from "../hub/reference.ts";
-import { checkTiedHead, openCheckpoint } from "../model/checkpoint.ts";
+import { checkTiedHead } from "../model/checkpoint.ts";
 import { loraScale } from "../model/lora.ts";
 import { saveMergedModel, storedDtype } from "../model/merge.ts";
-import { loadPeftAdapter } from "../model/peft-adapter.ts";
+import { loadPeftAdapter, openCheckpoint } from "../model/on-disk.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
 import { openAdapter, openWholeModel } from "./model-with-adapter.ts";
@@ -88,7 +89,8 @@ async function copyCompanions(base: string, adapter: string, out: string): Promi
   // A tokenizer's files belong together: those of the adapter and of the base are not mixed.
   const hasTokenizer = adapterNames.includes("tokenizer.json");
   const tokenizerFrom = hasTokenizer ? adapter : base;
-  if (hasTokenizer || baseNames.includes("tokenizer.json")) await (await loadTokenizer(tokenizerFrom)).save(out);
+  if (hasTokenizer || baseNames.includes("tokenizer.json"))
+    await (await loadTokenizer(tokenizerFrom)).save(diskFolder(out));
   for (const name of baseNames.filter((name) => PASSED_ON.test(name))) {
     const isTokenizers = !/^[A-Z]/.test(name);
     const from = isTokenizers ? tokenizerFrom : adapterNames.includes(name) ? adapter : base;

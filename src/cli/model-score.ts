@@ -8,7 +8,8 @@
 import type { Sampler } from "../engine/contract/sampler.ts";
 import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
-import { parseJson, readTextFile } from "../files.ts";
+import { readTextFile } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import type { CommandContext } from "./command.ts";
 import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { computeOption, numberOption, parseOptions } from "./parse-options.ts";

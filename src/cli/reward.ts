@@ -5,6 +5,7 @@ import { readRows } from "../data/formats.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
+import { createRewards } from "../rewards/on-node.ts";
 import { rewards } from "../rewards/registry.ts";
 import {
   type AnyReward,
@@ -14,10 +15,9 @@ import {
   type WeightedReward,
 } from "../rewards/reward.ts";
 import { withOpenRewards } from "../rewards/session.ts";
-import { createRewards } from "../rewards/spec.ts";
 import { DEFAULT_TIMEOUT_MS } from "../rewards/user/definition.ts";
 import { isRewardReference } from "../rewards/user/reference.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Command, CommandContext } from "./command.ts";

@@ -6,6 +6,7 @@
 
 import { existsSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError, DataError, HubError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { HubFailure } from "../hub/failure.ts";
@@ -190,7 +191,7 @@ async function dataPlace(
 
 /** The text of a .jinja file, or the default template of a tokenizer's directory. */
 async function templateAt(path: string): Promise<string | undefined> {
-  if (isDirectory(path)) return defaultTemplate(await readTokenizerFiles(path), path);
+  if (isDirectory(path)) return defaultTemplate(await readTokenizerFiles(diskFolder(path)), path);
   if (!existsSync(path)) return undefined;
   return await readTextFile(path, { maxBytes: MAX_TEMPLATE_BYTES, error: ConfigError });
 }

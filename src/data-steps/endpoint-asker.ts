@@ -16,7 +16,8 @@ import type { EndpointClient } from "../endpoint/client.ts";
 import { openEndpoint } from "../endpoint/open.ts";
 import { type EndpointConfig, endpointName } from "../endpoint/options.ts";
 import { EndpointError, RunDirError } from "../errors.ts";
-import { parseJson, readTextFileIfPresent, writeWhole } from "../files.ts";
+import { readTextFileIfPresent, writeWhole } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 
 /** Bad answers without a good one between them after which no more are asked for. */
 const MAX_BAD_IN_A_ROW = 16;

@@ -6,7 +6,8 @@
 
 import { z } from "zod";
 import { RunDirError } from "../errors.ts";
-import { parseJson, readTextFileIfPresent, writeWhole } from "../files.ts";
+import { readTextFileIfPresent, writeWhole } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import { type RewardStates, rewardStates, withOpenRewards } from "../rewards/session.ts";
 import type { Filter } from "./filters.ts";
 

@@ -8,9 +8,9 @@
 import type { Compute } from "../compute/compute.ts";
 import { ConfigError, EndpointError, nearestName } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
+import { createRewards } from "../rewards/on-node.ts";
 import { requireRewardColumns } from "../rewards/required-columns.ts";
 import type { AnyReward } from "../rewards/reward.ts";
-import { createRewards } from "../rewards/spec.ts";
 import { rewardLabel } from "../rewards/user/reference.ts";
 import type { Task, Verdict } from "../tasks/task.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";

@@ -5,7 +5,8 @@
 
 import { join } from "node:path";
 import { DataError } from "../errors.ts";
-import { parseJson, readTextFileIfPresent } from "../files.ts";
+import { readTextFileIfPresent } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 
 /** Name of the file in a data set's folder. */
 export const LINEAGE_FILE = "lineage.json";

@@ -10,7 +10,8 @@ import { createReadStream } from "node:fs";
 import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { DataError } from "../errors.ts";
-import { isLfsPointer, lfsPointerMessage, systemReason } from "../files.ts";
+import { systemReason } from "../files.ts";
+import { isLfsPointer, lfsPointerMessage } from "../lfs-pointer.ts";
 
 /** Most bytes of text, unpacked, that are read of one file where a reader names no other limit. */
 export const MAX_TEXT_BYTES = 16 * 2 ** 30;

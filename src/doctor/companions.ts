@@ -5,8 +5,8 @@
 
 import { existsSync } from "node:fs";
 import { ConfigError } from "../errors.ts";
-import { openCheckpoint } from "../model/checkpoint.ts";
 import type { ModelConfig } from "../model/model-config.ts";
+import { openCheckpoint } from "../model/on-disk.ts";
 import type { Companion } from "../train/trainer.ts";
 
 /**

@@ -7,16 +7,17 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError, HubError } from "../errors.ts";
 import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
-import { inspectModel } from "../model/checkpoint.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
+import { inspectModel } from "../model/on-disk.ts";
 import { modelConfigOf, writeInitialModel } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ModelFigures } from "./diagnosis.ts";
 import { knownModel } from "./known-models.ts";
@@ -45,7 +46,7 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
       ...{ config, tokenizer, figures: figuresOf("random weights", config, recipe, true) },
       inDirectory: (work) =>
         inTemporaryFolder(async (directory) => {
-          await writeInitialModel(directory, init, recipe.seed);
+          await writeInitialModel(diskFolder(directory), init, recipe.seed);
           return work(directory);
         }),
     };

@@ -12,16 +12,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, EndpointError } from "../errors.ts";
 import { hashString } from "../random.ts";
 import { Budget, type BudgetLimits, type SpentUsage } from "./budget.ts";
-import {
-  type ChatAnswer,
-  type ChatClient,
-  type ChatRequest,
-  type ChatUsage,
-  chatBody,
-  parseChatAnswer,
-  shown,
-} from "./chat.ts";
+import { type ChatAnswer, type ChatRequest, type ChatUsage, chatBody, parseChatAnswer, shown } from "./chat.ts";
 import { type EchoedPrompt, echoBody, parseEcho, parseTextAnswer, type TextRequest, textBody } from "./completions.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { addressFault, DEFAULT_KEY_VARIABLE } from "./options.ts";
 import { questionKey, ResponseCache } from "./response-cache.ts";
 import { DEFAULT_RETRIES, isPassing, type RetryPolicy, retryAfterMs, waitMs } from "./retry.ts";
@@ -66,7 +59,7 @@ type Outcome<Answer> =
   | { readonly error: EndpointError; readonly again: boolean; readonly askedMs?: number | undefined };
 
 /** Asks a model; see the file's header. */
-export class EndpointClient implements ChatClient {
+export class EndpointClient implements Endpoint {
   readonly #baseUrl: string;
   readonly #model: string;
   readonly #apiKey: string | undefined;

@@ -1,7 +1,7 @@
 /** An engine as the registry of engines lists it, and what it is opened on. */
 
 import type { z } from "zod";
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import type { LoraConfig } from "../model/lora.ts";
 import type { Quantization } from "../model/quantization.ts";
 import type { Policy } from "./contract/policy.ts";
@@ -52,9 +52,9 @@ export interface EngineKind {
   /** The device that it computes with in this process; absent where it computes elsewhere. */
   deviceOf?(spec: EngineSpec): string | undefined;
   /** `spec` has been checked by `shape`. */
-  openPolicy(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy>;
+  openPolicy(spec: EngineSpec, source: PolicySource, compute: Computing): Promise<Policy>;
   /** Absent where the engine cannot have several models over one set of weights. */
-  openShared?(spec: EngineSpec, source: SharedSource, compute: Compute): Promise<readonly Policy[]>;
+  openShared?(spec: EngineSpec, source: SharedSource, compute: Computing): Promise<readonly Policy[]>;
   /** Absent where the engine has no reward models. */
-  openRewardModel?(spec: EngineSpec, source: RewardModelSource, compute: Compute): Promise<RewardModel>;
+  openRewardModel?(spec: EngineSpec, source: RewardModelSource, compute: Computing): Promise<RewardModel>;
 }

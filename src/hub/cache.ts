@@ -15,7 +15,8 @@ import { copyFile, link, lstat, mkdir, readdir, rm, stat, symlink } from "node:f
 import { dirname, join, relative } from "node:path";
 import { z } from "zod";
 import { HubError } from "../errors.ts";
-import { parseJson, readTextFileIfPresent, writeFailure, writeWhole } from "../files.ts";
+import { readTextFileIfPresent, writeFailure, writeWhole } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import { type HubReference, isCommitHash } from "./reference.ts";
 import { blobName, isSafePath, type RemoteFile } from "./remote-file.ts";
 

@@ -8,9 +8,10 @@
  */
 
 import { CheckpointError } from "../errors.ts";
-import { type OpenCheckpoint, type SaveOptions, saveModelFrom } from "./checkpoint.ts";
+import type { OpenCheckpoint, SaveOptions } from "./checkpoint.ts";
 import { SAVE_DTYPES, type SaveDtype } from "./hf-config.ts";
 import { adaptedParameters, type LoraConfig } from "./lora.ts";
+import { saveModelFrom } from "./on-disk.ts";
 import { elementCount, type ParameterValues } from "./parameters.ts";
 import { isReadDtype, type ReadDtype } from "./safetensors.ts";
 

@@ -10,7 +10,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } fr
 import { rename, rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { RunDirError } from "../errors.ts";
-import { parseJson, systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
+import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import {
   PIPELINE_FILES,
   type PipelineLineage,

@@ -1,5 +1,6 @@
 /** Pipelines as JSON Schema, for editors: the keys around the stages, and inside a stage those of a recipe or data step. */
 
+import "../node-entries.ts"; // for its devices
 import { dataSteps } from "../data-steps/steps.ts";
 import {
   document,

@@ -17,7 +17,7 @@ import { applyOverrides } from "../recipe/overrides.ts";
 import { anchoredPaths, recipePaths } from "../recipe/recipe-paths.ts";
 import { type Recipe, recipeSchema } from "../recipe/schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
-import { createRewards } from "../rewards/spec.ts";
+import { createRewards } from "../rewards/on-node.ts";
 import { checkOptions, describeIssues } from "../strict-schema.ts";
 import { taskPaths, taskSpecSchema } from "../tasks/registry.ts";
 import { trainers } from "../train/trainers.ts";

@@ -7,19 +7,21 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import type { Compute } from "../compute/compute.ts";
-import { openCheckpoint } from "../model/checkpoint.ts";
+import { diskFolder } from "../disk-folder.ts";
 import { saveMergedModel } from "../model/merge.ts";
-import { loadPeftAdapter } from "../model/peft-adapter.ts";
+import { loadPeftAdapter, openCheckpoint } from "../model/on-disk.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
-import { modelDirectoryOf } from "../recipe/model.ts";
 import type { RunObserver } from "../recipe/observer.ts";
+import { modelDirectoryOf } from "../recipe/on-disk.ts";
 import { prepareIn } from "../recipe/prepare-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { differencesOf, readRecipeFile } from "../run/recipe-file.ts";
-import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
+import { differencesOf } from "../run/recipe-differences.ts";
+import { readRecipeFile } from "../run/recipe-file.ts";
+import { RunDirectory } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 
 /** What a training stage is given. */
 export interface TrainStageContext {
@@ -81,7 +83,7 @@ async function merge({ model }: Recipe, folder: string, output: string): Promise
   try {
     const { lora, values } = await loadPeftAdapter(join(folder, RUN_FILES.model), checkpoint.config);
     await writeWholeFolder(output, async (directory) => {
-      await (await loadTokenizer(base, model)).save(directory);
+      await (await loadTokenizer(base, model)).save(diskFolder(directory));
       await saveMergedModel(directory, checkpoint, { lora, values });
     });
   } finally {

@@ -13,8 +13,8 @@ import { ConfigError, nearestName } from "../errors.ts";
 import { statisticNames } from "../eval/evaluate.ts";
 import { PAIR_STATISTICS } from "../eval/evaluate-pairs.ts";
 import { hashString } from "../random.ts";
-import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
+import { checkpointName } from "../run/run-store.ts";
 import type { Task } from "../tasks/task.ts";
 import { decodingOptions, type EvaluationConfig } from "./evaluation.ts";
 

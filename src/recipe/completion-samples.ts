@@ -9,7 +9,7 @@
 import { z } from "zod";
 import { endsInsideThink } from "../expression/answer.ts";
 import { hashString, uniformAt } from "../random.ts";
-import type { SampleFile } from "../run/completion-samples.ts";
+import type { SampleFile } from "../run/stage-writer.ts";
 import type { RolloutRow } from "../train/context.ts";
 
 /** The key. */

@@ -4,7 +4,7 @@
  */
 
 import type { RolloutRecord } from "../run/records.ts";
-import type { RunDirectory } from "../run/run-directory.ts";
+import type { RunStore } from "../run/run-store.ts";
 import type { ResumedRun, RunEnd, TrackedRow, Tracker } from "../tracking/tracker.ts";
 import { trackers } from "../tracking/trackers.ts";
 import type { RunEvent } from "./observer.ts";
@@ -16,7 +16,7 @@ export class RunTrackers {
   private readonly open = new Map<string, Tracker>();
 
   /** Opens what the recipe names. Throws what a tracker that cannot be used throws. */
-  static async open(recipe: Recipe, run: RunDirectory): Promise<RunTrackers> {
+  static async open(recipe: Recipe, run: RunStore): Promise<RunTrackers> {
     const all = new RunTrackers();
     const about = {
       name: recipe.name,
@@ -92,7 +92,7 @@ function trackedRow({ stage, row }: Extract<RunEvent, { type: "metrics" | "timin
   return { stage, step, values };
 }
 
-function resumedRun({ isNew, resumedFrom }: RunDirectory): ResumedRun | undefined {
+function resumedRun({ isNew, resumedFrom }: RunStore): ResumedRun | undefined {
   if (isNew) return undefined;
   return { stage: resumedFrom?.manifest.stage, step: resumedFrom?.manifest.step ?? 0 };
 }

@@ -4,9 +4,11 @@
  */
 
 import type { z } from "zod";
+import type { Endpoints } from "../endpoint/endpoint.ts";
 import type { PathKind } from "../named-paths.ts";
-import type { AnyReward, RewardInput, RewardResult } from "./reward.ts";
-import type { OpenScorer } from "./reward-model.ts";
+import type { AnyReward, BatchReward, RewardInput, RewardResult } from "./reward.ts";
+import type { OpenScorer } from "./scorer.ts";
+import type { RewardReference } from "./user/reference.ts";
 
 /** The judgement of one completion. It must not throw: what it cannot judge it abstains from. */
 export type Judge = (input: RewardInput) => RewardResult;
@@ -15,7 +17,17 @@ export type Judge = (input: RewardInput) => RewardResult;
 export interface RewardDeps {
   /** Opens reward models; a reward that needs one can be checked without it, and not opened. */
   readonly openScorer?: OpenScorer | undefined;
+  /** Reaches models behind endpoints; likewise. */
+  readonly endpoints?: Endpoints | undefined;
+  /** Runs a reward of the user's own file, apart from this program; likewise. */
+  readonly openUserReward?: OpenUserReward | undefined;
 }
+
+/** Makes the reward that a reference names. Throws ConfigError where it cannot be. */
+export type OpenUserReward = (
+  reference: RewardReference,
+  options: { readonly options: Readonly<Record<string, unknown>>; readonly timeoutMs?: number },
+) => Promise<BatchReward>;
 
 /** What a reward is made with: the other rewards, for those that ask another one first, and what was handed in. */
 export interface RewardContext extends RewardDeps {

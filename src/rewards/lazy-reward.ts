@@ -1,6 +1,6 @@
 /**
- * A reward whose code is loaded when it is first needed: one that asks the network or starts a thread needs Node, and
- * the list of rewards has to be readable without it.
+ * A reward that is made when it is first needed: one that asks the network or starts a thread. Recipes are checked, and
+ * rewards listed, without it.
  */
 
 import type { BatchReward } from "./reward.ts";

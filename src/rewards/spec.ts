@@ -62,8 +62,12 @@ function createOne({ name, options = {}, timeoutMs }: RewardSpec, deps: RewardDe
   if (isRewardReference(name)) {
     const reference = parseRewardReference(name);
     return lazyReward(reference.label, async () => {
-      const { UserReward } = await import("./user/thread.ts");
-      return new UserReward(reference, { options, ...(timeoutMs !== undefined && { timeoutMs }) });
+      if (deps.openUserReward === undefined) {
+        throw new ConfigError(
+          `${name} is a reward of your own file, and nothing that runs one was handed in (openUserReward; NODE_REACH has it).`,
+        );
+      }
+      return deps.openUserReward(reference, { options, ...(timeoutMs !== undefined && { timeoutMs }) });
     });
   }
   if (timeoutMs === undefined) return createReward(name, options, deps);

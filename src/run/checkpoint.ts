@@ -11,6 +11,7 @@ import { z } from "zod";
 import { RunDirError } from "../errors.ts";
 import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import { PINNED_LOGS } from "./records.ts";
+import { checkpointName } from "./run-store.ts";
 import { filesBelow, writeWholeFolder } from "./whole-folder.ts";
 
 const MANIFEST_NAME = "manifest.json";
@@ -60,11 +61,6 @@ export interface Checkpoint {
 export type CheckpointFinding =
   | Checkpoint
   | { readonly directory: string; readonly name: string; readonly damage: string };
-
-/** Folder name of a checkpoint, e.g. `r1-zero-000040`. */
-export function checkpointName(stage: string, step: number): string {
-  return `${stage}-${String(step).padStart(6, "0")}`;
-}
 
 /** Writes a checkpoint below `parent`: `write` fills the folder, the manifest is made from what it left there. */
 export async function writeCheckpoint(

@@ -9,14 +9,15 @@
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { LogFile, onDisk } from "./log-file.ts";
+import type { SampleFile } from "./stage-writer.ts";
 
 /** Folder of a run directory. */
 export const COMPLETION_SAMPLES = "completion_samples";
 
-const NAMES = { all: "completion_samples.txt", solved: "success_completion_samples.txt" } as const;
-
-/** Which of the two files. */
-export type SampleFile = keyof typeof NAMES;
+const NAMES = { all: "completion_samples.txt", solved: "success_completion_samples.txt" } as const satisfies Record<
+  SampleFile,
+  string
+>;
 
 const FILES = Object.keys(NAMES) as SampleFile[];
 

@@ -19,7 +19,6 @@ import {
   SET_ASIDE_PREFIX,
 } from "./checkpoint.ts";
 import { currentEnvironment, differingEnvironment } from "./environment.ts";
-import { differingKeys } from "./recipe-file.ts";
 import { logFileName, PINNED_LOGS } from "./records.ts";
 import { rolloutDamage } from "./rollout-log.ts";
 
@@ -28,16 +27,6 @@ export interface Resumption {
   /** undefined: no checkpoint had been made, so it begins from the start. */
   readonly resumedFrom: Checkpoint | undefined;
   readonly warnings: readonly string[];
-}
-
-/** Refuses a recipe that is not the one that the run in `path` was begun with. Throws RunDirError. */
-export function requireSameRecipe(path: string, before: unknown, now: unknown): void {
-  const differences = differingKeys(before, now);
-  if (differences.length === 0) return;
-  throw new RunDirError(
-    `The run in ${path} was begun with another recipe; it can only be resumed with the same one. What differs:\n` +
-      differences.map((difference) => `  ${difference}`).join("\n"),
-  );
 }
 
 /** Removes what a process that was killed had begun to write into these folders. */

@@ -30,15 +30,7 @@ import { TEMPORARY_PREFIX } from "../files.ts";
 import { LogFile, onDisk, readLog } from "./log-file.ts";
 import { logFileName, type RolloutRecord, rolloutRecordSchema } from "./records.ts";
 import { rolloutsFromParquet, rolloutsToParquet } from "./rollout-parquet.ts";
-
-/** How rollouts are kept: the recipe's key `rollouts`. */
-export interface RolloutFiles {
-  readonly format: "jsonl" | "parquet";
-  /** A file ends before the row that would make it larger (as JSON Lines). */
-  readonly maxFileBytes: number;
-  /** Full files that are kept; undefined: all. */
-  readonly keepFiles?: number | undefined;
-}
+import type { RolloutFiles } from "./run-store.ts";
 
 /** A place between two rows: the number of a file, from 1 on, and how many bytes of it are before that place. */
 export interface RolloutPosition {

@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { RunDirError } from "../errors.ts";
-import { parseJson } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import { readLog } from "./log-file.ts";
 import { readRecipeFile } from "./recipe-file.ts";
 import {
@@ -23,7 +23,7 @@ import {
   timingRecordSchema,
 } from "./records.ts";
 import { eachRollout } from "./rollout-log.ts";
-import { RUN_FILES } from "./run-directory.ts";
+import { RUN_FILES } from "./run-store.ts";
 import { type RunSummary, runSummarySchema } from "./summary.ts";
 
 export interface RunSnapshot {

@@ -11,6 +11,7 @@
  */
 
 import { CheckpointError, DataError } from "../errors.ts";
+import type { Folder } from "../folder.ts";
 import { type AddedToken, AddedTokenMatcher } from "./added-tokens.ts";
 import { ChatTemplates } from "./chat-template.ts";
 import { composeText } from "./composed-text.ts";
@@ -34,16 +35,16 @@ import { readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./
 const MOST_TOKENS_OF_A_CHARACTER = 16;
 
 /**
- * The tokenizer in `directory`, with `changes` made to it.
+ * The tokenizer in `folder`, with `changes` made to it.
  *
  * @throws CheckpointError where its files are missing, damaged or not supported, or lack the end token that is asked for.
  */
-export async function loadTokenizer(directory: string, changes: TokenizerChanges = {}): Promise<HuggingFaceTokenizer> {
-  const files = await readTokenizerFiles(directory);
-  return new HuggingFaceTokenizer(withTokenizerChanges(files, changes, directory), directory);
+export async function readTokenizer(folder: Folder, changes: TokenizerChanges = {}): Promise<HuggingFaceTokenizer> {
+  const files = await readTokenizerFiles(folder);
+  return new HuggingFaceTokenizer(withTokenizerChanges(files, changes, folder.path), folder.path);
 }
 
-/** A tokenizer read from files; make one with `loadTokenizer`. */
+/** A tokenizer read from files; make one with `readTokenizer`. */
 export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
   readonly vocabSize: number;
   readonly bosTokenId: number | null;
@@ -242,8 +243,8 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
     return last !== undefined && (this.#specialIds.has(last) || last === this.eosTokenId) ? tokens : none;
   }
 
-  save(directory: string): Promise<void> {
-    return writeTokenizerFiles(directory, this.#files);
+  save(folder: Folder): Promise<void> {
+    return writeTokenizerFiles(folder, this.#files);
   }
 
   /** Characters of `text` at `position` that `group` stands for; undefined where it ends inside a character. */

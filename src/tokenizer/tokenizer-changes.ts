@@ -7,7 +7,7 @@
  */
 
 import { CheckpointError } from "../errors.ts";
-import { parseJson } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import type { TokenizerFiles } from "./tokenizer-files.ts";
 
 /** What is put in the place of the checkpoint's own; what is absent stays. */

@@ -1,5 +1,7 @@
 /** The tokenizer's face to the rest of Aha; `huggingface.ts` implements it over Hugging Face's own packages. */
 
+import type { Folder } from "../folder.ts";
+
 /**
  * One message of a conversation, with the fields that templates read, under their names. Further fields are handed to the
  * template as they are.
@@ -55,8 +57,8 @@ export interface Tokenizer {
   readonly turnEndTokens?: Int32Array;
   /** Renders a conversation with the checkpoint's chat template. */
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
-  /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into an existing directory. */
-  save(directory: string): Promise<void>;
+  /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into a folder. */
+  save(folder: Folder): Promise<void>;
 }
 
 /** What a tokenizer knows of its tokens, for whoever shows them or has to bound a text. */

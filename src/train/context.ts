@@ -7,10 +7,12 @@
  * integers: problems and random draws are functions of indices.
  */
 
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import type { Policy } from "../engine/contract/policy.ts";
 import type { RewardModel } from "../engine/contract/reward-model.ts";
+import type { SampledSoFar } from "../engine/contract/sampler.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
+import type { RewardDeps } from "../rewards/entry.ts";
 import type { RewardResult } from "../rewards/reward.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -55,15 +57,15 @@ export interface StageLog {
 
 /** How far a stage has come, for a progress line. */
 export interface TrainProgress {
-  /** What it is doing now. */
-  readonly phase: "sampling" | "training";
+  /** What is done of the unit at hand; `done` when a unit has just ended, with its metrics. */
+  readonly phase: "sampling" | "judging" | "updating" | "done";
   /** Units done and planned: iterations where the policy samples, else optimizer steps. */
   readonly done: number;
   readonly total: number;
   /** The last row of metrics, where there is one. */
   readonly metrics?: MetricsRow;
-  /** While sampling: completions finished so far. */
-  readonly sampled?: { readonly finished: number; readonly total: number; readonly tokens: number };
+  /** While sampling. */
+  readonly sampled?: SampledSoFar;
 }
 
 /** A trainer's own part of a checkpoint: JSON-serialisable, checked by the trainer when it comes back. */
@@ -93,9 +95,15 @@ export interface StageParts<Kind extends TrainedKind = TrainedKind> {
   readonly companions?: CompanionComputing;
 }
 
-/** How models beside the trained one are computed: in this process, by this engine. */
-export interface CompanionComputing {
-  readonly compute: Compute;
+/** What lies beyond the core: on Node it is `on-node.ts`. Rewards and teachers that need what is absent are refused. */
+export interface Reach extends Pick<RewardDeps, "endpoints" | "openUserReward"> {
+  /** The directory of a model that is named otherwise: a GGUF file is imported first. */
+  readonly modelDirectory?: (path: string) => Promise<string>;
+}
+
+/** How models beside the trained one are computed: in this process, by this engine, or elsewhere within reach. */
+export interface CompanionComputing extends Reach {
+  readonly compute: Computing;
   readonly engine: EngineSpec;
 }
 

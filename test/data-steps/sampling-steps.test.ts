@@ -10,6 +10,7 @@ import type { Candidate } from "../../src/data-steps/candidate.ts";
 import type { DataStepProgress } from "../../src/data-steps/candidates.ts";
 import type { DataStepConfig } from "../../src/data-steps/step.ts";
 import { dataSteps } from "../../src/data-steps/steps.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { writeInitialModel } from "../../src/recipe/model.ts";
 
@@ -26,7 +27,7 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "aha-sampling-steps-"));
   model = join(root, "model");
   mkdirSync(model);
-  await writeInitialModel(model, INIT, 1);
+  await writeInitialModel(diskFolder(model), INIT, 1);
 });
 afterAll(() => {
   rmSync(root, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 /** A look at the data that somebody wants to train on: which task they are for, and which columns mean what. */
 
 import { type DatasetSplit, findDataset, splitOf, splitRows } from "../../data/dataset-folder.ts";
-import type { ResolveDataset } from "../../data/reference.ts";
+import type { ResolveDataset } from "../../data/options.ts";
 import { columnsOf, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 

@@ -7,7 +7,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
-import { parseJson, readTextFile, writeWhole } from "../../files.ts";
+import { readTextFile, writeWhole } from "../../files.ts";
+import { parseJson } from "../../json-text.ts";
 
 const FILE = "artifact.json";
 const MAX_BYTES = 1 << 16;

@@ -1,6 +1,6 @@
 /**
- * What the embedded engine's policies and reward models have in common: verbs that take turns, an optimizer, states on
- * disk, and an end.
+ * What the embedded engine's policies and reward models have in common: verbs that take turns, an optimizer, states that
+ * are kept, and an end.
  *
  * Tensors are shared and freed by hand, so one verb runs at a time, and none on an engine that was disposed of.
  */

@@ -10,10 +10,9 @@
  * strings at the end of its buffer without a word, and brings `@huggingface/tasks` along.
  */
 
-import type { FileHandle } from "node:fs/promises";
 import { CheckpointError } from "../../errors.ts";
-import { isLfsPointer, lfsPointerMessage } from "../../files.ts";
-import { openedForReading, readFully } from "../file-bytes.ts";
+import { type ByteSource, type Folder, openedFile, readFully } from "../../folder.ts";
+import { isLfsPointer, lfsPointerMessage } from "../../lfs-pointer.ts";
 import { elementCount } from "../parameters.ts";
 import { BLOCK_FORMATS, type BlockFormat, UNREAD_FORMATS } from "./block-formats.ts";
 import { MetadataReader, type MetadataValue } from "./metadata-reader.ts";
@@ -52,9 +51,9 @@ export class GgufFile {
   readonly metadata: ReadonlyMap<string, MetadataValue>;
   /** By tensor name, in the order of the file. */
   readonly tensors: ReadonlyMap<string, GgufEntry>;
-  readonly #file: FileHandle;
+  readonly #file: ByteSource;
 
-  private constructor(path: string, { metadata, tensors }: Header, file: FileHandle) {
+  private constructor(path: string, { metadata, tensors }: Header, file: ByteSource) {
     this.path = path;
     this.metadata = metadata;
     this.tensors = tensors;
@@ -62,8 +61,9 @@ export class GgufFile {
   }
 
   /** Opens a file and checks its header. Throws CheckpointError for a file that is missing, damaged or hostile. */
-  static async open(path: string): Promise<GgufFile> {
-    return openedForReading(path, async (file) => new GgufFile(path, await readHeader(file, path), file));
+  static async open(folder: Folder, name: string): Promise<GgufFile> {
+    const path = folder.pathOf(name);
+    return openedFile(folder, name, async (file) => new GgufFile(path, await readHeader(file, path), file));
   }
 
   /**
@@ -95,8 +95,8 @@ export class GgufFile {
 }
 
 /** Reads more of the file until its header fits. */
-async function readHeader(file: FileHandle, path: string): Promise<Header> {
-  const { size } = await file.stat();
+async function readHeader(file: ByteSource, path: string): Promise<Header> {
+  const size = file.sizeBytes;
   for (let length = FIRST_PIECE_BYTES; ; length *= 4) {
     const bytes = new Uint8Array(Math.min(length, size, MAX_HEADER_BYTES));
     await readFully(file, bytes, 0, endsEarly(path));

@@ -4,8 +4,7 @@
  */
 
 import { z } from "zod";
-import type { EndpointClient } from "../../endpoint/client.ts";
-import { openEndpoint } from "../../endpoint/open.ts";
+import type { Endpoint } from "../../endpoint/endpoint.ts";
 import { AhaError, ConfigError, EndpointError } from "../../errors.ts";
 import { summaryOf } from "../../expression/answer.ts";
 import type { BatchReward, RewardInput, RewardResult } from "../reward.ts";
@@ -32,14 +31,14 @@ export class ModelJudge implements BatchReward {
   readonly name = "judge";
   readonly #options: JudgeOptions;
   readonly #form: QuestionForm;
-  readonly #client: EndpointClient;
+  readonly #client: Endpoint;
   /** Of the batches that are judged just now. */
   readonly #underWay = new Set<AbortController>();
 
-  constructor(given: JudgeOptions) {
+  constructor(given: JudgeOptions, client: Endpoint) {
     this.#options = given;
     this.#form = given;
-    this.#client = openEndpoint(given);
+    this.#client = client;
   }
 
   /** Goes on with the usage of an earlier session. The judge itself is not asked: it may come up later. */
@@ -82,7 +81,7 @@ export class ModelJudge implements BatchReward {
     try {
       const answer = await this.#client.complete(
         {
-          messages: gradingMessages(this.#form, input, judged),
+          messages: await gradingMessages(this.#form, input, judged),
           temperature: this.#options.temperature,
           maxCompletionTokens: this.#options.maxCompletionTokens,
           json: this.#options.verdict === "json",

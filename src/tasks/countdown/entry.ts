@@ -1,7 +1,7 @@
 /** The Countdown task in the registry: what it is, its keys, and where its problems come from. */
 
 import { pathAt } from "../../named-paths.ts";
-import { dataPaths, defineTask, loadTaskData } from "../entry.ts";
+import { dataPaths, defineTask, loadTaskData, requireReader } from "../entry.ts";
 import { createCountdownTask } from "./countdown.ts";
 import { GENERATOR_KEYS } from "./generator.ts";
 import { countdownOptionsSchema } from "./options.ts";
@@ -23,7 +23,7 @@ export const countdown = defineTask({
     const { file, data } = options;
     return createCountdownTask(options, {
       ...deps,
-      ...(file !== undefined && { rows: await (await import("../../data/formats.ts")).readAllRows(file) }),
+      ...(file !== undefined && { rows: await requireReader(deps.dataReader, file).rowsOf(file) }),
       ...(data !== undefined && { data: await loadTaskData(data, deps, identifyRow) }),
     });
   },

@@ -38,6 +38,7 @@ import { type CollectedGroups, collectGroups } from "../../rollout/collect-group
 import { type Metrics, mergeUpdates, rolloutMetrics, samplerDifference, updateMetrics } from "../../rollout/metrics.ts";
 import { sumOf } from "../../statistics.ts";
 import type { TrainContext, TrainOutcome } from "../context.ts";
+import { rewardDepsOf } from "../reward-scorer.ts";
 import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
@@ -58,7 +59,7 @@ import { judgedCompletion, minibatchesOf, scoreRollouts } from "./update-rows.ts
 export async function trainGrpo(
   context: TrainContext,
   config: GrpoConfig,
-  rewards: readonly WeightedReward[] = createRewards(config.rewards),
+  rewards: readonly WeightedReward[] = createRewards(config.rewards, rewardDepsOf(context)),
 ): Promise<TrainOutcome> {
   return withStageRewards(rewards, context, () => iterate(context, config, rewards));
 }
@@ -87,6 +88,7 @@ async function iterate(
     const collected = await sampledGroups(context, config, rewards, loop);
 
     // Compare each completion with its group.
+    loop.begins("updating");
     const scored = await scoreRollouts(engine, collected.rollouts, config);
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
@@ -154,6 +156,7 @@ async function sampledGroups(
       sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
     );
     await loop.stopIfAsked();
+    loop.begins("judging");
     const judged = await judgeCompletions(completions, task, rewards);
     // What rewards gave up on when they were stopped is no judgement.
     await loop.stopIfAsked();

@@ -6,7 +6,7 @@ import { requireRewardColumns } from "../../rewards/required-columns.ts";
 import { createRewards, rewardPathsIn } from "../../rewards/spec.ts";
 import { rewardLabel } from "../../rewards/user/reference.ts";
 import type { StageParts } from "../context.ts";
-import { scorersOf } from "../reward-scorer.ts";
+import { rewardDepsOf } from "../reward-scorer.ts";
 import { withStageRewards } from "../reward-session.ts";
 import { defineTrainer } from "../trainer.ts";
 import { checkGrpo } from "./check.ts";
@@ -70,7 +70,7 @@ export function isGrpoStage<Stage extends { readonly trainer: string }>(stage: S
 }
 
 function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
-  return createRewards(rewards, scorersOf(parts));
+  return createRewards(rewards, rewardDepsOf(parts));
 }
 
 /** The files of rewards of the user's own, the folders of reward models. */

@@ -10,7 +10,7 @@ import type { BatchReward } from "../../rewards/reward.ts";
 import { createRewards } from "../../rewards/spec.ts";
 import type { RolloutRow } from "../context.ts";
 import type { StageTrial, TrialParts } from "../examination.ts";
-import { scorersOf } from "../reward-scorer.ts";
+import { rewardDepsOf } from "../reward-scorer.ts";
 import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import type { GrpoConfig } from "./config.ts";
 import { trainGrpo } from "./grpo.ts";
@@ -49,7 +49,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
     ...{ iterations: 1, promptsPerIteration: groups, minibatchesPerIteration: 1, updatesPerIteration: 1 },
     ...{ ...WITHOUT_CHANGE, maxSamplingRounds: 1, maskTruncatedCompletions: false },
   };
-  const rewards = createRewards(stage.rewards, scorersOf(parts));
+  const rewards = createRewards(stage.rewards, rewardDepsOf(parts));
   const withProbe = [...rewards, { reward: distinct(), weight: 1 }];
   const short = Math.min(WARM_UP_TOKENS, stage.maxCompletionTokens);
   const warmUp = { ...config, promptsPerIteration: 1, maxCompletionTokens: short };

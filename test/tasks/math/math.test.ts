@@ -4,7 +4,7 @@ import { judgeAnswer } from "../../../src/math-answers/judge-answer.ts";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
 import { isHeldOut } from "../../../src/tasks/math/generator.ts";
 import { createMathTask } from "../../../src/tasks/math/math.ts";
-import { createTask } from "../../../src/tasks/registry.ts";
+import { createTask } from "../../../src/tasks/on-disk.ts";
 import type { Task } from "../../../src/tasks/task.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
 
