@@ -79,6 +79,7 @@ const OPTIONS = {
 
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
+/** `aha init`. */
 export const command: Command = {
   help: HELP,
   syntax: { options: OPTIONS, arguments: [] },

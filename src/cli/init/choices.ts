@@ -15,6 +15,7 @@ export type Length = "smoke" | "short" | "long";
 /** In place of a model's path: random weights. */
 export const NEW_MODEL = "new";
 
+/** What a model can be trained for. */
 export const GOALS: readonly Choice<Goal>[] = [
   {
     name: "countdown",
@@ -24,6 +25,7 @@ export const GOALS: readonly Choice<Goal>[] = [
   { name: "own", means: "your own data: a file, a folder or a data set of the Hub, and a reward that you write" },
 ];
 
+/** How long it may take. */
 export const LENGTHS: readonly Choice<Length>[] = [
   { name: "smoke", means: "a few steps, to see that all of it works" },
   { name: "short", means: "minutes with a new model, an hour or a few with a small one of the Hub" },

@@ -28,6 +28,7 @@ import { defineReward } from "aha-rl";
 `;
 
 const CORRECT = `
+/** 1 for the right answer, a little for one that mentions it. */
 export const correct = defineReward({
   judge: ({ completion, columns }) => {
     const expected = String(columns.answer).trim().toLowerCase();
@@ -43,6 +44,7 @@ export const correct = defineReward({
 `;
 
 const GOOD = `
+/** Whole, short sentences. */
 export const good = defineReward({
   judge: ({ completion }) => {
     // Put your own rule here. This one wants a whole sentence, and a short one.
