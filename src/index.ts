@@ -7,9 +7,23 @@ import "./node-entries.ts";
 
 // Extending: trainers, data steps, rewards, engines of your own, by name in recipes; their keys are schemas of zod.
 export { z } from "zod";
-// What models are computed with.
+// What models are computed with, and what a device of your own needs.
 export { Compute, type ComputeOptions } from "./compute/compute.ts";
 export type { Computing } from "./compute/computing.ts";
+export type {
+  BlockCopy,
+  Device,
+  DeviceKind,
+  DeviceTensor,
+  HostArray,
+  HostArrays,
+  Kernels,
+  OptimizedTensor,
+  Session,
+  StoredDType,
+} from "./compute/device.ts";
+export { devices } from "./compute/devices.ts";
+export { GraphKernels } from "./compute/graph-kernels.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
@@ -246,13 +260,13 @@ export { trackers } from "./tracking/trackers.ts";
 export type { ConfigIssue } from "./train/config-issue.ts";
 // Trainers, and what an author of one needs.
 export type {
-  CompanionComputing,
   MetricsRow,
   Reach,
   RolloutRow,
   StageContext,
   StageLog,
   StageParts,
+  SupportingCompute,
   TrainContext,
   TrainedKind,
   TrainedModels,
@@ -283,5 +297,5 @@ export { scorerOpener } from "./train/reward-scorer.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
 export { trainSft } from "./train/sft/sft.ts";
 export { StageLoop, type StagePlan, type UnitMetrics } from "./train/stage-loop.ts";
-export { type Companion, type Curve, defineTrainer, type Trainer, type TrainerWords } from "./train/trainer.ts";
+export { type Curve, defineTrainer, type SupportingModel, type Trainer, type TrainerWords } from "./train/trainer.ts";
 export { trainers } from "./train/trainers.ts";

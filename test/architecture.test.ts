@@ -255,6 +255,28 @@ describe("source files", () => {
   });
 });
 
+describe("exported names", () => {
+  it("stand for one thing: no two files declare the same", () => {
+    const homes = new Map<string, string[]>();
+    for (const [path, text] of sources) {
+      const declared = codeOf(text).matchAll(
+        /^export (?:declare )?(?:async )?(?:abstract )?(?:function\*?|class|const|let|type|interface|enum) (\w+)/gm,
+      );
+      for (const name of new Set([...declared].map((match) => match[1]!))) {
+        homes.set(name, [...(homes.get(name) ?? []), path]);
+      }
+    }
+    expect(homes.size).toBeGreaterThan(1000);
+    // A folder's `on-node.ts` or `on-disk.ts` has a function of the folder again, with what Node has handed in.
+    const own = ([, paths]: readonly [string, string[]]) => {
+      const given = paths.filter((path) => !/\/on-(node|disk)\.ts$/.test(path));
+      return given.length === 1 && paths.every((path) => dirname(path) === dirname(given[0]!)) ? given : paths;
+    };
+    const shared = [...homes].filter((home) => own(home).length > 1);
+    expect(shared.map(([name, paths]) => `${name}: ${paths.join(", ")}`)).toEqual([]);
+  });
+});
+
 describe("docstrings", () => {
   /** Exported functions, classes and constants, with a docstring or without. */
   const exported = [...sources].flatMap(([path, text]) => {

@@ -39,7 +39,7 @@ export interface Command {
   readonly syntax: CommandSyntax | { readonly subcommands: Readonly<Record<string, CommandSyntax>> };
   /** The whole text of `aha NAME --help`: usage, options with defaults, an example. */
   readonly help: string;
-  /** Throws an AhaError for anything the user can mend; returns the exit code. */
+  /** Throws an AhaError for anything the user can correct; returns the exit code. */
   readonly run: (args: readonly string[], context: CommandContext) => Promise<number>;
 }
 

@@ -106,7 +106,7 @@ interface Plan {
   readonly date: string;
 }
 
-export const command: Command = {
+export const evalCommand: Command = {
   help: HELP,
   syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {

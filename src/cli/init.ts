@@ -80,7 +80,7 @@ const OPTIONS = {
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 /** `aha init`. */
-export const command: Command = {
+export const initCommand: Command = {
   help: HELP,
   syntax: { options: OPTIONS, arguments: [] },
   run: (args, context) => runInit(args, context, keyboard()),

@@ -12,12 +12,12 @@ import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { saveModelFrom } from "../model/on-disk.ts";
 import { MODEL_PRESETS, presetConfig } from "../model/presets.ts";
+import { inMillions } from "../number-text.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { BUILT_TOKENIZERS, type BuiltTokenizer, buildCountdownCompact, buildTokenizer } from "../tokenizer/build.ts";
 import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
-import { inMillions } from "./model-amounts.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
 import { numberOption, parseOptions, seedOption } from "./parse-options.ts";
 

@@ -65,7 +65,7 @@ export async function runModelMerge(args: readonly string[], context: CommandCon
     for (const warning of warnings) context.note(`Warning: ${warning}\n`);
     const dtype = save.dtype ?? storedDtype(checkpoint);
     await writeWholeFolder(out, async (directory) => {
-      await copyCompanions(modelDirectory, adapterDirectory, directory);
+      await copyFilesBeside(modelDirectory, adapterDirectory, directory);
       await saveMergedModel(directory, checkpoint, { lora, values: numbers }, { ...save, dtype });
     });
     const scale = loraScale(lora);
@@ -84,7 +84,7 @@ export async function runModelMerge(args: readonly string[], context: CommandCon
 }
 
 /** Writes everything but weights and configs: the tokenizer, and the files that are passed on. */
-async function copyCompanions(base: string, adapter: string, out: string): Promise<void> {
+async function copyFilesBeside(base: string, adapter: string, out: string): Promise<void> {
   const [baseNames, adapterNames] = [await readdir(base), await readdir(adapter)];
   // A tokenizer's files belong together: those of the adapter and of the base are not mixed.
   const hasTokenizer = adapterNames.includes("tokenizer.json");

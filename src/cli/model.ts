@@ -55,7 +55,7 @@ const SUBCOMMANDS: Readonly<Record<string, CommandSyntax & { readonly run: Comma
   push: { run: runModelPush, options: PUSH_OPTIONS, arguments: ["model", () => []] },
 };
 
-export const command: Command = {
+export const modelCommand: Command = {
   help: HELP,
   syntax: { subcommands: SUBCOMMANDS },
   run: async ([subcommand, ...args], context) => {

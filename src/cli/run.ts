@@ -72,7 +72,7 @@ const OPTIONS = {
   ...PIPELINE_OPTIONS,
 } as const;
 
-export const command: Command = {
+export const runCommand: Command = {
   help: HELP,
   syntax: { options: OPTIONS, arguments: ["recipe"] },
   run: async (args, context) => {
@@ -151,7 +151,7 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
   }
 }
 
-/** A run that was given up leaves the page too, so far as it came. */
+/** A run that ended early writes the report, too, with what it has. */
 async function reportDivergence(run: RunDirectory, { context, shownPath }: Session): Promise<void> {
   await writeReport(run.path);
   context.note(`The run is lost; what happened is told in ${join(shownPath, RUN_FILES.report)}\n`);

@@ -169,7 +169,10 @@ export async function openCheckpointIn(folder: Folder, head: ModelHead = "tokens
   }
 }
 
-/** A tied model whose file has a head of its own is two models; transformers would untie it, we ask. */
+/**
+ * The config says that the head is tied, but the file has another head. transformers would untie it; Aha refuses,
+ * because it is not clear which is meant.
+ */
 export async function checkTiedHead({ config, fileOf }: OpenCheckpoint): Promise<void> {
   const file = fileOf.get(HEAD);
   if (!config.tieWordEmbeddings || file === undefined) return;

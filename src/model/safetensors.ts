@@ -2,12 +2,11 @@
  * The safetensors file format (github.com/huggingface/safetensors): eight bytes with the length of a JSON header, the
  * header with each tensor's dtype, shape and place, then the tensors' bytes without a gap.
  *
- * A file may come from anywhere, so its header is believed only after every number in it was checked against the file:
- * lengths, ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and
- * converted to f32 (from F64, which is rounded, F32, F16, BF16) on the way; nothing holds a second copy of the weights.
- * Tensors of the format's other dtypes may be in a file, as buffers that no model needs, and are not read. Written are
- * files of F32, F16 or BF16, straight from the tensors' memory, which may be made one after another while the file is
- * written.
+ * A file may come from anywhere, so every number in its header is checked against the file before it is used: lengths,
+ * ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and converted
+ * to f32 (from F64, which is rounded, F32, F16, BF16) on the way; nothing holds a second copy of the weights. Tensors
+ * of the format's other dtypes may be in a file, as buffers that no model needs, and are not read. Written are files of
+ * F32, F16 or BF16, straight from the tensors' memory, which may be made one after another while the file is written.
  */
 
 import { CheckpointError } from "../errors.ts";

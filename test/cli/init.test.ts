@@ -12,8 +12,8 @@ import { LENGTHS, TRAINER_CHOICES, trainersFor } from "../../src/cli/init/choice
 import { lookAtData, type OwnData } from "../../src/cli/init/own-data.ts";
 import { schemaFor } from "../../src/cli/init/project.ts";
 import { recipeText } from "../../src/cli/init/recipe-text.ts";
-import { command as init, runInit } from "../../src/cli/init.ts";
-import { command as run } from "../../src/cli/run.ts";
+import { initCommand as init, runInit } from "../../src/cli/init.ts";
+import { runCommand as run } from "../../src/cli/run.ts";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
 import { recipeJsonSchema } from "../../src/recipe/json-schema.ts";
 import { loadRecipe, parseRecipe } from "../../src/recipe/load.ts";

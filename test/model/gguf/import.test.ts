@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../../src/cli/model.ts";
+import { modelCommand } from "../../../src/cli/model.ts";
 import { diskFile } from "../../../src/disk-folder.ts";
 import { CheckpointError } from "../../../src/errors.ts";
 import { type GgufMetadata, type GgufTensor, type GgufValue, writeGguf } from "../../../src/model/gguf/format.ts";
@@ -397,7 +397,7 @@ describe("a GGUF file in place of a model directory", () => {
       signal: new AbortController().signal,
       interactive: false,
     };
-    expect(await command.run(["info", file], context)).toBe(0);
+    expect(await modelCommand.run(["info", file], context)).toBe(0);
     expect(out.join("")).toContain("qwen2");
   });
 
@@ -415,7 +415,7 @@ describe("aha model convert FILE.gguf", () => {
       signal: new AbortController().signal,
       interactive: false,
     };
-    await command.run(["convert", ...args], context);
+    await modelCommand.run(["convert", ...args], context);
     return out.join("");
   }
 
