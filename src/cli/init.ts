@@ -11,19 +11,19 @@ import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { diagnosisText } from "./doctor-text.ts";
 import {
-  type Choice,
   type Choices,
   GOALS,
   type Goal,
   LENGTHS,
   NEW_MODEL,
+  type Offered,
   TRAINER_CHOICES,
   trainersFor,
   usualModel,
 } from "./init/choices.ts";
 import { lookAtData, type OwnData } from "./init/own-data.ts";
 import { type ProjectFile, pathIn, requireFree, schemaFor, schemaText, writeProject } from "./init/project.ts";
-import { type AnswerSource, Questions } from "./init/questions.ts";
+import { type AnswerSource, Questionnaire } from "./init/questions.ts";
 import { needsReward, recipeText } from "./init/recipe-text.ts";
 import { rewardFile, rewardText } from "./init/reward-text.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
@@ -113,7 +113,7 @@ export async function runInit(args: readonly string[], context: CommandContext, 
 
 async function choose(values: Values, context: CommandContext, source: AnswerSource): Promise<Choices> {
   requireMeant(values);
-  const questions = values.yes ? undefined : new Questions(source, context, styleFor(source.output !== undefined));
+  const questions = values.yes ? undefined : new Questionnaire(source, context, styleFor(source.output !== undefined));
   try {
     return await answers(values, context, questions);
   } finally {
@@ -122,7 +122,11 @@ async function choose(values: Values, context: CommandContext, source: AnswerSou
 }
 
 /** The answers: of an option, else of the person who is asked, else the usual ones. */
-async function answers(values: Values, context: CommandContext, questions: Questions | undefined): Promise<Choices> {
+async function answers(
+  values: Values,
+  context: CommandContext,
+  questions: Questionnaire | undefined,
+): Promise<Choices> {
   const look = (path: string) => {
     const named = { prompt: values["prompt-column"], answer: values["answer-column"] };
     return lookAtData(path, named, datasetResolver(context));
@@ -168,8 +172,8 @@ function requireMeant(values: Values): void {
 async function chosen<Name extends string>(
   option: string,
   given: string | undefined,
-  choices: readonly Choice<Name>[],
-  questions: Questions | undefined,
+  choices: readonly Offered<Name>[],
+  questions: Questionnaire | undefined,
   question: string,
   usual: Name = choices[0]!.name,
 ): Promise<Name> {
@@ -191,7 +195,7 @@ async function chosen<Name extends string>(
 async function asked<T>(
   given: string | undefined,
   option: string,
-  questions: Questions | undefined,
+  questions: Questionnaire | undefined,
   about: { question: string; usual: string | undefined; read: (text: string) => T | Promise<T> },
 ): Promise<T> {
   if (given !== undefined) return await about.read(given);
@@ -203,19 +207,19 @@ async function asked<T>(
 function ownData(
   given: string | undefined,
   look: (path: string) => Promise<OwnData>,
-  questions: Questions | undefined,
+  questions: Questionnaire | undefined,
 ): Promise<OwnData> {
   const question = "        Where are your data? A file (JSONL, CSV, Parquet, …), a folder, or ORG/NAME on the Hub.";
   return asked(given, "data", questions, { question, usual: undefined, read: look });
 }
 
-function modelChoice(given: string | undefined, goal: Goal, questions: Questions | undefined) {
+function modelChoice(given: string | undefined, goal: Goal, questions: Questionnaire | undefined) {
   const question = "2 of 5  Which model? new (random weights, small), a model directory, or ORG/NAME on the Hub.";
   const read = (text: string) => (text === NEW_MODEL ? undefined : requireModel(text));
   return asked(given, "model", questions, { question, usual: usualModel(goal), read });
 }
 
-function teacherChoice(given: string | undefined, questions: Questions | undefined): Promise<string> {
+function teacherChoice(given: string | undefined, questions: Questionnaire | undefined): Promise<string> {
   const question = "        Which teacher? A model directory, or ORG/NAME on the Hub; it has the student's tokenizer.";
   return asked(given, "teacher", questions, { question, usual: undefined, read: requireModel });
 }
@@ -225,7 +229,7 @@ function requireModel(path: string): string {
   return path;
 }
 
-function threadsChoice(given: string | undefined, questions: Questions | undefined): Promise<number | undefined> {
+function threadsChoice(given: string | undefined, questions: Questionnaire | undefined): Promise<number | undefined> {
   const all = String(defaultThreads());
   const question = `        On how many threads? This machine would take ${all}.`;
   const read = (text: string) => wholeNumberOption("threads", text, 1);
@@ -292,6 +296,6 @@ function resultText(
   return `${diagnosisText(brief, style)}\nWritten:\n${list.join("\n")}\n\nNext:\n${next.join("\n")}\n`;
 }
 
-function names(choices: readonly Choice[]): string {
+function names(choices: readonly Offered[]): string {
   return choices.map(({ name }) => name).join(", ");
 }

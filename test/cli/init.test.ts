@@ -17,8 +17,8 @@ import { runCommand as run } from "../../src/cli/run.ts";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
 import { recipeJsonSchema } from "../../src/recipe/json-schema.ts";
 import { loadRecipe, parseRecipe } from "../../src/recipe/load.ts";
-import { readRollouts } from "../../src/run/run-reader.ts";
 import { trainers } from "../../src/train/trainers.ts";
+import { readRollouts } from "../run/read-rollouts.ts";
 import { recordedConsole } from "./console.ts";
 import { requireProgram, runProgram } from "./program.ts";
 

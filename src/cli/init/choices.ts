@@ -3,7 +3,7 @@
 import type { OwnData } from "./own-data.ts";
 
 /** A possible answer and what it means. */
-export interface Choice<Name extends string = string> {
+export interface Offered<Name extends string = string> {
   readonly name: Name;
   readonly means: string;
 }
@@ -16,7 +16,7 @@ export type Length = "smoke" | "short" | "long";
 export const NEW_MODEL = "new";
 
 /** What a model can be trained for. */
-export const GOALS: readonly Choice<Goal>[] = [
+export const GOALS: readonly Offered<Goal>[] = [
   {
     name: "countdown",
     means: "the game: reach a number with others, + - * and /; problems are made as they are needed",
@@ -26,13 +26,13 @@ export const GOALS: readonly Choice<Goal>[] = [
 ];
 
 /** How long it may take. */
-export const LENGTHS: readonly Choice<Length>[] = [
+export const LENGTHS: readonly Offered<Length>[] = [
   { name: "smoke", means: "a few steps, to see that all of it works" },
   { name: "short", means: "minutes with a new model, an hour or a few with a small one of the Hub" },
   { name: "long", means: "half an hour with a new model, a night or more with one of the Hub" },
 ];
 
-const TRAINERS: readonly Choice<TrainerChoice>[] = [
+const TRAINERS: readonly Offered<TrainerChoice>[] = [
   { name: "r1", means: "sft, then grpo: it is shown the form of an answer, then rewarded for right ones" },
   { name: "grpo", means: "reinforcement learning alone: it is rewarded for right answers" },
   { name: "sft", means: "it imitates worked examples" },
@@ -60,7 +60,7 @@ export interface Choices {
 }
 
 /** The trainers that can learn this, the usual one first. */
-export function trainersFor(goal: Goal, data: OwnData | undefined): readonly Choice<TrainerChoice>[] {
+export function trainersFor(goal: Goal, data: OwnData | undefined): readonly Offered<TrainerChoice>[] {
   const names = namesFor(goal, data);
   return names.map((name) => TRAINERS.find((trainer) => trainer.name === name)!);
 }

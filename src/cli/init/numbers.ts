@@ -6,7 +6,7 @@
 import type { Choices, Length } from "./choices.ts";
 
 /** A model with random weights. */
-export interface Shape {
+export interface ModelShape {
   readonly hiddenSize: number;
   readonly numLayers: number;
   readonly numHeads: number;
@@ -24,7 +24,7 @@ interface Steps {
 
 /** Everything that depends on how long it may take. */
 export interface Numbers {
-  readonly shape: Shape;
+  readonly shape: ModelShape;
   readonly sft: Steps & { readonly batchTokens: number };
   readonly sampling: {
     readonly iterations: number;

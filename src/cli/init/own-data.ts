@@ -2,7 +2,7 @@
 
 import { type DatasetSplit, findDataset, splitOf, splitRows } from "../../data/dataset-folder.ts";
 import type { ResolveDataset } from "../../data/options.ts";
-import { columnsOf, type DataRow, placeOf } from "../../data/row.ts";
+import { columnsText, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 
 /** What the data are. */
@@ -71,7 +71,7 @@ function understand(path: string, row: DataRow, named: NamedColumns): Omit<OwnDa
   const first = (names: readonly string[]) => names.find((name) => found.includes(name));
   for (const column of [named.prompt, named.answer]) {
     if (column === undefined || found.includes(column)) continue;
-    throw new ConfigError(`${placeOf(row)}: there is no column ${column}; ${columnsOf(row)}.`);
+    throw new ConfigError(`${placeOf(row)}: there is no column ${column}; ${columnsText(row)}.`);
   }
   if (named.prompt === undefined && found.includes("chosen") && found.includes("rejected")) {
     return { path, kind: "preferences", columns: {}, answer: undefined, hasAnswers: true, found };
@@ -84,7 +84,7 @@ function understand(path: string, row: DataRow, named: NamedColumns): Omit<OwnDa
   const prompt = named.prompt ?? first(PROMPT_COLUMNS);
   if (prompt === undefined) {
     throw new ConfigError(
-      `${placeOf(row)}: none of these columns is known to hold the question; ${columnsOf(row)}. Name it with ` +
+      `${placeOf(row)}: none of these columns is known to hold the question; ${columnsText(row)}. Name it with ` +
         "--prompt-column, and the one with the right answer with --answer-column.",
     );
   }

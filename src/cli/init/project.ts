@@ -54,7 +54,7 @@ export function requireFree(directory: string, names: readonly string[]): void {
 }
 
 /** Files that were written, and how to take them back. */
-export interface Written {
+export interface WrittenProject {
   readonly names: readonly string[];
   /** Removes them, and the folder where it was made for them. */
   readonly undo: () => void;
@@ -65,7 +65,7 @@ export async function writeProject(
   directory: string,
   files: readonly ProjectFile[],
   signal: AbortSignal,
-): Promise<Written> {
+): Promise<WrittenProject> {
   requireFree(
     directory,
     files.map(([name]) => name),

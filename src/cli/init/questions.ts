@@ -1,10 +1,10 @@
-/** Questions to a person, one at a time: a list to choose from, or a line of text. Enter takes what stands in brackets. */
+/** Questionnaire to a person, one at a time: a list to choose from, or a line of text. Enter takes what stands in brackets. */
 
 import { createInterface, type Interface } from "node:readline";
 import { ConfigError, nearestName, RunInterrupted } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
 import type { Style } from "../terminal-style.ts";
-import type { Choice } from "./choices.ts";
+import type { Offered } from "./choices.ts";
 
 /** Where answers come from: the keyboard, or lines that are piped in. */
 export interface AnswerSource {
@@ -14,7 +14,7 @@ export interface AnswerSource {
 }
 
 /** Asks one question after another; `close` gives the keyboard back. */
-export class Questions {
+export class Questionnaire {
   readonly #context: CommandContext;
   readonly #style: Style;
   readonly #lines: Interface;
@@ -50,7 +50,7 @@ export class Questions {
   /** One of `choices`, by its number or name. */
   async choose<Name extends string>(
     question: string,
-    choices: readonly Choice<Name>[],
+    choices: readonly Offered<Name>[],
     { option, usual = choices[0]!.name }: { readonly option: string; readonly usual?: Name },
   ): Promise<Name> {
     const width = Math.max(...choices.map(({ name }) => name.length));
