@@ -245,7 +245,9 @@ export { loadTokenizer } from "./tokenizer/on-disk.ts";
 export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
-
+export { type Place, type PlaceOptions, trackerOf } from "./tracking/place.ts";
+export type { PointRules, Points, TextPoint, TrackedCompletion } from "./tracking/points.ts";
+export { type SentRun, sendRun } from "./tracking/send-run.ts";
 // Trackers: programs that are told what a run does.
 export {
   defineTracker,

@@ -35,6 +35,7 @@ export const COMMANDS: CommandList = new Map([
   ],
   ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).dataCommand }],
   ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).rewardCommand }],
+  ["track", { summary: "send a run to trackers", load: async () => (await import("./track.ts")).trackCommand }],
   [
     "model",
     {
