@@ -170,11 +170,14 @@ export { type NamedPath, pathAt, pathsBelow, pathsOfItems } from "./named-paths.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 // Pipelines: stages of trainers and data steps, strung together by content hashes.
 export { PipelineDirectory } from "./pipeline/directory.ts";
+// JSON Schemas of recipes and pipelines, with what extensions brought.
+export { jsonSchemas } from "./pipeline/json-schema.ts";
 export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "./pipeline/load.ts";
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 // Recipes: what `aha run` takes, checked, opened and run.
+export type { JsonSchema } from "./recipe/json-schema.ts";
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { RunEvent, RunObserver } from "./recipe/observer.ts";
 export type { PreparedRun } from "./recipe/open-recipe.ts";

@@ -36,7 +36,7 @@ Examples
 `;
 
 const OPTIONS = {
-  to: { type: "string", multiple: true },
+  to: { type: "string", multiple: true, completes: () => trackers.names },
   set: { type: "string", multiple: true },
   list: { type: "boolean" },
   json: { type: "boolean" },
@@ -44,6 +44,7 @@ const OPTIONS = {
 
 export const trackCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["directory"] },
   run: async (args, { out }) => {
     const { values, positionals } = parseOptions("track", args, OPTIONS, args.includes("--list") ? [] : ["RUN"]);
     if (values.list) {

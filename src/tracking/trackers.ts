@@ -18,7 +18,7 @@ export function checkedTracker({ name, ...options }: TrackerSpec): TrackerSpec {
 }
 
 /** An item of a recipe's `track`: a name, or a mapping with a name and the tracker's own keys. */
-const trackerSpecSchema = z
+export const trackerSpecSchema = z
   .union([z.string().min(1), z.looseObject({ name: z.string().min(1).describe("a tracker") })])
   .transform((item, context): TrackerSpec => {
     try {
