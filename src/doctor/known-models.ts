@@ -5,7 +5,7 @@
  * Columns: H, I, L, heads, key-value heads, D, V, tied embeddings, positions (the smallest of base and instruct models).
  */
 
-import { decoderSwitches } from "../model/families/registry.ts";
+import { decoderSwitches, newModelLayers } from "../model/families/registry.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 
 type Shape = readonly [string, number, number, number, number, number, number, number, boolean, number];
@@ -54,6 +54,7 @@ export function knownModel(reference: string): ModelConfig | undefined {
     ropeTheta: 1e6,
     ropeScaling: null,
     ...decoderSwitches(architecture),
+    ...newModelLayers(architecture, { numLayers, headDim }),
     bosTokenId: null,
     eosTokenIds: [],
     padTokenId: null,

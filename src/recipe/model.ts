@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { saveModel } from "../model/checkpoint.ts";
-import { decoderSwitches } from "../model/families/registry.ts";
+import { decoderSwitches, newModelLayers } from "../model/families/registry.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { initializeParameters } from "../model/initialize.ts";
 import type { ModelConfig } from "../model/model-config.ts";
@@ -47,6 +47,7 @@ export function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConf
     ropeScaling: null,
     tieWordEmbeddings: init.tieWordEmbeddings,
     ...decoderSwitches(init.architecture),
+    ...newModelLayers(init.architecture, init),
     bosTokenId: null,
     eosTokenIds: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
     padTokenId: tokenizer.padTokenId,

@@ -8,7 +8,7 @@ import { cp, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { saveModel } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
-import type { ModelConfig } from "../../src/model/model-config.ts";
+import { type ModelConfig, PLAIN_DECODER } from "../../src/model/model-config.ts";
 import { parameterKind } from "../../src/model/parameter-kinds.ts";
 import { Random } from "../../src/random.ts";
 
@@ -21,6 +21,7 @@ export interface CheckpointCase {
 }
 
 const BASE: ModelConfig = {
+  ...PLAIN_DECODER,
   architecture: "qwen3",
   vocabSize: 411, // beyond the byte-level tokenizers': rows without a token
   hiddenSize: 52,
