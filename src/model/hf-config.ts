@@ -17,7 +17,14 @@ import { parseJson, readTextFileIfPresent } from "../files.ts";
 import type { LayerSwitches, ModelFamily } from "./families/family.ts";
 import { decoderSwitches, families } from "./families/registry.ts";
 import { hfRopeOf, ropeConfigShape, ropesOf } from "./hf-rope.ts";
-import { type Activation, type ModelConfig, type ModelHead, PLAIN_DECODER, someLayer } from "./model-config.ts";
+import {
+  type Activation,
+  layerKind,
+  type ModelConfig,
+  type ModelHead,
+  PLAIN_DECODER,
+  someLayer,
+} from "./model-config.ts";
 
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 
@@ -302,13 +309,22 @@ function layersOf(hf: HfConfig, headDim: number, family: ModelFamily, where: str
   return { slidingWindow: null, layers: [], queryPreAttnScalar: null };
 }
 
+/** The keys about layers. Throws CheckpointError for layers that the family's config cannot say. */
 function layerKeysOf(config: ModelConfig, family: ModelFamily): Readonly<Record<string, unknown>> {
-  if (family.layers) return family.layers.write(config);
-  for (const name of ["slidingWindow", "layers", "queryPreAttnScalar", "localRope"] as const) {
-    if (JSON.stringify(config[name]) === JSON.stringify(PLAIN_DECODER[name])) continue;
-    throw new CheckpointError(`Cannot save: a ${config.architecture} has no ${name}, and this model does.`);
-  }
-  return { use_sliding_window: false };
+  const keys = family.layers?.write(config) ?? { use_sliding_window: false };
+  const { numLayers, headDim } = config;
+  const said = family.layers?.read({ ...keys, num_hidden_layers: numLayers, head_dim: headDim }, "config.json");
+  const kinds = (layers: ModelConfig["layers"]) =>
+    JSON.stringify(Array.from({ length: numLayers }, (_, layer) => layerKind({ layers }, layer)));
+  const { slidingWindow, queryPreAttnScalar, layers } = said ?? PLAIN_DECODER;
+  const lost = [
+    ["slidingWindow", slidingWindow === config.slidingWindow],
+    ["queryPreAttnScalar", queryPreAttnScalar === config.queryPreAttnScalar],
+    ["layers", kinds(layers) === kinds(config.layers)],
+    ["localRope", someLayer(config, ({ rope }) => rope === "local") === (config.localRope !== null)],
+  ].find(([, isSame]) => !isSame);
+  if (lost === undefined) return keys;
+  throw new CheckpointError(`Cannot save: the config of a ${config.architecture} cannot say this model's ${lost[0]}.`);
 }
 
 function familyOf(hf: z.infer<typeof architectureSchema>, where: string, head: ModelHead): ModelFamily {

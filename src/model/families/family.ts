@@ -45,7 +45,7 @@ export interface LayerKeys {
 export interface LayerRules {
   /** `where` names the file in messages. @throws CheckpointError for keys that contradict each other. */
   read(keys: LayerKeys, where: string): LayerSwitches;
-  /** The keys that `read` makes this model of. @throws CheckpointError where there are none. */
+  /** The keys that `read` makes this model of, if any do; who calls it compares. */
   write(config: ModelConfig): Readonly<Record<string, unknown>>;
   /** Keys of a new model, beyond those that its number of layers decides. */
   readonly ofNewModels?: Partial<LayerKeys>;

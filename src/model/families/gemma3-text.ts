@@ -9,7 +9,7 @@ import { CheckpointError } from "../../errors.ts";
 import type { GgufValue } from "../gguf/format.ts";
 import { layerKind, type ModelConfig } from "../model-config.ts";
 import type { ModelFamily } from "./family.ts";
-import { layersOf, layerTypes, requireRope, slidingLayers, windowSize } from "./layer-kinds.ts";
+import { layersOf, layerTypes, slidingLayers, windowSize } from "./layer-kinds.ts";
 
 /** Every so many layers one attends to everything. */
 const DEFAULT_PATTERN = 6;
@@ -52,7 +52,6 @@ export const gemma3Text: ModelFamily = {
       };
     },
     write: (config) => {
-      requireRope(config, (layer) => (layerKind(config, layer).slides ? "local" : "global"));
       return {
         attn_logit_softcapping: null,
         final_logit_softcapping: null,

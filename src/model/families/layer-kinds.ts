@@ -47,17 +47,6 @@ export function layerTypes(config: Pick<ModelConfig, "layers" | "numLayers">): s
   return Array.from({ length: config.numLayers }, (_, layer) => (layerKind(config, layer).slides ? SLIDING : FULL));
 }
 
-/** Throws CheckpointError where a layer has not the RoPE that its family has in that layer. */
-export function requireRope(config: ModelConfig, ropeOf: (layer: number) => LayerKind["rope"]): void {
-  for (let layer = 0; layer < config.numLayers; layer++) {
-    const { rope } = layerKind(config, layer);
-    if (rope === ropeOf(layer)) continue;
-    throw new CheckpointError(
-      `Cannot save: layer ${layer} has ${rope} RoPE, which a ${config.architecture} has not there.`,
-    );
-  }
-}
-
 const DEFAULT_WINDOW = 4096;
 const DEFAULT_FIRST_SLIDING = 28;
 
@@ -80,7 +69,6 @@ export const windowInLastLayers: LayerRules = {
     };
   },
   write: (config) => {
-    requireRope(config, () => "global");
     if (config.slidingWindow === null) return { use_sliding_window: false };
     const types = layerTypes(config);
     const first = types.indexOf(SLIDING);

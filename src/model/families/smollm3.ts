@@ -6,7 +6,7 @@
 import { CheckpointError } from "../../errors.ts";
 import { layerKind, type ModelConfig } from "../model-config.ts";
 import { type ModelFamily, sharedHeadDim } from "./family.ts";
-import { layersOf, layerTypes, requireRope, slidingLayers, windowSize } from "./layer-kinds.ts";
+import { layersOf, layerTypes, slidingLayers, windowSize } from "./layer-kinds.ts";
 
 const DEFAULT_INTERVAL = 4;
 /** llama.cpp has the interval built in. */
@@ -53,7 +53,6 @@ export const smollm3: ModelFamily = {
       };
     },
     write: (config) => {
-      requireRope(config, (layer) => (layerKind(config, layer).rope === "none" ? "none" : "global"));
       return {
         layer_types: layerTypes(config),
         no_rope_layers: ropeLayers(config),
