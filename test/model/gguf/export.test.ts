@@ -63,6 +63,8 @@ const NAMES: Readonly<Record<string, string>> = {
   "lm_head.weight": "output.weight",
   "input_layernorm.weight": "attn_norm.weight",
   "post_attention_layernorm.weight": "ffn_norm.weight",
+  "pre_feedforward_layernorm.weight": "ffn_norm.weight",
+  "post_feedforward_layernorm.weight": "post_ffw_norm.weight",
   "self_attn.q_proj": "attn_q",
   "self_attn.k_proj": "attn_k",
   "self_attn.v_proj": "attn_v",
@@ -74,10 +76,12 @@ const NAMES: Readonly<Record<string, string>> = {
   "mlp.down_proj": "ffn_down",
 };
 
-function nameInFile(checkpointName: string): string {
+/** `normed`: what attention and MLP add has a norm of its own. */
+function nameInFile(checkpointName: string, normed: boolean): string {
   const layer = /^model\.layers\.(\d+)\.(.+)$/.exec(checkpointName);
   if (layer === null) return NAMES[checkpointName]!;
   const part = layer[2]!;
+  if (normed && part === "post_attention_layernorm.weight") return `blk.${layer[1]}.post_attention_norm.weight`;
   const whole = NAMES[part] ?? `${NAMES[part.replace(/\.(weight|bias)$/, "")]}.${part.split(".").at(-1)}`;
   return `blk.${layer[1]}.${whole}`;
 }
@@ -89,19 +93,20 @@ describe("tensors", () => {
     await run(directory, "--gguf", "--out", file, "--dtype", "f32");
     const { tensors } = await readGguf(file);
     const { config, values } = await loadModel(directory);
-    const expected = parameterSpecs(config).map(({ checkpointName }) => nameInFile(checkpointName));
+    const expected = parameterSpecs(config).map(({ checkpointName }) => nameInFile(checkpointName, config.postNorms));
     const scaled = tensors.has("rope_freqs.weight") ? ["rope_freqs.weight"] : [];
     expect([...tensors.keys()].sort()).toEqual([...expected, ...scaled].sort());
     expect(tensors.has("output.weight")).toBe(!config.tieWordEmbeddings);
     for (const { name, checkpointName, shape } of parameterSpecs(config)) {
-      const tensor = tensors.get(nameInFile(checkpointName))!;
+      const tensor = tensors.get(nameInFile(checkpointName, config.postNorms))!;
       expect(tensor.dimensions).toEqual([...shape].reverse());
       const columns = shape.length === 2 ? shape[1]! : 1;
-      const turned = config.architecture === "llama" && /[qk]_proj/.test(checkpointName);
+      const turned = ["llama", "mistral", "smollm3"].includes(config.architecture) && /[qk]_proj/.test(checkpointName);
       const stored = numbersOf(tensor);
       const wrong = values.get(name)!.findIndex((value, i) => {
         const row = Math.floor(i / columns);
-        return stored[(turned ? rowInFile(row, config.headDim) : row) * columns + (i % columns)] !== value;
+        const shown = config.offsetNorms && /norm/.test(checkpointName) ? Math.fround(1 + value) : value;
+        return stored[(turned ? rowInFile(row, config.headDim) : row) * columns + (i % columns)] !== shown;
       });
       expect(stored.length).toBe(elementCount(shape));
       expect(wrong, name).toBe(-1);
