@@ -10,11 +10,12 @@
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { writeWhole } from "../files.ts";
+import { unpackBitsandbytes } from "./bitsandbytes.ts";
 import { EMBEDDING, HEAD, matchTensors } from "./checkpoint-tensors.ts";
 import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
-import { type FloatDtype, SafetensorsFile } from "./safetensors.ts";
+import { type FloatDtype, SafetensorsFile, type TensorFile } from "./safetensors.ts";
 import { findWeightFiles, writeWeightFiles } from "./weight-files.ts";
 
 /** A stored head is compared with the embedding in parts of about so many elements. */
@@ -37,7 +38,7 @@ export interface LoadedModel {
 export interface OpenCheckpoint {
   readonly config: ModelConfig;
   /** By the tensors' names; those that are passed over are not among them. */
-  readonly fileOf: ReadonlyMap<string, SafetensorsFile>;
+  readonly fileOf: ReadonlyMap<string, TensorFile>;
   /** Tensors that are passed over (`checkpoint-tensors.ts`). */
   readonly ignored: readonly string[];
   readonly close: () => Promise<void>;
@@ -80,8 +81,8 @@ export async function inspectModel(directory: string): Promise<{
   return {
     config,
     storedBytes: entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    dtypes: [...new Set(entries.map(({ dtype }) => dtype))],
-    fileCount: new Set(fileOf.values()).size,
+    dtypes: [...new Set(entries.map(({ dtype, packedAs }) => packedAs ?? dtype))],
+    fileCount: new Set([...fileOf.values()].map(({ path }) => path)).size,
     ignored,
   };
 }
@@ -146,7 +147,7 @@ export async function openCheckpoint(directory: string, head: ModelHead = "token
     await Promise.all(files.map((file) => file.close()));
   };
   try {
-    const fileOf = new Map<string, SafetensorsFile>();
+    const fileOf = new Map<string, TensorFile>();
     const { names, fileNameOf } = await findWeightFiles(directory);
     for (const name of names) {
       const file = await SafetensorsFile.open(join(directory, name));
@@ -162,6 +163,7 @@ export async function openCheckpoint(directory: string, head: ModelHead = "token
         `${directory}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
       );
     }
+    await unpackBitsandbytes(fileOf, files);
     const ignored = matchTensors(directory, config, head, fileOf);
     for (const name of ignored) fileOf.delete(name);
     return { config, fileOf, ignored, close };

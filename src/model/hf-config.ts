@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
 import { parseJson, readTextFileIfPresent } from "../files.ts";
+import { checkQuantizationConfig } from "./bitsandbytes.ts";
 import type { LayerSwitches, ModelFamily } from "./families/family.ts";
 import { decoderSwitches, families } from "./families/registry.ts";
 import { hfRopeOf, ropeConfigShape, ropesOf } from "./hf-rope.ts";
@@ -88,7 +89,6 @@ const generationSchema = z.looseObject({
 const INERT_VALUES: Readonly<Record<string, readonly unknown[]>> = {
   attention_dropout: [0, null],
   partial_rotary_factor: [1, null],
-  quantization_config: [null],
   logit_scale: [1, null],
   final_logit_softcapping: [null],
   attn_logit_softcapping: [null],
@@ -345,6 +345,7 @@ function familyOf(hf: z.infer<typeof architectureSchema>, where: string, head: M
 }
 
 function refuseUnsupported(hf: HfConfig, family: ModelFamily, where: string): void {
+  checkQuantizationConfig(hf.quantization_config, where);
   for (const [key, inert] of Object.entries(INERT_VALUES)) {
     const value = hf[key];
     if (value === undefined || inert.includes(value)) continue;
