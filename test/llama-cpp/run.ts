@@ -10,13 +10,15 @@
  * Not part of `npm test`: it needs the npm registry once. Ends with code 1 where anything differs.
  */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Compute } from "../../src/compute/compute.ts";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { openEngine } from "../../src/engine/open.ts";
 import { exportGguf } from "../../src/model/gguf/export.ts";
+import { importGguf } from "../../src/model/gguf/import.ts";
 import type { TensorFormat } from "../../src/model/gguf/number-formats.ts";
 import { Random } from "../../src/random.ts";
 import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
@@ -73,6 +75,7 @@ try {
     await writeCheckpoint(directory, checkpoint, { seed: index + 1 });
     await compareModel(name, directory, checkpoint);
   }
+  await compareSentencePiece(join(scratch, "sentencepiece"));
   const [name, checkpoint] = Object.entries(CHECKPOINTS).at(-1)!;
   for (const format of ["f16", "bf16", "q8_0"] as const) {
     await compareFormat(`${name}, ${format}`, join(scratch, "formats", format), checkpoint, format);
@@ -121,6 +124,28 @@ async function compareModel(name: string, directory: string, { config, tokenizer
       `${worst.toExponential(1)}, two best at least ${margin.toExponential(1)} apart; ${texts} texts`,
   );
   await engine.dispose();
+  await model.dispose();
+}
+
+/** The tokens that SentencePiece gives, from a file whose tokenizer was read and written again. */
+async function compareSentencePiece(directory: string): Promise<void> {
+  const golden = new URL("../golden/gguf/", import.meta.url);
+  const { texts, ids } = JSON.parse(await readFile(new URL("sentencepiece.json", golden), "utf8")) as {
+    texts: string[];
+    ids: number[][];
+  };
+  await mkdir(directory);
+  await importGguf(fileURLToPath(new URL("sentencepiece.gguf", golden)), directory);
+  const file = join(directory, "again.gguf");
+  await exportGguf(directory, file, { name: "sentencepiece", format: "f32" });
+  const model = await llama.loadModel({ modelPath: file });
+  for (const [i, text] of texts.entries()) {
+    const theirs = model.tokenize(text, true);
+    if (theirs.join() !== ids[i]!.join()) {
+      failures.push(`SentencePiece: ${JSON.stringify(text)}: ${ids[i]!.join()}, llama.cpp ${theirs.join()}`);
+    }
+  }
+  console.log(`SentencePiece's BPE: ${texts.length} texts`);
   await model.dispose();
 }
 
