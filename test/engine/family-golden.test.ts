@@ -10,8 +10,10 @@ import type { AdamParams } from "../../src/engine/contract/policy.ts";
 import type { PromptLogprobs } from "../../src/engine/contract/session.ts";
 import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import { loadModel } from "../../src/model/checkpoint.ts";
+import { adaptedParameters, type LoraConfig } from "../../src/model/lora.ts";
+import { foldAdapter } from "../../src/model/merge.ts";
 import { parameterSpecs } from "../../src/model/parameters.ts";
-import { openEngine } from "./models.ts";
+import { adapterValues, openEngine } from "./models.ts";
 
 interface Golden {
   readonly versions: { readonly torch: string; readonly transformers: string };
@@ -140,5 +142,53 @@ describe.each(golden.cases)(`$model, like transformers ${versions.transformers}`
     const { tokens, logprobs: scored } = sequences.find(({ tokens: { length } }) => length === 40)!;
     expect(largestGap(await promptScores(engine, Int32Array.from(tokens)), scored)).toBeLessThan(tolerance.logprobs);
     await engine.dispose();
+  });
+});
+
+describe.each(["gemma3-odd", "smollm3-window", "mistral-window"])("an adapter on %s", (model) => {
+  const lora: LoraConfig = { rank: 2, alpha: 4, rsLora: false, dropout: 0, targets: ["q_proj", "o_proj", "down_proj"] };
+
+  it("is the merged model, in scoring and in sampling, over a base in f32 and in 4 bits; and it learns", async () => {
+    const { config, values } = await load(model);
+    const adapter = adapterValues(config, lora);
+    const data = golden.cases
+      .find((one) => one.model === model)!
+      .data.map(({ prompt, completion }) => ({
+        promptTokens: Int32Array.from(prompt),
+        completionTokens: Int32Array.from(completion),
+        weights: new Float32Array(completion.length).fill(1 / 35),
+      }));
+    const merged = new Map([...values].map(([name, weights]) => [name, weights.slice()]));
+    for (const { base, a, b, rank, scale } of adaptedParameters(config, lora)) {
+      foldAdapter(merged.get(base.name)!, adapter.get(a.name)!, adapter.get(b.name)!, rank, scale);
+    }
+    const whole = await openEngine(config, merged);
+    const { logprobs: expected } = await whole.score(data, { temperature: 1 });
+    await whole.dispose();
+    for (const quantization of [undefined, "nf4"] as const) {
+      const engine = await openEngine(config, values, {}, { lora, quantization }, adapter);
+      const { logprobs } = await engine.score(data, { temperature: 1 });
+      if (quantization === undefined) {
+        for (const [i, row] of logprobs.entries()) {
+          expect(largestGap(row, expected[i]!)).toBeLessThan(tolerance.logprobs);
+        }
+      }
+      const prompts = [{ tokens: data[0]!.promptTokens, numSamples: 3, promptId: 0 }];
+      const samples = await engine.sample(prompts, { ...GREEDY, maxCompletionTokens: 16 });
+      const again = await engine.score(
+        samples.map(({ tokens }) => ({ promptTokens: data[0]!.promptTokens, completionTokens: tokens })),
+        { temperature: 1 },
+      );
+      for (const [i, sample] of samples.entries()) {
+        expect(largestGap(sample.logprobs, again.logprobs[i]!)).toBeLessThan(tolerance.logprobs);
+      }
+      const losses: number[] = [];
+      for (let step = 0; step < 4; step++) {
+        losses.push((await engine.forwardBackward(data, { name: "cross_entropy" })).loss);
+        await engine.optimStep({ ...DESCENT, learningRate: 0.02, beta1: 0.9, beta2: 0.99, epsilon: 1e-8 });
+      }
+      expect(losses.at(-1)!, losses.join(" ")).toBeLessThan(losses[0]!);
+      await engine.dispose();
+    }
   });
 });
