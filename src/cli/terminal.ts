@@ -8,6 +8,7 @@ import type { RunEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { trainers } from "../train/trainers.ts";
+import { SamplingProgress } from "./sampling-progress.ts";
 import { StatusLine } from "./terminal-line.ts";
 import { StageProgress } from "./terminal-progress.ts";
 import { type Style, styleFor, wrap } from "./terminal-style.ts";
@@ -21,6 +22,7 @@ export class RunTerminal {
   private readonly status: StatusLine;
   private readonly recipe: Recipe;
   private progress: StageProgress | undefined;
+  private readonly evaluating = new SamplingProgress();
   /** The newest sampled evaluation of the run. */
   private lastEvaluation: EvaluationRecord | undefined;
 
@@ -64,7 +66,7 @@ export class RunTerminal {
         this.progress?.timing(event.row);
         return;
       case "evaluating":
-        this.status.update(() => `  testing on held-out problems: ${event.finished}/${event.total}`);
+        this.status.update(() => `  testing on held-out problems: ${this.evaluating.text("", event.progress)}`);
         return;
       case "evaluated":
         this.evaluated(event.record);

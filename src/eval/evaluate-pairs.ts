@@ -11,7 +11,7 @@ import { type PairStatistics, pairStatistics } from "../losses/bradley-terry.ts"
 import { type TokenizedPair, tokenizedPair } from "../rollout/preference.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Evaluation } from "./evaluate.ts";
+import type { EvaluatedSoFar, Evaluation } from "./evaluate.ts";
 import { wilsonInterval } from "./interval.ts";
 
 /** Pairs that are scored between two reports of progress. */
@@ -34,7 +34,7 @@ export async function evaluatePairs(
   tokenizer: Tokenizer,
   task: Task,
   problems: readonly Problem[],
-  onProgress: (progress: { readonly finished: number; readonly total: number }) => void = () => {},
+  onProgress: (progress: EvaluatedSoFar) => void = () => {},
 ): Promise<Evaluation> {
   const pairs = scorablePairs(engine, tokenizer, task, problems);
   const rewards: number[] = [];

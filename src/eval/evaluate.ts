@@ -6,7 +6,7 @@
  * on the same luck.
  */
 
-import type { SampleProgress, Sampler } from "../engine/contract/sampler.ts";
+import type { SampledSoFar, SampleProgress, Sampler } from "../engine/contract/sampler.ts";
 import { hashString, philox } from "../random.ts";
 import { requirePromptsFit, sampleCompletions } from "../rollout/collect.ts";
 import type { Problem, Task, Verdict } from "../tasks/task.ts";
@@ -29,6 +29,9 @@ export interface EvaluationOptions {
   readonly seed: number;
   readonly onProgress?: SampleProgress;
 }
+
+/** How far an evaluation is: completions, or pairs where a reward model is tested, which has no tokens to count. */
+export type EvaluatedSoFar = Pick<SampledSoFar, "finished" | "total"> & Partial<SampledSoFar>;
 
 /** One completion, read and judged. */
 export interface EvaluatedCompletion {

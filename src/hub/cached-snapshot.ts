@@ -9,11 +9,11 @@ import { z } from "zod";
 import { HubError } from "../errors.ts";
 import { parseJson, readTextFile } from "../files.ts";
 import type { RepositoryCache } from "./cache.ts";
-import type { Snapshot } from "./pull.ts";
 import { formatHubReference, type HubReference, pullCommand } from "./reference.ts";
 import type { RemoteFile } from "./remote-file.ts";
 import { isEssential, selectFiles } from "./selection.ts";
 import { sizeText } from "./size-text.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 const MAX_INDEX_BYTES = 64 * 2 ** 20;
 const MAX_SHOWN = 8;

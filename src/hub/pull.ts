@@ -24,6 +24,7 @@ import { type RequestContext, throwIfStopped } from "./requests.ts";
 import { selectFiles } from "./selection.ts";
 import type { HubSettings } from "./settings.ts";
 import { sizeText } from "./size-text.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 /** The most bytes that a repository may have, unless another limit is given. */
 export const DEFAULT_MAX_BYTES = 100e9;
@@ -54,20 +55,6 @@ export interface PullOptions {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
   /** Told what a person should know: that the Hub cannot be reached and the cache is used, that it asks to wait. */
   readonly onNote?: ((text: string) => void) | undefined;
-}
-
-/** A file of a snapshot. */
-export type SnapshotFile = Pick<RemoteFile, "path" | "sizeBytes">;
-
-/** A repository at a commit, on this disk. */
-export interface Snapshot {
-  readonly reference: HubReference;
-  readonly commit: string;
-  readonly directory: string;
-  /** The wanted files; offline, those of them that the cache has. */
-  readonly files: readonly SnapshotFile[];
-  /** What was not in the cache before. */
-  readonly downloadedBytes: number;
 }
 
 /**

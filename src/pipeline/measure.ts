@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Compute } from "../compute/compute.ts";
 import { taskFor, withModel } from "../data-steps/step-context.ts";
 import { RunDirError, RunInterrupted } from "../errors.ts";
-import { evaluate } from "../eval/evaluate.ts";
+import { type EvaluatedSoFar, evaluate } from "../eval/evaluate.ts";
 import { wilsonInterval } from "../eval/interval.ts";
 import { parseJson, writeWhole } from "../files.ts";
 import { judgeAll } from "../rewards/judge.ts";
@@ -28,7 +28,7 @@ export interface Measurement {
   readonly model: { readonly path: string; readonly hash: string };
   readonly compute: Compute;
   readonly signal: AbortSignal;
-  readonly onProgress: (suite: string, finished: number, total: number) => void;
+  readonly onProgress: (suite: string, progress: EvaluatedSoFar) => void;
 }
 
 /** The measurement that is there, of this model by this suite; undefined where there is none. */
@@ -80,9 +80,9 @@ async function measure(
     samples: suite.samples,
     maxCompletionTokens: suite.maxCompletionTokens,
     seed: suite.seed,
-    onProgress: ({ finished, total }) => {
+    onProgress: (progress) => {
       stopIfAsked();
-      onProgress(suite.name, finished, total);
+      onProgress(suite.name, progress);
     },
   });
   const statistics: Record<string, number | null> = { ...evaluation.statistics };

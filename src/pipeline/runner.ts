@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
 import type { DataStepProgress } from "../data-steps/candidates.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
+import type { EvaluatedSoFar } from "../eval/evaluate.ts";
 import { writeWhole } from "../files.ts";
 import type { RunEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
@@ -55,13 +56,7 @@ export type RunnerEvent =
   | { readonly type: "training"; readonly name: string; readonly event: RunEvent }
   | { readonly type: "collecting"; readonly name: string; readonly progress: DataStepProgress }
   | { readonly type: "collected"; readonly name: string; readonly lineage: Readonly<Record<string, unknown>> }
-  | {
-      readonly type: "measuring";
-      readonly name: string;
-      readonly suite: string;
-      readonly finished: number;
-      readonly total: number;
-    }
+  | { readonly type: "measuring"; readonly name: string; readonly suite: string; readonly progress: EvaluatedSoFar }
   | { readonly type: "measured"; readonly name: string; readonly suite: string; readonly result: SuiteResult }
   | { readonly type: "stage-finished"; readonly name: string; readonly record: StageRecord }
   | { readonly type: "finished"; readonly summary: PipelineSummary };
@@ -251,8 +246,7 @@ class Runner {
         ...about,
         compute: this.compute,
         signal,
-        onProgress: (suite, finished, total) =>
-          observe({ type: "measuring", name: stage.name, suite, finished, total }),
+        onProgress: (suite, progress) => observe({ type: "measuring", name: stage.name, suite, progress }),
       },
       suites,
     );

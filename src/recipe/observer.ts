@@ -2,6 +2,7 @@
 
 import type { Alarm } from "../alarms/alarm.ts";
 import type { RewardModelInfo } from "../engine/contract/reward-model.ts";
+import type { EvaluatedSoFar } from "../eval/evaluate.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import type { RunSummary } from "../run/summary.ts";
 import type { MetricsRow, TrainProgress } from "../train/context.ts";
@@ -22,7 +23,7 @@ export type RunEvent =
   | { readonly type: "progress"; readonly stage: string; readonly progress: TrainProgress }
   | { readonly type: "metrics"; readonly stage: string; readonly row: MetricsRow }
   | { readonly type: "timing"; readonly stage: string; readonly row: MetricsRow }
-  | { readonly type: "evaluating"; readonly stage: string; readonly finished: number; readonly total: number }
+  | { readonly type: "evaluating"; readonly stage: string; readonly progress: EvaluatedSoFar }
   | { readonly type: "evaluated"; readonly record: EvaluationRecord }
   | { readonly type: "stage-finished"; readonly stage: StageConfig; readonly steps: number }
   /** A number went bad, or well again (`docs/doctor.md`). */

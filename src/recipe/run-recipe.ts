@@ -212,9 +212,9 @@ class RecipeRun {
     const program = modelProgram(this.recipe);
     for (const decoding of program.decodingsAt(this.recipe, moment)) {
       stopIfAsked();
-      const evaluation = await program.evaluate(this.prepared, decoding, ({ finished, total }) => {
+      const evaluation = await program.evaluate(this.prepared, decoding, (progress) => {
         stopIfAsked();
-        this.observe({ type: "evaluating", stage: stage.name, finished, total });
+        this.observe({ type: "evaluating", stage: stage.name, progress });
       });
       const { statistics, intervals, completions, sampling } = evaluation;
       const record = {

@@ -7,7 +7,7 @@
 import type { Compute } from "../compute/compute.ts";
 import type { PolicySource } from "../engine/engine-kind.ts";
 import { openEngine, openRewardModel, specBeside } from "../engine/open.ts";
-import { type Evaluation, evaluate } from "../eval/evaluate.ts";
+import { type EvaluatedSoFar, type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { evaluatePairs, scorablePairs } from "../eval/evaluate-pairs.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { hashString, philox } from "../random.ts";
@@ -47,7 +47,7 @@ interface ModelProgram<Kind extends TrainedKind> {
   evaluate(
     parts: RecipeParts<Kind>,
     decoding: EvaluationRecord["decoding"],
-    onProgress: (progress: { readonly finished: number; readonly total: number }) => void,
+    onProgress: (progress: EvaluatedSoFar) => void,
   ): Promise<Evaluation & Pick<EvaluationRecord, "sampling">>;
 }
 

@@ -6,7 +6,7 @@
 import type { z } from "zod";
 import type { PathKind } from "../named-paths.ts";
 import type { AnyReward, RewardInput, RewardResult } from "./reward.ts";
-import type { OpenScorer } from "./reward-model.ts";
+import type { OpenScorer } from "./scorer.ts";
 
 /** The judgement of one completion. It must not throw: what it cannot judge it abstains from. */
 export type Judge = (input: RewardInput) => RewardResult;

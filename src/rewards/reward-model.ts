@@ -10,18 +10,9 @@ import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { defineRewardEntry } from "./entry.ts";
 import { abstention } from "./judge.ts";
-import { JUDGED_PARTS, type JudgedText, judgedPart } from "./judged-part.ts";
+import { JUDGED_PARTS, judgedPart } from "./judged-part.ts";
 import type { BatchReward, RewardResult } from "./reward.ts";
-
-/** Something that scores texts: a reward model in memory. */
-export interface Scorer {
-  /** A reward for each text; null for one that it cannot read, for the reason given. */
-  score(texts: readonly JudgedText[]): Promise<readonly { readonly reward: number | null; readonly reason?: string }[]>;
-  close(): Promise<void>;
-}
-
-/** Opens the reward model in a directory. Throws AhaError where there is none. */
-export type OpenScorer = (path: string) => Promise<Scorer>;
+import type { OpenScorer, Scorer } from "./scorer.ts";
 
 const options = z.strictObject({
   path: z.string().min(1).describe("directory of the reward model, relative to the recipe"),

@@ -10,6 +10,7 @@
 import type { Compute } from "../compute/compute.ts";
 import type { Policy } from "../engine/contract/policy.ts";
 import type { RewardModel } from "../engine/contract/reward-model.ts";
+import type { SampledSoFar } from "../engine/contract/sampler.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
 import type { RewardResult } from "../rewards/reward.ts";
 import type { Problem, Task } from "../tasks/task.ts";
@@ -55,15 +56,15 @@ export interface StageLog {
 
 /** How far a stage has come, for a progress line. */
 export interface TrainProgress {
-  /** What it is doing now. */
-  readonly phase: "sampling" | "training";
+  /** What is done of the unit at hand; `done` when a unit has just ended, with its metrics. */
+  readonly phase: "sampling" | "judging" | "updating" | "done";
   /** Units done and planned: iterations where the policy samples, else optimizer steps. */
   readonly done: number;
   readonly total: number;
   /** The last row of metrics, where there is one. */
   readonly metrics?: MetricsRow;
-  /** While sampling: completions finished so far. */
-  readonly sampled?: { readonly finished: number; readonly total: number; readonly tokens: number };
+  /** While sampling. */
+  readonly sampled?: SampledSoFar;
 }
 
 /** A trainer's own part of a checkpoint: JSON-serialisable, checked by the trainer when it comes back. */

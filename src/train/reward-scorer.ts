@@ -5,7 +5,7 @@ import type { EngineSpec } from "../engine/engine-kind.ts";
 import { LOCAL_ENGINE, openRewardModel } from "../engine/open.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { storedHead } from "../model/hf-config.ts";
-import type { OpenScorer, Scorer } from "../rewards/reward-model.ts";
+import type { OpenScorer, Scorer } from "../rewards/scorer.ts";
 import { scoredTokens } from "../rollout/preference.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { StageParts } from "./context.ts";

@@ -14,8 +14,9 @@
 
 import { z } from "zod";
 import type { AdamParams } from "../engine/contract/policy.ts";
+import type { SampledSoFar } from "../engine/contract/sampler.ts";
 import { CheckpointError, RunInterrupted } from "../errors.ts";
-import type { MetricsRow, StageContext, TrainerState, TrainOutcome, TrainProgress } from "./context.ts";
+import type { MetricsRow, StageContext, TrainerState, TrainOutcome } from "./context.ts";
 import { adamParamsAt, type OptimizerConfig } from "./optimizer-config.ts";
 import { SkippedSteps, type StepOutcome } from "./skipped-steps.ts";
 
@@ -127,9 +128,14 @@ export class StageLoop<Key extends string = never> {
   }
 
   /** How far the sampling of the unit at hand is. */
-  readonly sampling = (sampled: NonNullable<TrainProgress["sampled"]>): void => {
+  readonly sampling = (sampled: SampledSoFar): void => {
     this.context.onProgress?.({ phase: "sampling", done: this.done, total: this.total, sampled });
   };
+
+  /** Tells what the unit at hand goes on with. */
+  begins(phase: "judging" | "updating"): void {
+    this.context.onProgress?.({ phase, done: this.done, total: this.total });
+  }
 
   /**
    * Saves a checkpoint and throws where the user asked to stop. A trainer may call it in a unit too, before the first
@@ -151,7 +157,7 @@ export class StageLoop<Key extends string = never> {
     const { step } = this.state;
     context.log.metrics(row);
     context.log.timing({ step, ...this.timing(seconds) });
-    context.onProgress?.({ phase: "training", done, total, metrics: row });
+    context.onProgress?.({ phase: "done", done, total, metrics: row });
 
     const divergence = this.skipped.divergence(step, context.checkpoint !== undefined);
     if (divergence !== undefined) {

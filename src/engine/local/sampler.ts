@@ -48,9 +48,13 @@ export class Sampler {
       sequences.reduce((most, { mostPositions }) => Math.max(most, mostPositions), 0),
     );
     let tokens = 0;
+    let mostTokens = total * params.maxCompletionTokens;
+    let counted = 0;
     const onTokens = (count: number) => {
       tokens += count;
-      onProgress?.({ finished: results.length, total, tokens });
+      for (; counted < results.length; counted++)
+        mostTokens -= params.maxCompletionTokens - results[counted]!.tokens.length;
+      onProgress?.({ finished: results.length, total, tokens, mostTokens });
     };
     const memory = {
       cacheFor: (_: number, used: readonly UsedRow[]) => (used.length < cache.rows ? cache : undefined),

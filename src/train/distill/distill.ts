@@ -70,6 +70,7 @@ export async function trainDistill(
       sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
     );
     await loop.stopIfAsked();
+    loop.begins("judging");
 
     // The teacher scores the same tokens.
     const [rollouts, teacherLogprobs] = await loop.timed("teacher", async () => {

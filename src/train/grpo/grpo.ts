@@ -87,6 +87,7 @@ async function iterate(
     const collected = await sampledGroups(context, config, rewards, loop);
 
     // Compare each completion with its group.
+    loop.begins("updating");
     const scored = await scoreRollouts(engine, collected.rollouts, config);
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
@@ -154,6 +155,7 @@ async function sampledGroups(
       sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
     );
     await loop.stopIfAsked();
+    loop.begins("judging");
     const judged = await judgeCompletions(completions, task, rewards);
     // What rewards gave up on when they were stopped is no judgement.
     await loop.stopIfAsked();

@@ -98,7 +98,7 @@ describe("trainDistill", () => {
     const context = lettersContext(engine, log, {
       signal: controller.signal,
       checkpoint: hook,
-      onProgress: ({ done, phase }) => phase === "training" && done === 5 && controller.abort(),
+      onProgress: ({ done, phase }) => phase === "done" && done === 5 && controller.abort(),
     });
     await expect(trainDistill(context, config, teacherOf())).rejects.toThrow(RunInterrupted);
     const fresh = newEngine();
