@@ -7,7 +7,7 @@ import { ConfigError } from "../errors.ts";
 import { inspectModel } from "../model/checkpoint.ts";
 import { type LoraConfig, loraScale } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
-import type { ModelConfig } from "../model/model-config.ts";
+import { type LayerKind, layerKind, type ModelConfig } from "../model/model-config.ts";
 import { type AdapterDescription, describeAdapter, loadPeftAdapter } from "../model/peft-adapter.ts";
 import { loadTokenizer } from "../tokenizer/huggingface.ts";
 import type { CommandContext } from "./command.ts";
@@ -56,9 +56,9 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
     [
       "attention",
       `${config.numHeads} heads of ${config.headDim}, ${config.numKvHeads} key-value heads` +
-        `${config.qkNorm ? ", query and key norms" : ""}${biases(config)}`,
+        `${config.qkNorm ? ", query and key norms" : ""}${windows(config)}${biases(config)}`,
     ],
-    ["positions", `RoPE with theta ${config.ropeTheta}${scaling(config)}`],
+    ["positions", `RoPE with theta ${config.ropeTheta}${scaling(config)}${otherPositions(config)}`],
     ["parameters", `${inMillions(size.parameterCount)}: ${kinds.join(", ")}`],
     [
       "vocabulary",
@@ -158,6 +158,25 @@ async function tokenizerInfo(directory: string): Promise<{ vocabSize: number; ha
   return { vocabSize, hasChatTemplate };
 }
 
+/** How many of a model's layers are of a kind, as text. */
+function layersOf(config: ModelConfig, isOne: (kind: LayerKind) => boolean): string | undefined {
+  const kinds = Array.from({ length: config.numLayers }, (_, layer) => layerKind(config, layer));
+  const count = kinds.filter(isOne).length;
+  return count === 0 ? undefined : `${count} of ${config.numLayers} layers`;
+}
+
+function windows(config: ModelConfig): string {
+  const where = layersOf(config, ({ slides }) => slides);
+  return where === undefined ? "" : `, a window of ${config.slidingWindow} tokens in ${where}`;
+}
+
+function otherPositions(config: ModelConfig): string {
+  const [local, none] = (["local", "none"] as const).map((rope) => layersOf(config, (kind) => kind.rope === rope));
+  const ofLocal =
+    local && config.localRope ? `; theta ${config.localRope.ropeTheta}${scaling(config.localRope)} in ${local}` : "";
+  return `${ofLocal}${none === undefined ? "" : `; none in ${none}`}`;
+}
+
 function biases(config: ModelConfig): string {
   const where = [
     ...(config.attentionBias ? ["query, key, value"] : []),
@@ -167,7 +186,7 @@ function biases(config: ModelConfig): string {
   return where.length === 0 ? "" : `; biases on ${where.join(", ")}`;
 }
 
-function scaling({ ropeScaling }: ModelConfig): string {
+function scaling({ ropeScaling }: Pick<ModelConfig, "ropeScaling">): string {
   if (ropeScaling === null) return "";
   const from = ropeScaling.type === "linear" ? "" : ` from ${ropeScaling.originalContextTokens} tokens`;
   return `, ${ropeScaling.type} scaling by ${ropeScaling.factor}${from}`;

@@ -124,3 +124,8 @@ export function someLayer(
 export function attentionScale({ headDim, queryPreAttnScalar }: ModelConfig): number {
   return (queryPreAttnScalar ?? headDim) ** -0.5;
 }
+
+/** The window of the layers that slide; null where it hides nothing in any context that the model has. */
+export function effectiveWindow({ slidingWindow, maxContextTokens }: ModelConfig): number | null {
+  return slidingWindow !== null && slidingWindow < maxContextTokens ? slidingWindow : null;
+}

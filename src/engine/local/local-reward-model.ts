@@ -11,7 +11,7 @@ import { compile, type PreparedCall, type Program } from "../../compute/program.
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
+import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec } from "../../model/parameters.ts";
 import type { AdamParams, StepResult } from "../contract/policy.ts";
 import type { PairLossOptions, PairResult, RewardModel, RewardModelInfo, TokenPair } from "../contract/reward-model.ts";
@@ -174,7 +174,7 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
       hold("positions", [B, T], positions);
       for (const [name, table] of rotaryInputTables(this.#config, T)) hold(name, [T, half], table);
       hold("causal", [T, T], causalMask(T));
-      hold("causalWindow", [T, T], causalMask(T, this.#config.slidingWindow));
+      hold("causalWindow", [T, T], causalMask(T, effectiveWindow(this.#config)));
       for (const [name, values] of Object.entries(columns)) {
         hold(name, name === "centering" ? [] : [values.length], values);
       }

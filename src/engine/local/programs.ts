@@ -25,7 +25,7 @@ import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type Attend, type DecoderTokens, decoderHidden, decoderLogits, rotaryInputs } from "../../model/decoder.ts";
 import { parameterInputs, type WeightForm } from "../../model/decoder-parameters.ts";
-import { attentionScale, layerKind, type ModelConfig } from "../../model/model-config.ts";
+import { attentionScale, effectiveWindow, layerKind, type ModelConfig } from "../../model/model-config.ts";
 import { chunkedCompletions, wholeCompletions } from "./completion-loss.ts";
 import { cachedHeadWidth } from "./key-value-cache.ts";
 
@@ -84,7 +84,7 @@ export function samplingGraph(
       totalLength,
       ...(rotatesWhileAttending && rope !== "none" ? tokens.rope[rope] : {}),
     };
-    const window = slides ? config.slidingWindow : null;
+    const window = slides ? effectiveWindow(config) : null;
     const attended = cachedAttention(operands, { numHeads, numKvHeads, scale: attentionScale(config), window });
     outputs[`newKeys.${layer}`] = attended.keys;
     outputs[`newValues.${layer}`] = attended.values;
@@ -163,7 +163,7 @@ export function sequenceGraph(
   const membership = graph.input("membership", "float32", ["S", "R"]);
   const tokens = tokenInputs(graph, config, [TOKENS]);
 
-  const windows = config.slidingWindow === null ? undefined : windowMasks(graph);
+  const windows = effectiveWindow(config) === null ? undefined : windowMasks(graph);
   const attend = sharedPromptAttention(config, {
     promptBias,
     promptCausal,

@@ -11,7 +11,7 @@ import { EngineError } from "../../errors.ts";
 import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
+import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import type { Datum, ForwardBackwardResult } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
 import { causalMask, MASKED, promptsInWindow } from "./attention-mask.ts";
@@ -216,7 +216,7 @@ export class SequenceRunner {
     for (const [name, table] of rotaryInputTables(this.#config, positionCount)) {
       inputs.set(name, filled([positionCount, half], table));
     }
-    const window = this.#config.slidingWindow;
+    const window = effectiveWindow(this.#config);
     if (window !== null) {
       inputs.set("promptWindow", filled([P, P], causalMask(P, window)));
       inputs.set("completionWindow", filled([C, C], causalMask(C, window)));
