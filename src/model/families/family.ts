@@ -78,7 +78,7 @@ export interface GgufLayerRules {
   /** The keys behind the architecture's name. @throws CheckpointError for a model that it does not compute. */
   write(config: ModelConfig): ReadonlyMap<string, GgufValue>;
   /** What `write` was given, of a file with these keys. @throws CheckpointError */
-  read(keys: GgufKeys, shape: { readonly numLayers: number; readonly headDim: number }): GgufLayers;
+  read(keys: GgufKeys, shape: GgufShape): GgufLayers;
   /** The keys that `read` looks at, which other architectures refuse. */
   readonly keys: readonly string[];
 }
@@ -92,7 +92,10 @@ export interface GgufKeys {
 }
 
 /** What a file says about its model's layers. */
-export type GgufLayers = Omit<LayerSwitches, "queryPreAttnScalar"> & Pick<ModelConfig, "localRope">;
+export type GgufLayers = LayerSwitches & Pick<ModelConfig, "localRope">;
+
+/** What a file says of the model's shape. */
+export type GgufShape = Pick<ModelConfig, "numLayers" | "headDim" | "numHeads" | "hiddenSize">;
 
 /** A family of models. */
 export interface ModelFamily {

@@ -8,7 +8,7 @@
 import { CheckpointError } from "../../errors.ts";
 import type { GgufValue } from "../gguf/format.ts";
 import { layerKind, type ModelConfig } from "../model-config.ts";
-import type { ModelFamily } from "./family.ts";
+import type { GgufShape, ModelFamily } from "./family.ts";
 import { layersOf, layerTypes, slidingLayers, windowSize } from "./layer-kinds.ts";
 
 /** Every so many layers one attends to everything. */
@@ -16,6 +16,7 @@ const DEFAULT_PATTERN = 6;
 const DEFAULT_WINDOW = 4096;
 const DEFAULT_SCALAR = 256;
 const LOCAL_THETA = 10_000;
+const LAYERS_OF_27B = 62;
 
 export const gemma3Text: ModelFamily = {
   name: "gemma3_text",
@@ -72,12 +73,14 @@ export const gemma3Text: ModelFamily = {
     layers: {
       keys: ["attention.sliding_window", "attention.sliding_window_pattern", "rope.freq_base_swa"],
       write: ggufKeys,
-      read: (keys, { numLayers }) => {
+      read: (keys, shape) => {
+        const { numLayers } = shape;
         const pattern = keys.count("attention.sliding_window_pattern", DEFAULT_PATTERN);
         return {
           slidingWindow: keys.count("attention.sliding_window"),
           layers: layersOf(numLayers, (layer) => (isLocal(layer, pattern) ? LOCAL : {})),
           localRope: { ropeTheta: keys.real("rope.freq_base_swa", LOCAL_THETA), ropeScaling: null },
+          queryPreAttnScalar: builtInScalar(shape),
         };
       },
     },
@@ -88,14 +91,22 @@ const LOCAL = { slides: true, rope: "local" } as const;
 
 const isLocal = (layer: number, pattern: number): boolean => (layer + 1) % pattern !== 0;
 
+/** llama.cpp knows the model of 27B by its layers, and that its scalar is H / h; null is the width of a head. */
+function builtInScalar({ numLayers, hiddenSize, numHeads, headDim }: GgufShape): number | null {
+  const scalar = numLayers === LAYERS_OF_27B ? hiddenSize / numHeads : headDim;
+  return scalar === headDim ? null : scalar;
+}
+
 /** llama.cpp has the usual pattern and θ of local layers built in; files that differ say so. */
 function ggufKeys(config: ModelConfig): ReadonlyMap<string, GgufValue> {
   const refuse = (what: string): never => {
     throw new CheckpointError(`This model cannot be written to GGUF: ${what}, which llama.cpp's gemma3 does not have.`);
   };
   const { slidingWindow, localRope, numLayers } = config;
-  if (config.queryPreAttnScalar !== null) {
-    refuse(`its query_pre_attn_scalar is ${config.queryPreAttnScalar}, not head_dim = ${config.headDim}`);
+  const scalar = builtInScalar(config);
+  if (config.queryPreAttnScalar !== scalar) {
+    const found = config.queryPreAttnScalar ?? config.headDim;
+    refuse(`its query_pre_attn_scalar is ${found}, not ${scalar ?? config.headDim}`);
   }
   if (slidingWindow === null) return refuse("none of its layers has a sliding window");
   if (localRope?.ropeScaling) refuse(`its local layers have RoPE scaled by ${localRope.ropeScaling.type}`);

@@ -83,6 +83,7 @@ export const smollm3: ModelFamily = {
       read: (_, { numLayers }) => ({
         slidingWindow: null,
         localRope: null,
+        queryPreAttnScalar: null,
         layers: layersOf(numLayers, (layer) => ({ rope: builtIn(layer) === 1 ? "global" : "none" })),
       }),
     },

@@ -96,7 +96,7 @@ export async function importedConfig(file: GgufFile): Promise<ModelConfig> {
     ropeScaling: null,
     tieWordEmbeddings: !has("output.weight"),
     ...switches,
-    ...rules?.read(layerKeys, { numLayers, headDim }),
+    ...rules?.read(layerKeys, { numLayers, headDim, numHeads, hiddenSize }),
     bosTokenId: id("bos"),
     eosTokenIds: [...new Set(ends)],
     padTokenId: id("padding"),
