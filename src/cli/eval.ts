@@ -11,10 +11,11 @@ import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { PROMPT_DATE } from "../recipe/schema.ts";
-import { createTask, tasks, withDataFile } from "../tasks/registry.ts";
+import { createTask } from "../tasks/on-disk.ts";
+import { tasks, withDataFile } from "../tasks/registry.ts";
 import type { Problem } from "../tasks/task.ts";
 import { dayOf } from "../tokenizer/format-date.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
@@ -105,7 +106,7 @@ interface Plan {
   readonly date: string;
 }
 
-export const command: Command = {
+export const evalCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);

@@ -44,7 +44,7 @@ export interface LayerKind {
 }
 
 /** The function of an MLP's gate: x·σ(x), or GELU by its approximation with tanh (arXiv:1606.08415, §2). */
-export type Activation = "silu" | "gelu_tanh";
+export type GateActivation = "silu" | "gelu_tanh";
 
 export interface ModelConfig {
   /** The family of models that it is of (`families/registry.ts`): `model_type` of its `config.json`. */
@@ -71,7 +71,7 @@ export interface ModelConfig {
   readonly mlpBias: boolean;
   /** RMSNorm over each query and key head before RoPE. */
   readonly qkNorm: boolean;
-  readonly activation: Activation;
+  readonly activation: GateActivation;
   /** RMSNorms multiply by 1 + w instead of w. */
   readonly offsetNorms: boolean;
   /** What attention and MLP add to the residual stream passes through an RMSNorm of its own. */

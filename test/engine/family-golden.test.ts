@@ -9,9 +9,9 @@ import { describe, expect, it } from "vitest";
 import type { AdamParams } from "../../src/engine/contract/policy.ts";
 import type { PromptLogprobs } from "../../src/engine/contract/session.ts";
 import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
-import { loadModel } from "../../src/model/checkpoint.ts";
 import { adaptedParameters, type LoraConfig } from "../../src/model/lora.ts";
 import { foldAdapter } from "../../src/model/merge.ts";
+import { loadModel } from "../../src/model/on-disk.ts";
 import { parameterSpecs } from "../../src/model/parameters.ts";
 import { adapterValues, openEngine } from "./models.ts";
 

@@ -7,11 +7,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { openLocalPolicy } from "../../src/engine/local/open-local.ts";
 import { CheckpointError } from "../../src/errors.ts";
-import { inspectModel, loadModel, openCheckpoint, saveModel } from "../../src/model/checkpoint.ts";
+import { inspectModel, loadModel, openCheckpoint, saveModel } from "../../src/model/on-disk.ts";
 import { elementCount, parameterSpecs } from "../../src/model/parameters.ts";
-import { dequantizeNf4, nf4Lengths } from "../../src/model/quantization.ts";
+import { nf4Lengths } from "../../src/model/quantization.ts";
+import { dequantizeNf4 } from "./dequantize-nf4.ts";
 
 interface Golden {
   readonly versions: { readonly bitsandbytes: string };
@@ -36,7 +38,10 @@ beforeAll(async () => {
 afterAll(() => rm(scratch, { recursive: true }));
 
 async function logprobsOf(path: string, tokens: readonly number[], quantization?: "nf4"): Promise<number[]> {
-  const engine = await openLocalPolicy(CpuDevice.open(1), { path, ...(quantization && { quantization, lora: LORA }) });
+  const engine = await openLocalPolicy(
+    { device: CpuDevice.open(1), folderAt: diskFolder },
+    { path, ...(quantization && { quantization, lora: LORA }) },
+  );
   const data = [
     { promptTokens: Int32Array.from(tokens.slice(0, 5)), completionTokens: Int32Array.from(tokens.slice(5)) },
   ];

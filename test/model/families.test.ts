@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { CheckpointError } from "../../src/errors.ts";
 import { families, newModelLayers } from "../../src/model/families/registry.ts";
 import { hfConfigOf, parseModelConfig, readModelConfig } from "../../src/model/hf-config.ts";
@@ -122,7 +123,7 @@ describe("what is written", () => {
   it.each(["mistral-window", "mistral-wide", "smollm3-bias", "smollm3-window", "gemma3", "gemma3-odd", "qwen3-window"])(
     "of %s says what was read, in transformers' words",
     async (name) => {
-      const config = await readModelConfig(join(folder, name));
+      const config = await readModelConfig(diskFolder(join(folder, name)));
       const written = hfConfigOf(config);
       expect(parseModelConfig(JSON.stringify(written), "written")).toEqual({ ...config, generationDefaults: {} });
       const original = JSON.parse(await readFile(join(folder, name, "config.json"), "utf8")) as Record<string, unknown>;

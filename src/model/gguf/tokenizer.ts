@@ -11,8 +11,9 @@
  *
  * - SentencePiece's BPE (Llama 2, Mistral, Gemma) is llama.cpp's "llama": `sentencepiece.ts`.
  *
- * What is none of them is refused by name, never approximated: a model that reads other tokens than it learned is broken in a
- * way that nobody sees. `tokenIdMetadata` is the way out: a file whose tokens are written as their ids.
+ * What is none of them is refused by name, never approximated: a model that gets other tokens than those that it learned
+ * is broken without any visible error. For such tokenizers there is `tokenIdMetadata`: a file whose tokens are written as
+ * their ids.
  */
 
 import { CheckpointError } from "../../errors.ts";

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFile, diskFolder } from "../../../src/disk-folder.ts";
 import { CheckpointError } from "../../../src/errors.ts";
-import { exportGguf } from "../../../src/model/gguf/export.ts";
 import { GgufFile } from "../../../src/model/gguf/gguf-file.ts";
-import { importGguf } from "../../../src/model/gguf/import.ts";
+import { exportGguf, importGguf } from "../../../src/model/gguf/on-disk.ts";
 import { preTokenizerName } from "../../../src/model/gguf/pre-tokenizers.ts";
 import { tokenIdMetadata, tokenizerMetadata } from "../../../src/model/gguf/tokenizer.ts";
 import type { ModelConfig } from "../../../src/model/model-config.ts";
@@ -15,7 +15,7 @@ import { readTokenizerFiles, type TokenizerFiles } from "../../../src/tokenizer/
 import { CHECKPOINTS } from "../../llama-cpp/checkpoints.ts";
 
 const golden = (name: string) =>
-  readTokenizerFiles(fileURLToPath(new URL(`../../golden/tokenizers/${name}`, import.meta.url)));
+  readTokenizerFiles(diskFolder(fileURLToPath(new URL(`../../golden/tokenizers/${name}`, import.meta.url))));
 const MODEL: ModelConfig = { ...CHECKPOINTS["qwen3, tied"]!.config, vocabSize: 396 };
 
 let scratch: string;
@@ -193,8 +193,8 @@ describe("Aha's own tokenizers", () => {
 
   it("are known by their pattern, with other integers and more phrases too", async () => {
     const tokenizer = buildCountdownCompact({ largest: 30, extraPhrases: ["wait, ", "so"] });
-    await tokenizer.save(scratch);
-    const files = await readTokenizerFiles(scratch);
+    await tokenizer.save(diskFolder(scratch));
+    const files = await readTokenizerFiles(diskFolder(scratch));
     expect(keysOf(files)["tokenizer.ggml.model"]).toBe("t5");
     const other = changed(files, (parsed) => {
       const pattern = (parsed.pre_tokenizer as { pattern: { Regex: string } }).pattern;
@@ -218,7 +218,7 @@ describe("SentencePiece's BPE", () => {
     const file = join(directory, "again.gguf");
     const { tokenizer, notes } = await exportGguf(directory, file, { name: "again" });
     expect([tokenizer, notes]).toEqual(["SentencePiece BPE", []]);
-    const [first, second] = [await GgufFile.open(source), await GgufFile.open(file)];
+    const [first, second] = [await GgufFile.open(...diskFile(source)), await GgufFile.open(...diskFile(file))];
     for (const key of ["tokens", "token_type", "model"]) {
       const name = `tokenizer.ggml.${key}`;
       expect(second.metadata.get(name), key).toEqual(first.metadata.get(name));
@@ -243,7 +243,7 @@ describe("SentencePiece's BPE", () => {
   ])("has a space before texts or not: %s", async (_, change, prefixed, noted) => {
     const directory = await mkdtemp(join(scratch, "spm-"));
     await importGguf(fileURLToPath(new URL("../../golden/gguf/sentencepiece.gguf", import.meta.url)), directory);
-    const files = changed(await readTokenizerFiles(directory), change);
+    const files = changed(await readTokenizerFiles(diskFolder(directory)), change);
     const vocabSize = Object.keys((JSON.parse(files["tokenizer.json"]) as Parsed).model.vocab).length;
     const { metadata, notes } = tokenizerMetadata(files, { ...MODEL, vocabSize }, "DIR");
     expect(metadata.get("tokenizer.ggml.add_space_prefix")).toEqual({ type: "bool", value: prefixed });
