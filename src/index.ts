@@ -107,11 +107,11 @@ export { type Extension, extend } from "./extend.ts";
 export * as elementwise from "./graph/ops/elementwise.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
 export { type PullOptions, type PullProgress, pull } from "./hub/pull.ts";
-export type { Snapshot } from "./hub/snapshot.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
 export { type HubReference, parseHubReference } from "./hub/reference.ts";
 export { type Resolved, type ResolveOptions, resolveDataset, resolveModel } from "./hub/resolve.ts";
 export { type HubSettings, hubSettings } from "./hub/settings.ts";
+export type { Snapshot } from "./hub/snapshot.ts";
 // Losses, as data, and their mathematics.
 export {
   evaluateObjective,
