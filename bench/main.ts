@@ -49,8 +49,8 @@ A model: any in the Hugging Face layout, or a random one. The 0.5B step of the R
     --prompts 2 --group 4 --tokens 64 --steps 1 --no-trl
 
 A real one beside its peers, with an adapter:
-  npm run aha -- model pull HuggingFaceTB/SmolLM2-135M-Instruct --out models/smollm2
-  npm run bench -- peers grpo sample --model models/smollm2 --lora 16 --python peers/bin/python \\
+  npm run --silent aha -- model pull HuggingFaceTB/SmolLM2-135M-Instruct   (prints its folder, DIR below)
+  npm run bench -- peers grpo sample --model DIR --lora 16 --python peers/bin/python \\
     --prompts 4 --group 8 --batch 32 --prompt 50 --tokens 64 --steps 2 --repeat 2
 `;
 
