@@ -45,13 +45,17 @@ function codeOf(text: string): string {
 const withoutStrings = (code: string) =>
   code.replace(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g, '""');
 
-/** Every relative import of a file, static, dynamic or of types only, as a path in `src`. */
-function importsOf(path: string): string[] {
+/** What a file imports, static, dynamic or as types only, as it is written. */
+function targetsOf(path: string): string[] {
   const code = codeOf(sources.get(path)!);
   const statements = code.matchAll(/\b(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/g);
-  const bare = code.matchAll(/\bimport\s*\(?\s*["']([^"']+)["']/g);
-  return [...statements, ...bare]
-    .map(([, target]) => target!)
+  const bare = code.matchAll(/(?<!["'])\bimport\s*\(?\s*["']([^"']+)["']/g);
+  return [...statements, ...bare].map(([, target]) => target!);
+}
+
+/** Every relative import of a file, as a path in `src`. */
+function importsOf(path: string): string[] {
+  return targetsOf(path)
     .filter((target) => target.startsWith("."))
     .map((target) => relative(src, join(src, dirname(path), target)));
 }
@@ -111,6 +115,65 @@ describe("ARCHITECTURE.md", () => {
   });
 });
 
+describe("the core", () => {
+  /** What begins where Node is not: a browser's build, and whatever else hands in its own device and folders. */
+  const ENTRY = "core.ts";
+  /** Packages that run anywhere. Of mathjs there are the types alone: a program that judges irrational answers hands it in. */
+  const PORTABLE = ["@bufbuild/protobuf/wire", "@huggingface/tokenizers", "mathjs", "yaml", "zod"];
+  /** Globals of Node. `process` is asked for math.js, where there is one. */
+  const GLOBALS = /(?<!\.)\b(?:Buffer|setImmediate|__dirname|__filename)\s*[.(]|(?<!globalThis\.)\bprocess\./;
+
+  /** Every file that is reached from the entry, with the file that reached it, and the packages that they import. */
+  function reached() {
+    const from = new Map<string, string | undefined>([[ENTRY, undefined]]);
+    const packages: { readonly name: string; readonly path: string }[] = [];
+    for (const path of from.keys()) {
+      for (const target of targetsOf(path)) {
+        if (!target.startsWith(".")) {
+          packages.push({ name: target, path });
+          continue;
+        }
+        const file = relative(src, join(src, dirname(path), target));
+        if (!from.has(file)) from.set(file, path);
+      }
+    }
+    const chainTo = (path: string): string => {
+      const before = from.get(path);
+      return before === undefined ? path : `${chainTo(before)} → ${path}`;
+    };
+    return { files: [...from.keys()], packages, chainTo };
+  }
+
+  const { files: core, packages, chainTo } = reached();
+
+  it("has the trainers, the engine, the tasks and the rewards in it, and no disk", () => {
+    const parts = [
+      "train/grpo/grpo.ts",
+      "train/sft/sft.ts",
+      "engine/local/local-policy.ts",
+      "engine/local/open-local.ts",
+    ];
+    const more = [
+      "tasks/countdown/countdown.ts",
+      "rewards/registry.ts",
+      "tokenizer/huggingface.ts",
+      "recipe/run-recipe.ts",
+    ];
+    expect(core).toEqual(expect.arrayContaining([...parts, ...more]));
+    for (const disk of ["files.ts", "disk-folder.ts", "compute/compute.ts"]) expect(core).not.toContain(disk);
+  });
+
+  it("imports no module of Node, and no package that needs one, for types either", () => {
+    const wrong = packages.filter(({ name }) => !PORTABLE.includes(name));
+    expect(wrong.map(({ name, path }) => `${chainTo(path)} → ${name}`)).toEqual([]);
+  });
+
+  it("uses no global of Node", () => {
+    const using = core.filter((path) => GLOBALS.test(withoutStrings(codeOf(sources.get(path)!))));
+    expect(using.map(chainTo)).toEqual([]);
+  });
+});
+
 describe("what a registry lists", () => {
   /** Where a word is the name of something else too. */
   const OTHER_MEANINGS: Readonly<Record<string, RegExp>> = {
@@ -138,9 +201,9 @@ describe("what a registry lists", () => {
     expect(naming.map(([path]) => path).filter((path) => !OTHER_MEANINGS[name]?.test(path))).toEqual([]);
   });
 
-  it("is imported by the list, by the public API, and by TRL's recipes", () => {
+  it("is imported by the list, by the public APIs, and by TRL's recipes", () => {
     const folderOf = (path: string) => /^train\/[^/]+(?=\/)/.exec(path)?.[0];
-    const allowed = /^(train\/trainers|index)\.ts$|^recipe\/trl\//;
+    const allowed = /^(train\/trainers|index|core)\.ts$|^recipe\/trl\//;
     const inside = edges.filter(({ from, to }) => folderOf(to) !== undefined && folderOf(from) !== folderOf(to));
     expect(inside.filter(({ from }) => !allowed.test(from)).map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
   });
@@ -184,6 +247,28 @@ describe("source files", () => {
   it("write to the console only in cli/", () => {
     const talking = [...sources].filter(([path, text]) => !path.startsWith("cli/") && /\bconsole\./.test(codeOf(text)));
     expect(talking.map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe("exported names", () => {
+  it("stand for one thing: no two files declare the same", () => {
+    const homes = new Map<string, string[]>();
+    for (const [path, text] of sources) {
+      const declared = codeOf(text).matchAll(
+        /^export (?:declare )?(?:async )?(?:abstract )?(?:function\*?|class|const|let|type|interface|enum) (\w+)/gm,
+      );
+      for (const name of new Set([...declared].map((match) => match[1]!))) {
+        homes.set(name, [...(homes.get(name) ?? []), path]);
+      }
+    }
+    expect(homes.size).toBeGreaterThan(1000);
+    // A folder's `on-node.ts` or `on-disk.ts` has a function of the folder again, with what Node has handed in.
+    const own = ([, paths]: readonly [string, string[]]) => {
+      const given = paths.filter((path) => !/\/on-(node|disk)\.ts$/.test(path));
+      return given.length === 1 && paths.every((path) => dirname(path) === dirname(given[0]!)) ? given : paths;
+    };
+    const shared = [...homes].filter((home) => own(home).length > 1);
+    expect(shared.map(([name, paths]) => `${name}: ${paths.join(", ")}`)).toEqual([]);
   });
 });
 

@@ -2,9 +2,10 @@
  * Draws a token from a row of logits: temperature, min-p (Nguyen et al., arXiv:2407.01082), top-k, nucleus (Holtzman et
  * al., arXiv:1904.09751), or arg max.
  *
- * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one uniform
- * number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and, where min-p,
- * top-k or top-p is on, also that over the tokens which they left: the distribution that it was in truth drawn from.
+ * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one
+ * uniform number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and,
+ * where min-p, top-k or top-p is on, also the one over the tokens that they left, which is the distribution that the
+ * token was really drawn from.
  *
  * A vocabulary is large and a token is drawn from each row at each step, so no exponential is computed here that a
  * program has computed already: sums of them over blocks of tokens come with the logits (`logit-row.ts`).
@@ -180,7 +181,8 @@ function restrict(
     return nucleus(candidates.sort(fromTheTop), topP * mass, topP);
   }
   const wanted = topP * sums.total;
-  // Tokens that are each below their share of what a nucleus leaves out are together less than that.
+  // Each of the tokens below this weighs less than an equal share of what a nucleus leaves out, so all of them together
+  // cannot be part of it.
   const floor = ((Math.max(0, 1 - topP) * sums.total) / row.vocabSize) * (1 - 1e-6);
   // A nucleus is mostly few tokens, so it is looked for among those first.
   for (let least = FIRST_LEAST * sums.total; ; least /= 16) {

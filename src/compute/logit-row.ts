@@ -38,7 +38,7 @@ const ROUNDING = 1 + 1e-5;
 /** Weights whose sum is below this are summed again, relative to the largest of them: in f32 they vanish at 1e-38. */
 const LEAST_TOTAL = 1e-20;
 
-/** Up to so many tokens a list that is kept in order costs less than to sort a vocabulary. */
+/** Up to this many tokens, keeping a sorted list is cheaper than sorting the vocabulary. */
 const MOST_INSERTED = 512;
 
 /** A token and its logit. */
