@@ -49,15 +49,17 @@ const ROTATED_HEAD_MULTIPLE = 16;
  * `scored`: every position is scored too. Further inputs: `targets` (int64) [B, T], the token after each position, and
  * `alternatives` [A], zeros. Further outputs, natural-log probabilities: `targetLogprobs` [B·T] of the targets,
  * `topLogprobs` [B·T, A] of the most probable tokens, and these, `topTokens` (int64).
+ *
+ * `mostRows`: a program for steps of at most so many positions, B·T.
  */
 export function samplingGraph(
   config: ModelConfig,
   form: WeightForm = {},
-  { scored = false }: { readonly scored?: boolean } = {},
+  { scored = false, mostRows }: { readonly scored?: boolean; readonly mostRows?: number } = {},
 ): ProgramGraph {
   const graph = new Graph();
   const { numHeads, numKvHeads, headDim } = config;
-  const parameters = parameterInputs(graph, config, form);
+  const parameters = parameterInputs(graph, config, form, mostRows === undefined ? {} : { mostRows });
   const lastPositions = graph.input("lastPositions", "int32", ["B"]);
   const totalLength = graph.input("totalLength", "int32", []);
   const rows = graph.input("rows", "int64", ["B"]);
@@ -155,7 +157,7 @@ export function sequenceGraph(
   { chunked = false, restricted = false, recompute = false, form = {} }: SequenceForm = {},
 ): ProgramGraph {
   const graph = new Graph();
-  const parameters = parameterInputs(graph, config, form, loss ? { tokens: TOKENS } : undefined);
+  const parameters = parameterInputs(graph, config, form, loss ? { training: { tokens: TOKENS } } : {});
   const promptBias = graph.input("promptBias", "float32", ["R", "P"]);
   const promptCausal = graph.input("promptCausal", "float32", ["P", "P"]);
   const completionCausal = graph.input("completionCausal", "float32", ["C", "C"]);
