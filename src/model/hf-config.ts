@@ -260,8 +260,8 @@ export function hfConfigOf(
     ...hfRopeOf(config, family),
     tie_word_embeddings: config.tieWordEmbeddings,
     torch_dtype: dtype, // the name of dtype before transformers 4.56
-    vocab_size: config.vocabSize,
     ...layerKeysOf(config, family),
+    vocab_size: config.vocabSize,
   };
 }
 
