@@ -15,6 +15,7 @@ import type { RequestRecord } from "../serve/metrics.ts";
 import { describeDefaults, type GenerationDefaults } from "../serve/sampling-defaults.ts";
 import { serveEngine } from "../serve/served-model.ts";
 import { ApiServer } from "../serve/server.ts";
+import { TINKER_LIMITS } from "../serve/tinker/limits.ts";
 import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -63,6 +64,7 @@ Options
   --tinker               speak the Tinker protocol, too (/api/v1): clients train adapters of the model and sample from them;
                          docs/scale-out.md
   --tinker-dir PATH      where their checkpoints are kept (${DEFAULT_TINKER_DIRECTORY})
+  --tinker-models N      most models that are trained at the same time (${TINKER_LIMITS.mostModels})
   --threads N            threads to compute with (one per processor, at most 8)
   --log                  a line on standard error for every request; never its text
   --json                 say where it listens in one JSON line {"url", "model", …}
@@ -90,6 +92,7 @@ const OPTIONS = {
   adapter: { type: "string", multiple: true },
   tinker: { type: "boolean", default: false },
   "tinker-dir": { type: "string" },
+  "tinker-models": { type: "string" },
   threads: { type: "string" },
   log: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
@@ -114,9 +117,11 @@ export const serveCommand: Command = {
     }
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
     const defaults = await generationDefaults(opened.modelDirectory, values);
-    if (values["tinker-dir"] !== undefined && !values.tinker) {
-      throw new ConfigError("--tinker-dir is where --tinker keeps checkpoints: give --tinker, too.");
+    for (const option of ["tinker-dir", "tinker-models"] as const) {
+      if (values[option] === undefined || values.tinker) continue;
+      throw new ConfigError(`--${option} is about the server that --tinker makes: give --tinker, too.`);
     }
+    const mostModels = wholeNumberOption("tinker-models", values["tinker-models"] ?? `${TINKER_LIMITS.mostModels}`, 1);
     const compute = computeOption(values.threads);
     const { engines, base } = values.tinker
       ? await openOverBase(opened, { id, named }, limits, compute, context)
@@ -131,7 +136,15 @@ export const serveCommand: Command = {
         context.note(`aha serve: ${error instanceof Error ? error.stack : String(error)}\n`);
       const [{ engine, tokenizer }] = engines as [OpenedModel];
       const directory = values["tinker-dir"] ?? DEFAULT_TINKER_DIRECTORY;
-      const parts = { engine, tokenizer, tokenizerDirectory: opened.tokenizerDirectory, directory, apiKey, onDefect };
+      const parts = {
+        limits: { mostModels },
+        engine,
+        tokenizer,
+        tokenizerDirectory: opened.tokenizerDirectory,
+        directory,
+        apiKey,
+        onDefect,
+      };
       const tinker = base && tinkerRoutes({ name: id, base, ...parts });
       const server = await ApiServer.listen(models, {
         mounted: tinker,

@@ -13,6 +13,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { type Recipe, recipeSchema } from "../../src/recipe/schema.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
+import { startTinker } from "../tinker/tinker-server.ts";
 import { constantEcho, teacherServer } from "../train/distill/teacher-server.ts";
 import { CONVERSATIONS_RECIPE, MATH_RECIPE, QUICK, REWARD_MODEL_RECIPE, runSmoke } from "./smoke.ts";
 
@@ -47,11 +49,29 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
+/** A run of an engine that is a server. */
+async function runOnServer(base: string, read: Set<string>): Promise<void> {
+  const tokenizer = await loadTokenizer(base);
+  const { url } = await startTinker({
+    model: base,
+    tokenizer,
+    name: "base",
+    directory: join(root, "kept"),
+    threads: 1,
+  });
+  const engine = `{kind: tinker, url: "${url}", baseModel: base, rank: 2, profile: aha, patienceSeconds: 60, threads: 1}`;
+  await runSmoke(join(root, "server"), {
+    overrides: [...QUICK, `model={path: ${base}}`, `engine=${engine}`],
+    wrap: (recipe) => recording(recipe, read),
+  });
+}
+
 it("every key of the schema is read by a run", async () => {
   const read = new Set<string>();
   await runSmoke(join(root, "init"), { overrides: EVERYTHING, wrap: (recipe) => recording(recipe, read) });
   const base = join(root, "init", "initial-model");
   const adapter = join(root, "init", "model");
+  await runOnServer(base, read);
   const file = join(root, "problems.jsonl");
   writeFileSync(file, problems());
   await runSmoke(join(root, "path"), {

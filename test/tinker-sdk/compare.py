@@ -227,5 +227,6 @@ for what, call in (
 training.forward_backward(data, "cross_entropy")
 training.optim_step(types.AdamParams(learning_rate=1e-3)).result()
 
+service.close("success").result()
 for what, gap in worst.items():
     print(f"{what}: {gap:.1e}")

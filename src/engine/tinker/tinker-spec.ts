@@ -6,7 +6,8 @@ import { PROFILE_NAMES } from "./profile.ts";
 /** The keys. */
 export const tinkerShape = {
   url: z
-    .url({ protocol: /^https?$/, error: "takes an address that begins with http:// or https://" })
+    .string()
+    .regex(/^https?:\/\/[^\s/]+\S*$/, "takes an address that begins with http:// or https://")
     .describe("where the server is; its key comes from the environment variable TINKER_API_KEY"),
   baseModel: z.string().min(1).describe("what the server calls the model that an adapter is trained of"),
   rank: z.int().min(1).optional().describe("rank of the adapter where model.lora says nothing; 32 if absent"),
