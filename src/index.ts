@@ -102,7 +102,7 @@ export type {
   TokenLogprob,
 } from "./engine/contract/session.ts";
 export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
-export { openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
+export { engines, openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
 // Errors.
 export {
   AhaError,
@@ -156,7 +156,20 @@ export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
 export type { SaveOptions } from "./model/checkpoint.ts";
-export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
+export type {
+  DecoderSwitches,
+  FamilySwitches,
+  GgufArchitecture,
+  GgufKeys,
+  GgufLayerRules,
+  GgufLayers,
+  GgufShape,
+  LayerKeys,
+  LayerRules,
+  LayerSwitches,
+  ModelFamily,
+  SwitchKeys,
+} from "./model/families/family.ts";
 export { families } from "./model/families/registry.ts";
 export type { GgufExport, GgufExportOptions } from "./model/gguf/export.ts";
 export { exportGguf } from "./model/gguf/on-disk.ts";
@@ -170,11 +183,14 @@ export { type NamedPath, pathAt, pathsBelow, pathsOfItems } from "./named-paths.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 // Pipelines: stages of trainers and data steps, strung together by content hashes.
 export { PipelineDirectory } from "./pipeline/directory.ts";
+// JSON Schemas of recipes and pipelines, with what extensions brought.
+export { jsonSchemas } from "./pipeline/json-schema.ts";
 export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "./pipeline/load.ts";
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 // Recipes: what `aha run` takes, checked, opened and run.
+export type { JsonSchema } from "./recipe/json-schema.ts";
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { RunEvent, RunObserver } from "./recipe/observer.ts";
 export type { PreparedRun } from "./recipe/open-recipe.ts";
@@ -242,7 +258,9 @@ export { loadTokenizer } from "./tokenizer/on-disk.ts";
 export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
-
+export { type Place, type PlaceOptions, trackerOf } from "./tracking/place.ts";
+export type { PointRules, Points, TextPoint, TrackedCompletion } from "./tracking/points.ts";
+export { type SentRun, sendRun } from "./tracking/send-run.ts";
 // Trackers: programs that are told what a run does.
 export {
   defineTracker,

@@ -12,6 +12,7 @@ import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
 import { statusLineOf } from "./terminal-line.ts";
 
+const TOKENIZER_MODES = ["auto", "ids"] as const;
 const FORMATS: readonly TensorFormat[] = ["f32", "f16", "bf16", "q8_0"];
 
 /** The part of `aha model --help` that is about this command. */
@@ -20,28 +21,27 @@ export const EXPORT_HELP = `export writes the model as one file for other progra
   --out FILE         where to write; a GGUF file that is there is replaced (NAME-DTYPE.gguf in DIR, NAME that of DIR;
                      for a model of the Hub in this directory)
   --dtype NAME       of the matrices: ${FORMATS.join(", ")} (as the checkpoint stores them)
-  --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3) or one of Aha's own;
+  --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3), SentencePiece's BPE
+                     (Llama 2, Mistral, Gemma) or one of Aha's own;
                      another is refused. ids: none, token 12 is written [12]; so it is where the model has none
   --json             the result for programs
 `;
 
+/** Options of `aha model export`. */
+export const EXPORT_OPTIONS = {
+  gguf: { type: "boolean", default: false },
+  out: { type: "string", completes: "file" },
+  dtype: { type: "string", completes: () => FORMATS },
+  tokenizer: { type: "string", default: "auto", completes: () => TOKENIZER_MODES },
+  json: { type: "boolean", default: false },
+} as const;
+
 /** Runs the subcommand with the arguments after `aha model export`. */
 export async function runModelExport(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions(
-    "model export",
-    args,
-    {
-      gguf: { type: "boolean", default: false },
-      out: { type: "string" },
-      dtype: { type: "string" },
-      tokenizer: { type: "string", default: "auto" },
-      json: { type: "boolean", default: false },
-    },
-    ["DIR"],
-  );
+  const { values, positionals } = parseOptions("model export", args, EXPORT_OPTIONS, ["DIR"]);
   if (!values.gguf) throw new ConfigError("aha model export needs --gguf, the format to write.");
   const format = values.dtype === undefined ? undefined : oneOf("dtype", values.dtype, FORMATS);
-  const withTokenizer = oneOf("tokenizer", values.tokenizer, ["auto", "ids"]) === "auto";
+  const withTokenizer = oneOf("tokenizer", values.tokenizer, TOKENIZER_MODES) === "auto";
   const source = positionals[0]!;
   const reference = hubReferenceOf(source, "model");
   const name = basename(reference?.name ?? resolve(source));

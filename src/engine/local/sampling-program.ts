@@ -8,7 +8,7 @@ import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { HostInput, read, tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
 import { type Disposable, Scope } from "../../compute/scope.ts";
-import { rotaryTables } from "../../model/decoder.ts";
+import { rotaryInputTables } from "../../model/decoder.ts";
 import { rowLimits, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { KeyValueCache } from "./key-value-cache.ts";
@@ -27,7 +27,7 @@ export class SamplingProgram implements Disposable {
   /** The one that scores its positions; compiled when it is first needed. */
   #scoring: Promise<Program> | undefined;
   /** Rotary tables of the most positions that were asked for. */
-  #rotary: { readonly count: number; readonly cos: Float32Array; readonly sin: Float32Array } | undefined;
+  #rotary: { readonly count: number; readonly tables: ReadonlyMap<string, Float32Array> } | undefined;
 
   private constructor(device: Device, config: ModelConfig, form: WeightForm, program: Program) {
     this.device = device;
@@ -67,13 +67,13 @@ export class SamplingProgram implements Disposable {
   /** Rotary tables of so many positions on the device; `scope` holds them. */
   tables(positions: number, scope: Scope): RotaryTensors {
     if (this.#rotary === undefined || this.#rotary.count < positions) {
-      this.#rotary = { count: positions, ...rotaryTables(this.config, positions) };
+      this.#rotary = { count: positions, tables: rotaryInputTables(this.config, positions) };
     }
     const half = this.config.headDim / 2;
     // A table of more positions begins with that of fewer.
     const tensor = (table: Float32Array) =>
       scope.hold(tensorOf(this.device, "float32", [positions, half], table.subarray(0, positions * half)));
-    return { cos: tensor(this.#rotary.cos), sin: tensor(this.#rotary.sin) };
+    return new Map([...this.#rotary.tables].map(([name, table]) => [name, tensor(table)]));
   }
 
   /** Binds the program to T new positions in each of the cache's first rows, as many as there are rows of logits; `scope`
@@ -136,12 +136,7 @@ export class SamplingProgram implements Disposable {
     };
     const slots = cache.bind(B, scope);
     const named = Object.entries(own).map(([name, { tensor }]) => [name, tensor] as const);
-    const feeds = new Map<string, DeviceTensor>([
-      ...weights.tensors,
-      ...named,
-      ...Object.entries(tables),
-      ...slots.feeds,
-    ]);
+    const feeds = new Map<string, DeviceTensor>([...weights.tensors, ...named, ...tables, ...slots.feeds]);
     const fetches = new Map<string, DeviceTensor>([...slots.fetches, ["logits", logits]]);
     const inputs = {
       ids: own.ids.data,
@@ -166,10 +161,8 @@ export interface StepOperands {
   readonly logits: DeviceTensor<"float32">; // [B, V]
 }
 
-export interface RotaryTensors {
-  readonly cos: DeviceTensor;
-  readonly sin: DeviceTensor;
-}
+/** Rotary tables by the names of the program's inputs. */
+export type RotaryTensors = ReadonlyMap<string, DeviceTensor>;
 
 /** The inputs of the sampling program besides weights, tables and cache: the memory to fill before each run. */
 interface StepInputs {
