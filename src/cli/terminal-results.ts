@@ -7,7 +7,7 @@ import {
   type StateEvaluations,
   tellingPair,
 } from "../report/comparison.ts";
-import { completionLines } from "../report/completion.ts";
+import { completionLines } from "../inspect/completion-lines.ts";
 import type { EvaluatedCompletion } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import { printable, type Style } from "./terminal-style.ts";

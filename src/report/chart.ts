@@ -4,6 +4,7 @@
  * in words too, for readers who do not see it.
  */
 
+import { niceTicks } from "../inspect/ticks.ts";
 import { plain } from "../number-text.ts";
 import { type Html, html } from "./html.ts";
 
@@ -111,18 +112,6 @@ export function movingAverage(points: readonly ChartPoint[]): ChartPoint[] {
     const reach = Math.min(radius, i, points.length - 1 - i);
     return { x, y: (before[i + reach + 1]! - before[i - reach]!) / (2 * reach + 1) };
   });
-}
-
-/** About `wanted` round numbers (1, 2 or 5 times a power of ten apart) between `low` and `high`. */
-export function niceTicks(low: number, high: number, wanted: number): number[] {
-  if (!(high > low)) return [low];
-  const rough = (high - low) / wanted;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough)!;
-  const ticks: number[] = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
-    ticks.push(Number((i * step).toPrecision(12)));
-  return ticks;
 }
 
 function scale(fromLow: number, fromHigh: number, toLow: number, toHigh: number): (value: number) => number {

@@ -1,0 +1,13 @@
+/** Where the page begins. */
+
+import { render } from "preact";
+import "uplot/dist/uPlot.min.css";
+import "./style.css";
+import "./parts.css";
+import { App } from "./app.tsx";
+import { applyTheme } from "./theme.ts";
+
+applyTheme();
+const root = document.getElementById("page")!;
+root.textContent = "";
+render(<App />, root);
