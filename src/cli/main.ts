@@ -19,10 +19,7 @@ const EXIT_INTERRUPTED = 130;
 /** The commands and their summaries; a command's code is only loaded when it runs, so that help is instant. */
 const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: () => Promise<Command> }> = new Map([
   ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).command }],
-  [
-    "dashboard",
-    { summary: "watch runs in a browser", load: async () => (await import("./dashboard.ts")).command },
-  ],
+  ["dashboard", { summary: "watch runs in a browser", load: async () => (await import("./dashboard.ts")).command }],
   ["doctor", { summary: "check a recipe before it is run", load: async () => (await import("./doctor.ts")).command }],
   ["eval", { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).command }],
   ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).command }],

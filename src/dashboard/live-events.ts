@@ -36,7 +36,10 @@ export class LiveEvents {
   }
 
   /** Streams the news of runs, each with its run's id, until the page goes away. */
-  async followRuns(runs: readonly { readonly id: string; readonly live: LiveRun }[], response: ServerResponse): Promise<void> {
+  async followRuns(
+    runs: readonly { readonly id: string; readonly live: LiveRun }[],
+    response: ServerResponse,
+  ): Promise<void> {
     // Before anybody listens: what is there already is no news.
     for (const { live } of runs) await live.refresh();
     const send = this.open(response);

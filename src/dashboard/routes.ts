@@ -156,7 +156,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
       method: "GET",
       answer: async ({ runs, events, parameters, response }) => {
         const ids = parameters.getAll("id");
-        if (ids.length > MAX_COMPARED) throw new HttpError(400, `At most ${MAX_COMPARED} runs can be followed at once.`);
+        if (ids.length > MAX_COMPARED)
+          throw new HttpError(400, `At most ${MAX_COMPARED} runs can be followed at once.`);
         if (ids.length === 0) events.followList(response);
         else await events.followRuns(opened(runs, ids), response);
         return undefined;

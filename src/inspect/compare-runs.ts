@@ -3,8 +3,8 @@
  * their last evaluation, with the paired tests of `aha eval --compare` against the first run.
  */
 
+import { type Comparison, compareEvaluations } from "../eval/compare.ts";
 import type { Evaluation } from "../eval/evaluate.ts";
-import { compareEvaluations, type Comparison } from "../eval/compare.ts";
 import type { Cluster } from "../eval/interval.ts";
 import { differencesOf } from "../run/recipe-file.ts";
 import type { EvaluatedCompletion, EvaluationRecord } from "../run/records.ts";
@@ -114,7 +114,12 @@ function asEvaluation({ statistics, completions }: EvaluationRecord): Evaluation
   const clusters = Object.entries(MEASURED)
     .filter(([name]) => statistics[name] !== undefined)
     .map(([name, of]) => [name, problems.map((answers) => clusterOf(answers, of))] as const);
-  return { statistics: {}, intervals: {}, clusters: Object.fromEntries(clusters), completions: completions as Evaluation["completions"] };
+  return {
+    statistics: {},
+    intervals: {},
+    clusters: Object.fromEntries(clusters),
+    completions: completions as Evaluation["completions"],
+  };
 }
 
 function byProblem(completions: readonly EvaluatedCompletion[]): Map<number, EvaluatedCompletion[]> {
@@ -136,7 +141,8 @@ function clusterOf(
 }
 
 function whyUntested(last: readonly (EvaluationRecord | undefined)[]): string {
-  if (last.some((record) => record === undefined)) return "Not every run has been evaluated yet, so nothing can be tested.";
+  if (last.some((record) => record === undefined))
+    return "Not every run has been evaluated yet, so nothing can be tested.";
   return (
     "The runs were not asked the same held-out problems as the first one, so their answers cannot be compared in pairs. " +
     "aha eval DIR --compare DIR asks two models the same problems."

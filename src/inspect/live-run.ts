@@ -186,6 +186,13 @@ export class LiveRun {
     return this.recipeRead.value;
   }
 
+  /** When something was written last, ISO 8601; undefined where nothing was. */
+  get writtenAt(): string | undefined {
+    const told = this.events.at(-1)?.at;
+    const written = writtenAt(this.tails.timings.path);
+    return told === undefined || (written !== undefined && written > told) ? written : told;
+  }
+
   /** What of the logs could not be read, in sentences. */
   get notes(): string[] {
     const damaged = Object.entries(this.tails).flatMap(([, tail]) => {
@@ -197,6 +204,14 @@ export class LiveRun {
     });
     if (this.misshapen > 0) damaged.push(`${this.misshapen} lines of the logs are not in the form of their log.`);
     return damaged;
+  }
+}
+
+function writtenAt(path: string): string | undefined {
+  try {
+    return statSync(path).mtime.toISOString();
+  } catch {
+    return undefined;
   }
 }
 

@@ -50,10 +50,17 @@ const plannedSchema = z.looseObject({
 /** The card of the pipeline in `directory`, whatever state its files are in. */
 export function pipelineCard(id: string, directory: string): PipelineCard {
   const updated = timeOf(join(directory, PIPELINE_FILES.lineage));
-  const about = { kind: "pipeline" as const, id, updatedAt: updated, startedAt: timeOf(join(directory, PIPELINE_FILES.pipeline)) };
+  const about = {
+    kind: "pipeline" as const,
+    id,
+    updatedAt: updated,
+    startedAt: timeOf(join(directory, PIPELINE_FILES.pipeline)),
+  };
   const state = pipelineState(directory);
   try {
-    const planned = plannedSchema.parse(parse(readText(directory, PIPELINE_FILES.pipeline) ?? "{}", { maxAliasCount: 100 }));
+    const planned = plannedSchema.parse(
+      parse(readText(directory, PIPELINE_FILES.pipeline) ?? "{}", { maxAliasCount: 100 }),
+    );
     const lineage = readJson(directory, PIPELINE_FILES.lineage, pipelineLineageSchema);
     const summary = readJson(directory, PIPELINE_FILES.summary, pipelineSummarySchema);
     const begun = Object.entries(lineage?.stages ?? {}).map(([name, record]): PipelineStage => {

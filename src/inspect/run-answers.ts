@@ -95,7 +95,7 @@ export function runCard(id: string, pipeline: string | undefined, run: LiveRun):
   const about = {
     ...{ kind: "run" as const, id, pipeline, state: run.state },
     startedAt: run.events[0]?.at,
-    updatedAt: run.events.at(-1)?.at,
+    updatedAt: run.writtenAt,
     alarms: ringing(alarmsOf(run.events)),
     result: headlineResult(run),
   };
@@ -105,7 +105,17 @@ export function runCard(id: string, pipeline: string | undefined, run: LiveRun):
     const { name, question, task, seed } = facts;
     const seconds = facts.stages.reduce((total, one) => total + one.seconds, 0);
     const shown = stage && { name: stage.name, done: stage.done, total: stage.total };
-    return { ...about, name, question, task, seed, stage: shown, progress: progressOf(facts), seconds, problem: undefined };
+    return {
+      ...about,
+      name,
+      question,
+      task,
+      seed,
+      stage: shown,
+      progress: progressOf(facts),
+      seconds,
+      problem: undefined,
+    };
   } catch (error) {
     const problem = run.state === "gone" ? "Its directory is gone." : reasonOf(error);
     const nothing = { question: "", task: "", seed: undefined, stage: undefined, progress: undefined, seconds: 0 };

@@ -13,7 +13,8 @@ const asked = new Set<string>();
 /** Throws RunDirError where nothing runs there, or the process cannot be reached from here. */
 export function askToStop(directory: string): void {
   const state = lockState(directory);
-  if (state?.isHeld !== true) throw new RunDirError(`No process is training in ${directory}; there is nothing to stop.`);
+  if (state?.isHeld !== true)
+    throw new RunDirError(`No process is training in ${directory}; there is nothing to stop.`);
   const { holder, isHere } = state;
   if (!isHere) {
     throw new RunDirError(`The run is on ${holder.host}, which cannot be reached from here. Press Ctrl-C there.`);

@@ -25,12 +25,16 @@ const KINDS = {
 type Kind = keyof typeof KINDS;
 
 function momentOf({ stage, step, moment, decoding }: EvaluationHead): string {
-  const when = moment === "before" ? `before ${stage}` : moment === "after" ? `after ${stage}` : `${stage}, step ${step}`;
+  const when =
+    moment === "before" ? `before ${stage}` : moment === "after" ? `after ${stage}` : `${stage}, step ${step}`;
   return decoding === "greedy" ? `${when}, greedy` : when;
 }
 
 /** An evaluation with its answers. */
-function useEvaluation(id: string, index: number | undefined): { readonly record: EvaluationRecord | undefined; readonly error: string } {
+function useEvaluation(
+  id: string,
+  index: number | undefined,
+): { readonly record: EvaluationRecord | undefined; readonly error: string } {
   const [record, setRecord] = useState<EvaluationRecord>();
   const [error, setError] = useState("");
   useEffect(() => {
@@ -57,7 +61,8 @@ export function AnswersTab({ view, place }: { readonly view: RunView; readonly p
   const first = useEvaluation(view.card.id, before?.index);
   const second = useEvaluation(view.card.id, after?.index);
   const [shown, setShown] = useState(PAGE);
-  const set = (change: Readonly<Record<string, string>>) => goTo({ ...place, tab: "answers", query: { ...place.query, ...change } }, true);
+  const set = (change: Readonly<Record<string, string>>) =>
+    goTo({ ...place, tab: "answers", query: { ...place.query, ...change } }, true);
   if (before === undefined || after === undefined) return <Notice>No held-out problem was answered yet.</Notice>;
   const choice = (label: string, key: string, value: EvaluationHead) => (
     <label>
@@ -135,7 +140,8 @@ function Answer({ label, answer }: { readonly label: string; readonly answer: Ev
   return (
     <div>
       <h4>
-        {label} · {answer.lengthTokens} tokens{answer.finishReason === "length" ? ", cut off" : ""} <Verdict solved={answer.solved} />
+        {label} · {answer.lengthTokens} tokens{answer.finishReason === "length" ? ", cut off" : ""}{" "}
+        <Verdict solved={answer.solved} />
       </h4>
       <CompletionLines text={answer.completion} solved={answer.solved} />
     </div>
@@ -189,8 +195,9 @@ function StatisticTable({ before, after }: { readonly before: EvaluationHead; re
   return (
     <details class="metrics">
       <summary>
-        {statisticName(names[0] ?? "")}: {valueText(before.statistics[names[0] ?? ""], true)} → {valueText(after.statistics[names[0] ?? ""], true)}, and {Math.max(0, names.length - 1)} more
-        statistics of {plain(after.completionCount)} answers
+        {statisticName(names[0] ?? "")}: {valueText(before.statistics[names[0] ?? ""], true)} →{" "}
+        {valueText(after.statistics[names[0] ?? ""], true)}, and {Math.max(0, names.length - 1)} more statistics of{" "}
+        {plain(after.completionCount)} answers
       </summary>
       <table>
         <thead>

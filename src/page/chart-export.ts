@@ -1,7 +1,7 @@
 /** A chart as a file: SVG for documents, in light colours whatever the page has. */
 
-import { plain } from "../number-text.ts";
 import { niceTicks } from "../inspect/ticks.ts";
+import { plain } from "../number-text.ts";
 import { DASHES, type PlotProps, smooth } from "./plot.tsx";
 
 const SIZE = { width: 720, height: 400, top: 44, right: 20, bottom: 44, left: 64 };
@@ -13,10 +13,14 @@ const MAX_POINTS = 2000;
 export function svgOf(props: PlotProps): string {
   const { title, xLabel, series, points = [], format = plain, smoothing, isLog = false } = props;
   const lines = series.map((one) => ({ ...one, y: smooth(one.y, smoothing) }));
-  const seen = lines.flatMap(({ x, y }) => x.flatMap((value, i) => (typeof y[i] === "number" ? [[value, y[i]] as const] : [])));
+  const seen = lines.flatMap(({ x, y }) =>
+    x.flatMap((value, i) => (typeof y[i] === "number" ? [[value, y[i]] as const] : [])),
+  );
   const held = points.flatMap((one) => one.points);
   const xs = [...seen.map(([x]) => x), ...held.map(({ x }) => x)];
-  const ys = [...seen.map(([, y]) => y), ...held.flatMap(({ low, high }) => [low, high])].filter((y) => !isLog || y > 0);
+  const ys = [...seen.map(([, y]) => y), ...held.flatMap(({ low, high }) => [low, high])].filter(
+    (y) => !isLog || y > 0,
+  );
   const [x0, x1] = extent(xs);
   const [y0, y1] = extent([...ys, ...(isLog ? [] : [props.yMin ?? ys[0]!, props.yMax ?? ys[0]!])]);
   const across = scale(x0, x1, SIZE.left, SIZE.width - SIZE.right);
@@ -32,7 +36,8 @@ export function svgOf(props: PlotProps): string {
         `<text x="${SIZE.left - 8}" y="${y(tick) + 4}" text-anchor="end" fill="#66625b">${escaped(format(tick))}</text>`,
     ),
     ...niceTicks(x0, x1, 6).map(
-      (tick) => `<text x="${across(tick)}" y="${SIZE.height - SIZE.bottom + 18}" text-anchor="middle" fill="#66625b">${plain(tick)}</text>`,
+      (tick) =>
+        `<text x="${across(tick)}" y="${SIZE.height - SIZE.bottom + 18}" text-anchor="middle" fill="#66625b">${plain(tick)}</text>`,
     ),
     `<text x="${(SIZE.left + SIZE.width - SIZE.right) / 2}" y="${SIZE.height - 6}" text-anchor="middle" fill="#66625b">${escaped(xLabel)}</text>`,
     ...lines.map(({ x, y: column, colour }) => {
@@ -64,7 +69,8 @@ function pathOf(
   let path = "";
   for (let i = 0; i < x.length; i += stride) {
     const value = column[i];
-    if (typeof value === "number") path += `${path === "" ? "M" : "L"}${across(x[i]!).toFixed(1)} ${up(value).toFixed(1)}`;
+    if (typeof value === "number")
+      path += `${path === "" ? "M" : "L"}${across(x[i]!).toFixed(1)} ${up(value).toFixed(1)}`;
   }
   return path;
 }

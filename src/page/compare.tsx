@@ -15,7 +15,16 @@ import { type RunStore, useRuns } from "./run-store.ts";
 import { ask } from "./source.ts";
 import { isShareStatistic, signed, statisticName, valueText } from "./words.ts";
 
-const FIRST_METRICS = ["solve_rate", "reward", "completions/mean_length", "entropy", "kl", "grad_norm", "loss", "frac_reward_zero_std"];
+const FIRST_METRICS = [
+  "solve_rate",
+  "reward",
+  "completions/mean_length",
+  "entropy",
+  "kl",
+  "grad_norm",
+  "loss",
+  "frac_reward_zero_std",
+];
 const MAX_RUNS = 6;
 
 /** The runs in an address, and back; a name may have a comma in it. */
@@ -36,7 +45,10 @@ export function ComparePage({ place }: { readonly place: Place }) {
   useEffect(() => {
     setComparison(undefined);
     setError("");
-    ask<RunComparison>(`/api/compare?${new URLSearchParams(ids.map((id) => ["id", id]))}`).then(setComparison, (reason: Error) => setError(reason.message));
+    ask<RunComparison>(`/api/compare?${new URLSearchParams(ids.map((id) => ["id", id]))}`).then(
+      setComparison,
+      (reason: Error) => setError(reason.message),
+    );
   }, [place.query.ids]);
   if (error !== "") return <Notice kind="bad">{error}</Notice>;
   if (comparison === undefined) return <Loading />;
@@ -81,8 +93,8 @@ function Results({ comparison }: { readonly comparison: RunComparison }) {
             const better = onlyFirst === onlySecond ? "neither" : onlySecond > onlyFirst ? other : runs[0]!.card.id;
             return (
               <li key={other}>
-                <b>{other}</b> against <b>{runs[0]!.card.id}</b>: {onlySecond} problems only it solves, {onlyFirst} only the first one; McNemar's
-                exact test p = {pValue < 0.001 ? "< 0.001" : plain(pValue)}.{" "}
+                <b>{other}</b> against <b>{runs[0]!.card.id}</b>: {onlySecond} problems only it solves, {onlyFirst} only
+                the first one; McNemar's exact test p = {pValue < 0.001 ? "< 0.001" : plain(pValue)}.{" "}
                 {pValue < 0.05 ? `${better} is better by more than luck.` : "That may be luck."}
               </li>
             );
@@ -122,7 +134,8 @@ function Results({ comparison }: { readonly comparison: RunComparison }) {
                         )}
                         {difference && (
                           <span class={isSure ? "difference sure" : "difference soft"}>
-                            {signed(difference.difference, isShare)} ({signed(difference.interval[0], isShare)} to {signed(difference.interval[1], isShare)})
+                            {signed(difference.difference, isShare)} ({signed(difference.interval[0], isShare)} to{" "}
+                            {signed(difference.interval[1], isShare)})
                           </span>
                         )}
                       </td>
@@ -138,7 +151,15 @@ function Results({ comparison }: { readonly comparison: RunComparison }) {
   );
 }
 
-function Curves({ ids, comparison, place }: { readonly ids: readonly string[]; readonly comparison: RunComparison; readonly place: Place }) {
+function Curves({
+  ids,
+  comparison,
+  place,
+}: {
+  readonly ids: readonly string[];
+  readonly comparison: RunComparison;
+  readonly place: Place;
+}) {
   const { query } = place;
   const stages = [...new Set(comparison.runs.flatMap(({ stages: each }) => each.map(({ name }) => name)))];
   const trained = stages.filter((stage) => comparison.runs.some(({ metrics }) => metrics[stage]));
@@ -155,7 +176,12 @@ function Curves({ ids, comparison, place }: { readonly ids: readonly string[]; r
         {trained.length > 1 && (
           <span class="choices" role="group" aria-label="Stage">
             {trained.map((name) => (
-              <button type="button" key={name} aria-pressed={name === stage} onClick={() => set({ stage: name, metrics: "" })}>
+              <button
+                type="button"
+                key={name}
+                aria-pressed={name === stage}
+                onClick={() => set({ stage: name, metrics: "" })}
+              >
                 {name}
               </button>
             ))}
@@ -171,7 +197,10 @@ function Curves({ ids, comparison, place }: { readonly ids: readonly string[]; r
         </label>
         <label>
           add{" "}
-          <select value="" onChange={({ currentTarget }) => set({ metrics: [...chosen, currentTarget.value].join(",") })}>
+          <select
+            value=""
+            onChange={({ currentTarget }) => set({ metrics: [...chosen, currentTarget.value].join(",") })}
+          >
             <option value="">a metric …</option>
             {names
               .filter((name) => !chosen.includes(name) && name !== "iteration")
@@ -192,11 +221,26 @@ function Curves({ ids, comparison, place }: { readonly ids: readonly string[]; r
   );
 }
 
-function Overlay({ stores, stage, name, axis }: { readonly stores: readonly RunStore[]; readonly stage: string; readonly name: string; readonly axis: AxisKind }) {
+function Overlay({
+  stores,
+  stage,
+  name,
+  axis,
+}: {
+  readonly stores: readonly RunStore[];
+  readonly stage: string;
+  readonly name: string;
+  readonly axis: AxisKind;
+}) {
   const { isShare, meaning } = metricNote(name);
   const series = stores.map((store, colour) => {
     const { metrics, timings } = store.columns(stage, [name, ...axisNames(axis)]);
-    return { label: store.id, colour, x: axisOf(axis, metrics, timings).column(metrics), y: metrics.values.get(name) ?? [] };
+    return {
+      label: store.id,
+      colour,
+      x: axisOf(axis, metrics, timings).column(metrics),
+      y: metrics.values.get(name) ?? [],
+    };
   });
   return (
     <figure class="chart">
@@ -204,7 +248,14 @@ function Overlay({ stores, stage, name, axis }: { readonly stores: readonly RunS
         <h3>{name}</h3>
         <p>{meaning}</p>
       </figcaption>
-      <Plot title={name} xLabel={axis} series={series} smoothing={0.6} format={isShare ? percent : plain} syncKey="compare" />
+      <Plot
+        title={name}
+        xLabel={axis}
+        series={series}
+        smoothing={0.6}
+        format={isShare ? percent : plain}
+        syncKey="compare"
+      />
     </figure>
   );
 }
@@ -230,7 +281,9 @@ function Differences({ comparison }: { readonly comparison: RunComparison }) {
                 <code>{key}</code>
               </th>
               {values.map((value, i) => (
-                <td key={runs[i]!.card.id}>{value === undefined ? <span class="soft">absent</span> : <code>{value}</code>}</td>
+                <td key={runs[i]!.card.id}>
+                  {value === undefined ? <span class="soft">absent</span> : <code>{value}</code>}
+                </td>
               ))}
             </tr>
           ))}
@@ -245,14 +298,19 @@ function Problems({ comparison }: { readonly comparison: RunComparison }) {
   const [onlyDifferent, setOnlyDifferent] = useState(true);
   const { problems, runs } = comparison;
   if (problems.length === 0) return null;
-  const isDifferent = ({ answers }: RunComparison["problems"][number]) => new Set(answers.map((answer) => answer?.solved)).size > 1;
+  const isDifferent = ({ answers }: RunComparison["problems"][number]) =>
+    new Set(answers.map((answer) => answer?.solved)).size > 1;
   const matching = onlyDifferent ? problems.filter(isDifferent) : problems;
   return (
     <>
       <h2>The same problems side by side</h2>
       <label class="bar">
-        <input type="checkbox" checked={onlyDifferent} onChange={({ currentTarget }) => setOnlyDifferent(currentTarget.checked)} /> only where one is right
-        and another is not ({problems.filter(isDifferent).length} of {problems.length})
+        <input
+          type="checkbox"
+          checked={onlyDifferent}
+          onChange={({ currentTarget }) => setOnlyDifferent(currentTarget.checked)}
+        />{" "}
+        only where one is right and another is not ({problems.filter(isDifferent).length} of {problems.length})
       </label>
       {matching.slice(0, shown).map(({ prompt, answers }) => (
         <article class="problem" key={prompt}>

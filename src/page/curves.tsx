@@ -1,7 +1,7 @@
 /** The curves of a stage, its alarms on them, and every metric with what it means. */
 
 import { useEffect, useState } from "preact/hooks";
-import { alarmMetrics, type AlarmSpan, alarmSpans } from "../inspect/alarm-metrics.ts";
+import { type AlarmSpan, alarmMetrics, alarmSpans } from "../inspect/alarm-metrics.ts";
 import type { StageChart } from "../inspect/chart-catalogue.ts";
 import type { RunView, StageMetric, StageView } from "../inspect/run-answers.ts";
 import { percent, plain } from "../number-text.ts";
@@ -17,10 +17,19 @@ import { valueText } from "./words.ts";
 const AXES: Readonly<Record<AxisKind, string>> = { step: "optimizer step", tokens: "tokens", time: "time in steps, s" };
 
 /** The tab. What was chosen is in the address. */
-export function CurvesTab({ store, view, place }: { readonly store: RunStore; readonly view: RunView; readonly place: Place }) {
+export function CurvesTab({
+  store,
+  view,
+  place,
+}: {
+  readonly store: RunStore;
+  readonly view: RunView;
+  readonly place: Place;
+}) {
   const { query } = place;
   const stage = view.stages.find(({ name }) => name === query.stage) ?? view.stages.at(-1);
-  const set = (change: Readonly<Record<string, string>>) => goTo({ ...place, tab: "curves", query: { ...query, ...change } }, true);
+  const set = (change: Readonly<Record<string, string>>) =>
+    goTo({ ...place, tab: "curves", query: { ...query, ...change } }, true);
   if (stage === undefined) return <Notice>Nothing is trained yet; the first row appears here by itself.</Notice>;
   const axis = (query.x ?? "step") as AxisKind;
   const smoothing = Number(query.smooth ?? 0.6);
@@ -36,7 +45,12 @@ export function CurvesTab({ store, view, place }: { readonly store: RunStore; re
         {view.stages.length > 1 && (
           <span class="choices" role="group" aria-label="Stage">
             {view.stages.map(({ name }) => (
-              <button type="button" key={name} aria-pressed={name === stage.name} onClick={() => set({ stage: name, pin: "" })}>
+              <button
+                type="button"
+                key={name}
+                aria-pressed={name === stage.name}
+                onClick={() => set({ stage: name, pin: "" })}
+              >
                 {name}
               </button>
             ))}
@@ -64,7 +78,11 @@ export function CurvesTab({ store, view, place }: { readonly store: RunStore; re
           />
         </label>
         <label>
-          <input type="checkbox" checked={settings.isLog} onChange={({ currentTarget }) => set({ log: currentTarget.checked ? "1" : "" })} />{" "}
+          <input
+            type="checkbox"
+            checked={settings.isLog}
+            onChange={({ currentTarget }) => set({ log: currentTarget.checked ? "1" : "" })}
+          />{" "}
           log scale
         </label>
         {!isFrozen() && (
@@ -107,7 +125,8 @@ function metricChart(stage: StageView, name: string): StageChart {
 /** Charts of metrics that an alarm is about and that would not be seen otherwise. */
 function alarmCharts(stage: StageView, spans: readonly AlarmSpan[]): StageChart[] {
   const shown = new Set(stage.charts.flatMap(({ metrics }) => metrics.map(({ name }) => name)));
-  const missing = spans.flatMap(({ raised }) => alarmMetrics(raised)).filter((name) => !shown.has(name));
+  const rang = spans.filter(({ raised }) => raised.state !== "note");
+  const missing = rang.flatMap(({ raised }) => alarmMetrics(raised)).filter((name) => !shown.has(name));
   const has = (name: string) => stage.metrics.some((metric) => metric.name === name);
   return [...new Set(missing)].filter(has).map((name) => metricChart(stage, name));
 }
@@ -124,7 +143,11 @@ function Alarms({ spans }: { readonly spans: readonly AlarmSpan[] }) {
               {raised.reward ? ` (${raised.reward})` : ""}
             </b>{" "}
             <span class="soft">
-              {raised.state === "note" ? `a note, step ${from}` : to === undefined ? `since step ${from}` : `steps ${from} to ${to}`}
+              {raised.state === "note"
+                ? `a note, step ${from}`
+                : to === undefined
+                  ? `since step ${from}`
+                  : `steps ${from} to ${to}`}
             </span>
             <p>{raised.message}</p>
           </li>
@@ -168,7 +191,12 @@ function Chart({
   );
 }
 
-function plotProps(chart: StageChart, metrics: Columns, timings: Columns, { axis, smoothing, isLog, spans }: ChartSettings): PlotProps {
+function plotProps(
+  chart: StageChart,
+  metrics: Columns,
+  timings: Columns,
+  { axis, smoothing, isLog, spans }: ChartSettings,
+): PlotProps {
   const toX = axisOf(axis, metrics, timings);
   const isOf = (name: string) => (metrics.values.has(name) ? metrics : timings);
   const series = chart.metrics.map(({ name, label }, colour) => {
@@ -180,10 +208,12 @@ function plotProps(chart: StageChart, metrics: Columns, timings: Columns, { axis
     colour: series.length > 0 ? -1 : i,
     points: each.map((point) => ({ ...point, x: toX.step(point.x) })),
   }));
-  const own = spans.map((span, i) => ({ span, number: i + 1 })).filter(({ span }) => {
-    const about = alarmMetrics(span.raised);
-    return chart.metrics.some(({ name }) => about.includes(name));
-  });
+  const own = spans
+    .map((span, i) => ({ span, number: i + 1 }))
+    .filter(({ span }) => {
+      const about = alarmMetrics(span.raised);
+      return chart.metrics.some(({ name }) => about.includes(name));
+    });
   return {
     title: chart.title,
     xLabel: AXES[axis],
@@ -226,12 +256,19 @@ function MetricTable({
   const matches = ({ name, meaning }: StageMetric) => `${name} ${meaning}`.toLowerCase().includes(search.toLowerCase());
   return (
     <details class="metrics" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
-      <summary>Every metric of {stage.name}, and what it means ({all.length})</summary>
+      <summary>
+        Every metric of {stage.name}, and what it means ({all.length})
+      </summary>
       {open && (
         <>
           <label>
             <span class="hidden">Search metrics</span>
-            <input type="search" placeholder="Search metrics" value={search} onInput={({ currentTarget }) => setSearch(currentTarget.value)} />
+            <input
+              type="search"
+              placeholder="Search metrics"
+              value={search}
+              onInput={({ currentTarget }) => setSearch(currentTarget.value)}
+            />
           </label>
           <div class="scroll" tabIndex={0} role="region" aria-label="Metrics">
             <table>
@@ -258,7 +295,12 @@ function MetricTable({
                       {meaning} <span class="soft">{watch}</span>
                     </td>
                     <td>
-                      <button type="button" aria-pressed={pinned.includes(name)} aria-label={`Chart of ${name}`} onClick={() => onPin(name)}>
+                      <button
+                        type="button"
+                        aria-pressed={pinned.includes(name)}
+                        aria-label={`Chart of ${name}`}
+                        onClick={() => onPin(name)}
+                      >
                         {pinned.includes(name) ? "hide" : "chart"}
                       </button>
                     </td>

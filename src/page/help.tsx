@@ -31,8 +31,8 @@ export function Help({ onClose }: { readonly onClose: () => void }) {
         ))}
       </dl>
       <p class="soft">
-        In a chart: drag to zoom in, all charts of the page with it; a double click shows everything again. Every view has
-        an address of its own, which can be kept or sent.
+        In a chart: drag to zoom in, all charts of the page with it; a double click shows everything again. Every view
+        has an address of its own, which can be kept or sent.
       </p>
       <button type="button" onClick={() => dialog.current?.close()}>
         Close

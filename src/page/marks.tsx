@@ -25,7 +25,9 @@ export function Sparkline({ values, label }: { readonly values: readonly number[
   if (values.length < 2) return null;
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const y = (value: number) => 17 - (high === low ? 0.5 : (value - low) / (high - low)) * 14;
-  const path = values.map((value, i) => `${i === 0 ? "M" : "L"}${((i / (values.length - 1)) * 60 + 2).toFixed(1)} ${y(value).toFixed(1)}`);
+  const path = values.map(
+    (value, i) => `${i === 0 ? "M" : "L"}${((i / (values.length - 1)) * 60 + 2).toFixed(1)} ${y(value).toFixed(1)}`,
+  );
   return (
     <svg class="sparkline" viewBox="0 0 64 20" width="64" height="20" role="img" aria-label={label}>
       <path d={path.join("")} />
@@ -35,7 +37,13 @@ export function Sparkline({ values, label }: { readonly values: readonly number[
 }
 
 /** Something that is told in place of, or above, what was looked for. */
-export function Notice({ kind = "info", children }: { readonly kind?: "info" | "bad"; readonly children: ComponentChildren }) {
+export function Notice({
+  kind = "info",
+  children,
+}: {
+  readonly kind?: "info" | "bad";
+  readonly children: ComponentChildren;
+}) {
   return (
     <div class={`notice ${kind}`} role={kind === "bad" ? "alert" : "status"}>
       {children}

@@ -46,7 +46,11 @@ function sortKey(card: Card, by: string): string | number {
 }
 
 /** The cards, live. */
-function useCards(): { readonly cards: readonly Card[] | undefined; readonly connection: Connection; readonly error: string } {
+function useCards(): {
+  readonly cards: readonly Card[] | undefined;
+  readonly connection: Connection;
+  readonly error: string;
+} {
   const [cards, setCards] = useState<readonly Card[]>();
   const [connection, setConnection] = useState<Connection>("connecting");
   const [error, setError] = useState("");
@@ -74,7 +78,9 @@ export function Overview({ place }: { readonly place: Place }) {
   if (cards === undefined) return error === "" ? <Loading /> : <Notice kind="bad">{error}</Notice>;
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const textOf = (card: Card) =>
-    [card.id, card.name, card.question, card.state, card.kind === "run" ? card.task : "pipeline"].join(" ").toLowerCase();
+    [card.id, card.name, card.question, card.state, card.kind === "run" ? card.task : "pipeline"]
+      .join(" ")
+      .toLowerCase();
   const runs = cards.filter((card): card is RunCard => card.kind === "run");
   const pipelines = cards.filter((card): card is PipelineCard => card.kind === "pipeline");
   const shown = runs
@@ -85,7 +91,13 @@ export function Overview({ place }: { readonly place: Place }) {
       return order === "down" ? -up : up;
     });
   const groupOf = (card: RunCard) =>
-    group === "task" ? card.task : group === "state" ? card.state : group === "pipeline" ? (card.pipeline ?? "no pipeline") : "";
+    group === "task"
+      ? card.task
+      : group === "state"
+        ? card.state
+        : group === "pipeline"
+          ? (card.pipeline ?? "no pipeline")
+          : "";
   const groups = [...new Set(shown.map(groupOf))];
   const choose = (id: string, on: boolean) =>
     setChosen((ids) => (on ? [...ids, id].slice(-MAX_COMPARED) : ids.filter((one) => one !== id)));
@@ -97,7 +109,8 @@ export function Overview({ place }: { readonly place: Place }) {
       </div>
       {cards.length === 0 ? (
         <Notice>
-          There is no run here yet. Start one with <code>aha run recipes/countdown/tiny/recipe.yaml</code>; it appears by itself.
+          There is no run here yet. Start one with <code>aha run recipes/countdown/tiny/recipe.yaml</code>; it appears
+          by itself.
         </Notice>
       ) : (
         <form class="bar" role="search" onSubmit={(event) => event.preventDefault()}>
@@ -157,10 +170,16 @@ export function Overview({ place }: { readonly place: Place }) {
                   <span class="hidden">compare</span>
                 </th>
                 {COLUMNS.map((column) => (
-                  <th key={column.by} class={column.by} aria-sort={by !== column.by ? "none" : order === "down" ? "descending" : "ascending"}>
+                  <th
+                    key={column.by}
+                    class={column.by}
+                    aria-sort={by !== column.by ? "none" : order === "down" ? "descending" : "ascending"}
+                  >
                     <button
                       type="button"
-                      onClick={() => set({ by: column.by, order: by === column.by && order === "down" ? "up" : "down" })}
+                      onClick={() =>
+                        set({ by: column.by, order: by === column.by && order === "down" ? "up" : "down" })
+                      }
                     >
                       {column.label}
                     </button>
@@ -232,7 +251,8 @@ function RunRow({
               {valueText(result.latest, result.isShare)}{" "}
               <span class="soft">
                 {statisticName(result.statistic)}
-                {result.interval && `, ${valueText(result.interval[0], result.isShare)} to ${valueText(result.interval[1], result.isShare)}`}
+                {result.interval &&
+                  `, ${valueText(result.interval[0], result.isShare)} to ${valueText(result.interval[1], result.isShare)}`}
               </span>
             </span>
           </>

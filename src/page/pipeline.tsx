@@ -15,7 +15,11 @@ export function PipelinePage({ id }: { readonly id: string }) {
   const [error, setError] = useState("");
   useEffect(() => {
     ask<readonly Card[]>("/api/runs").then(setCards, (reason: Error) => setError(reason.message));
-    return listen("/api/events", (value) => setCards(value as readonly Card[]), () => {});
+    return listen(
+      "/api/events",
+      (value) => setCards(value as readonly Card[]),
+      () => {},
+    );
   }, [id]);
   if (error !== "") return <Notice kind="bad">{error}</Notice>;
   if (cards === undefined) return <Loading />;
@@ -35,7 +39,8 @@ export function PipelinePage({ id }: { readonly id: string }) {
       </div>
       <p class="question">{card.question}</p>
       <p class="soft">
-        {card.stages.length} stages · {duration(card.seconds)} of work{card.seed === undefined ? "" : ` · seed ${card.seed}`}
+        {card.stages.length} stages · {duration(card.seconds)} of work
+        {card.seed === undefined ? "" : ` · seed ${card.seed}`}
       </p>
       {card.problem && <Notice kind="bad">{card.problem}</Notice>}
       <h2>What comes from what</h2>
@@ -69,7 +74,9 @@ export function PipelinePage({ id }: { readonly id: string }) {
                 <td>{stage.state === "waiting" ? "" : duration(stage.seconds)}</td>
                 {columns.map(({ suite, name }) => {
                   const value = stage.results[suite]?.[name];
-                  return <td key={suite + name}>{value === undefined ? "" : valueText(value, isShareStatistic(name))}</td>;
+                  return (
+                    <td key={suite + name}>{value === undefined ? "" : valueText(value, isShareStatistic(name))}</td>
+                  );
                 })}
               </tr>
             ))}
@@ -91,7 +98,8 @@ function Lineage({
   readonly linkOf: (stage: string) => string | undefined;
 }) {
   const depth = new Map<string, number>();
-  for (const { name, needs } of stages) depth.set(name, Math.max(0, ...needs.map((need) => (depth.get(need) ?? -1) + 1)));
+  for (const { name, needs } of stages)
+    depth.set(name, Math.max(0, ...needs.map((need) => (depth.get(need) ?? -1) + 1)));
   const filled = new Map<number, number>();
   const places = new Map(
     stages.map(({ name }) => {
@@ -103,17 +111,32 @@ function Lineage({
   );
   const width = 8 + Math.max(0, ...[...places.values()].map(({ x }) => x + BOX.width));
   const height = 8 + Math.max(0, ...[...places.values()].map(({ y }) => y + BOX.height));
-  const told = stages.map(({ name, needs }) => `${name} ${needs.length > 0 ? `from ${needs.join(" and ")}` : "from nothing before it"}`);
+  const told = stages.map(
+    ({ name, needs }) => `${name} ${needs.length > 0 ? `from ${needs.join(" and ")}` : "from nothing before it"}`,
+  );
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="What comes from what">
-      <svg class="lineage" viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="group" aria-label={told.join("; ")}>
+      <svg
+        class="lineage"
+        viewBox={`0 0 ${width} ${height}`}
+        width={width}
+        height={height}
+        role="group"
+        aria-label={told.join("; ")}
+      >
         {stages.flatMap(({ name, needs }) =>
           needs.map((need) => {
             const [from, to] = [places.get(need), places.get(name)!];
             if (from === undefined) return null;
             const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + BOX.height / 2, to.x, to.y + BOX.height / 2];
             const bend = Math.max(20, (x2 - x1) / 2);
-            return <path key={need + name} class="edge" d={`M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`} />;
+            return (
+              <path
+                key={need + name}
+                class="edge"
+                d={`M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`}
+              />
+            );
           }),
         )}
         {stages.map((stage) => {

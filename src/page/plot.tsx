@@ -83,7 +83,12 @@ function aligned(props: PlotProps): uPlot.AlignedData {
     return column;
   };
   const lines = series.flatMap(({ x, y }) => [onAxis(x, y), onAxis(x, smooth(y, smoothing))]);
-  const dots = points.map((one) => onAxis(one.points.map(({ x }) => x), one.points.map(({ y }) => y)));
+  const dots = points.map((one) =>
+    onAxis(
+      one.points.map(({ x }) => x),
+      one.points.map(({ y }) => y),
+    ),
+  );
   return [xs, ...lines, ...dots] as uPlot.AlignedData;
 }
 
@@ -106,7 +111,14 @@ function options(props: PlotProps, width: number, onCursor: (index: number | nul
   });
   const dots = points.map(({ label, colour }): uPlot.Series => {
     const stroke = colour < 0 ? css("--ink") : css(COLOURS[colour % COLOURS.length]!);
-    return { label, stroke, width: 0, paths: () => null, points: { show: true, size: 8, fill: stroke, stroke }, spanGaps: false };
+    return {
+      label,
+      stroke,
+      width: 0,
+      paths: () => null,
+      points: { show: true, size: 8, fill: stroke, stroke },
+      spanGaps: false,
+    };
   });
   const range: uPlot.Range.Function = (_, low, high) => {
     if (isLog) return [Math.max(low, 1e-12) / 1.3, Math.max(high, 1e-12) * 1.3];
@@ -150,7 +162,10 @@ function drawBands(plot: uPlot, bands: readonly PlotBand[]): void {
   const { ctx, bbox } = plot;
   for (const { from, to, label } of bands) {
     const left = Math.max(bbox.left, plot.valToPos(from, "x", true));
-    const right = Math.min(bbox.left + bbox.width, to === undefined ? bbox.left + bbox.width : plot.valToPos(to, "x", true));
+    const right = Math.min(
+      bbox.left + bbox.width,
+      to === undefined ? bbox.left + bbox.width : plot.valToPos(to, "x", true),
+    );
     if (right < bbox.left || left > bbox.left + bbox.width) continue;
     ctx.save();
     ctx.fillStyle = css("--alarm-back");
@@ -226,7 +241,7 @@ export function Plot(props: PlotProps) {
     // Somebody who has zoomed in looks at something: new rows must not take it away.
     const { min, max } = drawn.scales.x!;
     const old = drawn.data[0];
-    const isZoomed = old.length > 0 && (min !== old[0] || max !== old.at(-1));
+    const isZoomed = typeof min === "number" && old.length > 1 && (min !== old[0] || max !== old.at(-1));
     drawn.setData(data, !isZoomed);
     if (isZoomed) drawn.redraw();
   });

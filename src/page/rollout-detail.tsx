@@ -26,7 +26,9 @@ export function OpenedCompletion({
   const [opened, setOpened] = useState<OpenedRollout>();
   const [error, setError] = useState("");
   useEffect(() => {
-    ask<OpenedRollout>(addressWith("/api/rollout", { id, row })).then(setOpened, (reason: Error) => setError(reason.message));
+    ask<OpenedRollout>(addressWith("/api/rollout", { id, row })).then(setOpened, (reason: Error) =>
+      setError(reason.message),
+    );
   }, [id, row]);
   return (
     <aside class="opened" aria-label="The completion">
@@ -56,8 +58,9 @@ function Opened({
   return (
     <>
       <p class="marks">
-        <Verdict solved={item.solved} /> reward <b>{plain(record.reward)}</b> · advantage <b>{plain(record.advantage)}</b> ·{" "}
-        {record.lengthTokens} tokens{record.finishReason === "length" ? ", cut off at the limit" : ""}
+        <Verdict solved={item.solved} /> reward <b>{plain(record.reward)}</b> · advantage{" "}
+        <b>{plain(record.advantage)}</b> · {record.lengthTokens} tokens
+        {record.finishReason === "length" ? ", cut off at the limit" : ""}
       </p>
       <h3>Prompt</h3>
       <div class="text prompt" dir="auto">
@@ -65,7 +68,11 @@ function Opened({
       </div>
       <h3>Completion</h3>
       <Tokens opened={opened} />
-      {hiddenCharacters > 0 && <p class="soft">{hiddenCharacters.toLocaleString("en-US")} more characters are not shown; the run's file has them.</p>}
+      {hiddenCharacters > 0 && (
+        <p class="soft">
+          {hiddenCharacters.toLocaleString("en-US")} more characters are not shown; the run's file has them.
+        </p>
+      )}
       <h3>Rewards</h3>
       <table class="rewards">
         <tbody>
@@ -81,7 +88,9 @@ function Opened({
       {group.length > 1 && (
         <>
           <h3>Its group</h3>
-          <p class="soft">The answers that it was compared with: the advantage is what sets one apart from the others.</p>
+          <p class="soft">
+            The answers that it was compared with: the advantage is what sets one apart from the others.
+          </p>
           <Items items={group} current={item.row} onOpen={onOpen} />
         </>
       )}

@@ -31,7 +31,9 @@ export function RolloutFilters({ query, head, onChange }: FilterProps) {
           <input
             type="search"
             data-search
-            placeholder={query.isPattern === "true" ? "A regular expression" : "Text in the prompt or completion   ( / )"}
+            placeholder={
+              query.isPattern === "true" ? "A regular expression" : "Text in the prompt or completion   ( / )"
+            }
             value={query.text ?? ""}
             onInput={({ currentTarget }) => onChange({ text: currentTarget.value })}
           />
@@ -44,7 +46,12 @@ export function RolloutFilters({ query, head, onChange }: FilterProps) {
           />{" "}
           regex
         </label>
-        <Choice label="verdict" value={query.solved} options={{ "": "any verdict", true: "right", false: "wrong" }} onChoose={(solved) => onChange({ solved })} />
+        <Choice
+          label="verdict"
+          value={query.solved}
+          options={{ "": "any verdict", true: "right", false: "wrong" }}
+          onChoose={(solved) => onChange({ solved })}
+        />
         {head && head.stages.length > 1 && (
           <Choice
             label="stage"
@@ -57,7 +64,11 @@ export function RolloutFilters({ query, head, onChange }: FilterProps) {
           {more ? "Fewer filters" : "More filters"}
         </button>
         {isFiltered && (
-          <button type="button" class="quiet" onClick={() => onChange(Object.fromEntries(Object.keys(query).map((name) => [name, ""])))}>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => onChange(Object.fromEntries(Object.keys(query).map((name) => [name, ""])))}
+          >
             Clear
           </button>
         )}

@@ -3,21 +3,21 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RolloutItem } from "../inspect/rollout-answers.ts";
 import type { RunView } from "../inspect/run-answers.ts";
-import { percent, plain } from "../number-text.ts";
 import { visibleText } from "../inspect/visible-text.ts";
+import { percent, plain } from "../number-text.ts";
 import { goTo, type Place } from "./address.ts";
 import { isTyping } from "./app.tsx";
 import { Notice } from "./marks.tsx";
 import { OpenedCompletion } from "./rollout-detail.tsx";
 import { RolloutFilters } from "./rollout-filters.tsx";
 import { useRolloutList } from "./rollout-list.ts";
-import type { RunStore } from "./run-store.ts";
 import { useRowWindow } from "./row-window.ts";
+import type { RunStore } from "./run-store.ts";
 
 const ROW_HEIGHT = 52;
 
 const COLUMNS = [
-  { by: "iteration", label: "step" },
+  { by: "iteration", label: "iteration" },
   { by: "promptId", label: "problem and completion" },
   { by: "solved", label: "verdict" },
   { by: "reward", label: "reward" },
@@ -26,7 +26,15 @@ const COLUMNS = [
 ] as const;
 
 /** The tab. Filter, order and what is open are in the address. */
-export function RolloutsTab({ store, view, place }: { readonly store: RunStore; readonly view: RunView; readonly place: Place }) {
+export function RolloutsTab({
+  store,
+  view,
+  place,
+}: {
+  readonly store: RunStore;
+  readonly view: RunView;
+  readonly place: Place;
+}) {
   const { row = "", ...filter } = place.query;
   const list = useRolloutList(store, filter);
   const { head, error } = list;
@@ -56,7 +64,8 @@ export function RolloutsTab({ store, view, place }: { readonly store: RunStore; 
       if (row !== "") open(next);
       const top = next * ROW_HEIGHT;
       const node = scroller.current;
-      if (node && (top < node.scrollTop || top + ROW_HEIGHT > node.scrollTop + node.clientHeight)) node.scrollTop = top - ROW_HEIGHT;
+      if (node && (top < node.scrollTop || top + ROW_HEIGHT > node.scrollTop + node.clientHeight))
+        node.scrollTop = top - ROW_HEIGHT;
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
@@ -85,8 +94,16 @@ export function RolloutsTab({ store, view, place }: { readonly store: RunStore; 
         <div class="grid" role="table" aria-label="Completions" aria-rowcount={total}>
           <div class="grid-head" role="row">
             {COLUMNS.map((column) => (
-              <div key={column.by} role="columnheader" class={column.by} aria-sort={by !== column.by ? "none" : down === "1" ? "descending" : "ascending"}>
-                <button type="button" onClick={() => set({ by: column.by, down: by === column.by && down === "1" ? "0" : "1" })}>
+              <div
+                key={column.by}
+                role="columnheader"
+                class={column.by}
+                aria-sort={by !== column.by ? "none" : down === "1" ? "descending" : "ascending"}
+              >
+                <button
+                  type="button"
+                  onClick={() => set({ by: column.by, down: by === column.by && down === "1" ? "0" : "1" })}
+                >
                   {column.label}
                 </button>
               </div>
@@ -108,7 +125,13 @@ export function RolloutsTab({ store, view, place }: { readonly store: RunStore; 
                       open(index);
                     }}
                   >
-                    {item ? <Cells item={item} onOpen={() => open(index)} /> : <div role="cell" class="soft">…</div>}
+                    {item ? (
+                      <Cells item={item} onOpen={() => open(index)} />
+                    ) : (
+                      <div role="cell" class="soft">
+                        …
+                      </div>
+                    )}
                   </div>
                 );
               })}
@@ -145,13 +168,22 @@ function Cells({ item, onOpen }: { readonly item: RolloutItem; readonly onOpen: 
         </span>
       </div>
       <div role="cell" class="solved">
-        {item.solved === null ? "" : item.solved ? <span class="verdict right">✓</span> : <span class="verdict wrong">✗</span>}
+        {item.solved === null ? (
+          ""
+        ) : item.solved ? (
+          <span class="verdict right">✓</span>
+        ) : (
+          <span class="verdict wrong">✗</span>
+        )}
         <span class="hidden">{item.solved === null ? "not judged" : item.solved ? "right" : "wrong"}</span>
       </div>
       <div role="cell" class="reward number">
         {plain(item.reward)}
       </div>
-      <div role="cell" class={`advantage number ${(item.advantage ?? 0) > 0 ? "up" : (item.advantage ?? 0) < 0 ? "down" : ""}`}>
+      <div
+        role="cell"
+        class={`advantage number ${(item.advantage ?? 0) > 0 ? "up" : (item.advantage ?? 0) < 0 ? "down" : ""}`}
+      >
         {plain(item.advantage)}
       </div>
       <div role="cell" class="length number">
@@ -164,6 +196,8 @@ function Cells({ item, onOpen }: { readonly item: RolloutItem; readonly onOpen: 
 
 /** A text on one line: tags of thinking and line feeds are in the way there. */
 export function oneLine(text: string): string {
-  return text.replace(/<think>\s*$/, "").replace(/\s+/g, " ").trim();
+  return text
+    .replace(/<think>\s*$/, "")
+    .replace(/\s+/g, " ")
+    .trim();
 }
-

@@ -40,13 +40,18 @@ export function RunPage({ place }: { readonly place: Place }) {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, [place.id, tab]);
-  if (store === undefined || view === undefined) return error === undefined ? <Loading /> : <Notice kind="bad">{error}</Notice>;
+  if (store === undefined || view === undefined)
+    return error === undefined ? <Loading /> : <Notice kind="bad">{error}</Notice>;
   return (
     <>
       <Head store={store} view={view} />
       <nav class="tabs" aria-label="About this run">
         {shown.map(({ id, label }) => (
-          <a key={id} href={hashOf({ page: "run", id: place.id, tab: id })} aria-current={id === tab ? "page" : undefined}>
+          <a
+            key={id}
+            href={hashOf({ page: "run", id: place.id, tab: id })}
+            aria-current={id === tab ? "page" : undefined}
+          >
             {label}
           </a>
         ))}

@@ -26,7 +26,10 @@ export class SourceError extends Error {
 }
 
 /** An address with its query; values that are undefined are left out. */
-export function addressWith(path: string, query: Readonly<Record<string, string | number | boolean | undefined>>): string {
+export function addressWith(
+  path: string,
+  query: Readonly<Record<string, string | number | boolean | undefined>>,
+): string {
   const given = Object.entries(query).flatMap(([name, value]) =>
     value === undefined || value === "" ? [] : [[name, String(value)]],
   );

@@ -21,7 +21,11 @@ function partsOf({ time }: StageView): { readonly name: string; readonly label: 
   if (parts.length === 0) return [{ name: "step_time", label: "training", seconds: time.step_time ?? 0 }];
   const order = Object.keys(PARTS);
   return parts
-    .map(([name, seconds]) => ({ name, seconds, label: PARTS[name] ?? name.replace(/_time$/, "").replaceAll("_", " ") }))
+    .map(([name, seconds]) => ({
+      name,
+      seconds,
+      label: PARTS[name] ?? name.replace(/_time$/, "").replaceAll("_", " "),
+    }))
     .sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
 }
 
@@ -49,7 +53,15 @@ export function TimeTab({ store, view }: { readonly store: RunStore; readonly vi
   );
 }
 
-function StageTime({ store, view, stage }: { readonly store: RunStore; readonly view: RunView; readonly stage: StageView }) {
+function StageTime({
+  store,
+  view,
+  stage,
+}: {
+  readonly store: RunStore;
+  readonly view: RunView;
+  readonly stage: StageView;
+}) {
   const between = betweenSteps(view, stage);
   const parts = [
     ...partsOf(stage),
@@ -70,9 +82,18 @@ function StageTime({ store, view, stage }: { readonly store: RunStore; readonly 
         <p class="soft">No step has ended yet.</p>
       ) : (
         <>
-          <div class="shares" role="img" aria-label={parts.map(({ label, seconds }) => `${label} ${duration(seconds)}`).join(", ")}>
+          <div
+            class="shares"
+            role="img"
+            aria-label={parts.map(({ label, seconds }) => `${label} ${duration(seconds)}`).join(", ")}
+          >
             {parts.map(({ name, label, seconds }, i) => (
-              <div key={name} class={`part p${i}`} style={{ flexGrow: String(seconds / total) }} title={`${label}: ${duration(seconds)}`} />
+              <div
+                key={name}
+                class={`part p${i}`}
+                style={{ flexGrow: String(seconds / total) }}
+                title={`${label}: ${duration(seconds)}`}
+              />
             ))}
           </div>
           <dl class="facts">
@@ -94,7 +115,14 @@ function StageTime({ store, view, stage }: { readonly store: RunStore; readonly 
                 <h3>Seconds a step</h3>
                 <p>What each step's time went into. “Between steps” are evaluations, checkpoints, and waiting.</p>
               </figcaption>
-              <Plot title="Seconds a step" xLabel="optimizer step" series={series} yMin={0} smoothing={0.6} syncKey="time" />
+              <Plot
+                title="Seconds a step"
+                xLabel="optimizer step"
+                series={series}
+                yMin={0}
+                smoothing={0.6}
+                syncKey="time"
+              />
             </figure>
             {memory && (
               <figure class="chart">

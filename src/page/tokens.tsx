@@ -32,7 +32,8 @@ function measuresOf({ record }: OpenedRollout): Readonly<Record<string, TokenMea
     ...(tokens.length > 0 && {
       advantage: {
         label: "advantage",
-        meaning: "What the update did to each token: green was made more probable, red less. Every token has the advantage of its completion.",
+        meaning:
+          "What the update did to each token: green was made more probable, red less. Every token has the advantage of its completion.",
         values: tokens.map(() => advantage),
         level: (value: number) => Math.max(-5, Math.min(5, Math.round(value * 2.5))),
         text: (value: number) => `advantage ${plain(value)}`,
@@ -84,7 +85,11 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
               const told = typeof value === "number" ? measure.text(value) : "not recorded";
               return (
                 // biome-ignore lint/suspicious/noArrayIndexKey: a token is its place
-                <span key={i} class={`token ${chosen} ${level < 0 ? "minus" : "plus"}${Math.abs(level)}`} title={`${JSON.stringify(text)} · ${told} · token ${record.tokens?.[i]}`}>
+                <span
+                  key={i}
+                  class={`token ${chosen} ${level < 0 ? "minus" : "plus"}${Math.abs(level)}`}
+                  title={`${JSON.stringify(text)} · ${told} · token ${record.tokens?.[i]}`}
+                >
                   {visibleText(text)}
                 </span>
               );

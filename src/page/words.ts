@@ -1,7 +1,7 @@
 /** Numbers, times and states as the page writes them. */
 
-import { percent, plain } from "../number-text.ts";
 import type { RunState } from "../inspect/run-state.ts";
+import { percent, plain } from "../number-text.ts";
 
 /** What a state is called, and what it means. */
 export const STATES: Readonly<Record<RunState, { readonly word: string; readonly meaning: string }>> = {
@@ -9,7 +9,10 @@ export const STATES: Readonly<Record<RunState, { readonly word: string; readonly
   finished: { word: "finished", meaning: "It came to its end; its model is written." },
   interrupted: { word: "stopped", meaning: "It was stopped cleanly; aha run … --resume goes on." },
   diverged: { word: "diverged", meaning: "It gave up because its numbers were not finite any more." },
-  ended: { word: "ended early", meaning: "Its process is gone without a word; aha run … --resume goes on from its last checkpoint." },
+  ended: {
+    word: "ended early",
+    meaning: "Its process is gone without a word; aha run … --resume goes on from its last checkpoint.",
+  },
   gone: { word: "gone", meaning: "Its directory was moved or deleted." },
 };
 
