@@ -6,11 +6,10 @@ import { ConfigError, RunDirError } from "../errors.ts";
 import { findRuns } from "../inspect/find-runs.ts";
 import type { Command } from "./command.ts";
 import { numberOption, parseOptions } from "./parse-options.ts";
+import { DASHBOARD_PORT } from "./run-dashboard.ts";
 
 /** Where runs go that are not told where. */
 const RUNS = "runs";
-const DEFAULT_PORT = 6200;
-
 const HELP = `Usage: aha dashboard [RUNS…] [--port N] [--json]
 
 Shows runs and pipelines on a page in your browser: curves, every sampled completion with its rewards, held-out results,
@@ -18,10 +17,10 @@ where the time goes, and runs side by side. The page follows a run while it is w
 it can do to a run is to ask it to stop, as Ctrl-C does.
 
 RUNS are run directories, pipelines, or folders of them (${RUNS}). The page is for this machine alone (127.0.0.1); from
-another one, forward the port: ssh -L ${DEFAULT_PORT}:127.0.0.1:${DEFAULT_PORT} HOST.
+another one, forward the port: ssh -L ${DASHBOARD_PORT}:127.0.0.1:${DASHBOARD_PORT} HOST.
 
 Options
-  --port N   where to listen; 0 takes any free port (${DEFAULT_PORT}, or the next one that is free)
+  --port N   where to listen; 0 takes any free port (${DASHBOARD_PORT}, or the next one that is free)
   --json     say where it listens in one JSON line {"url", "port", "pid"}
 
 Examples
@@ -41,7 +40,7 @@ export const command: Command = {
     const isPort = (value: number) => Number.isInteger(value) && value >= 0 && value <= 65_535;
     const port =
       values.port === undefined
-        ? DEFAULT_PORT
+        ? DASHBOARD_PORT
         : numberOption("port", values.port, isPort, "a whole number from 0 to 65535");
     const dashboard = await Dashboard.listen({
       roots: roots.length > 0 ? roots : [RUNS],

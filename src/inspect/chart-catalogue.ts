@@ -192,7 +192,8 @@ export function heldOutPoints(
   const own = sampled.filter(isOwn).flatMap((record) => pointOf(record, statistic, record.step));
   const first = sampled.findIndex(isOwn);
   const start = first > 0 ? sampled[first - 1] : undefined;
-  const before = start ?? (first < 0 ? sampled.findLast((record) => record.stage === stage) : undefined);
+  // A stage that was not evaluated yet begins where the newest evaluation was.
+  const before = start ?? (first < 0 ? sampled.at(-1) : undefined);
   return [...(before ? pointOf(before, statistic, 0) : []), ...own];
 }
 

@@ -66,3 +66,16 @@ export function goTo(place: Partial<Place>, replace = false): void {
     location.hash = hash;
   }
 }
+
+/** Runs that can be compared at once. */
+export const MAX_COMPARED = 6;
+
+/** The runs in an address, and back; a name may have a comma in it. */
+export function idsIn(text: string): string[] {
+  return text.split(",").filter(Boolean).slice(0, MAX_COMPARED).map(decodeURIComponent);
+}
+
+/** See `idsIn`. */
+export function idsText(ids: readonly string[]): string {
+  return ids.map(encodeURIComponent).join(",");
+}

@@ -9,9 +9,8 @@ import { plain } from "../number-text.ts";
 import type { EvaluatedCompletion, EvaluationRecord } from "../run/records.ts";
 import { goTo, type Place } from "./address.ts";
 import { Loading, Notice, Verdict } from "./marks.tsx";
-import { oneLine } from "./rollouts.tsx";
 import { addressWith, ask } from "./source.ts";
-import { isShareStatistic, statisticName, valueText } from "./words.ts";
+import { isShareStatistic, statisticName, valueText, oneLine } from "./words.ts";
 
 const PAGE = 25;
 

@@ -7,9 +7,10 @@ import { Help } from "./help.tsx";
 import { Overview } from "./overview.tsx";
 import { PipelinePage } from "./pipeline.tsx";
 import { RunPage } from "./run.tsx";
+import { isTyping } from "./typing.ts";
 import { currentTheme, nextTheme } from "./theme.ts";
 
-const THEME_WORDS = { auto: "Colours: as the system", light: "Colours: light", dark: "Colours: dark" };
+const THEME_WORDS = { auto: "Colours: auto", light: "Colours: light", dark: "Colours: dark" };
 
 /** The whole page. */
 export function App() {
@@ -55,7 +56,7 @@ export function App() {
           Aha
         </a>
         <nav aria-label="Where you are">{place.page !== "runs" && <a href={hashOf({ page: "runs" })}>All runs</a>}</nav>
-        <button type="button" class="quiet" onClick={() => setTheme(nextTheme())} title="t">
+        <button type="button" class="quiet" onClick={() => setTheme(nextTheme())} title="as the system, light, or dark (t)">
           {THEME_WORDS[theme]}
         </button>
         <button type="button" class="quiet" onClick={() => setHelps(true)} title="?">
@@ -76,9 +77,4 @@ export function App() {
 function titleOf({ page, id }: Place): string {
   if (page === "runs") return "Runs · Aha";
   return page === "compare" ? "Runs compared · Aha" : `${id.split("/").at(-1)} · Aha`;
-}
-
-/** Whether a key goes into a field. */
-export function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && target.matches("input, select, textarea, [contenteditable]");
 }

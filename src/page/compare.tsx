@@ -5,15 +5,14 @@ import type { RunComparison } from "../inspect/compare-runs.ts";
 import { metricNote } from "../inspect/metric-notes.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { percent, plain } from "../number-text.ts";
-import { goTo, hashOf, type Place } from "./address.ts";
+import { goTo, hashOf, idsIn, type Place } from "./address.ts";
 import { CompletionLines } from "./answers.tsx";
 import { type AxisKind, axisNames, axisOf } from "./axis.ts";
 import { Loading, Notice, State, Verdict } from "./marks.tsx";
 import { COLOURS, Plot } from "./plot.tsx";
-import { oneLine } from "./rollouts.tsx";
 import { type RunStore, useRuns } from "./run-store.ts";
 import { ask } from "./source.ts";
-import { isShareStatistic, signed, statisticName, valueText } from "./words.ts";
+import { isShareStatistic, signed, statisticName, valueText, oneLine } from "./words.ts";
 
 const FIRST_METRICS = [
   "solve_rate",
@@ -25,17 +24,8 @@ const FIRST_METRICS = [
   "loss",
   "frac_reward_zero_std",
 ];
-const MAX_RUNS = 6;
-
-/** The runs in an address, and back; a name may have a comma in it. */
-function idsIn(text: string): string[] {
-  return text.split(",").filter(Boolean).slice(0, MAX_RUNS).map(decodeURIComponent);
-}
-
-/** See `idsIn`. */
-export function idsText(ids: readonly string[]): string {
-  return ids.map(encodeURIComponent).join(",");
-}
+/** Statistics that are seen at once. */
+const FIRST_STATISTICS = /^(solveRate|passAt\d+|majorityRate|accuracy|formatRate|truncatedRate|meanLength|tries)$/;
 
 /** The page. */
 export function ComparePage({ place }: { readonly place: Place }) {
@@ -76,9 +66,9 @@ export function ComparePage({ place }: { readonly place: Place }) {
 
 function Results({ comparison }: { readonly comparison: RunComparison }) {
   const { runs, tests, untested } = comparison;
-  const names = [...new Set(runs.flatMap(({ last }) => Object.keys(last?.statistics ?? {})))].filter(
-    (name) => !/^(min|max)|Terminated|reflectionWords/.test(name),
-  );
+  const [all, setAll] = useState(false);
+  const known = [...new Set(runs.flatMap(({ last }) => Object.keys(last?.statistics ?? {})))];
+  const names = known.filter((name) => all || FIRST_STATISTICS.test(name));
   const tested = tests.some((test) => test !== undefined);
   return (
     <>
@@ -94,13 +84,17 @@ function Results({ comparison }: { readonly comparison: RunComparison }) {
             return (
               <li key={other}>
                 <b>{other}</b> against <b>{runs[0]!.card.id}</b>: {onlySecond} problems only it solves, {onlyFirst} only
-                the first one; McNemar's exact test p = {pValue < 0.001 ? "< 0.001" : plain(pValue)}.{" "}
+                the first one; McNemar's exact test p {pValue < 0.001 ? "< 0.001" : `= ${plain(pValue)}`}.{" "}
                 {pValue < 0.05 ? `${better} is better by more than luck.` : "That may be luck."}
               </li>
             );
           })}
         </ul>
       )}
+      <label class="bar">
+        <input type="checkbox" checked={all} onChange={({ currentTarget }) => setAll(currentTarget.checked)} /> every
+        statistic
+      </label>
       <div class="scroll" tabIndex={0} role="region" aria-label="Results">
         <table>
           <thead>

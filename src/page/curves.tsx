@@ -171,7 +171,10 @@ function Chart({
   const names = chart.metrics.map(({ name }) => name);
   const { metrics, timings } = store.columns(stage.name, [...names, ...axisNames(settings.axis)]);
   const props = plotProps(chart, metrics, timings, settings);
-  if (props.series.length > 0 && props.series.every(({ y }) => y.length === 0)) return null;
+  // A chart of nothing but zeros says nothing; the list of metrics has it.
+  const isEmpty = props.series.length > 0 && props.series.every(({ y }) => y.every((value) => value === null || value === 0));
+  const isAskedFor = chart.id.startsWith("metric-") || (props.bands?.length ?? 0) > 0;
+  if (isEmpty && !isAskedFor) return null;
   return (
     <figure class="chart">
       <figcaption>

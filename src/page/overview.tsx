@@ -1,18 +1,12 @@
 /** The list of runs and pipelines: searched, grouped, sorted, and chosen from to be compared. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { PipelineCard } from "../inspect/pipeline-answers.ts";
 import type { RunCard } from "../inspect/run-answers.ts";
-import { goTo, hashOf, type Place } from "./address.ts";
-import { idsText } from "./compare.tsx";
+import { goTo, hashOf, idsText, MAX_COMPARED, type Place } from "./address.ts";
+import { type Card, useCards } from "./cards.ts";
 import { Loading, Notice, Sparkline, State } from "./marks.tsx";
-import { ask, type Connection, listen } from "./source.ts";
 import { ago, duration, statisticName, valueText } from "./words.ts";
-
-/** A line of the list. */
-export type Card = RunCard | PipelineCard;
-
-const MAX_COMPARED = 6;
 
 const GROUPS = { none: "nothing", task: "task", state: "state", pipeline: "pipeline" } as const;
 
@@ -43,29 +37,6 @@ function sortKey(card: Card, by: string): string | number {
     default:
       return card.id;
   }
-}
-
-/** The cards, live. */
-function useCards(): {
-  readonly cards: readonly Card[] | undefined;
-  readonly connection: Connection;
-  readonly error: string;
-} {
-  const [cards, setCards] = useState<readonly Card[]>();
-  const [connection, setConnection] = useState<Connection>("connecting");
-  const [error, setError] = useState("");
-  useEffect(() => {
-    ask<readonly Card[]>("/api/runs").then(setCards, (reason: Error) => setError(reason.message));
-    return listen(
-      "/api/events",
-      (value) => {
-        setCards(value as readonly Card[]);
-        setError("");
-      },
-      setConnection,
-    );
-  }, []);
-  return { cards, connection, error };
 }
 
 /** The page. */

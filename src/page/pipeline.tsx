@@ -1,26 +1,15 @@
 /** A pipeline: what came from what, as a picture, and what each stage reached. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
 import type { PipelineCard, PipelineStage } from "../inspect/pipeline-answers.ts";
 import { hashOf } from "./address.ts";
+import { useCards } from "./cards.ts";
 import { Loading, Notice, State } from "./marks.tsx";
-import type { Card } from "./overview.tsx";
-import { ask, listen } from "./source.ts";
 import { duration, isShareStatistic, statisticName, valueText } from "./words.ts";
 
 /** The page. */
 export function PipelinePage({ id }: { readonly id: string }) {
-  const [cards, setCards] = useState<readonly Card[]>();
-  const [error, setError] = useState("");
-  useEffect(() => {
-    ask<readonly Card[]>("/api/runs").then(setCards, (reason: Error) => setError(reason.message));
-    return listen(
-      "/api/events",
-      (value) => setCards(value as readonly Card[]),
-      () => {},
-    );
-  }, [id]);
+  const { cards, error } = useCards();
   if (error !== "") return <Notice kind="bad">{error}</Notice>;
   if (cards === undefined) return <Loading />;
   const card = cards.find((one): one is PipelineCard => one.id === id && one.kind === "pipeline");

@@ -5,9 +5,9 @@ import type { OpenedRollout, RolloutItem } from "../inspect/rollout-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { plain } from "../number-text.ts";
 import { Loading, Notice, Verdict } from "./marks.tsx";
-import { oneLine } from "./rollouts.tsx";
 import { addressWith, ask } from "./source.ts";
 import { Tokens } from "./tokens.tsx";
+import { oneLine } from "./words.ts";
 
 /** Reads the row and shows it. */
 export function OpenedCompletion({

@@ -1,16 +1,17 @@
 /** The completions that a run was trained on: found, filtered, sorted; one of them opened beside the list. */
 
+import { isTyping } from "./typing.ts";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RolloutItem } from "../inspect/rollout-answers.ts";
 import type { RunView } from "../inspect/run-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { percent, plain } from "../number-text.ts";
 import { goTo, type Place } from "./address.ts";
-import { isTyping } from "./app.tsx";
 import { Notice } from "./marks.tsx";
 import { OpenedCompletion } from "./rollout-detail.tsx";
 import { RolloutFilters } from "./rollout-filters.tsx";
 import { useRolloutList } from "./rollout-list.ts";
+import { oneLine } from "./words.ts";
 import { useRowWindow } from "./row-window.ts";
 import type { RunStore } from "./run-store.ts";
 
@@ -18,7 +19,7 @@ const ROW_HEIGHT = 52;
 
 const COLUMNS = [
   { by: "iteration", label: "iteration" },
-  { by: "promptId", label: "problem and completion" },
+  { by: "promptId", label: "problem, completion" },
   { by: "solved", label: "verdict" },
   { by: "reward", label: "reward" },
   { by: "advantage", label: "advantage" },
@@ -192,12 +193,4 @@ function Cells({ item, onOpen }: { readonly item: RolloutItem; readonly onOpen: 
       </div>
     </>
   );
-}
-
-/** A text on one line: tags of thinking and line feeds are in the way there. */
-export function oneLine(text: string): string {
-  return text
-    .replace(/<think>\s*$/, "")
-    .replace(/\s+/g, " ")
-    .trim();
 }

@@ -1,10 +1,10 @@
 /** A run: what it is and how it stands, and its tabs. */
 
+import { isTyping } from "./typing.ts";
 import { useEffect, useState } from "preact/hooks";
 import type { RunView } from "../inspect/run-answers.ts";
 import { goTo, hashOf, type Place } from "./address.ts";
 import { AnswersTab } from "./answers.tsx";
-import { isTyping } from "./app.tsx";
 import { CurvesTab } from "./curves.tsx";
 import { DiaryTab, RecipeTab } from "./diary.tsx";
 import { Loading, Notice, State } from "./marks.tsx";

@@ -68,3 +68,11 @@ const KNOWN_STATISTICS: Readonly<Record<string, string>> = {
 export function isShareStatistic(name: string): boolean {
   return /Rate$|^passAt|^accuracy$|^solvedPerTry$/.test(name);
 }
+
+/** A text on one line: tags of thinking and line feeds are in the way there. */
+export function oneLine(text: string): string {
+  return text
+    .replace(/<think>\s*$/, "")
+    .replace(/\s+/g, " ")
+    .trim();
+}

@@ -169,7 +169,12 @@ export class StageLoop<Key extends string = never> {
   private timing(seconds: number): UnitMetrics {
     const parts = [...this.seconds].map(([name, value]) => [`${name}_time`, value] as const);
     const rest = parts.reduce((left, [, value]) => left - value, seconds);
-    return { step_time: seconds, ...Object.fromEntries(parts), ...(parts.length > 0 && { update_time: rest }) };
+    return {
+      step_time: seconds,
+      ...Object.fromEntries(parts),
+      ...(parts.length > 0 && { update_time: rest }),
+      resident_mib: Math.round(process.memoryUsage.rss() / 2 ** 20),
+    };
   }
 
   private saved(): TrainerState {

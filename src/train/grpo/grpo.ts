@@ -87,7 +87,7 @@ async function iterate(
     const collected = await sampledGroups(context, config, rewards, loop);
 
     // Compare each completion with its group.
-    const scored = await scoreRollouts(engine, collected.rollouts, config);
+    const scored = await loop.timed("reference", () => scoreRollouts(engine, collected.rollouts, config));
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
     logCompletions(context, iteration, collected, groups);
@@ -154,7 +154,7 @@ async function sampledGroups(
       sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
     );
     await loop.stopIfAsked();
-    const judged = await judgeCompletions(completions, task, rewards);
+    const judged = await loop.timed("rewards", () => judgeCompletions(completions, task, rewards));
     // What rewards gave up on when they were stopped is no judgement.
     await loop.stopIfAsked();
     return judged;
