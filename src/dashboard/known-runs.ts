@@ -1,5 +1,6 @@
 /** The runs that a dashboard shows: found again every now and then, each opened when it is first looked at. */
 
+import { existsSync } from "node:fs";
 import { type FoundRun, findRuns } from "../inspect/find-runs.ts";
 import { LiveRun } from "../inspect/live-run.ts";
 import { type PipelineCard, pipelineCard } from "../inspect/pipeline-answers.ts";
@@ -35,7 +36,13 @@ export class KnownRuns {
 
   /** The run or pipeline of that id; one that was shown and is gone is told so. Throws HttpError 404, 410. */
   named(id: string): FoundRun {
-    const found = this.list().find((one) => one.id === id);
+    const find = () => this.list().find((one) => one.id === id && existsSync(one.directory));
+    let found = find();
+    if (found === undefined) {
+      // It may have come just now.
+      this.foundAt = Number.NEGATIVE_INFINITY;
+      found = find();
+    }
     if (found !== undefined) return found;
     if (this.open.has(id)) throw new HttpError(410, `${id} is gone: its directory was moved or deleted.`);
     throw new HttpError(404, `There is no run ${JSON.stringify(id)} here.`);

@@ -117,15 +117,10 @@ export function runCard(id: string, pipeline: string | undefined, run: LiveRun):
       problem: undefined,
     };
   } catch (error) {
-    const problem = run.state === "gone" ? "Its directory is gone." : reasonOf(error);
+    const problem = run.state === "gone" ? "Its directory is gone." : error instanceof Error ? error.message : String(error);
     const nothing = { question: "", task: "", seed: undefined, stage: undefined, progress: undefined, seconds: 0 };
     return { ...about, ...nothing, name: basename(run.directory), problem };
   }
-}
-
-function reasonOf(error: unknown): string {
-  const { name, message } = error instanceof Error ? error : { name: "", message: String(error) };
-  return name === "ZodError" ? "recipe.yaml is not a recipe that Aha wrote." : message;
 }
 
 function progressOf({ stages }: RecipeFacts): number | undefined {
@@ -135,7 +130,7 @@ function progressOf({ stages }: RecipeFacts): number | undefined {
   return total === 0 ? undefined : done / total;
 }
 
-/** The page of a run. Throws RunDirError, or ZodError, where its recipe cannot be read. */
+/** The page of a run. Throws RunDirError where its recipe cannot be read. */
 export function runView(id: string, pipeline: string | undefined, run: LiveRun): RunView {
   const recipe = recipeFacts(run);
   const trained = recipe.stages.filter(

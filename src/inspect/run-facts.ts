@@ -1,6 +1,7 @@
 /** What a run's page and the list of runs say of a recipe and its progress. The recipe is plain JSON to this layer. */
 
 import { z } from "zod";
+import { RunDirError } from "../errors.ts";
 import { trainers } from "../train/trainers.ts";
 import type { LiveRun } from "./live-run.ts";
 
@@ -37,9 +38,11 @@ export interface RecipeFacts {
   readonly stages: readonly StageFacts[];
 }
 
-/** Throws RunDirError where the recipe cannot be read, ZodError where it is none. */
+/** Throws RunDirError where the recipe cannot be read, or is none. */
 export function recipeFacts(run: LiveRun): RecipeFacts {
-  const recipe = recipeSchema.parse(run.recipe());
+  const parsed = recipeSchema.safeParse(run.recipe());
+  if (!parsed.success) throw new RunDirError("recipe.yaml is not a recipe that Aha wrote.");
+  const recipe = parsed.data;
   return {
     name: recipe.name,
     question: recipe.question ?? "",

@@ -88,7 +88,7 @@ export function evaluationLine(step: number, moment: "before" | "during" | "afte
   const completions = Array.from({ length: PROBLEMS }, (_, problemId) => ({
     ...{ problemId, sample: 0, prompt: `Held-out problem ${problemId}: make ${problemId + 40}.\n<think>` },
     completion: `1+${problemId}=${problemId + 1} too low\n</think>\n<answer>${problemId}+40</answer>`,
-    ...{ finishReason: "stop", lengthTokens: 20 + problemId, solved: problemId < share * PROBLEMS, wellFormed: true, tries: 1 },
+    ...{ finishReason: "stop", lengthTokens: 20 + problemId, solved: problemId < Math.round(share * PROBLEMS), wellFormed: true, tries: 1 },
   }));
   return `${JSON.stringify({
     ...{ stage: STAGE, step, moment, decoding: "sampled", sampling: { temperature: 1, topP: 1, topK: 0, samples: 1 } },
