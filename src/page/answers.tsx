@@ -97,6 +97,7 @@ export function AnswersTab({ view, place }: { readonly view: RunView; readonly p
               </button>
             ))}
           </div>
+          <h2 class="hidden">Problems</h2>
           {matching.slice(0, shown).map(({ left, right }) => (
             <article class="problem" key={`${right.problemId}-${right.sample}`}>
               <h3 dir="auto">{visibleText(oneLine(right.prompt))}</h3>

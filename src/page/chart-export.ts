@@ -2,7 +2,7 @@
 
 import { niceTicks } from "../inspect/ticks.ts";
 import { plain } from "../number-text.ts";
-import { DASHES, type PlotProps, smooth } from "./plot.tsx";
+import { DASHES, type PlotProps, smooth, weightOf } from "./plot.tsx";
 
 const SIZE = { width: 720, height: 400, top: 44, right: 20, bottom: 44, left: 64 };
 const COLOURS = ["#1f5fbf", "#a35200", "#0b7264", "#6b3fa0", "#b0305c", "#6b6a00"];
@@ -12,7 +12,7 @@ const MAX_POINTS = 2000;
 /** The chart as an SVG document. */
 export function svgOf(props: PlotProps): string {
   const { title, xLabel, series, points = [], format = plain, smoothing, isLog = false } = props;
-  const lines = series.map((one) => ({ ...one, y: smooth(one.y, smoothing) }));
+  const lines = series.map((one) => ({ ...one, y: smooth(one.y, weightOf(smoothing, one.y.length)) }));
   const seen = lines.flatMap(({ x, y }) =>
     x.flatMap((value, i) => (typeof y[i] === "number" ? [[value, y[i]] as const] : [])),
   );

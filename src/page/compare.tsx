@@ -8,7 +8,7 @@ import { percent, plain } from "../number-text.ts";
 import { goTo, hashOf, idsIn, type Place } from "./address.ts";
 import { CompletionLines } from "./answers.tsx";
 import { type AxisKind, axisNames, axisOf } from "./axis.ts";
-import { Loading, Notice, State, Verdict } from "./marks.tsx";
+import { Loading, Missing, Notice, State, Verdict } from "./marks.tsx";
 import { COLOURS, Plot } from "./plot.tsx";
 import { type RunStore, useRuns } from "./run-store.ts";
 import { ask } from "./source.ts";
@@ -40,7 +40,7 @@ export function ComparePage({ place }: { readonly place: Place }) {
       (reason: Error) => setError(reason.message),
     );
   }, [place.query.ids]);
-  if (error !== "") return <Notice kind="bad">{error}</Notice>;
+  if (error !== "") return <Missing title="Runs compared" error={error} />;
   if (comparison === undefined) return <Loading />;
   return (
     <>

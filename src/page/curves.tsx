@@ -37,6 +37,8 @@ export function CurvesTab({
   const spans = alarmSpans(view.alarms, stage.name);
   const charts = [...alarmCharts(stage, spans), ...pinned.map((name) => metricChart(stage, name)), ...stage.charts];
   const settings: ChartSettings = { axis, smoothing, isLog: query.log === "1", spans };
+  // One question for all charts.
+  store.columns(stage.name, [...charts.flatMap(({ metrics }) => metrics.map(({ name }) => name)), ...axisNames(axis)]);
   const pin = (name: string) =>
     set({ pin: (pinned.includes(name) ? pinned.filter((one) => one !== name) : [name, ...pinned]).join(",") });
   return (
@@ -71,7 +73,7 @@ export function CurvesTab({
           <input
             type="range"
             min="0"
-            max="0.98"
+            max="1"
             step="0.02"
             value={smoothing}
             onInput={({ currentTarget }) => set({ smooth: currentTarget.value })}
@@ -92,6 +94,7 @@ export function CurvesTab({
         )}
       </div>
       <Alarms spans={spans} />
+      <h2 class="hidden">Curves of {stage.name}</h2>
       <div class="charts">
         {charts.map((chart) => (
           <Chart key={chart.id} store={store} stage={stage} chart={chart} settings={settings} />

@@ -51,6 +51,16 @@ export function Notice({
   );
 }
 
+/** In place of a page that cannot be shown. */
+export function Missing({ title, error }: { readonly title: string; readonly error: string }) {
+  return (
+    <>
+      <h1>{title}</h1>
+      <Notice kind="bad">{error}</Notice>
+    </>
+  );
+}
+
 /** While something is fetched. */
 export function Loading() {
   return (

@@ -5,7 +5,7 @@ import type { PipelineCard } from "../inspect/pipeline-answers.ts";
 import type { RunCard } from "../inspect/run-answers.ts";
 import { goTo, hashOf, idsText, MAX_COMPARED, type Place } from "./address.ts";
 import { type Card, useCards } from "./cards.ts";
-import { Loading, Notice, Sparkline, State } from "./marks.tsx";
+import { Loading, Missing, Notice, Sparkline, State } from "./marks.tsx";
 import { ago, duration, statisticName, valueText } from "./words.ts";
 
 const GROUPS = { none: "nothing", task: "task", state: "state", pipeline: "pipeline" } as const;
@@ -46,7 +46,7 @@ export function Overview({ place }: { readonly place: Place }) {
   const { search = "", group = "none", by = "updated", order = "down" } = place.query;
   const set = (change: Readonly<Record<string, string>>) =>
     goTo({ page: "runs", query: { ...place.query, ...change } }, true);
-  if (cards === undefined) return error === "" ? <Loading /> : <Notice kind="bad">{error}</Notice>;
+  if (cards === undefined) return error === "" ? <Loading /> : <Missing title="Runs" error={error} />;
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const textOf = (card: Card) =>
     [card.id, card.name, card.question, card.state, card.kind === "run" ? card.task : "pipeline"]

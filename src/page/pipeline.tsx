@@ -4,16 +4,16 @@ import type { ComponentChildren } from "preact";
 import type { PipelineCard, PipelineStage } from "../inspect/pipeline-answers.ts";
 import { hashOf } from "./address.ts";
 import { useCards } from "./cards.ts";
-import { Loading, Notice, State } from "./marks.tsx";
+import { Loading, Missing, Notice, State } from "./marks.tsx";
 import { duration, isShareStatistic, statisticName, valueText } from "./words.ts";
 
 /** The page. */
 export function PipelinePage({ id }: { readonly id: string }) {
   const { cards, error } = useCards();
-  if (error !== "") return <Notice kind="bad">{error}</Notice>;
+  if (error !== "") return <Missing title={id} error={error} />;
   if (cards === undefined) return <Loading />;
   const card = cards.find((one): one is PipelineCard => one.id === id && one.kind === "pipeline");
-  if (card === undefined) return <Notice kind="bad">There is no pipeline {id} here (any more).</Notice>;
+  if (card === undefined) return <Missing title={id} error={`There is no pipeline ${id} here (any more).`} />;
   const suites = [...new Set(card.stages.flatMap(({ results }) => Object.keys(results)))];
   const columns = suites.flatMap((suite) => card.columns.map((name) => ({ suite, name })));
   const linkOf = (stage: string) => {

@@ -65,6 +65,31 @@ export function smooth(values: readonly (number | null)[], weight: number): (num
   });
 }
 
+/** Rows that the mean reaches over at the right end of the slider, as a share of all rows. */
+const WIDEST_MEAN = 1 / 12;
+
+/** The weight for a place of the slider (0 to 1) and a number of rows: a long run is smoothed over more of them. */
+export function weightOf(smoothing: number, rows: number): number {
+  const reach = smoothing * rows * WIDEST_MEAN;
+  return reach <= 1 ? 0 : 1 - 1 / reach;
+}
+
+/** What the data of a chart are made of; columns grow in place. */
+function partsOf({ series, points, smoothing }: PlotProps): unknown[] {
+  return [smoothing, JSON.stringify(points), ...series.flatMap(({ x, y }) => [x, x.length, y, y.length])];
+}
+
+/** The data, made again only where something of them has changed: a cursor that moves draws the component again, too. */
+function useAligned(props: PlotProps): uPlot.AlignedData {
+  const made = useRef<{ readonly parts: readonly unknown[]; readonly data: uPlot.AlignedData } | undefined>(undefined);
+  const parts = partsOf(props);
+  const before = made.current?.parts;
+  if (before === undefined || before.length !== parts.length || parts.some((part, i) => part !== before[i])) {
+    made.current = { parts, data: aligned(props) };
+  }
+  return made.current!.data;
+}
+
 /** All series over one axis: values where a line has none are undefined, which connects over them. */
 function aligned(props: PlotProps): uPlot.AlignedData {
   const { series, points = [], smoothing } = props;
@@ -82,7 +107,7 @@ function aligned(props: PlotProps): uPlot.AlignedData {
     for (const [i, one] of x.entries()) column[place.get(one)!] = y[i] ?? null;
     return column;
   };
-  const lines = series.flatMap(({ x, y }) => [onAxis(x, y), onAxis(x, smooth(y, smoothing))]);
+  const lines = series.flatMap(({ x, y }) => [onAxis(x, y), onAxis(x, smooth(y, weightOf(smoothing, y.length)))]);
   const dots = points.map((one) =>
     onAxis(
       one.points.map(({ x }) => x),
@@ -207,7 +232,9 @@ export function Plot(props: PlotProps) {
   const latest = useRef(props);
   latest.current = props;
   const [cursor, setCursor] = useState<number | null>(null);
-  const data = aligned(props);
+  const data = useAligned(props);
+  const newest = useRef(data);
+  newest.current = data;
   const { series, points = [], bands = [], format = plain } = props;
   const shape = JSON.stringify([
     series.map(({ label, colour }) => [label, colour]),
@@ -219,7 +246,7 @@ export function Plot(props: PlotProps) {
     const make = () => {
       plot.current?.destroy();
       const width = Math.max(200, node.clientWidth);
-      plot.current = new uPlot(options(latest.current, width, setCursor), aligned(latest.current), node);
+      plot.current = new uPlot(options(latest.current, width, setCursor), newest.current, node);
     };
     make();
     const resized = new ResizeObserver(() => {
@@ -237,7 +264,7 @@ export function Plot(props: PlotProps) {
   }, [shape]);
   useEffect(() => {
     const drawn = plot.current;
-    if (drawn === undefined) return;
+    if (drawn === undefined || drawn.data === data) return;
     // Somebody who has zoomed in looks at something: new rows must not take it away.
     const { min, max } = drawn.scales.x!;
     const old = drawn.data[0];

@@ -7,7 +7,7 @@ import { goTo, hashOf, type Place } from "./address.ts";
 import { AnswersTab } from "./answers.tsx";
 import { CurvesTab } from "./curves.tsx";
 import { DiaryTab, RecipeTab } from "./diary.tsx";
-import { Loading, Notice, State } from "./marks.tsx";
+import { Loading, Missing, Notice, State } from "./marks.tsx";
 import { RolloutsTab } from "./rollouts.tsx";
 import { type RunStore, useRuns } from "./run-store.ts";
 import { addressWith, isFrozen, post } from "./source.ts";
@@ -41,7 +41,7 @@ export function RunPage({ place }: { readonly place: Place }) {
     return () => removeEventListener("keydown", onKey);
   }, [place.id, tab]);
   if (store === undefined || view === undefined)
-    return error === undefined ? <Loading /> : <Notice kind="bad">{error}</Notice>;
+    return error === undefined ? <Loading /> : <Missing title={place.id} error={error} />;
   return (
     <>
       <Head store={store} view={view} />

@@ -30,6 +30,7 @@ const HOSTILE = [
 let root: string;
 let browser: Browser;
 let dashboard: Dashboard;
+const children: ChildProcess[] = [];
 /** Where pictures of pages go, for people to look at; only where asked for. */
 const pictures = process.env.AHA_SCREENSHOTS;
 
@@ -48,6 +49,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await dashboard?.close();
+  for (const child of children) child.kill("SIGKILL");
   rmSync(root, { recursive: true, force: true });
 });
 
@@ -89,16 +91,22 @@ describe("a large run", () => {
     await page.locator(`[aria-rowindex="${ROLLOUTS}"]`).waitFor();
 
     const times: number[] = [];
-    page.on("response", async (response) => {
-      if (response.url().includes("/api/rollouts")) times.push(((await response.json()) as { milliseconds: number }).milliseconds);
-    });
-    await page.getByLabel("Search prompts and completions").fill("too high");
-    await page.getByRole("columnheader", { name: "advantage" }).getByRole("button").click();
-    await page.getByLabel("verdict").selectOption("true");
-    await page.getByLabel("regex").check();
-    await page.getByLabel("Search prompts and completions").fill("<answer>\\(4\\d\\+7\\)");
-    await page.locator(".count", { hasText: /^[1-9]\d* of/ }).waitFor();
-    await expect.poll(() => times.length).toBeGreaterThan(3);
+    /** Does something that asks anew, and notes how long the answer took to find. */
+    const timed = async (change: () => Promise<unknown>) => {
+      const answered = page.waitForResponse((response) => response.url().includes("/api/rollouts") && response.url().includes("offset=0"));
+      await change();
+      const { milliseconds, matched } = (await (await answered).json()) as { milliseconds: number; matched: number };
+      expect(matched).toBeGreaterThan(0);
+      times.push(milliseconds);
+    };
+    const search = page.getByLabel("Search prompts and completions");
+    await timed(() => search.fill("too high"));
+    await timed(() => page.getByRole("columnheader", { name: "advantage" }).getByRole("button").click());
+    await timed(() => page.getByLabel("verdict").selectOption("true"));
+    await timed(() => search.fill("<answer>"));
+    await timed(() => page.getByLabel("regex").check());
+    await timed(() => search.fill("<answer>\\(4\\d\\+7\\)"));
+    await timed(() => page.getByRole("columnheader", { name: "tokens" }).getByRole("button").click());
     console.log(`milliseconds of searches: ${times.map((time) => time.toFixed(0)).join(", ")}`);
     expect([...times].sort((a, b) => a - b)[Math.floor(times.length / 2)]).toBeLessThan(200);
 
@@ -144,7 +152,7 @@ describe("runs side by side", () => {
     await page.getByLabel("Compare runs/two").check();
     await picture(page, "overview");
     await page.getByRole("button", { name: "Compare 2 runs" }).click();
-    await page.getByText("5 problems only it solves").or(page.getByText("4 problems only it solves")).waitFor();
+    await page.getByText("4 problems only it solves").waitFor();
     await page.getByText("stages.0.learningRate").waitFor();
     await expect.poll(() => drawnCharts(page), { timeout: 20_000 }).toBeGreaterThan(4);
     await picture(page, "compare");
@@ -221,7 +229,9 @@ describe("a run that goes on, is killed, and resumes", () => {
   const recipe = join(import.meta.dirname, "../../recipes/countdown/smoke/recipe.yaml");
   const start = (...more: string[]): ChildProcess => {
     const args = ["run", recipe, "--out", path(), "--quiet", "--set", "stages.r1-zero.iterations=400", "--set", "stages.r1-zero.evaluateEvery=0"];
-    return spawn(process.execPath, [PROGRAM, ...args, "--set", "stages.cold-start.steps=20", ...more], { stdio: "ignore" });
+    const child = spawn(process.execPath, [PROGRAM, ...args, "--set", "stages.cold-start.steps=20", ...more], { stdio: "ignore" });
+    children.push(child);
+    return child;
   };
   const iterations = (page: Page) =>
     page.evaluate(() => Number(/(\d+) of 400/.exec(document.querySelector(".facts")?.textContent ?? "")?.[1] ?? 0));
@@ -234,7 +244,7 @@ describe("a run that goes on, is killed, and resumes", () => {
     await page.getByText("runs/live").click();
     await expect.poll(() => iterations(page), { timeout: 120_000 }).toBeGreaterThan(5);
     await page.locator(".headline .state.running").waitFor();
-    await page.getByText("live", { exact: true }).waitFor();
+    await page.getByRole("status").getByText("live").waitFor();
 
     first.kill("SIGKILL");
     await page.locator(".headline .state.ended").waitFor({ timeout: 20_000 });
