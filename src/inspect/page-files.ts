@@ -12,6 +12,11 @@ export function pageFiles(): Promise<PageBundle> {
   return made;
 }
 
+/** For a report, which tells a run that is over: without the files it is a page of text, and nothing is lost. */
+export async function pageFilesIfThere(): Promise<PageBundle> {
+  return pageFiles().catch(() => ({ script: "", style: "" }));
+}
+
 async function load(): Promise<PageBundle> {
   if (import.meta.url.endsWith(".ts")) {
     const { bundlePage } = await import("./page-bundle.ts");

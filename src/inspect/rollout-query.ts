@@ -93,11 +93,8 @@ export class RolloutQueries {
       order = Uint32Array.from({ length: this.index.length }, (_, i) => i);
       const values = by === "row" ? undefined : columnOf(this.index, by);
       if (values !== undefined) {
-        const at = (row: number) => {
-          const value = values[row]!;
-          return Number.isNaN(value) ? Number.POSITIVE_INFINITY : value;
-        };
-        order.sort((a, b) => at(a) - at(b) || a - b);
+        const keys = Float64Array.from(values, (value) => (Number.isNaN(value) ? Number.MAX_VALUE : value));
+        order.sort((a, b) => keys[a]! - keys[b]! || a - b);
       }
       this.orders.set(by, order);
     }

@@ -1,7 +1,7 @@
 /** The held-out problems: how each was answered at two moments of the run, side by side. */
 
 import { useEffect, useState } from "preact/hooks";
-import { completionLines } from "../inspect/completion-lines.ts";
+import { completionParts } from "../inspect/completion-lines.ts";
 import type { EvaluationHead } from "../inspect/live-run.ts";
 import type { RunView } from "../inspect/run-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
@@ -148,29 +148,24 @@ function Answer({ label, answer }: { readonly label: string; readonly answer: Ev
   );
 }
 
-/** Lines that are tries, and the answer, which stays in sight where the lines before it are many. */
+/** Lines that are tries, and the answer below them, which stays in sight however many they are. */
 export function CompletionLines({ text, solved }: { readonly text: string; readonly solved: boolean }) {
-  const lines = completionLines(text);
-  if (lines.length === 0) return <p class="soft">(nothing)</p>;
-  const last = lines.at(-1)!;
-  const before = last.kind === "answer" ? lines.slice(0, -1) : lines;
+  const { thinking, ending, isAnswer } = completionParts(text);
+  if (ending.length === 0) return <p class="soft">(nothing)</p>;
   return (
     <>
-      {before.length > 0 && (
+      {thinking.length > 0 && (
         <ol class="lines" tabIndex={0} aria-label="The thinking">
-          {before.map(({ text: line, kind }, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: a line is its place
-            <li key={i} class={kind === "hit" && !solved ? "hit mistaken" : kind} dir="auto">
+          {thinking.map(({ text: line, kind }, i) => (
+            <li key={`${i}`} class={kind === "hit" && !solved ? "hit mistaken" : kind} dir="auto">
               {visibleText(line)}
             </li>
           ))}
         </ol>
       )}
-      {last.kind === "answer" && (
-        <p class="final-answer" dir="auto">
-          <span class="soft">answer</span> {visibleText(last.text)}
-        </p>
-      )}
+      <p class="final-answer" dir="auto">
+        <span class="soft">{isAnswer ? "answer" : "ends with"}</span> {visibleText(ending.join("\n"))}
+      </p>
     </>
   );
 }

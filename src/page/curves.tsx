@@ -16,7 +16,7 @@ import { valueText } from "./words.ts";
 
 const AXES: Readonly<Record<AxisKind, string>> = { step: "optimizer step", tokens: "tokens", time: "time in steps, s" };
 
-/** The tab. What was chosen is in the address. */
+/** The tab: what was chosen is in the address. */
 export function CurvesTab({
   store,
   view,
@@ -27,9 +27,24 @@ export function CurvesTab({
   readonly place: Place;
 }) {
   const { query } = place;
-  const stage = view.stages.find(({ name }) => name === query.stage) ?? view.stages.at(-1);
   const set = (change: Readonly<Record<string, string>>) =>
     goTo({ ...place, tab: "curves", query: { ...query, ...change } }, true);
+  return <Curves store={store} view={view} query={query} onChange={set} />;
+}
+
+/** The curves of one of the view's stages; `query` says of which, and how they are drawn. */
+export function Curves({
+  store,
+  view,
+  query,
+  onChange: set,
+}: {
+  readonly store: RunStore;
+  readonly view: RunView;
+  readonly query: Readonly<Record<string, string>>;
+  readonly onChange: (change: Readonly<Record<string, string>>) => void;
+}) {
+  const stage = view.stages.find(({ name }) => name === query.stage) ?? view.stages.at(-1);
   if (stage === undefined) return <Notice>Nothing is trained yet; the first row appears here by itself.</Notice>;
   const axis = (query.x ?? "step") as AxisKind;
   const smoothing = Number(query.smooth ?? 0.6);
@@ -93,7 +108,7 @@ export function CurvesTab({
           </a>
         )}
       </div>
-      <Alarms spans={spans} />
+      {!isFrozen() && <Alarms spans={spans} />}
       <h2 class="hidden">Curves of {stage.name}</h2>
       <div class="charts">
         {charts.map((chart) => (

@@ -1,13 +1,12 @@
-/** Where the page's data come from: the dashboard's server, or the page itself where it was frozen into a file. */
+/** Where the page's data come from: the dashboard's server, or the page itself where a run was frozen into a file. */
 
-/** What a frozen page carries: answers by address. */
-export type FrozenAnswers = Readonly<Record<string, unknown>>;
+import type { FrozenRun } from "../inspect/frozen-run.ts";
 
-let frozen: FrozenAnswers | undefined;
+let frozen: FrozenRun | undefined;
 
-/** From now on answers come from these. */
-export function freeze(answers: FrozenAnswers): void {
-  frozen = answers;
+/** From now on answers come from this. */
+export function freeze(run: FrozenRun): void {
+  frozen = run;
 }
 
 /** Whether this is a file, and no server is behind it. */
@@ -39,8 +38,11 @@ export function addressWith(
 /** The answer of an address. Throws SourceError. */
 export async function ask<T>(address: string, signal?: AbortSignal): Promise<T> {
   if (frozen !== undefined) {
-    if (address in frozen) return frozen[address] as T;
-    throw new SourceError(404, "This is a page that was saved with its run; it does not have that.");
+    const [path, search] = address.split("?");
+    const columns = frozen.columns[new URLSearchParams(search).get("stage") ?? ""];
+    const answer = path === "/api/run" ? frozen.run : path === "/api/metrics" ? columns : undefined;
+    if (answer !== undefined) return answer as T;
+    throw new SourceError(404, "This page was saved with its run, and does not have that.");
   }
   return read<T>(await send(address, signal ? { signal } : {}));
 }

@@ -61,11 +61,11 @@ export function chart(spec: ChartSpec): Html | undefined {
     thin(points)
       .map((point, i) => `${i === 0 ? "M" : "L"}${x(point.x).toFixed(1)} ${y(point.y).toFixed(1)}`)
       .join("");
-  return html`<figure>
+  return html`<figure class="chart">
 <figcaption><h3>${spec.title}</h3><p>${spec.caption}</p></figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${inWords(spec, series, format)}">
 ${yTicks.map(
-  (tick) => html`<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(tick)}" y2="${y(tick)}"/>
+  (tick) => html`<line class="gridline" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(tick)}" y2="${y(tick)}"/>
 <text class="tick" x="${MARGIN.left - 7}" y="${y(tick) + 4}" text-anchor="end">${format(tick)}</text>`,
 )}
 ${xTicks.map((tick) => html`<text class="tick" x="${x(tick)}" y="${HEIGHT - MARGIN.bottom + 16}" text-anchor="middle">${plain(tick)}</text>`)}
@@ -87,7 +87,7 @@ ${legend(series, evaluations.length > 0)}
 
 function legend(series: readonly ChartSeries[], hasEvaluations: boolean): Html | undefined {
   if (series.length < 2 && !hasEvaluations) return undefined;
-  return html`<p class="legend">${series.map(({ label }, i) => html`<span class="key s${i}">${label}</span>`)}${
+  return html`<p class="legend">${series.map(({ label }, i) => html`<span class="key c${i}">${label}</span>`)}${
     hasEvaluations ? html`<span class="key held-out">held-out problems, 95 % interval</span>` : undefined
   }</p>`;
 }
