@@ -9,7 +9,7 @@ import { Random } from "../src/random.ts";
 import { createReward } from "../src/rewards/registry.ts";
 import type { Reward } from "../src/rewards/reward.ts";
 import type { Problem, Task } from "../src/tasks/task.ts";
-import { loadTokenizer } from "../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../src/tokenizer/on-disk.ts";
 import type { TrainContext } from "../src/train/context.ts";
 import { trainGrpo } from "../src/train/grpo/grpo.ts";
 import { grpoConfigSchema } from "../src/train/grpo/issues.ts";

@@ -10,11 +10,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { saveModelFrom } from "../src/model/checkpoint.ts";
+import { diskFolder } from "../src/disk-folder.ts";
 import { readModelConfig } from "../src/model/hf-config.ts";
 import { initializeParameter } from "../src/model/initialize.ts";
 import { modelSize } from "../src/model/memory.ts";
-import { loadTokenizer } from "../src/tokenizer/huggingface.ts";
+import { saveModelFrom } from "../src/model/on-disk.ts";
+import { loadTokenizer } from "../src/tokenizer/on-disk.ts";
 import { measureApart } from "./apart.ts";
 import type { BenchOptions, Figures } from "./options.ts";
 
@@ -69,13 +70,13 @@ export async function benchScaling(options: BenchOptions): Promise<Figures[]> {
 
 /** Random models with half, all and twice of the layers, in `folder`. */
 async function modelsOfOtherDepth(options: BenchOptions, folder: string): Promise<Point[]> {
-  const config = await readModelConfig(options.model);
+  const config = await readModelConfig(diskFolder(options.model));
   const tokenizer = await loadTokenizer(options.model);
   const points: Point[] = [];
   for (const factor of [0.5, 1, 2]) {
     const other = { ...config, numLayers: Math.max(1, Math.round(config.numLayers * factor)) };
     const model = await mkdtemp(join(folder, "model-"));
-    await tokenizer.save(model);
+    await tokenizer.save(diskFolder(model));
     await saveModelFrom(model, other, (parameter) => initializeParameter(other, parameter, { seed: options.seed }));
     const { parameterCount } = modelSize(other);
     points.push({ series: "parameters", value: parameterCount, work: parameterCount, change: { model } });

@@ -10,7 +10,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Policy } from "../src/engine/contract/policy.ts";
-import { loadTokenizer } from "../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../src/tokenizer/on-disk.ts";
 import type { TrainContext } from "../src/train/context.ts";
 import { type SftConfig, sftConfigSchema } from "../src/train/sft/config.ts";
 import { DemonstrationStream } from "../src/train/sft/demonstration-stream.ts";

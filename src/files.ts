@@ -1,6 +1,6 @@
 /**
- * Files that appear whole or not at all, and reads that cannot be made to swallow a machine. Folders that do are
- * `run/whole-folder.ts`.
+ * Files that appear whole or not at all, and reads with a limit on size, so that no file can use up the machine's
+ * memory. `run/whole-folder.ts` does the same for folders.
  *
  * A writer that is killed half-way must not leave half a checkpoint behind, so data go to a temporary file in the same
  * folder, are flushed to the disk and only then take their name: POSIX rename replaces atomically. A folder of several
@@ -12,6 +12,7 @@ import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { AhaError } from "./errors.ts";
+import { isLfsPointer, lfsPointerMessage } from "./lfs-pointer.ts";
 
 /** Constructor of the error that a failed read is reported with. */
 type ErrorClass = new (message: string) => AhaError;
@@ -23,7 +24,7 @@ let temporaryCount = 0;
 
 /** The operating system's reason for a failed call, in words; undefined for anything that is not such an error. */
 export function systemReason(error: unknown): string | undefined {
-  // Node gives its own errors, about arguments that make no sense, codes too: they come from no system call.
+  // Node's own errors about wrong arguments have codes, too, but they do not come from a system call.
   if (!(error instanceof Error) || !("syscall" in error)) return undefined;
   if (!("code" in error) || typeof error.code !== "string") return undefined;
   switch (error.code) {
@@ -49,25 +50,6 @@ export function systemReason(error: unknown): string | undefined {
     default:
       return error.code;
   }
-}
-
-/** How a Git LFS pointer begins (github.com/git-lfs/git-lfs, docs/spec.md): what Git keeps in place of a large file. */
-const LFS_POINTER = "version https://git-lfs.github.com/spec/";
-
-/** How many bytes of a file `isLfsPointer` needs to see. */
-export const LFS_POINTER_BYTES = LFS_POINTER.length;
-
-/** Whether a file that begins so is a Git LFS pointer. */
-export function isLfsPointer(beginning: Uint8Array): boolean {
-  return Buffer.from(beginning.subarray(0, LFS_POINTER_BYTES)).toString("latin1") === LFS_POINTER;
-}
-
-/** What to say of a Git LFS pointer that was to be read. */
-export function lfsPointerMessage(path: string): string {
-  return (
-    `${path} is a Git LFS pointer, not the file itself: the repository was cloned without its large files. ` +
-    `Run "git lfs pull" in ${dirname(path)}, or download the file.`
-  );
 }
 
 /**
@@ -104,18 +86,9 @@ export async function readTextFileIfPresent(
     await stat(path);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    // Any other refusal comes again below, and is reported there.
+    // Any other error happens again below, and is reported there.
   }
   return readTextFile(path, limit);
-}
-
-/** The value of a JSON text; where it is not JSON, an error of the class `error` that names `where` it is from. */
-export function parseJson(text: string, where: string, error: ErrorClass): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (fault) {
-    throw new error(`${where} is not JSON: ${fault instanceof Error ? fault.message : String(fault)}.`);
-  }
 }
 
 /**
@@ -144,7 +117,7 @@ export async function writeWholeFile(path: string, write: (file: FileHandle) => 
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = systemReason(error);
   if (reason === undefined) return error;
-  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or mend this one.`);
+  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or make this one writable.`);
 }
 
 /** `writeWholeFile` for data at hand. */

@@ -3,17 +3,34 @@
  * everything else may move. `examples/grpo-in-one-file.ts` uses it from top to bottom.
  */
 
+import "./node-entries.ts";
+
 // Extending: trainers, data steps, rewards, engines of your own, by name in recipes; their keys are schemas of zod.
 export { z } from "zod";
-// What models are computed with.
+// What models are computed with, and what a device of your own needs.
 export { Compute, type ComputeOptions } from "./compute/compute.ts";
+export type { Computing } from "./compute/computing.ts";
+export type {
+  BlockCopy,
+  Device,
+  DeviceKind,
+  DeviceTensor,
+  HostArray,
+  HostArrays,
+  Kernels,
+  OptimizedTensor,
+  Session,
+  StoredDType,
+} from "./compute/device.ts";
+export { devices } from "./compute/devices.ts";
+export { GraphKernels } from "./compute/graph-kernels.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
 export { type LoadDeps, loadData } from "./data/load.ts";
 export type { LoadedData, NumberedRow } from "./data/loaded-data.ts";
+export type { ResolveDataset } from "./data/options.ts";
 export { type DataOptions, dataOptionsSchema } from "./data/options.ts";
-export type { ResolveDataset } from "./data/reference.ts";
 export type { DataRow } from "./data/row.ts";
 // Data steps: what makes data sets in a pipeline.
 export { writeDataset } from "./data-steps/dataset-writer.ts";
@@ -27,6 +44,8 @@ export {
 } from "./data-steps/step.ts";
 export { type DataStepContext, withSource } from "./data-steps/step-context.ts";
 export { dataSteps } from "./data-steps/steps.ts";
+// Folders: where models, tokenizers and states are.
+export { diskFolder } from "./disk-folder.ts";
 // Models behind an OpenAI-compatible endpoint.
 export type { BudgetLimits, SpentUsage } from "./endpoint/budget.ts";
 export type { ChatAnswer, ChatClient, ChatMessage, ChatRequest, ChatUsage } from "./endpoint/chat.ts";
@@ -60,6 +79,7 @@ export type {
 } from "./engine/contract/reward-model.ts";
 export type {
   SampledSequence,
+  SampledSoFar,
   SampleProgress,
   Sampler,
   SamplerInfo,
@@ -103,14 +123,16 @@ export { majorityAnswer } from "./eval/majority-vote.ts";
 export { passAtK } from "./eval/pass-at-k.ts";
 export { reflectionWords } from "./eval/reflection.ts";
 export { type Extension, extend } from "./extend.ts";
+export type { ByteSink, ByteSource, Folder, FolderAt } from "./folder.ts";
 // Graphs: the operations that the graph form of a loss is made of.
 export * as elementwise from "./graph/ops/elementwise.ts";
 // The Hugging Face Hub: models and data sets by org/name[@revision], and checkpoints back.
-export { type PullOptions, type PullProgress, pull, type Snapshot } from "./hub/pull.ts";
+export { type PullOptions, type PullProgress, pull } from "./hub/pull.ts";
 export { type PushOptions, type PushProgress, type PushResult, pushModel } from "./hub/push.ts";
 export { type HubReference, parseHubReference } from "./hub/reference.ts";
 export { type Resolved, type ResolveOptions, resolveDataset, resolveModel } from "./hub/resolve.ts";
 export { type HubSettings, hubSettings } from "./hub/settings.ts";
+export type { Snapshot } from "./hub/snapshot.ts";
 // Losses, as data, and their mathematics.
 export {
   evaluateObjective,
@@ -133,12 +155,14 @@ export {
 export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
-export { loadModel, type SaveOptions, saveModel, saveModelFrom } from "./model/checkpoint.ts";
+export type { SaveOptions } from "./model/checkpoint.ts";
 export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
 export { families } from "./model/families/registry.ts";
-export { exportGguf, type GgufExport, type GgufExportOptions } from "./model/gguf/export.ts";
+export type { GgufExport, GgufExportOptions } from "./model/gguf/export.ts";
+export { exportGguf } from "./model/gguf/on-disk.ts";
 export { type InitScheme, initializeParameters } from "./model/initialize.ts";
 export type { ModelConfig, RopeScaling } from "./model/model-config.ts";
+export { loadModel, saveModel, saveModelFrom } from "./model/on-disk.ts";
 export { MODEL_PRESETS, type ModelPreset, presetConfig } from "./model/presets.ts";
 // Paths among the keys of an extension.
 export { type NamedPath, pathAt, pathsBelow, pathsOfItems } from "./named-paths.ts";
@@ -153,7 +177,8 @@ export { hashString, Random, uniformAt } from "./random.ts";
 // Recipes: what `aha run` takes, checked, opened and run.
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { RunEvent, RunObserver } from "./recipe/observer.ts";
-export { type PreparedRun, type PrepareOptions, prepareRecipe } from "./recipe/prepare-recipe.ts";
+export type { PreparedRun } from "./recipe/open-recipe.ts";
+export { type PrepareOptions, prepareRecipe } from "./recipe/prepare-recipe.ts";
 export { type RunOptions, runRecipe } from "./recipe/run-recipe.ts";
 export type { Recipe, StageConfig } from "./recipe/schema.ts";
 export { writeReport } from "./report/report.ts";
@@ -165,7 +190,8 @@ export {
   type RewardDeps,
   type RewardEntry,
 } from "./rewards/entry.ts";
-export { createReward, rewards, type SingleRewardName } from "./rewards/registry.ts";
+export { createReward, createRewards } from "./rewards/on-node.ts";
+export { rewards, type SingleRewardName } from "./rewards/registry.ts";
 export {
   type AnyReward,
   type BatchReward,
@@ -175,7 +201,7 @@ export {
   type RewardResult,
   type WeightedReward,
 } from "./rewards/reward.ts";
-export { createRewards, type RewardSpec } from "./rewards/spec.ts";
+export type { RewardSpec } from "./rewards/spec.ts";
 export { defineReward, type Judgement, type UserRewardDefinition } from "./rewards/user/definition.ts";
 export { parseRewardReference, type RewardReference } from "./rewards/user/reference.ts";
 export { UserReward, type UserRewardOptions } from "./rewards/user/thread.ts";
@@ -206,12 +232,13 @@ export type { RunSummary } from "./run/summary.ts";
 export { type ServedModel, type ServedModelOptions, serveEngine } from "./serve/served-model.ts";
 export { ApiServer, type ServerOptions } from "./serve/server.ts";
 // Tasks.
-export { defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
-export { createTask, tasks } from "./tasks/registry.ts";
+export { type DataReader, defineTask, type TaskDeps, type TaskEntry, type TaskSpec } from "./tasks/entry.ts";
+export { createTask } from "./tasks/on-disk.ts";
+export { tasks } from "./tasks/registry.ts";
 export type { Demonstration, Preference, Problem, StatisticKind, Task, Verdict } from "./tasks/task.ts";
 // Tokenizers.
 export { type BuiltTokenizer, buildCharacters, buildCountdownCompact, buildTokenizer } from "./tokenizer/build.ts";
-export { loadTokenizer } from "./tokenizer/huggingface.ts";
+export { loadTokenizer } from "./tokenizer/on-disk.ts";
 export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -230,12 +257,13 @@ export { trackers } from "./tracking/trackers.ts";
 export type { ConfigIssue } from "./train/config-issue.ts";
 // Trainers, and what an author of one needs.
 export type {
-  CompanionComputing,
   MetricsRow,
+  Reach,
   RolloutRow,
   StageContext,
   StageLog,
   StageParts,
+  SupportingCompute,
   TrainContext,
   TrainedKind,
   TrainedModels,
@@ -245,7 +273,7 @@ export type {
 } from "./train/context.ts";
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
-export { openTeacher } from "./train/distill/teacher.ts";
+export { openTeacher } from "./train/distill/on-node.ts";
 export type {
   AroundStage,
   Examination,
@@ -258,6 +286,7 @@ export type {
 export type { GrpoConfig } from "./train/grpo/config.ts";
 export { trainGrpo } from "./train/grpo/grpo.ts";
 export { grpoConfigSchema } from "./train/grpo/issues.ts";
+export { NODE_REACH } from "./train/on-node.ts";
 export { type OptimizerConfig, optimizerIssues, optimizerShape } from "./train/optimizer-config.ts";
 export { type RewardModelConfig, rewardModelConfigSchema } from "./train/reward-model/config.ts";
 export { type RewardModelContext, trainRewardModel } from "./train/reward-model/reward-model.ts";
@@ -265,5 +294,5 @@ export { scorerOpener } from "./train/reward-scorer.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
 export { trainSft } from "./train/sft/sft.ts";
 export { StageLoop, type StagePlan, type UnitMetrics } from "./train/stage-loop.ts";
-export { type Companion, type Curve, defineTrainer, type Trainer, type TrainerWords } from "./train/trainer.ts";
+export { type Curve, defineTrainer, type SupportingModel, type Trainer, type TrainerWords } from "./train/trainer.ts";
 export { trainers } from "./train/trainers.ts";

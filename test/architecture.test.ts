@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,7 +12,7 @@ const BANNED_NAMES = ["utils", "util", "common", "helpers", "helper", "misc", "s
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const src = join(root, "src");
-const files = (await readdir(src, { recursive: true })).filter((path) => path.endsWith(".ts")).sort();
+const files = (await readdir(src, { recursive: true })).filter((path) => /\.tsx?$/.test(path)).sort();
 const sources = new Map(
   await Promise.all(files.map(async (path) => [path, await readFile(join(src, path), "utf8")] as const)),
 );
@@ -44,14 +45,18 @@ function codeOf(text: string): string {
 const withoutStrings = (code: string) =>
   code.replace(/"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`/g, '""');
 
-/** Every relative import of a file, static, dynamic or of types only, as a path in `src`. */
-function importsOf(path: string): string[] {
+/** What a file imports, static, dynamic or as types only, as it is written. */
+function targetsOf(path: string): string[] {
   const code = codeOf(sources.get(path)!);
   const statements = code.matchAll(/\b(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']/g);
-  const bare = code.matchAll(/\bimport\s*\(?\s*["']([^"']+)["']/g);
-  return [...statements, ...bare]
-    .map(([, target]) => target!)
-    .filter((target) => target.startsWith("."))
+  const bare = code.matchAll(/(?<!["'])\bimport\s*\(?\s*["']([^"']+)["']/g);
+  return [...statements, ...bare].map(([, target]) => target!);
+}
+
+/** Every relative import of a file, as a path in `src`. */
+function importsOf(path: string): string[] {
+  return targetsOf(path)
+    .filter((target) => target.startsWith(".") && !target.endsWith(".css"))
     .map((target) => relative(src, join(src, dirname(path), target)));
 }
 
@@ -80,15 +85,8 @@ describe("the layers", () => {
     ).toEqual([]);
   });
 
-  it("have no import cycle between files, imports of types apart", () => {
-    const next = new Map<string, string[]>();
-    for (const from of files) {
-      const runtimeOnly = codeOf(sources.get(from)!).replace(/\b(?:import|export)\s+type\b[^;]*;/g, "");
-      next.set(
-        from,
-        importsOf(from).filter((to) => runtimeOnly.includes(to.split("/").at(-1)!)),
-      );
-    }
+  it("have no import cycle between files, imports of types counted", () => {
+    const next = new Map(files.map((from) => [from, importsOf(from)]));
     const state = new Map<string, "open" | "done">();
     const cycles: string[] = [];
     const visit = (path: string, trail: readonly string[]) => {
@@ -103,6 +101,76 @@ describe("the layers", () => {
     };
     for (const path of files) visit(path, []);
     expect(cycles).toEqual([]);
+  });
+});
+
+describe("ARCHITECTURE.md", () => {
+  it("names no file that is not there", async () => {
+    const text = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
+    const named = [...text.matchAll(/`((?:[\w-]+\/)*[\w-]+\.ts)`/g)].map(([, path]) => path!);
+    expect(named.length).toBeGreaterThan(50);
+    const isThere = (path: string) =>
+      files.some((file) => file === path || file.endsWith(`/${path}`)) || existsSync(join(root, path));
+    expect(named.filter((path) => !isThere(path))).toEqual([]);
+  });
+});
+
+describe("the core", () => {
+  /** What begins where Node is not: a browser's build, and whatever else hands in its own device and folders. */
+  const ENTRY = "core.ts";
+  /** Packages that run anywhere. Of mathjs there are the types alone: a program that judges irrational answers hands it in. */
+  const PORTABLE = ["@bufbuild/protobuf/wire", "@huggingface/tokenizers", "mathjs", "yaml", "zod"];
+  /** Globals of Node. `process` is asked for math.js, where there is one. */
+  const GLOBALS = /(?<!\.)\b(?:Buffer|setImmediate|__dirname|__filename)\s*[.(]|(?<!globalThis\.)\bprocess\./;
+
+  /** Every file that is reached from the entry, with the file that reached it, and the packages that they import. */
+  function reached() {
+    const from = new Map<string, string | undefined>([[ENTRY, undefined]]);
+    const packages: { readonly name: string; readonly path: string }[] = [];
+    for (const path of from.keys()) {
+      for (const target of targetsOf(path)) {
+        if (!target.startsWith(".")) {
+          packages.push({ name: target, path });
+          continue;
+        }
+        const file = relative(src, join(src, dirname(path), target));
+        if (!from.has(file)) from.set(file, path);
+      }
+    }
+    const chainTo = (path: string): string => {
+      const before = from.get(path);
+      return before === undefined ? path : `${chainTo(before)} → ${path}`;
+    };
+    return { files: [...from.keys()], packages, chainTo };
+  }
+
+  const { files: core, packages, chainTo } = reached();
+
+  it("has the trainers, the engine, the tasks and the rewards in it, and no disk", () => {
+    const parts = [
+      "train/grpo/grpo.ts",
+      "train/sft/sft.ts",
+      "engine/local/local-policy.ts",
+      "engine/local/open-local.ts",
+    ];
+    const more = [
+      "tasks/countdown/countdown.ts",
+      "rewards/registry.ts",
+      "tokenizer/huggingface.ts",
+      "recipe/run-recipe.ts",
+    ];
+    expect(core).toEqual(expect.arrayContaining([...parts, ...more]));
+    for (const disk of ["files.ts", "disk-folder.ts", "compute/compute.ts"]) expect(core).not.toContain(disk);
+  });
+
+  it("imports no module of Node, and no package that needs one, for types either", () => {
+    const wrong = packages.filter(({ name }) => !PORTABLE.includes(name));
+    expect(wrong.map(({ name, path }) => `${chainTo(path)} → ${name}`)).toEqual([]);
+  });
+
+  it("uses no global of Node", () => {
+    const using = core.filter((path) => GLOBALS.test(withoutStrings(codeOf(sources.get(path)!))));
+    expect(using.map(chainTo)).toEqual([]);
   });
 });
 
@@ -133,9 +201,9 @@ describe("what a registry lists", () => {
     expect(naming.map(([path]) => path).filter((path) => !OTHER_MEANINGS[name]?.test(path))).toEqual([]);
   });
 
-  it("is imported by the list, by the public API, and by TRL's recipes", () => {
+  it("is imported by the list, by the public APIs, and by TRL's recipes", () => {
     const folderOf = (path: string) => /^train\/[^/]+(?=\/)/.exec(path)?.[0];
-    const allowed = /^(train\/trainers|index)\.ts$|^recipe\/trl\//;
+    const allowed = /^(train\/trainers|index|core)\.ts$|^recipe\/trl\//;
     const inside = edges.filter(({ from, to }) => folderOf(to) !== undefined && folderOf(from) !== folderOf(to));
     expect(inside.filter(({ from }) => !allowed.test(from)).map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
   });
@@ -145,7 +213,7 @@ describe("source files", () => {
   it("have names that say what is in them", () => {
     const parts = files.flatMap((path) =>
       path
-        .replace(/\.ts$/, "")
+        .replace(/(\.d)?\.tsx?$/, "")
         .split("/")
         .map((part) => [path, part] as const),
     );
@@ -179,6 +247,28 @@ describe("source files", () => {
   it("write to the console only in cli/", () => {
     const talking = [...sources].filter(([path, text]) => !path.startsWith("cli/") && /\bconsole\./.test(codeOf(text)));
     expect(talking.map(([path]) => path)).toEqual([]);
+  });
+});
+
+describe("exported names", () => {
+  it("stand for one thing: no two files declare the same", () => {
+    const homes = new Map<string, string[]>();
+    for (const [path, text] of sources) {
+      const declared = codeOf(text).matchAll(
+        /^export (?:declare )?(?:async )?(?:abstract )?(?:function\*?|class|const|let|type|interface|enum) (\w+)/gm,
+      );
+      for (const name of new Set([...declared].map((match) => match[1]!))) {
+        homes.set(name, [...(homes.get(name) ?? []), path]);
+      }
+    }
+    expect(homes.size).toBeGreaterThan(1000);
+    // A folder's `on-node.ts` or `on-disk.ts` has a function of the folder again, with what Node has handed in.
+    const own = ([, paths]: readonly [string, string[]]) => {
+      const given = paths.filter((path) => !/\/on-(node|disk)\.ts$/.test(path));
+      return given.length === 1 && paths.every((path) => dirname(path) === dirname(given[0]!)) ? given : paths;
+    };
+    const shared = [...homes].filter((home) => own(home).length > 1);
+    expect(shared.map(([name, paths]) => `${name}: ${paths.join(", ")}`)).toEqual([]);
   });
 });
 

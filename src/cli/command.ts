@@ -18,6 +18,6 @@ export interface CommandContext {
 export interface Command {
   /** The whole text of `aha NAME --help`: usage, options with defaults, an example. */
   readonly help: string;
-  /** Throws an AhaError for anything the user can mend; returns the exit code. */
+  /** Throws an AhaError for anything the user can correct; returns the exit code. */
   readonly run: (args: readonly string[], context: CommandContext) => Promise<number>;
 }

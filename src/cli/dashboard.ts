@@ -31,7 +31,7 @@ Examples
 const OPTIONS = { port: { type: "string" }, json: { type: "boolean", default: false } } as const;
 
 /** `aha dashboard`. */
-export const command: Command = {
+export const dashboardCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const { options, roots } = split(args);

@@ -1,7 +1,7 @@
 /** `aha data math`: school problems with their answers and worked solutions, from the math task's generator. */
 
 import { checkOptions } from "../strict-schema.ts";
-import { generateProblem } from "../tasks/math/generator.ts";
+import { generateMathProblem } from "../tasks/math/generator.ts";
 import { mathOptionsSchema, PROBLEM_KINDS } from "../tasks/math/options.ts";
 import type { CommandContext } from "./command.ts";
 import { generatedDataPlan, writeGeneratedData } from "./generated-data.ts";
@@ -51,7 +51,7 @@ export async function runDataMath(args: readonly string[], context: CommandConte
   const options = checkOptions(mathOptionsSchema, given, "aha data math");
   const rowAt = (index: number) => {
     const stream = `math/data/${plan.split}`;
-    const { problem, answer, solution, kind } = generateProblem(options, plan.seed, stream, index, plan.heldOut);
+    const { problem, answer, solution, kind } = generateMathProblem(options, plan.seed, stream, index, plan.heldOut);
     return { problem, answer, solution, kind };
   };
   await writeGeneratedData(rowAt, plan, values, "math", context);

@@ -2,9 +2,9 @@
 
 import { ConfigError, nearestName } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
-import { type GeneratedProblem, generateProblem } from "../tasks/countdown/generator.ts";
+import { type GeneratedCountdown, generateCountdown } from "../tasks/countdown/generator.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdown/options.ts";
-import { isHeldOut } from "../tasks/countdown/split.ts";
+import { isHeldOutCountdown } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
 import type { Command } from "./command.ts";
 import { DATA_MATH_HELP, runDataMath } from "./data-math.ts";
@@ -87,7 +87,7 @@ type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 const DATA_SETS = ["countdown", "math"];
 const ACTIONS = ["show", "pull", ...DATA_SETS];
 
-export const command: Command = {
+export const dataCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     if (args[0] === "pull") return runDataPull(args.slice(1), context);
@@ -140,10 +140,10 @@ function countdownRows(
   withSolutions: boolean,
   { seed, split, heldOut }: GeneratedDataPlan,
 ): (index: number) => object {
-  const isWanted = ({ numbers, target }: GeneratedProblem) =>
-    heldOut === undefined || isHeldOut(numbers, target, options.heldOutShare) === heldOut;
+  const isWanted = ({ numbers, target }: GeneratedCountdown) =>
+    heldOut === undefined || isHeldOutCountdown(numbers, target, options.heldOutShare) === heldOut;
   return (index) => {
-    const problem = generateProblem(options, seed, `countdown/data/${split}`, index, isWanted);
+    const problem = generateCountdown(options, seed, `countdown/data/${split}`, index, isWanted);
     const row = { nums: problem.numbers, target: Number(problem.target.numerator) };
     return withSolutions ? { ...row, solution: formatTree(problem.solution) } : row;
   };

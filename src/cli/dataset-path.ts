@@ -1,6 +1,6 @@
 /** Data sets that a user names in a command: paths, or names on the Hub, whose download standard error shows. */
 
-import type { ResolveDataset } from "../data/reference.ts";
+import type { ResolveDataset } from "../data/options.ts";
 import { resolveDataset } from "../hub/resolve.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";

@@ -3,7 +3,7 @@
 import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { writeJsonl } from "../data/jsonl.ts";
-import type { Sampler } from "../engine/contract/sampler.ts";
+import type { SampledSoFar, Sampler } from "../engine/contract/sampler.ts";
 import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { compareEvaluations } from "../eval/compare.ts";
@@ -11,16 +11,19 @@ import { type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
 import { PROMPT_DATE } from "../recipe/schema.ts";
-import { createTask, tasks, withDataFile } from "../tasks/registry.ts";
+import { createTask } from "../tasks/on-disk.ts";
+import { tasks, withDataFile } from "../tasks/registry.ts";
 import type { Problem } from "../tasks/task.ts";
 import { dayOf } from "../tokenizer/format-date.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { computeOption, numberOption, parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
+import { SamplingProgress } from "./sampling-progress.ts";
+import { statusLineOf } from "./terminal-line.ts";
 
 const DEFAULT_MAX_TOKENS = 512;
 
@@ -103,7 +106,7 @@ interface Plan {
   readonly date: string;
 }
 
-export const command: Command = {
+export const evalCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);
@@ -271,20 +274,14 @@ function roomFor(engine: Sampler, tokenizer: Tokenizer, problems: readonly Probl
   return Math.max(1, Math.min(DEFAULT_MAX_TOKENS, engine.info.maxContextTokens - longest));
 }
 
-/** Milliseconds between two lines about how far it is, where no line can be rewritten. */
-const NOTE_EVERY_MS = 10_000;
-
 /** Shows how far the evaluation is, and ends it when the user asks to stop. */
 function progress(context: CommandContext) {
-  let notedAt = performance.now();
-  return ({ finished, total, tokens }: { finished: number; total: number; tokens: number }): void => {
+  const status = statusLineOf(context);
+  const words = new SamplingProgress();
+  return (sampled: SampledSoFar): void => {
     if (context.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
-    const text = `${finished}/${total} completions, ${tokens} tokens`;
-    if (context.interactive) context.note(`\r${text}`);
-    else if (performance.now() - notedAt > NOTE_EVERY_MS) {
-      notedAt = performance.now();
-      context.note(`${text}\n`);
-    }
+    if (sampled.finished === sampled.total) status.clear();
+    else status.update(() => words.text("completions", sampled));
   };
 }
 

@@ -1,6 +1,7 @@
 /** `--generation-config`: whether the model's own defaults of sampling count, for the commands that sample as a user asks. */
 
 import { join } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError } from "../errors.ts";
 import { readModelConfig } from "../model/hf-config.ts";
 import { type GenerationDefaults, generationDefaultsOf } from "../serve/sampling-defaults.ts";
@@ -20,6 +21,6 @@ export async function generationDefaults(
   if (choice === "none") return {};
   if (choice !== "auto")
     throw new ConfigError(`--generation-config must be auto or none, not ${JSON.stringify(choice)}.`);
-  const config = await readModelConfig(modelDirectory);
+  const config = await readModelConfig(diskFolder(modelDirectory));
   return generationDefaultsOf(config.generationDefaults, join(modelDirectory, "generation_config.json"));
 }

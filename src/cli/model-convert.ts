@@ -8,12 +8,15 @@
 
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
-import { checkTiedHead, openCheckpoint, saveModelFrom } from "../model/checkpoint.ts";
-import { type GgufImportOptions, importGguf, isGgufPath } from "../model/gguf/import.ts";
+import { checkTiedHead } from "../model/checkpoint.ts";
+import { type GgufImportOptions, isGgufPath } from "../model/gguf/import.ts";
+import { importGguf } from "../model/gguf/on-disk.ts";
+import { openCheckpoint, saveModelFrom } from "../model/on-disk.ts";
 import { elementCount } from "../model/parameters.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
 import { openWholeModel } from "./model-with-adapter.ts";
@@ -46,7 +49,7 @@ export async function runModelConvert(args: readonly string[], context: CommandC
     const hasTokenizer = (await stat(join(modelDirectory, "tokenizer.json")).catch(() => undefined)) !== undefined;
     const tokenizer = hasTokenizer ? await loadTokenizer(modelDirectory) : undefined;
     await writeWholeFolder(out, async (directory) => {
-      await tokenizer?.save(directory);
+      await tokenizer?.save(diskFolder(directory));
       const parameterValue = async ({
         checkpointName,
         shape,

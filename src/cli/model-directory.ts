@@ -9,7 +9,7 @@ import { CheckpointError, RunInterrupted } from "../errors.ts";
 import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
 import { isGgufPath } from "../model/gguf/import.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";
 import { statusLineOf } from "./terminal-line.ts";

@@ -4,9 +4,9 @@ import { open, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CheckpointError, ConfigError, nearestName, RunInterrupted } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
-import { exportGguf } from "../model/gguf/export.ts";
 import type { GgufProgress } from "../model/gguf/format.ts";
 import type { TensorFormat } from "../model/gguf/number-formats.ts";
+import { exportGguf } from "../model/gguf/on-disk.ts";
 import type { CommandContext } from "./command.ts";
 import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
@@ -48,7 +48,7 @@ export async function runModelExport(args: readonly string[], context: CommandCo
   const fileName = `${name}${format === undefined ? "" : `-${format}`}.gguf`;
   if (values.out !== undefined) await requireReplaceable(values.out);
   const { modelDirectory } = await openWholeModel(source, context);
-  // The cache of the Hub is no place for results.
+  // Results are not written into the Hub's cache.
   const path = values.out ?? join(reference === undefined ? modelDirectory : ".", fileName);
   if (values.out === undefined) await requireReplaceable(path);
   const line = statusLineOf(context);
@@ -86,7 +86,7 @@ function oneOf<T extends string>(option: string, value: string, names: readonly 
   throw new ConfigError(`--${option} must be one of ${names.join(", ")}, not ${JSON.stringify(value)}.${hint}`);
 }
 
-/** A slip in --out must cost no other file: what is there and is replaced is a GGUF file, or an empty one. */
+/** A mistake in --out must not destroy another file: only a GGUF file or an empty file is replaced. */
 async function requireReplaceable(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) {

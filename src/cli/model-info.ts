@@ -4,14 +4,14 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
-import { inspectModel } from "../model/checkpoint.ts";
 import { type LoraConfig, loraScale } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
-import { type AdapterDescription, describeAdapter, loadPeftAdapter } from "../model/peft-adapter.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { describeAdapter, inspectModel, loadPeftAdapter } from "../model/on-disk.ts";
+import type { AdapterDescription } from "../model/peft-adapter.ts";
+import { inBytes, inMillions } from "../number-text.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
-import { inBytes, inMillions } from "./model-amounts.ts";
 import { openModel } from "./model-directory.ts";
 import { ADAPTER_OPTION, isAdapterAlone, openAdapter } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";

@@ -2,19 +2,22 @@
 
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { CheckpointError, ConfigError, nearestName } from "../errors.ts";
-import { parseJson, readTextFile } from "../files.ts";
-import { saveModelFrom } from "../model/checkpoint.ts";
+import { readTextFile } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import { parseModelConfig, readModelConfig } from "../model/hf-config.ts";
 import { type InitScheme, initializeParameter } from "../model/initialize.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
+import { saveModelFrom } from "../model/on-disk.ts";
 import { MODEL_PRESETS, presetConfig } from "../model/presets.ts";
+import { inMillions } from "../number-text.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { BUILT_TOKENIZERS, type BuiltTokenizer, buildCountdownCompact, buildTokenizer } from "../tokenizer/build.ts";
-import { type HuggingFaceTokenizer, loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
-import { inMillions } from "./model-amounts.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
 import { numberOption, parseOptions, seedOption } from "./parse-options.ts";
 
@@ -77,7 +80,7 @@ export async function runModelInit(args: readonly string[], context: CommandCont
   const init = initScheme(values.scheme, initializerRange);
   await requireFreshDirectory(out);
   await writeWholeFolder(out, async (directory) => {
-    await tokenizer?.save(directory);
+    await tokenizer?.save(diskFolder(directory));
     await saveModelFrom(directory, config, (parameter) => initializeParameter(config, parameter, { seed, init }), save);
   });
   const { parameterCount } = modelSize(config);
@@ -110,7 +113,7 @@ async function readBlueprint(path: string, given: HuggingFaceTokenizer | undefin
   const file = isDirectory ? join(path, "config.json") : path;
   const directory = isDirectory ? path : dirname(path);
   const text = await readTextFile(file, { maxBytes: MAX_CONFIG_BYTES, error: ConfigError });
-  const config = isDirectory ? await readModelConfig(path) : parseModelConfig(text, file);
+  const config = isDirectory ? await readModelConfig(diskFolder(path)) : parseModelConfig(text, file);
   const initializerRange = initializerRangeOf(text, file);
   const own = given === undefined ? await tokenizerBeside(directory) : undefined;
   const tokenizer = given ?? own;

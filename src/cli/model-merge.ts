@@ -8,14 +8,15 @@
 
 import { copyFile, readdir, realpath } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError } from "../errors.ts";
 import { parseHubReference } from "../hub/reference.ts";
-import { checkTiedHead, openCheckpoint } from "../model/checkpoint.ts";
+import { checkTiedHead } from "../model/checkpoint.ts";
 import { loraScale } from "../model/lora.ts";
 import { saveMergedModel, storedDtype } from "../model/merge.ts";
-import { loadPeftAdapter } from "../model/peft-adapter.ts";
+import { loadPeftAdapter, openCheckpoint } from "../model/on-disk.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
 import { openAdapter, openWholeModel } from "./model-with-adapter.ts";
@@ -59,7 +60,7 @@ export async function runModelMerge(args: readonly string[], context: CommandCon
     for (const warning of warnings) context.note(`Warning: ${warning}\n`);
     const dtype = save.dtype ?? storedDtype(checkpoint);
     await writeWholeFolder(out, async (directory) => {
-      await copyCompanions(modelDirectory, adapterDirectory, directory);
+      await copyFilesBeside(modelDirectory, adapterDirectory, directory);
       await saveMergedModel(directory, checkpoint, { lora, values: numbers }, { ...save, dtype });
     });
     const scale = loraScale(lora);
@@ -78,12 +79,13 @@ export async function runModelMerge(args: readonly string[], context: CommandCon
 }
 
 /** Writes everything but weights and configs: the tokenizer, and the files that are passed on. */
-async function copyCompanions(base: string, adapter: string, out: string): Promise<void> {
+async function copyFilesBeside(base: string, adapter: string, out: string): Promise<void> {
   const [baseNames, adapterNames] = [await readdir(base), await readdir(adapter)];
   // A tokenizer's files belong together: those of the adapter and of the base are not mixed.
   const hasTokenizer = adapterNames.includes("tokenizer.json");
   const tokenizerFrom = hasTokenizer ? adapter : base;
-  if (hasTokenizer || baseNames.includes("tokenizer.json")) await (await loadTokenizer(tokenizerFrom)).save(out);
+  if (hasTokenizer || baseNames.includes("tokenizer.json"))
+    await (await loadTokenizer(tokenizerFrom)).save(diskFolder(out));
   for (const name of baseNames.filter((name) => PASSED_ON.test(name))) {
     const isTokenizers = !/^[A-Z]/.test(name);
     const from = isTokenizers ? tokenizerFrom : adapterNames.includes(name) ? adapter : base;

@@ -8,7 +8,9 @@
 import type { Sampler } from "../engine/contract/sampler.ts";
 import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
-import { parseJson, readTextFile } from "../files.ts";
+import { readTextFile } from "../files.ts";
+import { parseJson } from "../json-text.ts";
+import { sumOf } from "../statistics.ts";
 import type { CommandContext } from "./command.ts";
 import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { computeOption, numberOption, parseOptions } from "./parse-options.ts";
@@ -110,7 +112,7 @@ function toJson(rows: readonly Float32Array[]): string {
 
 function report(rows: readonly Float32Array[]): string {
   const lines = rows.map((row, index) => {
-    const sum = row.reduce((total, value) => total + value, 0);
+    const sum = sumOf(row);
     const perplexity = Math.exp(-sum / row.length);
     return `sequence ${index}: ${row.length} tokens, log-probability ${sum.toFixed(4)}, perplexity ${perplexity.toFixed(3)}\n`;
   });

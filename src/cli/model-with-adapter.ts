@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
-import { baseDirectoryOf, describeAdapter, isAdapterDirectory } from "../model/peft-adapter.ts";
+import { baseDirectoryOf, describeAdapter, isAdapterDirectory } from "../model/on-disk.ts";
 import type { CommandContext } from "./command.ts";
 import { type FoundModel, openModel } from "./model-directory.ts";
 

@@ -55,7 +55,7 @@ const SUBCOMMANDS: Readonly<Record<string, Command["run"]>> = {
   push: runModelPush,
 };
 
-export const command: Command = {
+export const modelCommand: Command = {
   help: HELP,
   run: async ([subcommand, ...args], context) => {
     const names = Object.keys(SUBCOMMANDS);

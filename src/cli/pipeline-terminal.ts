@@ -1,9 +1,12 @@
-/** A pipeline as a person follows it: which stage, why it runs, how far it is, what it changed. It only watches. */
+/**
+ * A pipeline as a person follows it: which stage, why it runs, how far it is, what it changed. It only displays events.
+ */
 
 import { clock, count, percent } from "../number-text.ts";
 import type { RunnerEvent } from "../pipeline/runner.ts";
 import { DEFAULT_COLUMNS, type PipelineFile } from "../pipeline/schema.ts";
 import { statisticCell } from "../report/pipeline-table.ts";
+import { SamplingProgress } from "./sampling-progress.ts";
 import { RunTerminal } from "./terminal.ts";
 import { StatusLine } from "./terminal-line.ts";
 import { bar } from "./terminal-progress.ts";
@@ -16,6 +19,7 @@ export class PipelineTerminal {
   private readonly style: Style;
   private readonly status: StatusLine;
   private columns: readonly string[] = [];
+  private readonly measuring = new SamplingProgress();
   /** Of the training stage at hand. */
   private training: RunTerminal | undefined;
 
@@ -60,7 +64,7 @@ export class PipelineTerminal {
         return;
       case "measuring":
         this.endTraining();
-        this.status.update(() => `  measuring on ${event.suite}: ${event.finished}/${event.total}`);
+        this.status.update(() => `  measuring on ${event.suite}: ${this.measuring.text("", event.progress)}`);
         return;
       case "measured": {
         this.endTraining();
@@ -81,7 +85,7 @@ export class PipelineTerminal {
     }
   }
 
-  /** Leaves the terminal as a program should that is about to say something else. */
+  /** Clears the progress line, so that other output can follow. */
   stop(): void {
     this.endTraining();
     this.status.keep();

@@ -5,6 +5,7 @@ import { readRows } from "../data/formats.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
+import { createRewards } from "../rewards/on-node.ts";
 import { rewards } from "../rewards/registry.ts";
 import {
   type AnyReward,
@@ -14,10 +15,10 @@ import {
   type WeightedReward,
 } from "../rewards/reward.ts";
 import { withOpenRewards } from "../rewards/session.ts";
-import { createRewards } from "../rewards/spec.ts";
 import { DEFAULT_TIMEOUT_MS } from "../rewards/user/definition.ts";
 import { isRewardReference } from "../rewards/user/reference.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { mean } from "../statistics.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -75,7 +76,7 @@ interface ScoredLine extends RewardResult {
   readonly line: number;
 }
 
-export const command: Command = {
+export const rewardCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("reward", args, OPTIONS, args.includes("--list") ? [] : ["NAME"]);
@@ -94,7 +95,7 @@ export const command: Command = {
     const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
     const [{ reward }] = createRewards([spec], { openScorer: scorerOpener(Compute.open()) }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
-    // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
+    // Everything is scored before anything is printed, so a bad line gives an error and no partial result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);
     const scored = await scoreFile(reward, values.in, tokenizer, context);
     for (const line of scored) context.out(`${values.json ? JSON.stringify(line) : tableRow(line)}\n`);
@@ -223,10 +224,10 @@ function tableRow({ line, score, reason }: ScoredLine): string {
 
 function summarize(name: string, scored: readonly ScoredLine[]): string {
   const scores = scored.flatMap(({ score }) => (score === null ? [] : [score]));
-  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+
   const abstained = scored.length - scores.length;
   const of = `${scores.length} completion${scores.length === 1 ? "" : "s"}`;
   if (scored.length === 0) return `${name}: nothing was scored: the file has no completions.`;
-  const average = scores.length === 0 ? "nothing was scored" : `mean ${mean.toFixed(4)} over ${of}`;
+  const average = scores.length === 0 ? "nothing was scored" : `mean ${mean(scores).toFixed(4)} over ${of}`;
   return `${name}: ${average}${abstained === 0 ? "" : `; ${abstained} could not be judged`}.`;
 }

@@ -8,7 +8,8 @@ import type { CommandContext } from "./command.ts";
 export const DASHBOARD_PORT = 6200;
 
 /** Help lines of the option. */
-export const DASHBOARD_HELP = "  --dashboard       a page that shows the run while it goes on, on 127.0.0.1 (aha dashboard shows it afterwards)";
+export const DASHBOARD_HELP =
+  "  --dashboard       a page that shows the run while it goes on, on 127.0.0.1 (aha dashboard shows it afterwards)";
 
 /** Starts it where it is `wanted` and says where it is; returns how to end it. Without a free port the run goes on alone. */
 export async function openRunDashboard(
@@ -18,11 +19,14 @@ export async function openRunDashboard(
 ): Promise<() => Promise<void>> {
   if (wanted !== true) return async () => {};
   const from = process.cwd();
-  const onDefect = (error: unknown) => note(`The dashboard: ${error instanceof Error ? error.message : String(error)}\n`);
+  const onDefect = (error: unknown) =>
+    note(`The dashboard: ${error instanceof Error ? error.message : String(error)}\n`);
   try {
     const roots = [resolve(directory)];
     const { url, close } = await dashboardOnThread({ roots, from, port: DASHBOARD_PORT, anyPort: true, onDefect });
-    note(`The dashboard is at ${url}, as long as the run goes on; later: aha dashboard ${relative(from, directory).split(sep).join("/")}\n`);
+    note(
+      `The dashboard is at ${url}, as long as the run goes on; later: aha dashboard ${relative(from, directory).split(sep).join("/")}\n`,
+    );
     return close;
   } catch (error) {
     note(`Warning: there is no dashboard: ${error instanceof Error ? error.message : String(error)}\n`);

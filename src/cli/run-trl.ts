@@ -1,11 +1,13 @@
 /**
- * `aha run --trl FILE`: a TRL recipe as it stands, what became of its keys in words or as JSON, and the recipe to run.
+ * `aha run --trl FILE`: a TRL recipe as it stands, what each of its keys became (in words or as JSON), and the recipe
+ * to run.
  *
  * What a file names is looked for on this machine, then on the Hub. All the rest is `recipe/trl/`.
  */
 
 import { existsSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError, DataError, HubError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { HubFailure } from "../hub/failure.ts";
@@ -34,7 +36,7 @@ export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL 
   --trainer NAME    grpo, rloo, sft, reward or distillation, where the file's keys do not tell which it is for
   --model DIR       a model in place of the file's; prompts and completions that it has no room for become shorter
   --data PATH       rows in place of the file's data sets: a file, a folder, or ORG/NAME on the Hub. A Countdown data set
-                    that is neither on this machine nor to be had from the Hub is replaced by generated problems
+                    that is neither on this machine nor on the Hub is replaced by generated problems
   --prompt NAME     of Countdown: english (Mini-R1's), chinese (unlock-deepseek's) or compact; the file's keys tell which
                     script's
   --num-processes N how many processes the file was written for: they multiply its batch (1)
@@ -155,7 +157,7 @@ function placesOf(values: TrlValues, context: CommandContext): TrlPlaces {
 /** Templates are a few kilobytes. */
 const MAX_TEMPLATE_BYTES = 2 ** 20;
 
-/** Patience with a Hub that something can stand in for. */
+/** The time limit for the Hub where a substitute can be used instead. */
 const DATA_TIMING = { stallMs: 10_000, backoffMs: 250, maxWaitMs: 60_000 };
 
 async function dataPlace(
@@ -188,7 +190,7 @@ async function dataPlace(
 
 /** The text of a .jinja file, or the default template of a tokenizer's directory. */
 async function templateAt(path: string): Promise<string | undefined> {
-  if (isDirectory(path)) return defaultTemplate(await readTokenizerFiles(path), path);
+  if (isDirectory(path)) return defaultTemplate(await readTokenizerFiles(diskFolder(path)), path);
   if (!existsSync(path)) return undefined;
   return await readTextFile(path, { maxBytes: MAX_TEMPLATE_BYTES, error: ConfigError });
 }

@@ -11,8 +11,9 @@ import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { pinThreads, threadsWarning } from "../recipe/threads.ts";
 import { writeReport } from "../report/report.ts";
-import { isFreeForRun, RUN_FILES, RunDirectory } from "../run/run-directory.ts";
+import { isFreeForRun, RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { parseOptions } from "./parse-options.ts";
 import { DASHBOARD_HELP, openRunDashboard } from "./run-dashboard.ts";
@@ -74,7 +75,7 @@ const OPTIONS = {
   ...PIPELINE_OPTIONS,
 } as const;
 
-export const command: Command = {
+export const runCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const listsKeys = args.includes("--keys");
@@ -157,7 +158,7 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
   }
 }
 
-/** A run that was given up leaves the page too, so far as it came. */
+/** A run that ended early writes the report, too, with what it has. */
 async function reportDivergence(run: RunDirectory, { context, shownPath }: Session): Promise<void> {
   await writeReport(run.path);
   context.note(`The run is lost; what happened is told in ${join(shownPath, RUN_FILES.report)}\n`);

@@ -14,7 +14,8 @@ import type { RequestRecord } from "../serve/metrics.ts";
 import { describeDefaults, type GenerationDefaults } from "../serve/sampling-defaults.ts";
 import { serveEngine } from "../serve/served-model.ts";
 import { ApiServer } from "../serve/server.ts";
-import { type HuggingFaceTokenizer, loadTokenizer } from "../tokenizer/huggingface.ts";
+import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import {
@@ -90,7 +91,7 @@ const OPTIONS = {
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 /** `aha serve`. */
-export const command: Command = {
+export const serveCommand: Command = {
   help: HELP,
   run: async (args, context) => {
     const { values, positionals } = parseOptions("serve", args, OPTIONS, ["DIR"]);

@@ -7,12 +7,17 @@ import type { MetricsRow, TrainProgress } from "../train/context.ts";
 /** Weight of the newest value in the running means. */
 const SMOOTHING = 0.1;
 const BAR_WIDTH = 16;
+/** Seconds after which a unit is worth words of its own. */
+const LONG_UNIT = 3;
+/** The part of an iteration that sampling takes, for the time that is left; the rest counts when it is done. */
+const SAMPLING_SHARE = 0.7;
 
 /** The line of one stage. */
 export class StageProgress {
   private readonly unit: string;
   private readonly startedAt: number;
   private readonly now: () => number;
+  private unitStartedAt: number;
   private latest: TrainProgress | undefined;
   private metrics: MetricsRow | undefined;
   /** Units that were done when this session began. */
@@ -26,11 +31,13 @@ export class StageProgress {
     this.unit = unit;
     this.now = now;
     this.startedAt = now();
+    this.unitStartedAt = this.startedAt;
   }
 
   progress(progress: TrainProgress): void {
-    this.doneBefore ??= progress.phase === "training" ? progress.done - 1 : progress.done;
+    this.doneBefore ??= progress.phase === "done" ? progress.done - 1 : progress.done;
     this.latest = progress;
+    if (progress.phase === "done") this.unitStartedAt = this.now();
   }
 
   row(row: MetricsRow): void {
@@ -56,7 +63,9 @@ export class StageProgress {
     if (this.latest === undefined) return "";
     const { done, total } = this.latest;
     const parts = [`${bar(done / total)} ${this.unit} ${done}/${total}`, ...this.numbers()];
-    if (this.tokensPerSecond !== undefined) parts.push(`${count(this.tokensPerSecond)} tokens/s`);
+    const now = this.unitText();
+    if (now !== undefined) parts.push(now);
+    else if (this.tokensPerSecond !== undefined) parts.push(`${count(this.tokensPerSecond)} tokens/s`);
     const left = this.secondsLeft();
     if (left !== undefined && done < total) parts.push(`${clock(left)} left`);
     return parts.join("  ");
@@ -77,11 +86,23 @@ export class StageProgress {
     ];
   }
 
+  /** The phase of the current unit, shown if units take long. */
+  private unitText(): string | undefined {
+    if (this.latest === undefined || (this.now() - this.unitStartedAt) / 1000 < LONG_UNIT) return undefined;
+    const { phase, sampled } = this.latest;
+    if (phase === "sampling" && sampled) {
+      const { finished, total, tokens, mostTokens } = sampled;
+      return `sampling ${finished}/${total}, ${count(tokens)} of at most ${count(mostTokens)} tokens`;
+    }
+    return phase === "done" ? undefined : phase;
+  }
+
   private secondsLeft(): number | undefined {
     if (this.latest === undefined || this.doneBefore === undefined) return undefined;
     const { done, total, sampled, phase } = this.latest;
-    // Sampling is most of an iteration: count what is sampled of the one that is going on.
-    const part = phase === "sampling" && sampled ? (0.7 * sampled.finished) / Math.max(1, sampled.total) : 0;
+    // Sampling is most of an iteration.
+    const sampledShare = phase === "sampling" ? (sampled ? sampled.tokens / Math.max(1, sampled.mostTokens) : 0) : 1;
+    const part = phase === "done" ? 0 : SAMPLING_SHARE * sampledShare;
     const doneHere = done - this.doneBefore + part;
     if (doneHere <= 0.05) return undefined;
     return ((this.now() - this.startedAt) / 1000 / doneHere) * (total - done - part);

@@ -1,6 +1,6 @@
 /**
- * A run as a person follows it: what is happening and why, in words for somebody who has never seen reinforcement
- * learning, with one line of progress. It only watches; nothing here decides anything.
+ * A run as a person follows it: what is happening and why, in words for readers who are new to reinforcement learning,
+ * with one line of progress. It only displays events and decides nothing.
  */
 
 import { count, decimal, percent, plain } from "../number-text.ts";
@@ -8,6 +8,7 @@ import type { RunEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import { trainers } from "../train/trainers.ts";
+import { SamplingProgress } from "./sampling-progress.ts";
 import { StatusLine } from "./terminal-line.ts";
 import { StageProgress } from "./terminal-progress.ts";
 import { type Style, styleFor, wrap } from "./terminal-style.ts";
@@ -21,6 +22,7 @@ export class RunTerminal {
   private readonly status: StatusLine;
   private readonly recipe: Recipe;
   private progress: StageProgress | undefined;
+  private readonly evaluating = new SamplingProgress();
   /** The newest sampled evaluation of the run. */
   private lastEvaluation: EvaluationRecord | undefined;
 
@@ -64,7 +66,7 @@ export class RunTerminal {
         this.progress?.timing(event.row);
         return;
       case "evaluating":
-        this.status.update(() => `  testing on held-out problems: ${event.finished}/${event.total}`);
+        this.status.update(() => `  testing on held-out problems: ${this.evaluating.text("", event.progress)}`);
         return;
       case "evaluated":
         this.evaluated(event.record);
@@ -87,7 +89,7 @@ export class RunTerminal {
     }
   }
 
-  /** Leaves the terminal as a program should that is about to say something else. */
+  /** Clears the progress line, so that other output can follow. */
   stop(): void {
     this.status.keep();
   }
@@ -107,7 +109,7 @@ export class RunTerminal {
       this.status.clear();
       return;
     }
-    // The end of a stage is worth a last look at its numbers.
+    // At the end of a stage its last numbers are shown.
     if (record.moment === "after" && this.progress) this.status.update(() => `  ${this.progress!.text()}`, true);
     this.status.keep();
     if (record.statistics.accuracy !== undefined) {

@@ -1,12 +1,18 @@
 /**
- * What this process computes with: a number of threads and a device. A `Compute` is opened once, by the command or the
+ * What a Node process computes with: a number of threads and a device, and models on its disk. A `Compute` is opened once, by the command or the
  * program that was told how many threads to take, and handed down to everything that opens a model, so that all models of
  * a process share one pool of threads and one arena.
  */
 
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError } from "../errors.ts";
+import type { Folder } from "../folder.ts";
+import type { Computing } from "./computing.ts";
 import type { Device, DeviceKind } from "./device.ts";
-import { DEFAULT_DEVICE, devices } from "./devices.ts";
+import { devices } from "./devices.ts";
+import { DEFAULT_DEVICE } from "./node-devices.ts";
 
 export interface ComputeOptions {
   /** Threads to compute with; `defaultThreads()` if absent. */
@@ -15,22 +21,18 @@ export interface ComputeOptions {
   readonly device?: string | undefined;
 }
 
-/** More threads than any machine has cores: a slip of the keyboard, that would end the process for want of memory. */
+/**
+ * More threads than any machine has cores: a larger number is a typing error, and the process would run out of memory.
+ */
 const MAX_THREADS = 1024;
 
-/** Threads where none are asked for: one per processor, at most 8. */
+/** The default number of threads: one per processor, at most 8. */
 export function defaultThreads(): number {
-  return Math.min(8, processors());
-}
-
-function processors(): number {
-  // Not imported, so that this file can also be bundled for a browser.
-  const os = globalThis.process?.getBuiltinModule("node:os");
-  return os?.availableParallelism() ?? 1;
+  return Math.min(8, availableParallelism());
 }
 
 /** Threads and a device; see the head of this file. */
-export class Compute {
+export class Compute implements Computing {
   readonly threads: number;
   readonly #kind: DeviceKind;
   #device: Promise<Device> | undefined;
@@ -50,6 +52,11 @@ export class Compute {
       throw new ConfigError(`Expected a whole number of threads from 1 to ${MAX_THREADS}, not ${threads}.`);
     }
     return new Compute(threads, devices.get(device));
+  }
+
+  /** The directory at a path of this machine. */
+  folderAt(path: string): Folder {
+    return diskFolder(resolve(path));
   }
 
   /** The same threads with another device; this one where `device` is absent, or its own. */

@@ -2,9 +2,10 @@
  * Draws a token from a row of logits: temperature, min-p (Nguyen et al., arXiv:2407.01082), top-k, nucleus (Holtzman et
  * al., arXiv:1904.09751), or arg max.
  *
- * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one uniform
- * number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and, where min-p,
- * top-k or top-p is on, also that over the tokens which they left: the distribution that it was in truth drawn from.
+ * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one
+ * uniform number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and,
+ * where min-p, top-k or top-p is on, also the one over the tokens that they left, which is the distribution that the
+ * token was really drawn from.
  */
 
 import { adjusted, type LogitRules } from "./logit-rules.ts";
@@ -131,8 +132,10 @@ export function withLogprobs(logits: Float32Array, tokens: readonly number[], te
   return tokens.map((token) => ({ token, logprob: (logits[token]! - largest) * inverseTemperature - logTotal }));
 }
 
-/** Zeroes the weights of `excluded` and makes the others relative to their own largest: beside an excluded token's, all
- * of them may be too small for a number. */
+/**
+ * Zeroes the weights of `excluded` and divides the others by the largest of them: relative to the weight of an excluded
+ * token, all of them may be too small for a double.
+ */
 function leaveOut(
   excluded: readonly number[],
   weights: Float64Array,
@@ -163,7 +166,7 @@ function restrict(weights: Float64Array, topK: number, topP: number): number[] {
   const kept: [token: number, weight: number][] = [];
   let held = 0;
   for (const token of candidates) {
-    // Weights of 0 come last: they are what min-p, or the smallest number that there is, has left out already.
+    // Weights of 0 come last: min-p has already left them out, or they were too small for a double.
     if (weights[token] === 0 || (topP < 1 && held >= topP * mass)) break;
     kept.push([token, weights[token]!]);
     held += weights[token]!;
@@ -174,8 +177,9 @@ function restrict(weights: Float64Array, topK: number, topP: number): number[] {
 }
 
 /**
- * All tokens that a nucleus may have, from the largest weight down, equals by id. The others, each below its share of
- * what a nucleus leaves out, together weigh less than that: so a vocabulary need not be sorted whole.
+ * All tokens that a nucleus may have, from the largest weight down, equals by id. Each of the other tokens weighs less
+ * than an equal share of what a nucleus leaves out, so all of them together cannot be part of it. Therefore the
+ * vocabulary need not be sorted as a whole.
  */
 function nucleusCandidates(weights: Float64Array, topP: number): number[] {
   const leftOut = Math.max(0, 1 - topP) * sumOf(weights);
@@ -187,7 +191,7 @@ function nucleusCandidates(weights: Float64Array, topP: number): number[] {
   return candidates.sort((a, b) => weights[b]! - weights[a]! || a - b);
 }
 
-/** Up to so many a list that is kept in order costs less than to sort a vocabulary. */
+/** Up to this many tokens, keeping a sorted list is cheaper than sorting the vocabulary. */
 const MOST_INSERTED = 512;
 
 /** The tokens of the `count` largest values, from the largest down, equals by id. */

@@ -5,13 +5,13 @@ import { AhaError } from "../errors.ts";
 import { Dashboard, type DashboardOptions } from "./server.ts";
 
 /** From the thread: where it listens, or why it does not; later, defects. */
-export interface ThreadMessage {
+export interface DashboardMessage {
   readonly url?: string;
   readonly refused?: string;
   readonly defect?: string;
 }
 
-const tell = (message: ThreadMessage) => parentPort!.postMessage(message);
+const tell = (message: DashboardMessage) => parentPort!.postMessage(message);
 const textOf = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
 try {

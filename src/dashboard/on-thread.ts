@@ -3,7 +3,7 @@
 import { Worker } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import { threadEntry } from "../thread-entry.ts";
-import type { ThreadMessage } from "./dashboard-thread.ts";
+import type { DashboardMessage } from "./dashboard-thread.ts";
 import type { DashboardOptions } from "./server.ts";
 
 /** A dashboard that runs. */
@@ -21,7 +21,7 @@ export function dashboardOnThread(options: DashboardOptions): Promise<ThreadDash
   worker.unref();
   const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   return new Promise((resolve, reject) => {
-    worker.on("message", ({ url, refused, defect }: ThreadMessage) => {
+    worker.on("message", ({ url, refused, defect }: DashboardMessage) => {
       if (defect !== undefined) onDefect(defect);
       if (refused !== undefined) reject(new ConfigError(refused));
       if (url !== undefined) resolve({ url, close: () => end(worker, ended) });

@@ -65,7 +65,7 @@ export function rolloutsQuery(parameters: URLSearchParams): RolloutsQuery {
 }
 
 /** A whole number of the query. Throws HttpError 400. */
-export function wholeNumber(parameters: URLSearchParams, name: string): number {
+export function wholeNumberIn(parameters: URLSearchParams, name: string): number {
   const text = parameters.get(name);
   const value = text === null || text.trim() === "" ? Number.NaN : Number(text);
   if (Number.isSafeInteger(value) && value >= 0) return value;

@@ -14,7 +14,8 @@
  */
 
 import type { ServerResponse } from "node:http";
-import { compareRuns, MAX_COMPARED } from "../inspect/compare-runs.ts";
+import { compareRuns } from "../inspect/compare-runs.ts";
+import { MAX_COMPARED } from "../inspect/limits.ts";
 import type { StageColumns } from "../inspect/number-table.ts";
 import type { RolloutDesk } from "../inspect/rollout-desk.ts";
 import { runView } from "../inspect/run-answers.ts";
@@ -22,7 +23,7 @@ import { askToStop } from "../inspect/stop-run.ts";
 import { HttpError } from "./http-error.ts";
 import type { KnownRuns } from "./known-runs.ts";
 import type { LiveEvents } from "./live-events.ts";
-import { requiredText, rolloutsQuery, wholeNumber } from "./queries.ts";
+import { requiredText, rolloutsQuery, wholeNumberIn } from "./queries.ts";
 
 /** What answers are made of. */
 export interface RouteContext {
@@ -34,12 +35,12 @@ export interface RouteContext {
 }
 
 /** An answer; undefined where the route answers by itself. */
-export type Answer = { readonly json: unknown } | { readonly csv: string; readonly fileName: string } | undefined;
+export type RouteAnswer = { readonly json: unknown } | { readonly csv: string; readonly fileName: string } | undefined;
 
 /** A route of one method. */
 export interface Route {
   readonly method: "GET" | "POST";
-  readonly answer: (context: RouteContext) => Promise<Answer> | Answer;
+  readonly answer: (context: RouteContext) => Promise<RouteAnswer> | RouteAnswer;
 }
 
 async function readRun({ runs, parameters }: RouteContext) {
@@ -61,7 +62,7 @@ function rounded({ steps, columns }: StageColumns): StageColumns {
 }
 
 /** By path. */
-export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+export const DASHBOARD_ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ["/api/runs", { method: "GET", answer: async ({ runs }) => ({ json: await runs.cards() }) }],
   [
     "/api/run",
@@ -105,7 +106,7 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
       method: "GET",
       answer: async (context) => {
         const { live } = await readRun(context);
-        const record = await live.evaluation(wholeNumber(context.parameters, "index"));
+        const record = await live.evaluation(wholeNumberIn(context.parameters, "index"));
         if (record === undefined) throw new HttpError(404, "There is no such evaluation.");
         return { json: record };
       },
@@ -127,7 +128,7 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
       method: "GET",
       answer: async (context) => {
         const { found, live } = await readRun(context);
-        const row = wholeNumber(context.parameters, "row");
+        const row = wholeNumberIn(context.parameters, "row");
         const recipe = live.recipe();
         const opened = await context.desk.ask(found.directory, { kind: "open", row, recipe });
         if (opened === undefined) throw new HttpError(404, "There is no such completion (any more).");

@@ -12,7 +12,7 @@ import { requireIntent, requireOwnPage, SAFE_HEADERS } from "./access.ts";
 import { HttpError } from "./http-error.ts";
 import { KnownRuns } from "./known-runs.ts";
 import { LiveEvents } from "./live-events.ts";
-import { ROUTES } from "./routes.ts";
+import { DASHBOARD_ROUTES } from "./routes.ts";
 
 const HOST = "127.0.0.1";
 /** Ports that are tried after the first one, where nobody asked for a certain one. */
@@ -116,7 +116,7 @@ export class Dashboard {
 
   private async route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams: parameters } = addressOf(request);
-    const route = ROUTES.get(pathname);
+    const route = DASHBOARD_ROUTES.get(pathname);
     const method = route?.method ?? "GET";
     const isHead = request.method === "HEAD" && method === "GET";
     if (request.method !== method && !isHead) throw new HttpError(405, `${pathname} is asked with ${method}.`);

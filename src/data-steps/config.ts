@@ -1,7 +1,7 @@
 /**
- * The keys that data steps share. Completions of a task's prompts are sampled, filtered, chosen among and written, whoever
- * asks for it. Every rule by which a completion is kept is an item of `keep`, and a rule that a reward can express is a
- * reward with a threshold: nothing is judged by two pieces of code.
+ * The keys that data steps share. All such steps sample completions of a task's prompts, filter them, choose among them
+ * and write them. Every rule by which a completion is kept is an item of `keep`, and a rule that a reward can express
+ * is a reward with a threshold: so each rule is implemented once.
  */
 
 import { z } from "zod";
@@ -39,7 +39,7 @@ export const filterSchema = z
       .describe("a reward of the registry or of your own file, its score between min and max"),
     options: z.record(z.string(), z.unknown()).optional().describe("the reward's options"),
     timeoutMs: z.int().min(1).optional().describe("time limit of a reward of your own"),
-    onAbstention: z.enum(["drop", "keep"]).optional().describe("what becomes of a completion that it cannot judge"),
+    onAbstention: z.enum(["drop", "keep"]).optional().describe("whether a completion that it cannot judge is kept"),
     ...boundsShape,
   })
   .superRefine((filter, context) => {

@@ -57,3 +57,9 @@ export type DataSource = Pick<DataOptions, keyof typeof sourceShape>;
 export function sourcesOf({ path, config, split, share, more = [] }: DataOptions): DataSource[] {
   return [{ path, config, split, share }, ...more];
 }
+
+/**
+ * Makes of a path itself, and of a data set of the Hub, `org/name[@revision]`, a local folder in the Hub's layout
+ * (README.md, data/…), from the cache or by download.
+ */
+export type ResolveDataset = (reference: string) => Promise<string>;

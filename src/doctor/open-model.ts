@@ -7,23 +7,24 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { diskFolder } from "../disk-folder.ts";
 import { ConfigError, HubError } from "../errors.ts";
 import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
-import { inspectModel } from "../model/checkpoint.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
+import { inspectModel } from "../model/on-disk.ts";
 import { modelConfigOf, writeInitialModel } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ModelFigures } from "./diagnosis.ts";
 import { knownModel } from "./known-models.ts";
 import { trainableParameters } from "./memory-estimate.ts";
 
 /** What is known of the model. */
-export interface FoundModel {
+export interface ExaminedModel {
   readonly figures: ModelFigures;
   readonly config: ModelConfig | undefined;
   readonly tokenizer: Tokenizer | undefined;
@@ -36,7 +37,7 @@ export interface FoundModel {
  *
  * @throws ConfigError, CheckpointError for a directory that is not there or is no model
  */
-export async function findModel(recipe: Recipe): Promise<FoundModel> {
+export async function openExaminedModel(recipe: Recipe): Promise<ExaminedModel> {
   const { init, path } = recipe.model;
   if (init) {
     const tokenizer = buildTokenizer(init.tokenizer);
@@ -45,7 +46,7 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
       ...{ config, tokenizer, figures: figuresOf("random weights", config, recipe, true) },
       inDirectory: (work) =>
         inTemporaryFolder(async (directory) => {
-          await writeInitialModel(directory, init, recipe.seed);
+          await writeInitialModel(diskFolder(directory), init, recipe.seed);
           return work(directory);
         }),
     };
@@ -68,7 +69,7 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
  * The model of a pipeline's stage that begins with what another stage makes: the shape and the tokenizer of `base`, which
  * that one descends from. There are no weights to look at yet.
  */
-export function descendedModel(base: FoundModel, maker: string, recipe: Recipe): FoundModel {
+export function descendedModel(base: ExaminedModel, maker: string, recipe: Recipe): ExaminedModel {
   const { config, tokenizer } = base;
   const figures = figuresOf(
     `the model of ${maker} (from ${base.figures.source})`,

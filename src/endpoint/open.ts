@@ -2,6 +2,7 @@
 
 import { cacheFolder } from "../files.ts";
 import { EndpointClient } from "./client.ts";
+import type { Endpoints } from "./endpoint.ts";
 import type { ConnectionConfig, EndpointConfig } from "./options.ts";
 
 /** The client that the keys mean. Throws ConfigError for an address that is none. */
@@ -23,6 +24,9 @@ export function openEndpoint(config: EndpointConfig): EndpointClient {
 export function openConnection(config: ConnectionConfig): EndpointClient {
   return new EndpointClient(connectionOptions(config));
 }
+
+/** Endpoints over the network, with answers kept on this disk. */
+export const ENDPOINTS: Endpoints = { open: openEndpoint, connect: openConnection };
 
 function connectionOptions({ attempts, baseUrl, model, apiKeyEnv, timeoutMs, concurrency }: ConnectionConfig) {
   return { baseUrl, model, apiKeyEnv, timeoutMs, concurrency, retries: { attempts } };

@@ -1,7 +1,7 @@
 /** An engine as the registry of engines lists it, and what it is opened on. */
 
 import type { z } from "zod";
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import type { LoraConfig } from "../model/lora.ts";
 import type { Quantization } from "../model/quantization.ts";
 import type { Policy } from "./contract/policy.ts";
@@ -17,11 +17,11 @@ export interface EngineSpec {
 
 /** A policy's model, in the Hugging Face layout. */
 export interface PolicySource {
-  /** Its directory, or what else the engine knows it by. */
+  /** Its directory, or another name by which the engine knows it. */
   readonly path: string;
   /** Train a new adapter of this form; the model's own weights are frozen. */
   readonly lora?: LoraConfig | undefined;
-  /** Directory of an adapter in PEFT's format: it is applied, and what training trains. */
+  /** Directory of an adapter in PEFT's format: it is applied, and training changes it. */
   readonly adapter?: string | undefined;
   /** Hold the projections of the layers packed; they cannot be trained then. */
   readonly quantization?: Quantization | undefined;
@@ -52,9 +52,9 @@ export interface EngineKind {
   /** The device that it computes with in this process; absent where it computes elsewhere. */
   deviceOf?(spec: EngineSpec): string | undefined;
   /** `spec` has been checked by `shape`. */
-  openPolicy(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy>;
+  openPolicy(spec: EngineSpec, source: PolicySource, compute: Computing): Promise<Policy>;
   /** Absent where the engine cannot have several models over one set of weights. */
-  openShared?(spec: EngineSpec, source: SharedSource, compute: Compute): Promise<readonly Policy[]>;
+  openShared?(spec: EngineSpec, source: SharedSource, compute: Computing): Promise<readonly Policy[]>;
   /** Absent where the engine has no reward models. */
-  openRewardModel?(spec: EngineSpec, source: RewardModelSource, compute: Compute): Promise<RewardModel>;
+  openRewardModel?(spec: EngineSpec, source: RewardModelSource, compute: Computing): Promise<RewardModel>;
 }

@@ -4,7 +4,7 @@
  */
 
 import { z } from "zod";
-import { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import { ConfigError } from "../errors.ts";
 import { cachedBy, Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
@@ -34,13 +34,9 @@ export const engineSchema: () => z.ZodType<EngineSpec> = cachedBy([engines], () 
   return z.discriminatedUnion("kind", members as [(typeof members)[number]]) as unknown as z.ZodType<EngineSpec>;
 });
 
-/**
- * What this process computes with where this engine is used: for the engine, and for scorers and teachers beside it. With
- * the threads of `opened`, where something is open already.
- */
-export function computeFor(spec: EngineSpec, opened?: Compute): Compute {
-  const device = engines.get(spec.kind).deviceOf?.(spec);
-  return (opened ?? Compute.open({ threads: spec.threads })).on(device);
+/** What `compute` is where this engine is used: for the engine, and for scorers and teachers beside it. */
+export function computeFor(spec: EngineSpec, compute: Computing): Computing {
+  return compute.on(engines.get(spec.kind).deviceOf?.(spec));
 }
 
 /** The spec of teachers and scorers beside this engine, which are models in this process: the same limits, where it is, too. */
@@ -54,7 +50,7 @@ export function specBeside(spec: EngineSpec): EngineSpec {
  * @throws ConfigError for a spec that makes no sense; CheckpointError for a directory that is no model, or an adapter that
  * does not fit it; EngineError for a model that the engine cannot have.
  */
-export async function openEngine(spec: EngineSpec, source: PolicySource, compute: Compute): Promise<Policy> {
+export async function openEngine(spec: EngineSpec, source: PolicySource, compute: Computing): Promise<Policy> {
   const { kind, checked } = checkedSpec(spec);
   return kind.openPolicy(checked, source, compute);
 }
@@ -67,7 +63,7 @@ export async function openEngine(spec: EngineSpec, source: PolicySource, compute
 export async function openSharedEngines(
   spec: EngineSpec,
   source: SharedSource,
-  compute: Compute,
+  compute: Computing,
 ): Promise<readonly Policy[]> {
   const { kind, checked } = checkedSpec(spec);
   if (kind.openShared === undefined) {
@@ -84,7 +80,7 @@ export async function openSharedEngines(
 export async function openRewardModel(
   spec: EngineSpec,
   source: RewardModelSource,
-  compute: Compute,
+  compute: Computing,
 ): Promise<RewardModel> {
   const { kind, checked } = checkedSpec(spec);
   if (kind.openRewardModel === undefined) {

@@ -2,7 +2,8 @@
  * Held-out evaluation of a reward model: how often it ranks the answer higher that was preferred. Nothing is sampled, so
  * it is the same every time.
  *
- * Pairs that say nothing (two equal answers) or do not fit into the model's context are passed over and counted.
+ * Pairs without a preference (two equal answers) and pairs that do not fit into the model's context are skipped and
+ * counted.
  */
 
 import type { RewardModel } from "../engine/contract/reward-model.ts";
@@ -11,7 +12,7 @@ import { type PairStatistics, pairStatistics } from "../losses/bradley-terry.ts"
 import { type TokenizedPair, tokenizedPair } from "../rollout/preference.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Evaluation } from "./evaluate.ts";
+import type { EvaluatedSoFar, Evaluation } from "./evaluate.ts";
 import { wilsonInterval } from "./interval.ts";
 
 /** Pairs that are scored between two reports of progress. */
@@ -34,7 +35,7 @@ export async function evaluatePairs(
   tokenizer: Tokenizer,
   task: Task,
   problems: readonly Problem[],
-  onProgress: (progress: { readonly finished: number; readonly total: number }) => void = () => {},
+  onProgress: (progress: EvaluatedSoFar) => void = () => {},
 ): Promise<Evaluation> {
   const pairs = scorablePairs(engine, tokenizer, task, problems);
   const rewards: number[] = [];

@@ -15,7 +15,8 @@ import { copyFile, link, lstat, mkdir, readdir, rm, stat, symlink } from "node:f
 import { dirname, join, relative } from "node:path";
 import { z } from "zod";
 import { HubError } from "../errors.ts";
-import { parseJson, readTextFileIfPresent, writeFailure, writeWhole } from "../files.ts";
+import { readTextFileIfPresent, writeFailure, writeWhole } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import { type HubReference, isCommitHash } from "./reference.ts";
 import { blobName, isSafePath, type RemoteFile } from "./remote-file.ts";
 
@@ -89,7 +90,7 @@ export class RepositoryCache {
         xetHash: file.xet_hash ?? undefined,
       }));
     } catch (error) {
-      // The list can be had again: a damaged one is as good as none.
+      // The list can be downloaded again, so a damaged one counts as missing.
       if (error instanceof HubError) return undefined;
       throw error;
     }

@@ -7,7 +7,8 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, HubError } from "../errors.ts";
-import { parseJson, readTextFile, systemReason } from "../files.ts";
+import { readTextFile, systemReason } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 
 /** A file that is to be pushed. */
 export interface PushFile {

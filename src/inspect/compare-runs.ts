@@ -6,21 +6,19 @@
 import { type Comparison, compareEvaluations } from "../eval/compare.ts";
 import type { Evaluation } from "../eval/evaluate.ts";
 import type { Cluster } from "../eval/interval.ts";
-import { differencesOf } from "../run/recipe-file.ts";
-import type { EvaluatedCompletion, EvaluationRecord } from "../run/records.ts";
+import { differencesOf } from "../run/recipe-differences.ts";
+import type { EvaluatedCompletionRecord, EvaluationRecord } from "../run/records.ts";
 import type { LiveRun } from "./live-run.ts";
 import { type RunCard, runCard } from "./run-answers.ts";
 import { recipeFacts, type StageFacts } from "./run-facts.ts";
 
-/** Runs that can be compared at once: more lines than that cannot be told apart. */
-export const MAX_COMPARED = 6;
 /** Problems that are shown side by side. */
 const MAX_PROBLEMS = 400;
 /** Characters of an answer in the comparison. */
 const MAX_ANSWER = 20_000;
 
 /** A key at which the recipes differ, and its value in each run. */
-export interface RecipeDifference {
+export interface ComparedKey {
   readonly key: string;
   /** As JSON; undefined: the run's recipe does not have it. */
   readonly values: readonly (string | undefined)[];
@@ -29,7 +27,7 @@ export interface RecipeDifference {
 /** A held-out problem, and each run's first answer. */
 export interface ComparedProblem {
   readonly prompt: string;
-  readonly answers: readonly (Pick<EvaluatedCompletion, "completion" | "solved" | "lengthTokens"> | undefined)[];
+  readonly answers: readonly (Pick<EvaluatedCompletionRecord, "completion" | "solved" | "lengthTokens"> | undefined)[];
 }
 
 /** What was measured last of one run. */
@@ -47,7 +45,7 @@ export interface RunComparison {
     readonly metrics: Readonly<Record<string, readonly string[]>>;
     readonly last: ComparedEvaluation | undefined;
   }[];
-  readonly differences: readonly RecipeDifference[];
+  readonly differences: readonly ComparedKey[];
   /** Of each run after the first against it; undefined where they did not answer the same problems. */
   readonly tests: readonly (Comparison | undefined)[];
   /** Why tests are missing. */
@@ -90,7 +88,7 @@ function headOf({ stage, step, statistics, intervals }: EvaluationRecord): Compa
 
 function haveSameProblems(first: EvaluationRecord, second: EvaluationRecord): boolean {
   const [a, b] = [first.completions, second.completions];
-  const same = (one: EvaluatedCompletion, i: number) =>
+  const same = (one: EvaluatedCompletionRecord, i: number) =>
     b[i]?.problemId === one.problemId && b[i].sample === one.sample && b[i].prompt === one.prompt;
   return a.length === b.length && a.length > 0 && a.every(same);
 }
@@ -101,7 +99,7 @@ function compareRecords(first: EvaluationRecord, second: EvaluationRecord): Comp
 }
 
 /** What one completion adds to each statistic that can be told from an answer that is stored. */
-const MEASURED: Readonly<Record<string, (completion: EvaluatedCompletion) => number | undefined>> = {
+const MEASURED: Readonly<Record<string, (completion: EvaluatedCompletionRecord) => number | undefined>> = {
   solveRate: ({ solved }) => Number(solved),
   formatRate: ({ wellFormed }) => Number(wellFormed),
   truncatedRate: ({ finishReason }) => Number(finishReason === "length"),
@@ -122,8 +120,8 @@ function asEvaluation({ statistics, completions }: EvaluationRecord): Evaluation
   };
 }
 
-function byProblem(completions: readonly EvaluatedCompletion[]): Map<number, EvaluatedCompletion[]> {
-  const groups = new Map<number, EvaluatedCompletion[]>();
+function byProblem(completions: readonly EvaluatedCompletionRecord[]): Map<number, EvaluatedCompletionRecord[]> {
+  const groups = new Map<number, EvaluatedCompletionRecord[]>();
   for (const completion of completions) {
     const group = groups.get(completion.problemId);
     if (group === undefined) groups.set(completion.problemId, [completion]);
@@ -133,8 +131,8 @@ function byProblem(completions: readonly EvaluatedCompletion[]): Map<number, Eva
 }
 
 function clusterOf(
-  answers: readonly EvaluatedCompletion[],
-  of: (completion: EvaluatedCompletion) => number | undefined,
+  answers: readonly EvaluatedCompletionRecord[],
+  of: (completion: EvaluatedCompletionRecord) => number | undefined,
 ): Cluster {
   const values = answers.flatMap((answer) => of(answer) ?? []);
   return { sum: values.reduce((total, value) => total + value, 0), count: values.length };
@@ -149,7 +147,7 @@ function whyUntested(last: readonly (EvaluationRecord | undefined)[]): string {
   );
 }
 
-function recipeDifferences(recipes: readonly unknown[]): RecipeDifference[] {
+function recipeDifferences(recipes: readonly unknown[]): ComparedKey[] {
   const [first, ...others] = recipes;
   const keys = new Map<string, readonly string[]>();
   for (const other of others) {

@@ -6,7 +6,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join, relative, resolve, sep } from "node:path";
 import { PIPELINE_FILES } from "../run/pipeline-records.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 
 /** Levels of folders that are looked into. */
 const DEPTH = 3;

@@ -15,7 +15,7 @@ import {
   eventRecordSchema,
   logFileName,
 } from "../run/records.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import { LogTail, objectIn, type TailNews } from "./log-tail.ts";
 import { type NumberRow, NumberTable, numberRowOf } from "./number-table.ts";
 import { type RunState, runState } from "./run-state.ts";

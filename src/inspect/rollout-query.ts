@@ -7,7 +7,7 @@ import { RunDirError } from "../errors.ts";
 import type { NumberColumn, RolloutIndex } from "./rollout-index.ts";
 
 /** From and to, both included; either may be left out. */
-export interface Range {
+export interface NumberRange {
   readonly min?: number | undefined;
   readonly max?: number | undefined;
 }
@@ -15,16 +15,16 @@ export interface Range {
 /** What is asked for; what is left out lets everything through. */
 export interface RolloutFilter {
   readonly stage?: string | undefined;
-  readonly iteration?: Range | undefined;
+  readonly iteration?: NumberRange | undefined;
   /** Index of the problem in its stage's stream. */
   readonly promptId?: number | undefined;
   readonly solved?: boolean | undefined;
   readonly finishReason?: "stop" | "length" | undefined;
-  readonly reward?: Range | undefined;
-  readonly advantage?: Range | undefined;
-  readonly length?: Range | undefined;
+  readonly reward?: NumberRange | undefined;
+  readonly advantage?: NumberRange | undefined;
+  readonly length?: NumberRange | undefined;
   /** A range of one reward's score. */
-  readonly part?: (Range & { readonly name: string }) | undefined;
+  readonly part?: (NumberRange & { readonly name: string }) | undefined;
   /** Found in the prompt or the completion, whatever the case of letters. */
   readonly text?: string | undefined;
   /** `text` is a regular expression of JavaScript, with the flag u, and i unless it has a capital letter. */
@@ -133,7 +133,7 @@ function matching(index: RolloutIndex, filter: RolloutFilter): Uint8Array {
   const only = (values: ArrayLike<number>, value: number) => {
     for (let row = 0; row < keep.length; row++) if (values[row] !== value) keep[row] = 0;
   };
-  const within = (values: ArrayLike<number>, { min, max }: Range) => {
+  const within = (values: ArrayLike<number>, { min, max }: NumberRange) => {
     if (min === undefined && max === undefined) return;
     const [low, high] = [min ?? Number.NEGATIVE_INFINITY, max ?? Number.POSITIVE_INFINITY];
     // Written so that NaN, which is no value, does not pass.

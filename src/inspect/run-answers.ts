@@ -117,7 +117,8 @@ export function runCard(id: string, pipeline: string | undefined, run: LiveRun):
       problem: undefined,
     };
   } catch (error) {
-    const problem = run.state === "gone" ? "Its directory is gone." : error instanceof Error ? error.message : String(error);
+    const problem =
+      run.state === "gone" ? "Its directory is gone." : error instanceof Error ? error.message : String(error);
     const nothing = { question: "", task: "", seed: undefined, stage: undefined, progress: undefined, seconds: 0 };
     return { ...about, ...nothing, name: basename(run.directory), problem };
   }

@@ -7,8 +7,8 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { RUN_FILES } from "../run/run-directory.ts";
 import { lockState } from "../run/run-lock.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 
 /** In one word. `ended`: killed, or failed, before it could say so. */
 export type RunState = "running" | "finished" | "interrupted" | "diverged" | "ended" | "gone";

@@ -5,8 +5,9 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { RUN_FILES } from "../run/run-directory.ts";
-import { type HuggingFaceTokenizer, loadTokenizer } from "../tokenizer/huggingface.ts";
+import { RUN_FILES } from "../run/run-store.ts";
+import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 
 /** Texts of the tokens of one completion; "" where a later token completes the character. */
 export function tokenTexts(

@@ -1,5 +1,5 @@
 /**
- * A model on disk, in the layout of Hugging Face: `config.json`, `generation_config.json` and `model.safetensors` (or
+ * A model in a folder, in the layout of Hugging Face: `config.json`, `generation_config.json` and `model.safetensors` (or
  * its shards with `model.safetensors.index.json`).
  *
  * A checkpoint is compared with what its config demands before any memory is taken (`checkpoint-tensors.ts`). Tensors are
@@ -7,9 +7,8 @@
  * moments and everything else that a resume needs are the engine's; the tokenizer's files are the tokenizer's.
  */
 
-import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { writeWhole } from "../files.ts";
+import { type Folder, writeJson } from "../folder.ts";
 import { EMBEDDING, HEAD, matchTensors } from "./checkpoint-tensors.ts";
 import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
@@ -44,12 +43,12 @@ export interface OpenCheckpoint {
 }
 
 /**
- * The model in `directory`, its weights as f32 in memory from `allocate` (the heap by default). Throws CheckpointError
+ * The model in `folder`, its weights as f32 in memory from `allocate` (the heap by default). Throws CheckpointError
  * where files are missing or damaged, or hold another model than config.json describes.
  */
-export async function loadModel(directory: string, options: { allocate?: Allocate } = {}): Promise<LoadedModel> {
+export async function readModel(folder: Folder, options: { allocate?: Allocate } = {}): Promise<LoadedModel> {
   const allocate = options.allocate ?? allocateOnHeap;
-  const checkpoint = await openCheckpoint(directory);
+  const checkpoint = await openCheckpointIn(folder);
   try {
     const { config, fileOf } = checkpoint;
     const values: ParameterValues = new Map();
@@ -65,8 +64,8 @@ export async function loadModel(directory: string, options: { allocate?: Allocat
   }
 }
 
-/** What a checkpoint is, without reading its weights: every check of `loadModel` but that of their values. */
-export async function inspectModel(directory: string): Promise<{
+/** What a checkpoint is, without reading its weights: every check of `readModel` but that of their values. */
+export async function inspectModelIn(folder: Folder): Promise<{
   config: ModelConfig;
   storedBytes: number;
   dtypes: string[];
@@ -74,7 +73,7 @@ export async function inspectModel(directory: string): Promise<{
   /** Tensors that are passed over. */
   ignored: readonly string[];
 }> {
-  const { config, fileOf, ignored, close } = await openCheckpoint(directory);
+  const { config, fileOf, ignored, close } = await openCheckpointIn(folder);
   const entries = [...fileOf].map(([name, file]) => file.entries.get(name)!);
   await close();
   return {
@@ -98,11 +97,10 @@ export interface SaveOptions {
 }
 
 /**
- * Writes the model into an existing directory, each file whole, `config.json` last: a directory that has one is
- * complete. transformers loads it with the same numbers. Throws CheckpointError where `values` are not those of `config`.
+ * Writes the model into a folder, each file whole, `config.json` last: a folder that has one is complete. transformers loads it with the same numbers. Throws CheckpointError where `values` are not those of `config`.
  */
-export async function saveModel(
-  directory: string,
+export async function writeModel(
+  folder: Folder,
   config: ModelConfig,
   values: ReadonlyMap<string, Float32Array>,
   options: SaveOptions = {},
@@ -116,12 +114,12 @@ export async function saveModel(
       );
     }
   }
-  await saveModelFrom(directory, config, ({ name }) => values.get(name)!, options);
+  await writeModelFrom(folder, config, ({ name }) => values.get(name)!, options);
 }
 
-/** `saveModel` for weights that are not all in memory: `parameterValue` is asked for one parameter after another. */
-export async function saveModelFrom(
-  directory: string,
+/** `writeModel` for weights that are not all in memory: `parameterValue` is asked for one parameter after another. */
+export async function writeModelFrom(
+  folder: Folder,
   config: ModelConfig,
   parameterValue: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
   options: SaveOptions = {},
@@ -133,36 +131,36 @@ export async function saveModelFrom(
     shape: parameter.shape,
     data: () => parameterValue(parameter),
   }));
-  await writeWeightFiles(directory, tensors, STORED_AS[dtype], options.maxShardBytes);
-  if (head === "tokens") await writeJson(join(directory, "generation_config.json"), generationConfigOf(config));
-  await writeJson(join(directory, "config.json"), hfConfig);
+  await writeWeightFiles(folder, tensors, STORED_AS[dtype], options.maxShardBytes);
+  if (head === "tokens") await writeJson(folder, "generation_config.json", generationConfigOf(config));
+  await writeJson(folder, "config.json", hfConfig);
 }
 
 /** Opens a model's files and compares them with its config; reads no weights. Throws CheckpointError. */
-export async function openCheckpoint(directory: string, head: ModelHead = "tokens"): Promise<OpenCheckpoint> {
-  const config = await readModelConfig(directory, head);
+export async function openCheckpointIn(folder: Folder, head: ModelHead = "tokens"): Promise<OpenCheckpoint> {
+  const config = await readModelConfig(folder, head);
   const files: SafetensorsFile[] = [];
   const close = async () => {
     await Promise.all(files.map((file) => file.close()));
   };
   try {
     const fileOf = new Map<string, SafetensorsFile>();
-    const { names, fileNameOf } = await findWeightFiles(directory);
+    const { names, fileNameOf } = await findWeightFiles(folder);
     for (const name of names) {
-      const file = await SafetensorsFile.open(join(directory, name));
+      const file = await SafetensorsFile.open(folder, name);
       files.push(file);
       for (const tensor of file.entries.keys()) {
-        if (fileOf.has(tensor)) throw new CheckpointError(`${directory}: ${tensor} is in two files.`);
+        if (fileOf.has(tensor)) throw new CheckpointError(`${folder.path}: ${tensor} is in two files.`);
         fileOf.set(tensor, file);
       }
     }
     for (const [tensor, name] of fileNameOf) {
-      if (fileOf.get(tensor)?.path === join(directory, name)) continue;
+      if (fileOf.get(tensor)?.path === folder.pathOf(name)) continue;
       throw new CheckpointError(
-        `${directory}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
+        `${folder.path}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
       );
     }
-    const ignored = matchTensors(directory, config, head, fileOf);
+    const ignored = matchTensors(folder.path, config, head, fileOf);
     for (const name of ignored) fileOf.delete(name);
     return { config, fileOf, ignored, close };
   } catch (error) {
@@ -171,7 +169,10 @@ export async function openCheckpoint(directory: string, head: ModelHead = "token
   }
 }
 
-/** A tied model whose file has a head of its own is two models; transformers would untie it, we ask. */
+/**
+ * The config says that the head is tied, but the file has another head. transformers would untie it; Aha refuses,
+ * because it is not clear which is meant.
+ */
 export async function checkTiedHead({ config, fileOf }: OpenCheckpoint): Promise<void> {
   const file = fileOf.get(HEAD);
   if (!config.tieWordEmbeddings || file === undefined) return;
@@ -187,8 +188,4 @@ export async function checkTiedHead({ config, fileOf }: OpenCheckpoint): Promise
         "Set tie_word_embeddings to false to use both, or remove the head from the file.",
     );
   }
-}
-
-function writeJson(path: string, content: Record<string, unknown>): Promise<void> {
-  return writeWhole(path, `${JSON.stringify(content, null, 2)}\n`);
 }

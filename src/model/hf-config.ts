@@ -8,17 +8,18 @@
  * 128, whatever the hidden size. How positions are encoded is read and written by `hf-rope.ts`.
  */
 
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
-import { parseJson, readTextFileIfPresent } from "../files.ts";
+import type { Folder } from "../folder.ts";
+import { parseJson } from "../json-text.ts";
 import type { ModelFamily } from "./families/family.ts";
 import { families } from "./families/registry.ts";
 import { hfRopeOf, ropeConfigShape, ropeOf } from "./hf-rope.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 
-const MAX_CONFIG_BYTES = 4 * 2 ** 20;
+const CONFIG_FILE = "config.json";
+const GENERATION_FILE = "generation_config.json";
+const CONFIG_LIMIT = { maxBytes: 4 * 2 ** 20, error: CheckpointError };
 
 /** Ends of transformers' class names, and what it calls the only label of a model that has one. */
 const TOKENS_CLASS = "ForCausalLM";
@@ -87,14 +88,14 @@ const INERT_VALUES: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /**
- * The model that a directory's `config.json` describes. Stop tokens are those of `generation_config.json` too, where it
+ * The model that a folder's `config.json` describes. Stop tokens are those of `generation_config.json` too, where it
  * is there: that is where chat models name their end of turn. Throws CheckpointError.
  */
-export async function readModelConfig(directory: string, head: ModelHead = "tokens"): Promise<ModelConfig> {
-  const { text, path, limit } = await readConfigFile(directory);
+export async function readModelConfig(folder: Folder, head: ModelHead = "tokens"): Promise<ModelConfig> {
+  const { text, path } = await readConfigFile(folder);
   const config = parseModelConfig(text, path, head);
-  const generationPath = join(directory, "generation_config.json");
-  const generation = await readTextFileIfPresent(generationPath, limit);
+  const generationPath = folder.pathOf(GENERATION_FILE);
+  const generation = await folder.readText(GENERATION_FILE, CONFIG_LIMIT);
   if (generation === undefined) return config;
   const { bos_token_id, eos_token_id, pad_token_id, ...others } = check(generationSchema, generation, generationPath);
   const ids = [...new Set([...config.eosTokenIds, ...idList(eos_token_id)])];
@@ -111,33 +112,32 @@ export async function readModelConfig(directory: string, head: ModelHead = "toke
   };
 }
 
-/** What stands on the decoder of the model in a directory, by the class that its `config.json` names. Throws CheckpointError. */
-export async function storedHead(directory: string): Promise<ModelHead> {
-  const { text, path } = await readConfigFile(directory);
+/** What stands on the decoder of the model in a folder, by the class that its `config.json` names. Throws CheckpointError. */
+export async function storedHead(folder: Folder): Promise<ModelHead> {
+  const { text, path } = await readConfigFile(folder);
   const [className] = check(architectureSchema, text, path).architectures ?? [];
   return className?.endsWith(SCORE_CLASS) === true ? "score" : "tokens";
 }
 
-async function readConfigFile(directory: string) {
-  const limit = { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError };
-  const path = join(directory, "config.json");
-  const text = await readTextFileIfPresent(path, limit);
-  if (text !== undefined) return { text, path, limit };
+async function readConfigFile(folder: Folder) {
+  const text = await folder.readText(CONFIG_FILE, CONFIG_LIMIT);
+  if (text !== undefined) return { text, path: folder.pathOf(CONFIG_FILE) };
+  const meant = await likelyMeant(folder);
   throw new CheckpointError(
-    `${directory} has no config.json. Expected a model directory in the Hugging Face layout.${likelyMeant(directory)}`,
+    `${folder.path} has no ${CONFIG_FILE}. Expected a model directory in the Hugging Face layout.${meant}`,
   );
 }
 
-/** What a directory without config.json is, where that can be told, and what to do then. */
-function likelyMeant(directory: string): string {
-  if (existsSync(join(directory, "adapter_config.json"))) {
+/** What a folder without config.json is, where that can be told, and what to do then. */
+async function likelyMeant(folder: Folder): Promise<string> {
+  if ((await folder.names()).includes("adapter_config.json")) {
     return (
       " It is a LoRA adapter: a model needs its base too. Merge the two first (aha model merge BASE ADAPTER --out DIR); " +
       "in a recipe the base is model.path and this is model.adapter."
     );
   }
-  const inside = join(directory, "model");
-  return existsSync(join(inside, "config.json")) ? ` The model of this run is ${inside}.` : "";
+  const inside = folder.folder("model");
+  return (await inside.names()).includes(CONFIG_FILE) ? ` The model of this run is ${inside.path}.` : "";
 }
 
 /** The model that the text of a `config.json` describes; `where` names the file in messages. Throws CheckpointError. */

@@ -2,9 +2,9 @@
  * The RoPE part of `config.json`, in both of its spellings: `rope_theta` with `rope_scaling` (transformers 4) and
  * `rope_parameters` (transformers 5), read into a `ModelConfig`'s fields and written back.
  *
- * Both are written: each version of transformers ignores the other's keys without a word, and would compute with the
- * default frequencies. A scaling that the decoder does not have is refused by its name, and so is a key of a scaling that
- * is not known, since it might change numbers.
+ * Both are written: each version of transformers silently ignores the other's keys, and would compute with the default
+ * frequencies. A scaling that the decoder does not have is refused by its name, and so is a key of a scaling that is
+ * not known, since it might change numbers.
  */
 
 import { z } from "zod";

@@ -82,7 +82,7 @@ function fillNormal(target: Float32Array, std: number, seed: number, stream: str
       // Half a step above 0, so that the logarithm is finite.
       const radius = std * Math.sqrt(-2 * Math.log((words[pair]! + 0.5) / 2 ** 32));
       const angle = (2 * Math.PI * words[pair + 1]!) / 2 ** 32;
-      // Past the end of the tensor assignments fall away.
+      // Assignments beyond the end of the tensor have no effect.
       target[start + pair] = radius * Math.cos(angle);
       target[start + pair + 1] = radius * Math.sin(angle);
     }

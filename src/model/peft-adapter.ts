@@ -1,16 +1,14 @@
 /**
- * An adapter on disk, in the format of PEFT: `adapter_config.json` (`peft-config.ts`) and `adapter_model.safetensors`,
+ * An adapter in a folder, in the format of PEFT: `adapter_config.json` (`peft-config.ts`) and `adapter_model.safetensors`,
  * whose tensors are named `base_model.model.<module>.lora_A.weight` and `…lora_B.weight`.
  *
- * Which projections of which layers it adapts is read from its tensors, their ranks too. An adapter that was made for
- * another model is told by its shapes, one of which a part is missing by its config: where that leaves no choice, every
- * layer has to have all of it.
+ * Which projections of which layers it adapts is read from its tensors, their ranks too. An adapter for another model
+ * is recognised by its shapes. An incomplete adapter is recognised by its config. If the config does not restrict the
+ * layers, every layer must have all of the adapter.
  */
 
-import { existsSync } from "node:fs";
-import { isAbsolute, join, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { readTextFile, writeWhole } from "../files.ts";
+import { type Folder, writeJson } from "../folder.ts";
 import type { Allocate } from "./checkpoint.ts";
 import {
   ALL_LORA_TARGETS,
@@ -26,7 +24,8 @@ import { elementCount, type ParameterSpec, type ParameterValues } from "./parame
 import { type PeftConfig, parsePeftConfig, peftConfigOf, shapeReader, targetReader } from "./peft-config.ts";
 import { CONVERT_ADVICE, isReadDtype, SafetensorsFile, writeSafetensors } from "./safetensors.ts";
 
-const CONFIG_FILE = "adapter_config.json";
+/** Its presence says that a folder holds an adapter. */
+export const ADAPTER_CONFIG_FILE = "adapter_config.json";
 const WEIGHTS_FILE = "adapter_model.safetensors";
 const MAX_CONFIG_BYTES = 4 * 2 ** 20;
 
@@ -44,30 +43,25 @@ export interface AdapterDescription {
   readonly dtypes: readonly string[];
 }
 
-/** Whether a directory holds an adapter in PEFT's format. */
-export function isAdapterDirectory(directory: string): boolean {
-  return existsSync(join(directory, CONFIG_FILE));
-}
-
-/** The settings of the adapter in `directory`, its weights' names read but not their values. Throws CheckpointError. */
-export async function describeAdapter(directory: string): Promise<AdapterDescription> {
-  const { description } = await readSettings(directory);
+/** The settings of the adapter in a folder, its weights' names read but not their values. Throws CheckpointError. */
+export async function describeAdapterIn(folder: Folder): Promise<AdapterDescription> {
+  const { description } = await readSettings(folder);
   // How many layers the base has is not known here: at least these.
   return { ...description, lora: simplified(description.lora, Math.max(...description.layers) + 1) };
 }
 
-/** As `describeAdapter`, with `modules` in any case, and the config. */
-async function readSettings(directory: string): Promise<{
+/** As `describeAdapterIn`, with `modules` in any case, and the config. */
+async function readSettings(folder: Folder): Promise<{
   readonly description: AdapterDescription;
   readonly config: PeftConfig;
 }> {
-  const path = join(directory, CONFIG_FILE);
-  if (!isAdapterDirectory(directory)) {
-    throw new CheckpointError(`${directory} has no ${CONFIG_FILE}. Expected an adapter in PEFT's format.`);
+  const path = folder.pathOf(ADAPTER_CONFIG_FILE);
+  const text = await folder.readText(ADAPTER_CONFIG_FILE, { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError });
+  if (text === undefined) {
+    throw new CheckpointError(`${folder.path} has no ${ADAPTER_CONFIG_FILE}. Expected an adapter in PEFT's format.`);
   }
-  const text = await readTextFile(path, { maxBytes: MAX_CONFIG_BYTES, error: CheckpointError });
   const config = parsePeftConfig(text, path);
-  const file = await openWeights(directory);
+  const file = await openWeights(folder);
   try {
     const tensors = [...file.entries.values()];
     const description = {
@@ -84,17 +78,17 @@ async function readSettings(directory: string): Promise<{
 }
 
 /**
- * The adapter in `directory` for the model that `config` describes; values in memory from `allocate` (the heap by default).
+ * The adapter in `folder` for the model that `config` describes; values in memory from `allocate` (the heap by default).
  * Throws CheckpointError where it is damaged, of a kind that is not read, or does not fit the model.
  */
-export async function loadPeftAdapter(
-  directory: string,
+export async function readPeftAdapter(
+  folder: Folder,
   config: ModelConfig,
   options: { readonly allocate?: Allocate } = {},
 ): Promise<AdapterDescription & { readonly values: ParameterValues }> {
   const { allocate = (elements) => new Float32Array(elements) } = options;
-  const { description, config: peft } = await readSettings(directory);
-  const file = await openWeights(directory);
+  const { description, config: peft } = await readSettings(folder);
+  const file = await openWeights(folder);
   try {
     const lora = simplified(description.lora, config.numLayers);
     const specs = adapterSpecs(config, lora);
@@ -108,7 +102,7 @@ export async function loadPeftAdapter(
     problems.push(...choiceProblems(config, description.lora, peft));
     const known = new Set(specs.map(({ checkpointName }) => checkpointName));
     for (const name of file.entries.keys()) if (!known.has(name)) problems.push(`the model has nothing for ${name}`);
-    if (problems.length > 0) throw misfit(directory, config, description, problems);
+    if (problems.length > 0) throw misfit(folder.path, config, description, problems);
     const values: ParameterValues = new Map();
     for (const { name, shape, checkpointName } of specs) {
       const value = allocate(elementCount(shape));
@@ -122,11 +116,11 @@ export async function loadPeftAdapter(
 }
 
 /**
- * Writes an adapter into an existing directory, `adapter_config.json` last. PEFT loads it onto the base at `baseModel`
+ * Writes an adapter into a folder, `adapter_config.json` last. PEFT loads it onto the base at `baseModel`
  * (a directory or a name on the Hub).
  */
-export async function savePeftAdapter(
-  directory: string,
+export async function writePeftAdapter(
+  folder: Folder,
   config: ModelConfig,
   lora: LoraConfig,
   valuesOf: (parameter: ParameterSpec) => Float32Array | Promise<Float32Array>,
@@ -135,33 +129,16 @@ export async function savePeftAdapter(
   const tensors = adapterSpecs(config, lora).map((spec) => {
     return { name: spec.checkpointName, shape: spec.shape, data: () => valuesOf(spec) };
   });
-  await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
-  await writeWhole(join(directory, CONFIG_FILE), `${JSON.stringify(peftConfigOf(lora, config, baseModel), null, 2)}\n`);
+  await writeSafetensors(folder, WEIGHTS_FILE, tensors);
+  await writeJson(folder, ADAPTER_CONFIG_FILE, peftConfigOf(lora, config, baseModel));
 }
 
-/**
- * Where the base of an adapter is: `baseModel` as PEFT understands it, a directory (relative to the working directory), or
- * relative to the adapter's own. Throws CheckpointError where there is none: names on the Hub must be fetched first.
- */
-export function baseDirectoryOf(directory: string, baseModel: string | undefined): string {
-  const advice = "Name the base, and this adapter with --adapter.";
-  if (baseModel === undefined || baseModel === "") {
-    throw new CheckpointError(`${join(directory, CONFIG_FILE)} names no base (base_model_name_or_path). ${advice}`);
-  }
-  const candidates = isAbsolute(baseModel) ? [baseModel] : [resolve(baseModel), resolve(directory, baseModel)];
-  const found = candidates.find((candidate) => existsSync(join(candidate, "config.json")));
-  if (found !== undefined) return found;
-  throw new CheckpointError(
-    `The adapter in ${directory} was trained on ${JSON.stringify(baseModel)}, which is no model directory here. ${advice}`,
-  );
-}
-
-async function openWeights(directory: string): Promise<SafetensorsFile> {
-  const path = join(directory, WEIGHTS_FILE);
-  if (existsSync(path)) return SafetensorsFile.open(path);
-  const old = existsSync(join(directory, "adapter_model.bin"));
+async function openWeights(folder: Folder): Promise<SafetensorsFile> {
+  const names = await folder.names();
+  if (names.includes(WEIGHTS_FILE)) return SafetensorsFile.open(folder, WEIGHTS_FILE);
+  const old = names.includes("adapter_model.bin");
   const advice = old ? " adapter_model.bin is a pickle; save it again with safe_serialization=True." : "";
-  throw new CheckpointError(`${directory} has no ${WEIGHTS_FILE}.${advice}`);
+  throw new CheckpointError(`${folder.path} has no ${WEIGHTS_FILE}.${advice}`);
 }
 
 /** The layer, the projection and which of the two matrices. */

@@ -9,7 +9,7 @@
 
 import { z } from "zod";
 import { AhaError, CheckpointError, nearestName } from "../errors.ts";
-import { parseJson } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import { compilePattern } from "../pattern/matcher.ts";
 import { adaptedParameters, type LoraConfig, type LoraShape } from "./lora.ts";
 import type { ModelConfig } from "./model-config.ts";

@@ -2,25 +2,24 @@
  * The safetensors file format (github.com/huggingface/safetensors): eight bytes with the length of a JSON header, the
  * header with each tensor's dtype, shape and place, then the tensors' bytes without a gap.
  *
- * A file may come from anywhere, so its header is believed only after every number in it was checked against the file:
- * lengths, ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and
- * converted to f32 (from F64, which is rounded, F32, F16, BF16) on the way; nothing holds a second copy of the weights.
- * Tensors of the format's other dtypes may be in a file, as buffers that no model needs, and are not read. Written are
- * files of F32, F16 or BF16, straight from the tensors' memory, which may be made one after another while the file is
- * written.
+ * A file may come from anywhere, so every number in its header is checked against the file before it is used: lengths,
+ * ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and converted
+ * to f32 (from F64, which is rounded, F32, F16, BF16) on the way; nothing holds a second copy of the weights. Tensors
+ * of the format's other dtypes may be in a file, as buffers that no model needs, and are not read. Written are files of
+ * F32, F16 or BF16, straight from the tensors' memory, which may be made one after another while the file is written.
  */
 
-import type { FileHandle } from "node:fs/promises";
-import { endianness } from "node:os";
 import { CheckpointError } from "../errors.ts";
-import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage, writeWholeFile } from "../files.ts";
-import { openedForReading, readFully, writeFully } from "./file-bytes.ts";
+import { type ByteSink, type ByteSource, type Folder, openedFile, readFully } from "../folder.ts";
+import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage } from "../lfs-pointer.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
 
 /** Headers beyond this are refused, as the reference implementation does. */
 const MAX_HEADER_BYTES = 100_000_000;
 const CHUNK_BYTES = 4 * 2 ** 20;
+/** In ASCII. */
+const SPACE = 0x20;
 
 /** Bytes of a number in each format that is written. */
 export const DTYPE_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
@@ -68,9 +67,9 @@ export class SafetensorsFile {
   /** By tensor name. */
   readonly entries: ReadonlyMap<string, TensorEntry>;
   readonly #entries: Map<string, TensorEntry>;
-  readonly #file: FileHandle;
+  readonly #file: ByteSource;
 
-  private constructor(path: string, entries: Map<string, TensorEntry>, file: FileHandle) {
+  private constructor(path: string, entries: Map<string, TensorEntry>, file: ByteSource) {
     this.path = path;
     this.entries = entries;
     this.#entries = entries;
@@ -78,9 +77,10 @@ export class SafetensorsFile {
   }
 
   /** Opens a file and checks its header. Throws CheckpointError for a file that is missing, damaged or hostile. */
-  static async open(path: string): Promise<SafetensorsFile> {
+  static async open(folder: Folder, name: string): Promise<SafetensorsFile> {
     requireLittleEndian();
-    return openedForReading(path, async (file) => new SafetensorsFile(path, await readHeader(file, path), file));
+    const path = folder.pathOf(name);
+    return openedFile(folder, name, async (file) => new SafetensorsFile(path, await readHeader(file, path), file));
   }
 
   /** Gives the tensor `name` a second name. */
@@ -168,12 +168,13 @@ export interface TensorData extends TensorSource {
 }
 
 /**
- * Writes a safetensors file, whole or not at all. `metadata` goes into the header; `{ format: "pt" }` is what
+ * Writes a safetensors file. `metadata` goes into the header; `{ format: "pt" }` is what
  * transformers expects. Throws CheckpointError for tensors of the same name, of another size than their shape, or, in
  * float16, with numbers beyond its range.
  */
 export async function writeSafetensors(
-  path: string,
+  folder: Folder,
+  fileName: string,
   tensors: readonly TensorSource[],
   metadata: Readonly<Record<string, string>> = { format: "pt" },
   dtype: FloatDtype = "F32",
@@ -189,17 +190,17 @@ export async function writeSafetensors(
     header.set(name, { dtype, shape, data_offsets: [offset, end] });
     offset = end;
   }
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   // Padded with spaces so that the data begin at a multiple of eight and can be memory-mapped.
-  const headerBytes = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
-  headerBytes.writeBigUInt64LE(BigInt(headerBytes.length - 8), 0);
-  json.copy(headerBytes, 8);
-  await writeWholeFile(path, async (file) => {
-    await writeFully(file, headerBytes);
+  const headerBytes = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(SPACE);
+  new DataView(headerBytes.buffer).setBigUint64(0, BigInt(headerBytes.length - 8), true);
+  headerBytes.set(json, 8);
+  await folder.write(fileName, async (file) => {
+    await file.write(headerBytes);
     for (const { name, shape, data: source } of tensors) {
       const data = typeof source === "function" ? await source() : source;
       requireElements(name, shape, data);
-      if (dtype === "F32") await writeFully(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      if (dtype === "F32") await file.write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
       else await writeHalves(file, name, data, dtype);
     }
   });
@@ -213,7 +214,7 @@ function requireElements(name: string, shape: readonly number[], data: Float32Ar
 /** From here on binary16 rounds to infinity. */
 const FLOAT16_LIMIT = 65_520;
 
-async function writeHalves(file: FileHandle, name: string, data: Float32Array, dtype: "F16" | "BF16"): Promise<void> {
+async function writeHalves(file: ByteSink, name: string, data: Float32Array, dtype: "F16" | "BF16"): Promise<void> {
   const chunk = new Uint16Array(Math.min(CHUNK_BYTES / 2, data.length));
   for (let done = 0; done < data.length; done += chunk.length) {
     const part = chunk.subarray(0, Math.min(chunk.length, data.length - done));
@@ -226,12 +227,12 @@ async function writeHalves(file: FileHandle, name: string, data: Float32Array, d
     }
     if (dtype === "F16") toFloat16(from, part);
     else toBfloat16(from, part);
-    await writeFully(file, new Uint8Array(part.buffer, 0, part.byteLength));
+    await file.write(new Uint8Array(part.buffer, 0, part.byteLength));
   }
 }
 
-async function readHeader(file: FileHandle, path: string): Promise<Map<string, TensorEntry>> {
-  const { size: fileBytes } = await file.stat();
+async function readHeader(file: ByteSource, path: string): Promise<Map<string, TensorEntry>> {
+  const fileBytes = file.sizeBytes;
   const beginning = new Uint8Array(Math.min(LFS_POINTER_BYTES, fileBytes));
   await readFully(file, beginning, 0, endsEarly(path));
   if (isLfsPointer(beginning)) throw new CheckpointError(lfsPointerMessage(path));
@@ -311,6 +312,6 @@ const endsEarly = (path: string) => () => damaged(path, "it ends too early");
 
 /** The format is little-endian, and bytes are used as they are; no big-endian machine runs ONNX Runtime either. */
 function requireLittleEndian(): void {
-  if (endianness() !== "LE")
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
     throw new CheckpointError("Checkpoints can only be read and written on little-endian machines.");
 }

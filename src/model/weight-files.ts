@@ -5,11 +5,10 @@
  * larger than the limit in a shard of its own. Where both forms are in a directory the single file counts, as there.
  */
 
-import { readdir, rm, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { parseJson, readTextFile, writeWhole } from "../files.ts";
+import { type Folder, writeJson } from "../folder.ts";
+import { parseJson } from "../json-text.ts";
 import { elementCount } from "./parameters.ts";
 import { DTYPE_BYTES, type FloatDtype, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
@@ -19,21 +18,22 @@ const MAX_INDEX_BYTES = 64 * 2 ** 20;
 /** transformers 4's limit; in decimal units, as there. */
 const MAX_SHARD_BYTES = 5e9;
 
-/** The weight files in a directory. Throws CheckpointError where there are none, or the index makes no sense. */
-export async function findWeightFiles(directory: string): Promise<{
+/** The weight files in a folder. Throws CheckpointError where there are none, or the index makes no sense. */
+export async function findWeightFiles(folder: Folder): Promise<{
   names: readonly string[];
   /** Of each tensor, where an index says it. */
   fileNameOf: ReadonlyMap<string, string>;
 }> {
-  if (await exists(join(directory, WEIGHTS_FILE))) return { names: [WEIGHTS_FILE], fileNameOf: new Map() };
-  const indexPath = join(directory, INDEX_FILE);
-  if (!(await exists(indexPath))) {
+  const present = await folder.names();
+  if (present.includes(WEIGHTS_FILE)) return { names: [WEIGHTS_FILE], fileNameOf: new Map() };
+  const indexPath = folder.pathOf(INDEX_FILE);
+  const text = await folder.readText(INDEX_FILE, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
+  if (text === undefined) {
     throw new CheckpointError(
-      `${directory} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout` +
-        `${await otherWeights(directory)}.`,
+      `${folder.path} has neither ${WEIGHTS_FILE} nor ${INDEX_FILE}. Expected a model in the Hugging Face layout` +
+        `${otherWeights(present)}.`,
     );
   }
-  const text = await readTextFile(indexPath, { maxBytes: MAX_INDEX_BYTES, error: CheckpointError });
   const index = z
     .looseObject({ weight_map: z.record(z.string(), z.string()) })
     .safeParse(parseJson(text, indexPath, CheckpointError));
@@ -41,15 +41,14 @@ export async function findWeightFiles(directory: string): Promise<{
   const fileNameOf = new Map(Object.entries(index.data.weight_map));
   const names = [...new Set(fileNameOf.values())];
   // The index may come from anywhere: a shard's name must not lead out of the directory.
-  const strange = names.find((name) => name !== basename(name) || !name.endsWith(".safetensors"));
+  const strange = names.find((name) => /[\\/]/.test(name) || !name.endsWith(".safetensors"));
   if (strange !== undefined) {
     throw new CheckpointError(`${indexPath} names ${JSON.stringify(strange)}, which is no safetensors file beside it.`);
   }
-  const missing: string[] = [];
-  for (const name of names) if (!(await exists(join(directory, name)))) missing.push(name);
+  const missing = names.filter((name) => !present.includes(name));
   if (missing.length > 0) {
     throw new CheckpointError(
-      `${directory} lacks ${missing.length} of the ${names.length} weight files that ${INDEX_FILE} names: ` +
+      `${folder.path} lacks ${missing.length} of the ${names.length} weight files that ${INDEX_FILE} names: ` +
         `${missing.slice(0, 3).join(", ")}${missing.length > 3 ? ", …" : ""}. Fetch the model again.`,
     );
   }
@@ -76,8 +75,8 @@ const OTHER_WEIGHTS: readonly (readonly [name: RegExp, advice: string])[] = [
   ],
 ];
 
-async function otherWeights(directory: string): Promise<string> {
-  const names = (await readdir(directory).catch(() => [])).sort();
+function otherWeights(present: readonly string[]): string {
+  const names = [...present].sort();
   for (const [pattern, advice] of OTHER_WEIGHTS) {
     const found = names.find((name) => pattern.test(name));
     if (found !== undefined) return `; ${found} ${advice}`;
@@ -86,11 +85,11 @@ async function otherWeights(directory: string): Promise<string> {
 }
 
 /**
- * Writes the tensors into an existing directory: one file, or shards of at most `maxShardBytes` and their index. Weight
- * files of an earlier checkpoint there are removed afterwards, so that the directory has one form only.
+ * Writes the tensors into a folder: one file, or shards of at most `maxShardBytes` and their index. Weight
+ * files of an earlier checkpoint there are removed afterwards, so that the folder has one form only.
  */
 export async function writeWeightFiles(
-  directory: string,
+  folder: Folder,
   tensors: readonly TensorSource[],
   dtype: FloatDtype,
   maxShardBytes = MAX_SHARD_BYTES,
@@ -99,7 +98,7 @@ export async function writeWeightFiles(
   const shards = planShards(tensors, sizeBytes, maxShardBytes);
   const nameOf = (shard: number) => (shards.length === 1 ? WEIGHTS_FILE : shardName(shard, shards.length));
   for (const [shard, part] of shards.entries()) {
-    await writeSafetensors(join(directory, nameOf(shard)), part, { format: "pt" }, dtype);
+    await writeSafetensors(folder, nameOf(shard), part, { format: "pt" }, dtype);
   }
   const written = new Set(shards.map((_, shard) => nameOf(shard)));
   if (shards.length > 1) {
@@ -112,11 +111,11 @@ export async function writeWeightFiles(
         shards.flatMap((part, shard) => part.map(({ name }) => [name, nameOf(shard)] as const)),
       ),
     };
-    await writeWhole(join(directory, INDEX_FILE), `${JSON.stringify(index, null, 2)}\n`);
+    await writeJson(folder, INDEX_FILE, index);
     written.add(INDEX_FILE);
   }
-  for (const name of await readdir(directory)) {
-    if (isWeightFile(name) && !written.has(name)) await rm(join(directory, name));
+  for (const name of await folder.names()) {
+    if (isWeightFile(name) && !written.has(name)) await folder.remove(name);
   }
 }
 
@@ -146,8 +145,4 @@ function shardName(shard: number, count: number): string {
 
 function isWeightFile(name: string): boolean {
   return name === WEIGHTS_FILE || name === INDEX_FILE || /^model-\d{5}-of-\d{5}\.safetensors$/.test(name);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }

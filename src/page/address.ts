@@ -9,6 +9,7 @@
  */
 
 import { useEffect, useState } from "preact/hooks";
+import { MAX_COMPARED } from "../inspect/limits.ts";
 
 /** A place. */
 export interface Place {
@@ -19,7 +20,7 @@ export interface Place {
 }
 
 /** Reads `#…`; what it does not know is the list of runs. */
-export function placeOf(hash: string): Place {
+export function placeIn(hash: string): Place {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [page = "", id = "", tab = ""] = path.split("/").map(decoded);
   const query = Object.fromEntries(new URLSearchParams(search));
@@ -46,9 +47,9 @@ export function hashOf(place: Partial<Place>): string {
 
 /** The place now; the component is drawn again when it changes. */
 export function usePlace(): Place {
-  const [place, setPlace] = useState(() => placeOf(location.hash));
+  const [place, setPlace] = useState(() => placeIn(location.hash));
   useEffect(() => {
-    const onChange = () => setPlace(placeOf(location.hash));
+    const onChange = () => setPlace(placeIn(location.hash));
     addEventListener("hashchange", onChange);
     return () => removeEventListener("hashchange", onChange);
   }, []);
@@ -66,9 +67,6 @@ export function goTo(place: Partial<Place>, replace = false): void {
     location.hash = hash;
   }
 }
-
-/** Runs that can be compared at once. */
-export const MAX_COMPARED = 6;
 
 /** The runs in an address, and back; a name may have a comma in it. */
 export function idsIn(text: string): string[] {

@@ -6,11 +6,11 @@ import type { EvaluationHead } from "../inspect/live-run.ts";
 import type { RunView } from "../inspect/run-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { plain } from "../number-text.ts";
-import type { EvaluatedCompletion, EvaluationRecord } from "../run/records.ts";
+import type { EvaluatedCompletionRecord, EvaluationRecord } from "../run/records.ts";
 import { goTo, type Place } from "./address.ts";
-import { Loading, Notice, Verdict } from "./marks.tsx";
+import { Loading, Notice, VerdictMark } from "./marks.tsx";
 import { addressWith, ask } from "./source.ts";
-import { isShareStatistic, statisticName, valueText, oneLine } from "./words.ts";
+import { isShareStatistic, oneLine, statisticName, valueText } from "./words.ts";
 
 const PAGE = 25;
 
@@ -120,8 +120,8 @@ export function AnswersTab({ view, place }: { readonly view: RunView; readonly p
 }
 
 interface Pair {
-  readonly left: EvaluatedCompletion;
-  readonly right: EvaluatedCompletion;
+  readonly left: EvaluatedCompletionRecord;
+  readonly right: EvaluatedCompletionRecord;
   readonly kind: Kind;
 }
 
@@ -136,12 +136,12 @@ function pairsOf(first: EvaluationRecord, second: EvaluationRecord): Pair[] {
   });
 }
 
-function Answer({ label, answer }: { readonly label: string; readonly answer: EvaluatedCompletion }) {
+function Answer({ label, answer }: { readonly label: string; readonly answer: EvaluatedCompletionRecord }) {
   return (
     <div>
       <h4>
         {label} · {answer.lengthTokens} tokens{answer.finishReason === "length" ? ", cut off" : ""}{" "}
-        <Verdict solved={answer.solved} />
+        <VerdictMark solved={answer.solved} />
       </h4>
       <CompletionLines text={answer.completion} solved={answer.solved} />
     </div>

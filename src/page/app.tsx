@@ -7,8 +7,8 @@ import { Help } from "./help.tsx";
 import { Overview } from "./overview.tsx";
 import { PipelinePage } from "./pipeline.tsx";
 import { RunPage } from "./run.tsx";
-import { isTyping } from "./typing.ts";
 import { currentTheme, nextTheme } from "./theme.ts";
+import { isTyping } from "./typing.ts";
 
 const THEME_WORDS = { auto: "Colours: auto", light: "Colours: light", dark: "Colours: dark" };
 
@@ -48,7 +48,14 @@ export function App() {
   }, []);
   return (
     <>
-      <a class="skip" href="#content" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
+      <a
+        class="skip"
+        href="#content"
+        onClick={(event) => {
+          event.preventDefault();
+          main.current?.focus();
+        }}
+      >
         To the content
       </a>
       <header class="top">
@@ -56,7 +63,12 @@ export function App() {
           Aha
         </a>
         <nav aria-label="Where you are">{place.page !== "runs" && <a href={hashOf({ page: "runs" })}>All runs</a>}</nav>
-        <button type="button" class="quiet" onClick={() => setTheme(nextTheme())} title="as the system, light, or dark (t)">
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => setTheme(nextTheme())}
+          title="as the system, light, or dark (t)"
+        >
           {THEME_WORDS[theme]}
         </button>
         <button type="button" class="quiet" onClick={() => setHelps(true)} title="?">

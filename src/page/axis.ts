@@ -1,6 +1,6 @@
 /** The horizontal axis of curves: optimizer steps, tokens that were seen, or seconds in steps. */
 
-import type { Columns } from "./run-store.ts";
+import type { Columns } from "./shown-run.ts";
 
 /** Which. */
 export type AxisKind = "step" | "tokens" | "time";

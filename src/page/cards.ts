@@ -1,12 +1,8 @@
 /** The list of runs and pipelines, live. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { PipelineCard } from "../inspect/pipeline-answers.ts";
-import type { RunCard } from "../inspect/run-answers.ts";
+import type { Card } from "../dashboard/known-runs.ts";
 import { ask, type Connection, listen } from "./source.ts";
-
-/** A line of the list. */
-export type Card = RunCard | PipelineCard;
 
 /** The cards, live. */
 export function useCards(): {

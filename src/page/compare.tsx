@@ -8,11 +8,11 @@ import { percent, plain } from "../number-text.ts";
 import { goTo, hashOf, idsIn, type Place } from "./address.ts";
 import { CompletionLines } from "./answers.tsx";
 import { type AxisKind, axisNames, axisOf } from "./axis.ts";
-import { Loading, Missing, Notice, State, Verdict } from "./marks.tsx";
+import { Loading, Missing, Notice, State, VerdictMark } from "./marks.tsx";
 import { COLOURS, Plot } from "./plot.tsx";
-import { type RunStore, useRuns } from "./run-store.ts";
+import { type ShownRun, useRuns } from "./shown-run.ts";
 import { ask } from "./source.ts";
-import { isShareStatistic, signed, statisticName, valueText, oneLine } from "./words.ts";
+import { isShareStatistic, oneLine, signed, statisticName, valueText } from "./words.ts";
 
 const FIRST_METRICS = [
   "solve_rate",
@@ -221,7 +221,7 @@ function Overlay({
   name,
   axis,
 }: {
-  readonly stores: readonly RunStore[];
+  readonly stores: readonly ShownRun[];
   readonly stage: string;
   readonly name: string;
   readonly axis: AxisKind;
@@ -313,7 +313,7 @@ function Problems({ comparison }: { readonly comparison: RunComparison }) {
             {answers.map((answer, i) => (
               <div key={runs[i]!.card.id}>
                 <h4>
-                  {runs[i]!.card.id} {answer ? <Verdict solved={answer.solved} /> : "not evaluated"}
+                  {runs[i]!.card.id} {answer ? <VerdictMark solved={answer.solved} /> : "not evaluated"}
                 </h4>
                 {answer && <CompletionLines text={answer.completion} solved={answer.solved} />}
               </div>

@@ -10,7 +10,7 @@ import { type AxisKind, axisNames, axisOf } from "./axis.ts";
 import { saveFile, svgOf } from "./chart-export.ts";
 import { Notice } from "./marks.tsx";
 import { Plot, type PlotProps } from "./plot.tsx";
-import type { Columns, RunStore } from "./run-store.ts";
+import type { Columns, ShownRun } from "./shown-run.ts";
 import { addressWith, isFrozen } from "./source.ts";
 import { valueText } from "./words.ts";
 
@@ -22,7 +22,7 @@ export function CurvesTab({
   view,
   place,
 }: {
-  readonly store: RunStore;
+  readonly store: ShownRun;
   readonly view: RunView;
   readonly place: Place;
 }) {
@@ -39,7 +39,7 @@ export function Curves({
   query,
   onChange: set,
 }: {
-  readonly store: RunStore;
+  readonly store: ShownRun;
   readonly view: RunView;
   readonly query: Readonly<Record<string, string>>;
   readonly onChange: (change: Readonly<Record<string, string>>) => void;
@@ -181,7 +181,7 @@ function Chart({
   chart,
   settings,
 }: {
-  readonly store: RunStore;
+  readonly store: ShownRun;
   readonly stage: StageView;
   readonly chart: StageChart;
   readonly settings: ChartSettings;
@@ -190,7 +190,8 @@ function Chart({
   const { metrics, timings } = store.columns(stage.name, [...names, ...axisNames(settings.axis)]);
   const props = plotProps(chart, metrics, timings, settings);
   // A chart of nothing but zeros says nothing; the list of metrics has it.
-  const isEmpty = props.series.length > 0 && props.series.every(({ y }) => y.every((value) => value === null || value === 0));
+  const isEmpty =
+    props.series.length > 0 && props.series.every(({ y }) => y.every((value) => value === null || value === 0));
   const isAskedFor = chart.id.startsWith("metric-") || (props.bands?.length ?? 0) > 0;
   if (isEmpty && !isAskedFor) return null;
   return (

@@ -4,7 +4,7 @@ import { render } from "preact";
 import { useState } from "preact/hooks";
 import type { FrozenRun } from "../inspect/frozen-run.ts";
 import { Curves } from "./curves.tsx";
-import { useRuns } from "./run-store.ts";
+import { useRuns } from "./shown-run.ts";
 import { freeze } from "./source.ts";
 import { TimeTab } from "./time.tsx";
 

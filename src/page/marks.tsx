@@ -15,7 +15,7 @@ export function State({ state }: { readonly state: RunState }) {
 }
 
 /** ✓ or ✗, also for those who do not see colours; nothing where nobody judged. */
-export function Verdict({ solved }: { readonly solved: boolean | null | undefined }) {
+export function VerdictMark({ solved }: { readonly solved: boolean | null | undefined }) {
   if (solved === null || solved === undefined) return null;
   return <span class={solved ? "verdict right" : "verdict wrong"}>{solved ? "✓ right" : "✗ wrong"}</span>;
 }

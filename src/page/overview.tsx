@@ -1,10 +1,12 @@
 /** The list of runs and pipelines: searched, grouped, sorted, and chosen from to be compared. */
 
 import { useState } from "preact/hooks";
+import type { Card } from "../dashboard/known-runs.ts";
+import { MAX_COMPARED } from "../inspect/limits.ts";
 import type { PipelineCard } from "../inspect/pipeline-answers.ts";
 import type { RunCard } from "../inspect/run-answers.ts";
-import { goTo, hashOf, idsText, MAX_COMPARED, type Place } from "./address.ts";
-import { type Card, useCards } from "./cards.ts";
+import { goTo, hashOf, idsText, type Place } from "./address.ts";
+import { useCards } from "./cards.ts";
 import { Loading, Missing, Notice, Sparkline, State } from "./marks.tsx";
 import { ago, duration, statisticName, valueText } from "./words.ts";
 

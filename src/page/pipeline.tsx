@@ -155,7 +155,8 @@ function Lineage({
 
 /** What stands for something that has a page of its own, or has none. */
 function Linked({ to, children }: { readonly to: string | undefined; readonly children: ComponentChildren }) {
-  return to === undefined ? <>{children}</> : <a href={to}>{children}</a>;
+  if (to === undefined) return children;
+  return <a href={to}>{children}</a>;
 }
 
 function short(text: string): string {

@@ -50,6 +50,7 @@ export interface PlotProps {
 
 /** Colours are the style sheet's; lines differ by their dashes too. */
 export const COLOURS = ["--blue", "--amber", "--teal", "--violet", "--rose", "--olive"] as const;
+/** The dashes of each. */
 export const DASHES: readonly (readonly number[])[] = [[], [7, 4], [2, 3], [10, 3, 2, 3], [4, 4], [12, 4]];
 
 /** The exponential mean that TensorBoard draws, without its bias to 0 at the beginning; `weight` 0 changes nothing. */

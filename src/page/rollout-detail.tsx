@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { OpenedRollout, RolloutItem } from "../inspect/rollout-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { plain } from "../number-text.ts";
-import { Loading, Notice, Verdict } from "./marks.tsx";
+import { Loading, Notice, VerdictMark } from "./marks.tsx";
 import { addressWith, ask } from "./source.ts";
 import { Tokens } from "./tokens.tsx";
 import { oneLine } from "./words.ts";
@@ -58,7 +58,7 @@ function Opened({
   return (
     <>
       <p class="marks">
-        <Verdict solved={item.solved} /> reward <b>{plain(record.reward)}</b> · advantage{" "}
+        <VerdictMark solved={item.solved} /> reward <b>{plain(record.reward)}</b> · advantage{" "}
         <b>{plain(record.advantage)}</b> · {record.lengthTokens} tokens
         {record.finishReason === "length" ? ", cut off at the limit" : ""}
       </p>
@@ -124,7 +124,7 @@ function Items({
         <li key={item.row}>
           <button type="button" aria-current={item.row === current} onClick={() => onOpen(item.row)}>
             <span class="number">{plain(item.advantage)}</span>
-            <Verdict solved={item.solved} />
+            <VerdictMark solved={item.solved} />
             <span class="snippet" dir="auto">
               {visibleText(oneLine(item.completion)) || "(nothing)"}
             </span>

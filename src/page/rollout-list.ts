@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RolloutItem, RolloutPage } from "../inspect/rollout-answers.ts";
-import type { RunStore } from "./run-store.ts";
+import type { ShownRun } from "./shown-run.ts";
 import { addressWith, ask } from "./source.ts";
 
 /** Rows of a page. */
@@ -32,7 +32,7 @@ interface Pages {
 }
 
 /** The list for a query as the address has it. */
-export function useRolloutList(store: RunStore, query: Readonly<Record<string, string>>): RolloutList {
+export function useRolloutList(store: ShownRun, query: Readonly<Record<string, string>>): RolloutList {
   const { by = "row", down = "1", ...filter } = query;
   const key = JSON.stringify([by, down, Object.entries(filter).sort()]);
   const [head, setHead] = useState<RolloutPage>();

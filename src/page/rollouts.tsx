@@ -1,6 +1,5 @@
 /** The completions that a run was trained on: found, filtered, sorted; one of them opened beside the list. */
 
-import { isTyping } from "./typing.ts";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RolloutItem } from "../inspect/rollout-answers.ts";
 import type { RunView } from "../inspect/run-answers.ts";
@@ -11,9 +10,10 @@ import { Notice } from "./marks.tsx";
 import { OpenedCompletion } from "./rollout-detail.tsx";
 import { RolloutFilters } from "./rollout-filters.tsx";
 import { useRolloutList } from "./rollout-list.ts";
-import { oneLine } from "./words.ts";
 import { useRowWindow } from "./row-window.ts";
-import type { RunStore } from "./run-store.ts";
+import type { ShownRun } from "./shown-run.ts";
+import { isTyping } from "./typing.ts";
+import { oneLine } from "./words.ts";
 
 const ROW_HEIGHT = 52;
 
@@ -32,7 +32,7 @@ export function RolloutsTab({
   view,
   place,
 }: {
-  readonly store: RunStore;
+  readonly store: ShownRun;
   readonly view: RunView;
   readonly place: Place;
 }) {

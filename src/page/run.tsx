@@ -1,6 +1,5 @@
 /** A run: what it is and how it stands, and its tabs. */
 
-import { isTyping } from "./typing.ts";
 import { useEffect, useState } from "preact/hooks";
 import type { RunView } from "../inspect/run-answers.ts";
 import { goTo, hashOf, type Place } from "./address.ts";
@@ -9,9 +8,10 @@ import { CurvesTab } from "./curves.tsx";
 import { DiaryTab, RecipeTab } from "./diary.tsx";
 import { Loading, Missing, Notice, State } from "./marks.tsx";
 import { RolloutsTab } from "./rollouts.tsx";
-import { type RunStore, useRuns } from "./run-store.ts";
+import { type ShownRun, useRuns } from "./shown-run.ts";
 import { addressWith, isFrozen, post } from "./source.ts";
 import { TimeTab } from "./time.tsx";
+import { isTyping } from "./typing.ts";
 import { ago, duration, statisticName, valueText } from "./words.ts";
 
 const TABS = [
@@ -72,7 +72,7 @@ export function RunPage({ place }: { readonly place: Place }) {
   );
 }
 
-function Head({ store, view }: { readonly store: RunStore; readonly view: RunView }) {
+function Head({ store, view }: { readonly store: ShownRun; readonly view: RunView }) {
   const { card, recipe } = view;
   const { stage, result } = card;
   const running = card.state === "running";

@@ -4,7 +4,7 @@ import type { RunView, StageView } from "../inspect/run-answers.ts";
 import { plain } from "../number-text.ts";
 import { Notice } from "./marks.tsx";
 import { Plot } from "./plot.tsx";
-import type { RunStore } from "./run-store.ts";
+import type { ShownRun } from "./shown-run.ts";
 import { duration } from "./words.ts";
 
 const PARTS: Readonly<Record<string, string>> = {
@@ -42,7 +42,7 @@ function betweenSteps(view: RunView, stage: StageView): number | undefined {
 }
 
 /** The tab. */
-export function TimeTab({ store, view }: { readonly store: RunStore; readonly view: RunView }) {
+export function TimeTab({ store, view }: { readonly store: ShownRun; readonly view: RunView }) {
   if (view.stages.length === 0) return <Notice>Nothing is trained yet.</Notice>;
   return (
     <>
@@ -58,7 +58,7 @@ function StageTime({
   view,
   stage,
 }: {
-  readonly store: RunStore;
+  readonly store: ShownRun;
   readonly view: RunView;
   readonly stage: StageView;
 }) {

@@ -8,7 +8,8 @@ import { existsSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
-import { parseJson, readTextFile } from "../files.ts";
+import { readTextFile } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import type { NamedPath } from "../named-paths.ts";
 import { outputPath, type ResolvedStage, workPaths } from "./load.ts";
 

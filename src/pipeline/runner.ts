@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
 import type { DataStepProgress } from "../data-steps/candidates.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
+import type { EvaluatedSoFar } from "../eval/evaluate.ts";
 import { writeWhole } from "../files.ts";
 import type { RunEvent } from "../recipe/observer.ts";
 import type { Recipe } from "../recipe/schema.ts";
@@ -37,7 +38,7 @@ import { needsOf } from "./references.ts";
 import { DEFAULT_COLUMNS } from "./schema.ts";
 import { runTrainStage } from "./train-stage.ts";
 
-/** What a running pipeline tells whoever watches it. */
+/** The events that a running pipeline reports to an observer. */
 export type RunnerEvent =
   | {
       readonly type: "stage";
@@ -55,13 +56,7 @@ export type RunnerEvent =
   | { readonly type: "training"; readonly name: string; readonly event: RunEvent }
   | { readonly type: "collecting"; readonly name: string; readonly progress: DataStepProgress }
   | { readonly type: "collected"; readonly name: string; readonly lineage: Readonly<Record<string, unknown>> }
-  | {
-      readonly type: "measuring";
-      readonly name: string;
-      readonly suite: string;
-      readonly finished: number;
-      readonly total: number;
-    }
+  | { readonly type: "measuring"; readonly name: string; readonly suite: string; readonly progress: EvaluatedSoFar }
   | { readonly type: "measured"; readonly name: string; readonly suite: string; readonly result: SuiteResult }
   | { readonly type: "stage-finished"; readonly name: string; readonly record: StageRecord }
   | { readonly type: "finished"; readonly summary: PipelineSummary };
@@ -182,7 +177,7 @@ class Runner {
     try {
       rows = await this.work(stage);
     } catch (error) {
-      // Of ten stages a person wants to know which one has refused.
+      // The error names its stage, because a pipeline has many.
       if (error instanceof AhaError && !(error instanceof RunInterrupted)) {
         error.message = `Stage ${name}: ${error.message}`;
       }
@@ -251,8 +246,7 @@ class Runner {
         ...about,
         compute: this.compute,
         signal,
-        onProgress: (suite, finished, total) =>
-          observe({ type: "measuring", name: stage.name, suite, finished, total }),
+        onProgress: (suite, progress) => observe({ type: "measuring", name: stage.name, suite, progress }),
       },
       suites,
     );

@@ -1,25 +1,27 @@
 /**
- * A stage that trains: its recipe, run by the program that runs recipes, in a run directory of its own. So everything
- * that holds there holds here: it is killed at any moment, and resumed it ends with the same bits.
+ * A stage that trains: its recipe, run by the program that runs recipes, in a run directory of its own. So it has the
+ * same guarantees: it may be killed at any moment, and when it is resumed, it ends with the same bits.
  */
 
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import type { Compute } from "../compute/compute.ts";
-import { openCheckpoint } from "../model/checkpoint.ts";
+import { diskFolder } from "../disk-folder.ts";
 import { saveMergedModel } from "../model/merge.ts";
-import { loadPeftAdapter } from "../model/peft-adapter.ts";
+import { loadPeftAdapter, openCheckpoint } from "../model/on-disk.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
-import { modelDirectoryOf } from "../recipe/model.ts";
 import type { RunObserver } from "../recipe/observer.ts";
+import { modelDirectoryOf } from "../recipe/on-disk.ts";
 import { prepareIn } from "../recipe/prepare-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { differencesOf, readRecipeFile } from "../run/recipe-file.ts";
-import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
+import { differencesOf } from "../run/recipe-differences.ts";
+import { readRecipeFile } from "../run/recipe-file.ts";
+import { RunDirectory } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../tokenizer/on-disk.ts";
 
 /** What a training stage is given. */
 export interface TrainStageContext {
@@ -36,9 +38,9 @@ export interface TrainStageContext {
 }
 
 /**
- * Trains, or goes on with what was begun in the folder.
+ * Trains, or continues the run that was begun in the folder.
  *
- * @throws AhaError of any kind; RunInterrupted where `signal` aborts, and the stage can be gone on with
+ * @throws AhaError of any kind; RunInterrupted where `signal` aborts; the stage can then be continued
  */
 export async function runTrainStage(recipe: Recipe, context: TrainStageContext): Promise<void> {
   const { folder, output, compute, offline, signal } = context;
@@ -81,7 +83,7 @@ async function merge({ model }: Recipe, folder: string, output: string): Promise
   try {
     const { lora, values } = await loadPeftAdapter(join(folder, RUN_FILES.model), checkpoint.config);
     await writeWholeFolder(output, async (directory) => {
-      await (await loadTokenizer(base, model)).save(directory);
+      await (await loadTokenizer(base, model)).save(diskFolder(directory));
       await saveMergedModel(directory, checkpoint, { lora, values });
     });
   } finally {

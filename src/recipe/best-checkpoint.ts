@@ -1,11 +1,10 @@
 /**
  * Which checkpoint of a run is the best, by held-out evaluation (never by reward, which a policy may learn to please).
  *
- * It is told from the evaluations log alone, which a resume cuts back together with everything else, so it needs no state
- * of its own. Every evaluation in and after every stage counts, of the way of decoding that is asked for; of equals the
- * first is best.
- * A statistic over a few hundred problems is noisy, and the best of many evaluations is partly the luckiest: look at its
- * interval.
+ * It is computed from the evaluations log alone, which a resume cuts back together with everything else, so it needs no
+ * state of its own. Every evaluation in and after every stage counts, of the way of decoding that is asked for; of
+ * equals the first is best. A statistic over a few hundred problems is noisy, and the best of many evaluations is
+ * partly the luckiest: look at its interval.
  */
 
 import { z } from "zod";
@@ -13,8 +12,8 @@ import { ConfigError, nearestName } from "../errors.ts";
 import { statisticNames } from "../eval/evaluate.ts";
 import { PAIR_STATISTICS } from "../eval/evaluate-pairs.ts";
 import { hashString } from "../random.ts";
-import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
+import { checkpointName } from "../run/run-store.ts";
 import type { Task } from "../tasks/task.ts";
 import { decodingOptions, type EvaluationConfig } from "./evaluation.ts";
 

@@ -1,8 +1,8 @@
 /**
- * The files of this disk that a recipe names: its data, a model directory, rewards of the user's own. What they held when
- * the run began is recorded in the run directory, and a resume is refused where they hold something else now: it would go
- * on with other data without a word. Names on the Hub are pinned to commits instead (`hub-references.ts`); what a reward's
- * file imports is not looked at.
+ * The files of this disk that a recipe names: its data, a model directory, rewards of the user's own. What they held
+ * when the run began is recorded in the run directory, and a resume is refused where they hold something else now:
+ * otherwise it would silently continue with other data. Names on the Hub are pinned to commits instead
+ * (`hub-references.ts`); what a reward's file imports is not looked at.
  */
 
 import { createHash } from "node:crypto";
@@ -10,8 +10,9 @@ import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { RunDirError } from "../errors.ts";
-import { parseJson } from "../files.ts";
-import { RUN_FILES, type RunDirectory } from "../run/run-directory.ts";
+import { parseJson } from "../json-text.ts";
+import type { RunDirectory } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import { filesBelow } from "../run/whole-folder.ts";
 import { localPaths, recipePaths } from "./recipe-paths.ts";
 import type { Recipe } from "./schema.ts";

@@ -1,18 +1,13 @@
-/**
- * From a recipe file and overrides to a checked recipe with every default filled in.
- *
- * A recipe with one stage may leave `stages` out and put `trainer` and its keys at the top; it is the same recipe with
- * one stage, named after its trainer.
- */
+/** Recipes from files of this machine's disk: paths in them become absolute, and what needs Node can be named. */
 
+import "../node-entries.ts";
 import { dirname } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
-import { describeIssues, type PathNames } from "../strict-schema.ts";
-import { applyOverrides } from "./overrides.ts";
+import { checkedRecipe, overriddenRecipe } from "./check.ts";
 import { anchoredPaths, recipePaths } from "./recipe-paths.ts";
-import { type Recipe, recipeSchema } from "./schema.ts";
-import { MAX_RECIPE_BYTES, parseYaml } from "./yaml.ts";
+import type { Recipe } from "./schema.ts";
+import { MAX_RECIPE_BYTES } from "./yaml.ts";
 
 /**
  * Reads `path`, applies `overrides` (`a.b=c`), and checks the result. Paths in it become absolute; names on the Hub stay.
@@ -26,53 +21,11 @@ export async function loadRecipe(path: string, overrides: readonly string[] = []
 
 /** `loadRecipe` for text at hand; `path` names it in errors, and paths in it are relative to its folder. */
 export function parseRecipe(text: string, path: string, overrides: readonly string[] = []): Recipe {
-  const written = parseYaml(text, path);
-  if (!isMapping(written)) throw new ConfigError(`${path}: a recipe is a mapping of keys to values.`);
-  return checkRecipe(applyOverrides(written, overrides) as Record<string, unknown>, path);
+  return checkRecipe(overriddenRecipe(text, path, overrides), path);
 }
 
 /** Checks a recipe at hand; errors as in `loadRecipe`. */
 export function checkRecipe(changed: Readonly<Record<string, unknown>>, path: string): Recipe {
-  const single = !("stages" in changed) && "trainer" in changed;
-  const schema = recipeSchema();
-  const value = single ? withStages(changed) : changed;
-  const checked = schema.safeParse(value);
-  if (!checked.success) {
-    const issues = describeIssues(checked.error.issues, {
-      value,
-      schema,
-      pathNames: pathNames(value, single),
-      // A misspelt key at the top of a single-stage recipe was taken for one of the stage.
-      furtherKeys: (path) => (single && path.length === 2 ? Object.keys(schema.shape) : []),
-    });
-    throw new ConfigError(`${path} cannot be run:\n${issues.map((issue) => `  ${issue}`).join("\n")}`);
-  }
-  const recipe = checked.data;
+  const recipe = checkedRecipe(changed, path);
   return anchoredPaths(recipe, recipePaths(recipe), dirname(path));
-}
-
-function withStages(recipe: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const top: Record<string, unknown> = {};
-  const stage: Record<string, unknown> = { name: String(recipe.trainer) };
-  for (const [key, value] of Object.entries(recipe))
-    (Object.hasOwn(recipeSchema().shape, key) ? top : stage)[key] = value;
-  return { ...top, stages: [stage] };
-}
-
-/** Paths as the user wrote them: stages by name, and none where the recipe has a single one at the top. */
-function pathNames(value: Readonly<Record<string, unknown>>, single: boolean): PathNames {
-  const stages = Array.isArray(value.stages) ? (value.stages as unknown[]) : [];
-  return (path) => {
-    const parts = path.map(String);
-    if (parts[0] === "stages" && parts[1] !== undefined) {
-      if (single) return parts.slice(2).join(".");
-      const stage = stages[Number(parts[1])];
-      if (isMapping(stage) && typeof stage.name === "string") parts[1] = stage.name;
-    }
-    return parts.join(".");
-  };
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

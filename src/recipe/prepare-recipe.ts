@@ -6,32 +6,20 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Compute } from "../compute/compute.ts";
-import { computeFor } from "../engine/open.ts";
-import { CheckpointError } from "../errors.ts";
+import { Compute } from "../compute/compute.ts";
 import type { ResolveOptions } from "../hub/resolve.ts";
 import { readRecipeFile } from "../run/recipe-file.ts";
-import { RUN_FILES, RunDirectory } from "../run/run-directory.ts";
-import { createTask } from "../tasks/registry.ts";
-import { dayOf } from "../tokenizer/format-date.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { trainers } from "../train/trainers.ts";
+import { RunDirectory } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
+import { DISK_DATA } from "../tasks/on-disk.ts";
+import { NODE_REACH } from "../train/on-node.ts";
 import { pinHubReferences } from "./hub-references.ts";
 import { pinInputFiles } from "./input-files.ts";
-import { modelDirectoryOf, writeInitialModel } from "./model.ts";
-import { RunTrackers } from "./run-trackers.ts";
+import { modelDirectoryOf } from "./on-disk.ts";
+import { openRecipeParts, openRun, type PreparedRun, type RecipeSurroundings } from "./open-recipe.ts";
 import type { Recipe } from "./schema.ts";
 import { pinThreads } from "./threads.ts";
-import { modelProgram, type RecipeParts, stageParts, type TrainedEngine } from "./trained-model.ts";
-
-/** A recipe that is open in its run directory, ready to run. */
-export interface PreparedRun extends RecipeParts {
-  readonly directory: RunDirectory;
-  readonly trackers: RunTrackers;
-  /** Gives back the engine and the directory's lock. */
-  close(): Promise<void>;
-}
+import type { RecipeParts } from "./trained-model.ts";
 
 /** Where a recipe is run. */
 export interface PrepareOptions extends Pick<ResolveOptions, "offline" | "signal"> {
@@ -44,11 +32,11 @@ export interface PrepareOptions extends Pick<ResolveOptions, "offline" | "signal
 }
 
 /**
- * Prepares a run. The caller closes it, whatever becomes of it.
+ * Prepares a run. The caller closes it in every case.
  *
  * @throws AhaError
  */
-export async function prepareRecipe(recipe: Recipe, options: PrepareOptions): Promise<PreparedRun> {
+export async function prepareRecipe(recipe: Recipe, options: PrepareOptions): Promise<PreparedRun<RunDirectory>> {
   const { out, resume = false, compute, ...hub } = options;
   const recorded = resume ? recordedRecipe(out) : undefined;
   const pinned = pinThreads(await pinHubReferences(recipe, hub, recorded), recorded);
@@ -63,9 +51,9 @@ export function recordedRecipe(directory: string): unknown {
 }
 
 /**
- * Prepares a recipe whose names are pinned in a directory that is open; where it cannot be, a new directory is removed, and
- * a resumed one closed as it was. `pinsInputs`: what the recipe's files hold is recorded, and compared on a resume; false
- * where the caller sees to that. `compute`: what is open in this process already.
+ * Prepares a recipe whose names are pinned in a directory that is open; where it cannot be, a new directory is removed,
+ * and a resumed one closed as it was. `pinsInputs`: what the recipe's files hold is recorded, and compared on a resume;
+ * false where the caller does this. `compute`: what is open in this process already.
  *
  * @throws AhaError
  */
@@ -73,27 +61,10 @@ export async function prepareIn(
   directory: RunDirectory,
   recipe: Recipe,
   { pinsInputs = true, compute }: { readonly pinsInputs?: boolean; readonly compute?: Compute } = {},
-): Promise<PreparedRun> {
-  const { init, path } = recipe.model;
+): Promise<PreparedRun<RunDirectory>> {
   try {
     if (pinsInputs) await pinInputFiles(recipe, directory);
-    const model = init
-      ? await directory.writeFolder(RUN_FILES.initialModel, (folder) => writeInitialModel(folder, init, recipe.seed))
-      : await modelDirectoryOf(path!);
-    const parts = await openRecipe(recipe, model, compute);
-    try {
-      for (const check of recipeChecks(parts)) await check();
-      const trackers = await RunTrackers.open(recipe, directory);
-      const close = async () => {
-        await trackers.finish({ state: "interrupted", reason: "It was closed before it was run." });
-        directory.close();
-        await parts.engine.dispose();
-      };
-      return { ...parts, directory, trackers, close };
-    } catch (error) {
-      await parts.engine.dispose();
-      throw error;
-    }
+    return await openRun(recipe, directory, nodeSurroundings(recipe, compute), modelDirectoryOf);
   } catch (error) {
     if (directory.isNew) directory.discard();
     else directory.close();
@@ -102,40 +73,11 @@ export async function prepareIn(
 }
 
 /** Builds engine, tokenizer and task on the model in `modelDirectory`; the caller disposes of the engine. Throws AhaError. */
-export async function openRecipe(recipe: Recipe, modelDirectory: string, opened?: Compute): Promise<RecipeParts> {
-  const tokenizer = await loadTokenizer(modelDirectory, recipe.model);
-  const now = dayOf(recipe.date);
-  const task = await createTask(recipe.task, {
-    seed: recipe.seed,
-    renderChat: (messages, options) => tokenizer.applyChatTemplate(messages, { ...options, now }),
-  });
-  const heldOut = task.heldOut(recipe.evaluation.problems);
-  const compute = computeFor(recipe.engine, opened);
-  const engine = await modelProgram(recipe).open(recipe, modelDirectory, tokenizer, compute);
-  const prepared = { recipe, engine, compute, tokenizer, task, heldOut };
-  try {
-    requireVocabulary(engine, tokenizer, modelDirectory);
-  } catch (error) {
-    await engine.dispose();
-    throw error;
-  }
-  return prepared;
+export function openRecipe(recipe: Recipe, modelDirectory: string, opened?: Compute): Promise<RecipeParts> {
+  return openRecipeParts(recipe, modelDirectory, nodeSurroundings(recipe, opened));
 }
 
-/** Every check that can be made before training, each of which throws an AhaError where it fails. */
-export function recipeChecks(prepared: RecipeParts): (() => Promise<void>)[] {
-  const { recipe } = prepared;
-  return [
-    async () => modelProgram(recipe).checkEvaluation(prepared),
-    ...recipe.stages.map((stage) => async () => trainers.get(stage.trainer).check(stageParts(prepared, stage), stage)),
-  ];
-}
-
-/** A tokenizer with more tokens than the model's vocabulary is another model's. */
-function requireVocabulary({ info }: TrainedEngine, tokenizer: Tokenizer, directory: string): void {
-  if (tokenizer.vocabSize <= info.vocabSize) return;
-  throw new CheckpointError(
-    `${directory}: the tokenizer has ${tokenizer.vocabSize} tokens, the model's vocabulary ${info.vocabSize}. ` +
-      "They belong to two models; put the model's own tokenizer files there.",
-  );
+function nodeSurroundings({ engine }: Recipe, opened: Compute | undefined): RecipeSurroundings {
+  const compute = opened ?? Compute.open({ threads: engine.threads });
+  return { compute, dataReader: DISK_DATA, reach: NODE_REACH };
 }

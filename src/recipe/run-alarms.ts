@@ -1,15 +1,14 @@
 /**
- * Alarms of a run that goes: what its logs would ring, told to the observer and written into the diary.
+ * The alarms of a running run: they are computed from its logs, reported to the observer and written into the diary.
  *
- * The diary is never cut back, so a resumed run finds in it what was told of steps that it is about to repeat; that is not
- * told again. An alarm whose line a crash cost is told on resumption.
+ * The diary is never cut back, so it also has the alarms of steps that a resumed run repeats; these are not reported
+ * again. If a crash lost the line of an alarm, the alarm is reported on resumption.
  */
 
 import { type Alarm, alarmSchema } from "../alarms/alarm.ts";
 import { AlarmMonitor, alarmKey, replay, type WatchedStage } from "../alarms/monitor.ts";
 import type { EvaluationRecord } from "../run/records.ts";
-import type { RunDirectory } from "../run/run-directory.ts";
-import { readRun } from "../run/run-reader.ts";
+import type { RunStore } from "../run/run-store.ts";
 import type { MetricsRow } from "../train/context.ts";
 import { trainers } from "../train/trainers.ts";
 import type { RunObserver } from "./observer.ts";
@@ -17,17 +16,17 @@ import type { Recipe, StageConfig } from "./schema.ts";
 
 export class RunAlarms {
   private readonly monitor: AlarmMonitor;
-  private readonly run: RunDirectory;
+  private readonly run: RunStore;
   private readonly observe: RunObserver;
   private readonly told: Set<string>;
 
-  constructor(recipe: Recipe, run: RunDirectory, observe: RunObserver) {
+  constructor(recipe: Recipe, run: RunStore, observe: RunObserver) {
     this.monitor = new AlarmMonitor(recipe.stages.map(watched));
     this.run = run;
     this.observe = observe;
     this.told = new Set();
     if (run.isNew) return;
-    const { events, metrics, evaluations } = readRun(run.path);
+    const { events, metrics, evaluations } = run.readLogs();
     for (const record of events) {
       const parsed = record.event === "alarm" ? alarmSchema.safeParse(record) : undefined;
       if (parsed?.success) this.told.add(alarmKey(parsed.data));

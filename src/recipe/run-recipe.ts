@@ -1,5 +1,5 @@
 /**
- * Runs a recipe: its stages in order, held-out evaluations between them, everything into the run directory.
+ * Runs a recipe: its stages in order, held-out evaluations between them, everything into the run's store.
  *
  *     evaluate the model as it is
  *     for each stage: train; checkpoint; evaluate
@@ -12,17 +12,16 @@
 
 import { DivergenceError, RunInterrupted } from "../errors.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
-import { checkpointName } from "../run/checkpoint.ts";
 import type { EvaluationRecord } from "../run/records.ts";
-import { RUN_FILES, type RunDirectory, type StageWriter } from "../run/run-directory.ts";
-import { readRun } from "../run/run-reader.ts";
+import { checkpointName, RUN_FILES, type RunStore } from "../run/run-store.ts";
+import type { StageWriter } from "../run/stage-writer.ts";
 import type { RunSummary, StageSummary } from "../run/summary.ts";
 import type { StageContext, StageLog, TrainerState } from "../train/context.ts";
 import { trainers } from "../train/trainers.ts";
 import { type BestCheckpoint, bestCheckpoint, type EvaluatedStatistics } from "./best-checkpoint.ts";
 import { drawnSamples } from "./completion-samples.ts";
 import type { RunObserver } from "./observer.ts";
-import type { PreparedRun } from "./prepare-recipe.ts";
+import type { PreparedRun } from "./open-recipe.ts";
 import { rolloutRecord } from "./rollouts.ts";
 import { RunAlarms } from "./run-alarms.ts";
 import type { Recipe, StageConfig } from "./schema.ts";
@@ -74,7 +73,7 @@ export async function runRecipe(prepared: PreparedRun, options: RunOptions = {})
 class RecipeRun {
   private readonly recipe: Recipe;
   private readonly prepared: PreparedRun;
-  private readonly directory: RunDirectory;
+  private readonly directory: RunStore;
   private readonly signal: AbortSignal;
   private readonly observe: RunObserver;
   /** The run's evaluations so far, without their answers. */
@@ -103,7 +102,7 @@ class RecipeRun {
       const { manifest } = resumed;
       first = stages.findIndex(({ name }) => name === manifest.stage);
       resumedState = manifest.trainerState;
-      this.evaluated.push(...readRun(this.directory.path).evaluations);
+      this.evaluated.push(...this.directory.readLogs().evaluations);
       this.noteBest();
     }
     this.directory.keepRolloutsAs(this.recipe.rollouts);
@@ -198,7 +197,7 @@ class RecipeRun {
         keep: this.recipe.keepCheckpoints,
         best: this.best?.name,
       },
-      (directory) => this.prepared.engine.saveState(directory),
+      (place) => this.prepared.engine.saveState(place),
     );
   }
 
@@ -212,9 +211,9 @@ class RecipeRun {
     const program = modelProgram(this.recipe);
     for (const decoding of program.decodingsAt(this.recipe, moment)) {
       stopIfAsked();
-      const evaluation = await program.evaluate(this.prepared, decoding, ({ finished, total }) => {
+      const evaluation = await program.evaluate(this.prepared, decoding, (progress) => {
         stopIfAsked();
-        this.observe({ type: "evaluating", stage: stage.name, finished, total });
+        this.observe({ type: "evaluating", stage: stage.name, progress });
       });
       const { statistics, intervals, completions, sampling } = evaluation;
       const record = {
@@ -229,12 +228,13 @@ class RecipeRun {
   }
 
   private async finish(): Promise<RunSummary> {
-    const { engine, tokenizer } = this.prepared;
+    const { engine, tokenizer, compute } = this.prepared;
     const modelFrom = await this.takeBest();
-    await this.directory.writeFolder(RUN_FILES.model, async (directory) => {
-      await engine.saveWeights(directory, { dtype: this.recipe.model.saveDtype });
-      await tokenizer.save(directory);
-      await nameTurnEnd(directory, this.prepared);
+    await this.directory.writeFolder(RUN_FILES.model, async (place) => {
+      await engine.saveWeights(place, { dtype: this.recipe.model.saveDtype });
+      const folder = compute.folderAt(place);
+      await tokenizer.save(folder);
+      await nameTurnEnd(folder, this.prepared);
     });
     const summary = this.summarise(modelFrom);
     await this.directory.finish(summary);
@@ -243,8 +243,8 @@ class RecipeRun {
   }
 
   /**
-   * Gives the engine the weights of the best checkpoint where the recipe wants it as the model; returns its name. One that
-   * is damaged or gone is passed over, with a warning: the last state is there.
+   * Gives the engine the weights of the best checkpoint where the recipe wants it as the model; returns its name. If
+   * that checkpoint is damaged or missing, a warning is given and the last state is used.
    */
   private async takeBest(): Promise<string | undefined> {
     const { best, directory } = this;
@@ -260,11 +260,11 @@ class RecipeRun {
     return best.name;
   }
 
-  /** Told from the logs alone: they are whole, whichever checkpoints somebody has removed to save space. */
+  /** Computed from the logs alone: they are complete even if the user has removed checkpoints to save space. */
   private summarise(modelFrom: string | undefined): RunSummary {
     const { recipe, directory } = this;
     const { parameterCount, vocabSize } = this.prepared.engine.info;
-    const { metrics, evaluations, timings } = readRun(directory.path);
+    const { metrics, evaluations, timings } = directory.readLogs();
     let from = INITIAL;
     const stages = recipe.stages.map(({ name, trainer }): StageSummary => {
       const last = metrics.findLast(({ stage }) => stage === name);

@@ -1,10 +1,10 @@
 /**
- * The trackers of a run while it goes. One that throws is not asked again: the run is worth more than its picture, so it goes
- * on, with a warning.
+ * The trackers of a run while it is running. A tracker that throws is not called again; the run continues, with a
+ * warning.
  */
 
 import type { RolloutRecord } from "../run/records.ts";
-import type { RunDirectory } from "../run/run-directory.ts";
+import type { RunStore } from "../run/run-store.ts";
 import type { ResumedRun, RunEnd, TrackedRow, Tracker } from "../tracking/tracker.ts";
 import { trackers } from "../tracking/trackers.ts";
 import type { RunEvent } from "./observer.ts";
@@ -16,7 +16,7 @@ export class RunTrackers {
   private readonly open = new Map<string, Tracker>();
 
   /** Opens what the recipe names. Throws what a tracker that cannot be used throws. */
-  static async open(recipe: Recipe, run: RunDirectory): Promise<RunTrackers> {
+  static async open(recipe: Recipe, run: RunStore): Promise<RunTrackers> {
     const all = new RunTrackers();
     const about = {
       name: recipe.name,
@@ -56,7 +56,7 @@ export class RunTrackers {
     this.tell((tracker) => tracker.rollouts?.(rows));
   }
 
-  /** Tells every tracker how the run ended, and waits for it. From then on they are told nothing. */
+  /** Informs every tracker how the run ended, and waits for it. After that no tracker is called. */
   async finish(end: RunEnd): Promise<void> {
     for (const [name, tracker] of this.open) {
       try {
@@ -71,7 +71,7 @@ export class RunTrackers {
   private tell(what: (tracker: Tracker) => void): void {
     for (const [name, tracker] of this.open) {
       try {
-        // A tracker may have asynchronous methods though nobody waits for them.
+        // A tracker may have asynchronous methods, although the run does not wait for them.
         const told = what(tracker) as unknown;
         if (told instanceof Promise) told.catch((error: unknown) => this.giveUp(name, error));
       } catch (error) {
@@ -83,7 +83,7 @@ export class RunTrackers {
   private giveUp(name: string, error: unknown): void {
     if (!this.open.delete(name)) return;
     const reason = error instanceof Error ? error.message : String(error);
-    this.onWarning(`The tracker ${name} failed (${reason}): it is told nothing more. The run goes on.`);
+    this.onWarning(`The tracker ${name} failed (${reason}): it is not called any more. The run continues.`);
   }
 }
 
@@ -92,7 +92,7 @@ function trackedRow({ stage, row }: Extract<RunEvent, { type: "metrics" | "timin
   return { stage, step, values };
 }
 
-function resumedRun({ isNew, resumedFrom }: RunDirectory): ResumedRun | undefined {
+function resumedRun({ isNew, resumedFrom }: RunStore): ResumedRun | undefined {
   if (isNew) return undefined;
   return { stage: resumedFrom?.manifest.stage, step: resumedFrom?.manifest.step ?? 0 };
 }

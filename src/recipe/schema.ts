@@ -26,7 +26,7 @@ import { completionSamplesSchema } from "./completion-samples.ts";
 import { evaluationSchema } from "./evaluation.ts";
 import { rolloutsSchema } from "./rollouts.ts";
 
-/** The day that Llama 3's templates take where nobody tells them one. */
+/** The date that Llama 3's templates use if none is given. */
 export const PROMPT_DATE = "2024-07-26";
 
 /** Names appear in paths and in overrides: no dots, no slashes, not only digits. */

@@ -4,10 +4,10 @@
  * for both.
  */
 
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import type { PolicySource } from "../engine/engine-kind.ts";
 import { openEngine, openRewardModel, specBeside } from "../engine/open.ts";
-import { type Evaluation, evaluate } from "../eval/evaluate.ts";
+import { type EvaluatedSoFar, type Evaluation, evaluate } from "../eval/evaluate.ts";
 import { evaluatePairs, scorablePairs } from "../eval/evaluate-pairs.ts";
 import { ALL_LORA_TARGETS } from "../model/lora.ts";
 import { hashString, philox } from "../random.ts";
@@ -15,7 +15,7 @@ import { requirePromptsFit } from "../rollout/collect.ts";
 import type { EvaluationRecord } from "../run/records.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { StageParts, TrainedKind, TrainedModels } from "../train/context.ts";
+import type { Reach, StageParts, TrainedKind, TrainedModels } from "../train/context.ts";
 import { trainers } from "../train/trainers.ts";
 import { requireMetric, requirePairMetric } from "./best-checkpoint.ts";
 import { decodingOptions, decodingsAt } from "./evaluation.ts";
@@ -29,7 +29,9 @@ export interface RecipeParts<Kind extends TrainedKind = TrainedKind> {
   readonly recipe: Recipe;
   readonly engine: TrainedModels[Kind];
   /** What this process computes with: for models beside the engine's. */
-  readonly compute: Compute;
+  readonly compute: Computing;
+  /** What rewards and teachers may need beside it. */
+  readonly reach: Reach;
   readonly tokenizer: Tokenizer;
   readonly task: Task;
   readonly heldOut: readonly Problem[];
@@ -38,7 +40,7 @@ export interface RecipeParts<Kind extends TrainedKind = TrainedKind> {
 /** How a model of one kind is opened and tested. */
 interface ModelProgram<Kind extends TrainedKind> {
   /** Opens the engine on the model in `directory`. The caller disposes of it. */
-  open(recipe: Recipe, directory: string, tokenizer: Tokenizer, compute: Compute): Promise<TrainedModels[Kind]>;
+  open(recipe: Recipe, directory: string, tokenizer: Tokenizer, compute: Computing): Promise<TrainedModels[Kind]>;
   /** Refuses held-out problems that the model could not be tested on. Throws ConfigError. */
   checkEvaluation(parts: RecipeParts<Kind>): void;
   /** How an evaluation at this moment decodes. */
@@ -47,7 +49,7 @@ interface ModelProgram<Kind extends TrainedKind> {
   evaluate(
     parts: RecipeParts<Kind>,
     decoding: EvaluationRecord["decoding"],
-    onProgress: (progress: { readonly finished: number; readonly total: number }) => void,
+    onProgress: (progress: EvaluatedSoFar) => void,
   ): Promise<Evaluation & Pick<EvaluationRecord, "sampling">>;
 }
 
@@ -96,12 +98,12 @@ export function modelProgram(recipe: Pick<Recipe, "stages">): ModelProgram<Train
 
 /** What a stage of a recipe works with. */
 export function stageParts(parts: RecipeParts, stage: StageConfig): StageParts {
-  const { recipe, engine, compute, tokenizer, task, heldOut } = parts;
+  const { recipe, engine, compute, reach, tokenizer, task, heldOut } = parts;
   return {
     ...{ engine, tokenizer, task, heldOut },
     seed: stageSeed(recipe.seed, stage.name),
     stage: stage.name,
-    companions: { compute, engine: specBeside(recipe.engine) },
+    supportingCompute: { ...reach, compute, engine: specBeside(recipe.engine) },
   };
 }
 
@@ -110,7 +112,7 @@ export function stageSeed(seed: number, stage: string): number {
   return philox(seed, hashString("stage"), [hashString(stage)])[0];
 }
 
-/** What the engine is told of the model. */
+/** The description of the model for the engine. */
 function policySource({ model: { lora, adapter, quantization }, seed }: Recipe, path: string): PolicySource {
   const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
   return { path, lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };

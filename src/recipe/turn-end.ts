@@ -4,33 +4,29 @@
  * it run on. So the token is added to the stop tokens there.
  */
 
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { parseJson, systemReason, writeWhole } from "../files.ts";
+import { type Folder, writeJson } from "../folder.ts";
+import { parseJson } from "../json-text.ts";
 import type { Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** Adds the template's end of a turn to the stop tokens of the model in `directory`, where its task has turns. */
+const FILE = "generation_config.json";
+const MAX_BYTES = 4 * 2 ** 20;
+
+/** Adds the template's end of a turn to the stop tokens of the model in `folder`, where its task has turns. */
 export async function nameTurnEnd(
-  directory: string,
+  folder: Folder,
   { task, tokenizer }: { readonly task: Task; readonly tokenizer: Tokenizer },
 ): Promise<void> {
   const turnEnd = tokenizer.turnEndTokens?.at(-1);
   if (turnEnd === undefined || !hasTurns(task)) return;
-  const path = join(directory, "generation_config.json");
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    // An adapter alone and a reward model have none.
-    if (systemReason(error) !== undefined) return;
-    throw error;
-  }
-  const config = parseJson(text, path, CheckpointError) as { eos_token_id?: number | number[] | null };
+  const text = await folder.readText(FILE, { maxBytes: MAX_BYTES, error: CheckpointError });
+  // An adapter alone and a reward model have none.
+  if (text === undefined) return;
+  const config = parseJson(text, folder.pathOf(FILE), CheckpointError) as { eos_token_id?: number | number[] | null };
   const named = [config.eos_token_id ?? tokenizer.eosTokenId ?? []].flat();
   if (named.includes(turnEnd)) return;
-  await writeWhole(path, `${JSON.stringify({ ...config, eos_token_id: [...named, turnEnd] }, null, 2)}\n`);
+  await writeJson(folder, FILE, { ...config, eos_token_id: [...named, turnEnd] });
 }
 
 /** Problems that are looked at: a mixture of tasks has one of each among them. */

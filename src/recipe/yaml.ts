@@ -20,7 +20,7 @@ export function parseYaml(
   source: string,
   { repeatedKeys = false }: { readonly repeatedKeys?: boolean } = {},
 ): unknown {
-  const sizeBytes = Buffer.byteLength(text, "utf8");
+  const sizeBytes = new TextEncoder().encode(text).length;
   if (sizeBytes > MAX_RECIPE_BYTES) {
     throw new ConfigError(
       `${source} has ${sizeBytes} bytes; a recipe has at most ${MAX_RECIPE_BYTES}. Is it the right file?`,

@@ -1,7 +1,7 @@
 /**
  * A line chart as inline SVG: raw values faint, a moving average in front, held-out evaluations as points with their
- * confidence interval. Colours come from the page's style, so that a chart follows light and dark. Its content is told
- * in words too, for readers who do not see it.
+ * confidence interval. Colours come from the page's style, so that a chart follows light and dark. Its content is also
+ * given in words, for readers who cannot see it.
  */
 
 import { niceTicks } from "../inspect/ticks.ts";
@@ -65,7 +65,9 @@ export function chart(spec: ChartSpec): Html | undefined {
 <figcaption><h3>${spec.title}</h3><p>${spec.caption}</p></figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${inWords(spec, series, format)}">
 ${yTicks.map(
-  (tick) => html`<line class="gridline" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(tick)}" y2="${y(tick)}"/>
+  (
+    tick,
+  ) => html`<line class="gridline" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(tick)}" y2="${y(tick)}"/>
 <text class="tick" x="${MARGIN.left - 7}" y="${y(tick) + 4}" text-anchor="end">${format(tick)}</text>`,
 )}
 ${xTicks.map((tick) => html`<text class="tick" x="${x(tick)}" y="${HEIGHT - MARGIN.bottom + 16}" text-anchor="middle">${plain(tick)}</text>`)}

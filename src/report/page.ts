@@ -5,8 +5,8 @@
  */
 
 import { createHash } from "node:crypto";
-import type { PageBundle } from "../inspect/page-bundle.ts";
 import type { FrozenRun } from "../inspect/frozen-run.ts";
+import type { PageBundle } from "../inspect/page-bundle.ts";
 import { Html, html } from "./html.ts";
 
 /** What makes a page more than its text. */
@@ -20,7 +20,11 @@ export interface PageParts {
 export const TEXT_ALONE: PageParts = { files: { script: "", style: "" } };
 
 /** The whole document, as text. */
-export function page(title: string, content: Html, { files: { script, style }, frozen }: PageParts = TEXT_ALONE): string {
+export function page(
+  title: string,
+  content: Html,
+  { files: { script, style }, frozen }: PageParts = TEXT_ALONE,
+): string {
   const runs = frozen !== undefined && script !== "";
   const hash = `'sha256-${createHash("sha256").update(script).digest("base64")}'`;
   const policy = `default-src 'none'; style-src 'unsafe-inline'; img-src data:${runs ? `; script-src ${hash}` : ""}`;
@@ -45,4 +49,3 @@ ${runs ? html`<script type="application/json" id="frozen">${new Html(data)}</scr
 </html>
 `.text;
 }
-

@@ -6,11 +6,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
-import { parseJson, writeWhole } from "../files.ts";
+import { writeWhole } from "../files.ts";
 import { pageFilesIfThere } from "../inspect/page-files.ts";
+import { parseJson } from "../json-text.ts";
 import { clock } from "../number-text.ts";
 import { PIPELINE_FILES, type PipelineSummary, pipelineSummarySchema } from "../run/pipeline-records.ts";
-import { RUN_FILES } from "../run/run-directory.ts";
+import { RUN_FILES } from "../run/run-store.ts";
 import { html } from "./html.ts";
 import { type PageParts, page, TEXT_ALONE } from "./page.ts";
 import { pipelineTable } from "./pipeline-table.ts";
@@ -33,7 +34,7 @@ export async function writePipelineReport(directory: string): Promise<string> {
 }
 
 /** The page; `pageOf` gives the link to a stage's own, `file` is the pipeline's text. */
-export function pipelineReportHtml(
+function pipelineReportHtml(
   summary: PipelineSummary,
   pageOf: (stage: string) => string | undefined,
   file: string,

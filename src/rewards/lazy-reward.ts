@@ -1,11 +1,14 @@
 /**
- * A reward whose code is loaded when it is first needed: one that asks the network or starts a thread needs Node, and
- * the list of rewards has to be readable without it.
+ * A reward that is made when it is first needed: one that asks the network or starts a thread. Recipes are checked, and
+ * rewards listed, without it.
  */
 
 import type { BatchReward } from "./reward.ts";
 
-/** The reward that `load` gives, under its name. Whatever `load` throws is thrown by what was asked of the reward. */
+/**
+ * The reward that `load` gives, under its name. If `load` throws, the method of the reward that was called throws the
+ * same error.
+ */
 export function lazyReward(name: string, load: () => Promise<BatchReward>): BatchReward {
   let loading: Promise<BatchReward> | undefined;
   let reward: BatchReward | undefined;

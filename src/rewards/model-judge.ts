@@ -11,7 +11,9 @@
  */
 
 import { PATIENCE_KEYS } from "../endpoint/options.ts";
+import { ConfigError } from "../errors.ts";
 import { defineRewardEntry } from "./entry.ts";
+import { ModelJudge } from "./grader/model-judge.ts";
 import { judgeOptions } from "./grader/options.ts";
 import { lazyReward } from "./lazy-reward.ts";
 
@@ -24,5 +26,13 @@ export const modelJudge = defineRewardEntry({
   columns: [],
   options: judgeOptions,
   identity: (given) => Object.fromEntries(Object.entries(given).filter(([key]) => !PATIENCE_KEYS.includes(key))),
-  create: (given) => lazyReward("judge", async () => new (await import("./grader/model-judge.ts")).ModelJudge(given)),
+  create: (given, { endpoints }) =>
+    lazyReward("judge", async () => {
+      if (endpoints === undefined) {
+        throw new ConfigError(
+          "The reward judge asks an endpoint, and nothing that reaches one was handed in (endpoints; NODE_REACH has it).",
+        );
+      }
+      return new ModelJudge(given, endpoints.open(given));
+    }),
 });

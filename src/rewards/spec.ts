@@ -62,8 +62,12 @@ function createOne({ name, options = {}, timeoutMs }: RewardSpec, deps: RewardDe
   if (isRewardReference(name)) {
     const reference = parseRewardReference(name);
     return lazyReward(reference.label, async () => {
-      const { UserReward } = await import("./user/thread.ts");
-      return new UserReward(reference, { options, ...(timeoutMs !== undefined && { timeoutMs }) });
+      if (deps.openUserReward === undefined) {
+        throw new ConfigError(
+          `${name} is a reward of your own file, and nothing that runs one was handed in (openUserReward; NODE_REACH has it).`,
+        );
+      }
+      return deps.openUserReward(reference, { options, ...(timeoutMs !== undefined && { timeoutMs }) });
     });
   }
   if (timeoutMs === undefined) return createReward(name, options, deps);
@@ -105,7 +109,10 @@ function isOptions(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-/** The options that a reward's scores are a function of; what only says how patiently it is asked is left out. */
+/**
+ * The options that a reward's scores are a function of; options that only say how long and how often it is asked are
+ * left out.
+ */
 export function rewardIdentity({ name, options = {} }: RewardSpec): Readonly<Record<string, unknown>> {
   return rewards.find(name)?.identity?.(options) ?? options;
 }

@@ -11,6 +11,7 @@ import { z } from "zod";
 import { RunDirError } from "../errors.ts";
 import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import { PINNED_LOGS } from "./records.ts";
+import { checkpointName } from "./run-store.ts";
 import { filesBelow, writeWholeFolder } from "./whole-folder.ts";
 
 const MANIFEST_NAME = "manifest.json";
@@ -27,7 +28,7 @@ const manifestSchema = z.strictObject({
   stage: z.string(),
   /** Optimizer steps of the stage that are in this state. */
   step: z.int().min(0),
-  /** Whether these are all of the stage's steps. */
+  /** Whether the stage is complete with these steps. */
   stageComplete: z.boolean(),
   /** What the stage's trainer needs back, beside the state of the engine. */
   trainerState: z.record(z.string(), z.union([z.number(), z.string()])),
@@ -60,11 +61,6 @@ export interface Checkpoint {
 export type CheckpointFinding =
   | Checkpoint
   | { readonly directory: string; readonly name: string; readonly damage: string };
-
-/** Folder name of a checkpoint, e.g. `r1-zero-000040`. */
-export function checkpointName(stage: string, step: number): string {
-  return `${stage}-${String(step).padStart(6, "0")}`;
-}
 
 /** Writes a checkpoint below `parent`: `write` fills the folder, the manifest is made from what it left there. */
 export async function writeCheckpoint(
@@ -137,11 +133,14 @@ export async function removeOldCheckpoints(
   }
 }
 
-/** What cannot be read for want of permission, or of anything else but the file, is not damaged: it must not be removed. */
+/**
+ * A file that cannot be read for a reason outside of it (no permission, for example) is not damaged, so it must not be
+ * removed.
+ */
 function refuseUnreadable(path: string, error: unknown): void {
   const reason = systemReason(error);
   if (reason === undefined || (error as NodeJS.ErrnoException).code === "ENOENT") return;
-  throw new RunDirError(`Cannot read ${path}: ${reason}. Mend that, and try again.`);
+  throw new RunDirError(`Cannot read ${path}: ${reason}. Correct this, and try again.`);
 }
 
 async function sha256OfFile(path: string): Promise<string> {

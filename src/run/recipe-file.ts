@@ -1,6 +1,5 @@
 /**
- * The resolved recipe as it lies in a run directory, and what differs between two of them. To this layer a recipe is
- * plain JSON; `recipe/` knows what it means.
+ * The resolved recipe as it lies in a run directory. To this layer a recipe is plain JSON; `recipe/` knows what it means.
  */
 
 import { createHash } from "node:crypto";
@@ -8,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { parse, stringify } from "yaml";
 import { RunDirError } from "../errors.ts";
 import { systemReason } from "../files.ts";
+import { sortedText } from "./recipe-differences.ts";
 
 /** YAML text of a resolved recipe. */
 export function recipeToYaml(recipe: unknown): string {
@@ -24,50 +24,7 @@ export function readRecipeFile(path: string): unknown {
   }
 }
 
-/** SHA-256 of the recipe's JSON with sorted keys: the order of keys and comments do not matter. */
+/** SHA-256 of the recipe's text with sorted keys: the order of keys and comments do not matter. */
 export function recipeHash(recipe: unknown): string {
-  return createHash("sha256")
-    .update(JSON.stringify(sortKeys(recipe)))
-    .digest("hex");
-}
-
-/** A path at which two recipes differ, and both values; undefined: it is not there. */
-export interface Difference {
-  readonly path: readonly string[];
-  readonly before: unknown;
-  readonly after: unknown;
-}
-
-/** Where two recipes differ. */
-export function differencesOf(before: unknown, after: unknown, path: readonly string[] = []): Difference[] {
-  if (isBranch(before) && isBranch(after)) {
-    const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-    return keys.flatMap((key) => differencesOf(before[key], after[key], [...path, key]));
-  }
-  return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ path, before, after }];
-}
-
-/** Paths at which two recipes differ, e.g. `stages.1.learningRate`, each with both values. */
-export function differingKeys(before: unknown, after: unknown): string[] {
-  return differencesOf(before, after).map(
-    (difference) => `${difference.path.join(".")} was ${show(difference.before)}, now ${show(difference.after)}`,
-  );
-}
-
-function show(value: unknown): string {
-  return value === undefined ? "absent" : JSON.stringify(value);
-}
-
-function isBranch(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (!isBranch(value)) return value;
-  return Object.fromEntries(
-    Object.keys(value)
-      .sort()
-      .map((key) => [key, sortKeys(value[key])]),
-  );
+  return createHash("sha256").update(sortedText(recipe)).digest("hex");
 }

@@ -2,8 +2,9 @@
  * What a resume looks for before it touches anything: the same recipe, and a checkpoint to go on from.
  *
  * The newest checkpoint whose files all have the sizes and checksums of its manifest, and whose logs are as long as it
- * says, is taken. Damaged ones are set aside under another name, never deleted: somebody may want to look at them, and the
- * run makes them anew. Where none is sound a resume would begin from the start and cut every log to nothing, so it refuses.
+ * says, is taken. Damaged ones are set aside under another name, never deleted: the user may want to look at them, and
+ * the run makes new ones. If no checkpoint is sound, a resume would begin from the start and empty every log, so it is
+ * refused.
  */
 
 import { existsSync, readdirSync, statSync } from "node:fs";
@@ -19,7 +20,6 @@ import {
   SET_ASIDE_PREFIX,
 } from "./checkpoint.ts";
 import { currentEnvironment, differingEnvironment } from "./environment.ts";
-import { differingKeys } from "./recipe-file.ts";
 import { logFileName, PINNED_LOGS } from "./records.ts";
 import { rolloutDamage } from "./rollout-log.ts";
 
@@ -28,16 +28,6 @@ export interface Resumption {
   /** undefined: no checkpoint had been made, so it begins from the start. */
   readonly resumedFrom: Checkpoint | undefined;
   readonly warnings: readonly string[];
-}
-
-/** Refuses a recipe that is not the one that the run in `path` was begun with. Throws RunDirError. */
-export function requireSameRecipe(path: string, before: unknown, now: unknown): void {
-  const differences = differingKeys(before, now);
-  if (differences.length === 0) return;
-  throw new RunDirError(
-    `The run in ${path} was begun with another recipe; it can only be resumed with the same one. What differs:\n` +
-      differences.map((difference) => `  ${difference}`).join("\n"),
-  );
 }
 
 /** Removes what a process that was killed had begun to write into these folders. */

@@ -30,15 +30,7 @@ import { TEMPORARY_PREFIX } from "../files.ts";
 import { LogFile, onDisk, readLog } from "./log-file.ts";
 import { logFileName, type RolloutRecord, rolloutRecordSchema } from "./records.ts";
 import { rolloutsFromParquet, rolloutsToParquet } from "./rollout-parquet.ts";
-
-/** How rollouts are kept: the recipe's key `rollouts`. */
-export interface RolloutFiles {
-  readonly format: "jsonl" | "parquet";
-  /** A file ends before the row that would make it larger (as JSON Lines). */
-  readonly maxFileBytes: number;
-  /** Full files that are kept; undefined: all. */
-  readonly keepFiles?: number | undefined;
-}
+import type { RolloutFiles } from "./run-store.ts";
 
 /** A place between two rows: the number of a file, from 1 on, and how many bytes of it are before that place. */
 export interface RolloutPosition {
@@ -174,7 +166,7 @@ export class RolloutLog {
     const found = full.find((one) => one.file === file);
     if (found) {
       const path = fullPath(this.directory, file, "jsonl");
-      // Of a file in both formats the Parquet one is whole, and the other one may be gone half-way.
+      // Where a file is there in both formats, the Parquet file is whole; the other one may be partly removed.
       if (found.format === "parquet") await restoreLines(found.path, path, bytes);
       this.current.close();
       onDisk(path, () => renameSync(path, join(this.directory, logFileName("rollouts"))));
@@ -263,7 +255,7 @@ async function restoreLines(source: string, target: string, bytes: number): Prom
   writeWholeNow(target, lines);
 }
 
-/** `writeWhole` of `files.ts` that is done when it returns: rows come from where nothing can wait. */
+/** `writeWhole` of `files.ts` that is done when it returns: its caller is synchronous. */
 function writeWholeNow(path: string, bytes: Uint8Array): void {
   const temporary = join(path, "..", `${TEMPORARY_PREFIX}rollouts-${process.pid}`);
   try {

@@ -39,26 +39,16 @@ import {
 import { CompletionSamples } from "./completion-samples.ts";
 import { currentEnvironment } from "./environment.ts";
 import { LogFile } from "./log-file.ts";
+import { requireSameRecipe } from "./recipe-differences.ts";
 import { readRecipeFile, recipeHash, recipeToYaml } from "./recipe-file.ts";
 import { logFileName, PINNED_LOGS, type PinnedLog } from "./records.ts";
-import { findResumption, type Resumption, removeUnfinished, requireSameRecipe } from "./resumption.ts";
-import { type RolloutFiles, RolloutLog } from "./rollout-log.ts";
+import { findResumption, type Resumption, removeUnfinished } from "./resumption.ts";
+import { RolloutLog } from "./rollout-log.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
+import { readRun } from "./run-reader.ts";
+import { type RolloutFiles, RUN_FILES, type RunLogs, type RunStore } from "./run-store.ts";
 import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
-
-/** Names of the files and folders of a run directory. */
-export const RUN_FILES = {
-  recipe: "recipe.yaml",
-  trl: "trl.yaml",
-  inputs: "inputs.json",
-  events: "events.jsonl",
-  checkpoints: "checkpoints",
-  initialModel: "initial-model",
-  model: "model",
-  summary: "summary.json",
-  report: "report.html",
-} as const;
 
 export type { StageWriter } from "./stage-writer.ts";
 
@@ -66,7 +56,7 @@ export type { StageWriter } from "./stage-writer.ts";
 const PLAIN_LOGS = ["metrics", "evaluations", "timings"] as const;
 
 /** An open run directory: hold it while training, and close it to release the lock. */
-export class RunDirectory {
+export class RunDirectory implements RunStore {
   readonly path: string;
   /** The checkpoint to continue from; undefined in a fresh run, and where none was made before the interruption. */
   readonly resumedFrom: Checkpoint | undefined;
@@ -201,7 +191,7 @@ export class RunDirectory {
         this.samples.append("solved", solved);
       },
       evaluation: (record) => this.logs.evaluations.append([{ stage, ...record }]),
-      timing: (row) => this.logs.timings.append([{ stage, ...row }]),
+      timing: (row) => this.logs.timings.append([{ stage, ...row, resident_mib: residentMib() }]),
       event: (name, details) => this.event(name, { stage, ...details }),
     };
   }
@@ -209,6 +199,10 @@ export class RunDirectory {
   /** Appends to the diary. */
   event(name: string, details: Readonly<Record<string, unknown>> = {}): void {
     this.diary.append([{ at: new Date().toISOString(), event: name, ...details }]);
+  }
+
+  readLogs(): RunLogs {
+    return readRun(this.path);
   }
 
   /**
@@ -373,4 +367,9 @@ function notWritable(path: string, error: unknown): RunDirError {
   const reason = systemReason(error);
   if (reason === undefined) throw error;
   return new RunDirError(`Cannot write to ${path}: ${reason}. Choose a directory of your own with --out.`);
+}
+
+/** Memory of this process that is not swapped out, in MiB. */
+function residentMib(): number {
+  return Math.round(process.memoryUsage.rss() / 2 ** 20);
 }

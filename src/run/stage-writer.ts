@@ -1,8 +1,9 @@
 /** What a stage of a run hands over to its directory: rows for the logs, and states for checkpoints. */
 
-import type { CheckpointManifest } from "./checkpoint.ts";
-import type { SampleFile } from "./completion-samples.ts";
 import type { EvaluationRecord, MetricsRecord, RolloutRecord, TimingRecord } from "./records.ts";
+
+/** Which of the two files of completion samples: of all of them, or of those that solve their problem. */
+export type SampleFile = "all" | "solved";
 
 /** Where one stage of the run writes its lines; every call is on its way to the disk when it returns. */
 export interface StageWriter {
@@ -15,11 +16,11 @@ export interface StageWriter {
   event(name: string, details: Readonly<Record<string, unknown>>): void;
 }
 
-/** What `saveCheckpoint` is told beside the state itself. */
+/** The arguments of `saveCheckpoint` beside the state itself. */
 export interface CheckpointRequest {
   readonly stage: string;
   readonly step: number;
-  readonly trainerState: CheckpointManifest["trainerState"];
+  readonly trainerState: Readonly<Record<string, number | string>>;
   readonly stageComplete: boolean;
   /** Keep this many checkpoints beside those that end a stage and the best one; the oldest go. */
   readonly keep: number;

@@ -1,13 +1,14 @@
 /**
- * How a task is written: a folder (or a file) exports one entry, and `registry.ts` lists it. An entry is all that anybody
- * knows of a task before its problems: its keys, which of them are paths, what its problems can be used for.
+ * How a task is written: a folder (or a file) exports one entry, and `registry.ts` lists it. The entry is all that
+ * other code knows of a task before its problems are made: its keys, which of them are paths, what its problems can be
+ * used for.
  */
 
 import type { z } from "zod";
 import type { LoadedData } from "../data/loaded-data.ts";
-import type { DataOptions } from "../data/options.ts";
-import type { ResolveDataset } from "../data/reference.ts";
+import type { DataOptions, ResolveDataset } from "../data/options.ts";
 import type { DataRow } from "../data/row.ts";
+import { ConfigError } from "../errors.ts";
 import { type KeyPath, type NamedPath, pathAt, pathsOfItems } from "../named-paths.ts";
 import type { ChatRenderer } from "./chat.ts";
 import type { Task } from "./task.ts";
@@ -18,8 +19,21 @@ export interface TaskDeps {
   readonly seed: number;
   /** Renders conversations; needed by prompts that are conversations. */
   readonly renderChat?: ChatRenderer;
+  /** Reads data; without it there are only problems that are generated. On Node it is that of `on-disk.ts`. */
+  readonly dataReader?: DataReader;
   /** Fetches a data set of the Hub; `fetchDataset` where there is none. */
   readonly resolveDataset?: ResolveDataset;
+}
+
+/** Reads data sets and files of rows, for tasks that do not generate their problems. */
+export interface DataReader {
+  /** The rows of `data:`, selected and split. Throws ConfigError and DataError. */
+  load(
+    options: DataOptions,
+    deps: Pick<TaskDeps, "seed" | "resolveDataset"> & { readonly identify: (row: DataRow) => string },
+  ): Promise<LoadedData>;
+  /** All rows of the file at `path`. Throws DataError. */
+  rowsOf(path: string): Promise<DataRow[]>;
 }
 
 /** A task as a recipe names it: its name and that task's keys. */
@@ -57,7 +71,7 @@ export interface TaskEntry<Options extends z.ZodObject = z.ZodObject> {
   create(options: z.output<Options>, deps: TaskDeps): Promise<Task>;
 }
 
-/** The identity: it lets TypeScript infer the type of the options. */
+/** Returns its argument; it lets TypeScript infer the type of the options. */
 export function defineTask<Options extends z.ZodObject>(entry: TaskEntry<Options>): TaskEntry<Options> {
   return entry;
 }
@@ -79,12 +93,20 @@ export function withOtherData(spec: TaskSpec, path: string, left: readonly strin
   };
 }
 
-/** The rows of `data:`. What reads files is loaded here, for a task that generates its problems needs none of it. */
+/** The rows of `data:`. Throws ConfigError where nothing reads data. */
 export async function loadTaskData(
-  data: DataOptions,
-  { seed, resolveDataset }: TaskDeps,
+  options: DataOptions,
+  { seed, dataReader, resolveDataset }: TaskDeps,
   identify: (row: DataRow) => string,
 ): Promise<LoadedData> {
-  const { loadData } = await import("../data/load.ts");
-  return loadData(data, { seed, identify, ...(resolveDataset && { resolveDataset }) });
+  return requireReader(dataReader, options.path).load(options, {
+    ...{ seed, identify },
+    ...(resolveDataset && { resolveDataset }),
+  });
+}
+
+/** What reads the data at `path`. Throws ConfigError where nothing does. */
+export function requireReader(reader: DataReader | undefined, path: string): DataReader {
+  if (reader !== undefined) return reader;
+  throw new ConfigError(`The task's problems are in ${path}, and nothing that reads data was handed in (dataReader).`);
 }

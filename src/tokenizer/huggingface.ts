@@ -1,7 +1,8 @@
 /**
- * A checkpoint's tokenizer behind Aha's face. The models (BPE, Unigram, WordPiece), post-processors and decoders are those
- * of Hugging Face's JavaScript package (`@huggingface/tokenizers`); added tokens, normalizers and pre-tokenizers are ours
- * (`added-tokens.ts`, `normalizers.ts`, `pre-tokenizers.ts`), where the package's tokens are others than those of Python's.
+ * A checkpoint's tokenizer with Aha's interface. The models (BPE, Unigram, WordPiece), post-processors and decoders are
+ * those of Hugging Face's JavaScript package (`@huggingface/tokenizers`); added tokens, normalizers and pre-tokenizers
+ * are ours (`added-tokens.ts`, `normalizers.ts`, `pre-tokenizers.ts`), where the package's tokens are others than those
+ * of Python's.
  *
  * What else is added is what training needs and the package leaves out: checks on files that came from elsewhere, typed
  * errors, the character span of every token, and saving. Two defaults differ from the package's and follow
@@ -11,6 +12,7 @@
  */
 
 import { CheckpointError, DataError } from "../errors.ts";
+import type { Folder } from "../folder.ts";
 import { type AddedToken, AddedTokenMatcher } from "./added-tokens.ts";
 import { ChatTemplates } from "./chat-template.ts";
 import { composeText } from "./composed-text.ts";
@@ -34,16 +36,16 @@ import { readTokenizerFiles, type TokenizerFiles, writeTokenizerFiles } from "./
 const MOST_TOKENS_OF_A_CHARACTER = 16;
 
 /**
- * The tokenizer in `directory`, with `changes` made to it.
+ * The tokenizer in `folder`, with `changes` made to it.
  *
  * @throws CheckpointError where its files are missing, damaged or not supported, or lack the end token that is asked for.
  */
-export async function loadTokenizer(directory: string, changes: TokenizerChanges = {}): Promise<HuggingFaceTokenizer> {
-  const files = await readTokenizerFiles(directory);
-  return new HuggingFaceTokenizer(withTokenizerChanges(files, changes, directory), directory);
+export async function readTokenizer(folder: Folder, changes: TokenizerChanges = {}): Promise<HuggingFaceTokenizer> {
+  const files = await readTokenizerFiles(folder);
+  return new HuggingFaceTokenizer(withTokenizerChanges(files, changes, folder.path), folder.path);
 }
 
-/** A tokenizer read from files; make one with `loadTokenizer`. */
+/** A tokenizer read from files; make one with `readTokenizer`. */
 export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
   readonly vocabSize: number;
   readonly bosTokenId: number | null;
@@ -232,7 +234,7 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
       if (!closed.startsWith(open)) return none;
       end = closed.slice(open.length).trimEnd();
     } catch (error) {
-      // A template that takes no such conversation; it says so when it is asked for one.
+      // A template that refuses this conversation; the error comes when a conversation is rendered with it.
       if (error instanceof DataError || error instanceof CheckpointError) return none;
       throw error;
     }
@@ -242,8 +244,8 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
     return last !== undefined && (this.#specialIds.has(last) || last === this.eosTokenId) ? tokens : none;
   }
 
-  save(directory: string): Promise<void> {
-    return writeTokenizerFiles(directory, this.#files);
+  save(folder: Folder): Promise<void> {
+    return writeTokenizerFiles(folder, this.#files);
   }
 
   /** Characters of `text` at `position` that `group` stands for; undefined where it ends inside a character. */
@@ -285,7 +287,7 @@ function createLibrary(
 ): Library {
   const normalize = createNormalizer(tokenizer.normalizer);
   const preTokenize = createPreTokenizer(tokenizer.pre_tokenizer);
-  // What is ours is not built a second time: the package refuses kinds that it does not have.
+  // The package does not build the parts that Aha implements, because it refuses kinds that it does not have.
   const given = { ...tokenizer, added_tokens: addedTokens, normalizer: null, pre_tokenizer: null };
   const library = new LibraryTokenizer(given, config);
   const raw = new AddedTokenMatcher(

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { parseJson } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import { type AddedToken, completeAddedTokens, type GivenToken, readToken } from "./added-tokens.ts";
 import { namedTemplates, type TokenizerFiles } from "./tokenizer-files.ts";
 

@@ -5,10 +5,8 @@
  * understand. What it is not: an interpreter of these files; `huggingface.ts` is.
  */
 
-import { mkdir, readdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { readTextFileIfPresent, systemReason, writeWhole } from "../files.ts";
+import { type Folder, writeText } from "../folder.ts";
 
 const MIB = 2 ** 20;
 
@@ -36,38 +34,35 @@ export type TokenizerFiles = Readonly<Partial<Record<TokenizerFileName, string>>
 
 const FILE_NAMES = Object.keys(LIMITS) as (keyof typeof LIMITS)[];
 
-/** Reads the tokenizer's files from a directory. Throws CheckpointError where tokenizer.json is missing or unreadable. */
-export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
+/** Reads the tokenizer's files from a folder. Throws CheckpointError where tokenizer.json is missing or unreadable. */
+export async function readTokenizerFiles(folder: Folder): Promise<TokenizerFiles> {
   const texts: Partial<Record<TokenizerFileName, string>> = {};
   for (const name of FILE_NAMES) {
     const limit = { maxBytes: LIMITS[name], error: CheckpointError };
-    const text = await readTextFileIfPresent(join(directory, name), limit);
+    const text = await folder.readText(name, limit);
     if (text !== undefined) texts[name] = text;
   }
-  for (const name of await additionalTemplates(directory)) {
+  for (const name of await additionalTemplates(folder)) {
     const limit = { maxBytes: LIMITS["chat_template.jinja"], error: CheckpointError };
-    const text = await readTextFileIfPresent(join(directory, name), limit);
+    const text = await folder.readText(name, limit);
     if (text !== undefined) texts[name] = text;
   }
   const tokenizerJson = texts["tokenizer.json"];
   if (tokenizerJson === undefined) {
     throw new CheckpointError(
-      `${directory} has no tokenizer.json. Expected a Hugging Face tokenizer; where only a slow tokenizer's files are ` +
+      `${folder.path} has no tokenizer.json. Expected a Hugging Face tokenizer; where only a slow tokenizer's files are ` +
         "there (vocab.json, tokenizer.model), convert it once with transformers' AutoTokenizer and save_pretrained.",
     );
   }
   return { ...texts, "tokenizer.json": tokenizerJson };
 }
 
-/** Writes the files into an existing directory, each whole; tokenizer.json last, since it makes the rest a tokenizer. */
-export async function writeTokenizerFiles(directory: string, files: TokenizerFiles): Promise<void> {
+/** Writes the files into a folder, each whole; tokenizer.json last, since it makes the rest a tokenizer. */
+export async function writeTokenizerFiles(folder: Folder, files: TokenizerFiles): Promise<void> {
   const names = (Object.keys(files) as TokenizerFileName[]).filter((name) => name !== "tokenizer.json");
   for (const name of [...names, "tokenizer.json"] as const) {
     const text = files[name];
-    if (text === undefined) continue;
-    const path = join(directory, name);
-    if (dirname(path) !== directory) await mkdir(dirname(path), { recursive: true });
-    await writeWhole(path, text);
+    if (text !== undefined) await writeText(folder, name, text);
   }
 }
 
@@ -83,21 +78,12 @@ export function namedTemplates(files: TokenizerFiles): Map<string, string> {
   return templates;
 }
 
-async function additionalTemplates(directory: string): Promise<TokenizerFileName[]> {
-  let names: string[];
-  try {
-    names = await readdir(join(directory, TEMPLATE_DIRECTORY));
-  } catch (error) {
-    // Most tokenizers have no such directory.
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    const reason = systemReason(error);
-    if (reason === undefined) throw error;
-    throw new CheckpointError(`Cannot read ${join(directory, TEMPLATE_DIRECTORY)}: ${reason}.`);
-  }
-  const templates = names.filter((name) => /^[\w-]+\.jinja$/.test(name)).sort();
+async function additionalTemplates(folder: Folder): Promise<TokenizerFileName[]> {
+  const directory = folder.folder(TEMPLATE_DIRECTORY);
+  const templates = (await directory.names()).filter((name) => /^[\w-]+\.jinja$/.test(name)).sort();
   if (templates.length > MAX_TEMPLATES) {
     throw new CheckpointError(
-      `${join(directory, TEMPLATE_DIRECTORY)} has ${templates.length} templates; at most ${MAX_TEMPLATES} are read.`,
+      `${directory.path} has ${templates.length} templates; at most ${MAX_TEMPLATES} are read.`,
     );
   }
   return templates.map((name) => `${TEMPLATE_DIRECTORY}/${name}` as TokenizerFileName);

@@ -1,4 +1,6 @@
-/** The tokenizer's face to the rest of Aha; `huggingface.ts` implements it over Hugging Face's own packages. */
+/** The tokenizer's interface; `huggingface.ts` implements it over Hugging Face's own packages. */
+
+import type { Folder } from "../folder.ts";
 
 /**
  * One message of a conversation, with the fields that templates read, under their names. Further fields are handed to the
@@ -55,11 +57,11 @@ export interface Tokenizer {
   readonly turnEndTokens?: Int32Array;
   /** Renders a conversation with the checkpoint's chat template. */
   applyChatTemplate(messages: readonly Message[], options?: ChatTemplateOptions): string;
-  /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into an existing directory. */
-  save(directory: string): Promise<void>;
+  /** Writes tokenizer.json, tokenizer_config.json and the other tokenizer files into a folder. */
+  save(folder: Folder): Promise<void>;
 }
 
-/** What a tokenizer knows of its tokens, for whoever shows them or has to bound a text. */
+/** What a tokenizer knows of its tokens, for code that displays tokens or has to limit a text. */
 export interface TokenFacts {
   /** What a token adds to a text that it stands in the middle of; none for an id that is not in the vocabulary. */
   tokenBytes(token: number): Uint8Array;

@@ -1,23 +1,26 @@
 /** A reward model in this process as the reward `reward_model` asks for it. */
 
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
 import { LOCAL_ENGINE, openRewardModel } from "../engine/open.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { storedHead } from "../model/hf-config.ts";
-import type { OpenScorer, Scorer } from "../rewards/reward-model.ts";
+import type { RewardDeps } from "../rewards/entry.ts";
+import type { OpenScorer, TextScorer } from "../rewards/scorer.ts";
 import { scoredTokens } from "../rollout/preference.ts";
-import { loadTokenizer } from "../tokenizer/huggingface.ts";
+import { readTokenizer } from "../tokenizer/huggingface.ts";
 import type { StageParts } from "./context.ts";
 
 /** Opens reward models, by the embedded engine unless `engine` says otherwise. */
-export function scorerOpener(compute: Compute, engine: EngineSpec = LOCAL_ENGINE): OpenScorer {
+export function scorerOpener(compute: Computing, engine: EngineSpec = LOCAL_ENGINE): OpenScorer {
   return (path) => openScorer(path, compute, engine);
 }
 
-/** What rewards of a stage that are models are opened with. */
-export function scorersOf({ companions }: Pick<StageParts, "companions">): { readonly openScorer?: OpenScorer } {
-  return companions ? { openScorer: scorerOpener(companions.compute, companions.engine) } : {};
+/** What the rewards of a stage are made with. */
+export function rewardDepsOf({ supportingCompute }: Pick<StageParts, "supportingCompute">): RewardDeps {
+  if (supportingCompute === undefined) return {};
+  const { compute, engine, endpoints, openUserReward } = supportingCompute;
+  return { openScorer: scorerOpener(compute, engine), endpoints, openUserReward };
 }
 
 /**
@@ -25,14 +28,15 @@ export function scorersOf({ companions }: Pick<StageParts, "companions">): { rea
  *
  * @throws ConfigError for a model that is none; CheckpointError for a damaged one.
  */
-async function openScorer(path: string, compute: Compute, spec: EngineSpec): Promise<Scorer> {
-  if ((await storedHead(path)) !== "score") {
+async function openScorer(path: string, compute: Computing, spec: EngineSpec): Promise<TextScorer> {
+  const folder = compute.folderAt(path);
+  if ((await storedHead(folder)) !== "score") {
     throw new ConfigError(
       `reward reward_model: ${path} is a language model and has no score. Expected a reward model (architecture ` +
         "*ForSequenceClassification with one label), as the trainer reward_model makes one.",
     );
   }
-  const tokenizer = await loadTokenizer(path);
+  const tokenizer = await readTokenizer(folder);
   const engine = await openRewardModel(spec, { path, padTokenId: tokenizer.padTokenId }, compute);
   const { vocabSize, maxContextTokens } = engine.info;
   if (tokenizer.vocabSize > vocabSize) {

@@ -5,7 +5,7 @@
 
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
-import { parseJson } from "../files.ts";
+import { parseJson } from "../json-text.ts";
 import type { RewardResult, WeightedReward } from "../rewards/reward.ts";
 import { type RewardStates, rewardStates, withOpenRewards } from "../rewards/session.ts";
 import type { StageLog, TrainContext } from "./context.ts";

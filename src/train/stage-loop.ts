@@ -14,8 +14,9 @@
 
 import { z } from "zod";
 import type { AdamParams } from "../engine/contract/policy.ts";
+import type { SampledSoFar } from "../engine/contract/sampler.ts";
 import { CheckpointError, RunInterrupted } from "../errors.ts";
-import type { MetricsRow, StageContext, TrainerState, TrainOutcome, TrainProgress } from "./context.ts";
+import type { MetricsRow, StageContext, TrainerState, TrainOutcome } from "./context.ts";
 import { adamParamsAt, type OptimizerConfig } from "./optimizer-config.ts";
 import { SkippedSteps, type StepOutcome } from "./skipped-steps.ts";
 
@@ -127,9 +128,14 @@ export class StageLoop<Key extends string = never> {
   }
 
   /** How far the sampling of the unit at hand is. */
-  readonly sampling = (sampled: NonNullable<TrainProgress["sampled"]>): void => {
+  readonly sampling = (sampled: SampledSoFar): void => {
     this.context.onProgress?.({ phase: "sampling", done: this.done, total: this.total, sampled });
   };
+
+  /** Reports the next phase of the current unit. */
+  begins(phase: "judging" | "updating"): void {
+    this.context.onProgress?.({ phase, done: this.done, total: this.total });
+  }
 
   /**
    * Saves a checkpoint and throws where the user asked to stop. A trainer may call it in a unit too, before the first
@@ -145,17 +151,20 @@ export class StageLoop<Key extends string = never> {
     throw new RunInterrupted(`Stopped at step ${this.state.step}: ${saved}.`);
   }
 
-  /** Logs what a unit came to, then evaluates and saves where that is due: evaluates first, so that no resume repeats it. */
+  /**
+   * Logs the metrics of a unit, then evaluates and saves where that is due. It evaluates first, so that no resume
+   * repeats the evaluation.
+   */
   private async finishUnit(row: MetricsRow, seconds: number): Promise<void> {
     const { context, done, total } = this;
     const { step } = this.state;
     context.log.metrics(row);
     context.log.timing({ step, ...this.timing(seconds) });
-    context.onProgress?.({ phase: "training", done, total, metrics: row });
+    context.onProgress?.({ phase: "done", done, total, metrics: row });
 
     const divergence = this.skipped.divergence(step, context.checkpoint !== undefined);
     if (divergence !== undefined) {
-      // Whoever resumes goes on behind the skipped steps, with their count at 0.
+      // A resumed stage continues after the skipped steps, with their count at 0.
       await context.checkpoint?.save(step, { ...this.saved(), skippedInARow: 0 });
       throw divergence;
     }
@@ -169,12 +178,7 @@ export class StageLoop<Key extends string = never> {
   private timing(seconds: number): UnitMetrics {
     const parts = [...this.seconds].map(([name, value]) => [`${name}_time`, value] as const);
     const rest = parts.reduce((left, [, value]) => left - value, seconds);
-    return {
-      step_time: seconds,
-      ...Object.fromEntries(parts),
-      ...(parts.length > 0 && { update_time: rest }),
-      resident_mib: Math.round(process.memoryUsage.rss() / 2 ** 20),
-    };
+    return { step_time: seconds, ...Object.fromEntries(parts), ...(parts.length > 0 && { update_time: rest }) };
   }
 
   private saved(): TrainerState {
@@ -184,7 +188,7 @@ export class StageLoop<Key extends string = never> {
   }
 }
 
-/** The numbers to start from: those of the checkpoint, or zeros. Texts in it are left to whoever remembered them. */
+/** The numbers to start from: those of the checkpoint, or zeros. Texts in it are read by the parts that saved them. */
 function startState<Key extends string>(
   resumed: TrainerState | undefined,
   { iterations, state = [] }: StagePlan<Key>,

@@ -36,7 +36,8 @@ export function recordedStage<Kind extends TrainedKind>(parts: TrialParts<Kind>)
     },
     onProgress: ({ sampled, phase }) => {
       if (parts.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
-      onProgress?.(sampled ? `${sampled.finished}/${sampled.total} completions, ${sampled.tokens} tokens` : phase);
+      const ofMost = sampled && `${sampled.tokens} of at most ${sampled.mostTokens} tokens`;
+      onProgress?.(sampled ? `${sampled.finished}/${sampled.total} completions, ${ofMost}` : phase);
     },
   };
   return { context, metrics, timings, rollouts };

@@ -24,8 +24,12 @@ const HOSTILE = [
   "مرحبا بالعالم ".repeat(40),
   "w".repeat(2_000_000),
   "\n".repeat(5000),
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a template that nothing may fill in
   "{{constructor.constructor('document.title=`owned`')()}} ${document.title='owned'} javascript:alert(1)",
 ];
+
+// biome-ignore lint/suspicious/noExplicitAny: what is read is looked into, and the tests say what is in it.
+type Json = any;
 
 let root: string;
 let browser: Browser;
@@ -40,8 +44,19 @@ beforeAll(async () => {
   if (pictures) mkdirSync(pictures, { recursive: true });
   writeRun(join(root, "runs/large"), { steps: STEPS, rollouts: ROLLOUTS, isFinished: true });
   writeRun(join(root, "runs/one"), { steps: 400, rollouts: 800, isFinished: true, withTokens: true });
-  writeRun(join(root, "runs/two"), { steps: 400, rollouts: 200, seed: 3, isFinished: true, stage: { learningRate: 0.002 } });
-  writeRun(join(root, "runs/hostile"), { steps: 20, rollouts: HOSTILE.length * 2, completions: HOSTILE, withTokens: true });
+  writeRun(join(root, "runs/two"), {
+    steps: 400,
+    rollouts: 200,
+    seed: 3,
+    isFinished: true,
+    stage: { learningRate: 0.002 },
+  });
+  writeRun(join(root, "runs/hostile"), {
+    steps: 20,
+    rollouts: HOSTILE.length * 2,
+    completions: HOSTILE,
+    withTokens: true,
+  });
   browser = await openBrowser();
   dashboard = await Dashboard.listen({ roots: ["runs"], from: root, port: 0 });
 });
@@ -93,7 +108,9 @@ describe("a large run", () => {
     const times: number[] = [];
     /** Does something that asks anew, and notes how long the answer took to find. */
     const timed = async (change: () => Promise<unknown>) => {
-      const answered = page.waitForResponse((response) => response.url().includes("/api/rollouts") && response.url().includes("offset=0"));
+      const answered = page.waitForResponse(
+        (response) => response.url().includes("/api/rollouts") && response.url().includes("offset=0"),
+      );
       await change();
       const { milliseconds, matched } = (await (await answered).json()) as { milliseconds: number; matched: number };
       expect(matched).toBeGreaterThan(0);
@@ -181,8 +198,14 @@ describe("accessibility", () => {
       await page.goto(addressOf(place));
       await page.waitForTimeout(900);
       await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => (globalThis as any).axe.run());
-      const told = violations.map(({ id, nodes }: any) => `${id}: ${nodes.slice(0, 3).map(({ html }: any) => html.slice(0, 160)).join(" | ")}`);
+      const { violations } = await page.evaluate(() => (globalThis as Json).axe.run());
+      const told = violations.map(
+        ({ id, nodes }: Json) =>
+          `${id}: ${nodes
+            .slice(0, 3)
+            .map(({ html }: Json) => html.slice(0, 160))
+            .join(" | ")}`,
+      );
       expect(told).toEqual([]);
       await page.context().close();
     });
@@ -228,8 +251,20 @@ describe("a run that goes on, is killed, and resumes", () => {
   const path = () => join(root, "runs/live");
   const recipe = join(import.meta.dirname, "../../recipes/countdown/smoke/recipe.yaml");
   const start = (...more: string[]): ChildProcess => {
-    const args = ["run", recipe, "--out", path(), "--quiet", "--set", "stages.r1-zero.iterations=400", "--set", "stages.r1-zero.evaluateEvery=0"];
-    const child = spawn(process.execPath, [PROGRAM, ...args, "--set", "stages.cold-start.steps=20", ...more], { stdio: "ignore" });
+    const args = [
+      "run",
+      recipe,
+      "--out",
+      path(),
+      "--quiet",
+      "--set",
+      "stages.r1-zero.iterations=400",
+      "--set",
+      "stages.r1-zero.evaluateEvery=0",
+    ];
+    const child = spawn(process.execPath, [PROGRAM, ...args, "--set", "stages.cold-start.steps=20", ...more], {
+      stdio: "ignore",
+    });
     children.push(child);
     return child;
   };
@@ -259,7 +294,11 @@ describe("a run that goes on, is killed, and resumes", () => {
     await page.getByRole("button", { name: "Stop …" }).click();
     await page.getByRole("button", { name: "Stop the run" }).click();
     await page.locator(".headline .state.interrupted").waitFor({ timeout: 60_000 });
-    expect(await new Promise((resolve) => (second.exitCode === null ? second.once("exit", resolve) : resolve(second.exitCode)))).toBe(130);
+    expect(
+      await new Promise((resolve) =>
+        second.exitCode === null ? second.once("exit", resolve) : resolve(second.exitCode),
+      ),
+    ).toBe(130);
 
     rmSync(path(), { recursive: true });
     await page.getByText("is gone").first().waitFor({ timeout: 20_000 });

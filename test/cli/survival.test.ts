@@ -15,9 +15,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { main } from "../../src/cli/main.ts";
+import { diskFile } from "../../src/disk-folder.ts";
 import { SafetensorsFile } from "../../src/model/safetensors.ts";
-import { readRollouts, readRun } from "../../src/run/run-reader.ts";
+import { readRun } from "../../src/run/run-reader.ts";
 import { QUICK, SMOKE_RECIPE } from "../recipe/smoke.ts";
+import { readRollouts } from "../run/read-rollouts.ts";
 import { recordedConsole } from "./console.ts";
 
 let root: string;
@@ -93,8 +95,8 @@ describe("the best checkpoint", () => {
     expect(checkpoints(out).length).toBeLessThanOrEqual(4);
 
     const [model, state] = [
-      await SafetensorsFile.open(join(out, "model", "model.safetensors")),
-      await SafetensorsFile.open(join(out, "checkpoints", name, "engine.safetensors")),
+      await SafetensorsFile.open(...diskFile(join(out, "model", "model.safetensors"))),
+      await SafetensorsFile.open(...diskFile(join(out, "checkpoints", name, "engine.safetensors"))),
     ];
     const read = async (file: SafetensorsFile, tensor: string) => {
       const values = new Float32Array(file.entries.get(tensor)!.shape.reduce((a, b) => a * b, 1));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SamplingProgress } from "../../src/cli/sampling-progress.ts";
 import { StatusLine } from "../../src/cli/terminal-line.ts";
 import { StageProgress } from "../../src/cli/terminal-progress.ts";
 import { printable, styleFor, wrap } from "../../src/cli/terminal-style.ts";
@@ -65,7 +66,7 @@ describe("the progress of a stage", () => {
       now = step * 1000;
       progress.row({ step, loss: 2, num_tokens: step * 1000 });
       progress.timing({ step, step_time: 0.5 });
-      progress.progress({ phase: "training", done: step, total: 40 });
+      progress.progress({ phase: "done", done: step, total: 40 });
     }
     expect(progress.text()).toBe("████░░░░░░░░░░░░ step 10/40  loss 2  2,000 tokens/s  0:30 left");
   });
@@ -80,7 +81,7 @@ describe("the progress of a stage", () => {
       "tries/mean": 3.5,
       "completions/mean_length": 59,
     });
-    progress.progress({ phase: "training", done: 2, total: 2 });
+    progress.progress({ phase: "done", done: 2, total: 2 });
     expect(progress.text()).toBe("████████████████ iteration 2/2  reward 1.25  solved 25 %  tries 3.5  length 59");
   });
 
@@ -88,8 +89,48 @@ describe("the progress of a stage", () => {
     let now = 0;
     const progress = new StageProgress("step", () => now);
     now = 10_000;
-    progress.progress({ phase: "training", done: 91, total: 100 });
+    progress.progress({ phase: "done", done: 91, total: 100 });
     expect(progress.text()).toContain("1:30 left");
+  });
+});
+
+describe("a long unit", () => {
+  it("tells what it is doing, how many tokens of how many, and no speed of earlier units beside it", () => {
+    let now = 0;
+    const progress = new StageProgress("iteration", () => now);
+    progress.progress({ phase: "done", done: 1, total: 4 });
+    now = 4000;
+    const sampled = { finished: 12, total: 32, tokens: 3104, mostTokens: 6208 };
+    progress.progress({ phase: "sampling", done: 1, total: 4, sampled });
+    expect(progress.text()).toContain("iteration 1/4  sampling 12/32, 3,104 of at most 6,208 tokens");
+    progress.progress({ phase: "updating", done: 1, total: 4 });
+    expect(progress.text()).toContain("iteration 1/4  updating");
+  });
+
+  it("is not worth words while it is short", () => {
+    const progress = new StageProgress("iteration", () => 0);
+    progress.progress({ phase: "updating", done: 1, total: 4 });
+    expect(progress.text()).not.toContain("updating");
+  });
+});
+
+describe("the progress of sampling", () => {
+  it("tells tokens of at most, the rate and the most time that is left, for each call anew", () => {
+    let now = 0;
+    const words = new SamplingProgress(() => now);
+    const text = (finished: number, tokens: number, mostTokens: number) =>
+      words.text("completions", { finished, total: 8, tokens, mostTokens });
+    expect(text(0, 8, 800)).toBe("0/8 completions, 8 of at most 800 tokens");
+    now = 2000;
+    expect(text(1, 208, 758)).toBe("1/8 completions, 208 of at most 758 tokens, 100 tokens/s, 0:06 left at most");
+    now = 9000;
+    expect(text(0, 8, 800)).toBe("0/8 completions, 8 of at most 800 tokens");
+    now = 10_000;
+    expect(text(0, 58, 800)).toBe("0/8 completions, 58 of at most 800 tokens, 50 tokens/s, 0:15 left at most");
+  });
+
+  it("counts pairs, which have no tokens", () => {
+    expect(new SamplingProgress().text("", { finished: 3, total: 9 })).toBe("3/9");
   });
 });
 

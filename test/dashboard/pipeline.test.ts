@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../src/cli/dashboard.ts";
+import { dashboardCommand as command } from "../../src/cli/dashboard.ts";
 import { findRuns } from "../../src/inspect/find-runs.ts";
 import { pipelineCard } from "../../src/inspect/pipeline-answers.ts";
 import { recordedConsole } from "../cli/console.ts";
@@ -23,7 +23,10 @@ beforeAll(() => {
     ingredients: { version: 1, kind: "train", config: {}, inputs, files: {} },
   });
   const stages = { base: stage("finished", {}), zero: stage("begun", { base: "0" }) };
-  writeFileSync(join(pipeline, "lineage.json"), JSON.stringify({ pipeline: "r1", seed: 4, threads: 1, stages, superseded: {} }));
+  writeFileSync(
+    join(pipeline, "lineage.json"),
+    JSON.stringify({ pipeline: "r1", seed: 4, threads: 1, stages, superseded: {} }),
+  );
   writeRun(join(pipeline, "stages/base"), { steps: 3, rollouts: 0, isFinished: true });
   writeRun(join(root, "runs/folder/deep"), { steps: 3, rollouts: 0 });
 });
@@ -80,7 +83,10 @@ describe("aha dashboard", () => {
   it("says where it is, and ends with the signal", async () => {
     const { code, stdout } = await run(join(root, "runs"));
     expect(code).toBe(0);
-    expect(JSON.parse(stdout())).toMatchObject({ url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/$/), pid: process.pid });
+    expect(JSON.parse(stdout())).toMatchObject({
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/$/),
+      pid: process.pid,
+    });
   });
 
   it.each([

@@ -9,6 +9,9 @@ import { Random } from "../../src/random.ts";
 import { lockRun } from "../../src/run/run-lock.ts";
 import { evaluationLine, eventLine, metricsLine, STAGE, timingLine, writeRun } from "./written-run.ts";
 
+// biome-ignore lint/suspicious/noExplicitAny: what is read is looked into, and the tests say what is in it.
+type Json = any;
+
 let root: string;
 let dashboard: Dashboard;
 const defects: unknown[] = [];
@@ -16,9 +19,20 @@ const defects: unknown[] = [];
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "aha-dashboard-"));
   writeRun(join(root, "runs/one"), { steps: 200, rollouts: 400, isFinished: true, withTokens: true });
-  writeRun(join(root, "runs/two"), { steps: 200, rollouts: 100, seed: 3, isFinished: true, stage: { learningRate: 0.002 } });
+  writeRun(join(root, "runs/two"), {
+    steps: 200,
+    rollouts: 100,
+    seed: 3,
+    isFinished: true,
+    stage: { learningRate: 0.002 },
+  });
   mkdirSync(join(root, "runs/nothing"));
-  dashboard = await Dashboard.listen({ roots: ["runs"], from: root, port: 0, onDefect: (error) => defects.push(error) });
+  dashboard = await Dashboard.listen({
+    roots: ["runs"],
+    from: root,
+    port: 0,
+    onDefect: (error) => defects.push(error),
+  });
 });
 
 afterEach(() => {
@@ -34,7 +48,7 @@ interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
-  readonly json: () => any;
+  readonly json: () => Json;
 }
 
 /** node:http lets a test send any Host. */
@@ -56,7 +70,7 @@ function ask(path: string, headers: Record<string, string> = {}, method = "GET",
 }
 
 /** Events of a stream, as they come. */
-async function* events(path: string, signal: AbortSignal): AsyncGenerator<any> {
+async function* events(path: string, signal: AbortSignal): AsyncGenerator<Json> {
   const response = await fetch(new URL(path, dashboard.url), { signal });
   expect(response.headers.get("content-type")).toMatch(/^text\/event-stream/);
   let text = "";
@@ -73,7 +87,9 @@ describe("the page", () => {
     const page = await ask("/");
     expect(page.status).toBe(200);
     expect(page.text).not.toMatch(/<script>|style=/);
-    expect(page.headers["content-security-policy"]).toContain("default-src 'none'; script-src 'self'; style-src 'self'");
+    expect(page.headers["content-security-policy"]).toContain(
+      "default-src 'none'; script-src 'self'; style-src 'self'",
+    );
     expect(page.headers["x-frame-options"]).toBe("DENY");
     const script = await ask("/page.js");
     expect(script.headers["content-type"]).toMatch(/javascript/);
@@ -89,11 +105,14 @@ describe("the page", () => {
 });
 
 describe("who may ask", () => {
-  it.each(["evil.example", "evil.example:6200", "127.0.0.1.evil.example", "10.0.0.1"])("not by the name %j", async (host) => {
-    const answer = await ask("/api/runs", { host });
-    expect(answer.status).toBe(403);
-    expect(answer.text).not.toContain("runs/one");
-  });
+  it.each(["evil.example", "evil.example:6200", "127.0.0.1.evil.example", "10.0.0.1"])(
+    "not by the name %j",
+    async (host) => {
+      const answer = await ask("/api/runs", { host });
+      expect(answer.status).toBe(403);
+      expect(answer.text).not.toContain("runs/one");
+    },
+  );
 
   it.each(["localhost:9", "127.0.0.1", "[::1]:8080"])("by the name %s: a port may be forwarded", async (host) => {
     expect((await ask("/api/runs", { host })).status).toBe(200);
@@ -120,7 +139,7 @@ describe("who may ask", () => {
 describe("runs", () => {
   it("are listed with their state and result", async () => {
     const cards = (await ask("/api/runs")).json();
-    expect(cards.map(({ id, state, seed }: any) => [id, state, seed])).toEqual([
+    expect(cards.map(({ id, state, seed }: Json) => [id, state, seed])).toEqual([
       ["runs/one", "finished", 1],
       ["runs/two", "finished", 3],
     ]);
@@ -131,17 +150,19 @@ describe("runs", () => {
   it("have a page with charts, every metric explained, alarms and times", async () => {
     const view = (await ask("/api/run?id=runs/one")).json();
     const [stage] = view.stages;
-    expect(stage.charts.map(({ title }: any) => title)).toContain("Solve rate");
+    expect(stage.charts.map(({ title }: Json) => title)).toContain("Solve rate");
     expect(stage.charts[0].heldOut[0].points).toHaveLength(2);
-    expect(stage.metrics.every(({ meaning, watch }: any) => meaning.length > 20 && watch.length > 5)).toBe(true);
-    expect(view.alarms.map(({ state }: any) => state)).toEqual(["raised", "cleared"]);
+    expect(stage.metrics.every(({ meaning, watch }: Json) => meaning.length > 20 && watch.length > 5)).toBe(true);
+    expect(view.alarms.map(({ state }: Json) => state)).toEqual(["raised", "cleared"]);
     expect(stage.time.sampling_time).toBeCloseTo(180);
     expect(view.notes).toEqual([]);
     expect(view.recipeYaml).toContain("learningRate: 0.001");
   });
 
   it("give their numbers in columns, and as CSV with all digits", async () => {
-    const { metrics, timings } = (await ask(`/api/metrics?id=runs/one&stage=${STAGE}&names=reward,step_time,nothing`)).json();
+    const { metrics, timings } = (
+      await ask(`/api/metrics?id=runs/one&stage=${STAGE}&names=reward,step_time,nothing`)
+    ).json();
     expect(metrics.steps).toHaveLength(200);
     expect(Object.keys(metrics.columns)).toEqual(["reward"]);
     expect(timings.columns.step_time[5]).toBe(1.5);
@@ -161,7 +182,9 @@ describe("runs", () => {
   });
 
   it("give rollouts, filtered, and one of them opened", async () => {
-    const page = (await ask("/api/rollouts?id=runs/one&solved=true&lengthMin=&by=advantage&descending=true&limit=5")).json();
+    const page = (
+      await ask("/api/rollouts?id=runs/one&solved=true&lengthMin=&by=advantage&descending=true&limit=5")
+    ).json();
     expect(page.items).toHaveLength(5);
     expect(page.total).toBe(400);
     const opened = (await ask(`/api/rollout?id=runs/one&row=${page.items[0].row}`)).json();
@@ -200,7 +223,7 @@ describe("a run that goes on", () => {
     const random = new Random(9, "live");
     const controller = new AbortController();
     const stream = events("/api/events?id=runs/live", controller.signal);
-    const next = async (wanted: (value: any) => boolean) => {
+    const next = async (wanted: (value: Json) => boolean) => {
       for (;;) {
         const { value } = await stream.next();
         if (wanted(value)) return value;
@@ -216,7 +239,7 @@ describe("a run that goes on", () => {
     const news = await next((value) => value.metrics?.length > 0);
     expect(performance.now() - at).toBeLessThan(1000);
     expect(news).toMatchObject({ id: "runs/live", restarted: false });
-    expect(news.metrics.map(({ step }: any) => step)).toEqual([11, 12]);
+    expect(news.metrics.map(({ step }: Json) => step)).toEqual([11, 12]);
 
     appendFileSync(join(path, "evaluations.jsonl"), evaluationLine(12, "during", 0.5));
     appendFileSync(join(path, "events.jsonl"), eventLine(60, "checkpoint", { stage: STAGE, step: 12 }));
@@ -225,7 +248,7 @@ describe("a run that goes on", () => {
     const fresh = new Random(1, "written-run");
     writeFileSync(join(path, "metrics.jsonl"), [1, 2, 3].map((step) => metricsLine(step, fresh)).join(""));
     const again = await next((value) => value.restarted);
-    expect(again.metrics.map(({ step }: any) => step)).toEqual([1, 2, 3]);
+    expect(again.metrics.map(({ step }: Json) => step)).toEqual([1, 2, 3]);
 
     const release = lockRun(path);
     expect((await next((value) => value.state === "running")).state).toBe("running");
@@ -237,25 +260,28 @@ describe("a run that goes on", () => {
     controller.abort();
     await stream.next().catch(() => undefined);
     expect((await ask("/api/run?id=runs/live")).status).toBe(410);
-    expect((await ask("/api/runs")).json().map(({ id }: any) => id)).not.toContain("runs/live");
+    expect((await ask("/api/runs")).json().map(({ id }: Json) => id)).not.toContain("runs/live");
   });
 
   it("is shown as far as its files can be read", async () => {
     const path = join(root, "runs/damaged");
     writeRun(path, { steps: 5, rollouts: 5 });
-    appendFileSync(join(path, "metrics.jsonl"), 'nonsense\n{"stage":1}\n{"stage":"r1-zero","step":6,"reward":1.5,"x":"y"}\n');
+    appendFileSync(
+      join(path, "metrics.jsonl"),
+      'nonsense\n{"stage":1}\n{"stage":"r1-zero","step":6,"reward":1.5,"x":"y"}\n',
+    );
     appendFileSync(join(path, "evaluations.jsonl"), "{}\n");
     const view = (await ask("/api/run?id=runs/damaged")).json();
     expect(view.notes).toEqual([
       "metrics.jsonl: 1 line is no JSON object and left out (line 6).",
       "2 lines of the logs are not in the form of their log.",
     ]);
-    expect(view.stages[0].metrics.find(({ name }: any) => name === "reward").latest).toBe(1.5);
+    expect(view.stages[0].metrics.find(({ name }: Json) => name === "reward").latest).toBe(1.5);
     writeFileSync(join(path, "recipe.yaml"), "[1, 2");
     expect((await ask("/api/run?id=runs/damaged")).status).toBe(422);
     writeFileSync(join(path, "recipe.yaml"), "stages: 3\n");
     const cards = (await ask("/api/runs")).json();
-    expect(cards.find(({ id }: any) => id === "runs/damaged").problem).toMatch(/not a recipe/);
+    expect(cards.find(({ id }: Json) => id === "runs/damaged").problem).toMatch(/not a recipe/);
     expect((await ask("/api/run?id=runs/damaged")).json().error).toMatch(/not a recipe/);
     rmSync(path, { recursive: true });
   });
@@ -266,10 +292,16 @@ describe("a run that goes on", () => {
     rmSync(join(path, "summary.json"));
     const stop = () => ask("/api/stop?id=runs/stopped", { "content-type": "application/json" }, "POST", "{}");
     expect((await stop()).json().error).toMatch(/nothing to stop/);
-    writeFileSync(join(path, "run.lock"), JSON.stringify({ pid: process.pid, host: "elsewhere", startedAt: "", processStart: null }));
+    writeFileSync(
+      join(path, "run.lock"),
+      JSON.stringify({ pid: process.pid, host: "elsewhere", startedAt: "", processStart: null }),
+    );
     expect((await stop()).json().error).toMatch(/elsewhere, which cannot be reached/);
     // A lock of a process whose id was used again: it is not the run.
-    writeFileSync(join(path, "run.lock"), JSON.stringify({ pid: process.pid, host: hostname(), startedAt: "", processStart: "other" }));
+    writeFileSync(
+      join(path, "run.lock"),
+      JSON.stringify({ pid: process.pid, host: hostname(), startedAt: "", processStart: "other" }),
+    );
     expect((await stop()).json().error).toMatch(/nothing to stop/);
     rmSync(join(path, "run.lock"));
     const release = lockRun(path);
@@ -291,7 +323,9 @@ describe("the port", () => {
   it("of another dashboard is refused, or the next one is taken where nobody asked for it", async () => {
     const { port } = dashboard;
     const options = { roots: ["runs"], from: root, port };
-    await expect(Dashboard.listen(options)).rejects.toThrow(/another dashboard, listens there. Choose another one with --port/);
+    await expect(Dashboard.listen(options)).rejects.toThrow(
+      /another dashboard, listens there. Choose another one with --port/,
+    );
     const second = await Dashboard.listen({ ...options, anyPort: true });
     expect(second.port).toBeGreaterThan(port);
     await second.close();
@@ -299,7 +333,9 @@ describe("the port", () => {
 
   it("of one on a thread is told, and given back", async () => {
     const second = await dashboardOnThread({ roots: ["runs"], from: root, port: 0 });
-    expect(await (await fetch(new URL("/api/runs", second.url))).json()).toHaveLength((await ask("/api/runs")).json().length);
+    expect(await (await fetch(new URL("/api/runs", second.url))).json()).toHaveLength(
+      (await ask("/api/runs")).json().length,
+    );
     await second.close();
     await expect(fetch(second.url)).rejects.toThrow();
     await expect(dashboardOnThread({ roots: [], from: root, port: dashboard.port })).rejects.toThrow(/--port/);

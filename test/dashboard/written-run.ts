@@ -61,11 +61,18 @@ export function timingLine(step: number): string {
 }
 
 /** A row of rollouts.jsonl. */
-export function rolloutRow(index: number, random: Random, run: Pick<WrittenRun, "completions" | "withTokens">): RolloutRecord {
+export function rolloutRow(
+  index: number,
+  random: Random,
+  run: Pick<WrittenRun, "completions" | "withTokens">,
+): RolloutRecord {
   const group = Math.floor(index / GROUP);
   const problem = group % 500;
   const solved = random.uniform() < 0.4;
-  const tries = Array.from({ length: 1 + (index % 6) }, (_, i) => `${i + 3}*(${problem}-${i})=${i * 7 + problem} too ${i % 2 ? "high" : "low"}`);
+  const tries = Array.from(
+    { length: 1 + (index % 6) },
+    (_, i) => `${i + 3}*(${problem}-${i})=${i * 7 + problem} too ${i % 2 ? "high" : "low"}`,
+  );
   const made = `${tries.join("\n")}\n</think>\n<answer>(${problem}+${index % 9})*${index % 5}</answer>`;
   const completion = run.completions ? run.completions[index % run.completions.length]! : made;
   const tokens = run.withTokens ? Array.from({ length: 12 }, (_, i) => (index + i) % 100) : undefined;
@@ -77,7 +84,12 @@ export function rolloutRow(index: number, random: Random, run: Pick<WrittenRun, 
       format: { score: 1, reason: "has the form" },
       equation: { score: Number(solved), reason: solved ? "the answer is right" : "the answer is not right" },
     },
-    ...{ reward: 1 + Number(solved), advantage: random.normal(), solved, finishReason: index % 11 === 0 ? "length" : "stop" },
+    ...{
+      reward: 1 + Number(solved),
+      advantage: random.normal(),
+      solved,
+      finishReason: index % 11 === 0 ? "length" : "stop",
+    },
     ...{ promptTokens: 12, lengthTokens: 20 + (index % 300), samplerLogprob: -12.5 },
     ...(tokens && { tokens, samplerLogprobs: tokens.map((_, i) => -0.3 * i) }),
   };
@@ -88,7 +100,13 @@ export function evaluationLine(step: number, moment: "before" | "during" | "afte
   const completions = Array.from({ length: PROBLEMS }, (_, problemId) => ({
     ...{ problemId, sample: 0, prompt: `Held-out problem ${problemId}: make ${problemId + 40}.\n<think>` },
     completion: `1+${problemId}=${problemId + 1} too low\n</think>\n<answer>${problemId}+40</answer>`,
-    ...{ finishReason: "stop", lengthTokens: 20 + problemId, solved: problemId < Math.round(share * PROBLEMS), wellFormed: true, tries: 1 },
+    ...{
+      finishReason: "stop",
+      lengthTokens: 20 + problemId,
+      solved: problemId < Math.round(share * PROBLEMS),
+      wellFormed: true,
+      tries: 1,
+    },
   }));
   return `${JSON.stringify({
     ...{ stage: STAGE, step, moment, decoding: "sampled", sampling: { temperature: 1, topP: 1, topK: 0, samples: 1 } },
@@ -106,7 +124,15 @@ export function eventLine(at: number, event: string, details: object = {}): stri
 /** The alarm that an entropy which falls raises, as the diary has it. */
 export function alarmLine(step: number, state: "raised" | "cleared"): string {
   const message = "The entropy fell to 9 % of what the stage began with. Lower learningRate.";
-  return eventLine(step, "alarm", { stage: STAGE, step, alarm: "entropy-collapse", state, value: 0.09, threshold: 0.1, message });
+  return eventLine(step, "alarm", {
+    stage: STAGE,
+    step,
+    alarm: "entropy-collapse",
+    state,
+    value: 0.09,
+    threshold: 0.1,
+    message,
+  });
 }
 
 /** Writes a run into `directory`. */
@@ -120,7 +146,9 @@ export function writeRun(directory: string, run: WrittenRun): void {
   const path = join(directory, "rollouts.jsonl");
   writeFileSync(path, "");
   for (let begin = 0; begin < run.rollouts; begin += 5000) {
-    const rows = Array.from({ length: Math.min(5000, run.rollouts - begin) }, (_, i) => rolloutRow(begin + i, random, run));
+    const rows = Array.from({ length: Math.min(5000, run.rollouts - begin) }, (_, i) =>
+      rolloutRow(begin + i, random, run),
+    );
     appendFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   }
   const end = run.steps;

@@ -14,7 +14,7 @@ import { createReward } from "../../src/rewards/registry.ts";
 import { parseRewardReference } from "../../src/rewards/user/reference.ts";
 import { UserReward } from "../../src/rewards/user/thread.ts";
 import type { TaskSpec } from "../../src/tasks/entry.ts";
-import { createTask } from "../../src/tasks/registry.ts";
+import { createTask } from "../../src/tasks/on-disk.ts";
 
 import { ChatTemplates } from "../../src/tokenizer/chat-template.ts";
 import { temporaryFolder } from "./temporary-folder.ts";

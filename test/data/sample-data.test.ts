@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { findDataset, splitOf, splitRows } from "../../src/data/dataset-folder.ts";
 import type { DataRow } from "../../src/data/row.ts";
 import type { TaskSpec } from "../../src/tasks/entry.ts";
-import { createTask } from "../../src/tasks/registry.ts";
+import { createTask } from "../../src/tasks/on-disk.ts";
 import { buildCharacters } from "../../src/tokenizer/build.ts";
 import { SAMPLE_DATA, sampleFiles } from "./sample-data.ts";
 

@@ -8,9 +8,9 @@ import { noiseInputs } from "../../src/engine/local/embedding-noise.ts";
 import type { GivenLimits } from "../../src/engine/local/limits.ts";
 import { planMicroBatches } from "../../src/engine/local/micro-batches.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import { loadModel } from "../../src/model/checkpoint.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
+import { loadModel } from "../../src/model/on-disk.ts";
 import { hashString, philox } from "../../src/random.ts";
 import { MODELS, modelValues, openEngine } from "./models.ts";
 

@@ -3,8 +3,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import { loadModel } from "../../src/model/checkpoint.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
+import { loadModel } from "../../src/model/on-disk.ts";
 import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
 import { openEngine } from "./models.ts";
 

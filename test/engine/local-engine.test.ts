@@ -8,7 +8,7 @@ import type { GivenLimits } from "../../src/engine/local/limits.ts";
 import { openEngine as openModel } from "../../src/engine/open.ts";
 import { CheckpointError, EngineError } from "../../src/errors.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import { inspectModel } from "../../src/model/checkpoint.ts";
+import { inspectModel } from "../../src/model/on-disk.ts";
 import type { ParameterValues } from "../../src/model/parameters.ts";
 import { Random } from "../../src/random.ts";
 import { emptyDirectory, MODELS, modelValues, openEngine, writeModel } from "./models.ts";

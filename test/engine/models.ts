@@ -7,16 +7,17 @@ import { join } from "node:path";
 import { afterAll } from "vitest";
 import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
 import type { Device, Session } from "../../src/compute/device.ts";
-import { DISK_STORE } from "../../src/engine/local/disk-store.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
+import { folderStore } from "../../src/engine/local/folder-store.ts";
 import { type GivenLimits, limitsFrom } from "../../src/engine/local/limits.ts";
 import { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import { DenseWeights, ModelWeights } from "../../src/engine/local/weights.ts";
-import { saveModel } from "../../src/model/checkpoint.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { toBfloat16 } from "../../src/model/float-formats.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
+import { saveModel } from "../../src/model/on-disk.ts";
 import type { ParameterSpec, ParameterValues } from "../../src/model/parameters.ts";
 import { quantizeNf4 } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
@@ -180,6 +181,6 @@ export async function openEngine(
   share(model.dense, values);
   if (trained) share(trained, adapter!);
   const weights = { model, adapter: trained };
-  const local = { config, form, weights, base: "/somewhere/base", store: DISK_STORE, dropoutSeed: 7 };
+  const local = { config, form, weights, base: "/somewhere/base", store: folderStore(diskFolder), dropoutSeed: 7 };
   return LocalPolicy.open(own, local, limitsFrom({ maxSlots: 64, cacheBytes: 2 ** 28, ...limits }));
 }

@@ -13,9 +13,9 @@ describe("an engine's spec", () => {
     expect(engineSchema().parse({})).toEqual({ kind: "local", gradientCheckpointing: false });
   });
 
-  it("decides threads and device of the process, unless something is open already", () => {
-    expect(computeFor({ kind: "local", threads: 3 }).threads).toBe(3);
+  it("decides the device, with the threads of what is open", () => {
     expect(computeFor({ kind: "local", threads: 3 }, compute)).toBe(compute);
+    expect(computeFor({ kind: "local", device: "cpu" }, compute)).toBe(compute);
   });
 
   it("has its own limits for models beside it, where it is the embedded engine", () => {

@@ -2,11 +2,12 @@
 
 import { afterAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { openEngine, openSharedEngines } from "../../src/engine/open.ts";
 import { EngineError } from "../../src/errors.ts";
 import { ALL_LORA_TARGETS, type LoraConfig } from "../../src/model/lora.ts";
-import { savePeftAdapter } from "../../src/model/peft-adapter.ts";
+import { writePeftAdapter } from "../../src/model/peft-adapter.ts";
 import { adapterValues, emptyDirectory, MODELS, writeModel } from "./models.ts";
 
 const CONFIG = MODELS["untied, biases, no norms, heads of 16"];
@@ -23,7 +24,7 @@ async function files() {
     const lora: LoraConfig = { rank: 2 + i, alpha: 5, dropout: 0, rsLora: false, targets };
     const directory = await emptyDirectory();
     const values = adapterValues(CONFIG, lora, 7 + i);
-    await savePeftAdapter(directory, CONFIG, lora, ({ name }) => values.get(name)!, path);
+    await writePeftAdapter(diskFolder(directory), CONFIG, lora, ({ name }) => values.get(name)!, path);
     adapters.push(directory);
   }
   return { path, adapters };

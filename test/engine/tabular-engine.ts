@@ -137,7 +137,8 @@ export class TabularEngine implements Policy {
           const sequence = this.sampleOne(prompt, promptIndex, sampleIndex, params);
           sequences.push(sequence);
           tokens += sequence.tokens.length;
-          onProgress?.({ finished: sequences.length, total, tokens });
+          const mostTokens = tokens + (total - sequences.length) * params.maxCompletionTokens;
+          onProgress?.({ finished: sequences.length, total, tokens, mostTokens });
         }
       }
       return sequences;

@@ -4,8 +4,9 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CommandContext } from "../../src/cli/command.ts";
-import { saveModel } from "../../src/model/checkpoint.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
+import { saveModel } from "../../src/model/on-disk.ts";
 import { presetConfig } from "../../src/model/presets.ts";
 import { type BuiltTokenizer, buildTokenizer } from "../../src/tokenizer/build.ts";
 
@@ -15,7 +16,7 @@ export async function randomModel(tokenizerName: BuiltTokenizer, maxContextToken
   const tokenizer = buildTokenizer(tokenizerName);
   const config = { ...presetConfig("tiny", tokenizer), numLayers: 1, hiddenSize: 32, headDim: 8, maxContextTokens };
   await saveModel(directory, config, initializeParameters(config, { seed: 1 }));
-  await tokenizer.save(directory);
+  await tokenizer.save(diskFolder(directory));
   return directory;
 }
 

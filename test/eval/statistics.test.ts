@@ -6,7 +6,7 @@ import { passAtK, reportedKs } from "../../src/eval/pass-at-k.ts";
 import { reflectionWords } from "../../src/eval/reflection.ts";
 import { statisticsOf } from "../../src/eval/statistics.ts";
 import { evalMetrics } from "../../src/eval/trl-names.ts";
-import { createTask } from "../../src/tasks/registry.ts";
+import { createTask } from "../../src/tasks/on-disk.ts";
 
 /** The share of all subsets of k of n samples, the first c of which solve the problem, that contain a solved one. */
 function passByEnumeration(n: number, c: number, k: number): number {

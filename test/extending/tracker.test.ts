@@ -124,7 +124,7 @@ describe("a registered tracker", () => {
     const broken = await run("broken", "track: [{ name: memory, project: toys, failsAt: 2 }]");
     expect(broken.metrics).toBe(without.metrics);
     expect(broken.warnings).toEqual([
-      "The tracker memory failed (no space left): it is told nothing more. The run goes on.",
+      "The tracker memory failed (no space left): it is not called any more. The run continues.",
     ]);
     expect(told.filter((line) => line.startsWith("metrics"))).toEqual(["metrics warm-up 1 true"]);
   });

@@ -5,10 +5,11 @@
 
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { BUILT_TOKENIZERS, buildTokenizer } from "../../src/tokenizer/build.ts";
 
 for (const name of BUILT_TOKENIZERS) {
   const directory = fileURLToPath(new URL(`./tokenizers/${name}/`, import.meta.url));
   await mkdir(directory, { recursive: true });
-  await buildTokenizer(name).save(directory);
+  await buildTokenizer(name).save(diskFolder(directory));
 }

@@ -8,10 +8,11 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Compute } from "../../src/compute/compute.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { openEngine } from "../../src/engine/open.ts";
-import { loadModel, saveModel } from "../../src/model/checkpoint.ts";
+import { loadModel, saveModel } from "../../src/model/on-disk.ts";
 import { Random } from "../../src/random.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 
 const GOLDEN = import.meta.dirname;
 const ADAM = { learningRate: 3e-3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01, maxGradNorm: 1 };
@@ -42,7 +43,7 @@ for (const name of readdirSync(join(GOLDEN, "models"))) {
   const directory = join(out, name);
   mkdirSync(directory, { recursive: true });
   await engine.saveWeights(directory);
-  await tokenizer.save(directory);
+  await tokenizer.save(diskFolder(directory));
   const sequences = [2, 17, maxContextTokens].map(sequence);
   const score = async (of: typeof engine) => {
     const data = sequences.map((tokens) => ({ promptTokens: tokens.slice(0, 1), completionTokens: tokens.slice(1) }));

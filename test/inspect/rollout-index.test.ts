@@ -50,11 +50,23 @@ describe("rollouts are found", () => {
     ["by length", { length: { max: 40 } }, ({ lengthTokens }) => lengthTokens <= 40],
     ["by a reward's score", { part: { name: "equation", min: 1 } }, ({ rewards }) => rewards.equation!.score === 1],
     ["by stage", { stage: "another" }, () => false],
-    ["by text of the completion", { text: "TOO HIGH".toLowerCase() }, ({ completion }) => completion.includes("too high")],
+    [
+      "by text of the completion",
+      { text: "TOO HIGH".toLowerCase() },
+      ({ completion }) => completion.includes("too high"),
+    ],
     ["by text of the prompt", { text: "using the numbers [5," }, ({ prompt }) => prompt.includes("[5,")],
     ["by text with signs of a pattern in it", { text: "(5+" }, ({ completion }) => completion.includes("(5+")],
-    ["by a regular expression", { text: "<answer>\\(\\d+\\+3\\)", isPattern: true }, ({ completion }) => /<answer>\(\d+\+3\)/.test(completion)],
-    ["by several at once", { solved: false, length: { min: 100 } }, (row) => row.solved === false && row.lengthTokens >= 100],
+    [
+      "by a regular expression",
+      { text: "<answer>\\(\\d+\\+3\\)", isPattern: true },
+      ({ completion }) => /<answer>\(\d+\+3\)/.test(completion),
+    ],
+    [
+      "by several at once",
+      { solved: false, length: { min: 100 } },
+      (row) => row.solved === false && row.lengthTokens >= 100,
+    ],
   ];
   it.each(cases)("%s", async (_, filter, keep) => {
     expect(await found(filter)).toEqual(expected(keep));
@@ -62,7 +74,11 @@ describe("rollouts are found", () => {
 
   it.each(["advantage", "length", "reward", "score:equation", "iteration"])("sorted by %s", async (by) => {
     const of = (row: RolloutRecord) =>
-      by === "length" ? row.lengthTokens : by.startsWith("score:") ? row.rewards.equation!.score! : (row[by as "advantage"] ?? 0);
+      by === "length"
+        ? row.lengthTokens
+        : by.startsWith("score:")
+          ? row.rewards.equation!.score!
+          : (row[by as "advantage"] ?? 0);
     const order = rows.map((_, i) => i).sort((a, b) => of(rows[a]!) - of(rows[b]!) || a - b);
     expect(await found({}, { by, descending: false })).toEqual(order);
     const falling = await found({}, { by, descending: true });
@@ -79,7 +95,13 @@ describe("rollouts are found", () => {
   it("and what they come to is counted", async () => {
     const { total, matched, solved, judged, meanReward } = await page(rolloutsOf(), { solved: true });
     const count = rows.filter((row) => row.solved).length;
-    expect({ total, matched, solved, judged, meanReward }).toEqual({ total: 300, matched: count, solved: count, judged: count, meanReward: 2 });
+    expect({ total, matched, solved, judged, meanReward }).toEqual({
+      total: 300,
+      matched: count,
+      solved: count,
+      judged: count,
+      meanReward: 2,
+    });
   });
 
   it("but not by an expression that is none, or a column that is not there: the error says what is", async () => {
@@ -173,7 +195,8 @@ describe("the desk", () => {
   it("answers on a thread, and gives up a search that takes too long without losing the next", async () => {
     writeFileSync(file(), lines([...rows, { ...rows[0]!, completion: `${"a".repeat(60)}!` }]));
     const desk = new RolloutDesk(1500);
-    const ask = (filter: RolloutFilter) => desk.ask(directory, { kind: "page", filter, order: FIRST, offset: 0, limit: 1 });
+    const ask = (filter: RolloutFilter) =>
+      desk.ask(directory, { kind: "page", filter, order: FIRST, offset: 0, limit: 1 });
     expect((await ask({})).total).toBe(301);
     await expect(ask({ text: "(a+)+$", isPattern: true })).rejects.toThrow(/not searched within 1.5 s/);
     expect((await ask({ solved: true })).matched).toBeGreaterThan(0);

@@ -5,15 +5,19 @@ import { stageCharts } from "../../src/inspect/chart-catalogue.ts";
 import { isKnownMetric, metricNote } from "../../src/inspect/metric-notes.ts";
 import { tokenTexts } from "../../src/inspect/token-view.ts";
 import { visibleText } from "../../src/inspect/visible-text.ts";
+import { Random } from "../../src/random.ts";
 import { trainers } from "../../src/train/trainers.ts";
 import { metricsLine } from "../dashboard/written-run.ts";
-import { Random } from "../../src/random.ts";
 
 describe("what metrics mean", () => {
   it("is known of every metric that a chart or an alarm shows, and of those of a run", () => {
-    const ofTrainers = trainers.names.flatMap((name) => (trainers.get(name).curves ?? []).flatMap(({ metrics }) => Object.keys(metrics)));
+    const ofTrainers = trainers.names.flatMap((name) =>
+      (trainers.get(name).curves ?? []).flatMap(({ metrics }) => Object.keys(metrics)),
+    );
     const ofAlarms = ALARM_NAMES.flatMap((alarm) => alarmMetrics({ alarm, reward: "format" }));
-    const ofRun = Object.keys(JSON.parse(metricsLine(1, new Random(1, "x")))).filter((name) => !["stage", "step", "iteration"].includes(name));
+    const ofRun = Object.keys(JSON.parse(metricsLine(1, new Random(1, "x")))).filter(
+      (name) => !["stage", "step", "iteration"].includes(name),
+    );
     expect([...ofTrainers, ...ofAlarms, ...ofRun].filter((name) => !isKnownMetric(name))).toEqual([]);
   });
 
@@ -29,7 +33,10 @@ describe("alarms on curves", () => {
     ...(reward && { reward }),
   });
   it("are spans, each reward's apart", () => {
-    const spans = alarmSpans([alarm(1, "raised", "x"), alarm(2, "raised", "y"), alarm(5, "cleared", "x"), alarm(9, "raised", "x")], "a");
+    const spans = alarmSpans(
+      [alarm(1, "raised", "x"), alarm(2, "raised", "y"), alarm(5, "cleared", "x"), alarm(9, "raised", "x")],
+      "a",
+    );
     expect(spans.map(({ from, to, raised }) => [from, to, raised.reward])).toEqual([
       [1, 5, "x"],
       [2, undefined, "y"],
@@ -50,7 +57,9 @@ describe("charts of a stage", () => {
 
 describe("text that a model wrote", () => {
   it("shows what is not seen, and turns nothing around", () => {
-    expect(visibleText("a\u202Eb\u0000c\u001b[31md\u200be\r\nf\tg")).toBe("a⟨U+202E⟩b⟨U+0000⟩c⟨U+001B⟩[31md⟨U+200B⟩e⟨U+000D⟩\nf\tg");
+    expect(visibleText("a\u202Eb\u0000c\u001b[31md\u200be\r\nf\tg")).toBe(
+      "a⟨U+202E⟩b⟨U+0000⟩c⟨U+001B⟩[31md⟨U+200B⟩e⟨U+000D⟩\nf\tg",
+    );
   });
   it("keeps what scripts need: Arabic, joined emoji, accents", () => {
     const text = "שלום مرحبا 👩‍👩‍👧 é नमस्ते";

@@ -6,9 +6,9 @@
 
 import { cp, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { saveModel } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
+import { saveModel } from "../../src/model/on-disk.ts";
 import { parameterKind } from "../../src/model/parameter-kinds.ts";
 import { Random } from "../../src/random.ts";
 

@@ -16,10 +16,10 @@ import { join } from "node:path";
 import { Compute } from "../../src/compute/compute.ts";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import { openEngine } from "../../src/engine/open.ts";
-import { exportGguf } from "../../src/model/gguf/export.ts";
 import type { TensorFormat } from "../../src/model/gguf/number-formats.ts";
+import { exportGguf } from "../../src/model/gguf/on-disk.ts";
 import { Random } from "../../src/random.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { CHECKPOINTS, type CheckpointCase, type TokenizerName, writeCheckpoint } from "./checkpoints.ts";
 import { type LlamaModel, type LlamaSequence, llamaLibrary } from "./install.ts";
 

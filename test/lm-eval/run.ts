@@ -15,8 +15,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { saveModel } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
+import { saveModel } from "../../src/model/on-disk.ts";
 import { CHECKPOINTS, writeCheckpoint } from "../llama-cpp/checkpoints.ts";
 import { pythonWithLmEval } from "./environment.ts";
 

@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFile } from "../../src/disk-folder.ts";
 import { CheckpointError } from "../../src/errors.ts";
-import { inspectModel, loadModel, saveModel, saveModelFrom } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
+import { inspectModel, loadModel, saveModel, saveModelFrom } from "../../src/model/on-disk.ts";
 import { elementCount, parameterSpecs } from "../../src/model/parameters.ts";
 import { presetConfig } from "../../src/model/presets.ts";
 import { SafetensorsFile, type TensorData, writeSafetensors } from "../../src/model/safetensors.ts";
@@ -30,7 +31,7 @@ const fresh = () => mkdtemp(join(scratch, "model-"));
 
 /** The tensors of a saved model, as the file has them. */
 async function tensorsOf(directory: string): Promise<TensorData[]> {
-  const file = await SafetensorsFile.open(join(directory, "model.safetensors"));
+  const file = await SafetensorsFile.open(...diskFile(join(directory, "model.safetensors")));
   const tensors: TensorData[] = [];
   for (const { name, shape } of file.entries.values()) {
     const data = new Float32Array(elementCount(shape));
@@ -102,7 +103,7 @@ describe("loadModel and saveModel", () => {
     const weight_map: Record<string, string> = {};
     for (const [i, part] of [tensors.slice(0, 9), tensors.slice(9)].entries()) {
       const file = `model-0000${i + 1}-of-00002.safetensors`;
-      await writeSafetensors(join(directory, file), part);
+      await writeSafetensors(...diskFile(join(directory, file)), part);
       for (const { name } of part) weight_map[name] = file;
     }
     const index = join(directory, "model.safetensors.index.json");
@@ -131,7 +132,7 @@ describe("loadModel and saveModel", () => {
     expect(Object.keys(index.weight_map)).toEqual(specs.map(({ checkpointName }) => checkpointName));
     expect([...new Set(Object.values(index.weight_map))].sort()).toEqual(names);
     for (const name of names) {
-      const file = await SafetensorsFile.open(join(directory, name));
+      const file = await SafetensorsFile.open(...diskFile(join(directory, name)));
       const sizes = [...file.entries.values()].map(({ sizeBytes }) => sizeBytes);
       // Only a tensor that is larger by itself may pass the limit.
       if (sizes.length > 1) expect(sizes.reduce((sum, size) => sum + size)).toBeLessThanOrEqual(3_000);
@@ -225,10 +226,10 @@ describe("loadModel and saveModel", () => {
     const tensors = await tensorsOf(directory);
     const embedding = tensors.find(({ name }) => name === "model.embed_tokens.weight")!;
     const path = join(directory, "model.safetensors");
-    await writeSafetensors(path, [...tensors, { ...embedding, name: "lm_head.weight" }]);
+    await writeSafetensors(...diskFile(path), [...tensors, { ...embedding, name: "lm_head.weight" }]);
     expect((await loadModel(directory)).values.has("head")).toBe(false);
     const other = embedding.data.map((value, i) => (i === 77 ? value + 1e-3 : value));
-    await writeSafetensors(path, [...tensors, { ...embedding, data: other, name: "lm_head.weight" }]);
+    await writeSafetensors(...diskFile(path), [...tensors, { ...embedding, data: other, name: "lm_head.weight" }]);
     await expect(loadModel(directory)).rejects.toThrow(/tie_word_embeddings = true, but lm_head\.weight differs/);
   });
 
@@ -239,7 +240,7 @@ describe("loadModel and saveModel", () => {
     const renamed = (await tensorsOf(directory)).map((tensor) =>
       tensor.name === "model.embed_tokens.weight" ? { ...tensor, name: "lm_head.weight" } : tensor,
     );
-    await writeSafetensors(join(directory, "model.safetensors"), renamed);
+    await writeSafetensors(...diskFile(join(directory, "model.safetensors")), renamed);
     expect(await loadModel(directory)).toEqual(whole);
     expect(await inspectModel(directory)).toEqual(before);
     // Of an untied model each of the two is missed.
@@ -249,7 +250,7 @@ describe("loadModel and saveModel", () => {
       const copy = await fresh();
       await cp(untied, copy, { recursive: true });
       await writeSafetensors(
-        join(copy, "model.safetensors"),
+        ...diskFile(join(copy, "model.safetensors")),
         tensors.filter((tensor) => tensor.name !== name),
       );
       await expect(loadModel(copy)).rejects.toThrow(`${name} is missing`);
@@ -270,7 +271,7 @@ describe("loadModel and saveModel", () => {
     ];
     const others = names.map((name) => ({ name, shape: [3], data: new Float32Array(3) }));
     const path = join(directory, "model.safetensors");
-    await writeSafetensors(path, [...(await tensorsOf(directory)), ...others]);
+    await writeSafetensors(...diskFile(path), [...(await tensorsOf(directory)), ...others]);
     await changeDtypes(path, (name) => (name.endsWith("position_ids") ? "I32" : undefined));
     expect(await loadModel(directory)).toEqual(whole);
     expect((await inspectModel(directory)).ignored.toSorted()).toEqual(names.toSorted());
@@ -284,7 +285,10 @@ describe("loadModel and saveModel", () => {
     ]) {
       const directory = await savedModel();
       const more = { name, shape: [12], data: new Float32Array(12) };
-      await writeSafetensors(join(directory, "model.safetensors"), [...(await tensorsOf(directory)), more]);
+      await writeSafetensors(...diskFile(join(directory, "model.safetensors")), [
+        ...(await tensorsOf(directory)),
+        more,
+      ]);
       await expect(loadModel(directory)).rejects.toThrow(`${name} is not a tensor of this model`);
     }
   });
@@ -315,7 +319,7 @@ describe("loadModel and saveModel", () => {
   ])("names what a wrapper put into the tensors' names (%#)", async (rename, message) => {
     const directory = await savedModel();
     const renamed = (await tensorsOf(directory)).map((tensor) => ({ ...tensor, name: rename(tensor.name) }));
-    await writeSafetensors(join(directory, "model.safetensors"), renamed);
+    await writeSafetensors(...diskFile(join(directory, "model.safetensors")), renamed);
     await expect(loadModel(directory)).rejects.toThrow(CheckpointError);
     await expect(loadModel(directory)).rejects.toThrow(message);
   });
@@ -350,7 +354,7 @@ describe("loadModel and saveModel", () => {
     const changed = tensors
       .filter(({ name }) => name !== "model.norm.weight")
       .map((tensor) => (tensor.name.endsWith("1.mlp.up_proj.weight") ? { ...tensor, shape: [12, 20] } : tensor));
-    await writeSafetensors(join(directory, "model.safetensors"), [
+    await writeSafetensors(...diskFile(join(directory, "model.safetensors")), [
       ...changed,
       { name: "model.extra", shape: [1], data: new Float32Array(1) },
     ]);

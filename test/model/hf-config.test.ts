@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { CheckpointError } from "../../src/errors.ts";
 import { hfConfigOf, parseModelConfig, readModelConfig } from "../../src/model/hf-config.ts";
 
@@ -181,7 +182,7 @@ describe("readModelConfig and hfConfigOf", () => {
     "what is written of %s says what was read, in transformers' words",
     async (name) => {
       const directory = fileURLToPath(new URL(`../golden/models/${name}`, import.meta.url));
-      const config = await readModelConfig(directory);
+      const config = await readModelConfig(diskFolder(directory));
       const written = hfConfigOf(config);
       expect(parseModelConfig(JSON.stringify(written), "written")).toEqual({ ...config, generationDefaults: {} });
       const original = JSON.parse(await readFile(join(directory, "config.json"), "utf8")) as Record<string, unknown>;
@@ -194,15 +195,17 @@ describe("readModelConfig and hfConfigOf", () => {
   it("adds the stop tokens of generation_config.json", async () => {
     await writeFile(join(scratch, "config.json"), JSON.stringify(QWEN3));
     await writeFile(join(scratch, "generation_config.json"), '{"eos_token_id": [151645, 151643], "top_k": 20}');
-    expect((await readModelConfig(scratch)).eosTokenIds).toEqual([151645, 151643]);
+    expect((await readModelConfig(diskFolder(scratch))).eosTokenIds).toEqual([151645, 151643]);
     await writeFile(join(scratch, "generation_config.json"), '{"eos_token_id": 999999}');
-    await expect(readModelConfig(scratch)).rejects.toThrow(/generation_config.json: eos_token_id is 999999/);
+    await expect(readModelConfig(diskFolder(scratch))).rejects.toThrow(
+      /generation_config.json: eos_token_id is 999999/,
+    );
   });
 
   it("says so where there is no config.json, and where it is too large to be one", async () => {
-    await expect(readModelConfig(join(scratch, "absent"))).rejects.toThrow(/absent has no config\.json/);
+    await expect(readModelConfig(diskFolder(join(scratch, "absent")))).rejects.toThrow(/absent has no config\.json/);
     const large = await mkdtemp(join(scratch, "large-"));
     await writeFile(join(large, "config.json"), " ".repeat(5 * 2 ** 20));
-    await expect(readModelConfig(large)).rejects.toThrow(CheckpointError);
+    await expect(readModelConfig(diskFolder(large))).rejects.toThrow(CheckpointError);
   });
 });

@@ -3,15 +3,16 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../src/cli/model.ts";
+import { modelCommand } from "../../src/cli/model.ts";
 import { Compute } from "../../src/compute/compute.ts";
+import { diskFile, diskFolder } from "../../src/disk-folder.ts";
 import { openEngine } from "../../src/engine/open.ts";
 import { AhaError, CheckpointError } from "../../src/errors.ts";
-import { inspectModel, loadModel } from "../../src/model/checkpoint.ts";
 import { initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import { foldAdapter } from "../../src/model/merge.ts";
+import { describeAdapter, inspectModel, loadModel, loadPeftAdapter } from "../../src/model/on-disk.ts";
 import type { ParameterValues } from "../../src/model/parameters.ts";
-import { describeAdapter, loadPeftAdapter, savePeftAdapter } from "../../src/model/peft-adapter.ts";
+import { writePeftAdapter } from "../../src/model/peft-adapter.ts";
 import { SafetensorsFile, writeSafetensors } from "../../src/model/safetensors.ts";
 import { Random } from "../../src/random.ts";
 import { recordedConsole } from "../cli/console.ts";
@@ -40,7 +41,7 @@ afterAll(() => rm(scratch, { recursive: true }));
 
 async function run(...args: string[]) {
   const console = recordedConsole();
-  expect(await command.run(args, console)).toBe(0);
+  expect(await modelCommand.run(args, console)).toBe(0);
   return { out: console.stdout(), note: console.stderr() };
 }
 
@@ -126,7 +127,7 @@ describe("aha model merge", () => {
     const values = initializeAdapter(config, LORA, { seed: 3 });
     const random = new Random(5, "b");
     for (const [name, numbers] of values) if (name.endsWith("B")) numbers.set(numbers.map(() => random.uniform()));
-    await savePeftAdapter(directory, config, LORA, valuesOf(values), resolve(modelPath("llama-tied")));
+    await writePeftAdapter(diskFolder(directory), config, LORA, valuesOf(values), resolve(modelPath("llama-tied")));
     const [half, whole] = [newPath(), newPath()];
     await run("merge", modelPath("llama-tied"), directory, "--out", half);
     await run("merge", modelPath("llama-tied"), directory, "--out", whole, "--dtype", "float32");
@@ -146,7 +147,13 @@ describe("aha model merge", () => {
     const { config, values } = await loadModel(base);
     const directory = newPath();
     await mkdir(directory);
-    await savePeftAdapter(directory, config, LORA, valuesOf(initializeAdapter(config, LORA, { seed: 1 })), base);
+    await writePeftAdapter(
+      diskFolder(directory),
+      config,
+      LORA,
+      valuesOf(initializeAdapter(config, LORA, { seed: 1 })),
+      base,
+    );
     const out = newPath();
     await run("merge", base, directory, "--out", out);
     expect((await loadModel(out)).values).toEqual(values);
@@ -171,7 +178,13 @@ describe("aha model merge", () => {
     const { config } = await loadModel(full);
     const directory = newPath();
     await mkdir(directory);
-    await savePeftAdapter(directory, config, LORA, valuesOf(initializeAdapter(config, LORA, { seed: 1 })), full);
+    await writePeftAdapter(
+      diskFolder(directory),
+      config,
+      LORA,
+      valuesOf(initializeAdapter(config, LORA, { seed: 1 })),
+      full,
+    );
     const out = newPath();
     await run("merge", full, directory, "--out", out);
     for (const name of ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "LICENSE"]) {
@@ -213,14 +226,14 @@ describe("aha model merge", () => {
   ] as const)("refuses %s, and writes nothing", async (_title, baseOf, adapterOf, message) => {
     const out = newPath();
     const args = ["merge", baseOf(), await adapterOf(), "--out", out];
-    const failure = await command.run(args, recordedConsole()).then(undefined, (error: unknown) => error);
+    const failure = await modelCommand.run(args, recordedConsole()).then(undefined, (error: unknown) => error);
     expect(failure).toBeInstanceOf(AhaError);
     expect((failure as Error).message).toMatch(message);
     expect((await readdir(scratch)).filter((name) => name.includes(out.slice(scratch.length + 1)))).toEqual([]);
   });
 
   it("refuses an adapter that has diverged, and one that leaves float16's range", async () => {
-    const file = await SafetensorsFile.open(join(adapter, "adapter_model.safetensors"));
+    const file = await SafetensorsFile.open(...diskFile(join(adapter, "adapter_model.safetensors")));
     const tensors = await Promise.all(
       [...file.entries.values()].map(async ({ name, shape }) => {
         const data = new Float32Array(shape[0]! * shape[1]!);
@@ -235,10 +248,10 @@ describe("aha model merge", () => {
     ] as const) {
       const path = await changedAdapter("qwen2-attention", {});
       tensors[1]!.data[2] = value;
-      await writeSafetensors(join(path, "adapter_model.safetensors"), tensors);
+      await writeSafetensors(...diskFile(join(path, "adapter_model.safetensors")), tensors);
       const out = newPath();
       await expect(
-        command.run(["merge", base, path, "--out", out, "--dtype", "float16"], recordedConsole()),
+        modelCommand.run(["merge", base, path, "--out", out, "--dtype", "float16"], recordedConsole()),
       ).rejects.toThrow(message);
       await expect(readdir(out)).rejects.toThrow("ENOENT");
     }
@@ -270,7 +283,7 @@ describe("aha model info, convert and export of an adapter", () => {
   it("says what it is: rank, alpha, projections, parameters and base", async () => {
     const { adapter: about } = JSON.parse((await run("info", adapter, "--json")).out) as { adapter: object };
     expect(about).toMatchObject({ directory: adapter, rank: 3, alpha: 7, scale: 7 / 3, targets: ["q_proj", "v_proj"] });
-    const file = await SafetensorsFile.open(join(adapter, "adapter_model.safetensors"));
+    const file = await SafetensorsFile.open(...diskFile(join(adapter, "adapter_model.safetensors")));
     await file.close();
     const count = [...file.entries.values()].reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
     expect(about).toMatchObject({ parameterCount: count, storedBytes: 4 * count, dtypes: ["F32"] });
@@ -391,7 +404,7 @@ describe("an adapter of PEFT's", () => {
   ])("whose tensors are not named as PEFT names them is refused (%#)", async (rename, message) => {
     const path = await changedAdapter("qwen2-attention", {});
     const weights = join(path, "adapter_model.safetensors");
-    const file = await SafetensorsFile.open(weights);
+    const file = await SafetensorsFile.open(...diskFile(weights));
     const tensors = await Promise.all(
       [...file.entries.values()].map(async ({ name, shape }) => {
         const data = new Float32Array(shape[0]! * shape[1]!);
@@ -400,7 +413,7 @@ describe("an adapter of PEFT's", () => {
       }),
     );
     await file.close();
-    await writeSafetensors(weights, tensors);
+    await writeSafetensors(...diskFile(weights), tensors);
     await expect(load(path)).rejects.toThrow(CheckpointError);
     await expect(load(path)).rejects.toThrow(message);
   });
@@ -429,7 +442,7 @@ describe("an adapter that Aha saved", () => {
     await engine.saveWeights(out).finally(() => engine.dispose());
     expect((await describeAdapter(out)).lora).toEqual(lora);
     const read = async (path: string) => {
-      const file = await SafetensorsFile.open(join(path, "adapter_model.safetensors"));
+      const file = await SafetensorsFile.open(...diskFile(join(path, "adapter_model.safetensors")));
       const shapes = Object.fromEntries(
         [...file.entries.values()].map(({ name, shape, dtype }) => [name, [dtype, ...shape]]),
       );

@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../src/cli/model.ts";
+import { modelCommand } from "../../src/cli/model.ts";
 import { parseTokenSequences } from "../../src/cli/model-score.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { AhaError, DataError } from "../../src/errors.ts";
-import { loadModel } from "../../src/model/checkpoint.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadModel } from "../../src/model/on-disk.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 
 const goldenPath = (name: string) => fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
 interface Golden {
@@ -35,7 +36,7 @@ async function run(...args: string[]): Promise<string> {
     signal: new AbortController().signal,
     interactive: false,
   };
-  expect(await command.run(args, context)).toBe(0);
+  expect(await modelCommand.run(args, context)).toBe(0);
   return output.join("");
 }
 
@@ -97,7 +98,7 @@ describe("aha model init", () => {
     const config = { ...(JSON.parse(text) as object), vocab_size: 500, hidden_size: 60, initializer_range: 0.5 };
     await writeFile(join(blueprint, "config.json"), JSON.stringify(config));
     await writeFile(join(blueprint, "generation_config.json"), '{"eos_token_id": [1, 4], "top_p": 0.9}');
-    await (await loadTokenizer(goldenPath("tokenizers/llama-like"))).save(blueprint);
+    await (await loadTokenizer(goldenPath("tokenizers/llama-like"))).save(diskFolder(blueprint));
     const out = join(scratch, "of-blueprint");
     await run("init", "--config", blueprint, "--out", out, "--scheme", "normal", "--dtype", "bf16");
     expect(await readdir(out)).toContain("tokenizer.json");

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFile } from "../../src/disk-folder.ts";
 import { CheckpointError } from "../../src/errors.ts";
 import { SafetensorsFile, writeSafetensors } from "../../src/model/safetensors.ts";
 
@@ -22,7 +23,7 @@ async function fileOf(header: unknown, data: Uint8Array | number, claimedBytes?:
 }
 
 async function readAll(path: string, name: string, elements: number): Promise<Float32Array> {
-  const file = await SafetensorsFile.open(path);
+  const file = await SafetensorsFile.open(...diskFile(path));
   try {
     const destination = new Float32Array(elements);
     await file.readInto(name, destination);
@@ -43,7 +44,7 @@ describe("safetensors", () => {
     const path = join(scratch, "round.safetensors");
     const memory = Float32Array.from({ length: 100 }, (_, i) => Math.fround(Math.sin(i) * 10 ** (i - 50)));
     memory.set([Number.NaN, Number.NEGATIVE_INFINITY, -0, 1.401298464324817e-45], 20);
-    await writeSafetensors(path, [
+    await writeSafetensors(...diskFile(path), [
       { name: "a", shape: [3, 5], data: memory.subarray(0, 15) },
       { name: "none", shape: [0, 7], data: new Float32Array(0) },
       { name: "b.ü", shape: [85], data: memory.subarray(15) },
@@ -53,7 +54,7 @@ describe("safetensors", () => {
     expect(await readAll(path, "b.ü", 85)).toEqual(memory.slice(15));
     expect(await readAll(path, "scalar", 1)).toEqual(memory.slice(7, 8));
     expect(await readAll(path, "none", 0)).toEqual(new Float32Array(0));
-    const file = await SafetensorsFile.open(path);
+    const file = await SafetensorsFile.open(...diskFile(path));
     expect([...file.entries.values()].map(({ name, shape }) => [name, shape])).toEqual([
       ["a", [3, 5]],
       ["none", [0, 7]],
@@ -65,7 +66,7 @@ describe("safetensors", () => {
 
   it("writes the header that transformers expects: format pt, data at a multiple of eight", async () => {
     const path = join(scratch, "header.safetensors");
-    await writeSafetensors(path, [{ name: "w", shape: [1], data: Float32Array.of(1.5) }]);
+    await writeSafetensors(...diskFile(path), [{ name: "w", shape: [1], data: Float32Array.of(1.5) }]);
     const bytes = await readFile(path);
     const headerBytes = Number(bytes.readBigUInt64LE(0));
     expect(headerBytes % 8).toBe(0);
@@ -135,8 +136,8 @@ describe("safetensors", () => {
     ["bytes after the last tensor", { x: f32(0, 4) }, 8, /end 4 bytes before/],
   ])("refuses %s", async (_, header, dataBytes, message, claimed) => {
     const path = await fileOf(header, dataBytes, claimed);
-    await expect(SafetensorsFile.open(path)).rejects.toThrow(CheckpointError);
-    await expect(SafetensorsFile.open(path)).rejects.toThrow(message);
+    await expect(SafetensorsFile.open(...diskFile(path))).rejects.toThrow(CheckpointError);
+    await expect(SafetensorsFile.open(...diskFile(path))).rejects.toThrow(message);
   });
 
   it("rounds F64 to f32 as torch does, across the borders of its read buffer", async () => {
@@ -172,15 +173,17 @@ describe("safetensors", () => {
   it("names a Git LFS pointer as such", async () => {
     const path = join(await mkdtemp(join(scratch, "pointer-")), "model.safetensors");
     await writeFile(path, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 123\n");
-    await expect(SafetensorsFile.open(path)).rejects.toThrow(CheckpointError);
-    await expect(SafetensorsFile.open(path)).rejects.toThrow(/is a Git LFS pointer.*Run "git lfs pull" in .*pointer-/);
+    await expect(SafetensorsFile.open(...diskFile(path))).rejects.toThrow(CheckpointError);
+    await expect(SafetensorsFile.open(...diskFile(path))).rejects.toThrow(
+      /is a Git LFS pointer.*Run "git lfs pull" in .*pointer-/,
+    );
   });
 
   it("refuses a file that is too short for a header, or not there", async () => {
     const short = join(scratch, "short.safetensors");
     await writeFile(short, "abc");
-    await expect(SafetensorsFile.open(short)).rejects.toThrow(/3 bytes/);
-    await expect(SafetensorsFile.open(join(scratch, "absent"))).rejects.toThrow(/does not exist/);
+    await expect(SafetensorsFile.open(...diskFile(short))).rejects.toThrow(/3 bytes/);
+    await expect(SafetensorsFile.open(...diskFile(join(scratch, "absent")))).rejects.toThrow(/does not exist/);
   });
 
   it("takes a tensor called __proto__ for a tensor like any other", async () => {
@@ -198,8 +201,10 @@ describe("safetensors", () => {
     const directory = await mkdtemp(join(scratch, "unsound-"));
     const path = join(directory, "x.safetensors");
     const one = { name: "a", shape: [1], data: new Float32Array(1) };
-    await expect(writeSafetensors(path, [one, one])).rejects.toThrow(/Two tensors are named "a"/);
-    await expect(writeSafetensors(path, [{ ...one, shape: [2] }])).rejects.toThrow(/does not have 1 elements/);
+    await expect(writeSafetensors(...diskFile(path), [one, one])).rejects.toThrow(/Two tensors are named "a"/);
+    await expect(writeSafetensors(...diskFile(path), [{ ...one, shape: [2] }])).rejects.toThrow(
+      /does not have 1 elements/,
+    );
     expect(await readdir(directory)).toEqual([]);
   });
 });

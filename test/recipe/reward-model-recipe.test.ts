@@ -12,7 +12,7 @@ import { writeReport } from "../../src/report/report.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
 import { createReward } from "../../src/rewards/registry.ts";
 import type { BatchReward } from "../../src/rewards/reward.ts";
-import { createTask } from "../../src/tasks/registry.ts";
+import { createTask } from "../../src/tasks/on-disk.ts";
 import { scorerOpener } from "../../src/train/reward-scorer.ts";
 import { CONVERSATIONS_RECIPE, REWARD_MODEL_RECIPE as RECIPE, runSmoke } from "./smoke.ts";
 

@@ -3,15 +3,15 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { clock, count, percent, plain } from "../../src/number-text.ts";
 import { completionLines, completionParts } from "../../src/inspect/completion-lines.ts";
 import { niceTicks } from "../../src/inspect/ticks.ts";
+import { clock, count, percent, plain } from "../../src/number-text.ts";
 import { chart, movingAverage } from "../../src/report/chart.ts";
 import { answerPairs, comparisonRows, evaluationsOf, pairsToShow, tellingPair } from "../../src/report/comparison.ts";
 import { completionHtml } from "../../src/report/completion.ts";
 import { escapeHtml, html } from "../../src/report/html.ts";
 import { reportHtml, writeReport } from "../../src/report/report.ts";
-import type { EvaluatedCompletion, EvaluationRecord } from "../../src/run/records.ts";
+import type { EvaluatedCompletionRecord, EvaluationRecord } from "../../src/run/records.ts";
 import { type RunSnapshot, readRun } from "../../src/run/run-reader.ts";
 import { writeMadeUpRun } from "./made-up-run.ts";
 
@@ -41,7 +41,9 @@ describe("the report", () => {
     expect(scripts.map(([, attributes]) => attributes)).toEqual([' type="application/json" id="frozen"', ""]);
     const [data, code] = scripts.map(([, , text]) => text!);
     const hash = createHash("sha256").update(code!).digest("base64");
-    expect(written).toContain(`default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;; img-src data:; script-src &#39;sha256-${hash}&#39;`);
+    expect(written).toContain(
+      `default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;; img-src data:; script-src &#39;sha256-${hash}&#39;`,
+    );
     const frozen = JSON.parse(data!);
     expect(frozen.columns["r1-zero"].metrics.steps).toHaveLength(100);
     expect(data).not.toContain("<");
@@ -242,8 +244,14 @@ describe("a completion for reading", () => {
   it("has its answer below its thinking, where no long thinking can hide it", () => {
     const long = `${"1+1=2 too low\n".repeat(500)}</think>\n<answer>\n(1+2)\n*3\n</answer>\nand more`;
     const { thinking, ending, isAnswer } = completionParts(long);
-    expect({ ending, isAnswer, length: thinking.length }).toEqual({ ending: ["(1+2)", "*3"], isAnswer: true, length: 501 });
-    expect(completionHtml(long, true).text).toMatch(/<\/ol><p class="final-answer" dir="auto"><span class="soft">answer<\/span> \(1\+2\)\n\*3<\/p>$/);
+    expect({ ending, isAnswer, length: thinking.length }).toEqual({
+      ending: ["(1+2)", "*3"],
+      isAnswer: true,
+      length: 501,
+    });
+    expect(completionHtml(long, true).text).toMatch(
+      /<\/ol><p class="final-answer" dir="auto"><span class="soft">answer<\/span> \(1\+2\)\n\*3<\/p>$/,
+    );
     expect(completionParts("so it is\n\\boxed{7}")).toMatchObject({ ending: ["\\boxed{7}"], isAnswer: false });
     expect(completionHtml("  \n", true).text).toContain("(nothing)");
   });
@@ -283,7 +291,7 @@ describe("numbers for people", () => {
   });
 });
 
-function answer(problemId: number, solved: boolean, tries = solved ? 4 : 1): EvaluatedCompletion {
+function answer(problemId: number, solved: boolean, tries = solved ? 4 : 1): EvaluatedCompletionRecord {
   return {
     problemId,
     sample: 0,
@@ -297,6 +305,6 @@ function answer(problemId: number, solved: boolean, tries = solved ? 4 : 1): Eva
   };
 }
 
-function record(completions: EvaluatedCompletion[]): EvaluationRecord {
+function record(completions: EvaluatedCompletionRecord[]): EvaluationRecord {
   return { stage: "s", step: 0, moment: "after", decoding: "sampled", statistics: {}, intervals: {}, completions };
 }

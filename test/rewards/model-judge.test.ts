@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { readVerdict } from "../../src/rewards/grader/verdict.ts";
-import { createReward } from "../../src/rewards/registry.ts";
+import { createReward } from "../../src/rewards/on-node.ts";
 import type { BatchReward } from "../../src/rewards/reward.ts";
 import { type Asked, chatReply, type FakeEndpoint, fakeEndpoint, type Reply } from "../endpoint/server.ts";
 

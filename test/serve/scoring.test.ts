@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { TokenTexts } from "../../src/serve/token-text.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { StreamingDecoder } from "../../src/tokenizer/streaming-decoder.ts";
 import { startServer } from "./running-server.ts";
 import { CHAT, chat, completion, newSession, serve } from "./scripted-server.ts";

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { startServer } from "./running-server.ts";
 import { chat, newSession, serve } from "./scripted-server.ts";
 import { characters, scriptedModel } from "./scripted-session.ts";

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { ServedModel } from "../../src/serve/served-model.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { startServer, until } from "./running-server.ts";
 import { CHAT, newSession } from "./scripted-server.ts";
 import { scriptedModel } from "./scripted-session.ts";

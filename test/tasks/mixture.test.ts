@@ -3,7 +3,7 @@ import { forTasks } from "../../src/rewards/for-tasks.ts";
 import { judgeAll } from "../../src/rewards/judge.ts";
 import { createReward } from "../../src/rewards/registry.ts";
 import { mixTasks } from "../../src/tasks/mixture.ts";
-import { createTask } from "../../src/tasks/registry.ts";
+import { createTask } from "../../src/tasks/on-disk.ts";
 
 const countdown = { name: "countdown", prompt: "compact", counts: [3], max: 10 } as const;
 const spec = {

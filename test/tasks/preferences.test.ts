@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { createTask } from "../../src/tasks/registry.ts";
+import { createTask } from "../../src/tasks/on-disk.ts";
 
 const root = mkdtempSync(join(tmpdir(), "aha-preferences-"));
 afterAll(() => {

@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { DataError } from "../../src/errors.ts";
 import { BUILT_TOKENIZERS, buildTokenizer } from "../../src/tokenizer/build.ts";
-import { type HuggingFaceTokenizer, loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import type { HuggingFaceTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import type { Message } from "../../src/tokenizer/tokenizer.ts";
 
 interface EncodingCase {
@@ -65,7 +67,7 @@ function withMarks(text: string, offsets: readonly (readonly [number, number])[]
 describe("built tokenizers", () => {
   it.each(BUILT_TOKENIZERS)("%s: build.ts writes the very files that Python read", async (name) => {
     const out = await mkdtemp(join(scratch, "built-"));
-    await buildTokenizer(name).save(out);
+    await buildTokenizer(name).save(diskFolder(out));
     const files = (await readdir(out)).sort();
     expect(files).toEqual((await readdir(goldenPath(`tokenizers/${name}`))).sort());
     for (const file of files) {

@@ -2,7 +2,8 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Random } from "../../src/random.ts";
 import { buildCountdownCompact } from "../../src/tokenizer/build.ts";
-import { type HuggingFaceTokenizer, loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import type { HuggingFaceTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { StreamingDecoder } from "../../src/tokenizer/streaming-decoder.ts";
 
 const NAMES = ["byte-level", "metaspace", "characters", "countdown-compact"];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/random.ts";
 import { longestToken } from "../../src/tokenizer/fewest-tokens.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { tokenBytesBy } from "../../src/tokenizer/token-bytes.ts";
 
 const GOLDEN = join(import.meta.dirname, "../golden/tokenizers");

@@ -4,8 +4,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { CheckpointError } from "../../src/errors.ts";
-import { loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { readTokenizerFiles, writeTokenizerFiles } from "../../src/tokenizer/tokenizer-files.ts";
 
 const QWEN_LIKE = join(import.meta.dirname, "../golden/tokenizers/qwen-like");
@@ -27,7 +28,7 @@ describe("a tokenizer with changes", () => {
     expect(changed.eosTokenId).toBe(own.encode(other!)[0]);
     expect(changed.applyChatTemplate(MESSAGES)).toBe(`[user]hi${other}`);
     const directory = await mkdtemp(join(scratch, "saved-"));
-    await changed.save(directory);
+    await changed.save(diskFolder(directory));
     const saved = await loadTokenizer(directory);
     expect([saved.eosTokenId, saved.applyChatTemplate(MESSAGES)]).toEqual([changed.eosTokenId, `[user]hi${other}`]);
     const config = JSON.parse(await readFile(join(directory, "tokenizer_config.json"), "utf8")) as object;
@@ -37,8 +38,8 @@ describe("a tokenizer with changes", () => {
 
   it("has one template where there were several, and the older file of special tokens says the same", async () => {
     const directory = await mkdtemp(join(scratch, "several-"));
-    const files = await readTokenizerFiles(QWEN_LIKE);
-    await writeTokenizerFiles(directory, {
+    const files = await readTokenizerFiles(diskFolder(QWEN_LIKE));
+    await writeTokenizerFiles(diskFolder(directory), {
       ...files,
       "special_tokens_map.json": '{"eos_token": {"content": "x", "lstrip": false}, "pad_token": "y"}',
       "additional_chat_templates/tool_use.jinja": "tools",
@@ -47,7 +48,7 @@ describe("a tokenizer with changes", () => {
     const changed = await loadTokenizer(directory, { chatTemplate: TEMPLATE, eosToken: "<|im_end|>" });
     expect(changed.applyChatTemplate(MESSAGES, { tools: [{}] })).toBe("[user]hi<|im_end|>");
     const saved = await mkdtemp(join(scratch, "saved-several-"));
-    await changed.save(saved);
+    await changed.save(diskFolder(saved));
     expect(await readdir(saved)).not.toContain("additional_chat_templates");
     expect(await readdir(saved)).not.toContain("chat_template.json");
     const map = JSON.parse(await readFile(join(saved, "special_tokens_map.json"), "utf8")) as object;
@@ -56,7 +57,7 @@ describe("a tokenizer with changes", () => {
 
   it("that asks for nothing is the checkpoint's, byte for byte", async () => {
     const directory = await mkdtemp(join(scratch, "same-"));
-    await (await loadTokenizer(QWEN_LIKE, {})).save(directory);
+    await (await loadTokenizer(QWEN_LIKE, {})).save(diskFolder(directory));
     for (const name of await readdir(directory)) {
       expect(await readFile(join(directory, name))).toEqual(await readFile(join(QWEN_LIKE, name)));
     }

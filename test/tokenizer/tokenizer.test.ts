@@ -3,12 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../src/disk-folder.ts";
 import { CheckpointError, ConfigError, DataError } from "../../src/errors.ts";
 import { Random } from "../../src/random.ts";
 import { buildCharacters, buildCountdownCompact } from "../../src/tokenizer/build.ts";
 import { ChatTemplates } from "../../src/tokenizer/chat-template.ts";
 import { COUNTDOWN_PHRASES } from "../../src/tokenizer/compact-phrases.ts";
-import { type HuggingFaceTokenizer, loadTokenizer } from "../../src/tokenizer/huggingface.ts";
+import type { HuggingFaceTokenizer } from "../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 
 let scratch: string;
 beforeAll(async () => {
@@ -94,7 +96,7 @@ describe("HuggingFaceTokenizer", () => {
   };
   const saved = async (): Promise<Record<string, string>> => {
     const directory = await mkdtemp(join(scratch, "saved-"));
-    await characters.save(directory);
+    await characters.save(diskFolder(directory));
     const names = await readdir(directory);
     return Object.fromEntries(
       await Promise.all(names.map(async (name) => [name, await readFile(join(directory, name), "utf8")] as const)),
@@ -105,7 +107,7 @@ describe("HuggingFaceTokenizer", () => {
     const files = { ...(await saved()), "special_tokens_map.json": '{ "eos_token":   "<|im_end|>" }' };
     const out = join(scratch, "again");
     await mkdir(out);
-    await (await load(files)).save(out);
+    await (await load(files)).save(diskFolder(out));
     expect((await readdir(out)).sort()).toEqual(Object.keys(files).sort());
     for (const [name, text] of Object.entries(files)) expect(await readFile(join(out, name), "utf8")).toBe(text);
   });
@@ -178,7 +180,7 @@ describe("HuggingFaceTokenizer", () => {
     await writeFile(join(directory, "additional_chat_templates", "tool_use.jinja"), "with tools");
     await writeFile(join(directory, "additional_chat_templates", "notes.txt"), "not a template");
     const out = await mkdtemp(join(scratch, "templates-out-"));
-    await (await loadTokenizer(directory)).save(out);
+    await (await loadTokenizer(directory)).save(diskFolder(out));
     expect(await readdir(join(out, "additional_chat_templates"))).toEqual(["tool_use.jinja"]);
     const render = async (path: string, options = {}) =>
       (await loadTokenizer(path)).applyChatTemplate([{ role: "user", content: "x" }], options);
@@ -207,7 +209,7 @@ describe("HuggingFaceTokenizer", () => {
 
   it("names a Git LFS pointer as such", async () => {
     const directory = await mkdtemp(join(scratch, "pointer-"));
-    await buildCharacters().save(directory);
+    await buildCharacters().save(diskFolder(directory));
     for (const name of ["tokenizer.json", "tokenizer_config.json"]) {
       const text = await readFile(join(directory, name));
       await writeFile(join(directory, name), "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");

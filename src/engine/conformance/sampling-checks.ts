@@ -1,7 +1,7 @@
 /** What the contract promises about `sample`. */
 
 import { EngineError } from "../../errors.ts";
-import type { SampledSequence } from "../contract/sampler.ts";
+import type { SampledSequence, SampledSoFar } from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import {
   type ConformanceCheck,
@@ -256,24 +256,26 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
 
   engineCheck("progress only rises and ends at everything", [], async (engine) => {
     for (const limits of [FREE_SAMPLING, { ...FREE_SAMPLING, ...ONE_TOKEN }]) {
-      const reports: { finished: number; total: number; tokens: number }[] = [];
+      const reports: SampledSoFar[] = [];
       const samples = await engine.sample(somePrompts(engine.info), limits, (progress) =>
         reports.push({ ...progress }),
       );
       const tokens = samples.reduce((sum, sample) => sum + sample.tokens.length, 0);
       reports.reduce((before, now) => {
         require(now.finished >= before.finished && now.tokens >= before.tokens, "progress went back");
+        require(now.mostTokens <= before.mostTokens, "more tokens may come than could before");
         return now;
       });
       const last = reports[reports.length - 1];
       const found = JSON.stringify(last);
       require(last?.finished === samples.length && last.total === samples.length, `progress ended at ${found}`);
       require(last.tokens === tokens, `progress ended at ${found}, there are ${tokens} tokens`);
+      require(last.mostTokens === tokens, `progress ended at ${found}: no more than ${tokens} tokens can come`);
     }
   }),
 
   engineCheck(
-    "an error of whoever watches the progress ends the call, and the engine goes on",
+    "an error thrown by the progress callback ends the call, and the engine goes on",
     ["seededDraws"],
     async (engine) => {
       const prompts = somePrompts(engine.info);

@@ -46,12 +46,19 @@ export interface SampledSequence {
   readonly finishReason: "stop" | "length";
 }
 
-/** Called as sampling goes on: completed sequences and tokens so far. An error that it throws ends the call. */
-export type SampleProgress = (progress: {
+/** How far a call of `sample` is. */
+export interface SampledSoFar {
+  /** Sequences that have ended, and all of them. */
   readonly finished: number;
   readonly total: number;
+  /** Completion tokens so far. */
   readonly tokens: number;
-}) => void;
+  /** Completion tokens of the whole call if every running sequence reaches its longest allowed length. */
+  readonly mostTokens: number;
+}
+
+/** Called as sampling goes on. An error that it throws ends the call. */
+export type SampleProgress = (progress: SampledSoFar) => void;
 
 /** One sequence to score: a prompt and its completion. */
 export interface ScoreDatum {

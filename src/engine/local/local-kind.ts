@@ -1,9 +1,11 @@
 /** The embedded engine as the registry of engines lists it: its keys, and how it opens models. */
 
 import { z } from "zod";
+import type { Computing } from "../../compute/computing.ts";
 import { devices } from "../../compute/devices.ts";
 import type { EngineKind, EngineSpec } from "../engine-kind.ts";
 import { type GivenLimits, type LocalLimits, limitsFrom } from "./limits.ts";
+import type { LocalSurroundings } from "./open-local.ts";
 
 const shape = {
   device: z
@@ -41,8 +43,12 @@ const specSchema = z.object(shape);
 
 const MIB = 2 ** 20;
 
-/** Loaded when a model is opened: nothing else of the engine reads files. */
+/** Loaded when a model is opened: recipes are checked without it. */
 const openers = () => import("./open-local.ts");
+
+async function surroundings(compute: Computing): Promise<LocalSurroundings> {
+  return { device: await compute.device(), folderAt: (path) => compute.folderAt(path) };
+}
 
 /** The embedded engine. */
 export const localEngine: EngineKind = {
@@ -52,19 +58,19 @@ export const localEngine: EngineKind = {
   deviceOf: (spec) => specSchema.parse(spec).device,
   openPolicy: async (spec, source, compute) => {
     const { openLocalPolicy } = await openers();
-    return openLocalPolicy(await compute.device(), source, givenLimits(spec));
+    return openLocalPolicy(await surroundings(compute), source, givenLimits(spec));
   },
   openShared: async (spec, source, compute) => {
     const { openLocalPolicies } = await openers();
-    return openLocalPolicies(await compute.device(), source, givenLimits(spec));
+    return openLocalPolicies(await surroundings(compute), source, givenLimits(spec));
   },
   openRewardModel: async (spec, source, compute) => {
     const { openLocalRewardModel } = await openers();
-    return openLocalRewardModel(await compute.device(), source, givenLimits(spec));
+    return openLocalRewardModel(await surroundings(compute), source, givenLimits(spec));
   },
 };
 
-/** The limits that a spec comes to; undefined for that of another engine. */
+/** The limits of a spec, defaults filled in; undefined for a spec of another engine. */
 export function localLimitsOf(spec: EngineSpec): LocalLimits | undefined {
   return spec.kind === localEngine.name ? limitsFrom(givenLimits(spec)) : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Where the embedded engine keeps models and states. It is handed in: on a disk it is `disk-store.ts`, and nothing else of
- * the engine knows of files.
+ * Where the embedded engine keeps models and states. It is handed in: `folder-store.ts` keeps them in folders, and nothing
+ * else of the engine knows of files.
  */
 
 import type { WeightForm } from "../../model/decoder-parameters.ts";
@@ -30,7 +30,7 @@ export interface StoredModel {
   readonly base?: string;
 }
 
-/** Places are directories, or what else the store knows them by. */
+/** A place is a directory, or another name that the store knows. */
 export interface ModelStore {
   /** Writes a state, whole. */
   saveState(place: string, state: EngineState): Promise<void>;

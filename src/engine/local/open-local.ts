@@ -1,24 +1,30 @@
 /** Opens models in this process: a checkpoint's weights are brought to the device, packed where that is asked for. */
 
-import { resolve } from "node:path";
 import type { Device } from "../../compute/device.ts";
 import { EngineError } from "../../errors.ts";
-import { checkTiedHead, type OpenCheckpoint, openCheckpoint } from "../../model/checkpoint.ts";
+import type { FolderAt } from "../../folder.ts";
+import { checkTiedHead, type OpenCheckpoint, openCheckpointIn } from "../../model/checkpoint.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import { toBfloat16 } from "../../model/float-formats.ts";
 import { storedHead } from "../../model/hf-config.ts";
 import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../model/lora.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
-import { loadPeftAdapter } from "../../model/peft-adapter.ts";
+import { readPeftAdapter } from "../../model/peft-adapter.ts";
 import { nf4From, quantizeNf4 } from "../../model/quantization.ts";
 import type { PolicySource, RewardModelSource, SharedSource } from "../engine-kind.ts";
-import { DISK_STORE } from "./disk-store.ts";
+import { folderStore } from "./folder-store.ts";
 import { type GivenLimits, limitsFrom } from "./limits.ts";
 import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
 import { takingTurns } from "./turns-on-device.ts";
 import { DenseWeights, ModelWeights } from "./weights.ts";
+
+/** What models are opened with: a device, and the folders where they are. */
+export interface LocalSurroundings {
+  readonly device: Device;
+  readonly folderAt: FolderAt;
+}
 
 /** Elements that are packed at once: whole blocks of every format. */
 const PIECE_ELEMENTS = 2 ** 20;
@@ -29,11 +35,11 @@ const PIECE_ELEMENTS = 2 ** 20;
  * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it; EngineError for two adapters.
  */
 export async function openLocalPolicy(
-  device: Device,
+  surroundings: LocalSurroundings,
   { path, quantization, ...adapter }: PolicySource,
   limits: GivenLimits = {},
 ): Promise<LocalPolicy> {
-  const [policy] = await openPolicies(device, { path, quantization }, [adapter], limits);
+  const [policy] = await openPolicies(surroundings, { path, quantization }, [adapter], limits);
   return policy!;
 }
 
@@ -44,28 +50,30 @@ export async function openLocalPolicy(
  * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it.
  */
 export async function openLocalPolicies(
-  device: Device,
+  { device, folderAt }: LocalSurroundings,
   { adapters, ...source }: SharedSource,
   limits: GivenLimits = {},
 ): Promise<readonly LocalPolicy[]> {
   const wanted = adapters.map((adapter) => ({ adapter }));
-  return openPolicies(takingTurns(device), source, wanted, limits);
+  return openPolicies({ device: takingTurns(device), folderAt }, source, wanted, limits);
 }
 
 type AdapterSource = Pick<PolicySource, "lora" | "adapter" | "adapterSeed">;
 
 async function openPolicies(
-  device: Device,
+  { device, folderAt }: LocalSurroundings,
   { path, quantization }: Pick<PolicySource, "path" | "quantization">,
   adapters: readonly AdapterSource[],
   limits: GivenLimits,
 ): Promise<LocalPolicy[]> {
-  const checkpoint = await openCheckpoint(path);
+  const folder = folderAt(path);
+  const checkpoint = await openCheckpointIn(folder);
   const { config } = checkpoint;
   try {
-    // Before the weights: of an adapter that does not fit the user hears at once.
+    // This is checked before the weights are read, so that the error for an adapter that does not fit comes
+    // immediately.
     const opened = [];
-    for (const adapter of adapters) opened.push(await openAdapter(config, adapter));
+    for (const adapter of adapters) opened.push(await openAdapter(config, adapter, folderAt));
     const base = await readWeights(device, checkpoint, { quantization });
     const sharesBase = adapters.length > 1;
     const policies: LocalPolicy[] = [];
@@ -75,7 +83,7 @@ async function openPolicies(
         adapter && (await DenseWeights.from(device, adapterSpecs(config, adapter.lora), valuesIn(adapter.values)));
       const dropoutSeed = adapters[i]!.adapterSeed ?? 0;
       const weights = { model: i === 0 ? base : base.shared(), adapter: trained };
-      const model = { config, form, weights, base: resolve(path), store: DISK_STORE, dropoutSeed, sharesBase };
+      const model = { config, form, weights, base: folder.path, store: folderStore(folderAt), dropoutSeed, sharesBase };
       policies.push(await LocalPolicy.open(device, model, limitsFrom(limits)));
     }
     return policies;
@@ -85,18 +93,20 @@ async function openPolicies(
 }
 
 /**
- * A reward model in the Hugging Face layout (`*ForSequenceClassification`, one label), or a new one of a language model,
- * whose token head gives way to a score that is 0 for every text: the first step decides its direction, not chance.
+ * A reward model in the Hugging Face layout (`*ForSequenceClassification`, one label), or a new one of a language
+ * model, whose token head is replaced by a score head of zeros. Every text then has the reward 0, so the data of the
+ * first step decide the direction of the score, not random numbers.
  *
  * @throws CheckpointError for a directory that is neither.
  */
 export async function openLocalRewardModel(
-  device: Device,
+  { device, folderAt }: LocalSurroundings,
   { path, padTokenId = null }: RewardModelSource,
   limits: GivenLimits = {},
 ): Promise<LocalRewardModel> {
-  const head = await storedHead(path);
-  const checkpoint = await openCheckpoint(path, head);
+  const folder = folderAt(path);
+  const head = await storedHead(folder);
+  const checkpoint = await openCheckpointIn(folder, head);
   try {
     const { config, fileOf } = checkpoint;
     const write = async ({ name, checkpointName }: ParameterSpec, values: Float32Array) => {
@@ -105,7 +115,7 @@ export async function openLocalRewardModel(
     };
     const weights = await DenseWeights.from(device, parameterSpecs(config, "score"), write);
     const padded = { ...config, padTokenId: config.padTokenId ?? padTokenId };
-    return new LocalRewardModel(device, padded, weights, limitsFrom(limits), DISK_STORE);
+    return new LocalRewardModel(device, padded, weights, limitsFrom(limits), folderStore(folderAt));
   } finally {
     await checkpoint.close();
   }
@@ -114,11 +124,12 @@ export async function openLocalRewardModel(
 async function openAdapter(
   config: ModelConfig,
   { lora, adapter, adapterSeed: seed = 0 }: AdapterSource,
+  folderAt: FolderAt,
 ): Promise<{ readonly lora: LoraConfig; readonly values: ParameterValues } | undefined> {
   if (lora && adapter !== undefined) {
     throw new EngineError(`Give either a new adapter (lora) or the one in ${adapter}, not both.`);
   }
-  if (adapter !== undefined) return loadPeftAdapter(adapter, config);
+  if (adapter !== undefined) return readPeftAdapter(folderAt(adapter), config);
   return lora && { lora, values: initializeAdapter(config, lora, { seed }) };
 }
 

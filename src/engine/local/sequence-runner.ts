@@ -24,7 +24,7 @@ import { gradientName, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
 
-/** One call: what the program computes, what it is fed, and what becomes of its results. */
+/** One call: what the program computes, what it is fed, and where its results go. */
 interface SequenceJob {
   readonly weights: Weights;
   readonly data: readonly (ScoreDatum & Partial<Datum>)[];
@@ -130,8 +130,9 @@ export class SequenceRunner {
   }
 
   /**
-   * Logits are whole where the budget keeps them small in every batch; a sequence that exceeds it alone has them in chunks
-   * all the same. One program for all batches, because each compiled program keeps the memory that its largest run took.
+   * Logits are whole where the budget keeps them small in every batch; the logits of a single sequence that exceeds the
+   * budget are in chunks, too. One program for all batches, because each compiled program keeps the memory that its
+   * largest run took.
    */
   #tokenLayout(batch: MicroBatch, data: readonly ScoreDatum[]): TokenLayout {
     const padded = paddedLayout(batch);
@@ -223,7 +224,10 @@ export class SequenceRunner {
     return inputs;
   }
 
-  /** The words that decide what dropout drops, where the adapter has any: of the counter-based stream, not of chance. */
+  /**
+   * The words that decide what dropout drops, where the adapter has any: they come from the counter-based random
+   * stream.
+   */
   #addDropout(
     inputs: Map<string, DeviceTensor>,
     batch: MicroBatch,
@@ -292,8 +296,9 @@ export class SequenceRunner {
 }
 
 /**
- * What a loss reads where there is no token. Weight 0 takes the term and its gradient out, if they are finite, which they
- * are with these values whatever the log-probability of the token 0 is there: no ratio is above 1, exp(ref − policy) is 0.
+ * What a loss reads where there is no token. Weight 0 removes the term and its gradient, provided that they are finite.
+ * With these values they are finite for every log-probability of token 0 at such a place: no ratio is above 1, and
+ * exp(ref − policy) is 0.
  */
 const PADDING: Readonly<Record<LossColumn, number>> = {
   weights: 0,

@@ -1,6 +1,6 @@
 /**
- * What the embedded engine's policies and reward models have in common: verbs that take turns, an optimizer, states on
- * disk, and an end.
+ * What the embedded engine's policies and reward models have in common: verbs that take turns, an optimizer, states that
+ * are kept, and an end.
  *
  * Tensors are shared and freed by hand, so one verb runs at a time, and none on an engine that was disposed of.
  */
@@ -82,7 +82,7 @@ export abstract class TrainableModel implements Trainable {
       const { optimizerSteps, referenceOff } = await this.#store.loadState(directory, this.trained.specs, (set) => {
         switch (set) {
           case "weights":
-            // First of all sets, once the whole state is known to fit.
+            // The first of all sets; it is asked for when the whole state is known to fit.
             this.#forgetOptimizer();
             this.forgetReference();
             return this.trained;

@@ -5,10 +5,9 @@
  * and weights pass through memory a piece of a tensor at a time: the largest model costs no more than the smallest.
  */
 
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import type { Folder } from "../../folder.ts";
 import { readTokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
-import { checkTiedHead, type OpenCheckpoint, openCheckpoint } from "../checkpoint.ts";
+import { checkTiedHead, type OpenCheckpoint, openCheckpointIn } from "../checkpoint.ts";
 import { type GgufProgress, tensorBytes, writeGguf } from "./format.ts";
 import { modelMetadata } from "./metadata.ts";
 import { readModelCard } from "./model-card.ts";
@@ -38,16 +37,21 @@ export interface GgufExport {
 }
 
 /**
- * Writes the model in `directory` to the file `path`, which is replaced where it is there. Throws CheckpointError for
+ * Writes the model in `folder` to the file `name` of the folder `into`, which is replaced where it is there. Throws CheckpointError for
  * files that are no model, a model or tokenizer that GGUF cannot express, and weights that the format cannot hold.
  */
-export async function exportGguf(directory: string, path: string, options: GgufExportOptions): Promise<GgufExport> {
-  const checkpoint = await openCheckpoint(directory);
+export async function exportGgufFrom(
+  folder: Folder,
+  into: Folder,
+  name: string,
+  options: GgufExportOptions,
+): Promise<GgufExport> {
+  const checkpoint = await openCheckpointIn(folder);
   try {
     const { config } = checkpoint;
     const format = options.format ?? storedFormatOf(checkpoint);
-    const tokenizer = await readTokenizer(directory, checkpoint, options.withTokenizer ?? true);
-    const card = await readModelCard(directory);
+    const tokenizer = await readTokenizer(folder, checkpoint, options.withTokenizer ?? true);
+    const card = await readModelCard(folder);
     const metadata = new Map([...modelMetadata(config, { name: options.name, format, card }), ...tokenizer.metadata]);
     const factors = ropeFactors(config);
     const tensors = [
@@ -55,7 +59,7 @@ export async function exportGguf(directory: string, path: string, options: GgufE
       ...weightTensors(checkpoint, format),
     ];
     await checkTiedHead(checkpoint);
-    await writeGguf(path, metadata, tensors, options.onProgress);
+    await writeGguf(into, name, metadata, tensors, options.onProgress);
     const otherwise = tensors.filter((tensor) => tensor.shape.length > 1 && tensor.format !== format);
     const notes = [...tokenizer.notes];
     if (otherwise.length > 0) {
@@ -81,15 +85,15 @@ function storedFormatOf({ fileOf }: OpenCheckpoint): TensorFormat {
   return dtype === "F16" ? "f16" : dtype === "BF16" ? "bf16" : "f32";
 }
 
-async function readTokenizer(
-  directory: string,
-  { config }: OpenCheckpoint,
-  wanted: boolean,
-): Promise<TokenizerMetadata> {
+async function readTokenizer(folder: Folder, { config }: OpenCheckpoint, wanted: boolean): Promise<TokenizerMetadata> {
   if (!wanted) return tokenIdMetadata(config);
-  if ((await stat(join(directory, "tokenizer.json")).catch(() => undefined)) === undefined) {
+  if (!(await folder.names()).includes("tokenizer.json")) {
     const { kind, metadata, notes } = tokenIdMetadata(config);
-    return { kind, metadata, notes: [`${directory} has no tokenizer.json: tokens are written as their ids`, ...notes] };
+    return {
+      kind,
+      metadata,
+      notes: [`${folder.path} has no tokenizer.json: tokens are written as their ids`, ...notes],
+    };
   }
-  return tokenizerMetadata(await readTokenizerFiles(directory), config, directory);
+  return tokenizerMetadata(await readTokenizerFiles(folder), config, folder.path);
 }

@@ -7,8 +7,7 @@
  * not known here; `tensors.ts`, `metadata.ts` and `tokenizer.ts` know. `gguf-file.ts` reads what is written here.
  */
 
-import { writeWholeFile } from "../../files.ts";
-import { writeFully } from "../file-bytes.ts";
+import type { Folder } from "../../folder.ts";
 import { elementCount } from "../parameters.ts";
 import { encodedBytes, type TensorFormat } from "./number-formats.ts";
 
@@ -46,11 +45,12 @@ export interface GgufTensor {
 export type GgufProgress = (writtenBytes: number, totalBytes: number) => void;
 
 /**
- * Writes the file, whole or not at all. An error from `pieces` or `onProgress` is thrown on, and nothing has changed on
+ * Writes a file of the folder. An error from `pieces` or `onProgress` is thrown on, and nothing has changed on
  * the disk.
  */
 export async function writeGguf(
-  path: string,
+  folder: Folder,
+  name: string,
   metadata: GgufMetadata,
   tensors: readonly GgufTensor[],
   onProgress: GgufProgress = () => {},
@@ -58,19 +58,19 @@ export async function writeGguf(
   const header = encodeHeader(metadata, tensors);
   const totalBytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
   let doneBytes = 0;
-  await writeWholeFile(path, async (file) => {
-    await writeFully(file, header);
+  await folder.write(name, async (file) => {
+    await file.write(header);
     for (const tensor of tensors) {
       const sizeBytes = tensorBytes(tensor);
       let written = 0;
       for await (const piece of tensor.pieces()) {
-        await writeFully(file, piece);
+        await file.write(piece);
         written += piece.length;
         doneBytes += piece.length;
         onProgress(doneBytes, totalBytes);
       }
       if (written !== sizeBytes) throw new Error(`${tensor.name} gave ${written} bytes, expected ${sizeBytes}.`);
-      await writeFully(file, new Uint8Array(padding(sizeBytes)));
+      await file.write(new Uint8Array(padding(sizeBytes)));
     }
   });
 }
@@ -83,7 +83,7 @@ export function tensorBytes(tensor: Pick<GgufTensor, "shape" | "format">): numbe
 /** Everything before the first tensor's bytes, padded to where they begin. */
 function encodeHeader(metadata: GgufMetadata, tensors: readonly GgufTensor[]): Uint8Array {
   const bytes = new ByteBuffer();
-  bytes.raw(Buffer.from("GGUF"));
+  bytes.raw(new TextEncoder().encode("GGUF"));
   bytes.uint32(VERSION);
   bytes.uint64(tensors.length);
   bytes.uint64(metadata.size);
@@ -132,43 +132,50 @@ function padding(length: number): number {
 
 /** A little-endian buffer that grows as it is written to. */
 class ByteBuffer {
-  #bytes = Buffer.alloc(2 ** 16);
+  #bytes = new Uint8Array(2 ** 16);
+  #view = new DataView(this.#bytes.buffer);
   length = 0;
 
   uint8(value: number): void {
-    this.#reserve(1).writeUInt8(value, this.length);
+    this.#reserve(1);
+    this.#view.setUint8(this.length, value);
     this.length += 1;
   }
 
   uint32(value: number): void {
-    this.#reserve(4).writeUInt32LE(value, this.length);
+    this.#reserve(4);
+    this.#view.setUint32(this.length, value, true);
     this.length += 4;
   }
 
   int32(value: number): void {
-    this.#reserve(4).writeInt32LE(value, this.length);
+    this.#reserve(4);
+    this.#view.setInt32(this.length, value, true);
     this.length += 4;
   }
 
   uint64(value: number): void {
-    this.#reserve(8).writeBigUInt64LE(BigInt(value), this.length);
+    this.#reserve(8);
+    this.#view.setBigUint64(this.length, BigInt(value), true);
     this.length += 8;
   }
 
   float32(value: number): void {
-    this.#reserve(4).writeFloatLE(value, this.length);
+    this.#reserve(4);
+    this.#view.setFloat32(this.length, value, true);
     this.length += 4;
   }
 
   /** UTF-8 with its length in bytes before it. */
   string(value: string): void {
-    const encoded = Buffer.from(value, "utf8");
+    const encoded = new TextEncoder().encode(value);
     this.uint64(encoded.length);
     this.raw(encoded);
   }
 
   raw(value: Uint8Array): void {
-    this.#reserve(value.length).set(value, this.length);
+    this.#reserve(value.length);
+    this.#bytes.set(value, this.length);
     this.length += value.length;
   }
 
@@ -176,12 +183,11 @@ class ByteBuffer {
     return this.#bytes.subarray(0, this.length);
   }
 
-  #reserve(more: number): Buffer {
-    if (this.length + more > this.#bytes.length) {
-      const larger = Buffer.alloc(Math.max(this.#bytes.length * 2, this.length + more));
-      larger.set(this.#bytes.subarray(0, this.length));
-      this.#bytes = larger;
-    }
-    return this.#bytes;
+  #reserve(more: number): void {
+    if (this.length + more <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.length + more));
+    larger.set(this.#bytes.subarray(0, this.length));
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
   }
 }

@@ -2,18 +2,17 @@
  * A GGUF file, versions 2 and 3, opened for reading (github.com/ggml-org/ggml, docs/gguf.md): its metadata, its tensors by
  * name, and their numbers as f32.
  *
- * A file may come from anywhere: no count, length, size or place is believed before it was compared with the size of the
- * file, and nothing is allocated for it before that. `format.ts` writes what is read here; what keys and tensors mean to
- * a model is the importer's matter.
+ * A file may come from anywhere: every count, length, size and offset is compared with the size of the file before it
+ * is used and before memory is allocated for it. `format.ts` writes what is read here; the importer knows what keys and
+ * tensors mean to a model.
  *
- * A reader of our own: `@huggingface/gguf` 0.4 answers a file that is cut off with a RangeError that names no place, cuts
- * strings at the end of its buffer without a word, and brings `@huggingface/tasks` along.
+ * A reader of our own: `@huggingface/gguf` 0.4 answers a file that is cut off with a RangeError that names no place,
+ * silently cuts strings at the end of its buffer, and depends on `@huggingface/tasks`.
  */
 
-import type { FileHandle } from "node:fs/promises";
 import { CheckpointError } from "../../errors.ts";
-import { isLfsPointer, lfsPointerMessage } from "../../files.ts";
-import { openedForReading, readFully } from "../file-bytes.ts";
+import { type ByteSource, type Folder, openedFile, readFully } from "../../folder.ts";
+import { isLfsPointer, lfsPointerMessage } from "../../lfs-pointer.ts";
 import { elementCount } from "../parameters.ts";
 import { BLOCK_FORMATS, type BlockFormat, UNREAD_FORMATS } from "./block-formats.ts";
 import { MetadataReader, type MetadataValue } from "./metadata-reader.ts";
@@ -52,9 +51,9 @@ export class GgufFile {
   readonly metadata: ReadonlyMap<string, MetadataValue>;
   /** By tensor name, in the order of the file. */
   readonly tensors: ReadonlyMap<string, GgufEntry>;
-  readonly #file: FileHandle;
+  readonly #file: ByteSource;
 
-  private constructor(path: string, { metadata, tensors }: Header, file: FileHandle) {
+  private constructor(path: string, { metadata, tensors }: Header, file: ByteSource) {
     this.path = path;
     this.metadata = metadata;
     this.tensors = tensors;
@@ -62,8 +61,9 @@ export class GgufFile {
   }
 
   /** Opens a file and checks its header. Throws CheckpointError for a file that is missing, damaged or hostile. */
-  static async open(path: string): Promise<GgufFile> {
-    return openedForReading(path, async (file) => new GgufFile(path, await readHeader(file, path), file));
+  static async open(folder: Folder, name: string): Promise<GgufFile> {
+    const path = folder.pathOf(name);
+    return openedFile(folder, name, async (file) => new GgufFile(path, await readHeader(file, path), file));
   }
 
   /**
@@ -95,8 +95,8 @@ export class GgufFile {
 }
 
 /** Reads more of the file until its header fits. */
-async function readHeader(file: FileHandle, path: string): Promise<Header> {
-  const { size } = await file.stat();
+async function readHeader(file: ByteSource, path: string): Promise<Header> {
+  const size = file.sizeBytes;
   for (let length = FIRST_PIECE_BYTES; ; length *= 4) {
     const bytes = new Uint8Array(Math.min(length, size, MAX_HEADER_BYTES));
     await readFully(file, bytes, 0, endsEarly(path));

@@ -201,7 +201,7 @@ class Keys {
     this.file = file;
   }
 
-  /** Throws CheckpointError: the key, what it holds, and why that will not do. */
+  /** Throws CheckpointError with the key, its value, and why the value is not supported. */
   refuse(key: string, why: string): never {
     const value = this.file.metadata.get(key);
     const shown = value === undefined ? "is missing" : `= ${String(value).slice(0, 80)} ${why}`;

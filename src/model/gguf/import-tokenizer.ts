@@ -6,7 +6,8 @@
  *   every way to cut a token into two others, the best token first (as transformers' converter makes them).
  * - "t5" is read where it is what Aha writes for its own tokenizers, which take the longest match.
  *
- * Everything else is refused by name: a model that reads other tokens than it learned is broken in a way that nobody sees.
+ * Everything else is refused by name: a model that gets other tokens than those that it learned is broken without any
+ * visible error.
  */
 
 import { CheckpointError } from "../../errors.ts";

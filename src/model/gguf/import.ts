@@ -6,10 +6,10 @@
  * rounding of its own kernels; they are not those of the model before it was quantised.
  */
 
-import { basename } from "node:path";
 import { CheckpointError } from "../../errors.ts";
+import type { Folder } from "../../folder.ts";
 import { type TokenizerFiles, writeTokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
-import { type SaveOptions, saveModelFrom } from "../checkpoint.ts";
+import { type SaveOptions, writeModelFrom } from "../checkpoint.ts";
 import type { SaveDtype } from "../hf-config.ts";
 import type { ModelConfig } from "../model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "../parameters.ts";
@@ -19,7 +19,7 @@ import { importedTokenizer } from "./import-tokenizer.ts";
 import { ROPE_FACTORS } from "./rope.ts";
 import { ggufTensorName, isInterleaved, separateHeads } from "./tensors.ts";
 
-/** What became of a file. */
+/** The result of an import. */
 export interface GgufImport {
   readonly config: ModelConfig;
   /** Number format that was written. */
@@ -43,8 +43,8 @@ export interface OpenGguf {
 }
 
 /** Opens the file and checks all of it but the weights' values. Throws CheckpointError. */
-export async function openGguf(path: string): Promise<OpenGguf> {
-  const file = await GgufFile.open(path);
+export async function openGgufIn(folder: Folder, name: string): Promise<OpenGguf> {
+  const file = await GgufFile.open(folder, name);
   try {
     const config = await importedConfig(file);
     checkTensors(file, config);
@@ -56,28 +56,29 @@ export async function openGguf(path: string): Promise<OpenGguf> {
 }
 
 /**
- * Writes the model of the file `path` into an existing directory: config, weights, tokenizer and chat template. By
+ * Writes the model of a file into the folder `into`: config, weights, tokenizer and chat template. By
  * default in float32, which holds what every format stands for exactly.
  *
  * @throws CheckpointError for a file that is damaged, or a model, number format or tokenizer that Aha does not have.
  */
-export async function importGguf(
-  path: string,
-  directory: string,
+export async function importGgufFrom(
+  folder: Folder,
+  name: string,
+  into: Folder,
   options: GgufImportOptions = {},
 ): Promise<GgufImport> {
-  const { file, config, tokenizer } = await openGguf(path);
+  const { file, config, tokenizer } = await openGgufIn(folder, name);
   try {
     const formats = formatsOf(file);
     const { dtype = "float32" } = options;
-    if (tokenizer !== undefined) await writeTokenizerFiles(directory, tokenizer);
+    if (tokenizer !== undefined) await writeTokenizerFiles(into, tokenizer);
     const total = parameterSpecs(config).length;
     let done = 0;
     const parameterValue = (parameter: ParameterSpec) => {
       options.onProgress?.(done++, total);
       return readParameter(file, config, parameter);
     };
-    await saveModelFrom(directory, config, parameterValue, { ...options, dtype });
+    await writeModelFrom(into, config, parameterValue, { ...options, dtype });
     return { config, dtype, formats, hasTokenizer: tokenizer !== undefined };
   } finally {
     await file.close();
@@ -86,15 +87,11 @@ export async function importGguf(
 
 /** Whether a path names a GGUF file, by its ending. */
 export function isGgufPath(path: string): boolean {
-  return basename(path).toLowerCase().endsWith(".gguf");
+  return /\.gguf[\\/]*$/i.test(path);
 }
 
 /** A parameter's numbers in the orientation and order of Hugging Face's checkpoints. */
-export async function readParameter(
-  file: GgufFile,
-  config: ModelConfig,
-  parameter: ParameterSpec,
-): Promise<Float32Array> {
+async function readParameter(file: GgufFile, config: ModelConfig, parameter: ParameterSpec): Promise<Float32Array> {
   const { name, shape } = parameter;
   const values = new Float32Array(elementCount(shape));
   await file.readElements(ggufTensorName(name), 0, values);

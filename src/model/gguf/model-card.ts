@@ -1,14 +1,13 @@
 /**
  * What the head of a model card (README.md beside the weights, YAML between two lines of ---) says that a GGUF file
- * repeats: license, lineage, tags, languages. A card is written for people by people, so it is never a reason to fail:
- * what is missing, unreadable or of another form is left out.
+ * repeats: license, lineage, tags, languages. People write cards for people, so a card is never a reason to fail: what
+ * is missing, unreadable or of another form is left out.
  */
 
-import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
-import { readTextFileIfPresent } from "../../files.ts";
+import type { Folder } from "../../folder.ts";
 
 const MAX_CARD_BYTES = 4 * 2 ** 20;
 
@@ -46,9 +45,9 @@ const schema = z
   })
   .catch({ base_model: [], tags: [], language: [] });
 
-/** The card of the model in `directory`; every field empty where there is none. */
-export async function readModelCard(directory: string): Promise<ModelCard> {
-  const fields = schema.parse(await readFrontMatter(join(directory, "README.md")));
+/** The card of the model in `folder`; every field empty where there is none. */
+export async function readModelCard(folder: Folder): Promise<ModelCard> {
+  const fields = schema.parse(await readFrontMatter(folder));
   return {
     license: fields.license,
     licenseName: fields.license_name,
@@ -59,9 +58,9 @@ export async function readModelCard(directory: string): Promise<ModelCard> {
   };
 }
 
-async function readFrontMatter(path: string): Promise<unknown> {
+async function readFrontMatter(folder: Folder): Promise<unknown> {
   try {
-    const content = await readTextFileIfPresent(path, { maxBytes: MAX_CARD_BYTES, error: CheckpointError });
+    const content = await folder.readText("README.md", { maxBytes: MAX_CARD_BYTES, error: CheckpointError });
     const head = /^---\r?\n([\s\S]*?)\r?\n---/.exec(content ?? "")?.[1];
     return head === undefined ? {} : parse(head);
   } catch {

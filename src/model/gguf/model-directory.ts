@@ -12,7 +12,8 @@ import { basename, join } from "node:path";
 import { CheckpointError } from "../../errors.ts";
 import { cacheFolder, systemReason } from "../../files.ts";
 import { writeWholeFolder } from "../../run/whole-folder.ts";
-import { type GgufImportOptions, importGguf, isGgufPath } from "./import.ts";
+import { type GgufImportOptions, isGgufPath } from "./import.ts";
+import { importGguf } from "./on-disk.ts";
 
 /** Part of the name, to be raised when the importer writes something else for the same file. */
 const IMPORTER_VERSION = 1;

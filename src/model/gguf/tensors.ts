@@ -56,7 +56,7 @@ export function ggufTensorName(parameter: string): string {
  * The format that a parameter is stored in where `wanted` is asked for: vectors are f32, and a matrix whose rows are no
  * whole number of q8_0 blocks is f16, as with llama.cpp's converter.
  */
-export function storedFormat(wanted: TensorFormat, shape: readonly number[]): TensorFormat {
+function storedFormat(wanted: TensorFormat, shape: readonly number[]): TensorFormat {
   if (shape.length < 2) return "f32";
   return wanted === "q8_0" && shape.at(-1)! % Q8_0_BLOCK !== 0 ? "f16" : wanted;
 }

@@ -9,8 +9,9 @@
  *   whose integers are tokens this is the longest match. It differs where longest match is a poor cut: "112" with
  *   integers up to 99 is 11 2 here and 1 12 there; and several unknown characters in a row are one unknown token there.
  *
- * What is neither is refused by name, never approximated: a model that reads other tokens than it learned is broken in a
- * way that nobody sees. `tokenIdMetadata` is the way out: a file whose tokens are written as their ids.
+ * What is neither is refused by name, never approximated: a model that gets other tokens than those that it learned is
+ * broken without any visible error. For such tokenizers there is `tokenIdMetadata`: a file whose tokens are written as
+ * their ids.
  */
 
 import { CheckpointError } from "../../errors.ts";

@@ -8,7 +8,7 @@
 
 import { z } from "zod";
 import { CheckpointError } from "../../errors.ts";
-import { parseJson } from "../../files.ts";
+import { parseJson } from "../../json-text.ts";
 
 const addedToken = z.object({
   id: z.int().nonnegative(),

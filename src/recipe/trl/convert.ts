@@ -1,10 +1,11 @@
 /**
  * From a TRL recipe (the YAML that `accelerate launch script.py --config FILE` takes, snake_case) to an Aha recipe of
- * one stage, with a line for every key that says what became of it. The file is taken as it stands: what TRL would
- * take by default for keys that are not there is put into the recipe, not what Aha would.
+ * one stage, with a line for every key that says what it became. The file is taken as it stands: what TRL would take by
+ * default for keys that are not there is put into the recipe, not what Aha would.
  *
- * Which trainer the file is for is told by its keys (`trainer-of.ts`); what every trainer has is here, what each has by
- * itself is in `grpo.ts` and `rows.ts`. What scripts hard-code, tasks and prompts, is in `data/`; rewards are `rewards.ts`'s.
+ * Which trainer the file is for is recognised by its keys (`trainer-of.ts`); what every trainer has is here, what each
+ * has by itself is in `grpo.ts` and `rows.ts`. What scripts hard-code, tasks and prompts, is in `data/`; rewards are
+ * `rewards.ts`'s.
  */
 
 import { ConfigError, nearestName } from "../../errors.ts";
@@ -245,7 +246,7 @@ function setNames(draft: TrlDraft, path: string, options: TrlOptions, places: Tr
   setOutput(draft, options, places);
 }
 
-/** output_dir is where the run goes, unless the user says otherwise, or it is a place on somebody else's machine. */
+/** The run goes to output_dir, unless the user gives another directory, or output_dir is a place on another machine. */
 function setOutput(draft: TrlDraft, { out }: TrlOptions, places: TrlPlaces): void {
   const directory = draft.settings.text("output_dir");
   if (directory === undefined) return;

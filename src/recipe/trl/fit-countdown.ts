@@ -5,7 +5,7 @@
 
 import { AhaError, ConfigError } from "../../errors.ts";
 import type { CountdownOptions } from "../../tasks/countdown/options.ts";
-import { createTask } from "../../tasks/registry.ts";
+import { createTask } from "../../tasks/on-disk.ts";
 import type { Task } from "../../tasks/task.ts";
 import { dayOf } from "../../tokenizer/format-date.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";

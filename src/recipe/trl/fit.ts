@@ -7,10 +7,10 @@
  */
 
 import { CheckpointError, ConfigError } from "../../errors.ts";
-import { inspectModel } from "../../model/checkpoint.ts";
-import { createTask } from "../../tasks/registry.ts";
+import { inspectModel } from "../../model/on-disk.ts";
+import { createTask } from "../../tasks/on-disk.ts";
 import { dayOf } from "../../tokenizer/format-date.ts";
-import { loadTokenizer } from "../../tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { Recipe, StageConfig } from "../schema.ts";
 import type { TrlConversion, TrlKeyLine } from "./conversion.ts";

@@ -1,11 +1,10 @@
 /**
- * The judge of `../model-judge.ts` at work: questions to an endpoint, verdicts from its answers, and what becomes of those
- * that do not come.
+ * The judge of `../model-judge.ts` at work: it sends questions to an endpoint, reads verdicts from the answers, and
+ * handles answers that are missing.
  */
 
 import { z } from "zod";
-import type { EndpointClient } from "../../endpoint/client.ts";
-import { openEndpoint } from "../../endpoint/open.ts";
+import type { Endpoint } from "../../endpoint/endpoint.ts";
 import { AhaError, ConfigError, EndpointError } from "../../errors.ts";
 import { summaryOf } from "../../expression/answer.ts";
 import type { BatchReward, RewardInput, RewardResult } from "../reward.ts";
@@ -15,9 +14,11 @@ import { readVerdict } from "./verdict.ts";
 
 /** Failures after which the next request would fail too, each after its time. */
 const LOST: ReadonlySet<EndpointError["kind"]> = new Set(["unreachable", "busy", "timeout"]);
-/** Failures that are the judge's, not the completion's: another time it may have a verdict. */
+/** Failures of the judge, not of the completion: a later request may get a verdict. */
 const PASSING: ReadonlySet<EndpointError["kind"]> = new Set([...LOST, "budget"]);
-/** Longest completion that is sent; cut ones would be judged for what is missing. */
+/**
+ * The longest completion that is sent. A longer one is not cut, because the judge would then judge an incomplete text.
+ */
 const MAX_CHARACTERS = 400_000;
 
 /** What a checkpoint keeps. */
@@ -32,14 +33,14 @@ export class ModelJudge implements BatchReward {
   readonly name = "judge";
   readonly #options: JudgeOptions;
   readonly #form: QuestionForm;
-  readonly #client: EndpointClient;
+  readonly #client: Endpoint;
   /** Of the batches that are judged just now. */
   readonly #underWay = new Set<AbortController>();
 
-  constructor(given: JudgeOptions) {
+  constructor(given: JudgeOptions, client: Endpoint) {
     this.#options = given;
     this.#form = given;
-    this.#client = openEndpoint(given);
+    this.#client = client;
   }
 
   /** Goes on with the usage of an earlier session. The judge itself is not asked: it may come up later. */
@@ -58,7 +59,7 @@ export class ModelJudge implements BatchReward {
     for (const lost of this.#underWay) lost.abort(new EndpointError("unreachable", "stopped"));
   }
 
-  /** Never rejects on account of the judge. */
+  /** Never rejects because of the judge. */
   async judgeBatch(inputs: readonly RewardInput[]): Promise<RewardResult[]> {
     const lost = new AbortController();
     this.#underWay.add(lost);
@@ -82,7 +83,7 @@ export class ModelJudge implements BatchReward {
     try {
       const answer = await this.#client.complete(
         {
-          messages: gradingMessages(this.#form, input, judged),
+          messages: await gradingMessages(this.#form, input, judged),
           temperature: this.#options.temperature,
           maxCompletionTokens: this.#options.maxCompletionTokens,
           json: this.#options.verdict === "json",

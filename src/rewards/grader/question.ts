@@ -5,7 +5,6 @@
  * its own text: it cannot contain the closing one. The rubric says that what is inside is to be judged, never obeyed.
  */
 
-import { createHash } from "node:crypto";
 import type { ChatMessage } from "../../endpoint/chat.ts";
 import { stringifyExactJson } from "../../exact-json.ts";
 import type { RewardInput } from "../reward.ts";
@@ -20,8 +19,8 @@ export interface QuestionForm {
 }
 
 /** The messages for one completion (or that part of it which is judged). */
-export function gradingMessages(form: QuestionForm, input: RewardInput, judged: string): ChatMessage[] {
-  const fence = createHash("sha256").update(judged).digest("hex").slice(0, 12);
+export async function gradingMessages(form: QuestionForm, input: RewardInput, judged: string): Promise<ChatMessage[]> {
+  const fence = await fenceOf(judged);
   const range = `${form.minScore} (worst) to ${form.maxScore} (best)`;
   const end =
     form.verdict === "marker"
@@ -40,7 +39,13 @@ export function gradingMessages(form: QuestionForm, input: RewardInput, judged: 
 
 /** Lone halves of surrogate pairs, which servers refuse, become U+FFFD. */
 function wellFormed(text: string): string {
-  return Buffer.from(text, "utf8").toString("utf8");
+  return new TextDecoder().decode(new TextEncoder().encode(text));
+}
+
+/** The first 12 hexadecimal digits of the text's SHA-256. */
+async function fenceOf(text: string): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(digest.subarray(0, 6), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** `{answer}` → the column answer; braces around no column's name stay. Each place is filled once. */

@@ -1,21 +1,21 @@
 /** The Countdown task in the registry: what it is, its keys, and where its problems come from. */
 
 import { pathAt } from "../../named-paths.ts";
-import { dataPaths, defineTask, loadTaskData } from "../entry.ts";
+import { dataPaths, defineTask, loadTaskData, requireReader } from "../entry.ts";
 import { createCountdownTask } from "./countdown.ts";
-import { GENERATOR_KEYS } from "./generator.ts";
+import { COUNTDOWN_GENERATOR_KEYS } from "./generator.ts";
 import { countdownOptionsSchema } from "./options.ts";
 import { identifyRow } from "./source.ts";
 
 /** The entry; see the file's header. */
-export const countdown = defineTask({
+export const countdownTask = defineTask({
   name: "countdown",
   summary: "an expression that uses every number once and equals the target; generated, or from a file",
   options: countdownOptionsSchema,
   isReasoning: true,
   paths: (spec) => [...pathAt(spec, ["file"], "file"), ...dataPaths(spec)],
   withDataFile: (spec, path) => {
-    const isOfSource = (key: string) => key === "data" || GENERATOR_KEYS.some((known) => known === key);
+    const isOfSource = (key: string) => key === "data" || COUNTDOWN_GENERATOR_KEYS.some((known) => known === key);
     const kept = Object.entries(spec).filter(([key]) => !isOfSource(key));
     return { ...Object.fromEntries(kept), name: spec.name, file: path };
   },
@@ -23,7 +23,7 @@ export const countdown = defineTask({
     const { file, data } = options;
     return createCountdownTask(options, {
       ...deps,
-      ...(file !== undefined && { rows: await (await import("../../data/formats.ts")).readAllRows(file) }),
+      ...(file !== undefined && { rows: await requireReader(deps.dataReader, file).rowsOf(file) }),
       ...(data !== undefined && { data: await loadTaskData(data, deps, identifyRow) }),
     });
   },

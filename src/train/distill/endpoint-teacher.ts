@@ -1,14 +1,14 @@
 /**
- * A teacher behind an OpenAI-compatible endpoint. The API has one way to score given tokens: `/completions` with the token
- * ids as prompt, `echo` and `logprobs`, and nothing generated. vLLM, SGLang and `aha serve` do that; OpenAI itself no
- * longer does. So an endpoint is asked about a short text before anything is trained, and refused by what it answers.
+ * A teacher behind an OpenAI-compatible endpoint. The API has one way to score given tokens: `/completions` with the
+ * token ids as prompt, `echo` and `logprobs`, and nothing generated. vLLM, SGLang and `aha serve` do that; OpenAI
+ * itself no longer does. So before anything is trained the endpoint is asked about a short text, and it is refused if
+ * its answer shows that it cannot score.
  *
- * Log-probabilities are those of temperature 1. A request that fails in passing is made again, a few times.
+ * Log-probabilities are those of temperature 1. A request that fails for a temporary reason is repeated a few times.
  */
 
-import type { EndpointClient } from "../../endpoint/client.ts";
 import type { EchoedPrompt } from "../../endpoint/completions.ts";
-import { openConnection } from "../../endpoint/open.ts";
+import type { Endpoint, Endpoints } from "../../endpoint/endpoint.ts";
 import { type ConnectionConfig, endpointName } from "../../endpoint/options.ts";
 import { NO_CAPABILITIES } from "../../engine/contract/capabilities.ts";
 import type { ScoreDatum, Scorer } from "../../engine/contract/sampler.ts";
@@ -22,10 +22,19 @@ const PROBE_TEXT = "Two and two make four.";
  *
  * @throws ConfigError where it is not there, cannot score given tokens, or reads other tokens than the student.
  */
-export async function openEndpointTeacher(endpoint: ConnectionConfig, tokenizer: Tokenizer): Promise<Scorer> {
+export async function openEndpointTeacher(
+  endpoint: ConnectionConfig,
+  tokenizer: Tokenizer,
+  endpoints: Endpoints | undefined,
+): Promise<Scorer> {
+  if (endpoints === undefined) {
+    throw new ConfigError(
+      "teacher: the stage was given nothing that reaches endpoints (supportingCompute.endpoints; NODE_REACH has it).",
+    );
+  }
   const { text, ids } = probeOf(tokenizer);
   const where = `teacher: ${endpoint.baseUrl}`;
-  const client = openConnection(endpoint);
+  const client = endpoints.connect(endpoint);
   let probe: EchoedPrompt;
   try {
     probe = await client.echo(ids);
@@ -62,7 +71,7 @@ function probeOf(tokenizer: Tokenizer): { readonly text: string; readonly ids: A
   }
 }
 
-async function scored(client: EndpointClient, { promptTokens, completionTokens }: ScoreDatum): Promise<Float32Array> {
+async function scored(client: Endpoint, { promptTokens, completionTokens }: ScoreDatum): Promise<Float32Array> {
   const { logprobs } = await client.echo([...promptTokens, ...completionTokens]);
   return Float32Array.from(logprobs.slice(-completionTokens.length));
 }

@@ -2,26 +2,21 @@
  * A teacher: a model that says how probable it finds tokens which another one has written (`Scorer`). It is in this process,
  * or behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
  *
- * Student and teacher must read the same tokens: log-probabilities of one id under two vocabularies have nothing to do with
- * each other. So tokenizers are compared id by id before anything is trained.
+ * Student and teacher must read the same tokens: log-probabilities of the same id under two different vocabularies
+ * cannot be compared. So tokenizers are compared id by id before anything is trained.
  */
 
-import type { Compute } from "../../compute/compute.ts";
 import type { Scorer } from "../../engine/contract/sampler.ts";
-import type { EngineSpec } from "../../engine/engine-kind.ts";
 import { openEngine } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
-import { modelDirectory } from "../../model/gguf/model-directory.ts";
-import { loadTokenizer } from "../../tokenizer/huggingface.ts";
+import { readTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import type { SupportingCompute } from "../context.ts";
 import type { TeacherSpec } from "./config.ts";
 import { openEndpointTeacher } from "./endpoint-teacher.ts";
 
-/** How a teacher in this process is computed. */
-export interface TeacherOptions {
-  readonly compute: Compute;
-  readonly engine: EngineSpec;
-}
+/** How a teacher in this process is computed, or reached. */
+export type TeacherOptions = Omit<SupportingCompute, "openUserReward">;
 
 /**
  * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller disposes of it.
@@ -31,11 +26,11 @@ export interface TeacherOptions {
 export async function openTeacher(
   spec: TeacherSpec,
   tokenizer: Tokenizer,
-  { compute, engine: engineSpec }: TeacherOptions,
+  { compute, engine: engineSpec, endpoints, modelDirectory }: TeacherOptions,
 ): Promise<Scorer> {
-  if (spec.path === undefined) return openEndpointTeacher(spec.endpoint!, tokenizer);
-  const path = await modelDirectory(spec.path);
-  requireSameTokenizer(tokenizer, await loadTokenizer(path), path);
+  if (spec.path === undefined) return openEndpointTeacher(spec.endpoint!, tokenizer, endpoints);
+  const path = (await modelDirectory?.(spec.path)) ?? spec.path;
+  requireSameTokenizer(tokenizer, await readTokenizer(compute.folderAt(path)), path);
   const engine = await openEngine(engineSpec, { path }, compute);
   return {
     // Messages are about the model, not about what computes it.

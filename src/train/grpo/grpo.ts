@@ -4,12 +4,12 @@
  *
  *     for each iteration:
  *       sample a group of completions for each problem and judge them
- *       score them under the policy and the reference, where a knob asks for it
+ *       score them under the policy and the reference, where a key asks for it
  *       compare each with its group: its advantage
  *       repeat μ times: for each minibatch, one step on the policy objective
  *
- * This file is the loop. What the pieces mean stands with them: advantages in `rollout/advantages.ts`, the losses in
- * `losses/`, their means in `losses/means.ts`, one pass or two in `policy-update.ts`.
+ * This file is the loop. The parts are explained in their own files: advantages in `rollout/advantages.ts`, the losses
+ * in `losses/`, their means in `losses/means.ts`, one pass or two in `policy-update.ts`.
  *
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
@@ -38,6 +38,7 @@ import { type CollectedGroups, collectGroups } from "../../rollout/collect-group
 import { type Metrics, mergeUpdates, rolloutMetrics, samplerDifference, updateMetrics } from "../../rollout/metrics.ts";
 import { sumOf } from "../../statistics.ts";
 import type { TrainContext, TrainOutcome } from "../context.ts";
+import { rewardDepsOf } from "../reward-scorer.ts";
 import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
@@ -58,7 +59,7 @@ import { judgedCompletion, minibatchesOf, scoreRollouts } from "./update-rows.ts
 export async function trainGrpo(
   context: TrainContext,
   config: GrpoConfig,
-  rewards: readonly WeightedReward[] = createRewards(config.rewards),
+  rewards: readonly WeightedReward[] = createRewards(config.rewards, rewardDepsOf(context)),
 ): Promise<TrainOutcome> {
   return withStageRewards(rewards, context, () => iterate(context, config, rewards));
 }
@@ -87,6 +88,7 @@ async function iterate(
     const collected = await sampledGroups(context, config, rewards, loop);
 
     // Compare each completion with its group.
+    loop.begins("updating");
     const scored = await loop.timed("reference", () => scoreRollouts(engine, collected.rollouts, config));
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
@@ -154,8 +156,9 @@ async function sampledGroups(
       sampleCompletions(engine, tokenizer, problems, groupSize, sampling, loop.sampling),
     );
     await loop.stopIfAsked();
+    loop.begins("judging");
     const judged = await loop.timed("rewards", () => judgeCompletions(completions, task, rewards));
-    // What rewards gave up on when they were stopped is no judgement.
+    // Scores of rewards that were interrupted are not used.
     await loop.stopIfAsked();
     return judged;
   };

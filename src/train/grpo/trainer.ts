@@ -6,7 +6,7 @@ import { requireRewardColumns } from "../../rewards/required-columns.ts";
 import { createRewards, rewardPathsIn } from "../../rewards/spec.ts";
 import { rewardLabel } from "../../rewards/user/reference.ts";
 import type { StageParts } from "../context.ts";
-import { scorersOf } from "../reward-scorer.ts";
+import { rewardDepsOf } from "../reward-scorer.ts";
 import { withStageRewards } from "../reward-session.ts";
 import { defineTrainer } from "../trainer.ts";
 import { checkGrpo } from "./check.ts";
@@ -23,7 +23,7 @@ const REWARD_MODEL = {
 } as const;
 
 /** The trainer, as everybody else sees it. */
-export const grpo = defineTrainer({
+export const grpoTrainer = defineTrainer({
   name: "grpo",
   trains: "policy",
   unit: "iteration",
@@ -38,7 +38,7 @@ export const grpo = defineTrainer({
     return [{ path: [...at, "refSyncMixup"], message }];
   },
   paths: rewardPathsOf,
-  companions: (config) =>
+  supportingModels: (config) =>
     rewardPathsOf(config)
       .filter(({ kind }) => kind === "rewardModel")
       .map(({ path }) => ({ ...REWARD_MODEL, path })),
@@ -59,18 +59,13 @@ export const grpo = defineTrainer({
       `Learning by doing, without examples: in each of ${count(iterations)} iterations it gets ` +
       `${promptsPerIteration} problems and writes ${groupSize} answers to each. They are scored by ` +
       `${rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ")}. ` +
-      "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think.",
+      "Answers that beat the average of their group become more likely, the others less. No example shows it how to think.",
   },
   examination: grpoExamination,
 });
 
-/** Whether a stage is one of GRPO, whose keys are then known. */
-export function isGrpoStage<Stage extends { readonly trainer: string }>(stage: Stage): stage is Stage & GrpoConfig {
-  return stage.trainer === grpo.name;
-}
-
-function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
-  return createRewards(rewards, scorersOf(parts));
+function stageRewards(parts: Pick<StageParts, "supportingCompute">, { rewards }: GrpoConfig) {
+  return createRewards(rewards, rewardDepsOf(parts));
 }
 
 /** The files of rewards of the user's own, the folders of reward models. */

@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../../src/cli/model.ts";
+import { modelCommand } from "../../../src/cli/model.ts";
 import { CheckpointError, ConfigError, RunInterrupted } from "../../../src/errors.ts";
-import { loadModel, openCheckpoint, saveModel } from "../../../src/model/checkpoint.ts";
 import { weightTensors } from "../../../src/model/gguf/tensors.ts";
 import type { ModelConfig } from "../../../src/model/model-config.ts";
+import { loadModel, openCheckpoint, saveModel } from "../../../src/model/on-disk.ts";
 import { elementCount, parameterSpecs } from "../../../src/model/parameters.ts";
 import { rotaryFrequencies } from "../../../src/model/rope.ts";
 import { CHECKPOINTS, type CheckpointCase, writeCheckpoint } from "../../llama-cpp/checkpoints.ts";
@@ -33,7 +33,7 @@ async function run(...args: string[]): Promise<{ out: string; notes: string }> {
     signal: new AbortController().signal,
     interactive: false,
   };
-  expect(await command.run(["export", ...args], context)).toBe(0);
+  expect(await modelCommand.run(["export", ...args], context)).toBe(0);
   return { out: out.join(""), notes: notes.join("") };
 }
 
@@ -334,7 +334,7 @@ describe("aha model export", () => {
     const directory = await written(BLOCKS);
     const before = await readdir(directory);
     const context = { out: () => {}, note: () => {}, signal: AbortSignal.abort(), interactive: false };
-    await expect(command.run(["export", directory, "--gguf"], context)).rejects.toThrow(RunInterrupted);
+    await expect(modelCommand.run(["export", directory, "--gguf"], context)).rejects.toThrow(RunInterrupted);
     expect(await readdir(directory)).toEqual(before);
   });
 

@@ -15,15 +15,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../../src/cli/model.ts";
+import { modelCommand } from "../../../src/cli/model.ts";
+import { diskFile } from "../../../src/disk-folder.ts";
 import { CheckpointError } from "../../../src/errors.ts";
-import { loadModel } from "../../../src/model/checkpoint.ts";
-import { exportGguf } from "../../../src/model/gguf/export.ts";
 import { type GgufMetadata, type GgufTensor, type GgufValue, writeGguf } from "../../../src/model/gguf/format.ts";
 import { GgufFile } from "../../../src/model/gguf/gguf-file.ts";
-import { importGguf } from "../../../src/model/gguf/import.ts";
 import { modelDirectory } from "../../../src/model/gguf/model-directory.ts";
-import { loadTokenizer } from "../../../src/tokenizer/huggingface.ts";
+import { exportGguf, importGguf } from "../../../src/model/gguf/on-disk.ts";
+import { loadModel } from "../../../src/model/on-disk.ts";
+import { loadTokenizer } from "../../../src/tokenizer/on-disk.ts";
 import { CHECKPOINTS, writeCheckpoint } from "../../llama-cpp/checkpoints.ts";
 
 let scratch: string;
@@ -113,7 +113,7 @@ describe("importing what was exported", () => {
     expect(formats).toEqual(["Q8_0"]);
     const again = join(back, "again.gguf");
     await exportGguf(back, again, { name: "model", format: "q8_0" });
-    const [first, second] = [await GgufFile.open(file), await GgufFile.open(again)];
+    const [first, second] = [await GgufFile.open(...diskFile(file)), await GgufFile.open(...diskFile(again))];
     for (const [name, { shape }] of first.tensors) {
       const numbers = async (of: GgufFile) => {
         const values = new Float32Array(shape.reduce((product, size) => product * size, 1));
@@ -153,7 +153,7 @@ describe("SentencePiece's BPE", () => {
 /** A small file with these changes to its metadata. */
 async function changed(changes: Readonly<Record<string, GgufValue | undefined>>): Promise<string> {
   const { file } = await exported("llama, plain, rows of whole blocks");
-  const opened = await GgufFile.open(file);
+  const opened = await GgufFile.open(...diskFile(file));
   const metadata = new Map<string, GgufValue>();
   for (const [key, value] of opened.metadata) metadata.set(key, typed(value));
   for (const [key, value] of Object.entries(changes)) {
@@ -173,7 +173,7 @@ async function changed(changes: Readonly<Record<string, GgufValue | undefined>>)
     }),
   );
   const path = `${fresh()}.gguf`;
-  await writeGguf(path, metadata as GgufMetadata, tensors);
+  await writeGguf(...diskFile(path), metadata as GgufMetadata, tensors);
   await opened.close();
   return path;
 }
@@ -321,8 +321,8 @@ describe("a file that is damaged or hostile", () => {
     ],
   ] as [string, Header, RegExp][])("that %s is refused", async (_, parts, message) => {
     const path = await handmade(...parts);
-    await expect(GgufFile.open(path)).rejects.toThrow(message);
-    await expect(GgufFile.open(path)).rejects.toThrow(CheckpointError);
+    await expect(GgufFile.open(...diskFile(path))).rejects.toThrow(message);
+    await expect(GgufFile.open(...diskFile(path))).rejects.toThrow(CheckpointError);
   });
 
   it("that is cut off anywhere is refused, and leaves nothing", async () => {
@@ -344,7 +344,7 @@ describe("a file that is damaged or hostile", () => {
     await handle.write(bytes);
     for (let at = 0; at < 3000; at += 7) {
       await handle.write(Buffer.from([bytes[at]! ^ 0x41]), 0, 1, at);
-      const opened = await GgufFile.open(path).catch((error: unknown) => error);
+      const opened = await GgufFile.open(...diskFile(path)).catch((error: unknown) => error);
       if (opened instanceof GgufFile) await opened.close();
       else expect(opened).toBeInstanceOf(CheckpointError);
       await handle.write(Buffer.from([bytes[at]!]), 0, 1, at);
@@ -353,7 +353,9 @@ describe("a file that is damaged or hostile", () => {
   });
 
   it("that is not there is named", async () => {
-    await expect(GgufFile.open(join(scratch, "none.gguf"))).rejects.toThrow(/none\.gguf: it does not exist/);
+    await expect(GgufFile.open(...diskFile(join(scratch, "none.gguf")))).rejects.toThrow(
+      /none\.gguf: it does not exist/,
+    );
   });
 });
 
@@ -395,7 +397,7 @@ describe("a GGUF file in place of a model directory", () => {
       signal: new AbortController().signal,
       interactive: false,
     };
-    expect(await command.run(["info", file], context)).toBe(0);
+    expect(await modelCommand.run(["info", file], context)).toBe(0);
     expect(out.join("")).toContain("qwen2");
   });
 
@@ -413,7 +415,7 @@ describe("aha model convert FILE.gguf", () => {
       signal: new AbortController().signal,
       interactive: false,
     };
-    await command.run(["convert", ...args], context);
+    await modelCommand.run(["convert", ...args], context);
     return out.join("");
   }
 

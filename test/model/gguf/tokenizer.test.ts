@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../../src/disk-folder.ts";
 import { CheckpointError } from "../../../src/errors.ts";
 import { preTokenizerName } from "../../../src/model/gguf/pre-tokenizers.ts";
 import { tokenIdMetadata, tokenizerMetadata } from "../../../src/model/gguf/tokenizer.ts";
@@ -12,7 +13,7 @@ import { readTokenizerFiles, type TokenizerFiles } from "../../../src/tokenizer/
 import { CHECKPOINTS } from "../../llama-cpp/checkpoints.ts";
 
 const golden = (name: string) =>
-  readTokenizerFiles(fileURLToPath(new URL(`../../golden/tokenizers/${name}`, import.meta.url)));
+  readTokenizerFiles(diskFolder(fileURLToPath(new URL(`../../golden/tokenizers/${name}`, import.meta.url))));
 const MODEL: ModelConfig = { ...CHECKPOINTS["qwen3, tied"]!.config, vocabSize: 396 };
 
 let scratch: string;
@@ -190,8 +191,8 @@ describe("Aha's own tokenizers", () => {
 
   it("are known by their pattern, with other integers and more phrases too", async () => {
     const tokenizer = buildCountdownCompact({ largest: 30, extraPhrases: ["wait, ", "so"] });
-    await tokenizer.save(scratch);
-    const files = await readTokenizerFiles(scratch);
+    await tokenizer.save(diskFolder(scratch));
+    const files = await readTokenizerFiles(diskFolder(scratch));
     expect(keysOf(files)["tokenizer.ggml.model"]).toBe("t5");
     const other = changed(files, (parsed) => {
       const pattern = (parsed.pre_tokenizer as { pattern: { Regex: string } }).pattern;

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { DataError } from "../../../src/errors.ts";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
-import { createTask } from "../../../src/tasks/registry.ts";
+import { createTask } from "../../../src/tasks/on-disk.ts";
 import { ChatTemplates } from "../../../src/tokenizer/chat-template.ts";
-import { type HuggingFaceTokenizer, loadTokenizer } from "../../../src/tokenizer/huggingface.ts";
+import type { HuggingFaceTokenizer } from "../../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../../src/tokenizer/on-disk.ts";
 import { demonstrationTokens } from "../../../src/train/sft/demonstration-stream.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
 

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DataError } from "../../../src/errors.ts";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
-import { createTask } from "../../../src/tasks/registry.ts";
+import { createTask } from "../../../src/tasks/on-disk.ts";
 import { buildCharacters } from "../../../src/tokenizer/build.ts";
 import { demonstrationTokens } from "../../../src/train/sft/demonstration-stream.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";

@@ -3,8 +3,8 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
-import { createTask } from "../../../src/tasks/registry.ts";
-import { loadTokenizer } from "../../../src/tokenizer/huggingface.ts";
+import { createTask } from "../../../src/tasks/on-disk.ts";
+import { loadTokenizer } from "../../../src/tokenizer/on-disk.ts";
 import { demonstrationTokens } from "../../../src/train/sft/demonstration-stream.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
 

@@ -7,7 +7,7 @@ import { judgeExpression, readCountdown } from "../../../src/expression/countdow
 import { readDecimal } from "../../../src/expression/rational.ts";
 import { createCountdownTask } from "../../../src/tasks/countdown/countdown.ts";
 import { problemKey } from "../../../src/tasks/countdown/split.ts";
-import { createTask } from "../../../src/tasks/registry.ts";
+import { createTask } from "../../../src/tasks/on-disk.ts";
 import type { Problem } from "../../../src/tasks/task.ts";
 
 const TINY = { prompt: "compact", counts: [3], min: 1, max: 10, values: { min: 0, max: 99 } };

@@ -4,7 +4,8 @@ import type { Scorer } from "../../../src/engine/contract/sampler.ts";
 import { ConfigError, RunInterrupted } from "../../../src/errors.ts";
 import { distillConfigSchema, teacherSchema } from "../../../src/train/distill/config.ts";
 import { distillData, importanceSampling, trainDistill } from "../../../src/train/distill/distill.ts";
-import { openTeacher, requireSameTokenizer } from "../../../src/train/distill/teacher.ts";
+import { openTeacher } from "../../../src/train/distill/on-node.ts";
+import { requireSameTokenizer } from "../../../src/train/distill/teacher.ts";
 import { emptyDirectory } from "../../engine/models.ts";
 import { TabularEngine } from "../../engine/tabular-engine.ts";
 import { checkpointInto, lettersContext, lettersTokenizer, MemoryLog, newEngine } from "../letters.ts";
@@ -98,7 +99,7 @@ describe("trainDistill", () => {
     const context = lettersContext(engine, log, {
       signal: controller.signal,
       checkpoint: hook,
-      onProgress: ({ done, phase }) => phase === "training" && done === 5 && controller.abort(),
+      onProgress: ({ done, phase }) => phase === "done" && done === 5 && controller.abort(),
     });
     await expect(trainDistill(context, config, teacherOf())).rejects.toThrow(RunInterrupted);
     const fresh = newEngine();

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { diskFolder } from "../../../src/disk-folder.ts";
 import { turnEndFindings } from "../../../src/doctor/task-findings.ts";
 import { nameTurnEnd } from "../../../src/recipe/turn-end.ts";
 import type { Task } from "../../../src/tasks/task.ts";
@@ -30,7 +31,7 @@ const withConfig = (changes: object) =>
     "changed",
   );
 beforeAll(async () => {
-  files = await readTokenizerFiles(GOLDEN);
+  files = await readTokenizerFiles(diskFolder(GOLDEN));
   base = withConfig({ eos_token: "<|endoftext|>", chat_template: CHATML });
 });
 
@@ -112,11 +113,11 @@ describe("the template's end of a turn", () => {
       [null, [TEXT_END, TURN_END]],
     ]) {
       await writeFile(path, JSON.stringify({ eos_token_id: before, temperature: 0.6 }));
-      await nameTurnEnd(directory, { task, tokenizer: base });
+      await nameTurnEnd(diskFolder(directory), { task, tokenizer: base });
       expect(JSON.parse(await readFile(path, "utf8"))).toEqual({ eos_token_id: after, temperature: 0.6 });
     }
     await writeFile(path, '{"eos_token_id": 0}');
-    await nameTurnEnd(directory, { task: lettersTask, tokenizer: base });
+    await nameTurnEnd(diskFolder(directory), { task: lettersTask, tokenizer: base });
     expect(await readFile(path, "utf8")).toBe('{"eos_token_id": 0}');
   });
 });

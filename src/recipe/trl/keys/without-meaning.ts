@@ -30,7 +30,7 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "use_flash_attention_2",
   ),
   ...nothing(
-    "saves memory and changes no result; how a step fits into memory is the engine's business",
+    "saves memory and changes no result; the engine decides how a step fits into memory",
     "activation_checkpointing",
     "activation_checkpointing_kwargs",
     "activation_offloading",
@@ -121,7 +121,7 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
 
   // Evaluation.
   ...nothing(
-    "how many held-out problems are answered at once is the engine's business",
+    "the engine decides how many held-out problems are answered at once",
     "batch_eval_metrics",
     "eval_accumulation_steps",
     "eval_do_concat_batches",
@@ -175,8 +175,8 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "save_only_model",
     "save_safetensors",
   ),
-  ...nothing("aha run --resume goes on with a run; nothing is overwritten", "overwrite_output_dir"),
-  ...nothing("aha run --resume goes on with a run", "resume_from_checkpoint"),
+  ...nothing("aha run --resume continues a run; nothing is overwritten", "overwrite_output_dir"),
+  ...nothing("aha run --resume continues a run", "resume_from_checkpoint"),
   ...nothing(
     "a run uploads nothing; the model stays in the run directory",
     "hub_always_push",

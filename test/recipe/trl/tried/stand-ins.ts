@@ -3,13 +3,14 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { saveModel } from "../../../../src/model/checkpoint.ts";
+import { diskFolder } from "../../../../src/disk-folder.ts";
 import { initializeParameters } from "../../../../src/model/initialize.ts";
+import { saveModel } from "../../../../src/model/on-disk.ts";
 import { modelConfigOf } from "../../../../src/recipe/model.ts";
 import { recipeSchema } from "../../../../src/recipe/schema.ts";
 import type { TrlDataPlace } from "../../../../src/recipe/trl/data/survey.ts";
 import type { TrlTrainerName } from "../../../../src/recipe/trl/trainers.ts";
-import { loadTokenizer } from "../../../../src/tokenizer/huggingface.ts";
+import { loadTokenizer } from "../../../../src/tokenizer/on-disk.ts";
 
 /** Bytes for everything, `<|im_start|>` and `<|im_end|>`, a chat template. */
 const TOKENIZER = join(import.meta.dirname, "../../../golden/tokenizers/byte-level");
@@ -24,7 +25,7 @@ const INIT = {
 export async function writeStandInModel(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const tokenizer = await loadTokenizer(TOKENIZER);
-  await tokenizer.save(directory);
+  await tokenizer.save(diskFolder(directory));
   const init = recipeSchema().shape.model.parse({ init: INIT }).init!;
   const config = modelConfigOf(init, tokenizer);
   await saveModel(directory, config, initializeParameters(config, { seed: 1, init: { scheme: "scaled" } }));

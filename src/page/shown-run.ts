@@ -18,7 +18,8 @@ export interface Columns {
 /** Least time between two readings of the view. */
 const VIEW_EVERY_MS = 700;
 
-export class RunStore {
+/** See above; made by `useRuns`. */
+export class ShownRun {
   readonly id: string;
   view: RunView | undefined;
   error: string | undefined;
@@ -177,12 +178,12 @@ type RunEvent = Partial<RunNews> & { readonly id: string };
  * The stores of runs while a component shows them; it is drawn again with every change. All of them share one connection:
  * browsers allow six to a server.
  */
-export function useRuns(ids: readonly string[]): readonly RunStore[] {
+export function useRuns(ids: readonly string[]): readonly ShownRun[] {
   const key = JSON.stringify(ids);
-  const [stores, setStores] = useState<readonly RunStore[]>([]);
+  const [stores, setStores] = useState<readonly ShownRun[]>([]);
   const [, setVersion] = useState(0);
   useEffect(() => {
-    const opened = ids.map((id) => new RunStore(id));
+    const opened = ids.map((id) => new ShownRun(id));
     setStores(opened);
     let frame = 0;
     const onChange = () => {

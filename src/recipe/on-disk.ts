@@ -1,0 +1,13 @@
+/** The model that a recipe names, on this machine's disk. */
+
+import { existsSync } from "node:fs";
+import { ConfigError } from "../errors.ts";
+import { resolveModel } from "../hub/resolve.ts";
+import { modelDirectory } from "../model/gguf/model-directory.ts";
+
+/** The directory of `model.path`: itself, or the cached checkout of `org/name[@revision]`, downloaded where it is not. */
+export async function modelDirectoryOf(path: string): Promise<string> {
+  const { path: directory } = await resolveModel(path);
+  if (!existsSync(directory)) throw new ConfigError(`model.path: ${directory} does not exist.`);
+  return modelDirectory(directory);
+}
