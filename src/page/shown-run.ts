@@ -89,7 +89,10 @@ export class ShownRun {
 
   /** Takes in what has happened. */
   take(news: Partial<RunNews>): void {
-    if (news.restarted) return this.readAgain();
+    if (news.restarted) {
+      this.readAgain();
+      return;
+    }
     for (const row of news.metrics ?? []) append(columnsIn(this.metrics, row.stage), row);
     for (const row of news.timings ?? []) append(columnsIn(this.timings, row.stage), row);
     this.rolloutStamp = news.rolloutStamp ?? this.rolloutStamp;

@@ -84,7 +84,6 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
               const level = typeof value === "number" ? measure.level(value) : 0;
               const told = typeof value === "number" ? measure.text(value) : "not recorded";
               return (
-                // biome-ignore lint/suspicious/noArrayIndexKey: a token is its place
                 <span
                   key={i}
                   class={`token ${chosen} ${level < 0 ? "minus" : "plus"}${Math.abs(level)}`}
