@@ -5,11 +5,14 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Dashboard } from "../../src/dashboard/server.ts";
+import { writeReport } from "../../src/report/report.ts";
 import { PROGRAM, requireProgram } from "../cli/program.ts";
 import { writeRun } from "../dashboard/written-run.ts";
+import { writeMadeUpRun } from "../report/made-up-run.ts";
 import { openBrowser, openPage } from "./chromium.ts";
 
 const STEPS = 20_000;
@@ -86,6 +89,21 @@ async function drawnCharts(page: Page): Promise<number> {
     };
     return [...document.querySelectorAll("canvas")].filter(isDrawn).length;
   });
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What the accessibility checker finds, each with the elements. */
+async function axeFindings(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => (globalThis as Json).axe.run());
+  return violations.map(
+    ({ id, nodes }: Json) =>
+      `${id}: ${nodes
+        .slice(0, 3)
+        .map(({ html }: Json) => html.slice(0, 160))
+        .join(" | ")}`,
+  );
 }
 
 describe("a large run", () => {
@@ -179,7 +197,6 @@ describe("runs side by side", () => {
 });
 
 describe("accessibility", () => {
-  const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
   const places: readonly (readonly [string, string])[] = [
     ["the list", ""],
     ["curves", "run/runs%2Fone"],
@@ -197,16 +214,7 @@ describe("accessibility", () => {
       const { page } = await openPage(browser, { colorScheme, bypassCSP: true });
       await page.goto(addressOf(place));
       await page.waitForTimeout(900);
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => (globalThis as Json).axe.run());
-      const told = violations.map(
-        ({ id, nodes }: Json) =>
-          `${id}: ${nodes
-            .slice(0, 3)
-            .map(({ html }: Json) => html.slice(0, 160))
-            .join(" | ")}`,
-      );
-      expect(told).toEqual([]);
+      expect(await axeFindings(page)).toEqual([]);
       await page.context().close();
     });
   }
@@ -244,6 +252,40 @@ describe("accessibility", () => {
       if (name === "curves") await picture(page, "phone");
     }
     await page.context().close();
+  });
+});
+
+describe("report.html", () => {
+  it("has the dashboard's charts in a file, an answer that is seen, and nothing for the checker to find", async () => {
+    const path = join(root, "reported");
+    await writeMadeUpRun(path);
+    const address = pathToFileURL(await writeReport(path)).href;
+    const { page, faults } = await openPage(browser);
+    await page.goto(address);
+    await expect.poll(() => drawnCharts(page), { timeout: 20_000 }).toBeGreaterThan(5);
+    await page.getByText("Where the time went").waitFor();
+    const isWithin = await page
+      .locator(".final-answer")
+      .first()
+      .evaluate((node) => {
+        const [answer, article] = [node.getBoundingClientRect(), node.closest("article")!.getBoundingClientRect()];
+        return answer.height > 0 && answer.bottom <= article.bottom + 1;
+      });
+    expect(isWithin).toBe(true);
+    expect(faults).toEqual([]);
+    await picture(page, "report");
+    await page.context().close();
+
+    const checked = await openPage(browser, { bypassCSP: true });
+    await checked.page.goto(address);
+    await checked.page.waitForTimeout(800);
+    expect(await axeFindings(checked.page)).toEqual([]);
+    await checked.page.context().close();
+
+    const without = await openPage(browser, { javaScriptEnabled: false });
+    await without.page.goto(address);
+    expect(await without.page.locator("figure svg").count()).toBeGreaterThan(5);
+    await without.page.context().close();
   });
 });
 
