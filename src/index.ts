@@ -170,11 +170,14 @@ export { type NamedPath, pathAt, pathsBelow, pathsOfItems } from "./named-paths.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 // Pipelines: stages of trainers and data steps, strung together by content hashes.
 export { PipelineDirectory } from "./pipeline/directory.ts";
+// JSON Schemas of recipes and pipelines, with what extensions brought.
+export { jsonSchemas } from "./pipeline/json-schema.ts";
 export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "./pipeline/load.ts";
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 // Recipes: what `aha run` takes, checked, opened and run.
+export type { JsonSchema } from "./recipe/json-schema.ts";
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { RunEvent, RunObserver } from "./recipe/observer.ts";
 export type { PreparedRun } from "./recipe/open-recipe.ts";
@@ -242,7 +245,9 @@ export { loadTokenizer } from "./tokenizer/on-disk.ts";
 export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
-
+export { type Place, type PlaceOptions, trackerOf } from "./tracking/place.ts";
+export type { PointRules, Points, TextPoint, TrackedCompletion } from "./tracking/points.ts";
+export { type SentRun, sendRun } from "./tracking/send-run.ts";
 // Trackers: programs that are told what a run does.
 export {
   defineTracker,

@@ -69,6 +69,7 @@ const EXIT_INTERRUPTED = 130;
 /** `aha chat`. */
 export const chatCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("chat", args, OPTIONS, ["DIR"]);
     const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);

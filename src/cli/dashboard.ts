@@ -33,6 +33,7 @@ const OPTIONS = { port: { type: "string" }, json: { type: "boolean", default: fa
 /** `aha dashboard`. */
 export const dashboardCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["directory", "directory", "directory"] },
   run: async (args, context) => {
     const { options, roots } = split(args);
     const { values } = parseOptions("dashboard", options, OPTIONS);

@@ -19,7 +19,8 @@ const LOOKED_AT = 100;
 /** How much of a value is shown to people; --json has all of it. */
 const SHOWN_CHARACTERS = 160;
 
-const OPTIONS = {
+/** Options of `aha data show`. */
+export const SHOW_OPTIONS = {
   split: { type: "string" },
   config: { type: "string" },
   rows: { type: "string" },
@@ -38,7 +39,7 @@ interface CountedSplit extends DatasetSplit {
  * @throws ConfigError, DataError, HubError
  */
 export async function showData(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions("data", args, OPTIONS, ["show", "PATH"]);
+  const { values, positionals } = parseOptions("data", args, SHOW_OPTIONS, ["show", "PATH"]);
   const shownRows = values.rows === undefined ? 5 : wholeNumberOption("rows", values.rows, 0);
   const dataset = await findDataset(await datasetResolver(context)(positionals[1]!), values.config);
   const split = splitOf(dataset, values.split);

@@ -7,10 +7,10 @@ import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdow
 import { isHeldOutCountdown } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
 import type { Command } from "./command.ts";
-import { DATA_MATH_HELP, runDataMath } from "./data-math.ts";
-import { showData } from "./data-show.ts";
+import { DATA_MATH_HELP, DATA_MATH_OPTIONS, runDataMath } from "./data-math.ts";
+import { SHOW_OPTIONS, showData } from "./data-show.ts";
 import { type GeneratedDataPlan, generatedDataPlan, writeGeneratedData } from "./generated-data.ts";
-import { DATA_HUB_HELP, runDataPull } from "./hub.ts";
+import { DATA_HUB_HELP, PULL_OPTIONS, runDataPull } from "./hub.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha data show PATH [--split NAME] [--rows N] [--json]
@@ -64,7 +64,7 @@ ${DATA_HUB_HELP}
 
 const OPTIONS = {
   count: { type: "string" },
-  out: { type: "string" },
+  out: { type: "string", completes: "file" },
   force: { type: "boolean" },
   seed: { type: "string" },
   numbers: { type: "string" },
@@ -89,6 +89,14 @@ const ACTIONS = ["show", "pull", ...DATA_SETS];
 
 export const dataCommand: Command = {
   help: HELP,
+  syntax: {
+    subcommands: {
+      show: { options: SHOW_OPTIONS, arguments: ["file"] },
+      countdown: { options: OPTIONS, arguments: [] },
+      math: { options: DATA_MATH_OPTIONS, arguments: [] },
+      pull: { options: PULL_OPTIONS, arguments: [() => []] },
+    },
+  },
   run: async (args, context) => {
     if (args[0] === "pull") return runDataPull(args.slice(1), context);
     if (args[0] === "math") return runDataMath(args, context);

@@ -51,7 +51,7 @@ Examples
 const { "dry-run": _, ...TRL } = TRL_OPTIONS;
 
 const OPTIONS = {
-  set: { type: "string", multiple: true },
+  set: { type: "string", multiple: true, completes: "recipe-keys" },
   samples: { type: "string" },
   "skip-sampling": { type: "boolean" },
   strict: { type: "boolean" },
@@ -61,6 +61,7 @@ const OPTIONS = {
 
 export const doctorCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["recipe"] },
   run: async (args, context) => {
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
     const { values, positionals } = parseOptions("doctor", args, OPTIONS, fromTrl ? [] : ["RECIPE"]);

@@ -47,7 +47,8 @@ Downloads a data set of the Hugging Face Hub into the cache that Python's tools 
 its directory. An interrupted download goes on where it ended. HF_TOKEN opens private and gated data sets.
   ${PULL_OPTIONS_HELP}`;
 
-const PULL_OPTIONS = {
+/** Options of `aha model pull` and `aha data pull`. */
+export const PULL_OPTIONS = {
   include: { type: "string", multiple: true },
   "max-size": { type: "string" },
   verify: { type: "boolean" },
@@ -55,7 +56,8 @@ const PULL_OPTIONS = {
   json: { type: "boolean" },
 } as const;
 
-const PUSH_OPTIONS = {
+/** Options of `aha model push`. */
+export const PUSH_OPTIONS = {
   private: { type: "boolean" },
   branch: { type: "string" },
   message: { type: "string" },

@@ -11,13 +11,14 @@ import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AhaError, ConfigError, nearestName, RunInterrupted } from "../errors.ts";
 import { systemReason } from "../files.ts";
-import type { Command, CommandContext } from "./command.ts";
+import type { CommandContext, CommandList } from "./command.ts";
 
 /** 128 + SIGINT: what shells expect of a program that was stopped. */
 const EXIT_INTERRUPTED = 130;
 
 /** The commands and their summaries; a command's code is only loaded when it runs, so that help is instant. */
-const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: () => Promise<Command> }> = new Map([
+export const COMMANDS: CommandList = new Map([
+  ["init", { summary: "ask, and write a recipe", load: async () => (await import("./init.ts")).initCommand }],
   ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).runCommand }],
   [
     "dashboard",
@@ -38,11 +39,19 @@ const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: (
   ],
   ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).dataCommand }],
   ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).rewardCommand }],
+  ["track", { summary: "send a run to trackers", load: async () => (await import("./track.ts")).trackCommand }],
   [
     "model",
     {
       summary: "make, inspect, score with, download and publish models",
       load: async () => (await import("./model.ts")).modelCommand,
+    },
+  ],
+  [
+    "completion",
+    {
+      summary: "complete what is typed in bash, zsh or fish",
+      load: async () => (await import("./completion.ts")).completionCommand(COMMANDS),
     },
   ],
 ]);

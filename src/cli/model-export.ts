@@ -12,6 +12,7 @@ import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
 import { statusLineOf } from "./terminal-line.ts";
 
+const TOKENIZER_MODES = ["auto", "ids"] as const;
 const FORMATS: readonly TensorFormat[] = ["f32", "f16", "bf16", "q8_0"];
 
 /** The part of `aha model --help` that is about this command. */
@@ -25,23 +26,21 @@ export const EXPORT_HELP = `export writes the model as one file for other progra
   --json             the result for programs
 `;
 
+/** Options of `aha model export`. */
+export const EXPORT_OPTIONS = {
+  gguf: { type: "boolean", default: false },
+  out: { type: "string", completes: "file" },
+  dtype: { type: "string", completes: () => FORMATS },
+  tokenizer: { type: "string", default: "auto", completes: () => TOKENIZER_MODES },
+  json: { type: "boolean", default: false },
+} as const;
+
 /** Runs the subcommand with the arguments after `aha model export`. */
 export async function runModelExport(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions(
-    "model export",
-    args,
-    {
-      gguf: { type: "boolean", default: false },
-      out: { type: "string" },
-      dtype: { type: "string" },
-      tokenizer: { type: "string", default: "auto" },
-      json: { type: "boolean", default: false },
-    },
-    ["DIR"],
-  );
+  const { values, positionals } = parseOptions("model export", args, EXPORT_OPTIONS, ["DIR"]);
   if (!values.gguf) throw new ConfigError("aha model export needs --gguf, the format to write.");
   const format = values.dtype === undefined ? undefined : oneOf("dtype", values.dtype, FORMATS);
-  const withTokenizer = oneOf("tokenizer", values.tokenizer, ["auto", "ids"]) === "auto";
+  const withTokenizer = oneOf("tokenizer", values.tokenizer, TOKENIZER_MODES) === "auto";
   const source = positionals[0]!;
   const reference = hubReferenceOf(source, "model");
   const name = basename(reference?.name ?? resolve(source));

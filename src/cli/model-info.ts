@@ -24,10 +24,12 @@ export const INFO_HELP = `info   architecture, parameters, stored format, tokeni
   --json             the same as one JSON object, sizes in bytes
 `;
 
+/** Options of `aha model info`. */
+export const INFO_OPTIONS = { json: { type: "boolean", default: false }, ...ADAPTER_OPTION } as const;
+
 /** Runs the subcommand with the arguments after `aha model info`. */
 export async function runModelInfo(args: readonly string[], context: CommandContext): Promise<number> {
-  const options = { json: { type: "boolean", default: false }, ...ADAPTER_OPTION } as const;
-  const { values, positionals } = parseOptions("model info", args, options, ["DIR"]);
+  const { values, positionals } = parseOptions("model info", args, INFO_OPTIONS, ["DIR"]);
   const text = positionals[0]!;
   const directory = isAdapterAlone(text) ? text : (await openModel(text, context)).modelDirectory;
   if (isAdapterAlone(directory)) {

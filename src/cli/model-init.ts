@@ -47,18 +47,21 @@ interface Blueprint {
   readonly initializerRange: number | undefined;
 }
 
+/** Options of `aha model init`. */
+export const INIT_OPTIONS = {
+  preset: { type: "string", completes: () => Object.keys(MODEL_PRESETS) },
+  config: { type: "string", completes: "file" },
+  tokenizer: { type: "string", completes: () => BUILT_TOKENIZERS },
+  largest: { type: "string" },
+  out: { type: "string", completes: "directory" },
+  seed: { type: "string", default: "0" },
+  scheme: { type: "string", default: "scaled", completes: () => ["scaled", "normal"] },
+  ...SAVE_OPTIONS,
+} as const;
+
 /** Runs the subcommand with the arguments after `aha model init`. */
 export async function runModelInit(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values } = parseOptions("model init", args, {
-    preset: { type: "string" },
-    config: { type: "string" },
-    tokenizer: { type: "string" },
-    largest: { type: "string" },
-    out: { type: "string" },
-    seed: { type: "string", default: "0" },
-    scheme: { type: "string", default: "scaled" },
-    ...SAVE_OPTIONS,
-  });
+  const { values } = parseOptions("model init", args, INIT_OPTIONS);
   const { preset, config: configPath, tokenizer: tokenizerName, out } = values;
   if ((preset === undefined) === (configPath === undefined)) {
     throw new ConfigError("aha model init needs either --preset NAME or --config FILE.");

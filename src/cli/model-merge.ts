@@ -31,7 +31,12 @@ and the generation config come along. An adapter of another model is refused.
   --json             what was merged, as one JSON line
 `;
 
-const OPTIONS = { out: { type: "string" }, ...SAVE_OPTIONS, json: { type: "boolean", default: false } } as const;
+/** Options of `aha model merge`. */
+export const MERGE_OPTIONS = {
+  out: { type: "string", completes: "directory" },
+  ...SAVE_OPTIONS,
+  json: { type: "boolean", default: false },
+} as const;
 
 /** Files of a checkpoint that go along as they are, beside those that Aha reads. */
 const PASSED_ON =
@@ -39,7 +44,7 @@ const PASSED_ON =
 
 /** Runs the subcommand with the arguments after `aha model merge`. */
 export async function runModelMerge(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions("model merge", args, OPTIONS, ["BASE", "ADAPTER"]);
+  const { values, positionals } = parseOptions("model merge", args, MERGE_OPTIONS, ["BASE", "ADAPTER"]);
   const [baseText, adapterText] = positionals as [string, string];
   const { out } = values;
   if (out === undefined) throw new ConfigError("aha model merge needs --out DIR.");

@@ -8,7 +8,10 @@ import { SAVE_DTYPES, type SaveDtype } from "../model/hf-config.ts";
 import { parseSize } from "../number-text.ts";
 
 /** Options of every command that writes weights; `saveOptions` reads them. */
-export const SAVE_OPTIONS = { dtype: { type: "string" }, "max-shard-size": { type: "string" } } as const;
+export const SAVE_OPTIONS = {
+  dtype: { type: "string", completes: () => SAVE_DTYPES },
+  "max-shard-size": { type: "string" },
+} as const;
 
 const DTYPE_ALIASES: Readonly<Record<string, SaveDtype>> = {
   f32: "float32",

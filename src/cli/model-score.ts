@@ -17,8 +17,9 @@ import { computeOption, numberOption, parseOptions } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
 
-const OPTIONS = {
-  tokens: { type: "string" },
+/** Options of `aha model score`. */
+export const SCORE_OPTIONS = {
+  tokens: { type: "string", completes: "file" },
   temperature: { type: "string", default: "1" },
   ...ADAPTER_OPTION,
   threads: { type: "string" },
@@ -27,7 +28,7 @@ const OPTIONS = {
 
 /** Runs the subcommand with the arguments after `aha model score`. */
 export async function runModelScore(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions("model score", args, OPTIONS, ["DIR"]);
+  const { values, positionals } = parseOptions("model score", args, SCORE_OPTIONS, ["DIR"]);
   if (values.tokens === undefined) {
     throw new ConfigError("aha model score needs --tokens FILE, a JSON array of arrays of token ids.");
   }

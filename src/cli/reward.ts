@@ -64,10 +64,10 @@ const BATCH_LINES = 256;
 const MAX_LINES = 1_000_000;
 
 const OPTIONS = {
-  in: { type: "string" },
+  in: { type: "string", completes: "file" },
   set: { type: "string", multiple: true },
   list: { type: "boolean" },
-  tokenizer: { type: "string" },
+  tokenizer: { type: "string", completes: "directory" },
   "timeout-ms": { type: "string" },
   json: { type: "boolean" },
 } as const;
@@ -78,6 +78,7 @@ interface ScoredLine extends RewardResult {
 
 export const rewardCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: [() => rewards.names] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("reward", args, OPTIONS, args.includes("--list") ? [] : ["NAME"]);
     if (values.list) {

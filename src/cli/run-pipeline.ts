@@ -32,7 +32,10 @@ again, so the same command continues an interrupted pipeline, and runs only thos
 `;
 
 /** Options that need a pipeline. */
-export const PIPELINE_OPTIONS = { from: { type: "string" }, only: { type: "string" } } as const;
+export const PIPELINE_OPTIONS = {
+  from: { type: "string", completes: "stages" },
+  only: { type: "string", completes: "stages" },
+} as const;
 
 /** Values of the options of `aha run`, as far as a pipeline is concerned. */
 export interface PipelineValues {

@@ -20,7 +20,9 @@ import { convertTrl, type TrlPlaces } from "../recipe/trl/convert.ts";
 import type { TrlDataPlace } from "../recipe/trl/data/survey.ts";
 import { fitToModel } from "../recipe/trl/fit.ts";
 import type { TextFile } from "../recipe/trl/launcher.ts";
+import { trlTrainers } from "../recipe/trl/trainers.ts";
 import { MAX_RECIPE_BYTES } from "../recipe/yaml.ts";
+import { countdownOptionsSchema } from "../tasks/countdown/options.ts";
 import { defaultTemplate } from "../tokenizer/tokenizer-config.ts";
 import { readTokenizerFiles } from "../tokenizer/tokenizer-files.ts";
 import type { CommandContext } from "./command.ts";
@@ -48,13 +50,13 @@ export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL 
 
 /** Options that need --trl. */
 export const TRL_OPTIONS = {
-  trl: { type: "string" },
-  trainer: { type: "string" },
-  model: { type: "string" },
-  data: { type: "string" },
-  prompt: { type: "string" },
+  trl: { type: "string", completes: "recipe" },
+  trainer: { type: "string", completes: () => [...trlTrainers().keys()] },
+  model: { type: "string", completes: "model" },
+  data: { type: "string", completes: "file" },
+  prompt: { type: "string", completes: () => countdownOptionsSchema.shape.prompt.unwrap().options },
   "num-processes": { type: "string" },
-  accelerate: { type: "string" },
+  accelerate: { type: "string", completes: "recipe" },
   "trl-version": { type: "string" },
   "dry-run": { type: "boolean" },
 } as const;

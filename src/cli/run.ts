@@ -63,8 +63,8 @@ Examples
 `;
 
 const OPTIONS = {
-  set: { type: "string", multiple: true },
-  out: { type: "string" },
+  set: { type: "string", multiple: true, completes: "recipe-keys" },
+  out: { type: "string", completes: "directory" },
   resume: { type: "boolean" },
   json: { type: "boolean" },
   quiet: { type: "boolean" },
@@ -77,6 +77,7 @@ const OPTIONS = {
 
 export const runCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["recipe"] },
   run: async (args, context) => {
     const listsKeys = args.includes("--keys");
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));

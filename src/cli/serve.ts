@@ -93,6 +93,7 @@ type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 /** `aha serve`. */
 export const serveCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("serve", args, OPTIONS, ["DIR"]);
     const limits = limitsOf(values);

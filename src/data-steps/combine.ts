@@ -30,7 +30,7 @@ const combinedSourceSchema = z
 /** The keys. */
 export const combineSchema = z
   .strictObject({
-    data: z.array(combinedSourceSchema).min(1),
+    data: z.array(combinedSourceSchema).min(1).describe("the data sets that are put together"),
     rows: z.int().min(1).optional().describe("rows in all; needed by weights"),
     dedupe: z.boolean().default(true).describe("drop rows that are there already, white space aside"),
     ...outputShape,

@@ -27,7 +27,10 @@ export const filterSchema = z
     verdict: z.enum(["solved", "wellFormed"]).optional().describe("the task's own verdict is yes"),
     finished: z.literal(true).optional().describe("the completion ended by itself, not at the length limit"),
     tokens: z
-      .strictObject({ min: z.int().min(0).optional(), max: z.int().min(1).optional() })
+      .strictObject({
+        min: z.int().min(0).optional().describe("the fewest tokens"),
+        max: z.int().min(1).optional().describe("the most tokens"),
+      })
       .optional()
       .describe("length of the completion as sampled"),
     statistic: z.string().min(1).optional().describe("a statistic of the task's verdict, between min and max"),
@@ -108,14 +111,14 @@ export const outputShape = {
 /** Keys of a step that samples, filters and chooses. */
 export const samplingShape = cachedBy([tasks], () => ({
   model: writerSchema.describe("the model that is sampled"),
-  task: taskSpecSchema(),
+  task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),
   samples: z.int().min(1).default(4).describe("completions of each prompt, k"),
   temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
-  topP: z.number().gt(0).max(1).default(1),
+  topP: z.number().gt(0).max(1).default(1).describe("of the most probable tokens those with this mass; 1 is off"),
   topK: z.int().min(0).default(0).describe("0 is off"),
-  maxCompletionTokens: z.int().min(1).default(512),
+  maxCompletionTokens: z.int().min(1).default(512).describe("the longest completion"),
   stopAt: z.string().min(1).optional().describe("a completion is cut after the first occurrence of this text"),
   promptsPerPart: z.int().min(1).default(16).describe("prompts that are sampled at once and saved as one part"),
   keep: z

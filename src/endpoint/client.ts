@@ -198,7 +198,7 @@ export class EndpointClient implements Endpoint {
         const message = `${url} did not answer within ${this.#timeoutMs} ms`;
         return { error: new EndpointError("timeout", message), again: true };
       }
-      return { error: new EndpointError("unreachable", this.#redacted(`${url}: ${reasonOf(error)}`)), again: true };
+      return { error: new EndpointError("unreachable", this.#redacted(`${url}: ${fetchFailure(error)}`)), again: true };
     }
   }
 
@@ -228,7 +228,7 @@ function checkedBase(baseUrl: string): string {
 }
 
 /** The body as text, read no further than the limit. */
-async function boundedText(response: Response): Promise<string> {
+export async function boundedText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of response.body ?? []) {
@@ -242,7 +242,7 @@ async function boundedText(response: Response): Promise<string> {
 }
 
 /** fetch says only that it failed; its cause says why. */
-function reasonOf(error: unknown): string {
+export function fetchFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;
   if (!(cause instanceof Error)) return error.message;

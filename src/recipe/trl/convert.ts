@@ -24,6 +24,7 @@ import { batchNumbers, type ProgramParts, setGroups } from "./grpo.ts";
 import { LAUNCHER_KEYS } from "./keys/every-trainer.ts";
 import { type Launch, launchOf, type TextFile } from "./launcher.ts";
 import { setOptimizer } from "./objective.ts";
+import { setReporting } from "./reporting.ts";
 import { refuseCodeRewards } from "./rewards.ts";
 import { setDistillation, setRewardModel, setSft } from "./rows.ts";
 import { readMapping, settingsOf, shown, type TrlSettings } from "./settings.ts";
@@ -89,6 +90,7 @@ export async function convertTrl(file: TextFile, options: TrlOptions, places: Tr
   const { reading, launch } = readFile(settings, trainer, draft, options);
 
   setNames(draft, file.path, options, places);
+  setReporting(draft, places.output);
   await setModel(draft, options, places);
   if (trainer.name === "reward") requireNoAdapter(draft);
   else setAdapter(draft);
