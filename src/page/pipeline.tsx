@@ -87,8 +87,11 @@ function Lineage({
   readonly linkOf: (stage: string) => string | undefined;
 }) {
   const depth = new Map<string, number>();
-  for (const { name, needs } of stages)
-    depth.set(name, Math.max(0, ...needs.map((need) => (depth.get(need) ?? -1) + 1)));
+  for (const { name, needs, state } of stages) {
+    // What a stage needs is known when it has begun; until then it stands behind everything.
+    const before = state === "waiting" ? Math.max(-1, ...depth.values()) : -1;
+    depth.set(name, Math.max(before + 1, ...needs.map((need) => (depth.get(need) ?? -1) + 1)));
+  }
   const filled = new Map<number, number>();
   const places = new Map(
     stages.map(({ name }) => {
@@ -99,7 +102,7 @@ function Lineage({
     }),
   );
   const width = 8 + Math.max(0, ...[...places.values()].map(({ x }) => x + BOX.width));
-  const height = 8 + Math.max(0, ...[...places.values()].map(({ y }) => y + BOX.height));
+  const height = 34 + Math.max(0, ...[...places.values()].map(({ y }) => y + BOX.height));
   const told = stages.map(
     ({ name, needs }) => `${name} ${needs.length > 0 ? `from ${needs.join(" and ")}` : "from nothing before it"}`,
   );
@@ -119,11 +122,13 @@ function Lineage({
             if (from === undefined) return null;
             const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + BOX.height / 2, to.x, to.y + BOX.height / 2];
             const bend = Math.max(20, (x2 - x1) / 2);
+            // Below the boxes that stand between the two.
+            const dip = y1 === y2 && x2 - x1 > BOX.width ? 52 : 0;
             return (
               <path
                 key={need + name}
                 class="edge"
-                d={`M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`}
+                d={`M${x1} ${y1}C${x1 + bend} ${y1 + dip} ${x2 - bend} ${y2 + dip} ${x2} ${y2}`}
               />
             );
           }),
