@@ -21,10 +21,6 @@ export const COMMANDS: CommandList = new Map([
   ["init", { summary: "ask, and write a recipe", load: async () => (await import("./init.ts")).initCommand }],
   ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).runCommand }],
   [
-    "dashboard",
-    { summary: "watch runs in a browser", load: async () => (await import("./dashboard.ts")).dashboardCommand },
-  ],
-  [
     "doctor",
     { summary: "check a recipe before it is run", load: async () => (await import("./doctor.ts")).doctorCommand },
   ],
@@ -36,6 +32,10 @@ export const COMMANDS: CommandList = new Map([
   [
     "serve",
     { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).serveCommand },
+  ],
+  [
+    "dashboard",
+    { summary: "watch runs in a browser", load: async () => (await import("./dashboard.ts")).dashboardCommand },
   ],
   ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).dataCommand }],
   ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).rewardCommand }],

@@ -12,7 +12,7 @@ import { useEffect, useState } from "preact/hooks";
 import { MAX_COMPARED } from "../inspect/limits.ts";
 
 /** A place. */
-export interface Place {
+export interface PagePlace {
   readonly page: "runs" | "run" | "pipeline" | "compare";
   readonly id: string;
   readonly tab: string;
@@ -20,7 +20,7 @@ export interface Place {
 }
 
 /** Reads `#…`; what it does not know is the list of runs. */
-export function placeIn(hash: string): Place {
+export function placeIn(hash: string): PagePlace {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [page = "", id = "", tab = ""] = path.split("/").map(decoded);
   const query = Object.fromEntries(new URLSearchParams(search));
@@ -37,7 +37,7 @@ function decoded(part: string): string {
 }
 
 /** `#…` for a place; keys without a value are left out. */
-export function hashOf(place: Partial<Place>): string {
+export function hashOf(place: Partial<PagePlace>): string {
   const { page = "runs", id = "", tab = "", query = {} } = place;
   const given = Object.entries(query).filter(([, value]) => value !== "");
   const search = new URLSearchParams(given).toString();
@@ -46,7 +46,7 @@ export function hashOf(place: Partial<Place>): string {
 }
 
 /** The place now; the component is drawn again when it changes. */
-export function usePlace(): Place {
+export function usePlace(): PagePlace {
   const [place, setPlace] = useState(() => placeIn(location.hash));
   useEffect(() => {
     const onChange = () => setPlace(placeIn(location.hash));
@@ -57,7 +57,7 @@ export function usePlace(): Place {
 }
 
 /** Goes there. `replace`: without a step back in the browser's history, for filters that are typed. */
-export function goTo(place: Partial<Place>, replace = false): void {
+export function goTo(place: Partial<PagePlace>, replace = false): void {
   const hash = hashOf(place);
   if (hash === location.hash) return;
   if (replace) {

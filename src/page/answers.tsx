@@ -7,7 +7,7 @@ import type { RunView } from "../inspect/run-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { plain } from "../number-text.ts";
 import type { EvaluatedCompletionRecord, EvaluationRecord } from "../run/records.ts";
-import { goTo, type Place } from "./address.ts";
+import { goTo, type PagePlace } from "./address.ts";
 import { Loading, Notice, VerdictMark } from "./marks.tsx";
 import { addressWith, ask } from "./source.ts";
 import { isShareStatistic, oneLine, statisticName, valueText } from "./words.ts";
@@ -52,7 +52,7 @@ function useEvaluation(
 }
 
 /** The tab. */
-export function AnswersTab({ view, place }: { readonly view: RunView; readonly place: Place }) {
+export function AnswersTab({ view, place }: { readonly view: RunView; readonly place: PagePlace }) {
   const sampled = view.evaluations.filter(({ decoding }) => decoding === "sampled");
   const find = (index: string | undefined) => view.evaluations.find((one) => String(one.index) === index);
   const before = find(place.query.before) ?? sampled[0];

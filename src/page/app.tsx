@@ -1,7 +1,7 @@
 /** The frame: what is on top of every page, which page is shown, and the keys. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { goTo, hashOf, type Place, usePlace } from "./address.ts";
+import { goTo, hashOf, type PagePlace, usePlace } from "./address.ts";
 import { ComparePage } from "./compare.tsx";
 import { Help } from "./help.tsx";
 import { Overview } from "./overview.tsx";
@@ -79,7 +79,7 @@ export function App() {
   );
 }
 
-function titleOf({ page, id }: Place): string {
+function titleOf({ page, id }: PagePlace): string {
   if (page === "runs") return "Runs · Aha";
   return page === "compare" ? "Runs compared · Aha" : `${id.split("/").at(-1)} · Aha`;
 }

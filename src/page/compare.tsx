@@ -5,7 +5,7 @@ import type { RunComparison } from "../inspect/compare-runs.ts";
 import { metricNote } from "../inspect/metric-notes.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { percent, plain } from "../number-text.ts";
-import { goTo, hashOf, idsIn, type Place } from "./address.ts";
+import { goTo, hashOf, idsIn, type PagePlace } from "./address.ts";
 import { CompletionLines } from "./answers.tsx";
 import { type AxisKind, axisNames, axisOf } from "./axis.ts";
 import { Loading, Missing, Notice, State, VerdictMark } from "./marks.tsx";
@@ -28,7 +28,7 @@ const FIRST_METRICS = [
 const FIRST_STATISTICS = /^(solveRate|passAt\d+|majorityRate|accuracy|formatRate|truncatedRate|meanLength|tries)$/;
 
 /** The page. */
-export function ComparePage({ place }: { readonly place: Place }) {
+export function ComparePage({ place }: { readonly place: PagePlace }) {
   const ids = idsIn(place.query.ids ?? "");
   const [comparison, setComparison] = useState<RunComparison>();
   const [error, setError] = useState("");
@@ -152,7 +152,7 @@ function Curves({
 }: {
   readonly ids: readonly string[];
   readonly comparison: RunComparison;
-  readonly place: Place;
+  readonly place: PagePlace;
 }) {
   const { query } = place;
   const stages = [...new Set(comparison.runs.flatMap(({ stages: each }) => each.map(({ name }) => name)))];

@@ -5,7 +5,7 @@ import { type AlarmSpan, alarmMetrics, alarmSpans } from "../inspect/alarm-metri
 import type { StageChart } from "../inspect/chart-catalogue.ts";
 import type { RunView, StageMetric, StageView } from "../inspect/run-answers.ts";
 import { percent, plain } from "../number-text.ts";
-import { goTo, type Place } from "./address.ts";
+import { goTo, type PagePlace } from "./address.ts";
 import { type AxisKind, axisNames, axisOf } from "./axis.ts";
 import { saveFile, svgOf } from "./chart-export.ts";
 import { Notice } from "./marks.tsx";
@@ -24,7 +24,7 @@ export function CurvesTab({
 }: {
   readonly store: ShownRun;
   readonly view: RunView;
-  readonly place: Place;
+  readonly place: PagePlace;
 }) {
   const { query } = place;
   const set = (change: Readonly<Record<string, string>>) =>

@@ -5,7 +5,7 @@ import type { Card } from "../dashboard/known-runs.ts";
 import { MAX_COMPARED } from "../inspect/limits.ts";
 import type { PipelineCard } from "../inspect/pipeline-answers.ts";
 import type { RunCard } from "../inspect/run-answers.ts";
-import { goTo, hashOf, idsText, type Place } from "./address.ts";
+import { goTo, hashOf, idsText, type PagePlace } from "./address.ts";
 import { useCards } from "./cards.ts";
 import { Loading, Missing, Notice, Sparkline, State } from "./marks.tsx";
 import { ago, duration, statisticName, valueText } from "./words.ts";
@@ -42,7 +42,7 @@ function sortKey(card: Card, by: string): string | number {
 }
 
 /** The page. */
-export function Overview({ place }: { readonly place: Place }) {
+export function Overview({ place }: { readonly place: PagePlace }) {
   const { cards, connection, error } = useCards();
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const { search = "", group = "none", by = "updated", order = "down" } = place.query;

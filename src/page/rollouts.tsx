@@ -5,7 +5,7 @@ import type { RolloutItem } from "../inspect/rollout-answers.ts";
 import type { RunView } from "../inspect/run-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { percent, plain } from "../number-text.ts";
-import { goTo, type Place } from "./address.ts";
+import { goTo, type PagePlace } from "./address.ts";
 import { Notice } from "./marks.tsx";
 import { OpenedCompletion } from "./rollout-detail.tsx";
 import { RolloutFilters } from "./rollout-filters.tsx";
@@ -34,7 +34,7 @@ export function RolloutsTab({
 }: {
   readonly store: ShownRun;
   readonly view: RunView;
-  readonly place: Place;
+  readonly place: PagePlace;
 }) {
   const { row = "", ...filter } = place.query;
   const list = useRolloutList(store, filter);

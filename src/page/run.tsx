@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { RunView } from "../inspect/run-answers.ts";
-import { goTo, hashOf, type Place } from "./address.ts";
+import { goTo, hashOf, type PagePlace } from "./address.ts";
 import { AnswersTab } from "./answers.tsx";
 import { CurvesTab } from "./curves.tsx";
 import { DiaryTab, RecipeTab } from "./diary.tsx";
@@ -24,7 +24,7 @@ const TABS = [
 ] as const;
 
 /** The page. */
-export function RunPage({ place }: { readonly place: Place }) {
+export function RunPage({ place }: { readonly place: PagePlace }) {
   const [store] = useRuns([place.id]);
   const view = store?.view;
   const error = store?.error;
