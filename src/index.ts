@@ -102,7 +102,7 @@ export type {
   TokenLogprob,
 } from "./engine/contract/session.ts";
 export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
-export { openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
+export { engines, openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
 // Errors.
 export {
   AhaError,
@@ -156,7 +156,20 @@ export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
 export type { SaveOptions } from "./model/checkpoint.ts";
-export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
+export type {
+  DecoderSwitches,
+  FamilySwitches,
+  GgufArchitecture,
+  GgufKeys,
+  GgufLayerRules,
+  GgufLayers,
+  GgufShape,
+  LayerKeys,
+  LayerRules,
+  LayerSwitches,
+  ModelFamily,
+  SwitchKeys,
+} from "./model/families/family.ts";
 export { families } from "./model/families/registry.ts";
 export type { GgufExport, GgufExportOptions } from "./model/gguf/export.ts";
 export { exportGguf } from "./model/gguf/on-disk.ts";

@@ -21,7 +21,8 @@ export const EXPORT_HELP = `export writes the model as one file for other progra
   --out FILE         where to write; a GGUF file that is there is replaced (NAME-DTYPE.gguf in DIR, NAME that of DIR;
                      for a model of the Hub in this directory)
   --dtype NAME       of the matrices: ${FORMATS.join(", ")} (as the checkpoint stores them)
-  --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3) or one of Aha's own;
+  --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3), SentencePiece's BPE
+                     (Llama 2, Mistral, Gemma) or one of Aha's own;
                      another is refused. ids: none, token 12 is written [12]; so it is where the model has none
   --json             the result for programs
 `;

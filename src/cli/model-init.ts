@@ -24,7 +24,8 @@ import { numberOption, parseOptions, seedOption } from "./parse-options.ts";
 /** The part of `aha model --help` about this subcommand. */
 export const INIT_HELP = `init   writes a model with random weights, and its tokenizer, in the Hugging Face layout.
   --preset NAME      one of Aha's own shapes: ${Object.keys(MODEL_PRESETS).join(", ")}; the vocabulary is the tokenizer's
-  --config FILE      a Hugging Face config.json of a Llama, Qwen2 or Qwen3, or a directory that has one
+  --config FILE      a Hugging Face config.json of a family that is supported (Llama, Mistral, Qwen2, Qwen3,
+                     SmolLM3, Gemma 3), or a directory that has one
   --tokenizer NAME   ${BUILT_TOKENIZERS.join(" or ")}; or a directory that has a tokenizer.json. The config's vocabulary
                      must hold its tokens, and its special tokens become the model's. Not needed with --config: where
                      the config's directory has a tokenizer it is taken, else the model has none

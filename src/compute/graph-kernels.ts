@@ -1,7 +1,7 @@
 /**
  * Kernels made of a device's own programs, for a device that has no others: each is a small graph over the elements of a
  * tensor, compiled at its first use, which writes its results over its operands. Tokens are drawn on the host, from logits
- * that are read. Numbers are f32 throughout, so results agree with the CPU's loops up to rounding.
+ * that are read; what the draw needs of all of them is a program too. Numbers are f32 throughout, so results agree with the CPU's loops up to rounding.
  */
 
 import { sum } from "../graph/ops/broadcast.ts";
@@ -11,7 +11,9 @@ import type { AdamWOptions } from "../optim/adamw.ts";
 import type { Device, DeviceTensor, Kernels, OptimizedTensor } from "./device.ts";
 import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
 import { elementsOf, read, tensorOf } from "./host-memory.ts";
+import { blockCount } from "./logit-row.ts";
 import { compile, type Program } from "./program.ts";
+import { RowSums, sumsFor } from "./row-sums.ts";
 import { Scope } from "./scope.ts";
 
 type FloatTensor = DeviceTensor<"float32">;
@@ -60,10 +62,12 @@ const ADAMW: Kernel = {
 /** Kernels of a device, by its programs. */
 export class GraphKernels implements Kernels {
   readonly #device: Device;
+  readonly #rowSums: RowSums;
   readonly #programs = new Map<Kernel, Promise<Program>>();
 
   constructor(device: Device) {
     this.#device = device;
+    this.#rowSums = new RowSums(device);
   }
 
   async add(sums: readonly FloatTensor[], addends: readonly FloatTensor[]): Promise<void> {
@@ -106,7 +110,9 @@ export class GraphKernels implements Kernels {
   }
 
   async draw(logits: FloatTensor, requests: readonly DrawRequest[]): Promise<Draw[]> {
-    return drawTokens(await read(this.#device, logits), logits.dims[1]!, requests);
+    const vocabSize = logits.dims[1]!;
+    const sumsOf = blockCount(vocabSize) === 1 ? undefined : await sumsFor(this.#rowSums, logits, 0, requests);
+    return drawTokens(await read(this.#device, logits), vocabSize, requests, sumsOf);
   }
 
   /** Runs a kernel; a result is written over the operand of its name, or into that of `fetched`. */

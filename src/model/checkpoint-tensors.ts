@@ -10,7 +10,7 @@
 import { CheckpointError } from "../errors.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { parameterSpecs } from "./parameters.ts";
-import { CONVERT_ADVICE, isReadDtype, type SafetensorsFile } from "./safetensors.ts";
+import { CONVERT_ADVICE, isReadDtype, type TensorFile } from "./safetensors.ts";
 
 /** The output projection. */
 export const HEAD = "lm_head.weight";
@@ -40,7 +40,7 @@ const WRAPPERS: readonly (readonly [part: string, by: string])[] = [
 ];
 
 /** Where each tensor is; `EMBEDDING` also where a tied checkpoint has stored it under the name of the head. */
-type FileOf = Map<string, SafetensorsFile>;
+type FileOf = Map<string, TensorFile>;
 
 /**
  * Compares, and gives the tied head of a checkpoint that stores nothing else the embedding's name.
@@ -52,7 +52,7 @@ export function matchTensors(directory: string, config: ModelConfig, head: Model
   refuseWrappers(directory, fileOf);
   const headFile = fileOf.get(HEAD);
   if (config.tieWordEmbeddings && headFile !== undefined && !fileOf.has(EMBEDDING)) {
-    headFile.alias(HEAD, EMBEDDING);
+    headFile.alias?.(HEAD, EMBEDDING);
     fileOf.delete(HEAD);
     fileOf.set(EMBEDDING, headFile);
   }
@@ -92,7 +92,7 @@ function canBeIgnored(name: string, head: ModelHead): boolean {
 }
 
 /** Refuses names that another program's wrapper has changed, with the part that it put in. */
-function refuseWrappers(directory: string, fileOf: ReadonlyMap<string, SafetensorsFile>): void {
+function refuseWrappers(directory: string, fileOf: ReadonlyMap<string, TensorFile>): void {
   const names = [...fileOf.keys()];
   const refuse = (example: string, what: string): never => {
     throw new CheckpointError(

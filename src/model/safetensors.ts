@@ -14,6 +14,7 @@ import { type ByteSink, type ByteSource, type Folder, openedFile, readFully } fr
 import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage } from "../lfs-pointer.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
+import type { Nf4Values } from "./quantization.ts";
 
 /** Headers beyond this are refused, as the reference implementation does. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -59,10 +60,25 @@ export interface TensorEntry {
   /** Of its first byte, from the start of the file. */
   readonly byteOffset: number;
   readonly sizeBytes: number;
+  /** How it is packed, where it is: its dtype is then that of the numbers that are read. */
+  readonly packedAs?: string;
+}
+
+/** Tensors that are read by name as f32: those of a file, or what stands for some of them. Close it after use. */
+export interface TensorFile {
+  readonly path: string;
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  readInto(name: string, destination: Float32Array): Promise<void>;
+  readElements(name: string, first: number, destination: Float32Array): Promise<void>;
+  /** Codes and scales of a packed tensor as they are; false where its blocks are not those of the engine. */
+  readNf4?(name: string, target: Nf4Values): Promise<boolean>;
+  /** Gives the tensor `name` a second name. */
+  alias?(name: string, other: string): void;
+  close(): Promise<void>;
 }
 
 /** An open safetensors file whose header was checked. Close it after use. */
-export class SafetensorsFile {
+export class SafetensorsFile implements TensorFile {
   readonly path: string;
   /** By tensor name. */
   readonly entries: ReadonlyMap<string, TensorEntry>;
@@ -128,6 +144,15 @@ export class SafetensorsFile {
       );
       widen(part, destination.subarray(done, done + part.length));
     }
+  }
+
+  /** Reads a tensor's bytes from the byte `first` on, whatever its dtype; as many as `destination` has. */
+  async readBytes(name: string, first: number, destination: Uint8Array): Promise<void> {
+    const { byteOffset, sizeBytes } = this.#entry(name);
+    if (first < 0 || first + destination.length > sizeBytes) {
+      throw new CheckpointError(`${this.path}: ${name} has ${sizeBytes} bytes; more than those are asked for.`);
+    }
+    await readFully(this.#file, destination, byteOffset + first, endsEarly(this.path));
   }
 
   #entry(name: string): TensorEntry {

@@ -12,7 +12,7 @@ import { type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
 import { ONNX_RUNTIME_CPU } from "../../graph/target.ts";
 import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, StoredDType } from "../device.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
-import { CPU_KERNELS } from "./cpu-kernels.ts";
+import { cpuKernels } from "./cpu-kernels.ts";
 import { CpuTensor, cpuTensor } from "./cpu-tensor.ts";
 import { OrtApi, type Pointer } from "./ort-api.ts";
 
@@ -42,7 +42,7 @@ export class CpuDevice implements Device {
   static #instance: CpuDevice | undefined;
   readonly name: string;
   readonly target = ONNX_RUNTIME_CPU;
-  readonly kernels = CPU_KERNELS;
+  readonly kernels = cpuKernels(this, (tensor, first, count) => this.#rows(tensor, first, count));
   readonly #api = new OrtApi();
   readonly #threads: number;
   readonly #environment: Pointer;
@@ -98,6 +98,13 @@ export class CpuDevice implements Device {
       throw new GraphError(`${data.length} elements are too few for a tensor of shape ${showShape(dims)}`);
     }
     return this.#tensor(tensor.dtype, dims, data.subarray(0, elements) as HostArrays[D]);
+  }
+
+  /** Rows of a matrix. The tensor must outlive them. */
+  #rows<D extends StoredDType>(tensor: DeviceTensor<D>, first: number, count: number): CpuTensor<D> {
+    const [, width] = tensor.dims as readonly [number, number];
+    const data = cpuTensor(tensor).data.subarray(first * width, (first + count) * width);
+    return this.#tensor(tensor.dtype, [count, width], data as HostArrays[D]);
   }
 
   hostMemory<D extends StoredDType>(tensor: DeviceTensor<D>): HostArrays[D] {

@@ -156,7 +156,11 @@ async function readWeights(device: Device, checkpoint: OpenCheckpoint, form: Wei
     float32: ({ checkpointName }, target) => fileOf.get(checkpointName)!.readInto(checkpointName, target),
     bfloat16: (spec, target) =>
       inPieces(spec, (values, first) => toBfloat16(values, target.subarray(first, first + values.length))),
-    nf4: (spec, target) => inPieces(spec, (values, first) => quantizeNf4(values, nf4From(target, first))),
+    nf4: async (spec, target) => {
+      // A checkpoint that is packed in the same way keeps its codes.
+      if (await fileOf.get(spec.checkpointName)!.readNf4?.(spec.checkpointName, target)) return;
+      await inPieces(spec, (values, first) => quantizeNf4(values, nf4From(target, first)));
+    },
   });
   try {
     await checkTiedHead(checkpoint);

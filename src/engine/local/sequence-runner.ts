@@ -9,12 +9,12 @@ import { compile, type PreparedCall, type Program } from "../../compute/program.
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
 import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
-import { rotaryTables } from "../../model/decoder.ts";
+import { rotaryInputTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
+import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import type { Datum, ForwardBackwardResult } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
-import { causalMask, MASKED } from "./attention-mask.ts";
+import { causalMask, MASKED, promptsInWindow } from "./attention-mask.ts";
 import { type LossColumn, lossColumns } from "./completion-loss.ts";
 import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
 import { noiseInputs } from "./embedding-noise.ts";
@@ -199,7 +199,6 @@ export class SequenceRunner {
         targets[layout.starts[s]! + t] = BigInt(completionTokens[t]!);
       }
     });
-    const tables = rotaryTables(this.#config, positionCount);
     const half = this.#config.headDim / 2;
     const promptOf = BigInt64Array.from(sequences, ({ promptRow }) => BigInt(promptRow));
     const filled = (dims: readonly number[], values: Float32Array | BigInt64Array) =>
@@ -207,8 +206,6 @@ export class SequenceRunner {
     const inputs = new Map<string, DeviceTensor>([
       ["ids", filled([ids.length], ids)],
       ["positions", filled([positions.length], positions)],
-      ["cos", filled([positionCount, half], tables.cos)],
-      ["sin", filled([positionCount, half], tables.sin)],
       ["promptBias", filled([R, P], promptBias)],
       ["promptCausal", filled([P, P], causalMask(P))],
       ["completionCausal", filled([C, C], causalMask(C))],
@@ -217,6 +214,16 @@ export class SequenceRunner {
       ["targets", filled(layout.dims, targets)],
       ["inverseTemperature", filled([], Float32Array.of(1 / temperature))],
     ]);
+    for (const [name, table] of rotaryInputTables(this.#config, positionCount)) {
+      inputs.set(name, filled([positionCount, half], table));
+    }
+    const window = effectiveWindow(this.#config);
+    if (window !== null) {
+      inputs.set("promptWindow", filled([P, P], causalMask(P, window)));
+      inputs.set("completionWindow", filled([C, C], causalMask(C, window)));
+      const lengths = sequences.map(({ datum }) => data[datum]!.promptTokens.length - 1);
+      inputs.set("promptInWindow", filled([S, C, P], promptsInWindow(lengths, C, P, window)));
+    }
     if (layout.chunks) {
       inputs.set("logitRows", filled(layout.dims, layout.chunks.rows));
       inputs.set("logitPlaces", filled([S * C], layout.chunks.places));

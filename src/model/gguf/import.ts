@@ -17,7 +17,7 @@ import { GgufFile } from "./gguf-file.ts";
 import { importedConfig } from "./import-config.ts";
 import { importedTokenizer } from "./import-tokenizer.ts";
 import { ROPE_FACTORS } from "./rope.ts";
-import { ggufTensorName, isInterleaved, separateHeads } from "./tensors.ts";
+import { ggufTensorName, isInterleaved, separateHeads, shiftNorm } from "./tensors.ts";
 
 /** The result of an import. */
 export interface GgufImport {
@@ -95,6 +95,7 @@ async function readParameter(file: GgufFile, config: ModelConfig, parameter: Par
   const { name, shape } = parameter;
   const values = new Float32Array(elementCount(shape));
   await file.readElements(ggufTensorName(name), 0, values);
+  shiftNorm(config, name, values, -1);
   const columns = shape.length < 2 ? 1 : shape.at(-1)!;
   return isInterleaved(config, name) ? separateHeads(values, config.headDim, columns) : values;
 }
