@@ -102,7 +102,7 @@ export type {
   TokenLogprob,
 } from "./engine/contract/session.ts";
 export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
-export { openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
+export { engines, openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
 // Errors.
 export {
   AhaError,
