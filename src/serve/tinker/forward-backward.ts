@@ -20,7 +20,7 @@ import type { FutureResult } from "./futures.ts";
 import type { LendScorer, PassResult } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
 import { type LossNumbers, type LossOptions, lossOptionsOf, TOKEN_LOSSES } from "./token-losses.ts";
-import { type Columns, scoredPositions } from "./training-data.ts";
+import { type PositionColumns, scoredPositions } from "./training-data.ts";
 
 /** Losses that are the engine's own here. */
 const CROSS_ENTROPY = "cross_entropy";
@@ -114,7 +114,7 @@ async function crossEntropy(
   return { logprobs, loss };
 }
 
-function numbersOf(columns: Columns, readsRatioMask: boolean): LossNumbers {
+function numbersOf(columns: PositionColumns, readsRatioMask: boolean): LossNumbers {
   return {
     samplerLogprobs: columns.floats("logprobs"),
     advantages: columns.floats("advantages"),

@@ -25,7 +25,7 @@ export function inputTokens(chunks: readonly WireChunk[], what: string): Int32Ar
 }
 
 /** The columns of a datum by name, each of one number a position. */
-export class Columns {
+export class PositionColumns {
   readonly #datum: WireDatum;
   readonly #length: number;
   readonly #what: string;
@@ -72,11 +72,14 @@ export class Columns {
 }
 
 /** A datum, scored at every position. Throws RequestFailure for shapes that do not fit. */
-export function scoredPositions(datum: WireDatum, index: number): { readonly datum: Datum; readonly columns: Columns } {
+export function scoredPositions(
+  datum: WireDatum,
+  index: number,
+): { readonly datum: Datum; readonly columns: PositionColumns } {
   const what = `Datum ${index}`;
   const tokens = inputTokens(datum.modelInput, what);
   if (tokens.length === 0) throw new RequestFailure(`${what} has no tokens.`);
-  const columns = new Columns(datum, tokens.length, what);
+  const columns = new PositionColumns(datum, tokens.length, what);
   const targets = columns.tokens("target_tokens");
   const completion = new Int32Array(tokens.length);
   completion.set(tokens.subarray(1));
