@@ -42,8 +42,14 @@ export class HostInput<D extends StoredDType> implements Disposable {
   /** Brings what is in `data` to the tensor, which on the CPU is there already. */
   readonly upload: () => void;
 
-  constructor(device: Device, dtype: D, dims: readonly number[]) {
-    this.tensor = device.allocate(dtype, dims);
+  /** `onHost`: the operation that takes it reads it from the host's memory, where a device's operations do so. */
+  constructor(
+    device: Device,
+    dtype: D,
+    dims: readonly number[],
+    { onHost = false }: { readonly onHost?: boolean } = {},
+  ) {
+    this.tensor = (onHost && device.allocateOnHost?.(dtype, dims)) || device.allocate(dtype, dims);
     const own = device.hostMemory(this.tensor);
     this.data = own ?? allocateHost(dtype, elementsOf(dims));
     this.upload = own ? () => {} : () => device.upload(this.tensor, this.data);

@@ -13,4 +13,13 @@ const cpu: DeviceKind = {
   open: async ({ threads }) => (await import("./cpu/cpu-device.ts")).CpuDevice.open(threads),
 };
 
-for (const device of [cpu]) devices.add(device);
+const webgpu: DeviceKind = {
+  name: "webgpu",
+  summary: "a GPU by Direct3D 12, Metal or Vulkan",
+  open: async ({ threads }) => {
+    const [{ GpuDevice }, { WEBGPU }] = await Promise.all([import("./gpu/gpu-device.ts"), import("./gpu/webgpu.ts")]);
+    return GpuDevice.open(WEBGPU, threads);
+  },
+};
+
+for (const device of [cpu, webgpu]) devices.add(device);

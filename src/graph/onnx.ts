@@ -37,6 +37,8 @@ export interface LoweredGraph {
   readonly outputs: readonly (TensorType & { readonly name: string })[];
   /** Further int64 inputs whose values are these dimensions. */
   readonly shapeInputs: readonly { readonly name: string; readonly dims: readonly Dim[] }[];
+  /** Types of the model's nodes, those of bodies included, each once. */
+  readonly operations: readonly string[];
 }
 
 /**
@@ -76,7 +78,16 @@ export function lowerToOnnx(
     inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
     outputs: outputTypes,
     shapeInputs: shapes,
+    operations: [...new Set(typesOf(nodes))],
   };
+}
+
+/** Types of nodes and of those in their bodies. */
+function typesOf(nodes: readonly OnnxNode[]): string[] {
+  return nodes.flatMap(({ type, attributes }) => {
+    const bodies = Object.values(attributes).filter((value) => typeof value === "object" && "nodes" in value);
+    return [type, ...bodies.flatMap((body) => typesOf((body as Subgraph).nodes))];
+  });
 }
 
 /**
