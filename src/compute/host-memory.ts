@@ -61,7 +61,7 @@ export class HostInput<D extends StoredDType> implements Disposable {
 }
 
 /** A new tensor with these numbers. */
-export function tensorOf<D extends "float32" | "int64">(
+export function tensorOf<D extends "float32" | "int32" | "int64">(
   device: Device,
   dtype: D,
   dims: readonly number[],

@@ -16,10 +16,10 @@ const LOG_EVERYTHING = 0;
 const FELL_BACK = /fallback to CPU EP has been explicitly disabled/;
 
 /**
- * Operations that only direct others, and stand on the host while their bodies run on the device: `Loop`, which has the
- * number of its round there and copies what it carries from one round to the next.
+ * Nodes that compute nothing and stand on the host while the body of a loop runs on the device: `Loop` itself, which
+ * counts its rounds there, and the `Identity` of its condition.
  */
-const DIRECTING = new Set(["Loop"]);
+const DIRECTING = new Set(["Loop", "Identity"]);
 
 /** A native session whose nodes are all on the device. Throws AhaError that names those that are not. */
 export async function compileSession(
@@ -27,8 +27,7 @@ export async function compileSession(
   provider: GpuProvider,
   { model, operations }: Pick<LoweredGraph, "model" | "operations">,
 ): Promise<Pointer> {
-  const isDirected = operations.some((name) => DIRECTING.has(name));
-  if (isDirected) return placedSession(environment, provider, model);
+  if (operations.includes("Loop")) return placedSession(environment, provider, model);
   try {
     return await withOptions(environment, provider, (options) => {
       environment.api.call("AddSessionConfigEntry", options, "session.disable_cpu_ep_fallback", "1");
