@@ -69,7 +69,7 @@ export function lowerToOnnx(
   const outputTypes = Object.entries(outputs).map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
   const shapes = [...writer.shapeInputs.values()];
   const modelInputs = [
-    ...inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    ...inputs.map(({ name, dtype, shape }) => ({ name, dtype: heldDType(target, dtype), shape })),
     ...shapes.map(({ name, dims }) => ({ name, dtype: "int64" as const, shape: [dims.length] })),
   ];
   const model = writeModel(nodes, modelInputs, outputTypes, [...writer.constants.values()]);
@@ -80,6 +80,11 @@ export function lowerToOnnx(
     shapeInputs: shapes,
     operations: [...new Set(typesOf(nodes))],
   };
+}
+
+/** The dtype that a device with these kernels holds tensors of `dtype` in. */
+export function heldDType<D extends DType>(target: LoweringTarget, dtype: D): D | "float32" {
+  return dtype === "bfloat16" && target.lacks.has("bfloat16") ? "float32" : dtype;
 }
 
 /** Types of nodes and of those in their bodies. */

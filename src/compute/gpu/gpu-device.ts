@@ -12,7 +12,7 @@ import { type LoweredGraph, lowerToOnnx } from "../../graph/onnx.ts";
 import { add, multiply } from "../../graph/ops/elementwise.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import { Graph } from "../../graph/tensor.ts";
-import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, StoredDType } from "../device.ts";
+import type { BlockCopy, Device, DeviceTensor, HostArrays, StoredDType } from "../device.ts";
 import { GraphKernels } from "../graph-kernels.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
 import { OrtEnvironment } from "../ort/environment.ts";
@@ -55,7 +55,7 @@ export class GpuDevice implements Device {
       const { graph, outputs } = rowCopyGraph();
       const lowered = lowerToOnnx(graph, outputs, provider.target);
       const session = await compileSession(environment, provider, lowered);
-      const queue = new GpuQueue(environment, provider.memoryName);
+      const queue = new GpuQueue(environment, provider);
       queue.allocateBy(session);
       const device = new GpuDevice(provider, queue, new GpuSession(queue, session, lowered));
       await device.#tryOut();
@@ -118,12 +118,9 @@ export class GpuDevice implements Device {
 
   upload<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): void {
     const target = gpuTensor(tensor);
-    const data = allocateHost<StoredDType>(tensor.dtype, elementsOf(tensor.dims));
-    (data as { set(values: HostArray): void }).set(values);
     if (target.isPart) this.#queue.zeroUnlessWritten(target);
     else target.markWritten();
-    this.#queue.traffic.up += data.byteLength;
-    this.#queue.upload(target as unknown as GpuTensor, data);
+    this.#queue.upload(target as unknown as GpuTensor, values);
   }
 
   async download<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): Promise<void> {

@@ -7,12 +7,14 @@
  */
 
 import { AhaError } from "../../errors.ts";
-import { ONNX_DTYPE } from "../../graph/onnx.ts";
+import { heldDType, ONNX_DTYPE } from "../../graph/onnx.ts";
+import type { LoweringTarget } from "../../graph/target.ts";
 import type { HostArray, StoredDType } from "../device.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
 import type { OrtEnvironment } from "../ort/environment.ts";
 import { type Pointer, pointerArray } from "../ort/ort-api.ts";
 import type { GpuTensor, NativeValues } from "./gpu-tensor.ts";
+import type { GpuProvider } from "./provider.ts";
 
 /** Uploads of so many bytes do not wait for the next run: a model that is read would be in memory twice. */
 const MOST_WAITING_BYTES = 2 ** 24;
@@ -43,8 +45,11 @@ export class GpuQueue implements NativeValues {
   #last: Promise<unknown> = Promise.resolve();
   #isBusy = false;
 
-  constructor(environment: OrtEnvironment, memoryName: string) {
+  readonly #target: LoweringTarget;
+
+  constructor(environment: OrtEnvironment, { memoryName, target }: Pick<GpuProvider, "memoryName" | "target">) {
     this.environment = environment;
+    this.#target = target;
     this.#memory = environment.api.create("CreateMemoryInfo", memoryName, 0, 0, 0);
   }
 
@@ -74,8 +79,17 @@ export class GpuQueue implements NativeValues {
     this.#waiting.push(work);
   }
 
-  /** Puts an upload of these elements at the end of the queue; `data` is not to change until then. */
-  upload(target: GpuTensor, data: HostArray): void {
+  /** Puts an upload of these elements at the end of the queue; they are copied. */
+  upload(target: GpuTensor, values: HostArray): void {
+    const held = this.#held(target.dtype);
+    const data = allocateHost<StoredDType>(held, elementsOf(target.dims));
+    if (held === target.dtype) setAll(data, values);
+    else widenBfloat16(values as Uint16Array, data as Float32Array);
+    this.traffic.up += data.byteLength;
+    this.#upload(target, data);
+  }
+
+  #upload(target: GpuTensor, data: HostArray): void {
     if (this.#uploads === undefined) {
       const uploads: { target: GpuTensor; data: HostArray }[] = [];
       this.enqueue(() => this.#transfer(uploads));
@@ -95,18 +109,20 @@ export class GpuQueue implements NativeValues {
 
   /** Reads all elements of a tensor. */
   download(source: GpuTensor, values: HostArray): Promise<void> {
-    this.traffic.down += values.byteLength;
+    const held = this.#held(source.dtype);
+    const data = allocateHost<StoredDType>(held, elementsOf(source.dims));
+    this.traffic.down += data.byteLength;
     this.traffic.waits++;
     return this.inTurn(async () => {
       const { api, handle } = this.environment;
-      const data = allocateHost(source.dtype, elementsOf(source.dims));
-      const host = this.hostValue(source.dtype, source.dims, data);
+      const host = this.hostValue(held, source.dims, data);
       try {
         await api.callAsync("CopyTensors", handle, pointerArray([source.handle]), pointerArray([host]), null, 1);
       } finally {
         api.release("ReleaseValue", host);
       }
-      setAll(values, data);
+      if (held === source.dtype) setAll(values, data);
+      else toBfloat16(data as Float32Array, values as Uint16Array);
     });
   }
 
@@ -121,7 +137,7 @@ export class GpuQueue implements NativeValues {
     const { root } = tensor;
     if (root.isWritten) return;
     root.markWritten();
-    this.upload(root, allocateHost(root.dtype, elementsOf(root.dims)));
+    this.#upload(root, allocateHost(this.#held(root.dtype), elementsOf(root.dims)));
   }
 
   /** A native value over host memory. */
@@ -132,7 +148,7 @@ export class GpuQueue implements NativeValues {
   nativeBuffer(dtype: StoredDType, dims: readonly number[]): Pointer {
     const { api } = this.environment;
     try {
-      return api.create("CreateTensorAsOrtValue", this.#allocator, dimsOf(dims), dims.length, ONNX_DTYPE[dtype]);
+      return api.create("CreateTensorAsOrtValue", this.#allocator, dimsOf(dims), dims.length, this.#onnxType(dtype));
     } catch (error) {
       throw outOfMemory(error);
     }
@@ -140,7 +156,7 @@ export class GpuQueue implements NativeValues {
 
   nativeView(of: Pointer, dtype: StoredDType, dims: readonly number[]): Pointer {
     const data = this.environment.api.create("GetTensorMutableData", of);
-    return this.#valueOver(this.#memory, data, ELEMENT_BYTES[dtype] * elementsOf(dims), dtype, dims);
+    return this.#valueOver(this.#memory, data, ELEMENT_BYTES[this.#held(dtype)] * elementsOf(dims), dtype, dims);
   }
 
   releaseLater(handle: () => Pointer | undefined): void {
@@ -163,12 +179,21 @@ export class GpuQueue implements NativeValues {
   }
 
   #valueOver(memory: Pointer, data: unknown, bytes: number, dtype: StoredDType, dims: readonly number[]): Pointer {
-    const operands = [memory, data, bytes, dimsOf(dims), dims.length, ONNX_DTYPE[dtype]];
+    const operands = [memory, data, bytes, dimsOf(dims), dims.length, this.#onnxType(dtype)];
     return this.environment.api.create("CreateTensorWithDataAsOrtValue", ...operands);
+  }
+
+  /** The dtype that memory of a tensor is of, on the device. */
+  #held(dtype: StoredDType): StoredDType {
+    return heldDType(this.#target, dtype);
+  }
+
+  #onnxType(dtype: StoredDType): number {
+    return ONNX_DTYPE[this.#held(dtype)];
   }
 }
 
-export const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
+const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
   float32: 4,
   int32: 4,
   int64: 8,
@@ -178,6 +203,18 @@ export const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
 
 function setAll(target: HostArray, values: HostArray): void {
   (target as { set(values: HostArray): void }).set(values);
+}
+
+// Numbers of bfloat16 are the upper halves of f32 numbers; all that is narrowed here was widened before, exactly.
+
+function widenBfloat16(values: Uint16Array, target: Float32Array): void {
+  const bits = new Uint32Array(target.buffer, target.byteOffset, target.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = values[i]! << 16;
+}
+
+function toBfloat16(values: Float32Array, target: Uint16Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i++) target[i] = bits[i]! >>> 16;
 }
 
 /** Dimensions as the C API reads them, outside of V8's heap; a scalar has none. */
