@@ -27,7 +27,14 @@ import {
   openPolicy,
   tokenizerDirectoryOf,
 } from "./model-with-adapter.ts";
-import { computeOption, numberOption, parseOptions, wholeNumberOption } from "./parse-options.ts";
+import {
+  COMPUTE_HELP,
+  COMPUTE_OPTIONS,
+  computeOption,
+  numberOption,
+  parseOptions,
+  wholeNumberOption,
+} from "./parse-options.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
 const MIB = 2 ** 20;
@@ -58,7 +65,7 @@ Options
   ${ADAPTER_HELP}
   --adapter NAME=DIR     serve this adapter beside the model, under NAME; several share the model's weights, and the memory
                          for keys and values in equal parts
-  --threads N            threads to compute with (one per processor, at most 8)
+  ${COMPUTE_HELP}
   --log                  a line on standard error for every request; never its text
   --json                 say where it listens in one JSON line {"url", "model", …}
 
@@ -83,7 +90,7 @@ const OPTIONS = {
   grace: { type: "string", default: "10" },
   "cors-origin": { type: "string" },
   adapter: { type: "string", multiple: true },
-  threads: { type: "string" },
+  ...COMPUTE_OPTIONS,
   log: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
 } as const;
@@ -106,7 +113,7 @@ export const command: Command = {
     }
     const id = values.name ?? hubReferenceOf(positionals[0]!, "model")?.name ?? basename(resolve(positionals[0]!));
     const defaults = await generationDefaults(opened.modelDirectory, values);
-    const engines = await openEngines(opened, { id, named }, limits, computeOption(values.threads), context);
+    const engines = await openEngines(opened, { id, named }, limits, computeOption(values), context);
     try {
       const { maxTokens = DEFAULT_MAX_TOKENS, ...sampling } = defaults;
       const options = { defaultMaxTokens: limits.defaultMaxTokens ?? maxTokens, defaults: sampling };
