@@ -37,8 +37,8 @@ export interface LoweredGraph {
   readonly outputs: readonly (TensorType & { readonly name: string })[];
   /** Further int64 inputs whose values are these dimensions. */
   readonly shapeInputs: readonly { readonly name: string; readonly dims: readonly Dim[] }[];
-  /** Types of the model's nodes, those of bodies included, each once. */
-  readonly operations: readonly string[];
+  /** How many nodes of each type the model has, those of bodies included, and counted once. */
+  readonly operations: ReadonlyMap<string, number>;
 }
 
 /**
@@ -78,13 +78,19 @@ export function lowerToOnnx(
     inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
     outputs: outputTypes,
     shapeInputs: shapes,
-    operations: [...new Set(typesOf(nodes))],
+    operations: counted(typesOf(nodes)),
   };
 }
 
 /** The dtype that a device with these kernels holds tensors of `dtype` in. */
 export function heldDType<D extends DType>(target: LoweringTarget, dtype: D): D | "float32" {
   return dtype === "bfloat16" && target.lacks.has("bfloat16") ? "float32" : dtype;
+}
+
+function counted(types: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const type of types) counts.set(type, (counts.get(type) ?? 0) + 1);
+  return counts;
 }
 
 /** Types of nodes and of those in their bodies. */

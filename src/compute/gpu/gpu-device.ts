@@ -62,8 +62,7 @@ export class GpuDevice implements Device {
       return device;
     } catch (error) {
       if (!(error instanceof RuntimeFailure)) throw error;
-      const reason = error.message.replace(/^ONNX Runtime, \w+: /, "").trim();
-      throw new AhaError(provider.absence(reason), { cause: error });
+      throw new AhaError(provider.absence(reasonOf(error)), { cause: error });
     }
   }
 
@@ -170,4 +169,13 @@ export class GpuDevice implements Device {
 function gpuTensor<D extends StoredDType>(tensor: DeviceTensor<D>): GpuTensor<D> {
   if (tensor instanceof GpuTensor) return tensor;
   throw new TypeError("This tensor is not in the memory of a GPU.");
+}
+
+/** ONNX Runtime's reason, without the places in its sources. */
+function reasonOf({ message }: Error): string {
+  const own = message.replace(/^ONNX Runtime, \w+: /, "");
+  return own
+    .replace(/^.* was false\. /s, "")
+    .trim()
+    .replace(/\.$/, "");
 }

@@ -27,24 +27,25 @@ export async function compileSession(
   provider: GpuProvider,
   { model, operations }: Pick<LoweredGraph, "model" | "operations">,
 ): Promise<Pointer> {
-  if (operations.includes("Loop")) return placedSession(environment, provider, model);
+  const { api, handle } = environment;
+  const mayDirect = operations.has("Loop");
+  if (mayDirect) await requirePlaced(environment, provider, model);
   try {
     return await withOptions(environment, provider, (options) => {
-      environment.api.call("AddSessionConfigEntry", options, "session.disable_cpu_ep_fallback", "1");
-      const { handle, api } = environment;
+      if (!mayDirect) api.call("AddSessionConfigEntry", options, "session.disable_cpu_ep_fallback", "1");
       return api.createAsync("CreateSessionFromArray", handle, model, model.length, options);
     });
   } catch (error) {
-    if (!(error instanceof Error) || !FELL_BACK.test(error.message)) throw outOfMemory(error);
-    const session = await placedSession(environment, provider, model);
-    // The log names none: then ONNX Runtime's own words are all there is.
-    environment.api.release("ReleaseSession", session);
-    throw error;
+    if (error instanceof Error && FELL_BACK.test(error.message)) await requirePlaced(environment, provider, model);
+    throw outOfMemory(error);
   }
 }
 
-/** A session of which ONNX Runtime's log says where each node is. Throws AhaError for nodes on the host. */
-async function placedSession(environment: OrtEnvironment, provider: GpuProvider, model: Uint8Array): Promise<Pointer> {
+/**
+ * Throws AhaError for nodes that are on the host. ONNX Runtime says in its log alone where a node is; the session that is
+ * made to read it goes at once, because its log must not outlive what listens.
+ */
+async function requirePlaced(environment: OrtEnvironment, provider: GpuProvider, model: Uint8Array): Promise<void> {
   const lines: string[] = [];
   const log = koffi.register(
     (_: unknown, _severity: number, _category: string, _id: string, _place: string, message: string) => {
@@ -52,21 +53,19 @@ async function placedSession(environment: OrtEnvironment, provider: GpuProvider,
     },
     koffi.pointer(LOGGER),
   );
-  let session: Pointer;
   try {
-    session = await withOptions(environment, provider, async (options) => {
+    await withOptions(environment, provider, async (options) => {
       const { api, handle } = environment;
       api.call("SetUserLoggingFunction", options, log, null);
       api.call("SetSessionLogSeverityLevel", options, LOG_EVERYTHING);
       // In this thread, because the log is written from it.
-      return api.create("CreateSessionFromArray", handle, model, model.length, options);
+      api.release("ReleaseSession", api.create("CreateSessionFromArray", handle, model, model.length, options));
     });
   } finally {
     koffi.unregister(log);
   }
   const fallen = nodesOnHost(lines).filter((type) => !DIRECTING.has(type));
-  if (fallen.length === 0) return session;
-  environment.api.release("ReleaseSession", session);
+  if (fallen.length === 0) return;
   const counted = [...new Set(fallen)].map((type) => {
     const count = fallen.filter((other) => other === type).length;
     return count === 1 ? type : `${count} × ${type}`;
