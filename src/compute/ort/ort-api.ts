@@ -99,6 +99,9 @@ const FUNCTIONS = {
   CopyTensors: [386, "void* (void* env, void* sources, void* targets, void* stream, size_t count)"],
 } as const satisfies Record<string, readonly [number, string]>;
 
+// Before anything is loaded: afterwards it cannot be changed.
+koffi.config({ ...koffi.config(), sync_stack_size: STACK_BYTES, async_stack_size: STACK_BYTES });
+
 type FunctionName = keyof typeof FUNCTIONS;
 
 interface NativeFunction {
@@ -115,7 +118,6 @@ export class OrtApi {
   readonly #functions: Record<FunctionName, NativeFunction>;
 
   constructor() {
-    koffi.config({ ...koffi.config(), sync_stack_size: STACK_BYTES, async_stack_size: STACK_BYTES });
     this.libraryPath = sharedLibraryPath();
     const library = loadLibrary(this.libraryPath);
     const base = baseOf(library, this.libraryPath);
