@@ -43,9 +43,9 @@ async function figuresOf(program: string, args: readonly string[]): Promise<Numb
   }
 }
 
-/** Whether this Python has what the peers import. */
-export async function hasPeers(python: string): Promise<boolean> {
-  const modules = ["torch", "transformers", "trl", "datasets", "accelerate"];
+/** Whether this Python has what the peers import, and `more`. */
+export async function hasPeers(python: string, more: readonly string[] = []): Promise<boolean> {
+  const modules = ["torch", "transformers", "trl", "datasets", "accelerate", ...more];
   const find = `import sys, importlib.util as u; sys.exit(any(u.find_spec(m) is None for m in ${JSON.stringify(modules)}))`;
   return run(python, ["-c", find]).then(
     () => true,

@@ -32,7 +32,7 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
   soak     aha serve under many clients, hostile ones among them: errors (0), and the gaps in an honest client's stream
            beside the time of a decoding step alone    --clients 64 --seconds 120; a model with a chat template
   peers    grpo, sft, sample and train beside TRL (of sft with its padding, and packed), transformers and PyTorch, in turn,
-           and the ratios: --rounds 3
+           and the ratios: --rounds 3; "peers grpo sample" compares these two only. With --lora both sides train an adapter
 
 For every name:
   --lora RANK               trains an adapter on all projections, the model's weights frozen (0: trains the model)
@@ -47,9 +47,16 @@ A model: any in the Hugging Face layout, or a random one. The 0.5B step of the R
   npm run aha -- model init --config bench/qwen2.5-0.5b.json --tokenizer characters --dtype bfloat16 --out models/m05
   npm run bench -- grpo --model models/m05 --lora 16 --quantization nf4 --gradient-checkpointing \\
     --prompts 2 --group 4 --tokens 64 --steps 1 --no-trl
+
+A real one beside its peers, with an adapter:
+  npm run --silent aha -- model pull HuggingFaceTB/SmolLM2-135M-Instruct   (prints its folder, DIR below)
+  npm run bench -- peers grpo sample --model DIR --lora 16 --python peers/bin/python \\
+    --prompts 4 --group 8 --batch 32 --prompt 50 --tokens 64 --steps 2 --repeat 2
 `;
 
-const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<Figures | Figures[]>>> = {
+type Bench = (options: BenchOptions, names: readonly string[]) => Promise<Figures | Figures[]>;
+
+const BENCHES: Readonly<Record<string, Bench>> = {
   grpo: benchGrpo,
   sft: benchSft,
   sample: benchSample,
@@ -64,13 +71,15 @@ const BENCHES: Readonly<Record<string, (options: BenchOptions) => Promise<Figure
 
 try {
   const { names, options } = readOptions(process.argv.slice(2));
-  const [name = ""] = names;
+  const [name = "", ...more] = names;
   if (options.help || name === "") console.log(HELP);
   else {
     const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
     if (!bench) throw new AhaError(`there is no bench ${name}: ${Object.keys(BENCHES).join(", ")}`);
     if (options.model === "") throw new AhaError("--model DIR is missing: a checkpoint in the Hugging Face layout");
-    const figures = await bench(options);
+    if (more.length > 0 && name !== "peers")
+      throw new AhaError(`${name} takes no further names, not ${more.join(" ")}`);
+    const figures = await bench(options, more);
     console.log(options.json ? JSON.stringify(figures) : Array.isArray(figures) ? table(figures) : list(figures));
   }
 } catch (error) {

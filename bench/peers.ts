@@ -42,21 +42,30 @@ const COMPARISONS: readonly Comparison[] = [
   {
     name: "sample",
     peer: "transformers",
-    measure: (options) => measurePeer("hf_generate.py", options, ["batch", "prompt", "tokens", "threads"]),
+    measure: (options) =>
+      measurePeer("hf_generate.py", options, ["batch", "prompt", "tokens", "threads", "repeat", "lora"]),
     figure: "tokens_per_s",
   },
   {
     name: "train",
     peer: "PyTorch",
-    measure: (options) => measurePeer("torch_step.py", options, ["batch", "length", "threads"]),
+    measure: (options) => measurePeer("torch_step.py", options, ["batch", "length", "threads", "repeat", "lora"]),
     figure: "forward_backward_tokens_per_s",
   },
 ];
 
-export async function benchPeers(options: BenchOptions): Promise<Figures[]> {
-  await requirePeers(options.python);
+/** All comparisons, or those of these names. */
+export async function benchPeers(options: BenchOptions, names: readonly string[] = []): Promise<Figures[]> {
+  const unknown = names.find((name) => !COMPARISONS.some((comparison) => comparison.name === name));
+  if (unknown !== undefined) {
+    const known = [...new Set(COMPARISONS.map(({ name }) => name))];
+    throw new AhaError(`peers compares ${known.join(", ")}, not ${unknown}`);
+  }
+  if (options.quantization !== "") throw new AhaError("the peers hold models in f32: peers takes no --quantization");
+  await requirePeers(options.python, options.lora > 0);
   const rows: Figures[] = [];
   for (const { name, peer, measure, figure, smallerIsBetter = false } of COMPARISONS) {
+    if (names.length > 0 && !names.includes(name)) continue;
     const ours: NumbersByName[] = [];
     const theirs: NumbersByName[] = [];
     for (let round = 0; round < options.rounds; round++) {
@@ -81,10 +90,11 @@ export async function benchPeers(options: BenchOptions): Promise<Figures[]> {
   return rows;
 }
 
-async function requirePeers(python: string): Promise<void> {
-  if (await hasPeers(python)) return;
+async function requirePeers(python: string, withAdapter: boolean): Promise<void> {
+  if (await hasPeers(python, withAdapter ? ["peft"] : [])) return;
+  const packages = `torch, transformers, trl, datasets and accelerate${withAdapter ? ", with --lora peft too" : ""}`;
   throw new AhaError(
-    `the peers need a Python with torch, transformers, trl, datasets and accelerate; ${python} has not all of them. ` +
+    `the peers need a Python with ${packages}; ${python} has not all of them. ` +
       "Make one (python3 -m venv peers && peers/bin/pip install torch transformers trl datasets accelerate peft) and give it by --python",
   );
 }

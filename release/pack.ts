@@ -20,9 +20,12 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const out = join(root, "release", "out");
 
 /** What is in package.json, as far as it is changed here. */
-interface Manifest {
+export interface Manifest {
   readonly version: string;
   readonly dependencies: Readonly<Record<string, string>>;
+  /** Where the sources are: provenance is compared with it. */
+  readonly repository?: string | { readonly url: string };
+  readonly private?: boolean;
   readonly [key: string]: unknown;
 }
 
@@ -38,7 +41,11 @@ export function publishedManifest(manifest: Manifest, runtimeVersion: string): R
 }
 
 /** The package.json of a platform's package. */
-export function platformManifest(platform: Platform, version: string): Record<string, unknown> {
+export function platformManifest(
+  platform: Platform,
+  version: string,
+  repository?: Manifest["repository"],
+): Record<string, unknown> {
   const { os, cpu, files } = platform;
   return {
     name: packageName(platform),
@@ -46,6 +53,7 @@ export function platformManifest(platform: Platform, version: string): Record<st
     description: `ONNX Runtime's library for ${os} ${cpu}, unchanged from onnxruntime-node ${version}; a part of aha-rl`,
     license: "MIT",
     homepage: "https://onnxruntime.ai",
+    ...(repository !== undefined && { repository }),
     os: [os],
     cpu: [cpu],
     ...(os === "linux" && { libc: ["glibc"] }),
@@ -55,7 +63,21 @@ export function platformManifest(platform: Platform, version: string): Record<st
   };
 }
 
-async function packPlatform(platform: Platform, official: string, version: string): Promise<void> {
+/** A tarball in release/out. */
+export interface Packed {
+  readonly name: string;
+  readonly version: string;
+  readonly path: string;
+  /** `sha512-…`, as registries and lock files have it. */
+  readonly integrity: string;
+}
+
+async function packPlatform(
+  platform: Platform,
+  official: string,
+  manifest: Manifest,
+  version: string,
+): Promise<Packed> {
   const { os, cpu, files } = platform;
   const folder = join(out, "staging", `${os}-${cpu}`);
   await mkdir(folder, { recursive: true });
@@ -63,47 +85,69 @@ async function packPlatform(platform: Platform, official: string, version: strin
     await copyFile(join(official, "bin", "napi-v6", os, cpu, file), join(folder, file));
   }
   await copyFile(join(root, "release", "onnxruntime-LICENSE"), join(folder, "LICENSE"));
-  await writeJson(join(folder, "package.json"), platformManifest(platform, version));
-  await packFolder(folder);
+  await writeJson(join(folder, "package.json"), platformManifest(platform, version, manifest.repository));
+  return await packFolder(folder);
 }
 
-async function packAha(runtimeVersion: string): Promise<void> {
+async function packAha(manifest: Manifest, runtimeVersion: string): Promise<Packed> {
   const folder = join(out, "staging", "aha-rl");
   await mkdir(folder, { recursive: true });
-  const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as Manifest;
   for (const name of manifest.files as readonly string[]) {
     const isPart = (path: string) => !path.endsWith(".tsbuildinfo");
     await cp(join(root, name), join(folder, name), { recursive: true, filter: isPart });
   }
   await writeJson(join(folder, "package.json"), publishedManifest(manifest, runtimeVersion));
-  await packFolder(folder);
+  return await packFolder(folder);
 }
 
-async function packFolder(folder: string): Promise<void> {
+async function packFolder(folder: string): Promise<Packed> {
   const { stdout } = await run(npm, ["pack", folder, "--json", "--pack-destination", out], { maxBuffer: 2 ** 26 });
-  const [packed] = JSON.parse(stdout) as [{ readonly filename: string; readonly size: number; unpackedSize: number }];
+  const [packed] = JSON.parse(stdout) as [NpmPacked];
   const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
   console.log(`${packed.filename}: ${megabytes(packed.size)}, ${megabytes(packed.unpackedSize)} installed`);
+  const { name, version, integrity, filename } = packed;
+  return { name, version, integrity, path: join(out, filename) };
+}
+
+/** What `npm pack --json` says of a tarball. */
+interface NpmPacked {
+  readonly name: string;
+  readonly version: string;
+  readonly filename: string;
+  readonly integrity: string;
+  readonly size: number;
+  readonly unpackedSize: number;
 }
 
 function writeJson(path: string, content: unknown): Promise<void> {
   return writeFile(path, `${JSON.stringify(content, null, 2)}\n`);
 }
 
-/** Packs everything, or with `--this-platform` only what this machine installs. */
-async function main(args: readonly string[]): Promise<void> {
+/** The clone's package.json. */
+export async function readManifest(): Promise<Manifest> {
+  return JSON.parse(await readFile(join(root, "package.json"), "utf8")) as Manifest;
+}
+
+/** Packs aha-rl and the libraries of these platforms, which it lists before it. */
+export async function packAll(platforms: readonly Platform[]): Promise<readonly Packed[]> {
   await rm(out, { recursive: true, force: true });
   await mkdir(out, { recursive: true });
   await run(npm, ["run", "--silent", "build"], { cwd: root });
   const official = await fetchOfficialPackage(root, join(out, "official"));
   const { version } = await lockedPackage(root);
-  const isHere = ({ os, cpu }: Platform) => os === process.platform && cpu === process.arch;
-  for (const platform of args.includes("--this-platform") ? PLATFORMS.filter(isHere) : PLATFORMS) {
-    await packPlatform(platform, official, version);
-  }
-  await packAha(version);
+  const manifest = await readManifest();
+  const packed: Packed[] = [];
+  for (const platform of platforms) packed.push(await packPlatform(platform, official, manifest, version));
+  packed.push(await packAha(manifest, version));
   await rm(join(out, "official"), { recursive: true });
   await rm(join(out, "staging"), { recursive: true });
+  return packed;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+/** All platforms, or with `--this-platform` only what this machine installs. */
+export function chosenPlatforms(args: readonly string[]): readonly Platform[] {
+  const isHere = ({ os, cpu }: Platform) => os === process.platform && cpu === process.arch;
+  return args.includes("--this-platform") ? PLATFORMS.filter(isHere) : PLATFORMS;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await packAll(chosenPlatforms(process.argv.slice(2)));

@@ -6,7 +6,7 @@
  * defect of ours and keeps its stack.
  */
 
-/** Base of every error that a user can cause and mend. */
+/** Base of every error that a user can cause and correct. */
 export class AhaError extends Error {
   override name = "AhaError";
 }
@@ -36,7 +36,7 @@ export class RunDirError extends AhaError {
   override name = "RunDirError";
 }
 
-/** The Hugging Face Hub, or the way to it, refuses: no such repository, no permission, no network, wrong content. */
+/** The Hugging Face Hub cannot be used or refuses: no network, no such repository, no permission, wrong content. */
 export class HubError extends AhaError {
   override name = "HubError";
 }
@@ -74,6 +74,11 @@ export class GraphError extends Error {
 /** The compute runtime (ONNX Runtime) refused a call; carries its own message. */
 export class RuntimeFailure extends Error {
   override name = "RuntimeFailure";
+}
+
+/** The beginning of a text, at most `most` characters of it, as an error message shows it. */
+export function shorten(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
 }
 
 /** The closest of `candidates` to `word` by edit distance, or undefined where none is near (more than a third off). */

@@ -1,6 +1,6 @@
 /**
- * JSON whose numbers keep their value. `JSON.parse` makes a double of every number, so 9007199254740993 becomes
- * 9007199254740992, and nobody is told. Here a number that a double does not hold becomes
+ * JSON whose numbers keep their value. `JSON.parse` makes a double of every number, so 9007199254740993 silently
+ * becomes 9007199254740992. Here a number that a double does not hold becomes
  *
  *     a bigint          a whole number beyond ±(2^53 − 1)
  *     an ExactNumber    any other: a decimal of more digits than a double has, or beyond its range
@@ -48,7 +48,10 @@ const SURE_DIGITS = 15;
 /** `toPrecision` gives no more. */
 const MAX_COMPARED_DIGITS = 100;
 
-/** Whoever walks through a value calls itself once a level; Python's reader has the same limit. */
+/**
+ * Functions that walk through a value call themselves once for each level, so the depth is limited; Python's reader has
+ * the same limit.
+ */
 const MAX_DEPTH = 1000;
 
 /** A text without any of these has no number that a double might not hold, and no NaN or Infinity. */
@@ -80,7 +83,7 @@ function parsed(text: string): unknown {
       return valueOfLiteral(literals[Number(only.slice(mark.length))]!);
     });
   } catch (error) {
-    // Said of the text as it stands, whose places the reader knows.
+    // The error is about the original text, so that its positions are those that the reader sees.
     if (error instanceof SyntaxError) JSON.parse(text);
     throw error;
   }
@@ -98,7 +101,7 @@ function hasManyBrackets(text: string): boolean {
   return false;
 }
 
-/** How many lists and mappings lie in each other, level by level: a function that calls itself would not come to the end. */
+/** How many lists and mappings lie in each other, level by level: a recursive function would run out of stack. */
 function depthOf(value: unknown): number {
   let depth = 0;
   for (let level = [value]; level.length > 0 && depth <= MAX_DEPTH; depth++) {
@@ -189,7 +192,7 @@ function significant(literal: string): { readonly digits: string; readonly expon
   return { digits: all.replace(/^0+/, ""), exponent: Number(exponent) - fraction.length + dropped };
 }
 
-/** Not by a regular expression, which would try from every zero on. */
+/** Without a regular expression, which would start a search at every zero and take quadratic time. */
 function withoutTrailingZeros(digits: string): string {
   let end = digits.length;
   while (end > 0 && digits[end - 1] === "0") end--;

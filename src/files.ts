@@ -1,6 +1,6 @@
 /**
- * Files that appear whole or not at all, and reads that cannot be made to swallow a machine. Folders that do are
- * `run/whole-folder.ts`.
+ * Files that appear whole or not at all, and reads with a limit on size, so that no file can use up the machine's
+ * memory. `run/whole-folder.ts` does the same for folders.
  *
  * A writer that is killed half-way must not leave half a checkpoint behind, so data go to a temporary file in the same
  * folder, are flushed to the disk and only then take their name: POSIX rename replaces atomically. A folder of several
@@ -24,7 +24,7 @@ let temporaryCount = 0;
 
 /** The operating system's reason for a failed call, in words; undefined for anything that is not such an error. */
 export function systemReason(error: unknown): string | undefined {
-  // Node gives its own errors, about arguments that make no sense, codes too: they come from no system call.
+  // Node's own errors about wrong arguments have codes, too, but they do not come from a system call.
   if (!(error instanceof Error) || !("syscall" in error)) return undefined;
   if (!("code" in error) || typeof error.code !== "string") return undefined;
   switch (error.code) {
@@ -86,7 +86,7 @@ export async function readTextFileIfPresent(
     await stat(path);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    // Any other refusal comes again below, and is reported there.
+    // Any other error happens again below, and is reported there.
   }
   return readTextFile(path, limit);
 }
@@ -117,7 +117,7 @@ export async function writeWholeFile(path: string, write: (file: FileHandle) => 
 export function writeFailure(path: string, error: unknown): unknown {
   const reason = systemReason(error);
   if (reason === undefined) return error;
-  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or mend this one.`);
+  return new AhaError(`Cannot write ${path}: ${reason}. Choose another folder, or make this one writable.`);
 }
 
 /** `writeWholeFile` for data at hand. */

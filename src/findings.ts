@@ -3,10 +3,10 @@
 import { AhaError } from "./errors.ts";
 
 /** `error`: it cannot go well. `warning`: it probably wastes the run. `note`: good to know. */
-export const SEVERITIES = ["error", "warning", "note"] as const;
+const SEVERITIES = ["error", "warning", "note"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** One thing that was found, by somebody who does not know which stage it is about. */
+/** One thing that was found, by code that does not know which stage it is about. */
 export interface StageFinding {
   readonly severity: Severity;
   /** A stable name, e.g. `truncation`; `docs/doctor.md` lists them. */
@@ -41,7 +41,7 @@ export function worstFirst(findings: readonly Finding[]): Finding[] {
 
 /** An error finding of what `aha run` would refuse, with its own message. */
 export function refusal(id: string, measured: string): StageFinding {
-  return { severity: "error", id, measured, why: "aha run would refuse it", advice: "mend what it says" };
+  return { severity: "error", id, measured, why: "aha run would refuse it", advice: "correct what the message names" };
 }
 
 /** What `check` refuses, as a finding; none where it refuses nothing. */

@@ -88,7 +88,7 @@ export async function readFully(
 }
 
 /** The text of bytes that are UTF-8. Throws `limit.error` for bytes that are none, too many, or a Git LFS pointer. */
-export function textOf(bytes: Uint8Array, path: string, limit: TextLimit): string {
+export function decodedText(bytes: Uint8Array, path: string, limit: TextLimit): string {
   if (bytes.length > limit.maxBytes) {
     throw new limit.error(
       `${path} has ${bytes.length} bytes; at most ${limit.maxBytes} are read. Is it the right file?`,
@@ -137,7 +137,7 @@ export class MemoryFolder implements Folder {
 
   async readText(name: string, limit: TextLimit): Promise<string | undefined> {
     const bytes = this.files.get(name);
-    return bytes && textOf(bytes, this.pathOf(name), limit);
+    return bytes && decodedText(bytes, this.pathOf(name), limit);
   }
 
   async open(name: string): Promise<ByteSource> {

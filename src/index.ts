@@ -7,9 +7,23 @@ import "./node-entries.ts";
 
 // Extending: trainers, data steps, rewards, engines of your own, by name in recipes; their keys are schemas of zod.
 export { z } from "zod";
-// What models are computed with.
+// What models are computed with, and what a device of your own needs.
 export { Compute, type ComputeOptions } from "./compute/compute.ts";
 export type { Computing } from "./compute/computing.ts";
+export type {
+  BlockCopy,
+  Device,
+  DeviceKind,
+  DeviceTensor,
+  HostArray,
+  HostArrays,
+  Kernels,
+  OptimizedTensor,
+  Session,
+  StoredDType,
+} from "./compute/device.ts";
+export { devices } from "./compute/devices.ts";
+export { GraphKernels } from "./compute/graph-kernels.ts";
 // Data sets: JSONL, Parquet and CSV, from a path or the Hub's layout.
 export { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "./data/dataset-folder.ts";
 export { readRows } from "./data/formats.ts";
@@ -88,7 +102,7 @@ export type {
   TokenLogprob,
 } from "./engine/contract/session.ts";
 export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
-export { openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
+export { engines, openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
 // Errors.
 export {
   AhaError,
@@ -142,7 +156,20 @@ export { losses } from "./losses/registry.ts";
 export { type CorrectionBounds, correctionRatios, type SamplerCorrection } from "./losses/sampler-correction.ts";
 // Models: Hugging Face directories, and new ones from random weights.
 export type { SaveOptions } from "./model/checkpoint.ts";
-export type { DecoderSwitches, GgufArchitecture, ModelFamily, SwitchKeys } from "./model/families/family.ts";
+export type {
+  DecoderSwitches,
+  FamilySwitches,
+  GgufArchitecture,
+  GgufKeys,
+  GgufLayerRules,
+  GgufLayers,
+  GgufShape,
+  LayerKeys,
+  LayerRules,
+  LayerSwitches,
+  ModelFamily,
+  SwitchKeys,
+} from "./model/families/family.ts";
 export { families } from "./model/families/registry.ts";
 export type { GgufExport, GgufExportOptions } from "./model/gguf/export.ts";
 export { exportGguf } from "./model/gguf/on-disk.ts";
@@ -156,11 +183,14 @@ export { type NamedPath, pathAt, pathsBelow, pathsOfItems } from "./named-paths.
 export { learningRateAt, type ScheduleConfig, type ScheduleName } from "./optim/schedule.ts";
 // Pipelines: stages of trainers and data steps, strung together by content hashes.
 export { PipelineDirectory } from "./pipeline/directory.ts";
+// JSON Schemas of recipes and pipelines, with what extensions brought.
+export { jsonSchemas } from "./pipeline/json-schema.ts";
 export { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "./pipeline/load.ts";
 export { type PlannedStage, planPipeline } from "./pipeline/plan.ts";
 export { type RunnerEvent, type RunnerOptions, runStages } from "./pipeline/runner.ts";
 export { hashString, Random, uniformAt } from "./random.ts";
 // Recipes: what `aha run` takes, checked, opened and run.
+export type { JsonSchema } from "./recipe/json-schema.ts";
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { RunEvent, RunObserver } from "./recipe/observer.ts";
 export type { PreparedRun } from "./recipe/open-recipe.ts";
@@ -228,7 +258,9 @@ export { loadTokenizer } from "./tokenizer/on-disk.ts";
 export { stopTokens } from "./tokenizer/stop-tokens.ts";
 export { StreamingDecoder } from "./tokenizer/streaming-decoder.ts";
 export type { ChatTemplateOptions, Message, Tokenizer } from "./tokenizer/tokenizer.ts";
-
+export { type Place, type PlaceOptions, trackerOf } from "./tracking/place.ts";
+export type { PointRules, Points, TextPoint, TrackedCompletion } from "./tracking/points.ts";
+export { type SentRun, sendRun } from "./tracking/send-run.ts";
 // Trackers: programs that are told what a run does.
 export {
   defineTracker,
@@ -243,13 +275,13 @@ export { trackers } from "./tracking/trackers.ts";
 export type { ConfigIssue } from "./train/config-issue.ts";
 // Trainers, and what an author of one needs.
 export type {
-  CompanionComputing,
   MetricsRow,
   Reach,
   RolloutRow,
   StageContext,
   StageLog,
   StageParts,
+  SupportingCompute,
   TrainContext,
   TrainedKind,
   TrainedModels,
@@ -280,5 +312,5 @@ export { scorerOpener } from "./train/reward-scorer.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
 export { trainSft } from "./train/sft/sft.ts";
 export { StageLoop, type StagePlan, type UnitMetrics } from "./train/stage-loop.ts";
-export { type Companion, type Curve, defineTrainer, type Trainer, type TrainerWords } from "./train/trainer.ts";
+export { type Curve, defineTrainer, type SupportingModel, type Trainer, type TrainerWords } from "./train/trainer.ts";
 export { trainers } from "./train/trainers.ts";

@@ -1,8 +1,8 @@
 /**
- * The paths that a configuration names: where each one stands, and what is expected to lie there. Whoever has keys of its
- * own (a task, a reward, a trainer, a data step) lists the paths among them once, and everybody reads that list: a recipe's
- * paths are made absolute, the files are hashed, names on the Hub are pinned to commits, and a path of the wrong kind is
- * refused before anything runs.
+ * The paths that a configuration names: where each one stands, and what is expected to lie there. Everything that has
+ * keys of its own (a task, a reward, a trainer, a data step) lists the paths among its keys once, and all other code
+ * reads that list: a recipe's paths are made absolute, the files are hashed, names on the Hub are pinned to commits,
+ * and a path of the wrong kind is refused before anything runs.
  */
 
 /** What is expected at a path. A `rewardModel` is a model that scores texts, a `model` one that writes them. */
@@ -18,7 +18,7 @@ export interface NamedPath {
   readonly kind: PathKind;
   /** Whether it may be `org/name[@revision]` on the Hub; false where absent. Then it is a model or a data set. */
   readonly hub?: boolean;
-  /** What stands behind the path in the same text, and stays there: `#brevity`. */
+  /** What follows the path in the same text, and is kept: `#brevity`. */
   readonly suffix?: string;
 }
 

@@ -6,3 +6,10 @@
 
 // The devices have a list of their own, since `Compute` needs them without everything else.
 import "./compute/node-devices.ts";
+import { mlflow } from "./tracking/mlflow/mlflow.ts";
+import { swanlab } from "./tracking/swanlab/swanlab.ts";
+import { tensorboard } from "./tracking/tensorboard/tensorboard.ts";
+import { trackers } from "./tracking/trackers.ts";
+import { trackio } from "./tracking/trackio.ts";
+
+for (const tracker of [tensorboard, trackio, swanlab, mlflow]) trackers.add(tracker);

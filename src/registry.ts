@@ -1,7 +1,7 @@
 /**
- * Things of one kind by name: trainers, rewards, tasks, losses, devices. Each floor has a registry of its own, with the
- * list of what Aha brings; whoever extends Aha adds to it (`extend.ts`). A name stands for one thing for as long as the
- * process runs, so nothing can be replaced or taken away.
+ * Things of one kind by name: trainers, rewards, tasks, losses, devices. Each registry lists what Aha brings, and
+ * programs that extend Aha add to it (`extend.ts`). A name stands for one thing for as long as the process runs, so
+ * nothing can be replaced or taken away.
  */
 
 import { ConfigError, nearestName } from "./errors.ts";
@@ -11,7 +11,7 @@ const NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
 let entriesInAll = 0;
 
-/** Grows when any registry does: for what is made of many of them. */
+/** Grows when any registry grows: a version number for values that are made of several registries. */
 export const anyRegistry = {
   get version(): number {
     return entriesInAll;
@@ -45,7 +45,10 @@ export class Registry<T extends { readonly name: string }> {
     return [...this.#entries.keys()];
   }
 
-  /** Grows with every entry: what was derived from the entries (a schema) is current while this is the same. */
+  /**
+   * Grows with every entry: a value that was derived from the entries (a schema) is up to date as long as this is the
+   * same.
+   */
   get version(): number {
     return this.#entries.size;
   }

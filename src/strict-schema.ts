@@ -5,7 +5,7 @@
  */
 
 import { z } from "zod";
-import { ConfigError, nearestName } from "./errors.ts";
+import { ConfigError, nearestName, shorten } from "./errors.ts";
 
 /**
  * Options given by name, with defaults filled in. `what` opens the message, e.g. `reward equation`.
@@ -80,7 +80,7 @@ function expectation(issue: z.core.$ZodIssue): string {
 /** The values that are allowed, where they can be listed. */
 function choices(issue: z.core.$ZodIssue): readonly unknown[] {
   if (issue.code === "invalid_value") return issue.values;
-  // A tag that may be left out has undefined among its values.
+  // Where a tag may be left out, undefined is one of its values.
   const options = issue.code === "invalid_union" && "options" in issue ? (issue.options ?? []) : [];
   return options.filter((option) => option !== undefined);
 }
@@ -114,16 +114,20 @@ function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-/** The value and its type, short enough for a message. */
-function show(value: unknown): string {
-  if (typeof value === "string") return `the text ${JSON.stringify(shorten(value))}`;
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  if (value === null) return "nothing (null)";
-  return `${Array.isArray(value) ? "a list" : "a mapping"}, ${shorten(JSON.stringify(value))}`;
+/** A mapping of keys to values, as YAML and JSON have them. */
+export type Mapping = Readonly<Record<string, unknown>>;
+
+/** Whether a value is a plain mapping of keys to values. */
+export function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function shorten(text: string): string {
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+/** The value and its type, short enough for a message. */
+function show(value: unknown): string {
+  if (typeof value === "string") return `the text ${JSON.stringify(shorten(value, 60))}`;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (value === null) return "nothing (null)";
+  return `${Array.isArray(value) ? "a list" : "a mapping"}, ${shorten(JSON.stringify(value), 60)}`;
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
@@ -145,7 +149,7 @@ function knownKeys(schema: z.ZodType, root: unknown, path: readonly PropertyKey[
   return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
 }
 
-/** What stands behind optional, default and union wrappers. */
+/** The schema inside optional, default and union wrappers. */
 function branch(schema: unknown, value: unknown): unknown {
   let current = schema;
   while (

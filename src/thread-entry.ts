@@ -1,6 +1,6 @@
 /**
- * Where a thread of Aha's own begins: the built JavaScript, or, where Aha runs from its sources (tests, benches), the
- * TypeScript, which Node 20 starts no thread from: there a line of JavaScript first loads what can.
+ * The entry file of a worker thread of Aha: the built JavaScript or, where Aha runs from its sources (tests, benches),
+ * the TypeScript file. Node 20 cannot start a thread from TypeScript, so there a line of JavaScript first loads tsx.
  */
 
 import { existsSync } from "node:fs";

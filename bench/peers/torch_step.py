@@ -1,6 +1,6 @@
 """PyTorch eager, forward and forward + backward of the next-token loss: the work that `bench/train.ts` does.
 
-usage: torch_step.py MODEL_DIR [--batch 64 --length 192 --threads 2 --repeat 3]
+usage: torch_step.py MODEL_DIR [--batch 64 --length 192 --threads 2 --repeat 3] [--lora RANK]
 """
 import argparse
 import json
@@ -15,12 +15,17 @@ from transformers import AutoModelForCausalLM
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model")
-for name, default in [("batch", 64), ("length", 192), ("threads", 2), ("repeat", 3)]:
+for name, default in [("batch", 64), ("length", 192), ("threads", 2), ("repeat", 3), ("lora", 0)]:
     parser.add_argument(f"--{name}", type=int, default=default)
 options = parser.parse_args()
 torch.set_num_threads(options.threads)
 torch.manual_seed(0)
 model = AutoModelForCausalLM.from_pretrained(options.model, dtype=torch.float32)
+if options.lora > 0:
+    from peft import LoraConfig, get_peft_model
+
+    adapter = LoraConfig(r=options.lora, lora_alpha=2 * options.lora, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(model, adapter)
 tokens = torch.randint(3, model.config.vocab_size, (options.batch, options.length))
 
 

@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Names of the alarms, as events and `--json` have them. */
-export const ALARM_NAMES = [
+const ALARM_NAMES = [
   "truncation",
   "zero-variance",
   "entropy-collapse",
@@ -30,7 +30,7 @@ export const alarmSchema = z.object({
   alarm: z.enum(ALARM_NAMES),
   /** The reward that it is about, where it is about one. */
   reward: z.string().optional(),
-  /** `note` stands for itself: it is said once, and never over. */
+  /** `note`: a single message, which is not followed by an end. */
   state: z.enum(["raised", "cleared", "note"]),
   /** What was measured; null where it was not finite. */
   value: z.number().nullable(),

@@ -5,11 +5,12 @@
  * nothing to say. What is done about levels (patience, hysteresis) is `monitor.ts`.
  */
 
+import { sumOf } from "../statistics.ts";
 import type { AlarmName } from "./alarm.ts";
 import { ALARM_LIMITS } from "./thresholds.ts";
 
 /** Metrics by name; null or NaN where a number was not finite. */
-export type Row = { readonly step: number } & Readonly<Record<string, number | null | undefined>>;
+export type WatchedRow = { readonly step: number } & Readonly<Record<string, number | null | undefined>>;
 
 /** One watched level. */
 export interface LevelRule {
@@ -18,24 +19,24 @@ export interface LevelRule {
   readonly reward?: string;
   readonly raise: number;
   readonly clear: number;
-  /** Rows in a row beyond a limit before anything is said. */
+  /** How many rows in succession must be beyond a limit before an alarm is raised. */
   readonly rows: number;
   /** The alarm is for levels below `raise`, not above. */
   readonly below?: boolean;
   /** The level of the newest of `history` (oldest first); infinite where it was not finite. */
-  readonly level: (history: readonly Row[]) => number | undefined;
+  readonly level: (history: readonly WatchedRow[]) => number | undefined;
   readonly message: (level: number) => string;
 }
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
 /** A rule on a metric as it is. */
-const metric = (name: string) => (history: readonly Row[]) => {
+const metric = (name: string) => (history: readonly WatchedRow[]) => {
   const value = history.at(-1)?.[name];
   return typeof value === "number" && !Number.isNaN(value) ? value : undefined;
 };
 
-/** Every level rule, in the order in which alarms of one row are told. */
+/** Every level rule, in the order in which alarms of one row are reported. */
 export const LEVEL_RULES: readonly LevelRule[] = [
   {
     name: "truncation",
@@ -67,7 +68,7 @@ export const LEVEL_RULES: readonly LevelRule[] = [
     ...ALARM_LIMITS.abstention,
     level: metric("frac_reward_abstained"),
     message: () =>
-      "Every reward abstained from every completion, so nothing is learned. The reasons are in rollouts.jsonl; mend the " +
+      "Every reward abstained from every completion, so nothing is learned. The reasons are in rollouts.jsonl; correct the " +
       "reward or its columns.",
   },
   {
@@ -99,8 +100,8 @@ export function abstainingReward(metric: string): string | undefined {
 
 /** The rules that watch one reward. A row without a share of abstentions has none, where the reward was asked. */
 export function rewardRules(reward: string): readonly LevelRule[] {
-  const at = (row: Row | undefined, what: string) => row?.[`rewards/${reward}/${what}`];
-  const isAbandoned = (row: Row | undefined) => at(row, "abandoned") === 1;
+  const at = (row: WatchedRow | undefined, what: string) => row?.[`rewards/${reward}/${what}`];
+  const isAbandoned = (row: WatchedRow | undefined) => at(row, "abandoned") === 1;
   return [
     {
       name: "reward-abandoned",
@@ -109,7 +110,7 @@ export function rewardRules(reward: string): readonly LevelRule[] {
       level: (history) => (wasAsked(history.at(-1)) ? Number(isAbandoned(history.at(-1))) : undefined),
       message: () =>
         `The reward ${reward} is not asked any more in this session: it hung or died several times in a row, each time ` +
-        "costing its time limit. The run goes on without it. Mend it, then stop and resume the run.",
+        "costing its time limit. The run goes on without it. Correct the reward, then stop and resume the run.",
     },
     {
       name: "reward-abstains",
@@ -117,23 +118,23 @@ export function rewardRules(reward: string): readonly LevelRule[] {
       ...ALARM_LIMITS.oneAbstention,
       level: (history) => {
         const row = history.at(-1);
-        // Whatever else is said of such a row says more.
+        // Another alarm about the same row says more.
         if (isAbandoned(row) || row?.frac_reward_abstained === 1 || !wasAsked(row)) return undefined;
         return at(row, "frac_abstained") ?? 0;
       },
       message: () =>
         `The reward ${reward} abstained from every completion that it was asked about, so it counts for nothing. The ` +
-        "reasons are in rollouts.jsonl; mend the reward or its columns, or leave it out.",
+        "reasons are in rollouts.jsonl; correct the reward or its columns, or leave it out.",
     },
   ];
 
-  function wasAsked(row: Row | undefined): boolean {
+  function wasAsked(row: WatchedRow | undefined): boolean {
     return row !== undefined && ["mean", "frac_abstained"].some((what) => at(row, what) !== undefined);
   }
 }
 
 /** The newest entropy over the mean of the stage's first rows that have one. */
-function entropyShare(history: readonly Row[]): number | undefined {
+function entropyShare(history: readonly WatchedRow[]): number | undefined {
   const { baselineRows } = ALARM_LIMITS.entropy;
   const now = metric("entropy")(history);
   if (now === undefined || !("reward" in history.at(-1)!)) return undefined;
@@ -142,12 +143,12 @@ function entropyShare(history: readonly Row[]): number | undefined {
     if (first.length === baselineRows) break;
     if (typeof entropy === "number" && Number.isFinite(entropy)) first.push(entropy);
   }
-  const start = first.reduce((sum, value) => sum + value, 0) / baselineRows;
+  const start = sumOf(first) / baselineRows;
   return first.length < baselineRows || start <= 0 ? undefined : now / start;
 }
 
 /** The newest gradient norm over the median of the finite ones before it. */
-function gradientOverMedian(history: readonly Row[]): number | undefined {
+function gradientOverMedian(history: readonly WatchedRow[]): number | undefined {
   const now = history.at(-1)?.grad_norm;
   if (now === undefined) return undefined;
   if (now === null || !Number.isFinite(now)) return Number.POSITIVE_INFINITY;

@@ -1,13 +1,14 @@
 /**
- * Listens to a run and rings: alarms from the rows of metrics and the evaluations, in the order in which they come.
+ * Makes alarms from the rows of metrics and the evaluations of a run, in the order in which they are written.
  *
- * A level must be beyond its limit for some rows in a row before its alarm is raised, and beyond the other, easier limit
- * for as many before it is over; in between nothing is said again. The state is a function of what was heard, so a
- * resumed run that hears its logs once more goes on where it was (`replay`).
+ * A level must be beyond its limit for some rows in a row before its alarm is raised, and beyond a second, easier limit
+ * for as many rows before it is over. In between it is not raised again. The state is a function of the rows and
+ * evaluations so far. So a resumed run replays its logs and continues from the same state (`replay`).
  */
 
+import { sumOf } from "../statistics.ts";
 import type { Alarm } from "./alarm.ts";
-import { abstainingReward, LEVEL_RULES, type LevelRule, type Row, rewardRules } from "./level-rules.ts";
+import { abstainingReward, LEVEL_RULES, type LevelRule, rewardRules, type WatchedRow } from "./level-rules.ts";
 import { hackingDeviations, type RatedReward } from "./reward-hacking.ts";
 import { ALARM_LIMITS } from "./thresholds.ts";
 
@@ -18,8 +19,8 @@ export interface WatchedStage {
   readonly lossIsZero: boolean;
 }
 
-/** The part of an evaluation that alarms hear. */
-export interface HeardEvaluation {
+/** The part of an evaluation that alarms read. */
+export interface ReplayedEvaluation {
   readonly stage: string;
   readonly step: number;
   readonly decoding: "sampled" | "greedy";
@@ -31,7 +32,7 @@ export interface HeardEvaluation {
 const ZERO_LOSS = 0.05;
 
 interface StageState {
-  readonly rows: Row[];
+  readonly rows: WatchedRow[];
   /** By the rule's name and the reward that it watches. */
   readonly raised: Map<string, boolean>;
   readonly streaks: Map<string, number>;
@@ -54,8 +55,8 @@ export class AlarmMonitor {
     this.watched = watched;
   }
 
-  /** Hears a row of metrics; returns what is to be said. */
-  row(stage: string, row: Row): Alarm[] {
+  /** Takes a row of metrics; returns the alarms that begin or end with it. */
+  row(stage: string, row: WatchedRow): Alarm[] {
     const state = this.stateOf(stage);
     state.rows.push(row);
     for (const metric of Object.keys(row)) {
@@ -74,8 +75,8 @@ export class AlarmMonitor {
     return [...alarms, ...this.lossNote(stage, row, state)];
   }
 
-  /** Hears a held-out evaluation; greedy ones are passed over. */
-  evaluation({ stage, step, decoding, solveRate, problems }: HeardEvaluation): Alarm[] {
+  /** Takes a held-out evaluation; greedy ones are ignored. */
+  evaluation({ stage, step, decoding, solveRate, problems }: ReplayedEvaluation): Alarm[] {
     if (decoding !== "sampled" || typeof solveRate !== "number" || problems === 0) return [];
     const state = this.stateOf(stage);
     const rated = { rate: solveRate, problems };
@@ -98,14 +99,17 @@ export class AlarmMonitor {
     const rose = `the reward went from ${best!.reward.toFixed(3)} to ${newest.reward.toFixed(3)}`;
     const rates = `the held-out solve rate from ${best!.rate.toFixed(3)} to ${newest.rate.toFixed(3)}`;
     const message = isBad
-      ? `Reward hacking? While ${rose}, ${rates}. Read rollouts.jsonl for what pays without solving, mend the reward, and ` +
+      ? `Reward hacking? While ${rose}, ${rates}. Read rollouts.jsonl for what is rewarded without solving the problem, correct the reward, and ` +
         "take an earlier checkpoint."
       : `Over: ${rose}, ${rates}.`;
     return [{ stage, step, alarm: "reward-hacking", state: isBad ? "raised" : "cleared", value, threshold, message }];
   }
 
-  /** The loss that a newcomer worries about, once a run, and where it is 0 from the first: later it may be 0 by chance. */
-  private lossNote(stage: string, row: Row, { rows }: StageState): Alarm[] {
+  /**
+   * Explains a loss of 0, which surprises new users: once in a run, and only if the loss is 0 from the first row; later
+   * it may be 0 by chance.
+   */
+  private lossNote(stage: string, row: WatchedRow, { rows }: StageState): Alarm[] {
     const { loss, step } = row;
     if (rows.find((one) => typeof one.loss === "number") !== row) return [];
     const facts = this.watched.find(({ name }) => name === stage);
@@ -157,15 +161,15 @@ export class AlarmMonitor {
 }
 
 /** What a log holds of a run: rows and evaluations, each in the order in which it was written. */
-export interface HeardLogs {
-  readonly metrics: readonly { readonly stage: string; readonly row: Row }[];
-  readonly evaluations: readonly HeardEvaluation[];
+export interface ReplayedLogs {
+  readonly metrics: readonly { readonly stage: string; readonly row: WatchedRow }[];
+  readonly evaluations: readonly ReplayedEvaluation[];
 }
 
-/** Lets a monitor hear what an earlier session has told already; returns the alarms that were rung then. */
-export function replay(monitor: AlarmMonitor, { metrics, evaluations }: HeardLogs): Alarm[] {
+/** Gives a monitor the rows and evaluations of an earlier session; returns the alarms that were raised then. */
+export function replay(monitor: AlarmMonitor, { metrics, evaluations }: ReplayedLogs): Alarm[] {
   const stages = [...new Set([...evaluations, ...metrics].map(({ stage }) => stage))];
-  // The first evaluation of a run stands before its rows, so the order of stages is that of both logs together.
+  // The first evaluation of a run comes before its rows, so the order of stages follows from both logs together.
   return stages.flatMap((stage) => {
     const heard = evaluations.filter((evaluation) => evaluation.stage === stage);
     const alarms: Alarm[] = [];
@@ -179,7 +183,7 @@ export function replay(monitor: AlarmMonitor, { metrics, evaluations }: HeardLog
   });
 }
 
-/** Identifies an alarm: two of one key are the same, told twice. */
+/** Identifies an alarm: two alarms with the same key are the same one. */
 export function alarmKey({
   stage,
   step,
@@ -194,7 +198,7 @@ function ruleKey({ name, reward }: LevelRule): string {
   return reward === undefined ? name : `${name}/${reward}`;
 }
 
-const rewardsOf = (rows: readonly Row[]) =>
+const rewardsOf = (rows: readonly WatchedRow[]) =>
   rows.flatMap(({ reward }) => (typeof reward === "number" && Number.isFinite(reward) ? [reward] : []));
 
-const meanOf = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+const meanOf = (values: readonly number[]) => sumOf(values) / values.length;

@@ -1,6 +1,6 @@
 /**
- * Reward hacking: the reward rises while held-out problems are solved less often, so the policy pleases the judge and not
- * the task (Gao et al., arXiv:2210.10760, for learned rewards; rules have holes too).
+ * Reward hacking: the reward rises while held-out problems are solved less often, so the policy satisfies the reward
+ * but not the task (Gao et al., arXiv:2210.10760, for learned rewards; rules have holes too).
  *
  * The test compares two evaluations of a stage: the newest with the best before. The held-out rate fell when the difference
  * exceeds 1.96 standard errors of two independent shares, sqrt(p₁(1 − p₁)/n₁ + p₂(1 − p₂)/n₂); the reward rose when the mean of

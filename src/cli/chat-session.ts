@@ -26,7 +26,7 @@ export interface ChatSampling {
   readonly seed: number;
 }
 
-export interface ChatOptions {
+export interface ChatSessionOptions {
   readonly engine: Sampler;
   readonly tokenizer: Tokenizer;
   readonly sampling: ChatSampling;
@@ -40,7 +40,7 @@ export interface AnswerPart {
   readonly pieces: readonly ChannelText[];
 }
 
-export interface Answer {
+export interface ChatReply {
   /** The whole text that the model saw. */
   readonly prompt: string;
   /** What it wrote, tags included. */
@@ -54,13 +54,13 @@ export interface Answer {
 
 /** A conversation, or with `chat` undefined a series of texts. Dispose of it before its engine. */
 export class ChatSession {
-  readonly #options: ChatOptions;
+  readonly #options: ChatSessionOptions;
   readonly #session: SamplingSession;
   readonly #stopTokenIds: readonly number[];
   #messages: Message[] = [];
   #turn = 0;
 
-  constructor(options: ChatOptions) {
+  constructor(options: ChatSessionOptions) {
     const session = options.engine.openSession?.();
     if (session === undefined)
       throw new EngineError(`The engine ${options.engine.info.name} has no sampling sessions.`);
@@ -85,7 +85,7 @@ export class ChatSession {
    *
    * @throws DataError where nothing was said, or the conversation leaves no room in the model's context.
    */
-  async answer(text: string, onPart: (part: AnswerPart) => void = () => {}, signal?: AbortSignal): Promise<Answer> {
+  async answer(text: string, onPart: (part: AnswerPart) => void = () => {}, signal?: AbortSignal): Promise<ChatReply> {
     const { tokenizer, engine, sampling } = this.#options;
     const stopTokenIds = this.#stopTokenIds;
     const asked: Message[] = [...this.#messages, { role: "user", content: text }];

@@ -11,7 +11,7 @@ import type { Channel } from "../serve/reasoning.ts";
 import type { GenerationDefaults } from "../serve/sampling-defaults.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type Answer, type AnswerPart, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
+import { type AnswerPart, type ChatReply, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
@@ -75,8 +75,9 @@ const DEFAULT_MAX_TOKENS = 512;
 const EXIT_INTERRUPTED = 130;
 
 /** `aha chat`. */
-export const command: Command = {
+export const chatCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("chat", args, OPTIONS, ["DIR"]);
     const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
@@ -113,7 +114,7 @@ export const command: Command = {
 export interface AnswerDisplay {
   readonly part: (part: AnswerPart) => void;
   /** The answer is complete, or was stopped. */
-  readonly end: (answer: Answer) => void;
+  readonly end: (answer: ChatReply) => void;
 }
 
 /** One JSON line for each answer. */
@@ -163,7 +164,7 @@ export async function readAndAnswer(
   const atKeyboard = input.isTTY === true;
   const lines = createInterface({
     input,
-    // With a terminal of its own readline is told of Ctrl-C as a key, and the process gets no signal.
+    // On a terminal readline gets Ctrl-C as a key, and the process gets no signal.
     ...(output && { output, terminal: true, prompt: "> " }),
     crlfDelay: Number.POSITIVE_INFINITY,
   });

@@ -1,7 +1,7 @@
 /** `aha data math`: school problems with their answers and worked solutions, from the math task's generator. */
 
 import { checkOptions } from "../strict-schema.ts";
-import { generateProblem } from "../tasks/math/generator.ts";
+import { generateMathProblem } from "../tasks/math/generator.ts";
 import { mathOptionsSchema, PROBLEM_KINDS } from "../tasks/math/options.ts";
 import type { CommandContext } from "./command.ts";
 import { generatedDataPlan, writeGeneratedData } from "./generated-data.ts";
@@ -25,12 +25,13 @@ Options
   --held-out-share X  the share of all problems that is held out (default 0.125)
   --json              print one JSON line about what was written, instead of a sentence`;
 
-const OPTIONS = {
+/** Options of `aha data math`. */
+export const DATA_MATH_OPTIONS = {
   count: { type: "string" },
-  out: { type: "string" },
+  out: { type: "string", completes: "file" },
   force: { type: "boolean" },
   seed: { type: "string" },
-  kinds: { type: "string" },
+  kinds: { type: "string", completes: () => PROBLEM_KINDS },
   max: { type: "string" },
   train: { type: "boolean" },
   "held-out": { type: "boolean" },
@@ -40,7 +41,7 @@ const OPTIONS = {
 
 /** Runs `aha data math …`; `args` begins with `math`. */
 export async function runDataMath(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values } = parseOptions("data", [...args], OPTIONS, ["DATASET"]);
+  const { values } = parseOptions("data", [...args], DATA_MATH_OPTIONS, ["DATASET"]);
   const plan = generatedDataPlan(values, "math");
   const share = values["held-out-share"];
   const given = {
@@ -51,7 +52,7 @@ export async function runDataMath(args: readonly string[], context: CommandConte
   const options = checkOptions(mathOptionsSchema, given, "aha data math");
   const rowAt = (index: number) => {
     const stream = `math/data/${plan.split}`;
-    const { problem, answer, solution, kind } = generateProblem(options, plan.seed, stream, index, plan.heldOut);
+    const { problem, answer, solution, kind } = generateMathProblem(options, plan.seed, stream, index, plan.heldOut);
     return { problem, answer, solution, kind };
   };
   await writeGeneratedData(rowAt, plan, values, "math", context);

@@ -3,23 +3,24 @@
 import { stat } from "node:fs/promises";
 import { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from "../data/dataset-folder.ts";
 import { formatOf, readRows } from "../data/formats.ts";
-import { readLineage } from "../data/lineage.ts";
+import { readDatasetLineage } from "../data/lineage.ts";
 import { parquetRowCount } from "../data/parquet.ts";
 import { type DataRow, placeOf } from "../data/row.ts";
 import { columnTypes } from "../data/value-types.ts";
-import { RunInterrupted } from "../errors.ts";
+import { RunInterrupted, shorten } from "../errors.ts";
 import { stringifyExactJson } from "../exact-json.ts";
 import type { CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
-/** How many rows the types of columns are told from. */
+/** How many rows are read to find the types of columns. */
 const LOOKED_AT = 100;
 
 /** How much of a value is shown to people; --json has all of it. */
 const SHOWN_CHARACTERS = 160;
 
-const OPTIONS = {
+/** Options of `aha data show`. */
+export const SHOW_OPTIONS = {
   split: { type: "string" },
   config: { type: "string" },
   rows: { type: "string" },
@@ -32,20 +33,20 @@ interface CountedSplit extends DatasetSplit {
 
 /**
  * Runs `aha data show PATH`: configurations, splits with their rows counted, where a data step made them its lineage,
- * columns with their types, first rows. Rows of text files are counted by reading them, so a file that ends in a bad line
- * is found; Parquet's footers are believed.
+ * columns with their types, first rows. Rows of text files are counted by reading them, so a file that ends in a bad
+ * line is found; for Parquet the footer is trusted.
  *
  * @throws ConfigError, DataError, HubError
  */
 export async function showData(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions("data", args, OPTIONS, ["show", "PATH"]);
+  const { values, positionals } = parseOptions("data", args, SHOW_OPTIONS, ["show", "PATH"]);
   const shownRows = values.rows === undefined ? 5 : wholeNumberOption("rows", values.rows, 0);
   const dataset = await findDataset(await datasetResolver(context)(positionals[1]!), values.config);
   const split = splitOf(dataset, values.split);
   const first = await firstRows(split, Math.max(LOOKED_AT, shownRows));
   const splits: CountedSplit[] = [];
   for (const each of dataset.splits) splits.push({ ...each, rows: await countRows(each, context) });
-  const lineage = (await stat(dataset.path)).isDirectory() ? await readLineage(dataset.path) : undefined;
+  const lineage = (await stat(dataset.path)).isDirectory() ? await readDatasetLineage(dataset.path) : undefined;
   const columns = columnTypes(first.slice(0, LOOKED_AT));
   const rows = first.slice(0, shownRows);
   context.out(
@@ -112,6 +113,5 @@ function fieldLines(
 }
 
 function brief(value: unknown): string {
-  const text = stringifyExactJson(value);
-  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+  return shorten(stringifyExactJson(value), SHOWN_CHARACTERS);
 }

@@ -2,15 +2,15 @@
 
 import { ConfigError, nearestName } from "../errors.ts";
 import { checkOptions } from "../strict-schema.ts";
-import { type GeneratedProblem, generateProblem } from "../tasks/countdown/generator.ts";
+import { type GeneratedCountdown, generateCountdown } from "../tasks/countdown/generator.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "../tasks/countdown/options.ts";
-import { isHeldOut } from "../tasks/countdown/split.ts";
+import { isHeldOutCountdown } from "../tasks/countdown/split.ts";
 import { formatTree } from "../tasks/countdown/tree.ts";
 import type { Command } from "./command.ts";
-import { DATA_MATH_HELP, runDataMath } from "./data-math.ts";
-import { showData } from "./data-show.ts";
+import { DATA_MATH_HELP, DATA_MATH_OPTIONS, runDataMath } from "./data-math.ts";
+import { SHOW_OPTIONS, showData } from "./data-show.ts";
 import { type GeneratedDataPlan, generatedDataPlan, writeGeneratedData } from "./generated-data.ts";
-import { DATA_HUB_HELP, runDataPull } from "./hub.ts";
+import { DATA_HUB_HELP, PULL_OPTIONS, runDataPull } from "./hub.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 
 const HELP = `Usage: aha data show PATH [--split NAME] [--rows N] [--json]
@@ -64,7 +64,7 @@ ${DATA_HUB_HELP}
 
 const OPTIONS = {
   count: { type: "string" },
-  out: { type: "string" },
+  out: { type: "string", completes: "file" },
   force: { type: "boolean" },
   seed: { type: "string" },
   numbers: { type: "string" },
@@ -87,8 +87,16 @@ type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 const DATA_SETS = ["countdown", "math"];
 const ACTIONS = ["show", "pull", ...DATA_SETS];
 
-export const command: Command = {
+export const dataCommand: Command = {
   help: HELP,
+  syntax: {
+    subcommands: {
+      show: { options: SHOW_OPTIONS, arguments: ["file"] },
+      countdown: { options: OPTIONS, arguments: [] },
+      math: { options: DATA_MATH_OPTIONS, arguments: [] },
+      pull: { options: PULL_OPTIONS, arguments: [() => []] },
+    },
+  },
   run: async (args, context) => {
     if (args[0] === "pull") return runDataPull(args.slice(1), context);
     if (args[0] === "math") return runDataMath(args, context);
@@ -140,10 +148,10 @@ function countdownRows(
   withSolutions: boolean,
   { seed, split, heldOut }: GeneratedDataPlan,
 ): (index: number) => object {
-  const isWanted = ({ numbers, target }: GeneratedProblem) =>
-    heldOut === undefined || isHeldOut(numbers, target, options.heldOutShare) === heldOut;
+  const isWanted = ({ numbers, target }: GeneratedCountdown) =>
+    heldOut === undefined || isHeldOutCountdown(numbers, target, options.heldOutShare) === heldOut;
   return (index) => {
-    const problem = generateProblem(options, seed, `countdown/data/${split}`, index, isWanted);
+    const problem = generateCountdown(options, seed, `countdown/data/${split}`, index, isWanted);
     const row = { nums: problem.numbers, target: Number(problem.target.numerator) };
     return withSolutions ? { ...row, solution: formatTree(problem.solution) } : row;
   };

@@ -2,8 +2,7 @@
 
 import type { Diagnosis, PipelineDiagnosis, StageFigures } from "../doctor/diagnosis.ts";
 import type { Finding } from "../findings.ts";
-import { clock, count, percent, plain } from "../number-text.ts";
-import { inBytes } from "./model-amounts.ts";
+import { clock, count, inBytes, percent, plain } from "../number-text.ts";
 import { type Style, wrap } from "./terminal-style.ts";
 
 const WIDTH = 100;
@@ -93,7 +92,7 @@ function stageRows(stage: StageFigures): [string, string][] {
   return rows.filter((row): row is [string, string] => row[1] !== null);
 }
 
-/** Findings that differ in nothing but the stage are told once, with all stages. */
+/** Findings that differ only in the stage are printed once, with all stages. */
 function together(findings: readonly Finding[]): Finding[] {
   const found = new Map<string, Finding>();
   for (const finding of findings) {

@@ -1,4 +1,7 @@
-/** `aha doctor`: what a recipe or a pipeline comes to, and what is wrong with it, before it is run. */
+/**
+ * `aha doctor`: the numbers of a recipe or a pipeline (batch, time, memory), and what is wrong with it, before it is
+ * run.
+ */
 
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -50,7 +53,7 @@ Examples
 const { "dry-run": _, ...TRL } = TRL_OPTIONS;
 
 const OPTIONS = {
-  set: { type: "string", multiple: true },
+  set: { type: "string", multiple: true, completes: "recipe-keys" },
   samples: { type: "string" },
   "skip-sampling": { type: "boolean" },
   strict: { type: "boolean" },
@@ -59,8 +62,9 @@ const OPTIONS = {
   ...TRL,
 } as const;
 
-export const command: Command = {
+export const doctorCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["recipe"] },
   run: async (args, context) => {
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
     const asksForDevices = args.includes("--devices");
@@ -117,7 +121,7 @@ async function examine(
     const onProgress = quiet ? {} : { onProgress: (text: string) => status.update(() => `  ${text}`) };
     return await look({ samples, signal: context.signal, ...onProgress });
   } catch (error) {
-    // A recipe that cannot be read is what a doctor should say, in the form in which it says everything.
+    // A recipe that cannot be read is reported as a finding, in the same form as all others.
     if (error instanceof ConfigError) return refusedRecipe(path, error.message);
     throw error;
   } finally {

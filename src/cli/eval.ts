@@ -76,9 +76,9 @@ Examples
 `;
 
 const OPTIONS = {
-  task: { type: "string" },
-  set: { type: "string", multiple: true },
-  data: { type: "string" },
+  task: { type: "string", completes: () => tasks.names },
+  set: { type: "string", multiple: true, completes: "recipe-keys" },
+  data: { type: "string", completes: "file" },
   problems: { type: "string" },
   samples: { type: "string" },
   "pass-at": { type: "string" },
@@ -88,11 +88,11 @@ const OPTIONS = {
   "top-k": { type: "string" },
   "max-tokens": { type: "string" },
   seed: { type: "string" },
-  compare: { type: "string" },
+  compare: { type: "string", completes: "model" },
   ...ADAPTER_OPTION,
   ...COMPUTE_OPTIONS,
-  rollouts: { type: "string" },
-  out: { type: "string" },
+  rollouts: { type: "string", completes: "file" },
+  out: { type: "string", completes: "file" },
   json: { type: "boolean" },
 } as const;
 
@@ -114,8 +114,9 @@ interface Plan {
   readonly date: string;
 }
 
-export const command: Command = {
+export const evalCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);
     const opened = await openPolicy(positionals[0]!, values.adapter, context);

@@ -78,7 +78,7 @@ async function* generated(
   context: CommandContext,
 ): AsyncGenerator<object, void, void> {
   for (let index = 0; index < count; index++) {
-    // Ctrl-C and a slow reader of standard output are only noticed between turns of the event loop.
+    // Ctrl-C and a slow reader of standard output are only noticed between turns of the event loop, so the loop yields.
     if (index % 1024 === 0) await setImmediate();
     if (context.signal.aborted) throw new RunInterrupted("Stopped; no file was written.");
     yield rowAt(index);

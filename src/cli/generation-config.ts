@@ -7,7 +7,9 @@ import { readModelConfig } from "../model/hf-config.ts";
 import { type GenerationDefaults, generationDefaultsOf } from "../serve/sampling-defaults.ts";
 
 /** The option of the commands that call `generationDefaults`. */
-export const GENERATION_CONFIG_OPTION = { "generation-config": { type: "string", default: "auto" } } as const;
+export const GENERATION_CONFIG_OPTION = {
+  "generation-config": { type: "string", default: "auto", completes: () => ["auto", "none"] },
+} as const;
 
 /** What their help says of it. */
 export const GENERATION_CONFIG_HELP =

@@ -2,15 +2,14 @@
 
 import type { PullProgress } from "../hub/pull.ts";
 import type { PushProgress } from "../hub/push.ts";
-import { sizeText } from "../hub/size-text.ts";
-import { clock } from "../number-text.ts";
+import { clock, sizeText } from "../number-text.ts";
 import type { CommandContext } from "./command.ts";
 import { StatusLine } from "./terminal-line.ts";
 import { bar } from "./terminal-progress.ts";
 
 /** Between two JSON lines about the same download. */
 const JSON_MS = 1000;
-/** Speeds over less time say nothing. */
+/** Over a shorter time a speed is not reliable. */
 const MIN_SPEED_MS = 500;
 
 /** How it is shown; `quiet` shows notes alone. */
@@ -69,7 +68,7 @@ export class HubProgress {
     else this.line(text);
   };
 
-  /** Leaves the terminal as a program should that is about to say something else. */
+  /** Clears the progress line, so that other output can follow. */
   end(): void {
     this.status.keep();
   }

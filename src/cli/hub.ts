@@ -8,8 +8,8 @@ import { type PullOptions, pull } from "../hub/pull.ts";
 import { pushModel } from "../hub/push.ts";
 import { formatHubReference, parseHubReference, type RepositoryKind, requireHubReference } from "../hub/reference.ts";
 import { hubSettings } from "../hub/settings.ts";
-import { parseSize, sizeText } from "../hub/size-text.ts";
 import { inspectModel } from "../model/on-disk.ts";
+import { parseSize, sizeText } from "../number-text.ts";
 import { readRun } from "../run/run-reader.ts";
 import type { CommandContext } from "./command.ts";
 import { HubProgress } from "./hub-progress.ts";
@@ -47,7 +47,8 @@ Downloads a data set of the Hugging Face Hub into the cache that Python's tools 
 its directory. An interrupted download goes on where it ended. HF_TOKEN opens private and gated data sets.
   ${PULL_OPTIONS_HELP}`;
 
-const PULL_OPTIONS = {
+/** Options of `aha model pull` and `aha data pull`. */
+export const PULL_OPTIONS = {
   include: { type: "string", multiple: true },
   "max-size": { type: "string" },
   verify: { type: "boolean" },
@@ -55,7 +56,8 @@ const PULL_OPTIONS = {
   json: { type: "boolean" },
 } as const;
 
-const PUSH_OPTIONS = {
+/** Options of `aha model push`. */
+export const PUSH_OPTIONS = {
   private: { type: "boolean" },
   branch: { type: "string" },
   message: { type: "string" },
@@ -169,11 +171,12 @@ async function sourceOf(directory: string): Promise<{
   readonly baseModel: string | undefined;
   readonly training: TrainingFacts | undefined;
 }> {
-  // An adapter has no config.json, and what is neither is refused with all that may be pushed in mind.
+  // An adapter has no config.json. A directory that is neither a model nor an adapter is refused with a message that
+  // names both.
   const isPlain = existsSync(join(directory, "adapter_config.json")) && !existsSync(join(directory, "config.json"));
   if (isPlain) return { modelDirectory: directory, baseModel: undefined, training: undefined };
   const { modelDirectory, recipePath } = findModel(directory);
-  // What cannot be loaded here cannot be loaded by those who download it.
+  // A checkpoint that cannot be loaded here could not be loaded by its users either, so it is not pushed.
   await inspectModel(modelDirectory);
   if (recipePath === undefined) return { modelDirectory, baseModel: undefined, training: undefined };
   const { recipe, summary } = readRun(directory);

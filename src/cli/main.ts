@@ -2,7 +2,7 @@
 /**
  * The `aha` program: finds the command by name and lets it run.
  *
- * Here, and nowhere else, is decided what an error looks like to a user: an AhaError is one they can mend, so it is its
+ * Here, and nowhere else, is decided what an error looks like to a user: an AhaError is one they can correct, so it is its
  * message and exit code 1; anything else is a defect of ours and keeps its stack. The first Ctrl-C asks the command to
  * stop cleanly, the second ends the process at once.
  */
@@ -11,32 +11,50 @@ import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AhaError, ConfigError, nearestName, RunInterrupted } from "../errors.ts";
 import { systemReason } from "../files.ts";
-import type { Command, CommandContext } from "./command.ts";
+import type { CommandContext, CommandList } from "./command.ts";
 
 /** 128 + SIGINT: what shells expect of a program that was stopped. */
 const EXIT_INTERRUPTED = 130;
 
 /** The commands and their summaries; a command's code is only loaded when it runs, so that help is instant. */
-const COMMANDS: ReadonlyMap<string, { readonly summary: string; readonly load: () => Promise<Command> }> = new Map([
-  ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).command }],
-  ["doctor", { summary: "check a recipe before it is run", load: async () => (await import("./doctor.ts")).command }],
-  ["eval", { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).command }],
-  ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).command }],
-  ["serve", { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).command }],
-  ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).command }],
-  ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).command }],
+export const COMMANDS: CommandList = new Map([
+  ["init", { summary: "ask, and write a recipe", load: async () => (await import("./init.ts")).initCommand }],
+  ["run", { summary: "train as a recipe says", load: async () => (await import("./run.ts")).runCommand }],
+  [
+    "doctor",
+    { summary: "check a recipe before it is run", load: async () => (await import("./doctor.ts")).doctorCommand },
+  ],
+  [
+    "eval",
+    { summary: "measure a model on held-out problems", load: async () => (await import("./eval.ts")).evalCommand },
+  ],
+  ["chat", { summary: "talk to a model", load: async () => (await import("./chat.ts")).chatCommand }],
+  [
+    "serve",
+    { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).serveCommand },
+  ],
+  ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).dataCommand }],
+  ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).rewardCommand }],
+  ["track", { summary: "send a run to trackers", load: async () => (await import("./track.ts")).trackCommand }],
   [
     "model",
     {
       summary: "make, inspect, score with, download and publish models",
-      load: async () => (await import("./model.ts")).command,
+      load: async () => (await import("./model.ts")).modelCommand,
+    },
+  ],
+  [
+    "completion",
+    {
+      summary: "complete what is typed in bash, zsh or fish",
+      load: async () => (await import("./completion.ts")).completionCommand(COMMANDS),
     },
   ],
 ]);
 
 /** What `aha --help` prints. */
 function helpText(): string {
-  const lines = [...COMMANDS].map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`);
+  const lines = [...COMMANDS].map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
   return [
     "Aha trains language models to reason, the way DeepSeek-R1 was trained.",
     "",
@@ -87,14 +105,14 @@ function unknownCommand(name: string): ConfigError {
   return new ConfigError(`"${name}" is not a command. ${hint}`);
 }
 
-/** Codes of a disk that takes nothing any more, whoever met it first. */
+/** Error codes of a disk that cannot be written any more, whichever call reports them. */
 const DISK_FAULTS: ReadonlySet<unknown> = new Set(["ENOSPC", "EDQUOT", "EROFS", "EIO"]);
 
 function diskFault(error: unknown): string | undefined {
   const reason = systemReason(error);
   if (reason === undefined || !DISK_FAULTS.has((error as NodeJS.ErrnoException).code)) return undefined;
   const { path } = error as NodeJS.ErrnoException;
-  return `aha: Cannot write${path === undefined ? "" : ` ${path}`}: ${reason}. Mend that, and try again.`;
+  return `aha: Cannot write${path === undefined ? "" : ` ${path}`}: ${reason}. Correct this, and try again.`;
 }
 
 function describeDefect(error: unknown): string {

@@ -31,10 +31,12 @@ export const CONVERT_HELP = `convert  writes the model again, with its tokenizer
   --max-shard-size N weights beyond this are cut into several files (5GB); 300MB, 2GiB, …
 `;
 
+/** Options of `aha model convert`. */
+export const CONVERT_OPTIONS = { out: { type: "string", completes: "directory" }, ...SAVE_OPTIONS } as const;
+
 /** Runs the subcommand with the arguments after `aha model convert`. */
 export async function runModelConvert(args: readonly string[], context: CommandContext): Promise<number> {
-  const options = { out: { type: "string" }, ...SAVE_OPTIONS } as const;
-  const { values, positionals } = parseOptions("model convert", args, options, ["DIR"]);
+  const { values, positionals } = parseOptions("model convert", args, CONVERT_OPTIONS, ["DIR"]);
   const { out } = values;
   if (out === undefined) throw new ConfigError("aha model convert needs --out DIR.");
   const save = saveOptions(values);

@@ -12,6 +12,7 @@ import { openWholeModel } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
 import { statusLineOf } from "./terminal-line.ts";
 
+const TOKENIZER_MODES = ["auto", "ids"] as const;
 const FORMATS: readonly TensorFormat[] = ["f32", "f16", "bf16", "q8_0"];
 
 /** The part of `aha model --help` that is about this command. */
@@ -20,35 +21,34 @@ export const EXPORT_HELP = `export writes the model as one file for other progra
   --out FILE         where to write; a GGUF file that is there is replaced (NAME-DTYPE.gguf in DIR, NAME that of DIR;
                      for a model of the Hub in this directory)
   --dtype NAME       of the matrices: ${FORMATS.join(", ")} (as the checkpoint stores them)
-  --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3) or one of Aha's own;
+  --tokenizer NAME   auto (the default): the model's, where it is byte-level BPE (Qwen, Llama 3), SentencePiece's BPE
+                     (Llama 2, Mistral, Gemma) or one of Aha's own;
                      another is refused. ids: none, token 12 is written [12]; so it is where the model has none
   --json             the result for programs
 `;
 
+/** Options of `aha model export`. */
+export const EXPORT_OPTIONS = {
+  gguf: { type: "boolean", default: false },
+  out: { type: "string", completes: "file" },
+  dtype: { type: "string", completes: () => FORMATS },
+  tokenizer: { type: "string", default: "auto", completes: () => TOKENIZER_MODES },
+  json: { type: "boolean", default: false },
+} as const;
+
 /** Runs the subcommand with the arguments after `aha model export`. */
 export async function runModelExport(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions(
-    "model export",
-    args,
-    {
-      gguf: { type: "boolean", default: false },
-      out: { type: "string" },
-      dtype: { type: "string" },
-      tokenizer: { type: "string", default: "auto" },
-      json: { type: "boolean", default: false },
-    },
-    ["DIR"],
-  );
+  const { values, positionals } = parseOptions("model export", args, EXPORT_OPTIONS, ["DIR"]);
   if (!values.gguf) throw new ConfigError("aha model export needs --gguf, the format to write.");
   const format = values.dtype === undefined ? undefined : oneOf("dtype", values.dtype, FORMATS);
-  const withTokenizer = oneOf("tokenizer", values.tokenizer, ["auto", "ids"]) === "auto";
+  const withTokenizer = oneOf("tokenizer", values.tokenizer, TOKENIZER_MODES) === "auto";
   const source = positionals[0]!;
   const reference = hubReferenceOf(source, "model");
   const name = basename(reference?.name ?? resolve(source));
   const fileName = `${name}${format === undefined ? "" : `-${format}`}.gguf`;
   if (values.out !== undefined) await requireReplaceable(values.out);
   const { modelDirectory } = await openWholeModel(source, context);
-  // The cache of the Hub is no place for results.
+  // Results are not written into the Hub's cache.
   const path = values.out ?? join(reference === undefined ? modelDirectory : ".", fileName);
   if (values.out === undefined) await requireReplaceable(path);
   const line = statusLineOf(context);
@@ -86,7 +86,7 @@ function oneOf<T extends string>(option: string, value: string, names: readonly 
   throw new ConfigError(`--${option} must be one of ${names.join(", ")}, not ${JSON.stringify(value)}.${hint}`);
 }
 
-/** A slip in --out must cost no other file: what is there and is replaced is a GGUF file, or an empty one. */
+/** A mistake in --out must not destroy another file: only a GGUF file or an empty file is replaced. */
 async function requireReplaceable(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) {

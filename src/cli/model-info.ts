@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { type LoraConfig, loraScale } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
-import type { ModelConfig } from "../model/model-config.ts";
+import { type LayerKind, layerKind, type ModelConfig } from "../model/model-config.ts";
 import { describeAdapter, inspectModel, loadPeftAdapter } from "../model/on-disk.ts";
 import type { AdapterDescription } from "../model/peft-adapter.ts";
+import { inBytes, inMillions } from "../number-text.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
-import { inBytes, inMillions } from "./model-amounts.ts";
 import { openModel } from "./model-directory.ts";
 import { ADAPTER_OPTION, isAdapterAlone, openAdapter } from "./model-with-adapter.ts";
 import { parseOptions } from "./parse-options.ts";
@@ -24,10 +24,12 @@ export const INFO_HELP = `info   architecture, parameters, stored format, tokeni
   --json             the same as one JSON object, sizes in bytes
 `;
 
+/** Options of `aha model info`. */
+export const INFO_OPTIONS = { json: { type: "boolean", default: false }, ...ADAPTER_OPTION } as const;
+
 /** Runs the subcommand with the arguments after `aha model info`. */
 export async function runModelInfo(args: readonly string[], context: CommandContext): Promise<number> {
-  const options = { json: { type: "boolean", default: false }, ...ADAPTER_OPTION } as const;
-  const { values, positionals } = parseOptions("model info", args, options, ["DIR"]);
+  const { values, positionals } = parseOptions("model info", args, INFO_OPTIONS, ["DIR"]);
   const text = positionals[0]!;
   const directory = isAdapterAlone(text) ? text : (await openModel(text, context)).modelDirectory;
   if (isAdapterAlone(directory)) {
@@ -56,9 +58,9 @@ export async function runModelInfo(args: readonly string[], context: CommandCont
     [
       "attention",
       `${config.numHeads} heads of ${config.headDim}, ${config.numKvHeads} key-value heads` +
-        `${config.qkNorm ? ", query and key norms" : ""}${biases(config)}`,
+        `${config.qkNorm ? ", query and key norms" : ""}${windows(config)}${biases(config)}`,
     ],
-    ["positions", `RoPE with theta ${config.ropeTheta}${scaling(config)}`],
+    ["positions", `RoPE with theta ${config.ropeTheta}${scaling(config)}${otherPositions(config)}`],
     ["parameters", `${inMillions(size.parameterCount)}: ${kinds.join(", ")}`],
     [
       "vocabulary",
@@ -158,6 +160,25 @@ async function tokenizerInfo(directory: string): Promise<{ vocabSize: number; ha
   return { vocabSize, hasChatTemplate };
 }
 
+/** How many of a model's layers are of a kind, as text. */
+function layersOf(config: ModelConfig, isOne: (kind: LayerKind) => boolean): string | undefined {
+  const kinds = Array.from({ length: config.numLayers }, (_, layer) => layerKind(config, layer));
+  const count = kinds.filter(isOne).length;
+  return count === 0 ? undefined : `${count} of ${config.numLayers} layers`;
+}
+
+function windows(config: ModelConfig): string {
+  const where = layersOf(config, ({ slides }) => slides);
+  return where === undefined ? "" : `, a window of ${config.slidingWindow} tokens in ${where}`;
+}
+
+function otherPositions(config: ModelConfig): string {
+  const [local, none] = (["local", "none"] as const).map((rope) => layersOf(config, (kind) => kind.rope === rope));
+  const ofLocal =
+    local && config.localRope ? `; theta ${config.localRope.ropeTheta}${scaling(config.localRope)} in ${local}` : "";
+  return `${ofLocal}${none === undefined ? "" : `; none in ${none}`}`;
+}
+
 function biases(config: ModelConfig): string {
   const where = [
     ...(config.attentionBias ? ["query, key, value"] : []),
@@ -167,7 +188,7 @@ function biases(config: ModelConfig): string {
   return where.length === 0 ? "" : `; biases on ${where.join(", ")}`;
 }
 
-function scaling({ ropeScaling }: ModelConfig): string {
+function scaling({ ropeScaling }: Pick<ModelConfig, "ropeScaling">): string {
   if (ropeScaling === null) return "";
   const from = ropeScaling.type === "linear" ? "" : ` from ${ropeScaling.originalContextTokens} tokens`;
   return `, ${ropeScaling.type} scaling by ${ropeScaling.factor}${from}`;

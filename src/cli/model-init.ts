@@ -12,19 +12,20 @@ import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { saveModelFrom } from "../model/on-disk.ts";
 import { MODEL_PRESETS, presetConfig } from "../model/presets.ts";
+import { inMillions } from "../number-text.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 import { BUILT_TOKENIZERS, type BuiltTokenizer, buildCountdownCompact, buildTokenizer } from "../tokenizer/build.ts";
 import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { CommandContext } from "./command.ts";
-import { inMillions } from "./model-amounts.ts";
 import { requireFreshDirectory, SAVE_OPTIONS, saveOptions } from "./model-output.ts";
 import { numberOption, parseOptions, seedOption } from "./parse-options.ts";
 
 /** The part of `aha model --help` about this subcommand. */
 export const INIT_HELP = `init   writes a model with random weights, and its tokenizer, in the Hugging Face layout.
   --preset NAME      one of Aha's own shapes: ${Object.keys(MODEL_PRESETS).join(", ")}; the vocabulary is the tokenizer's
-  --config FILE      a Hugging Face config.json of a Llama, Qwen2 or Qwen3, or a directory that has one
+  --config FILE      a Hugging Face config.json of a family that is supported (Llama, Mistral, Qwen2, Qwen3,
+                     SmolLM3, Gemma 3), or a directory that has one
   --tokenizer NAME   ${BUILT_TOKENIZERS.join(" or ")}; or a directory that has a tokenizer.json. The config's vocabulary
                      must hold its tokens, and its special tokens become the model's. Not needed with --config: where
                      the config's directory has a tokenizer it is taken, else the model has none
@@ -47,18 +48,21 @@ interface Blueprint {
   readonly initializerRange: number | undefined;
 }
 
+/** Options of `aha model init`. */
+export const INIT_OPTIONS = {
+  preset: { type: "string", completes: () => Object.keys(MODEL_PRESETS) },
+  config: { type: "string", completes: "file" },
+  tokenizer: { type: "string", completes: () => BUILT_TOKENIZERS },
+  largest: { type: "string" },
+  out: { type: "string", completes: "directory" },
+  seed: { type: "string", default: "0" },
+  scheme: { type: "string", default: "scaled", completes: () => ["scaled", "normal"] },
+  ...SAVE_OPTIONS,
+} as const;
+
 /** Runs the subcommand with the arguments after `aha model init`. */
 export async function runModelInit(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values } = parseOptions("model init", args, {
-    preset: { type: "string" },
-    config: { type: "string" },
-    tokenizer: { type: "string" },
-    largest: { type: "string" },
-    out: { type: "string" },
-    seed: { type: "string", default: "0" },
-    scheme: { type: "string", default: "scaled" },
-    ...SAVE_OPTIONS,
-  });
+  const { values } = parseOptions("model init", args, INIT_OPTIONS);
   const { preset, config: configPath, tokenizer: tokenizerName, out } = values;
   if ((preset === undefined) === (configPath === undefined)) {
     throw new ConfigError("aha model init needs either --preset NAME or --config FILE.");

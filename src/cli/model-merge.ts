@@ -31,7 +31,12 @@ and the generation config come along. An adapter of another model is refused.
   --json             what was merged, as one JSON line
 `;
 
-const OPTIONS = { out: { type: "string" }, ...SAVE_OPTIONS, json: { type: "boolean", default: false } } as const;
+/** Options of `aha model merge`. */
+export const MERGE_OPTIONS = {
+  out: { type: "string", completes: "directory" },
+  ...SAVE_OPTIONS,
+  json: { type: "boolean", default: false },
+} as const;
 
 /** Files of a checkpoint that go along as they are, beside those that Aha reads. */
 const PASSED_ON =
@@ -39,7 +44,7 @@ const PASSED_ON =
 
 /** Runs the subcommand with the arguments after `aha model merge`. */
 export async function runModelMerge(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions("model merge", args, OPTIONS, ["BASE", "ADAPTER"]);
+  const { values, positionals } = parseOptions("model merge", args, MERGE_OPTIONS, ["BASE", "ADAPTER"]);
   const [baseText, adapterText] = positionals as [string, string];
   const { out } = values;
   if (out === undefined) throw new ConfigError("aha model merge needs --out DIR.");
@@ -60,7 +65,7 @@ export async function runModelMerge(args: readonly string[], context: CommandCon
     for (const warning of warnings) context.note(`Warning: ${warning}\n`);
     const dtype = save.dtype ?? storedDtype(checkpoint);
     await writeWholeFolder(out, async (directory) => {
-      await copyCompanions(modelDirectory, adapterDirectory, directory);
+      await copyFilesBeside(modelDirectory, adapterDirectory, directory);
       await saveMergedModel(directory, checkpoint, { lora, values: numbers }, { ...save, dtype });
     });
     const scale = loraScale(lora);
@@ -79,7 +84,7 @@ export async function runModelMerge(args: readonly string[], context: CommandCon
 }
 
 /** Writes everything but weights and configs: the tokenizer, and the files that are passed on. */
-async function copyCompanions(base: string, adapter: string, out: string): Promise<void> {
+async function copyFilesBeside(base: string, adapter: string, out: string): Promise<void> {
   const [baseNames, adapterNames] = [await readdir(base), await readdir(adapter)];
   // A tokenizer's files belong together: those of the adapter and of the base are not mixed.
   const hasTokenizer = adapterNames.includes("tokenizer.json");

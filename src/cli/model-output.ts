@@ -5,9 +5,13 @@ import { ConfigError, nearestName, RunDirError } from "../errors.ts";
 import { systemReason } from "../files.ts";
 import type { SaveOptions } from "../model/checkpoint.ts";
 import { SAVE_DTYPES, type SaveDtype } from "../model/hf-config.ts";
+import { parseSize } from "../number-text.ts";
 
 /** Options of every command that writes weights; `saveOptions` reads them. */
-export const SAVE_OPTIONS = { dtype: { type: "string" }, "max-shard-size": { type: "string" } } as const;
+export const SAVE_OPTIONS = {
+  dtype: { type: "string", completes: () => SAVE_DTYPES },
+  "max-shard-size": { type: "string" },
+} as const;
 
 const DTYPE_ALIASES: Readonly<Record<string, SaveDtype>> = {
   f32: "float32",
@@ -15,17 +19,6 @@ const DTYPE_ALIASES: Readonly<Record<string, SaveDtype>> = {
   bf16: "bfloat16",
   f16: "float16",
   fp16: "float16",
-};
-
-const UNIT_BYTES: Readonly<Record<string, number>> = {
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  tb: 1e12,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-  tib: 2 ** 40,
 };
 
 /** `--dtype` and `--max-shard-size` as the options of `saveModel`, which has its own defaults. Throws ConfigError. */
@@ -52,10 +45,7 @@ function saveDtype(name: string): SaveDtype {
 
 /** A number of bytes as transformers writes them: 5GB, 300MB, 2GiB, or a plain number. */
 function byteSize(option: string, text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
-  const unit = match?.[2]?.toLowerCase() ?? "";
-  const unitBytes = unit === "" || unit === "b" ? 1 : UNIT_BYTES[unit];
-  const bytes = match && unitBytes !== undefined ? Math.floor(Number(match[1]) * unitBytes) : 0;
+  const bytes = parseSize(text) ?? 0;
   if (bytes >= 1) return bytes;
   throw new ConfigError(`--${option} must be a size like 5GB, 300MB or 2GiB, not ${JSON.stringify(text)}.`);
 }

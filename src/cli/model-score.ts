@@ -10,14 +10,16 @@ import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { parseJson } from "../json-text.ts";
+import { sumOf } from "../statistics.ts";
 import type { CommandContext } from "./command.ts";
 import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { COMPUTE_OPTIONS, computeOption, numberOption, parseOptions } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
 
-const OPTIONS = {
-  tokens: { type: "string" },
+/** Options of `aha model score`. */
+export const SCORE_OPTIONS = {
+  tokens: { type: "string", completes: "file" },
   temperature: { type: "string", default: "1" },
   ...ADAPTER_OPTION,
   ...COMPUTE_OPTIONS,
@@ -26,7 +28,7 @@ const OPTIONS = {
 
 /** Runs the subcommand with the arguments after `aha model score`. */
 export async function runModelScore(args: readonly string[], context: CommandContext): Promise<number> {
-  const { values, positionals } = parseOptions("model score", args, OPTIONS, ["DIR"]);
+  const { values, positionals } = parseOptions("model score", args, SCORE_OPTIONS, ["DIR"]);
   if (values.tokens === undefined) {
     throw new ConfigError("aha model score needs --tokens FILE, a JSON array of arrays of token ids.");
   }
@@ -111,7 +113,7 @@ function toJson(rows: readonly Float32Array[]): string {
 
 function report(rows: readonly Float32Array[]): string {
   const lines = rows.map((row, index) => {
-    const sum = row.reduce((total, value) => total + value, 0);
+    const sum = sumOf(row);
     const perplexity = Math.exp(-sum / row.length);
     return `sequence ${index}: ${row.length} tokens, log-probability ${sum.toFixed(4)}, perplexity ${perplexity.toFixed(3)}\n`;
   });

@@ -19,7 +19,7 @@ export interface FoundPolicy extends FoundModel {
 }
 
 /** The option of the commands that call `openPolicy`. */
-export const ADAPTER_OPTION = { adapter: { type: "string" } } as const;
+export const ADAPTER_OPTION = { adapter: { type: "string", completes: "directory" } } as const;
 
 /** What their help says of it. */
 export const ADAPTER_HELP =

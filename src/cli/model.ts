@@ -1,14 +1,14 @@
 /** `aha model`: make a model with random weights, look at one, score token sequences with one, write, merge or export one. */
 
 import { ConfigError, nearestName } from "../errors.ts";
-import type { Command } from "./command.ts";
-import { MODEL_HUB_HELP, MODEL_HUB_USAGE, runModelPull, runModelPush } from "./hub.ts";
-import { CONVERT_HELP, runModelConvert } from "./model-convert.ts";
-import { EXPORT_HELP, runModelExport } from "./model-export.ts";
-import { INFO_HELP, runModelInfo } from "./model-info.ts";
-import { INIT_HELP, runModelInit } from "./model-init.ts";
-import { MERGE_HELP, runModelMerge } from "./model-merge.ts";
-import { runModelScore } from "./model-score.ts";
+import type { Command, CommandSyntax } from "./command.ts";
+import { MODEL_HUB_HELP, MODEL_HUB_USAGE, PULL_OPTIONS, PUSH_OPTIONS, runModelPull, runModelPush } from "./hub.ts";
+import { CONVERT_HELP, CONVERT_OPTIONS, runModelConvert } from "./model-convert.ts";
+import { EXPORT_HELP, EXPORT_OPTIONS, runModelExport } from "./model-export.ts";
+import { INFO_HELP, INFO_OPTIONS, runModelInfo } from "./model-info.ts";
+import { INIT_HELP, INIT_OPTIONS, runModelInit } from "./model-init.ts";
+import { MERGE_HELP, MERGE_OPTIONS, runModelMerge } from "./model-merge.ts";
+import { runModelScore, SCORE_OPTIONS } from "./model-score.ts";
 
 const HELP = `Usage:
   aha model init (--preset NAME | --config FILE) [--tokenizer NAME|DIR] --out DIR [--seed N] [--dtype NAME] …
@@ -45,23 +45,24 @@ Example:
   aha model export my-model --gguf --out my-model.gguf
 `;
 
-const SUBCOMMANDS: Readonly<Record<string, Command["run"]>> = {
-  init: runModelInit,
-  info: runModelInfo,
-  score: runModelScore,
-  convert: runModelConvert,
-  merge: runModelMerge,
-  export: runModelExport,
-  pull: runModelPull,
-  push: runModelPush,
+const SUBCOMMANDS: Readonly<Record<string, CommandSyntax & { readonly run: Command["run"] }>> = {
+  init: { run: runModelInit, options: INIT_OPTIONS, arguments: [] },
+  info: { run: runModelInfo, options: INFO_OPTIONS, arguments: ["model"] },
+  score: { run: runModelScore, options: SCORE_OPTIONS, arguments: ["model"] },
+  convert: { run: runModelConvert, options: CONVERT_OPTIONS, arguments: ["model"] },
+  merge: { run: runModelMerge, options: MERGE_OPTIONS, arguments: ["model", "directory"] },
+  export: { run: runModelExport, options: EXPORT_OPTIONS, arguments: ["model"] },
+  pull: { run: runModelPull, options: PULL_OPTIONS, arguments: [() => []] },
+  push: { run: runModelPush, options: PUSH_OPTIONS, arguments: ["model", () => []] },
 };
 
-export const command: Command = {
+export const modelCommand: Command = {
   help: HELP,
+  syntax: { subcommands: SUBCOMMANDS },
   run: async ([subcommand, ...args], context) => {
     const names = Object.keys(SUBCOMMANDS);
     if (subcommand !== undefined && Object.hasOwn(SUBCOMMANDS, subcommand))
-      return SUBCOMMANDS[subcommand]!(args, context);
+      return SUBCOMMANDS[subcommand]!.run(args, context);
     const near = subcommand === undefined ? undefined : nearestName(subcommand, names);
     const given = subcommand === undefined ? "none was given" : `there is no ${JSON.stringify(subcommand)}`;
     const hint = near === undefined ? "" : ` Did you mean ${near}?`;

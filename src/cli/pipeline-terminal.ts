@@ -1,4 +1,6 @@
-/** A pipeline as a person follows it: which stage, why it runs, how far it is, what it changed. It only watches. */
+/**
+ * A pipeline as a person follows it: which stage, why it runs, how far it is, what it changed. It only displays events.
+ */
 
 import { clock, count, percent } from "../number-text.ts";
 import type { RunnerEvent } from "../pipeline/runner.ts";
@@ -83,7 +85,7 @@ export class PipelineTerminal {
     }
   }
 
-  /** Leaves the terminal as a program should that is about to say something else. */
+  /** Clears the progress line, so that other output can follow. */
   stop(): void {
     this.endTraining();
     this.status.keep();

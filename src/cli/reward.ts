@@ -17,6 +17,7 @@ import {
 import { withOpenRewards } from "../rewards/session.ts";
 import { DEFAULT_TIMEOUT_MS } from "../rewards/user/definition.ts";
 import { isRewardReference } from "../rewards/user/reference.ts";
+import { mean } from "../statistics.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
@@ -63,10 +64,10 @@ const BATCH_LINES = 256;
 const MAX_LINES = 1_000_000;
 
 const OPTIONS = {
-  in: { type: "string" },
+  in: { type: "string", completes: "file" },
   set: { type: "string", multiple: true },
   list: { type: "boolean" },
-  tokenizer: { type: "string" },
+  tokenizer: { type: "string", completes: "directory" },
   "timeout-ms": { type: "string" },
   json: { type: "boolean" },
 } as const;
@@ -75,8 +76,9 @@ interface ScoredLine extends RewardResult {
   readonly line: number;
 }
 
-export const command: Command = {
+export const rewardCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: [() => rewards.names] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("reward", args, OPTIONS, args.includes("--list") ? [] : ["NAME"]);
     if (values.list) {
@@ -94,7 +96,7 @@ export const command: Command = {
     const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
     const [{ reward }] = createRewards([spec], { openScorer: scorerOpener(Compute.open()) }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
-    // Everything is scored before anything is printed: a bad line gives an error and no half of a result.
+    // Everything is scored before anything is printed, so a bad line gives an error and no partial result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);
     const scored = await scoreFile(reward, values.in, tokenizer, context);
     for (const line of scored) context.out(`${values.json ? JSON.stringify(line) : tableRow(line)}\n`);
@@ -223,10 +225,10 @@ function tableRow({ line, score, reason }: ScoredLine): string {
 
 function summarize(name: string, scored: readonly ScoredLine[]): string {
   const scores = scored.flatMap(({ score }) => (score === null ? [] : [score]));
-  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+
   const abstained = scored.length - scores.length;
   const of = `${scores.length} completion${scores.length === 1 ? "" : "s"}`;
   if (scored.length === 0) return `${name}: nothing was scored: the file has no completions.`;
-  const average = scores.length === 0 ? "nothing was scored" : `mean ${mean.toFixed(4)} over ${of}`;
+  const average = scores.length === 0 ? "nothing was scored" : `mean ${mean(scores).toFixed(4)} over ${of}`;
   return `${name}: ${average}${abstained === 0 ? "" : `; ${abstained} could not be judged`}.`;
 }

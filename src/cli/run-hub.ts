@@ -6,7 +6,7 @@ import type { CommandContext } from "./command.ts";
 import { HubProgress, type HubProgressMode } from "./hub-progress.ts";
 
 /** Surroundings of a run's downloads. */
-export interface PinOptions {
+interface PinOptions {
   readonly context: CommandContext;
   readonly mode: HubProgressMode;
   readonly offline: boolean;

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { defaultThreads } from "../compute/compute.ts";
 import { ConfigError, DivergenceError } from "../errors.ts";
 import { type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
-import { holdsPipeline, PipelineDirectory, readLineage } from "../pipeline/directory.ts";
+import { holdsPipeline, PipelineDirectory, readPipelineLineage } from "../pipeline/directory.ts";
 import { type AskHub, pinHubNames } from "../pipeline/hub-pins.ts";
 import { type LoadedPipeline, loadPipeline, type ResolvedStage, resolveStages } from "../pipeline/load.ts";
 import { checkChoice, type PlannedStage, planPipeline } from "../pipeline/plan.ts";
@@ -23,7 +23,7 @@ const RUNS = "runs";
 /** The part of `aha run --help` about pipelines. */
 export const PIPELINE_HELP = `A file with the key "pipeline" is a pipeline of stages, trainers and data steps (docs/pipelines.md). Its run directory
 (${RUNS}/NAME-SEED) keeps what each stage made; a stage whose configuration, inputs and files are what they were is not run
-again, so the same command goes on with an interrupted pipeline and runs of a changed one only what the change reaches.
+again, so the same command continues an interrupted pipeline, and runs only those stages of a changed one that the change affects.
   --set STAGE.KEY=VALUE  replace one value of a stage, e.g. --set r1-zero.iterations=50
   --dry-run         print which stages would run, which are reused, and why, and stop
   --from STAGE      run this stage and those that depend on it again
@@ -31,7 +31,10 @@ again, so the same command goes on with an interrupted pipeline and runs of a ch
 `;
 
 /** Options that need a pipeline. */
-export const PIPELINE_OPTIONS = { from: { type: "string" }, only: { type: "string" } } as const;
+export const PIPELINE_OPTIONS = {
+  from: { type: "string", completes: "stages" },
+  only: { type: "string", completes: "stages" },
+} as const;
 
 /** Values of the options of `aha run`, as far as a pipeline is concerned. */
 export interface PipelineValues {
@@ -63,7 +66,7 @@ const NOT_FOR_PIPELINES = ["model", "data", "prompt", "num-processes", "accelera
 /**
  * Runs the pipeline in `path`, or prints its plan.
  *
- * @throws AhaError for anything the user can mend; RunInterrupted
+ * @throws AhaError for anything the user can correct; RunInterrupted
  */
 export async function runPipelineFile(path: string, values: PipelineValues, output: PipelineOutput): Promise<number> {
   const stray = NOT_FOR_PIPELINES.find((name) => name in values);
@@ -77,7 +80,7 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
   const choice = { from: values.from, only: values.only };
   checkChoice(resolved, choice);
   if (values.resume) requireBegun(holdsPipeline(shownPath), shownPath);
-  const lineage = readLineage(shownPath);
+  const lineage = readPipelineLineage(shownPath);
   const threads = file.threads ?? lineage?.threads ?? defaultThreads();
   const about = { pipeline: file.name, seed: file.seed, threads };
   const askHub = values["dry-run"] ? undefined : hubAsker({ offline: values.offline === true, signal: context.signal });
@@ -133,7 +136,7 @@ async function printPlan(
   stages: readonly ResolvedStage[],
   { shownPath, choice, output: { context, mode }, about }: PlanRequest,
 ): Promise<void> {
-  const lineage = { stages: {}, superseded: {}, ...readLineage(shownPath), ...about };
+  const lineage = { stages: {}, superseded: {}, ...readPipelineLineage(shownPath), ...about };
   const directory = resolve(shownPath);
   const planned = await planPipeline({ stages, directory, source: pipeline.path, lineage, hashes: new Map() }, choice);
   if (mode === "json") {

@@ -1,5 +1,6 @@
 /**
- * `aha run --trl FILE`: a TRL recipe as it stands, what became of its keys in words or as JSON, and the recipe to run.
+ * `aha run --trl FILE`: a TRL recipe as it stands, what each of its keys became (in words or as JSON), and the recipe
+ * to run.
  *
  * What a file names is looked for on this machine, then on the Hub. All the rest is `recipe/trl/`.
  */
@@ -19,7 +20,9 @@ import { convertTrl, type TrlPlaces } from "../recipe/trl/convert.ts";
 import type { TrlDataPlace } from "../recipe/trl/data/survey.ts";
 import { fitToModel } from "../recipe/trl/fit.ts";
 import type { TextFile } from "../recipe/trl/launcher.ts";
+import { trlTrainers } from "../recipe/trl/trainers.ts";
 import { MAX_RECIPE_BYTES } from "../recipe/yaml.ts";
+import { countdownOptionsSchema } from "../tasks/countdown/options.ts";
 import { defaultTemplate } from "../tokenizer/tokenizer-config.ts";
 import { readTokenizerFiles } from "../tokenizer/tokenizer-files.ts";
 import type { CommandContext } from "./command.ts";
@@ -35,7 +38,7 @@ export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL 
   --trainer NAME    grpo, rloo, sft, reward or distillation, where the file's keys do not tell which it is for
   --model DIR       a model in place of the file's; prompts and completions that it has no room for become shorter
   --data PATH       rows in place of the file's data sets: a file, a folder, or ORG/NAME on the Hub. A Countdown data set
-                    that is neither on this machine nor to be had from the Hub is replaced by generated problems
+                    that is neither on this machine nor on the Hub is replaced by generated problems
   --prompt NAME     of Countdown: english (Mini-R1's), chinese (unlock-deepseek's) or compact; the file's keys tell which
                     script's
   --num-processes N how many processes the file was written for: they multiply its batch (1)
@@ -47,13 +50,13 @@ export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL 
 
 /** Options that need --trl. */
 export const TRL_OPTIONS = {
-  trl: { type: "string" },
-  trainer: { type: "string" },
-  model: { type: "string" },
-  data: { type: "string" },
-  prompt: { type: "string" },
+  trl: { type: "string", completes: "recipe" },
+  trainer: { type: "string", completes: () => [...trlTrainers().keys()] },
+  model: { type: "string", completes: "model" },
+  data: { type: "string", completes: "file" },
+  prompt: { type: "string", completes: () => countdownOptionsSchema.shape.prompt.unwrap().options },
   "num-processes": { type: "string" },
-  accelerate: { type: "string" },
+  accelerate: { type: "string", completes: "recipe" },
   "trl-version": { type: "string" },
   "dry-run": { type: "boolean" },
 } as const;
@@ -156,7 +159,7 @@ function placesOf(values: TrlValues, context: CommandContext): TrlPlaces {
 /** Templates are a few kilobytes. */
 const MAX_TEMPLATE_BYTES = 2 ** 20;
 
-/** Patience with a Hub that something can stand in for. */
+/** The time limit for the Hub where a substitute can be used instead. */
 const DATA_TIMING = { stallMs: 10_000, backoffMs: 250, maxWaitMs: 60_000 };
 
 async function dataPlace(

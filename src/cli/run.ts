@@ -62,9 +62,9 @@ Examples
 `;
 
 const OPTIONS = {
-  set: { type: "string", multiple: true },
+  set: { type: "string", multiple: true, completes: "recipe-keys" },
   device: COMPUTE_OPTIONS.device,
-  out: { type: "string" },
+  out: { type: "string", completes: "directory" },
   resume: { type: "boolean" },
   json: { type: "boolean" },
   quiet: { type: "boolean" },
@@ -74,8 +74,9 @@ const OPTIONS = {
   ...PIPELINE_OPTIONS,
 } as const;
 
-export const command: Command = {
+export const runCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["recipe"] },
   run: async (args, context) => {
     const listsKeys = args.includes("--keys");
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
@@ -169,7 +170,7 @@ async function train(run: RunDirectory, session: Session): Promise<void> {
   }
 }
 
-/** A run that was given up leaves the page too, so far as it came. */
+/** A run that ended early writes the report, too, with what it has. */
 async function reportDivergence(run: RunDirectory, { context, shownPath }: Session): Promise<void> {
   await writeReport(run.path);
   context.note(`The run is lost; what happened is told in ${join(shownPath, RUN_FILES.report)}\n`);

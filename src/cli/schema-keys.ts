@@ -14,6 +14,8 @@ export interface KeyDescription {
   readonly type: string;
   readonly required: boolean;
   readonly default?: unknown;
+  /** The values that it may have, where they can be listed. */
+  readonly values?: readonly unknown[];
 }
 
 /** A key of recipes, as `--keys --json` prints it. */
@@ -98,7 +100,11 @@ function kindsOf({ oneOf, anyOf }: Schema): (readonly [kind: string, member: Sch
 
 function described(name: string, property: Schema, required: boolean): KeyDescription {
   const { description = "", default: fallback, ...rest } = property;
-  return { name, description, type: typeText(rest), required, ...(fallback !== undefined && { default: fallback }) };
+  return {
+    ...{ name, description, type: typeText(rest), required },
+    ...(fallback !== undefined && { default: fallback }),
+    ...(property.enum && { values: property.enum }),
+  };
 }
 
 /** A JSON Schema in a few words. */

@@ -98,8 +98,9 @@ const OPTIONS = {
 type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>["values"];
 
 /** `aha serve`. */
-export const command: Command = {
+export const serveCommand: Command = {
   help: HELP,
+  syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("serve", args, OPTIONS, ["DIR"]);
     const limits = limitsOf(values);

@@ -54,7 +54,7 @@ export class StatusLine {
     this.hidden();
   }
 
-  /** Leaves the line standing and goes on below it. */
+  /** Keeps the line and continues below it. */
   keep(): void {
     if (this.visible) this.write("\n");
     this.hidden();
@@ -62,7 +62,7 @@ export class StatusLine {
 
   private hidden(): void {
     this.visible = false;
-    // On a terminal the line comes back at once; a log file is spared a line for everything that begins.
+    // On a terminal the line comes back immediately; in a log file not every new task gets a line.
     this.shownAt = this.interactive ? Number.NEGATIVE_INFINITY : this.now();
   }
 }

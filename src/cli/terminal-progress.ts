@@ -86,7 +86,7 @@ export class StageProgress {
     ];
   }
 
-  /** What the unit at hand does, where units take long enough for a person to ask. */
+  /** The phase of the current unit, shown if units take long. */
   private unitText(): string | undefined {
     if (this.latest === undefined || (this.now() - this.unitStartedAt) / 1000 < LONG_UNIT) return undefined;
     const { phase, sampled } = this.latest;

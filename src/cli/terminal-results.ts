@@ -8,7 +8,7 @@ import {
   tellingPair,
 } from "../report/comparison.ts";
 import { completionLines } from "../report/completion.ts";
-import type { EvaluatedCompletion } from "../run/records.ts";
+import type { EvaluatedCompletionRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import { printable, type Style } from "./terminal-style.ts";
 
@@ -60,7 +60,7 @@ function oneProblem(states: readonly StateEvaluations[], style: Style): string[]
   ];
 }
 
-function answer({ completion, solved }: EvaluatedCompletion, style: Style): string[] {
+function answer({ completion, solved }: EvaluatedCompletionRecord, style: Style): string[] {
   const lines = completionLines(completion).map(({ text, kind }) => {
     const line = `    ${kind === "answer" ? "answer: " : ""}${printable(text)}`;
     if (kind !== "hit") return line;

@@ -1,6 +1,6 @@
 /**
- * A run as a person follows it: what is happening and why, in words for somebody who has never seen reinforcement
- * learning, with one line of progress. It only watches; nothing here decides anything.
+ * A run as a person follows it: what is happening and why, in words for readers who are new to reinforcement learning,
+ * with one line of progress. It only displays events and decides nothing.
  */
 
 import { count, decimal, percent, plain } from "../number-text.ts";
@@ -89,7 +89,7 @@ export class RunTerminal {
     }
   }
 
-  /** Leaves the terminal as a program should that is about to say something else. */
+  /** Clears the progress line, so that other output can follow. */
   stop(): void {
     this.status.keep();
   }
@@ -109,7 +109,7 @@ export class RunTerminal {
       this.status.clear();
       return;
     }
-    // The end of a stage is worth a last look at its numbers.
+    // At the end of a stage its last numbers are shown.
     if (record.moment === "after" && this.progress) this.status.update(() => `  ${this.progress!.text()}`, true);
     this.status.keep();
     if (record.statistics.accuracy !== undefined) {

@@ -21,10 +21,12 @@ export interface ComputeOptions {
   readonly device?: string | undefined;
 }
 
-/** More threads than any machine has cores: a slip of the keyboard, that would end the process for want of memory. */
+/**
+ * More threads than any machine has cores: a larger number is a typing error, and the process would run out of memory.
+ */
 const MAX_THREADS = 1024;
 
-/** Threads where none are asked for: one per processor, at most 8. */
+/** The default number of threads: one per processor, at most 8. */
 export function defaultThreads(): number {
   return Math.min(8, availableParallelism());
 }

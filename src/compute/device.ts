@@ -1,10 +1,10 @@
 /**
- * The device seam: what the engine asks of whatever computes.
+ * The device interface: what the engine needs from the hardware that computes.
  *
- * A tensor is opaque. Where its numbers lie is the device's business: on the CPU in memory that this program reads and
- * writes in place, on a GPU out of its reach. `host-memory.ts` has the ways in and out, which cost nothing on the CPU and
- * a transfer elsewhere. What a training step does besides running programs (adding gradients up, AdamW, drawing tokens) is
- * `Kernels`: loops over arrays on the CPU; `graph-kernels.ts` makes them of a device's own programs.
+ * A tensor is opaque. Only the device knows where its numbers are: on the CPU in memory that this program reads and
+ * writes in place, on a GPU in memory that it cannot reach. `host-memory.ts` brings numbers in and out, which is free
+ * on the CPU and a transfer elsewhere. What a training step does besides running programs (adding gradients up, AdamW,
+ * drawing tokens) is `Kernels`: loops over arrays on the CPU; `graph-kernels.ts` makes them of a device's own programs.
  *
  * A new device is one object of `DeviceKind` in the registry (`devices.ts`). It needs memory, copies, and a way to run an
  * ONNX model.
@@ -27,7 +27,7 @@ export interface HostArrays {
   readonly bfloat16: Uint16Array;
 }
 
-/** Dtypes of tensors that stand between programs; bool stays inside of one. */
+/** Dtypes of tensors that are passed between programs; bool is used only within a program. */
 export type StoredDType = keyof HostArrays & DType;
 
 /** Numbers in host memory. */
@@ -67,7 +67,7 @@ export interface OptimizedTensor {
   readonly decays: boolean;
 }
 
-/** What is done with tensors beside running programs. */
+/** What is computed with tensors outside of programs. */
 export interface Kernels {
   /** sums[i] ← sums[i] + addends[i] */
   add(sums: readonly DeviceTensor<"float32">[], addends: readonly DeviceTensor<"float32">[]): Promise<void>;
@@ -91,7 +91,7 @@ export interface Kernels {
   draw(logits: DeviceTensor<"float32">, requests: readonly DrawRequest[]): Promise<Draw[]>;
 }
 
-/** An opened device. One computation runs at a time: whoever shares a device takes turns. */
+/** An opened device. One computation runs at a time: models that share a device take turns. */
 export interface Device {
   /** For messages: `cpu, 2 threads`. */
   readonly name: string;

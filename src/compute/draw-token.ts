@@ -2,11 +2,16 @@
  * Draws a token from a row of logits: temperature, min-p (Nguyen et al., arXiv:2407.01082), top-k, nucleus (Holtzman et
  * al., arXiv:1904.09751), or arg max.
  *
- * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one uniform
- * number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and, where min-p,
- * top-k or top-p is on, also that over the tokens which they left: the distribution that it was in truth drawn from.
+ * The draw inverts the cumulative distribution in the order of token ids, so it is a function of the row and one
+ * uniform number. A draw has its log-probability under softmax(logits / temperature) over the whole vocabulary, and,
+ * where min-p, top-k or top-p is on, also the one over the tokens that they left, which is the distribution that the
+ * token was really drawn from.
+ *
+ * A vocabulary is large and a token is drawn from each row at each step, so no exponential is computed here that a
+ * program has computed already: sums of them over blocks of tokens come with the logits (`logit-row.ts`).
  */
 
+import { type BlockSums, LogitRow, type WeightedToken } from "./logit-row.ts";
 import { adjusted, type LogitRules } from "./logit-rules.ts";
 
 export interface DrawOptions {
@@ -54,17 +59,34 @@ export interface DrawRequest {
   readonly logprobTemperature?: number | undefined;
 }
 
+/** The temperatures that a request's row has sums at: of the draw, and of its log-probability. Greedy counts as 1. */
+export function temperaturesOf({ options, logprobTemperature }: DrawRequest): readonly [number, number] {
+  const own = options.temperature === 0 ? 1 : options.temperature;
+  return [own, logprobTemperature ?? own];
+}
+
+/** The sums of a request's row at both of its temperatures; undefined where they are to be computed. */
+export type SumsOf = (request: DrawRequest) => readonly [BlockSums, BlockSums] | undefined;
+
 /** `drawToken` for each request, from logits [B, V] in host memory. */
-export function drawTokens(logits: Float32Array, vocabSize: number, requests: readonly DrawRequest[]): Draw[] {
-  return requests.map(({ row, u, options, excluded, topLogprobs, rules, logprobTemperature }) => {
-    const own = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-    const drawn = drawToken(rules ? adjusted(own, rules) : own, u, options, excluded);
-    if (Number.isNaN(drawn.logprob)) return drawn;
-    const drawTemperature = options.temperature === 0 ? 1 : options.temperature;
-    const temperature = logprobTemperature ?? drawTemperature;
-    const isOwn = rules === undefined && temperature === drawTemperature;
-    const draw = isOwn ? drawn : { ...drawn, ...withLogprobs(own, [drawn.token], temperature)[0]! };
-    return topLogprobs === 0 ? draw : { ...draw, top: mostProbable(own, topLogprobs, temperature) };
+export function drawTokens(
+  logits: Float32Array,
+  vocabSize: number,
+  requests: readonly DrawRequest[],
+  sumsOf?: SumsOf,
+): Draw[] {
+  return requests.map((request) => {
+    const { row, topLogprobs } = request;
+    const own = new LogitRow(logits.subarray(row * vocabSize, (row + 1) * vocabSize));
+    const [sums, logprobSums] = sumsOf?.(request) ?? sumsHere(own, request);
+    // Logits that are not finite.
+    if (Number.isNaN(sums.total)) return { token: 0, logprob: Number.NaN };
+    const { token, restricted } = drawFrom(own, sums, request);
+    const logprob = logprobOf(own, token, logprobSums);
+    const draw: Draw = restricted ? { token, logprob, restricted } : { token, logprob };
+    if (topLogprobs === 0) return draw;
+    const top = own.topLogits(topLogprobs, logprobSums);
+    return { ...draw, top: top.map(({ token }) => ({ token, logprob: logprobOf(own, token, logprobSums) })) };
   });
 }
 
@@ -75,143 +97,121 @@ export function drawToken(
   options: DrawOptions,
   excluded: readonly number[] = [],
 ): Draw {
-  const greedy = options.temperature === 0;
-  const inverseTemperature = greedy ? 1 : 1 / options.temperature;
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
-  const weights = new Float64Array(logits.length);
-  let total = 0;
-  for (let i = 0; i < logits.length; i++) {
-    const weight = Math.exp((logits[i]! - largest) * inverseTemperature);
-    weights[i] = weight;
-    total += weight;
-  }
-  const logTotal = Math.log(total);
-  const result = (token: number): Draw => ({
-    token,
-    logprob: (logits[token]! - largest) * inverseTemperature - logTotal,
-  });
-
-  if (excluded.length > 0) leaveOut(excluded, weights, logits, inverseTemperature);
-  if (greedy) return result(argMax(weights));
-  const { minP = 0 } = options;
-  const isRestricted = options.topK > 0 || options.topP < 1 || minP > 0;
-  // The largest weight is 1.
-  if (minP > 0) for (let i = 0; i < weights.length; i++) if (weights[i]! < minP) weights[i] = 0;
-  const kept = isRestricted ? restrict(weights, options.topK, options.topP) : [];
-  const mass = excluded.length > 0 || isRestricted ? weights.reduce((sum, w) => sum + w, 0) : total;
-
-  let remaining = u * mass;
-  let last = 0;
-  for (let i = 0; i < weights.length; i++) {
-    const weight = weights[i]!;
-    if (weight === 0) continue;
-    last = i;
-    remaining -= weight;
-    if (remaining < 0) break;
-  }
-  if (!isRestricted) return result(last);
-  const logprob = Math.log(weights[last]! / mass);
-  return { ...result(last), restricted: { kept: Int32Array.from(kept), logprob } };
+  return drawTokens(logits, logits.length, [{ row: 0, u, options, excluded, topLogprobs: 0 }])[0]!;
 }
 
 /** The `count` most probable tokens under softmax(logits / temperature), from the top down, equals by id. */
 export function mostProbable(logits: Float32Array, count: number, temperature: number): TokenDraw[] {
-  return count === 0 ? [] : withLogprobs(logits, largestOf(logits, count), temperature);
+  const row = new LogitRow(logits);
+  const sums = row.summed(temperature === 0 ? 1 : 1 / temperature);
+  return row.topLogits(count, sums).map(({ token }) => ({ token, logprob: logprobOf(row, token, sums) }));
 }
 
-/** These tokens with their log-probabilities under softmax(logits / temperature); temperature 0 counts as 1. */
-export function withLogprobs(logits: Float32Array, tokens: readonly number[], temperature: number): TokenDraw[] {
-  const inverseTemperature = temperature === 0 ? 1 : 1 / temperature;
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
-  let total = 0;
-  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i]! - largest) * inverseTemperature);
-  const logTotal = Math.log(total);
-  return tokens.map((token) => ({ token, logprob: (logits[token]! - largest) * inverseTemperature - logTotal }));
+function sumsHere(own: LogitRow, request: DrawRequest): readonly [BlockSums, BlockSums] {
+  const [temperature, logprobTemperature] = temperaturesOf(request);
+  const sums = own.summed(1 / temperature);
+  return [sums, logprobTemperature === temperature ? sums : own.summed(1 / logprobTemperature)];
 }
 
-/** Zeroes the weights of `excluded` and makes the others relative to their own largest: beside an excluded token's, all
- * of them may be too small for a number. */
-function leaveOut(
-  excluded: readonly number[],
-  weights: Float64Array,
-  logits: Float32Array,
-  inverseTemperature: number,
-): void {
-  const out = new Set(excluded);
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < logits.length; i++) if (!out.has(i) && logits[i]! > largest) largest = logits[i]!;
-  for (let i = 0; i < logits.length; i++) {
-    weights[i] = out.has(i) ? 0 : Math.exp((logits[i]! - largest) * inverseTemperature);
+/** The log-probability of a token, in nats. */
+function logprobOf(row: LogitRow, token: number, { largest, inverseTemperature, total }: BlockSums): number {
+  return (row.logit(token) - largest) * inverseTemperature - Math.log(total);
+}
+
+/** What is drawn from the request's row after its rules and exclusions; `own` is the row without them. */
+function drawFrom(
+  own: LogitRow,
+  ownSums: BlockSums,
+  { u, options, excluded, rules }: DrawRequest,
+): Pick<Draw, "token" | "restricted"> {
+  const { temperature, topK, topP, minP = 0 } = options;
+  const isChanged = rules !== undefined || excluded.length > 0;
+  const row = isChanged ? own.with(changesOf(own, rules, excluded)) : own;
+  if (temperature === 0) return { token: isChanged ? row.largest().token : own.tokenOfLargest(ownSums) };
+  const sums = sumsAfter(row, ownSums, isChanged, minP);
+  if (topK === 0 && topP >= 1 && minP === 0) return { token: row.tokenAt(u * sums.total, sums) };
+
+  const kept = restrict(row, sums, options);
+  const byId = [...kept].sort((a, b) => a.token - b.token);
+  const mass = massOf(byId);
+  let remaining = u * mass;
+  let last = byId[0]!;
+  for (const candidate of byId) {
+    last = candidate;
+    remaining -= candidate.weight;
+    if (remaining < 0) break;
   }
+  const restricted = { kept: Int32Array.from(kept, ({ token }) => token), logprob: Math.log(last.weight / mass) };
+  return { token: last.token, restricted };
 }
 
-function argMax(weights: Float64Array): number {
-  let best = 0;
-  for (let i = 1; i < weights.length; i++) if (weights[i]! > weights[best]!) best = i;
-  return best;
+function changesOf(own: LogitRow, rules: LogitRules | undefined, excluded: readonly number[]): Map<number, number> {
+  const changes = rules ? adjusted((token) => own.logit(token), rules) : new Map<number, number>();
+  for (const token of excluded) changes.set(token, Number.NEGATIVE_INFINITY);
+  return changes;
+}
+
+function sumsAfter(row: LogitRow, ownSums: BlockSums, isChanged: boolean, minP: number): BlockSums {
+  if (!isChanged) return ownSums;
+  // min-p is a share of the largest weight, so it wants weights relative to that one.
+  return minP > 0 ? row.summed(ownSums.inverseTemperature) : row.summedFrom(ownSums);
 }
 
 /**
- * Zeroes all but the topK largest weights (0: all), and of those all but the smallest set that holds topP of their sum.
- * Returns the tokens that it kept, from the largest weight down.
+ * What is left, from the largest weight down, equals by id: of the weights of at least minP times the largest one the topK
+ * largest (0: all), and of those the smallest set that holds topP of their sum.
  */
-function restrict(weights: Float64Array, topK: number, topP: number): number[] {
-  const candidates = topK > 0 ? largestOf(weights, topK) : nucleusCandidates(weights, topP);
-  const mass = sumOf(topK > 0 ? candidates.map((token) => weights[token]!) : weights);
-  const kept: [token: number, weight: number][] = [];
-  let held = 0;
-  for (const token of candidates) {
-    // Weights of 0 come last: they are what min-p, or the smallest number that there is, has left out already.
-    if (weights[token] === 0 || (topP < 1 && held >= topP * mass)) break;
-    kept.push([token, weights[token]!]);
-    held += weights[token]!;
+function restrict(
+  row: LogitRow,
+  sums: BlockSums,
+  { topK, topP, minP = 0 }: Pick<DrawOptions, "topK" | "topP" | "minP">,
+): WeightedToken[] {
+  const { largest, inverseTemperature } = sums;
+  const weightOf = (logit: number) => Math.exp((logit - largest) * inverseTemperature);
+  if (topK > 0) {
+    const candidates = row
+      .topLogits(topK, sums)
+      .map(({ token, logit }) => ({ token, weight: weightOf(logit) }))
+      .filter(({ weight }) => weight >= minP && weight > 0);
+    return nucleus(candidates, topP * massOf(candidates), topP);
   }
-  weights.fill(0);
-  for (const [token, weight] of kept) weights[token] = weight;
-  return kept.map(([token]) => token);
-}
-
-/**
- * All tokens that a nucleus may have, from the largest weight down, equals by id. The others, each below its share of
- * what a nucleus leaves out, together weigh less than that: so a vocabulary need not be sorted whole.
- */
-function nucleusCandidates(weights: Float64Array, topP: number): number[] {
-  const leftOut = Math.max(0, 1 - topP) * sumOf(weights);
-  const least = (leftOut / weights.length) * (1 - 1e-6);
-  const candidates: number[] = [];
-  for (let token = 0; token < weights.length; token++) {
-    if (weights[token]! >= least && weights[token]! > 0) candidates.push(token);
+  if (minP > 0) {
+    const candidates = row.tokensFrom(minP, sums);
+    const mass = massOf(candidates);
+    return nucleus(candidates.sort(fromTheTop), topP * mass, topP);
   }
-  return candidates.sort((a, b) => weights[b]! - weights[a]! || a - b);
-}
-
-/** Up to so many a list that is kept in order costs less than to sort a vocabulary. */
-const MOST_INSERTED = 512;
-
-/** The tokens of the `count` largest values, from the largest down, equals by id. */
-function largestOf(values: Float32Array | Float64Array, count: number): number[] {
-  if (count > MOST_INSERTED) {
-    const order = Array.from(values.keys()).sort((a, b) => values[b]! - values[a]! || a - b);
-    return order.slice(0, count);
-  }
-  const best: number[] = [];
-  for (let token = 0; token < values.length; token++) {
-    const value = values[token]!;
-    if (best.length === count) {
-      if (!(value > values[best[count - 1]!]!)) continue;
-      best.pop();
+  const wanted = topP * sums.total;
+  // Each of the tokens below this weighs less than an equal share of what a nucleus leaves out, so all of them together
+  // cannot be part of it.
+  const floor = ((Math.max(0, 1 - topP) * sums.total) / row.vocabSize) * (1 - 1e-6);
+  // A nucleus is mostly few tokens, so it is looked for among those first.
+  for (let least = FIRST_LEAST * sums.total; ; least /= 16) {
+    const candidates = row.tokensFrom(Math.max(least, floor), sums);
+    if (least <= floor || massOf(candidates) > wanted * (1 + 1e-9)) {
+      return nucleus(candidates.sort(fromTheTop), wanted, topP);
     }
-    let at = best.length;
-    while (at > 0 && value > values[best[at - 1]!]!) at--;
-    best.splice(at, 0, token);
   }
-  return best;
 }
 
-function sumOf(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]!;
-  return sum;
+/** The share of all weight that a token has at least which is looked at first. */
+const FIRST_LEAST = 2 ** -8;
+
+const fromTheTop = (a: WeightedToken, b: WeightedToken) => b.weight - a.weight || a.token - b.token;
+
+/** The first of these tokens that together hold `wanted`; all of them where topP is 1. */
+function nucleus(candidates: readonly WeightedToken[], wanted: number, topP: number): WeightedToken[] {
+  if (topP >= 1) return [...candidates];
+  let held = 0;
+  const count = candidates.findIndex(({ weight }) => {
+    if (held >= wanted) return true;
+    held += weight;
+    return false;
+  });
+  return count < 0 ? [...candidates] : candidates.slice(0, count);
+}
+
+function massOf(tokens: readonly WeightedToken[]): number {
+  let mass = 0;
+  for (const { weight } of tokens) mass += weight;
+  return mass;
 }

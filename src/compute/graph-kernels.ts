@@ -1,7 +1,8 @@
 /**
  * Kernels made of a device's own programs, for a device that has no others: each is a small graph over the elements of a
- * tensor, compiled at its first use, which writes its results over its operands. Tokens are drawn by a program too, but where
- * more is asked of a draw than a program does: then on the host, from logits that are read. Numbers are f32 throughout, so results agree with the CPU's loops up to rounding.
+ * tensor, compiled at its first use, which writes its results over its operands. Tokens are drawn by a program too. Only
+ * where more is asked of a draw than that program does are logits read, and drawn from on the host. Numbers are f32
+ * throughout, so results agree with the CPU's loops up to rounding.
  */
 
 import { sum } from "../graph/ops/broadcast.ts";
@@ -12,7 +13,9 @@ import type { Device, DeviceTensor, Kernels, OptimizedTensor } from "./device.ts
 import { DrawPrograms, drawsWhole } from "./draw-program.ts";
 import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
 import { elementsOf, read, tensorOf } from "./host-memory.ts";
+import { blockCount } from "./logit-row.ts";
 import { compile, type Program } from "./program.ts";
+import { RowSums, sumsFor } from "./row-sums.ts";
 import { type Disposable, Scope } from "./scope.ts";
 
 type FloatTensor = DeviceTensor<"float32">;
@@ -67,13 +70,14 @@ interface NumberTensors extends Disposable {
 /** Kernels of a device, by its programs. */
 export class GraphKernels implements Kernels {
   readonly #device: Device;
-  readonly #programs = new Map<Kernel, Promise<Program>>();
-
+  readonly #rowSums: RowSums;
   readonly #draws: DrawPrograms;
+  readonly #programs = new Map<Kernel, Promise<Program>>();
 
   constructor(device: Device) {
     this.#device = device;
     this.#draws = new DrawPrograms(device);
+    this.#rowSums = new RowSums(device);
   }
 
   async add(sums: readonly FloatTensor[], addends: readonly FloatTensor[]): Promise<void> {
@@ -123,7 +127,9 @@ export class GraphKernels implements Kernels {
 
   async draw(logits: FloatTensor, requests: readonly DrawRequest[]): Promise<Draw[]> {
     if (requests.length > 0 && requests.every(drawsWhole)) return this.#draws.draw(logits, requests);
-    return drawTokens(await read(this.#device, logits), logits.dims[1]!, requests);
+    const vocabSize = logits.dims[1]!;
+    const sumsOf = blockCount(vocabSize) === 1 ? undefined : await sumsFor(this.#rowSums, logits, 0, requests);
+    return drawTokens(await read(this.#device, logits), vocabSize, requests, sumsOf);
   }
 
   /** Numbers on the device, for as many runs as want them. */

@@ -25,7 +25,7 @@ export function allocateHost<D extends StoredDType>(dtype: D, length: number): H
   return array() as HostArrays[D];
 }
 
-/** V8 keeps arrays of less than 64 bytes on its heap, and moves them. */
+/** V8 keeps arrays of less than 64 bytes on its own heap and may move them, so at least 64 bytes are allocated. */
 function bytesFor(bytes: number): ArrayBuffer {
   return new ArrayBuffer(Math.max(bytes, 64));
 }
@@ -39,7 +39,7 @@ export function elementsOf(dims: readonly number[]): number {
 export class HostInput<D extends StoredDType> implements Disposable {
   readonly tensor: DeviceTensor<D>;
   readonly data: HostArrays[D];
-  /** Brings what is in `data` to the tensor, which on the CPU is there already. */
+  /** Copies `data` to the tensor. On the CPU `data` is the tensor's own memory, so nothing is copied. */
   readonly upload: () => void;
 
   /** `onHost`: the operation that takes it reads it from the host's memory, where a device's operations do so. */

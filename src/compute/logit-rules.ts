@@ -21,19 +21,19 @@ export interface LogitRules {
   readonly counts: ReadonlyMap<number, number>;
 }
 
-/** The logits [V] that a token is drawn from: a copy. */
-export function adjusted(logits: Float32Array, rules: LogitRules): Float32Array {
+/** The logits that the rules change, by token; `logitOf` gives those of the model. */
+export function adjusted(logitOf: (token: number) => number, rules: LogitRules): Map<number, number> {
   const { bias, repetitionPenalty, frequencyPenalty, presencePenalty, promptTokens, counts } = rules;
-  const result = logits.slice();
-  for (const [token, added] of bias) result[token]! += added;
+  const changed = new Map<number, number>();
+  const change = (token: number, by: (logit: number) => number) => {
+    changed.set(token, Math.fround(by(changed.get(token) ?? logitOf(token))));
+  };
+  for (const [token, added] of bias) change(token, (logit) => logit + added);
   if (repetitionPenalty !== 1) {
-    const repel = (token: number) => {
-      const logit = result[token]!;
-      result[token] = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
-    };
-    for (const token of promptTokens) repel(token);
-    for (const token of counts.keys()) if (!promptTokens.has(token)) repel(token);
+    const repel = (logit: number) => (logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty);
+    for (const token of promptTokens) change(token, repel);
+    for (const token of counts.keys()) if (!promptTokens.has(token)) change(token, repel);
   }
-  for (const [token, count] of counts) result[token]! -= frequencyPenalty * count + presencePenalty;
-  return result;
+  for (const [token, count] of counts) change(token, (logit) => logit - (frequencyPenalty * count + presencePenalty));
+  return changed;
 }

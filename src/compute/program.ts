@@ -1,6 +1,6 @@
 /**
- * A compiled graph on a device: which tensors a run reads and writes is checked against the graph's shapes, and the sizes
- * that are known only now are computed from them. What a device adds is the run itself (`Session`).
+ * A compiled graph on a device: which tensors a run reads and writes is checked against the graph's shapes, and sizes
+ * that are known only at run time are computed from them. The device only adds the run itself (`Session`).
  */
 
 import { GraphError } from "../errors.ts";
@@ -43,10 +43,10 @@ export class Program implements Disposable {
   }
 
   /**
-   * Checks and fixes what a run reads and writes; the same call runs again and again on whatever its tensors then hold.
-   * `feeds` has every input; `fetches` has the tensors to write outputs to, and for an output that it lacks a tensor is
-   * allocated, which the call owns. An output may be given the memory of an input: a key-value cache that grows in place.
-   * Throws GraphError for shapes that do not fit.
+   * Checks and fixes what a run reads and writes; the same call can run many times, on the numbers that its tensors
+   * hold at that time. `feeds` has every input; `fetches` has the tensors to write outputs to, and for an output that
+   * it lacks a tensor is allocated, which the call owns. An output may be given the memory of an input: a key-value
+   * cache that grows in place. Throws GraphError for shapes that do not fit.
    */
   prepare(
     feeds: ReadonlyMap<string, DeviceTensor>,

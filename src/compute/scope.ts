@@ -1,6 +1,7 @@
 /**
- * Things that hold memory which no garbage collector frees, and that go together: what a scope holds is released with it.
- * A program that makes several tensors, one after another, and fails half-way, still releases those that were made.
+ * Objects that hold memory which no garbage collector frees, and that are released together: a scope releases
+ * everything that it holds. A program that makes several tensors, one after another, and fails half-way, still releases
+ * those that were made.
  */
 
 /** Something that holds memory or a handle which no garbage collector frees. */

@@ -1,4 +1,4 @@
-/** A candidate: one completion of one prompt, with everybody's opinion of it, as a step keeps it on the disk. */
+/** A candidate: one completion of one prompt, with its scores and its verdict, as a step keeps it on the disk. */
 
 import { z } from "zod";
 

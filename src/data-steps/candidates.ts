@@ -1,5 +1,5 @@
 /**
- * Candidates: what a model wrote to a task's problems, with everybody's opinion of it. They are made part by part (a few
+ * Candidates: what a model wrote for a task's problems, with scores and verdicts. They are made part by part (a few
  * prompts each) and each part is a file that appears whole, so a step that is killed loses one part of work at most.
  *
  * Draws are functions of the seed, the prompt's number and the sample's, so a step that was resumed has the same
@@ -46,9 +46,12 @@ export interface SamplingParts {
   readonly source: CompletionSource;
   /** Its judge decides, its prompts go into the data. */
   readonly task: Task;
-  /** The text that the model is given for the problem of that number in the task's stream. */
-  readonly askFor: (problem: Problem, promptId: number) => string;
-  /** What is made of completions before they are judged, in order: a final text, or why one cannot be used. */
+  /** The text that the model is given for the problem of that number in the task's stream; its prompt if absent. */
+  readonly askFor?: (problem: Problem, promptId: number) => string;
+  /**
+   * What is made of completions before they are judged, in order: a final text, or the reason why the completion cannot
+   * be used.
+   */
   readonly refine?: Refine | undefined;
   /** Folder of the parts. */
   readonly directory: string;
@@ -65,7 +68,7 @@ export interface SamplingParts {
  * asked any more, RunInterrupted: with every finished part on the disk.
  */
 export async function collectCandidates(config: SamplingConfig, parts: SamplingParts): Promise<void> {
-  const { source, task, compute, askFor, signal, onProgress } = parts;
+  const { source, task, compute, askFor = ({ prompt }: Problem) => prompt, signal, onProgress } = parts;
   const filters = openFilters(config.keep, task, compute);
   const numbered = Array.from({ length: config.prompts }, (_, i) => {
     const promptId = config.firstPrompt + i;
@@ -148,7 +151,7 @@ function isDroppedBy({ dropped }: Candidate, reason: keyof typeof BEFORE_FILTERS
   return dropped?.by === BEFORE_FILTERS[reason];
 }
 
-/** Has each of these written, as far as there is an answer. */
+/** Writes each of these for which the source has an answer. */
 async function write(
   config: SamplingConfig,
   these: readonly (readonly [Candidate, Wanted])[],

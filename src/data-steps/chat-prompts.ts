@@ -1,6 +1,6 @@
 /**
- * Prompts for a chat endpoint. Tasks make texts, by a renderer of conversations that a tokenizer's template stands behind
- * elsewhere; an endpoint has its template on its own side and wants the conversation. So the renderer here writes a plain
+ * Prompts for a chat endpoint. Tasks make texts with a renderer of conversations, which is usually a tokenizer's
+ * template. An endpoint applies its own template and needs the conversation itself. So the renderer here writes a plain
  * transcript, which rewards and people can read, and remembers the conversation behind each.
  *
  * A last message of the assistant's that is to be continued (Countdown's `<think>`) cannot be sent: an endpoint begins its
@@ -8,14 +8,15 @@
  * sent as one message of the user's.
  */
 
-import type { ChatAnswer, ChatMessage as SentMessage } from "../endpoint/chat.ts";
+import type { ChatAnswer, ChatMessage } from "../endpoint/chat.ts";
 import { DataError } from "../errors.ts";
 import { endsInsideThink } from "../expression/answer.ts";
-import type { ChatMessage, ChatRenderer } from "../tasks/chat.ts";
+import type { ChatRenderer } from "../tasks/chat.ts";
+import type { Message } from "../tokenizer/tokenizer.ts";
 
 /** What a prompt of a task's was made of. */
 interface Conversation {
-  readonly messages: readonly SentMessage[];
+  readonly messages: readonly ChatMessage[];
   /** What the assistant's answer begins with, though the endpoint was not given it. */
   readonly opening: string;
 }
@@ -46,7 +47,7 @@ export class ChatPrompts {
   };
 
   /** What is sent for a prompt. */
-  messagesOf(prompt: string): readonly SentMessage[] {
+  messagesOf(prompt: string): readonly ChatMessage[] {
     return this.#conversations.get(prompt)?.messages ?? [{ role: "user", content: prompt }];
   }
 
@@ -69,14 +70,14 @@ export function completionText(prompt: string, { text, reasoning, finishReason }
   return endsInsideThink(prompt) ? whole.replace(/^\s*<think>/, "") : whole;
 }
 
-function sentMessage({ role, content, tool_calls }: ChatMessage): SentMessage {
+function sentMessage({ role, content, tool_calls }: Message): ChatMessage {
   if (tool_calls?.length || typeof content !== "string") {
     throw new DataError(
       `A message of role ${JSON.stringify(role)} has ${tool_calls?.length ? "tool_calls" : "content that is no text"}, which ` +
         "is not sent to an endpoint. Leave such rows out (task.data.select).",
     );
   }
-  if (ROLES.includes(role)) return { role: role as SentMessage["role"], content };
+  if (ROLES.includes(role)) return { role: role as ChatMessage["role"], content };
   throw new DataError(
     `A message of role ${JSON.stringify(role)} cannot be sent to an endpoint; it takes ${ROLES.join(", ")}.`,
   );

@@ -1,15 +1,15 @@
 /**
  * Cold-start data: stage 2 of R1 (arXiv:2501.12948 §2.3.1), a small data set of long chains of thought that people can
- * read, to begin reinforcement learning from. The paper names three ways to come by it, and each is a method here:
+ * read, to begin reinforcement learning from. The paper names three ways to get such data, and each is a method here:
  *
  *     few-shot   worked examples with long thinking stand before the prompt
  *     direct     the model is asked for a detailed answer with reflection and verification
  *     refine     R1-Zero's own outputs in a readable form, cleaned by rules
  *
- * All three sample, judge and filter alike; they differ in what the model is given and in what is made of its answer. In
- * the paper people post-process the outputs of `refine`: here rules do, with a model behind an endpoint between them where
- * the recipe names one (`refiner`), and a completion that they cannot bring into the form is
- * dropped. A row has the task's own prompt: what helped the model to write the completion is not learned.
+ * All three sample, judge and filter alike; they differ in what the model is given and in what is made of its answer.
+ * In the paper people post-process the outputs of `refine`: here rules do, with a model behind an endpoint between them
+ * where the recipe names one (`refiner`), and a completion that they cannot bring into the form is dropped. A row has
+ * the task's own prompt: additions that helped the model to write the completion are not part of the data.
  */
 
 import { join } from "node:path";
@@ -20,9 +20,9 @@ import { endsInsideThink, findAnswer, thinkingOf, withPromptedThink } from "../e
 import { refusal } from "../findings.ts";
 import { hashString, philox } from "../random.ts";
 import { cachedBy } from "../registry.ts";
-import type { ChatMessage } from "../tasks/chat.ts";
 import { tasks } from "../tasks/registry.ts";
 import type { Problem, Task } from "../tasks/task.ts";
+import type { Message } from "../tokenizer/tokenizer.ts";
 import { collectCandidates, type Refine, type SamplingParts } from "./candidates.ts";
 import { PARTS_FOLDER, refineWriter, samplingShape } from "./config.ts";
 import { DEFAULT_REFINER_INSTRUCTION, openRefiningModel, type RefiningModel, refinerSchema } from "./refining-model.ts";
@@ -47,7 +47,7 @@ const DEFAULT_SEPARATOR = "\n\n";
 export const coldStartSchema = cachedBy([tasks], () =>
   z
     .strictObject({
-      method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are come by"),
+      method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are made"),
       examples: z.int().min(1).optional().describe("few-shot: demonstrations of the task before each prompt (2)"),
       separator: z.string().optional().describe("few-shot: what stands between them (two line feeds)"),
       instruction: z.string().min(1).optional().describe("direct: what asks for reflection and verification"),
@@ -100,7 +100,7 @@ export const coldStart = defineDataStep({
 });
 
 /**
- * Samples, refines, filters and writes; goes on with the parts that are there.
+ * Samples, refines, filters and writes; finished parts are not made again.
  *
  * @throws AhaError for what cannot be used; DataError where nothing is left; RunInterrupted
  */
@@ -111,14 +111,12 @@ async function makeColdStartData(config: ColdStartConfig, context: DataStepConte
     const task = await opened.taskFor(config.task, config.seed);
     const refiner = config.refiner && (await openRefiningModel(config.refiner, context.directory));
     await collectCandidates(config, {
+      ...context,
       source,
       task,
       askFor: await asking(config, task, opened),
       refine: config.method === "refine" ? refining(config, task, refiner) : undefined,
       directory: parts,
-      compute: context.compute,
-      signal: context.signal,
-      onProgress: context.onProgress,
     });
     const by = { ...source.lineage(), ...refiner?.lineage() };
     const how = { method: config.method, prompting: promptingOf(config) };
@@ -146,7 +144,7 @@ async function asking(
   config: ColdStartConfig,
   task: Task,
   opened: Pick<OpenedSource, "taskFor">,
-): Promise<SamplingParts["askFor"]> {
+): Promise<NonNullable<SamplingParts["askFor"]>> {
   switch (config.method) {
     case "few-shot": {
       const examples = workedExamples(config, task);
@@ -160,7 +158,7 @@ async function asking(
   }
 }
 
-/** Demonstrations of the task's problems, from behind those that are asked, so that no answer stands in its prompt. */
+/** Demonstrations of problems that come after those that are asked, so that no prompt contains its own answer. */
 function workedExamples({ examples = DEFAULT_EXAMPLES, firstPrompt, prompts, seed }: ColdStartConfig, task: Task) {
   if (task.demonstrate === undefined) {
     throw new ConfigError(
@@ -180,14 +178,14 @@ async function askingDirectly(
   { task: spec, seed, instruction = DEFAULT_INSTRUCTION }: ColdStartConfig,
   task: Task,
   { taskFor }: Pick<OpenedSource, "taskFor">,
-): Promise<SamplingParts["askFor"]> {
+): Promise<NonNullable<SamplingParts["askFor"]>> {
   const instructed = await taskFor(spec, seed, (messages) => withInstruction(messages, instruction));
   const isConversation = instructed.trainProblem(0).prompt !== task.trainProblem(0).prompt;
   if (!isConversation) return ({ prompt }) => `${instruction}\n\n${prompt}`;
   return (_, promptId) => instructed.trainProblem(promptId).prompt;
 }
 
-function withInstruction([first, ...rest]: readonly ChatMessage[], instruction: string): readonly ChatMessage[] {
+function withInstruction([first, ...rest]: readonly Message[], instruction: string): readonly Message[] {
   if (first?.role === "system" && typeof first.content === "string") {
     return [{ ...first, content: `${first.content}\n\n${instruction}` }, ...rest];
   }
@@ -203,7 +201,7 @@ function refining(config: ColdStartConfig, task: Task, refiner: RefiningModel | 
     if (refiner === undefined) return texts;
     const sent = texts.flatMap((text, i) => {
       if (typeof text !== "string") return [];
-      // A refined wrong answer is one still: it is the filter's, and not paid for.
+      // A wrong answer stays wrong when it is refined, so it is not sent to the refiner; the filter drops it.
       return wantsSolved && !task.judge(completions[i]!.problem, text).solved ? [] : [i];
     });
     const whole = (i: number) => withPromptedThink(completions[i]!.problem.prompt, texts[i] as string);

@@ -1,9 +1,9 @@
 /**
  * Mixes data sets into one: all rows of each, so many of each, or a total by weights. Rows are drawn by seed without
- * replacement; what a data set does not have is not made up by repeating it.
+ * replacement; rows are not repeated where a data set has too few.
  *
- * Rows stay as they are, columns and all, with a `kind` where they have none. Whether one trainer can read rows of several
- * forms is the trainer's business.
+ * Rows stay as they are, columns and all, with a `kind` where they have none. The trainer decides whether it can read
+ * rows of several forms.
  */
 
 import { z } from "zod";
@@ -12,7 +12,7 @@ import { stringifyExactJson } from "../exact-json.ts";
 import { pathAt, pathsOfItems } from "../named-paths.ts";
 import { Random } from "../random.ts";
 import { KINDS, outputShape, sourceShape } from "./config.ts";
-import { type Row, writeDataset } from "./dataset-writer.ts";
+import { type DatasetRow, writeDataset } from "./dataset-writer.ts";
 import { readRowsOf } from "./sampled-dataset.ts";
 import { normalised } from "./selection.ts";
 import { type DataStepOutcome, defineDataStep } from "./step.ts";
@@ -30,7 +30,7 @@ const combinedSourceSchema = z
 /** The keys. */
 export const combineSchema = z
   .strictObject({
-    data: z.array(combinedSourceSchema).min(1),
+    data: z.array(combinedSourceSchema).min(1).describe("the data sets that are put together"),
     rows: z.int().min(1).optional().describe("rows in all; needed by weights"),
     dedupe: z.boolean().default(true).describe("drop rows that are there already, white space aside"),
     ...outputShape,
@@ -62,7 +62,7 @@ export const combine = defineDataStep({
  */
 async function combineData(config: CombineConfig, context: DataStepContext): Promise<DataStepOutcome> {
   const weights = config.data.reduce((sum, { weight = 0 }) => sum + weight, 0);
-  const rows: Row[] = [];
+  const rows: DatasetRow[] = [];
   const sources: object[] = [];
   const seen = new Set<string>();
   for (const [index, { path, split, rows: count, weight, kind }] of config.data.entries()) {
@@ -100,7 +100,10 @@ async function combineData(config: CombineConfig, context: DataStepContext): Pro
 }
 
 /** Whether no row of the same texts came before. */
-function isNew({ prompt, completion, messages, conversations, chosen, rejected }: Row, seen: Set<string>): boolean {
+function isNew(
+  { prompt, completion, messages, conversations, chosen, rejected }: DatasetRow,
+  seen: Set<string>,
+): boolean {
   const text = normalised(stringifyExactJson([prompt, completion, messages, conversations, chosen, rejected]));
   if (seen.has(text)) return false;
   seen.add(text);

@@ -1,7 +1,7 @@
 /**
- * The keys that data steps share. Completions of a task's prompts are sampled, filtered, chosen among and written, whoever
- * asks for it. Every rule by which a completion is kept is an item of `keep`, and a rule that a reward can express is a
- * reward with a threshold: nothing is judged by two pieces of code.
+ * The keys that data steps share. All such steps sample completions of a task's prompts, filter them, choose among them
+ * and write them. Every rule by which a completion is kept is an item of `keep`, and a rule that a reward can express
+ * is a reward with a threshold: so each rule is implemented once.
  */
 
 import { z } from "zod";
@@ -27,7 +27,10 @@ export const filterSchema = z
     verdict: z.enum(["solved", "wellFormed"]).optional().describe("the task's own verdict is yes"),
     finished: z.literal(true).optional().describe("the completion ended by itself, not at the length limit"),
     tokens: z
-      .strictObject({ min: z.int().min(0).optional(), max: z.int().min(1).optional() })
+      .strictObject({
+        min: z.int().min(0).optional().describe("the fewest tokens"),
+        max: z.int().min(1).optional().describe("the most tokens"),
+      })
       .optional()
       .describe("length of the completion as sampled"),
     statistic: z.string().min(1).optional().describe("a statistic of the task's verdict, between min and max"),
@@ -39,7 +42,7 @@ export const filterSchema = z
       .describe("a reward of the registry or of your own file, its score between min and max"),
     options: z.record(z.string(), z.unknown()).optional().describe("the reward's options"),
     timeoutMs: z.int().min(1).optional().describe("time limit of a reward of your own"),
-    onAbstention: z.enum(["drop", "keep"]).optional().describe("what becomes of a completion that it cannot judge"),
+    onAbstention: z.enum(["drop", "keep"]).optional().describe("whether a completion that it cannot judge is kept"),
     ...boundsShape,
   })
   .superRefine((filter, context) => {
@@ -108,14 +111,14 @@ export const outputShape = {
 /** Keys of a step that samples, filters and chooses. */
 export const samplingShape = cachedBy([tasks], () => ({
   model: writerSchema.describe("the model that is sampled"),
-  task: taskSpecSchema(),
+  task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),
   samples: z.int().min(1).default(4).describe("completions of each prompt, k"),
   temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
-  topP: z.number().gt(0).max(1).default(1),
+  topP: z.number().gt(0).max(1).default(1).describe("of the most probable tokens those with this mass; 1 is off"),
   topK: z.int().min(0).default(0).describe("0 is off"),
-  maxCompletionTokens: z.int().min(1).default(512),
+  maxCompletionTokens: z.int().min(1).default(512).describe("the longest completion"),
   stopAt: z.string().min(1).optional().describe("a completion is cut after the first occurrence of this text"),
   promptsPerPart: z.int().min(1).default(16).describe("prompts that are sampled at once and saved as one part"),
   keep: z

@@ -12,10 +12,10 @@ import { Random } from "../random.ts";
 import { writeWholeFolder } from "../run/whole-folder.ts";
 
 /** Name of the data set in a step's folder. */
-export const DATA_FOLDER = "data";
+const DATA_FOLDER = "data";
 
 /** A row of a data set. */
-export type Row = Readonly<Record<string, unknown>>;
+export type DatasetRow = Readonly<Record<string, unknown>>;
 
 /** How many rows were written. */
 export interface RowCounts {
@@ -26,7 +26,7 @@ export interface RowCounts {
 /** Writes the data set of a step into `directory`; `lineage` is everything to say of it but the number of rows. */
 export async function writeDataset(
   directory: string,
-  rows: readonly Row[],
+  rows: readonly DatasetRow[],
   lineage: Readonly<Record<string, unknown>>,
   { seed, testShare }: { readonly seed: number; readonly testShare: number },
 ): Promise<RowCounts> {
@@ -44,14 +44,14 @@ export async function writeDataset(
 }
 
 /** The prompts that are held out: at least one where a share is asked for, and at least one left to train on. */
-function heldOutPrompts(rows: readonly Row[], share: number): ReadonlySet<string> {
+function heldOutPrompts(rows: readonly DatasetRow[], share: number): ReadonlySet<string> {
   if (share === 0) return new Set();
   const prompts = [...new Set(rows.map(promptOf))];
   return new Set(prompts.slice(0, Math.min(prompts.length - 1, Math.max(1, Math.round(prompts.length * share)))));
 }
 
 /** What the row asks. */
-function promptOf({ prompt, messages, conversations }: Row): string {
+function promptOf({ prompt, messages, conversations }: DatasetRow): string {
   if (typeof prompt === "string") return prompt;
   const conversation = prompt ?? messages ?? conversations;
   return stringifyExactJson(

@@ -1,13 +1,14 @@
 /**
- * Many questions to one endpoint, and what becomes of those that get no good answer:
+ * Sends many questions to one endpoint, and handles those that get no good answer:
  *
  *     the endpoint is down, too slow or its limit is used up   the step ends with an error; what was answered is kept
  *     the first question is refused (key, model, parameters)   the same: the next would be refused too
  *     one answer among good ones is nonsense, empty, refused   that one is left out, and the caller counts it
  *     nonsense many times in a row, or nothing else            the step ends with an error
  *
- * Answers lie in the client's cache, so the step that is run again asks for what is missing and pays for nothing twice.
- * What was spent is written beside the step's parts: a limit holds for the step, however often it is gone on with.
+ * Answers lie in the client's cache, so a step that is run again asks only for what is missing and pays for no answer
+ * twice. The costs so far are written beside the step's parts, so that a limit holds for the step as a whole, even if
+ * it is resumed several times.
  */
 
 import { z } from "zod";
@@ -21,7 +22,7 @@ import { parseJson } from "../json-text.ts";
 
 /** Bad answers without a good one between them after which no more are asked for. */
 const MAX_BAD_IN_A_ROW = 16;
-/** Failures after which every further question would fail too. */
+/** Kinds of failure after which further questions would fail, too. */
 const LOST: ReadonlySet<EndpointError["kind"]> = new Set(["unreachable", "busy", "timeout", "budget"]);
 
 const spentSchema = z.object({
@@ -75,7 +76,7 @@ export class EndpointAsker {
   }
 
   /**
-   * The answers in order. `onTokens` is told the tokens of all answers so far.
+   * The answers in order. `onTokens` gets the number of tokens of all answers so far.
    *
    * @throws EndpointError where no more can be asked, when the requests under way have ended; an aborted signal's reason.
    */
@@ -132,7 +133,7 @@ export class EndpointAsker {
   #end(kind: EndpointError["kind"], message: string): EndpointError {
     return new EndpointError(
       kind,
-      `${this.name}: ${message}. What it has answered is kept: when that is mended, run the same command to go on.`,
+      `${this.name}: ${message}. What it has answered is kept. When the cause is corrected, run the same command to go on.`,
     );
   }
 }

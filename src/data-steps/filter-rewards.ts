@@ -1,7 +1,7 @@
 /**
- * The rewards among a step's filters while it asks them: opened before the first part, closed after the last. What they
- * remember (a judge what it has spent) lies beside the parts, so that a limit holds for the step, however often it is gone
- * on with. Ctrl-C ends what they are waiting for.
+ * The rewards among a step's filters: they are opened before the first part and closed after the last. Their state (a
+ * judge's costs so far) is kept beside the parts, so that a limit holds for the step as a whole, even if it is resumed
+ * several times. Ctrl-C stops requests that are waiting.
  */
 
 import { z } from "zod";

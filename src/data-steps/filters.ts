@@ -1,8 +1,8 @@
 /**
  * Filters: the items of `keep`, asked in order about every candidate that is left. The first that fails drops the
- * candidate, with a reason; so the counts in a data set's lineage add up, and a reward that costs (a judge) is asked only
- * about what the rules before it let through. A judge that gives no verdict abstains, which is counted; one that is down
- * or over its limit ends the step.
+ * candidate, with a reason; so the counts in a data set's lineage add up, and a reward that costs money (a judge) is
+ * asked only about candidates that passed the rules before it. A judge that gives no verdict abstains, which is
+ * counted; one that is down or over its limit ends the step.
  */
 
 import type { Compute } from "../compute/compute.ts";
@@ -19,7 +19,7 @@ import type { FilterConfig } from "./config.ts";
 
 /** Reasons for which a candidate is dropped before any filter. */
 export const BEFORE_FILTERS = {
-  /** It has not what the refinement needs. */
+  /** It lacks something that the refinement needs. */
   refinement: "refinement",
   /** The endpoint gave no good answer. */
   endpoint: "endpoint",
@@ -38,7 +38,7 @@ export interface Filter {
   readonly reward?: AnyReward;
 }
 
-/** A bound that every score is above: the filter asks for the score and drops nothing for it. */
+/** A bound that every score passes: the filter records the score and drops nothing. */
 export const ANY_SCORE = -Number.MAX_VALUE;
 
 /** Ending of the label under which abstentions are counted. */
@@ -66,8 +66,8 @@ export function openFilters(configs: readonly FilterConfig[], task: Task, comput
 }
 
 /**
- * Asks the filters about each candidate and notes in it what they said. Returns an error where a judge could not be asked
- * any more: those candidates are none that it rejects, and a data set without them would not be what was asked for.
+ * Asks the filters about each candidate and notes in it what they said. Returns an error if a judge could not be asked
+ * any more: the judge has not rejected these candidates, so a data set without them would be wrong.
  */
 export async function applyFilters(
   candidates: readonly Candidate[],
@@ -103,7 +103,7 @@ export async function applyFilters(
 function lostJudge(label: string, reason: string): EndpointError {
   return new EndpointError(
     "unreachable",
-    `${label}: ${reason}. What was sampled and judged is kept: when that is mended, run the same command to go on.`,
+    `${label}: ${reason}. What was sampled and judged is kept. When the cause is corrected, run the same command to go on.`,
   );
 }
 

@@ -20,7 +20,7 @@ import { tasks } from "../tasks/registry.ts";
 import type { Candidate } from "./candidate.ts";
 import { collectCandidates, readCandidates } from "./candidates.ts";
 import { type FilterConfig, filterSchema, modelSchema, PARTS_FOLDER, samplingShape } from "./config.ts";
-import { type Row, writeDataset } from "./dataset-writer.ts";
+import { type DatasetRow, writeDataset } from "./dataset-writer.ts";
 import { ANY_SCORE, labelOf } from "./filters.ts";
 import { furtherColumns, nothingLeft, REJECTED_FILE, rejectedRow, Tally } from "./sampled-dataset.ts";
 import { samplingFindings } from "./sampling-findings.ts";
@@ -30,7 +30,7 @@ import { type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
 
 /** The keys. */
-export const preferencesSchema = cachedBy([tasks], () => {
+const preferencesSchema = cachedBy([tasks], () => {
   const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape();
   return z
     .strictObject({
@@ -87,7 +87,7 @@ const EQUAL_TEXTS = "the better and the worse have the same text";
 const ALONE = "only one completion is left of it";
 
 /**
- * Samples, scores, pairs and writes; goes on with the parts that are there.
+ * Samples, scores, pairs and writes; finished parts are not made again.
  *
  * @throws AhaError for what cannot be used; DataError where there is no pair; RunInterrupted
  */
@@ -97,15 +97,8 @@ async function makePreferences(config: PreferencesConfig, context: DataStepConte
   const scoring = scoringFilter(config);
   const sampling = { ...config, keep: [...config.keep, ...(scoring ? [scoring] : [])] };
   await withSource(config.model, context, async ({ source, taskFor }) => {
-    await collectCandidates(sampling, {
-      source,
-      task: await taskFor(config.task, config.seed),
-      askFor: ({ prompt }) => prompt,
-      directory: parts,
-      compute: context.compute,
-      signal: context.signal,
-      onProgress: context.onProgress,
-    });
+    const task = await taskFor(config.task, config.seed);
+    await collectCandidates(sampling, { ...context, source, task, directory: parts });
   });
   const tally = new Tally();
   const groups = new Map<string, Judged[]>();
@@ -123,7 +116,7 @@ async function makePreferences(config: PreferencesConfig, context: DataStepConte
   );
   const scoreOf = ({ candidate }: Judged) => (scoring ? candidate.scores[labelOf(scoring)]! : Number(candidate.solved));
   const random = new Random(config.seed, "pairs");
-  const rows: Row[] = [];
+  const rows: DatasetRow[] = [];
   const unpaired: string[] = [];
   let equalTexts = 0;
   for (const group of groups.values()) {
@@ -187,7 +180,7 @@ function pairsOf(
   return pairs;
 }
 
-function pairRow({ candidate, text }: Judged, rejected: Judged, kind: string): Row {
+function pairRow({ candidate, text }: Judged, rejected: Judged, kind: string): DatasetRow {
   return {
     ...furtherColumns(candidate),
     prompt: text.prompt,

@@ -15,7 +15,7 @@ import type { EndpointClient } from "../endpoint/client.ts";
 import { endpointShape, refineEndpoint, textEndpointSchema } from "../endpoint/options.ts";
 import { EndpointAsker } from "./endpoint-asker.ts";
 
-/** What a refining model is told where the recipe does not say it itself. */
+/** The default instruction of a refining model. */
 export const DEFAULT_REFINER_INSTRUCTION =
   "You are given a problem and a text that thinks about it and answers it. Rewrite the text so that people like to read " +
   "it: one language throughout, whole sentences, no repetitions and no loops, every step that the answer needs, and the " +

@@ -44,7 +44,7 @@ export function rejectionSamplingStep(name: string): DataStep {
 export const rejectionSampling = rejectionSamplingStep("rejectionSampling");
 
 /**
- * Samples, filters and writes; goes on with the parts that are there. `step` names it in errors and in the lineage.
+ * Samples, filters and writes; finished parts are not made again. `step` names it in errors and in the lineage.
  *
  * @throws AhaError for what cannot be used; DataError where nothing is left; RunInterrupted
  */
@@ -55,15 +55,8 @@ async function sampleByRejection(
 ): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
   const about = await withSource(config.model, context, async ({ source, name, taskFor }) => {
-    await collectCandidates(config, {
-      source,
-      task: await taskFor(config.task, config.seed),
-      askFor: ({ prompt }) => prompt,
-      directory: parts,
-      compute: context.compute,
-      signal: context.signal,
-      onProgress: context.onProgress,
-    });
+    const task = await taskFor(config.task, config.seed);
+    await collectCandidates(config, { ...context, source, task, directory: parts });
     return { model: name, ...source.lineage(), samples: config.samples, inputs: context.inputs ?? {} };
   });
   return writeSampledDataset(config, { step, parts, directory: context.directory, about });

@@ -13,7 +13,7 @@ import { Random } from "../random.ts";
 import type { Candidate } from "./candidate.ts";
 import { readCandidates } from "./candidates.ts";
 import type { ChoiceConfig } from "./config.ts";
-import { type Row, writeDataset } from "./dataset-writer.ts";
+import { type DatasetRow, writeDataset } from "./dataset-writer.ts";
 import { type Chosen, selectCandidates } from "./selection.ts";
 import type { DataStepOutcome } from "./step.ts";
 
@@ -133,7 +133,10 @@ export class Tally {
   }
 }
 
-/** The error of a step that is left with nothing, and what dropped how many; `further` lines stand after that. */
+/**
+ * The error of a step without any result, with the number of candidates that each filter dropped, and `further` lines
+ * after that.
+ */
 export function nothingLeft(
   step: string,
   { candidates, dropped, reasons }: Tally,
@@ -156,13 +159,14 @@ export function nothingLeft(
 }
 
 /** The task's columns of a candidate that a row of its own keeps. */
-export function furtherColumns({ columns }: Candidate): Row {
+export function furtherColumns({ columns }: Candidate): DatasetRow {
   return Object.fromEntries(Object.entries(columns).filter(([name]) => !CONVERSATION_COLUMNS.has(name)));
 }
 
-function rowOf({ candidate, passRate }: Chosen, kind: string): Row {
+function rowOf({ candidate, passRate }: Chosen, kind: string): DatasetRow {
   const { prompt, completion, conversation, promptId, sample } = candidate;
-  // Another model has another template: it gets the conversation, not this one's text.
+  // The data may be used with another model, which has another template. So the row has the conversation, not the text
+  // that this model's template made.
   const text = conversation
     ? { messages: [...conversation.messages, { role: "assistant", content: conversation.opening + completion }] }
     : { prompt, completion };
@@ -170,7 +174,7 @@ function rowOf({ candidate, passRate }: Chosen, kind: string): Row {
 }
 
 /** A dropped candidate as `rejected.jsonl` has it. */
-export function rejectedRow({ promptId, sample, prompt, completion, solved, scores, dropped }: Candidate): Row {
+export function rejectedRow({ promptId, sample, prompt, completion, solved, scores, dropped }: Candidate): DatasetRow {
   return { promptId, sample, prompt, completion, solved, scores, droppedBy: dropped?.by, reason: dropped?.reason };
 }
 
@@ -179,7 +183,7 @@ async function generalRows(
   { path, split, share }: NonNullable<ChoiceConfig["general"]>,
   reasoning: number,
   seed: number,
-): Promise<Row[]> {
+): Promise<DatasetRow[]> {
   const rows = await readRowsOf(path, split);
   const wanted = Math.max(1, Math.round((reasoning * share) / (1 - share)));
   return new Random(seed, "general")
@@ -189,8 +193,8 @@ async function generalRows(
 }
 
 /** All rows of a split. Throws DataError where there are none. */
-export async function readRowsOf(path: string, split: string | undefined): Promise<Row[]> {
-  const rows: Row[] = [];
+export async function readRowsOf(path: string, split: string | undefined): Promise<DatasetRow[]> {
+  const rows: DatasetRow[] = [];
   for await (const { fields } of splitRows(splitOf(await findDataset(await fetchDataset(path)), split)))
     rows.push(fields);
   if (rows.length === 0) throw new DataError(`${path} has no rows.`);

@@ -1,6 +1,6 @@
 /**
- * Choosing among the candidates that every filter let through: duplicates go, a prompt keeps at most so many, and the
- * shares of easy and hard prompts are brought to what was asked for. Nothing is asked of a model here.
+ * Chooses among the candidates that passed every filter: duplicates are dropped, the number of candidates per prompt is
+ * limited, and the shares of easy and hard prompts are brought to the wanted values. No model is asked here.
  *
  * Difficulty is a prompt's pass rate: the share of all of its k completions that the task calls solved. Balancing only
  * leaves out: the largest set with the wanted shares is taken, where the shares of buckets that nothing fell into are
@@ -17,7 +17,7 @@ export interface Chosen {
   readonly passRate: number;
 }
 
-/** What became of a bucket of difficulty. */
+/** The counts of a bucket of difficulty. */
 export interface BucketCount {
   readonly passRate: readonly [number, number];
   readonly share: number;
@@ -26,8 +26,8 @@ export interface BucketCount {
   readonly taken: number;
 }
 
-/** The outcome; who is left out has the reason in `dropped`. */
-export interface Selection {
+/** The outcome; a candidate that is left out has the reason in `dropped`. */
+export interface ChosenCandidates {
   readonly chosen: readonly Chosen[];
   readonly buckets: readonly BucketCount[] | undefined;
 }
@@ -40,7 +40,7 @@ export function selectCandidates(
   kept: readonly Candidate[],
   passRates: ReadonlyMap<string, number>,
   config: Pick<ChoiceConfig, "dedupe" | "keepPerPrompt" | "choose" | "seed" | "difficulty">,
-): Selection {
+): ChosenCandidates {
   const groups = new Map<string, Candidate[]>();
   for (const candidate of kept) {
     const group = groups.get(candidate.prompt) ?? [];
@@ -87,7 +87,7 @@ function balanced(
   chosen: readonly Chosen[],
   difficulty: NonNullable<ChoiceConfig["difficulty"]>,
   random: Random,
-): Selection {
+): ChosenCandidates {
   const buckets: Chosen[][] = difficulty.map(() => []);
   for (const one of chosen) {
     const bucket = difficulty.findIndex(({ passRate: [from, to] }) => one.passRate >= from && one.passRate <= to);
@@ -103,7 +103,7 @@ function balanced(
   const taken: Chosen[] = [];
   for (const [i, { passRate, share }] of difficulty.entries()) {
     const bucket = random.shuffle([...buckets[i]!]);
-    // Where there is anything, something is taken: a share too small for one row would lose the bucket.
+    // At least one row is taken from a bucket that has any. Otherwise a very small share would lose the bucket.
     const count = bucket.length === 0 ? 0 : Math.max(1, Math.floor((total * share) / sum + 1e-9));
     taken.push(...bucket.slice(0, count));
     for (const { candidate } of bucket.slice(count)) {

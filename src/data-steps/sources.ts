@@ -43,9 +43,9 @@ export interface CompletionSource {
   /** Refuses prompts that it cannot be given. Throws ConfigError naming the first. */
   requirePromptsFit(problems: readonly NumberedProblem[], config: WritingConfig): void;
   /**
-   * In the order of `wanted`; `onTokens` is told the tokens written so far, and may throw.
+   * In the order of `wanted`; `onTokens` gets the number of tokens written so far, and may throw.
    *
-   * @throws EndpointError where nothing more can be had.
+   * @throws EndpointError where the endpoint gives no more answers.
    */
   write(
     wanted: readonly Wanted[],

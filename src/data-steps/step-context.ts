@@ -7,12 +7,11 @@ import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
-import type { ChatMessage } from "../tasks/chat.ts";
 import type { TaskSpec } from "../tasks/entry.ts";
 import { createTask } from "../tasks/on-disk.ts";
 import type { Task } from "../tasks/task.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Message, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { DataStepProgress } from "./candidates.ts";
 import type { SamplingConfig } from "./config.ts";
 import { type CompletionSource, endpointSource, engineSource } from "./sources.ts";
@@ -45,7 +44,8 @@ export interface OpenedModel {
 /**
  * Does `work` with the model in `path` open.
  *
- * @throws CheckpointError, HubError for a model that cannot be had or whose tokenizer is another's
+ * @throws CheckpointError, HubError for a model that cannot be read or downloaded, or whose tokenizer belongs to
+ * another model
  */
 export async function withModel<T>(
   path: string,
@@ -77,7 +77,7 @@ export interface OpenedSource {
   readonly taskFor: (
     spec: TaskSpec,
     seed: number,
-    change?: (messages: readonly ChatMessage[]) => readonly ChatMessage[],
+    change?: (messages: readonly Message[]) => readonly Message[],
   ) => Promise<Task>;
 }
 

@@ -61,13 +61,13 @@ export interface DataStep<Config = DataStepConfig> {
   /** What the keys say by themselves, and against the model and the task. */
   findings?(config: Config, known: StepKnowledge): readonly StageFinding[];
   /**
-   * Makes the data set, or what is left of it. Throws AhaError; RunInterrupted where `context.signal` aborts, and the step
-   * can be gone on with.
+   * Makes the data set, or what is left of it. Throws AhaError; RunInterrupted where `context.signal` aborts; the step
+   * can then be continued.
    */
   run(config: Config, context: DataStepContext): Promise<DataStepOutcome>;
 }
 
-/** The step as everybody else sees it; inside `step` its configuration has the type of `schema`. */
+/** The step as other code sees it; inside `step` its configuration has the type of `schema`. */
 export function defineDataStep<Schema extends z.ZodObject>(
   step: DataStep<z.output<Schema>> & { schema(): Schema },
 ): DataStep {

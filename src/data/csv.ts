@@ -3,14 +3,14 @@
  * columns, read as a stream by `csv-parse`. A record ends with CRLF, LF or CR, as in pandas. Tab-separated files are the
  * same with another delimiter.
  *
- * Every cell is text and an empty cell is the empty text: a type that is guessed from the first rows is wrong in a later
- * one, so those who read a column say what they take it for (Countdown's numbers, a conversation in JSON).
+ * Every cell is text and an empty cell is the empty text: a type that is guessed from the first rows is wrong in a
+ * later one, so the reader of a column decides its type (Countdown's numbers, a conversation in JSON).
  */
 
 import { Readable } from "node:stream";
 import { type CsvError, parse } from "csv-parse";
 import { DataError } from "../errors.ts";
-import { type DataRow, placeOf, shorten } from "./row.ts";
+import { beginningOf, type DataRow, placeOf } from "./row.ts";
 import { readTextBytes } from "./text-stream.ts";
 
 /** The longest record: beyond it a quote was most likely left open. */
@@ -43,7 +43,7 @@ export async function* readCsv(file: string, delimiter = ","): AsyncGenerator<Da
     }
     if (cells.length !== header.length) {
       throw new DataError(
-        `${file}:${line}: expected ${header.length} cells, one for each column (${shorten(header.join(", "))}), ` +
+        `${file}:${line}: expected ${header.length} cells, one for each column (${beginningOf(header.join(", "))}), ` +
           `the row has ${cells.length}. A cell with a comma, a quote or a line feed must stand in quotes.`,
       );
     }
@@ -118,7 +118,7 @@ function headerOf(cells: readonly string[], place: string, delimiter: string): r
   if (other !== undefined) {
     const [expected] = DELIMITERS.filter(([sign]) => sign === delimiter).map(([, name]) => name);
     throw new DataError(
-      `${place}: expected cells with ${expected} between them, but the first line has ${other[1]}: ${shorten(cells[0]!)}. ` +
+      `${place}: expected cells with ${expected} between them, but the first line has ${other[1]}: ${beginningOf(cells[0]!)}. ` +
         (other[0] === "\t" ? "Give the file the ending .tsv." : `Save it with ${expected}.`),
     );
   }

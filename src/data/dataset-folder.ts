@@ -8,8 +8,8 @@
  *     rows.jsonl                          none of these: train
  *
  * These are the rules of Hugging Face's `datasets` for folders without a loading script (its documentation, "Structure
- * your repository"). Not read: its Arrow folders (`save_to_disk`), archives, and text that is compressed otherwise than by
- * gzip; a file of rows that is packed so is an error that names it, and is never passed over.
+ * your repository"). Not read: its Arrow folders (`save_to_disk`), archives, and text that is compressed otherwise than
+ * by gzip; such a file of rows is an error that names it, and is never skipped silently.
  */
 
 import type { Stats } from "node:fs";
@@ -221,7 +221,7 @@ function requireOneFormat(path: string, split: string, files: readonly string[])
   );
 }
 
-/** A shard that is missing, say of a download that was cut short, would go unnoticed otherwise. */
+/** Otherwise a missing shard, for example after an interrupted download, would not be noticed. */
 function requireAllShards(path: string, files: readonly string[]): void {
   const present = new Set(files);
   const checked = new Set<string>();

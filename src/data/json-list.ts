@@ -5,7 +5,7 @@
 
 import { DataError } from "../errors.ts";
 import { parseExactJson, stringifyExactJson } from "../exact-json.ts";
-import { type DataRow, shorten } from "./row.ts";
+import { beginningOf, type DataRow } from "./row.ts";
 
 /** A JavaScript string has at most 2^29 characters. */
 const MAX_LIST_BYTES = 256 * 2 ** 20;
@@ -48,7 +48,7 @@ export async function* rowsOfList(pieces: AsyncIterable<Buffer>, file: string): 
   const values = parseList(await textOf(pieces, file), file);
   for (const [i, value] of values.entries()) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      const shown = shorten(stringifyExactJson(value));
+      const shown = beginningOf(stringifyExactJson(value));
       throw new DataError(`${file}, row ${i + 1}: expected a JSON object with named columns, got ${shown}.`);
     }
     yield { fields: value as Record<string, unknown>, file, line: i + 1, unit: "row" };
@@ -62,7 +62,7 @@ function parseList(text: string, file: string): readonly unknown[] {
     const detail =
       error instanceof RangeError ? "it is nested too deeply" : error instanceof Error ? error.message : "";
     throw new DataError(
-      `${file} begins as a JSON list, and is not one as a whole: ${shorten(detail)}. Expected one list of objects, or JSON ` +
+      `${file} begins as a JSON list, and is not one as a whole: ${beginningOf(detail)}. Expected one list of objects, or JSON ` +
         "Lines, which have an object on each line.",
     );
   }

@@ -12,7 +12,7 @@ import { DataError } from "../errors.ts";
 import { parseExactJson, stringifyExactJson } from "../exact-json.ts";
 import { writeWholeFile } from "../files.ts";
 import { beginsWithBracket, rowsOfList } from "./json-list.ts";
-import { type DataRow, shorten } from "./row.ts";
+import { beginningOf, type DataRow } from "./row.ts";
 import { MAX_TEXT_BYTES, readTextBytes } from "./text-stream.ts";
 
 /** How much of a file is read before it is refused. */
@@ -54,13 +54,6 @@ export async function* readJsonl(
     isFirst = false;
     yield row;
   }
-}
-
-/** All rows of a file; for files that are known to be small enough. Errors as in `readJsonl`. */
-export async function readAllJsonl(file: string, limits: JsonlLimits = JSONL_LIMITS): Promise<DataRow[]> {
-  const rows: DataRow[] = [];
-  for await (const row of readJsonl(file, limits)) rows.push(row);
-  return rows;
 }
 
 async function* readLines(
@@ -136,14 +129,14 @@ function parseLine(bytes: Buffer, file: string, line: number, isFirst: boolean):
     value = parseExactJson(text);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    const fault = error instanceof RangeError ? "is nested too deeply" : `is not JSON (${shorten(detail)})`;
+    const fault = error instanceof RangeError ? "is nested too deeply" : `is not JSON (${beginningOf(detail)})`;
     // The first line of an object that was written over several lines.
     const isOpened = isFirst && text.trim().startsWith("{") && !text.includes("}");
     const advice = isOpened ? " An object has to stand on one line; several may also be one list: [{…}, {…}]." : "";
     throw new DataError(`${file}:${line}: expected one JSON object, the line ${fault}.${advice}`);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new DataError(`${file}:${line}: expected a JSON object with named fields, got ${shorten(text.trim())}.`);
+    throw new DataError(`${file}:${line}: expected a JSON object with named fields, got ${beginningOf(text.trim())}.`);
   }
   return { fields: value as Record<string, unknown>, file, line };
 }

@@ -19,13 +19,15 @@ const MAX_BYTES = 4 * 2 ** 20;
  *
  * @throws DataError where the file is no JSON object, or too large.
  */
-export async function readLineage(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+export async function readDatasetLineage(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   const path = join(folder, LINEAGE_FILE);
   const text = await readTextFileIfPresent(path, { maxBytes: MAX_BYTES, error: DataError });
   if (text === undefined) return undefined;
   const value = parseJson(text, path, DataError);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new DataError(`${path}: expected a JSON object that says where the rows come from; remove or mend the file.`);
+    throw new DataError(
+      `${path}: expected a JSON object that says where the rows come from; remove or correct the file.`,
+    );
   }
   return value as Readonly<Record<string, unknown>>;
 }

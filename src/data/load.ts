@@ -15,7 +15,7 @@ import { type Dataset, type DatasetSplit, findDataset, splitOf, splitRows } from
 import type { LoadedData } from "./loaded-data.ts";
 import { type DataOptions, type DataSource, type ResolveDataset, sourcesOf } from "./options.ts";
 import { fetchDataset } from "./reference.ts";
-import { columnsOf, type DataRow, placeOf } from "./row.ts";
+import { columnsText, type DataRow, placeOf } from "./row.ts";
 import { RowStore } from "./row-store.ts";
 import { drawShare, Rounds, selectRows } from "./selection.ts";
 
@@ -147,7 +147,7 @@ async function readAll(
  *
  * @throws DataError where one of them is not there.
  */
-export function mapColumns(row: DataRow, mapping: Readonly<Record<string, string>>): DataRow {
+function mapColumns(row: DataRow, mapping: Readonly<Record<string, string>>): DataRow {
   const fields: Record<string, unknown> = { ...row.fields };
   for (const [wanted, column] of Object.entries(mapping)) {
     if (!Object.hasOwn(row.fields, column)) {
@@ -155,7 +155,7 @@ export function mapColumns(row: DataRow, mapping: Readonly<Record<string, string
       const hint = nearest === undefined ? "" : ` Is ${nearest} meant?`;
       throw new DataError(
         `${placeOf(row)}: expected the column ${column}, which data.columns names for ${wanted}, but it is not there; ` +
-          `${columnsOf(row)}.${hint}`,
+          `${columnsText(row)}.${hint}`,
       );
     }
     fields[wanted] = row.fields[column];

@@ -1,7 +1,7 @@
 /**
- * The page headers of a Parquet column chunk, walked through before the decoder is let loose on it: it takes the number of
- * values and the sizes that a header gives for granted, so one damaged byte can make it fill gigabytes. Only headers are
- * read, a window at a time; pages are jumped over.
+ * The page headers of a Parquet column chunk, checked before the decoder reads it. The decoder trusts the number of
+ * values and the sizes in a header, so one damaged byte could make it allocate gigabytes. Only headers are read, a
+ * window at a time; pages are jumped over.
  *
  * Format: parquet.thrift, `PageHeader`, in Thrift's compact protocol.
  */

@@ -5,9 +5,9 @@
  *
  * Values are brought into JSON's form without being rounded (`parquet-values.ts`).
  *
- * What a file says of itself, in its footer and in its page headers, is checked against its size and against limits before
- * memory is asked for; what the decoder then stumbles over is reported with file and rows. Not guarded against: a damaged
- * run length inside a page, which the decoder takes for granted. Downloads from the Hub are checked by their SHA-256.
+ * What a file says of itself, in its footer and in its page headers, is checked against its size and against limits
+ * before memory is asked for; errors of the decoder are reported with file and rows. Not guarded against: a damaged run
+ * length inside a page, which the decoder takes for granted. Downloads from the Hub are checked by their SHA-256.
  */
 
 import type { FileHandle } from "node:fs/promises";
@@ -21,8 +21,8 @@ import { pagesFault } from "./parquet-pages.ts";
 import { planValues, VALUE_PARSERS, type ValuePlan } from "./parquet-values.ts";
 import type { DataRow } from "./row.ts";
 
-/** A file that is read in parts: the seam at which a test sees which ones. */
-export interface ByteSource {
+/** A file that is read in parts. Tests can replace it to see which parts are read. */
+export interface ParquetBytes {
   readonly byteLength: number;
   slice(start: number, end?: number): Promise<ArrayBuffer>;
 }
@@ -57,7 +57,7 @@ const SMALLEST_FILE_BYTES = 12;
 export async function* readParquet(
   file: string,
   limits: ParquetLimits = PARQUET_LIMITS,
-  inspect: (source: ByteSource) => ByteSource = (source) => source,
+  inspect: (source: ParquetBytes) => ParquetBytes = (source) => source,
 ): AsyncGenerator<DataRow, void, void> {
   const handle = await openFile(file);
   try {
@@ -86,7 +86,7 @@ export async function parquetRowCount(file: string): Promise<number> {
 }
 
 interface OpenParquet extends ValuePlan {
-  readonly source: ByteSource;
+  readonly source: ParquetBytes;
   readonly file: string;
   readonly limits: ParquetLimits;
 }
@@ -154,7 +154,7 @@ async function openFile(file: string): Promise<FileHandle> {
   }
 }
 
-async function sourceOf(handle: FileHandle, file: string): Promise<ByteSource> {
+async function sourceOf(handle: FileHandle, file: string): Promise<ParquetBytes> {
   const found = await handle.stat();
   if (!found.isFile()) throw new DataError(`Cannot read ${file}: it is not a regular file. Check the path.`);
   const byteLength = found.size;
@@ -175,14 +175,15 @@ async function sourceOf(handle: FileHandle, file: string): Promise<ByteSource> {
     byteLength,
     slice: (start, end = byteLength) => {
       const bytes = read(start, end);
-      // The decoder asks for several parts at once and may give up after one: the others' failures are heard here.
+      // The decoder asks for several parts at the same time and may stop after one fails: the failures of the others
+      // are handled here.
       bytes.catch(() => {});
       return bytes;
     },
   };
 }
 
-async function readFooter(source: ByteSource, file: string, limits: ParquetLimits): Promise<FileMetaData> {
+async function readFooter(source: ParquetBytes, file: string, limits: ParquetLimits): Promise<FileMetaData> {
   const { byteLength } = source;
   const isParquet = async (): Promise<boolean> => {
     const marks = [await source.slice(0, 4), await source.slice(byteLength - 4)];

@@ -1,7 +1,7 @@
-/** How a data set's rows come to this disk: the one seam between those who read files and the Hub that has them. */
+/** How a data set comes to this disk: the interface between the readers of files and the Hub. */
 
 import { resolveDataset } from "../hub/resolve.ts";
 import type { ResolveDataset } from "./options.ts";
 
-/** The Hub of the environment's settings. Throws HubError for what cannot be had. */
+/** The Hub of the environment's settings. Throws HubError for a data set that cannot be downloaded. */
 export const fetchDataset: ResolveDataset = async (reference) => (await resolveDataset(reference)).path;

@@ -75,7 +75,10 @@ export class RowStore {
     return { fields, ...this.#originOf(index), line };
   }
 
-  /** Gives the memory of rows that will not be asked for back; they must not be. `isKept` by row number. */
+  /**
+   * Frees the memory of rows that are not needed any more; they must not be read afterwards. `isKept` is asked by row
+   * number.
+   */
   forget(isKept: (index: number) => boolean): void {
     for (let i = 0; i < this.#texts.length; i++) if (!isKept(i)) this.#texts[i] = "";
   }

@@ -4,7 +4,7 @@
  * does not hold being a bigint or an `ExactNumber`; what a format has beyond that its reader brings into this form.
  */
 
-import { DataError, nearestName } from "../errors.ts";
+import { DataError, nearestName, shorten } from "../errors.ts";
 import { stringifyExactJson } from "../exact-json.ts";
 
 /** One row of a data file. */
@@ -33,15 +33,15 @@ export function columnError(row: DataRow, column: string, expected: string): Dat
   const value = row.fields[column];
   const nearest = value === undefined ? nearestName(column, names) : undefined;
   const hint = nearest === undefined ? "" : ` Is ${nearest} meant?`;
-  const fault = value === undefined ? "is not there" : `is ${shorten(stringifyExactJson(value))}`;
+  const fault = value === undefined ? "is not there" : `is ${beginningOf(stringifyExactJson(value))}`;
   return new DataError(
-    `${placeOf(row)}: expected ${expected} in the column ${column}, which ${fault}; ${columnsOf(row)}.${hint}`,
+    `${placeOf(row)}: expected ${expected} in the column ${column}, which ${fault}; ${columnsText(row)}.${hint}`,
   );
 }
 
 /** `the columns of this row are: a, b`. */
-export function columnsOf(row: DataRow): string {
-  return `the columns of this row are: ${Object.keys(row.fields).map(shorten).join(", ") || "none"}`;
+export function columnsText(row: DataRow): string {
+  return `the columns of this row are: ${Object.keys(row.fields).map(beginningOf).join(", ") || "none"}`;
 }
 
 /**
@@ -56,6 +56,6 @@ export function requireText(row: DataRow, column: string): string {
 }
 
 /** Text of a data file as a message may show it: its beginning. */
-export function shorten(text: string): string {
-  return text.length <= 120 ? text : `${text.slice(0, 120)}…`;
+export function beginningOf(text: string): string {
+  return shorten(text, 120);
 }

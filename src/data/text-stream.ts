@@ -3,7 +3,7 @@
  * UTF-8 also where it begins with the byte order mark of UTF-16, and refused by name where the beginning shows that it is
  * no text at all, whatever its ending says: a Git LFS pointer, another compression, Parquet, a web page.
  *
- * A packed file says nothing reliable about how much it unpacks to, so the limit is on what comes out.
+ * The size in a packed file's header is not reliable, so the limit applies to the unpacked bytes.
  */
 
 import { createReadStream } from "node:fs";
@@ -123,7 +123,7 @@ async function* readChunks(file: string): AsyncGenerator<Buffer, void, void> {
 
 async function* unzipped(packed: AsyncIterable<Buffer>, file: string): AsyncGenerator<Buffer, void, void> {
   const gunzip = createGunzip();
-  // What fails on either side comes out of the iteration below.
+  // Errors of both streams are thrown by the iteration below.
   pipeline(Readable.from(packed, { objectMode: false }), gunzip, () => {});
   try {
     yield* gunzip as AsyncIterable<Buffer>;

@@ -3,8 +3,8 @@
  * is not there, so a stage's model has the shape of the one that it descends from, and data that are to be made are not
  * looked at. Only a stage that takes nothing of others is sampled, which is the first one mostly.
  *
- * Between stages it is looked whether lengths agree: data that are sampled shorter than the policy was trained, SFT that passes
- * over what the data step wrote, suites that cut answers.
+ * Between stages the doctor checks whether lengths agree: data that are sampled shorter than the policy was trained,
+ * SFT that passes over what the data step wrote, suites that cut answers.
  */
 
 import { totalmem } from "node:os";
@@ -21,14 +21,14 @@ import { trainers } from "../train/trainers.ts";
 import { type DiagnoseOptions, diagnose, type FromEarlierStages } from "./diagnose.ts";
 import type { DataStepFigures, Diagnosis, ModelFigures, PipelineDiagnosis } from "./diagnosis.ts";
 import {
-  companionMakers,
   dataMaker,
   type ExaminedPipeline,
   type ExaminedStage,
   modelMaker,
+  supportingModelMakers,
 } from "./examined-pipeline.ts";
 import { withLocalData } from "./local-data.ts";
-import { descendedModel, type FoundModel, findModel } from "./open-model.ts";
+import { descendedModel, type ExaminedModel, openExaminedModel } from "./open-model.ts";
 
 /** A stage that trains. */
 type TrainStage = ExaminedStage & { readonly work: Extract<ExaminedStage["work"], { kind: "train" }> };
@@ -39,7 +39,7 @@ type DataStage = ExaminedStage & { readonly work: Extract<ExaminedStage["work"],
 /** What is known of a pipeline, as it is found out. */
 interface Knowledge {
   /** The model that each training stage's own descends from; undefined where it could not be looked at. */
-  readonly roots: Map<string, FoundModel | undefined>;
+  readonly roots: Map<string, ExaminedModel | undefined>;
   readonly diagnoses: Map<string, Diagnosis>;
   readonly findings: Finding[];
   /** What could not be checked, with the stages that it is about. */
@@ -52,7 +52,7 @@ export async function diagnosePipeline(
   pipeline: ExaminedPipeline,
   options: DiagnoseOptions,
 ): Promise<PipelineDiagnosis> {
-  // Of the pipeline, whatever its stages say: so it is when they run.
+  // The pipeline decides this for all stages, as in a real run.
   const compute = Compute.open({ threads: pipeline.threads });
   const known: Knowledge = {
     ...{ roots: new Map(), diagnoses: new Map(), findings: [], unchecked: new Map(), dataSteps: [] },
@@ -85,7 +85,7 @@ async function lookAtTraining(
       ? undefined
       : {
           model: maker === undefined ? root : descendedModel(root, maker, recipe),
-          companions: companionsMade(stage, pipeline, known),
+          supportingModels: supportingModelsMade(stage, pipeline, known),
           dataMaker: dataMaker(stage),
         };
   const onProgress = options.onProgress && ((text: string) => options.onProgress!(`${stage.name}/${text}`));
@@ -97,10 +97,10 @@ async function lookAtTraining(
   known.findings.push(...longerDataFindings(stage, pipeline));
 }
 
-/** The model of a recipe; undefined where it cannot be had, which `diagnose` tells. */
-async function rootOf(recipe: Recipe): Promise<FoundModel | undefined> {
+/** The model of a recipe; undefined where it cannot be read, which `diagnose` reports. */
+async function rootOf(recipe: Recipe): Promise<ExaminedModel | undefined> {
   try {
-    return await findModel(recipe);
+    return await openExaminedModel(recipe);
   } catch (error) {
     if (error instanceof AhaError) return undefined;
     throw error;
@@ -108,12 +108,12 @@ async function rootOf(recipe: Recipe): Promise<FoundModel | undefined> {
 }
 
 /** Teachers and reward models that earlier stages make, by the path where they will be. */
-function companionsMade(
+function supportingModelsMade(
   stage: ExaminedStage,
   { outputPath }: ExaminedPipeline,
   { roots }: Knowledge,
 ): Map<string, ModelConfig | undefined> {
-  return new Map(companionMakers(stage).map((from) => [outputPath(from), roots.get(from)?.config]));
+  return new Map(supportingModelMakers(stage).map((from) => [outputPath(from), roots.get(from)?.config]));
 }
 
 /** Training on data that a step samples longer than the trainer reads. */
@@ -185,9 +185,13 @@ function dataStepFigures(name: string, step: string, sampled: SampledWork | unde
   return { name, step, prompts, completions: prompts * samples, maxCompletionTokens };
 }
 
-async function sampledModel(asRecipe: Recipe, { name }: DataStage, known: Knowledge): Promise<FoundModel | undefined> {
+async function sampledModel(
+  asRecipe: Recipe,
+  { name }: DataStage,
+  known: Knowledge,
+): Promise<ExaminedModel | undefined> {
   try {
-    const model = await findModel(asRecipe);
+    const model = await openExaminedModel(asRecipe);
     if (!model.figures.available) note(known, `the model ${model.figures.source} is not on this machine`, name);
     return model;
   } catch (error) {
@@ -201,7 +205,7 @@ async function sampledModel(asRecipe: Recipe, { name }: DataStage, known: Knowle
 async function taskOf(
   spec: Recipe["task"],
   seed: number,
-  model: FoundModel | undefined,
+  model: ExaminedModel | undefined,
   known: Knowledge,
   stage: string,
 ): Promise<Task | undefined> {
@@ -267,7 +271,7 @@ function conclude({ name }: ExaminedPipeline, known: Knowledge): PipelineDiagnos
     (best, one) => (best === undefined || one.bytes > best.bytes ? one : best),
     undefined,
   );
-  // Of stages that take too much memory the worst is told.
+  // If several stages take too much memory, only the largest is reported.
   const told = findings.filter(({ id, stage }) => id !== "memory" || stage === inside(most!.stage, undefined));
   const times = [...diagnoses.values()].map(({ estimatedSeconds }) => estimatedSeconds);
   const isTimed = dataSteps.every(({ completions }) => completions === null) && times.every((time) => time !== null);

@@ -1,12 +1,12 @@
 /**
- * Looks at a recipe before it is run: what it comes to, and what is wrong with it.
+ * Looks at a recipe before it is run: its numbers (batch, time, memory), and what is wrong with it.
  *
  *     the recipe alone       settings that cancel each other (recipe-findings.ts)
  *     the task's problems    lengths, overlap, epochs (task-findings.ts)
  *     a few completions      truncation, variance, speed (the trials of the trainers)
  *     shapes                 memory (memory-estimate.ts)
  *
- * Nothing is left behind and nothing is downloaded. What cannot be looked at is said in `unchecked`.
+ * Nothing is left behind and nothing is downloaded. What cannot be checked is listed in `unchecked`.
  */
 
 import { totalmem } from "node:os";
@@ -22,20 +22,20 @@ import { createTask } from "../tasks/on-disk.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";
-import { inspectCompanion } from "./companions.ts";
 import type { Diagnosis } from "./diagnosis.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { withLocalData } from "./local-data.ts";
 import { checkpointFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
 import { estimatePeakBytes } from "./memory-estimate.ts";
-import { type FoundModel, findModel } from "./open-model.ts";
+import { type ExaminedModel, openExaminedModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
+import { inspectSupportingModel } from "./supporting-models.ts";
 import {
   firstProblems,
-  lengthFindings,
   overlapFindings,
   type PromptLengths,
+  promptLengthFindings,
   promptLengths,
   turnEndFindings,
 } from "./task-findings.ts";
@@ -56,9 +56,9 @@ export interface DiagnoseOptions {
 /** What a pipeline's stage takes from earlier ones, which have not run. */
 export interface FromEarlierStages {
   /** Instead of the model that the recipe names. */
-  readonly model: FoundModel;
+  readonly model: ExaminedModel;
   /** Directories of models that will be there, with the shapes that they will have. */
-  readonly companions: ReadonlyMap<string, ModelConfig | undefined>;
+  readonly supportingModels: ReadonlyMap<string, ModelConfig | undefined>;
   /** Who makes the task's data; undefined: it names none of an earlier stage. */
   readonly dataMaker: string | undefined;
 }
@@ -68,7 +68,7 @@ interface Knowledge {
   readonly findings: Finding[];
   readonly unchecked: string[];
   readonly trials: Map<string, StageTrial>;
-  readonly companions: ModelConfig[];
+  readonly supportingModels: ModelConfig[];
   task?: Task;
   prompts?: PromptLengths;
 }
@@ -83,9 +83,9 @@ export async function diagnose(
   earlier?: FromEarlierStages,
 ): Promise<Diagnosis> {
   if (options.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
-  const known: Knowledge = { findings: [], unchecked: [], trials: new Map(), companions: [] };
-  const model = earlier?.model ?? (await orFinding(known, "model", () => findModel(recipe)));
-  await lookAtCompanions(recipe, known, earlier);
+  const known: Knowledge = { findings: [], unchecked: [], trials: new Map(), supportingModels: [] };
+  const model = earlier?.model ?? (await orFinding(known, "model", () => openExaminedModel(recipe)));
+  await lookAtSupportingModels(recipe, known, earlier);
   if (model !== undefined) {
     known.findings.push(...recipeFindings(recipe, model.figures));
     await lookAtTask(recipe, model, known, earlier);
@@ -105,21 +105,21 @@ export function refusedRecipe(name: string, reason: string): Diagnosis {
 }
 
 /** Teachers and reward models, which are there or will be. */
-async function lookAtCompanions(recipe: Recipe, known: Knowledge, earlier?: FromEarlierStages): Promise<void> {
+async function lookAtSupportingModels(recipe: Recipe, known: Knowledge, earlier?: FromEarlierStages): Promise<void> {
   for (const stage of recipe.stages) {
-    for (const companion of trainers.get(stage.trainer).companions?.(stage) ?? []) {
-      const { id, path } = companion;
-      const config = earlier?.companions.has(path)
-        ? earlier.companions.get(path)
-        : await orFinding(known, id, () => inspectCompanion(companion), stage.name);
-      if (config !== undefined) known.companions.push(config);
+    for (const supportingModel of trainers.get(stage.trainer).supportingModels?.(stage) ?? []) {
+      const { id, path } = supportingModel;
+      const config = earlier?.supportingModels.has(path)
+        ? earlier.supportingModels.get(path)
+        : await orFinding(known, id, () => inspectSupportingModel(supportingModel), stage.name);
+      if (config !== undefined) known.supportingModels.push(config);
     }
   }
 }
 
 async function lookAtTask(
   recipe: Recipe,
-  { tokenizer, figures }: FoundModel,
+  { tokenizer, figures }: ExaminedModel,
   known: Knowledge,
   earlier?: FromEarlierStages,
 ): Promise<void> {
@@ -161,12 +161,12 @@ async function lookAtTask(
   known.prompts = promptLengths(training, heldOut, tokenizer);
   known.findings.push(...turnEndFindings(task, training, tokenizer));
   if (figures.contextTokens !== null)
-    known.findings.push(...lengthFindings(recipe, known.prompts, figures.contextTokens));
+    known.findings.push(...promptLengthFindings(recipe, known.prompts, figures.contextTokens));
 }
 
 async function probe(
   recipe: Recipe,
-  model: FoundModel,
+  model: ExaminedModel,
   known: Knowledge,
   options: DiagnoseOptions,
   earlier?: FromEarlierStages,
@@ -232,7 +232,7 @@ async function tryStage(
   known.findings.push(...found.map((finding) => inStage(finding, stage.name)));
 }
 
-function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledge): Diagnosis {
+function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowledge): Diagnosis {
   const { task, prompts, trials, findings } = known;
   const stages = recipe.stages.map((stage) => {
     const trial = trials.get(stage.name);
@@ -250,7 +250,7 @@ function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledg
   for (const [i, figures] of stages.entries()) findings.push(...checkpointFindings(recipe.stages[i]!, figures));
   const machineMemoryBytes = totalmem();
   const estimatedPeakBytes = model?.config
-    ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, known.companions)
+    ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, known.supportingModels)
     : null;
   if (estimatedPeakBytes === null) known.unchecked.push("memory: the model's shape is not known");
   else findings.push(...memoryFindings(estimatedPeakBytes, machineMemoryBytes, model?.figures.available === true));
@@ -262,7 +262,7 @@ function conclude(recipe: Recipe, model: FoundModel | undefined, known: Knowledg
   };
 }
 
-/** What `work` returns; where it throws what a user can mend, an error finding is added instead. */
+/** What `work` returns; where it throws what a user can correct, an error finding is added instead. */
 async function orFinding<T>(
   { findings }: Knowledge,
   id: string,

@@ -55,7 +55,7 @@ export function dataMaker({ references }: Pick<ExaminedStage, "references">): st
 }
 
 /** The stages whose models a stage needs beside its own. */
-export function companionMakers({ references }: Pick<ExaminedStage, "references">): string[] {
+export function supportingModelMakers({ references }: Pick<ExaminedStage, "references">): string[] {
   const isModel = (kind: PathKind | undefined) => kind === "model" || kind === "rewardModel";
   return references.filter(({ path, expected }) => path[0] !== "model" && isModel(expected)).map(({ from }) => from);
 }

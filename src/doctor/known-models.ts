@@ -5,7 +5,7 @@
  * Columns: H, I, L, heads, key-value heads, D, V, tied embeddings, positions (the smallest of base and instruct models).
  */
 
-import { decoderSwitches } from "../model/families/registry.ts";
+import { decoderSwitches, newModelLayers } from "../model/families/registry.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 
 type Shape = readonly [string, number, number, number, number, number, number, number, boolean, number];
@@ -25,6 +25,11 @@ const SHAPES: readonly (readonly [RegExp, Shape])[] = [
   [/^qwen3-8b/i, ["qwen3", 4096, 12_288, 36, 32, 8, 128, 151_936, false, 32_768]],
   [/^llama-3\.2-1b/i, ["llama", 2048, 8192, 16, 32, 8, 64, 128_256, true, 131_072]],
   [/^llama-3\.2-3b/i, ["llama", 3072, 8192, 28, 24, 8, 128, 128_256, true, 131_072]],
+  [/^mistral-7b.*v0\.3/i, ["mistral", 4096, 14_336, 32, 32, 8, 128, 32_768, false, 32_768]],
+  [/^mistral-7b/i, ["mistral", 4096, 14_336, 32, 32, 8, 128, 32_000, false, 32_768]],
+  [/^smollm3-3b/i, ["smollm3", 2048, 11_008, 36, 16, 4, 128, 128_256, true, 65_536]],
+  [/^gemma-3-270m/i, ["gemma3_text", 640, 2048, 18, 4, 1, 256, 262_144, true, 32_768]],
+  [/^gemma-3-1b/i, ["gemma3_text", 1152, 6912, 26, 4, 1, 256, 262_144, true, 32_768]],
   [/^smollm2-135m/i, ["llama", 576, 1536, 30, 9, 3, 64, 49_152, true, 8192]],
   [/^smollm2-360m/i, ["llama", 960, 2560, 32, 15, 5, 64, 49_152, true, 8192]],
 ];
@@ -54,6 +59,7 @@ export function knownModel(reference: string): ModelConfig | undefined {
     ropeTheta: 1e6,
     ropeScaling: null,
     ...decoderSwitches(architecture),
+    ...newModelLayers(architecture, { numLayers, headDim }),
     bosTokenId: null,
     eosTokenIds: [],
     padTokenId: null,

@@ -1,13 +1,13 @@
 /**
- * Which learning rates are usual. Published full fine-tuning of pretrained models by reinforcement learning takes 1e-7 to
- * 1e-5 (Mini-R1 5e-7, TinyZero and TRL's default 1e-6), by SFT 1e-6 to 1e-4. LoRA's best rate is about ten times the whole
- * model's (Schulman et al., "LoRA Without Regret", Thinking Machines 2025). Below half a billion parameters rates grow here as
- * the inverse square root of the size: a rule of our own, which joins those numbers to the rates of Aha's small recipes
- * (docs/log.md). SFT of random weights is pretraining: 0.003239 − 0.0001395 ln N, the rule of thumb of Kaplan et al.
- * (arXiv:2001.08361, appendix D.6, eq. D.1). There N is without embeddings, here with them, and the rule ends at 10¹⁰, where
- * it comes to nothing: hence the floor. Only the order of magnitude is used.
+ * Which learning rates are usual. Published full fine-tuning of pretrained models by reinforcement learning takes 1e-7
+ * to 1e-5 (Mini-R1 5e-7, TinyZero and TRL's default 1e-6), by SFT 1e-6 to 1e-4. LoRA's best rate is about ten times the
+ * whole model's (Schulman et al., "LoRA Without Regret", Thinking Machines 2025). Below half a billion parameters rates
+ * grow here as the inverse square root of the size: a rule of our own, which joins those numbers to the rates of Aha's
+ * small recipes (docs/log.md). SFT of random weights is pretraining: 0.003239 − 0.0001395 ln N, the rule of thumb of
+ * Kaplan et al. (arXiv:2001.08361, appendix D.6, eq. D.1). There N is without embeddings, here with them, and the rule
+ * ends at 10¹⁰, where its value is zero: hence the floor. Only the order of magnitude is used.
  *
- * These are habits, not laws, so only rates far outside are a finding.
+ * These are usual values, not rules, so only rates far outside are a finding.
  */
 
 /** What the usual rate depends on. */
@@ -25,7 +25,7 @@ const REFERENCE_SIZE = 5e8;
 const LEAST_PRETRAINING_PEAK = 1e-4;
 /** Rates beyond the usual by more than this are "far outside". */
 export const FAR_FACTOR = 3;
-/** Above the usual by more than this, a run is lost at its first steps. */
+/** With a rate above the usual by more than this factor, a run diverges in its first steps. */
 export const DESTRUCTIVE_FACTOR = 100;
 
 /** The lowest and highest usual peak learning rate. */

@@ -41,7 +41,7 @@ export function trainableParameters(config: ModelConfig, { model }: Pick<Recipe,
 }
 
 /**
- * Bytes at the moment that takes most. `promptTokens`: length of a usual prompt; `companions`: further models that are in
+ * Bytes at the moment that takes most. `promptTokens`: length of a usual prompt; `supportingModels`: further models that are in
  * memory beside the trained one, teachers and reward models. With another engine than the embedded one these are all that is
  * here.
  */
@@ -49,9 +49,9 @@ export function estimatePeakBytes(
   config: ModelConfig,
   recipe: Recipe,
   promptTokens: number,
-  companions: readonly ModelConfig[] = [],
+  supportingModels: readonly ModelConfig[] = [],
 ): number {
-  const beside = companions.reduce((sum, one) => sum + modelSize(one).memory.weightsBytes, 0);
+  const beside = supportingModels.reduce((sum, one) => sum + modelSize(one).memory.weightsBytes, 0);
   const limits = localLimitsOf(recipe.engine);
   if (limits === undefined) return PROCESS_BYTES + beside;
   const { parameterCount, parametersByKind } = modelSize(config);

@@ -24,7 +24,7 @@ import { knownModel } from "./known-models.ts";
 import { trainableParameters } from "./memory-estimate.ts";
 
 /** What is known of the model. */
-export interface FoundModel {
+export interface ExaminedModel {
   readonly figures: ModelFigures;
   readonly config: ModelConfig | undefined;
   readonly tokenizer: Tokenizer | undefined;
@@ -37,7 +37,7 @@ export interface FoundModel {
  *
  * @throws ConfigError, CheckpointError for a directory that is not there or is no model
  */
-export async function findModel(recipe: Recipe): Promise<FoundModel> {
+export async function openExaminedModel(recipe: Recipe): Promise<ExaminedModel> {
   const { init, path } = recipe.model;
   if (init) {
     const tokenizer = buildTokenizer(init.tokenizer);
@@ -69,7 +69,7 @@ export async function findModel(recipe: Recipe): Promise<FoundModel> {
  * The model of a pipeline's stage that begins with what another stage makes: the shape and the tokenizer of `base`, which
  * that one descends from. There are no weights to look at yet.
  */
-export function descendedModel(base: FoundModel, maker: string, recipe: Recipe): FoundModel {
+export function descendedModel(base: ExaminedModel, maker: string, recipe: Recipe): ExaminedModel {
   const { config, tokenizer } = base;
   const figures = figuresOf(
     `the model of ${maker} (from ${base.figures.source})`,

@@ -3,13 +3,14 @@
 
 import { type Finding, inStage } from "../findings.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { sumOf } from "../statistics.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainers } from "../train/trainers.ts";
 
 /** Training problems that are looked at: enough to find what is common, few enough to take a second. */
 const LOOKED_AT = 2000;
-/** Above this share of held-out problems in training, what is measured is memory. */
+/** Above this share of held-out problems in training, the evaluation measures memorisation. */
 const OVERLAP_ERROR = 0.01;
 
 /** Lengths of prompts, in tokens. */
@@ -26,12 +27,12 @@ export function promptLengths(
   tokenizer: Tokenizer,
 ): PromptLengths {
   const lengths = [...training, ...heldOut].map(({ prompt }) => tokenizer.encode(prompt).length);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const total = sumOf(lengths);
   return { mean: total / lengths.length, max: lengths.reduce((a, b) => Math.max(a, b), 0), lengths };
 }
 
 /** Prompts that leave no room for the longest completion. */
-export function lengthFindings({ stages }: Recipe, { lengths, max }: PromptLengths, context: number): Finding[] {
+export function promptLengthFindings({ stages }: Recipe, { lengths, max }: PromptLengths, context: number): Finding[] {
   return stages.flatMap((stage): Finding[] => {
     const completion = trainers.get(stage.trainer).examination?.maxCompletionTokens?.(stage);
     if (completion === undefined) return [];
@@ -82,7 +83,7 @@ export function overlapFindings(training: readonly Problem[], heldOut: readonly 
       severity: share > OVERLAP_ERROR ? "error" : "warning",
       id: "evaluation-overlap",
       measured: `${both} of ${heldOut.length} held-out prompts are among the first ${seen.size} distinct training prompts`,
-      why: "evaluation measures what was learned by heart",
+      why: "evaluation measures what was memorised",
       advice: "remove duplicates from the data, or hold out by problem and not by row",
     },
   ];

@@ -1,6 +1,7 @@
 /**
- * What an endpoint may cost, in tokens or money. A request is paid for when its answer is there, so requests under way
- * at once may together exceed a limit by what they use; none is begun beyond it. Answers from the cache are free.
+ * What an endpoint may cost, in tokens or money. The costs of a request are known when its answer arrives. So requests
+ * that run at the same time may together exceed a limit; no request is begun after that. Answers from the cache are
+ * free.
  */
 
 import { EndpointError } from "../errors.ts";

@@ -2,12 +2,12 @@
  * What is asked of a chat model behind an OpenAI-compatible endpoint, and what it answers: `POST BASE/chat/completions`,
  * one answer to a request, not streamed. The form is OpenAI's; vLLM, llama.cpp, Ollama and `aha serve` speak it too.
  *
- * Only what those have in common is here. `reasoning_content`, where servers put the text between `<think>` tags, is not
- * OpenAI's, but theirs and DeepSeek's.
+ * Only what those have in common is here. `reasoning_content`, the field for the text between `<think>` tags, is not
+ * part of OpenAI's API; DeepSeek and these servers have it.
  */
 
 import { z } from "zod";
-import { EndpointError } from "../errors.ts";
+import { EndpointError, shorten } from "../errors.ts";
 
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant";
@@ -43,7 +43,7 @@ export interface ChatAnswer {
   readonly usage: ChatUsage;
 }
 
-/** What a client does: the seam for tests and for other ways to reach a model. */
+/** The interface of a client. Tests and other ways to reach a model can implement it. */
 export interface ChatClient {
   /** Throws EndpointError; an aborted signal rejects with its reason. */
   readonly complete: (request: ChatRequest, signal?: AbortSignal) => Promise<ChatAnswer>;
@@ -55,7 +55,7 @@ export function chatBody(model: string, request: ChatRequest): Record<string, un
   return {
     model,
     messages,
-    // The old name: every server knows it, and OpenAI's reasoning models alone refuse it.
+    // The older name of the field: all servers know it, and only OpenAI's reasoning models refuse it.
     ...(maxCompletionTokens !== undefined && { max_tokens: maxCompletionTokens }),
     ...(temperature !== undefined && { temperature }),
     ...(topP !== undefined && { top_p: topP }),
@@ -112,10 +112,10 @@ export function checkedAnswer<S extends z.ZodType>(body: string, schema: S, what
   try {
     value = JSON.parse(body);
   } catch {
-    throw new EndpointError("malformed", `expected ${what}, got ${shown(body)}, which is not JSON`);
+    throw new EndpointError("malformed", `expected ${what}, got ${quotedText(body)}, which is not JSON`);
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new EndpointError("malformed", `expected ${what}, got ${shown(body)}`);
+  if (!parsed.success) throw new EndpointError("malformed", `expected ${what}, got ${quotedText(body)}`);
   return parsed.data;
 }
 
@@ -132,6 +132,6 @@ export function usageOf(
 }
 
 /** Text from outside, short enough for a message. */
-export function shown(text: string): string {
-  return JSON.stringify(text.length <= 200 ? text : `${text.slice(0, 200)}…`);
+export function quotedText(text: string): string {
+  return JSON.stringify(shorten(text, 200));
 }

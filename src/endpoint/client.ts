@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, EndpointError } from "../errors.ts";
 import { hashString } from "../random.ts";
 import { Budget, type BudgetLimits, type SpentUsage } from "./budget.ts";
-import { type ChatAnswer, type ChatRequest, type ChatUsage, chatBody, parseChatAnswer, shown } from "./chat.ts";
+import { type ChatAnswer, type ChatRequest, type ChatUsage, chatBody, parseChatAnswer, quotedText } from "./chat.ts";
 import { type EchoedPrompt, echoBody, parseEcho, parseTextAnswer, type TextRequest, textBody } from "./completions.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { addressFault, DEFAULT_KEY_VARIABLE } from "./options.ts";
@@ -50,7 +50,7 @@ interface Question<Answer> {
   readonly isUsable?: IsUsable;
 }
 
-/** Whether an answer is of any use to whoever asked. */
+/** Whether the caller can use an answer. */
 type IsUsable = (answer: ChatAnswer) => boolean;
 
 /** One try's outcome: an answer, or why not and whether another try may do better. */
@@ -125,7 +125,8 @@ export class EndpointClient implements Endpoint {
   async #kept(question: Question<ChatAnswer>, sample: number, signal: AbortSignal | undefined): Promise<ChatAnswer> {
     const key = questionKey({ url: question.url, body: question.body, sample });
     const known = this.#underWay.get(key);
-    // Only with one signal: the end of one caller's request would be the other's too.
+    // Requests are shared only by callers with the same signal, because one caller could otherwise abort the request of
+    // the other.
     if (known && known.signal === signal) return known.answer;
     const asked = { signal, answer: this.#answer(key, question, signal) };
     this.#underWay.set(key, asked);
@@ -197,14 +198,14 @@ export class EndpointClient implements Endpoint {
         const message = `${url} did not answer within ${this.#timeoutMs} ms`;
         return { error: new EndpointError("timeout", message), again: true };
       }
-      return { error: new EndpointError("unreachable", this.#redacted(`${url}: ${reasonOf(error)}`)), again: true };
+      return { error: new EndpointError("unreachable", this.#redacted(`${url}: ${fetchFailure(error)}`)), again: true };
     }
   }
 
   #refusal(url: string, response: Response, text: string): Outcome<never> {
     const again = isPassing(response.status);
     const hint = response.status === 401 || response.status === 403 ? this.#keyHint() : "";
-    const said = this.#redacted(`${url} answered ${response.status}: ${shown(text)}${hint}`);
+    const said = this.#redacted(`${url} answered ${response.status}: ${quotedText(text)}${hint}`);
     const askedMs = retryAfterMs(response.headers.get("retry-after"), Date.now());
     return { error: new EndpointError(again ? "busy" : "refused", said), again, askedMs };
   }
@@ -227,7 +228,7 @@ function checkedBase(baseUrl: string): string {
 }
 
 /** The body as text, read no further than the limit. */
-async function boundedText(response: Response): Promise<string> {
+export async function boundedText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const chunk of response.body ?? []) {
@@ -241,14 +242,14 @@ async function boundedText(response: Response): Promise<string> {
 }
 
 /** fetch says only that it failed; its cause says why. */
-function reasonOf(error: unknown): string {
+export function fetchFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;
   if (!(cause instanceof Error)) return error.message;
   return "code" in cause && typeof cause.code === "string" ? `${error.message} (${cause.code})` : cause.message;
 }
 
-/** Waits; an aborted signal rejects with its own reason, which that of the timer would hide. */
+/** Waits; if the signal is aborted, it rejects with the signal's own reason instead of the timer's error. */
 async function pause(waitMs: number, signal: AbortSignal | undefined): Promise<void> {
   try {
     await sleep(waitMs, undefined, signal === undefined ? {} : { signal });

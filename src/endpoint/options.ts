@@ -2,13 +2,13 @@
  * The keys by which a recipe names a model behind an endpoint: a judge, a teacher, a refining model. One shape for all of
  * them; `open.ts` has the client that it means.
  *
- * Which model is asked is told by `baseUrl`, `model` and `route`; all other keys say how patiently and at what expense,
- * and change no answer. So a stage's content hash has the former only (`endpointIdentity`): a limit can be raised, a key
- * renewed, and what was made stays made.
+ * `baseUrl`, `model` and `route` say which model is asked; all other keys are about time limits, retries and costs, and
+ * do not change the answers. So a stage's content hash has only the former (`endpointIdentity`): after a limit is
+ * raised or a key is renewed, finished results are still valid.
  */
 
 import { z } from "zod";
-import { shown } from "./chat.ts";
+import { quotedText } from "./chat.ts";
 
 /** The variable that has the API key where none is named. */
 export const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
@@ -17,13 +17,13 @@ export const DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY";
 export function addressFault(baseUrl: string): string | undefined {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
-    return `expected an http or https address such as http://127.0.0.1:8000/v1, got ${shown(baseUrl)}`;
+    return `expected an http or https address such as http://127.0.0.1:8000/v1, got ${quotedText(baseUrl)}`;
   }
   if (url.username === "" && url.password === "") return undefined;
   return "holds a user name or password; put the key into an environment variable instead";
 }
 
-/** Which model is asked, and how patiently: all that a client needs that keeps no answers. */
+/** Which model is asked, with which time limits and retries: all that a client without a cache needs. */
 export const connectionShape = {
   baseUrl: z
     .string()
@@ -53,7 +53,7 @@ export const endpointShape = {
   completionPrice: z.number().min(0).default(0).describe("price of a million tokens of answers"),
 };
 
-/** Those keys that change no answer; which model is asked is told by the others. */
+/** Those keys that change no answer; the others say which model is asked. */
 export const PATIENCE_KEYS: readonly string[] = Object.keys(endpointShape).filter(
   (key) => key !== "baseUrl" && key !== "model",
 );

@@ -1,8 +1,9 @@
 /**
  * Answers kept on disk by what was asked: a file for each, named by the SHA-256 of endpoint, body and sample number. A
- * resumed run gets the answers of the first one, so it takes the same course and pays nothing twice.
+ * resumed run gets the answers of the first one, so it continues in the same way and pays for no answer twice.
  *
- * A file that is damaged counts as not there and is written anew. Nothing is ever thrown out; the folder is the user's.
+ * A file that is damaged counts as not there and is written anew. Aha never deletes answers; the folder belongs to the
+ * user.
  */
 
 import { createHash } from "node:crypto";

@@ -1,7 +1,7 @@
 /**
  * When a request that failed is tried again: after no answer, 408, 409, 429 and 5xx, doubling the wait each time, or
- * after as long as the server asks (`Retry-After`). What would fail again the same way (a wrong key, an unknown model)
- * is not.
+ * after as long as the server asks (`Retry-After`). A request that would fail again in the same way (a wrong key, an
+ * unknown model) is not repeated.
  *
  * The spread that keeps many clients from returning at the same moment is drawn from the request, not from a clock.
  */

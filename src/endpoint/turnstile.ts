@@ -7,7 +7,7 @@ export class Turnstile {
     this.#free = places;
   }
 
-  /** Does `work` when there is a place, and gives the place on whatever becomes of it. */
+  /** Does `work` when there is a free place, and frees the place afterwards, also after an error. */
   async pass<T>(work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));

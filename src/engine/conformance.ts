@@ -39,7 +39,7 @@ export function conformanceChecks(capabilities: Capabilities): ConformanceCheck[
   return ALL_CHECKS.filter(({ needs }) => needs.every(isThere));
 }
 
-/** What became of one check; `error` is absent where the engine kept the promise. */
+/** The result of one check; `error` is absent where the engine kept the promise. */
 export interface ConformanceResult {
   readonly name: string;
   readonly error?: unknown;

@@ -17,11 +17,11 @@ export interface EngineSpec {
 
 /** A policy's model, in the Hugging Face layout. */
 export interface PolicySource {
-  /** Its directory, or what else the engine knows it by. */
+  /** Its directory, or another name by which the engine knows it. */
   readonly path: string;
   /** Train a new adapter of this form; the model's own weights are frozen. */
   readonly lora?: LoraConfig | undefined;
-  /** Directory of an adapter in PEFT's format: it is applied, and what training trains. */
+  /** Directory of an adapter in PEFT's format: it is applied, and training changes it. */
   readonly adapter?: string | undefined;
   /** Hold the projections of the layers packed; they cannot be trained then. */
   readonly quantization?: Quantization | undefined;

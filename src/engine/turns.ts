@@ -1,23 +1,25 @@
 /**
- * One thing at a time: work that is asked for while other work goes on waits for its turn, in the order in which it was
- * asked for. Where nothing goes on it starts at once, before `take` returns: a caller that prepares its next call
- * meanwhile loses no time. Work that fails does not hold up what waits behind it.
+ * One thing at a time: work that is requested while other work is running waits for its turn, in the order of the
+ * requests. If nothing is running, the work starts immediately, before `take` returns, so a caller can prepare its next
+ * call in the meantime. Work that fails does not block the work that waits after it.
  *
  * This is how an engine keeps the contract's promise about overlapping calls. Work must not wait for work of its own
- * kind: a verb that calls another verb would wait for ever.
+ * kind: if a verb called another verb, it would wait for itself for ever.
  */
 
 export class Turns {
-  /** Settles, and never rejects, when everything asked for so far is done; undefined where nothing goes on. */
+  /**
+   * Settles when everything that was requested so far is done, and never rejects; undefined where nothing is running.
+   */
   #last: Promise<void> | undefined;
   #waiting = 0;
 
-  /** Whether work waits for its turn: long work that could stop somewhere may want to know. */
+  /** Whether work waits for its turn. Long-running work can ask for this and stop early. */
   get contended(): boolean {
     return this.#waiting > 0;
   }
 
-  /** Carries out `work` when its turn comes, and hands on what becomes of it. */
+  /** Carries out `work` when its turn comes, and returns its result or its error. */
   take<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#last ? this.#after(this.#last, work) : work();
     const done = () => {

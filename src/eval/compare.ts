@@ -1,7 +1,7 @@
 /**
- * Whether a policy does better than another one on the same problems, or was only luckier. Two intervals that overlap say
- * little: most of what they cover is how hard the problems are, which is the same for both. So problems are compared in
- * pairs.
+ * Whether a policy is better than another one on the same problems, or the difference may be chance. Two overlapping
+ * intervals say little: most of their width comes from how hard the problems are, which is the same for both policies.
+ * So problems are compared in pairs.
  */
 
 import { Random } from "../random.ts";

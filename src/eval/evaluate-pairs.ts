@@ -2,7 +2,8 @@
  * Held-out evaluation of a reward model: how often it ranks the answer higher that was preferred. Nothing is sampled, so
  * it is the same every time.
  *
- * Pairs that say nothing (two equal answers) or do not fit into the model's context are passed over and counted.
+ * Pairs without a preference (two equal answers) and pairs that do not fit into the model's context are skipped and
+ * counted.
  */
 
 import type { RewardModel } from "../engine/contract/reward-model.ts";

@@ -1,9 +1,9 @@
 /**
- * Evaluation: the policy answers problems, and the task judges the answers, whatever rewards a trainer may use. A policy
- * that has learned to please a reward without solving the task is found out here.
+ * Evaluation: the policy answers problems, and the task judges the answers, whatever rewards a trainer may use. This
+ * shows whether a policy has learned to increase a reward without solving the task.
  *
- * Draws depend on (seed, place of the problem in the list, sample), so two policies evaluated with one seed are compared
- * on the same luck.
+ * Draws depend on (seed, place of the problem in the list, sample), so two policies that are evaluated with one seed
+ * use the same random numbers.
  */
 
 import type { SampledSoFar, SampleProgress, Sampler } from "../engine/contract/sampler.ts";
@@ -105,7 +105,7 @@ export function statisticNames(
   { samples, passAt }: Pick<EvaluationOptions, "samples" | "passAt">,
 ): string[] {
   const completion = { text: "", lengthTokens: 0, finishReason: "stop" as const };
-  // Something is tried by some completion, though perhaps by none of these.
+  // The task has tries, even if these completions contain none.
   const one = verdicts.map((verdict) => {
     return { ...completion, verdict: { ...verdict, ...(verdict.tries !== undefined && { tries: 1 }) } };
   });

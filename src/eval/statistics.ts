@@ -1,9 +1,10 @@
 /**
- * What is counted of judged completions, and how sure one can be of it. Every statistic but the extremes is a ratio of two
+ * Statistics of judged completions, with their confidence intervals. Every statistic but the extremes is a ratio of two
  * sums over problems, so that each gets an interval of the same kind (`interval.ts`) and two policies can be compared
  * problem by problem (`compare.ts`).
  */
 
+import { sumOf } from "../statistics.ts";
 import type { StatisticKind, Verdict } from "../tasks/task.ts";
 import { type Cluster, meanInterval, ratioOf, shareInterval } from "./interval.ts";
 import { majorityAnswer } from "./majority-vote.ts";
@@ -11,7 +12,7 @@ import { passAtK, reportedKs } from "./pass-at-k.ts";
 import { reflectionWords } from "./reflection.ts";
 
 /** A completion as far as statistics read it. */
-export interface JudgedCompletion {
+export interface CompletionWithVerdict {
   readonly text: string;
   readonly lengthTokens: number;
   readonly finishReason: "stop" | "length";
@@ -30,7 +31,7 @@ export interface Statistics {
 interface Measure {
   readonly name: string;
   readonly kind: StatisticKind;
-  readonly of: (group: readonly JudgedCompletion[]) => Cluster;
+  readonly of: (group: readonly CompletionWithVerdict[]) => Cluster;
 }
 
 const INTERVAL_OF: Readonly<Record<StatisticKind, (clusters: readonly Cluster[]) => [number, number] | undefined>> = {
@@ -54,11 +55,11 @@ const INTERVAL_OF: Readonly<Record<StatisticKind, (clusters: readonly Cluster[])
  * - reflectionWords per completion that thinks; reflectionRate: share of those with any
  * - the task's own, by their names
  *
- * `kinds` says what the task's own are (a count that happens to be 0 or 1 everywhere is still no share). What has nothing to
- * be taken over is absent.
+ * `kinds` says what the task's own are (a count that happens to be 0 or 1 everywhere is still no share). A statistic
+ * without any values is absent.
  */
 export function statisticsOf(
-  groups: readonly (readonly JudgedCompletion[])[],
+  groups: readonly (readonly CompletionWithVerdict[])[],
   passAt?: readonly number[] | undefined,
   kinds: Readonly<Record<string, StatisticKind>> = {},
 ): Statistics {
@@ -84,14 +85,14 @@ export function statisticsOf(
 }
 
 function measures(
-  groups: readonly (readonly JudgedCompletion[])[],
+  groups: readonly (readonly CompletionWithVerdict[])[],
   passAt: readonly number[] | undefined,
   kinds: Readonly<Record<string, StatisticKind>>,
 ): Measure[] {
   const samples = groups[0]?.length ?? 0;
   const verdicts = groups.flat().map(({ verdict }) => verdict);
   const ofTask = new Set(verdicts.flatMap(({ statistics }) => Object.keys(statistics)));
-  const ended = ({ finishReason, lengthTokens }: JudgedCompletion) =>
+  const ended = ({ finishReason, lengthTokens }: CompletionWithVerdict) =>
     finishReason === "stop" ? lengthTokens : undefined;
   const canBeSolved = verdicts.some(({ isUnjudged }) => !isUnjudged);
   if (!canBeSolved) ofTask.delete("judged");
@@ -121,7 +122,7 @@ function measures(
     },
     { name: "reflectionWords", kind: "amount", of: ofThinking(countOfReflection) },
     { name: "reflectionRate", kind: "share", of: ofThinking((text) => Number(countOfReflection(text) > 0)) },
-    // A statistic that a completion lacks (a share of nothing) says nothing about it.
+    // A completion that lacks a statistic (a share of nothing) does not count in it.
     ...[...ofTask].map((name): Measure => {
       const own = verdicts.map(({ statistics }) => statistics[name]).filter((value) => value !== undefined);
       return {
@@ -141,7 +142,7 @@ function narrowestKind(values: readonly number[]): StatisticKind {
 
 /** What only several samples of a problem can tell. */
 function severalSamples(samples: number, passAt: readonly number[], verdicts: readonly Verdict[]): Measure[] {
-  const solved = (group: readonly JudgedCompletion[]) => group.filter(({ verdict }) => verdict.solved).length;
+  const solved = (group: readonly CompletionWithVerdict[]) => group.filter(({ verdict }) => verdict.solved).length;
   const measures = passAt.map((k): Measure => {
     return {
       name: `passAt${k}`,
@@ -156,20 +157,20 @@ function severalSamples(samples: number, passAt: readonly number[], verdicts: re
   ];
 }
 
-function majorityIsRight(group: readonly JudgedCompletion[]): boolean {
+function majorityIsRight(group: readonly CompletionWithVerdict[]): boolean {
   const winner = majorityAnswer(group.map(({ verdict }) => verdict.answer ?? null));
   return winner !== null && group.some(({ verdict }) => verdict.answer === winner && verdict.solved);
 }
 
 /** A mean over completions; those of which `value` is undefined do not count. */
-function overCompletions(value: (completion: JudgedCompletion) => number | undefined): Measure["of"] {
+function overCompletions(value: (completion: CompletionWithVerdict) => number | undefined): Measure["of"] {
   return (group) => {
     const values = group.map(value).filter((one) => one !== undefined);
     return { sum: sumOf(values), count: values.length };
   };
 }
 
-function extremes(name: string, completions: readonly JudgedCompletion[]): Record<string, number> {
+function extremes(name: string, completions: readonly CompletionWithVerdict[]): Record<string, number> {
   if (completions.length === 0) return {};
   const lengths = completions.map(({ lengthTokens }) => lengthTokens);
   return {
@@ -180,8 +181,4 @@ function extremes(name: string, completions: readonly JudgedCompletion[]): Recor
 
 function countOfReflection(text: string): number {
   return sumOf([...reflectionWords(text).values()]);
-}
-
-function sumOf(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,11 +1,12 @@
 /**
  * The rules of the Countdown game: what a problem is, and whether an expression answers it. The reward `equation` and
- * the task's own verdict both ask here, so that what is trained and what is measured cannot drift apart.
+ * the task's own verdict both use these rules, so that training and measurement always agree.
  *
  * As in the seeds every number is to be used exactly once. (The television game, and the seeds' own prompt, would allow
  * to leave some out; their graders do not.) Where they compare floating-point numbers to 1e-5, equality here is exact.
  */
 
+import { shorten } from "../errors.ts";
 import { numberText, stringifyExactJson } from "../exact-json.ts";
 import { findAnswer } from "./answer.ts";
 import { type ExpressionLimits, parseExpression } from "./parse.ts";
@@ -47,8 +48,7 @@ export function readCountdown(
 }
 
 function describe(value: unknown): string {
-  const text = stringifyExactJson(value) ?? "missing";
-  return text.length <= 40 ? text : `${text.slice(0, 40)}…`;
+  return shorten(stringifyExactJson(value) ?? "missing", 40);
 }
 
 /** Judges an expression; `reason` says what is right or the first thing that is wrong. */

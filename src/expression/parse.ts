@@ -1,7 +1,7 @@
 /**
  * A reader and exact evaluator of arithmetic expressions: whole numbers, + - * /, parentheses and ASCII white space,
- * with the usual precedence and association to the left. It stands where the seeds call `eval`: the text comes from a
- * model that is rewarded for finding holes.
+ * with the usual precedence and association to the left. The seeds call `eval` for this. The text comes from a model
+ * that is rewarded, also for exploiting errors in the judge, so it must not be executed.
  *
  * What it is not: a calculator. Everything outside that grammar is refused with a reason: `**` and `//` (Python's power
  * and floor division, which the seeds' character filter lets through: `9**9**9` hangs there), decimals, signs before a
@@ -12,7 +12,7 @@
  * yard, 1961), then at most `maxNumbers` − 1 operations on values of at most `maxNumbers` · `maxDigits` digits.
  */
 
-import { combine, type Operator, type Rational, whole } from "./rational.ts";
+import { applyOperator, type Operator, type Rational, whole } from "./rational.ts";
 
 /** What an expression may measure; beyond it is refused unread. */
 export interface ExpressionLimits {
@@ -62,7 +62,7 @@ export function parseExpression(text: string, limits: ExpressionLimits = EXPRESS
       if (operator === undefined || operator === "(" || PRECEDENCE[operator] < precedence) return true;
       pending.pop();
       const right = values.pop()!;
-      const result = combine(operator, values.pop()!, right);
+      const result = applyOperator(operator, values.pop()!, right);
       if (result === undefined) return false;
       values.push(result);
       postfix.push(operator);

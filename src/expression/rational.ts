@@ -34,7 +34,7 @@ function greatestCommonDivisor(a: bigint, b: bigint): bigint {
 }
 
 /** a `operator` b, exactly; undefined for a division by zero. */
-export function combine(operator: Operator, a: Rational, b: Rational): Rational | undefined {
+export function applyOperator(operator: Operator, a: Rational, b: Rational): Rational | undefined {
   switch (operator) {
     case "+":
       return add(a, b);

@@ -1,6 +1,6 @@
 /**
  * A loop over chunks (ONNX `Loop`): a computation whose intermediate results are too large to have whole runs on one
- * chunk of its operands after another, and only what it results in is kept.
+ * chunk of its operands after another, and only the results are kept.
  *
  * The body is written with ordinary operations on one chunk, gradients included. Whatever in it does not depend on the
  * chunk (a weight) stays outside of the loop and is computed once. The loop itself has no gradient: a body that is to be

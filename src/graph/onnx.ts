@@ -3,7 +3,7 @@
  * Runtime's `com.microsoft` operators, version 1).
  *
  * Sizes that are known only at run time never become ONNX shape arithmetic: each distinct run-time shape that an
- * operation needs is one int64 input of the model, which whoever runs it computes from the sizes of what is fed
+ * operation needs is one int64 input of the model, which the caller computes from the sizes of the inputs
  * (`LoweredGraph.shapeInputs`).
  */
 
@@ -125,7 +125,7 @@ export function lowerNodes(
   }
 }
 
-/** What a model and the bodies in it share: one space of names, the constants and the run-time shapes. */
+/** What a model and its subgraphs share: one namespace, the constants and the run-time shapes. */
 class ModelNames {
   readonly constants = new Map<string, Constant>();
   readonly shapeInputs = new Map<string, { name: string; dims: readonly Dim[] }>();

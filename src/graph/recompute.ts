@@ -1,10 +1,11 @@
 /**
  * A part of a graph whose intermediate results are not kept for the backward pass but computed again there (gradient
- * checkpointing; Chen et al., arXiv:1604.06174): time of one more forward pass for memory of the part's input alone.
+ * checkpointing; Chen et al., arXiv:1604.06174): it takes the time of one more forward pass, and of this part only its
+ * input is kept in memory.
  *
- * The part is built twice, from its input and, when a gradient arrives, from the input once more, put after that gradient:
- * without that order ONNX Runtime would compute the second at any time, or see that the two are the same and keep the
- * first.
+ * The part is built twice. The first copy computes it from its input. The second computes it from the same input when a
+ * gradient arrives, and is ordered after that gradient. Without this order ONNX Runtime could compute the second copy
+ * at any time, or see that both are equal and keep the first.
  */
 
 import { pullBack } from "./gradient.ts";

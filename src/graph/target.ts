@@ -1,6 +1,6 @@
 /**
  * What a graph is lowered for. Devices differ in the operations that they have kernels for, or correct ones; where an
- * operation is missing, lowering writes others that come to the same.
+ * operation is missing, lowering writes others with the same result.
  */
 
 /**

@@ -23,8 +23,10 @@ export interface Tensor extends TensorType {
  */
 export interface Operation {
   readonly name: string;
-  /** Adds ONNX nodes for `node` and returns the names of its outputs; that of an output which nothing reads (`isRead`, by
-   * output) may be empty. */
+  /**
+   * Adds ONNX nodes for `node` and returns the names of its outputs; the name of an output that nothing reads
+   * (`isRead`, one entry per output) may be empty.
+   */
   readonly lower: (
     emit: Emitter,
     inputs: readonly string[],
@@ -33,7 +35,7 @@ export interface Operation {
   ) => readonly string[];
   /**
    * Given dL/d(output i) (undefined: zero), returns dL/d(input i) (undefined: none flows). Absent: not differentiable,
-   * and asking for a gradient through it is an error. `wants[i]` is false where nobody needs input i's gradient.
+   * and asking for a gradient through it is an error. `wants[i]` is false where the gradient of input i is not needed.
    */
   readonly gradient?: (
     node: GraphNode,

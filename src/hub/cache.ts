@@ -90,7 +90,7 @@ export class RepositoryCache {
         xetHash: file.xet_hash ?? undefined,
       }));
     } catch (error) {
-      // The list can be had again: a damaged one is as good as none.
+      // The list can be downloaded again, so a damaged one counts as missing.
       if (error instanceof HubError) return undefined;
       throw error;
     }

@@ -9,11 +9,11 @@ import { z } from "zod";
 import { HubError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { parseJson } from "../json-text.ts";
+import { sizeText } from "../number-text.ts";
 import type { RepositoryCache } from "./cache.ts";
 import { formatHubReference, type HubReference, pullCommand } from "./reference.ts";
 import type { RemoteFile } from "./remote-file.ts";
 import { isEssential, selectFiles } from "./selection.ts";
-import { sizeText } from "./size-text.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 const MAX_INDEX_BYTES = 64 * 2 ** 20;
@@ -22,7 +22,7 @@ const MAX_SHOWN = 8;
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
 /**
- * Lets pass what can be done without.
+ * Ignores missing files that are not needed.
  *
  * @throws HubError that lists the missing files which are needed
  */

@@ -9,17 +9,17 @@
 import { createHash, type Hash } from "node:crypto";
 import { HubError } from "../errors.ts";
 import { systemReason } from "../files.ts";
+import { sizeText } from "../number-text.ts";
 import { makeFolder, type RepositoryCache } from "./cache.ts";
 import { contentFailure, HubFailure, hostOf, pageOf } from "./failure.ts";
 import { PartialFile } from "./partial-file.ts";
 import { blobName, type RemoteFile } from "./remote-file.ts";
 import { bodyChunks, type RequestContext, sendRequest, withPatience } from "./requests.ts";
-import { sizeText } from "./size-text.ts";
 
 /** A long download outlives a network that is away for a minute (waits of 0.5, 1, 2, … 32 s). */
 const NETWORK_ATTEMPTS = 8;
 
-/** Where a download stands: bytes more than before, negative where some were wrong and are thrown away. */
+/** Progress of a download: the number of new bytes, negative where wrong bytes are thrown away. */
 export type OnBytes = (difference: number) => void;
 
 /**
@@ -66,7 +66,7 @@ class Download {
   async complete(): Promise<true> {
     const { partial, file } = this;
     try {
-      // More than there can be is of no use.
+      // A partial file that is larger than the whole file is useless.
       if (partial.sizeBytes > file.sizeBytes) await partial.restart();
       this.onBytes(partial.sizeBytes);
       await partial.hashInto(this.hash);
@@ -74,7 +74,8 @@ class Download {
       await this.fetchRest();
       if (this.isRight()) return true;
       if (wasResumed) {
-        // What an earlier process left may have been damaged when it ended; it gets one chance to be at fault.
+        // The part that an earlier process left may be damaged, so after a wrong hash the download is started once more
+        // from the beginning.
         await this.restart();
         await this.fetchRest();
         if (this.isRight()) return true;
@@ -177,7 +178,7 @@ function writeError(error: unknown, file: RemoteFile, cache: RepositoryCache): u
   const reason = systemReason(error);
   if (reason === undefined) return error;
   return new HubError(
-    `Cannot write ${file.path} into ${cache.folder}: ${reason}. What came is kept: mend it, or point HF_HUB_CACHE to ` +
+    `Cannot write ${file.path} into ${cache.folder}: ${reason}. What was downloaded is kept. Correct the problem, or point HF_HUB_CACHE to ` +
       "another folder, and the same command goes on.",
   );
 }

@@ -3,7 +3,7 @@
  * Hub's own `X-Error-Code`, because 401 alone means a bad token, a private repository or one that does not exist.
  */
 
-import { HubError } from "../errors.ts";
+import { HubError, shorten } from "../errors.ts";
 import { DEFAULT_REVISION, type HubReference, KIND_TEXT } from "./reference.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -98,7 +98,7 @@ export function networkFailure(error: unknown, settings: HubSettings): HubFailur
   );
 }
 
-/** Node's fetch goes through no proxy by itself, which a person behind one has to be told. */
+/** Node's fetch does not use a proxy by default, so the message tells users who have one. */
 export function proxyNote(environment: Readonly<Record<string, string | undefined>>): string {
   const names = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
   const name = names.find((candidate) => environment[candidate]);
@@ -189,7 +189,7 @@ function isPlain(quote: string): boolean {
 
 function unauthorized(subject: RequestSubject, quote: string): HubFailure {
   const { settings, purpose } = subject;
-  // Without a token the Hub answers 401 where a repository does not exist, so as not to tell which ones do.
+  // Without a token the Hub answers 401 for a repository that does not exist, so that private names stay secret.
   if (settings.token === undefined && purpose === "read") return noRepository(subject, quote);
   if (settings.token === undefined) {
     return new HubFailure(
@@ -225,7 +225,7 @@ function serverText({ headers, body }: RefusedAnswer, token: string | undefined)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
     .replace(/[\u0000-\u001f\u007f-\u009f\s]+/g, " ")
     .trim();
-  return safe.length > MAX_SERVER_TEXT ? `${safe.slice(0, MAX_SERVER_TEXT)}…` : safe;
+  return shorten(safe, MAX_SERVER_TEXT);
 }
 
 function errorInJson(body: string): string | undefined {
@@ -265,7 +265,7 @@ const NETWORK_REASONS: Readonly<Record<string, string>> = {
   UND_ERR_HEADERS_TIMEOUT: "it does not answer",
   UND_ERR_BODY_TIMEOUT: "it stopped in the middle of an answer",
   ENETUNREACH: "there is no network",
-  EHOSTUNREACH: "there is no way to it",
+  EHOSTUNREACH: "the network has no route to it",
 };
 
 function capital(text: string): string {

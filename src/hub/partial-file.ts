@@ -1,6 +1,6 @@
 /**
- * A download that is not finished: a file beside its destination that survives its process, so that the next one goes
- * on where it ended.
+ * A download that is not finished: a file beside its destination that survives its process, so that the next process
+ * continues where it ended.
  *
  * Two processes may want the same content at the same time. There is no lock to wait for (Node has none, and the
  * advisory ones fail on some network file systems): each writes into a file of its own, named after host and process,
@@ -14,12 +14,16 @@ import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promis
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { syncDirectory } from "../files.ts";
+import { processExists } from "../run/run-lock.ts";
 
 /** huggingface_hub's `hf cache prune` removes what is left with this ending. */
 const ENDING = ".aha.incomplete";
-/** A process of another host cannot be asked after: its file is taken to be in use for so long after its last write. */
+/**
+ * Whether a process of another host is running cannot be known, so its file counts as in use for this long after its
+ * last write.
+ */
 const IN_USE_ELSEWHERE_MS = 600_000;
-/** One that exists may be a later one with the same id: after so long without a write it is taken to be. */
+/** A process with this id may be a later one: after this long without a write, the file's owner counts as gone. */
 const IN_USE_HERE_MS = 3_600_000;
 
 /** Names that this process is writing to. */
@@ -139,15 +143,6 @@ function isInUse(name: string, blob: string, modifiedMs: number): boolean {
   const pid = Number(match[2]);
   if (pid === process.pid) return ownNames.has(name);
   return processExists(pid) && ageMs < IN_USE_HERE_MS;
-}
-
-function processExists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 function hostLabel(): string {

@@ -12,6 +12,7 @@ import { createReadStream } from "node:fs";
 import { rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AhaError, HubError, RunInterrupted } from "../errors.ts";
+import { sizeText } from "../number-text.ts";
 import { makeFolder, RepositoryCache } from "./cache.ts";
 import { requireCached, snapshotWithoutList } from "./cached-snapshot.ts";
 import { downloadBlob } from "./download.ts";
@@ -23,14 +24,13 @@ import { blobName, type RemoteFile } from "./remote-file.ts";
 import { type RequestContext, throwIfStopped } from "./requests.ts";
 import { selectFiles } from "./selection.ts";
 import type { HubSettings } from "./settings.ts";
-import { sizeText } from "./size-text.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** The most bytes that a repository may have, unless another limit is given. */
-export const DEFAULT_MAX_BYTES = 100e9;
-/** Downloads at the same time: enough to fill a line, few enough to be a polite guest. */
+const DEFAULT_MAX_BYTES = 100e9;
+/** Downloads at the same time: enough to use the bandwidth, few enough not to burden the server. */
 const CONCURRENT_FILES = 4;
-/** The disk is never filled to its last byte: other programs need some too. */
+/** Some space on the disk is left for other programs. */
 const SPARE_BYTES = 256 * 2 ** 20;
 
 /** How far a download is. Counted is what this call has to bring; what the cache had is no part of it. */
@@ -43,7 +43,7 @@ export interface PullProgress {
   readonly bytes: number;
 }
 
-/** How a repository is to be had. */
+/** Options of a download. */
 export interface PullOptions {
   readonly settings: HubSettings;
   readonly signal?: AbortSignal | undefined;

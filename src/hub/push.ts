@@ -130,7 +130,7 @@ async function ensureRepository(context: RequestContext, isPrivate: boolean): Pr
     );
     return true;
   } catch (error) {
-    // Somebody else has just made it.
+    // Another process has created it in the meantime.
     if (error instanceof HubFailure && error.kind === "exists") return !(await isThere());
     throw error;
   }
@@ -149,7 +149,7 @@ async function ensureBranch(context: RequestContext, branch: string): Promise<vo
   }
 }
 
-/** Whether the branch has a model card: somebody may have written it there. */
+/** Whether the branch has a model card: another person may have written one there. */
 async function hasCard(context: RequestContext, branch: string | undefined): Promise<boolean> {
   const { reference, settings } = context;
   const hub = await import("@huggingface/hub");

@@ -15,18 +15,18 @@ import { answerFailure, contentFailure, HubFailure, hostOf, networkFailure, type
 export interface RequestContext extends RequestSubject {
   /** Aborted when the user stops the command. */
   readonly signal: AbortSignal | undefined;
-  /** Told of waiting, which a person may wonder about. */
+  /** Called when a request waits, so that the user can be told why. */
   readonly onWait?: ((reason: string) => void) | undefined;
 }
 
 /** Attempts in a row that brought nothing, after which a server's failure is final. */
 const MAX_ATTEMPTS = 5;
-/** The same where no answer came at all: who has no network wants to know soon. */
+/** The same where no answer came at all: a user without a network should get the error soon. */
 const MAX_NETWORK_ATTEMPTS = 3;
 /** Answers of the API are lists of files and the like; a list of 100,000 files has about 30 MB. */
 const MAX_ANSWER_BYTES = 64 * 2 ** 20;
 const MAX_ERROR_BYTES = 64 * 1024;
-/** Shorter waits are not worth a word. */
+/** Shorter waits are not reported. */
 const MENTIONED_WAIT_MS = 5000;
 
 /**
@@ -64,8 +64,8 @@ export async function sendRequest(url: string, init: RequestInit, context: Reque
 
 /**
  * Does `attempt` again after transient failures, waiting longer each time or as long as the server asks. `progressed`
- * tells whether the last attempt brought anything: then counting starts anew. `networkAttempts` is the patience with a
- * network that is not there.
+ * tells whether the last attempt brought anything: then counting starts anew. `networkAttempts` is the number of
+ * attempts if the network cannot be reached.
  */
 export async function withPatience<T>(
   attempt: () => Promise<T>,
@@ -82,7 +82,7 @@ export async function withPatience<T>(
       if (progressed()) failures = 1;
       if (failures >= (error.kind === "network" ? networkAttempts : MAX_ATTEMPTS)) throw error;
       const waitMs = error.waitMs ?? backoffMs * 2 ** (failures - 1);
-      // Waiting longer than a person would is no service; neither is asking again before the server wants to hear.
+      // There is a limit on waiting, and no request is repeated earlier than the server allows.
       if (waitMs > maxWaitMs) throw error;
       if (waitMs >= MENTIONED_WAIT_MS) {
         const reason = error.kind === "network" ? "cannot be reached" : "asks to wait";

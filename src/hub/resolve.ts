@@ -61,7 +61,10 @@ export function anchorReference(text: string, kind: RepositoryKind, folder: stri
   return !existsSync(absolute) && hubReferenceOf(text, kind) !== undefined ? text : absolute;
 }
 
-/** The commit of a reference as far as the cache knows it: what its branch was when it was last looked up. Asks nobody. */
+/**
+ * The commit of a reference as far as the cache knows it: what its branch was when it was last looked up. It sends no
+ * request.
+ */
 export async function knownCommit(reference: HubReference, settings = hubSettings()): Promise<string | undefined> {
   if (isCommitHash(reference.revision)) return reference.revision;
   const cache = new RepositoryCache(settings.cacheDirectory, reference);

@@ -7,8 +7,9 @@
  *     HF_HUB_CACHE      the cache; else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub
  *     HF_HUB_OFFLINE    1, true, yes or on: nothing is asked of the network
  *
- * Departs from huggingface_hub: a token that `hf auth login` stored in a file is not read, and HTTPS_PROXY and its like are
- * Node's business: from version 24 on NODE_USE_ENV_PROXY=1 makes `fetch` follow them, before that nothing does.
+ * Departs from huggingface_hub: a token that `hf auth login` stored in a file is not read, and HTTPS_PROXY and similar
+ * variables are left to Node: from version 24 on `fetch` follows them with NODE_USE_ENV_PROXY=1; older versions ignore
+ * them.
  */
 
 import { homedir } from "node:os";

@@ -36,7 +36,7 @@ export function bradleyTerryLoss({ chosen, rejected, weights, centering }: Bradl
   return sum(multiply(add(terms, multiply(multiply(total, total), centering)), weights));
 }
 
-/** What a reward model makes of pairs: means over them. */
+/** Statistics of a reward model on pairs: means over the pairs. */
 export interface PairStatistics {
   /** −ln σ(r_chosen − r_rejected), without centring. */
   readonly loss: number;

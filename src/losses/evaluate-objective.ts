@@ -14,15 +14,16 @@
  * are over a micro-batch (the same where there is one to a step).
  */
 
+import { sumOf } from "../statistics.ts";
 import { klEstimate } from "./kl.ts";
 import type { PolicyLoss } from "./policy-loss.ts";
 import type { PolicyObjective } from "./policy-objective.ts";
 import { losses } from "./registry.ts";
 import { entropyThreshold, sequenceDrift } from "./token-masks.ts";
 
-/** A completion of the step, without what the policy says of it now; per completion token. */
+/** A completion of the step, without its scores under the current policy; arrays are per completion token. */
 export interface ObjectiveRow {
-  /** Weight of the token's term. A token of weight 0 counts nowhere, as if it were not there. */
+  /** Weight of the token's term. A token of weight 0 is ignored everywhere. */
   readonly weights: ArrayLike<number>;
   readonly advantages: ArrayLike<number>;
   /** Of the policy that sampled, as the sampler gave them. */
@@ -35,7 +36,7 @@ export interface ObjectiveRow {
   readonly correction?: ArrayLike<number>;
 }
 
-/** What the policy says of the rows now. */
+/** The scores of the rows under the current policy. */
 export interface PolicyScores {
   readonly logprobs: readonly ArrayLike<number>[];
   /** Nats. Absent where the engine has none: then no objective that reads them can be evaluated. */
@@ -177,7 +178,7 @@ function sharedLogRatio(
   { importanceSamplingLevel }: PolicyObjective,
   ownLogRatios: readonly number[],
 ): { readonly value: number; readonly slope: number } | undefined {
-  const sum = ownLogRatios.reduce((total, logRatio) => total + logRatio, 0);
+  const sum = sumOf(ownLogRatios);
   if (ratio === "product") return { value: sum, slope: 1 };
   if (importanceSamplingLevel === "token") return undefined;
   const slope = 1 / Math.max(ownLogRatios.length, 1);

@@ -1,7 +1,7 @@
 /**
- * How a loss of reinforcement learning is written: one file for each exports one `PolicyLoss`, and `registry.ts` lists them.
- * What they have in common (the ratio, the KL term, masks, corrections of the sampler, the entropy bonus) is in
- * `evaluate-objective.ts` as numbers and in `token-losses.ts` as a graph; a loss says what is its own.
+ * How a loss of reinforcement learning is written: one file for each exports one `PolicyLoss`, and `registry.ts` lists
+ * them. What they have in common (the ratio, the KL term, masks, corrections of the sampler, the entropy bonus) is in
+ * `evaluate-objective.ts` as numbers and in `token-losses.ts` as a graph; each loss only adds its own part.
  *
  * A term has two forms: numbers in double precision, value and slopes, and a graph in single precision that an engine
  * differentiates. Each is the other's oracle in the tests. A term that reads a whole completion has no graph: its slopes are
@@ -135,7 +135,7 @@ export interface PolicyLoss<Shape extends z.ZodRawShape = z.ZodRawShape> {
   readonly unread?: Readonly<Record<string, string>>;
   /** Options that do not go together, or with the correction of the sampler. */
   issues?(options: z.output<z.ZodObject<Shape>>, config: { readonly samplerCorrection: string }): readonly LossIssue[];
-  /** TRL's GRPO trainer has no such loss where absent. */
+  /** Absent: TRL's GRPO trainer has no such loss. */
   readonly trl?: TrlLoss;
 }
 

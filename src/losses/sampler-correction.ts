@@ -1,9 +1,11 @@
 /**
- * Where the policy that sampled is not quite the policy as the trainer computes it (another engine, older weights, other
- * rounding), a ratio ρ = π_old/π_sampler before the policy term makes up for it: truncated importance sampling (Yao et
+ * The policy that sampled may differ from the policy as the trainer computes it (another engine, older weights, other
+ * rounding). A ratio ρ = π_old/π_sampler before the policy term corrects this: truncated importance sampling (Yao et
  * al., "Your Efficient RL Framework Secretly Brings You Off-Policy RL Training", 2025), or masked, per token or per
  * sequence; TRL's `vllm_importance_sampling_mode`.
  */
+
+import { sumOf } from "../statistics.ts";
 
 /** How ρ is bounded: cut at the bounds (`truncate`) or 0 outside (`mask`), of each token or of whole sequences. */
 export const SAMPLER_CORRECTIONS = [
@@ -38,7 +40,7 @@ export function correctionRatios(
     return Number.isNaN(difference) || mask?.[t] === 0 ? 0 : difference;
   });
   if (mode === "none") return logRatios.fill(1);
-  if (mode.startsWith("sequence")) logRatios.fill(logRatios.reduce((sum, logRatio) => sum + logRatio, 0));
+  if (mode.startsWith("sequence")) logRatios.fill(sumOf(logRatios));
   const min = bounds.min ?? Number.NEGATIVE_INFINITY;
   const max = bounds.max ?? Number.POSITIVE_INFINITY;
   const truncates = mode.endsWith("truncate");

@@ -43,7 +43,7 @@ function fromPoint(item: Answer): Assignments | undefined {
 }
 
 /** `p = 5, q = 2; p = 7, q = 2`: at least two groups of values for the same names. */
-export function groupsOf(answer: Answer): readonly Assignments[] | undefined {
+export function assignmentGroups(answer: Answer): readonly Assignments[] | undefined {
   if (!isBag(answer) || answer.items.length < 2) return undefined;
   const groups = fromPoints(answer.items) ?? repeated(answer.items) ?? indexed(answer.items);
   const [first, ...others] = groups ?? [];

@@ -1,6 +1,6 @@
 /**
- * What one judgement may cost. Steps are counted, so where a judgement gives up is the same on every machine; the clock is
- * the last resort behind them, for a step that turns out dearer than it should be.
+ * What one judgement may cost. Steps are counted, so where a judgement gives up is the same on every machine; the clock
+ * is only a safeguard, for a step that takes longer than expected.
  */
 
 const MAX_STEPS = 50_000;
@@ -14,7 +14,7 @@ export class BudgetExceeded extends Error {
 }
 
 /** Steps and time of one judgement. */
-export class Budget {
+export class JudgementBudget {
   #steps = 0;
   readonly #started = performance.now();
 

@@ -5,14 +5,14 @@
  */
 
 import type { Rational } from "../expression/rational.ts";
-import type { Budget } from "./budget.ts";
+import type { JudgementBudget } from "./budget.ts";
 import { exactValue } from "./exact.ts";
 import { pointOf } from "./identity.ts";
 import { numericValue, shownValue } from "./numeric.ts";
 import { type Answer, apply, type Node, symbolsOf, wholeNode } from "./tree.ts";
 
 /** The key of an answer. */
-export function canonicalForm(answer: Answer, budget: Budget): string {
+export function canonicalForm(answer: Answer, budget: JudgementBudget): string {
   const form = (part: Answer): string => canonicalForm(part, budget);
   switch (answer.kind) {
     case "expression":
@@ -50,7 +50,7 @@ function relationForm({ relations, sides }: Answer & { kind: "relation" }, form:
   return sides.map((side, i) => (i === 0 ? form(side) : `${relations[i - 1]} ${form(side)}`)).join(" ");
 }
 
-function expressionForm(node: Node, budget: Budget): string {
+function expressionForm(node: Node, budget: JudgementBudget): string {
   const symbols = symbolsOf(node);
   if (symbols.length === 0) return valueAt(node, new Map(), budget) ?? printed(node);
   const values = ([0, 3, 5] as const).map((index) =>
@@ -59,7 +59,7 @@ function expressionForm(node: Node, budget: Budget): string {
   return values.includes(undefined) ? printed(node) : `${symbols.join(",")} ↦ ${values.join(", ")}`;
 }
 
-function valueAt(node: Node, point: ReturnType<typeof pointOf>, budget: Budget): string | undefined {
+function valueAt(node: Node, point: ReturnType<typeof pointOf>, budget: JudgementBudget): string | undefined {
   const exact = exactValue(node, point, budget);
   if (exact === "undefined") return undefined;
   if (exact !== "irrational") return fractionText(exact);

@@ -39,7 +39,7 @@ export function symbolsOfConditions(items: readonly Answer[]): string[] {
 }
 
 /** The symbols of a relation, as one key; of a function (`0 < f(x) < 1`) its name. */
-export function symbolsOfSides({ sides }: Relation): string {
+function symbolsOfSides({ sides }: Relation): string {
   const names = sides.flatMap((side) =>
     side.kind === "expression" ? symbolsOf(side.node) : side.kind === "text" ? [side.text] : [],
   );

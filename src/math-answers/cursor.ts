@@ -1,27 +1,27 @@
 /** A walk along the signs of a formula: what comes next, and what has been taken. */
 
 import { ParseFault } from "./signs.ts";
-import type { Token } from "./tokens.ts";
+import type { AnswerToken } from "./tokens.ts";
 
 /** A position among signs. */
 export class Cursor {
-  readonly #tokens: readonly Token[];
+  readonly #tokens: readonly AnswerToken[];
   #at = 0;
   /** The digits of a numeral that an argument without braces has left over. */
-  #rest: Token | undefined;
+  #rest: AnswerToken | undefined;
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: readonly AnswerToken[]) {
     this.#tokens = tokens;
   }
 
   /** The sign that is `ahead` signs after the next one. */
-  peek(ahead = 0): Token | undefined {
+  peek(ahead = 0): AnswerToken | undefined {
     if (this.#rest) return ahead === 0 ? this.#rest : this.#tokens[this.#at + ahead - 1];
     return this.#tokens[this.#at + ahead];
   }
 
   /** Takes the next sign. @throws ParseFault at the end */
-  next(): Token {
+  next(): AnswerToken {
     const token = this.peek();
     if (!token) throw new ParseFault("it ends too early");
     if (this.#rest) this.#rest = undefined;

@@ -1,5 +1,6 @@
 /**
- * When an answer is as good as the gold one. The relation is not symmetric: the gold answer says what was asked for.
+ * When an answer counts as equal to the gold one. The relation is not symmetric: the gold answer says what was asked
+ * for.
  *
  * - Expressions: `identity.ts`. A bare value answers `x = value` and the other way around; two assignments must name the
  *   same symbol; other equations are equal up to exchanging sides and a constant factor. Labels (`labels.ts`) are such
@@ -22,8 +23,15 @@
  * - A choice (`A`) is answered by its letter, with or without its value; a gold `(A) 5` also by its value alone.
  */
 
-import { type Assignments, asPoint, assignmentsOf, groupsOf, indexedRoots, pointOfValues } from "./assignments.ts";
-import type { Budget } from "./budget.ts";
+import {
+  type Assignments,
+  asPoint,
+  assignmentGroups,
+  assignmentsOf,
+  indexedRoots,
+  pointOfValues,
+} from "./assignments.ts";
+import type { JudgementBudget } from "./budget.ts";
 import { ratioOfClock, sameTime } from "./clock.ts";
 import { type Conditions, conditionsOf } from "./conditions.ts";
 import { withConstantOf } from "./constant-term.ts";
@@ -43,12 +51,12 @@ type Tuple = Answer & { kind: "tuple" };
 type List = Answer & { kind: "list" };
 
 /** Compares within a budget, and remembers whether something could not be decided. */
-export class Comparison {
-  readonly #budget: Budget;
+export class AnswerComparison {
+  readonly #budget: JudgementBudget;
   /** Some pair of expressions could be shown neither equal nor different. */
   undecided = false;
 
-  constructor(budget: Budget) {
+  constructor(budget: JudgementBudget) {
     this.#budget = budget;
   }
 
@@ -214,7 +222,7 @@ export class Comparison {
   #sameByName(gold: Answer, answer: Answer): boolean | undefined {
     const [g, a] = [assignmentsOf(gold), assignmentsOf(answer)];
     if (g && a && this.#sameAssignments(g, a)) return true;
-    const [goldGroups, groups] = [groupsOf(gold), groupsOf(answer)];
+    const [goldGroups, groups] = [assignmentGroups(gold), assignmentGroups(answer)];
     if (goldGroups && groups) return this.#sameGroups(goldGroups, groups);
     if (g && a) return false;
     const points = (some: readonly Assignments[]): Answer => ({ kind: "list", items: some.map(pointOfValues) });

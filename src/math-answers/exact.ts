@@ -3,8 +3,8 @@
  * symbols' values are given. Whatever leaves the rationals (√2, sin 1, π) has no exact value here; `numeric.ts` goes on.
  */
 
-import { combine, equal, lessThan, type Rational, whole } from "../expression/rational.ts";
-import type { Budget } from "./budget.ts";
+import { applyOperator, equal, lessThan, type Rational, whole } from "../expression/rational.ts";
+import type { JudgementBudget } from "./budget.ts";
 import { type Node, rangeOf } from "./tree.ts";
 
 /** Values for the symbols. */
@@ -23,7 +23,7 @@ const bitsOf = (value: bigint): number => (value < SMALL && value > -SMALL ? 32 
 const SMALL = 1n << 32n;
 
 /** The value at the point. */
-export function exactValue(node: Node, point: Point, budget: Budget): Rational | Unknown {
+export function exactValue(node: Node, point: Point, budget: JudgementBudget): Rational | Unknown {
   budget.spend();
   if (node.kind === "number") return node.value;
   if (node.kind === "symbol") return point.get(node.name) ?? "irrational";
@@ -52,7 +52,7 @@ export function exactValue(node: Node, point: Point, budget: Budget): Rational |
 }
 
 /** The point once for each value of a sum's or product's index; between bounds that are no whole numbers there are none. */
-export function indexPoints(node: Node, point: Point, budget: Budget): readonly Point[] | Unknown {
+export function indexPoints(node: Node, point: Point, budget: JudgementBudget): readonly Point[] | Unknown {
   const { index, bounds } = rangeOf(node)!;
   const [from, to] = bounds.map((bound) => exactValue(bound, point, budget)) as [
     Rational | Unknown,
@@ -72,7 +72,7 @@ export function indexPoints(node: Node, point: Point, budget: Budget): readonly 
 }
 
 /** The value of one operation on exact values. */
-export function applyExactly(name: string, args: readonly Rational[], budget: Budget): Rational | Unknown {
+export function applyExactly(name: string, args: readonly Rational[], budget: JudgementBudget): Rational | Unknown {
   const result = compute(name, args, budget);
   if (typeof result === "string") return result;
   return sizeOf(result) > MAX_BITS ? "irrational" : result;
@@ -82,17 +82,17 @@ function sizeOf({ numerator, denominator }: Rational): number {
   return bitsOf(numerator) + bitsOf(denominator);
 }
 
-function compute(name: string, args: readonly Rational[], budget: Budget): Rational | Unknown {
+function compute(name: string, args: readonly Rational[], budget: JudgementBudget): Rational | Unknown {
   const [a, b] = args as [Rational, Rational];
   switch (name) {
     case "add":
-      return combine("+", a, b) ?? "undefined";
+      return applyOperator("+", a, b) ?? "undefined";
     case "subtract":
-      return combine("-", a, b) ?? "undefined";
+      return applyOperator("-", a, b) ?? "undefined";
     case "multiply":
-      return combine("*", a, b) ?? "undefined";
+      return applyOperator("*", a, b) ?? "undefined";
     case "divide":
-      return combine("/", a, b) ?? "undefined";
+      return applyOperator("/", a, b) ?? "undefined";
     case "negate":
       return { numerator: -a.numerator, denominator: a.denominator };
     case "abs":
@@ -139,7 +139,7 @@ function floorOf({ numerator, denominator }: Rational): bigint {
   return numerator < 0n && quotient * denominator !== numerator ? quotient - 1n : quotient;
 }
 
-function powerOf(base: Rational, exponent: Rational, budget: Budget): Rational | Unknown {
+function powerOf(base: Rational, exponent: Rational, budget: JudgementBudget): Rational | Unknown {
   if (!isWholeNumber(exponent)) {
     if (base.numerator < 0n) return "irrational";
     const root = rootOf(base, whole(exponent.denominator));
@@ -184,7 +184,7 @@ function wholeRoot(value: bigint, n: bigint): bigint | undefined {
   return guess ** n === value ? guess : undefined;
 }
 
-function factorialOf(value: Rational, budget: Budget): Rational | Unknown {
+function factorialOf(value: Rational, budget: JudgementBudget): Rational | Unknown {
   if (!isWholeNumber(value) || value.numerator < 0n) return "undefined";
   if (value.numerator > MAX_FACTORIAL) return "irrational";
   budget.spend(Number(value.numerator));
@@ -193,7 +193,7 @@ function factorialOf(value: Rational, budget: Budget): Rational | Unknown {
   return whole(product);
 }
 
-function binomialOf(n: Rational, k: Rational, budget: Budget): Rational | Unknown {
+function binomialOf(n: Rational, k: Rational, budget: JudgementBudget): Rational | Unknown {
   if (!isWholeNumber(k) || !isWholeNumber(n) || n.numerator < 0n) return "irrational";
   if (k.numerator < 0n || k.numerator > n.numerator) return whole(0);
   const few = k.numerator * 2n > n.numerator ? n.numerator - k.numerator : k.numerator;
@@ -212,7 +212,7 @@ function divisorOf(name: string, x: Rational, y: Rational): Rational {
 }
 
 /** log_b a where it is a whole number of at most 4096. */
-function logarithmOf(value: Rational, base: Rational, budget: Budget): Rational | Unknown {
+function logarithmOf(value: Rational, base: Rational, budget: JudgementBudget): Rational | Unknown {
   if (value.numerator <= 0n || base.numerator <= 0n || equal(base, whole(1))) return "undefined";
   const estimate = Math.round(logOf(value) / logOf(base));
   if (!Number.isFinite(estimate) || Math.abs(estimate) > 4096) return "irrational";

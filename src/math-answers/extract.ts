@@ -27,7 +27,7 @@ const TAIL_CHARACTERS = 4000;
 const TURN_END = /<\|(?:im_end|im_start|endoftext|end_of_text|eot_id|eom_id)\|>|<｜end▁of▁sentence｜>/;
 
 /** The part of a completion that may hold the answer. */
-export function finalPart(prompt: string, whole: string): { readonly text: string; readonly closed: boolean } {
+function finalPart(prompt: string, whole: string): { readonly text: string; readonly closed: boolean } {
   const completion = whole.split(TURN_END, 1)[0]!;
   if (closesThinking(completion)) return { text: summaryOf(completion), closed: true };
   const isOpen = endsInsideThink(prompt) || completion.includes("<think>");

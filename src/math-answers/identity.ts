@@ -1,18 +1,18 @@
 /**
  * When two expressions are the same. Numbers: as exact fractions, else to 60 digits. With symbols: their values at many
- * points, exact fractions wherever an expression is a rational function, so that a difference is found with certainty and
- * two different ones agree with odds of less than one in 10^9 (Schwartz 1980, Zippel 1979). Simplifying both and comparing
- * texts is what it deliberately is not: that finds fewer equalities, and its cost has no bound.
+ * points, exact fractions wherever an expression is a rational function, so that a difference is found with certainty
+ * and two different ones agree with odds of less than one in 10^9 (Schwartz 1980, Zippel 1979). It deliberately does
+ * not simplify both and compare the texts: that finds fewer equalities, and its cost has no bound.
  *
  * The one tolerance: a decimal of at least five significant digits stands for every number that it is the rounding or the
  * truncation of (0.33333 for 1/3, 3.1416 for π; 0.33 and 3.14 for nothing but themselves).
  */
 
-import { combine, equal, type Rational, ratio, whole } from "../expression/rational.ts";
+import { applyOperator, equal, type Rational, ratio, whole } from "../expression/rational.ts";
 import { hashString, uniformAt } from "../random.ts";
-import type { Budget } from "./budget.ts";
+import type { JudgementBudget } from "./budget.ts";
 import { exactValue, type Point } from "./exact.ts";
-import { bigNumberOf, isClose, isReal, numericValue, type Value } from "./numeric.ts";
+import { bigNumberOf, isClose, isReal, type NumericValue, numericValue } from "./numeric.ts";
 import { type Answer, apply, type DecimalPlaces, hasPart, type Node, symbolsOf } from "./tree.ts";
 
 /** `unknown`: neither could be shown, e.g. of numbers too large to compute. */
@@ -46,7 +46,7 @@ const NEEDED_POINTS = 3;
 const noPoint: Point = new Map();
 
 /** Whether two expressions are the same number, or the same function of their symbols. */
-export function sameExpression(a: Node, b: Node, budget: Budget): Sameness {
+export function sameExpression(a: Node, b: Node, budget: JudgementBudget): Sameness {
   if (sameTree(a, b, budget)) return "same";
   if (hasInfinity(a) || hasInfinity(b)) return "different";
   const symbols = symbolsOf(a, b);
@@ -54,7 +54,7 @@ export function sameExpression(a: Node, b: Node, budget: Budget): Sameness {
 }
 
 /** Written alike. */
-function sameTree(a: Node, b: Node, budget: Budget): boolean {
+function sameTree(a: Node, b: Node, budget: JudgementBudget): boolean {
   budget.spend();
   if (a.kind === "number") return b.kind === "number" && equal(a.value, b.value);
   if (a.kind !== "apply") return b.kind === a.kind && a.name === b.name;
@@ -66,7 +66,7 @@ function hasInfinity(node: Node): boolean {
   return hasPart(node, (part) => part.kind === "constant" && part.name === "infinity");
 }
 
-function sameNumber(a: Node, b: Node, budget: Budget): Sameness {
+function sameNumber(a: Node, b: Node, budget: JudgementBudget): Sameness {
   const exactA = exactValue(a, noPoint, budget);
   const exactB = exactValue(b, noPoint, budget);
   if (exactA === "undefined" || exactB === "undefined") return "different";
@@ -103,7 +103,7 @@ function wholeValue(node: Node): number | undefined {
   return node.kind === "number" && node.value.denominator === 1n ? Number(node.value.numerator) : undefined;
 }
 
-function standsFor(decimal: Value, { places, significant }: DecimalPlaces, value: Value): boolean {
+function standsFor(decimal: NumericValue, { places, significant }: DecimalPlaces, value: NumericValue): boolean {
   if (significant < FEWEST_DIGITS || Math.abs(places) > 1000 || !isReal(decimal) || !isReal(value)) return false;
   const unit = bigNumberOf(places >= 0 ? ratio(1n, 10n ** BigInt(places)) : ratio(10n ** BigInt(-places), 1n));
   const [shown, meant] = [decimal, value] as [typeof unit, typeof unit];
@@ -112,9 +112,9 @@ function standsFor(decimal: Value, { places, significant }: DecimalPlaces, value
   return error.lte(0.5) || truncated;
 }
 
-function sameFunction(a: Node, b: Node, symbols: readonly string[], budget: Budget): Sameness {
+function sameFunction(a: Node, b: Node, symbols: readonly string[], budget: JudgementBudget): Sameness {
   let agreed = 0;
-  const complex: (readonly [Value, Value])[] = [];
+  const complex: (readonly [NumericValue, NumericValue])[] = [];
   const goesFar = isAlgebraic(a) && isAlgebraic(b);
   for (const [index, kind] of POINT_KINDS.entries()) {
     if (!goesFar && kind.endsWith("far")) continue;
@@ -185,10 +185,10 @@ export function pointOf(symbols: readonly string[], index: number, kind: (typeof
  * Whether f = 0 and g = 0 are the same equation up to a constant factor: f(p)·g(q) = f(q)·g(p) at several pairs of points.
  * With `positive`, the factor must be positive, as an inequality f > 0 asks.
  */
-export function proportional(f: Node, g: Node, positive: boolean, budget: Budget): Sameness {
+export function proportional(f: Node, g: Node, positive: boolean, budget: JudgementBudget): Sameness {
   const symbols = symbolsOf(f, g);
   if (symbols.length === 0) return "unknown";
-  let first: readonly [Value, Value] | undefined;
+  let first: readonly [NumericValue, NumericValue] | undefined;
   let agreed = 0;
   const goesFar = isAlgebraic(f) && isAlgebraic(g);
   for (const [index, kind] of POINT_KINDS.entries()) {
@@ -214,11 +214,11 @@ export function proportional(f: Node, g: Node, positive: boolean, budget: Budget
  * Whether one of two equations is `y = f(x…)` and solves the other: the other holds wherever it does, and is linear in y
  * with a factor that does not vanish there, so that it has no other solutions. xy = 1 and y = 1/x; y² = 4x and x = y²/4.
  */
-export function solvesFor(gold: readonly Answer[], answer: readonly Answer[], budget: Budget): boolean {
+export function solvesFor(gold: readonly Answer[], answer: readonly Answer[], budget: JudgementBudget): boolean {
   return isSolvedBy(gold, answer, budget) || isSolvedBy(answer, gold, budget);
 }
 
-function isSolvedBy(equation: readonly Answer[], solution: readonly Answer[], budget: Budget): boolean {
+function isSolvedBy(equation: readonly Answer[], solution: readonly Answer[], budget: JudgementBudget): boolean {
   const [[left, right], [target, value]] = [equation, solution].map((sides) =>
     sides.map((side) => (side.kind === "expression" ? side.node : undefined)),
   ) as [[Node?, Node?], [Node?, Node?]];
@@ -233,14 +233,14 @@ function isSolvedBy(equation: readonly Answer[], solution: readonly Answer[], bu
     const solved = exactValue(value, point, budget);
     if (typeof solved === "string") continue;
     const at = (shift: Rational) =>
-      exactValue(difference, new Map([...point, [name, combine("+", solved, shift)!]]), budget);
+      exactValue(difference, new Map([...point, [name, applyOperator("+", solved, shift)!]]), budget);
     const [here, next] = [at(whole(0)), at(whole(1))];
     if (typeof here === "string" || typeof next === "string") continue;
-    // A step that nobody can have written the equation for, so that a cubic does not pass for a line.
+    // An unusual step, so that no equation can be made to fit it, and a cubic does not pass as a line.
     const step = [...pointOf([`step of ${name}`], index, kind).values()][0]!;
     const afterStep = at(step);
     if (typeof afterStep === "string") continue;
-    const isLinear = equal(afterStep, combine("*", step, next)!);
+    const isLinear = equal(afterStep, applyOperator("*", step, next)!);
     if (here.numerator !== 0n || next.numerator === 0n || !isLinear) return false;
     agreed++;
   }

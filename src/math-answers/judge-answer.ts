@@ -5,11 +5,12 @@
  * operations on values of known size. So it needs no thread of its own, and tasks may ask it synchronously.
  */
 
-import { Budget, BudgetExceeded } from "./budget.ts";
+import { shorten } from "../errors.ts";
+import { BudgetExceeded, JudgementBudget } from "./budget.ts";
 import { canonicalForm } from "./canonical.ts";
 import { cleanText, plainWords } from "./clean-text.ts";
 import { isDate } from "./clock.ts";
-import { Comparison } from "./equal.ts";
+import { AnswerComparison } from "./equal.ts";
 import { type Extracted, extractAnswer } from "./extract.ts";
 import { extractGold, isSentence } from "./gold-answer.ts";
 import { letterOf } from "./letters.ts";
@@ -18,7 +19,7 @@ import { type Reading, readAnswer } from "./read-answer.ts";
 import { answerInSentence, chosenLetter, predicateOf } from "./said.ts";
 import type { Answer } from "./tree.ts";
 
-/** A verdict; `abstain` where there is none, `unreadable` saying that the gold answer is why. */
+/** A verdict; `abstain` where there is none; `unreadable` says that the gold answer is the reason. */
 export type MathVerdict =
   | { readonly verdict: "right" | "wrong"; readonly reason: string }
   | { readonly verdict: "abstain"; readonly reason: string; readonly unreadable: boolean };
@@ -36,12 +37,8 @@ export function judgeMath(prompt: string, completion: string, gold: string | rea
   return first ?? { verdict: "abstain", reason: "there is no gold answer", unreadable: true };
 }
 
-/** Judges an answer's text against a gold answer's text, without looking for either in anything. */
-export function judgeAnswer(answer: string, gold: string): MathVerdict {
-  return judgeExtracted({ text: answer, from: "answer" }, gold);
-}
-
-function judgeExtracted(extracted: Extracted | undefined, gold: string): MathVerdict {
+/** Judges an answer that was found in a completion, or none, against a gold answer's text. */
+export function judgeExtracted(extracted: Extracted | undefined, gold: string): MathVerdict {
   try {
     const readGold = readAnswer(gold);
     const isAlike = extracted !== undefined && alike(extracted.text, gold);
@@ -71,8 +68,8 @@ const notComparable = (gold: string): MathVerdict => ({
 });
 
 function compare(extracted: Extracted, gold: string): MathVerdict {
-  const budget = new Budget();
-  const comparison = new Comparison(budget);
+  const budget = new JudgementBudget();
+  const comparison = new AnswerComparison(budget);
   const candidates = [extracted.text];
   let fault: string | undefined;
   const isRight = (text: string, gold: string): boolean =>
@@ -165,7 +162,7 @@ function canonicalText(text: string): string {
   const words = plainWords(text.slice(0, 1000));
   if ("fault" in reading) return words;
   try {
-    return canonicalForm(reading.answer, new Budget());
+    return canonicalForm(reading.answer, new JudgementBudget());
   } catch (error) {
     if (error instanceof BudgetExceeded) return words;
     throw error;
@@ -175,5 +172,5 @@ function canonicalText(text: string): string {
 /** A text in a message: its beginning, on one line. */
 function shown(text: string): string {
   const line = text.slice(0, 200).replace(/\s+/g, " ").trim();
-  return (line.length <= 60 ? line : `${line.slice(0, 60)}…`).replace(/\p{Cs}/gu, "\u{FFFD}");
+  return shorten(line, 60).replace(/\p{Cs}/gu, "\u{FFFD}");
 }

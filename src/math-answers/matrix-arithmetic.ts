@@ -4,7 +4,7 @@ import { closingOf, depthChange, depthOf, isSign } from "./brackets.ts";
 import { parseFormula } from "./parse.ts";
 import { readMatrix } from "./read-matrix.ts";
 import { ParseFault } from "./signs.ts";
-import type { Token } from "./tokens.ts";
+import type { AnswerToken } from "./tokens.ts";
 import { type Answer, apply, type Node, wholeNode } from "./tree.ts";
 
 type Rows = readonly (readonly Node[])[];
@@ -14,7 +14,7 @@ const MAX_FACTORS = 4;
 const MAX_SIZE = 6;
 
 /** The matrix that a formula of several matrices, or of one with a factor, makes; undefined where there is none. @throws ParseFault */
-export function readMatrixFormula(tokens: readonly Token[]): Answer | undefined {
+export function readMatrixFormula(tokens: readonly AnswerToken[]): Answer | undefined {
   const opens = tokens.findIndex((token) => isBegin(token));
   if (opens < 0 || depthOf(tokens.slice(0, opens)) !== 0) return undefined;
   if (opens === 0 && closingOf(tokens, 0) === tokens.length - 1) return undefined;
@@ -24,11 +24,13 @@ export function readMatrixFormula(tokens: readonly Token[]): Answer | undefined 
   return { kind: "matrix", rows };
 }
 
-const isBegin = ({ type, text }: Token): boolean => type === "sign" && text.startsWith("begin ");
+const isBegin = ({ type, text }: AnswerToken): boolean => type === "sign" && text.startsWith("begin ");
 
 /** The parts between + and − outside of brackets, with their signs. */
-function termsOf(tokens: readonly Token[]): readonly { readonly part: readonly Token[]; readonly sign: 1 | -1 }[] {
-  const terms: { part: Token[]; sign: 1 | -1 }[] = [{ part: [], sign: 1 }];
+function termsOf(
+  tokens: readonly AnswerToken[],
+): readonly { readonly part: readonly AnswerToken[]; readonly sign: 1 | -1 }[] {
+  const terms: { part: AnswerToken[]; sign: 1 | -1 }[] = [{ part: [], sign: 1 }];
   let depth = 0;
   for (const token of tokens) {
     depth += depthChange(token);
@@ -40,7 +42,7 @@ function termsOf(tokens: readonly Token[]): readonly { readonly part: readonly T
   return terms;
 }
 
-function productOf(tokens: readonly Token[], sign: 1 | -1): Rows {
+function productOf(tokens: readonly AnswerToken[], sign: 1 | -1): Rows {
   const scalars: Node[] = sign < 0 ? [apply("negate", wholeNode(1))] : [];
   const matrices: Rows[] = [];
   for (let at = 0; at < tokens.length; ) {

@@ -1,6 +1,6 @@
 /**
- * What a text was read as, remembered: a gold answer is judged against once for each completion of its group. Only short
- * texts are kept, and only so many; the readings are data that nobody changes.
+ * Remembers how texts were read: the same gold answer is read once for each completion of its group. Only short texts
+ * are kept, and only so many; the readings are immutable data.
  */
 
 const MAX_ENTRIES = 2000;

@@ -9,12 +9,12 @@
 
 import type { BigNumber, Complex, MathJsInstance } from "mathjs";
 import type { Rational } from "../expression/rational.ts";
-import type { Budget } from "./budget.ts";
+import type { JudgementBudget } from "./budget.ts";
 import { applyExactly, indexPoints, type Point } from "./exact.ts";
 import { type Node, rangeOf } from "./tree.ts";
 
 /** A finite value. */
-export type Value = BigNumber | Complex;
+export type NumericValue = BigNumber | Complex;
 
 const DIGITS = 80;
 /** Powers, exponentials and factorials beyond 10^±MAX_EXPONENT, and angles beyond it, are not computed. */
@@ -37,7 +37,7 @@ export function provideMathJs({ create, all }: Pick<MathJs, "create" | "all">): 
 }
 
 function mathJs(): MathJsInstance {
-  // Asked of the process and not imported, so that this file can be read where there is no Node.
+  // Taken from `process` instead of being imported, so that this file can be loaded without Node.
   if (library === undefined) {
     const node = globalThis.process?.getBuiltinModule?.("node:module");
     if (node === undefined) throw new TypeError("math.js is not loaded: call provideMathJs before answers are judged.");
@@ -53,13 +53,13 @@ export function bigNumberOf({ numerator, denominator }: Rational): BigNumber {
 }
 
 /** The value at the point; undefined where there is none or it is too large to compute. */
-export function numericValue(node: Node, point: Point, budget: Budget): Value | undefined {
+export function numericValue(node: Node, point: Point, budget: JudgementBudget): NumericValue | undefined {
   const value = valueAt(node, point, budget);
   return value && asValue(value);
 }
 
 /** Exact as long as it can be. */
-function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | undefined {
+function valueAt(node: Node, point: Point, budget: JudgementBudget): Rational | NumericValue | undefined {
   budget.spend();
   if (node.kind === "number") return node.value;
   if (node.kind === "symbol") return point.get(node.name);
@@ -78,7 +78,7 @@ function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | u
         result && term && operated(math, node.name === "sum" ? "add" : "multiply", [result, term], budget),
     );
   }
-  const args: (Rational | Value)[] = [];
+  const args: (Rational | NumericValue)[] = [];
   for (const arg of node.args) {
     const value = valueAt(arg, point, budget);
     if (value === undefined) return undefined;
@@ -91,9 +91,9 @@ function valueAt(node: Node, point: Point, budget: Budget): Rational | Value | u
 function operated(
   math: MathJsInstance,
   name: string,
-  args: readonly (Rational | Value)[],
-  budget: Budget,
-): Rational | Value | undefined {
+  args: readonly (Rational | NumericValue)[],
+  budget: JudgementBudget,
+): Rational | NumericValue | undefined {
   if (args.every(isExact)) {
     const exact = applyExactly(name, args, budget);
     if (exact === "undefined") return undefined;
@@ -103,9 +103,9 @@ function operated(
   return finite(applyNumerically(math, name, args.map(asValue)));
 }
 
-const isExact = (value: Rational | Value): value is Rational => "numerator" in value;
+const isExact = (value: Rational | NumericValue): value is Rational => "numerator" in value;
 
-const asValue = (value: Rational | Value): Value => (isExact(value) ? bigNumberOf(value) : value);
+const asValue = (value: Rational | NumericValue): NumericValue => (isExact(value) ? bigNumberOf(value) : value);
 
 const constants = new Map<"pi" | "e", BigNumber>();
 
@@ -118,7 +118,7 @@ function constantOf(math: MathJsInstance, name: "pi" | "e"): BigNumber {
   return value;
 }
 
-function finite(value: unknown): Value | undefined {
+function finite(value: unknown): NumericValue | undefined {
   const math = mathJs();
   // The size of a complex number comes in double precision: it is compared as a complex number is.
   if (typeof value === "number") return Number.isFinite(value) ? math.complex(value, 0) : undefined;
@@ -143,11 +143,11 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   tanh: "tanh",
 };
 
-function applyNumerically(math: MathJsInstance, name: string, args: readonly Value[]): unknown {
-  const [a, b] = args as [Value, Value];
+function applyNumerically(math: MathJsInstance, name: string, args: readonly NumericValue[]): unknown {
+  const [a, b] = args as [NumericValue, NumericValue];
   if (Object.hasOwn(FUNCTIONS, name)) {
     if (sizeOf(a) > (name.endsWith("h") ? Math.log10(MAX_EXPONENT) : Math.log10(MAX_ANGLE))) return undefined;
-    const compute = (math as unknown as Record<string, (value: Value) => unknown>)[FUNCTIONS[name]!]!;
+    const compute = (math as unknown as Record<string, (value: NumericValue) => unknown>)[FUNCTIONS[name]!]!;
     return compute(a);
   }
   switch (name) {
@@ -189,16 +189,16 @@ function applyNumerically(math: MathJsInstance, name: string, args: readonly Val
 }
 
 /** The power of ten of a value's size; −Infinity for 0. */
-function sizeOf(value: Value): number {
+function sizeOf(value: NumericValue): number {
   if (mathJs().isBigNumber(value)) return value.isZero() ? Number.NEGATIVE_INFINITY : value.e;
   return Math.log10(Math.hypot((value as Complex).re, (value as Complex).im));
 }
 
-function isZero(value: Value): boolean {
+function isZero(value: NumericValue): boolean {
   return mathJs().isBigNumber(value) ? value.isZero() : (value as Complex).re === 0 && (value as Complex).im === 0;
 }
 
-function powerOf(math: MathJsInstance, base: Value, exponent: Value): unknown {
+function powerOf(math: MathJsInstance, base: NumericValue, exponent: NumericValue): unknown {
   if (isZero(base)) return undefined;
   const magnitude = Math.abs(sizeOf(base)) + 1;
   if (sizeOf(exponent) + Math.log10(magnitude) > Math.log10(MAX_EXPONENT)) return undefined;
@@ -206,7 +206,7 @@ function powerOf(math: MathJsInstance, base: Value, exponent: Value): unknown {
 }
 
 /** Real where it can be: the odd root of a negative number. */
-function rootOf(math: MathJsInstance, value: Value, degree: Value): unknown {
+function rootOf(math: MathJsInstance, value: NumericValue, degree: NumericValue): unknown {
   if (!math.isBigNumber(degree) || degree.isZero()) return undefined;
   if (math.isBigNumber(value) && value.isNegative() && degree.isInteger() && !degree.mod(2).isZero()) {
     const root = powerOf(math, value.neg(), math.bignumber(1).div(degree));
@@ -217,21 +217,21 @@ function rootOf(math: MathJsInstance, value: Value, degree: Value): unknown {
 }
 
 /** Without a base, `log` is the natural one, as in open-r1's grader; where a base is meant it is written. */
-function logarithmOf(math: MathJsInstance, value: Value, base: Value | undefined): unknown {
+function logarithmOf(math: MathJsInstance, value: NumericValue, base: NumericValue | undefined): unknown {
   if (isZero(value) || (base !== undefined && isZero(base))) return undefined;
   const top = math.log(value as BigNumber);
   if (base === undefined) return top;
-  const bottom = math.log(base as BigNumber) as unknown as Value;
+  const bottom = math.log(base as BigNumber) as unknown as NumericValue;
   return isZero(bottom) ? undefined : math.divide(top, bottom as BigNumber);
 }
 
 /** Whether a value has no imaginary part. */
-export function isReal(value: Value): boolean {
+export function isReal(value: NumericValue): boolean {
   return mathJs().isBigNumber(value);
 }
 
 /** Equal up to rounding: 60 digits for real values, 10 where one is complex. */
-export function isClose(a: Value, b: Value): boolean {
+export function isClose(a: NumericValue, b: NumericValue): boolean {
   const math = mathJs();
   if (math.isBigNumber(a) && math.isBigNumber(b)) {
     const scale = math.max(a.abs(), b.abs(), math.bignumber(1)) as BigNumber;
@@ -245,17 +245,17 @@ export function isClose(a: Value, b: Value): boolean {
   return Math.hypot(x.re - y.re, x.im - y.im) <= scale * COMPLEX_TOLERANCE;
 }
 
-function complexOf(value: Value): { readonly re: number; readonly im: number } {
+function complexOf(value: NumericValue): { readonly re: number; readonly im: number } {
   return mathJs().isBigNumber(value) ? { re: value.toNumber(), im: 0 } : (value as Complex);
 }
 
 /** A real value as a double, for ordering; of a complex one the real part. */
-export function approximate(value: Value): number {
+export function approximate(value: NumericValue): number {
   return complexOf(value).re;
 }
 
 /** `2.449489743`, `1+2i`: ten significant digits, the same for values that are equal up to rounding. */
-export function shownValue(value: Value): string {
+export function shownValue(value: NumericValue): string {
   const round = (part: number) => String(Number((Math.abs(part) < 1e-11 ? 0 : part).toPrecision(10)));
   const { re, im } = complexOf(value);
   if (mathJs().isBigNumber(value)) return value.toSignificantDigits(12).toString();

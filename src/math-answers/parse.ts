@@ -11,13 +11,13 @@ import { Cursor } from "./cursor.ts";
 import { isMinusOne, isProperFraction, isWholeNumeral, numeralNode } from "./numerals.ts";
 import { readNumeral } from "./parse-numeral.ts";
 import { CLOSING, cis, conjugate, FACTOR_STARTS, ParseFault, plainSymbol } from "./signs.ts";
-import { isFunction, type Token } from "./tokens.ts";
+import { type AnswerToken, isFunction } from "./tokens.ts";
 import { apply, type Node, wholeNode } from "./tree.ts";
 
 const MAX_DEPTH = 100;
 
 /** The expression that all of these signs make. @throws ParseFault */
-export function parseFormula(tokens: readonly Token[], depth = 0): Node {
+export function parseFormula(tokens: readonly AnswerToken[], depth = 0): Node {
   return new Parser(tokens, depth).whole();
 }
 
@@ -29,7 +29,7 @@ class Parser {
   /** Indices of the sums that are being read: names there, even `i`. */
   readonly #indices: string[] = [];
 
-  constructor(tokens: readonly Token[], depth: number) {
+  constructor(tokens: readonly AnswerToken[], depth: number) {
     this.#signs = new Cursor(tokens);
     this.#depth = depth;
   }

@@ -14,7 +14,7 @@ import { familyOf, namedGroup, progression, spread } from "./read-list.ts";
 import { readQuantity } from "./read-quantity.ts";
 import { segmentName } from "./segments.ts";
 import { ParseFault } from "./signs.ts";
-import { type Token, tokenize } from "./tokens.ts";
+import { type AnswerToken, tokenizeAnswer } from "./tokens.ts";
 import { type Answer, apply, type RelationName } from "./tree.ts";
 import { numberOfWords, readPhrase } from "./words.ts";
 
@@ -47,7 +47,7 @@ function readText(text: string, grouped: boolean): Reading {
   if (choice) return { answer: choice };
   const labelled = LABELLED.exec(cleaned);
   if (labelled) return readAnswer(labelled[1]!, grouped);
-  const tokens = tokenize(cleaned, grouped);
+  const tokens = tokenizeAnswer(cleaned, grouped);
   if (!("fault" in tokens)) {
     try {
       const signs = tokens.filter(({ type, text }) => type !== "text" || /[\p{L}\d]/u.test(text)).map(joiningWord);
@@ -108,7 +108,7 @@ function readWordsOrFault(cleaned: string, fault: string): Reading {
 const LETTERS = /^[A-J]{2,8}$/;
 
 /** `\text{ or }` is the word itself. */
-function joiningWord(token: Token): Token {
+function joiningWord(token: AnswerToken): AnswerToken {
   if (token.type !== "text") return token;
   const word = token.text
     .trim()
@@ -118,13 +118,13 @@ function joiningWord(token: Token): Token {
   return word === "or" || word === "and" ? { ...token, type: "sign", text: word } : token;
 }
 
-function readSigns(all: readonly Token[], depth: number): Answer {
+function readSigns(all: readonly AnswerToken[], depth: number): Answer {
   if (depth > MAX_DEPTH) throw new ParseFault(`it is nested deeper than ${MAX_DEPTH}`);
   const tokens = trimmed(all);
   if (tokens.length === 0) throw new ParseFault("a part of it is empty");
   const words = readWords(tokens);
   if (words) return words;
-  const inside = (part: readonly Token[]): Answer => readSigns(part, depth + 1);
+  const inside = (part: readonly AnswerToken[]): Answer => readSigns(part, depth + 1);
   const qualified = namedGroup(tokens);
   const parts = qualified ?? splitAt(tokens, (text) => text === "," || text === ";" || text === "or" || text === "and");
   if (parts.length > 1) {
@@ -148,7 +148,10 @@ function readSigns(all: readonly Token[], depth: number): Answer {
 }
 
 /** `1:2:3`: the same ratio where the parts are the same multiples of the first. */
-function readRatio(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+function readRatio(
+  tokens: readonly AnswerToken[],
+  inside: (part: readonly AnswerToken[]) => Answer,
+): Answer | undefined {
   const parts = splitAt(tokens, (text) => text === ":");
   if (parts.length < 3 || parts.some(({ length }) => length === 0)) return undefined;
   const nodes = parts.map(inside).map((part) => (part.kind === "expression" && !part.unit ? part.node : undefined));
@@ -160,7 +163,7 @@ function readRatio(tokens: readonly Token[], inside: (part: readonly Token[]) =>
 }
 
 /** The word between the parts of a list. */
-function jointOf(tokens: readonly Token[]): "and" | "or" | undefined {
+function jointOf(tokens: readonly AnswerToken[]): "and" | "or" | undefined {
   const has = (word: string) => splitAt(tokens, (text) => text === word).length > 1;
   return has("or") ? "or" : has("and") ? "and" : undefined;
 }
@@ -173,9 +176,10 @@ function excluded(items: readonly Answer[]): readonly Answer[] {
   return [first, ...others.map((other): Answer => ({ ...first, sides: [first.sides[0]!, other] }))];
 }
 
-function trimmed(tokens: readonly Token[]): readonly Token[] {
+function trimmed(tokens: readonly AnswerToken[]): readonly AnswerToken[] {
   let [start, end] = [0, tokens.length];
-  const isEdge = (token: Token | undefined) => token?.type === "sign" && [".", ",", ";", ":", '"'].includes(token.text);
+  const isEdge = (token: AnswerToken | undefined) =>
+    token?.type === "sign" && [".", ",", ";", ":", '"'].includes(token.text);
   while (start < end && isEdge(tokens[start])) start++;
   while (end > start && isEdge(tokens[end - 1])) end--;
   while (end - start >= 2 && isSign(tokens[start], "{") && closingOf(tokens, start) === end - 1) {
@@ -189,7 +193,7 @@ function trimmed(tokens: readonly Token[]): readonly Token[] {
 const LABELS = /^\(?[A-Z]{1,4}\)?(?:\s*(?:,\s*(?:and\s)?|\sand\s)\s*\(?[A-Z]{1,4}\)?)+$/;
 
 /** Words only: a text, or a number in words. */
-function readWords(tokens: readonly Token[]): Answer | undefined {
+function readWords(tokens: readonly AnswerToken[]): Answer | undefined {
   if (!tokens.every(({ type }) => type === "word" || type === "text")) return undefined;
   const raw = tokens
     .map(({ text }) => text)
@@ -211,7 +215,10 @@ function readWords(tokens: readonly Token[]): Answer | undefined {
   return { kind: "text", text, letters: LETTERS.test(raw) };
 }
 
-function readRelation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+function readRelation(
+  tokens: readonly AnswerToken[],
+  inside: (part: readonly AnswerToken[]) => Answer,
+): Answer | undefined {
   const sides = splitAt(tokens, (text) => RELATIONS.has(text));
   if (sides.length === 1) return undefined;
   const relations: RelationName[] = [];
@@ -247,9 +254,9 @@ const isSegment = (side: Answer): boolean =>
 const SET_SIGNS: ReadonlySet<string> = new Set(["cap", "cup", "setminus"]);
 
 /** Words and signs that name a value where they stand left of `=`: `f(x)`, `f^{-1}(x)`, `P(A)`, `dy/dx`, `Area`. */
-function readTarget(tokens: readonly Token[]): Answer | undefined {
+function readTarget(tokens: readonly AnswerToken[]): Answer | undefined {
   const named = (): Answer => ({ kind: "text", text: tokens.map(({ text }) => text).join("") });
-  const isName = (token: Token | undefined) =>
+  const isName = (token: AnswerToken | undefined) =>
     token?.type === "name" || token?.type === "word" || token?.type === "text";
   const [first] = tokens;
   if (first?.type === "name" || (tokens.length > 1 && first?.type === "text")) {
@@ -290,9 +297,9 @@ function readTarget(tokens: readonly Token[]): Answer | undefined {
 }
 
 /** `AB : BC : CA`. */
-function isRatioOfNames(tokens: readonly Token[]): boolean {
+function isRatioOfNames(tokens: readonly AnswerToken[]): boolean {
   const parts = splitAt(tokens, (text) => text === ":");
-  const isName = (part: readonly Token[]) =>
+  const isName = (part: readonly AnswerToken[]) =>
     part.length > 0 &&
     part.every(({ type, text }) => type !== "number" || /^\d$/.test(text)) &&
     part.every(({ type, text }) => type !== "sign" || ["_", "{", "}", "'"].includes(text)) &&
@@ -300,7 +307,10 @@ function isRatioOfNames(tokens: readonly Token[]): boolean {
   return parts.length > 2 && parts.every(isName);
 }
 
-function readSetOperation(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+function readSetOperation(
+  tokens: readonly AnswerToken[],
+  inside: (part: readonly AnswerToken[]) => Answer,
+): Answer | undefined {
   const union = splitAt(tokens, (text) => text === "cup");
   if (union.length > 1) return { kind: "union", parts: union.map(inside) };
   const [met, ...others] = splitAt(tokens, (text) => text === "cap");

@@ -4,14 +4,17 @@ import { closingOf, isSign, splitAt } from "./brackets.ts";
 import { readMatrixFormula } from "./matrix-arithmetic.ts";
 import { familyOf, progression, spread } from "./read-list.ts";
 import { readEnvironment, transposed } from "./read-matrix.ts";
-import type { Token } from "./tokens.ts";
+import type { AnswerToken } from "./tokens.ts";
 import type { Answer, Bracket } from "./tree.ts";
 
 /** Signs between the two sides of a relation. */
 export const RELATIONS: ReadonlySet<string> = new Set(["=", "<", "<=", ">", ">=", "!=", "in", "approx"]);
 
 /** The answer that brackets around all of it make; undefined where it is a formula. @throws ParseFault */
-export function readEnclosed(tokens: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+export function readEnclosed(
+  tokens: readonly AnswerToken[],
+  inside: (part: readonly AnswerToken[]) => Answer,
+): Answer | undefined {
   const [first, last] = [tokens[0]!, tokens.at(-1)!];
   if (tokens.length === 1 && isSign(first, "emptyset")) return { kind: "set", items: [] };
   const turned = transposed(tokens, inside);
@@ -40,14 +43,17 @@ export function readEnclosed(tokens: readonly Token[], inside: (part: readonly T
 }
 
 /** A group in parentheses that is more than a formula, e.g. `(x = 2)`; a formula is read whole. */
-function groupOf(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+function groupOf(
+  content: readonly AnswerToken[],
+  inside: (part: readonly AnswerToken[]) => Answer,
+): Answer | undefined {
   return content[0]?.text.startsWith("begin ") ||
     content.some(({ type, text }) => type === "sign" && (RELATIONS.has(text) || text === "or" || text === "\\{"))
     ? inside(content)
     : undefined;
 }
 
-function readSet(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer {
+function readSet(content: readonly AnswerToken[], inside: (part: readonly AnswerToken[]) => Answer): Answer {
   if (content.length === 0) return { kind: "set", items: [] };
   const [variable, bar] = content;
   if (variable?.type === "name" && (isSign(bar, "|") || isSign(bar, ":")))
@@ -62,7 +68,10 @@ function readSet(content: readonly Token[], inside: (part: readonly Token[]) => 
 }
 
 /** `{2k | k ∈ ℤ}`: the values of an expression for every whole number. */
-function readBuilt(content: readonly Token[], inside: (part: readonly Token[]) => Answer): Answer | undefined {
+function readBuilt(
+  content: readonly AnswerToken[],
+  inside: (part: readonly AnswerToken[]) => Answer,
+): Answer | undefined {
   const bar = content.findIndex((token) => isSign(token, "|") || isSign(token, ":"));
   if (bar < 2 || content.slice(bar + 1).some((token) => isSign(token, "|")) || !isSign(content[bar + 2], "in"))
     return undefined;

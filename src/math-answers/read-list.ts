@@ -5,14 +5,14 @@
 
 import { closingOf, isSign } from "./brackets.ts";
 import { ParseFault } from "./signs.ts";
-import type { Token } from "./tokens.ts";
+import type { AnswerToken } from "./tokens.ts";
 import { type Answer, type Node, symbolsOf } from "./tree.ts";
 
 /** More items are not written out. */
 const MAX_ITEMS = 1000;
 
 /** The items with each ellipsis replaced by the whole numbers that it leaves out. @throws ParseFault */
-export function progression(parts: readonly (readonly Token[])[]): readonly (readonly Token[])[] {
+export function progression(parts: readonly (readonly AnswerToken[])[]): readonly (readonly AnswerToken[])[] {
   const at = parts.findIndex(isEllipsis);
   if (at < 0) return parts;
   const fault = new ParseFault("it has \\ldots in it");
@@ -20,7 +20,7 @@ export function progression(parts: readonly (readonly Token[])[]): readonly (rea
   if (first === undefined || next === undefined || parts.slice(at + 1).some(isEllipsis)) throw fault;
   const step = at >= 2 ? (before === undefined ? undefined : first - before) : 1;
   if (step === undefined || step === 0 || (next - first) % step !== 0 || (next - first) / step > MAX_ITEMS) throw fault;
-  const left: Token[][] = [];
+  const left: AnswerToken[][] = [];
   for (let value = first + step; step > 0 ? value < next : value > next; value += step) {
     left.push([
       ...(value < 0 ? [{ type: "sign" as const, text: "-", spaced: false }] : []),
@@ -30,9 +30,9 @@ export function progression(parts: readonly (readonly Token[])[]): readonly (rea
   return [...parts.slice(0, at), ...left, ...parts.slice(at + 1)];
 }
 
-const isEllipsis = (part: readonly Token[]): boolean => part.length === 1 && isSign(part[0], "ldots");
+const isEllipsis = (part: readonly AnswerToken[]): boolean => part.length === 1 && isSign(part[0], "ldots");
 
-function wholeOf(part: readonly Token[] | undefined): number | undefined {
+function wholeOf(part: readonly AnswerToken[] | undefined): number | undefined {
   if (part === undefined) return undefined;
   const negative = part.length === 2 && isSign(part[0], "-");
   const numeral = part.at(-1);
@@ -42,7 +42,7 @@ function wholeOf(part: readonly Token[] | undefined): number | undefined {
 }
 
 /** `2kπ (k ∈ ℤ)`: the value and what says about its symbol, as two parts. */
-export function namedGroup(tokens: readonly Token[]): Token[][] | undefined {
+export function namedGroup(tokens: readonly AnswerToken[]): AnswerToken[][] | undefined {
   const open = tokens.findIndex(
     (token, i) => isSign(token, "(") && tokens[i + 1]?.type === "name" && isSign(tokens[i + 2], "in"),
   );

@@ -7,10 +7,10 @@
 import { closingOf, isSign, splitAt } from "./brackets.ts";
 import { parseFormula } from "./parse.ts";
 import { ParseFault } from "./signs.ts";
-import type { Token } from "./tokens.ts";
+import type { AnswerToken } from "./tokens.ts";
 import { type Answer, apply, type Node } from "./tree.ts";
 
-type Read = (part: readonly Token[]) => Answer;
+type Read = (part: readonly AnswerToken[]) => Answer;
 
 const MATRICES: ReadonlySet<string> = new Set(
   "pmatrix bmatrix matrix Bmatrix array smallmatrix psmallmatrix".split(" "),
@@ -19,7 +19,7 @@ const MATRICES: ReadonlySet<string> = new Set(
 const MAX_DETERMINANT = 4;
 
 /** What an environment with this content is. @throws ParseFault */
-export function readEnvironment(environment: string, content: readonly Token[], inside: Read): Answer {
+export function readEnvironment(environment: string, content: readonly AnswerToken[], inside: Read): Answer {
   if (environment === "cases" || environment === "dcases") return readCases(content, inside);
   if (environment !== "vmatrix" && !MATRICES.has(environment)) throw new ParseFault(`${environment} is no matrix`);
   const start = environment === "array" && isSign(content[0], "{") ? closingOf(content, 0) + 1 : 0;
@@ -32,10 +32,10 @@ export function readEnvironment(environment: string, content: readonly Token[], 
   return { kind: "expression", node: determinant(rows) };
 }
 
-const linesOf = (content: readonly Token[]): Token[][] =>
+const linesOf = (content: readonly AnswerToken[]): AnswerToken[][] =>
   splitAt(content, (text) => text === "\\\\").filter(({ length }) => length > 0);
 
-const cellsOf = (line: readonly Token[]): Token[][] => splitAt(line, (text) => text === "&");
+const cellsOf = (line: readonly AnswerToken[]): AnswerToken[][] => splitAt(line, (text) => text === "&");
 
 /** By the first row (Laplace). */
 function determinant(rows: readonly (readonly Node[])[]): Node {
@@ -49,7 +49,7 @@ function determinant(rows: readonly (readonly Node[])[]): Node {
 /** Words before a condition. */
 const CONDITION_WORDS = /^\s*(?:if|for|when|where|,)?\s*$/;
 
-function readCases(content: readonly Token[], inside: Read): Answer {
+function readCases(content: readonly AnswerToken[], inside: Read): Answer {
   const lines = linesOf(content);
   const joined = lines.map((line) => {
     const cells = cellsOf(line);
@@ -67,11 +67,11 @@ function readCases(content: readonly Token[], inside: Read): Answer {
   return { kind: "set", items };
 }
 
-const isConditionWord = ({ type, text }: Token): boolean =>
+const isConditionWord = ({ type, text }: AnswerToken): boolean =>
   (type !== "name" && type !== "number" && CONDITION_WORDS.test(text)) || (type === "sign" && text === ",");
 
 /** The rows of a matrix with its `\begin` and `\end`. @throws ParseFault where it is another environment */
-export function readMatrix(tokens: readonly Token[]): readonly (readonly Node[])[] {
+export function readMatrix(tokens: readonly AnswerToken[]): readonly (readonly Node[])[] {
   const matrix = readEnvironment(tokens[0]!.text.slice("begin ".length), tokens.slice(1, -1), () => {
     throw new ParseFault("a system stands in a formula");
   });
@@ -80,7 +80,7 @@ export function readMatrix(tokens: readonly Token[]): readonly (readonly Node[])
 }
 
 /** `(1, 2)^T`, `\begin{pmatrix}…\end{pmatrix}^{T}`: a point stays as it is, the rows of a matrix become its columns. */
-export function transposed(tokens: readonly Token[], inside: Read): Answer | undefined {
+export function transposed(tokens: readonly AnswerToken[], inside: Read): Answer | undefined {
   const close = closingOf(tokens, 0);
   const suffix = tokens
     .slice(close + 1)

@@ -5,18 +5,18 @@
 
 import { parseFormula } from "./parse.ts";
 import { ParseFault } from "./signs.ts";
-import { isFunction, type Token } from "./tokens.ts";
+import { type AnswerToken, isFunction } from "./tokens.ts";
 import { type Answer, hasPart, type Node } from "./tree.ts";
 import { isUnitWord, LETTER_UNITS, readUnit } from "./units.ts";
 import { numberOfWords } from "./words.ts";
 
-const isSign = (token: Token | undefined, text: string): boolean => token?.type === "sign" && token.text === text;
+const isSign = (token: AnswerToken | undefined, text: string): boolean => token?.type === "sign" && token.text === text;
 
 /** Words that make of "5 or more" no measure. */
 const HEDGES = new Set("or and not any all none other but if when unless maybe except than more less every".split(" "));
 
 /** The value of these signs with its percent sign or unit. @throws ParseFault */
-export function readQuantity(tokens: readonly Token[]): Answer {
+export function readQuantity(tokens: readonly AnswerToken[]): Answer {
   let [start, end] = [0, tokens.length];
   let phrase = "";
   const currency = tokens.findIndex(({ type, text }) => type === "sign" && ["dollar", "euro", "pounds"].includes(text));
@@ -78,7 +78,7 @@ function chooseSign(node: Node, upper: boolean): Node {
 }
 
 /** `1011_2`, `(1011)_{\text{two}}`, `2F_{16}`: digits with their base as a unit; digits beyond 9 make it a name. */
-function readBase(tokens: readonly Token[]): Answer | undefined {
+function readBase(tokens: readonly AnswerToken[]): Answer | undefined {
   const bar = tokens.findIndex((token) => isSign(token, "_"));
   const digits = tokens
     .slice(0, Math.max(0, bar))
@@ -111,7 +111,7 @@ function readBase(tokens: readonly Token[]): Answer | undefined {
 const HAN = /^\p{Script=Han}/u;
 
 /** `S_{ABC}`: what stands below the name is no unit. */
-function closesSubscript(tokens: readonly Token[], close: number): boolean {
+function closesSubscript(tokens: readonly AnswerToken[], close: number): boolean {
   for (let i = close - 1, depth = 1; i > 0; i--) {
     if (isSign(tokens[i], "}")) depth++;
     if (isSign(tokens[i], "{") && --depth === 0) return isSign(tokens[i - 1], "_");
@@ -120,7 +120,7 @@ function closesSubscript(tokens: readonly Token[], close: number): boolean {
 }
 
 /** Where the unit at the end begins; the number of signs where there is none. */
-function unitStart(tokens: readonly Token[]): number {
+function unitStart(tokens: readonly AnswerToken[]): number {
   const hasFunction = tokens.slice(0, -1).some(({ type, text }) => type === "name" && text.length > 2);
   let from = tokens.length;
   const [value, unit, slash, time] = tokens.slice(-4);

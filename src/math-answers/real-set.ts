@@ -3,8 +3,8 @@
  * and of single points. Bounds are expressions; their order is decided by value.
  */
 
-import { combine, equal, type Rational } from "../expression/rational.ts";
-import type { Budget } from "./budget.ts";
+import { applyOperator, equal, type Rational } from "../expression/rational.ts";
+import type { JudgementBudget } from "./budget.ts";
 import { symbolsOfConditions } from "./conditions.ts";
 import { exactValue } from "./exact.ts";
 import {
@@ -23,12 +23,12 @@ import { approximate, isReal, numericValue } from "./numeric.ts";
 import { type Answer, apply, hasPart, type Node, symbolsOf } from "./tree.ts";
 
 /** The intervals, ascending and not touching; undefined where the answer is no set of real numbers with known bounds. */
-export function realSetOf(answer: Answer, budget: Budget): readonly Interval[] | undefined {
+export function realSetOf(answer: Answer, budget: JudgementBudget): readonly Interval[] | undefined {
   const intervals = read(answer, budget);
   return intervals && joined(intervals);
 }
 
-function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
+function read(answer: Answer, budget: JudgementBudget): readonly Interval[] | undefined {
   budget.spend();
   switch (answer.kind) {
     case "tuple":
@@ -54,7 +54,7 @@ function read(answer: Answer, budget: Budget): readonly Interval[] | undefined {
   }
 }
 
-const readItem = (item: Answer, budget: Budget): readonly Interval[] | undefined =>
+const readItem = (item: Answer, budget: JudgementBudget): readonly Interval[] | undefined =>
   item.kind === "expression" ? readPoint(item, budget) : read(item, budget);
 
 type Relation = Answer & { kind: "relation" };
@@ -65,7 +65,10 @@ const relationsOf = (item: Answer): string => (item.kind === "relation" ? item.r
  * What the items of a list say together. Intervals and values are united. Conditions on one symbol hold together (`x > 1,
  * x < 3`), unless "or" stands between them or no number meets them all (`x < 1, x > 3`); `x ≠ 1` always takes a point away.
  */
-function readList({ items, joint }: Answer & { kind: "list" }, budget: Budget): readonly Interval[] | undefined {
+function readList(
+  { items, joint }: Answer & { kind: "list" },
+  budget: JudgementBudget,
+): readonly Interval[] | undefined {
   if (symbolsOfConditions(items).length > 1) return undefined;
   const isExclusion = (item: Answer) => relationsOf(item) === "!=";
   const sets = items.filter((item) => !isExclusion(item)).map((item) => readItem(item, budget));
@@ -88,7 +91,7 @@ function overlap(items: readonly Answer[], parts: readonly Interval[]): boolean 
 
 function subtracted(
   { whole, without: taken }: Answer & { kind: "difference" },
-  budget: Budget,
+  budget: JudgementBudget,
 ): readonly Interval[] | undefined {
   const [rest, gaps] = [read(whole, budget), read(taken, budget)];
   return rest && gaps && without(rest, gaps);
@@ -102,7 +105,7 @@ function all(parts: readonly (readonly Interval[] | undefined)[]): readonly Inte
   return parts.some((part) => part === undefined) ? undefined : parts.flatMap((part) => part!);
 }
 
-function boundOf(answer: Answer | undefined, budget: Budget): Bound | undefined {
+function boundOf(answer: Answer | undefined, budget: JudgementBudget): Bound | undefined {
   if (answer?.kind !== "expression" || answer.percent) return undefined;
   const { node } = answer;
   if (node.kind === "constant" && node.name === "infinity") return MOST;
@@ -114,14 +117,14 @@ function boundOf(answer: Answer | undefined, budget: Budget): Bound | undefined 
 
 const isInfinity = (node: Node | undefined): boolean => node?.kind === "constant" && node.name === "infinity";
 
-function readPoint(answer: Answer, budget: Budget): readonly Interval[] | undefined {
+function readPoint(answer: Answer, budget: JudgementBudget): readonly Interval[] | undefined {
   const bound = boundOf(answer, budget);
   return bound?.node && [{ low: bound, high: bound, openLow: false, openHigh: false }];
 }
 
 function readInterval(
   { open, close, items, isInterval: isCalled }: Answer & { kind: "tuple" },
-  budget: Budget,
+  budget: JudgementBudget,
 ): readonly Interval[] | undefined {
   if (isCalled === false) return undefined;
   const [low, high] = items.map((item) => boundOf(item, budget));
@@ -134,7 +137,7 @@ function readInterval(
 /** `1 < x ≤ 2`, `3 ≥ x`, `x ≠ 1`, `x ∈ S`: of one symbol. */
 function readRelation(
   { relations, sides }: Answer & { kind: "relation" },
-  budget: Budget,
+  budget: JudgementBudget,
 ): readonly Interval[] | undefined {
   const isSymbol = (side: Answer | undefined) =>
     side?.kind === "text" || (side?.kind === "expression" && side.node.kind === "symbol" && !side.unit);
@@ -173,7 +176,12 @@ const absoluteOf = (side: Answer | undefined): Node | undefined =>
     : undefined;
 
 /** `|a·x + b| < c` and its like: x between (−c − b)/a and (c − b)/a, or outside. */
-function readAbsolute(relation: string, left: Answer, right: Answer, budget: Budget): readonly Interval[] | undefined {
+function readAbsolute(
+  relation: string,
+  left: Answer,
+  right: Answer,
+  budget: JudgementBudget,
+): readonly Interval[] | undefined {
   const inner = absoluteOf(left)!;
   const [symbol, ...others] = symbolsOf(inner);
   const bound = boundOf(right, budget);
@@ -182,9 +190,12 @@ function readAbsolute(relation: string, left: Answer, right: Answer, budget: Bud
   const at = (x: bigint) => exactValue(inner, new Map([[symbol, { numerator: x, denominator: 1n }]]), budget);
   const [zeroth, first, fifth] = [at(0n), at(1n), at(5n)];
   if (typeof zeroth === "string" || typeof first === "string" || typeof fifth === "string") return undefined;
-  const slope = combine("-", first, zeroth)!;
+  const slope = applyOperator("-", first, zeroth)!;
   // Three points on a line: a formula that bends elsewhere is not asked for.
-  const isLinear = equal(fifth, combine("+", zeroth, combine("*", slope, { numerator: 5n, denominator: 1n })!)!);
+  const isLinear = equal(
+    fifth,
+    applyOperator("+", zeroth, applyOperator("*", slope, { numerator: 5n, denominator: 1n })!)!,
+  );
   if (
     !isLinear ||
     slope.numerator === 0n ||

@@ -3,7 +3,7 @@
  */
 
 import { equal } from "../expression/rational.ts";
-import type { Budget } from "./budget.ts";
+import type { JudgementBudget } from "./budget.ts";
 import { exactValue } from "./exact.ts";
 import { isLabel } from "./labels.ts";
 import { segmentName } from "./segments.ts";
@@ -17,7 +17,7 @@ export const isBag = (answer: Answer): answer is Answer & { kind: "list" | "set"
   answer.kind === "list" || answer.kind === "set";
 
 /** What names a value: a symbol, `f(x)`, words, a product of capital letters (a segment AB), a tuple of symbols. */
-export function targetOf(side: Answer): string | undefined {
+function targetOf(side: Answer): string | undefined {
   if (side.kind === "text") return side.text;
   if (side.kind === "choice" && !side.value) return side.letter;
   if (side.kind === "tuple") {
@@ -79,7 +79,7 @@ export function statedValue(answer: Answer): Answer | undefined {
 
 /** Both exact and equal, or not both exact: then the last one speaks. */
 function isSameClosed(a: Node, b: Node): boolean {
-  const free = { spend: () => {} } as unknown as Budget;
+  const free = { spend: () => {} } as unknown as JudgementBudget;
   const [x, y] = [exactValue(a, new Map(), free), exactValue(b, new Map(), free)];
   return typeof x === "string" || typeof y === "string" || equal(x, y);
 }

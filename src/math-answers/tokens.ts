@@ -5,7 +5,7 @@
  */
 
 /** A sign. `spaced`: white space stands before it. */
-export interface Token {
+export interface AnswerToken {
   readonly type: "number" | "name" | "word" | "text" | "sign";
   /** A numeral without separators; a name; a word; the content of `\text{…}`; a sign's canonical spelling. */
   readonly text: string;
@@ -13,7 +13,7 @@ export interface Token {
 }
 
 /** More signs than this are no final answer. */
-export const MAX_TOKENS = 4000;
+const MAX_TOKENS = 4000;
 
 /** Functions of one argument (some take a subscript or an exponent before it), by every spelling. */
 const FUNCTIONS = [
@@ -177,8 +177,8 @@ const TWO_SIGNS: Readonly<Record<string, string>> = {
 /**
  * The signs of a cleaned text (`cleanText`), or what cannot be read. `grouped`: `1,234` is a number, else a list.
  */
-export function tokenize(text: string, grouped: boolean): readonly Token[] | { readonly fault: string } {
-  const tokens: Token[] = [];
+export function tokenizeAnswer(text: string, grouped: boolean): readonly AnswerToken[] | { readonly fault: string } {
+  const tokens: AnswerToken[] = [];
   let at = 0;
   let spaced = false;
   const match = (pattern: RegExp): RegExpExecArray | null => {
@@ -187,7 +187,7 @@ export function tokenize(text: string, grouped: boolean): readonly Token[] | { r
     if (found) at = pattern.lastIndex;
     return found;
   };
-  const push = (type: Token["type"], value: string): void => {
+  const push = (type: AnswerToken["type"], value: string): void => {
     tokens.push({ type, text: value, spaced });
     spaced = false;
   };

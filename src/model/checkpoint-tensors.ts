@@ -1,16 +1,16 @@
 /**
  * The tensors of a checkpoint beside those that its config demands, told by name, shape and dtype alone.
  *
- * A tensor that is missing, of another shape or of numbers that are not read, is an error that names it. So is one that
- * nobody asked for (transformers passes over it with a warning): a bias that the config does not mention, or a layer too
- * many, means that the config is not this model's. Passed over are only tensors that cannot change what the model says:
- * buffers that follow from the config, and heads for another use.
+ * A tensor that is missing, of another shape or of numbers that are not read, is an error that names it. So is a tensor
+ * that the config does not ask for (transformers skips it with a warning): a bias that the config does not mention, or
+ * a layer too many, means that the config is not this model's. Passed over are only tensors that cannot change what the
+ * model says: buffers that follow from the config, and heads for another use.
  */
 
 import { CheckpointError } from "../errors.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { parameterSpecs } from "./parameters.ts";
-import { CONVERT_ADVICE, isReadDtype, type SafetensorsFile } from "./safetensors.ts";
+import { CONVERT_ADVICE, isReadDtype, type TensorFile } from "./safetensors.ts";
 
 /** The output projection. */
 export const HEAD = "lm_head.weight";
@@ -23,7 +23,7 @@ const BUFFERS = /(?:^|\.)(?:rotary_emb\.\w+|position_ids|masked_bias|causal_mask
 /** Value heads of RL trainers, heads of classifiers and reward models, and those that predict further tokens. */
 const OTHER_HEADS = /^(?:v_head|value_head|score|classifier|mtp|model\.mtp)\./;
 
-/** What wrappers put into the names of a model's tensors, and what made it so. */
+/** The parts that wrappers add to the names of a model's tensors, and the program that adds each. */
 const WRAPPERS: readonly (readonly [part: string, by: string])[] = [
   ["_orig_mod.", "torch.compile: save the model that it wraps (model._orig_mod)"],
   ["_fsdp_wrapped_module.", "FSDP: save with its full state dict"],
@@ -40,7 +40,7 @@ const WRAPPERS: readonly (readonly [part: string, by: string])[] = [
 ];
 
 /** Where each tensor is; `EMBEDDING` also where a tied checkpoint has stored it under the name of the head. */
-type FileOf = Map<string, SafetensorsFile>;
+type FileOf = Map<string, TensorFile>;
 
 /**
  * Compares, and gives the tied head of a checkpoint that stores nothing else the embedding's name.
@@ -52,7 +52,7 @@ export function matchTensors(directory: string, config: ModelConfig, head: Model
   refuseWrappers(directory, fileOf);
   const headFile = fileOf.get(HEAD);
   if (config.tieWordEmbeddings && headFile !== undefined && !fileOf.has(EMBEDDING)) {
-    headFile.alias(HEAD, EMBEDDING);
+    headFile.alias?.(HEAD, EMBEDDING);
     fileOf.delete(HEAD);
     fileOf.set(EMBEDDING, headFile);
   }
@@ -92,7 +92,7 @@ function canBeIgnored(name: string, head: ModelHead): boolean {
 }
 
 /** Refuses names that another program's wrapper has changed, with the part that it put in. */
-function refuseWrappers(directory: string, fileOf: ReadonlyMap<string, SafetensorsFile>): void {
+function refuseWrappers(directory: string, fileOf: ReadonlyMap<string, TensorFile>): void {
   const names = [...fileOf.keys()];
   const refuse = (example: string, what: string): never => {
     throw new CheckpointError(

@@ -9,11 +9,12 @@
 
 import { CheckpointError } from "../errors.ts";
 import { type Folder, writeJson } from "../folder.ts";
+import { unpackBitsandbytes } from "./bitsandbytes.ts";
 import { EMBEDDING, HEAD, matchTensors } from "./checkpoint-tensors.ts";
 import { generationConfigOf, hfConfigOf, readModelConfig, type SaveDtype } from "./hf-config.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "./parameters.ts";
-import { type FloatDtype, SafetensorsFile } from "./safetensors.ts";
+import { type FloatDtype, SafetensorsFile, type TensorFile } from "./safetensors.ts";
 import { findWeightFiles, writeWeightFiles } from "./weight-files.ts";
 
 /** A stored head is compared with the embedding in parts of about so many elements. */
@@ -36,7 +37,7 @@ export interface LoadedModel {
 export interface OpenCheckpoint {
   readonly config: ModelConfig;
   /** By the tensors' names; those that are passed over are not among them. */
-  readonly fileOf: ReadonlyMap<string, SafetensorsFile>;
+  readonly fileOf: ReadonlyMap<string, TensorFile>;
   /** Tensors that are passed over (`checkpoint-tensors.ts`). */
   readonly ignored: readonly string[];
   readonly close: () => Promise<void>;
@@ -79,8 +80,8 @@ export async function inspectModelIn(folder: Folder): Promise<{
   return {
     config,
     storedBytes: entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    dtypes: [...new Set(entries.map(({ dtype }) => dtype))],
-    fileCount: new Set(fileOf.values()).size,
+    dtypes: [...new Set(entries.map(({ dtype, packedAs }) => packedAs ?? dtype))],
+    fileCount: new Set([...fileOf.values()].map(({ path }) => path)).size,
     ignored,
   };
 }
@@ -144,7 +145,7 @@ export async function openCheckpointIn(folder: Folder, head: ModelHead = "tokens
     await Promise.all(files.map((file) => file.close()));
   };
   try {
-    const fileOf = new Map<string, SafetensorsFile>();
+    const fileOf = new Map<string, TensorFile>();
     const { names, fileNameOf } = await findWeightFiles(folder);
     for (const name of names) {
       const file = await SafetensorsFile.open(folder, name);
@@ -160,6 +161,7 @@ export async function openCheckpointIn(folder: Folder, head: ModelHead = "tokens
         `${folder.path}: the index says that ${tensor} is in ${name}, and it is not. Fetch the model again.`,
       );
     }
+    await unpackBitsandbytes(fileOf, files);
     const ignored = matchTensors(folder.path, config, head, fileOf);
     for (const name of ignored) fileOf.delete(name);
     return { config, fileOf, ignored, close };
@@ -169,7 +171,10 @@ export async function openCheckpointIn(folder: Folder, head: ModelHead = "tokens
   }
 }
 
-/** A tied model whose file has a head of its own is two models; transformers would untie it, we ask. */
+/**
+ * The config says that the head is tied, but the file has another head. transformers would untie it; Aha refuses,
+ * because it is not clear which is meant.
+ */
 export async function checkTiedHead({ config, fileOf }: OpenCheckpoint): Promise<void> {
   const file = fileOf.get(HEAD);
   if (!config.tieWordEmbeddings || file === undefined) return;

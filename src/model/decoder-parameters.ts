@@ -11,6 +11,7 @@ import type { Dim } from "../graph/dim.ts";
 import { bfloat16Matmul, widen } from "../graph/ops/bfloat16.ts";
 import { dropoutMask } from "../graph/ops/dropout.ts";
 import { add, multiply } from "../graph/ops/elementwise.ts";
+import { fewRowsLimit, fewRowsMatmul } from "../graph/ops/few-rows.ts";
 import { gatherRows } from "../graph/ops/index.ts";
 import { matmul } from "../graph/ops/matmul.ts";
 import { nf4Matmul } from "../graph/ops/quantized.ts";
@@ -59,15 +60,28 @@ export interface DecoderParameters {
   readonly trained: ReadonlyMap<string, Tensor>;
 }
 
-/**
- * Declares every parameter as an input of the graph. `training` is for graphs whose gradient is taken over so many
- * tokens: there, and only there, dropout applies.
- */
+/** What a graph does with the parameters. */
+export interface ParameterUse {
+  /** The gradient is taken over so many tokens: there, and only there, dropout applies. */
+  readonly training?: { readonly tokens: Dim } | undefined;
+  /** No product has more rows than this: matrices for which so many are few are left operands (`graph/ops/few-rows.ts`). */
+  readonly mostRows?: number;
+}
+
+/** The limits of `ParameterUse.mostRows` that make a difference for a model, ascending. */
+export function rowLimits(config: ModelConfig, { quantization, head }: WeightForm): readonly number[] {
+  const limits = parameterSpecs(config, head)
+    .filter((spec) => spec.shape.length === 2 && storageOf(spec, quantization) === "float32")
+    .map(({ shape }) => fewRowsLimit(shape));
+  return [...new Set(limits)].filter((limit) => limit > 0).sort((a, b) => a - b);
+}
+
+/** Declares every parameter as an input of the graph. */
 export function parameterInputs(
   graph: Graph,
   config: ModelConfig,
   form: WeightForm = {},
-  training?: { readonly tokens: Dim },
+  { training, mostRows = Number.POSITIVE_INFINITY }: ParameterUse = {},
 ): DecoderParameters {
   const packed = new Map<string, PackedLinear>();
   const tensors = new Map<string, Tensor>();
@@ -85,6 +99,7 @@ export function parameterInputs(
   const base = (x: Tensor, name: string) => {
     const bias = tensors.get(`${name}Bias`);
     const matrix = tensors.get(name);
+    if (matrix?.dtype === "float32" && mostRows <= fewRowsLimit(matrix.shape)) return fewRowsMatmul(x, matrix, bias);
     if (matrix?.dtype === "float32") return matmul(x, matrix, { transposeB: true, ...(bias && { bias }) });
     const product = matrix ? bfloat16Matmul(x, matrix) : packed.get(name)!(x);
     return bias ? add(product, bias) : product;

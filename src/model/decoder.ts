@@ -4,26 +4,35 @@
  *
  * Tokens of all sequences lie one after another on one axis N, so that every projection is one matrix product and no
  * operation but attention knows of sequences. Pre-norm residual blocks: RMSNorm, grouped-query attention with RoPE (and
- * RMSNorm of each query and key head where the model has it, Qwen3: arXiv:2505.09388), RMSNorm, SwiGLU. A projection has
- * a bias where the model has a parameter for it.
+ * RMSNorm of each query and key head where the model has it, Qwen3: arXiv:2505.09388), RMSNorm, a gated MLP. A projection
+ * has a bias where the model has a parameter for it. Everything else that models differ in is a switch of `ModelConfig`.
  */
 
 import type { Dim } from "../graph/dim.ts";
 import { rotaryEmbedding } from "../graph/ops/attention.ts";
-import { add } from "../graph/ops/elementwise.ts";
+import { add, multiply } from "../graph/ops/elementwise.ts";
+import { geglu } from "../graph/ops/geglu.ts";
 import { rmsNorm } from "../graph/ops/normalize.ts";
 import { reshape } from "../graph/ops/shape.ts";
 import { swiglu } from "../graph/ops/swiglu.ts";
 import { recomputed } from "../graph/recompute.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { DecoderParameters } from "./decoder-parameters.ts";
-import type { ModelConfig } from "./model-config.ts";
+import { type LayerKind, layerKind, type ModelConfig } from "./model-config.ts";
+import { parameterKind } from "./parameter-kinds.ts";
+import { parameterSpecs } from "./parameters.ts";
 import { rotaryFrequencies } from "./rope.ts";
 
 /** Where the tokens are: N tokens, each with its position in its own sequence. */
 export interface DecoderTokens {
   readonly ids: Tensor; // int64 [N]
   readonly positions: Tensor; // int64 [N, 1]
+  /** RoPE by the names of `LayerKind.rope`; "local" only where the model has such layers. */
+  readonly rope: { readonly global: RotaryInputs; readonly local?: RotaryInputs };
+}
+
+/** Cosine and sine by position. */
+export interface RotaryInputs {
   readonly cos: Tensor; // [positions, D/2]
   readonly sin: Tensor; // [positions, D/2]
 }
@@ -50,7 +59,17 @@ export function decoderHidden(
   }: { readonly recompute?: boolean; readonly embeddingNoise?: Tensor | undefined } = {},
 ): Tensor {
   const { linear } = parameters;
-  const norm = (x: Tensor, name: string) => rmsNorm(x, parameters.get(name), config.rmsNormEpsilon);
+  // Made before the layers: a layer that is computed again has to read the same tensors.
+  const gains = new Map(
+    parameterSpecs(config)
+      .filter(({ name }) => parameterKind(name) === "norm")
+      .map(({ name }) => {
+        const weight = parameters.get(name);
+        return [name, config.offsetNorms ? add(weight, weight.graph.scalar(1)) : weight];
+      }),
+  );
+  const norm = (x: Tensor, name: string) => rmsNorm(x, gains.get(name)!, config.rmsNormEpsilon);
+  const gated = config.activation === "gelu_tanh" ? geglu : swiglu;
 
   const block = (input: Tensor, layer: number): Tensor => {
     const at = `layers.${layer}`;
@@ -62,14 +81,16 @@ export function decoderHidden(
       q = perHead(q, config.numHeads, config.headDim, (heads) => norm(heads, `${at}.qNorm`));
       k = perHead(k, config.numKvHeads, config.headDim, (heads) => norm(heads, `${at}.kNorm`));
     }
-    const attended = attend(layer, q, k, v, (heads) => rotate(heads, tokens));
-    const x = add(input, linear(attended, `${at}.attnOut`));
+    const postNorm = (x: Tensor, name: string) => (config.postNorms ? norm(x, name) : x);
+    const attended = attend(layer, q, k, v, (heads) => rotate(heads, tokens, layerKind(config, layer).rope));
+    const x = add(input, postNorm(linear(attended, `${at}.attnOut`), `${at}.attnPostNorm`));
     const mlpInput = norm(x, `${at}.mlpNorm`);
-    const activated = swiglu(linear(mlpInput, `${at}.gate`), linear(mlpInput, `${at}.up`));
-    return add(x, linear(activated, `${at}.mlpDown`));
+    const activated = gated(linear(mlpInput, `${at}.gate`), linear(mlpInput, `${at}.up`));
+    return add(x, postNorm(linear(activated, `${at}.mlpDown`), `${at}.mlpPostNorm`));
   };
 
-  const embedded = parameters.embed(tokens.ids); // [N, H]
+  const rows = parameters.embed(tokens.ids); // [N, H]
+  const embedded = config.scalesEmbedding ? multiply(rows, rows.graph.scalar(Math.sqrt(config.hiddenSize))) : rows;
   let x = embeddingNoise ? add(embedded, embeddingNoise) : embedded;
   for (let layer = 0; layer < config.numLayers; layer++) {
     x = recompute ? recomputed(x, (input) => block(input, layer)) : block(x, layer);
@@ -88,13 +109,18 @@ function perHead(x: Tensor, heads: number, headDim: number, transform: (x: Tenso
   return reshape(transform(reshape(x, [n, heads, headDim])), x.shape);
 }
 
-function rotate(x: Tensor, { positions, cos, sin }: DecoderTokens): Tensor {
+function rotate(x: Tensor, { positions, rope }: DecoderTokens, kind: LayerKind["rope"]): Tensor {
+  if (kind === "none") return x;
+  const { cos, sin } = rope[kind]!;
   const [n, width] = x.shape as [Dim, Dim];
   return reshape(rotaryEmbedding(reshape(x, [n, 1, width]), positions, cos, sin), x.shape);
 }
 
 /** Cosine and sine of position · frequency for positions 0 … count − 1, each [count, D/2] (arXiv:2104.09864, §3.2). */
-export function rotaryTables(config: ModelConfig, count: number): { cos: Float32Array; sin: Float32Array } {
+export function rotaryTables(
+  config: Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">,
+  count: number,
+): { cos: Float32Array; sin: Float32Array } {
   const half = config.headDim / 2;
   // At least 64 bytes: V8 keeps smaller arrays on its heap and moves them, and the runtime reads these in place.
   const table = () => new Float32Array(new ArrayBuffer(Math.max(64, count * half * 4)), 0, count * half);
@@ -109,4 +135,32 @@ export function rotaryTables(config: ModelConfig, count: number): { cos: Float32
     }
   }
   return { cos, sin };
+}
+
+/** Names of the inputs of a program that have the rotary tables, f32 [positions, D/2] each. */
+export const ROTARY_INPUTS = { global: ["cos", "sin"], local: ["localCos", "localSin"] } as const;
+
+/** The tables of every RoPE that the model has, by the names of those inputs. */
+export function rotaryInputTables(config: ModelConfig, count: number): Map<string, Float32Array> {
+  const tables = new Map<string, Float32Array>();
+  for (const [names, rope] of [
+    [ROTARY_INPUTS.global, config],
+    [ROTARY_INPUTS.local, config.localRope],
+  ] as const) {
+    if (rope === null) continue;
+    const { cos, sin } = rotaryTables({ ...rope, headDim: config.headDim }, count);
+    tables.set(names[0], cos);
+    tables.set(names[1], sin);
+  }
+  return tables;
+}
+
+/** Declares those inputs for tables of K positions. */
+export function rotaryInputs(graph: Graph, config: ModelConfig): DecoderTokens["rope"] {
+  const declare = ([cos, sin]: readonly [string, string]): RotaryInputs => {
+    const shape = ["K", config.headDim / 2];
+    return { cos: graph.input(cos, "float32", shape), sin: graph.input(sin, "float32", shape) };
+  };
+  const global = declare(ROTARY_INPUTS.global);
+  return config.localRope === null ? { global } : { global, local: declare(ROTARY_INPUTS.local) };
 }

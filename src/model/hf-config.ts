@@ -2,20 +2,29 @@
  * Hugging Face's `config.json`: read into a `ModelConfig`, and written back so that transformers loads it.
  *
  * A checkpoint's numbers depend on its config, so nothing that changes them is passed over: a key whose value asks for
- * something the decoder does not do (sliding windows, another activation, quantised weights …) is refused by name. Keys
+ * something the decoder does not do (another activation, soft-capping, experts …) is refused by name. Keys
  * that change no numbers, of which there are many and which differ by version, are ignored. Where a key is absent its
  * value is transformers' default for that family (`families/`), which is not always the obvious one: `head_dim` of Qwen3 is
- * 128, whatever the hidden size. How positions are encoded is read and written by `hf-rope.ts`.
+ * 128, whatever the hidden size. How positions are encoded is read and written by `hf-rope.ts`; how layers differ, by
+ * their family.
  */
 
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
 import type { Folder } from "../folder.ts";
 import { parseJson } from "../json-text.ts";
-import type { ModelFamily } from "./families/family.ts";
-import { families } from "./families/registry.ts";
-import { hfRopeOf, ropeConfigShape, ropeOf } from "./hf-rope.ts";
-import type { ModelConfig, ModelHead } from "./model-config.ts";
+import { checkQuantizationConfig } from "./bitsandbytes.ts";
+import type { LayerSwitches, ModelFamily } from "./families/family.ts";
+import { decoderSwitches, families } from "./families/registry.ts";
+import { hfRopeOf, ropeConfigShape, ropesOf } from "./hf-rope.ts";
+import {
+  type GateActivation,
+  layerKind,
+  type ModelConfig,
+  type ModelHead,
+  PLAIN_DECODER,
+  someLayer,
+} from "./model-config.ts";
 
 const CONFIG_FILE = "config.json";
 const GENERATION_FILE = "generation_config.json";
@@ -52,12 +61,15 @@ const configSchema = z.looseObject({
   max_position_embeddings: size(2 ** 26).nullish(),
   rms_norm_eps: z.number().positive().max(1).default(1e-6),
   ...ropeConfigShape,
-  tie_word_embeddings: z.boolean().default(false),
-  hidden_act: z.string().default("silu"),
+  tie_word_embeddings: z.boolean().nullish(),
   use_sliding_window: z.boolean().nullish(),
-  sliding_window: z.number().nullish(),
-  max_window_layers: z.number().default(28),
+  sliding_window: z.int().nullish(),
+  sliding_window_pattern: size(1024).nullish(),
+  max_window_layers: z.int().min(0).nullish(),
   layer_types: z.array(z.string()).nullish(),
+  no_rope_layers: z.array(z.int().min(0).max(1)).nullish(),
+  no_rope_layer_interval: size(1024).nullish(),
+  query_pre_attn_scalar: z.number().positive().nullish(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: eosTokenIds,
   attention_bias: z.boolean().nullish(),
@@ -76,16 +88,18 @@ const generationSchema = z.looseObject({
 
 /** Keys that change a model's numbers, with the values under which they do not. A key that is absent is inert. */
 const INERT_VALUES: Readonly<Record<string, readonly unknown[]>> = {
-  hidden_act: ["silu"],
   attention_dropout: [0, null],
   partial_rotary_factor: [1, null],
-  quantization_config: [null],
   logit_scale: [1, null],
   final_logit_softcapping: [null],
   attn_logit_softcapping: [null],
   num_experts: [0, null],
   num_local_experts: [0, null],
+  use_bidirectional_attention: [false, null],
 };
+
+/** transformers' names of the functions of the MLP's gate; the first is the one that is written. */
+const ACTIVATION_NAMES: Readonly<Record<GateActivation, string>> = { silu: "silu", gelu_tanh: "gelu_pytorch_tanh" };
 
 /**
  * The model that a folder's `config.json` describes. Stop tokens are those of `generation_config.json` too, where it
@@ -163,6 +177,20 @@ export function parseModelConfig(text: string, where: string, head: ModelHead = 
   checkTokenIds(ids, hf.vocab_size, `${where}: eos_token_id`);
   checkTokenIds(idList(hf.pad_token_id), hf.vocab_size, `${where}: pad_token_id`);
   const maxContextTokens = hf.max_position_embeddings ?? family.defaultContextTokens;
+  const switches = decoderSwitches(family.name, {
+    attention_bias: hf.attention_bias ?? false,
+    mlp_bias: hf.mlp_bias ?? false,
+  });
+  const activation = ACTIVATION_NAMES[switches.activation];
+  const activationKey = family.activationKey ?? "hidden_act";
+  if (hf[activationKey] !== undefined && hf[activationKey] !== activation) {
+    throw new CheckpointError(
+      `${where}: ${activationKey} = ${JSON.stringify(hf[activationKey]).slice(0, 80)} is not supported; only ` +
+        `${JSON.stringify(activation)} is.`,
+    );
+  }
+  const layers = layersOf(hf, headDim, family, where);
+  const { localRope, ...rope } = ropesOf({ ...hf, max_position_embeddings: maxContextTokens }, family, where);
   return {
     architecture: family.name,
     vocabSize: hf.vocab_size,
@@ -174,9 +202,13 @@ export function parseModelConfig(text: string, where: string, head: ModelHead = 
     headDim,
     maxContextTokens,
     rmsNormEpsilon: hf.rms_norm_eps,
-    ...ropeOf({ ...hf, max_position_embeddings: maxContextTokens }, where),
-    tieWordEmbeddings: hf.tie_word_embeddings,
-    ...family.switches({ attention_bias: hf.attention_bias ?? false, mlp_bias: hf.mlp_bias ?? false }),
+    ...rope,
+    tieWordEmbeddings: hf.tie_word_embeddings ?? family.tiesByDefault ?? false,
+    ...switches,
+    ...layers,
+    localRope: someLayer({ ...layers, numLayers: hf.num_hidden_layers }, (kind) => kind.rope === "local")
+      ? localRope
+      : null,
     bosTokenId: hf.bos_token_id ?? null,
     eosTokenIds: ids,
     padTokenId: hf.pad_token_id ?? null,
@@ -198,8 +230,8 @@ export function hfConfigOf(
   head: ModelHead = "tokens",
 ): Record<string, unknown> {
   const family = families.get(config.architecture);
-  const switches = family.switches({ attention_bias: config.attentionBias, mlp_bias: config.mlpBias });
-  for (const name of ["qkNorm", "attentionBias", "attentionOutputBias", "mlpBias"] as const) {
+  const switches = decoderSwitches(family.name, { attention_bias: config.attentionBias, mlp_bias: config.mlpBias });
+  for (const name of Object.keys(switches) as (keyof typeof switches)[]) {
     if (config[name] === switches[name]) continue;
     throw new CheckpointError(
       `Cannot save: a ${config.architecture} has ${name} ${switches[name]}, this model ${config[name]}.`,
@@ -213,7 +245,7 @@ export function hfConfigOf(
     ...specialTokensOf(config),
     dtype,
     head_dim: config.headDim,
-    hidden_act: "silu",
+    [family.activationKey ?? "hidden_act"]: ACTIVATION_NAMES[config.activation],
     hidden_size: config.hiddenSize,
     // The number of labels is that of these names; without them it would be two.
     ...(head === "score" && { id2label: { 0: SCORE_LABEL }, label2id: { [SCORE_LABEL]: 0 } }),
@@ -225,10 +257,10 @@ export function hfConfigOf(
     num_hidden_layers: config.numLayers,
     num_key_value_heads: config.numKvHeads,
     rms_norm_eps: config.rmsNormEpsilon,
-    ...hfRopeOf(config),
+    ...hfRopeOf(config, family),
     tie_word_embeddings: config.tieWordEmbeddings,
     torch_dtype: dtype, // the name of dtype before transformers 4.56
-    use_sliding_window: false,
+    ...layerKeysOf(config, family),
     vocab_size: config.vocabSize,
   };
 }
@@ -248,8 +280,51 @@ function specialTokensOf(config: ModelConfig): Record<string, unknown> {
 }
 
 /** The class that transformers loads. */
-function classNameOf({ className }: ModelFamily, head: ModelHead): string {
-  return head === "score" ? className.replace(TOKENS_CLASS, SCORE_CLASS) : className;
+function classNameOf({ className, scoreClassName }: ModelFamily, head: ModelHead): string {
+  if (head === "tokens") return className;
+  return scoreClassName ?? className.replace(TOKENS_CLASS, SCORE_CLASS);
+}
+
+/** How the layers differ, by the rules of the family; a family without rules has only plain ones. */
+function layersOf(hf: HfConfig, headDim: number, family: ModelFamily, where: string): LayerSwitches {
+  if (hf.layer_types && hf.layer_types.length !== hf.num_hidden_layers) {
+    throw new CheckpointError(
+      `${where}: layer_types has ${hf.layer_types.length} entries for num_hidden_layers = ${hf.num_hidden_layers}.`,
+    );
+  }
+  if (family.layers) return family.layers.read({ ...hf, head_dim: headDim }, where);
+  const other = hf.layer_types?.find((type) => type !== "full_attention");
+  if (other !== undefined) {
+    throw new CheckpointError(
+      `${where}: layer_types has ${JSON.stringify(other)}; a ${family.name} has only "full_attention".`,
+    );
+  }
+  if (hf.use_sliding_window === true && typeof hf.sliding_window === "number") {
+    throw new CheckpointError(
+      `${where}: use_sliding_window = true is not supported by ${family.className}; only false is. Sliding windows are ` +
+        "supported in the families " +
+        `${families.all.flatMap(({ name, layers }) => (layers ? [name] : [])).join(", ")}.`,
+    );
+  }
+  return { slidingWindow: null, layers: [], queryPreAttnScalar: null };
+}
+
+/** The keys about layers. Throws CheckpointError for layers that the family's config cannot say. */
+function layerKeysOf(config: ModelConfig, family: ModelFamily): Readonly<Record<string, unknown>> {
+  const keys = family.layers?.write(config) ?? { use_sliding_window: false };
+  const { numLayers, headDim } = config;
+  const said = family.layers?.read({ ...keys, num_hidden_layers: numLayers, head_dim: headDim }, "config.json");
+  const kinds = (layers: ModelConfig["layers"]) =>
+    JSON.stringify(Array.from({ length: numLayers }, (_, layer) => layerKind({ layers }, layer)));
+  const { slidingWindow, queryPreAttnScalar, layers } = said ?? PLAIN_DECODER;
+  const lost = [
+    ["slidingWindow", slidingWindow === config.slidingWindow],
+    ["queryPreAttnScalar", queryPreAttnScalar === config.queryPreAttnScalar],
+    ["layers", kinds(layers) === kinds(config.layers)],
+    ["localRope", someLayer(config, ({ rope }) => rope === "local") === (config.localRope !== null)],
+  ].find(([, isSame]) => !isSame);
+  if (lost === undefined) return keys;
+  throw new CheckpointError(`Cannot save: the config of a ${config.architecture} cannot say this model's ${lost[0]}.`);
 }
 
 function familyOf(hf: z.infer<typeof architectureSchema>, where: string, head: ModelHead): ModelFamily {
@@ -270,6 +345,7 @@ function familyOf(hf: z.infer<typeof architectureSchema>, where: string, head: M
 }
 
 function refuseUnsupported(hf: HfConfig, family: ModelFamily, where: string): void {
+  checkQuantizationConfig(hf.quantization_config, where);
   for (const [key, inert] of Object.entries(INERT_VALUES)) {
     const value = hf[key];
     if (value === undefined || inert.includes(value)) continue;
@@ -278,30 +354,6 @@ function refuseUnsupported(hf: HfConfig, family: ModelFamily, where: string): vo
   }
   if (hf.mlp_bias === true && !family.hasMlpBiasKey) {
     throw new CheckpointError(`${where}: mlp_bias = true is not supported by ${family.className}; only false is.`);
-  }
-  refuseWindows(hf, hf.max_position_embeddings ?? family.defaultContextTokens, where);
-  if (hf.layer_types && hf.layer_types.length !== hf.num_hidden_layers) {
-    throw new CheckpointError(
-      `${where}: layer_types has ${hf.layer_types.length} entries for num_hidden_layers = ${hf.num_hidden_layers}.`,
-    );
-  }
-}
-
-/** A sliding window is refused where it would hide anything: where a layer has one that is shorter than the context. */
-function refuseWindows(hf: HfConfig, contextTokens: number, where: string): void {
-  const size = hf.use_sliding_window === true ? hf.sliding_window : null;
-  const reaches = typeof size === "number" && size >= contextTokens;
-  const other = hf.layer_types?.find((type) => type !== "full_attention");
-  if (other !== undefined && !(other === "sliding_attention" && reaches)) {
-    throw new CheckpointError(
-      `${where}: layer_types has ${JSON.stringify(other)}; only "full_attention" is supported, sliding windows are not.`,
-    );
-  }
-  if (typeof size === "number" && !reaches && !hf.layer_types && hf.max_window_layers < hf.num_hidden_layers) {
-    throw new CheckpointError(
-      `${where}: use_sliding_window is true and layers from ${hf.max_window_layers} on would use a sliding_window of ` +
-        `${size} tokens, less than the context of ${contextTokens}; sliding windows are not supported.`,
-    );
   }
 }
 

@@ -2,13 +2,14 @@
  * The RoPE part of `config.json`, in both of its spellings: `rope_theta` with `rope_scaling` (transformers 4) and
  * `rope_parameters` (transformers 5), read into a `ModelConfig`'s fields and written back.
  *
- * Both are written: each version of transformers ignores the other's keys without a word, and would compute with the
- * default frequencies. A scaling that the decoder does not have is refused by its name, and so is a key of a scaling that
- * is not known, since it might change numbers.
+ * Both are written: each version of transformers silently ignores the other's keys, and would compute with the default
+ * frequencies. A scaling that the decoder does not have is refused by its name, and so is a key of a scaling that is
+ * not known, since it might change numbers.
  */
 
 import { z } from "zod";
 import { CheckpointError, nearestName } from "../errors.ts";
+import type { ModelFamily } from "./families/family.ts";
 import type { ModelConfig, RopeScaling } from "./model-config.ts";
 
 const THETA_DEFAULT = 10_000;
@@ -38,16 +39,23 @@ const ropeSchema = z.looseObject({
 });
 type Rope = z.infer<typeof ropeSchema>;
 
+/** `rope_parameters` of a family whose layers have two of them. */
+const ropeByLayerType = z.looseObject({
+  full_attention: ropeSchema.nullish(),
+  sliding_attention: ropeSchema.nullish(),
+});
+
 /** The keys of `config.json` that say how positions are encoded; a part of the schema of the whole. */
 export const ropeConfigShape = {
   rope_theta: positive.nullish(),
+  rope_local_base_freq: positive.nullish(),
   rope_scaling: ropeSchema.nullish(),
-  rope_parameters: ropeSchema.nullish(),
+  rope_parameters: z.intersection(ropeSchema, ropeByLayerType).nullish(),
   original_max_position_embeddings: tokens.nullish(),
 } as const;
 
-/** What `ropeOf` reads: the keys above, and the context. */
-export interface HfRopeConfig {
+/** One RoPE's part of the keys above, and the context. */
+interface HfRopeConfig {
   readonly rope_theta?: number | null | undefined;
   readonly rope_scaling?: Rope | null | undefined;
   readonly rope_parameters?: Rope | null | undefined;
@@ -73,8 +81,45 @@ const SCALING_KEYS: Readonly<Record<"default" | RopeScaling["type"], readonly st
   ],
 };
 
-/** θ and the scaling of a `config.json`. Throws CheckpointError where they contradict each other or are not supported. */
-export function ropeOf(hf: HfRopeConfig, where: string): Pick<ModelConfig, "ropeTheta" | "ropeScaling"> {
+/** θ and a scaling. */
+type RopeSwitches = Pick<ModelConfig, "ropeTheta" | "ropeScaling">;
+
+/**
+ * The RoPE of a `config.json`, and that of local layers in a family which has such. Throws CheckpointError where keys
+ * contradict each other or are not supported.
+ */
+export function ropesOf(
+  hf: HfRopeConfig & {
+    readonly rope_parameters?: (Rope & z.infer<typeof ropeByLayerType>) | null | undefined;
+    readonly rope_local_base_freq?: number | null | undefined;
+  },
+  { defaultRopeTheta = THETA_DEFAULT, defaultLocalRopeTheta }: ModelFamily,
+  where: string,
+): RopeSwitches & Pick<ModelConfig, "localRope"> {
+  if (defaultLocalRopeTheta === undefined) return { ...ropeOf(hf, defaultRopeTheta, where), localRope: null };
+  const { full_attention, sliding_attention, ...others } = hf.rope_parameters ?? {};
+  const strange = Object.keys(others)[0];
+  if (strange !== undefined) {
+    throw new CheckpointError(
+      `${where}: rope_parameters has the key ${JSON.stringify(strange)}; expected full_attention and sliding_attention, each ` +
+        "with {rope_type, rope_theta, …}.",
+    );
+  }
+  const { max_position_embeddings, original_max_position_embeddings } = hf;
+  const local = {
+    rope_theta: hf.rope_local_base_freq,
+    rope_parameters: sliding_attention,
+    max_position_embeddings,
+    original_max_position_embeddings,
+  };
+  return {
+    ...ropeOf({ ...hf, rope_parameters: full_attention }, defaultRopeTheta, where),
+    localRope: ropeOf(local, defaultLocalRopeTheta, `${where}, local layers`),
+  };
+}
+
+/** One RoPE. */
+function ropeOf(hf: HfRopeConfig, defaultTheta: number, where: string): RopeSwitches {
   const [old, fresh] = (["rope_scaling", "rope_parameters"] as const).map((key) => {
     const rope = hf[key];
     return rope ? { scaling: scalingOf(rope, hf, `${where}: ${key}`), theta: rope.rope_theta ?? undefined } : undefined;
@@ -94,16 +139,22 @@ export function ropeOf(hf: HfRopeConfig, where: string): Pick<ModelConfig, "rope
     if (theta !== first![1])
       throw new CheckpointError(`${where}: ${first![0]} is ${first![1]}, but ${key} is ${theta}.`);
   }
-  return { ropeTheta: first?.[1] ?? THETA_DEFAULT, ropeScaling: (fresh ?? old)?.scaling ?? null };
+  return { ropeTheta: first?.[1] ?? defaultTheta, ropeScaling: (fresh ?? old)?.scaling ?? null };
 }
 
 /** The RoPE keys of a `config.json`, for transformers 4 and 5. */
-export function hfRopeOf(config: Pick<ModelConfig, "ropeTheta" | "ropeScaling">): Record<string, unknown> {
-  const scaling = config.ropeScaling === null ? null : hfScalingOf(config.ropeScaling);
+export function hfRopeOf(config: ModelConfig, { defaultLocalRopeTheta }: ModelFamily): Record<string, unknown> {
+  const scalingOf = ({ ropeScaling }: RopeSwitches) => (ropeScaling === null ? null : hfScalingOf(ropeScaling));
+  const parametersOf = (rope: RopeSwitches) => {
+    return { rope_theta: rope.ropeTheta, ...(scalingOf(rope) ?? { rope_type: "default" }) };
+  };
+  const common = { rope_theta: config.ropeTheta, rope_scaling: scalingOf(config) };
+  if (defaultLocalRopeTheta === undefined) return { ...common, rope_parameters: parametersOf(config) };
+  const local = config.localRope ?? { ropeTheta: defaultLocalRopeTheta, ropeScaling: null };
   return {
-    rope_theta: config.ropeTheta,
-    rope_scaling: scaling,
-    rope_parameters: { rope_theta: config.ropeTheta, ...(scaling ?? { rope_type: "default" }) },
+    ...common,
+    rope_local_base_freq: local.ropeTheta,
+    rope_parameters: { full_attention: parametersOf(config), sliding_attention: parametersOf(local) },
   };
 }
 

@@ -4,7 +4,8 @@
  * `scaled` is for small models that are to learn in minutes: every linear map W [out, in] has the standard deviation
  * gain/√in, so that activations keep their size at any width, and the 2L maps that write to the residual stream are
  * divided by √(2L), so that its variance does not grow with depth (GPT-2; Radford et al. 2019, §2.3). `normal` is what
- * transformers does: one standard deviation for all. Gains of norms are 1, biases 0, in both.
+ * transformers does: one standard deviation for all. Gains of norms are 1 (w = 0 where they
+ * multiply by 1 + w), biases 0, in both.
  *
  * Each tensor of the checkpoint has its own random stream, named by it: neither the order nor the fusing of matrices in
  * memory changes a weight.
@@ -53,7 +54,7 @@ export function initializeParameter(
   const { seed, init = { scheme: "scaled" }, allocate = (elements) => new Float32Array(elements) } = options;
   const value = allocate(elementCount(shape));
   const kind = parameterKind(name);
-  if (kind === "norm") value.fill(1);
+  if (kind === "norm") value.fill(config.offsetNorms ? 0 : 1);
   else if (kind === "bias") value.fill(0);
   else {
     const std = standardDeviation(init, config, name, shape);
@@ -82,7 +83,7 @@ function fillNormal(target: Float32Array, std: number, seed: number, stream: str
       // Half a step above 0, so that the logarithm is finite.
       const radius = std * Math.sqrt(-2 * Math.log((words[pair]! + 0.5) / 2 ** 32));
       const angle = (2 * Math.PI * words[pair + 1]!) / 2 ** 32;
-      // Past the end of the tensor assignments fall away.
+      // Assignments beyond the end of the tensor have no effect.
       target[start + pair] = radius * Math.cos(angle);
       target[start + pair + 1] = radius * Math.sin(angle);
     }

@@ -111,7 +111,7 @@ export function initializeAdapter(
     const stream = hashString(`initialize/${a.checkpointName}`);
     const bound = 1 / Math.sqrt(a.shape[1]!);
     for (let i = 0; i < first.length; i += 4) {
-      // Past the end of the tensor assignments fall away.
+      // Assignments beyond the end of the tensor have no effect.
       philox(seed, stream, [i / 4]).forEach((word, j) => {
         first[i + j] = bound * ((2 * (word + 0.5)) / 2 ** 32 - 1);
       });

@@ -3,8 +3,9 @@
  * model like any other, which needs neither the adapter nor a program that knows adapters.
  *
  * Sums are taken in f64 and rounded once to f32 (and once more to the stored format), so an adapter that was never
- * trained leaves every bit of the base. Merging into sixteen bits loses what of B·A is below W's last place: log-
- * probabilities then differ from those with the adapter apart by about as much as from those of f32 weights.
+ * trained leaves every bit of the base. Merging into sixteen bits loses the part of B·A that is smaller than W's last
+ * place: log- probabilities then differ from those with the adapter apart by about as much as from those of f32
+ * weights.
  */
 
 import { CheckpointError } from "../errors.ts";
@@ -48,7 +49,7 @@ export function foldAdapter(weight: Float32Array, a: Float32Array, b: Float32Arr
     row.set(target);
     for (let k = 0; k < rank; k++) {
       const factor = scale * b[i * rank + k]!;
-      // Not only faster: −0 + 0 would be 0, and a weight that nothing is added to keeps its sign.
+      // Besides being faster, this keeps the sign of a weight of −0 to which nothing is added: −0 + 0 would be 0.
       if (factor === 0) continue;
       const offset = k * columns;
       for (let j = 0; j < columns; j++) row[j]! += factor * a[offset + j]!;

@@ -48,7 +48,8 @@ export function parameterSpecs(config: ModelConfig, head: ModelHead = "tokens"):
     }
     add(`${here}.attnOut`, `${at}.self_attn.o_proj.weight`, [H, queryWidth]);
     if (config.attentionOutputBias) add(`${here}.attnOutBias`, `${at}.self_attn.o_proj.bias`, [H]);
-    add(`${here}.mlpNorm`, `${at}.post_attention_layernorm.weight`, [H]);
+    if (config.postNorms) add(`${here}.attnPostNorm`, `${at}.post_attention_layernorm.weight`, [H]);
+    add(`${here}.mlpNorm`, `${at}.${config.postNorms ? "pre_feedforward" : "post_attention"}_layernorm.weight`, [H]);
     for (const [part, tensor, rows, columns] of [
       ["gate", "gate_proj", I, H],
       ["up", "up_proj", I, H],
@@ -57,6 +58,7 @@ export function parameterSpecs(config: ModelConfig, head: ModelHead = "tokens"):
       add(`${here}.${part}`, `${at}.mlp.${tensor}.weight`, [rows, columns]);
       if (config.mlpBias) add(`${here}.${part}Bias`, `${at}.mlp.${tensor}.bias`, [rows]);
     }
+    if (config.postNorms) add(`${here}.mlpPostNorm`, `${at}.post_feedforward_layernorm.weight`, [H]);
   }
   add("finalNorm", "model.norm.weight", [H]);
   if (head === "score") add("score", "score.weight", [1, H]);

@@ -2,9 +2,9 @@
  * An adapter in a folder, in the format of PEFT: `adapter_config.json` (`peft-config.ts`) and `adapter_model.safetensors`,
  * whose tensors are named `base_model.model.<module>.lora_A.weight` and `…lora_B.weight`.
  *
- * Which projections of which layers it adapts is read from its tensors, their ranks too. An adapter that was made for
- * another model is told by its shapes, one of which a part is missing by its config: where that leaves no choice, every
- * layer has to have all of it.
+ * Which projections of which layers it adapts is read from its tensors, their ranks too. An adapter for another model
+ * is recognised by its shapes. An incomplete adapter is recognised by its config. If the config does not restrict the
+ * layers, every layer must have all of the adapter.
  */
 
 import { CheckpointError } from "../errors.ts";

@@ -2,12 +2,13 @@
  * from the tokenizer. */
 
 import { ConfigError, nearestName } from "../errors.ts";
-import type { ModelConfig } from "./model-config.ts";
+import { type ModelConfig, PLAIN_DECODER } from "./model-config.ts";
 
 /** What a preset leaves to the tokenizer. */
 type FromTokenizer = "vocabSize" | "bosTokenId" | "eosTokenIds" | "padTokenId";
 
 const QWEN3 = {
+  ...PLAIN_DECODER,
   architecture: "qwen3",
   rmsNormEpsilon: 1e-6,
   ropeTheta: 10_000,

@@ -93,15 +93,6 @@ export function quantizeNf4(values: Float32Array, { codes, scales }: Nf4Values):
   }
 }
 
-/** Unpacks into `target`, which is as long as what was packed: level · scale, rounded to f32. */
-export function dequantizeNf4({ codes, scales }: Nf4Values, target: Float32Array): void {
-  for (let i = 0; i < target.length; i++) {
-    const byte = codes[i >> 1]!;
-    const code = (i & 1) === 0 ? byte >> 4 : byte & 15;
-    target[i] = NF4_LEVELS[code]! * scales[Math.floor(i / NF4_BLOCK_SIZE)]!;
-  }
-}
-
 /** The code of the level nearest to x in [−1, 1]; the lower one half-way between two. */
 function nearestLevel(x: number): number {
   // Four comparisons: a binary search without a loop's branches.

@@ -2,12 +2,11 @@
  * The safetensors file format (github.com/huggingface/safetensors): eight bytes with the length of a JSON header, the
  * header with each tensor's dtype, shape and place, then the tensors' bytes without a gap.
  *
- * A file may come from anywhere, so its header is believed only after every number in it was checked against the file:
- * lengths, ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and
- * converted to f32 (from F64, which is rounded, F32, F16, BF16) on the way; nothing holds a second copy of the weights.
- * Tensors of the format's other dtypes may be in a file, as buffers that no model needs, and are not read. Written are
- * files of F32, F16 or BF16, straight from the tensors' memory, which may be made one after another while the file is
- * written.
+ * A file may come from anywhere, so every number in its header is checked against the file before it is used: lengths,
+ * ranges, overlaps, gaps, shape × dtype. Tensors are read one at a time into memory the caller provides and converted
+ * to f32 (from F64, which is rounded, F32, F16, BF16) on the way; nothing holds a second copy of the weights. Tensors
+ * of the format's other dtypes may be in a file, as buffers that no model needs, and are not read. Written are files of
+ * F32, F16 or BF16, straight from the tensors' memory, which may be made one after another while the file is written.
  */
 
 import { CheckpointError } from "../errors.ts";
@@ -15,6 +14,7 @@ import { type ByteSink, type ByteSource, type Folder, openedFile, readFully } fr
 import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage } from "../lfs-pointer.ts";
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
+import type { Nf4Values } from "./quantization.ts";
 
 /** Headers beyond this are refused, as the reference implementation does. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -60,10 +60,25 @@ export interface TensorEntry {
   /** Of its first byte, from the start of the file. */
   readonly byteOffset: number;
   readonly sizeBytes: number;
+  /** How it is packed, where it is: its dtype is then that of the numbers that are read. */
+  readonly packedAs?: string;
+}
+
+/** Tensors that are read by name as f32: those of a file, or what stands for some of them. Close it after use. */
+export interface TensorFile {
+  readonly path: string;
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  readInto(name: string, destination: Float32Array): Promise<void>;
+  readElements(name: string, first: number, destination: Float32Array): Promise<void>;
+  /** Codes and scales of a packed tensor as they are; false where its blocks are not those of the engine. */
+  readNf4?(name: string, target: Nf4Values): Promise<boolean>;
+  /** Gives the tensor `name` a second name. */
+  alias?(name: string, other: string): void;
+  close(): Promise<void>;
 }
 
 /** An open safetensors file whose header was checked. Close it after use. */
-export class SafetensorsFile {
+export class SafetensorsFile implements TensorFile {
   readonly path: string;
   /** By tensor name. */
   readonly entries: ReadonlyMap<string, TensorEntry>;
@@ -129,6 +144,15 @@ export class SafetensorsFile {
       );
       widen(part, destination.subarray(done, done + part.length));
     }
+  }
+
+  /** Reads a tensor's bytes from the byte `first` on, whatever its dtype; as many as `destination` has. */
+  async readBytes(name: string, first: number, destination: Uint8Array): Promise<void> {
+    const { byteOffset, sizeBytes } = this.#entry(name);
+    if (first < 0 || first + destination.length > sizeBytes) {
+      throw new CheckpointError(`${this.path}: ${name} has ${sizeBytes} bytes; more than those are asked for.`);
+    }
+    await readFully(this.#file, destination, byteOffset + first, endsEarly(this.path));
   }
 
   #entry(name: string): TensorEntry {

@@ -2,7 +2,7 @@
  * Learning-rate schedules: pure functions of (step, total), so that a resumed run needs nothing but its step number.
  *
  * Linear warm-up, then constant, linear or cosine decay to a floor (Loshchilov & Hutter, arXiv:1608.03983, without
- * restarts). Warm-up starts at 1/warmupSteps, not at 0: no step is spent on a rate of nothing.
+ * restarts). Warm-up starts at 1/warmupSteps, not at 0: with a rate of 0 the first step would change nothing.
  */
 
 /** Names of the decays. */
@@ -32,7 +32,7 @@ export function learningRateAt(step: number, totalSteps: number, config: Schedul
   return learningRate * (floor + (1 - floor) * remaining(schedule, progress));
 }
 
-/** What is left of the decay at `progress` in [0, 1]: 1 at the start, 0 at the end. */
+/** The factor of the decay at `progress` in [0, 1]: 1 at the start, 0 at the end. */
 function remaining(schedule: ScheduleName, progress: number): number {
   switch (schedule) {
     case "constant":

@@ -49,7 +49,7 @@ function add(program: Instruction[], instruction: Instruction): void {
   program.push(instruction);
 }
 
-/** Appends the node; what matched it goes on with the instruction after it. */
+/** Appends the node; after a match of the node, matching continues with the next instruction. */
 function write(node: PatternNode, program: Instruction[]): void {
   switch (node.kind) {
     case "set":
@@ -84,7 +84,8 @@ function writeRepeat({ body, min, max }: PatternNode & { kind: "repeat" }, progr
   for (let i = 0; i < min; i++) {
     const before = program.length;
     write(body, program);
-    // Nothing a thousand times is nothing, but takes a thousand times as long; nested, for ever.
+    // Repeating an empty match a thousand times changes nothing, but takes a thousand times as long, and much longer if
+    // nested.
     if (program.length === before) break;
   }
   if (max === Number.POSITIVE_INFINITY) {

@@ -1,7 +1,7 @@
 /**
  * Content hashes: what a file or a folder holds, as one SHA-256. A folder's is that of its files' names and hashes, so
- * neither its place nor any date counts. Nothing is left out for its size: two models of one shape differ in nothing else.
- * A data set's `lineage.json` says where its rows came from and is none of them.
+ * neither its place nor any date counts. Nothing is left out for its size: two models of one shape differ in nothing
+ * else. A data set's `lineage.json` says where its rows came from and is not hashed.
  */
 
 import { createHash } from "node:crypto";

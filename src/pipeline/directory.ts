@@ -1,6 +1,6 @@
 /**
- * A pipeline's run directory, as the one process that runs it sees it: it holds the lock, keeps `lineage.json`, and moves
- * results out of the way that a change has made old. What each stage's folder holds is that stage's business.
+ * A pipeline's run directory, as the one process that runs it sees it: it holds the lock, keeps `lineage.json`, and
+ * moves results out of the way that a change has made old. Each stage decides what its own folder holds.
  *
  * The lineage is the only memory: a stage counts as finished when it says so there, and every change of it is one file
  * that appears whole.
@@ -30,7 +30,7 @@ export function holdsPipeline(directory: string): boolean {
 }
 
 /** The lineage in `directory`; undefined where no pipeline was begun there. Throws RunDirError where it is damaged. */
-export function readLineage(directory: string): PipelineLineage | undefined {
+export function readPipelineLineage(directory: string): PipelineLineage | undefined {
   const path = join(directory, PIPELINE_FILES.lineage);
   if (!existsSync(path)) return undefined;
   const parsed = pipelineLineageSchema.safeParse(parseJson(readFileSync(path, "utf8"), path, RunDirError));
@@ -72,7 +72,7 @@ export class PipelineDirectory {
     }
     const release = lockRun(path);
     try {
-      const found = readLineage(path);
+      const found = readPipelineLineage(path);
       await removeUnfinished(path);
       const stages = join(path, PIPELINE_FILES.stages);
       mkdirSync(stages, { recursive: true });
@@ -94,7 +94,7 @@ export class PipelineDirectory {
     return stageFolder(this.path, stage);
   }
 
-  /** Writes down what is known of a stage; from then on it counts. */
+  /** Writes what is known of a stage to the lineage, which is what counts from then on. */
   async note(stage: string, record: StageRecord): Promise<void> {
     this.lineage.stages[stage] = record;
     await this.save();
@@ -111,9 +111,9 @@ export class PipelineDirectory {
   }
 
   /**
-   * Moves what a stage has made out of the way: a finished result to superseded/, where `takeBack` finds it, unless it is
-   * to be made again from the same ingredients (`isSame`); half of one is removed. One that somebody has edited is kept
-   * there too, as NAME-HASH-edited, and never taken back.
+   * Moves what a stage has made out of the way: a finished result to superseded/, where `takeBack` finds it, unless it
+   * is to be made again from the same ingredients (`isSame`); an incomplete result is removed. A result that the user
+   * has edited is kept there, too, as NAME-HASH-edited, and never taken back.
    */
   async setAside(stage: string, { isSame }: { readonly isSame: boolean }): Promise<void> {
     const record = this.record(stage);
@@ -180,7 +180,7 @@ function asideName(stage: string, hash: string): string {
 function requireOwn(path: string, pipeline: string): void {
   if (!existsSync(path)) return;
   if (!statSync(path).isDirectory()) throw new RunDirError(`${path} is a file; a pipeline needs a directory.`);
-  const lineage = readLineage(path);
+  const lineage = readPipelineLineage(path);
   if (lineage?.pipeline === pipeline) return;
   if (lineage !== undefined) {
     throw new RunDirError(

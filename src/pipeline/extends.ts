@@ -13,7 +13,8 @@ import { dirname, resolve } from "node:path";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
-import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
+import { isMapping, type Mapping } from "../strict-schema.ts";
+import { mergeConfig } from "./merge.ts";
 
 /** The keys of a file that say how it stands to the one below; none of them is left in what is read. */
 const OWN_KEYS = ["extends", "append"] as const;

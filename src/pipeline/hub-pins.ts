@@ -1,11 +1,11 @@
 /**
  * Names on the Hub in a pipeline, pinned: `org/name` becomes `org/name@commit` in each stage's configuration before its
  * content hash is made. So a stage runs again when the model or data set of that name is another one, its lineage says
- * which one it was, and a pipeline that was interrupted goes on with the same.
+ * which one it was, and an interrupted pipeline continues with the same one.
  *
- * A name means what the cache says: the commit that its branch had when it was last pulled (`aha model pull` asks anew).
- * Where the cache knows nothing, the commit of the lineage counts, and without that the Hub is asked, before anything is
- * run. A stage that was begun goes on with the commit that it was begun with.
+ * A name means what the cache says: the commit that its branch had when it was last pulled (`aha model pull` asks
+ * anew). Where the cache knows nothing, the commit of the lineage counts, and without that the Hub is asked, before
+ * anything is run. A stage that was begun continues with the commit with which it was begun.
  */
 
 import type { RepositoryKind } from "../hub/reference.ts";
@@ -20,7 +20,7 @@ import type { SuiteConfig } from "./schema.ts";
 export type AskHub = (name: string, kind: RepositoryKind) => Promise<string>;
 
 /** How names are pinned. */
-export interface PinOptions {
+interface PinOptions {
   readonly lineage: Pick<PipelineLineage, "stages"> | undefined;
   /** The only stage that is to be run, if it is so: for others nothing is asked. */
   readonly only?: string | undefined;

@@ -18,11 +18,11 @@ import { anchoredPaths, recipePaths } from "../recipe/recipe-paths.ts";
 import { type Recipe, recipeSchema } from "../recipe/schema.ts";
 import { MAX_RECIPE_BYTES, parseYaml } from "../recipe/yaml.ts";
 import { createRewards } from "../rewards/on-node.ts";
-import { checkOptions, describeIssues } from "../strict-schema.ts";
+import { checkOptions, describeIssues, isMapping, type Mapping } from "../strict-schema.ts";
 import { taskPaths, taskSpecSchema } from "../tasks/registry.ts";
 import { trainers } from "../train/trainers.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
-import { isMapping, type Mapping, mergeConfig } from "./merge.ts";
+import { mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
 import {
   type PipelineFile,
@@ -124,7 +124,7 @@ export function resolveStages({ stages }: LoadedPipeline, directory: string): Re
 }
 
 /** The seed of a stage: stages draw different numbers, whatever their place in the list. */
-export function pipelineStageSeed(seed: number, stage: string): number {
+function pipelineStageSeed(seed: number, stage: string): number {
   return philox(seed, hashString("pipeline-stage"), [hashString(stage)])[0];
 }
 
@@ -213,7 +213,7 @@ async function readRecipe(path: string, stage: string): Promise<Mapping> {
   return anchored(value, dirname(path)) as Mapping;
 }
 
-/** Defaults are keys of recipes; one that none has is a slip. */
+/** Defaults are keys of recipes; a key that no recipe has is a mistake. */
 function requireRecipeKeys(defaults: Mapping, path: string): void {
   const known = Object.keys(recipeSchema().shape).filter(
     (key) => !["name", "question", "seed", "stages"].includes(key),

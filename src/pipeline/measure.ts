@@ -1,7 +1,7 @@
 /**
  * The effect of each stage, measured: every model that a stage makes answers the same held-out problems with the same
- * luck of the draw, and the tasks judge. A result is a function of the model's bytes and the suite's configuration, so
- * what was measured once is read again.
+ * random numbers, and the tasks judge the answers. A result is a function of the model's bytes and the suite's
+ * configuration, so what was measured once is read again.
  */
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
@@ -17,6 +17,7 @@ import { judgeAll } from "../rewards/judge.ts";
 import { createRewards } from "../rewards/on-node.ts";
 import { PIPELINE_FILES, type SuiteResult, suiteResultSchema } from "../run/pipeline-records.ts";
 import { recipeHash } from "../run/recipe-file.ts";
+import { mean } from "../statistics.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import { withStageRewards } from "../train/reward-session.ts";
 import type { SuiteConfig } from "./schema.ts";
@@ -97,11 +98,11 @@ async function measure(
       const results = await judgeAll(reward, inputs);
       stopIfAsked();
       const scores = results.flatMap(({ score }) => (score === null ? [] : [score]));
-      const mean = scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / scores.length;
-      statistics[reward.name] = mean;
+      const average = scores.length === 0 ? null : mean(scores);
+      statistics[reward.name] = average;
       // Only a share has this interval.
-      if (mean !== null && scores.every((score) => score === 0 || score === 1)) {
-        intervals[reward.name] = wilsonInterval(mean, problems.length);
+      if (average !== null && scores.every((score) => score === 0 || score === 1)) {
+        intervals[reward.name] = wilsonInterval(average, problems.length);
       }
     }
   });

@@ -7,17 +7,11 @@
  */
 
 import { ConfigError, nearestName } from "../errors.ts";
-
-export type Mapping = Readonly<Record<string, unknown>>;
+import { isMapping, type Mapping } from "../strict-schema.ts";
 
 /** Keys that say where a model or data set comes from; `output` and `adapter` belong to what they name. */
 export const SOURCE_KEYS = ["from", "path", "init", "file", "endpoint"] as const;
 const OF_SOURCE = [...SOURCE_KEYS, "output", "adapter"] as const;
-
-/** True for a plain mapping of keys to values. */
-export function isMapping(value: unknown): value is Mapping {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /**
  * `upper` laid over `lower`; neither is changed. `place` names it in errors.

@@ -1,6 +1,6 @@
 /**
- * Whether what a stage made is still what it made. Somebody may have deleted a file of it, or edited one: what later
- * stages make of that would stand under the hash of something else.
+ * Whether the output of a stage is unchanged. The user may have deleted or edited one of its files; later stages would
+ * then make their results from it under a hash that is wrong.
  *
  * Models are large and pipelines are looked at often, so the bytes are read only where the files' sizes or dates are not
  * what they were, as git does with its index. A copy has other dates and the same bytes.

@@ -8,21 +8,21 @@
 
 import { existsSync } from "node:fs";
 import { dirname, relative, sep } from "node:path";
-import { ConfigError, nearestName } from "../errors.ts";
+import { ConfigError, nearestName, shorten } from "../errors.ts";
 import { localPaths } from "../recipe/recipe-paths.ts";
 import type { Ingredients, PipelineLineage, StageRecord } from "../run/pipeline-records.ts";
 import { differencesOf } from "../run/recipe-differences.ts";
 import { recipeHash } from "../run/recipe-file.ts";
+import { isMapping } from "../strict-schema.ts";
 import { contentHash } from "./content-hash.ts";
 import { supersededResult } from "./directory.ts";
 import { checkInputTypes } from "./input-types.ts";
 import { outputPath, type ResolvedStage, workPaths } from "./load.ts";
-import { isMapping } from "./merge.ts";
 import { outputFault } from "./output-state.ts";
 import { needsOf, withDependents } from "./references.ts";
 
 /** Of what stages make, as far as this code decides it: raise it where the same configuration makes something else. */
-export const STAGE_VERSION = 1;
+const STAGE_VERSION = 1;
 
 /** Which stages to run. */
 export interface Choice {
@@ -103,7 +103,7 @@ export async function planPipeline(inputs: PlanInputs, choice: Choice): Promise<
   return planned;
 }
 
-/** Only what is finished is made again by --from and --only; what was interrupted is gone on with. */
+/** --from and --only make only finished stages again; an interrupted stage is continued. */
 export function isForcedAnew(record: StageRecord | undefined): boolean {
   return record?.state === "finished";
 }
@@ -215,7 +215,7 @@ function portable(value: unknown, map: (text: string) => string): unknown {
   );
 }
 
-/** Changes that are told; of more only the number. */
+/** The most changes that are listed; of further ones only the number is given. */
 const SHOWN_CHANGES = 3;
 
 /** `r1-zero.learningRate 0.0001 → 0.0002`. */
@@ -244,6 +244,5 @@ function stageNames(path: readonly string[], config: unknown): readonly string[]
 }
 
 function shown(value: unknown): string {
-  const text = value === undefined ? "absent" : JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return value === undefined ? "absent" : shorten(JSON.stringify(value), 60);
 }

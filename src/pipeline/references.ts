@@ -3,20 +3,21 @@
  * the pipeline's graph. Each is found where it stands, checked against what the named stage makes, and replaced by the
  * path of that output.
  *
- * What is expected at a place is told by whoever has its keys (`NamedPath`): a path is put in the reference's place, and
+ * The owner of the keys (`NamedPath`) says what is expected at a place: a path is put in the reference's place, and
  * looked for among the paths that the configuration then names. Elsewhere only the existence of the stage is checked.
  */
 
 import { ConfigError, nearestName } from "../errors.ts";
 import { type NamedPath, withValueAt } from "../named-paths.ts";
-import { isMapping, SOURCE_KEYS } from "./merge.ts";
+import { isMapping } from "../strict-schema.ts";
+import { SOURCE_KEYS } from "./merge.ts";
 
 /** What stages make. */
-export const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;
+const OUTPUT_TYPES = ["model", "dataset", "rewardModel"] as const;
 export type OutputType = (typeof OUTPUT_TYPES)[number];
 
 /** Whether stages make such a thing. */
-export const isOutputType = (kind: string): kind is OutputType => OUTPUT_TYPES.some((type) => type === kind);
+const isOutputType = (kind: string): kind is OutputType => OUTPUT_TYPES.some((type) => type === kind);
 
 /** One reference and where it stands. */
 export interface Reference {

@@ -38,7 +38,7 @@ import { needsOf } from "./references.ts";
 import { DEFAULT_COLUMNS } from "./schema.ts";
 import { runTrainStage } from "./train-stage.ts";
 
-/** What a running pipeline tells whoever watches it. */
+/** The events that a running pipeline reports to an observer. */
 export type RunnerEvent =
   | {
       readonly type: "stage";
@@ -177,7 +177,7 @@ class Runner {
     try {
       rows = await this.work(stage);
     } catch (error) {
-      // Of ten stages a person wants to know which one has refused.
+      // The error names its stage, because a pipeline has many.
       if (error instanceof AhaError && !(error instanceof RunInterrupted)) {
         error.message = `Stage ${name}: ${error.message}`;
       }

@@ -25,7 +25,7 @@ export function stageKinds(): readonly string[] {
 }
 
 const stageShape = {
-  name: nameSchema,
+  name: nameSchema.describe("names the stage: in its folder, in references, in overrides"),
   note: z.string().optional().describe("what the stage is for, and what to think of its result; shown in the report"),
   train: z
     .union([z.string().min(1), configSchema])
@@ -59,15 +59,20 @@ function stageSchema() {
 
 const suiteSchema = () =>
   z.strictObject({
-    name: nameSchema,
+    name: nameSchema.describe("names the suite in the table"),
     task: taskSpecSchema().optional().describe("the task of the defaults if absent"),
     problems: z.int().min(1).default(200).describe("held-out problems"),
     samples: z.int().min(1).default(1).describe("completions of each"),
     temperature: z.number().min(0).default(1).describe("softmax temperature; 0 is greedy"),
-    maxCompletionTokens: z.int().min(1).default(512),
+    maxCompletionTokens: z.int().min(1).default(512).describe("the longest completion"),
     seed: z.int().min(0).max(0xffffffff).default(0).describe("of the draws; the same for every stage"),
     rewards: z
-      .array(z.strictObject({ name: z.string().min(1), options: z.record(z.string(), z.unknown()).default({}) }))
+      .array(
+        z.strictObject({
+          name: z.string().min(1).describe("a reward of the registry"),
+          options: z.record(z.string(), z.unknown()).default({}).describe("the reward's own options"),
+        }),
+      )
       .default([])
       .describe("rewards whose mean score is a statistic of its own, under the reward's name"),
   });
@@ -91,7 +96,7 @@ const fileShape = () => ({
   defaults: configSchema.default({}).describe("keys of recipes and data steps that stages need not repeat"),
   evaluate: z
     .strictObject({
-      suites: z.array(suiteSchema()).min(1).superRefine(requireDistinct),
+      suites: z.array(suiteSchema()).min(1).superRefine(requireDistinct).describe("the held-out tasks"),
       columns: z
         .array(z.string().min(1))
         .min(1)

@@ -1,6 +1,6 @@
 /**
- * A stage that trains: its recipe, run by the program that runs recipes, in a run directory of its own. So everything
- * that holds there holds here: it is killed at any moment, and resumed it ends with the same bits.
+ * A stage that trains: its recipe, run by the program that runs recipes, in a run directory of its own. So it has the
+ * same guarantees: it may be killed at any moment, and when it is resumed, it ends with the same bits.
  */
 
 import { existsSync } from "node:fs";
@@ -38,9 +38,9 @@ export interface TrainStageContext {
 }
 
 /**
- * Trains, or goes on with what was begun in the folder.
+ * Trains, or continues the run that was begun in the folder.
  *
- * @throws AhaError of any kind; RunInterrupted where `signal` aborts, and the stage can be gone on with
+ * @throws AhaError of any kind; RunInterrupted where `signal` aborts; the stage can then be continued
  */
 export async function runTrainStage(recipe: Recipe, context: TrainStageContext): Promise<void> {
   const { folder, output, compute, offline, signal } = context;

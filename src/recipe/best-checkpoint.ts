@@ -1,11 +1,10 @@
 /**
  * Which checkpoint of a run is the best, by held-out evaluation (never by reward, which a policy may learn to please).
  *
- * It is told from the evaluations log alone, which a resume cuts back together with everything else, so it needs no state
- * of its own. Every evaluation in and after every stage counts, of the way of decoding that is asked for; of equals the
- * first is best.
- * A statistic over a few hundred problems is noisy, and the best of many evaluations is partly the luckiest: look at its
- * interval.
+ * It is computed from the evaluations log alone, which a resume cuts back together with everything else, so it needs no
+ * state of its own. Every evaluation in and after every stage counts, of the way of decoding that is asked for; of
+ * equals the first is best. A statistic over a few hundred problems is noisy, and the best of many evaluations is
+ * partly the luckiest: look at its interval.
  */
 
 import { z } from "zod";

@@ -1,9 +1,10 @@
 /**
  * The recipe's key `completionSamples`: which completions of training are also written as plain text
- * (`run/completion-samples.ts`), as the reward functions of Mini-R1 do on the way.
+ * (`run/completion-samples.ts`), as the reward functions of Mini-R1 do.
  *
- * Each completion is drawn for itself, twice: for the file of all, and where it solves its problem for that of successes.
- * A draw is a function of seed, iteration, prompt and sample, so a resumed run writes the same texts.
+ * Two independent draws are made for each completion: one for the file of all completions, and, if it solves its
+ * problem, one for the file of successes. A draw is a function of seed, iteration, prompt and sample, so a resumed run
+ * writes the same texts.
  */
 
 import { z } from "zod";

@@ -51,7 +51,7 @@ export function decodingsAt({ greedy }: Pick<EvaluationConfig, "greedy">, moment
   return isGreedyToo ? (["sampled", "greedy"] as const) : (["sampled"] as const);
 }
 
-/** What `evaluate` is told beside seed and progress. Greedy decoding gives one completion, always the same. */
+/** The options of `evaluate` beside seed and progress. Greedy decoding gives one completion, always the same. */
 export function decodingOptions(
   config: EvaluationConfig,
   decoding: Decoding,

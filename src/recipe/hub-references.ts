@@ -14,7 +14,7 @@ import type { Recipe } from "./schema.ts";
  * The recipe with every name on the Hub pinned to a commit that is in the cache. `recorded` is the recipe of the run that
  * is to be resumed: its commits are taken where the names are the same and no other commit is asked for.
  *
- * @throws HubError where something cannot be had; RunInterrupted
+ * @throws HubError where something cannot be downloaded; RunInterrupted
  */
 export async function pinHubReferences(
   recipe: Recipe,

@@ -1,8 +1,8 @@
 /**
- * The files of this disk that a recipe names: its data, a model directory, rewards of the user's own. What they held when
- * the run began is recorded in the run directory, and a resume is refused where they hold something else now: it would go
- * on with other data without a word. Names on the Hub are pinned to commits instead (`hub-references.ts`); what a reward's
- * file imports is not looked at.
+ * The files of this disk that a recipe names: its data, a model directory, rewards of the user's own. What they held
+ * when the run began is recorded in the run directory, and a resume is refused where they hold something else now:
+ * otherwise it would silently continue with other data. Names on the Hub are pinned to commits instead
+ * (`hub-references.ts`); what a reward's file imports is not looked at.
  */
 
 import { createHash } from "node:crypto";

@@ -2,7 +2,7 @@
 
 import type { Folder } from "../folder.ts";
 import { writeModel } from "../model/checkpoint.ts";
-import { decoderSwitches } from "../model/families/registry.ts";
+import { decoderSwitches, newModelLayers } from "../model/families/registry.ts";
 import { initializeParameters } from "../model/initialize.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
@@ -37,6 +37,7 @@ export function modelConfigOf(init: InitConfig, tokenizer: Tokenizer): ModelConf
     ropeScaling: null,
     tieWordEmbeddings: init.tieWordEmbeddings,
     ...decoderSwitches(init.architecture),
+    ...newModelLayers(init.architecture, init),
     bosTokenId: null,
     eosTokenIds: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
     padTokenId: tokenizer.padTokenId,

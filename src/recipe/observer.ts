@@ -1,4 +1,4 @@
-/** What a run tells whoever watches it: the terminal, a program that reads JSON lines, a test. */
+/** The events that a run reports to an observer: the terminal, a program that reads JSON lines, a test. */
 
 import type { Alarm } from "../alarms/alarm.ts";
 import type { RewardModelInfo } from "../engine/contract/reward-model.ts";
@@ -9,7 +9,7 @@ import type { MetricsRow, TrainProgress } from "../train/context.ts";
 import type { StageConfig } from "./schema.ts";
 
 export type RunEvent =
-  /** Model, tokenizer and task stand; nothing is trained yet. */
+  /** Model, tokenizer and task are open; nothing is trained yet. */
   | { readonly type: "ready"; readonly engine: RewardModelInfo; readonly resumedFrom: string | undefined }
   | {
       readonly type: "stage-started";
@@ -26,9 +26,9 @@ export type RunEvent =
   | { readonly type: "evaluating"; readonly stage: string; readonly progress: EvaluatedSoFar }
   | { readonly type: "evaluated"; readonly record: EvaluationRecord }
   | { readonly type: "stage-finished"; readonly stage: StageConfig; readonly steps: number }
-  /** A number went bad, or well again (`docs/doctor.md`). */
+  /** An alarm begins or ends (`docs/doctor.md`). */
   | ({ readonly type: "alarm" } & Alarm)
-  /** Something went on without what it should have had. */
+  /** The run continues, but something that it should have had is missing. */
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "finished"; readonly summary: RunSummary };
 

@@ -7,6 +7,7 @@
  */
 
 import { ConfigError, nearestName } from "../errors.ts";
+import { isMapping } from "../strict-schema.ts";
 import { parseYaml } from "./yaml.ts";
 
 /** Returns a copy of `recipe` with every override applied, in order. Throws ConfigError for one that leads nowhere. */
@@ -54,8 +55,4 @@ function itemIndex(items: readonly unknown[], part: string, here: string): numbe
       (known.length > 0 ? `, named ${known.join(", ")}` : "") +
       (nearest ? `. Did you mean "${nearest}"?` : "."),
   );
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

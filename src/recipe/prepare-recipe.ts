@@ -32,7 +32,7 @@ export interface PrepareOptions extends Pick<ResolveOptions, "offline" | "signal
 }
 
 /**
- * Prepares a run. The caller closes it, whatever becomes of it.
+ * Prepares a run. The caller closes it in every case.
  *
  * @throws AhaError
  */
@@ -51,9 +51,9 @@ export function recordedRecipe(directory: string): unknown {
 }
 
 /**
- * Prepares a recipe whose names are pinned in a directory that is open; where it cannot be, a new directory is removed, and
- * a resumed one closed as it was. `pinsInputs`: what the recipe's files hold is recorded, and compared on a resume; false
- * where the caller sees to that. `compute`: what is open in this process already.
+ * Prepares a recipe whose names are pinned in a directory that is open; where it cannot be, a new directory is removed,
+ * and a resumed one closed as it was. `pinsInputs`: what the recipe's files hold is recorded, and compared on a resume;
+ * false where the caller does this. `compute`: what is open in this process already.
  *
  * @throws AhaError
  */

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import type { RolloutRecord } from "../run/records.ts";
+import { sumOf } from "../statistics.ts";
 import type { RolloutRow } from "../train/context.ts";
 
 const MIB = 2 ** 20;
@@ -37,7 +38,7 @@ export function rolloutRecord(row: RolloutRow, { logprobs }: Pick<RolloutsConfig
   const record: Omit<RolloutRecord, "stage"> = {
     ...about,
     rewards: { ...about.rewards },
-    samplerLogprob: rounded(samplerLogprobs.reduce((sum, value) => sum + value, 0)),
+    samplerLogprob: rounded(sumOf(samplerLogprobs)),
     ...(logprobs && { tokens: Array.from(tokens), samplerLogprobs: Array.from(samplerLogprobs, rounded) }),
   };
   return record;

@@ -1,8 +1,8 @@
 /**
- * Alarms of a run that goes: what its logs would ring, told to the observer and written into the diary.
+ * The alarms of a running run: they are computed from its logs, reported to the observer and written into the diary.
  *
- * The diary is never cut back, so a resumed run finds in it what was told of steps that it is about to repeat; that is not
- * told again. An alarm whose line a crash cost is told on resumption.
+ * The diary is never cut back, so it also has the alarms of steps that a resumed run repeats; these are not reported
+ * again. If a crash lost the line of an alarm, the alarm is reported on resumption.
  */
 
 import { type Alarm, alarmSchema } from "../alarms/alarm.ts";

@@ -243,8 +243,8 @@ class RecipeRun {
   }
 
   /**
-   * Gives the engine the weights of the best checkpoint where the recipe wants it as the model; returns its name. One that
-   * is damaged or gone is passed over, with a warning: the last state is there.
+   * Gives the engine the weights of the best checkpoint where the recipe wants it as the model; returns its name. If
+   * that checkpoint is damaged or missing, a warning is given and the last state is used.
    */
   private async takeBest(): Promise<string | undefined> {
     const { best, directory } = this;
@@ -260,7 +260,7 @@ class RecipeRun {
     return best.name;
   }
 
-  /** Told from the logs alone: they are whole, whichever checkpoints somebody has removed to save space. */
+  /** Computed from the logs alone: they are complete even if the user has removed checkpoints to save space. */
   private summarise(modelFrom: string | undefined): RunSummary {
     const { recipe, directory } = this;
     const { parameterCount, vocabSize } = this.prepared.engine.info;

@@ -1,6 +1,6 @@
 /**
- * The trackers of a run while it goes. One that throws is not asked again: the run is worth more than its picture, so it goes
- * on, with a warning.
+ * The trackers of a run while it is running. A tracker that throws is not called again; the run continues, with a
+ * warning.
  */
 
 import type { RolloutRecord } from "../run/records.ts";
@@ -11,9 +11,10 @@ import type { RunEvent } from "./observer.ts";
 import type { Recipe } from "./schema.ts";
 
 export class RunTrackers {
-  /** Is told of trackers that failed. */
-  onWarning: (message: string) => void = () => {};
   private readonly open = new Map<string, Tracker>();
+  /** What went wrong before anybody listened. */
+  private readonly early: string[] = [];
+  private listener: ((message: string) => void) | undefined;
 
   /** Opens what the recipe names. Throws what a tracker that cannot be used throws. */
   static async open(recipe: Recipe, run: RunStore): Promise<RunTrackers> {
@@ -24,11 +25,26 @@ export class RunTrackers {
       recipe,
       stages: recipe.stages.map(({ name }) => name),
       resumed: resumedRun(run),
+      warn: (message: string) => all.warn(message),
     };
-    for (const { name, ...options } of recipe.track ?? []) {
-      all.open.set(name, await trackers.get(name).open(about, options));
+    try {
+      for (const { name, ...options } of recipe.track ?? []) {
+        all.open.set(name, await trackers.get(name).open(about, options));
+      }
+    } catch (error) {
+      await all.finish({
+        state: "interrupted",
+        reason: "Another tracker could not be used, so the run did not begin.",
+      });
+      throw error;
     }
     return all;
+  }
+
+  /** Is told of trackers that failed, also before it listened. */
+  set onWarning(listener: (message: string) => void) {
+    this.listener = listener;
+    for (const message of this.early.splice(0)) listener(message);
   }
 
   /** Tells the trackers what concerns them of what a run tells its observer. */
@@ -56,22 +72,24 @@ export class RunTrackers {
     this.tell((tracker) => tracker.rollouts?.(rows));
   }
 
-  /** Tells every tracker how the run ended, and waits for it. From then on they are told nothing. */
+  /** Informs every tracker how the run ended, and waits for it. After that no tracker is called. */
   async finish(end: RunEnd): Promise<void> {
-    for (const [name, tracker] of this.open) {
+    // One that is slow holds up no other.
+    const finished = [...this.open].map(async ([name, tracker]) => {
       try {
         await tracker.finish?.(end);
       } catch (error) {
         this.giveUp(name, error);
       }
-    }
+    });
+    await Promise.all(finished);
     this.open.clear();
   }
 
   private tell(what: (tracker: Tracker) => void): void {
     for (const [name, tracker] of this.open) {
       try {
-        // A tracker may have asynchronous methods though nobody waits for them.
+        // A tracker may have asynchronous methods, although the run does not wait for them.
         const told = what(tracker) as unknown;
         if (told instanceof Promise) told.catch((error: unknown) => this.giveUp(name, error));
       } catch (error) {
@@ -83,7 +101,12 @@ export class RunTrackers {
   private giveUp(name: string, error: unknown): void {
     if (!this.open.delete(name)) return;
     const reason = error instanceof Error ? error.message : String(error);
-    this.onWarning(`The tracker ${name} failed (${reason}): it is told nothing more. The run goes on.`);
+    this.warn(`The tracker ${name} failed (${reason}): it is not called any more. The run continues.`);
+  }
+
+  private warn(message: string): void {
+    if (this.listener === undefined) this.early.push(message);
+    else this.listener(message);
   }
 }
 

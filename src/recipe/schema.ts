@@ -17,7 +17,7 @@ import { QUANTIZATIONS } from "../model/quantization.ts";
 import { anyRegistry, cachedBy } from "../registry.ts";
 import { taskSpecSchema } from "../tasks/registry.ts";
 import { BUILT_TOKENIZERS } from "../tokenizer/build.ts";
-import { trackerSpecSchema } from "../tracking/trackers.ts";
+import { trackSchema } from "../tracking/trackers.ts";
 import { type ConfigIssue, refineWith } from "../train/config-issue.ts";
 import type { Trainer, TrainerConfig } from "../train/trainer.ts";
 import { trainers } from "../train/trainers.ts";
@@ -26,7 +26,7 @@ import { completionSamplesSchema } from "./completion-samples.ts";
 import { evaluationSchema } from "./evaluation.ts";
 import { rolloutsSchema } from "./rollouts.ts";
 
-/** The day that Llama 3's templates take where nobody tells them one. */
+/** The date that Llama 3's templates use if none is given. */
 export const PROMPT_DATE = "2024-07-26";
 
 /** Names appear in paths and in overrides: no dots, no slashes, not only digits. */
@@ -176,11 +176,7 @@ const recipeShape = () => ({
   completionSamples: completionSamplesSchema
     .optional()
     .describe("random completions as plain text in completion_samples/, as Mini-R1 writes them"),
-  track: z
-    .array(trackerSpecSchema)
-    .min(1)
-    .optional()
-    .describe("trackers that are told what the run does, each by name"),
+  track: trackSchema.optional().describe("trackers that are told what the run does, each by name"),
   keepCheckpoints: z.int().min(1).default(2).describe("checkpoints kept; those at the end of a stage always are"),
   bestCheckpoint: bestCheckpointSchema
     .optional()

@@ -1,6 +1,6 @@
 /**
- * How many threads a run computes with. Kernels share their sums out among threads, so the number decides the last bits of
- * every result: a run records it, and goes on with the same number wherever it is resumed.
+ * How many threads a run computes with. Kernels divide their sums among threads, so the number of threads affects the
+ * last bits of every result: a run records it, and uses the same number wherever it is resumed.
  */
 
 import { availableParallelism } from "node:os";

@@ -103,7 +103,7 @@ export function stageParts(parts: RecipeParts, stage: StageConfig): StageParts {
     ...{ engine, tokenizer, task, heldOut },
     seed: stageSeed(recipe.seed, stage.name),
     stage: stage.name,
-    companions: { ...reach, compute, engine: specBeside(recipe.engine) },
+    supportingCompute: { ...reach, compute, engine: specBeside(recipe.engine) },
   };
 }
 
@@ -112,7 +112,7 @@ export function stageSeed(seed: number, stage: string): number {
   return philox(seed, hashString("stage"), [hashString(stage)])[0];
 }
 
-/** What the engine is told of the model. */
+/** The description of the model for the engine. */
 function policySource({ model: { lora, adapter, quantization }, seed }: Recipe, path: string): PolicySource {
   const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
   return { path, lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };

@@ -1,11 +1,13 @@
-/** The alarms of a run as the report shows them: when each rang, what it means, and when it was over. */
+/** The alarms of a run as the report shows them: when each was raised, what it means, and when it was over. */
 
 import { alarmSchema } from "../alarms/alarm.ts";
 import { count } from "../number-text.ts";
 import type { EventRecord } from "../run/records.ts";
 import { type Html, html } from "./html.ts";
 
-/** A section, or nothing where no alarm rang. Lines of the diary that are not in an alarm's form are passed over. */
+/**
+ * A section, or nothing where no alarm was raised. Lines of the diary that are not in an alarm's form are passed over.
+ */
 export function alarmsHtml(events: readonly EventRecord[]): Html | undefined {
   const alarms = events.flatMap((record) => {
     const parsed = record.event === "alarm" ? alarmSchema.safeParse(record) : undefined;

@@ -1,7 +1,7 @@
 /**
  * A line chart as inline SVG: raw values faint, a moving average in front, held-out evaluations as points with their
- * confidence interval. Colours come from the page's style, so that a chart follows light and dark. Its content is told
- * in words too, for readers who do not see it.
+ * confidence interval. Colours come from the page's style, so that a chart follows light and dark. Its content is also
+ * given in words, for readers who cannot see it.
  */
 
 import { plain } from "../number-text.ts";

@@ -4,7 +4,7 @@
  */
 
 import { decimal, percent, plain } from "../number-text.ts";
-import type { EvaluatedCompletion, EvaluationRecord } from "../run/records.ts";
+import type { EvaluatedCompletionRecord, EvaluationRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import type { EvaluatedState } from "../run/summary.ts";
 
@@ -143,8 +143,8 @@ function furtherStatistic(name: string): StatisticLabel {
 
 /** The same problem answered by two states. */
 export interface AnswerPair {
-  readonly before: EvaluatedCompletion;
-  readonly after: EvaluatedCompletion;
+  readonly before: EvaluatedCompletionRecord;
+  readonly after: EvaluatedCompletionRecord;
   readonly change: "gained" | "kept" | "lost" | "missed";
 }
 

@@ -1,6 +1,6 @@
 /**
- * HTML by template: every value that is put in is escaped, unless it is itself made by this tag. Text that a model wrote
- * can therefore not become markup by being forgotten somewhere.
+ * HTML by template: every value that is put in is escaped, unless it is itself made by this tag. So text that a model
+ * wrote cannot become markup, even if a caller forgets to escape it.
  */
 
 /** Finished markup. */

@@ -33,7 +33,7 @@ export async function writePipelineReport(directory: string): Promise<string> {
 }
 
 /** The page; `pageOf` gives the link to a stage's own, `file` is the pipeline's text. */
-export function pipelineReportHtml(
+function pipelineReportHtml(
   summary: PipelineSummary,
   pageOf: (stage: string) => string | undefined,
   file: string,

@@ -37,7 +37,7 @@ function hasStatistic(stages: PipelineSummary["stages"], name: string, suite?: s
   );
 }
 
-/** The table: stage, what became of it, its time, and each column in the suites that have it; all, where none has. */
+/** The table: stage, its state, its time, and each column in the suites that have it; all, where none has. */
 export function pipelineTable({ stages, suites, columns }: PipelineSummary): PipelineTable {
   const shown = suites.flatMap((suite) =>
     columns

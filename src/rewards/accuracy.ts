@@ -1,7 +1,7 @@
 /**
  * The accuracy reward of mathematics: 1 where the completion's final answer equals the gold one, else 0. DeepSeek-R1
- * (arXiv:2501.12948) §2.2.2; open-r1's `accuracy_reward` in its purpose, `math-answers/` in its rules (which say what is
- * equal, and from where an answer is taken).
+ * (arXiv:2501.12948) §2.2.2; It has the purpose of open-r1's `accuracy_reward`. `math-answers/` has the rules: which
+ * answers are equal, and where in a completion the answer is found.
  *
  * Where the gold answer cannot be read it abstains, as open-r1 does, or gives `unreadableGoldScore`: train-deepseek-r1
  * gives 0.5. Where a comparison would cost too much it abstains.

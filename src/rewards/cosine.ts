@@ -84,11 +84,11 @@ function cosineBetween(start: number, end: number, progress: number): number {
 
 /** Code points, as Python counts them, or tokens. */
 function lengthOf({ completion, completionTokens }: RewardInput, unit: "characters" | "tokens"): number | undefined {
-  return unit === "tokens" ? completionTokens : codePoints(completion);
+  return unit === "tokens" ? completionTokens : countCodePoints(completion);
 }
 
 /** The number of code points of a text, without a copy of it. */
-export function codePoints(text: string): number {
+export function countCodePoints(text: string): number {
   let pairs = 0;
   for (let i = 0; i + 1 < text.length; i++) {
     const isPair = (text.charCodeAt(i) & 0xfc00) === 0xd800 && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00;

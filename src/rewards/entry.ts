@@ -1,6 +1,7 @@
 /**
- * How a reward is written: one file for each reward exports one entry, and `registry.ts` lists them. An entry is all that
- * anybody knows of a reward before it has its options: the registry, recipes, pipelines, the doctor, the command line.
+ * How a reward is written: one file for each reward exports one entry, and `registry.ts` lists them. The entry is all
+ * that other code (the registry, recipes, pipelines, the doctor, the command line) knows of a reward before its options
+ * are given.
  */
 
 import type { z } from "zod";
@@ -13,9 +14,9 @@ import type { RewardReference } from "./user/reference.ts";
 /** The judgement of one completion. It must not throw: what it cannot judge it abstains from. */
 export type Judge = (input: RewardInput) => RewardResult;
 
-/** What rewards need that this floor does not have. */
+/** What rewards need from higher layers. */
 export interface RewardDeps {
-  /** Opens reward models; a reward that needs one can be checked without it, and not opened. */
+  /** Opens reward models. Without it a reward that needs one can be checked, but not opened. */
   readonly openScorer?: OpenScorer | undefined;
   /** Reaches models behind endpoints; likewise. */
   readonly endpoints?: Endpoints | undefined;
@@ -80,7 +81,7 @@ export interface RewardEntry<
   readonly columns: readonly string[];
   /** The columns that it cannot do without with these options; `columns` where absent. */
   columnsFor?(options: z.output<Options>): readonly string[];
-  /** The columns of which it needs one, whichever, with these options; none where absent or empty. */
+  /** Columns of which it needs at least one with these options; absent or empty: it needs none. */
   anyColumnFor?(options: z.output<Options>): readonly string[];
   /** Where its score says whether a completion is right (above 0.5): columns, each list enough by itself, of the problems
    * whose completions it can judge so. Rewards that depend on right and wrong ask the first entry that fits. */
@@ -96,7 +97,7 @@ export interface RewardEntry<
   create(options: z.output<Options>, context: RewardContext): Made;
 }
 
-/** The identity: it lets TypeScript infer the types of the name, the options and of what is made. */
+/** Returns its argument. It lets TypeScript infer the types of the name, the options and the reward. */
 export function defineRewardEntry<const Name extends string, Options extends z.ZodType, Made extends Judge | AnyReward>(
   entry: RewardEntry<Name, Options, Made>,
 ): RewardEntry<Name, Options, Made> {

@@ -2,8 +2,8 @@
  * The accuracy reward of the Countdown game: 1 where the first single-line `<answer>` is an expression that uses every
  * number of `nums` exactly once and equals `target`, else `wrongScore`; a completion without an answer gets 0.
  *
- * The scores are those of Mini-R1 with `wrongScore` 0 (the default), and of TinyZero with 0.1. What they are given for
- * departs from both in the parser (`expression/parse.ts`: no `**`, `//`, signs, decimals, which their `eval` reads) and in
+ * The scores are those of Mini-R1 with `wrongScore` 0 (the default), and of TinyZero with 0.1. The conditions depart
+ * from both in the parser (`expression/parse.ts`: no `**`, `//`, signs, decimals, which their `eval` reads) and in
  * exact equality, where they allow 1e-5; from TinyZero also in which answer counts: there it is the last one on the
  * completion's last line. Where the columns are not a Countdown problem it abstains.
  */

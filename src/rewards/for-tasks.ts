@@ -1,4 +1,4 @@
-/** A reward for some of the tasks of a mixture: it abstains from completions of the others, whatever it would say. */
+/** A reward for some of the tasks of a mixture: it abstains from completions of the other tasks. */
 
 import { abstention } from "./judge.ts";
 import { type AnyReward, decorated, type RewardInput, type RewardResult } from "./reward.ts";

@@ -1,15 +1,16 @@
 /**
- * Asks a reward, and makes an abstention of whatever is no judgement: an exception, a score that is not a finite number,
- * too few results. A broken reward must not end a run of hours; it shows as `rewards/NAME` that nothing was scored by,
- * and each rollout has the reason.
+ * Asks a reward, and turns everything that is not a judgement into an abstention: an exception, a score that is not a
+ * finite number, too few results. A broken reward must not end a run of hours. The metrics of `rewards/NAME` then show
+ * that it scored nothing, and each rollout has the reason.
  */
 
+import { shorten } from "../errors.ts";
 import type { AnyReward, RewardInput, RewardResult } from "./reward.ts";
 
 /** Longer reasons are cut: they are written once for every completion. */
 const MAX_REASON_LENGTH = 300;
 
-/** One result for each input, in order. It never rejects on account of the reward. */
+/** One result for each input, in order. It never rejects because of the reward. */
 export async function judgeAll(reward: AnyReward, inputs: readonly RewardInput[]): Promise<RewardResult[]> {
   if ("judge" in reward) {
     return inputs.map((input) => {
@@ -45,7 +46,7 @@ export function checkedResult(returned: unknown): RewardResult {
         ...(why.isAbandoned === true && { isAbandoned: true }),
       };
     }
-    if (typeof score === "number" && Number.isFinite(score)) return { score, reason: shortened(text) };
+    if (typeof score === "number" && Number.isFinite(score)) return { score, reason: shorten(text, MAX_REASON_LENGTH) };
     return abstention(`returned a score of ${shown(score)}, which is not a finite number`);
   }
   if (returned === null) return abstention("abstained");
@@ -56,7 +57,7 @@ export function checkedResult(returned: unknown): RewardResult {
 
 /** A result without a score. */
 export function abstention(reason: string): RewardResult {
-  return { score: null, reason: shortened(reason) };
+  return { score: null, reason: shorten(reason, MAX_REASON_LENGTH) };
 }
 
 /** The message of whatever was thrown. */
@@ -68,8 +69,4 @@ function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, MAX_REASON_LENGTH));
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object without a score";
   return String(value);
-}
-
-function shortened(text: string): string {
-  return text.length <= MAX_REASON_LENGTH ? text : `${text.slice(0, MAX_REASON_LENGTH)}…`;
 }

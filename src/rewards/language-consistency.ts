@@ -49,7 +49,7 @@ export const languageConsistency = defineRewardEntry({
   },
 });
 
-/** Prompts come again and again, one for each completion of a group: the last one is remembered. */
+/** The completions of a group have the same prompt, so the language of the last prompt is remembered. */
 function promptLanguage(): (prompt: string) => LanguageCode | undefined {
   let last: { readonly prompt: string; readonly language: LanguageCode | undefined } | undefined;
   return (prompt) => {

@@ -5,7 +5,10 @@
 
 import type { BatchReward } from "./reward.ts";
 
-/** The reward that `load` gives, under its name. Whatever `load` throws is thrown by what was asked of the reward. */
+/**
+ * The reward that `load` gives, under its name. If `load` throws, the method of the reward that was called throws the
+ * same error.
+ */
 export function lazyReward(name: string, load: () => Promise<BatchReward>): BatchReward {
   let loading: Promise<BatchReward> | undefined;
   let reward: BatchReward | undefined;

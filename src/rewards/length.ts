@@ -12,7 +12,7 @@
  */
 
 import { z } from "zod";
-import { codePoints } from "./cosine.ts";
+import { countCodePoints } from "./cosine.ts";
 import { defineRewardEntry } from "./entry.ts";
 import { groupsOf, type RewardInput, type RewardResult } from "./reward.ts";
 import { correctByAnswer, correctOption, scoredByVerdict } from "./verdict.ts";
@@ -57,7 +57,7 @@ function lengthsOf(
   const tokens = group.map(({ completionTokens }) => completionTokens);
   const countsTokens = unit === "tokens" || (unit === "auto" && !tokens.includes(undefined));
   if (countsTokens) return { lengths: tokens, unit: "tokens" };
-  return { lengths: group.map(({ completion }) => codePoints(completion)), unit: "characters" };
+  return { lengths: group.map(({ completion }) => countCodePoints(completion)), unit: "characters" };
 }
 
 function lengthResult(

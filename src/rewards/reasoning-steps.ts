@@ -2,7 +2,7 @@
  * How much a completion looks as if it went step by step: min(1, n / steps) for n matches of
  * `(Step \d+:|^\d+\.|\n-|\n\*|First,|Second,|Next,|Finally,)`, `^` at every line. open-r1's reasoning_steps_reward.
  *
- * It counts words, not thoughts, and is easily pleased: give it little weight.
+ * It counts words, not thoughts, so a policy can satisfy it easily: give it little weight.
  */
 
 import { z } from "zod";

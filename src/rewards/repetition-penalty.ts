@@ -31,7 +31,7 @@ export const repetitionPenalty = defineRewardEntry({
   ],
   options: z.strictObject({
     ngramSize: z.int().min(1).max(64).default(3).describe("units of an n-gram"),
-    maxPenalty: z.number().max(0).default(-1).describe("what a text that only repeats comes to; not positive"),
+    maxPenalty: z.number().max(0).default(-1).describe("the score of a text that only repeats; not positive"),
     unit: z
       .enum(["auto", "words", "characters"])
       .default("auto")

@@ -1,9 +1,9 @@
 /**
- * A reward model as a reward: a checkpoint with a score for a head (`trainer: reward_model`) judges completions. It is how
- * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards what no rule can check; which part of a completion it judges is
- * `judged-part.ts`'s.
+ * A reward model as a reward: a checkpoint with a score for a head (`trainer: reward_model`) judges completions.
+ * DeepSeek-R1 (arXiv:2501.12948, §2.3.4) rewards in this way what no rule can check. `judged-part.ts` says which part
+ * of a completion is judged.
  *
- * The model stays with whoever computes: this file is given a `Scorer`, and knows which texts it wants scored.
+ * This file does not compute: it is given a `TextScorer`, and decides which texts are scored.
  */
 
 import { z } from "zod";
@@ -12,7 +12,7 @@ import { defineRewardEntry } from "./entry.ts";
 import { abstention } from "./judge.ts";
 import { JUDGED_PARTS, judgedPart } from "./judged-part.ts";
 import type { BatchReward, RewardResult } from "./reward.ts";
-import type { OpenScorer, Scorer } from "./scorer.ts";
+import type { OpenScorer, TextScorer } from "./scorer.ts";
 
 const options = z.strictObject({
   path: z.string().min(1).describe("directory of the reward model, relative to the recipe"),
@@ -46,14 +46,14 @@ export const rewardModel = defineRewardEntry({
  * The reward for these options. A completion without `</think>` has no summary, and a text that does not fit into the
  * model's context no score: the reward abstains from both.
  *
- * `open` throws ConfigError where nobody can open a model.
+ * `open` throws ConfigError where no `openScorer` was given.
  */
 function scoredByModel(
   { path, part, normalise }: z.output<typeof options>,
   openScorer: OpenScorer | undefined,
 ): BatchReward {
   const { mean, std } = { mean: 0, std: 1, ...normalise };
-  let scorer: Scorer | undefined;
+  let scorer: TextScorer | undefined;
   return {
     name: "reward_model",
     open: async () => {

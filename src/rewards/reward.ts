@@ -3,9 +3,9 @@
  * (`score: null`) and says why.
  *
  * Two kinds. `Reward` is a pure function of one completion that never throws and never hangs: most of the registry.
- * `BatchReward` is asked about many completions at once: because it compares those of one prompt, because it asks another
- * reward first, or because it judges in another thread (`user/thread.ts`) or on another machine. Whoever asks goes through
- * `judge.ts`, which takes both and trusts neither.
+ * `BatchReward` is asked about many completions at once: because it compares those of one prompt, because it asks
+ * another reward first, or because it judges in another thread (`user/thread.ts`) or on another machine. Callers use
+ * `judge.ts`, which accepts both kinds and checks the results of both.
  */
 
 export interface RewardInput {
@@ -16,8 +16,9 @@ export interface RewardInput {
   /** The task's columns for this problem, e.g. `{ nums: [6, 3, 3], target: 54 }`. */
   readonly columns: Readonly<Record<string, unknown>>;
   /**
-   * Completions of one prompt, which are compared with each other, share it. Whoever asks a `BatchReward` gives it all
-   * completions of a group in one call (`groupsOf` sorts them). Absent: the group is that of the prompt's text.
+   * Completions of one prompt, which are compared with each other, share it. The caller of a `BatchReward` gives it all
+   * completions of a group in one call (`groupsOf` sorts them). Absent: completions with the same prompt text are a
+   * group.
    */
   readonly group?: string | number;
   /** Length of the completion, its end token included; absent where only the text is known. */
@@ -33,11 +34,11 @@ export interface RewardResult {
   readonly score: number | null;
   /** A short phrase for people and logs, e.g. `the answer is 53, not 54`. */
   readonly reason: string;
-  /** Of an abstention: whoever judges could not be asked (down, too slow, over its limit), and may be another time. */
+  /** Of an abstention: the judge could not be asked (down, too slow, over its limit); a later request may succeed. */
   readonly isLost?: boolean;
   /** Of an abstention: the reward was not asked, for it is for other tasks of a mixture. */
   readonly isForOthers?: boolean;
-  /** Of an abstention: the reward was given up for this session, because it hung or died again and again. */
+  /** Of an abstention: the reward was abandoned for this session, because it hung or crashed repeatedly. */
   readonly isAbandoned?: boolean;
 }
 
@@ -54,9 +55,9 @@ export interface BatchReward {
   readonly open?: (state?: string) => Promise<void>;
   /** What a checkpoint keeps of it, as JSON text: the state after the last batch; undefined where there is none. */
   readonly state?: () => string | undefined;
-  /** Ends at once what it is waiting for: whatever it is asked just now is lost. */
+  /** Stops immediately: the judgements that are in progress are lost. */
   readonly stop?: () => void;
-  /** Gives back what it holds; it may be asked again, and then starts again. */
+  /** Releases its resources. It may be asked again later, and then starts again. */
   readonly close?: () => Promise<void>;
 }
 

@@ -1,9 +1,9 @@
 /**
- * The life of rewards while somebody asks them: they are opened before, with what they remembered, stopped where the user
- * wants to stop, and closed after, also where something failed. Whoever asks rewards does it in here.
+ * The lifetime of rewards. They are opened with the state that they saved, used, stopped when the user stops the run,
+ * and closed afterwards, also after an error. All code that asks rewards does it within such a session.
  *
- * A reward that was stopped gives lost abstentions (`isLost`) for what it was judging: after `signal` is aborted nobody may
- * take its results for judgements.
+ * A reward that was stopped gives lost abstentions (`isLost`) for what it was judging: after `signal` is aborted, its
+ * results must not be used as judgements.
  */
 
 import type { AnyReward, BatchReward } from "./reward.ts";
@@ -48,7 +48,7 @@ export function rewardStates(rewards: readonly KeyedReward[]): RewardStates {
   return states;
 }
 
-/** Rewards that judge at once have no life. */
+/** Rewards that judge synchronously need no opening and closing. */
 function batchRewards(rewards: readonly KeyedReward[]): (readonly [string, BatchReward])[] {
   return rewards.flatMap(([key, reward]) => ("judge" in reward ? [] : [[key, reward] as const]));
 }

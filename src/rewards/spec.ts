@@ -109,7 +109,10 @@ function isOptions(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-/** The options that a reward's scores are a function of; what only says how patiently it is asked is left out. */
+/**
+ * The options that a reward's scores are a function of; options that only say how long and how often it is asked are
+ * left out.
+ */
 export function rewardIdentity({ name, options = {} }: RewardSpec): Readonly<Record<string, unknown>> {
   return rewards.find(name)?.identity?.(options) ?? options;
 }

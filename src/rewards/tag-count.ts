@@ -1,6 +1,7 @@
 /**
  * A softer format reward: a quarter for each of `<think>\n`, `\n</think>\n`, `\n<answer>\n` and `\n</answer>` that is
- * there exactly once, so that a model that begins with none of them has something to climb. open-r1's tag_count_reward.
+ * there exactly once, so that a model that begins with none of them can improve step by step. open-r1's
+ * tag_count_reward.
  *
  * Departure: a `<think>` at the prompt's end counts, with the white space around it; open-r1 looks at the completion only.
  */

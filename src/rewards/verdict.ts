@@ -1,8 +1,8 @@
 /**
  * Whether a completion is right, for rewards whose score depends on it: another reward of the registry is asked first.
  *
- * `auto` takes, for each completion by itself, the first reward of the registry that says right and wrong for the columns
- * of its problem (`saysRightFor`): a mixture of tasks needs no more.
+ * `auto` takes, for each completion by itself, the first reward of the registry that says right and wrong for the
+ * columns of its problem (`saysRightFor`): this is enough for a mixture of tasks.
  */
 
 import { z } from "zod";

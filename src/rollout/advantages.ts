@@ -7,12 +7,13 @@
  *   reinforce++            no baseline but the batch: (R − mean) / std over its tokens (Hu et al., arXiv:2501.03262)
  *   reinforce++-baseline   R − mean of its group, then as reinforce++ (the same paper's variant for rule rewards)
  *
- * None needs a value model. What it is not: per-token credit; every token of a completion gets the same advantage, except
- * where reinforce++ has a KL penalty in its rewards: there a token answers for the penalties from itself on.
+ * None needs a value model. What it is not: per-token credit; every token of a completion gets the same advantage,
+ * except where reinforce++ has a KL penalty in its rewards: there the return of a token sums the penalties from that
+ * token on.
  *
  * Departures from the papers: deviations are Bessel-corrected and 1e-4 is added, as in TRL; a completion that no reward
  * judged (null) has advantage 0 and is left out of means and deviations; a group whose judged rewards are all equal has
- * advantages of exactly 0, whatever rounding its mean suffered.
+ * advantages of exactly 0, even if its mean was rounded.
  */
 
 import { mean, sampleStd, sumOf } from "../statistics.ts";
@@ -55,7 +56,7 @@ export interface AdvantageOptions {
   /** Of advantage `group` with sum_then_normalize. */
   readonly scaleRewards: ScaleRewards;
   readonly rewardAggregation: RewardAggregation;
-  /** Whitens the advantages over the batch at last; reinforce++ does so always, over tokens. */
+  /** Whitens the advantages over the batch as the last step; reinforce++ always does so, over tokens. */
   readonly normalizeAdvantages: boolean;
 }
 

@@ -17,7 +17,10 @@ export interface CollectedGroups {
   readonly sampled: readonly Rollout[];
   /** Rounds of sampling. */
   readonly rounds: number;
-  /** Groups without variance among `rollouts`, for want of rounds; with one round alone they are not counted. */
+  /**
+   * Groups without variance among `rollouts`, which are there because the rounds were used up; not counted where there
+   * is one round only.
+   */
   readonly unfilled: number;
 }
 

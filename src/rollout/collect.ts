@@ -1,7 +1,7 @@
 /**
  * Rollouts: groups of completions sampled from the policy, read back as text and judged.
  *
- * What it is not: an algorithm. GRPO and evaluation each do something else with a completion.
+ * What it is not: an algorithm. GRPO, evaluation and others each use the completions in their own way.
  */
 
 import type { SampledSequence, SampleProgress, Sampler } from "../engine/contract/sampler.ts";
@@ -55,7 +55,7 @@ export interface Completion extends NumberedProblem {
   readonly maxCompletionTokens?: number;
 }
 
-/** A completion and everybody's opinion of it. */
+/** A completion with the scores of all rewards and the verdict of the task. */
 export interface Rollout extends Completion {
   /** By reward name. */
   readonly rewards: Readonly<Record<string, RewardResult>>;
@@ -116,8 +116,8 @@ export async function judgeCompletions(
   });
 }
 
-/** What rewards are told of a completion. */
-export function rewardInput(completion: Completion): RewardInput {
+/** What rewards get to know of a completion. */
+function rewardInput(completion: Completion): RewardInput {
   const { problem, promptId, text, tokens, finishReason, maxCompletionTokens } = completion;
   return {
     prompt: problem.prompt,

@@ -1,6 +1,7 @@
 /** The weight of each token in the loss of one optimizer step, by the mean that the loss takes (`losses/means.ts`). */
 
 import { losses } from "../losses/registry.ts";
+import { sumOf } from "../statistics.ts";
 
 /** What a mean is taken over besides the step's own completions. */
 export interface WeightContext {
@@ -21,7 +22,7 @@ export function lossWeights(
 ): Float64Array {
   const { mean } = losses.get(lossType);
   const numCompletions = trainedTokens.length;
-  const stepTokens = trainedTokens.reduce((sum, tokens) => sum + tokens, 0);
+  const stepTokens = sumOf(trainedTokens);
   const step = { numCompletions, stepTokens, tokensPerStep: tokensPerStep ?? stepTokens, maxCompletionTokens };
   return Float64Array.from(trainedTokens, (tokens) => (tokens === 0 ? 0 : mean({ ...step, tokens })));
 }

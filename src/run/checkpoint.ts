@@ -28,7 +28,7 @@ const manifestSchema = z.strictObject({
   stage: z.string(),
   /** Optimizer steps of the stage that are in this state. */
   step: z.int().min(0),
-  /** Whether these are all of the stage's steps. */
+  /** Whether the stage is complete with these steps. */
   stageComplete: z.boolean(),
   /** What the stage's trainer needs back, beside the state of the engine. */
   trainerState: z.record(z.string(), z.union([z.number(), z.string()])),
@@ -133,11 +133,14 @@ export async function removeOldCheckpoints(
   }
 }
 
-/** What cannot be read for want of permission, or of anything else but the file, is not damaged: it must not be removed. */
+/**
+ * A file that cannot be read for a reason outside of it (no permission, for example) is not damaged, so it must not be
+ * removed.
+ */
 function refuseUnreadable(path: string, error: unknown): void {
   const reason = systemReason(error);
   if (reason === undefined || (error as NodeJS.ErrnoException).code === "ENOENT") return;
-  throw new RunDirError(`Cannot read ${path}: ${reason}. Mend that, and try again.`);
+  throw new RunDirError(`Cannot read ${path}: ${reason}. Correct this, and try again.`);
 }
 
 async function sha256OfFile(path: string): Promise<string> {

@@ -3,7 +3,7 @@
  * that solve their problem in `success_completion_samples.txt` beside it. Names and layout are those of Mini-R1 and the
  * scripts made after it: an empty line, a line of `=`, the completion.
  *
- * What it is not: which completions are taken is somebody else's choice. The files are made with their first text.
+ * What it is not: the caller chooses the completions. A file is created when its first text is written.
  */
 
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
@@ -12,7 +12,7 @@ import { LogFile, onDisk } from "./log-file.ts";
 import type { SampleFile } from "./stage-writer.ts";
 
 /** Folder of a run directory. */
-export const COMPLETION_SAMPLES = "completion_samples";
+const COMPLETION_SAMPLES = "completion_samples";
 
 const NAMES = { all: "completion_samples.txt", solved: "success_completion_samples.txt" } as const satisfies Record<
   SampleFile,

@@ -1,6 +1,6 @@
 /**
- * What a run's numbers depend on beside its recipe: the last bits of a sum are those of the processor that adds and of the
- * program that runs. Checkpoints name them, so that a resume elsewhere can say that it will not be bit-identical.
+ * What a run's numbers depend on beside its recipe: the last bits of a sum depend on the processor and on the version
+ * of the program. Checkpoints name them, so that a resume elsewhere can say that it will not be bit-identical.
  */
 
 import { cpus } from "node:os";

@@ -1,6 +1,7 @@
 /**
- * An append-only file, of JSON Lines but for plain text where somebody reads it. A line is in the operating system's hands when `append` returns, so that a killed
- * process loses nothing; `sync` puts it on the disk, which a checkpoint asks for before it pins the length.
+ * An append-only file, either JSON Lines or plain text for people. When `append` returns, the operating system has the
+ * line, so that a killed process loses nothing; `sync` puts it on the disk, which a checkpoint asks for before it pins
+ * the length.
  */
 
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
@@ -50,7 +51,10 @@ export class LogFile {
     this.length = sizeBytes;
   }
 
-  /** Cuts off a last line without its newline: a killed process may leave one, and the next line would grow out of it. */
+  /**
+   * Cuts off a last line without its newline: a killed process may leave one, and the next line would be appended to
+   * it.
+   */
   dropPartialLine(): void {
     const end = readFileSync(this.path).lastIndexOf(LINE_FEED) + 1;
     if (end < this.length) this.truncate(end);
@@ -72,7 +76,7 @@ export function onDisk<T>(path: string, work: () => T): T {
   } catch (error) {
     const reason = systemReason(error);
     if (reason === undefined) throw error;
-    throw new RunDirError(`Cannot write ${path}: ${reason}. Mend that, and go on with --resume.`);
+    throw new RunDirError(`Cannot write ${path}: ${reason}. Correct this, and go on with --resume.`);
   }
 }
 

@@ -3,14 +3,14 @@
 import { RunDirError } from "../errors.ts";
 
 /** A path at which two recipes differ, and both values; undefined: it is not there. */
-export interface Difference {
+export interface RecipeDifference {
   readonly path: readonly string[];
   readonly before: unknown;
   readonly after: unknown;
 }
 
 /** Where two recipes differ. */
-export function differencesOf(before: unknown, after: unknown, path: readonly string[] = []): Difference[] {
+export function differencesOf(before: unknown, after: unknown, path: readonly string[] = []): RecipeDifference[] {
   if (isBranch(before) && isBranch(after)) {
     const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
     return keys.flatMap((key) => differencesOf(before[key], after[key], [...path, key]));

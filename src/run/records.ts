@@ -91,7 +91,7 @@ export const eventRecordSchema = z.looseObject({ at: z.string(), event: z.string
 
 export type MetricsRecord = z.infer<typeof metricsRecordSchema>;
 export type RolloutRecord = z.infer<typeof rolloutRecordSchema>;
-export type EvaluatedCompletion = z.infer<typeof evaluatedCompletionSchema>;
+export type EvaluatedCompletionRecord = z.infer<typeof evaluatedCompletionSchema>;
 export type EvaluationRecord = z.infer<typeof evaluationRecordSchema>;
 export type TimingRecord = z.infer<typeof timingRecordSchema>;
 export type EventRecord = z.infer<typeof eventRecordSchema>;

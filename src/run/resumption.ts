@@ -2,8 +2,9 @@
  * What a resume looks for before it touches anything: the same recipe, and a checkpoint to go on from.
  *
  * The newest checkpoint whose files all have the sizes and checksums of its manifest, and whose logs are as long as it
- * says, is taken. Damaged ones are set aside under another name, never deleted: somebody may want to look at them, and the
- * run makes them anew. Where none is sound a resume would begin from the start and cut every log to nothing, so it refuses.
+ * says, is taken. Damaged ones are set aside under another name, never deleted: the user may want to look at them, and
+ * the run makes new ones. If no checkpoint is sound, a resume would begin from the start and empty every log, so it is
+ * refused.
  */
 
 import { existsSync, readdirSync, statSync } from "node:fs";

@@ -164,7 +164,7 @@ export class RolloutLog {
     const found = full.find((one) => one.file === file);
     if (found) {
       const path = fullPath(this.directory, file, "jsonl");
-      // Of a file in both formats the Parquet one is whole, and the other one may be gone half-way.
+      // Where a file is there in both formats, the Parquet file is whole; the other one may be partly removed.
       if (found.format === "parquet") await restoreLines(found.path, path, bytes);
       this.current.close();
       onDisk(path, () => renameSync(path, join(this.directory, logFileName("rollouts"))));
@@ -253,7 +253,7 @@ async function restoreLines(source: string, target: string, bytes: number): Prom
   writeWholeNow(target, lines);
 }
 
-/** `writeWhole` of `files.ts` that is done when it returns: rows come from where nothing can wait. */
+/** `writeWhole` of `files.ts` that is done when it returns: its caller is synchronous. */
 function writeWholeNow(path: string, bytes: Uint8Array): void {
   const temporary = join(path, "..", `${TEMPORARY_PREFIX}rollouts-${process.pid}`);
   try {

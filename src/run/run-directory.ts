@@ -18,6 +18,8 @@
  *     model/             the trained policy in the Hugging Face layout
  *     summary.json       before and after; its presence says that the run is complete
  *     report.html        the page that people read
+ *     trackers/          what trackers note for a resume (only where the recipe names any, as those two:)
+ *     tensorboard/       event files; swanlog/: SwanLab's run folder
  *
  * What it is not: it does not know what a recipe means nor what a state holds. Reading a run, also a live one, is
  * `run-reader.ts`.

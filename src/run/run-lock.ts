@@ -3,7 +3,7 @@
  * step (a hard link to a finished file), so no reader ever sees half of it. A lock whose process is gone is taken over,
  * but only on the host that wrote it: nothing can be known about a process of another host.
  *
- * A process is recognised by its id and by when it began, because ids are used again, in containers at once.
+ * A process is recognised by its id and by when it began, because ids are reused, in containers immediately.
  */
 
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ interface LockHolder {
   readonly host: string;
   /** When the run took the lock, ISO 8601: for people. */
   readonly startedAt: string;
-  /** What tells this process from a later one with the same id; null where the system does not say. */
+  /** Distinguishes this process from a later one with the same id; null where the system does not provide it. */
   readonly processStart: string | null;
 }
 
@@ -50,7 +50,7 @@ export function lockRun(directory: string): () => void {
   } catch (error) {
     const reason = systemReason(error);
     if (reason === undefined) throw error;
-    throw new RunDirError(`Cannot lock ${directory}: ${reason}. Mend that, and try again.`);
+    throw new RunDirError(`Cannot lock ${directory}: ${reason}. Correct this, and try again.`);
   } finally {
     rmSync(own, { force: true });
   }
@@ -82,7 +82,7 @@ function placeLock(from: string, path: string, content: string): boolean {
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    // It is this process that has made it, and not to its end.
+    // This process has created the file but has not finished writing it.
     rmSync(path, { force: true });
     throw error;
   }
@@ -131,7 +131,8 @@ function isHeld(content: string): boolean {
   return holder.processStart === null || holder.processStart === processStart(holder.pid);
 }
 
-function processExists(pid: number): boolean {
+/** Whether a process of this machine has the id. */
+export function processExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -18,11 +18,9 @@ import {
   logFileName,
   type MetricsRecord,
   metricsRecordSchema,
-  type RolloutRecord,
   type TimingRecord,
   timingRecordSchema,
 } from "./records.ts";
-import { eachRollout } from "./rollout-log.ts";
 import { RUN_FILES } from "./run-store.ts";
 import { type RunSummary, runSummarySchema } from "./summary.ts";
 
@@ -41,7 +39,7 @@ export interface RunSnapshot {
 const objectSchema = z.record(z.string(), z.unknown());
 
 /**
- * Everything but the rollouts, which can be many (`readRollouts`).
+ * Everything but the rollouts, which can be many (`eachRollout` of `rollout-log.ts` reads them one by one).
  *
  * @throws RunDirError no run there, or a file in it that something else has changed
  */
@@ -72,14 +70,4 @@ function inForm<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
     `${path} is not as Aha writes it, so something else has changed it: ` +
       `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "unexpected form"}.`,
   );
-}
-
-/**
- * All rollouts of a run that are kept, in the order in which they were sampled, from all of its files. They can be many:
- * `eachRollout` gives them one by one.
- */
-export async function readRollouts(path: string): Promise<RolloutRecord[]> {
-  const rollouts: RolloutRecord[] = [];
-  for await (const rollout of eachRollout(path)) rollouts.push(rollout);
-  return rollouts;
 }

@@ -19,6 +19,9 @@ export const RUN_FILES = {
   model: "model",
   summary: "summary.json",
   report: "report.html",
+  trackers: "trackers",
+  tensorboard: "tensorboard",
+  swanlab: "swanlog",
 } as const;
 
 /** Name of a checkpoint, e.g. `r1-zero-000040`. */

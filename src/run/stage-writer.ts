@@ -16,7 +16,7 @@ export interface StageWriter {
   event(name: string, details: Readonly<Record<string, unknown>>): void;
 }
 
-/** What `saveCheckpoint` is told beside the state itself. */
+/** The arguments of `saveCheckpoint` beside the state itself. */
 export interface CheckpointRequest {
   readonly stage: string;
   readonly step: number;

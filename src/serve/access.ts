@@ -1,5 +1,5 @@
 /**
- * Who may ask: the API key, the names that the server answers to, and what pages in browsers are told (CORS).
+ * Access control: the API key, the host names that the server answers to, and the headers for web pages (CORS).
  *
  * A server on the loopback address without a key is for the programs of this machine. A web page could still reach it by
  * a name of its own that it lets resolve to 127.0.0.1 (DNS rebinding), so in that case only requests to a loopback name
@@ -48,7 +48,7 @@ export function requireApiKey(rules: AccessRules, request: IncomingMessage): voi
   throw new ApiError(401, message, { code: "invalid_api_key", headers: { "www-authenticate": "Bearer" } });
 }
 
-/** Digests are of one length, so that the time tells nothing, not even the length of the key. */
+/** Digests have one length, so the time of the comparison reveals nothing, not even the length of the key. */
 function equalInConstantTime(a: string, b: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(a), digest(b));

@@ -47,7 +47,7 @@ const schema = z.strictObject({
 });
 
 /** What the answer has to have. */
-export interface ChatAnswer {
+export interface ChatAnswerFields {
   readonly logprobs: boolean;
   /** Chunks of a stream have a field for usage. */
   readonly usageField: boolean;
@@ -58,7 +58,7 @@ export function understandChat(
   models: readonly ReadableModel[],
   body: ParsedBody,
   maxSequences: number,
-): UnderstoodGeneration<ChatAnswer> {
+): UnderstoodGeneration<ChatAnswerFields> {
   const request = parseRequest(schema, body.value);
   const model = modelNamed(models, request.model);
   const stream = streamOf(request);
@@ -94,7 +94,7 @@ export class ChatFormat implements ResponseFormat {
   readonly #logprobs: boolean;
   readonly #usage: object;
 
-  constructor(model: AnsweringModel, { logprobs, usageField }: ChatAnswer, identity: RequestIdentity) {
+  constructor(model: AnsweringModel, { logprobs, usageField }: ChatAnswerFields, identity: RequestIdentity) {
     this.#model = model;
     this.#identity = identity;
     this.#logprobs = logprobs;

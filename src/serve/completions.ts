@@ -44,7 +44,7 @@ type Prompt = string | readonly number[];
 
 const schema = z.strictObject({
   ...commonFields,
-  // By hand, since a schema would list what is wrong with each of a million numbers.
+  // Checked without a schema, which would list a fault for each of a million numbers.
   prompt: z.custom<Prompt | readonly Prompt[]>(isPrompt, {
     error: "expected a text, token ids, or a list of one or more of either",
   }),

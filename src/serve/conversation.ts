@@ -42,6 +42,6 @@ function openedBy(
 ): string {
   const conversation = tokenizer.applyChatTemplate(messages, { ...options, addGenerationPrompt: false });
   if (prompt.startsWith(conversation)) return prompt.slice(conversation.length);
-  // A template that ends a conversation otherwise than it goes on with it: its last line.
+  // Some templates end a conversation differently when it is continued; then the last line decides.
   return prompt.slice(prompt.trimEnd().lastIndexOf("\n") + 1);
 }

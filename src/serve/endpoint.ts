@@ -22,7 +22,7 @@ export interface FinishedChoice {
   readonly prompt: PromptLogprobs | undefined;
 }
 
-/** Writes results as an endpoint's JSON. A chunk of a stream that would say nothing is undefined, and is not sent. */
+/** Writes results as an endpoint's JSON. A chunk of a stream without content is undefined, and is not sent. */
 export interface ResponseFormat {
   /** The whole answer, choices in order. */
   whole(choices: readonly FinishedChoice[], usage: TokenUsage): object;

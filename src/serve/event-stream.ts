@@ -1,6 +1,6 @@
 /**
- * Server-sent events, as OpenAI streams them: one JSON object per event, `[DONE]` at the end. While nothing is to be said
- * a comment goes out now and then, so that proxies do not take a request that waits for a dead one.
+ * Server-sent events, as OpenAI streams them: one JSON object per event, `[DONE]` at the end. While there is no event,
+ * a comment is sent from time to time, so that proxies do not close a connection that is only waiting.
  */
 
 import type { ServerResponse } from "node:http";
@@ -31,7 +31,7 @@ export class EventStream {
     this.#comments.refresh();
   }
 
-  /** Ends the stream; `complete`: with the sign that nothing is missing. */
+  /** Ends the stream; `complete`: with `[DONE]`, which says that nothing is missing. */
   end(complete: boolean): void {
     clearInterval(this.#comments);
     if (complete) this.#write("data: [DONE]\n\n");

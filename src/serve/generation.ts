@@ -1,6 +1,7 @@
 /**
- * One request on its way through the engine: its prompts, n choices of each, submitted together and decoded in whatever
- * company the session has. A choice that meets a stop string leaves its slot at once, and so do all when the client is gone.
+ * One request on its way through the engine: its prompts, n choices of each, submitted together and decoded together
+ * with the other sequences of the session. A choice that meets a stop string leaves its slot at once, and so do all
+ * when the client is gone.
  */
 
 import type { SamplingParams } from "../engine/contract/sampling.ts";
@@ -110,13 +111,13 @@ async function startChoice(
   const text = new ChoiceText({
     decoder: model.newDecoder(prompt.continued ? prompt.tokens : undefined),
     stopTokenIds: params.stopTokenIds,
-    // Other servers' completions list it, and who scores texts with them counts on as many tokens as were drawn.
+    // Other servers list this token in completions, and programs that score texts expect as many tokens as were drawn.
     keepStopToken: prompt.continued,
     stop,
     reasoning: prompt.reasoning,
   });
   let end: "stop" | "length" | "cancelled" = "length";
-  // Nothing to draw and nothing to score is nothing to compute.
+  // If nothing is drawn and nothing is scored, nothing has to be computed.
   if (params.maxCompletionTokens > 0 || scorePrompts) {
     const onToken = (drawn: DrawnToken) => {
       observer.onToken();

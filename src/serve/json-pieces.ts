@@ -1,6 +1,6 @@
 /**
- * JSON.stringify of an answer, in pieces between which others are served: the log-probabilities of many long prompts are
- * megabytes, and at once they would take longer than a stream waits for its next token.
+ * JSON.stringify of an answer, in pieces, so that other requests are served in between: the log-probabilities of many
+ * long prompts are megabytes, and writing them in one piece would delay the next tokens of other streams.
  */
 
 import { setImmediate } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { setImmediate } from "node:timers/promises";
 const LEVELS = 5;
 /** Elements of a list that are written at once. */
 const ELEMENTS = 512;
-/** How long others may have to wait. */
+/** How long other requests may have to wait. */
 const PIECE_MS = 10;
 
 /** The same text as JSON.stringify's. What can be iterated is an array, and its elements are made one after another. */

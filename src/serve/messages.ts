@@ -85,7 +85,7 @@ export function readConversation(
 
 function readMessage(sent: SentMessage, index: number): Message {
   const { role, content, name, tool_calls, function_call, audio } = sent;
-  // Servers have called it both.
+  // Servers use both names for it.
   const thought = sent.reasoning_content ?? sent.reasoning;
   const where = `messages[${index}]`;
   const refuse = (what: string, lacks: string) =>
@@ -99,7 +99,7 @@ function readMessage(sent: SentMessage, index: number): Message {
   }
   if ((tool_calls && tool_calls.length > 0) || (function_call !== undefined && function_call !== null))
     throw refuse("tool calls", "the model would not be told of them");
-  if (audio !== undefined && audio !== null) throw refuse("audio messages", "the model would not hear them");
+  if (audio !== undefined && audio !== null) throw refuse("audio messages", "the model would not get them");
   if (content === undefined || content === null) {
     throw invalidParameter(`${where}.content`, `${where}.content: is missing; expected text.`);
   }
@@ -114,7 +114,7 @@ function readMessage(sent: SentMessage, index: number): Message {
             "unsupported_parameter",
           );
         });
-  // Templates know no developer: it is what OpenAI calls the system message of its newer models.
+  // Templates do not have the role `developer`, which is OpenAI's name of the system role for its newer models.
   return {
     role: role === "developer" ? "system" : role,
     content: texts.join(""),

@@ -12,7 +12,7 @@ const SECONDS_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 
 /** A request that is over. */
 export interface RequestRecord {
-  /** The route, not the path that was asked for: a stranger's paths must not become names. */
+  /** The route, not the path of the request: unknown paths must not become names of metrics. */
   readonly endpoint: string;
   /** 499, as nginx has it, where the client went away. */
   readonly status: number;

@@ -15,11 +15,11 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   if (type !== "application/json") {
     throw new ApiError(415, "Expected a body of content type application/json.", { code: "unsupported_media_type" });
   }
-  // A length that lies is found out below.
+  // A wrong Content-Length is detected below.
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const chunks: Buffer[] = [];
   let size = 0;
-  // To destroy the request would close the connection before its answer is sent.
+  // Destroying the request would close the connection before the answer is sent.
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > maxBytes) throw tooLarge(maxBytes);

@@ -10,7 +10,7 @@
 import { heldLength } from "./stop-strings.ts";
 
 /** What opens and closes reasoning. */
-export const THINK_TAGS = { open: "<think>", close: "</think>" } as const;
+const THINK_TAGS = { open: "<think>", close: "</think>" } as const;
 
 export type Channel = "reasoning" | "content";
 

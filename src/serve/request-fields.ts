@@ -19,7 +19,7 @@ import type { ModelFacts } from "./model-facts.ts";
 import type { ParsedBody } from "./parse-body.ts";
 
 /** Most choices of one prompt; OpenAI's limit of `n`. */
-export const MAX_CHOICES = 128;
+const MAX_CHOICES = 128;
 /** Most alternatives per token; OpenAI's limit. */
 export const MAX_TOP_LOGPROBS = 20;
 const MAX_STOPS = 16;
@@ -58,20 +58,20 @@ const UNSUPPORTED: Readonly<Record<string, Unsupported>> = {
   tool_choice: unsupported("no tool would be called", "none", "auto"),
   functions: unsupported("the model would not be told of them, and no function would be called", []),
   function_call: unsupported("no function would be called", "none", "auto"),
-  response_format: unsupported("the answer would not be held to JSON or to a schema", { type: "text" }),
-  structured_outputs: unsupported("the answer would not be held to a form"),
-  guided_json: unsupported("the answer would not be held to the schema"),
-  guided_regex: unsupported("the answer would not be held to the pattern"),
-  guided_choice: unsupported("the answer would not be held to the choices"),
-  guided_grammar: unsupported("the answer would not be held to the grammar"),
+  response_format: unsupported("the answer would not be restricted to JSON or to a schema", { type: "text" }),
+  structured_outputs: unsupported("the answer would not be restricted to a form"),
+  guided_json: unsupported("the answer would not be restricted to the schema"),
+  guided_regex: unsupported("the answer would not be restricted to the pattern"),
+  guided_choice: unsupported("the answer would not be restricted to the choices"),
+  guided_grammar: unsupported("the answer would not be restricted to the grammar"),
   modalities: unsupported("nothing but text would come", ["text"]),
   audio: unsupported("no sound would come"),
-  prediction: unsupported("nothing would be faster for it"),
+  prediction: unsupported("it would make nothing faster"),
   web_search_options: unsupported("nothing would be searched"),
   moderation: unsupported("nothing would be moderated"),
   reasoning_effort: unsupported("the model would think as much as it does anyway"),
   verbosity: unsupported("the model would write as much as it does anyway", "medium"),
-  suffix: unsupported("the completion would not lead to it", ""),
+  suffix: unsupported("the completion would ignore it", ""),
   use_beam_search: unsupported("no beams would be searched", false),
   num_beams: unsupported("no beams would be searched", 1),
   length_penalty: unsupported("it is for beams, and none would be searched", 1),

@@ -24,7 +24,7 @@ export interface Exchange {
   readonly signal: AbortSignal;
   /** Called for every token that is drawn. */
   readonly onToken: () => void;
-  /** What a client may know of an error. */
+  /** The part of an error that a client may see. */
   readonly describe: (error: unknown) => ApiError;
 }
 

@@ -28,7 +28,7 @@ const ABSENT: readonly (readonly [path: string, lacks: string])[] = [
   ["/v1/images", "no image is made"],
   ["/v1/moderations", "nothing is moderated"],
   ["/v1/files", "no file is kept"],
-  ["/v1/batches", "no batch is worked off; send its requests one by one"],
+  ["/v1/batches", "no batch is processed; send its requests one by one"],
   ["/v1/fine_tuning", "nothing is trained here; use aha run"],
   ["/v1/rerank", "nothing is ranked"],
   ["/v1/score", "no pair is scored"],

@@ -1,7 +1,7 @@
 /**
- * How a model wants to be sampled where nobody says otherwise: by its `generation_config.json`, of which the same keys
- * count as in vLLM (temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens; `do_sample` does not). A server
- * and a chat begin with them; a request's own values, or options on the command line, win.
+ * The default sampling parameters of a model: its `generation_config.json`, of which the same keys are read as in vLLM
+ * (temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens; `do_sample` does not). A server and a chat
+ * begin with them; a request's own values, or options on the command line, win.
  */
 
 import { z } from "zod";
@@ -32,7 +32,7 @@ export function generationDefaultsOf(config: Readonly<Record<string, unknown>>, 
     const { path, message } = result.error.issues[0]!;
     const found = JSON.stringify(config[String(path[0])])?.slice(0, 40);
     throw new CheckpointError(
-      `${source}: ${path.join(".")} is ${found}: ${message}. Mend it, or ignore the file with --generation-config none.`,
+      `${source}: ${path.join(".")} is ${found}: ${message}. Correct it, or ignore the file with --generation-config none.`,
     );
   }
   const { temperature, top_p, top_k, min_p, repetition_penalty, max_new_tokens } = result.data;

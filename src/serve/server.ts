@@ -4,10 +4,10 @@
  *     GET  /v1/models, /v1/models/ID       POST /v1/chat/completions, /v1/completions
  *     GET  /health, /metrics               POST /tokenize, /detokenize       GET /tokenizer_info
  *
- * Here are the limits (size of a body, sequences in flight, time of a request), what happens to a request from arrival to
- * its record, and the end: a server that is told to stop takes nothing new and gives what runs some time to finish. Text
- * is made in `generation.ts`; what a body means is the endpoints' matter, and where it is found out `understanding.ts`'s.
- * A web framework would replace a dozen lines of routing and nothing of the rest.
+ * Here are the limits (size of a body, sequences in flight, time of a request), what happens to a request from arrival
+ * to its record, and the end: a server that is being stopped accepts no new requests and gives running ones some time
+ * to finish. Text is generated in `generation.ts`. The endpoints define what a body means, and `understanding.ts`
+ * parses it. A web framework would only replace a dozen lines of routing.
  */
 
 import { randomUUID } from "node:crypto";
@@ -54,13 +54,13 @@ const STALLED_MS = 60_000;
 const MAX_HEADER_BYTES = 16_384;
 /**
  * How long a connection without a request stays open: longer than clients and proxies keep one in their pools (Python's
- * aiohttp 15 s, nginx and AWS's balancers 60 s, Go 90 s). One that they take from the pool just as it is closed here costs
- * them the request.
+ * aiohttp 15 s, nginx and AWS's balancers 60 s, Go 90 s). If a client takes a connection from its pool at the moment
+ * when it is closed here, the request fails.
  */
 const KEEP_ALIVE_MS = 120_000;
 const CLIENT_GONE = 499;
 
-/** The reason of an abort where nobody is there to be told. */
+/** The reason of an abort after which no client is left that could be informed. */
 class ClientGone extends Error {
   override name = "ClientGone";
 }
@@ -99,7 +99,7 @@ export class ApiServer {
     this.#server = createServer(limits, (request, response) => void this.#answer(request, response));
   }
 
-  /** Starts to listen. Throws ConfigError where the address cannot be had. */
+  /** Starts to listen. Throws ConfigError where the address cannot be used. */
   static async listen(models: ServedModel | readonly ServedModel[], options: ServerOptions): Promise<ApiServer> {
     const api = new ApiServer("id" in models ? [models] : models, options);
     const { host, port } = options;
@@ -107,7 +107,8 @@ export class ApiServer {
       api.#server.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(host, port, error)));
       api.#server.listen(port, host, resolve);
     });
-    // From here on: a connection that could not be taken, for want of file handles for example. Others can.
+    // Later errors concern single connections that could not be accepted, for example without a free file handle. The
+    // server goes on.
     api.#server.on("error", (error) => options.onDefect?.(error));
     return api;
   }
@@ -221,7 +222,8 @@ export class ApiServer {
   ): Promise<UnderstoodBody[K]> {
     if (this.#stopping) throw stopping();
     const body = await readBody(request, this.#options.maxBodyBytes);
-    // Before a long prompt is tokenized in vain, and again when it is known how much is asked for.
+    // This is checked before a long prompt is tokenized, to save that work, and again when the number of sequences is
+    // known.
     this.#requireRoom(1);
     this.#beingUnderstood++;
     try {
@@ -390,7 +392,7 @@ function gone(): ApiError {
 function timedOut(milliseconds: number): ApiError {
   return new ApiError(504, `The request took longer than ${milliseconds / 1000} s and was ended.`, {
     code: "timeout",
-    // The same request would take as long again.
+    // A retry of the same request would take as long again, so clients are told not to retry.
     headers: { "x-should-retry": "false" },
   });
 }

@@ -79,7 +79,7 @@ export class TokenTexts {
 
 const SPACE = 0x20;
 
-/** Whether a byte goes on with the character before it. */
+/** Whether a byte continues the character of the byte before it. */
 function isContinuation(byte: number | undefined): boolean {
   return byte !== undefined && (byte & 0xc0) === 0x80;
 }

@@ -4,9 +4,9 @@ import { parentPort, workerData } from "node:worker_threads";
 import { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
 import { ApiError } from "./api-error.ts";
 import { type BodyMessage, type UnderstandingContext, type UnderstoodMessage, understand } from "./understanding.ts";
-import type { ThreadSetup } from "./understanding-threads.ts";
+import type { UnderstandingSetup } from "./understanding-threads.ts";
 
-const { models, tokenizers, maxSequences } = workerData as ThreadSetup;
+const { models, tokenizers, maxSequences } = workerData as UnderstandingSetup;
 const read = tokenizers.map((files) => new HuggingFaceTokenizer(files, "the served model"));
 const context: UnderstandingContext = {
   models: models.map(({ tokenizer, ...facts }) => ({ ...facts, tokenizer: read[tokenizer]! })),

@@ -21,13 +21,13 @@ import {
 const AT_ONCE_BYTES = 4096;
 /** Bytes up to which a body goes to the first thread. */
 const MIDDLE_BYTES = 2 ** 18;
-/** A thread that nobody needed for so long is ended. */
+/** A thread that was idle for so long is ended. */
 const IDLE_MS = 60_000;
-/** How long a job may go on that nobody waits for. */
+/** How long a job may continue after its client is gone. */
 const ABANDONED_MS = 10_000;
 
-/** What a thread is told at its start: models, each with the index of its tokenizer's files. */
-export interface ThreadSetup {
+/** The data that a thread gets at its start: models, each with the index of its tokenizer's files. */
+export interface UnderstandingSetup {
   readonly models: readonly (ModelFacts & { readonly tokenizer: number })[];
   readonly tokenizers: readonly TokenizerFiles[];
   readonly maxSequences: number;
@@ -63,9 +63,9 @@ export class Understanding {
   }
 }
 
-function setupOf(models: readonly ServedModel[], maxSequences: number): ThreadSetup | undefined {
+function setupOf(models: readonly ServedModel[], maxSequences: number): UnderstandingSetup | undefined {
   const tokenizers: TokenizerFiles[] = [];
-  const facts: ThreadSetup["models"][number][] = [];
+  const facts: UnderstandingSetup["models"][number][] = [];
   for (const { id, vocabSize, maxContextTokens, stopTokenIds, defaultMaxTokens, defaults, tokenizerFiles } of models) {
     if (tokenizerFiles === undefined) return undefined;
     const known = tokenizers.indexOf(tokenizerFiles);
@@ -85,13 +85,13 @@ interface Job {
 
 /** One thread and the jobs that wait for it. */
 class BodyThread {
-  readonly #setup: ThreadSetup;
+  readonly #setup: UnderstandingSetup;
   #worker: Worker | undefined;
   #waiting: Job[] = [];
   #current: Job | undefined;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(setup: ThreadSetup) {
+  constructor(setup: UnderstandingSetup) {
     this.#setup = setup;
   }
 
@@ -146,7 +146,7 @@ class BodyThread {
     return worker;
   }
 
-  /** The thread is gone, and with it the job that it was about. */
+  /** The thread has ended, and the job that it was working on is lost. */
   #lost(worker: Worker, error: Error): void {
     if (worker !== this.#worker) return;
     this.#worker = undefined;
@@ -155,7 +155,7 @@ class BodyThread {
     this.#next();
   }
 
-  /** Nobody waits for this job any more. */
+  /** The client of this job is gone. */
   #abandon(job: Job): void {
     job.reject(job.signal.reason);
     this.#waiting = this.#waiting.filter((other) => other !== job);

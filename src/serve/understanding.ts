@@ -1,11 +1,12 @@
 /**
- * Bodies of requests, understood: parsed, checked, rendered and tokenized. All of that takes time that grows with the body,
- * and a hostile one takes seconds, in which nobody else would be answered. So short bodies are understood at once, and
- * longer ones on threads: one for those of middle length, and one for the longest, behind which only their like wait.
+ * Bodies of requests, understood: parsed, checked, rendered and tokenized. All of that takes time that grows with the
+ * body, and a hostile body takes seconds, in which no other request would be answered. So short bodies are processed
+ * immediately, and longer ones on threads: one thread for bodies of medium length, and one for the longest, so that
+ * only other very long ones wait for these.
  */
 
 import type { ApiErrorDetails } from "./api-error.ts";
-import { type ChatAnswer, understandChat } from "./chat-completions.ts";
+import { type ChatAnswerFields, understandChat } from "./chat-completions.ts";
 import { type CompletionAnswer, understandCompletion } from "./completions.ts";
 import type { UnderstoodGeneration } from "./endpoint.ts";
 import type { ReadableModel } from "./model-facts.ts";
@@ -14,7 +15,7 @@ import { type UnderstoodTokens, understandDetokenize, understandTokenize } from 
 
 /** What each endpoint that takes a body makes of it. */
 export interface UnderstoodBody {
-  readonly chat: UnderstoodGeneration<ChatAnswer>;
+  readonly chat: UnderstoodGeneration<ChatAnswerFields>;
   readonly completion: UnderstoodGeneration<CompletionAnswer>;
   readonly tokenize: UnderstoodTokens;
   readonly detokenize: { readonly prompt: string };

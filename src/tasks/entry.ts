@@ -1,6 +1,7 @@
 /**
- * How a task is written: a folder (or a file) exports one entry, and `registry.ts` lists it. An entry is all that anybody
- * knows of a task before its problems: its keys, which of them are paths, what its problems can be used for.
+ * How a task is written: a folder (or a file) exports one entry, and `registry.ts` lists it. The entry is all that
+ * other code knows of a task before its problems are made: its keys, which of them are paths, what its problems can be
+ * used for.
  */
 
 import type { z } from "zod";
@@ -70,7 +71,7 @@ export interface TaskEntry<Options extends z.ZodObject = z.ZodObject> {
   create(options: z.output<Options>, deps: TaskDeps): Promise<Task>;
 }
 
-/** The identity: it lets TypeScript infer the type of the options. */
+/** Returns its argument; it lets TypeScript infer the type of the options. */
 export function defineTask<Options extends z.ZodObject>(entry: TaskEntry<Options>): TaskEntry<Options> {
   return entry;
 }

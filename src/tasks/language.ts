@@ -5,6 +5,9 @@
  * which it is; the reward `language_consistency` tells languages of one script apart too.
  */
 
+import { sumOf } from "../statistics.ts";
+
+/** Their names, as recipes write them. */
 export const LANGUAGES = ["english", "chinese"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
@@ -18,6 +21,6 @@ const TAGS = /<\/?[a-z]+>/g;
 export function languageShare(text: string, language: Language): number | undefined {
   const words = text.replace(TAGS, " ");
   const counts = LANGUAGES.map((one) => words.match(WORDS[one])?.length ?? 0);
-  const total = counts.reduce((sum, count) => sum + count, 0);
+  const total = sumOf(counts);
   return total === 0 ? undefined : counts[LANGUAGES.indexOf(language)]! / total;
 }

@@ -14,6 +14,7 @@
 import { z } from "zod";
 import { ConfigError } from "../errors.ts";
 import { type NamedPath, pathsBelow, valueAt } from "../named-paths.ts";
+import { sumOf } from "../statistics.ts";
 import type { TaskDeps, TaskEntry, TaskSpec } from "./entry.ts";
 import type { Problem, Task } from "./task.ts";
 
@@ -88,7 +89,7 @@ export function mixTasks(parts: readonly MixturePart[]): Task {
 /** One round of Σ weights turns: which part each is of, and which of that part's own in the round. The part that is
  * furthest behind its share goes next, the first one of several. */
 function turnsOf(weights: readonly number[]): { readonly part: number; readonly rank: number }[] {
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const total = sumOf(weights);
   const given = weights.map(() => 0);
   return Array.from({ length: total }, (_, turn) => {
     const behind = weights.map((weight, part) => ((turn + 1) * weight) / total - given[part]!);

@@ -8,22 +8,22 @@ import { ConfigError } from "../errors.ts";
 import type { NamedPath } from "../named-paths.ts";
 import { cachedBy, Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
-import { assistant } from "./assistant/entry.ts";
-import { conversations } from "./conversations/entry.ts";
-import { countdown } from "./countdown/entry.ts";
+import { assistantTask } from "./assistant/entry.ts";
+import { conversationsTask } from "./conversations/entry.ts";
+import { countdownTask } from "./countdown/entry.ts";
 import type { TaskDeps, TaskEntry, TaskSpec } from "./entry.ts";
-import { math } from "./math/entry.ts";
+import { mathTask } from "./math/entry.ts";
 import { mixtureEntry } from "./mixture.ts";
-import { preferences } from "./preferences/entry.ts";
+import { preferencesTask } from "./preferences/entry.ts";
 import type { Task } from "./task.ts";
 
 /** Every task that a recipe can name. */
 export const tasks: Registry<TaskEntry> = new Registry<TaskEntry>("task", [
-  countdown,
-  conversations,
-  assistant,
-  math,
-  preferences,
+  countdownTask,
+  conversationsTask,
+  assistantTask,
+  mathTask,
+  preferencesTask,
 ]);
 tasks.add(mixtureEntry({ schema: () => singleTaskSchema(), create: createTask, paths: taskPaths }));
 

@@ -24,7 +24,7 @@ export interface Verdict {
   readonly wellFormed: boolean;
   /** How many attempts (candidate equations) the thinking makes; absent where the task has no such thing. */
   readonly tries?: number;
-  /** The completion answers without thinking first: the words of looking back in it mean nothing, and are not counted. */
+  /** The completion answers without thinking first: reflection words in it are therefore not counted. */
   readonly answersOutright?: boolean;
   /** The final answer in a canonical form (equal answers are equal strings), null where the completion gives none: what
    * majority voting counts. Absent where the task has no such form. */
@@ -59,7 +59,7 @@ export interface Task {
   preference?(problem: Problem): Preference;
   /** What kinds its own statistics are of, by name. What is not named counts as the narrowest kind that its values fit. */
   readonly statisticKinds?: Readonly<Record<string, StatisticKind>>;
-  /** Never throws on whatever a model may have written. */
+  /** Never throws, whatever text a model has written. */
   judge(problem: Problem, completion: string): Verdict;
 }
 

@@ -2,10 +2,10 @@
  * Small tokenizers made from nothing, as real `tokenizer.json` files that this program and transformers both load.
  *
  * `countdown-compact` gives the Countdown game a vocabulary of its own: every integer is one token and so is every
- * phrase of the prompt and of the trace, so that a small model's few layers go into arithmetic and not into spelling
- * (with digits as characters the same model did not learn to add in the same time). `r1-compact` adds the phrases of the
- * game in Chinese and of the assistant task. `characters` has one token for each
- * printable ASCII character, for tests and benchmarks.
+ * phrase of the prompt and of the trace, so that the few layers of a small model learn arithmetic instead of spelling
+ * (with digits as characters the same model did not learn to add in the same time). `r1-compact` adds the phrases of
+ * the game in Chinese and of the assistant task. `characters` has one token for each printable ASCII character, for
+ * tests and benchmarks.
  *
  * Longest match is a `Split` pre-tokenizer whose pattern lists the tokens, longest first, before a BPE model without
  * merges that takes each piece as it is (`ignore_merges`). A word-level model would say the same more plainly, but Hugging

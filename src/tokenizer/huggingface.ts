@@ -1,7 +1,8 @@
 /**
- * A checkpoint's tokenizer behind Aha's face. The models (BPE, Unigram, WordPiece), post-processors and decoders are those
- * of Hugging Face's JavaScript package (`@huggingface/tokenizers`); added tokens, normalizers and pre-tokenizers are ours
- * (`added-tokens.ts`, `normalizers.ts`, `pre-tokenizers.ts`), where the package's tokens are others than those of Python's.
+ * A checkpoint's tokenizer with Aha's interface. The models (BPE, Unigram, WordPiece), post-processors and decoders are
+ * those of Hugging Face's JavaScript package (`@huggingface/tokenizers`); added tokens, normalizers and pre-tokenizers
+ * are ours (`added-tokens.ts`, `normalizers.ts`, `pre-tokenizers.ts`), where the package's tokens are others than those
+ * of Python's.
  *
  * What else is added is what training needs and the package leaves out: checks on files that came from elsewhere, typed
  * errors, the character span of every token, and saving. Two defaults differ from the package's and follow
@@ -233,7 +234,7 @@ export class HuggingFaceTokenizer implements Tokenizer, TokenFacts {
       if (!closed.startsWith(open)) return none;
       end = closed.slice(open.length).trimEnd();
     } catch (error) {
-      // A template that takes no such conversation; it says so when it is asked for one.
+      // A template that refuses this conversation; the error comes when a conversation is rendered with it.
       if (error instanceof DataError || error instanceof CheckpointError) return none;
       throw error;
     }
@@ -286,7 +287,7 @@ function createLibrary(
 ): Library {
   const normalize = createNormalizer(tokenizer.normalizer);
   const preTokenize = createPreTokenizer(tokenizer.pre_tokenizer);
-  // What is ours is not built a second time: the package refuses kinds that it does not have.
+  // The package does not build the parts that Aha implements, because it refuses kinds that it does not have.
   const given = { ...tokenizer, added_tokens: addedTokens, normalizer: null, pre_tokenizer: null };
   const library = new LibraryTokenizer(given, config);
   const raw = new AddedTokenMatcher(

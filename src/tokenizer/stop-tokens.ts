@@ -24,11 +24,11 @@ export function stopTokens(model: ModelEnds, tokenizer: Tokenizer): readonly num
 
 /**
  * What ends an answer in training data: the end of sequence or, where the answer is a turn of a conversation, what the
- * chat template puts behind one. A text that ends with it already gets no second one (`withEnd`).
+ * chat template puts behind one. If a text already ends with it, it is not added again (`withEnd`).
  *
  * @throws ConfigError as `endOfSequence` does.
  */
-export function endOfAnswer(tokenizer: Tokenizer, isTurn: boolean): readonly number[] {
+function endOfAnswer(tokenizer: Tokenizer, isTurn: boolean): readonly number[] {
   const { turnEndTokens } = tokenizer;
   return isTurn && turnEndTokens !== undefined && turnEndTokens.length > 0
     ? [...turnEndTokens]

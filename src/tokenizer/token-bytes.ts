@@ -1,10 +1,11 @@
 /**
  * What a token adds to a text, in bytes: what log-probabilities are shown beside.
  *
- * To decode a token alone does not tell it. Byte-level tokenizers have tokens that are a part of a character, which decode
- * to U+FFFD whatever their bytes are, and SentencePiece's decoders take the space away that a text begins with, so that
- * " the" alone decodes to "the". Here the steps of the `decoder` in tokenizer.json are applied to one token as they would
- * be in the middle of a text. Decoders that cannot be applied so (regular expressions, CTC) are told by `undefined`.
+ * To decode a token alone does not tell it. Byte-level tokenizers have tokens that are a part of a character, which
+ * decode to U+FFFD whatever their bytes are, and SentencePiece's decoders take the space away that a text begins with,
+ * so that " the" alone decodes to "the". Here the steps of the `decoder` in tokenizer.json are applied to one token as
+ * they would be in the middle of a text. For decoders that cannot be applied in this way (regular expressions, CTC) the
+ * result is `undefined`.
  */
 
 import { z } from "zod";

@@ -3,7 +3,8 @@
  * gets the template of the data that it is to learn, and ends its turns with that template's token. The change is made to
  * the files, so that what is saved with the trained model is what it was trained with.
  *
- * What it is not: a way to new tokens. The end token has to be in the vocabulary; rows for the embedding are not added.
+ * What it is not: a way to add new tokens. The end token has to be in the vocabulary; rows for the embedding are not
+ * added.
  */
 
 import { CheckpointError } from "../errors.ts";

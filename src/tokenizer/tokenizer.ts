@@ -1,4 +1,4 @@
-/** The tokenizer's face to the rest of Aha; `huggingface.ts` implements it over Hugging Face's own packages. */
+/** The tokenizer's interface; `huggingface.ts` implements it over Hugging Face's own packages. */
 
 import type { Folder } from "../folder.ts";
 
@@ -61,7 +61,7 @@ export interface Tokenizer {
   save(folder: Folder): Promise<void>;
 }
 
-/** What a tokenizer knows of its tokens, for whoever shows them or has to bound a text. */
+/** What a tokenizer knows of its tokens, for code that displays tokens or has to limit a text. */
 export interface TokenFacts {
   /** What a token adds to a text that it stands in the middle of; none for an id that is not in the vocabulary. */
   tokenBytes(token: number): Uint8Array;

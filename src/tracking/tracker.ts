@@ -1,7 +1,8 @@
 /**
  * Trackers: programs outside this one that show runs (an experiment tracker, a chart, a chat). A recipe names them under
  * `track`; each is told what the run directory gets, as it gets it. Nothing that a tracker does changes what is trained: it
- * gives nothing back, and one that fails is left out with a warning.
+ * gives nothing back, and one that fails is left out with a warning. The trackers that Aha brings are places (`place.ts`):
+ * they fail for a while and catch up later.
  *
  * Rows come in the order of the run. A run that was interrupted and is resumed begins again behind a checkpoint: what was
  * told before of later steps is void, and those steps are told again, with the same numbers.
@@ -24,6 +25,10 @@ export interface TrackedRun {
   readonly stages: readonly string[];
   /** Of a resumed run, what stays of what was told before; undefined for a new run. */
   readonly resumed: ResumedRun | undefined;
+  /** Tells the user, in a sentence, of what went wrong with the tracker while the run goes on. */
+  readonly warn: (message: string) => void;
+  /** How long whoever tells waits at the end for a tracker that is slow; the tracker's own idea of it if absent. */
+  readonly finishMs?: number;
 }
 
 /** Where a resumed run goes on. */
@@ -66,6 +71,8 @@ export interface Tracker {
 export interface TrackerKind<Options = Readonly<Record<string, unknown>>> {
   /** What a recipe calls it. */
   readonly name: string;
+  /** A few words about it. */
+  readonly summary?: string;
   /** Its keys beside `name`, each with a description; those that have no default are required. */
   shape(): z.ZodRawShape;
   /** Throws AhaError where it cannot be used (a key that is missing, a server that is not there): the run does not begin. */

@@ -1,4 +1,7 @@
-/** What is wrong with keys that are each of the right kind: found by a trainer, told by zod with the rest. */
+/**
+ * Problems of keys that each have the right type but do not fit together. A trainer finds them, and zod reports them
+ * with its own.
+ */
 
 import type { z } from "zod";
 

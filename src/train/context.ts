@@ -2,9 +2,9 @@
  * What a trainer is given: an engine, a tokenizer, a task, and a place to leave what happens.
  *
  * A trainer knows nothing of files. It hands rows to `log`, and its loop (`stage-loop.ts`) asks for checkpoints and is
- * given back, on resumption, the small state that it had handed over. Who stands behind these hooks (the recipe's runner,
- * a notebook, a test) decides where they go. All that a trainer needs to continue beyond the engine's own state is a few
- * integers: problems and random draws are functions of indices.
+ * given back, on resumption, the small state that it had handed over. The program that provides these hooks (the
+ * recipe's runner, a notebook, a test) decides where rows and states are kept. All that a trainer needs to continue
+ * beyond the engine's own state is a few integers: problems and random draws are functions of indices.
  */
 
 import type { Computing } from "../compute/computing.ts";
@@ -49,7 +49,7 @@ export interface RolloutRow {
 export interface StageLog {
   metrics(row: MetricsRow): void;
   rollouts(rows: readonly RolloutRow[]): void;
-  /** Seconds spent, by name, on what led to optimizer step `step`. */
+  /** Seconds spent, by name, on the work of optimizer step `step`. */
   timing(row: MetricsRow): void;
   /** Something that a person reading the run should know, e.g. a step that was skipped. */
   event(name: string, details: Readonly<Record<string, unknown>>): void;
@@ -57,7 +57,7 @@ export interface StageLog {
 
 /** How far a stage has come, for a progress line. */
 export interface TrainProgress {
-  /** What is done of the unit at hand; `done` when a unit has just ended, with its metrics. */
+  /** The current phase of the unit that is running; `done` when a unit has just ended, with its metrics. */
   readonly phase: "sampling" | "judging" | "updating" | "done";
   /** Units done and planned: iterations where the policy samples, else optimizer steps. */
   readonly done: number;
@@ -92,7 +92,7 @@ export interface StageParts<Kind extends TrainedKind = TrainedKind> {
   /** The stage's name, for messages. */
   readonly stage?: string;
   /** How models beside the trained one (a teacher, a reward model) are computed; without it there are none. */
-  readonly companions?: CompanionComputing;
+  readonly supportingCompute?: SupportingCompute;
 }
 
 /** What lies beyond the core: on Node it is `on-node.ts`. Rewards and teachers that need what is absent are refused. */
@@ -102,7 +102,7 @@ export interface Reach extends Pick<RewardDeps, "endpoints" | "openUserReward"> 
 }
 
 /** How models beside the trained one are computed: in this process, by this engine, or elsewhere within reach. */
-export interface CompanionComputing extends Reach {
+export interface SupportingCompute extends Reach {
   readonly compute: Computing;
   readonly engine: EngineSpec;
 }
@@ -115,7 +115,7 @@ export interface StageContext<Kind extends TrainedKind = TrainedKind> extends St
   readonly onProgress?: (progress: TrainProgress) => void;
   /**
    * Saves engine and trainer state. Called on interruption and after every `every` units (0: never) but the last, which
-   * ends the stage: from there on its state is the caller's.
+   * ends the stage: the caller saves the state at the end of a stage.
    */
   readonly checkpoint?: {
     readonly every: number;

@@ -1,6 +1,6 @@
 /**
- * What the doctor asks a trainer about a stage before it is run. Every answer is optional: what a trainer does not answer
- * is not looked at, and shown as not known. Findings are without the stage's name, which the doctor adds.
+ * What the doctor asks a trainer about a stage before it is run. Every answer is optional: what a trainer does not
+ * answer is not checked, and is shown as unknown. Findings are without the stage's name, which the doctor adds.
  */
 
 import type { StageFinding } from "../findings.ts";
@@ -65,7 +65,7 @@ export interface AroundStage {
   readonly contextTokens: number | null;
 }
 
-/** What a task's data come to for a stage. */
+/** What the size of a task's data means for a stage. */
 export interface StageOverData {
   /** Passes over the data; undefined where they are endless, or it cannot be known. */
   readonly epochs?: number | undefined;

@@ -4,15 +4,16 @@
  */
 
 import type { StageFinding } from "../findings.ts";
-import type { TrainedKind } from "./context.ts";
-import type { StageNumbers, StageOverData, StageTrial } from "./examination.ts";
-import type { RecordedStage } from "./trial.ts";
+import { sumOf } from "../statistics.ts";
+import type { StageContext, TrainedKind } from "./context.ts";
+import type { StageNumbers, StageOverData, StageTrial, TrialParts } from "./examination.ts";
+import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "./trial.ts";
 
 /** Optimizer steps of a trial: the first compiles, the others are timed. */
-export const TRIAL_STEPS = 3;
-/** Share of the data passed over as too long that a person should know of. */
+const TRIAL_STEPS = 3;
+/** From this share of skipped, too long examples on, the user is warned. */
 const TOO_LONG = 0.1;
-/** Passes over the data beyond which they are learned by heart. */
+/** With more passes than this over the data, the model memorises them. */
 const MANY_EPOCHS = 10;
 
 /** What such a stage would begin with. */
@@ -23,33 +24,62 @@ export interface GivenDataTrial extends StageTrial {
   readonly loss: number;
 }
 
+/** The keys of such a trainer that are read here. */
+interface GivenDataConfig {
+  readonly learningRate: number;
+  readonly steps?: number | undefined;
+  readonly epochs?: number | undefined;
+  readonly warmupSteps: number;
+}
+
+/** What the examinations of such trainers share. `examples` names what the data are, `counted` the metric that counts it. */
+export function givenData(examples: string, counted: string) {
+  return {
+    learningRate: ({ learningRate }: GivenDataConfig) => ({ peak: learningRate, method: "supervised" }) as const,
+    units: ({ steps }: GivenDataConfig) => steps,
+    overData: (config: GivenDataConfig, trainCount: number, examplesPerStep: number | undefined) =>
+      overData(config, trainCount, { examplesPerStep, examples }),
+    trial: async <Kind extends TrainedKind, Config extends GivenDataConfig>(
+      parts: TrialParts<Kind>,
+      config: Config,
+      train: (context: StageContext<Kind>, config: Config) => Promise<unknown>,
+    ): Promise<GivenDataTrial> => {
+      const recorded = recordedStage(parts);
+      await train(recorded.context, { ...config, ...WITHOUT_CHANGE, epochs: undefined, steps: TRIAL_STEPS });
+      return trialOf(recorded, counted);
+    },
+    trialFindings: (trial: GivenDataTrial) => trialFindings(trial, examples),
+    figures,
+  };
+}
+
 /** What a few steps told; `counted` is the metric that counts examples. */
-export function givenDataTrial(
+function trialOf(
   { metrics, timings }: Pick<RecordedStage<TrainedKind>, "metrics" | "timings">,
   counted: string,
 ): GivenDataTrial {
   const last = metrics.at(-1)!;
   const measured = last.num_tokens! - metrics[0]!.num_tokens!;
-  const examples = sum(metrics.map((row) => row[counted] ?? 0));
-  const tooLong = sum(metrics.map((row) => row.num_too_long ?? 0));
+  const examples = sumOf(metrics.map((row) => row[counted] ?? 0));
+  const tooLong = sumOf(metrics.map((row) => row.num_too_long ?? 0));
   return {
     tokensPerStep: last.num_tokens! / metrics.length,
     examplesPerStep: examples / metrics.length,
     tooLongShare: tooLong / Math.max(1, examples + tooLong),
     loss: metrics[0]!.loss!,
-    trainingTokensPerSecond: measured / sum(timings.slice(1).map((row) => row.step_time!)),
+    trainingTokensPerSecond: measured / sumOf(timings.slice(1).map((row) => row.step_time!)),
   };
 }
 
 /** Findings of a trial; `examples` is what the data are of. */
-export function givenDataTrialFindings({ tooLongShare, loss }: GivenDataTrial, examples: string): StageFinding[] {
+function trialFindings({ tooLongShare, loss }: GivenDataTrial, examples: string): StageFinding[] {
   const found: StageFinding[] = [];
   if (tooLongShare >= TOO_LONG) {
     found.push({
       severity: "warning",
       id: "demonstrations-too-long",
       measured: `${Math.round(100 * tooLongShare)} % of the first ${examples} are longer than maxTokens, or the context`,
-      why: "they are passed over, and the model learns from the short ones only",
+      why: "they are skipped, and the model learns from the short ones only",
       advice: "raise maxTokens (and batchTokens), or take a model with a longer context",
     });
   }
@@ -65,9 +95,9 @@ export function givenDataTrialFindings({ tooLongShare, loss }: GivenDataTrial, e
   return found;
 }
 
-/** What data of `trainCount` examples come to; `examplesPerStep` where it is known. */
-export function givenDataOverData(
-  config: { readonly steps?: number | undefined; readonly epochs?: number | undefined; readonly warmupSteps: number },
+/** Epochs and steps for data of `trainCount` examples; `examplesPerStep` where it is known. */
+function overData(
+  config: GivenDataConfig,
   trainCount: number,
   { examplesPerStep, examples }: { readonly examplesPerStep: number | undefined; readonly examples: string },
 ): StageOverData {
@@ -83,7 +113,7 @@ export function givenDataOverData(
       severity: "warning",
       id: "many-epochs",
       measured: `${epochs.toFixed(1)} passes over ${trainCount} ${examples}`,
-      why: "so many passes teach the data by heart",
+      why: "after so many passes the data are memorised",
       advice: "take fewer steps or more data; 1 to 3 passes are usual",
     });
   }
@@ -100,12 +130,10 @@ export function givenDataOverData(
 }
 
 /** Steps, and the time that they will take. */
-export function givenDataFigures(
+function figures(
   steps: number | undefined,
   trial: GivenDataTrial | undefined,
 ): Pick<StageNumbers, "optimizerSteps" | "estimatedSeconds" | "longestSeconds"> {
   const seconds = trial && steps !== undefined ? (steps * trial.tokensPerStep) / trial.trainingTokensPerSecond : null;
   return { optimizerSteps: steps ?? null, estimatedSeconds: seconds, longestSeconds: seconds };
 }
-
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);

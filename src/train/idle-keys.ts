@@ -1,10 +1,10 @@
 /**
- * Keys that would change nothing: a value beside the default, of a key that the rest of the recipe leaves without effect.
- * Such a key is a misunderstanding (a `delta` that cispo never reads is a bound that its owner believes in), so it is
- * refused by name, with the reason.
+ * Keys that would change nothing: a value beside the default, of a key that the rest of the recipe leaves without
+ * effect. Such a key is a misunderstanding: who sets `delta` with cispo, which never reads it, expects a bound that is
+ * not there. So it is refused by name, with the reason.
  *
- * What it is not: a judgement of values that do little. What is read at all counts as read, even where a run never comes
- * to it, like a clip in a run whose every step is on policy. A default that is written out is no request and passes.
+ * What it is not: a judgement of values that do little. A key that the code reads counts as read, even if it has no
+ * effect in this run, like a clip where every step is on policy. A key that is set to its default is accepted.
  */
 
 import type { z } from "zod";

@@ -49,7 +49,7 @@ export function endOfData({ epochs }: StageLength, task: Task): number {
   );
 }
 
-/** Refuses a warm-up that is longer than what `epochs` come to. Throws ConfigError. */
+/** Refuses a warm-up that is longer than the steps of the `epochs`. Throws ConfigError. */
 export function requireWarmupFits(config: OptimizerConfig, totalSteps: number): void {
   const [issue] = optimizerIssues(config, totalSteps);
   if (issue) throw new ConfigError(`${issue.message}.`);

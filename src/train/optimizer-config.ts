@@ -54,13 +54,13 @@ export function requireGradientClipping(engine: Policy, { maxGradNorm }: Optimiz
   if (maxGradNorm > 0) requireCapability(engine, "gradientClipping", { stage, key: "maxGradNorm" });
 }
 
-/** Problems of the warm-up against the length of the stage, and of a floor that a constant rate never comes to. */
+/** Problems of the warm-up against the length of the stage, and of a floor that a constant rate never reaches. */
 export function optimizerIssues(config: OptimizerConfig, totalSteps: number): ConfigIssue[] {
   const idle = idleKeyIssues(config, optimizerShape, [
     {
       keys: ["minLearningRateRatio"],
       isRead: ({ schedule }) => schedule !== "constant",
-      because: () => "schedule constant falls to no floor",
+      because: () => "schedule constant does not decay, so it has no floor",
     },
   ]);
   if (config.warmupSteps > 0 && config.warmupRatio > 0) {

@@ -6,7 +6,7 @@ import { LOCAL_ENGINE, openRewardModel } from "../engine/open.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { storedHead } from "../model/hf-config.ts";
 import type { RewardDeps } from "../rewards/entry.ts";
-import type { OpenScorer, Scorer } from "../rewards/scorer.ts";
+import type { OpenScorer, TextScorer } from "../rewards/scorer.ts";
 import { scoredTokens } from "../rollout/preference.ts";
 import { readTokenizer } from "../tokenizer/huggingface.ts";
 import type { StageParts } from "./context.ts";
@@ -17,9 +17,9 @@ export function scorerOpener(compute: Computing, engine: EngineSpec = LOCAL_ENGI
 }
 
 /** What the rewards of a stage are made with. */
-export function rewardDepsOf({ companions }: Pick<StageParts, "companions">): RewardDeps {
-  if (companions === undefined) return {};
-  const { compute, engine, endpoints, openUserReward } = companions;
+export function rewardDepsOf({ supportingCompute }: Pick<StageParts, "supportingCompute">): RewardDeps {
+  if (supportingCompute === undefined) return {};
+  const { compute, engine, endpoints, openUserReward } = supportingCompute;
   return { openScorer: scorerOpener(compute, engine), endpoints, openUserReward };
 }
 
@@ -28,7 +28,7 @@ export function rewardDepsOf({ companions }: Pick<StageParts, "companions">): Re
  *
  * @throws ConfigError for a model that is none; CheckpointError for a damaged one.
  */
-async function openScorer(path: string, compute: Computing, spec: EngineSpec): Promise<Scorer> {
+async function openScorer(path: string, compute: Computing, spec: EngineSpec): Promise<TextScorer> {
   const folder = compute.folderAt(path);
   if ((await storedHead(folder)) !== "score") {
     throw new ConfigError(

@@ -1,6 +1,7 @@
 /**
- * Optimizer steps that were not applied because the loss or the gradient was not finite: one is an accident, a row of them
- * is a model that is lost. A skipped step leaves the weights as they were, so a checkpoint after it is sound.
+ * Optimizer steps that were not applied because the loss or the gradient was not finite: a single one is harmless, but
+ * many in a row mean that the model has diverged. A skipped step leaves the weights as they were, so a checkpoint after
+ * it is sound.
  */
 
 import { DivergenceError } from "../errors.ts";

@@ -132,7 +132,7 @@ export class StageLoop<Key extends string = never> {
     this.context.onProgress?.({ phase: "sampling", done: this.done, total: this.total, sampled });
   };
 
-  /** Tells what the unit at hand goes on with. */
+  /** Reports the next phase of the current unit. */
   begins(phase: "judging" | "updating"): void {
     this.context.onProgress?.({ phase, done: this.done, total: this.total });
   }
@@ -151,7 +151,10 @@ export class StageLoop<Key extends string = never> {
     throw new RunInterrupted(`Stopped at step ${this.state.step}: ${saved}.`);
   }
 
-  /** Logs what a unit came to, then evaluates and saves where that is due: evaluates first, so that no resume repeats it. */
+  /**
+   * Logs the metrics of a unit, then evaluates and saves where that is due. It evaluates first, so that no resume
+   * repeats the evaluation.
+   */
   private async finishUnit(row: MetricsRow, seconds: number): Promise<void> {
     const { context, done, total } = this;
     const { step } = this.state;
@@ -161,7 +164,7 @@ export class StageLoop<Key extends string = never> {
 
     const divergence = this.skipped.divergence(step, context.checkpoint !== undefined);
     if (divergence !== undefined) {
-      // Whoever resumes goes on behind the skipped steps, with their count at 0.
+      // A resumed stage continues after the skipped steps, with their count at 0.
       await context.checkpoint?.save(step, { ...this.saved(), skippedInARow: 0 });
       throw divergence;
     }
@@ -185,7 +188,7 @@ export class StageLoop<Key extends string = never> {
   }
 }
 
-/** The numbers to start from: those of the checkpoint, or zeros. Texts in it are left to whoever remembered them. */
+/** The numbers to start from: those of the checkpoint, or zeros. Texts in it are read by the parts that saved them. */
 function startState<Key extends string>(
   resumed: TrainerState | undefined,
   { iterations, state = [] }: StagePlan<Key>,

@@ -1,8 +1,8 @@
 /**
- * What a trainer is: one object with everything that anybody has to know about it. A recipe's schema, the paths that are
- * made absolute, hashed and pinned, the program that runs stages, the doctor, the terminal and the report all ask it; none
- * of them knows a trainer by its name. A new one is a folder with such an object, and a line in `trainers.ts`, or a call of
- * `extend` from outside.
+ * What a trainer is: one object with everything that other code has to know about it. A recipe's schema, the paths that
+ * are made absolute, hashed and pinned, the program that runs stages, the doctor, the terminal and the report all ask
+ * it; none of them knows a trainer by its name. A new one is a folder with such an object, and a line in `trainers.ts`,
+ * or a call of `extend` from outside.
  *
  * Inside its folder a trainer's configuration has the type that its schema gives (`defineTrainer` infers it); outside it is
  * opaque, and only handed back to the trainer.
@@ -24,7 +24,7 @@ export interface RecipeOfStage {
 }
 
 /** A model that a stage needs beside the one that it trains. */
-export interface Companion {
+export interface SupportingModel {
   /** Names it in findings, e.g. `teacher`. */
   readonly id: string;
   /** Its directory on this machine. */
@@ -41,7 +41,7 @@ export interface Companion {
 export interface TrainerWords<Config> {
   /** On a run's page, after the stage's name. */
   readonly title: string;
-  /** What a stage does, on the terminal, for somebody who has not seen one. */
+  /** What a stage does, for the terminal, explained to a reader who is new to it. */
   explain(config: Config): string;
 }
 
@@ -77,12 +77,15 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   /** The paths among its keys. It is asked of configurations that are not checked yet, too. */
   paths?(config: unknown): readonly NamedPath[];
   /** The models that it needs beside the trained one. */
-  companions?(config: Config): readonly Companion[];
+  supportingModels?(config: Config): readonly SupportingModel[];
   /** Refuses, before anything is trained, what it cannot train. Throws AhaError. */
   check(parts: StageParts<Kind>, config: Config): void | Promise<void>;
   /** Trains one stage. Throws AhaError; RunInterrupted where `context.signal` aborts. */
   train(context: StageContext<Kind>, config: Config): Promise<TrainOutcome>;
-  /** It learns from what the model itself writes: a run's summary compares the model before the first such stage and after. */
+  /**
+   * It learns from texts that the model itself writes. A run's summary compares the model before and after the first
+   * such stage.
+   */
   readonly isOnPolicy?: boolean;
   /** The loss says nothing about what is learned, as that of a policy gradient: its curve is not shown. */
   readonly lossIsNoMeasure?: boolean;
@@ -95,7 +98,7 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   readonly examination?: Examination<Config, Kind>;
 }
 
-/** The trainer as everybody else sees it; inside `trainer` its configuration has the type that `shape` gives. */
+/** The trainer as other code sees it; inside `trainer` its configuration has the type that `shape` gives. */
 export function defineTrainer<Shape extends z.ZodRawShape, Kind extends TrainedKind>(
   trainer: Trainer<z.infer<z.ZodObject<Shape>>, Kind> & { shape(): Shape },
 ): Trainer {

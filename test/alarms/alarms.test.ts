@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Alarm, AlarmName } from "../../src/alarms/alarm.ts";
-import type { Row } from "../../src/alarms/level-rules.ts";
+import type { WatchedRow } from "../../src/alarms/level-rules.ts";
 import { AlarmMonitor, alarmKey, replay } from "../../src/alarms/monitor.ts";
 import { hackingDeviations } from "../../src/alarms/reward-hacking.ts";
 
@@ -16,11 +16,11 @@ const HEALTHY = {
 };
 
 /** Rows with healthy numbers but for `name`, which takes these values one after another. */
-function series(name: string, values: readonly (number | null)[]): Row[] {
+function series(name: string, values: readonly (number | null)[]): WatchedRow[] {
   return values.map((value, i) => ({ step: i + 1, ...HEALTHY, [name]: value }));
 }
 
-function alarmsOf(rows: readonly Row[], lossIsZero = false): Alarm[] {
+function alarmsOf(rows: readonly WatchedRow[], lossIsZero = false): Alarm[] {
   const monitor = new AlarmMonitor([{ name: "rl", lossIsZero }]);
   return rows.flatMap((row) => monitor.row("rl", row));
 }

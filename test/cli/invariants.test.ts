@@ -12,8 +12,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { MetricsRecord } from "../../src/run/records.ts";
-import { readRollouts, readRun } from "../../src/run/run-reader.ts";
+import { readRun } from "../../src/run/run-reader.ts";
 import { SMOKE_RECIPE } from "../recipe/smoke.ts";
+import { readRollouts } from "../run/read-rollouts.ts";
 import { requireProgram, runProgram } from "./program.ts";
 
 /** Relative, of losses and gradient norms; absolute, of a policy gradient's loss, which is about 0. */

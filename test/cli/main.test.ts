@@ -16,7 +16,7 @@ describe("aha", () => {
     it(`lists its commands: aha ${args.join(" ")}`, async () => {
       const { code, stdout } = await aha(...args);
       expect(code).toBe(0);
-      for (const name of ["run", "eval", "chat", "data", "reward", "model"])
+      for (const name of ["init", "run", "eval", "chat", "data", "reward", "model", "completion"])
         expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
     });
   }
@@ -28,7 +28,7 @@ describe("aha", () => {
   });
 
   it("tells each command's help", async () => {
-    for (const name of ["run", "eval", "chat", "data", "reward", "model"]) {
+    for (const name of ["init", "run", "eval", "chat", "data", "reward", "model", "completion"]) {
       const { code, stdout, stderr } = await aha(name, "--help");
       expect([code, stderr]).toEqual([0, ""]);
       expect(stdout).toContain(`aha ${name}`);
@@ -48,7 +48,7 @@ describe("aha", () => {
       stdout: "",
       stderr: 'aha: "rnu" is not a command. Did you mean "aha run"?\n',
     });
-    expect((await aha("brew-coffee")).stderr).toContain("There are: run, doctor, eval");
+    expect((await aha("brew-coffee")).stderr).toContain("There are: init, run, doctor, eval");
   });
 
   it("says what is wrong without a stack", async () => {

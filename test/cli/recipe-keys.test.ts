@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { command } from "../../src/cli/run.ts";
+import { runCommand } from "../../src/cli/run.ts";
 import { recipeKeys } from "../../src/cli/schema-keys.ts";
 import { ConfigError } from "../../src/errors.ts";
 
 async function run(...args: string[]): Promise<string> {
   let out = "";
-  const code = await command.run(args, {
+  const code = await runCommand.run(args, {
     out: (text) => {
       out += text;
     },

@@ -17,8 +17,9 @@ import { parse } from "yaml";
 import { main } from "../../src/cli/main.ts";
 import { diskFile } from "../../src/disk-folder.ts";
 import { SafetensorsFile } from "../../src/model/safetensors.ts";
-import { readRollouts, readRun } from "../../src/run/run-reader.ts";
+import { readRun } from "../../src/run/run-reader.ts";
 import { QUICK, SMOKE_RECIPE } from "../recipe/smoke.ts";
+import { readRollouts } from "../run/read-rollouts.ts";
 import { recordedConsole } from "./console.ts";
 
 let root: string;

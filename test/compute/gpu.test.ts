@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import type { DeviceTensor } from "../../src/compute/device.ts";
-import { rowCopyGraph, rowsOf } from "../../src/compute/gpu/block-copy.ts";
+import { rowCopyGraph, rowCopyOf } from "../../src/compute/gpu/block-copy.ts";
 import { cudaLibrariesBeside, cudaProviderBeside } from "../../src/compute/gpu/cuda.ts";
 import { MEMORY_KEYS, outOfMemory } from "../../src/compute/gpu/gpu-queue.ts";
 import { nodesOnHost } from "../../src/compute/gpu/gpu-session.ts";
@@ -26,7 +26,7 @@ describe("copies of blocks as rows", () => {
     const [expected, target] = [0, 1].map(() => tensorOf(device, "float32", [100], numbers(100, 1000)));
     device.copy({ source, target: expected!, ...places });
 
-    const { width, from, to } = rowsOf({ source, target: target!, ...places }, 60, 100);
+    const { width, from, to } = rowCopyOf({ source, target: target!, ...places }, 60, 100);
     expect([width, from.length]).toEqual([4, 4]);
     const { graph, outputs } = rowCopyGraph();
     const program = await compile(device, graph, outputs);

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { CPU_KERNELS } from "../../src/compute/cpu/cpu-kernels.ts";
 import type { Device, DeviceTensor, Kernels } from "../../src/compute/device.ts";
 import { read, tensorOf } from "../../src/compute/host-memory.ts";
 import { Random } from "../../src/random.ts";
@@ -46,7 +45,7 @@ async function outcome(device: Device, kernels: Kernels) {
 describe("kernels that are programs", () => {
   it("compute what the CPU's loops do", async () => {
     const device = new OpaqueDevice(1);
-    const expected = await outcome(cpu, CPU_KERNELS);
+    const expected = await outcome(cpu, cpu.kernels);
     const found = await outcome(device, device.kernels);
     expect(found.norm).toBeCloseTo(expected.norm, 5);
     expected.values.forEach((values, i) => {

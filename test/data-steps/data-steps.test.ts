@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
-import { readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
+import { writeJsonl } from "../../src/data/jsonl.ts";
 import type { Candidate } from "../../src/data-steps/candidate.ts";
 import { collectCandidates, readCandidates } from "../../src/data-steps/candidates.ts";
 import { combine, combineSchema } from "../../src/data-steps/combine.ts";
@@ -14,6 +14,7 @@ import { engineSource } from "../../src/data-steps/sources.ts";
 import type { Policy } from "../../src/engine/contract/policy.ts";
 import type { Task } from "../../src/tasks/task.ts";
 import { buildTokenizer } from "../../src/tokenizer/build.ts";
+import { readAllJsonl } from "../data/read-all-jsonl.ts";
 
 const COMPUTE = Compute.open({ threads: 2 });
 

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
-import { readAllJsonl } from "../../src/data/jsonl.ts";
 import { rejectionSampling, rejectionSamplingSchema } from "../../src/data-steps/rejection-sampling.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { ingredientsOf } from "../../src/pipeline/plan.ts";
+import { readAllJsonl } from "../data/read-all-jsonl.ts";
 import { type Asked, chatReply, type FakeEndpoint, fakeEndpoint, type Reply } from "../endpoint/server.ts";
 
 let root: string;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Compute } from "../../src/compute/compute.ts";
-import { readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
+import { writeJsonl } from "../../src/data/jsonl.ts";
 import type { Candidate } from "../../src/data-steps/candidate.ts";
 import type { DataStepProgress } from "../../src/data-steps/candidates.ts";
 import type { DataStepConfig } from "../../src/data-steps/step.ts";
@@ -13,6 +13,7 @@ import { dataSteps } from "../../src/data-steps/steps.ts";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { RunInterrupted } from "../../src/errors.ts";
 import { writeInitialModel } from "../../src/recipe/model.ts";
+import { readAllJsonl } from "../data/read-all-jsonl.ts";
 
 const TASK = { name: "countdown", prompt: "compact", counts: [3], min: 1, max: 10, values: { min: 0, max: 99 } };
 const INIT = {

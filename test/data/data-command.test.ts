@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { CommandContext } from "../../src/cli/command.ts";
-import { command } from "../../src/cli/data.ts";
-import { readAllJsonl } from "../../src/data/jsonl.ts";
+import { dataCommand } from "../../src/cli/data.ts";
 import { ConfigError, RunInterrupted } from "../../src/errors.ts";
 import { readDecimal } from "../../src/expression/rational.ts";
 import { createCountdownTask } from "../../src/tasks/countdown/countdown.ts";
 import { solve } from "../../src/tasks/countdown/solver.ts";
-import { isHeldOut } from "../../src/tasks/countdown/split.ts";
+import { isHeldOutCountdown } from "../../src/tasks/countdown/split.ts";
+import { readAllJsonl } from "./read-all-jsonl.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "aha-data-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -20,7 +20,7 @@ async function run(args: readonly string[], signal = new AbortController().signa
     output += text;
   };
   const context: CommandContext = { out, note: () => {}, signal, interactive: false };
-  expect(await command.run(args, context)).toBe(0);
+  expect(await dataCommand.run(args, context)).toBe(0);
   return output;
 }
 
@@ -38,7 +38,7 @@ async function rowsOf(args: readonly string[]): Promise<Row[]> {
 }
 
 function heldOut({ nums, target }: Row): boolean {
-  return isHeldOut(nums, readDecimal(target)!, 0.125);
+  return isHeldOutCountdown(nums, readDecimal(target)!, 0.125);
 }
 
 describe("aha data countdown", () => {

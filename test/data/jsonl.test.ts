@@ -2,9 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { type JsonlLimits, readAllJsonl, writeJsonl } from "../../src/data/jsonl.ts";
+import { type JsonlLimits, writeJsonl } from "../../src/data/jsonl.ts";
 import { requireText } from "../../src/data/row.ts";
 import { AhaError, DataError } from "../../src/errors.ts";
+import { readAllJsonl } from "./read-all-jsonl.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "aha-jsonl-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));

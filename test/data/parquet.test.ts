@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parquetWriteBuffer, type SchemaElement } from "hyparquet-writer";
 import { describe, expect, test } from "vitest";
-import { type ByteSource, parquetRowCount, readParquet } from "../../src/data/parquet.ts";
+import { type ParquetBytes, parquetRowCount, readParquet } from "../../src/data/parquet.ts";
 import type { DataRow } from "../../src/data/row.ts";
 import { AhaError, DataError } from "../../src/errors.ts";
 import { numberText, parseExactJson, stringifyExactJson } from "../../src/exact-json.ts";
@@ -119,7 +119,7 @@ describe("a file of many row groups", () => {
   /** Reads rows until `enough`, and says how many bytes of the file that took. */
   async function bytesReadFor(enough: number): Promise<{ rows: number; bytesRead: number; largest: number }> {
     const parts = { bytesRead: 0, largest: 0 };
-    const inspect = (source: ByteSource): ByteSource => ({
+    const inspect = (source: ParquetBytes): ParquetBytes => ({
       byteLength: source.byteLength,
       slice: (start, end = source.byteLength) => {
         parts.bytesRead += end - start;

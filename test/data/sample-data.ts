@@ -12,7 +12,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Random } from "../../src/random.ts";
-import { generateProblem } from "../../src/tasks/countdown/generator.ts";
+import { generateCountdown } from "../../src/tasks/countdown/generator.ts";
 import { countdownOptionsSchema } from "../../src/tasks/countdown/options.ts";
 import { type ColumnType, parquetBytes } from "./write-parquet.ts";
 
@@ -61,7 +61,7 @@ function card(name: string, original: string, splits: readonly string[]): Buffer
 function countdownRows(): { target: number; nums: number[] }[] {
   const options = countdownOptionsSchema.parse({});
   return Array.from({ length: COUNTDOWN_ROWS }, (_, i) => {
-    const { numbers, target } = generateProblem(options, 3, "sample-data", i, () => true);
+    const { numbers, target } = generateCountdown(options, 3, "sample-data", i, () => true);
     return { target: Number(target.numerator), nums: [...numbers] };
   });
 }

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test, vi } from "vitest";
 import { readAllRows, readRows } from "../../src/data/formats.ts";
-import { readAllJsonl } from "../../src/data/jsonl.ts";
 import { DataError } from "../../src/errors.ts";
+import { readAllJsonl } from "./read-all-jsonl.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
 const makeFiles = temporaryFolder();

@@ -15,7 +15,6 @@ import { modelSize } from "../../src/model/memory.ts";
 import { checkRecipe, loadRecipe } from "../../src/recipe/load.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
 import type { GrpoConfig } from "../../src/train/grpo/config.ts";
-import { isGrpoStage } from "../../src/train/grpo/trainer.ts";
 import type { GrpoTrial } from "../../src/train/grpo/trial.ts";
 import { grpoTrialFindings } from "../../src/train/grpo/trial-findings.ts";
 import { REWARD_MODEL_RECIPE, SMOKE_RECIPE } from "../recipe/smoke.ts";
@@ -196,7 +195,8 @@ describe("held-out problems", () => {
 describe("findings of a trial", () => {
   const grpoStage = async (...overrides: string[]): Promise<GrpoConfig> => {
     const stage = (await loadRecipe(SMOKE_RECIPE, overrides)).stages[1]!;
-    return isGrpoStage(stage) ? stage : expect.fail();
+    expect(stage.trainer).toBe("grpo");
+    return stage as typeof stage & GrpoConfig;
   };
   const good: GrpoTrial = {
     ...{ completions: 64, groups: 8, meanPromptTokens: 9 },

@@ -10,8 +10,9 @@ import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { fromBfloat16, toBfloat16 } from "../../src/model/float-formats.ts";
 import { ALL_LORA_TARGETS, adaptedParameters, initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import { parameterSpecs } from "../../src/model/parameters.ts";
-import { dequantizeNf4, nf4Lengths, quantizeNf4, storageOf } from "../../src/model/quantization.ts";
+import { nf4Lengths, quantizeNf4, storageOf } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
+import { dequantizeNf4 } from "../model/dequantize-nf4.ts";
 import { adapterValues, emptyDirectory, MODELS, modelValues, openEngine, writeModel } from "./models.ts";
 
 const CONFIG = MODELS["untied, biases, no norms, heads of 16"];

@@ -16,13 +16,14 @@ import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { toBfloat16 } from "../../src/model/float-formats.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
-import type { ModelConfig } from "../../src/model/model-config.ts";
+import { type ModelConfig, PLAIN_DECODER } from "../../src/model/model-config.ts";
 import { saveModel } from "../../src/model/on-disk.ts";
 import type { ParameterSpec, ParameterValues } from "../../src/model/parameters.ts";
 import { quantizeNf4 } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
 
 const BASE: ModelConfig = {
+  ...PLAIN_DECODER,
   architecture: "qwen3",
   vocabSize: 29,
   hiddenSize: 20,

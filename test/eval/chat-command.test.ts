@@ -1,8 +1,8 @@
 import { rm } from "node:fs/promises";
 import { PassThrough, Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type AnswerDisplay, command, jsonDisplay, readAndAnswer, streamingDisplay } from "../../src/cli/chat.ts";
-import { type Answer, type AnswerPart, type ChatOptions, ChatSession } from "../../src/cli/chat-session.ts";
+import { type AnswerDisplay, chatCommand, jsonDisplay, readAndAnswer, streamingDisplay } from "../../src/cli/chat.ts";
+import { type AnswerPart, type ChatReply, ChatSession, type ChatSessionOptions } from "../../src/cli/chat-session.ts";
 import { styleFor } from "../../src/cli/terminal-style.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { buildTokenizer } from "../../src/tokenizer/build.ts";
@@ -21,7 +21,7 @@ afterAll(async () => {
 
 async function run(...args: string[]): Promise<string> {
   const { context, written } = recordingContext();
-  expect(await command.run(args, context)).toBe(0);
+  expect(await chatCommand.run(args, context)).toBe(0);
   return written.out;
 }
 
@@ -59,7 +59,7 @@ describe("aha chat --prompt", () => {
 
 describe("aha chat reading lines", () => {
   const sampling = { temperature: 1, topP: 1, topK: 0, maxTokens: 3, seed: 1 };
-  const letters = (changes: Partial<ChatOptions> = {}) =>
+  const letters = (changes: Partial<ChatSessionOptions> = {}) =>
     new ChatSession({
       engine: newEngine(),
       tokenizer: lettersTokenizer,
@@ -67,11 +67,14 @@ describe("aha chat reading lines", () => {
       chat: { system: undefined },
       ...changes,
     });
-  const collecting = (answers: Answer[]): AnswerDisplay => ({ part: () => {}, end: (answer) => answers.push(answer) });
+  const collecting = (answers: ChatReply[]): AnswerDisplay => ({
+    part: () => {},
+    end: (answer) => answers.push(answer),
+  });
 
   it("answers every piped line by itself, passing over empty ones", async () => {
     const { context } = recordingContext();
-    const answers: Answer[] = [];
+    const answers: ChatReply[] = [];
     await readAndAnswer(letters(), { input: Readable.from(["1\n\n2\n", "3"]) }, context, collecting(answers));
     expect(answers.map(({ prompt }) => prompt)).toEqual(["1", "2", "3"]);
   });
@@ -79,7 +82,7 @@ describe("aha chat reading lines", () => {
   it("remembers the conversation at the keyboard until /new, and survives a line it cannot answer", async () => {
     const keyboard = Object.assign(Readable.from([`1\n2\n${"3".repeat(20)}\n/new\n3\n`]), { isTTY: true });
     const { context, written } = recordingContext();
-    const answers: Answer[] = [];
+    const answers: ChatReply[] = [];
     await readAndAnswer(letters(), { input: keyboard }, context, collecting(answers));
     expect(answers.map(({ prompt }) => prompt)).toEqual(["1", `1${answers[0]!.completion}2`, "3"]);
     expect(written.notes).toContain("no room for an answer");
@@ -91,7 +94,7 @@ describe("aha chat reading lines", () => {
     const prompts: string[] = [];
     const display = {
       part: () => {},
-      end: ({ prompt }: Answer) => {
+      end: ({ prompt }: ChatReply) => {
         prompts.push(prompt);
         controller.abort();
       },
@@ -113,13 +116,13 @@ describe("aha chat reading lines", () => {
     const session = letters({ sampling: { ...sampling, maxTokens: 12 }, tokenizer: endless });
     const keyboard = Object.assign(new PassThrough(), { isTTY: true });
     const { context } = recordingContext();
-    const answers: Answer[] = [];
+    const answers: ChatReply[] = [];
     let parts = 0;
     const display = {
       part: () => {
         if (answers.length === 0 && ++parts === 2) keyboard.write(CTRL_C);
       },
-      end: (answer: Answer) => {
+      end: (answer: ChatReply) => {
         answers.push(answer);
         if (answers.length === 2) setImmediate(() => keyboard.write(CTRL_C));
       },
@@ -143,7 +146,7 @@ describe("what aha chat shows", () => {
       ],
     },
   ];
-  const answer: Answer = {
+  const answer: ChatReply = {
     prompt: "",
     completion: "<think>\nHm.</think>\n4",
     reasoning: "Hm.",

@@ -2,7 +2,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../src/cli/eval.ts";
+import { evalCommand } from "../../src/cli/eval.ts";
 import { CheckpointError, ConfigError } from "../../src/errors.ts";
 import { randomModel, recordingContext } from "./models.ts";
 
@@ -25,7 +25,7 @@ const game = [
 
 async function run(...args: string[]): Promise<string> {
   const { context, written } = recordingContext();
-  expect(await command.run(args, context)).toBe(0);
+  expect(await evalCommand.run(args, context)).toBe(0);
   return written.out;
 }
 

@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 TOLERANCE = 1e-4
 
@@ -16,15 +16,16 @@ worst = 0.0
 for record in sorted(pathlib.Path(sys.argv[1]).glob("*.json")):
     directory = record.with_suffix("")
     expected = json.loads(record.read_text())
+    # In float32 from the start: Gemma's embedding scale is rounded to the dtype that a model is loaded in.
     model, loading = AutoModelForCausalLM.from_pretrained(
-        directory, attn_implementation="eager", output_loading_info=True
+        directory, attn_implementation="eager", output_loading_info=True, dtype=torch.float32
     )
-    stored = str(model.dtype).removeprefix("torch.")
+    stored = str(AutoConfig.from_pretrained(directory).dtype).removeprefix("torch.")
     assert stored == ("bfloat16" if directory.name.endswith("-bf16") else "float32"), stored
     assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), loading
     if (directory / "tokenizer.json").exists():
         assert AutoTokenizer.from_pretrained(directory).chat_template
-    model = model.float().eval()
+    model = model.eval()
     largest = 0.0
     with torch.no_grad():
         for tokens, logprobs in zip(expected["tokens"], expected["logprobs"], strict=True):

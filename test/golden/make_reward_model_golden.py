@@ -23,6 +23,9 @@ MODELS = {
     # The end of a text is the padding too: transformers reads the token before it.
     "qwen3": dict(SIZES, head_dim=10, pad_token_id=1, eos_token_id=1, tie_word_embeddings=True),
     "llama": dict(SIZES, head_dim=8, pad_token_id=0, eos_token_id=1, tie_word_embeddings=False, attention_bias=True),
+    "mistral": dict(SIZES, head_dim=8, pad_token_id=0, eos_token_id=1, tie_word_embeddings=False, sliding_window=5),
+    "gemma3_text": dict(SIZES, head_dim=8, pad_token_id=0, eos_token_id=1, sliding_window=3, query_pre_attn_scalar=8,
+                        layer_types=["sliding_attention", "full_attention"]),
 }
 
 

@@ -22,12 +22,11 @@ const out = process.argv[2];
 if (out === undefined) throw new Error("usage: npx tsx test/golden/write-trained-models.ts OUT");
 const tokenizer = await loadTokenizer(join(GOLDEN, "tokenizers/qwen-like"));
 
-for (const name of readdirSync(join(GOLDEN, "models"))) {
-  const engine = await openEngine(
-    { kind: "local" },
-    { path: join(GOLDEN, "models", name) },
-    Compute.open({ threads: 2 }),
-  );
+const checkpoints = ["models", "families"].flatMap((folder) =>
+  readdirSync(join(GOLDEN, folder)).map((name) => [name, join(GOLDEN, folder, name)] as const),
+);
+for (const [name, path] of checkpoints) {
+  const engine = await openEngine({ kind: "local" }, { path }, Compute.open({ threads: 2 }));
   const { vocabSize, maxContextTokens } = engine.info;
   const random = new Random(1, name);
   const sequence = (length: number) => Int32Array.from({ length }, () => random.integer(vocabSize));

@@ -1,6 +1,7 @@
 /** Cases of arithmetic: elementwise operations and matrix products. */
 
 import * as elementwise from "../../src/graph/ops/elementwise.ts";
+import { tanh } from "../../src/graph/ops/geglu.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { sigmoid } from "../../src/graph/ops/swiglu.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
@@ -14,6 +15,7 @@ export function unaryCases(): OperationCase[] {
     ["squareRoot", elementwise.squareRoot, Math.sqrt, positive([4, 3], 8)],
     ["logarithm", elementwise.logarithm, Math.log, positive([2, 1, 3], 3)],
     ["scale", (x) => elementwise.scale(x, -2.5), (x) => -2.5 * x, float([5, 2], 4)],
+    ["tanh", tanh, Math.tanh, float([2, 4], 7, ["N", 4])],
     ["sigmoid", sigmoid, sigma, float([3, 3], 5, ["N", 3])],
     ["clip", (x) => elementwise.clip(x, -0.5, 0.8), (x) => Math.min(Math.max(x, -0.5), 0.8), float([23], 6)],
   ];

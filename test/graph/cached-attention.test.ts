@@ -22,7 +22,11 @@ describe.each([
   { numHeads: 4, numKvHeads: 2, headDim: 8 },
   { numHeads: 3, numKvHeads: 1, headDim: 24 },
   { numHeads: 2, numKvHeads: 2, headDim: 16 },
-])("cachedAttention, $numHeads heads on $numKvHeads of $headDim", ({ numHeads, numKvHeads, headDim: D }) => {
+  { numHeads: 2, numKvHeads: 1, headDim: 8, window: 1 },
+  { numHeads: 4, numKvHeads: 2, headDim: 16, window: 3 },
+  { numHeads: 2, numKvHeads: 2, headDim: 8, window: 40 },
+])("cachedAttention, $numHeads heads on $numKvHeads of $headDim, window $window", (shape) => {
+  const { numHeads, numKvHeads, headDim: D, window } = shape;
   const [B, M] = [3, 9];
   const graph = new Graph();
   const input = (name: string, heads: number) => graph.input(name, "float32", ["B", "T", heads * D]);
@@ -37,7 +41,7 @@ describe.each([
       lastPositions: graph.input("lastPositions", "int32", ["B"]),
       totalLength: graph.input("totalLength", "int32", []),
     },
-    { numHeads, numKvHeads, scale: SCALE },
+    { numHeads, numKvHeads, scale: SCALE, ...(window ? { window } : {}) },
   );
   const compiled = compile(device, graph, attended as never);
 
@@ -64,7 +68,7 @@ describe.each([
           for (let head = 0; head < numHeads; head++) {
             const group = Math.floor((head * numKvHeads) / numHeads);
             const query = Array.from({ length: D }, (_, d) => at(q, [row, t, head * D + d]));
-            const own = (past: number[][][]) => past.map((position) => position[group]!);
+            const own = (past: number[][][]) => past.slice(window ? -window : 0).map((position) => position[group]!);
             attend(query, own(history.k[row]!), own(history.v[row]!)).forEach((value, d) => {
               expected[(row * T + t) * numHeads * D + head * D + d] = value;
             });

@@ -14,6 +14,7 @@ import {
   stopGradient,
   subtract,
 } from "../../src/graph/ops/elementwise.ts";
+import { geglu } from "../../src/graph/ops/geglu.ts";
 import { gatherRows } from "../../src/graph/ops/index.ts";
 import { split } from "../../src/graph/ops/join.ts";
 import { logSumExp, rmsNorm, softmax } from "../../src/graph/ops/normalize.ts";
@@ -72,6 +73,11 @@ describe("gradients where numbers are extreme", () => {
     expect(await slope([100, -100], (x) => sum(swiglu(x, multiply(x.graph.scalar(2), add(x, scale(x, -1))))))).toEqual([
       0, 0,
     ]);
+  });
+
+  it("of geglu stay finite at gates of ±100", async () => {
+    const slopes = await slope([100, -100], (x) => sum(geglu(x, x.graph.constant(Float32Array.of(2, 3), [2]))));
+    expect(slopes.map((g) => Math.abs(g))).toEqual([2, 0]);
   });
 
   it("of rmsNorm at a row of zeros are gain/√ε", async () => {

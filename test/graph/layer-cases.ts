@@ -2,6 +2,7 @@
 
 import type { Dim } from "../../src/graph/dim.ts";
 import { attention, rotaryEmbedding } from "../../src/graph/ops/attention.ts";
+import { geglu } from "../../src/graph/ops/geglu.ts";
 import { keepOnly } from "../../src/graph/ops/keep-only.ts";
 import { logProbability } from "../../src/graph/ops/log-probability.ts";
 import { logSumExp, rmsNorm, softmax } from "../../src/graph/ops/normalize.ts";
@@ -15,6 +16,8 @@ function softmaxOf(scores: readonly number[]): number[] {
   const mass = weights.reduce((a, b) => a + b, 0);
   return weights.map((weight) => weight / mass);
 }
+
+const geluOf = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
 const rows = (x: NumberArray, width: number) =>
   Array.from({ length: x.values.length / width }, (_, i) => x.values.slice(i * width, (i + 1) * width));
@@ -96,6 +99,13 @@ export function normalizeCases(): OperationCase[] {
       operands: { gate: float([3, 5], 87, ["N", 5]), up: float([3, 5], 88, ["N", 5]) },
       apply: ({ gate, up }) => swiglu(gate!, up!),
       reference: ({ gate, up }) => zip([3, 5], (g, u) => g * sigma(g) * u, gate!, up!),
+    },
+    {
+      operation: "geglu",
+      title: "of a matrix",
+      operands: { gate: float([3, 5], 89, ["N", 5]), up: float([3, 5], 90, ["N", 5]) },
+      apply: ({ gate, up }) => geglu(gate!, up!),
+      reference: ({ gate, up }) => zip([3, 5], (g, u) => geluOf(g) * u, gate!, up!),
     },
   ];
 }

@@ -5,7 +5,8 @@ import { multiply } from "../../src/graph/ops/elementwise.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { nf4Matmul } from "../../src/graph/ops/quantized.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { dequantizeNf4, nf4Lengths, quantizeNf4 } from "../../src/model/quantization.ts";
+import { nf4Lengths, quantizeNf4 } from "../../src/model/quantization.ts";
+import { dequantizeNf4 } from "../model/dequantize-nf4.ts";
 import { randomArray } from "./arrays.ts";
 import { evaluate } from "./evaluate.ts";
 

@@ -3,6 +3,7 @@ import { GraphError } from "../../src/errors.ts";
 import { attention } from "../../src/graph/ops/attention.ts";
 import { expand, sum } from "../../src/graph/ops/broadcast.ts";
 import { add, clip, exponential, minimum } from "../../src/graph/ops/elementwise.ts";
+import { geglu } from "../../src/graph/ops/geglu.ts";
 import { gatherRows, pickLast } from "../../src/graph/ops/index.ts";
 import { concat, split } from "../../src/graph/ops/join.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
@@ -62,6 +63,7 @@ describe("shape rules", () => {
     ["concat of dtypes", () => concat([float(2), long(2)], 0)],
     ["split that does not add up", () => split(float(2, 7), 1, [3, 3])],
     ["minimum of two shapes", () => minimum(float(2, 3), float(3))],
+    ["geglu of two shapes", () => geglu(float(2, 3), float(2, 4))],
     ["swiglu of two shapes", () => swiglu(float(2, 3), float(2, 4))],
     ["rmsNorm with a gain of another width", () => rmsNorm(float(2, 3), float(4), 1e-6)],
     ["rmsNorm over a width known only at run time", () => rmsNorm(float(2, "H"), float("H"), 1e-6)],

@@ -8,7 +8,7 @@ import { formatHubReference, parseHubReference, requireHubReference } from "../.
 import { isSafePath } from "../../src/hub/remote-file.ts";
 import { hubReferenceOf } from "../../src/hub/resolve.ts";
 import { hubSettings } from "../../src/hub/settings.ts";
-import { parseSize, sizeText } from "../../src/hub/size-text.ts";
+import { parseSize, sizeText } from "../../src/number-text.ts";
 
 describe("a reference", () => {
   it("is org/name with or without a revision, and is written back as it was", () => {

@@ -1,13 +1,14 @@
 /**
- * Random checkpoints of the three families, with every setting that GGUF export treats apart in both positions, and
+ * Random checkpoints of the families, with every setting that GGUF export treats apart in both positions, and
  * tokenizers of both kinds. The tests of the export's files (test/model/gguf.test.ts) and the comparison with llama.cpp
  * (run.ts) write them to temporary directories.
  */
 
 import { cp, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { decoderSwitches, newModelLayers } from "../../src/model/families/registry.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
-import type { ModelConfig } from "../../src/model/model-config.ts";
+import { type ModelConfig, PLAIN_DECODER } from "../../src/model/model-config.ts";
 import { saveModel } from "../../src/model/on-disk.ts";
 import { parameterKind } from "../../src/model/parameter-kinds.ts";
 import { Random } from "../../src/random.ts";
@@ -21,6 +22,7 @@ export interface CheckpointCase {
 }
 
 const BASE: ModelConfig = {
+  ...PLAIN_DECODER,
   architecture: "qwen3",
   vocabSize: 411, // beyond the byte-level tokenizers': rows without a token
   hiddenSize: 52,
@@ -53,6 +55,21 @@ const QWEN2 = {
   headDim: 8,
 } as const;
 const LLAMA = { ...BASE, architecture: "llama", qkNorm: false } as const;
+const SMOLLM3 = {
+  ...LLAMA,
+  ...newModelLayers("smollm3", { numLayers: 5, headDim: 24 }),
+  architecture: "smollm3",
+  numLayers: 5,
+} as const;
+const GEMMA3 = {
+  ...BASE,
+  ...decoderSwitches("gemma3_text"),
+  ...newModelLayers("gemma3_text", { numLayers: 7, headDim: 24 }),
+  architecture: "gemma3_text",
+  numLayers: 7,
+  numHeads: 4,
+  slidingWindow: 9, // prompts and completions are longer
+} as const;
 const YARN = {
   type: "yarn",
   factor: 4,
@@ -120,6 +137,30 @@ export const CHECKPOINTS: Readonly<Record<string, CheckpointCase>> = {
     },
     tokenizer: "characters",
   },
+  "mistral, heads of their own size": {
+    config: { ...LLAMA, architecture: "mistral", headDim: 16, ropeTheta: 1e6, tieWordEmbeddings: false },
+    tokenizer: "byte-level",
+  },
+  "smollm3, tied": { config: { ...SMOLLM3, bosTokenId: 0, eosTokenIds: [4, 1] }, tokenizer: "llama-like" },
+  "smollm3, untied, linear scaling": {
+    config: { ...SMOLLM3, vocabSize: 99, tieWordEmbeddings: false, ropeScaling: { type: "linear", factor: 3 } },
+    tokenizer: "characters",
+  },
+  "gemma3, tied, linear scaling": {
+    config: { ...GEMMA3, numKvHeads: 1, ropeScaling: { type: "linear", factor: 8 } },
+    tokenizer: "byte-level",
+  },
+  "gemma3, every third layer full, another local RoPE": {
+    config: {
+      ...GEMMA3,
+      vocabSize: 61,
+      localRope: { ropeTheta: 750, ropeScaling: null },
+      layers: Array.from({ length: 7 }, (_, layer) =>
+        layer % 3 === 2 ? { slides: false, rope: "global" } : { slides: true, rope: "local" },
+      ),
+    },
+    tokenizer: "none",
+  },
   "llama, plain, rows of whole blocks": {
     config: { ...LLAMA, hiddenSize: 64, intermediateSize: 96, headDim: 16, numHeads: 4, tieWordEmbeddings: false },
     tokenizer: "byte-level",
@@ -136,12 +177,14 @@ export async function writeCheckpoint(
   options: { readonly seed?: number; readonly gain?: number; readonly dtype?: "float32" | "bfloat16" } = {},
 ): Promise<void> {
   const { seed = 1, gain = 2.5, dtype = "float32" } = options;
-  const values = initializeParameters(config, { seed, init: { scheme: "scaled", gain, embeddingStd: 0.5 } });
+  // Where embeddings enter multiplied by √H they would drown the layers, and the best token repeat the last.
+  const embeddingStd = config.scalesEmbedding ? 0.5 / Math.sqrt(config.hiddenSize) : 0.5;
+  const values = initializeParameters(config, { seed, init: { scheme: "scaled", gain, embeddingStd } });
   for (const [name, value] of values) {
     const kind = parameterKind(name);
     if (kind !== "norm" && kind !== "bias") continue;
     const random = new Random(seed, `checkpoint/${name}`);
-    const middle = kind === "norm" ? 1 : 0;
+    const middle = kind === "norm" && !config.offsetNorms ? 1 : 0;
     for (let i = 0; i < value.length; i++) value[i] = middle + 0.3 * random.normal();
   }
   await mkdir(directory, { recursive: true });

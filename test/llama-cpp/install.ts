@@ -83,7 +83,7 @@ async function installed(): Promise<string> {
   } catch (error) {
     throw new Error(
       `Could not install ${packages.join(" and ")} from the npm registry. Without it GGUF files are not compared with ` +
-        `llama.cpp. Set AHA_LLAMA_CPP to a node_modules folder that has it, or mend this:\n${reasonOf(error)}`,
+        `llama.cpp. Set AHA_LLAMA_CPP to a node_modules folder that has it, or correct this:\n${reasonOf(error)}`,
     );
   }
   return modules;

@@ -5,7 +5,8 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { judgeAnswer, judgeMath, type MathVerdict } from "../../src/math-answers/judge-answer.ts";
+import { judgeMath, type MathVerdict } from "../../src/math-answers/judge-answer.ts";
+import { judgeAnswer } from "./judge-answer-text.ts";
 
 export interface Pair {
   readonly gold: string;

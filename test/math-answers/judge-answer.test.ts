@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { Budget } from "../../src/math-answers/budget.ts";
-import { canonicalAnswerOf, judgeAnswer, judgeMath } from "../../src/math-answers/judge-answer.ts";
+import { JudgementBudget } from "../../src/math-answers/budget.ts";
+import { canonicalAnswerOf, judgeMath } from "../../src/math-answers/judge-answer.ts";
 import { cpuTimeMs, HANG_LIMIT_MS } from "../cpu-time.ts";
 import { blind, corpus, countCategory, examination, kinds } from "./corpus.ts";
+import { judgeAnswer } from "./judge-answer-text.ts";
 
 /** Pairs that are judged wrongly, with the reason why that is left so. */
 const KNOWN_FAILURES: Readonly<Record<string, readonly string[]>> = {
@@ -227,7 +228,7 @@ describe("whatever a model writes", () => {
   });
 
   test("a comparison beyond its steps is an abstention that says so", () => {
-    const budget = new Budget();
+    const budget = new JudgementBudget();
     expect(() => budget.spend(1e6)).toThrow(/needs more than 50000 steps/);
     const long = (from: number) => `\\{${Array.from({ length: 500 }, (_, i) => `${i + from}/7`).join(",")}\\}`;
     const verdict = judgeAnswer(long(0), long(500));

@@ -4,7 +4,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../src/cli/run.ts";
+import { runCommand } from "../../src/cli/run.ts";
 import { AhaError } from "../../src/errors.ts";
 import { randomModel, recordingContext } from "../eval/models.ts";
 
@@ -91,7 +91,7 @@ describe("aha run on a checkpoint with", () => {
     const file = join(place, "recipe.yaml");
     await writeFile(file, recipe(prompt));
     const before = (await readdir(place)).sort();
-    const run = () => command.run([file, "--out", join(place, "run")], recordingContext().context);
+    const run = () => runCommand.run([file, "--out", join(place, "run")], recordingContext().context);
     await expect(run()).rejects.toThrow(AhaError);
     await expect(run()).rejects.toThrow(message);
     expect((await readdir(place)).sort()).toEqual(before);

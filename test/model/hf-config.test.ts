@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { CheckpointError } from "../../src/errors.ts";
 import { hfConfigOf, parseModelConfig, readModelConfig } from "../../src/model/hf-config.ts";
+import { PLAIN_DECODER } from "../../src/model/model-config.ts";
 
 /** What Qwen/Qwen3-0.6B has on the Hub (transformers 4 style). */
 const QWEN3 = {
@@ -51,6 +52,7 @@ afterAll(() => rm(scratch, { recursive: true }));
 describe("parseModelConfig", () => {
   it("reads Qwen3-0.6B", () => {
     expect(parse()).toEqual({
+      ...PLAIN_DECODER,
       architecture: "qwen3",
       vocabSize: 151936,
       hiddenSize: 1024,
@@ -147,13 +149,7 @@ describe("parseModelConfig", () => {
     ["partial RoPE", { rope_parameters: { rope_theta: 1e6, partial_rotary_factor: 0.5 } }, /partial_rotary_factor/],
     ["RoPE by layer type", { rope_parameters: { full_attention: {} } }, /by layer type/],
     ["two thetas", { rope_parameters: { rope_theta: 5 } }, /rope_theta is 1000000, but .* is 5/],
-    ["windowed layers", { layer_types: ["sliding_attention"] }, /layer_types has "sliding_attention"/],
     ["too few layer types", { layer_types: ["full_attention"] }, /1 entries for num_hidden_layers = 28/],
-    [
-      "a sliding window in use",
-      { use_sliding_window: true, sliding_window: 4096, max_window_layers: 20 },
-      /sliding windows/,
-    ],
     ["heads that do not divide", { num_key_value_heads: 3 }, /16\) is not a multiple of num_key_value_heads \(3/],
     ["an odd head", { head_dim: 15 }, /head_dim is 15/],
     ["a stop token outside of the vocabulary", { eos_token_id: 151936 }, /eos_token_id is 151936, outside/],

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../src/cli/model.ts";
+import { modelCommand } from "../../src/cli/model.ts";
 import { Compute } from "../../src/compute/compute.ts";
 import { diskFile, diskFolder } from "../../src/disk-folder.ts";
 import { openEngine } from "../../src/engine/open.ts";
@@ -41,7 +41,7 @@ afterAll(() => rm(scratch, { recursive: true }));
 
 async function run(...args: string[]) {
   const console = recordedConsole();
-  expect(await command.run(args, console)).toBe(0);
+  expect(await modelCommand.run(args, console)).toBe(0);
   return { out: console.stdout(), note: console.stderr() };
 }
 
@@ -226,7 +226,7 @@ describe("aha model merge", () => {
   ] as const)("refuses %s, and writes nothing", async (_title, baseOf, adapterOf, message) => {
     const out = newPath();
     const args = ["merge", baseOf(), await adapterOf(), "--out", out];
-    const failure = await command.run(args, recordedConsole()).then(undefined, (error: unknown) => error);
+    const failure = await modelCommand.run(args, recordedConsole()).then(undefined, (error: unknown) => error);
     expect(failure).toBeInstanceOf(AhaError);
     expect((failure as Error).message).toMatch(message);
     expect((await readdir(scratch)).filter((name) => name.includes(out.slice(scratch.length + 1)))).toEqual([]);
@@ -251,7 +251,7 @@ describe("aha model merge", () => {
       await writeSafetensors(...diskFile(join(path, "adapter_model.safetensors")), tensors);
       const out = newPath();
       await expect(
-        command.run(["merge", base, path, "--out", out, "--dtype", "float16"], recordedConsole()),
+        modelCommand.run(["merge", base, path, "--out", out, "--dtype", "float16"], recordedConsole()),
       ).rejects.toThrow(message);
       await expect(readdir(out)).rejects.toThrow("ENOENT");
     }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../src/cli/model.ts";
+import { modelCommand } from "../../src/cli/model.ts";
 import { parseTokenSequences } from "../../src/cli/model-score.ts";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { AhaError, DataError } from "../../src/errors.ts";
@@ -36,7 +36,7 @@ async function run(...args: string[]): Promise<string> {
     signal: new AbortController().signal,
     interactive: false,
   };
-  expect(await command.run(args, context)).toBe(0);
+  expect(await modelCommand.run(args, context)).toBe(0);
   return output.join("");
 }
 

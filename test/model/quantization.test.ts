@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { dequantizeNf4, NF4_LEVELS, nf4Lengths, quantizeNf4 } from "../../src/model/quantization.ts";
+import { NF4_LEVELS, nf4Lengths, quantizeNf4 } from "../../src/model/quantization.ts";
 import { Random } from "../../src/random.ts";
+import { dequantizeNf4 } from "./dequantize-nf4.ts";
 
 const BLOCK = 64;
 

@@ -6,11 +6,12 @@ import { RunInterrupted } from "../../src/errors.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import { saveModel } from "../../src/model/on-disk.ts";
 import { presetConfig } from "../../src/model/presets.ts";
-import { readRollouts, readRun } from "../../src/run/run-reader.ts";
+import { readRun } from "../../src/run/run-reader.ts";
 import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
 import { recordedConsole } from "../cli/console.ts";
 import { SAMPLE_DATA } from "../data/sample-data.ts";
 import { temporaryFolder } from "../data/temporary-folder.ts";
+import { readRollouts } from "../run/read-rollouts.ts";
 import { CONVERSATIONS_RECIPE as CONVERSATIONS, runSmoke, SMOKE_RECIPE } from "./smoke.ts";
 
 const makeFiles = temporaryFolder();

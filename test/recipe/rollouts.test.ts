@@ -8,7 +8,8 @@ import { RunInterrupted } from "../../src/errors.ts";
 import { bestCheckpoint, requireMetric } from "../../src/recipe/best-checkpoint.ts";
 import { drawnSamples } from "../../src/recipe/completion-samples.ts";
 import { evaluationSchema } from "../../src/recipe/evaluation.ts";
-import { readRollouts, readRun } from "../../src/run/run-reader.ts";
+import { readRun } from "../../src/run/run-reader.ts";
+import { readRollouts } from "../run/read-rollouts.ts";
 import { lettersTask } from "../train/letters.ts";
 import { runSmoke } from "./smoke.ts";
 

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RunInterrupted } from "../../src/errors.ts";
 import type { RunEvent } from "../../src/recipe/observer.ts";
-import { readRollouts, readRun } from "../../src/run/run-reader.ts";
+import { readRun } from "../../src/run/run-reader.ts";
 import type { RunSummary } from "../../src/run/summary.ts";
+import { readRollouts } from "../run/read-rollouts.ts";
 import { runSmoke } from "./smoke.ts";
 
 /** Enough cold start that rewards differ, so that reinforcement learning moves the weights. */

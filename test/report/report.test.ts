@@ -8,7 +8,7 @@ import { answerPairs, comparisonRows, evaluationsOf, pairsToShow, tellingPair } 
 import { completionHtml, completionLines } from "../../src/report/completion.ts";
 import { escapeHtml, html } from "../../src/report/html.ts";
 import { reportHtml, writeReport } from "../../src/report/report.ts";
-import type { EvaluatedCompletion, EvaluationRecord } from "../../src/run/records.ts";
+import type { EvaluatedCompletionRecord, EvaluationRecord } from "../../src/run/records.ts";
 import { type RunSnapshot, readRun } from "../../src/run/run-reader.ts";
 import { writeMadeUpRun } from "./made-up-run.ts";
 
@@ -255,7 +255,7 @@ describe("numbers for people", () => {
   });
 });
 
-function answer(problemId: number, solved: boolean, tries = solved ? 4 : 1): EvaluatedCompletion {
+function answer(problemId: number, solved: boolean, tries = solved ? 4 : 1): EvaluatedCompletionRecord {
   return {
     problemId,
     sample: 0,
@@ -269,6 +269,6 @@ function answer(problemId: number, solved: boolean, tries = solved ? 4 : 1): Eva
   };
 }
 
-function record(completions: EvaluatedCompletion[]): EvaluationRecord {
+function record(completions: EvaluatedCompletionRecord[]): EvaluationRecord {
   return { stage: "s", step: 0, moment: "after", decoding: "sampled", statistics: {}, intervals: {}, completions };
 }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { CommandContext } from "../../src/cli/command.ts";
-import { command } from "../../src/cli/reward.ts";
+import { rewardCommand } from "../../src/cli/reward.ts";
 import { ConfigError, DataError } from "../../src/errors.ts";
 import { rewards } from "../../src/rewards/registry.ts";
 
@@ -31,7 +31,7 @@ async function run(args: readonly string[], exitCode = 0): Promise<{ out: string
     signal: new AbortController().signal,
     interactive: false,
   };
-  expect(await command.run(args, context)).toBe(exitCode);
+  expect(await rewardCommand.run(args, context)).toBe(exitCode);
   return { out, note };
 }
 
@@ -141,7 +141,7 @@ describe("aha reward", () => {
       signal: new AbortController().signal,
       interactive: false,
     };
-    const scoring = command.run(["equation", "--in", file, "--json"], context);
+    const scoring = rewardCommand.run(["equation", "--in", file, "--json"], context);
     await expect(scoring).rejects.toThrow(DataError);
     await expect(scoring).rejects.toThrow(
       `${file}:2: expected a text in the column completion, which is not there; ` +

@@ -18,8 +18,8 @@ import { RunDirError } from "../../src/errors.ts";
 import type { RolloutRecord } from "../../src/run/records.ts";
 import { RolloutLog, type RolloutPosition, rolloutDamage } from "../../src/run/rollout-log.ts";
 import { rolloutsFromParquet, rolloutsToParquet } from "../../src/run/rollout-parquet.ts";
-import { readRollouts } from "../../src/run/run-reader.ts";
 import type { RolloutFiles } from "../../src/run/run-store.ts";
+import { readRollouts } from "./read-rollouts.ts";
 
 let root: string;
 beforeEach(() => {

@@ -15,7 +15,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { RunDirError } from "../../src/errors.ts";
 import { RunDirectory } from "../../src/run/run-directory.ts";
-import { readRollouts, readRun } from "../../src/run/run-reader.ts";
+import { readRun } from "../../src/run/run-reader.ts";
+import { readRollouts } from "./read-rollouts.ts";
 import { RECIPE, rollout, SUMMARY, train } from "./toy-run.ts";
 
 let root: string;

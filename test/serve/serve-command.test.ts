@@ -4,8 +4,8 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command as chatCommand } from "../../src/cli/chat.ts";
-import { apiKeyFrom, command } from "../../src/cli/serve.ts";
+import { chatCommand } from "../../src/cli/chat.ts";
+import { apiKeyFrom, serveCommand } from "../../src/cli/serve.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { randomModel, recordingContext } from "../eval/models.ts";
 import { until } from "./running-server.ts";
@@ -24,7 +24,7 @@ async function serving<T>(
 ) {
   const controller = new AbortController();
   const { context, written } = recordingContext(controller.signal);
-  const code = command.run([model, "--port", "0", "--name", "tiny", "--json", ...args], context);
+  const code = serveCommand.run([model, "--port", "0", "--name", "tiny", "--json", ...args], context);
   code.catch(() => {});
   await Promise.race([until(() => written.out.includes("\n")), code]);
   const { url, apiUrl } = JSON.parse(written.out);
@@ -173,7 +173,7 @@ describe("aha serve", () => {
   });
 
   it("refuses options that make no sense before it loads anything", async () => {
-    const run = (...args: string[]) => command.run(args, recordingContext().context);
+    const run = (...args: string[]) => serveCommand.run(args, recordingContext().context);
     await expect(run(directory, "--port", "99999")).rejects.toThrow(/--port/);
     await expect(run(directory, "--slots", "0")).rejects.toThrow(/--slots/);
     await expect(run(directory, "--max-body-mib", "0")).rejects.toThrow(/--max-body-mib/);
@@ -244,9 +244,9 @@ describe("the model's own defaults", () => {
 
   it("that cannot be are an error with the file's name", async () => {
     await withDefaults({ top_p: 3 }, async (own) => {
-      const run = command.run([own, "--port", "0"], recordingContext().context);
+      const run = serveCommand.run([own, "--port", "0"], recordingContext().context);
       await expect(run).rejects.toThrow(/generation_config.json: top_p is 3.*--generation-config none/);
-      const wrong = command.run([own, "--port", "0", "--generation-config", "yes"], recordingContext().context);
+      const wrong = serveCommand.run([own, "--port", "0", "--generation-config", "yes"], recordingContext().context);
       await expect(wrong).rejects.toThrow(/--generation-config must be auto or none/);
     });
   });

@@ -13,7 +13,9 @@ import { type GraphNode, nodesUpTo, type Tensor } from "../../src/graph/tensor.t
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import type { ModelConfig } from "../../src/model/model-config.ts";
+import { presetConfig } from "../../src/model/presets.ts";
 import { Random } from "../../src/random.ts";
+import { buildTokenizer } from "../../src/tokenizer/build.ts";
 import { cpu, gpu } from "./device.ts";
 
 /** Differences up to this share of a tensor's largest number are rounding. */
@@ -26,11 +28,9 @@ const SIZES: Readonly<Record<string, number>> = { B: 2, T: 1, M: 8, K: 16, R: 2,
 
 /** A small model with norms of queries and keys. */
 const CONFIG: ModelConfig = {
-  ...{ architecture: "qwen3", vocabSize: 29, hiddenSize: 20, intermediateSize: 28, numLayers: 2 },
-  ...{ numHeads: 6, numKvHeads: 2, headDim: 16, maxContextTokens: 40, rmsNormEpsilon: 1e-5 },
-  ...{ ropeTheta: 500, ropeScaling: null, tieWordEmbeddings: true, qkNorm: true },
-  ...{ attentionBias: false, attentionOutputBias: false, mlpBias: false },
-  ...{ bosTokenId: null, eosTokenIds: [1], padTokenId: null, generationDefaults: {} },
+  ...presetConfig("tiny", buildTokenizer("countdown-compact")),
+  ...{ vocabSize: 29, hiddenSize: 20, intermediateSize: 28, numLayers: 2, numHeads: 6, numKvHeads: 2, headDim: 16 },
+  qkNorm: true,
 };
 
 /** The programs, by what they are. */

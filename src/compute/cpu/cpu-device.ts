@@ -13,15 +13,16 @@ import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, S
 import { allocateHost, elementsOf } from "../host-memory.ts";
 import { OrtEnvironment } from "../ort/environment.ts";
 import { NativeNames, type OrtApi, type Pointer, pointerArray } from "../ort/ort-api.ts";
-import { CPU_KERNELS } from "./cpu-kernels.ts";
+import { cpuKernels } from "./cpu-kernels.ts";
 import { CpuTensor, cpuTensor } from "./cpu-tensor.ts";
 
 /**
- * Settings of the arena (`OrtArenaCfg`), from which every program takes its memory. It grows in regions, and memory that
- * was released is joined with its neighbours within a region only, so regions double: with regions as large as what was
- * asked for a step at a vocabulary of 151,936 takes 60 MiB more. A region is an address range; memory is what of it was
- * once written. (One first region of 2 GiB takes another 70 less there, and 70 more in sampling with a small model.) A free
- * piece that is too large by more than `UNCUT_BYTES` is cut; by default only by more than 128 MiB.
+ * Settings of the arena (`OrtArenaCfg`), from which every program takes its memory. It grows in regions, and memory
+ * that was released is joined with its neighbours within a region only, so the size of regions doubles. If each region
+ * had the size of the request instead, a step at a vocabulary of 151,936 would take 60 MiB more. A region is an address
+ * range; only the parts that were written to take memory. (One first region of 2 GiB takes another 70 less there, and
+ * 70 more in sampling with a small model.) A free piece that is too large by more than `UNCUT_BYTES` is cut; by default
+ * only by more than 128 MiB.
  */
 const NO_LIMIT = 0;
 const NEXT_POWER_OF_TWO = 0;
@@ -33,7 +34,7 @@ export class CpuDevice implements Device {
   static #instance: CpuDevice | undefined;
   readonly name: string;
   readonly target = ONNX_RUNTIME_CPU;
-  readonly kernels = CPU_KERNELS;
+  readonly kernels = cpuKernels(this, (tensor, first, count) => this.#rows(tensor, first, count));
   readonly #api: OrtApi;
   readonly #environment: Pointer;
   readonly #memoryInfo: Pointer;
@@ -72,6 +73,13 @@ export class CpuDevice implements Device {
     return this.#tensor(tensor.dtype, dims, data.subarray(0, elements) as HostArrays[D]);
   }
 
+  /** Rows of a matrix. The tensor must outlive them. */
+  #rows<D extends StoredDType>(tensor: DeviceTensor<D>, first: number, count: number): CpuTensor<D> {
+    const [, width] = tensor.dims as readonly [number, number];
+    const data = cpuTensor(tensor).data.subarray(first * width, (first + count) * width);
+    return this.#tensor(tensor.dtype, [count, width], data as HostArrays[D]);
+  }
+
   hostMemory<D extends StoredDType>(tensor: DeviceTensor<D>): HostArrays[D] {
     return cpuTensor(tensor).data;
   }
@@ -99,11 +107,12 @@ export class CpuDevice implements Device {
     const options = this.#api.create("CreateSessionOptions");
     try {
       this.#api.call("DisablePerSessionThreads", options);
-      // Sizes change from run to run, so a plan of memory made for one run fits no other.
+      // Sizes change from run to run, so a memory plan that was made for one run does not fit another.
       this.#api.call("DisableMemPattern", options);
-      // Programs run one after another, so they share one arena: memory is that of the largest, not of all of them.
+      // Programs run one after another, so they share one arena. It needs the memory of the largest program, not of all
+      // together.
       this.#api.call("AddSessionConfigEntry", options, "session.use_env_allocators", "1");
-      // A large graph takes a second, in which a server has others to answer.
+      // Compiling a large graph takes a second, and a server must answer other requests in that time.
       const environment = this.#environment;
       const session = await this.#api.createAsync("CreateSessionFromArray", environment, model, model.length, options);
       return new CpuSession(this.#api, session, lowered);
@@ -147,7 +156,7 @@ class CpuSession implements Session {
 
   /** The run is on a worker thread. */
   bind(inputs: readonly DeviceTensor[], outputs: readonly DeviceTensor[]): () => Promise<void> {
-    // The tensors are kept by the closure: their memory must not go while a run may use it.
+    // The closure keeps the tensors alive: their memory must not be freed while a run may use it.
     const [read, written] = [inputs.map(cpuTensor), outputs.map(cpuTensor)];
     const inputHandles = pointerArray(read.map(({ handle }) => handle));
     const outputHandles = pointerArray(written.map(({ handle }) => handle));

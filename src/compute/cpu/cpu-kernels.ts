@@ -1,40 +1,60 @@
 /** The kernels of the CPU device: loops over the tensors' own memory. */
 
 import { adamWStep, globalNorm } from "../../optim/adamw.ts";
-import type { DeviceTensor, Kernels } from "../device.ts";
+import type { Device, DeviceTensor, Kernels } from "../device.ts";
 import { drawTokens } from "../draw-token.ts";
+import { blockCount } from "../logit-row.ts";
+import { RowSums, sumsFor } from "../row-sums.ts";
 import { cpuTensor } from "./cpu-tensor.ts";
 
 const numbers = (tensor: DeviceTensor<"float32">): Float32Array => cpuTensor(tensor).data;
 
-export const CPU_KERNELS: Kernels = {
-  async add(sums, addends) {
-    for (const [i, tensor] of sums.entries()) addInto(numbers(tensor), numbers(addends[i]!));
-  },
+/** Some rows of a tensor, as one that must not outlive it. */
+export type RowsOf = (tensor: DeviceTensor<"float32">, first: number, count: number) => DeviceTensor<"float32">;
 
-  async mix(targets, others, share) {
-    for (const [i, tensor] of targets.entries()) mixInto(numbers(tensor), numbers(others[i]!), share);
-  },
+/** The kernels of a device. */
+export function cpuKernels(device: Device, rowsOf: RowsOf): Kernels {
+  const rowSums = new RowSums(device);
+  return {
+    async add(sums, addends) {
+      for (const [i, tensor] of sums.entries()) addInto(numbers(tensor), numbers(addends[i]!));
+    },
 
-  async norm(tensors) {
-    return globalNorm(tensors.map((tensor) => ({ gradient: numbers(tensor) })));
-  },
+    async mix(targets, others, share) {
+      for (const [i, tensor] of targets.entries()) mixInto(numbers(tensor), numbers(others[i]!), share);
+    },
 
-  async adamW(parameters, step, gradientScale, options) {
-    const inMemory = parameters.map(({ values, gradient, firstMoment, secondMoment, decays }) => ({
-      values: numbers(values),
-      gradient: numbers(gradient),
-      firstMoment: numbers(firstMoment),
-      secondMoment: numbers(secondMoment),
-      decays,
-    }));
-    adamWStep(inMemory, step, gradientScale, options);
-  },
+    async norm(tensors) {
+      return globalNorm(tensors.map((tensor) => ({ gradient: numbers(tensor) })));
+    },
 
-  async draw(logits, requests) {
-    return drawTokens(numbers(logits), logits.dims[1]!, requests);
-  },
-};
+    async adamW(parameters, step, gradientScale, options) {
+      const inMemory = parameters.map(({ values, gradient, firstMoment, secondMoment, decays }) => ({
+        values: numbers(values),
+        gradient: numbers(gradient),
+        firstMoment: numbers(firstMoment),
+        secondMoment: numbers(secondMoment),
+        decays,
+      }));
+      adamWStep(inMemory, step, gradientScale, options);
+    },
+
+    async draw(logits, requests) {
+      const vocabSize = logits.dims[1]!;
+      const values = numbers(logits);
+      if (blockCount(vocabSize) === 1) return drawTokens(values, vocabSize, requests);
+      // Of a batch of prompts one row is asked for at a time.
+      const rows = requests.map(({ row }) => row);
+      const first = Math.min(...rows);
+      const part = rowsOf(logits, first, Math.max(...rows) - first + 1);
+      try {
+        return drawTokens(values, vocabSize, requests, await sumsFor(rowSums, part, first, requests));
+      } finally {
+        part.dispose();
+      }
+    },
+  };
+}
 
 function addInto(sum: Float32Array, addend: Float32Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + addend[i]!;

@@ -38,7 +38,7 @@ export interface RowCopy {
 }
 
 /** The rows that a copy of blocks comes to; both tensors' sizes are multiples of their width. */
-export function rowsOf(copy: BlockCopy, sourceElements: number, targetElements: number): RowCopy {
+export function rowCopyOf(copy: BlockCopy, sourceElements: number, targetElements: number): RowCopy {
   const { sourceStart, sourceStride, targetStart, targetStride, count, length } = copy;
   const strides = count > 1 ? [sourceStride, targetStride] : [];
   const width = [sourceStart, targetStart, length, sourceElements, targetElements, ...strides].reduce(greatestDivisor);

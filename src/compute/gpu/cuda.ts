@@ -24,10 +24,12 @@ const PROVIDER_LIBRARY: Partial<Record<NodeJS.Platform, string>> = {
 /** What the provider links to, in an order in which each finds those before it. */
 const CUDA_LIBRARIES = ["cudart", "nvJitLink", "cublasLt", "cublas", "cufft", "curand", "cudnn"] as const;
 
-export const INSTALL_CUDA =
+/** What to type for it. */
+const INSTALL_CUDA =
   'python3 -m venv cuda && cuda/bin/pip install "onnxruntime-gpu[cuda,cudnn]==1.30.0", then ' +
   `${LIBRARY_VARIABLE}=cuda/lib/python3…/site-packages/onnxruntime/capi/libonnxruntime.so.1.30.0`;
 
+/** The provider of CUDA. */
 export const CUDA: GpuProvider = {
   name: "cuda",
   memoryName: "Cuda",

@@ -16,7 +16,7 @@ import type { BlockCopy, Device, DeviceTensor, HostArrays, StoredDType } from ".
 import { GraphKernels } from "../graph-kernels.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
 import { OrtEnvironment } from "../ort/environment.ts";
-import { rowCopyGraph, rowsOf } from "./block-copy.ts";
+import { rowCopyGraph, rowCopyOf } from "./block-copy.ts";
 import { GpuQueue, type Traffic } from "./gpu-queue.ts";
 import { compileSession, GpuSession } from "./gpu-session.ts";
 import { GpuTensor, HostTensor } from "./gpu-tensor.ts";
@@ -143,7 +143,7 @@ export class GpuDevice implements Device {
       throw new GraphError(`parts of ${source.dtype} tensors are not copied on ${this.name}: only float32 ones are`);
     }
     this.#queue.zeroUnlessWritten(target);
-    const { width, from: sourceRows, to: targetRows } = rowsOf(copy, from, to);
+    const { width, from: sourceRows, to: targetRows } = rowCopyOf(copy, from, to);
     const index = (dims: readonly number[], rows: BigInt64Array): GpuTensor => {
       const tensor = this.allocate("int64", dims);
       this.upload(tensor, rows);

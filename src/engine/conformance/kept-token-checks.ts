@@ -1,6 +1,6 @@
 /**
- * What the contract promises where top-p or top-k is on: the sampler says which tokens it drew from, and whoever scores or
- * trains with them has the distribution that the sampler had. (DeepSeek-V3.2, arXiv:2512.02556, §3.1.)
+ * What the contract promises where top-p or top-k is on: the sampler says which tokens it drew from. Scoring and
+ * training with these tokens then use the distribution that the sampler used. (DeepSeek-V3.2, arXiv:2512.02556, §3.1.)
  */
 
 import { EngineError } from "../../errors.ts";

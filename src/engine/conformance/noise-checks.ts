@@ -1,7 +1,7 @@
 /**
- * What the contract promises about noise on embeddings (`EmbeddingNoise`): an engine that does not have it refuses it; one
- * that has adds it in training passes alone, the same however it cuts the data up, anew in each step, and again after a
- * restored state.
+ * What the contract promises about noise on embeddings (`EmbeddingNoise`): an engine without noise refuses a loss that
+ * asks for it. An engine with noise adds it in training passes only. The noise does not depend on how the data are cut
+ * up, it is new in each step, and it is the same again after a state is restored.
  */
 
 import { EngineError } from "../../errors.ts";

@@ -15,7 +15,7 @@ import {
   someData,
   withEngine,
 } from "./subject.ts";
-import { CROSS_ENTROPY, gradientNorm, policyLosses, ROUNDING, withWeights } from "./tried-losses.ts";
+import { CROSS_ENTROPY_LOSS, gradientNorm, policyLosses, ROUNDING, withWeights } from "./tried-losses.ts";
 
 /** Log-probabilities of data that no check trains on. */
 function scoresAfter(engine: Policy): Promise<readonly Float32Array[]> {
@@ -29,16 +29,16 @@ export const OPTIMIZER_CHECKS: readonly ConformanceCheck[] = [
     needs: ["training"],
     run: async (subject) => {
       const apart = await withEngine(subject, async (engine) => {
-        const result = await engine.forwardBackward(someData(engine.info), CROSS_ENTROPY);
+        const result = await engine.forwardBackward(someData(engine.info), CROSS_ENTROPY_LOSS);
         return { ...result, ...(await engine.optimStep(adamFor(engine))), after: await scoresAfter(engine) };
       });
       await withEngine(subject, async (engine) => {
         const data = someData(engine.info);
         const before = await scoresAfter(engine);
         const bad = [{ ...data[0]!, promptTokens: new Int32Array(0) }];
-        await requireRejection("a step", EngineError, () => engine.step(bad, CROSS_ENTROPY, adamFor(engine)));
+        await requireRejection("a step", EngineError, () => engine.step(bad, CROSS_ENTROPY_LOSS, adamFor(engine)));
         requireAllClose("datum after a refused step", await scoresAfter(engine), before, 0);
-        const together = await engine.step(data, CROSS_ENTROPY, adamFor(engine));
+        const together = await engine.step(data, CROSS_ENTROPY_LOSS, adamFor(engine));
         requireClose("loss of a step", together.loss, apart.loss, ROUNDING);
         requireClose("gradient norm of a step", together.gradNorm ?? 0, apart.gradNorm ?? 0, ROUNDING);
         require(together.applied, "the step was not applied");
@@ -49,10 +49,10 @@ export const OPTIMIZER_CHECKS: readonly ConformanceCheck[] = [
 
   engineCheck("optimStep uses up the gradient", ["training", "gradientNorm"], async (engine) => {
     const data = someData(engine.info);
-    const first = await gradientNorm(engine, CROSS_ENTROPY, data);
+    const first = await gradientNorm(engine, CROSS_ENTROPY_LOSS, data);
     requireClose(
       "gradient norm after a step, relative",
-      (await gradientNorm(engine, CROSS_ENTROPY, data)) / first,
+      (await gradientNorm(engine, CROSS_ENTROPY_LOSS, data)) / first,
       1,
       ROUNDING,
     );
@@ -66,8 +66,8 @@ export const OPTIMIZER_CHECKS: readonly ConformanceCheck[] = [
       const after = (clip: (norm: number) => number, rate: number) =>
         withEngine(subject, async (engine) => {
           const data = someData(engine.info);
-          const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
-          await engine.forwardBackward(data, CROSS_ENTROPY);
+          const norm = await gradientNorm(engine, CROSS_ENTROPY_LOSS, data);
+          await engine.forwardBackward(data, CROSS_ENTROPY_LOSS);
           const { gradNorm } = await engine.optimStep({ ...gradientDescent(rate), maxGradNorm: clip(norm) });
           requireClose("reported norm over the norm before clipping", gradNorm! / norm, 1, ROUNDING);
           return fingerprint(engine, data);
@@ -83,8 +83,8 @@ export const OPTIMIZER_CHECKS: readonly ConformanceCheck[] = [
     ["training", "gradientNorm"],
     async (engine) => {
       const data = someData(engine.info);
-      const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY, data)];
-      await engine.forwardBackward(data, CROSS_ENTROPY);
+      const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY_LOSS, data)];
+      await engine.forwardBackward(data, CROSS_ENTROPY_LOSS);
       for (const change of [{ learningRate: Number.NaN }, { beta2: 1 }, { epsilon: 0 }, { maxGradNorm: -1 }]) {
         await requireRejection(JSON.stringify(change), EngineError, () =>
           engine.optimStep({ ...adamFor(engine), ...change }),
@@ -101,17 +101,17 @@ export const OPTIMIZER_CHECKS: readonly ConformanceCheck[] = [
     ["training", "gradientNorm"],
     async (engine) => {
       const data = someData(engine.info);
-      const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY, data)];
+      const [before, norm] = [await fingerprint(engine, data), await gradientNorm(engine, CROSS_ENTROPY_LOSS, data)];
       for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
         await engine.forwardBackward(
           withWeights(data, () => bad),
-          CROSS_ENTROPY,
+          CROSS_ENTROPY_LOSS,
         );
         const { applied, gradNorm } = await engine.optimStep(adamFor(engine));
         require(!applied && !Number.isFinite(gradNorm), `a gradient of ${bad} was applied (norm ${gradNorm})`);
         requireAllClose("datum after a dropped step", await fingerprint(engine, data), before, 0);
       }
-      const again = await gradientNorm(engine, CROSS_ENTROPY, data);
+      const again = await gradientNorm(engine, CROSS_ENTROPY_LOSS, data);
       requireClose("gradient norm after a dropped step, relative", again / norm, 1, ROUNDING);
     },
   ),
@@ -145,7 +145,7 @@ export const OPTIMIZER_CHECKS: readonly ConformanceCheck[] = [
           0, `an advantage of ${sign} under ${loss.name} changed the log-probability by ${change}`);
       }
       for (let step = 0; step < 30; step++) {
-        await engine.forwardBackward([datum], CROSS_ENTROPY);
+        await engine.forwardBackward([datum], CROSS_ENTROPY_LOSS);
         await engine.optimStep({ ...adamFor(engine), learningRate: 0.03 });
       }
       const after = total(await fingerprint(engine, [datum]));

@@ -275,7 +275,7 @@ export const SAMPLING_CHECKS: readonly ConformanceCheck[] = [
   }),
 
   engineCheck(
-    "an error of whoever watches the progress ends the call, and the engine goes on",
+    "an error thrown by the progress callback ends the call, and the engine goes on",
     ["seededDraws"],
     async (engine) => {
       const prompts = somePrompts(engine.info);

@@ -1,4 +1,7 @@
-/** What the contract promises about sampling sessions. An engine that has none keeps these promises by not making them. */
+/**
+ * What the contract promises about sampling sessions. An engine without sessions makes none of these promises, so it
+ * passes.
+ */
 
 import { EngineError } from "../../errors.ts";
 import type { Policy } from "../contract/policy.ts";
@@ -27,7 +30,7 @@ export interface SessionSample {
   readonly end: SequenceEnd;
 }
 
-/** A check on a session, which is closed afterwards; kept by an engine that has none. */
+/** A check on a session, which is closed afterwards; an engine without sessions passes it. */
 export function sessionCheck(
   name: string,
   work: (session: SamplingSession, engine: Policy) => Promise<void>,
@@ -43,7 +46,7 @@ export function sessionCheck(
   });
 }
 
-/** Samples one sequence to its end; `onToken` may look on. */
+/** Samples one sequence to its end; `onToken`, if given, gets each token. */
 export async function sampled(
   session: SamplingSession,
   request: SequenceRequest,
@@ -164,7 +167,7 @@ export const SESSION_CHECKS: readonly ConformanceCheck[] = [
     }
   }),
 
-  sessionCheck("an error of whoever takes the tokens ends that sequence alone", async (session, engine) => {
+  sessionCheck("an error thrown by the token callback ends that sequence alone", async (session, engine) => {
     const [request, other] = mixedRequests(engine) as [SequenceRequest, SequenceRequest];
     const running = sampled(session, other);
     const fail = () => {

@@ -42,7 +42,7 @@ export const SESSION_LOGPROB_CHECKS: readonly ConformanceCheck[] = [
       const prompts = somePrompts(engine.info).map(({ tokens }) => tokens);
       const results = prompts.map(async (tokens, promptId) => {
         const events: (PromptLogprobs | number)[] = [];
-        // Of each kind one: a completion that goes on, one token, none.
+        // One prompt of each kind: with a longer completion, with one token, with none.
         const params = { ...FREE_SAMPLING, maxCompletionTokens: [3, 1, 0, 0][promptId]! };
         const request = { tokens, promptId, sampleIndex: 0, params, promptLogprobs: [2, 0, 3, 1][promptId]! };
         const sequence = session.submit(
@@ -170,7 +170,7 @@ export const SESSION_LOGPROB_CHECKS: readonly ConformanceCheck[] = [
   ),
 
   sessionCheck("a repetition penalty drives out what the prompt or the completion has", async (session, engine) => {
-    // Its effect depends on where the model's logits lie, so all that is promised here is told by its extremes.
+    // The effect of a penalty depends on where the model's logits lie, so only its extremes can be checked.
     const tokens = randomTokens(engine.info, 2, 23);
     const params = { ...FREE_SAMPLING, temperature: 0 };
     const request = { tokens, promptId: 0, sampleIndex: 0, params };

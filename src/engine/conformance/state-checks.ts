@@ -174,7 +174,7 @@ export const STATE_CHECKS: readonly ConformanceCheck[] = [
         () => freeze(own).then(() => []),
         () =>
           own.sample(somePrompts(own.info), FREE_SAMPLING).then((samples) => samples.map(({ logprobs }) => logprobs)),
-        // Refused: there is no gradient. What comes behind it goes on.
+        // This step is refused, because there is no gradient. The calls after it go on.
         () =>
           own.optimStep(adamFor(own)).then(
             () => [],

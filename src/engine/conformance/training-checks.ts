@@ -19,7 +19,7 @@ import {
   someData,
 } from "./subject.ts";
 import {
-  CROSS_ENTROPY,
+  CROSS_ENTROPY_LOSS,
   gradientNorm,
   lossOf,
   nearPolicy,
@@ -136,7 +136,11 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
           weights: slopes[i]!,
           entropyWeights: datum.entropyWeights!.map((weight) => -weight),
         }));
-        const linear: LossSpec = { ...CROSS_ENTROPY, temperature, ...(loss.entropyBonus && { entropyBonus: true }) };
+        const linear: LossSpec = {
+          ...CROSS_ENTROPY_LOSS,
+          temperature,
+          ...(loss.entropyBonus && { entropyBonus: true }),
+        };
         const norm = await gradientNorm(engine, loss, data);
         await engine.forwardBackward(data, loss);
         await engine.forwardBackward(opposite, linear);
@@ -164,8 +168,8 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const data = someData(engine.info);
       const [forwards, backwards] = [await fingerprint(engine, data), await fingerprint(engine, [...data].reverse())];
       requireAllClose("datum", [...backwards].reverse(), forwards, ROUNDING);
-      const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
-      const reversed = await gradientNorm(engine, CROSS_ENTROPY, [...data].reverse());
+      const norm = await gradientNorm(engine, CROSS_ENTROPY_LOSS, data);
+      const reversed = await gradientNorm(engine, CROSS_ENTROPY_LOSS, [...data].reverse());
       requireClose("gradient norm of reversed data, relative", reversed / norm, 1, ROUNDING);
     },
   ),
@@ -189,7 +193,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       const data = someData(engine.info);
       const [datum] = data as [Datum];
       const { vocabSize, maxContextTokens } = engine.info;
-      const norm = await gradientNorm(engine, CROSS_ENTROPY, data);
+      const norm = await gradientNorm(engine, CROSS_ENTROPY_LOSS, data);
       const bad: [string, Partial<Datum>][] = [
         ["a prompt without tokens", { promptTokens: new Int32Array(0) }],
         ["a completion without tokens", { completionTokens: new Int32Array(0), weights: new Float32Array(0) }],
@@ -200,10 +204,12 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       for (const [what, change] of bad) {
         const mixed = [...data, { ...datum, ...change }];
         await requireRejection(`scoring, ${what}`, EngineError, () => engine.score(mixed, POLICY));
-        await requireRejection(`training, ${what}`, EngineError, () => engine.forwardBackward(mixed, CROSS_ENTROPY));
+        await requireRejection(`training, ${what}`, EngineError, () =>
+          engine.forwardBackward(mixed, CROSS_ENTROPY_LOSS),
+        );
       }
       const short: [string, LossSpec, Partial<Datum>][] = [
-        ["too few weights", CROSS_ENTROPY, { weights: new Float32Array(2) }],
+        ["too few weights", CROSS_ENTROPY_LOSS, { weights: new Float32Array(2) }],
         ...policyLosses(engine).flatMap((loss): [string, LossSpec, Partial<Datum>][] => [
           ["too many advantages", loss, { advantages: new Float32Array(5) }],
           ["too few sampler log-probabilities", loss, { samplerLogprobs: new Float32Array(0) }],
@@ -211,7 +217,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
         ]),
       ];
       if (engine.capabilities.entropyBonus) {
-        const bonus: LossSpec = { ...CROSS_ENTROPY, entropyBonus: true };
+        const bonus: LossSpec = { ...CROSS_ENTROPY_LOSS, entropyBonus: true };
         short.push(["too few entropy weights", bonus, { entropyWeights: new Float32Array(1) }]);
       }
       for (const [what, loss, change] of short) {
@@ -226,7 +232,7 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
       for (const temperature of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
         const what = `temperature ${temperature}`;
         await requireRejection(`scoring at ${what}`, EngineError, () => engine.score(data, { ...POLICY, temperature }));
-        for (const loss of [CROSS_ENTROPY, ...policyLosses(engine)]) {
+        for (const loss of [CROSS_ENTROPY_LOSS, ...policyLosses(engine)]) {
           const bad = { ...loss, temperature };
           await requireRejection(`training at ${what}`, EngineError, () => engine.forwardBackward(data, bad));
         }
@@ -241,8 +247,8 @@ export const TRAINING_CHECKS: readonly ConformanceCheck[] = [
         }
       }
       await requireRejection("scoring no data", EngineError, () => engine.score([], POLICY));
-      await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY));
-      const after = await gradientNorm(engine, CROSS_ENTROPY, data);
+      await requireRejection("training on no data", EngineError, () => engine.forwardBackward([], CROSS_ENTROPY_LOSS));
+      const after = await gradientNorm(engine, CROSS_ENTROPY_LOSS, data);
       requireClose("gradient norm after refusals, relative", after / norm, 1, ROUNDING);
     },
   ),

@@ -10,7 +10,7 @@ import type { ScoreResult } from "../contract/sampler.ts";
 import { gradientDescent } from "./subject.ts";
 
 /** The loss that every engine has which can be trained. */
-export const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
+export const CROSS_ENTROPY_LOSS: LossSpec = { name: "cross_entropy" };
 /** Of sums in f32, in another order. */
 export const ROUNDING = 1e-5;
 
@@ -32,14 +32,22 @@ export function offered(engine: Policy): LossSpec[] {
       { ...loss, ...otherOptions(loss.name), klCoef: 0.3, temperature: 0.7, klEstimator, klBiasCorrection: i < 2 },
     ];
   });
-  const tried: LossSpec[] = [CROSS_ENTROPY, { ...CROSS_ENTROPY, temperature: 0.7, ...bonus }, ...policy, ...withKl];
+  const tried: LossSpec[] = [
+    CROSS_ENTROPY_LOSS,
+    { ...CROSS_ENTROPY_LOSS, temperature: 0.7, ...bonus },
+    ...policy,
+    ...withKl,
+  ];
   if (withKl[0]) tried.push({ ...withKl[0], temperature: 1.3, ...bonus });
   return tried
     .filter(({ name }) => names.includes(name))
     .map((loss) => (scoringTemperature ? loss : { ...loss, temperature: 1 }));
 }
 
-/** Options of a loss that are not its defaults: half as much again, and a bound of 1.08 where by default there is none. */
+/**
+ * Options of a loss that are not its defaults: 1.5 times the default, and a bound of 1.08 where the default is no
+ * bound.
+ */
 function otherOptions(name: string): Record<string, number> {
   const values = Object.entries(losses.get(name).options).flatMap(([key, schema]) => {
     const fallback = z.safeParse(schema, undefined).data;
@@ -84,7 +92,7 @@ export const withWeights = (data: readonly Datum[], weight: (w: number) => numbe
 
 /**
  * The data with sampler and reference near the policy, as in training: ratios stay inside the clip, where the loss is
- * smooth, and neither they nor the KL term drown everything else.
+ * smooth, and neither the ratios nor the KL term dominate the loss.
  */
 export async function nearPolicy(engine: Policy, data: readonly Datum[], loss: LossSpec): Promise<Datum[]> {
   const temperature = lossTemperature(loss);

@@ -1,7 +1,7 @@
 /**
- * States and weights that are not in the directory that an engine was told to write them into, because the engine is
- * elsewhere: a small file there says where they are. The directory then stands for them everywhere: it is checked, copied
- * and hashed like any other, and the digest in the file is a part of that.
+ * States and weights of an engine that runs elsewhere. They are not in the directory that the engine was told to write
+ * into; a small file in that directory says where they are. The directory then stands for them everywhere: it is
+ * checked, copied and hashed like any other, and the hash covers the digest in the file.
  */
 
 import { join } from "node:path";
@@ -22,16 +22,16 @@ const schema = z.strictObject({
 export interface RemoteArtifact {
   /** Where it is, in the engine's own terms. */
   readonly uri: string;
-  /** Of its content: equal digests, equal bytes. */
+  /** The digest of its content: equal digests mean equal bytes. */
   readonly digest: string;
 }
 
-/** Writes into an existing directory where its content is. */
+/** Writes into an existing directory a file that says where the content is. */
 export async function writeRemoteArtifact(directory: string, { uri, digest }: RemoteArtifact): Promise<void> {
   await writeWhole(join(directory, FILE), `${JSON.stringify({ uri, digest }, null, 2)}\n`);
 }
 
-/** Where the content of a directory is. Throws CheckpointError for a directory that does not say so. */
+/** Reads where the content of a directory is kept. Throws CheckpointError for a directory without that file. */
 export async function readRemoteArtifact(directory: string): Promise<RemoteArtifact> {
   const path = join(directory, FILE);
   const text = await readTextFile(path, { maxBytes: MAX_BYTES, error: CheckpointError });

@@ -1,5 +1,5 @@
 /**
- * What an engine can do. The record is data, so that trainers refuse what cannot be done before they begin, by name, and
+ * What an engine can do. The record is data, so that trainers refuse what is not supported before they begin, by name, and
  * so that the conformance suite knows which promises an engine makes.
  */
 
@@ -37,7 +37,7 @@ export interface Capabilities {
   readonly gradientClipping: boolean;
 }
 
-/** What an engine can do that scores at temperature 1 and nothing else: for others to begin with. */
+/** The capabilities of an engine that only scores, at temperature 1. Other records of capabilities extend it. */
 export const NO_CAPABILITIES: Capabilities = {
   losses: [],
   training: "none",

@@ -21,7 +21,7 @@ export interface PolicyInfo extends SamplerInfo {
   readonly parameterCount?: number | undefined;
 }
 
-/** Which weights to use: the ones being trained, or the frozen copy made by `freezeReference`. */
+/** Which weights to use: those that are being trained, or the frozen copy made by `freezeReference`. */
 export type PolicyName = "policy" | "reference";
 
 /** One sequence to train on: a prompt and its completion. Only completion tokens carry loss. */
@@ -40,8 +40,10 @@ export interface Datum extends ScoreDatum {
 }
 
 export interface ForwardBackwardResult extends ScoreResult {
-  /** Of cross-entropy, with the capability `margins`: the logit of each completion token less the largest logit there; 0 is
-   * a token that greedy decoding would have taken. */
+  /**
+   * Of cross-entropy, with the capability `margins`: the logit of each completion token minus the largest logit at its
+   * position; 0 means that greedy decoding would have taken this token.
+   */
   readonly margins?: readonly Float32Array[];
   /** Σ over all data of weight · loss term, less Σ entropyWeight · entropy where the loss has an entropy bonus. */
   readonly loss: number;
@@ -85,7 +87,7 @@ export interface Trainable {
   loadState(directory: string): Promise<void>;
   /**
    * Writes the model in the Hugging Face layout (config.json, model.safetensors or its shards) into an existing
-   * directory: as float32, what was trained to the bit, unless `dtype` asks for the half of its bytes.
+   * directory: in float32, bit for bit what was trained, unless `dtype` asks for a format of half the size.
    */
   saveWeights(directory: string, options?: { readonly dtype?: "float32" | "bfloat16" | "float16" }): Promise<void>;
 }

@@ -3,8 +3,9 @@
  * contract of its own because a reward model shares no request and no result with a policy: it cannot sample, and its loss
  * compares sequences instead of summing over tokens.
  *
- * A sequence's reward is read at its last token. As in transformers, trailing padding tokens do not count, whichever way
- * they came there: a text that ends in a token that is also the padding is read at the token before it.
+ * A sequence's reward is read at its last token. As in transformers, trailing padding tokens do not count, even where
+ * they belong to the text: if a text ends in a token that is also the padding token, its reward is read at the token
+ * before it.
  *
  * Calls may overlap; they are carried out one after another, and one that fails changes nothing.
  */

@@ -53,7 +53,7 @@ export interface SampledSoFar {
   readonly total: number;
   /** Completion tokens so far. */
   readonly tokens: number;
-  /** Completion tokens that the call comes to if every sequence that goes on becomes as long as it may. */
+  /** Completion tokens of the whole call if every running sequence reaches its longest allowed length. */
   readonly mostTokens: number;
 }
 

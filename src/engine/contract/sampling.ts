@@ -5,8 +5,10 @@ export interface SamplePrompt {
   /** Token ids, at least one. */
   readonly tokens: Int32Array;
   readonly numSamples: number;
-  /** Names the prompt in the random stream; two prompts of one call with the same id draw the same numbers. A whole
-   * number, like the sample, seed and iteration, of which 32 bits count. */
+  /**
+   * Names the prompt in the random stream; two prompts of one call with the same id draw the same numbers. A whole
+   * number, like the sample, the seed and the iteration; of each only the low 32 bits count.
+   */
   readonly promptId: number;
 }
 

@@ -6,15 +6,16 @@
  * position), so a sequence does not depend on what shares its batch (beyond the rounding of a matrix product whose
  * number of rows differs, which can turn a draw that lies on the border between two tokens).
  *
- * A session and the engine's verbs exclude each other: while sequences are being decoded a verb waits, and while a verb
- * waits no further sequence is begun, so it waits for those that are running and not for ever.
+ * A session and the engine's verbs exclude each other: while sequences are being decoded, a verb waits. While a verb
+ * waits, no further sequence is begun. So a verb waits only for the sequences that are already running.
  */
 
 import type { SamplePrompt, SamplingParams } from "./sampling.ts";
 
 /**
- * One sequence to sample. Sequences that share the very same `tokens` array share its computation where they can. With a
- * `maxCompletionTokens` of 0 nothing is drawn: the sequence ends, for length, when its prompt is computed.
+ * One sequence to sample. Sequences that share the very same `tokens` array share its computation where they can. With
+ * a `maxCompletionTokens` of 0 nothing is drawn: the sequence ends when its prompt is computed, with the finish reason
+ * "length".
  */
 export interface SequenceRequest extends Pick<SamplePrompt, "tokens" | "promptId"> {
   readonly sampleIndex: number;
@@ -75,9 +76,9 @@ export type SequenceEnd = "stop" | "length" | "cancelled";
 /** A sequence that is waiting or being decoded. */
 export interface RunningSequence {
   /**
-   * Settles when the sequence has ended; that of one that is cancelled at once, its slot is free from the next step on.
-   * Rejects with EngineError where the model's numbers are not finite, or with what `onToken` threw: that ends this
-   * sequence and no other.
+   * Settles when the sequence has ended. If the sequence is cancelled, it settles immediately, and its slot is free
+   * from the next step on. It rejects with EngineError where the model's numbers are not finite, or with the error that
+   * `onToken` threw; either ends this sequence and no other.
    */
   readonly finished: Promise<SequenceEnd>;
   /** Ends the sequence: no token is handed out any more, and no further step computes it. Also from within `onToken` and

@@ -1,14 +1,15 @@
 /**
- * Continuous batching: decodes sequences with one program and a number of slots, whether all of them are known at the
- * start (`Engine.sample`) or they come as they please (a session).
+ * Continuous batching: decodes sequences with one program and a fixed number of slots. The sequences are either all
+ * known at the start (`Engine.sample`) or arrive at any time (a session).
  *
  * Each distinct prompt is computed once (prefill) and its keys and values are copied to the slot of each of its
- * sequences. A step computes one token for every active slot; a sequence that has ended leaves its slot to a waiting one,
- * and when none waits the batch shrinks (the last active row moves into the hole). What a token is drawn with is the
- * sequence's own matter, so results do not depend on which sequences shared a batch.
+ * sequences. A step computes one token for every active slot; a sequence that has ended leaves its slot to a waiting
+ * one, and when none waits the batch shrinks (the last active row moves into the hole). Each sequence has its own
+ * sampling parameters and random numbers, so results do not depend on which sequences shared a batch.
  *
- * A list fills its slots before each step, since nobody waits for a single token. A session has pacing: between two
- * steps it computes one piece of a prompt (`prefill.ts`), so that no prompt holds up those who are being answered.
+ * A list fills its slots before each step, since no client waits for a single token. A session has pacing: between two
+ * steps it computes one piece of a prompt (`prefill.ts`), so that a long prompt does not delay the sequences that are
+ * being decoded.
  */
 
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
@@ -21,7 +22,7 @@ import type { Weights } from "./weights.ts";
 
 /** Prompt positions that a list computes at once. */
 const LIST_PREFILL_TOKENS = 4096;
-/** Most prompts of a session that have begun and are not computed: each has a cache of its own meanwhile. */
+/** The most prompts of a session that are partly computed at the same time: each needs a cache of its own. */
 const MOST_BEGUN = 3;
 /** With pacing, other work of the event loop is let in after draws from so many logits: some tens of milliseconds. */
 const LOGITS_BETWEEN_PAUSES = 2 ** 21;
@@ -32,11 +33,11 @@ export interface DecodedSequence {
   readonly prompt: Int32Array;
   /** Score the prompt's tokens, with so many alternatives; undefined: they are not scored. */
   readonly promptLogprobs?: number | undefined;
-  /** The positions that it may come to: its prompt and its longest completion. */
+  /** The most positions that it may have: its prompt and its longest completion. */
   readonly mostPositions: number;
   /** The completion so far. */
   readonly tokens: readonly number[];
-  /** Whether it ended by other means than a draw: its owner wants no more of it. */
+  /** Whether it was ended by its owner instead of by a draw. */
   readonly cancelled: boolean;
   /** Told that its prompt is computed, with the scores where they were asked for; true where that ends it. */
   computed?(scores: PromptLogprobs | undefined): boolean;
@@ -46,7 +47,7 @@ export interface DecodedSequence {
   take(draw: Draw): boolean;
 }
 
-/** A row in use: how many positions are cached there, and how many it may come to. */
+/** A row in use: how many positions are cached there, and the most that it may have. */
 export interface UsedRow {
   readonly cachedPositions: number;
   readonly mostPositions: number;
@@ -55,12 +56,12 @@ export interface UsedRow {
 /** Where the slots' keys and values are. */
 export interface SlotMemory {
   /**
-   * A cache in which a sequence of up to `mostPositions` has a row behind those that are in use; undefined where it has to
-   * wait, which it never has where none is in use. Where it is another cache than before, the used rows were copied, and
-   * `leave` was called before the old one was disposed of.
+   * A cache in which a sequence of up to `mostPositions` has a row behind those that are in use; undefined where it has
+   * to wait, which it never has where none is in use. If it is another cache than before, the used rows were copied,
+   * and `leave` was called before the old cache was disposed of.
    */
   cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined;
-  /** Whether so many rows, of which the longest may come to `mostPositions`, have a place at the same time. */
+  /** Whether so many rows, the longest with up to `mostPositions`, fit at the same time. */
   hasRoom(rows: number, mostPositions: number): boolean;
 }
 
@@ -92,9 +93,9 @@ export class DecodeLoop<S extends DecodedSequence> {
   }
 
   /**
-   * Decodes until no sequence is active and none waits, or none of those may begin. Sequences may be added at the end of
-   * `waiting`, and taken out of it, while it goes on. What a sequence throws ends all of it: those that were not done are
-   * still active or waiting then.
+   * Decodes until no sequence is active and none waits, or none of those may begin. Sequences may be added at the end
+   * of `waiting`, and taken out of it, while it goes on. An error that a sequence throws ends the whole loop: sequences
+   * that were not done are then still active or waiting.
    */
   async run(weights: Weights, waiting: S[]): Promise<void> {
     try {
@@ -168,8 +169,9 @@ export class DecodeLoop<S extends DecodedSequence> {
   }
 
   /**
-   * What the next piece is of: in turns the prompt that came first and the one of which least is left. So a short one does
-   * not wait for all long ones before it, and a long one is not put off for ever.
+   * Chooses the prompt of the next piece: alternately the prompt that came first and the prompt with the fewest
+   * positions left. So a short prompt does not wait for all long ones before it, and a long prompt is not postponed for
+   * ever.
    */
   #nextPrefill(weights: Weights, candidates: readonly S[], most: number): Prefill {
     const left = ({ prompt }: S) => this.#prefills.get(prompt)?.remaining ?? prompt.length;
@@ -203,12 +205,12 @@ export class DecodeLoop<S extends DecodedSequence> {
     let ended = sequence.computed?.(scores) ?? false;
     if (!ended) {
       const [draw] = await this.#program.draw(logits, [sequence.nextDraw(row)]);
-      // Meanwhile it may have gone.
+      // It may have been cancelled in the meantime.
       if (!waiting.includes(sequence)) return;
       ended = sequence.take(draw!);
       this.#hooks.onTokens?.(1);
     }
-    // From within, a sequence may have taken itself, or others, out of the list.
+    // A callback may have cancelled this sequence or others, which takes them out of the list.
     const place = waiting.indexOf(sequence);
     if (place >= 0) waiting.splice(place, 1);
     if (ended) return;

@@ -45,7 +45,7 @@ export function noiseInputs(
     const { promptTokens, completionTokens } = data[datum]!;
     const inPrompt = promptTokens.length - 1;
     const magnitude = alpha / Math.sqrt((promptTokens.length + completionTokens.length) * hiddenSize);
-    // The last token of a sequence is nobody's input.
+    // The last token of a sequence is not an input of the program.
     for (let position = 0; position < inPrompt + completionTokens.length; position++) {
       const token =
         position < inPrompt ? promptRow * P + position : promptRows.length * P + s * C + (position - inPrompt);

@@ -1,12 +1,13 @@
 /**
- * The slots of a session, which does not know what will come: one cache whose rows are as long as the longest sequence in
- * it may become, and as many as the memory allows at that length.
+ * The slots of a session, which does not know what requests will come. There is one cache. Its rows are as long as the
+ * longest sequence in it may become, and there are as many rows as the memory allows at that length.
  *
- * A sequence that needs longer rows gets a new cache, if all who are being decoded fit in there with it; else it waits
- * until enough of them have ended. When the long ones are gone rows become shorter, and more, again. A place is kept for
- * the longest completion a sequence may have, so none ever has to give way to another. Lengths are powers of two: few
- * caches are made. While one replaces another both are in memory, and who is being decoded waits for it; so rows are from
- * the start as long as the memory allows for all slots. (Memory that nothing was written to is only an address range.)
+ * If a sequence needs longer rows, a new cache is made, provided that all sequences that are being decoded fit into it
+ * as well. Otherwise the sequence waits until enough of them have ended. When the long sequences have ended, rows
+ * become shorter again, and there are more of them. Space is reserved for the longest completion that a sequence may
+ * have, so a sequence that was begun is never evicted. Lengths are powers of two: few caches are made. While one cache
+ * replaces another, both are in memory, and the sequences that are being decoded wait. To avoid this, rows are from the
+ * start as long as the memory allows for all slots. (Memory that nothing was written to is only an address range.)
  */
 
 import type { SlotMemory, UsedRow } from "./decode-loop.ts";
@@ -60,7 +61,7 @@ export class GrowingSlots implements SlotMemory {
     return rows <= affordableRows(this.#program.config, this.#limits, this.#rowLength(mostPositions));
   }
 
-  /** Positions of a row in which `needed` find place. */
+  /** Positions of a row that holds `needed` positions. */
   #rowLength(needed: number): number {
     let positions = this.#shortestRow;
     while (positions < needed) positions *= 2;

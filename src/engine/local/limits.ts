@@ -48,7 +48,7 @@ const F32_BYTES = 4;
  * once. At the head of Qwen2.5-0.5B (a chunk of 220 tokens) that is as fast as whole logits, where half of it takes a third
  * longer: the weights are read once for each chunk. Packed weights are taken where memory is short, so half of it there.
  */
-export function defaultLogitBytes(quantization: Quantization | undefined): number {
+function defaultLogitBytes(quantization: Quantization | undefined): number {
   return 2 ** (quantization === undefined ? 27 : 26);
 }
 

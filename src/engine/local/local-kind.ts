@@ -70,7 +70,7 @@ export const localEngine: EngineKind = {
   },
 };
 
-/** The limits that a spec comes to; undefined for that of another engine. */
+/** The limits of a spec, defaults filled in; undefined for a spec of another engine. */
 export function localLimitsOf(spec: EngineSpec): LocalLimits | undefined {
   return spec.kind === localEngine.name ? limitsFrom(givenLimits(spec)) : undefined;
 }

@@ -29,7 +29,7 @@ import { LocalSession } from "./local-session.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
 import { type InitialWeights, PolicyWeights } from "./policy-weights.ts";
 import { requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
-import { Sampler } from "./sampler.ts";
+import { PromptListSampler } from "./sampler.ts";
 import { SamplingProgram } from "./sampling-program.ts";
 import { SequenceRunner } from "./sequence-runner.ts";
 import { TrainableModel } from "./trainable-model.ts";
@@ -61,7 +61,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
   readonly #weights: PolicyWeights;
   readonly #limits: LocalLimits;
   readonly #sampling: SamplingProgram;
-  readonly #sampler: Sampler;
+  readonly #sampler: PromptListSampler;
   readonly #sequences: SequenceRunner;
 
   private constructor(
@@ -76,7 +76,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
     this.#limits = limits;
     this.#weights = new PolicyWeights(device, config, form, weights, { frozen: model.sharesBase });
     this.#sampling = sampling;
-    this.#sampler = new Sampler(sampling, limits);
+    this.#sampler = new PromptListSampler(sampling, limits);
     this.#sequences = new SequenceRunner(device, config, form, limits);
     const { lora, quantization } = form;
     const adapter = lora ? [`LoRA of rank ${lora.rank}`] : [];
@@ -98,7 +98,7 @@ export class LocalPolicy extends TrainableModel implements Policy {
       seededDraws: true,
       sessions: true,
       reference: true,
-      // The way between two products of low rank is not one of that rank.
+      // A point between two products of low rank does not have that low rank.
       referenceMixing: lora === undefined,
       entropyBonus: true,
       embeddingNoise: true,

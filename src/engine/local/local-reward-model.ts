@@ -10,8 +10,8 @@ import { tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
-import { rotaryTables } from "../../model/decoder.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
+import { rotaryInputTables } from "../../model/decoder.ts";
+import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec } from "../../model/parameters.ts";
 import type { AdamParams, StepResult } from "../contract/policy.ts";
 import type { PairLossOptions, PairResult, RewardModel, RewardModelInfo, TokenPair } from "../contract/reward-model.ts";
@@ -168,14 +168,13 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
       };
       const { sequences, length: T } = batch;
       const B = sequences.length;
-      const tables = rotaryTables(this.#config, T);
       const half = this.#config.headDim / 2;
       const positions = BigInt64Array.from({ length: B * T }, (_, i) => BigInt(i % T));
       hold("ids", [B, T], tokenIds(batch));
       hold("positions", [B, T], positions);
-      hold("cos", [T, half], tables.cos);
-      hold("sin", [T, half], tables.sin);
+      for (const [name, table] of rotaryInputTables(this.#config, T)) hold(name, [T, half], table);
       hold("causal", [T, T], causalMask(T));
+      hold("causalWindow", [T, T], causalMask(T, effectiveWindow(this.#config)));
       for (const [name, values] of Object.entries(columns)) {
         hold(name, name === "centering" ? [] : [values.length], values);
       }

@@ -1,8 +1,9 @@
 /**
  * A sampling session of the embedded engine: `decode-loop.ts` over a list that grows while it is worked off.
  *
- * Work comes in bursts. A burst is one turn of the engine, so no verb changes weights under a sequence; it ends when
- * nothing is left to do, or, where a verb waits for its turn, when what is being decoded has ended.
+ * Work is done in bursts. A burst is one turn of the engine, so no verb changes weights while a sequence is decoded. A
+ * burst ends when nothing is left to do. If a verb waits for its turn, the burst ends when the sequences that are being
+ * decoded have ended.
  */
 
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
@@ -96,7 +97,7 @@ export class LocalSession implements SamplingSession {
       try {
         await this.#host.inTurn(() => this.#loop.run(this.#host.weights(), this.#waiting));
       } catch (error) {
-        // The engine is gone, or its computation failed: nobody's fault, and the end of all.
+        // The engine was disposed of, or its computation failed. No single sequence is at fault, so all of them end.
         for (const sequence of [...this.#loop.active.splice(0), ...this.#waiting.splice(0)]) sequence.fail(error);
       }
     }
@@ -104,7 +105,7 @@ export class LocalSession implements SamplingSession {
   }
 }
 
-/** Who is told what becomes of a sequence. */
+/** The callbacks and the promise that report what happens to a sequence. */
 interface SequenceOwner {
   readonly onToken: (token: DrawnToken) => void;
   readonly onPrompt: (prompt: PromptLogprobs) => void;

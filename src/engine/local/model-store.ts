@@ -30,7 +30,7 @@ export interface StoredModel {
   readonly base?: string;
 }
 
-/** Places are directories, or what else the store knows them by. */
+/** A place is a directory, or another name that the store knows. */
 export interface ModelStore {
   /** Writes a state, whole. */
   saveState(place: string, state: EngineState): Promise<void>;

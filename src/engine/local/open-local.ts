@@ -70,7 +70,8 @@ async function openPolicies(
   const checkpoint = await openCheckpointIn(folder);
   const { config } = checkpoint;
   try {
-    // Before the weights: of an adapter that does not fit the user hears at once.
+    // This is checked before the weights are read, so that the error for an adapter that does not fit comes
+    // immediately.
     const opened = [];
     for (const adapter of adapters) opened.push(await openAdapter(config, adapter, folderAt));
     const base = await readWeights(device, checkpoint, { quantization });
@@ -92,8 +93,9 @@ async function openPolicies(
 }
 
 /**
- * A reward model in the Hugging Face layout (`*ForSequenceClassification`, one label), or a new one of a language model,
- * whose token head gives way to a score that is 0 for every text: the first step decides its direction, not chance.
+ * A reward model in the Hugging Face layout (`*ForSequenceClassification`, one label), or a new one of a language
+ * model, whose token head is replaced by a score head of zeros. Every text then has the reward 0, so the data of the
+ * first step decide the direction of the score, not random numbers.
  *
  * @throws CheckpointError for a directory that is neither.
  */
@@ -154,7 +156,11 @@ async function readWeights(device: Device, checkpoint: OpenCheckpoint, form: Wei
     float32: ({ checkpointName }, target) => fileOf.get(checkpointName)!.readInto(checkpointName, target),
     bfloat16: (spec, target) =>
       inPieces(spec, (values, first) => toBfloat16(values, target.subarray(first, first + values.length))),
-    nf4: (spec, target) => inPieces(spec, (values, first) => quantizeNf4(values, nf4From(target, first))),
+    nf4: async (spec, target) => {
+      // A checkpoint that is packed in the same way keeps its codes.
+      if (await fileOf.get(spec.checkpointName)!.readNf4?.(spec.checkpointName, target)) return;
+      await inPieces(spec, (values, first) => quantizeNf4(values, nf4From(target, first)));
+    },
   });
   try {
     await checkTiedHead(checkpoint);

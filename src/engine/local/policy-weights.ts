@@ -1,10 +1,11 @@
 /**
  * The policy and its reference, as the embedded engine holds them.
  *
- * Without an adapter the policy is the model, all of it is trained, and a reference is a frozen copy. With one, the model
- * is a base that nobody writes and the adapter is what is trained; the reference is the same base with the adapter off
- * (its scale is an input of every program), or, where the adapter had learned something already when the reference was
- * frozen, with a copy of the adapter as it was: a few million numbers, never a second model.
+ * Without an adapter the policy is the model, all of it is trained, and a reference is a frozen copy. With an adapter,
+ * the model is a base that is never written, and only the adapter is trained. The reference is the same base with the
+ * adapter off; the adapter's scale is an input of every program. If the adapter was already trained when the reference
+ * was frozen, the reference is the base with a copy of the adapter as it was then: a few million numbers, never a
+ * second model.
  */
 
 import type { Device, DeviceTensor } from "../../compute/device.ts";
@@ -72,8 +73,8 @@ export class PolicyWeights {
   }
 
   /**
-   * Moves the reference, which must be there, by `share` of the way to the policy. Throws EngineError for an adapter: the
-   * way between two products of low rank is not one of that rank.
+   * Moves the reference, which must be there, by `share` of the way to the policy. Throws EngineError for an adapter: a
+   * point between two products of low rank does not have that low rank.
    */
   async mixReference(share: number): Promise<void> {
     if (this.#form.lora || !(this.#reference instanceof DenseWeights)) {

@@ -13,7 +13,7 @@ const STEPS_OF_A_PIECE = 2;
 const UNIT = 16;
 /** Positions of a piece while nothing is decoded, and the most while something is. */
 const LARGEST = 512;
-/** The median of so many last steps is how long one takes: a single slow one, for whatever reason, makes no larger piece. */
+/** The median of so many last steps is how long one takes: a single slow step does not make the next piece larger. */
 const STEPS_MEASURED = 9;
 
 export class PrefillPacing {
@@ -24,7 +24,7 @@ export class PrefillPacing {
   /** Positions of the next piece. */
   pieceTokens(decoding: boolean): number {
     if (decoding) return this.#tokens;
-    // Whoever is decoded next is another.
+    // The next sequences that are decoded are other ones, so their step times are not comparable.
     this.#stepTimes = [];
     this.#tokens = UNIT;
     return LARGEST;
@@ -41,7 +41,7 @@ export class PrefillPacing {
     const median = [...this.#stepTimes].sort((a, b) => a - b)[this.#stepTimes.length >> 1];
     if (median === undefined) return;
     const ratio = (STEPS_OF_A_PIECE * median) / Math.max(milliseconds, 1e-3);
-    // The short rest of a prompt says nothing about larger pieces than it.
+    // The short last piece of a prompt says nothing about the speed of larger pieces.
     if (tokens < this.#tokens && ratio > 1) return;
     const wanted = tokens * Math.min(2, Math.max(0.5, ratio));
     this.#tokens = Math.min(LARGEST, Math.max(UNIT, Math.floor(wanted / UNIT) * UNIT));

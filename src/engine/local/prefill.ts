@@ -97,7 +97,7 @@ class PrefillTogether implements Prefill {
     try {
       const tables = this.#program.tables(length, scope);
       const operands = { weights: this.#weights, cache: this.#cache, tables, logits: this.#logits };
-      const { inputs, call, upload } = this.#program.bind(operands, length, scope);
+      const { inputs, call, upload } = await this.#program.bind(operands, length, scope);
       this.members.forEach((tokens, row) => {
         for (let t = 0; t < length; t++) {
           inputs.ids[row * length + t] = BigInt(tokens[t] ?? 0);

@@ -23,9 +23,9 @@ import { reshape, transpose } from "../../graph/ops/shape.ts";
 import { uniformNoise } from "../../graph/ops/uniform-noise.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
-import { type Attend, type DecoderTokens, decoderHidden, decoderLogits } from "../../model/decoder.ts";
+import { type Attend, type DecoderTokens, decoderHidden, decoderLogits, rotaryInputs } from "../../model/decoder.ts";
 import { parameterInputs, type WeightForm } from "../../model/decoder-parameters.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
+import { attentionScale, effectiveWindow, layerKind, type ModelConfig } from "../../model/model-config.ts";
 import { chunkedCompletions, wholeCompletions } from "./completion-loss.ts";
 import { cachedHeadWidth } from "./key-value-cache.ts";
 
@@ -43,21 +43,23 @@ const ROTATED_HEAD_MULTIPLE = 16;
 
 /**
  * B sequences, T new positions each, a cache of M positions. Inputs: the parameters; `ids`, `positions` [B, T],
- * `cos`, `sin`, `lastPositions` [B], `totalLength`, `rows` [B] (which of the B·T positions to read the logits at), and
+ * the rotary tables, `lastPositions` [B], `totalLength`, `rows` [B] (which of the B·T positions to read the logits at), and
  * `keys.l`, `values.l` [B, kv, M, D′] of each layer. Outputs: `logits` [B, V], `newKeys.l`, `newValues.l`.
  *
  * `scored`: every position is scored too. Further inputs: `targets` (int64) [B, T], the token after each position, and
  * `alternatives` [A], zeros. Further outputs, natural-log probabilities: `targetLogprobs` [B·T] of the targets,
  * `topLogprobs` [B·T, A] of the most probable tokens, and these, `topTokens` (int64).
+ *
+ * `mostRows`: a program for steps of at most so many positions, B·T.
  */
 export function samplingGraph(
   config: ModelConfig,
   form: WeightForm = {},
-  { scored = false }: { readonly scored?: boolean } = {},
+  { scored = false, mostRows }: { readonly scored?: boolean; readonly mostRows?: number } = {},
 ): ProgramGraph {
   const graph = new Graph();
   const { numHeads, numKvHeads, headDim } = config;
-  const parameters = parameterInputs(graph, config, form);
+  const parameters = parameterInputs(graph, config, form, mostRows === undefined ? {} : { mostRows });
   const lastPositions = graph.input("lastPositions", "int32", ["B"]);
   const totalLength = graph.input("totalLength", "int32", []);
   const rows = graph.input("rows", "int64", ["B"]);
@@ -73,6 +75,7 @@ export function samplingGraph(
       return reshape(filled, ["B", "T", heads * width]);
     };
     const rotated = rotatesWhileAttending ? (x: Tensor) => x : rotate;
+    const { slides, rope } = layerKind(config, layer);
     const operands = {
       q: sequences(rotated(q), numHeads),
       k: sequences(rotated(k), numKvHeads),
@@ -81,9 +84,10 @@ export function samplingGraph(
       pastValues: graph.input(`values.${layer}`, "float32", cacheShape),
       lastPositions,
       totalLength,
-      ...(rotatesWhileAttending ? { cos: tokens.cos, sin: tokens.sin } : {}),
+      ...(rotatesWhileAttending && rope !== "none" ? tokens.rope[rope] : {}),
     };
-    const attended = cachedAttention(operands, { numHeads, numKvHeads, scale: headDim ** -0.5 });
+    const window = slides ? effectiveWindow(config) : null;
+    const attended = cachedAttention(operands, { numHeads, numKvHeads, scale: attentionScale(config), window });
     outputs[`newKeys.${layer}`] = attended.keys;
     outputs[`newValues.${layer}`] = attended.values;
     const heads = reshape(attended.output, [q.shape[0]!, numHeads, width]);
@@ -139,9 +143,10 @@ export interface SequenceForm {
 }
 
 /**
- * Inputs: the parameters; `ids`, `positions` [N], `cos`, `sin`; `promptBias` [R, P] (0, or −10⁹ at padding),
+ * Inputs: the parameters; `ids`, `positions` [N], the rotary tables; `promptBias` [R, P] (0, or −10⁹ at padding),
  * `promptCausal` [P, P], `completionCausal` [C, C] (0 at and before the diagonal, −10⁹ after), `promptOf` [S] (the
- * prompt of each completion), `membership` [S, R] (the same as ones and zeros), `inverseTemperature`, with noise on
+ * prompt of each completion), `membership` [S, R] (the same as ones and zeros), where layers slide their masks (those of
+ * `WindowMasks`), `inverseTemperature`, with noise on
  * embeddings `NOISE_INPUTS`, and per token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs:
  * `logprobs` and `entropies` (of cross-entropy also `margins`) per token; with a loss also `loss` and the gradient of each
  * parameter that is trained.
@@ -152,7 +157,7 @@ export function sequenceGraph(
   { chunked = false, restricted = false, recompute = false, form = {} }: SequenceForm = {},
 ): ProgramGraph {
   const graph = new Graph();
-  const parameters = parameterInputs(graph, config, form, loss ? { tokens: TOKENS } : undefined);
+  const parameters = parameterInputs(graph, config, form, loss ? { training: { tokens: TOKENS } } : {});
   const promptBias = graph.input("promptBias", "float32", ["R", "P"]);
   const promptCausal = graph.input("promptCausal", "float32", ["P", "P"]);
   const completionCausal = graph.input("completionCausal", "float32", ["C", "C"]);
@@ -160,12 +165,14 @@ export function sequenceGraph(
   const membership = graph.input("membership", "float32", ["S", "R"]);
   const tokens = tokenInputs(graph, config, [TOKENS]);
 
+  const windows = effectiveWindow(config) === null ? undefined : windowMasks(graph);
   const attend = sharedPromptAttention(config, {
     promptBias,
     promptCausal,
     completionCausal,
     promptOf,
     membership,
+    windows,
   });
   const embeddingNoise = loss?.embeddingNoise && noiseOf(graph, config.hiddenSize);
   const options = { recompute: recompute && loss !== null, embeddingNoise };
@@ -198,13 +205,11 @@ function noiseOf(graph: Graph, hiddenSize: number): Tensor {
 }
 
 function tokenInputs(graph: Graph, config: ModelConfig, shape: Shape): DecoderTokens {
-  const half = config.headDim / 2;
   const count = shapeSize(shape);
   return {
     ids: reshape(graph.input("ids", "int64", shape), [count]),
     positions: reshape(graph.input("positions", "int64", shape), [count, 1]),
-    cos: graph.input("cos", "float32", ["K", half]),
-    sin: graph.input("sin", "float32", ["K", half]),
+    rope: rotaryInputs(graph, config),
   };
 }
 
@@ -214,13 +219,30 @@ interface SharedPrompt {
   readonly completionCausal: Tensor; // [C, C]
   readonly promptOf: Tensor; // [S]
   readonly membership: Tensor; // [S, R]
+  readonly windows: WindowMasks | undefined;
+}
+
+/** Masks of layers that slide, in place of the causal ones and of `promptBias`. */
+interface WindowMasks {
+  readonly promptWindow: Tensor; // [P, P]
+  readonly completionWindow: Tensor; // [C, C]
+  /** Of each completion's positions on the tokens of its prompt. */
+  readonly promptInWindow: Tensor; // [S, C, P]
+}
+
+function windowMasks(graph: Graph): WindowMasks {
+  return {
+    promptWindow: graph.input("promptWindow", "float32", ["P", "P"]),
+    completionWindow: graph.input("completionWindow", "float32", ["C", "C"]),
+    promptInWindow: graph.input("promptInWindow", "float32", ["S", "C", "P"]),
+  };
 }
 
 /** Attention of R prompts, each to itself, and of S completions, each to its prompt and to itself. */
 function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Attend {
   const { numHeads, numKvHeads, headDim } = config;
   const repeats = numHeads / numKvHeads;
-  const grouping = { repeats, scale: headDim ** -0.5 };
+  const grouping = { repeats, scale: attentionScale(config) };
 
   /** [n·t, heads·D] → [n, heads, t, D] */
   const byHead = (x: Tensor, n: Dim, t: Dim, heads: number) =>
@@ -231,14 +253,21 @@ function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Atten
   const grouped = (q: Tensor, n: Dim, t: Dim) =>
     reshape(byHead(q, n, t, numHeads), [n, numKvHeads, dimMultiply(repeats, t), headDim]);
 
-  const { promptBias, promptCausal, completionCausal, promptOf, membership } = shared;
+  const { promptBias, promptCausal, completionCausal, promptOf, membership, windows } = shared;
   /** A prompt's keys or values for each of its completions: [R, kv, P, D] → [S, kv, P, D] */
   const forEach = (x: Tensor) => repeatRows(x, promptOf, membership);
   const promptMask = expand(reshape(gatherRows(promptBias, promptOf), ["S", 1, 1, 1, "P"]), ["S", 1, 1, "C", "P"]);
-  const ownMask = expand(reshape(completionCausal, [1, 1, 1, "C", "C"]), ["S", 1, 1, "C", "C"]);
-  const completionMask = concat([promptMask, ownMask], 4); // [S, 1, 1, C, P + C]
+  /** [S, 1, 1, C, P + C] of the masks on prompts and on completions */
+  const joined = (onPrompts: Tensor, own: Tensor) =>
+    concat([onPrompts, expand(reshape(own, [1, 1, 1, "C", "C"]), ["S", 1, 1, "C", "C"])], 4);
+  const full = { prompt: promptCausal, completion: joined(promptMask, completionCausal) };
+  const sliding = windows && {
+    prompt: windows.promptWindow,
+    completion: joined(reshape(windows.promptInWindow, ["S", 1, 1, "C", "P"]), windows.completionWindow),
+  };
 
-  return (_, unrotatedQ, unrotatedK, v, rotate) => {
+  return (layer, unrotatedQ, unrotatedK, v, rotate) => {
+    const masks = sliding && layerKind(config, layer).slides ? sliding : full;
     const [q, k] = [rotate(unrotatedQ), rotate(unrotatedK)];
     const parts = [PROMPT_TOKENS, COMPLETION_TOKENS];
     const [promptQ, ownQ] = split(q, 0, parts) as [Tensor, Tensor];
@@ -246,10 +275,10 @@ function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Atten
     const [promptVRows, ownV] = split(v, 0, parts) as [Tensor, Tensor];
     const promptK = byHead(promptKRows, "R", "P", numKvHeads);
     const promptV = byHead(promptVRows, "R", "P", numKvHeads);
-    const promptOut = attention(grouped(promptQ, "R", "P"), promptK, promptV, promptCausal, grouping);
+    const promptOut = attention(grouped(promptQ, "R", "P"), promptK, promptV, masks.prompt, grouping);
     const keys = concat([forEach(promptK), byHead(ownK, "S", "C", numKvHeads)], 2);
     const values = concat([forEach(promptV), byHead(ownV, "S", "C", numKvHeads)], 2);
-    const ownOut = attention(grouped(ownQ, "S", "C"), keys, values, completionMask, grouping);
+    const ownOut = attention(grouped(ownQ, "S", "C"), keys, values, masks.completion, grouping);
     return concat([byToken(promptOut, "R", "P", PROMPT_TOKENS), byToken(ownOut, "S", "C", COMPLETION_TOKENS)], 0);
   };
 }

@@ -1,6 +1,6 @@
 /**
  * What the embedded engine asks of a request before it computes anything. Native code reads these numbers as addresses,
- * lengths and divisors, so what makes no sense is refused here, by name, and not found out there.
+ * lengths and divisors, so values that make no sense are refused here, by name, before they reach it.
  */
 
 import { EngineError } from "../../errors.ts";

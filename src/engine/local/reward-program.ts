@@ -14,9 +14,9 @@ import { gatherRows } from "../../graph/ops/index.ts";
 import { reshape, transpose } from "../../graph/ops/shape.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import { bradleyTerryLoss } from "../../losses/bradley-terry.ts";
-import { type Attend, decoderHidden } from "../../model/decoder.ts";
+import { type Attend, decoderHidden, rotaryInputs } from "../../model/decoder.ts";
 import { type DecoderParameters, parameterInputs } from "../../model/decoder-parameters.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
+import { attentionScale, layerKind, type ModelConfig } from "../../model/model-config.ts";
 import { gradientName, type ProgramGraph } from "./programs.ts";
 
 const TOKENS: Dim = "B*T";
@@ -25,8 +25,8 @@ const TOKENS: Dim = "B*T";
 export const REWARD_FORM = { head: "score" } as const;
 
 /**
- * Inputs: the parameters; `ids`, `positions` [B, T], `cos`, `sin`, `causal` [T, T] (0 at and before the diagonal, −10⁹
- * after), `rows` [Q] (places on the token axis where rewards are read). Output: `rewards` [Q].
+ * Inputs: the parameters; `ids`, `positions` [B, T], the rotary tables, `causal` [T, T] (0 at and before the diagonal, −10⁹
+ * after), `causalWindow` (the same of layers that slide), `rows` [Q] (places on the token axis where rewards are read). Output: `rewards` [Q].
  */
 export function scoringGraph(config: ModelConfig): ProgramGraph {
   const { graph, rewardsAt } = rewardGraph(config, false);
@@ -57,30 +57,33 @@ export function pairGraph(config: ModelConfig, recompute: boolean): ProgramGraph
 function rewardGraph(config: ModelConfig, recompute: boolean) {
   const graph = new Graph();
   const parameters: DecoderParameters = parameterInputs(graph, config, REWARD_FORM);
-  const half = config.headDim / 2;
   const tokens = {
     ids: reshape(graph.input("ids", "int64", ["B", "T"]), [TOKENS]),
     positions: reshape(graph.input("positions", "int64", ["B", "T"]), [TOKENS, 1]),
-    cos: graph.input("cos", "float32", ["K", half]),
-    sin: graph.input("sin", "float32", ["K", half]),
+    rope: rotaryInputs(graph, config),
   };
-  const attend = causalAttention(config, graph.input("causal", "float32", ["T", "T"]));
+  const attend = causalAttention(config, {
+    full: graph.input("causal", "float32", ["T", "T"]),
+    window: graph.input("causalWindow", "float32", ["T", "T"]),
+  });
   const hidden = decoderHidden(config, parameters, tokens, attend, { recompute }); // [B·T, H]
   const rewardsAt = (rows: Tensor) => reshape(parameters.linear(gatherRows(hidden, rows), "score"), ["Q"]);
   return { graph, parameters, rewardsAt };
 }
 
 /** Attention of each of B sequences to itself. */
-function causalAttention(config: ModelConfig, causal: Tensor): Attend {
+function causalAttention(config: ModelConfig, causal: { readonly full: Tensor; readonly window: Tensor }): Attend {
   const { numHeads, numKvHeads, headDim } = config;
   const repeats = numHeads / numKvHeads;
   /** [B·T, heads·D] → [B, heads, T, D] */
   const byHead = (x: Tensor, heads: number) => transpose(reshape(x, ["B", "T", heads, headDim]), [0, 2, 1, 3]);
-  const mask = expand(reshape(causal, [1, 1, 1, "T", "T"]), ["B", 1, 1, "T", "T"]);
-  return (_, q, k, v, rotate) => {
+  const mask = (one: Tensor) => expand(reshape(one, [1, 1, 1, "T", "T"]), ["B", 1, 1, "T", "T"]);
+  const masks = { full: mask(causal.full), window: mask(causal.window) };
+  return (layer, q, k, v, rotate) => {
+    const own = layerKind(config, layer).slides ? masks.window : masks.full;
     const queries = reshape(byHead(rotate(q), numHeads), ["B", numKvHeads, dimMultiply(repeats, "T"), headDim]);
-    const grouping = { repeats, scale: headDim ** -0.5 };
-    const attended = attention(queries, byHead(rotate(k), numKvHeads), byHead(v, numKvHeads), mask, grouping);
+    const grouping = { repeats, scale: attentionScale(config) };
+    const attended = attention(queries, byHead(rotate(k), numKvHeads), byHead(v, numKvHeads), own, grouping);
     const rows = transpose(reshape(attended, ["B", numHeads, "T", headDim]), [0, 2, 1, 3]);
     return reshape(rows, [TOKENS, numHeads * headDim]);
   };

@@ -1,6 +1,6 @@
 /**
  * `Engine.sample`: completes a list of prompts, all known at the start, with parameters that all share. How they are
- * decoded is `decode-loop.ts`; a session, whose sequences come as they please, is `local-session.ts`.
+ * decoded is `decode-loop.ts`; a session, whose sequences arrive at any time, is `local-session.ts`.
  */
 
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
@@ -14,7 +14,7 @@ import type { SamplingProgram } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
 /** Samples lists of prompts, with slots that are kept from one call to the next. */
-export class Sampler {
+export class PromptListSampler {
   readonly #program: SamplingProgram;
   readonly #limits: SamplerLimits;
   /** The slots, kept between calls where they fit. */
@@ -34,7 +34,8 @@ export class Sampler {
   ): Promise<SampledSequence[]> {
     const results: SampledSequence[] = [];
     const sequences = prompts.flatMap((prompt, promptIndex) => {
-      // An array of its own: how prompts are computed together must not depend on which ones their caller shares.
+      // Each prompt gets its own array: how prompts are computed together must not depend on which arrays the caller
+      // shares.
       const tokens = prompt.tokens.subarray();
       return Array.from(
         { length: prompt.numSamples },
@@ -70,14 +71,15 @@ export class Sampler {
   }
 
   /**
-   * The cache that a call of this size decodes in. How many rows it has must not depend on earlier calls, or a resumed run
-   * would not be the uninterrupted one; how many positions may, for attention reads those of the sequence alone.
+   * The cache that a call of this size decodes in. The number of rows must not depend on earlier calls, or a resumed
+   * run would differ from an uninterrupted one. The number of positions may depend on them, because attention reads
+   * only the positions of its own sequence.
    */
   #slots(sequences: number, positions: number): KeyValueCache {
     const rows = Math.min(sequences, affordableRows(this.#program.config, this.#limits, positions));
     const known = this.#cache;
     if (known && known.rows === rows && known.positions >= positions) return known;
-    // Let go of first, so that the two need not fit into memory together.
+    // The old cache is released first, so that the two need not fit into memory together.
     this.dispose();
     this.#cache = new KeyValueCache(this.#program.device, this.#program.config, rows, positions);
     return this.#cache;

@@ -8,8 +8,8 @@ import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { HostInput, read, tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
 import { type Disposable, Scope } from "../../compute/scope.ts";
-import { rotaryTables } from "../../model/decoder.ts";
-import type { WeightForm } from "../../model/decoder-parameters.ts";
+import { rotaryInputTables } from "../../model/decoder.ts";
+import { rowLimits, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
@@ -21,16 +21,20 @@ export class SamplingProgram implements Disposable {
   readonly config: ModelConfig;
   readonly #form: WeightForm;
   readonly #program: Program;
+  /** Limits of rows up to which another program is faster, ascending, and these programs; compiled when first needed. */
+  readonly #limits: readonly number[];
+  readonly #ofFewRows = new Map<number, Promise<Program>>();
   /** The one that scores its positions; compiled when it is first needed. */
   #scoring: Promise<Program> | undefined;
   /** Rotary tables of the most positions that were asked for. */
-  #rotary: { readonly count: number; readonly cos: Float32Array; readonly sin: Float32Array } | undefined;
+  #rotary: { readonly count: number; readonly tables: ReadonlyMap<string, Float32Array> } | undefined;
 
   private constructor(device: Device, config: ModelConfig, form: WeightForm, program: Program) {
     this.device = device;
     this.config = config;
     this.#form = form;
     this.#program = program;
+    this.#limits = rowLimits(config, form);
   }
 
   static async compile(device: Device, config: ModelConfig, form: WeightForm): Promise<SamplingProgram> {
@@ -40,7 +44,9 @@ export class SamplingProgram implements Disposable {
 
   dispose(): void {
     this.#program.dispose();
-    void this.#scoring?.then((program) => program.dispose());
+    for (const compiled of [this.#scoring, ...this.#ofFewRows.values()]) {
+      void compiled?.then((program) => program.dispose());
+    }
   }
 
   /** A token for each request, from its row of logits. */
@@ -61,20 +67,34 @@ export class SamplingProgram implements Disposable {
   /** Rotary tables of so many positions on the device; `scope` holds them. */
   tables(positions: number, scope: Scope): RotaryTensors {
     if (this.#rotary === undefined || this.#rotary.count < positions) {
-      this.#rotary = { count: positions, ...rotaryTables(this.config, positions) };
+      this.#rotary = { count: positions, tables: rotaryInputTables(this.config, positions) };
     }
     const half = this.config.headDim / 2;
     // A table of more positions begins with that of fewer.
     const tensor = (table: Float32Array) =>
       scope.hold(tensorOf(this.device, "float32", [positions, half], table.subarray(0, positions * half)));
-    return { cos: tensor(this.#rotary.cos), sin: tensor(this.#rotary.sin) };
+    return new Map([...this.#rotary.tables].map(([name, table]) => [name, tensor(table)]));
   }
 
   /** Binds the program to T new positions in each of the cache's first rows, as many as there are rows of logits; `scope`
    * holds what is made for that. */
-  bind(operands: StepOperands, T: number, scope: Scope): BoundStep {
+  async bind(operands: StepOperands, T: number, scope: Scope): Promise<BoundStep> {
+    const program = await this.#programFor(operands.logits.dims[0]! * T);
     const { feeds, fetches, ...step } = this.#operands(operands, T, scope);
-    return { ...step, call: scope.hold(this.#program.prepare(feeds, fetches)) };
+    return { ...step, call: scope.hold(program.prepare(feeds, fetches)) };
+  }
+
+  /** The program for a step of so many positions. */
+  #programFor(positions: number): Program | Promise<Program> {
+    const mostRows = positions === 1 ? undefined : this.#limits.find((limit) => positions <= limit);
+    if (mostRows === undefined) return this.#program;
+    let program = this.#ofFewRows.get(mostRows);
+    if (program === undefined) {
+      const { graph, outputs } = samplingGraph(this.config, this.#form, { mostRows });
+      program = compile(this.device, graph, outputs);
+      this.#ofFewRows.set(mostRows, program);
+    }
+    return program;
   }
 
   /** The same, with the scores of every position and so many alternatives each, at least one. */
@@ -116,12 +136,7 @@ export class SamplingProgram implements Disposable {
     };
     const slots = cache.bind(B, scope);
     const named = Object.entries(own).map(([name, { tensor }]) => [name, tensor] as const);
-    const feeds = new Map<string, DeviceTensor>([
-      ...weights.tensors,
-      ...named,
-      ...Object.entries(tables),
-      ...slots.feeds,
-    ]);
+    const feeds = new Map<string, DeviceTensor>([...weights.tensors, ...named, ...tables, ...slots.feeds]);
     const fetches = new Map<string, DeviceTensor>([...slots.fetches, ["logits", logits]]);
     const inputs = {
       ids: own.ids.data,
@@ -146,10 +161,8 @@ export interface StepOperands {
   readonly logits: DeviceTensor<"float32">; // [B, V]
 }
 
-export interface RotaryTensors {
-  readonly cos: DeviceTensor;
-  readonly sin: DeviceTensor;
-}
+/** Rotary tables by the names of the program's inputs. */
+export type RotaryTensors = ReadonlyMap<string, DeviceTensor>;
 
 /** The inputs of the sampling program besides weights, tables and cache: the memory to fill before each run. */
 interface StepInputs {
@@ -183,13 +196,13 @@ export interface ScoredStep extends BoundStep {
 
 /** One decoding step over the first rows of the cache; the call is prepared anew only when their number changes. */
 export class DecodeStep implements Disposable {
-  readonly #bind: (rows: number, scope: Scope) => BoundStep;
+  readonly #bind: (rows: number, scope: Scope) => Promise<BoundStep>;
   /** What steps of any number of rows read. */
   readonly #common: Scope;
   readonly #scope = new Scope();
   #bound: { readonly rows: number; readonly step: BoundStep } | undefined;
 
-  constructor(common: Scope, bind: (rows: number, scope: Scope) => BoundStep) {
+  constructor(common: Scope, bind: (rows: number, scope: Scope) => Promise<BoundStep>) {
     this.#common = common;
     this.#bind = bind;
   }
@@ -201,7 +214,7 @@ export class DecodeStep implements Disposable {
     if (this.#bound?.rows !== rows) {
       this.#bound = undefined;
       this.#scope.dispose();
-      this.#bound = { rows, step: this.#bind(rows, this.#scope) };
+      this.#bound = { rows, step: await this.#bind(rows, this.#scope) };
     }
     const { inputs, upload, call, logits } = this.#bound.step;
     let longest = 0;

@@ -9,12 +9,12 @@ import { compile, type PreparedCall, type Program } from "../../compute/program.
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
 import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
-import { rotaryTables } from "../../model/decoder.ts";
+import { rotaryInputTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
-import type { ModelConfig } from "../../model/model-config.ts";
+import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import type { Datum, ForwardBackwardResult } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
-import { causalMask, MASKED } from "./attention-mask.ts";
+import { causalMask, MASKED, promptsInWindow } from "./attention-mask.ts";
 import { type LossColumn, lossColumns } from "./completion-loss.ts";
 import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
 import { noiseInputs } from "./embedding-noise.ts";
@@ -24,7 +24,7 @@ import { gradientName, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
 
-/** One call: what the program computes, what it is fed, and what becomes of its results. */
+/** One call: what the program computes, what it is fed, and where its results go. */
 interface SequenceJob {
   readonly weights: Weights;
   readonly data: readonly (ScoreDatum & Partial<Datum>)[];
@@ -130,8 +130,9 @@ export class SequenceRunner {
   }
 
   /**
-   * Logits are whole where the budget keeps them small in every batch; a sequence that exceeds it alone has them in chunks
-   * all the same. One program for all batches, because each compiled program keeps the memory that its largest run took.
+   * Logits are whole where the budget keeps them small in every batch; the logits of a single sequence that exceeds the
+   * budget are in chunks, too. One program for all batches, because each compiled program keeps the memory that its
+   * largest run took.
    */
   #tokenLayout(batch: MicroBatch, data: readonly ScoreDatum[]): TokenLayout {
     const padded = paddedLayout(batch);
@@ -198,7 +199,6 @@ export class SequenceRunner {
         targets[layout.starts[s]! + t] = BigInt(completionTokens[t]!);
       }
     });
-    const tables = rotaryTables(this.#config, positionCount);
     const half = this.#config.headDim / 2;
     const promptOf = BigInt64Array.from(sequences, ({ promptRow }) => BigInt(promptRow));
     const filled = (dims: readonly number[], values: Float32Array | BigInt64Array) =>
@@ -206,8 +206,6 @@ export class SequenceRunner {
     const inputs = new Map<string, DeviceTensor>([
       ["ids", filled([ids.length], ids)],
       ["positions", filled([positions.length], positions)],
-      ["cos", filled([positionCount, half], tables.cos)],
-      ["sin", filled([positionCount, half], tables.sin)],
       ["promptBias", filled([R, P], promptBias)],
       ["promptCausal", filled([P, P], causalMask(P))],
       ["completionCausal", filled([C, C], causalMask(C))],
@@ -216,6 +214,16 @@ export class SequenceRunner {
       ["targets", filled(layout.dims, targets)],
       ["inverseTemperature", filled([], Float32Array.of(1 / temperature))],
     ]);
+    for (const [name, table] of rotaryInputTables(this.#config, positionCount)) {
+      inputs.set(name, filled([positionCount, half], table));
+    }
+    const window = effectiveWindow(this.#config);
+    if (window !== null) {
+      inputs.set("promptWindow", filled([P, P], causalMask(P, window)));
+      inputs.set("completionWindow", filled([C, C], causalMask(C, window)));
+      const lengths = sequences.map(({ datum }) => data[datum]!.promptTokens.length - 1);
+      inputs.set("promptInWindow", filled([S, C, P], promptsInWindow(lengths, C, P, window)));
+    }
     if (layout.chunks) {
       inputs.set("logitRows", filled(layout.dims, layout.chunks.rows));
       inputs.set("logitPlaces", filled([S * C], layout.chunks.places));
@@ -223,7 +231,10 @@ export class SequenceRunner {
     return inputs;
   }
 
-  /** The words that decide what dropout drops, where the adapter has any: of the counter-based stream, not of chance. */
+  /**
+   * The words that decide what dropout drops, where the adapter has any: they come from the counter-based random
+   * stream.
+   */
   #addDropout(
     inputs: Map<string, DeviceTensor>,
     batch: MicroBatch,
@@ -302,8 +313,9 @@ export class SequenceRunner {
 }
 
 /**
- * What a loss reads where there is no token. Weight 0 takes the term and its gradient out, if they are finite, which they
- * are with these values whatever the log-probability of the token 0 is there: no ratio is above 1, exp(ref − policy) is 0.
+ * What a loss reads where there is no token. Weight 0 removes the term and its gradient, provided that they are finite.
+ * With these values they are finite for every log-probability of token 0 at such a place: no ratio is above 1, and
+ * exp(ref − policy) is 0.
  */
 const PADDING: Readonly<Record<LossColumn, number>> = {
   weights: 0,

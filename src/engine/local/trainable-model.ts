@@ -82,7 +82,7 @@ export abstract class TrainableModel implements Trainable {
       const { optimizerSteps, referenceOff } = await this.#store.loadState(directory, this.trained.specs, (set) => {
         switch (set) {
           case "weights":
-            // First of all sets, once the whole state is known to fit.
+            // The first of all sets; it is asked for when the whole state is known to fit.
             this.#forgetOptimizer();
             this.forgetReference();
             return this.trained;

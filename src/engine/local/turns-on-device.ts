@@ -1,6 +1,6 @@
 /**
- * A device for several models that compute as they please: their programs and kernels take turns on it, in the order in
- * which they ask, so that each gets its share however busy the others are.
+ * A device that several models share. Their programs and kernels take turns on it, in the order in which they ask, so
+ * that each model gets its share even if the others are busy.
  */
 
 import type { Device, Kernels } from "../../compute/device.ts";

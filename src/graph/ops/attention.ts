@@ -104,11 +104,12 @@ export interface CachedAttentionOperands {
 /**
  * Causal attention of new positions over a cache, by ONNX Runtime's `GroupQueryAttention`. Returns the result [B, T, h·D]
  * and the new cache; run with the past and the new cache in the same memory, nothing is copied. T is 1, or B is 1, or
- * the cache is empty and rows shorter than T are padded on the right. Not differentiable.
+ * the cache is empty and rows shorter than T are padded on the right. With a `window` a position attends to so many
+ * positions only, the last of which is its own. Not differentiable.
  */
 export function cachedAttention(
   operands: CachedAttentionOperands,
-  heads: { numHeads: number; numKvHeads: number; scale: number },
+  heads: { numHeads: number; numKvHeads: number; scale: number; window?: number | null },
 ): { readonly output: Tensor; readonly keys: Tensor; readonly values: Tensor } {
   const { q, k, v, pastKeys, pastValues, lastPositions, totalLength, cos, sin } = operands;
   const operation: Operation = {
@@ -122,6 +123,8 @@ export function cachedAttention(
           kv_num_heads: BigInt(heads.numKvHeads),
           scale: heads.scale,
           do_rotary: cos && sin ? 1n : 0n,
+          // Positions before its own; without the attribute there is no window.
+          ...(heads.window ? { local_window_size: BigInt(heads.window) } : {}),
         },
       }),
   };

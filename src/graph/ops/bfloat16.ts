@@ -51,7 +51,8 @@ export function bfloat16Matmul(x: Tensor, matrix: Tensor, pieceRows = rowsOfPiec
     },
     gradient: (_, [g]) => [timesMatrix(g!, matrix, pieces), undefined],
   };
-  // Not before it is needed: else every matrix of a model would be widened as soon as a run starts.
+  // Ordered after the tensor that needs it: otherwise ONNX Runtime would widen every matrix of the model as soon as a
+  // run starts.
   return x.graph.apply(operation, [x, after(matrix, x)], [{ dtype: "float32", shape: [x.shape[0]!, rows!] }])[0]!;
 }
 
@@ -60,8 +61,9 @@ function timesMatrix(g: Tensor, matrix: Tensor, pieces: readonly Piece[]): Tenso
   const operation: Operation = {
     name: "bfloat16TimesMatrix",
     lower: (emit, [gradient, weights]) => {
-      // Written before the products, so that ONNX Runtime, which goes for the youngest operand first, makes the operands of a
-      // product only when the product before it is done. (`Split` would make all columns at once: the gradient twice.)
+      // These nodes come before the products. ONNX Runtime takes the newest operand first, so it computes the operands
+      // of a product only when the product before it is done. (`Split` would make all columns at the same time, which
+      // is the whole gradient a second time.)
       const operands = pieces.map((piece) => {
         return [partOf(emit, gradient!, 1, piece, pieces.length), widenedRows(emit, weights!, piece, pieces.length)];
       });

@@ -1,10 +1,11 @@
 /**
- * The mask of dropout (Srivastava et al., JMLR 15, 2014), counted instead of drawn: element i of row n is a function of
- * two 64-bit words of that row and of i, so a mask repeats whatever else is computed, and nothing of it is stored.
+ * The mask of dropout (Srivastava et al., JMLR 15, 2014), computed instead of drawn: element i of row n is a function
+ * of two 64-bit words of that row and of i. So a mask can be computed again at any time, independent of other
+ * computations, and need not be stored.
  *
  * The function is multiply-add-shift hashing (Dietzfelbinger, STACS 1996): h = a·i + b modulo 2⁶⁴, of which the upper
- * bits decide. For random a and b any two elements of a row are independent, and rows have words of their own. ONNX's own
- * `Dropout` draws from a generator with a state, which no resumed run could find again.
+ * bits decide. For random a and b any two elements of a row are independent, and rows have words of their own. ONNX's
+ * own `Dropout` draws from a generator with a state, which a resumed run could not restore.
  */
 
 import { GraphError } from "../../errors.ts";

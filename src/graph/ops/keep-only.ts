@@ -1,5 +1,5 @@
 /**
- * Leaves of each row only some elements: how a distribution over a vocabulary becomes that over a few of its tokens.
+ * Keeps only some elements of each row: this turns a distribution over a vocabulary into one over a few of its tokens.
  */
 
 import { GraphError } from "../../errors.ts";

@@ -18,13 +18,15 @@ export function logProbability(x: Tensor, indices: Tensor): Tensor {
   requireFloat("logProbability", x);
   const probabilities = softmax(x);
   const value = subtract(pickLast(x, indices), reshape(logSumExp(x), indices.shape));
-  // Probabilities and value enter as operands; no gradient flows into them, because this operation's own is all of it.
+  // Probabilities and value are operands; no gradient flows into them, because the gradient of this operation already
+  // covers them.
   const operation: Operation = {
     name: "logProbability",
     lower: (_, inputs) => [inputs[3]!],
     gradient: (_, [g]) => {
       const column = [...indices.shape, 1];
-      // Not before the gradient arrives: by then nobody else reads the probabilities, and the result takes their memory.
+      // Ordered after the arriving gradient: by then nothing else reads the probabilities, and the result can take
+      // their memory.
       const toX = multiply(lessOneHot(probabilities, after(indices, g!)), reshape(negate(g!), column));
       return [toX, undefined, undefined, undefined];
     },

@@ -28,7 +28,8 @@ export function softmax(x: Tensor): Tensor {
 export function logSumExp(x: Tensor): Tensor {
   requireFloat("logSumExp", x);
   const probabilities = softmax(x);
-  // The probabilities enter as an operand; no gradient flows into them, because this operation's own is all of it.
+  // The probabilities are an operand; no gradient flows into them, because the gradient of this operation already
+  // covers them.
   const operation: Operation = {
     name: "logSumExp",
     lower: (emit, inputs) => {
@@ -43,7 +44,7 @@ export function logSumExp(x: Tensor): Tensor {
   return x.graph.apply(operation, [x, probabilities], outputs)[0]!;
 }
 
-/** max x over the last axis, which keeps size 1. Not differentiable: for what is only looked at. */
+/** max x over the last axis, which keeps size 1. Not differentiable: for values that are only reported. */
 export function largest(x: Tensor): Tensor {
   requireFloat("largest", x);
   const operation: Operation = {

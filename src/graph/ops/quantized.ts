@@ -69,7 +69,8 @@ function timesMatrix(g: Tensor, { codes, scales, rows, columns }: Nf4Matrix): Te
       return emit.node("Reshape", [unpacked, emit.shape(pieces)]);
     },
   };
-  // Not before it is needed: else every matrix of a model would be unpacked as soon as a run starts.
+  // Ordered after the tensor that needs it: otherwise ONNX Runtime would unpack every matrix of the model as soon as a
+  // run starts.
   const operands = [after(codes, g), scales];
   const matrix = g.graph.apply(unpack, operands, [{ dtype: "float32", shape: pieces }])[0]!;
   const n = g.shape[0]!;

@@ -47,11 +47,11 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
 }
 
 /**
- * x, but not before each of `earlier` is computed. ONNX Runtime runs a node at any time when its operands are there: what
- * depends on inputs alone may be made at the start of a run, and what nothing waits for at its end, and memory is held
- * from the one to the other. This says when, and computes nothing: x is viewed in its own shape, of which 0 times the
- * first element of each of `earlier` is a part. (A size of theirs would do, if it were not known before the run.) Not
- * differentiable.
+ * x, but not before each of `earlier` is computed. ONNX Runtime may run a node at any time after its operands are
+ * computed. So a node that depends only on inputs may run at the start of a run, and a node that nothing waits for may
+ * run at its end, and memory is held in between. This operation fixes the order and computes nothing: x is viewed in
+ * its own shape, of which 0 times the first element of each of `earlier` is a part. (A size of theirs would do, if it
+ * were not known before the run.) Not differentiable.
  */
 export function after(x: Tensor, ...earlier: readonly Tensor[]): Tensor {
   const operation: Operation = {

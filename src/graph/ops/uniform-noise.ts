@@ -1,7 +1,7 @@
 /**
- * Uniform noise, counted instead of drawn, like the mask of `dropout.ts`: element i of row n is a function of two 64-bit
- * words of that row and of i, so noise repeats whatever else is computed, and what crosses over to the graph is two words
- * a row.
+ * Uniform noise, computed instead of drawn, like the mask of `dropout.ts`: element i of row n is a function of two
+ * 64-bit words of that row and of i. So noise can be computed again at any time, independent of other computations, and
+ * the graph needs only two words per row as input.
  *
  * The mask's hash alone, a·i + b modulo 2⁶⁴, would not do. Its elements are pairwise independent, but all of a row lie on
  * one line around the circle: at a width of 896 the energy of a row varied 13 times as much as that of independent

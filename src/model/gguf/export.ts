@@ -8,8 +8,9 @@
 import type { Folder } from "../../folder.ts";
 import { readTokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import { checkTiedHead, type OpenCheckpoint, openCheckpointIn } from "../checkpoint.ts";
+import { ggufArchitecture } from "../families/registry.ts";
 import { type GgufProgress, tensorBytes, writeGguf } from "./format.ts";
-import { modelMetadata } from "./metadata.ts";
+import { ggufContextTokens, modelMetadata } from "./metadata.ts";
 import { readModelCard } from "./model-card.ts";
 import type { TensorFormat } from "./number-formats.ts";
 import { ROPE_FACTORS, ropeFactors } from "./rope.ts";
@@ -62,6 +63,12 @@ export async function exportGgufFrom(
     await writeGguf(into, name, metadata, tensors, options.onProgress);
     const otherwise = tensors.filter((tensor) => tensor.shape.length > 1 && tensor.format !== format);
     const notes = [...tokenizer.notes];
+    if (ggufContextTokens(config) < config.maxContextTokens) {
+      notes.push(
+        `llama.cpp's ${ggufArchitecture(config.architecture).name} has no sliding window: the file's context is the window's ` +
+          `${config.slidingWindow} tokens, up to which nothing differs`,
+      );
+    }
     if (otherwise.length > 0) {
       notes.push(`${otherwise.length} matrices are ${otherwise[0]!.format}: their rows are no multiple of 32 numbers`);
     }

@@ -2,12 +2,12 @@
  * A GGUF file, versions 2 and 3, opened for reading (github.com/ggml-org/ggml, docs/gguf.md): its metadata, its tensors by
  * name, and their numbers as f32.
  *
- * A file may come from anywhere: no count, length, size or place is believed before it was compared with the size of the
- * file, and nothing is allocated for it before that. `format.ts` writes what is read here; what keys and tensors mean to
- * a model is the importer's matter.
+ * A file may come from anywhere: every count, length, size and offset is compared with the size of the file before it
+ * is used and before memory is allocated for it. `format.ts` writes what is read here; the importer knows what keys and
+ * tensors mean to a model.
  *
- * A reader of our own: `@huggingface/gguf` 0.4 answers a file that is cut off with a RangeError that names no place, cuts
- * strings at the end of its buffer without a word, and brings `@huggingface/tasks` along.
+ * A reader of our own: `@huggingface/gguf` 0.4 answers a file that is cut off with a RangeError that names no place,
+ * silently cuts strings at the end of its buffer, and depends on `@huggingface/tasks`.
  */
 
 import { CheckpointError } from "../../errors.ts";

@@ -6,9 +6,9 @@
  */
 
 import { CheckpointError } from "../../errors.ts";
-import type { ModelFamily } from "../families/family.ts";
+import type { GgufKeys, ModelFamily } from "../families/family.ts";
 import { decoderSwitches, families, ggufArchitecture } from "../families/registry.ts";
-import type { ModelConfig, RopeScaling } from "../model-config.ts";
+import { type ModelConfig, PLAIN_DECODER, type RopeScaling } from "../model-config.ts";
 import { rotaryFrequencies } from "../rope.ts";
 import type { GgufFile } from "./gguf-file.ts";
 import type { MetadataValue } from "./metadata-reader.ts";
@@ -20,6 +20,8 @@ import { TOKEN_TYPES } from "./vocabulary.ts";
 const INERT_KEYS: Readonly<Record<string, readonly MetadataValue[]>> = {
   expert_count: [0],
   "attention.sliding_window": [0],
+  "attention.sliding_window_pattern": [],
+  "rope.freq_base_swa": [],
   "attention.causal": [true],
   "attention.clamp_kqv": [0],
   "attention.max_alibi_bias": [0],
@@ -47,7 +49,9 @@ export async function importedConfig(file: GgufFile): Promise<ModelConfig> {
   const keys = new Keys(file);
   const family = familyOf(keys);
   const own = (key: string) => `${family.gguf!.name}.${key}`;
+  const rules = family.gguf!.layers;
   for (const [key, inert] of Object.entries(INERT_KEYS)) {
+    if (rules?.keys.includes(key)) continue;
     const value = file.metadata.get(own(key));
     if (value !== undefined && !inert.includes(value)) keys.refuse(own(key), "is not supported");
   }
@@ -71,12 +75,18 @@ export async function importedConfig(file: GgufFile): Promise<ModelConfig> {
   });
   const id = (name: string) => keys.optionalId(`tokenizer.ggml.${name}_token_id`, embedding.shape[0]!);
   const ends = [id("eos"), id("eot"), id("eom"), ...endsByText(file)].filter((end) => end !== null);
+  const numLayers = keys.count(own("block_count"));
+  const layerKeys: GgufKeys = {
+    count: (key, fallback) => keys.count(own(key), fallback),
+    real: (key, fallback) => keys.real(own(key), fallback),
+  };
   const config: ModelConfig = {
+    ...PLAIN_DECODER,
     architecture: family.name,
     vocabSize: embedding.shape[0]!,
     hiddenSize,
     intermediateSize: keys.count(own("feed_forward_length")),
-    numLayers: keys.count(own("block_count")),
+    numLayers,
     numHeads,
     numKvHeads,
     headDim,
@@ -86,6 +96,7 @@ export async function importedConfig(file: GgufFile): Promise<ModelConfig> {
     ropeScaling: null,
     tieWordEmbeddings: !has("output.weight"),
     ...switches,
+    ...rules?.read(layerKeys, { numLayers, headDim, numHeads, hiddenSize }),
     bosTokenId: id("bos"),
     eosTokenIds: [...new Set(ends)],
     padTokenId: id("padding"),
@@ -201,7 +212,7 @@ class Keys {
     this.file = file;
   }
 
-  /** Throws CheckpointError: the key, what it holds, and why that will not do. */
+  /** Throws CheckpointError with the key, its value, and why the value is not supported. */
   refuse(key: string, why: string): never {
     const value = this.file.metadata.get(key);
     const shown = value === undefined ? "is missing" : `= ${String(value).slice(0, 80)} ${why}`;

@@ -6,7 +6,8 @@
  *   every way to cut a token into two others, the best token first (as transformers' converter makes them).
  * - "t5" is read where it is what Aha writes for its own tokenizers, which take the longest match.
  *
- * Everything else is refused by name: a model that reads other tokens than it learned is broken in a way that nobody sees.
+ * Everything else is refused by name: a model that gets other tokens than those that it learned is broken without any
+ * visible error.
  */
 
 import { CheckpointError } from "../../errors.ts";
@@ -15,17 +16,9 @@ import type { TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import type { GgufFile } from "./gguf-file.ts";
 import type { MetadataValue } from "./metadata-reader.ts";
 import { knownPreTokenizer, PRE_TOKENIZER_NAMES } from "./pre-tokenizers.ts";
-import { isIdVocabulary, SPACE_MARK, TOKEN_SCORE } from "./tokenizer.ts";
-import { TOKEN_TYPES } from "./vocabulary.ts";
-
-/** llama.cpp's types of tokens that are not written by Aha (`llama_token_type`). */
-const UNKNOWN_TYPE = 2;
-const BYTE_TYPE = 6;
-
-interface Vocabulary {
-  readonly texts: readonly string[];
-  readonly types: readonly number[];
-}
+import { mergesOfScores } from "./sentencepiece.ts";
+import { isIdVocabulary, TOKEN_SCORE } from "./tokenizer.ts";
+import { SPACE_MARK, TOKEN_TYPES, type Vocabulary } from "./vocabulary.ts";
 
 /** The parts of a tokenizer.json that differ from kind to kind. */
 interface Parts {
@@ -81,7 +74,7 @@ export function importedTokenizer(file: GgufFile): TokenizerFiles | undefined {
 /** Tokens that are recognised in a text before it is cut: llama.cpp's control and user tokens. */
 function addedTokens({ texts, types }: Vocabulary) {
   return texts.flatMap((content, id) => {
-    const special = types[id] === TOKEN_TYPES.control || types[id] === UNKNOWN_TYPE;
+    const special = types[id] === TOKEN_TYPES.control || types[id] === TOKEN_TYPES.unknown;
     if (!special && types[id] !== TOKEN_TYPES.user) return [];
     return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }];
   });
@@ -231,8 +224,8 @@ class TokenizerReader {
         vocab: vocabOf(vocabulary),
         merges: mergesOfScores(vocabulary, scores),
         ignoreMerges: false,
-        unknown: vocabulary.texts[vocabulary.types.indexOf(UNKNOWN_TYPE)],
-        byteFallback: vocabulary.types.includes(BYTE_TYPE),
+        unknown: vocabulary.texts[vocabulary.types.indexOf(TOKEN_TYPES.unknown)],
+        byteFallback: vocabulary.types.includes(TOKEN_TYPES.byte),
       }),
       normalizer: prefixed
         ? { type: "Sequence", normalizers: [{ type: "Prepend", prepend: SPACE_MARK }, replaced] }
@@ -309,27 +302,4 @@ class TokenizerReader {
         "own tokenizer files beside the converted model.",
     );
   }
-}
-
-/** Every cut of a token into two others, by the score of the token from the best down. */
-function mergesOfScores(
-  { texts, types }: Vocabulary,
-  scores: readonly number[],
-): readonly (readonly [string, string])[] {
-  const ids = new Map(texts.map((text, id) => [text, id]));
-  const found: { readonly left: string; readonly right: string; readonly score: number }[] = [];
-  for (const [id, text] of texts.entries()) {
-    if (types[id] !== TOKEN_TYPES.normal && types[id] !== TOKEN_TYPES.user) continue;
-    const characters = [...text];
-    const cuts = characters.slice(1).flatMap((_, i) => {
-      const [left, right] = [characters.slice(0, i + 1).join(""), characters.slice(i + 1).join("")];
-      return ids.has(left) && ids.has(right) ? [{ left, right, score: scores[id]! }] : [];
-    });
-    cuts.sort((a, b) => ids.get(a.left)! - ids.get(b.left)! || ids.get(a.right)! - ids.get(b.right)!);
-    found.push(...cuts);
-  }
-  const length = (text: string) => [...text].length;
-  return found
-    .sort((a, b) => b.score - a.score || length(b.left) - length(a.left) || length(b.right) - length(a.right))
-    .map(({ left, right }) => [left, right] as const);
 }

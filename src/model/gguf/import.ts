@@ -17,9 +17,9 @@ import { GgufFile } from "./gguf-file.ts";
 import { importedConfig } from "./import-config.ts";
 import { importedTokenizer } from "./import-tokenizer.ts";
 import { ROPE_FACTORS } from "./rope.ts";
-import { ggufTensorName, isInterleaved, separateHeads } from "./tensors.ts";
+import { ggufTensorName, isInterleaved, separateHeads, shiftNorm } from "./tensors.ts";
 
-/** What became of a file. */
+/** The result of an import. */
 export interface GgufImport {
   readonly config: ModelConfig;
   /** Number format that was written. */
@@ -91,14 +91,11 @@ export function isGgufPath(path: string): boolean {
 }
 
 /** A parameter's numbers in the orientation and order of Hugging Face's checkpoints. */
-export async function readParameter(
-  file: GgufFile,
-  config: ModelConfig,
-  parameter: ParameterSpec,
-): Promise<Float32Array> {
+async function readParameter(file: GgufFile, config: ModelConfig, parameter: ParameterSpec): Promise<Float32Array> {
   const { name, shape } = parameter;
   const values = new Float32Array(elementCount(shape));
   await file.readElements(ggufTensorName(name), 0, values);
+  shiftNorm(config, name, values, -1);
   const columns = shape.length < 2 ? 1 : shape.at(-1)!;
   return isInterleaved(config, name) ? separateHeads(values, config.headDim, columns) : values;
 }

@@ -40,7 +40,7 @@ export class MetadataReader {
   readonly #view: DataView;
   readonly #fileBytes: number;
   readonly #path: string;
-  readonly #text = new TextDecoder("utf-8", { fatal: true });
+  readonly #text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
   constructor(bytes: Uint8Array, fileBytes: number, path: string) {
     this.#bytes = bytes;

@@ -3,9 +3,10 @@
  * its architecture (from which llama.cpp builds the graph). The tokenizer's keys are `tokenizer.ts`.
  */
 
+import { CheckpointError } from "../../errors.ts";
 import { ggufArchitecture } from "../families/registry.ts";
 import { modelSize } from "../memory.ts";
-import type { ModelConfig } from "../model-config.ts";
+import { type ModelConfig, someLayer } from "../model-config.ts";
 import type { GgufValue } from "./format.ts";
 import type { ModelCard } from "./model-card.ts";
 import type { TensorFormat } from "./number-formats.ts";
@@ -40,7 +41,7 @@ export function modelMetadata(
   if (format === "q8_0") count("general.quantization_version", QUANTIZATION_VERSION);
 
   count(`${architecture}.vocab_size`, config.vocabSize);
-  count(`${architecture}.context_length`, config.maxContextTokens);
+  count(`${architecture}.context_length`, ggufContextTokens(config));
   count(`${architecture}.embedding_length`, config.hiddenSize);
   count(`${architecture}.block_count`, config.numLayers);
   count(`${architecture}.feed_forward_length`, config.intermediateSize);
@@ -52,7 +53,28 @@ export function modelMetadata(
   count(`${architecture}.rope.dimension_count`, config.headDim);
   real(`${architecture}.attention.layer_norm_rms_epsilon`, config.rmsNormEpsilon);
   for (const [key, value] of ropeMetadata(config)) metadata.set(key, value);
+  for (const [key, value] of layerMetadata(config)) metadata.set(`${architecture}.${key}`, value);
   return metadata;
+}
+
+/**
+ * The positions that a file promises: the model's, but where llama.cpp's architecture has no sliding windows not more than
+ * the window, up to which there is no difference.
+ */
+export function ggufContextTokens(config: ModelConfig): number {
+  const { layers } = ggufArchitecture(config.architecture);
+  if (layers !== undefined) return config.maxContextTokens;
+  return Math.min(config.maxContextTokens, config.slidingWindow ?? Number.POSITIVE_INFINITY);
+}
+
+/** Keys about layers that differ. Throws CheckpointError for what llama.cpp's architecture does not have. */
+function layerMetadata(config: ModelConfig): ReadonlyMap<string, GgufValue> {
+  const { name, layers } = ggufArchitecture(config.architecture);
+  if (layers !== undefined) return layers.write(config);
+  if (config.queryPreAttnScalar === null && !someLayer(config, ({ rope }) => rope !== "global")) return new Map();
+  throw new CheckpointError(
+    `This model cannot be written to GGUF: its layers or its attention differ from those of llama.cpp's ${name}.`,
+  );
 }
 
 /** How to sample where nothing else is said: from generation_config.json, where that asks for sampling. */

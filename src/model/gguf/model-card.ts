@@ -1,7 +1,7 @@
 /**
  * What the head of a model card (README.md beside the weights, YAML between two lines of ---) says that a GGUF file
- * repeats: license, lineage, tags, languages. A card is written for people by people, so it is never a reason to fail:
- * what is missing, unreadable or of another form is left out.
+ * repeats: license, lineage, tags, languages. People write cards for people, so a card is never a reason to fail: what
+ * is missing, unreadable or of another form is left out.
  */
 
 import { parse } from "yaml";

@@ -75,7 +75,8 @@ const KNOWN: readonly KnownPreTokenizer[] = [
     json: splitBefore(LLAMA3),
   },
   {
-    names: ["dbrx"],
+    // SmolLM3's files have the second name.
+    names: ["dbrx", "smaug-bpe"],
     ignoreMerges: false,
     composes: false,
     addsBos: false,

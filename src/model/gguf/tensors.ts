@@ -1,17 +1,20 @@
 /**
- * A model's parameters as llama.cpp's tensors: their names, their number formats, and the one rearrangement there is.
+ * A model's parameters as llama.cpp's tensors: their names, their number formats, and the two changes there are.
  *
  * RoPE turns pairs of a head's numbers. Hugging Face's layout pairs number i with number i + D/2, and so do llama.cpp's
  * qwen2 and qwen3; its `llama` architecture pairs 2i with 2i + 1, as Meta's own checkpoints do. There the rows of the
  * query and key projections (and their biases) are interleaved within each head: row 2i of the file is row i, row 2i + 1
  * is row i + D/2. Scores are sums over a head, so nothing else notices. Norms and biases stay f32: they are few, and
  * llama.cpp adds and multiplies them in f32. A tied head is not stored; llama.cpp then uses the embedding.
+ *
+ * Where norms multiply by 1 + w, the file has 1 + w, rounded to f32 as the model's own program rounds it.
  */
 
 import { CheckpointError } from "../../errors.ts";
 import type { OpenCheckpoint } from "../checkpoint.ts";
 import { ggufArchitecture } from "../families/registry.ts";
 import type { ModelConfig } from "../model-config.ts";
+import { parameterKind } from "../parameter-kinds.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "../parameters.ts";
 import type { GgufTensor } from "./format.ts";
 import { encode, findUnrepresentable, Q8_0_BLOCK, type TensorFormat } from "./number-formats.ts";
@@ -23,6 +26,7 @@ const PIECE_ELEMENTS = 2 ** 23;
 const NAMES: Readonly<Record<string, string>> = {
   embed: "token_embd.weight",
   attnNorm: "attn_norm.weight",
+  attnPostNorm: "post_attention_norm.weight",
   q: "attn_q.weight",
   k: "attn_k.weight",
   v: "attn_v.weight",
@@ -34,6 +38,7 @@ const NAMES: Readonly<Record<string, string>> = {
   attnOut: "attn_output.weight",
   attnOutBias: "attn_output.bias",
   mlpNorm: "ffn_norm.weight",
+  mlpPostNorm: "post_ffw_norm.weight",
   gate: "ffn_gate.weight",
   up: "ffn_up.weight",
   mlpDown: "ffn_down.weight",
@@ -56,7 +61,7 @@ export function ggufTensorName(parameter: string): string {
  * The format that a parameter is stored in where `wanted` is asked for: vectors are f32, and a matrix whose rows are no
  * whole number of q8_0 blocks is f16, as with llama.cpp's converter.
  */
-export function storedFormat(wanted: TensorFormat, shape: readonly number[]): TensorFormat {
+function storedFormat(wanted: TensorFormat, shape: readonly number[]): TensorFormat {
   if (shape.length < 2) return "f32";
   return wanted === "q8_0" && shape.at(-1)! % Q8_0_BLOCK !== 0 ? "f16" : wanted;
 }
@@ -137,8 +142,15 @@ async function* encodedPieces(
           (Number.isFinite(values[bad]) ? "Export with --dtype bf16 or f32." : "The weights are damaged or diverged."),
       );
     }
+    shiftNorm(config, name, values, 1);
     yield encode(format, interleaved ? interleaveHeads(values, config.headDim, columns) : values);
   }
+}
+
+/** Adds `shift` to the values of a norm, in place, in a model whose norms multiply by 1 + w. */
+export function shiftNorm(config: ModelConfig, name: string, values: Float32Array, shift: 1 | -1): void {
+  if (!config.offsetNorms || parameterKind(name) !== "norm") return;
+  for (let i = 0; i < values.length; i++) values[i] = values[i]! + shift;
 }
 
 /** Whether a parameter makes what RoPE turns, in the architecture in which llama.cpp pairs neighbours. */

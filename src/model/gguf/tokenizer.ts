@@ -1,5 +1,5 @@
 /**
- * A Hugging Face tokenizer as the keys under which llama.cpp keeps one, for the two kinds that Aha's models have.
+ * A Hugging Face tokenizer as the keys under which llama.cpp keeps one, for the three kinds that Aha's models have.
  *
  * - Byte-level BPE (Qwen, Llama 3, GPT-2) is llama.cpp's "gpt2": tokens, merges, and the name of the built-in pattern
  *   that cuts text first. The same ids for the same text, but for one known difference: llama.cpp does not normalise
@@ -9,8 +9,11 @@
  *   whose integers are tokens this is the longest match. It differs where longest match is a poor cut: "112" with
  *   integers up to 99 is 11 2 here and 1 12 there; and several unknown characters in a row are one unknown token there.
  *
- * What is neither is refused by name, never approximated: a model that reads other tokens than it learned is broken in a
- * way that nobody sees. `tokenIdMetadata` is the way out: a file whose tokens are written as their ids.
+ * - SentencePiece's BPE (Llama 2, Mistral, Gemma) is llama.cpp's "llama": `sentencepiece.ts`.
+ *
+ * What is none of them is refused by name, never approximated: a model that gets other tokens than those that it learned
+ * is broken without any visible error. For such tokenizers there is `tokenIdMetadata`: a file whose tokens are written as
+ * their ids.
  */
 
 import { CheckpointError } from "../../errors.ts";
@@ -20,18 +23,24 @@ import type { TokenizerFiles } from "../../tokenizer/tokenizer-files.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { GgufValue } from "./format.ts";
 import { preTokenizerName } from "./pre-tokenizers.ts";
+import { isSentencePiece, sentencePieceMetadata } from "./sentencepiece.ts";
 import { chatTemplateMetadata, specialTokenMetadata } from "./special-tokens.ts";
-import { type BpeTokenizer, parseBpeTokenizer, TOKEN_TYPES, type VocabularyToken, vocabularyOf } from "./vocabulary.ts";
+import {
+  type BpeTokenizer,
+  parseBpeTokenizer,
+  SPACE_MARK,
+  TOKEN_TYPES,
+  type VocabularyToken,
+  vocabularyOf,
+} from "./vocabulary.ts";
 
-/** SentencePiece's mark of a space (U+2581), by which llama.cpp's "t5" tokens write one. */
-export const SPACE_MARK = "▁";
 /** Of every token of a "t5" vocabulary. llama.cpp gives an unknown character this less 10: more than any real cut. */
 export const TOKEN_SCORE = -(2 ** -10);
 
 /** What there is to write, and what a user should know about it. */
 export interface TokenizerMetadata {
   /** For people. */
-  readonly kind: "byte-level BPE" | "longest match" | "token ids";
+  readonly kind: "byte-level BPE" | "SentencePiece BPE" | "longest match" | "token ids";
   readonly metadata: Map<string, GgufValue>;
   /** Sentences without a full stop. */
   readonly notes: readonly string[];
@@ -51,13 +60,10 @@ export function tokenizerMetadata(files: TokenizerFiles, model: ModelConfig, dir
   const tokenizer = { ...parsed, added_tokens: allAddedTokens(files, directory) };
   const tokenizerConfig = mergedConfig(files, directory);
   const vocabulary = vocabularyOf(tokenizer, model.vocabSize, refuse);
-  const byteLevel = isByteLevel(tokenizer);
-  const metadata = byteLevel
-    ? byteLevelMetadata(tokenizer, vocabulary, refuse, note)
-    : longestMatchMetadata(tokenizer, vocabulary, refuse);
+  const kind = kindOf(tokenizer);
+  const metadata = METADATA_OF[kind](tokenizer, vocabulary, refuse, note);
   const special = specialTokenMetadata({ tokenizer, tokenizerConfig, model, vocabulary }, refuse, note);
   const templates = chatTemplateMetadata(files, tokenizerConfig);
-  const kind = byteLevel ? "byte-level BPE" : "longest match";
   return { kind, metadata: new Map([...metadata, ...special, ...templates]), notes };
 }
 
@@ -97,8 +103,19 @@ export function isIdVocabulary(texts: readonly string[], types: readonly number[
   return texts.every((text, id) => text === `[${id}]` && types[id] === TOKEN_TYPES.user);
 }
 
-function isByteLevel({ decoder }: BpeTokenizer): boolean {
-  return typeof decoder === "object" && decoder !== null && "type" in decoder && decoder.type === "ByteLevel";
+const METADATA_OF = {
+  "byte-level BPE": byteLevelMetadata,
+  "SentencePiece BPE": sentencePieceMetadata,
+  "longest match": longestMatchMetadata,
+} as const;
+
+/** By what only one kind has; a tokenizer that is none of them is taken for the last, which refuses it. */
+function kindOf(tokenizer: BpeTokenizer): keyof typeof METADATA_OF {
+  if (isSentencePiece(tokenizer)) return "SentencePiece BPE";
+  const { decoder } = tokenizer;
+  const isByteLevel =
+    typeof decoder === "object" && decoder !== null && "type" in decoder && decoder.type === "ByteLevel";
+  return isByteLevel ? "byte-level BPE" : "longest match";
 }
 
 function byteLevelMetadata(

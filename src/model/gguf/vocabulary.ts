@@ -44,11 +44,11 @@ const bpeModel = z.looseObject({
   dropout: z.null().optional(),
   continuing_subword_prefix: z.union([z.null(), z.literal("")]).optional(),
   end_of_word_suffix: z.union([z.null(), z.literal("")]).optional(),
-  byte_fallback: z.literal(false).default(false),
+  byte_fallback: z.boolean().default(false),
   ignore_merges: z.boolean().default(false),
 });
 
-/** A tokenizer.json whose model is BPE over whole texts: no prefixes, suffixes, dropout or byte fallback. */
+/** A tokenizer.json whose model is BPE over whole texts: no prefixes, suffixes or dropout. */
 export interface BpeTokenizer extends z.infer<typeof schema> {
   readonly model: z.infer<typeof bpeModel>;
 }
@@ -60,11 +60,7 @@ export function parseBpeTokenizer(text: string, where: string, refuse: (reason: 
   const model = bpeModel.safeParse(parsed.data.model);
   if (model.success) return { ...parsed.data, model: model.data };
   const { type } = parsed.data.model;
-  const isSentencePiece = type === "Unigram" || (type === "BPE" && parsed.data.model.byte_fallback === true);
-  if (isSentencePiece) {
-    const kind = type === "BPE" ? "BPE with byte fallback" : "Unigram";
-    return refuse(`it is SentencePiece's (${kind}), only byte-level BPE is written`);
-  }
+  if (type === "Unigram") return refuse("it is SentencePiece's Unigram, only BPE is written");
   return refuse(
     type === "BPE"
       ? `its BPE model has a setting that GGUF does not know (${issue(model.error)})`
@@ -78,8 +74,17 @@ function issue(error: z.ZodError): string {
 }
 
 /** llama.cpp's token types (`llama_token_type`). */
-export const TOKEN_TYPES = { normal: 1, control: 3, user: 4, unused: 5 } as const;
+export const TOKEN_TYPES = { normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
 export type TokenType = keyof typeof TOKEN_TYPES;
+
+/** SentencePiece's mark of a space (U+2581), by which llama.cpp's "llama" and "t5" tokens write one. */
+export const SPACE_MARK = "▁";
+
+/** The tokens of a file by id: their texts, and their types as numbers. */
+export interface Vocabulary {
+  readonly texts: readonly string[];
+  readonly types: readonly number[];
+}
 
 export interface VocabularyToken {
   readonly text: string;

@@ -33,7 +33,7 @@ export function requireNoAdapter(draft: TrlDraft): void {
   for (const key of ["use_peft", "load_in_4bit"]) {
     if (draft.settings.boolean(key) !== true) continue;
     throw new ConfigError(
-      `${key}: true cannot be done: a reward model is trained whole, in float32. Leave it out (--set ${key}=false).`,
+      `${key}: true is not supported: a reward model is trained whole, in float32. Leave it out (--set ${key}=false).`,
     );
   }
   draft.hasNoEffect("use_peft", "all weights are trained");
@@ -70,7 +70,7 @@ function setLora(draft: TrlDraft): void {
   const taskType = settings.text("lora_task_type") ?? "CAUSAL_LM";
   if (taskType !== "CAUSAL_LM") {
     throw new ConfigError(
-      `lora_task_type: ${shown(taskType)} cannot be done: what is trained is a causal language model (CAUSAL_LM).`,
+      `lora_task_type: ${shown(taskType)} is not supported: what is trained is a causal language model (CAUSAL_LM).`,
     );
   }
   draft.hasNoEffect("lora_task_type", "what is trained is a causal language model");
@@ -106,7 +106,7 @@ function setQuantization(draft: TrlDraft): void {
   }
   const type = settings.text("bnb_4bit_quant_type") ?? "nf4";
   if (type !== "nf4") {
-    throw new ConfigError(`bnb_4bit_quant_type: ${shown(type)} cannot be done: weights are packed as nf4.`);
+    throw new ConfigError(`bnb_4bit_quant_type: ${shown(type)} is not supported: weights are packed as nf4.`);
   }
   draft.becomes("load_in_4bit", "model.quantization", type);
   if (settings.has("bnb_4bit_quant_type")) draft.becomes("bnb_4bit_quant_type", "model.quantization", type);

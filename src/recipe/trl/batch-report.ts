@@ -10,7 +10,7 @@ export interface GroupBatch extends Batch {
   readonly numbers: BatchNumbers;
   readonly numProcessesFrom: string;
   readonly batchCounts: TrlReading["batchCounts"];
-  /** What the same file comes to in the other reading; null where it cannot be run there. */
+  /** The numbers of the same file in the other reading; null where it cannot be run there. */
   readonly otherReading: {
     readonly version: string;
     readonly promptsPerStep: number;
@@ -44,7 +44,7 @@ export interface RowBatch {
 
 export type TrlBatch = GroupBatch | RowBatch;
 
-/** What the numbers come to in the reading that counts something else than `counts`. */
+/** The numbers in the reading that counts something other than `counts`. */
 export function otherReading(numbers: BatchNumbers, counts: TrlReading["batchCounts"]): GroupBatch["otherReading"] {
   const version = counts === "prompts" ? NEWEST_RELEASE : PROMPTS_RELEASE;
   try {

@@ -1,6 +1,6 @@
 /**
- * What a conversion leaves: the recipe, and for every key the line that says what became of it. The draft collects both
- * at once, so that no value reaches the recipe without its line.
+ * What a conversion leaves: the recipe, and for every key a line that says what it became. The draft collects both at
+ * once, so that no value reaches the recipe without its line.
  */
 
 import type { Recipe } from "../schema.ts";
@@ -9,7 +9,7 @@ import type { KeyRule } from "./rule.ts";
 import type { TrlSettings } from "./settings.ts";
 import type { TrlTrainer, TrlTrainerName } from "./trainers.ts";
 
-/** What became of one key. */
+/** What one key became. */
 export interface TrlKeyLine {
   readonly key: string;
   /** As it stands in the file, or TRL's default where it is not there. */

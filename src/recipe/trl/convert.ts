@@ -1,10 +1,11 @@
 /**
  * From a TRL recipe (the YAML that `accelerate launch script.py --config FILE` takes, snake_case) to an Aha recipe of
- * one stage, with a line for every key that says what became of it. The file is taken as it stands: what TRL would
- * take by default for keys that are not there is put into the recipe, not what Aha would.
+ * one stage, with a line for every key that says what it became. The file is taken as it stands: what TRL would take by
+ * default for keys that are not there is put into the recipe, not what Aha would.
  *
- * Which trainer the file is for is told by its keys (`trainer-of.ts`); what every trainer has is here, what each has by
- * itself is in `grpo.ts` and `rows.ts`. What scripts hard-code, tasks and prompts, is in `data/`; rewards are `rewards.ts`'s.
+ * Which trainer the file is for is recognised by its keys (`trainer-of.ts`); what every trainer has is here, what each
+ * has by itself is in `grpo.ts` and `rows.ts`. What scripts hard-code, tasks and prompts, is in `data/`; rewards are
+ * `rewards.ts`'s.
  */
 
 import { ConfigError, nearestName } from "../../errors.ts";
@@ -23,6 +24,7 @@ import { batchNumbers, type ProgramParts, setGroups } from "./grpo.ts";
 import { LAUNCHER_KEYS } from "./keys/every-trainer.ts";
 import { type Launch, launchOf, type TextFile } from "./launcher.ts";
 import { setOptimizer } from "./objective.ts";
+import { setReporting } from "./reporting.ts";
 import { refuseCodeRewards } from "./rewards.ts";
 import { setDistillation, setRewardModel, setSft } from "./rows.ts";
 import { readMapping, settingsOf, shown, type TrlSettings } from "./settings.ts";
@@ -88,6 +90,7 @@ export async function convertTrl(file: TextFile, options: TrlOptions, places: Tr
   const { reading, launch } = readFile(settings, trainer, draft, options);
 
   setNames(draft, file.path, options, places);
+  setReporting(draft, places.output);
   await setModel(draft, options, places);
   if (trainer.name === "reward") requireNoAdapter(draft);
   else setAdapter(draft);
@@ -245,7 +248,7 @@ function setNames(draft: TrlDraft, path: string, options: TrlOptions, places: Tr
   setOutput(draft, options, places);
 }
 
-/** output_dir is where the run goes, unless the user says otherwise, or it is a place on somebody else's machine. */
+/** The run goes to output_dir, unless the user gives another directory, or output_dir is a place on another machine. */
 function setOutput(draft: TrlDraft, { out }: TrlOptions, places: TrlPlaces): void {
   const directory = draft.settings.text("output_dir");
   if (directory === undefined) return;

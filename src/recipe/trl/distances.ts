@@ -5,10 +5,10 @@
 
 import { ConfigError } from "../../errors.ts";
 import type { TrlDraft } from "./conversion.ts";
-import type { StageLength } from "./length.ts";
+import type { ConvertedLength } from "./length.ts";
 import { shown } from "./settings.ts";
 
-/** "All", where nobody knows how many that is. */
+/** "All", where the number is not known. */
 const ALL_CHECKPOINTS = 1000;
 
 interface DistanceKeys {
@@ -25,7 +25,7 @@ interface DistanceKeys {
  */
 export function setDistances(
   draft: TrlDraft,
-  length: StageLength,
+  length: ConvertedLength,
   evaluationKey: "evaluateEvery" | "evalLossEvery" = "evaluateEvery",
 ): void {
   const { settings } = draft;
@@ -58,7 +58,7 @@ export function evaluates({ settings }: TrlDraft): boolean {
 const NEVER = ["no", "false"];
 
 /** Returns the distance in the stage's units; 0 is never. */
-function setDistance(draft: TrlDraft, length: StageLength, keys: DistanceKeys): number {
+function setDistance(draft: TrlDraft, length: ConvertedLength, keys: DistanceKeys): number {
   const { settings } = draft;
   const { strategy: key, path } = keys;
   const strategy = settings.text(key) ?? keys.fallback.strategy;
@@ -77,7 +77,7 @@ function setDistance(draft: TrlDraft, length: StageLength, keys: DistanceKeys): 
         draft.becomes(key, path, 0, { note: "at the end alone: the steps of an epoch are not known beforehand" });
         return 0;
       }
-      draft.becomes(key, path, length.perEpoch, { note: "what an epoch comes to" });
+      draft.becomes(key, path, length.perEpoch, { note: "the length of an epoch" });
       return length.perEpoch;
     }
     case "steps": {
@@ -97,6 +97,6 @@ function setDistance(draft: TrlDraft, length: StageLength, keys: DistanceKeys): 
       return every;
     }
     default:
-      throw new ConfigError(`${key}: ${shown(strategy)} cannot be done; there are no, steps and epoch.`);
+      throw new ConfigError(`${key}: ${shown(strategy)} is not supported; there are no, steps and epoch.`);
   }
 }

@@ -10,7 +10,7 @@ import { DEEPSPEED_KEYS } from "./keys/launcher.ts";
 import type { KeyRule } from "./rule.ts";
 import { type KeyTable, readMapping, settingsOf, type TrlSettings } from "./settings.ts";
 
-/** Where the number of processes is from where nobody says it. */
+/** The source of the number of processes if it is not given. */
 export const UNSAID_PROCESSES = "the file does not say, nor does --num-processes or --accelerate";
 
 export interface Launch {
@@ -19,7 +19,7 @@ export interface Launch {
   readonly from: string;
   /** Under DeepSpeed: what clips the gradient; undefined where the file leaves it to the training file (`auto`). */
   readonly gradientClipping: number | undefined;
-  /** What became of the keys of the launcher's file, and of those below deepspeed_config. */
+  /** The result for each key of the launcher's file, and of those below deepspeed_config. */
   readonly lines: readonly TrlKeyLine[];
 }
 

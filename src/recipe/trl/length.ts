@@ -16,7 +16,7 @@ import { shown } from "./settings.ts";
 import type { TrlReading } from "./version.ts";
 
 /** How long the stage is, in its own units: iterations where the policy samples, optimizer steps otherwise. */
-export interface StageLength {
+export interface ConvertedLength {
   /** undefined: known when the data are there, or packed. */
   readonly units: number | undefined;
   /** Units of one pass over the training rows; Infinity where they have no end, undefined as above. */
@@ -42,7 +42,7 @@ export function setIterations(
   batch: Pick<Batch, "stepsPerIteration" | "promptsPerIteration" | "updatesPerIteration" | "minibatchesPerIteration">,
   { batchCounts }: Pick<TrlReading, "batchCounts">,
   trainCount: TrainCount,
-): StageLength {
+): ConvertedLength {
   const { settings } = draft;
   const { stepsPerIteration: stepsPerUnit, promptsPerIteration } = batch;
   const path = draft.at("iterations");
@@ -85,7 +85,7 @@ export function setIterations(
 export function setSteps(
   draft: TrlDraft,
   { rowsPerStep, trainCount }: { readonly rowsPerStep: number; readonly trainCount: TrainCount },
-): StageLength & { readonly epochs: number | undefined } {
+): ConvertedLength & { readonly epochs: number | undefined } {
   const perEpoch = trainCount === undefined ? undefined : Math.ceil(trainCount / rowsPerStep);
   const maxSteps = maxStepsOf(draft);
   if (maxSteps !== undefined) {
@@ -117,7 +117,7 @@ function maxStepsOf(draft: TrlDraft): number | undefined {
 }
 
 /** Learning rate, schedule and warm-up. Throws ConfigError for a schedule that there is not. */
-export function setSchedule(draft: TrlDraft, { steps }: StageLength, { defaults }: TrlReading): void {
+export function setSchedule(draft: TrlDraft, { steps }: ConvertedLength, { defaults }: TrlReading): void {
   const { settings } = draft;
   const fallback = defaults.learning_rate;
   const peak = settings.number("learning_rate") ?? fallback;
@@ -126,7 +126,7 @@ export function setSchedule(draft: TrlDraft, { steps }: StageLength, { defaults 
   const known = SCHEDULES.get(name);
   if (known === undefined) {
     throw new ConfigError(
-      `lr_scheduler_type: ${shown(name)} cannot be done. There are ${[...SCHEDULES.keys()].join(", ")}.`,
+      `lr_scheduler_type: ${shown(name)} is not supported. There are ${[...SCHEDULES.keys()].join(", ")}.`,
     );
   }
   draft.becomes("lr_scheduler_type", draft.at("schedule"), known.schedule, { fallback: "linear" });
@@ -153,7 +153,7 @@ function setFloor(draft: TrlDraft, schedule: string, peak: number): void {
     draft.hasNoEffect("lr_scheduler_kwargs", "it is empty");
     if (names.length === 0) return;
     throw new ConfigError(
-      `lr_scheduler_kwargs: ${shown(given)} cannot be done: ${schedule} takes none here. Leave it out.`,
+      `lr_scheduler_kwargs: ${shown(given)} is not supported: ${schedule} takes none here. Leave it out.`,
     );
   }
   const { min_lr: least, min_lr_rate: share } = given;

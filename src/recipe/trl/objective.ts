@@ -189,7 +189,7 @@ function putNumbers(draft: TrlDraft, names: Readonly<Record<string, string>>): v
 
 function requireOneOf(key: string, value: string, known: readonly string[]): void {
   if (known.includes(value)) return;
-  throw new ConfigError(`${key}: ${shown(value)} cannot be done; there are ${known.join(", ")}.`);
+  throw new ConfigError(`${key}: ${shown(value)} is not supported; there are ${known.join(", ")}.`);
 }
 
 /** AdamW by its names in transformers; those of bitsandbytes and paging differ in memory only. */
@@ -201,7 +201,7 @@ export function setOptimizer(draft: TrlDraft, clipping: number | undefined): voi
   const { settings } = draft;
   const optim = settings.text("optim") ?? "adamw_torch";
   if (!ADAMW.test(optim)) {
-    throw new ConfigError(`optim: ${shown(optim)} cannot be done: the optimizer is AdamW (adamw_torch).`);
+    throw new ConfigError(`optim: ${shown(optim)} is not supported: the optimizer is AdamW (adamw_torch).`);
   }
   draft.hasNoEffect("optim", "AdamW, its moments in float32");
   const decay = settings.number("weight_decay") ?? 0;

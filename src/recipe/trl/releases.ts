@@ -49,7 +49,7 @@ const EVERY_TRAINER: Lives = {
 };
 
 /** The same of the keys that single trainers have. */
-export const KEY_LIVES: Readonly<Record<TrlTrainerName, Lives>> = {
+const KEY_LIVES: Readonly<Record<TrlTrainerName, Lives>> = {
   grpo: {
     brought: {
       "0.15": [

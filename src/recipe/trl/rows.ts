@@ -8,7 +8,7 @@ import { setPairs } from "./data/pairs.ts";
 import { setQuestions } from "./data/questions.ts";
 import { evaluates, setDistances } from "./distances.ts";
 import { type ProgramParts, setPerStep } from "./grpo.ts";
-import { type StageLength, setIterations, setSchedule, setSteps } from "./length.ts";
+import { type ConvertedLength, setIterations, setSchedule, setSteps } from "./length.ts";
 import { setEmbeddingNoise } from "./objective.ts";
 import { shown } from "./settings.ts";
 
@@ -57,7 +57,7 @@ function setMaxTokens(draft: TrlDraft, packing: boolean): number | undefined {
   const mode = settings.text("truncation_mode") ?? "keep_start";
   if (mode !== "keep_start") {
     throw new ConfigError(
-      `truncation_mode: ${shown(mode)} cannot be done: the beginning of a text is kept (keep_start).`,
+      `truncation_mode: ${shown(mode)} is not supported: the beginning of a text is kept (keep_start).`,
     );
   }
   draft.hasNoEffect("truncation_mode", "the beginning of a text is kept");
@@ -89,14 +89,14 @@ function setSftLoss(draft: TrlDraft): void {
   const { settings } = draft;
   const loss = settings.text("loss_type") ?? "nll";
   if (loss !== "nll" && loss !== "chunked_nll") {
-    throw new ConfigError(`loss_type: ${shown(loss)} cannot be done: SFT minimises the cross-entropy (nll).`);
+    throw new ConfigError(`loss_type: ${shown(loss)} is not supported: SFT minimises the cross-entropy (nll).`);
   }
   draft.hasNoEffect("loss_type", "the cross-entropy, as a mean over the step's tokens");
   const kwargs = settings.mapping("dataset_kwargs") ?? {};
   const strange = Object.keys(kwargs).find((key) => !PREPARATION_KEYS.includes(key) && kwargs[key] !== false);
   if (strange !== undefined) {
     throw new ConfigError(
-      `dataset_kwargs.${strange}: ${shown(kwargs[strange])} cannot be done: rows are texts, not tokens.`,
+      `dataset_kwargs.${strange}: ${shown(kwargs[strange])} is not supported: rows are texts, not tokens.`,
     );
   }
   draft.hasNoEffect("dataset_kwargs", "the chat template writes the special tokens, a plain text gets the tokenizer's");
@@ -179,7 +179,7 @@ function requireShare(draft: TrlDraft, key: "lmbda" | "beta", byDefault: number,
   if (value !== 1) {
     const unsaid = draft.settings.has(key) ? "" : ", TRL's default,";
     throw new ConfigError(
-      `${key}: ${value}${unsaid} cannot be done: ${why} (${key} 1). Set it so (--set ${key}=1), or train on the teacher's texts ` +
+      `${key}: ${value}${unsaid} is not supported: ${why} (${key} 1). Set it so (--set ${key}=1), or train on the teacher's texts ` +
         "with SFT.",
     );
   }
@@ -227,7 +227,7 @@ function batchOf({ settings }: TrlDraft, { reading, numProcesses, numProcessesFr
 }
 
 function lengthOf(
-  { perEpoch, steps, epochs }: Pick<StageLength, "perEpoch" | "steps"> & { readonly epochs: number | undefined },
+  { perEpoch, steps, epochs }: Pick<ConvertedLength, "perEpoch" | "steps"> & { readonly epochs: number | undefined },
   trainCount: number | undefined,
 ): Pick<RowBatch, "trainRows" | "stepsPerEpoch" | "epochs" | "steps"> {
   return {

@@ -1,7 +1,7 @@
 /**
- * What Aha does with one key of a TRL recipe. There are three answers and no fourth: it becomes something, it has no
- * meaning here for a reason that can be said in a few words, or it is refused because it asks for a feature that there
- * is not. Silence is no answer: a key that is in no table is an error.
+ * What Aha does with one key of a TRL recipe. There are three answers: it becomes a key of the recipe, it has no
+ * meaning here for a reason that is given, or it is refused because it asks for a feature that Aha does not have. A key
+ * that is in no table is an error.
  */
 
 /** What a value has to be. Text that reads as a number or as true or false is taken for one, as Python's argparse does. */

@@ -9,7 +9,8 @@
  * `1_000` is a number there, and here where one is wanted.
  */
 
-import { ConfigError, nearestName } from "../../errors.ts";
+import { ConfigError, nearestName, shorten } from "../../errors.ts";
+import { isMapping } from "../../strict-schema.ts";
 import { applyOverrides } from "../overrides.ts";
 import { parseYaml } from "../yaml.ts";
 import type { KeyRule, ValueKind } from "./rule.ts";
@@ -126,7 +127,7 @@ function refusal(path: string, value: unknown, rule: Extract<KeyRule, { effect: 
   const [harmless] = rule.unless;
   const otherwise = harmless === undefined ? "" : `, or set it to ${shown(harmless)}`;
   const remedy = `Leave it out${otherwise} (--set ${path}=${harmless === undefined ? "null" : shown(harmless)}).`;
-  return `${path}: ${shown(value)} cannot be done: ${rule.why}. ${remedy}`;
+  return `${path}: ${shown(value)} is not supported: ${rule.why}. ${remedy}`;
 }
 
 interface Kind {
@@ -207,17 +208,11 @@ const KINDS: Readonly<Record<ValueKind, Kind>> = {
 
 /** A value as it stands in the file, short enough for a message or a line of a table. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return shorten(JSON.stringify(value) ?? String(value), 60);
 }
 
 function isSame(harmless: unknown, value: unknown): boolean {
   if (typeof harmless === "number") return toNumber(value) === harmless;
   if (typeof harmless === "boolean") return toBoolean(value) === harmless;
   return JSON.stringify(harmless) === JSON.stringify(value);
-}
-
-/** Whether a value of a file is a mapping. */
-export function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

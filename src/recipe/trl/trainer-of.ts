@@ -1,7 +1,8 @@
 /**
- * Which trainer of TRL a file is for. TRL's scripts know that by their own name, the file does not say it: it is told by the
- * keys that only some trainers have. The trainer that has the most of them is taken; of several the plainer one (a file
- * for GRPO may be one for RLOO, whose keys are a part of GRPO's); where that leaves a choice, the user makes it.
+ * Which trainer of TRL a file is for. With TRL the name of the script decides; the file itself does not say it. So it
+ * is recognised by the keys that only some trainers have. The trainer that has the most of them is taken; of several
+ * the plainer one (a file for GRPO may be one for RLOO, whose keys are a part of GRPO's); where that leaves a choice,
+ * the user makes it.
  */
 
 import { ConfigError, nearestName } from "../../errors.ts";

@@ -6,10 +6,10 @@
 import { losses } from "../../losses/registry.ts";
 import { cachedBy } from "../../registry.ts";
 import { rewards } from "../../rewards/registry.ts";
-import { distill } from "../../train/distill/trainer.ts";
-import { grpo } from "../../train/grpo/trainer.ts";
-import { rewardModel } from "../../train/reward-model/trainer.ts";
-import { sft } from "../../train/sft/trainer.ts";
+import { distillTrainer } from "../../train/distill/trainer.ts";
+import { grpoTrainer } from "../../train/grpo/trainer.ts";
+import { rewardModelTrainer } from "../../train/reward-model/trainer.ts";
+import { sftTrainer } from "../../train/sft/trainer.ts";
 import { DISTILLATION_KEYS } from "./keys/distillation.ts";
 import { trainingKeys } from "./keys/every-trainer.ts";
 import { grpoKeys, rlooKeys } from "./keys/grpo.ts";
@@ -56,27 +56,27 @@ const OF_TEXTS = ["activation_offloading", "chat_template_path", "dataset_num_pr
 /** By name, with the keys of the losses and rewards that there are now. */
 export const trlTrainers: () => ReadonlyMap<TrlTrainerName, TrlTrainer> = cachedBy([losses, rewards], () => {
   const all = [
-    trainer("grpo", "GRPO", "GRPOConfig", { name: grpo.name, trainer: grpo.name }, { own: grpoKeys() }),
-    trainer("rloo", "RLOO", "RLOOConfig", { name: "rloo", trainer: grpo.name }, { own: rlooKeys() }),
+    trainer("grpo", "GRPO", "GRPOConfig", { name: grpoTrainer.name, trainer: grpoTrainer.name }, { own: grpoKeys() }),
+    trainer("rloo", "RLOO", "RLOOConfig", { name: "rloo", trainer: grpoTrainer.name }, { own: rlooKeys() }),
     trainer(
       "sft",
       "SFT",
       "SFTConfig",
-      { name: sft.name, trainer: sft.name },
+      { name: sftTrainer.name, trainer: sftTrainer.name },
       { own: SFT_KEYS, further: [...OF_TEXTS, "dataset_batch_size", "use_liger", "spectrum_config_path"] },
     ),
     trainer(
       "reward",
       "a reward model",
       "RewardConfig",
-      { name: rewardModel.name, trainer: rewardModel.name },
+      { name: rewardModelTrainer.name, trainer: rewardModelTrainer.name },
       { own: REWARD_MODEL_KEYS, further: OF_TEXTS },
     ),
     trainer(
       "distillation",
       "on-policy distillation",
       "DistillationConfig or GKDConfig",
-      { name: distill.name, trainer: distill.name },
+      { name: distillTrainer.name, trainer: distillTrainer.name },
       { own: DISTILLATION_KEYS, further: OF_TEXTS },
     ),
   ];

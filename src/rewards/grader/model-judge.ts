@@ -1,6 +1,6 @@
 /**
- * The judge of `../model-judge.ts` at work: questions to an endpoint, verdicts from its answers, and what becomes of those
- * that do not come.
+ * The judge of `../model-judge.ts` at work: it sends questions to an endpoint, reads verdicts from the answers, and
+ * handles answers that are missing.
  */
 
 import { z } from "zod";
@@ -14,9 +14,11 @@ import { readVerdict } from "./verdict.ts";
 
 /** Failures after which the next request would fail too, each after its time. */
 const LOST: ReadonlySet<EndpointError["kind"]> = new Set(["unreachable", "busy", "timeout"]);
-/** Failures that are the judge's, not the completion's: another time it may have a verdict. */
+/** Failures of the judge, not of the completion: a later request may get a verdict. */
 const PASSING: ReadonlySet<EndpointError["kind"]> = new Set([...LOST, "budget"]);
-/** Longest completion that is sent; cut ones would be judged for what is missing. */
+/**
+ * The longest completion that is sent. A longer one is not cut, because the judge would then judge an incomplete text.
+ */
 const MAX_CHARACTERS = 400_000;
 
 /** What a checkpoint keeps. */
@@ -57,7 +59,7 @@ export class ModelJudge implements BatchReward {
     for (const lost of this.#underWay) lost.abort(new EndpointError("unreachable", "stopped"));
   }
 
-  /** Never rejects on account of the judge. */
+  /** Never rejects because of the judge. */
   async judgeBatch(inputs: readonly RewardInput[]): Promise<RewardResult[]> {
     const lost = new AbortController();
     this.#underWay.add(lost);

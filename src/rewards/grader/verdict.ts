@@ -1,6 +1,6 @@
 /**
- * The verdict in a grading model's answer, read strictly: a number in the range, at the place that was asked for. Anything
- * else is no verdict; a number from somewhere in the text would be one only by chance.
+ * The verdict in a grading model's answer, read strictly: a number in the range, at the place that was asked for.
+ * Anything else is no verdict: a number elsewhere in the text need not be the score.
  */
 
 import { summaryOf } from "../../expression/answer.ts";

@@ -10,7 +10,7 @@
  * two or three languages, from a dozen words on, and cautious below.
  */
 
-import { LANGUAGE_CODES, LANGUAGES, type LanguageCode, type Script } from "./languages.ts";
+import { LANGUAGE_CODES, LANGUAGE_PROFILES, type LanguageCode, type Script } from "./languages.ts";
 
 /** Units (words or characters) of one script in one clause, and the languages that they may be in. */
 export interface Stretch {
@@ -20,7 +20,10 @@ export interface Stretch {
   readonly languages: readonly LanguageCode[];
 }
 
-/** Code, formulas, addresses and tags, all searched for in linear time: no pattern runs over its own beginning or far without bound. */
+/**
+ * Code, formulas, addresses and tags, all searched for in linear time: no pattern can match its own beginning again or
+ * search without a limit.
+ */
 const NEUTRAL = [
   /```[\s\S]*?(?:```|$)/g,
   /\$\$[\s\S]*?(?:\$\$|$)/g,
@@ -63,7 +66,7 @@ const MAX_KANJI_ALONE = 8;
 
 /** How many languages of a script list a word. */
 const sharedBy = new Map<string, number>();
-for (const { words } of Object.values(LANGUAGES)) {
+for (const { words } of Object.values(LANGUAGE_PROFILES)) {
   for (const word of words) sharedBy.set(word, (sharedBy.get(word) ?? 0) + 1);
 }
 
@@ -76,7 +79,7 @@ export function stretchesOf(text: string): Stretch[] {
 
 /** The share of a text's words that are, or may be, in a language; undefined where it has no words. */
 export function shareOf(stretches: readonly Stretch[], code: LanguageCode): number | undefined {
-  const { scripts } = LANGUAGES[code];
+  const { scripts } = LANGUAGE_PROFILES[code];
   let all = 0;
   let fitting = 0;
   for (const { units, script, languages } of stretches) {
@@ -123,7 +126,7 @@ function languagesOf(script: Script | "other", units: readonly string[], besideK
   if (script === "other") return [];
   if (script === "Kana") return ["ja"];
   if (script === "Han") return besideKana ? ["ja"] : units.length > MAX_KANJI_ALONE ? ["zh"] : ["zh", "ja"];
-  const candidates = LANGUAGE_CODES.filter((code) => LANGUAGES[code].scripts[0] === script);
+  const candidates = LANGUAGE_CODES.filter((code) => LANGUAGE_PROFILES[code].scripts[0] === script);
   if (candidates.length === 1) return candidates;
   const scores = candidates.map((code) => evidence(code, units));
   const best = Math.max(...scores);
@@ -134,7 +137,7 @@ function languagesOf(script: Script | "other", units: readonly string[], besideK
 
 /** Common words of a language in a clause, shared ones in part, and a half for each word with a letter of its own. */
 function evidence(code: LanguageCode, units: readonly string[]): number {
-  const { words, letters } = LANGUAGES[code];
+  const { words, letters } = LANGUAGE_PROFILES[code];
   let score = 0;
   for (const unit of units) {
     const word = unit.replaceAll("’", "'");

@@ -16,7 +16,7 @@ export type Script =
   | "Kana"
   | "Han";
 
-export interface Language {
+export interface LanguageProfile {
   /** The first is that of its words below. */
   readonly scripts: readonly Script[];
   readonly words: ReadonlySet<string>;
@@ -24,12 +24,12 @@ export interface Language {
   readonly letters: ReadonlySet<string>;
 }
 
-function language(scripts: readonly Script[], words = "", letters = ""): Language {
+function language(scripts: readonly Script[], words = "", letters = ""): LanguageProfile {
   return { scripts, words: new Set(words.split(/\s+/).filter(Boolean)), letters: new Set(letters) };
 }
 
 /** By ISO 639-1 code. */
-export const LANGUAGES = {
+export const LANGUAGE_PROFILES = {
   en: language(
     ["Latin"],
     `the of and to in is that it for was on are as with his they be at one have this from or had by not but what all were we
@@ -143,12 +143,12 @@ export const LANGUAGES = {
   ko: language(["Hangul"]),
   ja: language(["Kana", "Han"]),
   zh: language(["Han"]),
-} as const satisfies Readonly<Record<string, Language>>;
+} as const satisfies Readonly<Record<string, LanguageProfile>>;
 
-export type LanguageCode = keyof typeof LANGUAGES;
+export type LanguageCode = keyof typeof LANGUAGE_PROFILES;
 
 /** Every code. */
-export const LANGUAGE_CODES = Object.keys(LANGUAGES) as LanguageCode[];
+export const LANGUAGE_CODES = Object.keys(LANGUAGE_PROFILES) as LanguageCode[];
 
 const englishNames = new Intl.DisplayNames("en", { type: "language" });
 

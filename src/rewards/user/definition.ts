@@ -49,7 +49,7 @@ export type UserRewardDefinition<Options = Readonly<Record<string, unknown>>> =
   | SingleDefinition<Options>
   | BatchDefinition<Options>;
 
-/** The identity: it gives the parts of a definition their types. */
+/** Returns its argument; it gives the parts of a definition their types. */
 export function defineReward<Options = Readonly<Record<string, unknown>>>(
   definition: UserRewardDefinition<Options>,
 ): UserRewardDefinition<Options> {

@@ -31,6 +31,6 @@ export type ThreadMessage =
   /** The judge has returned a promise: it no longer holds the thread. */
   | { readonly type: "waiting"; readonly indices: readonly number[] }
   | { readonly type: "judged"; readonly index: number; readonly result: RewardResult }
-  /** Everything is judged; what the reward wants to be kept, or why it could not be had. */
+  /** Everything is judged; with the state that the reward saves, or why it could not be read. */
   | { readonly type: "done"; readonly state: string | undefined }
   | { readonly type: "done"; readonly stateFault: string };

@@ -1,8 +1,9 @@
 /**
- * Who is to blame when a thread that judges takes too long.
+ * Finds out which judgement is late when a thread that judges takes too long.
  *
- * A judge that holds the thread lets no other come to an end: while one does, only it can be late. Otherwise everything
- * that has waited for longer than the limit is. Time is the clock's, counted from when the judge was called.
+ * While a judge blocks the thread, no other judgement can finish, so only this one counts as late. Otherwise every
+ * judgement that has waited for longer than the limit is late. Time is the clock's, counted from when the judge was
+ * called.
  */
 
 /** Which inputs of a request are being judged, and since when. */
@@ -69,7 +70,7 @@ export class Stopwatch {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    // A timer may fire before messages are read that came in time, if this thread was busy: they are read first.
+    // If this thread was busy, a timer may fire before messages that came in time are read, so they are read first.
     const look = () => setImmediate(() => this.#look());
     this.#timer = setTimeout(look, Math.max(0, this.#deadline() - performance.now()));
   }

@@ -1,14 +1,15 @@
 /**
  * A user's reward as the training thread sees it: asks the worker thread, keeps the time, and starts a new thread where
- * one hangs or dies. What was not to blame is asked again; what was abstains, with the reason.
+ * one hangs or dies. Judgements that did not cause the loss are asked again; the one that caused it becomes an
+ * abstention with the reason.
  *
  * Each judgement has `timeoutMs`, counted from when the judge is called. A judge that holds the thread (an endless loop)
  * can only be stopped together with it: the others under way then start again. So a judge should not depend on what it
  * was asked before, but through `saveState`, which a new thread is given.
  *
- * A reward that hangs or dies whatever it is asked would cost its time limit for each completion of the run: after
- * `MAX_LOSSES` threads in a row that judged nothing it is abandoned, and abstains at once until it is opened again. Its
- * results say so (`isAbandoned`), from which the run's alarm is made.
+ * A reward that always hangs or crashes would cost its time limit for each completion of the run. So after `MAX_LOSSES`
+ * threads in a row that judged nothing the reward is abandoned: it abstains immediately until it is opened again. Its
+ * results say so (`isAbandoned`), and the run raises an alarm.
  */
 
 import { existsSync } from "node:fs";
@@ -29,8 +30,11 @@ const LOAD_TIMEOUT_MS = 60_000;
  * from which the run is resumed). */
 const DEFAULT_HEAP_MB = 1024;
 
-/** After so many lost threads in a row, none of which judged anything, the reward is given up: soon where it has never
- * judged, later where it has, for a few completions that it cannot cope with may follow each other by chance. */
+/**
+ * After so many lost threads in a row, none of which judged anything, the reward is abandoned. The number is small if
+ * it has never judged. It is larger if it has, because a few completions that it cannot handle may follow each other by
+ * chance.
+ */
 const MAX_LOSSES = { atFirst: 3, later: 10 } as const;
 
 /** How a user's reward is asked. */
@@ -124,7 +128,7 @@ export class UserReward implements BatchReward {
     return inputs.map((_, index) => results.get(index)!);
   }
 
-  /** Counts a thread that came to nothing, and gives the reward up after some in a row. */
+  /** Counts a thread that was lost before it judged anything, and abandons the reward after several in a row. */
   #lose(reason: string): void {
     this.#losses++;
     if (this.#losses < (this.#hasJudged ? MAX_LOSSES.later : MAX_LOSSES.atFirst)) return;
@@ -166,7 +170,7 @@ export class UserReward implements BatchReward {
     return "reason" in answer ? answer : { reason: "it said something else than that it is loaded" };
   }
 
-  /** Keeps a loaded thread, which holds up no end of the process; one that ends by itself is forgotten. */
+  /** Keeps a loaded thread, which does not prevent the process from ending; a thread that ends by itself is dropped. */
   #rest(worker: Worker): void {
     this.#worker = worker;
     worker.unref();
@@ -187,7 +191,7 @@ export class UserReward implements BatchReward {
       for (const index of indices) results.set(open[index]!, result);
     };
     let hasJudged = false;
-    /** Somebody is to blame for every thread that is lost, so that there is an end to it. */
+    /** Every lost thread is blamed on at least one judgement, so that the loop ends. */
     const blame = (indices: readonly number[], reason: string) => {
       if (!hasJudged) this.#lose(reason);
       const waiting = [...open.keys()].filter((index) => !results.has(open[index]!)).slice(0, 1);
@@ -236,7 +240,7 @@ function sendable(input: RewardInput): RewardInput {
   return { ...input, columns: withPlainNumbers(input.columns) as RewardInput["columns"] };
 }
 
-/** Hands on what a thread says, its end included. */
+/** Passes on the messages of a thread, and its end. */
 function listen(worker: Worker, hear: (message: ThreadMessage | Ending) => void): void {
   worker.removeAllListeners();
   worker.on("message", (message: ThreadMessage) => hear(message));

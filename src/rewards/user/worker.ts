@@ -1,6 +1,6 @@
 /**
  * The thread in which a user's reward runs: loads the file, then judges what it is sent. It reports when it calls the
- * judge and when that returns, so that the training thread, which keeps the time, knows whom to blame.
+ * judge and when that returns, so that the training thread, which measures the time, knows which judgement is late.
  */
 
 import { register } from "node:module";
@@ -152,7 +152,7 @@ async function load({ file, exportName, typeScriptLoader, ahaAddress }: ThreadSe
   throw new TypeError(`it has no export ${exportName}, only ${names.join(", ") || "none at all"}${hint}`);
 }
 
-/** A key that nearly is one of a definition's would go unheard: what a reward remembers, say. */
+/** A misspelt key of a definition would be ignored silently, e.g. `saveState`, so it is refused. */
 function refuseMisspelt(definition: object, exportName: string): void {
   for (const key of Object.keys(definition)) {
     const near = KEYS.includes(key) ? undefined : nearestName(key, KEYS);

@@ -16,7 +16,7 @@ import { Draws } from "../draws.ts";
 import { LANGUAGES, languageShare } from "../language.ts";
 import type { Preference, Problem, Task, Verdict } from "../task.ts";
 import { type AssistantOptions, assistantOptionsSchema } from "./options.ts";
-import { type AssistantRequest, drawRequest } from "./requests.ts";
+import { type AssistantRequest, drawAssistantRequest } from "./requests.ts";
 
 /** One request in eight is never trained on. */
 const HELD_OUT_ONE_IN = 8;
@@ -62,7 +62,7 @@ function requestAt(
 ): AssistantRequest {
   const draws = new Draws(seed, stream, index);
   for (;;) {
-    const drawn = drawRequest(draws.choice(languages), kinds, draws);
+    const drawn = drawAssistantRequest(draws.choice(languages), kinds, draws);
     if ((hashString(drawn.request) % HELD_OUT_ONE_IN === 0) === heldOut) return drawn;
   }
 }

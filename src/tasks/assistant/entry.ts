@@ -5,7 +5,7 @@ import { createAssistantTask } from "./assistant.ts";
 import { assistantOptionsSchema } from "./options.ts";
 
 /** The entry; see the file's header. */
-export const assistant = defineTask({
+export const assistantTask = defineTask({
   name: "assistant",
   summary: "short requests to be answered in a sentence, and requests for harm to be refused; generated",
   options: assistantOptionsSchema,

@@ -79,7 +79,11 @@ const WORDINGS: Readonly<Record<Language, Wording>> = {
 const LARGEST = 98;
 
 /** A request of the language and of one of the kinds, drawn. */
-export function drawRequest(language: Language, kinds: readonly RequestKind[], draws: Draws): AssistantRequest {
+export function drawAssistantRequest(
+  language: Language,
+  kinds: readonly RequestKind[],
+  draws: Draws,
+): AssistantRequest {
   const kind = draws.choice(kinds);
   const words = WORDINGS[language];
   const other = WORDINGS[language === "english" ? "chinese" : "english"];

@@ -8,14 +8,15 @@
  */
 
 import { DataError } from "../../errors.ts";
-import type { ChatMessage, ChatRenderer } from "../chat.ts";
+import type { Message } from "../../tokenizer/tokenizer.ts";
+import type { ChatRenderer } from "../chat.ts";
 import type { Demonstration } from "../task.ts";
 import { textOf } from "./messages.ts";
 import { isPlain, renderAnswer } from "./render-answer.ts";
 
 /** A conversation that ends with the assistant's message, the functions that it may call, and its row for messages. */
 interface WholeConversation {
-  readonly messages: readonly ChatMessage[];
+  readonly messages: readonly Message[];
   readonly tools: readonly unknown[] | undefined;
   readonly place: string;
 }

@@ -1,6 +1,6 @@
 /**
- * The conversations task: a data set of questions, most of them with an answer that somebody gave. SFT imitates those
- * answers; GRPO and evaluation take the questions, and rewards see all columns of a row.
+ * The conversations task: a data set of questions, most of them with a given answer. SFT imitates those answers; GRPO
+ * and evaluation take the questions, and rewards see all columns of a row.
  *
  * The prompt is everything before the assistant's last message, through the model's chat template with a new message
  * opened; the demonstration is that last message as the template shows it. Only it carries a loss, unless `learnTurns`
@@ -8,10 +8,10 @@
  * the assistant are context: templates of reasoning models (Qwen3, DeepSeek-R1's) leave the thinking out of them, so they
  * are not what the model would have to say.
  *
- * The judge is the accuracy reward's (`math-answers/`): it compares final answers with that of the column `answer`, else
- * with the one that the reference marks, by `<answer>`, `\boxed{}` or `####`. Where neither has one, only the reference's
- * own words count as solved, white space aside; that is a test of memory and of nothing else. `judged` says for which share
- * of the problems there was a verdict.
+ * The judge is the accuracy reward's (`math-answers/`): it compares final answers with that of the column `answer`,
+ * else with the one that the reference marks, by `<answer>`, `\boxed{}` or `####`. Where neither has one, only the
+ * reference's own words count as solved, white space aside; this only tests what the model has memorised. `judged` says
+ * for which share of the problems there was a verdict.
  */
 
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
@@ -27,7 +27,7 @@ import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
 import { demonstrateAllTurns } from "./all-turns.ts";
 import type { ConversationsOptions } from "./options.ts";
 import { afterPrefill, renderAnswer } from "./render-answer.ts";
-import { otherForm, readConversation, variablesOf } from "./row-forms.ts";
+import { otherForm, readConversationRow, variablesOf } from "./row-forms.ts";
 import { demonstrateWhole } from "./whole-text.ts";
 
 export interface ConversationsDeps {
@@ -43,7 +43,7 @@ export interface ConversationsDeps {
  * @throws DataError for a row without a conversation, or without the column of the right answer.
  */
 export function identifyConversation(row: DataRow, options: ConversationsOptions): string {
-  const { prompt, tools, text } = readConversation(row, options);
+  const { prompt, tools, text } = readConversationRow(row, options);
   if (options.answer !== undefined && goldsOf(row.fields, options.answer) === undefined) {
     throw columnError(row, options.answer, "the right answer, a text or a number,");
   }
@@ -79,11 +79,11 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
     const row = rowOf(problem);
     const render = rendererOf(row);
     if (options.learnTurns === "whole") {
-      return namingRow(row, () => demonstrateWhole(readConversation(row, options), render));
+      return namingRow(row, () => demonstrateWhole(readConversationRow(row, options), render));
     }
     const lastTurn = { completion: renderReference(problem, options, render), weightedSpans: [] };
     if (options.learnTurns === "last") return lastTurn;
-    const { prompt, reference, answer, tools } = readConversation(row, options);
+    const { prompt, reference, answer, tools } = readConversationRow(row, options);
     if (typeof prompt === "string" || !prompt.some(({ role }) => role === "assistant")) return lastTurn;
     const messages = [...prompt, answer ?? { role: "assistant", content: reference! }];
     return demonstrateAllTurns({ messages, tools, place: problem.place ?? "A row" }, render!);
@@ -94,7 +94,7 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
     trainProblem: (index) => toProblem(data.train(index)),
     heldOut: (count) => heldOutRows(data, count).map(toProblem),
     demonstrate,
-    isTurn: (problem) => typeof readConversation(rowOf(problem), options).prompt !== "string",
+    isTurn: (problem) => typeof readConversationRow(rowOf(problem), options).prompt !== "string",
     requireDemonstrations: () => {
       for (let index = 0; index < data.trainCount; index++) demonstrate(toProblem(data.train(index)));
     },
@@ -103,7 +103,7 @@ export function createConversationsTask(options: ConversationsOptions, { data, r
 }
 
 function renderPrompt(row: DataRow, options: ConversationsOptions, renderChat: ChatRenderer | undefined): string {
-  const { prompt, tools } = readConversation(row, options);
+  const { prompt, tools } = readConversationRow(row, options);
   if (typeof prompt === "string") return prompt + options.prefill;
   const { prefill } = options;
   const messages = prefill === "" ? prompt : [...prompt, { role: "assistant", content: prefill }];
@@ -124,7 +124,7 @@ function renderReference(
   renderChat: ChatRenderer | undefined,
 ): string {
   const row = rowOf(problem);
-  const { prompt, reference, answer, tools } = readConversation(row, options);
+  const { prompt, reference, answer, tools } = readConversationRow(row, options);
   const place = problem.place ?? "A row";
   if (reference === undefined) {
     const other = otherForm(row, options);
@@ -149,7 +149,7 @@ function namingRow<T>(row: DataRow, render: () => T): T {
   }
 }
 
-/** The row of a problem again: its place as its file, for `readConversation`, which found no fault in it before. */
+/** The row of a problem again: its place as its file, for `readConversationRow`, which found no fault in it before. */
 function rowOf({ columns, place }: Problem): DataRow {
   return { fields: columns, file: place ?? "", line: 0 };
 }
@@ -157,7 +157,7 @@ function rowOf({ columns, place }: Problem): DataRow {
 /** Solved, and why that is all that can be said, as the file's header has it. */
 function judgeConversation(problem: Problem, completion: string, options: ConversationsOptions): Verdict {
   const answersOutright = !endsInsideThink(problem.prompt) && !closesThinking(completion);
-  const { reference } = readConversation(rowOf(problem), options);
+  const { reference } = readConversationRow(rowOf(problem), options);
   const golds = options.answer === undefined ? markedGold(reference ?? "") : goldsOf(problem.columns, options.answer);
   if (golds === undefined) {
     const solved = reference !== undefined && plainWords(reference) === plainWords(options.prefill + completion);

@@ -5,9 +5,9 @@ import { createConversationsTask, identifyConversation } from "./conversations.t
 import { conversationsOptionsSchema } from "./options.ts";
 
 /** The entry; see the file's header. */
-export const conversations = defineTask({
+export const conversationsTask = defineTask({
   name: "conversations",
-  summary: "questions of a data set, most with an answer that somebody gave; final answers are compared",
+  summary: "questions of a data set, most with a given answer; final answers are compared",
   options: conversationsOptionsSchema,
   paths: dataPaths,
   withDataFile: (spec, path) => withOtherData(spec, path),

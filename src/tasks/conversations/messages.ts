@@ -4,10 +4,10 @@
  * does: columnar files give every message every field.
  */
 
-import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
+import { columnError, columnsText, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
 import { parseExactJson, stringifyExactJson } from "../../exact-json.ts";
-import type { ChatMessage } from "../chat.ts";
+import type { Message } from "../../tokenizer/tokenizer.ts";
 
 /** ShareGPT's names of speakers. */
 const ROLES: ReadonlyMap<unknown, string> = new Map([
@@ -28,13 +28,13 @@ const REASONING_FIELDS = ["reasoning_content", "thinking", "reasoning"] as const
  *
  * @throws DataError with place and columns where it is none, or a message has neither content nor calls.
  */
-export function readMessages(row: DataRow, column: string, { speakers = false } = {}): ChatMessage[] {
+export function readMessages(row: DataRow, column: string, { speakers = false } = {}): Message[] {
   const value = listOf(row.fields[column]);
   if (!Array.isArray(value) || value.length === 0) throw columnError(row, column, "a list of messages");
   return value.map((message: unknown, i) => {
     const read = readMessage(message, speakers);
     if (typeof read === "object") return read;
-    throw new DataError(`${placeOf(row)}: message ${i + 1} of the column ${column} ${read}; ${columnsOf(row)}.`);
+    throw new DataError(`${placeOf(row)}: message ${i + 1} of the column ${column} ${read}; ${columnsText(row)}.`);
   });
 }
 
@@ -53,20 +53,20 @@ export function readTools(row: DataRow): readonly unknown[] | undefined {
 }
 
 /** What a message says: its content, of a list of parts the texts one after another. */
-export function textOf({ content }: ChatMessage): string {
+export function textOf({ content }: Message): string {
   if (typeof content === "string") return content;
   return (content ?? []).map((part) => (part as { readonly text: string }).text).join("");
 }
 
 /** What the model thought before it wrote the message, where the message keeps that apart. */
-export function reasoningOf(message: ChatMessage): string | undefined {
+export function reasoningOf(message: Message): string | undefined {
   const fields = message as unknown as Readonly<Record<string, unknown>>;
   const reasoning = REASONING_FIELDS.map((name) => fields[name]).find((value) => value !== undefined && value !== null);
   return typeof reasoning === "string" ? reasoning : undefined;
 }
 
 /** Whether the message asks for functions to be called. */
-export function hasCalls({ tool_calls }: ChatMessage): boolean {
+export function hasCalls({ tool_calls }: Message): boolean {
   return Array.isArray(tool_calls) && tool_calls.length > 0;
 }
 
@@ -76,7 +76,7 @@ export function isJsonList(text: string): boolean {
 }
 
 /** The message, or what is wrong with it. */
-function readMessage(message: unknown, speakers: boolean): ChatMessage | string {
+function readMessage(message: unknown, speakers: boolean): Message | string {
   if (typeof message !== "object" || message === null) return "is not a mapping";
   const fields = Object.fromEntries(
     Object.entries(message).filter(([, value]) => value !== null && value !== undefined),
@@ -92,7 +92,7 @@ function readMessage(message: unknown, speakers: boolean): ChatMessage | string 
     (name) => fields[name] !== undefined && typeof fields[name] !== "string",
   );
   if (reasoningFault !== undefined) return `has no text under ${reasoningFault}`;
-  return contentFault(fields) ?? (fields as unknown as ChatMessage);
+  return contentFault(fields) ?? (fields as unknown as Message);
 }
 
 function contentFault({ content, tool_calls }: Readonly<Record<string, unknown>>): string | undefined {

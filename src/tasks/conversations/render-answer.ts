@@ -9,14 +9,15 @@
 
 import { DataError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
-import type { ChatMessage, ChatRenderer } from "../chat.ts";
+import type { Message } from "../../tokenizer/tokenizer.ts";
+import type { ChatRenderer } from "../chat.ts";
 import { hasCalls, reasoningOf, textOf } from "./messages.ts";
 
 /** An answer and where it stands. */
 export interface AnswerPlace {
   /** The messages before it. */
-  readonly messages: readonly ChatMessage[];
-  readonly answer: ChatMessage;
+  readonly messages: readonly Message[];
+  readonly answer: Message;
   readonly tools: readonly unknown[] | undefined;
   /** The text of the prompt, which may end with the beginning of the answer. */
   readonly prompt: string;
@@ -66,7 +67,7 @@ function afterPrompt(whole: string, prompt: string): string | undefined {
 }
 
 /** Whether a message is its content alone: then it can stand for itself where a template changes it. */
-export function isPlain(message: ChatMessage): boolean {
+export function isPlain(message: Message): boolean {
   return reasoningOf(message) === undefined && !hasCalls(message);
 }
 
@@ -88,7 +89,7 @@ function closedTurn({ messages, answer, tools, place }: AnswerPlace, render: Cha
 }
 
 /** What the template puts behind a message of the assistant's, found with one that has a plain text. */
-function turnEnd(messages: readonly ChatMessage[], options: Parameters<ChatRenderer>[1], render: ChatRenderer): string {
+function turnEnd(messages: readonly Message[], options: Parameters<ChatRenderer>[1], render: ChatRenderer): string {
   const probe = [...messages, { role: "assistant", content: "." }];
   const open = attempt(() => render(probe, { ...options, continueFinalMessage: true }));
   const closed = attempt(() => render(probe, options));

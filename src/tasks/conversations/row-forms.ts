@@ -13,19 +13,19 @@
  * it is a prompt without a reference.
  */
 
-import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
+import { columnError, columnsText, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
-import type { ChatMessage } from "../chat.ts";
+import type { Message } from "../../tokenizer/tokenizer.ts";
 import { isJsonList, readMessages, readTools, textOf } from "./messages.ts";
 import { type ConversationsOptions, ROW_FORMS, type RowForm } from "./options.ts";
 
 /** What a row says: at least one message of the prompt, or its plain text, and the reference where there is one. */
 export interface Conversation {
-  readonly prompt: readonly ChatMessage[] | string;
+  readonly prompt: readonly Message[] | string;
   /** The reference's text. */
   readonly reference: string | undefined;
   /** The reference as the assistant's message, where that has more than its text: reasoning apart, calls, a name. */
-  readonly answer?: ChatMessage;
+  readonly answer?: Message;
   /** JSON schemas of the functions that may be called. */
   readonly tools?: readonly unknown[];
   /** Of the form text: all of it. */
@@ -37,7 +37,7 @@ export interface Conversation {
  *
  * @throws DataError with place and columns where the row is not in the form.
  */
-export function readConversation(row: DataRow, options: ConversationsOptions): Conversation {
+export function readConversationRow(row: DataRow, options: ConversationsOptions): Conversation {
   if (options.chat === false) return plainText(row);
   const form = options.form ?? findForm(row, options);
   if (form === "text") return cutText(requireContent(row, "text"));
@@ -70,7 +70,7 @@ function readChat(row: DataRow, form: RowForm, options: ConversationsOptions): C
 function plainText(row: DataRow): Conversation {
   if (readTools(row)?.length) {
     throw new DataError(
-      `${placeOf(row)}: tools are shown by a chat template, and this prompt is taken as it stands (chat); ${columnsOf(row)}. ` +
+      `${placeOf(row)}: tools are shown by a chat template, and this prompt is taken as it stands (chat); ${columnsText(row)}. ` +
         "Leave the column out, or keep the prompt as messages.",
     );
   }
@@ -81,7 +81,7 @@ function plainText(row: DataRow): Conversation {
 }
 
 /** A message as the text that follows a plain prompt; what only a template could show is refused. */
-function plainAnswer(row: DataRow, message: ChatMessage): string {
+function plainAnswer(row: DataRow, message: Message): string {
   const other = Object.keys(message).find((name) => /^(?:tool_calls|reasoning_content|reasoning|thinking)$/.test(name));
   if (other === undefined) return textOf(message);
   throw new DataError(
@@ -109,13 +109,13 @@ function formsOf({ learnTurns }: ConversationsOptions): readonly RowForm[] {
 }
 
 function findForm(row: DataRow, options: ConversationsOptions): RowForm {
-  // `prompt` comes late: it often stands beside `messages`, as the first of them. Who maps it wants it.
+  // `prompt` comes late: it often stands beside `messages`, as the first of them. If the user maps it, it is wanted.
   const { data } = options;
   const forms = formsOf(options);
   const form = forms.find((name) => Object.hasOwn(data.columns, name)) ?? forms.find((name) => name in row.fields);
   if (form !== undefined) return form;
   throw new DataError(
-    `${placeOf(row)}: expected a conversation in one of the columns ${forms.join(", ")}; ${columnsOf(row)}. ` +
+    `${placeOf(row)}: expected a conversation in one of the columns ${forms.join(", ")}; ${columnsText(row)}. ` +
       "Say which column it is in data.columns, e.g. data.columns.prompt=problem.",
   );
 }
@@ -138,7 +138,7 @@ export function otherForm(row: DataRow, options: ConversationsOptions): string |
   return `The row was read in the form ${form}; it also has ${columns}: set task.form to ${other} to read that.`;
 }
 
-function withSystem(row: DataRow, options: ConversationsOptions, messages: ChatMessage[]): ChatMessage[] {
+function withSystem(row: DataRow, options: ConversationsOptions, messages: Message[]): Message[] {
   if (messages[0]?.role === "system") return messages;
   const { system } = row.fields;
   const content = typeof system === "string" && system !== "" ? system : options.system;
@@ -146,22 +146,22 @@ function withSystem(row: DataRow, options: ConversationsOptions, messages: ChatM
 }
 
 /** The assistant's last message apart from what stands before it. */
-function cutReference(row: DataRow, column: string, messages: readonly ChatMessage[]): Conversation {
+function cutReference(row: DataRow, column: string, messages: readonly Message[]): Conversation {
   const last = messages.at(-1)!;
   const prompt = last.role === "assistant" ? messages.slice(0, -1) : messages;
   if (!prompt.some(({ role }) => role !== "system")) {
-    throw new DataError(`${placeOf(row)}: the conversation in the column ${column} asks nothing; ${columnsOf(row)}.`);
+    throw new DataError(`${placeOf(row)}: the conversation in the column ${column} asks nothing; ${columnsText(row)}.`);
   }
   return last.role === "assistant" ? { prompt, ...referenceOf(last) } : { prompt, reference: undefined };
 }
 
-function referenceOf(message: ChatMessage): Pick<Conversation, "reference" | "answer"> {
+function referenceOf(message: Message): Pick<Conversation, "reference" | "answer"> {
   const isText = typeof message.content === "string" && Object.keys(message).length === 2;
   return { reference: textOf(message), ...(!isText && { answer: message }) };
 }
 
 /** The column completion as a text or a message; undefined where there is none. */
-function completionOf(row: DataRow): ChatMessage | string | undefined {
+function completionOf(row: DataRow): Message | string | undefined {
   const { completion } = row.fields;
   if (completion === undefined || completion === null) return undefined;
   if (typeof completion === "string" && !isJsonList(completion)) return completion;
@@ -188,7 +188,7 @@ function parsedJson(text: string): unknown {
   }
 }
 
-function userMessage(row: DataRow): ChatMessage {
+function userMessage(row: DataRow): Message {
   return { role: "user", content: requireContent(row, "prompt") };
 }
 

@@ -1,7 +1,7 @@
 /**
- * A random expression that keeps a rule on the way, for numbers of which hardly any expression does: of 77, 61, 46 and 50
- * fewer than one uniform draw in a thousand has only values from 0 to 99. Numbers are put together two at a time, each
- * time by one of the joinings that the rule allows, drawn uniformly.
+ * A random expression whose intermediate results keep a rule, for numbers with hardly any such expression: of 77, 61,
+ * 46 and 50 fewer than one uniform draw in a thousand has only values from 0 to 99. Numbers are put together two at a
+ * time, each time by one of the joinings that the rule allows, drawn uniformly.
  *
  * Not uniform over expressions as `drawTree` is: an expression with few alternatives on its way is likelier.
  */
@@ -11,7 +11,7 @@ import type { Draws } from "../draws.ts";
 import { type Item, joinings } from "./solver.ts";
 import type { Tree, ValueRule } from "./tree.ts";
 
-/** One draw; undefined where it came to numbers that no allowed operation joins. */
+/** One draw; undefined where it led to numbers that no allowed operation joins. */
 export function drawAllowedTree(numbers: readonly number[], rule: ValueRule, draws: Draws): Tree | undefined {
   let items = numbers.map((number): Item => ({ tree: number, value: whole(number) }));
   while (items.length > 1) {

@@ -27,7 +27,7 @@ import { LANGUAGES, type Language, languageShare } from "../language.ts";
 import type { Problem, Task, Verdict } from "../task.ts";
 import { demonstrate, demonstrationRule } from "./demonstration.ts";
 import { type CountdownOptions, countdownOptionsSchema } from "./options.ts";
-import { renderPrompt } from "./prompts.ts";
+import { renderCountdownPrompt } from "./prompts.ts";
 import {
   type CountdownSource,
   type SourceProblem,
@@ -63,7 +63,7 @@ export function createCountdownTask(options: unknown, deps: CountdownDeps): Task
     const language = checked.languages && languageAt(checked.languages, id);
     return {
       id,
-      prompt: renderPrompt(checked.prompt, numbers, target, deps.renderChat, language),
+      prompt: renderCountdownPrompt(checked.prompt, numbers, target, deps.renderChat, language),
       columns: language === undefined ? columns : { ...columns, language },
     };
   };
@@ -140,7 +140,7 @@ function languageOf({ columns }: Problem): Language | undefined {
 }
 
 /**
- * What a completion's answer comes to: equations of one value that use the numbers alike are one answer, however they are
+ * The key of a completion's answer: equations of one value that use the numbers alike are one answer, however they are
  * written, so that votes for different right equations are votes for the same. null where there is no equation.
  */
 function canonicalAnswer(completion: string, game: CountdownProblem): string | null {

@@ -6,13 +6,13 @@
  *     <answer>3*(6*3)</answer>
  *
  * A try is, by chance, the known solution or a random expression over the numbers. A hit says ` yes` and stops. A miss
- * says ` too low` or ` too high` and goes on, unless the trace gives up, which it does often (patient traces seldom) and
- * by answering its last, wrong try. So a model learns from them the form, the arithmetic and the verdict, but to give up
- * early: that is what reinforcement is to mend. Verdicts of direction matter: with a bare yes/no they stayed unreliable
- * and thinking did not pay (found by experiment).
+ * says ` too low` or ` too high` and goes on, unless the trace gives up, which it does often (patient traces seldom)
+ * and by answering its last, wrong try. So a model learns the form, the arithmetic and the verdict from them, but it
+ * also learns to give up early: reinforcement learning has to correct that. Verdicts of direction matter: with only yes
+ * and no they stayed unreliable, and thinking did not help (found by experiment).
  *
- * Where verdicts mix languages (`mixedLanguage`), the traces are what R1-Zero is criticised for and a language consistency
- * reward is to mend (DeepSeek-R1, arXiv:2501.12948, §2.3).
+ * Where verdicts mix languages (`mixedLanguage`), the traces have the fault that R1-Zero is criticised for, and that a
+ * language consistency reward has to correct (DeepSeek-R1, arXiv:2501.12948, §2.3).
  *
  * What it is not: DeepSeek-R1's cold start (arXiv:2501.12948 §2.3.1), which is long traces of a large model, edited.
  */
@@ -26,10 +26,24 @@ import { drawAllowedTree } from "./allowed-tree.ts";
 import type { DemonstrationOptions } from "./options.ts";
 import { solve } from "./solver.ts";
 import { commutedKey, drawTree, evaluateTree, formatSteps, formatTree, type Tree, type ValueRule } from "./tree.ts";
-import { VERDICT_WORDS, type VerdictWords } from "./verdict-words.ts";
 
-/** Random expressions drawn for one try: so many uniformly, then so many that are led to keep the rule, then there is
- * taken to be no further one. */
+/** What a demonstration says of a try; a verdict of direction ends its line. */
+export interface VerdictWords {
+  readonly yes: string;
+  readonly tooLow: string;
+  readonly tooHigh: string;
+}
+
+/** In each language of prompts. */
+export const VERDICT_WORDS: Readonly<Record<Language, VerdictWords>> = {
+  english: { yes: " yes", tooLow: " too low\n", tooHigh: " too high\n" },
+  chinese: { yes: " 对", tooLow: " 太小\n", tooHigh: " 太大\n" },
+};
+
+/**
+ * Random expressions drawn for one try: first uniform draws, then draws that are guided to keep the rule. If none of
+ * these is new, the problem is taken to have no further expression.
+ */
 const UNIFORM_DRAWS = 100;
 const LED_DRAWS = 100;
 

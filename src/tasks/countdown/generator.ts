@@ -13,7 +13,7 @@ import { Draws } from "../draws.ts";
 import type { CountdownOptions } from "./options.ts";
 import { drawTree, evaluateTree, type Tree } from "./tree.ts";
 
-export interface GeneratedProblem {
+export interface GeneratedCountdown {
   readonly numbers: readonly number[];
   readonly target: Rational;
   /** The expression that the target was taken from. */
@@ -21,9 +21,9 @@ export interface GeneratedProblem {
 }
 
 /** The options that only the generator reads: they say nothing about the problems of a file. */
-export const GENERATOR_KEYS = ["counts", "min", "max", "targetMin", "targetMax"] as const;
+export const COUNTDOWN_GENERATOR_KEYS = ["counts", "min", "max", "targetMin", "targetMax"] as const;
 
-export type GeneratorOptions = Pick<CountdownOptions, (typeof GENERATOR_KEYS)[number] | "values">;
+type GeneratorOptions = Pick<CountdownOptions, (typeof COUNTDOWN_GENERATOR_KEYS)[number] | "values">;
 
 /** Draws for one problem before the options are called impossible. */
 const MAX_DRAWS = 100_000;
@@ -33,13 +33,13 @@ const MAX_DRAWS = 100_000;
  *
  * @throws ConfigError where 100,000 draws bring up none.
  */
-export function generateProblem(
+export function generateCountdown(
   options: GeneratorOptions,
   seed: number,
   stream: string,
   index: number,
-  isWanted: (problem: GeneratedProblem) => boolean,
-): GeneratedProblem {
+  isWanted: (problem: GeneratedCountdown) => boolean,
+): GeneratedCountdown {
   const draws = new Draws(seed, stream, index);
   const least = whole(options.targetMin);
   const most = whole(options.targetMax);

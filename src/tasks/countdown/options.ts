@@ -13,7 +13,7 @@ const valueRuleSchema = z.strictObject({
 const probability = z.number().min(0).max(1);
 
 /** How cold-start demonstrations are drawn; facts and names are explained in `demonstration.ts`. */
-export const demonstrationOptionsSchema = z.strictObject({
+const demonstrationOptionsSchema = z.strictObject({
   solutionProbability: probability.default(0.15).describe("probability that a try is the known solution"),
   giveUpProbability: probability.default(0.4).describe("probability that an impatient trace gives up after a miss"),
   patientShare: probability.default(0.2).describe("share of the traces that are patient"),

@@ -11,7 +11,8 @@
 import { ConfigError } from "../../errors.ts";
 import { endsInsideThink } from "../../expression/answer.ts";
 import { formatRational, type Rational } from "../../expression/rational.ts";
-import type { ChatMessage, ChatRenderer } from "../chat.ts";
+import type { Message } from "../../tokenizer/tokenizer.ts";
+import type { ChatRenderer } from "../chat.ts";
 import type { Language } from "../language.ts";
 
 export type PromptName = "english" | "chinese" | "compact";
@@ -21,7 +22,7 @@ export type PromptName = "english" | "chinese" | "compact";
  *
  * @throws ConfigError where the prompt is a conversation and there is no renderer, or the renderer closes the last message.
  */
-export function renderPrompt(
+export function renderCountdownPrompt(
   name: PromptName,
   numbers: readonly number[],
   target: Rational,
@@ -54,7 +55,7 @@ function compactPrompt(nums: string, goal: string, language: Language): string {
   return `${request}\n<think>`;
 }
 
-function englishMessages(nums: string, goal: string): ChatMessage[] {
+function englishMessages(nums: string, goal: string): Message[] {
   return [
     {
       role: "system",
@@ -73,7 +74,7 @@ function englishMessages(nums: string, goal: string): ChatMessage[] {
   ];
 }
 
-function chineseMessages(nums: string, goal: string): ChatMessage[] {
+function chineseMessages(nums: string, goal: string): Message[] {
   return [
     {
       role: "user",

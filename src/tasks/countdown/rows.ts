@@ -3,7 +3,7 @@
  * row can be solved is not checked.
  */
 
-import { columnsOf, type DataRow, placeOf } from "../../data/row.ts";
+import { columnsText, type DataRow, placeOf } from "../../data/row.ts";
 import { DataError } from "../../errors.ts";
 import { exactNumber } from "../../exact-json.ts";
 import { readCountdown } from "../../expression/countdown.ts";
@@ -30,7 +30,7 @@ export function problemOfRow(row: DataRow): RowProblem {
   const fail = (fault: string): never => {
     throw new DataError(
       `${placeOf(row)}: expected a Countdown problem such as {"nums": [6, 3, 3], "target": 54}, ` +
-        `but ${fault}; ${columnsOf(row)}.`,
+        `but ${fault}; ${columnsText(row)}.`,
     );
   };
   if ("fault" in problem) return fail(problem.fault);

@@ -6,7 +6,7 @@
  * `(1+2)+3` and `1+(2+3)`, are different solutions.
  */
 
-import { combine, equal, type Operator, type Rational, whole } from "../../expression/rational.ts";
+import { applyOperator, equal, type Operator, type Rational, whole } from "../../expression/rational.ts";
 import { commutedKey, isAllowed, type Tree, type ValueRule } from "./tree.ts";
 
 export interface SolveOptions {
@@ -53,7 +53,7 @@ export function solve(numbers: readonly number[], target: Rational, options: Sol
 export function joinings(a: Item, b: Item, rule: ValueRule | undefined): Item[] {
   const items: Item[] = [];
   const add = (operator: Operator, left: Item, right: Item): void => {
-    const value = combine(operator, left.value, right.value);
+    const value = applyOperator(operator, left.value, right.value);
     if (value === undefined || !isAllowed(value, rule)) return;
     items.push({ tree: { operator, left: left.tree, right: right.tree }, value });
   };

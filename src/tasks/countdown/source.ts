@@ -1,7 +1,7 @@
 /**
- * Where the task's problems come from: the endless generator, the rows of a file, or a data set that a recipe has shuffled,
- * cut and split. However they come, training never sees a held-out problem (`split.ts`; `data/load.ts` for the last), and
- * problem ids name a problem once: training counts from 0, held-out problems of the generator from 2^31.
+ * Where the task's problems come from: the endless generator, the rows of a file, or a data set that a recipe has
+ * shuffled, cut and split. In every case training never sees a held-out problem (`split.ts`; `data/load.ts` for the
+ * last), and problem ids name a problem once: training counts from 0, held-out problems of the generator from 2^31.
  */
 
 import { type LoadedData, type NumberedRow, tooFewHeldOut } from "../../data/loaded-data.ts";
@@ -9,10 +9,10 @@ import type { DataRow } from "../../data/row.ts";
 import { ConfigError } from "../../errors.ts";
 import type { Rational } from "../../expression/rational.ts";
 import { Random } from "../../random.ts";
-import { type GeneratedProblem, generateProblem } from "./generator.ts";
+import { type GeneratedCountdown, generateCountdown } from "./generator.ts";
 import type { CountdownOptions } from "./options.ts";
 import { problemOfRow } from "./rows.ts";
-import { isHeldOut, problemKey } from "./split.ts";
+import { isHeldOutCountdown, problemKey } from "./split.ts";
 import { formatTree } from "./tree.ts";
 
 export interface SourceProblem {
@@ -38,16 +38,17 @@ const HELD_OUT_SEED = 0;
 
 /** Problems of the generator; the training stream depends on `seed`, the held-out list does not. */
 export function sourceFromGenerator(options: CountdownOptions, seed: number): CountdownSource {
-  const isOut = ({ numbers, target }: GeneratedProblem): boolean => isHeldOut(numbers, target, options.heldOutShare);
+  const isOut = ({ numbers, target }: GeneratedCountdown): boolean =>
+    isHeldOutCountdown(numbers, target, options.heldOutShare);
   const heldOutAt = (index: number): SourceProblem => {
-    const problem = generateProblem(options, HELD_OUT_SEED, "countdown/held-out", index, isOut);
+    const problem = generateCountdown(options, HELD_OUT_SEED, "countdown/held-out", index, isOut);
     return asSource(problem, FIRST_HELD_OUT_ID + index);
   };
   return {
     trainCount: Number.POSITIVE_INFINITY,
     train: (index) =>
       asSource(
-        generateProblem(options, seed, "countdown/train", index, (drawn) => !isOut(drawn)),
+        generateCountdown(options, seed, "countdown/train", index, (drawn) => !isOut(drawn)),
         index,
       ),
     heldOut: (count, draws) => {
@@ -57,7 +58,7 @@ export function sourceFromGenerator(options: CountdownOptions, seed: number): Co
   };
 }
 
-function asSource({ numbers, target, solution }: GeneratedProblem, id: number): SourceProblem {
+function asSource({ numbers, target, solution }: GeneratedCountdown, id: number): SourceProblem {
   const columns = { nums: numbers, target: Number(target.numerator), solution: formatTree(solution) };
   return { id, numbers, target, columns };
 }
@@ -95,7 +96,7 @@ export function sourceFromRows(
   seed: number,
 ): CountdownSource {
   const problems = rows.map((row, id): SourceProblem => ({ id, ...problemOfRow(row) }));
-  const isOut = ({ numbers, target }: SourceProblem): boolean => isHeldOut(numbers, target, heldOutShare);
+  const isOut = ({ numbers, target }: SourceProblem): boolean => isHeldOutCountdown(numbers, target, heldOutShare);
   const training = problems.filter((problem) => !isOut(problem));
   const heldOut = new Random(HELD_OUT_SEED, "countdown/held-out").shuffle(problems.filter(isOut));
   if (training.length === 0) {

@@ -15,6 +15,6 @@ export function problemKey(numbers: readonly number[], target: Rational): string
 }
 
 /** Whether the problem belongs to the `share` (0 … 1) of all problems that is held out. */
-export function isHeldOut(numbers: readonly number[], target: Rational, share: number): boolean {
+export function isHeldOutCountdown(numbers: readonly number[], target: Rational, share: number): boolean {
   return uniformAt(hashString(problemKey(numbers, target)), STREAM, [0]) < share;
 }

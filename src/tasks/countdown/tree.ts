@@ -4,7 +4,7 @@
  */
 
 import {
-  combine,
+  applyOperator,
   formatRational,
   isWhole,
   lessThan,
@@ -14,7 +14,7 @@ import {
 } from "../../expression/rational.ts";
 import type { Draws } from "../draws.ts";
 
-export interface Operation {
+interface Operation {
   readonly operator: Operator;
   readonly left: Tree;
   readonly right: Tree;
@@ -48,7 +48,7 @@ export function evaluateTree(tree: Tree, rule?: ValueRule): Rational | undefined
   if (left === undefined) return undefined;
   const right = evaluateTree(tree.right, rule);
   if (right === undefined) return undefined;
-  const value = combine(tree.operator, left, right);
+  const value = applyOperator(tree.operator, left, right);
   return value !== undefined && isAllowed(value, rule) ? value : undefined;
 }
 
@@ -79,7 +79,7 @@ function carryOutOne(tree: Operation): Tree {
   const { operator, left, right } = tree;
   if (typeof left !== "number") return { operator, left: carryOutOne(left), right };
   if (typeof right !== "number") return { operator, left, right: carryOutOne(right) };
-  const value = combine(operator, whole(left), whole(right));
+  const value = applyOperator(operator, whole(left), whole(right));
   if (value === undefined || !isWhole(value) || value.numerator < 0n) {
     throw new RangeError(`${formatTree(tree)} = ${value ? formatRational(value) : "nothing"} has no place in a trace`);
   }

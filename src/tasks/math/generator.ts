@@ -5,13 +5,20 @@
  */
 
 import { ConfigError } from "../../errors.ts";
-import { combine, formatRational, type Operator, type Rational, ratio, whole } from "../../expression/rational.ts";
+import {
+  applyOperator,
+  formatRational,
+  type Operator,
+  type Rational,
+  ratio,
+  whole,
+} from "../../expression/rational.ts";
 import { hashString, uniformAt } from "../../random.ts";
 import { Draws } from "../draws.ts";
 import type { MathOptions, ProblemKind } from "./options.ts";
 
 /** A problem with its answer: `-7`, `5/3`. */
-export interface GeneratedProblem {
+export interface GeneratedMathProblem {
   readonly kind: ProblemKind;
   readonly problem: string;
   readonly answer: string;
@@ -19,13 +26,13 @@ export interface GeneratedProblem {
   readonly solution: string;
 }
 
-export type GeneratorOptions = Pick<MathOptions, "kinds" | "maxOperand" | "heldOutShare">;
+type GeneratorOptions = Pick<MathOptions, "kinds" | "maxOperand" | "heldOutShare">;
 
 const MAX_DRAWS = 10_000;
 const STREAM = hashString("math/held-out");
 
 /** Whether the problem belongs to the share of all problems that is held out: a hash of its text. */
-export function isHeldOut(problem: string, share: number): boolean {
+export function isHeldOutMathProblem(problem: string, share: number): boolean {
   return uniformAt(hashString(problem), STREAM, [0]) < share;
 }
 
@@ -34,17 +41,18 @@ export function isHeldOut(problem: string, share: number): boolean {
  *
  * @throws ConfigError where 10,000 draws bring up none.
  */
-export function generateProblem(
+export function generateMathProblem(
   options: GeneratorOptions,
   seed: number,
   stream: string,
   index: number,
   heldOut?: boolean,
-): GeneratedProblem {
+): GeneratedMathProblem {
   const draws = new Draws(seed, stream, index);
   for (let draw = 0; draw < MAX_DRAWS; draw++) {
     const problem = MAKERS[draws.choice(options.kinds)](draws, options.maxOperand);
-    if (heldOut === undefined || isHeldOut(problem.problem, options.heldOutShare) === heldOut) return problem;
+    if (heldOut === undefined || isHeldOutMathProblem(problem.problem, options.heldOutShare) === heldOut)
+      return problem;
   }
   throw new ConfigError(
     `No ${heldOut ? "held-out" : "training"} problem found in ${MAX_DRAWS} draws (heldOutShare ` +
@@ -52,7 +60,7 @@ export function generateProblem(
   );
 }
 
-const MAKERS: Readonly<Record<ProblemKind, (draws: Draws, max: number) => GeneratedProblem>> = {
+const MAKERS: Readonly<Record<ProblemKind, (draws: Draws, max: number) => GeneratedMathProblem>> = {
   arithmetic,
   fractions,
   linear,
@@ -62,13 +70,13 @@ const PRECEDENCE: Readonly<Record<Operator, number>> = { "+": 1, "-": 1, "*": 2,
 const ARITHMETIC: readonly Operator[] = ["+", "-", "*"];
 
 /** `What is 12 + 7 * 3?` */
-function arithmetic(draws: Draws, max: number): GeneratedProblem {
+function arithmetic(draws: Draws, max: number): GeneratedMathProblem {
   const [a, b, c] = [draws.between(1, max), draws.between(1, max), draws.between(1, max)];
   const [first, second] = [draws.choice(ARITHMETIC), draws.choice(ARITHMETIC)];
   const problem = `What is ${a} ${first} ${b} ${second} ${c}?`;
   const steps: string[] = [];
   const step = (left: Rational, operator: Operator, right: Rational): Rational => {
-    const result = combine(operator, left, right)!;
+    const result = applyOperator(operator, left, right)!;
     steps.push(`${formatRational(left)} ${operator} ${formatRational(right)} = ${formatRational(result)}`);
     return result;
   };
@@ -79,11 +87,11 @@ function arithmetic(draws: Draws, max: number): GeneratedProblem {
 }
 
 /** `What is 2/3 + 1/4? Answer with a fraction in lowest terms.` */
-function fractions(draws: Draws, max: number): GeneratedProblem {
+function fractions(draws: Draws, max: number): GeneratedMathProblem {
   const [a, b] = [draws.between(1, max), draws.between(2, max)];
   const [c, d] = [draws.between(1, max), draws.between(2, max)];
   const operator = draws.choice(["+", "-"] as const);
-  const result = combine(operator, ratio(BigInt(a), BigInt(b)), ratio(BigInt(c), BigInt(d)))!;
+  const result = applyOperator(operator, ratio(BigInt(a), BigInt(b)), ratio(BigInt(c), BigInt(d)))!;
   const answer = formatRational(result);
   const sum = operator === "+" ? a * d + c * b : a * d - c * b;
   return {
@@ -95,7 +103,7 @@ function fractions(draws: Draws, max: number): GeneratedProblem {
 }
 
 /** `Solve for x: 3x + 5 = 20.` The solution may be a fraction. */
-function linear(draws: Draws, max: number): GeneratedProblem {
+function linear(draws: Draws, max: number): GeneratedMathProblem {
   const [a, b, c] = [draws.between(2, max), draws.between(1, max), draws.between(1, max)];
   const answer = formatRational(ratio(BigInt(c - b), BigInt(a)));
   return {

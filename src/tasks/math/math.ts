@@ -8,7 +8,7 @@
  */
 
 import { heldOutRows, type LoadedData, type NumberedRow } from "../../data/loaded-data.ts";
-import { columnError, columnsOf, type DataRow, placeOf } from "../../data/row.ts";
+import { columnError, columnsText, type DataRow, placeOf } from "../../data/row.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { endsInsideThink, formFault } from "../../expression/answer.ts";
 import { extractAnswer } from "../../math-answers/extract.ts";
@@ -18,9 +18,9 @@ import { canonicalAnswerOf, judgeMath } from "../../math-answers/judge-answer.ts
 import { checkOptions } from "../../strict-schema.ts";
 import type { ChatRenderer } from "../chat.ts";
 import type { Demonstration, Problem, Task, Verdict } from "../task.ts";
-import { type GeneratedProblem, generateProblem } from "./generator.ts";
+import { type GeneratedMathProblem, generateMathProblem } from "./generator.ts";
 import { type MathOptions, mathOptionsSchema } from "./options.ts";
-import { renderPrompt } from "./prompts.ts";
+import { renderMathPrompt } from "./prompts.ts";
 
 export interface MathDeps {
   /** Root of the training problems' random numbers. */
@@ -45,7 +45,7 @@ export function identifyProblem(row: DataRow, { gold }: Pick<MathOptions, "gold"
   const problem = problemText(row.fields);
   if (problem === undefined) throw columnError(row, "problem", "the problem, a text that is not empty,");
   const found = goldOfColumns(row.fields, gold);
-  if ("fault" in found) throw new DataError(`${placeOf(row)}: ${found.fault}; ${columnsOf(row)}.`);
+  if ("fault" in found) throw new DataError(`${placeOf(row)}: ${found.fault}; ${columnsText(row)}.`);
   return problem;
 }
 
@@ -81,14 +81,15 @@ export function createMathTask(options: unknown, deps: MathDeps): Task {
 type Source = Pick<Task, "trainProblem" | "trainCount" | "heldOut">;
 
 function generated(options: MathOptions, { seed, renderChat }: MathDeps): Source {
-  const asProblem = ({ problem, answer, solution, kind }: GeneratedProblem, id: number): Problem => ({
+  const asProblem = ({ problem, answer, solution, kind }: GeneratedMathProblem, id: number): Problem => ({
     id,
-    prompt: renderPrompt(options.prompt, problem, renderChat),
+    prompt: renderMathPrompt(options.prompt, problem, renderChat),
     columns: { problem, answer, solution, kind },
   });
-  const trainProblem = (index: number) => asProblem(generateProblem(options, seed, "math/train", index, false), index);
+  const trainProblem = (index: number) =>
+    asProblem(generateMathProblem(options, seed, "math/train", index, false), index);
   const heldOutAt = (index: number) =>
-    asProblem(generateProblem(options, HELD_OUT_SEED, "math/held-out", index, true), FIRST_HELD_OUT_ID + index);
+    asProblem(generateMathProblem(options, HELD_OUT_SEED, "math/held-out", index, true), FIRST_HELD_OUT_ID + index);
   trainProblem(0);
   heldOutAt(0);
   return {
@@ -105,7 +106,7 @@ function ofData(options: MathOptions, { data, renderChat }: MathDeps): Source {
   const toProblem = ({ id, row }: NumberedRow): Problem => ({
     id,
     place: placeOf(row),
-    prompt: renderPrompt(options.prompt, problemText(row.fields)!, renderChat),
+    prompt: renderMathPrompt(options.prompt, problemText(row.fields)!, renderChat),
     columns: row.fields,
   });
   return {

@@ -11,7 +11,7 @@ export type ProblemKind = (typeof PROBLEM_KINDS)[number];
 const GENERATOR = { kinds: [...PROBLEM_KINDS] as ProblemKind[], maxOperand: 20, heldOutShare: 0.125 };
 
 /** Names of the options that only the generator reads. */
-export const GENERATOR_KEYS: readonly string[] = Object.keys(GENERATOR);
+export const MATH_GENERATOR_KEYS: readonly string[] = Object.keys(GENERATOR);
 
 /** The options of `task: { name: math, … }`, with their defaults; an impossible combination is refused. */
 export const mathOptionsSchema = z

@@ -19,7 +19,7 @@ const R1_ZERO =
  *
  * @throws ConfigError where the prompt is a conversation and there is no renderer.
  */
-export function renderPrompt(
+export function renderMathPrompt(
   name: MathOptions["prompt"],
   problem: string,
   renderChat: ChatRenderer | undefined,

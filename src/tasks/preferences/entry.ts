@@ -4,7 +4,7 @@ import { dataPaths, defineTask, loadTaskData, withOtherData } from "../entry.ts"
 import { createPreferencesTask, identifyPreference, preferencesOptionsSchema } from "./preferences.ts";
 
 /** The entry; see the file's header. */
-export const preferences = defineTask({
+export const preferencesTask = defineTask({
   name: "preferences",
   summary: "prompts of a data set with two answers each, of which one is preferred",
   options: preferencesOptionsSchema,

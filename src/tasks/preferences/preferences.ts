@@ -6,7 +6,7 @@
  * `prompt` it is the messages before the answer, the same in both (TRL calls that an implicit prompt). Everything else is
  * the conversations task's: the chat template, the data's columns and split.
  *
- * Two equal answers say nothing; such a pair is a row like others here, and skipped and counted by whoever trains on pairs.
+ * Two equal answers contain no preference. The task keeps such a pair as a row; the trainer skips and counts it.
  */
 
 import { z } from "zod";

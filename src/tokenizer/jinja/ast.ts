@@ -12,7 +12,7 @@ export interface Arguments {
 }
 
 export type BinaryOperator = "+" | "-" | "*" | "/" | "//" | "%" | "**";
-export type Comparison = "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not in";
+export type ComparisonOperator = "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not in";
 
 export type Expression =
   | { readonly kind: "constant"; readonly value: Value }
@@ -30,7 +30,7 @@ export type Expression =
   | {
       readonly kind: "compare";
       readonly first: Expression;
-      readonly rest: readonly (readonly [Comparison, Expression])[];
+      readonly rest: readonly (readonly [ComparisonOperator, Expression])[];
     }
   | {
       readonly kind: "conditional";

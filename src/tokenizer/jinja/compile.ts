@@ -150,7 +150,9 @@ function compileWith(statement: Statement & { kind: "with" }, scope: Scope): Exe
   };
 }
 
-/** A loop. Its `else` part is rendered where no turn came to its end, which `break` and `continue` prevent. */
+/**
+ * A loop. Its `else` part is rendered if no turn reached its end; `break` and `continue` leave a turn before its end.
+ */
 function compileFor(statement: ForStatement, scope: Scope): Execute {
   const inner: Scope = { ...innerScope(scope), isInLoop: true };
   const needsLoop = statement.recursive || namesRead(statement.body, ["loop"]).has("loop");

@@ -1,7 +1,7 @@
 /** Decimal places of floats, rounded as Python does: by their exact binary value, halves to even. */
 
 /** |value| · 10^places, rounded to a whole number. `value` must be finite. */
-export function scaledMagnitude(value: number, places: number): bigint {
+function scaledMagnitude(value: number, places: number): bigint {
   const [mantissa, exponent] = decompose(Math.abs(value));
   let numerator = mantissa;
   let denominator = 1n;

@@ -7,7 +7,7 @@
 import { TemplateSyntaxError } from "./errors.ts";
 import { isSpace, SPACE, stripEnd } from "./text.ts";
 
-export type TokenType =
+export type TemplateTokenType =
   | "data"
   | "block"
   | "endBlock"
@@ -19,8 +19,8 @@ export type TokenType =
   | "operator"
   | "end";
 
-export interface Token {
-  readonly type: TokenType;
+export interface TemplateToken {
+  readonly type: TemplateTokenType;
   /** Its text; the string that a literal stands for. */
   readonly text: string;
   /** The value of a number literal. */
@@ -42,13 +42,13 @@ const PRINT_END = new RegExp(`-\\}\\}[${SPACE}]*|\\}\\}`, "y");
 const CLOSING: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" };
 
 /** The template's tokens, the last of type `end`. Throws TemplateSyntaxError. */
-export function tokenize(template: string): Token[] {
+export function tokenizeTemplate(template: string): TemplateToken[] {
   return new Lexer(template).run();
 }
 
 class Lexer {
   readonly #source: string;
-  readonly #tokens: Token[] = [];
+  readonly #tokens: TemplateToken[] = [];
   #position = 0;
   #line = 1;
   /** Whether what was read last ends with a line end, or nothing was read yet. */
@@ -59,7 +59,7 @@ class Lexer {
     this.#source = source.endsWith("\n") ? source.slice(0, -1) : source;
   }
 
-  run(): Token[] {
+  run(): TemplateToken[] {
     while (this.#position < this.#source.length) this.#readText();
     this.#push("end", "");
     return this.#tokens;
@@ -179,12 +179,12 @@ class Lexer {
     return pattern.exec(this.#source)?.[0];
   }
 
-  #take(type: TokenType, text: string, number?: bigint | number): void {
+  #take(type: TemplateTokenType, text: string, number?: bigint | number): void {
     this.#push(type, text, number);
     this.#moveTo(this.#position + text.length);
   }
 
-  #push(type: TokenType, text: string, number?: bigint | number): void {
+  #push(type: TemplateTokenType, text: string, number?: bigint | number): void {
     this.#tokens.push({ type, text, line: this.#line, ...(number !== undefined && { number }) });
   }
 

@@ -1,6 +1,6 @@
 /** Operators, indices and slices, as Python's. */
 
-import type { BinaryOperator, Comparison } from "./ast.ts";
+import type { BinaryOperator, ComparisonOperator } from "./ast.ts";
 import { TemplateError, UnsupportedTemplateError } from "./errors.ts";
 import { formatPercent } from "./format.ts";
 import { checkLength, repeatText } from "./text.ts";
@@ -62,7 +62,7 @@ export function positive(value: Value): Value {
 }
 
 /** `left operator right` of a comparison. */
-export function compareWith(operator: Comparison, left: Value, right: Value): boolean {
+export function compareWith(operator: ComparisonOperator, left: Value, right: Value): boolean {
   switch (operator) {
     case "==":
       return equals(left, right);

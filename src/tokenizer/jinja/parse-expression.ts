@@ -3,14 +3,14 @@
  * left operands first, and a sign binds tighter than a filter.
  */
 
-import type { Arguments, BinaryOperator, Comparison, Expression, FilterExpression } from "./ast.ts";
+import type { Arguments, BinaryOperator, ComparisonOperator, Expression, FilterExpression } from "./ast.ts";
 import type { TokenStream } from "./token-stream.ts";
 
 const COMPARISONS = ["==", "!=", "<", "<=", ">", ">="];
 const NO_ARGUMENTS: Arguments = { positional: [], keywords: [] };
 
 /** One expression; `conditional: false` leaves an `if` after it to the statement. */
-export function parseExpression(stream: TokenStream, conditional = true): Expression {
+export function parseTemplateExpression(stream: TokenStream, conditional = true): Expression {
   return conditional ? parseConditional(stream) : parseOr(stream);
 }
 
@@ -22,7 +22,7 @@ export function parseTuple(
   options: { conditional?: boolean; endsAt?: readonly string[]; inParentheses?: boolean } = {},
 ): Expression {
   const { conditional = true, endsAt = [], inParentheses = false } = options;
-  return parseCommaList(stream, () => parseExpression(stream, conditional), endsAt, inParentheses);
+  return parseCommaList(stream, () => parseTemplateExpression(stream, conditional), endsAt, inParentheses);
 }
 
 /** What a comma list of `parseItem` is: the item itself, or a tuple where there is a comma. */
@@ -74,9 +74,9 @@ function parseNot(stream: TokenStream): Expression {
 
 function parseCompare(stream: TokenStream): Expression {
   const first = parseSum(stream);
-  const rest: (readonly [Comparison, Expression])[] = [];
+  const rest: (readonly [ComparisonOperator, Expression])[] = [];
   for (;;) {
-    if (stream.isOperator(...COMPARISONS)) rest.push([stream.next().text as Comparison, parseSum(stream)]);
+    if (stream.isOperator(...COMPARISONS)) rest.push([stream.next().text as ComparisonOperator, parseSum(stream)]);
     else if (stream.skip("name", "in")) rest.push(["in", parseSum(stream)]);
     else if (stream.isName("not") && stream.following.type === "name" && stream.following.text === "in") {
       stream.next();
@@ -162,16 +162,16 @@ function constantOf(name: string): Expression | undefined {
 
 function parseList(stream: TokenStream): Expression {
   const items: Expression[] = [];
-  parseItems(stream, "[", "]", () => items.push(parseExpression(stream)));
+  parseItems(stream, "[", "]", () => items.push(parseTemplateExpression(stream)));
   return { kind: "list", items };
 }
 
 function parseDict(stream: TokenStream): Expression {
   const entries: (readonly [Expression, Expression])[] = [];
   parseItems(stream, "{", "}", () => {
-    const key = parseExpression(stream);
+    const key = parseTemplateExpression(stream);
     stream.expect("operator", ":");
-    entries.push([key, parseExpression(stream)]);
+    entries.push([key, parseTemplateExpression(stream)]);
   });
   return { kind: "dict", entries };
 }
@@ -231,11 +231,11 @@ function parseSubscript(stream: TokenStream, object: Expression): Expression {
 /** An index, or a slice of the object. */
 function parseIndex(stream: TokenStream, object: Expression): Expression {
   const ends = (): boolean => stream.isOperator(":", "]", ",");
-  const start = ends() ? undefined : parseExpression(stream);
+  const start = ends() ? undefined : parseTemplateExpression(stream);
   if (start !== undefined && !stream.isOperator(":")) return start;
   stream.expect("operator", ":");
-  const stop = ends() ? undefined : parseExpression(stream);
-  const step = stream.skip("operator", ":") && !ends() ? parseExpression(stream) : undefined;
+  const stop = ends() ? undefined : parseTemplateExpression(stream);
+  const step = stream.skip("operator", ":") && !ends() ? parseTemplateExpression(stream) : undefined;
   return { kind: "slice", object, parts: [start, stop, step] };
 }
 
@@ -251,19 +251,19 @@ function parseArguments(stream: TokenStream): Arguments {
   parseItems(stream, "(", ")", () => {
     if (stream.skip("operator", "*")) {
       require(rest === undefined && keywordRest === undefined);
-      rest = parseExpression(stream);
+      rest = parseTemplateExpression(stream);
     } else if (stream.skip("operator", "**")) {
       require(keywordRest === undefined);
-      keywordRest = parseExpression(stream);
+      keywordRest = parseTemplateExpression(stream);
     } else if (stream.is("name") && stream.following.type === "operator" && stream.following.text === "=") {
       require(keywordRest === undefined);
       const name = stream.next().text;
       stream.next();
       if (keywords.some(([other]) => other === name)) throw stream.fail(`keyword argument repeated: ${name}`, line);
-      keywords.push([name, parseExpression(stream)]);
+      keywords.push([name, parseTemplateExpression(stream)]);
     } else {
       require(rest === undefined && keywordRest === undefined && keywords.length === 0);
-      positional.push(parseExpression(stream));
+      positional.push(parseTemplateExpression(stream));
     }
   });
   return { positional, keywords, ...(rest && { rest }), ...(keywordRest && { keywordRest }) };

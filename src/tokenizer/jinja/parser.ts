@@ -2,13 +2,13 @@
 
 import type { Block, CallBlock, Expression, ForStatement, IfStatement, Signature, Statement, Target } from "./ast.ts";
 import { UnsupportedTemplateError } from "./errors.ts";
-import { tokenize } from "./lexer.ts";
+import { tokenizeTemplate } from "./lexer.ts";
 import {
   parseCommaList,
-  parseExpression,
   parseFilter,
   parseFilterChain,
   parsePrimary,
+  parseTemplateExpression,
   parseTuple,
 } from "./parse-expression.ts";
 import { TokenStream } from "./token-stream.ts";
@@ -18,7 +18,7 @@ const UNSUPPORTED_TAGS = ["include", "import", "from", "extends", "block", "auto
 
 /** The template's statements. Throws TemplateSyntaxError, or UnsupportedTemplateError for a tag that is not here. */
 export function parseTemplate(source: string): Block {
-  return new Parser(new TokenStream(tokenize(source))).template();
+  return new Parser(new TokenStream(tokenizeTemplate(source))).template();
 }
 
 class Parser {
@@ -108,7 +108,7 @@ class Parser {
     const target = this.#target(["in"]);
     stream.expect("name", "in");
     const iterable = parseTuple(stream, { conditional: false, endsAt: ["recursive"] });
-    const test = stream.skip("name", "if") ? parseExpression(stream) : undefined;
+    const test = stream.skip("name", "if") ? parseTemplateExpression(stream) : undefined;
     const recursive = stream.skip("name", "recursive");
     const body = this.#body(["endfor", "else"]);
     const otherwise = stream.next().text === "else" ? this.#wholeBody("endfor") : [];
@@ -143,7 +143,7 @@ class Parser {
       if (targets.length > 0) stream.expect("operator", ",");
       targets.push(this.#target([]));
       stream.expect("operator", "=");
-      values.push(parseExpression(stream));
+      values.push(parseTemplateExpression(stream));
     }
     return { kind: "with", targets, values, body: this.#wholeBody("endwith") };
   }
@@ -152,7 +152,7 @@ class Parser {
     const statements: Statement[] = [];
     while (!this.#stream.is("endBlock")) {
       if (statements.length > 0) this.#stream.expect("operator", ",");
-      statements.push({ kind: "print", value: parseExpression(this.#stream) });
+      statements.push({ kind: "print", value: parseTemplateExpression(this.#stream) });
     }
     return statements;
   }
@@ -160,7 +160,7 @@ class Parser {
   #call(): CallBlock {
     const stream = this.#stream;
     const signature = stream.isOperator("(") ? this.#signature() : { parameters: [], defaults: [] };
-    const call = parseExpression(stream);
+    const call = parseTemplateExpression(stream);
     if (call.kind !== "call") throw stream.fail("expected call");
     return { kind: "callBlock", call, ...signature, body: this.#wholeBody("endcall") };
   }
@@ -173,7 +173,7 @@ class Parser {
     while (!stream.isOperator(")")) {
       if (parameters.length > 0) stream.expect("operator", ",");
       parameters.push(this.#targetName());
-      if (stream.skip("operator", "=")) defaults.push(parseExpression(stream));
+      if (stream.skip("operator", "=")) defaults.push(parseTemplateExpression(stream));
       else if (defaults.length > 0) throw stream.fail("non-default argument follows default argument");
     }
     stream.expect("operator", ")");

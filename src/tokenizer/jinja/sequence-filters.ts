@@ -6,7 +6,7 @@ import { TemplateError } from "./errors.ts";
 import { binary } from "./operators.ts";
 import { callTest } from "./tests.ts";
 import { toText } from "./text.ts";
-import type { Filter } from "./text-filters.ts";
+import type { TemplateFilter } from "./text-filters.ts";
 import {
   codePoints,
   compare,
@@ -43,7 +43,7 @@ class Group extends Tuple {
   }
 }
 
-export function sequenceFilters(callFilter: CallFilter): Readonly<Record<string, Filter>> {
+export function sequenceFilters(callFilter: CallFilter): Readonly<Record<string, TemplateFilter>> {
   return {
     attr: (value, args, keywords) => {
       const [name] = bind("attr", ["name"], args, keywords);
@@ -234,7 +234,7 @@ function* mapped(value: Value, args: readonly Value[], keywords: Keywords, callF
   for (const item of iterate(value)) yield apply(item);
 }
 
-function selecting(byAttribute: boolean, keeps: boolean): Filter {
+function selecting(byAttribute: boolean, keeps: boolean): TemplateFilter {
   return (value, args, keywords) => new Generator(selected(value, args, keywords, byAttribute, keeps));
 }
 

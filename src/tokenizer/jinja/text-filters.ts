@@ -25,9 +25,9 @@ import {
   type Value,
 } from "./values.ts";
 
-export type Filter = (value: Value, args: readonly Value[], keywords: Keywords) => Value;
+export type TemplateFilter = (value: Value, args: readonly Value[], keywords: Keywords) => Value;
 
-export const TEXT_FILTERS: Readonly<Record<string, Filter>> = {
+export const TEXT_FILTERS: Readonly<Record<string, TemplateFilter>> = {
   abs: absolute,
   capitalize: textFilter("capitalize", [], capitalize),
   center: textFilter("center", ["width?"], (text, width) => center(text, wholeNumber(width, 80))),
@@ -83,7 +83,7 @@ function textFilter(
   label: string,
   parameters: readonly string[],
   compute: (text: string, ...args: (Value | undefined)[]) => string,
-): Filter {
+): TemplateFilter {
   return (value, args, keywords) => {
     const computed = compute(toText(value), ...bind(label, parameters, args, keywords));
     return value instanceof Markup ? new Markup(computed) : computed;

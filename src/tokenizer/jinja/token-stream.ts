@@ -1,32 +1,32 @@
 /** The tokens of a template as a parser takes them. */
 
 import { TemplateSyntaxError } from "./errors.ts";
-import type { Token, TokenType } from "./lexer.ts";
+import type { TemplateToken, TemplateTokenType } from "./lexer.ts";
 
 export class TokenStream {
-  readonly #tokens: readonly Token[];
+  readonly #tokens: readonly TemplateToken[];
   #index = 0;
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: readonly TemplateToken[]) {
     this.#tokens = tokens;
   }
 
-  get current(): Token {
+  get current(): TemplateToken {
     return this.#tokens[this.#index]!;
   }
 
-  get following(): Token {
+  get following(): TemplateToken {
     return this.#tokens[this.#index + 1] ?? this.current;
   }
 
   /** The current token; the next one is current then. */
-  next(): Token {
+  next(): TemplateToken {
     const token = this.current;
     if (this.#index < this.#tokens.length - 1) this.#index++;
     return token;
   }
 
-  is(type: TokenType, text?: string): boolean {
+  is(type: TemplateTokenType, text?: string): boolean {
     return this.current.type === type && (text === undefined || this.current.text === text);
   }
 
@@ -39,13 +39,13 @@ export class TokenStream {
   }
 
   /** Whether the current token was this one; it is taken then. */
-  skip(type: TokenType, text: string): boolean {
+  skip(type: TemplateTokenType, text: string): boolean {
     if (!this.is(type, text)) return false;
     this.next();
     return true;
   }
 
-  expect(type: TokenType, text?: string): Token {
+  expect(type: TemplateTokenType, text?: string): TemplateToken {
     if (this.is(type, text)) return this.next();
     throw this.fail(`expected ${text ?? describeType(type)}, got ${this.describe()}`);
   }
@@ -60,8 +60,8 @@ export class TokenStream {
   }
 }
 
-function describeType(type: TokenType): string {
-  const names: Readonly<Partial<Record<TokenType, string>>> = {
+function describeType(type: TemplateTokenType): string {
+  const names: Readonly<Partial<Record<TemplateTokenType, string>>> = {
     end: "the end of the template",
     endBlock: "the end of the statement",
     endPrint: "the end of the expression",

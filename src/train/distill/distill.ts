@@ -9,13 +9,13 @@
  *       advantage of token t: log π_teacher(t) − log π_student(t)
  *       for each minibatch: one step on −mean ratio · advantage
  *
- * The advantage is the negative of the reverse KL divergence at one token, estimated by the token that was drawn, with a
- * discount of 0: a token answers for itself, not for what it leads to. Its expected gradient is that of
+ * The advantage is the negative of the reverse KL divergence at one token, estimated by the token that was drawn, with
+ * a discount of 0: each token is judged by itself, not by the tokens that follow it. Its expected gradient is that of
  * Σ_t KL(π_student(·|prefix_t) ‖ π_teacher(·|prefix_t)) over the student's own prefixes, because E[∇log π] = 0. The sum
  * over the whole vocabulary would have less variance, and needs the teacher's logits, which no endpoint gives and the
  * engine's contract does not carry.
  *
- * Off-policy distillation is nothing of its own: the teacher's samples are a data set, and SFT imitates them.
+ * Off-policy distillation needs no trainer of its own: the teacher's samples are a data set, and SFT imitates them.
  */
 
 import { requireCapability, requireLossCapability } from "../../engine/contract/capabilities.ts";
@@ -39,10 +39,10 @@ import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
 import { type DistillConfig, distillTotalSteps } from "./config.ts";
 
-/** Beyond any ratio of a step on the student's own tokens: nothing is clipped. */
+/** Larger than any ratio of a step on the student's own tokens, so nothing is clipped. */
 const NO_CLIP = 1e9;
 
-/** The name under which the teacher's opinion stands among the rewards of a rollout. */
+/** The name of the teacher's score among the rewards of a rollout. */
 const TEACHER = "teacher";
 
 /**
@@ -170,7 +170,7 @@ function divergenceMetrics(rollouts: readonly Rollout[], teacherLogprobs: readon
   return { reverse_kl: student - teacher, student_logprob: student, teacher_logprob: teacher };
 }
 
-/** A completion with the teacher's opinion of it: the negative of its mean reverse KL divergence. */
+/** A completion with the teacher's score: the negative of its mean reverse KL divergence. */
 function withTeacher(rollout: Rollout, teacherLogprobs: Float32Array): Rollout & { readonly reward: number } {
   const reward = mean(Array.from(teacherLogprobs, (logprob, t) => logprob - rollout.samplerLogprobs[t]!));
   const reason = `the student finds it ${(-reward).toFixed(4)} nats a token more probable than the teacher`;

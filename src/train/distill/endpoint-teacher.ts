@@ -1,9 +1,10 @@
 /**
- * A teacher behind an OpenAI-compatible endpoint. The API has one way to score given tokens: `/completions` with the token
- * ids as prompt, `echo` and `logprobs`, and nothing generated. vLLM, SGLang and `aha serve` do that; OpenAI itself no
- * longer does. So an endpoint is asked about a short text before anything is trained, and refused by what it answers.
+ * A teacher behind an OpenAI-compatible endpoint. The API has one way to score given tokens: `/completions` with the
+ * token ids as prompt, `echo` and `logprobs`, and nothing generated. vLLM, SGLang and `aha serve` do that; OpenAI
+ * itself no longer does. So before anything is trained the endpoint is asked about a short text, and it is refused if
+ * its answer shows that it cannot score.
  *
- * Log-probabilities are those of temperature 1. A request that fails in passing is made again, a few times.
+ * Log-probabilities are those of temperature 1. A request that fails for a temporary reason is repeated a few times.
  */
 
 import type { EchoedPrompt } from "../../endpoint/completions.ts";
@@ -28,7 +29,7 @@ export async function openEndpointTeacher(
 ): Promise<Scorer> {
   if (endpoints === undefined) {
     throw new ConfigError(
-      "teacher: the stage was given nothing that reaches endpoints (companions.endpoints; NODE_REACH has it).",
+      "teacher: the stage was given nothing that reaches endpoints (supportingCompute.endpoints; NODE_REACH has it).",
     );
   }
   const { text, ids } = probeOf(tokenizer);

@@ -2,8 +2,8 @@
  * A teacher: a model that says how probable it finds tokens which another one has written (`Scorer`). It is in this process,
  * or behind an endpoint (`endpoint-teacher.ts`); a trainer does not know which.
  *
- * Student and teacher must read the same tokens: log-probabilities of one id under two vocabularies have nothing to do with
- * each other. So tokenizers are compared id by id before anything is trained.
+ * Student and teacher must read the same tokens: log-probabilities of the same id under two different vocabularies
+ * cannot be compared. So tokenizers are compared id by id before anything is trained.
  */
 
 import type { Scorer } from "../../engine/contract/sampler.ts";
@@ -11,12 +11,12 @@ import { openEngine } from "../../engine/open.ts";
 import { ConfigError } from "../../errors.ts";
 import { readTokenizer } from "../../tokenizer/huggingface.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { CompanionComputing } from "../context.ts";
+import type { SupportingCompute } from "../context.ts";
 import type { TeacherSpec } from "./config.ts";
 import { openEndpointTeacher } from "./endpoint-teacher.ts";
 
 /** How a teacher in this process is computed, or reached. */
-export type TeacherOptions = Omit<CompanionComputing, "openUserReward">;
+export type TeacherOptions = Omit<SupportingCompute, "openUserReward">;
 
 /**
  * The teacher of a recipe, ready to score what a student with `tokenizer` writes. The caller disposes of it.

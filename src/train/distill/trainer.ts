@@ -10,7 +10,7 @@ import { type DistillConfig, distillIssues, distillShape, distillTotalSteps } fr
 import { checkDistill, trainDistill } from "./distill.ts";
 import { openTeacher } from "./teacher.ts";
 
-export const distill = defineTrainer({
+export const distillTrainer = defineTrainer({
   name: "distill",
   trains: "policy",
   unit: "iteration",
@@ -20,7 +20,7 @@ export const distill = defineTrainer({
   issues: distillIssues,
   paths: (config) => pathAt(config, ["teacher", "path"], "model"),
   // A teacher behind an endpoint takes no memory here.
-  companions: ({ teacher: { path } }) => {
+  supportingModels: ({ teacher: { path } }) => {
     const about = { id: "teacher", kind: "model", key: "teacher.path", remedy: "train the teacher first" } as const;
     return path === undefined ? [] : [{ ...about, path }];
   },
@@ -69,13 +69,13 @@ export const distill = defineTrainer({
 
 /** Does `work` with the teacher of a stage. */
 async function withTeacher<T>(
-  { tokenizer, companions }: Pick<StageParts, "tokenizer" | "companions">,
+  { tokenizer, supportingCompute }: Pick<StageParts, "tokenizer" | "supportingCompute">,
   { teacher: spec }: DistillConfig,
   work: (teacher: Scorer) => Promise<T>,
 ): Promise<T> {
-  if (companions === undefined)
-    throw new ConfigError("teacher: the stage was given nothing to compute it with (companions).");
-  const teacher = await openTeacher(spec, tokenizer, companions);
+  if (supportingCompute === undefined)
+    throw new ConfigError("teacher: the stage was given nothing to compute it with (supportingCompute).");
+  const teacher = await openTeacher(spec, tokenizer, supportingCompute);
   try {
     return await work(teacher);
   } finally {

@@ -44,7 +44,7 @@ function requireCapabilities(engine: Policy, config: GrpoConfig, stage: string |
   for (const [key, isNeeded, capability] of needs) if (isNeeded) requireCapability(engine, capability, { stage, key });
   requireGradientClipping(engine, config, stage);
   const loss = tokenLossOf(objectiveOf(config));
-  // Whatever has no loss of its own is computed by cross-entropy, from a pass that no noise is added in.
+  // An objective without a loss of its own is computed by cross-entropy, from a forward pass without noise.
   const isOwn = loss !== undefined && (isNoisy || engine.capabilities.losses.includes(loss.name));
   requireLossCapability(engine, isOwn ? loss.name : "cross_entropy", { stage, key: "lossType" });
 }

@@ -2,8 +2,8 @@
  * The recipe keys of GRPO.
  *
  * The batch arithmetic in one line: an iteration samples promptsPerIteration × groupSize completions and takes
- * updatesPerIteration × minibatchesPerIteration optimizer steps on them. There is no accumulation to multiply with: how
- * many sequences fit into memory at once is the engine's business and changes no result.
+ * updatesPerIteration × minibatchesPerIteration optimizer steps on them. There is no accumulation to multiply with: the
+ * engine decides how many sequences it computes at once, and this does not change the result.
  */
 
 import { z } from "zod";

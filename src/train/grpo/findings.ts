@@ -11,9 +11,12 @@ import type { AroundStage } from "../examination.ts";
 import { type GrpoConfig, grpoTotalSteps } from "./config.ts";
 import { mixtureFindings } from "./mixture-findings.ts";
 
-/** β below this: at the divergences that runs reach (up to about 1 nat a token) the term is lost in the policy term. */
+/**
+ * β below this: at the divergences that runs reach (up to about 1 nat a token) the KL term is negligible beside the
+ * policy term.
+ */
 const SMALL_KL_COEF = 1e-4;
-/** Long enough that reward hacking has time to happen unseen. */
+/** Iterations in which reward hacking has time to develop unnoticed. */
 const LONG_ITERATIONS = 100;
 /** Below this groups become alike. */
 const LOW_TEMPERATURE = 0.3;
@@ -49,7 +52,7 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
           "reward-weight-zero",
           `${rewardLabel(name)} has weight 0`,
           "it is logged, and does not count",
-          "leave it so to watch it, else give it a weight",
+          "leave it at 0 to watch it only, or give it a weight",
         );
     }
   }
@@ -161,7 +164,7 @@ export function grpoFindings(stage: GrpoConfig, around: AroundStage): StageFindi
       "note",
       "no-evaluation",
       `${stage.iterations} iterations without a held-out evaluation between them`,
-      "reward hacking is seen only at the end",
+      "reward hacking would be noticed only at the end",
       `set evaluateEvery to ${Math.ceil(stage.iterations / 10)}`,
     );
   if (evaluationTokens < stage.maxCompletionTokens)

@@ -4,12 +4,12 @@
  *
  *     for each iteration:
  *       sample a group of completions for each problem and judge them
- *       score them under the policy and the reference, where a knob asks for it
+ *       score them under the policy and the reference, where a key asks for it
  *       compare each with its group: its advantage
  *       repeat μ times: for each minibatch, one step on the policy objective
  *
- * This file is the loop. What the pieces mean stands with them: advantages in `rollout/advantages.ts`, the losses in
- * `losses/`, their means in `losses/means.ts`, one pass or two in `policy-update.ts`.
+ * This file is the loop. The parts are explained in their own files: advantages in `rollout/advantages.ts`, the losses
+ * in `losses/`, their means in `losses/means.ts`, one pass or two in `policy-update.ts`.
  *
  * Departures from the paper, each a recipe key where a choice is left:
  * - The log-probabilities of the old policy are those that the sampler returned. Sampler and trainer share one set of
@@ -158,7 +158,7 @@ async function sampledGroups(
     await loop.stopIfAsked();
     loop.begins("judging");
     const judged = await judgeCompletions(completions, task, rewards);
-    // What rewards gave up on when they were stopped is no judgement.
+    // Scores of rewards that were interrupted are not used.
     await loop.stopIfAsked();
     return judged;
   };

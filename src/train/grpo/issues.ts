@@ -1,6 +1,6 @@
 /**
  * Which keys of GRPO go together. Combinations that make no sense, and keys that the others leave without effect, are
- * refused with the recipe: a knob that nothing listens to is worse than none.
+ * refused with the recipe: a key that has no effect misleads the user.
  */
 
 import { z } from "zod";
@@ -74,7 +74,7 @@ const CONDITIONAL_KEYS: readonly ConditionalKeys<GrpoConfig>[] = [
   },
 ];
 
-/** Keys that cannot be turned together. */
+/** Keys that cannot be set together. */
 function impossibleIssues(config: GrpoConfig): ConfigIssue[] {
   const { advantage, samplerCorrection, samplerCorrectionMax: max, samplerCorrectionMin: min } = config;
   const batchBaseline = advantage === "reinforce++";

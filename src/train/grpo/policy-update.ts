@@ -26,7 +26,7 @@ import { type PolicyObjective, tokenLossOf } from "../../losses/policy-objective
 /** A completion to learn from: its tokens, and what the objective reads of them. */
 export interface UpdateRow extends ObjectiveRow, ScoreDatum {}
 
-/** What one update saw and came to. */
+/** The inputs and results of one update, for metrics. */
 export interface PolicyUpdate extends Partial<OptimStepResult> {
   readonly loss: number;
   readonly value: ObjectiveValue;

@@ -23,7 +23,7 @@ const REWARD_MODEL = {
 } as const;
 
 /** The trainer, as everybody else sees it. */
-export const grpo = defineTrainer({
+export const grpoTrainer = defineTrainer({
   name: "grpo",
   trains: "policy",
   unit: "iteration",
@@ -38,7 +38,7 @@ export const grpo = defineTrainer({
     return [{ path: [...at, "refSyncMixup"], message }];
   },
   paths: rewardPathsOf,
-  companions: (config) =>
+  supportingModels: (config) =>
     rewardPathsOf(config)
       .filter(({ kind }) => kind === "rewardModel")
       .map(({ path }) => ({ ...REWARD_MODEL, path })),
@@ -59,17 +59,12 @@ export const grpo = defineTrainer({
       `Learning by doing, without examples: in each of ${count(iterations)} iterations it gets ` +
       `${promptsPerIteration} problems and writes ${groupSize} answers to each. They are scored by ` +
       `${rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ")}. ` +
-      "Answers that beat the average of their group become more likely, the others less. Nobody tells it how to think.",
+      "Answers that beat the average of their group become more likely, the others less. No example shows it how to think.",
   },
   examination: grpoExamination,
 });
 
-/** Whether a stage is one of GRPO, whose keys are then known. */
-export function isGrpoStage<Stage extends { readonly trainer: string }>(stage: Stage): stage is Stage & GrpoConfig {
-  return stage.trainer === grpo.name;
-}
-
-function stageRewards(parts: Pick<StageParts, "companions">, { rewards }: GrpoConfig) {
+function stageRewards(parts: Pick<StageParts, "supportingCompute">, { rewards }: GrpoConfig) {
   return createRewards(rewards, rewardDepsOf(parts));
 }
 

@@ -49,7 +49,7 @@ export function grpoTrialFindings(
       "rewards-abstain",
       `every reward abstained from all ${completions} completions`,
       "nothing is learned",
-      "see the reasons with aha reward; mend the reward or its columns",
+      "see the reasons with aha reward; correct the reward or its columns",
     );
   } else if (zeroVarianceShare >= ALARM_LIMITS.zeroVariance.raise && groups >= 1) {
     const isAll = zeroVarianceShare === 1 && groups >= ENOUGH_GROUPS && completions >= ENOUGH_COMPLETIONS;

@@ -2,12 +2,13 @@
  * A trial of a GRPO stage: what the policy writes now, what the rewards make of it, and how fast this machine is. The
  * prompts and draws are the run's own first ones.
  *
- * A group of equal rewards would not be trained on, and the speed of training not be seen, so a reward of the trial's own,
- * different for every completion, is added, and left out of what is reported.
+ * A group of equal rewards is not trained on, so the speed of training could not be measured. Therefore the trial adds
+ * a reward of its own, different for every completion, and leaves it out of the report.
  */
 
 import type { BatchReward } from "../../rewards/reward.ts";
 import { createRewards } from "../../rewards/spec.ts";
+import { mean, sumOf } from "../../statistics.ts";
 import type { RolloutRow } from "../context.ts";
 import type { StageTrial, TrialParts } from "../examination.ts";
 import { rewardDepsOf } from "../reward-scorer.ts";
@@ -15,7 +16,7 @@ import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import type { GrpoConfig } from "./config.ts";
 import { trainGrpo } from "./grpo.ts";
 
-/** No reward of a recipe has such a name. */
+/** A name that no reward of a recipe can have. */
 const TRIAL_REWARD = "(probe)";
 /** An iteration of the recipe's own size is timed where it takes no longer than this: small batches are slower a token. */
 const FULL_ITERATION_SECONDS = 10;
@@ -64,7 +65,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
     await trainGrpo(whole.context, { ...config, promptsPerIteration: stage.promptsPerIteration }, withProbe);
     return whole;
   });
-  const completionTokens = sum(rollouts.map(({ lengthTokens }) => lengthTokens));
+  const completionTokens = sumOf(rollouts.map(({ lengthTokens }) => lengthTokens));
   const weights = rewards.map(({ reward, weight }) => [reward.name, weight] as const);
   const totals = rollouts.map((rollout) => totalOf(rollout, weights));
   const isFlat = (group: number) => {
@@ -87,7 +88,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
       weights.map(([name]) => {
         const scores = rollouts.map((one) => one.rewards[name]?.score ?? null).filter((score) => score !== null);
         if (scores.length === 0) return [name, null];
-        return [name, { mean: sum(scores) / scores.length, varies: scores.some((score) => score !== scores[0]) }];
+        return [name, { mean: mean(scores), varies: scores.some((score) => score !== scores[0]) }];
       }),
     ),
     samplerDifference: row["sampling/sampling_logp_difference/mean"],
@@ -106,7 +107,7 @@ function speedOf({ rollouts, metrics, timings }: Recorded, meanCompletionTokens:
   return {
     sampling: {
       meanCompletionTokens,
-      tokensPerSecond: sum(rollouts.map(({ lengthTokens }) => lengthTokens)) / sampling!,
+      tokensPerSecond: sumOf(rollouts.map(({ lengthTokens }) => lengthTokens)) / sampling!,
     },
     trainingTokensPerSecond: metrics[0]!.num_tokens! / updating!,
   };
@@ -125,9 +126,7 @@ function totalOf({ rewards }: RolloutRow, weights: readonly (readonly [string, n
     const score = rewards[name]?.score ?? null;
     return score === null ? [] : [weight * score];
   });
-  return judged.length === 0 ? null : sum(judged);
+  return judged.length === 0 ? null : sumOf(judged);
 }
-
-const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
 const share = <T>(values: readonly T[], isSo: (value: T) => boolean) => values.filter(isSo).length / values.length;

@@ -1,6 +1,6 @@
 /**
- * From judged completions to what an optimizer step learns from: what the rewards come to, and the rows of a step with
- * weights that are normalised over all its completions.
+ * From judged completions to what an optimizer step learns from: the advantages, and the rows of a step with weights
+ * that are normalised over all its completions.
  */
 
 import type { Policy } from "../../engine/contract/policy.ts";

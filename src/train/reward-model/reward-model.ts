@@ -6,9 +6,9 @@
  *       take pairs from the data until the batch is full
  *       minimise the mean of −ln σ(r_chosen − r_rejected)
  *
- * A pair of equal answers says nothing and is passed over; so is one with a sequence longer than `maxTokens`, unless the
- * recipe wants that to be an error. Both are counted. Metrics have the names of TRL's RewardTrainer. Pair i is a function
- * of (seed, i), so the whole data state is one integer.
+ * A pair of equal answers contains no preference and is skipped. So is a pair with a sequence longer than `maxTokens`,
+ * unless the recipe makes that an error. Both are counted. Metrics have the names of TRL's RewardTrainer. Pair i is a
+ * function of (seed, i), so the whole data state is one integer.
  */
 
 import { ConfigError } from "../../errors.ts";

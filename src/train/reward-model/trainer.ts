@@ -2,48 +2,33 @@
 
 import { tasks } from "../../tasks/registry.ts";
 import type { Examination } from "../examination.ts";
-import {
-  type GivenDataTrial,
-  givenDataFigures,
-  givenDataOverData,
-  givenDataTrial,
-  givenDataTrialFindings,
-  TRIAL_STEPS,
-} from "../given-data.ts";
+import { type GivenDataTrial, givenData } from "../given-data.ts";
 import { defineTrainer } from "../trainer.ts";
-import { recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import { type RewardModelConfig, rewardModelIssues, rewardModelShape } from "./config.ts";
 import { checkRewardModel, trainRewardModel } from "./reward-model.ts";
 
-const EXAMPLES = "pairs";
+const pairs = givenData("pairs", "num_pairs");
 
 const examination: Examination<RewardModelConfig, "rewardModel", GivenDataTrial> = {
-  learningRate: ({ learningRate }) => ({ peak: learningRate, method: "supervised" }),
-  units: ({ steps }) => steps,
+  learningRate: pairs.learningRate,
+  units: pairs.units,
   longestRead: ({ maxTokens }) => (maxTokens === undefined ? undefined : { tokens: maxTokens, isCut: false }),
-  overData: (config, trainCount) =>
-    givenDataOverData(config, trainCount, { examplesPerStep: config.batchPairs, examples: EXAMPLES }),
+  overData: (config, trainCount) => pairs.overData(config, trainCount, config.batchPairs),
   memory: ({ maxTokens, batchPairs }, { contextTokens }) => {
     const longest = maxTokens ?? contextTokens;
     return { trained: { tokens: 2 * batchPairs * longest, longest } };
   },
-  trial: async (parts, config) => {
-    const recorded = recordedStage(parts);
-    await trainRewardModel(recorded.context, {
-      ...{ ...config, ...WITHOUT_CHANGE, epochs: undefined, steps: TRIAL_STEPS },
-    });
-    return givenDataTrial(recorded, "num_pairs");
-  },
-  trialFindings: (_, trial) => givenDataTrialFindings(trial, EXAMPLES),
+  trial: (parts, config) => pairs.trial(parts, config, trainRewardModel),
+  trialFindings: (_, trial) => pairs.trialFindings(trial),
   figures: (config, { steps, trial }) => ({
-    ...givenDataFigures(config.steps ?? steps, trial),
+    ...pairs.figures(config.steps ?? steps, trial),
     promptsPerStep: config.batchPairs,
     completionsPerStep: 2 * config.batchPairs,
     tokensPerStep: trial?.tokensPerStep ?? null,
   }),
 };
 
-export const rewardModel = defineTrainer({
+export const rewardModelTrainer = defineTrainer({
   name: "reward_model",
   trains: "rewardModel",
   unit: "step",

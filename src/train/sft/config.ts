@@ -5,8 +5,8 @@ import { type ConfigIssue, refineWith } from "../config-issue.ts";
 import { lengthIssues, lengthShape } from "../length-config.ts";
 import { optimizerShape } from "../optimizer-config.ts";
 
-/** What becomes of a demonstration that is longer than `maxTokens`. */
-export const OVERLONG_POLICIES = ["error", "drop", "truncate"] as const;
+/** What is done with a demonstration that is longer than `maxTokens`. */
+const OVERLONG_POLICIES = ["error", "drop", "truncate"] as const;
 
 /** Keys and defaults, for recipes that add keys of their own. */
 export const sftShape = {

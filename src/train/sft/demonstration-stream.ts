@@ -86,7 +86,7 @@ export interface DemonstrationBatch {
   readonly truncated: number;
 }
 
-/** What becomes of the first demonstrations under the limits. */
+/** How the limits affect the first demonstrations. */
 export interface LengthSurvey {
   /** How many were looked at. */
   readonly looked: number;
@@ -127,7 +127,7 @@ export class DemonstrationStream {
     const demonstration = task.demonstrate(problem, demonstrationSeed);
     const prompt = demonstration.prompt ?? problem.prompt;
     if (demonstration.wholeText !== undefined) {
-      // Nothing stands before the first token that it could be predicted from.
+      // The first token has no tokens before it from which it could be predicted.
       const { completionTokens, weights } = demonstrationTokens(demonstration, tokenizer);
       return {
         promptTokens: completionTokens.slice(0, 1),
@@ -213,7 +213,10 @@ export class DemonstrationStream {
     return { demonstrations, cursor: index, tooLong, truncated };
   }
 
-  /** The optimizer steps that the stream comes to, gone through once: that is its tokenizer's time, and nothing else's. */
+  /**
+   * The number of optimizer steps of the stream, counted by going through it once: this only takes the time of the
+   * tokenizer.
+   */
   countSteps(): number {
     let steps = 0;
     for (let cursor = 0; cursor < this.end; ) {

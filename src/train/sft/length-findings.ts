@@ -9,7 +9,7 @@ const MANY = 0.1;
 const SOME = 0.01;
 
 /** Warnings with numbers; none where nearly all demonstrations are read whole. */
-export function lengthFindings({
+export function demonstrationLengthFindings({
   looked,
   maxTokens,
   leftOut,
@@ -37,7 +37,7 @@ export function lengthFindings({
       measured:
         `${of(cut)} are cut at ${maxTokens} tokens, prompt and completion; ${mostlyCut} of them lose half of their ` +
         `completion or more; ${percent(lostShare)} of what is to be learned is lost`,
-      why: "a cut demonstration teaches no end, and where the prompt fills maxTokens nothing of the answer",
+      why: "a cut demonstration does not teach how an answer ends, and if the prompt fills maxTokens, it teaches nothing of the answer",
       advice: `${advice} (overlong: drop)`,
     });
   }

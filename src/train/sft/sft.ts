@@ -30,7 +30,7 @@ import { requireGradientClipping } from "../optimizer-config.ts";
 import { StageLoop } from "../stage-loop.ts";
 import type { SftConfig } from "./config.ts";
 import { DemonstrationStream, tokenCount } from "./demonstration-stream.ts";
-import { lengthFindings } from "./length-findings.ts";
+import { demonstrationLengthFindings } from "./length-findings.ts";
 
 /**
  * Trains for as long as the configuration says, or on from `context.resumed`.
@@ -43,7 +43,7 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
   checkSft(context, config);
   const stream = new DemonstrationStream(context, config);
   if (!context.resumed) {
-    for (const { measured, why, advice } of lengthFindings(stream.survey())) {
+    for (const { measured, why, advice } of demonstrationLengthFindings(stream.survey())) {
       context.log.event("warning", { message: `${measured}: ${why}. To change that, ${advice}.` });
     }
   }

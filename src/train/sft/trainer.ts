@@ -2,22 +2,14 @@
 
 import { count } from "../../number-text.ts";
 import type { Examination } from "../examination.ts";
-import {
-  type GivenDataTrial,
-  givenDataFigures,
-  givenDataOverData,
-  givenDataTrial,
-  givenDataTrialFindings,
-  TRIAL_STEPS,
-} from "../given-data.ts";
+import { type GivenDataTrial, givenData } from "../given-data.ts";
 import { defineTrainer } from "../trainer.ts";
-import { recordedStage, WITHOUT_CHANGE } from "../trial.ts";
 import { type SftConfig, sftIssues, sftShape } from "./config.ts";
 import { DemonstrationStream, type LengthSurvey } from "./demonstration-stream.ts";
-import { lengthFindings } from "./length-findings.ts";
+import { demonstrationLengthFindings } from "./length-findings.ts";
 import { checkSft, trainSft } from "./sft.ts";
 
-const EXAMPLES = "demonstrations";
+const demonstrations = givenData("demonstrations", "num_demonstrations");
 
 /** A trial, and what the limits leave of the data. */
 interface SftTrial extends GivenDataTrial {
@@ -25,8 +17,8 @@ interface SftTrial extends GivenDataTrial {
 }
 
 const examination: Examination<SftConfig, "policy", SftTrial> = {
-  learningRate: ({ learningRate }) => ({ peak: learningRate, method: "supervised" }),
-  units: ({ steps }) => steps,
+  learningRate: demonstrations.learningRate,
+  units: demonstrations.units,
   longestRead: ({ maxTokens, batchTokens, overlong }) => {
     return { tokens: maxTokens ?? batchTokens, isCut: overlong === "truncate" };
   },
@@ -37,33 +29,30 @@ const examination: Examination<SftConfig, "policy", SftTrial> = {
       inTokens === undefined
         ? config.batchDemonstrations
         : Math.min(inTokens, config.batchDemonstrations ?? Number.POSITIVE_INFINITY);
-    return givenDataOverData(config, trainCount, { examplesPerStep, examples: EXAMPLES });
+    return demonstrations.overData(config, trainCount, examplesPerStep);
   },
   memory: ({ maxTokens, batchTokens, batchDemonstrations = Number.POSITIVE_INFINITY }, { contextTokens }) => {
     const longest = Math.min(maxTokens ?? batchTokens, contextTokens);
     return { trained: { tokens: Math.min(batchTokens, batchDemonstrations * longest), longest } };
   },
   trial: async (parts, config) => {
-    const recorded = recordedStage(parts);
-    const short = { ...config, ...WITHOUT_CHANGE, epochs: undefined, steps: TRIAL_STEPS, evalLossEvery: 0 };
-    await trainSft(recorded.context, short);
-    const survey = new DemonstrationStream(parts, config).survey();
-    return { ...givenDataTrial(recorded, "num_demonstrations"), survey };
+    const trial = await demonstrations.trial(parts, { ...config, evalLossEvery: 0 }, trainSft);
+    return { ...trial, survey: new DemonstrationStream(parts, config).survey() };
   },
   // The survey looks at more demonstrations than the steps of a trial take, and knows what is cut.
   trialFindings: (_, trial) => [
-    ...lengthFindings(trial.survey),
-    ...givenDataTrialFindings({ ...trial, tooLongShare: 0 }, EXAMPLES),
+    ...demonstrationLengthFindings(trial.survey),
+    ...demonstrations.trialFindings({ ...trial, tooLongShare: 0 }),
   ],
   figures: (config, { steps, trial }) => ({
-    ...givenDataFigures(config.steps ?? steps, trial),
+    ...demonstrations.figures(config.steps ?? steps, trial),
     promptsPerStep: trial?.examplesPerStep ?? null,
     completionsPerStep: trial?.examplesPerStep ?? null,
     tokensPerStep: trial?.tokensPerStep ?? config.batchTokens,
   }),
 };
 
-export const sft = defineTrainer({
+export const sftTrainer = defineTrainer({
   name: "sft",
   trains: "policy",
   unit: "step",

@@ -2,8 +2,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { command } from "../../../src/cli/model.ts";
+import { modelCommand } from "../../../src/cli/model.ts";
 import { CheckpointError, ConfigError, RunInterrupted } from "../../../src/errors.ts";
+import { newModelLayers } from "../../../src/model/families/registry.ts";
 import { weightTensors } from "../../../src/model/gguf/tensors.ts";
 import type { ModelConfig } from "../../../src/model/model-config.ts";
 import { loadModel, openCheckpoint, saveModel } from "../../../src/model/on-disk.ts";
@@ -33,7 +34,7 @@ async function run(...args: string[]): Promise<{ out: string; notes: string }> {
     signal: new AbortController().signal,
     interactive: false,
   };
-  expect(await command.run(["export", ...args], context)).toBe(0);
+  expect(await modelCommand.run(["export", ...args], context)).toBe(0);
   return { out: out.join(""), notes: notes.join("") };
 }
 
@@ -47,6 +48,9 @@ async function exported(checkpoint: CheckpointCase, ...args: string[]): Promise<
 const metadataOf = (file: ReadGguf) => Object.fromEntries([...file.metadata].map(([key, { value }]) => [key, value]));
 const named = (name: string) => CHECKPOINTS[name]!;
 const QWEN3 = named("qwen3, tied");
+const GEMMA3 = named("gemma3, tied, linear scaling").config;
+/** 62 layers, by which llama.cpp knows the model of 27B. */
+const GEMMA_62 = { ...newModelLayers("gemma3_text", { numLayers: 62, headDim: 24 }), slidingWindow: 9, numLayers: 62 };
 const BLOCKS = named("llama, plain, rows of whole blocks");
 
 /** Where llama.cpp finds the number at `row` of a projection that RoPE turns, by Meta's pairing of neighbours. */
@@ -63,6 +67,8 @@ const NAMES: Readonly<Record<string, string>> = {
   "lm_head.weight": "output.weight",
   "input_layernorm.weight": "attn_norm.weight",
   "post_attention_layernorm.weight": "ffn_norm.weight",
+  "pre_feedforward_layernorm.weight": "ffn_norm.weight",
+  "post_feedforward_layernorm.weight": "post_ffw_norm.weight",
   "self_attn.q_proj": "attn_q",
   "self_attn.k_proj": "attn_k",
   "self_attn.v_proj": "attn_v",
@@ -74,10 +80,12 @@ const NAMES: Readonly<Record<string, string>> = {
   "mlp.down_proj": "ffn_down",
 };
 
-function nameInFile(checkpointName: string): string {
+/** `normed`: what attention and MLP add has a norm of its own. */
+function nameInFile(checkpointName: string, normed: boolean): string {
   const layer = /^model\.layers\.(\d+)\.(.+)$/.exec(checkpointName);
   if (layer === null) return NAMES[checkpointName]!;
   const part = layer[2]!;
+  if (normed && part === "post_attention_layernorm.weight") return `blk.${layer[1]}.post_attention_norm.weight`;
   const whole = NAMES[part] ?? `${NAMES[part.replace(/\.(weight|bias)$/, "")]}.${part.split(".").at(-1)}`;
   return `blk.${layer[1]}.${whole}`;
 }
@@ -89,19 +97,20 @@ describe("tensors", () => {
     await run(directory, "--gguf", "--out", file, "--dtype", "f32");
     const { tensors } = await readGguf(file);
     const { config, values } = await loadModel(directory);
-    const expected = parameterSpecs(config).map(({ checkpointName }) => nameInFile(checkpointName));
+    const expected = parameterSpecs(config).map(({ checkpointName }) => nameInFile(checkpointName, config.postNorms));
     const scaled = tensors.has("rope_freqs.weight") ? ["rope_freqs.weight"] : [];
     expect([...tensors.keys()].sort()).toEqual([...expected, ...scaled].sort());
     expect(tensors.has("output.weight")).toBe(!config.tieWordEmbeddings);
     for (const { name, checkpointName, shape } of parameterSpecs(config)) {
-      const tensor = tensors.get(nameInFile(checkpointName))!;
+      const tensor = tensors.get(nameInFile(checkpointName, config.postNorms))!;
       expect(tensor.dimensions).toEqual([...shape].reverse());
       const columns = shape.length === 2 ? shape[1]! : 1;
-      const turned = config.architecture === "llama" && /[qk]_proj/.test(checkpointName);
+      const turned = ["llama", "mistral", "smollm3"].includes(config.architecture) && /[qk]_proj/.test(checkpointName);
       const stored = numbersOf(tensor);
       const wrong = values.get(name)!.findIndex((value, i) => {
         const row = Math.floor(i / columns);
-        return stored[(turned ? rowInFile(row, config.headDim) : row) * columns + (i % columns)] !== value;
+        const shown = config.offsetNorms && /norm/.test(checkpointName) ? Math.fround(1 + value) : value;
+        return stored[(turned ? rowInFile(row, config.headDim) : row) * columns + (i % columns)] !== shown;
       });
       expect(stored.length).toBe(elementCount(shape));
       expect(wrong, name).toBe(-1);
@@ -237,6 +246,39 @@ describe("metadata", () => {
     });
   });
 
+  it("say how layers differ, where llama.cpp does not know it", async () => {
+    const layersOf = async (config: ModelConfig) => {
+      const all = metadataOf(await exported({ config, tokenizer: "none" }));
+      return Object.fromEntries(Object.entries(all).filter(([key]) => /sliding|swa|freq_base|context/.test(key)));
+    };
+    expect(await layersOf(GEMMA3)).toEqual({
+      "gemma3.context_length": 160,
+      "gemma3.rope.freq_base": 43210,
+      "gemma3.attention.sliding_window": 9,
+    });
+    expect(await layersOf(named("gemma3, every third layer full, another local RoPE").config)).toEqual({
+      "gemma3.context_length": 160,
+      "gemma3.rope.freq_base": 43210,
+      "gemma3.rope.freq_base_swa": 750,
+      "gemma3.attention.sliding_window": 9,
+      "gemma3.attention.sliding_window_pattern": 3,
+    });
+    expect(await layersOf(named("smollm3, tied").config)).toEqual({
+      "smollm3.context_length": 160,
+      "smollm3.rope.freq_base": 43210,
+    });
+  });
+
+  it("promise no more of a sliding window that llama.cpp does not have than where it hides nothing", async () => {
+    const layers = Array.from({ length: 3 }, () => ({ slides: true, rope: "global" }) as const);
+    const windowed = { ...named("mistral, heads of their own size").config, slidingWindow: 50, layers };
+    const directory = await written({ config: windowed, tokenizer: "none" });
+    const file = join(directory, "m.gguf");
+    const { out, notes } = await run(directory, "--gguf", "--out", file);
+    expect(out + notes).toMatch(/llama has no sliding window: the file's context is the window's 50 tokens/);
+    expect(metadataOf(await readGguf(file))["llama.context_length"]).toBe(50);
+  });
+
   it("repeat the model card and the sampling defaults", async () => {
     const directory = await written({
       ...BLOCKS,
@@ -282,6 +324,23 @@ describe("what llama.cpp does not have", () => {
     ],
     ["Llama 3's scaling elsewhere", { ...config, ropeScaling: llama3 }, /scaling is llama3, which llama.cpp's qwen3/],
     ["YaRN's other bounds elsewhere", { ...qwen2, ropeScaling: yarn }, /yarn with other bounds .* llama.cpp's qwen2/],
+    ["a scalar of Gemma's own", { ...GEMMA3, queryPreAttnScalar: 11 }, /query_pre_attn_scalar is 11, not 24/],
+    ["the usual scalar in Gemma's 27B", { ...GEMMA3, ...GEMMA_62 }, /query_pre_attn_scalar is 24, not 13/],
+    [
+      "layers of Gemma in another order",
+      { ...GEMMA3, layers: [...GEMMA3.layers].reverse() },
+      /layer_types are not periodic.*gemma3/,
+    ],
+    [
+      "local layers of Gemma with scaled RoPE",
+      { ...GEMMA3, localRope: { ropeTheta: 10_000, ropeScaling: { type: "linear", factor: 2 } } },
+      /local layers have RoPE scaled by linear/,
+    ],
+    [
+      "SmolLM3 with RoPE everywhere",
+      { ...named("smollm3, tied").config, layers: [] },
+      /no_rope_layers are not every fourth/,
+    ],
     ["Qwen2's heads of another width", { ...qwen2, headDim: 16 }, /6 heads of 16 for a width of 48/],
   ];
   it.each(cases)("is refused by name: %s", async (_, refused, message) => {
@@ -334,7 +393,7 @@ describe("aha model export", () => {
     const directory = await written(BLOCKS);
     const before = await readdir(directory);
     const context = { out: () => {}, note: () => {}, signal: AbortSignal.abort(), interactive: false };
-    await expect(command.run(["export", directory, "--gguf"], context)).rejects.toThrow(RunInterrupted);
+    await expect(modelCommand.run(["export", directory, "--gguf"], context)).rejects.toThrow(RunInterrupted);
     expect(await readdir(directory)).toEqual(before);
   });
 

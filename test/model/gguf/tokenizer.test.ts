@@ -1,10 +1,12 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { diskFolder } from "../../../src/disk-folder.ts";
+import { diskFile, diskFolder } from "../../../src/disk-folder.ts";
 import { CheckpointError } from "../../../src/errors.ts";
+import { GgufFile } from "../../../src/model/gguf/gguf-file.ts";
+import { exportGguf, importGguf } from "../../../src/model/gguf/on-disk.ts";
 import { preTokenizerName } from "../../../src/model/gguf/pre-tokenizers.ts";
 import { tokenIdMetadata, tokenizerMetadata } from "../../../src/model/gguf/tokenizer.ts";
 import type { ModelConfig } from "../../../src/model/model-config.ts";
@@ -132,14 +134,14 @@ describe("a byte-level tokenizer", () => {
     ["an added token that takes spaces", (t) => Object.assign(t.added_tokens[3]!, { lstrip: true }), /"<think>" has/],
     ["two ids of one text", (t) => Object.assign(t.added_tokens[3]!, { content: "e" }), /two ids have the text "e"/],
     [
-      "byte fallback",
+      "byte fallback without tokens for bytes",
       (t) => Object.assign(t.model, { byte_fallback: true }),
-      /it is SentencePiece's \(BPE with byte fallback\), only byte-level BPE is written/,
+      /it falls back to bytes and has tokens for 0 of the 256/,
     ],
     [
       "another model",
       (t) => Object.assign(t.model, { type: "Unigram" }),
-      /it is SentencePiece's \(Unigram\), only byte-level BPE is written/,
+      /it is SentencePiece's Unigram, only BPE is written/,
     ],
     [
       "ids beyond the model's",
@@ -202,11 +204,62 @@ describe("Aha's own tokenizers", () => {
   });
 });
 
+describe("SentencePiece's BPE", () => {
+  it("is refused where its merges are not those that scores say", async () => {
+    // Trained by tokenizers itself, which lists one cut of each token.
+    const files = await golden("metaspace");
+    expect(() => keysOf(files, { vocabSize: 420 })).toThrow(/its merges lack \[.*SentencePiece would merge them/);
+  });
+
+  it("is written with a score for each token, and read back with the same tokens", async () => {
+    const source = fileURLToPath(new URL("../../golden/gguf/sentencepiece.gguf", import.meta.url));
+    const directory = await mkdtemp(join(scratch, "spm-"));
+    await importGguf(source, directory);
+    const file = join(directory, "again.gguf");
+    const { tokenizer, notes } = await exportGguf(directory, file, { name: "again" });
+    expect([tokenizer, notes]).toEqual(["SentencePiece BPE", []]);
+    const [first, second] = [await GgufFile.open(...diskFile(source)), await GgufFile.open(...diskFile(file))];
+    for (const key of ["tokens", "token_type", "model"]) {
+      const name = `tokenizer.ggml.${key}`;
+      expect(second.metadata.get(name), key).toEqual(first.metadata.get(name));
+    }
+    expect(second.metadata.get("tokenizer.ggml.add_space_prefix")).toBe(true);
+    await Promise.all([first.close(), second.close()]);
+    const back = await mkdtemp(join(scratch, "spm-"));
+    await importGguf(file, back);
+    const parsed = async (from: string) => JSON.parse(await readFile(join(from, "tokenizer.json"), "utf8")) as Parsed;
+    expect(await parsed(back)).toEqual(await parsed(directory));
+  });
+
+  it.each<[string, (tokenizer: Parsed) => void, boolean, number]>([
+    ["Gemma's", (t) => Object.assign(t, { normalizer: REPLACE, pre_tokenizer: SPLIT }), false, 0],
+    ["Metaspace everywhere", (t) => Object.assign(t, { normalizer: null, pre_tokenizer: METASPACE }), true, 0],
+    [
+      "Metaspace before the first",
+      (t) => Object.assign(t, { normalizer: null, pre_tokenizer: { ...METASPACE, prepend_scheme: "first" } }),
+      true,
+      1,
+    ],
+  ])("has a space before texts or not: %s", async (_, change, prefixed, noted) => {
+    const directory = await mkdtemp(join(scratch, "spm-"));
+    await importGguf(fileURLToPath(new URL("../../golden/gguf/sentencepiece.gguf", import.meta.url)), directory);
+    const files = changed(await readTokenizerFiles(diskFolder(directory)), change);
+    const vocabSize = Object.keys((JSON.parse(files["tokenizer.json"]) as Parsed).model.vocab).length;
+    const { metadata, notes } = tokenizerMetadata(files, { ...MODEL, vocabSize }, "DIR");
+    expect(metadata.get("tokenizer.ggml.add_space_prefix")).toEqual({ type: "bool", value: prefixed });
+    expect(notes).toHaveLength(noted);
+    const other = changed(files, (t) => Object.assign(t, { normalizer: { type: "NFKC" } }));
+    expect(() => tokenizerMetadata(other, { ...MODEL, vocabSize }, "DIR")).toThrow(/does not treat spaces as Senten/);
+  });
+});
+
+const REPLACE = { type: "Replace", pattern: { String: " " }, content: "▁" };
+const SPLIT = { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious", invert: false };
+const METASPACE = { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: false };
+
 describe("other tokenizers", () => {
   it("are refused by name, and their models run on token ids", async () => {
     expect(() => tokenizerMetadata({ "tokenizer.json": "{}" }, MODEL, "DIR")).toThrow(/DIR: tokenizer.json is not/);
-    const files = await golden("metaspace");
-    expect(() => keysOf(files, { vocabSize: 420 })).toThrow(/SentencePiece.*byte fallback/);
     const { metadata, notes } = tokenIdMetadata({ ...MODEL, vocabSize: 4, eosTokenIds: [2, 3], bosTokenId: 1 });
     expect(Object.fromEntries(metadata)).toMatchObject({
       "tokenizer.ggml.tokens": { values: ["[0]", "[1]", "[2]", "[3]"] },

@@ -111,17 +111,49 @@ describe("the seeds' recipes", () => {
 
   it("say why vLLM's device, ZeRO's friends and precision have no meaning", async () => {
     const conversion = await convert(fixtureText("mini-r1.yaml"));
-    for (const key of [
-      "vllm_device",
-      "use_vllm",
-      "gradient_checkpointing_kwargs",
-      "bf16",
-      "push_to_hub",
-      "report_to",
-    ]) {
+    for (const key of ["vllm_device", "use_vllm", "gradient_checkpointing_kwargs", "bf16", "push_to_hub"]) {
       expect(lineOf(conversion, key)).toMatchObject({ path: null });
       expect(lineOf(conversion, key)!.note.length).toBeGreaterThan(10);
     }
+  });
+
+  it("report where they say: to TensorBoard, to SwanLab under its names", async () => {
+    const mini = await convert(fixtureText("mini-r1.yaml"));
+    expect(mini.recipe.track).toEqual([{ name: "tensorboard", completions: 8 }]);
+    expect(lineOf(mini, "report_to")).toMatchObject({ path: "track", recipeValue: ["tensorboard"] });
+    const seed = await convert(fixtureText("seed-002.yaml"));
+    const names = { project: "Try_r1", experimentName: "qingyun-4090-jupyter" };
+    expect(seed.recipe.track).toEqual([{ name: "swanlab", ...names, completions: 8 }]);
+    expect(lineOf(seed, "swanlab")).toMatchObject({ path: "track" });
+    expect(lineOf(seed, "project")).toMatchObject({ path: "track.swanlab.project", recipeValue: "Try_r1" });
+    expect(lineOf(seed, "experiment_name")).toMatchObject({ path: "track.swanlab.experimentName" });
+    expect(lineOf(seed, "workspace")).toMatchObject({ path: null, note: expect.stringContaining("the user's own") });
+  });
+
+  it("report to what there is here, and say what is not", async () => {
+    const text = fixtureText("mini-r1.yaml").replace("report_to:\n- tensorboard\n", "");
+    const here = { output: (directory: string) => !directory.startsWith("/no/") };
+    const tracked = async (lines: string) => (await convert(`${text}\n${lines}\n`, {}, here)).recipe.track;
+    expect(await tracked("")).toBeUndefined();
+    expect(await tracked("report_to: none")).toBeUndefined();
+    expect(await tracked("swanlab: false")).toBeUndefined();
+    expect(await tracked("report_to: [wandb, tensorboard]\nlogging_dir: logs")).toEqual([
+      { name: "tensorboard", logdir: "logs", completions: 8 },
+    ]);
+    expect(await tracked("report_to: trackio\nproject: toys")).toEqual([
+      { name: "trackio", project: "toys", completions: 8 },
+    ]);
+    const away = await convert(`${text}\nreport_to: tensorboard\nlogging_dir: /no/such/place/logs\n`);
+    expect(away.recipe.track).toEqual([{ name: "tensorboard", completions: 8 }]);
+    expect(lineOf(away, "logging_dir")).toMatchObject({
+      path: null,
+      note: expect.stringContaining("not on this machine"),
+    });
+    const others = await convert(`${text}\nreport_to: [comet_ml, mlflow]\nproject: toys\nwandb_project: w\n`);
+    expect(others.recipe.track).toBeUndefined();
+    expect(lineOf(others, "report_to")!.note).toMatch(/does not report to comet_ml; mlflow needs a server/);
+    expect(lineOf(others, "project")!.note).toMatch(/of trackio and swanlab, which the recipe does not report to/);
+    expect(lineOf(others, "wandb_project")!.note).toMatch(/wandb sync/);
   });
 
   it("have no top-k where vLLM sampled, and transformers' 50 where generate() did", async () => {

@@ -107,7 +107,7 @@ describe("a key that is not TRL's", () => {
 
   it("is listed beside all other findings", async () => {
     await expect(convertKeys("learning_rte: 1\nbeta: low\nmin_p: 0.1")).rejects.toThrow(
-      /learning_rte: .*"learning_rate"\?\n.*beta: expected a number of at least 0, got "low"\.\n.*min_p: 0\.1 cannot be done/,
+      /learning_rte: .*"learning_rate"\?\n.*beta: expected a number of at least 0, got "low"\.\n.*min_p: 0\.1 is not supported/,
     );
   });
 
@@ -123,21 +123,24 @@ describe("a key that is not TRL's", () => {
 describe("a key for what Aha has not", () => {
   it.each([
     ["load_in_4bit: true", /load_in_4bit: weights in 4 bits cannot be trained; set use_peft: true/],
-    ["load_in_8bit: true", /load_in_8bit: true cannot be done: .*in 4 bits/],
-    ["use_peft: true\nlora_modules_to_save: [lm_head]", /lora_modules_to_save: \["lm_head"\] cannot be done/],
+    ["load_in_8bit: true", /load_in_8bit: true is not supported: .*in 4 bits/],
+    ["use_peft: true\nlora_modules_to_save: [lm_head]", /lora_modules_to_save: \["lm_head"\] is not supported/],
     ["use_peft: true\nlora_target_modules: [q_prj]", /"q_prj" cannot be adapted; .*Did you mean q_proj\?/],
-    ["use_peft: true\nlora_task_type: SEQ_CLS", /lora_task_type: "SEQ_CLS" cannot be done/],
-    ["use_peft: true\nuse_dora: true", /use_dora: true cannot be done/],
-    ["use_peft: true\nload_in_4bit: true\nbnb_4bit_quant_type: fp4", /"fp4" cannot be done: .*nf4/],
-    ["use_adaptive_entropy: true", /use_adaptive_entropy: true cannot be done: .*entropy_coef/],
-    ["importance_sampling_level: word", /importance_sampling_level: "word" cannot be done; there are token, sequence/],
-    ["multi_objective_aggregation: sum", /"sum" cannot be done; there are sum_then_normalize, normalize_then_sum/],
+    ["use_peft: true\nlora_task_type: SEQ_CLS", /lora_task_type: "SEQ_CLS" is not supported/],
+    ["use_peft: true\nuse_dora: true", /use_dora: true is not supported/],
+    ["use_peft: true\nload_in_4bit: true\nbnb_4bit_quant_type: fp4", /"fp4" is not supported: .*nf4/],
+    ["use_adaptive_entropy: true", /use_adaptive_entropy: true is not supported: .*entropy_coef/],
+    [
+      "importance_sampling_level: word",
+      /importance_sampling_level: "word" is not supported; there are token, sequence/,
+    ],
+    ["multi_objective_aggregation: sum", /"sum" is not supported; there are sum_then_normalize, normalize_then_sum/],
     ["sync_ref_model: true", /sync_ref_model: true needs a beta above 0/],
-    ["repetition_penalty: 1.1", /repetition_penalty: 1\.1 cannot be done/],
+    ["repetition_penalty: 1.1", /repetition_penalty: 1\.1 is not supported/],
     ["shuffle_dataset: no", /shuffle_dataset/],
-    ["loss_type: rloo", /loss_type: "rloo" cannot be done; there are grpo, bnpo, dr_grpo, dapo, cispo, sapo/],
-    ["optim: lion_32bit", /optim: "lion_32bit" cannot be done/],
-    ["lr_scheduler_type: polynomial", /lr_scheduler_type: "polynomial" cannot be done\. There are cosine/],
+    ["loss_type: rloo", /loss_type: "rloo" is not supported; there are grpo, bnpo, dr_grpo, dapo, cispo, sapo/],
+    ["optim: lion_32bit", /optim: "lion_32bit" is not supported/],
+    ["lr_scheduler_type: polynomial", /lr_scheduler_type: "polynomial" is not supported\. There are cosine/],
     ["system_prompt: You are", /names no data \(dataset_name, dataset_mixture\); give some with --data/],
     [
       "reward_funcs: [accuracy]",
@@ -149,7 +152,7 @@ describe("a key for what Aha has not", () => {
     ["reward_funcs: [cosine]", /cosine_min_value_wrong \(0\) is above cosine_max_value_wrong \(-0.5\), as open-r1's/],
     ["reward_funcs: repetition_penalty\nrepetition_max_penalty: 1", /rewards.*maxPenalty.*0, got 1/],
     ["tokenizer_name_or_path: other", /tokenizer_name_or_path: "other" is not the model's/],
-    ["save_strategy: best", /save_strategy: "best" cannot be done/],
+    ["save_strategy: best", /save_strategy: "best" is not supported/],
     ["eval_strategy: steps", /eval_steps does not say how many/],
   ])("is refused by name: %s", async (keys, message) => {
     await expect(convertKeys(keys)).rejects.toThrow(message);

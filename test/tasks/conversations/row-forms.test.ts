@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { DataError } from "../../../src/errors.ts";
 import { conversationsOptionsSchema } from "../../../src/tasks/conversations/options.ts";
-import { readConversation } from "../../../src/tasks/conversations/row-forms.ts";
+import { readConversationRow } from "../../../src/tasks/conversations/row-forms.ts";
 
 const options = (further: object = {}) => conversationsOptionsSchema.parse({ data: { path: "x" }, ...further });
 const read = (fields: Record<string, unknown>, further: object = {}) =>
-  readConversation({ fields, file: "f.parquet", line: 4, unit: "row" }, options(further));
+  readConversationRow({ fields, file: "f.parquet", line: 4, unit: "row" }, options(further));
 
 const user = { role: "user", content: "2+2?" };
 const assistant = { role: "assistant", content: "4" };

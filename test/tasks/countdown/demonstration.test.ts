@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { parseExpression } from "../../../src/expression/parse.ts";
 import { createCountdownTask } from "../../../src/tasks/countdown/countdown.ts";
+import { VERDICT_WORDS } from "../../../src/tasks/countdown/demonstration.ts";
 import { commutedKey, treeOfPostfix } from "../../../src/tasks/countdown/tree.ts";
-import { VERDICT_WORDS } from "../../../src/tasks/countdown/verdict-words.ts";
 
 const TINY = { prompt: "compact", counts: [3], min: 1, max: 10, values: { min: 0, max: 99 } };
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { ConfigError, DataError } from "../../../src/errors.ts";
-import { judgeAnswer } from "../../../src/math-answers/judge-answer.ts";
 import type { ChatRenderer } from "../../../src/tasks/chat.ts";
-import { isHeldOut } from "../../../src/tasks/math/generator.ts";
+import { isHeldOutMathProblem } from "../../../src/tasks/math/generator.ts";
 import { createMathTask } from "../../../src/tasks/math/math.ts";
 import { createTask } from "../../../src/tasks/on-disk.ts";
 import type { Task } from "../../../src/tasks/task.ts";
 import { temporaryFolder } from "../../data/temporary-folder.ts";
+import { judgeAnswer } from "../../math-answers/judge-answer-text.ts";
 
 const makeFiles = temporaryFolder();
 const range = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -45,8 +45,8 @@ describe("generated problems", () => {
     expect(trained(other!, 50)).not.toEqual(trained(one!, 50));
     expect(other!.heldOut(20)).toEqual(one!.heldOut(20));
     const text = (problem: { columns: Readonly<Record<string, unknown>> }) => String(problem.columns.problem);
-    expect(trained(one!, 300).some((problem) => isHeldOut(text(problem), 0.125))).toBe(false);
-    expect(one!.heldOut(50).every((problem) => isHeldOut(text(problem), 0.125))).toBe(true);
+    expect(trained(one!, 300).some((problem) => isHeldOutMathProblem(text(problem), 0.125))).toBe(false);
+    expect(one!.heldOut(50).every((problem) => isHeldOutMathProblem(text(problem), 0.125))).toBe(true);
     expect(one!.trainCount).toBe(Number.POSITIVE_INFINITY);
   });
 

@@ -12,11 +12,11 @@ import { identifyRow } from "../../../tasks/countdown/source.ts";
 import type { TrlDraft } from "../conversion.ts";
 import type { TrlSettings } from "../settings.ts";
 import { DATA_KEYS, type NamedSets } from "./named-sets.ts";
-import { type AbsentData, columnsOf, isHere, type Survey } from "./survey.ts";
+import { type AbsentData, isHere, type Survey, surveyedColumns } from "./survey.ts";
 import type { DataExtent } from "./task-data.ts";
 
 /** Names of `task.prompt`. */
-export const TRL_PROMPTS = ["english", "chinese", "compact"] as const;
+const TRL_PROMPTS = ["english", "chinese", "compact"] as const;
 
 export type TrlPrompt = (typeof TRL_PROMPTS)[number];
 
@@ -43,7 +43,7 @@ const OTHER_PROMPTS = ["dataset_prompt_column", "system_prompt", "chat_template"
 
 /** Whether a file's problems are Countdown's: by the name of its data, by none at all, or by the rows. */
 export function isCountdown(settings: TrlSettings, named: NamedSets | undefined, survey: Survey | AbsentData): boolean {
-  const columns = columnsOf(survey);
+  const columns = surveyedColumns(survey);
   if (columns?.includes("nums") && columns.includes("target")) return true;
   if (named === undefined) return columns === undefined && !OTHER_PROMPTS.some((key) => settings.has(key));
   return named.sets.length === 1 && /countdown/i.test(named.sets[0]!.name);

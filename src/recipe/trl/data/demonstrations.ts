@@ -11,7 +11,7 @@
 
 import { ConfigError } from "../../../errors.ts";
 import type { TrlDraft } from "../conversion.ts";
-import { type AbsentData, columnsOf, type Survey } from "./survey.ts";
+import { type AbsentData, type Survey, surveyedColumns } from "./survey.ts";
 import { type DataExtent, setTaskData } from "./task-data.ts";
 
 type Form = "prompt" | "messages" | "conversations" | "text";
@@ -29,7 +29,7 @@ export async function setDemonstrations(
   draft.put("task.name", "conversations");
   const textKey = draft.settings.has("dataset_text_field") ? "dataset_text_field" : "text_column";
   const textColumn = draft.settings.text(textKey) ?? "text";
-  const columns = columnsOf(survey);
+  const columns = surveyedColumns(survey);
   const form = columns && formOf(columns, textColumn);
   if (form !== undefined) draft.put("task.form", form);
   if (form === "text" && textColumn !== "text") draft.becomes(textKey, "task.data.columns.text", textColumn);

@@ -12,7 +12,8 @@
  */
 
 import { ConfigError } from "../../../errors.ts";
-import { isMapping, shown, type TrlSettings } from "../settings.ts";
+import { isMapping } from "../../../strict-schema.ts";
+import { shown, type TrlSettings } from "../settings.ts";
 
 /** One of the data sets of which rows are trained on. */
 export interface NamedSet {

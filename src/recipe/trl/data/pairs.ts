@@ -5,9 +5,9 @@
  */
 
 import { ConfigError } from "../../../errors.ts";
-import { preferences } from "../../../tasks/preferences/entry.ts";
+import { preferencesTask } from "../../../tasks/preferences/entry.ts";
 import type { TrlDraft } from "../conversion.ts";
-import { type AbsentData, columnsOf, isHere, type Survey } from "./survey.ts";
+import { type AbsentData, isHere, type Survey, surveyedColumns } from "./survey.ts";
 import { type DataExtent, setTaskData } from "./task-data.ts";
 
 /**
@@ -16,14 +16,14 @@ import { type DataExtent, setTaskData } from "./task-data.ts";
  * @throws ConfigError where the rows are no pairs
  */
 export async function setPairs(draft: TrlDraft, survey: Survey | AbsentData, evaluates: boolean): Promise<DataExtent> {
-  const columns = columnsOf(survey);
+  const columns = surveyedColumns(survey);
   const missing = ["chosen", "rejected"].find((column) => columns !== undefined && !columns.includes(column));
   if (missing !== undefined) {
     throw new ConfigError(
       `A reward model learns from rows with chosen and rejected; these have no column ${missing}, but ${columns!.join(", ")}.`,
     );
   }
-  draft.put("task.name", preferences.name);
+  draft.put("task.name", preferencesTask.name);
   if (isHere(survey)) draft.put("task.chat", isConversation(survey.first.fields.chosen));
   return setTaskData(draft, survey, { evaluates });
 }

@@ -9,7 +9,7 @@
 
 import { ConfigError } from "../../../errors.ts";
 import type { TrlDraft } from "../conversion.ts";
-import { type AbsentData, columnsOf, type Survey } from "./survey.ts";
+import { type AbsentData, type Survey, surveyedColumns } from "./survey.ts";
 import { type DataExtent, setTaskData } from "./task-data.ts";
 
 /** Keys that only open-r1's script for GRPO has. */
@@ -56,7 +56,7 @@ export async function setQuestions(
     throw new ConfigError(`--prompt ${askedPrompt} is a prompt of Countdown; this recipe asks what its rows say.`);
   }
   const isOfOpenR1 = OPEN_R1_KEYS.some((key) => settings.written.has(key));
-  const columns = columnsOf(survey);
+  const columns = surveyedColumns(survey);
   draft.put("task.name", "conversations");
   const column = settings.text("dataset_prompt_column") ?? "prompt";
   const isAnswered = mayBeAnswered && columns !== undefined && !columns.includes(column);

@@ -79,7 +79,7 @@ export function isHere(survey: Survey | AbsentData): survey is Survey {
 }
 
 /** Columns of the rows; undefined where they are not here. */
-export function columnsOf(survey: Survey | AbsentData): readonly string[] | undefined {
+export function surveyedColumns(survey: Survey | AbsentData): readonly string[] | undefined {
   return isHere(survey) ? Object.keys(survey.first.fields) : undefined;
 }
 
@@ -101,7 +101,7 @@ function sharesOfMixture(found: readonly Pick<FoundSet, "set" | "rowCount">[]): 
 }
 
 /** A share of `of` rows of which ⌊share · of⌋ are `rows`: a short decimal where there is one. */
-export function shareFor(rows: number, of: number): number {
+function shareFor(rows: number, of: number): number {
   if (rows >= of) return 1;
   for (let digits = 1; digits < 15; digits++) {
     const share = Number(((rows + 0.5) / of).toFixed(digits));

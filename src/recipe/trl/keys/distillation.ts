@@ -1,6 +1,7 @@
 /** The keys of TRL's DistillationConfig and of the older GKDConfig, which also has those of SFTConfig. */
 
 import { becomes, type KeyEntry, nothing, refused } from "../rule.ts";
+import { SAMPLER_KEYS } from "./own-keys.ts";
 
 export const DISTILLATION_KEYS: readonly KeyEntry[] = [
   ...becomes("text", "teacher_model_name_or_path", "teacher_model_revision"),
@@ -40,24 +41,7 @@ export const DISTILLATION_KEYS: readonly KeyEntry[] = [
     "truncation_mode",
   ),
   ...nothing("no prompt is ever cut; one that does not fit into the context is an error", "max_prompt_length"),
-  ...nothing(
-    "no vLLM: the engine that trains also samples, on the same weights",
-    "use_vllm",
-    "vllm_enable_sleep_mode",
-    "vllm_gpu_memory_utilization",
-    "vllm_group_port",
-    "vllm_max_model_length",
-    "vllm_mode",
-    "vllm_model_impl",
-    "vllm_server_base_url",
-    "vllm_server_host",
-    "vllm_server_port",
-    "vllm_server_timeout",
-    "vllm_sync_frequency",
-    "vllm_tensor_parallel_size",
-  ),
-  ...nothing("the engine keeps its own key-value cache", "cache_implementation"),
-  ...nothing("one process computes: no ZeRO, no sharding, no ranks", "ds3_gather_for_generation"),
+  ...SAMPLER_KEYS,
   ...nothing(
     "every completion is written to rollouts.jsonl",
     "log_completions",
@@ -65,5 +49,4 @@ export const DISTILLATION_KEYS: readonly KeyEntry[] = [
     "log_unique_prompts",
     "num_completions_to_print",
   ),
-  ...nothing("of the trainer's own loss, which this one does not use", "label_smoothing_factor", "past_index"),
 ];

@@ -5,6 +5,7 @@
 
 import { becomes, type KeyEntry, type KeyRule, nothing, refused } from "../rule.ts";
 import { LAUNCHER_ENTRIES } from "./launcher.ts";
+import { REPORTING_KEYS } from "./reporting.ts";
 import { KEYS_WITHOUT_MEANING } from "./without-meaning.ts";
 
 const CONVERTED: readonly KeyEntry[] = [
@@ -77,7 +78,13 @@ const REFUSED: readonly KeyEntry[] = [
 ];
 
 /** Keys of the training file, whatever its trainer. */
-export const EVERY_TRAINER: readonly KeyEntry[] = [...CONVERTED, ...ADAPTERS, ...REFUSED, ...KEYS_WITHOUT_MEANING];
+export const EVERY_TRAINER: readonly KeyEntry[] = [
+  ...CONVERTED,
+  ...ADAPTERS,
+  ...REPORTING_KEYS,
+  ...REFUSED,
+  ...KEYS_WITHOUT_MEANING,
+];
 
 /** Keys that both files have. */
 const IN_BOTH = ["debug", "use_cpu", "fsdp_config", "parallelism_config"];

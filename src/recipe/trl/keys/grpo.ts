@@ -6,6 +6,7 @@
 import { trlLossKeys } from "../../../losses/registry.ts";
 import { rewardKeys } from "../reward-names.ts";
 import { becomes, type KeyEntry, nothing, refused, type ValueKind } from "../rule.ts";
+import { SAMPLER_KEYS } from "./own-keys.ts";
 
 /** How completions are sampled and rewarded. */
 const ROLLOUTS: readonly KeyEntry[] = [
@@ -26,29 +27,16 @@ const ROLLOUTS: readonly KeyEntry[] = [
   ...becomes("text", "reward_model_name_or_path"),
   ...becomes("text", "dataset_prompt_column", "system_prompt"),
   ...becomes("mapping", "chat_template_kwargs"),
+  ...SAMPLER_KEYS,
   ...nothing(
     "no vLLM: the engine that trains also samples, on the same weights",
-    "use_vllm",
     "vllm_device",
     "vllm_dtype",
     "vllm_enable_prefix_caching",
-    "vllm_enable_sleep_mode",
-    "vllm_gpu_memory_utilization",
-    "vllm_group_port",
     "vllm_max_model_len",
-    "vllm_max_model_length",
-    "vllm_mode",
-    "vllm_model_impl",
-    "vllm_server_base_url",
-    "vllm_server_host",
-    "vllm_server_port",
-    "vllm_server_timeout",
-    "vllm_sync_frequency",
-    "vllm_tensor_parallel_size",
   ),
   ...nothing(
     "the engine keeps its own key-value cache",
-    "cache_implementation",
     "transformers_continuous_batching_config",
     "use_transformers_continuous_batching",
     "use_transformers_paged",
@@ -57,8 +45,7 @@ const ROLLOUTS: readonly KeyEntry[] = [
     "no prompt is ever cut; one that does not fit into the context is an error (TRL cut its start, and dropped the key)",
     "max_prompt_length",
   ),
-  ...nothing("one process computes: no ZeRO, no sharding, no ranks", "ds3_gather_for_generation"),
-  ...nothing("how many held-out problems are answered at once is the engine's business", "num_generations_eval"),
+  ...nothing("the engine decides how many held-out problems are answered at once", "num_generations_eval"),
   ...nothing(
     "every completion is written to rollouts.jsonl, with its rewards",
     "log_completions",
@@ -81,7 +68,6 @@ const ROLLOUTS: readonly KeyEntry[] = [
     "morph_router_url",
     "parallel_code_exec_per_proc",
   ),
-  ...nothing("of the trainer's own loss, which this one does not use", "label_smoothing_factor", "past_index"),
 ];
 
 /** What GRPO and RLOO both optimize with. */

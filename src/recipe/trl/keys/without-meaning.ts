@@ -30,7 +30,7 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "use_flash_attention_2",
   ),
   ...nothing(
-    "saves memory and changes no result; how a step fits into memory is the engine's business",
+    "saves memory and changes no result; the engine decides how a step fits into memory",
     "activation_checkpointing",
     "activation_checkpointing_kwargs",
     "activation_offloading",
@@ -121,7 +121,7 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
 
   // Evaluation.
   ...nothing(
-    "how many held-out problems are answered at once is the engine's business",
+    "the engine decides how many held-out problems are answered at once",
     "batch_eval_metrics",
     "eval_accumulation_steps",
     "eval_do_concat_batches",
@@ -138,35 +138,23 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
 
   // What a run writes.
   ...nothing(
-    "every step is logged, in metrics.jsonl and report.html, for no service",
+    "every step is logged, in metrics.jsonl and report.html",
     "disable_tqdm",
     "include_num_input_tokens_seen",
     "include_tokens_per_second",
     "log_level",
     "log_level_replica",
-    "logging_dir",
     "logging_first_step",
     "logging_nan_inf_filter",
     "logging_steps",
     "logging_strategy",
-    "project",
-    "report_to",
     "skip_memory_metrics",
-    "trackio_bucket_id",
-    "trackio_space_id",
-    "trackio_static_space_id",
-    "wandb_entity",
-    "wandb_project",
-    "wandb_run_group",
-    "wandb_run_id",
-    "wandb_tags",
   ),
   ...nothing(
     "open-r1's jobs beside the training, uploads and benchmarks; aha eval tests a model",
     "benchmarks",
     "callbacks",
   ),
-  ...nothing("of SwanLab, which Aha does not report to", "experiment_name", "swanlab", "workspace"),
   ...nothing(
     "a checkpoint is always whole, with all that a resume needs; the model is written as safetensors",
     "enable_jit_checkpoint",
@@ -175,8 +163,8 @@ export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
     "save_only_model",
     "save_safetensors",
   ),
-  ...nothing("aha run --resume goes on with a run; nothing is overwritten", "overwrite_output_dir"),
-  ...nothing("aha run --resume goes on with a run", "resume_from_checkpoint"),
+  ...nothing("aha run --resume continues a run; nothing is overwritten", "overwrite_output_dir"),
+  ...nothing("aha run --resume continues a run", "resume_from_checkpoint"),
   ...nothing(
     "a run uploads nothing; the model stays in the run directory",
     "hub_always_push",

@@ -7,14 +7,14 @@ import { existsSync } from "node:fs";
 import { ConfigError } from "../errors.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { openCheckpoint } from "../model/on-disk.ts";
-import type { Companion } from "../train/trainer.ts";
+import type { SupportingModel } from "../train/trainer.ts";
 
 /**
- * The shape of a companion.
+ * The shape of a supporting model.
  *
  * @throws ConfigError where its directory is not there; CheckpointError where it is no model
  */
-export async function inspectCompanion({ kind, path, key, remedy }: Companion): Promise<ModelConfig> {
+export async function inspectSupportingModel({ kind, path, key, remedy }: SupportingModel): Promise<ModelConfig> {
   if (!existsSync(path)) {
     throw new ConfigError(`${key}: ${path} does not exist; ${remedy}, or name another directory.`);
   }

@@ -1,0 +1,59 @@
+/** The gated activation of the Gemma models. */
+
+import { GraphError } from "../../errors.ts";
+import { sameShape, showShape } from "../dim.ts";
+import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
+import { add, multiply, subtract } from "./elementwise.ts";
+
+const tanhOperation: Operation = {
+  name: "tanh",
+  lower: (emit, inputs) => emit.node("Tanh", inputs),
+  gradient: ({ outputs: [y] }, [g]) => [subtract(g!, multiply(g!, multiply(y!, y!)))],
+};
+
+/** (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ). */
+export function tanh(x: Tensor): Tensor {
+  requireFloat("tanh", x);
+  return x.graph.apply(tanhOperation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
+}
+
+/** k and c of GELU's approximation 0.5·x·(1 + tanh(k·(x + c·x³))) (Hendrycks & Gimpel, arXiv:1606.08415, §2). */
+const K = Math.sqrt(2 / Math.PI);
+const C = 0.044715;
+
+/**
+ * GeGLU (Shazeer, arXiv:2002.05202) with the approximation above, transformers' `gelu_pytorch_tanh`: gelu(gate) · up; both
+ * of one shape. With t = tanh(k·(x + c·x³)) and x the gate: dup = g·gelu(x); dgate = g·up·0.5·(1 + t + x·(1 − t²)·k·(1 +
+ * 3·c·x²)). t is computed again rather than kept.
+ */
+export function geglu(gate: Tensor, up: Tensor): Tensor {
+  requireFloat("geglu", gate, up);
+  if (!sameShape(gate.shape, up.shape)) {
+    throw new GraphError(
+      `geglu takes two tensors of one shape, not ${showShape(gate.shape)} and ${showShape(up.shape)}`,
+    );
+  }
+  const operation: Operation = {
+    name: "geglu",
+    lower: (emit, [g, u]) => {
+      const [activated] = emit.node("FastGelu", [g!], { microsoft: true });
+      return emit.node("Mul", [activated!, u!]);
+    },
+    gradient: (_, [g], wants) => {
+      const scalar = (value: number) => gate.graph.scalar(value);
+      const square = multiply(gate, gate);
+      const t = tanh(multiply(multiply(gate, scalar(K)), add(multiply(square, scalar(C)), scalar(1))));
+      const half = multiply(add(t, scalar(1)), scalar(0.5)); // (1 + t) / 2
+      const slope = () => {
+        const inner = add(multiply(square, scalar(3 * C * K)), scalar(K));
+        const bend = multiply(subtract(scalar(1), multiply(t, t)), multiply(gate, inner));
+        return add(half, multiply(bend, scalar(0.5)));
+      };
+      return [
+        wants[0] ? multiply(multiply(g!, up), slope()) : undefined,
+        wants[1] ? multiply(g!, multiply(gate, half)) : undefined,
+      ];
+    },
+  };
+  return gate.graph.apply(operation, [gate, up], [{ dtype: "float32", shape: gate.shape }])[0]!;
+}
