@@ -51,3 +51,31 @@ describe("a decoding step on an opaque device", () => {
     await engine.dispose();
   });
 });
+
+describe("a training step on an opaque device", () => {
+  it("sends its data up, and two numbers and those of each token down, however large the model is", async () => {
+    const lengths = [4, 6];
+    const data = lengths.map((length, g) => ({
+      promptTokens: Int32Array.of(3, 4, 5),
+      completionTokens: Int32Array.from({ length }, (_, t) => (t + g) % 20),
+      weights: new Float32Array(length).fill(0.1),
+    }));
+    const adam = { learningRate: 1e-3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 1 };
+    const traffic = async (hiddenSize: number) => {
+      const device = new OpaqueDevice(2);
+      const config = { ...MODELS["tied, query and key norms"], hiddenSize };
+      const engine = await openEngine(config, undefined, {}, {}, undefined, device);
+      const step = () => engine.step(data, { name: "cross_entropy" }, adam);
+      await step();
+      const before = { ...device.moved };
+      await step();
+      await engine.dispose();
+      return { up: device.moved.up - before.up, down: device.moved.down - before.down };
+    };
+    const [small, large] = [await traffic(20), await traffic(40)];
+    expect(large).toEqual(small);
+    // Loss and norm; of two completions of six positions log-probability, entropy and margin.
+    expect(small.down).toBe(2 + 3 * 2 * 6);
+    expect(small.up).toBeLessThan(400);
+  });
+});
