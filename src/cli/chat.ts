@@ -15,7 +15,15 @@ import { type AnswerPart, type ChatReply, type ChatSampling, ChatSession, FORGET
 import type { Command, CommandContext } from "./command.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { computeOption, numberOption, parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
+import {
+  COMPUTE_HELP,
+  COMPUTE_OPTIONS,
+  computeOption,
+  numberOption,
+  parseOptions,
+  seedOption,
+  wholeNumberOption,
+} from "./parse-options.ts";
 import { printable, type Style, styleFor } from "./terminal-style.ts";
 
 const HELP = `Usage: aha chat DIR [--prompt TEXT] [options]
@@ -37,7 +45,7 @@ Options
   ${GENERATION_CONFIG_HELP}
   --seed N               root of the random numbers (0)
   ${ADAPTER_HELP}
-  --threads N            threads to compute with (one per processor, at most 8)
+  ${COMPUTE_HELP}
   --json                 one JSON line per answer: {"prompt", "completion", "reasoning", "answer", "finishReason", "tokens"}
 
 Example
@@ -57,7 +65,7 @@ const OPTIONS = {
   ...GENERATION_CONFIG_OPTION,
   seed: { type: "string" },
   ...ADAPTER_OPTION,
-  threads: { type: "string" },
+  ...COMPUTE_OPTIONS,
   json: { type: "boolean" },
 } as const;
 
@@ -80,7 +88,7 @@ export const chatCommand: Command = {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
     const source = { path: modelDirectory, ...adapter };
-    const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values.threads));
+    const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values));
     const chat = isChat ? { system: values.system } : undefined;
     const session = new ChatSession({ engine, tokenizer, sampling, chat });
     const display = values.json

@@ -23,6 +23,7 @@ const DEFAULT_SAMPLES = 32;
 
 const HELP = `Usage: aha doctor RECIPE|PIPELINE [--set key=value]… [--samples N] [--skip-sampling] [--strict] [--json]
        aha doctor --trl FILE.yaml [--model DIR] [--data FILE] [the options above]
+       aha doctor --devices [--json]
 
 Looks at a recipe before it is run. Samples a few completions at its current policy, trains a few steps at learning rate 0,
 and tells the batch arithmetic, estimated time and memory, predicted truncation, and what would waste the run. It leaves
@@ -37,6 +38,7 @@ Options
   --skip-sampling   only what needs no model: settings, data, lengths, memory
   --strict          warnings fail too
   --json            the diagnosis as one JSON object (docs/doctor.md)
+  --devices         which devices there are to compute on (engine.device), and what is missing of the others; alone
   --trl FILE        a recipe of TRL's; --trainer, --model, --data, --prompt, --num-processes, --accelerate and --trl-version as
                     in aha run --help
 
@@ -56,6 +58,7 @@ const OPTIONS = {
   "skip-sampling": { type: "boolean" },
   strict: { type: "boolean" },
   json: { type: "boolean" },
+  devices: { type: "boolean" },
   ...TRL,
 } as const;
 
@@ -64,7 +67,13 @@ export const doctorCommand: Command = {
   syntax: { options: OPTIONS, arguments: ["recipe"] },
   run: async (args, context) => {
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
-    const { values, positionals } = parseOptions("doctor", args, OPTIONS, fromTrl ? [] : ["RECIPE"]);
+    const asksForDevices = args.includes("--devices");
+    const { values, positionals } = parseOptions("doctor", args, OPTIONS, fromTrl || asksForDevices ? [] : ["RECIPE"]);
+    if (asksForDevices) {
+      const other = args.find((argument) => argument !== "--devices" && argument !== "--json");
+      if (other !== undefined) throw new ConfigError(`aha doctor --devices looks at no recipe; leave out ${other}.`);
+      return (await import("./doctor-devices.ts")).reportDevices(context, values.json === true);
+    }
     const samples = values.samples === undefined ? DEFAULT_SAMPLES : wholeNumberOption("samples", values.samples, 1);
     const path = values.trl ?? positionals[0]!;
     if (values.trl === undefined) requireNoTrlOptions(values);

@@ -21,7 +21,15 @@ import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
 import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { computeOption, numberOption, parseOptions, seedOption, wholeNumberOption } from "./parse-options.ts";
+import {
+  COMPUTE_HELP,
+  COMPUTE_OPTIONS,
+  computeOption,
+  numberOption,
+  parseOptions,
+  seedOption,
+  wholeNumberOption,
+} from "./parse-options.ts";
 import { SamplingProgress } from "./sampling-progress.ts";
 import { statusLineOf } from "./terminal-line.ts";
 
@@ -48,7 +56,7 @@ Options
   --seed N               root of the random numbers (0)
   --compare DIR          evaluate this model too, on the same problems, and say whether the difference is more than luck
   ${ADAPTER_HELP}
-  --threads N            threads to compute with (one per processor, at most 8)
+  ${COMPUTE_HELP}
   --rollouts FILE.jsonl  write every completion with its verdict (also --out)
   --json                 print one JSON line instead of a table
 
@@ -82,7 +90,7 @@ const OPTIONS = {
   seed: { type: "string" },
   compare: { type: "string", completes: "model" },
   ...ADAPTER_OPTION,
-  threads: { type: "string" },
+  ...COMPUTE_OPTIONS,
   rollouts: { type: "string", completes: "file" },
   out: { type: "string", completes: "file" },
   json: { type: "boolean" },
@@ -162,7 +170,7 @@ async function evaluatePolicy(
   });
   const problems = task.heldOut(plan.problems);
   const source = { path: modelDirectory, ...adapter };
-  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values.threads));
+  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values));
   try {
     const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
     const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };

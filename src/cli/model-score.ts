@@ -13,7 +13,7 @@ import { parseJson } from "../json-text.ts";
 import { sumOf } from "../statistics.ts";
 import type { CommandContext } from "./command.ts";
 import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
-import { computeOption, numberOption, parseOptions } from "./parse-options.ts";
+import { COMPUTE_OPTIONS, computeOption, numberOption, parseOptions } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
 
@@ -22,7 +22,7 @@ export const SCORE_OPTIONS = {
   tokens: { type: "string", completes: "file" },
   temperature: { type: "string", default: "1" },
   ...ADAPTER_OPTION,
-  threads: { type: "string" },
+  ...COMPUTE_OPTIONS,
   json: { type: "boolean", default: false },
 } as const;
 
@@ -37,7 +37,7 @@ export async function runModelScore(args: readonly string[], context: CommandCon
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
   const source = { path: modelDirectory, ...adapter };
-  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values.threads));
+  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values));
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));

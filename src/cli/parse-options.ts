@@ -76,7 +76,23 @@ export function seedOption(text: string): number {
   return numberOption("seed", text, accepts, "a whole number from 0 to 4294967295");
 }
 
-/** What a command computes with: the value of its `--threads`, or the default. Throws ConfigError. */
-export function computeOption(threads: string | undefined): Compute {
-  return Compute.open({ threads: threads === undefined ? undefined : wholeNumberOption("threads", threads, 1) });
+/** The options of every command that computes with a model. */
+export const COMPUTE_OPTIONS = { device: { type: "string" }, threads: { type: "string" } } as const;
+
+/** Their part of a command's help, in a column of 25. */
+export const COMPUTE_HELP = `--device NAME          what it is computed on: cpu, webgpu, cuda; or auto, a GPU where there is one (cpu)
+  --threads N            threads to compute with (one per processor, at most 8)`;
+
+/** What a command computes with: the values of `COMPUTE_OPTIONS`, or the defaults. Throws ConfigError. */
+export function computeOption({
+  threads,
+  device,
+}: {
+  threads?: string | undefined;
+  device?: string | undefined;
+}): Compute {
+  return Compute.open({
+    threads: threads === undefined ? undefined : wholeNumberOption("threads", threads, 1),
+    device,
+  });
 }

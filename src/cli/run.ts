@@ -15,7 +15,7 @@ import { isFreeForRun, RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import { RUN_FILES } from "../run/run-store.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { parseOptions } from "./parse-options.ts";
+import { COMPUTE_OPTIONS, parseOptions } from "./parse-options.ts";
 import { DASHBOARD_HELP, openRunDashboard } from "./run-dashboard.ts";
 import { trainingEventLine } from "./run-events.ts";
 import { pinRecipe } from "./run-hub.ts";
@@ -40,6 +40,7 @@ rewards, checkpoints, the trained model, summary.json, and report.html to read.
 Options
   --set KEY=VALUE   replace one value of the recipe, e.g. --set seed=2 --set stages.r1-zero.iterations=50;
                     may be repeated
+  --device NAME     what it is computed on: cpu, webgpu, cuda or auto; short for --set engine.device=NAME
   --out DIR         the run directory, a new or an empty one (${RUNS}/NAME-SEED; if taken, NAME-SEED-2, …)
   --resume          continue an interrupted run, with the same recipe and --set options: that in --out DIR, or the
                     last unfinished one of the default directories
@@ -64,6 +65,7 @@ Examples
 
 const OPTIONS = {
   set: { type: "string", multiple: true, completes: "recipe-keys" },
+  device: COMPUTE_OPTIONS.device,
   out: { type: "string", completes: "directory" },
   resume: { type: "boolean" },
   json: { type: "boolean" },
@@ -81,10 +83,17 @@ export const runCommand: Command = {
   run: async (args, context) => {
     const listsKeys = args.includes("--keys");
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
-    const { values, positionals } = parseOptions("run", args, OPTIONS, fromTrl || listsKeys ? [] : ["RECIPE"]);
+    const parsed = parseOptions("run", args, OPTIONS, fromTrl || listsKeys ? [] : ["RECIPE"]);
+    const { positionals } = parsed;
+    const values = withDevice(parsed.values, { isTrl: fromTrl });
     if (values.keys) return listKeys(args, values.json === true, context);
     const mode = values.json ? "json" : values.quiet ? "quiet" : "text";
     if (!fromTrl && (await isPipelineFile(positionals[0]!))) {
+      if (values.device !== undefined) {
+        throw new ConfigError(
+          "aha run: --device goes with a recipe; the stages of a pipeline say it: --set STAGE.engine.device=…",
+        );
+      }
       return await runPipelineFile(positionals[0]!, values, { context, mode });
     }
     requireNoPipelineOptions(values);
@@ -108,6 +117,16 @@ export const runCommand: Command = {
     return 0;
   },
 };
+
+/** `--device` as the override that it is short for. A recipe of TRL's has no such key. */
+function withDevice<V extends { readonly device?: string; readonly set?: string[] }>(
+  values: V,
+  { isTrl }: { readonly isTrl: boolean },
+): V {
+  if (values.device === undefined) return values;
+  if (isTrl) throw new ConfigError("aha run: --device goes with a recipe of Aha's, not with --trl.");
+  return { ...values, set: [...(values.set ?? []), `engine.device=${values.device}`] };
+}
 
 /** `--keys`, alone or with `--json`. */
 function listKeys(args: readonly string[], json: boolean, { out }: CommandContext): number {

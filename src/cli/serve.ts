@@ -29,7 +29,14 @@ import {
   openPolicy,
   tokenizerDirectoryOf,
 } from "./model-with-adapter.ts";
-import { computeOption, numberOption, parseOptions, wholeNumberOption } from "./parse-options.ts";
+import {
+  COMPUTE_HELP,
+  COMPUTE_OPTIONS,
+  computeOption,
+  numberOption,
+  parseOptions,
+  wholeNumberOption,
+} from "./parse-options.ts";
 import { DEFAULT_TINKER_DIRECTORY, keyAdvice, tinkerRoutes } from "./serve-tinker.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
@@ -65,7 +72,7 @@ Options
                          docs/scale-out.md
   --tinker-dir PATH      where their checkpoints are kept (${DEFAULT_TINKER_DIRECTORY})
   --tinker-models N      most models that are trained at the same time (${TINKER_LIMITS.mostModels})
-  --threads N            threads to compute with (one per processor, at most 8)
+  ${COMPUTE_HELP}
   --log                  a line on standard error for every request; never its text
   --json                 say where it listens in one JSON line {"url", "model", …}
 
@@ -93,7 +100,7 @@ const OPTIONS = {
   tinker: { type: "boolean", default: false },
   "tinker-dir": { type: "string" },
   "tinker-models": { type: "string" },
-  threads: { type: "string" },
+  ...COMPUTE_OPTIONS,
   log: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
 } as const;
@@ -122,7 +129,7 @@ export const serveCommand: Command = {
       throw new ConfigError(`--${option} is about the server that --tinker makes: give --tinker, too.`);
     }
     const mostModels = wholeNumberOption("tinker-models", values["tinker-models"] ?? `${TINKER_LIMITS.mostModels}`, 1);
-    const compute = computeOption(values.threads);
+    const compute = computeOption(values);
     const { engines, base } = values.tinker
       ? await openOverBase(opened, { id, named }, limits, compute, context)
       : { engines: await openEngines(opened, { id, named }, limits, compute, context), base: undefined };

@@ -101,6 +101,11 @@ export interface Device {
 
   /** A new tensor of zeros. */
   allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): DeviceTensor<D>;
+  /**
+   * A tensor of zeros in the host's memory that programs of this device read all the same: what operations take from
+   * there (shapes, lengths). Absent where that is any tensor.
+   */
+  allocateOnHost?<D extends StoredDType>(dtype: D, dims: readonly number[]): DeviceTensor<D>;
   /** The first elements of a tensor's memory, in another shape. The tensor must outlive it. */
   view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): DeviceTensor<D>;
   /** The memory that a tensor lies in, where it is the host's; undefined where it is not. */

@@ -1,7 +1,8 @@
 /**
  * Kernels made of a device's own programs, for a device that has no others: each is a small graph over the elements of a
- * tensor, compiled at its first use, which writes its results over its operands. Tokens are drawn on the host, from logits
- * that are read; what the draw needs of all of them is a program too. Numbers are f32 throughout, so results agree with the CPU's loops up to rounding.
+ * tensor, compiled at its first use, which writes its results over its operands. Tokens are drawn by a program too. Only
+ * where more is asked of a draw than that program does are logits read, and drawn from on the host. Numbers are f32
+ * throughout, so results agree with the CPU's loops up to rounding.
  */
 
 import { sum } from "../graph/ops/broadcast.ts";
@@ -9,12 +10,13 @@ import { add, divide, multiply, squareRoot, subtract } from "../graph/ops/elemen
 import { Graph, type Tensor } from "../graph/tensor.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
 import type { Device, DeviceTensor, Kernels, OptimizedTensor } from "./device.ts";
+import { DrawPrograms, drawsWhole } from "./draw-program.ts";
 import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
 import { elementsOf, read, tensorOf } from "./host-memory.ts";
 import { blockCount } from "./logit-row.ts";
 import { compile, type Program } from "./program.ts";
 import { RowSums, sumsFor } from "./row-sums.ts";
-import { Scope } from "./scope.ts";
+import { type Disposable, Scope } from "./scope.ts";
 
 type FloatTensor = DeviceTensor<"float32">;
 
@@ -37,10 +39,11 @@ const MIX: Kernel = {
   results: ({ a, b, keep, share }) => ({ a: add(multiply(a!, keep!), multiply(b!, share!)) }),
 };
 
+/** Adds to a total that stays on the device, so that of all tensors' squares one number is read. */
 const SQUARES: Kernel = {
   tensors: ["a"],
-  numbers: [],
-  results: ({ a }) => ({ total: sum(multiply(a!, a!)) }),
+  numbers: ["total"],
+  results: ({ a, total }) => ({ total: add(total!, sum(multiply(a!, a!))) }),
 };
 
 /** The formula of `optim/adamw.ts`. */
@@ -59,14 +62,21 @@ const ADAMW: Kernel = {
   },
 };
 
+/** Numbers that kernels read, as scalars on the device. */
+interface NumberTensors extends Disposable {
+  readonly tensors: Readonly<Record<string, FloatTensor>>;
+}
+
 /** Kernels of a device, by its programs. */
 export class GraphKernels implements Kernels {
   readonly #device: Device;
   readonly #rowSums: RowSums;
+  readonly #draws: DrawPrograms;
   readonly #programs = new Map<Kernel, Promise<Program>>();
 
   constructor(device: Device) {
     this.#device = device;
+    this.#draws = new DrawPrograms(device);
     this.#rowSums = new RowSums(device);
   }
 
@@ -75,23 +85,22 @@ export class GraphKernels implements Kernels {
   }
 
   async mix(targets: readonly FloatTensor[], others: readonly FloatTensor[], share: number): Promise<void> {
-    for (const [i, a] of targets.entries()) {
-      await this.#run(MIX, { a, b: others[i]! }, { keep: 1 - share, share });
+    const numbers = this.#numbers({ keep: 1 - share, share });
+    try {
+      for (const [i, a] of targets.entries()) await this.#run(MIX, { a, b: others[i]! }, numbers.tensors);
+    } finally {
+      numbers.dispose();
     }
   }
 
   async norm(tensors: readonly FloatTensor[]): Promise<number> {
-    let squares = 0;
-    for (const a of tensors) {
-      const total = this.#device.allocate("float32", []);
-      try {
-        await this.#run(SQUARES, { a }, {}, { total });
-        squares += (await read(this.#device, total))[0]!;
-      } finally {
-        total.dispose();
-      }
+    const numbers = this.#numbers({ total: 0 });
+    try {
+      for (const a of tensors) await this.#run(SQUARES, { a }, numbers.tensors);
+      return Math.sqrt((await read(this.#device, numbers.tensors.total!))[0]!);
+    } finally {
+      numbers.dispose();
     }
-    return Math.sqrt(squares);
   }
 
   async adamW(
@@ -100,44 +109,57 @@ export class GraphKernels implements Kernels {
     gradientScale: number,
     { learningRate, beta1, beta2, epsilon, weightDecay }: AdamWOptions,
   ): Promise<void> {
-    const numbers = { scale: gradientScale, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, epsilon };
+    const common = { scale: gradientScale, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, epsilon };
     const corrections = { correction1: 1 / (1 - beta1 ** step), correction2: 1 / (1 - beta2 ** step) };
-    for (const { values, gradient, firstMoment, secondMoment, decays } of parameters) {
-      const tensors = { w: values, g: gradient, m: firstMoment, v: secondMoment };
-      const own = { rate: learningRate, decay: decays ? weightDecay : 0 };
-      await this.#run(ADAMW, tensors, { ...numbers, ...corrections, ...own });
+    const all = { ...common, ...corrections, rate: learningRate };
+    const decayed = this.#numbers({ ...all, decay: weightDecay });
+    const others = this.#numbers({ ...all, decay: 0 });
+    try {
+      for (const { values, gradient, firstMoment, secondMoment, decays } of parameters) {
+        const tensors = { w: values, g: gradient, m: firstMoment, v: secondMoment };
+        await this.#run(ADAMW, tensors, (decays ? decayed : others).tensors);
+      }
+    } finally {
+      decayed.dispose();
+      others.dispose();
     }
   }
 
   async draw(logits: FloatTensor, requests: readonly DrawRequest[]): Promise<Draw[]> {
+    if (requests.length > 0 && requests.every(drawsWhole)) return this.#draws.draw(logits, requests);
     const vocabSize = logits.dims[1]!;
     const sumsOf = blockCount(vocabSize) === 1 ? undefined : await sumsFor(this.#rowSums, logits, 0, requests);
     return drawTokens(await read(this.#device, logits), vocabSize, requests, sumsOf);
   }
 
-  /** Runs a kernel; a result is written over the operand of its name, or into that of `fetched`. */
+  /** Numbers on the device, for as many runs as want them. */
+  #numbers(numbers: Readonly<Record<string, number>>): NumberTensors {
+    const scope = new Scope();
+    const tensors = Object.entries(numbers).map(
+      ([name, value]) => [name, scope.hold(tensorOf(this.#device, "float32", [], Float32Array.of(value)))] as const,
+    );
+    return { tensors: Object.fromEntries(tensors), dispose: () => scope.dispose() };
+  }
+
+  /** Runs a kernel; a result is written over the operand of its name, be that a tensor or a number. */
   async #run(
     kernel: Kernel,
     tensors: Readonly<Record<string, FloatTensor>>,
-    numbers: Readonly<Record<string, number>> = {},
-    fetched: Readonly<Record<string, FloatTensor>> = {},
+    numbers: Readonly<Record<string, FloatTensor>> = {},
   ): Promise<void> {
     const program = await this.#program(kernel);
     const scope = new Scope();
     try {
-      const flat = ([name, tensor]: [string, FloatTensor]) =>
-        [name, scope.hold(this.#device.view(tensor, [elementsOf(tensor.dims)]))] as const;
-      const operands = Object.entries(tensors).map(flat);
-      const values = Object.entries(numbers).map(
-        ([name, value]) => [name, scope.hold(tensorOf(this.#device, "float32", [], Float32Array.of(value)))] as const,
+      const flat = Object.entries(tensors).map(
+        ([name, tensor]) => [name, scope.hold(this.#device.view(tensor, [elementsOf(tensor.dims)]))] as const,
       );
+      const operands = [...flat, ...Object.entries(numbers)];
       const results = new Set(program.outputs.map(({ name }) => name));
       const written = operands.flatMap(([name, tensor]) => {
         const result = resultName(name);
         return results.has(result) ? [[result, tensor] as const] : [];
       });
-      const others = Object.entries(fetched).map(([name, tensor]) => [resultName(name), tensor] as const);
-      const call = scope.hold(program.prepare(new Map([...operands, ...values]), new Map([...written, ...others])));
+      const call = scope.hold(program.prepare(new Map(operands), new Map(written)));
       await call.run();
     } finally {
       scope.dispose();

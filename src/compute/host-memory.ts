@@ -42,8 +42,14 @@ export class HostInput<D extends StoredDType> implements Disposable {
   /** Copies `data` to the tensor. On the CPU `data` is the tensor's own memory, so nothing is copied. */
   readonly upload: () => void;
 
-  constructor(device: Device, dtype: D, dims: readonly number[]) {
-    this.tensor = device.allocate(dtype, dims);
+  /** `onHost`: the operation that takes it reads it from the host's memory, where a device's operations do so. */
+  constructor(
+    device: Device,
+    dtype: D,
+    dims: readonly number[],
+    { onHost = false }: { readonly onHost?: boolean } = {},
+  ) {
+    this.tensor = (onHost && device.allocateOnHost?.(dtype, dims)) || device.allocate(dtype, dims);
     const own = device.hostMemory(this.tensor);
     this.data = own ?? allocateHost(dtype, elementsOf(dims));
     this.upload = own ? () => {} : () => device.upload(this.tensor, this.data);
@@ -55,7 +61,7 @@ export class HostInput<D extends StoredDType> implements Disposable {
 }
 
 /** A new tensor with these numbers. */
-export function tensorOf<D extends "float32" | "int64">(
+export function tensorOf<D extends "float32" | "int32" | "int64">(
   device: Device,
   dtype: D,
   dims: readonly number[],

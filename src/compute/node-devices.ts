@@ -1,5 +1,6 @@
 /** The devices that Aha has on Node, put into the registry. A new one is a folder beside this file and a line below. */
 
+import { AhaError } from "../errors.ts";
 import type { DeviceKind } from "./device.ts";
 import { devices } from "./devices.ts";
 
@@ -13,4 +14,37 @@ const cpu: DeviceKind = {
   open: async ({ threads }) => (await import("./cpu/cpu-device.ts")).CpuDevice.open(threads),
 };
 
-for (const device of [cpu]) devices.add(device);
+const webgpu: DeviceKind = {
+  name: "webgpu",
+  summary: "a GPU by Direct3D 12, Metal or Vulkan",
+  open: async ({ threads }) => {
+    const [{ GpuDevice }, { WEBGPU }] = await Promise.all([import("./gpu/gpu-device.ts"), import("./gpu/webgpu.ts")]);
+    return GpuDevice.open(WEBGPU, threads);
+  },
+};
+
+const cuda: DeviceKind = {
+  name: "cuda",
+  summary: "a GPU of NVIDIA's, with a library that you install (docs/gpu.md)",
+  open: async ({ threads }) => {
+    const [{ GpuDevice }, { CUDA }] = await Promise.all([import("./gpu/gpu-device.ts"), import("./gpu/cuda.ts")]);
+    return GpuDevice.open(CUDA, threads);
+  },
+};
+
+const auto: DeviceKind = {
+  name: "auto",
+  summary: "the first that is there of cuda, webgpu and cpu",
+  open: async (options) => {
+    for (const kind of [cuda, webgpu]) {
+      try {
+        return await kind.open(options);
+      } catch (error) {
+        if (!(error instanceof AhaError)) throw error;
+      }
+    }
+    return cpu.open(options);
+  },
+};
+
+for (const device of [cpu, webgpu, cuda, auto]) devices.add(device);

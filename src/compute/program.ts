@@ -9,7 +9,7 @@ import { type LoweredGraph, lowerToOnnx } from "../graph/onnx.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { DType, TensorType } from "../graph/tensor-type.ts";
 import type { Device, DeviceTensor, Session, StoredDType } from "./device.ts";
-import { read, tensorOf } from "./host-memory.ts";
+import { HostInput, read } from "./host-memory.ts";
 import { type Disposable, Scope } from "./scope.ts";
 
 type Named = TensorType & { readonly name: string };
@@ -58,7 +58,10 @@ export class Program implements Disposable {
       const inputs = this.inputs.map(({ name }) => feeds.get(name)!);
       for (const { dims } of this.#shapeInputs) {
         const values = BigInt64Array.from(dims, (dim) => BigInt(evaluateDim(dim, sizes)));
-        inputs.push(owned.hold(tensorOf(this.#device, "int64", [dims.length], values)));
+        const shape = owned.hold(new HostInput(this.#device, "int64", [dims.length], { onHost: true }));
+        shape.data.set(values);
+        shape.upload();
+        inputs.push(shape.tensor);
       }
       const results = new Map<string, DeviceTensor>();
       for (const { name, dtype, shape } of this.outputs) {

@@ -37,6 +37,8 @@ export interface LoweredGraph {
   readonly outputs: readonly (TensorType & { readonly name: string })[];
   /** Further int64 inputs whose values are these dimensions. */
   readonly shapeInputs: readonly { readonly name: string; readonly dims: readonly Dim[] }[];
+  /** How many nodes of each type the model has, those of bodies included, and counted once. */
+  readonly operations: ReadonlyMap<string, number>;
 }
 
 /**
@@ -67,7 +69,7 @@ export function lowerToOnnx(
   const outputTypes = Object.entries(outputs).map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
   const shapes = [...writer.shapeInputs.values()];
   const modelInputs = [
-    ...inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
+    ...inputs.map(({ name, dtype, shape }) => ({ name, dtype: heldDType(target, dtype), shape })),
     ...shapes.map(({ name, dims }) => ({ name, dtype: "int64" as const, shape: [dims.length] })),
   ];
   const model = writeModel(nodes, modelInputs, outputTypes, [...writer.constants.values()]);
@@ -76,7 +78,27 @@ export function lowerToOnnx(
     inputs: inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape })),
     outputs: outputTypes,
     shapeInputs: shapes,
+    operations: counted(typesOf(nodes)),
   };
+}
+
+/** The dtype that a device with these kernels holds tensors of `dtype` in. */
+export function heldDType<D extends DType>(target: LoweringTarget, dtype: D): D | "float32" {
+  return dtype === "bfloat16" && target.lacks.has("bfloat16") ? "float32" : dtype;
+}
+
+function counted(types: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const type of types) counts.set(type, (counts.get(type) ?? 0) + 1);
+  return counts;
+}
+
+/** Types of nodes and of those in their bodies. */
+function typesOf(nodes: readonly OnnxNode[]): string[] {
+  return nodes.flatMap(({ type, attributes }) => {
+    const bodies = Object.values(attributes).filter((value) => typeof value === "object" && "nodes" in value);
+    return [type, ...bodies.flatMap((body) => typesOf((body as Subgraph).nodes))];
+  });
 }
 
 /**

@@ -4,10 +4,22 @@
  */
 
 /**
- * What lowering can do without: `FusedMatMul` (batches of products of transposed matrices), `Sum`, and the second output of
- * `SimplifiedLayerNormalization`, the inverse deviation.
+ * What lowering can do without:
+ *
+ * - `FusedMatMul`: batches of products of transposed matrices;
+ * - `Sum`;
+ * - `SimplifiedLayerNormalization.inverse`: its second output, the inverse deviation;
+ * - `ScatterElements.add`: additions to elements that several indices name, in the same order every time;
+ * - `int64`: arithmetic on all 64 bits. What is left of int64 are indices and sizes, below 2³¹;
+ * - `bfloat16`: a model's inputs of this dtype are float32 then, and the device holds such tensors so.
  */
-export type DispensableOperation = "FusedMatMul" | "Sum" | "SimplifiedLayerNormalization.inverse";
+export type DispensableOperation =
+  | "FusedMatMul"
+  | "Sum"
+  | "SimplifiedLayerNormalization.inverse"
+  | "ScatterElements.add"
+  | "int64"
+  | "bfloat16";
 
 export interface LoweringTarget {
   readonly lacks: ReadonlySet<DispensableOperation>;
@@ -15,3 +27,21 @@ export interface LoweringTarget {
 
 /** ONNX Runtime's kernels for the CPU: all of them. */
 export const ONNX_RUNTIME_CPU: LoweringTarget = { lacks: new Set() };
+
+/**
+ * Its kernels for WebGPU (1.30). `FusedMatMul` and `Sum` there are none of. The norm's second output is the mean. Additions
+ * of `ScatterElements` are atomic, in no order. Arithmetic on int64 is that of the low 32 bits. There is no bfloat16.
+ */
+export const ONNX_RUNTIME_WEBGPU: LoweringTarget = {
+  lacks: new Set([
+    "FusedMatMul",
+    "Sum",
+    "SimplifiedLayerNormalization.inverse",
+    "ScatterElements.add",
+    "int64",
+    "bfloat16",
+  ]),
+};
+
+/** Its kernels for CUDA (1.30). `BitShift` and `BitwiseXor` there are none of; additions are atomic there, too. */
+export const ONNX_RUNTIME_CUDA: LoweringTarget = { lacks: new Set(["ScatterElements.add", "int64"]) };

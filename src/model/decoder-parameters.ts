@@ -34,7 +34,7 @@ export interface WeightForm {
 /** Name of the input that scales every adapter: s of `loraScale`, or 0 for the base alone. */
 export const LORA_SCALE_INPUT = "loraScale";
 
-/** Name of the input with the random words of dropout: int64 [2·sites, N, 1], two for each adapted matrix (a site). */
+/** Name of the input with the random words of dropout: int32 [2·sites, N, 2], two words of 64 bits for each adapted matrix (a site). */
 export const DROPOUT_INPUT = "dropoutWords";
 
 /** The parameters that an optimizer moves. */
@@ -123,7 +123,7 @@ export function parameterInputs(
   };
   const words =
     training && lora.dropout > 0
-      ? graph.input(DROPOUT_INPUT, "int64", [2 * sites.size, training.tokens, 1])
+      ? graph.input(DROPOUT_INPUT, "int32", [2 * sites.size, training.tokens, 2])
       : undefined;
   const dropped = (x: Tensor, site: number): Tensor => {
     if (!words) return x;

@@ -33,8 +33,13 @@ async function outcome(device: Device, kernels: Kernels) {
     return { row, u: 0.6, options: { temperature: 0.8, topP: 0.9, topK: 3 }, excluded: [1], topLogprobs: 2 };
   });
   const draws = await kernels.draw(w, requests);
+  const whole = [0, 1, 2].map((row) => {
+    const options = { temperature: row === 1 ? 0 : 0.7 + row, topP: 1, topK: 0 };
+    return { row, u: 0.3 + row / 5, options, excluded: [], topLogprobs: 0 };
+  });
+  const wholeDraws = await kernels.draw(w, whole);
   const all: DeviceTensor<"float32">[] = [w, g, other, gain.w, gain.g];
-  return { norm, draws, values: await Promise.all(all.map((one) => read(device, one))) };
+  return { norm, draws, wholeDraws, values: await Promise.all(all.map((one) => read(device, one))) };
 }
 
 describe("kernels that are programs", () => {
@@ -49,6 +54,10 @@ describe("kernels that are programs", () => {
       });
     });
     expect(found.draws.map(({ token }) => token)).toEqual(expected.draws.map(({ token }) => token));
+    expect(found.wholeDraws.map(({ token }) => token)).toEqual(expected.wholeDraws.map(({ token }) => token));
+    for (const [i, { logprob }] of expected.wholeDraws.entries()) {
+      expect(found.wholeDraws[i]!.logprob).toBeCloseTo(logprob, 5);
+    }
     expect(found.draws[0]!.top).toHaveLength(2);
   });
 });

@@ -2,9 +2,11 @@ import { describe, expect, it } from "vitest";
 import { tensorOf } from "../../src/compute/host-memory.ts";
 import { compile } from "../../src/compute/program.ts";
 import { dropoutMask } from "../../src/graph/ops/dropout.ts";
+import type { LoweringTarget } from "../../src/graph/target.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { philox } from "../../src/random.ts";
-import { device, numbersOf } from "./evaluate.ts";
+import { BARE_TARGET } from "../compute/opaque-device.ts";
+import { device, loweringFor, numbersOf } from "./evaluate.ts";
 
 const [ROWS, WIDTH, PROBABILITY] = [64, 250, 0.3];
 
@@ -18,12 +20,16 @@ function words(): { multiplier: BigInt64Array; offset: BigInt64Array } {
   };
 }
 
-async function mask(probability: number): Promise<readonly number[]> {
+async function mask(probability: number, target?: LoweringTarget): Promise<readonly number[]> {
   const graph = new Graph();
   const inputs = ["multiplier", "offset"] as const;
-  const [a, b] = inputs.map((name) => graph.input(name, "int64", ["N", 1]));
-  const program = await compile(device, graph, { mask: dropoutMask(a!, b!, WIDTH, probability) });
-  const feeds = new Map(inputs.map((name) => [name, tensorOf(device, "int64", [ROWS, 1], words()[name])]));
+  const [a, b] = inputs.map((name) => graph.input(name, "int32", ["N", 2]));
+  const program = await compile(target ? loweringFor(target) : device, graph, {
+    mask: dropoutMask(a!, b!, WIDTH, probability),
+  });
+  const feeds = new Map(
+    inputs.map((name) => [name, tensorOf(device, "int32", [ROWS, 2], new Int32Array(words()[name].buffer))]),
+  );
   const call = program.prepare(feeds);
   await call.run();
   const values = numbersOf(call, "mask");
@@ -44,6 +50,12 @@ describe("dropoutMask", () => {
       return hash >= threshold ? kept : 0;
     });
     expect(await mask(PROBABILITY)).toEqual(expected);
+  });
+
+  it("is the same in limbs, for a device without 64-bit integers", async () => {
+    for (const probability of [PROBABILITY, 0.5, 0]) {
+      expect(await mask(probability, BARE_TARGET)).toEqual(await mask(probability));
+    }
   });
 
   it("drops the share that was asked for, in every row and in every column, and scales what is left", async () => {
@@ -69,8 +81,8 @@ describe("dropoutMask", () => {
 
   it("refuses words of another shape, and a probability of 1", () => {
     const graph = new Graph();
-    const word = graph.input("word", "int64", ["N", 1]);
-    expect(() => dropoutMask(word, graph.input("flat", "int64", ["N"]), 3, 0.1)).toThrow(/int64 \[N, 1\]/);
+    const word = graph.input("word", "int32", ["N", 2]);
+    expect(() => dropoutMask(word, graph.input("flat", "int32", ["N"]), 3, 0.1)).toThrow(/int32 \[N, 2\]/);
     expect(() => dropoutMask(word, word, 3, 1)).toThrow(/\[0, 1\)/);
   });
 });

@@ -32,7 +32,7 @@ export function feed({ dims, values }: NumberArray, dtype: Exclude<DType, "bool"
 }
 
 /** The device with the lowering of another one. */
-function loweringFor(target: LoweringTarget): Device {
+export function loweringFor(target: LoweringTarget): Device {
   return {
     name: device.name,
     kernels: device.kernels,

@@ -3,6 +3,7 @@ import { gradients } from "../../src/graph/gradient.ts";
 import { lowerToOnnx } from "../../src/graph/onnx.ts";
 import { sum } from "../../src/graph/ops/broadcast.ts";
 import { exponential } from "../../src/graph/ops/elementwise.ts";
+import { gatherRows } from "../../src/graph/ops/index.ts";
 import { matmul } from "../../src/graph/ops/matmul.ts";
 import { rmsNorm } from "../../src/graph/ops/normalize.ts";
 import { Graph } from "../../src/graph/tensor.ts";
@@ -39,10 +40,21 @@ function norm(wantsGradient: boolean) {
   return { graph, outputs, feeds: { x: randomArray([4, 6], 4), gain: randomArray([6], 5) } };
 }
 
+/** Rows of an embedding that several tokens share, with its gradient. */
+function embedding() {
+  const graph = new Graph();
+  const table = graph.input("table", "float32", [5, 3]);
+  const ids = graph.input("ids", "int64", ["N"]);
+  const [toTable] = gradients(sum(exponential(gatherRows(table, ids))), [table]);
+  const feeds = { table: randomArray([5, 3], 6), ids: { dims: [7], values: [1, 4, 1, 0, 4, 1, 2] } };
+  return { graph, outputs: { toTable: toTable! }, feeds };
+}
+
 describe("lowering for a device that lacks operations", () => {
   it.each([
     ["batched products", products, "FusedMatMul"],
     ["a norm with its gradient", () => norm(true), undefined],
+    ["rows that are added up", embedding, "ScatterElements"],
     ["a norm alone", () => norm(false), "ReduceMean"],
   ] as const)("gives the same numbers: %s", async (_, build, absent) => {
     const whole = build();

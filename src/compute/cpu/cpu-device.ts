@@ -5,24 +5,16 @@
  * on the way in or out. There is one environment, one pool of threads and one arena for every program of the process.
  */
 
-import koffi from "koffi";
-import { GraphError, RuntimeFailure } from "../../errors.ts";
+import { GraphError } from "../../errors.ts";
 import { showShape } from "../../graph/dim.ts";
 import { type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
 import { ONNX_RUNTIME_CPU } from "../../graph/target.ts";
 import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, StoredDType } from "../device.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
+import { OrtEnvironment } from "../ort/environment.ts";
+import { NativeNames, type OrtApi, type Pointer, pointerArray } from "../ort/ort-api.ts";
 import { cpuKernels } from "./cpu-kernels.ts";
 import { CpuTensor, cpuTensor } from "./cpu-tensor.ts";
-import { OrtApi, type Pointer } from "./ort-api.ts";
-
-/**
- * ONNX Runtime also returns a status for every error that it logs, and the status becomes a RuntimeFailure, so errors
- * need not be logged as well.
- */
-const LOG_FATAL_ONLY = 4;
-const ARENA_ALLOCATOR = 1;
-const DEFAULT_MEMORY = 0;
 
 /**
  * Settings of the arena (`OrtArenaCfg`), from which every program takes its memory. It grows in regions, and memory
@@ -43,42 +35,23 @@ export class CpuDevice implements Device {
   readonly name: string;
   readonly target = ONNX_RUNTIME_CPU;
   readonly kernels = cpuKernels(this, (tensor, first, count) => this.#rows(tensor, first, count));
-  readonly #api = new OrtApi();
-  readonly #threads: number;
+  readonly #api: OrtApi;
   readonly #environment: Pointer;
   readonly #memoryInfo: Pointer;
   readonly #releaseValue = (handle: Pointer) => this.#api.release("ReleaseValue", handle);
 
-  /**
-   * The process's CPU device. ONNX Runtime has one thread pool per process: the first call decides how many threads it has,
-   * and a later call with another number throws RuntimeFailure.
-   */
+  /** The process's CPU device. Throws RuntimeFailure where the process computes with another number of threads. */
   static open(threads: number): CpuDevice {
-    CpuDevice.#instance ??= new CpuDevice(threads);
-    const opened = CpuDevice.#instance;
-    if (opened.#threads !== threads) {
-      throw new RuntimeFailure(
-        `this process computes with ${opened.#threads} threads already, not ${threads}: ` +
-          "there is one pool of threads for all engines of a process, so open each with the same number",
-      );
-    }
-    return opened;
+    const environment = OrtEnvironment.open(threads);
+    CpuDevice.#instance ??= new CpuDevice(environment);
+    return CpuDevice.#instance;
   }
 
-  private constructor(threads: number) {
-    this.#threads = threads;
+  private constructor({ api, threads, handle, hostMemory }: OrtEnvironment) {
     this.name = `cpu, ${threads} ${threads === 1 ? "thread" : "threads"}`;
-    const options = this.#api.create("CreateThreadingOptions");
-    try {
-      this.#api.call("SetGlobalIntraOpNumThreads", options, threads);
-      // Denormal numbers make AVX code a hundred times slower, and they are far too small to matter in
-      // log-probabilities.
-      this.#api.call("SetGlobalDenormalAsZero", options);
-      this.#environment = this.#api.create("CreateEnvWithGlobalThreadPools", LOG_FATAL_ONLY, "aha", options);
-    } finally {
-      this.#api.release("ReleaseThreadingOptions", options);
-    }
-    this.#memoryInfo = this.#api.create("CreateCpuMemoryInfo", ARENA_ALLOCATOR, DEFAULT_MEMORY);
+    this.#api = api;
+    this.#environment = handle;
+    this.#memoryInfo = hostMemory;
     const arena = this.#api.create("CreateArenaCfg", NO_LIMIT, NEXT_POWER_OF_TWO, DEFAULT, UNCUT_BYTES);
     try {
       this.#api.call("CreateAndRegisterAllocator", this.#environment, this.#memoryInfo, arena);
@@ -168,17 +141,6 @@ function setAll(target: HostArray, values: HostArray, offset = 0): void {
   (target as { set(values: HostArray, offset: number): void }).set(values, offset);
 }
 
-/** Names as C strings, and an array of pointers to them; both must outlive their use. */
-class NativeNames {
-  readonly strings: Buffer[];
-  readonly pointers: BigUint64Array;
-
-  constructor(names: readonly string[]) {
-    this.strings = names.map((name) => Buffer.concat([Buffer.from(name), Buffer.alloc(64)]));
-    this.pointers = pointerArray(this.strings.map((string) => koffi.address(string)));
-  }
-}
-
 class CpuSession implements Session {
   readonly #api: OrtApi;
   readonly #session: Pointer;
@@ -215,11 +177,4 @@ class CpuSession implements Session {
   dispose(): void {
     this.#api.release("ReleaseSession", this.#session);
   }
-}
-
-/** Pointers in memory outside V8's heap. */
-function pointerArray(pointers: readonly Pointer[]): BigUint64Array {
-  const array = new BigUint64Array(new ArrayBuffer(Math.max(64, pointers.length * 8)), 0, pointers.length);
-  array.set(pointers as Pointer[]);
-  return array;
 }

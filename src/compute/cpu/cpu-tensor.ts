@@ -1,7 +1,7 @@
 /** Tensors of the CPU device. */
 
 import type { DeviceTensor, HostArrays, StoredDType } from "../device.ts";
-import type { Pointer } from "./ort-api.ts";
+import type { Pointer } from "../ort/ort-api.ts";
 
 /** A tensor in host memory, with the native handle that programs know it by. */
 export class CpuTensor<D extends StoredDType = StoredDType> implements DeviceTensor<D> {

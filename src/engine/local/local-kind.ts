@@ -14,7 +14,7 @@ const shape = {
       error: ({ input }) => `there is no device ${JSON.stringify(input)}; known: ${devices.names.join(", ")}`,
     })
     .optional()
-    .describe("what it is computed on; cpu if absent"),
+    .describe("what it is computed on: cpu, webgpu, cuda, or auto, a GPU where there is one; cpu if absent"),
   logitChunkTokens: z
     .int()
     .min(1)

@@ -128,7 +128,7 @@ const PROMPT_TOKENS: Dim = "P*R";
 const COMPLETION_TOKENS: Dim = "C*S";
 const TOKENS: Dim = "C*S+P*R";
 
-/** Names of the inputs of the noise on embeddings: int64 [2, N, 1], float32 [N, 1] (`embedding-noise.ts`). */
+/** Names of the inputs of the noise on embeddings: int32 [2, N, 2], float32 [N, 1] (`embedding-noise.ts`). */
 export const NOISE_INPUTS = { words: "noiseWords", magnitudes: "noiseMagnitudes" } as const;
 
 /** Which of the sequence programs. */
@@ -198,7 +198,7 @@ export function sequenceGraph(
 
 /** The noise on the embeddings of all tokens, [N, H]. */
 function noiseOf(graph: Graph, hiddenSize: number): Tensor {
-  const words = graph.input(NOISE_INPUTS.words, "int64", [2, TOKENS, 1]);
+  const words = graph.input(NOISE_INPUTS.words, "int32", [2, TOKENS, 2]);
   const magnitudes = graph.input(NOISE_INPUTS.magnitudes, "float32", [TOKENS, 1]);
   const word = (index: number) => gatherRows(words, graph.constant(BigInt64Array.of(BigInt(index)), []));
   return uniformNoise(word(0), word(1), magnitudes, hiddenSize);

@@ -131,7 +131,7 @@ export class SamplingProgram implements Disposable {
       ids: input("int64", [B, T]),
       positions: input("int64", [B, T]),
       lastPositions: input("int32", [B]),
-      totalLength: input("int32", []),
+      totalLength: scope.hold(new HostInput(this.device, "int32", [], { onHost: true })),
       rows: input("int64", [B]),
     };
     const slots = cache.bind(B, scope);

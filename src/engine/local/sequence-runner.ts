@@ -242,7 +242,7 @@ export class SequenceRunner {
     const sites = dropoutSites(this.#config, this.#form);
     if (sites === 0) return;
     const words = dropoutWords(batch, data, sites, moment.dropoutSeed, moment);
-    inputs.set(DROPOUT_INPUT, scope.hold(this.#filled([2 * sites, words.length / (2 * sites), 1], words)));
+    inputs.set(DROPOUT_INPUT, scope.hold(this.#words([2 * sites, words.length / (2 * sites)], words)));
   }
 
   /** The noise that the loss has on embeddings, where it has any. */
@@ -256,7 +256,7 @@ export class SequenceRunner {
   ): void {
     if (!loss?.embeddingNoise) return;
     const { words, magnitudes } = noiseInputs(batch, data, loss.embeddingNoise, this.#config.hiddenSize, moment);
-    inputs.set(NOISE_INPUTS.words, scope.hold(this.#filled([2, magnitudes.length, 1], words)));
+    inputs.set(NOISE_INPUTS.words, scope.hold(this.#words([2, magnitudes.length], words)));
     inputs.set(NOISE_INPUTS.magnitudes, scope.hold(this.#filled([magnitudes.length, 1], magnitudes)));
   }
 
@@ -290,6 +290,16 @@ export class SequenceRunner {
     });
     upload();
     return tensor;
+  }
+
+  /** Words of 64 bits as int32 [..., 2], the lower half first: not every device has integers of 64 bits. */
+  #words(dims: readonly number[], words: BigInt64Array): DeviceTensor {
+    return tensorOf(
+      this.#device,
+      "int32",
+      [...dims, 2],
+      new Int32Array(words.buffer, words.byteOffset, 2 * words.length),
+    );
   }
 
   #filled(dims: readonly number[], values: Float32Array | BigInt64Array): DeviceTensor {

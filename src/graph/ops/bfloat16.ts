@@ -21,7 +21,7 @@ export function widen(x: Tensor): Tensor {
   if (x.dtype !== "bfloat16") throw new GraphError(`widen takes bfloat16, not ${x.dtype} ${showShape(x.shape)}`);
   const operation: Operation = {
     name: "widen",
-    lower: (emit, [input]) => emit.node("Cast", [input!], { attributes: { to: FLOAT32 } }),
+    lower: (emit, [input]) => [widened(emit, input!)],
     gradient: () => [undefined],
   };
   return x.graph.apply(operation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
@@ -95,8 +95,13 @@ function rowsOfPiece({ shape }: Tensor): number {
 }
 
 function widenedRows(emit: Emitter, weights: string, piece: Piece, count: number): string {
-  const rows = partOf(emit, weights, 0, piece, count);
-  return emit.node("Cast", [rows], { attributes: { to: FLOAT32 } })[0]!;
+  return widened(emit, partOf(emit, weights, 0, piece, count));
+}
+
+/** Numbers of bfloat16 as float32, which they are already where the device has no bfloat16. */
+function widened(emit: Emitter, x: string): string {
+  if (emit.target.lacks.has("bfloat16")) return x;
+  return emit.node("Cast", [x], { attributes: { to: FLOAT32 } })[0]!;
 }
 
 /** One of `count` pieces of a tensor along an axis; all of it where there is but one. */

@@ -2,6 +2,7 @@
 
 import { GraphError } from "../../errors.ts";
 import { type Dim, type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
+import type { Emitter } from "../emitter.ts";
 import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
 import { expand } from "./broadcast.ts";
 import { matmul } from "./matmul.ts";
@@ -34,12 +35,30 @@ function scatterRows(rows: Tensor, indices: Tensor, like: Tensor): Tensor {
   const operation: Operation = {
     name: "scatterRows",
     lower: (emit, [target, index, updates]) => {
+      if (emit.target.lacks.has("ScatterElements.add")) return [scatterSums(emit, target!, index!, updates!)];
       const every = emit.node("Expand", [index!, emit.shape([count, width])])[0]!;
       return emit.node("ScatterElements", [target!, every, updates!], { attributes: { axis: 0n, reduction: "add" } });
     },
   };
   const operands = [expand(rows.graph.scalar(0), table), reshape(indices, [count, 1]), reshape(rows, [count, width])];
   return reshape(rows.graph.apply(operation, operands, [{ dtype: "float32", shape: table }])[0]!, like.shape);
+}
+
+const INT32 = 6n;
+const FLOAT32 = 1n;
+
+/**
+ * `scatterRows` where additions come in no order: each row becomes the sum of all rows of its index, by a matrix product
+ * with ones where two indices are equal, [N, N], and is put where it belongs. Rows of one index are then the same numbers,
+ * so that it does not matter which of them is put there last.
+ */
+function scatterSums(emit: Emitter, target: string, index: string, rows: string): string {
+  const column = emit.node("Cast", [index], { attributes: { to: INT32 } })[0]!; // [N, 1]
+  const row = emit.node("Transpose", [column], { attributes: { perm: [1, 0] } })[0]!;
+  const isSame = emit.node("Equal", [column, row])[0]!;
+  const ones = emit.node("Cast", [isSame], { attributes: { to: FLOAT32 } })[0]!;
+  const sums = emit.node("MatMul", [ones, rows])[0]!;
+  return emit.node("ScatterND", [target, index, sums])[0]!;
 }
 
 /**

@@ -2,7 +2,9 @@
 
 import { GraphError } from "../../errors.ts";
 import { type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
+import type { Emitter } from "../emitter.ts";
 import type { Operation, Tensor } from "../tensor.ts";
+import type { DType } from "../tensor-type.ts";
 
 /** ONNX's number for int64, the dtype of shapes. */
 const INT64 = 7n;
@@ -55,6 +57,7 @@ export function after(x: Tensor, ...earlier: readonly Tensor[]): Tensor {
   const operation: Operation = {
     name: "after",
     lower: (emit, [input, ...awaited]) => {
+      if (emit.target.lacks.has("int64")) return [afterOnDevice(emit, input!, x.dtype, awaited)];
       const [flat, first] = [BigInt64Array.of(-1n), BigInt64Array.of(0n)].map((value) => emit.constant(value, [1]));
       const elements = awaited.map((name) => {
         const [element] = emit.node("Gather", [emit.node("Reshape", [name, flat!])[0]!, first!]);
@@ -68,4 +71,19 @@ export function after(x: Tensor, ...earlier: readonly Tensor[]): Tensor {
     gradient: () => [undefined],
   };
   return x.graph.apply(operation, [x, ...earlier], [{ dtype: x.dtype, shape: x.shape }])[0]!;
+}
+
+/**
+ * `after` where sizes are the host's business: to read an element for one, a device would have to stop. To float32 numbers
+ * nothing is added, which is made of the first elements. Others are indices and packed weights, which are inputs: of these
+ * nothing is held, so they wait for nothing.
+ */
+function afterOnDevice(emit: Emitter, x: string, dtype: DType, awaited: readonly string[]): string {
+  if (dtype !== "float32") return x;
+  const [flat, first] = [-1n, 0n].map((value) => emit.constant(BigInt64Array.of(value), [1]));
+  const zero = emit.constant(Float32Array.of(0), []);
+  return awaited.reduce((result, name) => {
+    const [element] = emit.node("Gather", [emit.node("Reshape", [name, flat!])[0]!, first!]);
+    return emit.node("Add", [result, emit.node("Clip", [element!, zero, zero])[0]!])[0]!;
+  }, x);
 }

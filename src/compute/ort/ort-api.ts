@@ -16,8 +16,38 @@ import { AhaError, RuntimeFailure } from "../../errors.ts";
 /** A native pointer. */
 export type Pointer = bigint;
 
-/** The version of the table that is asked for, that of ONNX Runtime 1.20: an older library refuses, a newer one has it. */
-const API_VERSION = 20;
+/** Pointers in memory outside V8's heap. */
+export function pointerArray(pointers: readonly Pointer[]): BigUint64Array {
+  const array = new BigUint64Array(new ArrayBuffer(Math.max(64, pointers.length * 8)), 0, pointers.length);
+  array.set(pointers as Pointer[]);
+  return array;
+}
+
+/** Names as C strings, and an array of pointers to them; both must outlive their use. */
+export class NativeNames {
+  readonly strings: Buffer[];
+  readonly pointers: BigUint64Array;
+
+  constructor(names: readonly string[]) {
+    this.strings = names.map((name) => Buffer.concat([Buffer.from(name), Buffer.alloc(64)]));
+    this.pointers = pointerArray(this.strings.map((string) => koffi.address(string)));
+  }
+}
+
+/**
+ * The version of the table that is asked for, that of ONNX Runtime 1.24, the first with everything below: an older library
+ * refuses, a newer one has it.
+ */
+const API_VERSION = 24;
+
+/** Names the library to load instead of the installed one: a build with CUDA, for one. */
+export const LIBRARY_VARIABLE = "AHA_ORT_LIBRARY";
+
+/**
+ * Stacks of the threads that calls run on. A device's shader compiler needs more than the 128 KiB that koffi gives an
+ * asynchronous call: with 256 KiB the first kernel ended the process, 512 KiB was enough. Memory is taken as it is used.
+ */
+const STACK_BYTES = 4 * 2 ** 20;
 
 /** Position of each function in `OrtApi`, and its C signature (all but `GetErrorMessage` return an OrtStatus*). */
 const FUNCTIONS = {
@@ -29,10 +59,14 @@ const FUNCTIONS = {
   ],
   CreateSessionOptions: [10, "void* (_Out_ void** options)"],
   DisableMemPattern: [17, "void* (void* options)"],
+  SetSessionLogSeverityLevel: [22, "void* (void* options, int level)"],
+  CreateTensorAsOrtValue: [48, "void* (void* allocator, void* dims, size_t rank, int dtype, _Out_ void** value)"],
   CreateTensorWithDataAsOrtValue: [
     49,
     "void* (void* memoryInfo, void* data, size_t bytes, void* dims, size_t rank, int dtype, _Out_ void** value)",
   ],
+  GetTensorMutableData: [51, "void* (void* value, _Out_ void** data)"],
+  CreateMemoryInfo: [68, "void* (const char* name, int type, int id, int memoryType, _Out_ void** info)"],
   CreateCpuMemoryInfo: [69, "void* (int allocator, int memoryType, _Out_ void** info)"],
   ReleaseStatus: [93, "void (void* status)"],
   ReleaseSession: [95, "void (void* session)"],
@@ -43,6 +77,7 @@ const FUNCTIONS = {
   CreateThreadingOptions: [121, "void* (_Out_ void** options)"],
   ReleaseThreadingOptions: [122, "void (void* options)"],
   AddSessionConfigEntry: [130, "void* (void* options, const char* key, const char* value)"],
+  CreateAllocator: [131, "void* (void* session, void* memoryInfo, _Out_ void** allocator)"],
   CreateAndRegisterAllocator: [144, "void* (void* env, void* memoryInfo, void* arena)"],
   SetGlobalIntraOpNumThreads: [147, "void* (void* options, int threads)"],
   SetGlobalDenormalAsZero: [155, "void* (void* options)"],
@@ -51,7 +86,21 @@ const FUNCTIONS = {
     "void* (size_t maxBytes, int strategy, int initialBytes, int maxDeadBytes, _Out_ void** arena)",
   ],
   ReleaseArenaCfg: [157, "void (void* arena)"],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, "void* (void* options, void* cuda)"],
+  CreateCUDAProviderOptions: [205, "void* (_Out_ void** cuda)"],
+  UpdateCUDAProviderOptions: [206, "void* (void* cuda, void* keys, void* values, size_t count)"],
+  ReleaseCUDAProviderOptions: [208, "void (void* cuda)"],
+  SessionOptionsAppendExecutionProvider: [
+    216,
+    "void* (void* options, const char* name, void* keys, void* values, size_t count)",
+  ],
+  SetUserLoggingFunction: [266, "void* (void* options, void* function, void* parameter)"],
+  RegisterExecutionProviderLibrary: [301, "void* (void* env, const char* name, const char* path)"],
+  CopyTensors: [386, "void* (void* env, void* sources, void* targets, void* stream, size_t count)"],
 } as const satisfies Record<string, readonly [number, string]>;
+
+// Before anything is loaded: afterwards it cannot be changed.
+koffi.config({ ...koffi.config(), sync_stack_size: STACK_BYTES, async_stack_size: STACK_BYTES });
 
 type FunctionName = keyof typeof FUNCTIONS;
 
@@ -62,14 +111,25 @@ interface NativeFunction {
 
 /** Calls the C API; a failed status becomes a RuntimeFailure with ONNX Runtime's message. */
 export class OrtApi {
+  /** The library's file. */
+  readonly libraryPath: string;
+  /** ONNX Runtime's version. */
+  readonly version: string;
   readonly #functions: Record<FunctionName, NativeFunction>;
 
   constructor() {
-    const library = loadLibrary(sharedLibraryPath());
-    const base = library.func("void* OrtGetApiBase()")() as Pointer;
-    const [getApi] = koffi.decode(base, koffi.array("void*", 2)) as Pointer[];
+    this.libraryPath = sharedLibraryPath();
+    const library = loadLibrary(this.libraryPath);
+    const base = baseOf(library, this.libraryPath);
+    const [getApi, getVersion] = koffi.decode(base, koffi.array("void*", 2)) as Pointer[];
+    this.version = koffi.call(getVersion, koffi.proto("const char* OrtGetVersion()")) as string;
     const api = koffi.call(getApi, koffi.proto("void* OrtGetApi(uint32_t version)"), API_VERSION) as Pointer | null;
-    if (!api) throw new RuntimeFailure(`ONNX Runtime does not offer version ${API_VERSION} of its C API`);
+    if (!api) {
+      throw new AhaError(
+        `${this.libraryPath} is ONNX Runtime ${this.version}, and Aha needs 1.${API_VERSION} or later. ` +
+          `Install a newer one, or unset ${LIBRARY_VARIABLE}.`,
+      );
+    }
     const positions = Object.values(FUNCTIONS).map(([position]) => position);
     const table = koffi.decode(api, koffi.array("void*", Math.max(...positions) + 1)) as Pointer[];
     const bound = Object.entries(FUNCTIONS).map(([name, [position, signature]]) => {
@@ -126,11 +186,25 @@ export class OrtApi {
   }
 }
 
-function loadLibrary(path: string) {
+type Library = ReturnType<typeof koffi.load>;
+
+/** The entry point of the C API. Throws AhaError for a library that is another one. */
+function baseOf(library: Library, path: string): Pointer {
+  try {
+    return library.func("void* OrtGetApiBase()")() as Pointer;
+  } catch {
+    throw new AhaError(`${path} is no library of ONNX Runtime: it has no OrtGetApiBase. Mend ${LIBRARY_VARIABLE}.`);
+  }
+}
+
+function loadLibrary(path: string): Library {
   try {
     return koffi.load(path);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
+    if (process.env[LIBRARY_VARIABLE]) {
+      throw new AhaError(`Cannot load ${path}, which ${LIBRARY_VARIABLE} names: ${reason}.`);
+    }
     throw new AhaError(`Cannot load ONNX Runtime from ${path}: ${reason}. On Linux it needs glibc; Alpine has none.`);
   }
 }
@@ -147,6 +221,8 @@ const LIBRARY_NAMES: Readonly<Partial<Record<NodeJS.Platform, RegExp>>> = {
  * (release/platforms.ts), or, in a clone, in onnxruntime-node, which has those of all platforms.
  */
 function sharedLibraryPath(): string {
+  const named = process.env[LIBRARY_VARIABLE];
+  if (named) return named;
   const { platform, arch } = process;
   const folders = [
     packageFolder(`@aha-rl/onnxruntime-${platform}-${arch}`),

@@ -1,0 +1,48 @@
+/** `aha doctor --devices`: which devices there are to compute on, and what those lack that there are not. */
+
+import { defaultThreads } from "../compute/compute.ts";
+import type { DeviceKind } from "../compute/device.ts";
+import { devices } from "../compute/devices.ts";
+import { OrtEnvironment } from "../compute/ort/environment.ts";
+import { AhaError } from "../errors.ts";
+import type { CommandContext } from "./command.ts";
+
+/** What there is to say of a device. */
+interface FoundDevice {
+  readonly device: string;
+  readonly summary: string;
+  readonly found: boolean;
+  /** What it calls itself, where it was found. */
+  readonly name?: string;
+  /** What is missing and what mends it, where it was not. */
+  readonly missing?: string;
+}
+
+/** Opens every device, lets it compute a little, and prints what came of it. */
+export async function reportDevices(context: CommandContext, json: boolean): Promise<number> {
+  const { api } = OrtEnvironment.open(defaultThreads());
+  const library = { version: api.version, path: api.libraryPath };
+  const found: FoundDevice[] = [];
+  for (const kind of devices.all) if (kind.name !== "auto") found.push(await lookAt(kind));
+  if (json) context.out(`${JSON.stringify({ onnxruntime: library, devices: found })}\n`);
+  else context.out(text(library, found));
+  return 0;
+}
+
+async function lookAt(kind: DeviceKind): Promise<FoundDevice> {
+  const about = { device: kind.name, summary: kind.summary };
+  try {
+    const { name } = await kind.open({ threads: defaultThreads() });
+    return { ...about, found: true, name };
+  } catch (error) {
+    if (!(error instanceof AhaError)) throw error;
+    return { ...about, found: false, missing: error.message };
+  }
+}
+
+function text(library: { readonly version: string; readonly path: string }, found: readonly FoundDevice[]): string {
+  const lines = found.map(({ device, summary, name, missing }) => {
+    return name === undefined ? `${device}: not here. ${missing}` : `${device}: found (${name}), ${summary}`;
+  });
+  return [`ONNX Runtime ${library.version}, ${library.path}`, ...lines, ""].join("\n");
+}

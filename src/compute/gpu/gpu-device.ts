@@ -1,0 +1,181 @@
+/**
+ * A GPU, through an execution provider of ONNX Runtime: the device seam over its C API.
+ *
+ * Tensors are buffers on the device and stay there. What the host does with them waits in a queue (`gpu-queue.ts`). A node
+ * that no kernel of the device has is refused when a program is compiled, by name (`gpu-session.ts`): nothing falls back to
+ * the processors unseen.
+ */
+
+import { AhaError, GraphError, RuntimeFailure } from "../../errors.ts";
+import { showShape } from "../../graph/dim.ts";
+import { type LoweredGraph, lowerToOnnx } from "../../graph/onnx.ts";
+import { add, multiply } from "../../graph/ops/elementwise.ts";
+import type { LoweringTarget } from "../../graph/target.ts";
+import { Graph } from "../../graph/tensor.ts";
+import type { BlockCopy, Device, DeviceTensor, HostArrays, StoredDType } from "../device.ts";
+import { GraphKernels } from "../graph-kernels.ts";
+import { allocateHost, elementsOf } from "../host-memory.ts";
+import { OrtEnvironment } from "../ort/environment.ts";
+import { rowCopyGraph, rowCopyOf } from "./block-copy.ts";
+import { GpuQueue, type Traffic } from "./gpu-queue.ts";
+import { compileSession, GpuSession } from "./gpu-session.ts";
+import { GpuTensor, HostTensor } from "./gpu-tensor.ts";
+import type { GpuProvider } from "./provider.ts";
+
+/** A GPU; see the head of this file. */
+export class GpuDevice implements Device {
+  static readonly #opened = new Map<GpuProvider, Promise<GpuDevice>>();
+  readonly name: string;
+  readonly target: LoweringTarget;
+  readonly kernels = new GraphKernels(this);
+  readonly #provider: GpuProvider;
+  readonly #queue: GpuQueue;
+  readonly #copier: GpuSession;
+
+  /**
+   * The process's device of this provider.
+   *
+   * @throws AhaError that says what to install, where this machine has none.
+   */
+  static open(provider: GpuProvider, threads: number): Promise<GpuDevice> {
+    let opened = GpuDevice.#opened.get(provider);
+    if (opened === undefined) {
+      opened = GpuDevice.#begin(provider, threads);
+      GpuDevice.#opened.set(provider, opened);
+      // Whoever mends what was missing may try again.
+      opened.catch(() => GpuDevice.#opened.delete(provider));
+    }
+    return opened;
+  }
+
+  static async #begin(provider: GpuProvider, threads: number): Promise<GpuDevice> {
+    const environment = OrtEnvironment.open(threads);
+    try {
+      provider.prepare(environment);
+      const { graph, outputs } = rowCopyGraph();
+      const lowered = lowerToOnnx(graph, outputs, provider.target);
+      const session = await compileSession(environment, provider, lowered);
+      const queue = new GpuQueue(environment, provider);
+      queue.allocateBy(session);
+      const device = new GpuDevice(provider, queue, new GpuSession(queue, session, lowered));
+      await device.#tryOut();
+      return device;
+    } catch (error) {
+      if (!(error instanceof RuntimeFailure)) throw error;
+      throw new AhaError(provider.absence(reasonOf(error)), { cause: error });
+    }
+  }
+
+  private constructor(provider: GpuProvider, queue: GpuQueue, copier: GpuSession) {
+    this.#provider = provider;
+    this.#queue = queue;
+    this.#copier = copier;
+    this.name = provider.name;
+    this.target = provider.target;
+  }
+
+  /** Bytes and runs since the device was opened. */
+  get traffic(): Readonly<Traffic> {
+    return this.#queue.traffic;
+  }
+
+  /** A driver may be there and not compute. */
+  async #tryOut(): Promise<void> {
+    const graph = new Graph();
+    const x = graph.input("x", "float32", ["n"]);
+    const session = await this.load(lowerToOnnx(graph, { y: add(multiply(x, x), x) }, this.target));
+    const [input, output] = [this.allocate("float32", [3]), this.allocate("float32", [3])];
+    this.upload(input, Float32Array.of(1, -2, 3));
+    await session.bind([input], [output])();
+    const result = new Float32Array(3);
+    await this.download(output, result);
+    if (result.join() !== "2,2,12") throw new RuntimeFailure(`x² + x of 1, −2, 3 is ${result.join(", ")} there`);
+    for (const one of [input, output, session]) one.dispose();
+  }
+
+  allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): GpuTensor<D> {
+    return new GpuTensor(this.#queue, dtype, dims);
+  }
+
+  allocateOnHost<D extends StoredDType>(dtype: D, dims: readonly number[]): HostTensor<D> {
+    const data = allocateHost(dtype, elementsOf(dims));
+    return new HostTensor(this.#queue, dtype, dims, data, this.#queue.hostValue(dtype, dims, data));
+  }
+
+  view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): GpuTensor<D> {
+    const whole = gpuTensor(tensor);
+    if (elementsOf(tensor.dims) < elementsOf(dims)) {
+      const found = elementsOf(tensor.dims);
+      throw new GraphError(`${found} elements are too few for a tensor of shape ${showShape(dims)}`);
+    }
+    return new GpuTensor(this.#queue, tensor.dtype, dims, whole);
+  }
+
+  hostMemory<D extends StoredDType>(tensor: DeviceTensor<D>): HostArrays[D] | undefined {
+    return tensor instanceof HostTensor ? (tensor.data as HostArrays[D]) : undefined;
+  }
+
+  upload<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): void {
+    const target = gpuTensor(tensor);
+    if (target.isPart) this.#queue.zeroUnlessWritten(target);
+    else target.markWritten();
+    this.#queue.upload(target as unknown as GpuTensor, values);
+  }
+
+  async download<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): Promise<void> {
+    const source = gpuTensor(tensor) as unknown as GpuTensor;
+    this.#queue.zeroUnlessWritten(source);
+    await this.#queue.download(source, values);
+  }
+
+  copy(copy: BlockCopy): void {
+    const [source, target] = [gpuTensor(copy.source), gpuTensor(copy.target)];
+    if (copy.count === 0 || copy.length === 0) return;
+    const [from, to] = [elementsOf(source.dims), elementsOf(target.dims)];
+    this.#queue.zeroUnlessWritten(source);
+    const isWhole = copy.count === 1 && copy.length === from && copy.length === to && !target.isPart;
+    if (isWhole) {
+      target.markWritten();
+      this.#queue.enqueue(() => this.#queue.copyTensors([source.handle], [target.handle]));
+      return;
+    }
+    if (source.dtype !== "float32") {
+      throw new GraphError(`parts of ${source.dtype} tensors are not copied on ${this.name}: only float32 ones are`);
+    }
+    this.#queue.zeroUnlessWritten(target);
+    const { width, from: sourceRows, to: targetRows } = rowCopyOf(copy, from, to);
+    const index = (dims: readonly number[], rows: BigInt64Array): GpuTensor => {
+      const tensor = this.allocate("int64", dims);
+      this.upload(tensor, rows);
+      return tensor as unknown as GpuTensor;
+    };
+    const indices = [index([sourceRows.length], sourceRows), index([targetRows.length, 1], targetRows)] as const;
+    const matrices = [this.view(source, [from / width, width]), this.view(target, [to / width, width])] as const;
+    this.#queue.enqueue(() => {
+      this.#copier.runNow([matrices[0], indices[0], matrices[1], indices[1]], [matrices[1]]);
+    });
+    // Only now, for the work above is done later.
+    this.#queue.enqueue(() => {
+      for (const tensor of [...indices, ...matrices]) tensor.dispose();
+    });
+  }
+
+  async load(lowered: LoweredGraph): Promise<GpuSession> {
+    const session = await this.#queue.inTurn(() => compileSession(this.#queue.environment, this.#provider, lowered));
+    return new GpuSession(this.#queue, session, lowered);
+  }
+}
+
+function gpuTensor<D extends StoredDType>(tensor: DeviceTensor<D>): GpuTensor<D> {
+  if (tensor instanceof GpuTensor) return tensor;
+  throw new TypeError("This tensor is not in the memory of a GPU.");
+}
+
+/** ONNX Runtime's reason, without the places in its sources. */
+function reasonOf({ message }: Error): string {
+  const own = message.replace(/^ONNX Runtime, \w+: /, "");
+  return own
+    .replace(/^.* was false\. /s, "")
+    .trim()
+    .replace(/\.$/, "");
+}

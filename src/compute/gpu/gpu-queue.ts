@@ -1,0 +1,235 @@
+/**
+ * Calls of ONNX Runtime on a GPU, one after another.
+ *
+ * The provider takes calls from one thread at a time, and runs are on a worker thread. So what the host does in between
+ * (uploads, copies, releases) waits in a queue, and is carried out in order before the next run or download; uploads that
+ * follow one another are one transfer.
+ */
+
+import { AhaError } from "../../errors.ts";
+import { heldDType, ONNX_DTYPE } from "../../graph/onnx.ts";
+import type { LoweringTarget } from "../../graph/target.ts";
+import type { HostArray, StoredDType } from "../device.ts";
+import { allocateHost, elementsOf } from "../host-memory.ts";
+import type { OrtEnvironment } from "../ort/environment.ts";
+import { type Pointer, pointerArray } from "../ort/ort-api.ts";
+import type { GpuTensor, NativeValues } from "./gpu-tensor.ts";
+import type { GpuProvider } from "./provider.ts";
+
+/** Uploads of so many bytes do not wait for the next run: a model that is read would be in memory twice. */
+const MOST_WAITING_BYTES = 2 ** 24;
+
+/** What went between host and device, and what ran: what a step costs beside its arithmetic. */
+export interface Traffic {
+  /** Bytes to the device. Zeros that stand for memory which was never written are not counted. */
+  up: number;
+  /** Bytes from the device. */
+  down: number;
+  /** Transfers from the device: each waits until the device has done everything before it. */
+  waits: number;
+  /** Programs. */
+  runs: number;
+}
+
+/** The queue of a device; `allocator` is given when its first session is there. */
+export class GpuQueue implements NativeValues {
+  readonly traffic: Traffic = { up: 0, down: 0, waits: 0, runs: 0 };
+  readonly environment: OrtEnvironment;
+  readonly #memory: Pointer;
+  #allocator: Pointer = 0n;
+  readonly #waiting: (() => void)[] = [];
+  /** Uploads at the end of the queue. */
+  #uploads: { readonly target: GpuTensor; readonly data: HostArray }[] | undefined;
+  #waitingBytes = 0;
+  /** The end of everything that was begun. */
+  #last: Promise<unknown> = Promise.resolve();
+  #isBusy = false;
+
+  readonly #target: LoweringTarget;
+
+  constructor(environment: OrtEnvironment, { memoryName, target }: Pick<GpuProvider, "memoryName" | "target">) {
+    this.environment = environment;
+    this.#target = target;
+    this.#memory = environment.api.create("CreateMemoryInfo", memoryName, 0, 0, 0);
+  }
+
+  /** Memory is taken from the allocator of this session, which must stay. */
+  allocateBy(session: Pointer): void {
+    this.#allocator = this.environment.api.create("CreateAllocator", session, this.#memory);
+  }
+
+  /** Carries `work` out when everything before it is done and nothing waits. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(async () => {
+      this.#isBusy = true;
+      try {
+        this.flush();
+        return await work();
+      } finally {
+        this.#isBusy = false;
+      }
+    });
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  /** Puts `work`, which waits for nothing, at the end of the queue. */
+  enqueue(work: () => void): void {
+    this.#uploads = undefined;
+    this.#waiting.push(work);
+  }
+
+  /** Puts an upload of these elements at the end of the queue; they are copied. */
+  upload(target: GpuTensor, values: HostArray): void {
+    const held = this.#held(target.dtype);
+    const data = allocateHost<StoredDType>(held, elementsOf(target.dims));
+    if (held === target.dtype) setAll(data, values);
+    else widenBfloat16(values as Uint16Array, data as Float32Array);
+    this.traffic.up += data.byteLength;
+    this.#upload(target, data);
+  }
+
+  #upload(target: GpuTensor, data: HostArray): void {
+    if (this.#uploads === undefined) {
+      const uploads: { target: GpuTensor; data: HostArray }[] = [];
+      this.enqueue(() => this.#transfer(uploads));
+      this.#uploads = uploads;
+    }
+    this.#uploads.push({ target, data });
+    this.#waitingBytes += data.byteLength;
+    if (this.#waitingBytes > MOST_WAITING_BYTES && !this.#isBusy) this.flush();
+  }
+
+  /** Does what waits. */
+  flush(): void {
+    this.#uploads = undefined;
+    this.#waitingBytes = 0;
+    for (let work = this.#waiting.shift(); work !== undefined; work = this.#waiting.shift()) work();
+  }
+
+  /** Reads all elements of a tensor. */
+  download(source: GpuTensor, values: HostArray): Promise<void> {
+    const held = this.#held(source.dtype);
+    const data = allocateHost<StoredDType>(held, elementsOf(source.dims));
+    this.traffic.down += data.byteLength;
+    this.traffic.waits++;
+    return this.inTurn(async () => {
+      const { api, handle } = this.environment;
+      const host = this.hostValue(held, source.dims, data);
+      try {
+        await api.callAsync("CopyTensors", handle, pointerArray([source.handle]), pointerArray([host]), null, 1);
+      } finally {
+        api.release("ReleaseValue", host);
+      }
+      if (held === source.dtype) setAll(values, data);
+      else toBfloat16(data as Float32Array, values as Uint16Array);
+    });
+  }
+
+  /** Copies whole tensors of equal size; for work in the queue. */
+  copyTensors(sources: readonly Pointer[], targets: readonly Pointer[]): void {
+    const { api, handle } = this.environment;
+    api.call("CopyTensors", handle, pointerArray(sources), pointerArray(targets), null, sources.length);
+  }
+
+  /** Zeroes what is to be read and was never written. */
+  zeroUnlessWritten(tensor: GpuTensor): void {
+    const { root } = tensor;
+    if (root.isWritten) return;
+    root.markWritten();
+    this.#upload(root, allocateHost(this.#held(root.dtype), elementsOf(root.dims)));
+  }
+
+  /** A native value over host memory. */
+  hostValue(dtype: StoredDType, dims: readonly number[], data: HostArray): Pointer {
+    return this.#valueOver(this.environment.hostMemory, data, data.byteLength, dtype, dims);
+  }
+
+  nativeBuffer(dtype: StoredDType, dims: readonly number[]): Pointer {
+    const { api } = this.environment;
+    try {
+      return api.create("CreateTensorAsOrtValue", this.#allocator, dimsOf(dims), dims.length, this.#onnxType(dtype));
+    } catch (error) {
+      throw outOfMemory(error);
+    }
+  }
+
+  nativeView(of: Pointer, dtype: StoredDType, dims: readonly number[]): Pointer {
+    const data = this.environment.api.create("GetTensorMutableData", of);
+    return this.#valueOver(this.#memory, data, ELEMENT_BYTES[this.#held(dtype)] * elementsOf(dims), dtype, dims);
+  }
+
+  releaseLater(handle: () => Pointer | undefined): void {
+    this.enqueue(() => {
+      const value = handle();
+      if (value !== undefined) this.environment.api.release("ReleaseValue", value);
+    });
+  }
+
+  #transfer(uploads: readonly { readonly target: GpuTensor; readonly data: HostArray }[]): void {
+    const hosts = uploads.map(({ target, data }) => this.hostValue(target.dtype, target.dims, data));
+    try {
+      this.copyTensors(
+        hosts,
+        uploads.map(({ target }) => target.handle),
+      );
+    } finally {
+      for (const host of hosts) this.environment.api.release("ReleaseValue", host);
+    }
+  }
+
+  #valueOver(memory: Pointer, data: unknown, bytes: number, dtype: StoredDType, dims: readonly number[]): Pointer {
+    const operands = [memory, data, bytes, dimsOf(dims), dims.length, this.#onnxType(dtype)];
+    return this.environment.api.create("CreateTensorWithDataAsOrtValue", ...operands);
+  }
+
+  /** The dtype that memory of a tensor is of, on the device. */
+  #held(dtype: StoredDType): StoredDType {
+    return heldDType(this.#target, dtype);
+  }
+
+  #onnxType(dtype: StoredDType): number {
+    return ONNX_DTYPE[this.#held(dtype)];
+  }
+}
+
+const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
+  float32: 4,
+  int32: 4,
+  int64: 8,
+  uint8: 1,
+  bfloat16: 2,
+};
+
+function setAll(target: HostArray, values: HostArray): void {
+  (target as { set(values: HostArray): void }).set(values);
+}
+
+// Numbers of bfloat16 are the upper halves of f32 numbers; all that is narrowed here was widened before, exactly.
+
+function widenBfloat16(values: Uint16Array, target: Float32Array): void {
+  const bits = new Uint32Array(target.buffer, target.byteOffset, target.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = values[i]! << 16;
+}
+
+function toBfloat16(values: Float32Array, target: Uint16Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i++) target[i] = bits[i]! >>> 16;
+}
+
+/** Dimensions as the C API reads them, outside of V8's heap; a scalar has none. */
+function dimsOf(dims: readonly number[]): BigInt64Array {
+  const native = new BigInt64Array(new ArrayBuffer(Math.max(64, 8 * dims.length)), 0, Math.max(1, dims.length));
+  for (const [axis, size] of dims.entries()) native[axis] = BigInt(size);
+  return native;
+}
+
+/** What a recipe can do about memory. */
+export const MEMORY_KEYS =
+  "Lower engine.microBatchTokens (training, scoring) or engine.cacheMib (sampling), or set engine.gradientCheckpointing.";
+
+/** An error of memory that says what helps; any other one as it is. */
+export function outOfMemory(error: unknown): unknown {
+  if (!(error instanceof Error) || !/memory|alloc|buffer size|too large|exceeds/i.test(error.message)) return error;
+  return new AhaError(`The device has too little memory: ${error.message.trim()}. ${MEMORY_KEYS}`, { cause: error });
+}
