@@ -89,7 +89,7 @@ const LINES: readonly (readonly [line: string, offered: readonly string[], not: 
 
 /** Lines whose value follows "=", where bash offers what comes behind it. */
 const VALUES: readonly (readonly [line: string, offered: readonly string[]])[] = [
-  ["aha run recipe.yaml --set engine.device=c", ["cpu"]],
+  ["aha run recipe.yaml --set engine.device=c", ["cpu", "cuda"]],
   ["aha run recipe.yaml --set task.name=count", ["countdown"]],
   ["aha run recipe.yaml --set stages.r1-zero.lossType=d", ["dapo", "dr_grpo"]],
   ["aha run recipe.yaml --set stages.r1-zero.trainer=s", ["sft"]],
