@@ -12,7 +12,7 @@ const BANNED_NAMES = ["utils", "util", "common", "helpers", "helper", "misc", "s
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const src = join(root, "src");
-const files = (await readdir(src, { recursive: true })).filter((path) => path.endsWith(".ts")).sort();
+const files = (await readdir(src, { recursive: true })).filter((path) => /\.tsx?$/.test(path)).sort();
 const sources = new Map(
   await Promise.all(files.map(async (path) => [path, await readFile(join(src, path), "utf8")] as const)),
 );
@@ -56,7 +56,7 @@ function targetsOf(path: string): string[] {
 /** Every relative import of a file, as a path in `src`. */
 function importsOf(path: string): string[] {
   return targetsOf(path)
-    .filter((target) => target.startsWith("."))
+    .filter((target) => target.startsWith(".") && !target.endsWith(".css"))
     .map((target) => relative(src, join(src, dirname(path), target)));
 }
 
@@ -218,7 +218,7 @@ describe("source files", () => {
   it("have names that say what is in them", () => {
     const parts = files.flatMap((path) =>
       path
-        .replace(/\.ts$/, "")
+        .replace(/(\.d)?\.tsx?$/, "")
         .split("/")
         .map((part) => [path, part] as const),
     );

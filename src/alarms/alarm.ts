@@ -8,7 +8,7 @@
 import { z } from "zod";
 
 /** Names of the alarms, as events and `--json` have them. */
-const ALARM_NAMES = [
+export const ALARM_NAMES = [
   "truncation",
   "zero-variance",
   "entropy-collapse",

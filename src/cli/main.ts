@@ -33,6 +33,10 @@ export const COMMANDS: CommandList = new Map([
     "serve",
     { summary: "answer OpenAI's API with a model", load: async () => (await import("./serve.ts")).serveCommand },
   ],
+  [
+    "dashboard",
+    { summary: "watch runs in a browser", load: async () => (await import("./dashboard.ts")).dashboardCommand },
+  ],
   ["data", { summary: "show, make and download data sets", load: async () => (await import("./data.ts")).dataCommand }],
   ["reward", { summary: "score saved completions", load: async () => (await import("./reward.ts")).rewardCommand }],
   ["track", { summary: "send a run to trackers", load: async () => (await import("./track.ts")).trackCommand }],

@@ -15,6 +15,7 @@ import { writeReport } from "../report/report.ts";
 import { PIPELINE_FILES, type PipelineSummary } from "../run/pipeline-records.ts";
 import type { CommandContext } from "./command.ts";
 import { PipelineTerminal } from "./pipeline-terminal.ts";
+import { openRunDashboard } from "./run-dashboard.ts";
 import { trainingEventLine } from "./run-events.ts";
 
 /** Where pipelines go that are not told where. */
@@ -45,6 +46,7 @@ export interface PipelineValues {
   readonly from?: string | undefined;
   readonly only?: string | undefined;
   readonly "dry-run"?: boolean | undefined;
+  readonly dashboard?: boolean | undefined;
 }
 
 /** How a command prints. */
@@ -91,6 +93,7 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
     return 0;
   }
   const directory = await PipelineDirectory.open(shownPath, about);
+  const closeDashboard = await openRunDashboard(values.dashboard, shownPath, context);
   const terminal =
     mode === "text" ? new PipelineTerminal({ write: context.note, interactive: context.interactive }) : undefined;
   terminal?.start(file, shownPath);
@@ -115,6 +118,7 @@ export async function runPipelineFile(path: string, values: PipelineValues, outp
     throw error;
   } finally {
     terminal?.stop();
+    await closeDashboard();
     directory.close();
   }
 }

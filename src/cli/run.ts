@@ -16,6 +16,7 @@ import { readRun } from "../run/run-reader.ts";
 import { RUN_FILES } from "../run/run-store.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { COMPUTE_OPTIONS, parseOptions } from "./parse-options.ts";
+import { DASHBOARD_HELP, openRunDashboard } from "./run-dashboard.ts";
 import { trainingEventLine } from "./run-events.ts";
 import { pinRecipe } from "./run-hub.ts";
 import { PIPELINE_HELP, PIPELINE_OPTIONS, requireNoPipelineOptions, runPipelineFile } from "./run-pipeline.ts";
@@ -45,6 +46,7 @@ Options
                     last unfinished one of the default directories
   --json            what happens as JSON lines on standard output, instead of text
   --quiet           only the result
+${DASHBOARD_HELP}
   --offline         a model or data set of the Hub comes from the cache alone (also: HF_HUB_OFFLINE=1)
   --keys            every key that a recipe may have, by task and trainer: type, default, what it does
 
@@ -70,6 +72,7 @@ const OPTIONS = {
   quiet: { type: "boolean" },
   offline: { type: "boolean" },
   keys: { type: "boolean" },
+  dashboard: { type: "boolean" },
   ...TRL_OPTIONS,
   ...PIPELINE_OPTIONS,
 } as const;
@@ -105,7 +108,12 @@ export const runCommand: Command = {
     const pinned = pinThreads(await pinRecipe(recipe, { context, mode, offline, resumed }), resumed);
     const run = resume ? await RunDirectory.resume(path, pinned) : await RunDirectory.create(path, pinned);
     if (trl !== undefined && run.isNew) await keepOriginal(run, trl);
-    await train(run, { recipe: pinned, context, mode, shownPath: path });
+    const closeDashboard = await openRunDashboard(values.dashboard, path, context);
+    try {
+      await train(run, { recipe: pinned, context, mode, shownPath: path });
+    } finally {
+      await closeDashboard();
+    }
     return 0;
   },
 };

@@ -1,5 +1,6 @@
 /** What is printed when a run is over: before against after, and one problem in both versions. */
 
+import { completionLines } from "../inspect/completion-lines.ts";
 import {
   answerPairs,
   comparisonRows,
@@ -7,7 +8,6 @@ import {
   type StateEvaluations,
   tellingPair,
 } from "../report/comparison.ts";
-import { completionLines } from "../report/completion.ts";
 import type { EvaluatedCompletionRecord } from "../run/records.ts";
 import type { RunSnapshot } from "../run/run-reader.ts";
 import { printable, type Style } from "./terminal-style.ts";

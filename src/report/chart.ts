@@ -4,6 +4,7 @@
  * given in words, for readers who cannot see it.
  */
 
+import { niceTicks } from "../inspect/ticks.ts";
 import { plain } from "../number-text.ts";
 import { type Html, html } from "./html.ts";
 
@@ -60,11 +61,13 @@ export function chart(spec: ChartSpec): Html | undefined {
     thin(points)
       .map((point, i) => `${i === 0 ? "M" : "L"}${x(point.x).toFixed(1)} ${y(point.y).toFixed(1)}`)
       .join("");
-  return html`<figure>
+  return html`<figure class="chart">
 <figcaption><h3>${spec.title}</h3><p>${spec.caption}</p></figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${inWords(spec, series, format)}">
 ${yTicks.map(
-  (tick) => html`<line class="grid" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(tick)}" y2="${y(tick)}"/>
+  (
+    tick,
+  ) => html`<line class="gridline" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(tick)}" y2="${y(tick)}"/>
 <text class="tick" x="${MARGIN.left - 7}" y="${y(tick) + 4}" text-anchor="end">${format(tick)}</text>`,
 )}
 ${xTicks.map((tick) => html`<text class="tick" x="${x(tick)}" y="${HEIGHT - MARGIN.bottom + 16}" text-anchor="middle">${plain(tick)}</text>`)}
@@ -86,7 +89,7 @@ ${legend(series, evaluations.length > 0)}
 
 function legend(series: readonly ChartSeries[], hasEvaluations: boolean): Html | undefined {
   if (series.length < 2 && !hasEvaluations) return undefined;
-  return html`<p class="legend">${series.map(({ label }, i) => html`<span class="key s${i}">${label}</span>`)}${
+  return html`<p class="legend">${series.map(({ label }, i) => html`<span class="key c${i}">${label}</span>`)}${
     hasEvaluations ? html`<span class="key held-out">held-out problems, 95 % interval</span>` : undefined
   }</p>`;
 }
@@ -111,18 +114,6 @@ export function movingAverage(points: readonly ChartPoint[]): ChartPoint[] {
     const reach = Math.min(radius, i, points.length - 1 - i);
     return { x, y: (before[i + reach + 1]! - before[i - reach]!) / (2 * reach + 1) };
   });
-}
-
-/** About `wanted` round numbers (1, 2 or 5 times a power of ten apart) between `low` and `high`. */
-export function niceTicks(low: number, high: number, wanted: number): number[] {
-  if (!(high > low)) return [low];
-  const rough = (high - low) / wanted;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough)!;
-  const ticks: number[] = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
-    ticks.push(Number((i * step).toPrecision(12)));
-  return ticks;
 }
 
 function scale(fromLow: number, fromHigh: number, toLow: number, toHigh: number): (value: number) => number {

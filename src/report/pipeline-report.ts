@@ -7,12 +7,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
 import { writeWhole } from "../files.ts";
+import { pageFilesIfThere } from "../inspect/page-files.ts";
 import { parseJson } from "../json-text.ts";
 import { clock } from "../number-text.ts";
 import { PIPELINE_FILES, type PipelineSummary, pipelineSummarySchema } from "../run/pipeline-records.ts";
 import { RUN_FILES } from "../run/run-store.ts";
 import { html } from "./html.ts";
-import { page } from "./page.ts";
+import { type PageParts, page, TEXT_ALONE } from "./page.ts";
 import { pipelineTable } from "./pipeline-table.ts";
 
 /** Writes the page of the pipeline in `directory`, whose summary is there; returns its path. Throws RunDirError. */
@@ -28,7 +29,7 @@ export async function writePipelineReport(directory: string): Promise<string> {
     return existsSync(join(directory, page)) ? page : undefined;
   };
   const file = readFileSync(join(directory, PIPELINE_FILES.pipeline), "utf8");
-  await writeWhole(path, pipelineReportHtml(parsed.data, pageOf, file));
+  await writeWhole(path, pipelineReportHtml(parsed.data, pageOf, file, { files: await pageFilesIfThere() }));
   return path;
 }
 
@@ -37,6 +38,7 @@ function pipelineReportHtml(
   summary: PipelineSummary,
   pageOf: (stage: string) => string | undefined,
   file: string,
+  parts: PageParts = TEXT_ALONE,
 ): string {
   const { header, rows } = pipelineTable(summary);
   return page(
@@ -51,7 +53,7 @@ function pipelineReportHtml(
 <tbody>${rows.map(({ name, note, cells: [, ...cells] }) => {
       const link = pageOf(name);
       const title = link === undefined ? html`${name}` : html`<a href="${link}">${name}</a>`;
-      return html`<tr><th scope="row">${title}${note === undefined ? undefined : html`<span class="meaning">${note}</span>`}</th>${cells.map(
+      return html`<tr><th scope="row">${title}${note === undefined ? undefined : html`<span class="soft">${note}</span>`}</th>${cells.map(
         (cell) => html`<td>${cell}</td>`,
       )}</tr>
 `;
@@ -65,6 +67,7 @@ function pipelineReportHtml(
     )}</tbody></table></div>
 <h2>The pipeline</h2>
 <details><summary>As it was run</summary><pre>${file}</pre></details>`,
+    parts,
   );
 }
 

@@ -1,11 +1,15 @@
 /**
- * `report.html`: one page that tells a complete run. It asks for nothing from the network and runs no script, so it can
- * be opened from disk, mailed and archived. Everything in it comes from the run directory.
+ * `report.html`: one page that tells a complete run. It asks for nothing from the network, so it can be opened from disk,
+ * mailed and archived, and says everything without a script; where one may run, its charts are the dashboard's. Everything
+ * in it comes from the run directory.
  */
 
 import { join } from "node:path";
 import { RunDirError } from "../errors.ts";
 import { writeWhole } from "../files.ts";
+import { frozenRun } from "../inspect/frozen-run.ts";
+import { pageFilesIfThere } from "../inspect/page-files.ts";
+import { visibleText } from "../inspect/visible-text.ts";
 import { clock, count, decimal, percent, plain } from "../number-text.ts";
 import { recipeToYaml } from "../run/recipe-file.ts";
 import { type RunSnapshot, readRun } from "../run/run-reader.ts";
@@ -24,14 +28,15 @@ import {
 import { completionHtml } from "./completion.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html } from "./html.ts";
-import { page } from "./page.ts";
+import { type PageParts, page, TEXT_ALONE } from "./page.ts";
 import { unfinishedReportHtml } from "./unfinished.ts";
 
 /** Writes the report of a run, complete or given up, into its directory; returns the file's path. */
 export async function writeReport(runPath: string): Promise<string> {
   const path = join(runPath, RUN_FILES.report);
   const run = readRun(runPath);
-  await writeWhole(path, run.summary === undefined ? unfinishedReportHtml(run) : reportHtml(run));
+  const parts = { files: await pageFilesIfThere(), frozen: await frozenRun(runPath) };
+  await writeWhole(path, run.summary === undefined ? unfinishedReportHtml(run, parts) : reportHtml(run, parts));
   return path;
 }
 
@@ -40,7 +45,7 @@ export async function writeReport(runPath: string): Promise<string> {
  *
  * @throws RunDirError where the run is not complete
  */
-export function reportHtml(run: RunSnapshot): string {
+export function reportHtml(run: RunSnapshot, parts: PageParts = TEXT_ALONE): string {
   const { summary } = run;
   if (summary === undefined)
     throw new RunDirError(`The run in ${run.path} is not complete; it has no summary to report.`);
@@ -57,9 +62,11 @@ ${states.length > 1 ? comparisonTable(states) : undefined}
 ${alarmsHtml(run.events)}
 ${answers(states)}
 ${summary.stages.map((stage) => stageSection(run, stage))}
+<div data-part="time"></div>
 ${lineage(summary)}
 <h2>The recipe</h2>
 <details><summary>As it was run, every default filled in</summary><pre>${recipeToYaml(run.recipe)}</pre></details>`,
+    parts,
   );
 }
 
@@ -90,13 +97,13 @@ function headline(states: readonly ComparedState[]): Html | undefined {
   const item = (name: string, label: string, format: (value: number | null | undefined) => string) =>
     html`<li><b>${format(before![name])} → ${format(after![name])}</b>${label}</li>`;
   if ("accuracy" in before!) {
-    return html`<ul class="headline">
+    return html`<ul class="results">
 ${item("accuracy", "of the held-out pairs ranked right", percent)}
 ${item("margin", "by which the preferred answer is ahead", decimal)}
 </ul>`;
   }
   const has = (name: string) => before![name] !== undefined || after![name] !== undefined;
-  return html`<ul class="headline">
+  return html`<ul class="results">
 ${has("solveRate") ? item("solveRate", "of the held-out problems solved", percent) : item("formatRate", "of the answers well-formed", percent)}
 ${has("tries") ? item("tries", "tries per problem", decimal) : undefined}
 ${item("meanLength", "tokens per answer", plain)}
@@ -121,9 +128,9 @@ function comparisonTable(states: readonly ComparedState[]): Html {
       label,
       meaning,
       cells,
-    }) => html`<tr><th scope="row">${label}<span class="meaning">${meaning}</span></th>${cells.map(
+    }) => html`<tr><th scope="row">${label}<span class="soft">${meaning}</span></th>${cells.map(
       ({ value, interval }) =>
-        html`<td>${value}${interval ? html`<span class="interval">${interval}</span>` : undefined}</td>`,
+        html`<td>${value}${interval ? html`<span class="soft">${interval}</span>` : undefined}</td>`,
     )}</tr>
 `,
   )}</tbody>
@@ -165,7 +172,7 @@ ${more.length > 0 ? html`<details><summary>${more.length} more problems</summary
 
 function problem({ before, after, change }: AnswerPair, isJudged: boolean): Html {
   const kind = isJudged ? html`<span class="soft">${CHANGES[change].toLowerCase()}</span>` : undefined;
-  return html`<article class="problem"><h3>${problemTitle(before.prompt)}
+  return html`<article class="problem"><h3 dir="auto">${visibleText(problemTitle(before.prompt))}
 ${kind}</h3><div class="sides">
 ${side("before", before, isJudged)}
 ${side("after", after, isJudged)}
@@ -175,8 +182,8 @@ ${side("after", after, isJudged)}
 
 function side(when: string, answer: AnswerPair["before"], isJudged: boolean): Html {
   const right = answer.solved
-    ? html`<span class="badge right">✓ right</span>`
-    : html`<span class="badge wrong">✗ wrong</span>`;
+    ? html`<span class="verdict right">✓ right</span>`
+    : html`<span class="verdict wrong">✗ wrong</span>`;
   const verdict = isJudged ? right : undefined;
   const cut = answer.finishReason === "length" ? ", cut off" : "";
   const { tries } = answer;
@@ -194,7 +201,7 @@ function stageSection(run: RunSnapshot, stage: StageSummary): Html {
   return html`<h2>${stage.name}</h2>
 <p class="soft">${trainers.find(stage.trainer)?.words.title ?? stage.trainer} · ${count(stage.steps)} steps · ${count(stage.numTokens)} tokens ·
 ${clock(stage.seconds)}</p>
-<div class="charts">${stageCurves(run, stage.name, stage.trainer)}</div>`;
+<div class="charts" data-stage="${stage.name}">${stageCurves(run, stage.name, stage.trainer)}</div>`;
 }
 
 function lineage(summary: RunSummary): Html {

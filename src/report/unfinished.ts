@@ -11,7 +11,7 @@ import type { RunSnapshot } from "../run/run-reader.ts";
 import { alarmsHtml } from "./alarm-table.ts";
 import { stageCurves } from "./curves.ts";
 import { type Html, html } from "./html.ts";
-import { page } from "./page.ts";
+import { type PageParts, page, TEXT_ALONE } from "./page.ts";
 
 /** Rows of metrics and events that are shown. */
 const LAST_STEPS = 12;
@@ -25,7 +25,7 @@ const aboutSchema = z.object({
 });
 
 /** The page. */
-export function unfinishedReportHtml(run: RunSnapshot): string {
+export function unfinishedReportHtml(run: RunSnapshot, parts: PageParts = TEXT_ALONE): string {
   const { name, seed, stages } = aboutSchema.parse(run.recipe);
   const trained = stages.filter((stage) => run.metrics.some((row) => row.stage === stage.name));
   return page(
@@ -37,11 +37,12 @@ ${alarmsHtml(run.events)}
 ${lastSteps(run.metrics)}
 ${trained.map(
   (stage) => html`<h2>${stage.name}</h2>
-<div class="charts">${stageCurves(run, stage.name, stage.trainer)}</div>`,
+<div class="charts" data-stage="${stage.name}">${stageCurves(run, stage.name, stage.trainer)}</div>`,
 )}
 ${diary(run.events)}
 <h2>The recipe</h2>
 <details><summary>As it was run, every default filled in</summary><pre>${recipeToYaml(run.recipe)}</pre></details>`,
+    parts,
   );
 }
 

@@ -40,14 +40,16 @@ export interface RolloutPosition {
 
 const FULL_FILE = /^rollouts-(\d{6,})\.(jsonl|parquet)$/;
 
-interface FullFile {
+/** A full file of rollouts. */
+export interface FullFile {
+  /** Its number. */
   readonly file: number;
   readonly path: string;
   readonly format: RolloutFiles["format"];
 }
 
 /** Full files in order; of one that is there in both formats the Parquet file, which is whole. */
-function fullFiles(directory: string): FullFile[] {
+export function fullFiles(directory: string): FullFile[] {
   const found = new Map<number, FullFile>();
   for (const name of readdirSync(directory).sort()) {
     const match = FULL_FILE.exec(name);

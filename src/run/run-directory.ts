@@ -193,7 +193,7 @@ export class RunDirectory implements RunStore {
         this.samples.append("solved", solved);
       },
       evaluation: (record) => this.logs.evaluations.append([{ stage, ...record }]),
-      timing: (row) => this.logs.timings.append([{ stage, ...row }]),
+      timing: (row) => this.logs.timings.append([{ stage, ...row, resident_mib: residentMib() }]),
       event: (name, details) => this.event(name, { stage, ...details }),
     };
   }
@@ -369,4 +369,9 @@ function notWritable(path: string, error: unknown): RunDirError {
   const reason = systemReason(error);
   if (reason === undefined) throw error;
   return new RunDirError(`Cannot write to ${path}: ${reason}. Choose a directory of your own with --out.`);
+}
+
+/** Memory of this process that is not swapped out, in MiB. */
+function residentMib(): number {
+  return Math.round(process.memoryUsage.rss() / 2 ** 20);
 }

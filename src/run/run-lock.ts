@@ -17,13 +17,30 @@ export const LOCK_NAME = "run.lock";
 /** Processes that all find the same stale lock settle it within a few rounds. */
 const ATTEMPTS = 5;
 
-interface LockHolder {
+/** Who has, or had, a run directory. */
+export interface LockHolder {
   readonly pid: number;
   readonly host: string;
   /** When the run took the lock, ISO 8601: for people. */
   readonly startedAt: string;
   /** Distinguishes this process from a later one with the same id; null where the system does not provide it. */
   readonly processStart: string | null;
+}
+
+/** The lock of a run directory as a bystander sees it: who is named in it, and whether that process still lives. */
+export interface LockState {
+  readonly holder: LockHolder;
+  /** A process of this machine that is there. One of another machine cannot be looked at, and is taken to live. */
+  readonly isHeld: boolean;
+  readonly isHere: boolean;
+}
+
+/** The lock of `directory`; undefined where there is none, or it is not one of ours. Nothing is changed. */
+export function lockState(directory: string): LockState | undefined {
+  const content = readIfPresent(join(directory, LOCK_NAME));
+  const holder = content === undefined ? undefined : parseHolder(content);
+  if (content === undefined || holder === undefined) return undefined;
+  return { holder, isHeld: isHeld(content), isHere: holder.host === hostname() };
 }
 
 /** Takes the lock of `directory` and returns how to release it. Throws RunDirError while another process has it. */

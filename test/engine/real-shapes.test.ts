@@ -8,7 +8,7 @@ import { MODELS, openEngine } from "./models.ts";
 const CONFIG = {
   ...MODELS["tied, query and key norms"],
   hiddenSize: 512,
-  intermediateSize: 520,
+  intermediateSize: 64,
   numLayers: 1,
   vocabSize: 4200,
 };
@@ -25,7 +25,7 @@ const SAMPLING = {
   temperature: 0.8,
   topP: 1,
   topK: 0,
-  maxCompletionTokens: 6,
+  maxCompletionTokens: 4,
   stopTokenIds: [],
   seed: 3,
   iteration: 1,
@@ -36,8 +36,7 @@ it.each(FORMS)("the sampler's log-probabilities are the trainer's for any number
   engines.push(engine);
   for (const [prompts, numSamples] of [
     [1, 1],
-    [2, 1],
-    [5, 8],
+    [4, 7],
     [9, 8],
   ] as const) {
     const list = Array.from({ length: prompts }, (_, promptId) => {

@@ -1,11 +1,14 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { completionLines, completionParts } from "../../src/inspect/completion-lines.ts";
+import { niceTicks } from "../../src/inspect/ticks.ts";
 import { clock, count, percent, plain } from "../../src/number-text.ts";
-import { chart, movingAverage, niceTicks } from "../../src/report/chart.ts";
+import { chart, movingAverage } from "../../src/report/chart.ts";
 import { answerPairs, comparisonRows, evaluationsOf, pairsToShow, tellingPair } from "../../src/report/comparison.ts";
-import { completionHtml, completionLines } from "../../src/report/completion.ts";
+import { completionHtml } from "../../src/report/completion.ts";
 import { escapeHtml, html } from "../../src/report/html.ts";
 import { reportHtml, writeReport } from "../../src/report/report.ts";
 import type { EvaluatedCompletionRecord, EvaluationRecord } from "../../src/run/records.ts";
@@ -15,20 +18,38 @@ import { writeMadeUpRun } from "./made-up-run.ts";
 let root: string;
 let run: RunSnapshot;
 let page: string;
+let written: string;
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "aha-report-"));
   await writeMadeUpRun(join(root, "run"));
   run = readRun(join(root, "run"));
-  page = readFileSync(await writeReport(run.path), "utf8");
+  written = readFileSync(await writeReport(run.path), "utf8");
+  page = reportHtml(run);
 });
 afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
 describe("the report", () => {
-  it("asks for nothing from outside and runs no script", () => {
+  it("asks for nothing from outside, and says everything without a script", () => {
     expect(page).not.toMatch(/(src|href)\s*=|url\(|@import|<script|<link|<iframe/i);
-    expect(page).toContain("default-src 'none'");
+    expect(page).toContain("default-src &#39;none&#39;");
+  });
+
+  it("carries the dashboard's script, the only one that its policy lets run, and the run's numbers", () => {
+    const scripts = [...written.matchAll(/<script([^>]*)>([\s\S]*?)<\/script>/g)];
+    expect(scripts.map(([, attributes]) => attributes)).toEqual([' type="application/json" id="frozen"', ""]);
+    const [data, code] = scripts.map(([, , text]) => text!);
+    const hash = createHash("sha256").update(code!).digest("base64");
+    expect(written).toContain(
+      `default-src &#39;none&#39;; style-src &#39;unsafe-inline&#39;; img-src data:; script-src &#39;sha256-${hash}&#39;`,
+    );
+    const frozen = JSON.parse(data!);
+    expect(frozen.columns["r1-zero"].metrics.steps).toHaveLength(100);
+    expect(data).not.toContain("<");
+    expect(written.replace(scripts[1]![0], "")).not.toMatch(/url\((?!data:)|@import|<link|<iframe/i);
+    const text = page.slice(page.indexOf("<main"), page.indexOf("</main>"));
+    expect(written).toContain(text);
   });
 
   it("shows what a model or a recipe wrote as text, never as markup", () => {
@@ -45,7 +66,7 @@ describe("the report", () => {
       expect(page).toContain(moment);
     const { solveRate } = evaluationsOf(run, run.summary!.after)!.sampled.statistics;
     expect(page).toContain(`→ ${percent(solveRate)}</b>of the held-out problems solved`);
-    expect(page).toMatch(/<span class="interval">[\d.]+ % to [\d.]+ %<\/span>/);
+    expect(page).toMatch(/<span class="soft">[\d.]+ % to [\d.]+ %<\/span>/);
   });
 
   it("has the curves of each stage with their content in words", () => {
@@ -72,7 +93,7 @@ describe("the report", () => {
   it("shows the same problem before and after, each marked right or wrong", () => {
     const problems = page.split('<article class="problem">').slice(1);
     expect(problems.length).toBeGreaterThan(5);
-    for (const problem of problems) expect(problem.match(/class="badge (right|wrong)"/g)).toHaveLength(2);
+    for (const problem of problems) expect(problem.match(/class="verdict (right|wrong)"/g)).toHaveLength(2);
   });
 
   it("is well-formed: every element that is opened is closed", () => {
@@ -219,13 +240,28 @@ describe("a completion for reading", () => {
       { text: "3*(6*3)", kind: "answer" },
     ]);
   });
+
+  it("has its answer below its thinking, where no long thinking can hide it", () => {
+    const long = `${"1+1=2 too low\n".repeat(500)}</think>\n<answer>\n(1+2)\n*3\n</answer>\nand more`;
+    const { thinking, ending, isAnswer } = completionParts(long);
+    expect({ ending, isAnswer, length: thinking.length }).toEqual({
+      ending: ["(1+2)", "*3"],
+      isAnswer: true,
+      length: 501,
+    });
+    expect(completionHtml(long, true).text).toMatch(
+      /<\/ol><p class="final-answer" dir="auto"><span class="soft">answer<\/span> \(1\+2\)\n\*3<\/p>$/,
+    );
+    expect(completionParts("so it is\n\\boxed{7}")).toMatchObject({ ending: ["\\boxed{7}"], isAnswer: false });
+    expect(completionHtml("  \n", true).text).toContain("(nothing)");
+  });
 });
 
 describe("a try that the model calls right", () => {
   it("is marked as mistaken where the answer is wrong", () => {
     const completion = "1+1=3 yes</think>\n<answer>1+1</answer>";
-    expect(completionHtml(completion, true).text).toContain('<li class="hit">');
-    expect(completionHtml(completion, false).text).toContain('<li class="hit mistaken">');
+    expect(completionHtml(completion, true).text).toContain('<li class="hit" dir="auto">');
+    expect(completionHtml(completion, false).text).toContain('<li class="hit mistaken" dir="auto">');
   });
 });
 

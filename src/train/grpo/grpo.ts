@@ -89,7 +89,7 @@ async function iterate(
 
     // Compare each completion with its group.
     loop.begins("updating");
-    const scored = await scoreRollouts(engine, collected.rollouts, config);
+    const scored = await loop.timed("reference", () => scoreRollouts(engine, collected.rollouts, config));
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
     logCompletions(context, iteration, collected, groups);
@@ -157,7 +157,7 @@ async function sampledGroups(
     );
     await loop.stopIfAsked();
     loop.begins("judging");
-    const judged = await judgeCompletions(completions, task, rewards);
+    const judged = await loop.timed("rewards", () => judgeCompletions(completions, task, rewards));
     // Scores of rewards that were interrupted are not used.
     await loop.stopIfAsked();
     return judged;

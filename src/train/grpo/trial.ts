@@ -98,18 +98,17 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
 
 /** The iteration whose speed counts: one of the recipe's size, where the probe's is smaller and it takes seconds only. */
 async function timedIteration(probed: Recorded, ratio: number, whole: () => Promise<Recorded>): Promise<Recorded> {
-  const { sampling_time: sampling, update_time: updating } = probed.timings[0]!;
-  return ratio > 1 && ratio * (sampling! + updating!) <= FULL_ITERATION_SECONDS ? whole() : probed;
+  return ratio > 1 && ratio * probed.timings[0]!.step_time! <= FULL_ITERATION_SECONDS ? whole() : probed;
 }
 
 function speedOf({ rollouts, metrics, timings }: Recorded, meanCompletionTokens: number) {
-  const { sampling_time: sampling, update_time: updating } = timings[0]!;
+  const { sampling_time: sampling, step_time: seconds } = timings[0]!;
   return {
     sampling: {
       meanCompletionTokens,
       tokensPerSecond: sumOf(rollouts.map(({ lengthTokens }) => lengthTokens)) / sampling!,
     },
-    trainingTokensPerSecond: metrics[0]!.num_tokens! / updating!,
+    trainingTokensPerSecond: metrics[0]!.num_tokens! / (seconds! - sampling!),
   };
 }
 

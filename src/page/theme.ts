@@ -1,0 +1,39 @@
+/** Light, dark, or as the system is; remembered in the browser. */
+
+const KEY = "aha-theme";
+const THEMES = ["auto", "light", "dark"] as const;
+
+/** A choice. */
+export type Theme = (typeof THEMES)[number];
+
+/** The choice now. */
+export function currentTheme(): Theme {
+  try {
+    const kept = localStorage.getItem(KEY);
+    return THEMES.find((theme) => theme === kept) ?? "auto";
+  } catch {
+    // A file that was opened from disk may have no storage.
+    return "auto";
+  }
+}
+
+/** Sets the page's colours; charts are drawn again. */
+export function applyTheme(theme: Theme = currentTheme()): void {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  dispatchEvent(new Event("aha-theme"));
+}
+
+/** The next choice, kept; returns it. */
+export function nextTheme(): Theme {
+  const theme = THEMES[(THEMES.indexOf(currentTheme()) + 1) % THEMES.length]!;
+  try {
+    localStorage.setItem(KEY, theme);
+  } catch {
+    // Then it lasts as long as the page.
+  }
+  applyTheme(theme);
+  return theme;
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("aha-theme")));

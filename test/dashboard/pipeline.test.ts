@@ -1,0 +1,104 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { dashboardCommand as command } from "../../src/cli/dashboard.ts";
+import { findRuns } from "../../src/inspect/find-runs.ts";
+import { pipelineCard } from "../../src/inspect/pipeline-answers.ts";
+import { recordedConsole } from "../cli/console.ts";
+import { writeRun } from "./written-run.ts";
+
+let root: string;
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "aha-pipeline-"));
+  const pipeline = join(root, "runs/r1");
+  mkdirSync(join(pipeline, "stages"), { recursive: true });
+  writeFileSync(
+    join(pipeline, "pipeline.yaml"),
+    "name: r1\nquestion: Does it work?\npipeline:\n  - { name: base }\n  - { name: zero, note: GRPO }\n  - { name: later }\n",
+  );
+  const stage = (state: string, inputs: object) => ({
+    ...{ hash: "0", state, seconds: 12, session: "run" },
+    ingredients: { version: 1, kind: "train", config: {}, inputs, files: {} },
+  });
+  const stages = { base: stage("finished", {}), zero: stage("begun", { base: "0" }) };
+  writeFileSync(
+    join(pipeline, "lineage.json"),
+    JSON.stringify({ pipeline: "r1", seed: 4, threads: 1, stages, superseded: {} }),
+  );
+  writeRun(join(pipeline, "stages/base"), { steps: 3, rollouts: 0, isFinished: true });
+  writeRun(join(root, "runs/folder/deep"), { steps: 3, rollouts: 0 });
+});
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+describe("what is found below a folder", () => {
+  it("are runs, pipelines and their stages", () => {
+    expect(findRuns(["runs"], root).map(({ id, kind, pipeline }) => [id, kind, pipeline])).toEqual([
+      ["runs/folder/deep", "run", undefined],
+      ["runs/r1", "pipeline", undefined],
+      ["runs/r1/stages/base", "run", "runs/r1"],
+    ]);
+  });
+
+  it("is found once, whatever names it", () => {
+    expect(findRuns(["runs", "runs/r1", "runs/folder/deep/"], root)).toHaveLength(3);
+  });
+});
+
+describe("a pipeline", () => {
+  it("is told with its stages, also those that have not begun", () => {
+    const card = pipelineCard("runs/r1", join(root, "runs/r1"));
+    expect(card).toMatchObject({ name: "r1", seed: 4, state: "interrupted", seconds: 24, problem: undefined });
+    expect(card.stages.map(({ name, state, needs }) => [name, state, needs])).toEqual([
+      ["base", "finished", []],
+      ["zero", "begun", ["base"]],
+      ["later", "waiting", []],
+    ]);
+  });
+
+  it("whose files are damaged says so, and stops nothing", () => {
+    const path = join(root, "damaged");
+    mkdirSync(path);
+    writeFileSync(join(path, "pipeline.yaml"), "name: x\n");
+    writeFileSync(join(path, "lineage.json"), "{}");
+    expect(pipelineCard("damaged", path).problem).toMatch(/not as Aha writes them/);
+  });
+});
+
+describe("aha dashboard", () => {
+  const run = async (...args: string[]) => {
+    const controller = new AbortController();
+    const console = recordedConsole({ signal: controller.signal });
+    const ended = command.run([...args, "--port", "0", "--json"], console);
+    const stop = setTimeout(() => controller.abort(), 300);
+    try {
+      return { code: await ended, ...console };
+    } finally {
+      clearTimeout(stop);
+    }
+  };
+
+  it("says where it is, and ends with the signal", async () => {
+    const { code, stdout } = await run(join(root, "runs"));
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout())).toMatchObject({
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/$/),
+      pid: process.pid,
+    });
+  });
+
+  it.each([
+    ["nothing/here", /does not exist/],
+    [join(import.meta.dirname, "pipeline.test.ts"), /is a file/],
+    [import.meta.dirname, /has no run in it/],
+  ])("refuses %s", async (path, message) => {
+    await expect(run(path)).rejects.toThrow(message);
+  });
+
+  it("refuses an option that it does not have, and a port that is none", async () => {
+    await expect(command.run(["--prot", "1"], recordedConsole())).rejects.toThrow(/Did you mean --port/);
+    await expect(command.run(["--port", "x"], recordedConsole())).rejects.toThrow(/whole number from 0 to 65535/);
+  });
+});
