@@ -23,6 +23,8 @@ export type DispensableOperation =
 
 export interface LoweringTarget {
   readonly lacks: ReadonlySet<DispensableOperation>;
+  /** Most new positions of a sequence that `GroupQueryAttention` is right for; absent: any number. */
+  readonly mostNewPositions?: number;
 }
 
 /** ONNX Runtime's kernels for the CPU: all of them. */
@@ -31,6 +33,7 @@ export const ONNX_RUNTIME_CPU: LoweringTarget = { lacks: new Set() };
 /**
  * Its kernels for WebGPU (1.30). `FusedMatMul` and `Sum` there are none of. The norm's second output is the mean. Additions
  * of `ScatterElements` are atomic, in no order. Arithmetic on int64 is that of the low 32 bits. There is no bfloat16.
+ * `GroupQueryAttention` over 32 new positions or more is wrong without a word (log-probabilities differed by up to 0.2).
  */
 export const ONNX_RUNTIME_WEBGPU: LoweringTarget = {
   lacks: new Set([
@@ -41,6 +44,7 @@ export const ONNX_RUNTIME_WEBGPU: LoweringTarget = {
     "int64",
     "bfloat16",
   ]),
+  mostNewPositions: 31,
 };
 
 /** Its kernels for CUDA (1.30). `BitShift` and `BitwiseXor` there are none of; additions are atomic there, too. */

@@ -58,9 +58,10 @@ export function metricPoints(row: TrackedRow, rules: PointRules, at: number): Po
   return rowPoints("train", row, rules, at);
 }
 
-/** Points of a row of timings: seconds. */
-export function timingPoints(row: TrackedRow, rules: PointRules, at: number): Points {
-  return rowPoints("time", row, rules, at);
+/** Points of a row of timings: its seconds. The log has memory beside them, which is not told while the run goes. */
+export function timingPoints({ values, ...row }: TrackedRow, rules: PointRules, at: number): Points {
+  const seconds = Object.fromEntries(Object.entries(values).filter(([name]) => name.endsWith("_time")));
+  return rowPoints("time", { ...row, values: seconds }, rules, at);
 }
 
 /** Points of a held-out evaluation. */

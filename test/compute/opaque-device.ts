@@ -13,6 +13,7 @@ import type { LoweringTarget } from "../../src/graph/target.ts";
 /** Lowering does without everything that it can do without. */
 export const BARE_TARGET: LoweringTarget = {
   lacks: new Set(["FusedMatMul", "Sum", "SimplifiedLayerNormalization.inverse", "ScatterElements.add", "int64"]),
+  mostNewPositions: 7,
 };
 
 class OpaqueTensor<D extends StoredDType = StoredDType> implements DeviceTensor<D> {

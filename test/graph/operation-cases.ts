@@ -40,4 +40,6 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
 /** Operations whose operands no case can make, and where they are tested. */
 export const TESTED_APART: Readonly<Record<string, string>> = {
   nf4Matmul: "packed weights: quantized.test.ts",
+  fewRowsMatmul: "sampling only: few-rows.test.ts",
+  fewRowsLimit: "says where the one above is used: few-rows.test.ts",
 };

@@ -7,7 +7,7 @@ import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { emptyDirectory, MODELS, openEngine } from "../engine/models.ts";
 import { gpu } from "./device.ts";
 
-const LORA = { rank: 3, alpha: 6, dropout: 0.2, rsLora: false, targets: ALL_LORA_TARGETS };
+const LORA = { rank: 3, alpha: 6, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
 const FORMS: Record<string, WeightForm> = {
   "whole weights": {},
   "packed weights and an adapter": { lora: LORA, quantization: "nf4" },

@@ -55,18 +55,24 @@ export function beginPrefill(
   most: number,
 ): Prefill {
   const first = wanted[0]!;
-  if (first.promptLogprobs !== undefined || first.tokens.length > most)
+  const mostEach = Math.min(most, mostNewPositions(program));
+  if (first.promptLogprobs !== undefined || first.tokens.length > mostEach)
     return new PrefillAlone(program, weights, first);
   const members: Int32Array[] = [];
   let length = 0; // T
   for (const { tokens, promptLogprobs } of wanted) {
-    if (promptLogprobs !== undefined) continue;
+    if (promptLogprobs !== undefined || tokens.length > mostEach) continue;
     const longest = Math.max(length, tokens.length);
     if (members.length > 0 && longest * (members.length + 1) > most) break;
     members.push(tokens);
     length = longest;
   }
   return new PrefillTogether(program, weights, members, length);
+}
+
+/** New positions of a sequence that the device's attention over a cache takes at once. */
+function mostNewPositions({ device }: SamplingProgram): number {
+  return device.target.mostNewPositions ?? Number.POSITIVE_INFINITY;
 }
 
 /** The rows of one batch, computed at once. */
@@ -167,7 +173,7 @@ class PrefillAlone implements Prefill {
   async advance(most: number): Promise<number> {
     const { vocabSize } = this.#program.config;
     const affordable = this.#scores ? Math.max(1, Math.floor(SCORED_LOGIT_BYTES / (4 * vocabSize))) : most;
-    const T = Math.min(most, affordable, this.remaining);
+    const T = Math.min(most, affordable, this.remaining, mostNewPositions(this.#program));
     const begin = this.#computed;
     const end = begin + T;
     const scope = new Scope();
