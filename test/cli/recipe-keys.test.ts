@@ -24,6 +24,7 @@ describe("aha run --keys", () => {
       "recipe",
       ...["countdown", "conversations", "assistant", "math", "preferences", "mixture"].map((task) => `task.${task}`),
       "engine.local",
+      "engine.tinker",
       ...["sft", "grpo", "reward_model", "distill"].map((trainer) => `stages.${trainer}`),
     ]);
     expect(keys.filter(({ description }) => description === "").map(({ key }) => key)).toEqual([]);
