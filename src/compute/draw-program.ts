@@ -11,13 +11,13 @@
 import { gatherRows } from "../graph/ops/index.ts";
 import { largest } from "../graph/ops/normalize.ts";
 import { Graph, type Operation, type Tensor } from "../graph/tensor.ts";
+import { CompiledPrograms } from "./compiled-programs.ts";
 import type { Device, DeviceTensor } from "./device.ts";
 import type { Draw, DrawRequest } from "./draw-token.ts";
 import { HostInput, read } from "./host-memory.ts";
-import { compile, type Program } from "./program.ts";
+import { BLOCK_TOKENS } from "./logit-row.ts";
 import { Scope } from "./scope.ts";
 
-const BLOCK = 128;
 const FLOAT32 = 1n;
 const INT32 = 6n;
 
@@ -45,8 +45,8 @@ export function drawGraph(vocabSize: number): { graph: Graph; outputs: { draws: 
 }
 
 function drawOperation(vocabSize: number): Operation {
-  const blocks = Math.ceil(vocabSize / BLOCK);
-  const missing = blocks * BLOCK - vocabSize;
+  const blocks = Math.ceil(vocabSize / BLOCK_TOKENS);
+  const missing = blocks * BLOCK_TOKENS - vocabSize;
   return {
     name: "drawTokens",
     lower: (emit, [logits, top, numbers, firstBlocks]) => {
@@ -84,17 +84,17 @@ function drawOperation(vocabSize: number): Operation {
       const drawn = node("Add", node("Mul", weights, node("Sub", constant(1), greedy)), isTop);
       const padding = () => node("Expand", constant(0), emit.shape(["k", missing]));
       const whole = missing === 0 ? drawn : joined([drawn, padding()], 1n);
-      const blockSums = total(reshaped(whole, ["k", blocks, BLOCK]), 2, 0n);
+      const blockSums = total(reshaped(whole, ["k", blocks, BLOCK_TOKENS]), 2, 0n);
       const bound = node("Mul", u, total(blockSums, 1, 1n));
       const { mask, count: block } = countUpTo(blockSums, bound, blocks);
       // Not below 0: rounding must not end at a token of weight 0.
       const rest = node("Max", node("Sub", bound, total(node("Mul", blockSums, mask), 1, 1n)), constant(0));
       const place = reshaped(node("Add", cast(block, INT32), firstBlocks!), ["k"]);
-      const own = emit.node("Gather", [reshaped(whole, [`${blocks}*k`, BLOCK]), place], {
+      const own = emit.node("Gather", [reshaped(whole, [`${blocks}*k`, BLOCK_TOKENS]), place], {
         attributes: { axis: 0n },
       })[0]!;
-      const { count: column } = countUpTo(own, rest, BLOCK);
-      const token = node("Add", node("Mul", block, constant(BLOCK)), column);
+      const { count: column } = countUpTo(own, rest, BLOCK_TOKENS);
+      const token = node("Add", node("Mul", block, constant(BLOCK_TOKENS)), column);
       const logit = emit.node("GatherElements", [shifted, cast(token, INT32)], { attributes: { axis: 1n } })[0]!;
       return [joined([token, node("Sub", logit, logTotal)], 1n)];
     },
@@ -104,16 +104,17 @@ function drawOperation(vocabSize: number): Operation {
 /** The programs of a device, one for each size of vocabulary. */
 export class DrawPrograms {
   readonly #device: Device;
-  readonly #programs = new Map<number, Promise<Program>>();
+  readonly #programs: CompiledPrograms<number>;
 
   constructor(device: Device) {
     this.#device = device;
+    this.#programs = new CompiledPrograms(device);
   }
 
   /** A token for each request; all of them are such that `drawsWhole`. */
   async draw(logits: DeviceTensor<"float32">, requests: readonly DrawRequest[]): Promise<Draw[]> {
     const [, vocabSize] = logits.dims as readonly [number, number];
-    const program = await this.#program(vocabSize);
+    const program = await this.#programs.get(vocabSize, () => drawGraph(vocabSize));
     const k = requests.length;
     const scope = new Scope();
     try {
@@ -124,7 +125,7 @@ export class DrawPrograms {
         const greedy = options.temperature === 0;
         rows.data[i] = BigInt(row);
         numbers.data.set([greedy ? 1 : 1 / options.temperature, greedy ? 0 : u, greedy ? 1 : 0], 3 * i);
-        firstBlocks.data[i] = i * Math.ceil(vocabSize / BLOCK);
+        firstBlocks.data[i] = i * Math.ceil(vocabSize / BLOCK_TOKENS);
       }
       for (const input of [rows, numbers, firstBlocks]) input.upload();
       const feeds = new Map<string, DeviceTensor>([
@@ -140,15 +141,5 @@ export class DrawPrograms {
     } finally {
       scope.dispose();
     }
-  }
-
-  #program(vocabSize: number): Promise<Program> {
-    let program = this.#programs.get(vocabSize);
-    if (program === undefined) {
-      const { graph, outputs } = drawGraph(vocabSize);
-      program = compile(this.#device, graph, outputs);
-      this.#programs.set(vocabSize, program);
-    }
-    return program;
   }
 }

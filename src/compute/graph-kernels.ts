@@ -9,12 +9,13 @@ import { sum } from "../graph/ops/broadcast.ts";
 import { add, divide, multiply, squareRoot, subtract } from "../graph/ops/elementwise.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
+import { CompiledPrograms } from "./compiled-programs.ts";
 import type { Device, DeviceTensor, Kernels, OptimizedTensor } from "./device.ts";
 import { DrawPrograms, drawsWhole } from "./draw-program.ts";
 import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
 import { elementsOf, read, tensorOf } from "./host-memory.ts";
 import { blockCount } from "./logit-row.ts";
-import { compile, type Program } from "./program.ts";
+import type { ProgramGraph } from "./program.ts";
 import { RowSums, sumsFor } from "./row-sums.ts";
 import { type Disposable, Scope } from "./scope.ts";
 
@@ -72,12 +73,13 @@ export class GraphKernels implements Kernels {
   readonly #device: Device;
   readonly #rowSums: RowSums;
   readonly #draws: DrawPrograms;
-  readonly #programs = new Map<Kernel, Promise<Program>>();
+  readonly #programs: CompiledPrograms<Kernel>;
 
   constructor(device: Device) {
     this.#device = device;
     this.#draws = new DrawPrograms(device);
     this.#rowSums = new RowSums(device);
+    this.#programs = new CompiledPrograms(device);
   }
 
   async add(sums: readonly FloatTensor[], addends: readonly FloatTensor[]): Promise<void> {
@@ -147,7 +149,7 @@ export class GraphKernels implements Kernels {
     tensors: Readonly<Record<string, FloatTensor>>,
     numbers: Readonly<Record<string, FloatTensor>> = {},
   ): Promise<void> {
-    const program = await this.#program(kernel);
+    const program = await this.#programs.get(kernel, () => kernelGraph(kernel));
     const scope = new Scope();
     try {
       const flat = Object.entries(tensors).map(
@@ -165,21 +167,16 @@ export class GraphKernels implements Kernels {
       scope.dispose();
     }
   }
+}
 
-  #program(kernel: Kernel): Promise<Program> {
-    let program = this.#programs.get(kernel);
-    if (program === undefined) {
-      const graph = new Graph();
-      const operands = Object.fromEntries([
-        ...kernel.tensors.map((name) => [name, graph.input(name, "float32", ["n"])] as const),
-        ...kernel.numbers.map((name) => [name, graph.input(name, "float32", [])] as const),
-      ]);
-      const results = Object.entries(kernel.results(operands)).map(([name, tensor]) => [resultName(name), tensor]);
-      program = compile(this.#device, graph, Object.fromEntries(results));
-      this.#programs.set(kernel, program);
-    }
-    return program;
-  }
+function kernelGraph(kernel: Kernel): ProgramGraph {
+  const graph = new Graph();
+  const operands = Object.fromEntries([
+    ...kernel.tensors.map((name) => [name, graph.input(name, "float32", ["n"])] as const),
+    ...kernel.numbers.map((name) => [name, graph.input(name, "float32", [])] as const),
+  ]);
+  const results = Object.entries(kernel.results(operands)).map(([name, tensor]) => [resultName(name), tensor]);
+  return { graph, outputs: Object.fromEntries(results) };
 }
 
 /** An output must not be named like an input. */

@@ -14,6 +14,12 @@ import { type Disposable, Scope } from "./scope.ts";
 
 type Named = TensorType & { readonly name: string };
 
+/** A graph and the tensors that are fetched from it, by name. */
+export interface ProgramGraph {
+  readonly graph: Graph;
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
 /** Compiles the named outputs of a graph. */
 export async function compile(
   device: Device,

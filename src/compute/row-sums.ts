@@ -10,11 +10,11 @@ import { concat, split } from "../graph/ops/join.ts";
 import { largest } from "../graph/ops/normalize.ts";
 import { reshape } from "../graph/ops/shape.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
+import { CompiledPrograms } from "./compiled-programs.ts";
 import type { Device, DeviceTensor } from "./device.ts";
 import { type DrawRequest, type SumsOf, temperaturesOf } from "./draw-token.ts";
 import { HostInput, read } from "./host-memory.ts";
 import { BLOCK_TOKENS, type BlockSums } from "./logit-row.ts";
-import { compile, type Program } from "./program.ts";
 import { Scope } from "./scope.ts";
 
 /** Inputs `logits` [B, V], `inverseTemperatures` [B, 1]; outputs `largest` [B, 1], `sums` [B, ⌈V/128⌉]. */
@@ -34,16 +34,17 @@ export function rowSumsGraph(vocabSize: number): { graph: Graph; outputs: Record
 /** The programs of a device, one for each size of vocabulary. */
 export class RowSums {
   readonly #device: Device;
-  readonly #programs = new Map<number, Promise<Program>>();
+  readonly #programs: CompiledPrograms<number>;
 
   constructor(device: Device) {
     this.#device = device;
+    this.#programs = new CompiledPrograms(device);
   }
 
   /** The sums of every row of logits [B, V], each at its own temperature. */
   async of(logits: DeviceTensor<"float32">, temperatures: readonly number[]): Promise<BlockSums[]> {
     const [rows, vocabSize] = logits.dims as readonly [number, number];
-    const program = await this.#program(vocabSize);
+    const program = await this.#programs.get(vocabSize, () => rowSumsGraph(vocabSize));
     const scope = new Scope();
     try {
       const { data, tensor, upload } = scope.hold(new HostInput(this.#device, "float32", [rows, 1]));
@@ -67,16 +68,6 @@ export class RowSums {
     } finally {
       scope.dispose();
     }
-  }
-
-  #program(vocabSize: number): Promise<Program> {
-    let program = this.#programs.get(vocabSize);
-    if (program === undefined) {
-      const { graph, outputs } = rowSumsGraph(vocabSize);
-      program = compile(this.#device, graph, outputs);
-      this.#programs.set(vocabSize, program);
-    }
-    return program;
   }
 }
 

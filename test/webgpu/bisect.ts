@@ -6,8 +6,8 @@
 
 import type { Device, DeviceTensor } from "../../src/compute/device.ts";
 import { read, tensorOf } from "../../src/compute/host-memory.ts";
-import { compile } from "../../src/compute/program.ts";
-import { type ProgramGraph, samplingGraph, sequenceGraph } from "../../src/engine/local/programs.ts";
+import { compile, type ProgramGraph } from "../../src/compute/program.ts";
+import { samplingGraph, sequenceGraph } from "../../src/engine/local/programs.ts";
 import { evaluateDim, isSizeName, showShape } from "../../src/graph/dim.ts";
 import { type GraphNode, nodesUpTo, type Tensor } from "../../src/graph/tensor.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";

@@ -7,7 +7,7 @@
 
 import type { Device, DeviceTensor } from "../../compute/device.ts";
 import { tensorOf } from "../../compute/host-memory.ts";
-import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
+import { compile, type PreparedCall, type Program, type ProgramGraph } from "../../compute/program.ts";
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
@@ -18,7 +18,7 @@ import type { PairLossOptions, PairResult, RewardModel, RewardModelInfo, TokenPa
 import { causalMask } from "./attention-mask.ts";
 import type { SequenceLimits } from "./limits.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
-import { gradientName, type ProgramGraph } from "./programs.ts";
+import { gradientName } from "./programs.ts";
 import { requireKnownTokens } from "./requests.ts";
 import { pairGraph, REWARD_FORM, scoringGraph } from "./reward-program.ts";
 import { TrainableModel } from "./trainable-model.ts";

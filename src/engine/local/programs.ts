@@ -12,6 +12,7 @@
  * hides the prompt's.
  */
 
+import type { ProgramGraph } from "../../compute/program.ts";
 import { type Dim, dimMultiply, type Shape, shapeSize } from "../../graph/dim.ts";
 import { attention, cachedAttention } from "../../graph/ops/attention.ts";
 import { expand } from "../../graph/ops/broadcast.ts";
@@ -28,12 +29,6 @@ import { parameterInputs, type WeightForm } from "../../model/decoder-parameters
 import { attentionScale, effectiveWindow, layerKind, type ModelConfig } from "../../model/model-config.ts";
 import { chunkedCompletions, wholeCompletions } from "./completion-loss.ts";
 import { cachedHeadWidth } from "./key-value-cache.ts";
-
-/** A graph and the tensors that are fetched from it, by name. */
-export interface ProgramGraph {
-  readonly graph: Graph;
-  readonly outputs: Readonly<Record<string, Tensor>>;
-}
 
 /** Name of the gradient output of a parameter. */
 export const gradientName = (parameter: string): string => `gradient ${parameter}`;

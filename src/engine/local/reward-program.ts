@@ -6,6 +6,7 @@
  * two sequences of a pair are in one batch, since its loss reads both.
  */
 
+import type { ProgramGraph } from "../../compute/program.ts";
 import { type Dim, dimMultiply } from "../../graph/dim.ts";
 import { gradients } from "../../graph/gradient.ts";
 import { attention } from "../../graph/ops/attention.ts";
@@ -17,7 +18,7 @@ import { bradleyTerryLoss } from "../../losses/bradley-terry.ts";
 import { type Attend, decoderHidden, rotaryInputs } from "../../model/decoder.ts";
 import { type DecoderParameters, parameterInputs } from "../../model/decoder-parameters.ts";
 import { attentionScale, layerKind, type ModelConfig } from "../../model/model-config.ts";
-import { gradientName, type ProgramGraph } from "./programs.ts";
+import { gradientName } from "./programs.ts";
 
 const TOKENS: Dim = "B*T";
 

@@ -3,6 +3,7 @@
  * use, prompts, is `prefill.ts`. Logits stay on the device; what is asked of them is a draw.
  */
 
+import { CompiledPrograms } from "../../compute/compiled-programs.ts";
 import type { Device, DeviceTensor } from "../../compute/device.ts";
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { HostInput, read, tensorOf } from "../../compute/host-memory.ts";
@@ -21,11 +22,10 @@ export class SamplingProgram implements Disposable {
   readonly config: ModelConfig;
   readonly #form: WeightForm;
   readonly #program: Program;
-  /** Limits of rows up to which another program is faster, ascending, and these programs; compiled when first needed. */
+  /** Limits of rows up to which another program is faster, ascending. */
   readonly #limits: readonly number[];
-  readonly #ofFewRows = new Map<number, Promise<Program>>();
-  /** The one that scores its positions; compiled when it is first needed. */
-  #scoring: Promise<Program> | undefined;
+  /** The programs of these limits, and the one that scores its positions. */
+  readonly #others: CompiledPrograms<number | "scored">;
   /** Rotary tables of the most positions that were asked for. */
   #rotary: { readonly count: number; readonly tables: ReadonlyMap<string, Float32Array> } | undefined;
 
@@ -35,6 +35,7 @@ export class SamplingProgram implements Disposable {
     this.#form = form;
     this.#program = program;
     this.#limits = rowLimits(config, form);
+    this.#others = new CompiledPrograms(device);
   }
 
   static async compile(device: Device, config: ModelConfig, form: WeightForm): Promise<SamplingProgram> {
@@ -44,9 +45,7 @@ export class SamplingProgram implements Disposable {
 
   dispose(): void {
     this.#program.dispose();
-    for (const compiled of [this.#scoring, ...this.#ofFewRows.values()]) {
-      void compiled?.then((program) => program.dispose());
-    }
+    this.#others.dispose();
   }
 
   /** A token for each request, from its row of logits. */
@@ -88,20 +87,12 @@ export class SamplingProgram implements Disposable {
   #programFor(positions: number): Program | Promise<Program> {
     const mostRows = positions === 1 ? undefined : this.#limits.find((limit) => positions <= limit);
     if (mostRows === undefined) return this.#program;
-    let program = this.#ofFewRows.get(mostRows);
-    if (program === undefined) {
-      const { graph, outputs } = samplingGraph(this.config, this.#form, { mostRows });
-      program = compile(this.device, graph, outputs);
-      this.#ofFewRows.set(mostRows, program);
-    }
-    return program;
+    return this.#others.get(mostRows, () => samplingGraph(this.config, this.#form, { mostRows }));
   }
 
   /** The same, with the scores of every position and so many alternatives each, at least one. */
   async bindScored(operands: StepOperands, T: number, alternatives: number, scope: Scope): Promise<ScoredStep> {
-    const { graph, outputs } = samplingGraph(this.config, this.#form, { scored: true });
-    this.#scoring ??= compile(this.device, graph, outputs);
-    const program = await this.#scoring;
+    const program = await this.#others.get("scored", () => samplingGraph(this.config, this.#form, { scored: true }));
     const { feeds, fetches, upload, ...step } = this.#operands(operands, T, scope);
     const targets = scope.hold(new HostInput(this.device, "int64", [operands.logits.dims[0]!, T]));
     feeds.set("targets", targets.tensor);

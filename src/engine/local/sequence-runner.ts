@@ -3,9 +3,10 @@
  * data that they belong to.
  */
 
+import { CompiledPrograms } from "../../compute/compiled-programs.ts";
 import type { Device, DeviceTensor } from "../../compute/device.ts";
 import { HostInput, tensorOf } from "../../compute/host-memory.ts";
-import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
+import type { PreparedCall, Program } from "../../compute/program.ts";
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
 import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
@@ -46,7 +47,7 @@ export class SequenceRunner {
   readonly #chunkTokens: number;
   readonly #recompute: boolean;
   /** Compiled programs by loss and by whether logits are whole (as JSON; the loss `null` scores). */
-  readonly #programs = new Map<string, Promise<Program>>();
+  readonly #programs: CompiledPrograms<string>;
 
   constructor(device: Device, config: ModelConfig, form: WeightForm, limits: SequenceLimits) {
     this.#device = device;
@@ -55,6 +56,7 @@ export class SequenceRunner {
     this.#budgetTokens = limits.microBatchTokens;
     this.#recompute = limits.gradientCheckpointing;
     this.#chunkTokens = logitChunkTokens(limits, config, form.quantization);
+    this.#programs = new CompiledPrograms(device);
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
@@ -86,8 +88,7 @@ export class SequenceRunner {
   }
 
   dispose(): void {
-    for (const compiled of this.#programs.values()) void compiled.then((program) => program.dispose());
-    this.#programs.clear();
+    this.#programs.dispose();
   }
 
   /** Runs a job over its micro-batches. */
@@ -145,17 +146,9 @@ export class SequenceRunner {
     // Temperature and the numbers of the noise are inputs, so they do not make a program of their own.
     const isNoisy = loss?.embeddingNoise !== undefined;
     const key = JSON.stringify([variant, loss && { ...loss, temperature: undefined, embeddingNoise: isNoisy }]);
-    let program = this.#programs.get(key);
-    if (program === undefined) {
-      const { graph, outputs } = sequenceGraph(this.#config, loss, {
-        ...variant,
-        recompute: this.#recompute,
-        form: this.#form,
-      });
-      program = compile(this.#device, graph, outputs);
-      this.#programs.set(key, program);
-    }
-    return program;
+    return this.#programs.get(key, () =>
+      sequenceGraph(this.#config, loss, { ...variant, recompute: this.#recompute, form: this.#form }),
+    );
   }
 
   /** The inputs of the sequence program besides the weights, held by `scope`. */
@@ -229,7 +222,7 @@ export class SequenceRunner {
   }
 
   /**
-   * The words that decide what dropout drops, where the adapter has any: they come from the counter-based random
+   * The words that decide what an adapter's dropout drops, where it has one: they come from the counter-based random
    * stream.
    */
   #addDropout(
@@ -245,7 +238,7 @@ export class SequenceRunner {
     inputs.set(DROPOUT_INPUT, scope.hold(this.#words([2 * sites, words.length / (2 * sites)], words)));
   }
 
-  /** The noise that the loss has on embeddings, where it has any. */
+  /** The noise on embeddings, where the loss has it. */
   #addNoise(
     inputs: Map<string, DeviceTensor>,
     batch: MicroBatch,
