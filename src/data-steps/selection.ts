@@ -103,7 +103,7 @@ function balanced(
   const taken: Chosen[] = [];
   for (const [i, { passRate, share }] of difficulty.entries()) {
     const bucket = random.shuffle([...buckets[i]!]);
-    // At least one row is taken from a bucket that has any. Otherwise a very small share would lose the bucket.
+    // A bucket with rows gives one at least. Otherwise a very small share would lose the bucket.
     const count = bucket.length === 0 ? 0 : Math.max(1, Math.floor((total * share) / sum + 1e-9));
     taken.push(...bucket.slice(0, count));
     for (const { candidate } of bucket.slice(count)) {
