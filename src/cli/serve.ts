@@ -198,64 +198,74 @@ interface OpenedModel {
   readonly tokenizer: HuggingFaceTokenizer;
 }
 
-/** The model, and each named adapter of it, with their tokenizers; one that they share is one. */
+/** What is served: the model by its name, and adapters of it by theirs. */
+interface ServedNames {
+  readonly id: string;
+  readonly named: readonly NamedAdapter[];
+}
+
+/** The model, and each named adapter of it, with their tokenizers. */
 async function openEngines(
-  { modelDirectory, tokenizerDirectory, adapter }: FoundPolicy,
-  { id, named }: { readonly id: string; readonly named: readonly NamedAdapter[] },
+  found: FoundPolicy,
+  names: ServedNames,
   { maxSlots, cacheMib }: ReturnType<typeof limitsOf>,
   compute: Compute,
   context: CommandContext,
 ): Promise<OpenedModel[]> {
-  const clash = named.find(({ name }) => name === id);
-  if (clash) throw new ConfigError(`--adapter: ${clash.name} is the model's own name; give one of them another.`);
-  const tokenizer = await loadTokenizer(tokenizerDirectory);
+  const { id, named } = names;
+  const { tokenizer, adapters } = await findServed(found, names, context);
+  const path = found.modelDirectory;
   const spec = { kind: "local", maxSlots, cacheMib: Math.max(1, Math.floor(cacheMib / (1 + named.length))) };
-  if (named.length === 0) {
-    const engine = await openEngine(spec, { path: modelDirectory, ...adapter }, compute);
-    return [{ id, engine, tokenizer }];
+  if (adapters.length === 0) {
+    return [{ id, engine: await openEngine(spec, { path, ...found.adapter }, compute), tokenizer }];
   }
-  const directories: string[] = [];
-  for (const { text } of named) directories.push(await openAdapter(text, context));
-  const adapters = [undefined, ...directories];
-  const engines = await openSharedEngines(spec, { path: modelDirectory, adapters }, compute);
-  const opened: OpenedModel[] = [{ id, engine: engines[0]!, tokenizer }];
-  for (const [i, { name }] of named.entries()) {
-    const own = tokenizerDirectoryOf(modelDirectory, directories[i]!);
-    const itsTokenizer = own === modelDirectory ? tokenizer : await loadTokenizer(own);
-    opened.push({ id: name, parent: id, engine: engines[i + 1]!, tokenizer: itsTokenizer });
-  }
-  return opened;
+  const directories = [undefined, ...adapters.map(({ directory }) => directory)];
+  const [first, ...others] = await openSharedEngines(spec, { path, adapters: directories }, compute);
+  return [
+    { id, engine: first!, tokenizer },
+    ...adapters.map((one, i) => ({ id: one.id, parent: id, engine: others[i]!, tokenizer: one.tokenizer })),
+  ];
 }
 
 /** The same over a base that further adapters are opened over later. */
 async function openOverBase(
-  { modelDirectory, tokenizerDirectory, adapter }: FoundPolicy,
-  { id, named }: { readonly id: string; readonly named: readonly NamedAdapter[] },
+  found: FoundPolicy,
+  names: ServedNames,
   { maxSlots, cacheMib }: ReturnType<typeof limitsOf>,
   compute: Compute,
   context: CommandContext,
 ): Promise<{ readonly engines: OpenedModel[]; readonly base: SharedBase }> {
-  if (adapter.adapter !== undefined) {
+  if (found.adapter.adapter !== undefined) {
     throw new ConfigError(
       "With --tinker clients train adapters of a model: give the model as DIR, not an adapter of it.",
     );
   }
-  const directories: string[] = [];
-  for (const { text } of named) directories.push(await openAdapter(text, context));
-  const tokenizer = await loadTokenizer(tokenizerDirectory);
-  const base = await openSharedBase({ kind: "local", maxSlots, cacheMib }, { path: modelDirectory }, compute);
+  const { id } = names;
+  const { tokenizer, adapters } = await findServed(found, names, context);
+  const base = await openSharedBase({ kind: "local", maxSlots, cacheMib }, { path: found.modelDirectory }, compute);
   const engines: OpenedModel[] = [{ id, engine: await base.open({}), tokenizer }];
-  for (const [i, { name }] of named.entries()) {
-    const own = tokenizerDirectoryOf(modelDirectory, directories[i]!);
-    const itsTokenizer = own === modelDirectory ? tokenizer : await loadTokenizer(own);
-    engines.push({
-      id: name,
-      parent: id,
-      engine: await base.open({ adapter: directories[i]! }),
-      tokenizer: itsTokenizer,
-    });
+  for (const { id: name, directory, tokenizer: own } of adapters) {
+    engines.push({ id: name, parent: id, engine: await base.open({ adapter: directory }), tokenizer: own });
   }
   return { engines, base };
+}
+
+/** The model's tokenizer; the directory and tokenizer of each adapter, which are the model's where it brings none. */
+async function findServed(
+  { modelDirectory, tokenizerDirectory }: FoundPolicy,
+  { id, named }: ServedNames,
+  context: CommandContext,
+) {
+  const clash = named.find(({ name }) => name === id);
+  if (clash) throw new ConfigError(`--adapter: ${clash.name} is the model's own name; give one of them another.`);
+  const tokenizer = await loadTokenizer(tokenizerDirectory);
+  const adapters: (Pick<OpenedModel, "id" | "tokenizer"> & { readonly directory: string })[] = [];
+  for (const { name, text } of named) {
+    const directory = await openAdapter(text, context);
+    const own = tokenizerDirectoryOf(modelDirectory, directory);
+    adapters.push({ id: name, directory, tokenizer: own === modelDirectory ? tokenizer : await loadTokenizer(own) });
+  }
+  return { tokenizer, adapters };
 }
 
 function limitsOf(values: Values) {

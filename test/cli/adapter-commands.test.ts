@@ -164,6 +164,7 @@ describe("aha serve with named adapters", () => {
     ["one with and one without", () => ["--adapter", `a=${run}`, "--adapter", run], /need names/],
     ["a name twice", () => ["--adapter", `a=${run}`, "--adapter", `a=${run}`], /the name a comes twice/],
     ["the model's own name", () => ["--adapter", `base=${run}`], /base is the model's own name/],
+    ["it of a Tinker server, too", () => ["--tinker", "--adapter", `base=${run}`], /base is the model's own name/],
     ["a directory that is none", () => ["--adapter", `a=${base}`], /is no adapter/],
   ])("refuses %s", async (_, args, message) => {
     const { code, stderr } = await aha("serve", base, "--port", "0", ...args());
