@@ -68,7 +68,7 @@ export function temperaturesOf({ options, logprobTemperature }: DrawRequest): re
 /** The sums of a request's row at both of its temperatures; undefined where they are to be computed. */
 export type SumsOf = (request: DrawRequest) => readonly [BlockSums, BlockSums] | undefined;
 
-/** `drawToken` for each request, from logits [B, V] in host memory. */
+/** A draw for each request, from logits [B, V] in host memory. */
 export function drawTokens(
   logits: Float32Array,
   vocabSize: number,
@@ -88,23 +88,6 @@ export function drawTokens(
     const top = own.topLogits(topLogprobs, logprobSums);
     return { ...draw, top: top.map(({ token }) => ({ token, logprob: logprobOf(own, token, logprobSums) })) };
   });
-}
-
-/** Draws from `logits` with the uniform number `u` in [0, 1); tokens in `excluded` are never drawn. */
-export function drawToken(
-  logits: Float32Array,
-  u: number,
-  options: DrawOptions,
-  excluded: readonly number[] = [],
-): Draw {
-  return drawTokens(logits, logits.length, [{ row: 0, u, options, excluded, topLogprobs: 0 }])[0]!;
-}
-
-/** The `count` most probable tokens under softmax(logits / temperature), from the top down, equals by id. */
-export function mostProbable(logits: Float32Array, count: number, temperature: number): TokenDraw[] {
-  const row = new LogitRow(logits);
-  const sums = row.summed(temperature === 0 ? 1 : 1 / temperature);
-  return row.topLogits(count, sums).map(({ token }) => ({ token, logprob: logprobOf(row, token, sums) }));
 }
 
 function sumsHere(own: LogitRow, request: DrawRequest): readonly [BlockSums, BlockSums] {

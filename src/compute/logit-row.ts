@@ -13,7 +13,7 @@ export const BLOCK_TOKENS = 128;
 const SMALL_VOCABULARY = 1024;
 
 /** Tokens of a block of this vocabulary; the last block may have fewer. */
-export function blockTokens(vocabSize: number): number {
+function blockTokens(vocabSize: number): number {
   return vocabSize <= SMALL_VOCABULARY ? vocabSize : BLOCK_TOKENS;
 }
 

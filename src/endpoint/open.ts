@@ -21,7 +21,7 @@ export function openEndpoint(config: EndpointConfig): EndpointClient {
 }
 
 /** A client that keeps no answers and has no limit on what they cost. Throws ConfigError for an address that is none. */
-export function openConnection(config: ConnectionConfig): EndpointClient {
+function openConnection(config: ConnectionConfig): EndpointClient {
   return new EndpointClient(connectionOptions(config));
 }
 

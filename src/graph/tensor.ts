@@ -6,7 +6,7 @@
  */
 
 import { GraphError } from "../errors.ts";
-import { type Shape, showShape } from "./dim.ts";
+import { type Shape, sameShape, showShape } from "./dim.ts";
 import type { Emitter } from "./emitter.ts";
 import type { ConstantData, DType, TensorType } from "./tensor-type.ts";
 
@@ -107,6 +107,12 @@ export function requireFloat(name: string, ...tensors: readonly Tensor[]): void 
   for (const { dtype, shape } of tensors) {
     if (dtype !== "float32") throw new GraphError(`${name} takes float32, not ${dtype} ${showShape(shape)}`);
   }
+}
+
+/** Throws GraphError unless the two tensors have one shape. */
+export function requireOneShape(name: string, a: Tensor, b: Tensor): void {
+  if (sameShape(a.shape, b.shape)) return;
+  throw new GraphError(`${name} takes two tensors of one shape, not ${showShape(a.shape)} and ${showShape(b.shape)}`);
 }
 
 /** Every node that the tensors depend on, operands before their users. */

@@ -182,11 +182,7 @@ function severalAnswersChart(stage: string, evaluations: readonly ChartedEvaluat
 }
 
 /** Held-out evaluations of the stage; that before it is the one after the stage before, or the run's first. */
-export function heldOutPoints(
-  evaluations: readonly ChartedEvaluation[],
-  stage: string,
-  statistic: string,
-): HeldOutPoint[] {
+function heldOutPoints(evaluations: readonly ChartedEvaluation[], stage: string, statistic: string): HeldOutPoint[] {
   const sampled = evaluations.filter(({ decoding }) => decoding === "sampled");
   const isOwn = (record: ChartedEvaluation) => record.stage === stage && record.moment !== "before";
   const own = sampled.filter(isOwn).flatMap((record) => pointOf(record, statistic, record.step));

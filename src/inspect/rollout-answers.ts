@@ -12,11 +12,11 @@ import { type RunTokenizers, tokenTexts } from "./token-view.ts";
 /** Characters of a completion in a list. */
 const SNIPPET = 240;
 /** Rows in a page of a list at most. */
-export const MAX_PAGE = 500;
+const MAX_PAGE = 500;
 /** Members of a group, and appearances of a problem, that are listed at most. */
 const MAX_RELATED = 400;
 /** Characters of one completion that are sent: a page that shows megabytes helps nobody. */
-export const MAX_SHOWN_TEXT = 200_000;
+const MAX_SHOWN_TEXT = 200_000;
 /** Tokens of one completion that are sent. */
 const MAX_SHOWN_TOKENS = 20_000;
 

@@ -138,7 +138,7 @@ export function rotaryTables(
 }
 
 /** Names of the inputs of a program that have the rotary tables, f32 [positions, D/2] each. */
-export const ROTARY_INPUTS = { global: ["cos", "sin"], local: ["localCos", "localSin"] } as const;
+const ROTARY_INPUTS = { global: ["cos", "sin"], local: ["localCos", "localSin"] } as const;
 
 /** The tables of every RoPE that the model has, by the names of those inputs. */
 export function rotaryInputTables(config: ModelConfig, count: number): Map<string, Float32Array> {

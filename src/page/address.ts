@@ -20,7 +20,7 @@ export interface PagePlace {
 }
 
 /** Reads `#…`; what it does not know is the list of runs. */
-export function placeIn(hash: string): PagePlace {
+function placeIn(hash: string): PagePlace {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [page = "", id = "", tab = ""] = path.split("/").map(decoded);
   const query = Object.fromEntries(new URLSearchParams(search));

@@ -53,7 +53,7 @@ function summed(column: readonly (number | null)[] = []): number[] {
 }
 
 /** Index of the last of rising `values` that is not above `value`; -1 where all are. */
-export function lastNotAbove(values: readonly number[], value: number): number {
+function lastNotAbove(values: readonly number[], value: number): number {
   let [low, high] = [0, values.length];
   while (low < high) {
     const middle = (low + high) >> 1;

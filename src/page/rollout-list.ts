@@ -6,7 +6,7 @@ import type { ShownRun } from "./shown-run.ts";
 import { addressWith, ask } from "./source.ts";
 
 /** Rows of a page. */
-export const PAGE_ROWS = 100;
+const PAGE_ROWS = 100;
 /** While somebody types, and while a run writes. */
 const TYPING_MS = 120;
 const WRITING_MS = 900;

@@ -15,7 +15,7 @@ export function isFrozen(): boolean {
 }
 
 /** Why an address was not answered, in a sentence for people. */
-export class SourceError extends Error {
+class SourceError extends Error {
   readonly status: number;
 
   constructor(status: number, message: string) {

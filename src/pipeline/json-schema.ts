@@ -14,7 +14,7 @@ import { relaxed } from "../recipe/json-schema-shapes.ts";
 import { pipelineSchema, stageKinds, TRAIN } from "./schema.ts";
 
 /** What a pipeline file may hold, also one that extends another. */
-export function pipelineJsonSchema(): JsonSchema {
+function pipelineJsonSchema(): JsonSchema {
   const { properties, required } = jsonSchemaOf(pipelineSchema());
   const { pipeline, defaults, ...around } = properties!;
   const { items, ...list } = pipeline!;

@@ -19,7 +19,7 @@ export function differencesOf(before: unknown, after: unknown, path: readonly st
 }
 
 /** Paths at which two recipes differ, e.g. `stages.1.learningRate`, each with both values. */
-export function differingKeys(before: unknown, after: unknown): string[] {
+function differingKeys(before: unknown, after: unknown): string[] {
   return differencesOf(before, after).map(
     (difference) => `${difference.path.join(".")} was ${show(difference.before)}, now ${show(difference.after)}`,
   );

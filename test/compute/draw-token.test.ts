@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { drawToken, mostProbable } from "../../src/compute/draw-token.ts";
 import { Random } from "../../src/random.ts";
+import { drawToken, mostProbable } from "./draws.ts";
 
 const FREE = { temperature: 1, topP: 1, topK: 0 };
 /** Probabilities 0.1, 0.4, 0.2, 0.3 at temperature 1. */

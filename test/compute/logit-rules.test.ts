@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
-import { drawToken, drawTokens } from "../../src/compute/draw-token.ts";
+import { drawTokens } from "../../src/compute/draw-token.ts";
 import { adjusted } from "../../src/compute/logit-rules.ts";
+import { drawToken } from "./draws.ts";
 
 const golden = JSON.parse(await readFile(new URL("../golden/sampler.json", import.meta.url), "utf8"));
 

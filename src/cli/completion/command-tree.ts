@@ -99,7 +99,7 @@ const offer = (completes: Completes): Offer => (typeof completes === "function" 
 const OPTION_LINE = /^ +(--[a-z][a-z-]*(?: \S+?)?(?:, --[a-z][a-z-]*(?: \S+?)?)*)(?: {2,}| (?=[a-z(])|$)(.*)$/;
 
 /** What a help text says of each option: the rest of the line that begins with it, or else the next line. */
-export function descriptionsIn(help: string): ReadonlyMap<string, string> {
+function descriptionsIn(help: string): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   const lines = help.split("\n");
   for (const [i, line] of lines.entries()) {
@@ -113,7 +113,7 @@ export function descriptionsIn(help: string): ReadonlyMap<string, string> {
 }
 
 /** Words for `--set`, of the keys of all tasks, engines and trainers. */
-export function recipeWords(keys: readonly RecipeKey[]): RecipeWords {
+function recipeWords(keys: readonly RecipeKey[]): RecipeWords {
   const top = new Set<string>();
   const stage = new Set<string>();
   for (const { section, key, values } of keys) {

@@ -66,7 +66,7 @@ const SKYRL: TinkerProfile = {
 };
 
 /** The profiles by name. */
-export const TINKER_PROFILES: readonly TinkerProfile[] = [
+const TINKER_PROFILES: readonly TinkerProfile[] = [
   {
     ...HOSTED,
     name: "aha",

@@ -36,7 +36,7 @@ const capabilitiesSchema = z.object({
 export type ServerCapabilities = z.output<typeof capabilitiesSchema>;
 
 /** The request was taken, and failed. */
-export class RequestFailed extends EngineError {
+class RequestFailed extends EngineError {
   override name = "RequestFailed";
 }
 

@@ -2,9 +2,8 @@
  * Elementwise operations with NumPy broadcasting. A gradient that was broadcast is summed back to its operand's shape.
  */
 
-import { GraphError } from "../../errors.ts";
-import { broadcastShapes, type Dim, sameShape, showShape } from "../dim.ts";
-import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
+import { broadcastShapes, type Dim, sameShape } from "../dim.ts";
+import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
 import { reshape } from "./shape.ts";
 
@@ -129,9 +128,7 @@ export function lessOrEqual(a: Tensor, b: Tensor): Tensor {
 
 /** min(a, b), elementwise, both of one shape. Where they are equal the gradient goes to a. */
 export function minimum(a: Tensor, b: Tensor): Tensor {
-  if (!sameShape(a.shape, b.shape)) {
-    throw new GraphError(`minimum takes two tensors of one shape, not ${showShape(a.shape)} and ${showShape(b.shape)}`);
-  }
+  requireOneShape("minimum", a, b);
   const operation: Operation = {
     name: "minimum",
     lower: (emit, inputs) => emit.node("Min", inputs),

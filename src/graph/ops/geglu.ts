@@ -1,8 +1,6 @@
 /** The gated activation of the Gemma models. */
 
-import { GraphError } from "../../errors.ts";
-import { sameShape, showShape } from "../dim.ts";
-import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
+import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
 import { add, multiply, subtract } from "./elementwise.ts";
 
 const tanhOperation: Operation = {
@@ -28,11 +26,7 @@ const C = 0.044715;
  */
 export function geglu(gate: Tensor, up: Tensor): Tensor {
   requireFloat("geglu", gate, up);
-  if (!sameShape(gate.shape, up.shape)) {
-    throw new GraphError(
-      `geglu takes two tensors of one shape, not ${showShape(gate.shape)} and ${showShape(up.shape)}`,
-    );
-  }
+  requireOneShape("geglu", gate, up);
   const operation: Operation = {
     name: "geglu",
     lower: (emit, [g, u]) => {

@@ -1,8 +1,6 @@
 /** The gated activation of the Qwen models. */
 
-import { GraphError } from "../../errors.ts";
-import { sameShape, showShape } from "../dim.ts";
-import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
+import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
 import { add, multiply, subtract } from "./elementwise.ts";
 
 const sigmoidOperation: Operation = {
@@ -23,11 +21,7 @@ export function sigmoid(x: Tensor): Tensor {
  */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
   requireFloat("swiglu", gate, up);
-  if (!sameShape(gate.shape, up.shape)) {
-    throw new GraphError(
-      `swiglu takes two tensors of one shape, not ${showShape(gate.shape)} and ${showShape(up.shape)}`,
-    );
-  }
+  requireOneShape("swiglu", gate, up);
   const operation: Operation = {
     name: "swiglu",
     lower: (emit, [g, u]) => {

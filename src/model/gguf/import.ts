@@ -43,7 +43,7 @@ export interface OpenGguf {
 }
 
 /** Opens the file and checks all of it but the weights' values. Throws CheckpointError. */
-export async function openGgufIn(folder: Folder, name: string): Promise<OpenGguf> {
+async function openGgufIn(folder: Folder, name: string): Promise<OpenGguf> {
   const file = await GgufFile.open(folder, name);
   try {
     const config = await importedConfig(file);

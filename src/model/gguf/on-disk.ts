@@ -2,12 +2,7 @@
 
 import { diskFile, diskFolder } from "../../disk-folder.ts";
 import { exportGgufFrom, type GgufExport, type GgufExportOptions } from "./export.ts";
-import { type GgufImport, type GgufImportOptions, importGgufFrom, type OpenGguf, openGgufIn } from "./import.ts";
-
-/** `openGgufIn` of a path. Throws CheckpointError. */
-export function openGguf(path: string): Promise<OpenGguf> {
-  return openGgufIn(...diskFile(path));
-}
+import { type GgufImport, type GgufImportOptions, importGgufFrom } from "./import.ts";
 
 /** `importGgufFrom` the file `path` into an existing directory. Throws CheckpointError. */
 export function importGguf(path: string, directory: string, options: GgufImportOptions = {}): Promise<GgufImport> {

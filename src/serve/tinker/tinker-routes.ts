@@ -20,7 +20,7 @@ import { Refusal } from "./refusal.ts";
 import type { TinkerService } from "./tinker-service.ts";
 
 /** Everything of the protocol is below it. */
-export const TINKER_PREFIX = "/api/v1/";
+const TINKER_PREFIX = "/api/v1/";
 
 /** What hosted servers' keys begin with; the official client sends no other. */
 export const KEY_PREFIX = "tml-";

@@ -14,9 +14,9 @@ const CLASS_CUSTOM = 1;
 const SECTION_PUBLIC = 3;
 
 /** `RunState`. */
-export const RUN_STATES = { finished: 1, failed: 2, interrupted: 3 } as const;
+const RUN_STATES = { finished: 1, failed: 2, interrupted: 3 } as const;
 /** `SaveType` of what SwanLab itself knows. */
-export const SAVE_TYPES = { config: 1, metadata: 2 } as const;
+const SAVE_TYPES = { config: 1, metadata: 2 } as const;
 
 /** A text and the line about it. */
 export interface TextItem {
