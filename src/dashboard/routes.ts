@@ -15,6 +15,7 @@
 
 import type { ServerResponse } from "node:http";
 import { compareRuns } from "../inspect/compare-runs.ts";
+import { csvText } from "../inspect/csv-text.ts";
 import { MAX_COMPARED } from "../inspect/limits.ts";
 import type { StageColumns } from "../inspect/number-table.ts";
 import type { RolloutDesk } from "../inspect/rollout-desk.ts";
@@ -96,7 +97,9 @@ export const DASHBOARD_ROUTES: ReadonlyMap<string, Route> = new Map<string, Rout
         const stage = requiredText(context.parameters, "stage");
         const { steps, columns } = live.metrics.columns(stage, live.metrics.names(stage));
         const fileName = `${found.id}-${stage}`.replace(/[^\w.-]+/g, "-");
-        return { csv: csvOf(steps, columns), fileName: `${fileName}.csv` };
+        const values = Object.values(columns);
+        const rows = steps.map((step, i) => [step, ...values.map((column) => column[i])]);
+        return { csv: csvText(["step", ...Object.keys(columns)], rows), fileName: `${fileName}.csv` };
       },
     },
   ],
@@ -177,12 +180,3 @@ export const DASHBOARD_ROUTES: ReadonlyMap<string, Route> = new Map<string, Rout
     },
   ],
 ]);
-
-/** Every value with all of its digits. Names are quoted where they have to be (RFC 4180). */
-function csvOf(steps: readonly number[], columns: StageColumns["columns"]): string {
-  const quoted = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const entries = Object.entries(columns);
-  const header = ["step", ...entries.map(([name]) => quoted(name))].join(",");
-  const lines = steps.map((step, i) => [step, ...entries.map(([, values]) => values[i] ?? "")].join(","));
-  return `${[header, ...lines].join("\r\n")}\r\n`;
-}

@@ -6,6 +6,7 @@
 import { type Comparison, compareEvaluations } from "../eval/compare.ts";
 import type { Evaluation } from "../eval/evaluate.ts";
 import type { Cluster } from "../eval/interval.ts";
+import { valueAt } from "../named-paths.ts";
 import { differencesOf } from "../run/recipe-differences.ts";
 import type { EvaluatedCompletionRecord, EvaluationRecord } from "../run/records.ts";
 import type { LiveRun } from "./live-run.ts";
@@ -157,10 +158,6 @@ function recipeDifferences(recipes: readonly unknown[]): ComparedKey[] {
     const values = recipes.map((recipe) => valueAt(recipe, path));
     return { key, values: values.map((value) => (value === undefined ? undefined : JSON.stringify(value))) };
   });
-}
-
-function valueAt(value: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 }
 
 /** Problems that every run with an evaluation answered, by their prompts: ids may mean something else in another run. */

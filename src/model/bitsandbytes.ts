@@ -16,9 +16,9 @@
 
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../float-formats.ts";
 import { NF4_BLOCK_SIZE } from "../graph/ops/quantized.ts";
 import { parseJson } from "../json-text.ts";
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
 import { NF4_LEVELS, type Nf4Values } from "./quantization.ts";
 import type { ReadDtype, SafetensorsFile, TensorEntry, TensorFile } from "./safetensors.ts";

@@ -10,9 +10,9 @@
  */
 
 import { CheckpointError } from "../errors.ts";
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "../float-formats.ts";
 import { type ByteSink, type ByteSource, type Folder, openedFile, readFully } from "../folder.ts";
 import { isLfsPointer, LFS_POINTER_BYTES, lfsPointerMessage } from "../lfs-pointer.ts";
-import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from "./float-formats.ts";
 import { elementCount } from "./parameters.ts";
 import type { Nf4Values } from "./quantization.ts";
 

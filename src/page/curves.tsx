@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { type AlarmSpan, alarmMetrics, alarmSpans } from "../inspect/alarm-metrics.ts";
 import type { StageChart } from "../inspect/chart-catalogue.ts";
+import { csvText } from "../inspect/csv-text.ts";
 import type { RunView, StageMetric, StageView } from "../inspect/run-answers.ts";
 import { percent, plain } from "../number-text.ts";
 import { goTo, type PagePlace } from "./address.ts";
@@ -256,10 +257,9 @@ function plotProps(
 }
 
 function csvOf({ xLabel, series }: PlotProps): string {
-  const header = [xLabel, ...series.map(({ label }) => label)].join(",");
   const x = series[0]?.x ?? [];
-  const lines = x.map((value, i) => [value, ...series.map(({ y }) => y[i] ?? "")].join(","));
-  return `${[header, ...lines].join("\r\n")}\r\n`;
+  const rows = x.map((value, i) => [value, ...series.map(({ y }) => y[i])]);
+  return csvText([xLabel, ...series.map(({ label }) => label)], rows);
 }
 
 function MetricTable({

@@ -6,7 +6,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { describeIssues, type PathNames } from "../strict-schema.ts";
+import { describeIssues, isMapping, type PathNames } from "../strict-schema.ts";
 import { applyOverrides } from "./overrides.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
 import { parseYaml } from "./yaml.ts";
@@ -60,8 +60,4 @@ function pathNames(value: Readonly<Record<string, unknown>>, single: boolean): P
     }
     return parts.join(".");
   };
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

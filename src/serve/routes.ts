@@ -49,3 +49,12 @@ export function absentEndpoint(method: string, path: string): ApiError {
     : `Unknown request URL: ${method} ${path.slice(0, 200)}.`;
   return new ApiError(404, message, { code: "unknown_url" });
 }
+
+/** A part of a path without its escapes; as it stands where they are none. */
+export function decodePath(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

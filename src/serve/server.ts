@@ -26,7 +26,7 @@ import { METRICS_TYPE, type RequestRecord, ServerMetrics } from "./metrics.ts";
 import { modelNamed } from "./model-facts.ts";
 import { readBody } from "./read-body.ts";
 import { respond, sendJson } from "./respond.ts";
-import { absentEndpoint, pathOf, ROUTES } from "./routes.ts";
+import { absentEndpoint, decodePath, pathOf, ROUTES } from "./routes.ts";
 import type { ServedModel } from "./served-model.ts";
 import { TokenTexts } from "./token-text.ts";
 import { tokenizerInfo } from "./tokenizer-info.ts";
@@ -378,14 +378,6 @@ function formatOf(
   return kind === "chat"
     ? new ChatFormat(model, answer as UnderstoodBody["chat"]["answer"], identity)
     : new CompletionFormat(model, answer as UnderstoodBody["completion"]["answer"], identity);
-}
-
-function decodePath(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): ConfigError {

@@ -156,3 +156,11 @@ function clean(text: string): string {
     .toString("utf8")
     .replace(/(?![\t\n])\p{Cc}/gu, "\ufffd");
 }
+
+/**
+ * A number for JSON, which has no NaN and no infinity: trackio (`serialize_values`) and protobuf's JSON, which MLflow reads,
+ * have the same words for them.
+ */
+export function jsonNumber(value: number): number | string {
+  return Number.isFinite(value) ? value : String(value);
+}

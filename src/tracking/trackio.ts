@@ -19,7 +19,7 @@ import { writeWhole } from "../files.ts";
 import { flatConfig } from "./config.ts";
 import { completionsKey } from "./keys.ts";
 import { type Place, trackerOf } from "./place.ts";
-import { type Points, type TextPoint, type TrackedCompletion, tagsOf } from "./points.ts";
+import { jsonNumber, type Points, type TextPoint, type TrackedCompletion, tagsOf } from "./points.ts";
 import { newRunId, readState, writeState } from "./state-file.ts";
 import { defineTracker, type RunEnd, type TrackedRun } from "./tracker.ts";
 
@@ -103,7 +103,7 @@ class Inbox implements Place {
   private lines({ step, at, scalars, texts }: Points): object[] {
     const lines: object[] = [];
     const metrics: Record<string, unknown> = Object.fromEntries(
-      scalars.map(([tag, value]) => [tag, numberText(value)]),
+      scalars.map(([tag, value]) => [tag, jsonNumber(value)]),
     );
     for (const text of texts) {
       if (text.kind === "completions") metrics[text.tag] = text.completions.map(trace);
@@ -177,11 +177,6 @@ function trace({ prompt, completion, facts }: TrackedCompletion): object {
     { role: "assistant", content: completion },
   ];
   return { _type: "trackio.trace", messages, metadata: facts, spans: [] };
-}
-
-/** JSON has no NaN; trackio has words for it (`serialize_values`). */
-function numberText(value: number): number | string {
-  return Number.isFinite(value) ? value : String(value);
 }
 
 /** As Python's `isoformat` writes UTC. */

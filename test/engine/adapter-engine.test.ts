@@ -6,8 +6,8 @@ import type { AdamParams, Datum, Policy } from "../../src/engine/contract/policy
 import type { GivenLimits } from "../../src/engine/local/limits.ts";
 import { openEngine as openModel } from "../../src/engine/open.ts";
 import { EngineError } from "../../src/errors.ts";
+import { fromBfloat16, toBfloat16 } from "../../src/float-formats.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
-import { fromBfloat16, toBfloat16 } from "../../src/model/float-formats.ts";
 import { ALL_LORA_TARGETS, adaptedParameters, initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
 import { parameterSpecs } from "../../src/model/parameters.ts";
 import { nf4Lengths, quantizeNf4, storageOf } from "../../src/model/quantization.ts";

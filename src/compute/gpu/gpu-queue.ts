@@ -7,6 +7,7 @@
  */
 
 import { AhaError } from "../../errors.ts";
+import { fromBfloat16, toBfloat16 } from "../../float-formats.ts";
 import { heldDType, ONNX_DTYPE } from "../../graph/onnx.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import type { HostArray, StoredDType } from "../device.ts";
@@ -84,7 +85,7 @@ export class GpuQueue implements NativeValues {
     const held = this.#held(target.dtype);
     const data = allocateHost<StoredDType>(held, elementsOf(target.dims));
     if (held === target.dtype) setAll(data, values);
-    else widenBfloat16(values as Uint16Array, data as Float32Array);
+    else fromBfloat16(values as Uint16Array, data as Float32Array);
     this.traffic.up += data.byteLength;
     this.#upload(target, data);
   }
@@ -203,18 +204,6 @@ const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
 
 function setAll(target: HostArray, values: HostArray): void {
   (target as { set(values: HostArray): void }).set(values);
-}
-
-// Numbers of bfloat16 are the upper halves of f32 numbers; all that is narrowed here was widened before, exactly.
-
-function widenBfloat16(values: Uint16Array, target: Float32Array): void {
-  const bits = new Uint32Array(target.buffer, target.byteOffset, target.length);
-  for (let i = 0; i < bits.length; i++) bits[i] = values[i]! << 16;
-}
-
-function toBfloat16(values: Float32Array, target: Uint16Array): void {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  for (let i = 0; i < bits.length; i++) target[i] = bits[i]! >>> 16;
 }
 
 /** Dimensions as the C API reads them, outside of V8's heap; a scalar has none. */

@@ -2,10 +2,10 @@
 
 import type { Device } from "../../compute/device.ts";
 import { EngineError } from "../../errors.ts";
+import { toBfloat16 } from "../../float-formats.ts";
 import type { FolderAt } from "../../folder.ts";
 import { checkTiedHead, type OpenCheckpoint, openCheckpointIn } from "../../model/checkpoint.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
-import { toBfloat16 } from "../../model/float-formats.ts";
 import { storedHead } from "../../model/hf-config.ts";
 import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../model/lora.ts";
 import type { ModelConfig } from "../../model/model-config.ts";

@@ -7,10 +7,11 @@ import { EngineError } from "../../errors.ts";
 import { lossProblem } from "../../losses/engine-losses.ts";
 import { type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import type { Capabilities } from "../contract/capabilities.ts";
-import type { AdamParams } from "../contract/policy.ts";
+import type { AdamParams, Datum } from "../contract/policy.ts";
 import type { SamplerInfo, ScoreDatum } from "../contract/sampler.ts";
 import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
 import type { LogitAdjustments, SequenceRequest } from "../contract/session.ts";
+import type { LossColumn } from "./completion-loss.ts";
 
 /** Throws EngineError for prompts or parameters that cannot be sampled with. */
 export function requireSampling(info: SamplerInfo, prompts: readonly SamplePrompt[], params: SamplingParams): void {
@@ -165,4 +166,14 @@ function isAtLeast(value: number, least: number): boolean {
 
 function isWhole(value: number, least: number): boolean {
   return Number.isSafeInteger(value) && value >= least;
+}
+
+/** Throws EngineError unless every datum has this column, with one value for each completion token. */
+export function requirePerToken(data: readonly Datum[], name: LossColumn): void {
+  data.forEach(({ completionTokens: { length }, ...columns }, datum) => {
+    const own = columns[name];
+    if (own?.length === length) return;
+    const found = own ? `${own.length} ${name}` : `no ${name}`;
+    throw new EngineError(`Datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each.`);
+  });
 }

@@ -8,7 +8,6 @@ import type { Device, DeviceTensor } from "../../compute/device.ts";
 import { HostInput, tensorOf } from "../../compute/host-memory.ts";
 import type { PreparedCall, Program } from "../../compute/program.ts";
 import { Scope } from "../../compute/scope.ts";
-import { EngineError } from "../../errors.ts";
 import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
@@ -22,6 +21,7 @@ import { noiseInputs } from "./embedding-noise.ts";
 import { logitChunkTokens, type SequenceLimits } from "./limits.ts";
 import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
 import { gradientName, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./programs.ts";
+import { requirePerToken } from "./requests.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
 
@@ -317,16 +317,6 @@ const PADDING: Readonly<Record<LossColumn, number>> = {
 
 function sizeOf({ dims }: TokenLayout): number {
   return dims.reduce((product, size) => product * size, 1);
-}
-
-/** Throws EngineError unless every datum has this column, with one value for each completion token. */
-function requirePerToken(data: readonly Datum[], name: LossColumn): void {
-  data.forEach(({ completionTokens: { length }, ...columns }, datum) => {
-    const own = columns[name];
-    if (own?.length === length) return;
-    const found = own ? `${own.length} ${name}` : `no ${name}`;
-    throw new EngineError(`Datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each.`);
-  });
 }
 
 type TokenResults = Record<"logprobs" | "entropies" | "margins", Float32Array[]>;

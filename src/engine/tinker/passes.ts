@@ -3,7 +3,6 @@
  * extension, else by slopes: log-probabilities first, then Σ −slope·logπ, whose gradient is that of the loss.
  */
 
-import { EngineError } from "../../errors.ts";
 import { tokenTerm } from "../../losses/engine-losses.ts";
 import { grpo } from "../../losses/grpo.ts";
 import { isCrossEntropy, type LossSpec } from "../../losses/loss-spec.ts";
@@ -11,6 +10,7 @@ import { AHA_LOSS } from "../../tinker/aha-extension.ts";
 import type { Datum } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
 import { lossColumns } from "../local/completion-loss.ts";
+import { requirePerToken } from "../local/requests.ts";
 import type { TinkerProfile } from "./profile.ts";
 import type { Pass } from "./remote-model.ts";
 import { extendedDatum, plainDatum } from "./wire-data.ts";
@@ -124,14 +124,4 @@ function weighted(data: readonly Datum[], scores: ScoreResult, term: (logprob: n
     (sum, { weights }, i) => weights.reduce((own, weight, t) => own + weight * term(scores.logprobs[i]![t]!), sum),
     0,
   );
-}
-
-/** Throws EngineError unless every datum has this column, with one value for each completion token. */
-function requirePerToken(data: readonly Datum[], name: ReturnType<typeof lossColumns>[number]): void {
-  data.forEach(({ completionTokens: { length }, ...columns }, datum) => {
-    const own = columns[name];
-    if (own?.length === length) return;
-    const found = own ? `${own.length} ${name}` : `no ${name}`;
-    throw new EngineError(`Datum ${datum} has ${length} completion tokens and ${found}; this loss needs one for each.`);
-  });
 }

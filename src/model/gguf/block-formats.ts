@@ -7,7 +7,7 @@
  * order of ggml's reference, which the Python package `gguf` follows: the results are its bits.
  */
 
-import { fromBfloat16, fromFloat16 } from "../float-formats.ts";
+import { fromBfloat16, fromFloat16 } from "../../float-formats.ts";
 
 /** One tensor format: how many numbers a block has, its bytes, and how blocks become numbers. */
 export interface BlockFormat {

@@ -6,7 +6,7 @@
  * value comes back as d·q, off by rounding q and by rounding d to f16: |error| ≤ d/2 + 127 · max(d · 2⁻¹¹, 2⁻²⁵).
  */
 
-import { toBfloat16, toFloat16 } from "../float-formats.ts";
+import { toBfloat16, toFloat16 } from "../../float-formats.ts";
 
 /** How a tensor's numbers are stored; the names are those of llama.cpp's converter. */
 export type TensorFormat = "f32" | "f16" | "bf16" | "q8_0";

@@ -6,6 +6,7 @@
  */
 
 import { ConfigError, nearestName } from "../../errors.ts";
+import { isMapping } from "../../strict-schema.ts";
 import { REFUSED_TRAINERS, type RefusedTrainer } from "./refused-trainers.ts";
 import { TRL_TRAINERS, type TrlTrainer, type TrlTrainerName, trlTrainers } from "./trainers.ts";
 
@@ -173,8 +174,4 @@ function columnsOf({ dataset_mixture: mixture, datasets }: Readonly<Record<strin
     const columns = isMapping(item) ? item.columns : undefined;
     return Array.isArray(columns) ? columns.filter((column) => typeof column === "string") : [];
   });
-}
-
-function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -10,6 +10,7 @@ import { filesBelow } from "../../run/whole-folder.ts";
 import { CHECKPOINT_KINDS, type CheckpointKind, formatTinkerPath } from "../../tinker/tinker-path.ts";
 import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
+import { decodePath } from "../routes.ts";
 import type { KeptCheckpoint, TrainingRun } from "./checkpoint-store.ts";
 import { Refusal } from "./refusal.ts";
 import { type TinkerService, UNNAMED } from "./tinker-service.ts";
@@ -24,7 +25,7 @@ export async function checkpointRoute(
   method: string,
   path: string,
 ): Promise<boolean> {
-  const [first, id, second, kind, name, ...rest] = path.split("/").map(decoded);
+  const [first, id, second, kind, name, ...rest] = path.split("/").map(decodePath);
   const send = (value: object) => {
     sendJson(response, 200, value);
     return true;
@@ -76,14 +77,6 @@ export async function checkpointRoute(
     return true;
   }
   return false;
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
 }
 
 async function checkpointsOf(service: TinkerService, modelId?: string): Promise<object[]> {

@@ -14,7 +14,7 @@ import { ConfigError, EndpointError } from "../../errors.ts";
 import { flatConfig } from "../config.ts";
 import { completionsKey } from "../keys.ts";
 import { type Place, trackerOf } from "../place.ts";
-import type { Points, TextPoint, TrackedCompletion } from "../points.ts";
+import { jsonNumber, type Points, type TextPoint, type TrackedCompletion } from "../points.ts";
 import { newRunId, readState, writeState } from "../state-file.ts";
 import { defineTracker, type RunEnd, type TrackedRun } from "../tracker.ts";
 import { MlflowClient, MlflowRefusal, serverFault } from "./client.ts";
@@ -157,7 +157,7 @@ class MlflowRun implements Place {
 
   async write(points: readonly Points[]): Promise<void> {
     const metrics = points.flatMap(({ step, at, scalars }) =>
-      scalars.map(([key, value]) => ({ key, value: numberText(value), timestamp: at, step })),
+      scalars.map(([key, value]) => ({ key, value: jsonNumber(value), timestamp: at, step })),
     );
     for (let i = 0; i < metrics.length; i += MAX_METRICS) {
       await this.logBatch({ metrics: metrics.slice(i, i + MAX_METRICS) });
@@ -307,11 +307,6 @@ function table(completions: readonly TrackedCompletion[]): string {
 /** Characters that names of params may have (`mlflow.utils.validation`). */
 function paramKey(key: string): string {
   return cut(key.replace(/[^A-Za-z0-9_\-./ :]/g, "_"), 250);
-}
-
-/** protobuf's JSON has words for what JSON has not. */
-function numberText(value: number): number | string {
-  return Number.isFinite(value) ? value : String(value);
 }
 
 function cut(text: string, characters: number): string {

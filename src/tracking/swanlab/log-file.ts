@@ -13,6 +13,7 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
+import { readAt } from "../read-at.ts";
 
 const BLOCK_BYTES = 32_768;
 const HEADER_BYTES = 7;
@@ -91,18 +92,6 @@ async function recordAt(file: FileHandle, begin: number): Promise<PlacedRecord |
     at += HEADER_BYTES + length;
     if (type === WHOLE || type === LAST) return { data: Buffer.concat(pieces), begin, end: at };
   }
-}
-
-/** As many bytes as there are, at most `sizeBytes`. */
-async function readAt(file: FileHandle, position: number, sizeBytes: number): Promise<Buffer> {
-  const bytes = Buffer.alloc(sizeBytes);
-  let read = 0;
-  while (read < sizeBytes) {
-    const { bytesRead } = await file.read(bytes, read, sizeBytes - read, position + read);
-    if (bytesRead === 0) break;
-    read += bytesRead;
-  }
-  return bytes.subarray(0, read);
 }
 
 function checksum(type: number, data: Uint8Array): number {

@@ -9,7 +9,8 @@
  * The mask keeps the checksum of data that hold checksums apart from theirs: rotate right by 15 bits and add 0xa282ead8.
  */
 
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
+import { readAt } from "../read-at.ts";
 
 const HEADER_BYTES = 12;
 const CHECKSUM_BYTES = 4;
@@ -35,28 +36,18 @@ export async function* eventFileRecords(path: string): AsyncGenerator<Buffer, vo
   try {
     for (let position = 0; ; ) {
       const header = await readAt(file, position, HEADER_BYTES);
-      if (header === undefined || header.readUInt32LE(8) !== maskedCrc32c(header.subarray(0, 8))) return;
+      if (header.length < HEADER_BYTES || header.readUInt32LE(8) !== maskedCrc32c(header.subarray(0, 8))) return;
       const length = Number(header.readBigUInt64LE(0));
       if (length > MAX_RECORD_BYTES) return;
       const rest = await readAt(file, position + HEADER_BYTES, length + CHECKSUM_BYTES);
-      if (rest === undefined || rest.readUInt32LE(length) !== maskedCrc32c(rest.subarray(0, length))) return;
+      if (rest.length < length + CHECKSUM_BYTES || rest.readUInt32LE(length) !== maskedCrc32c(rest.subarray(0, length)))
+        return;
       yield rest.subarray(0, length);
       position += HEADER_BYTES + length + CHECKSUM_BYTES;
     }
   } finally {
     await file.close();
   }
-}
-
-/** That many bytes; undefined where the file ends before. */
-async function readAt(file: FileHandle, position: number, sizeBytes: number): Promise<Buffer | undefined> {
-  const bytes = Buffer.alloc(sizeBytes);
-  for (let read = 0; read < sizeBytes; ) {
-    const { bytesRead } = await file.read(bytes, read, sizeBytes - read, position + read);
-    if (bytesRead === 0) return undefined;
-    read += bytesRead;
-  }
-  return bytes;
 }
 
 /** Castagnoli's polynomial, bits reversed (RFC 3720 §12.1). */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fromBfloat16, fromFloat16, toBfloat16 } from "../../src/model/float-formats.ts";
+import { fromBfloat16, fromFloat16, toBfloat16 } from "../src/float-formats.ts";
 
 const rounded = (...values: number[]): number[] => {
   const halves = new Uint16Array(values.length);
