@@ -228,8 +228,8 @@ export class TinkerService {
         return json({ type: "save_weights_for_sampler", path: text, digest: saved.digest });
       }
       const id = samplingId(model.sessionId, number);
-      this.#addTarget(id, model.sessionId, body.path == null ? null : text, text, path);
       const own = body.path == null ? null : text;
+      this.#addTarget(id, model.sessionId, own, text, path);
       return json({ type: "save_weights_for_sampler", path: own, sampling_session_id: id, digest: saved.digest });
     });
   }
