@@ -72,7 +72,7 @@ export interface DemonstrationParts {
 /** The keys that say which demonstrations are taken. */
 export type DemonstrationLimits = Pick<
   SftConfig,
-  "batchTokens" | "batchDemonstrations" | "maxTokens" | "overlong" | "steps" | "epochs"
+  "batchTokens" | "batchDemonstrations" | "demonstrationsPerProblem" | "maxTokens" | "overlong" | "steps" | "epochs"
 >;
 
 /** What one step learns from. */
@@ -242,13 +242,20 @@ export class DemonstrationStream {
 
   /** Whether a pass over the data has ended before demonstration `index`, and steps end there too. */
   private endsPass(index: number): boolean {
-    return this.limits.batchDemonstrations !== undefined && index % this.parts.task.trainCount === 0;
+    const { batchDemonstrations, demonstrationsPerProblem } = this.limits;
+    return batchDemonstrations !== undefined && index % (demonstrationsPerProblem * this.parts.task.trainCount) === 0;
+  }
+
+  /** The problem that demonstration `index` is of. */
+  private problemOf(index: number): number {
+    return Math.floor(index / this.limits.demonstrationsPerProblem);
   }
 
   /** Demonstration number `index`. */
   private at(index: number): Datum {
     const { task, seed } = this.parts;
-    return this.of(task.trainProblem(index), philox(seed, hashString("demonstration"), [index])[0]);
+    const problem = task.trainProblem(this.problemOf(index));
+    return this.of(problem, philox(seed, hashString("demonstration"), [index])[0]);
   }
 
   /** The demonstration itself, cut where that is the policy, or undefined where it cannot be trained on. */
@@ -261,7 +268,7 @@ export class DemonstrationStream {
   }
 
   private tooLong(index: number, length: number): ConfigError {
-    const { id, place = `number ${id}` } = this.parts.task.trainProblem(index);
+    const { id, place = `number ${id}` } = this.parts.task.trainProblem(this.problemOf(index));
     return new ConfigError(
       `The demonstration of problem ${id} (${place}) has ${length} tokens, more than ${this.maxTokens} (the smallest of ` +
         "maxTokens, batchTokens and the model's context). Raise them, leave the row out, or set overlong to drop or truncate.",
