@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../src/doctor/diagnose.ts";
 import type { ModelFigures } from "../../src/doctor/diagnosis.ts";
-import { evaluationCompletions } from "../../src/doctor/evaluation-time.ts";
+import { evaluationSeconds } from "../../src/doctor/evaluation-time.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
 import { estimatePeakBytes } from "../../src/doctor/memory-estimate.ts";
@@ -14,6 +14,7 @@ import type { Finding } from "../../src/findings.ts";
 import { modelSize } from "../../src/model/memory.ts";
 import { checkRecipe, loadRecipe } from "../../src/recipe/load.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
+import type { StageTrial } from "../../src/train/examination.ts";
 import type { GrpoConfig } from "../../src/train/grpo/config.ts";
 import type { GrpoTrial } from "../../src/train/grpo/trial.ts";
 import { grpoTrialFindings } from "../../src/train/grpo/trial-findings.ts";
@@ -111,7 +112,15 @@ describe("evaluations", () => {
   it("count every pass: samples and the greedy one around stages, samples between", async () => {
     const overrides = ["evaluation.samples=3", "evaluation.problems=10", "stages.r1-zero.evaluateEvery=1"];
     const recipe = await loadRecipe(SMOKE_RECIPE, overrides);
-    expect(evaluationCompletions(recipe)).toBe(10 * (3 * 4 + 3 * 3));
+    const sampling = { meanCompletionTokens: 2, tokensPerSecond: 4 };
+    const trials = new Map([["r1-zero", { trainingTokensPerSecond: 1, sampling }]]);
+    expect(evaluationSeconds(recipe, trials)).toBe((10 * (3 * 4 + 3 * 3) * 2) / 4);
+    // After the cold start completions are as long as its demonstrations.
+    const taught = new Map<string, StageTrial>([
+      ["cold-start", { trainingTokensPerSecond: 1, taughtTokens: 6 }],
+      ...trials,
+    ]);
+    expect(evaluationSeconds(recipe, taught)).toBe((10 * (4 * 2 + (4 + 4 + 3 * 3) * 6)) / 4);
   });
 });
 

@@ -100,6 +100,8 @@ export interface LengthSurvey {
   readonly mostlyCut: number;
   /** Share of the tokens to be learned that are cut away or left out. */
   readonly lostShare: number;
+  /** Mean length of the completions that are read; 0 where none is. */
+  readonly meanCompletionTokens: number;
 }
 
 /** A stream over a task: without end, or `epochs` passes over its data set, each in an order of its own. */
@@ -169,20 +171,23 @@ export class DemonstrationStream {
   survey(): LengthSurvey {
     const { maxTokens } = this;
     const looked = Math.min(SURVEYED_DEMONSTRATIONS, this.end, this.parts.task.trainCount);
-    let [leftOut, cut, mostlyCut, learned, kept] = [0, 0, 0, 0, 0];
+    let [leftOut, cut, mostlyCut, learned, kept, completions] = [0, 0, 0, 0, 0, 0];
     for (let index = 0; index < looked; index++) {
       const whole = this.at(index);
       const fitting = this.fit(whole);
       const [all, left] = [learnedTokens(whole), fitting === undefined ? 0 : learnedTokens(fitting)];
       learned += all;
       kept += left;
+      completions += fitting?.completionTokens.length ?? 0;
       if (fitting === undefined) leftOut++;
       else if (fitting !== whole) {
         cut++;
         if (2 * left <= all) mostlyCut++;
       }
     }
-    return { looked, maxTokens, leftOut, cut, mostlyCut, lostShare: learned === 0 ? 0 : 1 - kept / learned };
+    const lostShare = learned === 0 ? 0 : 1 - kept / learned;
+    const meanCompletionTokens = completions / Math.max(1, looked - leftOut);
+    return { looked, maxTokens, leftOut, cut, mostlyCut, lostShare, meanCompletionTokens };
   }
 
   /**
