@@ -7,7 +7,7 @@ import type { ModelFigures } from "../../src/doctor/diagnosis.ts";
 import { evaluationSeconds } from "../../src/doctor/evaluation-time.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
-import { estimatePeakBytes } from "../../src/doctor/memory-estimate.ts";
+import { estimatePeakBytes, peakBytesFromTrials } from "../../src/doctor/memory-estimate.ts";
 import { recipeFindings } from "../../src/doctor/recipe-findings.ts";
 import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.ts";
 import type { Finding } from "../../src/findings.ts";
@@ -96,6 +96,22 @@ describe("a model beside the trained one", () => {
     const config = knownModel("Qwen/Qwen2.5-0.5B")!;
     const alone = estimatePeakBytes(config, recipe, 100);
     expect(estimatePeakBytes(config, recipe, 100, [config]) - alone).toBe(modelSize(config).memory.weightsBytes);
+  });
+});
+
+describe("memory that trials measured", () => {
+  it("is that of the process, and the cache of the sequences that the trials did not sample", async () => {
+    const recipe = await loadRecipe(SMOKE_RECIPE, ["evaluation.problems=20", "evaluation.maxCompletionTokens=50"]);
+    const config = knownModel("Qwen/Qwen2.5-0.5B")!;
+    const peak = (longest?: { sequences: number; length: number }) => {
+      const trials = [{ trainingTokensPerSecond: 1, ...(longest && { longest }) }];
+      return peakBytesFromTrials(config, recipe, 30, { trials, processBytes: 1000 });
+    };
+    // 20 evaluated sequences of 80 positions are more than the stage's 8 of 30 + 64.
+    const row = 2 * config.numLayers * config.numKvHeads * config.headDim * 4;
+    expect(peak()).toBe(1000 + 20 * 80 * row);
+    expect(peak({ sequences: 4, length: 80 })).toBe(1000 + 16 * 80 * row);
+    expect(peak({ sequences: 30, length: 80 })).toBe(1000);
   });
 });
 
