@@ -12,7 +12,7 @@ import { SAFE_HEADERS } from "./access.ts";
 import type { KnownRuns } from "./known-runs.ts";
 
 const POLL_RUN_MS = 250;
-const POLL_LIST_MS = 1000;
+const POLL_LIST_MS = 700;
 /** Comments keep proxies from closing a connection on which nothing happens. */
 const COMMENT_EVERY_MS = 15_000;
 /** A page that does not read what it is sent is cut off; it comes back and reads anew. */
