@@ -1,14 +1,14 @@
 /** A judged completion as trainers log it. */
 
 import type { Rollout } from "../rollout/collect.ts";
-import type { RolloutRow, TokenNumbers } from "./context.ts";
+import type { RolloutRow, UpdatedTokens } from "./context.ts";
 
 /** The row of a completion that was learned from with this advantage in this iteration, and what updates saw of its tokens. */
 export function rolloutRow(
   rollout: Rollout,
   advantage: number,
   iteration: number,
-  numbers: TokenNumbers = {},
+  numbers: UpdatedTokens = {},
 ): RolloutRow {
   return {
     iteration,

@@ -16,6 +16,7 @@ import { startRegistry } from "./registry.ts";
 
 const MAX_INSTALLED_MB = 120;
 const MAX_START_MS = 150;
+const ROUNDS = 20;
 /** Tried beside the Node that runs this; the npm packages `node-PLATFORM-CPU` have their binaries. */
 const OTHER_NODES = ["20", "22", "24"];
 
@@ -134,15 +135,16 @@ try {
   for (const [version, node] of nodes) {
     await check(`aha starts within ${MAX_START_MS} ms on ${version}`, async () => {
       const times: number[] = [];
-      for (let round = 0; round < 7; round++) {
+      // The fastest is what it takes; the others waited for something else.
+      for (let round = 0; round < ROUNDS; round++) {
         const start = performance.now();
         const { status, stderr } = await here(node, [program, "--version"]);
         expect(status === 0, stderr);
         times.push(performance.now() - start);
       }
       const best = Math.min(...times);
-      expect(best < MAX_START_MS, `the fastest of 7 took ${best.toFixed(0)} ms`);
-      return `${best.toFixed(0)} ms, the fastest of 7`;
+      expect(best < MAX_START_MS, `the fastest of ${ROUNDS} took ${best.toFixed(0)} ms`);
+      return `${best.toFixed(0)} ms, the fastest of ${ROUNDS}`;
     });
     await check(`a run trains on ${version}`, async () => {
       const recipe = join(modules, "aha-rl", "recipes", "countdown", "smoke", "recipe.yaml");

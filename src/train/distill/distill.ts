@@ -33,7 +33,7 @@ import {
 import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
 import { mean } from "../../statistics.ts";
 import { stopTokens } from "../../tokenizer/stop-tokens.ts";
-import type { StageParts, TokenNumbers, TrainContext, TrainOutcome } from "../context.ts";
+import type { StageParts, TrainContext, TrainOutcome, UpdatedTokens } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
@@ -81,7 +81,7 @@ export async function trainDistill(
 
     // One step per minibatch.
     const updates: Metrics[] = [];
-    const tokens: TokenNumbers[] = [];
+    const tokens: UpdatedTokens[] = [];
     const size = rollouts.length / config.minibatchesPerIteration;
     for (let start = 0; start < rollouts.length; start += size) {
       const rows = rollouts.slice(start, start + size);

@@ -37,7 +37,7 @@ import { judgeCompletions, type Rollout, sampleCompletions, trainProblems } from
 import { type CollectedGroups, collectGroups } from "../../rollout/collect-groups.ts";
 import { type Metrics, mergeUpdates, rolloutMetrics, samplerDifference, updateMetrics } from "../../rollout/metrics.ts";
 import { sumOf } from "../../statistics.ts";
-import type { StageLog, TokenNumbers, TrainContext, TrainOutcome } from "../context.ts";
+import type { StageLog, TrainContext, TrainOutcome, UpdatedTokens } from "../context.ts";
 import { rewardDepsOf } from "../reward-scorer.ts";
 import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
@@ -97,7 +97,7 @@ async function iterate(
     // μ passes of one optimizer step on each minibatch.
     const minibatches = minibatchesOf(scored, groups, config);
     const updates: Metrics[] = [];
-    const tokens = new Map<Rollout, TokenNumbers>();
+    const tokens = new Map<Rollout, UpdatedTokens>();
     let sampler = correctedSamplerMetrics(scored, minibatches, config);
     try {
       for (let pass = 0; pass < updatesPerIteration; pass++) {
@@ -115,7 +115,7 @@ async function iterate(
             ...(hasGradient && { learning_rate: loop.learningRate }),
             ...updateMetrics({ objective, rows, ...update }),
           });
-          for (const [i, row] of rows.entries()) tokens.set(row.rollout, tokenNumbers(row, update, i));
+          for (const [i, row] of rows.entries()) tokens.set(row.rollout, updatedTokens(row, update, i));
           sampler ??= samplerDifference(
             scores.logprobs,
             rows.map((row) => row.samplerLogprobs),
@@ -191,7 +191,7 @@ function zeroVariance(groups: readonly Rollout[], rewards: readonly WeightedRewa
 }
 
 /** What an update saw of the tokens of its row `index`. */
-function tokenNumbers({ advantages }: UpdateRow, { value, scores }: PolicyUpdate, index: number): TokenNumbers {
+function updatedTokens({ advantages }: UpdateRow, { value, scores }: PolicyUpdate, index: number): UpdatedTokens {
   const isShared = Array.from(advantages).every((advantage) => advantage === advantages[0]);
   const entropies = scores.entropies?.[index];
   return {
@@ -207,7 +207,7 @@ function logCompletions(
   iteration: number,
   { rollouts, sampled }: CollectedGroups,
   { advantages }: GroupAdvantages,
-  tokens: ReadonlyMap<Rollout, TokenNumbers>,
+  tokens: ReadonlyMap<Rollout, UpdatedTokens>,
 ): void {
   const advantageOf = new Map(rollouts.map((rollout, i) => [rollout, advantages[i]!]));
   const row = (rollout: Rollout) => rolloutRow(rollout, advantageOf.get(rollout) ?? 0, iteration, tokens.get(rollout));
