@@ -168,7 +168,8 @@ export class MemoryFolder implements Folder {
 
   async remove(name: string): Promise<void> {
     this.files.delete(name);
-    this.#folders.get(name)?.#clear();
+    const folder = this.#folders.get(name);
+    if (folder !== undefined) folder.#clear();
   }
 
   /** Emptied and kept: who holds a folder holds its path, as on a disk, and may write there again. */
