@@ -21,6 +21,11 @@ export function valueText(value: number | null | undefined, isShare: boolean | u
   return isShare ? percent(value) : plain(value);
 }
 
+/** A whole number, its digits in groups of three. */
+export function grouped(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
 /** With a sign. */
 export function signed(value: number, isShare: boolean | undefined): string {
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${valueText(Math.abs(value), isShare)}`;

@@ -176,12 +176,12 @@ describe("how soon it is there", () => {
 
   it("has a row on the page within a second of its being written: in the list, on a run's page, among completions", async () => {
     const path = join(root, "runs/followed");
-    writeRun(path, { steps: 30, rollouts: 80, stage: { iterations: 4000 } });
+    writeRun(path, { steps: 30, rollouts: 80, stage: { iterations: 400 } });
     const random = new Random(2, "followed");
     let [steps, completions] = [30, 80];
     const places = [
-      ["the list", addressOf(""), ".runs", () => `${steps} of 4000`],
-      ["facts", runAddress("followed"), ".facts", () => `${steps} of 4000`],
+      ["the list", addressOf(""), ".runs", () => `${steps} of 400`],
+      ["facts", runAddress("followed"), ".facts", () => `${steps} of 400`],
       ["completions", runAddress("followed", "/rollouts"), ".count", () => `${completions} of ${completions}`],
     ] as const;
     for (const [what, address, selector, text] of places) {
