@@ -8,7 +8,7 @@ export function cannotListen(host: string, port: number, { code, message }: Node
   const other = "Choose another one with --port, or 0 for any that is free.";
   switch (code) {
     case "EADDRINUSE":
-      return new ConfigError(`${where}: another program listens there already. ${other}`);
+      return new ConfigError(`${where}: another program, perhaps another one of Aha, listens there. ${other}`);
     case "EACCES":
       return new ConfigError(`${where}: this user may not; ports below 1024 are the system's. ${other}`);
     case "EADDRNOTAVAIL":

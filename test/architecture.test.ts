@@ -183,8 +183,8 @@ describe("what a registry lists", () => {
     sft: /^recipe\/trl\//,
     // A reward.
     reward_model: /^rewards\//,
-    // A task.
-    preferences: /^tasks\//,
+    // A task, and the recipe for data of that kind.
+    preferences: /^tasks\/|^cli\/init\//,
   };
   /** The folder of a trainer, the file of a data step. */
   const homes = [

@@ -152,7 +152,14 @@ async function answers(
       return text;
     },
   });
-  const { name: length } = await chosen("length", values.length, LENGTHS, questions, "5 of 5  How long may it take?", "short");
+  const { name: length } = await chosen(
+    "length",
+    values.length,
+    LENGTHS,
+    questions,
+    "5 of 5  How long may it take?",
+    "short",
+  );
   const threads = await threadsChoice(values.threads, questions);
   return { goal, data, model, trainer, teacher, directory, length, threads };
 }

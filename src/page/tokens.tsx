@@ -23,7 +23,7 @@ function measuresOf({ record }: OpenedRollout): Readonly<Record<string, TokenMea
   return {
     logprob: {
       label: "log-probability",
-      meaning: "The darker, the less probable the token was when it was drawn.",
+      meaning: "The stronger the colour, the less probable the token was when it was drawn.",
       values: samplerLogprobs,
       level: (value) => -bounded(Math.floor(-value * 1.6)),
       text: (value) => `log-probability ${plain(value)} (${percent(Math.exp(value))})`,
@@ -48,7 +48,7 @@ function measuresOf({ record }: OpenedRollout): Readonly<Record<string, TokenMea
     },
     entropy: {
       label: "entropy",
-      meaning: "The darker, the more undecided the policy was there.",
+      meaning: "The stronger the colour, the more undecided the policy was there.",
       values: entropies,
       level: (value) => bounded(Math.floor(value * 2)),
       text: (value) => `entropy ${plain(value)} nats`,
@@ -129,7 +129,7 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
               );
             })}
       </div>
-      {measure && <p class="soft about-token">{about || "Point at a token for its number."}</p>}
+      {measure && <p class="soft about-token">{about || "Point at a token, or tap it, for its number."}</p>}
     </>
   );
 }

@@ -60,7 +60,9 @@ describe("what aha init writes", () => {
     ["own", () => look(PREFERENCES)],
   ];
   const all = goals.flatMap(([goal, data]) =>
-    offeredTrainers().flatMap((trainer) => [undefined, "org/name"].map((model) => [goal, data, trainer, model] as const)),
+    offeredTrainers().flatMap((trainer) =>
+      [undefined, "org/name"].map((model) => [goal, data, trainer, model] as const),
+    ),
   );
 
   it("is a recipe and fits the schema, whatever is chosen", async () => {

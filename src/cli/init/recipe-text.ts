@@ -69,7 +69,9 @@ function headOf({ trainer, length }: Choices, { isMeasured }: Numbers): string[]
     "#",
     numbers,
     ...(length === "smoke" ? ["# It is far too short to learn anything: it shows that every part works."] : []),
-    ...(trainer.trains === "rewardModel" ? ["# The reward reward_model of another recipe takes what this one makes."] : []),
+    ...(trainer.trains === "rewardModel"
+      ? ["# The reward reward_model of another recipe takes what this one makes."]
+      : []),
   ];
 }
 
