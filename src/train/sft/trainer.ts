@@ -8,6 +8,7 @@ import { type SftConfig, sftIssues, sftShape } from "./config.ts";
 import { DemonstrationStream, type LengthSurvey } from "./demonstration-stream.ts";
 import { demonstrationLengthFindings } from "./length-findings.ts";
 import { checkSft, trainSft } from "./sft.ts";
+import { sftStarter } from "./starter.ts";
 
 const demonstrations = givenData("demonstrations", "num_demonstrations");
 
@@ -67,6 +68,7 @@ export const sftTrainer = defineTrainer({
       "Learning from examples: the model reads worked solutions and learns to write like them. " +
       `${lengthInWords(config)} of up to ${batchInWords(config)}. The loss is its surprise; it should fall.`,
   },
+  starter: sftStarter,
   examination,
 });
 
