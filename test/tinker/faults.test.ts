@@ -28,10 +28,11 @@ async function started() {
   const { base, policies } = recordingBase();
   const engine = await base.open({});
   const defects: unknown[] = [];
-  const routes = tinkerRoutes({
+  const { routes } = await tinkerRoutes({
     ...{ name: "tiny", base, engine, apiKey: undefined },
     tokenizer: { eosTokenId: 1 } as unknown as Tokenizer,
     tokenizerDirectory: root,
+    modelPath: root,
     directory: join(root, `${places++}`),
     // Nothing is polled for longer than it takes to be carried out.
     limits: { pollMs: 5 },

@@ -26,7 +26,7 @@ const loraSchema: z.ZodType<LoraConfig> = z.object({
 });
 
 /** How a model was made: what another one needs to take its weights. */
-const modelSchema = z.object({
+export const modelSchema = z.object({
   baseModel: z.string(),
   lora: loraSchema,
   /** Root of the adapter's random numbers. */
@@ -45,6 +45,8 @@ const descriptionSchema = modelSchema.extend({
   sizeBytes: z.int(),
   /** SHA-256 over names and bytes of the files. */
   digest: z.string(),
+  /** The number of the request that saved it. */
+  savedBy: z.int().optional(),
 });
 export type CheckpointDescription = z.output<typeof descriptionSchema>;
 
@@ -86,18 +88,21 @@ export class CheckpointStore {
   }
 
   /**
-   * Saves what `write` puts into an empty directory.
+   * Saves what `write` puts into an empty directory. What the request of this number has saved, before the server's end, is
+   * there already.
    *
    * @throws RequestFailure where the name is taken and may not be written over.
    */
   async save(
     path: TinkerPath,
-    model: ModelDescription,
+    model: ModelDescription & { readonly savedBy: number },
     options: { readonly overwrite: boolean; readonly ttlSeconds: number | null },
     write: (directory: string) => Promise<void>,
   ): Promise<KeptCheckpoint> {
     const directory = this.#directoryOf(path);
-    if (!options.overwrite && (await this.#description(path)) !== undefined) {
+    const there = options.overwrite ? undefined : await this.#description(path);
+    if (there !== undefined) {
+      if (there.savedBy === model.savedBy) return { ...there, path, directory };
       throw new RequestFailure(`${formatTinkerPath(path)} is there already: take another name, or say overwrite.`);
     }
     const now = Date.now();
