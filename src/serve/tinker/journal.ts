@@ -13,6 +13,7 @@
  * machine is told by its digest and passed over.
  */
 
+import { mkdirSync, rmSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { z } from "zod";
@@ -140,7 +141,7 @@ export class Journal {
 
   async beginSession(id: string): Promise<void> {
     for (const folder of ["sampling", "models", "requests", "results"]) {
-      await mkdir(join(this.#root, id, folder), { recursive: true });
+      mkdirSync(join(this.#root, id, folder), { recursive: true });
     }
     const about = { base: this.#base, beganAt: new Date().toISOString() };
     await writeKept(this.#root, join(id, "session.json"), [JSON.stringify(about)]);
@@ -239,18 +240,18 @@ export class Journal {
   }
 
   /** A state of the model holds what the requests up to `number` came to. */
-  async cover(model: string, number: number): Promise<void> {
+  cover(model: string, number: number): void {
     const uncovered = this.#uncovered.get(model);
     for (const [own, kept] of uncovered ?? []) {
       if (own > number) continue;
       uncovered!.delete(own);
       if (kept.isGone) {
-        await this.#remove(kept);
+        this.#remove(kept);
         continue;
       }
       this.#bytes -= kept.requestBytes;
       kept.requestBytes = 0;
-      await rm(this.#path(kept.record, "requests"), { force: true });
+      rmSync(this.#path(kept.record, "requests"), { force: true });
     }
   }
 
@@ -290,11 +291,11 @@ export class Journal {
     return turn !== undefined && this.#uncovered.get(turn.model)?.has(turn.number) === true;
   }
 
-  async #remove(kept: Kept): Promise<void> {
+  #remove(kept: Kept): void {
     this.#kept.delete(kept.record.id);
     this.#bytes -= kept.requestBytes + kept.resultBytes;
-    await rm(this.#path(kept.record, "requests"), { force: true });
-    await rm(this.#path(kept.record, "results"), { force: true });
+    rmSync(this.#path(kept.record, "requests"), { force: true });
+    rmSync(this.#path(kept.record, "results"), { force: true });
   }
 
   #path({ session, id }: RequestRecord, folder: "requests" | "results"): string {

@@ -1,7 +1,8 @@
 /** The forms of what the journal keeps, and the files that they are read from and written to, each whole or not at all. */
 
 import { createHash } from "node:crypto";
-import { open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { TEMPORARY_PREFIX } from "../../files.ts";
@@ -108,19 +109,23 @@ export async function readHeaded<T>(path: string, schema: z.ZodType<T>): Promise
 
 let temporaries = 0;
 
+/** Files up to this size are written in one go: handing them to a thread takes longer. */
+const WRITTEN_AT_ONCE = 1 << 16;
+
 /** Writes a file of the journal at `root` that appears whole. It is not flushed to the disk. */
 export async function writeKept(root: string, path: string, parts: readonly (string | Uint8Array)[]): Promise<void> {
   const temporary = join(root, `${TEMPORARY_PREFIX}${process.pid}-${temporaries++}`);
+  const bytes = Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : part)));
   try {
-    const file = await open(temporary, "wx");
-    try {
-      for (const part of parts) await file.writeFile(part);
-    } finally {
-      await file.close();
+    if (bytes.length <= WRITTEN_AT_ONCE) {
+      writeFileSync(temporary, bytes, { flag: "wx" });
+      renameSync(temporary, join(root, path));
+    } else {
+      await writeFile(temporary, bytes, { flag: "wx" });
+      await rename(temporary, join(root, path));
     }
-    await rename(temporary, join(root, path));
   } catch (error) {
-    await rm(temporary, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
 }

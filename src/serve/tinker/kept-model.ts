@@ -2,9 +2,9 @@
  * A model's state on the disk, from which it is made again after the server's end: what it is, and its weights and moments
  * after some request. What came after that request is carried out again (`replay.ts`).
  *
- * A state is saved after a step, when no gradient is under way. How often is a matter of time: the passes since the last one
- * have to have taken twenty times as long as saving does, so saving costs at most a twentieth, and a restart computes again
- * at most what twenty saves take. It is saved earlier where the requests since then fill the disk.
+ * A state is saved after a step, when no gradient is under way. How often is a matter of time: the requests since the last one
+ * have to have taken twenty times as long as saving does (`busyPerSave`), so saving costs at most a twentieth, and a restart
+ * computes again at most what twenty saves take. It is saved earlier where those requests fill the disk.
  */
 
 import { randomUUID } from "node:crypto";
@@ -16,10 +16,11 @@ import { writeWhole } from "../../files.ts";
 import { writeWholeFolder } from "../../run/whole-folder.ts";
 import { type ModelDescription, modelSchema } from "./checkpoint-store.ts";
 import type { Journal } from "./journal.ts";
+import { writeKept } from "./kept-files.ts";
 
 const FILE = "model.json";
-/** Time of passes for each second of saving. */
-const BUSY_PER_SAVE = 20;
+/** What saving is taken to last before it was done once. */
+const FIRST_GUESS_MS = 50;
 /** Bytes of requests after which a state is saved whatever it takes. */
 const MOST_UNCOVERED = 2 ** 26;
 
@@ -39,7 +40,7 @@ export class KeptModel {
   #state: string | null;
   #next: number;
   #busyMs = 0;
-  #lastSaveMs = 0;
+  #lastSaveMs = FIRST_GUESS_MS;
 
   private constructor(journal: Journal, directory: string, id: string, kept: z.output<typeof keptSchema>) {
     this.#journal = journal;
@@ -61,7 +62,8 @@ export class KeptModel {
     await mkdir(directory, { recursive: true });
     const kept = new KeptModel(journal, directory, id, { description, state: null, next: 1 });
     if (policy) await kept.save(policy, 0);
-    else await kept.#write();
+    // What can be made anew need not be flushed to the disk.
+    else await writeKept(directory, FILE, [kept.#text]);
     return kept;
   }
 
@@ -93,8 +95,8 @@ export class KeptModel {
   }
 
   /** Whether the state should be saved, now that there is no gradient under way. */
-  get isDue(): boolean {
-    return this.#busyMs >= BUSY_PER_SAVE * this.#lastSaveMs || this.#journal.uncoveredBytes(this.id) >= MOST_UNCOVERED;
+  isDue(busyPerSave: number): boolean {
+    return this.#busyMs >= busyPerSave * this.#lastSaveMs || this.#journal.uncoveredBytes(this.id) >= MOST_UNCOVERED;
   }
 
   /** Saves the state, which holds what the requests up to `number` came to. */
@@ -106,7 +108,7 @@ export class KeptModel {
     await this.#journal.told(this.id, number);
     this.#state = state;
     this.#next = number + 1;
-    await this.#write();
+    await writeWhole(join(this.#directory, FILE), this.#text);
     await this.#cover();
     this.#lastSaveMs = performance.now() - startedAt;
     this.#busyMs = 0;
@@ -120,18 +122,18 @@ export class KeptModel {
     await rm(this.#directory, { recursive: true, force: true });
   }
 
-  async #write(): Promise<void> {
+  get #text(): string {
     const kept: z.output<typeof keptSchema> = {
       description: this.description,
       state: this.#state,
       next: this.#next,
     };
-    await writeWhole(join(this.#directory, FILE), JSON.stringify(kept));
+    return JSON.stringify(kept);
   }
 
   /** Lets go of what the state holds: older states, and requests. */
   async #cover(): Promise<void> {
-    await this.#journal.cover(this.id, this.#next - 1);
+    this.#journal.cover(this.id, this.#next - 1);
     for (const name of await readdir(this.#directory)) {
       if (name === FILE || name === this.#state) continue;
       await rm(join(this.#directory, name), { recursive: true, force: true });

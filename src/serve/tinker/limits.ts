@@ -15,6 +15,8 @@ export interface TinkerLimits {
   readonly mostResultBytes: number;
   /** Requests and results on the disk, for a server after this one. */
   readonly mostJournalBytes: number;
+  /** How much of a model's time may pass for each second that saving its state takes. */
+  readonly busyPerSave: number;
   /** How long a result is kept. */
   readonly resultsKeptMs: number;
   /** Longest poll. */
@@ -38,6 +40,7 @@ export const TINKER_LIMITS: TinkerLimits = {
   mostPending: 4096,
   mostResultBytes: 2 ** 28,
   mostJournalBytes: 2 ** 31,
+  busyPerSave: 20,
   resultsKeptMs: 600_000,
   pollMs: 30_000,
   missingNumberMs: 60_000,

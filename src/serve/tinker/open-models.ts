@@ -107,5 +107,5 @@ function modelOf(
   policy: Promise<Policy>,
   first: number,
 ): TrainingModel {
-  return new TrainingModel(kept, policy, { sessionId, first, missingNumberMs: limits.missingNumberMs, onDefect });
+  return new TrainingModel(kept, policy, { sessionId, first, limits, onDefect });
 }

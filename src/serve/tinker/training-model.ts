@@ -4,6 +4,7 @@ import type { AdamParams, Policy } from "../../engine/contract/policy.ts";
 import type { RequestBody } from "../../tinker/requests.ts";
 import type { ModelDescription } from "./checkpoint-store.ts";
 import type { KeptModel } from "./kept-model.ts";
+import type { TinkerLimits } from "./limits.ts";
 import { NumberedTurns } from "./numbered-turns.ts";
 import { RequestFailure } from "./refusal.ts";
 
@@ -17,6 +18,7 @@ export class TrainingModel {
   lastRequestAt = new Date().toISOString();
   readonly #kept: KeptModel;
   readonly #policy: Promise<Policy>;
+  readonly #busyPerSave: number;
   readonly #onDefect: (error: unknown) => void;
   #unloaded = false;
 
@@ -27,14 +29,15 @@ export class TrainingModel {
     options: {
       readonly sessionId: string;
       readonly first: number;
-      readonly missingNumberMs: number;
+      readonly limits: Pick<TinkerLimits, "missingNumberMs" | "busyPerSave">;
       readonly onDefect: (error: unknown) => void;
     },
   ) {
     this.id = kept.id;
     this.description = kept.description;
     this.sessionId = options.sessionId;
-    this.turns = new NumberedTurns(options.first, options.missingNumberMs);
+    this.turns = new NumberedTurns(options.first, options.limits.missingNumberMs);
+    this.#busyPerSave = options.limits.busyPerSave;
     this.#kept = kept;
     this.#policy = policy;
     this.#onDefect = options.onDefect;
@@ -61,7 +64,7 @@ export class TrainingModel {
       number,
       () => this.#timed(step),
       async () => {
-        if (!stepped || this.#unloaded || !this.#kept.isDue) return;
+        if (!stepped || this.#unloaded || !this.#kept.isDue(this.#busyPerSave)) return;
         await this.#kept.save(await this.#policy, number).catch((error: unknown) => {
           // The model may have been unloaded meanwhile.
           if (!this.#unloaded) this.#onDefect(error);
