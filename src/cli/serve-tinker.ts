@@ -59,11 +59,11 @@ export function takeOverNote({ sessions, models, requests, others }: TakenOver):
   const goesOn =
     sessions === 0
       ? ""
-      : `Going on with ${sessions} sessions, ${models} models and ${requests} requests from before.\n`;
+      : `Going on where the server before this one ended: sessions ${sessions}, models ${models}, unanswered requests ${requests}.\n`;
   const waits =
     others === 0
       ? ""
-      : `${others} sessions about another model stay where they are: a server of that model goes on with them.\n`;
+      : `Sessions about another model: ${others}. They are left as they are, for a server of that model in this directory.\n`;
   return goesOn + waits || undefined;
 }
 

@@ -26,20 +26,20 @@ const loraSchema: z.ZodType<LoraConfig> = z.object({
 });
 
 /** How a model was made: what another one needs to take its weights. */
-export const modelSchema = z.object({
+export const trainedModelSchema = z.object({
   baseModel: z.string(),
   lora: loraSchema,
   /** Root of the adapter's random numbers. */
   seed: z.int(),
   userMetadata: z.record(z.string(), z.json()).nullable(),
 });
-export type ModelDescription = z.output<typeof modelSchema>;
+export type ModelDescription = z.output<typeof trainedModelSchema>;
 
-const runSchema = modelSchema.extend({ createdAt: z.string() });
+const runSchema = trainedModelSchema.extend({ createdAt: z.string() });
 /** A model that is, or was. */
 export type TrainingRun = z.output<typeof runSchema>;
 
-const descriptionSchema = modelSchema.extend({
+const descriptionSchema = trainedModelSchema.extend({
   savedAt: z.string(),
   expiresAt: z.string().nullable(),
   sizeBytes: z.int(),
@@ -56,6 +56,7 @@ export interface KeptCheckpoint extends CheckpointDescription {
   readonly directory: string;
 }
 
+/** The checkpoints below a directory. */
 export class CheckpointStore {
   readonly #root: string;
 

@@ -9,7 +9,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { AhaError } from "../../errors.ts";
 import type { FutureResult } from "./future-result.ts";
 import type { Journal } from "./journal.ts";
-import { digestOf, type RequestRecord } from "./kept-files.ts";
+import { digestOf, type TakenRequest } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
 
 export interface FutureLimits {
@@ -27,7 +27,7 @@ export interface FutureLimits {
 const MOST_REMEMBERED = 100_000;
 
 /** A request as who takes it knows it: without an id. */
-export type FutureRequest = Omit<RequestRecord, "id" | "digest">;
+export type FutureRequest = Omit<TakenRequest, "id" | "digest">;
 
 /** Where requests and results are kept beyond the end of the process (`journal.ts`). */
 export type RequestKeeper = Pick<Journal, "request" | "result" | "drop">;
@@ -36,7 +36,7 @@ export type RequestKeeper = Pick<Journal, "request" | "result" | "drop">;
 type Work = (signal: AbortSignal) => Promise<FutureResult>;
 
 interface Entry {
-  readonly record: RequestRecord;
+  readonly record: TakenRequest;
   /** `found`: it was there when the server began, and is not begun yet. */
   result: FutureResult | "found" | "pending" | "gone";
   bytes: number;
@@ -116,7 +116,7 @@ export class Futures {
   }
 
   /** Takes over a request of a server before this one. Where it has no result it is begun when it is sent again (`begin`). */
-  restore(record: RequestRecord, result: FutureResult | "gone" | undefined): void {
+  restore(record: TakenRequest, result: FutureResult | "gone" | undefined): void {
     const entry = this.#add(record, result ?? "found");
     if (result === undefined) {
       this.#pending++;
@@ -182,7 +182,7 @@ export class Futures {
     this.#polls.delete(stop);
   }
 
-  #add(record: RequestRecord, result: Entry["result"]): Entry {
+  #add(record: TakenRequest, result: Entry["result"]): Entry {
     const { promise: done, resolve: settled } = withResolver();
     const cancel = new AbortController();
     const entry: Entry = { record, result, bytes: 0, settledAt: 0, kept: Promise.resolve(), done, settled, cancel };

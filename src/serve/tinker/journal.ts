@@ -23,23 +23,23 @@ import type { FutureResult } from "./future-result.ts";
 import {
   digestOf,
   type KeptSampling,
+  keptResult,
   namesIn,
   payloadOf,
-  type RequestRecord,
   readHeaded,
   readJson,
   recordSchema,
-  resultOf,
   resultSchema,
   samplingSchema,
   sessionSchema,
+  type TakenRequest,
   writeKept,
 } from "./kept-files.ts";
 import { Refusal } from "./refusal.ts";
 
 /** A request as it was found. */
 export interface KeptRequest {
-  readonly record: RequestRecord;
+  readonly record: TakenRequest;
   /** Undefined where it is no longer needed. */
   readonly body: Uint8Array | undefined;
   /** Undefined where it was not carried out. */
@@ -57,7 +57,7 @@ export interface KeptSession {
 const SMALL_BODY = 1 << 16;
 
 interface Kept {
-  readonly record: RequestRecord;
+  readonly record: TakenRequest;
   requestBytes: number;
   resultBytes: number;
   /** What is kept of it is no longer told. */
@@ -178,7 +178,7 @@ export class Journal {
   }
 
   /** Keeps a request. Throws Refusal 429 where the journal is full, 503 where it cannot be written. */
-  async request(record: RequestRecord, body: Uint8Array): Promise<void> {
+  async request(record: TakenRequest, body: Uint8Array): Promise<void> {
     if (!this.#sessions.has(record.session)) return;
     if (body.length > SMALL_BODY && this.#bytes + body.length > this.#mostBytes) {
       throw new Refusal(
@@ -200,7 +200,7 @@ export class Journal {
    * Keeps what a request came to. Those of one model are written in the order in which they are told, so the ones that are
    * found are the first ones.
    */
-  async result(record: RequestRecord, result: FutureResult): Promise<void> {
+  async result(record: TakenRequest, result: FutureResult): Promise<void> {
     const write = async () => {
       const kept = this.#kept.get(record.id);
       if (kept === undefined) return;
@@ -222,7 +222,7 @@ export class Journal {
   }
 
   /** A result was kept for long enough. */
-  async drop(record: RequestRecord): Promise<void> {
+  async drop(record: TakenRequest): Promise<void> {
     const kept = this.#kept.get(record.id);
     if (kept === undefined) return;
     kept.isGone = true;
@@ -298,12 +298,12 @@ export class Journal {
     rmSync(this.#path(kept.record, "results"), { force: true });
   }
 
-  #path({ session, id }: RequestRecord, folder: "requests" | "results"): string {
+  #path({ session, id }: TakenRequest, folder: "requests" | "results"): string {
     return join(this.#root, session, folder, id);
   }
 
   async #readRequests(session: string): Promise<KeptRequest[]> {
-    const found = new Map<string, { record: RequestRecord; body?: Uint8Array; result?: FutureResult | "gone" }>();
+    const found = new Map<string, { record: TakenRequest; body?: Uint8Array; result?: FutureResult | "gone" }>();
     for (const id of await namesIn(join(this.#root, session, "requests"))) {
       const [record, body] = (await readHeaded(join(this.#root, session, "requests", id), recordSchema)) ?? [];
       if (record?.id === id && body && record.digest === digestOf(body)) found.set(id, { record, body });
@@ -312,7 +312,7 @@ export class Journal {
       const [header, payload] = (await readHeaded(join(this.#root, session, "results", id), resultSchema)) ?? [];
       if (header?.id !== id || !payload || header.payloadDigest !== digestOf(payload)) continue;
       const { result, payloadDigest: _, ...record } = header;
-      found.set(id, { ...found.get(id), record, result: resultOf(result, payload) });
+      found.set(id, { ...found.get(id), record, result: keptResult(result, payload) });
     }
     return [...found.values()].map(({ record, body, result }) => {
       const isGone = result === "gone";
@@ -324,7 +324,7 @@ export class Journal {
     });
   }
 
-  async #writeResult(record: RequestRecord, result: FutureResult | "gone"): Promise<number> {
+  async #writeResult(record: TakenRequest, result: FutureResult | "gone"): Promise<number> {
     const payload = result === "gone" ? new Uint8Array(0) : payloadOf(result);
     const header: z.input<typeof resultSchema> = {
       ...record,

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { TEMPORARY_PREFIX } from "../../files.ts";
 import type { FutureResult } from "./future-result.ts";
 
+/** What is known of a request. */
 export const recordSchema = z.object({
   /** Of the future. */
   id: z.string().regex(/^[0-9a-f]{32}$/),
@@ -22,8 +23,9 @@ export const recordSchema = z.object({
   turn: z.object({ model: z.string(), number: z.int() }).optional(),
 });
 /** A request that was taken. */
-export type RequestRecord = z.output<typeof recordSchema>;
+export type TakenRequest = z.output<typeof recordSchema>;
 
+/** What is known of a result. */
 export const resultSchema = recordSchema.extend({
   result: z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("json") }),
@@ -35,6 +37,7 @@ export const resultSchema = recordSchema.extend({
   payloadDigest: z.string(),
 });
 
+/** What is known of a sampling session. */
 export const samplingSchema = z.object({
   number: z.int(),
   modelPath: z.string().nullable(),
@@ -44,6 +47,7 @@ export const samplingSchema = z.object({
 /** A sampling session as it is kept. */
 export type KeptSampling = z.output<typeof samplingSchema>;
 
+/** What is known of a session. */
 export const sessionSchema = z.object({ base: z.string(), beganAt: z.string() });
 
 /** SHA-256, as it is kept. */
@@ -51,6 +55,7 @@ export function digestOf(bytes: Uint8Array | string): string {
   return createHash("sha256").update(bytes).digest("base64");
 }
 
+/** The bytes of a result. */
 export function payloadOf(result: FutureResult): Uint8Array {
   switch (result.kind) {
     case "json":
@@ -64,7 +69,8 @@ export function payloadOf(result: FutureResult): Uint8Array {
   }
 }
 
-export function resultOf(about: z.output<typeof resultSchema>["result"], payload: Uint8Array): FutureResult | "gone" {
+/** The result that these bytes are. */
+export function keptResult(about: z.output<typeof resultSchema>["result"], payload: Uint8Array): FutureResult | "gone" {
   const text = () => new TextDecoder().decode(payload);
   switch (about.kind) {
     case "json":
@@ -80,6 +86,7 @@ export function resultOf(about: z.output<typeof resultSchema>["result"], payload
   }
 }
 
+/** What is in a directory; nothing where it is not there. */
 export async function namesIn(directory: string): Promise<string[]> {
   try {
     return (await readdir(directory)).sort();
@@ -97,6 +104,7 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T
   }
 }
 
+/** A line of JSON and what stands behind it; undefined for a file that is not there, or not ours. */
 export async function readHeaded<T>(path: string, schema: z.ZodType<T>): Promise<readonly [T, Uint8Array] | undefined> {
   try {
     const bytes = await readFile(path);

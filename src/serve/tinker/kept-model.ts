@@ -14,7 +14,7 @@ import { z } from "zod";
 import type { Policy } from "../../engine/contract/policy.ts";
 import { writeWhole } from "../../files.ts";
 import { writeWholeFolder } from "../../run/whole-folder.ts";
-import { type ModelDescription, modelSchema } from "./checkpoint-store.ts";
+import { type ModelDescription, trainedModelSchema } from "./checkpoint-store.ts";
 import type { Journal } from "./journal.ts";
 import { writeKept } from "./kept-files.ts";
 
@@ -25,7 +25,7 @@ const FIRST_GUESS_MS = 50;
 const MOST_UNCOVERED = 2 ** 26;
 
 const keptSchema = z.object({
-  description: modelSchema,
+  description: trainedModelSchema,
   /** The directory of the state; null: as the model was made. */
   state: z.string().nullable(),
   /** The first request that is not in it. */

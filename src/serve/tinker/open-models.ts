@@ -9,7 +9,7 @@ import { KeptModel } from "./kept-model.ts";
 import type { TinkerLimits } from "./limits.ts";
 import type { LendScorer } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
-import { replay } from "./replay.ts";
+import { carryOutAgain } from "./replay.ts";
 import { TrainingModel } from "./training-model.ts";
 
 /** What models are opened over, and where they are noted. */
@@ -30,7 +30,7 @@ const modelId = (session: string, number: number) => `${session}:train:${number}
  * Opens a model; the one of this number that is open, where there is one. `load` gives it other weights than its description
  * makes. Throws RequestFailure where there are too many.
  */
-export async function openModel(
+export async function openTrainingModel(
   surroundings: ModelSurroundings,
   place: { readonly session: string; readonly number: number },
   description: ModelDescription,
@@ -74,7 +74,7 @@ export async function restoreModels(surroundings: ModelSurroundings, { id, reque
       const policy = await base.open({ lora: kept.description.lora, adapterSeed: kept.description.seed });
       try {
         await kept.restore(policy);
-        await replay(
+        await carryOutAgain(
           policy,
           own.filter(({ record }) => record.turn!.number >= kept.next),
           scorers,

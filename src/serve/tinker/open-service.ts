@@ -7,8 +7,8 @@
 import { join } from "node:path";
 import { REQUESTS } from "../../tinker/requests.ts";
 import { Journal, type KeptRequest } from "./journal.ts";
-import type { RequestRecord } from "./kept-files.ts";
-import { parseBody } from "./parse-body.ts";
+import { jsonBody } from "./json-body.ts";
+import type { TakenRequest } from "./kept-files.ts";
 import type { ServedBase } from "./served-base.ts";
 import { type ServiceOptions, TinkerService } from "./tinker-service.ts";
 
@@ -67,9 +67,9 @@ function completeCalls(
   }
 }
 
-async function begin(service: TinkerService, { name, turn }: RequestRecord, bytes: Uint8Array): Promise<unknown> {
+async function begin(service: TinkerService, { name, turn }: TakenRequest, bytes: Uint8Array): Promise<unknown> {
   if (name === "forward_backward") return service.forwardBackward(turn!.model, turn!.number, bytes);
-  const { value, text } = parseBody(bytes);
+  const { value, text } = jsonBody(bytes);
   switch (name) {
     case "create_model":
       return service.createModel(REQUESTS.create_model.parse(value), text);
@@ -88,7 +88,7 @@ async function begin(service: TinkerService, { name, turn }: RequestRecord, byte
   }
 }
 
-const sampleBody = (bytes: Uint8Array) => REQUESTS.asample.parse(parseBody(bytes).value);
+const sampleBody = (bytes: Uint8Array) => REQUESTS.asample.parse(jsonBody(bytes).value);
 
 /** The call that a request to sample belongs to; undefined for another one. */
 function callOf({ record, body }: KeptRequest): string | undefined {

@@ -14,7 +14,11 @@ import type { LendScorer } from "./pass.ts";
 import { adamOf } from "./training-model.ts";
 
 /** Carries out again what `requests`, in their order, did to the policy. */
-export async function replay(policy: Policy, requests: readonly KeptRequest[], scorers: LendScorer): Promise<void> {
+export async function carryOutAgain(
+  policy: Policy,
+  requests: readonly KeptRequest[],
+  scorers: LendScorer,
+): Promise<void> {
   for (const { record, body, result } of requests) {
     if (body === undefined || result === undefined || (result !== "gone" && result.kind === "failed")) continue;
     if (record.name === "forward_backward") {

@@ -18,7 +18,7 @@ import { requireBase, type ServedBase } from "./served-base.ts";
 /** How the names begin of what is saved without one, for as long as its session lasts. */
 export const UNNAMED = "unnamed-";
 
-export interface SamplingParts {
+export interface SamplingRequestParts {
   readonly base: ServedBase;
   readonly checkpoints: CheckpointStore;
   readonly futures: Futures;
@@ -26,14 +26,15 @@ export interface SamplingParts {
   readonly limits: TinkerLimits;
 }
 
+/** The sampling sessions of a server. */
 export class SamplingRequests {
   /** All sessions, of which those that sample are made here. */
   readonly sessions: ClientSessions;
-  readonly #parts: SamplingParts;
+  readonly #parts: SamplingRequestParts;
   readonly #samplers: Samplers;
   readonly #calls = new GatheredCalls();
 
-  constructor(parts: SamplingParts) {
+  constructor(parts: SamplingRequestParts) {
     this.#parts = parts;
     this.#samplers = new Samplers(parts.limits.mostOpenSamplers);
     this.sessions = new ClientSessions(parts.limits, parts.journal, (target) => this.#ended(target));

@@ -15,7 +15,7 @@ import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
 import { checkpointRoute } from "./checkpoint-routes.ts";
 import type { FutureResult } from "./future-result.ts";
-import { parseBody } from "./parse-body.ts";
+import { jsonBody } from "./json-body.ts";
 import { Refusal } from "./refusal.ts";
 import type { NumberedRequest, TinkerService } from "./tinker-service.ts";
 
@@ -198,7 +198,7 @@ export class TinkerRoutes {
     const type = contentType(request);
     if (type !== "application/json")
       throw new Refusal(415, `Expected a body of application/json, not ${type || "none"}.`);
-    return parseBody(await readBytes(request, this.#service.limits.mostBodyBytes));
+    return jsonBody(await readBytes(request, this.#service.limits.mostBodyBytes));
   }
 
   /** Throws Refusal 401 for a request without the server's key, where it has one. */

@@ -18,7 +18,7 @@ import type { FutureResult } from "./future-result.ts";
 import { Futures } from "./futures.ts";
 import type { Journal, KeptSession } from "./journal.ts";
 import type { TinkerLimits } from "./limits.ts";
-import { type ModelSurroundings, openModel, restoreModels } from "./open-models.ts";
+import { type ModelSurroundings, openTrainingModel, restoreModels } from "./open-models.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
 import { SamplingRequests, UNNAMED } from "./sampling-requests.ts";
 import { requireBase, type ServedBase } from "./served-base.ts";
@@ -117,7 +117,7 @@ export class TinkerService {
         seed,
         userMetadata: body.user_metadata ?? null,
       };
-      const { id } = await openModel(this.#models, place, description);
+      const { id } = await openTrainingModel(this.#models, place, description);
       return json({ type: "create_model", model_id: id });
     });
   }
@@ -137,7 +137,7 @@ export class TinkerService {
         const checkpoint = await this.#trainingCheckpoint(body.path);
         const { baseModel, lora, seed } = checkpoint;
         const description = { baseModel, lora, seed, userMetadata: body.user_metadata ?? checkpoint.userMetadata };
-        const { id } = await openModel(this.#models, place, description, (policy) =>
+        const { id } = await openTrainingModel(this.#models, place, description, (policy) =>
           restore(policy, checkpoint.directory, optimizer),
         );
         return json({ type: "load_weights", path: body.path, model_id: id });

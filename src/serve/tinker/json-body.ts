@@ -7,7 +7,7 @@ import { Refusal } from "./refusal.ts";
 const DEEPEST = 64;
 
 /** What a body says, and its text. Throws Refusal 400 for one that is no JSON, or is nested without end. */
-export function parseBody(bytes: Uint8Array): { readonly value: unknown; readonly text: string } {
+export function jsonBody(bytes: Uint8Array): { readonly value: unknown; readonly text: string } {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     const value = text === "" ? {} : parseExactJson(text);
