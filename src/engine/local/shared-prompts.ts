@@ -21,17 +21,19 @@ export interface SampledShape {
   readonly maxCompletionTokens: number; // C
 }
 
-/** Fewer rows of queries to a prompt (its sequences times the query heads of a key-value head) gain too little. */
-const LEAST_QUERY_ROWS = 12;
+/** With fewer rows of queries to a prompt (its sequences times the query heads of a key-value head) nothing is gained. */
+const LEAST_QUERY_ROWS = 24;
 /** Shorter prompts do not pay for the operations that join the two parts of attention. */
-const LEAST_PROMPT_TOKENS = 128;
+const LEAST_PROMPT_TOKENS = 192;
 
 /**
- * Whether a group's prompt is read once a step. Attention over whole rows costs a sequence P + C/2 positions in the mean;
- * this way it costs C/2 that are dearer by a quarter (the scores are written out), a third to a half of P, and some
- * operations more in each layer. Measured on a CPU (docs/log.md): faster from prompts of `LEAST_PROMPT_TOKENS` on that
- * are as long as the completions may become. Where a layer slides over a window that a sequence may outgrow, which
- * positions of a prompt it sees differs from sequence to sequence: there rows stay whole.
+ * Whether a group's prompt is read once a step. With whole rows attention reads P + t positions of each sequence, t of them
+ * its own. This way it reads the t positions, which are dearer by a quarter because their scores are written out, and pays a
+ * third to a half for those of the prompt, and for some twenty small operations a layer. Measured on a CPU (docs/log.md): equal
+ * at 128 tokens, ahead from `LEAST_PROMPT_TOKENS` on where no completion becomes longer than half of its prompt.
+ *
+ * Where a layer slides over a window that a sequence may outgrow, which positions of a prompt it sees differs from
+ * sequence to sequence: there rows stay whole.
  */
 export function sharesPrompts(
   config: ModelConfig,
@@ -46,8 +48,8 @@ export function sharesPrompts(
   const queryRows = (sequences / prompts) * (config.numHeads / config.numKvHeads);
   // Shorter prompts of a list are filled up to the longest one.
   const meanPrompt = promptTokens / prompts;
-  const isAsLong = meanPrompt >= maxCompletionTokens && 2 * meanPrompt >= longestPrompt;
-  return queryRows >= LEAST_QUERY_ROWS && sequences > prompts && meanPrompt >= LEAST_PROMPT_TOKENS && isAsLong;
+  const isLong = meanPrompt >= Math.max(LEAST_PROMPT_TOKENS, 2 * maxCompletionTokens, longestPrompt / 2);
+  return isLong && sequences > prompts && queryRows >= LEAST_QUERY_ROWS;
 }
 
 /** Rows whose prompts fit into memory with them, at least one. */
