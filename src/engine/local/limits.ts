@@ -18,7 +18,7 @@ export interface SamplerLimits {
 }
 
 /** "measured": where it was measured to be faster. */
-export type PromptSharing = "measured" | "always" | "never";
+type PromptSharing = "measured" | "always" | "never";
 
 /** What scoring and training take. */
 export interface SequenceLimits {

@@ -8,7 +8,7 @@ import { MASKED } from "./attention-mask.ts";
 import type { SharedPrompts } from "./shared-prompts.ts";
 
 /** What a step needs of the sampling program. */
-export interface SharedStepHost {
+interface SharedStepHost {
   readonly device: Device;
   readonly vocabSize: number;
   /** Weights and rotary tables, by the names of the program's inputs. */

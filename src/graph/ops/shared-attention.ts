@@ -69,7 +69,7 @@ function logSumOfValid(emit: Emitter, scores: string, lastPositions: string, tot
 }
 
 /** A part of attention: its result [B, h, D], and ln Σ eˢ [B, h, 1]. */
-export interface AttentionPart {
+interface AttentionPart {
   readonly output: Tensor;
   readonly logSums: Tensor;
 }
