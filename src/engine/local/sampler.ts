@@ -10,7 +10,8 @@ import { type DecodedSequence, DecodeLoop, type UsedRow } from "./decode-loop.ts
 import { drawRequest, requireSound } from "./draw-request.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
 import { affordableRows, type SamplerLimits } from "./limits.ts";
-import type { SamplingProgram } from "./sampling-program.ts";
+import type { SamplingProgram, StepRows } from "./sampling-program.ts";
+import { affordableSharedRows, type SampledShape, SharedPrompts, sharesPrompts } from "./shared-prompts.ts";
 import type { Weights } from "./weights.ts";
 
 /** Samples lists of prompts, with slots that are kept from one call to the next. */
@@ -44,10 +45,9 @@ export class PromptListSampler {
     });
     const total = sequences.length;
     if (total === 0) return [];
-    const cache = this.#slots(
-      total,
-      sequences.reduce((most, { mostPositions }) => Math.max(most, mostPositions), 0),
-    );
+    const shape = shapeOf(prompts, params);
+    const isShared = sharesPrompts(this.#program.config, this.#program.device.target, this.#limits, shape);
+    const rows = isShared ? this.#sharedSlots(shape) : this.#slots(shape);
     let tokens = 0;
     let mostTokens = total * params.maxCompletionTokens;
     let counted = 0;
@@ -58,10 +58,14 @@ export class PromptListSampler {
       onProgress?.({ finished: results.length, total, tokens, mostTokens });
     };
     const memory = {
-      cacheFor: (_: number, used: readonly UsedRow[]) => (used.length < cache.rows ? cache : undefined),
-      hasRoom: (rows: number) => rows <= cache.rows,
+      rowsFor: (_: number, used: readonly UsedRow[]) => (used.length < rows.rows ? rows : undefined),
+      hasRoom: (count: number) => count <= rows.rows,
     };
-    await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
+    try {
+      await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
+    } finally {
+      if (rows !== this.#cache) rows.dispose();
+    }
     return results.sort((a, b) => a.promptIndex - b.promptIndex || a.sampleIndex - b.sampleIndex);
   }
 
@@ -75,7 +79,8 @@ export class PromptListSampler {
    * run would differ from an uninterrupted one. The number of positions may depend on them, because attention reads
    * only the positions of its own sequence.
    */
-  #slots(sequences: number, positions: number): KeyValueCache {
+  #slots({ sequences, longestPrompt, maxCompletionTokens }: SampledShape): KeyValueCache {
+    const positions = longestPrompt + maxCompletionTokens;
     const rows = Math.min(sequences, affordableRows(this.#program.config, this.#limits, positions));
     const known = this.#cache;
     if (known && known.rows === rows && known.positions >= positions) return known;
@@ -84,6 +89,29 @@ export class PromptListSampler {
     this.#cache = new KeyValueCache(this.#program.device, this.#program.config, rows, positions);
     return this.#cache;
   }
+
+  /**
+   * The rows of a call whose prompts are shared. They are made anew for each call: products with the prompts go over all
+   * positions of their cache, so these must not depend on earlier calls.
+   */
+  #sharedSlots(shape: SampledShape): StepRows {
+    this.dispose();
+    const { device, config } = this.#program;
+    return new SharedPrompts(device, config, affordableSharedRows(config, this.#limits, shape), shape);
+  }
+}
+
+/** What is known of a call before it begins; some sequence is asked for. */
+function shapeOf(prompts: readonly SamplePrompt[], { maxCompletionTokens }: SamplingParams): SampledShape {
+  const asked = prompts.filter(({ numSamples }) => numSamples > 0);
+  const lengths = asked.map(({ tokens }) => tokens.length);
+  return {
+    longestPrompt: lengths.reduce((most, length) => Math.max(most, length), 0),
+    promptTokens: lengths.reduce((sum, length) => sum + length, 0),
+    prompts: asked.length,
+    sequences: asked.reduce((sum, { numSamples }) => sum + numSamples, 0),
+    maxCompletionTokens,
+  };
 }
 
 /** One sample of a prompt in the list; when it ends it is among the results. */
