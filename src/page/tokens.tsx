@@ -40,10 +40,11 @@ function measuresOf({ record }: OpenedRollout): Readonly<Record<string, TokenMea
     ratio: {
       label: "ratio",
       meaning:
-        "How much more probable (green) or less (amber) the token had become since it was sampled, when the loss last read it. " +
-        "The first update of an iteration reads 1 everywhere, but for rounding.",
+        "How much more probable (green) or less (amber) the token had become since it was sampled, when the loss last read it; " +
+        "strongest from a fifth on. The first update of an iteration reads 1 everywhere, but for rounding.",
       values: ratios,
-      level: (value) => bounded(Math.round(Math.log(value) * 10)),
+      level: (value) =>
+        Math.sign(Math.log(value)) * RATIO_LEVELS.filter((least) => Math.abs(Math.log(value)) >= least).length,
       text: (value) => `ratio ${value.toFixed(4)}`,
     },
     entropy: {
@@ -55,6 +56,9 @@ function measuresOf({ record }: OpenedRollout): Readonly<Record<string, TokenMea
     },
   };
 }
+
+/** |log r| from which on a ratio has each colour: from what one small step does to where clipping usually begins. */
+const RATIO_LEVELS = [0.005, 0.02, 0.05, 0.1, 0.2];
 
 /** A level that there is a colour for. */
 function bounded(level: number): number {

@@ -356,6 +356,8 @@ describe("a run that goes on, is killed, and resumes", () => {
       "stages.r1-zero.iterations=400",
       "--set",
       "stages.r1-zero.evaluateEvery=0",
+      "--set",
+      "rollouts={logprobs: true}",
     ];
     const child = spawn(process.execPath, [PROGRAM, ...args, "--set", "stages.cold-start.steps=20", ...more], {
       stdio: "ignore",
@@ -394,6 +396,22 @@ describe("a run that goes on, is killed, and resumes", () => {
         second.exitCode === null ? second.once("exit", resolve) : resolve(second.exitCode),
       ),
     ).toBe(130);
+
+    await page.goto(runAddress("live", "/rollouts?row=8"));
+    for (const [colour, told] of [
+      ["log-probability", /log-probability −?[\d.]+|log-probability -/],
+      ["advantage", /advantage -?[\d.]+/],
+      ["ratio", /ratio \d\.\d{4}/],
+      ["entropy", /entropy [\d.]+ nats/],
+    ] as const) {
+      await page.getByRole("button", { name: colour, exact: true }).click();
+      await page.getByText("Point at a token").waitFor();
+      await page.locator(".token").first().hover();
+      expect(await page.locator(".about-token").textContent()).toMatch(told);
+      await page.mouse.move(0, 0);
+    }
+    expect(await page.locator(".token.plus4, .token.plus5").count()).toBeGreaterThan(0);
+    await picture(page, "tokens");
 
     rmSync(path(), { recursive: true });
     await page.getByText("is gone").first().waitFor({ timeout: 20_000 });
