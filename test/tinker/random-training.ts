@@ -10,7 +10,7 @@ import type { Random } from "../../src/random.ts";
 import { FAILING_WEIGHT, fingerprintOf } from "./recording-policy.ts";
 
 /** Time that passes as soon as somebody waits for it. */
-function quickClock() {
+export function quickClock() {
   let now = 0;
   return {
     now: () => now,
