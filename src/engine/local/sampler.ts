@@ -45,9 +45,7 @@ export class PromptListSampler {
     });
     const total = sequences.length;
     if (total === 0) return [];
-    const shape = shapeOf(prompts, params);
-    const isShared = sharesPrompts(this.#program.config, this.#program.device.target, this.#limits, shape);
-    const rows = isShared ? this.#sharedSlots(shape) : this.#slots(shape);
+    const rows = this.#rowsFor(shapeOf(prompts, params));
     let tokens = 0;
     let mostTokens = total * params.maxCompletionTokens;
     let counted = 0;
@@ -64,7 +62,7 @@ export class PromptListSampler {
     try {
       await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
     } finally {
-      if (rows !== this.#cache) rows.dispose();
+      if (rows instanceof SharedPrompts) rows.dispose();
     }
     return results.sort((a, b) => a.promptIndex - b.promptIndex || a.sampleIndex - b.sampleIndex);
   }
@@ -75,29 +73,32 @@ export class PromptListSampler {
   }
 
   /**
-   * The cache that a call of this size decodes in. The number of rows must not depend on earlier calls, or a resumed
-   * run would differ from an uninterrupted one. The number of positions may depend on them, because attention reads
-   * only the positions of its own sequence.
+   * The rows that a call of this shape decodes in. Prompts that are shared get a cache of their own for each call: products
+   * with them go over all of its positions, so these must not depend on earlier calls.
    */
-  #slots({ sequences, longestPrompt, maxCompletionTokens }: SampledShape): KeyValueCache {
-    const positions = longestPrompt + maxCompletionTokens;
-    const rows = Math.min(sequences, affordableRows(this.#program.config, this.#limits, positions));
+  #rowsFor(shape: SampledShape): StepRows {
+    const { device, config } = this.#program;
+    const { sequences, longestPrompt, maxCompletionTokens } = shape;
+    if (!sharesPrompts(config, device.target, this.#limits, shape)) {
+      const positions = longestPrompt + maxCompletionTokens;
+      return this.#slots(Math.min(sequences, affordableRows(config, this.#limits, positions)), positions);
+    }
+    const own = this.#slots(affordableSharedRows(config, this.#limits, shape), maxCompletionTokens);
+    return new SharedPrompts(device, config, own, shape);
+  }
+
+  /**
+   * The cache that a call decodes in. The number of rows must not depend on earlier calls, or a resumed run would differ
+   * from an uninterrupted one. The number of positions may depend on them, because attention reads only the positions of
+   * its own sequence.
+   */
+  #slots(rows: number, positions: number): KeyValueCache {
     const known = this.#cache;
     if (known && known.rows === rows && known.positions >= positions) return known;
     // The old cache is released first, so that the two need not fit into memory together.
     this.dispose();
     this.#cache = new KeyValueCache(this.#program.device, this.#program.config, rows, positions);
     return this.#cache;
-  }
-
-  /**
-   * The rows of a call whose prompts are shared. They are made anew for each call: products with the prompts go over all
-   * positions of their cache, so these must not depend on earlier calls.
-   */
-  #sharedSlots(shape: SampledShape): StepRows {
-    this.dispose();
-    const { device, config } = this.#program;
-    return new SharedPrompts(device, config, affordableSharedRows(config, this.#limits, shape), shape);
   }
 }
 

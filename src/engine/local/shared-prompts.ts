@@ -5,7 +5,7 @@
  */
 
 import type { Device } from "../../compute/device.ts";
-import { type Disposable, Scope } from "../../compute/scope.ts";
+import type { Disposable } from "../../compute/scope.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import { type CachedPrompt, KeyValueCache, type SequenceRows } from "./key-value-cache.ts";
@@ -73,23 +73,27 @@ interface HeldPrompt {
   members: number;
 }
 
-/** B rows of completions, and the prompts of the sequences in them. */
+/** B rows of completions in a cache that is its owner's, and the prompts of the sequences in them. */
 export class SharedPrompts implements SequenceRows, Disposable {
   readonly rows: number;
   /** [B, kv, C, D′] */
   readonly own: KeyValueCache;
   /** [R, kv, P, D′] */
   readonly prompts: KeyValueCache;
-  readonly #scope = new Scope();
   readonly #held: HeldPrompt[] = [];
   /** The index of each used row's prompt. */
   readonly #promptOf: number[] = [];
 
-  constructor(device: Device, config: ModelConfig, rows: number, shape: SampledShape) {
-    this.rows = rows;
-    this.own = this.#scope.hold(new KeyValueCache(device, config, rows, shape.maxCompletionTokens));
-    const prompts = Math.min(rows, shape.prompts);
-    this.prompts = this.#scope.hold(new KeyValueCache(device, config, prompts, shape.longestPrompt));
+  /** Room for as many prompts of up to `longestPrompt` tokens as can be in use at once. */
+  constructor(
+    device: Device,
+    config: ModelConfig,
+    own: KeyValueCache,
+    { prompts, longestPrompt }: Pick<SampledShape, "prompts" | "longestPrompt">,
+  ) {
+    this.rows = own.rows;
+    this.own = own;
+    this.prompts = new KeyValueCache(device, config, Math.min(own.rows, prompts), longestPrompt);
   }
 
   /** Tokens of the prompts that are in use, in the order of the cache. */
@@ -134,7 +138,8 @@ export class SharedPrompts implements SequenceRows, Disposable {
     for (const [row, prompt] of this.#promptOf.entries()) if (prompt === last) this.#promptOf[row] = index;
   }
 
+  /** Lets go of the prompts. */
   dispose(): void {
-    this.#scope.dispose();
+    this.prompts.dispose();
   }
 }
