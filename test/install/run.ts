@@ -114,8 +114,10 @@ try {
   await check("every entry that it exports has types, and is an ECMAScript module", async () => {
     const { exports, type } = JSON.parse(readFileSync(join(modules, "aha-rl", "package.json"), "utf8"));
     expect(type === "module", `the package is of type ${type}`);
-    const entries = Object.keys(exports).filter((name) => !name.endsWith(".json"));
-    const names = entries.map((name) => join("aha-rl", name).replaceAll("\\", "/"));
+    const entries = Object.entries<string | { readonly default: string }>(exports).filter(([name, target]) => {
+      return !name.includes("*") && (typeof target === "string" ? target : target.default).endsWith(".js");
+    });
+    const names = entries.map(([name]) => join("aha-rl", name).replaceAll("\\", "/"));
     const imports = names.map(
       (name, i) => `import * as entry${i} from "${name}";\nconsole.log(Object.keys(entry${i}).length > 0);`,
     );
