@@ -68,6 +68,11 @@ export class RequestRefused extends EngineError {
   }
 }
 
+/** The same of a request that was sent before and whose answer was lost: it may have been taken then. */
+export class RepeatedRequest extends RequestRefused {
+  override name = "RepeatedRequest";
+}
+
 /** No answer came, or only those that say "again", for as long as was tried: whether the request was taken is not known. */
 export class ServerLost extends EngineError {
   override name = "ServerLost";
@@ -118,6 +123,7 @@ export class Transport {
       ...request.headers,
     };
     const startedAt = clock.now();
+    let mayHaveArrived = false;
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       const outcome = await wire({ ...request, headers }).catch((error: unknown) => error as Error);
       let trouble: string;
@@ -125,12 +131,14 @@ export class Transport {
       if (outcome instanceof Error) {
         trouble = `no answer (${fetchFailure(outcome)})`;
         if (once) throw lost(url, request.path, trouble);
+        mayHaveArrived = true;
       } else {
         const { status } = outcome;
         if (status >= 200 && status < 300) return outcome;
         const detail = detailOf(outcome.body);
         trouble = `${status}${detail === "" ? "" : ` ${detail}`}`;
-        if (!isPassing(outcome)) throw refused(url, request.path, status, detail);
+        if (!isPassing(outcome)) throw refused(url, request.path, status, detail, mayHaveArrived);
+        if (status !== 429) mayHaveArrived = true;
         // A server that is busy has not taken it; one that broke may have.
         if (once && status !== 429) throw lost(url, request.path, trouble);
         const askedMs = retryAfterMs(outcome.header("retry-after"), Date.now());
@@ -149,9 +157,10 @@ function isPassing({ status, header }: WireResponse): boolean {
   return status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
-function refused(url: string, path: string, status: number, detail: string): RequestRefused {
+function refused(url: string, path: string, status: number, detail: string, isRepeated: boolean): RequestRefused {
+  const Refused = isRepeated ? RepeatedRequest : RequestRefused;
   const advice = status === 401 || status === 403 ? " The key comes from the environment variable TINKER_API_KEY." : "";
-  return new RequestRefused(
+  return new Refused(
     status,
     `The Tinker server at ${url} refused ${path} (${status}): ${detail || "it does not say why"}.${advice}`,
   );

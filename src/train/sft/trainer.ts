@@ -38,7 +38,8 @@ const examination: Examination<SftConfig, "policy", SftTrial> = {
   },
   trial: async (parts, config) => {
     const trial = await demonstrations.trial(parts, { ...config, evalLossEvery: 0 }, trainSft);
-    return { ...trial, survey: new DemonstrationStream(parts, config).survey() };
+    const survey = new DemonstrationStream(parts, config).survey();
+    return { ...trial, survey, taughtTokens: survey.meanCompletionTokens };
   },
   // The survey looks at more demonstrations than the steps of a trial take, and knows what is cut.
   trialFindings: (_, trial) => [
