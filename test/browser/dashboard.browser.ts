@@ -12,6 +12,7 @@ import { Dashboard } from "../../src/dashboard/server.ts";
 import { Random } from "../../src/random.ts";
 import { writeReport } from "../../src/report/report.ts";
 import { PROGRAM, requireProgram } from "../cli/program.ts";
+import { allowedMs } from "../cpu-time.ts";
 import { metricsLine, rolloutRow, writeRun } from "../dashboard/written-run.ts";
 import { writeMadeUpRun } from "../report/made-up-run.ts";
 import { loadingTime, openBrowser, openPage } from "./chromium.ts";
@@ -144,7 +145,7 @@ describe("a large run", () => {
     await timed(() => search.fill("<answer>\\(4\\d\\+7\\)"));
     await timed(() => page.getByRole("columnheader", { name: "tokens" }).getByRole("button").click());
     console.log(`milliseconds of searches: ${times.map((time) => time.toFixed(0)).join(", ")}`);
-    expect([...times].sort((a, b) => a - b)[Math.floor(times.length / 2)]).toBeLessThan(200);
+    expect([...times].sort((a, b) => a - b)[Math.floor(times.length / 2)]).toBeLessThan(allowedMs(200));
 
     await rows.first().click();
     await page.getByRole("heading", { name: "Its group" }).waitFor();
@@ -170,7 +171,7 @@ describe("how soon it is there", () => {
       // The best of some: what else the machine does is not the page's.
       for (let round = 0; round < 5; round++) times.push(await loadingTime(browser, address, charts));
       console.log(`${what}: loaded after ${times.map(Math.round).join(", ")} ms`);
-      expect(Math.min(...times)).toBeLessThan(1000);
+      expect(Math.min(...times)).toBeLessThan(allowedMs(1000));
     }
   });
 
@@ -204,7 +205,7 @@ describe("how soon it is there", () => {
         times.push(performance.now() - begun);
       }
       console.log(`${what}: shown after ${times.map(Math.round).join(", ")} ms`);
-      expect([...times].sort((a, b) => a - b)[3]).toBeLessThan(1000);
+      expect([...times].sort((a, b) => a - b)[3]).toBeLessThan(allowedMs(1000));
       expect(faults).toEqual([]);
       await page.context().close();
     }
