@@ -3,6 +3,8 @@
  * has a number (of a model, of a sampling session) is the same request however often it arrives.
  */
 
+import { fetchFailure } from "../../endpoint/fetch-failure.ts";
+import { retryAfterMs } from "../../endpoint/retry.ts";
 import { EngineError } from "../../errors.ts";
 
 /** One request over the wire. */
@@ -79,6 +81,8 @@ export class ServerLost extends EngineError {
 /** Waits between tries: 0.25 s, doubling, at most 15 s. */
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
+/** A server that asks for a longer wait is asked again at our own pace. */
+const LONGEST_ASKED_MS = 60_000;
 
 export interface TransportOptions {
   readonly wire: Wire;
@@ -125,7 +129,7 @@ export class Transport {
       let trouble: string;
       let pause = wait;
       if (outcome instanceof Error) {
-        trouble = `no answer (${reasonOf(outcome)})`;
+        trouble = `no answer (${fetchFailure(outcome)})`;
         if (once) throw lost(url, request.path, trouble);
         mayHaveArrived = true;
       } else {
@@ -137,8 +141,8 @@ export class Transport {
         if (status !== 429) mayHaveArrived = true;
         // A server that is busy has not taken it; one that broke may have.
         if (once && status !== 429) throw lost(url, request.path, trouble);
-        const seconds = Number(outcome.header("retry-after") ?? Number.NaN);
-        if (seconds >= 0 && seconds <= 60) pause = 1000 * seconds;
+        const askedMs = retryAfterMs(outcome.header("retry-after"), Date.now());
+        if (askedMs !== undefined && askedMs <= LONGEST_ASKED_MS) pause = askedMs;
       }
       if (clock.now() - startedAt + pause > patienceMs) throw lost(url, request.path, trouble);
       await clock.sleep(pause);
@@ -167,12 +171,6 @@ function lost(url: string, path: string, trouble: string): ServerLost {
     `The Tinker server at ${url} could not be asked (${path}): ${trouble}. ` +
       "Go on from the last checkpoint (--resume) when it is there again.",
   );
-}
-
-/** Connection errors of `fetch` have their reason in their cause. */
-function reasonOf(error: Error): string {
-  const cause = error.cause;
-  return cause instanceof Error ? `${cause.message || cause.name}` : error.message || error.name;
 }
 
 /** What an answer says of itself: `detail`, or its beginning. */
