@@ -1,4 +1,10 @@
-/** Steps on SkyRL beside the same steps of the embedded engine, from one adapter: norms of gradients, log-probabilities after. */
+/**
+ * Steps on SkyRL beside the same steps of the embedded engine, from one adapter: norms of gradients, log-probabilities after.
+ *
+ * Each is the first step of a new adapter. SkyRL has one A for the projections q, k and v, and one for gate and up (its files
+ * have copies of it), where PEFT and Aha have one for each; as long as every B is zero, no A has a gradient, and the two are the
+ * same.
+ */
 
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,7 +29,7 @@ export interface Finding {
 }
 
 /**
- * With the usual ε of 1e-8 Adam's first steps are ±η wherever a gradient is not exactly zero, also where it is nothing but the
+ * With the usual ε of 1e-8 Adam's first step is ±η wherever a gradient is not exactly zero, also where it is nothing but the
  * rounding of two programs, which then go apart by 2η there. With this one such entries stay where they are.
  */
 const ADAM = { ...SCENARIO_ADAM, learningRate: 1e-3, epsilon: 1e-3 };
@@ -33,18 +39,11 @@ const NAMES = ["GRPO step", "SFT step", "step by slopes (delta)"];
 
 /** Compares. `directory` is an empty one. */
 export async function compareWithLocal(url: string, model: string, directory: string): Promise<Finding[]> {
-  const lora = { rank: 4, alpha: 32, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
-  const remote = await openTinkerPolicy(
-    { url, baseModel: model, profile: "skyrl", rank: undefined, patienceSeconds: 900 },
-    { path: model, lora, adapterSeed: 3 },
-    diskFolder,
-  );
   const findings: Finding[] = [];
-  try {
-    // A first step, so that the adapter is not the base.
-    const first = scenarioData(await remote.sample(scenarioPrompts(), SCENARIO_SAMPLING));
-    await remote.step(first, { name: "cross_entropy" }, SCENARIO_ADAM);
-    await remote.resetOptimizer();
+  for (const [i, loss] of SCENARIO_LOSSES.entries()) {
+    const found = (what: string, value: number, most: number) =>
+      findings.push({ what: `${NAMES[i]}: ${what}`, value, most });
+    const remote = await openRemote(url, model);
     const adapter = await mkdtemp(join(directory, "adapter-"));
     await remote.saveWeights(adapter);
     const local = await openEngine(
@@ -52,57 +51,47 @@ export async function compareWithLocal(url: string, model: string, directory: st
       { path: model, adapter },
       Compute.open({ threads: 1 }),
     );
-    const samples = await remote.sample(scenarioPrompts(), { ...SCENARIO_SAMPLING, iteration: 1 });
-    const data = scenarioData(samples);
-    const [there, here] = [await remote.score(data, { temperature: 1 }), await local.score(data, { temperature: 1 })];
-    const sampled = samples.map(({ logprobs }) => logprobs);
-    findings.push({ what: "sampler − trainer, nats", value: furthest(sampled, there.logprobs), most: 2e-6 });
-    findings.push({
-      what: "log-probabilities − embedded engine's",
-      value: furthest(there.logprobs, here.logprobs),
-      most: 1e-5,
-    });
-    for (const [i, loss] of SCENARIO_LOSSES.entries()) {
-      const stepThere = await remote.step(data, loss, ADAM);
-      const stepHere = await local.step(data, loss, ADAM);
-      const norms = [stepThere.gradNorm!, stepHere.gradNorm!] as const;
-      findings.push({
-        what: `${NAMES[i]}: gradient norm, relative`,
-        value: Math.abs(norms[0] / norms[1] - 1),
-        most: 1e-5,
-      });
-      findings.push({ what: `${NAMES[i]}: loss`, value: Math.abs(stepThere.loss - stepHere.loss), most: 1e-5 });
+    try {
+      const samples = await remote.sample(scenarioPrompts(), SCENARIO_SAMPLING);
+      const data = scenarioData(samples);
+      const before = [
+        await remote.score(data, { temperature: 1 }),
+        await local.score(data, { temperature: 1 }),
+      ] as const;
+      const sampled = samples.map(({ logprobs }) => logprobs);
+      found("sampler − trainer, nats", furthest(sampled, before[0].logprobs), 2e-6);
+      found("log-probabilities before it", furthest(before[0].logprobs, before[1].logprobs), 1e-5);
+      const [there, here] = [await remote.step(data, loss, ADAM), await local.step(data, loss, ADAM)];
+      found("gradient norm, relative", Math.abs(there.gradNorm! / here.gradNorm! - 1), 1e-5);
+      found("loss", Math.abs(there.loss - here.loss), 1e-5);
       const after = [
         await remote.score(data, { temperature: 1 }),
         await local.score(data, { temperature: 1 }),
       ] as const;
-      findings.push({
-        what: `${NAMES[i]}: log-probabilities after`,
-        value: furthest(after[0].logprobs, after[1].logprobs),
-        most: 1e-5,
-      });
+      found("log-probabilities after it", furthest(after[0].logprobs, after[1].logprobs), 1e-5);
+      if (i > 0) continue;
+      await remote.freezeReference();
+      await remote.step(data, { name: "cross_entropy" }, SCENARIO_ADAM);
+      const moved = await remote.score(data, { temperature: 1 });
+      const reference = await remote.score(data, { temperature: 1, policy: "reference" });
+      found("reference − policy when it was frozen", furthest(reference.logprobs, after[0].logprobs), 2e-6);
+      const still = await remote.score(data, { temperature: 1 });
+      found("policy before and after the reference was asked", furthest(still.logprobs, moved.logprobs), 0);
+    } finally {
+      await local.dispose();
+      await remote.dispose();
     }
-    await remote.freezeReference();
-    const frozen = await remote.score(data, { temperature: 1 });
-    await remote.step(data, { name: "cross_entropy" }, SCENARIO_ADAM);
-    const moved = await remote.score(data, { temperature: 1 });
-    const reference = await remote.score(data, { temperature: 1, policy: "reference" });
-    findings.push({
-      what: "reference − policy when it was frozen",
-      value: furthest(reference.logprobs, frozen.logprobs),
-      most: 2e-6,
-    });
-    const still = await remote.score(data, { temperature: 1 });
-    findings.push({
-      what: "policy before and after the reference was asked",
-      value: furthest(still.logprobs, moved.logprobs),
-      most: 0,
-    });
-    await local.dispose();
-  } finally {
-    await remote.dispose();
   }
   return findings;
+}
+
+function openRemote(url: string, model: string) {
+  const lora = { rank: 4, alpha: 32, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+  return openTinkerPolicy(
+    { url, baseModel: model, profile: "skyrl", rank: undefined, patienceSeconds: 900 },
+    { path: model, lora, adapterSeed: 3 },
+    diskFolder,
+  );
 }
 
 function furthest(some: readonly Float32Array[], others: readonly Float32Array[]): number {

@@ -1,7 +1,7 @@
 /**
  * `npm run record:tinker -- PROFILE URL BASE_MODEL DIRECTORY SERVER`: runs the scenario on a server and writes what went over the
- * wire to test/golden/tinker/PROFILE.json. DIRECTORY is the base's, SERVER says in words what answers. Of servers without
- * seeds, and with ids of their own, each recording is another one.
+ * wire to test/golden/tinker/PROFILE.json. DIRECTORY is the base's, SERVER says in words what answers (with the word "toy" where
+ * its numbers mean nothing). Of servers without seeds, and with ids of their own, each recording is another one.
  */
 
 import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
@@ -41,7 +41,11 @@ const neutralExchanges = exchanges.map((exchange) => ({
   body: exchange.body === null ? null : neutral(exchange.body),
   answer: neutral(exchange.answer),
 }));
-const recording: Recording = { profile, server, baseModel: NAME, config, exchanges: neutralExchanges, outcome };
+const isToy = /toy/.test(server);
+const recording: Recording = {
+  ...{ profile, server, ...(isToy && { isToy }), baseModel: NAME, config },
+  ...{ exchanges: neutralExchanges, outcome },
+};
 const place = fileURLToPath(new URL("../golden/tinker/", import.meta.url));
 await mkdir(place, { recursive: true });
 await writeFile(join(place, `${profile}.json`), `${JSON.stringify(recording, null, 1)}\n`);

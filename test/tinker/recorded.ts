@@ -20,6 +20,8 @@ export interface Recording {
   readonly profile: string;
   /** What was asked, in words: the program and its version. */
   readonly server: string;
+  /** Its model is a toy: what it answers has the right form, and means nothing. */
+  readonly isToy?: boolean;
   readonly baseModel: string;
   /** The model's config.json. */
   readonly config: object;

@@ -10,7 +10,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
 import { profileNamed } from "../../src/engine/tinker/profile.ts";
-import type { Wire } from "../../src/engine/tinker/transport.ts";
+import { ServerLost, type Wire } from "../../src/engine/tinker/transport.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { Random } from "../../src/random.ts";
 import { faultyWire } from "./faulty-wire.ts";
@@ -61,30 +61,35 @@ describe.each(recordings.map((recording) => [recording.profile, recording] as co
     expect(unasked()).toEqual([]);
   });
 
-  it("comes to the same numbers under faults", async () => {
-    for (let seed = 0; seed < 10; seed++) {
+  it("comes to the same numbers under faults; where nothing may be sent twice it gives up instead", async () => {
+    for (let seed = 0; seed < 5; seed++) {
       const { wire } = replayingWire(recording);
       const faulty = faultyWire(wire, new Random(seed, name), 0.4);
-      expect(await outcomeOver(faulty.wire, recording)).toEqual(recording.outcome);
+      const outcome = await outcomeOver(faulty.wire, recording).catch((error: unknown) => error);
+      if (outcome instanceof ServerLost) expect(profileNamed(name).repeats).toBe(false);
+      else expect(outcome).toEqual(recording.outcome);
     }
   });
 
-  it("samples with the probabilities that it trains, steps, keeps a reference, and goes on from a state", () => {
-    const { samples, before, steps, reference, moved, restored } = recording.outcome as Outcome;
-    expect(
-      furthest(
-        samples.map(({ logprobs }) => logprobs),
-        before,
-      ),
-    ).toBeLessThanOrEqual(2e-6);
-    expect(steps).toHaveLength(SCENARIO_LOSSES.length);
-    for (const [i, { gradNorm, logprobs }] of steps.entries()) {
-      expect(gradNorm === null).toBe(profileNamed(name).gradientNorm === undefined);
-      expect(furthest(logprobs, i === 0 ? before : steps[i - 1]!.logprobs)).toBeGreaterThan(1e-4);
-    }
-    const last = steps.at(-1)!.logprobs;
-    expect(furthest(moved, last)).toBeGreaterThan(1e-4);
-    expect(furthest(reference, last)).toBeLessThanOrEqual(2e-6);
-    expect(furthest(restored, last)).toBeLessThanOrEqual(2e-6);
-  });
+  it.skipIf(recording.isToy)(
+    "samples with the probabilities that it trains, steps, keeps a reference, and goes on from a state",
+    () => {
+      const { samples, before, steps, reference, moved, restored } = recording.outcome as Outcome;
+      expect(
+        furthest(
+          samples.map(({ logprobs }) => logprobs),
+          before,
+        ),
+      ).toBeLessThanOrEqual(2e-6);
+      expect(steps).toHaveLength(SCENARIO_LOSSES.length);
+      for (const [i, { gradNorm, logprobs }] of steps.entries()) {
+        expect(gradNorm === null).toBe(profileNamed(name).gradientNorm === undefined);
+        expect(furthest(logprobs, i === 0 ? before : steps[i - 1]!.logprobs)).toBeGreaterThan(1e-4);
+      }
+      const last = steps.at(-1)!.logprobs;
+      expect(furthest(moved, last)).toBeGreaterThan(1e-4);
+      expect(furthest(reference, last)).toBeLessThanOrEqual(2e-6);
+      expect(furthest(restored, last)).toBeLessThanOrEqual(2e-6);
+    },
+  );
 });

@@ -78,6 +78,20 @@ describe("a run on Aha's own Tinker server", () => {
     expect(server.defects).toEqual([]);
   });
 
+  it("comes to its end by the protocol alone, with a reference, as on other servers", async () => {
+    const summary = await runSmoke(join(root, "plain"), {
+      overrides: [
+        ...QUICK,
+        "stages.r1-zero.iterations=1",
+        `model={path: ${model}, lora: {rank: 4, alpha: 32}}`,
+        `engine={kind: tinker, url: "${server.url}", baseModel: base, threads: 1, profile: hosted}`,
+      ],
+    });
+    expect(summary.stages.map(({ name }) => name)).toEqual(["cold-start", "r1-zero"]);
+    expect(bytes("plain", "metrics.jsonl").trim().split("\n").length).toBeGreaterThan(6);
+    expect(server.defects).toEqual([]);
+  });
+
   it("leaves them when it was interrupted, and the server was started anew before it went on", async () => {
     const stop = new AbortController();
     const interrupted = runSmoke(join(root, "resumed"), {

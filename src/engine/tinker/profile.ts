@@ -38,6 +38,8 @@ export interface TinkerProfile {
   readonly adapters: "files" | "archive" | "none";
   /** A number of a model that is sent again is the same request; otherwise it is never sent again. */
   readonly repeats: boolean;
+  /** Which SDK's requests it knows, where it refuses members that it does not know. */
+  readonly requests: "0.25" | "0.38";
   /** The most data that one request takes. */
   readonly mostData: number;
 }
@@ -57,6 +59,7 @@ const HOSTED: TinkerProfile = {
   snapshots: "apart",
   adapters: "none",
   repeats: true,
+  requests: "0.38",
   mostData: 1024,
 };
 
@@ -101,7 +104,7 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     losses: ["ppo", "importance_sampling"],
     linear: "cross_entropy",
   },
-  { ...HOSTED, name: "tuft", summary: "TuFT 0.2", load: "first", repeats: false },
+  { ...HOSTED, name: "tuft", summary: "TuFT 0.2", load: "first", repeats: false, requests: "0.25" },
 ];
 
 /** The names of the profiles. */

@@ -119,7 +119,7 @@ export class RemoteModel {
         path,
         seq_id,
         type: endpoint,
-        ...(kind === "sampler" && { kind: "snapshot" }),
+        ...(kind === "sampler" && this.#kindOf("snapshot")),
       }),
     );
     return this.settled(this.#client.json(request, savedSchema));
@@ -132,9 +132,17 @@ export class RemoteModel {
 
   async #saveInto(sampling_session_seq_id: number, kind: "snapshot" | "inflight"): Promise<Saved> {
     const request = await this.#submit("save_weights_for_sampler", "SaveWeightsForSampler", (seq_id) =>
-      JSON.stringify({ model_id: this.id, sampling_session_seq_id, seq_id, kind, type: "save_weights_for_sampler" }),
+      JSON.stringify({
+        ...{ model_id: this.id, sampling_session_seq_id, seq_id, ...this.#kindOf(kind) },
+        type: "save_weights_for_sampler",
+      }),
     );
     return this.settled(this.#client.json(request, savedSchema));
+  }
+
+  /** Older requests have no kind: all that they save is a snapshot. */
+  #kindOf(kind: "snapshot" | "inflight"): { readonly kind?: string } {
+    return this.#profile.requests === "0.25" ? {} : { kind };
   }
 
   /** Loads weights into the model, as its first request. */

@@ -73,7 +73,7 @@ export async function createModel({
       train_attn: has(["q_proj", "k_proj", "v_proj", "o_proj"]),
       ...(profile.extension ? { aha: { alpha, dropout, rs_lora: rsLora, targets: [...targets] } } : {}),
     },
-    optimizer_config: { type: "adamw" },
+    ...(profile.requests !== "0.25" && { optimizer_config: { type: "adamw" } }),
     type: "create_model",
   };
   const request = await client.submit("create_model", "CreateModel", JSON.stringify(body));

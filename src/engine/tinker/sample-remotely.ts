@@ -84,12 +84,12 @@ function sequencesOf(
   });
 }
 
-function requirePlain(
-  { name }: TinkerProfile,
-  { minP = 0, minCompletionTokens = 0, returnKeptTokens }: SamplingParams,
-): void {
+function requirePlain({ name }: TinkerProfile, params: SamplingParams): void {
+  const { minP = 0, minCompletionTokens = 0, returnKeptTokens, topP, topK } = params;
+  // Of a draw that leaves nothing out there are no kept tokens to return.
+  const wantsKept = returnKeptTokens && (topP < 1 || topK > 0);
   const lacking =
-    minP > 0 ? "minP" : minCompletionTokens > 0 ? "minCompletionTokens" : returnKeptTokens ? "keptTokens" : undefined;
+    minP > 0 ? "minP" : minCompletionTokens > 0 ? "minCompletionTokens" : wantsKept ? "keptTokens" : undefined;
   if (lacking === undefined) return;
   throw new EngineError(`The Tinker protocol has no ${lacking}, and the profile ${name} nothing beyond it.`);
 }
