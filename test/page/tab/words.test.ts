@@ -213,7 +213,7 @@ describe("why a token moved", () => {
     const token = { text: "6", before: Math.log(0.12), after: Math.log(0.15) };
     expect(storyOf("6", token, up, mixed)).toMatchObject({
       headline: "“6” became more likely",
-      numbers: expect.stringMatching(/^12 % → 15 % \(log-probability -2\.12 → -1\.9, \+0\.223\)/),
+      numbers: expect.stringMatching(/^12 % → 15 % \(log-probability −2\.12 → −1\.9, \+0\.223\)/),
       reason: expect.stringMatching(/got 1\.2, its group 0\.7 on average.*\+0\.7, pushed every token of the answer up/),
     });
     expect(storyOf("6", token, down, mixed).reason).toMatch(
