@@ -10,9 +10,11 @@
  * Texts in events are text, never markup. Probabilities are natural logarithms of softmax(logits / temperature).
  */
 
-/** How many numbers a problem has, and between what they and the target may lie; for the box in which one types. */
+/** What problems the model plays with, and what it can read at all; for the box in which one types. */
 export interface ProblemLimits {
-  /** How many numbers. */
+  /** The largest whole number that is one token. */
+  readonly largest: number;
+  /** How many numbers the problems of training have. */
   readonly counts: readonly number[];
   readonly min: number;
   readonly max: number;
