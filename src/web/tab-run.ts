@@ -15,9 +15,10 @@ import { type Folder, writeJson } from "../folder.ts";
 import { parseJson } from "../json-text.ts";
 import { writeInitialModel } from "../recipe/model.ts";
 import type { RunEvent } from "../recipe/observer.ts";
-import { openRun, type PreparedRun } from "../recipe/open-recipe.ts";
+import { openRecipeParts, openRun } from "../recipe/open-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import type { RecipeParts } from "../recipe/trained-model.ts";
 import { FolderRun } from "../run/folder-run.ts";
 import { RUN_FILES, type RunStore } from "../run/run-store.ts";
 import { Gate } from "./gate.ts";
@@ -25,7 +26,7 @@ import { GroupWatch } from "./group-watch.ts";
 import type { SettingsChange } from "./history.ts";
 import { overriding } from "./overriding.ts";
 import type { Activity, StartingPoint, TabSettings } from "./protocol.ts";
-import { COLD_START, R1_ZERO, r1ZeroOf, settingsOf } from "./tab-recipe.ts";
+import { COLD_START, iterationsOf, R1_ZERO, r1ZeroOf, settingsOf } from "./tab-recipe.ts";
 
 const RECIPE_FILE = "recipe.json";
 const TAB_FILE = "tab.json";
@@ -36,6 +37,11 @@ const LIMIT = { maxBytes: 2 ** 24, error: RunDirError };
 export interface TabNotes {
   readonly from: StartingPoint;
   readonly changes: readonly SettingsChange[];
+}
+
+/** A model that is open, with what it is trained on. */
+interface OpenModel extends RecipeParts {
+  close(): Promise<void>;
 }
 
 /** What happens in a run, for the page. */
@@ -67,7 +73,7 @@ export class TabRun {
   #stage: string | undefined;
   readonly #compute: Computing;
   readonly #listener: RunListener;
-  #prepared: PreparedRun | undefined;
+  #prepared: OpenModel | undefined;
   #session: SamplingSession | undefined;
   #stop = new AbortController();
   #isLeaving = false;
@@ -115,7 +121,7 @@ export class TabRun {
   }
 
   /** The model as it is; undefined while it is being opened. */
-  get model(): PreparedRun | undefined {
+  get model(): RecipeParts | undefined {
     return this.#prepared;
   }
 
@@ -145,6 +151,14 @@ export class TabRun {
     this.#driving ??= this.#driveOn().finally(() => {
       this.#driving = undefined;
     });
+  }
+
+  /** Opens the model of a run that is complete. */
+  async openFinished(): Promise<void> {
+    const parts = await openRecipeParts(this.recipe, this.folder.folder(RUN_FILES.model).path, { compute: this.#compute });
+    this.#prepared = { ...parts, close: () => parts.engine.dispose() };
+    this.iteration = iterationsOf(this.recipe);
+    this.isFinished = true;
   }
 
   /** Takes another recipe from the next iteration on. */
@@ -195,12 +209,13 @@ export class TabRun {
     this.#stop = new AbortController();
     const store = await FolderRun.resume(this.folder, this.recipe);
     const prepared = await openRun(this.recipe, this.#observed(store), { compute: this.#compute });
-    this.#prepared = { ...prepared, engine: this.#watchedEngine(prepared.engine as Policy) };
+    const watched = { ...prepared, engine: this.#watchedEngine(prepared.engine as Policy) };
+    this.#prepared = watched;
     this.#stage = store.resumedFrom?.manifest.stage ?? COLD_START;
     this.iteration = iterationOf(store);
     await this.#freezeLate(store);
     this.#listener.changed();
-    await runRecipe(this.#prepared, { signal: this.#stop.signal, observe: (event) => this.#observe(event) });
+    await runRecipe(watched, { signal: this.#stop.signal, observe: (event) => this.#observe(event) });
   }
 
   /** With the recipe that was asked for, from the checkpoint that the run has stopped at. */
