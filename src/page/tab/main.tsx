@@ -1,0 +1,16 @@
+/** Where the page of R1 in a browser tab begins. */
+
+import { render } from "preact";
+import "uplot/dist/uPlot.min.css";
+import "../style.css";
+import "../parts.css";
+import "./tab.css";
+import { applyTheme } from "../theme.ts";
+import { App } from "./app.tsx";
+import { beginWorker } from "./worker-link.ts";
+
+applyTheme();
+const root = document.getElementById("page")!;
+root.textContent = "";
+render(<App />, root);
+beginWorker();
