@@ -109,12 +109,7 @@ export function stateAfter(state: TabState, news: News): TabState {
     case "loading":
       return { ...state, loading: news };
     case "ready":
-      return {
-        ...state,
-        worker: "ready",
-        ready: news,
-        settings: state.settings ?? news.kept?.settings ?? news.settings,
-      };
+      return afterReady(state, news);
     case "state":
       return { ...state, run: news, phase: isBusy(news) ? state.phase : undefined };
     case "phase":
@@ -146,6 +141,16 @@ export function stateAfter(state: TabState, news: News): TabState {
     case "put-away":
       return { ...state, troubles: state.troubles.filter(({ id }) => id !== news.id) };
   }
+}
+
+/** Somebody who comes back sees the curves that they left. */
+function afterReady(state: TabState, ready: ReadyMessage): TabState {
+  const { kept } = ready;
+  return {
+    ...state,
+    ...{ worker: "ready", ready, settings: state.settings ?? kept?.settings ?? ready.settings },
+    ...(kept && { history: kept.history, evaluations: kept.evaluations, saved: kept.iteration }),
+  };
 }
 
 /** Whether a run computes. */
