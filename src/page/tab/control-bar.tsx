@@ -30,9 +30,9 @@ function Buttons() {
   const run = useTab((state) => state.run);
   const dropped = useTab((state) => state.dropped);
   const [chosen, setChosen] = useState<StartingPoint>();
-  const starts = startsOf(ready?.starts ?? ["cold-start"], dropped !== undefined);
-  const from = chosen !== undefined && starts.includes(chosen) ? chosen : starts[0]!;
   const isIdle = run === undefined || run.activity === "idle";
+  const starts = startsOf(ready?.starts ?? ["cold-start"], dropped !== undefined, isIdle);
+  const from = chosen !== undefined && starts.includes(chosen) ? chosen : starts[0]!;
   const busy = isBusy(run);
   const canStart = worker === "ready" && !busy;
   const isOver = run?.activity === "finished";
@@ -54,7 +54,7 @@ function Buttons() {
           disabled={!canStart || isOver}
           onClick={() => (isIdle ? startRun(from) : send({ type: "resume" }))}
         >
-          {worker === "loading" ? "Loading …" : isIdle ? "Start" : "Go on"}
+          {worker === "loading" ? "Loading …" : isIdle && from !== "kept" ? "Start" : "Go on"}
         </button>
       )}
       <button
@@ -85,10 +85,13 @@ function Buttons() {
   );
 }
 
-/** The starting points that there are; what somebody has just opened first. */
-function startsOf(starts: readonly StartingPoint[], isDropped: boolean): StartingPoint[] {
+/** The starting points that there are; what somebody has just opened first. What is kept is the run that goes on already. */
+function startsOf(starts: readonly StartingPoint[], isDropped: boolean, isIdle: boolean): StartingPoint[] {
   const order: readonly StartingPoint[] = ["dropped", "kept", "cold-start", "random"];
-  return order.filter((start) => starts.includes(start) || (start === "dropped" && isDropped));
+  return order.filter((start) => {
+    if (start === "kept" && !isIdle) return false;
+    return starts.includes(start) || (start === "dropped" && isDropped);
+  });
 }
 
 /** A run is not thrown away by one click. */

@@ -200,6 +200,13 @@ function withTrouble(
   };
 }
 
+/** As on a first visit, but for what the sliders say. */
+function afterForget({ worker, ready, settings, storage }: TabState): TabState {
+  const { kept: _, ...fresh } = ready ?? {};
+  const starts = ready?.starts.filter((start) => start !== "kept" && start !== "dropped") ?? [];
+  return { ...BLANK, worker, settings, storage, ready: ready && ({ ...fresh, starts } as ReadyMessage) };
+}
+
 function afterSent(state: TabState, message: PageMessage): TabState {
   switch (message.type) {
     case "open":
@@ -215,6 +222,8 @@ function afterSent(state: TabState, message: PageMessage): TabState {
         group: undefined,
         answer: undefined,
         saved: kept?.iteration,
+        // A kept run goes on with the settings that it had.
+        settings: kept?.settings ?? state.settings,
       };
     }
     case "change": {
@@ -230,7 +239,7 @@ function afterSent(state: TabState, message: PageMessage): TabState {
     case "download":
       return { ...state, isDownloading: true };
     case "forget":
-      return { ...state, saved: undefined };
+      return afterForget(state);
     default:
       return state;
   }
