@@ -32,13 +32,16 @@ async function picture(page: Page, name: string): Promise<void> {
 }
 
 const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
+/** On a machine that does other things, too, ms. */
+const PATIENCE = 60_000;
 const PHONE = { viewport: { width: 390, height: 844 } };
 
 /** Opens the page and waits until it can be started. */
 async function opened(fault?: string, options: BrowserContextOptions = {}) {
   const watched = await openPage(browser, options);
+  watched.page.setDefaultTimeout(PATIENCE);
   await watched.page.goto(tab.address(fault));
-  await expect.poll(() => button(watched.page, "Start").isEnabled(), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => button(watched.page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
   return watched;
 }
 
@@ -81,7 +84,7 @@ describe("a run in the tab", () => {
       }).observe({ type: "layout-shift", buffered: false });
     });
     await button(page, "Go on").click();
-    await expect.poll(() => iterationOf(page), { timeout: 60_000 }).toBeGreaterThan(6);
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBeGreaterThan(6);
     expect(await page.evaluate(() => (globalThis as Json).shifts)).toBeLessThan(0.001);
     await button(page, "Pause").click();
     await button(page, "Go on").waitFor();
@@ -208,11 +211,11 @@ describe("what goes wrong", () => {
   ] as const)("in a run has a message and a way on: %s", async (fault, message, way) => {
     const { page } = await opened(fault);
     await button(page, "Start").click();
-    await expect.poll(() => page.getByRole("alert").count(), { timeout: 30_000 }).toBe(1);
+    await expect.poll(() => page.getByRole("alert").count(), { timeout: PATIENCE }).toBe(1);
     expect(await trouble(page)).toMatch(message);
     await button(page, way).click();
     await expect.poll(() => page.getByRole("alert").count()).toBe(0);
-    if (fault !== "full") await expect.poll(() => button(page, "Start").isEnabled(), { timeout: 20_000 }).toBe(true);
+    if (fault !== "full") await expect.poll(() => button(page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
     await page.context().close();
   });
 
@@ -222,7 +225,7 @@ describe("what goes wrong", () => {
   ] as const)("while it loads is told: %s", async (fault, message) => {
     const { page } = await openPage(browser);
     await page.goto(tab.address(fault));
-    await expect.poll(() => page.getByRole("alert").count(), { timeout: 30_000 }).toBe(1);
+    await expect.poll(() => page.getByRole("alert").count(), { timeout: PATIENCE }).toBe(1);
     expect(await trouble(page)).toMatch(message);
     await button(page, "Load again").waitFor();
     await page.context().close();
@@ -268,7 +271,7 @@ describe("what goes wrong", () => {
     await page.clock.install();
     await page.goto(tab.address());
     await page.clock.runFor(10_000);
-    await expect.poll(() => button(page, "Start").isEnabled(), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => button(page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
     await page.clock.fastForward("01:00:00");
     await page.clock.runFor(6_000);
     await page.getByText(/This tab was asleep\. For 60 minutes the browser let it rest\. Nothing is lost/).waitFor();
@@ -348,7 +351,7 @@ describe("everybody", () => {
     }
     await button(page, "Step").focus();
     await page.keyboard.press("Enter");
-    await expect.poll(() => iterationOf(page)).toBe(1);
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBe(1);
     await page.context().close();
   });
 
