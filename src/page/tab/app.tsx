@@ -7,7 +7,7 @@ import { Charts } from "./charts.tsx";
 import { CodeTab } from "./code.tsx";
 import { ControlBar } from "./control-bar.tsx";
 import { GroupPanel } from "./group.tsx";
-import { ModelBox } from "./model-box.tsx";
+import { ModelBox, WhereItComputes } from "./model-box.tsx";
 import { Sliders } from "./sliders.tsx";
 import { store } from "./store.ts";
 import { Telling } from "./telling.ts";
@@ -72,6 +72,7 @@ export function App() {
             <aside aria-label="Settings and the model">
               <Sliders />
               <ModelBox />
+              <WhereItComputes />
             </aside>
           </div>
         )}

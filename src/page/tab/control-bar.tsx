@@ -166,10 +166,10 @@ interface LoopPart {
 
 function loopParts(groupSize: number, problems: number): readonly LoopPart[] {
   return [
-    { name: "Sample", does: `${groupSize} answers to each of ${problems} problems`, phases: ["sampling"] },
-    { name: "Judge", does: "by the rules of the game alone", phases: ["judging"] },
-    { name: "Compare", does: "each answer with its group: its advantage", phases: ["updating"] },
-    { name: "Update", does: "what was better than its group gets likelier", phases: ["updating", "scoring"] },
+    { name: "Sample", does: `${problems} problems × ${groupSize} answers`, phases: ["sampling"] },
+    { name: "Judge", does: "by the rules alone", phases: ["judging"] },
+    { name: "Compare", does: "with its group: advantage", phases: ["updating"] },
+    { name: "Update", does: "better gets likelier", phases: ["updating", "scoring"] },
   ];
 }
 

@@ -11,7 +11,7 @@ import { VerdictMark } from "../marks.tsx";
 import { CompletionView } from "./completion.tsx";
 import { useTab } from "./store.ts";
 import { answerIn, type TriedLine, triedLines, triesIn } from "./tries.ts";
-import { isEven, meanReward, signed } from "./why.ts";
+import { isEven, meanReward } from "./why.ts";
 import { send } from "./worker-link.ts";
 
 /** What somebody holds on to. */
@@ -191,7 +191,7 @@ function AdvantageBar({ completion, most }: { readonly completion: TabCompletion
       </svg>
       <span class="number">
         <span class="hidden">advantage </span>
-        {signed(advantage)}
+        {advantage === 0 ? "0" : `${advantage < 0 ? "−" : "+"}${Math.abs(advantage).toFixed(2)}`}
       </span>
     </span>
   );

@@ -1,4 +1,4 @@
-/** The model as files: downloaded, opened, kept in this browser, forgotten. */
+/** The model as files: downloaded, opened, kept in this browser, forgotten. And what computes it. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { count, inBytes } from "../../number-text.ts";
@@ -105,6 +105,29 @@ function Kept({ storage }: { readonly storage: StorageMessage | undefined }) {
         </p>
       </dialog>
     </>
+  );
+}
+
+/** What computes, and why it is not something faster. */
+export function WhereItComputes() {
+  const ready = useTab((state) => state.ready);
+  const { backend, threads = 1, backendReason, isIsolated = true } = ready ?? {};
+  return (
+    <section class="model-box where" aria-labelledby="where-title">
+      <h2 id="where-title">Where it computes</h2>
+      <p class="soft">
+        On this machine alone; nothing that you type or train leaves it.{" "}
+        {backend === "webgpu" && "The GPU computes (WebGPU)."}
+        {backend === "wasm" && `The CPU computes (WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}).`}{" "}
+        {backendReason}
+      </p>
+      {!isIsolated && (
+        <p>
+          One thread has to do: the server of this page does not send the headers that threads need (COOP and COEP).{" "}
+          <code>npm run web</code> sends them.
+        </p>
+      )}
+    </section>
   );
 }
 

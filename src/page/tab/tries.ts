@@ -5,7 +5,7 @@
 
 import { findAnswer } from "../../expression/answer.ts";
 import { type CountdownProblem, judgeExpression } from "../../expression/countdown.ts";
-import { equal, formatRational, lessThan, whole } from "../../expression/rational.ts";
+import { equal, formatRational, lessThan, type Rational, whole } from "../../expression/rational.ts";
 import { readTries, type Try } from "../../tasks/countdown/trace.ts";
 import type { TabProblem } from "../../web/protocol.ts";
 
@@ -65,9 +65,14 @@ function judged(text: string, problem: CountdownProblem): Pick<TriedLine, "kind"
 function remarkOn(attempt: Try, { target }: CountdownProblem): string | undefined {
   const { value, verdict, usesNumbers, isArithmeticRight } = attempt;
   if (!usesNumbers) return "not the numbers that were given";
-  if (isArithmeticRight === false) return `slip: it is ${formatRational(value)}`;
+  if (isArithmeticRight === false) return `slip: it is ${shownValue(value)}`;
   const truth = equal(value, target) ? "yes" : lessThan(value, target) ? "tooLow" : "tooHigh";
   if (verdict === undefined || verdict === truth) return undefined;
-  if (verdict === "yes") return `false “yes”: it is ${formatRational(value)}`;
+  if (verdict === "yes") return `false “yes”: it is ${shownValue(value)}`;
   return truth === "yes" ? "it is the target" : truth === "tooLow" ? "it is too low" : "it is too high";
+}
+
+/** With a minus sign that is one. */
+function shownValue(value: Rational): string {
+  return formatRational(value).replace("-", "−");
 }

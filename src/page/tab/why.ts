@@ -32,6 +32,11 @@ export function chance(logprob: number): string {
   return share >= 0.001 ? `${share.toPrecision(1)} %` : "0 %";
 }
 
+/** A number with a minus sign that is one. */
+function number(value: number): string {
+  return plain(value).replace("-", "−");
+}
+
 /** A signed number. */
 export function signed(value: number): string {
   if (Math.abs(value) < 5e-4) return "0";
@@ -63,14 +68,14 @@ export function storyOf(name: string, token: TabToken, completion: TabCompletion
   if (after === null) {
     return {
       headline: `“${name}” was drawn with a probability of ${chance(before)}`,
-      numbers: `log-probability ${plain(before)}`,
+      numbers: `log-probability ${number(before)}`,
       reason: "It was not scored again after the step, so there is no telling how far it moved.",
     };
   }
   const headline = move === "as likely as before" ? `“${name}” stayed as likely as it was` : `“${name}” became ${move}`;
   return {
     headline,
-    numbers: `${chance(before)} → ${chance(after)} (log-probability ${plain(before)} → ${plain(after)}, ${signed(after - before)})`,
+    numbers: `${chance(before)} → ${chance(after)} (log-probability ${number(before)} → ${number(after)}, ${signed(after - before)})`,
     reason: reasonOf(token, completion, group),
   };
 }

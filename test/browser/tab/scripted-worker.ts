@@ -1,7 +1,6 @@
 /**
  * A worker that computes nothing and says what a real one would, from a script: for tests of the page alone. It is bundled in
- * place of dist/web/worker.js. What it should do wrong stands in the address of the page (`?fault=crash`), which a worker
- * learns by its name's channel: the test serves another script for each fault.
+ * place of dist/web/worker.js, once for each fault that a test wants.
  */
 
 import type {
