@@ -1,5 +1,6 @@
 /** Errors as the page is told them. */
 
+import { DeviceLostError } from "../compute/web/webgpu-device.ts";
 import { AhaError, CheckpointError, ConfigError, DivergenceError, RuntimeFailure } from "../errors.ts";
 import { ForeignCheckpointError } from "./model-files.ts";
 import { StorageFullError } from "./opfs-folder.ts";
@@ -9,11 +10,6 @@ import type { ErrorKind, ErrorMessage } from "./protocol.ts";
 /** A file of the page's own that did not come, or came damaged. */
 export class LoadError extends AhaError {
   override name = "LoadError";
-}
-
-/** The GPU is gone. */
-export class DeviceLostError extends AhaError {
-  override name = "DeviceLostError";
 }
 
 /** What this browser keeps cannot be used now. */

@@ -10,6 +10,7 @@
  */
 
 import { RuntimeFailure } from "../../errors.ts";
+import type { LoweredGraph } from "../../graph/onnx.ts";
 
 /** An address in the module's memory. */
 export type Address = number;
@@ -177,6 +178,29 @@ export class OrtWeb {
     }
   }
 
+  /** Adds an entry to the options of a session. */
+  configure(options: Address, key: string, value: string): void {
+    const [name, text] = [this.text(key), this.text(value)];
+    try {
+      this.check("OrtAddSessionConfigEntry", this.module._OrtAddSessionConfigEntry(options, name, text));
+    } finally {
+      for (const address of [name, text]) this.free(address);
+    }
+  }
+
+  /** Makes sessions with these options run on a provider. */
+  async appendProvider(options: Address, provider: string, settings: Readonly<Record<string, number>>): Promise<void> {
+    const keys = Object.keys(settings).map((key) => this.text(key));
+    const values = Object.values(settings).map((value) => this.text(String(value)));
+    const [name, keyArray, valueArray] = [this.text(provider), this.addresses(keys), this.addresses(values)];
+    try {
+      const call = this.module._OrtAppendExecutionProvider(options, name, keyArray, valueArray, keys.length);
+      this.check("OrtAppendExecutionProvider", await call);
+    } finally {
+      for (const address of [name, keyArray, valueArray, ...keys, ...values]) this.free(address);
+    }
+  }
+
   /** Compiles a model; `configure` adds to the options of the session. */
   async session(model: Uint8Array, configure: (options: Address) => Promise<void> = async () => {}): Promise<Address> {
     const { module } = this;
@@ -199,32 +223,57 @@ export class OrtWeb {
     }
   }
 
-  /** Runs a session; arrays of addresses on both sides. */
-  async run(session: Address, inputs: NamedTensors, outputs: NamedTensors): Promise<void> {
-    const code = this.module._OrtRun(
-      ...([session, inputs.names, inputs.tensors, inputs.count] as const),
-      ...([outputs.names, outputs.count, outputs.tensors, this.#runOptions] as const),
-    );
-    this.check("OrtRun", typeof code === "number" ? code : await code);
+  /** What a run is given beside its tensors. */
+  get runOptions(): Address {
+    return this.#runOptions;
   }
 }
 
-/** Tensors and their names, as arrays of addresses. */
-export interface NamedTensors {
-  readonly names: Address;
-  readonly tensors: Address;
-  readonly count: number;
+/** A compiled model, and the names of what it reads and writes. */
+export class OrtSession {
+  readonly handle: Address;
+  readonly #ort: OrtWeb;
+  readonly #inputNames: TensorNames;
+  readonly #outputNames: TensorNames;
+
+  constructor(ort: OrtWeb, handle: Address, { inputs, shapeInputs, outputs }: Omit<LoweredGraph, "model">) {
+    this.#ort = ort;
+    this.handle = handle;
+    this.#inputNames = new TensorNames(ort, [...inputs, ...shapeInputs]);
+    this.#outputNames = new TensorNames(ort, outputs);
+  }
+
+  /** Runs it on these tensors, in the order of the graph's inputs and outputs. */
+  async run(inputs: readonly Address[], outputs: readonly Address[]): Promise<void> {
+    const { module, runOptions } = this.#ort;
+    const operands = this.#ort.addresses([...inputs, ...outputs]);
+    try {
+      const results = operands + inputs.length * module.PTR_SIZE;
+      const read = [this.#inputNames.array, operands, inputs.length] as const;
+      const written = [this.#outputNames.array, outputs.length, results] as const;
+      const code = module._OrtRun(this.handle, ...read, ...written, runOptions);
+      this.#ort.check("OrtRun", typeof code === "number" ? code : await code);
+    } finally {
+      this.#ort.free(operands);
+    }
+  }
+
+  dispose(): void {
+    this.#ort.module._OrtReleaseSession(this.handle);
+    this.#inputNames.dispose();
+    this.#outputNames.dispose();
+  }
 }
 
 /** Names of a session's tensors in the module's memory. */
-export class TensorNames {
+class TensorNames {
   readonly array: Address;
   readonly #ort: OrtWeb;
   readonly #texts: readonly Address[];
 
-  constructor(ort: OrtWeb, names: readonly string[]) {
+  constructor(ort: OrtWeb, named: readonly { readonly name: string }[]) {
     this.#ort = ort;
-    this.#texts = names.map((name) => ort.text(name));
+    this.#texts = named.map(({ name }) => ort.text(name));
     this.array = ort.addresses(this.#texts);
   }
 

@@ -13,7 +13,7 @@ import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, S
 import { hostKernels } from "../host-kernels.ts";
 import { elementsOf } from "../host-memory.ts";
 import { EventLoop } from "./event-loop.ts";
-import { type Address, LOCATION, type OrtModuleFactory, OrtWeb, TensorNames } from "./ort-module.ts";
+import { type Address, LOCATION, type OrtModuleFactory, OrtSession, OrtWeb } from "./ort-module.ts";
 
 const ARRAY_OF = {
   float32: Float32Array,
@@ -119,7 +119,22 @@ export class WasmDevice implements Device {
 
   async load(lowered: LoweredGraph): Promise<Session> {
     await this.#eventLoop.breathe();
-    return new WasmSession(this.#ort, this.#eventLoop, await this.#ort.session(lowered.model), lowered);
+    const session = new OrtSession(this.#ort, await this.#ort.session(lowered.model), lowered);
+    return {
+      // A run occupies this thread; before one that comes late, whatever waits for the thread is let in.
+      bind: (inputs, outputs) => {
+        const [read, written] = [inputs.map(wasmTensor), outputs.map(wasmTensor)];
+        return async () => {
+          await this.#eventLoop.breathe();
+          if ([...read, ...written].some(({ isGone }) => isGone)) throw new TypeError("A tensor of this run was disposed of.");
+          await session.run(
+            read.map(({ handle }) => handle),
+            written.map(({ handle }) => handle),
+          );
+        };
+      },
+      dispose: () => session.dispose(),
+    };
   }
 
   #tensor<D extends StoredDType>(dtype: D, dims: readonly number[], address: Address, free: () => void): WasmTensor<D> {
@@ -131,56 +146,6 @@ export class WasmDevice implements Device {
       this.#ort.module._OrtReleaseTensor(handle);
       free();
     });
-  }
-}
-
-class WasmSession implements Session {
-  readonly #ort: OrtWeb;
-  readonly #eventLoop: EventLoop;
-  readonly #session: Address;
-  readonly #inputNames: TensorNames;
-  readonly #outputNames: TensorNames;
-
-  constructor(ort: OrtWeb, eventLoop: EventLoop, session: Address, { inputs, shapeInputs, outputs }: LoweredGraph) {
-    this.#ort = ort;
-    this.#eventLoop = eventLoop;
-    this.#session = session;
-    this.#inputNames = new TensorNames(
-      ort,
-      [...inputs, ...shapeInputs].map(({ name }) => name),
-    );
-    this.#outputNames = new TensorNames(
-      ort,
-      outputs.map(({ name }) => name),
-    );
-  }
-
-  /** A run occupies this thread; before one that comes late, whatever waits for the thread is let in. */
-  bind(inputs: readonly DeviceTensor[], outputs: readonly DeviceTensor[]): () => Promise<void> {
-    const [read, written] = [inputs.map(wasmTensor), outputs.map(wasmTensor)];
-    return async () => {
-      await this.#eventLoop.breathe();
-      if ([...read, ...written].some(({ isGone }) => isGone)) {
-        throw new TypeError("A tensor of this run was disposed of.");
-      }
-      const operands = this.#ort.addresses([...read, ...written].map(({ handle }) => handle));
-      try {
-        const results = operands + read.length * this.#ort.module.PTR_SIZE;
-        await this.#ort.run(
-          this.#session,
-          { names: this.#inputNames.array, tensors: operands, count: read.length },
-          { names: this.#outputNames.array, tensors: results, count: written.length },
-        );
-      } finally {
-        this.#ort.free(operands);
-      }
-    };
-  }
-
-  dispose(): void {
-    this.#ort.module._OrtReleaseSession(this.#session);
-    this.#inputNames.dispose();
-    this.#outputNames.dispose();
   }
 }
 
