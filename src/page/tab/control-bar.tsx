@@ -134,6 +134,7 @@ function StartOver({ from }: { readonly from: StartingPoint }) {
 function Progress() {
   const run = useTab((state) => state.run);
   const planned = useTab((state) => state.ready?.iterations);
+  const kept = useTab((state) => state.ready?.kept?.iteration);
   const loading = useTab((state) => (state.worker === "loading" ? state.loading : undefined));
   const worker = useTab((state) => state.worker);
   if (worker === "loading") {
@@ -150,7 +151,9 @@ function Progress() {
       </span>
     );
   }
-  const [done, total] = [run?.iteration ?? 0, run?.iterations ?? planned ?? 0];
+  // Before anything is started it is the run that somebody left here.
+  const done = run?.iteration ?? kept ?? 0;
+  const total = run?.iterations ?? planned ?? 0;
   return (
     <span class="how-far">
       <progress aria-label="Iterations" value={done} max={Math.max(1, total)} />
@@ -228,7 +231,7 @@ function statusOf({ worker, run, phase, saved }: TabState): string {
   if (phase === undefined) return "Beginning …";
   const [what, of] = PHASES[phase.phase];
   const far = phase.total > 1 ? `: ${count(phase.done)} of ${count(phase.total)} ${of}` : "";
-  const speed = phase.tokensPerSecond ? `, ${plain(phase.tokensPerSecond)} tokens/s` : "";
+  const speed = phase.tokensPerSecond && phase.done > 0 ? `, ${plain(phase.tokensPerSecond)} tokens/s` : "";
   return `${what}${far}${speed}`;
 }
 
