@@ -48,7 +48,9 @@ export async function buildWeb(): Promise<{ readonly files: Files; readonly firs
     define: { AHA_VERSION: JSON.stringify(version.digest("hex").slice(0, 16)), AHA_FIRST_FILES: JSON.stringify(first) },
   });
   put(files, "service-worker.js", serviceWorker.text);
-  const compressed = [...first, "service-worker.js"].map((name) => files.get(name)).filter((bytes) => bytes !== undefined);
+  const compressed = [...first, "service-worker.js"]
+    .map((name) => files.get(name))
+    .filter((bytes) => bytes !== undefined);
   const firstBytes = compressed.reduce((sum, bytes) => sum + gzipSync(bytes).length, 0);
   if (firstBytes > MOST_FIRST_BYTES) {
     throw new Error(`The first visit loads ${firstBytes} bytes (gzip); at most ${MOST_FIRST_BYTES} are allowed.`);

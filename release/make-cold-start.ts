@@ -29,22 +29,36 @@ async function trainColdStart(overrides: readonly string[]) {
   try {
     const { stages, compared } = await runRecipe(run, {
       observe: (event) => {
-        if (event.type === "metrics" && event.row.step % 100 === 0) console.log(`step ${event.row.step}: loss ${event.row.loss}`);
+        if (event.type === "metrics" && event.row.step % 100 === 0)
+          console.log(`step ${event.row.step}: loss ${event.row.loss}`);
       },
     }).then(({ stages, ...summary }) => ({ stages, compared: summary }));
     console.log(JSON.stringify(compared));
-    return { model: folder.folder("model").files.get("model.safetensors")!, seed: recipe.seed, steps: stages[0]!.steps };
+    return {
+      model: folder.folder("model").files.get("model.safetensors")!,
+      seed: recipe.seed,
+      steps: stages[0]!.steps,
+    };
   } finally {
     await run.close();
   }
 }
 
 const { values } = parseArgs({ options: { steps: { type: "string" }, out: { type: "string", default: OUT } } });
-const fewer = values.steps === undefined ? [] : [`stages.cold-start.steps=${values.steps}`, "stages.cold-start.warmupSteps=0"];
+const fewer =
+  values.steps === undefined ? [] : [`stages.cold-start.steps=${values.steps}`, "stages.cold-start.warmupSteps=0"];
 const { model, seed, steps } = await trainColdStart(fewer);
 const sha256 = createHash("sha256").update(model).digest("hex");
 await mkdir(values.out, { recursive: true });
 await writeFile(join(values.out, "model.safetensors"), model);
-const about = { recipe: "recipes/countdown/tiny/recipe.yaml", stage: "cold-start", seed, steps, threads: 1, bytes: model.length, sha256 };
+const about = {
+  recipe: "recipes/countdown/tiny/recipe.yaml",
+  stage: "cold-start",
+  seed,
+  steps,
+  threads: 1,
+  bytes: model.length,
+  sha256,
+};
 await writeFile(join(values.out, "cold-start.json"), `${JSON.stringify(about, null, 2)}\n`);
 console.log(`${values.out}: ${model.length} bytes, SHA-256 ${sha256}`);

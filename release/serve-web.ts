@@ -18,7 +18,10 @@ const DEFAULT_PORT = 7862;
 /** A server of the page's files; `headers` go with every answer. It listens on 127.0.0.1 alone. */
 export async function serveWeb(
   port: number,
-  { folder = FOLDER, headers = WEB_HEADERS }: { readonly folder?: URL; readonly headers?: Readonly<Record<string, string>> } = {},
+  {
+    folder = FOLDER,
+    headers = WEB_HEADERS,
+  }: { readonly folder?: URL; readonly headers?: Readonly<Record<string, string>> } = {},
 ): Promise<{ readonly url: string; readonly server: Server }> {
   const names = new Set(await readdir(folder));
   const server = createServer((request, response) => {
@@ -56,7 +59,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, { name
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { port: { type: "string", default: String(DEFAULT_PORT) } } });
   const port = Number(values.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Error(`--port: expected 0 to 65535, not ${values.port}`);
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new Error(`--port: expected 0 to 65535, not ${values.port}`);
   const { url } = await serveWeb(port);
   console.log(`R1 in a browser tab: ${url}  (Ctrl-C ends it)`);
 }
@@ -64,7 +68,8 @@ async function main(): Promise<void> {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main().catch((error: unknown) => {
     const { code, message } = error as { readonly code?: string; readonly message: string };
-    const inUse = code === "EADDRINUSE" ? " Another program listens there: npm run web -- --port 0 takes a free one." : "";
+    const inUse =
+      code === "EADDRINUSE" ? " Another program listens there: npm run web -- --port 0 takes a free one." : "";
     console.error(`${message}${inUse}`);
     process.exitCode = 1;
   });

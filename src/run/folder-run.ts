@@ -108,6 +108,12 @@ export class FolderRun implements RunStore {
     return atEnd ?? (newest && (await logsOf(folder, newest))) ?? noLogs();
   }
 
+  /** The newest state that is whole in the run in `folder`. */
+  static async newestIn(folder: Folder): Promise<SavedState | undefined> {
+    const [newest] = await checkpointsOf(folder);
+    return newest?.state;
+  }
+
   get path(): string {
     return this.#folder.path;
   }

@@ -91,7 +91,9 @@ async function droppedFolder(dropped: readonly DroppedFile[]): Promise<MemoryFol
   const isZip = dropped.length === 1 && first!.path.toLowerCase().endsWith(".zip");
   const files = isZip
     ? unzipped(new Uint8Array(await first!.blob.arrayBuffer()))
-    : await Promise.all(dropped.map(async ({ path, blob }) => [path, new Uint8Array(await blob.arrayBuffer())] as const));
+    : await Promise.all(
+        dropped.map(async ({ path, blob }) => [path, new Uint8Array(await blob.arrayBuffer())] as const),
+      );
   const folder = new MemoryFolder("the dropped checkpoint");
   for (const [path, bytes] of files) folder.files.set(path.slice(path.lastIndexOf("/") + 1), bytes);
   for (const name of [CONFIG_FILE, WEIGHTS_FILE]) {

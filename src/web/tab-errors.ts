@@ -37,7 +37,8 @@ export function errorMessage(error: unknown, { isFatal = false }: { readonly isF
   const known = KINDS.find(([type]) => error instanceof type);
   if (known) return { type: "error", kind: known[1], message, isFatal };
   if ((error instanceof RuntimeFailure || error instanceof RangeError) && MEMORY_SPENT.test(message)) {
-    const advice = "The tab has too little memory for this. Take smaller groups or fewer problems, and go on from the last save.";
+    const advice =
+      "The tab has too little memory for this. Take smaller groups or fewer problems, and go on from the last save.";
     return { type: "error", kind: "memory", message: `${advice} (${message})`, isFatal };
   }
   return { type: "error", kind: "fault", message, isFatal };

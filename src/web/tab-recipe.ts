@@ -2,8 +2,8 @@
  * The recipe of `npm start` as a tab runs it: the very file, with the values of the page's controls and a few of the tab's own.
  */
 
-import { checkedRecipe, overriddenRecipe } from "../recipe/check.ts";
 import { ConfigError } from "../errors.ts";
+import { checkedRecipe, overriddenRecipe } from "../recipe/check.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import type { ProblemLimits, TabSettings } from "./protocol.ts";
 

@@ -10,7 +10,7 @@ import type { Computing } from "../compute/computing.ts";
 import type { Policy } from "../engine/contract/policy.ts";
 import type { SamplingSession } from "../engine/contract/session.ts";
 import { openEngine } from "../engine/open.ts";
-import { RunDirError, RunInterrupted } from "../errors.ts";
+import { ConfigError, RunDirError, RunInterrupted } from "../errors.ts";
 import { type Folder, writeJson } from "../folder.ts";
 import { parseJson } from "../json-text.ts";
 import { writeInitialModel } from "../recipe/model.ts";
@@ -20,7 +20,8 @@ import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { RecipeParts } from "../recipe/trained-model.ts";
 import { FolderRun } from "../run/folder-run.ts";
-import { RUN_FILES, type RunStore } from "../run/run-store.ts";
+import { RUN_FILES, type RunStore, type SavedState } from "../run/run-store.ts";
+import type { AnsweringModel } from "./answers.ts";
 import { Gate } from "./gate.ts";
 import { GroupWatch } from "./group-watch.ts";
 import type { SettingsChange } from "./history.ts";
@@ -139,11 +140,13 @@ export class TabRun {
     return { tokenizer, temperature, problemOf, weights: new Map(rewards.map(({ name, weight }) => [name, weight])) };
   }
 
-  /** The session in which questions are answered. */
-  get session(): SamplingSession {
-    const engine = this.#prepared!.engine as Policy;
-    this.#session ??= engine.openSession!();
-    return this.#session;
+  /** The model as it answers questions. Throws ConfigError while it is being opened. */
+  get answering(): AnsweringModel {
+    if (this.#prepared === undefined) throw new ConfigError("The model is being opened. Ask again in a moment.");
+    const { recipe, tokenizer, engine } = this.#prepared;
+    const policy = engine as Policy;
+    this.#session ??= policy.openSession!();
+    return { recipe, tokenizer, engine: policy, session: this.#session, iteration: this.iteration };
   }
 
   /** Runs, from the newest checkpoint on, while the gate is open. */
@@ -155,7 +158,9 @@ export class TabRun {
 
   /** Opens the model of a run that is complete. */
   async openFinished(): Promise<void> {
-    const parts = await openRecipeParts(this.recipe, this.folder.folder(RUN_FILES.model).path, { compute: this.#compute });
+    const parts = await openRecipeParts(this.recipe, this.folder.folder(RUN_FILES.model).path, {
+      compute: this.#compute,
+    });
     this.#prepared = { ...parts, close: () => parts.engine.dispose() };
     this.iteration = iterationsOf(this.recipe);
     this.isFinished = true;
@@ -212,7 +217,7 @@ export class TabRun {
     const watched = { ...prepared, engine: this.#watchedEngine(prepared.engine as Policy) };
     this.#prepared = watched;
     this.#stage = store.resumedFrom?.manifest.stage ?? COLD_START;
-    this.iteration = iterationOf(store);
+    this.iteration = store.resumedFrom ? iterationOfState(store.resumedFrom) : 0;
     await this.#freezeLate(store);
     this.#listener.changed();
     await runRecipe(watched, { signal: this.#stop.signal, observe: (event) => this.#observe(event) });
@@ -338,9 +343,10 @@ async function seed(store: FolderRun, folder: Folder, compute: Computing, recipe
 
 const klCoefOf = (recipe: Recipe): number => settingsOf(recipe).klCoef;
 
-function iterationOf({ resumedFrom }: Pick<FolderRun, "resumedFrom">): number {
-  if (resumedFrom?.manifest.stage !== R1_ZERO) return 0;
-  return Number(resumedFrom.manifest.trainerState.iteration ?? resumedFrom.manifest.step);
+/** Iterations of R1-Zero that a state has seen. */
+export function iterationOfState({ manifest }: SavedState): number {
+  const { stage, step, trainerState } = manifest;
+  return stage === R1_ZERO ? Number(trainerState.iteration ?? step) : 0;
 }
 
 /** Whether a run is complete. */

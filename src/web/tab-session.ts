@@ -4,22 +4,20 @@
  * It knows no browser. What it needs of one is handed in (`TabSurroundings`), so that a test plays the page in Node.
  */
 
-import type { Device } from "../compute/device.ts";
 import { type Computing, computingOn } from "../compute/computing.ts";
+import type { Device } from "../compute/device.ts";
 import type { Policy } from "../engine/contract/policy.ts";
 import { AhaError, ConfigError } from "../errors.ts";
-import { judgeCompletion, readCountdown } from "../expression/countdown.ts";
 import { type Folder, MemoryFolder } from "../folder.ts";
 import { elementCount, parameterSpecs } from "../model/parameters.ts";
 import { modelConfigOf } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { FolderRun } from "../run/folder-run.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
-import { stopTokens } from "../tokenizer/stop-tokens.ts";
-import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
+import { type AnsweringModel, Answers } from "./answers.ts";
 import { evaluationResult, historyOf } from "./history.ts";
+import { type IdleModel, openIdleModel } from "./idle-model.ts";
 import { droppedWeights, zipped } from "./model-files.ts";
-import { ownProblem } from "./own-problem.ts";
 import type {
   Backend,
   KeptRun,
@@ -64,7 +62,8 @@ export interface OpenDevice {
 const RUN = "run";
 const DROPPED = "dropped";
 const WEIGHTS_FILE = "model.safetensors";
-const DOWNLOAD = "memory:download";
+/** A folder in memory for what is written once and read once. */
+const SCRATCH = "memory:scratch";
 /** The folder in the zip, and its name. */
 const MODEL_NAME = "aha-countdown";
 
@@ -76,20 +75,22 @@ export class TabSession {
   readonly #here: TabSurroundings;
   #compute: Computing | undefined;
   #run: TabRun | undefined;
-  #downloads = new MemoryFolder(DOWNLOAD);
-  #answer: { readonly ask: number; cancel(): void } | undefined;
+  #scratch = new MemoryFolder(SCRATCH);
+  readonly #answers: Answers;
+  #idle: Promise<IdleModel> | undefined;
   /** Messages are carried out one after another. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(surroundings: TabSurroundings) {
     this.#here = surroundings;
+    this.#answers = new Answers(surroundings.post);
   }
 
   /** Carries a message out; its answers are posted. Settles when that is done. */
   receive(message: PageMessage): Promise<void> {
     // Ending an answer must not wait for the answer.
     if (message.type === "stop-asking") {
-      if (this.#answer?.ask === message.ask) this.#answer.cancel();
+      this.#answers.cancel(message.ask);
       return Promise.resolve();
     }
     this.#last = this.#last.then(async () => {
@@ -118,7 +119,7 @@ export class TabSession {
         return this.#watch(message.group);
       case "ask":
         // The answer comes while other messages are carried out.
-        void this.#ask(message);
+        void this.#answers.answer(message, this.#answering());
         return;
       case "download":
         return this.#download();
@@ -134,7 +135,7 @@ export class TabSession {
   async #open({ backend }: Asked<"open">): Promise<void> {
     const { post, folder, isIsolated } = this.#here;
     const { device, threads, ...about } = await this.#here.openDevice(backend, post);
-    const folderAt = (path: string) => (path.startsWith(DOWNLOAD) ? this.#downloads.at(path) : folder.at(path));
+    const folderAt = (path: string) => (path.startsWith(SCRATCH) ? this.#scratch.at(path) : folder.at(path));
     this.#compute = computingOn(device, folderAt, threads);
     const recipe = this.#recipe({});
     const kept = await this.#kept();
@@ -211,7 +212,8 @@ export class TabSession {
 
   #change(settings: Partial<TabSettings>): void {
     const run = this.#begun();
-    if (run.isFinished) throw new ConfigError("This run is finished, so its settings stay. Start a new one with others.");
+    if (run.isFinished)
+      throw new ConfigError("This run is finished, so its settings stay. Start a new one with others.");
     if (settings.seed !== undefined && settings.seed !== run.settings.seed) {
       throw new ConfigError("The seed belongs to the whole run: start a new one with another seed.");
     }
@@ -223,52 +225,39 @@ export class TabSession {
     run.groups.choice = group;
     if (run.groups.isEmpty || run.model === undefined) return;
     // While it trains the weights may be those of the next step by the time it could score.
-    if (run.gate.isHolding || run.isFinished) await run.groups.score(run.model.engine as Policy, run.watched.temperature);
+    if (run.gate.isHolding || run.isFinished)
+      await run.groups.score(run.model.engine as Policy, run.watched.temperature);
     this.#here.post(run.groups.message(run.watched));
   }
 
-  async #ask({ ask, problem, temperature }: Asked<"ask">): Promise<void> {
-    const { post } = this.#here;
+  /** The run's model; before any run what is kept, or the cold start. */
+  async #answering(): Promise<AnsweringModel> {
+    if (this.#run) return this.#run.answering;
+    this.#idle ??= this.#openIdle();
     try {
-      const run = this.#begun();
-      const asked = ownProblem(problem, limitsOf(run.recipe));
-      const model = run.model;
-      if (model === undefined) throw new ConfigError("The model is being opened. Ask again in a moment.");
-      const { tokenizer, engine, recipe } = model;
-      const decoder = new StreamingDecoder(tokenizer);
-      const tokens: number[] = [];
-      const params = {
-        ...{ temperature, topP: 1, topK: 0, seed: ask, iteration: run.iteration },
-        maxCompletionTokens: recipe.evaluation.maxCompletionTokens,
-        stopTokenIds: stopTokens(engine as Policy, tokenizer),
-      };
-      const request = { tokens: tokenizer.encode(asked.prompt), promptId: 0, sampleIndex: 0, params };
-      const sequence = run.session.submit(request, ({ token }) => {
-        tokens.push(token);
-        const text = decoder.push(token);
-        if (text !== "") post({ type: "answer", ask, text });
-      });
-      this.#answer?.cancel();
-      this.#answer = { ask, cancel: () => sequence.cancel() };
-      const how = await sequence.finished;
-      const { solved: isSolved, reason } = judged(tokenizer.decode(tokens), asked.columns);
-      const iteration = run.iteration;
-      const end = { isSolved, reason, tokens: tokens.length, how: how === "cancelled" ? "stopped" : how, iteration } as const;
-      post({ type: "answer", ask, text: decoder.end(), end });
+      return await this.#idle;
     } catch (error) {
-      post({ ...errorMessage(error), ask });
-    } finally {
-      if (this.#answer?.ask === ask) this.#answer = undefined;
+      this.#idle = undefined;
+      throw error;
     }
+  }
+
+  async #openIdle(): Promise<IdleModel> {
+    const folder = this.#here.folder.folder(RUN);
+    const found = await TabRun.find(folder);
+    const recipe = found?.recipe ?? this.#recipe({});
+    this.#scratch = new MemoryFolder(SCRATCH);
+    const weights = () => this.#here.coldStart(this.#here.post);
+    return openIdleModel(recipe, this.#computing(), this.#scratch, found && folder, weights);
   }
 
   async #download(): Promise<void> {
     const model = this.#begun().model;
     if (model === undefined) throw new ConfigError("The model is being opened. Ask again in a moment.");
-    this.#downloads = new MemoryFolder(DOWNLOAD);
-    await model.engine.saveWeights(DOWNLOAD);
-    await model.tokenizer.save(this.#downloads);
-    const blob = new Blob([zipped(this.#downloads, MODEL_NAME)], { type: "application/zip" });
+    this.#scratch = new MemoryFolder(SCRATCH);
+    await model.engine.saveWeights(SCRATCH);
+    await model.tokenizer.save(this.#scratch);
+    const blob = new Blob([zipped(this.#scratch, MODEL_NAME)], { type: "application/zip" });
     this.#here.post({ type: "download", name: `${MODEL_NAME}-${this.#begun().iteration}.zip`, blob });
   }
 
@@ -287,10 +276,15 @@ export class TabSession {
   }
 
   async #leave(): Promise<void> {
-    this.#answer?.cancel();
-    const run = this.#run;
+    this.#answers.cancel();
+    const [run, idle] = [this.#run, this.#idle];
     this.#run = undefined;
+    this.#idle = undefined;
     await run?.leave();
+    await idle?.then(
+      (model) => model.close(),
+      () => {},
+    );
   }
 
   #recipe(settings: Partial<TabSettings>): Recipe {
@@ -336,11 +330,6 @@ function parametersOf(recipe: Recipe): number {
   const { init } = recipe.model;
   const specs = parameterSpecs(modelConfigOf(init!, buildTokenizer(init!.tokenizer)));
   return specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-}
-
-function judged(text: string, columns: Readonly<Record<string, unknown>>) {
-  const problem = readCountdown(columns);
-  return "fault" in problem ? { solved: false, reason: problem.fault } : judgeCompletion(text, problem);
 }
 
 async function bytesIn(folder: Folder): Promise<number> {

@@ -5,6 +5,7 @@
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { unzipSync } from "fflate";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { WasmDevice } from "../../src/compute/web/wasm-device.ts";
 import { MemoryFolder } from "../../src/folder.ts";
@@ -13,7 +14,6 @@ import { OpfsFolder } from "../../src/web/opfs-folder.ts";
 import type { PageMessage, WorkerMessage } from "../../src/web/protocol.ts";
 import { LoadError } from "../../src/web/tab-errors.ts";
 import { TabSession } from "../../src/web/tab-session.ts";
-import { unzipSync } from "fflate";
 import { FakeDirectory, type Quota } from "./fake-opfs.ts";
 import { openWasmInNode } from "./wasm-in-node.ts";
 
@@ -133,23 +133,39 @@ describe("a run in a tab", () => {
     expect(ready).toMatchObject({ backend: "wasm", threads: 1, parameters: 252_096, iterations: 3 });
     expect(ready.starts).toEqual(["cold-start", "random"]);
     expect(ready.limits).toEqual({ largest: 99, counts: [3], min: 1, max: 10, targetMin: 10, targetMax: 99 });
-    expect(ready.settings).toMatchObject({ groupSize: 16, temperature: 1, formatWeight: 0.2, equationWeight: 1, seed: 1 });
+    expect(ready.settings).toMatchObject({
+      groupSize: 16,
+      temperature: 1,
+      formatWeight: 0.2,
+      equationWeight: 1,
+      seed: 1,
+    });
     expect(of(heard, "iteration").map(({ metrics }) => metrics.iteration)).toEqual([1, 2, 3]);
-    expect(of(heard, "evaluation").map(({ result }) => [result.iteration, result.problems])).toEqual([[0, 2], [3, 2]]);
+    expect(of(heard, "evaluation").map(({ result }) => [result.iteration, result.problems])).toEqual([
+      [0, 2],
+      [3, 2],
+    ]);
     const phases = new Set(of(heard, "phase").map(({ phase }) => phase));
     expect([...phases]).toEqual(expect.arrayContaining(["demonstrating", "sampling", "judging", "updating", "saving"]));
   });
 
   it("shows a group of each iteration, its tokens, rewards and advantages", () => {
     const groups = of(whole.heard, "group");
-    expect(groups.map(({ iteration, groups }) => [iteration, groups])).toEqual([[1, 2], [2, 2], [3, 2]]);
+    expect(groups.map(({ iteration, groups }) => [iteration, groups])).toEqual([
+      [1, 2],
+      [2, 2],
+      [3, 2],
+    ]);
     for (const { problem, prompt, completions } of groups) {
       expect(prompt).toContain(`[${problem.numbers.join(", ")}], create an equation that equals ${problem.target}.`);
       expect(completions).toHaveLength(4);
       for (const { tokens, rewards, isCut } of completions) {
         expect(tokens.length).toBeLessThanOrEqual(12);
         expect(tokens.every(({ before }) => before < 0)).toBe(true);
-        expect(rewards.map(({ name, weight }) => [name, weight])).toEqual([["format", 0.2], ["equation", 1]]);
+        expect(rewards.map(({ name, weight }) => [name, weight])).toEqual([
+          ["format", 0.2],
+          ["equation", 1],
+        ]);
         expect(isCut).toBe(tokens.length === 12 && !tokens.at(-1)!.text.includes("<|end"));
       }
     }
@@ -230,7 +246,11 @@ describe("the page's controls", () => {
     const page = new Page(new FakeDirectory());
     await page.open();
     page.say({ type: "start", from: "random", settings });
-    expect(await page.next("error")).toMatchObject({ kind: "settings", isFatal: false, message: expect.stringContaining(message) });
+    expect(await page.next("error")).toMatchObject({
+      kind: "settings",
+      isFatal: false,
+      message: expect.stringContaining(message),
+    });
     await page.leave();
   });
 });
@@ -251,7 +271,11 @@ describe("a problem that somebody types", () => {
       [[0.5], 6, "Expected a number from 0 to 99, not 0.5"],
     ] as const) {
       page.say({ type: "ask", ask: 8, problem: { numbers, target }, temperature: 1 });
-      expect(await page.next("error")).toMatchObject({ kind: "problem", ask: 8, message: expect.stringContaining(message) });
+      expect(await page.next("error")).toMatchObject({
+        kind: "problem",
+        ask: 8,
+        message: expect.stringContaining(message),
+      });
     }
     await page.leave();
   }, 60_000);
@@ -296,7 +320,10 @@ describe("a checkpoint that is dropped on the page", () => {
     const tokenizer = new TextEncoder().encode(text.replace("too low", "too law"));
     const config = JSON.parse(new TextDecoder().decode(whole.files["aha-countdown/config.json"]!)) as object;
     const other = new TextEncoder().encode(JSON.stringify({ ...config, num_attention_heads: 6 }));
-    for (const [name, bytes] of [["tokenizer.json", tokenizer], ["config.json", other]] as const) {
+    for (const [name, bytes] of [
+      ["tokenizer.json", tokenizer],
+      ["config.json", other],
+    ] as const) {
       const page = await drop({ ...whole.files, [`aha-countdown/${name}`]: bytes });
       const error = await page.next("error");
       expect(error.message).toMatch(/another model/);

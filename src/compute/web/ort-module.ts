@@ -51,14 +51,7 @@ export interface OrtModule {
   _OrtAppendExecutionProvider(options: Address, name: Address, keys: Address, values: Address, count: number): Code;
   _OrtCreateSession(model: Address, bytes: number, options: Address): Address | Promise<Address>;
   _OrtReleaseSession(session: Address): number;
-  _OrtCreateTensor(
-    type: number,
-    data: Address,
-    bytes: number,
-    dims: Address,
-    rank: number,
-    location: number,
-  ): Address;
+  _OrtCreateTensor(type: number, data: Address, bytes: number, dims: Address, rank: number, location: number): Address;
   _OrtReleaseTensor(tensor: Address): number;
   _OrtRun(
     session: Address,
@@ -120,7 +113,9 @@ export class OrtWeb {
       const found = module.stackAlloc(2 * module.PTR_SIZE);
       module._OrtGetLastError(found, found + module.PTR_SIZE);
       const message = module.getValue(found + module.PTR_SIZE, "*");
-      return new RuntimeFailure(`ONNX Runtime, ${call}: ${message === NONE ? "no reason" : module.UTF8ToString(message)}`);
+      return new RuntimeFailure(
+        `ONNX Runtime, ${call}: ${message === NONE ? "no reason" : module.UTF8ToString(message)}`,
+      );
     } finally {
       module.stackRestore(stack);
     }

@@ -126,7 +126,8 @@ export class WasmDevice implements Device {
         const [read, written] = [inputs.map(wasmTensor), outputs.map(wasmTensor)];
         return async () => {
           await this.#eventLoop.breathe();
-          if ([...read, ...written].some(({ isGone }) => isGone)) throw new TypeError("A tensor of this run was disposed of.");
+          if ([...read, ...written].some(({ isGone }) => isGone))
+            throw new TypeError("A tensor of this run was disposed of.");
           await session.run(
             read.map(({ handle }) => handle),
             written.map(({ handle }) => handle),

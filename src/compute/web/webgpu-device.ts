@@ -236,7 +236,8 @@ export class WebGpuDevice implements Device {
     const read = new Set(inputs.map(({ buffer }) => buffer));
     const isOver = ({ buffer }: WebGpuTensor) => !mayShare && buffer !== undefined && read.has(buffer);
     return async () => {
-      if ([...inputs, ...outputs].some(({ isGone }) => isGone)) throw new TypeError("A tensor of this run was disposed of.");
+      if ([...inputs, ...outputs].some(({ isGone }) => isGone))
+        throw new TypeError("A tensor of this run was disposed of.");
       const beside = outputs.map((output) => (isOver(output) ? this.allocate(output.dtype, output.dims) : undefined));
       try {
         const written = outputs.map((output, i) => beside[i] ?? output);

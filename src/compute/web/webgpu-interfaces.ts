@@ -25,7 +25,10 @@ export interface GpuDevice {
   readonly lost: Promise<{ readonly message: string }>;
   createBuffer(description: { readonly size: number; readonly usage: number }): GpuBuffer;
   createCommandEncoder(): GpuCommandEncoder;
-  addEventListener(type: "uncapturederror", listen: (event: { readonly error: { readonly message: string } }) => void): void;
+  addEventListener(
+    type: "uncapturederror",
+    listen: (event: { readonly error: { readonly message: string } }) => void,
+  ): void;
 }
 
 /** A GPU that there is. */

@@ -80,7 +80,8 @@ async function findGpu(): Promise<{ readonly adapter: GpuAdapter } | { readonly 
   if (gpu === undefined) return { absence: "This browser has no WebGPU, so the processors compute." };
   if (!("Suspending" in WebAssembly)) {
     return {
-      absence: "WebAssembly cannot wait for a GPU in this browser (it lacks JSPI), so the processors compute. Chrome and Edge can.",
+      absence:
+        "WebAssembly cannot wait for a GPU in this browser (it lacks JSPI), so the processors compute. Chrome and Edge can.",
     };
   }
   const adapter = await gpu.requestAdapter().catch(() => null);

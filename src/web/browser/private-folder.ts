@@ -9,7 +9,8 @@ export async function privateFolder(name: string): Promise<DirectoryHandle | und
     const root = await navigator.storage.getDirectory();
     const folder = await root.getDirectoryHandle(name, { create: true });
     // What writes needs both; a browser without them keeps nothing.
-    const isThere = "createSyncAccessHandle" in FileSystemFileHandle.prototype && "move" in FileSystemFileHandle.prototype;
+    const isThere =
+      "createSyncAccessHandle" in FileSystemFileHandle.prototype && "move" in FileSystemFileHandle.prototype;
     return isThere ? (folder as unknown as DirectoryHandle) : undefined;
   } catch {
     return undefined;
