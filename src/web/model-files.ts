@@ -4,6 +4,7 @@ import { unzipSync, zipSync } from "fflate";
 import { AhaError, CheckpointError } from "../errors.ts";
 import { MemoryFolder } from "../folder.ts";
 import { readModel } from "../model/checkpoint.ts";
+import { readModelConfig } from "../model/hf-config.ts";
 import { modelConfigOf } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
@@ -37,7 +38,7 @@ export async function droppedWeights(dropped: readonly DroppedFile[], recipe: Re
   const folder = await droppedFolder(dropped);
   const { init } = recipe.model;
   const expected = modelConfigOf(init!, buildTokenizer(init!.tokenizer));
-  const { config, values } = await readModel(folder);
+  const config = await readModelConfig(folder);
   for (const [key, what] of SHAPE_KEYS) {
     if (config[key] === expected[key]) continue;
     throw new ForeignCheckpointError(
@@ -46,6 +47,7 @@ export async function droppedWeights(dropped: readonly DroppedFile[], recipe: Re
     );
   }
   await requireTokenizer(folder, recipe);
+  const { values } = await readModel(folder);
   for (const [name, numbers] of values) {
     if (!numbers.every(Number.isFinite)) {
       throw new CheckpointError(`${name} in the dropped checkpoint has numbers that are none (NaN or infinite).`);

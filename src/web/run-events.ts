@@ -70,9 +70,8 @@ export function runListener({ run, post, postState, postStorage, bytesIn }: List
     },
     scoring: () => phases.send({ iteration: step(), phase: "scoring", done: 0, total: 1 }),
     saving: () => phases.send({ iteration: run()?.iteration ?? 0, phase: "saving", done: 0, total: 1 }),
-    saved: (place) => {
-      const iteration = run()?.iteration ?? 0;
-      void bytesIn(place).then((bytes) => post({ type: "saved", iteration, bytes }));
+    saved: async (place) => {
+      post({ type: "saved", iteration: run()?.iteration ?? 0, bytes: await bytesIn(place) });
     },
     saveFailed: (error) => {
       run()?.gate.close();

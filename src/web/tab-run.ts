@@ -54,7 +54,7 @@ export interface RunListener {
   group(): void;
   scoring(): void;
   saving(): void;
-  saved(place: string): void;
+  saved(place: string): Promise<void>;
   /** A save failed; the run goes on in memory when the gate is opened again. */
   saveFailed(error: unknown): void;
   /** The run ended by itself: undefined where everything is done. */
@@ -81,6 +81,7 @@ export class TabRun {
   #next: Recipe | undefined;
   #driving: Promise<void> | undefined;
   #hasShownGroup = true;
+  readonly #awaiting: (() => void)[] = [];
 
   constructor(folder: Folder, compute: Computing, recipe: Recipe, notes: TabNotes, listener: RunListener) {
     this.folder = folder;
@@ -140,10 +141,23 @@ export class TabRun {
     return { tokenizer, temperature, problemOf, weights: new Map(rewards.map(({ name, weight }) => [name, weight])) };
   }
 
-  /** The model as it answers questions. Throws ConfigError while it is being opened. */
-  get answering(): AnsweringModel {
-    if (this.#prepared === undefined) throw new ConfigError("The model is being opened. Ask again in a moment.");
-    const { recipe, tokenizer, engine } = this.#prepared;
+  /** The model, once it is open. Throws ConfigError where the run has ended without one. */
+  async opened(): Promise<RecipeParts> {
+    while (this.#prepared === undefined) {
+      if (this.#driving === undefined) throw new ConfigError("This run has no model open: go on with it, or start another.");
+      await new Promise<void>((resume) => this.#awaiting.push(resume));
+    }
+    return this.#prepared;
+  }
+
+  /** Lets those go on who wait for the model, or for the run's end. */
+  #wake(): void {
+    for (const resume of this.#awaiting.splice(0)) resume();
+  }
+
+  /** The model as it answers questions. */
+  async answering(): Promise<AnsweringModel> {
+    const { recipe, tokenizer, engine } = await this.opened();
     const policy = engine as Policy;
     this.#session ??= policy.openSession!();
     return { recipe, tokenizer, engine: policy, session: this.#session, iteration: this.iteration };
@@ -153,6 +167,7 @@ export class TabRun {
   drive(): void {
     this.#driving ??= this.#driveOn().finally(() => {
       this.#driving = undefined;
+      this.#wake();
     });
   }
 
@@ -219,6 +234,7 @@ export class TabRun {
     this.#stage = store.resumedFrom?.manifest.stage ?? COLD_START;
     this.iteration = store.resumedFrom ? iterationOfState(store.resumedFrom) : 0;
     await this.#freezeLate(store);
+    this.#wake();
     this.#listener.changed();
     await runRecipe(watched, { signal: this.#stop.signal, observe: (event) => this.#observe(event) });
   }
@@ -304,7 +320,7 @@ export class TabRun {
         this.#listener.saving();
         try {
           const saved = await store.saveCheckpoint(request, write);
-          this.#listener.saved(saved.directory);
+          await this.#listener.saved(saved.directory);
           return saved;
         } catch (error) {
           this.#listener.saveFailed(error);

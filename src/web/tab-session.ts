@@ -206,8 +206,8 @@ export class TabSession {
 
   #resume(iterations?: number): void {
     const run = this.#begun();
-    run.gate.open(iterations);
     run.drive();
+    run.gate.open(iterations);
   }
 
   #change(settings: Partial<TabSettings>): void {
@@ -232,7 +232,7 @@ export class TabSession {
 
   /** The run's model; before any run what is kept, or the cold start. */
   async #answering(): Promise<AnsweringModel> {
-    if (this.#run) return this.#run.answering;
+    if (this.#run) return this.#run.answering();
     this.#idle ??= this.#openIdle();
     try {
       return await this.#idle;
@@ -252,8 +252,7 @@ export class TabSession {
   }
 
   async #download(): Promise<void> {
-    const model = this.#begun().model;
-    if (model === undefined) throw new ConfigError("The model is being opened. Ask again in a moment.");
+    const model = await this.#begun().opened();
     this.#scratch = new MemoryFolder(SCRATCH);
     await model.engine.saveWeights(SCRATCH);
     await model.tokenizer.save(this.#scratch);
