@@ -330,8 +330,12 @@ describe("everybody", () => {
 
   it("reaches what there is with the keyboard alone", async () => {
     const { page } = await opened();
+    await button(page, "Step").focus();
+    await page.keyboard.press("Enter");
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBe(1);
+    await button(page, "To the content").focus();
     const reached = new Set<string>();
-    for (let i = 0; i < 40; i++) {
+    for (let i = 0; i < 50; i++) {
       await page.keyboard.press("Tab");
       reached.add(
         await page.evaluate(() => {
@@ -340,21 +344,8 @@ describe("everybody", () => {
         }),
       );
     }
-    for (const name of [
-      "To the content",
-      "The code",
-      "Start",
-      "Step",
-      "Ask",
-      "Another",
-      "Download",
-      "Open a checkpoint",
-    ]) {
-      expect([...reached]).toContain(name);
-    }
-    await button(page, "Step").focus();
-    await page.keyboard.press("Enter");
-    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBe(1);
+    const expected = ["The code", "Go on", "Step", "Start over", "Ask", "Another", "Download", "Open a checkpoint"];
+    expect(expected.filter((name) => !reached.has(name))).toEqual([]);
     await page.context().close();
   });
 
