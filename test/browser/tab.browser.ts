@@ -32,22 +32,24 @@ async function picture(page: Page, name: string): Promise<void> {
 }
 
 const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
+/** On a machine that does other things, too, ms. */
+const PATIENCE = 60_000;
 const PHONE = { viewport: { width: 390, height: 844 } };
 
 /** Opens the page and waits until it can be started. */
 async function opened(fault?: string, options: BrowserContextOptions = {}) {
   const watched = await openPage(browser, options);
+  watched.page.setDefaultTimeout(PATIENCE);
   await watched.page.goto(tab.address(fault));
-  await expect.poll(() => button(watched.page, "Start").isEnabled(), { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => button(watched.page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
   return watched;
 }
 
-/** Starts, and pauses after so many iterations. */
-async function trained(page: Page, iterations: number): Promise<void> {
+/** Starts, and waits for the pause after 12 iterations that is in the script. */
+async function trained(page: Page): Promise<void> {
   await button(page, "Start").click();
-  await expect.poll(() => iterationOf(page), { timeout: 60_000 }).toBeGreaterThanOrEqual(iterations);
-  await button(page, "Pause").click();
   await button(page, "Go on").waitFor();
+  expect(await iterationOf(page)).toBe(12);
 }
 
 async function iterationOf(page: Page): Promise<number> {
@@ -71,20 +73,21 @@ async function axeFindings(page: Page): Promise<string[]> {
 
 describe("a run in the tab", () => {
   it("starts, steps, pauses, goes on, and nothing on the page moves while it trains", async () => {
-    const { page, faults } = await opened();
-    await picture(page, "ready");
+    const { page, faults } = await opened("endless");
     await button(page, "Step").click();
-    await expect.poll(() => iterationOf(page)).toBe(1);
     await button(page, "Go on").waitFor();
+    expect(await iterationOf(page)).toBe(1);
     await page.evaluate(() => {
-      (globalThis as Json).shifts = 0;
+      (globalThis as Json).shifts = [];
       new PerformanceObserver((list) => {
-        for (const entry of list.getEntries() as Json[]) (globalThis as Json).shifts += entry.value;
+        for (const { value, sources } of list.getEntries() as Json[]) {
+          (globalThis as Json).shifts.push([value, ...sources.map(({ node }: Json) => node?.outerHTML?.slice(0, 80))]);
+        }
       }).observe({ type: "layout-shift", buffered: false });
     });
     await button(page, "Go on").click();
-    await expect.poll(() => iterationOf(page), { timeout: 60_000 }).toBeGreaterThan(14);
-    expect(await page.evaluate(() => (globalThis as Json).shifts)).toBeLessThan(0.001);
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBeGreaterThan(6);
+    expect(await page.evaluate(() => (globalThis as Json).shifts)).toEqual([]);
     await button(page, "Pause").click();
     await button(page, "Go on").waitFor();
     const paused = await iterationOf(page);
@@ -96,7 +99,7 @@ describe("a run in the tab", () => {
 
   it("shows a group: each answer right or wrong in words, and why a token moved, by pointer and by keyboard", async () => {
     const { page, faults } = await opened();
-    await trained(page, 12);
+    await trained(page);
     const rows = page.locator(".rows button");
     expect(await rows.count()).toBe(16);
     expect(await rows.allInnerTexts()).toEqual(Array(16).fill(expect.stringMatching(/✓ right|✗ wrong/)));
@@ -117,8 +120,9 @@ describe("a run in the tab", () => {
     await expect.poll(async () => page.locator(".which .number").innerText()).toBe(held);
     await button(page, "Let go, show the newest").click();
     await expect.poll(async () => page.locator(".which .number").innerText()).not.toBe(held);
-    await page.getByLabel("problem").selectOption("6");
-    await expect.poll(() => page.getByLabel("problem").inputValue()).toBe("6");
+    const which = page.locator(".which select");
+    await which.selectOption("6");
+    await expect.poll(() => which.inputValue()).toBe("6");
     expect(faults).toEqual([]);
     await page.context().close();
   });
@@ -127,10 +131,10 @@ describe("a run in the tab", () => {
     const { page, faults } = await opened();
     await button(page, "Ask").click();
     await page.locator(".its-answer").getByText("(6*6)+5=36+5=41").first().waitFor();
-    await page.getByText("✓ Right").waitFor();
+    await page.locator(".said b").getByText("✓ Right").waitFor();
     await page.getByLabel("target").fill("18");
     await button(page, "Ask").click();
-    await page.getByText("✗ Wrong").waitFor();
+    await page.locator(".said b").getByText("✗ Wrong").waitFor();
     await page.getByText(/No equation does|One that does/).waitFor();
     await page.getByLabel("numbers").fill("six, 6, 5");
     await button(page, "Ask").click();
@@ -144,7 +148,7 @@ describe("a run in the tab", () => {
 
   it("takes changes of the sliders, at their ends too, and gives the command that does the same", async () => {
     const { page, faults } = await opened();
-    await trained(page, 2);
+    await trained(page);
     for (const slider of await page.getByRole("slider").all()) {
       await slider.focus();
       await page.keyboard.press("End");
@@ -162,7 +166,7 @@ describe("a run in the tab", () => {
   });
 
   it("shows the very file of the loop, with the lines that are computed", async () => {
-    const { page, faults } = await opened();
+    const { page, faults } = await opened("endless");
     await button(page, "Start").click();
     await page.getByRole("link", { name: "The code" }).click();
     await page.locator(".source .line.now").first().waitFor();
@@ -184,7 +188,7 @@ describe("a run in the tab", () => {
 
   it("is not thrown away by one click, and downloads", async () => {
     const { page } = await opened();
-    await trained(page, 2);
+    await trained(page);
     const download = page.waitForEvent("download");
     await button(page, "Download").click();
     expect((await download).suggestedFilename()).toBe("aha-countdown.zip");
@@ -210,11 +214,11 @@ describe("what goes wrong", () => {
   ] as const)("in a run has a message and a way on: %s", async (fault, message, way) => {
     const { page } = await opened(fault);
     await button(page, "Start").click();
-    await expect.poll(() => page.getByRole("alert").count(), { timeout: 30_000 }).toBe(1);
+    await expect.poll(() => page.getByRole("alert").count(), { timeout: PATIENCE }).toBe(1);
     expect(await trouble(page)).toMatch(message);
     await button(page, way).click();
     await expect.poll(() => page.getByRole("alert").count()).toBe(0);
-    if (fault !== "full") await expect.poll(() => button(page, "Start").isEnabled(), { timeout: 20_000 }).toBe(true);
+    if (fault !== "full") await expect.poll(() => button(page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
     await page.context().close();
   });
 
@@ -224,7 +228,7 @@ describe("what goes wrong", () => {
   ] as const)("while it loads is told: %s", async (fault, message) => {
     const { page } = await openPage(browser);
     await page.goto(tab.address(fault));
-    await expect.poll(() => page.getByRole("alert").count(), { timeout: 30_000 }).toBe(1);
+    await expect.poll(() => page.getByRole("alert").count(), { timeout: PATIENCE }).toBe(1);
     expect(await trouble(page)).toMatch(message);
     await button(page, "Load again").waitFor();
     await page.context().close();
@@ -270,7 +274,7 @@ describe("what goes wrong", () => {
     await page.clock.install();
     await page.goto(tab.address());
     await page.clock.runFor(10_000);
-    await expect.poll(() => button(page, "Start").isEnabled(), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => button(page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
     await page.clock.fastForward("01:00:00");
     await page.clock.runFor(6_000);
     await page.getByText(/This tab was asleep\. For 60 minutes the browser let it rest\. Nothing is lost/).waitFor();
@@ -298,10 +302,10 @@ describe("everybody", () => {
       // The checker is a script from outside, which the page's policy would not let in.
       const { page } = await opened("fine", { ...options, bypassCSP: true });
       const findings: Record<string, string[]> = { ready: await axeFindings(page) };
-      await trained(page, 16);
+      await trained(page);
       await button(page, "Ask").click();
       await page.locator("[data-token='3']").hover();
-      await page.getByText("✓ Right").waitFor();
+      await page.locator(".said b").getByText("✓ Right").waitFor();
       await page.waitForTimeout(300);
       await page.evaluate(() => scrollTo(0, 0));
       await picture(page, name);
@@ -350,7 +354,7 @@ describe("everybody", () => {
     }
     await button(page, "Step").focus();
     await page.keyboard.press("Enter");
-    await expect.poll(() => iterationOf(page)).toBe(1);
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBe(1);
     await page.context().close();
   });
 

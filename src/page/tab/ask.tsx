@@ -110,12 +110,12 @@ export function AskPanel() {
       >
         {isChecked && fault ? fault.fault : "problem" in read ? read.note : ""}
       </p>
-      <Answer answer={answer} isRandom={run === undefined} />
+      <Answer answer={answer} hasRun={run !== undefined} />
     </section>
   );
 }
 
-function Answer({ answer, isRandom }: { readonly answer: TypedAnswer | undefined; readonly isRandom: boolean }) {
+function Answer({ answer, hasRun }: { readonly answer: TypedAnswer | undefined; readonly hasRun: boolean }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const node = box.current;
@@ -125,9 +125,9 @@ function Answer({ answer, isRandom }: { readonly answer: TypedAnswer | undefined
     return (
       <div class="its-answer">
         <p class="soft">
-          {isRandom
-            ? "Ask before you start and again later: the same question gets a longer search."
-            : "It answers with the weights that it has now, also while it trains."}
+          {hasRun
+            ? "It answers with the weights that it has now, also while it trains."
+            : "Ask before you start, and again later: the same question gets a longer search."}
         </p>
       </div>
     );

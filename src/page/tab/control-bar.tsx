@@ -30,9 +30,9 @@ function Buttons() {
   const run = useTab((state) => state.run);
   const dropped = useTab((state) => state.dropped);
   const [chosen, setChosen] = useState<StartingPoint>();
-  const starts = startsOf(ready?.starts ?? ["cold-start"], dropped !== undefined);
-  const from = chosen !== undefined && starts.includes(chosen) ? chosen : starts[0]!;
   const isIdle = run === undefined || run.activity === "idle";
+  const starts = startsOf(ready?.starts ?? ["cold-start"], dropped !== undefined, isIdle);
+  const from = chosen !== undefined && starts.includes(chosen) ? chosen : starts[0]!;
   const busy = isBusy(run);
   const canStart = worker === "ready" && !busy;
   const isOver = run?.activity === "finished";
@@ -54,7 +54,7 @@ function Buttons() {
           disabled={!canStart || isOver}
           onClick={() => (isIdle ? startRun(from) : send({ type: "resume" }))}
         >
-          {worker === "loading" ? "Loading …" : isIdle ? "Start" : "Go on"}
+          {worker === "loading" ? "Loading …" : isIdle && from !== "kept" ? "Start" : "Go on"}
         </button>
       )}
       <button
@@ -85,10 +85,13 @@ function Buttons() {
   );
 }
 
-/** The starting points that there are; what somebody has just opened first. */
-function startsOf(starts: readonly StartingPoint[], isDropped: boolean): StartingPoint[] {
+/** The starting points that there are; what somebody has just opened first. What is kept is the run that goes on already. */
+function startsOf(starts: readonly StartingPoint[], isDropped: boolean, isIdle: boolean): StartingPoint[] {
   const order: readonly StartingPoint[] = ["dropped", "kept", "cold-start", "random"];
-  return order.filter((start) => starts.includes(start) || (start === "dropped" && isDropped));
+  return order.filter((start) => {
+    if (start === "kept" && !isIdle) return false;
+    return starts.includes(start) || (start === "dropped" && isDropped);
+  });
 }
 
 /** A run is not thrown away by one click. */
@@ -131,6 +134,7 @@ function StartOver({ from }: { readonly from: StartingPoint }) {
 function Progress() {
   const run = useTab((state) => state.run);
   const planned = useTab((state) => state.ready?.iterations);
+  const kept = useTab((state) => state.ready?.kept?.iteration);
   const loading = useTab((state) => (state.worker === "loading" ? state.loading : undefined));
   const worker = useTab((state) => state.worker);
   if (worker === "loading") {
@@ -147,7 +151,9 @@ function Progress() {
       </span>
     );
   }
-  const [done, total] = [run?.iteration ?? 0, run?.iterations ?? planned ?? 0];
+  // Before anything is started it is the run that somebody left here.
+  const done = run?.iteration ?? kept ?? 0;
+  const total = run?.iterations ?? planned ?? 0;
   return (
     <span class="how-far">
       <progress aria-label="Iterations" value={done} max={Math.max(1, total)} />
@@ -225,7 +231,7 @@ function statusOf({ worker, run, phase, saved }: TabState): string {
   if (phase === undefined) return "Beginning …";
   const [what, of] = PHASES[phase.phase];
   const far = phase.total > 1 ? `: ${count(phase.done)} of ${count(phase.total)} ${of}` : "";
-  const speed = phase.tokensPerSecond ? `, ${plain(phase.tokensPerSecond)} tokens/s` : "";
+  const speed = phase.tokensPerSecond && phase.done > 0 ? `, ${plain(phase.tokensPerSecond)} tokens/s` : "";
   return `${what}${far}${speed}`;
 }
 

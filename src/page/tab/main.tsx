@@ -5,6 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "../style.css";
 import "../parts.css";
 import "./tab.css";
+import { registerServiceWorker } from "../../web/browser/service-worker-client.ts";
 import { applyTheme } from "../theme.ts";
 import { App } from "./app.tsx";
 import { beginWorker } from "./worker-link.ts";
@@ -13,4 +14,7 @@ applyTheme();
 const root = document.getElementById("page")!;
 root.textContent = "";
 render(<App />, root);
-beginWorker();
+const registered = registerServiceWorker();
+// Where the server does not isolate the page, the service worker does, and the page is loaded again.
+if (globalThis.crossOriginIsolated) beginWorker();
+else void registered.then(beginWorker);

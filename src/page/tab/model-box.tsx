@@ -22,7 +22,11 @@ export function ModelBox() {
     <section class="model-box" aria-labelledby="model-title">
       <h2 id="model-title">The model is yours</h2>
       <p class="deeds">
-        <button type="button" disabled={!canAct || isDownloading} onClick={() => send({ type: "download" })}>
+        <button
+          type="button"
+          disabled={!canAct || isDownloading || run === undefined}
+          onClick={() => send({ type: "download" })}
+        >
           {isDownloading ? "Packing …" : "Download"}
         </button>
         <button type="button" disabled={!canAct || isBusy(run)} onClick={() => picker.current?.click()}>
@@ -87,7 +91,7 @@ function Kept({ storage }: { readonly storage: StorageMessage | undefined }) {
       </p>
       <dialog ref={dialog} aria-labelledby="forget-title">
         <h2 id="forget-title">Forget what is kept?</h2>
-        <p>The saved run is deleted from this browser. What is on this page stays until you close it.</p>
+        <p>The saved run is deleted from this browser, and the run on this page ends with it.</p>
         <p class="deeds">
           <button
             type="button"

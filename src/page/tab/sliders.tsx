@@ -11,17 +11,26 @@ export function Sliders() {
   const ready = useTab((state) => state.ready);
   const settings = useTab((state) => state.settings);
   const changes = useTab((state) => state.changes);
+  const show = (change: Partial<TabSettings>) => store.tell({ type: "set", settings: change });
   const set = (change: Partial<TabSettings>) => {
-    store.tell({ type: "set", settings: change });
+    show(change);
     const { run } = store.state;
-    if (run !== undefined && run.activity !== "idle") send({ type: "change", settings: change });
+    const isGoing = run !== undefined && run.activity !== "idle" && run.activity !== "finished";
+    if (isGoing) send({ type: "change", settings: change });
   };
   return (
     <section class="sliders" aria-labelledby="sliders-title">
       <h2 id="sliders-title">What would happen if …</h2>
       <p class="soft">Changes hold from the next iteration on.</p>
       {CONTROLS.map((control) => (
-        <Slider key={control.key} control={control} settings={settings} recipe={ready?.settings} onSet={set} />
+        <Slider
+          key={control.key}
+          control={control}
+          settings={settings}
+          recipe={ready?.settings}
+          onMove={show}
+          onSet={set}
+        />
       ))}
       <p class="deeds">
         <button
@@ -62,11 +71,14 @@ function Slider({
   control,
   settings,
   recipe,
+  onMove,
   onSet,
 }: {
   readonly control: SettingControl;
   readonly settings: TabSettings | undefined;
   readonly recipe: TabSettings | undefined;
+  /** While it is moved, and when it is let go. */
+  readonly onMove: (change: Partial<TabSettings>) => void;
   readonly onSet: (change: Partial<TabSettings>) => void;
 }) {
   const id = useId();
@@ -94,7 +106,8 @@ function Slider({
         disabled={settings === undefined}
         aria-valuetext={shown}
         aria-describedby={`${id}-effect`}
-        onInput={({ currentTarget }) => onSet({ [key]: values[Number(currentTarget.value)]! })}
+        onInput={({ currentTarget }) => onMove({ [key]: values[Number(currentTarget.value)]! })}
+        onChange={({ currentTarget }) => onSet({ [key]: values[Number(currentTarget.value)]! })}
       />
       <p id={`${id}-effect`} class={warned === undefined ? "soft" : "warned"}>
         {warned ?? effect}

@@ -109,12 +109,7 @@ export function stateAfter(state: TabState, news: News): TabState {
     case "loading":
       return { ...state, loading: news };
     case "ready":
-      return {
-        ...state,
-        worker: "ready",
-        ready: news,
-        settings: state.settings ?? news.kept?.settings ?? news.settings,
-      };
+      return afterReady(state, news);
     case "state":
       return { ...state, run: news, phase: isBusy(news) ? state.phase : undefined };
     case "phase":
@@ -146,6 +141,16 @@ export function stateAfter(state: TabState, news: News): TabState {
     case "put-away":
       return { ...state, troubles: state.troubles.filter(({ id }) => id !== news.id) };
   }
+}
+
+/** Somebody who comes back sees the curves that they left. */
+function afterReady(state: TabState, ready: ReadyMessage): TabState {
+  const { kept } = ready;
+  return {
+    ...state,
+    ...{ worker: "ready", ready, settings: state.settings ?? kept?.settings ?? ready.settings },
+    ...(kept && { history: kept.history, evaluations: kept.evaluations, saved: kept.iteration }),
+  };
 }
 
 /** Whether a run computes. */
@@ -195,6 +200,13 @@ function withTrouble(
   };
 }
 
+/** As on a first visit, but for what the sliders say. */
+function afterForget({ worker, ready, settings, storage }: TabState): TabState {
+  const { kept: _, ...fresh } = ready ?? {};
+  const starts = ready?.starts.filter((start) => start !== "kept" && start !== "dropped") ?? [];
+  return { ...BLANK, worker, settings, storage, ready: ready && ({ ...fresh, starts } as ReadyMessage) };
+}
+
 function afterSent(state: TabState, message: PageMessage): TabState {
   switch (message.type) {
     case "open":
@@ -210,6 +222,8 @@ function afterSent(state: TabState, message: PageMessage): TabState {
         group: undefined,
         answer: undefined,
         saved: kept?.iteration,
+        // A kept run goes on with the settings that it had.
+        settings: kept?.settings ?? state.settings,
       };
     }
     case "change": {
@@ -225,7 +239,7 @@ function afterSent(state: TabState, message: PageMessage): TabState {
     case "download":
       return { ...state, isDownloading: true };
     case "forget":
-      return { ...state, saved: undefined };
+      return afterForget(state);
     default:
       return state;
   }

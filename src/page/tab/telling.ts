@@ -64,7 +64,7 @@ const REMEDIES: Readonly<Record<Trouble["kind"], Remedy>> = {
   device: { title: "The GPU was lost", action: RESTART },
   memory: { title: "Out of memory", action: RESTART },
   diverged: { title: "The training diverged", action: { label: "Start over", does: "start-over" } },
-  settings: { title: "This setting cannot be" },
+  settings: { title: "That is not possible now" },
   problem: { title: "This problem cannot be asked" },
   "foreign-checkpoint": { title: "This is a checkpoint of another model" },
   "damaged-checkpoint": { title: "This checkpoint is damaged" },

@@ -33,7 +33,7 @@ export async function serveTab(): Promise<ServedTab> {
     const [, fault = "", name = ""] = new URL(url, "http://localhost").pathname.split("/");
     const types: Record<string, string> = { js: "text/javascript", css: "text/css", "": "text/html" };
     const type = types[name.split(".")[1] ?? ""];
-    const texts: Record<string, string> = { "": html, "page.js": script, "page.css": style };
+    const texts: Record<string, string> = { "": html, "page.js": script, "page.css": style, "service-worker.js": "" };
     const text = name === "worker.js" && fault !== "lost" ? await workerScript(fault) : texts[name];
     if (type === undefined || text === undefined) {
       response.writeHead(404).end();

@@ -63,6 +63,7 @@ const fault = (kind: "fault" | "storage" | "memory", isFatal = false): News => (
 
 describe("the page's state", () => {
   it("takes the curves of a kept run where it goes on, and none where it starts anew", () => {
+    expect(stateOf(ready).history).toHaveLength(2);
     const kept = stateOf(ready, { type: "sent", message: { type: "start", from: "kept", settings: {} } });
     expect(kept.history.map(({ iteration }) => iteration)).toEqual([1, 2]);
     expect(kept.settings?.klCoef).toBe(0.01);
