@@ -87,7 +87,8 @@ describe("a run in the tab", () => {
     });
     await button(page, "Go on").click();
     await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBeGreaterThan(6);
-    expect(await page.evaluate(() => (globalThis as Json).shifts)).toEqual([]);
+    const shifts: [number, ...string[]][] = await page.evaluate(() => (globalThis as Json).shifts);
+    expect(shifts.filter(([share]) => share > 1e-4)).toEqual([]);
     await button(page, "Pause").click();
     await button(page, "Go on").waitFor();
     const paused = await iterationOf(page);

@@ -66,7 +66,7 @@ function Buttons() {
         Step
       </button>
       <label class="from">
-        <span class="soft">{isIdle ? "from" : "new run from"}</span>{" "}
+        <span class="soft">from</span>{" "}
         <select
           value={from}
           disabled={worker !== "ready"}
@@ -79,7 +79,7 @@ function Buttons() {
           ))}
         </select>
       </label>
-      {!isIdle && <StartOver from={from} />}
+      <StartOver from={from} isIdle={isIdle} />
       <Progress />
     </div>
   );
@@ -95,7 +95,7 @@ function startsOf(starts: readonly StartingPoint[], isDropped: boolean, isIdle: 
 }
 
 /** A run is not thrown away by one click. */
-function StartOver({ from }: { readonly from: StartingPoint }) {
+function StartOver({ from, isIdle }: { readonly from: StartingPoint; readonly isIdle: boolean }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const iteration = useTab((state) => state.run?.iteration ?? 0);
   const worker = useTab((state) => state.worker);
@@ -107,7 +107,7 @@ function StartOver({ from }: { readonly from: StartingPoint }) {
     <>
       <button
         type="button"
-        disabled={worker !== "ready"}
+        disabled={isIdle || worker !== "ready"}
         onClick={() => (iteration === 0 ? begin() : dialog.current?.showModal())}
       >
         Start over
@@ -220,10 +220,14 @@ function Status() {
 }
 
 /** What is going on, in a sentence. */
-function statusOf({ worker, run, phase, saved }: TabState): string {
+function statusOf({ worker, ready, run, phase, saved }: TabState): string {
   if (worker === "stopped") return "Stopped.";
   if (worker === "loading") return "Everything is computed on your machine. Nothing is sent anywhere.";
-  if (run === undefined || run.activity === "idle") return "Ready. Start, or take one step at a time.";
+  if (run === undefined || run.activity === "idle") {
+    return ready?.kept
+      ? "Your last run is kept. Go on with it, or begin another one."
+      : "Ready. Start, or take one step at a time.";
+  }
   if (run.activity === "finished") return "Finished. Ask it something, or download it.";
   if (run.activity === "paused") {
     return saved === undefined ? "Paused." : `Paused. The run is saved up to iteration ${saved}.`;

@@ -45,7 +45,7 @@ export function triesIn(lines: readonly TriedLine[]): number {
 /** The final answer without its tags; undefined where there is none yet. */
 export function answerIn(lines: readonly TriedLine[]): string | undefined {
   const line = lines.find(({ kind }) => kind === "answer");
-  return line?.text.replace(/<\/?answer>/g, "").trim();
+  return line && /<answer>(.*?)(?:<\/answer>|\n|$)/.exec(line.text)?.[1]?.trim();
 }
 
 function judged(text: string, problem: CountdownProblem): Pick<TriedLine, "kind" | "isRight" | "remark"> {

@@ -152,6 +152,10 @@ describe("what the model wrote", () => {
     ]);
     expect(triesIn(lines)).toBe(2);
     expect(answerIn(lines)).toBe("(5+6)+6");
+    expect(answerIn(read("<answer>", "6+6", "</answer>", "<eos>"))).toBe("6+6");
+    expect(answerIn(read("<answer>", "6+6"))).toBe("6+6");
+    expect(answerIn(read("<", "answer", "> "))).toBe("");
+    expect(answerIn(read("no answer"))).toBeUndefined();
   });
 
   it.each([
