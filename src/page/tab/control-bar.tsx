@@ -8,10 +8,10 @@ import { useTab } from "./store.ts";
 import { send, startRun } from "./worker-link.ts";
 
 const STARTS: Readonly<Record<StartingPoint, string>> = {
-  kept: "where you stopped",
-  "cold-start": "after the cold start",
+  kept: "your last run",
+  "cold-start": "the cold start",
   random: "random weights",
-  dropped: "the checkpoint you opened",
+  dropped: "your checkpoint",
 };
 
 /** Stays at the top of the window. */

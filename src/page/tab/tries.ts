@@ -5,6 +5,7 @@
 
 import { findAnswer } from "../../expression/answer.ts";
 import { type CountdownProblem, judgeExpression } from "../../expression/countdown.ts";
+import { parseExpression } from "../../expression/parse.ts";
 import { equal, formatRational, lessThan, type Rational, whole } from "../../expression/rational.ts";
 import { readTries, type Try } from "../../tasks/countdown/trace.ts";
 import type { TabProblem } from "../../web/protocol.ts";
@@ -16,7 +17,7 @@ export interface TriedLine {
   readonly to: number;
   readonly text: string;
   /** `try`: an equation in the thinking; `answer`: the final one. */
-  readonly kind: "try" | "answer" | "text";
+  readonly kind: "try" | "answer" | "other";
   /** Of a try or an answer. */
   readonly isRight?: boolean;
   /** What is wrong with it beyond its value, in a few words; the model's mistakes, not its misses. */
@@ -56,10 +57,18 @@ function judged(text: string, problem: CountdownProblem): Pick<TriedLine, "kind"
     return { kind: "answer", isRight: solved, ...(!solved && { remark: reason.replace(/^the answer /, "") }) };
   }
   const attempt = readTries(text, problem).at(-1);
-  if (attempt === undefined) return { kind: "text" };
+  if (attempt === undefined) return unreadable(text);
   const isRight = attempt.usesNumbers && equal(attempt.value, problem.target);
   const remark = remarkOn(attempt, problem);
   return { kind: "try", isRight, ...(remark !== undefined && { remark }) };
+}
+
+/** A line that is no try; a division by zero is one to the eye, though it has no value. */
+function unreadable(text: string): Pick<TriedLine, "kind" | "isRight" | "remark"> {
+  const [expression = "", ...rest] = text.split("=");
+  const parsed = parseExpression(expression);
+  const isDivision = rest.length > 0 && !parsed.ok && parsed.reason === "divides by zero";
+  return { kind: "other", ...(isDivision && { isRight: false, remark: parsed.reason }) };
 }
 
 function remarkOn(attempt: Try, { target }: CountdownProblem): string | undefined {

@@ -166,6 +166,9 @@ describe("what the model wrote", () => {
     ["(5+6)+6=11+6=17 too low\n", true, "it is the target"],
     ["(5+6)+7=11+7=18 too high\n", false, "not the numbers that were given"],
     ["6/5+6=7.2 too low\n", false, undefined],
+    ["5/(6-6)=5/0=5 too low\n", false, "divides by zero"],
+    ["5/(6-6\n", undefined, undefined],
+    ["6-6=0\n", undefined, undefined],
   ])("%j is judged", (text, isRight, remark) => {
     const [line] = read(text);
     expect(line?.isRight).toBe(isRight);
@@ -185,8 +188,8 @@ describe("what the model wrote", () => {
 
   it("may be empty, or nonsense as long as it likes", () => {
     expect(read()).toEqual([]);
-    expect(read("")).toMatchObject([{ kind: "text" }]);
-    expect(read("(".repeat(50_000))).toMatchObject([{ kind: "text" }]);
+    expect(read("")).toMatchObject([{ kind: "other" }]);
+    expect(read("(".repeat(50_000))).toMatchObject([{ kind: "other" }]);
     expect(read("1+".repeat(50_000), "\n", "x")).toHaveLength(2);
   });
 });
