@@ -7,7 +7,7 @@ import { Mark } from "./completion.tsx";
 import { EXAMPLES, readProblem, solutionOf } from "./problem-input.ts";
 import type { TypedAnswer } from "./state.ts";
 import { store, useTab } from "./store.ts";
-import { triedLines, triesIn } from "./tries.ts";
+import { triedLines, triesIn, triesWords } from "./tries.ts";
 import { send } from "./worker-link.ts";
 
 /** Before the worker has told what the recipe plays with. */
@@ -155,7 +155,7 @@ function Answer({ answer, hasRun }: { readonly answer: TypedAnswer | undefined; 
         {end && (
           <>
             <b class={end.isSolved ? "up" : "down"}>{end.isSolved ? "✓ Right" : "✗ Wrong"}</b> after{" "}
-            {end.iteration === 0 ? "no iteration" : `iteration ${end.iteration}`}, with {triesIn(lines)} tries.{" "}
+            {end.iteration === 0 ? "no iteration" : `iteration ${end.iteration}`}, with {triesWords(triesIn(lines))}.{" "}
             {!end.isSolved && wrongWords(answer, end)}
           </>
         )}

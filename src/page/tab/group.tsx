@@ -10,7 +10,7 @@ import type { GroupMessage, TabCompletion } from "../../web/protocol.ts";
 import { VerdictMark } from "../marks.tsx";
 import { CompletionView } from "./completion.tsx";
 import { useTab } from "./store.ts";
-import { answerIn, type TriedLine, triedLines, triesIn } from "./tries.ts";
+import { answerIn, type TriedLine, triedLines, triesIn, triesWords } from "./tries.ts";
 import { isEven, meanReward } from "./why.ts";
 import { send } from "./worker-link.ts";
 
@@ -167,10 +167,6 @@ function Rows({
       ))}
     </ol>
   );
-}
-
-function triesWords(tries: number): string {
-  return tries === 1 ? "1 try" : `${tries} tries`;
 }
 
 /** A bar to the right or to the left of the baseline, and the number. */

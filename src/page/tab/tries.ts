@@ -43,6 +43,11 @@ export function triesIn(lines: readonly TriedLine[]): number {
   return lines.filter(({ kind }) => kind === "try").length;
 }
 
+/** `1 try`, `7 tries`. */
+export function triesWords(tries: number): string {
+  return tries === 1 ? "1 try" : `${tries} tries`;
+}
+
 /** The final answer without its tags; undefined where there is none yet. */
 export function answerIn(lines: readonly TriedLine[]): string | undefined {
   const line = lines.find(({ kind }) => kind === "answer");
