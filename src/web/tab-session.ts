@@ -14,7 +14,7 @@ import { modelConfigOf } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { FolderRun } from "../run/folder-run.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
-import { type AskedModel, Answers } from "./answers.ts";
+import { Answers, type AskedModel } from "./answers.ts";
 import { evaluationResult, historyOf } from "./history.ts";
 import { type IdleModel, openIdleModel } from "./idle-model.ts";
 import { droppedWeights, zipped } from "./model-files.ts";
@@ -29,7 +29,7 @@ import type {
 } from "./protocol.ts";
 import { runListener } from "./run-events.ts";
 import { errorMessage } from "./tab-errors.ts";
-import { iterationsOf, limitsOf, tabSettingsOf, tabRecipe } from "./tab-recipe.ts";
+import { iterationsOf, limitsOf, tabRecipe, tabSettingsOf } from "./tab-recipe.ts";
 import { isComplete, TabRun } from "./tab-run.ts";
 
 /** What a tab has of its browser. */

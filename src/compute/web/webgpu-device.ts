@@ -19,7 +19,7 @@ import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, S
 import { GraphKernels } from "../graph-kernels.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
 import { type Address, LOCATION, OrtSession, OrtWeb } from "./ort-module.ts";
-import { type GpuBuffer, type BrowserGpu, MAP_READ, type OrtGpuModule, USAGE } from "./webgpu-interfaces.ts";
+import { type BrowserGpu, type GpuBuffer, MAP_READ, type OrtGpuModule, USAGE } from "./webgpu-interfaces.ts";
 
 const BYTES: Readonly<Record<StoredDType, number>> = { float32: 4, int32: 4, int64: 8, uint8: 1, bfloat16: 2 };
 
