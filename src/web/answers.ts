@@ -13,7 +13,7 @@ import { errorMessage } from "./tab-errors.ts";
 import { limitsOf } from "./tab-recipe.ts";
 
 /** A model that answers. */
-export interface AnsweringModel {
+export interface AskedModel {
   readonly recipe: Recipe;
   readonly tokenizer: Tokenizer;
   readonly engine: Policy;
@@ -39,7 +39,7 @@ export class Answers {
   }
 
   /** Posts the answer piece by piece, or what is wrong. Never rejects. */
-  async answer({ ask, problem, temperature }: Question, opened: Promise<AnsweringModel>): Promise<void> {
+  async answer({ ask, problem, temperature }: Question, opened: Promise<AskedModel>): Promise<void> {
     try {
       const { recipe, tokenizer, engine, session, iteration } = await opened;
       const asked = ownProblem(problem, limitsOf(recipe));

@@ -5,7 +5,7 @@ import type { EvaluationResult, IterationMetrics, TabSettings } from "./protocol
 import { R1_ZERO } from "./tab-recipe.ts";
 
 /** Settings that changed before an iteration (from 1). */
-export interface SettingsChange {
+export interface AppliedSettings {
   readonly iteration: number;
   readonly settings: Partial<TabSettings>;
 }
@@ -15,7 +15,7 @@ export function iterationMetrics(
   row: MetricsRecord,
   previous: MetricsRecord | undefined,
   timing: TimingRecord | undefined,
-  changes: readonly SettingsChange[],
+  changes: readonly AppliedSettings[],
 ): IterationMetrics {
   const { iteration: index = 0, ...numbers } = row;
   const iteration = index + 1;
@@ -49,7 +49,7 @@ export function iterationMetrics(
 export function historyOf(
   metrics: readonly MetricsRecord[],
   timings: readonly TimingRecord[],
-  changes: readonly SettingsChange[],
+  changes: readonly AppliedSettings[],
 ): IterationMetrics[] {
   const seconds = new Map(timings.filter(({ stage }) => stage === R1_ZERO).map((row) => [row.step, row]));
   const rows = metrics.filter(({ stage }) => stage === R1_ZERO);

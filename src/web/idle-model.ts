@@ -7,11 +7,11 @@ import { writeInitialModel } from "../recipe/model.ts";
 import { openRecipeParts } from "../recipe/open-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { FolderRun } from "../run/folder-run.ts";
-import type { AnsweringModel } from "./answers.ts";
+import type { AskedModel } from "./answers.ts";
 import { iterationOfState } from "./tab-run.ts";
 
 /** The model, and what gives it back. */
-export interface IdleModel extends AnsweringModel {
+export interface IdleModel extends AskedModel {
   close(): Promise<void>;
 }
 

@@ -104,7 +104,8 @@ class Phases {
     } else if (phase === "sampling" && sampled) {
       if (this.#last.phase !== "sampling") this.#samplingSince = performance.now();
       const seconds = (performance.now() - this.#samplingSince) / 1000;
-      const speed = seconds > 0 ? { tokensPerSecond: sampled.tokens / seconds } : {};
+      // In the first moments it would say little.
+      const speed = seconds > 0.2 ? { tokensPerSecond: sampled.tokens / seconds } : {};
       this.send({ iteration: done + 1, phase, done: sampled.finished, total: sampled.total, ...speed });
     } else if (phase === "judging" || phase === "updating") {
       this.send({ iteration: done + 1, phase, done: 0, total: 1 });

@@ -7,8 +7,9 @@ import { checkedRecipe, overriddenRecipe } from "../recipe/check.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import type { ProblemLimits, TabSettings } from "./protocol.ts";
 
-/** The stages of the recipe, by name. */
+/** Name of the stage that learns from demonstrations. */
 export const COLD_START = "cold-start";
+/** Name of the stage in which the model plays. */
 export const R1_ZERO = "r1-zero";
 
 /**
@@ -32,7 +33,7 @@ interface Control {
 }
 
 /** What the page may set, and how far: a tab has 4 GiB of memory at most, and a group of one teaches nothing. */
-export const CONTROLS: Readonly<Record<keyof TabSettings, Control>> = {
+export const RECIPE_CONTROLS: Readonly<Record<keyof TabSettings, Control>> = {
   groupSize: { key: `stages.${R1_ZERO}.groupSize`, least: 2, most: 64, isWhole: true },
   promptsPerIteration: { key: `stages.${R1_ZERO}.promptsPerIteration`, least: 1, most: 64, isWhole: true },
   learningRate: { key: `stages.${R1_ZERO}.learningRate`, least: 0, most: 0.1 },
@@ -55,9 +56,9 @@ export function tabRecipe(text: string, settings: Partial<TabSettings>, override
 }
 
 function controlOf(name: string, value: unknown): Control {
-  const control = Object.hasOwn(CONTROLS, name) ? CONTROLS[name as keyof TabSettings] : undefined;
+  const control = Object.hasOwn(RECIPE_CONTROLS, name) ? RECIPE_CONTROLS[name as keyof TabSettings] : undefined;
   if (control === undefined) {
-    throw new ConfigError(`There is no setting ${name}; there are ${Object.keys(CONTROLS).join(", ")}.`);
+    throw new ConfigError(`There is no setting ${name}; there are ${Object.keys(RECIPE_CONTROLS).join(", ")}.`);
   }
   const { least, most, isWhole = false } = control;
   const fits = typeof value === "number" && value >= least && value <= most && (!isWhole || Number.isInteger(value));
@@ -74,8 +75,8 @@ export function r1ZeroOf(recipe: Recipe): StageConfig {
 }
 
 /** The values of the controls in a recipe. */
-export function settingsOf(recipe: Recipe): TabSettings {
-  const numbers = Object.entries(CONTROLS).map(([name, { key }]) => [name, numberAt(recipe, key.split("."))]);
+export function tabSettingsOf(recipe: Recipe): TabSettings {
+  const numbers = Object.entries(RECIPE_CONTROLS).map(([name, { key }]) => [name, numberAt(recipe, key.split("."))]);
   return Object.fromEntries(numbers) as unknown as TabSettings;
 }
 

@@ -21,13 +21,13 @@ import type { Recipe } from "../recipe/schema.ts";
 import type { RecipeParts } from "../recipe/trained-model.ts";
 import { FolderRun } from "../run/folder-run.ts";
 import { RUN_FILES, type RunStore, type SavedState } from "../run/run-store.ts";
-import type { AnsweringModel } from "./answers.ts";
+import type { AskedModel } from "./answers.ts";
 import { Gate } from "./gate.ts";
 import { GroupWatch } from "./group-watch.ts";
-import type { SettingsChange } from "./history.ts";
+import type { AppliedSettings } from "./history.ts";
 import { overriding } from "./overriding.ts";
 import type { Activity, StartingPoint, TabSettings } from "./protocol.ts";
-import { COLD_START, iterationsOf, R1_ZERO, r1ZeroOf, settingsOf } from "./tab-recipe.ts";
+import { COLD_START, iterationsOf, R1_ZERO, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
 
 const RECIPE_FILE = "recipe.json";
 const TAB_FILE = "tab.json";
@@ -37,7 +37,7 @@ const LIMIT = { maxBytes: 2 ** 24, error: RunDirError };
 /** What the tab notes of a run beside its folder's own files. */
 export interface TabNotes {
   readonly from: StartingPoint;
-  readonly changes: readonly SettingsChange[];
+  readonly changes: readonly AppliedSettings[];
 }
 
 /** A model that is open, with what it is trained on. */
@@ -113,7 +113,7 @@ export class TabRun {
   }
 
   get settings(): TabSettings {
-    return settingsOf(this.#next ?? this.recipe);
+    return tabSettingsOf(this.#next ?? this.recipe);
   }
 
   get activity(): Activity {
@@ -144,7 +144,8 @@ export class TabRun {
   /** The model, once it is open. Throws ConfigError where the run has ended without one. */
   async opened(): Promise<RecipeParts> {
     while (this.#prepared === undefined) {
-      if (this.#driving === undefined) throw new ConfigError("This run has no model open: go on with it, or start another.");
+      if (this.#driving === undefined)
+        throw new ConfigError("This run has no model open: go on with it, or start another.");
       await new Promise<void>((resume) => this.#awaiting.push(resume));
     }
     return this.#prepared;
@@ -156,7 +157,7 @@ export class TabRun {
   }
 
   /** The model as it answers questions. */
-  async answering(): Promise<AnsweringModel> {
+  async answering(): Promise<AskedModel> {
     const { recipe, tokenizer, engine } = await this.opened();
     const policy = engine as Policy;
     this.#session ??= policy.openSession!();
@@ -357,7 +358,7 @@ async function seed(store: FolderRun, folder: Folder, compute: Computing, recipe
   }
 }
 
-const klCoefOf = (recipe: Recipe): number => settingsOf(recipe).klCoef;
+const klCoefOf = (recipe: Recipe): number => tabSettingsOf(recipe).klCoef;
 
 /** Iterations of R1-Zero that a state has seen. */
 export function iterationOfState({ manifest }: SavedState): number {

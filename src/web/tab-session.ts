@@ -14,7 +14,7 @@ import { modelConfigOf } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { FolderRun } from "../run/folder-run.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
-import { type AnsweringModel, Answers } from "./answers.ts";
+import { Answers, type AskedModel } from "./answers.ts";
 import { evaluationResult, historyOf } from "./history.ts";
 import { type IdleModel, openIdleModel } from "./idle-model.ts";
 import { droppedWeights, zipped } from "./model-files.ts";
@@ -29,7 +29,7 @@ import type {
 } from "./protocol.ts";
 import { runListener } from "./run-events.ts";
 import { errorMessage } from "./tab-errors.ts";
-import { iterationsOf, limitsOf, settingsOf, tabRecipe } from "./tab-recipe.ts";
+import { iterationsOf, limitsOf, tabRecipe, tabSettingsOf } from "./tab-recipe.ts";
 import { isComplete, TabRun } from "./tab-run.ts";
 
 /** What a tab has of its browser. */
@@ -142,7 +142,7 @@ export class TabSession {
     const starts: StartingPoint[] = ["cold-start", "random", ...(kept ? (["kept"] as const) : [])];
     post({
       ...{ type: "ready", ...about, threads, isIsolated, parameters: parametersOf(recipe), limits: limitsOf(recipe) },
-      ...{ iterations: iterationsOf(recipe), settings: settingsOf(recipe), starts, ...(kept && { kept }) },
+      ...{ iterations: iterationsOf(recipe), settings: tabSettingsOf(recipe), starts, ...(kept && { kept }) },
     });
     await this.#postStorage();
   }
@@ -159,7 +159,7 @@ export class TabSession {
       const saved = events.findLast(({ event }) => event === "checkpoint" || event === "finished");
       return {
         ...{ iteration: history.at(-1)?.iteration ?? 0, iterations: iterationsOf(recipe), from: notes.from },
-        ...{ settings: settingsOf(recipe), savedAt: saved ? Date.parse(saved.at) : 0, history },
+        ...{ settings: tabSettingsOf(recipe), savedAt: saved ? Date.parse(saved.at) : 0, history },
         evaluations: evaluations.flatMap((record) => evaluationResult(record) ?? []),
       };
     } catch (error) {
@@ -231,7 +231,7 @@ export class TabSession {
   }
 
   /** The run's model; before any run what is kept, or the cold start. */
-  async #answering(): Promise<AnsweringModel> {
+  async #answering(): Promise<AskedModel> {
     if (this.#run) return this.#run.answering();
     this.#idle ??= this.#openIdle();
     try {

@@ -58,8 +58,19 @@ describe("a bundle that pulls a module of Node", () => {
   it("fails, by the name of the module", async () => {
     const src = new URL("../../src/", import.meta.url);
     const pulling = build({
-      stdin: { contents: 'export * from "./web/browser/worker.ts"; export * from "./disk-folder.ts";', resolveDir: fileURLToPath(src), loader: "ts" },
-      ...{ bundle: true, write: false, platform: "browser", format: "esm", logLevel: "silent", plugins: [rawTexts(src)] },
+      stdin: {
+        contents: 'export * from "./web/browser/worker.ts"; export * from "./disk-folder.ts";',
+        resolveDir: fileURLToPath(src),
+        loader: "ts",
+      },
+      ...{
+        bundle: true,
+        write: false,
+        platform: "browser",
+        format: "esm",
+        logLevel: "silent",
+        plugins: [rawTexts(src)],
+      },
     });
     await expect(pulling).rejects.toThrow(/node:fs\/promises/);
   });

@@ -29,7 +29,9 @@ describe("the server of the page's files", () => {
     expect(page.headers.get("content-type")).toBe("text/html; charset=utf-8");
     expect(page.headers.get("cross-origin-opener-policy")).toBe("same-origin");
     expect(page.headers.get("cross-origin-embedder-policy")).toBe("require-corp");
-    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'");
+    expect(page.headers.get("content-security-policy")).toContain(
+      "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'",
+    );
     const wasm = await fetch(`${url}a.wasm?threads=2`, { method: "HEAD" });
     expect([wasm.headers.get("content-type"), wasm.headers.get("content-length")]).toEqual(["application/wasm", "2"]);
   });

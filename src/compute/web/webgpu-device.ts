@@ -19,7 +19,7 @@ import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, S
 import { GraphKernels } from "../graph-kernels.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
 import { type Address, LOCATION, OrtSession, OrtWeb } from "./ort-module.ts";
-import { type GpuBuffer, type GpuDevice, MAP_READ, type OrtGpuModule, USAGE } from "./webgpu-interfaces.ts";
+import { type BrowserGpu, type GpuBuffer, MAP_READ, type OrtGpuModule, USAGE } from "./webgpu-interfaces.ts";
 
 const BYTES: Readonly<Record<StoredDType, number>> = { float32: 4, int32: 4, int64: 8, uint8: 1, bfloat16: 2 };
 
@@ -84,7 +84,7 @@ export class WebGpuDevice implements Device {
   readonly kernels = new GraphKernels(this);
   readonly #ort: OrtWeb;
   readonly #module: OrtGpuModule;
-  readonly #gpu: GpuDevice;
+  readonly #gpu: BrowserGpu;
   /** A session whose device buffers are registered with; it stays. */
   #anchor: Address = 0;
   #last: Promise<unknown> = Promise.resolve();
@@ -95,7 +95,7 @@ export class WebGpuDevice implements Device {
    *
    * @throws AhaError where the GPU does not compute what it should
    */
-  static async open(module: OrtGpuModule, gpu: GpuDevice, name: string): Promise<WebGpuDevice> {
+  static async open(module: OrtGpuModule, gpu: BrowserGpu, name: string): Promise<WebGpuDevice> {
     const device = new WebGpuDevice(module, gpu, name);
     try {
       await device.#tryOut();
@@ -106,7 +106,7 @@ export class WebGpuDevice implements Device {
     return device;
   }
 
-  private constructor(module: OrtGpuModule, gpu: GpuDevice, name: string) {
+  private constructor(module: OrtGpuModule, gpu: BrowserGpu, name: string) {
     module.webgpuInit(() => {});
     this.#module = module;
     this.#ort = new OrtWeb(module, 1);

@@ -17,7 +17,7 @@ interface GpuCommandEncoder {
 }
 
 /** A GPU that is open. */
-export interface GpuDevice {
+export interface BrowserGpu {
   readonly queue: {
     writeBuffer(buffer: GpuBuffer, at: number, data: ArrayBufferView): void;
     submit(commands: readonly unknown[]): void;
@@ -32,24 +32,25 @@ export interface GpuDevice {
 }
 
 /** A GPU that there is. */
-export interface GpuAdapter {
+export interface BrowserAdapter {
   readonly info?: { readonly vendor?: string; readonly architecture?: string; readonly description?: string };
   readonly features: { has(name: string): boolean };
   readonly limits: Readonly<Record<string, number>>;
   requestDevice(description: {
     readonly requiredFeatures: readonly string[];
     readonly requiredLimits: Readonly<Record<string, number>>;
-  }): Promise<GpuDevice>;
+  }): Promise<BrowserGpu>;
 }
 
-/** Bits of `GPUBufferUsage`, and of `GPUMapMode`. */
+/** Bits of `GPUBufferUsage`. */
 export const USAGE = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, storage: 0x80 } as const;
+/** Of `GPUMapMode`. */
 export const MAP_READ = 1;
 
 /** The module of ONNX Runtime with WebGPU. */
 export interface OrtGpuModule extends OrtModule {
-  webgpuInit(onDevice: (device: GpuDevice) => void): void;
-  webgpuRegisterDevice(device: GpuDevice): readonly [deviceId: number, instance: number, device: number] | undefined;
+  webgpuInit(onDevice: (device: BrowserGpu) => void): void;
+  webgpuRegisterDevice(device: BrowserGpu): readonly [deviceId: number, instance: number, device: number] | undefined;
   webgpuOnCreateSession(session: Address): void;
   webgpuOnReleaseSession(session: Address): void;
   webgpuRegisterBuffer(buffer: GpuBuffer, session: Address): Address;

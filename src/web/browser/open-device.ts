@@ -3,7 +3,7 @@
 import type { OrtModuleFactory } from "../../compute/web/ort-module.ts";
 import { WasmDevice } from "../../compute/web/wasm-device.ts";
 import { WebGpuDevice } from "../../compute/web/webgpu-device.ts";
-import type { GpuAdapter, OrtGpuModule } from "../../compute/web/webgpu-interfaces.ts";
+import type { BrowserAdapter, OrtGpuModule } from "../../compute/web/webgpu-interfaces.ts";
 import { AhaError } from "../../errors.ts";
 import { fetchedFile, type ListedFile, type ListedFiles } from "../fetched-file.ts";
 import type { Backend, LoadingMessage } from "../protocol.ts";
@@ -48,7 +48,7 @@ async function openWasm(files: ListedFiles, onLoading: OnLoading, threads: numbe
   return { device: await WasmDevice.open(factory, { threads, wasmBinary }), backend: "wasm", threads };
 }
 
-async function openWebGpu(adapter: GpuAdapter, files: ListedFiles, onLoading: OnLoading): Promise<OpenDevice> {
+async function openWebGpu(adapter: BrowserAdapter, files: ListedFiles, onLoading: OnLoading): Promise<OpenDevice> {
   const wasmBinary = await fetchedModule(files.webgpu, onLoading);
   const factory = await moduleFactory(files.webgpu);
   const module = (await factory({ numThreads: 1, wasmBinary })) as OrtGpuModule;
@@ -75,8 +75,8 @@ const LIMITS = [
 const FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
 
 /** The GPU, or in a sentence why there is none. */
-async function findGpu(): Promise<{ readonly adapter: GpuAdapter } | { readonly absence: string }> {
-  const { gpu } = navigator as unknown as { readonly gpu?: { requestAdapter(): Promise<GpuAdapter | null> } };
+async function findGpu(): Promise<{ readonly adapter: BrowserAdapter } | { readonly absence: string }> {
+  const { gpu } = navigator as unknown as { readonly gpu?: { requestAdapter(): Promise<BrowserAdapter | null> } };
   if (gpu === undefined) return { absence: "This browser has no WebGPU, so the processors compute." };
   if (!("Suspending" in WebAssembly)) {
     return {

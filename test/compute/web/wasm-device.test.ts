@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
-import { CpuDevice } from "../../../src/compute/cpu/cpu-device.ts";
 import { computingOn } from "../../../src/compute/computing.ts";
+import { CpuDevice } from "../../../src/compute/cpu/cpu-device.ts";
 import type { Device } from "../../../src/compute/device.ts";
 import { elementsOf } from "../../../src/compute/host-memory.ts";
 import { compile } from "../../../src/compute/program.ts";
@@ -49,8 +49,14 @@ async function runOn(device: Device) {
   } finally {
     await run.close();
   }
-  const text = [...folder.files].filter(([name]) => name.startsWith("rollouts-")).map(([, bytes]) => new TextDecoder().decode(bytes));
-  const rollouts = text.join("").trimEnd().split("\n").map((line) => JSON.parse(line) as RolloutRecord);
+  const text = [...folder.files]
+    .filter(([name]) => name.startsWith("rollouts-"))
+    .map(([, bytes]) => new TextDecoder().decode(bytes));
+  const rollouts = text
+    .join("")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as RolloutRecord);
   return { metrics: store.readLogs().metrics, rollouts };
 }
 
@@ -74,14 +80,19 @@ describe("WebAssembly and Node's library", () => {
   });
 
   it("give losses, norms and log-probabilities within rounding", () => {
-    expect(wasm!.metrics.map(({ stage, step }) => [stage, step])).toEqual(cpu!.metrics.map(({ stage, step }) => [stage, step]));
+    expect(wasm!.metrics.map(({ stage, step }) => [stage, step])).toEqual(
+      cpu!.metrics.map(({ stage, step }) => [stage, step]),
+    );
     expect(cpu!.metrics.filter(({ stage, grad_norm: norm }) => stage === "r1-zero" && (norm ?? 0) > 0)).not.toEqual([]);
     for (const [i, row] of cpu!.metrics.entries()) {
       const found = wasm!.metrics[i]!;
       for (const name of ["loss", "grad_norm", "reward"]) {
         const [value, expected] = [found[name], row[name]] as (number | undefined)[];
         if (expected === undefined) expect(value).toBeUndefined();
-        else expect(Math.abs(value! - expected), `${row.stage} ${row.step} ${name}`).toBeLessThan(2e-5 * (1 + Math.abs(expected)));
+        else
+          expect(Math.abs(value! - expected), `${row.stage} ${row.step} ${name}`).toBeLessThan(
+            2e-5 * (1 + Math.abs(expected)),
+          );
       }
     }
     for (const [i, { samplerLogprobs }] of cpu!.rollouts.entries()) {
@@ -101,14 +112,29 @@ describe("a tensor in the module's memory", () => {
     const view = device.view(tensor, [4]);
     expect([...device.hostMemory(view)]).toEqual([1, 2, 3, 4]);
     expect(() => device.view(tensor, [7])).toThrow(GraphError);
-    device.copy({ source: tensor, sourceStart: 0, sourceStride: 3, target: tensor, targetStart: 2, targetStride: 3, count: 2, length: 1 });
+    device.copy({
+      source: tensor,
+      sourceStart: 0,
+      sourceStride: 3,
+      target: tensor,
+      targetStart: 2,
+      targetStride: 3,
+      count: 2,
+      length: 1,
+    });
     expect([...numbers]).toEqual([1, 2, 1, 4, 5, 4]);
 
     const graph = new Graph();
     const [a, b] = [graph.input("a", "float32", ["n"]), graph.input("b", "float32", ["n"])];
     const program = await compile(device, graph, { sum: add(a, b) });
     const flat = device.view(tensor, [6]);
-    const call = program.prepare(new Map([["a", flat], ["b", flat]]), new Map([["sum", flat]]));
+    const call = program.prepare(
+      new Map([
+        ["a", flat],
+        ["b", flat],
+      ]),
+      new Map([["sum", flat]]),
+    );
     await call.run();
     expect([...numbers]).toEqual([2, 4, 2, 8, 10, 8]);
     flat.dispose();
