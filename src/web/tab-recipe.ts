@@ -21,6 +21,7 @@ const OF_A_TAB = [
   "evaluation.greedy=never",
   `stages.${COLD_START}.checkpointEvery=100`,
   `stages.${R1_ZERO}.checkpointEvery=1`,
+  `stages.${R1_ZERO}.evaluateEvery=20`,
   "rollouts.keepFiles=4",
 ];
 

@@ -196,6 +196,8 @@ describe("a run in a tab", () => {
     expect(starts).toContain("kept");
     expect(kept).toMatchObject({ iteration: 1, iterations: 3, from: "random", settings: SETTINGS });
     expect(kept!.history.map(({ iteration }) => iteration)).toEqual([1]);
+    again.say({ type: "ask", ask: 1, problem: { numbers: [1, 2, 3], target: 6 }, temperature: 1 });
+    expect((await again.next("answer", ({ end }) => end !== undefined)).end).toMatchObject({ iteration: 1 });
     again.say({ type: "start", from: "kept", settings: {}, iterations: 1 });
     await again.next("iteration", ({ metrics }) => metrics.iteration === 2);
     await again.activity("paused");
@@ -373,6 +375,10 @@ describe("what can be missing", () => {
   it("is a cold start of any weights that fit: the run begins after it", async () => {
     const page = new Page(new FakeDirectory(), { coldStart: async () => whole.weights });
     await page.open();
+    // It answers before there is a run, and leaves nothing behind.
+    page.say({ type: "ask", ask: 1, problem: { numbers: [1, 2, 3], target: 6 }, temperature: 1 });
+    expect((await page.next("answer", ({ end }) => end !== undefined)).end).toMatchObject({ iteration: 0 });
+    expect([...page.root.entries.keys()]).toEqual([]);
     page.say({ type: "start", from: "cold-start", settings: SETTINGS, iterations: 1 });
     await page.next("evaluation", ({ result }) => result.iteration === 0);
     await page.next("iteration", ({ metrics }) => metrics.iteration === 1);

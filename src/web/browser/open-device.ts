@@ -13,10 +13,10 @@ import type { OpenDevice } from "../tab-session.ts";
 /** More threads than this share the work of so small a model badly. */
 const MOST_THREADS = 4;
 
-/** Threads that ONNX Runtime computes with here: one where the page is not isolated. */
+/** Threads that ONNX Runtime computes with here: one where the page is not isolated; a processor is left to the page. */
 export function threadsHere(): number {
   if (globalThis.crossOriginIsolated !== true) return 1;
-  return Math.max(1, Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1));
+  return Math.max(1, Math.min(MOST_THREADS, (navigator.hardwareConcurrency ?? 2) - 1));
 }
 
 /**
