@@ -1,10 +1,10 @@
 /** The page of R1 in a browser tab, beside a scripted worker: what it shows, what it says when something fails, who can use it. */
 
 import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { axeFindings } from "./axe.ts";
 import { openBrowser, openPage } from "./chromium.ts";
 import { type ServedTab, serveTab } from "./tab/served-tab.ts";
 
@@ -54,21 +54,6 @@ async function trained(page: Page): Promise<void> {
 
 async function iterationOf(page: Page): Promise<number> {
   return Number(/iteration (\d+) of/.exec(await page.locator(".how-far").innerText())?.[1] ?? 0);
-}
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** What the accessibility checker finds, each with the elements. */
-async function axeFindings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => (globalThis as Json).axe.run());
-  return violations.map(
-    ({ id, nodes }: Json) =>
-      `${id}: ${nodes
-        .slice(0, 3)
-        .map(({ html }: Json) => html.slice(0, 160))
-        .join(" | ")}`,
-  );
 }
 
 describe("a run in the tab", () => {

@@ -54,8 +54,8 @@ export function App() {
           <h1>A model learns to reason in this tab</h1>
           <p>
             The game is Countdown: use each number once, with + − * /, to reach the target; from 6, 6 and 5, make 17.
-            The model knows the rules and the arithmetic but gives up early, and now it plays for a reward that right
-            answers alone get: this is <strong>R1-Zero</strong>, and it learns to keep searching.
+            The model knows the rules and the arithmetic but gives up early, and now nothing but the rules of the game
+            rewards it: this is <strong>R1-Zero</strong>, and it learns to keep searching.
           </p>
         </div>
         <ControlBar />

@@ -55,33 +55,20 @@ export function AskPanel() {
           if ("problem" in read && canAsk) ask(read.problem);
         }}
       >
-        <label>
-          numbers
-          <input
-            type="text"
-            inputMode="numeric"
-            autocomplete="off"
-            value={numbers}
-            maxLength={60}
-            aria-invalid={isChecked && fault?.field === "numbers"}
-            aria-describedby={faultId}
-            onInput={({ currentTarget }) => setNumbers(currentTarget.value)}
-          />
-        </label>
-        <label>
-          target
-          <input
-            type="text"
-            inputMode="numeric"
-            autocomplete="off"
-            class="target"
-            value={target}
-            maxLength={12}
-            aria-invalid={isChecked && fault?.field === "target"}
-            aria-describedby={faultId}
-            onInput={({ currentTarget }) => setTarget(currentTarget.value)}
-          />
-        </label>
+        <Field
+          label="numbers"
+          value={numbers}
+          isWrong={isChecked && fault?.field === "numbers"}
+          describedBy={faultId}
+          onType={setNumbers}
+        />
+        <Field
+          label="target"
+          value={target}
+          isWrong={isChecked && fault?.field === "target"}
+          describedBy={faultId}
+          onType={setTarget}
+        />
         {isAnswering ? (
           <button type="button" class="main" onClick={() => send({ type: "stop-asking", ask: answer.ask })}>
             Stop
@@ -112,6 +99,40 @@ export function AskPanel() {
       </p>
       <Answer answer={answer} hasRun={run !== undefined} />
     </section>
+  );
+}
+
+/** Characters that a field takes; a longer text is no problem of this game. */
+const LONGEST_FIELD = 60;
+
+function Field({
+  label,
+  value,
+  isWrong,
+  describedBy,
+  onType,
+}: {
+  readonly label: string;
+  readonly value: string;
+  readonly isWrong: boolean;
+  readonly describedBy: string;
+  readonly onType: (text: string) => void;
+}) {
+  return (
+    <label>
+      {label}
+      <input
+        type="text"
+        inputMode={label === "target" ? "numeric" : "text"}
+        autocomplete="off"
+        class={label}
+        value={value}
+        maxLength={LONGEST_FIELD}
+        aria-invalid={isWrong}
+        aria-describedby={describedBy}
+        onInput={({ currentTarget }) => onType(currentTarget.value)}
+      />
+    </label>
   );
 }
 

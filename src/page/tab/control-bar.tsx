@@ -1,8 +1,9 @@
 /** Start, pause, step; how far the run is; and which part of an iteration is being computed. */
 
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { count, plain } from "../../number-text.ts";
 import type { PhaseMessage, StartingPoint } from "../../web/protocol.ts";
+import { ConfirmButton } from "./confirm.tsx";
 import { isBusy, type TabState } from "./state.ts";
 import { useTab } from "./store.ts";
 import { send, startRun } from "./worker-link.ts";
@@ -96,38 +97,19 @@ function startsOf(starts: readonly StartingPoint[], isDropped: boolean, isIdle: 
 
 /** A run is not thrown away by one click. */
 function StartOver({ from, isIdle }: { readonly from: StartingPoint; readonly isIdle: boolean }) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const iteration = useTab((state) => state.run?.iteration ?? 0);
   const worker = useTab((state) => state.worker);
-  const begin = () => {
-    dialog.current?.close();
-    startRun(from);
-  };
   return (
-    <>
-      <button
-        type="button"
-        disabled={isIdle || worker !== "ready"}
-        onClick={() => (iteration === 0 ? begin() : dialog.current?.showModal())}
-      >
-        Start over
-      </button>
-      <dialog ref={dialog} aria-labelledby="over-title">
-        <h2 id="over-title">Start over?</h2>
-        <p>
-          The run so far, {count(iteration)} {iteration === 1 ? "iteration" : "iterations"} of it, is forgotten.
-          Download the model first if you want to keep it.
-        </p>
-        <p class="deeds">
-          <button type="button" class="main" onClick={begin}>
-            Start over
-          </button>
-          <button type="button" onClick={() => dialog.current?.close()}>
-            Keep it
-          </button>
-        </p>
-      </dialog>
-    </>
+    <ConfirmButton
+      label="Start over"
+      title="Start over?"
+      disabled={isIdle || worker !== "ready"}
+      asks={iteration > 0}
+      onConfirm={() => startRun(from)}
+    >
+      The run so far, {count(iteration)} {iteration === 1 ? "iteration" : "iterations"} of it, is forgotten. Download
+      the model first if you want to keep it.
+    </ConfirmButton>
   );
 }
 

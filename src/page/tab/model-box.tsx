@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { count, inBytes } from "../../number-text.ts";
 import type { StorageMessage } from "../../web/protocol.ts";
+import { ConfirmButton } from "./confirm.tsx";
 import { droppedFiles } from "./dropped-files.ts";
 import { isBusy } from "./state.ts";
 import { useTab } from "./store.ts";
@@ -67,7 +68,6 @@ export function ModelBox() {
 }
 
 function Kept({ storage }: { readonly storage: StorageMessage | undefined }) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const run = useTab((state) => state.run);
   if (storage === undefined) return <p class="soft kept">&nbsp;</p>;
   if (storage.state === "none") {
@@ -76,39 +76,19 @@ function Kept({ storage }: { readonly storage: StorageMessage | undefined }) {
     );
   }
   return (
-    <>
-      <p class="soft kept">
-        {storage.state === "full" ? "The last save did not fit. " : "Closing the tab loses nothing. "}
-        {inBytes(storage.usedBytes)} are kept in this browser{" "}
-        <button
-          type="button"
-          class="quiet"
-          disabled={storage.usedBytes === 0 || isBusy(run)}
-          onClick={() => dialog.current?.showModal()}
-        >
-          Forget
-        </button>
-      </p>
-      <dialog ref={dialog} aria-labelledby="forget-title">
-        <h2 id="forget-title">Forget what is kept?</h2>
-        <p>The saved run is deleted from this browser, and the run on this page ends with it.</p>
-        <p class="deeds">
-          <button
-            type="button"
-            class="main"
-            onClick={() => {
-              dialog.current?.close();
-              send({ type: "forget" });
-            }}
-          >
-            Forget
-          </button>
-          <button type="button" onClick={() => dialog.current?.close()}>
-            Keep it
-          </button>
-        </p>
-      </dialog>
-    </>
+    <div class="soft kept">
+      {storage.state === "full" ? "The last save did not fit. " : "Closing the tab loses nothing. "}
+      {inBytes(storage.usedBytes)} are kept in this browser{" "}
+      <ConfirmButton
+        label="Forget"
+        title="Forget what is kept?"
+        isQuiet
+        disabled={storage.usedBytes === 0 || isBusy(run)}
+        onConfirm={() => send({ type: "forget" })}
+      >
+        The saved run is deleted from this browser, and the run on this page ends with it.
+      </ConfirmButton>
+    </div>
   );
 }
 

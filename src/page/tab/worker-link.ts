@@ -28,7 +28,8 @@ export function beginWorker(): void {
   }
   watch ??= beginWatch();
   watch.heard(Date.now());
-  const begun = new Worker(new URL("worker.js", document.baseURI), { type: "module", name: "aha" });
+  // What else the address asks for (docs/browser.md) is for the worker.
+  const begun = new Worker(new URL(`worker.js${location.search}`, document.baseURI), { type: "module", name: "aha" });
   begun.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => {
     if (begun === worker) hear(data);
   });

@@ -10,9 +10,10 @@ import type {
   RewardPart,
   TabCompletion,
   TabProblem,
-  TabSettings,
   WorkerMessage,
 } from "../../../src/web/protocol.ts";
+
+import { RECIPE_SETTINGS } from "../../page/tab/recipe-settings.ts";
 
 /** What goes wrong, put in by esbuild. */
 declare const FAULT: string;
@@ -25,16 +26,7 @@ const ITERATIONS = 110;
 const PAUSE_AT = FAULT === "endless" ? ITERATIONS : 12;
 const LIMITS = { largest: 99, counts: [3], min: 1, max: 10, targetMin: 10, targetMax: 99 };
 
-let settings: TabSettings = {
-  groupSize: 16,
-  promptsPerIteration: 16,
-  learningRate: 2e-4,
-  temperature: 1,
-  klCoef: 0,
-  formatWeight: 0.2,
-  equationWeight: 1,
-  seed: 1,
-};
+let settings = RECIPE_SETTINGS;
 let iteration = 0;
 let until = 0;
 let isRunning = false;

@@ -3,17 +3,9 @@ import { BLANK, type News, stateAfter, type TabState } from "../../../src/page/t
 import { remedyFor, Telling } from "../../../src/page/tab/telling.ts";
 import { LOOK_EVERY, Watch } from "../../../src/page/tab/watch.ts";
 import type { IterationMetrics, ReadyMessage, RunStateMessage, TabSettings } from "../../../src/web/protocol.ts";
+import { RECIPE_SETTINGS } from "./recipe-settings.ts";
 
-const settings: TabSettings = {
-  groupSize: 16,
-  promptsPerIteration: 16,
-  learningRate: 2e-4,
-  temperature: 1,
-  klCoef: 0,
-  formatWeight: 0.2,
-  equationWeight: 1,
-  seed: 1,
-};
+const settings = RECIPE_SETTINGS;
 const metrics = (iteration: number): IterationMetrics => ({
   iteration,
   solveRate: 0.3,

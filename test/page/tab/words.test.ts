@@ -7,21 +7,12 @@ import { answerIn, triedLines, triesIn } from "../../../src/page/tab/tries.ts";
 import { chance, isEven, meanReward, moveOf, shadeOf, storyOf } from "../../../src/page/tab/why.ts";
 import { recipeOfText } from "../../../src/recipe/check.ts";
 import type { GroupMessage, TabCompletion, TabSettings } from "../../../src/web/protocol.ts";
+import { RECIPE_SETTINGS } from "./recipe-settings.ts";
 
 const root = new URL("../../../", import.meta.url);
 const textOf = (path: string) => readFileSync(new URL(path, root), "utf8");
 
 const LIMITS = { largest: 99, counts: [3], min: 1, max: 10, targetMin: 10, targetMax: 99 };
-const RECIPE: TabSettings = {
-  groupSize: 16,
-  promptsPerIteration: 16,
-  learningRate: 2e-4,
-  temperature: 1,
-  klCoef: 0,
-  formatWeight: 0.2,
-  equationWeight: 1,
-  seed: 1,
-};
 
 describe("a problem that somebody types", () => {
   it.each([
@@ -79,7 +70,7 @@ describe("settings", () => {
   it("stand at a place of their slider, and the recipe's values are places", () => {
     for (const control of CONTROLS) {
       expect([...control.values].sort((a, b) => a - b)).toEqual(control.values);
-      expect(control.values).toContain(RECIPE[control.key]);
+      expect(control.values).toContain(RECIPE_SETTINGS[control.key]);
       for (const [place, value] of control.values.entries()) expect(placeOf(control, value)).toBe(place);
     }
     expect(placeOf(CONTROLS[0]!, 9)).toBe(2);
@@ -89,7 +80,7 @@ describe("settings", () => {
     const recipe = textOf("recipes/countdown/tiny/recipe.yaml");
     for (const { key, values } of CONTROLS) {
       for (const value of [values[0]!, values.at(-1)!]) {
-        const changed = recipeOfText(recipe, "recipe.yaml", overridesOf({ ...RECIPE, [key]: value }));
+        const changed = recipeOfText(recipe, "recipe.yaml", overridesOf({ ...RECIPE_SETTINGS, [key]: value }));
         expect(JSON.stringify(changed), `${key} ${value}`).toContain(`${value}`);
       }
     }
@@ -97,22 +88,24 @@ describe("settings", () => {
 
   it("are the recipe's own where nobody has moved them", () => {
     const plain = recipeOfText(textOf("recipes/countdown/tiny/recipe.yaml"), "recipe.yaml");
-    expect(recipeOfText(textOf("recipes/countdown/tiny/recipe.yaml"), "recipe.yaml", overridesOf(RECIPE))).toEqual(
-      plain,
-    );
+    expect(
+      recipeOfText(textOf("recipes/countdown/tiny/recipe.yaml"), "recipe.yaml", overridesOf(RECIPE_SETTINGS)),
+    ).toEqual(plain);
   });
 
   it("become a command that trains in the same way", () => {
-    expect(commandFor(RECIPE, RECIPE)).toBe("npm run aha -- run recipes/countdown/tiny/recipe.yaml");
-    expect(commandFor(RECIPE, { ...RECIPE, klCoef: 0.01, formatWeight: 0 })).toBe(
+    expect(commandFor(RECIPE_SETTINGS, RECIPE_SETTINGS)).toBe("npm run aha -- run recipes/countdown/tiny/recipe.yaml");
+    expect(commandFor(RECIPE_SETTINGS, { ...RECIPE_SETTINGS, klCoef: 0.01, formatWeight: 0 })).toBe(
       "npm run aha -- run recipes/countdown/tiny/recipe.yaml --set stages.r1-zero.klCoef=0.01 --set stages.r1-zero.rewards.format.weight=0",
     );
-    expect(changedSettings(RECIPE, { ...RECIPE, learningRate: 1e-3 })).toEqual({ learningRate: 1e-3 });
+    expect(changedSettings(RECIPE_SETTINGS, { ...RECIPE_SETTINGS, learningRate: 1e-3 })).toEqual({
+      learningRate: 1e-3,
+    });
   });
 
   it("warn where the run would teach nothing", () => {
     const warned = (change: Partial<TabSettings>, key: keyof TabSettings) => {
-      const all = { ...RECIPE, ...change };
+      const all = { ...RECIPE_SETTINGS, ...change };
       return CONTROLS.find((one) => one.key === key)!.warning?.(all[key], all);
     };
     expect(warned({}, "equationWeight")).toBeUndefined();
