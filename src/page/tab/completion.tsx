@@ -11,7 +11,7 @@ import { sampleStd } from "../../statistics.ts";
 import type { GroupMessage, TabCompletion, TabToken } from "../../web/protocol.ts";
 import { VerdictMark } from "../marks.tsx";
 import type { TriedLine } from "./tries.ts";
-import { chance, meanReward, moveOf, shadeOf, withSign, storyOf } from "./why.ts";
+import { chance, meanReward, moveOf, shadeOf, storyOf, withSign } from "./why.ts";
 
 /** The whole of it. */
 export function CompletionView({

@@ -2,7 +2,7 @@
 
 import { useId } from "preact/hooks";
 import type { TabSettings } from "../../web/protocol.ts";
-import { CONTROLS, commandFor, sliderPlace, type SettingControl, settingsInWords, valueInWords } from "./settings.ts";
+import { CONTROLS, commandFor, type SettingControl, settingsInWords, sliderPlace, valueInWords } from "./settings.ts";
 import { store, useTab } from "./store.ts";
 import { send } from "./worker-link.ts";
 
