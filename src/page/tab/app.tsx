@@ -26,7 +26,7 @@ function useShownTab(): "watch" | "code" {
 }
 
 /** The whole page. */
-export function App() {
+export function TabApp() {
   const shown = useShownTab();
   const [theme, setTheme] = useState(currentTheme);
   const main = useRef<HTMLElement>(null);

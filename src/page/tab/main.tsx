@@ -7,13 +7,13 @@ import "../parts.css";
 import "./tab.css";
 import { registerServiceWorker } from "../../web/browser/service-worker-client.ts";
 import { applyTheme } from "../theme.ts";
-import { App } from "./app.tsx";
+import { TabApp } from "./app.tsx";
 import { beginWorker } from "./worker-link.ts";
 
 applyTheme();
 const root = document.getElementById("page")!;
 root.textContent = "";
-render(<App />, root);
+render(<TabApp />, root);
 const registered = registerServiceWorker();
 // Where the server does not isolate the page, the service worker does, and the page is loaded again.
 if (globalThis.crossOriginIsolated) beginWorker();
