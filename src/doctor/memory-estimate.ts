@@ -14,6 +14,7 @@ import type { ModelConfig } from "../model/model-config.ts";
 import { elementCount } from "../model/parameters.ts";
 import type { Quantization } from "../model/quantization.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import type { StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";
 
 const F32_BYTES = 4;
@@ -73,6 +74,31 @@ export function estimatePeakBytes(
     return Math.max(cache, trainingBytes(config, recipe.model.quantization, limits, trained));
   });
   return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
+}
+
+/**
+ * Bytes at the moment that takes most, from what this process has taken at its most (`processBytes`) while it tried every
+ * stage at its longest lengths. What was not tried is the recipe's full number of sequences at once, so the key-value cache
+ * of those is put in the place of that of the trials.
+ */
+export function peakBytesFromTrials(
+  config: ModelConfig,
+  recipe: Recipe,
+  promptTokens: number,
+  { trials, processBytes }: { readonly trials: readonly StageTrial[]; readonly processBytes: number },
+): number {
+  const limits = localLimitsOf(recipe.engine);
+  if (limits === undefined) return processBytes;
+  const { problems, samples, maxCompletionTokens } = recipe.evaluation;
+  const evaluated = { sequences: problems * samples, length: promptTokens + maxCompletionTokens };
+  const known = { promptTokens, contextTokens: config.maxContextTokens };
+  const sampled = recipe.stages.flatMap((stage) => {
+    return trainers.get(stage.trainer).examination?.memory?.(stage, known).sampled ?? [];
+  });
+  const largest = (needs: readonly { readonly sequences: number; readonly length: number }[]) =>
+    Math.max(0, ...needs.map((need) => cacheBytes(config, limits, need)));
+  const tried = trials.flatMap(({ longest }) => longest ?? []);
+  return processBytes + Math.max(0, largest([...sampled, evaluated]) - largest(tried));
 }
 
 /** Keys and values of the sequences that are sampled at once. */

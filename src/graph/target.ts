@@ -11,6 +11,7 @@
  * - `SimplifiedLayerNormalization.inverse`: its second output, the inverse deviation;
  * - `ScatterElements.add`: additions to elements that several indices name, in the same order every time;
  * - `int64`: arithmetic on all 64 bits. What is left of int64 are indices and sizes, below 2³¹;
+ * - `GroupQueryAttention.scores`: its scores as an output. Without them no prompt is shared in sampling;
  * - `bfloat16`: a model's inputs of this dtype are float32 then, and the device holds such tensors so.
  */
 export type DispensableOperation =
@@ -19,6 +20,7 @@ export type DispensableOperation =
   | "SimplifiedLayerNormalization.inverse"
   | "ScatterElements.add"
   | "int64"
+  | "GroupQueryAttention.scores"
   | "bfloat16";
 
 export interface LoweringTarget {
@@ -42,10 +44,13 @@ export const ONNX_RUNTIME_WEBGPU: LoweringTarget = {
     "SimplifiedLayerNormalization.inverse",
     "ScatterElements.add",
     "int64",
+    "GroupQueryAttention.scores",
     "bfloat16",
   ]),
   mostNewPositions: 31,
 };
 
 /** Its kernels for CUDA (1.30). `BitShift` and `BitwiseXor` there are none of; additions are atomic there, too. */
-export const ONNX_RUNTIME_CUDA: LoweringTarget = { lacks: new Set(["ScatterElements.add", "int64"]) };
+export const ONNX_RUNTIME_CUDA: LoweringTarget = {
+  lacks: new Set(["ScatterElements.add", "int64", "GroupQueryAttention.scores"]),
+};

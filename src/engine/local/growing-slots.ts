@@ -33,7 +33,7 @@ export class GrowingSlots implements SlotMemory {
     this.#shortestRow = length;
   }
 
-  cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined {
+  rowsFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined {
     const { device, config } = this.#program;
     const needed = used.reduce((most, row) => Math.max(most, row.mostPositions), mostPositions);
     const current = this.#cache;

@@ -12,8 +12,23 @@ export function cachedHeadWidth({ headDim }: ModelConfig): number {
   return Math.ceil(headDim / 8) * 8;
 }
 
+/** Where the keys and values of a computed prompt are. */
+export interface CachedPrompt {
+  readonly cache: KeyValueCache;
+  readonly row: number;
+}
+
+/** Rows in which sequences are decoded. Those in use are the first ones. */
+export interface SequenceRows {
+  readonly rows: number;
+  /** A sequence begins in a free row, behind its computed prompt. */
+  begin(row: number, prompt: Int32Array, computed: CachedPrompt): void;
+  /** The sequence in this row has ended. That in the last used row, `cachedPositions` long, takes its place. */
+  end(row: number, last: number, cachedPositions: number): void;
+}
+
 /** B rows of M positions in every layer. Dispose of it once nothing reads it any more. */
-export class KeyValueCache implements Disposable {
+export class KeyValueCache implements SequenceRows, Disposable {
   readonly rows: number; // B
   readonly positions: number; // M
   readonly #width: number; // D′
@@ -51,6 +66,14 @@ export class KeyValueCache implements Disposable {
       fetches.set(`${i % 2 === 0 ? "newKeys" : "newValues"}.${layer}`, tensor);
     });
     return { feeds, fetches };
+  }
+
+  begin(row: number, prompt: Int32Array, computed: CachedPrompt): void {
+    this.copyRow(row, computed.cache, computed.row, prompt.length);
+  }
+
+  end(row: number, last: number, cachedPositions: number): void {
+    if (row !== last) this.copyRow(row, this, last, cachedPositions);
   }
 
   /** Copies the first `length` positions of a row of `source` to a row of this cache. */
