@@ -180,9 +180,9 @@ describe("three steps of each stage", () => {
         "--json",
       ];
       const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root });
-      const scored = JSON.parse(stdout) as { readonly logprobs: number[][] };
+      const scored = JSON.parse(stdout) as number[][];
       for (const [i, { tokens }] of group.completions.entries()) {
-        const found = scored.logprobs[i]!.slice(-tokens.length);
+        const found = scored[i]!.slice(-tokens.length);
         // The group was scored after the last step: by the weights that were saved.
         for (const [t, { after }] of tokens.entries()) expect(Math.abs(found[t]! - after!)).toBeLessThan(1e-4);
       }

@@ -11,7 +11,7 @@ import { sampleStd } from "../../statistics.ts";
 import type { GroupMessage, TabCompletion, TabToken } from "../../web/protocol.ts";
 import { VerdictMark } from "../marks.tsx";
 import type { TriedLine } from "./tries.ts";
-import { chance, meanReward, moveOf, shadeOf, storyOf, withSign } from "./why.ts";
+import { chance, meanReward, moveOf, shadeOf, signedText, storyOf } from "./why.ts";
 
 /** The whole of it. */
 export function CompletionView({
@@ -80,7 +80,7 @@ function RewardTable({ group, completion }: { readonly group: GroupMessage; read
 
 /** The advantage with its arithmetic, where it is the one of GRPO; a recipe may have another. */
 function howAdvantage(group: GroupMessage, { reward, advantage }: TabCompletion): string {
-  const told = `advantage ${withSign(advantage)}`;
+  const told = `advantage ${signedText(advantage)}`;
   if (reward === null) return told;
   const rewards = group.completions.map((one) => one.reward).filter((one) => one !== null);
   const baseline = meanReward(group);

@@ -85,7 +85,7 @@ export const CONTROLS: readonly SettingControl[] = [
 ];
 
 /** The place of a slider that is nearest to a value. */
-export function sliderPlace({ values }: SettingControl, value: number): number {
+export function sliderPlaceOf({ values }: SettingControl, value: number): number {
   let nearest = 0;
   for (const [place, one] of values.entries()) {
     if (Math.abs(one - value) < Math.abs(values[nearest]! - value)) nearest = place;

@@ -2,7 +2,7 @@
 
 import { useId } from "preact/hooks";
 import type { TabSettings } from "../../web/protocol.ts";
-import { CONTROLS, commandFor, type SettingControl, settingsInWords, sliderPlace, valueInWords } from "./settings.ts";
+import { CONTROLS, commandFor, type SettingControl, settingsInWords, sliderPlaceOf, valueInWords } from "./settings.ts";
 import { store, useTab } from "./store.ts";
 import { send } from "./worker-link.ts";
 
@@ -84,7 +84,7 @@ function Slider({
   const id = useId();
   const { key, label, values, effect, warning } = control;
   const value = settings?.[key];
-  const place = value === undefined ? 0 : sliderPlace(control, value);
+  const place = value === undefined ? 0 : sliderPlaceOf(control, value);
   const warned = value === undefined || settings === undefined ? undefined : warning?.(value, settings);
   const shown = value === undefined ? "" : valueInWords(value);
   return (

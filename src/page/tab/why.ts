@@ -37,8 +37,8 @@ function number(value: number): string {
   return plain(value).replace("-", "−");
 }
 
-/** A withSign number. */
-export function withSign(value: number): string {
+/** A signed number. */
+export function signedText(value: number): string {
   if (Math.abs(value) < 5e-4) return "0";
   return `${value < 0 ? "−" : "+"}${plain(Math.abs(value))}`;
 }
@@ -75,7 +75,7 @@ export function storyOf(name: string, token: TabToken, completion: TabCompletion
   const headline = move === "as likely as before" ? `“${name}” stayed as likely as it was` : `“${name}” became ${move}`;
   return {
     headline,
-    numbers: `${chance(before)} → ${chance(after)} (log-probability ${number(before)} → ${number(after)}, ${withSign(after - before)})`,
+    numbers: `${chance(before)} → ${chance(after)} (log-probability ${number(before)} → ${number(after)}, ${signedText(after - before)})`,
     reason: reasonOf(token, completion, group),
   };
 }
@@ -92,7 +92,7 @@ function reasonOf({ before, after }: TabToken, completion: TabCompletion, group:
   }
   const baseline = meanReward(group);
   const push = advantage > 0 ? "up" : "down";
-  const own = `Its answer got ${plain(completion.reward)}, its group ${plain(baseline)} on average. The advantage, ${withSign(advantage)}, pushed every token of the answer ${push}.`;
+  const own = `Its answer got ${plain(completion.reward)}, its group ${plain(baseline)} on average. The advantage, ${signedText(advantage)}, pushed every token of the answer ${push}.`;
   if (before > CERTAIN && Math.abs(change) < SHADES[1]!) {
     return `${own} This token was nearly certain already, so there was little to move.`;
   }

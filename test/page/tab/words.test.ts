@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { codeLines, linesOfPhase } from "../../../src/page/tab/code-lines.ts";
 import { EXAMPLES, readProblem, solutionOf } from "../../../src/page/tab/problem-input.ts";
-import { CONTROLS, changedSettings, commandFor, overridesOf, sliderPlace } from "../../../src/page/tab/settings.ts";
+import { CONTROLS, changedSettings, commandFor, overridesOf, sliderPlaceOf } from "../../../src/page/tab/settings.ts";
 import { answerIn, triedLines, triesIn } from "../../../src/page/tab/tries.ts";
 import { chance, isEven, meanReward, moveOf, shadeOf, storyOf } from "../../../src/page/tab/why.ts";
 import { recipeOfText } from "../../../src/recipe/check.ts";
@@ -71,9 +71,9 @@ describe("settings", () => {
     for (const control of CONTROLS) {
       expect([...control.values].sort((a, b) => a - b)).toEqual(control.values);
       expect(control.values).toContain(RECIPE_SETTINGS[control.key]);
-      for (const [place, value] of control.values.entries()) expect(sliderPlace(control, value)).toBe(place);
+      for (const [place, value] of control.values.entries()) expect(sliderPlaceOf(control, value)).toBe(place);
     }
-    expect(sliderPlace(CONTROLS[0]!, 9)).toBe(2);
+    expect(sliderPlaceOf(CONTROLS[0]!, 9)).toBe(2);
   });
 
   it("at every end of every slider make a recipe that is accepted by the recipe's own checks", () => {
