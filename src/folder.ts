@@ -88,7 +88,7 @@ export async function readFully(
 }
 
 /** The text of bytes that are UTF-8. Throws `limit.error` for bytes that are none, too many, or a Git LFS pointer. */
-function decodedText(bytes: Uint8Array, path: string, limit: TextLimit): string {
+export function decodedText(bytes: Uint8Array, path: string, limit: TextLimit): string {
   if (bytes.length > limit.maxBytes) {
     throw new limit.error(
       `${path} has ${bytes.length} bytes; at most ${limit.maxBytes} are read. Is it the right file?`,

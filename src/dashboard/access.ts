@@ -12,19 +12,19 @@ import { HttpError } from "./http-error.ts";
 
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-/** Throws HttpError 403 for a request that a page of another origin has sent, or that came by another name. */
-export function requireOwnPage({ headers }: IncomingMessage): void {
+/** Throws HttpError 403 for a request that a page of another origin has sent, or that came by another name. `who` answers. */
+export function requireOwnPage({ headers }: IncomingMessage, who = "The dashboard"): void {
   const host = headers.host ?? "";
   // The port may be another one: ssh -L forwards from where it likes.
   if (!LOOPBACK.has(host.replace(/:\d+$/, "").toLowerCase())) {
-    throw new HttpError(403, "The dashboard answers only to localhost and 127.0.0.1.");
+    throw new HttpError(403, `${who} answers only to localhost and 127.0.0.1.`);
   }
   const { origin } = headers;
   if (origin !== undefined && origin !== `http://${host}`) {
-    throw new HttpError(403, "The dashboard answers only to its own page, not to pages of other origins.");
+    throw new HttpError(403, `${who} answers only to its own page, not to pages of other origins.`);
   }
   if (headers["sec-fetch-site"] === "cross-site" && headers["sec-fetch-mode"] !== "navigate") {
-    throw new HttpError(403, "The dashboard answers only to its own page, not to pages of other sites.");
+    throw new HttpError(403, `${who} answers only to its own page, not to pages of other sites.`);
   }
 }
 

@@ -4,7 +4,9 @@
  * starts. esbuild is a development dependency: an installed package has the finished files.
  */
 
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import type { Plugin } from "esbuild";
 
 /** The finished page. */
 export interface PageBundle {
@@ -28,9 +30,34 @@ SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */`;
 
 /** Bundles the entry `main` of `src/page/`. */
 export async function bundlePage(sources: URL): Promise<PageBundle> {
+  return bundleEntry(sources, "main.tsx");
+}
+
+/** Bundles the page of R1 in a browser tab, `src/page/tab/`. */
+export async function bundleTab(sources: URL): Promise<PageBundle & { readonly html: string }> {
+  const bundle = await bundleEntry(sources, "tab/main.tsx");
+  return { ...bundle, html: await readFile(new URL("tab/index.html", sources), "utf8") };
+}
+
+/** A plugin of esbuild: `raw:train/grpo/grpo.ts` is the text of that file, from the folder `src` on. */
+export function rawTexts(src: URL): Plugin {
+  return {
+    name: "raw",
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^raw:/ }, ({ path }) => ({ path: path.slice("raw:".length), namespace: "raw" }));
+      onLoad({ filter: /.*/, namespace: "raw" }, async ({ path }) => ({
+        contents: await readFile(new URL(path, src), "utf8"),
+        loader: "text",
+        watchFiles: [fileURLToPath(new URL(path, src))],
+      }));
+    },
+  };
+}
+
+async function bundleEntry(sources: URL, entry: string): Promise<PageBundle> {
   const { build } = await import("esbuild");
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL("main.tsx", sources))],
+    entryPoints: [fileURLToPath(new URL(entry, sources))],
     bundle: true,
     write: false,
     outdir: "page",
@@ -43,6 +70,7 @@ export async function bundlePage(sources: URL): Promise<PageBundle> {
     jsx: "automatic",
     jsxImportSource: "preact",
     logLevel: "silent",
+    plugins: [rawTexts(new URL("../", sources))],
   });
   const textOf = (ending: string) => outputFiles.find(({ path }) => path.endsWith(ending))!.text;
   return { script: textOf(".js"), style: textOf(".css") };

@@ -7,10 +7,8 @@ import { Help } from "./help.tsx";
 import { Overview } from "./overview.tsx";
 import { PipelinePage } from "./pipeline.tsx";
 import { RunPage } from "./run.tsx";
-import { currentTheme, nextTheme } from "./theme.ts";
+import { currentTheme, nextTheme, THEME_WORDS } from "./theme.ts";
 import { isTyping } from "./typing.ts";
-
-const THEME_WORDS = { auto: "Colours: auto", light: "Colours: light", dark: "Colours: dark" };
 
 /** The whole page. */
 export function App() {

@@ -40,6 +40,8 @@ export interface PlotProps {
   readonly bands?: readonly PlotBand[];
   readonly yMin?: number | undefined;
   readonly yMax?: number | undefined;
+  /** What the axis spans while nobody has zoomed in, whatever values have come; as far as they go if absent. */
+  readonly xRange?: readonly [number, number];
   readonly isLog?: boolean;
   readonly smoothing: number;
   readonly format?: (value: number) => string;
@@ -167,7 +169,10 @@ function options(props: PlotProps, width: number, onCursor: (index: number | nul
       points: { size: 6 },
       ...(syncKey !== undefined && { sync: { key: syncKey, setSeries: false, scales: ["x", null] } }),
     },
-    scales: { x: { time: false }, y: { range, ...(isLog && { distr: 3 as const }) } },
+    scales: {
+      x: { time: false, ...(props.xRange && { range: spanOf(props.xRange) }) },
+      y: { range, ...(isLog && { distr: 3 as const }) },
+    },
     axes: [
       {
         ...axis,
@@ -190,6 +195,14 @@ function options(props: PlotProps, width: number, onCursor: (index: number | nul
       draw: [(plot) => drawIntervals(plot, points)],
       setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)],
     },
+  };
+}
+
+/** The horizontal axis where it does not follow the values: all of it, or what somebody has zoomed in on. */
+function spanOf([from, to]: readonly [number, number]): uPlot.Range.Function {
+  return ({ data: [xs] }, low, high) => {
+    const isAll = low === null || xs.length === 0 || (low <= xs[0]! && high >= xs.at(-1)!);
+    return isAll ? [from, to] : [low, high];
   };
 }
 
@@ -250,7 +263,7 @@ export function Plot(props: PlotProps) {
   const shape = JSON.stringify([
     series.map(({ label, colour }) => [label, colour]),
     points.map(({ label, colour, points: each }) => [label, colour, each]),
-    ...[bands, props.isLog, props.smoothing > 0, props.yMin, props.yMax, props.xLabel, props.height],
+    ...[bands, props.isLog, props.smoothing > 0, props.yMin, props.yMax, props.xLabel, props.xRange, props.height],
   ]);
   useEffect(() => {
     const node = holder.current!;
@@ -279,7 +292,8 @@ export function Plot(props: PlotProps) {
     // Somebody who has zoomed in looks at something: new rows must not take it away.
     const { min, max } = drawn.scales.x!;
     const old = drawn.data[0];
-    const isZoomed = typeof min === "number" && old.length > 1 && (min !== old[0] || max !== old.at(-1));
+    const [first, last] = latest.current.xRange ?? [old[0], old.at(-1)];
+    const isZoomed = typeof min === "number" && old.length > 1 && (min !== first || max !== last);
     drawn.setData(data, !isZoomed);
     if (isZoomed) drawn.redraw();
   });

@@ -6,6 +6,13 @@ const THEMES = ["auto", "light", "dark"] as const;
 /** A choice. */
 export type Theme = (typeof THEMES)[number];
 
+/** The choice on its button. */
+export const THEME_WORDS: Readonly<Record<Theme, string>> = {
+  auto: "Colours: auto",
+  light: "Colours: light",
+  dark: "Colours: dark",
+};
+
 /** The choice now. */
 export function currentTheme(): Theme {
   try {

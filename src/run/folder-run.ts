@@ -42,6 +42,8 @@ interface Manifest {
 
 type Logs = { [Log in keyof RunLogs]: RunLogs[Log][number][] };
 
+const noLogs = (): Logs => ({ metrics: [], evaluations: [], timings: [], events: [] });
+
 /** A checkpoint that is there. */
 interface Found {
   /** Its folder's name among the checkpoints. */
@@ -70,7 +72,7 @@ export class FolderRun implements RunStore {
     this.resumedFrom = newest?.state;
     this.#serial = newest?.manifest.serial ?? 0;
     this.#secondsBefore = newest?.manifest.seconds ?? 0;
-    this.#logs = logs ?? { metrics: [], evaluations: [], timings: [], events: [] };
+    this.#logs = logs ?? noLogs();
   }
 
   /** Starts a run in an empty folder. Throws RunDirError where a run is there. */
@@ -99,6 +101,19 @@ export class FolderRun implements RunStore {
     await run.#cutRollouts();
     run.event("resumed", { from: newest?.state.name ?? null });
     return run;
+  }
+
+  /** What the run in `folder` has logged up to its end or its newest checkpoint; nothing where there is neither. */
+  static async logsIn(folder: Folder): Promise<RunLogs> {
+    const atEnd = await readOwn<Logs>(folder, LOGS_FILE);
+    const [newest] = atEnd ? [] : await checkpointsOf(folder);
+    return atEnd ?? (newest && (await logsOf(folder, newest))) ?? noLogs();
+  }
+
+  /** The newest state that is whole in the run in `folder`. */
+  static async newestIn(folder: Folder): Promise<SavedState | undefined> {
+    const [newest] = await checkpointsOf(folder);
+    return newest?.state;
   }
 
   get path(): string {

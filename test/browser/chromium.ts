@@ -43,12 +43,18 @@ export async function findChromium(): Promise<FoundChromium | undefined> {
   }
 }
 
+/** Arguments with which it has WebGPU on machines without a GPU: by a driver in software. */
+export const SOFTWARE_WEBGPU = [
+  ...["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--use-vulkan=swiftshader"],
+  "--enable-features=Vulkan,WebAssemblyJSPromiseIntegration",
+];
+
 /** Starts it. Throws an Error that says what to install where there is none. */
-export async function openBrowser(): Promise<Browser> {
+export async function openBrowser(more: readonly string[] = []): Promise<Browser> {
   const found = await findChromium();
   if (found === undefined) throw new Error(MISSING_CHROMIUM);
   // In containers there is no user to make a sandbox for, and /dev/shm is small; what is loaded is our own.
-  const args = [...found.args, "--no-sandbox", "--disable-dev-shm-usage"];
+  const args = [...found.args, "--no-sandbox", "--disable-dev-shm-usage", ...more];
   return chromium.launch({ executablePath: found.path, args });
 }
 

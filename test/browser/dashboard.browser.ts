@@ -1,8 +1,7 @@
 /** The dashboard in a real browser: real runs and large ones, hostile completions, the accessibility checker. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -15,6 +14,7 @@ import { PROGRAM, requireProgram } from "../cli/program.ts";
 import { allowedMs } from "../cpu-time.ts";
 import { metricsLine, rolloutRow, writeRun } from "../dashboard/written-run.ts";
 import { writeMadeUpRun } from "../report/made-up-run.ts";
+import { axeFindings } from "./axe.ts";
 import { loadingTime, openBrowser, openPage } from "./chromium.ts";
 
 const STEPS = 20_000;
@@ -32,9 +32,6 @@ const HOSTILE = [
   // biome-ignore lint/suspicious/noTemplateCurlyInString: a template that nothing may fill in
   "{{constructor.constructor('document.title=`owned`')()}} ${document.title='owned'} javascript:alert(1)",
 ];
-
-// biome-ignore lint/suspicious/noExplicitAny: what is read is looked into, and the tests say what is in it.
-type Json = any;
 
 let root: string;
 let browser: Browser;
@@ -91,21 +88,6 @@ async function drawnCharts(page: Page): Promise<number> {
     };
     return [...document.querySelectorAll("canvas")].filter(isDrawn).length;
   });
-}
-
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** What the accessibility checker finds, each with the elements. */
-async function axeFindings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => (globalThis as Json).axe.run());
-  return violations.map(
-    ({ id, nodes }: Json) =>
-      `${id}: ${nodes
-        .slice(0, 3)
-        .map(({ html }: Json) => html.slice(0, 160))
-        .join(" | ")}`,
-  );
 }
 
 describe("a large run", () => {

@@ -10,10 +10,10 @@ import { showShape } from "../../graph/dim.ts";
 import { type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
 import { ONNX_RUNTIME_CPU } from "../../graph/target.ts";
 import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, StoredDType } from "../device.ts";
+import { hostKernels } from "../host-kernels.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
 import { OrtEnvironment } from "../ort/environment.ts";
 import { NativeNames, type OrtApi, type Pointer, pointerArray } from "../ort/ort-api.ts";
-import { cpuKernels } from "./cpu-kernels.ts";
 import { CpuTensor, cpuTensor } from "./cpu-tensor.ts";
 
 /**
@@ -34,7 +34,7 @@ export class CpuDevice implements Device {
   static #instance: CpuDevice | undefined;
   readonly name: string;
   readonly target = ONNX_RUNTIME_CPU;
-  readonly kernels = cpuKernels(this, (tensor, first, count) => this.#rows(tensor, first, count));
+  readonly kernels = hostKernels(this, (tensor, first, count) => this.#rows(tensor, first, count));
   readonly #api: OrtApi;
   readonly #environment: Pointer;
   readonly #memoryInfo: Pointer;

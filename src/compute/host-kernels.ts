@@ -1,20 +1,18 @@
-/** The kernels of the CPU device: loops over the tensors' own memory. */
+/** Kernels of devices whose tensors lie in host memory: loops over it. */
 
-import { adamWStep, globalNorm } from "../../optim/adamw.ts";
-import type { Device, DeviceTensor, Kernels } from "../device.ts";
-import { drawTokens } from "../draw-token.ts";
-import { blockCount } from "../logit-row.ts";
-import { RowSums, sumsFor } from "../row-sums.ts";
-import { cpuTensor } from "./cpu-tensor.ts";
-
-const numbers = (tensor: DeviceTensor<"float32">): Float32Array => cpuTensor(tensor).data;
+import { adamWStep, globalNorm } from "../optim/adamw.ts";
+import type { Device, DeviceTensor, Kernels } from "./device.ts";
+import { drawTokens } from "./draw-token.ts";
+import { blockCount } from "./logit-row.ts";
+import { RowSums, sumsFor } from "./row-sums.ts";
 
 /** Some rows of a tensor, as one that must not outlive it. */
 export type RowsOf = (tensor: DeviceTensor<"float32">, first: number, count: number) => DeviceTensor<"float32">;
 
-/** The kernels of a device. */
-export function cpuKernels(device: Device, rowsOf: RowsOf): Kernels {
+/** The kernels of a device; all of its tensors are in host memory. */
+export function hostKernels(device: Device, rowsOf: RowsOf): Kernels {
   const rowSums = new RowSums(device);
+  const numbers = (tensor: DeviceTensor<"float32">): Float32Array => device.hostMemory(tensor)!;
   return {
     async add(sums, addends) {
       for (const [i, tensor] of sums.entries()) addInto(numbers(tensor), numbers(addends[i]!));

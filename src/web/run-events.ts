@@ -1,0 +1,126 @@
+/** What happens in a run, as messages to the page; those that come often are sent some ten times a second. */
+
+import type { EvaluatedSoFar } from "../eval/evaluate.ts";
+import type { RunEvent } from "../recipe/observer.ts";
+import type { MetricsRecord, TimingRecord } from "../run/records.ts";
+import { evaluationResult, iterationMetrics } from "./history.ts";
+import { StorageFullError } from "./opfs-folder.ts";
+import type { PhaseMessage, WorkerMessage } from "./protocol.ts";
+import { errorMessage } from "./tab-errors.ts";
+import { R1_ZERO } from "./tab-recipe.ts";
+import type { RunListener, TabRun } from "./tab-run.ts";
+
+const BETWEEN_PHASES_MS = 100;
+
+/** The session that listens. */
+export interface Listening {
+  run(): TabRun | undefined;
+  post(message: WorkerMessage): void;
+  postState(): void;
+  postStorage(state?: "full"): Promise<void>;
+  bytesIn(place: string): Promise<number>;
+}
+
+/** A listener that tells the page. */
+export function runListener({ run, post, postState, postStorage, bytesIn }: Listening): RunListener {
+  const phases = new Phases(post);
+  const step = () => (run()?.iteration ?? 0) + 1;
+  let [previous, newest]: (MetricsRecord | undefined)[] = [];
+  const event = (event: RunEvent): void => {
+    switch (event.type) {
+      case "progress":
+        phases.progress(event.stage, event.progress);
+        return;
+      case "metrics":
+        previous = newest;
+        newest = { stage: event.stage, ...event.row } as unknown as MetricsRecord;
+        return;
+      case "timing":
+        if (event.stage !== R1_ZERO || newest === undefined) return;
+        post({
+          type: "iteration",
+          metrics: iterationMetrics(
+            newest,
+            previous?.stage === R1_ZERO ? previous : undefined,
+            { stage: event.stage, ...event.row } as unknown as TimingRecord,
+            run()?.notes.changes ?? [],
+          ),
+        });
+        postState();
+        return;
+      case "evaluating":
+        phases.send({ iteration: step(), phase: "evaluating", ...countOf(event.progress) });
+        return;
+      case "evaluated": {
+        const result = evaluationResult(event.record);
+        if (result) post({ type: "evaluation", result });
+        return;
+      }
+      case "stage-started":
+        postState();
+        return;
+    }
+  };
+  return {
+    changed: postState,
+    event,
+    group: () => {
+      const watched = run();
+      if (watched?.model) post(watched.groups.message(watched.watched));
+    },
+    scoring: () => phases.send({ iteration: step(), phase: "scoring", done: 0, total: 1 }),
+    saving: () => phases.send({ iteration: run()?.iteration ?? 0, phase: "saving", done: 0, total: 1 }),
+    saved: async (place) => {
+      post({ type: "saved", iteration: run()?.iteration ?? 0, bytes: await bytesIn(place) });
+    },
+    saveFailed: (error) => {
+      run()?.gate.close();
+      post(errorMessage(error));
+      if (error instanceof StorageFullError) void postStorage("full");
+    },
+    ended: (error) => {
+      run()?.gate.close();
+      post(errorMessage(error));
+      postState();
+    },
+  };
+}
+
+type Progress = Extract<RunEvent, { readonly type: "progress" }>["progress"];
+
+/** Where in an iteration the run is. */
+class Phases {
+  readonly #post: (message: WorkerMessage) => void;
+  #last = { phase: "", at: 0 };
+  #samplingSince = 0;
+
+  constructor(post: (message: WorkerMessage) => void) {
+    this.#post = post;
+  }
+
+  progress(stage: string, { phase, done, total, sampled }: Progress): void {
+    if (stage !== R1_ZERO) {
+      this.send({ iteration: done, phase: "demonstrating", done, total });
+    } else if (phase === "sampling" && sampled) {
+      if (this.#last.phase !== "sampling") this.#samplingSince = performance.now();
+      const seconds = (performance.now() - this.#samplingSince) / 1000;
+      // In the first moments it would say little.
+      const speed = seconds > 0.2 ? { tokensPerSecond: sampled.tokens / seconds } : {};
+      this.send({ iteration: done + 1, phase, done: sampled.finished, total: sampled.total, ...speed });
+    } else if (phase === "judging" || phase === "updating") {
+      this.send({ iteration: done + 1, phase, done: 0, total: 1 });
+    }
+  }
+
+  /** Sends it, unless one of the same phase was sent a moment ago. */
+  send(message: Omit<PhaseMessage, "type">): void {
+    const now = performance.now();
+    if (message.phase === this.#last.phase && now - this.#last.at < BETWEEN_PHASES_MS) return;
+    this.#last = { phase: message.phase, at: now };
+    this.#post({ type: "phase", ...message });
+  }
+}
+
+function countOf({ finished, total }: EvaluatedSoFar): { readonly done: number; readonly total: number } {
+  return { done: finished, total };
+}

@@ -1,0 +1,103 @@
+/**
+ * The recipe of `npm start` as a tab runs it: the very file, with the values of the page's controls and a few of the tab's own.
+ */
+
+import { ConfigError } from "../errors.ts";
+import { checkedRecipe, overriddenRecipe } from "../recipe/check.ts";
+import type { Recipe, StageConfig } from "../recipe/schema.ts";
+import type { ProblemLimits, TabSettings } from "./protocol.ts";
+
+/** Name of the stage that learns from demonstrations. */
+export const COLD_START = "cold-start";
+/** Name of the stage in which the model plays. */
+export const R1_ZERO = "r1-zero";
+
+/**
+ * What a tab does otherwise: it saves after every iteration, since a tab closes without a word, evaluates a quarter of the
+ * problems, each once, so that R1-Zero begins soon, and keeps few of the sampled completions.
+ */
+const OF_A_TAB = [
+  "evaluation.problems=100",
+  "evaluation.greedy=never",
+  `stages.${COLD_START}.checkpointEvery=100`,
+  `stages.${R1_ZERO}.checkpointEvery=1`,
+  `stages.${R1_ZERO}.evaluateEvery=20`,
+  "rollouts.keepFiles=4",
+];
+
+interface Control {
+  /** The key of the recipe. */
+  readonly key: string;
+  readonly least: number;
+  readonly most: number;
+  readonly isWhole?: boolean;
+}
+
+/** What the page may set, and how far: a tab has 4 GiB of memory at most, and a group of one teaches nothing. */
+export const RECIPE_CONTROLS: Readonly<Record<keyof TabSettings, Control>> = {
+  groupSize: { key: `stages.${R1_ZERO}.groupSize`, least: 2, most: 64, isWhole: true },
+  promptsPerIteration: { key: `stages.${R1_ZERO}.promptsPerIteration`, least: 1, most: 64, isWhole: true },
+  learningRate: { key: `stages.${R1_ZERO}.learningRate`, least: 0, most: 0.1 },
+  temperature: { key: `stages.${R1_ZERO}.temperature`, least: 0.1, most: 2 },
+  klCoef: { key: `stages.${R1_ZERO}.klCoef`, least: 0, most: 10 },
+  formatWeight: { key: `stages.${R1_ZERO}.rewards.format.weight`, least: -10, most: 10 },
+  equationWeight: { key: `stages.${R1_ZERO}.rewards.equation.weight`, least: -10, most: 10 },
+  seed: { key: "seed", least: 0, most: 0xffffffff, isWhole: true },
+};
+
+/**
+ * The recipe of a text with these values; `overrides` come last.
+ *
+ * @throws ConfigError for values that cannot be
+ */
+export function tabRecipe(text: string, settings: Partial<TabSettings>, overrides: readonly string[] = []): Recipe {
+  const values = Object.entries(settings).map(([name, value]) => `${controlOf(name, value).key}=${value}`);
+  const where = "the recipe with the page's settings";
+  return checkedRecipe(overriddenRecipe(text, where, [...OF_A_TAB, ...values, ...overrides]), where);
+}
+
+function controlOf(name: string, value: unknown): Control {
+  const control = Object.hasOwn(RECIPE_CONTROLS, name) ? RECIPE_CONTROLS[name as keyof TabSettings] : undefined;
+  if (control === undefined) {
+    throw new ConfigError(`There is no setting ${name}; there are ${Object.keys(RECIPE_CONTROLS).join(", ")}.`);
+  }
+  const { least, most, isWhole = false } = control;
+  const fits = typeof value === "number" && value >= least && value <= most && (!isWhole || Number.isInteger(value));
+  if (fits) return control;
+  const range = `${isWhole ? "a whole number" : "a number"} from ${least} to ${most}`;
+  throw new ConfigError(`${name}: expected ${range}, not ${String(value)}. The setting stays as it was.`);
+}
+
+/** The stage in which the model plays. */
+export function r1ZeroOf(recipe: Recipe): StageConfig {
+  const stage = recipe.stages.find(({ name }) => name === R1_ZERO);
+  if (stage === undefined) throw new ConfigError(`The recipe has no stage ${R1_ZERO}, which a tab shows.`);
+  return stage;
+}
+
+/** The values of the controls in a recipe. */
+export function tabSettingsOf(recipe: Recipe): TabSettings {
+  const numbers = Object.entries(RECIPE_CONTROLS).map(([name, { key }]) => [name, numberAt(recipe, key.split("."))]);
+  return Object.fromEntries(numbers) as unknown as TabSettings;
+}
+
+function numberAt(value: unknown, path: readonly string[]): number {
+  const [first, ...rest] = path;
+  if (first === undefined) return value as number;
+  const named = (item: unknown) => (item as { readonly name?: unknown }).name === first;
+  const next = Array.isArray(value) ? value.find(named) : (value as Readonly<Record<string, unknown>>)[first];
+  return numberAt(next, rest);
+}
+
+/** Iterations that the stage has. */
+export function iterationsOf(recipe: Recipe): number {
+  return numberAt(recipe, ["stages", R1_ZERO, "iterations"]);
+}
+
+/** What problems the recipe trains on. */
+export function limitsOf(recipe: Recipe): ProblemLimits {
+  const { counts, min, max, targetMin, targetMax, values } = recipe.task as unknown as ProblemLimits & {
+    readonly values: { readonly max: number };
+  };
+  return { largest: values.max, counts, min, max, targetMin, targetMax };
+}
