@@ -230,11 +230,12 @@ export class TabRun {
     this.#stop = new AbortController();
     const store = await FolderRun.resume(this.folder, this.recipe);
     const prepared = await openRun(this.recipe, this.#observed(store), { compute: this.#compute });
-    const watched = { ...prepared, engine: this.#watchedEngine(prepared.engine as Policy) };
-    this.#prepared = watched;
+    const engine = this.#watchedEngine(prepared.engine as Policy);
+    this.#prepared = { ...prepared, engine };
     this.#stage = store.resumedFrom?.manifest.stage ?? COLD_START;
     this.iteration = store.resumedFrom ? iterationOfState(store.resumedFrom) : 0;
-    await this.#freezeLate(store);
+    const frozen = await this.#freezeLate(store, engine);
+    const watched = { ...prepared, engine, directory: this.#observed(frozen) };
     this.#wake();
     this.#listener.changed();
     await runRecipe(watched, { signal: this.#stop.signal, observe: (event) => this.#observe(event) });
@@ -254,18 +255,21 @@ export class TabRun {
 
   #isFreezing = false;
 
-  /** A KL term that begins in the middle of a stage has the policy of that moment as its reference. */
-  async #freezeLate(store: FolderRun): Promise<void> {
+  /**
+   * A KL term that begins in the middle of a stage has the policy of that moment as its reference. Returns the store to go on
+   * with: where a reference was frozen, it is open at the state with it.
+   */
+  async #freezeLate(store: FolderRun, engine: Policy): Promise<FolderRun> {
     const { resumedFrom } = store;
     const isWanted = this.#isFreezing && resumedFrom?.manifest.stage === R1_ZERO;
     this.#isFreezing = false;
-    if (!isWanted) return;
-    const engine = this.#prepared!.engine as Policy;
+    if (!isWanted) return store;
     await engine.loadState(resumedFrom.directory);
     await engine.freezeReference();
     const { stage, step, trainerState, stageComplete } = resumedFrom.manifest;
     const request = { stage, step, trainerState, stageComplete, keep: this.recipe.keepCheckpoints };
     await store.saveCheckpoint(request, (place) => engine.saveState(place));
+    return FolderRun.resume(this.folder, this.recipe);
   }
 
   #observe(event: RunEvent): void {

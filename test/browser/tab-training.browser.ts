@@ -20,7 +20,7 @@ import { MemoryFolder } from "../../src/folder.ts";
 import { openRun } from "../../src/recipe/open-recipe.ts";
 import { runRecipe } from "../../src/recipe/run-recipe.ts";
 import { FolderRun } from "../../src/run/folder-run.ts";
-import type { MetricsRecord } from "../../src/run/records.ts";
+import type { MetricsRecord, RolloutRecord } from "../../src/run/records.ts";
 import { buildTokenizer } from "../../src/tokenizer/build.ts";
 import { tabRecipe } from "../../src/web/tab-recipe.ts";
 import { openBrowser, SOFTWARE_WEBGPU } from "./chromium.ts";
@@ -31,6 +31,7 @@ const LONG = 1_800_000;
 
 /** Three steps of each stage; answers differ by their length, so that there are gradients from the first iteration on. */
 const SHORT = [
+  "rollouts.logprobs=true",
   "evaluation.problems=2",
   "evaluation.maxCompletionTokens=4",
   "stages.cold-start.steps=3",
@@ -98,6 +99,7 @@ const WEIGHTS = "aha-countdown/model.safetensors";
 /** A whole run on WebAssembly, undisturbed; other tests compare with it. */
 let whole: {
   readonly metrics: readonly MetricsRecord[];
+  readonly rollouts: readonly RolloutRecord[];
   readonly group: Heard<"group">;
   readonly files: Record<string, Uint8Array>;
 };
@@ -111,8 +113,11 @@ async function wholeRun(backend: "wasm" | "webgpu", overrides: readonly string[]
   await worker.activity("finished");
   const files = await downloaded(worker);
   const logs = JSON.parse(await worker.textOf(["tested", "run", "logs.json"])) as { metrics: MetricsRecord[] };
+  // What was sampled between the last two checkpoints.
+  const lines = (await worker.textOf(["tested", "run", "rollouts-000004.jsonl"])).trimEnd().split("\n");
+  const rollouts = lines.map((line) => JSON.parse(line) as RolloutRecord);
   await worker.page.context().close();
-  return { metrics: logs.metrics, group, files };
+  return { metrics: logs.metrics, rollouts, group, files };
 }
 
 function requireEqual(found: readonly MetricsRecord[], expected: readonly MetricsRecord[], tolerance: number): void {
@@ -161,14 +166,9 @@ describe("three steps of each stage", () => {
         await writeFile(join(scratch, path), bytes);
       }
       const tokenizer = buildTokenizer("countdown-compact");
-      const idOf = new Map(
-        Array.from({ length: tokenizer.vocabSize }, (_, id) => [tokenizer.decode([id], { keepSpecial: true }), id]),
-      );
-      const prompt = [...tokenizer.encode(group.prompt)];
-      const sequences = group.completions.map(({ tokens }) => [
-        ...prompt,
-        ...tokens.map(({ text }) => idOf.get(text)!),
-      ]);
+      const rows = whole.rollouts.filter(({ iteration, prompt }) => iteration === 2 && prompt === group.prompt);
+      const sequences = rows.map(({ prompt, tokens }) => [...tokenizer.encode(prompt), ...tokens!]);
+      expect(sequences).toHaveLength(4);
       await writeFile(join(scratch, "tokens.json"), JSON.stringify(sequences));
       const args = [
         "dist/cli/main.js",
