@@ -6,11 +6,13 @@
  */
 
 import { sum } from "../graph/ops/broadcast.ts";
+import { cast } from "../graph/ops/cast.ts";
 import { add, divide, multiply, squareRoot, subtract } from "../graph/ops/elementwise.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
+import type { HalfDType } from "../graph/tensor-type.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
 import { CompiledPrograms } from "./compiled-programs.ts";
-import type { Device, DeviceTensor, Kernels, OptimizedTensor } from "./device.ts";
+import type { Device, DeviceTensor, Kernels, OptimizedTensor, StoredDType } from "./device.ts";
 import { DrawPrograms, drawsWhole } from "./draw-program.ts";
 import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
 import { elementsOf, read, tensorOf } from "./host-memory.ts";
@@ -74,12 +76,14 @@ export class GraphKernels implements Kernels {
   readonly #rowSums: RowSums;
   readonly #draws: DrawPrograms;
   readonly #programs: CompiledPrograms<Kernel>;
+  readonly #roundings: CompiledPrograms<HalfDType>;
 
   constructor(device: Device) {
     this.#device = device;
     this.#draws = new DrawPrograms(device);
     this.#rowSums = new RowSums(device);
     this.#programs = new CompiledPrograms(device);
+    this.#roundings = new CompiledPrograms(device);
   }
 
   async add(sums: readonly FloatTensor[], addends: readonly FloatTensor[]): Promise<void> {
@@ -92,6 +96,21 @@ export class GraphKernels implements Kernels {
       for (const [i, a] of targets.entries()) await this.#run(MIX, { a, b: others[i]! }, numbers.tensors);
     } finally {
       numbers.dispose();
+    }
+  }
+
+  async round(sources: readonly FloatTensor[], targets: readonly DeviceTensor<HalfDType>[]): Promise<void> {
+    for (const [i, target] of targets.entries()) {
+      const program = await this.#roundings.get(target.dtype, () => roundingGraph(target.dtype));
+      const scope = new Scope();
+      try {
+        const flat = <D extends StoredDType>(tensor: DeviceTensor<D>) =>
+          scope.hold(this.#device.view(tensor, [elementsOf(tensor.dims)]));
+        const [feeds, fetches] = [new Map([["a", flat(sources[i]!)]]), new Map([["rounded", flat(target)]])];
+        await scope.hold(program.prepare(feeds, fetches)).run();
+      } finally {
+        scope.dispose();
+      }
     }
   }
 
@@ -177,6 +196,11 @@ function kernelGraph(kernel: Kernel): ProgramGraph {
   ]);
   const results = Object.entries(kernel.results(operands)).map(([name, tensor]) => [resultName(name), tensor]);
   return { graph, outputs: Object.fromEntries(results) };
+}
+
+function roundingGraph(dtype: HalfDType): ProgramGraph {
+  const graph = new Graph();
+  return { graph, outputs: { rounded: cast(graph.input("a", "float32", ["n"]), dtype) } };
 }
 
 /** An output must not be named like an input. */

@@ -1,5 +1,6 @@
 /** The kernels of the CPU device: loops over the tensors' own memory. */
 
+import { toHalf } from "../../float-formats.ts";
 import { adamWStep, globalNorm } from "../../optim/adamw.ts";
 import type { Device, DeviceTensor, Kernels } from "../device.ts";
 import { drawTokens } from "../draw-token.ts";
@@ -22,6 +23,10 @@ export function cpuKernels(device: Device, rowsOf: RowsOf): Kernels {
 
     async mix(targets, others, share) {
       for (const [i, tensor] of targets.entries()) mixInto(numbers(tensor), numbers(others[i]!), share);
+    },
+
+    async round(sources, targets) {
+      for (const [i, target] of targets.entries()) toHalf(target.dtype)(numbers(sources[i]!), cpuTensor(target).data);
     },
 
     async norm(tensors) {

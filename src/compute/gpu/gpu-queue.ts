@@ -199,6 +199,7 @@ const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
   int32: 4,
   int64: 8,
   uint8: 1,
+  float16: 2,
   bfloat16: 2,
 };
 

@@ -76,12 +76,21 @@ export class PromptListSampler {
    * only the positions of its own sequence.
    */
   #slots(sequences: number, positions: number): KeyValueCache {
-    const rows = Math.min(sequences, affordableRows(this.#program.config, this.#limits, positions));
+    const rows = Math.min(
+      sequences,
+      affordableRows(this.#program.config, this.#program.cacheDType, this.#limits, positions),
+    );
     const known = this.#cache;
     if (known && known.rows === rows && known.positions >= positions) return known;
     // The old cache is released first, so that the two need not fit into memory together.
     this.dispose();
-    this.#cache = new KeyValueCache(this.#program.device, this.#program.config, rows, positions);
+    this.#cache = new KeyValueCache(
+      this.#program.device,
+      this.#program.config,
+      this.#program.cacheDType,
+      rows,
+      positions,
+    );
     return this.#cache;
   }
 }

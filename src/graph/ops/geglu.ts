@@ -1,6 +1,7 @@
 /** The gated activation of the Gemma models. */
 
-import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
+import { floatDTypeOf, type Operation, requireOneShape, type Tensor } from "../tensor.ts";
+import { scalarLike } from "./cast.ts";
 import { add, multiply, subtract } from "./elementwise.ts";
 
 const tanhOperation: Operation = {
@@ -11,8 +12,8 @@ const tanhOperation: Operation = {
 
 /** (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ). */
 export function tanh(x: Tensor): Tensor {
-  requireFloat("tanh", x);
-  return x.graph.apply(tanhOperation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
+  const dtype = floatDTypeOf("tanh", x);
+  return x.graph.apply(tanhOperation, [x], [{ dtype, shape: x.shape }])[0]!;
 }
 
 /** k and c of GELU's approximation 0.5·x·(1 + tanh(k·(x + c·x³))) (Hendrycks & Gimpel, arXiv:1606.08415, §2). */
@@ -25,7 +26,7 @@ const C = 0.044715;
  * 3·c·x²)). t is computed again rather than kept.
  */
 export function geglu(gate: Tensor, up: Tensor): Tensor {
-  requireFloat("geglu", gate, up);
+  const dtype = floatDTypeOf("geglu", gate, up);
   requireOneShape("geglu", gate, up);
   const operation: Operation = {
     name: "geglu",
@@ -34,7 +35,7 @@ export function geglu(gate: Tensor, up: Tensor): Tensor {
       return emit.node("Mul", [activated!, u!]);
     },
     gradient: (_, [g], wants) => {
-      const scalar = (value: number) => gate.graph.scalar(value);
+      const scalar = (value: number) => scalarLike(gate, value);
       const square = multiply(gate, gate);
       const t = tanh(multiply(multiply(gate, scalar(K)), add(multiply(square, scalar(C)), scalar(1))));
       const half = multiply(add(t, scalar(1)), scalar(0.5)); // (1 + t) / 2
@@ -49,5 +50,5 @@ export function geglu(gate: Tensor, up: Tensor): Tensor {
       ];
     },
   };
-  return gate.graph.apply(operation, [gate, up], [{ dtype: "float32", shape: gate.shape }])[0]!;
+  return gate.graph.apply(operation, [gate, up], [{ dtype, shape: gate.shape }])[0]!;
 }

@@ -20,6 +20,7 @@ export function reshape(reshaped: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const operation: Operation = {
     name: RESHAPE,
+    movesOnly: true,
     lower: (emit, [input]) => emit.node("Reshape", [input!, emit.shape(shape)], { attributes: { allowzero: 1n } }),
     gradient: (_, [g]) => [reshape(g!, x.shape)],
   };
@@ -34,6 +35,7 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   }
   const operation: Operation = {
     name: "transpose",
+    movesOnly: true,
     lower: (emit, inputs) => emit.node("Transpose", inputs, { attributes: { perm: permutation } }),
     gradient: (_, [g]) => [
       transpose(
@@ -56,6 +58,7 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
 export function after(x: Tensor, ...earlier: readonly Tensor[]): Tensor {
   const operation: Operation = {
     name: "after",
+    movesOnly: true,
     lower: (emit, [input, ...awaited]) => {
       if (emit.target.lacks.has("int64")) return [afterOnDevice(emit, input!, x.dtype, awaited)];
       const [flat, first] = [BigInt64Array.of(-1n), BigInt64Array.of(0n)].map((value) => emit.constant(value, [1]));

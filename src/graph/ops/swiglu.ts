@@ -1,6 +1,6 @@
 /** The gated activation of the Qwen models. */
 
-import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
+import { floatDTypeOf, type Operation, requireOneShape, type Tensor } from "../tensor.ts";
 import { add, multiply, subtract } from "./elementwise.ts";
 
 const sigmoidOperation: Operation = {
@@ -11,8 +11,8 @@ const sigmoidOperation: Operation = {
 
 /** 1 / (1 + e⁻ˣ). */
 export function sigmoid(x: Tensor): Tensor {
-  requireFloat("sigmoid", x);
-  return x.graph.apply(sigmoidOperation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
+  const dtype = floatDTypeOf("sigmoid", x);
+  return x.graph.apply(sigmoidOperation, [x], [{ dtype, shape: x.shape }])[0]!;
 }
 
 /**
@@ -20,7 +20,7 @@ export function sigmoid(x: Tensor): Tensor {
  * With s = σ(gate) and a = gate·s: dup = g·a; dgate = g·up·(s + a − a·s). s and a are computed again rather than kept.
  */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
-  requireFloat("swiglu", gate, up);
+  const dtype = floatDTypeOf("swiglu", gate, up);
   requireOneShape("swiglu", gate, up);
   const operation: Operation = {
     name: "swiglu",
@@ -35,5 +35,5 @@ export function swiglu(gate: Tensor, up: Tensor): Tensor {
       return [wants[0] ? multiply(multiply(g!, up), slope()) : undefined, wants[1] ? multiply(g!, a) : undefined];
     },
   };
-  return gate.graph.apply(operation, [gate, up], [{ dtype: "float32", shape: gate.shape }])[0]!;
+  return gate.graph.apply(operation, [gate, up], [{ dtype, shape: gate.shape }])[0]!;
 }
