@@ -14,6 +14,7 @@ export type HalfDType = "bfloat16" | "float16";
 /** Every dtype that a trunk may compute in, by name. */
 export const FLOAT_DTYPES = ["float32", "bfloat16", "float16"] as const satisfies readonly FloatDType[];
 
+/** Whether it is a float of 16 bits. */
 export function isHalf(dtype: DType): dtype is HalfDType {
   return dtype === "bfloat16" || dtype === "float16";
 }

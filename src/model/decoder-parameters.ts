@@ -98,9 +98,16 @@ export function parameterInputs(
     const rows = gatherRows(get("embed"), ids);
     return rows.dtype === "bfloat16" ? widen(rows) : rows;
   };
+  // Cast once: a layer that is computed again for the backward pass has to read the same tensors.
+  const casts = new Map<Tensor, Tensor>();
+  const asIn = (x: Tensor, parameter: Tensor): Tensor => {
+    const own = casts.get(parameter) ?? cast(parameter, x.dtype as FloatDType);
+    casts.set(parameter, own);
+    return own.dtype === x.dtype ? own : cast(parameter, x.dtype as FloatDType);
+  };
   const base = (x: Tensor, name: string) => {
     const own = tensors.get(`${name}Bias`);
-    const bias = own && cast(own, x.dtype as FloatDType);
+    const bias = own && asIn(x, own);
     const matrix = tensors.get(name);
     if (matrix?.dtype === "float32" && mostRows <= fewRowsLimit(matrix.shape)) return fewRowsMatmul(x, matrix, bias);
     if (matrix?.dtype === x.dtype) return matmul(x, matrix, { transposeB: true, ...(bias && { bias }) });
@@ -121,7 +128,7 @@ export function parameterInputs(
     }),
   );
   const scaled = (x: Tensor, ratio: number) => {
-    const low = multiply(x, cast(scale, x.dtype as FloatDType));
+    const low = multiply(x, asIn(x, scale));
     return ratio === 1 ? low : multiply(low, scalarLike(x, ratio));
   };
   const words =
@@ -138,7 +145,7 @@ export function parameterInputs(
     const y = base(x, name);
     const adapted = sites.get(name);
     if (adapted === undefined) return y;
-    const part = (parameter: string) => cast(adapter.get(parameter)!, x.dtype as FloatDType);
+    const part = (parameter: string) => asIn(x, adapter.get(parameter)!);
     const low = matmul(dropped(x, adapted.site), part(loraA(name)), { transposeB: true }); // [N, r]
     return matmul(scaled(low, adapted.ratio), part(loraB(name)), { transposeB: true, bias: y });
   };

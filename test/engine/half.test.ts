@@ -8,6 +8,7 @@ import type { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
+import type { ModelConfig } from "../../src/model/model-config.ts";
 import { loadModel } from "../../src/model/on-disk.ts";
 import { ADAM, differences, someData, trained } from "../webgpu/compared.ts";
 import { emptyDirectory, MODELS, modelValues, openEngine } from "./models.ts";
@@ -34,8 +35,10 @@ const CROSS_ENTROPY: LossSpec = { name: "cross_entropy" };
 const GRPO = { name: "grpo", clipEpsilon: 0.2, clipEpsilonHigh: 0.2, klCoef: 0.04, temperature: 1 } as LossSpec;
 const LORA = { rank: 3, alpha: 6, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
 
-const open = (form: WeightForm, limits: GivenLimits = {}): Promise<LocalPolicy> =>
-  openEngine(config, modelValues(config), limits, form);
+const BIASED = MODELS["scaled RoPE, biases everywhere, heads of 10"];
+
+const open = (form: WeightForm, limits: GivenLimits = {}, model: ModelConfig = config): Promise<LocalPolicy> =>
+  openEngine(model, modelValues(model), limits, form);
 
 const gaps = (a: readonly number[], b: readonly number[]) => a.map((value, i) => Math.abs(value - b[i]!));
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
@@ -54,11 +57,11 @@ describe(`log-probabilities, beside PyTorch ${golden.versions.torch}`, () => {
       await engine.dispose();
       const found = logprobs.flatMap((one) => [...one]);
       const of = (name: "transformers" | "float32" | "trunk") => sequences.flatMap((one) => one[name]);
-      // Where a sum lies at the border of two numbers of 16 bits, its last bit in float32 decides, and what follows differs by
-      // roundings; most numbers are equal up to float32's.
-      const same = gaps(found, of("trunk"));
-      expect(median(same)).toBeLessThan(ROUNDING[dtype] / 10);
-      expect(Math.max(...same)).toBeLessThan(6 * ROUNDING[dtype]);
+      // Equal up to float32's rounding; but where a sum lies at the border of two numbers of 16 bits, its last bit in float32
+      // decides, and what follows differs by roundings. Float16's numbers are denser, so there it happens.
+      const same = gaps(found, of("trunk")).sort((a, b) => a - b);
+      expect(same[same.length >> 2]!).toBeLessThan(1e-5);
+      expect(same.at(-1)!).toBeLessThan(dtype === "bfloat16" ? 1e-5 : 8 * ROUNDING[dtype]);
       // What rounds elsewhere is as far away as float32 is.
       const apart = Math.max(...gaps(of("transformers"), of("float32")));
       expect(Math.max(...gaps(found, of("transformers")))).toBeLessThan(2 * apart);
@@ -69,15 +72,16 @@ describe(`log-probabilities, beside PyTorch ${golden.versions.torch}`, () => {
 });
 
 describe.each(["bfloat16", "float16"] as const)("training in %s", (dtype) => {
-  const forms: readonly (readonly [string, WeightForm])[] = [
-    ["the whole model", {}],
-    ["an adapter", { lora: LORA }],
-    ["an adapter over packed weights", { lora: LORA, quantization: "nf4" }],
+  const forms: readonly { readonly name: string; readonly form: WeightForm; readonly model: ModelConfig }[] = [
+    { name: "the whole model", form: {}, model: config },
+    { name: "a model with biases", form: {}, model: BIASED },
+    { name: "an adapter", form: { lora: LORA }, model: config },
+    { name: "an adapter over packed weights", form: { lora: LORA, quantization: "nf4" }, model: config },
   ];
 
-  it.each(forms)("%s takes float32's steps up to rounding, also with less memory", async (_, form) => {
+  it.each(forms)("$name takes float32's steps up to rounding, also with less memory", async ({ form, model }) => {
     const stepsOf = async (one: WeightForm, limits: GivenLimits = {}) => {
-      const engine = await open(one, limits);
+      const engine = await open(one, limits, model);
       try {
         return await trained(engine, data, GRPO);
       } finally {
@@ -87,13 +91,14 @@ describe.each(["bfloat16", "float16"] as const)("training in %s", (dtype) => {
     const found = await stepsOf({ ...form, dtype });
     const apart = differences(found, await stepsOf(form));
     expect(apart.norm).toBeLessThan(20 * ROUNDING[dtype]);
-    expect(apart.logprobs).toBeLessThan(60 * ROUNDING[dtype]);
+    // AdamW's first steps go by the signs of gradients, those that are rounding errors too.
+    expect(apart.logprobs).toBeLessThan(0.15);
     expect(apart.logprobs).toBeGreaterThan(ROUNDING[dtype] / 4);
     const saving = { gradientCheckpointing: true, logitChunkTokens: 4, microBatchTokens: 24 };
     // Sums over a batch are rounded for each micro-batch.
     const cut = differences(await stepsOf({ ...form, dtype }, saving), found);
     expect(cut.norm).toBeLessThan(20 * ROUNDING[dtype]);
-    expect(cut.logprobs).toBeLessThan(60 * ROUNDING[dtype]);
+    expect(cut.logprobs).toBeLessThan(0.15);
   });
 
   it("computes the gradient of every parameter, which is float32's up to rounding", async () => {
@@ -117,9 +122,13 @@ describe.each(["bfloat16", "float16"] as const)("training in %s", (dtype) => {
   });
 
   it("and sampling agree on log-probabilities: both run the same trunk", async () => {
-    for (const [, form] of forms) {
-      const engine = await open({ ...form, dtype });
-      const prompts = [0, 1].map((promptId) => ({ tokens: Int32Array.of(3, 4, 5 + promptId), numSamples: 4, promptId }));
+    for (const { form, model } of forms) {
+      const engine = await open({ ...form, dtype }, {}, model);
+      const prompts = [0, 1].map((promptId) => ({
+        tokens: Int32Array.of(3, 4, 5 + promptId),
+        numSamples: 4,
+        promptId,
+      }));
       const sampling = { temperature: 1, topP: 1, topK: 0, stopTokenIds: [1], seed: 1, iteration: 0 };
       const samples = await engine.sample(prompts, { ...sampling, maxCompletionTokens: 16 });
       const scored = await engine.score(
@@ -170,7 +179,10 @@ describe("the scale of the loss in float16", () => {
     await engine.saveState(directory);
     const resumed = await open({ dtype: "float16" });
     await resumed.loadState(directory);
-    const [expected, found] = [await engine.step(large, CROSS_ENTROPY, ADAM), await resumed.step(large, CROSS_ENTROPY, ADAM)];
+    const [expected, found] = [
+      await engine.step(large, CROSS_ENTROPY, ADAM),
+      await resumed.step(large, CROSS_ENTROPY, ADAM),
+    ];
     expect(found).toEqual(expected);
     expect(found.lossScale).toBe(scales.at(-1));
     await Promise.all([engine.dispose(), resumed.dispose()]);

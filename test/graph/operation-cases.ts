@@ -39,6 +39,8 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
 
 /** Operations whose operands no case can make, and where they are tested. */
 export const TESTED_APART: Readonly<Record<string, string>> = {
+  cast: "half.test.ts",
+  scalarLike: "half.test.ts",
   nf4Matmul: "packed weights: quantized.test.ts",
   fewRowsMatmul: "sampling only: few-rows.test.ts",
   fewRowsLimit: "says where the one above is used: few-rows.test.ts",

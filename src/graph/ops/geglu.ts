@@ -20,6 +20,11 @@ export function tanh(x: Tensor): Tensor {
 const K = Math.sqrt(2 / Math.PI);
 const C = 0.044715;
 
+const gelu: Operation = {
+  name: "gelu",
+  lower: (emit, inputs) => emit.node("FastGelu", inputs, { microsoft: true }),
+};
+
 /**
  * GeGLU (Shazeer, arXiv:2002.05202) with the approximation above, transformers' `gelu_pytorch_tanh`: gelu(gate) · up; both
  * of one shape. With t = tanh(k·(x + c·x³)) and x the gate: dup = g·gelu(x); dgate = g·up·0.5·(1 + t + x·(1 − t²)·k·(1 +
@@ -28,12 +33,12 @@ const C = 0.044715;
 export function geglu(gate: Tensor, up: Tensor): Tensor {
   const dtype = floatDTypeOf("geglu", gate, up);
   requireOneShape("geglu", gate, up);
+  const type = { dtype, shape: gate.shape };
+  const [activated] = gate.graph.apply(gelu, [gate], [type]);
+  // gelu(gate) enters as an operand of its own; no gradient flows into it, because this operation sends it to the gate itself.
   const operation: Operation = {
     name: "geglu",
-    lower: (emit, [g, u]) => {
-      const [activated] = emit.node("FastGelu", [g!], { microsoft: true });
-      return emit.node("Mul", [activated!, u!]);
-    },
+    lower: (emit, inputs) => emit.node("Mul", inputs.slice(0, 2)),
     gradient: (_, [g], wants) => {
       const scalar = (value: number) => scalarLike(gate, value);
       const square = multiply(gate, gate);
@@ -45,10 +50,11 @@ export function geglu(gate: Tensor, up: Tensor): Tensor {
         return add(half, multiply(bend, scalar(0.5)));
       };
       return [
-        wants[0] ? multiply(multiply(g!, up), slope()) : undefined,
+        undefined,
         wants[1] ? multiply(g!, multiply(gate, half)) : undefined,
+        wants[2] ? multiply(multiply(g!, up), slope()) : undefined,
       ];
     },
   };
-  return gate.graph.apply(operation, [gate, up], [{ dtype, shape: gate.shape }])[0]!;
+  return gate.graph.apply(operation, [activated!, up, gate], [type])[0]!;
 }
