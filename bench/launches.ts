@@ -57,7 +57,9 @@ export async function countLaunches(name: string, layers: number, threads: numbe
     // What is compiled and allocated at the first step is not a step's.
     await engine.step(data, GRPO, ADAM);
     const pass = await counting(device, () => engine.forwardBackward(data, GRPO));
+    const norm = countingNorm(device);
     const update = await counting(device, () => engine.optimStep(ADAM));
+    const ofAdamW = update.launches - norm.launches;
     const tensors = parameterSpecs(modelOf(layers)).length;
     return {
       device: name,
@@ -67,8 +69,9 @@ export async function countLaunches(name: string, layers: number, threads: numbe
       "bytes down a sequence": decoding.down / ROWS,
       "waits in decoding": decoding.waits,
       "forward and backward": pass.launches,
-      "norm and AdamW": update.launches,
-      "norm and AdamW, a tensor": update.launches / tensors,
+      norm: norm.launches,
+      AdamW: ofAdamW,
+      "AdamW, a tensor": ofAdamW / tensors,
       "programs in training": pass.programs + update.programs,
       "bytes up in training": pass.up + update.up,
       "bytes down in training": pass.down + update.down,
@@ -103,6 +106,20 @@ async function counting(device: CountingDevice, work: () => Promise<unknown>): P
     ...{ programs: after.programs - before.programs, launches: after.launches - before.launches },
     ...{ up: after.up - before.up, down: after.down - before.down, waits: after.waits - before.waits },
   };
+}
+
+/** Launches of the norms that are computed from now on. */
+function countingNorm(device: CountingDevice): { launches: number } {
+  const { kernels, counted } = device;
+  const own = kernels.norm.bind(kernels);
+  const found = { launches: 0 };
+  kernels.norm = async (tensors) => {
+    const before = counted.launches;
+    const norm = await own(tensors);
+    found.launches += counted.launches - before;
+    return norm;
+  };
+  return found;
 }
 
 /** A narrow model with the layers' parts of Qwen2.5's. */

@@ -54,9 +54,10 @@ export class GraphKernels implements Kernels {
   readonly #draws: DrawPrograms;
   readonly #programs: CompiledPrograms<Kernel>;
   readonly #roundings: CompiledPrograms<HalfDType>;
-  /** By the number of tensors, as the next ones. */
+  /** By the number of tensors. */
   readonly #squares: CompiledPrograms<number>;
-  readonly #adamWPrograms: CompiledPrograms<number>;
+  /** By the number of tensors and whether they decay. */
+  readonly #adamWPrograms: CompiledPrograms<string>;
 
   constructor(device: Device) {
     this.#device = device;
@@ -123,23 +124,26 @@ export class GraphKernels implements Kernels {
     gradientScale: number,
     options: AdamWOptions,
   ): Promise<void> {
-    const { learningRate, weightDecay } = options;
-    const numbers = adamWNumbers(step, gradientScale, options);
-    for (const decays of [true, false]) {
-      const scalars = this.#numbers({ ...numbers, decay: decays ? learningRate * weightDecay : 0 });
-      try {
+    const numbers = this.#numbers(adamWNumbers(step, gradientScale, options));
+    try {
+      for (const decays of [true, false]) {
         const own = parameters.filter((one) => one.decays === decays);
         const groups = joinedGroups(own, ({ values }) => elementsOf(values.dims));
-        for (const group of groups) await this.#adamW(group, scalars.tensors);
-      } finally {
-        scalars.dispose();
+        for (const group of groups) await this.#adamW(group, decays && options.weightDecay !== 0, numbers.tensors);
       }
+    } finally {
+      numbers.dispose();
     }
   }
 
   /** One program for all tensors of a group, which it writes over. */
-  async #adamW(group: readonly OptimizedTensor[], numbers: Readonly<Record<string, FloatTensor>>): Promise<void> {
-    const program = await this.#adamWPrograms.get(group.length, () => adamWGraph(group.length));
+  async #adamW(
+    group: readonly OptimizedTensor[],
+    decays: boolean,
+    numbers: Readonly<Record<string, FloatTensor>>,
+  ): Promise<void> {
+    const count = group.length;
+    const program = await this.#adamWPrograms.get(`${count} ${decays}`, () => adamWGraph(count, decays));
     const scope = new Scope();
     try {
       const flat = (tensor: FloatTensor) => scope.hold(this.#device.view(tensor, [elementsOf(tensor.dims)]));

@@ -49,18 +49,17 @@ const sizesOf = (count: number): string[] => Array.from({ length: count }, (_, i
 /**
  * The numbers of a step, in which the scalars of `optim/adamw.ts` are joined: with s the scale of the gradient and c₁, c₂ the
  * bias corrections 1 / (1 − βᵗ), m ← β₁·m + rest1·g; v ← β₂·v + rest2·g²; w ← w − (rate·m / (√v + ε) + decay·w), where
- * rest1 = (1 − β₁)·s, rest2 = (1 − β₂)·s², rate = η·c₁ / √c₂, ε is divided by √c₂, and decay is η·λ or, of what does not
- * decay, 0.
+ * rest1 = (1 − β₁)·s, rest2 = (1 − β₂)·s², rate = η·c₁ / √c₂, ε is divided by √c₂, and decay is η·λ.
  */
 export function adamWNumbers(
   step: number,
   scale: number,
-  { learningRate, beta1, beta2, epsilon }: AdamWOptions,
+  { learningRate, beta1, beta2, epsilon, weightDecay }: AdamWOptions,
 ): Readonly<Record<string, number>> {
   const [correction1, root2] = [1 / (1 - beta1 ** step), Math.sqrt(1 / (1 - beta2 ** step))];
   return {
     ...{ beta1, rest1: (1 - beta1) * scale, beta2, rest2: (1 - beta2) * scale * scale },
-    ...{ epsilon: epsilon / root2, rate: (learningRate * correction1) / root2 },
+    ...{ epsilon: epsilon / root2, rate: (learningRate * correction1) / root2, decay: learningRate * weightDecay },
   };
 }
 
@@ -70,8 +69,8 @@ export const adamWName = (kind: "w" | "g" | "m" | "v", index: number): string =>
 /** An output must not be named like an input. */
 export const resultName = (name: string): string => `new ${name}`;
 
-/** Inputs: of each of `count` tensors `adamWName`, flat, and the numbers as scalars. Outputs: `resultName` of w, m and v. */
-export function adamWGraph(count: number): ProgramGraph {
+/** Inputs: of each of `count` tensors `adamWName`, flat, and the numbers as scalars (`decay` where they do). Outputs: `resultName` of w, m and v. */
+export function adamWGraph(count: number, decays: boolean): ProgramGraph {
   const graph = new Graph();
   const sizes = sizesOf(count);
   const joined = (kind: "w" | "g" | "m" | "v"): Tensor =>
@@ -84,7 +83,7 @@ export function adamWGraph(count: number): ProgramGraph {
   const first = add(multiply(m, number("beta1")), multiply(g, number("rest1")));
   const second = add(multiply(v, number("beta2")), multiply(multiply(g, g), number("rest2")));
   const update = divide(multiply(first, number("rate")), add(squareRoot(second), number("epsilon")));
-  const move = add(update, multiply(w, number("decay")));
+  const move = decays ? add(update, multiply(w, number("decay"))) : update;
   const results = { w: subtract(w, move), m: first, v: second };
   const outputs = Object.entries(results).flatMap(([kind, tensor]) =>
     split(tensor, 0, sizes).map((part, i) => [resultName(adamWName(kind as "w" | "m" | "v", i)), part] as const),

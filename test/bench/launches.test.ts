@@ -11,8 +11,9 @@ describe("a step on a GPU", () => {
       expect(counted["waits in decoding"]).toBe(1);
       expect(counted["waits in training"]).toBeLessThanOrEqual(5);
     }
-    // Three for AdamW and half of one for the norm; groups that are not full take more.
-    expect(four["norm and AdamW, a tensor"]).toBeLessThanOrEqual(4);
+    // Less than three in models of so many layers that most groups are full.
+    expect(four["AdamW, a tensor"]).toBeLessThanOrEqual(3.5);
+    expect(four.norm).toBeLessThan(50);
     expect((four["decoding: launches"] - two["decoding: launches"]) / 2).toBeLessThanOrEqual(30);
   });
 });

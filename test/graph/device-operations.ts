@@ -62,7 +62,7 @@ function* graphs(): Generator<Built> {
   yield sequenceGraph(config, { ...CROSS_ENTROPY, embeddingNoise: { alpha: 5, seed: 1 } } as LossSpec);
   yield sequenceGraph(config, CROSS_ENTROPY, { form: { lora: LORA, quantization: "nf4" } });
   yield rowCopyGraph();
-  yield adamWGraph(7);
+  yield adamWGraph(7, true);
   yield squaresGraph(7);
   yield drawGraph(1000);
 }
