@@ -96,9 +96,7 @@ describe("programs in 16 bits for devices that have them", () => {
       const form = { dtype };
       const graphs = [
         samplingGraph(config, form, { cacheDType: dtype }),
-        samplingGraph(config, form, { cacheDType: dtype, scored: true }),
         sequenceGraph(config, GRPO, { form, recompute: true }),
-        sequenceGraph(config, GRPO, { form, chunked: true }),
         sequenceGraph(config, GRPO, { form: { ...form, lora: LORA, quantization: "nf4" } }),
       ];
       for (const { graph, outputs } of graphs) {

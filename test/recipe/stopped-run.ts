@@ -8,7 +8,7 @@ import type { RunEvent } from "../../src/recipe/observer.ts";
 import { runSmoke } from "./smoke.ts";
 
 /** Every part of the recipe, as short as it gets. */
-const SHORT = [
+export const SHORT = [
   ...["stages.cold-start.steps=4", "stages.cold-start.checkpointEvery=2"],
   ...["stages.cold-start.batchTokens=128", "stages.cold-start.warmupSteps=1", "evaluation.problems=2"],
   ...["evaluation.maxCompletionTokens=8", "stages.r1-zero.iterations=2", "stages.r1-zero.maxCompletionTokens=8"],
@@ -17,7 +17,7 @@ const SHORT = [
 ];
 
 /** The files of a run that are the same for the same seed. */
-function bytesOf(path: string): Record<string, string> {
+export function bytesOf(path: string): Record<string, string> {
   const files = ["metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl", "model/model.safetensors"];
   return Object.fromEntries(files.map((file) => [file, readFileSync(join(path, file)).toString("base64")]));
 }
