@@ -61,7 +61,10 @@ for device in $devices; do
   dtype=$(dtype_of "$device")
   if [ "$device" != cpu ]; then
     # 2. The CPU's numbers. CUDA samples in 16 bits alone, so of float32 its passes are compared.
-    if [ "$device" = cuda ]; then
+    if [ "$small" = yes ]; then
+      part "conformance-$device" 400 env AHA_CHECKED_DEVICE="$device" npx vitest run --config vitest.webgpu.config.ts \
+        test/webgpu/numbers -t cross-entropy
+    elif [ "$device" = cuda ]; then
       part "conformance-$device" 80 env AHA_CHECKED_DEVICE=cuda npx vitest run --config vitest.webgpu.config.ts \
         test/webgpu/numbers -t "cross-entropy|GRPO|chunks|checkpointing"
     else
@@ -71,9 +74,9 @@ for device in $devices; do
   # 3. Speed.
   if [ "$small" = yes ]; then
     shape="--random bench/qwen2-narrow.json --device $device --dtype $dtype"
-    part "decode-$device" 60 bash -c "bench sample $shape --batch 4 --prompt 8 --tokens 8 --repeat 1"
-    part "train-$device" 60 bash -c "bench train $shape --batch 2 --length 16 --repeat 1"
-    part "step-$device" 60 bash -c "bench step $shape --prompts 2 --group 2 --prompt 8 --tokens 8 --repeat 0"
+    part "decode-$device" 240 bash -c "bench sample $shape --batch 4 --prompt 8 --tokens 8 --repeat 1"
+    part "train-$device" 240 bash -c "bench train $shape --batch 2 --length 16 --repeat 1"
+    part "step-$device" 240 bash -c "bench step $shape --prompts 2 --group 2 --prompt 8 --tokens 8 --repeat 0"
     continue
   fi
   for model in 0.5b 3b; do
