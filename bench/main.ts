@@ -25,7 +25,7 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
            --prompts 8 --group 8 --tokens 128 --beta 0.001 --steps 4 (0: the first step alone, for its memory)
   sft      SFT steps on rows of mixed lengths, loss on completions: tokens of rows (padding not counted) per second
            --rows 32 a step  --steps 4
-  sample   sampling alone                       --batch 64 --prompt 32 --tokens 128 --repeat 3
+  sample   sampling alone, so many completions of each prompt   --batch 64 --samples 1 --prompt 32 --tokens 128 --repeat 3
   train    forward, and forward + backward      --batch 64 --length 192 --repeat 3
   memory   peak memory of forward + backward over 1, 2 and 4 batches, then over chunks of logits and with whole logits
            --batch 4 --prompt 32 --tokens 128 --chunk 220 --repeat 1; memory-point measures a single point

@@ -11,6 +11,7 @@ const NUMBERS = {
   beta: 0.001,
   steps: 4,
   batch: 64,
+  samples: 1,
   prompt: 32,
   length: 192,
   rows: 32,

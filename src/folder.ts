@@ -168,7 +168,14 @@ export class MemoryFolder implements Folder {
 
   async remove(name: string): Promise<void> {
     this.files.delete(name);
-    this.#folders.delete(name);
+    const folder = this.#folders.get(name);
+    if (folder !== undefined) folder.#clear();
+  }
+
+  /** Emptied and kept: who holds a folder holds its path, as on a disk, and may write there again. */
+  #clear(): void {
+    this.files.clear();
+    for (const folder of this.#folders.values()) folder.#clear();
   }
 
   /** The folder inside of this one whose `path` this is. Throws AhaError for a path that does not begin with this folder's. */

@@ -288,6 +288,7 @@ export type {
   TrainerState,
   TrainOutcome,
   TrainProgress,
+  UpdatedTokens,
 } from "./train/context.ts";
 export { type DistillConfig, distillConfigSchema } from "./train/distill/config.ts";
 export { trainDistill } from "./train/distill/distill.ts";
@@ -312,5 +313,6 @@ export { scorerOpener } from "./train/reward-scorer.ts";
 export { type SftConfig, sftConfigSchema } from "./train/sft/config.ts";
 export { trainSft } from "./train/sft/sft.ts";
 export { StageLoop, type StagePlan, type UnitMetrics } from "./train/stage-loop.ts";
+export type { Material, Starter, StarterChoice, StarterFacts, StarterNumbers } from "./train/starter.ts";
 export { type Curve, defineTrainer, type SupportingModel, type Trainer, type TrainerWords } from "./train/trainer.ts";
 export { trainers } from "./train/trainers.ts";

@@ -17,7 +17,7 @@ import {
   LENGTHS,
   NEW_MODEL,
   type Offered,
-  TRAINER_CHOICES,
+  offeredTrainers,
   trainersFor,
   usualModel,
 } from "./init/choices.ts";
@@ -46,8 +46,8 @@ Options
   --prompt-column NAME, --answer-column NAME
                     the columns with the question and the right answer, where their names do not tell
   --model NAME      new (random weights), a model directory, a .gguf file, or ORG/NAME[@REVISION] on the Hub
-  --trainer NAME    ${TRAINER_CHOICES.join(", ")}
-  --teacher NAME    of the trainer distill: the larger model, as for --model
+  --trainer NAME    ${names(offeredTrainers())}
+  --teacher NAME    of the trainer ${names(withTeacher())}: the larger model, as for --model
   --out DIR         the folder to write into; without it, one with the name of the task
   --length NAME     ${names(LENGTHS)}
   --threads N       threads to compute with, as a part of the recipe; without it, one per processor, at most 8
@@ -68,7 +68,7 @@ const OPTIONS = {
   "prompt-column": { type: "string" },
   "answer-column": { type: "string" },
   model: { type: "string", completes: "model" },
-  trainer: { type: "string", completes: () => TRAINER_CHOICES },
+  trainer: { type: "string", completes: () => offeredTrainers().map(({ name }) => name) },
   teacher: { type: "string", completes: "model" },
   out: { type: "string", completes: "directory" },
   length: { type: "string", completes: () => LENGTHS.map(({ name }) => name) },
@@ -131,7 +131,7 @@ async function answers(
     const named = { prompt: values["prompt-column"], answer: values["answer-column"] };
     return lookAtData(path, named, datasetResolver(context));
   };
-  const goal = await chosen(
+  const { name: goal } = await chosen(
     "task",
     values.task ?? (values.data && "own"),
     GOALS,
@@ -142,7 +142,7 @@ async function answers(
   const model = await modelChoice(values.model, goal, questions);
   const trainers = trainersFor(goal, data);
   const trainer = await chosen("trainer", values.trainer, trainers, questions, "3 of 5  How is it to learn?");
-  const teacher = trainer === "distill" ? await teacherChoice(values.teacher, questions) : undefined;
+  const teacher = trainer.starter.needsTeacher ? await teacherChoice(values.teacher, questions) : undefined;
   const usual = `./${goal === "own" ? folderName(values.data ?? data!.path) : goal}`;
   const directory = await asked(values.out, "out", questions, {
     question: "4 of 5  Where? A folder, new or without these files.",
@@ -152,7 +152,14 @@ async function answers(
       return text;
     },
   });
-  const length = await chosen("length", values.length, LENGTHS, questions, "5 of 5  How long may it take?", "short");
+  const { name: length } = await chosen(
+    "length",
+    values.length,
+    LENGTHS,
+    questions,
+    "5 of 5  How long may it take?",
+    "short",
+  );
   const threads = await threadsChoice(values.threads, questions);
   return { goal, data, model, trainer, teacher, directory, length, threads };
 }
@@ -164,30 +171,42 @@ function requireMeant(values: Values): void {
   if (needless !== undefined && !isOwn && values.task !== undefined) {
     throw new ConfigError(`aha init: --${needless} goes with --task own, not with --task ${values.task}.`);
   }
-  if (values.teacher !== undefined && values.trainer !== undefined && values.trainer !== "distill") {
-    throw new ConfigError(`aha init: --teacher goes with --trainer distill, not with --trainer ${values.trainer}.`);
+  const taught = withTeacher();
+  if (values.teacher !== undefined && values.trainer !== undefined && !isOneOf(values.trainer, taught)) {
+    throw new ConfigError(
+      `aha init: --teacher goes with --trainer ${names(taught)}, not with --trainer ${values.trainer}.`,
+    );
   }
 }
 
-async function chosen<Name extends string>(
+/** What can be chosen with a teacher. */
+function withTeacher() {
+  return offeredTrainers().filter(({ starter }) => starter.needsTeacher);
+}
+
+function isOneOf(given: string, choices: readonly Offered[]): boolean {
+  return choices.some(({ name }) => name === given);
+}
+
+async function chosen<Choice extends Offered>(
   option: string,
   given: string | undefined,
-  choices: readonly Offered<Name>[],
+  choices: readonly Choice[],
   questions: Questionnaire | undefined,
   question: string,
-  usual: Name = choices[0]!.name,
-): Promise<Name> {
-  if (given === undefined) return (await questions?.choose(question, choices, { option, usual })) ?? usual;
-  const found = choices.find(({ name }) => name === given);
-  if (found !== undefined) return found.name;
+  usual: Choice["name"] = choices[0]!.name,
+): Promise<Choice> {
+  const answer = given ?? (await questions?.choose(question, choices, { option, usual })) ?? usual;
+  const found = choices.find(({ name }) => name === answer);
+  if (found !== undefined) return found;
   const nearest = nearestName(
-    given,
+    answer,
     choices.map(({ name }) => name),
   );
   const hint = nearest === undefined ? "" : ` Did you mean ${nearest}?`;
   const here = option === "trainer" ? " here" : "";
   throw new ConfigError(
-    `aha init: --${option} must be one of ${names(choices)}${here}, not ${JSON.stringify(given)}.${hint}`,
+    `aha init: --${option} must be one of ${names(choices)}${here}, not ${JSON.stringify(answer)}.${hint}`,
   );
 }
 

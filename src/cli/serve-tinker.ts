@@ -3,9 +3,10 @@
 import { resolve } from "node:path";
 import type { Policy } from "../engine/contract/policy.ts";
 import type { SharedBase } from "../engine/engine-kind.ts";
+import { baseFingerprint } from "../serve/tinker/base-fingerprint.ts";
 import { TINKER_LIMITS, type TinkerLimits } from "../serve/tinker/limits.ts";
+import { openService, type TakenOver } from "../serve/tinker/open-service.ts";
 import { KEY_PREFIX, TinkerRoutes } from "../serve/tinker/tinker-routes.ts";
-import { TinkerService } from "../serve/tinker/tinker-service.ts";
 import { stopTokens } from "../tokenizer/stop-tokens.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -21,16 +22,24 @@ export interface TinkerParts {
   readonly engine: Policy;
   readonly tokenizer: Tokenizer;
   readonly tokenizerDirectory: string;
-  /** Where checkpoints are kept. */
+  /** Where the base is: a directory, or a file. */
+  readonly modelPath: string;
+  /** Where checkpoints are kept, and what a server after this one goes on with. */
   readonly directory: string;
   readonly apiKey: string | undefined;
   readonly limits?: Partial<TinkerLimits>;
   readonly onDefect: (error: unknown) => void;
 }
 
-/** The routes of the Tinker protocol. Closing them lets go of the base. */
-export function tinkerRoutes(parts: TinkerParts): TinkerRoutes {
-  const { name, base, engine, tokenizer, tokenizerDirectory, directory, apiKey, limits, onDefect } = parts;
+/**
+ * The routes of the Tinker protocol, and what they go on with of a server before this one. Closing them lets go of the base.
+ *
+ * @throws RunDirError where another server has the directory.
+ */
+export async function tinkerRoutes(
+  parts: TinkerParts,
+): Promise<{ readonly routes: TinkerRoutes; readonly takenOver: TakenOver }> {
+  const { name, base, engine, tokenizer, tokenizerDirectory, modelPath, directory, apiKey, limits, onDefect } = parts;
   const served = {
     ...{ name, base, tokenizer },
     info: engine.info,
@@ -38,8 +47,24 @@ export function tinkerRoutes(parts: TinkerParts): TinkerRoutes {
     stopTokenIds: stopTokens(engine, tokenizer),
     tokenizerId: resolve(tokenizerDirectory),
   };
-  const options = { directory: resolve(directory), limits: { ...TINKER_LIMITS, ...limits }, onDefect };
-  return new TinkerRoutes(new TinkerService(served, options), { apiKey }, onDefect);
+  const { service, takenOver } = await openService(served, {
+    ...{ directory: resolve(directory), fingerprint: `${name} ${await baseFingerprint(modelPath)}` },
+    ...{ limits: { ...TINKER_LIMITS, ...limits }, onDefect },
+  });
+  return { routes: new TinkerRoutes(service, { apiKey }, onDefect), takenOver };
+}
+
+/** What to say of what a server before this one left; undefined where it left nothing. */
+export function takeOverNote({ sessions, models, requests, others }: TakenOver): string | undefined {
+  const goesOn =
+    sessions === 0
+      ? ""
+      : `Going on where the server before this one ended: sessions ${sessions}, models ${models}, unanswered requests ${requests}.\n`;
+  const waits =
+    others === 0
+      ? ""
+      : `Sessions about another model: ${others}. They are left as they are, for a server of that model in this directory.\n`;
+  return goesOn + waits || undefined;
 }
 
 /** What to say of a key that the official client would not send; undefined where it would. */

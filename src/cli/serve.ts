@@ -38,7 +38,7 @@ import {
   parseOptions,
   wholeNumberOption,
 } from "./parse-options.ts";
-import { DEFAULT_TINKER_DIRECTORY, keyAdvice, tinkerRoutes } from "./serve-tinker.ts";
+import { DEFAULT_TINKER_DIRECTORY, keyAdvice, takeOverNote, tinkerRoutes } from "./serve-tinker.ts";
 
 const DEFAULT_KEY_VARIABLE = "AHA_API_KEY";
 const MIB = 2 ** 20;
@@ -71,7 +71,8 @@ Options
                          for keys and values in equal parts
   --tinker               speak the Tinker protocol, too (/api/v1): clients train adapters of the model and sample from them;
                          docs/scale-out.md
-  --tinker-dir PATH      where their checkpoints are kept (${DEFAULT_TINKER_DIRECTORY})
+  --tinker-dir PATH      where their checkpoints are kept, and what a server after this one goes on with:
+                         sessions, models, requests (${DEFAULT_TINKER_DIRECTORY})
   --tinker-models N      most models that are trained at the same time (${TINKER_LIMITS.mostModels})
   ${COMPUTE_HELP}
   --log                  a line on standard error for every request; never its text
@@ -153,11 +154,13 @@ export const serveCommand: Command = {
         engine,
         tokenizer,
         tokenizerDirectory: opened.tokenizerDirectory,
+        modelPath: opened.modelDirectory,
         directory,
         apiKey,
         onDefect,
       };
-      const tinker = base && tinkerRoutes({ name: id, base, ...parts });
+      const opening = base && (await tinkerRoutes({ name: id, base, ...parts }));
+      const tinker = opening?.routes;
       const server = await ApiServer.listen(models, {
         mounted: tinker,
         host: values.host,
@@ -178,8 +181,9 @@ export const serveCommand: Command = {
         defaults,
         tinkerUrl: tinker && server.url,
       });
-      const advice = tinker && keyAdvice(apiKey);
-      if (advice !== undefined) context.note(advice);
+      for (const said of [opening && takeOverNote(opening.takenOver), tinker && keyAdvice(apiKey)]) {
+        if (said !== undefined) context.note(said);
+      }
       await interrupted(context.signal);
       if (!values.json) context.note(`Stopping; running requests have ${limits.graceMs / 1000} s to finish.\n`);
       await tinker?.close();

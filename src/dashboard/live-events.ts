@@ -7,14 +7,13 @@
  */
 
 import type { ServerResponse } from "node:http";
+import { EventStream } from "../event-stream.ts";
 import type { LiveRun, RunNews } from "../inspect/live-run.ts";
 import { SAFE_HEADERS } from "./access.ts";
 import type { KnownRuns } from "./known-runs.ts";
 
 const POLL_RUN_MS = 250;
-const POLL_LIST_MS = 1000;
-/** Comments keep proxies from closing a connection on which nothing happens. */
-const COMMENT_EVERY_MS = 15_000;
+const POLL_LIST_MS = 700;
 /** A page that does not read what it is sent is cut off; it comes back and reads anew. */
 const MAX_BUFFERED_BYTES = 2 ** 26;
 
@@ -74,22 +73,11 @@ export class LiveEvents {
   }
 
   private open(response: ServerResponse): Send {
-    response.writeHead(200, {
-      ...SAFE_HEADERS,
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-store, no-transform",
-    });
-    response.flushHeaders();
+    const events = new EventStream(response, SAFE_HEADERS);
     this.streams.add(response);
-    const comments = setInterval(() => response.write(": still here\n\n"), COMMENT_EVERY_MS);
-    comments.unref();
-    response.on("close", () => {
-      clearInterval(comments);
-      this.streams.delete(response);
-    });
+    response.on("close", () => this.streams.delete(response));
     return (value) => {
-      if (response.writableEnded || response.destroyed) return;
-      response.write(`data: ${JSON.stringify(value)}\n\n`);
+      events.send(value);
       if (response.writableLength > MAX_BUFFERED_BYTES) response.destroy();
     };
   }

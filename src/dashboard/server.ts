@@ -5,9 +5,10 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { AhaError, ConfigError } from "../errors.ts";
+import { AhaError } from "../errors.ts";
 import { pageFiles } from "../inspect/page-files.ts";
 import { RolloutDesk } from "../inspect/rollout-desk.ts";
+import { cannotListen } from "../listening.ts";
 import { requireIntent, requireOwnPage, SAFE_HEADERS } from "./access.ts";
 import { HttpError } from "./http-error.ts";
 import { KnownRuns } from "./known-runs.ts";
@@ -68,7 +69,7 @@ export class Dashboard {
       const failure = await dashboard.tryPort(port);
       if (failure === undefined) break;
       if (failure.code === "EADDRINUSE" && port < last) continue;
-      throw cannotListen(port, failure);
+      throw cannotListen(HOST, port, failure);
     }
     dashboard.server.on("error", dashboard.onDefect);
     return dashboard;
@@ -159,14 +160,4 @@ function send(response: ServerResponse, status: number, type: string, body: stri
   const headers = { "content-type": type, "cache-control": "no-store", "content-length": Buffer.byteLength(body) };
   response.writeHead(status, { ...SAFE_HEADERS, ...headers });
   response.end(response.req.method === "HEAD" ? undefined : body);
-}
-
-function cannotListen(port: number, error: NodeJS.ErrnoException): ConfigError {
-  const reason =
-    error.code === "EADDRINUSE"
-      ? "another program, perhaps another dashboard, listens there"
-      : error.code === "EACCES"
-        ? "this user may not use it"
-        : error.message;
-  return new ConfigError(`Cannot listen on port ${port}: ${reason}. Choose another one with --port, or 0 for any.`);
 }

@@ -26,7 +26,7 @@ import type { Diagnosis } from "./diagnosis.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { withLocalData } from "./local-data.ts";
 import { checkpointFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
-import { estimatePeakBytes } from "./memory-estimate.ts";
+import { estimatePeakBytes, peakBytesFromTrials } from "./memory-estimate.ts";
 import { type ExaminedModel, openExaminedModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
 import { stageFigures } from "./stage-figures.ts";
@@ -234,14 +234,23 @@ async function tryStage(
 
 function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowledge): Diagnosis {
   const { task, prompts, trials, findings } = known;
+  let taughtTokens: number | undefined;
   const stages = recipe.stages.map((stage) => {
     const trial = trials.get(stage.name);
     const { examination } = trainers.get(stage.trainer);
     const overData = (task && examination?.overData?.(stage, task.trainCount, trial)) ?? {};
     findings.push(...(overData.findings ?? []).map((finding) => inStage(finding, stage.name)));
-    return stageFigures(stage, { prompts, epochs: overData.epochs, steps: overData.steps, trial });
+    const figures = stageFigures(stage, {
+      prompts,
+      epochs: overData.epochs,
+      steps: overData.steps,
+      taughtTokens,
+      trial,
+    });
+    taughtTokens = trial?.taughtTokens ?? taughtTokens;
+    return figures;
   });
-  const evaluating = evaluationSeconds(recipe, [...trials.values()]);
+  const evaluating = evaluationSeconds(recipe, trials);
   const trainingSeconds = addAll(stages.map((stage) => stage.estimatedSeconds));
   const estimatedSeconds = trainingSeconds === null ? null : trainingSeconds + (evaluating ?? 0);
   if (trainingSeconds !== null && evaluating === null && trainedKind(recipe) === "policy") {
@@ -249,9 +258,7 @@ function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowl
   }
   for (const [i, figures] of stages.entries()) findings.push(...checkpointFindings(recipe.stages[i]!, figures));
   const machineMemoryBytes = totalmem();
-  const estimatedPeakBytes = model?.config
-    ? estimatePeakBytes(model.config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, known.supportingModels)
-    : null;
+  const estimatedPeakBytes = model?.config ? peakBytes(model.config, recipe, known) : null;
   if (estimatedPeakBytes === null) known.unchecked.push("memory: the model's shape is not known");
   else findings.push(...memoryFindings(estimatedPeakBytes, machineMemoryBytes, model?.figures.available === true));
   const sorted = worstFirst(findings);
@@ -260,6 +267,17 @@ function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowl
     ...{ estimatedPeakBytes, machineMemoryBytes, findings: sorted, unchecked: known.unchecked },
     counts: countBySeverity(sorted),
   };
+}
+
+/** Measured where every stage was tried at its longest, else from shapes. */
+function peakBytes(config: ModelConfig, recipe: Recipe, { prompts, trials, supportingModels }: Knowledge): number {
+  const promptTokens = prompts?.max ?? USUAL_PROMPT_TOKENS;
+  const tried = recipe.stages.flatMap(({ name }) => trials.get(name) ?? []);
+  const isMeasured =
+    tried.length === recipe.stages.length && tried.every(({ sampling, longest }) => !sampling || longest);
+  if (!isMeasured) return estimatePeakBytes(config, recipe, promptTokens, supportingModels);
+  const processBytes = process.resourceUsage().maxRSS * 2 ** 10;
+  return peakBytesFromTrials(config, recipe, promptTokens, { trials: tried, processBytes });
 }
 
 /** What `work` returns; where it throws what a user can correct, an error finding is added instead. */

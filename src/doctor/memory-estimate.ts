@@ -15,6 +15,7 @@ import type { ModelConfig } from "../model/model-config.ts";
 import { elementCount } from "../model/parameters.ts";
 import type { Quantization } from "../model/quantization.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import type { StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";
 
 const F32_BYTES = 4;
@@ -72,15 +73,42 @@ export function estimatePeakBytes(
   });
   const hasReference = needs.some((need) => need.hasReference);
   const reference = hasReference && !hasAdapter ? whole + rounded : 0;
-  // Where 16 bits are emulated, activations and cache are float32.
-  const emulates = isEmulated(recipe.engine);
-  const cachedIn = emulates ? "float32" : dtype;
-  const held = isHalf(dtype) && !emulates ? HALF_BYTES : F32_BYTES;
+  const held = isHalf(cachedDType(recipe)) ? HALF_BYTES : F32_BYTES;
   const moments = needs.map(({ trained, sampled }) => {
-    const cache = sampled === undefined ? 0 : cacheBytes(config, cachedIn, limits, sampled);
+    const cache = sampled === undefined ? 0 : cacheBytes(config, cachedDType(recipe), limits, sampled);
     return Math.max(cache, trainingBytes(config, recipe.model.quantization, { ...limits, held }, trained));
   });
   return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
+}
+
+/**
+ * Bytes at the moment that takes most, from what this process has taken at its most (`processBytes`) while it tried every
+ * stage at its longest lengths. What was not tried is the recipe's full number of sequences at once, so the key-value cache
+ * of those is put in the place of that of the trials.
+ */
+export function peakBytesFromTrials(
+  config: ModelConfig,
+  recipe: Recipe,
+  promptTokens: number,
+  { trials, processBytes }: { readonly trials: readonly StageTrial[]; readonly processBytes: number },
+): number {
+  const limits = localLimitsOf(recipe.engine);
+  if (limits === undefined) return processBytes;
+  const { problems, samples, maxCompletionTokens } = recipe.evaluation;
+  const evaluated = { sequences: problems * samples, length: promptTokens + maxCompletionTokens };
+  const known = { promptTokens, contextTokens: config.maxContextTokens };
+  const sampled = recipe.stages.flatMap((stage) => {
+    return trainers.get(stage.trainer).examination?.memory?.(stage, known).sampled ?? [];
+  });
+  const largest = (needs: readonly { readonly sequences: number; readonly length: number }[]) =>
+    Math.max(0, ...needs.map((need) => cacheBytes(config, cachedDType(recipe), limits, need)));
+  const tried = trials.flatMap(({ longest }) => longest ?? []);
+  return processBytes + Math.max(0, largest([...sampled, evaluated]) - largest(tried));
+}
+
+/** What activations and cache are held in: where 16 bits are emulated, float32. */
+function cachedDType({ engine }: Pick<Recipe, "engine">): FloatDType {
+  return isEmulated(engine) ? "float32" : trunkOf(engine);
 }
 
 /** Keys and values of the sequences that are sampled at once. */

@@ -12,6 +12,8 @@ export interface StageKnowledge {
   readonly epochs: number | undefined;
   /** Optimizer steps, where the data decide. */
   readonly steps: number | undefined;
+  /** Mean length of the completions that a stage before it teaches to write. */
+  readonly taughtTokens: number | undefined;
   readonly trial: StageTrial | undefined;
 }
 
@@ -27,9 +29,12 @@ const UNKNOWN: StageNumbers = {
 };
 
 /** A stage in numbers. */
-export function stageFigures(stage: StageConfig, { prompts, epochs, steps, trial }: StageKnowledge): StageFigures {
+export function stageFigures(
+  stage: StageConfig,
+  { prompts, epochs, steps, taughtTokens, trial }: StageKnowledge,
+): StageFigures {
   const own = trainers.get(stage.trainer).examination?.figures?.(stage, {
-    ...{ meanPromptTokens: prompts?.mean, steps, trial },
+    ...{ meanPromptTokens: prompts?.mean, steps, taughtTokens, trial },
   });
   return {
     ...{ name: stage.name, trainer: stage.trainer, ...UNKNOWN },

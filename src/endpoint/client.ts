@@ -15,6 +15,7 @@ import { Budget, type BudgetLimits, type SpentUsage } from "./budget.ts";
 import { type ChatAnswer, type ChatRequest, type ChatUsage, chatBody, parseChatAnswer, quotedText } from "./chat.ts";
 import { type EchoedPrompt, echoBody, parseEcho, parseTextAnswer, type TextRequest, textBody } from "./completions.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { fetchFailure } from "./fetch-failure.ts";
 import { addressFault, DEFAULT_KEY_VARIABLE } from "./options.ts";
 import { questionKey, ResponseCache } from "./response-cache.ts";
 import { DEFAULT_RETRIES, isPassing, type RetryPolicy, retryAfterMs, waitMs } from "./retry.ts";
@@ -239,14 +240,6 @@ export async function boundedText(response: Response): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-/** fetch says only that it failed; its cause says why. */
-export function fetchFailure(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { cause } = error;
-  if (!(cause instanceof Error)) return error.message;
-  return "code" in cause && typeof cause.code === "string" ? `${error.message} (${cause.code})` : cause.message;
 }
 
 /** Waits; if the signal is aborted, it rejects with the signal's own reason instead of the timer's error. */

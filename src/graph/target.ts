@@ -13,6 +13,7 @@ import type { HalfDType } from "./tensor-type.ts";
  * - `SimplifiedLayerNormalization.inverse`: its second output, the inverse deviation;
  * - `ScatterElements.add`: additions to elements that several indices name, in the same order every time;
  * - `int64`: arithmetic on all 64 bits. What is left of int64 are indices and sizes, below 2³¹;
+ * - `GroupQueryAttention.scores`: its scores as an output. Without them no prompt is shared in sampling;
  * - `bfloat16`: a model's inputs of this dtype are float32 then, and the device holds such tensors so.
  */
 export type DispensableOperation =
@@ -21,6 +22,7 @@ export type DispensableOperation =
   | "SimplifiedLayerNormalization.inverse"
   | "ScatterElements.add"
   | "int64"
+  | "GroupQueryAttention.scores"
   | "bfloat16";
 
 export interface LoweringTarget {
@@ -56,6 +58,7 @@ export const ONNX_RUNTIME_WEBGPU: LoweringTarget = {
     "SimplifiedLayerNormalization.inverse",
     "ScatterElements.add",
     "int64",
+    "GroupQueryAttention.scores",
     "bfloat16",
   ]),
   computes: new Set(["float16"]),
@@ -65,7 +68,7 @@ export const ONNX_RUNTIME_WEBGPU: LoweringTarget = {
 
 /** Its kernels for CUDA (1.30). `BitShift` and `BitwiseXor` there are none of; additions are atomic there, too. */
 export const ONNX_RUNTIME_CUDA: LoweringTarget = {
-  lacks: new Set(["ScatterElements.add", "int64"]),
+  lacks: new Set(["ScatterElements.add", "int64", "GroupQueryAttention.scores"]),
   computes: new Set(["bfloat16", "float16"]),
   emulates: new Set(),
 };

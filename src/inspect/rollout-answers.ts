@@ -181,14 +181,19 @@ export class Rollouts {
   }
 }
 
+/** Parts of a record that have a number for each token. */
+const PER_TOKEN = ["tokens", "samplerLogprobs", "tokenAdvantages", "ratios", "entropies"] as const;
+
 function shortened(record: RolloutRecord): RolloutRecord {
-  const { tokens, samplerLogprobs, ...rest } = record;
+  const perToken = PER_TOKEN.flatMap((name) => {
+    const values = record[name];
+    return values === undefined ? [] : [[name, values.slice(0, MAX_SHOWN_TOKENS)] as const];
+  });
   return {
-    ...rest,
+    ...record,
     prompt: record.prompt.slice(0, MAX_SHOWN_TEXT),
     completion: record.completion.slice(0, MAX_SHOWN_TEXT),
-    ...(tokens && { tokens: tokens.slice(0, MAX_SHOWN_TOKENS) }),
-    ...(samplerLogprobs && { samplerLogprobs: samplerLogprobs.slice(0, MAX_SHOWN_TOKENS) }),
+    ...Object.fromEntries(perToken),
   };
 }
 

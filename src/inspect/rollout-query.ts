@@ -52,6 +52,8 @@ export class RolloutQueries {
   private readonly index: RolloutIndex;
   private version = -1;
   private readonly orders = new Map<string, Uint32Array>();
+  /** Which rows the newest filter lets through: another order of them looks at no text again. */
+  private filtered: { readonly key: string; readonly keep: Uint8Array } | undefined;
   private last: { readonly key: string; readonly matches: RolloutMatches } | undefined;
 
   constructor(index: RolloutIndex) {
@@ -64,6 +66,7 @@ export class RolloutQueries {
       this.version = this.index.version;
       this.orders.clear();
       this.last = undefined;
+      this.filtered = undefined;
     }
     const key = JSON.stringify([filter, order, this.index.firstKept]);
     if (this.last?.key !== key) this.last = { key, matches: this.search(filter, order) };
@@ -71,7 +74,7 @@ export class RolloutQueries {
   }
 
   private search(filter: RolloutFilter, order: RolloutOrder): RolloutMatches {
-    const keep = matching(this.index, filter);
+    const keep = this.kept(filter);
     const sorted = this.order(order);
     const rows = new Uint32Array(sorted.length);
     let found = 0;
@@ -84,6 +87,12 @@ export class RolloutQueries {
       rows: order.descending ? missingLast(this.index, matched, order.by) : matched,
       ...totals(this.index, matched),
     };
+  }
+
+  private kept(filter: RolloutFilter): Uint8Array {
+    const key = JSON.stringify([filter, this.index.firstKept]);
+    if (this.filtered?.key !== key) this.filtered = { key, keep: matching(this.index, filter) };
+    return this.filtered.keep;
   }
 
   /** All rows, ascending; equal ones stay in the order in which they were sampled. */

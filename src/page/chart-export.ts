@@ -1,5 +1,6 @@
 /** A chart as a file: SVG for documents, in light colours whatever the page has. */
 
+import { linearScale } from "../inspect/linear-scale.ts";
 import { niceTicks } from "../inspect/ticks.ts";
 import { plain } from "../number-text.ts";
 import { DASHES, type PlotProps, smooth, weightOf } from "./plot.tsx";
@@ -23,9 +24,9 @@ export function svgOf(props: PlotProps): string {
   );
   const [x0, x1] = extent(xs);
   const [y0, y1] = extent([...ys, ...(isLog ? [] : [props.yMin ?? ys[0]!, props.yMax ?? ys[0]!])]);
-  const across = scale(x0, x1, SIZE.left, SIZE.width - SIZE.right);
+  const across = linearScale(x0, x1, SIZE.left, SIZE.width - SIZE.right);
   const toLevel = isLog ? Math.log10 : (value: number) => value;
-  const up = scale(toLevel(y0), toLevel(y1), SIZE.height - SIZE.bottom, SIZE.top);
+  const up = linearScale(toLevel(y0), toLevel(y1), SIZE.height - SIZE.bottom, SIZE.top);
   const y = (value: number) => up(toLevel(Math.max(value, isLog ? y0 : value)));
   const ticks = isLog ? [y0, y1] : niceTicks(y0, y1, 5);
   const parts = [
@@ -82,11 +83,6 @@ function extent(values: readonly number[]): [number, number] {
     high = Math.max(high, value);
   }
   return low <= high ? [low, high] : [0, 1];
-}
-
-function scale(fromLow: number, fromHigh: number, toLow: number, toHigh: number): (value: number) => number {
-  const span = fromHigh - fromLow;
-  return (value) => toLow + (span === 0 ? 0.5 : (value - fromLow) / span) * (toHigh - toLow);
 }
 
 function escaped(text: string): string {

@@ -190,11 +190,11 @@ function Chart({
   const names = chart.metrics.map(({ name }) => name);
   const { metrics, timings } = store.columns(stage.name, [...names, ...axisNames(settings.axis)]);
   const props = plotProps(chart, metrics, timings, settings);
-  // A chart of nothing but zeros says nothing; the list of metrics has it.
+  // A chart of nothing but zeros says nothing, unless it is what the run is judged by; the list of metrics has it.
   const isEmpty =
     props.series.length > 0 && props.series.every(({ y }) => y.every((value) => value === null || value === 0));
   const isAskedFor = chart.id.startsWith("metric-") || (props.bands?.length ?? 0) > 0;
-  if (isEmpty && !isAskedFor) return null;
+  if (isEmpty && !isAskedFor && chart.heldOut.length === 0) return null;
   return (
     <figure class="chart">
       <figcaption>

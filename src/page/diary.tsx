@@ -1,6 +1,7 @@
 /** The recipe as it was run, and what happened when. */
 
 import type { RunView } from "../inspect/run-answers.ts";
+import { plain } from "../number-text.ts";
 
 /** The recipe's text. */
 export function RecipeTab({ view }: { readonly view: RunView }) {
@@ -31,7 +32,7 @@ export function DiaryTab({ view }: { readonly view: RunView }) {
             <td>
               {Object.entries(details).map(([name, value]) => (
                 <span key={name} class="detail">
-                  <span class="soft">{name}</span> {typeof value === "string" ? value : JSON.stringify(value)}
+                  <span class="soft">{name}</span> {detailText(value)}
                 </span>
               ))}
             </td>
@@ -40,4 +41,11 @@ export function DiaryTab({ view }: { readonly view: RunView }) {
       </tbody>
     </table>
   );
+}
+
+/** A detail as people read it: of a fraction the digits that say something. */
+function detailText(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" && !Number.isInteger(value)) return plain(value);
+  return JSON.stringify(value);
 }

@@ -8,7 +8,7 @@ import type { RunCard } from "../inspect/run-answers.ts";
 import { goTo, hashOf, idsText, type PagePlace } from "./address.ts";
 import { useCards } from "./cards.ts";
 import { Loading, Missing, Notice, Sparkline, State } from "./marks.tsx";
-import { ago, duration, statisticName, valueText } from "./words.ts";
+import { ago, duration, grouped, statisticName, valueText } from "./words.ts";
 
 const GROUPS = { none: "nothing", task: "task", state: "state", pipeline: "pipeline" } as const;
 
@@ -210,8 +210,8 @@ function RunRow({
           <>
             <progress max={1} value={card.state === "finished" ? 1 : (card.progress ?? 0)} aria-label="progress" />
             <span class="soft">
-              {stage.name} {stage.done}
-              {stage.total === undefined ? "" : ` of ${stage.total}`}
+              {stage.name} {grouped(stage.done)}
+              {stage.total === undefined ? "" : ` of ${grouped(stage.total)}`}
             </span>
           </>
         )}

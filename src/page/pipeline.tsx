@@ -77,6 +77,8 @@ export function PipelinePage({ id }: { readonly id: string }) {
 }
 
 const BOX = { width: 150, height: 46, gapX: 46, gapY: 16 };
+/** Below all boxes: a lane for each stage that stages farther on come from, so that no line passes behind a box. */
+const LANE = { top: 16, gap: 9 };
 
 /** Boxes in columns, each stage to the right of everything that it needs. */
 function Lineage({
@@ -101,8 +103,14 @@ function Lineage({
       return [name, { x: 4 + column * (BOX.width + BOX.gapX), y: 4 + row * (BOX.height + BOX.gapY) }];
     }),
   );
+  const isFar = (need: string, name: string) => depth.get(name)! - (depth.get(need) ?? 0) > 1;
+  const lanes = stages
+    .map(({ name }) => name)
+    .filter((need) => stages.some(({ name, needs }) => needs.includes(need) && isFar(need, name)));
+  const bottom = Math.max(0, ...[...places.values()].map(({ y }) => y + BOX.height));
+  const laneOf = (need: string) => bottom + LANE.top + LANE.gap * lanes.indexOf(need);
   const width = 8 + Math.max(0, ...[...places.values()].map(({ x }) => x + BOX.width));
-  const height = 34 + Math.max(0, ...[...places.values()].map(({ y }) => y + BOX.height));
+  const height = bottom + LANE.top + LANE.gap * lanes.length;
   const told = stages.map(
     ({ name, needs }) => `${name} ${needs.length > 0 ? `from ${needs.join(" and ")}` : "from nothing before it"}`,
   );
@@ -121,16 +129,10 @@ function Lineage({
             const [from, to] = [places.get(need), places.get(name)!];
             if (from === undefined) return null;
             const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + BOX.height / 2, to.x, to.y + BOX.height / 2];
-            const bend = Math.max(20, (x2 - x1) / 2);
-            // Below the boxes that stand between the two.
-            const dip = y1 === y2 && x2 - x1 > BOX.width ? 52 : 0;
-            return (
-              <path
-                key={need + name}
-                class="edge"
-                d={`M${x1} ${y1}C${x1 + bend} ${y1 + dip} ${x2 - bend} ${y2 + dip} ${x2} ${y2}`}
-              />
-            );
+            const path = isFar(need, name)
+              ? `${bent(x1, y1, x1 + BOX.gapX, laneOf(need))}H${x2 - BOX.gapX}${bentOn(x2 - BOX.gapX, laneOf(need), x2, y2)}`
+              : bent(x1, y1, x2, y2);
+            return <path key={need + name} class="edge" d={path} />;
           }),
         )}
         {stages.map((stage) => {
@@ -156,6 +158,16 @@ function Lineage({
       </svg>
     </div>
   );
+}
+
+/** A line from one place to another that begins and ends level. */
+function bent(x1: number, y1: number, x2: number, y2: number): string {
+  return `M${x1} ${y1}${bentOn(x1, y1, x2, y2)}`;
+}
+
+function bentOn(x1: number, y1: number, x2: number, y2: number): string {
+  const middle = (x1 + x2) / 2;
+  return `C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
 }
 
 /** What stands for something that has a page of its own, or has none. */

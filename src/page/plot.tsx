@@ -118,6 +118,9 @@ function aligned(props: PlotProps): uPlot.AlignedData {
   return [xs, ...lines, ...dots] as uPlot.AlignedData;
 }
 
+/** How far ticks are apart where there are whole numbers only. */
+const WHOLE_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
+
 function css(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
@@ -166,7 +169,14 @@ function options(props: PlotProps, width: number, onCursor: (index: number | nul
     },
     scales: { x: { time: false }, y: { range, ...(isLog && { distr: 3 as const }) } },
     axes: [
-      { ...axis, grid: { show: false }, values: (_, values) => values.map((value) => plain(value)), size: 28 },
+      {
+        ...axis,
+        grid: { show: false },
+        values: (_, values) => values.map((value) => plain(value)),
+        size: 28,
+        // There is no step 1.5.
+        ...(series.every(({ x }) => x.every(Number.isInteger)) && { incrs: WHOLE_STEPS }),
+      },
       {
         ...axis,
         grid: { stroke: css("--line"), width: 1 },

@@ -7,7 +7,7 @@ import { plain } from "../number-text.ts";
 import { Loading, Notice, VerdictMark } from "./marks.tsx";
 import { addressWith, ask } from "./source.ts";
 import { Tokens } from "./tokens.tsx";
-import { oneLine } from "./words.ts";
+import { grouped, oneLine } from "./words.ts";
 
 /** Reads the row and shows it. */
 export function OpenedCompletion({
@@ -69,9 +69,7 @@ function Opened({
       <h3>Completion</h3>
       <Tokens opened={opened} />
       {hiddenCharacters > 0 && (
-        <p class="soft">
-          {hiddenCharacters.toLocaleString("en-US")} more characters are not shown; the run's file has them.
-        </p>
+        <p class="soft">{grouped(hiddenCharacters)} more characters are not shown; the run's file has them.</p>
       )}
       <h3>Rewards</h3>
       <table class="rewards">

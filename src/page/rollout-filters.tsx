@@ -31,9 +31,7 @@ export function RolloutFilters({ query, head, onChange }: FilterProps) {
           <input
             type="search"
             data-search
-            placeholder={
-              query.isPattern === "true" ? "A regular expression" : "Text in the prompt or completion   ( / )"
-            }
+            placeholder={query.isPattern === "true" ? "A regular expression" : "Search in all text   ( / )"}
             value={query.text ?? ""}
             onInput={({ currentTarget }) => onChange({ text: currentTarget.value })}
           />

@@ -2,14 +2,16 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RolloutItem, RolloutPage } from "../inspect/rollout-answers.ts";
+import { Paced } from "./paced.ts";
 import type { ShownRun } from "./shown-run.ts";
 import { addressWith, ask } from "./source.ts";
 
 /** Rows of a page. */
 const PAGE_ROWS = 100;
-/** While somebody types, and while a run writes. */
+/** While somebody types. */
 const TYPING_MS = 120;
-const WRITING_MS = 900;
+/** Between two readings while a run writes. */
+const WRITING_MS = 600;
 
 /** A list of which some pages are known. */
 export interface RolloutList {
@@ -57,20 +59,24 @@ export function useRolloutList(store: ShownRun, query: Readonly<Record<string, s
       setError(reason instanceof Error ? reason.message : String(reason));
     }
   };
-  const last = useRef("");
+  const reading = useRef<Paced | undefined>(undefined);
   useEffect(() => {
     const controller = new AbortController();
-    // At once when the tab is opened; a little later while a filter is typed; seldom while the run writes.
-    const delay = last.current === "" ? 0 : last.current === key ? WRITING_MS : TYPING_MS;
-    const timer = setTimeout(() => {
-      last.current = key;
-      void load({ key, items: new Map(), asked: new Set() }, 0, controller.signal);
-    }, delay);
+    const paced = new Paced(WRITING_MS, () => load(again(pages.current, key), 0, controller.signal));
+    // At once when the tab is opened; a little later while a filter is typed.
+    const timer = setTimeout(() => paced.ask(), reading.current === undefined ? 0 : TYPING_MS);
+    reading.current = paced;
     return () => {
       clearTimeout(timer);
+      paced.end();
       controller.abort();
     };
-  }, [store, key, store.rolloutStamp]);
+  }, [store, key]);
+  const stamp = useRef(store.rolloutStamp);
+  useEffect(() => {
+    if (stamp.current !== store.rolloutStamp) reading.current?.ask();
+    stamp.current = store.rolloutStamp;
+  }, [store.rolloutStamp]);
   return {
     ...{ head, error, key, version },
     item: (index) => pages.current.items.get(index),
@@ -81,4 +87,9 @@ export function useRolloutList(store: ShownRun, query: Readonly<Record<string, s
       }
     },
   };
+}
+
+/** Pages that are to be read anew. Of the same list what is known stays in sight until the new is there. */
+function again(known: Pages, key: string): Pages {
+  return { key, items: new Map(known.key === key ? known.items : []), asked: new Set() };
 }

@@ -13,7 +13,7 @@ import { useRolloutList } from "./rollout-list.ts";
 import { useRowWindow } from "./row-window.ts";
 import type { ShownRun } from "./shown-run.ts";
 import { isTyping } from "./typing.ts";
-import { oneLine } from "./words.ts";
+import { grouped, oneLine } from "./words.ts";
 
 const ROW_HEIGHT = 52;
 
@@ -85,7 +85,7 @@ export function RolloutsTab({
               ? view.card.state === "running"
                 ? "No completion is sampled yet."
                 : "This run has no completions: only stages that sample write them."
-              : `${head.matched.toLocaleString("en-US")} of ${head.total.toLocaleString("en-US")} completions` +
+              : `${grouped(head.matched)} of ${grouped(head.total)} completions` +
                 (head.judged > 0 ? ` · ${percent(head.solved / head.judged)} solved` : "") +
                 (head.meanReward === null ? "" : ` · reward ${plain(head.meanReward)}`) +
                 (head.meanLength === null ? "" : ` · ${plain(head.meanLength)} tokens`)}

@@ -12,7 +12,7 @@ import { type ShownRun, useRuns } from "./shown-run.ts";
 import { addressWith, isFrozen, post } from "./source.ts";
 import { TimeTab } from "./time.tsx";
 import { isTyping } from "./typing.ts";
-import { ago, duration, statisticName, valueText } from "./words.ts";
+import { ago, duration, grouped, statisticName, valueText } from "./words.ts";
 
 const TABS = [
   { id: "curves", label: "Curves" },
@@ -105,8 +105,8 @@ function Head({ store, view }: { readonly store: ShownRun; readonly view: RunVie
               {stage.name}, {recipe.stages.find(({ name }) => name === stage.name)?.unit}
             </dt>
             <dd>
-              {stage.done}
-              {stage.total !== undefined && <span class="soft"> of {stage.total}</span>}
+              {grouped(stage.done)}
+              {stage.total !== undefined && <span class="soft"> of {grouped(stage.total)}</span>}
             </dd>
           </div>
         )}

@@ -7,6 +7,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { RunNews } from "../inspect/live-run.ts";
 import type { NumberRow, StageColumns } from "../inspect/number-table.ts";
 import type { RunView } from "../inspect/run-answers.ts";
+import { Paced } from "./paced.ts";
 import { addressWith, ask, type Connection, listen } from "./source.ts";
 
 /** A row of numbers that can grow. */
@@ -15,8 +16,8 @@ export interface Columns {
   readonly values: Map<string, (number | null)[]>;
 }
 
-/** Least time between two readings of the view. */
-const VIEW_EVERY_MS = 700;
+/** Least time between two readings of the view: with the server's, what is written is shown within a second. */
+const VIEW_EVERY_MS = 500;
 
 /** See above; made by `useRuns`. */
 export class ShownRun {
@@ -32,7 +33,7 @@ export class ShownRun {
   private readonly timings = new Map<string, Columns>();
   private readonly wanted = new Map<string, Set<string>>();
   private readonly listeners = new Set<() => void>();
-  private viewTimer: ReturnType<typeof setTimeout> | undefined;
+  private readonly viewing = new Paced(VIEW_EVERY_MS, () => this.readView());
   private wasLost = false;
   private closed = false;
 
@@ -41,12 +42,12 @@ export class ShownRun {
   }
 
   open(): void {
-    void this.readView();
+    this.viewing.ask();
   }
 
   close(): void {
     this.closed = true;
-    clearTimeout(this.viewTimer);
+    this.viewing.end();
   }
 
   /** The connection that brings news has come or gone. */
@@ -96,7 +97,7 @@ export class ShownRun {
     for (const row of news.metrics ?? []) append(columnsIn(this.metrics, row.stage), row);
     for (const row of news.timings ?? []) append(columnsIn(this.timings, row.stage), row);
     this.rolloutStamp = news.rolloutStamp ?? this.rolloutStamp;
-    if (news.state !== undefined) this.readViewSoon();
+    if (news.state !== undefined) this.viewing.ask();
     this.changed();
   }
 
@@ -105,14 +106,7 @@ export class ShownRun {
     this.metrics.clear();
     this.timings.clear();
     for (const [stage, names] of this.wanted) void this.readColumns(stage, [...names]);
-    void this.readView();
-  }
-
-  private readViewSoon(): void {
-    this.viewTimer ??= setTimeout(() => {
-      this.viewTimer = undefined;
-      void this.readView();
-    }, VIEW_EVERY_MS);
+    this.viewing.ask();
   }
 
   private async readView(): Promise<void> {

@@ -12,34 +12,65 @@ import { percent, plain } from "../number-text.ts";
 interface TokenMeasure {
   readonly label: string;
   readonly meaning: string;
-  readonly values: readonly (number | null)[];
+  /** undefined where the run has not recorded it of this completion. */
+  readonly values: readonly (number | null)[] | undefined;
   level(value: number): number;
   text(value: number): string;
 }
 
 function measuresOf({ record }: OpenedRollout): Readonly<Record<string, TokenMeasure>> {
-  const { tokens = [], samplerLogprobs, advantage } = record;
+  const { tokens = [], samplerLogprobs, tokenAdvantages, ratios, entropies, advantage } = record;
   return {
-    ...(samplerLogprobs && {
-      logprob: {
-        label: "log-probability",
-        meaning: "The darker, the less probable the token was when it was drawn.",
-        values: samplerLogprobs,
-        level: (value: number) => -Math.min(5, Math.floor(-value * 1.6)),
-        text: (value: number) => `log-probability ${plain(value)} (${percent(Math.exp(value))})`,
-      },
-    }),
-    ...(tokens.length > 0 && {
-      advantage: {
-        label: "advantage",
-        meaning:
-          "What the update did to each token: green was made more probable, red less. Every token has the advantage of its completion.",
-        values: tokens.map(() => advantage),
-        level: (value: number) => Math.max(-5, Math.min(5, Math.round(value * 2.5))),
-        text: (value: number) => `advantage ${plain(value)}`,
-      },
-    }),
+    logprob: {
+      label: "log-probability",
+      meaning: "The stronger the colour, the less probable the token was when it was drawn.",
+      values: samplerLogprobs,
+      level: (value) => -bounded(Math.floor(-value * 1.6)),
+      text: (value) => `log-probability ${plain(value)} (${percent(Math.exp(value))})`,
+    },
+    advantage: {
+      label: "advantage",
+      meaning: `Green was made more probable by the update, amber less. ${
+        tokenAdvantages ? "Each token has its own advantage." : "Every token has the advantage of its completion."
+      }`,
+      values: tokenAdvantages ?? tokens.map(() => advantage),
+      level: (value) => bounded(Math.round(value * 2.5)),
+      text: (value) => `advantage ${plain(value)}`,
+    },
+    ratio: {
+      label: "ratio",
+      meaning:
+        "How much more probable (green) or less (amber) the token had become since it was sampled, when the loss last read it; " +
+        "strongest from a fifth on. The first update of an iteration reads 1 everywhere, but for rounding.",
+      values: ratios,
+      level: (value) =>
+        Math.sign(Math.log(value)) * RATIO_LEVELS.filter((least) => Math.abs(Math.log(value)) >= least).length,
+      text: (value) => `ratio ${value.toFixed(4)}`,
+    },
+    entropy: {
+      label: "entropy",
+      meaning: "The stronger the colour, the more undecided the policy was there.",
+      values: entropies,
+      level: (value) => bounded(Math.floor(value * 2)),
+      text: (value) => `entropy ${plain(value)} nats`,
+    },
   };
+}
+
+/** |log r| from which on a ratio has each colour: from what one small step does to where clipping usually begins. */
+const RATIO_LEVELS = [0.005, 0.02, 0.05, 0.1, 0.2];
+
+/** A level that there is a colour for. */
+function bounded(level: number): number {
+  return Math.max(-5, Math.min(5, level));
+}
+
+/** Why some numbers are not there, for the measures that have none. */
+function missing(measures: Readonly<Record<string, TokenMeasure>>, { record }: OpenedRollout): string | undefined {
+  const names = Object.values(measures).flatMap(({ label, values }) => (values === undefined ? [label] : []));
+  if (names.length === 0) return undefined;
+  const reason = record.advantage === 0 ? ": with an advantage of 0 no update read it" : "";
+  return `Not recorded of this completion${reason}: ${names.join(", ")}.`;
 }
 
 /** The completion, with a choice of colours where there is one. */
@@ -48,8 +79,9 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
   const measures = tokenTexts === undefined ? {} : measuresOf(opened);
   const [chosen, setChosen] = useState("");
   const [about, setAbout] = useState("");
-  const measure = measures[chosen];
   const names = Object.keys(measures);
+  const measure = measures[chosen]?.values && measures[chosen];
+  const absent = missing(measures, opened);
   return (
     <>
       {names.length > 0 ? (
@@ -58,7 +90,13 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
             plain
           </button>
           {names.map((name) => (
-            <button type="button" key={name} aria-pressed={name === chosen} onClick={() => setChosen(name)}>
+            <button
+              type="button"
+              key={name}
+              aria-pressed={measure !== undefined && name === chosen}
+              disabled={measures[name]!.values === undefined}
+              onClick={() => setChosen(name)}
+            >
               {measures[name]!.label}
             </button>
           ))}
@@ -71,6 +109,7 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
         </p>
       )}
       {measure && <p class="soft">{measure.meaning}</p>}
+      {absent && <p class="soft">{absent}</p>}
       <div
         class="text completion"
         dir="auto"
@@ -80,7 +119,7 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
         {measure === undefined || tokenTexts === undefined
           ? visibleText(record.completion) || <span class="soft">(nothing)</span>
           : tokenTexts.map((text, i) => {
-              const value = measure.values[i];
+              const value = measure.values?.[i];
               const level = typeof value === "number" ? measure.level(value) : 0;
               const told = typeof value === "number" ? measure.text(value) : "not recorded";
               return (
@@ -94,7 +133,7 @@ export function Tokens({ opened }: { readonly opened: OpenedRollout }) {
               );
             })}
       </div>
-      {measure && <p class="soft about-token">{about || "Point at a token for its number."}</p>}
+      {measure && <p class="soft about-token">{about || "Point at a token, or tap it, for its number."}</p>}
     </>
   );
 }

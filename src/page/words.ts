@@ -21,6 +21,11 @@ export function valueText(value: number | null | undefined, isShare: boolean | u
   return isShare ? percent(value) : plain(value);
 }
 
+/** A whole number, its digits in groups of three. */
+export function grouped(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
 /** With a sign. */
 export function signed(value: number, isShare: boolean | undefined): string {
   return `${value > 0 ? "+" : value < 0 ? "−" : ""}${valueText(Math.abs(value), isShare)}`;
@@ -39,6 +44,7 @@ export function ago(iso: string | undefined, now = Date.now()): string {
 
 /** `12 s`, `4 min`, `1 h 20 min`. */
 export function duration(seconds: number): string {
+  if (seconds === 0) return "0 s";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);

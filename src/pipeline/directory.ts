@@ -18,7 +18,7 @@ import {
   pipelineLineageSchema,
   type StageRecord,
 } from "../run/pipeline-records.ts";
-import { recipeToYaml } from "../run/recipe-file.ts";
+import { isWrittenRecipe, recipeToYaml } from "../run/recipe-file.ts";
 import { removeUnfinished } from "../run/resumption.ts";
 import { LOCK_NAME, lockRun } from "../run/run-lock.ts";
 import { stageFolder } from "./load.ts";
@@ -152,8 +152,7 @@ export class PipelineDirectory {
   close(): void {
     this.release();
     if (holdsPipeline(this.path)) return;
-    const rest = readdirSync(this.path).filter((name) => name !== PIPELINE_FILES.stages);
-    if (rest.length === 0) rmSync(this.path, { recursive: true, force: true });
+    if (foreignNames(this.path).length === 0) rmSync(this.path, { recursive: true, force: true });
   }
 }
 
@@ -187,11 +186,18 @@ function requireOwn(path: string, pipeline: string): void {
       `${path} holds the pipeline ${lineage.pipeline}, not ${pipeline}. Choose another directory with --out.`,
     );
   }
-  const present = readdirSync(path).filter(
-    (name) => name !== LOCK_NAME && name !== PIPELINE_FILES.stages && !name.startsWith(TEMPORARY_PREFIX),
-  );
+  const present = foreignNames(path);
   if (present.length === 0) return;
   throw new RunDirError(
     `${path} is not empty (${present.slice(0, 3).join(", ")}) and holds no pipeline. Choose another directory with --out.`,
   );
+}
+
+/** What is in a directory that is not of a pipeline which was ended before its first stage. */
+function foreignNames(path: string): string[] {
+  const own = [LOCK_NAME, PIPELINE_FILES.stages];
+  return readdirSync(path).filter((name) => {
+    if (name === PIPELINE_FILES.pipeline) return !isWrittenRecipe(join(path, name));
+    return !own.includes(name) && !name.startsWith(TEMPORARY_PREFIX);
+  });
 }

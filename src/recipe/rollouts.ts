@@ -16,7 +16,9 @@ export const rolloutsSchema = z.strictObject({
   logprobs: z
     .boolean()
     .default(false)
-    .describe("each completion's tokens and the sampler's log-probability of each; large"),
+    .describe(
+      "each completion's tokens, the sampler's log-probability of each, and what updates saw of them: ratio, entropy, advantage; large",
+    ),
   maxFileBytes: z
     .int()
     .min(1024)
@@ -33,13 +35,22 @@ const FLOAT32_DIGITS = 9;
 
 /** A row of the log from what a trainer hands over. */
 export function rolloutRecord(row: RolloutRow, { logprobs }: Pick<RolloutsConfig, "logprobs">) {
-  const { tokens, samplerLogprobs, ...about } = row;
-  const rounded = (value: number) => Number(value.toPrecision(FLOAT32_DIGITS));
+  const { tokens, samplerLogprobs, tokenAdvantages, ratios, entropies, ...about } = row;
   const record: Omit<RolloutRecord, "stage"> = {
     ...about,
     rewards: { ...about.rewards },
     samplerLogprob: rounded(sumOf(samplerLogprobs)),
-    ...(logprobs && { tokens: Array.from(tokens), samplerLogprobs: Array.from(samplerLogprobs, rounded) }),
+    ...(logprobs && {
+      tokens: Array.from(tokens),
+      samplerLogprobs: Array.from(samplerLogprobs, rounded),
+      ...(tokenAdvantages && { tokenAdvantages: Array.from(tokenAdvantages, rounded) }),
+      ...(ratios && { ratios: Array.from(ratios, rounded) }),
+      ...(entropies && { entropies: Array.from(entropies, rounded) }),
+    }),
   };
   return record;
+}
+
+function rounded(value: number): number {
+  return Number(value.toPrecision(FLOAT32_DIGITS));
 }

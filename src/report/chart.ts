@@ -4,6 +4,7 @@
  * given in words, for readers who cannot see it.
  */
 
+import { linearScale } from "../inspect/linear-scale.ts";
 import { niceTicks } from "../inspect/ticks.ts";
 import { plain } from "../number-text.ts";
 import { type Html, html } from "./html.ts";
@@ -50,8 +51,8 @@ export function chart(spec: ChartSpec): Html | undefined {
   const ys = [...all.map(({ y }) => y), ...evaluations.flatMap(({ low, high }) => [low, high])];
   const xTicks = niceTicks(least(xs), most(xs), 5);
   const yTicks = niceTicks(spec.yMin ?? least(ys), spec.yMax ?? most(ys), 4);
-  const x = scale(least(xs), most(xs), MARGIN.left, WIDTH - MARGIN.right);
-  const y = scale(
+  const x = linearScale(least(xs), most(xs), MARGIN.left, WIDTH - MARGIN.right);
+  const y = linearScale(
     Math.min(yTicks[0]!, spec.yMin ?? least(ys)),
     Math.max(yTicks.at(-1)!, spec.yMax ?? most(ys)),
     HEIGHT - MARGIN.bottom,
@@ -114,11 +115,6 @@ export function movingAverage(points: readonly ChartPoint[]): ChartPoint[] {
     const reach = Math.min(radius, i, points.length - 1 - i);
     return { x, y: (before[i + reach + 1]! - before[i - reach]!) / (2 * reach + 1) };
   });
-}
-
-function scale(fromLow: number, fromHigh: number, toLow: number, toHigh: number): (value: number) => number {
-  const span = fromHigh - fromLow;
-  return (value) => toLow + (span === 0 ? 0.5 : (value - fromLow) / span) * (toHigh - toLow);
 }
 
 function thin(points: readonly ChartPoint[]): readonly ChartPoint[] {

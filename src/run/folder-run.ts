@@ -44,6 +44,8 @@ type Logs = { [Log in keyof RunLogs]: RunLogs[Log][number][] };
 
 /** A checkpoint that is there. */
 interface Found {
+  /** Its folder's name among the checkpoints. */
+  readonly folder: string;
   readonly state: SavedState;
   readonly manifest: Manifest;
 }
@@ -134,8 +136,11 @@ export class FolderRun implements RunStore {
   async saveCheckpoint(request: CheckpointRequest, write: (place: string) => Promise<void>): Promise<SavedState> {
     const { stage, step, stageComplete, trainerState, keep, best } = request;
     const name = checkpointName(stage, step);
-    const inside = this.#checkpoints.folder(name);
-    await this.#checkpoints.remove(name);
+    // One of that name stays until the new one is whole: a program that ends in between must not lose both.
+    const sameName = (await checkpointsOf(this.#folder)).filter(({ state }) => state.name === name);
+    const folder = sameName.length === 0 ? name : `${name}.${this.#serial + 1}`;
+    const inside = this.#checkpoints.folder(folder);
+    await this.#checkpoints.remove(folder);
     await this.#writeRollouts();
     this.#serial++;
     this.event("checkpoint", { stage, step, stageComplete });
@@ -144,9 +149,10 @@ export class FolderRun implements RunStore {
     const state = { stage, step, stageComplete, trainerState: { ...trainerState } };
     const manifest: Manifest = { serial: this.#serial, recipeHash: this.recipeHash, seconds: this.seconds, state };
     await writeJson(inside, MANIFEST_FILE, manifest);
+    for (const old of sameName) await this.#checkpoints.remove(old.folder);
     const passing = (await checkpointsOf(this.#folder)).filter((found) => !found.state.manifest.stageComplete);
     for (const old of passing.slice(Math.max(1, keep))) {
-      if (old.state.name !== best) await this.#checkpoints.remove(old.state.name);
+      if (old.state.name !== best) await this.#checkpoints.remove(old.folder);
     }
     return { directory: inside.path, name, manifest: state };
   }
@@ -219,13 +225,16 @@ async function checkpointsOf(folder: Folder): Promise<Found[]> {
   for (const name of await parent.names()) {
     const inside = parent.folder(name);
     const manifest = await readOwn<Manifest>(inside, MANIFEST_FILE);
-    if (manifest) found.push({ state: { directory: inside.path, name, manifest: manifest.state }, manifest });
+    if (manifest === undefined) continue;
+    const { stage, step } = manifest.state;
+    const state = { directory: inside.path, name: checkpointName(stage, step), manifest: manifest.state };
+    found.push({ folder: name, state, manifest });
   }
   return found.sort((a, b) => b.manifest.serial - a.manifest.serial);
 }
 
-async function logsOf(folder: Folder, { state }: Found): Promise<Logs> {
-  const inside = folder.folder(RUN_FILES.checkpoints).folder(state.name);
+async function logsOf(folder: Folder, checkpoint: Found): Promise<Logs> {
+  const inside = folder.folder(RUN_FILES.checkpoints).folder(checkpoint.folder);
   const logs = await readOwn<Logs>(inside, LOGS_FILE);
   if (logs === undefined)
     throw new RunDirError(`${inside.pathOf(LOGS_FILE)} is missing or damaged: start another run.`);

@@ -3,15 +3,22 @@
  */
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { parse, stringify } from "yaml";
 import { RunDirError } from "../errors.ts";
 import { systemReason } from "../files.ts";
 import { sortedText } from "./recipe-differences.ts";
 
+const FIRST_LINE = "# Written by aha run: the recipe with every default filled in and every override applied.\n";
+
 /** YAML text of a resolved recipe. */
 export function recipeToYaml(recipe: unknown): string {
-  return `# Written by aha run: the recipe with every default filled in and every override applied.\n${stringify(recipe)}`;
+  return FIRST_LINE + stringify(recipe);
+}
+
+/** Whether a file is one of those, and not somebody's own. */
+export function isWrittenRecipe(path: string): boolean {
+  return existsSync(path) && readFileSync(path, "utf8").startsWith(FIRST_LINE);
 }
 
 /** The recipe in a file that holds what `recipeToYaml` wrote. Throws RunDirError where it cannot be read. */

@@ -48,6 +48,10 @@ export const rolloutRecordSchema = z.object({
   /** Where the recipe asks for log-probabilities: the completion's tokens, and what the sampler gave each of them. */
   tokens: z.array(z.int()).optional(),
   samplerLogprobs: z.array(number).optional(),
+  /** And of each token that an update read: its advantage where they differ, r as the loss read it, the policy's entropy in nats. */
+  tokenAdvantages: z.array(number).optional(),
+  ratios: z.array(number).optional(),
+  entropies: z.array(number).optional(),
 });
 
 /** One answer of the policy to one held-out problem, as the task judged it. */

@@ -2,7 +2,8 @@
  * Rollouts as Parquet: one row for each completion, a column for each thing that is known of it.
  *
  *     stage, iteration, promptId, sample, prompt, completion, rewards/NAME/score, rewards/NAME/reason, …, reward,
- *     advantage, solved, finishReason, promptTokens, lengthTokens, samplerLogprob, tokens, samplerLogprobs
+ *     advantage, solved, finishReason, promptTokens, lengthTokens, samplerLogprob, tokens, samplerLogprobs,
+ *     tokenAdvantages, ratios, entropies
  *
  * A file is made of a whole JSON Lines file and can be turned back into exactly its bytes, which a resume needs that goes
  * back into the middle of one. That holds for rows whose rewards come in one order: those of one stage.
@@ -34,6 +35,9 @@ const COLUMNS: readonly (readonly [keyof RolloutRecord, Scalar | readonly [Scala
   ["samplerLogprob", "DOUBLE"],
   ["tokens", ["INT32"]],
   ["samplerLogprobs", ["DOUBLE"]],
+  ["tokenAdvantages", ["DOUBLE"]],
+  ["ratios", ["DOUBLE"]],
+  ["entropies", ["DOUBLE"]],
 ];
 
 const scoreColumn = (reward: string) => `rewards/${reward}/score`;

@@ -2,10 +2,10 @@
 
 import type { ServerResponse } from "node:http";
 import type { PromptLogprobs } from "../engine/contract/session.ts";
+import { EventStream } from "../event-stream.ts";
 import type { ApiError } from "./api-error.ts";
 import type { PlacedToken } from "./choice-text.ts";
 import type { FinishedChoice, ResponseFormat } from "./endpoint.ts";
-import { EventStream } from "./event-stream.ts";
 import { type FinishReason, type GenerationSpec, generate, type TokenUsage } from "./generation.ts";
 import { jsonInPieces } from "./json-pieces.ts";
 import type { Channel } from "./reasoning.ts";
@@ -79,12 +79,14 @@ async function respondStreaming(exchange: Exchange): Promise<TokenUsage> {
       signal,
     );
     if (stream!.includeUsage) send(format.usage(usage));
-    events.end(true);
+    // Says that nothing is missing.
+    events.sendText("[DONE]");
+    events.end();
     return usage;
   } catch (error) {
     const failure = describe(error);
     send(failure.body);
-    events.end(false);
+    events.end();
     throw failure;
   }
 }

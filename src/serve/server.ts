@@ -14,7 +14,8 @@ import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { SessionLoad } from "../engine/contract/session.ts";
-import { ConfigError, EngineError } from "../errors.ts";
+import { EngineError } from "../errors.ts";
+import { cannotListen } from "../listening.ts";
 import { hashString } from "../random.ts";
 import { type AccessRules, corsHeaders, preflightHeaders, requireApiKey, requireKnownHost } from "./access.ts";
 import { ApiError } from "./api-error.ts";
@@ -378,16 +379,6 @@ function formatOf(
   return kind === "chat"
     ? new ChatFormat(model, answer as UnderstoodBody["chat"]["answer"], identity)
     : new CompletionFormat(model, answer as UnderstoodBody["completion"]["answer"], identity);
-}
-
-function cannotListen(host: string, port: number, error: NodeJS.ErrnoException): ConfigError {
-  const reason =
-    error.code === "EADDRINUSE"
-      ? "the port is in use; choose another with --port (0: any that is free)"
-      : error.code === "EACCES"
-        ? "permission denied; ports below 1024 are the system's"
-        : (error.code ?? error.message);
-  return new ConfigError(`Cannot listen on ${host} port ${port}: ${reason}.`);
 }
 
 function gone(): ApiError {

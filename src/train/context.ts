@@ -21,8 +21,18 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
  * on the clock, so that the same seed gives the same rows. */
 export type MetricsRow = { readonly step: number } & Readonly<Record<string, number>>;
 
+/** What an update saw of each token of a completion. A part is absent where nothing computed it. */
+export interface UpdatedTokens {
+  /** Where tokens of one completion have different ones; else each has the completion's. */
+  readonly tokenAdvantages?: ArrayLike<number>;
+  /** r = π / π_old as the loss read it, at the newest update that did: 1 but for rounding before the first optimizer step. */
+  readonly ratios?: ArrayLike<number>;
+  /** Of the policy at that update, in nats: −Σ p log p over the vocabulary. */
+  readonly entropies?: ArrayLike<number>;
+}
+
 /** One sampled completion with everything that was decided about it. */
-export interface RolloutRow {
+export interface RolloutRow extends UpdatedTokens {
   readonly iteration: number;
   /** Index of the problem in the task's endless stream. */
   readonly promptId: number;

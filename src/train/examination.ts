@@ -42,8 +42,15 @@ export interface StageNumbers {
 export interface StageTrial {
   /** Prompt and completion tokens of one pass of training. */
   readonly trainingTokensPerSecond: number;
+  /** Mean length of the completions that the stage teaches to write, so that a stage after it begins with those. */
+  readonly taughtTokens?: number;
   /** Where the stage samples. */
   readonly sampling?: { readonly meanCompletionTokens: number; readonly tokensPerSecond: number };
+  /**
+   * What was sampled and trained on at once at the recipe's longest lengths, where that was tried: the memory that the
+   * process took is then what the stage takes at its most.
+   */
+  readonly longest?: { readonly sequences: number; readonly length: number };
 }
 
 /** What a trial is given beside the stage's own parts. */
@@ -84,6 +91,16 @@ export interface MemoryNeed {
   readonly hasReference?: boolean;
 }
 
+/** What is known of a stage when its figures are asked for. */
+export interface StageKnown<Trial extends StageTrial = StageTrial> {
+  readonly meanPromptTokens: number | undefined;
+  /** The steps of `overData`. */
+  readonly steps: number | undefined;
+  /** `taughtTokens` of the last stage before this one that teaches: not the length of what the policy writes now. */
+  readonly taughtTokens: number | undefined;
+  readonly trial: Trial | undefined;
+}
+
 /** The answers of a trainer; see the file's header. */
 export interface Examination<Config, Kind extends TrainedKind, Trial extends StageTrial = StageTrial> {
   /** Its peak learning rate, and whose habits it is compared with. */
@@ -109,13 +126,5 @@ export interface Examination<Config, Kind extends TrainedKind, Trial extends Sta
   /** `trainedBefore` names a stage before this one: what was sampled is then not what the stage will begin with. */
   trialFindings?(config: Config, trial: Trial, trainedBefore: string | undefined): readonly StageFinding[];
   /** The batch arithmetic of a stage, and the time that it will take. */
-  figures?(
-    config: Config,
-    known: {
-      readonly meanPromptTokens: number | undefined;
-      /** The steps of `overData`. */
-      readonly steps: number | undefined;
-      readonly trial: Trial | undefined;
-    },
-  ): Partial<StageNumbers>;
+  figures?(config: Config, known: StageKnown<Trial>): Partial<StageNumbers>;
 }

@@ -1,10 +1,15 @@
 /** A judged completion as trainers log it. */
 
 import type { Rollout } from "../rollout/collect.ts";
-import type { RolloutRow } from "./context.ts";
+import type { RolloutRow, UpdatedTokens } from "./context.ts";
 
-/** The row of a completion that was learned from with this advantage in this iteration. */
-export function rolloutRow(rollout: Rollout, advantage: number, iteration: number): RolloutRow {
+/** The row of a completion that was learned from with this advantage in this iteration, and what updates saw of its tokens. */
+export function rolloutRow(
+  rollout: Rollout,
+  advantage: number,
+  iteration: number,
+  numbers: UpdatedTokens = {},
+): RolloutRow {
   return {
     iteration,
     promptId: rollout.promptId,
@@ -22,5 +27,6 @@ export function rolloutRow(rollout: Rollout, advantage: number, iteration: numbe
     lengthTokens: rollout.tokens.length,
     tokens: rollout.tokens,
     samplerLogprobs: rollout.samplerLogprobs,
+    ...numbers,
   };
 }

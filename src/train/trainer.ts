@@ -13,6 +13,7 @@ import type { NamedPath } from "../named-paths.ts";
 import type { ConfigIssue } from "./config-issue.ts";
 import type { StageContext, StageParts, TrainedKind, TrainOutcome } from "./context.ts";
 import type { Examination } from "./examination.ts";
+import type { Starter } from "./starter.ts";
 
 /** A stage's keys, checked by its trainer's schema. Only the trainer's own folder knows what they are. */
 export type TrainerConfig = Readonly<Record<string, unknown>>;
@@ -94,6 +95,8 @@ export interface Trainer<Config = TrainerConfig, Kind extends TrainedKind = Trai
   readonly words: TrainerWords<Config>;
   /** Charts on the run's page of what it alone measures. */
   readonly curves?: readonly Curve[];
+  /** What `aha init` offers and writes; nothing where it is left out. */
+  readonly starter?: Starter;
   /** What the doctor asks before a run. */
   readonly examination?: Examination<Config, Kind>;
 }

@@ -4,6 +4,7 @@
  * is kept here instead of in a run directory.
  */
 
+import type { Sampler } from "../engine/contract/sampler.ts";
 import { RunInterrupted } from "../errors.ts";
 import type { MetricsRow, RolloutRow, StageContext, TrainedKind } from "./context.ts";
 import type { TrialParts } from "./examination.ts";
@@ -18,6 +19,19 @@ export interface RecordedStage<Kind extends TrainedKind> {
   readonly metrics: MetricsRow[];
   readonly timings: MetricsRow[];
   readonly rollouts: RolloutRow[];
+}
+
+/** An engine that writes every completion to its limit: what takes most memory, and most time. */
+export function writingToTheLimit<Engine extends Sampler>(engine: Engine): Engine {
+  const sample: Sampler["sample"] = (prompts, params, onProgress) =>
+    engine.sample(prompts, { ...params, minCompletionTokens: params.maxCompletionTokens }, onProgress);
+  return new Proxy(engine, {
+    get: (target, key) => {
+      if (key === "sample") return sample;
+      const member: unknown = Reflect.get(target, key);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
 }
 
 /** The surroundings of a stage that keep what it tells. */

@@ -71,3 +71,27 @@ export async function openPage(browser: Browser, options: BrowserContextOptions 
   page.on("pageerror", (error) => faults.push(error.stack ?? error.message));
   return { page, faults };
 }
+
+/**
+ * Milliseconds from the beginning of loading the dashboard's page at `address` until it says what it is about and so many
+ * charts are drawn, in a browser that has nothing of it yet.
+ */
+export async function loadingTime(browser: Browser, address: string, charts: number): Promise<number> {
+  const { page } = await openPage(browser);
+  try {
+    await page.goto(address);
+    const drawn = await page.waitForFunction((count) => {
+      const isDrawn = (canvas: HTMLCanvasElement) => {
+        // A line from left to right crosses the middle.
+        const middle = canvas.getContext("2d")?.getImageData(canvas.width >> 1, 0, 1, canvas.height).data;
+        return middle?.some((value) => value > 0) === true;
+      };
+      const hasWords = document.querySelector("h1") !== null && document.querySelector("main table, .tabs") !== null;
+      const found = [...document.querySelectorAll("canvas")].filter(isDrawn).length;
+      return hasWords && found >= count && performance.now();
+    }, charts);
+    return Number(await drawn.jsonValue());
+  } finally {
+    await page.context().close();
+  }
+}

@@ -7,8 +7,7 @@ import { PassThrough } from "node:stream";
 import { Ajv } from "ajv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import type { Choices, Length, TrainerChoice } from "../../src/cli/init/choices.ts";
-import { LENGTHS, TRAINER_CHOICES, trainersFor } from "../../src/cli/init/choices.ts";
+import { type Choices, LENGTHS, type Length, offeredTrainers, trainersFor } from "../../src/cli/init/choices.ts";
 import { lookAtData, type OwnData } from "../../src/cli/init/own-data.ts";
 import { schemaFor } from "../../src/cli/init/project.ts";
 import { recipeText } from "../../src/cli/init/recipe-text.ts";
@@ -61,7 +60,9 @@ describe("what aha init writes", () => {
     ["own", () => look(PREFERENCES)],
   ];
   const all = goals.flatMap(([goal, data]) =>
-    TRAINER_CHOICES.flatMap((trainer) => [undefined, "org/name"].map((model) => [goal, data, trainer, model] as const)),
+    offeredTrainers().flatMap((trainer) =>
+      [undefined, "org/name"].map((model) => [goal, data, trainer, model] as const),
+    ),
   );
 
   it("is a recipe and fits the schema, whatever is chosen", async () => {
@@ -69,7 +70,7 @@ describe("what aha init writes", () => {
     let recipes = 0;
     for (const [goal, dataOf, trainer, model] of all) {
       const data = await dataOf();
-      if (!trainersFor(goal, data).some(({ name }) => name === trainer)) continue;
+      if (!trainersFor(goal, data).some(({ name }) => name === trainer.name)) continue;
       for (const { name: length } of LENGTHS) {
         const choices = { goal, data, model, trainer, teacher: "org/teacher", directory: "x", length, threads: 2 };
         const paths = { schema: "./s.json", model, teacher: "org/teacher", data: "./d.jsonl" };
@@ -86,8 +87,9 @@ describe("what aha init writes", () => {
     ["short", "tiny"],
     ["long", "small"],
   ] as const)("of Countdown, %s: what was measured as countdown/%s", async (length: Length, recipe) => {
+    const trainer = offeredTrainers().find(({ name }) => name === "r1")!;
     const choices = {
-      ...({ goal: "countdown", data: undefined, model: undefined, trainer: "r1", teacher: undefined } as const),
+      ...({ goal: "countdown", data: undefined, model: undefined, trainer, teacher: undefined } as const),
       ...{ directory: "x", length, threads: undefined },
     };
     const text = recipeText(choices, { schema: "x", model: undefined, teacher: undefined, data: undefined });
@@ -99,9 +101,14 @@ describe("what aha init writes", () => {
     expect(unnamed(stages)).toEqual(unnamed(measuredStages));
   });
 
-  it("knows trainers of the registry alone", () => {
-    const known = TRAINER_CHOICES.filter((name: TrainerChoice) => name !== "r1");
-    expect(known.filter((name) => trainers.find(name) === undefined)).toEqual([]);
+  it("offers each trainer of the registry that says how one begins, the usual one first", async () => {
+    const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name);
+    expect(names(trainersFor("countdown", undefined))).toEqual(["r1", "grpo", "sft", "distill"]);
+    expect(names(trainersFor("own", await look(PREFERENCES)))).toEqual(["reward_model", "sft"]);
+    const asked = join(root, "asked.jsonl");
+    writeFileSync(asked, '{"question": "Why?"}\n');
+    expect(names(trainersFor("own", await look(asked)))).toEqual(["grpo", "distill"]);
+    expect(names(offeredTrainers()).filter((name) => name !== "r1" && !trainers.names.includes(name))).toEqual([]);
   });
 
   it("names the schema in the package above, and copies it where there is none", () => {

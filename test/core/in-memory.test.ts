@@ -78,11 +78,28 @@ describe("a run in memory", () => {
     const other = new MemoryFolder("memory:stopped");
     await expect(runIn(other, recipe, { stopAt: 5 })).rejects.toThrow(RunInterrupted);
     const resumed = await runIn(other, recipe, { resume: true });
+    const from = resumed.events.find(({ event }) => event === "resumed")?.from;
+    expect(from).toMatch(/-\d{6}$/);
     expect(resumed.metrics).toEqual(whole.metrics);
     expect(resumed.evaluations).toEqual(whole.evaluations);
     expect(rolloutsOf(other)).toBe(rolloutsOf(folder));
     const [model, expected] = [other, folder].map((one) => one.folder("model").files.get("model.safetensors")!);
     expect(Buffer.compare(model!, expected!)).toBe(0);
+  });
+
+  it("keeps a checkpoint until another of its name is whole", async () => {
+    const other = new MemoryFolder("memory:twice");
+    const run = await FolderRun.create(other, recipe);
+    const request = { stage: "s", step: 3, stageComplete: false, trainerState: { step: 3 }, keep: 2, best: undefined };
+    await run.saveCheckpoint(request, async () => {});
+    const fails = run.saveCheckpoint(request, () => Promise.reject(new Error("the battery is empty")));
+    await expect(fails).rejects.toThrow("battery");
+    expect((await FolderRun.resume(other, recipe)).resumedFrom).toMatchObject({ name: "s-000003" });
+
+    const complete = await run.saveCheckpoint({ ...request, stageComplete: true }, async () => {});
+    const { resumedFrom } = await FolderRun.resume(other, recipe);
+    expect(resumedFrom).toEqual(complete);
+    expect(await other.folder("checkpoints").names()).toHaveLength(1);
   });
 
   it("is refused where there is one, none, or one of another recipe", async () => {

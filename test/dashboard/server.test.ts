@@ -324,7 +324,7 @@ describe("the port", () => {
     const { port } = dashboard;
     const options = { roots: ["runs"], from: root, port };
     await expect(Dashboard.listen(options)).rejects.toThrow(
-      /another dashboard, listens there. Choose another one with --port/,
+      /another one of Aha, listens there\. Choose another one with --port/,
     );
     const second = await Dashboard.listen({ ...options, anyPort: true });
     expect(second.port).toBeGreaterThan(port);

@@ -4,16 +4,17 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diagnose } from "../../src/doctor/diagnose.ts";
 import type { ModelFigures } from "../../src/doctor/diagnosis.ts";
-import { evaluationCompletions } from "../../src/doctor/evaluation-time.ts";
+import { evaluationSeconds } from "../../src/doctor/evaluation-time.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
-import { estimatePeakBytes } from "../../src/doctor/memory-estimate.ts";
+import { estimatePeakBytes, peakBytesFromTrials } from "../../src/doctor/memory-estimate.ts";
 import { recipeFindings } from "../../src/doctor/recipe-findings.ts";
 import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.ts";
 import type { Finding } from "../../src/findings.ts";
 import { modelSize } from "../../src/model/memory.ts";
 import { checkRecipe, loadRecipe } from "../../src/recipe/load.ts";
 import type { Problem, Task } from "../../src/tasks/task.ts";
+import type { StageTrial } from "../../src/train/examination.ts";
 import type { GrpoConfig } from "../../src/train/grpo/config.ts";
 import type { GrpoTrial } from "../../src/train/grpo/trial.ts";
 import { grpoTrialFindings } from "../../src/train/grpo/trial-findings.ts";
@@ -98,6 +99,22 @@ describe("a model beside the trained one", () => {
   });
 });
 
+describe("memory that trials measured", () => {
+  it("is that of the process, and the cache of the sequences that the trials did not sample", async () => {
+    const recipe = await loadRecipe(SMOKE_RECIPE, ["evaluation.problems=20", "evaluation.maxCompletionTokens=50"]);
+    const config = knownModel("Qwen/Qwen2.5-0.5B")!;
+    const peak = (longest?: { sequences: number; length: number }) => {
+      const trials = [{ trainingTokensPerSecond: 1, ...(longest && { longest }) }];
+      return peakBytesFromTrials(config, recipe, 30, { trials, processBytes: 1000 });
+    };
+    // 20 evaluated sequences of 80 positions are more than the stage's 8 of 30 + 64.
+    const row = 2 * config.numLayers * config.numKvHeads * config.headDim * 4;
+    expect(peak()).toBe(1000 + 20 * 80 * row);
+    expect(peak({ sequences: 4, length: 80 })).toBe(1000 + 16 * 80 * row);
+    expect(peak({ sequences: 30, length: 80 })).toBe(1000);
+  });
+});
+
 describe("stages in epochs", () => {
   it("have steps where the data are here, and a warm-up that must fit", async () => {
     const recipe = await loadRecipe(REWARD_MODEL_RECIPE, ["warmupSteps=20"]);
@@ -111,7 +128,15 @@ describe("evaluations", () => {
   it("count every pass: samples and the greedy one around stages, samples between", async () => {
     const overrides = ["evaluation.samples=3", "evaluation.problems=10", "stages.r1-zero.evaluateEvery=1"];
     const recipe = await loadRecipe(SMOKE_RECIPE, overrides);
-    expect(evaluationCompletions(recipe)).toBe(10 * (3 * 4 + 3 * 3));
+    const sampling = { meanCompletionTokens: 2, tokensPerSecond: 4 };
+    const trials = new Map([["r1-zero", { trainingTokensPerSecond: 1, sampling }]]);
+    expect(evaluationSeconds(recipe, trials)).toBe((10 * (3 * 4 + 3 * 3) * 2) / 4);
+    // After the cold start completions are as long as its demonstrations.
+    const taught = new Map<string, StageTrial>([
+      ["cold-start", { trainingTokensPerSecond: 1, taughtTokens: 6 }],
+      ...trials,
+    ]);
+    expect(evaluationSeconds(recipe, taught)).toBe((10 * (4 * 2 + (4 + 4 + 3 * 3) * 6)) / 4);
   });
 });
 

@@ -8,7 +8,7 @@
  */
 
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +16,7 @@ import { startRegistry } from "./registry.ts";
 
 const MAX_INSTALLED_MB = 120;
 const MAX_START_MS = 150;
+const ROUNDS = 20;
 /** Tried beside the Node that runs this; the npm packages `node-PLATFORM-CPU` have their binaries. */
 const OTHER_NODES = ["20", "22", "24"];
 
@@ -105,8 +106,25 @@ try {
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
     const types = await here(npm, ["install", "--no-audit", "--no-fund", "--save-dev", "@types/node@20"]);
     expect(types.status === 0, types.stderr);
+    const options = ["--noEmit", "--strict", "--types", "node", "--module", "nodenext", "--target", "es2023"];
+    const { status, stdout } = await here(process.execPath, [tsc, ...options, "--lib", "es2023", "program.ts"]);
+    expect(status === 0, stdout);
+    return undefined;
+  });
+  await check("every entry that it exports has types, and is an ECMAScript module", async () => {
+    const { exports, type } = JSON.parse(readFileSync(join(modules, "aha-rl", "package.json"), "utf8"));
+    expect(type === "module", `the package is of type ${type}`);
+    const entries = Object.entries<string | { readonly default: string }>(exports).filter(([name, target]) => {
+      return !name.includes("*") && (typeof target === "string" ? target : target.default).endsWith(".js");
+    });
+    const names = entries.map(([name]) => join("aha-rl", name).replaceAll("\\", "/"));
+    const imports = names.map(
+      (name, i) => `import * as entry${i} from "${name}";\nconsole.log(Object.keys(entry${i}).length > 0);`,
+    );
+    writeFileSync(join(project, "entries.ts"), `${imports.join("\n")}\n`);
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    // One of them is for browsers.
     const options = [
-      "--noEmit",
       "--strict",
       "--types",
       "node",
@@ -115,11 +133,14 @@ try {
       "--target",
       "es2023",
       "--lib",
-      "es2023",
+      "es2023,dom",
     ];
-    const { status, stdout } = await here(process.execPath, [tsc, ...options, "program.ts"]);
+    const { status, stdout } = await here(process.execPath, [tsc, ...options, "entries.ts"]);
     expect(status === 0, stdout);
-    return undefined;
+    const ran = await here(process.execPath, ["entries.js"]);
+    expect(ran.status === 0, ran.stderr);
+    expect(ran.stdout === "true\n".repeat(entries.length), ran.stdout);
+    return names.join(", ");
   });
 
   const nodes = new Map([[process.version, process.execPath]]);
@@ -134,15 +155,16 @@ try {
   for (const [version, node] of nodes) {
     await check(`aha starts within ${MAX_START_MS} ms on ${version}`, async () => {
       const times: number[] = [];
-      for (let round = 0; round < 7; round++) {
+      // The fastest is what it takes; the others waited for something else.
+      for (let round = 0; round < ROUNDS; round++) {
         const start = performance.now();
         const { status, stderr } = await here(node, [program, "--version"]);
         expect(status === 0, stderr);
         times.push(performance.now() - start);
       }
       const best = Math.min(...times);
-      expect(best < MAX_START_MS, `the fastest of 7 took ${best.toFixed(0)} ms`);
-      return `${best.toFixed(0)} ms, the fastest of 7`;
+      expect(best < MAX_START_MS, `the fastest of ${ROUNDS} took ${best.toFixed(0)} ms`);
+      return `${best.toFixed(0)} ms, the fastest of ${ROUNDS}`;
     });
     await check(`a run trains on ${version}`, async () => {
       const recipe = join(modules, "aha-rl", "recipes", "countdown", "smoke", "recipe.yaml");

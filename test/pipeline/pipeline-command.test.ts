@@ -369,10 +369,28 @@ describe("what a pipeline refuses", () => {
     writeFileSync(join(other, "notes.txt"), "mine");
     expect(await refused(other, [])).toMatch(/is not empty \(notes\.txt\) and holds no pipeline/);
     expect(readdirSync(other)).toEqual(["notes.txt"]);
+    const mine = mkdtempSync(join(root, "mine-"));
+    writeFileSync(join(mine, "pipeline.yaml"), "# my own\nname: r1-smoke\n");
+    expect(await refused(mine, [])).toMatch(/is not empty \(pipeline\.yaml\) and holds no pipeline/);
     expect(await refused(join(root, "nowhere"), ["--resume"])).toMatch(/There is no pipeline in .*nowhere to resume/);
     const held = await PipelineDirectory.open(join(root, "first"), { pipeline: "r1-smoke", seed: 1, threads: 1 });
     expect(await refused(join(root, "first"), [])).toMatch(/is in use by process/);
     held.close();
+  });
+
+  it("nothing of what a pipeline left that was ended before its first stage", async () => {
+    const about = { pipeline: "r1-smoke", seed: 1, threads: 1 };
+    const path = join(root, "ended");
+    const first = await PipelineDirectory.open(path, about);
+    await first.keepFile({ name: "r1-smoke" });
+    // As after a kill: the file is there, and nothing else.
+    const killed = join(root, "killed");
+    cpSync(path, killed, { recursive: true });
+    rmSync(join(killed, "run.lock"), { force: true });
+    first.close();
+    expect(existsSync(path)).toBe(false);
+    const again = await PipelineDirectory.open(killed, about);
+    again.close();
   });
 
   it("stages that are not there, and options of recipes and pipelines for each other", async () => {

@@ -21,6 +21,8 @@ const OVERRIDES = [
   "stages.r1-zero.evaluateEvery=2",
   "stages.r1-zero.checkpointEvery=1",
   "stages.r1-zero.maxCompletionTokens=16",
+  // So that updates read every completion, those without an advantage too.
+  "stages.r1-zero.entropyCoef=0.001",
   "evaluation={problems: 3, samples: 4, passAt: [1, 3], topK: 40, greedy: always, maxCompletionTokens: 8}",
   "bestCheckpoint={metric: passAt3}",
   "rollouts={format: parquet, logprobs: true, maxFileBytes: 4000, keepFiles: 3}",
@@ -63,6 +65,14 @@ describe("a run", () => {
       );
       expect(promptTokens).toBeGreaterThan(3);
       expect(solved).toBeTypeOf("boolean");
+    }
+  });
+
+  it("keeps what updates saw of each token", async () => {
+    for (const { ratios, entropies, lengthTokens } of await readRollouts(whole)) {
+      expect([ratios!.length, entropies!.length]).toEqual([lengthTokens, lengthTokens]);
+      for (const ratio of ratios!) expect(Math.abs(ratio! - 1)).toBeLessThan(0.05);
+      for (const entropy of entropies!) expect(entropy).toBeGreaterThan(0);
     }
   });
 

@@ -9,15 +9,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
-import { diskFolder } from "../../src/disk-folder.ts";
-import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
-import { openTinkerPolicy } from "../../src/engine/tinker/open-tinker.ts";
-import { ServerLost, type Wire, type WireRequest, type WireResponse } from "../../src/engine/tinker/transport.ts";
-import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
+import { ServerLost, type Wire } from "../../src/engine/tinker/transport.ts";
 import { Random } from "../../src/random.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { faultyWire } from "./faulty-wire.ts";
 import { inProcessWire } from "./in-process-wire.ts";
-import { FAILING_WEIGHT, fingerprintOf, recordingBase } from "./recording-policy.ts";
+import { adam, datum, openOver, train } from "./random-training.ts";
+import { recordingBase } from "./recording-policy.ts";
 
 const root = mkdtempSync(join(tmpdir(), "aha-tinker-faults-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -28,163 +26,17 @@ async function started() {
   const { base, policies } = recordingBase();
   const engine = await base.open({});
   const defects: unknown[] = [];
-  const routes = tinkerRoutes({
+  const { routes } = await tinkerRoutes({
     ...{ name: "tiny", base, engine, apiKey: undefined },
     tokenizer: { eosTokenId: 1 } as unknown as Tokenizer,
     tokenizerDirectory: root,
+    modelPath: root,
     directory: join(root, `${places++}`),
     // Nothing is polled for longer than it takes to be carried out.
     limits: { pollMs: 5 },
     onDefect: (error) => defects.push(error),
   });
   return { routes, policies, defects };
-}
-
-/** Time that passes as soon as somebody waits for it. */
-function quickClock() {
-  let now = 0;
-  return {
-    now: () => now,
-    sleep: async (milliseconds: number) => {
-      now += milliseconds;
-      await new Promise((resolve) => setImmediate(resolve));
-    },
-  };
-}
-
-const answer = (status: number, headers: Readonly<Record<string, string>> = {}): WireResponse => ({
-  status,
-  header: (name) => headers[name] ?? null,
-  body: new TextEncoder().encode(JSON.stringify({ detail: `injected ${status}` })),
-});
-
-/** A wire on which things go wrong, `rate` of the time. */
-function faultyWire(
-  wire: Wire,
-  random: Random,
-  rate: number,
-): { readonly wire: Wire; readonly counts: Map<string, number> } {
-  const counts = new Map<string, number>();
-  const late: (() => Promise<unknown>)[] = [];
-  const faults: Record<string, (request: WireRequest) => Promise<WireResponse>> = {
-    "lost before it arrived": async () => {
-      throw new TypeError("fetch failed");
-    },
-    "answer lost": async (request) => {
-      await wire(request);
-      throw new TypeError("terminated");
-    },
-    "429": async () => answer(429, random.uniform() < 0.5 ? { "retry-after": "2" } : {}),
-    "408": async () => answer(408),
-    "500": async () => answer(500),
-    "503 after it was carried out": async (request) => {
-      await wire(request);
-      return answer(503);
-    },
-    "arrives twice": async (request) => {
-      const [, second] = await Promise.all([wire(request), wire(request)]);
-      return second;
-    },
-    "a copy comes late": async (request) => {
-      late.push(() => wire(request));
-      return wire(request);
-    },
-    "late, and the client heard nothing": async (request) => {
-      late.push(() => wire(request));
-      throw new TypeError("fetch failed");
-    },
-    "try again": async (request) =>
-      request.path.endsWith("retrieve_future")
-        ? { ...answer(200), body: new TextEncoder().encode('{"type":"try_again","queue_state":"paused_capacity"}') }
-        : wire(request),
-  };
-  const names = Object.keys(faults);
-  return {
-    counts,
-    wire: async (request) => {
-      // Something that was held up arrives now.
-      if (late.length > 0 && random.uniform() < 0.3)
-        void late.splice(random.integer(late.length), 1)[0]!().catch(() => {});
-      if (random.uniform() >= rate) return wire(request);
-      const name = names[random.integer(names.length)]!;
-      counts.set(name, (counts.get(name) ?? 0) + 1);
-      return faults[name]!(request);
-    },
-  };
-}
-
-const LORA = { rank: 2, alpha: 4, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
-
-const open = (wire: Wire, patienceSeconds = 3600) =>
-  openTinkerPolicy(
-    { url: "http://tinker.test", baseModel: "tiny", rank: undefined, profile: "aha", patienceSeconds },
-    { path: root, lora: LORA },
-    diskFolder,
-    { wire, clock: quickClock(), environment: {} },
-  );
-
-const adam = (learningRate: number): AdamParams => ({
-  ...{ learningRate, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 0 },
-});
-
-const datum = (weight: number): Datum => ({
-  promptTokens: Int32Array.of(3),
-  completionTokens: Int32Array.of(4, 5),
-  weights: Float32Array.of(weight, weight),
-});
-
-/** Trains for a while by a random program; returns what has to be in the log. */
-async function train(policy: Awaited<ReturnType<typeof open>>, random: Random, units: number, log: string[]) {
-  let hasGradient = false;
-  const check = (logprobs: readonly Float32Array[]) => expect(logprobs[0]![0]).toBe(fingerprintOf(log));
-  for (let unit = 1; unit <= units; unit++) {
-    const pass = `pass ${unit},${unit}`;
-    switch (random.integer(7)) {
-      case 0:
-        await policy.forwardBackward([datum(unit)], { name: "cross_entropy" });
-        log.push(pass);
-        hasGradient = true;
-        break;
-      case 1:
-        if (!hasGradient) break;
-        await policy.optimStep(adam(unit));
-        log.push(`step ${unit}`);
-        hasGradient = false;
-        break;
-      case 2:
-        check((await policy.score([datum(1)], { temperature: 1 })).logprobs);
-        break;
-      case 3: {
-        const bad = policy.forwardBackward([datum(FAILING_WEIGHT)], { name: "cross_entropy" });
-        const error = await bad.catch((reason: unknown) => reason);
-        if (error instanceof ServerLost) throw error;
-        expect(String(error)).toContain("as it was told to");
-        break;
-      }
-      case 4: {
-        const prompts = [4, 5].map((token, promptId) => ({ tokens: Int32Array.of(token), numSamples: 2, promptId }));
-        const params = {
-          temperature: 1,
-          topP: 1,
-          topK: 0,
-          maxCompletionTokens: 2,
-          stopTokenIds: [],
-          seed: 1,
-          iteration: 0,
-        };
-        const samples = await policy.sample(prompts, params);
-        expect(samples).toHaveLength(4);
-        check(samples.map(({ logprobs }) => logprobs));
-        break;
-      }
-      default: {
-        const { gradNorm } = await policy.step([datum(unit)], { name: "cross_entropy" }, adam(unit));
-        log.push(pass, `step ${unit}`);
-        expect(gradNorm).toBe(log.length);
-        hasGradient = false;
-      }
-    }
-  }
 }
 
 const SCHEDULES = 1000;
@@ -196,7 +48,7 @@ describe("no step is lost, and none is taken twice", () => {
       const random = new Random(seed, "tinker faults");
       const { routes, policies, defects } = await started();
       const { wire, counts } = faultyWire(inProcessWire(routes), random, 0.05 + 0.4 * random.uniform());
-      const policy = await open(wire);
+      const policy = await openOver(wire, root);
       const log: string[] = [];
       await train(policy, random, 6, log);
       expect(policies[0]!.log, `schedule ${seed}`).toEqual(log);
@@ -224,7 +76,7 @@ describe("no step is lost, and none is taken twice", () => {
         throw new TypeError("fetch failed");
       };
       const log: string[] = [];
-      const policy = await open(wire, 5).catch((error: unknown) => error as Error);
+      const policy = await openOver(wire, root, 5).catch((error: unknown) => error as Error);
       if (policy instanceof Error) {
         expect(policy).toBeInstanceOf(ServerLost);
         continue;

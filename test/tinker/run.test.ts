@@ -1,11 +1,17 @@
-/** Runs of a recipe on a Tinker server: the bytes that the embedded engine leaves, in one go, resumed, and after the server's end. */
+/**
+ * Runs of a recipe on a Tinker server: the bytes that the embedded engine leaves, in one go, resumed, after the server's end,
+ * and with the server's process killed under it.
+ */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { diskFolder } from "../../src/disk-folder.ts";
 import { RunInterrupted } from "../../src/errors.ts";
+import { Random } from "../../src/random.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { writeInitialModel } from "../../src/recipe/model.ts";
 import { loadTokenizer } from "../../src/tokenizer/on-disk.ts";
@@ -38,10 +44,23 @@ const overrides = (engine: string) => [
   `engine=${engine}`,
 ];
 
-const remote = () =>
-  overrides(`{kind: tinker, url: "${server.url}", baseModel: base, threads: 1, patienceSeconds: 20}`);
+const remote = (url = server.url, patience = 20) =>
+  overrides(`{kind: tinker, url: "${url}", baseModel: base, threads: 1, patienceSeconds: ${patience}}`);
 
 const bytes = (run: string, file: string) => readFileSync(join(root, run, file), "utf8");
+
+const PROGRAM = join(import.meta.dirname, "../../dist/cli/main.js");
+
+/** The built program as a server of its own, and where it listens. */
+async function serve(directory: string, port: number): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run npm run build first (npm test does).`);
+  const options = ["--name", "base", "--tinker", "--tinker-dir", directory, "--threads", "1", "--port", `${port}`];
+  const child = spawn(process.execPath, [PROGRAM, "serve", model, ...options, "--json"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = (await once(child.stdout!, "data")) as [Buffer];
+  return { child, url: (JSON.parse(line.toString()) as { url: string }).url };
+}
 
 const FILES = [
   "metrics.jsonl",
@@ -73,5 +92,35 @@ describe("a run on Aha's own Tinker server", () => {
     server = await start(Number(new URL(server.url).port));
     await runSmoke(join(root, "resumed"), { overrides: remote(), resume: true });
     for (const file of FILES) expect(bytes("resumed", file), file).toBe(bytes("local", file));
+  });
+
+  it("leaves them when the server's process is killed at random moments and begun anew, and nobody resumes", async () => {
+    const random = new Random(3, "kills");
+    const place = join(root, "killed-kept");
+    let program = await serve(place, 0);
+    const port = Number(new URL(program.url).port);
+    let restarting = Promise.resolve();
+    let kills = 0;
+    const kill = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 150 * random.uniform()));
+      program.child.kill("SIGKILL");
+      await once(program.child, "close");
+      kills++;
+      program = await serve(place, port);
+    };
+    try {
+      await runSmoke(join(root, "killed"), {
+        overrides: remote(program.url, 120),
+        observe: (event) => {
+          if (event.type !== "metrics" || kills >= 4 || random.uniform() < 0.4) return;
+          restarting = restarting.then(kill);
+        },
+      });
+      await restarting;
+    } finally {
+      program.child.kill("SIGKILL");
+    }
+    expect(kills).toBeGreaterThan(2);
+    for (const file of FILES) expect(bytes("killed", file), file).toBe(bytes("local", file));
   });
 });

@@ -33,10 +33,11 @@ interface Answer {
 async function started(limits: Partial<TinkerLimits> = {}, directory = join(root, `${places++}`)) {
   const { base, policies } = recordingBase();
   const defects: unknown[] = [];
-  const routes = tinkerRoutes({
+  const { routes } = await tinkerRoutes({
     ...{ name: "tiny", base, engine: await base.open({}), apiKey: undefined, directory },
     tokenizer: { eosTokenId: 1 } as unknown as Tokenizer,
     tokenizerDirectory: root,
+    modelPath: root,
     limits: { pollMs: 20, ...limits },
     onDefect: (error) => defects.push(error),
   });

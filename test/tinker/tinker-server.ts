@@ -65,9 +65,10 @@ export async function startTinker({
     defects.push(error);
   };
   const kept = directory ?? (await emptyDirectory());
-  const mounted = tinkerRoutes({
+  const { routes: mounted } = await tinkerRoutes({
     ...{ name, base, engine, tokenizer, apiKey, onDefect, limits },
     tokenizerDirectory: path,
+    modelPath: path,
     directory: kept,
   });
   const server = await ApiServer.listen([], {

@@ -1,5 +1,8 @@
 /** What `aha init` has to know before it writes: the answers to its questions, and which there are to choose from. */
 
+import type { Material, Starter, StarterChoice } from "../../train/starter.ts";
+import type { Trainer } from "../../train/trainer.ts";
+import { trainers } from "../../train/trainers.ts";
 import type { OwnData } from "./own-data.ts";
 
 /** A possible answer and what it means. */
@@ -9,7 +12,6 @@ export interface Offered<Name extends string = string> {
 }
 
 export type Goal = "countdown" | "math" | "own";
-export type TrainerChoice = "r1" | "grpo" | "sft" | "distill" | "reward_model";
 export type Length = "smoke" | "short" | "long";
 
 /** In place of a model's path: random weights. */
@@ -32,16 +34,25 @@ export const LENGTHS: readonly Offered<Length>[] = [
   { name: "long", means: "half an hour with a new model, a night or more with one of the Hub" },
 ];
 
-const TRAINERS: readonly Offered<TrainerChoice>[] = [
-  { name: "r1", means: "sft, then grpo: it is shown the form of an answer, then rewarded for right ones" },
-  { name: "grpo", means: "reinforcement learning alone: it is rewarded for right answers" },
-  { name: "sft", means: "it imitates worked examples" },
-  { name: "distill", means: "a larger model (the teacher) judges every token that it writes" },
-  { name: "reward_model", means: "it learns which of two answers people prefer" },
-];
+/** A way to learn that is offered: one trainer's, perhaps behind a stage that imitates. */
+export interface OfferedTrainer extends StarterChoice {
+  readonly starter: Starter;
+  readonly trains: Trainer["trains"];
+}
 
-/** All names that a trainer is chosen by. */
-export const TRAINER_CHOICES: readonly TrainerChoice[] = TRAINERS.map(({ name }) => name);
+/** All of them, the usual one first. */
+export function offeredTrainers(): readonly OfferedTrainer[] {
+  const offered = trainers.names.flatMap((name) => {
+    const { starter, trains } = trainers.get(name);
+    return starter === undefined ? [] : starter.choices.map((choice) => ({ ...choice, starter, trains }));
+  });
+  return offered.sort((a, b) => a.starter.rank - b.starter.rank);
+}
+
+/** The starter whose stage comes before others. */
+export function coldStarter(): Starter | undefined {
+  return offeredTrainers().find(({ starter }) => starter.isColdStart)?.starter;
+}
 
 /** The answers to all questions. */
 export interface Choices {
@@ -50,8 +61,8 @@ export interface Choices {
   readonly data: OwnData | undefined;
   /** A path or a name on the Hub; undefined: random weights. */
   readonly model: string | undefined;
-  readonly trainer: TrainerChoice;
-  /** Of the trainer `distill`: a path or a name on the Hub. */
+  readonly trainer: OfferedTrainer;
+  /** Of a trainer that needs one: a path or a name on the Hub. */
   readonly teacher: string | undefined;
   readonly directory: string;
   readonly length: Length;
@@ -60,20 +71,28 @@ export interface Choices {
 }
 
 /** The trainers that can learn this, the usual one first. */
-export function trainersFor(goal: Goal, data: OwnData | undefined): readonly Offered<TrainerChoice>[] {
-  const names = namesFor(goal, data);
-  return names.map((name) => TRAINERS.find((trainer) => trainer.name === name)!);
+export function trainersFor(goal: Goal, data: OwnData | undefined): readonly OfferedTrainer[] {
+  const materials = materialsOf(goal, data);
+  return offeredTrainers().filter(({ starter, coldStart }) => {
+    const needed = [...starter.learnsFrom, ...(coldStart === "always" ? (coldStarter()?.learnsFrom ?? []) : [])];
+    return needed.every((material) => materials.includes(material));
+  });
 }
 
-function namesFor(goal: Goal, data: OwnData | undefined): readonly TrainerChoice[] {
-  if (goal !== "own" || data === undefined) return ["r1", "grpo", "sft", "distill"];
-  if (data.kind === "preferences") return ["reward_model", "sft"];
-  return data.hasAnswers ? ["r1", "grpo", "sft", "distill"] : ["grpo", "distill"];
+/** What there is to learn from. */
+function materialsOf(goal: Goal, data: OwnData | undefined): readonly Material[] {
+  // Tasks of Aha's own make problems with worked examples.
+  if (goal !== "own" || data === undefined) return ["prompts", "demonstrations"];
+  // The better answer of a pair can be imitated.
+  if (data.kind === "preferences") return ["pairs", "demonstrations"];
+  return data.hasAnswers ? ["prompts", "demonstrations"] : ["prompts"];
 }
 
-/** Whether a stage of these choices is rewarded. */
-export function isRewarded({ trainer }: Pick<Choices, "trainer">): boolean {
-  return trainer === "r1" || trainer === "grpo";
+/** Whether a stage that imitates comes before that of the trainer. */
+export function hasColdStart({ goal, data, model, trainer }: Choices): boolean {
+  if (trainer.coldStart === "always") return true;
+  const isNew = trainer.coldStart === "forNewModels" && model === undefined;
+  return isNew && materialsOf(goal, data).includes("demonstrations");
 }
 
 /** The model where nobody says which: what is made new can learn a game, but no language. */

@@ -3,6 +3,7 @@
  * were measured. All others are where one would usually begin, and the recipe says so.
  */
 
+import type { StarterNumbers } from "../../train/starter.ts";
 import type { Choices, Length } from "./choices.ts";
 
 /** A model with random weights. */
@@ -14,30 +15,10 @@ export interface ModelShape {
   readonly maxContextTokens: number;
 }
 
-/** A stage that learns from examples. */
-interface Steps {
-  readonly steps: number;
-  readonly learningRate: number;
-  readonly warmupSteps: number;
-  readonly checkpointEvery: number;
-}
-
 /** Everything that depends on how long it may take. */
-export interface Numbers {
+export interface Numbers extends StarterNumbers {
   readonly shape: ModelShape;
-  readonly sft: Steps & { readonly batchTokens: number };
-  readonly sampling: {
-    readonly iterations: number;
-    readonly prompts: number;
-    readonly group: number;
-    readonly tokens: number;
-    readonly learningRate: number;
-    readonly warmupSteps: number;
-    readonly checkpointEvery: number;
-  };
-  readonly pairs: Omit<Steps, "warmupSteps"> & { readonly batchPairs: number };
   readonly evaluationProblems: number;
-  readonly isMeasured: boolean;
 }
 
 type ByLength<T> = Readonly<Record<Length, T>>;
@@ -47,7 +28,7 @@ type Pairs = Numbers["pairs"];
 const shape = (hiddenSize: number, numLayers: number, numHeads: number, headDim: number, maxContextTokens: number) => ({
   ...{ hiddenSize, numLayers, numHeads, headDim, maxContextTokens },
 });
-const sft = (
+const examples = (
   steps: number,
   batchTokens: number,
   learningRate: number,
@@ -70,21 +51,21 @@ const pairs = (steps: number, batchPairs: number, learningRate: number, checkpoi
 const COUNTDOWN: ByLength<Numbers> = {
   smoke: {
     shape: shape(48, 1, 3, 16, 128),
-    sft: sft(60, 1024, 4e-3, 2, 20),
+    examples: examples(60, 1024, 4e-3, 2, 20),
     sampling: sampling([4, 2, 4, 64], 2e-4, 0, 1),
     pairs: pairs(2, 4, 1e-3, 0),
     ...{ evaluationProblems: 8, isMeasured: false },
   },
   short: {
     shape: shape(96, 3, 3, 32, 320),
-    sft: sft(2400, 2048, 4e-3, 20, 500),
+    examples: examples(2400, 2048, 4e-3, 20, 500),
     sampling: sampling([110, 16, 16, 304], 2e-4, 5, 25),
     pairs: pairs(200, 16, 1e-3, 50),
     ...{ evaluationProblems: 400, isMeasured: true },
   },
   long: {
     shape: shape(192, 4, 4, 48, 512),
-    sft: sft(2400, 2048, 2e-3, 50, 500),
+    examples: examples(2400, 2048, 2e-3, 50, 500),
     sampling: sampling([80, 16, 16, 448], 1.5e-4, 5, 20),
     pairs: pairs(500, 16, 1e-3, 100),
     ...{ evaluationProblems: 400, isMeasured: true },
@@ -95,21 +76,21 @@ const COUNTDOWN: ByLength<Numbers> = {
 const CHARACTERS: ByLength<Numbers> = {
   smoke: {
     shape: shape(32, 1, 2, 16, 768),
-    sft: sft(4, 1536, 2e-3, 0, 2),
+    examples: examples(4, 1536, 2e-3, 0, 2),
     sampling: sampling([2, 2, 2, 48], 1e-4, 0, 1),
     pairs: pairs(2, 4, 5e-3, 0),
     ...{ evaluationProblems: 4, isMeasured: false },
   },
   short: {
     shape: shape(128, 4, 4, 32, 1024),
-    sft: sft(1500, 4096, 2e-3, 20, 300),
+    examples: examples(1500, 4096, 2e-3, 20, 300),
     sampling: sampling([60, 8, 8, 160], 1e-4, 5, 20),
     pairs: pairs(200, 16, 1e-3, 50),
     ...{ evaluationProblems: 100, isMeasured: false },
   },
   long: {
     shape: shape(192, 6, 6, 32, 1024),
-    sft: sft(6000, 4096, 1e-3, 50, 1000),
+    examples: examples(6000, 4096, 1e-3, 50, 1000),
     sampling: sampling([200, 16, 8, 256], 1e-4, 5, 50),
     pairs: pairs(1000, 16, 5e-4, 200),
     ...{ evaluationProblems: 200, isMeasured: false },
@@ -119,19 +100,19 @@ const CHARACTERS: ByLength<Numbers> = {
 /** Of a pretrained model with a LoRA adapter; a reward model is trained whole. */
 const PRETRAINED: ByLength<Omit<Numbers, "shape">> = {
   smoke: {
-    sft: sft(2, 1024, 1e-4, 0, 1),
+    examples: examples(2, 1024, 1e-4, 0, 1),
     sampling: sampling([2, 2, 2, 32], 1e-5, 0, 1),
     pairs: pairs(2, 4, 1e-5, 0),
     ...{ evaluationProblems: 4, isMeasured: false },
   },
   short: {
-    sft: sft(100, 4096, 1e-4, 10, 20),
+    examples: examples(100, 4096, 1e-4, 10, 20),
     sampling: sampling([40, 4, 8, 256], 1e-5, 2, 10),
     pairs: pairs(100, 8, 1e-5, 20),
     ...{ evaluationProblems: 50, isMeasured: false },
   },
   long: {
-    sft: sft(1000, 8192, 1e-4, 20, 100),
+    examples: examples(1000, 8192, 1e-4, 20, 100),
     sampling: sampling([300, 8, 8, 1024], 1e-5, 5, 20),
     pairs: pairs(1000, 16, 1e-5, 100),
     ...{ evaluationProblems: 100, isMeasured: false },

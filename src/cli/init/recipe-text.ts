@@ -2,7 +2,7 @@
 
 import { basename } from "node:path";
 import { stringify } from "yaml";
-import { type Choices, isRewarded } from "./choices.ts";
+import { type Choices, coldStarter, hasColdStart } from "./choices.ts";
 import { type Numbers, numbersFor } from "./numbers.ts";
 import { type OwnData, TEST_SPLIT } from "./own-data.ts";
 import { rewardFile, rewardName } from "./reward-text.ts";
@@ -16,8 +16,6 @@ export interface WrittenPaths {
   readonly data: string | undefined;
 }
 
-/** A number of a recipe: small ones as people write them. */
-const number = (value: number) => (value < 0.01 ? value.toExponential(1) : String(value));
 /** Text as a value of YAML, in quotes where it needs them. */
 const text = (value: string) => stringify(value, { lineWidth: 0 }).trimEnd();
 const indented = (lines: readonly string[]) => lines.map((line) => (line === "" ? "" : `  ${line}`));
@@ -40,7 +38,7 @@ export function recipeText(choices: Choices, paths: WrittenPaths): string {
     "",
     "evaluation: # before and after each stage, on problems that it never trains on",
     `  problems: ${Math.min(numbers.evaluationProblems, heldOutRows(choices))} # with 100 the solve rate is known to about ± 0.1, with 400 to ± 0.05`,
-    ...(choices.trainer === "reward_model" ? [] : [`  maxCompletionTokens: ${numbers.sampling.tokens}`]),
+    ...(choices.trainer.trains === "rewardModel" ? [] : [`  maxCompletionTokens: ${numbers.sampling.tokens}`]),
     "",
     ...engineLines(choices),
     "stages: # one after another",
@@ -71,17 +69,16 @@ function headOf({ trainer, length }: Choices, { isMeasured }: Numbers): string[]
     "#",
     numbers,
     ...(length === "smoke" ? ["# It is far too short to learn anything: it shows that every part works."] : []),
-    ...(trainer === "reward_model" ? ["# The reward reward_model of another recipe takes what this one makes."] : []),
+    ...(trainer.trains === "rewardModel"
+      ? ["# The reward reward_model of another recipe takes what this one makes."]
+      : []),
   ];
 }
 
 function questionOf({ goal, trainer, model }: Choices): string {
   const who = model === undefined ? "a small model with random weights" : "the model";
-  if (trainer === "reward_model") return `Does ${who} learn which of two answers is preferred?`;
-  if (trainer === "distill") return `Does ${who} come closer to its teacher on its own answers?`;
   const what = { countdown: "Countdown", math: "school problems", own: "what these data ask" }[goal];
-  if (trainer === "sft") return `Does ${who} learn ${what} from worked examples?`;
-  return `Does reward for right answers teach ${who} ${what}?`;
+  return trainer.starter.question(who, what);
 }
 
 function modelLines({ goal, trainer }: Choices, { shape }: Numbers, { model }: WrittenPaths): string[] {
@@ -89,7 +86,7 @@ function modelLines({ goal, trainer }: Choices, { shape }: Numbers, { model }: W
     return [
       "model:",
       `  path: ${text(model)} # a directory in the Hugging Face layout, a .gguf file, or org/name on the Hub`,
-      ...(trainer === "reward_model"
+      ...(trainer.trains === "rewardModel"
         ? []
         : [
             "  lora: # trains an adapter beside the weights, for a fraction of the memory; without lora all weights are trained",
@@ -182,7 +179,7 @@ function heldOutRows({ data, length }: Choices): number {
 function ownTask(data: OwnData, path: string, { length, trainer }: Choices): string[] {
   const { kind, columns, answer, found, testRows } = data;
   const mapped = Object.entries(columns).map(([wanted, column]) => `${wanted}: ${text(column)}`);
-  const judged = kind === "conversations" && trainer !== "distill" && answer !== undefined;
+  const judged = kind === "conversations" && !trainer.starter.needsTeacher && answer !== undefined;
   return [
     "task:",
     `  name: ${kind} # what the data are; aha run --keys lists the keys of each task`,
@@ -203,95 +200,29 @@ function engineLines({ threads }: Choices): string[] {
 }
 
 /** The stages, an empty line after each. */
-function stagesOf(choices: Choices, numbers: Numbers, paths: WrittenPaths): string[] {
-  switch (choices.trainer) {
-    case "sft":
-      return sftStage(numbers);
-    case "grpo":
-      return grpoStage(choices, numbers);
-    case "r1":
-      return [...sftStage(numbers), ...grpoStage(choices, numbers)];
-    case "distill":
-      return [...(choices.model === undefined ? sftStage(numbers) : []), ...distillStage(numbers, paths.teacher!)];
-    case "reward_model":
-      return rewardModelStage(numbers);
-    default:
-      return choices.trainer satisfies never;
-  }
-}
-
-function sftStage({ sft, isMeasured }: Numbers): string[] {
-  return [
-    "- name: cold-start",
-    "  trainer: sft # imitates worked examples",
-    `  steps: ${sft.steps}`,
-    `  batchTokens: ${sft.batchTokens} # of a step, prompts and answers together`,
-    `  learningRate: ${number(sft.learningRate)}`,
-    "  schedule: cosine",
-    `  warmupSteps: ${sft.warmupSteps}`,
-    ...(isMeasured ? ["  minLearningRateRatio: 0.05", "  beta2: 0.95", "  weightDecay: 0.01"] : []),
-    `  checkpointEvery: ${sft.checkpointEvery}`,
+function stagesOf(choices: Choices, numbers: Numbers, { teacher }: WrittenPaths): string[] {
+  const { trainer } = choices;
+  const before = hasColdStart(choices) ? coldStarter() : undefined;
+  const facts = {
+    numbers,
+    rewards: trainer.starter.isRewarded ? rewardLines(choices) : [],
+    teacher: teacher === undefined ? "" : text(teacher),
+  };
+  return [...(before === undefined ? [] : [before]), trainer.starter].flatMap((starter) => [
+    ...starter.stage(facts),
     "",
-  ];
-}
-
-function grpoStage(choices: Choices, { sampling, isMeasured }: Numbers): string[] {
-  const { iterations, prompts, group, tokens, learningRate, warmupSteps, checkpointEvery } = sampling;
-  return [
-    "- name: reinforcement",
-    "  trainer: grpo # samples answers, and makes those more probable that score above their group's mean",
-    `  iterations: ${iterations}`,
-    `  promptsPerIteration: ${prompts}`,
-    `  groupSize: ${group} # answers to each; where all of them score the same, nothing is learned`,
-    `  maxCompletionTokens: ${tokens} # longer answers are cut, and a cut one is seldom right`,
-    "  rewards: # aha reward --list shows all",
-    ...rewardLines(choices),
-    "  klCoef: 0 # above 0 holds it near to where it began",
-    `  learningRate: ${number(learningRate)}`,
-    ...(isMeasured ? ["  schedule: linear", "  beta2: 0.95"] : []),
-    `  warmupSteps: ${warmupSteps}`,
-    `  checkpointEvery: ${checkpointEvery}`,
-    "",
-  ];
+  ]);
 }
 
 function rewardLines({ goal, data, length, model }: Choices): string[] {
-  if (goal === "own") return [`    - { name: ./${rewardFile()}#${rewardName(data!)}, weight: 1 } # your own rule`];
-  const form = "    - { name: format, weight: 0.2 } # the form alone is worth little";
-  if (goal === "math") return [form, "    - { name: accuracy, weight: 1 }"];
+  if (goal === "own") return [`- { name: ./${rewardFile()}#${rewardName(data!)}, weight: 1 } # your own rule`];
+  const form = "- { name: format, weight: 0.2 } # the form alone is worth little";
+  if (goal === "math") return [form, "- { name: accuracy, weight: 1 }"];
   const isTiny = length === "smoke" && model === undefined;
-  return [form, `    - { name: equation, weight: 1${isTiny ? ", options: { wrongScore: 0.1 }" : ""} }`];
-}
-
-function distillStage({ sampling }: Numbers, teacher: string): string[] {
-  const { iterations, prompts, tokens, learningRate, checkpointEvery } = sampling;
-  return [
-    "- name: distillation",
-    "  trainer: distill # the teacher says of every token that the student writes how probable it finds it",
-    `  teacher: { path: ${text(teacher)} } # has the student's tokenizer`,
-    `  iterations: ${iterations}`,
-    `  promptsPerIteration: ${2 * prompts}`,
-    `  maxCompletionTokens: ${tokens}`,
-    `  learningRate: ${number(learningRate)}`,
-    `  checkpointEvery: ${checkpointEvery}`,
-    "",
-  ];
-}
-
-function rewardModelStage({ pairs }: Numbers): string[] {
-  return [
-    "- name: reward-model",
-    "  trainer: reward_model # learns from pairs which answer is preferred",
-    `  steps: ${pairs.steps}`,
-    `  batchPairs: ${pairs.batchPairs}`,
-    "  centerRewardsCoefficient: 0.01 # holds rewards around 0",
-    `  learningRate: ${number(pairs.learningRate)}`,
-    `  checkpointEvery: ${pairs.checkpointEvery}`,
-    "",
-  ];
+  return [form, `- { name: equation, weight: 1${isTiny ? ", options: { wrongScore: 0.1 }" : ""} }`];
 }
 
 /** Whether a file with a reward belongs to it. */
 export function needsReward(choices: Choices): boolean {
-  return choices.goal === "own" && isRewarded(choices);
+  return choices.goal === "own" && choices.trainer.starter.isRewarded === true;
 }

@@ -2,8 +2,8 @@
  * Continuous batching: decodes sequences with one program and a fixed number of slots. The sequences are either all
  * known at the start (`Engine.sample`) or arrive at any time (a session).
  *
- * Each distinct prompt is computed once (prefill) and its keys and values are copied to the slot of each of its
- * sequences. A step computes one token for every active slot; a sequence that has ended leaves its slot to a waiting
+ * Each distinct prompt is computed once (prefill). Its keys and values are copied to the slot of each of its sequences,
+ * or are read where they are by all of them (`shared-prompts.ts`). A step computes one token for every active slot; a sequence that has ended leaves its slot to a waiting
  * one, and when none waits the batch shrinks (the last active row moves into the hole). Each sequence has its own
  * sampling parameters and random numbers, so results do not depend on which sequences shared a batch.
  *
@@ -14,10 +14,9 @@
 
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import type { PromptLogprobs } from "../contract/session.ts";
-import type { KeyValueCache } from "./key-value-cache.ts";
 import { beginPrefill, type Prefill, type WantedPrompt } from "./prefill.ts";
 import type { PrefillPacing } from "./prefill-pacing.ts";
-import type { DecodeStep, SamplingProgram } from "./sampling-program.ts";
+import type { DecodeStep, SamplingProgram, StepRows } from "./sampling-program.ts";
 import type { Weights } from "./weights.ts";
 
 /** Prompt positions that a list computes at once. */
@@ -56,11 +55,11 @@ export interface UsedRow {
 /** Where the slots' keys and values are. */
 export interface SlotMemory {
   /**
-   * A cache in which a sequence of up to `mostPositions` has a row behind those that are in use; undefined where it has
-   * to wait, which it never has where none is in use. If it is another cache than before, the used rows were copied,
-   * and `leave` was called before the old cache was disposed of.
+   * Rows in which a sequence of up to `mostPositions` has a place behind those that are in use; undefined where it has
+   * to wait, which it never has where none is in use. If they are others than before, the used ones were copied,
+   * and `leave` was called before the old ones were disposed of.
    */
-  cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined;
+  rowsFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): StepRows | undefined;
   /** Whether so many rows, the longest with up to `mostPositions`, fit at the same time. */
   hasRoom(rows: number, mostPositions: number): boolean;
 }
@@ -83,8 +82,8 @@ export class DecodeLoop<S extends DecodedSequence> {
   /** Prompts that have begun, in whole or in part. */
   #prefills = new Map<Int32Array, Prefill>();
   #pieces = 0;
-  /** Steps over the cache that the active rows are in. */
-  #decode: { readonly cache: KeyValueCache; readonly step: DecodeStep } | undefined;
+  /** The rows that the active sequences are in, and steps over them. */
+  #decode: { readonly rows: StepRows; readonly step: DecodeStep } | undefined;
 
   constructor(program: SamplingProgram, memory: SlotMemory, hooks: DecodeLoopHooks = {}) {
     this.#program = program;
@@ -106,7 +105,7 @@ export class DecodeLoop<S extends DecodedSequence> {
         if (this.active.length > 0) await this.#step();
       } while (this.active.length > 0 || (waiting.length > 0 && this.#admits()));
     } finally {
-      this.#leaveCache();
+      this.#leaveRows();
       this.#forgetPrompts();
     }
   }
@@ -115,14 +114,14 @@ export class DecodeLoop<S extends DecodedSequence> {
   async #admitAll(weights: Weights, waiting: S[]): Promise<void> {
     for (let sequence = waiting[0]; sequence !== undefined; sequence = waiting[0]) {
       if (this.active.length > 0 && !this.#admits()) return;
-      const cache = this.#cacheFor(weights, sequence);
-      if (cache === undefined) return;
+      const rows = this.#rowsFor(weights, sequence);
+      if (rows === undefined) return;
       if (this.#prefills.has(sequence.prompt)) {
-        await this.#begin(sequence, cache, waiting);
+        await this.#begin(sequence, rows, waiting);
         continue;
       }
       this.#forgetPrompts();
-      const prefill = this.#beginPrefill(weights, waiting.slice(0, cache.rows), LIST_PREFILL_TOKENS);
+      const prefill = this.#beginPrefill(weights, waiting.slice(0, rows.rows), LIST_PREFILL_TOKENS);
       while (prefill.remaining > 0) await prefill.advance(LIST_PREFILL_TOKENS);
     }
     this.#forgetPrompts();
@@ -141,7 +140,7 @@ export class DecodeLoop<S extends DecodedSequence> {
       if (candidates.length === 0) return;
       const ready = candidates.find(({ prompt }) => this.#prefills.get(prompt)?.remaining === 0);
       if (ready !== undefined) {
-        await this.#begin(ready, this.#cacheFor(weights, ready)!, waiting);
+        await this.#begin(ready, this.#rowsFor(weights, ready)!, waiting);
         if (!this.#admits()) return;
         continue;
       }
@@ -200,8 +199,9 @@ export class DecodeLoop<S extends DecodedSequence> {
   }
 
   /** Begins a sequence whose prompt is computed: in a row of its own, unless its first token ends it. */
-  async #begin(sequence: S, cache: KeyValueCache, waiting: S[]): Promise<void> {
-    const { cache: computed, row, logits, scores } = this.#prefills.get(sequence.prompt)!.resultOf(sequence.prompt);
+  async #begin(sequence: S, rows: StepRows, waiting: S[]): Promise<void> {
+    const computed = this.#prefills.get(sequence.prompt)!.resultOf(sequence.prompt);
+    const { row, logits, scores } = computed;
     let ended = sequence.computed?.(scores) ?? false;
     if (!ended) {
       const [draw] = await this.#program.draw(logits, [sequence.nextDraw(row)]);
@@ -214,7 +214,7 @@ export class DecodeLoop<S extends DecodedSequence> {
     const place = waiting.indexOf(sequence);
     if (place >= 0) waiting.splice(place, 1);
     if (ended) return;
-    cache.copyRow(this.active.length, computed, row, sequence.prompt.length);
+    rows.begin(this.active.length, sequence.prompt, computed);
     this.active.push(sequence);
   }
 
@@ -258,23 +258,21 @@ export class DecodeLoop<S extends DecodedSequence> {
     for (let row = this.active.length - 1; row >= 0; row--) {
       if (!gone(this.active[row]!)) continue;
       const last = this.active.pop()!;
-      if (row === this.active.length) continue;
-      const { cache } = this.#decode!;
-      cache.copyRow(row, cache, this.active.length, usedRow(last).cachedPositions);
-      this.active[row] = last;
+      this.#decode!.rows.end(row, this.active.length, usedRow(last).cachedPositions);
+      if (row < this.active.length) this.active[row] = last;
     }
   }
 
-  /** The cache that has a row for one more sequence, and steps over it; undefined where the sequence has to wait. */
-  #cacheFor(weights: Weights, { mostPositions }: S): KeyValueCache | undefined {
-    const cache = this.#memory.cacheFor(mostPositions, this.active.map(usedRow), () => this.#leaveCache());
-    if (cache === undefined || this.#decode?.cache === cache) return cache;
-    this.#leaveCache();
-    this.#decode = { cache, step: this.#program.decodeStep(weights, cache) };
-    return cache;
+  /** Rows with a place for one more sequence, and steps over them; undefined where the sequence has to wait. */
+  #rowsFor(weights: Weights, { mostPositions }: S): StepRows | undefined {
+    const rows = this.#memory.rowsFor(mostPositions, this.active.map(usedRow), () => this.#leaveRows());
+    if (rows === undefined || this.#decode?.rows === rows) return rows;
+    this.#leaveRows();
+    this.#decode = { rows, step: this.#program.decodeStep(weights, rows) };
+    return rows;
   }
 
-  #leaveCache(): void {
+  #leaveRows(): void {
     this.#decode?.step.dispose();
     this.#decode = undefined;
   }

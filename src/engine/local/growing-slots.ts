@@ -36,7 +36,7 @@ export class GrowingSlots implements SlotMemory {
     this.#shortestRow = length;
   }
 
-  cacheFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined {
+  rowsFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined {
     const { device, config, cacheDType } = this.#program;
     const needed = used.reduce((most, row) => Math.max(most, row.mostPositions), mostPositions);
     const current = this.#cache;

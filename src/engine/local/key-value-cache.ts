@@ -13,10 +13,26 @@ export function cachedHeadWidth({ headDim }: ModelConfig): number {
   return Math.ceil(headDim / 8) * 8;
 }
 
+/** Where the keys and values of a computed prompt are. */
+export interface CachedPrompt {
+  readonly cache: KeyValueCache;
+  readonly row: number;
+}
+
+/** Rows in which sequences are decoded. Those in use are the first ones. */
+export interface SequenceRows {
+  readonly rows: number;
+  /** A sequence begins in a free row, behind its computed prompt. */
+  begin(row: number, prompt: Int32Array, computed: CachedPrompt): void;
+  /** The sequence in this row has ended. That in the last used row, `cachedPositions` long, takes its place. */
+  end(row: number, last: number, cachedPositions: number): void;
+}
+
 /** B rows of M positions in every layer. Dispose of it once nothing reads it any more. */
-export class KeyValueCache implements Disposable {
+export class KeyValueCache implements SequenceRows, Disposable {
   readonly rows: number; // B
   readonly positions: number; // M
+  readonly dtype: FloatDType;
   readonly #width: number; // D′
   readonly #device: Device;
   readonly #config: ModelConfig;
@@ -27,6 +43,7 @@ export class KeyValueCache implements Disposable {
   constructor(device: Device, config: ModelConfig, dtype: FloatDType, rows: number, positions: number) {
     this.rows = rows;
     this.positions = positions;
+    this.dtype = dtype;
     this.#device = device;
     this.#config = config;
     this.#width = cachedHeadWidth(config);
@@ -53,6 +70,14 @@ export class KeyValueCache implements Disposable {
       fetches.set(`${i % 2 === 0 ? "newKeys" : "newValues"}.${layer}`, tensor);
     });
     return { feeds, fetches };
+  }
+
+  begin(row: number, prompt: Int32Array, computed: CachedPrompt): void {
+    this.copyRow(row, computed.cache, computed.row, prompt.length);
+  }
+
+  end(row: number, last: number, cachedPositions: number): void {
+    if (row !== last) this.copyRow(row, this, last, cachedPositions);
   }
 
   /** Copies the first `length` positions of a row of `source` to a row of this cache. */

@@ -14,7 +14,12 @@ export interface SamplerLimits {
   readonly maxSlots: number;
   /** Most memory for the slots' keys and values. */
   readonly cacheBytes: number;
+  /** Whether sequences of one prompt read it together (`shared-prompts.ts`). */
+  readonly promptSharing: PromptSharing;
 }
+
+/** "measured": where it was measured to be faster. */
+type PromptSharing = "measured" | "always" | "never";
 
 /** What scoring and training take. */
 export interface SequenceLimits {
@@ -35,11 +40,12 @@ export type GivenLimits = { readonly [Name in keyof LocalLimits]?: LocalLimits[N
 export function limitsFrom({
   maxSlots = 256,
   cacheBytes = 2 ** 30,
+  promptSharing = "measured",
   microBatchTokens = 2048,
   logitChunkTokens,
   gradientCheckpointing = false,
 }: GivenLimits): LocalLimits {
-  return { maxSlots, cacheBytes, microBatchTokens, logitChunkTokens, gradientCheckpointing };
+  return { maxSlots, cacheBytes, promptSharing, microBatchTokens, logitChunkTokens, gradientCheckpointing };
 }
 
 const F32_BYTES = 4;
@@ -67,7 +73,7 @@ export function logitChunkTokens(
 export function affordableRows(
   config: ModelConfig,
   dtype: FloatDType,
-  { maxSlots, cacheBytes }: SamplerLimits,
+  { maxSlots, cacheBytes }: Pick<SamplerLimits, "maxSlots" | "cacheBytes">,
   positions: number,
 ): number {
   const affordable = Math.floor(cacheBytes / KeyValueCache.rowBytes(config, dtype, positions));

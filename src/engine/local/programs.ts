@@ -94,8 +94,7 @@ export function samplingGraph(
     const attended = cachedAttention(operands, { numHeads, numKvHeads, scale: attentionScale(config), window });
     outputs[`newKeys.${layer}`] = attended.keys;
     outputs[`newValues.${layer}`] = attended.values;
-    const heads = reshape(attended.output, [q.shape[0]!, numHeads, width]);
-    const own = split(heads, 2, width === headDim ? [headDim] : [headDim, width - headDim])[0]!;
+    const own = cutHeads(reshape(attended.output, [q.shape[0]!, numHeads, width]), headDim);
     return cast(reshape(own, q.shape), parameters.dtype);
   };
   const hidden = decoderHidden(config, parameters, tokens, attend);
@@ -123,10 +122,16 @@ function scoresOf(logits: Tensor): Record<string, Tensor> {
 }
 
 /** Heads x [N, heads, D] with zeros up to `width` numbers. */
-function fillHeads(x: Tensor, width: number): Tensor {
+export function fillHeads(x: Tensor, width: number): Tensor {
   const [n, heads, headDim] = x.shape as [Dim, number, number];
   if (headDim === width) return x;
   return concat([x, expand(scalarLike(x, 0), [n, heads, width - headDim])], 2);
+}
+
+/** The first `headDim` numbers of heads x [N, heads, D′]. */
+export function cutHeads(x: Tensor, headDim: number): Tensor {
+  const width = x.shape[2] as number;
+  return width === headDim ? x : split(x, 2, [headDim, width - headDim])[0]!;
 }
 
 const PROMPT_TOKENS: Dim = "P*R";
@@ -214,7 +219,8 @@ function noiseOf(graph: Graph, hiddenSize: number): Tensor {
   return uniformNoise(word(0), word(1), magnitudes, hiddenSize);
 }
 
-function tokenInputs(graph: Graph, config: ModelConfig, shape: Shape): DecoderTokens {
+/** Declares the tokens of a program as inputs: `ids`, `positions` and the rotary tables. */
+export function tokenInputs(graph: Graph, config: ModelConfig, shape: Shape): DecoderTokens {
   const count = shapeSize(shape);
   return {
     ids: reshape(graph.input("ids", "int64", shape), [count]),

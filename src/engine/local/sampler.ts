@@ -10,7 +10,8 @@ import { type DecodedSequence, DecodeLoop, type UsedRow } from "./decode-loop.ts
 import { drawRequest, requireSound } from "./draw-request.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
 import { affordableRows, type SamplerLimits } from "./limits.ts";
-import type { SamplingProgram } from "./sampling-program.ts";
+import type { SamplingProgram, StepRows } from "./sampling-program.ts";
+import { affordableSharedRows, type SampledShape, SharedPrompts, sharesPrompts } from "./shared-prompts.ts";
 import type { Weights } from "./weights.ts";
 
 /** Samples lists of prompts, with slots that are kept from one call to the next. */
@@ -44,10 +45,7 @@ export class PromptListSampler {
     });
     const total = sequences.length;
     if (total === 0) return [];
-    const cache = this.#slots(
-      total,
-      sequences.reduce((most, { mostPositions }) => Math.max(most, mostPositions), 0),
-    );
+    const rows = this.#rowsFor(shapeOf(prompts, params));
     let tokens = 0;
     let mostTokens = total * params.maxCompletionTokens;
     let counted = 0;
@@ -58,10 +56,14 @@ export class PromptListSampler {
       onProgress?.({ finished: results.length, total, tokens, mostTokens });
     };
     const memory = {
-      cacheFor: (_: number, used: readonly UsedRow[]) => (used.length < cache.rows ? cache : undefined),
-      hasRoom: (rows: number) => rows <= cache.rows,
+      rowsFor: (_: number, used: readonly UsedRow[]) => (used.length < rows.rows ? rows : undefined),
+      hasRoom: (count: number) => count <= rows.rows,
     };
-    await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
+    try {
+      await new DecodeLoop(this.#program, memory, { onTokens }).run(weights, sequences);
+    } finally {
+      if (rows instanceof SharedPrompts) rows.dispose();
+    }
     return results.sort((a, b) => a.promptIndex - b.promptIndex || a.sampleIndex - b.sampleIndex);
   }
 
@@ -71,15 +73,26 @@ export class PromptListSampler {
   }
 
   /**
-   * The cache that a call of this size decodes in. The number of rows must not depend on earlier calls, or a resumed
-   * run would differ from an uninterrupted one. The number of positions may depend on them, because attention reads
-   * only the positions of its own sequence.
+   * The rows that a call of this shape decodes in. Prompts that are shared get a cache of their own for each call: products
+   * with them go over all of its positions, so these must not depend on earlier calls.
    */
-  #slots(sequences: number, positions: number): KeyValueCache {
-    const rows = Math.min(
-      sequences,
-      affordableRows(this.#program.config, this.#program.cacheDType, this.#limits, positions),
-    );
+  #rowsFor(shape: SampledShape): StepRows {
+    const { device, config, cacheDType } = this.#program;
+    const { sequences, longestPrompt, maxCompletionTokens } = shape;
+    if (!sharesPrompts(config, device.target, this.#limits, shape)) {
+      const positions = longestPrompt + maxCompletionTokens;
+      return this.#slots(Math.min(sequences, affordableRows(config, cacheDType, this.#limits, positions)), positions);
+    }
+    const own = this.#slots(affordableSharedRows(config, cacheDType, this.#limits, shape), maxCompletionTokens);
+    return new SharedPrompts(device, config, own, shape);
+  }
+
+  /**
+   * The cache that a call decodes in. The number of rows must not depend on earlier calls, or a resumed run would differ
+   * from an uninterrupted one. The number of positions may depend on them, because attention reads only the positions of
+   * its own sequence.
+   */
+  #slots(rows: number, positions: number): KeyValueCache {
     const known = this.#cache;
     if (known && known.rows === rows && known.positions >= positions) return known;
     // The old cache is released first, so that the two need not fit into memory together.
@@ -93,6 +106,19 @@ export class PromptListSampler {
     );
     return this.#cache;
   }
+}
+
+/** What is known of a call before it begins; some sequence is asked for. */
+function shapeOf(prompts: readonly SamplePrompt[], { maxCompletionTokens }: SamplingParams): SampledShape {
+  const asked = prompts.filter(({ numSamples }) => numSamples > 0);
+  const lengths = asked.map(({ tokens }) => tokens.length);
+  return {
+    longestPrompt: lengths.reduce((most, length) => Math.max(most, length), 0),
+    promptTokens: lengths.reduce((sum, length) => sum + length, 0),
+    prompts: asked.length,
+    sequences: asked.reduce((sum, { numSamples }) => sum + numSamples, 0),
+    maxCompletionTokens,
+  };
 }
 
 /** One sample of a prompt in the list; when it ends it is among the results. */

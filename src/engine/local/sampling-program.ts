@@ -15,6 +15,9 @@ import { rowLimits, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { KeyValueCache } from "./key-value-cache.ts";
 import { samplingGraph } from "./programs.ts";
+import { sharedPromptGraph } from "./shared-prompt-graph.ts";
+import { SharedPromptStep } from "./shared-prompt-step.ts";
+import { SharedPrompts } from "./shared-prompts.ts";
 import { cacheDType } from "./trunk.ts";
 import type { Weights } from "./weights.ts";
 
@@ -28,8 +31,8 @@ export class SamplingProgram implements Disposable {
   readonly #program: Program;
   /** Limits of rows up to which another program is faster, ascending. */
   readonly #limits: readonly number[];
-  /** The programs of these limits, and the one that scores its positions. */
-  readonly #others: CompiledPrograms<number | "scored">;
+  /** The programs of these limits, those for shared prompts, and the one that scores its positions. */
+  readonly #others: CompiledPrograms<string>;
   /** Rotary tables of the most positions that were asked for. */
   #rotary: { readonly count: number; readonly tables: ReadonlyMap<string, Float32Array> } | undefined;
 
@@ -58,13 +61,20 @@ export class SamplingProgram implements Disposable {
     return this.device.kernels.draw(logits, requests);
   }
 
-  /** Decoding steps over this cache; dispose of it before the cache goes. */
-  decodeStep(weights: Weights, cache: KeyValueCache): DecodeStep {
+  /** Decoding steps over these rows; dispose of it before they go. */
+  decodeStep(weights: Weights, rows: StepRows): DecodeStep {
     const scope = new Scope();
-    const tables = this.tables(cache.positions, scope);
-    return new DecodeStep(scope, (rows, bound) => {
-      const logits = bound.hold(this.device.allocate("float32", [rows, this.config.vocabSize]));
-      return this.bind({ weights, cache, tables, logits }, 1, bound);
+    if (rows instanceof SharedPrompts) {
+      const tables = this.tables(rows.prompts.positions + rows.own.positions, scope);
+      const constants = new Map<string, DeviceTensor>([...weights.tensors, ...tables]);
+      const programFor = (count: number) => this.#sharedProgramFor(count);
+      const { vocabSize } = this.config;
+      return new SharedPromptStep({ device: this.device, vocabSize, constants, programFor }, rows, scope);
+    }
+    const tables = this.tables(rows.positions, scope);
+    return new WholeRowsStep(scope, (count, bound) => {
+      const logits = bound.hold(this.device.allocate("float32", [count, this.config.vocabSize]));
+      return this.bind({ weights, cache: rows, tables, logits }, 1, bound);
     });
   }
 
@@ -90,9 +100,21 @@ export class SamplingProgram implements Disposable {
 
   /** The program for a step of so many positions. */
   #programFor(positions: number): Program | Promise<Program> {
-    const mostRows = positions === 1 ? undefined : this.#limits.find((limit) => positions <= limit);
+    const mostRows = this.#limitOf(positions);
     if (mostRows === undefined) return this.#program;
-    return this.#others.get(mostRows, () => this.#graph({ mostRows }));
+    return this.#others.get(`${mostRows} rows`, () => this.#graph({ mostRows }));
+  }
+
+  /** The program for a step of so many sequences that share prompts. */
+  #sharedProgramFor(sequences: number): Promise<Program> {
+    const mostRows = this.#limitOf(sequences);
+    const key = `shared prompts, ${mostRows ?? "many"} rows`;
+    return this.#others.get(key, () => sharedPromptGraph(this.config, this.#form, mostRows));
+  }
+
+  /** The smallest limit of rows that so many keep; undefined where there is none. A single row keeps none. */
+  #limitOf(rows: number): number | undefined {
+    return rows === 1 ? undefined : this.#limits.find((limit) => rows <= limit);
   }
 
   #graph(options: { readonly scored?: boolean; readonly mostRows?: number }): ProgramGraph {
@@ -194,8 +216,18 @@ export interface ScoredStep extends BoundStep {
   }>;
 }
 
-/** One decoding step over the first rows of the cache; the call is prepared anew only when their number changes. */
-export class DecodeStep implements Disposable {
+/** Rows of whole sequences, or of completions whose prompts are shared. */
+export type StepRows = KeyValueCache | SharedPrompts;
+
+/** Decoding steps over the first of some rows. */
+export interface DecodeStep extends Disposable {
+  /** Logits [rows, V] after these last tokens, until the next run; `lengths`: tokens of each sequence so far, the last one
+   * included. */
+  run(lastTokens: readonly number[], lengths: readonly number[]): Promise<DeviceTensor<"float32">>;
+}
+
+/** Over a cache of whole sequences; the call is prepared anew only when the number of rows changes. */
+class WholeRowsStep implements DecodeStep {
   readonly #bind: (rows: number, scope: Scope) => Promise<BoundStep>;
   /** What steps of any number of rows read. */
   readonly #common: Scope;
@@ -207,8 +239,7 @@ export class DecodeStep implements Disposable {
     this.#bind = bind;
   }
 
-  /** Logits [rows, V] after these last tokens, until the next run; `lengths`: tokens of each sequence so far, the last one
-   * included. */
+  /** See `DecodeStep.run`. */
   async run(lastTokens: readonly number[], lengths: readonly number[]): Promise<DeviceTensor<"float32">> {
     const rows = lastTokens.length;
     if (this.#bound?.rows !== rows) {

@@ -11,6 +11,7 @@ import { Scope } from "../../compute/scope.ts";
 import { isCrossEntropy, type LossSpec, lossTemperature } from "../../losses/loss-spec.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
 import { DROPOUT_INPUT, dropoutSites, type WeightForm } from "../../model/decoder-parameters.ts";
+import { modelSize } from "../../model/memory.ts";
 import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import type { Datum, ForwardBackwardResult } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
@@ -19,7 +20,7 @@ import { type LossColumn, lossColumns } from "./completion-loss.ts";
 import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
 import { noiseInputs } from "./embedding-noise.ts";
 import { logitChunkTokens, type SequenceLimits } from "./limits.ts";
-import { type MicroBatch, planMicroBatches } from "./micro-batches.ts";
+import { type MicroBatch, type MicroBatchCosts, microBatchCosts, planMicroBatches } from "./micro-batches.ts";
 import { gradientName, LOSS_SCALE_INPUT, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./programs.ts";
 import { requirePerToken } from "./requests.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
@@ -44,6 +45,7 @@ export class SequenceRunner {
   readonly #config: ModelConfig;
   readonly #form: WeightForm;
   readonly #budgetTokens: number;
+  readonly #costs: MicroBatchCosts;
   readonly #chunkTokens: number;
   readonly #recompute: boolean;
   /** Compiled programs by loss and by whether logits are whole (as JSON; the loss `null` scores). */
@@ -54,6 +56,7 @@ export class SequenceRunner {
     this.#config = config;
     this.#form = form;
     this.#budgetTokens = limits.microBatchTokens;
+    this.#costs = microBatchCosts(config, modelSize(config).parameterCount);
     this.#recompute = limits.gradientCheckpointing;
     this.#chunkTokens = logitChunkTokens(limits, config, form.quantization);
     this.#programs = new CompiledPrograms(device);
@@ -103,7 +106,7 @@ export class SequenceRunner {
   }: SequenceJob): Promise<Omit<ForwardBackwardResult, "loss">> {
     const results = emptyResults(data);
     const sharePrompts = loss?.embeddingNoise === undefined;
-    for (const batch of planMicroBatches(data, this.#budgetTokens, { sharePrompts })) {
+    for (const batch of planMicroBatches(data, this.#budgetTokens, { sharePrompts, costs: this.#costs })) {
       const scope = new Scope();
       try {
         const layout = this.#tokenLayout(batch, data);

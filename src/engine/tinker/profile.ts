@@ -29,6 +29,13 @@ export interface TinkerProfile {
   readonly promptLogprobs: "n" | "n-1";
   /** How a model is made of a checkpoint: by the load itself, or by a load as the first request of a new one. */
   readonly load: "new" | "first";
+  /**
+   * Where weights are that are sampled from: apart from those that are trained, or in the same place, so that sampling from an
+   * older snapshot of a model undoes its training.
+   */
+  readonly snapshots: "apart" | "inPlace";
+  /** How an adapter is fetched: file by file, as an archive (.tar.gz), or not at all. */
+  readonly adapters: "files" | "archive" | "none";
   /** A number of a model that is sent again is the same request; otherwise it is never sent again. */
   readonly repeats: boolean;
   /** The most data that one request takes. */
@@ -47,6 +54,8 @@ const HOSTED: TinkerProfile = {
   gradientNorm: undefined,
   promptLogprobs: "n",
   load: "new",
+  snapshots: "apart",
+  adapters: "none",
   repeats: true,
   mostData: 1024,
 };
@@ -63,6 +72,8 @@ const SKYRL: TinkerProfile = {
   gradientNorm: "skyrl.ai/grad_norm",
   promptLogprobs: "n-1",
   load: "first",
+  snapshots: "inPlace",
+  adapters: "archive",
 };
 
 /** The profiles by name. */
@@ -72,6 +83,7 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     name: "aha",
     summary: "aha serve --tinker: every capability of the engine there",
     extension: true,
+    adapters: "files",
     gradientNorm: "grad_norm",
     mostData: 4096,
   },
@@ -82,6 +94,8 @@ const TINKER_PROFILES: readonly TinkerProfile[] = [
     name: "skyrl-fsdp",
     summary: "SkyRL 0.4 with FSDP or Megatron",
     reduction: "sum",
+    // A named save is a file of its own, and vLLM has each of them.
+    snapshots: "apart",
     clipping: "server",
     adam: "learningRate",
     losses: ["ppo", "importance_sampling"],

@@ -10,7 +10,7 @@ import type { RequestInput } from "../../tinker/requests.ts";
 import type { AdamParams, OptimStepResult } from "../contract/policy.ts";
 import type { TinkerProfile } from "./profile.ts";
 import type { Submitted, TinkerClient } from "./tinker-client.ts";
-import { ServerLost } from "./transport.ts";
+import { RepeatedRequest, ServerLost } from "./transport.ts";
 import { inChunks } from "./wire-data.ts";
 
 const stepSchema = z.object({ metrics: z.record(z.string(), z.number()).nullish() });
@@ -19,6 +19,9 @@ const savedSchema = z.object({
   sampling_session_id: z.string().nullish(),
   digest: z.string().nullish(),
 });
+
+/** How often a save is tried under another name. */
+const MOST_SAVES = 3;
 
 /** What was saved: a path, a sampling session, or both. */
 export type Saved = z.output<typeof savedSchema>;
@@ -101,8 +104,11 @@ export class RemoteModel {
   }
 
   /** Saves the state of training, or the weights to sample from, under a name of its own that begins so. */
-  async save(kind: "weights" | "sampler", name: string): Promise<Saved> {
-    const path = `${name}-${String(++this.#saves).padStart(6, "0")}`;
+  save(kind: "weights" | "sampler", name: string): Promise<Saved> {
+    return this.#saving(() => this.#saveAs(kind, `${name}-${String(++this.#saves).padStart(6, "0")}`));
+  }
+
+  async #saveAs(kind: "weights" | "sampler", path: string): Promise<Saved> {
     const [endpoint, what] =
       kind === "weights"
         ? (["save_weights", "SaveWeights"] as const)
@@ -119,8 +125,12 @@ export class RemoteModel {
     return this.settled(this.#client.json(request, savedSchema));
   }
 
-  /** Saves the weights to sample from without a name, into a sampling session of this number. */
-  async saveUnnamed(sampling_session_seq_id: number, kind: "snapshot" | "inflight"): Promise<Saved> {
+  /** Saves the weights to sample from without a name, into a sampling session of the number that `number` gives. */
+  saveUnnamed(number: () => number, kind: "snapshot" | "inflight"): Promise<Saved> {
+    return this.#saving(() => this.#saveInto(number(), kind));
+  }
+
+  async #saveInto(sampling_session_seq_id: number, kind: "snapshot" | "inflight"): Promise<Saved> {
     const request = await this.#submit("save_weights_for_sampler", "SaveWeightsForSampler", (seq_id) =>
       JSON.stringify({ model_id: this.id, sampling_session_seq_id, seq_id, kind, type: "save_weights_for_sampler" }),
     );
@@ -133,6 +143,17 @@ export class RemoteModel {
       JSON.stringify({ model_id: this.id, seq_id, path, optimizer, type: "load_weights" }),
     );
     await this.settled(this.#client.json(request, z.object({})));
+  }
+
+  /** Saves once more, under another name, where the server refuses what it has saved already and whose answer was lost. */
+  async #saving(save: () => Promise<Saved>): Promise<Saved> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await save();
+      } catch (error) {
+        if (!(error instanceof RepeatedRequest) || attempt === MOST_SAVES) throw error;
+      }
+    }
   }
 
   /** Notes that the result of a request was lost on the way: what became of it is not known then. */

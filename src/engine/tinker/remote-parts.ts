@@ -9,6 +9,10 @@ import type { TinkerProfile } from "./profile.ts";
 import { RemoteModel } from "./remote-model.ts";
 import type { SavedFiles } from "./saved-files.ts";
 import type { TinkerClient } from "./tinker-client.ts";
+import { RepeatedRequest } from "./transport.ts";
+
+/** How many models are made, at most, to load a checkpoint into. */
+const MOST_LOADS = 3;
 
 /** What a policy is opened with. */
 export interface RemotePolicyParts {
@@ -75,4 +79,43 @@ export async function createModel({
   const request = await client.submit("create_model", "CreateModel", JSON.stringify(body));
   const { model_id } = await client.json(request, z.object({ model_id: z.string() }));
   return new RemoteModel(client, profile, model_id);
+}
+
+/**
+ * Makes a model of a checkpoint. A load that has to be a model's first request, and whose answer was lost, is refused when it
+ * is sent again: then another model is made.
+ *
+ * @throws EngineError where the checkpoint cannot be loaded.
+ */
+export async function createModelOf(parts: RemotePolicyParts, path: string, optimizer: boolean): Promise<RemoteModel> {
+  const { client, profile } = parts;
+  if (profile.load === "first") {
+    for (let attempt = 1; ; attempt++) {
+      const model = await createModel(parts);
+      try {
+        await model.loadFirst(path, optimizer);
+        return model;
+      } catch (error) {
+        await unloadModel(client, model);
+        if (!(error instanceof RepeatedRequest) || attempt === MOST_LOADS) throw error;
+      }
+    }
+  }
+  const body = {
+    session_id: client.sessionId,
+    model_seq_id: client.nextModelNumber(),
+    path,
+    optimizer,
+    type: "load_weights",
+  };
+  const request = await client.submit("load_weights", "LoadWeights", JSON.stringify(body));
+  const { model_id } = await client.json(request, z.object({ model_id: z.string().nullish() }));
+  return new RemoteModel(client, profile, model_id ?? `${client.sessionId}:train:${body.model_seq_id}`);
+}
+
+/** Releases a model; one that cannot be unloaded goes with the session. Never throws. */
+export async function unloadModel(client: TinkerClient, { id }: RemoteModel): Promise<void> {
+  await client
+    .submit("unload_model", "UnloadModel", JSON.stringify({ model_id: id, type: "unload_model" }))
+    .catch(() => {});
 }

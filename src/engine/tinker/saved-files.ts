@@ -1,10 +1,12 @@
 /** What a policy on a server leaves in directories here: where its states are, and the adapter itself where it can be had. */
 
 import { z } from "zod";
-import { CheckpointError } from "../../errors.ts";
+import { CheckpointError, EngineError } from "../../errors.ts";
 import { type FolderAt, writeJson } from "../../folder.ts";
 import { parseJson } from "../../json-text.ts";
+import type { LoraConfig } from "../../model/lora.ts";
 import { type RemoteArtifact, readRemoteArtifact, writeRemoteArtifact } from "../contract/artifact.ts";
+import { filesOfArchive } from "./archive.ts";
 import type { Transport } from "./transport.ts";
 
 const FILE = "tinker.json";
@@ -17,8 +19,11 @@ const stateSchema = z.strictObject({
 });
 export type TinkerState = z.output<typeof stateSchema>;
 
+const CONFIG = "adapter_config.json";
 /** What of an adapter is fetched; the server keeps a description of its own beside them. */
-const ADAPTER_FILES = ["adapter_model.safetensors", "adapter_config.json"];
+const ADAPTER_FILES = ["adapter_model.safetensors", CONFIG];
+/** Most bytes of an adapter's files. */
+const MOST_BYTES = 2 ** 31;
 
 export class SavedFiles {
   readonly #folderAt: FolderAt;
@@ -51,21 +56,46 @@ export class SavedFiles {
     return writeRemoteArtifact(this.#folderAt(directory), artifact);
   }
 
-  /** Fetches an adapter of a server that gives files out. */
-  async download(transport: Transport, uri: string, directory: string): Promise<void> {
-    const [modelId, kind, name] = uri.replace("tinker://", "").split("/");
+  /** Fetches an adapter of this form as `adapters` says that it is to be had. */
+  async download(
+    transport: Transport,
+    uri: string,
+    directory: string,
+    { adapters, lora }: { readonly adapters: "files" | "archive"; readonly lora: LoraConfig },
+  ): Promise<void> {
+    const { modelId, kind, name } = requireTinkerPath(uri);
+    const below = `/api/v1/training_runs/${modelId}/checkpoints/`;
+    const get = async (path: string) => (await transport.send({ method: "GET", path: below + path })).body;
+    const files =
+      adapters === "files"
+        ? new Map(
+            await Promise.all(
+              ADAPTER_FILES.map(async (file) => [file, await get(`${kind}/${name}/files/${file}`)] as const),
+            ),
+          )
+        : await filesOfArchive(await get(`${name}/download`), ADAPTER_FILES, MOST_BYTES);
     const folder = this.#folderAt(directory);
-    for (const file of ADAPTER_FILES) {
-      const path = `/api/v1/training_runs/${modelId}/checkpoints/${kind}/${name}/files/${file}`;
-      const { body } = await transport.send({ method: "GET", path });
-      await folder.write(file, (sink) => sink.write(file.endsWith(".json") ? this.#withOwnBase(body) : body));
+    for (const [file, bytes] of files) {
+      await folder.write(file, (sink) => sink.write(file === CONFIG ? this.#ownConfig(bytes, lora) : bytes));
     }
   }
 
-  /** The server names its own directory as the base. */
-  #withOwnBase(config: Uint8Array): Uint8Array {
+  /** The server names its own directory as the base, and some name no projections. */
+  #ownConfig(config: Uint8Array, { targets }: LoraConfig): Uint8Array {
     const value = JSON.parse(new TextDecoder().decode(config)) as Record<string, unknown>;
-    const own = { ...value, base_model_name_or_path: this.#folderAt(this.#basePath).path };
+    const own = {
+      ...value,
+      base_model_name_or_path: this.#folderAt(this.#basePath).path,
+      target_modules: value.target_modules ?? [...targets],
+    };
     return new TextEncoder().encode(`${JSON.stringify(own, null, 2)}\n`);
   }
+}
+
+/** The parts of a path; servers leave the kind out where it is what they sample from. */
+function requireTinkerPath(uri: string): { readonly modelId: string; readonly kind: string; readonly name: string } {
+  const [modelId, ...rest] = uri.replace("tinker://", "").split("/");
+  const [kind, name] = rest.length === 1 ? ["sampler_weights", rest[0]] : rest;
+  if (modelId && kind && name) return { modelId, kind, name };
+  throw new EngineError(`The Tinker server saved weights under ${JSON.stringify(uri)}, which is no path of one.`);
 }

@@ -6,7 +6,6 @@
  * so it works on servers that load into new models alone, and one that cannot be loaded changes nothing.
  */
 
-import { z } from "zod";
 import { CheckpointError, EngineError } from "../../errors.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import type { Capabilities } from "../contract/capabilities.ts";
@@ -33,8 +32,15 @@ import {
 } from "../local/requests.ts";
 import { Turns } from "../turns.ts";
 import { passesOf, type ScoredLoss, scorePass } from "./passes.ts";
-import { type Pass, RemoteModel } from "./remote-model.ts";
-import { capabilitiesOf, createModel, type RemotePolicyParts } from "./remote-parts.ts";
+import type { Pass, RemoteModel } from "./remote-model.ts";
+import { capabilitiesOf, createModel, createModelOf, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
+import {
+  freezeReference,
+  openReference,
+  type RemoteReference,
+  requirePath,
+  requireSession,
+} from "./remote-reference.ts";
 import { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
@@ -45,11 +51,6 @@ const MOST_BYTES = { plain: 4_500_000, extended: 48_000_000 } as const;
 
 /** The number of the sampling session whose weights later saves replace, of the policy as it is. */
 const CURRENT = "inflight" as const;
-
-interface Reference {
-  readonly sampler: RemoteSampler;
-  readonly uri: string;
-}
 
 export class TinkerPolicy implements Policy {
   readonly info: PolicyInfo;
@@ -62,9 +63,11 @@ export class TinkerPolicy implements Policy {
   /** With the extension one sampling session has one snapshot after another. */
   #currentNumber: number | undefined;
   #currentSampler: RemoteSampler | undefined;
-  #reference: Reference | undefined;
+  #reference: RemoteReference | undefined;
   /** Neither trained on nor stepped since the model was made. */
   #isPristine = true;
+  /** The weights are the base's: no step was taken, and nothing loaded. */
+  #isBase = true;
   /** A gradient was accumulated since the last step. */
   #hasGradient = false;
   #disposed = false;
@@ -154,8 +157,7 @@ export class TinkerPolicy implements Policy {
           "The reference of an adapter can be frozen, not mixed with the policy: give a share of 1.",
         );
       }
-      const { path } = await this.#model.save("sampler", "reference");
-      this.#reference = await this.#referenceAt(path);
+      await this.#replaceReference(await freezeReference(this.#parts, this.#model, this.#isBase));
     });
   }
 
@@ -187,9 +189,9 @@ export class TinkerPolicy implements Policy {
     return this.#inTurn(async () => {
       const { artifact, reference } = await this.#parts.files.readState(directory);
       try {
-        const frozen = reference === null ? undefined : await this.#referenceAt(reference);
+        const frozen = reference === null ? undefined : await openReference(this.#parts, reference);
         await this.#replaceModel(artifact.uri, true);
-        this.#reference = frozen;
+        await this.#replaceReference(frozen);
       } catch (error) {
         if (!(error instanceof EngineError)) throw error;
         throw new CheckpointError(`The state in ${directory} cannot be loaded: ${error.message}`);
@@ -201,9 +203,10 @@ export class TinkerPolicy implements Policy {
     return this.#inTurn(async () => {
       const saved = await this.#model.save("sampler", "weights");
       const uri = requirePath(saved.path);
-      const { client, files, profile } = this.#parts;
-      if (!profile.extension) return files.writeArtifact(directory, { uri, digest: saved.digest ?? uri });
-      await files.download(client.transport, uri, directory);
+      const { client, files, profile, lora } = this.#parts;
+      const { adapters } = profile;
+      if (adapters === "none") return files.writeArtifact(directory, { uri, digest: saved.digest ?? uri });
+      await files.download(client.transport, uri, directory, { adapters, lora });
       await this.#remove(uri);
     });
   }
@@ -228,10 +231,12 @@ export class TinkerPolicy implements Policy {
     if (this.#current) return this.#current;
     const { client, profile } = this.#parts;
     const isShared = profile.extension;
-    this.#currentNumber = (isShared ? this.#currentNumber : undefined) ?? client.nextSamplingNumber();
-    const saved = await this.#model.saveUnnamed(this.#currentNumber, isShared ? CURRENT : "snapshot");
-    const id = saved.sampling_session_id;
-    if (id == null) throw new EngineError("The Tinker server saved weights and named no sampling session for them.");
+    const number = () => {
+      this.#currentNumber = (isShared ? this.#currentNumber : undefined) ?? client.nextSamplingNumber();
+      return this.#currentNumber;
+    };
+    const saved = await this.#model.saveUnnamed(number, isShared ? CURRENT : "snapshot");
+    const id = requireSession(saved.sampling_session_id);
     if (this.#currentSampler?.id !== id) this.#currentSampler = new RemoteSampler(client, id);
     this.#current = this.#currentSampler;
     return this.#current!;
@@ -284,6 +289,7 @@ export class TinkerPolicy implements Policy {
   async #submitStep(adam: AdamParams): Promise<() => Promise<OptimStepResult>> {
     const request = await this.#model.submitStep(adam);
     this.#isPristine = false;
+    this.#isBase = false;
     this.#hasGradient = false;
     this.#current = undefined;
     return async () => {
@@ -308,50 +314,21 @@ export class TinkerPolicy implements Policy {
     return this.#model.settled(Promise.all(submitted.map((request) => client.forwardBackwardOutput(request))));
   }
 
-  async #referenceAt(path: string | null | undefined): Promise<Reference> {
-    const { client } = this.#parts;
-    const uri = requirePath(path);
-    const body = {
-      session_id: client.sessionId,
-      sampling_session_seq_id: client.nextSamplingNumber(),
-      model_path: uri,
-    };
-    const { sampling_session_id } = await client.ask(
-      "create_sampling_session",
-      body,
-      z.object({ sampling_session_id: z.string() }),
-    );
-    return { uri, sampler: new RemoteSampler(client, sampling_session_id) };
+  async #replaceReference(reference: RemoteReference | undefined): Promise<void> {
+    const before = this.#reference?.model;
+    this.#reference = reference;
+    if (before) await unloadModel(this.#parts.client, before);
   }
 
   /** Puts a model made of a checkpoint in the place of this one. Where that fails nothing has changed. */
   async #replaceModel(path: string, optimizer: boolean): Promise<void> {
-    const { client, profile } = this.#parts;
     const before = this.#model;
-    if (profile.load === "first") {
-      const model = await createModel(this.#parts);
-      await model.loadFirst(path, optimizer);
-      this.#model = model;
-    } else {
-      const body = {
-        session_id: client.sessionId,
-        model_seq_id: client.nextModelNumber(),
-        path,
-        optimizer,
-        type: "load_weights",
-      };
-      const request = await client.submit("load_weights", "LoadWeights", JSON.stringify(body));
-      const { model_id } = await client.json(request, z.object({ model_id: z.string().nullish() }));
-      const id = model_id ?? `${client.sessionId}:train:${body.model_seq_id}`;
-      this.#model = new RemoteModel(client, profile, id);
-    }
+    this.#model = await createModelOf(this.#parts, path, optimizer);
     this.#current = undefined;
     this.#isPristine = !optimizer;
+    this.#isBase = false;
     this.#hasGradient = false;
-    // What cannot be unloaded goes with the session.
-    await client
-      .submit("unload_model", "UnloadModel", JSON.stringify({ model_id: before.id, type: "unload_model" }))
-      .catch(() => {});
+    await unloadModel(this.#parts.client, before);
   }
 
   /** Removes a checkpoint that nobody needs any more; one that cannot be removed stays. */
@@ -375,9 +352,4 @@ export class TinkerPolicy implements Policy {
   #lacks(what: string): EngineError {
     return new EngineError(`The engine ${this.info.name} does not have ${what}.`);
   }
-}
-
-function requirePath(path: string | null | undefined): string {
-  if (path != null) return path;
-  throw new EngineError("The Tinker server saved weights and did not say where.");
 }

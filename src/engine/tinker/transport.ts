@@ -3,6 +3,8 @@
  * has a number (of a model, of a sampling session) is the same request however often it arrives.
  */
 
+import { fetchFailure } from "../../endpoint/fetch-failure.ts";
+import { retryAfterMs } from "../../endpoint/retry.ts";
 import { EngineError } from "../../errors.ts";
 
 /** One request over the wire. */
@@ -66,6 +68,11 @@ export class RequestRefused extends EngineError {
   }
 }
 
+/** The same of a request that was sent before and whose answer was lost: it may have been taken then. */
+export class RepeatedRequest extends RequestRefused {
+  override name = "RepeatedRequest";
+}
+
 /** No answer came, or only those that say "again", for as long as was tried: whether the request was taken is not known. */
 export class ServerLost extends EngineError {
   override name = "ServerLost";
@@ -74,6 +81,8 @@ export class ServerLost extends EngineError {
 /** Waits between tries: 0.25 s, doubling, at most 15 s. */
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
+/** A server that asks for a longer wait is asked again at our own pace. */
+const LONGEST_ASKED_MS = 60_000;
 
 export interface TransportOptions {
   readonly wire: Wire;
@@ -114,23 +123,26 @@ export class Transport {
       ...request.headers,
     };
     const startedAt = clock.now();
+    let mayHaveArrived = false;
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       const outcome = await wire({ ...request, headers }).catch((error: unknown) => error as Error);
       let trouble: string;
       let pause = wait;
       if (outcome instanceof Error) {
-        trouble = `no answer (${reasonOf(outcome)})`;
+        trouble = `no answer (${fetchFailure(outcome)})`;
         if (once) throw lost(url, request.path, trouble);
+        mayHaveArrived = true;
       } else {
         const { status } = outcome;
         if (status >= 200 && status < 300) return outcome;
         const detail = detailOf(outcome.body);
         trouble = `${status}${detail === "" ? "" : ` ${detail}`}`;
-        if (!isPassing(outcome)) throw refused(url, request.path, status, detail);
+        if (!isPassing(outcome)) throw refused(url, request.path, status, detail, mayHaveArrived);
+        if (status !== 429) mayHaveArrived = true;
         // A server that is busy has not taken it; one that broke may have.
         if (once && status !== 429) throw lost(url, request.path, trouble);
-        const seconds = Number(outcome.header("retry-after") ?? Number.NaN);
-        if (seconds >= 0 && seconds <= 60) pause = 1000 * seconds;
+        const askedMs = retryAfterMs(outcome.header("retry-after"), Date.now());
+        if (askedMs !== undefined && askedMs <= LONGEST_ASKED_MS) pause = askedMs;
       }
       if (clock.now() - startedAt + pause > patienceMs) throw lost(url, request.path, trouble);
       await clock.sleep(pause);
@@ -145,9 +157,10 @@ function isPassing({ status, header }: WireResponse): boolean {
   return status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
-function refused(url: string, path: string, status: number, detail: string): RequestRefused {
+function refused(url: string, path: string, status: number, detail: string, isRepeated: boolean): RequestRefused {
+  const Refused = isRepeated ? RepeatedRequest : RequestRefused;
   const advice = status === 401 || status === 403 ? " The key comes from the environment variable TINKER_API_KEY." : "";
-  return new RequestRefused(
+  return new Refused(
     status,
     `The Tinker server at ${url} refused ${path} (${status}): ${detail || "it does not say why"}.${advice}`,
   );
@@ -158,12 +171,6 @@ function lost(url: string, path: string, trouble: string): ServerLost {
     `The Tinker server at ${url} could not be asked (${path}): ${trouble}. ` +
       "Go on from the last checkpoint (--resume) when it is there again.",
   );
-}
-
-/** Connection errors of `fetch` have their reason in their cause. */
-function reasonOf(error: Error): string {
-  const cause = error.cause;
-  return cause instanceof Error ? `${cause.message || cause.name}` : error.message || error.name;
 }
 
 /** What an answer says of itself: `detail`, or its beginning. */

@@ -13,7 +13,8 @@ import { sendJson } from "../respond.ts";
 import { decodePath } from "../routes.ts";
 import type { KeptCheckpoint, TrainingRun } from "./checkpoint-store.ts";
 import { Refusal } from "./refusal.ts";
-import { type TinkerService, UNNAMED } from "./tinker-service.ts";
+import { UNNAMED } from "./sampling-requests.ts";
+import type { TinkerService } from "./tinker-service.ts";
 
 const MOST_LISTED = 1000;
 
@@ -52,7 +53,7 @@ export async function checkpointRoute(
   const [what, file] = rest;
   if (what === undefined && method === "DELETE") {
     await service.checkpoints.remove(checkpoint);
-    service.forgetSampler(checkpoint);
+    service.sampling.forget(checkpoint);
     response.writeHead(204).end();
     return true;
   }

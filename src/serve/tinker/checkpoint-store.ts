@@ -26,25 +26,27 @@ const loraSchema: z.ZodType<LoraConfig> = z.object({
 });
 
 /** How a model was made: what another one needs to take its weights. */
-const modelSchema = z.object({
+export const trainedModelSchema = z.object({
   baseModel: z.string(),
   lora: loraSchema,
   /** Root of the adapter's random numbers. */
   seed: z.int(),
   userMetadata: z.record(z.string(), z.json()).nullable(),
 });
-export type ModelDescription = z.output<typeof modelSchema>;
+export type ModelDescription = z.output<typeof trainedModelSchema>;
 
-const runSchema = modelSchema.extend({ createdAt: z.string() });
+const runSchema = trainedModelSchema.extend({ createdAt: z.string() });
 /** A model that is, or was. */
 export type TrainingRun = z.output<typeof runSchema>;
 
-const descriptionSchema = modelSchema.extend({
+const descriptionSchema = trainedModelSchema.extend({
   savedAt: z.string(),
   expiresAt: z.string().nullable(),
   sizeBytes: z.int(),
   /** SHA-256 over names and bytes of the files. */
   digest: z.string(),
+  /** The number of the request that saved it. */
+  savedBy: z.int().optional(),
 });
 export type CheckpointDescription = z.output<typeof descriptionSchema>;
 
@@ -54,6 +56,7 @@ export interface KeptCheckpoint extends CheckpointDescription {
   readonly directory: string;
 }
 
+/** The checkpoints below a directory. */
 export class CheckpointStore {
   readonly #root: string;
 
@@ -86,18 +89,21 @@ export class CheckpointStore {
   }
 
   /**
-   * Saves what `write` puts into an empty directory.
+   * Saves what `write` puts into an empty directory. What the request of this number has saved, before the server's end, is
+   * there already.
    *
    * @throws RequestFailure where the name is taken and may not be written over.
    */
   async save(
     path: TinkerPath,
-    model: ModelDescription,
+    model: ModelDescription & { readonly savedBy: number },
     options: { readonly overwrite: boolean; readonly ttlSeconds: number | null },
     write: (directory: string) => Promise<void>,
   ): Promise<KeptCheckpoint> {
     const directory = this.#directoryOf(path);
-    if (!options.overwrite && (await this.#description(path)) !== undefined) {
+    const there = options.overwrite ? undefined : await this.#description(path);
+    if (there !== undefined) {
+      if (there.savedBy === model.savedBy) return { ...there, path, directory };
       throw new RequestFailure(`${formatTinkerPath(path)} is there already: take another name, or say overwrite.`);
     }
     const now = Date.now();

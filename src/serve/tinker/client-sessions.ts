@@ -5,6 +5,7 @@
 
 import { randomUUID } from "node:crypto";
 import type { TinkerPath } from "../../tinker/tinker-path.ts";
+import type { Journal } from "./journal.ts";
 import type { TinkerLimits } from "./limits.ts";
 import { Refusal } from "./refusal.ts";
 import type { OpenSampler } from "./samplers.ts";
@@ -14,6 +15,8 @@ import type { TrainingModel } from "./training-model.ts";
 export interface SamplingTarget {
   readonly id: string;
   readonly sessionId: string;
+  /** Its number in the session. */
+  readonly number: number;
   /** The path of a checkpoint; null: the base, or weights that were saved without a name. */
   readonly modelPath: string | null;
   /** The checkpoint; undefined: the base. */
@@ -35,12 +38,30 @@ export class ClientSessions {
   readonly targets = new Map<string, SamplingTarget>();
   readonly #sessions = new Map<string, ClientSession>();
   readonly #limits: TinkerLimits;
+  readonly #journal: Journal;
   readonly #onEnded: (target: SamplingTarget) => Promise<void>;
+  #opening = 0;
 
   /** `onEnded` is told of each sampling session that is over. */
-  constructor(limits: TinkerLimits, onEnded: (target: SamplingTarget) => Promise<void>) {
+  constructor(limits: TinkerLimits, journal: Journal, onEnded: (target: SamplingTarget) => Promise<void>) {
     this.#limits = limits;
+    this.#journal = journal;
     this.#onEnded = onEnded;
+  }
+
+  /** Models that are being opened. */
+  get opening(): number {
+    return this.#opening;
+  }
+
+  /** Counts a model while `open` opens it. */
+  async whileOpening<T>(open: () => Promise<T>): Promise<T> {
+    this.#opening++;
+    try {
+      return await open();
+    } finally {
+      this.#opening--;
+    }
   }
 
   get count(): number {
@@ -48,13 +69,24 @@ export class ClientSessions {
   }
 
   /** A new session's id. Throws Refusal 429 where there are too many. */
-  begin(): string {
+  async begin(): Promise<string> {
     if (this.#sessions.size >= this.#limits.mostSessions) {
       throw new Refusal(429, `The server has ${this.#sessions.size} sessions already; try again later.`);
     }
     const id = randomUUID();
-    this.#sessions.set(id, { id, models: new Set(), targets: new Set(), lastHeardAt: performance.now() });
+    this.restore(id);
+    try {
+      await this.#journal.beginSession(id);
+    } catch (error) {
+      this.#sessions.delete(id);
+      throw error;
+    }
     return id;
+  }
+
+  /** Takes a session over from the server before this one: it was heard of now. */
+  restore(id: string): void {
+    this.#sessions.set(id, { id, models: new Set(), targets: new Set(), lastHeardAt: performance.now() });
   }
 
   /** Notes that the client is there. Throws Refusal 410 for a session that is over, or never was. */
@@ -90,13 +122,19 @@ export class ClientSessions {
   }
 
   /** Throws Refusal 429 where the session has too many. */
-  addTarget(target: SamplingTarget): void {
+  async addTarget(target: SamplingTarget): Promise<void> {
     const session = this.heard(target.sessionId);
     if (session.targets.size >= this.#limits.mostSamplingSessions) {
       throw new Refusal(429, `The session has ${session.targets.size} sampling sessions already.`);
     }
+    await this.keepTarget(target);
     session.targets.add(target.id);
     this.targets.set(target.id, target);
+  }
+
+  /** Keeps what is known of it. */
+  keepTarget({ sessionId, number, modelPath, weights, joined }: SamplingTarget): Promise<void> {
+    return this.#journal.keepSampling(sessionId, { number, modelPath, weights: weights ?? null, joined });
   }
 
   async removeModel(modelId: string): Promise<void> {
@@ -104,7 +142,7 @@ export class ClientSessions {
     if (model === undefined) return;
     this.models.delete(modelId);
     this.#sessions.get(model.sessionId)?.models.delete(modelId);
-    await model.unload();
+    await model.unload(true);
   }
 
   /** Ends a session, with all that it has open. */
@@ -118,6 +156,7 @@ export class ClientSessions {
       if (target) await this.#onEnded(target);
     }
     this.#sessions.delete(sessionId);
+    await this.#journal.endSession(sessionId);
   }
 
   /** Ends those that were silent for too long. */
@@ -126,7 +165,8 @@ export class ClientSessions {
     for (const { id, lastHeardAt } of [...this.#sessions.values()]) if (lastHeardAt < oldest) await this.end(id);
   }
 
+  /** Releases what is open. The next server goes on with it. */
   async close(): Promise<void> {
-    for (const id of [...this.#sessions.keys()]) await this.end(id);
+    for (const model of this.models.values()) await model.unload(false);
   }
 }

@@ -16,7 +16,7 @@ import {
   type WireForwardBackwardRequest,
 } from "../../tinker/messages.ts";
 import { ahaPass } from "./aha-pass.ts";
-import type { FutureResult } from "./futures.ts";
+import type { FutureResult } from "./future-result.ts";
 import type { LendScorer, PassResult } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
 import { type LossNumbers, type LossOptions, lossOptionsOf, TOKEN_LOSSES } from "./token-losses.ts";

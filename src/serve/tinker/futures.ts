@@ -1,19 +1,16 @@
 /**
- * Results that are fetched later. A request is answered at once with an id; whoever has it polls, each time for some tens
- * of seconds, and may ask again for what was lost on the way, so results are kept for minutes. What identifies a request
- * (a model and a number in it, for example) is its key: the same key again is the same request, whose work is not done twice.
+ * Results that are fetched later. A request is kept (`journal.ts`) and answered at once with an id; whoever has it polls,
+ * each time for some tens of seconds, and may ask again for what was lost on the way, so results are kept for minutes. What
+ * identifies a request (a model and a number in it, for example) is its key: the same key again is the same request, whose
+ * work is not done twice.
  */
 
 import { createHash, randomUUID } from "node:crypto";
 import { AhaError } from "../../errors.ts";
-import type { Failure } from "../../tinker/requests.ts";
+import type { FutureResult } from "./future-result.ts";
+import type { Journal } from "./journal.ts";
+import { digestOf, type TakenRequest } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
-
-/** What a request came to. */
-export type FutureResult =
-  | { readonly kind: "json"; readonly value: object }
-  | { readonly kind: "protobuf"; readonly bytes: Uint8Array }
-  | ({ readonly kind: "failed" } & Failure);
 
 export interface FutureLimits {
   /** Requests whose results are not there yet. */
@@ -29,21 +26,33 @@ export interface FutureLimits {
 /** How many requests are remembered beyond their results, so that a late repetition is recognised. */
 const MOST_REMEMBERED = 100_000;
 
+/** A request as who takes it knows it: without an id. */
+export type FutureRequest = Omit<TakenRequest, "id" | "digest">;
+
+/** Where requests and results are kept beyond the end of the process (`journal.ts`). */
+export type RequestKeeper = Pick<Journal, "request" | "result" | "drop">;
+
+/** The work of a request. Where the signal is aborted nobody wants its result any more. */
+type Work = (signal: AbortSignal) => Promise<FutureResult>;
+
 interface Entry {
-  readonly id: string;
-  /** Of the body: one key with two bodies is two requests, of which the second is refused. */
-  readonly digest: string;
-  result: FutureResult | "pending" | "gone";
+  readonly record: TakenRequest;
+  /** `found`: it was there when the server began, and is not begun yet. */
+  result: FutureResult | "found" | "pending" | "gone";
   bytes: number;
   /** When it settled, by the clock that `performance` has. */
   settledAt: number;
-  /** Settles when the result is there. */
+  /** Resolves when the request is kept. */
+  kept: Promise<void>;
+  /** Resolves when the result is there. */
   readonly done: Promise<void>;
+  readonly settled: () => void;
   readonly cancel: AbortController;
 }
 
 export class Futures {
   readonly #limits: FutureLimits;
+  readonly #keeper: RequestKeeper;
   readonly #onDefect: (error: unknown) => void;
   readonly #secret = randomUUID();
   readonly #byKey = new Map<string, Entry>();
@@ -54,8 +63,9 @@ export class Futures {
   /** Those who wait for a result, each with what ends its poll. */
   readonly #polls = new Set<() => void>();
 
-  constructor(limits: FutureLimits, onDefect: (error: unknown) => void) {
+  constructor(limits: FutureLimits, keeper: RequestKeeper, onDefect: (error: unknown) => void) {
     this.#limits = limits;
+    this.#keeper = keeper;
     this.#onDefect = onDefect;
   }
 
@@ -64,41 +74,76 @@ export class Futures {
   }
 
   /**
-   * The id of the request that `key` identifies: that of the one that is known, or of a new one, whose `work` is begun.
+   * The id of the request: that of the one of this key which is known, or of a new one. It is kept, then its `work` is begun.
    *
-   * @throws Refusal 422 for another body under a known key, 429 where too many requests are pending.
+   * @throws Refusal 422 for another body under a known key, 429 where too many requests are pending or kept.
    */
-  begin(key: string, body: Uint8Array | string, work: (signal: AbortSignal) => Promise<FutureResult>): string {
-    const digest = createHash("sha256").update(body).digest("base64");
+  async begin(request: FutureRequest, body: Uint8Array | string, work: Work): Promise<string> {
+    const { key } = request;
+    const digest = digestOf(body);
     const known = this.#byKey.get(key);
     if (known !== undefined) {
-      if (known.digest === digest) return known.id;
-      throw new Refusal(422, `The request ${key} was sent before with another body; a number stands for one request.`);
+      if (known.record.digest !== digest) {
+        throw new Refusal(
+          422,
+          `The request ${key} was sent before with another body; a number stands for one request.`,
+        );
+      }
+      if (known.result === "found") this.#start(known, work);
+      await known.kept;
+      return known.record.id;
     }
     if (this.#closed) throw new Refusal(503, "The server is shutting down.");
     if (this.#pending >= this.#limits.mostPending) {
       throw new Refusal(429, `${this.#pending} requests are pending already; send this one again later.`);
     }
     const id = createHash("sha256").update(`${this.#secret} ${key}`).digest("hex").slice(0, 32);
-    const cancel = new AbortController();
+    const record = { ...request, id, digest };
+    const entry = this.#add(record, "pending");
     this.#pending++;
-    const done = this.#settle(id, work(cancel.signal));
-    const entry: Entry = { id, digest, result: "pending", bytes: 0, settledAt: 0, done, cancel };
-    this.#byKey.set(key, entry);
-    this.#byId.set(id, entry);
+    try {
+      entry.kept = this.#keeper.request(record, typeof body === "string" ? Buffer.from(body) : body);
+      await entry.kept;
+    } catch (error) {
+      this.#pending--;
+      this.#byKey.delete(key);
+      this.#byId.delete(id);
+      throw error;
+    }
+    this.#start(entry, work);
     this.#forget();
     return id;
+  }
+
+  /** Takes over a request of a server before this one. Where it has no result it is begun when it is sent again (`begin`). */
+  restore(record: TakenRequest, result: FutureResult | "gone" | undefined): void {
+    const entry = this.#add(record, result ?? "found");
+    if (result === undefined) {
+      this.#pending++;
+      return;
+    }
+    entry.settled();
+    if (result === "gone") return;
+    entry.settledAt = performance.now();
+    entry.bytes = sizeOf(result);
+    this.#resultBytes += entry.bytes;
+  }
+
+  /** Fails a request that was taken over and cannot be begun. */
+  async failRestored(id: string, error: unknown): Promise<void> {
+    const entry = this.#byId.get(id);
+    if (entry?.result === "found") await this.#settle(entry, Promise.reject(error));
   }
 
   /** The result; undefined where it is not there after the time of a poll. Throws Refusal 404, or 410 for one that is gone. */
   async retrieve(id: string, signal: AbortSignal): Promise<FutureResult | undefined> {
     const entry = this.#byId.get(id);
     if (entry === undefined) throw new Refusal(404, `There is no request ${id.slice(0, 100)}.`);
-    if (entry.result === "pending") await this.#wait(entry.done, signal);
+    if (isUnsettled(entry)) await this.#wait(entry.done, signal);
     const { result } = entry;
     if (result === "gone")
       throw new Refusal(410, "The result was kept for a while and is gone; send the request again.");
-    return result === "pending" ? undefined : result;
+    return result === "pending" || result === "found" ? undefined : result;
   }
 
   /** Ends a request whose result nobody wants any more. */
@@ -106,12 +151,12 @@ export class Futures {
     this.#byId.get(id)?.cancel.abort(new RequestFailure("The request was cancelled."));
   }
 
-  /** Answers polls and takes nothing more; what is under way is cancelled. */
+  /** Answers polls and takes nothing more. What is under way is cancelled; it is pending for the next server. */
   close(): void {
     this.#closed = true;
     for (const stop of this.#polls) stop();
     for (const entry of this.#byId.values()) {
-      if (entry.result === "pending") entry.cancel.abort(new RequestFailure("The server is shutting down.", "server"));
+      if (isUnsettled(entry)) entry.cancel.abort(new RequestFailure("The server is shutting down.", "server"));
     }
   }
 
@@ -137,13 +182,30 @@ export class Futures {
     this.#polls.delete(stop);
   }
 
-  async #settle(id: string, work: Promise<FutureResult>): Promise<void> {
+  #add(record: TakenRequest, result: Entry["result"]): Entry {
+    const { promise: done, resolve: settled } = withResolver();
+    const cancel = new AbortController();
+    const entry: Entry = { record, result, bytes: 0, settledAt: 0, kept: Promise.resolve(), done, settled, cancel };
+    this.#byKey.set(record.key, entry);
+    this.#byId.set(record.id, entry);
+    return entry;
+  }
+
+  #start(entry: Entry, work: Work): void {
+    entry.result = "pending";
+    void this.#settle(entry, work(entry.cancel.signal));
+  }
+
+  async #settle(entry: Entry, work: Promise<FutureResult>): Promise<void> {
     const result = await work.catch((error: unknown) => this.#failure(error));
+    // What fails because the server ends is pending for the next one.
+    if (this.#closed && result.kind === "failed") return;
+    await this.#keeper.result(entry.record, result).catch(this.#onDefect);
     this.#pending--;
-    const entry = this.#byId.get(id)!;
     entry.result = result;
     entry.settledAt = performance.now();
     entry.bytes = sizeOf(result);
+    entry.settled();
     this.#resultBytes += entry.bytes;
     for (const other of this.#byId.values()) {
       if (this.#resultBytes <= this.#limits.mostResultBytes) break;
@@ -162,6 +224,7 @@ export class Futures {
     this.#resultBytes -= entry.bytes;
     entry.bytes = 0;
     entry.result = "gone";
+    this.#keeper.drop(entry.record).catch(this.#onDefect);
   }
 
   /** Forgets the oldest requests, of which there is no result any more. */
@@ -171,7 +234,7 @@ export class Futures {
       if (this.#byKey.size <= MOST_REMEMBERED / 2) return;
       if (entry.result !== "gone") continue;
       this.#byKey.delete(key);
-      this.#byId.delete(entry.id);
+      this.#byId.delete(entry.record.id);
     }
   }
 }
@@ -187,4 +250,14 @@ function sizeOf(result: FutureResult): number {
     default:
       return result satisfies never;
   }
+}
+
+const isUnsettled = ({ result }: Entry) => result === "pending" || result === "found";
+
+function withResolver(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve: () => void = () => {};
+  const promise = new Promise<void>((own) => {
+    resolve = own;
+  });
+  return { promise, resolve };
 }

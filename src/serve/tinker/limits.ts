@@ -13,6 +13,10 @@ export interface TinkerLimits {
   /** Requests whose results are not there yet. */
   readonly mostPending: number;
   readonly mostResultBytes: number;
+  /** Requests and results on the disk, for a server after this one. */
+  readonly mostJournalBytes: number;
+  /** How much of a model's time may pass for each second that saving its state takes. */
+  readonly busyPerSave: number;
   /** How long a result is kept. */
   readonly resultsKeptMs: number;
   /** Longest poll. */
@@ -35,6 +39,8 @@ export const TINKER_LIMITS: TinkerLimits = {
   mostOpenSamplers: 8,
   mostPending: 4096,
   mostResultBytes: 2 ** 28,
+  mostJournalBytes: 2 ** 31,
+  busyPerSave: 20,
   resultsKeptMs: 600_000,
   pollMs: 30_000,
   missingNumberMs: 60_000,

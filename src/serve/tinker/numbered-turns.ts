@@ -28,9 +28,9 @@ export class NumberedTurns {
 
   /**
    * Carries out `work` when all before it are done. Rejects with RequestFailure for a number that was passed, or where one
-   * before it never came.
+   * before it never came. Whoever waits for it hears of it before `after` is done, the next one begins after it.
    */
-  take<T>(number: number, work: () => Promise<T>): Promise<T> {
+  take<T>(number: number, work: () => Promise<T>, after: () => Promise<void> = async () => {}): Promise<T> {
     if (number < this.#next || this.#waiting.has(number)) {
       return Promise.reject(
         new RequestFailure(`The request of number ${number} came too late: ${this.#next} is the next one.`),
@@ -40,8 +40,9 @@ export class NumberedTurns {
       const start = () => {
         this.#running = true;
         this.#next = number + 1;
-        work()
+        void work()
           .then(resolve, reject)
+          .then(after)
           .finally(() => {
             this.#running = false;
             this.#advance();

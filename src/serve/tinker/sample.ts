@@ -19,7 +19,7 @@ import type { RequestBody } from "../../tinker/requests.ts";
 import { StreamingDecoder } from "../../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { StopStrings } from "../stop-strings.ts";
-import type { FutureResult } from "./futures.ts";
+import type { FutureResult } from "./future-result.ts";
 import { RequestFailure } from "./refusal.ts";
 
 type SampleBody = RequestBody<"asample">;

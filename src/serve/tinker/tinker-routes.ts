@@ -6,7 +6,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { z } from "zod";
 import { AhaError } from "../../errors.ts";
-import { parseExactJson } from "../../exact-json.ts";
 import { FORWARD_BACKWARD_ADDRESS } from "../../tinker/messages.ts";
 import { WireError } from "../../tinker/protobuf.ts";
 import { REQUESTS, type RequestBody, type RequestName } from "../../tinker/requests.ts";
@@ -15,9 +14,10 @@ import { ApiError } from "../api-error.ts";
 import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
 import { checkpointRoute } from "./checkpoint-routes.ts";
-import type { FutureResult } from "./futures.ts";
+import type { FutureResult } from "./future-result.ts";
+import { jsonBody } from "./json-body.ts";
 import { Refusal } from "./refusal.ts";
-import type { TinkerService } from "./tinker-service.ts";
+import type { NumberedRequest, TinkerService } from "./tinker-service.ts";
 
 /** Everything of the protocol is below it. */
 const TINKER_PREFIX = "/api/v1/";
@@ -26,8 +26,6 @@ const TINKER_PREFIX = "/api/v1/";
 export const KEY_PREFIX = "tml-";
 
 const PROTOBUF = "application/x-protobuf";
-/** Most nesting of a JSON body; what metadata hold is the deepest. */
-const DEEPEST = 64;
 
 /** What a handler answers with: JSON, a future's id, nothing, or bytes. */
 type Answer = object | "nothing";
@@ -91,7 +89,7 @@ export class TinkerRoutes {
   #get(path: string): Answer | undefined {
     if (path === "get_server_capabilities") return this.#service.capabilities();
     const sampler = /^samplers\/(.+)$/.exec(path)?.[1];
-    return sampler === undefined ? undefined : this.#service.getSampler(decodeURIComponent(sampler));
+    return sampler === undefined ? undefined : this.#service.sampling.get(decodeURIComponent(sampler));
   }
 
   async #post(request: IncomingMessage, path: string): Promise<Answer | undefined> {
@@ -123,37 +121,35 @@ export class TinkerRoutes {
         return { status: "accepted" };
       case "create_session":
         await this.#body(request, "create_session");
-        return { type: "create_session", session_id: service.sessions.begin() };
+        return { type: "create_session", session_id: await service.sessions.begin() };
       case "session_heartbeat":
         service.sessions.heard((await this.#body(request, "session_heartbeat")).body.session_id);
         return { type: "session_heartbeat" };
       case "create_model": {
         const { body, text } = await this.#body(request, "create_model");
-        return future(service.createModel(body, text));
+        return future(await service.createModel(body, text));
       }
       case "load_weights": {
         const { body, text } = await this.#body(request, "load_weights");
-        return future(service.loadWeights(body, text));
+        return future(await service.loadWeights(body, text));
       }
       case "get_info":
         return service.getInfo((await this.#body(request, "get_info")).body);
       case "unload_model": {
         const { body, text } = await this.#body(request, "unload_model");
-        return future(service.unload(body, text), body.model_id);
+        return future(await service.unload(body, text), body.model_id);
       }
       case "optim_step":
-        return this.#numbered(request, "optim_step", (body, text) => service.optimStep(body, text));
       case "save_weights":
-        return this.#numbered(request, "save_weights", (body, text) => service.saveWeights(body, text));
       case "save_weights_for_sampler":
-        return this.#numbered(request, "save_weights_for_sampler", (body, text) => service.saveForSampler(body, text));
+        return this.#numbered(request, path);
       case "create_sampling_session":
-        return service.createSamplingSession((await this.#body(request, "create_sampling_session")).body);
+        return service.sampling.create((await this.#body(request, "create_sampling_session")).body);
       case "join_sampling_session":
-        return service.joinSamplingSession((await this.#body(request, "join_sampling_session")).body);
+        return service.sampling.join((await this.#body(request, "join_sampling_session")).body);
       case "asample": {
         const { body, text } = await this.#body(request, "asample");
-        const { requestId, sequenceIds } = service.sample(body, text);
+        const { requestId, sequenceIds } = await service.sampling.sample(body, text);
         return { request_id: requestId, sample_sequence_ids: sequenceIds };
       }
       case "cancel_future":
@@ -179,7 +175,7 @@ export class TinkerRoutes {
     }
     const bytes = await readBytes(request, this.#service.limits.mostBodyBytes);
     const { modelId, seqId } = addressOf(bytes);
-    const request_id = this.#service.forwardBackward(modelId, seqId, bytes);
+    const request_id = await this.#service.forwardBackward(modelId, seqId, bytes);
     sendJson(response, 200, { request_id, model_id: modelId });
   }
 
@@ -191,41 +187,18 @@ export class TinkerRoutes {
     return { body: REQUESTS[name].parse(value) as RequestBody<N>, text };
   }
 
-  /**
-   * A request that has a number of its model, which `begin` begins. One that makes no sense takes its place all the same, as
-   * a request that fails: the client has used the number up, and those behind it wait for it.
-   */
-  async #numbered<N extends "optim_step" | "save_weights" | "save_weights_for_sampler">(
-    request: IncomingMessage,
-    name: N,
-    begin: (body: RequestBody<N>, text: string) => string,
-  ): Promise<Answer> {
+  /** A request that has a number of its model. */
+  async #numbered(request: IncomingMessage, name: NumberedRequest): Promise<Answer> {
     const { value, text } = await this.#json(request);
-    const parsed = REQUESTS[name].safeParse(value);
-    if (parsed.success) {
-      const body = parsed.data as RequestBody<N>;
-      return { request_id: begin(body, text), model_id: body.model_id };
-    }
-    const address = z.object({ model_id: z.string(), seq_id: z.int().min(0) }).safeParse(value);
-    if (!address.success) throw parsed.error;
-    const { model_id, seq_id } = address.data;
-    return { request_id: this.#service.failNumber(model_id, seq_id, text, z.prettifyError(parsed.error)), model_id };
+    const { id, model } = await this.#service.numbered(name, value, text);
+    return { request_id: id, model_id: model };
   }
 
   async #json(request: IncomingMessage): Promise<{ readonly value: unknown; readonly text: string }> {
     const type = contentType(request);
     if (type !== "application/json")
       throw new Refusal(415, `Expected a body of application/json, not ${type || "none"}.`);
-    const bytes = await readBytes(request, this.#service.limits.mostBodyBytes);
-    try {
-      const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-      const value = text === "" ? {} : parseExactJson(text);
-      requireShallow(value, DEEPEST);
-      return { value, text };
-    } catch (error) {
-      if (error instanceof Refusal) throw error;
-      throw new Refusal(400, `The body is not JSON: ${(error as Error).message.slice(0, 200)}`);
-    }
+    return jsonBody(await readBytes(request, this.#service.limits.mostBodyBytes));
   }
 
   /** Throws Refusal 401 for a request without the server's key, where it has one. */
@@ -266,14 +239,6 @@ function addressOf(bytes: Uint8Array): { readonly modelId: string; readonly seqI
       }
     }
     throw error;
-  }
-}
-
-function requireShallow(value: unknown, left: number): void {
-  if (typeof value !== "object" || value === null) return;
-  if (left === 0) throw new Refusal(400, `The body is nested more than ${DEEPEST} levels deep.`);
-  for (const inner of Object.values(value)) {
-    if (typeof inner === "object") requireShallow(inner, left - 1);
   }
 }
 

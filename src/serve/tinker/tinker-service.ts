@@ -3,34 +3,26 @@
  * request does to them. How requests arrive is `tinker-routes.ts`.
  */
 
-import type { Policy, PolicyInfo } from "../../engine/contract/policy.ts";
-import type { Sampler } from "../../engine/contract/sampler.ts";
-import type { SharedBase } from "../../engine/engine-kind.ts";
+import { z } from "zod";
+import type { Policy } from "../../engine/contract/policy.ts";
 import { hashString } from "../../random.ts";
 import { AHA_EXTENSION } from "../../tinker/aha-extension.ts";
 import { FORWARD_BACKWARD_REQUEST } from "../../tinker/messages.ts";
-import type { RequestBody } from "../../tinker/requests.ts";
+import { REQUESTS, type RequestBody } from "../../tinker/requests.ts";
 import { formatTinkerPath, parseTinkerPath, type TinkerPath } from "../../tinker/tinker-path.ts";
 import { loraOf, weightsInfo } from "./adapter-form.ts";
 import { CheckpointStore, type ModelDescription } from "./checkpoint-store.ts";
-import { ClientSessions, type SamplingTarget } from "./client-sessions.ts";
+import type { ClientSessions } from "./client-sessions.ts";
 import { forwardBackward } from "./forward-backward.ts";
-import { type FutureResult, Futures } from "./futures.ts";
+import type { FutureResult } from "./future-result.ts";
+import { Futures } from "./futures.ts";
+import type { Journal, KeptSession } from "./journal.ts";
 import type { TinkerLimits } from "./limits.ts";
+import { type ModelSurroundings, openTrainingModel, restoreModels } from "./open-models.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
-import { GatheredCalls, type SampledModel, sampleInSession, sampleJob } from "./sample.ts";
-import { OpenSampler, Samplers } from "./samplers.ts";
-import { adamOf, TrainingModel } from "./training-model.ts";
-
-/** The base that all models of the server are adapters of. */
-export interface ServedBase extends SampledModel {
-  /** What clients call it. */
-  readonly name: string;
-  readonly base: SharedBase;
-  readonly info: PolicyInfo;
-  /** Where its tokenizer is: a directory, or a name on the Hub. */
-  readonly tokenizerId: string;
-}
+import { SamplingRequests, UNNAMED } from "./sampling-requests.ts";
+import { requireBase, type ServedBase } from "./served-base.ts";
+import { adamOf, type TrainingModel } from "./training-model.ts";
 
 export interface ServiceOptions {
   /** Where checkpoints are kept. */
@@ -39,29 +31,31 @@ export interface ServiceOptions {
   readonly onDefect: (error: unknown) => void;
 }
 
-const SWEEP_MS = 15_000;
+/** Requests of a model in JSON, which have a number of it. */
+export type NumberedRequest = "optim_step" | "save_weights" | "save_weights_for_sampler";
+type NumberedBody = { [N in NumberedRequest]: { readonly name: N; readonly body: RequestBody<N> } }[NumberedRequest];
+const addressSchema = z.object({ model_id: z.string(), seq_id: z.int().min(0) });
 
-/** How the names begin of what is saved without one, for as long as its session lasts. */
-export const UNNAMED = "unnamed-";
+const SWEEP_MS = 15_000;
 
 /** All that the server has open. */
 export class TinkerService {
   readonly limits: TinkerLimits;
   readonly checkpoints: CheckpointStore;
   readonly futures: Futures;
-  readonly sessions: ClientSessions;
+  readonly sampling: SamplingRequests;
   readonly #base: ServedBase;
-  readonly #samplers: Samplers;
-  readonly #calls = new GatheredCalls();
+  readonly #journal: Journal;
+  readonly #models: ModelSurroundings;
   readonly #sweeping: ReturnType<typeof setInterval>;
   readonly #onDefect: (error: unknown) => void;
 
-  constructor(base: ServedBase, { directory, limits, onDefect }: ServiceOptions) {
+  constructor(base: ServedBase, journal: Journal, { directory, limits, onDefect }: ServiceOptions) {
     this.#base = base;
+    this.#journal = journal;
     this.limits = limits;
     this.#onDefect = onDefect;
     this.checkpoints = new CheckpointStore(directory);
-    this.#samplers = new Samplers(limits.mostOpenSamplers);
     this.futures = new Futures(
       {
         mostPending: limits.mostPending,
@@ -69,11 +63,29 @@ export class TinkerService {
         keptMs: limits.resultsKeptMs,
         pollMs: limits.pollMs,
       },
+      journal,
       onDefect,
     );
-    this.sessions = new ClientSessions(limits, (target) => this.#targetEnded(target));
+    const parts = { checkpoints: this.checkpoints, journal, limits };
+    this.sampling = new SamplingRequests({ ...parts, base, futures: this.futures });
+    this.#models = {
+      ...{ ...parts, base: base.base, sessions: this.sessions, onDefect },
+      scorers: (id, score) => this.sessions.target(id).sampler().use(score),
+    };
     this.#sweeping = setInterval(() => void this.#sweep(), Math.min(SWEEP_MS, limits.sessionSilentMs / 2));
     this.#sweeping.unref();
+  }
+
+  get sessions(): ClientSessions {
+    return this.sampling.sessions;
+  }
+
+  /** Takes a session over from the server before this one. Its models are computed again while others are served. */
+  async restore(session: KeptSession): Promise<void> {
+    this.sessions.restore(session.id);
+    for (const kept of session.sampling) await this.sampling.restore(session.id, kept);
+    for (const { record, result } of session.requests) this.futures.restore(record, result);
+    await restoreModels(this.#models, session);
   }
 
   /** What clients may ask for. */
@@ -90,11 +102,12 @@ export class TinkerService {
   }
 
   /** Begins to make a model. Returns the id of the request. */
-  createModel(body: RequestBody<"create_model">, text: string): string {
+  async createModel(body: RequestBody<"create_model">, text: string): Promise<string> {
     const { session_id, model_seq_id } = body;
     this.sessions.heard(session_id);
-    return this.futures.begin(`model ${session_id} ${model_seq_id}`, text, async () => {
-      this.#requireBase(body.base_model);
+    const place = { session: session_id, number: model_seq_id };
+    return this.futures.begin(newModel("create_model", place), text, async () => {
+      requireBase(this.#base, body.base_model);
       const type = body.optimizer_config?.type ?? "adamw";
       if (type !== "adamw") throw new RequestFailure(`This server's optimizer is AdamW, not ${type}.`);
       const seed = body.lora_config?.seed ?? hashString(`${session_id} ${model_seq_id}`);
@@ -104,14 +117,13 @@ export class TinkerService {
         seed,
         userMetadata: body.user_metadata ?? null,
       };
-      const model = await this.#openModel(session_id, model_seq_id, description);
-      await model.policy();
-      return json({ type: "create_model", model_id: model.id });
+      const { id } = await openTrainingModel(this.#models, place, description);
+      return json({ type: "create_model", model_id: id });
     });
   }
 
   /** Begins to load weights: into a model that is there, or into a new one that is made of them. */
-  loadWeights(body: RequestBody<"load_weights">, text: string): string {
+  async loadWeights(body: RequestBody<"load_weights">, text: string): Promise<string> {
     const { session_id, model_seq_id, model_id, seq_id, optimizer } = body;
     const isNew = session_id != null && model_seq_id != null;
     if (!isNew && (model_id == null || seq_id == null)) {
@@ -119,20 +131,20 @@ export class TinkerService {
     }
     if (isNew) {
       this.sessions.heard(session_id);
-      return this.futures.begin(`model ${session_id} ${model_seq_id}`, text, async () => {
-        if (body.base_model != null) this.#requireBase(body.base_model);
+      const place = { session: session_id, number: model_seq_id };
+      return this.futures.begin(newModel("load_weights", place), text, async () => {
+        if (body.base_model != null) requireBase(this.#base, body.base_model);
         const checkpoint = await this.#trainingCheckpoint(body.path);
         const { baseModel, lora, seed } = checkpoint;
         const description = { baseModel, lora, seed, userMetadata: body.user_metadata ?? checkpoint.userMetadata };
-        const model = await this.#openModel(session_id, model_seq_id, description, async (policy) =>
+        const { id } = await openTrainingModel(this.#models, place, description, (policy) =>
           restore(policy, checkpoint.directory, optimizer),
         );
-        await model.policy();
-        return json({ type: "load_weights", path: body.path, model_id: model.id });
+        return json({ type: "load_weights", path: body.path, model_id: id });
       });
     }
     const model = this.sessions.model(model_id!);
-    return this.#training(model, seq_id!, text, async (policy) => {
+    return this.#training(model, "load_weights", seq_id!, text, async (policy) => {
       const checkpoint = await this.#trainingCheckpoint(body.path);
       const { lora } = model.description;
       if (JSON.stringify(checkpoint.lora) !== JSON.stringify(lora)) {
@@ -141,6 +153,8 @@ export class TinkerService {
         );
       }
       await restore(policy, checkpoint.directory, optimizer);
+      // The checkpoint may be gone by the time when it would be loaded again.
+      await model.keepBefore(seq_id!);
       return json({ type: "load_weights", path: body.path, model_id: model.id });
     });
   }
@@ -158,35 +172,67 @@ export class TinkerService {
     };
   }
 
-  unload({ model_id }: RequestBody<"unload_model">, text: string): string {
-    return this.futures.begin(`unload ${model_id}`, text, async () => {
+  async unload({ model_id }: RequestBody<"unload_model">, text: string): Promise<string> {
+    const session = this.sessions.models.get(model_id)?.sessionId ?? "";
+    return this.futures.begin({ key: `unload ${model_id}`, session, name: "unload_model" }, text, async () => {
       await this.sessions.removeModel(model_id);
       return json({ type: "unload_model", model_id });
     });
   }
 
   /** Begins a pass, by its bytes. */
-  forwardBackward(modelId: string, seqId: number, bytes: Uint8Array): string {
-    return this.#training(this.sessions.model(modelId), seqId, bytes, async (policy) => {
+  async forwardBackward(modelId: string, seqId: number, bytes: Uint8Array): Promise<string> {
+    const model = this.sessions.model(modelId);
+    return this.#training(model, "forward_backward", seqId, bytes, async (policy) => {
       const request = FORWARD_BACKWARD_REQUEST.decode(bytes);
       if (request.data.length > this.limits.mostData) {
         throw new RequestFailure(
           `The request has ${request.data.length} data; send at most ${this.limits.mostData} at once.`,
         );
       }
-      return forwardBackward(policy, request, (id, score) => this.sessions.target(id).sampler().use(score));
+      return forwardBackward(policy, request, this.#models.scorers);
     });
   }
 
-  /** Takes the place of a request that makes no sense. */
-  failNumber(modelId: string, seqId: number, body: string, why: string): string {
-    return this.#training(this.sessions.model(modelId), seqId, body, async () => {
-      throw new RequestFailure(why);
+  /**
+   * Begins a request that has a number of its model. One that makes no sense takes its place all the same, as a request that
+   * fails: the client has used the number up, and those behind it wait for it.
+   *
+   * @throws ZodError where not even its number is one.
+   */
+  async numbered(
+    name: NumberedRequest,
+    value: unknown,
+    text: string,
+  ): Promise<{ readonly id: string; readonly model: string }> {
+    const { success, data, error } = REQUESTS[name].safeParse(value);
+    if (success) return { id: await this.#begin({ name, body: data } as NumberedBody, text), model: data.model_id };
+    const address = addressSchema.safeParse(value);
+    if (!address.success) throw error;
+    const { model_id, seq_id } = address.data;
+    const model = this.sessions.model(model_id);
+    const id = await this.#training(model, name, seq_id, text, async () => {
+      throw new RequestFailure(z.prettifyError(error));
     });
+    return { id, model: model_id };
   }
 
-  optimStep(body: RequestBody<"optim_step">, text: string): string {
-    return this.#training(this.sessions.model(body.model_id), body.seq_id, text, async (policy) => {
+  #begin(request: NumberedBody, text: string): Promise<string> {
+    switch (request.name) {
+      case "optim_step":
+        return this.#optimStep(request.body, text);
+      case "save_weights":
+        return this.#saveWeights(request.body, text);
+      case "save_weights_for_sampler":
+        return this.#saveForSampler(request.body, text);
+      default:
+        return request satisfies never;
+    }
+  }
+
+  async #optimStep(body: RequestBody<"optim_step">, text: string): Promise<string> {
+    const model = this.sessions.model(body.model_id);
+    return this.#training(model, "optim_step", body.seq_id, text, async (policy) => {
       const { gradNorm, applied } = await policy.optimStep(adamOf(body));
       const metrics = {
         ...(gradNorm !== undefined && Number.isFinite(gradNorm) && { grad_norm: gradNorm }),
@@ -196,91 +242,34 @@ export class TinkerService {
     });
   }
 
-  saveWeights(body: RequestBody<"save_weights">, text: string): string {
+  async #saveWeights(body: RequestBody<"save_weights">, text: string): Promise<string> {
     const model = this.sessions.model(body.model_id);
-    return this.#training(model, body.seq_id, text, async (policy) => {
-      const path: TinkerPath = { modelId: model.id, kind: "weights", name: body.path ?? model.unnamed() };
-      const { digest } = await this.checkpoints.save(
-        path,
-        savedAs(model, body.user_metadata),
-        keepFor(body),
-        (directory) => policy.saveState(directory),
+    return this.#training(model, "save_weights", body.seq_id, text, async (policy) => {
+      const path: TinkerPath = { modelId: model.id, kind: "weights", name: body.path ?? unnamed(body.seq_id) };
+      const { digest } = await this.checkpoints.save(path, savedAs(model, body), keepFor(body), (directory) =>
+        policy.saveState(directory),
       );
       return json({ type: "save_weights", path: formatTinkerPath(path), digest });
     });
   }
 
-  saveForSampler(body: RequestBody<"save_weights_for_sampler">, text: string): string {
+  async #saveForSampler(body: RequestBody<"save_weights_for_sampler">, text: string): Promise<string> {
     const model = this.sessions.model(body.model_id);
     const { sampling_session_seq_id: number, kind } = body;
-    return this.#training(model, body.seq_id, text, async (policy) => {
-      const name = body.path ?? `${UNNAMED}${number ?? model.unnamed()}`;
+    return this.#training(model, "save_weights_for_sampler", body.seq_id, text, async (policy) => {
+      const name = body.path ?? `${UNNAMED}${number ?? unnamed(body.seq_id)}`;
       const path: TinkerPath = { modelId: model.id, kind: "sampler_weights", name };
       const keep = { ...keepFor(body), overwrite: body.overwrite === true || kind === "inflight" };
-      const saved = await this.checkpoints.save(path, savedAs(model, body.user_metadata), keep, (directory) =>
+      const saved = await this.checkpoints.save(path, savedAs(model, body), keep, (directory) =>
         policy.saveWeights(directory),
       );
-      const text = formatTinkerPath(path);
-      this.#samplers.forget(text);
-      const snapshot = await policy.snapshot?.();
-      this.#samplers.get(text, () => new OpenSampler(() => this.#openCheckpoint(path), snapshot));
-      if (number == null) {
-        return json({ type: "save_weights_for_sampler", path: text, digest: saved.digest });
-      }
-      const id = samplingId(model.sessionId, number);
-      const own = body.path == null ? null : text;
-      this.#addTarget(id, model.sessionId, own, text, path);
-      return json({ type: "save_weights_for_sampler", path: own, sampling_session_id: id, digest: saved.digest });
+      this.sampling.replace(path, await policy.snapshot?.());
+      const own = body.path == null && number != null ? null : formatTinkerPath(path);
+      const session = number != null && {
+        sampling_session_id: await this.sampling.createOf(model.sessionId, number, own, path),
+      };
+      return json({ type: "save_weights_for_sampler", path: own, ...session, digest: saved.digest });
     });
-  }
-
-  /** A sampling session of the base, or of a checkpoint. Throws Refusal for one that is not there. */
-  async createSamplingSession(body: RequestBody<"create_sampling_session">): Promise<object> {
-    const { session_id, sampling_session_seq_id, base_model, model_path } = body;
-    this.sessions.heard(session_id);
-    const id = samplingId(session_id, sampling_session_seq_id);
-    const answer = { type: "create_sampling_session", sampling_session_id: id };
-    if (this.sessions.targets.has(id)) return answer;
-    if (model_path != null) {
-      const path = parseTinkerPath(model_path);
-      if (path.kind !== "sampler_weights") {
-        throw new Refusal(
-          400,
-          `${model_path} has the state of training; sample from what save_weights_for_sampler saved.`,
-        );
-      }
-      await this.checkpoints.find(path);
-      this.#addTarget(id, session_id, model_path, model_path, path);
-    } else {
-      this.#requireBase(base_model ?? "");
-      this.#addTarget(id, session_id, null, "base", undefined);
-    }
-    return answer;
-  }
-
-  joinSamplingSession({ sampling_session_id }: RequestBody<"join_sampling_session">): object {
-    const target = this.sessions.target(sampling_session_id);
-    return { type: "join_sampling_session", client_counter: ++target.joined };
-  }
-
-  getSampler(id: string): object {
-    const { modelPath } = this.sessions.target(id);
-    return { sampler_id: id, base_model: this.#base.name, ...(modelPath !== null && { model_path: modelPath }) };
-  }
-
-  /** Begins to sample. */
-  sample(body: RequestBody<"asample">, text: string): { readonly requestId: string; readonly sequenceIds: string[] } {
-    const target = this.sessions.target(body.sampling_session_id);
-    const key = `sample ${target.id} ${body.seq_id}`;
-    const requestId = this.futures.begin(key, text, async (signal): Promise<FutureResult> => {
-      const job = sampleJob(body, this.#base, key);
-      if (job.call !== undefined) {
-        return this.#calls.sample(target.id, job, (work) => target.sampler().use((sampler) => work(sampler)));
-      }
-      return target.sampler().use((_, session) => sampleInSession(job, session(), this.#base.tokenizer, signal));
-    });
-    const sequenceIds = Array.from({ length: body.num_samples }, (_, i) => `${requestId}-${i}`);
-    return { requestId, sequenceIds };
   }
 
   async weightsInfo({ tinker_path }: RequestBody<"weights_info">): Promise<object> {
@@ -288,71 +277,28 @@ export class TinkerService {
     return weightsInfo(baseModel, lora);
   }
 
-  /** A checkpoint was removed: nobody samples from it any more. */
-  forgetSampler(path: TinkerPath): void {
-    this.#samplers.forget(formatTinkerPath(path));
-  }
-
-  /** Ends everything, once what is being computed is done. */
+  /** Ends, once what is being computed is done. The next server in the directory goes on with what is open. */
   async close(): Promise<void> {
     clearInterval(this.#sweeping);
     this.futures.close();
     await this.sessions.close();
-    await this.#samplers.close();
+    await this.sampling.close();
     this.#base.base.dispose();
+    this.#journal.close();
   }
 
   /** A request of a model, in its turn: one that is sent twice is one. */
   #training(
     model: TrainingModel,
-    seqId: number,
+    name: string,
+    number: number,
     body: string | Uint8Array,
     work: (policy: Policy) => Promise<FutureResult>,
-  ): string {
-    return this.futures.begin(`train ${model.id} ${seqId}`, body, () => model.inTurn(seqId, work));
-  }
-
-  async #openModel(
-    sessionId: string,
-    modelSeqId: number,
-    description: ModelDescription,
-    prepare: (policy: Policy) => Promise<void> = async () => {},
-  ): Promise<TrainingModel> {
-    const { models } = this.sessions;
-    if (models.size >= this.limits.mostModels) {
-      throw new RequestFailure(
-        `The server has ${models.size} models, as many as it takes: unload one, or end the session that has it.`,
-      );
-    }
-    const id = `${sessionId}:train:${modelSeqId}`;
-    const policy = this.#openPolicy(description, prepare);
-    const model = new TrainingModel(id, sessionId, description, policy, this.limits.missingNumberMs);
-    this.sessions.addModel(model);
-    try {
-      await policy;
-      await this.checkpoints.addRun(id, description);
-    } catch (error) {
-      await this.sessions.removeModel(id);
-      throw error;
-    }
-    return model;
-  }
-
-  async #openPolicy({ lora, seed }: ModelDescription, prepare: (policy: Policy) => Promise<void>): Promise<Policy> {
-    const policy = await this.#base.base.open({ lora, adapterSeed: seed });
-    try {
-      await prepare(policy);
-    } catch (error) {
-      await policy.dispose();
-      throw error;
-    }
-    return policy;
-  }
-
-  #requireBase(name: string): void {
-    if (name === this.#base.name) return;
-    throw new RequestFailure(
-      `This server has the model ${this.#base.name}, not ${JSON.stringify(name.slice(0, 200))}.`,
+  ): Promise<string> {
+    const turn = { model: model.id, number };
+    const request = { key: `train ${model.id} ${number}`, session: model.sessionId, name, turn };
+    return this.futures.begin(request, body, () =>
+      name === "optim_step" ? model.stepInTurn(number, work) : model.inTurn(number, work),
     );
   }
 
@@ -361,30 +307,6 @@ export class TinkerService {
     if (path.kind !== "weights")
       throw new RequestFailure(`${text} has no state of training: load what save_weights saved.`);
     return this.checkpoints.find(path);
-  }
-
-  async #openCheckpoint(path: TinkerPath): Promise<Sampler> {
-    const { directory } = await this.checkpoints.find(path);
-    return this.#base.base.open({ adapter: directory });
-  }
-
-  #addTarget(
-    id: string,
-    sessionId: string,
-    modelPath: string | null,
-    name: string,
-    path: TinkerPath | undefined,
-  ): void {
-    const open = () => (path ? this.#openCheckpoint(path) : this.#base.base.open({}));
-    const sampler = () => this.#samplers.get(name, () => new OpenSampler(open));
-    this.sessions.addTarget({ id, sessionId, modelPath, sampler, joined: 0, weights: path });
-  }
-
-  /** What a client saved without a name goes with its session. */
-  async #targetEnded({ weights }: SamplingTarget): Promise<void> {
-    if (weights === undefined || !weights.name.startsWith(UNNAMED)) return;
-    this.#samplers.forget(formatTinkerPath(weights));
-    await this.checkpoints.remove(weights).catch(() => {});
   }
 
   async #sweep(): Promise<void> {
@@ -400,8 +322,6 @@ export class TinkerService {
 
 const json = (value: object): FutureResult => ({ kind: "json", value });
 
-const samplingId = (sessionId: string, number: number) => `${sessionId}:sample:${number}`;
-
 async function restore(policy: Policy, directory: string, optimizer: boolean): Promise<void> {
   await policy.loadState(directory);
   if (!optimizer) await policy.resetOptimizer();
@@ -409,10 +329,18 @@ async function restore(policy: Policy, directory: string, optimizer: boolean): P
 
 function savedAs(
   { description }: TrainingModel,
-  metadata: RequestBody<"save_weights">["user_metadata"],
-): ModelDescription {
-  return metadata == null ? description : { ...description, userMetadata: metadata };
+  { user_metadata, seq_id }: Pick<RequestBody<"save_weights">, "user_metadata" | "seq_id">,
+): ModelDescription & { readonly savedBy: number } {
+  return { ...description, ...(user_metadata != null && { userMetadata: user_metadata }), savedBy: seq_id };
 }
+
+/** A name for what the request of this number saves without one. */
+const unnamed = (number: number) => String(number).padStart(6, "0");
+
+/** The request that makes a model. */
+const newModel = (name: string, { session, number }: { readonly session: string; readonly number: number }) => ({
+  ...{ key: `model ${session} ${number}`, session, name },
+});
 
 function keepFor({ overwrite, ttl_seconds }: Pick<RequestBody<"save_weights">, "overwrite" | "ttl_seconds">) {
   return { overwrite: overwrite === true, ttlSeconds: ttl_seconds ?? null };

@@ -3,6 +3,8 @@
 import type { AdamParams, Policy } from "../../engine/contract/policy.ts";
 import type { RequestBody } from "../../tinker/requests.ts";
 import type { ModelDescription } from "./checkpoint-store.ts";
+import type { KeptModel } from "./kept-model.ts";
+import type { TinkerLimits } from "./limits.ts";
 import { NumberedTurns } from "./numbered-turns.ts";
 import { RequestFailure } from "./refusal.ts";
 
@@ -14,31 +16,69 @@ export class TrainingModel {
   readonly turns: NumberedTurns;
   /** When it was asked for something last. */
   lastRequestAt = new Date().toISOString();
-  /** Saves without a name so far. */
-  #unnamed = 0;
+  readonly #kept: KeptModel;
   readonly #policy: Promise<Policy>;
+  readonly #busyPerSave: number;
+  readonly #onDefect: (error: unknown) => void;
   #unloaded = false;
 
+  /** `policy`: as it is once it has been opened; `first`: the number of the first request that it is to carry out. */
   constructor(
-    id: string,
-    sessionId: string,
-    description: ModelDescription,
+    kept: KeptModel,
     policy: Promise<Policy>,
-    missingNumberMs: number,
+    options: {
+      readonly sessionId: string;
+      readonly first: number;
+      readonly limits: Pick<TinkerLimits, "missingNumberMs" | "busyPerSave">;
+      readonly onDefect: (error: unknown) => void;
+    },
   ) {
-    this.id = id;
-    this.sessionId = sessionId;
-    this.description = description;
-    this.turns = new NumberedTurns(1, missingNumberMs);
+    this.id = kept.id;
+    this.description = kept.description;
+    this.sessionId = options.sessionId;
+    this.turns = new NumberedTurns(options.first, options.limits.missingNumberMs);
+    this.#busyPerSave = options.limits.busyPerSave;
+    this.#kept = kept;
     this.#policy = policy;
+    this.#onDefect = options.onDefect;
     // Whoever asks for the model hears of it.
     policy.catch(() => {});
   }
 
   /** Carries out the request of this number when those before it are done. */
-  inTurn<T>(seqId: number, work: (policy: Policy) => Promise<T>): Promise<T> {
+  inTurn<T>(number: number, work: (policy: Policy) => Promise<T>): Promise<T> {
     this.lastRequestAt = new Date().toISOString();
-    return this.turns.take(seqId, async () => work(await this.policy()));
+    return this.turns.take(number, () => this.#timed(work));
+  }
+
+  /** The same for a step, after which there is no gradient, and the state is saved where it is time to. */
+  stepInTurn<T>(number: number, work: (policy: Policy) => Promise<T>): Promise<T> {
+    let stepped = false;
+    const step = async (policy: Policy) => {
+      const result = await work(policy);
+      stepped = true;
+      return result;
+    };
+    this.lastRequestAt = new Date().toISOString();
+    return this.turns.take(
+      number,
+      () => this.#timed(step),
+      async () => {
+        if (!stepped || this.#unloaded || !this.#kept.isDue(this.#busyPerSave)) return;
+        await this.#kept.save(await this.#policy, number).catch((error: unknown) => {
+          // The model may have been unloaded meanwhile.
+          if (!this.#unloaded) this.#onDefect(error);
+        });
+      },
+    );
+  }
+
+  /**
+   * Saves the state in the turn of a request whose work may be done twice, but perhaps not later. The request counts as one
+   * that comes after it.
+   */
+  async keepBefore(number: number): Promise<void> {
+    await this.#kept.save(await this.#policy, number - 1);
   }
 
   /** Throws RequestFailure where it is not loaded any more. */
@@ -47,17 +87,23 @@ export class TrainingModel {
     return this.#policy;
   }
 
-  /** A name for what is saved without one. */
-  unnamed(): string {
-    return `${String(++this.#unnamed).padStart(6, "0")}`;
-  }
-
-  /** Releases the adapter; what waits fails. */
-  async unload(): Promise<void> {
+  /** Releases the adapter; what waits fails. `forGood`: it is forgotten, not only closed until the next server. */
+  async unload(forGood: boolean): Promise<void> {
     if (this.#unloaded) return;
     this.#unloaded = true;
     this.turns.close(this.#gone());
     await (await this.#policy.catch(() => undefined))?.dispose();
+    if (forGood) await this.#kept.remove();
+  }
+
+  async #timed<T>(work: (policy: Policy) => Promise<T>): Promise<T> {
+    const policy = await this.policy();
+    const startedAt = performance.now();
+    try {
+      return await work(policy);
+    } finally {
+      this.#kept.noteBusy(performance.now() - startedAt);
+    }
   }
 
   #gone(): RequestFailure {

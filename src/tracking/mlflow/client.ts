@@ -9,7 +9,8 @@
  */
 
 import { quotedText } from "../../endpoint/chat.ts";
-import { boundedText, fetchFailure } from "../../endpoint/client.ts";
+import { boundedText } from "../../endpoint/client.ts";
+import { fetchFailure } from "../../endpoint/fetch-failure.ts";
 import { addressFault } from "../../endpoint/options.ts";
 import { EndpointError } from "../../errors.ts";
 

@@ -33,7 +33,7 @@ import {
 import { type Metrics, rolloutMetrics } from "../../rollout/metrics.ts";
 import { mean } from "../../statistics.ts";
 import { stopTokens } from "../../tokenizer/stop-tokens.ts";
-import type { StageParts, TrainContext, TrainOutcome } from "../context.ts";
+import type { StageParts, TrainContext, TrainOutcome, UpdatedTokens } from "../context.ts";
 import { requireGradientClipping } from "../optimizer-config.ts";
 import { rolloutRow } from "../rollout-row.ts";
 import { StageLoop } from "../stage-loop.ts";
@@ -81,13 +81,21 @@ export async function trainDistill(
 
     // One step per minibatch.
     const updates: Metrics[] = [];
+    const tokens: UpdatedTokens[] = [];
     const size = rollouts.length / config.minibatchesPerIteration;
     for (let start = 0; start < rollouts.length; start += size) {
       const rows = rollouts.slice(start, start + size);
       const data = distillData(rows, teacherLogprobs.slice(start, start + size));
-      const { loss, gradNorm, entropies } = await loop.step((adam) =>
+      const { loss, gradNorm, logprobs, entropies } = await loop.step((adam) =>
         engine.step(data, importanceSampling(temperature), adam),
       );
+      for (const [i, { advantages, samplerLogprobs }] of data.entries()) {
+        tokens.push({
+          tokenAdvantages: advantages,
+          ratios: Float64Array.from(logprobs[i]!, (logprob, t) => Math.exp(logprob - samplerLogprobs[t]!)),
+          ...(entropies && { entropies: entropies[i]! }),
+        });
+      }
       updates.push({
         loss,
         ...(gradNorm !== undefined && { grad_norm: gradNorm }),
@@ -97,7 +105,7 @@ export async function trainDistill(
     }
 
     const judged = rollouts.map((rollout, i) => withTeacher(rollout, teacherLogprobs[i]!));
-    log.rollouts(judged.map((rollout) => rolloutRow(rollout, rollout.reward, iteration)));
+    log.rollouts(judged.map((rollout, i) => rolloutRow(rollout, rollout.reward, iteration, tokens[i])));
     state.numTokens += rollouts.reduce((sum, row) => sum + row.promptTokens.length + row.tokens.length, 0);
     return {
       iteration,
@@ -147,7 +155,7 @@ export function checkDistill(
 export function distillData(
   rows: readonly Pick<Rollout, "promptTokens" | "tokens" | "samplerLogprobs">[],
   teacherLogprobs: readonly Float32Array[],
-): Datum[] {
+): (Datum & Required<Pick<Datum, "advantages" | "samplerLogprobs">>)[] {
   const total = rows.reduce((sum, { tokens }) => sum + tokens.length, 0);
   return rows.map(({ promptTokens, tokens, samplerLogprobs }, i) => ({
     promptTokens,

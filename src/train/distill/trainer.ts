@@ -8,6 +8,7 @@ import type { StageParts } from "../context.ts";
 import { defineTrainer } from "../trainer.ts";
 import { type DistillConfig, distillIssues, distillShape, distillTotalSteps } from "./config.ts";
 import { checkDistill, trainDistill } from "./distill.ts";
+import { distillStarter } from "./starter.ts";
 import { openTeacher } from "./teacher.ts";
 
 export const distillTrainer = defineTrainer({
@@ -40,6 +41,7 @@ export const distillTrainer = defineTrainer({
       metrics: { reverse_kl: "reverse KL" },
     },
   ],
+  starter: distillStarter,
   examination: {
     // On the student's own samples it is reinforcement learning.
     learningRate: ({ learningRate }) => ({ peak: learningRate, method: "reinforcement" }),

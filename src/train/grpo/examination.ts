@@ -2,7 +2,7 @@
 
 import { refusals } from "../../findings.ts";
 import { requireRewardColumns } from "../../rewards/required-columns.ts";
-import type { Examination, StageNumbers } from "../examination.ts";
+import type { Examination, StageKnown, StageNumbers } from "../examination.ts";
 import { type GrpoConfig, grpoTotalSteps } from "./config.ts";
 import { grpoFindings } from "./findings.ts";
 import { type GrpoTrial, tryGrpo } from "./trial.ts";
@@ -37,12 +37,13 @@ export const grpoExamination: Examination<GrpoConfig, "policy", GrpoTrial> = {
 
 function figures(
   stage: GrpoConfig,
-  { meanPromptTokens, trial }: { readonly meanPromptTokens: number | undefined; readonly trial: GrpoTrial | undefined },
+  { meanPromptTokens, trial, taughtTokens }: StageKnown<GrpoTrial>,
 ): Partial<StageNumbers> {
   const { iterations, promptsPerIteration, groupSize, minibatchesPerIteration, updatesPerIteration } = stage;
   const completions = promptsPerIteration * groupSize;
   const prompt = trial?.meanPromptTokens ?? meanPromptTokens;
-  const length = trial?.sampling.meanCompletionTokens;
+  const sampledLength = trial?.sampling.meanCompletionTokens;
+  const length = trial && Math.min(taughtTokens ?? sampledLength!, stage.maxCompletionTokens);
   const secondsAt = (completionTokens: number) => {
     if (trial === undefined) return null;
     const sampling = (completions * completionTokens) / trial.sampling.tokensPerSecond;
@@ -61,7 +62,7 @@ function figures(
       prompt === undefined || length === undefined ? null : (completions / minibatchesPerIteration) * (prompt + length),
     maxCompletionTokens: stage.maxCompletionTokens,
     sampledCompletions: trial?.completions ?? null,
-    meanCompletionTokens: length ?? null,
+    meanCompletionTokens: sampledLength ?? null,
     truncatedShare: trial?.truncatedShare ?? null,
     zeroVarianceShare: trial?.zeroVarianceShare ?? null,
     solveRate: trial?.solveRate ?? null,

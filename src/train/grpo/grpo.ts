@@ -37,7 +37,7 @@ import { judgeCompletions, type Rollout, sampleCompletions, trainProblems } from
 import { type CollectedGroups, collectGroups } from "../../rollout/collect-groups.ts";
 import { type Metrics, mergeUpdates, rolloutMetrics, samplerDifference, updateMetrics } from "../../rollout/metrics.ts";
 import { sumOf } from "../../statistics.ts";
-import type { TrainContext, TrainOutcome } from "../context.ts";
+import type { StageLog, TrainContext, TrainOutcome, UpdatedTokens } from "../context.ts";
 import { rewardDepsOf } from "../reward-scorer.ts";
 import { logAbstentions, rememberedRewards, withStageRewards } from "../reward-session.ts";
 import { rolloutRow } from "../rollout-row.ts";
@@ -45,7 +45,7 @@ import { StageLoop } from "../stage-loop.ts";
 import { checkGrpo } from "./check.ts";
 import { type GrpoConfig, grpoTotalSteps, objectiveOf } from "./config.ts";
 import { correctedSamplerMetrics, penaltyMetrics } from "./metrics.ts";
-import { policyUpdate } from "./policy-update.ts";
+import { type PolicyUpdate, policyUpdate, type UpdateRow } from "./policy-update.ts";
 import { judgedCompletion, minibatchesOf, scoreRollouts } from "./update-rows.ts";
 
 /**
@@ -92,32 +92,39 @@ async function iterate(
     const scored = await loop.timed("reference", () => scoreRollouts(engine, collected.rollouts, config));
     const judged = scored.map((one) => judgedCompletion(one, rewards, config));
     const groups = completionAdvantages(judged, config);
-    logCompletions(context, iteration, collected, groups);
+    logAbstentions(log, iteration, collected.sampled);
 
     // μ passes of one optimizer step on each minibatch.
     const minibatches = minibatchesOf(scored, groups, config);
     const updates: Metrics[] = [];
+    const tokens = new Map<Rollout, UpdatedTokens>();
     let sampler = correctedSamplerMetrics(scored, minibatches, config);
-    for (let pass = 0; pass < updatesPerIteration; pass++) {
-      for (const rows of minibatches) {
-        const update = await loop.step(async (adam) => {
-          if (rows.length === 0) return undefined;
-          return policyUpdate(engine, rows, objective, (data, loss) => engine.step(data, loss, adam));
-        });
-        if (refSyncSteps > 0 && state.step % refSyncSteps === 0) await engine.freezeReference(refSyncMixup);
-        if (update === undefined) continue;
-        const { loss, gradNorm, hasGradient, scores } = update;
-        updates.push({
-          loss,
-          ...(gradNorm !== undefined && { grad_norm: gradNorm }),
-          ...(hasGradient && { learning_rate: loop.learningRate }),
-          ...updateMetrics({ objective, rows, ...update }),
-        });
-        sampler ??= samplerDifference(
-          scores.logprobs,
-          rows.map((row) => row.samplerLogprobs),
-        );
+    try {
+      for (let pass = 0; pass < updatesPerIteration; pass++) {
+        for (const rows of minibatches) {
+          const update = await loop.step(async (adam) => {
+            if (rows.length === 0) return undefined;
+            return policyUpdate(engine, rows, objective, (data, loss) => engine.step(data, loss, adam));
+          });
+          if (refSyncSteps > 0 && state.step % refSyncSteps === 0) await engine.freezeReference(refSyncMixup);
+          if (update === undefined) continue;
+          const { loss, gradNorm, hasGradient, scores } = update;
+          updates.push({
+            loss,
+            ...(gradNorm !== undefined && { grad_norm: gradNorm }),
+            ...(hasGradient && { learning_rate: loop.learningRate }),
+            ...updateMetrics({ objective, rows, ...update }),
+          });
+          for (const [i, row] of rows.entries()) tokens.set(row.rollout, updatedTokens(row, update, i));
+          sampler ??= samplerDifference(
+            scores.logprobs,
+            rows.map((row) => row.samplerLogprobs),
+          );
+        }
       }
+    } finally {
+      // Where a step fails too: then its completions are what somebody wants to see.
+      logCompletions(log, iteration, collected, groups, tokens);
     }
     if (updates.length === 0)
       log.event("no-signal", { iteration, reason: "no completion has an advantage to learn from" });
@@ -183,16 +190,28 @@ function zeroVariance(groups: readonly Rollout[], rewards: readonly WeightedRewa
   return completionAdvantages(judged, config).zeroVariance;
 }
 
+/** What an update saw of the tokens of its row `index`. */
+function updatedTokens({ advantages }: UpdateRow, { value, scores }: PolicyUpdate, index: number): UpdatedTokens {
+  const isShared = Array.from(advantages).every((advantage) => advantage === advantages[0]);
+  const entropies = scores.entropies?.[index];
+  return {
+    ...(!isShared && { tokenAdvantages: advantages }),
+    ratios: value.rows[index]!.logRatios.map(Math.exp),
+    ...(entropies && { entropies }),
+  };
+}
+
 /** Logs every completion that was sampled, with the advantage that it was learned from; 0 of those that were not. */
 function logCompletions(
-  { log }: TrainContext,
+  log: StageLog,
   iteration: number,
   { rollouts, sampled }: CollectedGroups,
   { advantages }: GroupAdvantages,
+  tokens: ReadonlyMap<Rollout, UpdatedTokens>,
 ): void {
   const advantageOf = new Map(rollouts.map((rollout, i) => [rollout, advantages[i]!]));
-  logAbstentions(log, iteration, sampled);
-  log.rollouts(sampled.map((rollout) => rolloutRow(rollout, advantageOf.get(rollout) ?? 0, iteration)));
+  const row = (rollout: Rollout) => rolloutRow(rollout, advantageOf.get(rollout) ?? 0, iteration, tokens.get(rollout));
+  log.rollouts(sampled.map(row));
 }
 
 /** What the optimizer steps minimise, with noise on the embeddings where the recipe asks for it. */

@@ -14,6 +14,7 @@ import { type GrpoConfig, grpoShape } from "./config.ts";
 import { grpoExamination } from "./examination.ts";
 import { trainGrpo } from "./grpo.ts";
 import { grpoIssues } from "./issues.ts";
+import { grpoStarter } from "./starter.ts";
 
 const REWARD_MODEL = {
   id: "reward-model",
@@ -61,6 +62,7 @@ export const grpoTrainer = defineTrainer({
       `${rewards.map(({ name, as }) => as ?? rewardLabel(name)).join(" + ")}. ` +
       "Answers that beat the average of their group become more likely, the others less. No example shows it how to think.",
   },
+  starter: grpoStarter,
   examination: grpoExamination,
 });
 

@@ -12,7 +12,7 @@ import { mean, sumOf } from "../../statistics.ts";
 import type { RolloutRow } from "../context.ts";
 import type { StageTrial, TrialParts } from "../examination.ts";
 import { rewardDepsOf } from "../reward-scorer.ts";
-import { type RecordedStage, recordedStage, WITHOUT_CHANGE } from "../trial.ts";
+import { type RecordedStage, recordedStage, WITHOUT_CHANGE, writingToTheLimit } from "../trial.ts";
 import type { GrpoConfig } from "./config.ts";
 import { trainGrpo } from "./grpo.ts";
 
@@ -20,6 +20,8 @@ import { trainGrpo } from "./grpo.ts";
 const TRIAL_REWARD = "(probe)";
 /** An iteration of the recipe's own size is timed where it takes no longer than this: small batches are slower a token. */
 const FULL_ITERATION_SECONDS = 10;
+/** Token positions of a micro-batch, unless the recipe has others. */
+const FILLED_TOKENS = 2048;
 /** Programs are compiled at their first use: a short iteration before the one that is timed. */
 const WARM_UP_TOKENS = 2;
 
@@ -66,6 +68,8 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
     return whole;
   });
   const completionTokens = sumOf(rollouts.map(({ lengthTokens }) => lengthTokens));
+  const meanPromptTokens = (row.num_tokens! - completionTokens) / rollouts.length;
+  const longest = await tryLongest(parts, config, withProbe, meanPromptTokens);
   const weights = rewards.map(({ reward, weight }) => [reward.name, weight] as const);
   const totals = rollouts.map((rollout) => totalOf(rollout, weights));
   const isFlat = (group: number) => {
@@ -75,7 +79,7 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
   return {
     completions: rollouts.length,
     groups,
-    meanPromptTokens: (row.num_tokens! - completionTokens) / rollouts.length,
+    meanPromptTokens,
     truncatedShare: share(rollouts, ({ finishReason }) => finishReason === "length"),
     zeroVarianceShare: share(
       Array.from({ length: groups }, (_, group) => group),
@@ -93,7 +97,27 @@ export async function tryGrpo(parts: TrialParts<"policy">, stage: GrpoConfig): P
     ),
     samplerDifference: row["sampling/sampling_logp_difference/mean"],
     ...speedOf(timed, completionTokens / rollouts.length),
+    ...(longest && { longest }),
   };
+}
+
+/**
+ * One group in which every completion is as long as the recipe lets it be, with so many completions as fill a micro-batch of
+ * the usual size; undefined where the engine cannot be asked for a length.
+ */
+async function tryLongest(
+  parts: TrialParts<"policy">,
+  config: GrpoConfig,
+  rewards: Parameters<typeof trainGrpo>[2],
+  promptTokens: number,
+): Promise<StageTrial["longest"]> {
+  if (!parts.engine.capabilities.minimumLength) return undefined;
+  const { groupSize, maxCompletionTokens } = config;
+  const filling = Math.ceil((FILLED_TOKENS - promptTokens) / maxCompletionTokens);
+  const sequences = Math.min(groupSize, Math.max(2, filling));
+  const { context, metrics } = recordedStage<"policy">({ ...parts, engine: writingToTheLimit(parts.engine) });
+  await trainGrpo(context, { ...config, promptsPerIteration: 1, groupSize: sequences }, rewards);
+  return { sequences, length: metrics[0]!.num_tokens! / sequences };
 }
 
 /** The iteration whose speed counts: one of the recipe's size, where the probe's is smaller and it takes seconds only. */

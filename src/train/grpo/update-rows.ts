@@ -68,6 +68,11 @@ export function judgedCompletion(
   };
 }
 
+/** A row of a step, and the completion that it is of. */
+export interface RolloutUpdateRow extends UpdateRow {
+  readonly rollout: Rollout;
+}
+
 /** Where in the iteration a step stands. */
 export interface StepContext {
   /** Index of the step's first completion among those that `advantages` are of. */
@@ -93,7 +98,7 @@ export function updateRows(
     | "samplerCorrectionMin"
   >,
   { start, tokensPerStep }: StepContext,
-): UpdateRow[] {
+): RolloutUpdateRow[] {
   const trainedTokens = step.map((scored) => scored.trainedTokens);
   const weights = lossWeights(config.lossType, trainedTokens, {
     maxCompletionTokens: config.maxCompletionTokens,
@@ -103,13 +108,14 @@ export function updateRows(
   const bounds = { max: config.samplerCorrectionMax, min: config.samplerCorrectionMin };
   // Without advantage a completion still has a divergence, and entropies that others' are compared with.
   const allCount = hasKlTerm || config.entropyCoef !== 0 || config.topEntropyQuantile < 1;
-  return step.flatMap(({ rollout, oldLogprobs, refLogprobs }, i): UpdateRow[] => {
+  return step.flatMap(({ rollout, oldLogprobs, refLogprobs }, i): RolloutUpdateRow[] => {
     const { promptTokens, tokens, samplerLogprobs, keptTokens } = rollout;
     const perToken = (value: number) => new Float64Array(tokens.length).fill(value);
     const own = tokenAdvantages?.[start + i] ?? perToken(advantages[start + i]!);
     if (weights[i] === 0 || (!allCount && own.every((advantage) => advantage === 0))) return [];
     return [
       {
+        rollout,
         promptTokens,
         completionTokens: tokens,
         weights: perToken(weights[i]!),
@@ -131,7 +137,7 @@ export function minibatchesOf(
   scored: readonly ScoredRollout[],
   groups: GroupAdvantages,
   config: GrpoConfig,
-): readonly (readonly UpdateRow[])[] {
+): readonly (readonly RolloutUpdateRow[])[] {
   const { minibatchesPerIteration } = config;
   const size = scored.length / minibatchesPerIteration;
   const tokensPerStep = sumOf(scored.map(({ trainedTokens }) => trainedTokens)) / minibatchesPerIteration;

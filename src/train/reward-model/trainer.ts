@@ -6,6 +6,7 @@ import { type GivenDataTrial, givenData } from "../given-data.ts";
 import { defineTrainer } from "../trainer.ts";
 import { type RewardModelConfig, rewardModelIssues, rewardModelShape } from "./config.ts";
 import { checkRewardModel, trainRewardModel } from "./reward-model.ts";
+import { rewardModelStarter } from "./starter.ts";
 
 const pairs = givenData("pairs", "num_pairs");
 
@@ -61,5 +62,6 @@ export const rewardModelTrainer = defineTrainer({
       heldOut: "accuracy",
     },
   ],
+  starter: rewardModelStarter,
   examination,
 });

@@ -19,6 +19,13 @@ export const sftShape = {
     .describe(
       "most demonstrations of one step, which then ends with its pass over the data too; as many as batchTokens holds if absent",
     ),
+  demonstrationsPerProblem: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe(
+      "demonstrations of a problem, one after another, of a task that draws them: their prompt is computed once, so long prompts cost less; with steps only",
+    ),
   maxTokens: z
     .int()
     .min(2)
@@ -43,10 +50,18 @@ export const sftShape = {
 
 /** Impossible combinations, for `superRefine`. */
 export function sftIssues(config: SftConfig): ConfigIssue[] {
-  const { maxTokens, batchTokens } = config;
-  if (maxTokens === undefined || maxTokens <= batchTokens) return lengthIssues(config);
-  const message = `maxTokens (${maxTokens}) is more than a step takes (batchTokens, ${batchTokens})`;
-  return [...lengthIssues(config), { path: ["maxTokens"], message }];
+  const { maxTokens, batchTokens, demonstrationsPerProblem, epochs } = config;
+  const issues = lengthIssues(config);
+  if (maxTokens !== undefined && maxTokens > batchTokens) {
+    const message = `maxTokens (${maxTokens}) is more than a step takes (batchTokens, ${batchTokens})`;
+    issues.push({ path: ["maxTokens"], message });
+  }
+  if (demonstrationsPerProblem > 1 && epochs !== undefined) {
+    const message =
+      "is for problems without end: a pass over data (epochs) takes every row once. Give steps, or leave it out";
+    issues.push({ path: ["demonstrationsPerProblem"], message });
+  }
+  return issues;
 }
 
 /** The strict schema: unknown keys and impossible combinations are refused. */

@@ -72,7 +72,7 @@ export interface DemonstrationParts {
 /** The keys that say which demonstrations are taken. */
 export type DemonstrationLimits = Pick<
   SftConfig,
-  "batchTokens" | "batchDemonstrations" | "maxTokens" | "overlong" | "steps" | "epochs"
+  "batchTokens" | "batchDemonstrations" | "demonstrationsPerProblem" | "maxTokens" | "overlong" | "steps" | "epochs"
 >;
 
 /** What one step learns from. */
@@ -100,6 +100,8 @@ export interface LengthSurvey {
   readonly mostlyCut: number;
   /** Share of the tokens to be learned that are cut away or left out. */
   readonly lostShare: number;
+  /** Mean length of the completions that are read; 0 where none is. */
+  readonly meanCompletionTokens: number;
 }
 
 /** A stream over a task: without end, or `epochs` passes over its data set, each in an order of its own. */
@@ -169,20 +171,23 @@ export class DemonstrationStream {
   survey(): LengthSurvey {
     const { maxTokens } = this;
     const looked = Math.min(SURVEYED_DEMONSTRATIONS, this.end, this.parts.task.trainCount);
-    let [leftOut, cut, mostlyCut, learned, kept] = [0, 0, 0, 0, 0];
+    let [leftOut, cut, mostlyCut, learned, kept, completions] = [0, 0, 0, 0, 0, 0];
     for (let index = 0; index < looked; index++) {
       const whole = this.at(index);
       const fitting = this.fit(whole);
       const [all, left] = [learnedTokens(whole), fitting === undefined ? 0 : learnedTokens(fitting)];
       learned += all;
       kept += left;
+      completions += fitting?.completionTokens.length ?? 0;
       if (fitting === undefined) leftOut++;
       else if (fitting !== whole) {
         cut++;
         if (2 * left <= all) mostlyCut++;
       }
     }
-    return { looked, maxTokens, leftOut, cut, mostlyCut, lostShare: learned === 0 ? 0 : 1 - kept / learned };
+    const lostShare = learned === 0 ? 0 : 1 - kept / learned;
+    const meanCompletionTokens = completions / Math.max(1, looked - leftOut);
+    return { looked, maxTokens, leftOut, cut, mostlyCut, lostShare, meanCompletionTokens };
   }
 
   /**
@@ -242,13 +247,20 @@ export class DemonstrationStream {
 
   /** Whether a pass over the data has ended before demonstration `index`, and steps end there too. */
   private endsPass(index: number): boolean {
-    return this.limits.batchDemonstrations !== undefined && index % this.parts.task.trainCount === 0;
+    const { batchDemonstrations, demonstrationsPerProblem } = this.limits;
+    return batchDemonstrations !== undefined && index % (demonstrationsPerProblem * this.parts.task.trainCount) === 0;
+  }
+
+  /** The problem that demonstration `index` is of. */
+  private problemOf(index: number): number {
+    return Math.floor(index / this.limits.demonstrationsPerProblem);
   }
 
   /** Demonstration number `index`. */
   private at(index: number): Datum {
     const { task, seed } = this.parts;
-    return this.of(task.trainProblem(index), philox(seed, hashString("demonstration"), [index])[0]);
+    const problem = task.trainProblem(this.problemOf(index));
+    return this.of(problem, philox(seed, hashString("demonstration"), [index])[0]);
   }
 
   /** The demonstration itself, cut where that is the policy, or undefined where it cannot be trained on. */
@@ -261,7 +273,7 @@ export class DemonstrationStream {
   }
 
   private tooLong(index: number, length: number): ConfigError {
-    const { id, place = `number ${id}` } = this.parts.task.trainProblem(index);
+    const { id, place = `number ${id}` } = this.parts.task.trainProblem(this.problemOf(index));
     return new ConfigError(
       `The demonstration of problem ${id} (${place}) has ${length} tokens, more than ${this.maxTokens} (the smallest of ` +
         "maxTokens, batchTokens and the model's context). Raise them, leave the row out, or set overlong to drop or truncate.",

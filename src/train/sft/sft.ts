@@ -81,7 +81,9 @@ export async function trainSft(context: TrainContext, config: SftConfig): Promis
       ...(result.entropies && { entropy: mean(result.entropies.flatMap((values) => Array.from(values))) }),
       ...(result.margins && { mean_token_accuracy: mean(result.margins.flatMap(isMostProbable)) }),
       // Passes over the data, where it is not endless.
-      ...(Number.isFinite(task.trainCount) && { epoch: state.cursor / task.trainCount }),
+      ...(Number.isFinite(task.trainCount) && {
+        epoch: state.cursor / (config.demonstrationsPerProblem * task.trainCount),
+      }),
       num_demonstrations: demonstrations.length,
       num_too_long: tooLong,
       ...(config.overlong === "truncate" && { num_truncated: truncated }),

@@ -8,6 +8,7 @@ import { type SftConfig, sftIssues, sftShape } from "./config.ts";
 import { DemonstrationStream, type LengthSurvey } from "./demonstration-stream.ts";
 import { demonstrationLengthFindings } from "./length-findings.ts";
 import { checkSft, trainSft } from "./sft.ts";
+import { sftStarter } from "./starter.ts";
 
 const demonstrations = givenData("demonstrations", "num_demonstrations");
 
@@ -37,7 +38,8 @@ const examination: Examination<SftConfig, "policy", SftTrial> = {
   },
   trial: async (parts, config) => {
     const trial = await demonstrations.trial(parts, { ...config, evalLossEvery: 0 }, trainSft);
-    return { ...trial, survey: new DemonstrationStream(parts, config).survey() };
+    const survey = new DemonstrationStream(parts, config).survey();
+    return { ...trial, survey, taughtTokens: survey.meanCompletionTokens };
   },
   // The survey looks at more demonstrations than the steps of a trial take, and knows what is cut.
   trialFindings: (_, trial) => [
@@ -66,6 +68,7 @@ export const sftTrainer = defineTrainer({
       "Learning from examples: the model reads worked solutions and learns to write like them. " +
       `${lengthInWords(config)} of up to ${batchInWords(config)}. The loss is its surprise; it should fall.`,
   },
+  starter: sftStarter,
   examination,
 });
 

@@ -88,6 +88,12 @@ describe("trainDistill", () => {
     for (const name of ["entropy", "completions/mean_length", "solve_rate", "grad_norm"])
       expect(row).toHaveProperty([name]);
     expect(log.rolloutRows[0]!.rewards.teacher!.reason).toMatch(/nats a token/);
+    for (const { tokenAdvantages, ratios, entropies, reward, lengthTokens } of log.rolloutRows.slice(0, 24)) {
+      const own = Array.from(tokenAdvantages!);
+      expect(own.reduce((sum, value) => sum + value, 0) / lengthTokens).toBeCloseTo(reward!, 5);
+      for (const ratio of Array.from(ratios!)) expect(ratio).toBeCloseTo(1, 5);
+      expect([own.length, entropies!.length]).toEqual([lengthTokens, lengthTokens]);
+    }
   });
 
   it("goes on from a checkpoint to the same metrics, rollouts and weights", async () => {

@@ -68,6 +68,43 @@ describe("epochs of SFT", () => {
   });
 });
 
+describe("demonstrationsPerProblem", () => {
+  it("takes a problem so many times in a row, with a demonstration of its own each time", async () => {
+    const seen: [id: number, seed: number][] = [];
+    const task: Task = {
+      ...finiteTask(),
+      demonstrate: ({ id }, seed) => {
+        seen.push([id, seed]);
+        return { completion: "a".repeat(LENGTHS[id]!), weightedSpans: [] };
+      },
+    };
+    await train(
+      { epochs: undefined, steps: 2, batchTokens: 100, batchDemonstrations: 6, demonstrationsPerProblem: 3 },
+      task,
+    );
+    const trained = seen.slice(-12);
+    expect(trained.map(([id]) => id)).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    expect(new Set(trained.map(([, seed]) => seed)).size).toBe(12);
+  });
+
+  it("counts a pass over the data when each problem had its demonstrations; a step ends there", async () => {
+    const config = {
+      epochs: undefined,
+      steps: 3,
+      batchTokens: 100,
+      batchDemonstrations: 8,
+      demonstrationsPerProblem: 2,
+    };
+    const { rows } = await train(config);
+    expect(rows.map((row) => row.num_demonstrations)).toEqual([8, 2, 8]);
+    expect(rows.map((row) => row.epoch)).toEqual([0.8, 1, 1.8]);
+  });
+
+  it("is refused beside epochs", () => {
+    expect(() => configOf({ demonstrationsPerProblem: 2 })).toThrow(/demonstrationsPerProblem[\s\S]*Give steps/);
+  });
+});
+
 describe("batchDemonstrations", () => {
   it("counts demonstrations in place of tokens; a step ends with its pass over the data", async () => {
     const { rows } = await train({ epochs: 2, batchTokens: 100, batchDemonstrations: 2 });

@@ -1,12 +1,13 @@
 /**
- * Server-sent events, as OpenAI streams them: one JSON object per event, `[DONE]` at the end. While there is no event,
- * a comment is sent from time to time, so that proxies do not close a connection that is only waiting.
+ * Server-sent events: one JSON value per event. While there is no event, a comment is sent from time to time, so that proxies
+ * do not close a connection that is only waiting.
  */
 
 import type { ServerResponse } from "node:http";
 
 const COMMENT_EVERY_MS = 15_000;
 
+/** A response that is a stream of events. */
 export class EventStream {
   readonly #response: ServerResponse;
   readonly #comments: NodeJS.Timeout;
@@ -17,24 +18,29 @@ export class EventStream {
     response.writeHead(200, {
       ...headers,
       "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache, no-transform",
+      "cache-control": "no-store, no-transform",
       // nginx would otherwise collect events before it passes them on.
       "x-accel-buffering": "no",
     });
     response.flushHeaders();
     this.#comments = setInterval(() => this.#write(": waiting\n\n"), COMMENT_EVERY_MS);
     this.#comments.unref();
+    response.on("close", () => clearInterval(this.#comments));
   }
 
-  send(data: object): void {
-    this.#write(`data: ${JSON.stringify(data)}\n\n`);
+  send(data: unknown): void {
+    this.sendText(JSON.stringify(data));
+  }
+
+  /** An event that is one line of text as it stands. */
+  sendText(line: string): void {
+    this.#write(`data: ${line}\n\n`);
     this.#comments.refresh();
   }
 
-  /** Ends the stream; `complete`: with `[DONE]`, which says that nothing is missing. */
-  end(complete: boolean): void {
+  /** Ends the stream. */
+  end(): void {
     clearInterval(this.#comments);
-    if (complete) this.#write("data: [DONE]\n\n");
     this.#response.end();
   }
 

@@ -1,0 +1,151 @@
+/**
+ * `npm run soak:tinker -- [--clients 8] [--minutes 10] [--json]`: clients that sample, train, save and load on one
+ * `aha serve --tinker`, the built program, for some minutes. Prints what each got, the server's memory as it went, and ends with
+ * code 1 where a request failed, the memory grew, or a client starved.
+ */
+
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { diskFolder } from "../src/disk-folder.ts";
+import { openTinkerPolicy } from "../src/engine/tinker/open-tinker.ts";
+import { ALL_LORA_TARGETS } from "../src/model/lora.ts";
+import { Random } from "../src/random.ts";
+import { loadRecipe } from "../src/recipe/load.ts";
+import { writeInitialModel } from "../src/recipe/model.ts";
+
+const PROGRAM = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+const RECIPE = fileURLToPath(new URL("../recipes/countdown/smoke/recipe.yaml", import.meta.url));
+const NAME = "soaked";
+/** Rounds between two saves of a client, each of which is loaded again. */
+const SAVE_EVERY = 5;
+/** By how much the memory may grow from the first third of the time on: allocators do not give everything back. */
+const MOST_GROWTH = 1.15;
+/** A client with fewer rounds than this share of the mean has starved. */
+const LEAST_SHARE = 0.5;
+
+const { values } = parseArgs({
+  options: {
+    clients: { type: "string", default: "8" },
+    minutes: { type: "string", default: "10" },
+    json: { type: "boolean", default: false },
+  },
+});
+const clients = Number(values.clients);
+const endsAt = performance.now() + 60_000 * Number(values.minutes);
+
+interface ClientRecord {
+  rounds: number;
+  tokens: number;
+  longestMs: number;
+  readonly errors: string[];
+}
+
+const directory = await mkdtemp(join(tmpdir(), "aha-tinker-soak-"));
+const model = join(directory, "model");
+await mkdir(model);
+await writeInitialModel(diskFolder(model), (await loadRecipe(RECIPE, [])).model.init!, 1);
+const options = ["--name", NAME, "--tinker", "--tinker-dir", join(directory, "kept"), "--port", "0", "--json"];
+const server = spawn(process.execPath, [PROGRAM, "serve", model, ...options], { stdio: ["ignore", "pipe", "inherit"] });
+const [line] = (await once(server.stdout!, "data")) as [Buffer];
+const { url } = JSON.parse(line.toString()) as { url: string };
+const memory: number[] = [];
+const sampling = setInterval(() => void residentMib().then((mib) => memory.push(mib)), 2000);
+const records = await Promise.all(Array.from({ length: clients }, (_, client) => soak(client)));
+clearInterval(sampling);
+server.kill("SIGTERM");
+await once(server, "close");
+await rm(directory, { recursive: true, force: true });
+conclude();
+
+async function soak(client: number): Promise<ClientRecord> {
+  const record: ClientRecord = { rounds: 0, tokens: 0, longestMs: 0, errors: [] };
+  const random = new Random(client, "soak");
+  const lora = { rank: 4, alpha: 8, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+  const policy = await openTinkerPolicy(
+    { url, baseModel: NAME, profile: "aha", rank: undefined, patienceSeconds: 120 },
+    { path: model, lora, adapterSeed: client },
+    diskFolder,
+  );
+  await policy.freezeReference();
+  while (performance.now() < endsAt) {
+    const startedAt = performance.now();
+    try {
+      record.tokens += await round(policy, random, record.rounds);
+      if (record.rounds % SAVE_EVERY === SAVE_EVERY - 1) {
+        const state = await mkdtemp(join(directory, "state-"));
+        await policy.saveState(state);
+        await policy.loadState(state);
+      }
+    } catch (error) {
+      record.errors.push((error as Error).message);
+    }
+    record.rounds++;
+    record.longestMs = Math.max(record.longestMs, performance.now() - startedAt);
+  }
+  await policy.dispose();
+  return record;
+}
+
+/** One iteration of GRPO; returns how many tokens were sampled. */
+async function round(policy: Awaited<ReturnType<typeof openTinkerPolicy>>, random: Random, iteration: number) {
+  const prompts = [0, 1].map((promptId) => ({
+    tokens: Int32Array.from({ length: 6 + random.integer(6) }, () => 5 + random.integer(20)),
+    numSamples: 4,
+    promptId,
+  }));
+  const maxCompletionTokens = 8 + random.integer(24);
+  const samples = await policy.sample(prompts, {
+    ...{ temperature: 1, topP: 1, topK: 0, maxCompletionTokens, stopTokenIds: [1], seed: 1, iteration },
+  });
+  const data = samples
+    .filter(({ tokens }) => tokens.length > 0)
+    .map(({ promptIndex, tokens, logprobs }) => ({
+      promptTokens: prompts[promptIndex]!.tokens,
+      completionTokens: tokens,
+      weights: new Float32Array(tokens.length).fill(0.1),
+      advantages: new Float32Array(tokens.length).fill(random.uniform() - 0.5),
+      samplerLogprobs: logprobs,
+    }));
+  const adam = { learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
+  await policy.score(data, { temperature: 1, policy: "reference" });
+  await policy.step(data, { name: "grpo", klCoef: 0, temperature: 1 }, adam);
+  return samples.reduce((sum, { tokens }) => sum + tokens.length, 0);
+}
+
+async function residentMib(): Promise<number> {
+  const { stdout } = await promisify(execFile)("ps", ["-o", "rss=", "-p", `${server.pid}`]);
+  return Math.round(Number(stdout.trim()) / 1024);
+}
+
+function conclude(): void {
+  const errors = records.flatMap((record) => record.errors);
+  const mean = records.reduce((sum, { rounds }) => sum + rounds, 0) / clients;
+  const least = Math.min(...records.map(({ rounds }) => rounds));
+  const third = memory.slice(Math.floor(memory.length / 3));
+  const [early, late] = [
+    Math.max(...third.slice(0, Math.ceil(third.length / 4))),
+    Math.max(...third.slice(-Math.ceil(third.length / 4))),
+  ];
+  const result = {
+    clients,
+    minutes: Number(values.minutes),
+    rounds: records.map(({ rounds }) => rounds),
+    sampledTokens: records.reduce((sum, { tokens }) => sum + tokens, 0),
+    longestRoundMs: records.map(({ longestMs }) => Math.round(longestMs)),
+    errors: errors.length,
+    memoryMib: { early, late },
+  };
+  console.log(values.json ? JSON.stringify(result) : JSON.stringify(result, null, 2));
+  for (const message of new Set(errors)) console.error(message);
+  const isFlat = late <= MOST_GROWTH * early;
+  if (errors.length > 0) console.error("FAIL: requests failed");
+  if (!isFlat) console.error(`FAIL: the server's memory grew from ${early} to ${late} MiB`);
+  if (least < LEAST_SHARE * mean)
+    console.error(`FAIL: a client had ${least} rounds where the mean is ${mean.toFixed(1)}`);
+  if (errors.length > 0 || !isFlat || least < LEAST_SHARE * mean) process.exitCode = 1;
+}

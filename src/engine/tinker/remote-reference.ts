@@ -1,0 +1,66 @@
+/**
+ * The reference policy on a server: weights that stay as they were, and score. Where servers keep sampled weights apart from
+ * trained ones it is a named snapshot. On servers where a model has one set of weights, and sampling from an older snapshot
+ * puts that one into its place, the reference is a model of its own that is never trained; or the base, as long as the policy
+ * is nothing else.
+ */
+
+import { z } from "zod";
+import { EngineError } from "../../errors.ts";
+import type { RemoteModel } from "./remote-model.ts";
+import { createModelOf, type RemotePolicyParts } from "./remote-parts.ts";
+import { RemoteSampler } from "./remote-sampler.ts";
+
+/** Stands for the base in the place of a path. */
+const BASE = "base";
+
+export interface RemoteReference {
+  readonly sampler: RemoteSampler;
+  /** What it is opened from again (`openReference`). */
+  readonly uri: string;
+  /** Where it is a model of its own. */
+  readonly model?: RemoteModel;
+}
+
+/** Freezes the weights of a model as they are. `isBase`: they are the base's, its adapter being as it was made. */
+export async function freezeReference(
+  parts: RemotePolicyParts,
+  model: RemoteModel,
+  isBase: boolean,
+): Promise<RemoteReference> {
+  if (parts.profile.snapshots === "apart") {
+    return openReference(parts, requirePath((await model.save("sampler", "reference")).path));
+  }
+  if (isBase) return openReference(parts, BASE);
+  return openReference(parts, requirePath((await model.save("weights", "reference")).path));
+}
+
+/** The reference that was frozen as `uri`. Throws EngineError where it is not there any more. */
+export async function openReference(parts: RemotePolicyParts, uri: string): Promise<RemoteReference> {
+  const { client, profile, baseModel } = parts;
+  if (profile.snapshots === "apart" || uri === BASE) {
+    const body = {
+      session_id: client.sessionId,
+      sampling_session_seq_id: client.nextSamplingNumber(),
+      ...(uri === BASE ? { base_model: baseModel } : { model_path: uri }),
+    };
+    const schema = z.object({ sampling_session_id: z.string() });
+    const { sampling_session_id } = await client.ask("create_sampling_session", body, schema);
+    return { uri, sampler: new RemoteSampler(client, sampling_session_id) };
+  }
+  const model = await createModelOf(parts, uri, false);
+  const { sampling_session_id } = await model.saveUnnamed(() => client.nextSamplingNumber(), "snapshot");
+  return { uri, model, sampler: new RemoteSampler(client, requireSession(sampling_session_id)) };
+}
+
+/** The path of what was saved. Throws EngineError where the server did not say it. */
+export function requirePath(path: string | null | undefined): string {
+  if (path != null) return path;
+  throw new EngineError("The Tinker server saved weights and did not say where.");
+}
+
+/** The sampling session of what was saved. Throws EngineError where the server did not say it. */
+export function requireSession(id: string | null | undefined): string {
+  if (id != null) return id;
+  throw new EngineError("The Tinker server saved weights and named no sampling session for them.");
+}

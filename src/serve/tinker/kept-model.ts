@@ -1,0 +1,142 @@
+/**
+ * A model's state on the disk, from which it is made again after the server's end: what it is, and its weights and moments
+ * after some request. What came after that request is carried out again (`replay.ts`).
+ *
+ * A state is saved after a step, when no gradient is under way. How often is a matter of time: the requests since the last one
+ * have to have taken twenty times as long as saving does (`busyPerSave`), so saving costs at most a twentieth, and a restart
+ * computes again at most what twenty saves take. It is saved earlier where those requests fill the disk.
+ */
+
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { Policy } from "../../engine/contract/policy.ts";
+import { writeWhole } from "../../files.ts";
+import { writeWholeFolder } from "../../run/whole-folder.ts";
+import { type ModelDescription, trainedModelSchema } from "./checkpoint-store.ts";
+import type { Journal } from "./journal.ts";
+import { writeKept } from "./kept-files.ts";
+
+const FILE = "model.json";
+/** What saving is taken to last before it was done once. */
+const FIRST_GUESS_MS = 50;
+/** Bytes of requests after which a state is saved whatever it takes. */
+const MOST_UNCOVERED = 2 ** 26;
+
+const keptSchema = z.object({
+  description: trainedModelSchema,
+  /** The directory of the state; null: as the model was made. */
+  state: z.string().nullable(),
+  /** The first request that is not in it. */
+  next: z.int().min(1),
+});
+
+export class KeptModel {
+  readonly id: string;
+  readonly description: ModelDescription;
+  readonly #journal: Journal;
+  readonly #directory: string;
+  #state: string | null;
+  #next: number;
+  #busyMs = 0;
+  #lastSaveMs = FIRST_GUESS_MS;
+
+  private constructor(journal: Journal, directory: string, id: string, kept: z.output<typeof keptSchema>) {
+    this.#journal = journal;
+    this.#directory = directory;
+    this.id = id;
+    this.description = kept.description;
+    this.#state = kept.state;
+    this.#next = kept.next;
+  }
+
+  /** Keeps a new model. `policy`: where its weights are not those that its description makes. */
+  static async begin(
+    journal: Journal,
+    directory: string,
+    id: string,
+    description: ModelDescription,
+    policy: Policy | undefined,
+  ): Promise<KeptModel> {
+    await mkdir(directory, { recursive: true });
+    const kept = new KeptModel(journal, directory, id, { description, state: null, next: 1 });
+    if (policy) await kept.save(policy, 0);
+    // What can be made anew need not be flushed to the disk.
+    else await writeKept(directory, FILE, [kept.#text]);
+    return kept;
+  }
+
+  /** The model that is kept in a directory; undefined where none is, because it was not whole yet. */
+  static async find(journal: Journal, directory: string, id: string): Promise<KeptModel | undefined> {
+    try {
+      const kept = keptSchema.parse(JSON.parse(await readFile(join(directory, FILE), "utf8")));
+      const model = new KeptModel(journal, directory, id, kept);
+      await model.#cover();
+      return model;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The number of the first request that its state does not hold. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** Gives a policy, which is as the description makes it, the state. */
+  async restore(policy: Policy): Promise<void> {
+    if (this.#state !== null) await policy.loadState(join(this.#directory, this.#state));
+  }
+
+  /** Notes that a request was worked on. */
+  noteBusy(milliseconds: number): void {
+    this.#busyMs += milliseconds;
+  }
+
+  /** Whether the state should be saved, now that there is no gradient under way. */
+  isDue(busyPerSave: number): boolean {
+    return this.#busyMs >= busyPerSave * this.#lastSaveMs || this.#journal.uncoveredBytes(this.id) >= MOST_UNCOVERED;
+  }
+
+  /** Saves the state, which holds what the requests up to `number` came to. */
+  async save(policy: Policy, number: number): Promise<void> {
+    const startedAt = performance.now();
+    const state = `state-${number}-${randomUUID().slice(0, 8)}`;
+    await writeWholeFolder(join(this.#directory, state), (directory) => policy.saveState(directory));
+    // A request that the state holds is not carried out again, so its result has to be there.
+    await this.#journal.told(this.id, number);
+    this.#state = state;
+    this.#next = number + 1;
+    await writeWhole(join(this.#directory, FILE), this.#text);
+    await this.#cover();
+    this.#lastSaveMs = performance.now() - startedAt;
+    this.#busyMs = 0;
+  }
+
+  /** The model was unloaded. */
+  async remove(): Promise<void> {
+    this.#journal.forgetModel(this.id);
+    // Without the description it is no model any more.
+    await rm(join(this.#directory, FILE), { force: true });
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  get #text(): string {
+    const kept: z.output<typeof keptSchema> = {
+      description: this.description,
+      state: this.#state,
+      next: this.#next,
+    };
+    return JSON.stringify(kept);
+  }
+
+  /** Lets go of what the state holds: older states, and requests. */
+  async #cover(): Promise<void> {
+    this.#journal.cover(this.id, this.#next - 1);
+    for (const name of await readdir(this.#directory)) {
+      if (name === FILE || name === this.#state) continue;
+      await rm(join(this.#directory, name), { recursive: true, force: true });
+    }
+  }
+}

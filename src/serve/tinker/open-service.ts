@@ -1,0 +1,98 @@
+/**
+ * A server that goes on where the one before it in the directory ended, however it ended: sessions, sampling sessions and
+ * models are there, and requests that were taken and not answered are begun again, as if their clients had sent them once
+ * more. They keep their futures.
+ */
+
+import { join } from "node:path";
+import { REQUESTS } from "../../tinker/requests.ts";
+import { Journal, type KeptRequest } from "./journal.ts";
+import { jsonBody } from "./json-body.ts";
+import type { TakenRequest } from "./kept-files.ts";
+import type { ServedBase } from "./served-base.ts";
+import { type ServiceOptions, TinkerService } from "./tinker-service.ts";
+
+/** The folder of the journal below the checkpoints' one. */
+const JOURNAL = "sessions";
+
+/** What of a server before this one goes on. */
+export interface TakenOver {
+  readonly sessions: number;
+  readonly models: number;
+  /** Requests that were taken and not answered. */
+  readonly requests: number;
+  /** Sessions about another base, which are left as they are. */
+  readonly others: number;
+}
+
+/**
+ * A service over a base, whose weights `fingerprint` tells from others (`base-fingerprint.ts`).
+ *
+ * @throws RunDirError where another server has the directory.
+ */
+export async function openService(
+  base: ServedBase,
+  { fingerprint, ...options }: ServiceOptions & { readonly fingerprint: string },
+): Promise<{ readonly service: TinkerService; readonly takenOver: TakenOver }> {
+  const journal = await Journal.open(join(options.directory, JOURNAL), fingerprint, options.limits.mostJournalBytes);
+  const service = new TinkerService(base, journal, options);
+  const { sessions, others } = await journal.read();
+  for (const session of sessions) await service.restore(session);
+  const requests = sessions.flatMap((session) => session.requests);
+  const unanswered = requests.filter(({ result }) => result === undefined);
+  await beginAgain(service, unanswered);
+  completeCalls(service, requests, unanswered);
+  await service.sampling.removeUnused();
+  const { size: models } = service.sessions.models;
+  return { service, takenOver: { sessions: sessions.length, models, requests: unanswered.length, others } };
+}
+
+/** One that cannot be begun fails. */
+async function beginAgain(service: TinkerService, requests: readonly KeptRequest[]): Promise<void> {
+  for (const { record, body } of requests) {
+    await begin(service, record, body!).catch((error: unknown) => service.futures.failRestored(record.id, error));
+  }
+}
+
+/** Prompts of calls of which some have been answered: the others are sampled with them. */
+function completeCalls(
+  service: TinkerService,
+  requests: readonly KeptRequest[],
+  unanswered: readonly KeptRequest[],
+): void {
+  const calls = new Set(unanswered.map(callOf));
+  for (const request of requests) {
+    const call = request.result === undefined ? undefined : callOf(request);
+    if (call !== undefined && calls.has(call)) service.sampling.completeCall(sampleBody(request.body!));
+  }
+}
+
+async function begin(service: TinkerService, { name, turn }: TakenRequest, bytes: Uint8Array): Promise<unknown> {
+  if (name === "forward_backward") return service.forwardBackward(turn!.model, turn!.number, bytes);
+  const { value, text } = jsonBody(bytes);
+  switch (name) {
+    case "create_model":
+      return service.createModel(REQUESTS.create_model.parse(value), text);
+    case "load_weights":
+      return service.loadWeights(REQUESTS.load_weights.parse(value), text);
+    case "unload_model":
+      return service.unload(REQUESTS.unload_model.parse(value), text);
+    case "asample":
+      return service.sampling.sample(REQUESTS.asample.parse(value), text);
+    case "optim_step":
+    case "save_weights":
+    case "save_weights_for_sampler":
+      return service.numbered(name, value, text);
+    default:
+      throw new Error(`There are no requests of the name ${name} that have futures.`);
+  }
+}
+
+const sampleBody = (bytes: Uint8Array) => REQUESTS.asample.parse(jsonBody(bytes).value);
+
+/** The call that a request to sample belongs to; undefined for another one. */
+function callOf({ record, body }: KeptRequest): string | undefined {
+  if (record.name !== "asample" || body === undefined) return undefined;
+  const { aha, sampling_session_id } = sampleBody(body);
+  return aha?.call && `${sampling_session_id} ${aha.call.id}`;
+}

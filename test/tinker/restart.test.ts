@@ -1,0 +1,277 @@
+/**
+ * A server whose process is killed, in this process: what is on the disk at a random moment is copied, as a kill would leave it,
+ * and another server goes on with the copy, while the first one is not heard of any more. The client sees lost connections.
+ */
+
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
+import type { Wire } from "../../src/engine/tinker/transport.ts";
+import { Random } from "../../src/random.ts";
+import { LOCK_NAME } from "../../src/run/run-lock.ts";
+import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
+import { bytesOf, FORWARD_BACKWARD_REQUEST, floatTensor, integerTensor } from "../../src/tinker/messages.ts";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { inProcessWire } from "./in-process-wire.ts";
+import { openOver, train } from "./random-training.ts";
+import { recordingBase } from "./recording-policy.ts";
+
+const root = mkdtempSync(join(tmpdir(), "aha-tinker-restart-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const model = mkdtempSync(join(root, "model-"));
+writeFileSync(join(model, "config.json"), "{}");
+
+async function start(directory: string, limits: Partial<TinkerLimits> = {}, name = "tiny") {
+  const { base, policies } = recordingBase();
+  const defects: unknown[] = [];
+  const { routes, takenOver } = await tinkerRoutes({
+    ...{ name, base, engine: await base.open({}), apiKey: undefined, directory },
+    tokenizer: { eosTokenId: 1 } as unknown as Tokenizer,
+    tokenizerDirectory: model,
+    modelPath: model,
+    limits: { pollMs: 5, ...limits },
+    onDefect: (error) => defects.push(error),
+  });
+  return { routes, policies, defects, takenOver, wire: inProcessWire(routes) };
+}
+
+let places = 0;
+const newDirectory = () => join(root, `${places++}`);
+
+/**
+ * What a kill at this moment leaves. While this runs the server begins nothing new; what its threads are at is waited for. A
+ * lock of a process that is gone counts for nothing.
+ */
+function killed(directory: string): string {
+  const listing = () => JSON.stringify(readdirSync(directory, { recursive: true }).sort());
+  for (;;) {
+    const before = listing();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3);
+    const copy = newDirectory();
+    try {
+      cpSync(directory, copy, { recursive: true });
+    } catch {
+      continue;
+    }
+    if (listing() !== before) continue;
+    rmSync(join(copy, "sessions", LOCK_NAME), { force: true });
+    return copy;
+  }
+}
+
+const ticks = async (count: number) => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe("a server that is killed", () => {
+  it("loses no step and takes none twice, wherever it is killed, and its clients go on", async () => {
+    let kills = 0;
+    let takenOver = 0;
+    for (let seed = 0; seed < 12; seed++) {
+      const random = new Random(seed, "killed servers");
+      // States are saved after each step, or never, so that everything is carried out again.
+      const limits = { busyPerSave: random.uniform() < 0.5 ? 0 : 1e9 };
+      let directory = newDirectory();
+      let server = await start(directory, limits);
+      let until = 4 + random.integer(36);
+      let left = 4;
+      let restarting: Promise<void> | undefined;
+      const dead = new Set<object>();
+      const restart = async (delay: number) => {
+        await ticks(delay);
+        const before = server;
+        directory = killed(directory);
+        dead.add(before);
+        server = await start(directory, limits);
+        // Its policies are those that it has now.
+        takenOver += server.takenOver.requests;
+        kills++;
+        left--;
+        void before.routes.close();
+        until = 4 + random.integer(36);
+        restarting = undefined;
+      };
+      const wire: Wire = async (request) => {
+        await restarting;
+        const asked = server;
+        const answering = asked.wire(request);
+        answering.catch(() => {});
+        if (left > 0 && --until <= 0) restarting ??= restart(random.integer(12));
+        const answer = await answering;
+        await ticks(random.integer(3));
+        // What a server answers that is killed meanwhile is not heard.
+        if (dead.has(asked)) throw new TypeError("fetch failed");
+        return answer;
+      };
+      const policy = await openOver(wire, root);
+      const log: string[] = [];
+      await train(policy, random, 8, log);
+      await restarting;
+      await policy.score([{ promptTokens: Int32Array.of(3), completionTokens: Int32Array.of(4) }], { temperature: 1 });
+      expect(server.policies.at(-1)!.log, `schedule ${seed}`).toEqual(log);
+      expect(server.defects, `schedule ${seed}`).toEqual([]);
+      await policy.dispose();
+      await server.routes.close();
+    }
+    expect(kills).toBeGreaterThan(12);
+    expect(takenOver).toBeGreaterThan(5);
+  });
+
+  it("answers a repeated request as it did, with the same future, and one that was not answered yet", async () => {
+    const directory = newDirectory();
+    const first = await start(directory, { busyPerSave: 1e9 });
+    const asking = (wire: Wire) => async (path: string, body: object | Uint8Array<ArrayBuffer>) => {
+      const isBytes = body instanceof Uint8Array;
+      const answer = await wire({
+        ...{ method: "POST", path: `/api/v1/${path}` },
+        headers: { "content-type": isBytes ? "application/x-protobuf" : "application/json" },
+        body: isBytes ? body : JSON.stringify(body),
+      });
+      const text = new TextDecoder().decode(answer.body);
+      return { status: answer.status, text, json: text.startsWith("{") ? JSON.parse(text) : undefined };
+    };
+    const post = asking(first.wire);
+    const resultOf = async (own: typeof post, request_id: string) => {
+      for (;;) {
+        const { text, json } = await own("retrieve_future", { request_id });
+        if (json?.type !== "try_again") return text;
+      }
+    };
+    const { session_id } = (await post("create_session", {})).json;
+    const create = { session_id, model_seq_id: 0, base_model: "tiny", lora_config: { rank: 2 } };
+    const made = (await post("create_model", create)).json.request_id;
+    const { model_id } = JSON.parse(await resultOf(post, made));
+    const pass = FORWARD_BACKWARD_REQUEST.encode({
+      ...{ modelId: model_id, seqId: 1, lossFn: "cross_entropy" },
+      data: [
+        {
+          modelInput: [{ encodedText: { tokens: bytesOf(Int32Array.of(3, 4)) }, image: undefined, dmel: undefined }],
+          lossFnInputs: new Map([
+            ["target_tokens", integerTensor(Int32Array.of(4, 5))],
+            ["weights", floatTensor(Float32Array.of(1, 1))],
+          ]),
+          modelInputSpans: [],
+          lossFnInputSpans: [],
+        },
+      ],
+    });
+    const step = (seq_id: number) => ({ model_id, seq_id, adam_params: { learning_rate: seq_id } });
+    const save = { model_id, seq_id: 4, sampling_session_seq_id: 0 };
+    const sent = [
+      ["forward_backward", pass],
+      ["optim_step", step(2)],
+      ["optim_step", { model_id, seq_id: 3, adam_params: { learning_rate: "fast" } }],
+      ["save_weights_for_sampler", save],
+    ] as const;
+    const told: [id: string, result: string][] = [];
+    for (const [path, body] of sent) {
+      const { request_id } = (await post(path, body)).json;
+      told.push([request_id, await resultOf(post, request_id)]);
+    }
+    const { sampling_session_id } = JSON.parse(told[3]![1]);
+    const prompt = { chunks: [{ tokens: [3] }] };
+    const sample = { sampling_session_id, seq_id: 0, prompt, sampling_params: { max_tokens: 2 } };
+    const call = (index: number) => ({
+      ...{ ...sample, seq_id: 1 + index },
+      aha: { iteration: 0, prompt_id: index, call: { id: "c", index, size: 2 } },
+    });
+    // Of a call that is not complete, and of a number that waits for the one before it.
+    const waiting = [
+      ["asample", call(0)],
+      ["optim_step", step(6)],
+    ] as const;
+    const ids = await Promise.all(waiting.map(async ([path, body]) => (await post(path, body)).json.request_id));
+
+    const second = await start(killed(directory), { busyPerSave: 1e9 });
+    expect(second.takenOver).toEqual({ sessions: 1, models: 1, requests: 2, others: 0 });
+    const again = asking(second.wire);
+    expect((await again("create_model", create)).json.request_id).toBe(made);
+    for (const [i, [path, body]] of sent.entries()) {
+      const { request_id } = (await again(path, body)).json;
+      expect([request_id, await resultOf(again, request_id)], path).toEqual(told[i]);
+    }
+    expect((await again("optim_step", step(2.5))).status).toBe(422);
+    expect((await again("optim_step", { ...step(2), seq_id: 2, extra: 1 })).status).toBe(422);
+    for (const [i, [path, body]] of waiting.entries()) expect((await again(path, body)).json.request_id).toBe(ids[i]);
+    await again("asample", call(1));
+    await again(
+      "forward_backward",
+      FORWARD_BACKWARD_REQUEST.encode({ ...FORWARD_BACKWARD_REQUEST.decode(pass), seqId: 5 }),
+    );
+    expect(await resultOf(again, ids[0]!)).toMatch(/./);
+    expect(JSON.parse(await resultOf(again, ids[1]!)).metrics).toMatchObject({ grad_norm: 4 });
+    expect(second.policies[0]!.log).toEqual(["pass 1,1", "step 2", "pass 1,1", "step 6"]);
+    expect(second.defects).toEqual([]);
+    await first.routes.close();
+    await second.routes.close();
+  });
+});
+
+describe("what is kept for the next server", () => {
+  const post = async (wire: Wire, path: string, body: object) => {
+    const headers = { "content-type": "application/json" };
+    const answer = await wire({ method: "POST", path: `/api/v1/${path}`, headers, body: JSON.stringify(body) });
+    return JSON.parse(new TextDecoder().decode(answer.body) || "{}");
+  };
+
+  it("goes with the session, and files that a kill cut or nobody knows are passed over", async () => {
+    const directory = newDirectory();
+    const first = await start(directory);
+    const [one, other] = [await post(first.wire, "create_session", {}), await post(first.wire, "create_session", {})];
+    await post(first.wire, `sessions/${one.session_id}/finish`, {});
+    const sessions = join(directory, "sessions");
+    const folders = () => readdirSync(sessions).filter((name) => statSync(join(sessions, name)).isDirectory());
+    expect(folders()).toEqual([other.session_id]);
+    const id = "0".repeat(32);
+    writeFileSync(join(sessions, other.session_id, "requests", id), '{"id":"');
+    writeFileSync(join(sessions, other.session_id, "results", id), "");
+    await first.routes.close();
+    const second = await start(directory);
+    expect(second.takenOver).toEqual({ sessions: 1, models: 0, requests: 0, others: 0 });
+    expect(await post(second.wire, "session_heartbeat", other)).toEqual({ type: "session_heartbeat" });
+    await second.routes.close();
+  });
+
+  it("is one server's, and of one base", async () => {
+    const directory = newDirectory();
+    const first = await start(directory);
+    await post(first.wire, "create_session", {});
+    await expect(start(directory)).rejects.toThrow(/in use|another/i);
+    await first.routes.close();
+    const second = await start(directory, {}, "another");
+    expect(second.takenOver).toEqual({ sessions: 0, models: 0, requests: 0, others: 1 });
+    await second.routes.close();
+    expect(existsSync(join(directory, "sessions", LOCK_NAME))).toBe(false);
+    const third = await start(directory);
+    expect(third.takenOver.sessions).toBe(1);
+    await third.routes.close();
+  });
+
+  it("has a limit, within which results make room as they become old", async () => {
+    const directory = newDirectory();
+    const { wire, routes } = await start(directory, {
+      mostJournalBytes: 150_000,
+      resultsKeptMs: 50,
+      sessionSilentMs: 200,
+    });
+    const { session_id } = await post(wire, "create_session", {});
+    const tokens = new Array(40_000).fill(1);
+    const { sampling_session_id } = await post(wire, "create_sampling_session", {
+      ...{ session_id, sampling_session_seq_id: 0, base_model: "tiny" },
+    });
+    const sample = (seq_id: number) => ({
+      ...{ sampling_session_id, seq_id, prompt: { chunks: [{ tokens }] }, sampling_params: { max_tokens: 1 } },
+    });
+    expect((await post(wire, "asample", sample(0))).request_id).toBeDefined();
+    expect((await post(wire, "asample", sample(1))).detail).toMatch(/keeps \d+ bytes .* already/);
+    for (let i = 0; i < 40; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 25));
+      if ((await post(wire, "asample", sample(1))).request_id !== undefined) break;
+      await post(wire, "session_heartbeat", { session_id });
+    }
+    expect((await post(wire, "asample", sample(1))).request_id).toBeDefined();
+    await routes.close();
+  });
+});
