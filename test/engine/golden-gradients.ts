@@ -6,8 +6,8 @@ import { expect } from "vitest";
 import type { Device } from "../../src/compute/device.ts";
 import type { AdamParams, Datum } from "../../src/engine/contract/policy.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
-import type { ModelConfig } from "../../src/model/model-config.ts";
 import type { LoadedModel } from "../../src/model/checkpoint.ts";
+import type { ModelConfig } from "../../src/model/model-config.ts";
 import { loadModel } from "../../src/model/on-disk.ts";
 import { type ParameterValues, parameterSpecs } from "../../src/model/parameters.ts";
 import { emptyDirectory, openEngine } from "./models.ts";
@@ -74,7 +74,9 @@ export async function expectGoldenSteps(one: GoldenCase, device?: Device): Promi
       const result = await engine.forwardBackward(dataOf(one), one.loss);
       expect(Math.abs(result.loss - step.loss), `loss of step ${number}`).toBeLessThan(tolerance.loss);
       const { gradNorm } = await engine.optimStep(golden.adam);
-      expect(Math.abs(gradNorm! / step.gradNorm - 1), `norm of step ${number}`).toBeLessThan(tolerance.gradNormRelative);
+      expect(Math.abs(gradNorm! / step.gradNorm - 1), `norm of step ${number}`).toBeLessThan(
+        tolerance.gradNormRelative,
+      );
       const directory = await emptyDirectory();
       await engine.saveWeights(directory);
       const tensors = checkpointTensors(config, (await loadModel(directory)).values);
