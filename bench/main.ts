@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- grpo|sft|sample|train|memory|chunks|scaling|soak|peers …`: speed and memory, measured on the real code paths.
+ * `npm run bench -- grpo|sft|sample|train|memory|chunks|scaling|soak|step|launches|peers …`: speed and memory, measured on the real code paths.
  *
  * A figure is a median over repetitions after one that is not counted. Never measure speed while anything else runs, and
  * compare two programs in one run only: `peers` runs Aha and the Python peers in turn on one checkpoint.
@@ -7,6 +7,7 @@
 
 import { AhaError } from "../src/errors.ts";
 import { benchGrpo } from "./grpo.ts";
+import { benchLaunches } from "./launches.ts";
 import { benchChunks, benchMemory, benchMemoryPoint } from "./memory.ts";
 import { type BenchOptions, type Figures, readOptions } from "./options.ts";
 import { benchPeers } from "./peers.ts";
@@ -14,6 +15,7 @@ import { benchSample } from "./sample.ts";
 import { benchScaling } from "./scaling.ts";
 import { benchSft } from "./sft.ts";
 import { benchSoak } from "./soak.ts";
+import { benchStep } from "./step.ts";
 import { benchTrain } from "./train.ts";
 
 const HELP = `npm run bench -- NAME --model DIR [options] [--json]
@@ -31,6 +33,9 @@ const HELP = `npm run bench -- NAME --model DIR [options] [--json]
   scaling  the GRPO step over 1, 2, 4 times --group and --tokens and over half, all and twice of the model's layers
   soak     aha serve under many clients, hostile ones among them: errors (0), and the gaps in an honest client's stream
            beside the time of a decoding step alone    --clients 64 --seconds 120; a model with a chat template
+  step     sampling and one update on it, as a recipe's GRPO step; no rewards, so that --random models do, too
+           --prompts 8 --group 8 --prompt 32 --tokens 128 --repeat 3 (0: the first step alone)
+  launches what a GPU is asked for in a step: kernels, bytes, transfers; counted on the CPU, without --model
   peers    grpo, sft, sample and train beside TRL (of sft with its padding, and packed), transformers and PyTorch, in turn,
            and the ratios: --rounds 3; "peers grpo sample" compares these two only. With --lora both sides train an adapter
 
@@ -40,6 +45,9 @@ For every name:
   --gradient-checkpointing  layers are computed again in the backward pass
   --chunk TOKENS            completion tokens whose logits are in memory at once (as many as fit into 128 MiB, with nf4 into 64)
   --micro-batch TOKENS      token positions computed at once (2048)
+  --device cpu              what it is computed on: cpu, webgpu, cuda
+  --dtype float32           what the layers compute in: float32, bfloat16, float16
+  --random CONFIG.json      a model of this shape with random weights in the place of --model (sample, train, step)
   --threads 2  --seed 0     --no-trl: no comparison in grpo
   --python PYTHON           with torch, transformers, trl, datasets, accelerate, peft (python3)
 
@@ -66,8 +74,13 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   chunks: benchChunks,
   scaling: benchScaling,
   soak: benchSoak,
+  step: benchStep,
+  launches: benchLaunches,
   peers: benchPeers,
 };
+
+/** What brings its own models. */
+const WITHOUT_MODEL: ReadonlySet<string> = new Set(["launches"]);
 
 try {
   const { names, options } = readOptions(process.argv.slice(2));
@@ -76,7 +89,8 @@ try {
   else {
     const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
     if (!bench) throw new AhaError(`there is no bench ${name}: ${Object.keys(BENCHES).join(", ")}`);
-    if (options.model === "") throw new AhaError("--model DIR is missing: a checkpoint in the Hugging Face layout");
+    if (options.model === "" && options.random === "" && !WITHOUT_MODEL.has(name))
+      throw new AhaError("--model DIR is missing: a checkpoint in the Hugging Face layout");
     if (more.length > 0 && name !== "peers")
       throw new AhaError(`${name} takes no further names, not ${more.join(" ")}`);
     const figures = await bench(options, more);

@@ -28,7 +28,7 @@ const NUMBERS = {
   seed: 0,
 } as const;
 
-const TEXTS = { model: "", quantization: "", python: "python3" } as const;
+const TEXTS = { model: "", random: "", quantization: "", device: "cpu", dtype: "float32", python: "python3" } as const;
 
 const SWITCHES = ["gradient-checkpointing", "no-trl", "json", "help"] as const;
 

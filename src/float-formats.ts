@@ -6,6 +6,9 @@
  * checkpoint's weights is that checkpoint's bits.
  */
 
+/** What rounds f32 numbers to a format; `to` has as many. */
+export const toHalf = (dtype: "bfloat16" | "float16") => (dtype === "bfloat16" ? toBfloat16 : toFloat16);
+
 /** Widens bfloat16 numbers; `to` has as many. */
 export function fromBfloat16(from: Uint16Array, to: Float32Array): void {
   const bits = new Uint32Array(to.buffer, to.byteOffset, to.length);

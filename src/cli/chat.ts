@@ -5,7 +5,7 @@
  */
 
 import { createInterface } from "node:readline";
-import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
+import { openEngine } from "../engine/open.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { Channel } from "../serve/reasoning.ts";
 import type { GenerationDefaults } from "../serve/sampling-defaults.ts";
@@ -13,6 +13,7 @@ import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type AnswerPart, type ChatReply, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { engineOption } from "./engine-option.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import {
@@ -88,7 +89,7 @@ export const chatCommand: Command = {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
     const source = { path: modelDirectory, ...adapter };
-    const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values));
+    const engine = await openEngine(engineOption(values), source, computeOption(values));
     const chat = isChat ? { system: values.system } : undefined;
     const session = new ChatSession({ engine, tokenizer, sampling, chat });
     const display = values.json

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { writeJsonl } from "../data/jsonl.ts";
 import type { SampledSoFar, Sampler } from "../engine/contract/sampler.ts";
-import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
+import { openEngine } from "../engine/open.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
@@ -19,6 +19,7 @@ import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
+import { engineOption } from "./engine-option.ts";
 import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
 import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import {
@@ -170,7 +171,7 @@ async function evaluatePolicy(
   });
   const problems = task.heldOut(plan.problems);
   const source = { path: modelDirectory, ...adapter };
-  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values));
+  const engine = await openEngine(engineOption(values), source, computeOption(values));
   try {
     const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
     const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };

@@ -6,12 +6,13 @@
  */
 
 import type { Sampler } from "../engine/contract/sampler.ts";
-import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
+import { openEngine } from "../engine/open.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { parseJson } from "../json-text.ts";
 import { sumOf } from "../statistics.ts";
 import type { CommandContext } from "./command.ts";
+import { engineOption } from "./engine-option.ts";
 import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
 import { COMPUTE_OPTIONS, computeOption, numberOption, parseOptions } from "./parse-options.ts";
 
@@ -37,7 +38,7 @@ export async function runModelScore(args: readonly string[], context: CommandCon
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
   const source = { path: modelDirectory, ...adapter };
-  const engine = await openEngine(LOCAL_ENGINE, source, computeOption(values));
+  const engine = await openEngine(engineOption(values), source, computeOption(values));
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));

@@ -13,7 +13,7 @@ import { runModelScore, SCORE_OPTIONS } from "./model-score.ts";
 const HELP = `Usage:
   aha model init (--preset NAME | --config FILE) [--tokenizer NAME|DIR] --out DIR [--seed N] [--dtype NAME] …
   aha model info DIR [--adapter DIR] [--json]
-  aha model score DIR --tokens FILE [--adapter DIR] [--temperature T] [--device NAME] [--threads N] [--json]
+  aha model score DIR --tokens FILE [--adapter DIR] [--temperature T] [--device NAME] [--dtype NAME] [--threads N] [--json]
   aha model convert DIR|FILE.gguf --out DIR [--dtype NAME] [--max-shard-size N]
   aha model merge BASE ADAPTER --out DIR [--dtype NAME] [--max-shard-size N] [--json]
   aha model export DIR --gguf [--out FILE] [--dtype NAME] [--tokenizer NAME] [--json]
@@ -30,6 +30,7 @@ score  log-probabilities of token sequences, to compare a model with other progr
   --adapter DIR      apply this LoRA adapter (PEFT's format); DIR may be an adapter itself, which names its base
   --temperature T    divides the logits (1)
   --device NAME      what it is computed on: cpu, webgpu, cuda; or auto, a GPU where there is one (cpu)
+  --dtype NAME       what the layers compute in: float32, bfloat16 or float16 (float32)
   --threads N        threads to compute with (one per processor, at most 8)
   --json             an array of arrays: for n tokens the n - 1 log-probabilities of the second to the last, each
                      given all tokens before it; in nats

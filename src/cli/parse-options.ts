@@ -6,6 +6,7 @@
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { Compute } from "../compute/compute.ts";
 import { ConfigError, nearestName } from "../errors.ts";
+import { FLOAT_DTYPES } from "../graph/tensor-type.ts";
 
 type OptionsConfig = NonNullable<ParseArgsConfig["options"]>;
 
@@ -77,10 +78,15 @@ export function seedOption(text: string): number {
 }
 
 /** The options of every command that computes with a model. */
-export const COMPUTE_OPTIONS = { device: { type: "string" }, threads: { type: "string" } } as const;
+export const COMPUTE_OPTIONS = {
+  device: { type: "string" },
+  dtype: { type: "string", completes: () => FLOAT_DTYPES },
+  threads: { type: "string" },
+} as const;
 
 /** Their part of a command's help, in a column of 25. */
 export const COMPUTE_HELP = `--device NAME          what it is computed on: cpu, webgpu, cuda; or auto, a GPU where there is one (cpu)
+  --dtype NAME           what the layers compute in: float32, bfloat16 or float16 (float32)
   --threads N            threads to compute with (one per processor, at most 8)`;
 
 /** What a command computes with: the values of `COMPUTE_OPTIONS`, or the defaults. Throws ConfigError. */

@@ -41,6 +41,7 @@ Options
   --set KEY=VALUE   replace one value of the recipe, e.g. --set seed=2 --set stages.r1-zero.iterations=50;
                     may be repeated
   --device NAME     what it is computed on: cpu, webgpu, cuda or auto; short for --set engine.device=NAME
+  --dtype NAME      what the layers compute in: float32, bfloat16 or float16; short for --set engine.dtype=NAME
   --out DIR         the run directory, a new or an empty one (${RUNS}/NAME-SEED; if taken, NAME-SEED-2, …)
   --resume          continue an interrupted run, with the same recipe and --set options: that in --out DIR, or the
                     last unfinished one of the default directories
@@ -66,6 +67,7 @@ Examples
 const OPTIONS = {
   set: { type: "string", multiple: true, completes: "recipe-keys" },
   device: COMPUTE_OPTIONS.device,
+  dtype: COMPUTE_OPTIONS.dtype,
   out: { type: "string", completes: "directory" },
   resume: { type: "boolean" },
   json: { type: "boolean" },
@@ -85,13 +87,14 @@ export const runCommand: Command = {
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
     const parsed = parseOptions("run", args, OPTIONS, fromTrl || listsKeys ? [] : ["RECIPE"]);
     const { positionals } = parsed;
-    const values = withDevice(parsed.values, { isTrl: fromTrl });
+    const values = withEngineOptions(parsed.values, { isTrl: fromTrl });
     if (values.keys) return listKeys(args, values.json === true, context);
     const mode = values.json ? "json" : values.quiet ? "quiet" : "text";
     if (!fromTrl && (await isPipelineFile(positionals[0]!))) {
-      if (values.device !== undefined) {
+      const option = ENGINE_OPTIONS.find((name) => values[name] !== undefined);
+      if (option !== undefined) {
         throw new ConfigError(
-          "aha run: --device goes with a recipe; the stages of a pipeline say it: --set STAGE.engine.device=…",
+          `aha run: --${option} goes with a recipe; the stages of a pipeline say it: --set STAGE.engine.${option}=…`,
         );
       }
       return await runPipelineFile(positionals[0]!, values, { context, mode });
@@ -118,14 +121,18 @@ export const runCommand: Command = {
   },
 };
 
-/** `--device` as the override that it is short for. A recipe of TRL's has no such key. */
-function withDevice<V extends { readonly device?: string; readonly set?: string[] }>(
+/** Options that are short for a key of the engine. */
+const ENGINE_OPTIONS = ["device", "dtype"] as const;
+
+/** Those options as the overrides that they are short for. A recipe of TRL's has no such keys. */
+function withEngineOptions<V extends { device?: string; dtype?: string; set?: string[] }>(
   values: V,
   { isTrl }: { readonly isTrl: boolean },
 ): V {
-  if (values.device === undefined) return values;
-  if (isTrl) throw new ConfigError("aha run: --device goes with a recipe of Aha's, not with --trl.");
-  return { ...values, set: [...(values.set ?? []), `engine.device=${values.device}`] };
+  const given = ENGINE_OPTIONS.filter((name) => values[name] !== undefined);
+  if (given.length === 0) return values;
+  if (isTrl) throw new ConfigError(`aha run: --${given[0]} goes with a recipe of Aha's, not with --trl.`);
+  return { ...values, set: [...(values.set ?? []), ...given.map((name) => `engine.${name}=${values[name]}`)] };
 }
 
 /** `--keys`, alone or with `--json`. */

@@ -6,7 +6,7 @@
 import { basename, resolve } from "node:path";
 import type { Compute } from "../compute/compute.ts";
 import type { Policy } from "../engine/contract/policy.ts";
-import type { SharedBase } from "../engine/engine-kind.ts";
+import type { EngineSpec, SharedBase } from "../engine/engine-kind.ts";
 import { openEngine, openSharedBase, openSharedEngines } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import { hubReferenceOf } from "../hub/resolve.ts";
@@ -19,6 +19,7 @@ import { TINKER_LIMITS } from "../serve/tinker/limits.ts";
 import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { engineOption } from "./engine-option.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import {
   ADAPTER_HELP,
@@ -130,10 +131,14 @@ export const serveCommand: Command = {
       throw new ConfigError(`--${option} is about the server that --tinker makes: give --tinker, too.`);
     }
     const mostModels = wholeNumberOption("tinker-models", values["tinker-models"] ?? `${TINKER_LIMITS.mostModels}`, 1);
-    const compute = computeOption(values);
+    const [compute, engine] = [computeOption(values), engineOption(values)];
+    const memory = { maxSlots: limits.maxSlots, cacheMib: limits.cacheMib };
     const { engines, base } = values.tinker
-      ? await openOverBase(opened, { id, named }, limits, compute, context)
-      : { engines: await openEngines(opened, { id, named }, limits, compute, context), base: undefined };
+      ? await openOverBase(opened, { id, named }, { ...engine, ...memory }, compute, context)
+      : {
+          engines: await openEngines(opened, { id, named }, { ...engine, ...memory }, compute, context),
+          base: undefined,
+        };
     try {
       const { maxTokens = DEFAULT_MAX_TOKENS, ...sampling } = defaults;
       const options = { defaultMaxTokens: limits.defaultMaxTokens ?? maxTokens, defaults: sampling };
@@ -212,14 +217,14 @@ interface ServedNames {
 async function openEngines(
   found: FoundPolicy,
   names: ServedNames,
-  { maxSlots, cacheMib }: ReturnType<typeof limitsOf>,
+  engine: EngineSpec & { readonly cacheMib: number },
   compute: Compute,
   context: CommandContext,
 ): Promise<OpenedModel[]> {
   const { id, named } = names;
   const { tokenizer, adapters } = await findServed(found, names, context);
   const path = found.modelDirectory;
-  const spec = { kind: "local", maxSlots, cacheMib: Math.max(1, Math.floor(cacheMib / (1 + named.length))) };
+  const spec = { ...engine, cacheMib: Math.max(1, Math.floor(engine.cacheMib / (1 + named.length))) };
   if (adapters.length === 0) {
     return [{ id, engine: await openEngine(spec, { path, ...found.adapter }, compute), tokenizer }];
   }
@@ -235,7 +240,7 @@ async function openEngines(
 async function openOverBase(
   found: FoundPolicy,
   names: ServedNames,
-  { maxSlots, cacheMib }: ReturnType<typeof limitsOf>,
+  engine: EngineSpec & { readonly cacheMib: number },
   compute: Compute,
   context: CommandContext,
 ): Promise<{ readonly engines: OpenedModel[]; readonly base: SharedBase }> {
@@ -246,7 +251,7 @@ async function openOverBase(
   }
   const { id } = names;
   const { tokenizer, adapters } = await findServed(found, names, context);
-  const base = await openSharedBase({ kind: "local", maxSlots, cacheMib }, { path: found.modelDirectory }, compute);
+  const base = await openSharedBase(engine, { path: found.modelDirectory }, compute);
   const engines: OpenedModel[] = [{ id, engine: await base.open({}), tokenizer }];
   for (const { id: name, directory, tokenizer: own } of adapters) {
     engines.push({ id: name, parent: id, engine: await base.open({ adapter: directory }), tokenizer: own });

@@ -12,7 +12,7 @@
 
 import type { LoweredGraph } from "../graph/onnx.ts";
 import type { LoweringTarget } from "../graph/target.ts";
-import type { DType } from "../graph/tensor-type.ts";
+import type { DType, HalfDType } from "../graph/tensor-type.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
 import type { Draw, DrawRequest } from "./draw-token.ts";
 import type { Disposable } from "./scope.ts";
@@ -25,6 +25,8 @@ export interface HostArrays {
   readonly uint8: Uint8Array;
   /** The upper halves of f32 numbers. */
   readonly bfloat16: Uint16Array;
+  /** The bits of IEEE 754's binary16. */
+  readonly float16: Uint16Array;
 }
 
 /** Dtypes of tensors that are passed between programs; bool is used only within a program. */
@@ -77,6 +79,8 @@ export interface Kernels {
     others: readonly DeviceTensor<"float32">[],
     share: number,
   ): Promise<void>;
+  /** targets[i] ← sources[i], rounded to 16 bits. */
+  round(sources: readonly DeviceTensor<"float32">[], targets: readonly DeviceTensor<HalfDType>[]): Promise<void>;
   /** √Σ x² over all elements of all tensors. */
   norm(tensors: readonly DeviceTensor<"float32">[]): Promise<number>;
   /** Step number `step` (from 1) of AdamW with gradients times `gradientScale`; the formula is in `optim/adamw.ts`. */
@@ -118,6 +122,8 @@ export interface Device {
   copy(copy: BlockCopy): void;
   /** Compiles a model. */
   load(lowered: LoweredGraph): Promise<Session>;
+  /** Throws AhaError, saying what to do, where programs cannot compute in this dtype; absent where they can in all. */
+  requireHalf?(dtype: HalfDType): Promise<void>;
 }
 
 /** A device as the registry lists it. */

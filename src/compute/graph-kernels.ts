@@ -5,15 +5,17 @@
  * throughout, so results agree with the CPU's loops up to rounding.
  */
 
-import { sum } from "../graph/ops/broadcast.ts";
-import { add, divide, multiply, squareRoot, subtract } from "../graph/ops/elementwise.ts";
+import { cast } from "../graph/ops/cast.ts";
+import { add, multiply } from "../graph/ops/elementwise.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
+import type { HalfDType } from "../graph/tensor-type.ts";
 import type { AdamWOptions } from "../optim/adamw.ts";
 import { CompiledPrograms } from "./compiled-programs.ts";
-import type { Device, DeviceTensor, Kernels, OptimizedTensor } from "./device.ts";
+import type { Device, DeviceTensor, Kernels, OptimizedTensor, StoredDType } from "./device.ts";
 import { DrawPrograms, drawsWhole } from "./draw-program.ts";
 import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
 import { elementsOf, read, tensorOf } from "./host-memory.ts";
+import { adamWGraph, adamWName, adamWNumbers, joinedGroups, resultName, squaresGraph } from "./joined-programs.ts";
 import { blockCount } from "./logit-row.ts";
 import type { ProgramGraph } from "./program.ts";
 import { RowSums, sumsFor } from "./row-sums.ts";
@@ -40,29 +42,6 @@ const MIX: Kernel = {
   results: ({ a, b, keep, share }) => ({ a: add(multiply(a!, keep!), multiply(b!, share!)) }),
 };
 
-/** Adds to a total that stays on the device, so that of all tensors' squares one number is read. */
-const SQUARES: Kernel = {
-  tensors: ["a"],
-  numbers: ["total"],
-  results: ({ a, total }) => ({ total: add(total!, sum(multiply(a!, a!))) }),
-};
-
-/** The formula of `optim/adamw.ts`. */
-const ADAMW: Kernel = {
-  tensors: ["w", "g", "m", "v"],
-  numbers: ["scale", "beta1", "rest1", "beta2", "rest2", "correction1", "correction2", "epsilon", "rate", "decay"],
-  results: ({ w, g, m, v, ...numbers }) => {
-    const number = (name: string) => numbers[name]!;
-    const slope = multiply(g!, number("scale"));
-    const first = add(multiply(m!, number("beta1")), multiply(slope, number("rest1")));
-    const second = add(multiply(v!, number("beta2")), multiply(multiply(slope, slope), number("rest2")));
-    const deviation = add(squareRoot(multiply(second, number("correction2"))), number("epsilon"));
-    const update = divide(multiply(first, number("correction1")), deviation);
-    const move = multiply(add(update, multiply(w!, number("decay"))), number("rate"));
-    return { m: first, v: second, w: subtract(w!, move) };
-  },
-};
-
 /** Numbers that kernels read, as scalars on the device. */
 interface NumberTensors extends Disposable {
   readonly tensors: Readonly<Record<string, FloatTensor>>;
@@ -74,12 +53,20 @@ export class GraphKernels implements Kernels {
   readonly #rowSums: RowSums;
   readonly #draws: DrawPrograms;
   readonly #programs: CompiledPrograms<Kernel>;
+  readonly #roundings: CompiledPrograms<HalfDType>;
+  /** By the number of tensors. */
+  readonly #squares: CompiledPrograms<number>;
+  /** By the number of tensors and whether they decay. */
+  readonly #adamWPrograms: CompiledPrograms<string>;
 
   constructor(device: Device) {
     this.#device = device;
     this.#draws = new DrawPrograms(device);
     this.#rowSums = new RowSums(device);
     this.#programs = new CompiledPrograms(device);
+    this.#roundings = new CompiledPrograms(device);
+    this.#squares = new CompiledPrograms(device);
+    this.#adamWPrograms = new CompiledPrograms(device);
   }
 
   async add(sums: readonly FloatTensor[], addends: readonly FloatTensor[]): Promise<void> {
@@ -95,12 +82,38 @@ export class GraphKernels implements Kernels {
     }
   }
 
+  async round(sources: readonly FloatTensor[], targets: readonly DeviceTensor<HalfDType>[]): Promise<void> {
+    for (const [i, target] of targets.entries()) {
+      const program = await this.#roundings.get(target.dtype, () => roundingGraph(target.dtype));
+      const scope = new Scope();
+      try {
+        const flat = <D extends StoredDType>(tensor: DeviceTensor<D>) =>
+          scope.hold(this.#device.view(tensor, [elementsOf(tensor.dims)]));
+        const [feeds, fetches] = [new Map([["a", flat(sources[i]!)]]), new Map([["rounded", flat(target)]])];
+        await scope.hold(program.prepare(feeds, fetches)).run();
+      } finally {
+        scope.dispose();
+      }
+    }
+  }
+
   async norm(tensors: readonly FloatTensor[]): Promise<number> {
+    // The total stays on the device, so that of all tensors' squares one number is read.
     const numbers = this.#numbers({ total: 0 });
+    const total = numbers.tensors.total!;
+    const scope = new Scope();
     try {
-      for (const a of tensors) await this.#run(SQUARES, { a }, numbers.tensors);
-      return Math.sqrt((await read(this.#device, numbers.tensors.total!))[0]!);
+      for (const group of joinedGroups(tensors, ({ dims }) => elementsOf(dims))) {
+        const program = await this.#squares.get(group.length, () => squaresGraph(group.length));
+        const flat = group.map(
+          (one, i) => [`a${i}`, scope.hold(this.#device.view(one, [elementsOf(one.dims)]))] as const,
+        );
+        const call = program.prepare(new Map([...flat, ["total", total]]), new Map([[resultName("total"), total]]));
+        await scope.hold(call).run();
+      }
+      return Math.sqrt((await read(this.#device, total))[0]!);
     } finally {
+      scope.dispose();
       numbers.dispose();
     }
   }
@@ -109,21 +122,48 @@ export class GraphKernels implements Kernels {
     parameters: readonly OptimizedTensor[],
     step: number,
     gradientScale: number,
-    { learningRate, beta1, beta2, epsilon, weightDecay }: AdamWOptions,
+    options: AdamWOptions,
   ): Promise<void> {
-    const common = { scale: gradientScale, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, epsilon };
-    const corrections = { correction1: 1 / (1 - beta1 ** step), correction2: 1 / (1 - beta2 ** step) };
-    const all = { ...common, ...corrections, rate: learningRate };
-    const decayed = this.#numbers({ ...all, decay: weightDecay });
-    const others = this.#numbers({ ...all, decay: 0 });
+    const numbers = this.#numbers(adamWNumbers(step, gradientScale, options));
     try {
-      for (const { values, gradient, firstMoment, secondMoment, decays } of parameters) {
-        const tensors = { w: values, g: gradient, m: firstMoment, v: secondMoment };
-        await this.#run(ADAMW, tensors, (decays ? decayed : others).tensors);
+      for (const decays of [true, false]) {
+        const own = parameters.filter((one) => one.decays === decays);
+        const groups = joinedGroups(own, ({ values }) => elementsOf(values.dims));
+        for (const group of groups) await this.#adamW(group, decays && options.weightDecay !== 0, numbers.tensors);
       }
     } finally {
-      decayed.dispose();
-      others.dispose();
+      numbers.dispose();
+    }
+  }
+
+  /** One program for all tensors of a group, which it writes over. */
+  async #adamW(
+    group: readonly OptimizedTensor[],
+    decays: boolean,
+    numbers: Readonly<Record<string, FloatTensor>>,
+  ): Promise<void> {
+    const count = group.length;
+    const program = await this.#adamWPrograms.get(`${count} ${decays}`, () => adamWGraph(count, decays));
+    const scope = new Scope();
+    try {
+      const flat = (tensor: FloatTensor) => scope.hold(this.#device.view(tensor, [elementsOf(tensor.dims)]));
+      const feeds = new Map<string, DeviceTensor>(Object.entries(numbers));
+      const fetches = new Map<string, DeviceTensor>();
+      group.forEach(({ values, gradient, firstMoment, secondMoment }, i) => {
+        feeds.set(adamWName("g", i), flat(gradient));
+        for (const [name, tensor] of [
+          ["w", values],
+          ["m", firstMoment],
+          ["v", secondMoment],
+        ] as const) {
+          const own = flat(tensor);
+          feeds.set(adamWName(name, i), own);
+          fetches.set(resultName(adamWName(name, i)), own);
+        }
+      });
+      await scope.hold(program.prepare(feeds, fetches)).run();
+    } finally {
+      scope.dispose();
     }
   }
 
@@ -179,5 +219,7 @@ function kernelGraph(kernel: Kernel): ProgramGraph {
   return { graph, outputs: Object.fromEntries(results) };
 }
 
-/** An output must not be named like an input. */
-const resultName = (name: string): string => `new ${name}`;
+function roundingGraph(dtype: HalfDType): ProgramGraph {
+  const graph = new Graph();
+  return { graph, outputs: { rounded: cast(graph.input("a", "float32", ["n"]), dtype) } };
+}

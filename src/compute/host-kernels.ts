@@ -1,5 +1,6 @@
 /** Kernels of devices whose tensors lie in host memory: loops over it. */
 
+import { toHalf } from "../float-formats.ts";
 import { adamWStep, globalNorm } from "../optim/adamw.ts";
 import type { Device, DeviceTensor, Kernels } from "./device.ts";
 import { drawTokens } from "./draw-token.ts";
@@ -20,6 +21,11 @@ export function hostKernels(device: Device, rowsOf: RowsOf): Kernels {
 
     async mix(targets, others, share) {
       for (const [i, tensor] of targets.entries()) mixInto(numbers(tensor), numbers(others[i]!), share);
+    },
+
+    async round(sources, targets) {
+      for (const [i, target] of targets.entries())
+        toHalf(target.dtype)(numbers(sources[i]!), device.hostMemory(target)!);
     },
 
     async norm(tensors) {

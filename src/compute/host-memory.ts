@@ -17,6 +17,7 @@ export function allocateHost<D extends StoredDType>(dtype: D, length: number): H
       case "int64":
         return new BigInt64Array(bytesFor(8 * length), 0, length);
       case "bfloat16":
+      case "float16":
         return new Uint16Array(bytesFor(2 * length), 0, length);
       case "uint8":
         return new Uint8Array(bytesFor(length), 0, length);

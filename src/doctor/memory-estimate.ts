@@ -7,7 +7,8 @@
 
 import { KeyValueCache } from "../engine/local/key-value-cache.ts";
 import { affordableRows, type LocalLimits, logitChunkTokens } from "../engine/local/limits.ts";
-import { localLimitsOf } from "../engine/local/local-kind.ts";
+import { isEmulated, localLimitsOf, trunkOf } from "../engine/local/local-kind.ts";
+import { type FloatDType, isHalf } from "../graph/tensor-type.ts";
 import { ALL_LORA_TARGETS, adapterSpecs } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
@@ -25,7 +26,7 @@ const PROCESS_BYTES = 250 * 2 ** 20;
 const LOGIT_TENSORS = 3;
 /** Bytes of a packed weight: 4 bits and its share of a block's scale; embeddings are bfloat16 then. */
 const NF4_BYTES = 0.5625;
-const BF16_BYTES = 2;
+const HALF_BYTES = 2;
 
 /** Parameters that are trained: all of them, or the adapter's. */
 export function trainableParameters(config: ModelConfig, { model }: Pick<Recipe, "model">): number {
@@ -56,22 +57,26 @@ export function estimatePeakBytes(
   const limits = localLimitsOf(recipe.engine);
   if (limits === undefined) return PROCESS_BYTES + beside;
   const { parameterCount, parametersByKind } = modelSize(config);
-  const packed = (parametersByKind.attention ?? 0) + (parametersByKind.mlp ?? 0);
-  const weights =
-    recipe.model.quantization === undefined
-      ? parameterCount * F32_BYTES
-      : packed * NF4_BYTES + (parameterCount - packed) * BF16_BYTES;
+  const projections = (parametersByKind.attention ?? 0) + (parametersByKind.mlp ?? 0);
+  const dtype = trunkOf(recipe.engine);
   const optimizer = trainableParameters(config, recipe) * 3 * F32_BYTES;
   const hasAdapter = recipe.model.lora !== undefined || recipe.model.adapter !== undefined;
+  const whole = parameterCount * F32_BYTES;
+  // What is trained, or copied for a reference, is held in float32 and rounded beside it; what is frozen only rounded.
+  const rounded = isHalf(dtype) ? projections * HALF_BYTES : 0;
+  const frozen = isHalf(dtype) ? (parameterCount - projections) * F32_BYTES + rounded : whole;
+  const packed = projections * NF4_BYTES + (parameterCount - projections) * HALF_BYTES;
+  const weights = recipe.model.quantization !== undefined ? packed : hasAdapter ? frozen : whole + rounded;
   const known = { promptTokens, contextTokens: config.maxContextTokens };
   const needs = recipe.stages.flatMap((stage) => {
     return trainers.get(stage.trainer).examination?.memory?.(stage, known) ?? [];
   });
   const hasReference = needs.some((need) => need.hasReference);
-  const reference = hasReference && !hasAdapter ? parameterCount * F32_BYTES : 0;
+  const reference = hasReference && !hasAdapter ? whole + rounded : 0;
+  const held = isHalf(cachedDType(recipe)) ? HALF_BYTES : F32_BYTES;
   const moments = needs.map(({ trained, sampled }) => {
-    const cache = sampled === undefined ? 0 : cacheBytes(config, limits, sampled);
-    return Math.max(cache, trainingBytes(config, recipe.model.quantization, limits, trained));
+    const cache = sampled === undefined ? 0 : cacheBytes(config, cachedDType(recipe), limits, sampled);
+    return Math.max(cache, trainingBytes(config, recipe.model.quantization, { ...limits, held }, trained));
   });
   return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
 }
@@ -96,34 +101,43 @@ export function peakBytesFromTrials(
     return trainers.get(stage.trainer).examination?.memory?.(stage, known).sampled ?? [];
   });
   const largest = (needs: readonly { readonly sequences: number; readonly length: number }[]) =>
-    Math.max(0, ...needs.map((need) => cacheBytes(config, limits, need)));
+    Math.max(0, ...needs.map((need) => cacheBytes(config, cachedDType(recipe), limits, need)));
   const tried = trials.flatMap(({ longest }) => longest ?? []);
   return processBytes + Math.max(0, largest([...sampled, evaluated]) - largest(tried));
+}
+
+/** What activations and cache are held in: where 16 bits are emulated, float32. */
+function cachedDType({ engine }: Pick<Recipe, "engine">): FloatDType {
+  return isEmulated(engine) ? "float32" : trunkOf(engine);
 }
 
 /** Keys and values of the sequences that are sampled at once. */
 function cacheBytes(
   config: ModelConfig,
+  dtype: FloatDType,
   limits: LocalLimits,
   { sequences, length }: { readonly sequences: number; readonly length: number },
 ): number {
-  return Math.min(sequences, affordableRows(config, limits, length)) * KeyValueCache.rowBytes(config, length);
+  return (
+    Math.min(sequences, affordableRows(config, dtype, limits, length)) * KeyValueCache.rowBytes(config, dtype, length)
+  );
 }
 
-/** Activations and logits of one micro-batch: `tokens` there are, in sequences of `longest`. */
+/** Activations and logits of one micro-batch: `tokens` there are, in sequences of `longest`; `held`: bytes of a number of the trunk. */
 function trainingBytes(
   config: ModelConfig,
   quantization: Quantization | undefined,
-  limits: LocalLimits,
+  limits: LocalLimits & { readonly held: number },
   { tokens, longest: length }: { readonly tokens: number; readonly longest: number },
 ): number {
   const { hiddenSize: H, intermediateSize: I, numHeads, numKvHeads, headDim: D, numLayers, vocabSize } = config;
   const positions = Math.min(tokens, Math.max(length, limits.microBatchTokens));
   const attended = Math.min(length, positions);
-  // Norms, projections before and after RoPE, attention's weights and result, the MLP's three.
-  const layer = 6 * H + 3 * numHeads * D + 4 * numKvHeads * D + numHeads * attended + 4 * I;
-  const kept = limits.gradientCheckpointing ? numLayers * H + 2 * layer : numLayers * layer;
+  // Norms, projections before and after RoPE, the MLP's three, attention's result; its weights are float32.
+  const trunk = 6 * H + 3 * numHeads * D + 4 * numKvHeads * D + 4 * I;
+  const layer = trunk * limits.held + numHeads * attended * F32_BYTES;
+  const kept = limits.gradientCheckpointing ? numLayers * H * limits.held + 2 * layer : numLayers * layer;
   const rows = Math.min(positions, logitChunkTokens(limits, config, quantization));
   const logits = LOGIT_TENSORS * rows * vocabSize * F32_BYTES;
-  return positions * kept * F32_BYTES + logits;
+  return positions * kept + logits;
 }

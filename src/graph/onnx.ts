@@ -13,7 +13,7 @@ import { type Dim, showShape } from "./dim.ts";
 import type { Emitter, OnnxNode, Subgraph } from "./emitter.ts";
 import { type LoweringTarget, ONNX_RUNTIME_CPU } from "./target.ts";
 import { type Graph, type GraphNode, nodesUpTo, type Tensor } from "./tensor.ts";
-import type { ConstantData, DType, TensorType } from "./tensor-type.ts";
+import { type ConstantData, type DType, isHalf, type TensorType } from "./tensor-type.ts";
 
 const IR_VERSION = 10;
 const OPSET_VERSION = 21;
@@ -26,6 +26,7 @@ export const ONNX_DTYPE: Readonly<Record<DType, number>> = {
   int32: 6,
   int64: 7,
   bool: 9,
+  float16: 10,
   bfloat16: 16,
 };
 
@@ -61,7 +62,11 @@ export function lowerToOnnx(
     if (graph.inputs.some((input) => input.name === name)) {
       throw new GraphError(`an output is named ${name}, which is an input: a model has one name for one tensor`);
     }
-    nodes.push({ type: "Identity", domain: "", inputs: [names.get(tensor)!], outputs: [name], attributes: {} });
+    const inputs = [names.get(tensor)!];
+    if (isHalf(tensor.dtype) && target.emulates.has(tensor.dtype)) {
+      const attributes = { to: BigInt(ONNX_DTYPE[tensor.dtype]) };
+      nodes.push({ type: "Cast", domain: "", inputs, outputs: [name], attributes });
+    } else nodes.push({ type: "Identity", domain: "", inputs, outputs: [name], attributes: {} });
   }
 
   const used = new Set(order);
@@ -112,16 +117,59 @@ export function lowerNodes(
   results: readonly Tensor[],
 ): void {
   const read = new Set([...results, ...nodes.flatMap(({ inputs }) => inputs)]);
+  const halves = new HalfEmulation(emit, names);
   for (const node of nodes) {
-    const inputs = node.inputs.map((input) => names.get(input)!);
+    const inputs = node.inputs.map((input) => halves.operand(node, input));
     const isRead = node.outputs.map((output) => read.has(output));
     const lowered = node.operation.lower(emit, inputs, node, isRead);
     if (lowered.length !== node.outputs.length) {
       throw new GraphError(`${node.operation.name} lowers to ${lowered.length} outputs of ${node.outputs.length}`);
     }
     node.outputs.forEach((output, i) => {
-      names.set(output, lowered[i]!);
+      names.set(output, isRead[i] ? halves.result(node, output, lowered[i]!) : lowered[i]!);
     });
+  }
+}
+
+/**
+ * Tensors of 16 bits on a device that emulates them (`LoweringTarget.emulates`); on others everything passes as it is. What
+ * comes from outside is held in 16 bits, also behind operations that only move elements, and is widened where it is first
+ * read. All other tensors are float32 numbers that are rounded when they are made.
+ */
+class HalfEmulation {
+  readonly #emit: Emitter;
+  readonly #names: Map<Tensor, string>;
+  readonly #widened = new Map<Tensor, string>();
+
+  constructor(emit: Emitter, names: Map<Tensor, string>) {
+    this.#emit = emit;
+    this.#names = names;
+  }
+
+  /** The name of an operand, as the operation of `node` reads it. */
+  operand({ operation }: GraphNode, tensor: Tensor): string {
+    const name = this.#names.get(tensor)!;
+    if (operation.readsHeld || operation.movesOnly || !this.#isHeld(tensor)) return name;
+    const widened = this.#widened.get(tensor) ?? this.#cast(name, "float32");
+    this.#widened.set(tensor, widened);
+    return widened;
+  }
+
+  /** The name of a result that was lowered as `name`. */
+  result({ operation }: GraphNode, tensor: Tensor, name: string): string {
+    const { dtype } = tensor;
+    if (operation.movesOnly || !isHalf(dtype) || !this.#emit.target.emulates.has(dtype)) return name;
+    return this.#cast(this.#cast(name, dtype), "float32");
+  }
+
+  /** It is held in 16 bits, and not as float32. */
+  #isHeld({ dtype, node: { operation, inputs } }: Tensor): boolean {
+    if (!isHalf(dtype) || !this.#emit.target.emulates.has(dtype) || !operation.movesOnly) return false;
+    return inputs.length === 0 || this.#isHeld(inputs[0]!);
+  }
+
+  #cast(name: string, dtype: DType): string {
+    return this.#emit.node("Cast", [name], { attributes: { to: BigInt(ONNX_DTYPE[dtype]) } })[0]!;
   }
 }
 

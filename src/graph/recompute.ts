@@ -21,6 +21,7 @@ export function recomputed(x: Tensor, build: (x: Tensor) => Tensor): Tensor {
   const captured = capturedFrom(x, result);
   const operation: Operation = {
     name: "recomputed",
+    movesOnly: true,
     lower: (_, [first]) => [first!],
     gradient: (_, [g], wants) => {
       const again = after(x, g!);

@@ -3,6 +3,8 @@
  * operation is missing, lowering writes others with the same result.
  */
 
+import type { HalfDType } from "./tensor-type.ts";
+
 /**
  * What lowering can do without:
  *
@@ -25,12 +27,24 @@ export type DispensableOperation =
 
 export interface LoweringTarget {
   readonly lacks: ReadonlySet<DispensableOperation>;
+  /** Dtypes of 16 bits that its kernels compute in. */
+  readonly computes: ReadonlySet<HalfDType>;
+  /**
+   * Those that are emulated: what programs read and write in them is held in 16 bits, or in float32 (`heldDType`); in
+   * between each result is a float32 number that was rounded to 16 bits. So are those of kernels for 16 bits, which add up in
+   * float32 and round once.
+   */
+  readonly emulates: ReadonlySet<HalfDType>;
   /** Most new positions of a sequence that `GroupQueryAttention` is right for; absent: any number. */
   readonly mostNewPositions?: number;
 }
 
-/** ONNX Runtime's kernels for the CPU: all of them. */
-export const ONNX_RUNTIME_CPU: LoweringTarget = { lacks: new Set() };
+/** ONNX Runtime's kernels for the CPU: all of them, but in float32 alone. */
+export const ONNX_RUNTIME_CPU: LoweringTarget = {
+  lacks: new Set(),
+  computes: new Set(),
+  emulates: new Set(["bfloat16", "float16"]),
+};
 
 /**
  * Its kernels for WebGPU (1.30). `FusedMatMul` and `Sum` there are none of. The norm's second output is the mean. Additions
@@ -47,10 +61,14 @@ export const ONNX_RUNTIME_WEBGPU: LoweringTarget = {
     "GroupQueryAttention.scores",
     "bfloat16",
   ]),
+  computes: new Set(["float16"]),
+  emulates: new Set(),
   mostNewPositions: 31,
 };
 
 /** Its kernels for CUDA (1.30). `BitShift` and `BitwiseXor` there are none of; additions are atomic there, too. */
 export const ONNX_RUNTIME_CUDA: LoweringTarget = {
   lacks: new Set(["ScatterElements.add", "int64", "GroupQueryAttention.scores"]),
+  computes: new Set(["bfloat16", "float16"]),
+  emulates: new Set(),
 };

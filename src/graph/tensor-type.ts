@@ -2,8 +2,22 @@
 
 import type { Shape } from "./dim.ts";
 
-/** uint8 and bfloat16 are for packed weights, which are only ever inputs; bool stays inside of graphs. */
-export type DType = "float32" | "int64" | "int32" | "uint8" | "bfloat16" | "bool";
+/** uint8 is for packed weights, which are only ever inputs; bool stays inside of graphs. */
+export type DType = FloatDType | "int64" | "int32" | "uint8" | "bool";
+
+/** What operations compute and differentiate in. */
+export type FloatDType = "float32" | HalfDType;
+
+/** Floats of 16 bits: 8 bits of fraction with the range of float32, or 11 bits up to 65,504. */
+export type HalfDType = "bfloat16" | "float16";
+
+/** Every dtype that a trunk may compute in, by name. */
+export const FLOAT_DTYPES = ["float32", "bfloat16", "float16"] as const satisfies readonly FloatDType[];
+
+/** Whether it is a float of 16 bits. */
+export function isHalf(dtype: DType): dtype is HalfDType {
+  return dtype === "bfloat16" || dtype === "float16";
+}
 
 export interface TensorType {
   readonly dtype: DType;

@@ -8,7 +8,7 @@
 import { GraphError } from "../errors.ts";
 import { type Shape, sameShape, showShape } from "./dim.ts";
 import type { Emitter } from "./emitter.ts";
-import type { ConstantData, DType, TensorType } from "./tensor-type.ts";
+import { type ConstantData, type DType, type FloatDType, isHalf, type TensorType } from "./tensor-type.ts";
 
 export interface Tensor extends TensorType {
   readonly graph: Graph;
@@ -23,6 +23,13 @@ export interface Tensor extends TensorType {
  */
 export interface Operation {
   readonly name: string;
+  /**
+   * Its outputs consist of elements of its first operand (and of others), so that nothing is rounded: a tensor that is
+   * held in 16 bits stays so.
+   */
+  readonly movesOnly?: true;
+  /** It reads operands of 16 bits as they are held, where others read them widened (`target.ts`, `emulates`). */
+  readonly readsHeld?: true;
   /**
    * Adds ONNX nodes for `node` and returns the names of its outputs; the name of an output that nothing reads
    * (`isRead`, one entry per output) may be empty.
@@ -64,7 +71,11 @@ export class Graph {
   /** A named input, fed when the graph runs. A shape's bare names (`"B"`) are bound to the sizes of what is fed. */
   input(name: string, dtype: DType, shape: Shape): Tensor {
     if (this.inputs.some((input) => input.name === name)) throw new GraphError(`two inputs are named ${name}`);
-    const [tensor] = this.apply({ name: `input ${name}`, lower: () => [name] }, [], [{ dtype, shape }]);
+    const [tensor] = this.apply(
+      { name: `input ${name}`, movesOnly: true, lower: () => [name] },
+      [],
+      [{ dtype, shape }],
+    );
     this.inputs.push({ name, dtype, shape, tensor: tensor! });
     return tensor!;
   }
@@ -102,11 +113,22 @@ export class Graph {
   }
 }
 
-/** Throws GraphError unless the tensor is float32: the only dtype that operations compute and differentiate in. */
+/** Throws GraphError unless the tensors are float32. */
 export function requireFloat(name: string, ...tensors: readonly Tensor[]): void {
   for (const { dtype, shape } of tensors) {
     if (dtype !== "float32") throw new GraphError(`${name} takes float32, not ${dtype} ${showShape(shape)}`);
   }
+}
+
+/** The one float dtype that all tensors have. Throws GraphError where they have none, or several. */
+export function floatDTypeOf(name: string, ...tensors: readonly Tensor[]): FloatDType {
+  const [first] = tensors;
+  for (const { dtype, shape } of tensors) {
+    if (dtype === first!.dtype && (dtype === "float32" || isHalf(dtype))) continue;
+    const expected = isHalf(first!.dtype) ? first!.dtype : "float32";
+    throw new GraphError(`${name} takes ${expected}, not ${dtype} ${showShape(shape)}`);
+  }
+  return first!.dtype as FloatDType;
 }
 
 /** Throws GraphError unless the two tensors have one shape. */

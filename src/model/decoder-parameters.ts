@@ -1,6 +1,6 @@
 /**
  * The decoder's parameters as inputs of a graph, in the form in which an engine holds them: each tensor in f32, or the
- * projections packed in 4 bits, or either of them frozen beside an adapter that is trained.
+ * projections in 16 bits or packed in 4, or either of them frozen beside an adapter that is trained.
  *
  * `linear` is the one place that knows these forms; the decoder asks for "x times the matrix of this name". An adapter
  * stays apart from its matrix, in sampling as in training: y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ. So one set of weights serves all
@@ -9,6 +9,7 @@
 
 import type { Dim } from "../graph/dim.ts";
 import { bfloat16Matmul, widen } from "../graph/ops/bfloat16.ts";
+import { cast, scalarLike } from "../graph/ops/cast.ts";
 import { dropoutMask } from "../graph/ops/dropout.ts";
 import { add, multiply } from "../graph/ops/elementwise.ts";
 import { fewRowsLimit, fewRowsMatmul } from "../graph/ops/few-rows.ts";
@@ -16,17 +17,16 @@ import { gatherRows } from "../graph/ops/index.ts";
 import { matmul } from "../graph/ops/matmul.ts";
 import { nf4Matmul } from "../graph/ops/quantized.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
+import type { FloatDType } from "../graph/tensor-type.ts";
 import { adaptedParameters, adapterSpecs, type LoraConfig, loraA, loraB, loraScale } from "./lora.ts";
 import type { ModelConfig, ModelHead } from "./model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "./parameters.ts";
-import { codesName, nf4Lengths, type Quantization, scalesName, storageOf } from "./quantization.ts";
+import { codesName, type NumberForm, nf4Lengths, scalesName, storageOf } from "./quantization.ts";
 
 /** In what form a model's parameters are held; by default all of them in f32 and all of them trained. */
-export interface WeightForm {
+export interface WeightForm extends NumberForm {
   /** An adapter is trained, the base is frozen. */
   readonly lora?: LoraConfig | undefined;
-  /** Matrices are packed, and nothing of the model can be trained. */
-  readonly quantization?: Quantization | undefined;
   /** What stands on the decoder; next-token logits by default. */
   readonly head?: ModelHead | undefined;
 }
@@ -50,11 +50,13 @@ export function dropoutSites(config: ModelConfig, { lora }: WeightForm): number 
 
 /** The model's parameters in a graph. */
 export interface DecoderParameters {
-  /** A norm's gain, by name. */
+  /** Dtype of the trunk. */
+  readonly dtype: FloatDType;
+  /** A norm's gain in float32, by name. */
   get(name: string): Tensor;
-  /** Rows of the embedding for these token ids (int64 [N]): [N, H]. */
+  /** Rows of the embedding for these token ids (int64 [N]): float32 [N, H]. */
   embed(ids: Tensor): Tensor;
-  /** x · Wᵀ for the matrix of this name, with its bias where the model has one, and its adapter. */
+  /** x · Wᵀ in the dtype of x for the matrix of this name, with its bias where the model has one, and its adapter. */
   linear(x: Tensor, name: string): Tensor;
   /** What is trained, by name: gradients are taken with respect to these. */
   readonly trained: ReadonlyMap<string, Tensor>;
@@ -69,9 +71,9 @@ export interface ParameterUse {
 }
 
 /** The limits of `ParameterUse.mostRows` that make a difference for a model, ascending. */
-export function rowLimits(config: ModelConfig, { quantization, head }: WeightForm): readonly number[] {
-  const limits = parameterSpecs(config, head)
-    .filter((spec) => spec.shape.length === 2 && storageOf(spec, quantization) === "float32")
+export function rowLimits(config: ModelConfig, form: WeightForm): readonly number[] {
+  const limits = parameterSpecs(config, form.head)
+    .filter((spec) => spec.shape.length === 2 && storageOf(spec, form) === "float32")
     .map(({ shape }) => fewRowsLimit(shape));
   return [...new Set(limits)].filter((limit) => limit > 0).sort((a, b) => a - b);
 }
@@ -87,7 +89,7 @@ export function parameterInputs(
   const tensors = new Map<string, Tensor>();
   for (const spec of parameterSpecs(config, form.head)) {
     const { name, shape } = spec;
-    const storage = storageOf(spec, form.quantization);
+    const storage = storageOf(spec, form);
     if (storage === "nf4") packed.set(name, packedLinear(graph, spec));
     else tensors.set(name, graph.input(name, storage, shape));
   }
@@ -96,16 +98,24 @@ export function parameterInputs(
     const rows = gatherRows(get("embed"), ids);
     return rows.dtype === "bfloat16" ? widen(rows) : rows;
   };
+  // Cast once: a layer that is computed again for the backward pass has to read the same tensors.
+  const casts = new Map<Tensor, Tensor>();
+  const asIn = (x: Tensor, parameter: Tensor): Tensor => {
+    const own = casts.get(parameter) ?? cast(parameter, x.dtype as FloatDType);
+    casts.set(parameter, own);
+    return own.dtype === x.dtype ? own : cast(parameter, x.dtype as FloatDType);
+  };
   const base = (x: Tensor, name: string) => {
-    const bias = tensors.get(`${name}Bias`);
+    const own = tensors.get(`${name}Bias`);
+    const bias = own && asIn(x, own);
     const matrix = tensors.get(name);
     if (matrix?.dtype === "float32" && mostRows <= fewRowsLimit(matrix.shape)) return fewRowsMatmul(x, matrix, bias);
-    if (matrix?.dtype === "float32") return matmul(x, matrix, { transposeB: true, ...(bias && { bias }) });
+    if (matrix?.dtype === x.dtype) return matmul(x, matrix, { transposeB: true, ...(bias && { bias }) });
     const product = matrix ? bfloat16Matmul(x, matrix) : packed.get(name)!(x);
     return bias ? add(product, bias) : product;
   };
-  const { lora } = form;
-  if (!lora) return { get, embed, linear: base, trained: form.quantization ? new Map() : tensors };
+  const { lora, dtype = "float32" } = form;
+  if (!lora) return { dtype, get, embed, linear: base, trained: form.quantization ? new Map() : tensors };
 
   const adapter = new Map(
     adapterSpecs(config, lora).map(({ name, shape }) => [name, graph.input(name, "float32", shape)]),
@@ -118,8 +128,8 @@ export function parameterInputs(
     }),
   );
   const scaled = (x: Tensor, ratio: number) => {
-    const low = multiply(x, scale);
-    return ratio === 1 ? low : multiply(low, graph.constant(Float32Array.of(ratio), []));
+    const low = multiply(x, asIn(x, scale));
+    return ratio === 1 ? low : multiply(low, scalarLike(x, ratio));
   };
   const words =
     training && lora.dropout > 0
@@ -128,16 +138,18 @@ export function parameterInputs(
   const dropped = (x: Tensor, site: number): Tensor => {
     if (!words) return x;
     const word = (index: number) => gatherRows(words, graph.constant(BigInt64Array.of(BigInt(index)), []));
-    return multiply(x, dropoutMask(word(2 * site), word(2 * site + 1), x.shape[1] as number, lora.dropout));
+    const mask = dropoutMask(word(2 * site), word(2 * site + 1), x.shape[1] as number, lora.dropout);
+    return multiply(x, cast(mask, x.dtype as FloatDType));
   };
   const linear = (x: Tensor, name: string) => {
     const y = base(x, name);
     const adapted = sites.get(name);
     if (adapted === undefined) return y;
-    const low = matmul(dropped(x, adapted.site), adapter.get(loraA(name))!, { transposeB: true }); // [N, r]
-    return matmul(scaled(low, adapted.ratio), adapter.get(loraB(name))!, { transposeB: true, bias: y });
+    const part = (parameter: string) => asIn(x, adapter.get(parameter)!);
+    const low = matmul(dropped(x, adapted.site), part(loraA(name)), { transposeB: true }); // [N, r]
+    return matmul(scaled(low, adapted.ratio), part(loraB(name)), { transposeB: true, bias: y });
   };
-  return { get, embed, linear, trained: adapter };
+  return { dtype, get, embed, linear, trained: adapter };
 }
 
 /** x · Wᵀ for a packed W. */
@@ -148,5 +160,5 @@ function packedLinear(graph: Graph, { name, shape }: ParameterSpec): PackedLinea
   const lengths = nf4Lengths(elementCount(shape));
   const codes = graph.input(codesName(name), "uint8", [lengths.codes]);
   const scales = graph.input(scalesName(name), "float32", [lengths.scales]);
-  return (x) => nf4Matmul(x, { codes, scales, rows, columns });
+  return (x) => cast(nf4Matmul(cast(x, "float32"), { codes, scales, rows, columns }), x.dtype as FloatDType);
 }

@@ -6,10 +6,14 @@
  * operation but attention knows of sequences. Pre-norm residual blocks: RMSNorm, grouped-query attention with RoPE (and
  * RMSNorm of each query and key head where the model has it, Qwen3: arXiv:2505.09388), RMSNorm, a gated MLP. A projection
  * has a bias where the model has a parameter for it. Everything else that models differ in is a switch of `ModelConfig`.
+ *
+ * The trunk may compute in 16 bits: residual stream, projections, activations. Embedding, norms, rotation, attention and head
+ * compute in float32 whatever the trunk does, and round once at their end, except for the last norm, which does not round.
  */
 
 import type { Dim } from "../graph/dim.ts";
 import { rotaryEmbedding } from "../graph/ops/attention.ts";
+import { cast } from "../graph/ops/cast.ts";
 import { add, multiply } from "../graph/ops/elementwise.ts";
 import { geglu } from "../graph/ops/geglu.ts";
 import { rmsNorm } from "../graph/ops/normalize.ts";
@@ -17,6 +21,7 @@ import { reshape } from "../graph/ops/shape.ts";
 import { swiglu } from "../graph/ops/swiglu.ts";
 import { recomputed } from "../graph/recompute.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
+import type { FloatDType } from "../graph/tensor-type.ts";
 import type { DecoderParameters } from "./decoder-parameters.ts";
 import { type LayerKind, layerKind, type ModelConfig } from "./model-config.ts";
 import { parameterKind } from "./parameter-kinds.ts";
@@ -38,13 +43,13 @@ export interface RotaryInputs {
 }
 
 /**
- * Attention of one layer: q [N, h·D], k and v [N, kv·D]; returns [N, h·D]. It rotates q and k to their positions, with
+ * Attention of one layer: q [N, h·D], k and v [N, kv·D]; returns [N, h·D], all in the trunk's dtype. It rotates q and k to their positions, with
  * `rotate` or by an operation that does both.
  */
 export type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor, rotate: (x: Tensor) => Tensor) => Tensor;
 
 /**
- * The hidden states after the last norm, [N, H]. With `recompute`, gradient checkpointing by layers (Chen et al.,
+ * The hidden states after the last norm, float32 [N, H]. With `recompute`, gradient checkpointing by layers (Chen et al.,
  * arXiv:1604.06174): of each layer only its input is kept for a backward pass, which computes the layer again.
  * `embeddingNoise` [N, H] is added to the tokens' embeddings.
  */
@@ -58,7 +63,7 @@ export function decoderHidden(
     embeddingNoise,
   }: { readonly recompute?: boolean; readonly embeddingNoise?: Tensor | undefined } = {},
 ): Tensor {
-  const { linear } = parameters;
+  const { linear, dtype } = parameters;
   // Made before the layers: a layer that is computed again has to read the same tensors.
   const gains = new Map(
     parameterSpecs(config)
@@ -68,7 +73,8 @@ export function decoderHidden(
         return [name, config.offsetNorms ? add(weight, weight.graph.scalar(1)) : weight];
       }),
   );
-  const norm = (x: Tensor, name: string) => rmsNorm(x, gains.get(name)!, config.rmsNormEpsilon);
+  const wideNorm = (x: Tensor, name: string) => rmsNorm(cast(x, "float32"), gains.get(name)!, config.rmsNormEpsilon);
+  const norm = (x: Tensor, name: string) => cast(wideNorm(x, name), dtype);
   const gated = config.activation === "gelu_tanh" ? geglu : swiglu;
 
   const block = (input: Tensor, layer: number): Tensor => {
@@ -91,11 +97,11 @@ export function decoderHidden(
 
   const rows = parameters.embed(tokens.ids); // [N, H]
   const embedded = config.scalesEmbedding ? multiply(rows, rows.graph.scalar(Math.sqrt(config.hiddenSize))) : rows;
-  let x = embeddingNoise ? add(embedded, embeddingNoise) : embedded;
+  let x = cast(embeddingNoise ? add(embedded, embeddingNoise) : embedded, dtype);
   for (let layer = 0; layer < config.numLayers; layer++) {
     x = recompute ? recomputed(x, (input) => block(input, layer)) : block(x, layer);
   }
-  return norm(x, "finalNorm");
+  return wideNorm(x, "finalNorm");
 }
 
 /** Next-token logits [N, V] of hidden states [N, H]. */
@@ -113,7 +119,8 @@ function rotate(x: Tensor, { positions, rope }: DecoderTokens, kind: LayerKind["
   if (kind === "none") return x;
   const { cos, sin } = rope[kind]!;
   const [n, width] = x.shape as [Dim, Dim];
-  return reshape(rotaryEmbedding(reshape(x, [n, 1, width]), positions, cos, sin), x.shape);
+  const rotated = rotaryEmbedding(reshape(cast(x, "float32"), [n, 1, width]), positions, cos, sin);
+  return cast(reshape(rotated, x.shape), x.dtype as FloatDType);
 }
 
 /** Cosine and sine of position · frequency for positions 0 … count − 1, each [count, D/2] (arXiv:2104.09864, §3.2). */

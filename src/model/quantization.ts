@@ -11,6 +11,7 @@
  */
 
 import { NF4_BLOCK_SIZE } from "../graph/ops/quantized.ts";
+import type { FloatDType } from "../graph/tensor-type.ts";
 import { parameterKind } from "./parameter-kinds.ts";
 import type { ParameterSpec } from "./parameters.ts";
 
@@ -50,13 +51,22 @@ export interface Nf4Values {
 }
 
 /** How the numbers of a parameter lie in memory. */
-export type Storage = "float32" | "bfloat16" | "nf4";
+export type Storage = FloatDType | "nf4";
 
-/** How this parameter is held. */
-export function storageOf({ name }: ParameterSpec, quantization: Quantization | undefined): Storage {
-  if (quantization === undefined) return "float32";
+/** In what a model's parameters are held and computed with. */
+export interface NumberForm {
+  /** Matrices are packed, and nothing of the model can be trained. */
+  readonly quantization?: Quantization | undefined;
+  /** Dtype of the trunk: the layers and their projections; float32 by default. */
+  readonly dtype?: FloatDType | undefined;
+}
+
+/** How programs read this parameter. */
+export function storageOf({ name }: ParameterSpec, { quantization, dtype = "float32" }: NumberForm): Storage {
   const kind = parameterKind(name);
-  if (kind === "attention" || kind === "mlp") return "nf4";
+  const isProjection = kind === "attention" || kind === "mlp";
+  if (quantization === undefined) return isProjection ? dtype : "float32";
+  if (isProjection) return "nf4";
   return kind === "embedding" || kind === "head" ? "bfloat16" : "float32";
 }
 

@@ -1,7 +1,8 @@
 /**
  * Optimizer steps that were not applied because the loss or the gradient was not finite: a single one is harmless, but
  * many in a row mean that the model has diverged. A skipped step leaves the weights as they were, so a checkpoint after
- * it is sound.
+ * it is sound. Where gradients are computed times a scale (float16), the scale is first lowered until they are finite; such
+ * steps are counted, but not as a sign of divergence.
  */
 
 import { DivergenceError } from "../errors.ts";
@@ -12,6 +13,7 @@ export interface StepOutcome {
   readonly loss: number;
   readonly gradNorm?: number | undefined;
   readonly applied: boolean;
+  readonly lossScale?: number | undefined;
 }
 
 /** Counts the skipped steps of a stage. */
@@ -31,13 +33,18 @@ export class SkippedSteps {
   }
 
   /** Counts the step `step` (1-based), and writes an event where it was skipped. */
-  record({ loss, gradNorm, applied }: StepOutcome, step: number): void {
+  record({ loss, gradNorm, applied, lossScale = 1 }: StepOutcome, step: number): void {
     if (applied) {
       this.inARow = 0;
       return;
     }
-    this.inARow++;
     this.count++;
+    if (Number.isFinite(loss) && lossScale > 1) {
+      const reason = `the gradient overflowed at a loss scale of ${lossScale}, which is halved`;
+      this.log.event("step-skipped", { step, reason, inARow: this.inARow });
+      return;
+    }
+    this.inARow++;
     this.limitExceeded ||= this.inARow > this.maxInARow;
     const norm = gradNorm === undefined ? "" : ` (its norm was ${gradNorm})`;
     const what = Number.isFinite(loss) ? `gradient was not finite${norm}` : `loss was ${loss}`;

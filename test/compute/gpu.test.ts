@@ -7,7 +7,7 @@ import { afterAll, afterEach, describe, expect, it } from "vitest";
 import type { DeviceTensor } from "../../src/compute/device.ts";
 import { rowCopyGraph, rowCopyOf } from "../../src/compute/gpu/block-copy.ts";
 import { cudaLibrariesBeside, cudaProviderBeside } from "../../src/compute/gpu/cuda.ts";
-import { MEMORY_KEYS, outOfMemory } from "../../src/compute/gpu/gpu-queue.ts";
+import { explained, MEMORY_KEYS, outOfMemory } from "../../src/compute/gpu/gpu-queue.ts";
 import { nodesOnHost } from "../../src/compute/gpu/gpu-session.ts";
 import { read, tensorOf } from "../../src/compute/host-memory.ts";
 import { LIBRARY_VARIABLE, OrtApi } from "../../src/compute/ort/ort-api.ts";
@@ -67,6 +67,16 @@ describe("memory that is not there", () => {
     expect((outOfMemory(failure) as Error).message).toContain(MEMORY_KEYS);
     const other = new RuntimeFailure("ONNX Runtime, Run: indices out of range");
     expect(outOfMemory(other)).toBe(other);
+    expect(explained(other)).toBe(other);
+    expect((explained(failure) as Error).message).toContain(MEMORY_KEYS);
+  });
+
+  it("nor is a device that was lost: the error says how a run goes on", () => {
+    const failure = new RuntimeFailure(
+      "ONNX Runtime, Run: WebGPU device lost (2): a valid external Instance reference no longer exists",
+    );
+    expect((explained(failure) as Error).message).toContain("--resume");
+    expect(explained(failure)).toBeInstanceOf(AhaError);
   });
 });
 

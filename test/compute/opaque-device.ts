@@ -13,6 +13,8 @@ import type { LoweringTarget } from "../../src/graph/target.ts";
 /** Lowering does without everything that it can do without. */
 export const BARE_TARGET: LoweringTarget = {
   lacks: new Set(["FusedMatMul", "Sum", "SimplifiedLayerNormalization.inverse", "ScatterElements.add", "int64"]),
+  computes: new Set(),
+  emulates: new Set(["bfloat16", "float16"]),
   mostNewPositions: 7,
 };
 

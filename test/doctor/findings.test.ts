@@ -198,6 +198,12 @@ describe("the memory estimate", () => {
     expect(bytes(lora)).toBeLessThan(whole);
     expect(bytes({ ...lora, quantization: "nf4" })).toBeLessThan(bytes(lora));
     expect(bytes({}, { gradientCheckpointing: true })).toBeLessThan(whole);
+    // 16 bits take less where a device has them; on the CPU, which emulates them, rounded projections come on top.
+    const half = { dtype: "bfloat16" };
+    const long = { microBatchTokens: 65536 };
+    expect(bytes(lora, { ...half, ...long, device: "cuda" })).toBeLessThan(bytes(lora, { ...long, device: "cuda" }));
+    expect(bytes({}, half)).toBeGreaterThan(whole);
+    expect(bytes(lora, half)).toBeLessThan(bytes(lora));
     expect(bytes({}, {}, await loadRecipe(SMOKE_RECIPE)) - whole).toBe(4 * modelSize(config).parameterCount);
   });
 });

@@ -226,7 +226,7 @@ describe("packed weights", () => {
     const written = modelValues(CONFIG);
     for (const spec of parameterSpecs(CONFIG)) {
       const values = written.get(spec.name)!;
-      const storage = storageOf(spec, "nf4");
+      const storage = storageOf(spec, { quantization: "nf4" });
       if (storage === "nf4") {
         const { codes, scales } = nf4Lengths(values.length);
         const packed = { codes: new Uint8Array(codes), scales: new Float32Array(scales) };

@@ -14,7 +14,7 @@ import type { ModelConfig } from "../../src/model/model-config.ts";
 import { MODELS, modelValues, openEngine } from "./models.ts";
 
 const CONFIG: ModelConfig = { ...MODELS["tied, query and key norms"], maxContextTokens: 2048 };
-const ROW_BYTES = KeyValueCache.rowBytes(CONFIG, 256);
+const ROW_BYTES = KeyValueCache.rowBytes(CONFIG, "float32", 256);
 
 /** A request of so many prompt and completion tokens; the number is its place in the random stream, too. */
 function request(number: number, promptTokens: number, maxCompletionTokens: number): SequenceRequest {

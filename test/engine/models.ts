@@ -12,7 +12,7 @@ import { folderStore } from "../../src/engine/local/folder-store.ts";
 import { type GivenLimits, limitsFrom } from "../../src/engine/local/limits.ts";
 import { LocalPolicy } from "../../src/engine/local/local-policy.ts";
 import { DenseWeights, ModelWeights } from "../../src/engine/local/weights.ts";
-import { toBfloat16 } from "../../src/float-formats.ts";
+import { toHalf } from "../../src/float-formats.ts";
 import type { WeightForm } from "../../src/model/decoder-parameters.ts";
 import { initializeParameters } from "../../src/model/initialize.ts";
 import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../src/model/lora.ts";
@@ -165,7 +165,7 @@ export async function openEngine(
   const given = ({ name }: ParameterSpec) => values.get(name)!;
   const model = await ModelWeights.from(own, config, form, {
     float32: (spec, target) => target.set(given(spec)),
-    bfloat16: (spec, target) => toBfloat16(given(spec), target),
+    half: (spec, target, dtype) => toHalf(dtype)(given(spec), target),
     nf4: (spec, target) => quantizeNf4(given(spec), target),
   });
   const trained =
@@ -174,7 +174,7 @@ export async function openEngine(
       target.set(adapter!.get(name)!),
     ));
   const share = (weights: DenseWeights, shared: ParameterValues) => {
-    for (const [name, tensor] of weights.tensors) {
+    for (const [name, tensor] of weights.masters) {
       const memory = device.hostMemory(tensor);
       if (memory) shared.set(name, memory);
     }

@@ -102,8 +102,8 @@ describe("whether prompts are shared", () => {
   });
 
   it("leaves more sequences a place in the same memory", () => {
-    const position = KeyValueCache.rowBytes(config, 1);
-    const rows = (cacheBytes: number) => affordableSharedRows(config, { maxSlots: 256, cacheBytes }, shape);
+    const position = KeyValueCache.rowBytes(config, "float32", 1);
+    const rows = (cacheBytes: number) => affordableSharedRows(config, "float32", { maxSlots: 256, cacheBytes }, shape);
     expect(rows(4 * 250 * position + 32 * 96 * position)).toBe(32);
     expect(rows(4 * 250 * position + 8 * 96 * position)).toBe(8);
     // Too little for four prompts at once: each row has one of its own.

@@ -2,6 +2,7 @@
 
 import { drawGraph } from "../../src/compute/draw-program.ts";
 import { rowCopyGraph } from "../../src/compute/gpu/block-copy.ts";
+import { adamWGraph, squaresGraph } from "../../src/compute/joined-programs.ts";
 import { samplingGraph, sequenceGraph } from "../../src/engine/local/programs.ts";
 import { gradients } from "../../src/graph/gradient.ts";
 import { lowerToOnnx } from "../../src/graph/onnx.ts";
@@ -13,6 +14,7 @@ import {
   ONNX_RUNTIME_WEBGPU,
 } from "../../src/graph/target.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
+import type { HalfDType } from "../../src/graph/tensor-type.ts";
 import type { LossSpec } from "../../src/losses/loss-spec.ts";
 import { ALL_LORA_TARGETS } from "../../src/model/lora.ts";
 import { presetConfig } from "../../src/model/presets.ts";
@@ -60,7 +62,19 @@ function* graphs(): Generator<Built> {
   yield sequenceGraph(config, { ...CROSS_ENTROPY, embeddingNoise: { alpha: 5, seed: 1 } } as LossSpec);
   yield sequenceGraph(config, CROSS_ENTROPY, { form: { lora: LORA, quantization: "nf4" } });
   yield rowCopyGraph();
+  yield adamWGraph(7, true);
+  yield squaresGraph(7);
   yield drawGraph(1000);
+}
+
+/** Programs whose trunk computes in 16 bits, for devices that do. */
+function* halfGraphs(dtype: HalfDType): Generator<Built> {
+  const config = presetConfig("tiny", buildTokenizer("countdown-compact"));
+  const form = { dtype };
+  yield samplingGraph(config, form, { cacheDType: dtype });
+  yield sequenceGraph(config, GRPO, { form, recompute: true });
+  yield sequenceGraph(config, CROSS_ENTROPY, { form: { ...form, lora: LORA, quantization: "nf4" } });
+  yield rowCopyGraph(dtype);
 }
 
 /** The operations of all graphs, in alphabetical order, and for which devices lowering writes them. */
@@ -71,6 +85,15 @@ export function deviceOperations(): Map<string, Set<string>> {
       for (const type of lowerToOnnx(graph, outputs, target).operations.keys()) {
         const devices = found.get(type) ?? new Set();
         found.set(type, devices.add(device));
+      }
+    }
+  }
+  for (const [device, target] of Object.entries(TARGETS)) {
+    for (const dtype of target.computes) {
+      for (const { graph, outputs } of halfGraphs(dtype)) {
+        for (const type of lowerToOnnx(graph, outputs, target).operations.keys()) {
+          found.set(type, (found.get(type) ?? new Set()).add(device));
+        }
       }
     }
   }

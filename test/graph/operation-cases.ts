@@ -40,6 +40,8 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
 
 /** Operations whose operands no case can make, and where they are tested. */
 export const TESTED_APART: Readonly<Record<string, string>> = {
+  cast: "half.test.ts",
+  scalarLike: "half.test.ts",
   nf4Matmul: "packed weights: quantized.test.ts",
   fewRowsMatmul: "sampling only: few-rows.test.ts",
   joinAttention: "sampling only: shared-attention.test.ts",

@@ -7,14 +7,15 @@
  */
 
 import { Graph } from "../../graph/tensor.ts";
+import type { FloatDType } from "../../graph/tensor-type.ts";
 import type { BlockCopy } from "../device.ts";
 
 /** Inputs `source` [n, w], `from` (int64) [k], `target` [m, w], `to` (int64) [k, 1]; output `copied`: the target after it. */
-export function rowCopyGraph() {
+export function rowCopyGraph(dtype: FloatDType = "float32") {
   const graph = new Graph();
-  const source = graph.input("source", "float32", ["n", "w"]);
+  const source = graph.input("source", dtype, ["n", "w"]);
   const from = graph.input("from", "int64", ["k"]);
-  const target = graph.input("target", "float32", ["m", "w"]);
+  const target = graph.input("target", dtype, ["m", "w"]);
   const to = graph.input("to", "int64", ["k", 1]);
   const [copied] = graph.apply(
     {
@@ -25,7 +26,7 @@ export function rowCopyGraph() {
       },
     },
     [source, from, target, to],
-    [{ dtype: "float32", shape: ["m", "w"] }],
+    [{ dtype, shape: ["m", "w"] }],
   );
   return { graph, outputs: { copied: copied! } };
 }

@@ -9,9 +9,11 @@
 import { AhaError, GraphError, RuntimeFailure } from "../../errors.ts";
 import { showShape } from "../../graph/dim.ts";
 import { type LoweredGraph, lowerToOnnx } from "../../graph/onnx.ts";
+import { cast } from "../../graph/ops/cast.ts";
 import { add, multiply } from "../../graph/ops/elementwise.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
-import { Graph } from "../../graph/tensor.ts";
+import { Graph, type Tensor } from "../../graph/tensor.ts";
+import type { HalfDType } from "../../graph/tensor-type.ts";
 import type { BlockCopy, Device, DeviceTensor, HostArrays, StoredDType } from "../device.ts";
 import { GraphKernels } from "../graph-kernels.ts";
 import { allocateHost, elementsOf } from "../host-memory.ts";
@@ -30,7 +32,9 @@ export class GpuDevice implements Device {
   readonly kernels = new GraphKernels(this);
   readonly #provider: GpuProvider;
   readonly #queue: GpuQueue;
-  readonly #copier: GpuSession;
+  /** Programs that copy rows, by dtype. */
+  readonly #copiers = new Map<StoredDType, GpuSession>();
+  readonly #halves = new Map<HalfDType, Promise<void>>();
 
   /**
    * The process's device of this provider.
@@ -57,7 +61,8 @@ export class GpuDevice implements Device {
       const session = await compileSession(environment, provider, lowered);
       const queue = new GpuQueue(environment, provider);
       queue.allocateBy(session);
-      const device = new GpuDevice(provider, queue, new GpuSession(queue, session, lowered));
+      const device = new GpuDevice(provider, queue);
+      device.#copiers.set("float32", new GpuSession(queue, session, lowered));
       await device.#tryOut();
       return device;
     } catch (error) {
@@ -66,10 +71,9 @@ export class GpuDevice implements Device {
     }
   }
 
-  private constructor(provider: GpuProvider, queue: GpuQueue, copier: GpuSession) {
+  private constructor(provider: GpuProvider, queue: GpuQueue) {
     this.#provider = provider;
     this.#queue = queue;
-    this.#copier = copier;
     this.name = provider.name;
     this.target = provider.target;
   }
@@ -79,18 +83,59 @@ export class GpuDevice implements Device {
     return this.#queue.traffic;
   }
 
+  /** A driver may lack numbers of 16 bits (WebGPU's feature shader-f16), which shows when a program of them runs. */
+  requireHalf(dtype: HalfDType): Promise<void> {
+    let tried = this.#halves.get(dtype);
+    if (tried === undefined) {
+      tried = this.#tryHalf(dtype);
+      this.#halves.set(dtype, tried);
+    }
+    return tried;
+  }
+
+  async #tryHalf(dtype: HalfDType): Promise<void> {
+    try {
+      const graph = new Graph();
+      const x = cast(graph.input("x", "float32", ["n"]), dtype);
+      const square = cast(add(multiply(x, x), x), "float32");
+      const result = await this.#valuesOf(graph, square);
+      // 1 + 2⁻¹², which neither dtype has, is rounded to 1.
+      if (result.join() !== "2,2,12,2")
+        throw new RuntimeFailure(`x² + x of 1, −2, 3 and 1.0002 is ${result.join(", ")}`);
+      const copy = rowCopyGraph(dtype);
+      this.#copiers.set(dtype, await this.load(lowerToOnnx(copy.graph, copy.outputs, this.target)));
+    } catch (error) {
+      if (!(error instanceof RuntimeFailure || error instanceof AhaError)) throw error;
+      throw new AhaError(
+        `${this.name} cannot compute in ${dtype} here: ${reasonOf(error)}. Take float32 for engine.dtype (--dtype).`,
+        { cause: error },
+      );
+    }
+  }
+
   /** A driver may be there and not compute. */
   async #tryOut(): Promise<void> {
     const graph = new Graph();
     const x = graph.input("x", "float32", ["n"]);
-    const session = await this.load(lowerToOnnx(graph, { y: add(multiply(x, x), x) }, this.target));
-    const [input, output] = [this.allocate("float32", [3]), this.allocate("float32", [3])];
-    this.upload(input, Float32Array.of(1, -2, 3));
-    await session.bind([input], [output])();
-    const result = new Float32Array(3);
-    await this.download(output, result);
-    if (result.join() !== "2,2,12") throw new RuntimeFailure(`x² + x of 1, −2, 3 is ${result.join(", ")} there`);
-    for (const one of [input, output, session]) one.dispose();
+    const result = await this.#valuesOf(graph, add(multiply(x, x), x));
+    if (result.slice(0, 3).join() !== "2,2,12") {
+      throw new RuntimeFailure(`x² + x of 1, −2, 3 is ${result.slice(0, 3).join(", ")} there`);
+    }
+  }
+
+  /** A result at 1, −2, 3 and 1 + 2⁻¹² of the graph's input. */
+  async #valuesOf(graph: Graph, y: Tensor): Promise<Float32Array> {
+    const session = await this.load(lowerToOnnx(graph, { y }, this.target));
+    const [input, output] = [this.allocate("float32", [4]), this.allocate("float32", [4])];
+    try {
+      this.upload(input, Float32Array.of(1, -2, 3, 1 + 2 ** -12));
+      await session.bind([input], [output])();
+      const result = new Float32Array(4);
+      await this.download(output, result);
+      return result;
+    } finally {
+      for (const one of [input, output, session]) one.dispose();
+    }
   }
 
   allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): GpuTensor<D> {
@@ -139,8 +184,9 @@ export class GpuDevice implements Device {
       this.#queue.enqueue(() => this.#queue.copyTensors([source.handle], [target.handle]));
       return;
     }
-    if (source.dtype !== "float32") {
-      throw new GraphError(`parts of ${source.dtype} tensors are not copied on ${this.name}: only float32 ones are`);
+    const copier = this.#copiers.get(source.dtype);
+    if (copier === undefined) {
+      throw new GraphError(`parts of ${source.dtype} tensors are not copied on ${this.name}: only those of floats are`);
     }
     this.#queue.zeroUnlessWritten(target);
     const { width, from: sourceRows, to: targetRows } = rowCopyOf(copy, from, to);
@@ -152,7 +198,7 @@ export class GpuDevice implements Device {
     const indices = [index([sourceRows.length], sourceRows), index([targetRows.length, 1], targetRows)] as const;
     const matrices = [this.view(source, [from / width, width]), this.view(target, [to / width, width])] as const;
     this.#queue.enqueue(() => {
-      this.#copier.runNow([matrices[0], indices[0], matrices[1], indices[1]], [matrices[1]]);
+      copier.runNow([matrices[0], indices[0], matrices[1], indices[1]], [matrices[1]]);
     });
     // Only now, for the work above is done later.
     this.#queue.enqueue(() => {

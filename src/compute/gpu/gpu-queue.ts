@@ -119,6 +119,8 @@ export class GpuQueue implements NativeValues {
       const host = this.hostValue(held, source.dims, data);
       try {
         await api.callAsync("CopyTensors", handle, pointerArray([source.handle]), pointerArray([host]), null, 1);
+      } catch (error) {
+        throw explained(error);
       } finally {
         api.release("ReleaseValue", host);
       }
@@ -151,7 +153,7 @@ export class GpuQueue implements NativeValues {
     try {
       return api.create("CreateTensorAsOrtValue", this.#allocator, dimsOf(dims), dims.length, this.#onnxType(dtype));
     } catch (error) {
-      throw outOfMemory(error);
+      throw explained(error);
     }
   }
 
@@ -199,6 +201,7 @@ const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
   int32: 4,
   int64: 8,
   uint8: 1,
+  float16: 2,
   bfloat16: 2,
 };
 
@@ -216,6 +219,21 @@ function dimsOf(dims: readonly number[]): BigInt64Array {
 /** What a recipe can do about memory. */
 export const MEMORY_KEYS =
   "Lower engine.microBatchTokens (training, scoring) or engine.cacheMib (sampling), or set engine.gradientCheckpointing.";
+
+/** What the provider's errors mean where they say that the device is gone, or out of memory; any other one as it is. */
+export function explained(error: unknown): unknown {
+  if (
+    !(error instanceof Error) ||
+    !/device.{0,20}lost|DEVICE_LOST|ERROR_DEVICE|unspecified launch failure/i.test(error.message)
+  ) {
+    return outOfMemory(error);
+  }
+  return new AhaError(
+    `The device was lost while it computed: ${error.message.trim()}. A run goes on from its last checkpoint with --resume, on ` +
+      "the same device once its driver is back.",
+    { cause: error },
+  );
+}
 
 /** An error of memory that says what helps; any other one as it is. */
 export function outOfMemory(error: unknown): unknown {

@@ -6,7 +6,7 @@ import type { LoweredGraph } from "../../graph/onnx.ts";
 import type { DeviceTensor, Session } from "../device.ts";
 import type { OrtEnvironment } from "../ort/environment.ts";
 import { NativeNames, type Pointer, pointerArray } from "../ort/ort-api.ts";
-import { type GpuQueue, outOfMemory } from "./gpu-queue.ts";
+import { explained, type GpuQueue } from "./gpu-queue.ts";
 import { GpuTensor, HostTensor } from "./gpu-tensor.ts";
 import type { GpuProvider } from "./provider.ts";
 
@@ -37,7 +37,7 @@ export async function compileSession(
     });
   } catch (error) {
     if (error instanceof Error && FELL_BACK.test(error.message)) await requirePlaced(environment, provider, model);
-    throw outOfMemory(error);
+    throw explained(error);
   }
 }
 
@@ -161,7 +161,7 @@ export class GpuSession implements Session {
     try {
       await this.#queue.environment.api.callAsync("Run", ...this.#operands(inputs, outputs));
     } catch (error) {
-      throw outOfMemory(error);
+      throw explained(error);
     }
   }
 

@@ -21,6 +21,7 @@ const ARRAY_OF = {
   int64: BigInt64Array,
   uint8: Uint8Array,
   bfloat16: Uint16Array,
+  float16: Uint16Array,
 } as const;
 
 /** A tensor in the module's memory. */

@@ -21,7 +21,10 @@ import { allocateHost, elementsOf } from "../host-memory.ts";
 import { type Address, LOCATION, OrtSession, OrtWeb } from "./ort-module.ts";
 import { type BrowserGpu, type GpuBuffer, MAP_READ, type OrtGpuModule, USAGE } from "./webgpu-interfaces.ts";
 
-const BYTES: Readonly<Record<StoredDType, number>> = { float32: 4, int32: 4, int64: 8, uint8: 1, bfloat16: 2 };
+const BYTES: Readonly<Record<StoredDType, number>> = {
+  ...{ float32: 4, int32: 4, int64: 8, uint8: 1 },
+  ...{ bfloat16: 2, float16: 2 },
+};
 
 /** Buffers are bound in pieces of so many bytes. */
 const ALIGNMENT = 16;

@@ -65,6 +65,9 @@ export interface OptimStepResult {
   readonly gradNorm?: number;
   /** False where the loss or the gradient was not finite: weights and moments are untouched, the gradient is dropped. */
   readonly applied: boolean;
+  /** What the gradient was multiplied by while it was computed, where the engine does so (float16). Of a step that was not
+   * applied because the gradient overflowed, the next one is smaller. */
+  readonly lossScale?: number;
 }
 
 /** What `step` returns: the results of its two halves. */

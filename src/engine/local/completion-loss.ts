@@ -14,7 +14,7 @@
 
 import { forEachChunk } from "../../graph/chunk-loop.ts";
 import type { Dim } from "../../graph/dim.ts";
-import { gradients, pullBack } from "../../graph/gradient.ts";
+import { pullBack } from "../../graph/gradient.ts";
 import { sum } from "../../graph/ops/broadcast.ts";
 import { multiply, stopGradient, subtract } from "../../graph/ops/elementwise.ts";
 import { gatherRows, pickLast } from "../../graph/ops/index.ts";
@@ -46,6 +46,8 @@ export interface CompletionPart {
   readonly loss: LossSpec | null;
   /** Whether each token's distribution is that over some tokens of the vocabulary only (input `keptTokens`). */
   readonly restricted: boolean;
+  /** What gradients are multiplied by, float32 []: 1, or the scale of the loss. */
+  readonly gradientSeed: Tensor;
   /** What the gradient of the loss is taken with respect to. */
   readonly trained: readonly Tensor[];
 }
@@ -64,11 +66,11 @@ export interface CompletionResults {
  * `restricted` `keptTokens` (int32) [S·C, W].
  */
 export function wholeCompletions(part: CompletionPart): CompletionResults {
-  const { hidden, logitsOf, loss, trained } = part;
+  const { hidden, logitsOf, loss, trained, gradientSeed } = part;
   const inputs = tokenInputs(part, [hidden.shape[0]!]);
   const results = tokenResults(logitsOf(hidden), loss, inputs);
   if (!results.total) return { ...results, gradients: [] };
-  return { ...results, gradients: gradients(results.total, trained) as Tensor[] };
+  return { ...results, gradients: pullBack(new Map([[results.total, gradientSeed]]), trained) as Tensor[] };
 }
 
 /**
@@ -78,7 +80,7 @@ export function wholeCompletions(part: CompletionPart): CompletionResults {
  * each position's token; for padding a place whose weight is 0, so that no gradient comes from there).
  */
 export function chunkedCompletions(part: CompletionPart): CompletionResults {
-  const { graph, hidden, logitsOf, loss, trained } = part;
+  const { graph, hidden, logitsOf, loss, trained, gradientSeed } = part;
   const rows = graph.input("logitRows", "int64", ["J", "U"]);
   const operands = { states: gatherRows(hidden, rows), ...tokenInputs(part, ["J", "U"]) };
   const loop = forEachChunk(operands, ({ states, ...inputs }) => {
@@ -86,7 +88,10 @@ export function chunkedCompletions(part: CompletionPart): CompletionResults {
     const { total, ...perToken } = tokenResults(logitsOf(chunk), loss, inputs);
     if (!total) return { stacked: perToken, summed: {} };
     // A chunk is a leaf here: these are the gradients of what is trained in the head alone.
-    const [toChunk, ...toTrained] = gradients(total, [chunk, ...trained]) as [Tensor, ...(Tensor | undefined)[]];
+    const [toChunk, ...toTrained] = pullBack(new Map([[total, gradientSeed]]), [chunk, ...trained]) as [
+      Tensor,
+      ...(Tensor | undefined)[],
+    ];
     const ofHead = toTrained.flatMap((gradient, i) => (gradient ? [[`${i}`, gradient] as const] : []));
     const summed = Object.fromEntries(ofHead);
     return { stacked: { ...perToken, total, toChunk }, summed };

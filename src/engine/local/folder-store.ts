@@ -28,12 +28,14 @@ const stateSchema = z.strictObject({
     .refine((sets) => new Set(sets).size === sets.length, "a set of tensors is listed twice"),
   /** The reference is the base with the adapter off, and no set of tensors. */
   referenceOff: z.boolean().default(false),
+  /** Where gradients are computed times a scale. */
+  lossScale: z.strictObject({ value: z.number().min(1), steps: z.int().nonnegative() }).optional(),
 });
 
 /** Models and states in the folders that places name; on a disk they must exist. */
 export function folderStore(folderAt: FolderAt): ModelStore {
   return {
-    async saveState(place, { optimizerSteps, referenceOff, sets }) {
+    async saveState(place, { optimizerSteps, referenceOff, lossScale, sets }) {
       const names = Object.keys(sets) as SetName[];
       const tensors = names.flatMap((set) => {
         const weights = sets[set]!;
@@ -45,8 +47,8 @@ export function folderStore(folderAt: FolderAt): ModelStore {
       });
       const folder = folderAt(place);
       await writeSafetensors(folder, TENSORS_FILE, tensors);
-      const description = { format: FORMAT, optimizerSteps, sets: names, ...(referenceOff && { referenceOff }) };
-      await writeJson(folder, STATE_FILE, description);
+      const others = { ...(referenceOff && { referenceOff }), ...(lossScale && { lossScale }) };
+      await writeJson(folder, STATE_FILE, { format: FORMAT, optimizerSteps, sets: names, ...others });
     },
 
     async loadState(place, specs, target) {
@@ -58,7 +60,7 @@ export function folderStore(folderAt: FolderAt): ModelStore {
       if (!parsed.success) {
         throw new CheckpointError(`${path} is not an engine state: ${z.prettifyError(parsed.error)}`);
       }
-      const { sets, optimizerSteps, referenceOff } = parsed.data;
+      const { sets, optimizerSteps, referenceOff, lossScale } = parsed.data;
       const file = await SafetensorsFile.open(folder, TENSORS_FILE);
       try {
         for (const set of sets) for (const { name, shape } of specs) requireShape(file, `${set}/${name}`, shape);
@@ -66,7 +68,7 @@ export function folderStore(folderAt: FolderAt): ModelStore {
       } finally {
         await file.close();
       }
-      return { optimizerSteps, referenceOff };
+      return { optimizerSteps, referenceOff, ...(lossScale && { lossScale }) };
     },
 
     async saveModel(place, { config, form: { lora, head }, valuesOf, base = "" }, dtype) {

@@ -28,25 +28,28 @@ export class GrowingSlots implements SlotMemory {
     this.#limits = limits;
     const { config } = program;
     let length = SHORTEST_ROW;
-    while (length < config.maxContextTokens && affordableRows(config, limits, 2 * length) >= limits.maxSlots)
+    while (
+      length < config.maxContextTokens &&
+      affordableRows(config, program.cacheDType, limits, 2 * length) >= limits.maxSlots
+    )
       length *= 2;
     this.#shortestRow = length;
   }
 
   rowsFor(mostPositions: number, used: readonly UsedRow[], leave: () => void): KeyValueCache | undefined {
-    const { device, config } = this.#program;
+    const { device, config, cacheDType } = this.#program;
     const needed = used.reduce((most, row) => Math.max(most, row.mostPositions), mostPositions);
     const current = this.#cache;
     if (current && needed <= current.positions && used.length < current.rows) return current;
     const positions = this.#rowLength(needed);
-    const rows = affordableRows(config, this.#limits, positions);
+    const rows = affordableRows(config, cacheDType, this.#limits, positions);
     if (used.length >= rows) return undefined;
     const letGo = () => {
       if (current) leave();
       this.release();
     };
     if (used.length === 0) letGo();
-    const cache = new KeyValueCache(device, config, rows, positions);
+    const cache = new KeyValueCache(device, config, cacheDType, rows, positions);
     if (current && used.length > 0) {
       for (const [row, { cachedPositions }] of used.entries()) cache.copyRow(row, current, row, cachedPositions);
       letGo();
@@ -58,7 +61,10 @@ export class GrowingSlots implements SlotMemory {
   hasRoom(rows: number, mostPositions: number): boolean {
     const current = this.#cache;
     if (current && mostPositions <= current.positions && rows <= current.rows) return true;
-    return rows <= affordableRows(this.#program.config, this.#limits, this.#rowLength(mostPositions));
+    return (
+      rows <=
+      affordableRows(this.#program.config, this.#program.cacheDType, this.#limits, this.#rowLength(mostPositions))
+    );
   }
 
   /** Positions of a row that holds `needed` positions. */

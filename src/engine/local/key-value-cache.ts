@@ -5,6 +5,7 @@
 
 import type { Device, DeviceTensor } from "../../compute/device.ts";
 import { type Disposable, Scope } from "../../compute/scope.ts";
+import { type FloatDType, isHalf } from "../../graph/tensor-type.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 
 /** D′: attention over a cache takes heads of 8, 16, 24 … numbers, so others are filled up with zeros, which change nothing. */
@@ -31,27 +32,30 @@ export interface SequenceRows {
 export class KeyValueCache implements SequenceRows, Disposable {
   readonly rows: number; // B
   readonly positions: number; // M
+  readonly dtype: FloatDType;
   readonly #width: number; // D′
   readonly #device: Device;
   readonly #config: ModelConfig;
   readonly #scope = new Scope();
   /** Keys of layer 0, values of layer 0, keys of layer 1, … */
-  readonly #tensors: readonly DeviceTensor<"float32">[];
+  readonly #tensors: readonly DeviceTensor<FloatDType>[];
 
-  constructor(device: Device, config: ModelConfig, rows: number, positions: number) {
+  constructor(device: Device, config: ModelConfig, dtype: FloatDType, rows: number, positions: number) {
     this.rows = rows;
     this.positions = positions;
+    this.dtype = dtype;
     this.#device = device;
     this.#config = config;
     this.#width = cachedHeadWidth(config);
     this.#tensors = Array.from({ length: 2 * config.numLayers }, () =>
-      this.#scope.hold(device.allocate("float32", this.#dims(rows))),
+      this.#scope.hold(device.allocate(dtype, this.#dims(rows))),
     );
   }
 
   /** Bytes of one row of M positions. */
-  static rowBytes(config: ModelConfig, positions: number): number {
-    return 2 * config.numLayers * config.numKvHeads * positions * cachedHeadWidth(config) * 4;
+  static rowBytes(config: ModelConfig, dtype: FloatDType, positions: number): number {
+    const numbers = 2 * config.numLayers * config.numKvHeads * positions * cachedHeadWidth(config);
+    return numbers * (isHalf(dtype) ? 2 : 4);
   }
 
   /** The first `rows` rows, as what the sampling program reads and as what it writes: the same memory. `scope` holds

@@ -3,6 +3,7 @@
  * keeps to them, and the doctor's estimate of a run's memory counts with them.
  */
 
+import type { FloatDType } from "../../graph/tensor-type.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { Quantization } from "../../model/quantization.ts";
 import { KeyValueCache } from "./key-value-cache.ts";
@@ -68,12 +69,13 @@ export function logitChunkTokens(
   return limits.logitChunkTokens ?? Math.max(1, affordable);
 }
 
-/** Rows of `positions` in a key-value cache that are affordable, at least one. */
+/** Rows of `positions` in a key-value cache of this dtype that are affordable, at least one. */
 export function affordableRows(
   config: ModelConfig,
+  dtype: FloatDType,
   { maxSlots, cacheBytes }: Pick<SamplerLimits, "maxSlots" | "cacheBytes">,
   positions: number,
 ): number {
-  const affordable = Math.floor(cacheBytes / KeyValueCache.rowBytes(config, positions));
+  const affordable = Math.floor(cacheBytes / KeyValueCache.rowBytes(config, dtype, positions));
   return Math.max(1, Math.min(maxSlots, affordable));
 }

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import type { Computing } from "../../compute/computing.ts";
 import { devices } from "../../compute/devices.ts";
+import { FLOAT_DTYPES, type FloatDType } from "../../graph/tensor-type.ts";
 import type { EngineKind, EngineSpec } from "../engine-kind.ts";
 import { type GivenLimits, type LocalLimits, limitsFrom } from "./limits.ts";
 import type { LocalSurroundings } from "./open-local.ts";
@@ -15,6 +16,12 @@ const shape = {
     })
     .optional()
     .describe("what it is computed on: cpu, webgpu, cuda, or auto, a GPU where there is one; cpu if absent"),
+  dtype: z
+    .enum(FLOAT_DTYPES)
+    .optional()
+    .describe(
+      "what the layers compute in: bfloat16 or float16 on GPUs, emulated on the CPU (docs/gpu.md); trained weights, attention, logits and losses are float32 in any case; float32 if absent",
+    ),
   logitChunkTokens: z
     .int()
     .min(1)
@@ -46,8 +53,8 @@ const MIB = 2 ** 20;
 /** Loaded when a model is opened: recipes are checked without it. */
 const openers = () => import("./open-local.ts");
 
-async function surroundings(compute: Computing): Promise<LocalSurroundings> {
-  return { device: await compute.device(), folderAt: (path) => compute.folderAt(path) };
+async function surroundings(spec: EngineSpec, compute: Computing): Promise<LocalSurroundings> {
+  return { device: await compute.device(), dtype: trunkOf(spec), folderAt: (path) => compute.folderAt(path) };
 }
 
 /** The embedded engine. */
@@ -58,21 +65,31 @@ export const localEngine: EngineKind = {
   deviceOf: (spec) => specSchema.parse(spec).device,
   openPolicy: async (spec, source, compute) => {
     const { openLocalPolicy } = await openers();
-    return openLocalPolicy(await surroundings(compute), source, givenLimits(spec));
+    return openLocalPolicy(await surroundings(spec, compute), source, givenLimits(spec));
   },
   openShared: async (spec, source, compute) => {
     const { openLocalPolicies } = await openers();
-    return openLocalPolicies(await surroundings(compute), source, givenLimits(spec));
+    return openLocalPolicies(await surroundings(spec, compute), source, givenLimits(spec));
   },
   openBase: async (spec, source, compute) => {
     const { openLocalBase } = await openers();
-    return openLocalBase(await surroundings(compute), source, givenLimits(spec));
+    return openLocalBase(await surroundings(spec, compute), source, givenLimits(spec));
   },
   openRewardModel: async (spec, source, compute) => {
     const { openLocalRewardModel } = await openers();
-    return openLocalRewardModel(await surroundings(compute), source, givenLimits(spec));
+    return openLocalRewardModel(await surroundings(spec, compute), source, givenLimits(spec));
   },
 };
+
+/** The dtype that the trunk computes in by a spec of this engine. */
+export function trunkOf(spec: EngineSpec): FloatDType {
+  return specSchema.parse(spec).dtype ?? "float32";
+}
+
+/** Whether 16 bits are emulated by a spec of this engine: on the processors, which hold activations in float32. */
+export function isEmulated(spec: EngineSpec): boolean {
+  return (specSchema.parse(spec).device ?? "cpu") === "cpu";
+}
 
 /** The limits of a spec, defaults filled in; undefined for a spec of another engine. */
 export function localLimitsOf(spec: EngineSpec): LocalLimits | undefined {
@@ -80,6 +97,6 @@ export function localLimitsOf(spec: EngineSpec): LocalLimits | undefined {
 }
 
 function givenLimits(spec: unknown): GivenLimits {
-  const { cacheMib, device: _, ...limits } = specSchema.parse(spec);
+  const { cacheMib, device: _, dtype: __, ...limits } = specSchema.parse(spec);
   return { ...limits, cacheBytes: cacheMib === undefined ? undefined : cacheMib * MIB };
 }

@@ -39,6 +39,7 @@ import { type InitialWeights, PolicyWeights } from "./policy-weights.ts";
 import { requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
 import { PromptListSampler } from "./sampler.ts";
 import { TrainableModel } from "./trainable-model.ts";
+import { scalesLoss } from "./trunk.ts";
 import type { DenseWeights } from "./weights.ts";
 
 /** What a policy is made of: a model in the form in which its weights are held. */
@@ -84,11 +85,12 @@ export class LocalPolicy extends TrainableModel implements Policy {
     this.#weights = new PolicyWeights(device, config, form, weights, { frozen: model.sharesBase });
     this.#programs = programs;
     this.#sampler = new PromptListSampler(programs.sampling, limits);
-    const { lora, quantization } = form;
+    const { lora, quantization, dtype = "float32" } = form;
     const adapter = lora ? [`LoRA of rank ${lora.rank}`] : [];
+    const trunk = dtype === "float32" ? [] : [dtype];
     const specs = [...parameterSpecs(config), ...(lora ? trainedSpecs(config, form) : [])];
     this.info = {
-      name: `local (${[device.name, ...(quantization ? [quantization] : []), ...adapter].join(", ")})`,
+      name: `local (${[device.name, ...(quantization ? [quantization] : []), ...trunk, ...adapter].join(", ")})`,
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
       parameterCount: specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
@@ -220,6 +222,10 @@ export class LocalPolicy extends TrainableModel implements Policy {
     if (this.#weights.trained) return this.#weights.trained;
     const why = sharesBase ? "that other policies share" : `packed as ${form.quantization}`;
     throw new EngineError(`Weights ${why} cannot be trained or saved: train an adapter (lora) on them.`);
+  }
+
+  protected get scalesLoss(): boolean {
+    return scalesLoss(this.#model.form.dtype);
   }
 
   protected override get reference(): DenseWeights | "off" | undefined {

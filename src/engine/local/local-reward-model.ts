@@ -10,6 +10,7 @@ import { tensorOf } from "../../compute/host-memory.ts";
 import { compile, type PreparedCall, type Program, type ProgramGraph } from "../../compute/program.ts";
 import { Scope } from "../../compute/scope.ts";
 import { EngineError } from "../../errors.ts";
+import type { FloatDType } from "../../graph/tensor-type.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
 import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec } from "../../model/parameters.ts";
@@ -18,11 +19,14 @@ import type { PairLossOptions, PairResult, RewardModel, RewardModelInfo, TokenPa
 import { causalMask } from "./attention-mask.ts";
 import type { SequenceLimits } from "./limits.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
-import { gradientName } from "./programs.ts";
+import { gradientName, LOSS_SCALE_INPUT } from "./programs.ts";
 import { requireKnownTokens } from "./requests.ts";
-import { pairGraph, REWARD_FORM, scoringGraph } from "./reward-program.ts";
+import { pairGraph, rewardForm, scoringGraph } from "./reward-program.ts";
 import { TrainableModel } from "./trainable-model.ts";
+import { scalesLoss } from "./trunk.ts";
 import type { DenseWeights } from "./weights.ts";
+
+const SCALARS: ReadonlySet<string> = new Set(["centering", LOSS_SCALE_INPUT]);
 
 /** A batch of the graphs: which sequences, laid out in how many positions. */
 interface Batch {
@@ -36,18 +40,26 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
   readonly info: RewardModelInfo;
   protected readonly trained: DenseWeights;
   readonly #config: ModelConfig;
+  readonly #dtype: FloatDType;
   readonly #limits: SequenceLimits;
   #scoring: Program | undefined;
   #training: Program | undefined;
 
-  /** `weights` become the model's own; it is saved in `store`. */
-  constructor(device: Device, config: ModelConfig, weights: DenseWeights, limits: SequenceLimits, store: ModelStore) {
+  /** `weights` become the model's own, in which the trunk computes in `dtype`; it is saved in `store`. */
+  constructor(
+    device: Device,
+    { config, dtype }: { readonly config: ModelConfig; readonly dtype: FloatDType },
+    weights: DenseWeights,
+    limits: SequenceLimits,
+    store: ModelStore,
+  ) {
     super(device, store);
+    this.#dtype = dtype;
     this.#config = config;
     this.#limits = limits;
     this.trained = weights;
     this.info = {
-      name: `local reward model (${device.name})`,
+      name: `local reward model (${[device.name, ...(dtype === "float32" ? [] : [dtype])].join(", ")})`,
       vocabSize: config.vocabSize,
       maxContextTokens: config.maxContextTokens,
       parameterCount: weights.specs.reduce((sum, { shape }) => sum + elementCount(shape), 0),
@@ -58,7 +70,7 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
     return this.inTurn(async () => {
       const read = sequences.map((tokens, i) => this.#withoutPadding(tokens, `Sequence ${i}`));
       const rewards = new Float32Array(read.length);
-      this.#scoring ??= await this.#compile(scoringGraph(this.#config));
+      this.#scoring ??= await this.#compile(scoringGraph(this.#config, this.#dtype));
       const lengths = read.map((tokens) => tokens.length);
       for (const members of cutByLength(lengths, 1, this.#limits.microBatchTokens)) {
         const batch = batchOf(members.map((i) => read[i]!));
@@ -91,7 +103,7 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
       rejected: this.#withoutPadding(rejected, `The rejected answer of pair ${i}`),
       weight,
     }));
-    this.#training ??= await this.#compile(pairGraph(this.#config, this.#limits.gradientCheckpointing));
+    this.#training ??= await this.#compile(pairGraph(this.#config, this.#limits.gradientCheckpointing, this.#dtype));
     const state = this.optimizer;
     const lengths = read.map(({ chosen, rejected }) => Math.max(chosen.length, rejected.length));
     const [chosen, rejected] = [new Float32Array(pairs.length), new Float32Array(pairs.length)];
@@ -103,6 +115,7 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
         rejectedRows: lastRows(batch, 1, 2),
         weights: Float32Array.from(members, (i) => read[i]!.weight),
         centering: Float32Array.of(centering),
+        ...(state.lossScale && { [LOSS_SCALE_INPUT]: Float32Array.of(state.lossScale.value) }),
       };
       const gradients = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
       const onResults = async (call: PreparedCall) => {
@@ -120,9 +133,13 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
     return { loss, chosen, rejected };
   }
 
+  protected get scalesLoss(): boolean {
+    return scalesLoss(this.#dtype);
+  }
+
   protected get stored(): StoredModel {
     const valuesOf = ({ name }: ParameterSpec) => this.trained.values(name);
-    return { config: this.#config, form: REWARD_FORM, valuesOf };
+    return { config: this.#config, form: rewardForm(this.#dtype), valuesOf };
   }
 
   protected release(): void {
@@ -176,7 +193,7 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
       hold("causal", [T, T], causalMask(T));
       hold("causalWindow", [T, T], causalMask(T, effectiveWindow(this.#config)));
       for (const [name, values] of Object.entries(columns)) {
-        hold(name, name === "centering" ? [] : [values.length], values);
+        hold(name, SCALARS.has(name) ? [] : [values.length], values);
       }
       const call = scope.hold(program.prepare(inputs, fetches));
       await call.run();

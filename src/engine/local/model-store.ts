@@ -7,6 +7,7 @@ import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { SaveDtype } from "../../model/hf-config.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import type { ParameterSpec } from "../../model/parameters.ts";
+import type { LossScaleState } from "./loss-scale.ts";
 import type { DenseWeights } from "./weights.ts";
 
 /** A set of tensors, one for each parameter that is trained: the model's, or an adapter's alone. */
@@ -17,6 +18,8 @@ export interface EngineState {
   readonly optimizerSteps: number;
   /** The reference is the base with the adapter off: nothing to save. */
   readonly referenceOff: boolean;
+  /** Where gradients are computed times a scale. */
+  readonly lossScale?: LossScaleState;
   readonly sets: { readonly weights: DenseWeights } & Partial<Record<SetName, DenseWeights>>;
 }
 
@@ -42,7 +45,7 @@ export interface ModelStore {
     place: string,
     specs: readonly ParameterSpec[],
     target: (set: SetName) => DenseWeights,
-  ): Promise<{ readonly optimizerSteps: number; readonly referenceOff: boolean }>;
+  ): Promise<Pick<EngineState, "optimizerSteps" | "referenceOff" | "lossScale">>;
   /** Writes a model, or its adapter where it has one, in the layouts of Hugging Face. */
   saveModel(place: string, model: StoredModel, dtype: SaveDtype | undefined): Promise<void>;
 }

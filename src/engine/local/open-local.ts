@@ -2,8 +2,9 @@
 
 import type { Device } from "../../compute/device.ts";
 import { EngineError } from "../../errors.ts";
-import { toBfloat16 } from "../../float-formats.ts";
+import { toHalf } from "../../float-formats.ts";
 import type { FolderAt } from "../../folder.ts";
+import { type FloatDType, isHalf } from "../../graph/tensor-type.ts";
 import { checkTiedHead, type OpenCheckpoint, openCheckpointIn } from "../../model/checkpoint.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import { storedHead } from "../../model/hf-config.ts";
@@ -11,7 +12,7 @@ import { adapterSpecs, initializeAdapter, type LoraConfig } from "../../model/lo
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, type ParameterValues, parameterSpecs } from "../../model/parameters.ts";
 import { readPeftAdapter } from "../../model/peft-adapter.ts";
-import { nf4From, quantizeNf4 } from "../../model/quantization.ts";
+import { nf4From, quantizeNf4, storageOf } from "../../model/quantization.ts";
 import type { PolicySource, RewardModelSource, SharedBase, SharedSource } from "../engine-kind.ts";
 import { folderStore } from "./folder-store.ts";
 import { type GivenLimits, type LocalLimits, limitsFrom } from "./limits.ts";
@@ -19,12 +20,15 @@ import { LocalPolicy } from "./local-policy.ts";
 import { LocalRewardModel } from "./local-reward-model.ts";
 import { PolicyPrograms } from "./policy-programs.ts";
 import type { InitialWeights } from "./policy-weights.ts";
+import { requireTrunk } from "./trunk.ts";
 import { takingTurns } from "./turns-on-device.ts";
-import { DenseWeights, ModelWeights } from "./weights.ts";
+import { DenseWeights, ModelWeights, type WriteModel } from "./weights.ts";
 
 /** What models are opened with: a device, and the folders where they are. */
 export interface LocalSurroundings {
   readonly device: Device;
+  /** Dtype of the trunk; float32 if absent. */
+  readonly dtype?: FloatDType | undefined;
   readonly folderAt: FolderAt;
 }
 
@@ -37,7 +41,7 @@ const PIECE_ELEMENTS = 2 ** 20;
  * @throws CheckpointError for a directory that is no model, or an adapter that does not fit it; EngineError for two adapters.
  */
 export async function openLocalPolicy(
-  { device, folderAt }: LocalSurroundings,
+  { device, dtype, folderAt }: LocalSurroundings,
   { path, quantization, ...adapter }: PolicySource,
   limits: GivenLimits = {},
 ): Promise<LocalPolicy> {
@@ -48,7 +52,8 @@ export async function openLocalPolicy(
     // This is checked before the weights are read, so that the error for an adapter that does not fit comes
     // immediately.
     const opened = await openAdapter(config, adapter, folderAt);
-    const form: WeightForm = { lora: opened?.lora, quantization };
+    await requireTrunk(device, dtype);
+    const form: WeightForm = { lora: opened?.lora, quantization, dtype };
     const weights = await policyWeights(device, config, await readWeights(device, checkpoint, form), opened);
     const dropoutSeed = adapter.adapterSeed ?? 0;
     const model = { config, form, weights, base: folder.path, store: folderStore(folderAt), dropoutSeed };
@@ -111,6 +116,7 @@ class LocalBase implements SharedBase {
   readonly #device: Device;
   readonly #folderAt: FolderAt;
   readonly #config: ModelConfig;
+  readonly #dtype: FloatDType | undefined;
   readonly #source: Pick<PolicySource, "path" | "quantization">;
   readonly #weights: ModelWeights;
   readonly #limits: LocalLimits;
@@ -119,7 +125,7 @@ class LocalBase implements SharedBase {
   #disposed = false;
 
   private constructor(
-    { device, folderAt }: LocalSurroundings,
+    { device, dtype, folderAt }: LocalSurroundings,
     config: ModelConfig,
     source: Pick<PolicySource, "path" | "quantization">,
     weights: ModelWeights,
@@ -128,20 +134,22 @@ class LocalBase implements SharedBase {
     this.#device = device;
     this.#folderAt = folderAt;
     this.#config = config;
+    this.#dtype = dtype;
     this.#source = source;
     this.#weights = weights;
     this.#limits = limitsFrom(limits);
   }
 
   static async read(
-    { device, folderAt }: LocalSurroundings,
+    { device, dtype, folderAt }: LocalSurroundings,
     checkpoint: OpenCheckpoint,
     source: Pick<PolicySource, "path" | "quantization">,
     limits: GivenLimits,
   ): Promise<LocalBase> {
     const shared = takingTurns(device);
-    const weights = await readWeights(shared, checkpoint, source);
-    return new LocalBase({ device: shared, folderAt }, checkpoint.config, source, weights, limits);
+    await requireTrunk(shared, dtype);
+    const weights = await readWeights(shared, checkpoint, { ...source, dtype }, { frozen: true });
+    return new LocalBase({ device: shared, dtype, folderAt }, checkpoint.config, source, weights, limits);
   }
 
   async open(adapter: AdapterSource): Promise<LocalPolicy> {
@@ -151,7 +159,7 @@ class LocalBase implements SharedBase {
   async openOver(adapter: OpenedAdapter, dropoutSeed: number): Promise<LocalPolicy> {
     if (this.#disposed) throw new EngineError("This base was disposed of; open another one.");
     const { path, quantization } = this.#source;
-    const form: WeightForm = { lora: adapter?.lora, quantization };
+    const form: WeightForm = { lora: adapter?.lora, quantization, dtype: this.#dtype };
     const weights = await policyWeights(this.#device, this.#config, this.#weights.shared(), adapter);
     try {
       const programs = await this.#programsOf(form);
@@ -226,7 +234,7 @@ async function policyWeights(
  * @throws CheckpointError for a directory that is neither.
  */
 export async function openLocalRewardModel(
-  { device, folderAt }: LocalSurroundings,
+  { device, dtype = "float32", folderAt }: LocalSurroundings,
   { path, padTokenId = null }: RewardModelSource,
   limits: GivenLimits = {},
 ): Promise<LocalRewardModel> {
@@ -239,9 +247,11 @@ export async function openLocalRewardModel(
       if (name === "score" && head === "tokens") values.fill(0);
       else await fileOf.get(checkpointName)!.readInto(checkpointName, values);
     };
-    const weights = await DenseWeights.from(device, parameterSpecs(config, "score"), write);
+    await requireTrunk(device, dtype);
+    const dtypeOf = (spec: ParameterSpec) => storageOf(spec, { dtype }) as FloatDType;
+    const weights = await DenseWeights.from(device, parameterSpecs(config, "score"), write, dtypeOf);
     const padded = { ...config, padTokenId: config.padTokenId ?? padTokenId };
-    return new LocalRewardModel(device, padded, weights, limitsFrom(limits), folderStore(folderAt));
+    return new LocalRewardModel(device, { config: padded, dtype }, weights, limitsFrom(limits), folderStore(folderAt));
   } finally {
     await checkpoint.close();
   }
@@ -264,9 +274,15 @@ function valuesIn(known: ParameterValues) {
 }
 
 /** The checkpoint's weights in the form in which they are held; what is packed passes through a small piece of memory. */
-async function readWeights(device: Device, checkpoint: OpenCheckpoint, form: WeightForm): Promise<ModelWeights> {
+async function readWeights(
+  device: Device,
+  checkpoint: OpenCheckpoint,
+  form: WeightForm,
+  options: { readonly frozen?: boolean } = {},
+): Promise<ModelWeights> {
   const { config, fileOf } = checkpoint;
-  const piece = new Float32Array(form.quantization === undefined ? 0 : PIECE_ELEMENTS);
+  const isPacked = form.quantization !== undefined || isHalf(form.dtype ?? "float32");
+  const piece = new Float32Array(isPacked ? PIECE_ELEMENTS : 0);
   const inPieces = async (
     { checkpointName, shape }: ParameterSpec,
     pack: (values: Float32Array, first: number) => void,
@@ -278,16 +294,17 @@ async function readWeights(device: Device, checkpoint: OpenCheckpoint, form: Wei
       pack(values, first);
     }
   };
-  const weights = await ModelWeights.from(device, config, form, {
+  const write: WriteModel = {
     float32: ({ checkpointName }, target) => fileOf.get(checkpointName)!.readInto(checkpointName, target),
-    bfloat16: (spec, target) =>
-      inPieces(spec, (values, first) => toBfloat16(values, target.subarray(first, first + values.length))),
+    half: (spec, target, dtype) =>
+      inPieces(spec, (values, first) => toHalf(dtype)(values, target.subarray(first, first + values.length))),
     nf4: async (spec, target) => {
       // A checkpoint that is packed in the same way keeps its codes.
       if (await fileOf.get(spec.checkpointName)!.readNf4?.(spec.checkpointName, target)) return;
       await inPieces(spec, (values, first) => quantizeNf4(values, nf4From(target, first)));
     },
-  });
+  };
+  const weights = await ModelWeights.from(device, config, form, write, options);
   try {
     await checkTiedHead(checkpoint);
   } catch (error) {

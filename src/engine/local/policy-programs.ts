@@ -9,6 +9,7 @@ import type { ModelConfig } from "../../model/model-config.ts";
 import type { SequenceLimits } from "./limits.ts";
 import { SamplingProgram } from "./sampling-program.ts";
 import { SequenceRunner } from "./sequence-runner.ts";
+import { requireTrunk } from "./trunk.ts";
 
 /** The programs of a policy. */
 export class PolicyPrograms {
@@ -28,6 +29,7 @@ export class PolicyPrograms {
     form: WeightForm,
     limits: SequenceLimits,
   ): Promise<PolicyPrograms> {
+    await requireTrunk(device, form.dtype);
     const sampling = await SamplingProgram.compile(device, config, form);
     return new PolicyPrograms(sampling, new SequenceRunner(device, config, form, limits));
   }

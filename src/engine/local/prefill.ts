@@ -87,13 +87,13 @@ class PrefillTogether implements Prefill {
   readonly #logits: DeviceTensor<"float32">;
 
   constructor(program: SamplingProgram, weights: Weights, members: readonly Int32Array[], length: number) {
-    const { device, config } = program;
+    const { device, config, cacheDType } = program;
     this.#program = program;
     this.#weights = weights;
     this.#length = length;
     this.members = members;
     this.remaining = length * members.length;
-    this.#cache = this.#kept.hold(new KeyValueCache(device, config, members.length, length));
+    this.#cache = this.#kept.hold(new KeyValueCache(device, config, cacheDType, members.length, length));
     this.#logits = this.#kept.hold(device.allocate("float32", [members.length, config.vocabSize]));
   }
 
@@ -148,12 +148,12 @@ class PrefillAlone implements Prefill {
   #computed = 0;
 
   constructor(program: SamplingProgram, weights: Weights, { tokens, promptLogprobs }: WantedPrompt) {
-    const { device, config } = program;
+    const { device, config, cacheDType } = program;
     this.#program = program;
     this.#weights = weights;
     this.#tokens = tokens;
     this.members = [tokens];
-    this.#cache = this.#kept.hold(new KeyValueCache(device, config, 1, tokens.length));
+    this.#cache = this.#kept.hold(new KeyValueCache(device, config, cacheDType, 1, tokens.length));
     this.#logits = this.#kept.hold(device.allocate("float32", [1, config.vocabSize]));
     this.#tables = program.tables(tokens.length, this.#kept);
     if (promptLogprobs === undefined) return;

@@ -16,6 +16,7 @@ import type { ProgramGraph } from "../../compute/program.ts";
 import { type Dim, dimMultiply, type Shape, shapeSize } from "../../graph/dim.ts";
 import { attention, cachedAttention } from "../../graph/ops/attention.ts";
 import { expand } from "../../graph/ops/broadcast.ts";
+import { cast, scalarLike } from "../../graph/ops/cast.ts";
 import { add, multiply, subtract } from "../../graph/ops/elementwise.ts";
 import { gatherRows, pickLast, repeatRows, topK } from "../../graph/ops/index.ts";
 import { concat, split } from "../../graph/ops/join.ts";
@@ -23,12 +24,14 @@ import { logSumExp } from "../../graph/ops/normalize.ts";
 import { reshape, transpose } from "../../graph/ops/shape.ts";
 import { uniformNoise } from "../../graph/ops/uniform-noise.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
+import type { FloatDType } from "../../graph/tensor-type.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
 import { type Attend, type DecoderTokens, decoderHidden, decoderLogits, rotaryInputs } from "../../model/decoder.ts";
 import { parameterInputs, type WeightForm } from "../../model/decoder-parameters.ts";
 import { attentionScale, effectiveWindow, layerKind, type ModelConfig } from "../../model/model-config.ts";
 import { chunkedCompletions, wholeCompletions } from "./completion-loss.ts";
 import { cachedHeadWidth } from "./key-value-cache.ts";
+import { scalesLoss } from "./trunk.ts";
 
 /** Name of the gradient output of a parameter. */
 export const gradientName = (parameter: string): string => `gradient ${parameter}`;
@@ -45,12 +48,17 @@ const ROTATED_HEAD_MULTIPLE = 16;
  * `alternatives` [A], zeros. Further outputs, natural-log probabilities: `targetLogprobs` [B·T] of the targets,
  * `topLogprobs` [B·T, A] of the most probable tokens, and these, `topTokens` (int64).
  *
- * `mostRows`: a program for steps of at most so many positions, B·T.
+ * `mostRows`: a program for steps of at most so many positions, B·T. `cacheDType`: that of keys and values, and of the
+ * attention to them; float32 by default.
  */
 export function samplingGraph(
   config: ModelConfig,
   form: WeightForm = {},
-  { scored = false, mostRows }: { readonly scored?: boolean; readonly mostRows?: number } = {},
+  {
+    scored = false,
+    mostRows,
+    cacheDType = "float32",
+  }: { readonly scored?: boolean; readonly mostRows?: number; readonly cacheDType?: FloatDType } = {},
 ): ProgramGraph {
   const graph = new Graph();
   const { numHeads, numKvHeads, headDim } = config;
@@ -62,11 +70,12 @@ export function samplingGraph(
   const width = cachedHeadWidth(config); // D′
   const cacheShape = ["B", numKvHeads, "M", width];
   const outputs: Record<string, Tensor> = {};
-  const rotatesWhileAttending = headDim % ROTATED_HEAD_MULTIPLE === 0;
+  // A trunk in 16 bits rotates in float32, as its training does.
+  const rotatesWhileAttending = headDim % ROTATED_HEAD_MULTIPLE === 0 && parameters.dtype === "float32";
 
   const attend: Attend = (layer, q, k, v, rotate) => {
     const sequences = (x: Tensor, heads: number) => {
-      const filled = fillHeads(reshape(x, [x.shape[0]!, heads, headDim]), width);
+      const filled = fillHeads(reshape(cast(x, cacheDType), [x.shape[0]!, heads, headDim]), width);
       return reshape(filled, ["B", "T", heads * width]);
     };
     const rotated = rotatesWhileAttending ? (x: Tensor) => x : rotate;
@@ -75,8 +84,8 @@ export function samplingGraph(
       q: sequences(rotated(q), numHeads),
       k: sequences(rotated(k), numKvHeads),
       v: sequences(v, numKvHeads),
-      pastKeys: graph.input(`keys.${layer}`, "float32", cacheShape),
-      pastValues: graph.input(`values.${layer}`, "float32", cacheShape),
+      pastKeys: graph.input(`keys.${layer}`, cacheDType, cacheShape),
+      pastValues: graph.input(`values.${layer}`, cacheDType, cacheShape),
       lastPositions,
       totalLength,
       ...(rotatesWhileAttending && rope !== "none" ? tokens.rope[rope] : {}),
@@ -85,7 +94,8 @@ export function samplingGraph(
     const attended = cachedAttention(operands, { numHeads, numKvHeads, scale: attentionScale(config), window });
     outputs[`newKeys.${layer}`] = attended.keys;
     outputs[`newValues.${layer}`] = attended.values;
-    return reshape(cutHeads(reshape(attended.output, [q.shape[0]!, numHeads, width]), headDim), q.shape);
+    const own = cutHeads(reshape(attended.output, [q.shape[0]!, numHeads, width]), headDim);
+    return cast(reshape(own, q.shape), parameters.dtype);
   };
   const hidden = decoderHidden(config, parameters, tokens, attend);
   if (!scored) {
@@ -115,7 +125,7 @@ function scoresOf(logits: Tensor): Record<string, Tensor> {
 export function fillHeads(x: Tensor, width: number): Tensor {
   const [n, heads, headDim] = x.shape as [Dim, number, number];
   if (headDim === width) return x;
-  return concat([x, expand(x.graph.scalar(0), [n, heads, width - headDim])], 2);
+  return concat([x, expand(scalarLike(x, 0), [n, heads, width - headDim])], 2);
 }
 
 /** The first `headDim` numbers of heads x [N, heads, D′]. */
@@ -149,7 +159,7 @@ export interface SequenceForm {
  * `WindowMasks`), `inverseTemperature`, with noise on
  * embeddings `NOISE_INPUTS`, and per token those of `completion-loss.ts`, which has the logits whole or in chunks. Outputs:
  * `logprobs` and `entropies` (of cross-entropy also `margins`) per token; with a loss also `loss` and the gradient of each
- * parameter that is trained.
+ * parameter that is trained, times `LOSS_SCALE_INPUT` where `scalesLoss`.
  */
 export function sequenceGraph(
   config: ModelConfig,
@@ -179,6 +189,7 @@ export function sequenceGraph(
   const parts = [PROMPT_TOKENS, COMPLETION_TOKENS];
   const hidden = split(decoderHidden(config, parameters, tokens, attend, options), 0, parts)[1]!;
   const inverseTemperature = graph.input("inverseTemperature", "float32", []);
+  const gradientSeed = loss && scalesLoss(form.dtype) ? graph.input(LOSS_SCALE_INPUT, "float32", []) : graph.scalar(1);
   const { logprobs, entropies, margins, total, gradients } = (chunked ? chunkedCompletions : wholeCompletions)({
     graph,
     hidden,
@@ -186,15 +197,19 @@ export function sequenceGraph(
     logitsOf: (rows) => decoderLogits(config, parameters, multiply(rows, inverseTemperature)),
     loss,
     restricted,
+    gradientSeed,
     trained: [...parameters.trained.values()],
   });
   const outputs: Record<string, Tensor> = { logprobs, entropies, ...(margins && { margins }) };
   if (total) outputs.loss = total;
   [...parameters.trained.keys()].forEach((name, i) => {
-    if (gradients[i]) outputs[gradientName(name)] = gradients[i];
+    if (gradients[i]) outputs[gradientName(name)] = cast(gradients[i], "float32");
   });
   return { graph, outputs };
 }
+
+/** Name of the input that gradients are multiplied by, float32 []. */
+export const LOSS_SCALE_INPUT = "lossScale";
 
 /** The noise on the embeddings of all tokens, [N, H]. */
 function noiseOf(graph: Graph, hiddenSize: number): Tensor {
@@ -239,6 +254,8 @@ function windowMasks(graph: Graph): WindowMasks {
   };
 }
 
+type Triple = [Tensor, Tensor, Tensor];
+
 /** Attention of R prompts, each to itself, and of S completions, each to its prompt and to itself. */
 function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Attend {
   const { numHeads, numKvHeads, headDim } = config;
@@ -269,17 +286,18 @@ function sharedPromptAttention(config: ModelConfig, shared: SharedPrompt): Atten
 
   return (layer, unrotatedQ, unrotatedK, v, rotate) => {
     const masks = sliding && layerKind(config, layer).slides ? sliding : full;
-    const [q, k] = [rotate(unrotatedQ), rotate(unrotatedK)];
+    const [q, k, wideV] = [rotate(unrotatedQ), rotate(unrotatedK), v].map((x) => cast(x, "float32")) as Triple;
     const parts = [PROMPT_TOKENS, COMPLETION_TOKENS];
     const [promptQ, ownQ] = split(q, 0, parts) as [Tensor, Tensor];
     const [promptKRows, ownK] = split(k, 0, parts) as [Tensor, Tensor];
-    const [promptVRows, ownV] = split(v, 0, parts) as [Tensor, Tensor];
+    const [promptVRows, ownV] = split(wideV, 0, parts) as [Tensor, Tensor];
     const promptK = byHead(promptKRows, "R", "P", numKvHeads);
     const promptV = byHead(promptVRows, "R", "P", numKvHeads);
     const promptOut = attention(grouped(promptQ, "R", "P"), promptK, promptV, masks.prompt, grouping);
     const keys = concat([forEach(promptK), byHead(ownK, "S", "C", numKvHeads)], 2);
     const values = concat([forEach(promptV), byHead(ownV, "S", "C", numKvHeads)], 2);
     const ownOut = attention(grouped(ownQ, "S", "C"), keys, values, masks.completion, grouping);
-    return concat([byToken(promptOut, "R", "P", PROMPT_TOKENS), byToken(ownOut, "S", "C", COMPLETION_TOKENS)], 0);
+    const all = concat([byToken(promptOut, "R", "P", PROMPT_TOKENS), byToken(ownOut, "S", "C", COMPLETION_TOKENS)], 0);
+    return cast(all, v.dtype as FloatDType);
   };
 }

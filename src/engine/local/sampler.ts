@@ -77,13 +77,13 @@ export class PromptListSampler {
    * with them go over all of its positions, so these must not depend on earlier calls.
    */
   #rowsFor(shape: SampledShape): StepRows {
-    const { device, config } = this.#program;
+    const { device, config, cacheDType } = this.#program;
     const { sequences, longestPrompt, maxCompletionTokens } = shape;
     if (!sharesPrompts(config, device.target, this.#limits, shape)) {
       const positions = longestPrompt + maxCompletionTokens;
-      return this.#slots(Math.min(sequences, affordableRows(config, this.#limits, positions)), positions);
+      return this.#slots(Math.min(sequences, affordableRows(config, cacheDType, this.#limits, positions)), positions);
     }
-    const own = this.#slots(affordableSharedRows(config, this.#limits, shape), maxCompletionTokens);
+    const own = this.#slots(affordableSharedRows(config, cacheDType, this.#limits, shape), maxCompletionTokens);
     return new SharedPrompts(device, config, own, shape);
   }
 
@@ -97,7 +97,13 @@ export class PromptListSampler {
     if (known && known.rows === rows && known.positions >= positions) return known;
     // The old cache is released first, so that the two need not fit into memory together.
     this.dispose();
-    this.#cache = new KeyValueCache(this.#program.device, this.#program.config, rows, positions);
+    this.#cache = new KeyValueCache(
+      this.#program.device,
+      this.#program.config,
+      this.#program.cacheDType,
+      rows,
+      positions,
+    );
     return this.#cache;
   }
 }

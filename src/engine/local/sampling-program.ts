@@ -7,8 +7,9 @@ import { CompiledPrograms } from "../../compute/compiled-programs.ts";
 import type { Device, DeviceTensor } from "../../compute/device.ts";
 import type { Draw, DrawRequest } from "../../compute/draw-token.ts";
 import { HostInput, read, tensorOf } from "../../compute/host-memory.ts";
-import { compile, type PreparedCall, type Program } from "../../compute/program.ts";
+import { compile, type PreparedCall, type Program, type ProgramGraph } from "../../compute/program.ts";
 import { type Disposable, Scope } from "../../compute/scope.ts";
+import type { FloatDType } from "../../graph/tensor-type.ts";
 import { rotaryInputTables } from "../../model/decoder.ts";
 import { rowLimits, type WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
@@ -17,12 +18,15 @@ import { samplingGraph } from "./programs.ts";
 import { sharedPromptGraph } from "./shared-prompt-graph.ts";
 import { SharedPromptStep } from "./shared-prompt-step.ts";
 import { SharedPrompts } from "./shared-prompts.ts";
+import { cacheDType } from "./trunk.ts";
 import type { Weights } from "./weights.ts";
 
 /** The compiled program. Dispose of it, once no call of it runs. */
 export class SamplingProgram implements Disposable {
   readonly device: Device;
   readonly config: ModelConfig;
+  /** Of the key-value cache. */
+  readonly cacheDType: FloatDType;
   readonly #form: WeightForm;
   readonly #program: Program;
   /** Limits of rows up to which another program is faster, ascending. */
@@ -36,13 +40,14 @@ export class SamplingProgram implements Disposable {
     this.device = device;
     this.config = config;
     this.#form = form;
+    this.cacheDType = cacheDType(device.target, form.dtype);
     this.#program = program;
     this.#limits = rowLimits(config, form);
     this.#others = new CompiledPrograms(device);
   }
 
   static async compile(device: Device, config: ModelConfig, form: WeightForm): Promise<SamplingProgram> {
-    const { graph, outputs } = samplingGraph(config, form);
+    const { graph, outputs } = samplingGraph(config, form, { cacheDType: cacheDType(device.target, form.dtype) });
     return new SamplingProgram(device, config, form, await compile(device, graph, outputs));
   }
 
@@ -97,7 +102,7 @@ export class SamplingProgram implements Disposable {
   #programFor(positions: number): Program | Promise<Program> {
     const mostRows = this.#limitOf(positions);
     if (mostRows === undefined) return this.#program;
-    return this.#others.get(`${mostRows} rows`, () => samplingGraph(this.config, this.#form, { mostRows }));
+    return this.#others.get(`${mostRows} rows`, () => this.#graph({ mostRows }));
   }
 
   /** The program for a step of so many sequences that share prompts. */
@@ -112,9 +117,13 @@ export class SamplingProgram implements Disposable {
     return rows === 1 ? undefined : this.#limits.find((limit) => rows <= limit);
   }
 
+  #graph(options: { readonly scored?: boolean; readonly mostRows?: number }): ProgramGraph {
+    return samplingGraph(this.config, this.#form, { ...options, cacheDType: this.cacheDType });
+  }
+
   /** The same, with the scores of every position and so many alternatives each, at least one. */
   async bindScored(operands: StepOperands, T: number, alternatives: number, scope: Scope): Promise<ScoredStep> {
-    const program = await this.#others.get("scored", () => samplingGraph(this.config, this.#form, { scored: true }));
+    const program = await this.#others.get("scored", () => this.#graph({ scored: true }));
     const { feeds, fetches, upload, ...step } = this.#operands(operands, T, scope);
     const targets = scope.hold(new HostInput(this.device, "int64", [operands.logits.dims[0]!, T]));
     feeds.set("targets", targets.tensor);

@@ -21,7 +21,7 @@ import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
 import { noiseInputs } from "./embedding-noise.ts";
 import { logitChunkTokens, type SequenceLimits } from "./limits.ts";
 import { type MicroBatch, type MicroBatchCosts, microBatchCosts, planMicroBatches } from "./micro-batches.ts";
-import { gradientName, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./programs.ts";
+import { gradientName, LOSS_SCALE_INPUT, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./programs.ts";
 import { requirePerToken } from "./requests.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
 import type { OptimizerState, Weights } from "./weights.ts";
@@ -33,7 +33,7 @@ interface SequenceJob {
   readonly temperature: number;
   readonly loss: LossSpec | null;
   /** With a loss: where in the streams of random numbers it stands, and the root of those of an adapter's dropout. */
-  readonly moment?: TrainingMoment & { readonly dropoutSeed: number };
+  readonly moment?: TrainingMoment & { readonly dropoutSeed: number; readonly lossScale: number | undefined };
   /** Where outputs of the next micro-batch go that have memory of their own. */
   readonly fetches?: () => ReadonlyMap<string, DeviceTensor>;
   /** Called after each micro-batch, while its results are there. */
@@ -84,7 +84,7 @@ export class SequenceRunner {
       await state.accumulate();
       total += (await call.floats("loss"))![0]!;
     };
-    const moment = { dropoutSeed, step: state.steps, dataBefore: state.dataCount };
+    const moment = { dropoutSeed, lossScale: state.lossScale?.value, step: state.steps, dataBefore: state.dataCount };
     const results = await this.#run({ weights, data, temperature, loss, moment, fetches, onBatch });
     state.dataCount += data.length;
     return { ...results, loss: total };
@@ -120,6 +120,9 @@ export class SequenceRunner {
         if (moment) {
           this.#addDropout(inputs, batch, data, moment, scope);
           this.#addNoise(inputs, batch, data, loss, moment, scope);
+          if (moment.lossScale !== undefined) {
+            inputs.set(LOSS_SCALE_INPUT, scope.hold(this.#filled([], Float32Array.of(moment.lossScale))));
+          }
         }
         const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
         await call.run();

@@ -1,11 +1,13 @@
 /**
  * The graph of a decoding step in which a prompt is read once for all of its sequences: attention to the prompts is a
  * matrix product for each prompt, of the queries of all its sequences, and is joined with each sequence's attention to its
- * own cache. Everything else is the sampling program's (`programs.ts`).
+ * own cache. Everything else is the sampling program's (`programs.ts`). Only devices that emulate 16 bits have it, so caches and
+ * attention are float32.
  */
 
 import type { ProgramGraph } from "../../compute/program.ts";
 import { dimMultiply } from "../../graph/dim.ts";
+import { cast } from "../../graph/ops/cast.ts";
 import { add } from "../../graph/ops/elementwise.ts";
 import { gatherRows } from "../../graph/ops/index.ts";
 import { matmul } from "../../graph/ops/matmul.ts";
@@ -61,7 +63,7 @@ export function sharedPromptGraph(config: ModelConfig, form: WeightForm, mostRow
   };
 
   const attend: Attend = (layer, unrotatedQ, unrotatedK, v, rotate) => {
-    const heads = (x: Tensor, count: number) => fillHeads(reshape(x, ["B", count, headDim]), width);
+    const heads = (x: Tensor, count: number) => fillHeads(reshape(cast(x, "float32"), ["B", count, headDim]), width);
     const q = heads(rotate(unrotatedQ), numHeads);
     const sequences = (x: Tensor, count: number) => reshape(x, ["B", 1, count * width]);
     const { output, keys, values, logSums } = summedCachedAttention(
@@ -79,7 +81,8 @@ export function sharedPromptGraph(config: ModelConfig, form: WeightForm, mostRow
     outputs[`newKeys.${layer}`] = keys;
     outputs[`newValues.${layer}`] = values;
     const own = { output: reshape(output, ["B", numHeads, width]), logSums };
-    return reshape(cutHeads(joinAttention(own, attendToPrompts(layer, q)), headDim), unrotatedQ.shape);
+    const joined = cutHeads(joinAttention(own, attendToPrompts(layer, q)), headDim);
+    return cast(reshape(joined, unrotatedQ.shape), parameters.dtype);
   };
   const hidden = decoderHidden(config, parameters, tokens, attend);
   return { graph, outputs: { logits: decoderLogits(config, parameters, hidden), ...outputs } };

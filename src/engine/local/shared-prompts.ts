@@ -7,6 +7,7 @@
 import type { Device } from "../../compute/device.ts";
 import type { Disposable } from "../../compute/scope.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
+import type { FloatDType } from "../../graph/tensor-type.ts";
 import { effectiveWindow, type ModelConfig } from "../../model/model-config.ts";
 import { type CachedPrompt, KeyValueCache, type SequenceRows } from "./key-value-cache.ts";
 import type { SamplerLimits } from "./limits.ts";
@@ -55,11 +56,12 @@ export function sharesPrompts(
 /** Rows whose prompts fit into memory with them, at least one. */
 export function affordableSharedRows(
   config: ModelConfig,
+  dtype: FloatDType,
   { maxSlots, cacheBytes }: Pick<SamplerLimits, "maxSlots" | "cacheBytes">,
   { longestPrompt, prompts, sequences, maxCompletionTokens }: SampledShape,
 ): number {
-  const row = KeyValueCache.rowBytes(config, maxCompletionTokens);
-  const prompt = KeyValueCache.rowBytes(config, longestPrompt);
+  const row = KeyValueCache.rowBytes(config, dtype, maxCompletionTokens);
+  const prompt = KeyValueCache.rowBytes(config, dtype, longestPrompt);
   // In the worst case every row is of another prompt.
   const withAll = Math.floor((cacheBytes - prompts * prompt) / row);
   const affordable = withAll >= prompts ? withAll : Math.floor(cacheBytes / (row + prompt));
@@ -93,7 +95,7 @@ export class SharedPrompts implements SequenceRows, Disposable {
   ) {
     this.rows = own.rows;
     this.own = own;
-    this.prompts = new KeyValueCache(device, config, Math.min(own.rows, prompts), longestPrompt);
+    this.prompts = new KeyValueCache(device, config, own.dtype, Math.min(own.rows, prompts), longestPrompt);
   }
 
   /** Tokens of the prompts that are in use, in the order of the cache. */

@@ -10,6 +10,7 @@ import { CheckpointError, EngineError } from "../../errors.ts";
 import type { SaveDtype } from "../../model/hf-config.ts";
 import type { AdamParams, OptimStepResult, StepResult, Trainable } from "../contract/policy.ts";
 import { Turns } from "../turns.ts";
+import { LossScale } from "./loss-scale.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
 import { requireAdam } from "./requests.ts";
 import { type DenseWeights, OptimizerState } from "./weights.ts";
@@ -42,6 +43,9 @@ export abstract class TrainableModel implements Trainable {
 
   protected forgetReference(): void {}
 
+  /** Whether gradients are computed times a scale. */
+  protected abstract get scalesLoss(): boolean;
+
   /** What is written of the model. */
   protected abstract get stored(): StoredModel;
 
@@ -65,6 +69,7 @@ export abstract class TrainableModel implements Trainable {
       return this.#store.saveState(directory, {
         optimizerSteps: this.#optimizer?.steps ?? 0,
         referenceOff: reference === "off",
+        ...(this.#optimizer?.lossScale && { lossScale: this.#optimizer.lossScale.state }),
         sets: {
           weights: this.trained,
           ...(this.#optimizer && {
@@ -79,23 +84,28 @@ export abstract class TrainableModel implements Trainable {
 
   loadState(directory: string): Promise<void> {
     return this.inTurn(async () => {
-      const { optimizerSteps, referenceOff } = await this.#store.loadState(directory, this.trained.specs, (set) => {
-        switch (set) {
-          case "weights":
-            // The first of all sets; it is asked for when the whole state is known to fit.
-            this.#forgetOptimizer();
-            this.forgetReference();
-            return this.trained;
-          case "firstMoments":
-          case "secondMoments":
-            return this.optimizer[set];
-          case "reference":
-            return this.restoreReference("copy")!;
-          default:
-            return set satisfies never;
-        }
-      });
+      const { optimizerSteps, referenceOff, lossScale } = await this.#store.loadState(
+        directory,
+        this.trained.specs,
+        (set) => {
+          switch (set) {
+            case "weights":
+              // The first of all sets; it is asked for when the whole state is known to fit.
+              this.#forgetOptimizer();
+              this.forgetReference();
+              return this.trained;
+            case "firstMoments":
+            case "secondMoments":
+              return this.optimizer[set];
+            case "reference":
+              return this.restoreReference("copy")!;
+            default:
+              return set satisfies never;
+          }
+        },
+      );
       if (optimizerSteps > 0) this.optimizer.steps = optimizerSteps;
+      if (lossScale && this.scalesLoss) this.optimizer.lossScale = new LossScale(lossScale);
       if (referenceOff) this.restoreReference("off");
     });
   }
@@ -134,7 +144,7 @@ export abstract class TrainableModel implements Trainable {
 
   /** Made at its first use. Throws EngineError where nothing can be trained. */
   protected get optimizer(): OptimizerState {
-    this.#optimizer ??= new OptimizerState(this.device, this.trained);
+    this.#optimizer ??= new OptimizerState(this.device, this.trained, { scalesLoss: this.scalesLoss });
     return this.#optimizer;
   }
 

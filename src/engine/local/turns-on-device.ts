@@ -13,6 +13,7 @@ export function takingTurns(device: Device): Device {
   const waiting: Kernels = {
     add: (...operands) => turns.take(() => kernels.add(...operands)),
     mix: (...operands) => turns.take(() => kernels.mix(...operands)),
+    round: (...operands) => turns.take(() => kernels.round(...operands)),
     norm: (...operands) => turns.take(() => kernels.norm(...operands)),
     adamW: (...operands) => turns.take(() => kernels.adamW(...operands)),
     draw: (...operands) => turns.take(() => kernels.draw(...operands)),
@@ -22,6 +23,8 @@ export function takingTurns(device: Device): Device {
     target: device.target,
     kernels: waiting,
     allocate: (dtype, dims) => device.allocate(dtype, dims),
+    ...(device.allocateOnHost && { allocateOnHost: (dtype, dims) => device.allocateOnHost!(dtype, dims) }),
+    ...(device.requireHalf && { requireHalf: (dtype) => device.requireHalf!(dtype) }),
     view: (tensor, dims) => device.view(tensor, dims),
     hostMemory: (tensor) => device.hostMemory(tensor),
     upload: (tensor, values) => device.upload(tensor, values),

@@ -2,18 +2,23 @@
  * Weights on a device, and what training keeps beside them.
  *
  * Each number is held once: programs read these tensors, the optimizer writes them. Frozen weights (the base of an adapter)
- * have no gradient and no moments, and may be packed in 4 bits.
+ * have no gradient and no moments, and may be packed in 4 bits. Where the trunk computes in 16 bits, projections that are
+ * trained are held twice: programs read the ones in 16 bits, and the optimizer writes those in float32, of which the former
+ * are rounded after each change.
  */
 
 import type { Device, DeviceTensor, HostArrays, OptimizedTensor, StoredDType } from "../../compute/device.ts";
 import { fill, read } from "../../compute/host-memory.ts";
 import { Scope } from "../../compute/scope.ts";
 import { CheckpointError, EngineError } from "../../errors.ts";
+import type { FloatDType, HalfDType } from "../../graph/tensor-type.ts";
+import { isHalf } from "../../graph/tensor-type.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "../../model/parameters.ts";
 import { codesName, type Nf4Values, nf4Lengths, scalesName, storageOf } from "../../model/quantization.ts";
 import type { AdamParams, OptimStepResult } from "../contract/policy.ts";
+import { LossScale } from "./loss-scale.ts";
 
 /** What a program reads as its parameters: tensors by the names of its inputs. */
 export interface Weights {
@@ -30,22 +35,45 @@ function zerosOf(device: Device, specs: readonly ParameterSpec[]): FloatTensors 
   return new Map(specs.map(({ name, shape }) => [name, device.allocate("float32", shape)]));
 }
 
-/** Parameters in f32, by name. */
+/** Dtype in which programs read a parameter. */
+export type DTypeOf = (spec: ParameterSpec) => FloatDType;
+
+const allFloat32: DTypeOf = () => "float32";
+
+/** Parameters in f32, by name; those that programs read in 16 bits also so. */
 export class DenseWeights implements Weights {
   readonly specs: readonly ParameterSpec[];
-  readonly tensors: FloatTensors;
+  /** The numbers themselves. */
+  readonly masters: FloatTensors;
+  /** What programs read: the same tensors, or rounded ones. */
+  readonly tensors: ReadonlyMap<string, DeviceTensor>;
   readonly #device: Device;
+  readonly #dtypeOf: DTypeOf;
+  readonly #rounded: ReadonlyMap<string, DeviceTensor<HalfDType>>;
 
   /** All of them zero. */
-  constructor(device: Device, specs: readonly ParameterSpec[]) {
+  constructor(device: Device, specs: readonly ParameterSpec[], dtypeOf: DTypeOf = allFloat32) {
     this.#device = device;
+    this.#dtypeOf = dtypeOf;
     this.specs = specs;
-    this.tensors = zerosOf(device, specs);
+    this.masters = zerosOf(device, specs);
+    this.#rounded = new Map(
+      specs.flatMap((spec) => {
+        const dtype = dtypeOf(spec);
+        return isHalf(dtype) ? [[spec.name, device.allocate(dtype, spec.shape)] as const] : [];
+      }),
+    );
+    this.tensors = new Map<string, DeviceTensor>([...this.masters, ...this.#rounded]);
   }
 
   /** Parameters with values that `write` gives, one after another. */
-  static async from(device: Device, specs: readonly ParameterSpec[], write: WriteParameter): Promise<DenseWeights> {
-    const weights = new DenseWeights(device, specs);
+  static async from(
+    device: Device,
+    specs: readonly ParameterSpec[],
+    write: WriteParameter,
+    dtypeOf: DTypeOf = allFloat32,
+  ): Promise<DenseWeights> {
+    const weights = new DenseWeights(device, specs, dtypeOf);
     try {
       await weights.fill(write);
     } catch (error) {
@@ -58,29 +86,42 @@ export class DenseWeights implements Weights {
   /** Replaces all values. */
   async fill(write: WriteParameter): Promise<void> {
     for (const spec of this.specs) {
-      await fill(this.#device, this.tensors.get(spec.name)!, (values) => write(spec, values));
+      await fill(this.#device, this.masters.get(spec.name)!, (values) => write(spec, values));
     }
+    await this.changed();
+  }
+
+  /** To be called when the numbers were written: what programs read in 16 bits is rounded anew. */
+  async changed(): Promise<void> {
+    if (this.#rounded.size === 0) return;
+    const sources = [...this.#rounded.keys()].map((name) => this.masters.get(name)!);
+    await this.#device.kernels.round(sources, [...this.#rounded.values()]);
   }
 
   /** The values of a parameter, to be read only, and only until a program or the optimizer runs. */
   values(name: string): Promise<Float32Array> {
-    return read(this.#device, this.tensors.get(name)!);
+    return read(this.#device, this.masters.get(name)!);
   }
 
   /** The same values in memory of their own. */
   copy(): DenseWeights {
-    const copy = new DenseWeights(this.#device, this.specs);
+    const copy = new DenseWeights(this.#device, this.specs, this.#dtypeOf);
+    const whole = { sourceStart: 0, sourceStride: 0, targetStart: 0, targetStride: 0, count: 1 };
     for (const { name, shape } of this.specs) {
-      const [source, target] = [this.tensors.get(name)!, copy.tensors.get(name)!];
-      const whole = { sourceStart: 0, sourceStride: 0, targetStart: 0, targetStride: 0, count: 1 };
-      this.#device.copy({ source, target, ...whole, length: elementCount(shape) });
+      for (const set of ["masters", "tensors"] as const) {
+        const [source, target] = [this[set].get(name)!, copy[set].get(name)!];
+        if (set === "masters" || this.#rounded.has(name)) {
+          this.#device.copy({ source, target, ...whole, length: elementCount(shape) });
+        }
+      }
     }
     return copy;
   }
 
   /** Moves every value by `share` of the way to that of `other`, a policy of the same model. */
   async mix(other: DenseWeights, share: number): Promise<void> {
-    await this.#device.kernels.mix([...this.tensors.values()], [...other.tensors.values()], share);
+    await this.#device.kernels.mix([...this.masters.values()], [...other.masters.values()], share);
+    await this.changed();
   }
 
   /** Refuses to write weights that no one could use. @throws CheckpointError naming the first parameter that diverged. */
@@ -94,21 +135,21 @@ export class DenseWeights implements Weights {
   }
 
   dispose(): void {
-    for (const tensor of this.tensors.values()) tensor.dispose();
+    for (const tensors of [this.masters, this.#rounded]) for (const tensor of tensors.values()) tensor.dispose();
   }
 }
 
 /** Writes the values of a parameter in the form in which it is held. */
 export interface WriteModel {
   readonly float32: WriteParameter;
-  readonly bfloat16: (parameter: ParameterSpec, values: Uint16Array) => void | Promise<void>;
+  readonly half: (parameter: ParameterSpec, values: Uint16Array, dtype: HalfDType) => void | Promise<void>;
   readonly nf4: (parameter: ParameterSpec, values: Nf4Values) => void | Promise<void>;
 }
 
 /** Every parameter of a model, in the form in which it is held. */
 export class ModelWeights implements Weights {
   readonly tensors: ReadonlyMap<string, DeviceTensor>;
-  /** The parameters in f32: all of them, unless some are packed. */
+  /** The parameters in f32: all of them, unless some are packed, or frozen in 16 bits. */
   readonly dense: DenseWeights;
   readonly #packed: Scope;
   /** How many policies hold it. */
@@ -120,13 +161,25 @@ export class ModelWeights implements Weights {
     this.#packed = scope;
   }
 
-  /** A model whose values `write` gives, in the order of its parameters. */
-  static async from(device: Device, config: ModelConfig, form: WeightForm, write: WriteModel): Promise<ModelWeights> {
+  /**
+   * A model whose values `write` gives, in the order of its parameters. What is `frozen`, as the base of an adapter is, is
+   * held in 16 bits alone where programs read it so.
+   */
+  static async from(
+    device: Device,
+    config: ModelConfig,
+    form: WeightForm,
+    write: WriteModel,
+    { frozen = form.lora !== undefined }: { readonly frozen?: boolean } = {},
+  ): Promise<ModelWeights> {
     const specs = parameterSpecs(config);
-    const stored = new Map(specs.map((spec) => [spec, storageOf(spec, form.quantization)]));
+    const read = new Map(specs.map((spec) => [spec, storageOf(spec, form)]));
+    const isTrained = !frozen && form.quantization === undefined;
+    const stored = new Map(specs.map((spec) => [spec, isTrained ? "float32" : read.get(spec)!]));
     const dense = new DenseWeights(
       device,
       specs.filter((spec) => stored.get(spec) === "float32"),
+      (spec) => read.get(spec) as FloatDType,
     );
     const packed = new Map<string, DeviceTensor>();
     const scope = new Scope();
@@ -140,11 +193,14 @@ export class ModelWeights implements Weights {
         const { name, shape } = spec;
         switch (stored.get(spec)!) {
           case "float32":
-            await fill(device, dense.tensors.get(name)!, (values) => write.float32(spec, values));
+            await fill(device, dense.masters.get(name)!, (values) => write.float32(spec, values));
             break;
           case "bfloat16":
-            await fill(device, allocate(name, "bfloat16", shape), (values) => write.bfloat16(spec, values));
+          case "float16": {
+            const dtype = stored.get(spec) as HalfDType;
+            await fill(device, allocate(name, dtype, shape), (values) => write.half(spec, values, dtype));
             break;
+          }
           case "nf4": {
             const lengths = nf4Lengths(elementCount(shape));
             const codes = allocate(codesName(name), "uint8", [lengths.codes]);
@@ -153,6 +209,7 @@ export class ModelWeights implements Weights {
           }
         }
       }
+      await dense.changed();
       return new ModelWeights(dense, packed, scope);
     } catch (error) {
       scope.dispose();
@@ -185,7 +242,10 @@ export class OptimizerState {
   steps = 0;
   /** Data that were trained on since the last step. */
   dataCount = 0;
+  /** What the next gradients are multiplied by, where they are computed in float16. */
+  lossScale: LossScale | undefined;
   readonly #device: Device;
+  readonly #weights: DenseWeights;
   readonly #specs: readonly ParameterSpec[];
   readonly #gradients: FloatTensors;
   readonly #parameters: readonly OptimizedTensor[];
@@ -196,17 +256,20 @@ export class OptimizerState {
   /** Gradients of a micro-batch that are to be added; made for the first one that is not the first of its step. */
   #addends: FloatTensors | undefined;
 
-  constructor(device: Device, { specs, tensors }: DenseWeights) {
+  constructor(device: Device, weights: DenseWeights, { scalesLoss = false }: { readonly scalesLoss?: boolean } = {}) {
+    const { specs, masters } = weights;
     this.#device = device;
+    this.#weights = weights;
     this.#specs = specs;
+    this.lossScale = scalesLoss ? new LossScale() : undefined;
     this.#gradients = zerosOf(device, specs);
     this.firstMoments = new DenseWeights(device, specs);
     this.secondMoments = new DenseWeights(device, specs);
     this.#parameters = specs.map(({ name, shape }) => ({
-      values: tensors.get(name)!,
+      values: masters.get(name)!,
       gradient: this.#gradients.get(name)!,
-      firstMoment: this.firstMoments.tensors.get(name)!,
-      secondMoment: this.secondMoments.tensors.get(name)!,
+      firstMoment: this.firstMoments.masters.get(name)!,
+      secondMoment: this.secondMoments.masters.get(name)!,
       decays: shape.length > 1,
     }));
   }
@@ -243,12 +306,20 @@ export class OptimizerState {
     this.dataCount = 0;
     this.#lossIsFinite = true;
     const { kernels } = this.#device;
-    const gradNorm = await kernels.norm(this.#parameters.map(({ gradient }) => gradient));
-    if (!lossIsFinite || !Number.isFinite(gradNorm)) return { gradNorm, applied: false };
+    const scale = this.lossScale?.value ?? 1;
+    const scaled = this.lossScale && { lossScale: scale };
+    const gradNorm = (await kernels.norm(this.#parameters.map(({ gradient }) => gradient))) / scale;
+    if (!lossIsFinite || !Number.isFinite(gradNorm)) {
+      if (lossIsFinite) this.lossScale?.overflowed();
+      return { gradNorm, applied: false, ...scaled };
+    }
     this.steps++;
     const isClipped = params.maxGradNorm > 0 && gradNorm > params.maxGradNorm;
-    await kernels.adamW(this.#parameters, this.steps, isClipped ? params.maxGradNorm / gradNorm : 1, params);
-    return { gradNorm, applied: true };
+    const clipping = isClipped ? params.maxGradNorm / gradNorm : 1;
+    await kernels.adamW(this.#parameters, this.steps, clipping / scale, params);
+    await this.#weights.changed();
+    this.lossScale?.stepTaken();
+    return { gradNorm, applied: true, ...scaled };
   }
 
   dispose(): void {

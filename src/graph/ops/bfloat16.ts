@@ -21,6 +21,7 @@ export function widen(x: Tensor): Tensor {
   if (x.dtype !== "bfloat16") throw new GraphError(`widen takes bfloat16, not ${x.dtype} ${showShape(x.shape)}`);
   const operation: Operation = {
     name: "widen",
+    readsHeld: true,
     lower: (emit, [input]) => [widened(emit, input!)],
     gradient: () => [undefined],
   };
@@ -41,6 +42,7 @@ export function bfloat16Matmul(x: Tensor, matrix: Tensor, pieceRows = rowsOfPiec
   const pieces = piecesOf(rows as number, pieceRows);
   const operation: Operation = {
     name: "bfloat16Matmul",
+    readsHeld: true,
     lower: (emit, [input, weights]) => {
       const products = pieces.map((piece) => {
         return emit.node("Gemm", [input!, widenedRows(emit, weights!, piece, pieces.length)], {
@@ -60,6 +62,7 @@ export function bfloat16Matmul(x: Tensor, matrix: Tensor, pieceRows = rowsOfPiec
 function timesMatrix(g: Tensor, matrix: Tensor, pieces: readonly Piece[]): Tensor {
   const operation: Operation = {
     name: "bfloat16TimesMatrix",
+    readsHeld: true,
     lower: (emit, [gradient, weights]) => {
       // These nodes come before the products. ONNX Runtime takes the newest operand first, so it computes the operands
       // of a product only when the product before it is done. (`Split` would make all columns at the same time, which

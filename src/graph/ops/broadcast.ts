@@ -2,14 +2,14 @@
 
 import { GraphError } from "../../errors.ts";
 import { broadcastShapes, type Shape, sameShape, showShape } from "../dim.ts";
-import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
+import { floatDTypeOf, type Operation, type Tensor } from "../tensor.ts";
 import { reshape } from "./shape.ts";
 
 /**
  * Sum over `axes` (all by default), which keep size 1 with `keepDims` and go otherwise. An axis may be negative.
  */
 export function sum(x: Tensor, axes: readonly number[] = x.shape.map((_, i) => i), keepDims = false): Tensor {
-  requireFloat("sum", x);
+  const dtype = floatDTypeOf("sum", x);
   const rank = x.shape.length;
   const reduced = axes.map((axis) => (axis < 0 ? axis + rank : axis));
   if (reduced.some((axis) => axis < 0 || axis >= rank)) {
@@ -26,7 +26,7 @@ export function sum(x: Tensor, axes: readonly number[] = x.shape.map((_, i) => i
       }),
     gradient: (_, [g]) => [expand(reshape(g!, kept), x.shape)],
   };
-  return x.graph.apply(operation, [x], [{ dtype: "float32", shape }])[0]!;
+  return x.graph.apply(operation, [x], [{ dtype, shape }])[0]!;
 }
 
 /** Broadcasts x to `shape`. */
@@ -38,6 +38,7 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   const lead = shape.length - x.shape.length;
   const operation: Operation = {
     name: "expand",
+    movesOnly: true,
     lower: (emit, [input]) => emit.node("Expand", [input!, emit.shape(shape)]),
     gradient: (_, [g]) => {
       const axes = shape.flatMap((dim, axis) => (axis < lead || x.shape[axis - lead] !== dim ? [axis] : []));

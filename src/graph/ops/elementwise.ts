@@ -3,8 +3,9 @@
  */
 
 import { broadcastShapes, type Dim, sameShape } from "../dim.ts";
-import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
+import { floatDTypeOf, type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
+import { scalarLike } from "./cast.ts";
 import { reshape } from "./shape.ts";
 
 /** Sums `gradient` over the axes along which `target` was broadcast. */
@@ -19,14 +20,14 @@ function unbroadcast(gradient: Tensor, target: Tensor): Tensor {
 }
 
 function binary(operation: Operation, a: Tensor, b: Tensor): Tensor {
-  requireFloat(operation.name, a, b);
+  const dtype = floatDTypeOf(operation.name, a, b);
   const shape = broadcastShapes(a.shape, b.shape);
-  return a.graph.apply(operation, [a, b], [{ dtype: "float32", shape }])[0]!;
+  return a.graph.apply(operation, [a, b], [{ dtype, shape }])[0]!;
 }
 
 function unary(operation: Operation, x: Tensor): Tensor {
-  requireFloat(operation.name, x);
-  return x.graph.apply(operation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
+  const dtype = floatDTypeOf(operation.name, x);
+  return x.graph.apply(operation, [x], [{ dtype, shape: x.shape }])[0]!;
 }
 
 const addOperation: Operation = {
@@ -103,12 +104,13 @@ export const squareRoot = (x: Tensor): Tensor => unary(squareRootOperation, x);
 /** ln x. */
 export const logarithm = (x: Tensor): Tensor => unary(logarithmOperation, x);
 /** factor · x. */
-export const scale = (x: Tensor, factor: number): Tensor => multiply(x, x.graph.scalar(factor));
+export const scale = (x: Tensor, factor: number): Tensor => multiply(x, scalarLike(x, factor));
 
 /** x with no gradient flowing into it. */
 export function stopGradient(x: Tensor): Tensor {
   const operation: Operation = {
     name: "stopGradient",
+    movesOnly: true,
     lower: (_, inputs) => inputs,
     gradient: () => [undefined],
   };

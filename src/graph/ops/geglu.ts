@@ -1,6 +1,7 @@
 /** The gated activation of the Gemma models. */
 
-import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
+import { floatDTypeOf, type Operation, requireOneShape, type Tensor } from "../tensor.ts";
+import { scalarLike } from "./cast.ts";
 import { add, multiply, subtract } from "./elementwise.ts";
 
 const tanhOperation: Operation = {
@@ -11,13 +12,18 @@ const tanhOperation: Operation = {
 
 /** (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ). */
 export function tanh(x: Tensor): Tensor {
-  requireFloat("tanh", x);
-  return x.graph.apply(tanhOperation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
+  const dtype = floatDTypeOf("tanh", x);
+  return x.graph.apply(tanhOperation, [x], [{ dtype, shape: x.shape }])[0]!;
 }
 
 /** k and c of GELU's approximation 0.5·x·(1 + tanh(k·(x + c·x³))) (Hendrycks & Gimpel, arXiv:1606.08415, §2). */
 const K = Math.sqrt(2 / Math.PI);
 const C = 0.044715;
+
+const gelu: Operation = {
+  name: "gelu",
+  lower: (emit, inputs) => emit.node("FastGelu", inputs, { microsoft: true }),
+};
 
 /**
  * GeGLU (Shazeer, arXiv:2002.05202) with the approximation above, transformers' `gelu_pytorch_tanh`: gelu(gate) · up; both
@@ -25,16 +31,16 @@ const C = 0.044715;
  * 3·c·x²)). t is computed again rather than kept.
  */
 export function geglu(gate: Tensor, up: Tensor): Tensor {
-  requireFloat("geglu", gate, up);
+  const dtype = floatDTypeOf("geglu", gate, up);
   requireOneShape("geglu", gate, up);
+  const type = { dtype, shape: gate.shape };
+  const [activated] = gate.graph.apply(gelu, [gate], [type]);
+  // gelu(gate) enters as an operand of its own; no gradient flows into it, because this operation sends it to the gate itself.
   const operation: Operation = {
     name: "geglu",
-    lower: (emit, [g, u]) => {
-      const [activated] = emit.node("FastGelu", [g!], { microsoft: true });
-      return emit.node("Mul", [activated!, u!]);
-    },
+    lower: (emit, inputs) => emit.node("Mul", inputs.slice(0, 2)),
     gradient: (_, [g], wants) => {
-      const scalar = (value: number) => gate.graph.scalar(value);
+      const scalar = (value: number) => scalarLike(gate, value);
       const square = multiply(gate, gate);
       const t = tanh(multiply(multiply(gate, scalar(K)), add(multiply(square, scalar(C)), scalar(1))));
       const half = multiply(add(t, scalar(1)), scalar(0.5)); // (1 + t) / 2
@@ -44,10 +50,11 @@ export function geglu(gate: Tensor, up: Tensor): Tensor {
         return add(half, multiply(bend, scalar(0.5)));
       };
       return [
-        wants[0] ? multiply(multiply(g!, up), slope()) : undefined,
+        undefined,
         wants[1] ? multiply(g!, multiply(gate, half)) : undefined,
+        wants[2] ? multiply(multiply(g!, up), slope()) : undefined,
       ];
     },
   };
-  return gate.graph.apply(operation, [gate, up], [{ dtype: "float32", shape: gate.shape }])[0]!;
+  return gate.graph.apply(operation, [activated!, up, gate], [type])[0]!;
 }

@@ -16,6 +16,7 @@ export function gatherRows(table: Tensor, indices: Tensor): Tensor {
   if (indices.dtype !== "int64") throw new GraphError(`gatherRows takes int64 indices, not ${indices.dtype}`);
   const operation: Operation = {
     name: "gatherRows",
+    movesOnly: true,
     lower: (emit, inputs) => emit.node("Gather", inputs, { attributes: { axis: 0n } }),
     gradient: (_, [g]) => [scatterRows(g!, indices, table), undefined],
   };

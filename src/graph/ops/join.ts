@@ -4,6 +4,7 @@ import { GraphError } from "../../errors.ts";
 import { type Dim, dimAdd, showShape } from "../dim.ts";
 import type { Operation, Tensor } from "../tensor.ts";
 import { expand } from "./broadcast.ts";
+import { scalarLike } from "./cast.ts";
 
 /** Joins tensors along an axis; their other dimensions are equal. */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
@@ -20,6 +21,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const sizes = tensors.map(({ shape }) => shape[axis]!);
   const operation: Operation = {
     name: "concat",
+    movesOnly: true,
     lower: (emit, inputs) => emit.node("Concat", inputs, { attributes: { axis: BigInt(axis) } }),
     gradient: (_, [g]) => split(g!, axis, sizes),
   };
@@ -36,11 +38,12 @@ export function split(x: Tensor, axis: number, sizes: readonly Dim[]): Tensor[] 
   const pieces = sizes.map((size) => ({ dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? size : dim)) }));
   const operation: Operation = {
     name: "split",
+    movesOnly: true,
     lower: (emit, [input]) =>
       emit.node("Split", [input!, emit.shape(sizes)], { outputs: sizes.length, attributes: { axis: BigInt(axis) } }),
     gradient: ({ outputs }, gradients) => [
       concat(
-        gradients.map((g, i) => g ?? expand(x.graph.scalar(0), outputs[i]!.shape)),
+        gradients.map((g, i) => g ?? expand(scalarLike(x, 0), outputs[i]!.shape)),
         axis,
       ),
     ],

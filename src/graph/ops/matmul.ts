@@ -3,7 +3,7 @@
 import { GraphError } from "../../errors.ts";
 import { type Dim, sameShape, showShape } from "../dim.ts";
 import type { Emitter } from "../emitter.ts";
-import { type Operation, requireFloat, type Tensor } from "../tensor.ts";
+import { floatDTypeOf, type Operation, type Tensor } from "../tensor.ts";
 import { sum } from "./broadcast.ts";
 
 export interface MatmulOptions {
@@ -22,7 +22,7 @@ export interface MatmulOptions {
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
   const { transposeA = false, transposeB = false, scale = 1, bias } = options;
   const operands = bias ? [a, b, bias] : [a, b];
-  requireFloat("matmul", ...operands);
+  const dtype = floatDTypeOf("matmul", ...operands);
   const batch = a.shape.slice(0, -2);
   const [rows, innerA] = lastTwo(a, transposeA);
   const [innerB, columns] = lastTwo(b, transposeB);
@@ -60,7 +60,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
       ];
     },
   };
-  return a.graph.apply(operation, operands, [{ dtype: "float32", shape: [...batch, rows, columns] }])[0]!;
+  return a.graph.apply(operation, operands, [{ dtype, shape: [...batch, rows, columns] }])[0]!;
 }
 
 /** `FusedMatMul` of operands of this rank in several operations. */

@@ -3,8 +3,9 @@
 import { GraphError } from "../../errors.ts";
 import { type Shape, sameShape, shapeSize, showShape } from "../dim.ts";
 import type { Emitter } from "../emitter.ts";
+import { ONNX_DTYPE } from "../onnx.ts";
 import type { Operation, Tensor } from "../tensor.ts";
-import type { DType } from "../tensor-type.ts";
+import { type DType, isHalf } from "../tensor-type.ts";
 
 /** ONNX's number for int64, the dtype of shapes. */
 const INT64 = 7n;
@@ -20,6 +21,7 @@ export function reshape(reshaped: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const operation: Operation = {
     name: RESHAPE,
+    movesOnly: true,
     lower: (emit, [input]) => emit.node("Reshape", [input!, emit.shape(shape)], { attributes: { allowzero: 1n } }),
     gradient: (_, [g]) => [reshape(g!, x.shape)],
   };
@@ -34,6 +36,7 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   }
   const operation: Operation = {
     name: "transpose",
+    movesOnly: true,
     lower: (emit, inputs) => emit.node("Transpose", inputs, { attributes: { perm: permutation } }),
     gradient: (_, [g]) => [
       transpose(
@@ -56,8 +59,12 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
 export function after(x: Tensor, ...earlier: readonly Tensor[]): Tensor {
   const operation: Operation = {
     name: "after",
+    movesOnly: true,
     lower: (emit, [input, ...awaited]) => {
-      if (emit.target.lacks.has("int64")) return [afterOnDevice(emit, input!, x.dtype, awaited)];
+      if (emit.target.lacks.has("int64")) {
+        const named = awaited.map((name, i) => ({ name, dtype: earlier[i]!.dtype }));
+        return [afterOnDevice(emit, input!, x, named)];
+      }
       const [flat, first] = [BigInt64Array.of(-1n), BigInt64Array.of(0n)].map((value) => emit.constant(value, [1]));
       const elements = awaited.map((name) => {
         const [element] = emit.node("Gather", [emit.node("Reshape", [name, flat!])[0]!, first!]);
@@ -74,16 +81,30 @@ export function after(x: Tensor, ...earlier: readonly Tensor[]): Tensor {
 }
 
 /**
- * `after` where sizes are the host's business: to read an element for one, a device would have to stop. To float32 numbers
- * nothing is added, which is made of the first elements. Others are indices and packed weights, which are inputs: of these
- * nothing is held, so they wait for nothing.
+ * `after` where sizes are the host's business: to read an element for one, a device would have to stop. To floats nothing is
+ * added, which is made of the first elements. Indices and packed weights are inputs: of these nothing is held, so they wait
+ * for nothing.
  */
-function afterOnDevice(emit: Emitter, x: string, dtype: DType, awaited: readonly string[]): string {
-  if (dtype !== "float32") return x;
+function afterOnDevice(emit: Emitter, input: string, x: Tensor, awaited: readonly Awaited[]): string {
+  const isHeld = x.node.inputs.length === 0;
+  if (!(x.dtype === "float32" || (isHalf(x.dtype) && !isHeld))) return input;
   const [flat, first] = [-1n, 0n].map((value) => emit.constant(BigInt64Array.of(value), [1]));
   const zero = emit.constant(Float32Array.of(0), []);
-  return awaited.reduce((result, name) => {
+  const cast = (name: string, dtype: DType) =>
+    emit.node("Cast", [name], { attributes: { to: BigInt(ONNX_DTYPE[dtype]) } })[0]!;
+  // Numbers that are float32 where they are not called so: those of emulated dtypes.
+  const isReal = (dtype: DType) => isHalf(dtype) && !emit.target.emulates.has(dtype);
+  return awaited.reduce((result, { name, dtype }) => {
     const [element] = emit.node("Gather", [emit.node("Reshape", [name, flat!])[0]!, first!]);
-    return emit.node("Add", [result, emit.node("Clip", [element!, zero, zero])[0]!])[0]!;
-  }, x);
+    // In float32, because not every device limits numbers of 16 bits.
+    const wide = isReal(dtype) ? cast(element!, "float32") : element!;
+    const nothing = emit.node("Clip", [wide, zero, zero])[0]!;
+    return emit.node("Add", [result, isReal(x.dtype) ? cast(nothing, x.dtype) : nothing])[0]!;
+  }, input);
+}
+
+/** A tensor that is waited for, as it was lowered. */
+interface Awaited {
+  readonly name: string;
+  readonly dtype: DType;
 }

@@ -1,6 +1,6 @@
 /** The gated activation of the Qwen models. */
 
-import { type Operation, requireFloat, requireOneShape, type Tensor } from "../tensor.ts";
+import { floatDTypeOf, type Operation, requireOneShape, type Tensor } from "../tensor.ts";
 import { add, multiply, subtract } from "./elementwise.ts";
 
 const sigmoidOperation: Operation = {
@@ -11,29 +11,35 @@ const sigmoidOperation: Operation = {
 
 /** 1 / (1 + e⁻ˣ). */
 export function sigmoid(x: Tensor): Tensor {
-  requireFloat("sigmoid", x);
-  return x.graph.apply(sigmoidOperation, [x], [{ dtype: "float32", shape: x.shape }])[0]!;
+  const dtype = floatDTypeOf("sigmoid", x);
+  return x.graph.apply(sigmoidOperation, [x], [{ dtype, shape: x.shape }])[0]!;
 }
+
+const silu: Operation = {
+  name: "silu",
+  lower: (emit, inputs) => emit.node("QuickGelu", inputs, { microsoft: true, attributes: { alpha: 1 } }),
+};
 
 /**
  * SwiGLU (Shazeer, arXiv:2002.05202): silu(gate) · up, silu(x) = x·σ(x); both of one shape.
  * With s = σ(gate) and a = gate·s: dup = g·a; dgate = g·up·(s + a − a·s). s and a are computed again rather than kept.
  */
 export function swiglu(gate: Tensor, up: Tensor): Tensor {
-  requireFloat("swiglu", gate, up);
+  const dtype = floatDTypeOf("swiglu", gate, up);
   requireOneShape("swiglu", gate, up);
+  const type = { dtype, shape: gate.shape };
+  const [activated] = gate.graph.apply(silu, [gate], [type]);
+  // silu(gate) enters as an operand of its own; no gradient flows into it, because this operation sends it to the gate itself.
   const operation: Operation = {
     name: "swiglu",
-    lower: (emit, [g, u]) => {
-      const activated = emit.node("QuickGelu", [g!], { microsoft: true, attributes: { alpha: 1 } });
-      return emit.node("Mul", [activated[0]!, u!]);
-    },
+    lower: (emit, inputs) => emit.node("Mul", inputs.slice(0, 2)),
     gradient: (_, [g], wants) => {
       const s = sigmoid(gate);
       const a = multiply(gate, s);
       const slope = () => subtract(add(s, a), multiply(a, s));
-      return [wants[0] ? multiply(multiply(g!, up), slope()) : undefined, wants[1] ? multiply(g!, a) : undefined];
+      const toGate = wants[2] ? multiply(multiply(g!, up), slope()) : undefined;
+      return [undefined, wants[1] ? multiply(g!, a) : undefined, toGate];
     },
   };
-  return gate.graph.apply(operation, [gate, up], [{ dtype: "float32", shape: gate.shape }])[0]!;
+  return gate.graph.apply(operation, [activated!, up, gate], [type])[0]!;
 }

@@ -51,9 +51,9 @@ export async function policyUpdate(
 ): Promise<PolicyUpdate> {
   const own = tokenLossOf(objective);
   if (own && engine.capabilities.losses.includes(own.name)) {
-    const { gradNorm, applied, ...scores } = await trainOn(tokenLossData(rows, objective), own);
+    const { gradNorm, applied, lossScale, ...scores } = await trainOn(tokenLossData(rows, objective), own);
     const value = evaluateObjective(objective, rows, scores);
-    return { loss: value.loss, value, scores, hasGradient: true, ...optimStep({ gradNorm, applied }) };
+    return { loss: value.loss, value, scores, hasGradient: true, ...optimStep({ gradNorm, applied, lossScale }) };
   }
   const { temperature } = objective;
   const scores = await engine.score(rows, { temperature });
@@ -72,11 +72,17 @@ export async function policyUpdate(
 function optimStep({
   gradNorm,
   applied,
+  lossScale,
 }: {
   readonly gradNorm?: number | undefined;
   readonly applied?: boolean | undefined;
+  readonly lossScale?: number | undefined;
 }): Partial<OptimStepResult> {
-  return { ...(gradNorm !== undefined && { gradNorm }), ...(applied !== undefined && { applied }) };
+  return {
+    ...(gradNorm !== undefined && { gradNorm }),
+    ...(applied !== undefined && { applied }),
+    ...(lossScale !== undefined && { lossScale }),
+  };
 }
 
 /** Data for the engine's own loss. Policy terms are proportional to the advantage, so corrections go in there. */

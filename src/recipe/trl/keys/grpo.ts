@@ -114,7 +114,7 @@ const GRPO_KEYS: readonly KeyEntry[] = [
     "vllm_importance_sampling_correction",
     "vllm_importance_sampling_mode",
   ),
-  ...nothing("everything is computed in float32", "cast_lm_head_to_fp32"),
+  ...nothing("logits are computed in float32 in any case", "cast_lm_head_to_fp32"),
   ...nothing("Liger's fused GPU kernels, which compute the same in less memory", "use_liger_loss"),
 ];
 

@@ -12,7 +12,7 @@ import { type KeyEntry, nothing } from "../rule.ts";
 export const KEYS_WITHOUT_MEANING: readonly KeyEntry[] = [
   // Numbers and memory.
   ...nothing(
-    "weights are read in whatever type they have, and computed in float32",
+    "weights are read in whatever type they have, and computed in float32 unless engine.dtype says another",
     "bf16",
     "bf16_full_eval",
     "dtype",

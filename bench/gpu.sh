@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# What a real GPU has to say, in at most ten minutes: bash bench/gpu.sh [--small] [OUT]
+#
+#   --small   narrow shapes, for a driver in software or the CPU: shows that the script runs, and says nothing of speed
+#   OUT       directory for results (gpu-results); OUT/results.jsonl has a line of JSON for each part
+#
+#   AHA_GPU_DEVICES   what is measured, in this order; default "cuda webgpu" ("cpu" with --small)
+#   AHA_ORT_LIBRARY   for cuda, as docs/gpu.md says
+#   PYTHON            a Python with torch and transformers, for the comparison; left out where it has none
+#
+# Each part has its own limit and its own log, and a part that fails or is cut off leaves the others to run. Installs nothing.
+set -u
+cd "$(dirname "$0")/.."
+
+small=no
+if [ "${1:-}" = "--small" ]; then small=yes; shift; fi
+out=${1:-gpu-results}
+mkdir -p "$out"
+results=$out/results.jsonl
+: >"$results"
+python=${PYTHON:-python3}
+
+if [ "$small" = yes ]; then
+  devices=${AHA_GPU_DEVICES:-cpu}
+else
+  devices=${AHA_GPU_DEVICES:-cuda webgpu}
+fi
+
+# part NAME LIMIT_S COMMAND…: the last line of its output, where that is JSON, is its result.
+part() {
+  local name=$1 limit=$2 log code start end result
+  shift 2
+  log=$out/$name.log
+  start=$(date +%s)
+  timeout --kill-after=5 "$limit" "$@" >"$log" 2>&1 </dev/null
+  code=$?
+  end=$(date +%s)
+  result=$(tail -n 1 "$log" | grep -E '^[[{].*[]}]$' || true)
+  printf '{"part":"%s","code":%d,"seconds":%d,"limit":%d,"result":%s}\n' \
+    "$name" "$code" "$((end - start))" "$limit" "${result:-null}" | tee -a "$results"
+}
+
+bench() { npx tsx bench/main.ts "$@" --json; }
+export -f bench
+
+dtype_of() {
+  case $1 in
+    cuda) echo bfloat16 ;;
+    # Drivers in software have no numbers of 16 bits.
+    webgpu) if [ "$small" = yes ]; then echo float32; else echo float16; fi ;;
+    *) echo bfloat16 ;;
+  esac
+}
+
+# 1. What is here, and whether every program of a small model has all of its nodes on the device.
+part environment-node 10 node -p 'JSON.stringify({ node: process.version, platform: process.platform, arch: process.arch })'
+part environment-gpu 10 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+part environment-devices 40 npx tsx src/cli/main.ts doctor --devices --json
+
+for device in $devices; do
+  dtype=$(dtype_of "$device")
+  if [ "$device" != cpu ]; then
+    # 2. The CPU's numbers. CUDA samples in 16 bits alone, so of float32 its passes are compared.
+    if [ "$small" = yes ]; then
+      part "conformance-$device" 400 env AHA_CHECKED_DEVICE="$device" npx vitest run --config vitest.webgpu.config.ts \
+        test/webgpu/numbers -t cross-entropy
+    elif [ "$device" = cuda ]; then
+      part "conformance-$device" 80 env AHA_CHECKED_DEVICE=cuda npx vitest run --config vitest.webgpu.config.ts \
+        test/webgpu/numbers -t "cross-entropy|GRPO|chunks|checkpointing"
+    else
+      part "conformance-$device" 80 npx vitest run --config vitest.webgpu.config.ts test/webgpu/numbers test/webgpu/prompts
+    fi
+  fi
+  # 3. Speed.
+  if [ "$small" = yes ]; then
+    shape="--random bench/qwen2-narrow.json --device $device --dtype $dtype"
+    part "decode-$device" 240 bash -c "bench sample $shape --batch 4 --prompt 8 --tokens 8 --repeat 1"
+    part "train-$device" 240 bash -c "bench train $shape --batch 2 --length 16 --repeat 1"
+    part "step-$device" 240 bash -c "bench step $shape --prompts 2 --group 2 --prompt 8 --tokens 8 --repeat 0"
+    continue
+  fi
+  for model in 0.5b 3b; do
+    shape="--random bench/qwen2.5-$model.json --device $device --dtype $dtype --gradient-checkpointing --micro-batch 8192"
+    part "decode-$device-$model-64" 45 bash -c "bench sample $shape --batch 64 --prompt 128 --tokens 128 --repeat 1"
+    part "decode-$device-$model-192" 45 bash -c "bench sample $shape --batch 192 --prompt 128 --tokens 128 --repeat 1"
+    part "train-$device-$model" 50 bash -c "bench train $shape --batch 16 --length 1024 --repeat 1"
+  done
+  # Mini-R1's step: 24 prompts, 8 completions of 1,024 tokens each, once. Four H100 took 45 to 60 seconds for it.
+  part "step-$device-3b" 150 bash -c "bench step --random bench/qwen2.5-3b.json --device $device --dtype $dtype \
+    --gradient-checkpointing --micro-batch 8192 --prompts 24 --group 8 --prompt 256 --tokens 1024 --repeat 0"
+done
+
+# 4. The same shapes by transformers, where a Python has it.
+if [ "$small" = no ] && "$python" -c 'import torch, transformers' 2>/dev/null; then
+  for model in 0.5b 3b; do
+    part "peer-decode-$model-64" 60 "$python" bench/peers/gpu_generate.py --config "bench/qwen2.5-$model.json" \
+      --batch 64 --prompt 128 --tokens 128
+    part "peer-decode-$model-192" 60 "$python" bench/peers/gpu_generate.py --config "bench/qwen2.5-$model.json" \
+      --batch 192 --prompt 128 --tokens 128
+  done
+  part "peer-train-3b" 60 "$python" bench/peers/gpu_generate.py --config bench/qwen2.5-3b.json --train --batch 16 --length 1024
+fi
+
+echo "results: $results"
