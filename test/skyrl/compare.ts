@@ -29,8 +29,8 @@ export interface Finding {
 }
 
 /**
- * With the usual ε of 1e-8 Adam's first step is ±η wherever a gradient is not exactly zero, also where it is nothing but the
- * rounding of two programs, which then go apart by 2η there. With this one such entries stay where they are.
+ * A large ε: with the usual 1e-8 Adam's first step is ±η wherever a gradient is not exactly zero, so entries that are rounding
+ * alone could move two programs apart. Whether they would was not measured.
  */
 const ADAM = { ...SCENARIO_ADAM, learningRate: 1e-3, epsilon: 1e-3 };
 
