@@ -71,7 +71,7 @@ describe("a run in the tab", () => {
       }).observe({ type: "layout-shift", buffered: false });
     });
     await button(page, "Go on").click();
-    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBeGreaterThan(6);
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBeGreaterThan(4);
     const shifts: [number, ...string[]][] = await page.evaluate(() => (globalThis as Json).shifts);
     expect(shifts.filter(([share]) => share > 1e-4)).toEqual([]);
     await button(page, "Pause").click();

@@ -31,6 +31,7 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
   topK: "is only looked at",
   stopGradient: "exists to let no gradient through",
   cachedAttention: "samples only; training attends over whole sequences",
+  summedCachedAttention: "samples only, as cachedAttention (shared-attention.test.ts)",
   after: "says only when something is computed",
   dropoutMask: "a mask depends on nothing that is trained",
   uniformNoise: "noise depends on nothing that is trained",
@@ -41,5 +42,6 @@ export const NOT_DIFFERENTIABLE: Readonly<Record<string, string>> = {
 export const TESTED_APART: Readonly<Record<string, string>> = {
   nf4Matmul: "packed weights: quantized.test.ts",
   fewRowsMatmul: "sampling only: few-rows.test.ts",
+  joinAttention: "sampling only: shared-attention.test.ts",
   fewRowsLimit: "says where the one above is used: few-rows.test.ts",
 };

@@ -115,7 +115,11 @@ export function stateAfter(state: TabState, news: News): TabState {
     case "phase":
       return { ...state, phase: news };
     case "iteration":
-      return { ...state, history: withIteration(state.history, news.metrics) };
+      return {
+        ...state,
+        history: withIteration(state.history, news.metrics),
+        run: state.run && { ...state.run, iteration: news.metrics.iteration },
+      };
     case "evaluation":
       return { ...state, evaluations: withEvaluation(state.evaluations, news.result) };
     case "group":

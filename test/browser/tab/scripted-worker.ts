@@ -156,7 +156,7 @@ async function train(): Promise<void> {
     const count = settings.groupSize * settings.promptsPerIteration;
     for (const phase of ["sampling", "judging", "updating", "scoring"] as const) {
       say({ type: "phase", iteration: iteration + 1, phase, done: count >> 1, total: count, tokensPerSecond: 4150 });
-      await wait(FAULT === "endless" ? 40 : 4);
+      await wait(FAULT === "endless" ? 200 : 4);
     }
     iteration++;
     if (FAULT === "crash" && iteration === 3) {

@@ -65,6 +65,7 @@ describe("the page's state", () => {
 
   it("replaces iterations that are computed again", () => {
     const news = [1, 2, 3, 2].map((one): News => ({ type: "iteration", metrics: metrics(one) }));
+    expect(stateOf(run("training"), ...news).run?.iteration).toBe(2);
     expect(stateOf(...news).history.map(({ iteration }) => iteration)).toEqual([1, 2]);
   });
 
