@@ -34,6 +34,8 @@ export class GroupWatch {
   /** Which group is sent: its place, or the one whose answers differ most. */
   choice: number | "mixed" = "mixed";
   readonly #sampled = new Map<number, Written[]>();
+  /** Those of the iteration that is shown; evaluations are sampled, too. */
+  #written = new Map<number, readonly Written[]>();
   #groups: (readonly Row[])[] = [];
   #scored: { readonly group: number; readonly logprobs: readonly Float32Array[] } | undefined;
 
@@ -54,7 +56,8 @@ export class GroupWatch {
     for (const row of rows) groups.set(row.promptId, [...(groups.get(row.promptId) ?? []), row]);
     this.#groups = [...groups.values()];
     this.#scored = undefined;
-    for (const promptId of this.#sampled.keys()) if (!groups.has(promptId)) this.#sampled.delete(promptId);
+    this.#written = new Map([...groups.keys()].map((promptId) => [promptId, this.#sampled.get(promptId) ?? []]));
+    this.#sampled.clear();
   }
 
   /** Whether there is an iteration to show. */
@@ -93,7 +96,7 @@ export class GroupWatch {
 
   #writtenOf(group: number): readonly Written[] {
     const rows = this.#groups[group] ?? [];
-    return this.#sampled.get(rows[0]?.promptId ?? -1) ?? [];
+    return this.#written.get(rows[0]?.promptId ?? -1) ?? [];
   }
 
   /** The share of solved answers that is nearest to a half teaches most. */

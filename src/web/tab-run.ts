@@ -81,6 +81,7 @@ export class TabRun {
   #next: Recipe | undefined;
   #driving: Promise<void> | undefined;
   #hasShownGroup = true;
+  #hasStepped = false;
   readonly #awaiting: (() => void)[] = [];
 
   constructor(folder: Folder, compute: Computing, recipe: Recipe, notes: TabNotes, listener: RunListener) {
@@ -280,7 +281,6 @@ export class TabRun {
     }
     if (event.type === "metrics") {
       if (event.stage === R1_ZERO) this.iteration = (event.row.iteration ?? 0) + 1;
-      if (!this.#hasShownGroup && !this.groups.isEmpty) this.#listener.group();
     }
     this.#listener.event(event);
     if (event.type === "timing") this.gate.countUnit();
@@ -296,16 +296,22 @@ export class TabRun {
       },
       step: async (data, loss, adam) => {
         await this.gate.pass();
-        const result = await engine.step(data, loss, adam);
-        if (this.#stage === R1_ZERO && !this.groups.isEmpty) {
-          this.#listener.scoring();
-          await this.groups.score(engine, this.watched.temperature);
-          this.#hasShownGroup = true;
-          this.#listener.group();
-        }
-        return result;
+        this.#hasStepped = true;
+        return engine.step(data, loss, adam);
       },
     });
+  }
+
+  /** Before the save that ends an iteration: there the weights are those after its step. */
+  async #showGroup(): Promise<void> {
+    if (this.#hasShownGroup) return;
+    this.#hasShownGroup = true;
+    if (this.#hasStepped) {
+      this.#listener.scoring();
+      await this.groups.score(this.#prepared!.engine as Policy, this.watched.temperature);
+    }
+    this.#hasStepped = false;
+    this.#listener.group();
   }
 
   #observed(store: FolderRun): RunStore {
@@ -316,12 +322,13 @@ export class TabRun {
           ...writer,
           rollouts: (rows) => {
             this.groups.rollouts(rows);
-            this.#hasShownGroup = false;
+            this.#hasShownGroup = this.groups.isEmpty;
             writer.rollouts(rows);
           },
         };
       },
       saveCheckpoint: async (request, write) => {
+        await this.#showGroup();
         this.#listener.saving();
         try {
           const saved = await store.saveCheckpoint(request, write);

@@ -29,6 +29,8 @@ const QUICK = [
   "stages.r1-zero.iterations=3",
   "stages.r1-zero.warmupSteps=0",
   "stages.r1-zero.maxCompletionTokens=12",
+  // Answers of random weights are never right; by their length they differ, so that there is something to learn.
+  "stages.r1-zero.rewards=[{ name: format, weight: 0.2 }, { name: equation, weight: 1 }, { name: soft_overlong, weight: 1, options: { maxTokens: 12, cacheTokens: 11 } }]",
 ];
 const SETTINGS = { promptsPerIteration: 2, groupSize: 4 };
 
@@ -162,9 +164,11 @@ describe("a run in a tab", () => {
       for (const { tokens, rewards, isCut } of completions) {
         expect(tokens.length).toBeLessThanOrEqual(12);
         expect(tokens.every(({ before }) => before < 0)).toBe(true);
+        expect(tokens.filter(({ after }) => after === null)).toEqual([]);
         expect(rewards.map(({ name, weight }) => [name, weight])).toEqual([
           ["format", 0.2],
           ["equation", 1],
+          ["soft_overlong", 1],
         ]);
         expect(isCut).toBe(tokens.length === 12 && !tokens.at(-1)!.text.includes("<|end"));
       }
