@@ -64,6 +64,8 @@ export class DrivenWorker {
     more: Record<string, string> = {},
   ) {
     const page = await context.newPage();
+    // tsx keeps the names of functions by a helper that a page does not have.
+    await page.addInitScript("globalThis.__name = (named) => named;");
     await page.addInitScript(prepare);
     await page.goto(`${url}licenses.txt`);
     const query = new URLSearchParams([...Object.entries(more), ...overrides.map((set) => ["set", set])]);
