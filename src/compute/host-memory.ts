@@ -3,27 +3,37 @@
  * the tensor's own memory. On another one it is memory beside the tensor, and `upload` and `read` are transfers.
  */
 
-import type { Device, DeviceTensor, HostArrays, StoredDType } from "./device.ts";
+import { GraphError } from "../errors.ts";
+import { showShape } from "../graph/dim.ts";
+import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, StoredDType } from "./device.ts";
 import type { Disposable } from "./scope.ts";
+
+/** The kinds of `HostArrays`. */
+const ARRAY_KINDS = {
+  float32: Float32Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  bfloat16: Uint16Array,
+  float16: Uint16Array,
+} as const satisfies Record<StoredDType, unknown>;
+
+/** Bytes of an element. */
+export const elementBytes = (dtype: StoredDType): number => ARRAY_KINDS[dtype].BYTES_PER_ELEMENT;
+
+/** `length` elements from the byte `at` of a buffer on. */
+export function hostArrayOver<D extends StoredDType>(
+  dtype: D,
+  buffer: ArrayBuffer,
+  at: number,
+  length: number,
+): HostArrays[D] {
+  return new ARRAY_KINDS[dtype as StoredDType](buffer, at, length) as HostArrays[D];
+}
 
 /** Zeroed host memory for `length` elements, outside of V8's heap, so that its address never changes. */
 export function allocateHost<D extends StoredDType>(dtype: D, length: number): HostArrays[D] {
-  const array = (): HostArrays[StoredDType] => {
-    switch (dtype as StoredDType) {
-      case "float32":
-        return new Float32Array(bytesFor(4 * length), 0, length);
-      case "int32":
-        return new Int32Array(bytesFor(4 * length), 0, length);
-      case "int64":
-        return new BigInt64Array(bytesFor(8 * length), 0, length);
-      case "bfloat16":
-      case "float16":
-        return new Uint16Array(bytesFor(2 * length), 0, length);
-      case "uint8":
-        return new Uint8Array(bytesFor(length), 0, length);
-    }
-  };
-  return array() as HostArrays[D];
+  return hostArrayOver(dtype, bytesFor(elementBytes(dtype) * length), 0, length);
 }
 
 /** V8 keeps arrays of less than 64 bytes on its own heap and may move them, so at least 64 bytes are allocated. */
@@ -34,6 +44,26 @@ function bytesFor(bytes: number): ArrayBuffer {
 /** Elements of a tensor of this shape. */
 export function elementsOf(dims: readonly number[]): number {
   return dims.reduce((product, size) => product * size, 1);
+}
+
+/** Throws GraphError where `found` elements are too few for a tensor of this shape. */
+export function requireElements(found: number, dims: readonly number[]): void {
+  if (found >= elementsOf(dims)) return;
+  throw new GraphError(`${found} elements are too few for a tensor of shape ${showShape(dims)}`);
+}
+
+/** Copies all values, which are of the target's kind, into it from `offset` on. */
+export function setAll(target: HostArray, values: HostArray, offset = 0): void {
+  (target as { set(values: HostArray, offset: number): void }).set(values, offset);
+}
+
+/** A `BlockCopy` between host arrays. */
+export function copyBlocks(copy: Omit<BlockCopy, "source" | "target">, source: HostArray, target: HostArray): void {
+  const { sourceStart, sourceStride, targetStart, targetStride, count, length } = copy;
+  for (let block = 0; block < count; block++) {
+    const start = sourceStart + block * sourceStride;
+    setAll(target, source.subarray(start, start + length), targetStart + block * targetStride);
+  }
 }
 
 /** A tensor that the host fills: it writes into `data`, then calls `upload`. */

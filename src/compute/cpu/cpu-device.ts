@@ -5,13 +5,11 @@
  * on the way in or out. There is one environment, one pool of threads and one arena for every program of the process.
  */
 
-import { GraphError } from "../../errors.ts";
-import { showShape } from "../../graph/dim.ts";
 import { type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
 import { ONNX_RUNTIME_CPU } from "../../graph/target.ts";
-import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, StoredDType } from "../device.ts";
+import type { BlockCopy, Device, DeviceTensor, HostArrays, Session, StoredDType } from "../device.ts";
 import { hostKernels } from "../host-kernels.ts";
-import { allocateHost, elementsOf } from "../host-memory.ts";
+import { allocateHost, copyBlocks, elementsOf, requireElements, setAll } from "../host-memory.ts";
 import { OrtEnvironment } from "../ort/environment.ts";
 import { NativeNames, type OrtApi, type Pointer, pointerArray } from "../ort/ort-api.ts";
 import { CpuTensor, cpuTensor } from "./cpu-tensor.ts";
@@ -66,11 +64,8 @@ export class CpuDevice implements Device {
 
   view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): CpuTensor<D> {
     const { data } = cpuTensor(tensor);
-    const elements = elementsOf(dims);
-    if (data.length < elements) {
-      throw new GraphError(`${data.length} elements are too few for a tensor of shape ${showShape(dims)}`);
-    }
-    return this.#tensor(tensor.dtype, dims, data.subarray(0, elements) as HostArrays[D]);
+    requireElements(data.length, dims);
+    return this.#tensor(tensor.dtype, dims, data.subarray(0, elementsOf(dims)) as HostArrays[D]);
   }
 
   /** Rows of a matrix. The tensor must outlive them. */
@@ -93,13 +88,7 @@ export class CpuDevice implements Device {
   }
 
   copy(copy: BlockCopy): void {
-    const { sourceStart, sourceStride, targetStart, targetStride, count, length } = copy;
-    const source = cpuTensor(copy.source).data;
-    const target = cpuTensor(copy.target).data;
-    for (let block = 0; block < count; block++) {
-      const start = sourceStart + block * sourceStride;
-      setAll(target, source.subarray(start, start + length), targetStart + block * targetStride);
-    }
+    copyBlocks(copy, cpuTensor(copy.source).data, cpuTensor(copy.target).data);
   }
 
   async load(lowered: LoweredGraph): Promise<Session> {
@@ -135,10 +124,6 @@ export class CpuDevice implements Device {
     );
     return new CpuTensor(dtype, dims, data, handle, this.#releaseValue);
   }
-}
-
-function setAll(target: HostArray, values: HostArray, offset = 0): void {
-  (target as { set(values: HostArray, offset: number): void }).set(values, offset);
 }
 
 class CpuSession implements Session {

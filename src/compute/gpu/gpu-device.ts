@@ -7,17 +7,14 @@
  */
 
 import { AhaError, GraphError, RuntimeFailure } from "../../errors.ts";
-import { showShape } from "../../graph/dim.ts";
 import { type LoweredGraph, lowerToOnnx } from "../../graph/onnx.ts";
-import { cast } from "../../graph/ops/cast.ts";
-import { add, multiply } from "../../graph/ops/elementwise.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
-import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { HalfDType } from "../../graph/tensor-type.ts";
 import type { BlockCopy, Device, DeviceTensor, HostArrays, StoredDType } from "../device.ts";
 import { GraphKernels } from "../graph-kernels.ts";
-import { allocateHost, elementsOf } from "../host-memory.ts";
+import { allocateHost, elementsOf, requireElements } from "../host-memory.ts";
 import { OrtEnvironment } from "../ort/environment.ts";
+import { requireComputes, triedResults } from "../try-out.ts";
 import { rowCopyGraph, rowCopyOf } from "./block-copy.ts";
 import { GpuQueue, type Traffic } from "./gpu-queue.ts";
 import { compileSession, GpuSession } from "./gpu-session.ts";
@@ -63,7 +60,7 @@ export class GpuDevice implements Device {
       queue.allocateBy(session);
       const device = new GpuDevice(provider, queue);
       device.#copiers.set("float32", new GpuSession(queue, session, lowered));
-      await device.#tryOut();
+      await requireComputes(device);
       return device;
     } catch (error) {
       if (!(error instanceof RuntimeFailure)) throw error;
@@ -95,10 +92,7 @@ export class GpuDevice implements Device {
 
   async #tryHalf(dtype: HalfDType): Promise<void> {
     try {
-      const graph = new Graph();
-      const x = cast(graph.input("x", "float32", ["n"]), dtype);
-      const square = cast(add(multiply(x, x), x), "float32");
-      const result = await this.#valuesOf(graph, square);
+      const result = await triedResults(this, dtype);
       // 1 + 2⁻¹², which neither dtype has, is rounded to 1.
       if (result.join() !== "2,2,12,2")
         throw new RuntimeFailure(`x² + x of 1, −2, 3 and 1.0002 is ${result.join(", ")}`);
@@ -113,31 +107,6 @@ export class GpuDevice implements Device {
     }
   }
 
-  /** A driver may be there and not compute. */
-  async #tryOut(): Promise<void> {
-    const graph = new Graph();
-    const x = graph.input("x", "float32", ["n"]);
-    const result = await this.#valuesOf(graph, add(multiply(x, x), x));
-    if (result.slice(0, 3).join() !== "2,2,12") {
-      throw new RuntimeFailure(`x² + x of 1, −2, 3 is ${result.slice(0, 3).join(", ")} there`);
-    }
-  }
-
-  /** A result at 1, −2, 3 and 1 + 2⁻¹² of the graph's input. */
-  async #valuesOf(graph: Graph, y: Tensor): Promise<Float32Array> {
-    const session = await this.load(lowerToOnnx(graph, { y }, this.target));
-    const [input, output] = [this.allocate("float32", [4]), this.allocate("float32", [4])];
-    try {
-      this.upload(input, Float32Array.of(1, -2, 3, 1 + 2 ** -12));
-      await session.bind([input], [output])();
-      const result = new Float32Array(4);
-      await this.download(output, result);
-      return result;
-    } finally {
-      for (const one of [input, output, session]) one.dispose();
-    }
-  }
-
   allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): GpuTensor<D> {
     return new GpuTensor(this.#queue, dtype, dims);
   }
@@ -149,10 +118,7 @@ export class GpuDevice implements Device {
 
   view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): GpuTensor<D> {
     const whole = gpuTensor(tensor);
-    if (elementsOf(tensor.dims) < elementsOf(dims)) {
-      const found = elementsOf(tensor.dims);
-      throw new GraphError(`${found} elements are too few for a tensor of shape ${showShape(dims)}`);
-    }
+    requireElements(elementsOf(tensor.dims), dims);
     return new GpuTensor(this.#queue, tensor.dtype, dims, whole);
   }
 

@@ -11,7 +11,7 @@ import { fromBfloat16, toBfloat16 } from "../../float-formats.ts";
 import { heldDType, ONNX_DTYPE } from "../../graph/onnx.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
 import type { HostArray, StoredDType } from "../device.ts";
-import { allocateHost, elementsOf } from "../host-memory.ts";
+import { allocateHost, elementBytes, elementsOf, setAll } from "../host-memory.ts";
 import type { OrtEnvironment } from "../ort/environment.ts";
 import { type Pointer, pointerArray } from "../ort/ort-api.ts";
 import type { GpuTensor, NativeValues } from "./gpu-tensor.ts";
@@ -159,7 +159,7 @@ export class GpuQueue implements NativeValues {
 
   nativeView(of: Pointer, dtype: StoredDType, dims: readonly number[]): Pointer {
     const data = this.environment.api.create("GetTensorMutableData", of);
-    return this.#valueOver(this.#memory, data, ELEMENT_BYTES[this.#held(dtype)] * elementsOf(dims), dtype, dims);
+    return this.#valueOver(this.#memory, data, elementBytes(this.#held(dtype)) * elementsOf(dims), dtype, dims);
   }
 
   releaseLater(handle: () => Pointer | undefined): void {
@@ -194,19 +194,6 @@ export class GpuQueue implements NativeValues {
   #onnxType(dtype: StoredDType): number {
     return ONNX_DTYPE[this.#held(dtype)];
   }
-}
-
-const ELEMENT_BYTES: Readonly<Record<StoredDType, number>> = {
-  float32: 4,
-  int32: 4,
-  int64: 8,
-  uint8: 1,
-  float16: 2,
-  bfloat16: 2,
-};
-
-function setAll(target: HostArray, values: HostArray): void {
-  (target as { set(values: HostArray): void }).set(values);
 }
 
 /** Dimensions as the C API reads them, outside of V8's heap; a scalar has none. */

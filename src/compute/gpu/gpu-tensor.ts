@@ -1,6 +1,7 @@
 /** Tensors of a GPU: handles of native values, made when a run first needs them. */
 
 import type { DeviceTensor, HostArrays, StoredDType } from "../device.ts";
+import { elementsOf } from "../host-memory.ts";
 import type { Pointer } from "../ort/ort-api.ts";
 
 /** What makes and releases native values. */
@@ -45,8 +46,7 @@ export class GpuTensor<D extends StoredDType = StoredDType> implements DeviceTen
 
   /** It is not all of the memory that it lies in. */
   get isPart(): boolean {
-    const size = (dims: readonly number[]) => dims.reduce((product, one) => product * one, 1);
-    return size(this.dims) < size(this.root.dims);
+    return elementsOf(this.dims) < elementsOf(this.root.dims);
   }
 
   get isGone(): boolean {

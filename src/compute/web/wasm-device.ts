@@ -5,49 +5,22 @@
  * of it, programs read and write them in place, and nothing is copied on the way in or out.
  */
 
-import { GraphError } from "../../errors.ts";
-import { showShape } from "../../graph/dim.ts";
-import { type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
+import type { LoweredGraph } from "../../graph/onnx.ts";
 import { ONNX_RUNTIME_CPU } from "../../graph/target.ts";
-import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, StoredDType } from "../device.ts";
+import type { BlockCopy, Device, DeviceTensor, HostArrays, Session, StoredDType } from "../device.ts";
 import { hostKernels } from "../host-kernels.ts";
-import { elementsOf } from "../host-memory.ts";
+import { copyBlocks, elementBytes, elementsOf, requireElements, setAll } from "../host-memory.ts";
 import { EventLoop } from "./event-loop.ts";
-import { type Address, LOCATION, type OrtModuleFactory, OrtSession, OrtWeb } from "./ort-module.ts";
-
-const ARRAY_OF = {
-  float32: Float32Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-  bfloat16: Uint16Array,
-  float16: Uint16Array,
-} as const;
+import { type Address, type OrtModuleFactory, OrtSession, OrtWeb } from "./ort-module.ts";
+import { requireThere, tensorInMemory, WebTensor } from "./web-tensor.ts";
 
 /** A tensor in the module's memory. */
-class WasmTensor<D extends StoredDType = StoredDType> implements DeviceTensor<D> {
-  readonly dtype: D;
-  readonly dims: readonly number[];
+class WasmTensor<D extends StoredDType = StoredDType> extends WebTensor<D> {
   readonly data: HostArrays[D];
-  readonly handle: Address;
-  readonly #release: () => void;
-  #isGone = false;
 
   constructor(dtype: D, dims: readonly number[], data: HostArrays[D], handle: Address, release: () => void) {
-    this.dtype = dtype;
-    this.dims = dims;
+    super(dtype, dims, handle, release);
     this.data = data;
-    this.handle = handle;
-    this.#release = release;
-  }
-
-  get isGone(): boolean {
-    return this.#isGone;
-  }
-
-  dispose(): void {
-    if (!this.#isGone) this.#release();
-    this.#isGone = true;
   }
 }
 
@@ -79,8 +52,7 @@ export class WasmDevice implements Device {
   }
 
   allocate<D extends StoredDType>(dtype: D, dims: readonly number[]): WasmTensor<D> {
-    const elements = elementsOf(dims);
-    const address = this.#ort.allocate(elements * ARRAY_OF[dtype].BYTES_PER_ELEMENT);
+    const address = this.#ort.allocate(elementsOf(dims) * elementBytes(dtype));
     const tensor = this.#tensor(dtype, dims, address, () => this.#ort.free(address));
     (tensor.data as { fill(value: number | bigint): void }).fill(dtype === "int64" ? 0n : 0);
     return tensor;
@@ -88,9 +60,7 @@ export class WasmDevice implements Device {
 
   view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): WasmTensor<D> {
     const { data } = wasmTensor(tensor);
-    if (data.length < elementsOf(dims)) {
-      throw new GraphError(`${data.length} elements are too few for a tensor of shape ${showShape(dims)}`);
-    }
+    requireElements(data.length, dims);
     return this.#tensor(tensor.dtype, dims, data.byteOffset, () => {});
   }
 
@@ -127,8 +97,7 @@ export class WasmDevice implements Device {
         const [read, written] = [inputs.map(wasmTensor), outputs.map(wasmTensor)];
         return async () => {
           await this.#eventLoop.breathe();
-          if ([...read, ...written].some(({ isGone }) => isGone))
-            throw new TypeError("A tensor of this run was disposed of.");
+          requireThere([...read, ...written]);
           await session.run(
             read.map(({ handle }) => handle),
             written.map(({ handle }) => handle),
@@ -140,26 +109,10 @@ export class WasmDevice implements Device {
   }
 
   #tensor<D extends StoredDType>(dtype: D, dims: readonly number[], address: Address, free: () => void): WasmTensor<D> {
-    const elements = elementsOf(dims);
-    const bytes = this.#ort.bytes(address, elements * ARRAY_OF[dtype].BYTES_PER_ELEMENT);
-    const data = new ARRAY_OF[dtype](bytes.buffer as ArrayBuffer, address, elements) as HostArrays[D];
-    const handle = this.#ort.tensor(ONNX_DTYPE[dtype], address, bytes.length, dims, LOCATION.memory);
+    const { data, handle } = tensorInMemory(this.#ort, dtype, dims, address);
     return new WasmTensor(dtype, dims, data, handle, () => {
       this.#ort.module._OrtReleaseTensor(handle);
       free();
     });
-  }
-}
-
-function setAll(target: HostArray, values: HostArray): void {
-  (target as { set(values: HostArray): void }).set(values);
-}
-
-function copyBlocks(copy: Omit<BlockCopy, "source" | "target">, source: HostArray, target: HostArray): void {
-  const { sourceStart, sourceStride, targetStart, targetStride, count, length } = copy;
-  for (let block = 0; block < count; block++) {
-    const start = sourceStart + block * sourceStride;
-    const part = source.subarray(start, start + length);
-    (target as { set(values: HostArray, offset: number): void }).set(part, targetStart + block * targetStride);
   }
 }

@@ -8,23 +8,17 @@
  * Calls are made one after another, because the module waits for the GPU in the middle of them.
  */
 
-import { AhaError, GraphError, RuntimeFailure } from "../../errors.ts";
+import { AhaError, RuntimeFailure } from "../../errors.ts";
 import { fromBfloat16, toBfloat16 } from "../../float-formats.ts";
-import { showShape } from "../../graph/dim.ts";
-import { heldDType, type LoweredGraph, lowerToOnnx, ONNX_DTYPE } from "../../graph/onnx.ts";
-import { add, multiply } from "../../graph/ops/elementwise.ts";
+import { heldDType, type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
 import { ONNX_RUNTIME_WEBGPU } from "../../graph/target.ts";
-import { Graph } from "../../graph/tensor.ts";
 import type { BlockCopy, Device, DeviceTensor, HostArray, HostArrays, Session, StoredDType } from "../device.ts";
 import { GraphKernels } from "../graph-kernels.ts";
-import { allocateHost, elementsOf } from "../host-memory.ts";
+import { elementBytes, elementsOf, requireElements } from "../host-memory.ts";
+import { requireComputes, triedProgram } from "../try-out.ts";
 import { type Address, LOCATION, OrtSession, OrtWeb } from "./ort-module.ts";
+import { requireThere, tensorInMemory, WebTensor } from "./web-tensor.ts";
 import { type BrowserGpu, type GpuBuffer, MAP_READ, type OrtGpuModule, USAGE } from "./webgpu-interfaces.ts";
-
-const BYTES: Readonly<Record<StoredDType, number>> = {
-  ...{ float32: 4, int32: 4, int64: 8, uint8: 1 },
-  ...{ bfloat16: 2, float16: 2 },
-};
 
 /** Buffers are bound in pieces of so many bytes. */
 const ALIGNMENT = 16;
@@ -34,15 +28,10 @@ const DIRECTING = "Loop";
 const CACHED = "GroupQueryAttention";
 
 /** A tensor on the GPU, or the first elements of one, or one in the module's memory. */
-class WebGpuTensor<D extends StoredDType = StoredDType> implements DeviceTensor<D> {
-  readonly dtype: D;
-  readonly dims: readonly number[];
-  readonly handle: Address;
+class WebGpuTensor<D extends StoredDType = StoredDType> extends WebTensor<D> {
   readonly buffer: GpuBuffer | undefined;
   /** Of a tensor in the module's memory. */
   readonly data: HostArrays[D] | undefined;
-  readonly #release: () => void;
-  #isGone = false;
 
   constructor(
     dtype: D,
@@ -51,21 +40,9 @@ class WebGpuTensor<D extends StoredDType = StoredDType> implements DeviceTensor<
     place: { readonly buffer?: GpuBuffer; readonly data?: HostArrays[D] },
     release: () => void,
   ) {
-    this.dtype = dtype;
-    this.dims = dims;
-    this.handle = handle;
+    super(dtype, dims, handle, release);
     this.buffer = place.buffer;
     this.data = place.data;
-    this.#release = release;
-  }
-
-  get isGone(): boolean {
-    return this.#isGone;
-  }
-
-  dispose(): void {
-    if (!this.#isGone) this.#release();
-    this.#isGone = true;
   }
 }
 
@@ -101,7 +78,8 @@ export class WebGpuDevice implements Device {
   static async open(module: OrtGpuModule, gpu: BrowserGpu, name: string): Promise<WebGpuDevice> {
     const device = new WebGpuDevice(module, gpu, name);
     try {
-      await device.#tryOut();
+      device.#anchor = await device.#inTurn(() => device.#compile(triedProgram(device.target)));
+      await requireComputes(device);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new AhaError(`The browser's GPU (${name}) does not compute as it should: ${reason}`, { cause: error });
@@ -134,17 +112,11 @@ export class WebGpuDevice implements Device {
   }
 
   allocateOnHost<D extends StoredDType>(dtype: D, dims: readonly number[]): WebGpuTensor<D> {
-    const bytes = BYTES[dtype] * elementsOf(dims);
+    const bytes = elementsOf(dims) * elementBytes(dtype);
     const address = this.#ort.allocate(bytes);
-    const { buffer } = this.#ort.bytes(address, bytes).fill(0);
-    const length = elementsOf(dims);
-    const data = allocateHost(dtype, 0).constructor as unknown as new (
-      buffer: ArrayBufferLike,
-      at: number,
-      length: number,
-    ) => HostArrays[D];
-    const handle = this.#ort.tensor(ONNX_DTYPE[dtype], address, bytes, dims, LOCATION.memory);
-    return new WebGpuTensor(dtype, dims, handle, { data: new data(buffer, address, length) }, () => {
+    this.#ort.bytes(address, bytes).fill(0);
+    const { data, handle } = tensorInMemory(this.#ort, dtype, dims, address);
+    return new WebGpuTensor(dtype, dims, handle, { data }, () => {
       this.#later(() => {
         this.#module._OrtReleaseTensor(handle);
         this.#ort.free(address);
@@ -153,10 +125,7 @@ export class WebGpuDevice implements Device {
   }
 
   view<D extends StoredDType>(tensor: DeviceTensor<D>, dims: readonly number[]): WebGpuTensor<D> {
-    const found = elementsOf(tensor.dims);
-    if (found < elementsOf(dims)) {
-      throw new GraphError(`${found} elements are too few for a tensor of shape ${showShape(dims)}`);
-    }
+    requireElements(elementsOf(tensor.dims), dims);
     return this.#over(bufferOf(tensor), tensor.dtype, dims, () => {});
   }
 
@@ -165,7 +134,7 @@ export class WebGpuDevice implements Device {
   }
 
   upload<D extends StoredDType>(tensor: DeviceTensor<D>, values: HostArrays[D]): void {
-    const held = heldDType(this.target, tensor.dtype) as StoredDType;
+    const held = heldDType(this.target, tensor.dtype);
     let data: HostArray = values;
     if (held !== tensor.dtype) {
       data = new Float32Array(values.length);
@@ -197,7 +166,7 @@ export class WebGpuDevice implements Device {
   copy({ source, sourceStart, sourceStride, target, targetStart, targetStride, count, length }: BlockCopy): void {
     if (count === 0 || length === 0) return;
     const [from, to] = [bufferOf(source), bufferOf(target)];
-    const bytes = BYTES[heldDType(this.target, source.dtype) as StoredDType];
+    const bytes = this.#elementBytes(source.dtype);
     const encoder = this.#gpu.createCommandEncoder();
     // Within one buffer nothing is copied directly: the blocks go through another one.
     const between = from === to ? this.#gpu.createBuffer({ size: count * length * bytes, usage: 0xc }) : undefined;
@@ -239,8 +208,7 @@ export class WebGpuDevice implements Device {
     const read = new Set(inputs.map(({ buffer }) => buffer));
     const isOver = ({ buffer }: WebGpuTensor) => !mayShare && buffer !== undefined && read.has(buffer);
     return async () => {
-      if ([...inputs, ...outputs].some(({ isGone }) => isGone))
-        throw new TypeError("A tensor of this run was disposed of.");
+      requireThere([...inputs, ...outputs]);
       const beside = outputs.map((output) => (isOver(output) ? this.allocate(output.dtype, output.dims) : undefined));
       try {
         const written = outputs.map((output, i) => beside[i] ?? output);
@@ -287,24 +255,8 @@ export class WebGpuDevice implements Device {
     }
   }
 
-  /** A driver may be there and not compute. */
-  async #tryOut(): Promise<void> {
-    const graph = new Graph();
-    const x = graph.input("x", "float32", ["n"]);
-    const lowered = lowerToOnnx(graph, { y: add(multiply(x, x), x) }, this.target);
-    this.#anchor = await this.#inTurn(() => this.#compile(lowered));
-    const session = await this.load(lowered);
-    const [input, output] = [this.allocate("float32", [3]), this.allocate("float32", [3])];
-    this.upload(input, Float32Array.of(1, -2, 3));
-    await session.bind([input], [output])();
-    const result = new Float32Array(3);
-    await this.download(output, result);
-    if (result.join() !== "2,2,12") throw new RuntimeFailure(`x² + x of 1, −2, 3 is ${result.join(", ")} there`);
-    for (const one of [input, output, session]) one.dispose();
-  }
-
   #over<D extends StoredDType>(buffer: GpuBuffer, dtype: D, dims: readonly number[], release: () => void) {
-    const held = heldDType(this.target, dtype) as StoredDType;
+    const held = heldDType(this.target, dtype);
     const address = this.#module.webgpuRegisterBuffer(buffer, this.#anchor);
     const handle = this.#ort.tensor(ONNX_DTYPE[held], address, this.#bytes(dtype, dims), dims, LOCATION.gpuBuffer);
     return new WebGpuTensor<D>(dtype, dims, handle, { buffer }, () => {
@@ -317,7 +269,11 @@ export class WebGpuDevice implements Device {
   }
 
   #bytes(dtype: StoredDType, dims: readonly number[]): number {
-    return BYTES[heldDType(this.target, dtype) as StoredDType] * elementsOf(dims);
+    return this.#elementBytes(dtype) * elementsOf(dims);
+  }
+
+  #elementBytes(dtype: StoredDType): number {
+    return elementBytes(heldDType(this.target, dtype));
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
