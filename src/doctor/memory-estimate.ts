@@ -15,7 +15,7 @@ import type { ModelConfig } from "../model/model-config.ts";
 import { elementCount } from "../model/parameters.ts";
 import type { Quantization } from "../model/quantization.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import type { StageTrial } from "../train/examination.ts";
+import type { MemoryNeed, StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";
 
 const F32_BYTES = 4;
@@ -67,10 +67,7 @@ export function estimatePeakBytes(
   const frozen = isHalf(dtype) ? (parameterCount - projections) * F32_BYTES + rounded : whole;
   const packed = projections * NF4_BYTES + (parameterCount - projections) * HALF_BYTES;
   const weights = recipe.model.quantization !== undefined ? packed : hasAdapter ? frozen : whole + rounded;
-  const known = { promptTokens, contextTokens: config.maxContextTokens };
-  const needs = recipe.stages.flatMap((stage) => {
-    return trainers.get(stage.trainer).examination?.memory?.(stage, known) ?? [];
-  });
+  const needs = memoryNeeds(config, recipe, promptTokens);
   const hasReference = needs.some((need) => need.hasReference);
   const reference = hasReference && !hasAdapter ? whole + rounded : 0;
   const held = isHalf(cachedDType(recipe)) ? HALF_BYTES : F32_BYTES;
@@ -96,14 +93,17 @@ export function peakBytesFromTrials(
   if (limits === undefined) return processBytes;
   const { problems, samples, maxCompletionTokens } = recipe.evaluation;
   const evaluated = { sequences: problems * samples, length: promptTokens + maxCompletionTokens };
-  const known = { promptTokens, contextTokens: config.maxContextTokens };
-  const sampled = recipe.stages.flatMap((stage) => {
-    return trainers.get(stage.trainer).examination?.memory?.(stage, known).sampled ?? [];
-  });
+  const sampled = memoryNeeds(config, recipe, promptTokens).flatMap((need) => need.sampled ?? []);
   const largest = (needs: readonly { readonly sequences: number; readonly length: number }[]) =>
     Math.max(0, ...needs.map((need) => cacheBytes(config, cachedDType(recipe), limits, need)));
   const tried = trials.flatMap(({ longest }) => longest ?? []);
   return processBytes + Math.max(0, largest([...sampled, evaluated]) - largest(tried));
+}
+
+/** What each stage computes at the moment that takes most, of those whose trainers say it. */
+function memoryNeeds(config: ModelConfig, { stages }: Recipe, promptTokens: number): MemoryNeed[] {
+  const known = { promptTokens, contextTokens: config.maxContextTokens };
+  return stages.flatMap((stage) => trainers.get(stage.trainer).examination?.memory?.(stage, known) ?? []);
 }
 
 /** What activations and cache are held in: where 16 bits are emulated, float32. */

@@ -37,8 +37,8 @@ export interface MicroBatchCosts {
 
 /**
  * The costs for a model, from its arithmetic: a position takes 2·n operations, n the parameters, and 4·L·h·D a key
- * (L layers, h heads of width D). A batch's own cost was fitted on two cores: reading n weights some three times takes as
- * long as 16 positions, and the calls of a tiny model (n = 0.25 million) as long as 600.
+ * (L layers, h heads of width D). A batch's own cost is an estimate, not a measurement: on two cores reading n weights some
+ * three times takes about as long as 16 positions, and the calls of a tiny model (n = 0.25 million) as long as 600.
  */
 export function microBatchCosts(
   { numLayers, numHeads, headDim }: ModelConfig,

@@ -11,8 +11,7 @@ import type { Device, DeviceTensor, HostArrays, OptimizedTensor, StoredDType } f
 import { fill, read } from "../../compute/host-memory.ts";
 import { Scope } from "../../compute/scope.ts";
 import { CheckpointError, EngineError } from "../../errors.ts";
-import type { FloatDType, HalfDType } from "../../graph/tensor-type.ts";
-import { isHalf } from "../../graph/tensor-type.ts";
+import { type FloatDType, type HalfDType, isHalf } from "../../graph/tensor-type.ts";
 import type { WeightForm } from "../../model/decoder-parameters.ts";
 import type { ModelConfig } from "../../model/model-config.ts";
 import { elementCount, type ParameterSpec, parameterSpecs } from "../../model/parameters.ts";
@@ -107,14 +106,13 @@ export class DenseWeights implements Weights {
   copy(): DenseWeights {
     const copy = new DenseWeights(this.#device, this.specs, this.#dtypeOf);
     const whole = { sourceStart: 0, sourceStride: 0, targetStart: 0, targetStride: 0, count: 1 };
-    for (const { name, shape } of this.specs) {
-      for (const set of ["masters", "tensors"] as const) {
-        const [source, target] = [this[set].get(name)!, copy[set].get(name)!];
-        if (set === "masters" || this.#rounded.has(name)) {
-          this.#device.copy({ source, target, ...whole, length: elementCount(shape) });
-        }
+    const copyAll = (sources: ReadonlyMap<string, DeviceTensor>, targets: ReadonlyMap<string, DeviceTensor>) => {
+      for (const [name, source] of sources) {
+        this.#device.copy({ source, target: targets.get(name)!, ...whole, length: elementCount(source.dims) });
       }
-    }
+    };
+    copyAll(this.masters, copy.masters);
+    copyAll(this.#rounded, copy.#rounded);
     return copy;
   }
 
