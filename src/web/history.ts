@@ -2,7 +2,7 @@
 
 import type { EvaluationRecord, MetricsRecord, TimingRecord } from "../run/records.ts";
 import type { EvaluationResult, IterationMetrics, TabSettings } from "./protocol.ts";
-import { R1_ZERO } from "./tab-recipe.ts";
+import { R1_ZERO } from "./recipe-controls.ts";
 
 /** Settings that changed before an iteration (from 1). */
 export interface AppliedSettings {

@@ -6,8 +6,8 @@ import type { MetricsRecord, TimingRecord } from "../run/records.ts";
 import { evaluationResult, iterationMetrics } from "./history.ts";
 import { StorageFullError } from "./opfs-folder.ts";
 import type { PhaseMessage, WorkerMessage } from "./protocol.ts";
+import { R1_ZERO } from "./recipe-controls.ts";
 import { errorMessage } from "./tab-errors.ts";
-import { R1_ZERO } from "./tab-recipe.ts";
 import type { RunListener, TabRun } from "./tab-run.ts";
 
 const BETWEEN_PHASES_MS = 100;

@@ -27,7 +27,8 @@ import { GroupWatch } from "./group-watch.ts";
 import type { AppliedSettings } from "./history.ts";
 import { overriding } from "./overriding.ts";
 import type { Activity, StartingPoint, TabSettings } from "./protocol.ts";
-import { COLD_START, iterationsOf, R1_ZERO, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
+import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
+import { iterationsOf, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
 
 const RECIPE_FILE = "recipe.json";
 const TAB_FILE = "tab.json";
