@@ -11,7 +11,7 @@ export interface AppliedSettings {
 }
 
 /** The numbers of an iteration, from its row of metrics, the one before it, and its row of timings. */
-export function iterationMetrics(
+function iterationMetrics(
   row: MetricsRecord,
   previous: MetricsRecord | undefined,
   timing: TimingRecord | undefined,

@@ -24,9 +24,9 @@ import { RUN_FILES, type RunStore, type SavedState } from "../run/run-store.ts";
 import type { AskedModel } from "./answers.ts";
 import { Gate } from "./gate.ts";
 import { GroupWatch } from "./group-watch.ts";
-import type { AppliedSettings } from "./history.ts";
+import { type AppliedSettings, historyOf } from "./history.ts";
 import { overriding } from "./overriding.ts";
-import type { Activity, StartingPoint, TabSettings } from "./protocol.ts";
+import type { Activity, IterationMetrics, StartingPoint, TabSettings } from "./protocol.ts";
 import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
 import { iterationsOf, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
 
@@ -75,6 +75,7 @@ export class TabRun {
   #stage: string | undefined;
   readonly #compute: Computing;
   readonly #listener: RunListener;
+  #store: FolderRun | undefined;
   #prepared: OpenModel | undefined;
   #session: SamplingSession | undefined;
   #stop = new AbortController();
@@ -127,6 +128,13 @@ export class TabRun {
   /** The model as it is; undefined while it is being opened. */
   get model(): RecipeParts | undefined {
     return this.#prepared;
+  }
+
+  /** The last iteration that is logged, its timings too. */
+  get newestIteration(): IterationMetrics | undefined {
+    if (this.#store === undefined) return undefined;
+    const { metrics, timings } = this.#store.readLogs();
+    return historyOf(metrics, timings, this.notes.changes).at(-1);
   }
 
   /** What `groups` needs to tell of one. */
@@ -236,8 +244,8 @@ export class TabRun {
     this.#prepared = { ...prepared, engine };
     this.#stage = store.resumedFrom?.manifest.stage ?? COLD_START;
     this.iteration = store.resumedFrom ? iterationOfState(store.resumedFrom) : 0;
-    const frozen = await this.#freezeLate(store, engine);
-    const watched = { ...prepared, engine, directory: this.#observed(frozen) };
+    this.#store = await this.#freezeLate(store, engine);
+    const watched = { ...prepared, engine, directory: this.#observed(this.#store) };
     this.#wake();
     this.#listener.changed();
     await runRecipe(watched, { signal: this.#stop.signal, observe: (event) => this.#observe(event) });
