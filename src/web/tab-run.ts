@@ -80,10 +80,12 @@ export class TabRun {
   #session: SamplingSession | undefined;
   #stop = new AbortController();
   #isLeaving = false;
-  #next: Recipe | undefined;
+  /** What holds from the next checkpoint on. */
+  #next: { readonly recipe: Recipe; readonly settings: Partial<TabSettings> } | undefined;
   #driving: Promise<void> | undefined;
   #hasShownGroup = true;
   #hasStepped = false;
+  #isFreezing = false;
   readonly #awaiting: (() => void)[] = [];
 
   constructor(folder: Folder, compute: Computing, recipe: Recipe, notes: TabNotes, listener: RunListener) {
@@ -116,7 +118,7 @@ export class TabRun {
   }
 
   get settings(): TabSettings {
-    return tabSettingsOf(this.#next ?? this.recipe);
+    return tabSettingsOf(this.#next?.recipe ?? this.recipe);
   }
 
   get activity(): Activity {
@@ -194,15 +196,12 @@ export class TabRun {
 
   /** Takes another recipe from the next iteration on. */
   change(recipe: Recipe, settings: Partial<TabSettings>): void {
-    this.#next = recipe;
-    this.#changes.push(settings);
+    this.#next = { recipe, settings: { ...this.#next?.settings, ...settings } };
     this.#stop.abort();
     this.#listener.changed();
     // A run that waits at the gate has to come to its next checkpoint; it waits again after that.
     if (this.gate.isHolding) this.#leaveGate();
   }
-
-  readonly #changes: Partial<TabSettings>[] = [];
 
   #leaveGate(): void {
     this.gate.open(0);
@@ -253,8 +252,7 @@ export class TabRun {
 
   /** With the recipe that was asked for, from the checkpoint that the run has stopped at. */
   async #takeNext(): Promise<void> {
-    const recipe = this.#next!;
-    const settings = Object.assign({}, ...this.#changes.splice(0)) as Partial<TabSettings>;
+    const { recipe, settings } = this.#next!;
     this.#next = undefined;
     this.#isFreezing = klCoefOf(this.recipe) === 0 && klCoefOf(recipe) > 0;
     this.notes = { ...this.notes, changes: [...this.notes.changes, { iteration: this.iteration + 1, settings }] };
@@ -262,8 +260,6 @@ export class TabRun {
     await writeJson(this.folder, RECIPE_FILE, recipe);
     this.recipe = recipe;
   }
-
-  #isFreezing = false;
 
   /**
    * A KL term that begins in the middle of a stage has the policy of that moment as its reference. Returns the store to go on
