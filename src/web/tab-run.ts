@@ -19,7 +19,7 @@ import { openRecipeParts, openRun } from "../recipe/open-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { RecipeParts } from "../recipe/trained-model.ts";
-import { FolderRun } from "../run/folder-run.ts";
+import { FolderRun, RECIPE_FILE } from "../run/folder-run.ts";
 import { RUN_FILES, type RunStore, type SavedState } from "../run/run-store.ts";
 import type { AskedModel } from "./answers.ts";
 import { Gate } from "./gate.ts";
@@ -30,7 +30,6 @@ import type { Activity, IterationMetrics, StartingPoint, TabSettings } from "./p
 import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
 import { iterationsOf, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
 
-const RECIPE_FILE = "recipe.json";
 const TAB_FILE = "tab.json";
 const SEED_MODEL = "seed-model";
 const LIMIT = { maxBytes: 2 ** 24, error: RunDirError };
@@ -380,9 +379,4 @@ const klCoefOf = (recipe: Recipe): number => tabSettingsOf(recipe).klCoef;
 export function iterationOfState({ manifest }: SavedState): number {
   const { stage, step, trainerState } = manifest;
   return stage === R1_ZERO ? Number(trainerState.iteration ?? step) : 0;
-}
-
-/** Whether a run is complete. */
-export async function isComplete(folder: Folder): Promise<boolean> {
-  return (await folder.names()).includes(RUN_FILES.summary);
 }

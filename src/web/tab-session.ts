@@ -30,7 +30,7 @@ import type {
 import { runListener } from "./run-events.ts";
 import { errorMessage } from "./tab-errors.ts";
 import { iterationsOf, limitsOf, tabRecipe, tabSettingsOf } from "./tab-recipe.ts";
-import { isComplete, TabRun } from "./tab-run.ts";
+import { TabRun } from "./tab-run.ts";
 
 /** What a tab has of its browser. */
 export interface TabSurroundings {
@@ -190,7 +190,7 @@ export class TabSession {
     await this.#leave();
     const run = new TabRun(folder, this.#computing(), found.recipe, found.notes, this.#listener());
     this.#run = run;
-    if (!(await isComplete(folder))) return this.#resume(iterations);
+    if (!(await FolderRun.isComplete(folder))) return this.#resume(iterations);
     await run.openFinished();
     this.#postState();
   }
