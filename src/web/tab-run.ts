@@ -13,7 +13,6 @@ import { openEngine } from "../engine/open.ts";
 import { ConfigError, RunDirError, RunInterrupted } from "../errors.ts";
 import { type Folder, writeJson } from "../folder.ts";
 import { parseJson } from "../json-text.ts";
-import { writeInitialModel } from "../recipe/model.ts";
 import type { RunEvent } from "../recipe/observer.ts";
 import { openRecipeParts, openRun } from "../recipe/open-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
@@ -25,6 +24,7 @@ import type { AskedModel } from "./answers.ts";
 import { Gate } from "./gate.ts";
 import { GroupWatch } from "./group-watch.ts";
 import { type AppliedSettings, historyOf } from "./history.ts";
+import { writeModelWith } from "./model-files.ts";
 import { overriding } from "./overriding.ts";
 import type { Activity, IterationMetrics, StartingPoint, TabSettings } from "./protocol.ts";
 import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
@@ -360,8 +360,7 @@ export class TabRun {
 async function seed(store: FolderRun, folder: Folder, compute: Computing, recipe: Recipe, weights: Uint8Array) {
   const stage = recipe.stages.find(({ name }) => name === COLD_START)!;
   const model = folder.folder(SEED_MODEL);
-  await writeInitialModel(model, recipe.model.init!, recipe.seed);
-  await model.write("model.safetensors", (sink) => sink.write(weights));
+  await writeModelWith(model, recipe, weights);
   const engine = await openEngine(recipe.engine, { path: model.path }, compute);
   try {
     const { steps } = stage as unknown as { readonly steps: number };
