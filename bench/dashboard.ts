@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Dashboard } from "../src/dashboard/server.ts";
 import { findChromium, loadingTime, MISSING_CHROMIUM, openBrowser } from "../test/browser/chromium.ts";
+import { median } from "./measure.ts";
 
 const { values } = parseArgs({
   options: {
@@ -116,12 +117,6 @@ async function loads(): Promise<void> {
     await browser.close();
     await dashboard.close();
   }
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** Seconds of all iterations, each the median of the rounds. */

@@ -27,12 +27,12 @@ async function trainColdStart(overrides: readonly string[]) {
   const compute = computingOn(CpuDevice.open(1), (path) => folder.at(path));
   const run = await openRun(recipe, await FolderRun.create(folder, recipe), { compute });
   try {
-    const { stages, compared } = await runRecipe(run, {
+    const { stages, ...compared } = await runRecipe(run, {
       observe: (event) => {
         if (event.type === "metrics" && event.row.step % 100 === 0)
           console.log(`step ${event.row.step}: loss ${event.row.loss}`);
       },
-    }).then(({ stages, ...summary }) => ({ stages, compared: summary }));
+    });
     console.log(JSON.stringify(compared));
     return {
       model: folder.folder("model").files.get("model.safetensors")!,

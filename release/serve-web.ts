@@ -10,9 +10,12 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { requireOwnPage } from "../src/dashboard/access.ts";
 import { HttpError } from "../src/dashboard/http-error.ts";
+import { ConfigError } from "../src/errors.ts";
+import { cannotListen } from "../src/listening.ts";
 import { contentTypeOf, WEB_HEADERS } from "../src/web/headers.ts";
 
 const FOLDER = new URL("../dist/web/", import.meta.url);
+const HOST = "127.0.0.1";
 const DEFAULT_PORT = 7862;
 
 /** A server of the page's files; `headers` go with every answer. It listens on 127.0.0.1 alone. */
@@ -28,9 +31,9 @@ export async function serveWeb(
     answer(request, response, { names, folder, headers }).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(port, "127.0.0.1", resolve);
+    server.once("error", (error) => reject(cannotListen(HOST, port, error))).listen(port, HOST, resolve);
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, server };
+  return { url: `http://${HOST}:${(server.address() as AddressInfo).port}/`, server };
 }
 
 interface Served {
@@ -67,10 +70,9 @@ async function main(): Promise<void> {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await main().catch((error: unknown) => {
-    const { code, message } = error as { readonly code?: string; readonly message: string };
-    const inUse =
-      code === "EADDRINUSE" ? " Another program listens there: npm run web -- --port 0 takes a free one." : "";
-    console.error(`${message}${inUse}`);
+    const { message } = error as Error;
+    const how = error instanceof ConfigError ? " With npm that is npm run web -- --port 0." : "";
+    console.error(`${message}${how}`);
     process.exitCode = 1;
   });
 }

@@ -102,6 +102,13 @@ export function decodedText(bytes: Uint8Array, path: string, limit: TextLimit): 
   }
 }
 
+/** The names that lead from the folder `parent` to `path`. Throws AhaError where `path` is not in it. */
+export function namesBelow(parent: string, path: string): readonly string[] {
+  const [inside, ...names] = path.startsWith(parent) ? path.slice(parent.length).split("/") : [path];
+  if (inside !== "") throw new AhaError(`${path} is not in ${parent}.`);
+  return names;
+}
+
 /** A folder in memory: what is written into it can be read from it, downloaded, or kept elsewhere. */
 export class MemoryFolder implements Folder {
   readonly path: string;
@@ -180,8 +187,6 @@ export class MemoryFolder implements Folder {
 
   /** The folder inside of this one whose `path` this is. Throws AhaError for a path that does not begin with this folder's. */
   at(path: string): MemoryFolder {
-    const [inside, ...names] = path.startsWith(this.path) ? path.slice(this.path.length).split("/") : [path];
-    if (inside !== "") throw new AhaError(`${path} is not in ${this.path}.`);
-    return names.reduce((folder: MemoryFolder, name) => folder.folder(name), this);
+    return namesBelow(this.path, path).reduce((folder: MemoryFolder, name) => folder.folder(name), this);
   }
 }

@@ -12,7 +12,8 @@ import { parseJson } from "../json-text.ts";
 import { elementCount } from "./parameters.ts";
 import { DTYPE_BYTES, type FloatDtype, type TensorSource, writeSafetensors } from "./safetensors.ts";
 
-const WEIGHTS_FILE = "model.safetensors";
+/** All weights in one file. */
+export const WEIGHTS_FILE = "model.safetensors";
 const INDEX_FILE = "model.safetensors.index.json";
 const MAX_INDEX_BYTES = 64 * 2 ** 20;
 /** transformers 4's limit; in decimal units, as there. */

@@ -27,7 +27,8 @@ import {
 } from "./run-store.ts";
 import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
 
-const RECIPE_FILE = "recipe.json";
+/** The file with the resolved recipe. */
+export const RECIPE_FILE = "recipe.json";
 const MANIFEST_FILE = "manifest.json";
 const LOGS_FILE = "logs.json";
 const LIMIT = { maxBytes: 2 ** 28, error: RunDirError };
@@ -92,7 +93,7 @@ export class FolderRun implements RunStore {
   static async resume(folder: Folder, recipe: unknown): Promise<FolderRun> {
     const text = await folder.readText(RECIPE_FILE, LIMIT);
     if (text === undefined) throw new RunDirError(`${folder.path} has no run to resume: create one.`);
-    if ((await folder.names()).includes(RUN_FILES.summary)) {
+    if (await FolderRun.isComplete(folder)) {
       throw new RunDirError(`The run in ${folder.path} is complete; nothing is left to resume.`);
     }
     requireSameRecipe(folder.path, parseJson(text, folder.pathOf(RECIPE_FILE), RunDirError), plain(recipe));
@@ -101,6 +102,11 @@ export class FolderRun implements RunStore {
     await run.#cutRollouts();
     run.event("resumed", { from: newest?.state.name ?? null });
     return run;
+  }
+
+  /** Whether the run in `folder` has come to its end. */
+  static async isComplete(folder: Folder): Promise<boolean> {
+    return (await folder.names()).includes(RUN_FILES.summary);
   }
 
   /** What the run in `folder` has logged up to its end or its newest checkpoint; nothing where there is neither. */

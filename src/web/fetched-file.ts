@@ -39,8 +39,7 @@ export async function fetchedFile(
     }
     if (loaded < bytes.length) throw new Error(`it ends after ${loaded} of ${bytes.length} bytes`);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new LoadError(`${file.path} cannot be loaded: ${reason}. Reload the page when the network is there.`);
+    throw LoadError.of(file.path, error);
   }
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -2,7 +2,7 @@
 
 import type { EvaluationRecord, MetricsRecord, TimingRecord } from "../run/records.ts";
 import type { EvaluationResult, IterationMetrics, TabSettings } from "./protocol.ts";
-import { R1_ZERO } from "./tab-recipe.ts";
+import { R1_ZERO } from "./recipe-controls.ts";
 
 /** Settings that changed before an iteration (from 1). */
 export interface AppliedSettings {
@@ -11,7 +11,7 @@ export interface AppliedSettings {
 }
 
 /** The numbers of an iteration, from its row of metrics, the one before it, and its row of timings. */
-export function iterationMetrics(
+function iterationMetrics(
   row: MetricsRecord,
   previous: MetricsRecord | undefined,
   timing: TimingRecord | undefined,

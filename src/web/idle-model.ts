@@ -3,11 +3,11 @@
 import type { Computing } from "../compute/computing.ts";
 import type { Policy } from "../engine/contract/policy.ts";
 import type { Folder, MemoryFolder } from "../folder.ts";
-import { writeInitialModel } from "../recipe/model.ts";
 import { openRecipeParts } from "../recipe/open-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { FolderRun } from "../run/folder-run.ts";
 import type { AskedModel } from "./answers.ts";
+import { writeModelWith } from "./model-files.ts";
 import { iterationOfState } from "./tab-run.ts";
 
 /** The model, and what gives it back. */
@@ -27,8 +27,7 @@ export async function openIdleModel(
   weights: () => Promise<Uint8Array>,
 ): Promise<IdleModel> {
   const state = run && (await FolderRun.newestIn(run));
-  await writeInitialModel(scratch, recipe.model.init!, recipe.seed);
-  if (state === undefined) scratch.files.set("model.safetensors", await weights());
+  await writeModelWith(scratch, recipe, state ? undefined : await weights());
   const { engine, tokenizer } = await openRecipeParts(recipe, scratch.path, { compute });
   const policy = engine as Policy;
   try {

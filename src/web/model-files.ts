@@ -1,17 +1,17 @@
-/** The model as files: what one downloads, and what one drops on the page. */
+/** The model as files: what a run begins with, what one downloads, and what one drops on the page. */
 
 import { unzipSync, zipSync } from "fflate";
 import { AhaError, CheckpointError } from "../errors.ts";
-import { MemoryFolder } from "../folder.ts";
+import { type Folder, MemoryFolder, openedFile, readFully } from "../folder.ts";
 import { readModel } from "../model/checkpoint.ts";
 import { readModelConfig } from "../model/hf-config.ts";
-import { modelConfigOf } from "../recipe/model.ts";
+import { WEIGHTS_FILE } from "../model/weight-files.ts";
+import { modelConfigOf, writeInitialModel } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
 import type { DroppedFile } from "./protocol.ts";
 
 const CONFIG_FILE = "config.json";
-const WEIGHTS_FILE = "model.safetensors";
 const TOKENIZER_FILE = "tokenizer.json";
 
 /** The most bytes that are read of what is dropped: forty times the tab's model. */
@@ -20,6 +20,28 @@ const MOST_BYTES = 2 ** 26;
 /** A checkpoint that is sound, and of another model than the tab's. */
 export class ForeignCheckpointError extends AhaError {
   override name = "ForeignCheckpointError";
+}
+
+/** Writes the recipe's model into a folder: with these weights, a safetensors file, or with random ones. */
+export async function writeModelWith(folder: Folder, { model, seed }: Recipe, weights?: Uint8Array): Promise<void> {
+  await writeInitialModel(folder, model.init!, seed);
+  if (weights) await writeWeights(folder, weights);
+}
+
+/** Writes a safetensors file as a folder's weights. */
+export function writeWeights(folder: Folder, weights: Uint8Array): Promise<void> {
+  return folder.write(WEIGHTS_FILE, (sink) => sink.write(weights));
+}
+
+/** What `writeWeights` wrote. Throws CheckpointError where it cannot be read. */
+export function readWeights(folder: Folder): Promise<Uint8Array> {
+  return openedFile(folder, WEIGHTS_FILE, async (file) => {
+    const weights = new Uint8Array(file.sizeBytes);
+    const endsEarly = () => new CheckpointError(`${folder.pathOf(WEIGHTS_FILE)} ends before its size.`);
+    await readFully(file, weights, 0, endsEarly);
+    await file.close();
+    return weights;
+  });
 }
 
 /** The files of a folder in one zip, not compressed (weights do not shrink), all in a folder of this name. */

@@ -9,7 +9,7 @@
  */
 
 import { AhaError, CheckpointError } from "../errors.ts";
-import { type ByteSink, type ByteSource, decodedText, type Folder, type TextLimit } from "../folder.ts";
+import { type ByteSink, type ByteSource, decodedText, type Folder, namesBelow, type TextLimit } from "../folder.ts";
 
 /** A directory of the browser's (`FileSystemDirectoryHandle`). */
 export interface DirectoryHandle {
@@ -66,10 +66,7 @@ export class OpfsFolder implements Folder {
 
   /** The folder inside of this one whose `path` this is. Throws AhaError for a path that does not begin with this folder's. */
   at(path: string): OpfsFolder {
-    if (path === this.path) return this;
-    if (!path.startsWith(`${this.path}/`)) throw new AhaError(`${path} is not in ${this.path}.`);
-    const names = path.slice(this.path.length + 1).split("/");
-    return names.reduce((folder: OpfsFolder, name) => folder.folder(name), this);
+    return new OpfsFolder(this.#root, [...this.#names, ...namesBelow(this.path, path)]);
   }
 
   async names(): Promise<readonly string[]> {

@@ -109,10 +109,10 @@ export type WorkerMessage =
 /** How much of the first load has come. */
 export interface LoadingMessage {
   readonly type: "loading";
-  /** `runtime`: ONNX Runtime; `model`: the cold start; `compile`: programs are made, which has no bytes. */
-  readonly part: "runtime" | "model" | "compile";
+  /** `runtime`: ONNX Runtime; `model`: the cold start. */
+  readonly part: "runtime" | "model";
   readonly loadedBytes: number;
-  /** Of all files together, as they come over the wire; 0 where it is not known. */
+  /** Of the part. */
   readonly totalBytes: number;
 }
 
@@ -149,7 +149,7 @@ export interface KeptRun {
 }
 
 /** `cold-start`: the run learns to write from demonstrations before it plays (where it starts from random weights). */
-export type Activity = "idle" | "cold-start" | "training" | "pausing" | "paused" | "finished";
+export type Activity = "cold-start" | "training" | "pausing" | "paused" | "finished";
 
 /** What the run is doing, after every change of it. */
 export interface RunStateMessage {

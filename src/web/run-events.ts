@@ -2,12 +2,11 @@
 
 import type { EvaluatedSoFar } from "../eval/evaluate.ts";
 import type { RunEvent } from "../recipe/observer.ts";
-import type { MetricsRecord, TimingRecord } from "../run/records.ts";
-import { evaluationResult, iterationMetrics } from "./history.ts";
+import { evaluationResult } from "./history.ts";
 import { StorageFullError } from "./opfs-folder.ts";
 import type { PhaseMessage, WorkerMessage } from "./protocol.ts";
+import { R1_ZERO } from "./recipe-controls.ts";
 import { errorMessage } from "./tab-errors.ts";
-import { R1_ZERO } from "./tab-recipe.ts";
 import type { RunListener, TabRun } from "./tab-run.ts";
 
 const BETWEEN_PHASES_MS = 100;
@@ -25,29 +24,18 @@ export interface Listening {
 export function runListener({ run, post, postState, postStorage, bytesIn }: Listening): RunListener {
   const phases = new Phases(post);
   const step = () => (run()?.iteration ?? 0) + 1;
-  let [previous, newest]: (MetricsRecord | undefined)[] = [];
   const event = (event: RunEvent): void => {
     switch (event.type) {
       case "progress":
         phases.progress(event.stage, event.progress);
         return;
-      case "metrics":
-        previous = newest;
-        newest = { stage: event.stage, ...event.row } as unknown as MetricsRecord;
-        return;
-      case "timing":
-        if (event.stage !== R1_ZERO || newest === undefined) return;
-        post({
-          type: "iteration",
-          metrics: iterationMetrics(
-            newest,
-            previous?.stage === R1_ZERO ? previous : undefined,
-            { stage: event.stage, ...event.row } as unknown as TimingRecord,
-            run()?.notes.changes ?? [],
-          ),
-        });
+      case "timing": {
+        const metrics = event.stage === R1_ZERO ? run()?.newestIteration : undefined;
+        if (metrics === undefined) return;
+        post({ type: "iteration", metrics });
         postState();
         return;
+      }
       case "evaluating":
         phases.send({ iteration: step(), phase: "evaluating", ...countOf(event.progress) });
         return;

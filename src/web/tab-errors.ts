@@ -10,6 +10,12 @@ import type { ErrorKind, ErrorMessage } from "./protocol.ts";
 /** A file of the page's own that did not come, or came damaged. */
 export class LoadError extends AhaError {
   override name = "LoadError";
+
+  /** For a file that could not be fetched, with what stopped it. */
+  static of(path: string, error: unknown): LoadError {
+    const reason = error instanceof Error ? error.message : String(error);
+    return new LoadError(`${path} cannot be loaded: ${reason}. Reload the page when the network is there.`);
+  }
 }
 
 /** What this browser keeps cannot be used now. */

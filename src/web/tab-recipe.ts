@@ -6,11 +6,7 @@ import { ConfigError } from "../errors.ts";
 import { checkedRecipe, overriddenRecipe } from "../recipe/check.ts";
 import type { Recipe, StageConfig } from "../recipe/schema.ts";
 import type { ProblemLimits, TabSettings } from "./protocol.ts";
-
-/** Name of the stage that learns from demonstrations. */
-export const COLD_START = "cold-start";
-/** Name of the stage in which the model plays. */
-export const R1_ZERO = "r1-zero";
+import { COLD_START, CONTROL_NAMES, overridesOf, R1_ZERO, RECIPE_CONTROLS } from "./recipe-controls.ts";
 
 /**
  * What a tab does otherwise: it saves after every iteration, since a tab closes without a word, evaluates a quarter of the
@@ -25,45 +21,25 @@ const OF_A_TAB = [
   "rollouts.keepFiles=4",
 ];
 
-interface Control {
-  /** The key of the recipe. */
-  readonly key: string;
-  readonly least: number;
-  readonly most: number;
-  readonly isWhole?: boolean;
-}
-
-/** What the page may set, and how far: a tab has 4 GiB of memory at most, and a group of one teaches nothing. */
-export const RECIPE_CONTROLS: Readonly<Record<keyof TabSettings, Control>> = {
-  groupSize: { key: `stages.${R1_ZERO}.groupSize`, least: 2, most: 64, isWhole: true },
-  promptsPerIteration: { key: `stages.${R1_ZERO}.promptsPerIteration`, least: 1, most: 64, isWhole: true },
-  learningRate: { key: `stages.${R1_ZERO}.learningRate`, least: 0, most: 0.1 },
-  temperature: { key: `stages.${R1_ZERO}.temperature`, least: 0.1, most: 2 },
-  klCoef: { key: `stages.${R1_ZERO}.klCoef`, least: 0, most: 10 },
-  formatWeight: { key: `stages.${R1_ZERO}.rewards.format.weight`, least: -10, most: 10 },
-  equationWeight: { key: `stages.${R1_ZERO}.rewards.equation.weight`, least: -10, most: 10 },
-  seed: { key: "seed", least: 0, most: 0xffffffff, isWhole: true },
-};
-
 /**
  * The recipe of a text with these values; `overrides` come last.
  *
  * @throws ConfigError for values that cannot be
  */
 export function tabRecipe(text: string, settings: Partial<TabSettings>, overrides: readonly string[] = []): Recipe {
-  const values = Object.entries(settings).map(([name, value]) => `${controlOf(name, value).key}=${value}`);
+  for (const [name, value] of Object.entries(settings)) requireSetting(name, value);
   const where = "the recipe with the page's settings";
-  return checkedRecipe(overriddenRecipe(text, where, [...OF_A_TAB, ...values, ...overrides]), where);
+  return checkedRecipe(overriddenRecipe(text, where, [...OF_A_TAB, ...overridesOf(settings), ...overrides]), where);
 }
 
-function controlOf(name: string, value: unknown): Control {
+function requireSetting(name: string, value: unknown): void {
   const control = Object.hasOwn(RECIPE_CONTROLS, name) ? RECIPE_CONTROLS[name as keyof TabSettings] : undefined;
   if (control === undefined) {
-    throw new ConfigError(`There is no setting ${name}; there are ${Object.keys(RECIPE_CONTROLS).join(", ")}.`);
+    throw new ConfigError(`There is no setting ${name}; there are ${CONTROL_NAMES.join(", ")}.`);
   }
   const { least, most, isWhole = false } = control;
   const fits = typeof value === "number" && value >= least && value <= most && (!isWhole || Number.isInteger(value));
-  if (fits) return control;
+  if (fits) return;
   const range = `${isWhole ? "a whole number" : "a number"} from ${least} to ${most}`;
   throw new ConfigError(`${name}: expected ${range}, not ${String(value)}. The setting stays as it was.`);
 }

@@ -13,23 +13,23 @@ import { openEngine } from "../engine/open.ts";
 import { ConfigError, RunDirError, RunInterrupted } from "../errors.ts";
 import { type Folder, writeJson } from "../folder.ts";
 import { parseJson } from "../json-text.ts";
-import { writeInitialModel } from "../recipe/model.ts";
 import type { RunEvent } from "../recipe/observer.ts";
 import { openRecipeParts, openRun } from "../recipe/open-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { RecipeParts } from "../recipe/trained-model.ts";
-import { FolderRun } from "../run/folder-run.ts";
+import { FolderRun, RECIPE_FILE } from "../run/folder-run.ts";
 import { RUN_FILES, type RunStore, type SavedState } from "../run/run-store.ts";
 import type { AskedModel } from "./answers.ts";
 import { Gate } from "./gate.ts";
 import { GroupWatch } from "./group-watch.ts";
-import type { AppliedSettings } from "./history.ts";
+import { type AppliedSettings, historyOf } from "./history.ts";
+import { writeModelWith } from "./model-files.ts";
 import { overriding } from "./overriding.ts";
-import type { Activity, StartingPoint, TabSettings } from "./protocol.ts";
-import { COLD_START, iterationsOf, R1_ZERO, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
+import type { Activity, IterationMetrics, StartingPoint, TabSettings } from "./protocol.ts";
+import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
+import { iterationsOf, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
 
-const RECIPE_FILE = "recipe.json";
 const TAB_FILE = "tab.json";
 const SEED_MODEL = "seed-model";
 const LIMIT = { maxBytes: 2 ** 24, error: RunDirError };
@@ -74,14 +74,17 @@ export class TabRun {
   #stage: string | undefined;
   readonly #compute: Computing;
   readonly #listener: RunListener;
+  #store: FolderRun | undefined;
   #prepared: OpenModel | undefined;
   #session: SamplingSession | undefined;
   #stop = new AbortController();
   #isLeaving = false;
-  #next: Recipe | undefined;
+  /** What holds from the next checkpoint on. */
+  #next: { readonly recipe: Recipe; readonly settings: Partial<TabSettings> } | undefined;
   #driving: Promise<void> | undefined;
   #hasShownGroup = true;
   #hasStepped = false;
+  #isFreezing = false;
   readonly #awaiting: (() => void)[] = [];
 
   constructor(folder: Folder, compute: Computing, recipe: Recipe, notes: TabNotes, listener: RunListener) {
@@ -114,7 +117,7 @@ export class TabRun {
   }
 
   get settings(): TabSettings {
-    return tabSettingsOf(this.#next ?? this.recipe);
+    return tabSettingsOf(this.#next?.recipe ?? this.recipe);
   }
 
   get activity(): Activity {
@@ -126,6 +129,13 @@ export class TabRun {
   /** The model as it is; undefined while it is being opened. */
   get model(): RecipeParts | undefined {
     return this.#prepared;
+  }
+
+  /** The last iteration that is logged, its timings too. */
+  get newestIteration(): IterationMetrics | undefined {
+    if (this.#store === undefined) return undefined;
+    const { metrics, timings } = this.#store.readLogs();
+    return historyOf(metrics, timings, this.notes.changes).at(-1);
   }
 
   /** What `groups` needs to tell of one. */
@@ -185,15 +195,12 @@ export class TabRun {
 
   /** Takes another recipe from the next iteration on. */
   change(recipe: Recipe, settings: Partial<TabSettings>): void {
-    this.#next = recipe;
-    this.#changes.push(settings);
+    this.#next = { recipe, settings: { ...this.#next?.settings, ...settings } };
     this.#stop.abort();
     this.#listener.changed();
     // A run that waits at the gate has to come to its next checkpoint; it waits again after that.
     if (this.gate.isHolding) this.#leaveGate();
   }
-
-  readonly #changes: Partial<TabSettings>[] = [];
 
   #leaveGate(): void {
     this.gate.open(0);
@@ -235,8 +242,8 @@ export class TabRun {
     this.#prepared = { ...prepared, engine };
     this.#stage = store.resumedFrom?.manifest.stage ?? COLD_START;
     this.iteration = store.resumedFrom ? iterationOfState(store.resumedFrom) : 0;
-    const frozen = await this.#freezeLate(store, engine);
-    const watched = { ...prepared, engine, directory: this.#observed(frozen) };
+    this.#store = await this.#freezeLate(store, engine);
+    const watched = { ...prepared, engine, directory: this.#observed(this.#store) };
     this.#wake();
     this.#listener.changed();
     await runRecipe(watched, { signal: this.#stop.signal, observe: (event) => this.#observe(event) });
@@ -244,8 +251,7 @@ export class TabRun {
 
   /** With the recipe that was asked for, from the checkpoint that the run has stopped at. */
   async #takeNext(): Promise<void> {
-    const recipe = this.#next!;
-    const settings = Object.assign({}, ...this.#changes.splice(0)) as Partial<TabSettings>;
+    const { recipe, settings } = this.#next!;
     this.#next = undefined;
     this.#isFreezing = klCoefOf(this.recipe) === 0 && klCoefOf(recipe) > 0;
     this.notes = { ...this.notes, changes: [...this.notes.changes, { iteration: this.iteration + 1, settings }] };
@@ -253,8 +259,6 @@ export class TabRun {
     await writeJson(this.folder, RECIPE_FILE, recipe);
     this.recipe = recipe;
   }
-
-  #isFreezing = false;
 
   /**
    * A KL term that begins in the middle of a stage has the policy of that moment as its reference. Returns the store to go on
@@ -356,8 +360,7 @@ export class TabRun {
 async function seed(store: FolderRun, folder: Folder, compute: Computing, recipe: Recipe, weights: Uint8Array) {
   const stage = recipe.stages.find(({ name }) => name === COLD_START)!;
   const model = folder.folder(SEED_MODEL);
-  await writeInitialModel(model, recipe.model.init!, recipe.seed);
-  await model.write("model.safetensors", (sink) => sink.write(weights));
+  await writeModelWith(model, recipe, weights);
   const engine = await openEngine(recipe.engine, { path: model.path }, compute);
   try {
     const { steps } = stage as unknown as { readonly steps: number };
@@ -375,9 +378,4 @@ const klCoefOf = (recipe: Recipe): number => tabSettingsOf(recipe).klCoef;
 export function iterationOfState({ manifest }: SavedState): number {
   const { stage, step, trainerState } = manifest;
   return stage === R1_ZERO ? Number(trainerState.iteration ?? step) : 0;
-}
-
-/** Whether a run is complete. */
-export async function isComplete(folder: Folder): Promise<boolean> {
-  return (await folder.names()).includes(RUN_FILES.summary);
 }

@@ -9,7 +9,7 @@ import type { Device } from "../compute/device.ts";
 import type { Policy } from "../engine/contract/policy.ts";
 import { AhaError, ConfigError } from "../errors.ts";
 import { type Folder, MemoryFolder } from "../folder.ts";
-import { elementCount, parameterSpecs } from "../model/parameters.ts";
+import { modelSize } from "../model/memory.ts";
 import { modelConfigOf } from "../recipe/model.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { FolderRun } from "../run/folder-run.ts";
@@ -17,7 +17,7 @@ import { buildTokenizer } from "../tokenizer/build.ts";
 import { Answers, type AskedModel } from "./answers.ts";
 import { evaluationResult, historyOf } from "./history.ts";
 import { type IdleModel, openIdleModel } from "./idle-model.ts";
-import { droppedWeights, zipped } from "./model-files.ts";
+import { droppedWeights, readWeights, writeWeights, zipped } from "./model-files.ts";
 import type {
   Backend,
   KeptRun,
@@ -30,7 +30,7 @@ import type {
 import { runListener } from "./run-events.ts";
 import { errorMessage } from "./tab-errors.ts";
 import { iterationsOf, limitsOf, tabRecipe, tabSettingsOf } from "./tab-recipe.ts";
-import { isComplete, TabRun } from "./tab-run.ts";
+import { TabRun } from "./tab-run.ts";
 
 /** What a tab has of its browser. */
 export interface TabSurroundings {
@@ -61,7 +61,6 @@ export interface OpenDevice {
 
 const RUN = "run";
 const DROPPED = "dropped";
-const WEIGHTS_FILE = "model.safetensors";
 /** A folder in memory for what is written once and read once. */
 const SCRATCH = "memory:scratch";
 /** The folder in the zip, and its name. */
@@ -190,7 +189,7 @@ export class TabSession {
     await this.#leave();
     const run = new TabRun(folder, this.#computing(), found.recipe, found.notes, this.#listener());
     this.#run = run;
-    if (!(await isComplete(folder))) return this.#resume(iterations);
+    if (!(await FolderRun.isComplete(folder))) return this.#resume(iterations);
     await run.openFinished();
     this.#postState();
   }
@@ -198,10 +197,7 @@ export class TabSession {
   async #weightsFor(from: StartingPoint): Promise<Uint8Array | undefined> {
     if (from === "random") return undefined;
     if (from === "cold-start") return this.#here.coldStart(this.#here.post);
-    const file = await this.#here.folder.folder(DROPPED).open(WEIGHTS_FILE);
-    const bytes = new Uint8Array(file.sizeBytes);
-    await file.read(bytes, 0);
-    return bytes;
+    return readWeights(this.#here.folder.folder(DROPPED));
   }
 
   #resume(iterations?: number): void {
@@ -263,7 +259,7 @@ export class TabSession {
   async #drop({ files }: Asked<"drop">): Promise<void> {
     const recipe = this.#recipe({});
     const weights = await droppedWeights(files, recipe);
-    await this.#here.folder.folder(DROPPED).write(WEIGHTS_FILE, (sink) => sink.write(weights));
+    await writeWeights(this.#here.folder.folder(DROPPED), weights);
     this.#here.post({ type: "dropped", name: files[0]?.path ?? "", parameters: parametersOf(recipe) });
   }
 
@@ -327,8 +323,7 @@ export class TabSession {
 
 function parametersOf(recipe: Recipe): number {
   const { init } = recipe.model;
-  const specs = parameterSpecs(modelConfigOf(init!, buildTokenizer(init!.tokenizer)));
-  return specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return modelSize(modelConfigOf(init!, buildTokenizer(init!.tokenizer))).parameterCount;
 }
 
 async function bytesIn(folder: Folder): Promise<number> {

@@ -203,7 +203,7 @@ describe("a run in a tab", () => {
     again.say({ type: "ask", ask: 1, problem: { numbers: [1, 2, 3], target: 6 }, temperature: 1 });
     expect((await again.next("answer", ({ end }) => end !== undefined)).end).toMatchObject({ iteration: 1 });
     again.say({ type: "start", from: "kept", settings: {}, iterations: 1 });
-    await again.next("iteration", ({ metrics }) => metrics.iteration === 2);
+    const { metrics: second } = await again.next("iteration", ({ metrics }) => metrics.iteration === 2);
     await again.activity("paused");
     again.say({ type: "resume" });
     await again.activity("finished");
@@ -211,7 +211,10 @@ describe("a run in a tab", () => {
     await again.leave();
 
     const finished = new Page(root);
-    expect((await finished.open()).kept).toMatchObject({ iteration: 3, iterations: 3 });
+    const end = (await finished.open()).kept!;
+    expect(end).toMatchObject({ iteration: 3, iterations: 3 });
+    // What the first iteration after the tab was opened again told of itself is what was kept of it.
+    expect(second).toEqual(end.history[1]);
     finished.say({ type: "start", from: "kept", settings: {} });
     await finished.activity("finished");
     expect(Buffer.compare((await weightsOf(finished)).weights, whole.weights)).toBe(0);

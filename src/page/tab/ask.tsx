@@ -3,7 +3,7 @@
 import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import { visibleText } from "../../inspect/visible-text.ts";
 import type { ProblemLimits, TabProblem } from "../../web/protocol.ts";
-import { Mark } from "./completion.tsx";
+import { TriedRow } from "./completion.tsx";
 import { EXAMPLES, readProblem, solutionOf } from "./problem-input.ts";
 import type { TypedAnswer } from "./state.ts";
 import { store, useTab } from "./store.ts";
@@ -159,15 +159,9 @@ function Answer({ answer, hasRun }: { readonly answer: TypedAnswer | undefined; 
     <>
       <div class="its-answer" ref={box} tabIndex={0} role="region" aria-label="Its answer">
         {lines.map((line) => (
-          <div
-            key={line.from}
-            class={`tried ${line.kind} ${line.isRight === undefined ? "" : line.isRight ? "right" : "wrong"}`}
-          >
-            <span class="words" dir="auto">
-              {visibleText(line.text.replace(/\n$/, ""))}
-            </span>
-            {(end !== undefined || line.text.endsWith("\n")) && <Mark line={line} />}
-          </div>
+          <TriedRow key={line.from} line={line} isWhole={end !== undefined || line.text.endsWith("\n")}>
+            {visibleText(line.text.replace(/\n$/, ""))}
+          </TriedRow>
         ))}
         {fault !== undefined && <p class="bad">{fault}</p>}
         {text === "" && fault === undefined && <p class="soft">It begins …</p>}

@@ -3,6 +3,7 @@
  * it was before the step and after it. Pointing at a token, or going to it with the arrow keys, tells why it moved.
  */
 
+import type { ComponentChildren } from "preact";
 import { useId, useRef, useState } from "preact/hooks";
 import { visibleText } from "../../inspect/visible-text.ts";
 import { plain } from "../../number-text.ts";
@@ -11,7 +12,7 @@ import { sampleStd } from "../../statistics.ts";
 import type { GroupMessage, TabCompletion, TabToken } from "../../web/protocol.ts";
 import { VerdictMark } from "../marks.tsx";
 import type { TriedLine } from "./tries.ts";
-import { chance, meanReward, moveOf, shadeOf, signedText, storyOf } from "./why.ts";
+import { chance, judgedRewards, meanReward, moveOf, shadeOf, signedText, storyOf } from "./why.ts";
 
 /** The whole of it. */
 export function CompletionView({
@@ -82,9 +83,8 @@ function RewardTable({ group, completion }: { readonly group: GroupMessage; read
 function howAdvantage(group: GroupMessage, { reward, advantage }: TabCompletion): string {
   const told = `advantage ${signedText(advantage)}`;
   if (reward === null) return told;
-  const rewards = group.completions.map((one) => one.reward).filter((one) => one !== null);
   const baseline = meanReward(group);
-  const deviation = sampleStd(rewards);
+  const deviation = sampleStd(judgedRewards(group));
   if (deviation === 0) return `${told}: all answers of the group got the same`;
   const expected = (reward - baseline) / (deviation + STD_EPSILON);
   if (Math.abs(expected - advantage) > 1e-3 * Math.max(1, Math.abs(expected))) return told;
@@ -167,39 +167,53 @@ function TokenLines({
       onKeyDown={onKeyDown}
     >
       {lines.map((line) => (
-        <div key={line.from} class={`tried ${line.kind} ${verdictClass(line)}`}>
-          <span class="words" dir="auto">
-            {tokens.slice(line.from, line.to).map((token, i) => {
-              const index = line.from + i;
-              const shade = shadeOf(token);
-              return (
-                <span
-                  key={index}
-                  role="button"
-                  tabIndex={index === first ? 0 : -1}
-                  data-token={index}
-                  class={`token ${shade < 0 ? "minus" : "plus"}${Math.abs(shade)} ${index === pointed ? "pointed" : ""}`}
-                  aria-label={labelOf(token)}
-                  aria-describedby={index === pointed ? describedBy : undefined}
-                >
-                  {shownToken(token)}
-                </span>
-              );
-            })}
-          </span>
-          <Mark line={line} />
-        </div>
+        <TriedRow key={line.from} line={line}>
+          {tokens.slice(line.from, line.to).map((token, i) => {
+            const index = line.from + i;
+            const shade = shadeOf(token);
+            return (
+              <span
+                key={index}
+                role="button"
+                tabIndex={index === first ? 0 : -1}
+                data-token={index}
+                class={`token ${shade < 0 ? "minus" : "plus"}${Math.abs(shade)} ${index === pointed ? "pointed" : ""}`}
+                aria-label={labelOf(token)}
+                aria-describedby={index === pointed ? describedBy : undefined}
+              >
+                {shownToken(token)}
+              </span>
+            );
+          })}
+        </TriedRow>
       ))}
     </div>
   );
 }
 
-function verdictClass({ isRight }: TriedLine): string {
-  return isRight === undefined ? "" : isRight ? "right" : "wrong";
+/** A line of an answer, with the judgement of its try; `isWhole` false: more of the line is to come. */
+export function TriedRow({
+  line,
+  isWhole = true,
+  children,
+}: {
+  readonly line: TriedLine;
+  readonly isWhole?: boolean;
+  readonly children: ComponentChildren;
+}) {
+  const { kind, isRight } = line;
+  return (
+    <div class={`tried ${kind} ${isRight === undefined ? "" : isRight ? "right" : "wrong"}`}>
+      <span class="words" dir="auto">
+        {children}
+      </span>
+      {isWhole && <Mark line={line} />}
+    </div>
+  );
 }
 
 /** ✓ or ✗ of a try, and what is mistaken about it. */
-export function Mark({ line }: { readonly line: TriedLine }) {
+function Mark({ line }: { readonly line: TriedLine }) {
   if (line.isRight === undefined) return null;
   return (
     <span class="mark">

@@ -31,7 +31,7 @@ function Buttons() {
   const run = useTab((state) => state.run);
   const dropped = useTab((state) => state.dropped);
   const [chosen, setChosen] = useState<StartingPoint>();
-  const isIdle = run === undefined || run.activity === "idle";
+  const isIdle = run === undefined;
   const starts = startsOf(ready?.starts ?? ["cold-start"], dropped !== undefined, isIdle);
   const from = chosen !== undefined && starts.includes(chosen) ? chosen : starts[0]!;
   const busy = isBusy(run);
@@ -120,12 +120,9 @@ function Progress() {
   const loading = useTab((state) => (state.worker === "loading" ? state.loading : undefined));
   const worker = useTab((state) => state.worker);
   if (worker === "loading") {
-    const { part = "runtime", loadedBytes = 0, totalBytes = 0 } = loading ?? {};
-    const words =
-      part === "compile"
-        ? "Making the programs …"
-        : `Loading ${(loadedBytes / 1e6).toFixed(1)}${totalBytes > 0 ? ` of ${(totalBytes / 1e6).toFixed(1)}` : ""} MB`;
-    const known = totalBytes > 0 && part !== "compile";
+    const { loadedBytes = 0, totalBytes = 0 } = loading ?? {};
+    const known = totalBytes > 0;
+    const words = `Loading ${(loadedBytes / 1e6).toFixed(1)}${known ? ` of ${(totalBytes / 1e6).toFixed(1)}` : ""} MB`;
     return (
       <span class="how-far">
         <progress aria-label="Loading" {...(known && { value: loadedBytes, max: totalBytes })} />
@@ -205,7 +202,7 @@ function Status() {
 function statusOf({ worker, ready, run, phase, saved }: TabState): string {
   if (worker === "stopped") return "Stopped.";
   if (worker === "loading") return "Everything is computed on your machine. Nothing is sent anywhere.";
-  if (run === undefined || run.activity === "idle") {
+  if (run === undefined) {
     return ready?.kept
       ? "Your last run is kept. Go on with it, or begin another one."
       : "Ready. Start, or take one step at a time.";

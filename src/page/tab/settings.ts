@@ -6,6 +6,7 @@
 
 import { plain } from "../../number-text.ts";
 import type { TabSettings } from "../../web/protocol.ts";
+import { CONTROL_NAMES, overridesOf } from "../../web/recipe-controls.ts";
 
 /** A slider. */
 export interface SettingControl {
@@ -93,28 +94,9 @@ export function sliderPlaceOf({ values }: SettingControl, value: number): number
   return nearest;
 }
 
-/** The paths of the settings in recipes/countdown/tiny. */
-const PATHS: Readonly<Record<keyof TabSettings, string>> = {
-  seed: "seed",
-  groupSize: "stages.r1-zero.groupSize",
-  promptsPerIteration: "stages.r1-zero.promptsPerIteration",
-  learningRate: "stages.r1-zero.learningRate",
-  temperature: "stages.r1-zero.temperature",
-  klCoef: "stages.r1-zero.klCoef",
-  formatWeight: "stages.r1-zero.rewards.format.weight",
-  equationWeight: "stages.r1-zero.rewards.equation.weight",
-};
-
-const keys = Object.keys(PATHS) as (keyof TabSettings)[];
-
 /** The settings of `now` that differ from `before`. */
 export function changedSettings(before: TabSettings, now: TabSettings): Partial<TabSettings> {
-  return Object.fromEntries(keys.filter((key) => now[key] !== before[key]).map((key) => [key, now[key]]));
-}
-
-/** What `aha run --set` calls each of these settings. */
-export function overridesOf(settings: Partial<TabSettings>): string[] {
-  return keys.filter((key) => settings[key] !== undefined).map((key) => `${PATHS[key]}=${settings[key]}`);
+  return Object.fromEntries(CONTROL_NAMES.filter((key) => now[key] !== before[key]).map((key) => [key, now[key]]));
 }
 
 /** The command that trains with these settings in a terminal, where the recipe has `recipe`. */

@@ -15,7 +15,7 @@ export function Sliders() {
   const set = (change: Partial<TabSettings>) => {
     show(change);
     const { run } = store.state;
-    const isGoing = run !== undefined && run.activity !== "idle" && run.activity !== "finished";
+    const isGoing = run !== undefined && run.activity !== "finished";
     if (isGoing) send({ type: "change", settings: change });
   };
   return (

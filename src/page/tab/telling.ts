@@ -11,7 +11,6 @@ import type { TabState, Trouble } from "./state.ts";
 const TELL_EVERY = 30_000;
 
 const ACTIVITIES: Readonly<Record<RunStateMessage["activity"], string>> = {
-  idle: "Ready.",
   "cold-start": "It learns to write from demonstrations.",
   training: "Training.",
   pausing: "Pausing after what is being computed.",
@@ -41,7 +40,7 @@ export class Telling {
       this.activity = run.activity;
       this.toldAt = now;
       this.iteration = newest?.iteration ?? 0;
-      return `${ACTIVITIES[run.activity]}${run.activity === "idle" ? "" : how}`;
+      return `${ACTIVITIES[run.activity]}${how}`;
     }
     if (newest === undefined || newest.iteration === this.iteration || now - this.toldAt < TELL_EVERY) return undefined;
     this.toldAt = now;

@@ -7,6 +7,7 @@
 import { plain } from "../../number-text.ts";
 import { mean } from "../../statistics.ts";
 import type { GroupMessage, TabCompletion, TabToken } from "../../web/protocol.ts";
+import { signed } from "../words.ts";
 
 /** A change of a log-probability that is none worth a word, nats. */
 const STILL = 0.002;
@@ -37,10 +38,9 @@ function number(value: number): string {
   return plain(value).replace("-", "−");
 }
 
-/** A signed number. */
+/** A signed number; 0 where it is too small to have a sign. */
 export function signedText(value: number): string {
-  if (Math.abs(value) < 5e-4) return "0";
-  return `${value < 0 ? "−" : "+"}${plain(Math.abs(value))}`;
+  return Math.abs(value) < 5e-4 ? "0" : signed(value, false);
 }
 
 /** From −5 to 5: how much less or more likely. */
@@ -112,6 +112,7 @@ export function meanReward(group: GroupMessage): number {
   return mean(judgedRewards(group));
 }
 
-function judgedRewards({ completions }: GroupMessage): number[] {
+/** The rewards of the answers that a rule has judged. */
+export function judgedRewards({ completions }: GroupMessage): number[] {
   return completions.map(({ reward }) => reward).filter((reward) => reward !== null);
 }

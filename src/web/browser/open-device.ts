@@ -103,7 +103,6 @@ async function moduleFactory({ path }: ListedFile): Promise<OrtModuleFactory> {
   try {
     return ((await import(script)) as { readonly default: OrtModuleFactory }).default;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new LoadError(`${script} cannot be loaded: ${reason}. Reload the page when the network is there.`);
+    throw LoadError.of(script, error);
   }
 }

@@ -57,8 +57,7 @@ async function listedFiles(): Promise<ListedFiles> {
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
     return (await response.json()) as ListedFiles;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new LoadError(`files.json cannot be loaded: ${reason}. Reload the page when the network is there.`);
+    throw LoadError.of("files.json", error);
   }
 }
 

@@ -223,8 +223,6 @@ async function open(): Promise<void> {
     const message = "ort.wasm did not come: the server answered 404. Build the page again (npm run web), or reload.";
     return say({ type: "error", kind: "load", message, isFatal: true });
   }
-  say({ type: "loading", part: "compile", loadedBytes: totalBytes, totalBytes });
-  await wait(20);
   const none = FAULT === "plain";
   say({ type: "storage", state: none ? "none" : "kept", usedBytes: 0, quotaBytes: none ? 0 : 1e9 });
   say({

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { build } from "esbuild";
 import { bundleTab } from "../../../src/inspect/page-bundle.ts";
+import { contentTypeOf } from "../../../src/web/headers.ts";
 
 const root = new URL("../../../", import.meta.url);
 
@@ -31,16 +32,14 @@ export async function serveTab(): Promise<ServedTab> {
   const { script, style, html } = await bundleTab(new URL("src/page/", root));
   const server: Server = createServer(async ({ url = "/" }, response) => {
     const [, fault = "", name = ""] = new URL(url, "http://localhost").pathname.split("/");
-    const types: Record<string, string> = { js: "text/javascript", css: "text/css", "": "text/html" };
-    const type = types[name.split(".")[1] ?? ""];
     const texts: Record<string, string> = { "": html, "page.js": script, "page.css": style, "service-worker.js": "" };
     const text = name === "worker.js" && fault !== "lost" ? await workerScript(fault) : texts[name];
-    if (type === undefined || text === undefined) {
+    if (text === undefined) {
       response.writeHead(404).end();
       return;
     }
     response.writeHead(200, {
-      "content-type": `${type}; charset=utf-8`,
+      "content-type": contentTypeOf(name || "index.html"),
       "cross-origin-opener-policy": "same-origin",
       "cross-origin-embedder-policy": "require-corp",
     });

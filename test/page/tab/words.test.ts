@@ -2,11 +2,12 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { codeLines, linesOfPhase } from "../../../src/page/tab/code-lines.ts";
 import { EXAMPLES, readProblem, solutionOf } from "../../../src/page/tab/problem-input.ts";
-import { CONTROLS, changedSettings, commandFor, overridesOf, sliderPlaceOf } from "../../../src/page/tab/settings.ts";
+import { CONTROLS, changedSettings, commandFor, sliderPlaceOf } from "../../../src/page/tab/settings.ts";
 import { answerIn, triedLines, triesIn } from "../../../src/page/tab/tries.ts";
 import { chance, isEven, meanReward, moveOf, shadeOf, storyOf } from "../../../src/page/tab/why.ts";
 import { recipeOfText } from "../../../src/recipe/check.ts";
 import type { GroupMessage, TabCompletion, TabSettings } from "../../../src/web/protocol.ts";
+import { overridesOf } from "../../../src/web/recipe-controls.ts";
 import { RECIPE_SETTINGS } from "./recipe-settings.ts";
 
 const root = new URL("../../../", import.meta.url);
