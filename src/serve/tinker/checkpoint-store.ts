@@ -133,17 +133,8 @@ export class CheckpointStore {
 
   /** The checkpoints of a model, or of all, the oldest first. */
   async list(modelId?: string): Promise<KeptCheckpoint[]> {
-    const ids = modelId === undefined ? (await namesIn(this.#root)).map(modelIdOf) : [modelId];
-    const found: KeptCheckpoint[] = [];
-    for (const id of ids) {
-      for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
-        for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {
-          const path = { modelId: id, kind, name };
-          const description = await this.#description(path);
-          if (description) found.push({ ...description, path, directory: this.#directoryOf(path) });
-        }
-      }
-    }
+    const now = new Date().toISOString();
+    const found = (await this.#all(modelId)).filter((checkpoint) => !isOver(checkpoint, now));
     return found.sort((a, b) => a.savedAt.localeCompare(b.savedAt));
   }
 
@@ -165,20 +156,40 @@ export class CheckpointStore {
   /** Removes those whose time is over. */
   async sweep(): Promise<void> {
     const now = new Date().toISOString();
-    for (const { expiresAt, directory } of await this.list()) {
-      if (expiresAt !== null && expiresAt <= now) await rm(directory, { recursive: true, force: true });
+    for (const checkpoint of await this.#all(undefined)) {
+      if (isOver(checkpoint, now)) await rm(checkpoint.directory, { recursive: true, force: true });
     }
+  }
+
+  /** Those that are on the disk, also those whose time is over. */
+  async #all(modelId: string | undefined): Promise<KeptCheckpoint[]> {
+    const ids = modelId === undefined ? (await namesIn(this.#root)).map(modelIdOf) : [modelId];
+    const found: KeptCheckpoint[] = [];
+    for (const id of ids) {
+      for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
+        for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {
+          const path = { modelId: id, kind, name };
+          const description = await this.#described(path);
+          if (description) found.push({ ...description, path, directory: this.#directoryOf(path) });
+        }
+      }
+    }
+    return found;
   }
 
   #directoryOf({ modelId, kind, name }: TinkerPath): string {
     return join(this.#root, folderOf(modelId), kind, name);
   }
 
+  /** Undefined for one whose time is over, as for one that is not there. */
   async #description(path: TinkerPath): Promise<CheckpointDescription | undefined> {
+    const found = await this.#described(path);
+    return found && isOver(found, new Date().toISOString()) ? undefined : found;
+  }
+
+  async #described(path: TinkerPath): Promise<CheckpointDescription | undefined> {
     if (!isName(path.name)) return undefined;
-    const found = await this.#read(join(this.#directoryOf(path), DESCRIPTION), descriptionSchema);
-    const isOver = found?.expiresAt != null && found.expiresAt <= new Date().toISOString();
-    return isOver ? undefined : found;
+    return this.#read(join(this.#directoryOf(path), DESCRIPTION), descriptionSchema);
   }
 
   async #read<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
@@ -190,6 +201,8 @@ export class CheckpointStore {
     }
   }
 }
+
+const isOver = ({ expiresAt }: CheckpointDescription, now: string) => expiresAt !== null && expiresAt <= now;
 
 const isName = (name: string) => /^[A-Za-z0-9_.-]{1,200}$/.test(name) && !/^\.+$/.test(name);
 
