@@ -5,13 +5,14 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeWhole } from "../../files.ts";
 import { ALL_LORA_TARGETS, type LoraConfig } from "../../model/lora.ts";
 import { filesBelow, writeWholeFolder } from "../../run/whole-folder.ts";
 import { CHECKPOINT_KINDS, type CheckpointKind, formatTinkerPath, type TinkerPath } from "../../tinker/tinker-path.ts";
+import { namesIn, readJson } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
 
 const DESCRIPTION = "checkpoint.json";
@@ -75,8 +76,8 @@ export class CheckpointStore {
   /** The models that there are and were, the newest first. */
   async runs(): Promise<{ readonly id: string; readonly run: TrainingRun }[]> {
     const found = await Promise.all(
-      (await namesIn(this.#root)).map(async (folder) => {
-        const run = await this.#read(join(this.#root, folder, RUN), runSchema);
+      (await ownNamesIn(this.#root)).map(async (folder) => {
+        const run = await readJson(join(this.#root, folder, RUN), runSchema);
         return run ? [{ id: modelIdOf(folder), run }] : [];
       }),
     );
@@ -85,7 +86,7 @@ export class CheckpointStore {
 
   /** Undefined where there never was such a model. */
   run(modelId: string): Promise<TrainingRun | undefined> {
-    return this.#read(join(this.#root, folderOf(modelId), RUN), runSchema);
+    return readJson(join(this.#root, folderOf(modelId), RUN), runSchema);
   }
 
   /**
@@ -163,11 +164,11 @@ export class CheckpointStore {
 
   /** Those that are on the disk, also those whose time is over. */
   async #all(modelId: string | undefined): Promise<KeptCheckpoint[]> {
-    const ids = modelId === undefined ? (await namesIn(this.#root)).map(modelIdOf) : [modelId];
+    const ids = modelId === undefined ? (await ownNamesIn(this.#root)).map(modelIdOf) : [modelId];
     const found: KeptCheckpoint[] = [];
     for (const id of ids) {
       for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
-        for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {
+        for (const name of await ownNamesIn(join(this.#root, folderOf(id), kind))) {
           const path = { modelId: id, kind, name };
           const description = await this.#described(path);
           if (description) found.push({ ...description, path, directory: this.#directoryOf(path) });
@@ -189,16 +190,7 @@ export class CheckpointStore {
 
   async #described(path: TinkerPath): Promise<CheckpointDescription | undefined> {
     if (!isName(path.name)) return undefined;
-    return this.#read(join(this.#directoryOf(path), DESCRIPTION), descriptionSchema);
-  }
-
-  async #read<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
-    try {
-      return schema.parse(JSON.parse(await readFile(file, "utf8")));
-    } catch {
-      // Not there, or not ours.
-      return undefined;
-    }
+    return readJson(join(this.#directoryOf(path), DESCRIPTION), descriptionSchema);
   }
 }
 
@@ -215,15 +207,10 @@ function folderOf(modelId: string): string {
 
 const modelIdOf = (folder: string) => folder.replaceAll("~", ":");
 
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory)).filter(isNameOrFolder).sort();
-  } catch {
-    return [];
-  }
+/** The names of ours in a directory: a checkpoint that is being written is not one yet. */
+async function ownNamesIn(directory: string): Promise<string[]> {
+  return (await namesIn(directory)).filter((name) => !name.startsWith(".") && /^[A-Za-z0-9_.~-]+$/.test(name));
 }
-
-const isNameOrFolder = (name: string) => !name.startsWith(".") && /^[A-Za-z0-9_.~-]+$/.test(name);
 
 async function digestOf(directory: string): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
   const hash = createHash("sha256");
