@@ -14,6 +14,15 @@ const MODEL = {
   savedBy: 1,
 };
 
+it("checkpoints are listed and swept beside files that are none of theirs", async () => {
+  const root = await emptyDirectory();
+  await writeFile(join(root, "notes.txt"), "mine");
+  const store = new CheckpointStore(root);
+  expect(await store.list()).toEqual([]);
+  expect(await store.runs()).toEqual([]);
+  await store.sweep();
+});
+
 describe("a sweep of the checkpoints", () => {
   it("removes from the disk those whose time is over, and no other", async () => {
     const store = new CheckpointStore(await emptyDirectory());

@@ -76,9 +76,9 @@ export class CheckpointStore {
   /** The models that there are and were, the newest first. */
   async runs(): Promise<{ readonly id: string; readonly run: TrainingRun }[]> {
     const found = await Promise.all(
-      (await ownNamesIn(this.#root)).map(async (folder) => {
-        const run = await readJson(join(this.#root, folder, RUN), runSchema);
-        return run ? [{ id: modelIdOf(folder), run }] : [];
+      (await this.#modelIds()).map(async (id) => {
+        const run = await this.run(id);
+        return run ? [{ id, run }] : [];
       }),
     );
     return found.flat().sort((a, b) => b.run.createdAt.localeCompare(a.run.createdAt));
@@ -164,11 +164,13 @@ export class CheckpointStore {
 
   /** Those that are on the disk, also those whose time is over. */
   async #all(modelId: string | undefined): Promise<KeptCheckpoint[]> {
-    const ids = modelId === undefined ? (await ownNamesIn(this.#root)).map(modelIdOf) : [modelId];
+    const ids = modelId === undefined ? await this.#modelIds() : [modelId];
     const found: KeptCheckpoint[] = [];
     for (const id of ids) {
       for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
-        for (const name of await ownNamesIn(join(this.#root, folderOf(id), kind))) {
+        for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {
+          // One that is being written is none yet.
+          if (name.startsWith(".")) continue;
           const path = { modelId: id, kind, name };
           const description = await this.#described(path);
           if (description) found.push({ ...description, path, directory: this.#directoryOf(path) });
@@ -176,6 +178,11 @@ export class CheckpointStore {
       }
     }
     return found;
+  }
+
+  /** Whatever else lies in the directory is passed over. */
+  async #modelIds(): Promise<string[]> {
+    return (await namesIn(this.#root)).filter(isFolder).map((folder) => folder.replaceAll("~", ":"));
   }
 
   #directoryOf({ modelId, kind, name }: TinkerPath): string {
@@ -198,18 +205,13 @@ const isOver = ({ expiresAt }: CheckpointDescription, now: string) => expiresAt 
 
 const isName = (name: string) => /^[A-Za-z0-9_.-]{1,200}$/.test(name) && !/^\.+$/.test(name);
 
+const isFolder = (name: string) => /^[A-Za-z0-9_~-]{1,250}$/.test(name);
+
 /** A model's folder: not every file system takes a colon in a name. */
 function folderOf(modelId: string): string {
   const folder = modelId.replaceAll(":", "~");
-  if (/^[A-Za-z0-9_~-]{1,250}$/.test(folder)) return folder;
+  if (isFolder(folder)) return folder;
   throw new Refusal(404, `There is no model ${JSON.stringify(modelId.slice(0, 100))}.`);
-}
-
-const modelIdOf = (folder: string) => folder.replaceAll("~", ":");
-
-/** The names of ours in a directory: a checkpoint that is being written is not one yet. */
-async function ownNamesIn(directory: string): Promise<string[]> {
-  return (await namesIn(directory)).filter((name) => !name.startsWith(".") && /^[A-Za-z0-9_.~-]+$/.test(name));
 }
 
 async function digestOf(directory: string): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
