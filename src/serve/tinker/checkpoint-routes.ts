@@ -12,6 +12,7 @@ import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
 import { decodePath } from "../routes.ts";
 import type { KeptCheckpoint, TrainingRun } from "./checkpoint-store.ts";
+import { jsonBody } from "./json-body.ts";
 import { Refusal } from "./refusal.ts";
 import { UNNAMED } from "./sampling-requests.ts";
 import type { TinkerService } from "./tinker-service.ts";
@@ -59,9 +60,9 @@ export async function checkpointRoute(
   }
   if (what === "ttl" && method === "PUT") {
     const bytes = await readBytes(request, 2 ** 16);
-    const { ttl_seconds } = z
-      .object({ ttl_seconds: z.int().min(1).nullish() })
-      .parse(JSON.parse(bytes.toString("utf8")));
+    const { value, text } = jsonBody(bytes);
+    if (text === "") throw new Refusal(400, "The body is empty: give an object with ttl_seconds.");
+    const { ttl_seconds } = z.object({ ttl_seconds: z.int().min(1).nullish() }).parse(value);
     await service.checkpoints.setExpiry(checkpoint, ttl_seconds ?? null);
     response.writeHead(204).end();
     return true;
