@@ -282,6 +282,19 @@ describe("checkpoints", () => {
     expect((await ask("DELETE", `training_runs/${model}/checkpoints/weights/one`)).status).toBe(404);
   });
 
+  it("of models are listed page by page", async () => {
+    const { ask, newModel } = await started();
+    const models = [await newModel(0), await newModel(1), await newModel(2)];
+    const page = async (query: string) => (await ask("GET", `training_runs?${query}`)).json;
+    const all = await page("limit=3");
+    expect(all.training_runs.map((run: { training_run_id: string }) => run.training_run_id).sort()).toEqual(models);
+    expect(await page("limit=1&offset=1")).toEqual({
+      training_runs: [all.training_runs[1]],
+      cursor: { offset: 1, limit: 1, total_count: 3 },
+    });
+    expect((await ask("GET", "training_runs?limit=-1")).status).toBe(422);
+  });
+
   it("take no expiry that is no JSON, and no path that is wrongly encoded; neither is a defect", async () => {
     const { ask, post, newModel, result, defects } = await started();
     const model = await newModel();

@@ -33,13 +33,17 @@ export async function checkpointRoute(
     return true;
   };
   if (first === "checkpoints" && id === undefined && method === "GET") {
-    return send(paged(request, "checkpoints", await checkpointsOf(service)));
+    const { items: checkpoints, cursor } = pageOf(request, await checkpointsOf(service));
+    return send({ checkpoints, cursor });
   }
   if (first !== "training_runs") return false;
   if (id === undefined) {
     if (method !== "GET") return false;
     const runs = await service.checkpoints.runs();
-    return send(paged(request, "training_runs", await Promise.all(runs.map((run) => describeRun(service, run)))));
+    const page = pageOf(request, runs);
+    // Each reads all of its checkpoints, so those beyond the page are left alone.
+    const training_runs = await Promise.all(page.items.map((run) => describeRun(service, run)));
+    return send({ training_runs, cursor: page.cursor });
   }
   if (second === undefined) {
     if (method !== "GET") return false;
@@ -127,7 +131,11 @@ function asTexts(metadata: Readonly<Record<string, unknown>>): Record<string, st
   );
 }
 
-function paged(request: IncomingMessage, key: string, all: readonly object[]): object {
+/** What of a list the request asks for. Throws Refusal 422. */
+function pageOf<T>(
+  request: IncomingMessage,
+  all: readonly T[],
+): { readonly items: readonly T[]; readonly cursor: object } {
   const query = new URL(request.url ?? "/", "http://host").searchParams;
   const whole = (name: string, fallback: number) => {
     const value = Number(query.get(name) ?? fallback);
@@ -135,5 +143,5 @@ function paged(request: IncomingMessage, key: string, all: readonly object[]): o
     throw new Refusal(422, `${name} is a whole number of at least 0, not ${String(query.get(name)).slice(0, 50)}.`);
   };
   const [offset, limit] = [whole("offset", 0), Math.min(whole("limit", 100), MOST_LISTED)];
-  return { [key]: all.slice(offset, offset + limit), cursor: { offset, limit, total_count: all.length } };
+  return { items: all.slice(offset, offset + limit), cursor: { offset, limit, total_count: all.length } };
 }
