@@ -278,9 +278,7 @@ async function findServed(
 }
 
 function limitsOf(values: Values) {
-  const defaultSlots = values.tinker ? "256" : "64";
-  const whole = (option: "slots" | "queue" | "cache-mib", least: number) =>
-    wholeNumberOption(option, values[option] ?? defaultSlots, least);
+  const whole = (option: "queue" | "cache-mib", least: number) => wholeNumberOption(option, values[option], least);
   const seconds = (option: "timeout" | "grace", least: number) =>
     numberOption(
       option,
@@ -290,7 +288,7 @@ function limitsOf(values: Values) {
     );
   return {
     port: numberOption("port", values.port, isPort, "a whole number from 0 to 65535"),
-    maxSlots: whole("slots", 1),
+    maxSlots: wholeNumberOption("slots", values.slots ?? (values.tinker ? "256" : "64"), 1),
     maxWaiting: whole("queue", 0),
     cacheMib: whole("cache-mib", 1),
     defaultMaxTokens:

@@ -28,6 +28,11 @@ export type LoraTarget = keyof typeof LORA_TARGETS;
 /** Every target, in the order of a layer. */
 export const ALL_LORA_TARGETS = Object.keys(LORA_TARGETS) as LoraTarget[];
 
+/** The targets of the attention. */
+export const ATTENTION_TARGETS: readonly LoraTarget[] = ["q_proj", "k_proj", "v_proj", "o_proj"];
+/** The targets of the MLP. */
+export const MLP_TARGETS: readonly LoraTarget[] = ["gate_proj", "up_proj", "down_proj"];
+
 export interface LoraConfig {
   /** r: rows of A, columns of B. */
   readonly rank: number;

@@ -17,6 +17,15 @@ export const AHA_EXTENSION = 1;
 /** The loss that stands for a spec of Aha's, or for a score. */
 export const AHA_LOSS = "aha";
 
+/** The columns of a datum that specs read: what the engine contract calls them, and their names on the wire. */
+export const AHA_COLUMNS = [
+  ["weights", "weights"],
+  ["advantages", "advantages"],
+  ["samplerLogprobs", "logprobs"],
+  ["refLogprobs", "ref_logprobs"],
+  ["entropyWeights", "entropy_weights"],
+] as const;
+
 /** Of an adapter. */
 export const ahaLoraSchema = z.object({
   alpha: z.number().positive(),

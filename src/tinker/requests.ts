@@ -42,6 +42,9 @@ const samplingParams = z.object({
   top_p: z.number().gt(0).max(1).default(1),
 });
 
+/** α of an adapter where a request says nothing, as hosted servers have it. */
+export const DEFAULT_LORA_ALPHA = 32;
+
 /** Options of a client's first adapter. */
 const loraConfig = z.object({
   rank: z.int().min(1),

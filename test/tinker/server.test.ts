@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { tinkerRoutes } from "../../src/cli/serve-tinker.ts";
-import type { Wire } from "../../src/engine/tinker/transport.ts";
+import type { Wire, WireRequest } from "../../src/engine/tinker/transport.ts";
 import type { TinkerLimits } from "../../src/serve/tinker/limits.ts";
 import {
   bytesOf,
@@ -42,13 +42,13 @@ async function started(limits: Partial<TinkerLimits> = {}, directory = join(root
     onDefect: (error) => defects.push(error),
   });
   const wire: Wire = inProcessWire(routes);
-  const ask = async (method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<Answer> => {
+  const ask = async (method: WireRequest["method"] | "PUT", path: string, body?: unknown): Promise<Answer> => {
     const isBytes = body instanceof Uint8Array;
     const headers = { "content-type": isBytes ? "application/x-protobuf" : "application/json" };
     const content =
       body === undefined ? {} : { body: isBytes || typeof body === "string" ? body : JSON.stringify(body) };
     const { status, body: bytes } = await wire({
-      method,
+      method: method as WireRequest["method"],
       path: `/api/v1/${path}`,
       headers,
       ...(content as { body: string }),
@@ -280,6 +280,33 @@ describe("checkpoints", () => {
     expect((await ask("DELETE", `training_runs/${model}/checkpoints/weights/one`)).status).toBe(204);
     expect(await listed()).toEqual([]);
     expect((await ask("DELETE", `training_runs/${model}/checkpoints/weights/one`)).status).toBe(404);
+  });
+
+  it("of models are listed page by page", async () => {
+    const { ask, newModel } = await started();
+    const models = [await newModel(0), await newModel(1), await newModel(2)];
+    const page = async (query: string) => (await ask("GET", `training_runs?${query}`)).json;
+    const all = await page("limit=3");
+    expect(all.training_runs.map((run: { training_run_id: string }) => run.training_run_id).sort()).toEqual(models);
+    expect(await page("limit=1&offset=1")).toEqual({
+      training_runs: [all.training_runs[1]],
+      cursor: { offset: 1, limit: 1, total_count: 3 },
+    });
+    expect((await ask("GET", "training_runs?limit=-1")).status).toBe(422);
+  });
+
+  it("take no expiry that is no JSON, and no path that is wrongly encoded; neither is a defect", async () => {
+    const { ask, post, newModel, result, defects } = await started();
+    const model = await newModel();
+    await result(await post("save_weights", { model_id: model, seq_id: 1, path: "one" }));
+    const expiry = (body: string) => ask("PUT", `training_runs/${model}/checkpoints/weights/one/ttl`, body);
+    expect(await expiry("{")).toMatchObject({ status: 400, json: { detail: expect.stringContaining("not JSON") } });
+    expect((await expiry("")).status).toBe(400);
+    expect((await expiry('{"ttl_seconds": 0}')).status).toBe(422);
+    expect((await expiry('{"ttl_seconds": 60}')).status).toBe(204);
+    expect((await ask("GET", "samplers/%E0")).status).toBe(404);
+    expect((await post("sessions/%E0/finish")).status).toBe(204);
+    expect(defects).toEqual([]);
   });
 
   it("whose time is over are gone", async () => {

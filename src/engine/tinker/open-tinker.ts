@@ -5,6 +5,7 @@ import type { Folder, FolderAt } from "../../folder.ts";
 import { readModelConfig } from "../../model/hf-config.ts";
 import { ALL_LORA_TARGETS, type LoraConfig } from "../../model/lora.ts";
 import { AHA_EXTENSION } from "../../tinker/aha-extension.ts";
+import { DEFAULT_LORA_ALPHA } from "../../tinker/requests.ts";
 import type { PolicyInfo } from "../contract/policy.ts";
 import type { PolicySource } from "../engine-kind.ts";
 import { profileNamed, type TinkerProfile } from "./profile.ts";
@@ -17,8 +18,7 @@ import { type Clock, fetchWire, REAL_CLOCK, Transport, type Wire } from "./trans
 /** The only place that a key comes from. */
 const KEY_VARIABLE = "TINKER_API_KEY";
 
-/** α where a recipe says nothing of the adapter: that of hosted servers. */
-const DEFAULT_ALPHA = 32;
+/** The rank where a recipe says nothing of the adapter. */
 const DEFAULT_RANK = 32;
 
 /** What a test puts in the place of the network. */
@@ -93,7 +93,7 @@ function requireBaseModel({ baseModel, url }: TinkerSpec, { supported_models: mo
 
 function adapterOf({ rank }: TinkerSpec, { lora }: PolicySource, profile: TinkerProfile): LoraConfig {
   if (lora === undefined) {
-    const own = { alpha: DEFAULT_ALPHA, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
+    const own = { alpha: DEFAULT_LORA_ALPHA, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
     return { rank: rank ?? DEFAULT_RANK, ...own };
   }
   if (rank !== undefined && rank !== lora.rank) {
@@ -103,7 +103,7 @@ function adapterOf({ rank }: TinkerSpec, { lora }: PolicySource, profile: Tinker
   const issues = [
     ...(lora.dropout > 0 ? ["dropout"] : []),
     ...(lora.rsLora ? ["rsLora"] : []),
-    ...(lora.alpha !== DEFAULT_ALPHA ? [`an alpha other than ${DEFAULT_ALPHA}`] : []),
+    ...(lora.alpha !== DEFAULT_LORA_ALPHA ? [`an alpha other than ${DEFAULT_LORA_ALPHA}`] : []),
   ];
   if (issues.length === 0) return lora;
   throw new ConfigError(`model.lora: the Tinker protocol has no ${issues.join(", no ")} (profile ${profile.name}).`);

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { engineLossNames } from "../../losses/engine-losses.ts";
-import type { LoraConfig } from "../../model/lora.ts";
+import { ATTENTION_TARGETS, type LoraConfig, type LoraTarget, MLP_TARGETS } from "../../model/lora.ts";
 import { type Capabilities, NO_CAPABILITIES } from "../contract/capabilities.ts";
 import type { PolicyInfo } from "../contract/policy.ts";
 import type { TinkerProfile } from "./profile.ts";
@@ -60,7 +60,7 @@ export async function createModel({
   adapterSeed,
 }: RemotePolicyParts): Promise<RemoteModel> {
   const { rank, alpha, dropout, rsLora, targets } = lora;
-  const has = (names: readonly string[]) => names.some((name) => (targets as readonly string[]).includes(name));
+  const has = (some: readonly LoraTarget[]) => some.some((target) => targets.includes(target));
   const body = {
     session_id: client.sessionId,
     model_seq_id: client.nextModelNumber(),
@@ -69,8 +69,8 @@ export async function createModel({
       rank,
       seed: adapterSeed,
       train_unembed: false,
-      train_mlp: has(["gate_proj", "up_proj", "down_proj"]),
-      train_attn: has(["q_proj", "k_proj", "v_proj", "o_proj"]),
+      train_mlp: has(MLP_TARGETS),
+      train_attn: has(ATTENTION_TARGETS),
       ...(profile.extension ? { aha: { alpha, dropout, rs_lora: rsLora, targets: [...targets] } } : {}),
     },
     ...(profile.requests !== "0.25" && { optimizer_config: { type: "adamw" } }),

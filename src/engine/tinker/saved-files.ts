@@ -25,6 +25,7 @@ const ADAPTER_FILES = ["adapter_model.safetensors", CONFIG];
 /** Most bytes of an adapter's files. */
 const MOST_BYTES = 2 ** 31;
 
+/** The directories here. */
 export class SavedFiles {
   readonly #folderAt: FolderAt;
   readonly #basePath: string;
@@ -64,7 +65,7 @@ export class SavedFiles {
     { adapters, lora }: { readonly adapters: "files" | "archive"; readonly lora: LoraConfig },
   ): Promise<void> {
     const { modelId, kind, name } = requireTinkerPath(uri);
-    const below = `/api/v1/training_runs/${modelId}/checkpoints/`;
+    const below = checkpointsOf(modelId);
     const get = async (path: string) => (await transport.send({ method: "GET", path: below + path })).body;
     const files =
       adapters === "files"
@@ -91,6 +92,19 @@ export class SavedFiles {
     return new TextEncoder().encode(`${JSON.stringify(own, null, 2)}\n`);
   }
 }
+
+/** Removes a checkpoint that nobody needs any more; one that cannot be removed stays. Never throws. */
+export async function removeCheckpoint(transport: Transport, uri: string): Promise<void> {
+  try {
+    const { modelId, kind, name } = requireTinkerPath(uri);
+    await transport.send({ method: "DELETE", path: `${checkpointsOf(modelId)}${kind}/${name}` });
+  } catch {
+    // The server has no such request, or does not answer.
+  }
+}
+
+/** Below which path the checkpoints of a model are asked for. */
+const checkpointsOf = (modelId: string) => `/api/v1/training_runs/${modelId}/checkpoints/`;
 
 /** The parts of a path; servers leave the kind out where it is what they sample from. */
 function requireTinkerPath(uri: string): { readonly modelId: string; readonly kind: string; readonly name: string } {

@@ -96,10 +96,6 @@ export class TinkerClient {
     return this.#samplingNumber++;
   }
 
-  async capabilities(): Promise<ServerCapabilities> {
-    return serverCapabilities(this.#transport);
-  }
-
   /** A request that is answered at once. Throws EngineError for an answer of another form. */
   ask<N extends RequestName, T>(name: N, body: RequestInput<N>, answer: z.ZodType<T>): Promise<T> {
     return post(this.#transport, name, body, answer);

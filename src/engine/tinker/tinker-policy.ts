@@ -44,6 +44,7 @@ import {
 import { RemoteSampler } from "./remote-sampler.ts";
 import { RemoteSession } from "./remote-session.ts";
 import { sampleRemotely } from "./sample-remotely.ts";
+import { removeCheckpoint } from "./saved-files.ts";
 import { resultOf } from "./wire-data.ts";
 
 /** What is sent at once, below what servers take. */
@@ -166,7 +167,7 @@ export class TinkerPolicy implements Policy {
       if (this.#isPristine) return;
       const { path } = await this.#model.save("weights", "reset");
       await this.#replaceModel(requirePath(path), false);
-      await this.#remove(requirePath(path));
+      await removeCheckpoint(this.#parts.client.transport, requirePath(path));
     });
   }
 
@@ -207,7 +208,7 @@ export class TinkerPolicy implements Policy {
       const { adapters } = profile;
       if (adapters === "none") return files.writeArtifact(directory, { uri, digest: saved.digest ?? uri });
       await files.download(client.transport, uri, directory, { adapters, lora });
-      await this.#remove(uri);
+      await removeCheckpoint(client.transport, uri);
     });
   }
 
@@ -329,13 +330,6 @@ export class TinkerPolicy implements Policy {
     this.#isBase = false;
     this.#hasGradient = false;
     await unloadModel(this.#parts.client, before);
-  }
-
-  /** Removes a checkpoint that nobody needs any more; one that cannot be removed stays. */
-  async #remove(uri: string): Promise<void> {
-    const [modelId, kind, name] = uri.replace("tinker://", "").split("/");
-    const path = `/api/v1/training_runs/${modelId}/checkpoints/${kind}/${name}`;
-    await this.#parts.client.transport.send({ method: "DELETE", path }).catch(() => {});
   }
 
   #requireTemperature(temperature: number): void {

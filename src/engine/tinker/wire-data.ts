@@ -6,6 +6,7 @@
  */
 
 import { EngineError } from "../../errors.ts";
+import { AHA_COLUMNS } from "../../tinker/aha-extension.ts";
 import {
   bytesOf,
   floatRows,
@@ -17,15 +18,6 @@ import {
 } from "../../tinker/messages.ts";
 import type { Datum } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
-
-/** Columns of a datum of the contract, by their names in the extension. */
-const COLUMNS = [
-  ["weights", "weights"],
-  ["advantages", "advantages"],
-  ["samplerLogprobs", "logprobs"],
-  ["refLogprobs", "ref_logprobs"],
-  ["entropyWeights", "entropy_weights"],
-] as const satisfies readonly (readonly [keyof Datum, string])[];
 
 function wireDatum(tokens: Int32Array, inputs: readonly (readonly [string, WireTensor])[]): WireDatum {
   return {
@@ -52,7 +44,7 @@ export function extendedDatum(datum: ScoreDatum & Partial<Datum>): WireDatum {
     inputs.push(["kept_tokens", integerTensor(Int32Array.from(keptTokens.flatMap((kept) => [...kept])))]);
     inputs.push(["kept_counts", integerTensor(Int32Array.from(keptTokens, ({ length }) => length))]);
   }
-  for (const [name, onTheWire] of COLUMNS) {
+  for (const [name, onTheWire] of AHA_COLUMNS) {
     const values = datum[name];
     if (values) inputs.push([onTheWire, floatTensor(values)]);
   }

@@ -1,14 +1,15 @@
 /** The form of an adapter as clients of the protocol ask for it, and are told of it. */
 
-import type { LoraConfig, LoraTarget } from "../../model/lora.ts";
-import type { RequestBody } from "../../tinker/requests.ts";
+import {
+  ALL_LORA_TARGETS,
+  ATTENTION_TARGETS,
+  type LoraConfig,
+  type LoraTarget,
+  MLP_TARGETS,
+} from "../../model/lora.ts";
+import { DEFAULT_LORA_ALPHA, type RequestBody } from "../../tinker/requests.ts";
 import type { TinkerLimits } from "./limits.ts";
 import { RequestFailure } from "./refusal.ts";
-
-/** α of an adapter where a client says nothing, as hosted servers have it. */
-const DEFAULT_ALPHA = 32;
-const ATTENTION: readonly LoraTarget[] = ["q_proj", "k_proj", "v_proj", "o_proj"];
-const MLP: readonly LoraTarget[] = ["gate_proj", "up_proj", "down_proj"];
 
 /** The adapter that a request asks for. Throws RequestFailure for one that this server does not have. */
 export function loraOf(
@@ -21,17 +22,15 @@ export function loraOf(
   }
   if (given.aha) {
     const { alpha, dropout, rs_lora: rsLora, targets } = given.aha;
-    const unknown = targets.find(
-      (target) => !(ATTENTION as string[]).includes(target) && !(MLP as string[]).includes(target),
-    );
+    const unknown = targets.find((target) => !(ALL_LORA_TARGETS as string[]).includes(target));
     if (unknown !== undefined) throw new RequestFailure(`There is no projection ${JSON.stringify(unknown)}.`);
     return { rank: given.rank, alpha, dropout, rsLora, targets: targets as LoraTarget[] };
   }
-  const targets = [...(given.train_attn ? ATTENTION : []), ...(given.train_mlp ? MLP : [])];
+  const targets = [...(given.train_attn ? ATTENTION_TARGETS : []), ...(given.train_mlp ? MLP_TARGETS : [])];
   if (targets.length === 0) {
     throw new RequestFailure("This server has no adapter on the head: train_attn or train_mlp has to be true.");
   }
-  return { rank: given.rank, alpha: given.alpha ?? DEFAULT_ALPHA, dropout: 0, rsLora: false, targets };
+  return { rank: given.rank, alpha: given.alpha ?? DEFAULT_LORA_ALPHA, dropout: 0, rsLora: false, targets };
 }
 
 /** What weights_info says. */
@@ -42,7 +41,7 @@ export function weightsInfo(baseModel: string, lora: LoraConfig): object {
     is_lora: true,
     lora_rank: lora.rank,
     train_unembed: false,
-    train_mlp: trains(MLP),
-    train_attn: trains(ATTENTION),
+    train_mlp: trains(MLP_TARGETS),
+    train_attn: trains(ATTENTION_TARGETS),
   };
 }

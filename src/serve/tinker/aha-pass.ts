@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Datum, Policy } from "../../engine/contract/policy.ts";
 import type { ScoreDatum, Scorer } from "../../engine/contract/sampler.ts";
 import type { LossSpec } from "../../losses/loss-spec.ts";
+import { AHA_COLUMNS } from "../../tinker/aha-extension.ts";
 import { tensorNumbers, type WireDatum } from "../../tinker/messages.ts";
 import type { LendScorer, PassResult } from "./pass.ts";
 import { RequestFailure } from "./refusal.ts";
@@ -11,15 +12,6 @@ import { inputTokens } from "./training-data.ts";
 
 /** A loss by its spec; what its numbers are the engine checks. */
 const specSchema = z.looseObject({ name: z.string().max(100) });
-
-/** The columns of the contract, by their names on the wire. */
-const COLUMNS = {
-  weights: "weights",
-  advantages: "advantages",
-  samplerLogprobs: "logprobs",
-  refLogprobs: "ref_logprobs",
-  entropyWeights: "entropy_weights",
-} as const;
 
 /** Carries out a pass. Throws RequestFailure or EngineError. */
 export async function ahaPass(
@@ -59,7 +51,7 @@ function datumOf(wire: WireDatum, index: number): ScoreDatum & Partial<Datum> {
   if (!(Number.isInteger(promptLength) && promptLength >= 0 && promptLength <= tokens.length)) {
     throw new RequestFailure(`${what} has ${tokens.length} tokens and a prompt_length of ${promptLength}.`);
   }
-  const columns = Object.entries(COLUMNS).flatMap(([name, onTheWire]) => {
+  const columns = AHA_COLUMNS.flatMap(([name, onTheWire]) => {
     const values = numbers(onTheWire);
     return values ? [[name, Float32Array.from(values)] as const] : [];
   });

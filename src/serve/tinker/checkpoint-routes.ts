@@ -12,6 +12,7 @@ import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
 import { decodePath } from "../routes.ts";
 import type { KeptCheckpoint, TrainingRun } from "./checkpoint-store.ts";
+import { jsonBody } from "./json-body.ts";
 import { Refusal } from "./refusal.ts";
 import { UNNAMED } from "./sampling-requests.ts";
 import type { TinkerService } from "./tinker-service.ts";
@@ -32,13 +33,17 @@ export async function checkpointRoute(
     return true;
   };
   if (first === "checkpoints" && id === undefined && method === "GET") {
-    return send(paged(request, "checkpoints", await checkpointsOf(service)));
+    const { items: checkpoints, cursor } = pageOf(request, await checkpointsOf(service));
+    return send({ checkpoints, cursor });
   }
   if (first !== "training_runs") return false;
   if (id === undefined) {
     if (method !== "GET") return false;
     const runs = await service.checkpoints.runs();
-    return send(paged(request, "training_runs", await Promise.all(runs.map((run) => describeRun(service, run)))));
+    const page = pageOf(request, runs);
+    // Each reads all of its checkpoints, so those beyond the page are left alone.
+    const training_runs = await Promise.all(page.items.map((run) => describeRun(service, run)));
+    return send({ training_runs, cursor: page.cursor });
   }
   if (second === undefined) {
     if (method !== "GET") return false;
@@ -59,9 +64,9 @@ export async function checkpointRoute(
   }
   if (what === "ttl" && method === "PUT") {
     const bytes = await readBytes(request, 2 ** 16);
-    const { ttl_seconds } = z
-      .object({ ttl_seconds: z.int().min(1).nullish() })
-      .parse(JSON.parse(bytes.toString("utf8")));
+    const { value, text } = jsonBody(bytes);
+    if (text === "") throw new Refusal(400, "The body is empty: give an object with ttl_seconds.");
+    const { ttl_seconds } = z.object({ ttl_seconds: z.int().min(1).nullish() }).parse(value);
     await service.checkpoints.setExpiry(checkpoint, ttl_seconds ?? null);
     response.writeHead(204).end();
     return true;
@@ -126,7 +131,11 @@ function asTexts(metadata: Readonly<Record<string, unknown>>): Record<string, st
   );
 }
 
-function paged(request: IncomingMessage, key: string, all: readonly object[]): object {
+/** What of a list the request asks for. Throws Refusal 422. */
+function pageOf<T>(
+  request: IncomingMessage,
+  all: readonly T[],
+): { readonly items: readonly T[]; readonly cursor: object } {
   const query = new URL(request.url ?? "/", "http://host").searchParams;
   const whole = (name: string, fallback: number) => {
     const value = Number(query.get(name) ?? fallback);
@@ -134,5 +143,5 @@ function paged(request: IncomingMessage, key: string, all: readonly object[]): o
     throw new Refusal(422, `${name} is a whole number of at least 0, not ${String(query.get(name)).slice(0, 50)}.`);
   };
   const [offset, limit] = [whole("offset", 0), Math.min(whole("limit", 100), MOST_LISTED)];
-  return { [key]: all.slice(offset, offset + limit), cursor: { offset, limit, total_count: all.length } };
+  return { items: all.slice(offset, offset + limit), cursor: { offset, limit, total_count: all.length } };
 }

@@ -5,13 +5,14 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeWhole } from "../../files.ts";
 import { ALL_LORA_TARGETS, type LoraConfig } from "../../model/lora.ts";
 import { filesBelow, writeWholeFolder } from "../../run/whole-folder.ts";
 import { CHECKPOINT_KINDS, type CheckpointKind, formatTinkerPath, type TinkerPath } from "../../tinker/tinker-path.ts";
+import { namesIn, readJson } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
 
 const DESCRIPTION = "checkpoint.json";
@@ -75,9 +76,9 @@ export class CheckpointStore {
   /** The models that there are and were, the newest first. */
   async runs(): Promise<{ readonly id: string; readonly run: TrainingRun }[]> {
     const found = await Promise.all(
-      (await namesIn(this.#root)).map(async (folder) => {
-        const run = await this.#read(join(this.#root, folder, RUN), runSchema);
-        return run ? [{ id: modelIdOf(folder), run }] : [];
+      (await this.#modelIds()).map(async (id) => {
+        const run = await this.run(id);
+        return run ? [{ id, run }] : [];
       }),
     );
     return found.flat().sort((a, b) => b.run.createdAt.localeCompare(a.run.createdAt));
@@ -85,7 +86,7 @@ export class CheckpointStore {
 
   /** Undefined where there never was such a model. */
   run(modelId: string): Promise<TrainingRun | undefined> {
-    return this.#read(join(this.#root, folderOf(modelId), RUN), runSchema);
+    return readJson(join(this.#root, folderOf(modelId), RUN), runSchema);
   }
 
   /**
@@ -133,17 +134,8 @@ export class CheckpointStore {
 
   /** The checkpoints of a model, or of all, the oldest first. */
   async list(modelId?: string): Promise<KeptCheckpoint[]> {
-    const ids = modelId === undefined ? (await namesIn(this.#root)).map(modelIdOf) : [modelId];
-    const found: KeptCheckpoint[] = [];
-    for (const id of ids) {
-      for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
-        for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {
-          const path = { modelId: id, kind, name };
-          const description = await this.#description(path);
-          if (description) found.push({ ...description, path, directory: this.#directoryOf(path) });
-        }
-      }
-    }
+    const now = new Date().toISOString();
+    const found = (await this.#all(modelId)).filter((checkpoint) => !isOver(checkpoint, now));
     return found.sort((a, b) => a.savedAt.localeCompare(b.savedAt));
   }
 
@@ -165,52 +157,62 @@ export class CheckpointStore {
   /** Removes those whose time is over. */
   async sweep(): Promise<void> {
     const now = new Date().toISOString();
-    for (const { expiresAt, directory } of await this.list()) {
-      if (expiresAt !== null && expiresAt <= now) await rm(directory, { recursive: true, force: true });
+    for (const checkpoint of await this.#all(undefined)) {
+      if (isOver(checkpoint, now)) await rm(checkpoint.directory, { recursive: true, force: true });
     }
+  }
+
+  /** Those that are on the disk, also those whose time is over. */
+  async #all(modelId: string | undefined): Promise<KeptCheckpoint[]> {
+    const ids = modelId === undefined ? await this.#modelIds() : [modelId];
+    const found: KeptCheckpoint[] = [];
+    for (const id of ids) {
+      for (const kind of Object.keys(CHECKPOINT_KINDS) as CheckpointKind[]) {
+        for (const name of await namesIn(join(this.#root, folderOf(id), kind))) {
+          // One that is being written is none yet.
+          if (name.startsWith(".")) continue;
+          const path = { modelId: id, kind, name };
+          const description = await this.#described(path);
+          if (description) found.push({ ...description, path, directory: this.#directoryOf(path) });
+        }
+      }
+    }
+    return found;
+  }
+
+  /** Whatever else lies in the directory is passed over. */
+  async #modelIds(): Promise<string[]> {
+    return (await namesIn(this.#root)).filter(isFolder).map((folder) => folder.replaceAll("~", ":"));
   }
 
   #directoryOf({ modelId, kind, name }: TinkerPath): string {
     return join(this.#root, folderOf(modelId), kind, name);
   }
 
+  /** Undefined for one whose time is over, as for one that is not there. */
   async #description(path: TinkerPath): Promise<CheckpointDescription | undefined> {
-    if (!isName(path.name)) return undefined;
-    const found = await this.#read(join(this.#directoryOf(path), DESCRIPTION), descriptionSchema);
-    const isOver = found?.expiresAt != null && found.expiresAt <= new Date().toISOString();
-    return isOver ? undefined : found;
+    const found = await this.#described(path);
+    return found && isOver(found, new Date().toISOString()) ? undefined : found;
   }
 
-  async #read<T>(file: string, schema: z.ZodType<T>): Promise<T | undefined> {
-    try {
-      return schema.parse(JSON.parse(await readFile(file, "utf8")));
-    } catch {
-      // Not there, or not ours.
-      return undefined;
-    }
+  async #described(path: TinkerPath): Promise<CheckpointDescription | undefined> {
+    if (!isName(path.name)) return undefined;
+    return readJson(join(this.#directoryOf(path), DESCRIPTION), descriptionSchema);
   }
 }
 
+const isOver = ({ expiresAt }: CheckpointDescription, now: string) => expiresAt !== null && expiresAt <= now;
+
 const isName = (name: string) => /^[A-Za-z0-9_.-]{1,200}$/.test(name) && !/^\.+$/.test(name);
+
+const isFolder = (name: string) => /^[A-Za-z0-9_~-]{1,250}$/.test(name);
 
 /** A model's folder: not every file system takes a colon in a name. */
 function folderOf(modelId: string): string {
   const folder = modelId.replaceAll(":", "~");
-  if (/^[A-Za-z0-9_~-]{1,250}$/.test(folder)) return folder;
+  if (isFolder(folder)) return folder;
   throw new Refusal(404, `There is no model ${JSON.stringify(modelId.slice(0, 100))}.`);
 }
-
-const modelIdOf = (folder: string) => folder.replaceAll("~", ":");
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory)).filter(isNameOrFolder).sort();
-  } catch {
-    return [];
-  }
-}
-
-const isNameOrFolder = (name: string) => !name.startsWith(".") && /^[A-Za-z0-9_.~-]+$/.test(name);
 
 async function digestOf(directory: string): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
   const hash = createHash("sha256");

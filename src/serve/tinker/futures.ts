@@ -9,7 +9,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { AhaError } from "../../errors.ts";
 import type { FutureResult } from "./future-result.ts";
 import type { Journal } from "./journal.ts";
-import { digestOf, type TakenRequest } from "./kept-files.ts";
+import { digestOf, payloadOf, type TakenRequest } from "./kept-files.ts";
 import { Refusal, RequestFailure } from "./refusal.ts";
 
 export interface FutureLimits {
@@ -125,7 +125,7 @@ export class Futures {
     entry.settled();
     if (result === "gone") return;
     entry.settledAt = performance.now();
-    entry.bytes = sizeOf(result);
+    entry.bytes = payloadOf(result).length;
     this.#resultBytes += entry.bytes;
   }
 
@@ -204,7 +204,7 @@ export class Futures {
     this.#pending--;
     entry.result = result;
     entry.settledAt = performance.now();
-    entry.bytes = sizeOf(result);
+    entry.bytes = payloadOf(result).length;
     entry.settled();
     this.#resultBytes += entry.bytes;
     for (const other of this.#byId.values()) {
@@ -236,19 +236,6 @@ export class Futures {
       this.#byKey.delete(key);
       this.#byId.delete(entry.record.id);
     }
-  }
-}
-
-function sizeOf(result: FutureResult): number {
-  switch (result.kind) {
-    case "json":
-      return JSON.stringify(result.value).length;
-    case "protobuf":
-      return result.bytes.length;
-    case "failed":
-      return result.error.length;
-    default:
-      return result satisfies never;
   }
 }
 

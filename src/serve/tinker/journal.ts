@@ -303,20 +303,22 @@ export class Journal {
   }
 
   async #readRequests(session: string): Promise<KeptRequest[]> {
-    const found = new Map<string, { record: TakenRequest; body?: Uint8Array; result?: FutureResult | "gone" }>();
+    const found = new Map<string, KeptRequest & { readonly resultBytes: number }>();
     for (const id of await namesIn(join(this.#root, session, "requests"))) {
       const [record, body] = (await readHeaded(join(this.#root, session, "requests", id), recordSchema)) ?? [];
-      if (record?.id === id && body && record.digest === digestOf(body)) found.set(id, { record, body });
+      if (record?.id === id && body && record.digest === digestOf(body)) {
+        found.set(id, { record, body, result: undefined, resultBytes: 0 });
+      }
     }
     for (const id of await namesIn(join(this.#root, session, "results"))) {
       const [header, payload] = (await readHeaded(join(this.#root, session, "results", id), resultSchema)) ?? [];
       if (header?.id !== id || !payload || header.payloadDigest !== digestOf(payload)) continue;
       const { result, payloadDigest: _, ...record } = header;
-      found.set(id, { ...found.get(id), record, result: keptResult(result, payload) });
+      const told = { record, result: keptResult(result, payload), resultBytes: payload.length };
+      found.set(id, { body: found.get(id)?.body, ...told });
     }
-    return [...found.values()].map(({ record, body, result }) => {
+    return [...found.values()].map(({ record, body, result, resultBytes }) => {
       const isGone = result === "gone";
-      const resultBytes = result === undefined || result === "gone" ? 0 : payloadOf(result).length;
       const hasFailed = result !== undefined && result !== "gone" && result.kind === "failed";
       const kept = this.#add({ record, requestBytes: body?.length ?? 0, resultBytes, isGone, hasFailed });
       if (result !== undefined) kept.tell();

@@ -5,11 +5,11 @@
  */
 
 import type { Policy } from "../../engine/contract/policy.ts";
-import { parseExactJson } from "../../exact-json.ts";
 import { FORWARD_BACKWARD_REQUEST } from "../../tinker/messages.ts";
 import { REQUESTS } from "../../tinker/requests.ts";
 import { forwardBackward } from "./forward-backward.ts";
 import type { KeptRequest } from "./journal.ts";
+import { jsonBody } from "./json-body.ts";
 import type { LendScorer } from "./pass.ts";
 import { adamOf } from "./training-model.ts";
 
@@ -25,7 +25,7 @@ export async function carryOutAgain(
       const request = FORWARD_BACKWARD_REQUEST.decode(body);
       if (!request.forwardOnly) await forwardBackward(policy, request, scorers);
     } else if (record.name === "optim_step") {
-      await policy.optimStep(adamOf(REQUESTS.optim_step.parse(parseExactJson(new TextDecoder().decode(body)))));
+      await policy.optimStep(adamOf(REQUESTS.optim_step.parse(jsonBody(body).value)));
     }
   }
 }

@@ -13,6 +13,7 @@ import { type AccessRules, equalInConstantTime } from "../access.ts";
 import { ApiError } from "../api-error.ts";
 import { readBytes } from "../read-body.ts";
 import { sendJson } from "../respond.ts";
+import { decodePath } from "../routes.ts";
 import { checkpointRoute } from "./checkpoint-routes.ts";
 import type { FutureResult } from "./future-result.ts";
 import { jsonBody } from "./json-body.ts";
@@ -89,7 +90,7 @@ export class TinkerRoutes {
   #get(path: string): Answer | undefined {
     if (path === "get_server_capabilities") return this.#service.capabilities();
     const sampler = /^samplers\/(.+)$/.exec(path)?.[1];
-    return sampler === undefined ? undefined : this.#service.sampling.get(decodeURIComponent(sampler));
+    return sampler === undefined ? undefined : this.#service.sampling.get(decodePath(sampler));
   }
 
   async #post(request: IncomingMessage, path: string): Promise<Answer | undefined> {
@@ -100,7 +101,7 @@ export class TinkerRoutes {
     });
     const finished = /^sessions\/([^/]+)\/finish$/.exec(path)?.[1];
     if (finished !== undefined) {
-      await service.sessions.end(decodeURIComponent(finished));
+      await service.sessions.end(decodePath(finished));
       return "nothing";
     }
     switch (path) {
