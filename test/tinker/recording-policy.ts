@@ -24,6 +24,12 @@ export class RecordingPolicy implements Sampler {
     snapshots: true,
   };
   readonly log: string[] = [];
+  readonly #takesTime: () => Promise<void>;
+
+  /** `takesTime`: what training waits for before it does something. */
+  constructor(takesTime: () => Promise<void> = async () => {}) {
+    this.#takesTime = takesTime;
+  }
 
   async score(data: readonly ScoreDatum[]) {
     return {
@@ -34,12 +40,14 @@ export class RecordingPolicy implements Sampler {
   }
 
   async forwardBackward(data: readonly Datum[]) {
+    await this.#takesTime();
     if (data[0]!.weights[0] === FAILING_WEIGHT) throw new EngineError("This pass fails, as it was told to.");
     this.log.push(`pass ${data.map(({ weights }) => [...weights].join()).join(" ")}`);
     return { ...(await this.score(data)), loss: this.log.length };
   }
 
   async optimStep({ learningRate }: { readonly learningRate: number }) {
+    await this.#takesTime();
     this.log.push(`step ${learningRate}`);
     return { applied: true, gradNorm: this.log.length };
   }
@@ -95,10 +103,10 @@ export function fingerprintOf(log: readonly string[]): number {
 }
 
 /** A base of such policies; `policies` are those that train, in the order in which they came. */
-export function recordingBase(): { readonly base: SharedBase; readonly policies: RecordingPolicy[] } {
+export function recordingBase(takesTime?: () => Promise<void>): { readonly base: SharedBase; readonly policies: RecordingPolicy[] } {
   const policies: RecordingPolicy[] = [];
   const open = async ({ lora, adapter }: { readonly lora?: unknown; readonly adapter?: string | undefined }) => {
-    const policy = new RecordingPolicy();
+    const policy = new RecordingPolicy(takesTime);
     if (adapter !== undefined) await policy.loadState(adapter);
     if (lora !== undefined) policies.push(policy);
     return policy as unknown as Policy;

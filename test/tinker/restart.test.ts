@@ -23,8 +23,12 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const model = mkdtempSync(join(root, "model-"));
 writeFileSync(join(model, "config.json"), "{}");
 
+/** Ticks between a request and the kill that comes after it, at most. */
+const LONGEST_DELAY = 12;
+
 async function start(directory: string, limits: Partial<TinkerLimits> = {}, name = "tiny") {
-  const { base, policies } = recordingBase();
+  // Training takes as long as the longest wait before a kill, so that kills meet requests that are not answered.
+  const { base, policies } = recordingBase(() => ticks(LONGEST_DELAY));
   const defects: unknown[] = [];
   const { routes, takenOver } = await tinkerRoutes({
     ...{ name, base, engine: await base.open({}), apiKey: undefined, directory },
@@ -98,7 +102,7 @@ describe("a server that is killed", () => {
         const asked = server;
         const answering = asked.wire(request);
         answering.catch(() => {});
-        if (left > 0 && --until <= 0) restarting ??= restart(random.integer(12));
+        if (left > 0 && --until <= 0) restarting ??= restart(random.integer(LONGEST_DELAY));
         const answer = await answering;
         await ticks(random.integer(3));
         // What a server answers that is killed meanwhile is not heard.
