@@ -103,7 +103,10 @@ export function fingerprintOf(log: readonly string[]): number {
 }
 
 /** A base of such policies; `policies` are those that train, in the order in which they came. */
-export function recordingBase(takesTime?: () => Promise<void>): { readonly base: SharedBase; readonly policies: RecordingPolicy[] } {
+export function recordingBase(takesTime?: () => Promise<void>): {
+  readonly base: SharedBase;
+  readonly policies: RecordingPolicy[];
+} {
   const policies: RecordingPolicy[] = [];
   const open = async ({ lora, adapter }: { readonly lora?: unknown; readonly adapter?: string | undefined }) => {
     const policy = new RecordingPolicy(takesTime);
