@@ -1,7 +1,7 @@
 /** The devices that Aha has on Node, put into the registry. A new one is a folder beside this file and a line below. */
 
 import { AhaError } from "../errors.ts";
-import type { DeviceKind } from "./device.ts";
+import type { Device, DeviceKind } from "./device.ts";
 import { devices } from "./devices.ts";
 
 /** The device where none is asked for. */
@@ -35,16 +35,19 @@ const cuda: DeviceKind = {
 const auto: DeviceKind = {
   name: "auto",
   summary: "the first that is there of cuda, webgpu and cpu",
-  open: async (options) => {
-    for (const kind of [cuda, webgpu]) {
-      try {
-        return await kind.open(options);
-      } catch (error) {
-        if (!(error instanceof AhaError)) throw error;
-      }
-    }
-    return cpu.open(options);
-  },
+  open: async (options) => (await firstThere(options)).device,
+  resolve: async (options) => (await firstThere(options)).kind.name,
 };
+
+async function firstThere(options: Parameters<DeviceKind["open"]>[0]): Promise<{ kind: DeviceKind; device: Device }> {
+  for (const kind of [cuda, webgpu]) {
+    try {
+      return { kind, device: await kind.open(options) };
+    } catch (error) {
+      if (!(error instanceof AhaError)) throw error;
+    }
+  }
+  return { kind: cpu, device: await cpu.open(options) };
+}
 
 for (const device of [cpu, webgpu, cuda, auto]) devices.add(device);

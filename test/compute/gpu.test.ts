@@ -75,8 +75,8 @@ describe("memory that is not there", () => {
     const failure = new RuntimeFailure(
       "ONNX Runtime, Run: WebGPU device lost (2): a valid external Instance reference no longer exists",
     );
-    expect((explained(failure) as Error).message).toContain("--resume");
-    expect(explained(failure)).toBeInstanceOf(AhaError);
+    expect((explained(failure) as Error).message).toContain("--resume --device cpu");
+    expect(explained(failure)).toBeInstanceOf(DeviceLostError);
   });
 });
 
