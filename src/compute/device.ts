@@ -131,6 +131,14 @@ export interface Device {
   requireHalf?(dtype: HalfDType): Promise<void>;
 }
 
+/** Memory of a GPU. */
+export interface DeviceMemory {
+  readonly name: string;
+  readonly bytes: number;
+  /** Not taken by others, where the driver says it. */
+  readonly freeBytes?: number;
+}
+
 /** A device as the registry lists it. */
 export interface DeviceKind {
   /** What a recipe calls it (`engine.device`). */
@@ -139,6 +147,8 @@ export interface DeviceKind {
   readonly summary: string;
   /** Opens it for this process. Throws AhaError where this machine does not have it. */
   open(options: { readonly threads: number }): Promise<Device>;
+  /** Memory of the GPUs that it may compute on, the one that it takes first, as far as drivers say it; absent: the host's. */
+  memories?(): Promise<readonly DeviceMemory[]>;
   /** Of a name that stands for several devices: the name of the one that `open` opens here. Throws AhaError. */
   resolve?(options: { readonly threads: number }): Promise<string>;
 }

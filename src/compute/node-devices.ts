@@ -21,6 +21,7 @@ const webgpu: DeviceKind = {
     const [{ GpuDevice }, { WEBGPU }] = await Promise.all([import("./gpu/gpu-device.ts"), import("./gpu/webgpu.ts")]);
     return GpuDevice.open(WEBGPU, threads);
   },
+  memories: async () => (await import("./gpu/gpu-memory.ts")).gpuMemories(),
 };
 
 const cuda: DeviceKind = {
@@ -30,6 +31,7 @@ const cuda: DeviceKind = {
     const [{ GpuDevice }, { CUDA }] = await Promise.all([import("./gpu/gpu-device.ts"), import("./gpu/cuda.ts")]);
     return GpuDevice.open(CUDA, threads);
   },
+  memories: async () => (await import("./gpu/gpu-memory.ts")).nvidiaMemories(),
 };
 
 const auto: DeviceKind = {
@@ -37,6 +39,7 @@ const auto: DeviceKind = {
   summary: "the first that is there of cuda, webgpu and cpu",
   open: async (options) => (await firstThere(options)).device,
   resolve: async (options) => (await firstThere(options)).kind.name,
+  memories: async () => (await import("./gpu/gpu-memory.ts")).gpuMemories(),
 };
 
 async function firstThere(options: Parameters<DeviceKind["open"]>[0]): Promise<{ kind: DeviceKind; device: Device }> {

@@ -12,7 +12,7 @@ import { nodesOnHost } from "../../src/compute/gpu/gpu-session.ts";
 import { read, tensorOf } from "../../src/compute/host-memory.ts";
 import { LIBRARY_VARIABLE, OrtApi } from "../../src/compute/ort/ort-api.ts";
 import { compile } from "../../src/compute/program.ts";
-import { AhaError, RuntimeFailure } from "../../src/errors.ts";
+import { AhaError, DeviceLostError, RuntimeFailure } from "../../src/errors.ts";
 import { device } from "../graph/evaluate.ts";
 
 const root = mkdtempSync(join(tmpdir(), "aha-gpu-"));
