@@ -2,12 +2,13 @@
 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { deviceMemoryNeed } from "../../src/doctor/device-memory.ts";
 import { diagnose } from "../../src/doctor/diagnose.ts";
 import type { ModelFigures } from "../../src/doctor/diagnosis.ts";
 import { evaluationSeconds } from "../../src/doctor/evaluation-time.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
-import { deviceMemoryNeed } from "../../src/doctor/device-memory.ts";
+import { deviceMemoryFindings } from "../../src/doctor/machine-findings.ts";
 import { estimatePeakBytes, peakBytesFromTrials } from "../../src/doctor/memory-estimate.ts";
 import { recipeFindings } from "../../src/doctor/recipe-findings.ts";
 import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.ts";
