@@ -7,6 +7,7 @@
  * recipe in the run directory stays the one that the run was begun with.
  */
 
+import { defaultThreads } from "../compute/compute.ts";
 import { devices } from "../compute/devices.ts";
 import { DEFAULT_DEVICE } from "../compute/node-devices.ts";
 import { engines } from "../engine/open.ts";
@@ -46,11 +47,9 @@ export async function openRunDirectory(
  */
 export async function pinDevice(recipe: Recipe, recorded?: unknown): Promise<Recipe> {
   const { device, threads } = recipe.engine;
-  const standsForSeveral = typeof device === "string" ? devices.find(device)?.resolve : undefined;
-  if (recorded !== undefined && (device === undefined || standsForSeveral)) {
-    return withDevice(recipe, deviceIn(recorded));
-  }
-  return standsForSeveral ? withDevice(recipe, await standsForSeveral({ threads: threads ?? 1 })) : recipe;
+  const kind = typeof device === "string" ? devices.find(device) : undefined;
+  if (recorded !== undefined && (device === undefined || kind?.resolve)) return withDevice(recipe, deviceIn(recorded));
+  return kind?.resolve ? withDevice(recipe, await kind.resolve({ threads: threads ?? defaultThreads() })) : recipe;
 }
 
 /** Name of the device that a recipe is computed on in this process; undefined where an engine computes elsewhere. */
