@@ -16,7 +16,7 @@ import type { Problem, Task } from "../tasks/task.ts";
 import { type Candidate, candidateSchema } from "./candidate.ts";
 import type { SamplingConfig } from "./config.ts";
 import { withFilterRewards } from "./filter-rewards.ts";
-import { applyFilters, BEFORE_FILTERS, openFilters } from "./filters.ts";
+import { applyFilters, BEFORE_FILTERS, type FilterComputing, openFilters } from "./filters.ts";
 import type { CompletionSource, Wanted } from "./sources.ts";
 
 /** What the filters' rewards remember, beside the parts. */
