@@ -41,7 +41,8 @@ export function diagnosisText(diagnosis: Diagnosis | PipelineDiagnosis, style: S
     row("estimated time", seconds(diagnosis.estimatedSeconds));
     const peak = diagnosis.estimatedPeakBytes;
     row("estimated peak memory", `${peak === null ? "–" : inBytes(peak)} of ${inBytes(diagnosis.machineMemoryBytes)}`);
-    if (diagnosis.deviceMemory !== null) for (const [label, value] of deviceRows(diagnosis.deviceMemory)) row(label, value);
+    if (diagnosis.deviceMemory !== null)
+      for (const [label, value] of deviceRows(diagnosis.deviceMemory)) row(label, value);
   }
   lines.push("");
   for (const finding of together(findings)) lines.push(...findingLines(finding, style), "");
@@ -56,7 +57,13 @@ export function diagnosisText(diagnosis: Diagnosis | PipelineDiagnosis, style: S
 }
 
 /** Memory of the GPU, part by part. */
-function deviceRows({ device, bytes, memoryBytes, parts, largestBufferBytes }: DeviceMemoryFigures): [string, string][] {
+function deviceRows({
+  device,
+  bytes,
+  memoryBytes,
+  parts,
+  largestBufferBytes,
+}: DeviceMemoryFigures): [string, string][] {
   const of = memoryBytes === null ? "" : ` of ${inBytes(memoryBytes)}`;
   return [
     [`memory of ${device}`, `${inBytes(bytes)}${of}`],

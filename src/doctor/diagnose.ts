@@ -102,7 +102,13 @@ export function refusedRecipe(name: string, reason: string): Diagnosis {
   const findings = [refusal("recipe", reason)];
   return {
     ...{ recipe: name, model: null, stages: [], evaluationSeconds: null, estimatedSeconds: null },
-    ...{ estimatedPeakBytes: null, machineMemoryBytes: totalmem(), deviceMemory: null, findings, unchecked: ["everything else"] },
+    ...{
+      estimatedPeakBytes: null,
+      machineMemoryBytes: totalmem(),
+      deviceMemory: null,
+      findings,
+      unchecked: ["everything else"],
+    },
     counts: countBySeverity(findings),
   };
 }
@@ -283,7 +289,8 @@ async function lookAtDeviceMemory(
   const need = deviceMemoryNeed(config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, supportingModels);
   if (device === undefined || need === undefined) return null;
   const memories = (await devices.find(device)?.memories?.()) ?? [];
-  if (memories.length === 0) unchecked.push(`whether ${device} has as much memory: no driver here says how much it has`);
+  if (memories.length === 0)
+    unchecked.push(`whether ${device} has as much memory: no driver here says how much it has`);
   findings.push(...deviceMemoryFindings(need, memories));
   return { ...need, device, memoryBytes: memories[0]?.bytes ?? null };
 }

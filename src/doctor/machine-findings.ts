@@ -48,10 +48,7 @@ export function memoryFindings(estimate: number, machine: number, isHere: boolea
 }
 
 /** `memories`: of the GPUs that may compute it, as far as drivers say it; that one is taken which has most. */
-export function deviceMemoryFindings(
-  { bytes, parts }: DeviceMemoryNeed,
-  memories: readonly DeviceMemory[],
-): Finding[] {
+export function deviceMemoryFindings({ bytes, parts }: DeviceMemoryNeed, memories: readonly DeviceMemory[]): Finding[] {
   const largest = memories.reduce<DeviceMemory | undefined>(
     (most, one) => (most === undefined || one.bytes > most.bytes ? one : most),
     undefined,

@@ -15,14 +15,23 @@ function planOf(devices: string) {
 }
 
 describe.skipIf(process.platform === "win32")("bench/gpu.sh", () => {
-  it.each(["cuda webgpu", "webgpu cuda", "cuda", "webgpu"])("on %s has limits of at most ten minutes in all", (devices) => {
-    const { names, sum, parts } = planOf(devices);
-    expect(sum).toBe(parts.reduce((total, [limit]) => total + Number(limit), 0));
-    expect(sum).toBeLessThanOrEqual(600);
-    const [first] = devices.split(" ");
-    for (const part of ["decode-FIRST-3b-64", "decode-FIRST-3b-192", "train-FIRST-3b", "step-FIRST-3b", "peer-train-3b"]) {
-      expect(names).toContain(part.replace("FIRST", first!));
-    }
-    for (const device of devices.split(" ")) expect(names).toContain(`conformance-${device}`);
-  });
+  it.each(["cuda webgpu", "webgpu cuda", "cuda", "webgpu"])(
+    "on %s has limits of at most ten minutes in all",
+    (devices) => {
+      const { names, sum, parts } = planOf(devices);
+      expect(sum).toBe(parts.reduce((total, [limit]) => total + Number(limit), 0));
+      expect(sum).toBeLessThanOrEqual(600);
+      const [first] = devices.split(" ");
+      for (const part of [
+        "decode-FIRST-3b-64",
+        "decode-FIRST-3b-192",
+        "train-FIRST-3b",
+        "step-FIRST-3b",
+        "peer-train-3b",
+      ]) {
+        expect(names).toContain(part.replace("FIRST", first!));
+      }
+      for (const device of devices.split(" ")) expect(names).toContain(`conformance-${device}`);
+    },
+  );
 });

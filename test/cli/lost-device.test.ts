@@ -102,6 +102,9 @@ describe("a run whose device is lost", () => {
     const { out, here } = await lostRun("unnamed");
     const place = here.indexOf("--device");
     expect((await aha(...here.filter((_, i) => i !== place && i !== place + 1))).code).toBe(0);
-    expect(readRun(out).events.find(({ event }) => event === "resumed")).toMatchObject({ device: "brittle", warnings: [] });
+    expect(readRun(out).events.find(({ event }) => event === "resumed")).toMatchObject({
+      device: "brittle",
+      warnings: [],
+    });
   });
 });

@@ -14,7 +14,9 @@ describe("how much memory a GPU has", () => {
       { name: "NVIDIA H200", bytes: 143771 * 2 ** 20, freeBytes: 143340 * 2 ** 20 },
       { name: "NVIDIA H100 80GB HBM3", bytes: 81559 * 2 ** 20, freeBytes: 2 ** 20 },
     ]);
-    expect(parseNvidiaMemories("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")).toEqual([]);
+    expect(
+      parseNvidiaMemories("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver."),
+    ).toEqual([]);
     expect(parseNvidiaMemories("[N/A], [N/A], GB10")).toEqual([]);
   });
 

@@ -238,7 +238,7 @@ describe("the memory of a GPU", () => {
     const recipe = await loadRecipe(SMOKE_RECIPE, [...GROUPS, "engine.device=webgpu"]);
     const lora = { rank: 16, alpha: 32, dropout: 0, rsLora: false, targets: "all-linear" as const };
     const adapted = { ...recipe, model: { ...recipe.model, lora } };
-    expect(deviceMemoryNeed(config, adapted, 256)!.bytes).toBeLessThan(whole.bytes / 3);
+    expect(deviceMemoryNeed(config, adapted, 256)!.bytes).toBeLessThan(whole.bytes / 2);
     expect(estimatePeakBytes(config, recipe, 256)).toBeLessThan(4 * 2 ** 30);
     expect(estimatePeakBytes(config, await loadRecipe(SMOKE_RECIPE, GROUPS), 256)).toBeGreaterThan(40 * 2 ** 30);
   });
@@ -246,7 +246,9 @@ describe("the memory of a GPU", () => {
   it("is compared with what a driver says, and is only told where none does", async () => {
     const { bytes, ...rest } = await need();
     const found = (memory: number, freeBytes?: number) =>
-      names(deviceMemoryFindings({ bytes, ...rest }, [{ name: "a GPU", bytes: memory, ...(freeBytes && { freeBytes }) }]));
+      names(
+        deviceMemoryFindings({ bytes, ...rest }, [{ name: "a GPU", bytes: memory, ...(freeBytes && { freeBytes }) }]),
+      );
     expect(found(141e9 * 1.1)).toEqual([]);
     expect(found(bytes * 1.05)).toEqual(["warning device-memory"]);
     expect(found(141e9 * 1.1, bytes / 2)).toEqual(["warning device-memory"]);
@@ -255,7 +257,10 @@ describe("the memory of a GPU", () => {
   });
 
   it("is a part of the diagnosis where the recipe names a GPU", async () => {
-    const { deviceMemory } = await diagnose(await loadRecipe(SMOKE_RECIPE, ["engine.device=webgpu"]), { samples: 0, signal });
+    const { deviceMemory } = await diagnose(await loadRecipe(SMOKE_RECIPE, ["engine.device=webgpu"]), {
+      samples: 0,
+      signal,
+    });
     expect(deviceMemory).toMatchObject({ device: "webgpu" });
     expect((await diagnose(await loadRecipe(SMOKE_RECIPE), { samples: 0, signal })).deviceMemory).toBeNull();
   });

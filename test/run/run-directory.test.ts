@@ -244,7 +244,11 @@ describe("resuming", () => {
     const second = await RunDirectory.resume(path, RECIPE, { device: "cpu" });
     expect(second.warnings[0]).toMatch(/only-000002 was made elsewhere \(device: webgpu → cpu\).*not bit for bit/);
     second.close();
-    expect(readRun(path).events.map(({ device }) => device).filter(Boolean)).toEqual(["webgpu", "webgpu", "cpu"]);
+    expect(
+      readRun(path)
+        .events.map(({ device }) => device)
+        .filter(Boolean),
+    ).toEqual(["webgpu", "webgpu", "cpu"]);
   });
 
   it("names the keys of a recipe that has changed", async () => {

@@ -11,7 +11,14 @@ Object.assign(WEBGPU, {
   append: ({ api }: Parameters<typeof WEBGPU.append>[0], options: bigint) => {
     const entries = { enableInt64: "1", ...(captures && { enableGraphCapture: "1" }) };
     const [keys, values] = [new NativeNames(Object.keys(entries)), new NativeNames(Object.values(entries))];
-    api.call("SessionOptionsAppendExecutionProvider", options, "WebGPU", keys.pointers, values.pointers, keys.strings.length);
+    api.call(
+      "SessionOptionsAppendExecutionProvider",
+      options,
+      "WebGPU",
+      keys.pointers,
+      values.pointers,
+      keys.strings.length,
+    );
   },
 });
 
@@ -52,7 +59,15 @@ it("decodes the same tokens by replays", async () => {
   const sample = async (device: Device) => {
     const engine = await openEngine(config, undefined, { maxSlots: 2 }, {}, undefined, device as typeof gpu);
     const prompts = [{ tokens: Int32Array.of(3, 4, 5), numSamples: 2, promptId: 0 }];
-    const sampling = { temperature: 1, topP: 1, topK: 0, stopTokenIds: [], seed: 1, iteration: 0, maxCompletionTokens: 10 };
+    const sampling = {
+      temperature: 1,
+      topP: 1,
+      topK: 0,
+      stopTokenIds: [],
+      seed: 1,
+      iteration: 0,
+      maxCompletionTokens: 10,
+    };
     const samples = await engine.sample(prompts, sampling);
     return samples.map(({ tokens, logprobs }) => ({ tokens: [...tokens], logprobs: [...logprobs] }));
   };

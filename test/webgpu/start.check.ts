@@ -19,7 +19,10 @@ describe("npm start on WebGPU", () => {
     expect(overrides).toContain("engine.device=webgpu");
     const out = join(root, "run");
     const sets = overrides.flatMap((override) => ["--set", override]);
-    expect([await main(["run", TINY_RECIPE, ...sets, "--out", out, "--quiet"], console), console.stderr()]).toEqual([0, ""]);
+    expect([await main(["run", TINY_RECIPE, ...sets, "--out", out, "--quiet"], console), console.stderr()]).toEqual([
+      0,
+      "",
+    ]);
     expect(existsSync(join(out, "report.html"))).toBe(true);
     expect(readRun(out).events.find(({ event }) => event === "started")).toMatchObject({ device: "webgpu" });
   });
