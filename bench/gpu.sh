@@ -1,24 +1,32 @@
 #!/usr/bin/env bash
-# What a real GPU has to say, in at most ten minutes: bash bench/gpu.sh [--small] [OUT]
+# What a real GPU has to say, in at most ten minutes: bash bench/gpu.sh [--small | --plan] [OUT]
 #
 #   --small   narrow shapes, for a driver in software or the CPU: shows that the script runs, and says nothing of speed
+#   --plan    the parts with their limits in seconds, and their sum; runs nothing
 #   OUT       directory for results (gpu-results); OUT/results.jsonl has a line of JSON for each part
 #
-#   AHA_GPU_DEVICES   what is measured, in this order; default "cuda webgpu" ("cpu" with --small)
+#   AHA_GPU_DEVICES   what is measured, in this order; default "cuda webgpu" ("cpu" with --small). The first is measured
+#                     whole, a further one in few parts: for all of it name that one alone
 #   AHA_ORT_LIBRARY   for cuda, as docs/gpu.md says
 #   PYTHON            a Python with torch and transformers, for the comparison; left out where it has none
 #
-# Each part has its own limit and its own log, and a part that fails or is cut off leaves the others to run. Installs nothing.
+# Each part has its own limit and its own log, and a part that fails or is cut off leaves the others to run. The limits come to
+# less than ten minutes, with two devices and the comparison, too. Installs nothing.
 set -u
 cd "$(dirname "$0")/.."
 
 small=no
+plan=no
 if [ "${1:-}" = "--small" ]; then small=yes; shift; fi
+if [ "${1:-}" = "--plan" ]; then plan=yes; shift; fi
 out=${1:-gpu-results}
-mkdir -p "$out"
 results=$out/results.jsonl
-: >"$results"
 python=${PYTHON:-python3}
+sum=0
+if [ "$plan" = no ]; then
+  mkdir -p "$out"
+  : >"$results"
+fi
 
 if [ "$small" = yes ]; then
   devices=${AHA_GPU_DEVICES:-cpu}
@@ -30,6 +38,11 @@ fi
 part() {
   local name=$1 limit=$2 log code start end result
   shift 2
+  if [ "$plan" = yes ]; then
+    echo "$limit $name"
+    sum=$((sum + limit))
+    return
+  fi
   log=$out/$name.log
   start=$(date +%s)
   timeout --kill-after=5 "$limit" "$@" >"$log" 2>&1 </dev/null
@@ -53,22 +66,24 @@ dtype_of() {
 }
 
 # 1. What is here, and whether every program of a small model has all of its nodes on the device.
-part environment-node 10 node -p 'JSON.stringify({ node: process.version, platform: process.platform, arch: process.arch })'
-part environment-gpu 10 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
-part environment-devices 40 npx tsx src/cli/main.ts doctor --devices --json
+part environment-node 5 node -p 'JSON.stringify({ node: process.version, platform: process.platform, arch: process.arch })'
+part environment-gpu 5 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+part environment-devices 25 npx tsx src/cli/main.ts doctor --devices --json
 
+is_first=yes
 for device in $devices; do
   dtype=$(dtype_of "$device")
+  if [ $is_first = yes ]; then checking=60; else checking=45; fi
   if [ "$device" != cpu ]; then
     # 2. The CPU's numbers. CUDA samples in 16 bits alone, so of float32 its passes are compared.
     if [ "$small" = yes ]; then
       part "conformance-$device" 400 env AHA_CHECKED_DEVICE="$device" npx vitest run --config vitest.webgpu.config.ts \
         test/webgpu/numbers -t cross-entropy
     elif [ "$device" = cuda ]; then
-      part "conformance-$device" 80 env AHA_CHECKED_DEVICE=cuda npx vitest run --config vitest.webgpu.config.ts \
+      part "conformance-$device" "$checking" env AHA_CHECKED_DEVICE=cuda npx vitest run --config vitest.webgpu.config.ts \
         test/webgpu/numbers -t "cross-entropy|GRPO|chunks|checkpointing"
     else
-      part "conformance-$device" 80 npx vitest run --config vitest.webgpu.config.ts test/webgpu/numbers test/webgpu/prompts
+      part "conformance-$device" "$checking" npx vitest run --config vitest.webgpu.config.ts test/webgpu/numbers test/webgpu/prompts
     fi
   fi
   # 3. Speed.
@@ -80,25 +95,29 @@ for device in $devices; do
     continue
   fi
   for model in 0.5b 3b; do
+    # Of the larger one most of the time goes into making weights and compiling.
+    if [ $model = 0.5b ]; then decoding=20 training=25; else decoding=40 training=50; fi
     shape="--random bench/qwen2.5-$model.json --device $device --dtype $dtype --gradient-checkpointing --micro-batch 8192"
-    part "decode-$device-$model-64" 45 bash -c "bench sample $shape --batch 64 --prompt 128 --tokens 128 --repeat 1"
-    part "decode-$device-$model-192" 45 bash -c "bench sample $shape --batch 192 --prompt 128 --tokens 128 --repeat 1"
-    part "train-$device-$model" 50 bash -c "bench train $shape --batch 16 --length 1024 --repeat 1"
+    decode="bench sample $shape --prompt 128 --tokens 128 --repeat 1"
+    if [ $is_first = yes ]; then part "decode-$device-$model-64" $decoding bash -c "$decode --batch 64"; fi
+    part "decode-$device-$model-192" $decoding bash -c "$decode --batch 192"
+    if [ $is_first = no ]; then break; fi
+    part "train-$device-$model" $training bash -c "bench train $shape --batch 16 --length 1024 --repeat 1"
   done
+  if [ $is_first = no ]; then continue; fi
+  is_first=no
   # Mini-R1's step: 24 prompts, 8 completions of 1,024 tokens each, once. Four H100 took 45 to 60 seconds for it.
-  part "step-$device-3b" 150 bash -c "bench step --random bench/qwen2.5-3b.json --device $device --dtype $dtype \
+  part "step-$device-3b" 110 bash -c "bench step --random bench/qwen2.5-3b.json --device $device --dtype $dtype \
     --gradient-checkpointing --micro-batch 8192 --prompts 24 --group 8 --prompt 256 --tokens 1024 --repeat 0"
 done
 
 # 4. The same shapes by transformers, where a Python has it.
-if [ "$small" = no ] && "$python" -c 'import torch, transformers' 2>/dev/null; then
-  for model in 0.5b 3b; do
-    part "peer-decode-$model-64" 60 "$python" bench/peers/gpu_generate.py --config "bench/qwen2.5-$model.json" \
-      --batch 64 --prompt 128 --tokens 128
-    part "peer-decode-$model-192" 60 "$python" bench/peers/gpu_generate.py --config "bench/qwen2.5-$model.json" \
-      --batch 192 --prompt 128 --tokens 128
-  done
-  part "peer-train-3b" 60 "$python" bench/peers/gpu_generate.py --config bench/qwen2.5-3b.json --train --batch 16 --length 1024
+if [ "$small" = no ] && { [ "$plan" = yes ] || "$python" -c 'import torch, transformers' 2>/dev/null; }; then
+  part peer-decode-0.5b-192 25 "$python" bench/peers/gpu_generate.py --config bench/qwen2.5-0.5b.json \
+    --batch 192 --prompt 128 --tokens 128
+  part peer-decode-3b-192 45 "$python" bench/peers/gpu_generate.py --config bench/qwen2.5-3b.json \
+    --batch 192 --prompt 128 --tokens 128
+  part peer-train-3b 50 "$python" bench/peers/gpu_generate.py --config bench/qwen2.5-3b.json --train --batch 16 --length 1024
 fi
 
-echo "results: $results"
+if [ "$plan" = yes ]; then echo "$sum in all"; else echo "results: $results"; fi

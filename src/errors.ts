@@ -56,6 +56,11 @@ export class EndpointError extends AhaError {
   }
 }
 
+/** The device that computed is gone: a driver was reset, a GPU taken away. What was saved is kept. */
+export class DeviceLostError extends AhaError {
+  override name = "DeviceLostError";
+}
+
 /** Training stopped by itself because it no longer learns: gradients that stay non-finite. */
 export class DivergenceError extends AhaError {
   override name = "DivergenceError";

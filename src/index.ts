@@ -109,6 +109,7 @@ export {
   CheckpointError,
   ConfigError,
   DataError,
+  DeviceLostError,
   DivergenceError,
   EngineError,
   HubError,

@@ -4,7 +4,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { loadRecipe } from "../src/recipe/load.ts";
 import { rewards } from "../src/rewards/registry.ts";
+import { shortStartOverrides, TINY_RECIPE } from "./webgpu/short-start.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const documents = [
@@ -32,6 +34,14 @@ function namedPaths(text: string): string[] {
 }
 
 const isThere = (path: string) => existsSync(join(root, path)) || existsSync(join(root, "src", path));
+
+describe("the short start of docs/gpu.md", () => {
+  it("has keys that the recipe has", async () => {
+    const overrides = shortStartOverrides();
+    expect(overrides.length).toBeGreaterThan(8);
+    expect((await loadRecipe(TINY_RECIPE, overrides)).engine).toMatchObject({ device: "webgpu" });
+  });
+});
 
 describe("the documents", () => {
   it("are found, and name files", () => {

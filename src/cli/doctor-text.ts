@@ -1,6 +1,6 @@
 /** A diagnosis as text: a table of figures, then the findings, worst first. */
 
-import type { Diagnosis, PipelineDiagnosis, StageFigures } from "../doctor/diagnosis.ts";
+import type { DeviceMemoryFigures, Diagnosis, PipelineDiagnosis, StageFigures } from "../doctor/diagnosis.ts";
 import type { Finding } from "../findings.ts";
 import { clock, count, inBytes, percent, plain } from "../number-text.ts";
 import { type Style, wrap } from "./terminal-style.ts";
@@ -41,6 +41,8 @@ export function diagnosisText(diagnosis: Diagnosis | PipelineDiagnosis, style: S
     row("estimated time", seconds(diagnosis.estimatedSeconds));
     const peak = diagnosis.estimatedPeakBytes;
     row("estimated peak memory", `${peak === null ? "–" : inBytes(peak)} of ${inBytes(diagnosis.machineMemoryBytes)}`);
+    if (diagnosis.deviceMemory !== null)
+      for (const [label, value] of deviceRows(diagnosis.deviceMemory)) row(label, value);
   }
   lines.push("");
   for (const finding of together(findings)) lines.push(...findingLines(finding, style), "");
@@ -52,6 +54,22 @@ export function diagnosisText(diagnosis: Diagnosis | PipelineDiagnosis, style: S
   const some = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
   lines.push(`${some(counts.error, "error")}, ${some(counts.warning, "warning")}, ${some(counts.note, "note")}`);
   return `${lines.join("\n")}\n`;
+}
+
+/** Memory of the GPU, part by part. */
+function deviceRows({
+  device,
+  bytes,
+  memoryBytes,
+  parts,
+  largestBufferBytes,
+}: DeviceMemoryFigures): [string, string][] {
+  const of = memoryBytes === null ? "" : ` of ${inBytes(memoryBytes)}`;
+  return [
+    [`memory of ${device}`, `${inBytes(bytes)}${of}`],
+    ...parts.map(({ what, bytes: own }): [string, string] => [`  ${what}`, inBytes(own)]),
+    ["  its largest buffer", inBytes(largestBufferBytes)],
+  ];
 }
 
 function stageRows(stage: StageFigures): [string, string][] {

@@ -14,6 +14,7 @@ import { isPipelineFile, loadPipeline, outputPath, resolveStages } from "../pipe
 import { loadRecipe } from "../recipe/load.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { diagnosisText } from "./doctor-text.ts";
+import { engineOverrides, RECIPE_ENGINE_HELP, RECIPE_ENGINE_OPTIONS, withEngineOptions } from "./engine-option.ts";
 import { parseOptions, wholeNumberOption } from "./parse-options.ts";
 import { openTrlRecipe, requireNoTrlOptions, TRL_OPTIONS } from "./run-trl.ts";
 import { StatusLine } from "./terminal-line.ts";
@@ -34,6 +35,7 @@ others is sampled. What earlier stages have to make first, or is not on this mac
 
 Options
   --set KEY=VALUE   replace one value, as in aha run (of a pipeline: STAGE.KEY=VALUE); may be repeated
+  ${RECIPE_ENGINE_HELP}
   --samples N       completions to sample for each stage, made up to whole groups (${DEFAULT_SAMPLES})
   --skip-sampling   only what needs no model: settings, data, lengths, memory
   --strict          warnings fail too
@@ -54,6 +56,7 @@ const { "dry-run": _, ...TRL } = TRL_OPTIONS;
 
 const OPTIONS = {
   set: { type: "string", multiple: true, completes: "recipe-keys" },
+  ...RECIPE_ENGINE_OPTIONS,
   samples: { type: "string" },
   "skip-sampling": { type: "boolean" },
   strict: { type: "boolean" },
@@ -81,10 +84,11 @@ export const doctorCommand: Command = {
     const look = async (options: DiagnoseOptions): Promise<Diagnosis> => {
       if (values.trl !== undefined) {
         const { recipe } = await openTrlRecipe(values.trl, values, { context, mode: "quiet" });
-        return diagnose(recipe, options);
+        return diagnose(withEngineOptions(recipe, values), options);
       }
-      const overrides = values.set ?? [];
-      if (await isPipelineFile(path)) return diagnosePipeline(await openPipeline(path, overrides), options);
+      const isPipeline = await isPipelineFile(path);
+      const overrides = [...(values.set ?? []), ...engineOverrides(values, { isPipeline })];
+      if (isPipeline) return diagnosePipeline(await openPipeline(path, overrides), options);
       return diagnose(await loadRecipe(path, overrides), options);
     };
     const diagnosis = await examine(path, look, {

@@ -5,6 +5,7 @@
 
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { Compute } from "../compute/compute.ts";
+import { devices } from "../compute/devices.ts";
 import { ConfigError, nearestName } from "../errors.ts";
 import { FLOAT_DTYPES } from "../graph/tensor-type.ts";
 
@@ -79,7 +80,7 @@ export function seedOption(text: string): number {
 
 /** The options of every command that computes with a model. */
 export const COMPUTE_OPTIONS = {
-  device: { type: "string" },
+  device: { type: "string", completes: () => devices.names },
   dtype: { type: "string", completes: () => FLOAT_DTYPES },
   threads: { type: "string" },
 } as const;

@@ -1,6 +1,5 @@
 /** `aha reward`: scores saved completions with any of the rewards that recipes use. */
 
-import { Compute } from "../compute/compute.ts";
 import { readRows } from "../data/formats.ts";
 import { type DataRow, requireText } from "../data/row.ts";
 import { ConfigError, DataError, RunInterrupted } from "../errors.ts";
@@ -22,7 +21,8 @@ import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { parseOptions, wholeNumberOption } from "./parse-options.ts";
+import { engineOption } from "./engine-option.ts";
+import { COMPUTE_OPTIONS, computeOption, parseOptions, wholeNumberOption } from "./parse-options.ts";
 import { listedReward, rewardListText } from "./reward-list.ts";
 import { statusLineOf } from "./terminal-line.ts";
 
@@ -48,6 +48,7 @@ Options
   --list              every reward with its options, their defaults, and where it is from
   --tokenizer DIR     count completions' tokens with the tokenizer of this model directory
   --set option=value  an option of the reward; may be repeated
+  --device, --dtype, --threads  what a reward model is computed with, as in aha eval --help
   --timeout-ms N      time limit for a judgement of a reward of your own (${DEFAULT_TIMEOUT_MS})
   --json              one JSON line {"line", "score", "reason"} per completion, instead of a table
 
@@ -68,6 +69,7 @@ const OPTIONS = {
   set: { type: "string", multiple: true },
   list: { type: "boolean" },
   tokenizer: { type: "string", completes: "directory" },
+  ...COMPUTE_OPTIONS,
   "timeout-ms": { type: "string" },
   json: { type: "boolean" },
 } as const;
@@ -94,7 +96,8 @@ export const rewardCommand: Command = {
     }
     const timeoutMs = limit === undefined ? undefined : wholeNumberOption("timeout-ms", limit, 1);
     const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
-    const [{ reward }] = createRewards([spec], { openScorer: scorerOpener(Compute.open()) }) as [WeightedReward];
+    const openScorer = scorerOpener(computeOption(values), engineOption(values));
+    const [{ reward }] = createRewards([spec], { openScorer }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed, so a bad line gives an error and no partial result.
     const tokenizer = values.tokenizer === undefined ? undefined : await loadTokenizer(values.tokenizer);

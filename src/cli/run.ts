@@ -2,20 +2,23 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError, DivergenceError } from "../errors.ts";
+import { ConfigError, DeviceLostError, DivergenceError } from "../errors.ts";
 import { isPipelineFile } from "../pipeline/load.ts";
+import { openRunDirectory } from "../recipe/begun-run.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import type { RunObserver } from "../recipe/observer.ts";
 import { prepareIn, recordedRecipe } from "../recipe/prepare-recipe.ts";
 import { runRecipe } from "../recipe/run-recipe.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { pinThreads, threadsWarning } from "../recipe/threads.ts";
+import { threadsWarning } from "../recipe/threads.ts";
 import { writeReport } from "../report/report.ts";
-import { isFreeForRun, RunDirectory } from "../run/run-directory.ts";
+import { isFreeForRun, type RunDirectory } from "../run/run-directory.ts";
 import { readRun } from "../run/run-reader.ts";
 import { RUN_FILES } from "../run/run-store.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { COMPUTE_OPTIONS, parseOptions } from "./parse-options.ts";
+import { quoted } from "./completion/shell-words.ts";
+import { engineOverrides, RECIPE_ENGINE_HELP, RECIPE_ENGINE_OPTIONS, withEngineOptions } from "./engine-option.ts";
+import { parseOptions } from "./parse-options.ts";
 import { DASHBOARD_HELP, openRunDashboard } from "./run-dashboard.ts";
 import { trainingEventLine } from "./run-events.ts";
 import { pinRecipe } from "./run-hub.ts";
@@ -40,8 +43,7 @@ rewards, checkpoints, the trained model, summary.json, and report.html to read.
 Options
   --set KEY=VALUE   replace one value of the recipe, e.g. --set seed=2 --set stages.r1-zero.iterations=50;
                     may be repeated
-  --device NAME     what it is computed on: cpu, webgpu, cuda or auto; short for --set engine.device=NAME
-  --dtype NAME      what the layers compute in: float32, bfloat16 or float16; short for --set engine.dtype=NAME
+  ${RECIPE_ENGINE_HELP}
   --out DIR         the run directory, a new or an empty one (${RUNS}/NAME-SEED; if taken, NAME-SEED-2, …)
   --resume          continue an interrupted run, with the same recipe and --set options: that in --out DIR, or the
                     last unfinished one of the default directories
@@ -55,7 +57,9 @@ ${PIPELINE_HELP}
 ${TRL_HELP}
 Ctrl-C stops after the current step with a checkpoint (exit code 130); a second Ctrl-C stops at once. Either way
 --resume goes on, and ends where an uninterrupted run would have ended: with the same recipe, the same input files and as
-many threads, or not at all. A resume without --set engine.threads takes as many as the run began with.
+many threads, or not at all. A resume without --set engine.threads takes as many as the run began with, and one without
+--device goes on on the same device. With another --device it goes on there, but not bit for bit, and says so: a run whose
+GPU is gone goes on with --resume --device cpu.
 
 Examples
   aha run recipes/countdown/tiny/recipe.yaml
@@ -66,8 +70,7 @@ Examples
 
 const OPTIONS = {
   set: { type: "string", multiple: true, completes: "recipe-keys" },
-  device: COMPUTE_OPTIONS.device,
-  dtype: COMPUTE_OPTIONS.dtype,
+  ...RECIPE_ENGINE_OPTIONS,
   out: { type: "string", completes: "directory" },
   resume: { type: "boolean" },
   json: { type: "boolean" },
@@ -85,35 +88,32 @@ export const runCommand: Command = {
   run: async (args, context) => {
     const listsKeys = args.includes("--keys");
     const fromTrl = args.some((argument) => argument === "--trl" || argument.startsWith("--trl="));
-    const parsed = parseOptions("run", args, OPTIONS, fromTrl || listsKeys ? [] : ["RECIPE"]);
-    const { positionals } = parsed;
-    const values = withEngineOptions(parsed.values, { isTrl: fromTrl });
+    const { values, positionals } = parseOptions("run", args, OPTIONS, fromTrl || listsKeys ? [] : ["RECIPE"]);
     if (values.keys) return listKeys(args, values.json === true, context);
     const mode = values.json ? "json" : values.quiet ? "quiet" : "text";
-    if (!fromTrl && (await isPipelineFile(positionals[0]!))) {
-      const option = ENGINE_OPTIONS.find((name) => values[name] !== undefined);
-      if (option !== undefined) {
-        throw new ConfigError(
-          `aha run: --${option} goes with a recipe; the stages of a pipeline say it: --set STAGE.engine.${option}=…`,
-        );
-      }
-      return await runPipelineFile(positionals[0]!, values, { context, mode });
+    const isPipeline = !fromTrl && (await isPipelineFile(positionals[0]!));
+    const overrides = [...(values.set ?? []), ...engineOverrides(values, { isPipeline })];
+    if (isPipeline) {
+      return await runPipelineFile(positionals[0]!, { ...values, set: overrides }, { context, mode });
     }
     requireNoPipelineOptions(values);
     const trl = values.trl === undefined ? undefined : await openTrlRecipe(values.trl, values, { context, mode });
     if (trl === undefined) requireNoTrlOptions(values);
     else if (values["dry-run"]) return 0;
-    const recipe = trl?.recipe ?? (await loadRecipe(positionals[0]!, values.set ?? []));
+    const recipe = trl ? withEngineOptions(trl.recipe, values) : await loadRecipe(positionals[0]!, overrides);
     const resume = values.resume === true;
     const path = values.out ?? trl?.directory ?? (resume ? unfinishedRun(recipe) : freeRun(recipe));
-    const resumed = resume ? recordedRecipe(path) : undefined;
+    const recorded = resume ? recordedRecipe(path) : undefined;
     const offline = values.offline === true;
-    const pinned = pinThreads(await pinRecipe(recipe, { context, mode, offline, resumed }), resumed);
-    const run = resume ? await RunDirectory.resume(path, pinned) : await RunDirectory.create(path, pinned);
-    if (trl !== undefined && run.isNew) await keepOriginal(run, trl);
+    const pinned = await pinRecipe(recipe, { context, mode, offline, resumed: recorded });
+    const opened = await openRunDirectory(path, pinned, { resume, recorded });
+    if (trl !== undefined && opened.run.isNew) await keepOriginal(opened.run, trl);
     const closeDashboard = await openRunDashboard(values.dashboard, path, context);
     try {
-      await train(run, { recipe: pinned, context, mode, shownPath: path });
+      await train(opened.run, { recipe: opened.recipe, context, mode, shownPath: path });
+    } catch (error) {
+      if (error instanceof DeviceLostError) context.note(`${goingOnText(args, path)}\n`);
+      throw error;
     } finally {
       await closeDashboard();
     }
@@ -121,19 +121,15 @@ export const runCommand: Command = {
   },
 };
 
-/** Options that are short for a key of the engine. */
-const ENGINE_OPTIONS = ["device", "dtype"] as const;
-
-/** Those options as the overrides that they are short for. A recipe of TRL's has no such keys. */
-function withEngineOptions<V extends { device?: string; dtype?: string; set?: string[] }>(
-  values: V,
-  { isTrl }: { readonly isTrl: boolean },
-): V {
-  const given = ENGINE_OPTIONS.filter((name) => values[name] !== undefined);
-  if (given.length === 0) return values;
-  if (isTrl) throw new ConfigError(`aha run: --${given[0]} goes with a recipe of Aha's, not with --trl.`);
-  return { ...values, set: [...(values.set ?? []), ...given.map((name) => `engine.${name}=${values[name]}`)] };
+/** The commands that go on with the run in `path`, whose device was lost. Of an option that is given twice the last counts. */
+function goingOnText(args: readonly string[], path: string): string {
+  const given = args.filter((argument) => argument !== "--resume").map(shellWord);
+  const place = args.some((argument) => /^--out(=|$)/.test(argument)) ? [] : ["--out", shellWord(path)];
+  const command = ["aha run", ...given, ...place, "--resume"].join(" ");
+  return `To go on with this run:\n  ${command}\n  ${command} --device cpu   (on the processors, not bit for bit)`;
 }
+
+const shellWord = (text: string): string => (/^[\w./=:@%+,-]+$/.test(text) ? text : quoted(text));
 
 /** `--keys`, alone or with `--json`. */
 function listKeys(args: readonly string[], json: boolean, { out }: CommandContext): number {

@@ -81,8 +81,13 @@ export interface Kernels {
   ): Promise<void>;
   /** targets[i] ← sources[i], rounded to 16 bits. */
   round(sources: readonly DeviceTensor<"float32">[], targets: readonly DeviceTensor<HalfDType>[]): Promise<void>;
-  /** √Σ x² over all elements of all tensors. */
-  norm(tensors: readonly DeviceTensor<"float32">[]): Promise<number>;
+  /** √Σ x² over all elements of all tensors, and the numbers of `others`, as `readAll` gives them, in the same transfer. */
+  norm(
+    tensors: readonly DeviceTensor<"float32">[],
+    others: readonly DeviceTensor<"float32">[],
+  ): Promise<{ readonly norm: number; readonly others: readonly Float32Array[] }>;
+  /** The numbers of all tensors, in one transfer; to be read only, and only until the next program runs. */
+  readAll(tensors: readonly DeviceTensor<"float32">[]): Promise<Float32Array[]>;
   /** Step number `step` (from 1) of AdamW with gradients times `gradientScale`; the formula is in `optim/adamw.ts`. */
   adamW(
     parameters: readonly OptimizedTensor[],
@@ -126,6 +131,14 @@ export interface Device {
   requireHalf?(dtype: HalfDType): Promise<void>;
 }
 
+/** Memory of a GPU. */
+export interface DeviceMemory {
+  readonly name: string;
+  readonly bytes: number;
+  /** Not taken by others, where the driver says it. */
+  readonly freeBytes?: number;
+}
+
 /** A device as the registry lists it. */
 export interface DeviceKind {
   /** What a recipe calls it (`engine.device`). */
@@ -134,4 +147,8 @@ export interface DeviceKind {
   readonly summary: string;
   /** Opens it for this process. Throws AhaError where this machine does not have it. */
   open(options: { readonly threads: number }): Promise<Device>;
+  /** Memory of the GPUs that it may compute on, the one that it takes first, as far as drivers say it; absent: the host's. */
+  memories?(): Promise<readonly DeviceMemory[]>;
+  /** Of a name that stands for several devices: the name of the one that `open` opens here. Throws AhaError. */
+  resolve?(options: { readonly threads: number }): Promise<string>;
 }

@@ -16,6 +16,7 @@ import { DrawPrograms, drawsWhole } from "./draw-program.ts";
 import { type Draw, type DrawRequest, drawTokens } from "./draw-token.ts";
 import { elementsOf, read, tensorOf } from "./host-memory.ts";
 import { adamWGraph, adamWName, adamWNumbers, joinedGroups, resultName, squaresGraph } from "./joined-programs.ts";
+import { JoinedReads } from "./joined-reads.ts";
 import { blockCount } from "./logit-row.ts";
 import type { ProgramGraph } from "./program.ts";
 import { RowSums, sumsFor } from "./row-sums.ts";
@@ -52,6 +53,7 @@ export class GraphKernels implements Kernels {
   readonly #device: Device;
   readonly #rowSums: RowSums;
   readonly #draws: DrawPrograms;
+  readonly #reads: JoinedReads;
   readonly #programs: CompiledPrograms<Kernel>;
   readonly #roundings: CompiledPrograms<HalfDType>;
   /** By the number of tensors. */
@@ -62,6 +64,7 @@ export class GraphKernels implements Kernels {
   constructor(device: Device) {
     this.#device = device;
     this.#draws = new DrawPrograms(device);
+    this.#reads = new JoinedReads(device);
     this.#rowSums = new RowSums(device);
     this.#programs = new CompiledPrograms(device);
     this.#roundings = new CompiledPrograms(device);
@@ -97,7 +100,7 @@ export class GraphKernels implements Kernels {
     }
   }
 
-  async norm(tensors: readonly FloatTensor[]): Promise<number> {
+  async norm(tensors: readonly FloatTensor[], others: readonly FloatTensor[]) {
     // The total stays on the device, so that of all tensors' squares one number is read.
     const numbers = this.#numbers({ total: 0 });
     const total = numbers.tensors.total!;
@@ -111,11 +114,16 @@ export class GraphKernels implements Kernels {
         const call = program.prepare(new Map([...flat, ["total", total]]), new Map([[resultName("total"), total]]));
         await scope.hold(call).run();
       }
-      return Math.sqrt((await read(this.#device, total))[0]!);
+      const [squares, ...numbersOfOthers] = await this.readAll([total, ...others]);
+      return { norm: Math.sqrt(squares![0]!), others: numbersOfOthers };
     } finally {
       scope.dispose();
       numbers.dispose();
     }
+  }
+
+  readAll(tensors: readonly FloatTensor[]): Promise<Float32Array[]> {
+    return this.#reads.of(tensors);
   }
 
   async adamW(

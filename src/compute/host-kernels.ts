@@ -28,8 +28,15 @@ export function hostKernels(device: Device, rowsOf: RowsOf): Kernels {
         toHalf(target.dtype)(numbers(sources[i]!), device.hostMemory(target)!);
     },
 
-    async norm(tensors) {
-      return globalNorm(tensors.map((tensor) => ({ gradient: numbers(tensor) })));
+    async norm(tensors, others) {
+      return {
+        norm: globalNorm(tensors.map((tensor) => ({ gradient: numbers(tensor) }))),
+        others: others.map(numbers),
+      };
+    },
+
+    async readAll(tensors) {
+      return tensors.map(numbers);
     },
 
     async adamW(parameters, step, gradientScale, options) {

@@ -142,6 +142,13 @@ export class PreparedCall implements Disposable {
     return tensor && (read(this.#device, tensor) as Promise<Float32Array>);
   }
 
+  /** An output that outlives the call: it is the caller's. undefined where the program has none of this name. */
+  handOver(name: string): DeviceTensor | undefined {
+    const tensor = this.results.get(name);
+    if (tensor) this.#owned.handOver(tensor);
+    return tensor;
+  }
+
   /** Releases the tensors that the call owns; feeds and fetches are their owner's. */
   dispose(): void {
     this.#owned.dispose();

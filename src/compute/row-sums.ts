@@ -13,7 +13,7 @@ import { Graph, type Tensor } from "../graph/tensor.ts";
 import { CompiledPrograms } from "./compiled-programs.ts";
 import type { Device, DeviceTensor } from "./device.ts";
 import { type DrawRequest, type SumsOf, temperaturesOf } from "./draw-token.ts";
-import { HostInput, read } from "./host-memory.ts";
+import { HostInput } from "./host-memory.ts";
 import { BLOCK_TOKENS, type BlockSums } from "./logit-row.ts";
 import { Scope } from "./scope.ts";
 
@@ -56,8 +56,8 @@ export class RowSums {
       ]);
       const call = scope.hold(program.prepare(feeds));
       await call.run();
-      const largest = await read(this.#device, call.results.get("largest") as DeviceTensor<"float32">);
-      const sums = await read(this.#device, call.results.get("sums") as DeviceTensor<"float32">);
+      const results = [call.results.get("largest")!, call.results.get("sums")!] as DeviceTensor<"float32">[];
+      const [largest, sums] = (await this.#device.kernels.readAll(results)) as [Float32Array, Float32Array];
       const blocks = sums.length / rows;
       return Array.from({ length: rows }, (_, row) => {
         const own = sums.subarray(row * blocks, (row + 1) * blocks);

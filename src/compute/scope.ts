@@ -18,6 +18,12 @@ export class Scope implements Disposable {
     return object;
   }
 
+  /** Holds `object` no longer: it is the caller's. */
+  handOver(object: Disposable): void {
+    const place = this.#held.indexOf(object);
+    if (place >= 0) this.#held.splice(place, 1);
+  }
+
   /** Releases everything that is held, the newest first; the scope may then be used again. */
   dispose(): void {
     for (let object = this.#held.pop(); object; object = this.#held.pop()) object.dispose();

@@ -9,7 +9,6 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Compute } from "../compute/compute.ts";
 import { readJsonl, writeJsonl } from "../data/jsonl.ts";
 import { DataError, RunInterrupted } from "../errors.ts";
 import { removeUnfinished } from "../run/resumption.ts";
@@ -17,7 +16,7 @@ import type { Problem, Task } from "../tasks/task.ts";
 import { type Candidate, candidateSchema } from "./candidate.ts";
 import type { SamplingConfig } from "./config.ts";
 import { withFilterRewards } from "./filter-rewards.ts";
-import { applyFilters, BEFORE_FILTERS, openFilters } from "./filters.ts";
+import { applyFilters, BEFORE_FILTERS, type FilterComputing, openFilters } from "./filters.ts";
 import type { CompletionSource, Wanted } from "./sources.ts";
 
 /** What the filters' rewards remember, beside the parts. */
@@ -42,7 +41,7 @@ export type Refine = (
 ) => Promise<(string | { readonly fault: string; readonly isLost?: boolean })[]>;
 
 /** What sampling needs beside the configuration. */
-export interface SamplingParts {
+export interface SamplingParts extends FilterComputing {
   readonly source: CompletionSource;
   /** Its judge decides, its prompts go into the data. */
   readonly task: Task;
@@ -55,8 +54,6 @@ export interface SamplingParts {
   readonly refine?: Refine | undefined;
   /** Folder of the parts. */
   readonly directory: string;
-  /** What a filter's reward model is computed with. */
-  readonly compute: Compute;
   readonly signal: AbortSignal;
   readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
 }
@@ -68,8 +65,8 @@ export interface SamplingParts {
  * asked any more, RunInterrupted: with every finished part on the disk.
  */
 export async function collectCandidates(config: SamplingConfig, parts: SamplingParts): Promise<void> {
-  const { source, task, compute, askFor = ({ prompt }: Problem) => prompt, signal, onProgress } = parts;
-  const filters = openFilters(config.keep, task, compute);
+  const { source, task, askFor = ({ prompt }: Problem) => prompt, signal, onProgress } = parts;
+  const filters = openFilters(config.keep, task, parts);
   const numbered = Array.from({ length: config.prompts }, (_, i) => {
     const promptId = config.firstPrompt + i;
     const problem = task.trainProblem(promptId);

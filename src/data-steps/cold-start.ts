@@ -15,6 +15,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { endpointIdentity } from "../endpoint/options.ts";
+import { engines } from "../engine/open.ts";
 import { ConfigError } from "../errors.ts";
 import { endsInsideThink, findAnswer, thinkingOf, withPromptedThink } from "../expression/answer.ts";
 import { refusal } from "../findings.ts";
@@ -44,7 +45,7 @@ const DEFAULT_EXAMPLES = 2;
 const DEFAULT_SEPARATOR = "\n\n";
 
 /** The keys. */
-export const coldStartSchema = cachedBy([tasks], () =>
+export const coldStartSchema = cachedBy([tasks, engines], () =>
   z
     .strictObject({
       method: z.enum(["few-shot", "direct", "refine"]).describe("how long chains of thought are made"),

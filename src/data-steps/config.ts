@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { textEndpointSchema } from "../endpoint/options.ts";
+import { engineSchema, engines } from "../engine/open.ts";
 import { cachedBy } from "../registry.ts";
 import { rewardFault } from "../rewards/spec.ts";
 import { taskSpecSchema, tasks } from "../tasks/registry.ts";
@@ -109,8 +110,11 @@ export const outputShape = {
 };
 
 /** Keys of a step that samples, filters and chooses. */
-export const samplingShape = cachedBy([tasks], () => ({
+export const samplingShape = cachedBy([tasks, engines], () => ({
   model: writerSchema.describe("the model that is sampled"),
+  engine: engineSchema()
+    .optional()
+    .describe("what a model on disk, and reward models, are computed with: device, dtype, limits; the CPU if absent"),
   task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),

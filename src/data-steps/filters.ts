@@ -5,7 +5,8 @@
  * counted; one that is down or over its limit ends the step.
  */
 
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
+import type { EngineSpec } from "../engine/engine-kind.ts";
 import { ConfigError, EndpointError, nearestName } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { createRewards } from "../rewards/on-node.ts";
@@ -44,13 +45,23 @@ export const ANY_SCORE = -Number.MAX_VALUE;
 /** Ending of the label under which abstentions are counted. */
 const ABSTAINED = "abstained";
 
+/** What reward models among filters are computed with. */
+export interface FilterComputing {
+  readonly compute: Computing;
+  readonly engine?: EngineSpec;
+}
+
 /**
  * The filters of a configuration.
  *
  * @throws ConfigError for an unknown reward or option, a reward that reads columns which the task lacks, or a statistic that
  * the task's verdicts do not have.
  */
-export function openFilters(configs: readonly FilterConfig[], task: Task, compute: Compute): Filter[] {
+export function openFilters(
+  configs: readonly FilterConfig[],
+  task: Task,
+  { compute, engine }: FilterComputing,
+): Filter[] {
   return configs.map((config) => {
     if (config.statistic !== undefined) requireStatistic(config.statistic, task);
     if (config.reward === undefined) return { label: labelOf(config), config };
@@ -60,7 +71,7 @@ export function openFilters(configs: readonly FilterConfig[], task: Task, comput
     return {
       label: labelOf(config),
       config,
-      reward: createRewards([spec], { openScorer: scorerOpener(compute) })[0]!.reward,
+      reward: createRewards([spec], { openScorer: scorerOpener(compute, engine) })[0]!.reward,
     };
   });
 }

@@ -11,6 +11,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { writeJsonl } from "../data/jsonl.ts";
+import { engines } from "../engine/open.ts";
 import { Random } from "../random.ts";
 import { cachedBy } from "../registry.ts";
 import { JUDGED_PARTS, type JudgedText, judgedPart } from "../rewards/judged-part.ts";
@@ -30,7 +31,7 @@ import { type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
 
 /** The keys. */
-const preferencesSchema = cachedBy([tasks], () => {
+const preferencesSchema = cachedBy([tasks, engines], () => {
   const { keepPerPrompt: _, choose: __, dedupe: ___, ...pairedShape } = samplingShape();
   return z
     .strictObject({

@@ -11,6 +11,7 @@
 
 import { join } from "node:path";
 import { z } from "zod";
+import { engines } from "../engine/open.ts";
 import { pathAt } from "../named-paths.ts";
 import { cachedBy } from "../registry.ts";
 import { tasks } from "../tasks/registry.ts";
@@ -23,7 +24,7 @@ import { type DataStep, type DataStepOutcome, defineDataStep } from "./step.ts";
 import { type DataStepContext, withSource } from "./step-context.ts";
 
 /** The keys. */
-export const rejectionSamplingSchema = cachedBy([tasks], () =>
+export const rejectionSamplingSchema = cachedBy([tasks, engines], () =>
   z.strictObject({ ...samplingShape(), ...selectionShape }).superRefine(refineWriter),
 );
 

@@ -1,6 +1,7 @@
 /** What all steps that sample a model have in common, as a pipeline and the doctor ask for it. */
 
 import { endpointIdentity } from "../endpoint/options.ts";
+import { engineIdentity } from "../engine/open.ts";
 import { type NamedPath, pathAt, pathsBelow, pathsOfItems, valueAt } from "../named-paths.ts";
 import { rewardIdentity, rewardPathsIn } from "../rewards/spec.ts";
 import { taskPaths } from "../tasks/registry.ts";
@@ -22,8 +23,10 @@ export function samplingPaths(config: unknown): NamedPath[] {
  */
 export function samplingIdentity(config: SamplingConfig): object {
   const { endpoint } = config.model;
+  const { engine, ...rest } = config;
   return {
-    ...config,
+    ...rest,
+    ...engineIdentity(engine),
     keep: config.keep.map((filter) => ({ ...filter, ...scoringIdentity(filter) })),
     ...(endpoint && { model: { endpoint: endpointIdentity(endpoint) } }),
   };

@@ -1,9 +1,10 @@
 /** What a data step is given besides its configuration, and how it opens what it samples from. */
 
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import { endpointName } from "../endpoint/options.ts";
 import type { Sampler } from "../engine/contract/sampler.ts";
-import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
+import type { EngineSpec } from "../engine/engine-kind.ts";
+import { LOCAL_ENGINE, openEngine, specBeside } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
 import { resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
@@ -22,12 +23,19 @@ export interface DataStepContext {
   readonly directory: string;
   readonly signal: AbortSignal;
   /** What this process computes with. */
-  readonly compute: Compute;
+  readonly compute: Computing;
+  /** How models of this process are opened; by the embedded engine, with its defaults, if absent. */
+  readonly engine?: EngineSpec;
   /** Content hashes of what goes in, by what they are, for the data set's lineage. */
   readonly inputs?: Readonly<Record<string, string>>;
   /** What a model or data set is called in the lineage; its path if absent. */
   readonly nameOf?: (path: string) => string;
   readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
+}
+
+/** The engine that a step's keys name, for models of this process; the embedded one where they name none. */
+export function stepEngine({ engine }: Readonly<Record<string, unknown>>): EngineSpec {
+  return engine === undefined ? LOCAL_ENGINE : specBeside(engine as EngineSpec);
 }
 
 /** A path as the lineage has it. */
@@ -49,12 +57,12 @@ export interface OpenedModel {
  */
 export async function withModel<T>(
   path: string,
-  { compute }: Pick<DataStepContext, "compute">,
+  { compute, engine: spec = LOCAL_ENGINE }: Pick<DataStepContext, "compute" | "engine">,
   work: (model: OpenedModel) => Promise<T>,
 ): Promise<T> {
   const directory = await modelDirectory((await resolveModel(path)).path);
   const tokenizer = await loadTokenizer(directory);
-  const engine = await openEngine(LOCAL_ENGINE, { path: directory }, compute);
+  const engine = await openEngine(spec, { path: directory }, compute);
   try {
     if (tokenizer.vocabSize > engine.info.vocabSize) {
       throw new CheckpointError(

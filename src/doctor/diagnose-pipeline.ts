@@ -19,7 +19,7 @@ import { singleTasks } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
 import { trainers } from "../train/trainers.ts";
 import { type DiagnoseOptions, diagnose, type FromEarlierStages } from "./diagnose.ts";
-import type { DataStepFigures, Diagnosis, ModelFigures, PipelineDiagnosis } from "./diagnosis.ts";
+import type { DataStepFigures, DeviceMemoryFigures, Diagnosis, ModelFigures, PipelineDiagnosis } from "./diagnosis.ts";
 import {
   dataMaker,
   type ExaminedPipeline,
@@ -283,10 +283,16 @@ function conclude({ name }: ExaminedPipeline, known: Knowledge): PipelineDiagnos
     estimatedSeconds: isTimed ? times.reduce<number>((sum, time) => sum + time!, 0) : null,
     estimatedPeakBytes: most?.bytes ?? null,
     machineMemoryBytes: totalmem(),
+    deviceMemory: mostOf([...diagnoses.values()].flatMap((one) => one.deviceMemory ?? [])),
     findings: sorted,
     unchecked: [...[...unchecked].map(([what, where]) => `${what} (${where.join(", ")})`), ...untimed],
     counts: countBySeverity(sorted),
   };
+}
+
+/** That of the stage that takes most; null where none is computed on a GPU. */
+function mostOf(needs: readonly DeviceMemoryFigures[]): DeviceMemoryFigures | null {
+  return needs.reduce<DeviceMemoryFigures | null>((most, one) => (most && most.bytes >= one.bytes ? most : one), null);
 }
 
 function isTrain(stage: ExaminedStage): stage is TrainStage {

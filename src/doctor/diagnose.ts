@@ -4,13 +4,15 @@
  *     the recipe alone       settings that cancel each other (recipe-findings.ts)
  *     the task's problems    lengths, overlap, epochs (task-findings.ts)
  *     a few completions      truncation, variance, speed (the trials of the trainers)
- *     shapes                 memory (memory-estimate.ts)
+ *     shapes                 memory (memory-estimate.ts), of a GPU, too (device-memory.ts)
  *
  * Nothing is left behind and nothing is downloaded. What cannot be checked is listed in `unchecked`.
  */
 
 import { totalmem } from "node:os";
 import type { Compute } from "../compute/compute.ts";
+import { devices } from "../compute/devices.ts";
+import { otherDeviceOf } from "../engine/local/local-kind.ts";
 import { AhaError, RunInterrupted } from "../errors.ts";
 import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
 import type { ModelConfig } from "../model/model-config.ts";
@@ -22,10 +24,11 @@ import { createTask } from "../tasks/on-disk.ts";
 import type { Problem, Task } from "../tasks/task.ts";
 import type { StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";
-import type { Diagnosis } from "./diagnosis.ts";
+import { deviceMemoryNeed } from "./device-memory.ts";
+import type { DeviceMemoryFigures, Diagnosis } from "./diagnosis.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { withLocalData } from "./local-data.ts";
-import { checkpointFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
+import { checkpointFindings, deviceMemoryFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
 import { estimatePeakBytes, peakBytesFromTrials } from "./memory-estimate.ts";
 import { type ExaminedModel, openExaminedModel } from "./open-model.ts";
 import { recipeFindings } from "./recipe-findings.ts";
@@ -99,7 +102,13 @@ export function refusedRecipe(name: string, reason: string): Diagnosis {
   const findings = [refusal("recipe", reason)];
   return {
     ...{ recipe: name, model: null, stages: [], evaluationSeconds: null, estimatedSeconds: null },
-    ...{ estimatedPeakBytes: null, machineMemoryBytes: totalmem(), findings, unchecked: ["everything else"] },
+    ...{
+      estimatedPeakBytes: null,
+      machineMemoryBytes: totalmem(),
+      deviceMemory: null,
+      findings,
+      unchecked: ["everything else"],
+    },
     counts: countBySeverity(findings),
   };
 }
@@ -232,7 +241,7 @@ async function tryStage(
   known.findings.push(...found.map((finding) => inStage(finding, stage.name)));
 }
 
-function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowledge): Diagnosis {
+async function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowledge): Promise<Diagnosis> {
   const { task, prompts, trials, findings } = known;
   let taughtTokens: number | undefined;
   const stages = recipe.stages.map((stage) => {
@@ -261,12 +270,29 @@ function conclude(recipe: Recipe, model: ExaminedModel | undefined, known: Knowl
   const estimatedPeakBytes = model?.config ? peakBytes(model.config, recipe, known) : null;
   if (estimatedPeakBytes === null) known.unchecked.push("memory: the model's shape is not known");
   else findings.push(...memoryFindings(estimatedPeakBytes, machineMemoryBytes, model?.figures.available === true));
+  const deviceMemory = model?.config ? await lookAtDeviceMemory(model.config, recipe, known) : null;
   const sorted = worstFirst(findings);
   return {
     ...{ recipe: recipe.name, model: model?.figures ?? null, stages, evaluationSeconds: evaluating, estimatedSeconds },
-    ...{ estimatedPeakBytes, machineMemoryBytes, findings: sorted, unchecked: known.unchecked },
+    ...{ estimatedPeakBytes, machineMemoryBytes, deviceMemory, findings: sorted, unchecked: known.unchecked },
     counts: countBySeverity(sorted),
   };
+}
+
+/** Of the GPU that the recipe names; null where it names none. */
+async function lookAtDeviceMemory(
+  config: ModelConfig,
+  recipe: Recipe,
+  { prompts, supportingModels, findings, unchecked }: Knowledge,
+): Promise<DeviceMemoryFigures | null> {
+  const device = otherDeviceOf(recipe.engine);
+  const need = deviceMemoryNeed(config, recipe, prompts?.max ?? USUAL_PROMPT_TOKENS, supportingModels);
+  if (device === undefined || need === undefined) return null;
+  const memories = (await devices.find(device)?.memories?.()) ?? [];
+  if (memories.length === 0)
+    unchecked.push(`whether ${device} has as much memory: no driver here says how much it has`);
+  findings.push(...deviceMemoryFindings(need, memories));
+  return { ...need, device, memoryBytes: memories[0]?.bytes ?? null };
 }
 
 /** Measured where every stage was tried at its longest, else from shapes. */

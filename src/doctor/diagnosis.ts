@@ -2,6 +2,7 @@
 
 import type { Finding, Severity } from "../findings.ts";
 import type { StageNumbers } from "../train/examination.ts";
+import type { DeviceMemoryNeed } from "./device-memory.ts";
 
 /** A stage in numbers; null is what could not be known. */
 export interface StageFigures extends StageNumbers {
@@ -22,6 +23,13 @@ export interface ModelFigures {
   readonly adapter: boolean;
 }
 
+/** What a recipe takes of the memory of the GPU that it names. */
+export interface DeviceMemoryFigures extends DeviceMemoryNeed {
+  readonly device: string;
+  /** What the GPU has; null where no driver of this machine says it. */
+  readonly memoryBytes: number | null;
+}
+
 /** Everything `aha doctor` found. */
 export interface Diagnosis {
   readonly recipe: string;
@@ -31,6 +39,8 @@ export interface Diagnosis {
   readonly estimatedSeconds: number | null;
   readonly estimatedPeakBytes: number | null;
   readonly machineMemoryBytes: number;
+  /** null where it is computed on the processors, or the model's shape is not known. */
+  readonly deviceMemory: DeviceMemoryFigures | null;
   /** Worst first. */
   readonly findings: readonly Finding[];
   /** What could not be checked, and why. */

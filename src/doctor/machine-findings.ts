@@ -1,8 +1,10 @@
 /** What this machine says of a recipe: memory that it has not, hours without a checkpoint, other programs at work. */
 
 import { availableParallelism, loadavg } from "node:os";
+import type { DeviceMemory } from "../compute/device.ts";
 import type { Finding } from "../findings.ts";
 import type { StageConfig } from "../recipe/schema.ts";
+import type { DeviceMemoryNeed } from "./device-memory.ts";
 import type { StageFigures } from "./diagnosis.ts";
 
 /** Share of this machine's memory beyond which a run is at risk. */
@@ -11,6 +13,8 @@ const MEMORY_WARNING = 0.8;
 const LONG_SECONDS = 3600;
 /** Load per processor from which other programs are at work. */
 const BUSY = 1.25;
+
+const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 
 /** Other programs at work make every measured time too long. */
 export function loadFindings(): Finding[] {
@@ -31,7 +35,6 @@ export function loadFindings(): Finding[] {
 /** `isHere`: the model is on this machine; else another one is probably meant to train it. */
 export function memoryFindings(estimate: number, machine: number, isHere: boolean): Finding[] {
   if (estimate <= MEMORY_WARNING * machine) return [];
-  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   return [
     {
       severity: isHere && estimate > machine ? "error" : "warning",
@@ -40,6 +43,29 @@ export function memoryFindings(estimate: number, machine: number, isHere: boolea
       why: "a process without memory is killed",
       advice:
         "train an adapter (model.lora, quantization nf4), set engine.gradientCheckpointing, or take a larger machine",
+    },
+  ];
+}
+
+/** `memories`: of the GPUs that may compute it, as far as drivers say it; that one is taken which has most. */
+export function deviceMemoryFindings({ bytes, parts }: DeviceMemoryNeed, memories: readonly DeviceMemory[]): Finding[] {
+  const largest = memories.reduce<DeviceMemory | undefined>(
+    (most, one) => (most === undefined || one.bytes > most.bytes ? one : most),
+    undefined,
+  );
+  if (largest === undefined) return [];
+  const free = largest.freeBytes ?? largest.bytes;
+  if (bytes <= MEMORY_WARNING * free) return [];
+  const most = parts.slice(0, 3).map((part) => `${part.what} ${gib(part.bytes)}`);
+  const now = free < largest.bytes ? `, of which ${gib(free)} are free now` : "";
+  return [
+    {
+      severity: bytes > largest.bytes ? "error" : "warning",
+      id: "device-memory",
+      measured: `about ${gib(bytes)} at the peak (${most.join(", ")}, …), ${largest.name} has ${gib(largest.bytes)}${now}`,
+      why: "a run on a GPU without memory ends with an error",
+      advice:
+        "lower engine.microBatchTokens or engine.cacheMib, set engine.gradientCheckpointing, or train an adapter (model.lora, quantization nf4)",
     },
   ];
 }

@@ -3,16 +3,18 @@
  * activations are counted by the tensors that the backward pass reads, kernels' own work space is not.
  *
  *     process + weights + gradients + Adam's moments + reference + teachers and reward models + max(key-value cache, activations + logits)
+ *
+ * What a GPU holds is `device-memory.ts`'s; here is left what the host takes then.
  */
 
 import { KeyValueCache } from "../engine/local/key-value-cache.ts";
 import { affordableRows, type LocalLimits, logitChunkTokens } from "../engine/local/limits.ts";
-import { isEmulated, localLimitsOf, trunkOf } from "../engine/local/local-kind.ts";
+import { isEmulated, localLimitsOf, otherDeviceOf, trunkOf } from "../engine/local/local-kind.ts";
 import { type FloatDType, isHalf } from "../graph/tensor-type.ts";
 import { ALL_LORA_TARGETS, adapterSpecs } from "../model/lora.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
-import { elementCount } from "../model/parameters.ts";
+import { elementCount, parameterSpecs } from "../model/parameters.ts";
 import type { Quantization } from "../model/quantization.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import type { MemoryNeed, StageTrial } from "../train/examination.ts";
@@ -56,10 +58,38 @@ export function estimatePeakBytes(
   const beside = supportingModels.reduce((sum, one) => sum + modelSize(one).memory.weightsBytes, 0);
   const limits = localLimitsOf(recipe.engine);
   if (limits === undefined) return PROCESS_BYTES + beside;
+  // A model that is read passes through the host one tensor at a time, and again on its way to the device.
+  if (isOnGpu(recipe)) return PROCESS_BYTES + 2 * F32_BYTES * largestParameter(config);
+  const optimizer = trainableParameters(config, recipe) * 3 * F32_BYTES;
+  const { weights, reference } = weightBytes(config, recipe, promptTokens);
+  const needs = memoryNeeds(config, recipe, promptTokens);
+  const held = isHalf(cachedDType(recipe)) ? HALF_BYTES : F32_BYTES;
+  const moments = needs.map(({ trained, sampled }) => {
+    const cache = sampled === undefined ? 0 : cacheBytes(config, cachedDType(recipe), limits, sampled);
+    return Math.max(cache, trainingBytes(config, recipe.model.quantization, { ...limits, held }, trained));
+  });
+  return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
+}
+
+/** With `auto` it may be the processors that hold everything. */
+function isOnGpu({ engine }: Pick<Recipe, "engine">): boolean {
+  return ![undefined, "auto"].includes(otherDeviceOf(engine));
+}
+
+/** Elements of the largest tensor of a model. */
+export function largestParameter(config: ModelConfig): number {
+  return parameterSpecs(config).reduce((most, { shape }) => Math.max(most, elementCount(shape)), 0);
+}
+
+/** Bytes of the weights in the form in which they are held, and of the copy that is a reference policy (0: there is none). */
+export function weightBytes(
+  config: ModelConfig,
+  recipe: Recipe,
+  promptTokens: number,
+): { readonly weights: number; readonly reference: number } {
   const { parameterCount, parametersByKind } = modelSize(config);
   const projections = (parametersByKind.attention ?? 0) + (parametersByKind.mlp ?? 0);
   const dtype = trunkOf(recipe.engine);
-  const optimizer = trainableParameters(config, recipe) * 3 * F32_BYTES;
   const hasAdapter = recipe.model.lora !== undefined || recipe.model.adapter !== undefined;
   const whole = parameterCount * F32_BYTES;
   // What is trained, or copied for a reference, is held in float32 and rounded beside it; what is frozen only rounded.
@@ -67,15 +97,8 @@ export function estimatePeakBytes(
   const frozen = isHalf(dtype) ? (parameterCount - projections) * F32_BYTES + rounded : whole;
   const packed = projections * NF4_BYTES + (parameterCount - projections) * HALF_BYTES;
   const weights = recipe.model.quantization !== undefined ? packed : hasAdapter ? frozen : whole + rounded;
-  const needs = memoryNeeds(config, recipe, promptTokens);
-  const hasReference = needs.some((need) => need.hasReference);
-  const reference = hasReference && !hasAdapter ? whole + rounded : 0;
-  const held = isHalf(cachedDType(recipe)) ? HALF_BYTES : F32_BYTES;
-  const moments = needs.map(({ trained, sampled }) => {
-    const cache = sampled === undefined ? 0 : cacheBytes(config, cachedDType(recipe), limits, sampled);
-    return Math.max(cache, trainingBytes(config, recipe.model.quantization, { ...limits, held }, trained));
-  });
-  return PROCESS_BYTES + weights + optimizer + reference + beside + Math.max(0, ...moments);
+  const hasReference = memoryNeeds(config, recipe, promptTokens).some((need) => need.hasReference);
+  return { weights, reference: hasReference && !hasAdapter ? whole + rounded : 0 };
 }
 
 /**
@@ -90,7 +113,7 @@ export function peakBytesFromTrials(
   { trials, processBytes }: { readonly trials: readonly StageTrial[]; readonly processBytes: number },
 ): number {
   const limits = localLimitsOf(recipe.engine);
-  if (limits === undefined) return processBytes;
+  if (limits === undefined || isOnGpu(recipe)) return processBytes;
   const { problems, samples, maxCompletionTokens } = recipe.evaluation;
   const evaluated = { sequences: problems * samples, length: promptTokens + maxCompletionTokens };
   const sampled = memoryNeeds(config, recipe, promptTokens).flatMap((need) => need.sampled ?? []);
@@ -101,7 +124,7 @@ export function peakBytesFromTrials(
 }
 
 /** What each stage computes at the moment that takes most, of those whose trainers say it. */
-function memoryNeeds(config: ModelConfig, { stages }: Recipe, promptTokens: number): MemoryNeed[] {
+export function memoryNeeds(config: ModelConfig, { stages }: Recipe, promptTokens: number): MemoryNeed[] {
   const known = { promptTokens, contextTokens: config.maxContextTokens };
   return stages.flatMap((stage) => trainers.get(stage.trainer).examination?.memory?.(stage, known) ?? []);
 }
@@ -112,7 +135,7 @@ function cachedDType({ engine }: Pick<Recipe, "engine">): FloatDType {
 }
 
 /** Keys and values of the sequences that are sampled at once. */
-function cacheBytes(
+export function cacheBytes(
   config: ModelConfig,
   dtype: FloatDType,
   limits: LocalLimits,
@@ -124,7 +147,7 @@ function cacheBytes(
 }
 
 /** Activations and logits of one micro-batch: `tokens` there are, in sequences of `longest`; `held`: bytes of a number of the trunk. */
-function trainingBytes(
+export function trainingBytes(
   config: ModelConfig,
   quantization: Quantization | undefined,
   limits: LocalLimits & { readonly held: number },

@@ -53,6 +53,17 @@ export function specBeside(spec: EngineSpec): EngineSpec {
 }
 
 /**
+ * Of an engine for models beside the trained one, what their numbers depend on beyond rounding differences of limits: where and
+ * in which dtype they are computed, as far as that is not the default.
+ */
+export function engineIdentity(spec: EngineSpec = LOCAL_ENGINE): {
+  readonly engine?: Readonly<Record<string, unknown>>;
+} {
+  const { device = "cpu", dtype = "float32" } = specBeside(spec);
+  return device === "cpu" && dtype === "float32" ? {} : { engine: { device, dtype } };
+}
+
+/**
  * Opens a policy. The caller disposes of it.
  *
  * @throws ConfigError for a spec that makes no sense; CheckpointError for a directory that is no model, or an adapter that

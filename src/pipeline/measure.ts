@@ -6,8 +6,10 @@
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Compute } from "../compute/compute.ts";
+import type { Computing } from "../compute/computing.ts";
 import { taskFor, withModel } from "../data-steps/step-context.ts";
+import type { EngineSpec } from "../engine/engine-kind.ts";
+import { engineIdentity } from "../engine/open.ts";
 import { RunDirError, RunInterrupted } from "../errors.ts";
 import { type EvaluatedSoFar, evaluate } from "../eval/evaluate.ts";
 import { wilsonInterval } from "../eval/interval.ts";
@@ -28,20 +30,22 @@ export interface Measurement {
   readonly directory: string;
   readonly stage: string;
   readonly model: { readonly path: string; readonly hash: string };
-  readonly compute: Compute;
+  readonly compute: Computing;
+  /** How it is opened. */
+  readonly engine: EngineSpec;
   readonly signal: AbortSignal;
   readonly onProgress: (suite: string, progress: EvaluatedSoFar) => void;
 }
 
 /** The measurement that is there, of this model by this suite; undefined where there is none. */
 export function measuredBefore(
-  { directory, stage, model }: Pick<Measurement, "directory" | "stage" | "model">,
+  { directory, stage, model, engine }: Pick<Measurement, "directory" | "stage" | "model" | "engine">,
   suite: SuiteConfig,
 ): SuiteResult | undefined {
   const path = resultPath(directory, stage, suite);
   if (!existsSync(path)) return undefined;
   const parsed = suiteResultSchema.safeParse(parseJson(readFileSync(path, "utf8"), path, RunDirError));
-  return parsed.success && parsed.data.hash === resultHash(model.hash, suite) ? parsed.data : undefined;
+  return parsed.success && parsed.data.hash === resultHash(model.hash, suite, engine) ? parsed.data : undefined;
 }
 
 /**
@@ -68,7 +72,7 @@ export async function measureStage(
 }
 
 async function measure(
-  { directory, stage, model, compute, signal, onProgress }: Measurement,
+  { directory, stage, model, compute, engine: spec, signal, onProgress }: Measurement,
   suite: SuiteConfig,
   { engine, tokenizer }: Parameters<Parameters<typeof withModel>[2]>[0],
 ): Promise<SuiteResult> {
@@ -92,7 +96,7 @@ async function measure(
   const inputs = evaluation.completions.map(({ prompt, completion }, i) => {
     return { prompt, completion, columns: problems[Math.floor(i / suite.samples)]!.columns };
   });
-  const rewards = createRewards(suite.rewards, { openScorer: scorerOpener(compute) });
+  const rewards = createRewards(suite.rewards, { openScorer: scorerOpener(compute, spec) });
   await withStageRewards(rewards, { signal }, async () => {
     for (const { reward } of rewards) {
       const results = await judgeAll(reward, inputs);
@@ -106,7 +110,7 @@ async function measure(
       }
     }
   });
-  const result = { hash: resultHash(model.hash, suite), problems: problems.length, statistics, intervals };
+  const result = { hash: resultHash(model.hash, suite, spec), problems: problems.length, statistics, intervals };
   mkdirSync(join(directory, PIPELINE_FILES.evaluations, stage), { recursive: true });
   await writeWhole(resultPath(directory, stage, suite), `${JSON.stringify(result, null, 2)}\n`);
   return result;
@@ -116,6 +120,6 @@ function resultPath(directory: string, stage: string, { name }: SuiteConfig): st
   return join(directory, PIPELINE_FILES.evaluations, stage, `${name}.json`);
 }
 
-function resultHash(model: string, suite: SuiteConfig): string {
-  return recipeHash({ model, suite });
+function resultHash(model: string, suite: SuiteConfig, engine: EngineSpec): string {
+  return recipeHash({ model, suite, ...engineIdentity(engine) });
 }

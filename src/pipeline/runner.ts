@@ -13,6 +13,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
 import type { DataStepProgress } from "../data-steps/candidates.ts";
+import { stepEngine } from "../data-steps/step-context.ts";
+import { computeFor, LOCAL_ENGINE, specBeside } from "../engine/open.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import type { EvaluatedSoFar } from "../eval/evaluate.ts";
 import { writeWhole } from "../files.ts";
@@ -211,10 +213,12 @@ class Runner {
     }
     mkdirSync(folder, { recursive: true });
     await removeUnfinished(folder);
+    const engine = stepEngine(work.config);
     const { train, test, lineage } = await work.step.run(work.config, {
       directory: folder,
       signal,
-      compute: this.compute,
+      compute: computeFor(engine, this.compute),
+      engine,
       inputs: Object.fromEntries(
         needsOf(stage).map((needed) => [needed, this.directory.record(needed)!.output!.hash] as const),
       ),
@@ -234,6 +238,8 @@ class Runner {
       directory: this.directory.path,
       stage: stage.name,
       model: { path: outputPath(this.directory.path, stage), hash: output.hash },
+      // A model is measured where it was trained.
+      engine: stage.work.kind === "train" ? specBeside(stage.work.recipe.engine) : LOCAL_ENGINE,
     };
     if (!isWanted) {
       const found = suites.map((suite) => [suite.name, measuredBefore(about, suite)] as const);
@@ -244,7 +250,7 @@ class Runner {
     const results = await measureStage(
       {
         ...about,
-        compute: this.compute,
+        compute: computeFor(about.engine, this.compute),
         signal,
         onProgress: (suite, progress) => observe({ type: "measuring", name: stage.name, suite, progress }),
       },

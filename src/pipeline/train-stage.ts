@@ -10,6 +10,7 @@ import type { Compute } from "../compute/compute.ts";
 import { diskFolder } from "../disk-folder.ts";
 import { saveMergedModel } from "../model/merge.ts";
 import { loadPeftAdapter, openCheckpoint } from "../model/on-disk.ts";
+import { deviceOf, pinDevice } from "../recipe/begun-run.ts";
 import { pinHubReferences } from "../recipe/hub-references.ts";
 import type { RunObserver } from "../recipe/observer.ts";
 import { modelDirectoryOf } from "../recipe/on-disk.ts";
@@ -48,11 +49,12 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
   if (!existsSync(join(folder, RUN_FILES.summary))) {
     const recorded = begun ? readRecipeFile(join(folder, RUN_FILES.recipe)) : undefined;
     const withThreads = { ...recipe, engine: { ...recipe.engine, threads: compute.threads } };
-    const pinned = await pinHubReferences(withThreads, { offline, signal }, recorded);
+    const pinned = await pinDevice(await pinHubReferences(withThreads, { offline, signal }, recorded), recorded);
+    const place = { device: deviceOf(pinned) };
     if (!begun) await rm(folder, { recursive: true, force: true });
     const run = begun
-      ? await RunDirectory.resume(folder, asBegun(recorded, pinned))
-      : await RunDirectory.create(folder, pinned);
+      ? await RunDirectory.resume(folder, asBegun(recorded, pinned), place)
+      : await RunDirectory.create(folder, pinned, place);
     for (const message of run.warnings) context.observe({ type: "warning", message });
     // The plan has hashed every file that the recipe names.
     const prepared = await prepareIn(run, pinned, { pinsInputs: false, compute });

@@ -9,16 +9,16 @@ import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
 import type { ResolveOptions } from "../hub/resolve.ts";
 import { readRecipeFile } from "../run/recipe-file.ts";
-import { RunDirectory } from "../run/run-directory.ts";
+import type { RunDirectory } from "../run/run-directory.ts";
 import { RUN_FILES } from "../run/run-store.ts";
 import { DISK_DATA } from "../tasks/on-disk.ts";
 import { NODE_REACH } from "../train/on-node.ts";
+import { openRunDirectory } from "./begun-run.ts";
 import { pinHubReferences } from "./hub-references.ts";
 import { pinInputFiles } from "./input-files.ts";
 import { modelDirectoryOf } from "./on-disk.ts";
 import { openRecipeParts, openRun, type PreparedRun, type RecipeSurroundings } from "./open-recipe.ts";
 import type { Recipe } from "./schema.ts";
-import { pinThreads } from "./threads.ts";
 import type { RecipeParts } from "./trained-model.ts";
 
 /** Where a recipe is run. */
@@ -39,9 +39,9 @@ export interface PrepareOptions extends Pick<ResolveOptions, "offline" | "signal
 export async function prepareRecipe(recipe: Recipe, options: PrepareOptions): Promise<PreparedRun<RunDirectory>> {
   const { out, resume = false, compute, ...hub } = options;
   const recorded = resume ? recordedRecipe(out) : undefined;
-  const pinned = pinThreads(await pinHubReferences(recipe, hub, recorded), recorded);
-  const directory = resume ? await RunDirectory.resume(out, pinned) : await RunDirectory.create(out, pinned);
-  return prepareIn(directory, pinned, compute && { compute });
+  const pinned = await pinHubReferences(recipe, hub, recorded);
+  const opened = await openRunDirectory(out, pinned, { resume, recorded });
+  return prepareIn(opened.run, opened.recipe, compute && { compute });
 }
 
 /** The recipe that the run in `directory` began with; undefined where there is none. Throws RunDirError. */

@@ -1,6 +1,6 @@
 /**
- * What a run's numbers depend on beside its recipe: the last bits of a sum depend on the processor and on the version
- * of the program. Checkpoints name them, so that a resume elsewhere can say that it will not be bit-identical.
+ * What a run's numbers depend on beside its recipe: the last bits of a sum depend on the processor, on the device and on
+ * the version of the program. Checkpoints name them, so that a resume elsewhere can say that it will not be bit-identical.
  */
 
 import { cpus } from "node:os";
@@ -8,9 +8,10 @@ import { cpus } from "node:os";
 /** By name, as people read it. */
 export type Environment = Readonly<Record<string, string>>;
 
-/** That of this process. */
-export function currentEnvironment(): Environment {
+/** That of this process, which computes on `device`; undefined: not here. */
+export function currentEnvironment(device?: string): Environment {
   return {
+    ...(device !== undefined && { device }),
     processor: cpus()[0]?.model.trim() ?? "unknown",
     platform: `${process.platform} ${process.arch}`,
     node: process.version,

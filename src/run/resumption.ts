@@ -19,7 +19,7 @@ import {
   listCheckpoints,
   SET_ASIDE_PREFIX,
 } from "./checkpoint.ts";
-import { currentEnvironment, differingEnvironment } from "./environment.ts";
+import { differingEnvironment, type Environment } from "./environment.ts";
 import { logFileName, PINNED_LOGS } from "./records.ts";
 import { rolloutDamage } from "./rollout-log.ts";
 
@@ -44,7 +44,11 @@ export async function removeUnfinished(...folders: readonly string[]): Promise<v
  *
  * @throws RunDirError where there are checkpoints but none is sound; then nothing is changed.
  */
-export async function findResumption(path: string, checkpoints: string, recipeHash: string): Promise<Resumption> {
+export async function findResumption(
+  path: string,
+  checkpoints: string,
+  { recipeHash, environment }: { readonly recipeHash: string; readonly environment: Environment },
+): Promise<Resumption> {
   const damaged: { readonly finding: CheckpointFinding; readonly damage: string }[] = [];
   const findings = await listCheckpoints(checkpoints);
   for (const finding of findings) {
@@ -55,7 +59,7 @@ export async function findResumption(path: string, checkpoints: string, recipeHa
     }
     const warnings: string[] = [];
     for (const { finding: old, damage: found } of damaged) warnings.push(await setAside(checkpoints, old, found));
-    return { resumedFrom: finding, warnings: [...warnings, ...foreignEnvironment(finding)] };
+    return { resumedFrom: finding, warnings: [...warnings, ...foreignEnvironment(finding, environment)] };
   }
   if (damaged.length === 0) return { resumedFrom: undefined, warnings: [] };
   throw new RunDirError(
@@ -73,12 +77,12 @@ async function setAside(checkpoints: string, { directory, name }: CheckpointFind
   return `Checkpoint ${name} is damaged (${damage}); it was set aside as ${aside}, and one before it is used.`;
 }
 
-function foreignEnvironment({ name, manifest }: Checkpoint): string[] {
-  const differences = differingEnvironment(manifest.environment, currentEnvironment());
+function foreignEnvironment({ name, manifest }: Checkpoint, now: Environment): string[] {
+  const differences = differingEnvironment(manifest.environment, now);
   if (differences.length === 0) return [];
   return [
-    `Checkpoint ${name} was made elsewhere (${differences.join("; ")}): results may differ in their last bits from those ` +
-      "of a run that was not interrupted.",
+    `Checkpoint ${name} was made elsewhere (${differences.join("; ")}). The run goes on from it, but not bit for bit: results ` +
+      "may differ in their last bits from those of a run that was not interrupted.",
   ];
 }
 

@@ -39,7 +39,7 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 import { CompletionSamples } from "./completion-samples.ts";
-import { currentEnvironment } from "./environment.ts";
+import { currentEnvironment, type Environment } from "./environment.ts";
 import { LogFile } from "./log-file.ts";
 import { requireSameRecipe } from "./recipe-differences.ts";
 import { readRecipeFile, recipeHash, recipeToYaml } from "./recipe-file.ts";
@@ -53,6 +53,11 @@ import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
 export type { StageWriter } from "./stage-writer.ts";
+
+/** Where a run is computed. */
+interface RunPlace {
+  readonly device?: string | undefined;
+}
 
 /** Logs of one file each. */
 const PLAIN_LOGS = ["metrics", "evaluations", "timings"] as const;
@@ -69,6 +74,7 @@ export class RunDirectory implements RunStore {
   /** SHA-256 of the resolved recipe. */
   readonly recipeHash: string;
   private readonly recipe: unknown;
+  private readonly environment: Environment;
   private readonly release: () => void;
   private readonly logs: Readonly<Record<Exclude<PinnedLog, "rollouts">, LogFile>>;
   private readonly rollouts: RolloutLog;
@@ -83,9 +89,14 @@ export class RunDirectory implements RunStore {
     path: string,
     recipe: unknown,
     release: () => void,
-    found: Resumption & { readonly isNew: boolean; readonly firstMade?: string | undefined },
+    found: Resumption & {
+      readonly isNew: boolean;
+      readonly environment: Environment;
+      readonly firstMade?: string | undefined;
+    },
   ) {
     this.path = path;
+    this.environment = found.environment;
     this.recipe = recipe;
     this.recipeHash = recipeHash(recipe);
     this.release = release;
@@ -102,12 +113,13 @@ export class RunDirectory implements RunStore {
   }
 
   /**
-   * Starts a run in a directory that does not exist or is empty, and locks it.
+   * Starts a run in a directory that does not exist or is empty, and locks it. `device`: what this process computes it on.
    *
    * @throws RunDirError not empty, in use, not a directory, not writable
    */
-  static async create(directory: string, recipe: unknown): Promise<RunDirectory> {
+  static async create(directory: string, recipe: unknown, { device }: RunPlace = {}): Promise<RunDirectory> {
     const path = resolve(directory);
+    const environment = currentEnvironment(device);
     const firstMade = makeWritable(path);
     const release = lockRun(path);
     try {
@@ -119,9 +131,10 @@ export class RunDirectory implements RunStore {
         resumedFrom: undefined,
         warnings: [],
         isNew: true,
+        environment,
         firstMade,
       });
-      run.event("started", { recipeHash: run.recipeHash });
+      run.event("started", { recipeHash: run.recipeHash, ...(device !== undefined && { device }) });
       return run;
     } catch (error) {
       release();
@@ -132,13 +145,14 @@ export class RunDirectory implements RunStore {
 
   /**
    * Locks the directory of an interrupted run, finds its newest sound checkpoint (`resumption.ts`), and cuts the logs back
-   * to it.
+   * to it. `device`: what this process computes it on; where the checkpoint was made on another one, `warnings` say so.
    *
    * @throws RunDirError no run there, complete already, in use, not writable, begun with another recipe, or no checkpoint
    * of it is sound
    */
-  static async resume(directory: string, recipe: unknown): Promise<RunDirectory> {
+  static async resume(directory: string, recipe: unknown, { device }: RunPlace = {}): Promise<RunDirectory> {
     const path = resolve(directory);
+    const environment = currentEnvironment(device);
     const recipePath = join(path, RUN_FILES.recipe);
     if (!existsSync(recipePath)) {
       throw new RunDirError(
@@ -157,15 +171,16 @@ export class RunDirectory implements RunStore {
       const checkpoints = join(path, RUN_FILES.checkpoints);
       mkdirSync(checkpoints, { recursive: true });
       await removeUnfinished(path, checkpoints);
-      const found = await findResumption(path, checkpoints, recipeHash(recipe));
-      const run = new RunDirectory(path, recipe, release, { ...found, isNew: false });
+      const found = await findResumption(path, checkpoints, { recipeHash: recipeHash(recipe), environment });
+      const run = new RunDirectory(path, recipe, release, { ...found, isNew: false, environment });
       run.rollouts.pin(await run.pinnedRollouts());
       const pinned = found.resumedFrom?.manifest;
       for (const log of PLAIN_LOGS) run.logs[log].truncate(pinned?.logBytes[log] ?? 0);
       await run.rollouts.cutBack({ file: pinned?.rolloutFile ?? 1, bytes: pinned?.logBytes.rollouts ?? 0 });
       run.samples.cutBack(pinned?.sampleBytes ?? { all: 0, solved: 0 });
       run.diary.dropPartialLine();
-      run.event("resumed", { from: found.resumedFrom?.name ?? null, warnings: found.warnings });
+      const from = found.resumedFrom?.name ?? null;
+      run.event("resumed", { from, ...(device !== undefined && { device }), warnings: found.warnings });
       return run;
     } catch (error) {
       release();
@@ -241,7 +256,7 @@ export class RunDirectory implements RunStore {
         trainerState: { ...trainerState },
         recipeHash: this.recipeHash,
         seconds: this.seconds,
-        environment: currentEnvironment(),
+        environment: this.environment,
         logBytes,
         rolloutFile,
         sampleBytes,

@@ -1,7 +1,6 @@
 /** Errors as the page is told them. */
 
-import { DeviceLostError } from "../compute/web/webgpu-device.ts";
-import { AhaError, CheckpointError, ConfigError, DivergenceError, RuntimeFailure } from "../errors.ts";
+import { AhaError, CheckpointError, ConfigError, DeviceLostError, DivergenceError, RuntimeFailure } from "../errors.ts";
 import { ForeignCheckpointError } from "./model-files.ts";
 import { StorageFullError } from "./opfs-folder.ts";
 import { ProblemError } from "./own-problem.ts";

@@ -9,7 +9,7 @@ describe("a step on a GPU", () => {
       expect(counted["bytes up a sequence"]).toBeLessThanOrEqual(1024);
       expect(counted["bytes down a sequence"]).toBeLessThanOrEqual(16);
       expect(counted["waits in decoding"]).toBe(1);
-      expect(counted["waits in training"]).toBeLessThanOrEqual(5);
+      expect(counted["waits in training"]).toBe(1);
     }
     // Less than three in models of so many layers that most groups are full.
     expect(four["AdamW, a tensor"]).toBeLessThanOrEqual(3.5);

@@ -12,7 +12,7 @@ import { nodesOnHost } from "../../src/compute/gpu/gpu-session.ts";
 import { read, tensorOf } from "../../src/compute/host-memory.ts";
 import { LIBRARY_VARIABLE, OrtApi } from "../../src/compute/ort/ort-api.ts";
 import { compile } from "../../src/compute/program.ts";
-import { AhaError, RuntimeFailure } from "../../src/errors.ts";
+import { AhaError, DeviceLostError, RuntimeFailure } from "../../src/errors.ts";
 import { device } from "../graph/evaluate.ts";
 
 const root = mkdtempSync(join(tmpdir(), "aha-gpu-"));
@@ -75,8 +75,8 @@ describe("memory that is not there", () => {
     const failure = new RuntimeFailure(
       "ONNX Runtime, Run: WebGPU device lost (2): a valid external Instance reference no longer exists",
     );
-    expect((explained(failure) as Error).message).toContain("--resume");
-    expect(explained(failure)).toBeInstanceOf(AhaError);
+    expect((explained(failure) as Error).message).toContain("--resume --device cpu");
+    expect(explained(failure)).toBeInstanceOf(DeviceLostError);
   });
 });
 

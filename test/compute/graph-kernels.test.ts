@@ -25,7 +25,11 @@ async function outcome(device: Device, kernels: Kernels) {
       secondMoment: device.allocate("float32", [5]),
     },
   ];
-  const norm = await kernels.norm([g, gain.g]);
+  const { norm, others } = await kernels.norm([g, gain.g], [gain.g, w]);
+  const beside = others.map((numbers) => Float32Array.from(numbers));
+  // More than one program joins.
+  const many = Array.from({ length: 17 }, (_, i) => tensor([i + 1]));
+  const read17 = (await kernels.readAll(many)).map((numbers) => Float32Array.from(numbers));
   for (const step of [1, 2, 3]) await kernels.adamW(parameters, step, 0.5, OPTIONS);
   await kernels.add([g, gain.g], [other, gain.w]);
   await kernels.mix([other], [w], 0.25);
@@ -39,7 +43,7 @@ async function outcome(device: Device, kernels: Kernels) {
   });
   const wholeDraws = await kernels.draw(w, whole);
   const all: DeviceTensor<"float32">[] = [w, g, other, gain.w, gain.g];
-  return { norm, draws, wholeDraws, values: await Promise.all(all.map((one) => read(device, one))) };
+  return { norm, beside, read17, draws, wholeDraws, values: await Promise.all(all.map((one) => read(device, one))) };
 }
 
 describe("kernels that are programs", () => {
@@ -48,6 +52,9 @@ describe("kernels that are programs", () => {
     const expected = await outcome(cpu, cpu.kernels);
     const found = await outcome(device, device.kernels);
     expect(found.norm).toBeCloseTo(expected.norm, 5);
+    expect(found.beside).toEqual(expected.beside);
+    expect(found.read17).toEqual(expected.read17);
+    expect(found.read17.map(({ length }) => length)).toEqual(Array.from({ length: 17 }, (_, i) => i + 1));
     expected.values.forEach((values, i) => {
       values.forEach((value, k) => {
         expect(found.values[i]![k]).toBeCloseTo(value, 5);

@@ -2,11 +2,13 @@
 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { deviceMemoryNeed } from "../../src/doctor/device-memory.ts";
 import { diagnose } from "../../src/doctor/diagnose.ts";
 import type { ModelFigures } from "../../src/doctor/diagnosis.ts";
 import { evaluationSeconds } from "../../src/doctor/evaluation-time.ts";
 import { knownModel } from "../../src/doctor/known-models.ts";
 import { usualLearningRates } from "../../src/doctor/learning-rate.ts";
+import { deviceMemoryFindings } from "../../src/doctor/machine-findings.ts";
 import { estimatePeakBytes, peakBytesFromTrials } from "../../src/doctor/memory-estimate.ts";
 import { recipeFindings } from "../../src/doctor/recipe-findings.ts";
 import { firstProblems, overlapFindings } from "../../src/doctor/task-findings.ts";
@@ -198,13 +200,69 @@ describe("the memory estimate", () => {
     expect(bytes(lora)).toBeLessThan(whole);
     expect(bytes({ ...lora, quantization: "nf4" })).toBeLessThan(bytes(lora));
     expect(bytes({}, { gradientCheckpointing: true })).toBeLessThan(whole);
-    // 16 bits take less where a device has them; on the CPU, which emulates them, rounded projections come on top.
+    // On the CPU, which emulates them, 16 bits take more: rounded projections come on top.
     const half = { dtype: "bfloat16" };
-    const long = { microBatchTokens: 65536 };
-    expect(bytes(lora, { ...half, ...long, device: "cuda" })).toBeLessThan(bytes(lora, { ...long, device: "cuda" }));
     expect(bytes({}, half)).toBeGreaterThan(whole);
     expect(bytes(lora, half)).toBeLessThan(bytes(lora));
     expect(bytes({}, {}, await loadRecipe(SMOKE_RECIPE)) - whole).toBe(4 * modelSize(config).parameterCount);
+  });
+});
+
+describe("the memory of a GPU", () => {
+  const config = knownModel("Qwen/Qwen2.5-3B")!;
+  const GROUPS = ["promptsPerIteration=24", "groupSize=8", "maxCompletionTokens=1024"].map((key) => `${RL}.${key}`);
+  const need = async (...more: string[]) => {
+    const engine = ["cacheMib=18000", "microBatchTokens=8192", "gradientCheckpointing=true", "device=cuda", ...more];
+    const overrides = [...GROUPS, ...engine.map((key) => `engine.${key}`)];
+    return deviceMemoryNeed(config, await loadRecipe(SMOKE_RECIPE, overrides), 256)!;
+  };
+
+  it("is that of the plan in docs/gpu.md, part by part", async () => {
+    const { parts, bytes, largestBufferBytes } = await need();
+    const of = Object.fromEntries(parts.map((part) => [part.what, part.bytes / 1e9]));
+    const parameters = (3_085_938_688 * 4) / 1e9;
+    for (const what of ["weights", "gradients", "gradients of further micro-batches", "reference policy"]) {
+      expect(of[what], what).toBeCloseTo(parameters, 6);
+    }
+    expect(of["moments of AdamW"]).toBeCloseTo(2 * parameters, 6);
+    expect(of["key-value cache"]).toBeCloseTo((192 * 1280 * 2 * 36 * 2 * 128 * 4) / 1e9, 6);
+    expect(largestBufferBytes).toBe(151_936 * 2048 * 4);
+    expect(bytes / 1e9).toBeGreaterThan(100);
+    expect(bytes / 1e9).toBeLessThan(125);
+  });
+
+  it("is less in 16 bits, and much less with an adapter; the host keeps a few tensors", async () => {
+    const [whole, half] = [await need(), await need("dtype=bfloat16")];
+    const cache = ({ parts }: typeof whole) => parts.find(({ what }) => what === "key-value cache")!.bytes;
+    expect(cache(half)).toBe(cache(whole) / 2);
+    const recipe = await loadRecipe(SMOKE_RECIPE, [...GROUPS, "engine.device=webgpu"]);
+    const lora = { rank: 16, alpha: 32, dropout: 0, rsLora: false, targets: "all-linear" as const };
+    const adapted = { ...recipe, model: { ...recipe.model, lora } };
+    expect(deviceMemoryNeed(config, adapted, 256)!.bytes).toBeLessThan(whole.bytes / 2);
+    expect(estimatePeakBytes(config, recipe, 256)).toBeLessThan(4 * 2 ** 30);
+    expect(estimatePeakBytes(config, await loadRecipe(SMOKE_RECIPE, GROUPS), 256)).toBeGreaterThan(40 * 2 ** 30);
+  });
+
+  it("is compared with what a driver says, and is only told where none does", async () => {
+    const { bytes, ...rest } = await need();
+    const found = (memory: number, freeBytes?: number) =>
+      names(
+        deviceMemoryFindings({ bytes, ...rest }, [{ name: "a GPU", bytes: memory, ...(freeBytes && { freeBytes }) }]),
+      );
+    expect(found(141e9 * 1.1)).toEqual([]);
+    expect(found(bytes * 1.05)).toEqual(["warning device-memory"]);
+    expect(found(141e9 * 1.1, bytes / 2)).toEqual(["warning device-memory"]);
+    expect(found(80e9)).toEqual(["error device-memory"]);
+    expect(deviceMemoryFindings({ bytes, ...rest }, [])).toEqual([]);
+  });
+
+  it("is a part of the diagnosis where the recipe names a GPU", async () => {
+    const { deviceMemory } = await diagnose(await loadRecipe(SMOKE_RECIPE, ["engine.device=webgpu"]), {
+      samples: 0,
+      signal,
+    });
+    expect(deviceMemory).toMatchObject({ device: "webgpu" });
+    expect((await diagnose(await loadRecipe(SMOKE_RECIPE), { samples: 0, signal })).deviceMemory).toBeNull();
   });
 });
 

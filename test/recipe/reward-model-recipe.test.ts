@@ -84,7 +84,7 @@ describe("a recipe with the trainer reward_model", () => {
     const compute = Compute.open({ threads: 1 });
     const config = filterSchema.parse({ reward: "reward_model", options: { path }, min: -1e6 });
     const plain = { name: "countdown", prompt: "compact" };
-    const [filter] = openFilters([config], await createTask(plain, { seed: 1 }), compute);
+    const [filter] = openFilters([config], await createTask(plain, { seed: 1 }), { compute });
     await (filter!.reward as BatchReward).open!();
     await (filter!.reward as BatchReward).close!();
     const recipe = await loadRecipe(CONVERSATIONS_RECIPE, [

@@ -233,6 +233,24 @@ describe("resuming", () => {
     second.close();
   });
 
+  it("warns where a checkpoint was made on another device, and writes down which one it goes on on", async () => {
+    const path = join(root, "r");
+    const first = await RunDirectory.create(path, RECIPE, { device: "webgpu" });
+    await train(first, 0, 2);
+    first.close();
+    const same = await RunDirectory.resume(path, RECIPE, { device: "webgpu" });
+    expect(same.warnings).toEqual([]);
+    same.close();
+    const second = await RunDirectory.resume(path, RECIPE, { device: "cpu" });
+    expect(second.warnings[0]).toMatch(/only-000002 was made elsewhere \(device: webgpu → cpu\).*not bit for bit/);
+    second.close();
+    expect(
+      readRun(path)
+        .events.map(({ device }) => device)
+        .filter(Boolean),
+    ).toEqual(["webgpu", "webgpu", "cpu"]);
+  });
+
   it("names the keys of a recipe that has changed", async () => {
     const path = join(root, "r");
     (await RunDirectory.create(path, RECIPE)).close();

@@ -39,6 +39,7 @@ describe("traffic", () => {
     console.log("a training step:", bytes);
     const positions = 6 * Math.max(...data.map(({ completionTokens }) => completionTokens.length));
     expect(bytes.down).toBe(4 * (2 + 3 * positions));
+    expect(bytes.waits).toBe(1);
     expect(bytes.up).toBeLessThan(8192);
     await engine.dispose();
   });

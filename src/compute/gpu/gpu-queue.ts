@@ -6,7 +6,7 @@
  * follow one another are one transfer.
  */
 
-import { AhaError } from "../../errors.ts";
+import { AhaError, DeviceLostError } from "../../errors.ts";
 import { fromBfloat16, toBfloat16 } from "../../float-formats.ts";
 import { heldDType, ONNX_DTYPE } from "../../graph/onnx.ts";
 import type { LoweringTarget } from "../../graph/target.ts";
@@ -215,9 +215,9 @@ export function explained(error: unknown): unknown {
   ) {
     return outOfMemory(error);
   }
-  return new AhaError(
+  return new DeviceLostError(
     `The device was lost while it computed: ${error.message.trim()}. A run goes on from its last checkpoint with --resume, on ` +
-      "the same device once its driver is back.",
+      "the same device once its driver is back; with --resume --device cpu it goes on on the processors, not bit for bit.",
     { cause: error },
   );
 }

@@ -8,7 +8,7 @@
  * Calls are made one after another, because the module waits for the GPU in the middle of them.
  */
 
-import { AhaError, RuntimeFailure } from "../../errors.ts";
+import { AhaError, DeviceLostError, RuntimeFailure } from "../../errors.ts";
 import { fromBfloat16, toBfloat16 } from "../../float-formats.ts";
 import { heldDType, type LoweredGraph, ONNX_DTYPE } from "../../graph/onnx.ts";
 import { ONNX_RUNTIME_WEBGPU } from "../../graph/target.ts";
@@ -293,11 +293,6 @@ export class WebGpuDevice implements Device {
   #throwFault(): void {
     if (this.#fault) throw this.#fault;
   }
-}
-
-/** The browser has taken the GPU away. */
-export class DeviceLostError extends AhaError {
-  override name = "DeviceLostError";
 }
 
 /** Bytes in whole words, which are the least that is written. */

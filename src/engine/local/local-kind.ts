@@ -91,6 +91,12 @@ export function isEmulated(spec: EngineSpec): boolean {
   return (specSchema.parse(spec).device ?? "cpu") === "cpu";
 }
 
+/** The device that a spec of this engine names, where its models are not the host's to hold; undefined: the processors. */
+export function otherDeviceOf(spec: EngineSpec): string | undefined {
+  const device = spec.kind === localEngine.name ? specSchema.parse(spec).device : undefined;
+  return device === "cpu" ? undefined : device;
+}
+
 /** The limits of a spec, defaults filled in; undefined for a spec of another engine. */
 export function localLimitsOf(spec: EngineSpec): LocalLimits | undefined {
   return spec.kind === localEngine.name ? limitsFrom(givenLimits(spec)) : undefined;

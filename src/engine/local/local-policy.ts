@@ -34,6 +34,7 @@ import type { SamplingSession } from "../contract/session.ts";
 import type { LocalLimits } from "./limits.ts";
 import { LocalSession } from "./local-session.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
+import type { PendingResults } from "./pending-results.ts";
 import { PolicyPrograms } from "./policy-programs.ts";
 import { type InitialWeights, PolicyWeights } from "./policy-weights.ts";
 import { requireData, requireLoss, requireMixup, requireSampling, requireTemperature } from "./requests.ts";
@@ -186,25 +187,18 @@ export class LocalPolicy extends TrainableModel implements Policy {
   }
 
   forwardBackward(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
-    return this.inTurn(() => this.#train(data, loss));
+    return this.passInTurn(() => this.#train(data, loss));
   }
 
   step(data: readonly Datum[], loss: LossSpec, adam: AdamParams): Promise<StepResult<ForwardBackwardResult>> {
     return this.stepInTurn(adam, () => this.#train(data, loss));
   }
 
-  async #train(data: readonly Datum[], loss: LossSpec): Promise<ForwardBackwardResult> {
+  async #train(data: readonly Datum[], loss: LossSpec): Promise<PendingResults<ForwardBackwardResult>> {
     requireLoss(this.capabilities, loss);
     requireData(this.info, data);
-    const result = await this.#programs.sequences.train(
-      this.#weights.current,
-      this.optimizer,
-      data,
-      loss,
-      this.#model.dropoutSeed,
-    );
-    this.optimizer.noteLoss(result.loss);
-    return result;
+    const { sequences } = this.#programs;
+    return sequences.train(this.#weights.current, this.optimizer, data, loss, this.#model.dropoutSeed);
   }
 
   freezeReference(mixup = 1): Promise<void> {

@@ -19,6 +19,7 @@ import type { PairLossOptions, PairResult, RewardModel, RewardModelInfo, TokenPa
 import { causalMask } from "./attention-mask.ts";
 import type { SequenceLimits } from "./limits.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
+import { PendingResults } from "./pending-results.ts";
 import { gradientName, LOSS_SCALE_INPUT } from "./programs.ts";
 import { requireKnownTokens } from "./requests.ts";
 import { pairGraph, rewardForm, scoringGraph } from "./reward-program.ts";
@@ -72,28 +73,27 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
       const rewards = new Float32Array(read.length);
       this.#scoring ??= await this.#compile(scoringGraph(this.#config, this.#dtype));
       const lengths = read.map((tokens) => tokens.length);
-      for (const members of cutByLength(lengths, 1, this.#limits.microBatchTokens)) {
-        const batch = batchOf(members.map((i) => read[i]!));
-        await this.#run(this.#scoring, batch, { rows: lastRows(batch, 0, 1) }, async (call) => {
-          const found = (await call.floats("rewards"))!;
-          members.forEach((i, row) => {
-            rewards[i] = found[row]!;
+      const pass = async (pending: PendingResults<Float32Array>) => {
+        for (const members of cutByLength(lengths, 1, this.#limits.microBatchTokens)) {
+          const batch = batchOf(members.map((i) => read[i]!));
+          await this.#run(this.#scoring!, batch, { rows: lastRows(batch, 0, 1) }, async (call) => {
+            pending.keep(call, "rewards", intoItems(rewards, members));
           });
-        });
-      }
-      return rewards;
+        }
+      };
+      return (await PendingResults.of(pass, () => rewards)).read(this.device.kernels);
     });
   }
 
   forwardBackward(pairs: readonly TokenPair[], options: PairLossOptions): Promise<PairResult> {
-    return this.inTurn(() => this.#train(pairs, options));
+    return this.passInTurn(() => this.#train(pairs, options));
   }
 
   step(pairs: readonly TokenPair[], options: PairLossOptions, adam: AdamParams): Promise<StepResult<PairResult>> {
     return this.stepInTurn(adam, () => this.#train(pairs, options));
   }
 
-  async #train(pairs: readonly TokenPair[], { centering }: PairLossOptions): Promise<PairResult> {
+  async #train(pairs: readonly TokenPair[], { centering }: PairLossOptions): Promise<PendingResults<PairResult>> {
     if (pairs.length === 0) throw new EngineError("There is nothing to compute: the list of pairs is empty.");
     if (!(Number.isFinite(centering) && centering >= 0)) {
       throw new EngineError(`Centring takes a coefficient of at least 0, not ${centering}.`);
@@ -108,29 +108,29 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
     const lengths = read.map(({ chosen, rejected }) => Math.max(chosen.length, rejected.length));
     const [chosen, rejected] = [new Float32Array(pairs.length), new Float32Array(pairs.length)];
     let loss = 0;
-    for (const members of cutByLength(lengths, 2, this.#limits.microBatchTokens)) {
-      const batch = batchOf(members.flatMap((i) => [read[i]!.chosen, read[i]!.rejected]));
-      const columns = {
-        chosenRows: lastRows(batch, 0, 2),
-        rejectedRows: lastRows(batch, 1, 2),
-        weights: Float32Array.from(members, (i) => read[i]!.weight),
-        centering: Float32Array.of(centering),
-        ...(state.lossScale && { [LOSS_SCALE_INPUT]: Float32Array.of(state.lossScale.value) }),
-      };
-      const gradients = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
-      const onResults = async (call: PreparedCall) => {
-        await state.accumulate();
-        loss += (await call.floats("loss"))![0]!;
-        const [ofChosen, ofRejected] = [(await call.floats("chosen"))!, (await call.floats("rejected"))!];
-        members.forEach((i, row) => {
-          chosen[i] = ofChosen[row]!;
-          rejected[i] = ofRejected[row]!;
-        });
-      };
-      await this.#run(this.#training, batch, columns, onResults, gradients);
-    }
-    state.noteLoss(loss);
-    return { loss, chosen, rejected };
+    const pass = async (pending: PendingResults<PairResult>) => {
+      for (const members of cutByLength(lengths, 2, this.#limits.microBatchTokens)) {
+        const batch = batchOf(members.flatMap((i) => [read[i]!.chosen, read[i]!.rejected]));
+        const columns = {
+          chosenRows: lastRows(batch, 0, 2),
+          rejectedRows: lastRows(batch, 1, 2),
+          weights: Float32Array.from(members, (i) => read[i]!.weight),
+          centering: Float32Array.of(centering),
+          ...(state.lossScale && { [LOSS_SCALE_INPUT]: Float32Array.of(state.lossScale.value) }),
+        };
+        const gradients = new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
+        const onResults = async (call: PreparedCall) => {
+          await state.accumulate();
+          pending.keep(call, "loss", ([ofBatch]) => {
+            loss += ofBatch!;
+          });
+          pending.keep(call, "chosen", intoItems(chosen, members));
+          pending.keep(call, "rejected", intoItems(rejected, members));
+        };
+        await this.#run(this.#training!, batch, columns, onResults, gradients);
+      }
+    };
+    return PendingResults.of(pass, () => ({ loss, chosen, rejected }));
   }
 
   protected get scalesLoss(): boolean {
@@ -202,6 +202,15 @@ export class LocalRewardModel extends TrainableModel implements RewardModel {
       scope.dispose();
     }
   }
+}
+
+/** Brings the numbers of a batch's members back to their places among all items. */
+function intoItems(items: Float32Array, members: readonly number[]): (numbers: Float32Array) => void {
+  return (numbers) => {
+    members.forEach((item, row) => {
+      items[item] = numbers[row]!;
+    });
+  };
 }
 
 /** Items by index in batches of at most `budget` positions, longest first; an item has `rows` rows of its length. */

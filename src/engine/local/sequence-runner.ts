@@ -21,6 +21,7 @@ import { dropoutWords, type TrainingMoment } from "./dropout-words.ts";
 import { noiseInputs } from "./embedding-noise.ts";
 import { logitChunkTokens, type SequenceLimits } from "./limits.ts";
 import { type MicroBatch, type MicroBatchCosts, microBatchCosts, planMicroBatches } from "./micro-batches.ts";
+import { PendingResults } from "./pending-results.ts";
 import { gradientName, LOSS_SCALE_INPUT, NOISE_INPUTS, type SequenceForm, sequenceGraph } from "./programs.ts";
 import { requirePerToken } from "./requests.ts";
 import { chunkedLayout, paddedLayout, type TokenLayout } from "./token-layout.ts";
@@ -38,6 +39,9 @@ interface SequenceJob {
   readonly fetches?: () => ReadonlyMap<string, DeviceTensor>;
   /** Called after each micro-batch, while its results are there. */
   readonly onBatch?: (call: PreparedCall) => Promise<void>;
+  /** Where its results per token go, once they are read. */
+  readonly results: TokenResults;
+  readonly pending: Pick<PendingResults<unknown>, "keep">;
 }
 
 export class SequenceRunner {
@@ -63,31 +67,41 @@ export class SequenceRunner {
   }
 
   /** Log-probabilities and entropies of completions under `weights`. */
-  score(weights: Weights, data: readonly ScoreDatum[], temperature: number): Promise<ScoreResult> {
-    return this.#run({ weights, data, temperature, loss: null });
+  async score(weights: Weights, data: readonly ScoreDatum[], temperature: number): Promise<ScoreResult> {
+    const results = emptyResults(data);
+    const pass = (pending: PendingResults<ScoreResult>) =>
+      this.#run({ weights, data, temperature, loss: null, results, pending });
+    const pending = await PendingResults.of(pass, () => ({ logprobs: results.logprobs, entropies: results.entropies }));
+    return pending.read(this.#device.kernels);
   }
 
-  /** Adds the gradient of Σ weight · term to `state` and returns the loss and what `score` returns. `dropoutSeed` is the
-   * root of an adapter's dropout. */
+  /** Adds the gradient of Σ weight · term to `state`; the loss and what `score` returns are left to be read. `dropoutSeed`
+   * is the root of an adapter's dropout. */
   async train(
     weights: Weights,
     state: OptimizerState,
     data: readonly Datum[],
     loss: LossSpec,
     dropoutSeed: number,
-  ): Promise<ForwardBackwardResult> {
+  ): Promise<PendingResults<ForwardBackwardResult>> {
     for (const name of lossColumns(loss)) requirePerToken(data, name);
     const temperature = lossTemperature(loss);
     const fetches = () => new Map([...state.batchGradients].map(([name, tensor]) => [gradientName(name), tensor]));
     let total = 0;
-    const onBatch = async (call: PreparedCall) => {
-      await state.accumulate();
-      total += (await call.floats("loss"))![0]!;
-    };
+    const results = emptyResults(data);
     const moment = { dropoutSeed, lossScale: state.lossScale?.value, step: state.steps, dataBefore: state.dataCount };
-    const results = await this.#run({ weights, data, temperature, loss, moment, fetches, onBatch });
-    state.dataCount += data.length;
-    return { ...results, loss: total };
+    const pass = async (pending: PendingResults<ForwardBackwardResult>) => {
+      const onBatch = async (call: PreparedCall) => {
+        await state.accumulate();
+        pending.keep(call, "loss", ([ofBatch]) => {
+          total += ofBatch!;
+        });
+      };
+      await this.#run({ weights, data, temperature, loss, moment, fetches, onBatch, results, pending });
+      state.dataCount += data.length;
+    };
+    const { margins, ...perToken } = results;
+    return PendingResults.of(pass, () => ({ ...perToken, ...(isCrossEntropy(loss) && { margins }), loss: total }));
   }
 
   dispose(): void {
@@ -103,8 +117,9 @@ export class SequenceRunner {
     moment,
     fetches,
     onBatch,
-  }: SequenceJob): Promise<Omit<ForwardBackwardResult, "loss">> {
-    const results = emptyResults(data);
+    results,
+    pending,
+  }: SequenceJob): Promise<void> {
     const sharePrompts = loss?.embeddingNoise === undefined;
     for (const batch of planMicroBatches(data, this.#budgetTokens, { sharePrompts, costs: this.#costs })) {
       const scope = new Scope();
@@ -127,13 +142,11 @@ export class SequenceRunner {
         const call = scope.hold(program.prepare(new Map([...weights.tensors, ...inputs]), fetches?.()));
         await call.run();
         await onBatch?.(call);
-        await scatter(batch, layout, call, results);
+        for (const name of PER_TOKEN) pending.keep(call, name, scattering(batch, layout, results[name]));
       } finally {
         scope.dispose();
       }
     }
-    const { margins, ...perToken } = results;
-    return loss && isCrossEntropy(loss) ? { ...perToken, margins } : perToken;
   }
 
   /**
@@ -325,26 +338,26 @@ function sizeOf({ dims }: TokenLayout): number {
   return dims.reduce((product, size) => product * size, 1);
 }
 
-type TokenResults = Record<"logprobs" | "entropies" | "margins", Float32Array[]>;
+const PER_TOKEN = ["logprobs", "entropies", "margins"] as const;
+
+/** What the program does not have stays 0. */
+type TokenResults = Record<(typeof PER_TOKEN)[number], Float32Array[]>;
 
 function emptyResults(data: readonly ScoreDatum[]): TokenResults {
   const empty = () => data.map(({ completionTokens }) => new Float32Array(completionTokens.length));
   return { logprobs: empty(), entropies: empty(), margins: empty() };
 }
 
-/** Brings per-token results back to the data they are of; what the program does not have stays 0. */
-async function scatter(
+/** Brings per-token results of a batch back to the data that they are of. */
+function scattering(
   { sequences }: MicroBatch,
   { starts }: TokenLayout,
-  call: PreparedCall,
-  results: TokenResults,
-): Promise<void> {
-  for (const name of ["logprobs", "entropies", "margins"] as const) {
-    const values = await call.floats(name);
-    if (values === undefined) continue;
+  results: readonly Float32Array[],
+): (values: Float32Array) => void {
+  return (values) => {
     sequences.forEach(({ datum }, s) => {
-      const target = results[name][datum]!;
+      const target = results[datum]!;
       target.set(values.subarray(starts[s]!, starts[s]! + target.length));
     });
-  }
+  };
 }

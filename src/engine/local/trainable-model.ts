@@ -12,6 +12,7 @@ import type { AdamParams, OptimStepResult, StepResult, Trainable } from "../cont
 import { Turns } from "../turns.ts";
 import { LossScale } from "./loss-scale.ts";
 import type { ModelStore, StoredModel } from "./model-store.ts";
+import type { PendingResults } from "./pending-results.ts";
 import { requireAdam } from "./requests.ts";
 import { type DenseWeights, OptimizerState } from "./weights.ts";
 
@@ -133,12 +134,23 @@ export abstract class TrainableModel implements Trainable {
     });
   }
 
-  /** `forwardBackward` and the step on its gradient in one turn; without the step where the former fails. */
-  protected stepInTurn<T>(adam: AdamParams, forwardBackward: () => Promise<T>): Promise<StepResult<T>> {
+  /** A pass that accumulates a gradient, in one turn with the reading of its results. */
+  protected passInTurn<T extends { readonly loss: number }>(pass: () => Promise<PendingResults<T>>): Promise<T> {
+    return this.inTurn(async () => {
+      const pending = await pass();
+      return this.optimizer.resultsOf(pending);
+    });
+  }
+
+  /** A pass and the step on its gradient in one turn; without the step where the former fails. */
+  protected stepInTurn<T extends { readonly loss: number }>(
+    adam: AdamParams,
+    pass: () => Promise<PendingResults<T>>,
+  ): Promise<StepResult<T>> {
     return this.inTurn(async () => {
       requireAdam(adam);
-      const result = await forwardBackward();
-      return { ...result, ...(await this.optimizer.step(adam)) };
+      const pending = await pass();
+      return this.optimizer.stepAfter(pending, adam);
     });
   }
 

@@ -15,6 +15,7 @@ export function takingTurns(device: Device): Device {
     mix: (...operands) => turns.take(() => kernels.mix(...operands)),
     round: (...operands) => turns.take(() => kernels.round(...operands)),
     norm: (...operands) => turns.take(() => kernels.norm(...operands)),
+    readAll: (...operands) => turns.take(() => kernels.readAll(...operands)),
     adamW: (...operands) => turns.take(() => kernels.adamW(...operands)),
     draw: (...operands) => turns.take(() => kernels.draw(...operands)),
   };

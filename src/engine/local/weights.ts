@@ -7,7 +7,7 @@
  * are rounded after each change.
  */
 
-import type { Device, DeviceTensor, HostArrays, OptimizedTensor, StoredDType } from "../../compute/device.ts";
+import type { Device, DeviceTensor, HostArrays, Kernels, OptimizedTensor, StoredDType } from "../../compute/device.ts";
 import { fill, read } from "../../compute/host-memory.ts";
 import { Scope } from "../../compute/scope.ts";
 import { CheckpointError, EngineError } from "../../errors.ts";
@@ -18,6 +18,7 @@ import { elementCount, type ParameterSpec, parameterSpecs } from "../../model/pa
 import { codesName, type Nf4Values, nf4Lengths, scalesName, storageOf } from "../../model/quantization.ts";
 import type { AdamParams, OptimStepResult } from "../contract/policy.ts";
 import { LossScale } from "./loss-scale.ts";
+import type { PendingResults } from "./pending-results.ts";
 
 /** What a program reads as its parameters: tensors by the names of its inputs. */
 export interface Weights {
@@ -232,6 +233,12 @@ export class ModelWeights implements Weights {
 
 const nf4Of = (codes: HostArrays["uint8"], scales: HostArrays["float32"]): Nf4Values => ({ codes, scales });
 
+interface WithLoss {
+  readonly loss: number;
+}
+
+type StepOutcome = OptimStepResult & { readonly gradNorm: number };
+
 /** Gradients and Adam moments of the weights that are trained; made on first use, because sampling needs none. */
 export class OptimizerState {
   readonly firstMoments: DenseWeights;
@@ -287,9 +294,11 @@ export class OptimizerState {
     this.#hasGradient = true;
   }
 
-  /** Takes note of a loss whose gradient was accumulated. */
-  noteLoss(loss: number): void {
-    this.#lossIsFinite &&= Number.isFinite(loss);
+  /** Reads the results of a pass whose gradient was accumulated. */
+  async resultsOf<T extends WithLoss>(pass: PendingResults<T>): Promise<T> {
+    const results = await pass.read(this.#device.kernels);
+    this.#noteLoss(results);
+    return results;
   }
 
   /**
@@ -297,16 +306,45 @@ export class OptimizerState {
    *
    * @throws EngineError where there is no gradient.
    */
-  async step(params: AdamParams): Promise<OptimStepResult & { readonly gradNorm: number }> {
+  async step(params: AdamParams): Promise<StepOutcome> {
+    return this.#update((await this.#takeNorm([])).norm, params);
+  }
+
+  /** The same after a pass whose results were not read yet: they come with the norm, in the one transfer of a step. */
+  async stepAfter<T extends WithLoss>(pass: PendingResults<T>, params: AdamParams): Promise<T & StepOutcome> {
+    try {
+      const { norm, others } = await this.#takeNorm(pass.tensors);
+      const results = pass.from(others);
+      this.#noteLoss(results);
+      return { ...results, ...(await this.#update(norm, params)) };
+    } finally {
+      pass.dispose();
+    }
+  }
+
+  #noteLoss({ loss }: WithLoss): void {
+    this.#lossIsFinite &&= Number.isFinite(loss);
+  }
+
+  /** The norm of the gradient, which is used up, and the numbers of `others`. */
+  #takeNorm(others: readonly DeviceTensor<"float32">[]): ReturnType<Kernels["norm"]> {
     if (!this.#hasGradient) throw new EngineError("optimStep needs a gradient: call forwardBackward first.");
-    const lossIsFinite = this.#lossIsFinite;
     this.#hasGradient = false;
     this.dataCount = 0;
+    return this.#device.kernels.norm(
+      this.#parameters.map(({ gradient }) => gradient),
+      others,
+    );
+  }
+
+  /** The step on a gradient of this norm, as it was computed. */
+  async #update(norm: number, params: AdamParams): Promise<StepOutcome> {
+    const lossIsFinite = this.#lossIsFinite;
     this.#lossIsFinite = true;
     const { kernels } = this.#device;
     const scale = this.lossScale?.value ?? 1;
     const scaled = this.lossScale && { lossScale: scale };
-    const gradNorm = (await kernels.norm(this.#parameters.map(({ gradient }) => gradient))) / scale;
+    const gradNorm = norm / scale;
     if (!lossIsFinite || !Number.isFinite(gradNorm)) {
       if (lossIsFinite) this.lossScale?.overflowed();
       return { gradNorm, applied: false, ...scaled };

@@ -1,0 +1,110 @@
+/** A run whose device is lost: what the error says is what goes on with it, there or on the processors. */
+
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { main } from "../../src/cli/main.ts";
+import { CpuDevice } from "../../src/compute/cpu/cpu-device.ts";
+import type { Device, DeviceKind, Session } from "../../src/compute/device.ts";
+import { DeviceLostError } from "../../src/errors.ts";
+import { extend } from "../../src/extend.ts";
+import { readRun } from "../../src/run/run-reader.ts";
+import { QUICK, SMOKE_RECIPE } from "../recipe/smoke.ts";
+import { recordedConsole } from "./console.ts";
+
+let root: string;
+/** Asked before each program runs. */
+let isLost = () => false;
+
+/** The CPU, which goes away. */
+function brittle(cpu: CpuDevice): Device {
+  const load = async (lowered: Parameters<Device["load"]>[0]): Promise<Session> => {
+    const session = await cpu.load(lowered);
+    const bind: Session["bind"] = (inputs, outputs) => {
+      const run = session.bind(inputs, outputs);
+      return async () => {
+        if (isLost()) throw new DeviceLostError("The device was lost while it computed.");
+        await run();
+      };
+    };
+    return { bind, dispose: () => session.dispose() };
+  };
+  return new Proxy(cpu as Device, {
+    get: (device, name) => {
+      if (name === "load") return load;
+      const value = Reflect.get(device, name, device) as unknown;
+      return typeof value === "function" ? value.bind(device) : value;
+    },
+  });
+}
+
+const kind: DeviceKind = {
+  name: "brittle",
+  summary: "the CPU, which goes away",
+  open: async ({ threads }) => brittle(CpuDevice.open(threads)),
+};
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "aha-lost-device-"));
+  extend({ devices: [kind] });
+});
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+async function aha(...args: string[]) {
+  const console = recordedConsole();
+  const code = await main(args, console);
+  return { code, stderr: console.stderr() };
+}
+
+const SETS = QUICK.flatMap((override) => ["--set", override]);
+const metricsOf = (path: string) => readFileSync(join(path, "metrics.jsonl"), "utf8");
+
+/** A run that is lost behind its first checkpoint, and the commands that its error names. */
+async function lostRun(name: string) {
+  const out = join(root, name);
+  isLost = () => existsSync(join(out, "checkpoints", "cold-start-000002"));
+  const { code, stderr } = await aha("run", SMOKE_RECIPE, ...SETS, "--device", "brittle", "--out", out, "--quiet");
+  isLost = () => false;
+  expect(code).toBe(1);
+  expect(stderr).toContain("The device was lost");
+  const [here, onCpu] = [...stderr.matchAll(/^ {2}aha (run .*?)(?: {3}\(.*)?$/gm)].map(([, line]) => line!.split(" "));
+  return { out, here: here!, onCpu: onCpu! };
+}
+
+describe("a run whose device is lost", () => {
+  it("goes on on the same device, with the bytes of a run that was not interrupted", async () => {
+    const { out, here } = await lostRun("again");
+    expect((await aha(...here)).code).toBe(0);
+    const whole = join(root, "whole");
+    await aha("run", SMOKE_RECIPE, ...SETS, "--device", "brittle", "--out", whole, "--quiet");
+    expect(metricsOf(out)).toBe(metricsOf(whole));
+  });
+
+  it("goes on on the processors where that is asked for, says that it is not bit for bit, and notes it", async () => {
+    const { out, onCpu } = await lostRun("moved");
+    expect(onCpu.slice(-3)).toEqual(["--resume", "--device", "cpu"]);
+    const { code, stderr } = await aha(...onCpu);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/cold-start-000002 was made elsewhere \(device: brittle → cpu\).*not bit for bit/);
+    const { events, summary } = readRun(out);
+    expect(summary).toBeDefined();
+    expect(events.find(({ event }) => event === "started")).toMatchObject({ device: "brittle" });
+    expect(events.find(({ event }) => event === "resumed")).toMatchObject({
+      ...{ device: "cpu", from: "cold-start-000002" },
+      warnings: [expect.stringContaining("not bit for bit")],
+    });
+    // What the run was begun with stays on record.
+    expect(readFileSync(join(out, "recipe.yaml"), "utf8")).toContain("device: brittle");
+  });
+
+  it("goes on on its own device where none is named", async () => {
+    const { out, here } = await lostRun("unnamed");
+    const place = here.indexOf("--device");
+    expect((await aha(...here.filter((_, i) => i !== place && i !== place + 1))).code).toBe(0);
+    expect(readRun(out).events.find(({ event }) => event === "resumed")).toMatchObject({
+      device: "brittle",
+      warnings: [],
+    });
+  });
+});
