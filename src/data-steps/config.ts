@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { textEndpointSchema } from "../endpoint/options.ts";
+import { engineSchema, engines } from "../engine/open.ts";
 import { cachedBy } from "../registry.ts";
 import { rewardFault } from "../rewards/spec.ts";
 import { taskSpecSchema, tasks } from "../tasks/registry.ts";
@@ -72,20 +73,27 @@ export const modelSchema = z.strictObject({
   path: z.string().min(1).describe("a model directory in the Hugging Face layout, or org/name[@revision] on the Hub"),
 });
 
-/** A model that writes: one on disk, or behind an endpoint. */
-const writerSchema = z
-  .strictObject({
-    path: modelSchema.shape.path.optional(),
-    endpoint: textEndpointSchema.optional().describe("a model behind an OpenAI-compatible endpoint"),
-  })
-  .refine(
-    ({ path, endpoint }) => (path === undefined) !== (endpoint === undefined),
-    "expected exactly one of path (a model on disk or on the Hub) and endpoint",
-  );
+/** A model that writes: one on disk, on whatever engine, or one behind an endpoint. */
+const writerSchema = cachedBy([engines], () =>
+  z
+    .strictObject({
+      path: modelSchema.shape.path.optional(),
+      engine: engineSchema().optional().describe("what computes the model of path, as in a recipe; local if absent"),
+      endpoint: textEndpointSchema.optional().describe("a model behind an OpenAI-compatible endpoint"),
+    })
+    .refine(
+      ({ path, endpoint }) => (path === undefined) !== (endpoint === undefined),
+      "expected exactly one of path (a model on disk or on the Hub) and endpoint",
+    )
+    .refine(
+      ({ engine, endpoint }) => engine === undefined || endpoint === undefined,
+      "engine goes with path: an endpoint computes by itself",
+    ),
+);
 
 /** What an endpoint cannot be told. */
 export function refineWriter(
-  { model, topK }: { readonly model: z.output<typeof writerSchema>; readonly topK: number },
+  { model, topK }: { readonly model: z.output<ReturnType<typeof writerSchema>>; readonly topK: number },
   context: { readonly addIssue: (issue: { code: "custom"; path: string[]; message: string }) => void },
 ): void {
   if (model.endpoint === undefined || topK === 0) return;
@@ -109,8 +117,8 @@ export const outputShape = {
 };
 
 /** Keys of a step that samples, filters and chooses. */
-export const samplingShape = cachedBy([tasks], () => ({
-  model: writerSchema.describe("the model that is sampled"),
+export const samplingShape = cachedBy([tasks, engines], () => ({
+  model: writerSchema().describe("the model that is sampled"),
   task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),

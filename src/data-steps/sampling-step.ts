@@ -1,6 +1,7 @@
 /** What all steps that sample a model have in common, as a pipeline and the doctor ask for it. */
 
 import { endpointIdentity } from "../endpoint/options.ts";
+import { engineIdentity } from "../engine/open.ts";
 import { type NamedPath, pathAt, pathsBelow, pathsOfItems, valueAt } from "../named-paths.ts";
 import { rewardIdentity, rewardPathsIn } from "../rewards/spec.ts";
 import { taskPaths } from "../tasks/registry.ts";
@@ -21,11 +22,13 @@ export function samplingPaths(config: unknown): NamedPath[] {
  * depend on: limits, time limits and the key's variable may change, for a data set is finished when every answer is there.
  */
 export function samplingIdentity(config: SamplingConfig): object {
-  const { endpoint } = config.model;
+  const { endpoint, engine, ...model } = config.model;
   return {
     ...config,
     keep: config.keep.map((filter) => ({ ...filter, ...scoringIdentity(filter) })),
-    ...(endpoint && { model: { endpoint: endpointIdentity(endpoint) } }),
+    model: endpoint
+      ? { endpoint: endpointIdentity(endpoint) }
+      : { ...model, ...(engine && { engine: engineIdentity(engine) }) },
   };
 }
 
@@ -43,5 +46,5 @@ export function scoringIdentity({
 
 /** What it samples. */
 export function sampledWork({ model, task, seed, prompts, samples, maxCompletionTokens }: SamplingConfig): SampledWork {
-  return { model: model.path, task, seed, prompts, samples, maxCompletionTokens };
+  return { model: model.path, engine: model.engine, task, seed, prompts, samples, maxCompletionTokens };
 }

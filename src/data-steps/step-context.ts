@@ -3,9 +3,10 @@
 import type { Compute } from "../compute/compute.ts";
 import { endpointName } from "../endpoint/options.ts";
 import type { Sampler } from "../engine/contract/sampler.ts";
-import { LOCAL_ENGINE, openEngine } from "../engine/open.ts";
+import type { EngineSpec } from "../engine/engine-kind.ts";
+import { LOCAL_ENGINE, openSampler, readsWeights } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
-import { resolveModel } from "../hub/resolve.ts";
+import { MODEL_TEXT_FILES, resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
 import type { TaskSpec } from "../tasks/entry.ts";
 import { createTask } from "../tasks/on-disk.ts";
@@ -42,19 +43,23 @@ export interface OpenedModel {
 }
 
 /**
- * Does `work` with the model in `path` open.
+ * Does `work` with the model in `path` open, on this engine.
  *
  * @throws CheckpointError, HubError for a model that cannot be read or downloaded, or whose tokenizer belongs to
  * another model
  */
 export async function withModel<T>(
   path: string,
-  { compute }: Pick<DataStepContext, "compute">,
+  {
+    compute,
+    engine: spec = LOCAL_ENGINE,
+  }: Pick<DataStepContext, "compute"> & { readonly engine?: EngineSpec | undefined },
   work: (model: OpenedModel) => Promise<T>,
 ): Promise<T> {
-  const directory = await modelDirectory((await resolveModel(path)).path);
+  const choice = readsWeights(spec) ? {} : { include: MODEL_TEXT_FILES };
+  const directory = await modelDirectory((await resolveModel(path, choice)).path);
   const tokenizer = await loadTokenizer(directory);
-  const engine = await openEngine(LOCAL_ENGINE, { path: directory }, compute);
+  const engine = await openSampler(spec, { path: directory }, compute);
   try {
     if (tokenizer.vocabSize > engine.info.vocabSize) {
       throw new CheckpointError(
@@ -87,7 +92,7 @@ export interface OpenedSource {
  * @throws as `withModel`, and ConfigError for an endpoint's address that is none
  */
 export async function withSource<T>(
-  { path, endpoint }: SamplingConfig["model"],
+  { path, engine: spec, endpoint }: SamplingConfig["model"],
   context: DataStepContext,
   work: (opened: OpenedSource) => Promise<T>,
 ): Promise<T> {
@@ -97,8 +102,9 @@ export async function withSource<T>(
     return work({ source, name, taskFor: taskOf });
   };
   if (endpoint !== undefined) return opened(await endpointSource(endpoint, context.directory), endpointName(endpoint));
-  return withModel(path!, context, ({ engine, tokenizer }) =>
-    opened(engineSource(engine, tokenizer), nameIn(context, path!)),
+  const name = nameIn(context, path!);
+  return withModel(path!, { ...context, engine: spec }, ({ engine, tokenizer }) =>
+    opened(engineSource(engine, tokenizer), spec === undefined ? name : `${name} on ${engine.info.name}`),
   );
 }
 

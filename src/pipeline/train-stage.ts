@@ -78,7 +78,10 @@ function asBegun(recorded: unknown, now: Recipe): unknown {
 
 /** Folds the trained adapter into its base, so that later stages take a model like any other. */
 async function merge({ model }: Recipe, folder: string, output: string): Promise<void> {
-  const base = model.path === undefined ? join(folder, RUN_FILES.initialModel) : await modelDirectoryOf(model.path);
+  const base =
+    model.path === undefined
+      ? join(folder, RUN_FILES.initialModel)
+      : await modelDirectoryOf(model.path, { weights: true });
   const checkpoint = await openCheckpoint(base);
   try {
     const { lora, values } = await loadPeftAdapter(join(folder, RUN_FILES.model), checkpoint.config);

@@ -224,7 +224,7 @@ export class RunDirectory implements RunStore {
       timings: this.logs.timings.sizeBytes,
     };
     const parent = join(this.path, RUN_FILES.checkpoints);
-    const { stage, step, trainerState, stageComplete, keep, best } = request;
+    const { stage, step, trainerState, stageComplete, keep, best, elsewhere } = request;
     const [newest] = await listCheckpoints(parent);
     if (newest !== undefined && "manifest" in newest) {
       const state = { stage, step, stageComplete, trainerState, logBytes, rolloutFile, sampleBytes };
@@ -251,7 +251,7 @@ export class RunDirectory implements RunStore {
         await writeWhole(join(unfinished, RUN_FILES.recipe), recipeToYaml(this.recipe));
       },
     );
-    await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best });
+    await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best, elsewhere });
     this.rollouts.pin(await this.pinnedRollouts());
     this.event("checkpoint", { stage, step, stageComplete });
     return checkpoint;

@@ -47,6 +47,8 @@ export interface TrlConversion {
   readonly missing: readonly string[];
   /** One for each key of accelerate's file, and of deepspeed_config. */
   readonly launcherKeys: readonly TrlKeyLine[];
+  /** The command that starts a server for the engine that was asked for, line by line; empty where none is known. */
+  readonly server: readonly string[];
   /** `output_dir`, where the run goes there. */
   readonly outputDirectory: string | undefined;
 }
@@ -106,6 +108,17 @@ export class TrlDraft {
       branch = branch[key] as Record<string, unknown>;
     }
     branch[keys.at(-1)!] = value;
+  }
+
+  /** What stands at a path of the recipe so far. */
+  value(path: string): unknown {
+    const [first, ...rest] = path.split(".");
+    const inStage = first === "stages";
+    const keys = inStage ? rest.slice(1) : [first!, ...rest];
+    return keys.reduce<unknown>(
+      (branch, key) => (branch as Record<string, unknown> | undefined)?.[key],
+      inStage ? this.stage : this.values,
+    );
   }
 
   /** The recipe, unchecked. */
