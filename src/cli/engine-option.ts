@@ -36,8 +36,9 @@ export interface EngineValues {
 export function engineOption(values: EngineValues, ofRun: EngineSpec | undefined): EngineSpec {
   const { engine: text, device } = values;
   // How a run was computed in this process is no property of its model.
-  const spec = text === undefined ? (ofRun?.kind === LOCAL_ENGINE.kind ? undefined : ofRun) : parsedEngine(text);
-  if (spec === undefined || spec.kind === LOCAL_ENGINE.kind) return { ...spec, ...localEngineOption(values) };
+  const isElsewhere = ofRun !== undefined && (ofRun.kind ?? LOCAL_ENGINE.kind) !== LOCAL_ENGINE.kind;
+  const spec = text === undefined ? (isElsewhere ? ofRun : LOCAL_ENGINE) : parsedEngine(text);
+  if (spec.kind === LOCAL_ENGINE.kind) return { ...spec, ...localEngineOption(values) };
   const given = device !== undefined ? "device" : values.dtype !== undefined ? "dtype" : undefined;
   if (given === undefined) return spec;
   throw new ConfigError(

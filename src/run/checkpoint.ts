@@ -123,17 +123,23 @@ export async function checkpointDamage(checkpoint: Checkpoint): Promise<string |
 
 /**
  * Removes all but the newest `keep` checkpoints; those at the end of a stage, which are the run's lineage, stay, and so
- * does the best one. What they name `elsewhere` goes after them (`states-elsewhere.ts`). `findings`: newest first.
+ * does the best one. What they name `elsewhere` goes after them, and what was `replaced` (`states-elsewhere.ts`). `findings`:
+ * newest first.
  */
 export async function removeOldCheckpoints(
   findings: readonly CheckpointFinding[],
-  { keep, best, elsewhere }: Pick<CheckpointRequest, "keep" | "best" | "elsewhere">,
+  {
+    keep,
+    best,
+    elsewhere,
+    replaced,
+  }: Pick<CheckpointRequest, "keep" | "best" | "elsewhere"> & { readonly replaced: readonly string[] },
 ): Promise<void> {
   const passing = findings.filter((finding) => !("manifest" in finding && finding.manifest.stageComplete));
   const old = passing.slice(keep).filter(({ name }) => name !== best);
   const directories = (some: readonly CheckpointFinding[]) => some.map(({ directory }) => directory);
   const kept = findings.filter((finding) => !old.includes(finding));
-  await removeWithContent(elsewhere, { old: directories(old), kept: directories(kept) }, async () => {
+  await removeWithContent(elsewhere, { old: directories(old), kept: directories(kept), replaced }, async () => {
     for (const { directory } of old) await rm(directory, { recursive: true, force: true });
   });
 }

@@ -48,7 +48,7 @@ import { findResumption, type Resumption, removeUnfinished } from "./resumption.
 import { RolloutLog } from "./rollout-log.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
 import { readRun } from "./run-reader.ts";
-import { type RolloutFiles, RUN_FILES, type RunLogs, type RunStore } from "./run-store.ts";
+import { checkpointName, type RolloutFiles, RUN_FILES, type RunLogs, type RunStore } from "./run-store.ts";
 import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
@@ -231,6 +231,7 @@ export class RunDirectory implements RunStore {
       if (isDeepStrictEqual({ ...newest.manifest, ...state }, newest.manifest)) return newest;
     }
     this.serial++;
+    const replaced = (await elsewhere?.namedBy(join(parent, checkpointName(stage, step)))) ?? [];
     const checkpoint = await writeCheckpoint(
       parent,
       {
@@ -251,7 +252,7 @@ export class RunDirectory implements RunStore {
         await writeWhole(join(unfinished, RUN_FILES.recipe), recipeToYaml(this.recipe));
       },
     );
-    await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best, elsewhere });
+    await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best, elsewhere, replaced });
     this.rollouts.pin(await this.pinnedRollouts());
     this.event("checkpoint", { stage, step, stageComplete });
     return checkpoint;

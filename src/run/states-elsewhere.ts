@@ -10,16 +10,23 @@ export interface KeptElsewhere {
   remove(names: readonly string[]): Promise<void>;
 }
 
-/** Removes the folders of `old`, by `remove`, and then what they name and those of `kept` do not. */
+/**
+ * Removes the folders of `old`, by `remove`, and then what they name and those of `kept` do not; with it `replaced`, the names
+ * in a folder that another one has taken the place of.
+ */
 export async function removeWithContent(
   elsewhere: KeptElsewhere | undefined,
-  { old, kept }: { readonly old: readonly string[]; readonly kept: readonly string[] },
+  {
+    old,
+    kept,
+    replaced = [],
+  }: { readonly old: readonly string[]; readonly kept: readonly string[]; readonly replaced?: readonly string[] },
   remove: () => Promise<void>,
 ): Promise<void> {
-  if (old.length === 0) return;
+  if (old.length === 0 && replaced.length === 0) return;
   const namedBy = async (directories: readonly string[]) =>
     (await Promise.all(directories.map((directory) => elsewhere?.namedBy(directory) ?? []))).flat();
-  const gone = await namedBy(old);
+  const gone = [...replaced, ...(await namedBy(old))];
   await remove();
   const named = new Set(await namedBy(kept));
   const names = [...new Set(gone)].filter((name) => !named.has(name));

@@ -97,7 +97,7 @@ export class TrlDraft {
     if (this.settings.written.has(key)) this.line({ key, value: this.settings.written.get(key), path: null, note });
   }
 
-  /** Puts a value into the recipe that no key of TRL stands for. */
+  /** Puts a value into the recipe that no key of TRL stands for; undefined takes away what is there. */
   put(path: string, value: unknown): void {
     const [first, ...rest] = path.split(".");
     const inStage = first === "stages";
@@ -107,7 +107,8 @@ export class TrlDraft {
       branch[key] ??= {};
       branch = branch[key] as Record<string, unknown>;
     }
-    branch[keys.at(-1)!] = value;
+    if (value === undefined) delete branch[keys.at(-1)!];
+    else branch[keys.at(-1)!] = value;
   }
 
   /** What stands at a path of the recipe so far. */
