@@ -34,6 +34,9 @@ import { addUsage, NO_USAGE, USAGE_EVENT, usageIn } from "./usage.ts";
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
 
+/** How often the diary has what an engine elsewhere computed, beside checkpoints and evaluations: that much a kill loses. */
+const USAGE_EVERY_MS = 60_000;
+
 /** How a prepared recipe is run. */
 export interface RunOptions {
   /** Aborted when the user wants to stop: a checkpoint is made, and the run can be resumed. */
@@ -58,11 +61,13 @@ export async function runRecipe(prepared: PreparedRun, options: RunOptions = {})
     observe(event);
     trackers.observe(event);
   };
+  const run = new RecipeRun(prepared, signal, observeAll);
   try {
-    const summary = await new RecipeRun(prepared, signal, observeAll).run();
+    const summary = await run.run();
     await trackers.finish({ state: "finished", summary });
     return summary;
   } catch (error) {
+    run.noteUsage();
     const reason = error instanceof Error ? error.message : String(error);
     const isInterrupted = error instanceof RunInterrupted;
     if (isInterrupted) directory.event("interrupted", { reason });
@@ -84,6 +89,7 @@ class RecipeRun {
   private best: BestCheckpoint | undefined;
   /** Of the engine's usage what is in the diary. */
   private noted: EngineUsage = NO_USAGE;
+  private notedAt = performance.now();
   private readonly alarms: RunAlarms;
 
   constructor(prepared: PreparedRun, signal: AbortSignal, observe: RunObserver) {
@@ -172,7 +178,7 @@ class RecipeRun {
       timing: (row) => {
         writer.timing(row);
         this.observe({ type: "timing", stage, row });
-        this.noteUsage();
+        if (performance.now() - this.notedAt >= USAGE_EVERY_MS) this.noteUsage();
       },
       event: (name, details) => {
         writer.event(name, details);
@@ -212,7 +218,8 @@ class RecipeRun {
    * What an engine elsewhere computed since the last time, into the diary, which a resume does not cut: what was computed twice
    * was paid for twice.
    */
-  private noteUsage(): void {
+  noteUsage(): void {
+    this.notedAt = performance.now();
     const now = this.prepared.engine.usage?.();
     if (now === undefined) return;
     const since = addUsage(now, this.noted, -1);

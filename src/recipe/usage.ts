@@ -3,11 +3,12 @@
 import { z } from "zod";
 import type { EngineUsage } from "../engine/contract/policy.ts";
 import type { EventRecord } from "../run/records.ts";
-import { usageSchema } from "../run/summary.ts";
+import { engineUsageSchema } from "../run/summary.ts";
 
 /** The diary's event with what was computed since the one before. */
 export const USAGE_EVENT = "usage";
 
+/** Where nothing was computed yet. */
 export const NO_USAGE: EngineUsage = { promptTokens: 0, sampledTokens: 0, scoredTokens: 0, trainedTokens: 0 };
 
 /** a + factor · b. */
@@ -20,7 +21,7 @@ export function addUsage(a: EngineUsage, b: EngineUsage, factor = 1): EngineUsag
   };
 }
 
-const eventSchema = z.looseObject({ event: z.literal(USAGE_EVENT), ...usageSchema.shape });
+const eventSchema = z.looseObject({ event: z.literal(USAGE_EVENT), ...engineUsageSchema.shape });
 
 /** The sum of the diary's; undefined: it has none. */
 export function usageIn(events: readonly EventRecord[]): EngineUsage | undefined {

@@ -37,7 +37,7 @@ const stageSummarySchema = z.object({
 });
 
 /** Tokens that an engine elsewhere computed, work that was lost and done again included. */
-export const usageSchema = z.object({
+export const engineUsageSchema = z.object({
   /** Of prompts that were sampled from, each once a request, and of texts that were scored by a sampler. */
   promptTokens: z.number(),
   sampledTokens: z.number(),
@@ -62,7 +62,7 @@ export const runSummarySchema = z.object({
   after: evaluatedStateSchema,
   stages: z.array(stageSummarySchema),
   /** Where the engine was not in this process. */
-  usage: usageSchema.optional(),
+  usage: engineUsageSchema.optional(),
   /** The checkpoint that `model/` holds. */
   modelFrom: z.string().optional(),
   /** The best checkpoint by the recipe's `bestCheckpoint`, with the held-out statistic that decided. */

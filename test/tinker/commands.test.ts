@@ -178,17 +178,17 @@ describe("a run", () => {
   });
 
   it("says what it had computed", () => {
-    for (const [run, probe] of [
-      ["aha", 0],
-      ["hosted", 9],
-    ] as const) {
+    for (const run of ["aha", "hosted"]) {
       const { usage } = JSON.parse(readFileSync(join(root, run, "summary.json"), "utf8")) as RunSummary;
-      const tokensIn = (rows: readonly Record<string, unknown>[]) =>
-        rows.reduce((sum, { lengthTokens }) => sum + (lengthTokens as number), 0);
+      const rollouts = lines(run, "rollouts.jsonl");
       const evaluated = lines(run, "evaluations.jsonl").flatMap(
         ({ completions }) => completions as Record<string, unknown>[],
       );
-      expect(usage!.sampledTokens).toBe(tokensIn(lines(run, "rollouts.jsonl")) + tokensIn(evaluated) + probe);
+      const written = [...rollouts, ...evaluated].reduce((sum, { lengthTokens }) => sum + (lengthTokens as number), 0);
+      // By the protocol alone the probe samples 9 tokens, and each text that the reference scores costs one more.
+      const [least, most] = run === "aha" ? [0, 0] : [10, 10 + rollouts.length];
+      expect(usage!.sampledTokens).toBeGreaterThanOrEqual(written + least);
+      expect(usage!.sampledTokens).toBeLessThanOrEqual(written + most);
       for (const tokens of Object.values(usage!)) expect(tokens).toBeGreaterThan(0);
     }
   });

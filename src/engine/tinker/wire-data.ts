@@ -70,7 +70,7 @@ export function plainDatum(
 }
 
 /** Tokens of a datum: four bytes are one. */
-export function positionsOf({ modelInput }: WireDatum): number {
+export function wirePositions({ modelInput }: WireDatum): number {
   return modelInput.reduce((sum, { encodedText }) => sum + (encodedText?.tokens?.length ?? 0) / 4, 0);
 }
 
