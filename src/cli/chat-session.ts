@@ -5,7 +5,8 @@
 
 import type { Sampler } from "../engine/contract/sampler.ts";
 import type { SamplingSession } from "../engine/contract/session.ts";
-import { DataError, EngineError } from "../errors.ts";
+import { SampledSession } from "../engine/sampled-session.ts";
+import { DataError } from "../errors.ts";
 import { channelAfter, renderConversation } from "../serve/conversation.ts";
 import { type Channel, type ChannelText, ReasoningSplitter } from "../serve/reasoning.ts";
 import { stopTokens } from "../tokenizer/stop-tokens.ts";
@@ -61,12 +62,10 @@ export class ChatSession {
   #turn = 0;
 
   constructor(options: ChatSessionOptions) {
-    const session = options.engine.openSession?.();
-    if (session === undefined)
-      throw new EngineError(`The engine ${options.engine.info.name} has no sampling sessions.`);
+    const { engine } = options;
     this.#options = options;
     this.#stopTokenIds = stopTokens(options.engine, options.tokenizer);
-    this.#session = session;
+    this.#session = engine.capabilities.sessions ? engine.openSession!() : new SampledSession(engine);
     this.forget();
   }
 

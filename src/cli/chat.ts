@@ -5,17 +5,25 @@
  */
 
 import { createInterface } from "node:readline";
-import { openEngine } from "../engine/open.ts";
+import { openSampler } from "../engine/open.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { Channel } from "../serve/reasoning.ts";
 import type { GenerationDefaults } from "../serve/sampling-defaults.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type AnswerPart, type ChatReply, type ChatSampling, ChatSession, FORGET } from "./chat-session.ts";
+import {
+  type AnswerPart,
+  type ChatReply,
+  type ChatSampling,
+  ChatSession,
+  type ChatSessionOptions,
+  FORGET,
+} from "./chat-session.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { engineOption } from "./engine-option.ts";
+import { ENGINE_HELP, ENGINE_OPTION } from "./engine-option.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
-import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
+import { modelToRead } from "./model-to-read.ts";
+import { ADAPTER_HELP, ADAPTER_OPTION } from "./model-with-adapter.ts";
 import {
   COMPUTE_HELP,
   COMPUTE_OPTIONS,
@@ -46,6 +54,7 @@ Options
   ${GENERATION_CONFIG_HELP}
   --seed N               root of the random numbers (0)
   ${ADAPTER_HELP}
+  ${ENGINE_HELP}
   ${COMPUTE_HELP}
   --json                 one JSON line per answer: {"prompt", "completion", "reasoning", "answer", "finishReason", "tokens"}
 
@@ -66,6 +75,7 @@ const OPTIONS = {
   ...GENERATION_CONFIG_OPTION,
   seed: { type: "string" },
   ...ADAPTER_OPTION,
+  ...ENGINE_OPTION,
   ...COMPUTE_OPTIONS,
   json: { type: "boolean" },
 } as const;
@@ -81,17 +91,17 @@ export const chatCommand: Command = {
   syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("chat", args, OPTIONS, ["DIR"]);
-    const { modelDirectory, tokenizerDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
+    const opened = await modelToRead(positionals[0]!, values, context);
+    const { modelDirectory, tokenizerDirectory, source } = opened;
     const sampling = samplingOf(values, await generationDefaults(modelDirectory, values));
     const tokenizer = await loadTokenizer(tokenizerDirectory);
     const isChat = !values.raw && hasChatTemplate(tokenizer);
     if (values.system !== undefined && !isChat) {
       throw new ConfigError("aha chat: --system needs a chat template, and plain text has none; leave it out.");
     }
-    const source = { path: modelDirectory, ...adapter };
-    const engine = await openEngine(engineOption(values), source, computeOption(values));
+    const engine = await openSampler(opened.engine, source, computeOption(values));
     const chat = isChat ? { system: values.system } : undefined;
-    const session = new ChatSession({ engine, tokenizer, sampling, chat });
+    const session = await openSession({ engine, tokenizer, sampling, chat });
     const display = values.json
       ? jsonDisplay(context.out)
       : streamingDisplay(context.out, { terminal: process.stdout.isTTY === true });
@@ -110,6 +120,17 @@ export const chatCommand: Command = {
     }
   },
 };
+
+/** Throws ConfigError, and gives the engine back, where it cannot draw as asked. */
+async function openSession(options: ChatSessionOptions): Promise<ChatSession> {
+  const { engine, sampling } = options;
+  if (engine.capabilities.sessions || (sampling.repetitionPenalty ?? 1) === 1) return new ChatSession(options);
+  await engine.dispose();
+  throw new ConfigError(
+    `aha chat: the engine ${engine.info.name} has no repetition penalty (${sampling.repetitionPenalty}, by the option or by ` +
+      "the model's generation_config.json): give --repetition-penalty 1.",
+  );
+}
 
 /** Shows answers. */
 export interface AnswerDisplay {

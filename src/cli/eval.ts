@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { writeJsonl } from "../data/jsonl.ts";
 import type { SampledSoFar, Sampler } from "../engine/contract/sampler.ts";
-import { openEngine } from "../engine/open.ts";
+import { LOCAL_ENGINE, openSampler } from "../engine/open.ts";
 import { ConfigError, RunInterrupted } from "../errors.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import { type Evaluation, evaluate } from "../eval/evaluate.ts";
@@ -19,9 +19,10 @@ import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { datasetResolver } from "./dataset-path.ts";
-import { engineOption } from "./engine-option.ts";
+import { ENGINE_HELP, ENGINE_OPTION } from "./engine-option.ts";
 import { comparisonTable, evaluationJson, evaluationTable } from "./eval-output.ts";
-import { ADAPTER_HELP, ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
+import { type ModelToRead, modelToRead } from "./model-to-read.ts";
+import { ADAPTER_HELP, ADAPTER_OPTION } from "./model-with-adapter.ts";
 import {
   COMPUTE_HELP,
   COMPUTE_OPTIONS,
@@ -57,6 +58,7 @@ Options
   --seed N               root of the random numbers (0)
   --compare DIR          evaluate this model too, on the same problems, and say whether the difference is more than luck
   ${ADAPTER_HELP}
+  ${ENGINE_HELP}
   ${COMPUTE_HELP}
   --rollouts FILE.jsonl  write every completion with its verdict (also --out)
   --json                 print one JSON line instead of a table
@@ -91,6 +93,7 @@ const OPTIONS = {
   seed: { type: "string" },
   compare: { type: "string", completes: "model" },
   ...ADAPTER_OPTION,
+  ...ENGINE_OPTION,
   ...COMPUTE_OPTIONS,
   rollouts: { type: "string", completes: "file" },
   out: { type: "string", completes: "file" },
@@ -120,18 +123,22 @@ export const evalCommand: Command = {
   syntax: { options: OPTIONS, arguments: ["model"] },
   run: async (args, context) => {
     const { values, positionals } = parseOptions("eval", args, OPTIONS, ["DIR"]);
-    const opened = await openPolicy(positionals[0]!, values.adapter, context);
+    const opened = await modelToRead(positionals[0]!, values, context);
     const plan = await planOf(values, opened.recipePath);
     const rollouts = rolloutsFile(values);
-    const rival = values.compare === undefined ? undefined : await openPolicy(values.compare, undefined, context);
+    const rival =
+      values.compare === undefined
+        ? undefined
+        : await modelToRead(values.compare, { ...values, adapter: undefined }, context);
     const first = await evaluatePolicy(opened, plan, values, context);
     const second = rival && (await evaluatePolicy(rival, atMost(plan, first), values, context));
     if (second) requireSameProblems(first, second);
     if (rollouts !== undefined) await writeJsonl(rollouts, first.evaluation.completions);
-    const { modelDirectory, adapter } = opened;
+    const { source, engine } = opened;
     const about = {
-      model: modelDirectory,
-      ...adapter,
+      model: source.path,
+      ...(source.adapter !== undefined && { adapter: source.adapter }),
+      ...(engine.kind !== LOCAL_ENGINE.kind && { engine }),
       ...plan,
       problems: first.problems,
       maxCompletionTokens: first.maxCompletionTokens,
@@ -158,7 +165,7 @@ interface EvaluatedPolicy {
 }
 
 async function evaluatePolicy(
-  { modelDirectory, tokenizerDirectory, adapter }: Awaited<ReturnType<typeof openPolicy>>,
+  { source, tokenizerDirectory, engine: spec }: ModelToRead,
   plan: Plan,
   values: Values,
   context: CommandContext,
@@ -170,8 +177,7 @@ async function evaluatePolicy(
     resolveDataset: datasetResolver(context),
   });
   const problems = task.heldOut(plan.problems);
-  const source = { path: modelDirectory, ...adapter };
-  const engine = await openEngine(engineOption(values), source, computeOption(values));
+  const engine = await openSampler(spec, source, computeOption(values));
   try {
     const maxCompletionTokens = plan.maxCompletionTokens ?? roomFor(engine, tokenizer, problems);
     const options = { ...plan, maxCompletionTokens, onProgress: progress(context) };

@@ -6,14 +6,15 @@
  */
 
 import type { Sampler } from "../engine/contract/sampler.ts";
-import { openEngine } from "../engine/open.ts";
+import { openSampler } from "../engine/open.ts";
 import { ConfigError, DataError, EngineError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
 import { parseJson } from "../json-text.ts";
 import { sumOf } from "../statistics.ts";
 import type { CommandContext } from "./command.ts";
-import { engineOption } from "./engine-option.ts";
-import { ADAPTER_OPTION, openPolicy } from "./model-with-adapter.ts";
+import { ENGINE_OPTION } from "./engine-option.ts";
+import { modelToRead } from "./model-to-read.ts";
+import { ADAPTER_OPTION } from "./model-with-adapter.ts";
 import { COMPUTE_OPTIONS, computeOption, numberOption, parseOptions } from "./parse-options.ts";
 
 const MAX_TOKEN_FILE_BYTES = 64 * 2 ** 20;
@@ -23,6 +24,7 @@ export const SCORE_OPTIONS = {
   tokens: { type: "string", completes: "file" },
   temperature: { type: "string", default: "1" },
   ...ADAPTER_OPTION,
+  ...ENGINE_OPTION,
   ...COMPUTE_OPTIONS,
   json: { type: "boolean", default: false },
 } as const;
@@ -34,11 +36,10 @@ export async function runModelScore(args: readonly string[], context: CommandCon
     throw new ConfigError("aha model score needs --tokens FILE, a JSON array of arrays of token ids.");
   }
   const temperature = numberOption("temperature", values.temperature, isTemperature, "a number above 0");
-  const { modelDirectory, adapter } = await openPolicy(positionals[0]!, values.adapter, context);
+  const { engine: spec, source } = await modelToRead(positionals[0]!, values, context);
   const text = await readTextFile(values.tokens, { maxBytes: MAX_TOKEN_FILE_BYTES, error: DataError });
   const sequences = parseTokenSequences(text, values.tokens);
-  const source = { path: modelDirectory, ...adapter };
-  const engine = await openEngine(engineOption(values), source, computeOption(values));
+  const engine = await openSampler(spec, source, computeOption(values));
   try {
     const logprobs = await scoreSequences(engine, sequences, temperature, values.tokens);
     context.out(values.json ? `${toJson(logprobs)}\n` : report(logprobs));

@@ -13,7 +13,7 @@ import { runModelScore, SCORE_OPTIONS } from "./model-score.ts";
 const HELP = `Usage:
   aha model init (--preset NAME | --config FILE) [--tokenizer NAME|DIR] --out DIR [--seed N] [--dtype NAME] …
   aha model info DIR [--adapter DIR] [--json]
-  aha model score DIR --tokens FILE [--adapter DIR] [--temperature T] [--device NAME] [--dtype NAME] [--threads N] [--json]
+  aha model score DIR --tokens FILE [--adapter DIR] [--temperature T] [--engine SPEC] [--device NAME] [--dtype NAME] [--threads N] [--json]
   aha model convert DIR|FILE.gguf --out DIR [--dtype NAME] [--max-shard-size N]
   aha model merge BASE ADAPTER --out DIR [--dtype NAME] [--max-shard-size N] [--json]
   aha model export DIR --gguf [--out FILE] [--dtype NAME] [--tokenizer NAME] [--json]

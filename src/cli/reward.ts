@@ -21,7 +21,7 @@ import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { scorerOpener } from "../train/reward-scorer.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { engineOption } from "./engine-option.ts";
+import { localEngineOption } from "./engine-option.ts";
 import { COMPUTE_OPTIONS, computeOption, parseOptions, wholeNumberOption } from "./parse-options.ts";
 import { listedReward, rewardListText } from "./reward-list.ts";
 import { statusLineOf } from "./terminal-line.ts";
@@ -96,7 +96,7 @@ export const rewardCommand: Command = {
     }
     const timeoutMs = limit === undefined ? undefined : wholeNumberOption("timeout-ms", limit, 1);
     const spec = { name, options, ...(timeoutMs !== undefined && { timeoutMs }) };
-    const openScorer = scorerOpener(computeOption(values), engineOption(values));
+    const openScorer = scorerOpener(computeOption(values), localEngineOption(values));
     const [{ reward }] = createRewards([spec], { openScorer }) as [WeightedReward];
     if (values.in === undefined) throw new ConfigError("aha reward: --in FILE.jsonl is required.");
     // Everything is scored before anything is printed, so a bad line gives an error and no partial result.

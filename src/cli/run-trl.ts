@@ -26,6 +26,7 @@ import { countdownOptionsSchema } from "../tasks/countdown/options.ts";
 import { defaultTemplate } from "../tokenizer/tokenizer-config.ts";
 import { readTokenizerFiles } from "../tokenizer/tokenizer-files.ts";
 import type { CommandContext } from "./command.ts";
+import { askedEngine, ENGINE_OPTION } from "./engine-option.ts";
 import { HubProgress } from "./hub-progress.ts";
 import { openModel } from "./model-directory.ts";
 import { wholeNumberOption } from "./parse-options.ts";
@@ -43,6 +44,8 @@ export const TRL_HELP = `  --trl FILE        run a recipe of Hugging Face's TRL 
                     script's
   --num-processes N how many processes the file was written for: they multiply its batch (1)
   --accelerate FILE accelerate's configuration, for num_processes and DeepSpeed's settings
+  --engine SPEC     what computes it: tinker, or keys as in a recipe: '{kind: tinker, url: …, profile: …}'. Of a file that
+                    trains all weights it becomes an adapter, and accelerate's keys become those of a SkyRL server
   --trl-version V   the release of TRL that the file was written for, 0.14 for one: what per_device_train_batch_size counts,
                     and which defaults hold; the newest one that has all keys of the file
   --dry-run         print what the recipe becomes, and stop
@@ -58,6 +61,7 @@ export const TRL_OPTIONS = {
   "num-processes": { type: "string" },
   accelerate: { type: "string", completes: "recipe" },
   "trl-version": { type: "string" },
+  ...ENGINE_OPTION,
   "dry-run": { type: "boolean" },
 } as const;
 
@@ -72,6 +76,7 @@ export interface TrlValues {
   readonly "num-processes"?: string | undefined;
   readonly accelerate?: string | undefined;
   readonly "trl-version"?: string | undefined;
+  readonly engine?: string | undefined;
   readonly "dry-run"?: boolean | undefined;
   readonly offline?: boolean | undefined;
   readonly json?: boolean | undefined;
@@ -122,6 +127,7 @@ export async function openTrlRecipe(
       version: values["trl-version"],
       numProcesses: processes === undefined ? undefined : wholeNumberOption("num-processes", processes, 1),
       out: values.out,
+      engine: values.engine === undefined ? undefined : askedEngine(values.engine),
       launcher,
     },
     placesOf(values, terminal.context),

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, DeviceLostError, DivergenceError } from "../errors.ts";
+import { count } from "../number-text.ts";
 import { isPipelineFile } from "../pipeline/load.ts";
 import { openRunDirectory } from "../recipe/begun-run.ts";
 import { loadRecipe } from "../recipe/load.ts";
@@ -206,11 +207,15 @@ function printResult(runPath: string, { context, shownPath }: Session): void {
   const results = resultsText(snapshot, styleFor(colours));
   const report = join(shownPath, RUN_FILES.report);
   const model = join(shownPath, RUN_FILES.model);
-  const { best, modelFrom } = snapshot.summary!;
+  const { best, modelFrom, usage } = snapshot.summary!;
   const bestLine = best
     ? `The best checkpoint: ${best.name} (${best.metric} ${best.value.toFixed(3)})${best.name === modelFrom ? ", which is the model" : ""}\n`
     : "";
-  context.out(`\n${results}\n\n${bestLine}The report: ${report}\nThe model:  ${model}\n`);
+  const usageLine = usage
+    ? `On the server:  ${count(usage.promptTokens)} tokens of prompts, ${count(usage.sampledTokens)} sampled, ` +
+      `${count(usage.scoredTokens)} scored, ${count(usage.trainedTokens)} trained on\n`
+    : "";
+  context.out(`\n${results}\n\n${bestLine}${usageLine}The report: ${report}\nThe model:  ${model}\n`);
 }
 
 /** `runs/NAME-SEED`, or the first of `-2`, `-3`, … that is free. */

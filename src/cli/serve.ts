@@ -19,7 +19,7 @@ import { TINKER_LIMITS } from "../serve/tinker/limits.ts";
 import type { HuggingFaceTokenizer } from "../tokenizer/huggingface.ts";
 import { loadTokenizer } from "../tokenizer/on-disk.ts";
 import type { Command, CommandContext } from "./command.ts";
-import { engineOption } from "./engine-option.ts";
+import { localEngineOption } from "./engine-option.ts";
 import { GENERATION_CONFIG_HELP, GENERATION_CONFIG_OPTION, generationDefaults } from "./generation-config.ts";
 import {
   ADAPTER_HELP,
@@ -131,7 +131,7 @@ export const serveCommand: Command = {
       throw new ConfigError(`--${option} is about the server that --tinker makes: give --tinker, too.`);
     }
     const mostModels = wholeNumberOption("tinker-models", values["tinker-models"] ?? `${TINKER_LIMITS.mostModels}`, 1);
-    const [compute, engine] = [computeOption(values), engineOption(values)];
+    const [compute, engine] = [computeOption(values), localEngineOption(values)];
     const memory = { maxSlots: limits.maxSlots, cacheMib: limits.cacheMib };
     const { engines, base } = values.tinker
       ? await openOverBase(opened, { id, named }, { ...engine, ...memory }, compute, context)

@@ -37,6 +37,7 @@ export function trlText(path: string, conversion: TrlConversion): string {
       "What else was chosen",
       choices.flatMap(({ what, chosen }) => wrap(`${what}: ${chosen}`, TEXT_WIDTH)),
     ),
+    ...section("The server, read in SkyRL's source and not run", conversion.server),
     ...section("Missing", missing),
     "",
     "",

@@ -114,7 +114,9 @@ export const samplingShape = cachedBy([tasks, engines], () => ({
   model: writerSchema.describe("the model that is sampled"),
   engine: engineSchema()
     .optional()
-    .describe("what a model on disk, and reward models, are computed with: device, dtype, limits; the CPU if absent"),
+    .describe(
+      "what computes a model of path, as in a recipe, and reward models where it is local: device, dtype, limits; local, on the CPU, if absent",
+    ),
   task: taskSpecSchema().describe("problems and their judge: its name and its own keys"),
   prompts: z.int().min(1).describe("training problems of the task that are asked"),
   firstPrompt: z.int().min(0).default(0).describe("number of the first of them in the task's stream"),

@@ -7,6 +7,7 @@
 
 import type { Computing } from "../compute/computing.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
+import { specBeside } from "../engine/open.ts";
 import { ConfigError, EndpointError, nearestName } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { createRewards } from "../rewards/on-node.ts";
@@ -45,7 +46,7 @@ export const ANY_SCORE = -Number.MAX_VALUE;
 /** Ending of the label under which abstentions are counted. */
 const ABSTAINED = "abstained";
 
-/** What reward models among filters are computed with. */
+/** What reward models among filters are computed with; beside an engine elsewhere in this process. */
 export interface FilterComputing {
   readonly compute: Computing;
   readonly engine?: EngineSpec;
@@ -71,7 +72,7 @@ export function openFilters(
     return {
       label: labelOf(config),
       config,
-      reward: createRewards([spec], { openScorer: scorerOpener(compute, engine) })[0]!.reward,
+      reward: createRewards([spec], { openScorer: scorerOpener(compute, engine && specBeside(engine)) })[0]!.reward,
     };
   });
 }

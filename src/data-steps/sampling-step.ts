@@ -45,6 +45,7 @@ export function scoringIdentity({
 }
 
 /** What it samples. */
-export function sampledWork({ model, task, seed, prompts, samples, maxCompletionTokens }: SamplingConfig): SampledWork {
-  return { model: model.path, task, seed, prompts, samples, maxCompletionTokens };
+export function sampledWork(config: SamplingConfig): SampledWork {
+  const { model, engine, task, seed, prompts, samples, maxCompletionTokens } = config;
+  return { model: model.path, engine, task, seed, prompts, samples, maxCompletionTokens };
 }

@@ -4,9 +4,9 @@ import type { Computing } from "../compute/computing.ts";
 import { endpointName } from "../endpoint/options.ts";
 import type { Sampler } from "../engine/contract/sampler.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
-import { LOCAL_ENGINE, openEngine, specBeside } from "../engine/open.ts";
+import { LOCAL_ENGINE, openSampler, readsWeights } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
-import { resolveModel } from "../hub/resolve.ts";
+import { MODEL_TEXT_FILES, resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
 import type { TaskSpec } from "../tasks/entry.ts";
 import { createTask } from "../tasks/on-disk.ts";
@@ -24,7 +24,7 @@ export interface DataStepContext {
   readonly signal: AbortSignal;
   /** What this process computes with. */
   readonly compute: Computing;
-  /** How models of this process are opened; by the embedded engine, with its defaults, if absent. */
+  /** What computes the models that it names; the embedded engine with its defaults if absent. */
   readonly engine?: EngineSpec;
   /** Content hashes of what goes in, by what they are, for the data set's lineage. */
   readonly inputs?: Readonly<Record<string, string>>;
@@ -33,9 +33,9 @@ export interface DataStepContext {
   readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
 }
 
-/** The engine that a step's keys name, for models of this process; the embedded one where they name none. */
+/** The engine that a step's keys name; the embedded one where they name none. */
 export function stepEngine({ engine }: Readonly<Record<string, unknown>>): EngineSpec {
-  return engine === undefined ? LOCAL_ENGINE : specBeside(engine as EngineSpec);
+  return engine === undefined ? LOCAL_ENGINE : (engine as EngineSpec);
 }
 
 /** A path as the lineage has it. */
@@ -50,7 +50,7 @@ export interface OpenedModel {
 }
 
 /**
- * Does `work` with the model in `path` open.
+ * Does `work` with the model in `path` open, on this engine.
  *
  * @throws CheckpointError, HubError for a model that cannot be read or downloaded, or whose tokenizer belongs to
  * another model
@@ -60,9 +60,10 @@ export async function withModel<T>(
   { compute, engine: spec = LOCAL_ENGINE }: Pick<DataStepContext, "compute" | "engine">,
   work: (model: OpenedModel) => Promise<T>,
 ): Promise<T> {
-  const directory = await modelDirectory((await resolveModel(path)).path);
+  const choice = readsWeights(spec) ? {} : { include: MODEL_TEXT_FILES };
+  const directory = await modelDirectory((await resolveModel(path, choice)).path);
   const tokenizer = await loadTokenizer(directory);
-  const engine = await openEngine(spec, { path: directory }, compute);
+  const engine = await openSampler(spec, { path: directory }, compute);
   try {
     if (tokenizer.vocabSize > engine.info.vocabSize) {
       throw new CheckpointError(
@@ -105,8 +106,10 @@ export async function withSource<T>(
     return work({ source, name, taskFor: taskOf });
   };
   if (endpoint !== undefined) return opened(await endpointSource(endpoint, context.directory), endpointName(endpoint));
+  const name = nameIn(context, path!);
+  const isHere = readsWeights(context.engine ?? LOCAL_ENGINE);
   return withModel(path!, context, ({ engine, tokenizer }) =>
-    opened(engineSource(engine, tokenizer), nameIn(context, path!)),
+    opened(engineSource(engine, tokenizer), isHere ? name : `${name} on ${engine.info.name}`),
   );
 }
 

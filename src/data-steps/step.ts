@@ -7,6 +7,7 @@
  */
 
 import type { z } from "zod";
+import type { EngineSpec } from "../engine/engine-kind.ts";
 import type { StageFinding } from "../findings.ts";
 import type { NamedPath } from "../named-paths.ts";
 import type { TaskSpec } from "../tasks/entry.ts";
@@ -27,6 +28,8 @@ export interface DataStepOutcome extends RowCounts {
 export interface SampledWork {
   /** The model on disk or on the Hub; undefined: one behind an endpoint. */
   readonly model: string | undefined;
+  /** What computes it; undefined: this process. */
+  readonly engine?: EngineSpec | undefined;
   readonly task: TaskSpec;
   readonly seed: number;
   readonly prompts: number;

@@ -164,12 +164,12 @@ async function lookAtDataStep(stage: DataStage, pipeline: ExaminedPipeline, know
 /** What is known of the model and the task of a step that samples. */
 async function sampledKnowledge(
   stage: DataStage,
-  { model: path, task: spec, seed }: SampledWork,
+  { model: path, engine, task: spec, seed }: SampledWork,
   pipeline: ExaminedPipeline,
   known: Knowledge,
 ): Promise<StepKnowledge> {
   const maker = modelMaker(stage);
-  const asRecipe = { model: { path } } as Recipe;
+  const asRecipe = { model: { path }, engine } as Recipe;
   const model = maker === undefined ? await sampledModel(asRecipe, stage, known) : known.roots.get(maker);
   const task = dataMaker(stage) === undefined ? await taskOf(spec, seed, model, known, stage.name) : undefined;
   const trainedBy = pipeline.stages.find(({ name }) => name === maker);

@@ -12,6 +12,7 @@
 import { totalmem } from "node:os";
 import type { Compute } from "../compute/compute.ts";
 import { devices } from "../compute/devices.ts";
+import type { EngineLook } from "../engine/engine-kind.ts";
 import { otherDeviceOf } from "../engine/local/local-kind.ts";
 import { AhaError, RunInterrupted } from "../errors.ts";
 import { countBySeverity, type Finding, inStage, refusal, worstFirst } from "../findings.ts";
@@ -26,6 +27,7 @@ import type { StageTrial } from "../train/examination.ts";
 import { trainers } from "../train/trainers.ts";
 import { deviceMemoryNeed } from "./device-memory.ts";
 import type { DeviceMemoryFigures, Diagnosis } from "./diagnosis.ts";
+import { asServed, checksElsewhere, kindProblem, lookElsewhere } from "./engine-elsewhere.ts";
 import { evaluationSeconds } from "./evaluation-time.ts";
 import { withLocalData } from "./local-data.ts";
 import { checkpointFindings, deviceMemoryFindings, loadFindings, memoryFindings } from "./machine-findings.ts";
@@ -87,14 +89,40 @@ export async function diagnose(
 ): Promise<Diagnosis> {
   if (options.signal.aborted) throw new RunInterrupted("Stopped; nothing was written.");
   const known: Knowledge = { findings: [], unchecked: [], trials: new Map(), supportingModels: [] };
-  const model = earlier?.model ?? (await orFinding(known, "model", () => openExaminedModel(recipe)));
+  const found = earlier?.model ?? (await orFinding(known, "model", () => openExaminedModel(recipe)));
+  const elsewhere = found && (await lookAtEngineElsewhere(recipe, found, known));
+  const model = found && elsewhere ? asServed(found, elsewhere) : found;
   await lookAtSupportingModels(recipe, known, earlier);
   if (model !== undefined) {
     known.findings.push(...recipeFindings(recipe, model.figures));
     await lookAtTask(recipe, model, known, earlier);
+    if (elsewhere && (options.samples === 0 || earlier !== undefined))
+      await checkElsewhere(recipe, elsewhere, model, known);
     await probe(recipe, model, known, options, earlier);
   }
   return conclude(recipe, model, known);
+}
+
+/** What an engine says that is not in this process. */
+async function lookAtEngineElsewhere(recipe: Recipe, model: ExaminedModel, known: Knowledge) {
+  const problem = kindProblem(recipe);
+  if (problem !== undefined) known.findings.push(refusal("engine", problem));
+  const look = await orFinding(known, "engine", () => lookElsewhere(recipe, model));
+  known.findings.push(...(look?.findings ?? []));
+  known.unchecked.push(...(look?.unsaid ?? []));
+  return look;
+}
+
+/** What the recipe asks for that an engine elsewhere does not have, where it is not tried. */
+async function checkElsewhere(
+  recipe: Recipe,
+  look: EngineLook,
+  { tokenizer }: ExaminedModel,
+  known: Knowledge,
+): Promise<void> {
+  const { task } = known;
+  if (tokenizer === undefined || task === undefined) return;
+  for (const check of checksElsewhere(recipe, look, { tokenizer, task })) await orFinding(known, "refused", check);
 }
 
 /** A diagnosis of a recipe that cannot even be read. */

@@ -8,9 +8,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { diskFolder } from "../disk-folder.ts";
+import { LOCAL_ENGINE, readsWeights } from "../engine/open.ts";
 import { ConfigError, HubError } from "../errors.ts";
-import { hubReferenceOf, resolveModel } from "../hub/resolve.ts";
+import { hubReferenceOf, MODEL_TEXT_FILES, resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
+import { readModelConfig } from "../model/hf-config.ts";
 import { modelSize } from "../model/memory.ts";
 import type { ModelConfig } from "../model/model-config.ts";
 import { inspectModel } from "../model/on-disk.ts";
@@ -51,12 +53,13 @@ export async function openExaminedModel(recipe: Recipe): Promise<ExaminedModel> 
         }),
     };
   }
-  const directory = await directoryOf(path!);
+  const isHere = readsWeights(recipe.engine ?? LOCAL_ENGINE);
+  const directory = await directoryOf(path!, isHere);
   if (directory === undefined) {
     const config = knownModel(path!);
     return { figures: figuresOf(path!, config, recipe, false), config, tokenizer: undefined, inDirectory: undefined };
   }
-  const { config } = await inspectModel(directory);
+  const { config } = isHere ? await inspectModel(directory) : { config: await readModelConfig(diskFolder(directory)) };
   return {
     figures: figuresOf(path!, config, recipe, true),
     config,
@@ -81,13 +84,13 @@ export function descendedModel(base: ExaminedModel, maker: string, recipe: Recip
 }
 
 /** undefined: a name on the Hub that is not in the cache. */
-async function directoryOf(path: string): Promise<string | undefined> {
+async function directoryOf(path: string, weights: boolean): Promise<string | undefined> {
   if (hubReferenceOf(path, "model") === undefined) {
     if (!existsSync(path)) throw new ConfigError(`model.path: ${path} does not exist.`);
     return modelDirectory(path);
   }
   try {
-    return (await resolveModel(path, { offline: true })).path;
+    return (await resolveModel(path, { offline: true, ...(!weights && { include: MODEL_TEXT_FILES }) })).path;
   } catch (error) {
     if (error instanceof HubError) return undefined;
     throw error;

@@ -2,10 +2,13 @@
 
 import type { z } from "zod";
 import type { Computing } from "../compute/computing.ts";
+import type { StageFinding } from "../findings.ts";
 import type { LoraConfig } from "../model/lora.ts";
 import type { Quantization } from "../model/quantization.ts";
-import type { Policy } from "./contract/policy.ts";
+import type { Capable } from "./contract/capabilities.ts";
+import type { Policy, PolicyInfo } from "./contract/policy.ts";
 import type { RewardModel } from "./contract/reward-model.ts";
+import type { Sampler } from "./contract/sampler.ts";
 
 /** Which engine: `kind` names it, the other keys are its own. */
 export interface EngineSpec {
@@ -51,6 +54,14 @@ export interface RewardModelSource {
   readonly padTokenId?: number | null | undefined;
 }
 
+/** What there is to say of an engine that is elsewhere, before anything is opened there. */
+export interface EngineLook extends Capable {
+  readonly info: PolicyInfo;
+  readonly findings: readonly StageFinding[];
+  /** What it does not say of itself. */
+  readonly unsaid: readonly string[];
+}
+
 /** An engine as the registry lists it. */
 export interface EngineKind {
   /** What a spec calls it (`kind`). */
@@ -58,10 +69,22 @@ export interface EngineKind {
   readonly summary: string;
   /** Its keys in a spec beside `kind` and `threads`, all optional or with defaults. */
   readonly shape: z.ZodRawShape;
+  /** Keys that decide how or where it is computed, and not what comes out; none but `threads` if absent. */
+  readonly keysWithoutEffect?: readonly string[];
   /** The device that it computes with in this process; absent where it computes elsewhere. */
   deviceOf?(spec: EngineSpec): string | undefined;
   /** `spec` has been checked by `shape`. */
   openPolicy(spec: EngineSpec, source: PolicySource, compute: Computing): Promise<Policy>;
+  /** The policy's weights are elsewhere: of its model nothing is read here but tokenizer and configuration. */
+  readonly hasWeightsElsewhere?: boolean;
+  /**
+   * Asks an engine that is elsewhere what it is and has. Absent where it is in this process.
+   *
+   * @throws ConfigError for a spec or a model that does not go with it; EngineError where it cannot be asked.
+   */
+  look?(spec: EngineSpec, source: PolicySource, compute: Pick<Computing, "folderAt">): Promise<EngineLook>;
+  /** Opens a model that is only read. Absent where a policy is all that there is. */
+  openSampler?(spec: EngineSpec, source: PolicySource, compute: Computing): Promise<Sampler>;
   /** Absent where the engine cannot have several models over one set of weights. */
   openShared?(spec: EngineSpec, source: SharedSource, compute: Computing): Promise<readonly Policy[]>;
   /** Absent where the engine cannot open policies over a model that is open. */

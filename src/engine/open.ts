@@ -10,8 +10,10 @@ import { cachedBy, Registry } from "../registry.ts";
 import { checkOptions } from "../strict-schema.ts";
 import type { Policy } from "./contract/policy.ts";
 import type { RewardModel } from "./contract/reward-model.ts";
+import type { Sampler } from "./contract/sampler.ts";
 import type {
   EngineKind,
+  EngineLook,
   EngineSpec,
   PolicySource,
   RewardModelSource,
@@ -47,20 +49,29 @@ export function computeFor(spec: EngineSpec, compute: Computing): Computing {
   return compute.on(engines.get(spec.kind).deviceOf?.(spec));
 }
 
+/** Whether a policy's weights are read from the model's directory here; else they are where this engine is. */
+export function readsWeights({ kind }: Pick<EngineSpec, "kind">): boolean {
+  return engines.get(kind).hasWeightsElsewhere !== true;
+}
+
 /** The spec of teachers and scorers beside this engine, which are models in this process: the same limits, where it is, too. */
 export function specBeside(spec: EngineSpec): EngineSpec {
   return spec.kind === LOCAL_ENGINE.kind ? spec : LOCAL_ENGINE;
 }
 
 /**
- * Of an engine for models beside the trained one, what their numbers depend on beyond rounding differences of limits: where and
- * in which dtype they are computed, as far as that is not the default.
+ * Of an engine for models that are only read, what their numbers depend on beyond rounding differences of limits: of this
+ * process device and dtype, as far as they are not the default; of another engine all but how it is reached.
  */
 export function engineIdentity(spec: EngineSpec = LOCAL_ENGINE): {
   readonly engine?: Readonly<Record<string, unknown>>;
 } {
-  const { device = "cpu", dtype = "float32" } = specBeside(spec);
-  return device === "cpu" && dtype === "float32" ? {} : { engine: { device, dtype } };
+  if (spec.kind === LOCAL_ENGINE.kind) {
+    const { device = "cpu", dtype = "float32" } = spec;
+    return device === "cpu" && dtype === "float32" ? {} : { engine: { device, dtype } };
+  }
+  const without = ["threads", ...(engines.get(spec.kind).keysWithoutEffect ?? [])];
+  return { engine: Object.fromEntries(Object.entries(spec).filter(([key]) => !without.includes(key))) };
 }
 
 /**
@@ -72,6 +83,26 @@ export function engineIdentity(spec: EngineSpec = LOCAL_ENGINE): {
 export async function openEngine(spec: EngineSpec, source: PolicySource, compute: Computing): Promise<Policy> {
   const { kind, checked } = checkedSpec(spec);
   return kind.openPolicy(checked, source, compute);
+}
+
+/** What an engine that is elsewhere says of itself; undefined: it is in this process. Throws as `EngineKind.look`. */
+export async function lookAtEngine(
+  spec: EngineSpec,
+  source: PolicySource,
+  compute: Pick<Computing, "folderAt">,
+): Promise<EngineLook | undefined> {
+  const { kind, checked } = checkedSpec(spec);
+  return kind.look?.(checked, source, compute);
+}
+
+/**
+ * Opens a model that is only read: evaluated, talked to, asked for data. The caller disposes of it.
+ *
+ * @throws as `openEngine`
+ */
+export async function openSampler(spec: EngineSpec, source: PolicySource, compute: Computing): Promise<Sampler> {
+  const { kind, checked } = checkedSpec(spec);
+  return kind.openSampler?.(checked, source, compute) ?? kind.openPolicy(checked, source, compute);
 }
 
 /**

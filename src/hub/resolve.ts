@@ -25,6 +25,9 @@ export interface ResolveOptions extends Partial<PullOptions> {
   readonly offline?: boolean;
 }
 
+/** Of a model's files those that are no weights, for `include`. */
+export const MODEL_TEXT_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "additional_chat_templates/*.jinja"] as const;
+
 /** What a path or name led to. */
 export interface Resolved {
   /** A path on this disk. */

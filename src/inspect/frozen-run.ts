@@ -27,7 +27,7 @@ export async function frozenRun(directory: string): Promise<FrozenRun> {
     return [name, { metrics, timings }] as const;
   });
   // The page that carries it has the recipe itself; of the diary the picture of time needs where stages began.
-  const kept = events.filter(({ event }) => event !== "checkpoint");
+  const kept = events.filter(({ event }) => event !== "checkpoint" && event !== "usage");
   return { run: { ...run, recipeYaml: "", events: kept }, columns: Object.fromEntries(columns) };
 }
 

@@ -8,9 +8,10 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { DataStep, DataStepConfig } from "../data-steps/step.ts";
 import { dataSteps } from "../data-steps/steps.ts";
+import type { EngineSpec } from "../engine/engine-kind.ts";
 import { ConfigError } from "../errors.ts";
 import { readTextFile } from "../files.ts";
-import type { NamedPath } from "../named-paths.ts";
+import { type NamedPath, valueAt } from "../named-paths.ts";
 import { hashString, philox } from "../random.ts";
 import { checkRecipe } from "../recipe/load.ts";
 import { applyOverrides } from "../recipe/overrides.ts";
@@ -21,6 +22,7 @@ import { createRewards } from "../rewards/on-node.ts";
 import { checkOptions, describeIssues, isMapping, type Mapping } from "../strict-schema.ts";
 import { taskPaths, taskSpecSchema } from "../tasks/registry.ts";
 import { trainers } from "../train/trainers.ts";
+import { requirePossibleElsewhere } from "./elsewhere.ts";
 import { anchored, isPipeline, readPipeline } from "./extends.ts";
 import { mergeConfig } from "./merge.ts";
 import { checkReferences, findReferences, type GraphStage, type OutputType, replaceReferences } from "./references.ts";
@@ -119,7 +121,12 @@ export function resolveStages({ stages }: LoadedPipeline, directory: string): Re
   const pathOf = (name: string) => outputPath(resolve(directory), byName.get(name)!);
   return stages.map((stage) => {
     const config = replaceReferences(stage.config, stage.references, pathOf) as Mapping;
-    return { ...stage, work: checkWork(stage, config) };
+    const work = checkWork(stage, config);
+    const trains = work.kind === "train";
+    const engine = trains ? work.recipe.engine : valueAt(work.config, ["engine"]);
+    const trainsWhole = trains && !stage.isAdapted;
+    requirePossibleElsewhere({ ...stage, trainsWhole, engine: engine as EngineSpec | undefined });
+    return { ...stage, work };
   });
 }
 

@@ -8,6 +8,7 @@ import { rm } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import type { Compute } from "../compute/compute.ts";
 import { diskFolder } from "../disk-folder.ts";
+import { readsWeights } from "../engine/open.ts";
 import { saveMergedModel } from "../model/merge.ts";
 import { loadPeftAdapter, openCheckpoint } from "../model/on-disk.ts";
 import { deviceOf, pinDevice } from "../recipe/begun-run.ts";
@@ -47,6 +48,8 @@ export async function runTrainStage(recipe: Recipe, context: TrainStageContext):
   const { folder, output, compute, offline, signal } = context;
   const begun = existsSync(join(folder, RUN_FILES.recipe));
   if (!existsSync(join(folder, RUN_FILES.summary))) {
+    // What is trained elsewhere is folded into the base here: its weights are looked for now, not after hours.
+    if (!readsWeights(recipe.engine)) await (await openCheckpoint(await baseDirectory(recipe, folder))).close();
     const recorded = begun ? readRecipeFile(join(folder, RUN_FILES.recipe)) : undefined;
     const withThreads = { ...recipe, engine: { ...recipe.engine, threads: compute.threads } };
     const pinned = await pinDevice(await pinHubReferences(withThreads, { offline, signal }, recorded), recorded);
@@ -79,8 +82,9 @@ function asBegun(recorded: unknown, now: Recipe): unknown {
 }
 
 /** Folds the trained adapter into its base, so that later stages take a model like any other. */
-async function merge({ model }: Recipe, folder: string, output: string): Promise<void> {
-  const base = model.path === undefined ? join(folder, RUN_FILES.initialModel) : await modelDirectoryOf(model.path);
+async function merge(recipe: Recipe, folder: string, output: string): Promise<void> {
+  const { model } = recipe;
+  const base = await baseDirectory(recipe, folder);
   const checkpoint = await openCheckpoint(base);
   try {
     const { lora, values } = await loadPeftAdapter(join(folder, RUN_FILES.model), checkpoint.config);
@@ -91,4 +95,9 @@ async function merge({ model }: Recipe, folder: string, output: string): Promise
   } finally {
     await checkpoint.close();
   }
+}
+
+/** The base of an adapter, with its weights. */
+async function baseDirectory({ model: { path } }: Recipe, folder: string): Promise<string> {
+  return path === undefined ? join(folder, RUN_FILES.initialModel) : modelDirectoryOf(path, { weights: true });
 }

@@ -4,8 +4,9 @@
  * and a resume uses the same ones although the branch has moved.
  */
 
+import { readsWeights } from "../engine/open.ts";
 import { formatHubReference, isCommitHash, parseHubReference, type RepositoryKind } from "../hub/reference.ts";
-import { hubReferenceOf, type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
+import { hubReferenceOf, MODEL_TEXT_FILES, type ResolveOptions, resolveDataset, resolveModel } from "../hub/resolve.ts";
 import { valueAt, withValueAt } from "../named-paths.ts";
 import { recipePaths } from "./recipe-paths.ts";
 import type { Recipe } from "./schema.ts";
@@ -26,7 +27,10 @@ export async function pinHubReferences(
     const kind: RepositoryKind = expected === "model" ? "model" : "dataset";
     if (!hub || hubReferenceOf(written, kind) === undefined) continue;
     const wanted = recordedCommit(written, valueAt(recorded, keys), kind) ?? written;
-    const resolved = await (kind === "model" ? resolveModel : resolveDataset)(wanted, options);
+    // Of the policy's model no weights are needed here where its engine has them elsewhere.
+    const isElsewhere = keys.join(".") === "model.path" && !readsWeights(recipe.engine);
+    const choice = isElsewhere ? { ...options, include: MODEL_TEXT_FILES } : options;
+    const resolved = await (kind === "model" ? resolveModel : resolveDataset)(wanted, choice);
     pinned = withValueAt(pinned, keys, resolved.pinned ?? wanted);
   }
   return pinned;

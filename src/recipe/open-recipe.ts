@@ -5,8 +5,8 @@
  */
 
 import type { Computing } from "../compute/computing.ts";
-import { computeFor } from "../engine/open.ts";
-import { CheckpointError } from "../errors.ts";
+import { computeFor, readsWeights } from "../engine/open.ts";
+import { CheckpointError, ConfigError } from "../errors.ts";
 import { RUN_FILES, type RunStore } from "../run/run-store.ts";
 import type { DataReader } from "../tasks/entry.ts";
 import { createTask } from "../tasks/registry.ts";
@@ -51,6 +51,11 @@ export async function openRun<Store extends RunStore>(
 ): Promise<PreparedRun<Store>> {
   const { init, path } = recipe.model;
   const { compute } = surroundings;
+  if (init && !readsWeights(recipe.engine)) {
+    throw new ConfigError(
+      `model.init makes weights here, and engine.kind ${recipe.engine.kind} has its own: name the directory of that model with model.path.`,
+    );
+  }
   const place = init
     ? await store.writeFolder(RUN_FILES.initialModel, (inside) =>
         writeInitialModel(compute.folderAt(inside), init, recipe.seed),

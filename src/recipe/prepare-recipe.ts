@@ -7,6 +7,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
+import { readsWeights } from "../engine/open.ts";
 import type { ResolveOptions } from "../hub/resolve.ts";
 import { readRecipeFile } from "../run/recipe-file.ts";
 import type { RunDirectory } from "../run/run-directory.ts";
@@ -64,7 +65,10 @@ export async function prepareIn(
 ): Promise<PreparedRun<RunDirectory>> {
   try {
     if (pinsInputs) await pinInputFiles(recipe, directory);
-    return await openRun(recipe, directory, nodeSurroundings(recipe, compute), modelDirectoryOf);
+    const weights = readsWeights(recipe.engine);
+    return await openRun(recipe, directory, nodeSurroundings(recipe, compute), (path) =>
+      modelDirectoryOf(path, { weights }),
+    );
   } catch (error) {
     if (directory.isNew) directory.discard();
     else directory.close();

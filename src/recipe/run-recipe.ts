@@ -10,6 +10,7 @@
  * at the end of each stage, before its evaluation, which a run that is killed just then makes again, with the same draws.
  */
 
+import type { EngineUsage } from "../engine/contract/policy.ts";
 import { DivergenceError, RunInterrupted } from "../errors.ts";
 import { evalMetrics } from "../eval/trl-names.ts";
 import type { EvaluationRecord } from "../run/records.ts";
@@ -28,9 +29,13 @@ import type { Recipe, StageConfig } from "./schema.ts";
 import { comparedStates } from "./summary.ts";
 import { modelProgram, stageParts, stageSeed } from "./trained-model.ts";
 import { nameTurnEnd } from "./turn-end.ts";
+import { addUsage, NO_USAGE, USAGE_EVENT, usageIn } from "./usage.ts";
 
 /** Name of a run's first state in its lineage. */
 const INITIAL = "initial";
+
+/** How often the diary has what an engine elsewhere computed, beside checkpoints and evaluations: that much a kill loses. */
+const USAGE_EVERY_MS = 60_000;
 
 /** How a prepared recipe is run. */
 export interface RunOptions {
@@ -56,11 +61,13 @@ export async function runRecipe(prepared: PreparedRun, options: RunOptions = {})
     observe(event);
     trackers.observe(event);
   };
+  const run = new RecipeRun(prepared, signal, observeAll);
   try {
-    const summary = await new RecipeRun(prepared, signal, observeAll).run();
+    const summary = await run.run();
     await trackers.finish({ state: "finished", summary });
     return summary;
   } catch (error) {
+    run.noteUsage();
     const reason = error instanceof Error ? error.message : String(error);
     const isInterrupted = error instanceof RunInterrupted;
     if (isInterrupted) directory.event("interrupted", { reason });
@@ -80,6 +87,9 @@ class RecipeRun {
   private readonly evaluated: EvaluatedStatistics[] = [];
   /** Where the recipe asks for it. */
   private best: BestCheckpoint | undefined;
+  /** Of the engine's usage what is in the diary. */
+  private noted: EngineUsage = NO_USAGE;
+  private notedAt = performance.now();
   private readonly alarms: RunAlarms;
 
   constructor(prepared: PreparedRun, signal: AbortSignal, observe: RunObserver) {
@@ -168,6 +178,7 @@ class RecipeRun {
       timing: (row) => {
         writer.timing(row);
         this.observe({ type: "timing", stage, row });
+        if (performance.now() - this.notedAt >= USAGE_EVERY_MS) this.noteUsage();
       },
       event: (name, details) => {
         writer.event(name, details);
@@ -188,6 +199,7 @@ class RecipeRun {
   }
 
   private async checkpoint(stage: StageConfig, step: number, trainerState: TrainerState, complete: boolean) {
+    this.noteUsage();
     await this.directory.saveCheckpoint(
       {
         stage: stage.name,
@@ -196,9 +208,24 @@ class RecipeRun {
         stageComplete: complete,
         keep: this.recipe.keepCheckpoints,
         best: this.best?.name,
+        elsewhere: this.prepared.engine.statesElsewhere,
       },
       (place) => this.prepared.engine.saveState(place),
     );
+  }
+
+  /**
+   * What an engine elsewhere computed since the last time, into the diary, which a resume does not cut: what was computed twice
+   * was paid for twice.
+   */
+  noteUsage(): void {
+    this.notedAt = performance.now();
+    const now = this.prepared.engine.usage?.();
+    if (now === undefined) return;
+    const since = addUsage(now, this.noted, -1);
+    if (Object.values(since).every((tokens) => tokens === 0)) return;
+    this.directory.event(USAGE_EVENT, { ...since });
+    this.noted = now;
   }
 
   /** Tests the model on held-out problems: by sampling and, where the recipe wants it, greedily too. */
@@ -224,6 +251,7 @@ class RecipeRun {
       this.evaluated.push({ stage: stage.name, step, moment, decoding, statistics });
       this.observe({ type: "evaluated", record: { stage: stage.name, ...record } });
       this.alarms.evaluation({ stage: stage.name, ...record });
+      this.noteUsage();
     }
   }
 
@@ -236,6 +264,7 @@ class RecipeRun {
       await tokenizer.save(folder);
       await nameTurnEnd(folder, this.prepared);
     });
+    this.noteUsage();
     const summary = this.summarise(modelFrom);
     await this.directory.finish(summary);
     this.observe({ type: "finished", summary });
@@ -264,7 +293,8 @@ class RecipeRun {
   private summarise(modelFrom: string | undefined): RunSummary {
     const { recipe, directory } = this;
     const { parameterCount, vocabSize } = this.prepared.engine.info;
-    const { metrics, evaluations, timings } = directory.readLogs();
+    const { metrics, evaluations, timings, events } = directory.readLogs();
+    const usage = usageIn(events);
     let from = INITIAL;
     const stages = recipe.stages.map(({ name, trainer }): StageSummary => {
       const last = metrics.findLast(({ stage }) => stage === name);
@@ -286,6 +316,7 @@ class RecipeRun {
       ...comparedStates(recipe, evaluations),
       stages,
       modelFrom: modelFrom ?? from,
+      ...(usage && { usage }),
       ...(this.best && { best: this.best }),
     };
   }

@@ -113,7 +113,7 @@ export function stageSeed(seed: number, stage: string): number {
 }
 
 /** The description of the model for the engine. */
-function policySource({ model: { lora, adapter, quantization }, seed }: Recipe, path: string): PolicySource {
+export function policySource({ model: { lora, adapter, quantization }, seed }: Recipe, path: string): PolicySource {
   const targets = lora === undefined || lora.targets === "all-linear" ? ALL_LORA_TARGETS : [...new Set(lora.targets)];
   return { path, lora: lora && { ...lora, targets }, adapter, quantization, adapterSeed: seed };
 }

@@ -12,6 +12,8 @@ import { RunDirError } from "../errors.ts";
 import { systemReason, TEMPORARY_PREFIX, writeWhole } from "../files.ts";
 import { PINNED_LOGS } from "./records.ts";
 import { checkpointName } from "./run-store.ts";
+import type { CheckpointRequest } from "./stage-writer.ts";
+import { removeWithContent } from "./states-elsewhere.ts";
 import { filesBelow, writeWholeFolder } from "./whole-folder.ts";
 
 const MANIFEST_NAME = "manifest.json";
@@ -121,16 +123,25 @@ export async function checkpointDamage(checkpoint: Checkpoint): Promise<string |
 
 /**
  * Removes all but the newest `keep` checkpoints; those at the end of a stage, which are the run's lineage, stay, and so
- * does the best one. `findings`: newest first.
+ * does the best one. What they name `elsewhere` goes after them, and what was `replaced` (`states-elsewhere.ts`). `findings`:
+ * newest first.
  */
 export async function removeOldCheckpoints(
   findings: readonly CheckpointFinding[],
-  { keep, best }: { readonly keep: number; readonly best: string | undefined },
+  {
+    keep,
+    best,
+    elsewhere,
+    replaced,
+  }: Pick<CheckpointRequest, "keep" | "best" | "elsewhere"> & { readonly replaced: readonly string[] },
 ): Promise<void> {
   const passing = findings.filter((finding) => !("manifest" in finding && finding.manifest.stageComplete));
-  for (const { directory, name } of passing.slice(keep)) {
-    if (name !== best) await rm(directory, { recursive: true, force: true });
-  }
+  const old = passing.slice(keep).filter(({ name }) => name !== best);
+  const directories = (some: readonly CheckpointFinding[]) => some.map(({ directory }) => directory);
+  const kept = findings.filter((finding) => !old.includes(finding));
+  await removeWithContent(elsewhere, { old: directories(old), kept: directories(kept), replaced }, async () => {
+    for (const { directory } of old) await rm(directory, { recursive: true, force: true });
+  });
 }
 
 /**

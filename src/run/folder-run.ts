@@ -26,6 +26,7 @@ import {
   type SavedState,
 } from "./run-store.ts";
 import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
+import { removeWithContent } from "./states-elsewhere.ts";
 
 /** The file with the resolved recipe. */
 export const RECIPE_FILE = "recipe.json";
@@ -155,7 +156,7 @@ export class FolderRun implements RunStore {
   }
 
   async saveCheckpoint(request: CheckpointRequest, write: (place: string) => Promise<void>): Promise<SavedState> {
-    const { stage, step, stageComplete, trainerState, keep, best } = request;
+    const { stage, step, stageComplete, trainerState, keep, best, elsewhere } = request;
     const name = checkpointName(stage, step);
     // One of that name stays until the new one is whole: a program that ends in between must not lose both.
     const sameName = (await checkpointsOf(this.#folder)).filter(({ state }) => state.name === name);
@@ -170,11 +171,15 @@ export class FolderRun implements RunStore {
     const state = { stage, step, stageComplete, trainerState: { ...trainerState } };
     const manifest: Manifest = { serial: this.#serial, recipeHash: this.recipeHash, seconds: this.seconds, state };
     await writeJson(inside, MANIFEST_FILE, manifest);
-    for (const old of sameName) await this.#checkpoints.remove(old.folder);
-    const passing = (await checkpointsOf(this.#folder)).filter((found) => !found.state.manifest.stageComplete);
-    for (const old of passing.slice(Math.max(1, keep))) {
-      if (old.state.name !== best) await this.#checkpoints.remove(old.folder);
-    }
+    const all = await checkpointsOf(this.#folder);
+    const among = (some: typeof all) => (one: (typeof all)[number]) => some.some(({ folder: name }) => name === one.folder);
+    const passing = all.filter((found) => !found.state.manifest.stageComplete && !among(sameName)(found));
+    const old = [...sameName, ...passing.slice(Math.max(1, keep)).filter(({ state: { name: other } }) => other !== best)];
+    const kept = all.filter((found) => !among(old)(found));
+    const places = (some: typeof all) => some.map((found) => this.#checkpoints.folder(found.folder).path);
+    await removeWithContent(elsewhere, { old: places(old), kept: places(kept) }, async () => {
+      for (const { folder: name } of old) await this.#checkpoints.remove(name);
+    });
     return { directory: inside.path, name, manifest: state };
   }
 

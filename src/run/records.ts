@@ -90,7 +90,7 @@ export const evaluationRecordSchema = z.object({
 export const timingRecordSchema = z.object({ stage: z.string(), step: z.int() }).catchall(number);
 
 /** Something that happened, with the wall clock: started, stage-started, step-skipped, no-signal,
- * reward-abstained, alarm (`alarms/alarm.ts`), checkpoint, interrupted, diverged, resumed, finished. */
+ * reward-abstained, alarm (`alarms/alarm.ts`), usage (of an engine elsewhere), checkpoint, interrupted, diverged, resumed, finished. */
 export const eventRecordSchema = z.looseObject({ at: z.string(), event: z.string() });
 
 export type MetricsRecord = z.infer<typeof metricsRecordSchema>;

@@ -48,7 +48,7 @@ import { findResumption, type Resumption, removeUnfinished } from "./resumption.
 import { RolloutLog } from "./rollout-log.ts";
 import { LOCK_NAME, lockRun } from "./run-lock.ts";
 import { readRun } from "./run-reader.ts";
-import { type RolloutFiles, RUN_FILES, type RunLogs, type RunStore } from "./run-store.ts";
+import { checkpointName, type RolloutFiles, RUN_FILES, type RunLogs, type RunStore } from "./run-store.ts";
 import type { CheckpointRequest, StageWriter } from "./stage-writer.ts";
 import { writeWholeFolder } from "./whole-folder.ts";
 
@@ -239,13 +239,14 @@ export class RunDirectory implements RunStore {
       timings: this.logs.timings.sizeBytes,
     };
     const parent = join(this.path, RUN_FILES.checkpoints);
-    const { stage, step, trainerState, stageComplete, keep, best } = request;
+    const { stage, step, trainerState, stageComplete, keep, best, elsewhere } = request;
     const [newest] = await listCheckpoints(parent);
     if (newest !== undefined && "manifest" in newest) {
       const state = { stage, step, stageComplete, trainerState, logBytes, rolloutFile, sampleBytes };
       if (isDeepStrictEqual({ ...newest.manifest, ...state }, newest.manifest)) return newest;
     }
     this.serial++;
+    const replaced = (await elsewhere?.namedBy(join(parent, checkpointName(stage, step)))) ?? [];
     const checkpoint = await writeCheckpoint(
       parent,
       {
@@ -266,7 +267,7 @@ export class RunDirectory implements RunStore {
         await writeWhole(join(unfinished, RUN_FILES.recipe), recipeToYaml(this.recipe));
       },
     );
-    await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best });
+    await removeOldCheckpoints(await listCheckpoints(parent), { keep: Math.max(1, keep), best, elsewhere, replaced });
     this.rollouts.pin(await this.pinnedRollouts());
     this.event("checkpoint", { stage, step, stageComplete });
     return checkpoint;

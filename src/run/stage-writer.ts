@@ -1,6 +1,7 @@
 /** What a stage of a run hands over to its directory: rows for the logs, and states for checkpoints. */
 
 import type { EvaluationRecord, MetricsRecord, RolloutRecord, TimingRecord } from "./records.ts";
+import type { KeptElsewhere } from "./states-elsewhere.ts";
 
 /** Which of the two files of completion samples: of all of them, or of those that solve their problem. */
 export type SampleFile = "all" | "solved";
@@ -26,4 +27,6 @@ export interface CheckpointRequest {
   readonly keep: number;
   /** Name of the best checkpoint so far, which stays however old it is. */
   readonly best?: string | undefined;
+  /** Where the engine keeps the content of states elsewhere. */
+  readonly elsewhere?: KeptElsewhere | undefined;
 }

@@ -36,6 +36,17 @@ const stageSummarySchema = z.object({
   made: z.string(),
 });
 
+/** Tokens that an engine elsewhere computed, work that was lost and done again included. */
+export const engineUsageSchema = z.object({
+  /** Of prompts that were sampled from, each once a request, and of texts that were scored by a sampler. */
+  promptTokens: z.number(),
+  sampledTokens: z.number(),
+  /** Positions of forward passes without a gradient. */
+  scoredTokens: z.number(),
+  /** Positions of forward and backward passes. */
+  trainedTokens: z.number(),
+});
+
 export const runSummarySchema = z.object({
   recipe: z.string(),
   question: z.string(),
@@ -50,6 +61,8 @@ export const runSummarySchema = z.object({
   before: evaluatedStateSchema,
   after: evaluatedStateSchema,
   stages: z.array(stageSummarySchema),
+  /** Where the engine was not in this process. */
+  usage: engineUsageSchema.optional(),
   /** The checkpoint that `model/` holds. */
   modelFrom: z.string().optional(),
   /** The best checkpoint by the recipe's `bestCheckpoint`, with the held-out statistic that decided. */

@@ -209,6 +209,15 @@ describe("--dry-run", () => {
   });
 });
 
+it("--engine prints the server that the launcher's keys describe", async () => {
+  const files = [fixture("seed-002.yaml"), "--accelerate", fixture("seed-002-accelerate.yaml")] as const;
+  const { code, stdout } = await dry(...files, "--engine", "tinker");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/offload_param_device .*→ the server: trainer\.policy\.fsdp_config\.cpu_offload: true/);
+  expect(stdout).toContain("The server, read in SkyRL's source and not run");
+  expect(stdout).toMatch(/model\.lora of rank 32 and alpha 32, where the file trains all weights/);
+});
+
 describe("an adapter", () => {
   it("is trained by the notebook's file, on four bits, and saved in PEFT's format", async () => {
     const out = join(root, "runs", "notebook");

@@ -139,6 +139,46 @@ describe("a pipeline's graph", () => {
   });
 });
 
+describe("an engine that has its models elsewhere", () => {
+  const ENGINE = "{ kind: tinker, url: http://127.0.0.1:1, baseModel: m }";
+  const training = (model: string) =>
+    `  - { name: there, train: { trainer: sft, steps: 1, learningRate: 1e-3, engine: ${ENGINE}, model: ${model} } }`;
+
+  it.each<[string, string[], RegExp]>([
+    [
+      "trains another stage's model",
+      [BASE, training("{ from: base, lora: { rank: 2 } }")],
+      /not the one that the stage base/,
+    ],
+    [
+      "samples another stage's model",
+      [
+        BASE,
+        "  - { name: data, teacherSamples: { prompts: 2, engine: ENGINE, model: { from: base } } }".replace(
+          "ENGINE",
+          ENGINE,
+        ),
+      ],
+      /stage data: the engine tinker has models of its own/,
+    ],
+    [
+      "makes an adapter that is not described",
+      [training("{ path: some }")],
+      /stage there: .*say its form \(model\.lora\)/,
+    ],
+  ])("is refused where it %s", async (_, stages, message) => {
+    await expect(load(stages)).rejects.toThrow(message);
+  });
+
+  it("trains and samples its own base", async () => {
+    const data = `  - { name: data, teacherSamples: { prompts: 2, engine: ${ENGINE}, model: { path: some } } }`;
+    expect((await load([training("{ path: some, lora: { rank: 2 } }"), data])).map(({ name }) => name)).toEqual([
+      "there",
+      "data",
+    ]);
+  });
+});
+
 describe("paths in a pipeline", () => {
   it("to something of another kind are refused, all at once, before any stage is run", async () => {
     const folder = (name: string, config?: object) => {

@@ -1,6 +1,6 @@
 /** Which checkpoints of a run are there, and what they hold. */
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -38,6 +38,37 @@ describe("checkpoints", () => {
       );
       expect(names()).toEqual(best === "only-000001" ? [best, `only-00000${step}`] : [best]);
     }
+    run.close();
+  });
+
+  it("take what an engine keeps elsewhere with them, unless another one names it too", async () => {
+    const run = await RunDirectory.create(join(root, "r"), RECIPE);
+    const removed: string[] = [];
+    const elsewhere = {
+      namedBy: async (directory: string) => {
+        const file = join(directory, "names");
+        return existsSync(file) ? readFileSync(file, "utf8").split(" ") : [];
+      },
+      remove: async (names: readonly string[]) => {
+        // By then no folder names them any more.
+        const left = readdirSync(join(run.path, "checkpoints")).map((name) => join(run.path, "checkpoints", name));
+        for (const folder of left) for (const name of await elsewhere.namedBy(folder)) expect(names).not.toContain(name);
+        removed.push(...names);
+      },
+    };
+    const save = (step: number, names: string, stageComplete = false) =>
+      run.saveCheckpoint(
+        { stage: "only", step, trainerState: { names }, stageComplete, keep: 1, elsewhere },
+        async (directory) => writeFileSync(join(directory, "names"), names),
+      );
+    await save(1, "a reference");
+    await save(2, "b reference");
+    expect(removed).toEqual(["a"]);
+    await save(2, "b2 reference");
+    expect(removed).toEqual(["a", "b"]);
+    await save(3, "c new-reference", true);
+    await save(4, "d new-reference");
+    expect(removed).toEqual(["a", "b", "b2", "reference"]);
     run.close();
   });
 

@@ -20,6 +20,7 @@ if (!profile || !url || !baseModel || !path || !server) {
   console.error("usage: npm run record:tinker -- PROFILE URL BASE_MODEL DIRECTORY SERVER");
   process.exit(2);
 }
+const isToy = /toy/.test(server);
 /** What the base is called in the recording. */
 const NAME = "base";
 
@@ -29,7 +30,8 @@ const policy = await openTinkerPolicy(
   { url, baseModel, profile, rank: undefined, patienceSeconds: 600 },
   { path, lora, adapterSeed: 3 },
   diskFolder,
-  { wire },
+  // A toy's numbers are those of no profile.
+  { wire, probes: !isToy },
 );
 const outcome = await runScenario(policy, () => mkdtemp(join(tmpdir(), "aha-tinker-record-")));
 await policy.dispose();
@@ -41,9 +43,8 @@ const neutralExchanges = exchanges.map((exchange) => ({
   body: exchange.body === null ? null : neutral(exchange.body),
   answer: neutral(exchange.answer),
 }));
-const isToy = /toy/.test(server);
 const recording: Recording = {
-  ...{ profile, server, ...(isToy && { isToy }), baseModel: NAME, config },
+  ...{ profile, server, ...(isToy ? { isToy } : { isProbed: true }), baseModel: NAME, config },
   ...{ exchanges: neutralExchanges, outcome },
 };
 const place = fileURLToPath(new URL("../golden/tinker/", import.meta.url));

@@ -35,7 +35,7 @@ interface Outcome {
   readonly restored: number[][];
 }
 
-async function outcomeOver(wire: Wire, { profile, baseModel, config }: Recording): Promise<Outcome> {
+async function outcomeOver(wire: Wire, { profile, baseModel, config, isProbed = false }: Recording): Promise<Outcome> {
   const path = mkdtempSync(join(root, "base-"));
   writeFileSync(join(path, "config.json"), JSON.stringify(config));
   const lora = { rank: 4, alpha: 32, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
@@ -43,7 +43,7 @@ async function outcomeOver(wire: Wire, { profile, baseModel, config }: Recording
     { url: "http://tinker.test", baseModel, profile, rank: undefined, patienceSeconds: 3600 },
     { path, lora, adapterSeed: 3 },
     diskFolder,
-    { wire, clock: quickClock(), environment: {} },
+    { wire, clock: quickClock(), environment: {}, probes: isProbed },
   );
   const outcome = await runScenario(policy, async () => mkdtempSync(join(root, "state-")));
   await policy.dispose();

@@ -73,8 +73,33 @@ export interface OptimStepResult {
 /** What `step` returns: the results of its two halves. */
 export type StepResult<Forward> = Forward & OptimStepResult;
 
+/** Tokens that an engine elsewhere computed: what its owner may ask money for. */
+export interface EngineUsage {
+  /** Of prompts that were sampled from, each once a request, and of texts that were scored by a sampler. */
+  readonly promptTokens: number;
+  readonly sampledTokens: number;
+  /** Positions of forward passes without a gradient. */
+  readonly scoredTokens: number;
+  /** Positions of forward and backward passes. */
+  readonly trainedTokens: number;
+}
+
+/** What an engine keeps elsewhere of the states in directories here. */
+export interface StatesElsewhere {
+  /** What the state in a directory names; none where there is no state. */
+  namedBy(directory: string): Promise<readonly string[]>;
+  /** Removes what has these names and is not in use; what cannot be removed stays. Never throws. */
+  remove(names: readonly string[]): Promise<void>;
+}
+
 /** What every model that can be trained has, whatever its loss reads. */
 export interface Trainable {
+  /** Where states are elsewhere: a run removes them with the directories that name them. */
+  readonly statesElsewhere?: StatesElsewhere;
+
+  /** Where the engine is elsewhere: what it computed since it was opened here. */
+  usage?(): EngineUsage;
+
   /** One AdamW step on the accumulated gradient, which is zero afterwards. Throws EngineError where none was accumulated. */
   optimStep(params: AdamParams): Promise<OptimStepResult>;
 

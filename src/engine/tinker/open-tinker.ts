@@ -1,4 +1,4 @@
-/** Opens a policy on a Tinker server: which server it is, what it has, a session and a model there. */
+/** Opens models on a Tinker server: which server it is, what it has, a session, and a model to train or weights to read. */
 
 import { ConfigError, EngineError } from "../../errors.ts";
 import type { Folder, FolderAt } from "../../folder.ts";
@@ -7,25 +7,39 @@ import { ALL_LORA_TARGETS, type LoraConfig } from "../../model/lora.ts";
 import { AHA_EXTENSION } from "../../tinker/aha-extension.ts";
 import { DEFAULT_LORA_ALPHA } from "../../tinker/requests.ts";
 import type { PolicyInfo } from "../contract/policy.ts";
+import type { Sampler } from "../contract/sampler.ts";
 import type { PolicySource } from "../engine-kind.ts";
+import { probeServer } from "./probe.ts";
 import { profileNamed, type TinkerProfile } from "./profile.ts";
 import { SavedFiles } from "./saved-files.ts";
 import { type ServerCapabilities, serverCapabilities, TinkerClient } from "./tinker-client.ts";
 import { TinkerPolicy } from "./tinker-policy.ts";
+import { TinkerSampler } from "./tinker-sampler.ts";
 import type { TinkerSpec } from "./tinker-spec.ts";
 import { type Clock, fetchWire, REAL_CLOCK, Transport, type Wire } from "./transport.ts";
 
 /** The only place that a key comes from. */
-const KEY_VARIABLE = "TINKER_API_KEY";
+export const KEY_VARIABLE = "TINKER_API_KEY";
 
-/** The rank where a recipe says nothing of the adapter. */
+/** The adapter where a recipe says nothing of it; its rank by `engine.rank`, or this. */
+const NEW_ADAPTER = { alpha: DEFAULT_LORA_ALPHA, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
 const DEFAULT_RANK = 32;
 
-/** What a test puts in the place of the network. */
+/** A server that can be asked. */
+export interface FoundServer {
+  readonly transport: Transport;
+  readonly profile: TinkerProfile;
+  /** What it says of itself. */
+  readonly said: ServerCapabilities;
+}
+
+/** What a test puts in the place of the network, and how a policy is opened. */
 export interface TinkerSurroundings {
   readonly wire?: Wire;
   readonly clock?: Clock;
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Whether the server's behaviour is compared with its profile (`probe.ts`) before a model to train is made. */
+  readonly probes?: boolean;
 }
 
 /**
@@ -37,28 +51,99 @@ export async function openTinkerPolicy(
   spec: TinkerSpec,
   source: PolicySource,
   folderAt: FolderAt,
+  surroundings: TinkerSurroundings = {},
+): Promise<TinkerPolicy> {
+  const server = await findServer(spec, surroundings);
+  const lora = adapterOf(spec, source, server.profile);
+  const info = await infoOf(spec, folderAt(source.path), server, `LoRA of rank ${lora.rank}`);
+  return withClient(server, async (client) => {
+    const parts = { ...partsOf(spec, source, folderAt), client, profile: server.profile, info, lora };
+    // With the extension there is no convention to find out.
+    if (surroundings.probes === true && !server.profile.extension) await probeServer(parts);
+    return TinkerPolicy.open(parts);
+  });
+}
+
+/**
+ * Weights on the server that `spec` names, to be read: those that the folder of `source.adapter` or of `source.path` names as
+ * its own (a run's `model/`), else the base's.
+ *
+ * @throws ConfigError for what the server does not have; EngineError where it cannot be asked.
+ */
+export async function openTinkerSampler(
+  spec: TinkerSpec,
+  source: PolicySource,
+  folderAt: FolderAt,
+  surroundings: TinkerSurroundings = {},
+): Promise<Sampler> {
+  const folder = folderAt(source.adapter ?? source.path);
+  const { files, ...rest } = partsOf(spec, source, folderAt);
+  const saved = await files.readWeights(folder.path);
+  if (saved === undefined) await requireBase(folder, source);
+  else requireSameBase(spec, saved.baseModel, folder);
+  const server = await findServer(spec, surroundings);
+  const { profile } = server;
+  const what = saved === undefined ? "the base" : folder.path;
+  const known = saved?.info && { ...saved.info, name: nameOf(spec, profile, what) };
+  const info = known ?? (await infoOf(spec, folderAt(source.path), server, what));
+  const lora = { ...NEW_ADAPTER, rank: saved?.rank ?? DEFAULT_RANK };
+  return withClient(server, (client) =>
+    TinkerSampler.open({ ...rest, files, client, profile, info, lora }, saved?.artifact.uri),
+  );
+}
+
+/**
+ * The server that `spec` names: whether it can be asked, which one it is, and whether it has the base.
+ *
+ * @throws ConfigError for what it does not have; EngineError where it cannot be asked.
+ */
+export async function findServer(
+  spec: TinkerSpec,
   {
     wire = fetchWire(spec.url),
     clock = REAL_CLOCK,
     environment = globalThis.process?.env ?? {},
   }: TinkerSurroundings = {},
-): Promise<TinkerPolicy> {
+): Promise<FoundServer> {
   const apiKey = environment[KEY_VARIABLE] || undefined;
   const transport = new Transport({ wire, clock, url: spec.url, apiKey, patienceMs: 1000 * spec.patienceSeconds });
-  const server = await serverCapabilities(transport);
-  const profile = await profileOf(spec, server, transport);
-  requireBaseModel(spec, server);
-  const lora = adapterOf(spec, source, profile);
-  const info = await infoOf(spec, folderAt(source.path), server, profile, lora);
+  const said = await serverCapabilities(transport);
+  const profile = await profileOf(spec, said, transport);
+  requireBaseModel(spec, said);
+  return { transport, profile, said };
+}
+
+/** What `work` makes of a new session with the server, which ends where it fails. */
+async function withClient<T>({ transport }: FoundServer, work: (client: TinkerClient) => Promise<T>): Promise<T> {
   const client = await TinkerClient.open(transport);
   try {
-    const files = new SavedFiles(folderAt, source.path);
-    const parts = { client, profile, info, lora, files, baseModel: spec.baseModel };
-    return await TinkerPolicy.open({ ...parts, adapterSeed: source.adapterSeed ?? 0 });
+    return await work(client);
   } catch (error) {
     await client.close();
     throw error;
   }
+}
+
+function partsOf({ baseModel }: TinkerSpec, { path, adapterSeed = 0 }: PolicySource, folderAt: FolderAt) {
+  return { baseModel, adapterSeed, files: new SavedFiles(folderAt, path) };
+}
+
+/** Refuses an adapter that is on this machine alone. */
+async function requireBase(folder: Folder, { adapter }: PolicySource): Promise<void> {
+  const names = await folder.names();
+  const isAdapter = adapter !== undefined || (names.includes("adapter_config.json") && !names.includes("config.json"));
+  if (!isAdapter) return;
+  throw new ConfigError(
+    `The adapter in ${folder.path} is on this machine, and the Tinker protocol has no way to give it to the server: ` +
+      "take engine.kind local, or the directory of a run whose weights are on the server.",
+  );
+}
+
+function requireSameBase({ baseModel }: TinkerSpec, own: string, { path }: Folder): void {
+  if (own === baseModel) return;
+  throw new ConfigError(
+    `engine.baseModel is ${JSON.stringify(baseModel)}, and the weights of ${path} are of ${JSON.stringify(own)}.`,
+  );
 }
 
 async function profileOf(spec: TinkerSpec, server: ServerCapabilities, transport: Transport): Promise<TinkerProfile> {
@@ -91,11 +176,9 @@ function requireBaseModel({ baseModel, url }: TinkerSpec, { supported_models: mo
   );
 }
 
-function adapterOf({ rank }: TinkerSpec, { lora }: PolicySource, profile: TinkerProfile): LoraConfig {
-  if (lora === undefined) {
-    const own = { alpha: DEFAULT_LORA_ALPHA, dropout: 0, rsLora: false, targets: ALL_LORA_TARGETS };
-    return { rank: rank ?? DEFAULT_RANK, ...own };
-  }
+/** The adapter that is trained. Throws ConfigError for what the server's kind does not have. */
+export function adapterOf({ rank }: TinkerSpec, { lora }: PolicySource, profile: TinkerProfile): LoraConfig {
+  if (lora === undefined) return { ...NEW_ADAPTER, rank: rank ?? DEFAULT_RANK };
   if (rank !== undefined && rank !== lora.rank) {
     throw new ConfigError(`engine.rank is ${rank} and model.lora.rank ${lora.rank}: leave one of them out.`);
   }
@@ -109,14 +192,18 @@ function adapterOf({ rank }: TinkerSpec, { lora }: PolicySource, profile: Tinker
   throw new ConfigError(`model.lora: the Tinker protocol has no ${issues.join(", no ")} (profile ${profile.name}).`);
 }
 
-async function infoOf(
-  { url, baseModel }: TinkerSpec,
+const nameOf = ({ url, baseModel }: TinkerSpec, { name }: TinkerProfile, what: string) =>
+  `tinker (${name} at ${new URL(url).host}, ${baseModel}, ${what})`;
+
+/** What is known of the model, from the server and from its files here. Throws EngineError. */
+export async function infoOf(
+  spec: TinkerSpec,
   folder: Folder,
-  { supported_models: models, aha }: ServerCapabilities,
-  profile: TinkerProfile,
-  { rank }: LoraConfig,
+  { said: { supported_models: models, aha }, profile }: FoundServer,
+  what: string,
 ): Promise<PolicyInfo> {
-  const name = `tinker (${profile.name} at ${new URL(url).host}, ${baseModel}, LoRA of rank ${rank})`;
+  const { url, baseModel } = spec;
+  const name = nameOf(spec, profile, what);
   const own = aha?.models[baseModel];
   if (own) {
     return {

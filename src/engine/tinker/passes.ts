@@ -5,7 +5,7 @@
 
 import { tokenTerm } from "../../losses/engine-losses.ts";
 import { grpo } from "../../losses/grpo.ts";
-import { isCrossEntropy, type LossSpec } from "../../losses/loss-spec.ts";
+import { isCrossEntropy, type LossSpec, type PolicyLossSpec } from "../../losses/loss-spec.ts";
 import { AHA_LOSS } from "../../tinker/aha-extension.ts";
 import type { Datum } from "../contract/policy.ts";
 import type { ScoreDatum, ScoreResult } from "../contract/sampler.ts";
@@ -15,9 +15,11 @@ import type { TinkerProfile } from "./profile.ts";
 import type { Pass } from "./remote-model.ts";
 import { extendedDatum, plainDatum } from "./wire-data.ts";
 
-/** A loss that is known before its gradient is, from a pass of its own. */
-export interface ScoredLoss {
-  readonly loss: number;
+/** A pass, and the loss that it is of. */
+export interface LossPass {
+  readonly pass: Pass;
+  /** By the sum that the server says, where it says one, or by the log-probabilities that it computed. */
+  readonly lossOf: (said: number | undefined, logprobs: readonly Float32Array[]) => number;
 }
 
 const NONE: ReadonlyMap<string, number | string> = new Map();
@@ -45,16 +47,21 @@ export async function passesOf(
   data: readonly Datum[],
   loss: LossSpec,
   score: (data: readonly ScoreDatum[]) => Promise<ScoreResult>,
-): Promise<{ readonly pass: Pass; readonly loss?: ScoredLoss }> {
+): Promise<LossPass> {
   for (const name of lossColumns(loss)) requirePerToken(data, name);
   if (profile.extension) {
     const config = new Map([["spec", JSON.stringify(loss)]]);
-    return { pass: { lossFn: AHA_LOSS, config, forwardOnly: false, data: data.map(extendedDatum) } };
+    const pass = { lossFn: AHA_LOSS, config, forwardOnly: false, data: data.map(extendedDatum) };
+    return { pass, lossOf: (said) => said ?? Number.NaN };
   }
   if (isCrossEntropy(loss)) {
     const known = profile.linear === "cross_entropy" ? undefined : await score(data);
-    const value = known && { loss: weighted(data, known, (logprob) => -logprob) };
-    return { pass: linearPass(profile, data, known, (_, weight) => weight), ...(value && { loss: value }) };
+    const value = (logprobs: readonly Float32Array[]) => weighted(data, (i, t) => -logprobs[i]![t]!);
+    return {
+      pass: linearPass(profile, data, known, (_, weight) => weight),
+      // What a server says of importance sampling is the sum of its advantages.
+      lossOf: (said, logprobs) => (known ? value(known.logprobs) : (said ?? value(logprobs))),
+    };
   }
   const ppo = profile.losses.includes("ppo") ? ppoConfig(loss) : undefined;
   if (ppo && data.every(({ weights }) => weights.every((weight) => weight >= 0))) {
@@ -64,11 +71,26 @@ export async function passesOf(
       const scaled = advantages!.map((advantage, t) => advantage * weights[t]!);
       return plainDatum(datum, { advantages: scaled, logprobs: samplerLogprobs! });
     });
-    return { pass: { lossFn: "ppo", config: ppo, forwardOnly: false, data: rows } };
+    const lossOf = (said: number | undefined, logprobs: readonly Float32Array[]) => {
+      if (said !== undefined) return said;
+      const terms = termsOf(data, loss, logprobs);
+      return weighted(data, (i, t) => terms[i]![t]!.value);
+    };
+    return { pass: { lossFn: "ppo", config: ppo, forwardOnly: false, data: rows }, lossOf };
   }
   const scores = await score(data);
-  const terms = data.map((datum, i) =>
-    Array.from(scores.logprobs[i]!, (logprob, t) =>
+  const terms = termsOf(data, loss, scores.logprobs);
+  return {
+    pass: linearPass(profile, data, scores, (place, weight) => -weight * terms[place.datum]![place.token]!.slope),
+    // What the server says is of the slopes.
+    lossOf: () => weighted(data, (i, t) => terms[i]![t]!.value),
+  };
+}
+
+/** The loss and its slope at every token, by these log-probabilities. */
+function termsOf(data: readonly Datum[], loss: PolicyLossSpec, logprobs: readonly Float32Array[]) {
+  return data.map((datum, i) =>
+    Array.from(logprobs[i]!, (logprob, t) =>
       tokenTerm(loss, {
         logprob,
         advantage: datum.advantages![t]!,
@@ -77,14 +99,6 @@ export async function passesOf(
       }),
     ),
   );
-  const total = data.reduce(
-    (sum, { weights }, i) => terms[i]!.reduce((own, { value }, t) => own + weights[t]! * value, sum),
-    0,
-  );
-  return {
-    pass: linearPass(profile, data, scores, (place, weight) => -weight * terms[place.datum]![place.token]!.slope),
-    loss: { loss: total },
-  };
 }
 
 /** −Σ weight·logπ with weights of any sign, whatever the server's reduction. */
@@ -119,9 +133,7 @@ function ppoConfig(loss: LossSpec): ReadonlyMap<string, number> | undefined {
   ]);
 }
 
-function weighted(data: readonly Datum[], scores: ScoreResult, term: (logprob: number) => number): number {
-  return data.reduce(
-    (sum, { weights }, i) => weights.reduce((own, weight, t) => own + weight * term(scores.logprobs[i]![t]!), sum),
-    0,
-  );
+/** Σ weight · term over all tokens. */
+function weighted(data: readonly Datum[], term: (datum: number, token: number) => number): number {
+  return data.reduce((sum, { weights }, i) => weights.reduce((own, weight, t) => own + weight * term(i, t), sum), 0);
 }

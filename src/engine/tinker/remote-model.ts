@@ -11,7 +11,7 @@ import type { AdamParams, OptimStepResult } from "../contract/policy.ts";
 import type { TinkerProfile } from "./profile.ts";
 import type { Submitted, TinkerClient } from "./tinker-client.ts";
 import { RepeatedRequest, ServerLost } from "./transport.ts";
-import { inChunks } from "./wire-data.ts";
+import { inChunks, wirePositions } from "./wire-data.ts";
 
 const stepSchema = z.object({ metrics: z.record(z.string(), z.number()).nullish() });
 const savedSchema = z.object({
@@ -60,6 +60,7 @@ export class RemoteModel {
     });
     const submitted: Submitted[] = [];
     for (const chunk of inChunks(data, most)) {
+      const positions = chunk.reduce((sum, datum) => sum + wirePositions(datum), 0);
       const body = (seqId: number) =>
         FORWARD_BACKWARD_REQUEST.encode({
           modelId: this.id,
@@ -72,6 +73,7 @@ export class RemoteModel {
           forwardOnly,
         });
       submitted.push(await this.#submit("forward_backward", forwardOnly ? "Forward" : "ForwardBackward", body));
+      this.#client.usage[forwardOnly ? "scoredTokens" : "trainedTokens"] += positions;
     }
     return submitted;
   }

@@ -51,6 +51,12 @@ export function capabilitiesOf({ extension, clipping, gradientNorm }: TinkerProf
   };
 }
 
+/** What can be done with weights there that are only read. */
+export function samplerCapabilitiesOf({ extension }: TinkerProfile): Capabilities {
+  if (!extension) return NO_CAPABILITIES;
+  return { ...NO_CAPABILITIES, keptTokens: true, seededDraws: true, minimumLength: true, sessions: true };
+}
+
 /** Makes a model on the server. Throws EngineError where it refuses. */
 export async function createModel({
   client,

@@ -12,7 +12,7 @@ import { createModelOf, type RemotePolicyParts } from "./remote-parts.ts";
 import { RemoteSampler } from "./remote-sampler.ts";
 
 /** Stands for the base in the place of a path. */
-const BASE = "base";
+export const BASE = "base";
 
 export interface RemoteReference {
   readonly sampler: RemoteSampler;

@@ -41,6 +41,7 @@ export class RemoteSampler {
       prompt: { chunks: [{ type: "encoded_text", tokens: [...tokens] }] },
       type: "sample",
     };
+    this.#client.usage.promptTokens += tokens.length;
     return this.#client.submit("asample", "Sample", JSON.stringify(body));
   }
 
@@ -49,7 +50,11 @@ export class RemoteSampler {
     for (let attempt = 1; ; attempt++) {
       const request = attempt === 1 && submitted ? submitted : await this.submit(tokens, ask);
       try {
-        return await this.#client.sampleResponse(request);
+        const response = await this.#client.sampleResponse(request);
+        // Four bytes are a token.
+        for (const sequence of response.sequences)
+          this.#client.usage.sampledTokens += (sequence.tokens?.length ?? 0) / 4;
+        return response;
       } catch (error) {
         if (!(error instanceof ResultGone) || attempt === MOST_ATTEMPTS) throw error;
       }

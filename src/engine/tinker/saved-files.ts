@@ -19,6 +19,20 @@ const stateSchema = z.strictObject({
 });
 export type TinkerState = z.output<typeof stateSchema>;
 
+/** Of weights that are only read: what whoever opens them needs to know of the model. */
+const weightsSchema = z.strictObject({
+  profile: z.string(),
+  baseModel: z.string(),
+  /** Of the adapter. */
+  rank: z.int().min(1),
+  info: z.strictObject({
+    vocabSize: z.int().min(1),
+    maxContextTokens: z.int().min(1),
+    eosTokenIds: z.array(z.int().min(0)),
+  }),
+});
+export type TinkerWeights = z.output<typeof weightsSchema>;
+
 const CONFIG = "adapter_config.json";
 /** What of an adapter is fetched; the server keeps a description of its own beside them. */
 const ADAPTER_FILES = ["adapter_model.safetensors", CONFIG];
@@ -44,17 +58,43 @@ export class SavedFiles {
   /** Throws CheckpointError for a directory without a state. */
   async readState(directory: string): Promise<TinkerState & { readonly artifact: RemoteArtifact }> {
     const artifact = await readRemoteArtifact(this.#folderAt(directory));
+    return { ...(await this.#read(directory, stateSchema, "no state of a model on a Tinker server")), artifact };
+  }
+
+  /** The paths that the state in a directory names; none where there is no state. */
+  async namedBy(directory: string): Promise<readonly string[]> {
+    try {
+      const { artifact, reference } = await this.readState(directory);
+      return reference === null ? [artifact.uri] : [artifact.uri, reference];
+    } catch (error) {
+      if (error instanceof CheckpointError) return [];
+      throw error;
+    }
+  }
+
+  async writeWeights(directory: string, artifact: RemoteArtifact, weights: TinkerWeights): Promise<void> {
+    await writeJson(this.#folderAt(directory), FILE, weights);
+    await writeRemoteArtifact(this.#folderAt(directory), artifact);
+  }
+
+  /** The weights that a directory names; undefined: none. Throws CheckpointError for files that are damaged. */
+  async readWeights(directory: string): Promise<(TinkerWeights & { readonly artifact: RemoteArtifact }) | undefined> {
+    if (!(await this.#folderAt(directory).names()).includes(FILE)) return undefined;
+    const artifact = await readRemoteArtifact(this.#folderAt(directory));
+    return {
+      ...(await this.#read(directory, weightsSchema, "no description of weights on a Tinker server")),
+      artifact,
+    };
+  }
+
+  async #read<T>(directory: string, schema: z.ZodType<T>, otherwise: string): Promise<T> {
     const folder = this.#folderAt(directory);
     const path = folder.pathOf(FILE);
     const text = await folder.readText(FILE, { maxBytes: 1 << 16, error: CheckpointError });
     if (text === undefined) throw new CheckpointError(`Cannot read ${path}: it does not exist.`);
-    const parsed = stateSchema.safeParse(parseJson(text, path, CheckpointError));
-    if (parsed.success) return { ...parsed.data, artifact };
-    throw new CheckpointError(`${path} is no state of a model on a Tinker server: ${z.prettifyError(parsed.error)}`);
-  }
-
-  writeArtifact(directory: string, artifact: RemoteArtifact): Promise<void> {
-    return writeRemoteArtifact(this.#folderAt(directory), artifact);
+    const parsed = schema.safeParse(parseJson(text, path, CheckpointError));
+    if (parsed.success) return parsed.data;
+    throw new CheckpointError(`${path} is ${otherwise}: ${z.prettifyError(parsed.error)}`);
   }
 
   /** Fetches an adapter of this form as `adapters` says that it is to be had. */

@@ -13,6 +13,7 @@ import {
   type WireSampleResponse,
 } from "../../tinker/messages.ts";
 import { failureSchema, type RequestInput, type RequestName } from "../../tinker/requests.ts";
+import type { EngineUsage } from "../contract/policy.ts";
 import { detailOf, RequestRefused, type Transport } from "./transport.ts";
 
 const PROTOBUF = "application/x-protobuf";
@@ -51,8 +52,13 @@ export interface Submitted {
   readonly kind: string;
 }
 
+/** `EngineUsage`, as it is counted. */
+export type UsageCounts = { -readonly [Name in keyof EngineUsage]: number };
+
 /** A session with a server. */
 export class TinkerClient {
+  /** Counted by those who ask. */
+  readonly usage: UsageCounts = { promptTokens: 0, sampledTokens: 0, scoredTokens: 0, trainedTokens: 0 };
   readonly #transport: Transport;
   readonly #sessionId: string;
   readonly #heartbeat: ReturnType<typeof setInterval>;

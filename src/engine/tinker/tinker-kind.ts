@@ -9,10 +9,22 @@ export const tinkerEngine: EngineKind = {
   name: "tinker",
   summary: "a server that speaks the Tinker protocol: adapters are trained and sampled there",
   shape: tinkerShape,
+  hasWeightsElsewhere: true,
+  keysWithoutEffect: ["url", "patienceSeconds"],
   openPolicy: async (spec, source, compute) => {
     requireSource(source);
     const { openTinkerPolicy } = await import("./open-tinker.ts");
-    return openTinkerPolicy(tinkerSpecSchema.parse(spec), source, (path) => compute.folderAt(path));
+    const folderAt = (path: string) => compute.folderAt(path);
+    return openTinkerPolicy(tinkerSpecSchema.parse(spec), source, folderAt, { probes: true });
+  },
+  look: async (spec, source, compute) => {
+    requireSource(source);
+    const { lookAtTinker } = await import("./look-at-tinker.ts");
+    return lookAtTinker(tinkerSpecSchema.parse(spec), source, (path) => compute.folderAt(path));
+  },
+  openSampler: async (spec, source, compute) => {
+    const { openTinkerSampler } = await import("./open-tinker.ts");
+    return openTinkerSampler(tinkerSpecSchema.parse(spec), source, (path) => compute.folderAt(path));
   },
 };
 

@@ -12,11 +12,13 @@ import type { Capabilities } from "../contract/capabilities.ts";
 import type {
   AdamParams,
   Datum,
+  EngineUsage,
   ForwardBackwardResult,
   OptimStepResult,
   Policy,
   PolicyInfo,
   PolicyName,
+  StatesElsewhere,
   StepResult,
 } from "../contract/policy.ts";
 import type { SampledSequence, SampleProgress, ScoreDatum, ScoreOptions, ScoreResult } from "../contract/sampler.ts";
@@ -31,10 +33,11 @@ import {
   requireTemperature,
 } from "../local/requests.ts";
 import { Turns } from "../turns.ts";
-import { passesOf, type ScoredLoss, scorePass } from "./passes.ts";
+import { passesOf, scorePass } from "./passes.ts";
 import type { Pass, RemoteModel } from "./remote-model.ts";
 import { capabilitiesOf, createModel, createModelOf, type RemotePolicyParts, unloadModel } from "./remote-parts.ts";
 import {
+  BASE,
   freezeReference,
   openReference,
   type RemoteReference,
@@ -56,6 +59,10 @@ const CURRENT = "inflight" as const;
 export class TinkerPolicy implements Policy {
   readonly info: PolicyInfo;
   readonly capabilities: Capabilities;
+  readonly statesElsewhere: StatesElsewhere = {
+    namedBy: (directory) => this.#parts.files.namedBy(directory),
+    remove: (names) => this.#turns.take(() => this.#removeCheckpoints(names)),
+  };
   readonly #parts: RemotePolicyParts;
   readonly #turns = new Turns();
   #model: RemoteModel;
@@ -65,6 +72,8 @@ export class TinkerPolicy implements Policy {
   #currentNumber: number | undefined;
   #currentSampler: RemoteSampler | undefined;
   #reference: RemoteReference | undefined;
+  /** References that a state names: they go with it. */
+  readonly #namedReferences = new Set<string>();
   /** Neither trained on nor stepped since the model was made. */
   #isPristine = true;
   /** The weights are the base's: no step was taken, and nothing loaded. */
@@ -178,17 +187,16 @@ export class TinkerPolicy implements Policy {
       // Where the server does not say what it saved, its name stands for it: a name is never saved to again.
       const artifact = { uri, digest: digest ?? uri };
       const { profile, baseModel } = this.#parts;
-      await this.#parts.files.writeState(directory, artifact, {
-        profile: profile.name,
-        baseModel,
-        reference: this.#reference?.uri ?? null,
-      });
+      const reference = this.#reference?.uri ?? null;
+      if (reference !== null) this.#namedReferences.add(reference);
+      await this.#parts.files.writeState(directory, artifact, { profile: profile.name, baseModel, reference });
     });
   }
 
   loadState(directory: string): Promise<void> {
     return this.#inTurn(async () => {
       const { artifact, reference } = await this.#parts.files.readState(directory);
+      if (reference !== null) this.#namedReferences.add(reference);
       try {
         const frozen = reference === null ? undefined : await openReference(this.#parts, reference);
         await this.#replaceModel(artifact.uri, true);
@@ -204,12 +212,21 @@ export class TinkerPolicy implements Policy {
     return this.#inTurn(async () => {
       const saved = await this.#model.save("sampler", "weights");
       const uri = requirePath(saved.path);
-      const { client, files, profile, lora } = this.#parts;
-      const { adapters } = profile;
-      if (adapters === "none") return files.writeArtifact(directory, { uri, digest: saved.digest ?? uri });
-      await files.download(client.transport, uri, directory, { adapters, lora });
-      await removeCheckpoint(client.transport, uri);
+      const { client, files, profile, lora, baseModel } = this.#parts;
+      const { adapters, snapshots } = profile;
+      if (adapters !== "none") await files.download(client.transport, uri, directory, { adapters, lora });
+      // The server's own copy stays, for whoever samples there. Where a model has one set of weights, it is of this kind.
+      const kept = snapshots === "apart" ? saved : await this.#model.save("weights", "weights");
+      if (kept !== saved) await removeCheckpoint(client.transport, uri);
+      const artifact = { uri: requirePath(kept.path), digest: kept.digest ?? requirePath(kept.path) };
+      const { vocabSize, maxContextTokens, eosTokenIds } = this.info;
+      const info = { vocabSize, maxContextTokens, eosTokenIds: [...eosTokenIds] };
+      await files.writeWeights(directory, artifact, { profile: profile.name, baseModel, rank: lora.rank, info });
     });
+  }
+
+  usage(): EngineUsage {
+    return { ...this.#parts.client.usage };
   }
 
   dispose(): Promise<void> {
@@ -267,22 +284,15 @@ export class TinkerPolicy implements Policy {
       );
     }
     const score = (own: readonly ScoreDatum[]) => this.#score(own, 1, undefined);
-    const { pass, loss: known }: { readonly pass: Pass; readonly loss?: ScoredLoss } = await passesOf(
-      profile,
-      data,
-      loss,
-      score,
-    );
+    const { pass, lossOf } = await passesOf(profile, data, loss, score);
     this.#isPristine = false;
     const submitted = await this.#submitPasses(pass);
     this.#hasGradient = true;
     return {
       result: async () => {
-        const { entropies, margins, ...plain } = resultOf(await this.#results(submitted), data);
+        const { logprobs, loss: said, entropies, margins } = resultOf(await this.#results(submitted), data);
         const extended = { ...(entropies && { entropies }), ...(margins && { margins }) };
-        const result = profile.extension ? { ...plain, ...extended } : plain;
-        // By slopes the loss is what they are slopes of.
-        return known ? { ...result, ...known } : result;
+        return { logprobs, loss: lossOf(said, logprobs), ...(profile.extension && extended) };
       },
     };
   }
@@ -316,9 +326,17 @@ export class TinkerPolicy implements Policy {
   }
 
   async #replaceReference(reference: RemoteReference | undefined): Promise<void> {
-    const before = this.#reference?.model;
+    const before = this.#reference;
     this.#reference = reference;
-    if (before) await unloadModel(this.#parts.client, before);
+    if (before?.model) await unloadModel(this.#parts.client, before.model);
+    if (before && !this.#namedReferences.has(before.uri)) await this.#removeCheckpoints([before.uri]);
+  }
+
+  /** Removes what is not in use. */
+  async #removeCheckpoints(uris: readonly string[]): Promise<void> {
+    const { transport } = this.#parts.client;
+    const unused = uris.filter((uri) => uri !== this.#reference?.uri && uri !== BASE);
+    for (const uri of unused) await removeCheckpoint(transport, uri);
   }
 
   /** Puts a model made of a checkpoint in the place of this one. Where that fails nothing has changed. */

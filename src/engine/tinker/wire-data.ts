@@ -69,6 +69,11 @@ export function plainDatum(
   return wireDatum(all.subarray(0, positions), [["target_tokens", integerTensor(targets)], ...inputs]);
 }
 
+/** Tokens of a datum: four bytes are one. */
+export function wirePositions({ modelInput }: WireDatum): number {
+  return modelInput.reduce((sum, { encodedText }) => sum + (encodedText?.tokens?.length ?? 0) / 4, 0);
+}
+
 /** Bytes of a datum on the wire, about. */
 export function sizeOf({ modelInput, lossFnInputs }: WireDatum): number {
   let bytes = modelInput[0]!.encodedText!.tokens!.length + 64;
@@ -99,7 +104,7 @@ export function inChunks(
 export function resultOf(
   outputs: readonly WireForwardBackwardOutput[],
   data: readonly ScoreDatum[],
-): ScoreResult & { readonly margins?: readonly Float32Array[]; readonly loss: number } {
+): ScoreResult & { readonly margins?: readonly Float32Array[]; readonly loss: number | undefined } {
   const field = (name: string): Float32Array[] | undefined => {
     const rows: Float32Array[] = [];
     for (const { lossFnOutputs } of outputs) {
@@ -119,8 +124,8 @@ export function resultOf(
   const logprobs = field("logprobs");
   if (logprobs === undefined) throw wrongForm("no logprobs");
   const [entropies, margins] = [field("entropies"), field("margins")];
-  let loss = 0;
-  for (const { metrics } of outputs) loss += metrics.get("loss:sum") ?? 0;
+  const said = outputs.map(({ metrics }) => metrics.get("loss:sum"));
+  const loss = said.includes(undefined) ? undefined : said.reduce<number>((sum, one) => sum + one!, 0);
   return { logprobs, ...(entropies && { entropies }), ...(margins && { margins }), loss };
 }
 

@@ -47,6 +47,8 @@ export interface TrlConversion {
   readonly missing: readonly string[];
   /** One for each key of accelerate's file, and of deepspeed_config. */
   readonly launcherKeys: readonly TrlKeyLine[];
+  /** The command that starts a server for the engine that was asked for, line by line; empty where none is known. */
+  readonly server: readonly string[];
   /** `output_dir`, where the run goes there. */
   readonly outputDirectory: string | undefined;
 }
@@ -95,7 +97,7 @@ export class TrlDraft {
     if (this.settings.written.has(key)) this.line({ key, value: this.settings.written.get(key), path: null, note });
   }
 
-  /** Puts a value into the recipe that no key of TRL stands for. */
+  /** Puts a value into the recipe that no key of TRL stands for; undefined takes away what is there. */
   put(path: string, value: unknown): void {
     const [first, ...rest] = path.split(".");
     const inStage = first === "stages";
@@ -105,7 +107,19 @@ export class TrlDraft {
       branch[key] ??= {};
       branch = branch[key] as Record<string, unknown>;
     }
-    branch[keys.at(-1)!] = value;
+    if (value === undefined) delete branch[keys.at(-1)!];
+    else branch[keys.at(-1)!] = value;
+  }
+
+  /** What stands at a path of the recipe so far. */
+  value(path: string): unknown {
+    const [first, ...rest] = path.split(".");
+    const inStage = first === "stages";
+    const keys = inStage ? rest.slice(1) : [first!, ...rest];
+    return keys.reduce<unknown>(
+      (branch, key) => (branch as Record<string, unknown> | undefined)?.[key],
+      inStage ? this.stage : this.values,
+    );
   }
 
   /** The recipe, unchecked. */

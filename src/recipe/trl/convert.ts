@@ -27,6 +27,7 @@ import { setOptimizer } from "./objective.ts";
 import { setReporting } from "./reporting.ts";
 import { refuseCodeRewards } from "./rewards.ts";
 import { setDistillation, setRewardModel, setSft } from "./rows.ts";
+import { type AskedEngine, setEngine } from "./other-engine.ts";
 import { readMapping, settingsOf, shown, type TrlSettings } from "./settings.ts";
 import { trainerOf } from "./trainer-of.ts";
 import { type TrlTrainer, trlTrainers } from "./trainers.ts";
@@ -47,6 +48,8 @@ export interface TrlOptions {
   readonly numProcesses?: number | undefined;
   /** Where the run goes, in place of output_dir. */
   readonly out?: string | undefined;
+  /** Another engine than the embedded one. */
+  readonly engine?: AskedEngine | undefined;
   /** accelerate's file. */
   readonly launcher?: TextFile | undefined;
 }
@@ -104,6 +107,7 @@ export async function convertTrl(file: TextFile, options: TrlOptions, places: Tr
     modelDirectory: places.modelDirectory,
   });
   setOptimizer(draft, launch.gradientClipping);
+  const server = options.engine && setEngine(draft, options.engine, launch);
 
   return {
     recipe: finished(draft, file.path, overrides.recipe),
@@ -117,7 +121,8 @@ export async function convertTrl(file: TextFile, options: TrlOptions, places: Tr
     batch,
     choices: draft.choices,
     missing: draft.missing,
-    launcherKeys: launch.lines,
+    launcherKeys: server?.launcherKeys ?? launch.lines,
+    server: server?.command ?? [],
     outputDirectory: draft.paths().has("the run directory") ? settings.text("output_dir") : undefined,
   };
 }

@@ -365,3 +365,70 @@ describe("what a file names", () => {
     await expect(convert(text, { prompt: "chines" })).rejects.toThrow(/Did you mean chinese/);
   });
 });
+
+describe("on a Tinker server", () => {
+  const accelerate = { path: "accelerate.yaml", text: fixtureText("seed-000-accelerate.yaml") };
+
+  it("unlock-deepseek's files become an adapter there, and accelerate's keys those of SkyRL", async () => {
+    const engine = { kind: "tinker" };
+    const conversion = await convert(fixtureText("seed-000.yaml"), { engine, launcher: accelerate });
+    const { recipe, launcherKeys, server, choices } = conversion;
+    expect(recipe.engine).toMatchObject({
+      ...{ kind: "tinker", url: "http://127.0.0.1:8000", profile: "skyrl-fsdp" },
+      baseModel: "/root/epfs/ascend_r1_turtorial/models/Qwen/Qwen2___5-3B-Instruct",
+    });
+    expect(recipe.model.lora).toMatchObject({ rank: 32, alpha: 32 });
+    expect(stageOf(conversion)).toMatchObject({ maxGradNorm: 0, temperature: 1, klCoef: 0.001, groupSize: 2 });
+    expect(choices.map(({ what }) => what)).toEqual(expect.arrayContaining(["the server", "the adapter"]));
+    const became = Object.fromEntries(launcherKeys.map(({ key, path, recipeValue }) => [key, [path, recipeValue]]));
+    expect(became).toMatchObject({
+      "deepspeed_config.offload_param_device": ["the server: trainer.policy.fsdp_config.cpu_offload", true],
+      "deepspeed_config.offload_optimizer_device": ["the server: trainer.policy.fsdp_config.cpu_offload", true],
+      "deepspeed_config.zero_stage": ["the server: trainer.policy.fsdp_config.reshard_after_forward", true],
+      "deepspeed_config.gradient_clipping": ["the server: trainer.policy.optimizer_config.max_grad_norm", 1],
+      num_processes: ["the server: trainer.placement.policy_num_gpus_per_node", 2],
+      mixed_precision: ["the server: generator.inference_engine.model_dtype", "bfloat16"],
+    });
+    const command = server.join("\n");
+    expect(command).toMatch(/--backend fsdp .*\n.*--port 8000 --backend-config '\{/);
+    const config = JSON.parse(command.slice(command.indexOf("'{") + 1, -1)) as object;
+    expect(config).toMatchObject({
+      "trainer.placement.colocate_all": true,
+      "trainer.placement.policy_num_gpus_per_node": 2,
+      "generator.inference_engine.num_engines": 2,
+    });
+  });
+
+  it("Mini-R1's keep vLLM on a GPU of its own", async () => {
+    const engine = { kind: "tinker", url: "http://gpus:9000", profile: "skyrl-fsdp", baseModel: "qwen" };
+    const conversion = await convert(fixtureText("mini-r1.yaml"), { engine, numProcesses: 3 });
+    const command = conversion.server.join("\n");
+    expect(command).toContain("--base-model qwen");
+    expect(JSON.parse(command.slice(command.indexOf("'{") + 1, -1))).toMatchObject({
+      "trainer.placement.colocate_all": false,
+      "trainer.placement.policy_num_gpus_per_node": 3,
+      "generator.inference_engine.num_engines": 1,
+      "generator.inference_engine.gpu_memory_utilization": 0.5,
+    });
+    expect(lineOf(conversion, "vllm_device")?.path).toBe("the server: trainer.placement.colocate_all");
+    expect(lineOf(conversion, "temperature")).toMatchObject({ value: 0.9, recipeValue: 1 });
+  });
+
+  it("keeps what Aha's own server has", async () => {
+    const engine = { kind: "tinker", url: "http://127.0.0.1:8000", profile: "aha" };
+    const conversion = await convert(fixtureText("mini-r1.yaml"), { engine });
+    expect(stageOf(conversion)).toMatchObject({ maxGradNorm: 1, temperature: 0.9 });
+    expect(conversion.server).toEqual([]);
+  });
+
+  it.each<[string, object, string, RegExp]>([
+    ["a disk to offload to", { kind: "tinker" }, "deepspeed_config: {offload_param_device: nvme}", /offload_param_device: "nvme" is not supported/],
+    ["a profile that there is not", { kind: "tinker", profile: "other" }, "num_processes: 2", /no profile "other"; there are aha/],
+    ["an unknown key of the launcher", { kind: "tinker" }, "zero: 3", /"zero"|zero: not a key of accelerate/],
+    ["keys without an address", { kind: "tinker", baseModel: "m" }, "num_processes: 2", /url/],
+  ])("refuses %s by name", async (_, engine, text, message) => {
+    const launcher = { path: "accelerate.yaml", text };
+    const asked = engine as { readonly kind: string };
+    await expect(convert(fixtureText("mini-r1.yaml"), { engine: asked, launcher })).rejects.toThrow(message);
+  });
+});

@@ -1,0 +1,96 @@
+/**
+ * Weights on a Tinker server that are only read: a base, or what a run has trained there. No model is made of them where the
+ * server keeps sampled weights apart; where it does not, one is made that is never trained (`remote-reference.ts`).
+ */
+
+import { EngineError } from "../../errors.ts";
+import type { Capabilities } from "../contract/capabilities.ts";
+import type {
+  SampledSequence,
+  SampleProgress,
+  Sampler,
+  SamplerInfo,
+  ScoreDatum,
+  ScoreOptions,
+  ScoreResult,
+} from "../contract/sampler.ts";
+import type { SamplePrompt, SamplingParams } from "../contract/sampling.ts";
+import type { SamplingSession } from "../contract/session.ts";
+import { requireData, requireSampling } from "../local/requests.ts";
+import { Turns } from "../turns.ts";
+import { type RemotePolicyParts, samplerCapabilitiesOf } from "./remote-parts.ts";
+import { BASE, openReference, type RemoteReference } from "./remote-reference.ts";
+import { RemoteSession } from "./remote-session.ts";
+import { sampleRemotely } from "./sample-remotely.ts";
+
+export class TinkerSampler implements Sampler {
+  readonly info: SamplerInfo;
+  readonly capabilities: Capabilities;
+  readonly #parts: RemotePolicyParts;
+  readonly #weights: RemoteReference;
+  readonly #turns = new Turns();
+  #disposed = false;
+
+  private constructor(parts: RemotePolicyParts, weights: RemoteReference) {
+    this.#parts = parts;
+    this.#weights = weights;
+    this.info = parts.info;
+    this.capabilities = samplerCapabilitiesOf(parts.profile);
+  }
+
+  /** Opens the weights of this path, or the base's. Throws EngineError where the server does not have them. */
+  static async open(parts: RemotePolicyParts, uri: string = BASE): Promise<TinkerSampler> {
+    return new TinkerSampler(parts, await openReference(parts, uri));
+  }
+
+  sample(
+    prompts: readonly SamplePrompt[],
+    params: SamplingParams,
+    onProgress?: SampleProgress,
+  ): Promise<SampledSequence[]> {
+    return this.#inTurn(async () => {
+      requireSampling(this.info, prompts, params);
+      return sampleRemotely(this.#weights.sampler, this.#parts.profile, prompts, params, onProgress);
+    });
+  }
+
+  openSession(): SamplingSession {
+    if (!this.capabilities.sessions) throw new EngineError(`The engine ${this.info.name} has no sampling sessions.`);
+    return new RemoteSession(this.info, () => this.#inTurn(async () => this.#weights.sampler));
+  }
+
+  score(data: readonly ScoreDatum[], { temperature }: ScoreOptions): Promise<ScoreResult> {
+    return this.#inTurn(async () => {
+      if (temperature !== 1) throw new EngineError(`The engine ${this.info.name} scores at temperature 1 only.`);
+      requireData(this.info, data);
+      const other = data.find(({ keptTokens, targetTokens }) => keptTokens ?? targetTokens);
+      if (other) throw new EngineError(`The engine ${this.info.name} scores a completion's own tokens only.`);
+      const { profile } = this.#parts;
+      const logprobs = await Promise.all(
+        data.map(({ promptTokens, completionTokens }) =>
+          this.#weights.sampler.score(
+            Int32Array.from([...promptTokens, ...completionTokens]),
+            completionTokens.length,
+            profile,
+          ),
+        ),
+      );
+      return { logprobs };
+    });
+  }
+
+  dispose(): Promise<void> {
+    return this.#turns.take(async () => {
+      if (this.#disposed) return;
+      this.#disposed = true;
+      await this.#parts.client.close();
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(async () => {
+      if (this.#disposed) throw new EngineError("This engine was disposed of; open another one.");
+      return work();
+    });
+  }
+}
