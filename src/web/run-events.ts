@@ -1,9 +1,9 @@
 /** What happens in a run, as messages to the page; those that come often are sent some ten times a second. */
 
 import type { EvaluatedSoFar } from "../eval/evaluate.ts";
+import { StorageFullError } from "../opfs-folder.ts";
 import type { RunEvent } from "../recipe/observer.ts";
 import { evaluationResult } from "./history.ts";
-import { StorageFullError } from "./opfs-folder.ts";
 import type { PhaseMessage, WorkerMessage } from "./protocol.ts";
 import { R1_ZERO } from "./recipe-controls.ts";
 import { errorMessage } from "./tab-errors.ts";

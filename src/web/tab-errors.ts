@@ -1,9 +1,10 @@
 /** Errors as the page is told them. */
 
+import { RuntimeFileError } from "../compute/web/open-device.ts";
 import { DeviceLostError } from "../compute/web/webgpu-device.ts";
 import { AhaError, CheckpointError, ConfigError, DivergenceError, RuntimeFailure } from "../errors.ts";
+import { StorageFullError } from "../opfs-folder.ts";
 import { ForeignCheckpointError } from "./model-files.ts";
-import { StorageFullError } from "./opfs-folder.ts";
 import { ProblemError } from "./own-problem.ts";
 import type { ErrorKind, ErrorMessage } from "./protocol.ts";
 
@@ -25,6 +26,7 @@ export class StorageError extends AhaError {
 
 const KINDS: readonly (readonly [new (message: string) => Error, ErrorKind])[] = [
   [LoadError, "load"],
+  [RuntimeFileError, "load"],
   [DeviceLostError, "device"],
   [StorageFullError, "storage"],
   [StorageError, "storage"],

@@ -10,7 +10,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { WasmDevice } from "../../src/compute/web/wasm-device.ts";
 import { MemoryFolder } from "../../src/folder.ts";
 import { readModel } from "../../src/model/checkpoint.ts";
-import { OpfsFolder } from "../../src/web/opfs-folder.ts";
+import { OpfsFolder } from "../../src/opfs-folder.ts";
 import type { PageMessage, WorkerMessage } from "../../src/web/protocol.ts";
 import { LoadError } from "../../src/web/tab-errors.ts";
 import { TabSession } from "../../src/web/tab-session.ts";
