@@ -119,6 +119,7 @@ function Progress() {
   const kept = useTab((state) => state.ready?.kept?.iteration);
   const loading = useTab((state) => (state.worker === "loading" ? state.loading : undefined));
   const worker = useTab((state) => state.worker);
+  const lesson = useTab((state) => state.lessons.at(-1));
   if (worker === "loading") {
     const { loadedBytes = 0, totalBytes = 0 } = loading ?? {};
     const known = totalBytes > 0;
@@ -127,6 +128,16 @@ function Progress() {
       <span class="how-far">
         <progress aria-label="Loading" {...(known && { value: loadedBytes, max: totalBytes })} />
         <span class="number">{words}</span>
+      </span>
+    );
+  }
+  if (run?.activity === "cold-start" && lesson !== undefined) {
+    return (
+      <span class="how-far">
+        <progress aria-label="Steps of the cold start" value={lesson.step} max={lesson.steps} />
+        <span class="number">
+          step <b>{count(lesson.step)}</b> of {count(lesson.steps)}
+        </span>
       </span>
     );
   }
@@ -179,6 +190,7 @@ function Loop() {
 
 const PHASES: Readonly<Record<PhaseMessage["phase"], readonly [string, string]>> = {
   demonstrating: ["Cold start: reading demonstrations", "steps"],
+  trying: ["Cold start: what it writes by itself", "answers"],
   sampling: ["Sampling", "answers"],
   judging: ["Judging", "answers"],
   updating: ["Updating the weights", "steps"],

@@ -5,6 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "../style.css";
 import "../parts.css";
 import "./tab.css";
+import "../print.css";
 import { registerServiceWorker } from "../../web/browser/service-worker-client.ts";
 import { applyTheme } from "../theme.ts";
 import { TabApp } from "./app.tsx";

@@ -9,6 +9,8 @@ import type {
   EvaluationResult,
   GroupMessage,
   IterationMetrics,
+  KeptRun,
+  LessonMetrics,
   LoadingMessage,
   PageMessage,
   PhaseMessage,
@@ -17,6 +19,7 @@ import type {
   StorageMessage,
   TabProblem,
   TabSettings,
+  TryOutResult,
   WorkerMessage,
 } from "../../web/protocol.ts";
 
@@ -53,6 +56,9 @@ export interface TabState {
   readonly phase: PhaseMessage | undefined;
   readonly history: readonly IterationMetrics[];
   readonly evaluations: readonly EvaluationResult[];
+  /** Of the cold start, where the run begins with it. */
+  readonly lessons: readonly LessonMetrics[];
+  readonly tryOuts: readonly TryOutResult[];
   readonly changes: readonly SettingsChange[];
   readonly group: GroupMessage | undefined;
   readonly watched: number | "mixed";
@@ -85,6 +91,8 @@ export const BLANK: TabState = {
   phase: undefined,
   history: [],
   evaluations: [],
+  lessons: [],
+  tryOuts: [],
   changes: [],
   group: undefined,
   watched: "mixed",
@@ -114,6 +122,10 @@ export function stateAfter(state: TabState, news: News): TabState {
       return { ...state, run: news, phase: isBusy(news) ? state.phase : undefined };
     case "phase":
       return { ...state, phase: news };
+    case "lessons":
+      return { ...state, lessons: withLessons(state.lessons, news.steps) };
+    case "try-out":
+      return { ...state, tryOuts: [...state.tryOuts.filter(({ step }) => step < news.result.step), news.result] };
     case "iteration":
       return {
         ...state,
@@ -153,8 +165,14 @@ function afterReady(state: TabState, ready: ReadyMessage): TabState {
   return {
     ...state,
     ...{ worker: "ready", ready, settings: state.settings ?? kept?.settings ?? ready.settings },
-    ...(kept && { history: kept.history, evaluations: kept.evaluations, saved: kept.iteration }),
+    ...(kept && { ...curvesOf(kept), saved: kept.iteration }),
   };
+}
+
+/** The curves of a kept run; empty ones without it. */
+function curvesOf(kept: KeptRun | undefined): Pick<TabState, "history" | "evaluations" | "lessons" | "tryOuts"> {
+  const { history = [], evaluations = [], lessons = [], tryOuts = [] } = kept ?? {};
+  return { history, evaluations, lessons, tryOuts };
 }
 
 /** Whether a run computes. */
@@ -165,6 +183,12 @@ export function isBusy(run: RunStateMessage | undefined): boolean {
 /** A repeated iteration (after a resume) takes the place of the one that was, and of what came behind it. */
 function withIteration(history: readonly IterationMetrics[], metrics: IterationMetrics): IterationMetrics[] {
   return [...history.filter(({ iteration }) => iteration < metrics.iteration), metrics];
+}
+
+/** Steps that are done again (after a resume) take the place of those that were, and of what came behind them. */
+function withLessons(before: readonly LessonMetrics[], steps: readonly LessonMetrics[]): LessonMetrics[] {
+  const first = steps[0]?.step ?? Number.POSITIVE_INFINITY;
+  return [...before.filter(({ step }) => step < first), ...steps];
 }
 
 function withEvaluation(before: readonly EvaluationResult[], result: EvaluationResult): EvaluationResult[] {
@@ -220,8 +244,7 @@ function afterSent(state: TabState, message: PageMessage): TabState {
       const kept = message.from === "kept" ? state.ready?.kept : undefined;
       return {
         ...state,
-        history: kept?.history ?? [],
-        evaluations: kept?.evaluations ?? [],
+        ...curvesOf(kept),
         changes: [],
         group: undefined,
         answer: undefined,

@@ -87,7 +87,7 @@ function saveAs(name: string, blob: Blob): void {
 
 function beginWatch(): Watch {
   const created = new Watch(Date.now());
-  setInterval(() => {
+  const look = () => {
     const noticed = created.look(Date.now(), store.state.worker === "loading" || isBusy(store.state.run));
     if (noticed === undefined) return;
     const { run } = store.state;
@@ -101,6 +101,9 @@ function beginWatch(): Watch {
     const message =
       "It may be computing something long, or it may have ended without a word. You can wait, or begin a new worker from the last save.";
     store.tell({ type: "trouble", kind: "silence", message, isFatal: false });
-  }, LOOK_EVERY);
+  };
+  setInterval(look, LOOK_EVERY);
+  // A tab that the browser froze is told as soon as it is woken.
+  document.addEventListener("resume", look);
   return created;
 }
