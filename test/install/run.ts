@@ -139,9 +139,13 @@ try {
     const worker = join(project, "worker.ts");
     writeFileSync(worker, documentedExample());
     const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-    const resolution = ["--module", "esnext", "--moduleResolution", "bundler", "--target", "es2023"];
-    const options = ["--noEmit", "--strict", "--types", "", ...resolution, "--lib", "es2023,webworker"];
-    const { status, stdout } = await here(process.execPath, [tsc, ...options, "worker.ts"]);
+    const compilerOptions = {
+      ...{ noEmit: true, strict: true, types: [], module: "esnext", moduleResolution: "bundler", target: "es2023" },
+      lib: ["es2023", "webworker"],
+    };
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["worker.ts"] }));
+    const { status, stdout } = await here(process.execPath, [tsc, "-p", "tsconfig.json"]);
+    rmSync(join(project, "tsconfig.json"));
     expect(status === 0, stdout);
     // It fails where a module of Node is reached, and takes nothing from outside of the project.
     const { outputFiles } = await build({

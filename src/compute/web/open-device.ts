@@ -92,6 +92,12 @@ export async function openWebDevice(options: WebDeviceOptions): Promise<OpenWebD
 
 async function openWasm(options: WebDeviceOptions): Promise<OpenWebDevice> {
   const threads = options.threads ?? threadsHere();
+  if (threads > 1 && here.crossOriginIsolated === false) {
+    throw new AhaError(
+      `${threads} threads need a page that is isolated, and this one is not: its server must send the headers ` +
+        "Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp. Or take one thread.",
+    );
+  }
   const { factory, wasmBinary } = await loadedRuntime("wasm", options);
   const device = await WasmDevice.open(begun(factory), { threads, wasmBinary });
   await requireComputes(device);

@@ -30,12 +30,13 @@ function Buttons() {
   const ready = useTab((state) => state.ready);
   const run = useTab((state) => state.run);
   const dropped = useTab((state) => state.dropped);
+  const isStarting = useTab((state) => state.isStarting);
   const [chosen, setChosen] = useState<StartingPoint>();
   const isIdle = run === undefined;
   const starts = startsOf(ready?.starts ?? ["cold-start"], dropped !== undefined, isIdle);
   const from = chosen !== undefined && starts.includes(chosen) ? chosen : starts[0]!;
   const busy = isBusy(run);
-  const canStart = worker === "ready" && !busy;
+  const canStart = worker === "ready" && !busy && !isStarting;
   const isOver = run?.activity === "finished";
   return (
     <div class="buttons">
@@ -55,7 +56,7 @@ function Buttons() {
           disabled={!canStart || isOver}
           onClick={() => (isIdle ? startRun(from) : send({ type: "resume" }))}
         >
-          {worker === "loading" ? "Loading …" : isIdle && from !== "kept" ? "Start" : "Go on"}
+          {worker === "loading" ? "Loading …" : isStarting ? "Starting …" : isIdle && from !== "kept" ? "Start" : "Go on"}
         </button>
       )}
       <button
@@ -70,7 +71,7 @@ function Buttons() {
         <span class="soft">from</span>{" "}
         <select
           value={from}
-          disabled={worker !== "ready"}
+          disabled={worker !== "ready" || isStarting}
           onChange={({ currentTarget }) => setChosen(currentTarget.value as StartingPoint)}
         >
           {starts.map((start) => (
@@ -99,11 +100,12 @@ function startsOf(starts: readonly StartingPoint[], isDropped: boolean, isIdle: 
 function StartOver({ from, isIdle }: { readonly from: StartingPoint; readonly isIdle: boolean }) {
   const iteration = useTab((state) => state.run?.iteration ?? 0);
   const worker = useTab((state) => state.worker);
+  const isStarting = useTab((state) => state.isStarting);
   return (
     <ConfirmButton
       label="Start over"
       title="Start over?"
-      disabled={isIdle || worker !== "ready"}
+      disabled={isIdle || isStarting || worker !== "ready"}
       asks={iteration > 0}
       onConfirm={() => startRun(from)}
     >
@@ -211,8 +213,9 @@ function Status() {
 }
 
 /** What is going on, in a sentence. */
-function statusOf({ worker, ready, run, phase, saved }: TabState): string {
+function statusOf({ worker, ready, run, phase, saved, isStarting }: TabState): string {
   if (worker === "stopped") return "Stopped.";
+  if (isStarting) return "Beginning …";
   if (worker === "loading") return "Everything is computed on your machine. Nothing is sent anywhere.";
   if (run === undefined) {
     return ready?.kept

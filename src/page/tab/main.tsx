@@ -18,4 +18,4 @@ render(<TabApp />, root);
 const registered = registerServiceWorker();
 // Where the server does not isolate the page, the service worker does, and the page is loaded again.
 if (globalThis.crossOriginIsolated) beginWorker();
-else void registered.then(beginWorker);
+else void registered.finally(beginWorker);

@@ -68,6 +68,8 @@ export interface TabState {
   readonly saved: number | undefined;
   readonly dropped: { readonly name: string; readonly parameters: number } | undefined;
   readonly isDownloading: boolean;
+  /** A run was asked for, and nothing has come of it yet: a second click must not begin another one. */
+  readonly isStarting: boolean;
   /** What the sliders say. */
   readonly settings: TabSettings | undefined;
   readonly troubles: readonly Trouble[];
@@ -101,6 +103,7 @@ export const BLANK: TabState = {
   saved: undefined,
   dropped: undefined,
   isDownloading: false,
+  isStarting: false,
   settings: undefined,
   troubles: [],
   nextTrouble: 1,
@@ -119,7 +122,7 @@ export function stateAfter(state: TabState, news: News): TabState {
     case "ready":
       return afterReady(state, news);
     case "state":
-      return { ...state, run: news, phase: isBusy(news) ? state.phase : undefined };
+      return { ...state, run: news, phase: isBusy(news) ? state.phase : undefined, isStarting: false };
     case "phase":
       return { ...state, phase: news };
     case "lessons":
@@ -210,6 +213,7 @@ function afterError(state: TabState, error: Extract<WorkerMessage, { type: "erro
     ...state,
     ...(told && { answer: { ...state.answer!, fault: error.message } }),
     isDownloading: false,
+    isStarting: told && state.isStarting,
   };
   if (told && !error.isFatal) return next;
   return withTrouble(next, error);
@@ -222,7 +226,7 @@ function withTrouble(
   const others = state.troubles.filter((one) => one.kind !== kind);
   return {
     ...state,
-    ...(isFatal && { worker: "stopped", phase: undefined, loading: undefined }),
+    ...(isFatal && { worker: "stopped", phase: undefined, loading: undefined, isStarting: false }),
     troubles: [...others, { id: state.nextTrouble, kind, message, isFatal }].slice(-MOST_TROUBLES),
     nextTrouble: state.nextTrouble + 1,
   };
@@ -239,12 +243,16 @@ function afterSent(state: TabState, message: PageMessage): TabState {
   switch (message.type) {
     case "open":
       // A new worker: the person's settings and the curves stay until another run begins.
-      return { ...state, worker: "loading", loading: undefined, run: undefined, phase: undefined, troubles: [] };
+      return {
+        ...state,
+        ...{ worker: "loading", loading: undefined, run: undefined, phase: undefined, troubles: [], isStarting: false },
+      };
     case "start": {
       const kept = message.from === "kept" ? state.ready?.kept : undefined;
       return {
         ...state,
         ...curvesOf(kept),
+        isStarting: true,
         changes: [],
         group: undefined,
         answer: undefined,

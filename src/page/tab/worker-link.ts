@@ -26,6 +26,13 @@ export function beginWorker(): void {
     store.tell({ type: "trouble", kind: "load", message, isFatal: true });
     return;
   }
+  if (!isSecureContext) {
+    const message =
+      "Browsers withhold what this page needs (hashes, storage, threads) from pages that come over http from another machine. " +
+      "Serve it over https, or forward the port and open it as 127.0.0.1: ssh -L 7862:127.0.0.1:7862 HOST.";
+    store.tell({ type: "trouble", kind: "load", message, isFatal: true });
+    return;
+  }
   watch ??= beginWatch();
   watch.heard(Date.now());
   // What else the address asks for (docs/browser.md) is for the worker.

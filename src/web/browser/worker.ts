@@ -46,9 +46,13 @@ async function begin(): Promise<TabSession> {
   });
 }
 
+/** More are a slip, and would only cost memory. */
+const MOST_THREADS_ASKED = 32;
+
+/** Undefined where nobody asks for a number that can be. */
 function threadsAsked(): number | undefined {
-  const asked = Number(query.get("threads") ?? 0);
-  return asked > 0 ? asked : undefined;
+  const asked = Math.floor(Number(query.get("threads") ?? 0));
+  return asked >= 1 && globalThis.crossOriginIsolated === true ? Math.min(asked, MOST_THREADS_ASKED) : undefined;
 }
 
 async function listedFiles(): Promise<ListedFiles> {

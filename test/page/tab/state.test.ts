@@ -56,6 +56,14 @@ const fault = (kind: "fault" | "storage" | "memory", isFatal = false): News => (
 });
 
 describe("the page's state", () => {
+  it("knows that a run was asked for, until it is there or cannot be", () => {
+    const start: News = { type: "sent", message: { type: "start", from: "cold-start", settings: {} } };
+    expect(stateOf(ready, start).isStarting).toBe(true);
+    expect(stateOf(ready, start, run("training")).isStarting).toBe(false);
+    expect(stateOf(ready, start, fault("fault")).isStarting).toBe(false);
+    expect(stateOf(ready, start, fault("memory", true)).isStarting).toBe(false);
+  });
+
   it("has the steps of a cold start, and those that are done again after a resume only once", () => {
     const lesson = (step: number, loss: number) => ({ step, steps: 2400, loss });
     const tried = (step: number, formatRate: number) => ({ step, answers: 64, formatRate, solveRate: 0 });
