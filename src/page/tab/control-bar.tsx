@@ -179,11 +179,14 @@ function Loop() {
   return (
     <>
       <ol class="loop" aria-label="One iteration">
-        {loopParts(group, problems).map(({ name, does, phases }) => (
-          <li key={name} class={phase && phases.includes(phase.phase) ? "now" : ""}>
-            <b>{name}</b> <span>{does}</span>
-          </li>
-        ))}
+        {loopParts(group, problems).map(({ name, does, phases }) => {
+          const isNow = phase !== undefined && phases.includes(phase.phase);
+          return (
+            <li key={name} class={isNow ? "now" : ""} aria-current={isNow ? "step" : undefined}>
+              <b>{name}</b> <span>{does}</span>
+            </li>
+          );
+        })}
       </ol>
       <Status />
     </>
