@@ -1,6 +1,7 @@
 /**
  * `npm run bench:web [-- --iterations N] [--rounds N] [--threads 1,2]`: R1-Zero from the cold start in a browser tab, beside
- * the same iterations by Node's library: tokens a second while sampling and while training, and seconds an iteration.
+ * the same iterations by Node's library: tokens a second while sampling and while training, and seconds an iteration. With
+ * `--latency`: how soon the page answers somebody who uses it meanwhile.
  *
  * Both run the code of the tab (`src/web/tab-session.ts`) with the same seed, so they compute the same iterations; they differ
  * in the device alone. The first iteration compiles programs and is left out. Each measurement is a process, or a page, of its
@@ -17,8 +18,9 @@ import { CpuDevice } from "../src/compute/cpu/cpu-device.ts";
 import { MemoryFolder } from "../src/folder.ts";
 import type { IterationMetrics, WorkerMessage } from "../src/web/protocol.ts";
 import { TabSession } from "../src/web/tab-session.ts";
-import { openBrowser } from "../test/browser/chromium.ts";
+import { openBrowser, openPage } from "../test/browser/chromium.ts";
 import { DrivenWorker } from "../test/browser/tab/driven-worker.ts";
+import { measuredLatency, quantile } from "../test/browser/tab/latency.ts";
 import { median } from "./measure.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -129,17 +131,43 @@ async function compare(threads: readonly number[], iterations: number, rounds: n
   }
 }
 
+/** Uses the page while it trains, with its own choice of threads. */
+async function latency(iterations: number): Promise<void> {
+  await writeWeb();
+  const { url, server } = await serveWeb(0);
+  const browser = await openBrowser();
+  try {
+    const { page } = await openPage(browser);
+    page.setDefaultTimeout(120_000);
+    await page.goto(url);
+    await page.getByRole("button", { name: "Start", exact: true }).click();
+    await page.locator(".rows button").first().waitFor();
+    const done = async () => Number(/iteration (\d+) of/.exec(await page.locator(".how-far").innerText())?.[1] ?? 0);
+    const found = await measuredLatency(browser, page, async () => (await done()) >= iterations);
+    const { answers, longTasks, longestTaskCpu } = found;
+    console.log(`${iterations} iterations on ${await page.locator(".place").innerText()}:`);
+    console.log(`tasks of the page of more than 50 ms: ${longTasks.length}; longest task ${longestTaskCpu.toFixed(0)} ms of CPU`);
+    const [median, most, last] = [quantile(found, 0.5), quantile(found, 0.95), quantile(found, 1)];
+    console.log(`${answers.length} answers of 16 ms and more: median ${median}, 95 % ${most}, most ${last} ms`);
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
 const { values } = parseArgs({
   options: {
     iterations: { type: "string", default: "4" },
     rounds: { type: "string", default: "3" },
     threads: { type: "string", default: "1,2" },
     only: { type: "string" },
+    latency: { type: "boolean", default: false },
   },
 });
 const threads = values.threads.split(",").map(Number);
 const iterations = Number(values.iterations);
-if (values.only === undefined) await compare(threads, iterations, Number(values.rounds));
+if (values.latency) await latency(iterations);
+else if (values.only === undefined) await compare(threads, iterations, Number(values.rounds));
 else {
   console.log(JSON.stringify(await KINDS[values.only as Kind](threads[0]!, iterations)));
   process.exit(0);

@@ -23,19 +23,23 @@ const out = join(root, "release", "out");
 export interface Manifest {
   readonly version: string;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
   /** Where the sources are: provenance is compared with it. */
   readonly repository?: string | { readonly url: string };
   readonly private?: boolean;
   readonly [key: string]: unknown;
 }
 
-/** The package.json that is published: without what only the clone needs, with the platforms' packages. */
+/** The package.json that is published: without what only the clone needs, with the platforms' packages and the browser's. */
 export function publishedManifest(manifest: Manifest, runtimeVersion: string): Record<string, unknown> {
-  const { private: _private, scripts: _scripts, devDependencies: _development, dependencies, ...kept } = manifest;
+  const { private: _private, scripts: _scripts, devDependencies, dependencies, ...kept } = manifest;
   const { "onnxruntime-node": _runtime, ...others } = dependencies;
   return {
     ...kept,
     dependencies: others,
+    // `aha-rl/web` loads its files, of this very version. It takes 139 MB, so nobody gets it who does not ask for it.
+    peerDependencies: { "onnxruntime-web": devDependencies["onnxruntime-web"] },
+    peerDependenciesMeta: { "onnxruntime-web": { optional: true } },
     optionalDependencies: Object.fromEntries(PLATFORMS.map((platform) => [packageName(platform), runtimeVersion])),
   };
 }

@@ -3,7 +3,7 @@
  * `DEPTH` levels down. Stages of a pipeline are runs of their own, below it.
  */
 
-import { existsSync, readdirSync } from "node:fs";
+import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, join, relative, resolve, sep } from "node:path";
 import { PIPELINE_FILES } from "../run/pipeline-records.ts";
 import { RUN_FILES } from "../run/run-store.ts";
@@ -26,8 +26,9 @@ export interface FoundRun {
 /** Everything below `roots`, which may name runs, pipelines or folders of them; sorted by id. */
 export function findRuns(roots: readonly string[], from: string): FoundRun[] {
   const found = new Map<string, FoundRun>();
-  const budget = { folders: MAX_FOLDERS };
-  for (const root of roots) visit(resolve(from, root), DEPTH, from, undefined, found, budget);
+  const directories = roots.map((root) => resolve(from, root));
+  const search = { from, roots: directories, found, foldersLeft: MAX_FOLDERS };
+  for (const directory of directories) visit(directory, DEPTH, undefined, search);
   return [...found.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
@@ -38,33 +39,48 @@ export function kindOf(directory: string): FoundRun["kind"] | undefined {
   return existsSync(join(directory, RUN_FILES.recipe)) ? "run" : undefined;
 }
 
-function visit(
-  directory: string,
-  depth: number,
-  from: string,
-  pipeline: string | undefined,
-  found: Map<string, FoundRun>,
-  budget: { folders: number },
-): void {
-  if (budget.folders-- <= 0 || found.has(directory)) return;
+interface Search {
+  readonly from: string;
+  readonly roots: readonly string[];
+  readonly found: Map<string, FoundRun>;
+  foldersLeft: number;
+}
+
+function visit(directory: string, depth: number, pipeline: string | undefined, search: Search): void {
+  const { from, found } = search;
+  if (search.foldersLeft-- <= 0 || found.has(directory)) return;
   const kind = kindOf(directory);
   const id = idOf(directory, from);
   if (kind !== undefined) found.set(directory, { id, directory, kind, ...(pipeline !== undefined && { pipeline }) });
   if (kind === "run") return;
   const below = kind === "pipeline" ? join(directory, PIPELINE_FILES.stages) : directory;
   if (depth === 0) return;
-  for (const name of foldersIn(below)) {
-    visit(join(below, name), depth - 1, from, kind === "pipeline" ? id : pipeline, found, budget);
+  for (const name of foldersIn(below, search.roots)) {
+    visit(join(below, name), depth - 1, kind === "pipeline" ? id : pipeline, search);
   }
 }
 
-function foldersIn(directory: string): string[] {
+function foldersIn(directory: string, roots: readonly string[]): string[] {
   try {
     return readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && !entry.name.startsWith(".") && entry.name !== "node_modules")
+      .filter(({ name }) => !name.startsWith(".") && name !== "node_modules")
+      .filter((entry) => entry.isDirectory() || leadsElsewhere(directory, entry, roots))
       .map(({ name }) => name);
   } catch {
     return [];
+  }
+}
+
+/** A link to a folder that is in none of the roots: what is in one is found there, and links in circles are not followed. */
+function leadsElsewhere(directory: string, entry: Dirent, roots: readonly string[]): boolean {
+  if (!entry.isSymbolicLink()) return false;
+  try {
+    const target = realpathSync(join(directory, entry.name));
+    const isIn = (root: string) => target === root || target.startsWith(root + sep);
+    return statSync(target).isDirectory() && !roots.some((root) => isIn(root) || isIn(realpathSync(root)));
+  } catch {
+    // A link to nothing.
+    return false;
   }
 }
 

@@ -164,7 +164,9 @@ export class LiveRun {
   async evaluation(index: number): Promise<EvaluationRecord | undefined> {
     const place = this.places[index];
     if (place === undefined) return undefined;
-    const handle = await open(this.tails.evaluations.path, "r");
+    // A log that was deleted just now has none either.
+    const handle = await open(this.tails.evaluations.path, "r").catch(() => undefined);
+    if (handle === undefined) return undefined;
     try {
       const bytes = Buffer.alloc(place.end - place.start);
       await handle.read(bytes, 0, bytes.length, place.start);

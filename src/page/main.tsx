@@ -4,6 +4,7 @@ import { render } from "preact";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
 import "./parts.css";
+import "./print.css";
 import { App } from "./app.tsx";
 import { showFrozen } from "./frozen.tsx";
 import { applyTheme } from "./theme.ts";

@@ -78,7 +78,9 @@ export function Overview({ place }: { readonly place: PagePlace }) {
     <>
       <div class="headline">
         <h1>Runs</h1>
-        {connection === "lost" && <span class="soft">connection lost, trying again …</span>}
+        <span class="soft" role="status">
+          {connection === "lost" ? "connection lost, trying again …" : ""}
+        </span>
       </div>
       {cards.length === 0 ? (
         <Notice>

@@ -7,6 +7,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { plain } from "../number-text.ts";
+import { isPrinting } from "./theme.ts";
 
 /** A line. `x` rises; a null is a gap in nothing but this line. */
 export interface PlotSeries {
@@ -249,6 +250,9 @@ function drawIntervals(plot: uPlot, points: readonly PlotPoints[]): void {
   ctx.restore();
 }
 
+/** Half of what is printed on of a sheet (A4 or Letter, print.css), in CSS pixels: two charts stand beside each other. */
+const WIDTH_ON_PAPER = 330;
+
 /** The chart, with its legend. */
 export function Plot(props: PlotProps) {
   const holder = useRef<HTMLDivElement>(null);
@@ -269,11 +273,12 @@ export function Plot(props: PlotProps) {
     const node = holder.current!;
     const make = () => {
       plot.current?.destroy();
-      const width = Math.max(200, node.clientWidth);
+      const width = isPrinting() ? WIDTH_ON_PAPER : Math.max(200, node.clientWidth);
       plot.current = new uPlot(options(latest.current, width, setCursor), newest.current, node);
     };
     make();
     const resized = new ResizeObserver(() => {
+      if (isPrinting()) return;
       const width = Math.max(200, node.clientWidth);
       if (plot.current && plot.current.width !== width) plot.current.setSize({ width, height: plot.current.height });
     });

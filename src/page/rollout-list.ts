@@ -20,6 +20,8 @@ export interface RolloutList {
   readonly error: string;
   /** Changes with the filter and the order. */
   readonly key: string;
+  /** That of the list which `head` is about. */
+  readonly shownKey: string;
   /** Changes with every answer. */
   readonly version: number;
   item(index: number): RolloutItem | undefined;
@@ -78,7 +80,7 @@ export function useRolloutList(store: ShownRun, query: Readonly<Record<string, s
     stamp.current = store.rolloutStamp;
   }, [store.rolloutStamp]);
   return {
-    ...{ head, error, key, version },
+    ...{ head, error, key, version, shownKey: pages.current.key },
     item: (index) => pages.current.items.get(index),
     need: (indices) => {
       if (head === undefined) return;

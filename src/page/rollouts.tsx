@@ -1,7 +1,7 @@
 /** The completions that a run was trained on: found, filtered, sorted; one of them opened beside the list. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { RolloutItem } from "../inspect/rollout-answers.ts";
+import type { RolloutItem, RolloutPage } from "../inspect/rollout-answers.ts";
 import type { RunView } from "../inspect/run-answers.ts";
 import { visibleText } from "../inspect/visible-text.ts";
 import { percent, plain } from "../number-text.ts";
@@ -9,7 +9,7 @@ import { goTo, type PagePlace } from "./address.ts";
 import { Notice } from "./marks.tsx";
 import { OpenedCompletion } from "./rollout-detail.tsx";
 import { RolloutFilters } from "./rollout-filters.tsx";
-import { useRolloutList } from "./rollout-list.ts";
+import { type RolloutList, useRolloutList } from "./rollout-list.ts";
 import { useRowWindow } from "./row-window.ts";
 import type { ShownRun } from "./shown-run.ts";
 import { isTyping } from "./typing.ts";
@@ -39,6 +39,8 @@ export function RolloutsTab({
   const { row = "", ...filter } = place.query;
   const list = useRolloutList(store, filter);
   const { head, error } = list;
+  const isRunning = view.card.state === "running";
+  const told = useTold(list, isRunning);
   const scroller = useRef<HTMLDivElement>(null);
   const total = head?.matched ?? 0;
   const { rows, height } = useRowWindow(scroller, total, ROW_HEIGHT);
@@ -78,19 +80,9 @@ export function RolloutsTab({
       <div class="found">
         <RolloutFilters query={filter} head={head} onChange={set} />
         {error !== "" && <Notice kind="bad">{error}</Notice>}
-        <p class="soft count" role="status">
-          {head === undefined
-            ? "Reading the completions …"
-            : head.total === 0
-              ? view.card.state === "running"
-                ? "No completion is sampled yet."
-                : "This run has no completions: only stages that sample write them."
-              : `${grouped(head.matched)} of ${grouped(head.total)} completions` +
-                (head.judged > 0 ? ` · ${percent(head.solved / head.judged)} solved` : "") +
-                (head.meanReward === null ? "" : ` · reward ${plain(head.meanReward)}`) +
-                (head.meanLength === null ? "" : ` · ${plain(head.meanLength)} tokens`)}
-          {head && head.damaged > 0 && ` · ${head.damaged} damaged lines left out`}
-          {head?.textsIncomplete && " · too much text for memory: a search by text does not see all of it"}
+        <p class="soft count">{head === undefined ? "Reading the completions …" : countText(head, isRunning)}</p>
+        <p class="hidden" role="status">
+          {told}
         </p>
         <div class="grid" role="table" aria-label="Completions" aria-rowcount={total}>
           <div class="grid-head" role="row">
@@ -152,6 +144,29 @@ export function RolloutsTab({
       )}
     </div>
   );
+}
+
+/** What the filter comes to, in a line. */
+function countText(head: RolloutPage, isRunning: boolean): string {
+  const parts =
+    head.total === 0
+      ? [isRunning ? "No completion is sampled yet." : "This run has no completions: only stages that sample write them."]
+      : [
+          `${grouped(head.matched)} of ${grouped(head.total)} completions`,
+          ...(head.judged > 0 ? [`${percent(head.solved / head.judged)} solved`] : []),
+          ...(head.meanReward === null ? [] : [`reward ${plain(head.meanReward)}`]),
+          ...(head.meanLength === null ? [] : [`${plain(head.meanLength)} tokens`]),
+        ];
+  if (head.damaged > 0) parts.push(`${head.damaged} damaged lines left out`);
+  if (head.textsIncomplete) parts.push("too much text for memory: a search by text does not see all of it");
+  return parts.join(" · ");
+}
+
+/** What readers of the screen are told: what a filter comes to, and not each completion that a run adds to it. */
+function useTold({ head, shownKey }: RolloutList, isRunning: boolean): string {
+  const [told, setTold] = useState("");
+  useEffect(() => setTold(head === undefined ? "" : countText(head, isRunning)), [shownKey]);
+  return told;
 }
 
 function Cells({ item, onOpen }: { readonly item: RolloutItem; readonly onOpen: () => void }) {

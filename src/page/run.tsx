@@ -80,7 +80,9 @@ function Head({ store, view }: { readonly store: ShownRun; readonly view: RunVie
     <>
       <div class="headline">
         <h1>{card.id.split("/").at(-1)}</h1>
-        <State state={card.state} />
+        <span role="status">
+          <State state={card.state} />
+        </span>
         {running && (
           <span class="soft" role="status">
             {store.connection === "lost" ? "connection lost, trying again …" : "live"}

@@ -43,4 +43,18 @@ export function nextTheme(): Theme {
   return theme;
 }
 
+/** Whether what is drawn now is for the printer. */
+export function isPrinting(): boolean {
+  return document.documentElement.dataset.printing !== undefined;
+}
+
+// Charts are pixels: no style sheet makes them light for the printer, so they are drawn once more, before and afterwards.
+addEventListener("beforeprint", () => {
+  document.documentElement.dataset.printing = "yes";
+  dispatchEvent(new Event("aha-theme"));
+});
+addEventListener("afterprint", () => {
+  delete document.documentElement.dataset.printing;
+  dispatchEvent(new Event("aha-theme"));
+});
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("aha-theme")));

@@ -11,7 +11,8 @@ import { StreamingDecoder } from "../tokenizer/streaming-decoder.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GroupMessage, RewardPart, TabCompletion, TabProblem, TabToken } from "./protocol.ts";
 
-type Row = Omit<RolloutRecord, "stage">;
+/** Of a row what a group shows; tokens are those of `sampled`. */
+type Row = Omit<RolloutRecord, "stage" | "tokens" | "samplerLogprobs" | "tokenAdvantages" | "ratios" | "entropies">;
 
 /** A completion as it was sampled. */
 interface Written {
@@ -37,6 +38,7 @@ export class GroupWatch {
   /** Those of the iteration that is shown; evaluations are sampled, too. */
   #written = new Map<number, readonly Written[]>();
   #groups: (readonly Row[])[] = [];
+  #tryOutStep: number | undefined;
   #scored: { readonly group: number; readonly logprobs: readonly Float32Array[] } | undefined;
 
   /** Remembers what a call of `sample` gave, until its rollouts come. */
@@ -50,8 +52,9 @@ export class GroupWatch {
     }
   }
 
-  /** The iteration's completions, judged and compared. */
-  rollouts(rows: readonly Row[]): void {
+  /** The iteration's completions, judged and compared; of a try-out the step, and nothing is compared. */
+  rollouts(rows: readonly Row[], tryOutStep?: number): void {
+    this.#tryOutStep = tryOutStep;
     const groups = new Map<number, Row[]>();
     for (const row of rows) groups.set(row.promptId, [...(groups.get(row.promptId) ?? []), row]);
     this.#groups = [...groups.values()];
@@ -63,6 +66,11 @@ export class GroupWatch {
   /** Whether there is an iteration to show. */
   get isEmpty(): boolean {
     return this.#groups.length === 0;
+  }
+
+  /** Whether what there is was tried out in the cold start. */
+  get isTryOut(): boolean {
+    return this.#tryOutStep !== undefined;
   }
 
   /** What the model now gives the tokens of the chosen group. */
@@ -84,8 +92,9 @@ export class GroupWatch {
     const written = this.#writtenOf(group);
     const after = this.#scored?.group === group ? this.#scored.logprobs : undefined;
     const { iteration, prompt, promptId } = rows[0]!;
+    const when = this.#tryOutStep === undefined ? { iteration: iteration + 1 } : { iteration: 0, tryOutStep: this.#tryOutStep };
     return {
-      ...{ type: "group", iteration: iteration + 1, group, groups: this.#groups.length },
+      ...{ type: "group", ...when, group, groups: this.#groups.length },
       ...{ problem: problemOf(promptId), prompt, temperature },
       completions: rows.map((row, i) => {
         const tokens = written[i] ? tokensOf(tokenizer, written[i].sequence, after?.[i]) : [];

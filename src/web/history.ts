@@ -1,8 +1,8 @@
 /** A run's logs as the page shows them. */
 
 import type { EvaluationRecord, MetricsRecord, TimingRecord } from "../run/records.ts";
-import type { EvaluationResult, IterationMetrics, TabSettings } from "./protocol.ts";
-import { R1_ZERO } from "./recipe-controls.ts";
+import type { EvaluationResult, IterationMetrics, LessonMetrics, TabSettings } from "./protocol.ts";
+import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
 
 /** Settings that changed before an iteration (from 1). */
 export interface AppliedSettings {
@@ -54,6 +54,17 @@ export function historyOf(
   const seconds = new Map(timings.filter(({ stage }) => stage === R1_ZERO).map((row) => [row.step, row]));
   const rows = metrics.filter(({ stage }) => stage === R1_ZERO);
   return rows.map((row, i) => iterationMetrics(row, rows[i - 1], seconds.get(row.step), changes));
+}
+
+/** A step of the cold start, of so many, from its row of metrics. */
+export function lessonMetrics(row: Readonly<Record<string, unknown>>, steps: number): LessonMetrics {
+  const { step, loss, mean_token_accuracy: tokenAccuracy } = row as Readonly<Record<string, number>>;
+  return { step: step!, steps, loss: loss ?? Number.NaN, ...(tokenAccuracy !== undefined && { tokenAccuracy }) };
+}
+
+/** Of all steps of the cold start that are logged. */
+export function lessonsOf(metrics: readonly MetricsRecord[], steps: number): LessonMetrics[] {
+  return metrics.filter(({ stage }) => stage === COLD_START).map((row) => lessonMetrics(row, steps));
 }
 
 /** An evaluation of sampled answers; undefined for others, and for those of the cold start's beginning. */

@@ -5,7 +5,8 @@
  *
  * The order of things: the page sends `open`; the worker answers with `loading` events and one `ready`. The page sends
  * `start`; from then on there is a run, whose state the worker tells with `state` after every change. One iteration is
- * `phase` events, then one each of `iteration` and `group`, and now and then `evaluation` and `saved`.
+ * `phase` events, then one each of `iteration` and `group`, and now and then `evaluation` and `saved`. A cold start is
+ * `lessons`, and now and then `try-out` and `group`.
  *
  * Texts in events are text, never markup. Probabilities are natural logarithms of softmax(logits / temperature).
  */
@@ -96,6 +97,8 @@ export type WorkerMessage =
   | ReadyMessage
   | RunStateMessage
   | PhaseMessage
+  | { readonly type: "lessons"; readonly steps: readonly LessonMetrics[] }
+  | { readonly type: "try-out"; readonly result: TryOutResult }
   | IterationMessage
   | GroupMessage
   | EvaluationMessage
@@ -146,6 +149,9 @@ export interface KeptRun {
   readonly savedAt: number;
   readonly history: readonly IterationMetrics[];
   readonly evaluations: readonly EvaluationResult[];
+  /** Of its cold start; empty where it began after one. */
+  readonly lessons: readonly LessonMetrics[];
+  readonly tryOuts: readonly TryOutResult[];
 }
 
 /** `cold-start`: the run learns to write from demonstrations before it plays (where it starts from random weights). */
@@ -168,11 +174,31 @@ export interface PhaseMessage {
   readonly type: "phase";
   /** The iteration that runs, from 1; of a cold start the optimizer step. */
   readonly iteration: number;
-  readonly phase: "demonstrating" | "sampling" | "judging" | "updating" | "scoring" | "evaluating" | "saving";
+  readonly phase: "demonstrating" | "trying" | "sampling" | "judging" | "updating" | "scoring" | "evaluating" | "saving";
   /** Of the phase, where it can be counted: completions, optimizer steps, problems. */
   readonly done: number;
   readonly total: number;
   readonly tokensPerSecond?: number;
+}
+
+/** An optimizer step of the cold start. */
+export interface LessonMetrics {
+  /** From 1, of `steps`. */
+  readonly step: number;
+  readonly steps: number;
+  /** Mean −log π of the demonstrations' tokens, nats. */
+  readonly loss: number;
+  /** Share of these tokens that the model finds the most probable, 0 to 1; absent where the engine does not tell. */
+  readonly tokenAccuracy?: number;
+}
+
+/** What the model writes by itself after so many steps of the cold start, to the same problems each time. */
+export interface TryOutResult {
+  readonly step: number;
+  readonly answers: number;
+  /** Shares of the answers, 0 to 1. */
+  readonly formatRate: number;
+  readonly solveRate: number;
 }
 
 /** Numbers of an iteration. */
@@ -238,6 +264,8 @@ export interface TabCompletion {
 export interface GroupMessage {
   readonly type: "group";
   readonly iteration: number;
+  /** After so many steps of the cold start: a try-out, whose answers were compared with nothing. */
+  readonly tryOutStep?: number;
   /** Its place among the groups of the iteration, and how many there are. */
   readonly group: number;
   readonly groups: number;

@@ -1,15 +1,18 @@
 /** What happens in a run, as messages to the page; those that come often are sent some ten times a second. */
 
 import type { EvaluatedSoFar } from "../eval/evaluate.ts";
+import { StorageFullError } from "../opfs-folder.ts";
 import type { RunEvent } from "../recipe/observer.ts";
-import { evaluationResult } from "./history.ts";
-import { StorageFullError } from "./opfs-folder.ts";
-import type { PhaseMessage, WorkerMessage } from "./protocol.ts";
-import { R1_ZERO } from "./recipe-controls.ts";
+import { evaluationResult, lessonMetrics } from "./history.ts";
+import type { LessonMetrics, PhaseMessage, WorkerMessage } from "./protocol.ts";
+import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
 import { errorMessage } from "./tab-errors.ts";
+import { lessonsIn } from "./tab-recipe.ts";
 import type { RunListener, TabRun } from "./tab-run.ts";
 
 const BETWEEN_PHASES_MS = 100;
+/** Steps of a cold start are sent together. */
+const BETWEEN_LESSONS_MS = 250;
 
 /** The session that listens. */
 export interface Listening {
@@ -23,11 +26,15 @@ export interface Listening {
 /** A listener that tells the page. */
 export function runListener({ run, post, postState, postStorage, bytesIn }: Listening): RunListener {
   const phases = new Phases(post);
+  const lessons = new Lessons(post);
   const step = () => (run()?.iteration ?? 0) + 1;
   const event = (event: RunEvent): void => {
     switch (event.type) {
       case "progress":
         phases.progress(event.stage, event.progress);
+        return;
+      case "metrics":
+        if (event.stage === COLD_START) lessons.add(lessonMetrics(event.row, lessonsIn(run()!.recipe)));
         return;
       case "timing": {
         const metrics = event.stage === R1_ZERO ? run()?.newestIteration : undefined;
@@ -45,16 +52,27 @@ export function runListener({ run, post, postState, postStorage, bytesIn }: List
         return;
       }
       case "stage-started":
+      case "stage-finished":
+        lessons.send();
         postState();
         return;
     }
   };
+  const group = () => {
+    const watched = run();
+    if (watched?.model) post(watched.groups.message(watched.watched));
+  };
   return {
-    changed: postState,
+    changed: () => {
+      lessons.send();
+      postState();
+    },
     event,
-    group: () => {
-      const watched = run();
-      if (watched?.model) post(watched.groups.message(watched.watched));
+    group,
+    trying: (progress) => phases.send({ phase: "trying", ...progress }),
+    triedOut: (result) => {
+      post({ type: "try-out", result });
+      group();
     },
     scoring: () => phases.send({ iteration: step(), phase: "scoring", done: 0, total: 1 }),
     saving: () => phases.send({ iteration: run()?.iteration ?? 0, phase: "saving", done: 0, total: 1 }),
@@ -72,6 +90,30 @@ export function runListener({ run, post, postState, postStorage, bytesIn }: List
       postState();
     },
   };
+}
+
+/** Steps of the cold start, sent some times a second. */
+class Lessons {
+  readonly #post: (message: WorkerMessage) => void;
+  #steps: LessonMetrics[] = [];
+  #last = 0;
+
+  constructor(post: (message: WorkerMessage) => void) {
+    this.#post = post;
+  }
+
+  add(step: LessonMetrics): void {
+    this.#steps.push(step);
+    if (performance.now() - this.#last >= BETWEEN_LESSONS_MS) this.send();
+  }
+
+  /** Sends what has come since. */
+  send(): void {
+    if (this.#steps.length === 0) return;
+    this.#last = performance.now();
+    this.#post({ type: "lessons", steps: this.#steps });
+    this.#steps = [];
+  }
 }
 
 type Progress = Extract<RunEvent, { readonly type: "progress" }>["progress"];

@@ -1,8 +1,9 @@
 /** Errors as the page is told them. */
 
+import { RuntimeFileError } from "../compute/web/open-device.ts";
 import { AhaError, CheckpointError, ConfigError, DeviceLostError, DivergenceError, RuntimeFailure } from "../errors.ts";
+import { StorageFullError } from "../opfs-folder.ts";
 import { ForeignCheckpointError } from "./model-files.ts";
-import { StorageFullError } from "./opfs-folder.ts";
 import { ProblemError } from "./own-problem.ts";
 import type { ErrorKind, ErrorMessage } from "./protocol.ts";
 
@@ -24,6 +25,7 @@ export class StorageError extends AhaError {
 
 const KINDS: readonly (readonly [new (message: string) => Error, ErrorKind])[] = [
   [LoadError, "load"],
+  [RuntimeFileError, "load"],
   [DeviceLostError, "device"],
   [StorageFullError, "storage"],
   [StorageError, "storage"],

@@ -70,6 +70,11 @@ export function iterationsOf(recipe: Recipe): number {
   return numberAt(recipe, ["stages", R1_ZERO, "iterations"]);
 }
 
+/** Optimizer steps that the cold start has. */
+export function lessonsIn(recipe: Recipe): number {
+  return numberAt(recipe, ["stages", COLD_START, "steps"]);
+}
+
 /** What problems the recipe trains on. */
 export function limitsOf(recipe: Recipe): ProblemLimits {
   const { counts, min, max, targetMin, targetMax, values } = recipe.task as unknown as ProblemLimits & {

@@ -9,7 +9,6 @@
 import type { Computing } from "../compute/computing.ts";
 import type { Policy } from "../engine/contract/policy.ts";
 import type { SamplingSession } from "../engine/contract/session.ts";
-import { openEngine } from "../engine/open.ts";
 import { ConfigError, RunDirError, RunInterrupted } from "../errors.ts";
 import { type Folder, writeJson } from "../folder.ts";
 import { parseJson } from "../json-text.ts";
@@ -21,23 +20,25 @@ import type { RecipeParts } from "../recipe/trained-model.ts";
 import { FolderRun, RECIPE_FILE } from "../run/folder-run.ts";
 import { RUN_FILES, type RunStore, type SavedState } from "../run/run-store.ts";
 import type { AskedModel } from "./answers.ts";
+import { writeColdStart } from "./cold-start-state.ts";
 import { Gate } from "./gate.ts";
 import { GroupWatch } from "./group-watch.ts";
 import { type AppliedSettings, historyOf } from "./history.ts";
-import { writeModelWith } from "./model-files.ts";
 import { overriding } from "./overriding.ts";
-import type { Activity, IterationMetrics, StartingPoint, TabSettings } from "./protocol.ts";
+import type { Activity, IterationMetrics, PhaseMessage, StartingPoint, TabSettings, TryOutResult } from "./protocol.ts";
 import { COLD_START, R1_ZERO } from "./recipe-controls.ts";
 import { iterationsOf, r1ZeroOf, tabSettingsOf } from "./tab-recipe.ts";
+import { isTryOutDue, tryOut } from "./try-out.ts";
 
 const TAB_FILE = "tab.json";
-const SEED_MODEL = "seed-model";
 const LIMIT = { maxBytes: 2 ** 24, error: RunDirError };
 
 /** What the tab notes of a run beside its folder's own files. */
 export interface TabNotes {
   readonly from: StartingPoint;
   readonly changes: readonly AppliedSettings[];
+  /** Of the cold start. */
+  readonly tryOuts?: readonly TryOutResult[];
 }
 
 /** A model that is open, with what it is trained on. */
@@ -53,6 +54,8 @@ export interface RunListener {
   /** The group of the iteration that has just been trained on can be shown. */
   group(): void;
   scoring(): void;
+  trying(progress: Pick<PhaseMessage, "iteration" | "done" | "total">): void;
+  triedOut(result: TryOutResult): void;
   saving(): void;
   saved(place: string): Promise<void>;
   /** A save failed; the run goes on in memory when the gate is opened again. */
@@ -85,6 +88,9 @@ export class TabRun {
   #hasShownGroup = true;
   #hasStepped = false;
   #isFreezing = false;
+  /** Steps of the cold start that are done, and after how many it was tried out last. */
+  #lessons = 0;
+  #triedAfter: number | undefined;
   readonly #awaiting: (() => void)[] = [];
 
   constructor(folder: Folder, compute: Computing, recipe: Recipe, notes: TabNotes, listener: RunListener) {
@@ -104,7 +110,7 @@ export class TabRun {
     const notes: TabNotes = { from, changes: [] };
     await writeJson(folder, TAB_FILE, notes);
     const store = await FolderRun.create(folder, recipe);
-    if (weights) await seed(store, folder, compute, recipe, weights);
+    if (weights) await writeColdStart(store, folder, compute, recipe, weights);
     return notes;
   }
 
@@ -242,6 +248,8 @@ export class TabRun {
     this.#prepared = { ...prepared, engine };
     this.#stage = store.resumedFrom?.manifest.stage ?? COLD_START;
     this.iteration = store.resumedFrom ? iterationOfState(store.resumedFrom) : 0;
+    this.#lessons = this.#stage === COLD_START ? (store.resumedFrom?.manifest.step ?? 0) : 0;
+    this.#triedAfter = undefined;
     this.#store = await this.#freezeLate(store, engine);
     const watched = { ...prepared, engine, directory: this.#observed(this.#store) };
     this.#wake();
@@ -285,6 +293,7 @@ export class TabRun {
     }
     if (event.type === "metrics") {
       if (event.stage === R1_ZERO) this.iteration = (event.row.iteration ?? 0) + 1;
+      else this.#lessons = event.row.step;
     }
     this.#listener.event(event);
     if (event.type === "timing") this.gate.countUnit();
@@ -300,10 +309,28 @@ export class TabRun {
       },
       step: async (data, loss, adam) => {
         await this.gate.pass();
+        if (this.#stage === COLD_START) await this.#tryOut();
         this.#hasStepped = true;
         return engine.step(data, loss, adam);
       },
     });
+  }
+
+  /** Now and then in the cold start, before the next step. */
+  async #tryOut(): Promise<void> {
+    const step = this.#lessons;
+    if (!isTryOutDue(step) || this.#triedAfter === step || this.#stop.signal.aborted) return;
+    this.#triedAfter = step;
+    const parts = this.#prepared!;
+    const { result, rows } = await tryOut(parts.engine as Policy, parts, step, (progress) => {
+      this.#listener.trying({ iteration: step, ...progress });
+    });
+    this.groups.rollouts(rows, step);
+    const before = (this.notes.tryOuts ?? []).filter((one) => one.step < step);
+    this.notes = { ...this.notes, tryOuts: [...before, result] };
+    this.#listener.triedOut(result);
+    // Where there is no room for it, there is none for the checkpoint either, which says so.
+    await writeJson(this.folder, TAB_FILE, this.notes).catch(() => {});
   }
 
   /** Before the save that ends an iteration: there the weights are those after its step. */
@@ -353,22 +380,6 @@ export class TabRun {
     await this.#session?.close();
     this.#session = undefined;
     await prepared?.close();
-  }
-}
-
-/** A checkpoint of a finished cold start with these weights, from which the run goes on as if it had made it itself. */
-async function seed(store: FolderRun, folder: Folder, compute: Computing, recipe: Recipe, weights: Uint8Array) {
-  const stage = recipe.stages.find(({ name }) => name === COLD_START)!;
-  const model = folder.folder(SEED_MODEL);
-  await writeModelWith(model, recipe, weights);
-  const engine = await openEngine(recipe.engine, { path: model.path }, compute);
-  try {
-    const { steps } = stage as unknown as { readonly steps: number };
-    const request = { stage: COLD_START, step: steps, trainerState: {}, stageComplete: true };
-    await store.saveCheckpoint({ ...request, keep: recipe.keepCheckpoints }, (place) => engine.saveState(place));
-  } finally {
-    await engine.dispose();
-    await folder.remove(SEED_MODEL);
   }
 }
 

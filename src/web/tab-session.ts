@@ -15,7 +15,7 @@ import type { Recipe } from "../recipe/schema.ts";
 import { FolderRun } from "../run/folder-run.ts";
 import { buildTokenizer } from "../tokenizer/build.ts";
 import { Answers, type AskedModel } from "./answers.ts";
-import { evaluationResult, historyOf } from "./history.ts";
+import { evaluationResult, historyOf, lessonsOf } from "./history.ts";
 import { type IdleModel, openIdleModel } from "./idle-model.ts";
 import { droppedWeights, readWeights, writeWeights, zipped } from "./model-files.ts";
 import type {
@@ -29,7 +29,7 @@ import type {
 } from "./protocol.ts";
 import { runListener } from "./run-events.ts";
 import { errorMessage } from "./tab-errors.ts";
-import { iterationsOf, limitsOf, tabRecipe, tabSettingsOf } from "./tab-recipe.ts";
+import { iterationsOf, lessonsIn, limitsOf, tabRecipe, tabSettingsOf } from "./tab-recipe.ts";
 import { TabRun } from "./tab-run.ts";
 
 /** What a tab has of its browser. */
@@ -160,6 +160,7 @@ export class TabSession {
         ...{ iteration: history.at(-1)?.iteration ?? 0, iterations: iterationsOf(recipe), from: notes.from },
         ...{ settings: tabSettingsOf(recipe), savedAt: saved ? Date.parse(saved.at) : 0, history },
         evaluations: evaluations.flatMap((record) => evaluationResult(record) ?? []),
+        ...{ lessons: lessonsOf(metrics, lessonsIn(recipe)), tryOuts: notes.tryOuts ?? [] },
       };
     } catch (error) {
       if (!(error instanceof AhaError)) throw error;
@@ -221,7 +222,7 @@ export class TabSession {
     run.groups.choice = group;
     if (run.groups.isEmpty || run.model === undefined) return;
     // While it trains the weights may be those of the next step by the time it could score.
-    if (run.gate.isHolding || run.isFinished)
+    if ((run.gate.isHolding || run.isFinished) && !run.groups.isTryOut)
       await run.groups.score(run.model.engine as Policy, run.watched.temperature);
     this.#here.post(run.groups.message(run.watched));
   }

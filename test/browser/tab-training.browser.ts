@@ -220,6 +220,23 @@ describe("what was saved", () => {
   );
 
   it(
+    "is not touched by a browser that freezes the tab in the middle: it goes on to the same bytes",
+    async () => {
+      const { worker } = await openedWorker("wasm");
+      await worker.say({ type: "start", from: "random", settings: SETTINGS });
+      await worker.next("iteration", ({ metrics }) => metrics.iteration === 1);
+      const session = await worker.page.context().newCDPSession(worker.page);
+      await session.send("Page.setWebLifecycleState", { state: "frozen" });
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      await session.send("Page.setWebLifecycleState", { state: "active" });
+      await worker.activity("finished");
+      expect(Buffer.compare((await downloaded(worker))[WEIGHTS]!, whole.files[WEIGHTS]!)).toBe(0);
+      await worker.page.context().close();
+    },
+    LONG,
+  );
+
+  it(
     "is untouched where storage is full: that is said, and the run goes on when there is room",
     async () => {
       const { worker } = await openedWorker("wasm");

@@ -1,64 +1,22 @@
-/** The page of R1 in a browser tab, beside a scripted worker: what it shows, what it says when something fails, who can use it. */
+/** The page of R1 in a browser tab, beside a scripted worker: what it shows, and what it says when something fails. */
 
-import { mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { readFileSync } from "node:fs";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axeFindings } from "./axe.ts";
-import { openBrowser, openPage } from "./chromium.ts";
-import { type ServedTab, serveTab } from "./tab/served-tab.ts";
+import { button, iterationOf, PATIENCE, picture, TabPages, trained } from "./tab/tab-pages.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: what is read is looked into, and the tests say what is in it.
 type Json = any;
 
-let browser: Browser;
-let tab: ServedTab;
-/** Where pictures of pages go, for people to look at; only where asked for. */
-const pictures = process.env.AHA_SCREENSHOTS;
-
+let tab: TabPages;
 beforeAll(async () => {
-  if (pictures) mkdirSync(pictures, { recursive: true });
-  tab = await serveTab();
-  browser = await openBrowser();
+  tab = await TabPages.open();
 });
-
-afterAll(async () => {
-  await browser?.close();
-  tab?.close();
-});
-
-async function picture(page: Page, name: string): Promise<void> {
-  if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`) });
-}
-
-const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
-/** On a machine that does other things, too, ms. */
-const PATIENCE = 60_000;
-const PHONE = { viewport: { width: 390, height: 844 } };
-
-/** Opens the page and waits until it can be started. */
-async function opened(fault?: string, options: BrowserContextOptions = {}) {
-  const watched = await openPage(browser, options);
-  watched.page.setDefaultTimeout(PATIENCE);
-  await watched.page.goto(tab.address(fault));
-  await expect.poll(() => button(watched.page, "Start").isEnabled(), { timeout: PATIENCE }).toBe(true);
-  return watched;
-}
-
-/** Starts, and waits for the pause after 12 iterations that is in the script. */
-async function trained(page: Page): Promise<void> {
-  await button(page, "Start").click();
-  await button(page, "Go on").waitFor();
-  expect(await iterationOf(page)).toBe(12);
-}
-
-async function iterationOf(page: Page): Promise<number> {
-  return Number(/iteration (\d+) of/.exec(await page.locator(".how-far").innerText())?.[1] ?? 0);
-}
+afterAll(() => tab?.close());
 
 describe("a run in the tab", () => {
   it("starts, steps, pauses, goes on, and nothing on the page moves while it trains", async () => {
-    const { page, faults } = await opened("endless");
+    const { page, faults } = await tab.opened("endless");
     await button(page, "Step").click();
     await button(page, "Go on").waitFor();
     expect(await iterationOf(page)).toBe(1);
@@ -84,7 +42,7 @@ describe("a run in the tab", () => {
   });
 
   it("shows a group: each answer right or wrong in words, and why a token moved, by pointer and by keyboard", async () => {
-    const { page, faults } = await opened();
+    const { page, faults } = await tab.opened();
     await trained(page);
     const rows = page.locator(".rows button");
     expect(await rows.count()).toBe(16);
@@ -114,7 +72,7 @@ describe("a run in the tab", () => {
   });
 
   it("answers what somebody types, streaming, and says what cannot be asked", async () => {
-    const { page, faults } = await opened();
+    const { page, faults } = await tab.opened();
     await button(page, "Ask").click();
     await page.locator(".its-answer").getByText("(6*6)+5=36+5=41").first().waitFor();
     await page.locator(".said b").getByText("✓ Right").waitFor();
@@ -133,7 +91,7 @@ describe("a run in the tab", () => {
   });
 
   it("takes changes of the sliders, at their ends too, and gives the command that does the same", async () => {
-    const { page, faults } = await opened();
+    const { page, faults } = await tab.opened();
     await trained(page);
     for (const slider of await page.getByRole("slider").all()) {
       await slider.focus();
@@ -151,8 +109,42 @@ describe("a run in the tab", () => {
     await page.context().close();
   });
 
+  it("shows a cold start while it lasts: its loss, and its own answers as they take form", async () => {
+    const { page, faults } = await tab.opened("learning");
+    await page.getByLabel("from").selectOption("random");
+    await button(page, "Start").click();
+    await page.getByText(/step 220 of 400/).waitFor();
+    const charts = page.locator(".charts");
+    for (const title of ["Loss", "Tokens right", "Its own answers"]) {
+      await charts.getByRole("heading", { name: title, exact: true }).waitFor();
+    }
+    expect(await charts.getByRole("img").first().getAttribute("aria-label")).toMatch(/Loss by step\..* at 220/);
+    await page.getByText("cold start, step 200").waitFor();
+    await page.getByText(/nothing is rewarded or compared yet/).waitFor();
+    expect(await page.locator(".rows button").allInnerTexts()).toEqual(Array(16).fill(expect.stringMatching(/right|wrong/)));
+    expect(await page.locator(".rows .advantage-bar").count()).toBe(0);
+    await page.locator("[data-token='0']").hover();
+    await page.getByText(/was drawn with a probability of/).waitFor();
+    await picture(page, "cold-start");
+    await button(page, "R1-Zero").click();
+    await charts.getByRole("heading", { name: "Solved" }).waitFor();
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it("goes over from the cold start into R1-Zero, with its curves", async () => {
+    const { page } = await tab.opened();
+    await page.getByLabel("from").selectOption("random");
+    await trained(page);
+    await page.locator(".charts").getByRole("heading", { name: "Solved" }).waitFor();
+    await page.getByText("iteration 12", { exact: true }).waitFor();
+    await button(page, "Cold start").click();
+    await page.locator(".charts").getByRole("heading", { name: "Loss" }).waitFor();
+    await page.context().close();
+  });
+
   it("shows the very file of the loop, with the lines that are computed", async () => {
-    const { page, faults } = await opened("endless");
+    const { page, faults } = await tab.opened("endless");
     await button(page, "Start").click();
     await page.getByRole("link", { name: "The code" }).click();
     await page.locator(".source .line.now").first().waitFor();
@@ -173,7 +165,7 @@ describe("a run in the tab", () => {
   });
 
   it("is not thrown away by one click, and downloads", async () => {
-    const { page } = await opened();
+    const { page } = await tab.opened();
     await trained(page);
     const download = page.waitForEvent("download");
     await button(page, "Download").click();
@@ -198,7 +190,7 @@ describe("what goes wrong", () => {
     ["device", /The GPU was lost\./, "Go on from the last save"],
     ["full", /could not be saved in this browser\..*Training goes on/, "Forget what is kept"],
   ] as const)("in a run has a message and a way on: %s", async (fault, message, way) => {
-    const { page } = await opened(fault);
+    const { page } = await tab.opened(fault);
     await button(page, "Start").click();
     await expect.poll(() => page.getByRole("alert").count(), { timeout: PATIENCE }).toBe(1);
     expect(await trouble(page)).toMatch(message);
@@ -212,7 +204,7 @@ describe("what goes wrong", () => {
     ["load", /could not be loaded\. ort\.wasm did not come/],
     ["lost", /could not be loaded\. The file worker\.js did not come/],
   ] as const)("while it loads is told: %s", async (fault, message) => {
-    const { page } = await openPage(browser);
+    const { page } = await tab.page();
     await page.goto(tab.address(fault));
     await expect.poll(() => page.getByRole("alert").count(), { timeout: PATIENCE }).toBe(1);
     expect(await trouble(page)).toMatch(message);
@@ -221,7 +213,7 @@ describe("what goes wrong", () => {
   });
 
   it("is told by a browser without WebAssembly", async () => {
-    const { page } = await openPage(browser);
+    const { page } = await tab.page();
     await page.addInitScript(() => {
       Reflect.deleteProperty(globalThis, "WebAssembly");
     });
@@ -231,7 +223,7 @@ describe("what goes wrong", () => {
   });
 
   it("is said of a page that is not isolated and keeps nothing", async () => {
-    const { page } = await opened("plain");
+    const { page } = await tab.opened("plain");
     await page.getByText("WASM, 1 thread").waitFor();
     await page.getByText(/does not send the headers that threads need/).waitFor();
     await page.getByText(/closing the tab loses the run/).waitFor();
@@ -239,7 +231,7 @@ describe("what goes wrong", () => {
   });
 
   it("is told of a checkpoint that is foreign or damaged, and a good one can be started from", async () => {
-    const { page } = await opened();
+    const { page } = await tab.opened();
     const drop = (name: string) =>
       page
         .getByLabel("Files of a checkpoint")
@@ -256,7 +248,7 @@ describe("what goes wrong", () => {
   });
 
   it("is said when the tab has slept for an hour", async () => {
-    const { page } = await openPage(browser);
+    const { page } = await tab.page();
     await page.clock.install();
     await page.goto(tab.address());
     await page.clock.runFor(10_000);
@@ -267,82 +259,58 @@ describe("what goes wrong", () => {
     await page.context().close();
   });
 
+  it("is said as soon as the browser wakes a tab that it had frozen for an hour, and training goes on", async () => {
+    const { page } = await tab.page();
+    await page.addInitScript(() => {
+      const { now } = Date;
+      (globalThis as Json).asleepMs = 0;
+      Date.now = () => now() + (globalThis as Json).asleepMs;
+    });
+    await page.goto(tab.address("endless"));
+    await button(page, "Start").click({ timeout: PATIENCE });
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBeGreaterThan(0);
+    const session = await page.context().newCDPSession(page);
+    await session.send("Page.setWebLifecycleState", { state: "frozen" });
+    await page.evaluate(() => {
+      (globalThis as Json).asleepMs = 3_600_000;
+    });
+    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await page
+      .getByText(/This tab was asleep\. For 60 minutes .* Training goes on where it is: iteration \d+ of 110/)
+      .waitFor({ timeout: PATIENCE });
+    const reached = await iterationOf(page);
+    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBeGreaterThan(reached);
+    await page.context().close();
+  });
+
+  it("is told of what is dropped on the page, wherever that is", async () => {
+    const { page, faults } = await tab.opened();
+    const dropped = async (name: string) => {
+      const dataTransfer = await page.evaluateHandle((called) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File(["x"], called));
+        return transfer;
+      }, name);
+      await page.locator("h1").dispatchEvent("dragover", { dataTransfer });
+      await page.getByText("Drop the checkpoint").waitFor();
+      await page.locator("h1").dispatchEvent("drop", { dataTransfer });
+    };
+    await dropped("damaged.zip");
+    await expect.poll(() => trouble(page)).toMatch(/checkpoint is damaged\. damaged\.zip ends after 1,000/);
+    await dropped("mine.zip");
+    await page.getByText("Opened mine.zip").waitFor();
+    expect(await page.getByText("Drop the checkpoint").count()).toBe(0);
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
   it("is nothing where the model writes markup", async () => {
-    const { page, faults } = await opened("hostile");
+    const { page, faults } = await tab.opened("hostile");
     await button(page, "Ask").click();
     await page.locator(".its-answer").getByText("⟨U+202E⟩evil").waitFor();
     expect(await page.locator(".its-answer img").count()).toBe(0);
     expect(await page.title()).toBe("A model learns to reason in this tab · Aha");
     expect(faults).toEqual([]);
-    await page.context().close();
-  });
-});
-
-describe("everybody", () => {
-  for (const [name, options] of [
-    ["light", { colorScheme: "light" }],
-    ["dark", { colorScheme: "dark" }],
-    ["phone", PHONE],
-  ] as const) {
-    it(`finds nothing for the accessibility checker, and nothing wider than the window: ${name}`, async () => {
-      // The checker is a script from outside, which the page's policy would not let in.
-      const { page } = await opened("fine", { ...options, bypassCSP: true });
-      const findings: Record<string, string[]> = { ready: await axeFindings(page) };
-      await trained(page);
-      await button(page, "Ask").click();
-      await page.locator("[data-token='3']").hover();
-      await page.locator(".said b").getByText("✓ Right").waitFor();
-      await page.waitForTimeout(300);
-      await page.evaluate(() => scrollTo(0, 0));
-      await picture(page, name);
-      findings.trained = await axeFindings(page);
-      const widths = [await page.evaluate(() => document.documentElement.scrollWidth)];
-      await page.locator("#group-title").scrollIntoViewIfNeeded();
-      if (name === "phone") {
-        await page
-          .locator("#group-title")
-          .evaluate((node) => scrollTo(0, node.getBoundingClientRect().top + scrollY - 130));
-        await picture(page, "phone-group");
-      }
-      await page.getByRole("link", { name: "The code" }).click();
-      await page.locator(".source").waitFor();
-      findings.code = await axeFindings(page);
-      widths.push(await page.evaluate(() => document.documentElement.scrollWidth));
-      expect(findings).toEqual({ ready: [], trained: [], code: [] });
-      expect(widths).toEqual(name === "phone" ? [390, 390] : [1280, 1280]);
-      await page.context().close();
-    });
-  }
-
-  it("reaches what there is with the keyboard alone", async () => {
-    const { page } = await opened();
-    await button(page, "Step").focus();
-    await page.keyboard.press("Enter");
-    await expect.poll(() => iterationOf(page), { timeout: PATIENCE }).toBe(1);
-    await button(page, "To the content").focus();
-    const reached = new Set<string>();
-    for (let i = 0; i < 50; i++) {
-      await page.keyboard.press("Tab");
-      reached.add(
-        await page.evaluate(() => {
-          const { activeElement: now } = document;
-          return now?.getAttribute("aria-label") ?? (now as HTMLElement | null)?.innerText?.split("\n")[0] ?? "";
-        }),
-      );
-    }
-    const expected = ["The code", "Go on", "Step", "Start over", "Ask", "Another", "Download", "Open a checkpoint"];
-    expect(expected.filter((name) => !reached.has(name))).toEqual([]);
-    await page.context().close();
-  });
-
-  it("may ask for less motion", async () => {
-    const { page } = await opened("fine", { reducedMotion: "reduce" });
-    expect(
-      await page
-        .locator(".loop li")
-        .first()
-        .evaluate((node) => getComputedStyle(node).transitionDuration),
-    ).toBe("0s");
     await page.context().close();
   });
 });

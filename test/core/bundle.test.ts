@@ -64,6 +64,15 @@ describe("a bundle for browsers", () => {
     });
   });
 
+  it("has none with the devices and the folders of a browser either", async () => {
+    const code = await bundle('export * from "./web.ts";');
+    expect(code).not.toMatch(/(?:from|import|require)\s*\(?\s*["']node:/);
+    const exported = runInNewContext(`${code}; Object.keys(aha)`, {
+      ...{ TextEncoder, TextDecoder, URL, AbortController, AbortSignal, setTimeout, performance },
+    }) as string[];
+    expect(exported).toEqual(expect.arrayContaining(["openWebDevice", "OpfsFolder", "runRecipe", "openEngine"]));
+  });
+
   it("fails where a module of Node is reached", async () => {
     await expect(bundle('export { diskFolder } from "./disk-folder.ts";')).rejects.toThrow(/node:fs\/promises/);
   });

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -40,6 +40,16 @@ describe("what is found below a folder", () => {
       ["runs/r1", "pipeline", undefined],
       ["runs/r1/stages/base", "run", "runs/r1"],
     ]);
+  });
+
+  it("may be linked from elsewhere; links in circles and links to nothing lead nowhere", () => {
+    const [runs, linked] = [join(root, "runs"), join(root, "linked")];
+    mkdirSync(linked);
+    symlinkSync(join(runs, "folder"), join(linked, "folder"));
+    symlinkSync(linked, join(linked, "circle"));
+    symlinkSync(join(root, "nothing"), join(linked, "nothing"));
+    expect(findRuns(["linked"], root).map(({ id }) => id)).toEqual(["linked/folder/deep"]);
+    rmSync(linked, { recursive: true });
   });
 
   it("is found once, whatever names it", () => {

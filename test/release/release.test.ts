@@ -8,6 +8,7 @@ import { type ReleaseState, releaseFaults } from "../../release/checks.ts";
 import { checkIntegrity, lockedPackage } from "../../release/official-package.ts";
 import { type Manifest, platformManifest, publishedManifest } from "../../release/pack.ts";
 import { PLATFORMS } from "../../release/platforms.ts";
+import { REQUIRED_VERSION } from "../../src/compute/web/ort-module.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Manifest;
@@ -59,6 +60,9 @@ describe("what is published", () => {
     expect(published.dependencies).not.toHaveProperty("onnxruntime-node");
     expect(Object.keys(published.optionalDependencies as object)).toHaveLength(PLATFORMS.length);
     expect(manifest.private).toBe(true);
+    // The version whose functions are called, and only for those who install it.
+    expect(published.peerDependencies).toEqual({ "onnxruntime-web": REQUIRED_VERSION });
+    expect(published.peerDependenciesMeta).toEqual({ "onnxruntime-web": { optional: true } });
     expect(manifest.files).toEqual(expect.arrayContaining(["dist", "recipes", "schema", "CHANGELOG.md"]));
   });
 

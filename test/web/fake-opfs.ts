@@ -1,6 +1,6 @@
 /** A private file system in memory, with the errors that browsers throw, and a quota. */
 
-import type { DirectoryHandle, FileHandle } from "../../src/web/opfs-folder.ts";
+import type { DirectoryHandle, FileHandle } from "../../src/opfs-folder.ts";
 
 /** What a browser throws, by name. */
 export class BrowserError extends Error {

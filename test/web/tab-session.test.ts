@@ -10,7 +10,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { WasmDevice } from "../../src/compute/web/wasm-device.ts";
 import { MemoryFolder } from "../../src/folder.ts";
 import { readModel } from "../../src/model/checkpoint.ts";
-import { OpfsFolder } from "../../src/web/opfs-folder.ts";
+import { CONTROLS } from "../../src/page/tab/settings.ts";
+import { OpfsFolder } from "../../src/opfs-folder.ts";
 import type { PageMessage, WorkerMessage } from "../../src/web/protocol.ts";
 import { LoadError } from "../../src/web/tab-errors.ts";
 import { TabSession } from "../../src/web/tab-session.ts";
@@ -151,8 +152,31 @@ describe("a run in a tab", () => {
     expect([...phases]).toEqual(expect.arrayContaining(["demonstrating", "sampling", "judging", "updating", "saving"]));
   });
 
+  it("tells of the cold start: its steps, and what the model writes meanwhile, which nothing is learned from", () => {
+    const { heard } = whole;
+    const lessons = of(heard, "lessons").flatMap(({ steps }) => steps);
+    expect(lessons.map(({ step, steps }) => [step, steps])).toEqual([
+      [1, 2],
+      [2, 2],
+    ]);
+    // Random weights give each of the tokens about the same.
+    expect(lessons[0]!.loss).toBeGreaterThan(4);
+    expect(lessons.every(({ tokenAccuracy = -1 }) => tokenAccuracy >= 0 && tokenAccuracy <= 1)).toBe(true);
+    const tried = of(heard, "try-out").map(({ result }) => result);
+    expect(tried).toEqual([{ step: 0, answers: 64, formatRate: 0, solveRate: 0 }]);
+    const group = of(heard, "group").find(({ tryOutStep }) => tryOutStep === 0)!;
+    expect(group).toMatchObject({ iteration: 0, groups: 8 });
+    expect(group.completions).toHaveLength(8);
+    for (const { advantage, tokens, rewards } of group.completions) {
+      expect(advantage).toBe(0);
+      expect(rewards).toHaveLength(3);
+      expect(tokens.length).toBeGreaterThan(0);
+      expect(tokens.every(({ before, after }) => before < 0 && after === null)).toBe(true);
+    }
+  });
+
   it("shows a group of each iteration, its tokens, rewards and advantages", () => {
-    const groups = of(whole.heard, "group");
+    const groups = of(whole.heard, "group").filter(({ tryOutStep }) => tryOutStep === undefined);
     expect(groups.map(({ iteration, groups }) => [iteration, groups])).toEqual([
       [1, 2],
       [2, 2],
@@ -200,6 +224,8 @@ describe("a run in a tab", () => {
     expect(starts).toContain("kept");
     expect(kept).toMatchObject({ iteration: 1, iterations: 3, from: "random", settings: SETTINGS });
     expect(kept!.history.map(({ iteration }) => iteration)).toEqual([1]);
+    expect(kept!.lessons.map(({ step }) => step)).toEqual([1, 2]);
+    expect(kept!.tryOuts.map(({ step }) => step)).toEqual([0]);
     again.say({ type: "ask", ask: 1, problem: { numbers: [1, 2, 3], target: 6 }, temperature: 1 });
     expect((await again.next("answer", ({ end }) => end !== undefined)).end).toMatchObject({ iteration: 1 });
     again.say({ type: "start", from: "kept", settings: {}, iterations: 1 });
@@ -245,6 +271,27 @@ describe("the page's controls", () => {
     expect((await again.open()).kept!.settings).toMatchObject({ groupSize: 3, klCoef: 0.1 });
     await again.leave();
   }, 120_000);
+
+  it.each(CONTROLS.flatMap(({ key, values }) => [values[0]!, values.at(-1)!].map((value) => [key, value] as const)))(
+    "work at the ends of their sliders: %s %d",
+    async (key, value) => {
+      const page = new Page(new FakeDirectory(), { coldStart: async () => whole.weights });
+      await page.open();
+      // A run that goes on is changed, as by somebody who moves the slider.
+      page.say({ type: "start", from: "cold-start", settings: SETTINGS, iterations: 1 });
+      await page.activity("paused");
+      page.say({ type: "change", settings: { [key]: value } });
+      await page.next("state", ({ activity, settings }) => activity === "paused" && settings[key] === value);
+      page.say({ type: "resume", iterations: 1 });
+      const { metrics } = await page.next("iteration", ({ metrics }) => metrics.iteration === 2);
+      expect(metrics.changed).toEqual({ [key]: value });
+      expect(Number.isFinite(metrics.reward)).toBe(true);
+      await page.activity("paused");
+      expect((await weightsOf(page)).weights.length).toBe(whole.weights.length);
+      await page.leave();
+    },
+    120_000,
+  );
 
   it.each([
     [{ groupSize: 1 }, "groupSize: expected a whole number from 2 to 64, not 1"],

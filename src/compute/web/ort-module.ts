@@ -15,6 +15,9 @@ import type { LoweredGraph } from "../../graph/onnx.ts";
 /** An address in the module's memory. */
 export type Address = number;
 
+/** The version of onnxruntime-web whose functions these are; package.json pins the same. */
+export const REQUIRED_VERSION = "1.30.0";
+
 /** A code that is 0 for success; builds that can wait for a GPU give a promise of it. */
 type Code = number | Promise<number>;
 
@@ -64,6 +67,18 @@ export interface OrtModule {
     runOptions: Address,
   ): Code;
   _OrtCreateRunOptions(logSeverity: number, logVerbosity: number, terminate: boolean, tag: Address): Address;
+}
+
+/** Functions that a module of another version may lack. */
+const FUNCTIONS = [
+  ...(["_OrtInit", "_OrtGetLastError", "_OrtCreateSessionOptions", "_OrtReleaseSessionOptions"] as const),
+  ...(["_OrtAddSessionConfigEntry", "_OrtCreateSession", "_OrtReleaseSession", "_OrtCreateTensor"] as const),
+  ...(["_OrtReleaseTensor", "_OrtRun", "_OrtCreateRunOptions", "stackSave", "stackAlloc", "getValue"] as const),
+] satisfies readonly (keyof OrtModule)[];
+
+/** The functions that a module does not have, of those that are called. */
+export function missingFunctions(module: OrtModule): readonly string[] {
+  return FUNCTIONS.filter((name) => typeof module[name] !== "function");
 }
 
 /** What the package's .mjs file exports by default. */

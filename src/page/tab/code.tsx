@@ -25,6 +25,8 @@ export function CodeTab() {
   const phase = useTab((state) => state.phase?.phase);
   const file = FILES.find((one) => one.path === path)!;
   const lines = useMemo(() => codeLines(file.text), [file]);
+  // Phases change many times a second: a line that is not computed is the same element, and is not drawn again.
+  const still = useMemo(() => lines.map((pieces, i) => <Line key={i} number={i + 1} pieces={pieces} />), [lines]);
   const now = file === FILES[0] ? linesOfPhase(file.text, phase) : [];
   return (
     <section class="code" aria-labelledby="code-title">
@@ -40,10 +42,8 @@ export function CodeTab() {
         {file.about}
         {file === FILES[0] && " While it trains, the lines that are being computed are marked."}
       </p>
-      <pre class="source" tabIndex={0}>
-        {lines.map((pieces, i) => (
-          <Line key={i} number={i + 1} pieces={pieces} isNow={now.includes(i + 1)} />
-        ))}
+      <pre class="source" tabIndex={0} role="region" aria-label={`Text of ${file.path}`}>
+        {still.map((line, i) => (now.includes(i + 1) ? <Line key={i} number={i + 1} pieces={lines[i]!} isNow /> : line))}
       </pre>
     </section>
   );
@@ -52,11 +52,11 @@ export function CodeTab() {
 function Line({
   number,
   pieces,
-  isNow,
+  isNow = false,
 }: {
   readonly number: number;
   readonly pieces: readonly CodePiece[];
-  readonly isNow: boolean;
+  readonly isNow?: boolean;
 }) {
   return (
     <code class={isNow ? "line now" : "line"}>

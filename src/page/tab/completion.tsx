@@ -81,6 +81,7 @@ function RewardTable({ group, completion }: { readonly group: GroupMessage; read
 
 /** The advantage with its arithmetic, where it is the one of GRPO; a recipe may have another. */
 function howAdvantage(group: GroupMessage, { reward, advantage }: TabCompletion): string {
+  if (group.tryOutStep !== undefined) return "what the rules would give; nothing is learned from it yet";
   const told = `advantage ${signedText(advantage)}`;
   if (reward === null) return told;
   const baseline = meanReward(group);
@@ -252,11 +253,11 @@ function Why({
     return (
       <div class="why" id={id}>
         <p>
-          <b>Why did a token become more likely?</b>
+          <b>{group.tryOutStep === undefined ? "Why did a token become more likely?" : "How sure was it of a token?"}</b>
         </p>
         <p class="soft">
-          Point at one, or go there with the arrow keys. <span class="token plus4">Underlined</span> tokens became more
-          likely by the step, <span class="token minus4">dotted</span> ones less; the darker, the more.
+          Point at one, or go there with the arrow keys.
+          {group.tryOutStep === undefined && <MoveKey />}
         </p>
       </div>
     );
@@ -269,5 +270,16 @@ function Why({
       </p>
       <p class="soft">{reason}</p>
     </div>
+  );
+}
+
+/** What the lines below tokens mean. */
+function MoveKey() {
+  return (
+    <>
+      {" "}
+      <span class="token plus4">Underlined</span> tokens became more likely by the step,{" "}
+      <span class="token minus4">dotted</span> ones less; the darker, the more.
+    </>
   );
 }

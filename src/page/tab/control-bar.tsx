@@ -30,12 +30,13 @@ function Buttons() {
   const ready = useTab((state) => state.ready);
   const run = useTab((state) => state.run);
   const dropped = useTab((state) => state.dropped);
+  const isStarting = useTab((state) => state.isStarting);
   const [chosen, setChosen] = useState<StartingPoint>();
   const isIdle = run === undefined;
   const starts = startsOf(ready?.starts ?? ["cold-start"], dropped !== undefined, isIdle);
   const from = chosen !== undefined && starts.includes(chosen) ? chosen : starts[0]!;
   const busy = isBusy(run);
-  const canStart = worker === "ready" && !busy;
+  const canStart = worker === "ready" && !busy && !isStarting;
   const isOver = run?.activity === "finished";
   return (
     <div class="buttons">
@@ -55,7 +56,7 @@ function Buttons() {
           disabled={!canStart || isOver}
           onClick={() => (isIdle ? startRun(from) : send({ type: "resume" }))}
         >
-          {worker === "loading" ? "Loading …" : isIdle && from !== "kept" ? "Start" : "Go on"}
+          {worker === "loading" ? "Loading …" : isStarting ? "Starting …" : isIdle && from !== "kept" ? "Start" : "Go on"}
         </button>
       )}
       <button
@@ -70,7 +71,7 @@ function Buttons() {
         <span class="soft">from</span>{" "}
         <select
           value={from}
-          disabled={worker !== "ready"}
+          disabled={worker !== "ready" || isStarting}
           onChange={({ currentTarget }) => setChosen(currentTarget.value as StartingPoint)}
         >
           {starts.map((start) => (
@@ -99,11 +100,12 @@ function startsOf(starts: readonly StartingPoint[], isDropped: boolean, isIdle: 
 function StartOver({ from, isIdle }: { readonly from: StartingPoint; readonly isIdle: boolean }) {
   const iteration = useTab((state) => state.run?.iteration ?? 0);
   const worker = useTab((state) => state.worker);
+  const isStarting = useTab((state) => state.isStarting);
   return (
     <ConfirmButton
       label="Start over"
       title="Start over?"
-      disabled={isIdle || worker !== "ready"}
+      disabled={isIdle || isStarting || worker !== "ready"}
       asks={iteration > 0}
       onConfirm={() => startRun(from)}
     >
@@ -119,6 +121,7 @@ function Progress() {
   const kept = useTab((state) => state.ready?.kept?.iteration);
   const loading = useTab((state) => (state.worker === "loading" ? state.loading : undefined));
   const worker = useTab((state) => state.worker);
+  const lesson = useTab((state) => state.lessons.at(-1));
   if (worker === "loading") {
     const { loadedBytes = 0, totalBytes = 0 } = loading ?? {};
     const known = totalBytes > 0;
@@ -127,6 +130,16 @@ function Progress() {
       <span class="how-far">
         <progress aria-label="Loading" {...(known && { value: loadedBytes, max: totalBytes })} />
         <span class="number">{words}</span>
+      </span>
+    );
+  }
+  if (run?.activity === "cold-start" && lesson !== undefined) {
+    return (
+      <span class="how-far">
+        <progress aria-label="Steps of the cold start" value={lesson.step} max={lesson.steps} />
+        <span class="number">
+          step <b>{count(lesson.step)}</b> of {count(lesson.steps)}
+        </span>
       </span>
     );
   }
@@ -166,11 +179,14 @@ function Loop() {
   return (
     <>
       <ol class="loop" aria-label="One iteration">
-        {loopParts(group, problems).map(({ name, does, phases }) => (
-          <li key={name} class={phase && phases.includes(phase.phase) ? "now" : ""}>
-            <b>{name}</b> <span>{does}</span>
-          </li>
-        ))}
+        {loopParts(group, problems).map(({ name, does, phases }) => {
+          const isNow = phase !== undefined && phases.includes(phase.phase);
+          return (
+            <li key={name} class={isNow ? "now" : ""} aria-current={isNow ? "step" : undefined}>
+              <b>{name}</b> <span>{does}</span>
+            </li>
+          );
+        })}
       </ol>
       <Status />
     </>
@@ -179,6 +195,7 @@ function Loop() {
 
 const PHASES: Readonly<Record<PhaseMessage["phase"], readonly [string, string]>> = {
   demonstrating: ["Cold start: reading demonstrations", "steps"],
+  trying: ["Cold start: what it writes by itself", "answers"],
   sampling: ["Sampling", "answers"],
   judging: ["Judging", "answers"],
   updating: ["Updating the weights", "steps"],
@@ -199,8 +216,9 @@ function Status() {
 }
 
 /** What is going on, in a sentence. */
-function statusOf({ worker, ready, run, phase, saved }: TabState): string {
+function statusOf({ worker, ready, run, phase, saved, isStarting }: TabState): string {
   if (worker === "stopped") return "Stopped.";
+  if (isStarting) return "Beginning …";
   if (worker === "loading") return "Everything is computed on your machine. Nothing is sent anywhere.";
   if (run === undefined) {
     return ready?.kept

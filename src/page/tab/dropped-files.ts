@@ -8,9 +8,12 @@ const MOST_FILES = 200;
 /** Reads what a drop has; folders to their ends. */
 export async function droppedFiles(transfer: DataTransfer): Promise<DroppedFile[]> {
   // Entries are gone after the event, so they are taken first.
-  const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry?.() ?? []);
+  const dropped = [...transfer.items].map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
   const files: DroppedFile[] = [];
-  for (const entry of entries) await collect(entry, files);
+  for (const one of dropped) {
+    if (one instanceof File) files.push({ path: one.name, blob: one });
+    else if (one !== null) await collect(one, files);
+  }
   return files;
 }
 

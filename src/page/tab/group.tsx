@@ -57,7 +57,7 @@ export function GroupPanel() {
             <Rows group={group} lines={lines} chosen={chosen} onChoose={(row) => setHeld({ group, chosen: row })} />
           </div>
           <CompletionView
-            key={`${group.iteration}/${group.group}/${chosen}`}
+            key={`${group.tryOutStep ?? ""}/${group.iteration}/${group.group}/${chosen}`}
             group={group}
             completion={group.completions[chosen]!}
             lines={lines[chosen]!}
@@ -69,11 +69,16 @@ export function GroupPanel() {
   );
 }
 
-/** The answer with the highest advantage: what the step pushed up most. */
-function bestOf({ completions }: GroupMessage): number {
+/** The answer with the highest advantage: what the step pushed up most. Of a try-out the one that the rules like best. */
+function bestOf({ completions, tryOutStep }: GroupMessage): number {
+  const worth = ({ advantage, reward }: TabCompletion) => (tryOutStep === undefined ? advantage : (reward ?? 0));
   let best = 0;
-  for (const [i, { advantage }] of completions.entries()) if (advantage > completions[best]!.advantage) best = i;
+  for (const [i, completion] of completions.entries()) if (worth(completion) > worth(completions[best]!)) best = i;
   return best;
+}
+
+function whenOf({ iteration, tryOutStep }: GroupMessage): string {
+  return tryOutStep === undefined ? `iteration ${iteration}` : `cold start, step ${tryOutStep}`;
 }
 
 /** Which group is shown, and the choice of another. */
@@ -94,7 +99,7 @@ function Which({
   const groups = group?.groups ?? 0;
   return (
     <div class="which">
-      <span class="soft number">{group && `iteration ${group.iteration}`}</span>
+      <span class="soft number">{group && whenOf(group)}</span>
       <label>
         <span class="soft">problem</span>{" "}
         <select
@@ -118,9 +123,11 @@ function Which({
 }
 
 function Summary({ group }: { readonly group: GroupMessage }) {
-  const { problem, completions } = group;
+  const { problem, completions, tryOutStep } = group;
   const solved = completions.filter(({ isSolved }) => isSolved).length;
-  const why = isEven(group)
+  const why = tryOutStep !== undefined
+    ? "What it writes by itself so far. The cold start only copies demonstrations: nothing is rewarded or compared yet."
+    : isEven(group)
     ? "All rewards are equal, so there is nothing to compare: this group teaches nothing."
     : `Mean reward ${plain(meanReward(group))}: what is above it gets likelier, what is below it less likely.`;
   return (
@@ -157,7 +164,7 @@ function Rows({
         <li key={i}>
           <button type="button" aria-current={i === chosen} onClick={() => onChoose(i)}>
             <VerdictMark solved={completion.isSolved} />
-            <AdvantageBar completion={completion} most={most} />
+            {group.tryOutStep === undefined ? <AdvantageBar completion={completion} most={most} /> : <span />}
             <span class="number tries">{triesWords(triesIn(lines[i]!))}</span>
             <span class="snippet" dir="auto">
               {visibleText(answerIn(lines[i]!) ?? (completion.isCut ? "cut off" : "no answer"))}

@@ -5,6 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import "../style.css";
 import "../parts.css";
 import "./tab.css";
+import "../print.css";
 import { registerServiceWorker } from "../../web/browser/service-worker-client.ts";
 import { applyTheme } from "../theme.ts";
 import { TabApp } from "./app.tsx";
@@ -17,4 +18,4 @@ render(<TabApp />, root);
 const registered = registerServiceWorker();
 // Where the server does not isolate the page, the service worker does, and the page is loaded again.
 if (globalThis.crossOriginIsolated) beginWorker();
-else void registered.then(beginWorker);
+else void registered.finally(beginWorker);

@@ -6,7 +6,7 @@ import type { StorageMessage } from "../../web/protocol.ts";
 import { ConfirmButton } from "./confirm.tsx";
 import { droppedFiles } from "./dropped-files.ts";
 import { isBusy } from "./state.ts";
-import { useTab } from "./store.ts";
+import { store, useTab } from "./store.ts";
 import { send } from "./worker-link.ts";
 
 /** The box; the whole page takes what is dropped on it. */
@@ -134,9 +134,15 @@ function useDropping(isOpen: boolean): boolean {
       event.preventDefault();
       setOver(false);
       if (!isOpen) return;
-      void droppedFiles(event.dataTransfer!).then((files) => {
-        if (files.length > 0) send({ type: "drop", files });
-      });
+      droppedFiles(event.dataTransfer!).then(
+        (files) => {
+          if (files.length > 0) send({ type: "drop", files });
+        },
+        (error: unknown) => {
+          const message = `What was dropped cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+          store.tell({ type: "trouble", kind: "damaged-checkpoint", message, isFatal: false });
+        },
+      );
     };
     addEventListener("dragover", onOver);
     addEventListener("dragleave", onLeave);

@@ -90,7 +90,8 @@ function Slider({
   return (
     <div class="slider">
       <label for={id}>{label}</label>
-      <output for={id} class="number">
+      {/* The slider itself says its value: told twice, it would be noise. */}
+      <output for={id} class="number" aria-live="off">
         {shown}
         {recipe !== undefined && value !== recipe[key] && (
           <span class="soft"> (recipe {valueInWords(recipe[key])})</span>

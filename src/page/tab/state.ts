@@ -9,6 +9,8 @@ import type {
   EvaluationResult,
   GroupMessage,
   IterationMetrics,
+  KeptRun,
+  LessonMetrics,
   LoadingMessage,
   PageMessage,
   PhaseMessage,
@@ -17,6 +19,7 @@ import type {
   StorageMessage,
   TabProblem,
   TabSettings,
+  TryOutResult,
   WorkerMessage,
 } from "../../web/protocol.ts";
 
@@ -53,6 +56,9 @@ export interface TabState {
   readonly phase: PhaseMessage | undefined;
   readonly history: readonly IterationMetrics[];
   readonly evaluations: readonly EvaluationResult[];
+  /** Of the cold start, where the run begins with it. */
+  readonly lessons: readonly LessonMetrics[];
+  readonly tryOuts: readonly TryOutResult[];
   readonly changes: readonly SettingsChange[];
   readonly group: GroupMessage | undefined;
   readonly watched: number | "mixed";
@@ -62,6 +68,8 @@ export interface TabState {
   readonly saved: number | undefined;
   readonly dropped: { readonly name: string; readonly parameters: number } | undefined;
   readonly isDownloading: boolean;
+  /** A run was asked for, and nothing has come of it yet: a second click must not begin another one. */
+  readonly isStarting: boolean;
   /** What the sliders say. */
   readonly settings: TabSettings | undefined;
   readonly troubles: readonly Trouble[];
@@ -85,6 +93,8 @@ export const BLANK: TabState = {
   phase: undefined,
   history: [],
   evaluations: [],
+  lessons: [],
+  tryOuts: [],
   changes: [],
   group: undefined,
   watched: "mixed",
@@ -93,6 +103,7 @@ export const BLANK: TabState = {
   saved: undefined,
   dropped: undefined,
   isDownloading: false,
+  isStarting: false,
   settings: undefined,
   troubles: [],
   nextTrouble: 1,
@@ -111,9 +122,13 @@ export function stateAfter(state: TabState, news: News): TabState {
     case "ready":
       return afterReady(state, news);
     case "state":
-      return { ...state, run: news, phase: isBusy(news) ? state.phase : undefined };
+      return { ...state, run: news, phase: isBusy(news) ? state.phase : undefined, isStarting: false };
     case "phase":
       return { ...state, phase: news };
+    case "lessons":
+      return { ...state, lessons: withLessons(state.lessons, news.steps) };
+    case "try-out":
+      return { ...state, tryOuts: [...state.tryOuts.filter(({ step }) => step < news.result.step), news.result] };
     case "iteration":
       return {
         ...state,
@@ -153,8 +168,14 @@ function afterReady(state: TabState, ready: ReadyMessage): TabState {
   return {
     ...state,
     ...{ worker: "ready", ready, settings: state.settings ?? kept?.settings ?? ready.settings },
-    ...(kept && { history: kept.history, evaluations: kept.evaluations, saved: kept.iteration }),
+    ...(kept && { ...curvesOf(kept), saved: kept.iteration }),
   };
+}
+
+/** The curves of a kept run; empty ones without it. */
+function curvesOf(kept: KeptRun | undefined): Pick<TabState, "history" | "evaluations" | "lessons" | "tryOuts"> {
+  const { history = [], evaluations = [], lessons = [], tryOuts = [] } = kept ?? {};
+  return { history, evaluations, lessons, tryOuts };
 }
 
 /** Whether a run computes. */
@@ -165,6 +186,12 @@ export function isBusy(run: RunStateMessage | undefined): boolean {
 /** A repeated iteration (after a resume) takes the place of the one that was, and of what came behind it. */
 function withIteration(history: readonly IterationMetrics[], metrics: IterationMetrics): IterationMetrics[] {
   return [...history.filter(({ iteration }) => iteration < metrics.iteration), metrics];
+}
+
+/** Steps that are done again (after a resume) take the place of those that were, and of what came behind them. */
+function withLessons(before: readonly LessonMetrics[], steps: readonly LessonMetrics[]): LessonMetrics[] {
+  const first = steps[0]?.step ?? Number.POSITIVE_INFINITY;
+  return [...before.filter(({ step }) => step < first), ...steps];
 }
 
 function withEvaluation(before: readonly EvaluationResult[], result: EvaluationResult): EvaluationResult[] {
@@ -186,6 +213,7 @@ function afterError(state: TabState, error: Extract<WorkerMessage, { type: "erro
     ...state,
     ...(told && { answer: { ...state.answer!, fault: error.message } }),
     isDownloading: false,
+    isStarting: told && state.isStarting,
   };
   if (told && !error.isFatal) return next;
   return withTrouble(next, error);
@@ -198,7 +226,7 @@ function withTrouble(
   const others = state.troubles.filter((one) => one.kind !== kind);
   return {
     ...state,
-    ...(isFatal && { worker: "stopped", phase: undefined, loading: undefined }),
+    ...(isFatal && { worker: "stopped", phase: undefined, loading: undefined, isStarting: false }),
     troubles: [...others, { id: state.nextTrouble, kind, message, isFatal }].slice(-MOST_TROUBLES),
     nextTrouble: state.nextTrouble + 1,
   };
@@ -215,13 +243,16 @@ function afterSent(state: TabState, message: PageMessage): TabState {
   switch (message.type) {
     case "open":
       // A new worker: the person's settings and the curves stay until another run begins.
-      return { ...state, worker: "loading", loading: undefined, run: undefined, phase: undefined, troubles: [] };
+      return {
+        ...state,
+        ...{ worker: "loading", loading: undefined, run: undefined, phase: undefined, troubles: [], isStarting: false },
+      };
     case "start": {
       const kept = message.from === "kept" ? state.ready?.kept : undefined;
       return {
         ...state,
-        history: kept?.history ?? [],
-        evaluations: kept?.evaluations ?? [],
+        ...curvesOf(kept),
+        isStarting: true,
         changes: [],
         group: undefined,
         answer: undefined,

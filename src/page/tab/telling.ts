@@ -26,15 +26,20 @@ export class Telling {
   private ended: number | undefined;
 
   /** The sentence for the state as it is now, or undefined where there is nothing new to say. */
-  next({ run, history, answer }: TabState, now: number): string | undefined {
+  next({ run, history, lessons, answer }: TabState, now: number): string | undefined {
     if (answer?.end !== undefined && answer.ask !== this.ended) {
       this.ended = answer.ask;
       return answer.end.isSolved ? "Its answer is right." : `Its answer is wrong: ${answer.end.reason}.`;
     }
     const newest = history.at(-1);
+    const lesson = lessons.at(-1);
+    const learned =
+      lesson === undefined || run?.activity !== "cold-start"
+        ? ""
+        : ` Step ${lesson.step} of ${lesson.steps}: loss ${decimal(lesson.loss)}.`;
     const how =
       newest === undefined
-        ? ""
+        ? learned
         : ` Iteration ${newest.iteration} of ${run?.iterations ?? newest.iteration}: ${percent(newest.solveRate)} solved, ${decimal(newest.tries)} tries per answer.`;
     if (run !== undefined && run.activity !== this.activity) {
       this.activity = run.activity;
@@ -42,9 +47,11 @@ export class Telling {
       this.iteration = newest?.iteration ?? 0;
       return `${ACTIVITIES[run.activity]}${how}`;
     }
-    if (newest === undefined || newest.iteration === this.iteration || now - this.toldAt < TELL_EVERY) return undefined;
+    if (now - this.toldAt < TELL_EVERY) return undefined;
+    const at = newest?.iteration ?? 0;
+    if (how === "" || (at === this.iteration && learned === "")) return undefined;
     this.toldAt = now;
-    this.iteration = newest.iteration;
+    this.iteration = at;
     return how.trim();
   }
 }

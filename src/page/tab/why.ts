@@ -69,7 +69,10 @@ export function storyOf(name: string, token: TabToken, completion: TabCompletion
     return {
       headline: `“${name}” was drawn with a probability of ${chance(before)}`,
       numbers: `log-probability ${number(before)}`,
-      reason: "It was not scored again after the step, so there is no telling how far it moved.",
+      reason:
+        group.tryOutStep === undefined
+          ? "It was not scored again after the step, so there is no telling how far it moved."
+          : "The cold start learns from demonstrations alone; this answer was only looked at.",
     };
   }
   const headline = move === "as likely as before" ? `“${name}” stayed as likely as it was` : `“${name}” became ${move}`;

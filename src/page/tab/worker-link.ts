@@ -26,6 +26,13 @@ export function beginWorker(): void {
     store.tell({ type: "trouble", kind: "load", message, isFatal: true });
     return;
   }
+  if (!isSecureContext) {
+    const message =
+      "Browsers withhold what this page needs (hashes, storage, threads) from pages that come over http from another machine. " +
+      "Serve it over https, or forward the port and open it as 127.0.0.1: ssh -L 7862:127.0.0.1:7862 HOST.";
+    store.tell({ type: "trouble", kind: "load", message, isFatal: true });
+    return;
+  }
   watch ??= beginWatch();
   watch.heard(Date.now());
   // What else the address asks for (docs/browser.md) is for the worker.
@@ -87,7 +94,7 @@ function saveAs(name: string, blob: Blob): void {
 
 function beginWatch(): Watch {
   const created = new Watch(Date.now());
-  setInterval(() => {
+  const look = () => {
     const noticed = created.look(Date.now(), store.state.worker === "loading" || isBusy(store.state.run));
     if (noticed === undefined) return;
     const { run } = store.state;
@@ -101,6 +108,9 @@ function beginWatch(): Watch {
     const message =
       "It may be computing something long, or it may have ended without a word. You can wait, or begin a new worker from the last save.";
     store.tell({ type: "trouble", kind: "silence", message, isFatal: false });
-  }, LOOK_EVERY);
+  };
+  setInterval(look, LOOK_EVERY);
+  // A tab that the browser froze is told as soon as it is woken.
+  document.addEventListener("resume", look);
   return created;
 }

@@ -5,13 +5,13 @@
 
 import recipeText from "raw:../recipes/countdown/tiny/recipe.yaml";
 import { MemoryFolder } from "../../folder.ts";
+import { OpfsFolder } from "../../opfs-folder.ts";
 import { fetchedFile, type ListedFiles } from "../fetched-file.ts";
-import { OpfsFolder } from "../opfs-folder.ts";
 import type { PageMessage, WorkerMessage } from "../protocol.ts";
 import { errorMessage, LoadError } from "../tab-errors.ts";
 import { TabSession } from "../tab-session.ts";
+import { holdAlone } from "./alone.ts";
 import { openBrowserDevice } from "./open-device.ts";
-import { holdAlone, privateFolder } from "./private-folder.ts";
 
 const scope = globalThis as unknown as {
   onmessage: ((event: { readonly data: PageMessage }) => void) | null;
@@ -26,12 +26,12 @@ const query = new URLSearchParams(globalThis.location.search);
 async function begin(): Promise<TabSession> {
   const files = await listedFiles();
   await holdAlone(query.get("store") ?? "aha");
-  const kept = await privateFolder(query.get("store") ?? "aha");
+  const kept = await OpfsFolder.open(query.get("store") ?? "aha");
   return new TabSession({
     recipeText,
     overrides: query.getAll("set"),
     isIsolated: globalThis.crossOriginIsolated === true,
-    folder: kept === undefined ? new MemoryFolder("memory:tab") : new OpfsFolder(kept),
+    folder: kept ?? new MemoryFolder("memory:tab"),
     isKept: kept !== undefined,
     openDevice: (backend, onLoading) => openBrowserDevice(backend, files, onLoading, threadsAsked()),
     coldStart: (onLoading) =>
@@ -46,9 +46,13 @@ async function begin(): Promise<TabSession> {
   });
 }
 
+/** More are a slip, and would only cost memory. */
+const MOST_THREADS_ASKED = 32;
+
+/** Undefined where nobody asks for a number that can be. */
 function threadsAsked(): number | undefined {
-  const asked = Number(query.get("threads") ?? 0);
-  return asked > 0 ? asked : undefined;
+  const asked = Math.floor(Number(query.get("threads") ?? 0));
+  return asked >= 1 && globalThis.crossOriginIsolated === true ? Math.min(asked, MOST_THREADS_ASKED) : undefined;
 }
 
 async function listedFiles(): Promise<ListedFiles> {

@@ -43,6 +43,8 @@ const ready: ReadyMessage = {
     savedAt: 0,
     history: [metrics(1), metrics(2)],
     evaluations: [evaluated(0)],
+    lessons: [],
+    tryOuts: [],
   },
 };
 const stateOf = (...news: News[]): TabState => news.reduce(stateAfter, BLANK);
@@ -54,6 +56,32 @@ const fault = (kind: "fault" | "storage" | "memory", isFatal = false): News => (
 });
 
 describe("the page's state", () => {
+  it("knows that a run was asked for, until it is there or cannot be", () => {
+    const start: News = { type: "sent", message: { type: "start", from: "cold-start", settings: {} } };
+    expect(stateOf(ready, start).isStarting).toBe(true);
+    expect(stateOf(ready, start, run("training")).isStarting).toBe(false);
+    expect(stateOf(ready, start, fault("fault")).isStarting).toBe(false);
+    expect(stateOf(ready, start, fault("memory", true)).isStarting).toBe(false);
+  });
+
+  it("has the steps of a cold start, and those that are done again after a resume only once", () => {
+    const lesson = (step: number, loss: number) => ({ step, steps: 2400, loss });
+    const tried = (step: number, formatRate: number) => ({ step, answers: 64, formatRate, solveRate: 0 });
+    const state = stateOf(
+      ready,
+      { type: "sent", message: { type: "start", from: "random", settings: {} } },
+      { type: "try-out", result: tried(0, 0) },
+      { type: "lessons", steps: [lesson(1, 4.8), lesson(2, 4.7), lesson(3, 4.6)] },
+      { type: "try-out", result: tried(10, 0.1) },
+      { type: "lessons", steps: [lesson(2, 4.75)] },
+      { type: "try-out", result: tried(10, 0.2) },
+    );
+    expect(state.lessons).toEqual([lesson(1, 4.8), lesson(2, 4.75)]);
+    expect(state.tryOuts).toEqual([tried(0, 0), tried(10, 0.2)]);
+    const again = stateAfter(state, { type: "sent", message: { type: "start", from: "cold-start", settings: {} } });
+    expect([again.lessons, again.tryOuts]).toEqual([[], []]);
+  });
+
   it("takes the curves of a kept run where it goes on, and none where it starts anew", () => {
     expect(stateOf(ready).history).toHaveLength(2);
     const kept = stateOf(ready, { type: "sent", message: { type: "start", from: "kept", settings: {} } });

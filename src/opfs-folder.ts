@@ -8,8 +8,8 @@
  * The interfaces are what is used of the browser's, so that a test can put something else in their place.
  */
 
-import { AhaError, CheckpointError } from "../errors.ts";
-import { type ByteSink, type ByteSource, decodedText, type Folder, namesBelow, type TextLimit } from "../folder.ts";
+import { AhaError, CheckpointError } from "./errors.ts";
+import { type ByteSink, type ByteSource, decodedText, type Folder, namesBelow, type TextLimit } from "./folder.ts";
 
 /** A directory of the browser's (`FileSystemDirectoryHandle`). */
 export interface DirectoryHandle {
@@ -35,6 +35,12 @@ export interface SyncAccessHandle {
   close(): void;
 }
 
+/** What of the browser's globals opens the private file system. */
+const here = globalThis as unknown as {
+  readonly navigator?: { readonly storage?: { getDirectory?(): Promise<DirectoryHandle> } };
+  readonly FileSystemFileHandle?: { readonly prototype: object };
+};
+
 /** The browser has no more room; what was there before is untouched. */
 export class StorageFullError extends AhaError {
   override name = "StorageFullError";
@@ -54,6 +60,22 @@ export class OpfsFolder implements Folder {
     this.#root = root;
     this.#names = names;
     this.path = ["opfs:", ...names].join("/");
+  }
+
+  /**
+   * The folder of this name in the private file system of the page's origin, made where it is not there; undefined where the
+   * browser has none that can be written, as in some private windows, and outside of web workers.
+   */
+  static async open(name: string): Promise<OpfsFolder | undefined> {
+    try {
+      const root = await here.navigator!.storage!.getDirectory!();
+      const folder = await root.getDirectoryHandle(name, { create: true });
+      // What writes needs both.
+      const { prototype } = here.FileSystemFileHandle!;
+      return "createSyncAccessHandle" in prototype && "move" in prototype ? new OpfsFolder(folder) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   pathOf(name: string): string {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { CheckpointError } from "../../src/errors.ts";
-import { writeText } from "../../src/folder.ts";
-import { OpfsFolder, StorageFullError } from "../../src/web/opfs-folder.ts";
-import { FakeDirectory } from "./fake-opfs.ts";
+import { CheckpointError } from "../src/errors.ts";
+import { writeText } from "../src/folder.ts";
+import { OpfsFolder, StorageFullError } from "../src/opfs-folder.ts";
+import { FakeDirectory } from "./web/fake-opfs.ts";
 
 const LIMIT = { maxBytes: 100, error: CheckpointError };
 

@@ -1,21 +1,6 @@
-/** The origin's private file system, where there is one, for one tab at a time. */
+/** The private file system belongs to one tab at a time. */
 
-import type { DirectoryHandle } from "../opfs-folder.ts";
 import { StorageError } from "../tab-errors.ts";
-
-/** The folder of this name; undefined where the browser has none, as in some private windows. */
-export async function privateFolder(name: string): Promise<DirectoryHandle | undefined> {
-  try {
-    const root = await navigator.storage.getDirectory();
-    const folder = await root.getDirectoryHandle(name, { create: true });
-    // What writes needs both; a browser without them keeps nothing.
-    const isThere =
-      "createSyncAccessHandle" in FileSystemFileHandle.prototype && "move" in FileSystemFileHandle.prototype;
-    return isThere ? (folder as unknown as DirectoryHandle) : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 /** So long a page that was loaded again waits for the worker of the page before it to be gone. */
 const LONGEST_WAIT_MS = 5000;
