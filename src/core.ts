@@ -20,7 +20,7 @@ export type { Policy } from "./engine/contract/policy.ts";
 export type { RewardModel } from "./engine/contract/reward-model.ts";
 export type { EngineKind, EngineSpec, PolicySource, RewardModelSource } from "./engine/engine-kind.ts";
 export { openEngine, openRewardModel, openSharedEngines } from "./engine/open.ts";
-export { AhaError, ConfigError, DivergenceError, RunDirError, RunInterrupted } from "./errors.ts";
+export { AhaError, ConfigError, DeviceLostError, DivergenceError, RunDirError, RunInterrupted } from "./errors.ts";
 export { type Evaluation, evaluate } from "./eval/evaluate.ts";
 // Folders: where models, tokenizers and runs are.
 export { type ByteSink, type ByteSource, type Folder, type FolderAt, MemoryFolder } from "./folder.ts";
