@@ -145,16 +145,37 @@ describe("an engine that has its models elsewhere", () => {
     `  - { name: there, train: { trainer: sft, steps: 1, learningRate: 1e-3, engine: ${ENGINE}, model: ${model} } }`;
 
   it.each<[string, string[], RegExp]>([
-    ["trains another stage's model", [BASE, training("{ from: base, lora: { rank: 2 } }")], /not the one that the stage base/],
-    ["samples another stage's model", [BASE, '  - { name: data, teacherSamples: { prompts: 2, model: { from: base, engine: ENGINE } } }'.replace("ENGINE", ENGINE)], /stage data: the engine tinker has models of its own/],
-    ["makes an adapter that is not described", [training("{ path: some }")], /stage there: .*say its form \(model\.lora\)/],
+    [
+      "trains another stage's model",
+      [BASE, training("{ from: base, lora: { rank: 2 } }")],
+      /not the one that the stage base/,
+    ],
+    [
+      "samples another stage's model",
+      [
+        BASE,
+        "  - { name: data, teacherSamples: { prompts: 2, model: { from: base, engine: ENGINE } } }".replace(
+          "ENGINE",
+          ENGINE,
+        ),
+      ],
+      /stage data: the engine tinker has models of its own/,
+    ],
+    [
+      "makes an adapter that is not described",
+      [training("{ path: some }")],
+      /stage there: .*say its form \(model\.lora\)/,
+    ],
   ])("is refused where it %s", async (_, stages, message) => {
     await expect(load(stages)).rejects.toThrow(message);
   });
 
   it("trains and samples its own base", async () => {
     const data = `  - { name: data, teacherSamples: { prompts: 2, model: { path: some, engine: ${ENGINE} } } }`;
-    expect((await load([training("{ path: some, lora: { rank: 2 } }"), data])).map(({ name }) => name)).toEqual(["there", "data"]);
+    expect((await load([training("{ path: some, lora: { rank: 2 } }"), data])).map(({ name }) => name)).toEqual([
+      "there",
+      "data",
+    ]);
   });
 });
 

@@ -100,7 +100,15 @@ describe("a server that behaves as its profile says", () => {
   ])("%s: is trained on, in a model that nothing was done with", async (profile, wire) => {
     const policy = await open(profile, wire);
     const prompts = [{ tokens: Int32Array.of(3, 4), numSamples: 1, promptId: 0 }];
-    const sampling = { temperature: 1, topP: 1, topK: 0, maxCompletionTokens: 3, stopTokenIds: [], seed: 1, iteration: 0 };
+    const sampling = {
+      temperature: 1,
+      topP: 1,
+      topK: 0,
+      maxCompletionTokens: 3,
+      stopTokenIds: [],
+      seed: 1,
+      iteration: 0,
+    };
     expect((await policy.sample(prompts, sampling))[0]!.tokens).toHaveLength(3);
     await policy.dispose();
     expect(server.defects).toEqual([]);

@@ -35,7 +35,9 @@ export async function lookAtTinker(
     unsaid: [
       ...(serves ? [] : [`whether the server has ${spec.baseModel}: it does not say what it serves`]),
       `whether the server takes an adapter of rank ${rank}: it says so when one is made`,
-      ...(profile.adam === "all" ? [] : ["AdamW's numbers on the server: of the recipe's the learning rate alone counts"]),
+      ...(profile.adam === "all"
+        ? []
+        : ["AdamW's numbers on the server: of the recipe's the learning rate alone counts"]),
       "memory on the server: the protocol does not tell it",
     ],
   };
