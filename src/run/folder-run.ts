@@ -172,9 +172,13 @@ export class FolderRun implements RunStore {
     const manifest: Manifest = { serial: this.#serial, recipeHash: this.recipeHash, seconds: this.seconds, state };
     await writeJson(inside, MANIFEST_FILE, manifest);
     const all = await checkpointsOf(this.#folder);
-    const among = (some: typeof all) => (one: (typeof all)[number]) => some.some(({ folder: name }) => name === one.folder);
+    const among = (some: typeof all) => (one: (typeof all)[number]) =>
+      some.some(({ folder: name }) => name === one.folder);
     const passing = all.filter((found) => !found.state.manifest.stageComplete && !among(sameName)(found));
-    const old = [...sameName, ...passing.slice(Math.max(1, keep)).filter(({ state: { name: other } }) => other !== best)];
+    const old = [
+      ...sameName,
+      ...passing.slice(Math.max(1, keep)).filter(({ state: { name: other } }) => other !== best),
+    ];
     const kept = all.filter((found) => !among(old)(found));
     const places = (some: typeof all) => some.map((found) => this.#checkpoints.folder(found.folder).path);
     await removeWithContent(elsewhere, { old: places(old), kept: places(kept) }, async () => {

@@ -52,7 +52,8 @@ describe("checkpoints", () => {
       remove: async (names: readonly string[]) => {
         // By then no folder names them any more.
         const left = readdirSync(join(run.path, "checkpoints")).map((name) => join(run.path, "checkpoints", name));
-        for (const folder of left) for (const name of await elsewhere.namedBy(folder)) expect(names).not.toContain(name);
+        for (const folder of left)
+          for (const name of await elsewhere.namedBy(folder)) expect(names).not.toContain(name);
         removed.push(...names);
       },
     };

@@ -94,7 +94,7 @@ async function gradientOf(
     return plainDatum(datum, profile.linear === "cross_entropy" ? { weights } : { advantages: weights, logprobs });
   });
   const pass = { lossFn: profile.linear, config: new Map(), forwardOnly: false, data: rows };
-  const [request] = await model.submitPass(pass, { data: rows.length, bytes: Number.POSITIVE_INFINITY });
+  const [request] = await model.submitPass(pass, { data: rows.length, bytes: Number.MAX_SAFE_INTEGER });
   const { logprobs, loss } = resultOf([await client.forwardBackwardOutput(request!)], data);
   // Also where the norm is not needed: a gradient that is left behind can be another model's on some servers.
   const { gradNorm } = await model.stepResult(await model.submitStep(STILL));

@@ -32,7 +32,8 @@ export function setEngine(draft: TrlDraft, asked: AskedEngine, launch: Launch): 
   const baseModel = keys.baseModel ?? draft.settings.text("model_name_or_path");
   const spec: Record<string, unknown> = { kind, ...(isBare && DEFAULT_SERVER), ...keys, baseModel };
   draft.put("engine", spec);
-  if (isBare) draft.choices.push({ what: "the server", chosen: `engine.url ${spec.url}, engine.profile ${spec.profile}` });
+  if (isBare)
+    draft.choices.push({ what: "the server", chosen: `engine.url ${spec.url}, engine.profile ${spec.profile}` });
   draft.hasNoEffect("gradient_checkpointing", "the server decides how a step fits into its memory");
   const profile = profileOf(spec.profile);
   setAdapter(draft, spec.rank);
@@ -51,7 +52,9 @@ export function setEngine(draft: TrlDraft, asked: AskedEngine, launch: Launch): 
 function profileOf(name: unknown): TinkerProfile | undefined {
   if (name === undefined) return undefined;
   if (PROFILE_NAMES.some((known) => known === name)) return profileNamed(String(name));
-  throw new ConfigError(`--engine: there is no profile ${JSON.stringify(name)}; there are ${PROFILE_NAMES.join(", ")}.`);
+  throw new ConfigError(
+    `--engine: there is no profile ${JSON.stringify(name)}; there are ${PROFILE_NAMES.join(", ")}.`,
+  );
 }
 
 /** An adapter, where the file trains all weights. */

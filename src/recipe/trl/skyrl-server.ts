@@ -38,7 +38,9 @@ function offload(key: string): (value: unknown) => Becomes {
   return (value) => {
     if (value === "none") return nothing("nothing is offloaded");
     if (value === "cpu") return { values: { [`${FSDP}.cpu_offload`]: true } };
-    throw new ConfigError(`${key}: ${shown(value)} is not supported: SkyRL offloads to the CPU's memory (cpu), or not (none).`);
+    throw new ConfigError(
+      `${key}: ${shown(value)} is not supported: SkyRL offloads to the CPU's memory (cpu), or not (none).`,
+    );
   };
 }
 
@@ -63,7 +65,9 @@ const KEYS: Readonly<Record<string, (value: unknown) => Becomes>> = {
   }),
   megatron_lm_config: (value) => {
     const own = isMapping(value) ? value : {};
-    const [tensor, pipeline] = [own.megatron_lm_tp_degree, own.megatron_lm_pp_degree].map((degree) => Number(degree ?? 1));
+    const [tensor, pipeline] = [own.megatron_lm_tp_degree, own.megatron_lm_pp_degree].map((degree) =>
+      Number(degree ?? 1),
+    );
     return {
       values: {
         [`${MEGATRON}.tensor_model_parallel_size`]: tensor,
@@ -90,7 +94,11 @@ export function skyrlServer(
   values[`${PLACEMENT}.policy_num_gpus_per_node`] = Math.max(1, Math.round(launch.numProcesses / nodes));
   const launcherKeys = launch.lines.map((line): TrlKeyLine => {
     if (line.key === "num_processes") {
-      return serverLine(line, { [`${PLACEMENT}.policy_num_gpus_per_node`]: launch.numProcesses / nodes }, "and the batch");
+      return serverLine(
+        line,
+        { [`${PLACEMENT}.policy_num_gpus_per_node`]: launch.numProcesses / nodes },
+        "and the batch",
+      );
     }
     if (line.key === "deepspeed_config.gradient_clipping") {
       return serverLine(line, { [`${OPTIMIZER}.max_grad_norm`]: maxGradNorm }, "the server clips");
@@ -156,6 +164,8 @@ function commandLines(
   return [
     `uv run --extra tinker --extra ${backend} -m skyrl.tinker.api --base-model ${baseModel} --backend ${backend} \\`,
     `  --host 127.0.0.1 --port ${port || (protocol === "https:" ? 443 : 80)} --backend-config '{`,
-    ...config.map(([key, value], i) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}${i < config.length - 1 ? "," : "}'"}`),
+    ...config.map(
+      ([key, value], i) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}${i < config.length - 1 ? "," : "}'"}`,
+    ),
   ];
 }

@@ -422,8 +422,18 @@ describe("on a Tinker server", () => {
   });
 
   it.each<[string, object, string, RegExp]>([
-    ["a disk to offload to", { kind: "tinker" }, "deepspeed_config: {offload_param_device: nvme}", /offload_param_device: "nvme" is not supported/],
-    ["a profile that there is not", { kind: "tinker", profile: "other" }, "num_processes: 2", /no profile "other"; there are aha/],
+    [
+      "a disk to offload to",
+      { kind: "tinker" },
+      "deepspeed_config: {offload_param_device: nvme}",
+      /offload_param_device: "nvme" is not supported/,
+    ],
+    [
+      "a profile that there is not",
+      { kind: "tinker", profile: "other" },
+      "num_processes: 2",
+      /no profile "other"; there are aha/,
+    ],
     ["an unknown key of the launcher", { kind: "tinker" }, "zero: 3", /"zero"|zero: not a key of accelerate/],
     ["keys without an address", { kind: "tinker", baseModel: "m" }, "num_processes: 2", /url/],
   ])("refuses %s by name", async (_, engine, text, message) => {
