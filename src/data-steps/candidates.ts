@@ -9,6 +9,7 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { Computing } from "../compute/computing.ts";
 import { readJsonl, writeJsonl } from "../data/jsonl.ts";
 import { DataError, RunInterrupted } from "../errors.ts";
 import { removeUnfinished } from "../run/resumption.ts";
@@ -16,7 +17,7 @@ import type { Problem, Task } from "../tasks/task.ts";
 import { type Candidate, candidateSchema } from "./candidate.ts";
 import type { SamplingConfig } from "./config.ts";
 import { withFilterRewards } from "./filter-rewards.ts";
-import { applyFilters, BEFORE_FILTERS, type FilterComputing, openFilters } from "./filters.ts";
+import { applyFilters, BEFORE_FILTERS, openFilters } from "./filters.ts";
 import type { CompletionSource, Wanted } from "./sources.ts";
 
 /** What the filters' rewards remember, beside the parts. */
@@ -41,7 +42,7 @@ export type Refine = (
 ) => Promise<(string | { readonly fault: string; readonly isLost?: boolean })[]>;
 
 /** What sampling needs beside the configuration. */
-export interface SamplingParts extends FilterComputing {
+export interface SamplingParts {
   readonly source: CompletionSource;
   /** Its judge decides, its prompts go into the data. */
   readonly task: Task;
@@ -54,6 +55,8 @@ export interface SamplingParts extends FilterComputing {
   readonly refine?: Refine | undefined;
   /** Folder of the parts. */
   readonly directory: string;
+  /** What this process computes with. */
+  readonly compute: Computing;
   readonly signal: AbortSignal;
   readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
 }
@@ -65,8 +68,8 @@ export interface SamplingParts extends FilterComputing {
  * asked any more, RunInterrupted: with every finished part on the disk.
  */
 export async function collectCandidates(config: SamplingConfig, parts: SamplingParts): Promise<void> {
-  const { source, task, askFor = ({ prompt }: Problem) => prompt, signal, onProgress } = parts;
-  const filters = openFilters(config.keep, task, parts);
+  const { source, task, compute, askFor = ({ prompt }: Problem) => prompt, signal, onProgress } = parts;
+  const filters = openFilters(config.keep, task, { compute, engine: config.engine });
   const numbered = Array.from({ length: config.prompts }, (_, i) => {
     const promptId = config.firstPrompt + i;
     const problem = task.trainProblem(promptId);

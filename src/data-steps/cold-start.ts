@@ -107,7 +107,7 @@ export const coldStart = defineDataStep({
  */
 async function makeColdStartData(config: ColdStartConfig, context: DataStepContext): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
-  const about = await withSource(config.model, context, async (opened) => {
+  const about = await withSource(config, context, async (opened) => {
     const { source, name } = opened;
     const task = await opened.taskFor(config.task, config.seed);
     const refiner = config.refiner && (await openRefiningModel(config.refiner, context.directory));

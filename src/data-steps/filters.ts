@@ -7,7 +7,7 @@
 
 import type { Computing } from "../compute/computing.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
-import { specBeside } from "../engine/open.ts";
+import { computeFor, LOCAL_ENGINE, specBeside } from "../engine/open.ts";
 import { ConfigError, EndpointError, nearestName } from "../errors.ts";
 import { judgeAll } from "../rewards/judge.ts";
 import { createRewards } from "../rewards/on-node.ts";
@@ -46,10 +46,10 @@ export const ANY_SCORE = -Number.MAX_VALUE;
 /** Ending of the label under which abstentions are counted. */
 const ABSTAINED = "abstained";
 
-/** What reward models among filters are computed with; beside an engine elsewhere in this process. */
+/** What reward models among filters are computed with: the step's engine, beside one that is elsewhere this process. */
 export interface FilterComputing {
   readonly compute: Computing;
-  readonly engine?: EngineSpec;
+  readonly engine?: EngineSpec | undefined;
 }
 
 /**
@@ -61,8 +61,10 @@ export interface FilterComputing {
 export function openFilters(
   configs: readonly FilterConfig[],
   task: Task,
-  { compute, engine }: FilterComputing,
+  { compute, engine = LOCAL_ENGINE }: FilterComputing,
 ): Filter[] {
+  const beside = specBeside(engine);
+  const openScorer = scorerOpener(computeFor(beside, compute), beside);
   return configs.map((config) => {
     if (config.statistic !== undefined) requireStatistic(config.statistic, task);
     if (config.reward === undefined) return { label: labelOf(config), config };
@@ -72,7 +74,7 @@ export function openFilters(
     return {
       label: labelOf(config),
       config,
-      reward: createRewards([spec], { openScorer: scorerOpener(compute, engine && specBeside(engine)) })[0]!.reward,
+      reward: createRewards([spec], { openScorer })[0]!.reward,
     };
   });
 }

@@ -28,7 +28,7 @@ import { samplingFindings } from "./sampling-findings.ts";
 import { sampledWork, samplingIdentity, samplingPaths, scoringIdentity } from "./sampling-step.ts";
 import { normalised } from "./selection.ts";
 import { type DataStepOutcome, defineDataStep } from "./step.ts";
-import { type DataStepContext, nameIn, withSource } from "./step-context.ts";
+import { type DataStepContext, withSource } from "./step-context.ts";
 
 /** The keys. */
 const preferencesSchema = cachedBy([tasks, engines], () => {
@@ -97,9 +97,10 @@ async function makePreferences(config: PreferencesConfig, context: DataStepConte
   const parts = join(directory, PARTS_FOLDER);
   const scoring = scoringFilter(config);
   const sampling = { ...config, keep: [...config.keep, ...(scoring ? [scoring] : [])] };
-  await withSource(config.model, context, async ({ source, taskFor }) => {
+  const model = await withSource(config, context, async ({ source, name, taskFor }) => {
     const task = await taskFor(config.task, config.seed);
     await collectCandidates(sampling, { ...context, source, task, directory: parts });
+    return name;
   });
   const tally = new Tally();
   const groups = new Map<string, Judged[]>();
@@ -131,7 +132,7 @@ async function makePreferences(config: PreferencesConfig, context: DataStepConte
   }
   const lineage = {
     step: preferences.name,
-    model: nameIn(context, config.model.path),
+    model,
     by: config.reward === undefined ? "verdict solved" : `reward ${rewardLabel(config.reward)}`,
     samples: config.samples,
     inputs: context.inputs ?? {},

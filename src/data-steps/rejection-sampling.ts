@@ -55,7 +55,7 @@ async function sampleByRejection(
   step: string,
 ): Promise<DataStepOutcome> {
   const parts = join(context.directory, PARTS_FOLDER);
-  const about = await withSource(config.model, context, async ({ source, name, taskFor }) => {
+  const about = await withSource(config, context, async ({ source, name, taskFor }) => {
     const task = await taskFor(config.task, config.seed);
     await collectCandidates(config, { ...context, source, task, directory: parts });
     return { model: name, ...source.lineage(), samples: config.samples, inputs: context.inputs ?? {} };

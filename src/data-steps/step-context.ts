@@ -4,7 +4,7 @@ import type { Computing } from "../compute/computing.ts";
 import { endpointName } from "../endpoint/options.ts";
 import type { Sampler } from "../engine/contract/sampler.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
-import { LOCAL_ENGINE, openSampler, readsWeights } from "../engine/open.ts";
+import { computeFor, LOCAL_ENGINE, openSampler, readsWeights } from "../engine/open.ts";
 import { CheckpointError } from "../errors.ts";
 import { MODEL_TEXT_FILES, resolveModel } from "../hub/resolve.ts";
 import { modelDirectory } from "../model/gguf/model-directory.ts";
@@ -24,18 +24,11 @@ export interface DataStepContext {
   readonly signal: AbortSignal;
   /** What this process computes with. */
   readonly compute: Computing;
-  /** What computes the models that it names; the embedded engine with its defaults if absent. */
-  readonly engine?: EngineSpec;
   /** Content hashes of what goes in, by what they are, for the data set's lineage. */
   readonly inputs?: Readonly<Record<string, string>>;
   /** What a model or data set is called in the lineage; its path if absent. */
   readonly nameOf?: (path: string) => string;
   readonly onProgress?: ((progress: DataStepProgress) => void) | undefined;
-}
-
-/** The engine that a step's keys name; the embedded one where they name none. */
-export function stepEngine({ engine }: Readonly<Record<string, unknown>>): EngineSpec {
-  return engine === undefined ? LOCAL_ENGINE : (engine as EngineSpec);
 }
 
 /** A path as the lineage has it. */
@@ -57,13 +50,13 @@ export interface OpenedModel {
  */
 export async function withModel<T>(
   path: string,
-  { compute, engine: spec = LOCAL_ENGINE }: Pick<DataStepContext, "compute" | "engine">,
+  { compute, engine: spec = LOCAL_ENGINE }: { readonly compute: Computing; readonly engine?: EngineSpec | undefined },
   work: (model: OpenedModel) => Promise<T>,
 ): Promise<T> {
   const choice = readsWeights(spec) ? {} : { include: MODEL_TEXT_FILES };
   const directory = await modelDirectory((await resolveModel(path, choice)).path);
   const tokenizer = await loadTokenizer(directory);
-  const engine = await openSampler(spec, { path: directory }, compute);
+  const engine = await openSampler(spec, { path: directory }, computeFor(spec, compute));
   try {
     if (tokenizer.vocabSize > engine.info.vocabSize) {
       throw new CheckpointError(
@@ -91,12 +84,12 @@ export interface OpenedSource {
 }
 
 /**
- * Does `work` with whatever a step's `model` names open.
+ * Does `work` with whatever a step's `model` names open, on the engine that its keys name.
  *
  * @throws as `withModel`, and ConfigError for an endpoint's address that is none
  */
 export async function withSource<T>(
-  { path, endpoint }: SamplingConfig["model"],
+  { model: { path, endpoint }, engine: spec }: Pick<SamplingConfig, "model" | "engine">,
   context: DataStepContext,
   work: (opened: OpenedSource) => Promise<T>,
 ): Promise<T> {
@@ -107,8 +100,8 @@ export async function withSource<T>(
   };
   if (endpoint !== undefined) return opened(await endpointSource(endpoint, context.directory), endpointName(endpoint));
   const name = nameIn(context, path!);
-  const isHere = readsWeights(context.engine ?? LOCAL_ENGINE);
-  return withModel(path!, context, ({ engine, tokenizer }) =>
+  const isHere = readsWeights(spec ?? LOCAL_ENGINE);
+  return withModel(path!, { compute: context.compute, engine: spec }, ({ engine, tokenizer }) =>
     opened(engineSource(engine, tokenizer), isHere ? name : `${name} on ${engine.info.name}`),
   );
 }

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Computing } from "../compute/computing.ts";
 import { taskFor, withModel } from "../data-steps/step-context.ts";
 import type { EngineSpec } from "../engine/engine-kind.ts";
-import { engineIdentity } from "../engine/open.ts";
+import { computeFor, engineIdentity } from "../engine/open.ts";
 import { RunDirError, RunInterrupted } from "../errors.ts";
 import { type EvaluatedSoFar, evaluate } from "../eval/evaluate.ts";
 import { wilsonInterval } from "../eval/interval.ts";
@@ -96,7 +96,7 @@ async function measure(
   const inputs = evaluation.completions.map(({ prompt, completion }, i) => {
     return { prompt, completion, columns: problems[Math.floor(i / suite.samples)]!.columns };
   });
-  const rewards = createRewards(suite.rewards, { openScorer: scorerOpener(compute, spec) });
+  const rewards = createRewards(suite.rewards, { openScorer: scorerOpener(computeFor(spec, compute), spec) });
   await withStageRewards(rewards, { signal }, async () => {
     for (const { reward } of rewards) {
       const results = await judgeAll(reward, inputs);

@@ -13,8 +13,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Compute } from "../compute/compute.ts";
 import type { DataStepProgress } from "../data-steps/candidates.ts";
-import { stepEngine } from "../data-steps/step-context.ts";
-import { computeFor, LOCAL_ENGINE, specBeside } from "../engine/open.ts";
+import { LOCAL_ENGINE, specBeside } from "../engine/open.ts";
 import { AhaError, ConfigError, RunInterrupted } from "../errors.ts";
 import type { EvaluatedSoFar } from "../eval/evaluate.ts";
 import { writeWhole } from "../files.ts";
@@ -213,12 +212,10 @@ class Runner {
     }
     mkdirSync(folder, { recursive: true });
     await removeUnfinished(folder);
-    const engine = stepEngine(work.config);
     const { train, test, lineage } = await work.step.run(work.config, {
       directory: folder,
       signal,
-      compute: computeFor(engine, this.compute),
-      engine,
+      compute: this.compute,
       inputs: Object.fromEntries(
         needsOf(stage).map((needed) => [needed, this.directory.record(needed)!.output!.hash] as const),
       ),
@@ -250,7 +247,7 @@ class Runner {
     const results = await measureStage(
       {
         ...about,
-        compute: computeFor(about.engine, this.compute),
+        compute: this.compute,
         signal,
         onProgress: (suite, progress) => observe({ type: "measuring", name: stage.name, suite, progress }),
       },

@@ -146,17 +146,19 @@ it("aha model score gives the embedded engine's numbers", async () => {
 it("a data step samples there what it samples here", async () => {
   const task = { name: "countdown", prompt: "compact", counts: [3], min: 1, max: 10, values: { min: 0, max: 99 } };
   const step = dataSteps.get("rejectionSampling");
-  const rows = async (name: string, model: object) => {
+  const rows = async (name: string, keysOfModel: object) => {
     const directory = join(root, name);
     mkdirSync(directory);
-    const keys = { model, task, prompts: 3, samples: 2, maxCompletionTokens: 10, seed: 3, keep: [] };
+    const keys = { ...keysOfModel, task, prompts: 3, samples: 2, maxCompletionTokens: 10, seed: 3, keep: [] };
     const compute = Compute.open({ threads: 1 });
     await step.run(step.schema().parse(keys), { directory, compute, signal: new AbortController().signal });
     const file = (readdirSync(directory, { recursive: true }) as string[]).find((path) => path.endsWith("train.jsonl"));
     return readFileSync(join(directory, file!), "utf8");
   };
   const engine = { kind: "tinker", url: server.url, baseModel: "base", profile: "aha" };
-  expect(await rows("step-remote", { path: client, engine })).toBe(await rows("step-local", { path: base }));
+  expect(await rows("step-remote", { model: { path: client }, engine })).toBe(
+    await rows("step-local", { model: { path: base } }),
+  );
 });
 
 describe("a run", () => {
