@@ -3,7 +3,13 @@ import { expect, it } from "vitest";
 import type { Device, Session } from "../../src/compute/device.ts";
 import { WEBGPU } from "../../src/compute/gpu/webgpu.ts";
 import { NativeNames } from "../../src/compute/ort/ort-api.ts";
-import { MODELS, openEngine } from "../engine/models.ts";
+import { diskFolder } from "../../src/disk-folder.ts";
+import { folderStore } from "../../src/engine/local/folder-store.ts";
+import { limitsFrom } from "../../src/engine/local/limits.ts";
+import { LocalPolicy } from "../../src/engine/local/local-policy.ts";
+import { ModelWeights } from "../../src/engine/local/weights.ts";
+import { initializeParameters } from "../../src/model/initialize.ts";
+import { MODELS } from "../engine/models.ts";
 import { gpu } from "./device.ts";
 
 let captures = false;
@@ -57,7 +63,19 @@ const capturing = new Proxy(gpu as Device, {
 it("decodes the same tokens by replays", async () => {
   const config = MODELS["tied, query and key norms"];
   const sample = async (device: Device) => {
-    const engine = await openEngine(config, undefined, { maxSlots: 2 }, {}, undefined, device as typeof gpu);
+    const values = initializeParameters(config, { seed: 0, init: { scheme: "scaled", embeddingStd: 0.25, gain: 1 } });
+    const model = await ModelWeights.from(
+      device,
+      config,
+      {},
+      {
+        float32: ({ name }, target) => target.set(values.get(name)!),
+        half: () => {},
+        nf4: () => {},
+      },
+    );
+    const local = { config, form: {}, weights: { model }, base: "", store: folderStore(diskFolder), dropoutSeed: 0 };
+    const engine = await LocalPolicy.open(device, local, limitsFrom({ maxSlots: 2 }));
     const prompts = [{ tokens: Int32Array.of(3, 4, 5), numSamples: 2, promptId: 0 }];
     const sampling = {
       temperature: 1,
