@@ -41,8 +41,8 @@ Options
   --strict          warnings fail too
   --json            the diagnosis as one JSON object (docs/doctor.md)
   --devices         which devices there are to compute on (engine.device), and what is missing of the others; alone
-  --trl FILE        a recipe of TRL's; --trainer, --model, --data, --prompt, --num-processes, --accelerate and --trl-version as
-                    in aha run --help
+  --trl FILE        a recipe of TRL's; --trainer, --model, --data, --prompt, --num-processes, --accelerate, --engine and
+                    --trl-version as in aha run --help
 
 Exit code: 0 without a finding of severity error, 1 with one (with --strict, with a warning too), 130 after Ctrl-C.
 

@@ -47,7 +47,7 @@ export const engineUsageSchema = z.object({
   trainedTokens: z.number(),
 });
 
-/** `summary.json`. */
+/** The file. */
 export const runSummarySchema = z.object({
   recipe: z.string(),
   question: z.string(),
