@@ -17,6 +17,7 @@ import type { SessionLoad } from "../engine/contract/session.ts";
 import { EngineError } from "../errors.ts";
 import { cannotListen } from "../listening.ts";
 import { hashString } from "../random.ts";
+import { isTinkerPath } from "../tinker/tinker-path.ts";
 import { type AccessRules, corsHeaders, preflightHeaders, requireApiKey, requireKnownHost } from "./access.ts";
 import { ApiError } from "./api-error.ts";
 import { ChatFormat } from "./chat-completions.ts";
@@ -26,9 +27,10 @@ import { promptTokenCount } from "./generation.ts";
 import { METRICS_TYPE, type RequestRecord, ServerMetrics } from "./metrics.ts";
 import { modelNamed } from "./model-facts.ts";
 import { readBody } from "./read-body.ts";
-import { respond, sendJson } from "./respond.ts";
+import { type Exchange, respond, sendJson } from "./respond.ts";
 import { absentEndpoint, decodePath, pathOf, ROUTES } from "./routes.ts";
 import type { ServedModel } from "./served-model.ts";
+import type { Snapshots } from "./snapshots.ts";
 import { TokenTexts } from "./token-text.ts";
 import { tokenizerInfo } from "./tokenizer-info.ts";
 import type { BodyKind, UnderstoodBody } from "./understanding.ts";
@@ -39,6 +41,8 @@ export interface MountedRoutes {
   /** What their paths begin with. */
   readonly prefix: string;
   answer(request: IncomingMessage, response: ServerResponse, path: string, signal: AbortSignal): Promise<void>;
+  /** Copies of the first model that the server's own routes serve by their paths. */
+  readonly snapshots?: Snapshots;
 }
 
 export interface ServerOptions extends AccessRules {
@@ -96,11 +100,17 @@ export class ApiServer {
   #stopping = false;
   /** Requests whose bodies are being understood: they are not among the engine's sequences yet. */
   #beingUnderstood = 0;
+  /** Sequences of copies: theirs are sessions of their own. */
+  #ofSnapshots = 0;
 
   private constructor(models: readonly ServedModel[], options: ServerOptions) {
-    this.#models = models.map((model) => ({ ...model, texts: new TokenTexts(model.tokenizer) }));
+    const hasSnapshots = options.mounted?.snapshots !== undefined;
+    this.#models = models.map((model, i) => ({
+      ...{ ...model, texts: new TokenTexts(model.tokenizer) },
+      ...(i === 0 && hasSnapshots && { hasSnapshots }),
+    }));
     this.#options = options;
-    this.#understanding = new Understanding(models, options.maxSequences);
+    this.#understanding = new Understanding(this.#models, options.maxSequences);
     const limits = {
       maxHeaderSize: MAX_HEADER_BYTES,
       requestTimeout: RECEIVE_TIMEOUT_MS,
@@ -212,7 +222,7 @@ export class ApiServer {
       case "/v1/models":
         return this.#send(response, { object: "list", data: this.#models.map(modelCard) });
       case "/v1/models/{model}":
-        return this.#send(response, this.#modelNamed(path));
+        return this.#send(response, await this.#modelNamed(path));
       case "/v1/chat/completions":
         return this.#generate("chat", request, response, controller, progress, startedAt);
       case "/v1/completions":
@@ -276,8 +286,7 @@ export class ApiServer {
       const uuid = randomUUID();
       const model = modelNamed(this.#models, understood.model);
       progress.promptTokens = promptTokenCount(spec);
-      await respond({
-        model,
+      const exchange = {
         spec: { ...spec, params: { ...spec.params, seed: understood.seed ?? hashString(uuid) } },
         format: formatOf(kind, understood, model, uuid),
         stream,
@@ -289,9 +298,23 @@ export class ApiServer {
           progress.completionTokens++;
           progress.secondsToFirstToken ??= (performance.now() - startedAt) / 1000;
         },
-      });
+      };
+      if (!isTinkerPath(model.id)) await respond({ model, ...exchange });
+      else await this.#respondAs(model, exchange);
     } finally {
       clearTimeout(timeout);
+    }
+  }
+
+  /** Generates with the copy of a model that the request named. */
+  async #respondAs(model: ServedModel, exchange: Omit<Exchange, "model">): Promise<void> {
+    const sequences = exchange.spec.prompts.length * exchange.spec.n;
+    this.#ofSnapshots += sequences;
+    try {
+      const { snapshots } = this.#options.mounted!;
+      await snapshots!.use(model.id, (session) => respond({ ...exchange, model: { ...model, session } }));
+    } finally {
+      this.#ofSnapshots -= sequences;
     }
   }
 
@@ -308,10 +331,11 @@ export class ApiServer {
   #requireRoom(sequences: number): void {
     const { maxSequences } = this.#options;
     const { active, waiting } = this.#load;
-    if (active + waiting + this.#beingUnderstood + sequences <= maxSequences) return;
+    const running = active + this.#ofSnapshots;
+    if (running + waiting + this.#beingUnderstood + sequences <= maxSequences) return;
     throw new ApiError(
       429,
-      `The server is busy: ${active} completions are running and ${waiting} wait. Try again later.`,
+      `The server is busy: ${running} completions are running and ${waiting} wait. Try again later.`,
       {
         type: "rate_limit_error",
         code: "rate_limit_exceeded",
@@ -340,8 +364,11 @@ export class ApiServer {
     sendJson(response, 200, value, this.#headers());
   }
 
-  #modelNamed(path: string): object {
-    return modelCard(modelNamed(this.#models, decodePath(path.slice("/v1/models/".length))));
+  async #modelNamed(path: string): Promise<object> {
+    const model = modelNamed(this.#models, decodePath(path.slice("/v1/models/".length)));
+    if (!isTinkerPath(model.id)) return modelCard(model);
+    await this.#options.mounted!.snapshots!.require(model.id);
+    return modelCard({ ...model, parent: this.#models[0]!.id });
   }
 
   #headers(): Readonly<Record<string, string>> {
