@@ -177,11 +177,14 @@ def edges(logprobs, other):
 
 def family(name, expressions, ranks="", inputs=("a", "b"), data="usual"):
     lines = [f"def {name}(logprobs, {', '.join(inputs)}):", "  loss = 0", "  metrics = {}"]
+    if "m" in inputs:
+        lines.append("  p = m * logprobs[:, None]")
     for i, expression in enumerate(expressions):
-        lines.append(f"  y = {expression}")
         # Coefficients that differ, so that neither elements nor operations can stand for each other.
-        lines.append(f"  loss = loss + {round(math.cos(i + 1), 3)} * (y * y.cos()).sum() + {round(math.sin(3 * i + 2), 3)} * y.sum()")
-        lines.append(f"  metrics['custom/{i}:sum'] = (y * y.cos()).sum()")
+        lines.append(f"  y = {expression}")
+        lines.append("  z = (y * y.cos()).sum()")
+        lines.append(f"  loss = loss + {round(math.cos(i + 1), 3)} * z")
+        lines.append(f"  metrics['custom/{i}:sum'] = z")
     lines.append("  return loss, metrics")
     scope = {"torch": torch, "F": F, "math": math}
     exec("\n".join(lines), scope)
@@ -195,7 +198,7 @@ family("unary", [
     *("torch.atan(logprobs)", "F.logsigmoid(logprobs)", "F.silu(logprobs)", "F.softplus(logprobs, beta=2)", "F.leaky_relu(logprobs + 1)"),
     *("F.elu(logprobs + 1)", "F.hardtanh(logprobs)", "logprobs.square()", "abs(logprobs)", "-logprobs", "+logprobs", "logprobs.sign() * a"),
     *("logprobs.floor() * logprobs", "logprobs.ceil() * logprobs", "torch.round(logprobs) * logprobs", "logprobs.trunc() * logprobs"),
-    *("F.relu(logprobs + 1)", "torch.nan_to_num(logprobs / (a > 0))", "logprobs.double()", "logprobs.clone()", "logprobs.detach() * logprobs"),
+    *("F.relu(logprobs + 1)", "torch.nan_to_num(torch.where(a > 0, logprobs, float('nan')), nan=0.5)", "logprobs.double()", "logprobs.clone()", "logprobs.detach() * logprobs"),
 ])
 family("binary", [
     *("logprobs + a", "logprobs - a", "logprobs * a", "logprobs / a", "2 - logprobs", "3 / logprobs", "logprobs ** 2", "2 ** logprobs"),
@@ -208,23 +211,23 @@ family("binary", [
     *("logprobs * torch.isfinite(a)", "logprobs * (a == a).logical_not()", "logprobs * torch.eq(a, b)", "logprobs[:, None] * a", "logprobs[:, None] - logprobs"),
 ])
 family("reduced", [
-    *("logprobs.sum()", "torch.sum(m * logprobs[:, None], dim=0)", "(m * logprobs[:, None]).sum(-1, keepdim=True)", "(m * logprobs[:, None]).sum((0, 1))"),
-    *("logprobs.mean()", "(m * logprobs[:, None]).mean(dim=1)", "logprobs.prod()", "(m * logprobs[:, None]).prod(1)", "logprobs.max()", "torch.min(logprobs)"),
-    *("(m * logprobs[:, None]).amax(dim=1)", "(m * logprobs[:, None]).amin(0)", "(m * logprobs[:, None]).max(dim=1).values", "torch.min(m * logprobs[:, None], 1)[0]"),
-    *("logprobs * logprobs.argmax()", "logprobs * (m * logprobs[:, None]).argmin(dim=1)", "logprobs.var()", "logprobs.std(unbiased=False)", "(m * logprobs[:, None]).var(dim=0)"),
-    *("(m * logprobs[:, None]).std(1, correction=0)", "logprobs.norm()", "torch.norm(logprobs, p=1)", "torch.linalg.norm(logprobs)", "torch.linalg.vector_norm(m * logprobs[:, None], dim=1)"),
-    *("F.normalize(logprobs, dim=0)", "torch.logsumexp(logprobs, 0)", "(m * logprobs[:, None]).logsumexp(dim=1, keepdim=True)", "F.softmax(logprobs, dim=0)", "(m * logprobs[:, None]).softmax(-1)"),
-    *("F.log_softmax(m * logprobs[:, None], dim=1)", "torch.cumsum(logprobs, 0)", "(m * logprobs[:, None]).cumsum(dim=1)", "logprobs.sort().values", "torch.sort(m * logprobs[:, None], dim=0, descending=True)[0]"),
-    *("torch.topk(logprobs, 2).values", "logprobs * logprobs.argsort()", "torch.dot(logprobs, a)", "logprobs @ m", "m.T @ logprobs", "m.T @ (m * logprobs[:, None])", "torch.matmul(m.t(), logprobs)"),
+    *("logprobs.sum()", "torch.sum(p, dim=0)", "p.sum(-1, keepdim=True)", "p.sum((0, 1))"),
+    *("logprobs.mean()", "p.mean(dim=1)", "logprobs.prod()", "p.prod(1)", "logprobs.max()", "torch.min(logprobs)"),
+    *("p.amax(dim=1)", "p.amin(0)", "p.max(dim=1).values", "torch.min(p, 1)[0]"),
+    *("logprobs * logprobs.argmax()", "logprobs * p.argmin(dim=1)", "logprobs.var()", "logprobs.std(unbiased=False)", "p.var(dim=0)"),
+    *("p.std(1, correction=0)", "logprobs.norm()", "torch.norm(logprobs, p=1)", "torch.linalg.norm(logprobs)", "torch.linalg.vector_norm(p, dim=1)"),
+    *("F.normalize(logprobs, dim=0)", "torch.logsumexp(logprobs, 0)", "p.logsumexp(dim=1, keepdim=True)", "F.softmax(logprobs, dim=0)", "p.softmax(-1)"),
+    *("F.log_softmax(p, dim=1)", "torch.cumsum(logprobs, 0)", "p.cumsum(dim=1)", "logprobs.sort().values", "torch.sort(p, dim=0, descending=True)[0]"),
+    *("torch.topk(logprobs, 2).values", "logprobs * logprobs.argsort()", "torch.dot(logprobs, a)", "logprobs @ m", "m.T @ logprobs", "m.T @ p", "torch.matmul(m.t(), logprobs)"),
     *("logprobs * m.any(dim=1)", "logprobs * torch.count_nonzero(m)", "logprobs * (m > 0).all()"),
 ], "m=2", ("a", "m"))
 family("arranged", [
     *("logprobs[1:]", "logprobs[:-1] * a[1:]", "logprobs[::2]", "logprobs[-1]", "logprobs[0] * a", "logprobs[..., None] * m", "logprobs[None, 1:3]", "m[:, 0] * logprobs", "m[1] * logprobs[1]"),
-    *("(m * logprobs[:, None])[1:, ::2]", "logprobs[m[:, 0] > 0]", "(m * logprobs[:, None])[m > 0]", "logprobs[torch.argsort(a)]", "(m * logprobs[:, None])[torch.arange(logprobs.shape[0]), m.argmax(dim=1)]"),
-    *("logprobs.view(-1, 1) * m", "torch.reshape(m * logprobs[:, None], (-1,))", "(m * logprobs[:, None]).flatten()", "logprobs.unsqueeze(1).expand(-1, 3) * m", "logprobs[:, None].expand_as(m)"),
-    *("(m * logprobs.unsqueeze(-1)).squeeze()", "(m * logprobs[:, None]).transpose(0, 1)[0]", "(m * logprobs[:, None]).permute(1, 0)[1]", "logprobs.flip(0) * a", "torch.cat([logprobs, a])"),
-    *("torch.cat([logprobs[:2], logprobs, a[1:]], dim=0)", "torch.cat([m * logprobs[:, None], m], dim=1)", "torch.stack([logprobs, a], dim=1) * 2", "torch.stack((logprobs, logprobs * a)).sum(0)"),
-    *("logprobs.narrow(0, 1, 2)", "torch.index_select(logprobs, 0, m.argmax(dim=0))", "torch.gather(m * logprobs[:, None], 1, m.argsort(dim=1))", "logprobs.masked_select(a > 0)", "logprobs.unbind(0)[1]"),
+    *("p[1:, ::2]", "logprobs[m[:, 0] > 0]", "p[m > 0]", "logprobs[torch.argsort(a)]", "p[torch.arange(logprobs.shape[0]), m.argmax(dim=1)]"),
+    *("logprobs.view(-1, 1) * m", "torch.reshape(p, (-1,))", "p.flatten()", "logprobs.unsqueeze(1).expand(-1, 3) * m", "logprobs[:, None].expand_as(m)"),
+    *("(m * logprobs.unsqueeze(-1)).squeeze()", "p.transpose(0, 1)[0]", "p.permute(1, 0)[1]", "logprobs.flip(0) * a", "torch.cat([logprobs, a])"),
+    *("torch.cat([logprobs[:2], logprobs, a[1:]], dim=0)", "torch.cat([p, m], dim=1)", "torch.stack([logprobs, a], dim=1) * 2", "torch.stack((logprobs, logprobs * a)).sum(0)"),
+    *("logprobs.narrow(0, 1, 2)", "torch.index_select(logprobs, 0, m.argmax(dim=0))", "torch.gather(p, 1, m.argsort(dim=1))", "logprobs.masked_select(a > 0)", "logprobs.unbind(0)[1]"),
     *("torch.split(logprobs, 2)[0]", "logprobs.chunk(2)[1]", "torch.roll(logprobs, 1) * a", "logprobs.diff()", "logprobs.repeat(2)", "F.pad(logprobs, (1, 0))", "F.pad(logprobs, (1, -1), value=0.5)"),
     *("torch.zeros_like(logprobs) + logprobs", "torch.ones_like(logprobs) * logprobs", "logprobs.new_zeros(2) + logprobs[:2]", "logprobs.new_full((2,), 0.3) * logprobs[:2]", "logprobs * logprobs.numel()", "logprobs * logprobs.dim()", "logprobs * m.shape[1]", "logprobs / m.size(-1)", "logprobs * math.log(m.shape[1])", "logprobs.view(m.shape[0], 1) * m"),
 ], "m=2", ("a", "m"))
@@ -263,7 +266,11 @@ def run(fn, named_ranks, how):
     data = []
     for phase, length in enumerate((5, 4) if how == "usual" else (4,)):
         values = {name: (usual if how == "usual" else edge)(name, rank, length, phase) for name, rank in ranks.items()}
-        tensors = [torch.tensor(v, dtype=torch.int64 if n == "labels" else torch.float64) for n, v in values.items()]
+        # As they travel, in float32; computed with in float64.
+        tensors = [
+            torch.tensor(v) if n == "labels" else torch.tensor(v, dtype=torch.float32).to(torch.float64)
+            for n, v in values.items()
+        ]
         tensors[0].requires_grad_(True)
         loss, metrics = handle.graph(*tensors)
         loss.backward()
@@ -274,6 +281,7 @@ def run(fn, named_ranks, how):
     inputs = [{"name": i.name, "rank": i.rank} for i in handle.inputs]
     # As a text: whether a number is an int or a float is not to be lost.
     upload = json.dumps({"name": handle.name, "inputs": inputs, "graph": {"format": 1, "nodes": nodes}}, separators=(",", ":"))
+    assert all(math.isfinite(x) for one in data for x in (one["loss"], *one["slopes"], *one["metrics"].values())), handle.name
     return {"name": handle.name, "upload": upload, "data": data}
 
 

@@ -91,8 +91,13 @@ export const datum = (
   };
 };
 
-export const pass = (modelId: string, seqId: number, data: readonly WireDatum[] = [datum()], lossFn = "cross_entropy", more: object = {}) =>
-  FORWARD_BACKWARD_REQUEST.encode({ modelId, seqId, data, lossFn, ...more });
+export const pass = (
+  modelId: string,
+  seqId: number,
+  data: readonly WireDatum[] = [datum()],
+  lossFn = "cross_entropy",
+  more: object = {},
+) => FORWARD_BACKWARD_REQUEST.encode({ modelId, seqId, data, lossFn, ...more });
 
 export const step = (model_id: string, seq_id: number, rate = 1e-3) => ({
   model_id,

@@ -5,9 +5,10 @@ import { describe, expect, it } from "vitest";
 import { floatTensor } from "../../src/tinker/messages.ts";
 import { datum, pass, startAsked } from "./asked-server.ts";
 
-const goldens = JSON.parse(
-  readFileSync(new URL("../golden/custom-losses.json", import.meta.url), "utf8"),
-) as readonly { readonly name: string; readonly upload: string }[];
+const goldens = JSON.parse(readFileSync(new URL("../golden/custom-losses.json", import.meta.url), "utf8")) as readonly {
+  readonly name: string;
+  readonly upload: string;
+}[];
 
 const graphOf = (name: string) => goldens.find((golden) => golden.name === name)!.upload;
 
@@ -75,7 +76,9 @@ describe("a custom loss", () => {
       mostCustomLossBytes: 20_000,
     });
     const { loss_id } = await result(await post("create_custom_loss", upload(session_id, 0)));
-    expect((await result(await post("create_custom_loss", upload(session_id, 1)))).error).toMatch(/has 1 custom losses/);
+    expect((await result(await post("create_custom_loss", upload(session_id, 1)))).error).toMatch(
+      /has 1 custom losses/,
+    );
     const large = graphOf("neg_ll").replace('"neg_ll"', `${" ".repeat(20_000)}"neg_ll"`);
     expect((await post("create_custom_loss", upload(session_id, 2, large))).status).toBe(413);
     const deep = graphOf("neg_ll").replace('"kwargs":{}', `"kwargs":{"a":${"[".repeat(100)}${"]".repeat(100)}}`);
@@ -86,8 +89,13 @@ describe("a custom loss", () => {
     const infinite = datum({ weights: Float32Array.of(0, Number.POSITIVE_INFINITY, 1) });
     const bad = [
       customPass(model, 1, loss_id, [datum({ weights: undefined })]),
-      customPass(model, 2, loss_id, [datum({ weights: Float32Array.of(1) , target_tokens: undefined })]),
-      customPass(model, 3, loss_id, [{ ...datum(), lossFnInputs: new Map([...datum().lossFnInputs, ["weights", floatTensor(Float32Array.of(1, 1, 1), [3, 1])]]) }]),
+      customPass(model, 2, loss_id, [datum({ weights: Float32Array.of(1), target_tokens: undefined })]),
+      customPass(model, 3, loss_id, [
+        {
+          ...datum(),
+          lossFnInputs: new Map([...datum().lossFnInputs, ["weights", floatTensor(Float32Array.of(1, 1, 1), [3, 1])]]),
+        },
+      ]),
       customPass(model, 4, loss_id, [infinite]),
       customPass(model, 5, loss_id, [datum({ weights: Float32Array.of(1, 2) })]),
     ];

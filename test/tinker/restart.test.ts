@@ -215,7 +215,9 @@ describe("a server that is killed", () => {
 });
 
 describe("custom losses", () => {
-  const golden = JSON.parse(readFileSync(new URL("../golden/custom-losses.json", import.meta.url), "utf8")) as readonly {
+  const golden = JSON.parse(
+    readFileSync(new URL("../golden/custom-losses.json", import.meta.url), "utf8"),
+  ) as readonly {
     readonly name: string;
     readonly upload: string;
   }[];
@@ -244,7 +246,12 @@ describe("custom losses", () => {
     const { loss_id } = JSON.parse(await resultOf(post, "create_custom_loss", body));
     const pass = (seqId: number, weight: number) =>
       FORWARD_BACKWARD_REQUEST.encode({
-        ...{ modelId: model_id, seqId, lossFn: "custom", lossFnConfigV2: new Map([["loss_id", { text: loss_id }]]) },
+        ...{
+          modelId: model_id,
+          seqId,
+          lossFn: "custom",
+          lossFnConfigV2: new Map([["loss_id", { text: loss_id as string, number: undefined }]]),
+        },
         data: [
           {
             modelInput: [{ encodedText: { tokens: bytesOf(Int32Array.of(3, 4)) }, image: undefined, dmel: undefined }],
@@ -299,7 +306,12 @@ describe("what is kept for the next server", () => {
     const first = await start(directory);
     const { session_id } = await post(first.wire, "create_session", {});
     for (const model_seq_id of [0, 1]) {
-      await post(first.wire, "create_model", { session_id, model_seq_id, base_model: "tiny", lora_config: { rank: 2 } });
+      await post(first.wire, "create_model", {
+        session_id,
+        model_seq_id,
+        base_model: "tiny",
+        lora_config: { rank: 2 },
+      });
     }
     const models = join(directory, "sessions", session_id, "models");
     while (!existsSync(join(models, "1", "model.json"))) await ticks(1);

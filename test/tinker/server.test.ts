@@ -1,8 +1,8 @@
 /** The Tinker server against clients of every kind: late, lost, greedy, wrong, and gone. */
 
 import { describe, expect, it, vi } from "vitest";
+import type { Sampler } from "../../src/engine/contract/sampler.ts";
 import { type Answer, datum, pass, startAsked, step } from "./asked-server.ts";
-import { RecordingPolicy } from "./recording-policy.ts";
 import { startTinker } from "./tinker-server.ts";
 
 describe("the order of a model's requests", () => {
@@ -215,18 +215,19 @@ describe("checkpoints", () => {
   });
 
   it("whose time is over are gone", async () => {
-    const { post, result, newModel, session_id } = await startAsked({ sessionSilentMs: 800 });
-    const closed = vi.spyOn(RecordingPolicy.prototype, "dispose");
+    const { post, result, newModel, session_id, policies } = await startAsked({ sessionSilentMs: 800 });
     const model = await newModel();
+    const copies = vi.spyOn(policies[0]!, "snapshot");
     const save = { model_id: model, seq_id: 1, path: "brief", ttl_seconds: 1 };
     const { path } = await result(await post("save_weights_for_sampler", save));
+    const closed = vi.spyOn((await copies.mock.results[0]!.value) as Sampler, "dispose");
     const sampling = { session_id, sampling_session_seq_id: 0, model_path: path };
     const { sampling_session_id } = (await post("create_sampling_session", sampling)).json;
     const sample = async (seq_id: number) => {
       const prompt = { chunks: [{ tokens: [3] }] };
       return result(await post("asample", { sampling_session_id, seq_id, prompt, sampling_params: { max_tokens: 1 } }));
     };
-    await sample(0);
+    expect((await sample(0)).error).toMatch(/no sampling sessions/);
     expect((await post("weights_info", { tinker_path: path })).status).toBe(200);
     expect(closed).not.toHaveBeenCalled();
     for (let i = 0; i < 100 && closed.mock.calls.length === 0; i++) {
@@ -237,6 +238,5 @@ describe("checkpoints", () => {
     // The weights that were open are closed, too.
     expect(closed).toHaveBeenCalledTimes(1);
     expect((await sample(1)).error).toMatch(/no checkpoint/);
-    closed.mockRestore();
   });
 });

@@ -64,11 +64,7 @@ export class KeptModel {
   }
 
   /** Keeps a new model. `policy`: where its weights are not those that its description makes. */
-  static async begin(
-    place: KeptPlace,
-    description: ModelDescription,
-    policy: Policy | undefined,
-  ): Promise<KeptModel> {
+  static async begin(place: KeptPlace, description: ModelDescription, policy: Policy | undefined): Promise<KeptModel> {
     const { directory } = place;
     await mkdir(directory, { recursive: true });
     const kept = new KeptModel(place, { description, state: null, next: 1 });

@@ -1,7 +1,7 @@
 /** The arguments of a call in a traced loss: told apart by the operation's parameters, and read as what they have to be. */
 
 import { RequestFailure } from "../refusal.ts";
-import { axisOf, type LossArray, type LossDType, type Tape } from "./loss-array.ts";
+import { axisNumber, type LossArray, type LossDType, type Tape } from "./loss-array.ts";
 import { arrayOf, describeValue, integerOf, type LossValue, numberOf, TorchDType } from "./python-values.ts";
 import { allAxes, type Reduced } from "./reductions.ts";
 
@@ -39,7 +39,7 @@ export function parametersOf(text: string): Parameters {
 }
 
 /** Which parameter each argument is for; `isUnsaid` is whether one says nothing. Throws RequestFailure for one too many, or too few. */
-export function bind<T>(
+export function bindArguments<T>(
   { names, required, rest, keywords }: Parameters,
   places: readonly T[],
   named: ReadonlyMap<string, T>,
@@ -69,7 +69,7 @@ export function bind<T>(
 }
 
 /** The arguments of one call as they were evaluated. */
-export class Arguments {
+export class CallArguments {
   readonly tape: Tape;
   /** Those behind the named ones; a list that stands alone there is these itself. */
   readonly rest: readonly LossValue[];
@@ -148,7 +148,7 @@ export class Arguments {
 
   /** One axis of the array. */
   axis({ shape }: LossArray, fallback?: number, name = "dim"): number {
-    return axisOf(this.integer(name, fallback), shape.length);
+    return axisNumber(this.integer(name, fallback), shape.length);
   }
 
   /** The axes that go; all where none is named. */
@@ -156,7 +156,7 @@ export class Arguments {
     const named = this.value("dim");
     const keeps = this.flag("keepdim");
     if (named === null || (Array.isArray(named) && named.length === 0)) return { ...allAxes(x), keeps };
-    const axes = this.integers("dim").map((axis) => axisOf(axis, x.shape.length));
+    const axes = this.integers("dim").map((axis) => axisNumber(axis, x.shape.length));
     if (new Set(axes).size < axes.length) throw new RequestFailure("names a dimension twice.");
     return { axes: x.shape.length === 0 ? [] : axes, keeps };
   }

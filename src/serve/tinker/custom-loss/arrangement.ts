@@ -2,26 +2,26 @@
 
 import { RequestFailure } from "../refusal.ts";
 import {
-  axisOf,
+  axisNumber,
   broadcastShape,
   inShape,
   LossArray,
   placesOf,
   promoted,
   shapeText,
-  sizeOf,
+  sizeOfShape,
   stridesOf,
   type Tape,
   take,
 } from "./loss-array.ts";
-import { describeValue, ELLIPSIS, integerOf, type LossValue, PythonSlice } from "./python-values.ts";
+import { describeValue, integerOf, type LossValue, PythonEllipsis, PythonSlice } from "./python-values.ts";
 
 /** The shape with its −1, if it has one, made out. Throws RequestFailure where it does not fit. */
-export function reshape(tape: Tape, x: LossArray, shape: readonly number[]): LossArray {
+export function inNewShape(tape: Tape, x: LossArray, shape: readonly number[]): LossArray {
   const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
   const open = shape.filter((size) => size === -1).length;
   const own = open === 1 && known > 0 ? shape.map((size) => (size === -1 ? x.values.length / known : size)) : shape;
-  if (open > 1 || own.some((size) => !Number.isInteger(size) || size < 0) || sizeOf(own) !== x.values.length) {
+  if (open > 1 || own.some((size) => !Number.isInteger(size) || size < 0) || sizeOfShape(own) !== x.values.length) {
     throw new RequestFailure(`cannot make ${shapeText(x.shape)} into ${shapeText(shape)}.`);
   }
   return inShape(tape, x, own);
@@ -29,7 +29,7 @@ export function reshape(tape: Tape, x: LossArray, shape: readonly number[]): Los
 
 /** Axis i of the result is axis order[i] of x. */
 export function permute(tape: Tape, x: LossArray, order: readonly number[]): LossArray {
-  const axes = order.map((axis) => axisOf(axis, x.shape.length));
+  const axes = order.map((axis) => axisNumber(axis, x.shape.length));
   if (new Set(axes).size !== x.shape.length || axes.length !== x.shape.length) {
     throw new RequestFailure(`has ${shapeText(order)}, which is no order of the dimensions of ${shapeText(x.shape)}.`);
   }
@@ -44,7 +44,7 @@ export function permute(tape: Tape, x: LossArray, order: readonly number[]): Los
 }
 
 /** Broadcast to a shape, in which −1 leaves a size as it is. */
-export function expand(tape: Tape, x: LossArray, sizes: readonly number[]): LossArray {
+export function broadcastTo(tape: Tape, x: LossArray, sizes: readonly number[]): LossArray {
   const lead = sizes.length - x.shape.length;
   const shape = sizes.map((size, axis) => (size === -1 && axis >= lead ? x.shape[axis - lead]! : size));
   const fits = x.shape.every((size, axis) => size === 1 || size === shape[axis + lead]);
@@ -62,7 +62,7 @@ export function expand(tape: Tape, x: LossArray, sizes: readonly number[]): Loss
 
 /** Without axes of size 1: those that are named, or all. */
 export function squeeze(tape: Tape, x: LossArray, axes: readonly number[] | undefined): LossArray {
-  const named = axes?.map((axis) => axisOf(axis, x.shape.length));
+  const named = axes?.map((axis) => axisNumber(axis, x.shape.length));
   return inShape(
     tape,
     x,
@@ -72,13 +72,13 @@ export function squeeze(tape: Tape, x: LossArray, axes: readonly number[] | unde
 
 /** With one more axis, of size 1. */
 export function unsqueeze(tape: Tape, x: LossArray, axis: number): LossArray {
-  const at = axisOf(axis, x.shape.length + 1);
+  const at = axisNumber(axis, x.shape.length + 1);
   return inShape(tape, x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
 
 /** In the opposite order along axes. */
 export function flip(tape: Tape, x: LossArray, axes: readonly number[]): LossArray {
-  const flipped = axes.map((axis) => axisOf(axis, x.shape.length));
+  const flipped = axes.map((axis) => axisNumber(axis, x.shape.length));
   const strides = stridesOf(x.shape);
   const offset = flipped.reduce((sum, axis) => sum + strides[axis]! * ((x.shape[axis] ?? 1) - 1), 0);
   return view(
@@ -117,7 +117,7 @@ export function select(tape: Tape, x: LossArray, axis: number, index: number): L
 export function concatenate(tape: Tape, arrays: readonly LossArray[], axis: number): LossArray {
   const [first] = arrays;
   if (first === undefined) throw new RequestFailure("takes at least one array.");
-  const at = axisOf(axis, first.shape.length);
+  const at = axisNumber(axis, first.shape.length);
   const fits = ({ shape }: LossArray) =>
     shape.length > 0 &&
     shape.length === first.shape.length &&
@@ -131,7 +131,7 @@ export function concatenate(tape: Tape, arrays: readonly LossArray[], axis: numb
   const shape = first.shape.map((size, i) => (i === at ? arrays.reduce((sum, own) => sum + own.shape[at]!, 0) : size));
   if (at === 0 || all.values.length === 0) return inShape(tape, all, shape);
   // Where in the joined elements the rows of each array are.
-  const outer = sizeOf(shape.slice(0, at));
+  const outer = sizeOfShape(shape.slice(0, at));
   tape.spend(all.values.length);
   const places = new Int32Array(all.values.length);
   let to = 0;
@@ -190,7 +190,7 @@ export function pad(tape: Tape, x: LossArray, widths: readonly number[], fill: n
   const shape = x.shape.map((size, axis) => size + before[axis]! + behind[axis]!);
   if (shape.some((size) => size < 0)) throw new RequestFailure(`leaves nothing of ${shapeText(x.shape)}.`);
   const strides = stridesOf(x.shape);
-  const [steps, size] = [stridesOf(shape), sizeOf(shape)];
+  const [steps, size] = [stridesOf(shape), sizeOfShape(shape)];
   tape.spend(size);
   const places = new Int32Array(size);
   for (let i = 0; i < size; i++) {
@@ -213,7 +213,7 @@ export function elementsAt(tape: Tape, x: LossArray, index: readonly LossValue[]
   const taken = index.reduce<number>((sum, at) => sum + axesTakenBy(at), 0);
   for (const at of index) {
     if (at === null) result = unsqueeze(tape, result, axis++);
-    else if (at === ELLIPSIS) axis += x.shape.length - taken;
+    else if (at instanceof PythonEllipsis) axis += x.shape.length - taken;
     else if (axis >= result.shape.length) {
       throw new RequestFailure(`has ${taken} indices; its array has the shape ${shapeText(x.shape)}.`);
     } else if (at instanceof PythonSlice) {
@@ -232,7 +232,7 @@ export function elementsAt(tape: Tape, x: LossArray, index: readonly LossValue[]
 }
 
 function axesTakenBy(at: LossValue): number {
-  if (at === null || at === ELLIPSIS) return 0;
+  if (at === null || at instanceof PythonEllipsis) return 0;
   return at instanceof LossArray && at.dtype === "bool" ? at.shape.length : 1;
 }
 
@@ -261,8 +261,8 @@ function atArrays(
   const [before, behind] = [x.shape.slice(0, first), x.shape.slice(first + arrays.length)];
   const strides = stridesOf(x.shape);
   const shape = broadcastShape(...indices);
-  const wide = indices.map((index) => expand(tape, index, shape));
-  const offsets = new Int32Array(sizeOf(shape));
+  const wide = indices.map((index) => broadcastTo(tape, index, shape));
+  const offsets = new Int32Array(sizeOfShape(shape));
   wide.forEach(({ values }, i) => {
     for (let j = 0; j < offsets.length; j++) {
       offsets[j]! += indexIn(values[j]!, x.shape[first + i]!) * strides[first + i]!;
@@ -323,6 +323,6 @@ function joined(tape: Tape, arrays: readonly LossArray[]): LossArray {
 
 /** The elements in a shape, by how far apart they are along each of its axes. */
 function view(tape: Tape, x: LossArray, shape: readonly number[], strides: readonly number[], offset = 0): LossArray {
-  tape.spend(sizeOf(shape));
+  tape.spend(sizeOfShape(shape));
   return take(tape, x, shape, placesOf(shape, strides, offset));
 }

@@ -2,13 +2,13 @@
 
 import { DTYPE, tensorNumbers, type WireDatum } from "../../../tinker/messages.ts";
 import { RequestFailure } from "../refusal.ts";
-import { Arguments } from "./arguments.ts";
+import { CallArguments } from "./arguments.ts";
 import { LossArray, shapeText, Tape } from "./loss-array.ts";
 import {
   describeValue,
-  ELLIPSIS,
   type LossValue,
   numberOf,
+  PythonEllipsis,
   PythonNumber,
   PythonSlice,
   TorchDType,
@@ -80,7 +80,7 @@ function evaluateDatum(
     const one = new Map([...call.one].map(([key, value]) => [key, evaluatedArgument(value, values)]));
     const rest = call.rest.map((value) => evaluatedArgument(value, values));
     try {
-      values.push(call.operation.run(new Arguments(tape, { one, rest })));
+      values.push(call.operation.run(new CallArguments(tape, { one, rest })));
     } catch (error) {
       if (error instanceof RequestFailure) refuse(`cannot be computed: its node ${call.what} ${error.message}`);
       throw error;
@@ -164,7 +164,7 @@ function evaluatedArgument(argument: TracedValue, nodes: readonly LossValue[]): 
     case "place":
       return new TorchPlace(argument.name);
     case "ellipsis":
-      return ELLIPSIS;
+      return new PythonEllipsis();
     default:
       return argument satisfies never;
   }

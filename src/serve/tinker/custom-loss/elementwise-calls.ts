@@ -1,26 +1,26 @@
 /** The calls of custom losses that compute each element for itself. */
 
 import { RequestFailure } from "../refusal.ts";
-import type { Arguments } from "./arguments.ts";
+import type { CallArguments } from "./arguments.ts";
 import type { CallDefinition } from "./calls.ts";
 import {
   ARITHMETIC,
+  asDType,
   BITWISE,
-  binary,
   bitwise,
   COMPARISONS,
-  cast,
-  compare,
+  comparePairs,
   detach,
   FLOAT_FUNCTIONS,
   floatUnary,
+  inPairs,
   KEEPING_FUNCTIONS,
   QUESTIONS,
   question,
   unary,
   where,
 } from "./elementwise.ts";
-import { floatOf, kindOf, LossArray, type LossDType } from "./loss-array.ts";
+import { dtypeKind, floatOf, LossArray, type LossDType } from "./loss-array.ts";
 import { pythonArithmetic, pythonComparison } from "./python-arithmetic.ts";
 import { describeValue, type LossValue, numberOf, PythonNumber, TorchDType, TorchPlace } from "./python-values.ts";
 
@@ -80,6 +80,7 @@ function defineAll<T>(table: Readonly<Record<string, T>>, parameters: string, ru
   );
 }
 
+/** The calls. */
 export const ELEMENTWISE_CALLS: readonly CallDefinition[] = [
   ...defineAll(FLOAT_FUNCTIONS, "input", (f) => (given) => floatUnary(given.tape, given.array("input"), f)),
   ...defineAll(KEEPING_FUNCTIONS, "input", (f) => (given) => unary(given.tape, given.array("input"), f)),
@@ -115,9 +116,13 @@ export const ELEMENTWISE_CALLS: readonly CallDefinition[] = [
   ["detach", "input", (given) => detach(given.array("input"), given.tape)],
   ["clone .contiguous", "input", (given) => given.array("input")],
   ...Object.entries(DTYPE_METHODS).map(
-    ([name, dtype]): CallDefinition => [`.${name}`, "input", (given) => cast(given.tape, given.array("input"), dtype)],
+    ([name, dtype]): CallDefinition => [
+      `.${name}`,
+      "input",
+      (given) => asDType(given.tape, given.array("input"), dtype),
+    ],
   ),
-  [".type_as", "input, other", (given) => cast(given.tape, given.array("input"), given.array("other").dtype)],
+  [".type_as", "input, other", (given) => asDType(given.tape, given.array("input"), given.array("other").dtype)],
   [".to", "input, *targets, dtype?, other?", converted],
 ];
 
@@ -126,31 +131,31 @@ function arithmetic(name: string): Run {
 }
 
 /** a ∘ b: Python's where both are its numbers. */
-function arithmeticOf(given: Arguments, name: string, first: string, second: string): LossValue {
+function arithmeticOf(given: CallArguments, name: string, first: string, second: string): LossValue {
   const [a, b] = [given.value(first), given.value(second)];
   if (!(a instanceof LossArray || b instanceof LossArray)) {
     return pythonArithmetic(name, numberOf(a, first), numberOf(b, second));
   }
-  return binary(given.tape, given.array(first), given.array(second), ARITHMETIC[name]!);
+  return inPairs(given.tape, given.array(first), given.array(second), ARITHMETIC[name]!);
 }
 
-function comparison(given: Arguments, name: string): LossValue {
+function comparison(given: CallArguments, name: string): LossValue {
   const [a, b] = [given.value("input"), given.value("other")];
   if (a instanceof LossArray || b instanceof LossArray) {
-    return compare(given.tape, given.array("input"), given.array("other"), COMPARISONS[name]!);
+    return comparePairs(given.tape, given.array("input"), given.array("other"), COMPARISONS[name]!);
   }
   return pythonComparison(name, numberOf(a, "input"), numberOf(b, "other"));
 }
 
 /** a ± alpha · b. */
-function scaledArithmetic(given: Arguments, name: "add" | "sub"): LossValue {
+function scaledArithmetic(given: CallArguments, name: "add" | "sub"): LossValue {
   const { tape } = given;
   if (!given.has("alpha")) return arithmeticOf(given, name, "input", "other");
-  const other = binary(tape, given.array("other"), given.array("alpha"), ARITHMETIC.mul!);
-  return binary(tape, given.array("input"), other, ARITHMETIC[name]!);
+  const other = inPairs(tape, given.array("other"), given.array("alpha"), ARITHMETIC.mul!);
+  return inPairs(tape, given.array("input"), other, ARITHMETIC[name]!);
 }
 
-function division(given: Arguments): LossValue {
+function division(given: CallArguments): LossValue {
   const mode = given.text("rounding_mode", "");
   if (mode !== "" && mode !== "floor" && mode !== "trunc") {
     throw new RequestFailure(`has the rounding modes "floor" and "trunc", not ${describeValue(mode)}.`);
@@ -158,7 +163,7 @@ function division(given: Arguments): LossValue {
   return arithmeticOf(given, mode === "" ? "div" : `${mode === "floor" ? "floor" : "trunc"}_divide`, "input", "other");
 }
 
-function negated(given: Arguments): LossValue {
+function negated(given: CallArguments): LossValue {
   const value = given.value("input");
   if (value instanceof PythonNumber) return new PythonNumber(-value.value, value.isFloat);
   const x = given.array("input");
@@ -166,44 +171,46 @@ function negated(given: Arguments): LossValue {
   return unary(given.tape, x, { value: (own) => -own, slope: () => -1 });
 }
 
-function inverted(given: Arguments): LossValue {
+function inverted(given: CallArguments): LossValue {
   const x = given.array("input");
-  if (kindOf(x.dtype) > 1) throw new RequestFailure(`takes bools or whole numbers, not ${x.dtype}.`);
+  if (dtypeKind(x.dtype) > 1) throw new RequestFailure(`takes bools or whole numbers, not ${x.dtype}.`);
   if (x.dtype === "bool") return question(given.tape, x, (own) => own === 0);
   return unary(given.tape, x, { value: (own) => -own - 1, slope: () => -1 });
 }
 
-function picked(given: Arguments): LossValue {
+function picked(given: CallArguments): LossValue {
   return where(given.tape, given.array("condition"), given.array("input"), given.array("other"));
 }
 
-function filled(given: Arguments): LossValue {
+function filled(given: CallArguments): LossValue {
   const x = given.array("input");
-  return where(given.tape, given.array("mask"), cast(given.tape, given.array("value"), x.dtype), x);
+  return where(given.tape, given.array("mask"), asDType(given.tape, given.array("value"), x.dtype), x);
 }
 
-/** Limited to bounds, which are numbers or arrays. At a bound the gradient goes to x. */
-function clamp(given: Arguments, low: string, high: string): LossValue {
+/** Limited to bounds. At a bound that is a number there is no slope; one that is an array shares it, as `maximum` does. */
+function clamp(given: CallArguments, low: string, high: string): LossValue {
   if (!given.has(low) && !given.has(high)) throw new RequestFailure("takes at least one of min and max.");
   const { tape } = given;
   let x = given.array("input");
-  const limit = (name: string, isBeyond: (own: number, bound: number) => boolean) => {
+  const limit = (name: string, isBeyond: (own: number, bound: number) => boolean, other: string) => {
     if (!given.has(name)) return;
     const bound = given.array(name);
+    if (!bound.isPython) x = inPairs(tape, x, bound, ARITHMETIC[other]!);
     // NaN is beyond nothing, and stays.
-    x = where(
-      tape,
-      compare(tape, x, bound, (own, limit) => !isBeyond(own, limit)),
-      x,
-      bound,
-    );
+    else
+      x = where(
+        tape,
+        comparePairs(tape, x, bound, (own, most) => !isBeyond(own, most)),
+        x,
+        bound,
+      );
   };
-  limit(low, (own, bound) => own < bound);
-  limit(high, (own, bound) => own > bound);
+  limit(low, (own, bound) => own <= bound, "maximum");
+  limit(high, (own, bound) => own >= bound, "minimum");
   return x;
 }
 
-function withoutNaN(given: Arguments): LossValue {
+function withoutNaN(given: CallArguments): LossValue {
   const largest = given.array("input").dtype === "float64" ? Number.MAX_VALUE : 3.4028234663852886e38;
   const [nan, positive, negative] = [
     given.number("nan", 0),
@@ -217,7 +224,7 @@ function withoutNaN(given: Arguments): LossValue {
   return unary(given.tape, given.array("input"), { value, slope: (x) => (Number.isFinite(x) ? 1 : 0) });
 }
 
-function softplus(given: Arguments): LossValue {
+function softplus(given: CallArguments): LossValue {
   const [beta, threshold] = [given.number("beta", 1), given.number("threshold", 20)];
   const isLinear = (x: number) => x * beta > threshold;
   return floatUnary(given.tape, given.array("input"), {
@@ -226,7 +233,7 @@ function softplus(given: Arguments): LossValue {
   });
 }
 
-function leakyRelu(given: Arguments): LossValue {
+function leakyRelu(given: CallArguments): LossValue {
   const below = given.number("negative_slope", 0.01);
   return floatUnary(given.tape, given.array("input"), {
     value: (x) => (x > 0 ? x : below * x),
@@ -234,7 +241,7 @@ function leakyRelu(given: Arguments): LossValue {
   });
 }
 
-function elu(given: Arguments): LossValue {
+function elu(given: CallArguments): LossValue {
   const alpha = given.number("alpha", 1);
   return floatUnary(given.tape, given.array("input"), {
     value: (x) => (x > 0 ? x : alpha * Math.expm1(x)),
@@ -243,15 +250,15 @@ function elu(given: Arguments): LossValue {
 }
 
 /** input + weight · (end − input). */
-function lerp(given: Arguments): LossValue {
+function lerp(given: CallArguments): LossValue {
   const { tape } = given;
   const input = given.array("input");
-  const way = binary(tape, given.array("end"), input, ARITHMETIC.sub!);
-  return binary(tape, input, binary(tape, given.array("weight"), way, ARITHMETIC.mul!), ARITHMETIC.add!);
+  const way = inPairs(tape, given.array("end"), input, ARITHMETIC.sub!);
+  return inPairs(tape, input, inPairs(tape, given.array("weight"), way, ARITHMETIC.mul!), ARITHMETIC.add!);
 }
 
 /** `x.to(…)`: a dtype, another array whose dtype is taken, a device. */
-function converted(given: Arguments): LossValue {
+function converted(given: CallArguments): LossValue {
   const x = given.array("input");
   let dtype: LossDType = given.dtype() ?? (given.has("other") ? given.array("other").dtype : x.dtype);
   for (const target of given.rest) {
@@ -261,11 +268,11 @@ function converted(given: Arguments): LossValue {
       throw new RequestFailure(`takes a dtype, a device or an array, not ${describeValue(target)}.`);
     }
   }
-  return cast(given.tape, x, dtype);
+  return asDType(given.tape, x, dtype);
 }
 
 /** The array as floats. */
-export function asFloats(given: Arguments, name = "input"): LossArray {
+export function asFloats(given: CallArguments, name = "input"): LossArray {
   const x = given.array(name);
-  return cast(given.tape, x, floatOf(x.dtype));
+  return asDType(given.tape, x, floatOf(x.dtype));
 }

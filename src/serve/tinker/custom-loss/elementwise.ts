@@ -4,8 +4,8 @@ import { RequestFailure } from "../refusal.ts";
 import {
   broadcastPlaces,
   broadcastShape,
+  dtypeKind,
   floatOf,
-  kindOf,
   type LossArray,
   type LossDType,
   promoted,
@@ -85,17 +85,18 @@ interface Binary {
 
 const NO_BOOL_DIFFERENCE = "takes no arrays of bool: use ~ or logical_xor, or convert with .float().";
 
+/** Arithmetic of two numbers. */
 export const ARITHMETIC: Readonly<Record<string, Binary>> = {
   add: { value: (a, b) => a + b, slopeA: () => 1, slopeB: () => 1 },
   sub: { value: (a, b) => a - b, slopeA: () => 1, slopeB: () => -1, refusesBools: NO_BOOL_DIFFERENCE },
   mul: { value: (a, b) => a * b, slopeA: (_, b) => b, slopeB: (a) => a },
   div: { value: (a, b) => a / b, slopeA: (_, b) => 1 / b, slopeB: (_, b, y) => -y / b, isFloat: true },
-  floor_divide: { value: (a, b) => Math.floor(a / b), slopeA: () => 0, slopeB: () => 0 },
+  floor_divide: { value: floorDivide, slopeA: () => 0, slopeB: () => 0 },
   trunc_divide: { value: (a, b) => Math.trunc(a / b), slopeA: () => 0, slopeB: () => 0 },
   remainder: {
-    value: (a, b) => a - b * Math.floor(a / b),
+    value: floorRemainder,
     slopeA: () => 1,
-    slopeB: (a, b) => -Math.floor(a / b),
+    slopeB: (a, b) => -floorDivide(a, b),
   },
   fmod: { value: (a, b) => a % b, slopeA: () => 1, slopeB: (a, b) => -Math.trunc(a / b) },
   pow: {
@@ -150,19 +151,24 @@ export function question(tape: Tape, x: LossArray, ask: (x: number) => boolean):
 }
 
 /** A bool for each pair of elements, broadcast. */
-export function compare(tape: Tape, a: LossArray, b: LossArray, ask: (a: number, b: number) => boolean): LossArray {
+export function comparePairs(
+  tape: Tape,
+  a: LossArray,
+  b: LossArray,
+  ask: (a: number, b: number) => boolean,
+): LossArray {
   const { shape, values } = pairwise(tape, a, b, (x, y) => (ask(x, y) ? 1 : 0));
   return tape.constant("bool", shape, values);
 }
 
 /** y = f(a, b) for each pair of elements, broadcast. */
-export function binary(tape: Tape, a: LossArray, b: LossArray, f: Binary, result = promoted(a, b)): LossArray {
+export function inPairs(tape: Tape, a: LossArray, b: LossArray, f: Binary, result = promoted(a, b)): LossArray {
   if (f.refusesBools !== undefined && (a.dtype === "bool" || b.dtype === "bool")) {
     throw new RequestFailure(f.refusesBools);
   }
   const dtype = f.isFloat ? floatOf(result) : result;
   const { shape, values, placesA, placesB } = pairwise(tape, a, b, f.value);
-  if (kindOf(dtype) === 1 && !values.every(Number.isFinite))
+  if (dtypeKind(dtype) === 1 && !values.every(Number.isFinite))
     throw new RequestFailure("divides a whole number by zero.");
   if (dtype === "bool") for (let i = 0; i < values.length; i++) values[i] = values[i] === 0 ? 0 : 1;
   return tape.record(dtype, shape, values, [a, b], (gradient, [intoA, intoB]) => {
@@ -178,7 +184,8 @@ export function binary(tape: Tape, a: LossArray, b: LossArray, f: Binary, result
 /** Bits of whole numbers, or bools. Throws RequestFailure for floats. */
 export function bitwise(tape: Tape, a: LossArray, b: LossArray, f: (a: bigint, b: bigint) => bigint): LossArray {
   const dtype = promoted(a, b);
-  if (kindOf(dtype) === kindOf("float32")) throw new RequestFailure(`takes bools or whole numbers, not ${dtype}.`);
+  if (dtypeKind(dtype) === dtypeKind("float32"))
+    throw new RequestFailure(`takes bools or whole numbers, not ${dtype}.`);
   const { shape, values } = pairwise(tape, a, b, (x, y) => Number(f(BigInt(x), BigInt(y))));
   return tape.constant(dtype, shape, values);
 }
@@ -203,11 +210,11 @@ export function where(tape: Tape, condition: LossArray, a: LossArray, b: LossArr
 }
 
 /** The same numbers in another dtype. */
-export function cast(tape: Tape, x: LossArray, dtype: LossDType): LossArray {
+export function asDType(tape: Tape, x: LossArray, dtype: LossDType): LossArray {
   if (dtype === x.dtype && !x.isPython) return x;
   const toBool = (value: number) => (value === 0 ? 0 : 1);
   const toWhole = (value: number) => (Number.isFinite(value) ? Math.trunc(value) + 0 : 0);
-  const value = dtype === "bool" ? toBool : kindOf(dtype) === 1 ? toWhole : (own: number) => own;
+  const value = dtype === "bool" ? toBool : dtypeKind(dtype) === 1 ? toWhole : (own: number) => own;
   return unary(tape, x, { value, slope: () => 1 }, dtype);
 }
 
@@ -216,7 +223,21 @@ export function detach({ dtype, shape, values }: LossArray, tape: Tape): LossArr
   return tape.constant(dtype, shape, values);
 }
 
-export function sigmoid(x: number): number {
+/** What is left of a divided by b, with the sign of b, as in Python. */
+export function floorRemainder(a: number, b: number): number {
+  const rest = a % b;
+  return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest;
+}
+
+/** The quotient below, as in Python: not that of the rounded quotient, so that −1.5 // 0.3 is −6. */
+export function floorDivide(a: number, b: number): number {
+  if (b === 0) return a / b;
+  const quotient = (a - floorRemainder(a, b)) / b;
+  // It is a whole number but for rounding.
+  return Number.isFinite(quotient) ? Math.round(quotient) : quotient;
+}
+
+function sigmoid(x: number): number {
   return x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x));
 }
 

@@ -15,7 +15,7 @@ export const LOSS_DTYPES = ["bool", "int32", "int64", "float32", "float64"] as c
 export type LossDType = (typeof LOSS_DTYPES)[number];
 
 /** Most elements of all arrays of one datum's evaluation, those that say where elements come from among them. */
-const MOST_ELEMENTS = 2 ** 25;
+const MOST_ELEMENTS = 2 ** 24;
 
 /** Most dimensions of an array. */
 const MOST_DIMENSIONS = 8;
@@ -44,7 +44,7 @@ export class LossArray {
   }
 
   get isFloat(): boolean {
-    return kindOf(this.dtype) === FLOAT_KIND;
+    return dtypeKind(this.dtype) === FLOAT_KIND;
   }
 }
 
@@ -83,7 +83,7 @@ export class Tape {
     inputs: readonly LossArray[],
     pullBack: PullBack,
   ): LossArray {
-    const isTracked = kindOf(dtype) === FLOAT_KIND && inputs.some((input) => input.isTracked);
+    const isTracked = dtypeKind(dtype) === FLOAT_KIND && inputs.some((input) => input.isTracked);
     const output = new LossArray(dtype, shape, values, { isTracked });
     if (isTracked) this.#steps.push({ output, inputs, pullBack });
     return output;
@@ -95,6 +95,8 @@ export class Tape {
     for (const { output, inputs, pullBack } of [...this.#steps].reverse()) {
       const gradient = adjoints.get(output);
       if (gradient === undefined) continue;
+      // Whatever uses the output came later, so nothing is added to it any more.
+      adjoints.delete(output);
       const into = inputs.map((input) => {
         if (!input.isTracked) return undefined;
         const known = adjoints.get(input) ?? new Float64Array(input.values.length);
@@ -114,17 +116,17 @@ export class Tape {
   }
 }
 
-/** Bool, whole number or float, in this order. */
 const FLOAT_KIND = 2;
-export function kindOf(dtype: LossDType): number {
+/** Whether a dtype is of bools (0), whole numbers (1) or floats (2). */
+export function dtypeKind(dtype: LossDType): number {
   return dtype === "bool" ? 0 : dtype.startsWith("int") ? 1 : FLOAT_KIND;
 }
 
 /** The dtype in which a float operation computes on this one. */
-export const floatOf = (dtype: LossDType): LossDType => (kindOf(dtype) === FLOAT_KIND ? dtype : "float32");
+export const floatOf = (dtype: LossDType): LossDType => (dtypeKind(dtype) === FLOAT_KIND ? dtype : "float32");
 
 /** The dtype of sums: whole numbers are added up in int64. */
-export const sumDTypeOf = (dtype: LossDType): LossDType => (kindOf(dtype) === FLOAT_KIND ? dtype : "int64");
+export const sumDTypeOf = (dtype: LossDType): LossDType => (dtypeKind(dtype) === FLOAT_KIND ? dtype : "int64");
 
 /**
  * The dtype that arrays have together, by PyTorch's rule: that of those with dimensions, unless a scalar, or after them a
@@ -141,13 +143,13 @@ export function promoted(...arrays: readonly LossArray[]): LossDType {
     const places = group.map(({ dtype }) => LOSS_DTYPES.indexOf(dtype));
     if (places.length === 0) continue;
     const own = LOSS_DTYPES[Math.max(...places)]!;
-    if (result === undefined || kindOf(own) > kindOf(result)) result = own;
+    if (result === undefined || dtypeKind(own) > dtypeKind(result)) result = own;
   }
   return result ?? "float32";
 }
 
 /** Elements of a shape. */
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+export const sizeOfShape = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 /** How far apart the elements along each axis are, row by row. */
 export function stridesOf(shape: readonly number[]): number[] {
@@ -159,7 +161,7 @@ export function stridesOf(shape: readonly number[]): number[] {
 /** For each element of a shape, row by row: `offset` + Σ index · stride. */
 export function placesOf(shape: readonly number[], strides: readonly number[], offset = 0): Int32Array {
   // Not even the larger axes of an empty array take memory.
-  if (sizeOf(shape) === 0) return new Int32Array(0);
+  if (sizeOfShape(shape) === 0) return new Int32Array(0);
   let places = Int32Array.of(offset);
   shape.forEach((size, axis) => {
     const next = new Int32Array(places.length * size);
@@ -191,26 +193,26 @@ export function broadcastShape(...arrays: readonly LossArray[]): number[] {
 
 /** Where in `x` each element of the shape that it is broadcast to lies; undefined where it has that shape. */
 export function broadcastPlaces(tape: Tape, x: LossArray, shape: readonly number[]): Int32Array | undefined {
-  if (sameShape(x.shape, shape)) return undefined;
+  if (shapesAgree(x.shape, shape)) return undefined;
   const strides = stridesOf(x.shape);
   const lead = shape.length - x.shape.length;
-  tape.spend(sizeOf(shape));
+  tape.spend(sizeOfShape(shape));
   return placesOf(
     shape,
     shape.map((_, axis) => (axis < lead || x.shape[axis - lead] === 1 ? 0 : strides[axis - lead]!)),
   );
 }
 
-export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+/** Whether two shapes are the same. */
+export const shapesAgree = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
 
+/** A shape as messages have it. */
 export const shapeText = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
 
 /** Elements of `x` by their places, in another shape; `fill` where the place is −1. Its gradient adds up at the places. */
 export function take(tape: Tape, x: LossArray, shape: readonly number[], places: Int32Array, fill = 0): LossArray {
-  if (shape.length > MOST_DIMENSIONS) {
-    throw new RequestFailure(`makes an array of ${shape.length} dimensions; ${MOST_DIMENSIONS} are the most.`);
-  }
+  requireDimensions(shape);
   tape.spend(places.length);
   const values = new Float64Array(places.length);
   for (let i = 0; i < places.length; i++) values[i] = places[i]! < 0 ? fill : x.values[places[i]!]!;
@@ -221,14 +223,20 @@ export function take(tape: Tape, x: LossArray, shape: readonly number[], places:
 
 /** The same elements in another shape of as many. */
 export function inShape(tape: Tape, x: LossArray, shape: readonly number[]): LossArray {
-  if (shape.length > MOST_DIMENSIONS) return take(tape, x, shape, new Int32Array(0));
+  requireDimensions(shape);
+  tape.spend(x.values.length);
   return tape.record(x.dtype, shape, x.values, [x], (gradient, [into]) => {
     for (let i = 0; i < gradient.length; i++) into![i]! += gradient[i]!;
   });
 }
 
+function requireDimensions(shape: readonly number[]): void {
+  if (shape.length <= MOST_DIMENSIONS) return;
+  throw new RequestFailure(`makes an array of ${shape.length} dimensions; ${MOST_DIMENSIONS} are the most.`);
+}
+
 /** The number of the axis, which may be counted from the end. Throws RequestFailure where there is none of it. */
-export function axisOf(axis: number, rank: number): number {
+export function axisNumber(axis: number, rank: number): number {
   const own = axis < 0 ? axis + Math.max(rank, 1) : axis;
   if (own >= 0 && own < Math.max(rank, 1)) return own;
   throw new RequestFailure(`has the dimension ${axis}, but its array has ${rank}.`);

@@ -1,12 +1,12 @@
 /** The losses of torch.nn.functional that a custom loss may be made of. */
 
 import { RequestFailure } from "../refusal.ts";
-import type { Arguments } from "./arguments.ts";
+import type { CallArguments } from "./arguments.ts";
 import type { CallDefinition } from "./calls.ts";
-import { ARITHMETIC, binary, FLOAT_FUNCTIONS, floatUnary, KEEPING_FUNCTIONS, unary } from "./elementwise.ts";
+import { ARITHMETIC, FLOAT_FUNCTIONS, floatUnary, inPairs, KEEPING_FUNCTIONS, unary } from "./elementwise.ts";
 import type { LossArray, Tape } from "./loss-array.ts";
 import { describeValue } from "./python-values.ts";
-import { allAxes, mean, sum } from "./reductions.ts";
+import { allAxes, meanOver, sumOver } from "./reductions.ts";
 
 export const LOSS_FUNCTION_CALLS: readonly CallDefinition[] = [
   [
@@ -49,21 +49,21 @@ export const LOSS_FUNCTION_CALLS: readonly CallDefinition[] = [
       const [x, target] = [given.array("input"), given.array("target")];
       // −t · ln σ(x) − (1 − t) · ln σ(−x) = (1 − t) · x − ln σ(x).
       const rest = unary(tape, target, { value: (own) => 1 - own, slope: () => -1 });
-      const linear = binary(tape, rest, x, ARITHMETIC.mul!);
+      const linear = inPairs(tape, rest, x, ARITHMETIC.mul!);
       return reducedLoss(
         given,
-        binary(tape, linear, floatUnary(tape, x, FLOAT_FUNCTIONS.logsigmoid!), ARITHMETIC.sub!),
+        inPairs(tape, linear, floatUnary(tape, x, FLOAT_FUNCTIONS.logsigmoid!), ARITHMETIC.sub!),
       );
     },
   ],
 ];
 
-function difference(given: Arguments): LossArray {
-  return binary(given.tape, given.array("input"), given.array("target"), ARITHMETIC.sub!);
+function difference(given: CallArguments): LossArray {
+  return inPairs(given.tape, given.array("input"), given.array("target"), ARITHMETIC.sub!);
 }
 
 /** ½d² · s / δ up to |d| = δ and (|d| − ½δ) · s beyond it: Huber's loss with s = δ, the smooth L1 with s = 1. */
-function huber(given: Arguments, delta: number, scale: number): LossArray {
+function huber(given: CallArguments, delta: number, scale: number): LossArray {
   if (!(delta > 0)) throw new RequestFailure(`takes a threshold above 0, not ${delta}.`);
   return unary(given.tape, difference(given), {
     value: (d) => (Math.abs(d) < delta ? (0.5 * d * d * scale) / delta : (Math.abs(d) - 0.5 * delta) * scale),
@@ -72,27 +72,27 @@ function huber(given: Arguments, delta: number, scale: number): LossArray {
 }
 
 /** t · (ln t − x), or eᵗ · (t − x) with `log_target`. */
-function divergence(given: Arguments): LossArray {
+function divergence(given: CallArguments): LossArray {
   const { tape } = given;
   const [x, target] = [given.array("input"), given.array("target")];
   if (given.flag("log_target")) {
     const powers = floatUnary(tape, target, FLOAT_FUNCTIONS.exp!);
-    return reducedLoss(given, binary(tape, powers, binary(tape, target, x, ARITHMETIC.sub!), ARITHMETIC.mul!));
+    return reducedLoss(given, inPairs(tape, powers, inPairs(tape, target, x, ARITHMETIC.sub!), ARITHMETIC.mul!));
   }
-  const entropy = binary(tape, target, target, ARITHMETIC.xlogy!);
-  return reducedLoss(given, binary(tape, entropy, binary(tape, target, x, ARITHMETIC.mul!), ARITHMETIC.sub!));
+  const entropy = inPairs(tape, target, target, ARITHMETIC.xlogy!);
+  return reducedLoss(given, inPairs(tape, entropy, inPairs(tape, target, x, ARITHMETIC.mul!), ARITHMETIC.sub!));
 }
 
-function reducedLoss(given: Arguments, loss: LossArray): LossArray {
+function reducedLoss(given: CallArguments, loss: LossArray): LossArray {
   const { tape } = given;
   const reduction = given.text("reduction", "mean");
   switch (reduction) {
     case "none":
       return loss;
     case "sum":
-      return sum(tape, loss, allAxes(loss));
+      return sumOver(tape, loss, allAxes(loss));
     case "mean":
-      return mean(tape, loss, allAxes(loss));
+      return meanOver(tape, loss, allAxes(loss));
     case "batchmean":
       return byBatch(tape, loss);
     default:
@@ -102,5 +102,5 @@ function reducedLoss(given: Arguments, loss: LossArray): LossArray {
 
 function byBatch(tape: Tape, loss: LossArray): LossArray {
   const batch = loss.shape[0] ?? 1;
-  return unary(tape, sum(tape, loss, allAxes(loss)), { value: (own) => own / batch, slope: () => 1 / batch });
+  return unary(tape, sumOver(tape, loss, allAxes(loss)), { value: (own) => own / batch, slope: () => 1 / batch });
 }

@@ -13,6 +13,7 @@ import { SHAPE_CALLS } from "./shape-calls.ts";
 
 /** Modules by how names of their functions begin. */
 const MODULES: Readonly<Record<string, string>> = {
+  "builtins.": "",
   "F.": "torch.nn.functional.",
   "nn.": "torch._C._nn.",
   "special.": "torch._C._special.special_",

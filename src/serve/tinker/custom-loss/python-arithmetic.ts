@@ -1,7 +1,7 @@
 /** Python's own arithmetic, for numbers that are no arrays: sizes of arrays, and what is computed of them. */
 
 import { RequestFailure } from "../refusal.ts";
-import { COMPARISONS } from "./elementwise.ts";
+import { COMPARISONS, floorDivide, floorRemainder } from "./elementwise.ts";
 import { PythonNumber } from "./python-values.ts";
 
 interface Operator {
@@ -15,8 +15,8 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
   sub: { value: (a, b) => a - b },
   mul: { value: (a, b) => a * b },
   div: { value: (a, b) => a / requireNonzero(b), isFloat: true },
-  floor_divide: { value: (a, b) => Math.floor(a / requireNonzero(b)) },
-  remainder: { value: (a, b) => a - b * Math.floor(a / requireNonzero(b)) },
+  floor_divide: { value: (a, b) => floorDivide(a, requireNonzero(b)) },
+  remainder: { value: (a, b) => floorRemainder(a, requireNonzero(b)) },
   pow: { value: (a, b) => a ** b },
 };
 

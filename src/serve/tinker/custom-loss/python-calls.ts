@@ -1,7 +1,7 @@
 /** The calls of custom losses that are Python's own: indices, attributes, and the functions of the module `math`. */
 
 import { RequestFailure } from "../refusal.ts";
-import type { Arguments } from "./arguments.ts";
+import type { CallArguments } from "./arguments.ts";
 import { elementsAt, permute } from "./arrangement.ts";
 import type { CallDefinition } from "./calls.ts";
 import { LossArray } from "./loss-array.ts";
@@ -12,24 +12,24 @@ import {
   type LossValue,
   PythonNumber,
   PythonSlice,
+  pythonInt,
   TorchDType,
   TorchPlace,
-  wholeNumber,
 } from "./python-values.ts";
 
 export const PYTHON_CALLS: readonly CallDefinition[] = [
   ["operator.getitem .__getitem__", "input, index", itemOf],
-  ["getattr", "input, name", attributeOf],
+  ["builtins.getattr", "input, name", attributeOf],
   ...Object.entries(MATH_FUNCTIONS).map(
     ([name, f]): CallDefinition => [`math.${name}`, "x", (given) => new PythonNumber(f(given.number("x")), true)],
   ),
   ...Object.entries(WHOLE_MATH_FUNCTIONS).map(
-    ([name, f]): CallDefinition => [`math.${name}`, "x", (given) => wholeNumber(f(given.number("x")))],
+    ([name, f]): CallDefinition => [`math.${name}`, "x", (given) => pythonInt(f(given.number("x")))],
   ),
   ["math.pow", "x, y", (given) => new PythonNumber(given.number("x") ** given.number("y"), true)],
 ];
 
-function itemOf(given: Arguments): LossValue {
+function itemOf(given: CallArguments): LossValue {
   const [of, index] = [given.value("input"), given.value("index")];
   if (of instanceof LossArray) {
     return elementsAt(given.tape, of, Array.isArray(index) ? (index as readonly LossValue[]) : [index]);
@@ -47,14 +47,14 @@ function itemOf(given: Arguments): LossValue {
 }
 
 /** The attributes that are known: of arrays, and of the pairs that `max`, `min`, `sort` and `topk` come to. */
-function attributeOf(given: Arguments): LossValue {
+function attributeOf(given: CallArguments): LossValue {
   const [of, name] = [given.value("input"), given.value("name")];
   if (of instanceof LossArray) {
     switch (name) {
       case "shape":
-        return of.shape.map(wholeNumber);
+        return of.shape.map(pythonInt);
       case "ndim":
-        return wholeNumber(of.shape.length);
+        return pythonInt(of.shape.length);
       case "dtype":
         return new TorchDType(of.dtype);
       case "device":

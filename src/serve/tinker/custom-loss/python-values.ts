@@ -14,6 +14,7 @@ export class PythonNumber {
   }
 }
 
+/** `start:stop:step`. */
 export class PythonSlice {
   readonly start: LossValue;
   readonly stop: LossValue;
@@ -26,6 +27,7 @@ export class PythonSlice {
   }
 }
 
+/** A dtype as a value. */
 export class TorchDType {
   readonly name: LossDType;
 
@@ -44,7 +46,7 @@ export class TorchPlace {
 }
 
 /** `...` in an index. */
-export const ELLIPSIS = Symbol("...");
+export class PythonEllipsis {}
 
 /** Whatever a node comes to. */
 export type LossValue =
@@ -53,14 +55,15 @@ export type LossValue =
   | PythonSlice
   | TorchDType
   | TorchPlace
-  | typeof ELLIPSIS
+  | PythonEllipsis
   | boolean
   | string
   | null
   | readonly LossValue[]
   | ReadonlyMap<string, LossValue>;
 
-export const wholeNumber = (value: number): PythonNumber => new PythonNumber(value, false);
+/** An int of Python. */
+export const pythonInt = (value: number): PythonNumber => new PythonNumber(value, false);
 
 /** What a value is, for messages. */
 export function describeValue(value: LossValue): string {
@@ -69,7 +72,7 @@ export function describeValue(value: LossValue): string {
   if (value instanceof PythonSlice) return "a slice";
   if (value instanceof TorchDType) return `torch.${value.name}`;
   if (value instanceof TorchPlace) return value.name;
-  if (value === ELLIPSIS) return "...";
+  if (value instanceof PythonEllipsis) return "...";
   if (value === null) return "None";
   if (typeof value === "string") return JSON.stringify(value.slice(0, 50));
   if (typeof value === "boolean") return value ? "True" : "False";
@@ -87,7 +90,7 @@ export function integerOf(value: LossValue, what: string): number {
 /** The number that a value is. Throws RequestFailure. */
 export function numberOf(value: LossValue, what: string): PythonNumber {
   if (value instanceof PythonNumber) return value;
-  if (typeof value === "boolean") return wholeNumber(value ? 1 : 0);
+  if (typeof value === "boolean") return pythonInt(value ? 1 : 0);
   if (value instanceof LossArray && value.values.length === 1) return new PythonNumber(value.values[0]!, value.isFloat);
   throw new RequestFailure(`takes a number as ${what}, not ${describeValue(value)}.`);
 }

@@ -1,11 +1,11 @@
 /** The calls of custom losses that bring many elements together. */
 
 import { RequestFailure } from "../refusal.ts";
-import type { Arguments } from "./arguments.ts";
+import type { CallArguments } from "./arguments.ts";
 import { unsqueeze } from "./arrangement.ts";
 import type { CallDefinition } from "./calls.ts";
-import { ARITHMETIC, binary, cast, FLOAT_FUNCTIONS, unary } from "./elementwise.ts";
-import { axisOf, floatOf, LossArray, type LossDType, type Tape } from "./loss-array.ts";
+import { ARITHMETIC, asDType, FLOAT_FUNCTIONS, inPairs, unary } from "./elementwise.ts";
+import { axisNumber, floatOf, LossArray, type LossDType, type Tape } from "./loss-array.ts";
 import { describeValue, type LossValue } from "./python-values.ts";
 import {
   allAxes,
@@ -15,14 +15,14 @@ import {
   extremeAlong,
   extremePlace,
   logSoftmax,
-  logSumExp,
-  mean,
+  logSumExpOver,
+  meanOver,
   norm,
   product,
   runningSum,
-  sorted,
+  sortedAlong,
   squareRootOfSum,
-  sum,
+  sumOver,
   variance,
 } from "./reductions.ts";
 
@@ -32,7 +32,7 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
     "input, dim?, keepdim?, dtype?",
     (given) => {
       const x = inDType(given);
-      return sum(given.tape, x, given.reduced(x));
+      return sumOver(given.tape, x, given.reduced(x));
     },
   ],
   [
@@ -40,7 +40,7 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
     "input, dim?, keepdim?, dtype?",
     (given) => {
       const x = inDType(given);
-      return mean(given.tape, x, given.reduced(x));
+      return meanOver(given.tape, x, given.reduced(x));
     },
   ],
   [
@@ -105,7 +105,7 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
     "input, dim, keepdim?",
     (given) => {
       const x = given.array("input");
-      return logSumExp(given.tape, x, given.reduced(x));
+      return logSumExpOver(given.tape, x, given.reduced(x));
     },
   ],
   [
@@ -137,7 +137,9 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
     "input, dim?, descending?, stable?",
     (given) => {
       const x = given.array("input");
-      const { values, indices } = sorted(given.tape, x, given.axis(x, -1), { descending: given.flag("descending") });
+      const { values, indices } = sortedAlong(given.tape, x, given.axis(x, -1), {
+        descending: given.flag("descending"),
+      });
       return [values, indices];
     },
   ],
@@ -146,7 +148,7 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
     "input, dim?, descending?, stable?",
     (given) => {
       const x = given.array("input");
-      return sorted(given.tape, x, given.axis(x, -1), { descending: given.flag("descending") }).indices;
+      return sortedAlong(given.tape, x, given.axis(x, -1), { descending: given.flag("descending") }).indices;
     },
   ],
   [
@@ -155,7 +157,7 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
     (given) => {
       const x = given.array("input");
       const order = { descending: given.flag("largest", true), most: given.integer("k") };
-      const { values, indices } = sorted(given.tape, x, given.axis(x, -1), order);
+      const { values, indices } = sortedAlong(given.tape, x, given.axis(x, -1), order);
       return [values, indices];
     },
   ],
@@ -172,34 +174,34 @@ export const REDUCTION_CALLS: readonly CallDefinition[] = [
 ];
 
 /** In the dtype that is asked for. */
-function inDType(given: Arguments): LossArray {
+function inDType(given: CallArguments): LossArray {
   const x = given.array("input");
-  return cast(given.tape, x, given.dtype() ?? x.dtype);
+  return asDType(given.tape, x, given.dtype() ?? x.dtype);
 }
 
-function inFloats(given: Arguments): LossArray {
+function inFloats(given: CallArguments): LossArray {
   const x = given.array("input");
   const dtype: LossDType = given.dtype() ?? floatOf(x.dtype);
-  return cast(given.tape, x, dtype);
+  return asDType(given.tape, x, dtype);
 }
 
 /** Of all elements; along a dimension, with their places; or of two arrays, pair by pair. */
-function largestOrSmallest(given: Arguments, which: "max" | "min"): LossValue {
+function largestOrSmallest(given: CallArguments, which: "max" | "min"): LossValue {
   const x = given.array("input");
   const other = given.has("other") ? given.value("other") : given.value("dim");
-  if (other instanceof LossArray) return binary(given.tape, x, other, ARITHMETIC[`${which}imum`]!);
+  if (other instanceof LossArray) return inPairs(given.tape, x, other, ARITHMETIC[`${which}imum`]!);
   if (other === null) return extreme(given.tape, x, allAxes(x), which);
   const { values, indices } = extremeAlong(given.tape, x, given.axis(x), given.flag("keepdim"), which);
   return [values, indices];
 }
 
-function placeOf(given: Arguments, which: "max" | "min"): LossArray {
+function placeOf(given: CallArguments, which: "max" | "min"): LossArray {
   const x = given.array("input");
   if (!given.has("dim")) return extremePlace(given.tape, x, which);
   return extremeAlong(given.tape, x, given.axis(x), given.flag("keepdim"), which).indices;
 }
 
-function spread(given: Arguments): LossArray {
+function spread(given: CallArguments): LossArray {
   const x = given.array("input");
   // `x.var(False)`: the first argument may be whether it is unbiased.
   const isFlag = typeof given.value("dim") === "boolean";
@@ -208,7 +210,7 @@ function spread(given: Arguments): LossArray {
   return variance(given.tape, x, reduced, given.number("correction", unbiased ? 1 : 0));
 }
 
-function normOf(given: Arguments, order: "p" | "ord"): LossArray {
+function normOf(given: CallArguments, order: "p" | "ord"): LossArray {
   const x = given.array(order === "p" ? "input" : "x");
   const isPlain = !given.has(order) || given.value(order) === "fro";
   if (typeof given.value(order) === "string" && !isPlain) {
@@ -218,12 +220,12 @@ function normOf(given: Arguments, order: "p" | "ord"): LossArray {
 }
 
 /** x / max(‖x‖, ε) along a dimension. */
-function normalized(given: Arguments): LossArray {
+function normalized(given: CallArguments): LossArray {
   const { tape } = given;
   const x = given.array("input");
   const length = norm(tape, x, { axes: [given.axis(x, 1)], keeps: true }, given.number("p", 2));
   const least = tape.constant(length.dtype, [], Float64Array.of(given.number("eps", 1e-12)));
-  return binary(tape, x, binary(tape, length, least, ARITHMETIC.maximum!), ARITHMETIC.div!);
+  return inPairs(tape, x, inPairs(tape, length, least, ARITHMETIC.maximum!), ARITHMETIC.div!);
 }
 
 /** Of vectors and matrices. */
@@ -235,10 +237,10 @@ function matrixProduct(tape: Tape, a: LossArray, b: LossArray): LossArray {
     throw new RequestFailure(`takes vectors and matrices that fit, not ${describeValue(a)} and ${describeValue(b)}.`);
   }
   if (b.shape.length === 1) {
-    const products = binary(tape, a, b, ARITHMETIC.mul!);
-    return sum(tape, products, { axes: [a.shape.length - 1], keeps: false });
+    const products = inPairs(tape, a, b, ARITHMETIC.mul!);
+    return sumOver(tape, products, { axes: [a.shape.length - 1], keeps: false });
   }
   // [M, K, 1] · [K, N], summed over K.
-  const products = binary(tape, unsqueeze(tape, a, axisOf(-1, a.shape.length + 1)), b, ARITHMETIC.mul!);
-  return sum(tape, products, { axes: [a.shape.length - 1], keeps: false });
+  const products = inPairs(tape, unsqueeze(tape, a, axisNumber(-1, a.shape.length + 1)), b, ARITHMETIC.mul!);
+  return sumOver(tape, products, { axes: [a.shape.length - 1], keeps: false });
 }

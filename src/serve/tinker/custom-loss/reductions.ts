@@ -3,15 +3,15 @@
 import { RequestFailure } from "../refusal.ts";
 import {
   ARITHMETIC,
-  binary,
-  cast,
+  asDType,
   detach,
   FLOAT_FUNCTIONS,
   floatUnary,
+  inPairs,
   KEEPING_FUNCTIONS,
   unary,
 } from "./elementwise.ts";
-import { inShape, LossArray, placesOf, sizeOf, stridesOf, sumDTypeOf, type Tape, take } from "./loss-array.ts";
+import { inShape, LossArray, placesOf, sizeOfShape, stridesOf, sumDTypeOf, type Tape, take } from "./loss-array.ts";
 
 /** Which axes go, and whether they stay with size 1. */
 export interface Reduced {
@@ -32,7 +32,7 @@ interface Groups {
 function groupsOf(tape: Tape, { shape, values }: LossArray, { axes, keeps }: Reduced): Groups {
   const kept = shape.map((size, axis) => (axes.includes(axis) ? 1 : size));
   const strides = stridesOf(kept).map((stride, axis) => (axes.includes(axis) ? 0 : stride));
-  const count = sizeOf(kept);
+  const count = sizeOfShape(kept);
   tape.spend(values.length + count);
   return {
     shape: keeps ? kept : shape.filter((_, axis) => !axes.includes(axis)),
@@ -45,7 +45,8 @@ function groupsOf(tape: Tape, { shape, values }: LossArray, { axes, keeps }: Red
 /** The axes of all dimensions. */
 export const allAxes = ({ shape }: LossArray): Reduced => ({ axes: shape.map((_, axis) => axis), keeps: false });
 
-export function sum(tape: Tape, x: LossArray, reduced: Reduced, dtype = sumDTypeOf(x.dtype)): LossArray {
+/** Sums of the elements that come together. */
+export function sumOver(tape: Tape, x: LossArray, reduced: Reduced, dtype = sumDTypeOf(x.dtype)): LossArray {
   const { shape, places, count } = groupsOf(tape, x, reduced);
   const values = new Float64Array(count);
   for (let i = 0; i < places.length; i++) values[places[i]!]! += x.values[i]!;
@@ -54,12 +55,14 @@ export function sum(tape: Tape, x: LossArray, reduced: Reduced, dtype = sumDType
   });
 }
 
-export function mean(tape: Tape, x: LossArray, reduced: Reduced): LossArray {
+/** Means of them. Throws RequestFailure for what is no float. */
+export function meanOver(tape: Tape, x: LossArray, reduced: Reduced): LossArray {
   if (!x.isFloat) throw new RequestFailure(`takes floats, not ${x.dtype}: convert with .float().`);
   const { size } = groupsOf(tape, x, reduced);
-  return scaled(tape, sum(tape, x, reduced), 1 / size);
+  return scaled(tape, sumOver(tape, x, reduced), 1 / size);
 }
 
+/** Products of them. */
 export function product(tape: Tape, x: LossArray, reduced: Reduced): LossArray {
   const { shape, places, count } = groupsOf(tape, x, reduced);
   // Without the zeros, which are counted, so that each factor's slope is the product of the others.
@@ -126,7 +129,7 @@ export function extremePlace(tape: Tape, x: LossArray, which: "max" | "min"): Lo
 
 /** How many elements are not 0. */
 export function countNonzero(tape: Tape, x: LossArray, reduced: Reduced): LossArray {
-  return sum(tape, cast(tape, x, "bool"), reduced);
+  return sumOver(tape, asDType(tape, x, "bool"), reduced);
 }
 
 /** Whether any is not 0, or all are. */
@@ -144,8 +147,8 @@ export function anyOrAll(tape: Tape, x: LossArray, reduced: Reduced, which: "any
 /** Σ(x − mean)² / (n − correction). */
 export function variance(tape: Tape, x: LossArray, reduced: Reduced, correction: number): LossArray {
   const { size } = groupsOf(tape, x, reduced);
-  const centred = binary(tape, x, mean(tape, x, { ...reduced, keeps: true }), ARITHMETIC.sub!);
-  const squares = sum(tape, unary(tape, centred, KEEPING_FUNCTIONS.square!), reduced);
+  const centred = inPairs(tape, x, meanOver(tape, x, { ...reduced, keeps: true }), ARITHMETIC.sub!);
+  const squares = sumOver(tape, unary(tape, centred, KEEPING_FUNCTIONS.square!), reduced);
   return scaled(tape, squares, 1 / Math.max(size - correction, 0));
 }
 
@@ -156,17 +159,17 @@ export function squareRootOfSum(tape: Tape, x: LossArray): LossArray {
 
 /** (Σ|x|ᵖ)^(1/p). Throws RequestFailure for a p other than 1, 2 and infinity. */
 export function norm(tape: Tape, x: LossArray, reduced: Reduced, p: number): LossArray {
-  const floats = cast(tape, x, x.isFloat ? x.dtype : "float32");
-  if (p === 2) return squareRootOfSum(tape, sum(tape, unary(tape, floats, KEEPING_FUNCTIONS.square!), reduced));
+  const floats = asDType(tape, x, x.isFloat ? x.dtype : "float32");
+  if (p === 2) return squareRootOfSum(tape, sumOver(tape, unary(tape, floats, KEEPING_FUNCTIONS.square!), reduced));
   const sizes = unary(tape, floats, KEEPING_FUNCTIONS.abs!);
-  if (p === 1) return sum(tape, sizes, reduced);
+  if (p === 1) return sumOver(tape, sizes, reduced);
   if (p === Number.POSITIVE_INFINITY) return extreme(tape, sizes, reduced, "max");
   throw new RequestFailure(`has norms of 1, 2 and infinity, not of ${p}.`);
 }
 
 /** ln Σ eˣ, the largest element taken out first. */
-export function logSumExp(tape: Tape, x: LossArray, reduced: Reduced): LossArray {
-  const floats = cast(tape, x, x.isFloat ? x.dtype : "float32");
+export function logSumExpOver(tape: Tape, x: LossArray, reduced: Reduced): LossArray {
+  const floats = asDType(tape, x, x.isFloat ? x.dtype : "float32");
   const kept = { ...reduced, keeps: true };
   const largest = detach(extreme(tape, floats, kept, "max"), tape);
   const shift = new LossArray(
@@ -174,9 +177,9 @@ export function logSumExp(tape: Tape, x: LossArray, reduced: Reduced): LossArray
     largest.shape,
     largest.values.map((value) => (Number.isFinite(value) ? value : 0)),
   );
-  const powers = unary(tape, binary(tape, floats, shift, ARITHMETIC.sub!), FLOAT_FUNCTIONS.exp!);
-  const logs = unary(tape, sum(tape, powers, kept), FLOAT_FUNCTIONS.log!);
-  const all = binary(tape, logs, shift, ARITHMETIC.add!);
+  const powers = unary(tape, inPairs(tape, floats, shift, ARITHMETIC.sub!), FLOAT_FUNCTIONS.exp!);
+  const logs = unary(tape, sumOver(tape, powers, kept), FLOAT_FUNCTIONS.log!);
+  const all = inPairs(tape, logs, shift, ARITHMETIC.add!);
   return reduced.keeps
     ? all
     : inShape(
@@ -188,7 +191,7 @@ export function logSumExp(tape: Tape, x: LossArray, reduced: Reduced): LossArray
 
 /** x − ln Σ eˣ along an axis. */
 export function logSoftmax(tape: Tape, x: LossArray, axis: number): LossArray {
-  return binary(tape, x, logSumExp(tape, x, { axes: [axis], keeps: true }), ARITHMETIC.sub!);
+  return inPairs(tape, x, logSumExpOver(tape, x, { axes: [axis], keeps: true }), ARITHMETIC.sub!);
 }
 
 /** Sums of the elements up to each, along an axis. */
@@ -208,7 +211,7 @@ export function runningSum(tape: Tape, x: LossArray, axis: number): LossArray {
 }
 
 /** Elements along an axis by size, and where each was; equal ones in their order. */
-export function sorted(
+export function sortedAlong(
   tape: Tape,
   x: LossArray,
   axis: number,
@@ -220,7 +223,7 @@ export function sorted(
   const shape = x.shape.length === 0 ? [] : x.shape.map((own, i) => (i === axis ? count : own));
   const strides = stridesOf(shape);
   tape.spend(4 * x.values.length);
-  const places = new Int32Array(sizeOf(shape));
+  const places = new Int32Array(sizeOfShape(shape));
   const indices = new Float64Array(places.length);
   const sign = descending ? -1 : 1;
   // The first element of each line, in the array and in the result.

@@ -1,17 +1,17 @@
 /** The calls of custom losses that arrange elements, or make arrays of constants. */
 
 import { RequestFailure } from "../refusal.ts";
-import type { Arguments } from "./arguments.ts";
+import type { CallArguments } from "./arguments.ts";
 import {
+  broadcastTo,
   concatenate,
   elementsAt,
-  expand,
   flip,
   gather,
   indexSelect,
+  inNewShape,
   pad,
   permute,
-  reshape,
   select,
   slice,
   squeeze,
@@ -19,13 +19,16 @@ import {
   unsqueeze,
 } from "./arrangement.ts";
 import type { CallDefinition } from "./calls.ts";
-import { ARITHMETIC, binary } from "./elementwise.ts";
-import { axisOf, broadcastShape, type LossArray, type LossDType, sizeOf, type Tape } from "./loss-array.ts";
-import { describeValue, type LossValue, numberOf, wholeNumber } from "./python-values.ts";
+import { ARITHMETIC, inPairs } from "./elementwise.ts";
+import { axisNumber, broadcastShape, type LossArray, type LossDType, sizeOfShape, type Tape } from "./loss-array.ts";
+import { describeValue, type LossValue, numberOf, pythonInt } from "./python-values.ts";
+
+/** Most arrays that one is cut into. */
+const MOST_PARTS = 4096;
 
 export const SHAPE_CALLS: readonly CallDefinition[] = [
-  [".view", "input, *shape", (given) => reshape(given.tape, given.array("input"), given.restIntegers("a size"))],
-  ["reshape", "input, *shape", (given) => reshape(given.tape, given.array("input"), given.restIntegers("a size"))],
+  [".view", "input, *shape", (given) => inNewShape(given.tape, given.array("input"), given.restIntegers("a size"))],
+  ["reshape", "input, *shape", (given) => inNewShape(given.tape, given.array("input"), given.restIntegers("a size"))],
   ["flatten ravel", "input, start_dim?, end_dim?", flattened],
   [
     "squeeze",
@@ -35,14 +38,14 @@ export const SHAPE_CALLS: readonly CallDefinition[] = [
     },
   ],
   ["unsqueeze", "input, dim", (given) => unsqueeze(given.tape, given.array("input"), given.integer("dim"))],
-  [".expand", "input, *sizes", (given) => expand(given.tape, given.array("input"), given.restIntegers("a size"))],
-  ["broadcast_to", "input, size", (given) => expand(given.tape, given.array("input"), given.integers("size"))],
-  [".expand_as", "input, other", (given) => expand(given.tape, given.array("input"), given.array("other").shape)],
+  [".expand", "input, *sizes", (given) => broadcastTo(given.tape, given.array("input"), given.restIntegers("a size"))],
+  ["broadcast_to", "input, size", (given) => broadcastTo(given.tape, given.array("input"), given.integers("size"))],
+  [".expand_as", "input, other", (given) => broadcastTo(given.tape, given.array("input"), given.array("other").shape)],
   [
     ".view_as .reshape_as",
     "input, other",
     (given) => {
-      return reshape(given.tape, given.array("input"), given.array("other").shape);
+      return inNewShape(given.tape, given.array("input"), given.array("other").shape);
     },
   ],
   ["transpose swapaxes", "input, dim0, dim1", transposed],
@@ -104,7 +107,7 @@ export const SHAPE_CALLS: readonly CallDefinition[] = [
     (given) => {
       const [x, mask] = [given.array("input"), given.array("mask")];
       const shape = broadcastShape(x, mask);
-      return elementsAt(given.tape, expand(given.tape, x, shape), [expand(given.tape, mask, shape)]);
+      return elementsAt(given.tape, broadcastTo(given.tape, x, shape), [broadcastTo(given.tape, mask, shape)]);
     },
   ],
   [
@@ -113,7 +116,9 @@ export const SHAPE_CALLS: readonly CallDefinition[] = [
     (given) => {
       const x = given.array("input");
       const axis = given.axis(x, 0);
-      return Array.from({ length: x.shape[axis] ?? 0 }, (_, i) => select(given.tape, x, axis, i));
+      const count = x.shape[axis] ?? 0;
+      requireParts(count);
+      return Array.from({ length: count }, (_, i) => select(given.tape, x, axis, i));
     },
   ],
   [".split torch.functional.split", "input, split_size, dim?", divided],
@@ -122,14 +127,14 @@ export const SHAPE_CALLS: readonly CallDefinition[] = [
   ["diff", "input, n?, dim?", differences],
   [".repeat", "input, *sizes", repeated],
   ["F.pad", "input, pad, mode?, value?", padded],
-  ["numel .nelement", "input", (given) => wholeNumber(given.array("input").values.length)],
-  [".dim .ndimension", "input", (given) => wholeNumber(given.array("input").shape.length)],
+  ["numel .nelement", "input", (given) => pythonInt(given.array("input").values.length)],
+  [".dim .ndimension", "input", (given) => pythonInt(given.array("input").shape.length)],
   [
     ".size",
     "input, dim?",
     (given) => {
       const x = given.array("input");
-      return given.has("dim") ? wholeNumber(x.shape[given.axis(x)] ?? 1) : x.shape.map(wholeNumber);
+      return given.has("dim") ? pythonInt(x.shape[given.axis(x)] ?? 1) : x.shape.map(pythonInt);
     },
   ],
   ["torch.zeros_like", "input, dtype?", (given) => like(given, 0)],
@@ -156,21 +161,21 @@ export const SHAPE_CALLS: readonly CallDefinition[] = [
   ["torch.arange", "start, end?, step?, dtype?", progression],
 ];
 
-function flattened(given: Arguments): LossValue {
+function flattened(given: CallArguments): LossValue {
   const x = given.array("input");
   const [from, to] = [given.axis(x, 0, "start_dim"), given.axis(x, -1, "end_dim")];
-  const middle = sizeOf(x.shape.slice(from, to + 1));
-  return reshape(given.tape, x, [...x.shape.slice(0, from), middle, ...x.shape.slice(to + 1)]);
+  const middle = sizeOfShape(x.shape.slice(from, to + 1));
+  return inNewShape(given.tape, x, [...x.shape.slice(0, from), middle, ...x.shape.slice(to + 1)]);
 }
 
-function transposed(given: Arguments): LossValue {
+function transposed(given: CallArguments): LossValue {
   const x = given.array("input");
   const [first, second] = [given.axis(x, undefined, "dim0"), given.axis(x, undefined, "dim1")];
   const order = x.shape.map((_, axis) => (axis === first ? second : axis === second ? first : axis));
   return permute(given.tape, x, order);
 }
 
-function narrowed(given: Arguments): LossValue {
+function narrowed(given: CallArguments): LossValue {
   const x = given.array("input");
   const axis = given.axis(x);
   const size = x.shape[axis] ?? 0;
@@ -183,7 +188,7 @@ function narrowed(given: Arguments): LossValue {
 }
 
 /** Cut into parts of one size, or of the sizes in a list. */
-function divided(given: Arguments): LossValue {
+function divided(given: CallArguments): LossValue {
   const x = given.array("input");
   const axis = given.axis(x, 0);
   const size = x.shape[axis] ?? 0;
@@ -200,7 +205,7 @@ function divided(given: Arguments): LossValue {
   return inParts(given.tape, x, axis, given.integer("split_size"));
 }
 
-function chunked(given: Arguments): LossValue {
+function chunked(given: CallArguments): LossValue {
   const x = given.array("input");
   const axis = given.axis(x, 0);
   const count = given.integer("chunks");
@@ -211,19 +216,24 @@ function chunked(given: Arguments): LossValue {
 function inParts(tape: Tape, x: LossArray, axis: number, size: number): LossArray[] {
   const all = x.shape[axis] ?? 0;
   if (size < 1) throw new RequestFailure(`takes parts of at least one element, not of ${size}.`);
-  tape.spend(Math.ceil(all / size));
-  return Array.from({ length: Math.ceil(all / size) }, (_, i) =>
-    slice(tape, x, axis, i * size, Math.min(all, (i + 1) * size)),
-  );
+  const count = Math.ceil(all / size);
+  requireParts(count);
+  return Array.from({ length: count }, (_, i) => slice(tape, x, axis, i * size, Math.min(all, (i + 1) * size)));
 }
 
-function rolled(given: Arguments): LossValue {
+/** A list of arrays takes more memory than its elements do. */
+function requireParts(count: number): void {
+  if (count <= MOST_PARTS) return;
+  throw new RequestFailure(`makes ${count} arrays of one; ${MOST_PARTS} are the most.`);
+}
+
+function rolled(given: CallArguments): LossValue {
   const { tape } = given;
   const whole = given.array("input");
   const isFlat = !given.has("dims");
-  let x = isFlat ? reshape(tape, whole, [whole.values.length]) : whole;
+  let x = isFlat ? inNewShape(tape, whole, [whole.values.length]) : whole;
   const shifts = given.integers("shifts");
-  const axes = isFlat ? [0] : given.integers("dims").map((axis) => axisOf(axis, x.shape.length));
+  const axes = isFlat ? [0] : given.integers("dims").map((axis) => axisNumber(axis, x.shape.length));
   if (shifts.length !== axes.length) throw new RequestFailure("takes as many shifts as dimensions.");
   axes.forEach((axis, i) => {
     const size = x.shape[axis] ?? 0;
@@ -231,11 +241,11 @@ function rolled(given: Arguments): LossValue {
     const by = ((shifts[i]! % size) + size) % size;
     x = concatenate(tape, [slice(tape, x, axis, size - by, size), slice(tape, x, axis, 0, size - by)], axis);
   });
-  return isFlat ? reshape(tape, x, whole.shape) : x;
+  return isFlat ? inNewShape(tape, x, whole.shape) : x;
 }
 
 /** x[1:] − x[:−1], n times. */
-function differences(given: Arguments): LossValue {
+function differences(given: CallArguments): LossValue {
   const { tape } = given;
   let x = given.array("input");
   const axis = given.axis(x, -1);
@@ -244,12 +254,12 @@ function differences(given: Arguments): LossValue {
   for (let i = 0; i < times; i++) {
     const size = x.shape[axis] ?? 0;
     const [later, earlier] = [slice(tape, x, axis, 1, size), slice(tape, x, axis, 0, Math.max(size - 1, 0))];
-    x = binary(tape, later, earlier, ARITHMETIC.sub!);
+    x = inPairs(tape, later, earlier, ARITHMETIC.sub!);
   }
   return x;
 }
 
-function repeated(given: Arguments): LossValue {
+function repeated(given: CallArguments): LossValue {
   const x = given.array("input");
   const times = given.restIntegers("a number of repetitions");
   if (times.length < x.shape.length || times.some((own) => own < 0)) {
@@ -259,26 +269,26 @@ function repeated(given: Arguments): LossValue {
   const apart = own.flatMap((size) => [1, size]);
   const wide = own.flatMap((size, axis) => [times[axis]!, size]);
   const { tape } = given;
-  return reshape(
+  return inNewShape(
     tape,
-    expand(tape, reshape(tape, x, apart), wide),
+    broadcastTo(tape, inNewShape(tape, x, apart), wide),
     own.map((size, axis) => size * times[axis]!),
   );
 }
 
-function padded(given: Arguments): LossValue {
+function padded(given: CallArguments): LossValue {
   const mode = given.text("mode", "constant");
   if (mode !== "constant") throw new RequestFailure(`pads with a constant, not by ${describeValue(mode)}.`);
   return pad(given.tape, given.array("input"), given.integers("pad"), given.number("value", 0));
 }
 
-function like(given: Arguments, fill: number): LossArray {
+function like(given: CallArguments, fill: number): LossArray {
   const x = given.array("input");
   return constant(given.tape, given.dtype() ?? x.dtype, x.shape, fill);
 }
 
 /** Of a shape: in the dtype that is named, in that of the array whose method it is, or as numbers are made. */
-function made(given: Arguments, shape: readonly number[], fill: number): LossArray {
+function made(given: CallArguments, shape: readonly number[], fill: number): LossArray {
   if (shape.some((size) => size < 0)) throw new RequestFailure(`takes sizes of at least 0, not [${shape.join(", ")}].`);
   const own = given.has("input") ? given.array("input").dtype : undefined;
   const ofFill = given.has("fill_value") && !numberOf(given.value("fill_value"), "fill_value").isFloat;
@@ -286,12 +296,12 @@ function made(given: Arguments, shape: readonly number[], fill: number): LossArr
 }
 
 function constant(tape: Tape, dtype: LossDType, shape: readonly number[], fill: number): LossArray {
-  tape.spend(sizeOf(shape));
+  tape.spend(sizeOfShape(shape));
   const own = dtype === "bool" ? Number(fill !== 0) : dtype.startsWith("int") ? Math.trunc(fill) : fill;
-  return tape.constant(dtype, shape, new Float64Array(sizeOf(shape)).fill(own));
+  return tape.constant(dtype, shape, new Float64Array(sizeOfShape(shape)).fill(own));
 }
 
-function progression(given: Arguments): LossArray {
+function progression(given: CallArguments): LossArray {
   const hasEnd = given.has("end");
   const [start, end] = hasEnd ? [given.number("start"), given.number("end")] : [0, given.number("start")];
   const step = given.number("step", 1);

@@ -8,7 +8,7 @@
 import { z } from "zod";
 import { CUSTOM_LOSS_INPUTS } from "../../../tinker/requests.ts";
 import { RequestFailure } from "../refusal.ts";
-import { bind } from "./arguments.ts";
+import { bindArguments } from "./arguments.ts";
 import type { LossOperation } from "./calls.ts";
 import { LOSS_DTYPES, type LossDType } from "./loss-array.ts";
 import { LOSS_FUNCTIONS, LOSS_METHODS } from "./operations.ts";
@@ -160,7 +160,7 @@ class GraphReader {
     const places = node.args.map((value) => this.#value(node, value));
     const named = new Map(Object.entries(node.kwargs).map(([key, value]) => [key, this.#value(node, value)]));
     try {
-      const bound = bind(operation.parameters, places, named, isUnsaid);
+      const bound = bindArguments(operation.parameters, places, named, isUnsaid);
       this.#calls.push({ what: describeNode(node), operation, ...bound });
     } catch (error) {
       if (error instanceof RequestFailure) this.#fail(node, error.message.replace(/\.$/, ""));
